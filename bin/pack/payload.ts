@@ -1,0 +1,78 @@
+import { Buffer } from "node:buffer";
+import { createHash, randomUUID } from "node:crypto";
+import { appendFile, copyFile, type FileHandle, open, rename, rm } from "node:fs/promises";
+import { executableEnd, HEAD } from "./executable_end.ts";
+
+/*
+ * A packed file is the program, then the payload, then a trailer: a mark, the payload's length (64 bits, big-endian),
+ * its SHA-256. The program does not see what is appended to it: bun keeps its own in a section of the executable.
+ */
+const MARK = Buffer.from("whenthen packed\n");
+const TRAILER = MARK.length + 8 + 32;
+
+/** What is appended to the program is not what was packed. */
+export class DamagedError extends Error {
+  override name = "DamagedError";
+}
+
+/**
+ * What is packed into a program's file.
+ * @returns undefined where nothing is
+ * @throws DamagedError where it is not whole
+ */
+export async function readPayload(path: string): Promise<Buffer | undefined> {
+  await using file = await open(path);
+  const { size } = await file.stat();
+  const end = await endOf(file);
+  if (size === end) return undefined;
+  const damaged = (what: string) =>
+    new DamagedError(
+      `Cannot start ${path}: the folder packed into it is damaged (${what}); copy the file again, or pack it anew`,
+    );
+  if (size < end + TRAILER) throw damaged("its end is missing");
+  const trailer = await read(file, size - TRAILER, TRAILER);
+  const length = Number(trailer.readBigUInt64BE(MARK.length));
+  if (!trailer.subarray(0, MARK.length).equals(MARK)) throw damaged("its end is missing");
+  if (length !== size - TRAILER - end) throw damaged(`it is ${size - TRAILER - end} bytes long, not ${length}`);
+  const payload = await read(file, end, length);
+  if (!sha256(payload).equals(trailer.subarray(MARK.length + 8))) throw damaged("its SHA-256 is another one");
+  return payload;
+}
+
+/** Writes a copy of a program with this packed into it, in the place of what may be in it already; appears at once. */
+export async function writePacked(program: string, payload: Buffer, path: string): Promise<void> {
+  const draft = `${path}.${randomUUID()}.tmp`;
+  try {
+    await copyFile(program, draft);
+    await using file = await open(draft, "r+");
+    const end = await endOf(file);
+    await file.truncate(end);
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64BE(BigInt(payload.length));
+    await appendFile(draft, Buffer.concat([payload, MARK, length, sha256(payload)]));
+    await file.chmod(0o755);
+    await file.sync();
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+}
+
+export function sha256(bytes: Uint8Array): Buffer {
+  return createHash("sha256").update(bytes).digest();
+}
+
+async function endOf(file: FileHandle): Promise<number> {
+  return executableEnd(await read(file, 0, HEAD));
+}
+
+async function read(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.alloc(length);
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await file.read(bytes, done, length - done, position + done);
+    if (bytesRead === 0) throw new Error(`Cannot read ${length} bytes at ${position}: the file is shorter`);
+    done += bytesRead;
+  }
+  return bytes;
+}

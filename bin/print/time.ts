@@ -1,0 +1,15 @@
+const UNITS: [name: string, ms: number][] = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1_000]];
+
+/** A time as seen from now: `3m ago`, `in 2h`, `now`. */
+export function relativeTime(at: number, now: number): string {
+  const distance = Math.abs(at - now);
+  const unit = UNITS.find(([, ms]) => distance >= ms);
+  if (unit === undefined) return "now";
+  const amount = `${Math.floor(distance / unit[1])}${unit[0]}`;
+  return at < now ? `${amount} ago` : `in ${amount}`;
+}
+
+/** A time to the second, in UTC: `2026-11-21 07:14:02Z`. */
+export function absoluteTime(at: number): string {
+  return new Date(at).toISOString().replace("T", " ").replace(/\.\d+Z$/, "Z");
+}

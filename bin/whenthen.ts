@@ -1,0 +1,16 @@
+#!/usr/bin/env -S deno run -A
+import { argv, exit, stderr, stdout } from "node:process";
+import { startEngine } from "../runtime/store/sqlite/engine.ts";
+import { standardOutput } from "./print/terminal.ts";
+
+// SQLite is compiled on a thread of its own while all the other modules are evaluated. Who needs it hears of a failure.
+startEngine().catch(() => {});
+const { runProgram } = await import("./program.ts");
+
+const code = await runProgram(argv.slice(2), {
+  terminal: standardOutput(),
+  complain: (text) => stderr.write(text),
+});
+// What is still in the pipes is written before the exit cuts them.
+await Promise.all([stdout, stderr].map((stream) => new Promise((resolve) => stream.write("", resolve))));
+exit(code);

@@ -1,0 +1,56 @@
+import type { Event } from "../model/event.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Kind } from "../rule/kind.ts";
+import type { Receipt, StepEffects } from "../store/store.ts";
+
+/** An action module: its schema, and what a step of that kind does. */
+export interface Action extends Kind {
+  /** Policy where the step names none. */
+  defaults: { timeout: number; attempts: number };
+  /** Whether a failure of this kind is worth another attempt when the policy has attempts left. */
+  retries?(error: unknown): boolean;
+  /**
+   * Does it once.
+   * @param args what the schema made of the step, templates resolved
+   * @throws TerminalError, RetryAfterError, TimeoutError, or anything else
+   */
+  perform(args: JsonObject, context: ActionContext): Promise<Outcome>;
+}
+
+export interface Outcome {
+  output: Json;
+  /** Stored together with the step's record. */
+  effects?: StepEffects;
+}
+
+/** What an action can reach. */
+export interface ActionContext {
+  run: { id: string; rule: string; event: Event };
+  /** The step's path in the run, with iterations. */
+  path: string;
+  attempt: number;
+  /** Aborted by the step's timeout, by cancelling the run, and at shutdown. */
+  signal: AbortSignal;
+  /** The rules folder and the rule file's folder, absolute. */
+  folder: string;
+  ruleFolder: string;
+  services: ActionServices;
+}
+
+/** What the program around it offers to actions. */
+export interface ActionServices {
+  /** Sends an event on behalf of the run; its id is stable over attempts. */
+  emit(event: { type: string; data: Json; subject?: string; id: string }, run: ActionContext["run"]): Promise<Receipt>;
+  /** Writes a line to the program's log. */
+  log(level: "debug" | "info" | "warn" | "error", message: string, details: JsonObject): void;
+  /** The value of the signed causality header for outgoing requests. */
+  causeHeader(run: ActionContext["run"]): string;
+  /** Environment that children inherit: the process's own without secrets. */
+  childEnv(): Record<string, string>;
+  /** Reads memory across runs. */
+  getState(key: string): Promise<Json | undefined>;
+  /** Calls an exported function of a bundled module in a worker. */
+  callModule(call: { path: string; export: string; args: Json }, context: ActionContext): Promise<Json>;
+  /** Waits until the destination's rate limit has room. */
+  admitRequest(url: URL, signal: AbortSignal): Promise<void>;
+}

@@ -1,0 +1,68 @@
+import ky from "ky";
+import { TerminalError } from "../../model/errors.ts";
+import type { ActionContext } from "../action.ts";
+import type { HttpRequest } from "./request.ts";
+
+/** As browsers do (fetch standard, section 4.4). */
+const MOST_REDIRECTS = 20;
+const REDIRECTS = [301, 302, 303, 307, 308];
+/** What another origin may see of a request's headers: whatever else a rule sets there may be a credential. */
+const HARMLESS = ["accept", "accept-language", "content-type", "idempotency-key", "user-agent", "whenthen-cause"];
+
+/**
+ * Sends a request and follows redirects, each hop under its host's limit. Statuses in `ok` are not followed. The caller reads or cancels
+ * the body.
+ * @throws the signal's reason once aborted; TerminalError for redirects that lead nowhere; any other Error where the network fails
+ */
+export async function send(request: HttpRequest, ok: number[], context: ActionContext): Promise<Response> {
+  let next = request;
+  for (let redirects = 0;; redirects++) {
+    const response = await sendOnce(next, context);
+    const location = response.headers.get("location");
+    if (!REDIRECTS.includes(response.status) || ok.includes(response.status) || location === null) return response;
+    await response.body?.cancel();
+    if (redirects === MOST_REDIRECTS) {
+      throw new TerminalError(`Cannot ${request.name}: over ${MOST_REDIRECTS} redirects, the last one to ${location}`);
+    }
+    next = redirect(next, response.status, location);
+  }
+}
+
+async function sendOnce(request: HttpRequest, { services, signal }: ActionContext): Promise<Response> {
+  await services.admitRequest(request.url, signal);
+  const { method, headers, body } = request;
+  try {
+    // Attempts and their time are the step machine's, so that each is in the trace.
+    const options = { retry: 0, timeout: false, throwHttpErrors: false, redirect: "manual", signal } as const;
+    return await ky(request.url, { method, headers, body, ...options });
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw new Error(`Cannot ${request.name}: ${innermost(error as Error)}`, { cause: error });
+  }
+}
+
+function redirect(request: HttpRequest, status: number, location: string): HttpRequest {
+  const url = URL.canParse(location, request.url) ? new URL(location, request.url) : undefined;
+  if (!url || !["http:", "https:"].includes(url.protocol)) {
+    throw new TerminalError(
+      `Cannot ${request.name}: it redirects to ${location}, expected a URL with http:// or https://`,
+    );
+  }
+  url.username = url.password = "";
+  const headers = new Headers(request.headers);
+  if (url.origin !== request.url.origin) {
+    for (const name of [...headers.keys()]) if (!HARMLESS.includes(name)) headers.delete(name);
+  }
+  const { name, method, body } = request;
+  const becomesGet = status === 303 ? method !== "HEAD" : status < 303 && method === "POST";
+  if (!becomesGet) return { name, method, url, headers, body };
+  for (const header of ["content-type", "idempotency-key"]) headers.delete(header);
+  return { name, method: "GET", url, headers };
+}
+
+/** Hosts wrap what happened in one or two layers that only say that something did, with the whole URL. */
+function innermost(error: Error): string {
+  let inner = error;
+  while (inner.cause instanceof Error) inner = inner.cause;
+  return inner.message.replace(/ for url \(.*?\)/, "");
+}

@@ -1,0 +1,59 @@
+import { z } from "zod";
+import { TerminalError } from "../model/errors.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { json, number, template } from "../rule/field.ts";
+import type { Action, ActionContext, Outcome } from "./action.ts";
+
+interface ReplyArgs {
+  reply: number;
+  json?: Json;
+  body?: string;
+  headers?: Record<string, string>;
+}
+
+const WITHOUT_BODY: Json[] = [204, 205, 304];
+
+/**
+ * Answers the webhook request that the run's event came by. For any other event nobody waits: the step succeeds and its result says
+ * so, so that a rule with several triggers needs no condition.
+ */
+export const reply: Action = {
+  kind: "reply",
+  summary: "Answers the request that a webhook trigger is holding",
+  main: number({ min: 200, max: 599, integer: true }).describe("The status code"),
+  options: {
+    json: json().optional().describe("The body, as JSON"),
+    body: template().optional().describe("The body, as text"),
+    headers: z.record(z.string(), template()).optional().describe("Response headers"),
+  },
+  defaults: { timeout: 30_000, attempts: 1 },
+  check: checkReply,
+  perform: (args, context) => Promise.try(answer, args, context),
+};
+
+function answer(args: JsonObject, { run }: ActionContext): Outcome {
+  const { reply: status, json, body, headers: given = {} } = args as unknown as ReplyArgs;
+  const [problem] = checkReply(args);
+  if (problem !== undefined) throw new TerminalError(`Cannot reply ${status}: ${problem}`);
+  const headers = readHeaders(given);
+  if (json !== undefined) headers["content-type"] ??= "application/json";
+  if (body !== undefined) headers["content-type"] ??= "text/plain; charset=utf-8";
+  if (!run.event.http) return { output: { status, sent: false, reason: "the event did not come by HTTP" } };
+  const text = json !== undefined ? JSON.stringify(json) : body ?? "";
+  return { output: { status, sent: true }, effects: { reply: { status, headers, body: text } } };
+}
+
+function checkReply({ reply: status, json, body }: JsonObject): string[] {
+  if (json !== undefined && body !== undefined) return ['"json" and "body" exclude each other: an answer has one body'];
+  const hasBody = json !== undefined || body !== undefined;
+  if (!hasBody || !WITHOUT_BODY.includes(status)) return [];
+  return [`HTTP allows no body with ${status}; use 200, or leave the body out`];
+}
+
+function readHeaders(given: Record<string, string>): Record<string, string> {
+  try {
+    return Object.fromEntries(new Headers(given));
+  } catch (error) {
+    throw new TerminalError(`Cannot reply with the headers ${JSON.stringify(given)}: ${(error as Error).message}`);
+  }
+}

@@ -1,0 +1,169 @@
+import { Buffer } from "node:buffer";
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { type ChildEnd, type Kept, runChild } from "../host/spawn.ts";
+import { TerminalError } from "../model/errors.ts";
+import type { Json } from "../model/json.ts";
+import { parseJson } from "../model/parse_json.ts";
+import { command, json, number, path, template } from "../rule/field.ts";
+import { type Format, formats, parse } from "../rule/format.ts";
+import type { Action, ActionContext } from "./action.ts";
+import { withDetail } from "./detail.ts";
+
+interface RunArgs {
+  run: string | string[];
+  stdin?: Json;
+  env?: Record<string, string>;
+  cwd?: string;
+  format?: Format;
+  ok?: number[];
+}
+
+/** Bytes of standard output that are read to find `json`; what a poll of a large list needs. */
+const PARSED = 10_000_000;
+/** Bytes of each stream that stay in the result as text; a step's whole result may have a million. */
+const SHOWN = 200_000;
+
+/**
+ * Runs a command and waits until it and what it started are gone. Of long output its result holds the first 200 kB of `stdout` and the
+ * last of `stderr`, and in `dropped` how many bytes of each are missing. `json` is what `format` makes of standard output; without a
+ * format it is standard output read as JSON, or null where it is none.
+ */
+export const run: Action = {
+  kind: "run",
+  summary: "Runs a command",
+  main: command().describe("[command, argument, …], or a line for the shell, which may hold no expression"),
+  options: {
+    stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
+    env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
+    cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
+    format: z.enum(formats).optional().describe("How its standard output is read into json"),
+    ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
+      "Exit codes that are no failure; by default 0",
+    ),
+  },
+  defaults: { timeout: 600_000, attempts: 1 },
+  async perform(args, context) {
+    const options = args as unknown as RunArgs;
+    const name = nameOf(options.run);
+    const end = await start(name, options, context);
+    const base = { code: end.code, ...shown(end) };
+    if (!(options.ok ?? [0]).includes(end.code)) {
+      throw withDetail(new Error(describe(name, end)), { ...base, json: null });
+    }
+    return { output: { ...base, json: read(name, end, options.format) } };
+  },
+};
+
+async function start(name: string, options: RunArgs, context: ActionContext): Promise<ChildEnd> {
+  const { run, stdin, env = {}, cwd = "." } = options;
+  const [program, ...rest] = typeof run === "string" ? ["sh", "-c", run] : run;
+  const folder = resolve(context.ruleFolder, cwd);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new TerminalError(`Cannot run ${name} in ${folder}: there is no such folder`);
+  }
+  // Relative to the rule file like all paths, also where `cwd` is another folder.
+  const found = /^\.\.?\//.test(program) ? resolve(context.ruleFolder, program) : program;
+  const environment = { ...context.services.childEnv(), ...contextVariables(context), ...env };
+  try {
+    return await runChild({
+      program: found,
+      args: rest,
+      cwd: folder,
+      env: environment,
+      ...(stdin !== undefined && { stdin: typeof stdin === "string" ? stdin : JSON.stringify(stdin) }),
+      keep: { stdout: PARSED, stderr: SHOWN },
+      signal: context.signal,
+    });
+  } catch (error) {
+    if (context.signal.aborted) throw context.signal.reason;
+    throw explain(error, name, program, resolve(folder, found), environment.PATH);
+  }
+}
+
+/** What a script may want to know; `WHENTHEN_CAUSE` goes into the header `whenthen-cause` of requests it sends to this program. */
+function contextVariables({ run, path, attempt, services }: ActionContext): Record<string, string> {
+  return {
+    WHENTHEN_RULE: run.rule,
+    WHENTHEN_RUN: run.id,
+    WHENTHEN_STEP: path,
+    WHENTHEN_ATTEMPT: String(attempt),
+    WHENTHEN_CAUSE: services.causeHeader(run),
+  };
+}
+
+function explain(error: unknown, name: string, program: string, file: string, PATH = ""): Error {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" && !program.includes("/")) {
+    return new TerminalError(`Cannot run ${name}: there is no command "${program}" in PATH (${PATH})`);
+  }
+  if (code === "ENOENT" && statSync(file, { throwIfNoEntry: false })) {
+    return new TerminalError(`Cannot run ${name}: the interpreter in the first line of ${file} does not exist`);
+  }
+  if (code === "ENOENT") return new TerminalError(`Cannot run ${name}: there is no file ${file}`);
+  if (code === "EACCES") {
+    return new TerminalError(`Cannot run ${name}: it is not executable; chmod +x would make it so`);
+  }
+  // No room for another process or file may pass; a command line that the system refuses stays refused.
+  const mayPass = ["EAGAIN", "EMFILE", "ENFILE", "ENOMEM", "ETXTBSY"].includes(code ?? "");
+  return mayPass ? new Error(`Cannot run ${name}: ${message}`) : new TerminalError(`Cannot run ${name}: ${message}`);
+}
+
+function shown({ stdout, stderr }: ChildEnd): { stdout: string; stderr: string; dropped?: Json } {
+  const out = shorten(stdout, "first");
+  const err = shorten(stderr, "last");
+  const dropped = { stdout: out.dropped, stderr: err.dropped };
+  return { stdout: out.text, stderr: err.text, ...((out.dropped > 0 || err.dropped > 0) && { dropped }) };
+}
+
+/** Counted as JSON, in which a control character takes six bytes: so much is what the trace has room for. */
+function shorten(kept: Kept, part: "first" | "last"): Kept {
+  for (let length = Math.min(kept.text.length, SHOWN);;) {
+    const text = (part === "first" ? kept.text.slice(0, length) : kept.text.slice(-length)).toWellFormed();
+    const over = Buffer.byteLength(JSON.stringify(text)) - SHOWN;
+    if (over <= 0) return { text, dropped: kept.dropped + Buffer.byteLength(kept.text) - Buffer.byteLength(text) };
+    length -= Math.ceil(over / 6);
+  }
+}
+
+function read(name: string, { stdout }: ChildEnd, format: Format | undefined): Json {
+  if (format === undefined) return stdout.dropped > 0 ? null : jsonOrNull(stdout.text);
+  if (stdout.dropped > 0) {
+    const bytes = PARSED + stdout.dropped;
+    throw new TerminalError(
+      `Cannot read the output of ${name} as ${format}: it wrote ${bytes} bytes, at most ${PARSED} are read`,
+    );
+  }
+  try {
+    return parse(stdout.text, format);
+  } catch (error) {
+    throw withDetail(
+      new Error(`Cannot read the output of ${name} as ${format}: ${(error as Error).message}`),
+      stdout.text.slice(0, SHOWN),
+    );
+  }
+}
+
+function jsonOrNull(text: string): Json {
+  try {
+    return parseJson(text);
+  } catch {
+    return null;
+  }
+}
+
+function nameOf(run: string | string[]): string {
+  const line = typeof run === "string" ? run.trim().split("\n")[0] : run.join(" ");
+  return `"${line.length > 80 ? `${line.slice(0, 79)}…` : line}"`;
+}
+
+function describe(name: string, { code, endedBy, stdout, stderr }: ChildEnd): string {
+  const how = endedBy === undefined ? `exit code ${code}` : `signal ${endedBy}`;
+  const last = lastLines(stderr.text) || lastLines(stdout.text);
+  return `${name} ended with ${how}${last && `: ${last}`}`;
+}
+
+function lastLines(text: string): string {
+  return text.trimEnd().split("\n").slice(-5).join("\n").slice(-500).trim();
+}

@@ -1,0 +1,315 @@
+import { randomBytes } from "node:crypto";
+import { env as environment } from "node:process";
+import { writeAddress } from "./host/address_file.ts";
+import { systemClock as clock } from "./host/clock.ts";
+import { logLine } from "./host/log.ts";
+import { serve, type Server } from "./host/serve.ts";
+import { endChildren } from "./host/spawn.ts";
+import { Attachments } from "./ingest/attachments.ts";
+import { type DataFolder, openDataFolder } from "./ingest/data_folder.ts";
+import { Ingest } from "./ingest/ingest.ts";
+import { LiveRules } from "./ingest/live_rules.ts";
+import { type TriggerFailure, TriggerFailures } from "./ingest/trigger_failures.ts";
+import { Coalescer } from "./load/coalesce.ts";
+import { scopeOf } from "./load/folder.ts";
+import type { Loaded } from "./load/loaded.ts";
+import { type Loading, openLoading, withoutSecrets } from "./load/open.ts";
+import type { Prebuilt } from "./load/prebuilt.ts";
+import { type Watch, watchFolder } from "./load/watch.ts";
+import { newId } from "./model/id.ts";
+import type { Run } from "./model/run.ts";
+import type { Verdict } from "./model/verdict.ts";
+import { Secrets } from "./rule/secrets.ts";
+import { stepKinds } from "./run/index.ts";
+import { logCode, logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "./run/log.ts";
+import { type ProgramServices, programServices } from "./run/program_services.ts";
+import { Runner } from "./run/runner.ts";
+import { performSource } from "./run/source.ts";
+import type { Receipt } from "./store/store.ts";
+import { Upkeep } from "./store/upkeep.ts";
+import { triggerKinds } from "./trigger/index.ts";
+import { accessTo } from "./web/access.ts";
+import { HookRegistry } from "./web/hook_registry.ts";
+import { Metrics } from "./web/metrics.ts";
+import { ReplyWaiters } from "./web/reply_waiters.ts";
+import { createWeb, type Web } from "./web/web.ts";
+
+/** What the program is started with. */
+export interface AppOptions {
+  /** The rules folder, absolute. */
+  folder: string;
+  /** The data folder, absolute. */
+  data: string;
+  /** Over `whenthen.yaml`; 0 takes a free port. */
+  port?: number;
+  host?: string;
+  /** Name of the environment: `config.<env>.yaml` goes over `config.yaml`. */
+  env?: string;
+  /** TypeScript files of the folder that are bundled already. */
+  prebuilt?: Prebuilt;
+  /** What others than this machine's user must know. */
+  token?: string;
+  version: string;
+}
+
+/** How a pass of `whenthen once` went. */
+export interface OnceReport {
+  failedRuns: Run[];
+  /** Triggers whose pass failed, with the reason. */
+  failures: TriggerFailure[];
+  /** Files of rules that do not load. */
+  broken: string[];
+}
+
+/** How long requests and runs under way may take once it has been told to stop (promise 10). */
+const DRAIN = 5_000;
+/** Milliseconds for the answers of those who were waiting when that time was up. */
+const LAST_ANSWERS = 500;
+/** A run that is due this soon is waited for by `whenthen once`; a later one is parked. */
+const ONCE_PATIENCE = 60_000;
+/** Verdicts that stay in detail for each rule (promise 11). */
+const VERDICTS_KEPT = 1_000;
+/** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */
+const LOAD_PATIENCE = 1_000;
+const DEFAULT_HOST = "127.0.0.1";
+const DEFAULT_PORT = 8080;
+const LOADING = { environment, stepKinds, now: clock.now, onLog: logCode };
+
+/**
+ * Opens the data folder and wires the parts together; nothing moves before `start` or `once`.
+ * @throws UsageError where another program holds the data folder
+ */
+export async function openApp(options: AppOptions): Promise<App> {
+  const secrets = new Secrets({ environment, files: [], folders: [] });
+  const testDisk = environment.WHENTHEN_TEST_DISK;
+  const dataFolder = await openDataFolder({ path: options.data, clock, secrets, testDisk, onWarning: logWarning });
+  return new App(options, secrets, dataFolder);
+}
+
+/** The program: load, attach, serve; on a signal stop intake, drain, close. */
+export class App {
+  readonly web: Web;
+  readonly #loading: Loading;
+  readonly #ingest: Ingest;
+  readonly #services: ProgramServices;
+  readonly #attachments: Attachments;
+  readonly #live: LiveRules;
+  readonly #runner: Runner;
+  readonly #metrics: Metrics;
+  readonly #upkeep: Upkeep;
+  readonly #hooks = new HookRegistry();
+  readonly #replies = new ReplyWaiters();
+  readonly #reloads = new Coalescer(() => this.#reload(), clock);
+  readonly #token = randomBytes(24).toString("base64url");
+  readonly #failures = new TriggerFailures();
+  /** Only in a pass: a program that runs for months would never let them go. */
+  #failedRuns: Run[] | undefined;
+  #phase: "starting" | "ready" | "draining" = "starting";
+  #server: Server | undefined;
+  #watch: Watch | undefined;
+
+  constructor(
+    private readonly options: AppOptions,
+    private readonly secrets: Secrets,
+    private readonly dataFolder: DataFolder,
+  ) {
+    const { store, signer } = dataFolder;
+    const { folder } = options;
+    const surroundings = () => ({ env: environment, secrets: secrets.scope() });
+    const childEnv = () => withoutSecrets(environment, secrets);
+    const onLate = () => this.#reloads.request();
+    this.#loading = openLoading({ ...options, ...LOADING, secrets, patience: LOAD_PATIENCE, onLate });
+    const { isolates, loader } = this.#loading;
+    this.#ingest = new Ingest({ store, clock, surroundings, onAccepted: (receipts) => this.#accepted(receipts) });
+    this.#services = programServices({ clock, ingest: this.#ingest, signer, childEnv });
+    const performing = { store, clock, isolates, folder, services: this.#services };
+    this.#attachments = new Attachments({
+      kinds: triggerKinds,
+      folder,
+      clock,
+      store,
+      ingest: this.#ingest,
+      hooks: this.#hooks,
+      surroundings,
+      perform: (rule, trigger, source, input, signal) =>
+        performSource(performing, this.#live.rules.get(rule)!, trigger, source, input, signal),
+      log: triggerLog,
+      report: (rule, trigger, failure) => this.#report(rule, trigger, failure),
+    });
+    this.#live = new LiveRules({
+      loader,
+      store,
+      clock,
+      ingest: this.#ingest,
+      attachments: this.#attachments,
+      onLoaded: (loaded) => this.#prepare(loaded),
+      onFailure: (rule, trigger, message) => this.#report(rule, trigger, message),
+    });
+    this.#metrics = new Metrics({
+      store,
+      rules: () => ({ loaded: this.#live.rules.size, broken: this.#live.loaded?.broken.size ?? 0 }),
+      workers: () => isolates.count(),
+    });
+    this.#runner = new Runner({
+      ...performing,
+      owner: newId(clock.now()),
+      surroundings,
+      onFinished: (run, verdict) => this.#finished(run, verdict),
+      onReply: (event, reply) => this.#replies.answered(event, reply),
+      onStep: ({ kind, state, startedAt, endedAt = startedAt }) =>
+        this.#metrics.observeStep(kind, state, endedAt - startedAt),
+      onError: logError,
+    });
+    this.#upkeep = new Upkeep({
+      store,
+      clock,
+      retention: () => ({ ...this.#live.loaded!.settings.retention, verdicts: VERDICTS_KEPT }),
+      liveVersions: () => this.#live.versions,
+      onError: logError,
+    });
+    // Commands that hold the data folder themselves ask in process, as from this machine.
+    this.web = this.#createWeb(DEFAULT_HOST);
+  }
+
+  /** Loads the folder, attaches the triggers, goes on with the runs, serves. Resolves once it is ready. */
+  async start(): Promise<void> {
+    const { folder, data } = this.options;
+    this.#watch = await watchFolder(
+      folder,
+      { clock, ignore: scopeOf(folder, data).ignore, onWarning: logWarning },
+      () => this.#reloads.request(),
+    );
+    await this.#begin();
+    this.#server = this.#serve();
+    await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
+    this.#phase = "ready";
+    this.#upkeep.start();
+    logLine("info", `Listening on ${this.#server.url}`, {});
+  }
+
+  /** One pass: polls each poller once, fires what cron owes, finishes or parks all runs. */
+  async once(): Promise<OnceReport> {
+    const failedRuns: Run[] = this.#failedRuns = [];
+    this.#attachments.listenOnly();
+    await this.#begin();
+    this.#phase = "ready";
+    await this.#attachments.pass(this.#live.rules);
+    await this.#runner.settled(ONCE_PATIENCE);
+    const broken = [...this.#live.loaded!.broken.keys()];
+    return { failedRuns, failures: this.#failures.list(this.#live.rules), broken };
+  }
+
+  /** For a command that holds the data folder itself: events find their rules, but nothing polls, keeps time or runs. */
+  async serveCommand(): Promise<void> {
+    this.#attachments.listenOnly();
+    await this.#runner.drain(0);
+    await this.#begin();
+  }
+
+  /** Replaces the values of secrets by `***`. */
+  mask(text: string): string {
+    return this.secrets.mask(text);
+  }
+
+  /** See {@link DataFolder.isNew}. */
+  isNew(): Promise<boolean> {
+    return this.dataFolder.isNew();
+  }
+
+  /** Stops as told: intake first, then what is under way, within the drain; then everything is parked and closed. */
+  async stop(): Promise<void> {
+    this.#phase = "draining";
+    await Promise.all([this.#watch?.close(), this.#reloads.close(), this.#upkeep.stop()]);
+    // Who still waits for a reply once nothing runs, or the time is up, is told that its event is taken in.
+    const release = () => this.#replies.release();
+    const cancelRelease = clock.at(clock.now() + DRAIN, release);
+    const drained = this.#runner.drain(DRAIN).then(release).finally(cancelRelease);
+    await Promise.all([this.#attachments.detachAll(), this.#server?.stop(DRAIN + LAST_ANSWERS), drained]);
+    await endChildren();
+    await this.#loading.close();
+    await this.dataFolder.close();
+  }
+
+  async #begin(): Promise<void> {
+    await this.dataFolder.begin();
+    await this.#reload();
+    await this.#runner.start();
+  }
+
+  async #reload(): Promise<void> {
+    try {
+      await this.#live.reload();
+      this.#watch?.outside(this.#live.loaded!.outside);
+      this.#metrics.countReload();
+    } catch (error) {
+      // The rules in force stay; before the first load there are none to stay.
+      if (this.#live.loaded === undefined) throw error;
+      logError("The reload failed; the rules stay as they were", error);
+    }
+  }
+
+  #prepare({ settings, secretNames }: Loaded): void {
+    this.secrets.refresh({ environment, ...settings.secrets });
+    this.secrets.use(secretNames);
+    this.#services.limits.setRates(settings.limits);
+  }
+
+  #serve(): Server {
+    const { settings } = this.#live.loaded!;
+    const host = this.options.host ?? settings.host ?? DEFAULT_HOST;
+    const web = this.#createWeb(host);
+    return serve((request) => web.fetch(request), { host, port: this.options.port ?? settings.port ?? DEFAULT_PORT });
+  }
+
+  #createWeb(host: string): Web {
+    const { secrets, dataFolder: { store, signer } } = this;
+    return createWeb({
+      ...accessTo(host, this.options.token, this.#token),
+      version: this.options.version,
+      clock,
+      phase: () => this.#phase,
+      hooks: this.#hooks,
+      rules: () => ({
+        rules: this.#live.rules,
+        problems: this.#live.loaded?.problems ?? [],
+        broken: this.#live.loaded?.broken ?? new Map(),
+        paused: this.#live.paused,
+        failures: this.#failures.list(this.#live.rules),
+      }),
+      ingest: this.#ingest,
+      store,
+      cancel: (run) => this.#runner.cancel(run),
+      replay: (run) => this.#live.replay(run).finally(() => this.#runner.wake()),
+      pause: (rule, reason) => this.#live.pause(rule, reason),
+      replies: this.#replies,
+      verifyCause: (header) => signer.verify(header),
+      secretOf: (name) => secrets.get(name),
+      mask: (text) => secrets.mask(text),
+      maskJson: (value) => secrets.maskJson(value),
+      metrics: this.#metrics,
+      onError: logError,
+    });
+  }
+
+  #accepted(receipts: Receipt[]): void {
+    this.#metrics.countReceipts(receipts);
+    receipts.forEach(logReceipt);
+    this.#runner.replace(receipts.flatMap(({ replaces }) => replaces));
+    if (receipts.some(({ runs }) => runs.length > 0)) this.#runner.wake();
+  }
+
+  #finished(run: Run, verdict: Verdict | undefined): void {
+    if (verdict === undefined) logRun(run);
+    else logVerdict(run.rule, run.event.id, verdict);
+    if (run.state === "failed") this.#failedRuns?.push(run);
+    this.#replies.ended(run.event, run.id);
+  }
+
+  #report(rule: string, trigger: string, failure: string | null): void {
+    const message = failure === null ? null : this.secrets.mask(failure);
+    this.#failures.report(rule, trigger, message);
+    if (message === null) return;
+    this.#metrics.countPollFailure(rule, trigger);
+    triggerLog(rule, trigger).warn(`${trigger}: ${message}`);
+  }
+}

@@ -1,0 +1,99 @@
+/** The time, and waking up at a time. Everything that waits takes one of these, so that tests can turn the hands. */
+export interface Clock {
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Calls back once when the wall clock has reached `at`. Follows clock steps: it never sleeps over 30 s at a stretch. */
+  at(at: number, wake: () => void): Cancel;
+  /** Calls back each time the wall clock is found to have been set back: who waits for a time may wait for years. */
+  onSetBack(wake: () => void): Cancel;
+}
+
+export type Cancel = () => void;
+
+const LONGEST_SLEEP = 30_000;
+
+/** The machine's clock. */
+export const systemClock: Clock = {
+  now: Date.now,
+  at(at, wake) {
+    let timer: ReturnType<typeof setTimeout>;
+    const sleep = () => {
+      const left = at - Date.now();
+      timer = setTimeout(left <= LONGEST_SLEEP ? check : sleep, Math.max(0, Math.min(left, LONGEST_SLEEP)));
+    };
+    const check = () => Date.now() >= at ? wake() : sleep();
+    sleep();
+    return () => clearTimeout(timer);
+  },
+  onSetBack(wake) {
+    let last = Date.now();
+    const timer = setInterval(() => {
+      const now = Date.now();
+      if (now < last) wake();
+      last = now;
+    }, LONGEST_SLEEP);
+    return () => clearInterval(timer);
+  },
+};
+
+/** A clock that moves only when told. */
+export class ManualClock implements Clock {
+  #now: number;
+  #alarms = new Set<{ at: number; wake: () => void }>();
+  #setBack = new Set<() => void>();
+
+  constructor(now: number) {
+    this.#now = now;
+  }
+
+  now(): number {
+    return this.#now;
+  }
+
+  at(at: number, wake: () => void): Cancel {
+    const alarm = { at, wake };
+    this.#alarms.add(alarm);
+    return () => this.#alarms.delete(alarm);
+  }
+
+  onSetBack(wake: () => void): Cancel {
+    const listener = () => wake();
+    this.#setBack.add(listener);
+    return () => this.#setBack.delete(listener);
+  }
+
+  /** Moves to `to`, waking what is due on the way in order of time; lets pending promises settle before and after each. */
+  async advanceTo(to: number): Promise<void> {
+    for (;;) {
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      const next = [...this.#alarms].filter((alarm) => alarm.at <= to).sort((a, b) => a.at - b.at)[0];
+      if (next === undefined) break;
+      this.#alarms.delete(next);
+      this.#now = Math.max(this.#now, next.at);
+      next.wake();
+    }
+    this.#now = Math.max(this.#now, to);
+    await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  /** Sets the time as a clock step does: wakes nothing but, where it goes backwards, those who asked about that. */
+  jumpTo(to: number): void {
+    const back = to < this.#now;
+    this.#now = to;
+    if (back) { for (const wake of [...this.#setBack]) wake(); }
+  }
+}
+
+/** Resolves when the clock reaches `at`, or at once when the signal is aborted. */
+export function sleepUntil(clock: Clock, at: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) return resolve();
+    const done = () => {
+      signal.removeEventListener("abort", done);
+      cancel();
+      resolve();
+    };
+    const cancel = clock.at(at, done);
+    signal.addEventListener("abort", done);
+  });
+}

@@ -1,0 +1,97 @@
+import { type ChildProcess, fork } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { Worker } from "node:worker_threads";
+
+/** Where rule code runs, beside the program's own thread. Messages are plain JSON, in order, both ways. */
+export interface CodeWorker {
+  post(message: unknown): void;
+  /** Ends it at once, also in the middle of a loop. Resolves once it is gone. */
+  terminate(): Promise<void>;
+  /** Bytes of memory that it holds beside those of the program; 0 where it is a thread of the program. */
+  memory(): number;
+}
+
+/** What a worker is started with. */
+export interface CodeWorkerOptions {
+  /** What its code finds as `data`, see `code_worker_port.ts`. */
+  data: unknown;
+  env: Record<string, string>;
+  /** Bytes that its heap may have, where the host can limit that. */
+  heapLimit: number;
+  onMessage(message: unknown): void;
+  /** It ended without being told to. */
+  onEnd(end: { kind: "memory" } | { kind: "error"; error: Error }): void;
+}
+
+/**
+ * Starts a worker with the module at `url`. On Bun it is a thread. Deno does not stop a thread that computes (2.9:
+ * `terminate()` resolves, the loop goes on and holds a core; https://github.com/denoland/deno/pull/35657), so there it is a
+ * process, which the system ends.
+ */
+export function startCodeWorker(url: URL, options: CodeWorkerOptions): CodeWorker {
+  return "Deno" in globalThis ? startProcess(url, options) : startThread(url, options);
+}
+
+function startThread(url: URL, { data, env, heapLimit, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
+  const worker = new Worker(url, {
+    workerData: data,
+    env,
+    resourceLimits: { maxOldGenerationSizeMb: megabytes(heapLimit) },
+  });
+  worker.on("message", onMessage);
+  worker.on("error", (error: Error & { code?: string }) => {
+    onEnd(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? { kind: "memory" } : { kind: "error", error });
+  });
+  worker.on("exit", (code) => onEnd({ kind: "error", error: new Error(`it ended by itself with code ${code}`) }));
+  return {
+    post: (message) => worker.postMessage(message),
+    terminate: async () => void await worker.terminate(),
+    memory: () => 0,
+  };
+}
+
+function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
+  const child = fork(fileURLToPath(url), [], {
+    execArgv: [`--max-old-space-size=${megabytes(heapLimit)}`],
+    env,
+    stdio: ["pipe", "ignore", "ignore", "ipc"],
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.on("exit", (code, signal) => {
+      resolve();
+      // V8 gives up with a trap or an abort when its heap is full.
+      if (signal === "SIGTRAP" || signal === "SIGABRT") onEnd({ kind: "memory" });
+      else onEnd({ kind: "error", error: new Error(`it ended by itself with ${signal ?? `code ${code}`}`) });
+    });
+  });
+  child.on("message", onMessage);
+  child.on("error", (error) => onEnd({ kind: "error", error }));
+  post(child, { data, env });
+  return {
+    post: (message) => post(child, message),
+    async terminate() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+    memory: () => residentBytes(child),
+  };
+}
+
+/** What is sent to a process that has just ended is for nobody. */
+function post(child: ChildProcess, message: unknown): void {
+  if (child.connected) child.send(message as object, () => {});
+}
+
+function residentBytes({ pid }: ChildProcess): number {
+  try {
+    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+  } catch {
+    // It has ended, or this is no Linux: then only its heap is limited.
+    return 0;
+  }
+}
+
+function megabytes(bytes: number): number {
+  return Math.max(64, Math.floor(bytes / 2 ** 20));
+}

@@ -1,0 +1,43 @@
+import process from "node:process";
+import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+
+/** The side of a code worker on which the code runs. */
+export interface CodeWorkerPort {
+  /** What it was started with. */
+  data: unknown;
+  post(message: unknown): void;
+  onMessage(receive: (message: unknown) => void): void;
+}
+
+/** Signals that a terminal or a service manager sends to all processes of the program: only the program answers them. */
+const NOT_OURS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+interface Setup {
+  data: unknown;
+  env: Record<string, string>;
+}
+
+/** Opens the way to the program, from the thread or process that `startCodeWorker` started. */
+export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
+  if (!isMainThread) {
+    const port = parentPort!;
+    return {
+      data: workerData,
+      post: (message) => port.postMessage(message),
+      onMessage: (receive) => port.on("message", receive),
+    };
+  }
+  new Worker(new URL("./code_worker_guard.ts", import.meta.url));
+  for (const signal of NOT_OURS) process.on(signal, () => {});
+  const send = process.send!.bind(process);
+  const { data, env } = await new Promise<Setup>((resolve) =>
+    process.once("message", resolve as (setup: unknown) => void)
+  );
+  // As in a thread, an object of its own: Deno's is a view of `Deno.env`, with folders of Deno's own in the PATH.
+  Object.defineProperty(process, "env", { value: { ...env }, configurable: true, writable: true });
+  return {
+    data,
+    post: (message) => void send(message as object),
+    onMessage: (receive) => process.on("message", receive),
+  };
+}

@@ -1,0 +1,64 @@
+import { constants } from "node:fs";
+import * as fs from "node:fs/promises";
+import process from "node:process";
+
+/** The few things the store does with files: one seam, so that tests can cut the power, fill the disk or hold a sync. */
+export interface Disk {
+  /** Creates a folder and those above it. */
+  mkdir(path: string): Promise<void>;
+  /** Names in a folder, in no order. */
+  list(folder: string): Promise<string[]>;
+  read(path: string): Promise<Uint8Array>;
+  /** Makes a new file, for appending. @throws where the path exists */
+  create(path: string): Promise<DiskFile>;
+  /** Shortens a file and syncs it. */
+  truncate(path: string, length: number): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  remove(path: string): Promise<void>;
+  /** Makes creations, renames and removals in a folder durable. */
+  syncFolder(folder: string): Promise<void>;
+}
+
+/** A file that is being appended to. */
+export interface DiskFile {
+  write(bytes: Uint8Array): Promise<void>;
+  /** Resolves once all that was written is on disk. */
+  sync(): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** The machine's disk. */
+export const realDisk: Disk = {
+  mkdir: async (path) => void await fs.mkdir(path, { recursive: true, mode: 0o700 }),
+  list: (folder) => fs.readdir(folder),
+  read: (path) => fs.readFile(path),
+  create: async (path) => appendTo(await fs.open(path, "ax", 0o600)),
+  async truncate(path, length) {
+    await using file = await fs.open(path, "r+");
+    await file.truncate(length);
+    await file.sync();
+  },
+  rename: (from, to) => fs.rename(from, to),
+  remove: (path) => fs.unlink(path),
+  async syncFolder(folder) {
+    // Windows cannot open folders; its file system keeps entries in order by itself.
+    if (process.platform === "win32") return;
+    await using handle = await fs.open(folder, constants.O_RDONLY);
+    await handle.sync();
+  },
+};
+
+const PIECE = 256 * 1024;
+
+function appendTo(handle: fs.FileHandle): DiskFile {
+  return {
+    async write(bytes) {
+      // In pieces, as Deno copies on the calling thread; and a write may be short, near a full disk above all.
+      for (let done = 0; done < bytes.length;) {
+        done += (await handle.write(bytes, done, Math.min(bytes.length - done, PIECE))).bytesWritten;
+      }
+    },
+    sync: () => handle.datasync(),
+    close: () => handle.close(),
+  };
+}

@@ -1,0 +1,145 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf, UsageError } from "../model/errors.ts";
+
+/** Where to listen. */
+export interface ServeOptions {
+  host: string;
+  /** 0 takes a free one. */
+  port: number;
+}
+
+/** A listening server. */
+export interface Server {
+  /** With the host as it can be reached from this machine: `http://127.0.0.1:8080`. */
+  url: string;
+  port: number;
+  /**
+   * Ends intake at once (503), lets requests under way finish for up to `graceMs`, then aborts all connections: a
+   * half-sent request does not hold the exit.
+   */
+  stop(graceMs: number): Promise<void>;
+}
+
+/** Milliseconds for the last answers: the hosts call an answer sent when the connection has it, not when it has left. */
+const LINGER = 50;
+
+export type Handler = (request: Request) => Response | Promise<Response>;
+
+/**
+ * Serves HTTP with what the host offers.
+ * @throws UsageError where the address cannot be listened on
+ */
+export function serve(handler: Handler, options: ServeOptions): Server {
+  const flight = new Flight(handler);
+  const listener = listen(flight, options);
+  const { port } = listener;
+  return {
+    url: `http://${reachable(options.host)}:${port}`,
+    port,
+    async stop(graceMs) {
+      flight.close();
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const grace = new Promise<void>((resolve) => timer = setTimeout(resolve, graceMs));
+      await Promise.race([flight.landed().then(() => sleep(LINGER)), grace]);
+      clearTimeout(timer);
+      await listener.abort();
+    },
+  };
+}
+
+/** The requests under way. */
+class Flight {
+  readonly #underWay = new Set<Promise<unknown>>();
+  #closed = false;
+
+  constructor(private readonly handler: Handler) {}
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  /** @param sent resolves once the connection has the answer */
+  handle(request: Request, sent: Promise<unknown>): Response | Promise<Response> {
+    if (this.#closed) {
+      const headers = { "retry-after": "5", connection: "close" };
+      return Response.json({ error: "The program is stopping" }, { status: 503, headers });
+    }
+    const settled = sent.catch(() => {}).finally(() => this.#underWay.delete(settled));
+    this.#underWay.add(settled);
+    return this.handler(request);
+  }
+
+  landed(): Promise<unknown> {
+    return Promise.all(this.#underWay);
+  }
+}
+
+interface Listener {
+  port: number;
+  abort(): Promise<void>;
+}
+
+function listen(flight: Flight, options: ServeOptions): Listener {
+  try {
+    return "Deno" in globalThis ? listenOnDeno(flight, options) : listenOnBun(flight, options);
+  } catch (error) {
+    const { host, port } = options;
+    const reason = { AddrInUse: "the port is in use", EADDRINUSE: "the port is in use" }[nameOf(error)];
+    const why = reason ?? messageOf(error);
+    throw new UsageError(`Cannot listen on ${host}:${port}: ${why}; choose another with --port`, { cause: error });
+  }
+}
+
+function listenOnDeno(flight: Flight, { host, port }: ServeOptions): Listener {
+  // Not server.shutdown(): it waits for half-sent requests without end, and aborting after it throws.
+  const stop = new AbortController();
+  const server = Deno.serve(
+    { hostname: host, port, signal: stop.signal, onListen() {} },
+    (request, info) => flight.handle(request, info.completed),
+  );
+  return {
+    port: server.addr.port,
+    abort() {
+      stop.abort();
+      return server.finished;
+    },
+  };
+}
+
+/** As much of Bun as is needed here; its own types would clash with those of Deno. */
+interface BunHost {
+  serve(options: { hostname: string; port: number; idleTimeout: number; fetch: Handler }): {
+    port: number;
+    stop(closeActive: boolean): Promise<void>;
+  };
+}
+
+function listenOnBun(flight: Flight, { host, port }: ServeOptions): Listener {
+  const { Bun } = globalThis as unknown as { Bun: BunHost };
+  const server = Bun.serve({
+    hostname: host,
+    port,
+    idleTimeout: 60,
+    fetch: async (request) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      try {
+        return await flight.handle(request, promise);
+      } finally {
+        resolve();
+      }
+    },
+  });
+  return { port: server.port, abort: () => server.stop(true) };
+}
+
+function nameOf(error: unknown): string {
+  const { name, code } = error as { name?: string; code?: string };
+  return code ?? name ?? "";
+}
+
+/** A wildcard address is no address to connect to. */
+function reachable(host: string): string {
+  if (host === "0.0.0.0" || host === "") return "127.0.0.1";
+  if (host === "::") return "[::1]";
+  return host.includes(":") ? `[${host}]` : host;
+}

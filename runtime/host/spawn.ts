@@ -1,0 +1,163 @@
+import { Buffer } from "node:buffer";
+import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:os";
+import { ProcessGroup } from "./process_group.ts";
+
+/** How long a finished command's background processes may go on writing before its group is ended. */
+const LINGER = 2_000;
+
+export interface ChildOptions {
+  program: string;
+  args: string[];
+  cwd: string;
+  /** The whole environment; nothing is inherited beside it. */
+  env: Record<string, string>;
+  /** Written to its standard input, which is empty where this is absent. A child that does not read it all is fine. */
+  stdin?: string;
+  /** Bytes kept: the first ones of standard output, the last ones of standard error. The rest is read and counted. */
+  keep: { stdout: number; stderr: number };
+  /** Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. */
+  signal: AbortSignal;
+}
+
+export interface ChildEnd {
+  /** Its exit code; 128 + the signal's number where a signal ended it, as a shell reports it. */
+  code: number;
+  /** The signal that ended it. */
+  endedBy?: string;
+  stdout: Kept;
+  stderr: Kept;
+}
+
+/** What was kept of a stream. Bytes that are no UTF-8 become U+FFFD. */
+export interface Kept {
+  text: string;
+  /** How many bytes were left out. */
+  dropped: number;
+}
+
+const groups = new Set<ProcessGroup>();
+
+/**
+ * Runs a program in a process group of its own and waits until it and everything it started in that group is gone.
+ * A process that made itself a session of its own (`setsid`) is on its own.
+ * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) where it cannot be started; the signal's reason once aborted, after
+ * the group is gone
+ */
+export async function runChild(options: ChildOptions): Promise<ChildEnd> {
+  const { program, args, cwd, env, stdin, keep, signal } = options;
+  signal.throwIfAborted();
+  const child = spawn(program, args, {
+    cwd,
+    env,
+    detached: true,
+    stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+  });
+  const stdout = new Head(keep.stdout);
+  const stderr = new Tail(keep.stderr);
+  child.stdout!.on("data", (chunk: Buffer) => stdout.add(chunk));
+  child.stderr!.on("data", (chunk: Buffer) => stderr.add(chunk));
+  const failed = new Promise<never>((_, reject) => child.on("error", reject));
+  const exited = new Promise<[number | null, string | null]>((resolve) =>
+    child.once("exit", (code, endedBy) => resolve([code, endedBy]))
+  );
+  const closed = new Promise<void>((resolve) => child.once("close", () => resolve()));
+  if (child.pid === undefined) return await failed;
+  failed.catch(() => {});
+  feed(child, stdin);
+
+  const group = new ProcessGroup(child.pid);
+  groups.add(group);
+  const aborted = Promise.withResolvers<void>();
+  const end = () => group.end().then(aborted.resolve);
+  signal.addEventListener("abort", end);
+  try {
+    await Promise.race([exited, aborted.promise]);
+    if (!signal.aborted) await within(LINGER, closed);
+    await group.end();
+    signal.throwIfAborted();
+    const [code, endedBy] = await exited;
+    return { ...status(code, endedBy), stdout: stdout.kept(), stderr: stderr.kept() };
+  } finally {
+    groups.delete(group);
+    signal.removeEventListener("abort", end);
+    child.stdout!.destroy();
+    child.stderr!.destroy();
+  }
+}
+
+/** Ends all children with their process groups; resolves when they are gone. */
+export async function endChildren(): Promise<void> {
+  await Promise.all([...groups].map((group) => group.end()));
+}
+
+/** Keeps the first bytes. */
+class Head {
+  #chunks: Buffer[] = [];
+  #room: number;
+  #dropped = 0;
+
+  constructor(limit: number) {
+    this.#room = limit;
+  }
+
+  add(chunk: Buffer): void {
+    const part = chunk.subarray(0, this.#room);
+    if (part.length > 0) this.#chunks.push(part);
+    this.#room -= part.length;
+    this.#dropped += chunk.length - part.length;
+  }
+
+  kept(): Kept {
+    // Streaming leaves out a character that the limit cut in two.
+    const text = new TextDecoder().decode(Buffer.concat(this.#chunks), { stream: this.#dropped > 0 });
+    return { text, dropped: this.#dropped };
+  }
+}
+
+/** Keeps the last bytes. */
+class Tail {
+  #chunks: Buffer[] = [];
+  #bytes = 0;
+  #dropped = 0;
+
+  constructor(private readonly limit: number) {}
+
+  add(chunk: Buffer): void {
+    this.#chunks.push(chunk);
+    this.#bytes += chunk.length;
+    while (this.#bytes - this.#chunks[0].length >= this.limit) this.#drop(this.#chunks.shift()!.length);
+  }
+
+  kept(): Kept {
+    const bytes = Buffer.concat(this.#chunks);
+    let start = Math.max(0, bytes.length - this.limit);
+    // Bytes 10xxxxxx continue a character whose beginning was dropped.
+    if (start > 0 || this.#dropped > 0) { while ((bytes[start] & 0xc0) === 0x80) start++; }
+    return { text: new TextDecoder().decode(bytes.subarray(start)), dropped: this.#dropped + start };
+  }
+
+  #drop(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#dropped += bytes;
+  }
+}
+
+function feed(child: ChildProcess, stdin: string | undefined): void {
+  if (stdin === undefined) return;
+  // EPIPE: it ended or closed its input before it had read everything, as `head -1` does.
+  child.stdin!.on("error", () => {});
+  child.stdin!.end(stdin);
+}
+
+function status(code: number | null, endedBy: string | null): { code: number; endedBy?: string } {
+  if (!endedBy) return { code: code ?? 0 };
+  return { code: 128 + constants.signals[endedBy as NodeJS.Signals], endedBy };
+}
+
+/** Resolves with the promise, or after that time. */
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  let timer;
+  await Promise.race([promise, new Promise<void>((resolve) => timer = setTimeout(resolve, ms))]);
+  clearTimeout(timer);
+}

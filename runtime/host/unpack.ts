@@ -1,0 +1,72 @@
+import { randomUUID } from "node:crypto";
+import { chmod, lstat, mkdir, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { UsageError } from "../model/errors.ts";
+import type { EmbeddedFile } from "./embedded.ts";
+
+/**
+ * Puts an executable that travels inside the binary where it can be started. Its name holds its content's hash, so that
+ * versions of the program do not disturb each other, and it appears by rename, so that several processes can do this at
+ * once.
+ * @param cacheFolder see {@link intoCache}
+ * @returns its path
+ */
+export async function unpack(name: string, file: EmbeddedFile, cacheFolder: string): Promise<string> {
+  return await intoCache(`${name}, which TypeScript needs`, cacheFolder, async (folder) => {
+    return await put(join(folder, `${name}-${file.hash}`), file.path);
+  });
+}
+
+/**
+ * Unpacks into the user's cache (`XDG_CACHE_HOME`), else into `cacheFolder`; where neither can be written, as with everything
+ * mounted read-only, into a private folder for temporary files.
+ * @param what for the message
+ * @param put gets the folder
+ * @throws UsageError where no folder can be written
+ */
+export async function intoCache<T>(what: string, cacheFolder: string, put: (folder: string) => Promise<T>): Promise<T> {
+  const home = process.env.XDG_CACHE_HOME;
+  const folders = [...home ? [join(home, "whenthen")] : [], cacheFolder];
+  const failures: string[] = [];
+  for (const choose of [...folders.map((folder) => () => make(folder)), privateTemporary]) {
+    try {
+      return await put(await choose());
+    } catch (error) {
+      failures.push((error as Error).message);
+    }
+  }
+  throw new UsageError(
+    `Cannot unpack ${what}: ${failures.join("; ")}; name a folder that can be written by XDG_CACHE_HOME`,
+  );
+}
+
+async function put(path: string, from: string): Promise<string> {
+  const there = await stat(path).catch(() => undefined);
+  if (there?.isFile()) return path;
+  const draft = `${path}.${randomUUID()}.tmp`;
+  try {
+    await writeFile(draft, await readFile(from), { flag: "wx" });
+    await chmod(draft, 0o755);
+    await rename(draft, path);
+  } catch (error) {
+    await rm(draft, { force: true });
+    throw error;
+  }
+  return path;
+}
+
+async function make(folder: string): Promise<string> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  return folder;
+}
+
+/** Anybody can make a folder of this name first and put a program of theirs into it. */
+async function privateTemporary(): Promise<string> {
+  const user = process.getuid?.() ?? 0;
+  const folder = await make(join(tmpdir(), `whenthen-${user}`));
+  const { uid, mode } = await lstat(folder);
+  if (uid !== user || (mode & 0o022) !== 0) throw new Error(`${folder} can be written by others`);
+  return folder;
+}

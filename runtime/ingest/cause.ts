@@ -1,0 +1,33 @@
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { Buffer } from "node:buffer";
+import type { Cause, Event } from "../model/event.ts";
+
+/** What an event, or a request, that a run sends has as its cause. */
+export function causeOf(run: { id: string; event: Event }): Cause {
+  return { depth: (run.event.cause?.depth ?? 0) + 1, run: run.id };
+}
+
+/** Signs causes, so that a chain of runs cannot be shortened or forged from outside. */
+export class CauseSigner {
+  /** @param key this data folder's own, at least 32 random bytes */
+  constructor(private readonly key: Uint8Array) {}
+
+  /** The value of the `whenthen-cause` header: `<depth>.<run>.<signature>`. */
+  sign(cause: Cause): string {
+    const text = `${cause.depth}.${cause.run}`;
+    return `${text}.${this.#mac(text)}`;
+  }
+
+  /** The cause in a header's value; undefined where it is absent or was not signed with this key. */
+  verify(header: string | undefined): Cause | undefined {
+    const match = /^((\d{1,3})\.([A-Za-z0-9_-]{1,64}))\.([A-Za-z0-9_-]{43})$/.exec(header ?? "");
+    if (!match) return undefined;
+    const [, text, depth, run, mac] = match;
+    if (!timingSafeEqual(Buffer.from(mac), Buffer.from(this.#mac(text)))) return undefined;
+    return { depth: Number(depth), run };
+  }
+
+  #mac(text: string): string {
+    return createHmac("sha256", this.key).update(text).digest("base64url");
+  }
+}

@@ -1,0 +1,76 @@
+import { mkdir } from "node:fs/promises";
+import type { Clock } from "../host/clock.ts";
+import { realDisk } from "../host/disk.ts";
+import { acquireLock } from "../host/lock.ts";
+import { dataFolderKey } from "../host/private_file.ts";
+import { chooseDisk } from "../host/test_disk.ts";
+import { UsageError } from "../model/errors.ts";
+import type { Secrets } from "../rule/secrets.ts";
+import { openStore } from "../store/open.ts";
+import type { Store } from "../store/store.ts";
+import { CauseSigner } from "./cause.ts";
+
+/** The mark of a store that a whenthen has worked on. */
+const BEGUN = { rule: "", trigger: "begun" };
+
+/** A data folder in the hands of this program. */
+export interface DataFolder {
+  store: Store;
+  signer: CauseSigner;
+  /** True where no whenthen has worked on this store: nothing is known of earlier passes. */
+  isNew(): Promise<boolean>;
+  /** From here on it is not new any more. */
+  begin(): Promise<void>;
+  /** Closes the store and gives the folder back. */
+  close(): Promise<void>;
+}
+
+/** What a data folder is opened with. */
+export interface DataFolderOptions {
+  path: string;
+  clock: Clock;
+  /** What they mask never reaches the folder. */
+  secrets: Secrets;
+  /** What `WHENTHEN_TEST_DISK` says. */
+  testDisk: string | undefined;
+  onWarning: (message: string) => void;
+}
+
+/**
+ * Takes a data folder: one program at a time.
+ * @throws UsageError where another program holds it, or it cannot be made
+ */
+export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
+  const { path, clock, secrets, testDisk, onWarning } = options;
+  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error) => {
+    throw new UsageError(`Cannot make the data folder ${path}: ${(error as Error).message}; name another with --data`);
+  });
+  const release = acquireLock(path);
+  if (release === undefined) {
+    throw new UsageError(
+      `Cannot use the data folder ${path}: another whenthen is running on it; stop it, or choose another with --data`,
+    );
+  }
+  try {
+    const disk = chooseDisk(realDisk, testDisk);
+    const mask = (text: string) => secrets.mask(text);
+    const store = await openStore({ folder: path, disk, mask, onWarning, now: clock.now() });
+    const signer = new CauseSigner(await dataFolderKey(path));
+    return {
+      store,
+      signer,
+      isNew: async () => await store.getMark(BEGUN) === undefined,
+      async begin() {
+        const now = clock.now();
+        await store.accept([], [{ ...BEGUN, mark: now }], now);
+      },
+      async close() {
+        await store.close();
+        release();
+      },
+    };
+  } catch (error) {
+    release();
+    throw error;
+  }
+}

@@ -1,0 +1,136 @@
+import type { Clock } from "../host/clock.ts";
+import type { Event } from "../model/event.ts";
+import type { Rule } from "../model/rule.ts";
+import { UsageError } from "../model/errors.ts";
+import type { Scope } from "../rule/expression.ts";
+import { withState } from "../rule/state_view.ts";
+import type { Arrival, Candidate, Progress, Receipt, Store, TriggerKey } from "../store/store.ts";
+import type { TriggerEvent } from "../trigger/trigger.ts";
+import { decide } from "./decide.ts";
+import { Subscriptions } from "./subscriptions.ts";
+
+/** What ingest works with. */
+export interface IngestOptions {
+  store: Store;
+  clock: Clock;
+  /** The names of the surroundings that expressions see: `env`, `secrets`. */
+  surroundings: () => Scope;
+  /** Told after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
+  onAccepted: (receipts: Receipt[]) => void;
+}
+
+/** An event that a trigger of a rule received. */
+export interface Delivery extends TriggerKey {
+  event: Event;
+  /** Identity retention in milliseconds, where the trigger names one. */
+  within?: number;
+}
+
+/** Event → identity · match · condition → run: decides beside the store, then one transition of it. */
+export class Ingest {
+  readonly subscriptions = new Subscriptions();
+  #rules: ReadonlyMap<string, Rule> = new Map();
+  #paused: Readonly<Record<string, string>> = {};
+
+  constructor(private readonly options: IngestOptions) {}
+
+  /** The rules that are live from here on; their versions are in the store already. */
+  setRules(rules: ReadonlyMap<string, Rule>): void {
+    this.#rules = rules;
+  }
+
+  /** The rules whose events start nothing, each with the reason. */
+  setPaused(paused: Readonly<Record<string, string>>): void {
+    this.#paused = paused;
+  }
+
+  /**
+   * Events that one trigger emits to its own rule, with its progress, in one transition.
+   * @throws StoreFullError
+   */
+  fromTrigger(
+    key: TriggerKey,
+    events: TriggerEvent[],
+    progress?: Omit<Progress, keyof TriggerKey>,
+  ): Promise<Receipt[]> {
+    const source = `/rules/${key.rule}/${key.trigger}`;
+    const deliveries = events.map((event) => ({ ...key, event: this.#stamp({ source, ...event }) }));
+    return this.deliver(deliveries, progress === undefined ? [] : [{ ...key, ...progress }]);
+  }
+
+  /**
+   * Events for known rules, in one transition. Deliveries of the same identity are one event that concerns several
+   * rules.
+   * @throws StoreFullError
+   */
+  async deliver(deliveries: Delivery[], progress: Progress[] = []): Promise<Receipt[]> {
+    const grouped = Map.groupBy(deliveries, ({ event }) => JSON.stringify([event.source, event.id]));
+    const arrivals = await Promise.all([...grouped.values()].map(async (group): Promise<Arrival> => {
+      const [{ event, within }] = group;
+      const candidates = await Promise.all(group.map((delivery) => this.#candidate(event, delivery)));
+      return { event, within, candidates: candidates.filter((candidate) => candidate !== undefined) };
+    }));
+    return await this.#accept(arrivals, progress);
+  }
+
+  /**
+   * An event for whoever subscribes to its type: from a step `emit`, `POST /events` or `whenthen emit`.
+   * @throws StoreFullError
+   */
+  async publish(event: Omit<Event, "time"> & { time?: string }): Promise<Receipt> {
+    const stamped = this.#stamp(event);
+    const oneForEachRule = new Map(this.subscriptions.of(event.type).map((key) => [key.rule, key]));
+    const found = await Promise.all([...oneForEachRule.values()].map((key) => this.#candidate(stamped, key)));
+    const candidates = found.filter((candidate) => candidate !== undefined);
+    const [receipt] = await this.#accept([{ event: stamped, candidates }], []);
+    return receipt;
+  }
+
+  /**
+   * Starts a rule by hand: through its `manual` trigger, or its first trigger where it has none.
+   * @throws UsageError where there is no such rule
+   */
+  async trigger(rule: string, event: Omit<TriggerEvent, "type">): Promise<Receipt> {
+    const live = this.#rules.get(rule);
+    if (live === undefined) {
+      const known = [...this.#rules.keys()].sort().join(", ");
+      throw new UsageError(
+        `Cannot start the rule "${rule}": there is none with that id; there are: ${known || "none"}`,
+      );
+    }
+    const trigger = live.triggers.find(({ kind }) => kind === "manual") ?? live.triggers[0];
+    const [receipt] = await this.fromTrigger({ rule, trigger: trigger.id }, [{ ...event, type: "manual" }]);
+    return receipt;
+  }
+
+  #stamp(event: Omit<Event, "time"> & { time?: string }): Event {
+    return { ...event, time: event.time ?? new Date(this.options.clock.now()).toISOString() };
+  }
+
+  async #candidate(event: Event, key: TriggerKey): Promise<Candidate | undefined> {
+    const rule = this.#rules.get(key.rule);
+    const trigger = rule?.triggers.find(({ id }) => id === key.trigger);
+    if (rule === undefined || trigger === undefined) return undefined;
+    const { store, clock, surroundings } = this.options;
+    const now = clock.now();
+    const outcome = await withState((keys) => store.getState(keys, now), (state) => {
+      const scope = {
+        ...surroundings(),
+        event,
+        state,
+        config: rule.config,
+        rule: { id: rule.id, file: rule.file },
+        $now: now,
+      };
+      return decide(event, rule, trigger, this.#paused[rule.id], scope);
+    });
+    return { rule: rule.id, version: rule.version, trigger: trigger.id, outcome };
+  }
+
+  async #accept(arrivals: Arrival[], progress: Progress[]): Promise<Receipt[]> {
+    if (arrivals.length === 0 && progress.length === 0) return [];
+    const receipts = await this.options.store.accept(arrivals, progress, this.options.clock.now());
+    this.options.onAccepted(receipts);
+    return receipts;
+  }
+}

@@ -1,0 +1,31 @@
+import type { Registry, Subscription } from "../trigger/trigger.ts";
+
+/** Who listens to which event types: exact ones by a map, `prefix.*` by a map of prefixes. */
+export class Subscriptions implements Registry<Subscription> {
+  readonly #byType = new Map<string, Set<Subscription>>();
+
+  add(subscription: Subscription): () => void {
+    for (const type of subscription.types) {
+      const listeners = this.#byType.get(type) ?? new Set();
+      this.#byType.set(type, listeners.add(subscription));
+    }
+    return () => {
+      for (const type of subscription.types) {
+        const listeners = this.#byType.get(type);
+        listeners?.delete(subscription);
+        if (listeners?.size === 0) this.#byType.delete(type);
+      }
+    };
+  }
+
+  /** The subscriptions that an event of this type concerns: `order.paid` concerns `order.paid`, `order.*` and `*`. */
+  of(type: string): Subscription[] {
+    const patterns = [type, "*"];
+    for (let dot = type.indexOf("."); dot !== -1; dot = type.indexOf(".", dot + 1)) {
+      patterns.push(`${type.slice(0, dot)}.*`);
+    }
+    const found = new Set<Subscription>();
+    for (const pattern of patterns) this.#byType.get(pattern)?.forEach((subscription) => found.add(subscription));
+    return [...found];
+  }
+}

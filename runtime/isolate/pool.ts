@@ -1,0 +1,146 @@
+import type { Json } from "../model/json.ts";
+import { type BundledModule, InterruptedError } from "./isolate.ts";
+import type { LogLevel } from "./messages.ts";
+import { RuleWorker, type WorkOrder } from "./rule_worker.ts";
+
+/**
+ * Workers of one lane never take room from another: a rule that waits for a function holds a worker of its own lane, so
+ * that waiting in a circle cannot happen.
+ */
+export type Lane = "rules" | "functions" | "alone" | "describe";
+
+export interface PoolOptions {
+  room: Record<Lane, number>;
+  idleAfter: number;
+  blockedAfter: number;
+  heapLimit: number;
+  secrets(): Record<string, string>;
+  env(): Record<string, string>;
+  onSecret(name: string): void;
+  onLog(line: { level: LogLevel; message: string; file: string; run?: string }): void;
+}
+
+interface Seat {
+  lane: Lane;
+  version: string;
+  worker: RuleWorker;
+  idleTimer?: ReturnType<typeof setTimeout>;
+}
+
+/** The workers in use: one for each version and lane, started when needed, the longest idle one making room. */
+export class Pool {
+  /** In order of last use. */
+  #seats = new Map<string, Seat>();
+  #waiting = new Set<() => void>();
+  #ending = new Set<Promise<void>>();
+  closed = false;
+  #alone = 0;
+
+  constructor(readonly options: PoolOptions) {}
+
+  get size(): number {
+    return this.#seats.size;
+  }
+
+  /** All workers of a lane, or of all. */
+  workers(lane?: Lane): RuleWorker[] {
+    return [...this.#seats.values()].filter((seat) => lane === undefined || seat.lane === lane).map((seat) =>
+      seat.worker
+    );
+  }
+
+  /** Does one job in the version's worker, waiting for room where all are at work. */
+  async do(lane: Lane, module: BundledModule, order: WorkOrder): Promise<Json> {
+    const key = lane === "alone" ? `alone/${this.#alone++}` : `${lane}/${module.version}`;
+    for (;;) {
+      if (this.closed) throw new InterruptedError(`${module.file} was not started: the program stops`);
+      order.signal?.throwIfAborted();
+      const seat = this.#take(key, lane, module);
+      if (seat) return await seat.worker.do(order);
+      await this.#room(order.signal);
+    }
+  }
+
+  /** Ends the workers of a version: at once where idle, else when their work is done. */
+  async discard(version: string): Promise<void> {
+    for (const seat of [...this.#seats.values()].filter((seat) => seat.version === version)) {
+      seat.worker.retired = true;
+      if (!seat.worker.busy) await seat.worker.end({ kind: "discarded" });
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true;
+    for (const seat of [...this.#seats.values()]) this.#end(seat.worker.end({ kind: "closed" }));
+    this.#wake();
+    await Promise.all(this.#ending);
+  }
+
+  #take(key: string, lane: Lane, module: BundledModule): Seat | undefined {
+    const seat = this.#seats.get(key) ?? this.#start(key, lane, module);
+    if (!seat) return undefined;
+    clearTimeout(seat.idleTimer);
+    this.#seats.delete(key);
+    this.#seats.set(key, seat);
+    return seat;
+  }
+
+  #start(key: string, lane: Lane, module: BundledModule): Seat | undefined {
+    const residents = [...this.#seats.values()].filter((seat) => seat.lane === lane);
+    if (residents.length >= this.options.room[lane]) {
+      const idle = residents.find((seat) => !seat.worker.busy);
+      if (!idle) return undefined;
+      this.#end(idle.worker.end({ kind: "discarded" }));
+    }
+    const { heapLimit, blockedAfter, secrets, env, onSecret, onLog } = this.options;
+    const worker = new RuleWorker({
+      module,
+      secrets: secrets(),
+      env: env(),
+      heapLimit,
+      blockedAfter,
+      onSecret,
+      onLog: (level, message, run) => onLog({ level, message, file: module.file, ...(run && { run }) }),
+      onIdle: () => this.#idle(seat),
+      onEnd: () => {
+        clearTimeout(seat.idleTimer);
+        if (this.#seats.get(key) === seat) this.#seats.delete(key);
+        this.#wake();
+      },
+    });
+    const seat: Seat = { lane, version: module.version, worker };
+    return seat;
+  }
+
+  #idle(seat: Seat): void {
+    if (seat.lane === "alone" || seat.lane === "describe" || seat.worker.retired) {
+      return this.#end(seat.worker.end({ kind: "discarded" }));
+    }
+    clearTimeout(seat.idleTimer);
+    seat.idleTimer = setTimeout(() => this.#end(seat.worker.end({ kind: "discarded" })), this.options.idleAfter);
+    this.#wake();
+  }
+
+  #end(ended: Promise<void>): void {
+    this.#ending.add(ended);
+    ended.finally(() => this.#ending.delete(ended));
+  }
+
+  #wake(): void {
+    for (const wake of this.#waiting) wake();
+    this.#waiting.clear();
+  }
+
+  /** Resolves when a worker became idle or ended. */
+  #room(signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        signal?.removeEventListener("abort", wake);
+        this.#waiting.delete(wake);
+        resolve();
+      };
+      this.#waiting.add(wake);
+      signal?.addEventListener("abort", wake);
+    });
+  }
+}

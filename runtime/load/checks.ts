@@ -1,0 +1,134 @@
+import type { Json } from "../model/json.ts";
+import type { Problem } from "../model/problem.ts";
+import type { CalledAction, Field, Rule } from "../model/rule.ts";
+import { checkAction, type CheckedRule, checkRule } from "../rule/check.ts";
+import { readFields } from "../rule/fields.ts";
+import type { Kinds } from "../rule/kind.ts";
+import { callTargets } from "../rule/used.ts";
+import { type Call, callsInCode, callsInRaw, placeCalls } from "./calls.ts";
+import { type ConfigFile, configOf } from "./config.ts";
+import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
+
+/** What a check needs beside the file; the same for all files of a load. */
+export interface Surroundings {
+  configs: ConfigFile[];
+  hasSecret: (name: string) => boolean;
+  previous: ReadonlyMap<string, Rule>;
+}
+
+export interface RuleCheck {
+  /** Absent where the file has errors. */
+  rule?: CheckedRule;
+  calls: Call[];
+  problems: Problem[];
+}
+
+export interface ActionCheck {
+  action?: CalledAction;
+  calls: Call[];
+  problems: Problem[];
+}
+
+/** Which secrets a check asked for and what it was told: part of what its result depends on. */
+type Asked = Map<string, boolean>;
+
+interface Memo<T> {
+  config: string;
+  asked: Asked;
+  result: T;
+}
+
+/** Checks rules and actions; a file that is the same, with the same config and secrets, is not checked again. */
+export class Checks {
+  readonly #rules = new WeakMap<RuleSource, Memo<RuleCheck>>();
+  readonly #actions = new WeakMap<ActionSource, Memo<ActionCheck>>();
+
+  /** @param env what `env.X` gives in `when` */
+  constructor(
+    private readonly kinds: Kinds,
+    private readonly env: Record<string, string | undefined>,
+    private readonly now: () => number,
+  ) {}
+
+  rule(source: RuleSource, { configs, hasSecret, previous }: Surroundings): RuleCheck {
+    const fields = fieldsOf(source.raw.config);
+    const { values, enabled, missing, problems } = configOf(
+      { id: source.id, fields },
+      configs,
+      previous.get(source.id),
+    );
+    const checked = recall(this.#rules, source, JSON.stringify([values, enabled]), hasSecret, (ask) => {
+      const known = {
+        id: idOfPath(source.file),
+        config: values,
+        ...(enabled !== undefined && { enabled }),
+        env: this.env,
+        hasSecret: ask,
+        now: this.now(),
+      };
+      const { rule, problems } = checkRule(source.raw, source.origin, this.kinds, known);
+      const inRaw = callsInRaw(source.raw, source.origin);
+      const calls = rule ? placeCalls(callTargets(rule, this.kinds), inRaw) : inRaw;
+      if (source.origin.language === "typescript") {
+        calls.push(...callsInCode(source.text, source.origin.at([], "value")));
+      }
+      return { ...(rule && { rule }), calls, problems: together(source.problems, problems) };
+    });
+    const { rule, ...rest } = checked;
+    const good = missing.length === 0 && !checked.problems.some(isError);
+    return { ...rest, ...(rule && good && { rule }), problems: [...checked.problems, ...problems] };
+  }
+
+  action(source: ActionSource, hasSecret: Surroundings["hasSecret"]): ActionCheck {
+    return recall(this.#actions, source, "", hasSecret, (ask) => {
+      const checked = checkAction(source.raw, source.origin, this.kinds, {
+        env: this.env,
+        hasSecret: ask,
+        now: this.now(),
+      });
+      const problems = together(source.problems, checked.problems);
+      const inRaw = callsInRaw(source.raw, source.origin);
+      const action = problems.some(isError) ? undefined : checked.action;
+      return {
+        ...(action && { action }),
+        calls: checked.action ? placeCalls(callTargets(checked.action, this.kinds), inRaw) : inRaw,
+        problems,
+      };
+    });
+  }
+}
+
+export function isError({ severity }: Problem): boolean {
+  return severity === "error";
+}
+
+/** What the checker says about a place that is a slip in YAML already only follows from it. */
+function together(slips: Problem[], checked: Problem[]): Problem[] {
+  const places = new Set(slips.map(({ at }) => `${at.line}:${at.column}`));
+  return [...slips, ...checked.filter(({ at }) => !places.has(`${at.line}:${at.column}`))];
+}
+
+/** The config fields that a rule declares; what is wrong with them is the checker's to report. */
+export function fieldsOf(declared: Json | undefined): Record<string, Field> {
+  return declared === undefined ? {} : readFields(declared).fields;
+}
+
+function recall<S extends object, T>(
+  memos: WeakMap<S, Memo<T>>,
+  source: S,
+  config: string,
+  hasSecret: (name: string) => boolean,
+  check: (ask: (name: string) => boolean) => T,
+): T {
+  const memo = memos.get(source);
+  const same = memo?.config === config && [...memo.asked].every(([name, told]) => hasSecret(name) === told);
+  if (same) return memo.result;
+  const asked: Asked = new Map();
+  const result = check((name) => {
+    const told = hasSecret(name);
+    asked.set(name, told);
+    return told;
+  });
+  memos.set(source, { config, asked, result });
+  return result;
+}

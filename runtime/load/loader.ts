@@ -1,0 +1,294 @@
+import { join, sep } from "node:path";
+import type { Isolates } from "../isolate/isolate.ts";
+import type { Problem } from "../model/problem.ts";
+import type { Rule } from "../model/rule.ts";
+import type { Kind, Kinds } from "../rule/kind.ts";
+import { Secrets } from "../rule/secrets.ts";
+import { secretNames } from "../rule/used.ts";
+import type { TriggerKind } from "../trigger/trigger.ts";
+import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
+import { CallableFinder } from "./callable_finder.ts";
+import { Checks, fieldsOf } from "./checks.ts";
+import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./config.ts";
+import { type FolderFile, readFolder, scopeOf } from "./folder.ts";
+import type { Loaded, Settings } from "./loaded.ts";
+import { readSettings } from "./settings.ts";
+import { type ActionSource, idOfPath, type Source, sourceOfTypeScript, sourceOfYaml } from "./source.ts";
+import type { Prebuilt } from "./prebuilt.ts";
+import type { LoadedTypeScript } from "./typescript.ts";
+import { TypeScriptFiles } from "./typescript_files.ts";
+import { lineOf, parseYaml, type YamlFile } from "./yaml.ts";
+
+/** What a loader needs to know. */
+export interface LoaderOptions {
+  /** The rules folder, absolute. */
+  folder: string;
+  /** The data folder, absolute: never read as rules; bundles are cached in it. */
+  dataFolder: string;
+  /** Name of the environment: `config.<env>.yaml` goes over `config.yaml`. */
+  env?: string;
+  triggerKinds: Record<string, TriggerKind>;
+  stepKinds: Record<string, Kind>;
+  isolates: Isolates;
+  /** TypeScript files that are bundled already. */
+  prebuilt?: Prebuilt;
+  /** The process's environment: `env.X` in `when`, and the first source of secrets. */
+  environment: Record<string, string | undefined>;
+  now: () => number;
+  /**
+   * Milliseconds that a load waits for TypeScript files that are slow to evaluate; then it goes on without them, their
+   * last good versions stay, and `onLate` says when another load would find them.
+   * @default Infinity
+   */
+  patience?: number;
+  onLate?: () => void;
+}
+
+const SETTINGS_FILE = "whenthen.yaml";
+const CONFIG_FILE = /^config(\.[^/]+)?\.yaml$/;
+
+interface Parsed {
+  text: string;
+  yaml: YamlFile;
+  source: Source;
+}
+
+/**
+ * Turns the rules folder into rules. It remembers what it has read, so that a load costs little more than what changed;
+ * each load looks at the whole folder and gives one consistent picture of it.
+ */
+export class Loader {
+  readonly #kinds: Kinds;
+  readonly #checks: Checks;
+  readonly #typescript: TypeScriptFiles;
+  readonly #callables: CallableFinder;
+  #parsed = new Map<string, Parsed>();
+  readonly #configs = new Map<string, ConfigFile>();
+  readonly #bundled = new WeakMap<LoadedTypeScript, Source>();
+  readonly #finished: FinishedRules = new WeakMap();
+  readonly #secretNames = new WeakMap<Rule, string[]>();
+
+  constructor(private readonly options: LoaderOptions) {
+    const { triggerKinds, stepKinds, environment, now, folder, dataFolder, isolates, onLate = () => {} } = options;
+    this.#kinds = { triggers: triggerKinds, steps: stepKinds };
+    this.#checks = new Checks(this.#kinds, environment, now);
+    this.#typescript = new TypeScriptFiles({
+      folder,
+      cacheFolder: join(dataFolder, "cache"),
+      isolates,
+      prebuilt: options.prebuilt,
+      patience: options.patience ?? Infinity,
+      onLate,
+    });
+    this.#callables = new CallableFinder(folder, this.#typescript);
+  }
+
+  /**
+   * Reads the folder as it is now. Never two at the same time.
+   * @param previous what is in force: what does not load now keeps its last good version from it
+   * @throws UsageError where the folder cannot be read at all
+   */
+  async load(previous?: Loaded): Promise<Loaded> {
+    const { folder, dataFolder, environment } = this.options;
+    const files = await readFolder(scopeOf(folder, dataFolder));
+    this.#parseAll(files);
+    const problems: Problem[] = files.flatMap(failures);
+    const settings = this.#readSettings(previous?.settings, problems);
+    const secrets = new Secrets({ environment, ...settings.secrets });
+    const config = this.#readConfigs(problems);
+
+    const unready = { broken: new Map<string, string>(), late: new Map<string, string>() };
+    const { sources, ready } = await this.#sources(files, previous, unready);
+    const surroundings = {
+      configs: config.files,
+      hasSecret: (name: string) => secrets.has(name),
+      previous: previous?.rules ?? new Map<string, Rule>(),
+    };
+    const candidates = sources.filter((source) => source.kind === "rule").map((source): Candidate => {
+      const { rule, ...check } = this.#checks.rule(source, surroundings);
+      return { source, check: { ...check, ...(rule && config.certain && { rule }) } };
+    });
+    const known = configurables(candidates, unready);
+    for (const file of config.files) problems.push(...checkConfigNames(file, known));
+    for (const source of sources) {
+      if (source.kind !== "rule" && source.kind !== "action") problems.push(...source.problems);
+    }
+    for (const { check } of candidates) problems.push(...check.problems);
+
+    const actions = sources.filter((source) => source.kind === "action");
+    const check = (source: ActionSource) => this.#checks.action(source, surroundings.hasSecret);
+    const callers = candidates.map(({ source, check }) => ({ file: source.file, calls: check.calls }));
+    const unreadable = sources.filter(({ kind, file }) => kind === "unreadable" && !file.endsWith(".ts"));
+    const callables = await this.#callables.find({
+      actions,
+      callers,
+      files,
+      unreadable: unreadable.map(({ file }) => file),
+      ready,
+      check,
+      problems,
+    });
+    problems.push(...settleActions(callables));
+    const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
+    const { rules, broken, late } = assembly;
+    return {
+      rules,
+      broken,
+      late,
+      problems: arrange([...problems, ...assembly.problems], files),
+      settings,
+      secretNames: this.#secretsOf(rules.values()),
+      outside: this.#outside(settings),
+    };
+  }
+
+  /** The TypeScript files that the last load found, bundled, by path relative to the folder. */
+  typescript(): Map<string, LoadedTypeScript> {
+    return this.#typescript.ready();
+  }
+
+  /** Parses what changed and forgets what is gone. */
+  #parseAll(files: FolderFile[]): void {
+    const parsed = new Map<string, Parsed>();
+    for (const { path, text } of files) {
+      if (text !== undefined && !path.endsWith(".ts")) parsed.set(path, this.#parse(path, text));
+    }
+    this.#parsed = parsed;
+  }
+
+  #parse(path: string, text: string): Parsed {
+    const known = this.#parsed.get(path);
+    if (known?.text === text) return known;
+    const yaml = parseYaml(text, path);
+    return { text, yaml, source: sourceOfYaml(yaml) };
+  }
+
+  #readSettings(last: Settings | undefined, problems: Problem[]): Settings {
+    const read = readSettings(this.#parsed.get(SETTINGS_FILE)?.yaml, this.options.folder, last);
+    problems.push(...read.problems);
+    return read.settings;
+  }
+
+  /** `certain` is false where a file cannot be read and no earlier state of it is known: no rule can then be trusted. */
+  #readConfigs(problems: Problem[]): { files: ConfigFile[]; certain: boolean } {
+    const names = ["config.yaml", ...(this.options.env ? [`config.${this.options.env}.yaml`] : [])];
+    const files: ConfigFile[] = [];
+    let certain = true;
+    for (const name of names) {
+      const yaml = this.#parsed.get(name)?.yaml;
+      if (yaml === undefined) {
+        this.#configs.delete(name);
+        continue;
+      }
+      const read = readConfig(yaml, this.#configs.get(name));
+      problems.push(...read.problems);
+      if (read.config) files.push(read.config);
+      else certain = false;
+      if (read.config) this.#configs.set(name, read.config);
+    }
+    return { files, certain };
+  }
+
+  /** What each file of the folder is. Rules that cannot be checked are put down in `unready`. */
+  async #sources(
+    files: FolderFile[],
+    previous: Loaded | undefined,
+    unready: Unready,
+  ): Promise<{ sources: Source[]; ready: Map<string, LoadedTypeScript> }> {
+    const ids = idsByFile(previous);
+    const sources: Source[] = [];
+    const ready = await this.#typescript.load(files.map(({ path }) => path).filter((path) => path.endsWith(".ts")));
+    for (const { path, text, failure } of files) {
+      if (isSpecial(path)) continue;
+      const bundle = ready.get(path);
+      const source = bundle ? this.#bundledSource(path, bundle) : this.#parsed.get(path)?.source;
+      const id = ids.get(path) ?? idOfPath(path);
+      if (source) sources.push(source);
+      else if (failure !== undefined) unready.broken.set(path, id);
+      else if (ids.has(path) || looksLikeRule(path, text!)) unready.late.set(path, id);
+      if (source?.kind === "unreadable" && (ids.has(path) || looksLikeRule(path, text!))) unready.broken.set(path, id);
+    }
+    return { sources, ready };
+  }
+
+  #bundledSource(path: string, loaded: LoadedTypeScript): Source {
+    const known = this.#bundled.get(loaded);
+    if (known) return known;
+    const source = sourceOfTypeScript(path, loaded);
+    this.#bundled.set(loaded, source);
+    return source;
+  }
+
+  /** Secrets used by the rules and by the actions that they call. */
+  #secretsOf(rules: Iterable<Rule>): string[] {
+    const names = [...rules].flatMap((rule) => {
+      const parts = [rule, ...Object.values(rule.actions)];
+      const known = this.#secretNames.get(rule) ?? parts.flatMap((part) => secretNames(part, this.#kinds));
+      this.#secretNames.set(rule, known);
+      return known;
+    });
+    return [...new Set(names)].sort();
+  }
+
+  /** What the rules depend on beside the folder itself. */
+  #outside(settings: Settings): string[] {
+    const { folder } = this.options;
+    const all = [
+      ...this.#typescript.inputs(),
+      ...this.#callables.outside,
+      ...settings.secrets.files,
+      ...settings.secrets.folders,
+    ];
+    const inside = (path: string) => path.startsWith(folder + sep);
+    return [...new Set(all)].filter((path) => !inside(path) && !path.includes(`${sep}node_modules${sep}`)).sort();
+  }
+}
+
+interface Unready {
+  broken: Map<string, string>;
+  late: Map<string, string>;
+}
+
+function failures({ path: file, failure }: FolderFile): Problem[] {
+  return failure === undefined ? [] : [{ severity: "error", file, at: { line: 1, column: 1 }, message: failure }];
+}
+
+function isSpecial(path: string): boolean {
+  return path === SETTINGS_FILE || CONFIG_FILE.test(path);
+}
+
+/** Whether a file that cannot be read further is meant to be a rule, and not an action or a helper. */
+function looksLikeRule(path: string, text: string): boolean {
+  if (path.endsWith(".ts")) return /\brule\s*\(/.test(text);
+  return /^\s*["']?when["']?\s*:/m.test(text) || !/^["']?(inputs|output)["']?\s*:/m.test(text);
+}
+
+/** Which rule a file was, so that its last good version is found also when the file can no longer say. */
+function idsByFile(previous: Loaded | undefined): Map<string, string> {
+  const ids = new Map<string, string>([...previous?.broken ?? [], ...previous?.late ?? []]);
+  for (const { id, file } of previous?.rules.values() ?? []) ids.set(file, id);
+  return ids;
+}
+
+function configurables(candidates: Candidate[], { broken, late }: Unready): Configurable[] {
+  const readable = candidates.map(({ source }) => ({ id: source.id, fields: fieldsOf(source.raw.config) }));
+  return [...readable, ...[...broken.values(), ...late.values()].map((id) => ({ id }))];
+}
+
+/** In order of file, line and column, each once, with the line that it points into. */
+function arrange(problems: Problem[], files: FolderFile[]): Problem[] {
+  const texts = new Map(files.map(({ path, text }) => [path, text]));
+  const shown = problems.map((problem): Problem => {
+    const text = texts.get(problem.file);
+    if (problem.sourceLine !== undefined || text === undefined) return problem;
+    const sourceLine = lineOf(text, problem.at.line);
+    return { ...problem, ...(sourceLine !== undefined && { sourceLine }) };
+  });
+  const key = ({ file, at, message }: Problem) => `${file}\0${at.line}\0${at.column}\0${message}`;
+  const once = [...new Map(shown.map((problem) => [key(problem), problem])).values()];
+  return once.sort((a, b) => compare(a.file, b.file) || a.at.line - b.at.line || a.at.column - b.at.column);
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}

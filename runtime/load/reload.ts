@@ -1,0 +1,81 @@
+import type { Problem } from "../model/problem.ts";
+import { formatProblem } from "../model/problem.ts";
+import type { Loaded } from "./loaded.ts";
+
+/** What a reload means for each rule, by id. `Loaded.rules` holds kept rules too: it is what is in force. */
+export interface Reload {
+  /** New, or in another version than before: its triggers are swapped. */
+  loaded: string[];
+  /** Its file does not load; its last good version goes on. */
+  kept: string[];
+  /** Its file does not load and there is no good version to keep. */
+  failed: string[];
+  /** Its file is gone. */
+  removed: string[];
+  unchanged: string[];
+}
+
+/** One log line about one rule. */
+export interface ReloadLine {
+  rule: string;
+  what: "loaded" | "kept" | "failed" | "removed";
+  file: string;
+  /** One line, or several where problems are shown. */
+  text: string;
+}
+
+/** Compares two loads. */
+export function diff(previous: Loaded | undefined, next: Loaded): Reload {
+  const reload: Reload = { loaded: [], kept: [], failed: [], removed: [], unchanged: [] };
+  const broken = new Set(next.broken.values());
+  for (const [id, rule] of next.rules) {
+    if (broken.has(id)) reload.kept.push(id);
+    else if (previous?.rules.get(id)?.version === rule.version) reload.unchanged.push(id);
+    else reload.loaded.push(id);
+  }
+  for (const id of broken) if (!next.rules.has(id)) reload.failed.push(id);
+  for (const id of previous?.rules.keys() ?? []) {
+    if (!next.rules.has(id) && !broken.has(id)) reload.removed.push(id);
+  }
+  return reload;
+}
+
+/**
+ * One line for each rule that the reload affects. A rule that is still broken in the same way is not repeated.
+ */
+export function describeReload(previous: Loaded | undefined, next: Loaded): ReloadLine[] {
+  const reload = diff(previous, next);
+  const lines: ReloadLine[] = [];
+  for (const rule of reload.loaded) {
+    const { file, triggers, enabled } = next.rules.get(rule)!;
+    const kinds = triggers.map(({ id }) => id.trim().replace(/\s+/g, " ")).join(", ");
+    const text = `loaded ${rule} (${kinds})${enabled ? "" : ", disabled"}${listed(problemsOf(next, file))}`;
+    lines.push({ rule, what: "loaded", file, text });
+  }
+  for (const what of ["kept", "failed"] as const) {
+    for (const rule of reload[what]) {
+      const file = fileOf(next, rule);
+      const problems = listed(problemsOf(next, file));
+      if (previous && previous.broken.has(file) && listed(problemsOf(previous, file)) === problems) continue;
+      const says = what === "kept" ? "the last good version goes on" : "it does not load";
+      lines.push({ rule, what, file, text: `${what} ${rule}: ${says}${problems}` });
+    }
+  }
+  for (const rule of reload.removed) {
+    lines.push({ rule, what: "removed", file: previous!.rules.get(rule)!.file, text: `removed ${rule}` });
+  }
+  return lines;
+}
+
+function fileOf(loaded: Loaded, rule: string): string {
+  for (const [file, id] of loaded.broken) if (id === rule) return file;
+  return loaded.rules.get(rule)?.file ?? rule;
+}
+
+function problemsOf(loaded: Loaded, file: string): Problem[] {
+  return loaded.problems.filter((problem) => problem.file === file);
+}
+
+function listed(problems: Problem[]): string {
+  return problems.map((problem) => `\n${formatProblem(problem)}`).join("");
+}

@@ -1,0 +1,113 @@
+import { resolve } from "node:path";
+import { z } from "zod";
+import { parseDuration, parseRate } from "../model/duration.ts";
+import type { JsonObject } from "../model/json.ts";
+import type { Problem } from "../model/problem.ts";
+import { parseSize } from "../rule/field.ts";
+import { nearest } from "../rule/nearest.ts";
+import type { Settings } from "./loaded.ts";
+import type { YamlFile } from "./yaml.ts";
+
+const DAY = 86_400_000;
+
+/** A text that is read into a value; `expected` names a right one. */
+function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.ZodType<T> {
+  return z.unknown().transform((value, context): T => {
+    const result = parse(value);
+    if (result !== undefined) return result;
+    context.addIssue({ code: "custom", message: `expected ${expected}, got ${JSON.stringify(value)}` });
+    return z.NEVER;
+  });
+}
+
+const size = read(parseSize, "a size such as 256MB");
+const duration = read(
+  (value) => typeof value === "string" ? parseDuration(value) : undefined,
+  "a duration such as 30d",
+);
+const rate = read((value) => typeof value === "string" ? parseRate(value) : undefined, "a rate such as 10/s or 100/m");
+const paths = read(readPaths, "a path, or a list of paths");
+const object = z.record(z.string(), z.json(), { error: "expected a block of settings" });
+
+const retention = z.strictObject({ bytes: size.optional(), identities: duration.optional() });
+const secrets = z.strictObject({ files: paths.optional(), folders: paths.optional() });
+const SCHEMA = z.strictObject({
+  port: z.int({ error: "expected a port from 0 to 65535" }).min(0).max(65_535).optional(),
+  host: z.string({ error: "expected an address such as 127.0.0.1" }).optional(),
+  // Short for { bytes }; what is wrong with it is then found at the nearest place that exists.
+  retention: z.preprocess((value) => isObject(value) ? value : { bytes: value }, retention).optional(),
+  limits: z.record(z.string(), rate, { error: "expected a rate for each host, such as api.example.org: 10/s" })
+    .optional(),
+  secrets: secrets.optional(),
+  smtp: object.optional(),
+  people: object.optional(),
+}, { error: "expected settings by name, such as port: 8080" });
+const KEYS: Record<string, string[]> = {
+  "": Object.keys(SCHEMA.shape),
+  retention: Object.keys(retention.shape),
+  secrets: Object.keys(secrets.shape),
+};
+
+/**
+ * Reads `whenthen.yaml`.
+ * @param yaml undefined where there is no such file
+ * @param last what was in force before; it goes on where the file has a problem
+ */
+export function readSettings(
+  yaml: YamlFile | undefined,
+  folder: string,
+  last: Settings | undefined,
+): { settings: Settings; problems: Problem[] } {
+  if (yaml === undefined || yaml.value === null) {
+    return { settings: withDefaults({}, folder), problems: yaml?.problems ?? [] };
+  }
+  const problems = [...yaml.problems];
+  const parsed = yaml.value === undefined ? undefined : SCHEMA.safeParse(yaml.value);
+  if (parsed && !parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, yaml)));
+  const good = parsed?.success && problems.every(({ severity }) => severity === "warning");
+  return { settings: good ? withDefaults(parsed.data, folder) : last ?? withDefaults({}, folder), problems };
+}
+
+function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
+  const { port, host, retention, limits, secrets, smtp, people } = data;
+  const absolute = (paths: string[]) => paths.map((path) => resolve(folder, path));
+  return {
+    ...(port !== undefined && { port }),
+    ...(host !== undefined && { host }),
+    retention: { bytes: 256_000_000, identities: 30 * DAY, ...retention },
+    limits: limits ?? {},
+    secrets: { files: absolute([...secrets?.files ?? [], ".env"]), folders: absolute(secrets?.folders ?? []) },
+    ...(smtp && { smtp: smtp as JsonObject }),
+    ...(people && { people: people as JsonObject }),
+  };
+}
+
+/** Turns what the schema says into problems at their place. */
+function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
+  const path = issue.path as (string | number)[];
+  const problem = (at: Problem["at"], message: string, hint?: string): Problem => ({
+    severity: "error",
+    file: origin.file,
+    at,
+    message,
+    ...(hint !== undefined && { hint }),
+  });
+  if (issue.code === "unrecognized_keys") {
+    const known = KEYS[path.join(".")];
+    return issue.keys.map((key) => {
+      const close = nearest(key, known);
+      const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
+      return problem(origin.at([...path, key], "key"), `unknown setting "${key}"`, hint);
+    });
+  }
+  return [problem(origin.at(path, "value"), issue.message.replace(/^Invalid input: |^Too (big|small): /, ""))];
+}
+
+function readPaths(value: unknown): string[] | undefined {
+  const list = Array.isArray(value) ? value : [value];
+  return list.length > 0 && list.every((path) => typeof path === "string" && path !== "") ? list : undefined;
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}

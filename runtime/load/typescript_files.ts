@@ -1,0 +1,161 @@
+import { createHash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import type { Isolates } from "../isolate/isolate.ts";
+import type { Prebuilt } from "./prebuilt.ts";
+import { type LoadedTypeScript, loadTypeScript } from "./typescript.ts";
+
+/** What bundling and describing TypeScript files needs. */
+export interface TypeScriptFilesOptions {
+  /** Absolute. */
+  folder: string;
+  cacheFolder: string;
+  isolates: Isolates;
+  /** What need not be made. */
+  prebuilt?: Prebuilt;
+  /** Milliseconds after which a load goes on without those that are not ready. */
+  patience: number;
+  /** Called when a file is ready that a load went on without. */
+  onLate: () => void;
+}
+
+interface Entry {
+  /** Hashes of what the result was made of, by absolute path; unknown while it is being made. */
+  inputs?: Map<string, string>;
+  /** Hash and time of the file itself when making it began. */
+  text: string;
+  savedAt: number;
+  result: Promise<LoadedTypeScript>;
+  settled?: LoadedTypeScript;
+  /** A load went on without it. */
+  late: boolean;
+}
+
+/** Bundles made at the same time; a module that hangs takes one of these until its isolate's timeout. */
+const AT_ONCE = 8;
+/** Of a file saved this shortly before it was bundled, or later, nobody knows which state is in the bundle. */
+const FRESH = 10;
+const ABSENT = "absent";
+
+/**
+ * The TypeScript files that rules and `call:` are made of. What is made of the same contents is not made again. A module that
+ * is slow to evaluate delays nobody longer than the load's patience.
+ */
+export class TypeScriptFiles {
+  readonly #entries = new Map<string, Entry>();
+  #running = 0;
+  readonly #queue: (() => void)[] = [];
+
+  constructor(private readonly options: TypeScriptFilesOptions) {}
+
+  /**
+   * @param files relative to the folder
+   * @returns what they are, by path; a file that is not ready is absent
+   */
+  async load(files: string[]): Promise<Map<string, LoadedTypeScript>> {
+    const hash = rememberHashes();
+    const entries = await Promise.all(files.map(async (file) => [file, await this.#entry(file, hash)] as const));
+    await settledWithin(entries.map(([, entry]) => entry.result), this.options.patience);
+    const ready = new Map<string, LoadedTypeScript>();
+    for (const [file, entry] of entries) {
+      if (entry.settled) ready.set(file, entry.settled);
+      else entry.late = true;
+    }
+    return ready;
+  }
+
+  /** Forgets all but these files. */
+  keep(files: Set<string>): void {
+    for (const file of this.#entries.keys()) if (!files.has(file)) this.#entries.delete(file);
+  }
+
+  /** Those that are ready, by path relative to the folder. */
+  ready(): Map<string, LoadedTypeScript> {
+    const ready = new Map<string, LoadedTypeScript>();
+    for (const [file, { settled }] of this.#entries) if (settled) ready.set(file, settled);
+    return ready;
+  }
+
+  /** Everything that they are made of, absolute. */
+  inputs(): string[] {
+    return [...this.#entries.values()].flatMap(({ settled }) => settled?.inputs ?? []);
+  }
+
+  async #entry(file: string, hash: HashOf): Promise<Entry> {
+    const path = join(this.options.folder, file);
+    const [text, savedAt] = [await hash(path), await savedTime(path)];
+    const known = this.#entries.get(file);
+    if (known && await isCurrent(known, text, savedAt, hash)) return known;
+    const entry: Entry = { text, savedAt, late: false, result: this.#make(file) };
+    this.#entries.set(file, entry);
+    const startedAt = Date.now();
+    entry.result = entry.result.then(async (result) => {
+      entry.inputs = await contentsSince(result.inputs, startedAt);
+      entry.settled = result;
+      if (entry.late && this.#entries.get(file) === entry) this.options.onLate();
+      return result;
+    });
+    // The file went away while it was read, or the program stops: whoever asks next begins anew.
+    entry.result.catch(() => this.#entries.get(file) === entry && this.#entries.delete(file));
+    return entry;
+  }
+
+  async #make(file: string): Promise<LoadedTypeScript> {
+    const { folder, isolates, cacheFolder, prebuilt = {} } = this.options;
+    if (Object.hasOwn(prebuilt, file)) return prebuilt[file];
+    if (this.#running >= AT_ONCE) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    this.#running++;
+    try {
+      return await loadTypeScript({ folder, file, isolates, cacheFolder });
+    } finally {
+      this.#running--;
+      this.#queue.shift()?.();
+    }
+  }
+}
+
+/** True where making it again would give the same. What failed is tried again also when its file is only saved again. */
+async function isCurrent(entry: Entry, text: string, savedAt: number, hash: HashOf): Promise<boolean> {
+  if (entry.text !== text) return false;
+  if (!entry.settled) return true;
+  if (!entry.inputs || (entry.settled.kind === "problems" && entry.savedAt !== savedAt)) return false;
+  for (const [path, before] of entry.inputs) if (await hash(path) !== before) return false;
+  return true;
+}
+
+/** Hashes of the inputs; undefined where one was saved while the bundle was made. Those that are missing count too. */
+async function contentsSince(inputs: string[], startedAt: number): Promise<Map<string, string> | undefined> {
+  const hash = rememberHashes();
+  const hashes = new Map<string, string>();
+  for (const path of inputs) {
+    if (await savedTime(path) > startedAt - FRESH) return undefined;
+    hashes.set(path, await hash(path));
+  }
+  return hashes;
+}
+
+async function savedTime(path: string): Promise<number> {
+  return await stat(path).then(({ mtimeMs }) => mtimeMs, () => 0);
+}
+
+type HashOf = (path: string) => Promise<string>;
+
+/** Hashes of files, each read once. */
+function rememberHashes(): HashOf {
+  const hashes = new Map<string, Promise<string>>();
+  return (path) => {
+    const known = hashes.get(path);
+    if (known) return known;
+    const hashed = readFile(path).then((bytes) => createHash("sha256").update(bytes).digest("hex"), () => ABSENT);
+    hashes.set(path, hashed);
+    return hashed;
+  };
+}
+
+async function settledWithin(results: Promise<unknown>[], patience: number): Promise<void> {
+  const all = Promise.allSettled(results);
+  if (!Number.isFinite(patience)) return void await all;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([all, new Promise((resolve) => timer = setTimeout(resolve, patience))]);
+  clearTimeout(timer);
+}

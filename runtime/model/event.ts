@@ -1,0 +1,43 @@
+import type { Json } from "./json.ts";
+
+/**
+ * One fact, shaped as a CloudEvent 1.0. `source` + `id` is its identity: two deliveries with the same
+ * identity are one event.
+ */
+export interface Event {
+  id: string;
+  source: string;
+  type: string;
+  subject?: string;
+  /** When it happened, RFC 3339 in UTC. */
+  time: string;
+  data: Json;
+  /** Only on events that came in by HTTP. */
+  http?: HttpRequestFacts;
+  /** What brought it about; absent on events from outside. */
+  cause?: Cause;
+}
+
+/** The parts of a request that rules can see. Credentials are removed before this is made. */
+export interface HttpRequestFacts {
+  method: string;
+  path: string;
+  params: Record<string, string>;
+  query: Record<string, string>;
+  /** Names in lower case; several values joined with ", ". */
+  headers: Record<string, string>;
+}
+
+/** The chain from run to event to run. At depth {@link MAX_DEPTH} the verdict is `looped`. */
+export interface Cause {
+  /** How many runs stand between this event and the outside world. */
+  depth: number;
+  /** The run that caused it. */
+  run: string;
+}
+
+/** The request header that carries a signed {@link Cause} over HTTP. */
+export const CAUSE_HEADER = "whenthen-cause";
+
+/** Past this depth an event starts nothing: a rule that triggers itself ends here. */
+export const MAX_DEPTH = 16;

@@ -1,0 +1,37 @@
+/** A place in a file. Lines and columns count from 1. */
+export interface Position {
+  line: number;
+  column: number;
+  /** How many characters the caret underlines; 1 where unknown. */
+  length?: number;
+}
+
+/** Something wrong in a user's file: data, not an exception. All problems of all files are shown at once. */
+export interface Problem {
+  severity: "error" | "warning";
+  /** Path relative to the rules folder. */
+  file: string;
+  at: Position;
+  /** What was expected and what was found; no trailing period. */
+  message: string;
+  /** What would work. */
+  hint?: string;
+  /** The source line that `at` points into, for the caret. */
+  sourceLine?: string;
+}
+
+/**
+ * Renders a problem as `file:line:col: message`, the source line, a caret and the hint.
+ */
+export function formatProblem(problem: Problem): string {
+  const { file, at, message, hint, sourceLine, severity } = problem;
+  const label = severity === "warning" ? "warning: " : "";
+  const lines = [`${file}:${at.line}:${at.column}: ${label}${message}`];
+  if (sourceLine !== undefined) {
+    const shown = sourceLine.replaceAll("\t", " ");
+    const room = Math.max(1, shown.length - at.column + 1);
+    lines.push(`    ${shown}`, `    ${" ".repeat(at.column - 1)}${"^".repeat(Math.min(at.length ?? 1, room))}`);
+  }
+  if (hint !== undefined) lines.push(`    ${hint}`);
+  return lines.join("\n");
+}

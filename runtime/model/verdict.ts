@@ -1,0 +1,17 @@
+import type { Json } from "./json.ts";
+
+/** What became of an event at a rule. `reason` is a sentence for people; only `started` has none. */
+export type Verdict =
+  | { kind: "started"; run: string }
+  | { kind: "held"; run: string; reason: string; until: number }
+  | { kind: "condition"; reason: string; clause?: string; values?: Record<string, Json>; run?: string }
+  | { kind: "busy"; reason: string }
+  | { kind: "batched"; reason: string }
+  | { kind: "disabled"; reason: string }
+  | { kind: "looped"; reason: string }
+  | { kind: "error"; reason: string; run?: string };
+
+export type VerdictKind = Verdict["kind"];
+
+/** What became of a delivery as a whole, where no rule was concerned. */
+export type DeliveryVerdict = "accepted" | "duplicate" | "unmatched";

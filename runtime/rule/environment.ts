@@ -1,0 +1,106 @@
+import { type ASTNode, Environment } from "@marcbachmann/cel-js";
+import { addFunctions, REPLACED } from "./functions.ts";
+import { childrenOf } from "./references.ts";
+
+/** Kinds of failures that mean: what the expression names is not there. */
+export const ABSENT = new Set(["no_such_key", "index_out_of_bounds", "unknown_variable"]);
+
+/** The parts of the evaluator that a macro is given; the library does not type them. */
+interface Evaluator {
+  run(node: ASTNode, context: unknown): unknown;
+}
+interface Checker {
+  check(node: ASTNode, context: unknown): unknown;
+  getType(name: string): unknown;
+}
+interface DefaultMacro {
+  args: ASTNode[];
+}
+
+let currentTime = 0;
+
+/** Runs `use` while `now()` gives `time`. Evaluation is synchronous: no other can come between. */
+export function atTime<T>(time: number, use: () => T): T {
+  currentTime = time;
+  return use();
+}
+
+/** Parses with all the functions and operators of the rule language. */
+export function parseExpression(text: string): ReturnType<Environment["parse"]> {
+  const parsed = environment.parse(text);
+  prepare(parsed.ast);
+  return parsed;
+}
+
+/** Names of all functions and methods, for hints. */
+export function functionNames(): string[] {
+  const names = environment.getDefinitions().functions.map(({ name }) => name);
+  return [...new Set(names)].filter((name) => /^[a-z]/i.test(name)).concat(Object.keys(REPLACED));
+}
+
+const environment = makeEnvironment();
+
+function makeEnvironment(): Environment {
+  const made = new Environment({ unlistedVariablesAreDyn: true, homogeneousAggregateLiterals: false });
+  addFunctions(made, () => currentTime);
+  made.registerFunction("default(ast, ast): dyn", ({ args }: DefaultMacro) => ({
+    args,
+    async: false,
+    typeCheck(checker: Checker, macro: DefaultMacro, context: unknown) {
+      for (const arg of macro.args) checker.check(arg, context);
+      return checker.getType("dyn");
+    },
+    evaluate(evaluator: Evaluator, macro: DefaultMacro, context: unknown) {
+      const [wanted, otherwise] = macro.args;
+      try {
+        const value = evaluator.run(wanted, context);
+        if (value !== null) return value;
+      } catch (error) {
+        if (!ABSENT.has((error as { code?: string }).code ?? "")) throw error;
+      }
+      return evaluator.run(otherwise, context);
+    },
+  }));
+  addMixedArithmetic(made);
+  return made;
+}
+
+/** JSON numbers are doubles, literals such as `1` integers: CEL knows no arithmetic between the two, and no `%` of doubles. */
+function addMixedArithmetic(made: Environment): void {
+  type Operand = number | bigint;
+  const operators: Record<string, (a: number, b: number) => number> = {
+    "+": (a, b) => a + b,
+    "-": (a, b) => a - b,
+    "*": (a, b) => a * b,
+    "/": (a, b) => a / b,
+    "%": (a, b) => a % b,
+  };
+  for (const [sign, compute] of Object.entries(operators)) {
+    const handler = (a: Operand, b: Operand) => compute(Number(a), Number(b));
+    made.registerOperator(`int ${sign} double: double`, handler);
+    made.registerOperator(`double ${sign} int: double`, handler);
+  }
+  made.registerOperator("double % double: double", operators["%"]);
+  // deno-lint-ignore eqeqeq
+  made.registerOperator("int == double", (a: Operand, b: Operand) => a == b);
+}
+
+/** Calls our functions instead of CEL's own of the same name, and lets the branches of `? :` differ in type. */
+function prepare(node: ASTNode): void {
+  if (node.op === "call" || node.op === "rcall") {
+    const args = node.args as unknown as [string];
+    if (Object.hasOwn(REPLACED, args[0])) args[0] = REPLACED[args[0]];
+  }
+  for (const child of childrenOf(node)) prepare(child);
+  if (node.op === "?:") {
+    const args = node.args as ASTNode[];
+    args[1] = asDynamic(args[1]);
+    args[2] = asDynamic(args[2]);
+  }
+}
+
+function asDynamic(node: ASTNode): ASTNode {
+  const wrapped = environment.parse("dyn(null)").ast;
+  (wrapped.args as [string, ASTNode[]])[1] = [node];
+  return wrapped;
+}

@@ -1,0 +1,144 @@
+import type { Json } from "../model/json.ts";
+import { ABSENT, atTime, parseExpression } from "./environment.ts";
+import { explain, type ExpressionProblem } from "./explain.ts";
+import { toPlain } from "./plain.ts";
+import { findReferences, formatPath, lookUp, type Reference } from "./references.ts";
+
+/**
+ * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
+ * `item`, `index`, `error`. `$now` is not a name: it is the time in milliseconds that `now()` gives, so that tests and
+ * replays are deterministic; without it `now()` is the machine's time.
+ */
+export type Scope = Record<string, unknown> & { $now?: number };
+
+/** An expression could not be evaluated. Trying again with the same values gives the same. */
+export class ExpressionError extends Error {
+  override name = "ExpressionError";
+  /** @param missing the path that is absent, such as `event.data.new.used`, where that is the reason */
+  constructor(message: string, readonly missing?: string) {
+    super(message);
+  }
+}
+
+/** What is known of an expression before it is evaluated. */
+export interface Compiled {
+  problem?: ExpressionProblem;
+  references: Reference[];
+}
+
+interface Entry extends Compiled {
+  run?: (scope: Record<string, unknown>) => unknown;
+}
+
+const MOST_CACHED = 5_000;
+const cache = new Map<string, Entry>();
+
+/** Parses and checks an expression; cached by its text. */
+export function compile(text: string): Compiled {
+  return entryOf(text);
+}
+
+/**
+ * Evaluates an expression to plain JSON: integers come out as numbers, times as RFC 3339 text, durations as text such as `90s`.
+ * @throws ExpressionError
+ */
+export function evaluate(text: string, scope: Scope): Json {
+  const { problem, run } = entryOf(text);
+  if (run === undefined) throw new ExpressionError(`cannot read ${quote(text)}: ${problem!.message}`);
+  const { $now: now = Date.now(), ...names } = scope;
+  return atTime(now, () => {
+    try {
+      return toPlain(run(names));
+    } catch (error) {
+      return again(error, text, run, names);
+    }
+  });
+}
+
+/**
+ * The evaluator tells objects by their `constructor`, so data with a key of that name stops it: such data is given as maps, which
+ * only costs where it happens.
+ */
+function again(error: unknown, text: string, run: NonNullable<Entry["run"]>, names: Record<string, unknown>): Json {
+  const code = (error as { code?: string }).code;
+  if (code !== "unsupported_type" && !(error instanceof TypeError)) throw failure(error, text, names);
+  const mapped = mapConstructorKeys(names) as Record<string, unknown>;
+  if (mapped === names) throw failure(error, text, names);
+  try {
+    return toPlain(run(mapped));
+  } catch (second) {
+    throw failure(second, text, names);
+  }
+}
+
+function mapConstructorKeys(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const items = value.map(mapConstructorKeys);
+    return items.some((item, index) => item !== value[index]) ? items : value;
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  const entries = Object.entries(value).map(([key, entry]) => [key, mapConstructorKeys(entry)] as const);
+  if (Object.hasOwn(value, "constructor")) return new Map(entries);
+  const changed = entries.some(([key, entry]) => entry !== (value as Record<string, unknown>)[key]);
+  return changed ? Object.fromEntries(entries) : value;
+}
+
+function entryOf(text: string): Entry {
+  const cached = cache.get(text);
+  if (cached !== undefined) return cached;
+  const entry = makeEntry(text);
+  if (cache.size >= MOST_CACHED) cache.clear();
+  cache.set(text, entry);
+  return entry;
+}
+
+function makeEntry(text: string): Entry {
+  let references: Reference[] = [];
+  try {
+    const parsed = parseExpression(text);
+    references = findReferences(parsed.ast);
+    const { valid, error } = parsed.check();
+    if (!valid) throw error;
+    return { references, run: (names) => parsed(new Map(Object.entries(names))) };
+  } catch (error) {
+    return { references, problem: explain(error, text) };
+  }
+}
+
+function failure(error: unknown, text: string, names: Record<string, unknown>): ExpressionError {
+  const { code, range } = error as { code?: string; range?: { start: number; end: number } };
+  const cannot = (why: string, missing?: string) =>
+    new ExpressionError(`cannot evaluate ${quote(text)}: ${why}`, missing);
+  if (!ABSENT.has(code ?? "")) return cannot(explain(error, text).message);
+  const absent = entryOf(text).references.find(({ path, offset, length }) => {
+    const around = range === undefined || (offset <= range.start && range.start <= offset + length);
+    return around && lookUp(names, path) === undefined;
+  });
+  if (absent !== undefined) return cannot(sayAbsent(absent.path, names), formatPath(absent.path));
+  // A part of an item in `map`, or of what a function gave: all that is known is its name.
+  const key = range === undefined ? text : text.slice(range.start, range.end);
+  return cannot(explain(error, text).message, key);
+}
+
+/** `event.data.new has no key "used"`, or which part of the way is missing or null. */
+function sayAbsent(path: string[], names: Record<string, unknown>): string {
+  const depth = path.findIndex((_name, index) => lookUp(names, path.slice(0, index + 1)) === undefined);
+  if (depth === 0) return `there is no ${path[0]} here`;
+  const parent = formatPath(path.slice(0, depth));
+  const value = lookUp(names, path.slice(0, depth));
+  if (value === null) return `${parent} is null, so it has no ${JSON.stringify(path[depth])}`;
+  if (Array.isArray(value)) return `${parent} has ${value.length} items, so there is no item ${path[depth]}`;
+  if (typeof value !== "object") {
+    return `${parent} is ${typeof value === "string" ? "text" : `a ${typeof value}`}, so it has no ${
+      JSON.stringify(path[depth])
+    }`;
+  }
+  return `${parent} has no key ${JSON.stringify(path[depth])}`;
+}
+
+function quote(text: string): string {
+  const line = text.replaceAll(/\s+/g, " ").trim();
+  return line.length > 120 ? `${line.slice(0, 120)}…` : line;
+}

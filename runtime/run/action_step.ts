@@ -1,0 +1,104 @@
+import { dirname, join, posix, relative, resolve, sep } from "node:path";
+import type { Action } from "../action/action.ts";
+import { actions } from "../action/index.ts";
+import { TerminalError } from "../model/errors.ts";
+import type { JsonObject } from "../model/json.ts";
+import type { CalledAction, RetryPolicy } from "../model/rule.ts";
+import { checkValues } from "../rule/field_value.ts";
+import { attemptStep, type Task } from "./attempt.ts";
+import { evaluateIn, type Frame, type PerformSteps } from "./frame.ts";
+import type { StepOutcome } from "./outcome.ts";
+import { STANDARD_DELAYS } from "./retry.ts";
+
+/** A step of a YAML list or a `step.*` call, as far as both say the same. */
+export interface ActionStep {
+  path: string;
+  kind: string;
+  timeout?: number;
+  retry?: RetryPolicy;
+  after?: string;
+  /** The arguments with nothing left to resolve. */
+  args(): Promise<JsonObject>;
+  /** The target where it is a `call`; known before the arguments are. */
+  target?: string;
+}
+
+/** Performs a step of a kind in `action/`, or a call of a YAML action. */
+export function performAction(step: ActionStep, frame: Frame, performSteps: PerformSteps): Promise<StepOutcome> {
+  const { life, signal } = frame;
+  const called = findCalled(step, frame);
+  const action = actions[step.kind];
+  const task: Task = {
+    path: step.path,
+    kind: step.kind,
+    timeout: step.timeout ?? (called ? undefined : action.defaults.timeout),
+    retry: step.retry ?? { attempts: action.defaults.attempts, ...STANDARD_DELAYS },
+    after: step.after,
+    ...(called ? calling(step, called, frame, performSteps) : performing(step, action, frame)),
+  };
+  return attemptStep(life, task, signal);
+}
+
+function performing(step: ActionStep, action: Action, frame: Frame): Pick<Task, "worthRetrying" | "prepare" | "act"> {
+  const { run, rule, services, options } = frame.life;
+  return {
+    worthRetrying: (error) => action.retries?.(error) ?? true,
+    prepare: step.args,
+    act: (args, attempt, signal) =>
+      action.perform(args, {
+        run: { id: run.id, rule: rule.id, event: run.event },
+        path: step.path,
+        attempt,
+        signal,
+        folder: options.folder,
+        ruleFolder: frame.ruleFolder,
+        services,
+      }),
+  };
+}
+
+interface Called {
+  action: CalledAction;
+  /** Relative to the rules folder. */
+  file: string;
+}
+
+function findCalled(step: ActionStep, frame: Frame): Called | undefined {
+  if (step.target === undefined) return undefined;
+  const { rule, options: { folder } } = frame.life;
+  const file = relative(folder, resolve(frame.ruleFolder, step.target)).replaceAll(sep, posix.sep);
+  return file in rule.actions ? { action: rule.actions[file], file } : undefined;
+}
+
+/** A called action has a scope of its own: its inputs, and steps of its own. A further attempt performs them anew. */
+function calling(
+  step: ActionStep,
+  { action, file }: Called,
+  frame: Frame,
+  performSteps: PerformSteps,
+): Pick<Task, "worthRetrying" | "prepare" | "act"> {
+  return {
+    worthRetrying: () => true,
+    prepare: async () => {
+      const args = await step.args();
+      const { values, problems } = checkValues(action.inputs, (args.with ?? {}) as JsonObject);
+      if (problems.length === 0) return { ...args, with: values };
+      const reasons = problems.map(({ key, message }) => `${key}: ${message}`).join("; ");
+      throw new TerminalError(`Cannot call ${file}: ${reasons}`);
+    },
+    act: async (args, attempt, signal) => {
+      const inner: Frame = {
+        life: frame.life,
+        path: `${step.path}/${attempt === 1 ? "then" : `then@${attempt}`}`,
+        steps: {},
+        errors: {},
+        inputs: args.with as JsonObject,
+        ruleFolder: join(frame.life.options.folder, dirname(file)),
+        signal,
+      };
+      const outcome = await performSteps(action.then, inner);
+      if (outcome.kind !== "result") return outcome;
+      return { output: action.output === undefined ? null : await evaluateIn(inner, action.output) };
+    },
+  };
+}

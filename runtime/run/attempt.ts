@@ -1,0 +1,159 @@
+import type { Outcome } from "../action/action.ts";
+import { type RecordedError, recordError } from "../model/errors.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { RetryPolicy } from "../model/rule.ts";
+import type { StepRecord } from "../model/run.ts";
+import { StoreFullError } from "../store/store.ts";
+import type { Life } from "./frame.ts";
+import { Interruption } from "./interruption.ts";
+import type { Parked, StepFailure, StepOutcome, Stopped } from "./outcome.ts";
+import { checkSize } from "./records.ts";
+import { retryAt, STANDARD_DELAYS } from "./retry.ts";
+import { GRACE, withTimeout } from "./timeout.ts";
+
+/** One step that acts, whether of a YAML list or a `step.*` call. */
+export interface Task {
+  path: string;
+  kind: string;
+  /** Milliseconds for one attempt; absent where only the run's timeout counts. */
+  timeout?: number;
+  retry: RetryPolicy;
+  /** See {@link StepRecord.after}. */
+  after?: string;
+  worthRetrying(error: unknown): boolean;
+  /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
+  prepare(): Promise<JsonObject | null>;
+  /** Does it once. A step with steps inside may also be parked, be stopped or fail with one of them. */
+  act(args: JsonObject, attempt: number, signal: AbortSignal): Promise<Outcome | Parked | Stopped | StepFailure>;
+}
+
+/**
+ * Performs a step that acts, the only way that anything acts: what is recorded is never computed twice; else it is
+ * attempted once, and its result or failure is on disk before this resolves. A failure worth another attempt parks the
+ * branch until then.
+ * @throws the signal's reason where the run is ended meanwhile
+ */
+export async function attemptStep(life: Life, task: Task, signal: AbortSignal): Promise<StepOutcome> {
+  const { records, options: { clock } } = life;
+  signal.throwIfAborted();
+  const earlier = records.get(task.path);
+  if (earlier !== undefined && earlier.state !== "retrying") return outcomeOf(earlier);
+  if (earlier?.due !== undefined && earlier.due > clock.now()) return parkedUntil(earlier);
+  const record = begin(task, earlier, clock.now());
+  let args: JsonObject | null;
+  try {
+    args = await task.prepare();
+  } catch (thrown) {
+    return await end(life, record, { state: "failed", error: recordError(thrown) });
+  }
+  if (args !== null) record.input = args;
+  return await attempt(life, task, record, args ?? {}, signal);
+}
+
+/** Performs a step that only computes: one attempt, recorded like any other. */
+export function computeStep(
+  life: Life,
+  step: { path: string; kind: string; after?: string },
+  signal: AbortSignal,
+  compute: () => Promise<Json>,
+): Promise<StepOutcome> {
+  return attemptStep(life, {
+    ...step,
+    retry: { attempts: 1, ...STANDARD_DELAYS },
+    worthRetrying: () => false,
+    prepare: () => Promise.resolve(null),
+    act: async () => ({ output: await compute() }),
+  }, signal);
+}
+
+/** What a record that has ended says. */
+export function outcomeOf(record: StepRecord): StepOutcome {
+  if (record.state === "succeeded" || record.state === "skipped") {
+    return { kind: "result", output: record.output ?? null };
+  }
+  const error = record.error ?? { name: "Error", message: `Step "${record.path}" is ${record.state}` };
+  return { kind: "failed", error, step: record.path };
+}
+
+async function attempt(
+  life: Life,
+  task: Task,
+  record: StepRecord,
+  args: JsonObject,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  let outcome: Awaited<ReturnType<Task["act"]>>;
+  try {
+    const { clock } = life.options;
+    outcome = await withTimeout(
+      clock,
+      { what: `Step "${task.path}"`, ms: task.timeout, grace: GRACE },
+      signal,
+      (signal) => task.act(args, record.attempts, signal),
+    );
+    if (!("kind" in outcome)) checkSize(task.path, outcome.output);
+  } catch (thrown) {
+    if (signal.aborted) return await abandon(life, record, signal.reason);
+    // Nothing that the run could do about: it is put back, and the step attempted again.
+    if (thrown instanceof StoreFullError) throw thrown;
+    return await fail(life, task, record, thrown, recordError(thrown));
+  }
+  if (!("kind" in outcome)) {
+    return await end(life, record, { state: "succeeded", output: outcome.output }, outcome.effects);
+  }
+  if (outcome.kind !== "failed") return outcome;
+  return await fail(life, task, record, outcome, outcome.error);
+}
+
+/** Records a failed attempt: `retrying` until the next one is due, or `failed` where there is none. */
+async function fail(
+  life: Life,
+  task: Task,
+  record: StepRecord,
+  thrown: unknown,
+  error: RecordedError,
+): Promise<StepOutcome> {
+  const { clock, random = Math.random } = life.options;
+  const due = retryAt({
+    error: thrown,
+    attempts: record.attempts,
+    policy: task.retry,
+    worthwhile: task.worthRetrying(thrown),
+    now: clock.now(),
+    random,
+  });
+  if (due === undefined) return await end(life, record, { state: "failed", error });
+  return parkedUntil(await life.records.write({ ...record, state: "retrying", error, due }));
+}
+
+/** The run was ended from outside: a step that did not come through is attempted again where the run goes on. */
+async function abandon(life: Life, record: StepRecord, reason: unknown): Promise<never> {
+  if (!(reason instanceof Interruption && reason.kind === "shutdown")) {
+    await end(life, record, { state: "cancelled", error: recordError(reason) });
+  }
+  throw reason;
+}
+
+function begin(task: Task, earlier: StepRecord | undefined, now: number): StepRecord {
+  return {
+    path: task.path,
+    kind: task.kind,
+    state: "retrying",
+    attempts: (earlier?.attempts ?? 0) + 1,
+    startedAt: earlier?.startedAt ?? now,
+    ...(task.after !== undefined && { after: task.after }),
+  };
+}
+
+async function end(
+  life: Life,
+  record: StepRecord,
+  ending: { state: "succeeded"; output: Json } | { state: "failed" | "cancelled"; error: RecordedError },
+  effects?: Outcome["effects"],
+): Promise<StepOutcome> {
+  return outcomeOf(await life.records.write({ ...record, ...ending, endedAt: life.options.clock.now() }, effects));
+}
+
+function parkedUntil(record: StepRecord): Parked {
+  return { kind: "parked", due: record.due, waitingFor: `attempt ${record.attempts + 1} of step "${record.path}"` };
+}

@@ -1,0 +1,37 @@
+import { env as environment } from "node:process";
+import type { Loaded } from "../load/loaded.ts";
+import { openLoading } from "../load/open.ts";
+import type { Prebuilt } from "../load/prebuilt.ts";
+import type { LoadedTypeScript } from "../load/typescript.ts";
+import { Secrets } from "../rule/secrets.ts";
+import { stepKinds } from "./index.ts";
+import { logCode } from "./log.ts";
+
+/** What to check, by absolute paths. */
+export interface CheckFolderOptions {
+  folder: string;
+  /** Keeps what TypeScript rules declare, for the next load. */
+  data: string;
+  env?: string;
+  prebuilt?: Prebuilt;
+}
+
+/** What a check found. */
+export interface CheckedFolder extends Loaded {
+  /** The TypeScript files, bundled, by path relative to the folder. */
+  typescript: Map<string, LoadedTypeScript>;
+}
+
+/**
+ * Loads a folder and says what is wrong with it; no store, triggers or runs.
+ */
+export async function checkFolder(options: CheckFolderOptions): Promise<CheckedFolder> {
+  const secrets = new Secrets({ environment, files: [], folders: [] });
+  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
+  try {
+    const loaded = await loading.loader.load();
+    return { ...loaded, typescript: loading.loader.typescript() };
+  } finally {
+    await loading.close();
+  }
+}

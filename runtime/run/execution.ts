@@ -1,0 +1,132 @@
+import { InterruptedError, RuleCodeError } from "../isolate/isolate.ts";
+import { type RecordedError, recordError } from "../model/errors.ts";
+import type { Rule } from "../model/rule.ts";
+import type { Verdict } from "../model/verdict.ts";
+import type { ClaimedRun, Park, RunEnd } from "../store/store.ts";
+import { askCondition } from "./condition.ts";
+import type { Life } from "./frame.ts";
+import { Interruption } from "./interruption.ts";
+import type { StepOutcome } from "./outcome.ts";
+import { Records } from "./records.ts";
+import { performRule } from "./rule_run.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+import { servicesFor } from "./services.ts";
+
+/** How long a run is left alone that could not be performed because of the program, not of itself. */
+const TROUBLE_DELAY = 30_000;
+
+/** Performs one claimed run until it has ended or is parked, and writes that. */
+export class Execution {
+  /** Resolves when the run is off our hands, with its children gone. Never rejects. */
+  readonly done: Promise<void>;
+  readonly #stop = new AbortController();
+  readonly #startedAt: number;
+  #replaces: string[] = [];
+
+  constructor(
+    readonly claim: ClaimedRun,
+    private readonly options: RunnerOptions,
+    getRule: (version: string) => Promise<Rule | undefined>,
+  ) {
+    this.#startedAt = options.clock.now();
+    this.done = this.#perform(getRule).catch((error) => this.#trouble(error));
+  }
+
+  /** Runs that this one replaces (mode `restart`), once its function `if` said yes: they have to end. */
+  get replaces(): string[] {
+    return this.#replaces;
+  }
+
+  /** Ends it; see {@link Interruption}. */
+  interrupt(reason: Interruption): void {
+    this.#stop.abort(reason);
+  }
+
+  async #perform(getRule: (version: string) => Promise<Rule | undefined>): Promise<void> {
+    const { run, steps, asksFirst, alone } = this.claim;
+    const { store, clock } = this.options;
+    const rule = await getRule(run.version);
+    if (rule === undefined) {
+      const message =
+        `Cannot perform the run: version ${run.version} of ${run.rule} is not in the store; replay it with the rule as it is now`;
+      return await this.#finish("failed", { name: "Error", message });
+    }
+    const records = new Records(run, steps, store, clock, this.options);
+    const life: Life = { run, rule, records, services: servicesFor(rule, this.options), options: this.options };
+    try {
+      if (asksFirst) return await this.#ask(life);
+      return await this.#end(await performRule(life, alone, this.#stop.signal));
+    } catch (thrown) {
+      return await this.#answerThrown(thrown);
+    }
+  }
+
+  async #ask(life: Life): Promise<void> {
+    const { run, alone } = this.claim;
+    const { record, verdict } = await askCondition(life, alone, this.#stop.signal);
+    const answered = await this.options.store.answerCondition(run.id, record, verdict, this.options.clock.now());
+    this.#replaces = answered.replaces;
+    const { verdict: became } = answered;
+    if (became.kind !== "started" && became.kind !== "held") await this.#announce(became);
+  }
+
+  async #end(outcome: StepOutcome): Promise<void> {
+    switch (outcome.kind) {
+      case "result":
+        return await this.#finish("succeeded", undefined, outcome.output);
+      case "stopped":
+        return await this.#finish(outcome.as, undefined, outcome.reason);
+      case "failed":
+        return await this.#finish("failed", outcome.error);
+      case "parked":
+        return await this.#park({ state: "waiting", waitingFor: outcome.waitingFor, due: outcome.due });
+    }
+  }
+
+  /** What ends a life of a run from outside: most of it is nothing that the run could do about. */
+  async #answerThrown(thrown: unknown): Promise<void> {
+    const { alone } = this.claim;
+    const again = { state: "queued", due: this.options.clock.now() } as const;
+    if (thrown instanceof Interruption && thrown.kind === "cancelled") {
+      return await this.#finish("cancelled", { name: "Cancelled", message: thrown.message });
+    }
+    if (thrown instanceof Interruption) return await this.#park({ ...again, waitingFor: "the program to start again" });
+    if (thrown instanceof InterruptedError) return await this.#park({ ...again, waitingFor: "another worker" });
+    if (!(thrown instanceof RuleCodeError && thrown.blocked)) throw thrown;
+    if (alone === 0) return await this.#park({ ...again, waitingFor: "a worker of its own", alone: alone + 1 });
+    const error = recordError(thrown);
+    await this.#finish("failed", { ...error, message: `Failed again in a worker of its own: ${error.message}` });
+  }
+
+  async #finish(state: RunEnd["state"], error?: RecordedError, output?: RunEnd["output"]): Promise<void> {
+    const end = { state, spent: this.#spent(), ...(error && { error }), ...(output !== undefined && { output }) };
+    await this.options.store.finishRun(this.claim.run.id, end, this.options.clock.now());
+    await this.#announce();
+  }
+
+  async #park(park: Omit<Park, "spent">): Promise<void> {
+    await this.options.store.parkRun(this.claim.run.id, { ...park, spent: this.#spent() }, this.options.clock.now());
+  }
+
+  async #announce(verdict?: Verdict): Promise<void> {
+    const { store, onFinished } = this.options;
+    const trace = onFinished && await store.getRun(this.claim.run.id);
+    if (trace) onFinished(trace.run, verdict);
+  }
+
+  /** The program failed, not the run: it is put back, or stays leased until the next start where even that fails. */
+  async #trouble(error: unknown): Promise<void> {
+    const { id, rule } = this.claim.run;
+    this.options.onError(`Cannot go on with run ${id} of ${rule}`, error);
+    const due = this.options.clock.now() + TROUBLE_DELAY;
+    try {
+      await this.#park({ state: "queued", waitingFor: "the program to recover", due });
+    } catch (again) {
+      this.options.onError(`Cannot put back run ${id} of ${rule}; it goes on after the next start`, again);
+    }
+  }
+
+  #spent(): number {
+    return this.claim.run.spent + this.options.clock.now() - this.#startedAt;
+  }
+}

@@ -1,0 +1,80 @@
+import { dirname, join } from "node:path";
+import type { ActionServices } from "../action/action.ts";
+import type { RecordedError } from "../model/errors.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Rule, Step } from "../model/rule.ts";
+import type { Run } from "../model/run.ts";
+import { evaluate, type Scope } from "../rule/expression.ts";
+import { withState } from "../rule/state_view.ts";
+import type { StepOutcome } from "./outcome.ts";
+import type { Records } from "./records.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+
+/** One life of a run: from being claimed until it is parked or ended. */
+export interface Life {
+  run: Run;
+  rule: Rule;
+  records: Records;
+  services: ActionServices;
+  options: RunnerOptions;
+}
+
+/** Where a list of steps stands in its run, and what its expressions see. */
+export interface Frame {
+  life: Life;
+  /** What the paths of its steps begin with: `""`, `check/then`. */
+  path: string;
+  steps: Record<string, Json>;
+  errors: Record<string, Json>;
+  /** Of a called action. */
+  inputs?: JsonObject;
+  /** In `onError` and `onTimeout`. */
+  error?: Json;
+  /** The folder of the rule file, or of the called action's file, absolute. */
+  ruleFolder: string;
+  signal: AbortSignal;
+}
+
+/** Performs a list of steps in order, up to the first that does not end in a result. */
+export type PerformSteps = (steps: Step[], frame: Frame) => Promise<StepOutcome>;
+
+/** The frame of a rule's own steps. */
+export function rootFrame(life: Life, signal: AbortSignal): Frame {
+  const ruleFolder = join(life.options.folder, dirname(life.rule.file));
+  return { life, path: "", steps: {}, errors: {}, ruleFolder, signal };
+}
+
+/** The path of a step in its run. */
+export function pathIn(frame: Frame, id: string): string {
+  return frame.path === "" ? id : `${frame.path}/${id}`;
+}
+
+/** An error as expressions see it: `error.step`, `error.message`, `errors.tell.detail.status`. */
+export function errorValue(error: RecordedError, step: string): JsonObject {
+  const { name, message, detail } = error;
+  return { step, name, message, ...(detail !== undefined && { detail }) };
+}
+
+/** Calls `use` with what expressions in the frame see. */
+export function inScope<T>(frame: Frame, use: (scope: Scope) => T): Promise<T> {
+  const { life: { run, rule, options }, steps, errors, inputs, error } = frame;
+  const now = options.clock.now();
+  const scope: Scope = {
+    ...options.surroundings(),
+    event: run.event,
+    steps,
+    errors,
+    config: rule.config,
+    run: { id: run.id, createdAt: new Date(run.createdAt).toISOString() },
+    rule: { id: rule.id, name: rule.name ?? rule.id, file: rule.file },
+    ...(inputs && { inputs }),
+    ...(error !== undefined && { error }),
+    $now: now,
+  };
+  return withState((keys) => options.store.getState(keys, now), (state) => use({ ...scope, state }));
+}
+
+/** Evaluates an expression in the frame. */
+export function evaluateIn(frame: Frame, text: string): Promise<Json> {
+  return inScope(frame, (scope) => evaluate(text, scope));
+}

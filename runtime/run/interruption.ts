@@ -1,0 +1,10 @@
+/**
+ * Why a run is ended from outside; the reason of its abort signal. `shutdown` parks it so that it continues behind its
+ * last recorded step; `cancelled` ends it.
+ */
+export class Interruption extends Error {
+  override name = "Interruption";
+  constructor(readonly kind: "cancelled" | "shutdown", message: string) {
+    super(message);
+  }
+}

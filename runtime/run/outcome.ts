@@ -1,0 +1,43 @@
+import type { RecordedError } from "../model/errors.ts";
+import type { Json } from "../model/json.ts";
+
+/** What became of a step, or of a list of steps: the list goes on only after a `result`. */
+export type StepOutcome = StepResultOutcome | StepFailure | Parked | Stopped;
+
+export interface StepResultOutcome {
+  kind: "result";
+  output: Json;
+}
+
+export interface StepFailure {
+  kind: "failed";
+  error: RecordedError;
+  /** The path of the step that failed first. */
+  step: string;
+}
+
+/**
+ * The branch can go no further in this life of the run. Once all its live branches are parked the run is; at `due` it is
+ * performed again from the top, over what is recorded.
+ */
+export interface Parked {
+  kind: "parked";
+  due?: number;
+  /** For people, in a few words. */
+  waitingFor: string;
+}
+
+/** A `stop` step ended the run. */
+export interface Stopped {
+  kind: "stopped";
+  as: "succeeded" | "failed";
+  reason: string;
+  /** The path of that step. */
+  step: string;
+}
+
+/** The outcome of branches that are all parked: the run goes on when the first of them is due. */
+export function parkedTogether(branches: Parked[]): Parked {
+  const [first] = branches.toSorted((a, b) => (a.due ?? Infinity) - (b.due ?? Infinity));
+  return first;
+}

@@ -1,0 +1,160 @@
+import { TerminalError } from "../model/errors.ts";
+import type { StepCall } from "../isolate/isolate.ts";
+import { CONDITION_STEP, ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
+
+/** A replayed function does not ask for the steps that it asked for before. */
+export class ReplayError extends TerminalError {
+  override name = "ReplayError";
+}
+
+/** A step that the function has asked for. */
+interface Asked {
+  path: string;
+  /** The function's answers when it asked: steps asked for in one go have the same. */
+  moment: number;
+  /** The function's answers with this one, once it has it. */
+  answered?: number;
+  /** Open at the same time as another one. */
+  overlapped: boolean;
+  /** Asked for while a step from an earlier moment was open: other branches go on beside this one. */
+  raced: boolean;
+}
+
+interface Scope {
+  open: Asked[];
+  last?: Asked;
+  /** By name: whether one of them raced. */
+  names: Map<string, boolean>;
+}
+
+/**
+ * Gives the steps of a function their paths, and finds a function that does not ask as it did before.
+ *
+ * The order counts only where the function itself fixed it: between two steps of one scope of which the first was, from
+ * asking to answer, the only one open. Then the function has one live branch, and whatever it asks for next follows from
+ * that answer. Steps of branches side by side (`Promise.all`) overlap; they may be answered, and so followed, in any
+ * order, and a replay answers at once what took time before. So nothing is demanded of them, and a name may be repeated only
+ * where the order of asking is the function's own: one after the other, or in one go. Otherwise `name#2` could be another
+ * branch's step after a restart.
+ */
+export class ReplayOrder {
+  readonly #recorded: Map<string, StepRecord>;
+  /** Recorded in a fixed order, and not asked for yet. */
+  readonly #expected: Map<string, StepRecord>;
+  readonly #asked = new Map<string, Asked>();
+  readonly #scopes = new Map<string, Scope>();
+  #answers = 0;
+
+  constructor(private readonly rule: string, recorded: StepRecord[]) {
+    this.#recorded = new Map(recorded.map((record) => [record.path, record]));
+    this.#expected = new Map(
+      recorded.filter(({ after }) => after !== undefined).map((record) => [record.path, record]),
+    );
+  }
+
+  /**
+   * The function asks for a step.
+   * @throws ReplayError, or TerminalError where a name is repeated side by side
+   */
+  ask({ scope: branches, name, kind, answered }: Omit<StepCall, "args">): { path: string; after?: string } {
+    const prefix = branches.map((branch) => `${escape(branch)}/`).join("");
+    const scope = this.#scope(prefix);
+    const open = scope.open.filter((step) => isOpen(step, answered));
+    const raced = open.some((step) => step.moment < answered);
+    const path = this.#pathOf(prefix, name);
+    const earlier = this.#recorded.get(path);
+    if (earlier === undefined && scope.names.has(name) && (raced || scope.names.get(name))) throw this.#ambiguous(name);
+    if (earlier !== undefined) this.#checkRecorded(earlier, kind);
+    else this.#checkNew(prefix, path, answered);
+    const after = earlier ? earlier.after : follows(scope.last, open);
+    for (const step of open) step.overlapped = true;
+    const asked = { path, moment: answered, overlapped: open.length > 0, raced };
+    scope.last = asked;
+    scope.open = [...open, asked];
+    scope.names.set(name, raced || scope.names.get(name) === true);
+    this.#asked.set(path, asked);
+    this.#expected.delete(path);
+    return { path, ...(after !== undefined && { after }) };
+  }
+
+  /** The function gets the step's answer. */
+  answer(path: string): void {
+    this.#asked.get(path)!.answered = ++this.#answers;
+  }
+
+  /**
+   * The function has ended.
+   * @throws ReplayError where it did not ask for a step that it asked for before
+   */
+  end(): void {
+    const [left] = this.#expected.keys();
+    if (left !== undefined) throw this.#differs(`"${left}" was not asked for`);
+  }
+
+  #scope(prefix: string): Scope {
+    const scope = this.#scopes.get(prefix) ?? { open: [], names: new Map() };
+    this.#scopes.set(prefix, scope);
+    return scope;
+  }
+
+  #pathOf(prefix: string, name: string): string {
+    let path = prefix + escape(name);
+    for (let count = 2; this.#asked.has(path) || RESERVED.has(path); count++) {
+      path = `${prefix}${escape(name)}#${count}`;
+    }
+    return path;
+  }
+
+  #checkRecorded({ path, kind, after = "" }: StepRecord, kindNow: string): void {
+    if (kind !== kindNow) throw this.#differs(`"${path}" was ${kind} and is now ${kindNow}`, path);
+    if (after !== "" && !this.#asked.has(after)) throw this.#differs(`"${path}" was asked for before "${after}"`, path);
+  }
+
+  /** Where a new step is asked for, no recorded one may have been due instead. */
+  #checkNew(prefix: string, path: string, answered: number): void {
+    for (const [expected, { after = "" }] of this.#expected) {
+      const isHere = expected.startsWith(prefix) && !expected.slice(prefix.length).includes("/");
+      const before = this.#asked.get(after);
+      const isDue = after === "" || (before !== undefined && !isOpen(before, answered));
+      if (isHere && isDue) throw this.#differs(`"${path}" was asked for before "${expected}"`, path);
+    }
+  }
+
+  #ambiguous(name: string): TerminalError {
+    return new TerminalError(
+      `Cannot tell the steps named "${name}" apart: branches of ${this.rule} that go on side by side ask for them; ` +
+        `give each a name of its own, such as \`${name} \${id}\``,
+    );
+  }
+
+  #differs(what: string, askedNow?: string): ReplayError {
+    const asked = [...this.#asked.keys(), ...(askedNow === undefined ? [] : [askedNow])];
+    const recorded = [...this.#recorded.values()].filter(({ path, after }) =>
+      after !== undefined || asked.includes(path)
+    );
+    const list = (paths: string[]) => paths.length === 0 ? "none" : paths.join(", ");
+    return new ReplayError(
+      `Cannot replay ${this.rule}: its function asks for other steps than before (${what}). ` +
+        `Recorded: ${list(recorded.map(({ path }) => path))}. Asked: ${list(asked)}. ` +
+        "What it does between steps must depend on the event, config and results of steps only",
+    );
+  }
+}
+
+/** Paths that the runtime uses itself. */
+const RESERVED = new Set([CONDITION_STEP, ON_ERROR_STEP]);
+
+/** Whether the function, with so many answers, still waits for a step. */
+function isOpen(step: Asked, answered: number): boolean {
+  return step.answered === undefined || step.answered > answered;
+}
+
+/** What a step asked for now follows: the last one, or nothing (`""`); undefined where branches are side by side. */
+function follows(last: Asked | undefined, open: Asked[]): string | undefined {
+  if (open.length > 0 || last?.overlapped) return undefined;
+  return last?.path ?? "";
+}
+
+function escape(name: string): string {
+  return name.replaceAll("%", "%25").replaceAll("/", "%2F");
+}

@@ -1,0 +1,171 @@
+import { type Cancel, type Clock, sleepUntil } from "../host/clock.ts";
+import type { RunState } from "../model/run.ts";
+import type { ClaimedRun } from "../store/store.ts";
+import { Execution } from "./execution.ts";
+import { Interruption } from "./interruption.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+import { VersionCache } from "./version_cache.ts";
+
+/**
+ * Runs at once: most of them wait for someone else's answer and cost a few kilobytes. More would not be faster on the one
+ * main thread, and each may hold a socket or a child; 1,024 open files are a usual limit.
+ */
+const MAX_RUNS = 256;
+/** Milliseconds after which a store that failed to give runs is asked again. */
+const CLAIM_AGAIN = 5_000;
+
+/** Claims due runs and performs them; woken after ingest, when a run ends, and by the clock. */
+export class Runner {
+  readonly #active = new Map<string, Execution>();
+  readonly #versions: VersionCache;
+  readonly #maxRuns: number;
+  #claiming: Promise<void> | undefined;
+  #woken = false;
+  #stopped = false;
+  #alarm: Cancel | undefined;
+  /** Resolves at the next change, and is replaced then. */
+  #change = Promise.withResolvers<void>();
+
+  constructor(private readonly options: RunnerOptions) {
+    this.#versions = new VersionCache(options.store);
+    this.#maxRuns = options.maxRuns ?? MAX_RUNS;
+  }
+
+  /** Queues again what a crash left running, then claims. */
+  async start(): Promise<void> {
+    const { store, owner, clock } = this.options;
+    await store.reclaimRuns(owner, clock.now());
+    this.wake();
+  }
+
+  /** Something may have become claimable. */
+  wake(): void {
+    if (this.#stopped) return;
+    this.#woken = true;
+    this.#claiming ??= this.#claim();
+  }
+
+  /** Runs being performed now. */
+  running(): number {
+    return this.#active.size;
+  }
+
+  /**
+   * Ends a run; one that is running is gone, with its children, when this resolves.
+   * @returns the state it is in then, or undefined where there is no such run
+   */
+  async cancel(run: string, reason = "Cancelled by an operator"): Promise<RunState | undefined> {
+    const { store, clock } = this.options;
+    for (;;) {
+      const state = await store.cancelRun(run, reason, clock.now());
+      // It may have been claimed a moment ago.
+      if (state === "running" && !this.#active.has(run)) await this.#claiming;
+      const execution = this.#active.get(run);
+      if (state !== "running" || execution === undefined) {
+        this.wake();
+        return state;
+      }
+      execution.interrupt(new Interruption("cancelled", reason));
+      await execution.done;
+      // Asked once more: it may have been parked at that very moment.
+    }
+  }
+
+  /** Ends the running runs that a new one replaces (mode `restart`); it is claimed once they are gone. */
+  replace(runs: string[]): void {
+    for (const run of runs) {
+      this.cancel(run, "Replaced by a newer run").catch((error) => {
+        this.options.onError(`Cannot end run ${run}, which a newer one replaces`, error);
+      });
+    }
+  }
+
+  /** Resolves when nothing is running and nothing becomes claimable within `within` milliseconds: for `whenthen once`. */
+  async settled(within: number): Promise<void> {
+    const isQuiet = () => this.#active.size === 0 && this.#claiming === undefined && !this.#woken;
+    for (;;) {
+      const change = this.#change.promise;
+      if (isQuiet()) {
+        const due = await this.options.store.nextDue();
+        if (isQuiet() && (due === undefined || due > this.options.clock.now() + within)) return;
+      }
+      await change;
+    }
+  }
+
+  /** Claims nothing more, waits up to `ms`, then aborts and parks what still runs: it goes on behind its last recorded step. */
+  async drain(ms: number): Promise<void> {
+    const { clock } = this.options;
+    this.#stopped = true;
+    this.#woken = false;
+    this.#alarm?.();
+    await this.#claiming;
+    const ended = Promise.all([...this.#active.values()].map((execution) => execution.done));
+    if (ms > 0) await within(clock, ms, ended);
+    for (const execution of this.#active.values()) {
+      execution.interrupt(new Interruption("shutdown", "The program stops"));
+    }
+    await ended;
+  }
+
+  async #claim(): Promise<void> {
+    const { clock, onError } = this.options;
+    try {
+      while (this.#woken && !this.#stopped) {
+        this.#woken = false;
+        await this.#claimDue();
+      }
+    } catch (error) {
+      onError("Cannot claim runs", error);
+      this.#wakeAt(clock.now() + CLAIM_AGAIN);
+    } finally {
+      this.#claiming = undefined;
+      this.#changed();
+    }
+  }
+
+  async #claimDue(): Promise<void> {
+    const { store, owner, clock } = this.options;
+    for (let room = this.#room(); room > 0; room = this.#room()) {
+      const now = clock.now();
+      const claimed = await store.claimRuns(owner, room, now);
+      for (const claim of claimed) this.#perform(claim);
+      if (claimed.length === room) continue;
+      const due = await store.nextDue();
+      // What was due at `now` and not given waits for a run that has to end first, which wakes us.
+      if (due !== undefined && due > now) this.#wakeAt(due);
+      return;
+    }
+  }
+
+  #room(): number {
+    return this.#maxRuns - this.#active.size;
+  }
+
+  #wakeAt(at: number): void {
+    this.#alarm?.();
+    if (!this.#stopped) this.#alarm = this.options.clock.at(at, () => this.wake());
+  }
+
+  async #perform(claim: ClaimedRun): Promise<void> {
+    const execution = new Execution(claim, this.options, (version) => this.#versions.get(version));
+    this.#active.set(claim.run.id, execution);
+    await execution.done;
+    this.#active.delete(claim.run.id);
+    this.replace(execution.replaces);
+    this.wake();
+    this.#changed();
+  }
+
+  #changed(): void {
+    this.#change.resolve();
+    this.#change = Promise.withResolvers();
+  }
+}
+
+/** Waits for something, but no longer than `ms`. */
+async function within(clock: Clock, ms: number, something: Promise<unknown>): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([something, sleepUntil(clock, clock.now() + ms, done.signal)]);
+  done.abort();
+}

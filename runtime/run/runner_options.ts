@@ -1,0 +1,36 @@
+import type { Clock } from "../host/clock.ts";
+import type { Isolates } from "../isolate/isolate.ts";
+import type { ActionServices } from "../action/action.ts";
+import type { Run, StepRecord } from "../model/run.ts";
+import type { Verdict } from "../model/verdict.ts";
+import type { Scope } from "../rule/expression.ts";
+import type { EventIdentity, Reply, Store } from "../store/store.ts";
+
+/** What runs work with. */
+export interface RunnerOptions {
+  store: Store;
+  isolates: Isolates;
+  clock: Clock;
+  /** Whose leases they are; a new one for each start of the program. */
+  owner: string;
+  /** The rules folder, absolute. */
+  folder: string;
+  /** What expressions see beside the run's own: `env` and `secrets`. */
+  surroundings: () => Scope;
+  /** What actions can reach; the rest comes from the run itself. */
+  services: Omit<ActionServices, "getState" | "callModule">;
+  /**
+   * A run ended, and that is on disk. As the store has it: masked. Where its function `if` ended it, the verdict says why.
+   */
+  onFinished?: (run: Run, verdict?: Verdict) => void;
+  /** A step ended, and that is on disk. */
+  onStep?: (record: StepRecord) => void;
+  /** A run recorded the reply to its event, and that is on disk. */
+  onReply?: (event: EventIdentity, reply: Reply, run: string) => void;
+  /** Something went wrong that is no run's fault, such as a store that refuses. */
+  onError: (message: string, error: unknown) => void;
+  /** Runs at once. @default 256 */
+  maxRuns?: number;
+  /** For the jitter of retries: from 0 up to 1. @default Math.random */
+  random?: () => number;
+}

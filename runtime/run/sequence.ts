@@ -1,0 +1,87 @@
+import { recordError } from "../model/errors.ts";
+import type { Json } from "../model/json.ts";
+import type { Step } from "../model/rule.ts";
+import type { StepRecord } from "../model/run.ts";
+import { resolveArgs } from "../rule/template.ts";
+import { actions } from "../action/index.ts";
+import { performAction } from "./action_step.ts";
+import { outcomeOf } from "./attempt.ts";
+import { controls, holds, leaveOut } from "./control.ts";
+import { errorValue, type Frame, inScope, pathIn } from "./frame.ts";
+import type { StepFailure, StepOutcome } from "./outcome.ts";
+
+/**
+ * Performs a list of YAML steps in order, up to the first that does not end in a result. After a crash it is called again and
+ * goes through the same steps: what is recorded answers at once.
+ * @returns the last result, or why the list went no further
+ */
+export async function performSteps(steps: Step[], frame: Frame): Promise<StepOutcome> {
+  let output: Json = null;
+  for (const step of steps) {
+    const outcome = await performStep(step, frame);
+    if (outcome.kind !== "result") return outcome;
+    output = frame.steps[step.id] = outcome.output;
+  }
+  return { kind: "result", output };
+}
+
+async function performStep(step: Step, frame: Frame): Promise<StepOutcome> {
+  frame.signal.throwIfAborted();
+  const outcome = await decideIf(step, frame) ?? await perform(step, frame);
+  return outcome.kind === "failed" ? await answerFailure(step, outcome, frame) : outcome;
+}
+
+/** The outcome of a step that its `if` leaves out, or whose `if` fails; decided once, before the step begins. */
+async function decideIf(step: Step, frame: Frame): Promise<StepOutcome | undefined> {
+  const { records } = frame.life;
+  const path = pathIn(frame, step.id);
+  if (step.if === undefined) return undefined;
+  if (!records.isBegun(path)) {
+    const leftOut = await leftOutBy(step.if, frame);
+    if (leftOut === undefined) return undefined;
+    const at = frame.life.options.clock.now();
+    await records.write({ path, kind: step.kind, attempts: 0, startedAt: at, endedAt: at, ...leftOut });
+  }
+  const record = records.get(path);
+  if (record?.state === "skipped") { for (const nested of Object.values(step.children)) leaveOut(nested, frame); }
+  return record?.attempts === 0 ? outcomeOf(record) : undefined;
+}
+
+async function leftOutBy(
+  condition: string,
+  frame: Frame,
+): Promise<Pick<StepRecord, "state" | "output" | "error"> | undefined> {
+  try {
+    return await holds(condition, frame) ? undefined : { state: "skipped", output: null };
+  } catch (thrown) {
+    return { state: "failed", error: recordError(thrown) };
+  }
+}
+
+function perform(step: Step, frame: Frame): Promise<StepOutcome> {
+  const control = controls[step.kind];
+  if (control !== undefined) return control.perform(step, frame, performSteps);
+  return performAction(
+    {
+      path: pathIn(frame, step.id),
+      kind: step.kind,
+      timeout: step.timeout,
+      retry: step.retry,
+      args: () => inScope(frame, (scope) => resolveArgs(actions[step.kind], step.args, scope)),
+      target: step.kind === "call" ? step.args.call as string : undefined,
+    },
+    frame,
+    performSteps,
+  );
+}
+
+/** What the file says to a step that failed for good: go on without it, or with steps whose last result takes its place. */
+async function answerFailure(step: Step, failure: StepFailure, frame: Frame): Promise<StepOutcome> {
+  const timedOut = failure.error.name === "TimeoutError" && failure.step === pathIn(frame, step.id);
+  const [role, answer] = timedOut && step.onTimeout ? ["onTimeout", step.onTimeout] : ["onError", step.onError];
+  if (answer === undefined) return failure;
+  const error = errorValue(failure.error, failure.step);
+  frame.errors[step.id] = error;
+  if (answer === "continue") return { kind: "result", output: null };
+  return await performSteps(answer, { ...frame, path: `${pathIn(frame, step.id)}/${role}`, error });
+}

@@ -1,0 +1,24 @@
+import type { ActionServices } from "../action/action.ts";
+import type { Rule } from "../model/rule.ts";
+import { TerminalError } from "../model/errors.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+
+/** What the actions of one rule version can reach: the program's services, its memory and its own modules. */
+export function servicesFor(
+  rule: Rule,
+  { services, store, isolates, clock }: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock">,
+): ActionServices {
+  return {
+    ...services,
+    getState: async (key) => (await store.getState([key], clock.now()))[key],
+    callModule: ({ path, export: name, args }, { signal }) => {
+      const code = rule.modules[path];
+      if (code === undefined) {
+        throw new TerminalError(
+          `Cannot call ${path}#${name}: the file is not part of ${rule.id}; name it as text after "call"`,
+        );
+      }
+      return isolates.callFunction({ version: `${rule.version}:${path}`, file: path, code }, name, args, signal);
+    },
+  };
+}

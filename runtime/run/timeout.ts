@@ -1,0 +1,69 @@
+import type { Clock } from "../host/clock.ts";
+import { formatDuration } from "../model/duration.ts";
+import { TimeoutError } from "../model/errors.ts";
+
+/** How long something may take. */
+export interface TimeLimit {
+  /** For the message: `Step "tell"`. */
+  what: string;
+  /** Milliseconds from now; absent where only the signal ends it. */
+  ms?: number;
+  /** Milliseconds that the message names, where `ms` is what is left of them. */
+  of?: number;
+  /** Milliseconds after which what was told to stop and did not is left behind; absent where it surely stops. */
+  grace?: number;
+}
+
+/** A child gets 2 s between TERM and KILL; what takes longer than this to stop does not listen. */
+export const GRACE = 5_000;
+
+/**
+ * Does something that ends with its signal: when the time is up, or when the signal given is aborted.
+ * @returns what it gave, also where it came through although it was told to stop
+ * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what it threw
+ */
+export async function withTimeout<T>(
+  clock: Clock,
+  limit: TimeLimit,
+  signal: AbortSignal,
+  act: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const { what, ms, of = ms, grace } = limit;
+  const late = new AbortController();
+  const tooLate = () => late.abort(new TimeoutError(`${what} took longer than its timeout of ${formatDuration(of!)}`));
+  const cancel = ms === undefined ? undefined : clock.at(clock.now() + ms, tooLate);
+  const either = AbortSignal.any([signal, late.signal]);
+  const deaf = grace === undefined ? undefined : new Deaf(clock, either, grace);
+  try {
+    either.throwIfAborted();
+    return await Promise.race([act(either), ...(deaf ? [deaf.promise] : [])]);
+  } catch (thrown) {
+    throw either.aborted ? either.reason : thrown;
+  } finally {
+    cancel?.();
+    deaf?.forget();
+  }
+}
+
+/** Rejects some time after the signal was aborted. */
+class Deaf {
+  readonly #given = Promise.withResolvers<never>();
+  readonly #onAbort: () => void;
+  #cancel: (() => void) | undefined;
+
+  constructor(clock: Clock, private readonly signal: AbortSignal, grace: number) {
+    this.#onAbort = () => {
+      this.#cancel = clock.at(clock.now() + grace, () => this.#given.reject(signal.reason));
+    };
+    signal.addEventListener("abort", this.#onAbort);
+  }
+
+  get promise(): Promise<never> {
+    return this.#given.promise;
+  }
+
+  forget(): void {
+    this.#cancel?.();
+    this.signal.removeEventListener("abort", this.#onAbort);
+  }
+}

@@ -1,0 +1,245 @@
+import type { Database as Engine, SqlValue, Statement } from "sql.js";
+import type { Json } from "../../model/json.ts";
+import { startEngine } from "./engine.ts";
+import { masked } from "./masked.ts";
+import { MIGRATIONS } from "./schema.ts";
+
+/** A statement that changed something, as it goes into the journal. */
+export interface Write {
+  sql: string;
+  params: Bound[];
+}
+
+/** What is bound in the end; no blobs, so that a frame is JSON. */
+export type Bound = string | number | null;
+
+/** What a transition passes. A placeholder's first character says how it is treated, see {@link Database}. */
+export type Param = Json | undefined | object;
+
+type Row = Record<string, Bound>;
+
+interface Prepared {
+  statement: Statement;
+  /** The first character of each parameter's placeholder. */
+  kinds: string[];
+  columns: string[];
+}
+
+/**
+ * The tables, in memory. A placeholder says what becomes of its parameter: `?` is text from outside and is masked,
+ * `$name` is a JSON value, masked leaf by leaf and stored as text, `@name` is the program's own word (ids of runs and
+ * rules, versions, states) and is bound as it is: a secret that happens to read "ops" must not change a rule's id.
+ * That makes masking the default and the exception visible in the SQL. Numbers and undefined (NULL) pass everywhere.
+ */
+export class Database {
+  readonly #engine: Engine;
+  readonly #schema: string;
+  readonly #mask: (text: string) => string;
+  readonly #prepared = new Map<string, Prepared>();
+  #writes: Write[] = [];
+  #bytesAtBegin: number | undefined;
+
+  private constructor(engineDatabase: Engine, schema: string, mask: (text: string) => string) {
+    this.#engine = engineDatabase;
+    this.#schema = schema;
+    this.#mask = mask;
+  }
+
+  /**
+   * The live database. It is an attached one: SQLite's memory databases grow without copying, while the main one is a
+   * file to sql.js and pauses for seconds when it regrows (measured at 600 MB).
+   */
+  static async live(mask: (text: string) => string): Promise<Database> {
+    const engine = await startEngine();
+    const engineDatabase = new engine.Database();
+    engineDatabase.run("ATTACH ':memory:' AS live");
+    return new Database(engineDatabase, "live", mask);
+  }
+
+  /** A database that can be exported, of a checkpoint's bytes or empty. */
+  static async exportable(bytes?: Uint8Array): Promise<Database> {
+    const engine = await startEngine();
+    const engineDatabase = new engine.Database(bytes);
+    engineDatabase.run("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536");
+    return new Database(engineDatabase, "main", (text) => text);
+  }
+
+  /** Brings the tables from one schema version to another; 0 is the empty database. */
+  migrate(from: number, to: number): void {
+    for (const migration of MIGRATIONS.slice(from, to)) {
+      for (const sql of migration(this.#schema)) this.#engine.run(sql);
+    }
+  }
+
+  /** Takes over all rows of another database with the same tables. */
+  copyFrom(source: Database): void {
+    // Both are files of one WebAssembly instance, so one can attach the other.
+    const { filename } = source.#engine as Engine & { filename: string };
+    this.#engine.run(`ATTACH '${filename}' AS source`);
+    const tables = this.#engine.exec("SELECT name FROM source.sqlite_schema WHERE type = 'table'")[0]?.values ?? [];
+    this.#engine.run("BEGIN");
+    // Plain and whole, so that SQLite copies records instead of decoding them.
+    for (const [name] of tables) this.#engine.run(`INSERT INTO ${this.#schema}.${name} SELECT * FROM source.${name}`);
+    this.#engine.run("COMMIT");
+    this.#engine.run("DETACH source");
+  }
+
+  /** Executes a change and remembers it for the journal. @returns how many rows it changed */
+  run(sql: string, ...params: Param[]): number {
+    const prepared = this.#prepare(sql);
+    const bound = this.#bind(prepared, sql, params);
+    const changed = this.#execute(prepared.statement, bound);
+    if (changed > 0) this.#writes.push({ sql, params: bound });
+    return changed;
+  }
+
+  /** Executes a change out of the journal. */
+  replay(write: Write): void {
+    this.#execute(this.#prepare(write.sql).statement, write.params);
+  }
+
+  /** The rows of a query, by column name. */
+  all<T = Row>(sql: string, ...params: Param[]): T[] {
+    const prepared = this.#prepare(sql);
+    const { statement, columns } = prepared;
+    const rows: T[] = [];
+    try {
+      statement.bind(this.#bind(prepared, sql, params));
+      while (statement.step()) {
+        if (columns.length === 0) columns.push(...statement.getColumnNames());
+        const values = statement.get();
+        const row: Row = {};
+        for (let at = 0; at < columns.length; at++) row[columns[at]] = values[at] as Bound;
+        rows.push(row as T);
+      }
+    } finally {
+      statement.reset();
+    }
+    return rows;
+  }
+
+  /** The first row of a query. */
+  one<T = Row>(sql: string, ...params: Param[]): T | undefined {
+    return this.all<T>(sql, ...params)[0];
+  }
+
+  /** The first column of the first row. */
+  value<T = Bound>(sql: string, ...params: Param[]): T | undefined {
+    const prepared = this.#prepare(sql);
+    try {
+      prepared.statement.bind(this.#bind(prepared, sql, params));
+      return prepared.statement.step() ? prepared.statement.get()[0] as T : undefined;
+    } finally {
+      prepared.statement.reset();
+    }
+  }
+
+  begin(): void {
+    this.#bytesAtBegin = undefined;
+    this.#execute(this.#prepare("BEGIN").statement, []);
+  }
+
+  /** @returns what the transaction changed, in order */
+  commit(): Write[] {
+    this.#execute(this.#prepare("COMMIT").statement, []);
+    const writes = this.#writes;
+    this.#writes = [];
+    return writes;
+  }
+
+  /** Ends a transaction without its changes. */
+  rollback(): void {
+    this.#engine.run("ROLLBACK");
+    this.#writes = [];
+  }
+
+  /** Does something whole or not at all: what it changed before it threw is undone, alone. */
+  whole<T>(work: () => T): T {
+    const mark = this.#writes.length;
+    this.#execute(this.#prepare("SAVEPOINT transition").statement, []);
+    try {
+      const result = work();
+      this.#execute(this.#prepare("RELEASE transition").statement, []);
+      return result;
+    } catch (error) {
+      this.#execute(this.#prepare("ROLLBACK TO transition").statement, []);
+      this.#execute(this.#prepare("RELEASE transition").statement, []);
+      this.#writes.length = mark;
+      throw error;
+    }
+  }
+
+  /** Bytes in use when the transaction began. */
+  bytesAtBegin(): number {
+    return this.#bytesAtBegin ??= this.bytes();
+  }
+
+  /** Bytes in use; pages that were freed and wait to be used again do not count. */
+  bytes(): number {
+    const pages = this.value<number>(`PRAGMA ${this.#schema}.page_count`)!;
+    const free = this.value<number>(`PRAGMA ${this.#schema}.freelist_count`)!;
+    return (pages - free) * PAGE_BYTES;
+  }
+
+  /** Fills in a checkpoint's own facts. */
+  setMeta(seq: number, schema: number): void {
+    this.#engine.run("INSERT OR REPLACE INTO meta VALUES ('seq', ?), ('schema', ?)", [seq, schema]);
+  }
+
+  /** The database as a file; only of an exportable one. */
+  export(): Uint8Array<ArrayBuffer> {
+    return this.#engine.export() as Uint8Array<ArrayBuffer>;
+  }
+
+  close(): void {
+    this.#engine.close();
+  }
+
+  #prepare(sql: string): Prepared {
+    let prepared = this.#prepared.get(sql);
+    if (prepared === undefined) {
+      prepared = { statement: this.#engine.prepare(sql), kinds: placeholderKinds(sql), columns: [] };
+      this.#prepared.set(sql, prepared);
+    }
+    return prepared;
+  }
+
+  #execute(statement: Statement, bound: Bound[]): number {
+    try {
+      statement.bind(bound as SqlValue[]);
+      statement.step();
+    } finally {
+      statement.reset();
+    }
+    return this.#engine.getRowsModified();
+  }
+
+  #bind({ kinds }: Prepared, sql: string, params: Param[]): Bound[] {
+    if (params.length !== kinds.length) throw new Error(`Cannot bind ${params.length} parameters to ${sql}`);
+    const bound = new Array<Bound>(params.length);
+    for (let at = 0; at < params.length; at++) bound[at] = this.#bound(kinds[at], params[at]);
+    return bound;
+  }
+
+  #bound(kind: string, param: Param): Bound {
+    if (param === undefined) return null;
+    if (kind === "$") return masked(param as Json, this.#mask);
+    if (typeof param === "number" || param === null) return param;
+    if (typeof param !== "string") throw new Error(`Cannot bind ${typeof param} to a text parameter`);
+    return kind === "@" ? param : this.#mask(param);
+  }
+}
+
+const PAGE_BYTES = 4096;
+
+/** The first characters of a statement's parameters in order; a name that stands twice is one parameter. */
+function placeholderKinds(sql: string): string[] {
+  const kinds: string[] = [];
+  const seen = new Set<string>();
+  for (const [placeholder] of sql.matchAll(/\?|[@$]\w+/g)) {
+    if (placeholder !== "?" && seen.has(placeholder)) continue;
+    seen.add(placeholder);
+    kinds.push(placeholder[0]);
+  }
+  return kinds;
+}

@@ -1,0 +1,45 @@
+import type { Context } from "./context.ts";
+import { endRun, type LiveRun } from "./end_run.ts";
+import { refreshLane } from "./lanes.ts";
+import { addNote } from "./notes.ts";
+import { getVersion } from "./versions.ts";
+
+interface LeftRun extends LiveRun {
+  version: string;
+  spent: number;
+}
+
+/** Queues the runs again that another owner left running, but for those that a newer one replaces. @returns how many */
+export function reclaimRuns(context: Context, owner: string, now: number): number {
+  const { database } = context;
+  const left = database.all<LeftRun>(
+    "SELECT id, rule, lane, event, version, spent FROM runs " +
+      "WHERE state = 'running' AND listed = 1 AND owner <> @owner ORDER BY id",
+    owner,
+  );
+  const again = left.filter((run) => !endReplaced(context, run, now));
+  for (const { id, rule, lane } of again) {
+    database.run(
+      "UPDATE runs SET state = 'queued', owner = NULL, ready_at = created_at, waiting_for = 'another attempt' WHERE id = @run",
+      id,
+    );
+    addNote(database, id, "The program ended while it was running; queued again", now);
+    refreshLane(database, rule, lane);
+  }
+  return again.length;
+}
+
+/** The program may have ended after a run was replaced (mode `restart`) and before it was told to end. */
+function endReplaced(context: Context, run: LeftRun, now: number): boolean {
+  const { database } = context;
+  const newer = database.value<string>(
+    "SELECT id FROM runs WHERE rule = @rule AND lane = ? AND ended_at IS NULL AND replay_of IS NULL AND id > @run ORDER BY id LIMIT 1",
+    run.rule,
+    run.lane,
+    run.id,
+  );
+  if (newer === undefined || getVersion(database, run.version)?.mode !== "restart") return false;
+  const error = { name: "Cancelled", message: `Replaced by run ${newer}` };
+  endRun(context, run, { state: "cancelled", error, spent: run.spent }, now);
+  return true;
+}

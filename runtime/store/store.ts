@@ -1,0 +1,266 @@
+import type { RecordedError } from "../model/errors.ts";
+import type { Event } from "../model/event.ts";
+import type { Json } from "../model/json.ts";
+import type { Rule } from "../model/rule.ts";
+import type { Run, RunState, StepRecord } from "../model/run.ts";
+import type { DeliveryVerdict, Verdict, VerdictKind } from "../model/verdict.ts";
+
+/**
+ * Where all state lives. Each method is one whole transition; when its promise resolves, everything that it saw and
+ * everything that it changed is on disk. Times are parameters (`now`, milliseconds since the epoch), never read here.
+ *
+ * @throws StoreFullError from transitions that take something new in, at the size cap or while the disk refuses writes
+ */
+export interface Store {
+  // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** Keeps the rules in force, all of them, so that runs can be pinned to their versions. Known versions cost nothing. */
+  putVersions(rules: Rule[], now: number): Promise<void>;
+  /** Those of the rules with these ids that were in force last, also before a restart. */
+  getInForce(rules: string[]): Promise<Rule[]>;
+  /** The rule as it was at that version, or undefined where no live run needed it any more. */
+  getVersion(version: string): Promise<Rule | undefined>;
+  /** Versions that no live run is pinned to and that are not in `live` are dropped. */
+  dropVersions(live: string[]): Promise<void>;
+
+  // ── ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  /**
+   * Identity, events, verdicts, runs and the trigger's own progress in one transition. For each arrival whose identity
+   * is new: the event is stored, each candidate is admitted (see {@link Candidate}) and gets a verdict. An arrival
+   * whose identity is known within retention is a duplicate and changes nothing but the count of deliveries.
+   * @returns one receipt for each arrival, in order
+   */
+  accept(arrivals: Arrival[], progress: Progress[], now: number): Promise<Receipt[]>;
+  /** The answer recorded by a `reply` step for the event, if there is one by now. */
+  getReply(event: EventIdentity): Promise<Reply | undefined>;
+
+  // ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────
+  getMark(trigger: TriggerKey): Promise<Json | undefined>;
+  /** All items of a poll's or watch's baseline, by key. */
+  getBaseline(trigger: TriggerKey): Promise<Map<string, Json>>;
+
+  // ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+  /**
+   * Takes up to `max` runs that are due and whose rule, key and mode have room, oldest first, and leases them to
+   * `owner`: they are `running` from here on. A run that waits for its condition to be answered is claimed in event
+   * order per rule, one at a time.
+   */
+  claimRuns(owner: string, max: number, now: number): Promise<ClaimedRun[]>;
+  /** When the next queued or waiting run becomes due, or undefined where none has a time. */
+  nextDue(): Promise<number | undefined>;
+  /**
+   * The answer of a function `if`, recorded as step `if`. The lease ends with it: after a yes the run is admitted like
+   * a candidate, and where that starts or holds it, it is `queued` to be claimed again; anything else ends it. A run
+   * that a no (or `busy`) ends is no longer listed, only its verdict is; `getRun` still shows its trace.
+   */
+  answerCondition(run: string, record: StepRecord, verdict: "yes" | Verdict, now: number): Promise<Answered>;
+  /** Writes one step's record (replacing an earlier one of the same path) with the effects that belong to it. */
+  recordStep(run: string, record: StepRecord, effects: StepEffects, now: number): Promise<StepResult>;
+  /** `running` → `waiting` (or `queued`, to be attempted again) until `due`; the lease ends. */
+  parkRun(run: string, park: Park, now: number): Promise<void>;
+  /** Ends a run and frees its slot. */
+  finishRun(run: string, end: RunEnd, now: number): Promise<void>;
+  /**
+   * Queued or waiting runs end at once. A running one is left to its runner, which ends it with `finishRun`.
+   * @returns the state that it is in now (`running`: tell the runner), or undefined where there is no such run
+   */
+  cancelRun(run: string, reason: string, now: number): Promise<RunState | undefined>;
+  /**
+   * A new run of the same event and of the rule's version given, or of the old one's where that is undefined. It is
+   * not limited and never `busy`, but takes its turn behind the runs of its key; a function `if` is asked again.
+   * @returns its id, or undefined where the run, its event's body or the version is no longer there
+   */
+  replayRun(run: string, version: string | undefined, now: number): Promise<string | undefined>;
+  /** After a start: runs that another owner left `running` are queued again. Returns how many. */
+  reclaimRuns(owner: string, now: number): Promise<number>;
+
+  // ── memory across runs ─────────────────────────────────────────────────────────────────────────────────────────
+  getState(keys: string[], now: number): Promise<Record<string, Json>>;
+
+  // ── operators ──────────────────────────────────────────────────────────────────────────────────────────────────
+  /** `paused` rules keep their triggers but every verdict is `disabled`; set by an operator or the watchdog. */
+  setPaused(rule: string, paused: string | null, now: number): Promise<void>;
+  listPaused(): Promise<Record<string, string>>;
+
+  // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+  getRun(id: string): Promise<Trace | undefined>;
+  listRuns(
+    filter: { rule?: string; state?: RunState; event?: EventIdentity; limit: number; before?: string },
+  ): Promise<Run[]>;
+  listEvents(filter: { type?: string; rule?: string; limit: number; before?: string }): Promise<EventRecord[]>;
+  countVerdicts(): Promise<Record<string, Partial<Record<VerdictKind, number>>>>;
+  /** Live runs as they are now; ended ones since the first day. */
+  countRuns(): Promise<Record<RunState, number>>;
+  stats(): Promise<StoreStats>;
+
+  // ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** One slice (under 5 ms) of retention. True while there is more to drop. */
+  prune(retention: Retention, now: number): Promise<boolean>;
+  /** Writes a checkpoint off the main thread and drops what it makes superfluous. */
+  checkpoint(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface EventIdentity {
+  source: string;
+  id: string;
+}
+
+/** A trigger's ids: its cursors and timers belong to these, not to a file's contents. */
+export interface TriggerKey {
+  rule: string;
+  trigger: string;
+}
+
+/** One delivery of an event, with every rule that it concerns. */
+export interface Arrival {
+  event: Event;
+  candidates: Candidate[];
+  /** Identity retention where a webhook says `within`, in milliseconds. */
+  within?: number;
+}
+
+/** A rule that listens to the event, and what ingest found out about it. */
+export interface Candidate {
+  rule: string;
+  version: string;
+  trigger: string;
+  /** Decided already (`condition`, `disabled`, `looped`, `error`), or to be admitted by mode, key and limit. */
+  outcome: Verdict | Admission;
+}
+
+/** What the store needs to admit a run: started, held above the limit, queued behind its key, or busy. */
+export interface Admission {
+  kind: "admit";
+  mode: "parallel" | "queued" | "single" | "restart";
+  key: string | null;
+  max: number;
+  limit: { count: number; per: number } | null;
+  /** True where a function `if` is asked first; mode, key and limit are then claimed with its answer. */
+  asksFirst: boolean;
+}
+
+export interface Receipt {
+  event: EventIdentity;
+  delivery: DeliveryVerdict;
+  verdicts: { rule: string; trigger: string; verdict: Verdict }[];
+  /** Ids of the runs made, in the candidates' order; those of the first delivery for a duplicate. */
+  runs: string[];
+  /** Running runs that mode `restart` replaces; the runner ends them, then the new one starts. */
+  replaces: string[];
+  /** For a duplicate, the reply recorded so far. */
+  reply?: Reply;
+}
+
+/** A trigger's progress, written in the same transition as its events. */
+export interface Progress extends TriggerKey {
+  /** The new mark: a cron's last occurrence, a poll's cursor and validators. Null removes it. */
+  mark?: Json;
+  /** Changes of the baseline. `clear` empties it first. */
+  baseline?: { clear?: boolean; put: [key: string, item: Json][]; remove: string[] };
+}
+
+/** What a webhook answers. */
+export interface Reply {
+  status: number;
+  headers: Record<string, string>;
+  /** Text, or base64 where `binary`. */
+  body: string;
+  binary?: boolean;
+}
+
+export interface ClaimedRun {
+  run: Run;
+  steps: StepRecord[];
+  /** True where the function `if` has to be asked before anything else. */
+  asksFirst: boolean;
+  /** True where it was running before: it is attempted again from behind its last recorded step. */
+  again: boolean;
+  /** How often a watchdog ended its worker; such a run is attempted alone. */
+  alone: number;
+}
+
+/** What changes together with a step's record. */
+export interface StepEffects {
+  /** Sets memory across runs; the previous value becomes the record's output. */
+  state?: { key: string; value: Json; ttl?: number };
+  reply?: Reply;
+}
+
+/** What an answered condition came to. */
+export interface Answered {
+  verdict: Verdict;
+  /** As in {@link Receipt}: running runs that mode `restart` replaces. */
+  replaces: string[];
+}
+
+export interface StepResult {
+  /** The record as stored. */
+  record: StepRecord;
+  /** True where the run had ended before: a late result is dropped with its effects. */
+  dropped?: boolean;
+  /** False where a reply had been recorded for the event before: the first one stands. */
+  replied?: boolean;
+}
+
+export interface Park {
+  state: "waiting" | "queued";
+  waitingFor: string;
+  due?: number;
+  /** Milliseconds it has been running in all. */
+  spent: number;
+  /** Set where a watchdog ended it: the next attempt is alone. */
+  alone?: number;
+}
+
+export interface RunEnd {
+  state: "succeeded" | "failed" | "cancelled";
+  error?: RecordedError;
+  output?: Json;
+  spent: number;
+}
+
+export interface Trace {
+  run: Run;
+  steps: StepRecord[];
+  /** Other things that happened to it: held, replayed, cancelled by whom. */
+  notes: { at: number; text: string }[];
+}
+
+export interface EventRecord {
+  /** Sorts by arrival; what `before` takes. */
+  key: string;
+  /** Once retention has dropped its body, `data` is null and `http` absent. */
+  event: Event;
+  receivedAt: number;
+  deliveries: number;
+  delivery: DeliveryVerdict;
+  verdicts: { rule: string; trigger: string; verdict: Verdict }[];
+}
+
+export interface StoreStats {
+  events: number;
+  identities: number;
+  runs: number;
+  /** Bytes of the live database. */
+  bytes: number;
+  /** Bytes of the journal since the last checkpoint. */
+  journalBytes: number;
+}
+
+export interface Retention {
+  /** Bytes the live database may have; finished traces and bodies go first. */
+  bytes: number;
+  /** Milliseconds an identity is known. */
+  identities: number;
+  /** Verdicts kept in detail for each rule. */
+  verdicts: number;
+}
+
+/** Nothing new is taken in: the store is at its cap, or the disk refuses writes. HTTP answers 503 with `Retry-After`. */
+export class StoreFullError extends Error {
+  override name = "StoreFullError";
+  /** @param retryAfter seconds after which another attempt makes sense */
+  constructor(message: string, readonly retryAfter: number) {
+    super(message);
+  }
+}

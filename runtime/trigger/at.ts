@@ -1,0 +1,36 @@
+import { z } from "zod";
+import type { JsonObject } from "../model/json.ts";
+import { keepTime, passTime, type Timetable } from "./timetable.ts";
+import type { TriggerKind } from "./trigger.ts";
+
+const WITH_ZONE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})$/;
+
+/** One time, once ever. Made up for, however late, where the program was down; not where it was past at first load. */
+export const at: TriggerKind = {
+  kind: "at",
+  summary: "Emits once, at a date and time",
+  main: z.string(),
+  options: {},
+  address: (args) => `at ${args.at}`,
+  check(args) {
+    const text = args.at as string;
+    if (WITH_ZONE.test(text) && !Number.isNaN(Date.parse(text))) return [];
+    return [`expected a time with its offset such as 2027-01-01T09:00:00+01:00, got "${text}"`];
+  },
+  attach: (context) => keepTime(context, timetableOf(context.args)),
+  pass: (context) => passTime(context, timetableOf(context.args)),
+};
+
+function timetableOf(args: JsonObject): Timetable {
+  const moment = Date.parse(args.at as string);
+  return {
+    type: "at",
+    schedule: () => ({
+      after: (time) => time < moment ? moment : undefined,
+      before: (time) => time > moment ? moment : undefined,
+    }),
+    missed: "last",
+    window: Infinity,
+    isDone: (mark) => mark === moment,
+  };
+}

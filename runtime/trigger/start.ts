@@ -1,0 +1,23 @@
+import { z } from "zod";
+import type { TriggerContext, TriggerKind } from "./trigger.ts";
+
+/** Each start of the program, once for each rule: also for one that was dropped in or repaired later, but not on reload. */
+export const start: TriggerKind = {
+  kind: "start",
+  summary: "Emits once each time the program starts",
+  main: z.union([z.null(), z.literal(true), z.strictObject({})]),
+  options: {},
+  address: () => "start",
+  async attach(context) {
+    await emitStart(context);
+    return () => {};
+  },
+  pass: emitStart,
+};
+
+async function emitStart(context: TriggerContext): Promise<void> {
+  const id = new Date(context.startedAt).toISOString();
+  const key = { rule: context.rule.id, trigger: context.trigger.id };
+  if (await context.store.getMark(key) === id) return;
+  await context.ingest([{ id, type: "start", time: id, data: null }], { mark: id });
+}

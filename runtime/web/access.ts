@@ -1,0 +1,78 @@
+import { createHash, timingSafeEqual } from "node:crypto";
+import type { MiddlewareHandler } from "hono";
+import { UsageError } from "../model/errors.ts";
+
+/** Who may use what is not open to everybody. */
+export interface Access {
+  /** True where only this machine can reach the port; then a token is not asked of it. */
+  loopback: boolean;
+  /** Bearer tokens that open everything. */
+  tokens: string[];
+}
+
+/**
+ * Who may use a program that listens on `host`.
+ * @param token what `WHENTHEN_TOKEN` says
+ * @param dataToken the random token in the data folder, which only its owner can read
+ * @throws UsageError where others could reach it and no token is set
+ */
+export function accessTo(host: string, token: string | undefined, dataToken: string): Access {
+  const loopback = isLoopback(host);
+  if (!loopback && !token) {
+    throw new UsageError(
+      `Cannot listen on ${host} without a token: others can reach that address; ` +
+        `set WHENTHEN_TOKEN to a long random text, or listen on 127.0.0.1`,
+    );
+  }
+  return { loopback, tokens: token ? [token, dataToken] : [dataToken] };
+}
+
+/**
+ * Lets a request pass that has a token, or on loopback one that this machine sent itself. A page in a browser on this
+ * machine is somebody else: it is known by a foreign `Host` (DNS rebinding) or a foreign `Origin`.
+ */
+export function guard(access: Access): MiddlewareHandler {
+  return async (c, next) => {
+    const { loopback, tokens } = access;
+    const given = /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+    if (given !== undefined && holdsToken(given, tokens)) return await next();
+    if (given !== undefined || !loopback) {
+      const error = given === undefined ? "A token is needed: Authorization: Bearer <WHENTHEN_TOKEN>" : "Wrong token";
+      return c.json({ error }, 401, { "www-authenticate": 'Bearer realm="whenthen"' });
+    }
+    const host = c.req.header("host") ?? new URL(c.req.url).host;
+    if (!isLoopback(hostnameOf(`http://${host}`))) {
+      return c.json({ error: `Refused for the host "${host}": use 127.0.0.1 or a token` }, 403);
+    }
+    const origin = c.req.header("origin");
+    if (isForeign(origin, host) || c.req.header("sec-fetch-site") === "cross-site") {
+      return c.json({ error: `Refused for a page of ${origin ?? "another site"}: use a token` }, 403);
+    }
+    await next();
+  };
+}
+
+/** True for names and addresses that only this machine can reach. */
+export function isLoopback(host: string): boolean {
+  const bare = host.replace(/^\[|\]$/g, "").toLowerCase();
+  return bare === "localhost" || bare === "::1" || /^127(\.\d{1,3}){3}$/.test(bare);
+}
+
+function isForeign(origin: string | undefined, host: string): boolean {
+  if (origin === undefined) return false;
+  return !URL.canParse(origin) || new URL(origin).host !== host;
+}
+
+function hostnameOf(url: string): string {
+  return URL.canParse(url) ? new URL(url).hostname : "";
+}
+
+/** Compares hashes, so that neither content nor length shows in the time that it takes. */
+function holdsToken(given: string, tokens: string[]): boolean {
+  const wanted = hash(given);
+  return tokens.map((token) => timingSafeEqual(hash(token), wanted)).includes(true);
+}
+
+function hash(text: string): Uint8Array {
+  return createHash("sha256").update(text).digest();
+}

@@ -1,0 +1,71 @@
+import { Buffer } from "node:buffer";
+import { isFinal } from "../model/run.ts";
+import type { Receipt, Reply } from "../store/store.ts";
+import type { WebContext } from "./context.ts";
+
+/** What a sender of an event is told about it. */
+export interface EventAnswer {
+  /** The event's id. */
+  event: string;
+  runs: string[];
+  duplicate: boolean;
+}
+
+/** What becomes of an event as its sender is told it. */
+export function eventAnswer(receipts: Receipt[]): EventAnswer {
+  return {
+    event: receipts[0].event.id,
+    runs: receipts.flatMap(({ runs }) => runs),
+    duplicate: receipts.every(({ delivery }) => delivery === "duplicate"),
+  };
+}
+
+/** What `POST /hooks` and `POST /events` answer once the receipts are on disk: 202, or 200 for a duplicate. */
+export function answerReceipts(receipts: Receipt[]): Response {
+  const answer = eventAnswer(receipts);
+  return Response.json(answer, { status: answer.duplicate ? 200 : 202 });
+}
+
+/** Headers that belong to the connection, not to the rule. */
+const NOT_OURS = new Set(["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"]);
+
+/** A recorded reply as a response; what it says passes through the mask. */
+export function answerReply(reply: Reply, context: Pick<WebContext, "mask">): Response {
+  const headers = new Headers();
+  for (const [name, value] of Object.entries(reply.headers)) {
+    if (!NOT_OURS.has(name.toLowerCase())) headers.set(name, context.mask(value));
+  }
+  const body = reply.binary ? Buffer.from(reply.body, "base64") : context.mask(reply.body);
+  const bodiless = reply.status === 204 || reply.status === 205 || reply.status === 304;
+  return new Response(bodiless ? null : body, { status: reply.status, headers });
+}
+
+/** The reply recorded for one of the events, or the first that comes within `ms`; undefined where none does. */
+export async function awaitReply(receipts: Receipt[], ms: number, context: WebContext): Promise<Reply | undefined> {
+  const stop = new AbortController();
+  const cancel = context.clock.at(context.clock.now() + ms, () => stop.abort());
+  try {
+    const replies = await Promise.all(receipts.map(async (receipt) => {
+      const reply = receipt.reply ?? await replyTo(receipt, stop.signal, context);
+      if (reply !== undefined) stop.abort();
+      return reply;
+    }));
+    return replies.find((reply) => reply !== undefined);
+  } finally {
+    cancel();
+    stop.abort();
+  }
+}
+
+async function replyTo({ event, runs }: Receipt, signal: AbortSignal, context: WebContext): Promise<Reply | undefined> {
+  const { replies, store } = context;
+  const reply = replies.wait(event, runs, signal);
+  // What was recorded or had ended before the wait began is not told to it.
+  const recorded = await store.getReply(event);
+  if (recorded !== undefined) return recorded;
+  for (const run of runs) {
+    const trace = await store.getRun(run);
+    if (trace === undefined || isFinal(trace.run.state)) replies.ended(event, run);
+  }
+  return await reply;
+}

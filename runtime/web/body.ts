@@ -1,0 +1,58 @@
+import { Buffer } from "node:buffer";
+
+/** A request's body, or the answer to a request whose body is not taken. */
+export type Body = { bytes: Uint8Array } | { refused: Response };
+
+/** A body must be complete after this time: who sends half of one does not hold memory for ever. */
+const PATIENCE = 30_000;
+
+/**
+ * Reads a request's body up to `limit` bytes; a longer one is refused as soon as that is known. Compressed bodies are
+ * refused: a few bytes of those can be a gigabyte.
+ */
+export async function readBody(request: Request, limit: number): Promise<Body> {
+  const encoding = request.headers.get("content-encoding") ?? "identity";
+  if (encoding.toLowerCase() !== "identity") {
+    return refuse(415, `Compressed bodies are not taken (content-encoding: ${encoding})`, {
+      "accept-encoding": "identity",
+    });
+  }
+  if (Number(request.headers.get("content-length") ?? 0) > limit) return tooLarge(limit);
+  if (request.body === null) return { bytes: new Uint8Array() };
+  const reader = request.body.getReader();
+  let late = false;
+  const timer = setTimeout(() => {
+    late = true;
+    reader.cancel().catch(() => {});
+  }, PATIENCE);
+  try {
+    const body = await collect(reader, limit);
+    return late ? refuse(408, `The body was not complete after ${PATIENCE / 1_000} s`, { connection: "close" }) : body;
+  } catch {
+    return refuse(400, "The body ended before it was complete");
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function collect(reader: ReadableStreamDefaultReader<Uint8Array>, limit: number): Promise<Body> {
+  const chunks: Uint8Array[] = [];
+  let length = 0;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    length += part.value.length;
+    if (length > limit) {
+      reader.cancel().catch(() => {});
+      return tooLarge(limit);
+    }
+    chunks.push(part.value);
+  }
+  return { bytes: Buffer.concat(chunks) };
+}
+
+function tooLarge(limit: number): Body {
+  return refuse(413, `The body is longer than ${limit} bytes`, { connection: "close" });
+}
+
+function refuse(status: number, error: string, headers: Record<string, string> = {}): Body {
+  return { refused: Response.json({ error }, { status, headers }) };
+}

@@ -1,0 +1,117 @@
+import type { Context } from "hono";
+import type { Delivery } from "../ingest/ingest.ts";
+import { CAUSE_HEADER } from "../model/event.ts";
+import { receive, type Received, type WebhookRequest } from "../trigger/webhook.ts";
+import { answerReceipts, answerReply, awaitReply } from "./answer.ts";
+import { readBody } from "./body.ts";
+import type { WebContext } from "./context.ts";
+import type { HookMatch } from "./hook_registry.ts";
+import { mayReply } from "./may_reply.ts";
+
+/** `/hooks/<path>`: one delivery to all webhook triggers that listen there. */
+export async function receiveHook(c: Context, context: WebContext): Promise<Response> {
+  const url = new URL(c.req.url);
+  const path = url.pathname.slice("/hooks".length);
+  const asked = listeners(c, path, context);
+  if (asked instanceof Response) return asked;
+  // Rules that share a path share the largest of their limits.
+  const body = await readBody(c.req.raw, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
+  if ("refused" in body) return body.refused;
+  // Asked anew: a reload may have swapped them while the body was under way.
+  const hooks = listeners(c, path, context);
+  if (hooks instanceof Response) return hooks;
+  const request: WebhookRequest = {
+    method: c.req.method,
+    path,
+    // Hooks of one path may call its params differently; the event is the same for all of them.
+    params: Object.assign({}, ...hooks.map(({ params }) => params)),
+    query: valuesOf(url.searchParams),
+    headers: Object.fromEntries(c.req.raw.headers),
+    body: body.bytes,
+  };
+  const outcomes = receiveOnce(hooks, request, context);
+  const deliveries = deliveriesOf(outcomes, c, context);
+  return deliveries.length > 0 ? await deliver(deliveries, hooks, context) : refusal(outcomes, context);
+}
+
+/** Who listens to the request, or the answer where nobody does. */
+function listeners(c: Context, path: string, context: WebContext): HookMatch[] | Response {
+  const matches = context.hooks.match(path);
+  if (matches.length === 0) return nobodyListens(path, context);
+  const hooks = matches.filter(({ hook }) => hook.args.method === c.req.method);
+  return hooks.length === 0 ? wrongMethod(c, matches) : hooks;
+}
+
+type Outcome = { match: HookMatch; received: Received };
+
+/**
+ * What the request is to each hook. Hooks that tell events apart in the same way see one event, with one id also where
+ * neither rule nor provider gives it one.
+ */
+function receiveOnce(hooks: HookMatch[], request: WebhookRequest, context: WebContext): Outcome[] {
+  const known = new Map<string, Received>();
+  return hooks.map((match) => {
+    const { auth, secret, dedupe, within } = match.hook.args;
+    const key = JSON.stringify([auth, secret, dedupe, within]);
+    const received = known.get(key) ?? receive(match.hook.args, request, context.clock.now(), context.secretOf);
+    known.set(key, received);
+    return { match, received };
+  });
+}
+
+function deliveriesOf(outcomes: Outcome[], c: Context, context: WebContext): Delivery[] {
+  const cause = context.verifyCause(c.req.header(CAUSE_HEADER));
+  const time = new Date(context.clock.now()).toISOString();
+  return outcomes.flatMap(({ match: { hook: { rule, trigger } }, received }) => {
+    if (received.kind !== "event") return [];
+    const { event, within } = received;
+    const source = event.source ?? `/hooks${event.http.path}`;
+    return [{ rule, trigger, within, event: { time, ...event, source, ...cause && { cause } } }];
+  });
+}
+
+async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: WebContext): Promise<Response> {
+  const receipts = await context.ingest.deliver(deliveries);
+  const { rules } = context.rules();
+  const repliers = hooks.filter(({ hook }) => {
+    const rule = rules.get(hook.rule);
+    return rule !== undefined && mayReply(rule);
+  });
+  if (repliers.length > 0) {
+    const longest = Math.max(...repliers.map(({ hook }) => hook.args.replyWithin as number));
+    const reply = await awaitReply(receipts, longest, context);
+    if (reply !== undefined) return answerReply(reply, context);
+  }
+  return answerReceipts(receipts);
+}
+
+/** The answer where it was an event to nobody: a handshake wins over a refusal. */
+function refusal(outcomes: Outcome[], context: WebContext): Response {
+  for (const { received } of outcomes) {
+    if (received.kind === "handshake") {
+      return new Response(received.body, { status: received.status, headers: received.headers });
+    }
+  }
+  for (const { received } of outcomes) {
+    if (received.kind === "refused") {
+      return Response.json({ error: context.mask(received.message) }, { status: received.status });
+    }
+  }
+  throw new Error("a hook's outcome is an event, a handshake or a refusal");
+}
+
+function nobodyListens(path: string, { hooks, loopback }: WebContext): Response {
+  const error = `No webhook listens on /hooks${path}`;
+  const paths = hooks.paths().map((known) => `/hooks${known}`);
+  return Response.json(loopback ? { error, paths } : { error }, { status: 404 });
+}
+
+function wrongMethod(c: Context, matches: HookMatch[]): Response {
+  const allow = [...new Set(matches.map(({ hook }) => hook.args.method as string))].sort().join(", ");
+  const error = `This webhook takes ${allow}, not ${c.req.method}`;
+  return Response.json({ error }, { status: 405, headers: { allow } });
+}
+
+function valuesOf(query: URLSearchParams): Record<string, string> {
+  return Object.fromEntries([...new Set(query.keys())].map((name) => [name, query.getAll(name).join(", ")]));
+}

@@ -1,0 +1,20 @@
+import type { Rule, Step } from "../model/rule.ts";
+
+/**
+ * Whether a run of the rule may come to a `reply` step. Of a TypeScript rule only its text is known: one that mentions
+ * no `reply` has none.
+ */
+export function mayReply(rule: Rule): boolean {
+  const lists = [rule.onError, ...Object.values(rule.actions).map((action) => action.then)];
+  if (rule.then !== "function") lists.push(rule.then);
+  else if (/\breply\b/.test(rule.modules[""])) return true;
+  return lists.some(hasReply);
+}
+
+function hasReply(steps: Step[]): boolean {
+  return steps.some((step) => {
+    const { onError = [], onTimeout = [] } = step;
+    const nested = [...Object.values(step.children), onTimeout, onError === "continue" ? [] : onError];
+    return step.kind === "reply" || nested.some(hasReply);
+  });
+}

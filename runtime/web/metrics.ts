@@ -1,0 +1,105 @@
+import { memoryUsage } from "node:process";
+import { Counter, Gauge, Histogram, Registry } from "prom-client";
+import type { Receipt, Store } from "../store/store.ts";
+
+/** What is read at the moment somebody scrapes. */
+export interface MetricFacts {
+  store: Pick<Store, "countVerdicts" | "countRuns" | "stats">;
+  rules(): { loaded: number; broken: number };
+  /** Resident workers. */
+  workers(): number;
+}
+
+/** What the program counts, in the text format of Prometheus. Names start with `whenthen_`. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #events = this.#counter("events_total", "Events taken in, duplicates not counted");
+  readonly #duplicates = this.#counter("duplicates_total", "Deliveries of an event that was known already");
+  readonly #reloads = this.#counter("reloads_total", "Reloads of the rules folder");
+  readonly #pollFailures = this.#counter("poll_failures_total", "Passes of a trigger that failed", ["rule", "trigger"]);
+  readonly #steps = new Histogram({
+    name: "whenthen_step_duration_seconds",
+    help: "How long steps took, all attempts together",
+    labelNames: ["kind", "state"],
+    buckets: [0.005, 0.025, 0.1, 0.5, 1, 5, 30, 120, 600],
+    registers: [this.#registry],
+  });
+
+  constructor(facts: MetricFacts) {
+    this.#readAtScrape(facts);
+  }
+
+  /** The receipts of one transition of ingest. */
+  countReceipts(receipts: Receipt[]): void {
+    for (const { delivery } of receipts) (delivery === "duplicate" ? this.#duplicates : this.#events).inc();
+  }
+
+  countReload(): void {
+    this.#reloads.inc();
+  }
+
+  /** A poll or another trigger's pass failed. */
+  countPollFailure(rule: string, trigger: string): void {
+    this.#pollFailures.inc({ rule, trigger });
+  }
+
+  /** A step ended. @param duration milliseconds */
+  observeStep(kind: string, state: string, duration: number): void {
+    this.#steps.observe({ kind, state }, duration / 1_000);
+  }
+
+  /** The exposition and its content type. */
+  async expose(): Promise<{ body: string; contentType: string }> {
+    return { body: await this.#registry.metrics(), contentType: this.#registry.contentType };
+  }
+
+  #counter(name: string, help: string, labelNames: string[] = []): Counter {
+    return new Counter({ name: `whenthen_${name}`, help, labelNames, registers: [this.#registry] });
+  }
+
+  #gauge(name: string, help: string, labelNames: string[], read: (gauge: Gauge) => void | Promise<void>): void {
+    new Gauge({
+      name: `whenthen_${name}`,
+      help,
+      labelNames,
+      registers: [this.#registry],
+      collect() {
+        return read(this);
+      },
+    });
+  }
+
+  #readAtScrape({ store, rules, workers }: MetricFacts): void {
+    // The store counts verdicts for ever, also across restarts: a counter that is set to its value.
+    new Counter({
+      name: "whenthen_verdicts_total",
+      help: "What became of events at rules",
+      labelNames: ["rule", "verdict"],
+      registers: [this.#registry],
+      async collect() {
+        const counts = await store.countVerdicts();
+        this.reset();
+        for (const [rule, kinds] of Object.entries(counts)) {
+          for (const [verdict, count] of Object.entries(kinds)) this.inc({ rule, verdict }, count);
+        }
+      },
+    });
+    this.#gauge("runs", "Runs in the store by state", ["state"], async (gauge) => {
+      for (const [state, count] of Object.entries(await store.countRuns())) gauge.set({ state }, count);
+    });
+    this.#gauge("rules", "Rule files that are loaded, and that do not load", ["state"], (gauge) => {
+      for (const [state, count] of Object.entries(rules())) gauge.set({ state }, count);
+    });
+    this.#gauge(
+      "store_bytes",
+      "Size of the live database",
+      [],
+      async (gauge) => gauge.set((await store.stats()).bytes),
+    );
+    this.#gauge("journal_bytes", "Size of the journal since the last checkpoint", [], async (gauge) => {
+      gauge.set((await store.stats()).journalBytes);
+    });
+    this.#gauge("workers", "Workers that rule code runs in", [], (gauge) => gauge.set(workers()));
+    this.#gauge("memory_bytes", "Resident memory of the process", [], (gauge) => gauge.set(memoryUsage().rss));
+  }
+}

@@ -1,0 +1,70 @@
+import type { Trigger } from "../model/rule.ts";
+import type { VerdictKind } from "../model/verdict.ts";
+import type { WebContext } from "./context.ts";
+
+/** One rule, or one file that does not load, as listings show it. */
+export interface RuleListing {
+  id: string;
+  name?: string;
+  file: string;
+  language?: "yaml" | "typescript";
+  version?: string;
+  /** `kept`: the file does not load, the last good version goes on. `broken`: there is none. */
+  state: "on" | "disabled" | "paused" | "kept" | "broken";
+  /** Why it is not simply on. */
+  reason?: string;
+  triggers: TriggerListing[];
+  /** How often each verdict was given. */
+  verdicts: Partial<Record<VerdictKind, number>>;
+}
+
+export interface TriggerListing {
+  id: string;
+  kind: string;
+  /** Why its last pass failed. */
+  failure?: string;
+  /** Where a webhook listens; `open` to everybody where its `auth` is `none`. */
+  hook?: { method: string; path: string; open: boolean };
+}
+
+/** All rules, in order of their ids. */
+export async function listRules(context: Pick<WebContext, "rules" | "store">): Promise<RuleListing[]> {
+  const { rules, broken, problems, paused, failures } = context.rules();
+  const verdicts = await context.store.countVerdicts();
+  const brokenIds = new Set(broken.values());
+  const listing = [...rules.values()].map((rule): RuleListing => {
+    const { id, name, file, language, version } = rule;
+    const triggers = rule.triggers.map((trigger) => {
+      return listTrigger(
+        trigger,
+        failures.find((failed) => failed.rule === id && failed.trigger === trigger.id)?.message,
+      );
+    });
+    const facts = {
+      id,
+      ...name !== undefined && { name },
+      file,
+      language,
+      version,
+      triggers,
+      verdicts: verdicts[id] ?? {},
+    };
+    if (brokenIds.has(id)) {
+      return { ...facts, state: "kept", reason: "the file does not load; its last good version goes on" };
+    }
+    if (paused[id] !== undefined) return { ...facts, state: "paused", reason: paused[id] };
+    if (!rule.enabled) return { ...facts, state: "disabled", reason: "enabled: false" };
+    return { ...facts, state: "on" };
+  });
+  for (const [file, id] of broken) {
+    if (rules.has(id)) continue;
+    const reason = problems.find((problem) => problem.file === file && problem.severity === "error")?.message;
+    listing.push({ id, file, state: "broken", ...reason && { reason }, triggers: [], verdicts: verdicts[id] ?? {} });
+  }
+  return listing.sort((a, b) => a.id < b.id ? -1 : 1);
+}
+
+function listTrigger({ id, kind, args }: Trigger, failure: string | undefined): TriggerListing {
+  const hook = { method: args.method as string, path: `/hooks${args.webhook}`, open: args.auth === "none" };
+  return { id, kind, ...failure !== undefined && { failure }, ...kind === "webhook" && { hook } };
+}

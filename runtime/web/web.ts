@@ -1,0 +1,69 @@
+import { type Context, Hono } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { secureHeaders } from "hono/secure-headers";
+import { UsageError } from "../model/errors.ts";
+import { StoreFullError } from "../store/store.ts";
+import { guard } from "./access.ts";
+import { api } from "./api.ts";
+import type { WebContext } from "./context.ts";
+import { receiveEvent } from "./events.ts";
+import { homePage } from "./home.ts";
+import { receiveHook } from "./hooks.ts";
+
+/** All that the program answers over HTTP. */
+export interface Web {
+  fetch(request: Request): Promise<Response>;
+}
+
+/** Seconds after which a sender tries again while intake is closed. */
+const RETRY_AFTER = "5";
+
+/** The HTTP side of the program: hooks, events, API, health, metrics, the page. */
+export function createWeb(context: WebContext): Web {
+  const app = new Hono();
+  app.onError((error, c) => answerError(error, c, context));
+  app.notFound((c) => c.json({ error: "There is nothing at this path" }, 404));
+
+  app.get("/healthz", (c) => c.text("ok\n"));
+  app.get("/readyz", (c) => {
+    const phase = context.phase();
+    return phase === "ready" ? c.text("ready\n") : c.text(`${phase}\n`, 503, { "retry-after": RETRY_AFTER });
+  });
+  app.all("/hooks/*", (c) => closed(c, context) ?? receiveHook(c, context));
+
+  // Below this line everything needs a token, or to come from this machine.
+  app.use(secureHeaders({
+    contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"], frameAncestors: ["'none'"] },
+    strictTransportSecurity: false,
+    xFrameOptions: "DENY",
+  }));
+  app.use(guard(context));
+  app.use(async (c, next) => {
+    await next();
+    c.header("cache-control", "no-store");
+  });
+  app.post("/events", (c) => closed(c, context) ?? receiveEvent(c, context));
+  app.get("/metrics", async (c) => {
+    const { body, contentType } = await context.metrics.expose();
+    return c.body(context.mask(body), 200, { "content-type": contentType });
+  });
+  app.route("/api", api(context));
+  app.get("/", async (c) => c.html(await homePage(context)));
+  return { fetch: (request) => Promise.resolve(app.fetch(request)) };
+}
+
+function closed(c: Context, context: WebContext): Response | undefined {
+  const phase = context.phase();
+  if (phase === "ready") return undefined;
+  return c.json({ error: `The program is ${phase}` }, 503, { "retry-after": RETRY_AFTER });
+}
+
+function answerError(error: Error, c: Context, context: WebContext): Response {
+  if (error instanceof HTTPException) return error.getResponse();
+  if (error instanceof UsageError) return c.json({ error: context.mask(error.message) }, 400);
+  if (error instanceof StoreFullError) {
+    return c.json({ error: context.mask(error.message) }, 503, { "retry-after": String(error.retryAfter) });
+  }
+  context.onError(`Cannot answer ${c.req.method} ${c.req.path}`, error);
+  return c.json({ error: "Something went wrong; the program's log says what" }, 500);
+}

@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { reply } from "../../runtime/action/reply.ts";
+import { makeContext } from "./context.ts";
+
+const http = { method: "POST", path: "/price", params: {}, query: {}, headers: {} };
+const event = { id: "e", source: "/hooks/price", type: "webhook", time: "2026-11-21T07:00:00Z", data: null, http };
+const byWebhook = () => makeContext({ run: { id: "r1", rule: "test", event } });
+
+Deno.test("reply answers with JSON, with text, or with nothing", async () => {
+  const effects = async (args: Parameters<typeof reply.perform>[0]) => (await reply.perform(args, byWebhook())).effects;
+  assert.deepEqual(await effects({ reply: 200, json: { price: 7 } }), {
+    reply: { status: 200, headers: { "content-type": "application/json" }, body: '{"price":7}' },
+  });
+  assert.deepEqual(await effects({ reply: 404, body: "no", headers: { "Content-Type": "text/csv", "X-A": "b" } }), {
+    reply: { status: 404, headers: { "content-type": "text/csv", "x-a": "b" }, body: "no" },
+  });
+  assert.deepEqual(await effects({ reply: 204 }), { reply: { status: 204, headers: {}, body: "" } });
+});
+
+Deno.test("reply to an event that did not come by HTTP does nothing and says so", async () => {
+  assert.deepEqual(await reply.perform({ reply: 200, json: 1 }, makeContext()), {
+    output: { status: 200, sent: false, reason: "the event did not come by HTTP" },
+  });
+});
+
+Deno.test("reply refuses what HTTP does not allow", async () => {
+  const refused: [Parameters<typeof reply.perform>[0], RegExp][] = [
+    [{ reply: 204, json: 1 }, /Cannot reply 204: HTTP allows no body with 204/],
+    [{ reply: 200, json: 1, body: "x" }, /Cannot reply 200: "json" and "body" exclude/],
+    [{ reply: 200, headers: { "a b": "c" } }, /Cannot reply with the headers/],
+  ];
+  for (const [args, message] of refused) {
+    await assert.rejects(reply.perform(args, byWebhook()), { name: "TerminalError", message });
+  }
+});

@@ -1,0 +1,14 @@
+import assert from "node:assert/strict";
+import { LogLines } from "../../bin/log_lines.ts";
+
+Deno.test("lines of one turn leave in one write, in order; those of the next in another", async () => {
+  const writes: string[] = [];
+  const lines = new LogLines({ write: (text) => writes.push(text) });
+  lines.add("a\n");
+  lines.add("b\n");
+  assert.deepEqual(writes, []);
+  await Promise.resolve();
+  lines.add("c\n");
+  await Promise.resolve();
+  assert.deepEqual(writes, ["a\nb\n", "c\n"]);
+});

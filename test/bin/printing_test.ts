@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import { printEvents } from "../../bin/print/events.ts";
+import { printRules } from "../../bin/print/rules.ts";
+import { printRuns } from "../../bin/print/runs.ts";
+import { printTable } from "../../bin/print/table.ts";
+import { fit, oneLine, type Terminal, visible } from "../../bin/print/terminal.ts";
+import { absoluteTime, relativeTime } from "../../bin/print/time.ts";
+import { printTrace } from "../../bin/print/trace.ts";
+import type { Event } from "../../runtime/model/event.ts";
+import type { Run } from "../../runtime/model/run.ts";
+import type { EventRecord, Trace } from "../../runtime/store/store.ts";
+
+const NOW = Date.parse("2026-11-21T08:00:00Z");
+
+/** What is printed on a terminal of that width. */
+function printed(width: number, print: (terminal: Terminal) => void, colours = false): string {
+  let text = "";
+  print({ write: (part) => text += part, width, colours, now: NOW });
+  return "\n" + text;
+}
+
+const EVENT: Event = {
+  id: "72d3",
+  source: "/hooks/github",
+  type: "github.push",
+  subject: "octo/repo",
+  time: "2026-11-21T07:57:00.000Z",
+  data: { ref: "refs/heads/main", size: 2 },
+};
+
+const RUN: Run = {
+  id: "01run",
+  rule: "ops/disk",
+  version: "0123456789abcdef",
+  trigger: "webhook /github",
+  event: EVENT,
+  state: "succeeded",
+  createdAt: NOW - 180_000,
+  startedAt: NOW - 180_000,
+  endedAt: NOW - 178_000,
+  spent: 1_500,
+};
+
+Deno.test("times read as distances, or to the second", () => {
+  const shown = [-200, -59_000, -90_000, 3_600_000, 3 * 86_400_000].map((offset) => relativeTime(NOW + offset, NOW));
+  assert.deepEqual(shown, ["now", "59s ago", "1m ago", "in 1h", "in 3d"]);
+  assert.equal(absoluteTime(NOW + 999), "2026-11-21 08:00:00Z");
+});
+
+Deno.test("what came from outside cannot steer the terminal", () => {
+  assert.equal(oneLine("a\n\tb\x1b[2Jc\u202ed"), "a b�[2Jc�d");
+  assert.equal(visible("a\r\n\tb\x9bc"), "a\n\tb�c");
+  assert.equal(fit("äöü😀!", 5), "äöü😀!");
+  assert.equal(fit("äöü😀!", 4), "äöü…");
+});
+
+Deno.test("a table is aligned; on a terminal its last column is cut, ids never are", () => {
+  const table = (terminal: Terminal) =>
+    printTable(terminal, ["RUN", "STATE", "EVENT"], [["1", "failed", "a very long description"], [
+      "long-id",
+      "ok",
+      "b",
+    ]]);
+  assert.equal(
+    printed(Infinity, table),
+    `
+RUN      STATE   EVENT
+1        failed  a very long description
+long-id  ok      b
+`,
+  );
+  assert.equal(
+    printed(30, table),
+    `
+RUN      STATE   EVENT
+1        failed  a very long …
+long-id  ok      b
+`,
+  );
+});
+
+Deno.test("colours appear only where the terminal has them", () => {
+  const print = (terminal: Terminal) => printTable(terminal, ["A"], [[{ text: "x", colour: "green" }]]);
+  assert.equal(printed(80, print), "\nA\nx\n");
+  assert.equal(printed(80, print, true), "\n\x1b[2mA\x1b[22m\n\x1b[32mx\x1b[39m\n");
+});
+
+Deno.test("every verdict of an event is a sentence", () => {
+  const record: EventRecord = {
+    key: "k",
+    event: EVENT,
+    receivedAt: NOW - 180_000,
+    deliveries: 2,
+    delivery: "accepted",
+    verdicts: [
+      { rule: "a", trigger: "t", verdict: { kind: "started", run: "01run" } },
+      { rule: "b", trigger: "t", verdict: { kind: "condition", reason: "size > 5 is false", values: { size: 2 } } },
+      { rule: "c", trigger: "t", verdict: { kind: "held", run: "02run", reason: "above 10/m", until: NOW + 30_000 } },
+      { rule: "d", trigger: "t", verdict: { kind: "busy", reason: "run 03run of the same key is not done" } },
+      { rule: "e", trigger: "t", verdict: { kind: "disabled", reason: "the rule has enabled: false" } },
+      { rule: "f", trigger: "t", verdict: { kind: "looped", reason: "17 runs in a row" } },
+      { rule: "g", trigger: "t", verdict: { kind: "error", reason: "no such key: x" } },
+    ],
+  };
+  const unmatched: EventRecord = { ...record, deliveries: 1, delivery: "unmatched", verdicts: [] };
+  assert.equal(
+    printed(100, (terminal) => printEvents(terminal, [record, unmatched])),
+    `
+github.push  octo/repo  id 72d3  from /hooks/github  3m ago, delivered 2 times and taken once
+  a started run 01run
+  b did not start, the condition does not hold: size > 5 is false (size is 2)
+  c held as run 02run: above 10/m, goes on in 30s
+  d did not start, the rule is busy: run 03run of the same key is not done
+  e did not start: the rule has enabled: false
+  f did not start, this would go round for ever: 17 runs in a row
+  g did not start because of an error: no such key: x
+github.push  octo/repo  id 72d3  from /hooks/github  3m ago
+  no rule listens to it
+`,
+  );
+  assert.equal(printed(100, (terminal) => printEvents(terminal, [])), "\nNo events yet\n");
+});
+
+Deno.test("runs are listed with what they wait for or why they failed", () => {
+  const waiting: Run = { ...RUN, id: "02run", state: "waiting", waitingFor: "a retry of tell", due: NOW + 60_000 };
+  const failed: Run = { ...RUN, id: "03run", state: "failed", error: { name: "Error", message: "HTTP\n500" } };
+  const queued: Run = { ...RUN, id: "04run", state: "queued", startedAt: undefined };
+  assert.equal(
+    printed(200, (terminal) => printRuns(terminal, [RUN, waiting, failed, queued])),
+    `
+RUN    RULE      STATE      CREATED  TOOK  EVENT
+01run  ops/disk  succeeded  3m ago   1.5s  github.push octo/repo
+02run  ops/disk  waiting    3m ago   1.5s  github.push octo/repo; waits for a retry of tell; goes on in 1m
+03run  ops/disk  failed     3m ago   1.5s  github.push octo/repo; HTTP 500
+04run  ops/disk  queued     3m ago         github.push octo/repo
+`,
+  );
+});
+
+Deno.test("rules are listed with what fails and why one is not on", () => {
+  const rule = {
+    id: "a",
+    file: "a.yaml",
+    triggers: [{ id: "cron 0 8 * * *", kind: "cron" }],
+    verdicts: { started: 3 },
+  };
+  const poll = { id: "poll https://x", kind: "poll", failure: "HTTP 500" };
+  assert.equal(
+    printed(200, (terminal) =>
+      printRules(terminal, [
+        { ...rule, state: "on" },
+        { ...rule, id: "b", state: "paused", reason: "it eats memory", triggers: [poll], verdicts: {} },
+      ])),
+    `
+RULE  STATE   RUNS  WHEN
+a     on      3     cron 0 8 * * *
+b     paused  0     poll https://x (failed: HTTP 500); it eats memory
+`,
+  );
+});
+
+Deno.test("a run is shown as a person would want to read it", () => {
+  const trace: Trace = {
+    run: {
+      ...RUN,
+      state: "failed",
+      replayOf: "00run",
+      event: { ...EVENT, cause: { run: "00up", depth: 2 } },
+      error: { name: "HttpError", message: "The answer was 500" },
+    },
+    steps: [
+      {
+        path: "disks",
+        kind: "run",
+        state: "succeeded",
+        attempts: 1,
+        startedAt: NOW - 180_000,
+        endedAt: NOW - 179_960,
+        input: { run: ["df", "-P"] },
+        output: { code: 0, stdout: "x".repeat(80), stderr: "", json: null },
+      },
+      {
+        path: "tell",
+        kind: "http",
+        state: "failed",
+        attempts: 3,
+        startedAt: NOW - 179_960,
+        endedAt: NOW - 178_000,
+        input: { method: "POST", url: "https://hooks.example.org/ops?key=***" },
+        error: { name: "HttpError", message: "The answer was 500", detail: { status: 500 } },
+      },
+      { path: "log", kind: "log", state: "skipped", attempts: 0, startedAt: NOW - 178_000, endedAt: NOW - 178_000 },
+    ],
+    notes: [{ at: NOW - 180_000, text: "replayed by an operator" }],
+  };
+  assert.equal(
+    printed(100, (terminal) => printTrace(terminal, trace)),
+    `
+run 01run  failed
+rule     ops/disk, version 0123456789ab
+created  2026-11-21 07:57:00Z (3m ago)
+ended    2026-11-21 07:57:02Z (2m ago) after 1.5s of work
+replays  run 00run
+verdict  started by the trigger webhook /github
+
+event
+  type     github.push
+  subject  octo/repo
+  id       72d3 from /hooks/github
+  time     2026-11-21T07:57:00.000Z
+  cause    run 00up, 2 deep
+  data     {"ref":"refs/heads/main","size":2}
+
+steps
+  disks  run  succeeded  40ms
+    input    {"run":["df","-P"]}
+    output   {
+               "code": 0,
+               "stdout": "${"x".repeat(80)}",
+               "stderr": "",
+               "json": null
+             }
+  tell  http  failed  2s  3 attempts
+    input    {"method":"POST","url":"https://hooks.example.org/ops?key=***"}
+    error    HttpError: The answer was 500
+    detail   {"status":500}
+  log  skipped  0ms
+
+notes
+  2026-11-21 07:57:00Z  replayed by an operator
+error    The answer was 500
+`,
+  );
+});
+
+Deno.test("the verdict of a run whose function if said no is told", () => {
+  const asked = {
+    path: "if",
+    kind: "if",
+    state: "succeeded",
+    attempts: 1,
+    startedAt: NOW,
+    endedAt: NOW,
+    output: false,
+  } as const;
+  const text = printed(100, (terminal) => printTrace(terminal, { run: RUN, steps: [asked], notes: [] }));
+  assert.match(text, /verdict {2}condition: the function if said no/);
+});
+
+Deno.test("an error shows where in rule code it was thrown", () => {
+  const stack = "TypeError: no\n    at then (rules/a.ts:3:9)";
+  const run: Run = { ...RUN, state: "failed", error: { name: "TypeError", message: "no", stack } };
+  const text = printed(100, (terminal) => printTrace(terminal, { run, steps: [], notes: [] }));
+  assert.match(text, /\nerror {4}TypeError: no\n {13}at then \(rules\/a\.ts:3:9\)\n$/);
+});
+
+Deno.test("of long JSON each part that fits stands on one line; an event shows its request", () => {
+  const output = { status: 200, list: [1, 2, 3], body: { text: "x".repeat(80), ok: true } };
+  const step = { path: "ask", kind: "http", state: "succeeded", attempts: 1, startedAt: NOW, endedAt: NOW } as const;
+  const http = { method: "GET", path: "/price/7", params: { sku: "7" }, query: { in: "EUR" }, headers: {} };
+  const run: Run = { ...RUN, event: { ...EVENT, http } };
+  const text = printed(100, (terminal) => printTrace(terminal, { run, steps: [{ ...step, output }], notes: [] }));
+  assert.match(text, /\n {2}http {5}GET \/hooks\/price\/7\?in=EUR\n/);
+  assert.match(text, /"list": \[1,2,3\],\n {15}"body": \{\n {17}"text": "x{80}",\n {17}"ok": true\n {15}\}/);
+});

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ExitCode } from "../../bin/exit_codes.ts";
+import { runProgram } from "../../bin/program.ts";
+
+/** Follows a command line in this process. */
+async function run(...words: string[]) {
+  let [out, complaints] = ["", ""];
+  const code = await runProgram(words, {
+    terminal: { write: (text) => out += text, width: Infinity, colours: false, now: 0 },
+    complain: (text) => complaints += text,
+  });
+  return { code, out, complaints };
+}
+
+Deno.test("help and version are no failure", async () => {
+  const help = await run("--help");
+  assert.equal(help.code, ExitCode.ok);
+  const names = [
+    "run",
+    "once",
+    "check",
+    "emit",
+    "events",
+    "runs",
+    "show",
+    "replay",
+    "cancel",
+    "pause",
+    "resume",
+    "init",
+    "schema",
+    "pack",
+  ];
+  for (const name of names) assert.match(help.out, new RegExp(`^ {2}${name}\\b`, "m"));
+  assert.match((await run("--version")).out, /^\d+\.\d+\.\d+ \(from source, Deno .+\)\n$/);
+});
+
+Deno.test("a command line that cannot be followed exits 64 and says what would work", async () => {
+  const lines: [words: string[], complaint: RegExp][] = [
+    [["rnu"], /Did you mean run/],
+    [["runs", "--state", "done"], /queued, running/],
+    [["runs", "--limit", "many"], /expected a count, got "many"/],
+    [["emit"], /name either the type of an event or a rule/],
+    [["emit", "a", "--rule", "b"], /either/],
+    [["emit", "a", "--data", "./state"], /whenthen --data DIR emit/],
+    [["pack", "rules", "-o", "packed"], /Cannot pack from source: .+ deno task compile/],
+    [["check", "/nowhere/at/all"], /whenthen init/],
+    [["--data", "/nowhere/at/all", "events"], /nothing has run here yet/],
+  ];
+  for (const [words, complaint] of lines) {
+    const { code, complaints } = await run(...words);
+    assert.equal(code, ExitCode.usage, words.join(" "));
+    assert.match(complaints, complaint);
+  }
+});
+
+Deno.test("schema prints a JSON Schema", async () => {
+  const { code, out } = await run("schema");
+  assert.equal(code, ExitCode.ok);
+  assert.match(JSON.parse(out).$schema, /json-schema/);
+});
+
+Deno.test("init makes rules, types and a schema for editors, and never replaces a rule", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-init-"));
+  try {
+    assert.equal((await run("init", folder)).code, ExitCode.ok);
+    const read = (path: string) => readFile(join(folder, path), "utf8");
+    assert.match(await read("hello.yaml"), /^# yaml-language-server: \$schema=\.\/\.editor\/rule\.schema\.json\n/);
+    assert.match(await read("count.ts"), /from "whenthen"/);
+    const { compilerOptions: { paths } } = JSON.parse(await read("tsconfig.json"));
+    assert.match(await read(paths.whenthen[0]), /export \{ rule \}/);
+    JSON.parse(await read(".editor/rule.schema.json"));
+    const again = await run("init", folder);
+    assert.equal(again.code, ExitCode.usage);
+    assert.match(again.complaints, /exists already/);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});

@@ -1,0 +1,103 @@
+import assert from "node:assert/strict";
+import { rulesFolder } from "./folder.ts";
+import { start } from "./program.ts";
+
+Deno.test("a TypeScript rule whose `if` loops forever delays no webhook answer of any rule", async () => {
+  await using folder = await rulesFolder({
+    "loop.ts": `
+import { rule, webhook } from "whenthen";
+export default rule({
+  when: webhook("/loop", { auth: "none" }),
+  if: () => { while (true); },
+  then: async ({ step }) => { await step.log("never", "never"); },
+});
+`,
+    "healthy.yaml": "when: { webhook: /healthy, auth: none }\nthen:\n  - log: healthy\n",
+  });
+  await using program = start(folder.rules, { data: folder.data });
+  await program.url();
+  const looping = await program.post("/hooks/loop", {});
+  assert.equal(looping.status, 202);
+  const [run] = looping.body.runs;
+  const started = performance.now();
+  for (let count = 0; count < 20; count++) {
+    assert.equal((await program.post("/hooks/healthy", {})).status, 202);
+    assert.equal((await program.post("/hooks/loop", {})).status, 202);
+  }
+  const perAnswer = (performance.now() - started) / 40;
+  assert.ok(perAnswer < 1_000, `${perAnswer} ms an answer, while the looping condition has 10 s`);
+  await program.waitForMessage("healthy");
+  await program.waitFor("the verdict", ({ message }) => message.startsWith("loop: error"), 60_000);
+  const trace = await program.api(`runs/${run}`);
+  assert.equal(trace.run.state, "failed");
+});
+
+Deno.test("a secret used in URL, header and body is nowhere in data, logs or API", async () => {
+  const { WebServer } = await import("./web_server.ts");
+  await using peer = await WebServer.start((seen, response) =>
+    response.end(JSON.stringify({ echo: seen.headers, path: seen.path }))
+  );
+  const secret = "s3cr3t+/=Value&<>\"'\\42";
+  await using folder = await rulesFolder({
+    "use.yaml": `
+when: { webhook: /use, auth: bearer, secret: HOOK_TOKEN }
+then:
+  - http: POST ${peer.url}/x/\${{ secrets.API_TOKEN }}?q=\${{ secrets.API_TOKEN }}
+    headers: { x-token: "\${{ hash(secrets.API_TOKEN) }}", authorization: "Bearer \${{ secrets.PLAIN_TOKEN }}" }
+    json: { token: "\${{ secrets.API_TOKEN }}", nested: ["a \${{ secrets.API_TOKEN }} b"] }
+  - run: [sh, -c, 'echo "$T"; printf %s "$T" | base64; echo "$T" >&2']
+    env: { T: "\${{ secrets.API_TOKEN }}" }
+  - log: "token \${{ secrets.API_TOKEN }}"
+  - emit: leaked
+    data: { token: "\${{ secrets.API_TOKEN }}" }
+`,
+    "use.ts": `
+import { event, rule } from "whenthen";
+export default rule({
+  when: event("leaked"),
+  then: async ({ step, secrets }) => {
+    console.log("in code", secrets.API_TOKEN);
+    await step.do("compute", () => ({ token: secrets.API_TOKEN }));
+    throw new Error("failed with " + secrets.API_TOKEN);
+  },
+});
+`.replace("use.ts", "use.ts"),
+  });
+  await folder.write("code.ts", await Deno.readTextFile(`${folder.rules}/use.ts`));
+  await Deno.remove(`${folder.rules}/use.ts`);
+  const env = { API_TOKEN: secret, HOOK_TOKEN: "hook-token-12345", PLAIN_TOKEN: "plain-token-67890" };
+  await using program = start(folder.rules, { data: folder.data, env });
+  const answer = await program.post("/hooks/use", { hello: 1 }, { authorization: "Bearer hook-token-12345" });
+  assert.equal(answer.status, 202);
+  const [sent] = await peer.waitFor(1);
+  assert.ok(sent.path.includes(encodeURIComponent(secret)), "the peer got the real one");
+  assert.equal(JSON.parse(sent.body).token, secret);
+  const failed = async () => (await program.api("runs?state=failed")).length === 1;
+  await program.waitForMessage("failed with");
+  assert.ok(await failed());
+  const runs = await program.api("runs");
+  const pages = await Promise.all(
+    ["runs", "events", "rules", ...runs.map(({ id }: { id: string }) => `runs/${id}`)].map(async (path) =>
+      JSON.stringify(await program.api(path))
+    ),
+  );
+  assert.equal(await program.stop(), 0);
+  const needles = [secret, "plain-token-67890", "hook-token-12345"].flatMap((value) => [
+    value,
+    encodeURIComponent(value),
+    JSON.stringify(value).slice(1, -1),
+    btoa(value).replace(/=*$/, "").slice(0, -2),
+  ]);
+  const files = [...Deno.readDirSync(folder.data)].filter(({ isFile }) => isFile);
+  assert.ok(files.length >= 2, "there is something to search");
+  const places: [string, string][] = [
+    ["log", program.output],
+    ...pages.map((page): [string, string] => ["api", page]),
+    ...files.map((
+      { name },
+    ): [string, string] => [name, new TextDecoder("latin1").decode(Deno.readFileSync(`${folder.data}/${name}`))]),
+  ];
+  for (const [place, text] of places) {
+    for (const needle of needles) assert.ok(!text.includes(needle), `${needle} stands in ${place}`);
+  }
+});

@@ -1,0 +1,181 @@
+import { type ChildProcess, spawn } from "node:child_process";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+
+/** The program under test: `WHENTHEN_COMMAND` (words separated by blanks), else the source on Deno. */
+const COMMAND = process.env.WHENTHEN_COMMAND?.split(" ") ?? [
+  Deno.execPath(),
+  "run",
+  "-A",
+  "--config",
+  join(ROOT, "deno.json"),
+  join(ROOT, "bin/whenthen.ts"),
+];
+
+/** JSON of any shape, as a test reads it. */
+// deno-lint-ignore no-explicit-any
+export type Answered = any;
+
+/** One line of the program's log. */
+export interface LogLine {
+  level: string;
+  message: string;
+  properties: Record<string, unknown>;
+}
+
+export interface Finished {
+  code: number | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs one command of the program to its end. */
+export function whenthen(
+  args: string[],
+  options: LaunchOptions = {},
+): Promise<Finished> {
+  const child = launch(args, options);
+  const output = { stdout: "", stderr: "" };
+  child.stdout!.setEncoding("utf8").on("data", (text) => output.stdout += text);
+  child.stderr!.setEncoding("utf8").on("data", (text) => output.stderr += text);
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...output })));
+}
+
+/** The real program, running; made by {@link start}, used with `await using`. */
+export class Program implements AsyncDisposable {
+  readonly lines: LogLine[] = [];
+  readonly exited: Promise<number | null>;
+  #text = "";
+  #watchers = new Set<() => void>();
+
+  constructor(readonly child: ChildProcess, readonly data: string) {
+    let rest = "";
+    const read = (text: string) => {
+      this.#text += text;
+      const parts = (rest + text).split("\n");
+      rest = parts.pop()!;
+      for (const part of parts) if (part.startsWith("{")) this.lines.push(JSON.parse(part));
+      this.#watchers.forEach((look) => look());
+    };
+    child.stdout!.setEncoding("utf8").on("data", read);
+    child.stderr!.setEncoding("utf8").on("data", read);
+    this.exited = new Promise((resolve) =>
+      child.on("close", (code) => {
+        resolve(code);
+        this.#watchers.forEach((look) => look());
+      })
+    );
+  }
+
+  /** Everything it has printed. */
+  get output(): string {
+    return this.#text;
+  }
+
+  /** Waits for a log line that `matches`; fails after `patience` milliseconds or when the program ends, showing the log. */
+  waitFor(what: string, matches: (line: LogLine) => boolean, patience = 30_000): Promise<LogLine> {
+    return new Promise((resolve, reject) => {
+      const fail = (why: string) =>
+        finish(() => reject(new Error(`${why} without ${what}; it printed:\n${this.#text}`)));
+      const finish = (settle: () => void) => {
+        clearTimeout(timer);
+        this.#watchers.delete(look);
+        settle();
+      };
+      const look = () => {
+        const line = this.lines.find(matches);
+        if (line) finish(() => resolve(line));
+        else if (this.child.exitCode !== null || this.child.signalCode !== null) fail("The program ended");
+      };
+      const timer = setTimeout(() => fail(`${patience} ms passed`), patience);
+      this.#watchers.add(look);
+      look();
+    });
+  }
+
+  /** Waits for a log line whose message contains the text. */
+  waitForMessage(text: string, patience?: number): Promise<LogLine> {
+    return this.waitFor(`a log line with "${text}"`, ({ message }) => message.includes(text), patience);
+  }
+
+  /** Where it listens, without a trailing slash. */
+  async url(): Promise<string> {
+    const line = await this.waitForMessage("Listening on ");
+    return /http:\/\/[^\s"]+/.exec(line.message)![0].replace(/\/$/, "");
+  }
+
+  /** Sends a request to it. */
+  async fetch(path: string, init?: RequestInit): Promise<Response> {
+    return await fetch(await this.url() + path, init);
+  }
+
+  /** Posts JSON and gives status and parsed answer. */
+  async post(
+    path: string,
+    body: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<{ status: number; body: Answered }> {
+    const init = {
+      method: "POST",
+      headers: { "content-type": "application/json", ...headers },
+      body: JSON.stringify(body),
+    };
+    const response = await this.fetch(path, init);
+    const text = await response.text();
+    return { status: response.status, body: text.startsWith("{") || text.startsWith("[") ? JSON.parse(text) : text };
+  }
+
+  /** A listing of the API. */
+  async api(path: string): Promise<Answered> {
+    const response = await this.fetch(`/api/${path}`);
+    return await response.json();
+  }
+
+  /** Asks it to stop, as a service manager does. */
+  async stop(): Promise<number | null> {
+    process.kill(this.child.pid!, "SIGTERM");
+    return await this.exited;
+  }
+
+  /** Takes it away without a warning, as a crash does. */
+  async kill(): Promise<void> {
+    if (this.child.exitCode === null && this.child.signalCode === null) process.kill(this.child.pid!, "SIGKILL");
+    await this.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+  }
+}
+
+/** Starts `whenthen run` over a folder on a free port, with the log as JSON. */
+export function start(
+  folder: string,
+  options: LaunchOptions & { data: string; args?: string[] },
+): Program {
+  const args = ["run", folder, "--data", options.data, "--port", "0", "--log", "json", ...options.args ?? []];
+  return new Program(launch(args, options), options.data);
+}
+
+/** A folder of its own that is removed with `await using`. */
+export async function temporaryFolder(): Promise<AsyncDisposable & { path: string }> {
+  const path = await mkdtemp(join(tmpdir(), "whenthen-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
+}
+
+interface LaunchOptions {
+  env?: Record<string, string>;
+  cwd?: string;
+  /** Words before the program's own, of a command that becomes it: `["nice"]`. */
+  under?: string[];
+}
+
+function launch(args: string[], options: LaunchOptions): ChildProcess {
+  const [command, ...before] = [...options.under ?? [], ...COMMAND];
+  const env = { ...process.env, WHENTHEN_TOKEN: "", NO_COLOR: "1", ...options.env };
+  return spawn(command, [...before, ...args], { cwd: options.cwd, env, stdio: ["ignore", "pipe", "pipe"] });
+}

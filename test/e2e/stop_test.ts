@@ -1,0 +1,27 @@
+import assert from "node:assert/strict";
+import { connect } from "node:net";
+import { rulesFolder } from "./folder.ts";
+import { start } from "./program.ts";
+
+Deno.test("SIGTERM while a client holds a half-sent request: exit 0 in time", async () => {
+  await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: seen\n" });
+  await using program = start(folder.rules, { data: folder.data });
+  const { hostname, port } = new URL(await program.url());
+  const sockets = [
+    "POST /hooks/a HTTP/1.1\r\nHost: x\r\n",
+    "POST /hooks/a HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{",
+  ]
+    .map((half) => {
+      const socket = connect(Number(port), hostname);
+      socket.on("error", () => {});
+      socket.write(half);
+      return socket;
+    });
+  // Answered after both halves have arrived: the server takes connections in order.
+  assert.equal((await program.post("/hooks/a", {})).status, 202);
+  const told = performance.now();
+  assert.equal(await program.stop(), 0);
+  const took = performance.now() - told;
+  assert.ok(took < 10_000, `${took} ms`);
+  sockets.forEach((socket) => socket.destroy());
+});

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { realDisk } from "../../runtime/host/disk.ts";
+import { chooseDisk } from "../../runtime/host/test_disk.ts";
+
+async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-disk-"));
+  try {
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+Deno.test("the real disk appends, syncs, renames, truncates, lists and removes", () =>
+  inFolder(async (folder) => {
+    await realDisk.mkdir(join(folder, "a/b"));
+    const path = join(folder, "a/b/file");
+    const file = await realDisk.create(path);
+    const large = new Uint8Array(600_000).map((_, at) => at);
+    await file.write(large);
+    await file.write(new TextEncoder().encode("end"));
+    await file.sync();
+    await file.close();
+    assert.deepEqual(new Uint8Array(await readFile(path)), new Uint8Array([...large, 101, 110, 100]));
+    await realDisk.truncate(path, 3);
+    await realDisk.rename(path, join(folder, "a/b/other"));
+    await realDisk.syncFolder(join(folder, "a/b"));
+    assert.deepEqual(await realDisk.list(join(folder, "a/b")), ["other"]);
+    assert.deepEqual([...await realDisk.read(join(folder, "a/b/other"))], [0, 1, 2]);
+    await realDisk.remove(join(folder, "a/b/other"));
+    assert.deepEqual(await realDisk.list(join(folder, "a/b")), []);
+  }));
+
+Deno.test("a file that exists is not created again", () =>
+  inFolder(async (folder) => {
+    await (await realDisk.create(join(folder, "x"))).close();
+    await assert.rejects(realDisk.create(join(folder, "x")), { code: "EEXIST" });
+  }));
+
+Deno.test("WHENTHEN_TEST_DISK=hold:<ms> holds the first sync only", () =>
+  inFolder(async (folder) => {
+    const disk = chooseDisk(realDisk, "hold:60");
+    const file = await disk.create(join(folder, "x"));
+    const before = performance.now();
+    await file.sync();
+    assert.ok(performance.now() - before >= 55);
+    const between = performance.now();
+    await file.sync();
+    assert.ok(performance.now() - between < 55);
+    await file.close();
+  }));
+
+Deno.test("another wish of WHENTHEN_TEST_DISK is refused, none leaves the disk as it is", () => {
+  assert.equal(chooseDisk(realDisk, ""), realDisk);
+  assert.throws(() => chooseDisk(realDisk, "slow"), /"slow": expected "hold:<ms>"/);
+});

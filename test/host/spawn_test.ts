@@ -1,0 +1,177 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { watch } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { type ChildOptions, endChildren, runChild } from "../../runtime/host/spawn.ts";
+
+const KEEP = { stdout: 1_000_000, stderr: 1_000_000 };
+
+function shell(script: string, options: Partial<ChildOptions> = {}) {
+  return runChild({
+    program: "sh",
+    args: ["-c", script],
+    cwd: tmpdir(),
+    env: { PATH: process.env.PATH! },
+    keep: KEEP,
+    signal: new AbortController().signal,
+    ...options,
+  });
+}
+
+async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "spawn-"));
+  try {
+    await use(folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** The numbers that a script writes to the file `pids`, once there are that many. */
+async function pidsIn(folder: string, count: number): Promise<number[]> {
+  const file = join(folder, "pids");
+  const watcher = watch(folder);
+  try {
+    for (;;) {
+      const changed = new Promise<void>((resolve) => watcher.once("change", () => resolve()));
+      const pids = (await readFile(file, "utf8").catch(() => "")).split("\n").slice(0, -1).map(Number);
+      if (pids.length >= count) return pids;
+      await changed;
+    }
+  } finally {
+    watcher.close();
+  }
+}
+
+/** Whether it still runs: an entry that only waits to be reaped does not. */
+async function runs(pid: number): Promise<boolean> {
+  const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  return stat !== undefined && !/^\d+ \(.*\) [ZX]/s.test(stat);
+}
+
+Deno.test("runChild() gives exit code, standard output and standard error", async () => {
+  const end = await shell("echo out; echo err >&2; exit 3");
+  assert.deepEqual(end, { code: 3, stdout: { text: "out\n", dropped: 0 }, stderr: { text: "err\n", dropped: 0 } });
+});
+
+Deno.test("runChild() gives the child the environment it was given and nothing else", async () => {
+  const end = await shell("env", { env: { PATH: process.env.PATH!, A: "1" } });
+  const names = end.stdout.text.trim().split("\n").map((line) => line.split("=")[0]);
+  assert.deepEqual(names.filter((name) => !["PWD", "SHLVL", "_", "OLDPWD"].includes(name)).sort(), ["A", "PATH"]);
+});
+
+Deno.test("runChild() feeds standard input, and leaves it empty where there is none", async () => {
+  assert.equal((await shell("cat", { stdin: "żółć" })).stdout.text, "żółć");
+  assert.equal((await shell("cat")).stdout.text, "");
+});
+
+Deno.test("a child that closes its input early is no failure", async () => {
+  const end = await shell("exec 0<&-; echo done", { stdin: "x".repeat(5_000_000) });
+  assert.equal(end.code, 0);
+  assert.equal(end.stdout.text, "done\n");
+});
+
+Deno.test("100 MB of output end the child normally; the first bytes are kept, the rest counted", async () => {
+  const end = await shell("echo begin; head -c 100000000 /dev/zero");
+  assert.equal(end.code, 0);
+  assert.equal(end.stdout.text.length, 1_000_000);
+  assert.ok(end.stdout.text.startsWith("begin\n"));
+  assert.equal(end.stdout.dropped, 100_000_006 - 1_000_000);
+});
+
+Deno.test("of standard error the last bytes are kept", async () => {
+  const end = await shell("head -c 3000000 /dev/zero >&2; echo end >&2");
+  assert.equal(end.stderr.text.length, 1_000_000);
+  assert.ok(end.stderr.text.endsWith("end\n"));
+  assert.equal(end.stderr.dropped, 3_000_004 - 1_000_000);
+});
+
+Deno.test("a limit that cuts a character leaves the whole character out", async () => {
+  const end = await shell("printf 'aé'; printf 'éa' >&2", { keep: { stdout: 2, stderr: 2 } });
+  assert.deepEqual(end.stdout, { text: "a", dropped: 1 });
+  assert.deepEqual(end.stderr, { text: "a", dropped: 2 });
+});
+
+Deno.test("binary output becomes text with replacement characters", async () => {
+  const end = await shell(String.raw`printf 'a\377\000b'`);
+  assert.equal(end.stdout.text, "a\ufffd\0b");
+});
+
+Deno.test("a child that a signal ended has the code a shell would give", async () => {
+  const end = await shell("kill -9 $$");
+  assert.equal(end.code, 137);
+  assert.equal(end.endedBy, "SIGKILL");
+});
+
+Deno.test("a program that is not there, or not executable, rejects with the system's code", async () => {
+  await assert.rejects(shell("", { program: "no-such-program" }), { code: "ENOENT" });
+  await assert.rejects(shell("", { program: "/etc/passwd" }), { code: "EACCES" });
+});
+
+Deno.test("an aborted signal starts nothing", async () => {
+  await inFolder(async (cwd) => {
+    await assert.rejects(shell("touch started", { cwd, signal: AbortSignal.abort(new Error("too late")) }), /too late/);
+    await assert.rejects(readFile(join(cwd, "started")), { code: "ENOENT" });
+  });
+});
+
+Deno.test("abort ends a child that ignores SIGTERM, and what it forked", async () => {
+  await inFolder(async (cwd) => {
+    const abort = new AbortController();
+    const script =
+      "trap '' TERM; (trap '' TERM; sleep 1000; sleep 1000) & echo $! >>pids; echo $$ >>pids; sleep 1000; sleep 1000";
+    const end = shell(script, { cwd, signal: abort.signal });
+    const pids = await pidsIn(cwd, 2);
+    assert.deepEqual(await Promise.all(pids.map(runs)), [true, true]);
+    abort.abort(new Error("cancelled"));
+    await assert.rejects(end, /cancelled/);
+    assert.deepEqual(await Promise.all(pids.map(runs)), [false, false]);
+  });
+});
+
+Deno.test("abort lets a child clean up after SIGTERM", async () => {
+  await inFolder(async (cwd) => {
+    const abort = new AbortController();
+    const script = "trap 'echo cleaned >cleaned; exit' TERM; echo $$ >>pids; while :; do sleep 0.05; done";
+    const end = shell(script, { cwd, signal: abort.signal });
+    await pidsIn(cwd, 1);
+    abort.abort();
+    await assert.rejects(end, { name: "AbortError" });
+    assert.equal(await readFile(join(cwd, "cleaned"), "utf8"), "cleaned\n");
+  });
+});
+
+Deno.test("what a command left in the background is gone when it has ended", async () => {
+  await inFolder(async (cwd) => {
+    const end = await shell("sleep 1000 >/dev/null 2>&1 & echo $! >>pids; echo done", { cwd });
+    assert.equal(end.stdout.text, "done\n");
+    const [pid] = await pidsIn(cwd, 1);
+    assert.equal(await runs(pid), false);
+  });
+});
+
+Deno.test("a background process that holds the output does not hold the step", async () => {
+  await inFolder(async (cwd) => {
+    const end = await shell("sleep 1000 & echo $! >>pids; echo done", { cwd });
+    assert.equal(end.stdout.text, "done\n");
+    const [pid] = await pidsIn(cwd, 1);
+    assert.equal(await runs(pid), false);
+  });
+});
+
+Deno.test("a background process that finishes soon is waited for, with its output", async () => {
+  const end = await shell("(sleep 0.1; echo late) & echo soon");
+  assert.equal(end.stdout.text, "soon\nlate\n");
+});
+
+Deno.test("endChildren() ends them all", async () => {
+  await inFolder(async (cwd) => {
+    const ends = [1, 2, 3].map(() => shell("echo $$ >>pids; exec sleep 1000", { cwd }));
+    const pids = await pidsIn(cwd, 3);
+    await endChildren();
+    assert.deepEqual(await Promise.all(pids.map(runs)), [false, false, false]);
+    assert.deepEqual((await Promise.all(ends)).map((end) => end.endedBy), ["SIGTERM", "SIGTERM", "SIGTERM"]);
+  });
+});

@@ -1,0 +1,25 @@
+import assert from "node:assert/strict";
+import { Subscriptions } from "../../runtime/ingest/subscriptions.ts";
+
+const subscription = (rule: string, ...types: string[]) => ({ rule, trigger: "t", types });
+
+Deno.test("an event concerns exact types, every prefix, and the star", () => {
+  const subscriptions = new Subscriptions();
+  subscriptions.add(subscription("exact", "order.paid.late"));
+  subscriptions.add(subscription("near", "order.paid.*"));
+  subscriptions.add(subscription("far", "order.*"));
+  subscriptions.add(subscription("all", "*"));
+  subscriptions.add(subscription("other", "orders.*", "order"));
+  const rules = (type: string) => subscriptions.of(type).map(({ rule }) => rule).sort();
+  assert.deepEqual(rules("order.paid.late"), ["all", "exact", "far", "near"]);
+  assert.deepEqual(rules("order.paid"), ["all", "far"]);
+  assert.deepEqual(rules("order"), ["all", "other"]);
+});
+
+Deno.test("one that matches by two of its types is told once, and no more once it is taken out", () => {
+  const subscriptions = new Subscriptions();
+  const remove = subscriptions.add(subscription("twice", "a.b", "a.*"));
+  assert.equal(subscriptions.of("a.b").length, 1);
+  remove();
+  assert.deepEqual(subscriptions.of("a.b"), []);
+});

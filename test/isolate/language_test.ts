@@ -1,0 +1,158 @@
+import assert from "node:assert/strict";
+import {
+  cron,
+  event,
+  poll,
+  RetryAfterError,
+  rule,
+  type StandardSchema,
+  TerminalError,
+  type,
+  watch,
+  webhook,
+} from "../../runtime/mod.ts";
+import { plainJson } from "../../runtime/isolate/plain_json.ts";
+
+/** Fails to compile where the two types differ. */
+function same<A>() {
+  return <B>(_value: B & ([A] extends [B] ? [B] extends [A] ? unknown : never : never)) => {};
+}
+
+type Disk = { mount: string; used: number };
+type Order = { id: string; amount: number };
+
+const payment: StandardSchema<{ paid: boolean }> = {
+  "~standard": { version: 1, vendor: "test", validate: (value) => ({ value: value as { paid: boolean } }) },
+};
+
+Deno.test("the example of the language page compiles and is not thenable", async () => {
+  const disk = rule({
+    when: poll<Disk>({ run: "./disks.sh", every: "5m", key: "item.mount", on: ["changed"] }),
+    config: { threshold: 85 },
+    if: ({ event, config }) => event.data.old!.used <= config.threshold && event.data.new!.used > config.threshold,
+    then: async ({ event, step }) => {
+      await step.http("tell", "POST https://hooks.example.org/ops", {
+        json: { text: `${event.subject} is full` },
+        retry: 5,
+      });
+    },
+  });
+  assert.equal("then" in disk, false);
+  assert.equal(await disk, disk);
+});
+
+Deno.test("a poll's options stand beside its source", () => {
+  const disks = poll({ every: "5m", stdin: "x", run: "./disks.sh", key: "item.mount", on: ["changed"] });
+  assert.equal(
+    JSON.stringify(disks.entry),
+    '{"poll":{"run":"./disks.sh","stdin":"x"},"every":"5m","key":"item.mount","on":["changed"]}',
+  );
+  assert.deepEqual(plainJson(disks.entry, "the trigger"), {
+    poll: { run: "./disks.sh", stdin: "x" },
+    every: "5m",
+    key: "item.mount",
+    on: ["changed"],
+  });
+  assert.deepEqual(poll("https://example.org/x", { key: "item.id" }).entry, {
+    poll: "https://example.org/x",
+    key: "item.id",
+  });
+});
+
+Deno.test("a union of triggers narrows by event.type", () => {
+  rule({
+    when: [
+      event("order.created", type<Order>()),
+      event("payment.received", payment),
+      webhook("/gh", { auth: "github", secret: "GH" }, type<{ ref: string }>()),
+      watch("./inbox/*.csv", { format: "lines" }),
+      cron("0 9 * * *"),
+    ],
+    then: ({ event }) => {
+      if (event.type === "order.created") same<Order>()(event.data);
+      if (event.type === "payment.received") same<boolean>()(event.data.paid);
+      if (event.type === "github.push") {
+        same<string>()(event.data.ref);
+        same<string>()(event.http.path);
+      }
+      // @ts-expect-error: a cron event need not have come in by a request
+      if (event.type === "cron") event.http.path;
+      // @ts-expect-error: no trigger emits this type
+      if (event.type === "order.deleted") return;
+    },
+  });
+});
+
+Deno.test("a pattern of event types keeps its prefix", () => {
+  rule({
+    when: event("order.*", type<Order>()),
+    then: ({ event }) => {
+      same<`order.${string}`>()(event.type);
+      same<number>()(event.data.amount);
+    },
+  });
+});
+
+Deno.test("config is typed from what the rule declares", () => {
+  rule({
+    when: cron("0 9 * * *"),
+    config: {
+      threshold: 85,
+      channel: "ops",
+      loud: false,
+      level: { type: "choice", choices: ["low", "high"], default: "low" },
+      pause: { type: "duration", default: "5m" },
+      note: { type: "text", required: false },
+      people: { type: "list", default: [] },
+    },
+    then: ({ config }) => {
+      same<number>()(config.threshold);
+      same<string>()(config.channel);
+      same<boolean>()(config.loud);
+      same<"low" | "high">()(config.level);
+      same<string>()(config.pause);
+      same<string | undefined>()(config.note);
+      // @ts-expect-error: not declared
+      config.treshold;
+    },
+  });
+});
+
+Deno.test("the results of steps are typed", () => {
+  rule({
+    when: cron("0 9 * * *"),
+    then: async ({ step, secrets, env }) => {
+      const response = await step.http<{ items: Order[] }>("list", "GET https://example.org/");
+      same<number>()(response.body.items[0].amount);
+      same<number>()(response.status);
+      const disks = await step.run<Disk[]>("disks", ["df", "--json"], { ok: [0, 1] });
+      same<Disk[] | null>()(disks.json);
+      same<number>()(await step.do("count", () => 3));
+      same<string>()(await step.do("later", () => Promise.resolve("x")));
+      same<null>()(await step.do("nothing", () => {}));
+      same<number | null>()(await step.state<number>("seen", "last", { value: 3, ttl: "7d" }));
+      same<string>()(secrets.TOKEN);
+      same<string | undefined>()(env.HOME);
+      await step.do("wrong", () => {
+        if (secrets.TOKEN === "") throw new TerminalError("never again");
+        throw new RetryAfterError("later", 5_000);
+      });
+      // @ts-expect-error: every step has a name
+      await step.http("GET https://example.org/");
+      await step.stop("enough", "Nothing left to do", { as: "succeeded" });
+    },
+  });
+});
+
+Deno.test("what a trigger cannot be given does not compile", () => {
+  // @ts-expect-error: a webhook says how its sender is known
+  webhook("/x", {});
+  // @ts-expect-error: no such change
+  poll("https://example.org", { on: ["touched"] });
+  // @ts-expect-error: options are named, not guessed
+  cron("0 9 * * *", { timezome: "UTC" });
+  // @ts-expect-error: a rule needs then
+  rule({ when: cron("0 9 * * *") });
+  // @ts-expect-error: `when` takes triggers
+  rule({ when: "0 9 * * *", then: () => {} });
+});

@@ -1,0 +1,28 @@
+import assert from "node:assert/strict";
+import { formatProblem } from "../../runtime/model/problem.ts";
+
+Deno.test("formatProblem() shows place, line, caret and remedy", () => {
+  const text = formatProblem({
+    severity: "error",
+    file: "ops/disk.yaml",
+    at: { line: 3, column: 5, length: 3 },
+    message: 'expected one of "cron", "poll", got "crn"',
+    hint: 'did you mean "cron"?',
+    sourceLine: "  - crn: 5m",
+  });
+  assert.equal(
+    text,
+    [
+      'ops/disk.yaml:3:5: expected one of "cron", "poll", got "crn"',
+      "      - crn: 5m",
+      "        ^^^",
+      '    did you mean "cron"?',
+    ].join("\n"),
+  );
+});
+
+Deno.test("formatProblem() keeps the caret within the line and below tabs", () => {
+  const problem = { severity: "warning", file: "a.yaml", message: "m", sourceLine: "\tx" } as const;
+  const text = formatProblem({ ...problem, at: { line: 1, column: 2, length: 99 } });
+  assert.equal(text, "a.yaml:1:2: warning: m\n     x\n     ^");
+});

@@ -1,0 +1,269 @@
+import assert from "node:assert/strict";
+import { check, underlined, withThen, withWhen } from "./check_support.ts";
+
+/** Asserts that a text has exactly one problem: what is underlined, the message, the hint. */
+function oneProblem(text: string, expected: [string, string | RegExp, (string | RegExp)?], more = {}) {
+  const found = underlined(text, check(text, more).problems);
+  assert.equal(found.length, 1, JSON.stringify(found, null, 1));
+  for (const [index, part] of expected.entries()) {
+    if (part instanceof RegExp) assert.match(found[0][index], part);
+    else assert.equal(found[0][index], part);
+  }
+}
+
+const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] = [
+  ["an unknown kind of trigger", withWhen("- crn: 0 8 * * *"), [
+    "crn",
+    /^expected one of "cron", "every", .*, got "crn"$/,
+    'did you mean "cron"?',
+  ]],
+  ["a zone that is none", withWhen('- cron: "0 8 * * *"\n  timezone: Mars/Phobos'), [
+    "Mars/Phobos",
+    'expected a time zone such as Europe/Berlin, got "Mars/Phobos"',
+  ]],
+  ["a method beside http", withThen("- http: https://h/\n  method: POST"), [
+    "method",
+    'unknown key "method"',
+    "write it before the URL, as in http: POST https://…",
+  ]],
+  ["an input beside call", withThen("- call: ./lib/tell.yaml\n  text: hi"), [
+    "text",
+    'unknown key "text"',
+    "what is handed over stands under with, as in with: { text: … }",
+  ]],
+  ["an unknown kind of step", withThen("- htp: GET https://h/"), [
+    "htp",
+    /^expected one of "http", .*, got "htp"$/,
+    'did you mean "http"?',
+  ]],
+  ["an entry without a kind", withThen("- id: a"), ["i", /^expected one of .*, got only "id"$/, /^say what it is/]],
+  ["two kinds in one entry", withThen("- http: GET https://h/\n  run: ls"), [
+    "run",
+    'expected one kind, got "http" and "run"',
+    /two entries/,
+  ]],
+  ["a step that is only text", withThen("- hello"), ["hello", 'expected a step, got "hello"', /- log: hello/]],
+  ["an unknown option", withThen("- http: GET https://h/\n  jsn: {}"), [
+    "jsn",
+    'unknown key "jsn"',
+    'did you mean "json"?',
+  ]],
+  ["an unknown option of a poll's source", withWhen("- poll: { http: https://h/, hedaers: {} }"), [
+    "hedaers",
+    'unknown key "hedaers"',
+    'did you mean "headers"?',
+  ]],
+  ["an unknown key of a rule", `whn: 1\n${withThen("- log: a")}`, ["whn", 'unknown key "whn"', 'did you mean "when"?']],
+  ["a rule without then", "when: start", ["w", '"then" is missing', "a rule has when: and then:"]],
+  ["when misspelt", "wehn: start\nthen: [{ log: a }]", ["wehn", 'unknown key "wehn"', 'did you mean "when"?']],
+  ["an option with nothing behind it", withThen("- log: a\n  data:"), [
+    "data",
+    '"data" has no value',
+    /starts with # must stand in quotes/,
+  ]],
+  ["a kind with nothing behind it", withThen("- log:"), ["log", '"log" has no value', /give it a value/]],
+  ["a required option that is missing", withWhen("- webhook: /a"), [
+    "w",
+    '"auth" is missing',
+    /^expected one of "none"/,
+  ]],
+  ["a required option that is misspelt", withWhen("- webhook: /a\n  aut: none"), [
+    "aut",
+    'unknown key "aut"',
+    'did you mean "auth"?',
+  ]],
+  ["a wrong choice", withWhen("- webhook: /a\n  auth: githb"), [
+    "githb",
+    /^expected one of "none".*, got "githb"$/,
+    'did you mean "github"?',
+  ]],
+  ["a wrong duration", withWhen("- every: 5x"), [
+    "5x",
+    'expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "5x"',
+  ]],
+  ["a duration without a unit", `timeout: 30\n${withThen("- log: a")}`, ["30", /^expected a duration .*, got 30$/]],
+  ["a wrong rate", `limit: 100\n${withThen("- log: a")}`, ["100", "expected a rate such as 1000/m, or none, got 100"]],
+  ["a wrong mode", `mode: single\nmax: 3\n${withThen("- log: a")}`, [
+    "max",
+    '"max" means nothing in mode "single"',
+    /mode parallel/,
+  ]],
+  ["a cron that can never fire", withWhen("- cron: 0 0 31 2 *"), ["0 0 31 2 *", /never fires/]],
+  ["two triggers with one id", withWhen("- start\n- start"), [
+    "start",
+    'two triggers are called "start"',
+    /name: of its own/,
+  ]],
+  ["batch, which is for later", withWhen("- start:\n  batch: { every: 1h }"), [
+    "batch",
+    'this version of whenthen does not offer "batch" yet',
+    /take it out/,
+  ]],
+  ["wait, which is for later", withThen("- wait: 1h"), [
+    "wait",
+    'this version of whenthen does not offer "wait" yet',
+    /^this version has http/,
+  ]],
+  ["form, which is for later", withThen("- form: Refund?\n  timeout: 5d"), ["form", /does not offer "form" yet/]],
+  ["an id with a dash", withThen("- id: my-step\n  log: a"), [
+    "my-step",
+    '"my-step" is no id',
+    /a dash would read as minus.*myStep/,
+  ]],
+  ["a step id used twice", withThen("- { id: a, log: x }\n- { id: a, log: y }"), [
+    "a",
+    'the step id "a" is used twice',
+    /another id/,
+  ]],
+  ["a step id used again inside", withThen("- { id: a, log: x }\n- if: true\n  then: [{ id: a, log: y }]"), [
+    "a",
+    'the step id "a" is used twice',
+  ]],
+  ["an unknown name", withThen('- log: "hi ${{ evnt.data }}"'), [
+    "evnt.data",
+    'unknown name "evnt"',
+    "did you mean event?",
+  ]],
+  ["a name that is a step", withThen('- { id: tell, log: a }\n- log: "${{ tell.x }}"'), [
+    "tell.x",
+    'unknown name "tell"',
+    "the result of a step is steps.tell",
+  ]],
+  ["a step that comes later", withThen('- log: "${{ steps.tell }}"\n- { id: tell, log: a }'), [
+    "steps.tell",
+    'unknown step "tell"',
+    /comes later/,
+  ]],
+  ["a step that is misspelt", withThen('- { id: tell, log: a }\n- log: "${{ steps.tel.x }}"'), [
+    "steps.tel.x",
+    'unknown step "tel"',
+    "did you mean tell?",
+  ]],
+  ["a step id with a dash in an expression", withThen("- log: a\n  if: steps.my-step == null"), [
+    "steps.my",
+    'unknown step "my"',
+    /dash reads as minus/,
+  ]],
+  ["an unknown config key", `config: { threshold: 85 }\n${withThen('- log: "${{ config.treshold }}"')}`, [
+    "config.treshold",
+    "unknown config.treshold",
+    "did you mean config.threshold?",
+  ]],
+  ["an unknown part of the event", withThen('- log: "${{ event.body.x }}"'), [
+    "event.body.x",
+    "unknown event.body",
+    /under event\.data/,
+  ]],
+  ["steps in a condition of the rule", `if: steps.a == null\n${withThen("- { id: a, log: x }")}`, [
+    "steps.a",
+    'unknown name "steps"',
+  ]],
+  ["error outside of onError", withThen('- log: "${{ error.message }}"'), [
+    "error.message",
+    'unknown name "error"',
+    "did you mean errors?",
+  ]],
+  ["bad syntax", "if: event.data.x = 5\n" + withThen("- log: a"), [
+    "=",
+    'bad expression: did not expect "=" here',
+    "equality is written ==",
+  ]],
+  ["bad syntax inside text", withThen('- log: "so ${{ 1 + }} it is"'), [
+    "}",
+    "bad expression: the expression ends too early",
+  ]],
+  ["an expression that is not closed", withThen('- log: "so ${{ 1 "'), [
+    "${{",
+    "${{ is not closed",
+    /close the expression/,
+  ]],
+  ["an expression where a bare one stands", "if: ${{ event.data.x }}\n" + withThen("- log: a"), [
+    "${{ event.data.x }}",
+    "here stands an expression without ${{ }}",
+    "write event.data.x",
+  ]],
+  ["an expression where none can stand", withThen('- log: a\n  level: "${{ event.data.level }}"'), [
+    '"${{ event.data.level }}"',
+    "an expression cannot stand here",
+    "write the value itself",
+  ]],
+  ["an expression in a shell string", withThen("- run: ./x ${{ event.data.name }}"), [
+    "${{ event.data.name }}",
+    /inside code for the shell/,
+    /env: or stdin:/,
+  ]],
+  ["an expression in the code of a shell", withThen('- run: [bash, -lc, "echo ${{ event.data.name }}"]'), [
+    "${{ event.data.name }}",
+    /inside code for the shell/,
+    /as an argument behind the code/,
+  ]],
+  ["a call without a function", withThen("- call: ./x.ts"), ["./x.ts", /^expected a target such as/]],
+  ["onError that is neither", withThen("- log: a\n  onError: go"), [
+    "go",
+    'expected "continue" or a list of steps, got "go"',
+    /onError: continue/,
+  ]],
+  ["a config value that must be set", `config: { key: { type: text } }\n${withThen("- log: a")}`, [
+    "key",
+    "config.key: expected text, got nothing",
+    /config\.yaml/,
+  ]],
+  ["a secret that is not set", withThen('- log: "${{ secrets.NOPE }}"'), [
+    "secrets.NOPE",
+    "the secret NOPE is not set",
+    /environment/,
+  ]],
+  ["a secret that is not set in an option", withWhen("- webhook: /a\n  auth: github\n  secret: NOPE"), [
+    "NOPE",
+    "the secret NOPE is not set",
+  ]],
+  ["something that is no rule", "[1]", ["[", "expected a rule, got a list"]],
+];
+
+for (const [name, text, expected] of traps) {
+  Deno.test(`${name} is one problem at its place, with a remedy`, () => oneProblem(text, expected));
+}
+
+Deno.test("a missing secret is a warning: the rule loads", () => {
+  const { rule, problems } = check(withThen('- log: "${{ secrets.NOPE }}"'));
+  assert.ok(rule);
+  assert.deepEqual(problems.map(({ severity }) => severity), ["warning"]);
+});
+
+Deno.test("twelve mistakes in one file are twelve problems, each with a hint or what was expected", () => {
+  const text = `
+when:
+  - crn: 0 8 * * *
+  - webhook: /a
+    auth: githb
+  - cron: 0 0 31 2 *
+if: evnt.data.x > 1
+mode: paralel
+config: { threshold: 85 }
+then:
+  - id: my-step
+    log: a
+  - http: GET https://h/\${{ steps.later.x }}
+    jsn: {}
+  - run: ./x \${{ event.data.name }}
+  - { id: later, log: "\${{ config.treshold }}" }
+  - { id: later, log: b }
+  - wait: 1h
+`;
+  const found = underlined(text, check(text).problems);
+  assert.deepEqual(found.map(([part]) => part), [
+    "crn",
+    "githb",
+    "0 0 31 2 *",
+    "evnt.data.x",
+    "paralel",
+    "my-step",
+    "steps.later.x",
+    "jsn",
+    "${{ event.data.name }}",
+    "config.treshold",
+    "later",
+    "wait",
+  ]);
+  for (const [part, message, hint] of found) assert.ok(hint !== undefined, `${part}: ${message}`);
+});

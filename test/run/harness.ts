@@ -1,0 +1,209 @@
+import { mkdtemp, realpath, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { ActionServices } from "../../runtime/action/action.ts";
+import { ManualClock } from "../../runtime/host/clock.ts";
+import type { Isolates } from "../../runtime/isolate/isolate.ts";
+import type { Event } from "../../runtime/model/event.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import type { Rule, Step } from "../../runtime/model/rule.ts";
+import type { Run } from "../../runtime/model/run.ts";
+import { Runner } from "../../runtime/run/runner.ts";
+import type { RunnerOptions } from "../../runtime/run/runner_options.ts";
+import { openStore } from "../../runtime/store/open.ts";
+import type { Reply, Store, Trace } from "../../runtime/store/store.ts";
+
+export const START = Date.parse("2026-11-21T08:00:00Z");
+const at = { line: 1, column: 1 };
+
+/** A function that rules call; what it is given, and which call of the bench it is, from 1. */
+export type Called = (args: JsonObject, signal: AbortSignal, count: number) => Json | Promise<Json>;
+
+/** A program's store and runner, without rules folder and triggers. */
+export class Bench {
+  readonly clock = new ManualClock(START);
+  store!: Store;
+  runner!: Runner;
+  /** What `call: ./lib.ts#<name>` does. */
+  functions: Record<string, Called> = {};
+  /** Names of the functions called, with `with.n` where given. */
+  calls: string[] = [];
+  lines: string[] = [];
+  finished: Run[] = [];
+  replies: Reply[] = [];
+  errors: unknown[] = [];
+  /** Of the jitter. */
+  random = 1;
+  #starts = 0;
+  #events = 0;
+
+  constructor(
+    readonly folder: string,
+    private readonly options: Partial<RunnerOptions> & { secrets?: JsonObject },
+    private readonly workers?: Isolates,
+  ) {}
+
+  /** Opens the store and a runner that is not started. */
+  async open(): Promise<void> {
+    const mask = (text: string) => {
+      return Object.values(this.options.secrets ?? {}).reduce<string>(
+        (text, secret) => text.replaceAll(String(secret), "***"),
+        text,
+      );
+    };
+    this.store = await openStore({
+      folder: join(this.folder, "data"),
+      mask,
+      onWarning: (message) => this.errors.push(message),
+      now: this.clock.now(),
+    });
+    const services: Omit<ActionServices, "getState" | "callModule"> = {
+      emit: (event) =>
+        Promise.resolve({
+          event: { source: "/test", id: event.id },
+          delivery: "accepted",
+          verdicts: [],
+          runs: [],
+          replaces: [],
+        }),
+      log: (_level, message) => void this.lines.push(message),
+      causeHeader: () => "cause",
+      childEnv: () => ({ PATH: process.env.PATH ?? "" }),
+      admitRequest: () => Promise.resolve(),
+    };
+    const { secrets = {}, ...rest } = this.options;
+    this.runner = new Runner({
+      store: this.store,
+      isolates: this.#isolates(),
+      clock: this.clock,
+      owner: `owner${++this.#starts}`,
+      folder: this.folder,
+      surroundings: () => ({ env: { NAME: "test" }, secrets }),
+      services,
+      onFinished: (run) => this.finished.push(run),
+      onReply: (_event, reply) => this.replies.push(reply),
+      onError: (_message, error) => this.errors.push(error),
+      random: () => this.random,
+      ...rest,
+    });
+  }
+
+  /** The process is gone: the old runner hears no more of the store; a new one finds what was on disk. */
+  async crash(): Promise<void> {
+    await this.store.close();
+    await this.open();
+    await this.runner.start();
+  }
+
+  /** One event for a rule. */
+  async send(rule: Rule, data: Json = {}, more: Partial<Event> & { key?: string } = {}): Promise<string> {
+    const { key = null, ...rest } = more;
+    const time = new Date(this.clock.now()).toISOString();
+    const event: Event = { id: `e${++this.#events}`, source: "/test", type: "test", time, data, ...rest };
+    await this.store.putVersions([rule], this.clock.now());
+    const outcome = {
+      kind: "admit" as const,
+      mode: rule.mode,
+      key,
+      max: rule.max,
+      limit: rule.limit,
+      asksFirst: rule.if === "function",
+    };
+    const candidate = { rule: rule.id, version: rule.version, trigger: "manual", outcome };
+    const [receipt] = await this.store.accept([{ event, candidates: [candidate] }], [], this.clock.now());
+    this.runner.replace(receipt.replaces);
+    this.runner.wake();
+    return receipt.runs[0];
+  }
+
+  /** Sends an event and lets its run, its retries included, come to an end. */
+  async run(rule: Rule, data: Json = {}): Promise<Trace> {
+    const run = await this.send(rule, data);
+    await this.finish();
+    return await this.trace(run);
+  }
+
+  /** Turns the clock until nothing is due any more. */
+  async finish(): Promise<void> {
+    for (;;) {
+      await this.runner.settled(0);
+      const due = await this.store.nextDue();
+      if (due === undefined) return;
+      await this.clock.advanceTo(due);
+    }
+  }
+
+  async trace(run: string): Promise<Trace> {
+    const trace = await this.store.getRun(run);
+    if (trace === undefined) throw new Error(`There is no run ${run}`);
+    return trace;
+  }
+
+  #isolates(): Isolates {
+    const callFunction: Isolates["callFunction"] = async (_module, name, args, signal) => {
+      const n = (args as JsonObject).n;
+      this.calls.push(n === undefined ? name : `${name} ${n}`);
+      return await this.functions[name](args as JsonObject, signal, this.calls.length);
+    };
+    return { ...this.workers, callFunction } as Isolates;
+  }
+}
+
+/** A bench on a temporary folder, gone after the test. */
+export async function withBench(
+  use: (bench: Bench) => Promise<void>,
+  options: Partial<RunnerOptions> & { secrets?: JsonObject } = {},
+  workers?: Isolates,
+): Promise<void> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "whenthen-run-")));
+  const bench = new Bench(folder, options, workers);
+  try {
+    await bench.open();
+    await bench.runner.start();
+    await use(bench);
+  } finally {
+    await bench.runner.drain(0);
+    await bench.store.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+let versions = 0;
+
+/** A rule as the loader makes it. */
+export function makeRule(then: Rule["then"], more: Partial<Rule> = {}): Rule {
+  return {
+    id: "ops/test",
+    file: "ops/test.yaml",
+    language: then === "function" ? "typescript" : "yaml",
+    version: `v${++versions}`,
+    enabled: true,
+    triggers: [{ id: "manual", kind: "manual", at, args: {} }],
+    mode: "parallel",
+    max: 10,
+    timeout: 3_600_000,
+    limit: null,
+    onError: [],
+    then,
+    config: { threshold: 85 },
+    actions: {},
+    modules: { "ops/lib.ts": "" },
+    ...more,
+  };
+}
+
+/** A step as the checker makes it. */
+export function makeStep(id: string, kind: string, args: JsonObject, more: Partial<Step> = {}): Step {
+  return { id, kind, at, args, children: {}, ...more };
+}
+
+/** A step that calls a function of the bench. */
+export function callStep(id: string, name: string, more: Partial<Step> = {}, args?: JsonObject): Step {
+  return makeStep(id, "call", { call: `./lib.ts#${name}`, ...(args && { with: args }) }, more);
+}
+
+/** `path state` of each step of a trace, in order. */
+export function states(trace: Trace): string[] {
+  return trace.steps.map(({ path, state }) => `${path} ${state}`);
+}

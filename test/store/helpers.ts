@@ -1,0 +1,92 @@
+import type { StepRecord } from "../../runtime/model/run.ts";
+import type { Rule } from "../../runtime/model/rule.ts";
+import type { Admission, Arrival, Candidate, Receipt, Store } from "../../runtime/store/store.ts";
+import { openStore, type StoreOptions } from "../../runtime/store/open.ts";
+import { FaultyDisk } from "../host/faulty_disk.ts";
+
+export const FOLDER = "/data";
+export const NOW = Date.UTC(2026, 0, 5, 12);
+export const DAY = 86_400_000;
+
+/** Opens a store on a disk in memory; warnings that nobody expects are errors. */
+export function open(options: Partial<StoreOptions> = {}): Promise<Store> {
+  return openStore({
+    folder: FOLDER,
+    disk: new FaultyDisk(),
+    now: NOW,
+    onWarning: (message) => {
+      throw new Error(message);
+    },
+    ...options,
+  });
+}
+
+/** A test with a store of its own, closed at the end. */
+export function storeTest(name: string, work: (store: Store) => Promise<void>): void {
+  Deno.test(name, async () => {
+    const store = await open();
+    try {
+      await work(store);
+    } finally {
+      await store.close();
+    }
+  });
+}
+
+export const admission: Admission = {
+  kind: "admit",
+  mode: "parallel",
+  key: null,
+  max: 10,
+  limit: null,
+  asksFirst: false,
+};
+
+/** A candidate of the rule "shop/pay". */
+export function candidate(admit: Partial<Admission> = {}, rule = "shop/pay"): Candidate {
+  return { rule, version: "v1", trigger: "webhook /pay", outcome: { ...admission, ...admit } };
+}
+
+/** One delivery of the event with an id. */
+export function arrival(id: string, candidates: Candidate[] = [candidate()], within?: number): Arrival {
+  return {
+    event: { id, source: "/hooks/pay", type: "paid", time: new Date(NOW).toISOString(), data: { id } },
+    candidates,
+    ...(within !== undefined && { within }),
+  };
+}
+
+/** Takes in one event; the receipt. */
+export async function send(store: Store, id: string, admit: Partial<Admission> = {}, now = NOW): Promise<Receipt> {
+  return (await store.accept([arrival(id, [candidate(admit)])], [], now))[0];
+}
+
+/** Claims as the owner "me" and gives the events' ids. */
+export async function claimIds(store: Store, max = 100, now = NOW): Promise<string[]> {
+  return (await store.claimRuns("me", max, now)).map(({ run }) => run.event.id);
+}
+
+export function step(path: string, record: Partial<StepRecord> = {}): StepRecord {
+  return { path, kind: "http", state: "succeeded", attempts: 1, startedAt: NOW, ...record };
+}
+
+export function rule(version: string, changes: Partial<Rule> = {}): Rule {
+  return {
+    id: "shop/pay",
+    file: "shop/pay.yaml",
+    language: "yaml",
+    version,
+    enabled: true,
+    triggers: [],
+    mode: "parallel",
+    max: 10,
+    timeout: 3_600_000,
+    limit: null,
+    onError: [],
+    then: [],
+    config: {},
+    actions: {},
+    modules: {},
+    ...changes,
+  };
+}

@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { type Store, StoreFullError } from "../../runtime/store/store.ts";
+import { arrival, candidate, claimIds, DAY, NOW, open, send, step, storeTest } from "./helpers.ts";
+
+const MB = 1024 * 1024;
+const retention = { bytes: 256 * MB, identities: 30 * DAY, verdicts: 5 };
+
+async function pruneAll(store: Store, changes: Partial<typeof retention>, now = NOW): Promise<void> {
+  while (await store.prune({ ...retention, ...changes }, now));
+}
+
+/** Takes in events with a large body; those whose number is in `finish` are run to their end. */
+async function fill(store: Store, count: number, finish: (at: number) => boolean): Promise<void> {
+  for (let at = 0; at < count; at++) {
+    const one = arrival(`e${at}`, [candidate({ max: 1_000 })]);
+    one.event.data = "x".repeat(10_000);
+    const [{ runs: [id] }] = await store.accept([one], [], NOW + at);
+    if (!finish(at)) continue;
+    await store.claimRuns("me", 1_000, NOW + at);
+    await store.recordStep(id, step("a", { output: "y".repeat(10_000) }), {}, NOW + at);
+    await store.finishRun(id, { state: "succeeded", output: "z".repeat(100), spent: 1 }, NOW + at);
+  }
+}
+
+storeTest("identities go when their time is over, and only then", async (store) => {
+  await send(store, "old");
+  await store.accept([arrival("short", [candidate()], 1_000)], [], NOW);
+  await send(store, "new", {}, NOW + DAY);
+  await pruneAll(store, { identities: 30 * DAY }, NOW + 30 * DAY - 1);
+  assert.equal((await store.stats()).identities, 2);
+  await pruneAll(store, { identities: 30 * DAY }, NOW + 30 * DAY);
+  assert.equal((await store.stats()).identities, 1);
+  assert.equal((await store.stats()).events, 3, "below the cap nothing else goes");
+});
+
+storeTest(
+  "by bytes: finished traces and bodies go first, oldest first; live runs and identities stay",
+  async (store) => {
+    await fill(store, 40, (at) => at % 4 !== 0);
+    const before = (await store.stats()).bytes;
+    await pruneAll(store, { bytes: before * 0.8 });
+    assert.ok((await store.stats()).bytes <= before * 0.8);
+    const events = (await store.listEvents({ limit: 99 })).reverse();
+    assert.equal(events.length, 40, "what happened is still listed");
+    const bare = events.filter(({ event }) => event.data === null).map(({ event }) => event.id);
+    assert.ok(bare.includes("e1") && !bare.includes("e39"));
+    assert.ok(!bare.some((id) => Number(id.slice(1)) % 4 === 0), "bodies of live runs stay");
+    const dropped = (await store.listRuns({ event: events[1].event, limit: 1 }))[0];
+    assert.deepEqual([dropped.state, dropped.output], ["succeeded", undefined]);
+    assert.deepEqual((await store.getRun(dropped.id))?.steps, []);
+    assert.equal((await store.stats()).identities, 40);
+    assert.equal(await store.replayRun(dropped.id, undefined, NOW), undefined);
+  },
+);
+
+storeTest("then verdict detail: the newest of each rule stay, counters for ever", async (store) => {
+  await fill(store, 40, (at) => at !== 3);
+  await store.accept([arrival("other", [candidate({}, "other")])], [], NOW + 99);
+  await pruneAll(store, { bytes: 1 });
+  const events = (await store.listEvents({ rule: "shop/pay", limit: 99 })).map(({ event }) => event.id);
+  assert.deepEqual(events, ["e39", "e38", "e37", "e36", "e35", "e3"]);
+  assert.equal((await store.listEvents({ rule: "other", limit: 9 })).length, 1);
+  assert.deepEqual((await store.countVerdicts())["shop/pay"], { started: 40 });
+  assert.equal((await store.countRuns()).succeeded, 39);
+  assert.equal((await send(store, "e7")).delivery, "duplicate");
+});
+
+Deno.test("at the cap intake makes room; with nothing left to drop it is refused", async () => {
+  const store = await open();
+  await store.prune({ ...retention, bytes: 1.5 * MB }, NOW);
+  await fill(store, 300, () => true);
+  assert.ok((await store.stats()).bytes <= 1.6 * MB);
+  const refused = fill(store, 600, () => false);
+  await assert.rejects(refused, (error) => error instanceof StoreFullError && error.retryAfter > 0);
+  assert.equal((await send(store, "e0")).delivery, "duplicate", "which takes nothing in");
+  assert.ok((await store.stats()).bytes <= 1.6 * MB);
+  assert.ok((await claimIds(store, 9, NOW + DAY)).length > 0, "what is inside goes on");
+  await store.close();
+});

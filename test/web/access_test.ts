@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { Hono } from "hono";
+import { UsageError } from "../../runtime/model/errors.ts";
+import { type Access, accessTo, guard } from "../../runtime/web/access.ts";
+
+async function statusOf(access: Access, headers: Record<string, string>, method = "GET"): Promise<number> {
+  const app = new Hono();
+  app.use(guard(access));
+  app.all("/", (c) => c.text("in"));
+  return (await app.request("http://127.0.0.1:8080/", { method, headers })).status;
+}
+
+Deno.test("an address that others can reach needs a token, or the program does not start", () => {
+  assert.throws(() => accessTo("0.0.0.0", undefined, "data"), UsageError);
+  assert.throws(() => accessTo("192.168.1.7", "", "data"), /WHENTHEN_TOKEN/);
+  assert.deepEqual(accessTo("0.0.0.0", "secret", "data"), { loopback: false, tokens: ["secret", "data"] });
+  for (const host of ["127.0.0.1", "localhost", "::1", "127.9.9.9"]) {
+    assert.deepEqual(accessTo(host, undefined, "data"), { loopback: true, tokens: ["data"] });
+  }
+});
+
+Deno.test("off loopback only a bearer of a token comes in", async () => {
+  const access = accessTo("0.0.0.0", "secret", "data");
+  assert.equal(await statusOf(access, {}), 401);
+  assert.equal(await statusOf(access, { authorization: "Bearer secreT" }), 401);
+  assert.equal(await statusOf(access, { authorization: "Basic secret" }), 401);
+  assert.equal(await statusOf(access, { authorization: "Bearer secret" }), 200);
+  assert.equal(await statusOf(access, { authorization: "bearer data" }), 200);
+});
+
+Deno.test("on loopback this machine comes in without a token, pages of other sites do not", async () => {
+  const access = accessTo("127.0.0.1", undefined, "data");
+  assert.equal(await statusOf(access, { host: "127.0.0.1:8080" }), 200);
+  assert.equal(await statusOf(access, { host: "localhost:8080", origin: "http://localhost:8080" }, "POST"), 200);
+  assert.equal(await statusOf(access, { host: "[::1]:8080" }), 200);
+  assert.equal(await statusOf(access, { host: "evil.example.org:8080" }), 403, "DNS rebinding");
+  assert.equal(await statusOf(access, { host: "localhost.evil.example.org" }), 403);
+  assert.equal(await statusOf(access, { host: "127.0.0.1.evil.example.org" }), 403);
+  const host = "127.0.0.1:8080";
+  assert.equal(await statusOf(access, { host, origin: "https://evil.example.org" }, "POST"), 403, "another site");
+  assert.equal(await statusOf(access, { host, origin: "http://127.0.0.1:3000" }, "POST"), 403, "another port");
+  assert.equal(await statusOf(access, { host, origin: "null" }, "POST"), 403, "a sandboxed frame");
+  assert.equal(await statusOf(access, { host, "sec-fetch-site": "cross-site" }), 403, "an image elsewhere");
+  assert.equal(await statusOf(access, { host, authorization: "Bearer wrong" }), 401, "a wrong token is never ignored");
+  assert.equal(await statusOf(access, { host: "tunnel.example.org", authorization: "Bearer data" }), 200);
+});

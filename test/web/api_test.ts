@@ -1,0 +1,167 @@
+import assert from "node:assert/strict";
+import { onEvent, openBench, rule, webhook } from "./web_bench.ts";
+
+Deno.test("POST /events takes a CloudEvent once and tells who it concerned", async () => {
+  await using bench = await openBench([rule("a", [onEvent("order.created")])]);
+  const event = { specversion: "1.0", id: "A1", source: "/shop", type: "order.created", data: { total: 3 } };
+  const headers = { "content-type": "application/cloudevents+json" };
+  const first = await bench.post("/events", event, headers);
+  assert.deepEqual([first.status, first.body.event, first.body.duplicate], [202, "A1", false]);
+  const again = await bench.post("/events", event, headers);
+  assert.deepEqual([again.status, again.body], [200, { ...first.body, duplicate: true }]);
+  const trace = await bench.store.getRun(first.body.runs[0]);
+  assert.deepEqual(trace!.run.event.data, { total: 3 });
+  const cause = bench.signer.sign({ depth: 2, run: "01run" });
+  const caused = await bench.post("/events", { type: "order.created" }, { "whenthen-cause": cause });
+  assert.deepEqual((await bench.store.getRun(caused.body.runs[0]))!.run.event.cause, { depth: 2, run: "01run" });
+  const wrong = await bench.post("/events", { typ: "x" });
+  assert.equal(wrong.status, 400);
+  assert.match(wrong.body.error, /^Cannot take the event: /);
+});
+
+Deno.test("the API lists rules, events and runs, and shows one run", async () => {
+  await using bench = await openBench([rule("ops/disk", [webhook("/disk"), onEvent("disk.*")])]);
+  const { body: { event, runs: [run] } } = await bench.post("/hooks/disk", { used: 93 });
+  const rules = await bench.ask("GET", "/api/rules");
+  assert.deepEqual(rules.body, [{
+    id: "ops/disk",
+    file: "ops/disk.yaml",
+    language: "yaml",
+    version: "version-of-ops/disk",
+    state: "on",
+    triggers: [
+      { id: "webhook /disk", kind: "webhook", hook: { method: "POST", path: "/hooks/disk", open: true } },
+      { id: "event disk.*", kind: "event" },
+    ],
+    verdicts: { started: 1 },
+  }]);
+  const events = await bench.ask("GET", "/api/events?rule=ops/disk&limit=5");
+  assert.equal(events.body[0].event.id, event);
+  assert.equal(events.body[0].verdicts[0].verdict.kind, "started");
+  assert.equal((await bench.ask("GET", "/api/runs?state=queued")).body[0].id, run);
+  assert.deepEqual((await bench.ask("GET", "/api/runs?state=failed")).body, []);
+  assert.equal((await bench.ask("GET", `/api/runs/${run}`)).body.run.event.data.used, 93);
+  assert.deepEqual((await bench.ask("GET", "/api/problems")).body, []);
+});
+
+Deno.test("what does not exist is 404, what does not fit is 400 and says what would", async () => {
+  await using bench = await openBench([]);
+  const answers: [method: string, path: string, status: number, error: RegExp][] = [
+    ["GET", "/api/runs/nope", 404, /There is no run "nope"/],
+    ["POST", "/api/runs/nope/cancel", 404, /no run "nope"/],
+    ["POST", "/api/runs/nope/replay", 404, /no run "nope"/],
+    ["POST", "/api/rules/a/b/pause", 404, /no rule "a\/b"/],
+    ["POST", "/api/rules/a/resume", 404, /no rule "a"/],
+    ["GET", "/api/nothing", 404, /nothing at this path/],
+    ["GET", "/api/runs?limit=0", 400, /limit/],
+    ["GET", "/api/runs?state=done", 400, /state/],
+    ["GET", "/api/runs?stat=failed", 400, /stat/],
+    ["POST", "/api/emit", 400, /body/],
+  ];
+  for (const [method, path, status, error] of answers) {
+    const { status: got, body } = await bench.ask(method, path);
+    assert.equal(got, status, `${method} ${path}: ${JSON.stringify(body)}`);
+    assert.match(body.error, error);
+  }
+  assert.deepEqual(bench.errors, []);
+});
+
+Deno.test("POST /api/emit sends an event or starts a rule, and answers with the verdicts", async () => {
+  await using bench = await openBench([rule("a", [onEvent("order.created")]), rule("ops/b", [webhook("/b")])]);
+  const sent = await bench.post("/api/emit", { type: "order.created", data: 1, id: "A1", subject: "s" });
+  assert.equal(sent.body.verdicts[0].verdict.kind, "started");
+  assert.equal((await bench.post("/api/emit", { type: "order.created", id: "A1" })).body.duplicate, true);
+  assert.deepEqual((await bench.post("/api/emit", { type: "nobody" })).body.verdicts, []);
+  const started = await bench.post("/api/emit", { rule: "ops/b", data: { x: 1 } });
+  assert.equal(started.body.verdicts[0].rule, "ops/b");
+  const unknown = await bench.post("/api/emit", { rule: "c" });
+  assert.equal(unknown.status, 400);
+  assert.match(unknown.body.error, /"c".*a, ops\/b/);
+});
+
+Deno.test("a paused rule starts nothing until it is resumed; runs are cancelled and replayed", async () => {
+  await using bench = await openBench([rule("ops/disk", [onEvent("disk")])]);
+  const { body: { runs: [run] } } = await bench.post("/api/emit", { type: "disk" });
+  assert.deepEqual((await bench.post(`/api/runs/${run}/cancel`, {})).body, { run, state: "cancelled" });
+  const replayed = (await bench.post(`/api/runs/${run}/replay`, {})).body.run;
+  assert.equal((await bench.ask("GET", `/api/runs/${replayed}`)).body.run.replayOf, run);
+
+  await bench.post("/api/rules/ops/disk/pause", { reason: "the disk is being changed" });
+  const { verdicts: [{ verdict }] } = (await bench.post("/api/emit", { type: "disk" })).body;
+  assert.equal(verdict.kind, "disabled");
+  assert.match(verdict.reason, /the disk is being changed/);
+  assert.equal((await bench.ask("GET", "/api/rules")).body[0].state, "paused");
+  await bench.post("/api/rules/ops/disk/resume", {});
+  assert.equal((await bench.post("/api/emit", { type: "disk" })).body.verdicts[0].verdict.kind, "started");
+});
+
+Deno.test("off loopback only hooks and health are open to everybody", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")])], { loopback: false, tokens: ["secret"] });
+  for (const path of ["/", "/api/rules", "/metrics", "/nothing"]) {
+    assert.equal((await bench.ask("GET", path)).status, 401, path);
+    const allowed = await bench.ask("GET", path, { headers: { authorization: "Bearer secret" } });
+    assert.notEqual(allowed.status, 401, path);
+  }
+  assert.equal((await bench.post("/events", { type: "x" })).status, 401);
+  for (const path of ["/healthz", "/readyz"]) assert.equal((await bench.ask("GET", path)).status, 200, path);
+  assert.equal((await bench.post("/hooks/x", {})).status, 202);
+});
+
+Deno.test("readiness follows the phase, liveness does not", async () => {
+  for (const phase of ["starting", "draining"] as const) {
+    await using bench = await openBench([], { phase: () => phase });
+    assert.equal((await bench.ask("GET", "/readyz")).status, 503, phase);
+    assert.equal((await bench.ask("GET", "/healthz")).status, 200, phase);
+  }
+});
+
+Deno.test("no answer holds a secret, and all but hooks forbid to be framed, guessed and cached", async () => {
+  await using bench = await openBench([rule("a", [onEvent("leak")])]);
+  const { body } = await bench.post("/api/emit", { type: "leak", data: { url: "https://x/?key=hook-secret" } });
+  const { body: trace, headers } = await bench.ask("GET", `/api/runs/${body.runs[0]}`);
+  assert.equal(trace.run.event.data.url, "https://x/?key=***");
+  assert.equal(headers.get("x-content-type-options"), "nosniff");
+  assert.equal(headers.get("x-frame-options"), "DENY");
+  assert.equal(headers.get("cache-control"), "no-store");
+  assert.match(headers.get("content-security-policy")!, /default-src 'none'/);
+});
+
+Deno.test("the page lists rules and runs, and nothing on it is markup of a sender", async () => {
+  await using bench = await openBench([rule("a", [onEvent("t")])]);
+  await bench.post("/api/emit", { type: "t", subject: "<script>alert(1)</script> hook-secret" });
+  const { status, body } = await bench.ask("GET", "/");
+  assert.equal(status, 200);
+  assert.match(body, /<td>a<\/td>/);
+  assert.match(body, /&lt;script&gt;alert\(1\)&lt;\/script&gt; \*\*\*/);
+  assert.doesNotMatch(body, /<script/);
+});
+
+Deno.test("/metrics counts in the format of Prometheus", async () => {
+  await using bench = await openBench([rule("a", [onEvent("t")])]);
+  await bench.post("/api/emit", { type: "t" });
+  bench.context.metrics.observeStep("http", "succeeded", 80);
+  bench.context.metrics.countPollFailure("a", "poll x");
+  const { body, headers } = await bench.ask("GET", "/metrics");
+  assert.match(headers.get("content-type")!, /^text\/plain/);
+  for (
+    const line of [
+      'whenthen_verdicts_total{rule="a",verdict="started"} 1',
+      'whenthen_runs{state="queued"} 1',
+      'whenthen_rules{state="loaded"} 1',
+      'whenthen_poll_failures_total{rule="a",trigger="poll x"} 1',
+      'whenthen_step_duration_seconds_bucket{le="0.1",kind="http",state="succeeded"} 1',
+    ]
+  ) assert.ok(body.includes(line), `${line} is missing in\n${body}`);
+  assert.match(body, /whenthen_memory_bytes \d{7,}/);
+  const again = await bench.ask("GET", "/metrics");
+  assert.ok(again.body.includes('whenthen_verdicts_total{rule="a",verdict="started"} 1'), "a scrape adds nothing");
+});
+
+Deno.test("an unexpected error is logged and tells the outside nothing", async () => {
+  const broken = () => Promise.reject(new Error("disk /secret/path is gone"));
+  await using bench = await openBench([], { ingest: { deliver: broken, publish: broken, trigger: broken } });
+  const { status, body } = await bench.post("/events", { type: "t" });
+  assert.equal(status, 500);
+  assert.doesNotMatch(JSON.stringify(body), /secret/);
+  assert.match(bench.errors[0], /Cannot answer POST \/events: Error: disk/);
+});

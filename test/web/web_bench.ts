@@ -1,0 +1,147 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ManualClock } from "../../runtime/host/clock.ts";
+import { CauseSigner } from "../../runtime/ingest/cause.ts";
+import { Ingest } from "../../runtime/ingest/ingest.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import type { Rule, Step, Trigger } from "../../runtime/model/rule.ts";
+import { openStore } from "../../runtime/store/open.ts";
+import type { Store } from "../../runtime/store/store.ts";
+import type { WebContext } from "../../runtime/web/context.ts";
+import { HookRegistry } from "../../runtime/web/hook_registry.ts";
+import { Metrics } from "../../runtime/web/metrics.ts";
+import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
+import { createWeb, type Web } from "../../runtime/web/web.ts";
+
+export const NOW = Date.parse("2026-11-21T08:00:00Z");
+const AT = { line: 1, column: 1 };
+
+/** The HTTP side over a real store and a real ingest, without the rest of the program. */
+export interface Bench extends AsyncDisposable {
+  web: Web;
+  context: WebContext;
+  store: Store;
+  clock: ManualClock;
+  signer: CauseSigner;
+  errors: string[];
+  /** Sends a request and gives its status and its answer. */
+  ask(method: string, path: string, init?: RequestInit): Promise<Answer>;
+  /** Sends JSON. */
+  post(path: string, body: Json, headers?: Record<string, string>): Promise<Answer>;
+}
+
+interface Answer {
+  status: number;
+  /** Parsed where it is JSON. */
+  // deno-lint-ignore no-explicit-any
+  body: any;
+  headers: Headers;
+}
+
+/** Opens one over these rules, ready unless `context` says something else. */
+export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}): Promise<Bench> {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-web-"));
+  const store = await openStore({ folder, onWarning() {}, now: NOW });
+  const clock = new ManualClock(NOW);
+  const signer = new CauseSigner(new Uint8Array(32));
+  const hooks = new HookRegistry();
+  const live = new Map(rules.map((rule) => [rule.id, rule]));
+  const paused: Record<string, string> = {};
+  const errors: string[] = [];
+  const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
+  await store.putVersions(rules, NOW);
+  ingest.setRules(live);
+  for (const { id, triggers } of rules) {
+    for (const { id: trigger, kind, args } of triggers) {
+      if (kind === "webhook") hooks.add({ rule: id, trigger, path: args.webhook as string, args, at: AT });
+      if (kind === "event") ingest.subscriptions.add({ rule: id, trigger, types: [args.event as string] });
+    }
+  }
+  const context: WebContext = {
+    loopback: true,
+    tokens: ["data-token"],
+    version: "1.2.3",
+    clock,
+    phase: () => "ready",
+    hooks,
+    rules: () => ({ rules: live, problems: [], broken: new Map(), paused, failures: [] }),
+    ingest,
+    store,
+    cancel: (run) => store.cancelRun(run, "cancelled in a test", clock.now()),
+    replay: (run) => store.replayRun(run, undefined, clock.now()),
+    async pause(rule, reason) {
+      await store.setPaused(rule, reason, clock.now());
+      if (reason === null) delete paused[rule];
+      else paused[rule] = reason;
+      ingest.setPaused(paused);
+    },
+    replies: new ReplyWaiters(),
+    verifyCause: (header) => signer.verify(header),
+    secretOf: (name) => name === "HOOK" ? "hook-secret" : undefined,
+    mask: (text) => text.replaceAll("hook-secret", "***"),
+    maskJson: (value) => JSON.parse(JSON.stringify(value).replaceAll("hook-secret", "***")),
+    metrics: new Metrics({ store, rules: () => ({ loaded: live.size, broken: 0 }), workers: () => 0 }),
+    onError: (message, error) => errors.push(`${message}: ${error}`),
+    ...changes,
+  };
+  const web = createWeb(context);
+  const ask: Bench["ask"] = async (method, path, init = {}) => {
+    const response = await web.fetch(new Request(`http://127.0.0.1:8080${path}`, { method, ...init }));
+    const text = await response.text();
+    const isJson = text !== "" && response.headers.get("content-type")?.includes("json");
+    return { status: response.status, body: isJson ? JSON.parse(text) : text, headers: response.headers };
+  };
+  return {
+    web,
+    context,
+    store,
+    clock,
+    signer,
+    errors,
+    ask,
+    post: (path, body, headers = {}) =>
+      ask("POST", path, { body: JSON.stringify(body), headers: { "content-type": "application/json", ...headers } }),
+    async [Symbol.asyncDispose]() {
+      await store.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A checked rule. */
+export function rule(id: string, triggers: Trigger[], then: Step[] = []): Rule {
+  return {
+    id,
+    file: `${id}.yaml`,
+    language: "yaml",
+    version: `version-of-${id}`,
+    enabled: true,
+    triggers,
+    mode: "parallel",
+    max: 10,
+    timeout: 3_600_000,
+    limit: null,
+    onError: [],
+    then,
+    config: {},
+    actions: {},
+    modules: {},
+  };
+}
+
+/** A webhook trigger as the checker makes it. */
+export function webhook(path: string, args: JsonObject = {}): Trigger {
+  const defaults = { auth: "none", method: "POST", replyWithin: 10_000, maxBody: 1_000_000 };
+  return { id: `webhook ${path}`, kind: "webhook", at: AT, args: { webhook: path, ...defaults, ...args } };
+}
+
+/** An event trigger. */
+export function onEvent(type: string): Trigger {
+  return { id: `event ${type}`, kind: "event", at: AT, args: { event: type } };
+}
+
+/** A step. */
+export function step(kind: string, args: JsonObject = {}): Step {
+  return { id: kind, kind, at: AT, args, children: {} };
+}
