@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
+import { setImmediate } from "node:timers";
 import { openCodeWorkerPort } from "../host/code_worker_port.ts";
 import { offerDeno } from "../host/deno_namespace.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -28,6 +29,7 @@ const setup = port.data as WorkerSetup;
 const send = (message: FromWorker) => port.post(message);
 const code = new UserCode(setup.code);
 const jobs = new Map<number, OpenJob>();
+const turns: (() => void)[] = [];
 const current = new AsyncLocalStorage<{ run?: string }>();
 const env = Object.freeze({ ...process.env });
 const secrets = secretsView(setup.secrets, (name) => send({ type: "secret", name }));
@@ -55,8 +57,10 @@ function receive(message: ToWorker): void {
       const resume = open?.calls.get(message.call);
       open?.calls.delete(message.call);
       if (!resume || message.answer.kind === "abandon") return;
-      send({ type: "got", job: message.job, call: message.call });
-      resume(message.answer);
+      inTurn(() => {
+        send({ type: "got", job: message.job, call: message.call });
+        resume(message.answer);
+      });
       return;
     }
     case "drop":
@@ -66,6 +70,20 @@ function receive(message: ToWorker): void {
     case "ping":
       send({ type: "pong", heap: process.memoryUsage().heapUsed });
   }
+}
+
+/**
+ * Answers that arrive together are passed on one at a time, each with all that follows from it at once: by the number of
+ * answers that a step was asked for with, the main side tells branches side by side from a sequence.
+ */
+function inTurn(passOn: () => void): void {
+  if (turns.push(passOn) === 1) setImmediate(nextTurn);
+}
+
+function nextTurn(): void {
+  turns[0]();
+  turns.shift();
+  if (turns.length > 0) setImmediate(nextTurn);
 }
 
 async function doJob(job: number, work: Job): Promise<void> {
