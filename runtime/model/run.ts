@@ -13,6 +13,8 @@ export interface Run {
   state: RunState;
   /** What it is waiting for, in a few words, where the state is `queued` or `waiting`. */
   waitingFor?: string;
+  /** What its steps wait for, where the state is `queued`, `running` or `waiting`. */
+  waits?: StepWait[];
   /** When a held, retried or waiting run goes on by itself; milliseconds since the epoch. */
   due?: number;
   key?: string;
@@ -26,6 +28,17 @@ export interface Run {
   output?: Json;
   /** The run that this one replays. */
   replayOf?: string;
+}
+
+/** What one step of a run waits for. */
+export interface StepWait {
+  step: string;
+  kind: "time" | "event" | "form";
+  /** In a few words: `payment.received with data.id "A1"`, `form "Refund 250 EUR?" for finance, cfo`. */
+  what: string;
+  /** Until when at the latest; milliseconds since the epoch. */
+  until?: number;
+  since: number;
 }
 
 export type RunState = "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";

@@ -11,6 +11,7 @@ import { Records } from "./records.ts";
 import { performRule } from "./rule_run.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { servicesFor } from "./services.ts";
+import { Waiting } from "./waiting.ts";
 
 /** How long a run is left alone that could not be performed because of the program, not of itself. */
 const TROUBLE_DELAY = 30_000;
@@ -52,7 +53,14 @@ export class Execution {
       return await this.#finish("failed", { name: "Error", message });
     }
     const records = new Records(run, steps, store, clock, this.options);
-    const life: Life = { run, rule, records, services: servicesFor(rule, this.options), options: this.options };
+    const life: Life = {
+      run,
+      rule,
+      records,
+      services: servicesFor(rule, this.options),
+      options: this.options,
+      waiting: new Waiting(clock),
+    };
     try {
       if (asksFirst) return await this.#ask(life);
       return await this.#end(await performRule(life, alone, this.#stop.signal));

@@ -9,6 +9,7 @@ import { withState } from "../rule/state_view.ts";
 import type { StepOutcome } from "./outcome.ts";
 import type { Records } from "./records.ts";
 import type { RunnerOptions } from "./runner_options.ts";
+import type { Waiting } from "./waiting.ts";
 
 /** One life of a run: from being claimed until it is parked or ended. */
 export interface Life {
@@ -17,6 +18,7 @@ export interface Life {
   records: Records;
   services: ActionServices;
   options: RunnerOptions;
+  waiting: Waiting;
 }
 
 /** Where a list of steps stands in its run, and what its expressions see. */

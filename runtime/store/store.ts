@@ -1,5 +1,6 @@
 import type { RecordedError } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
+import type { Form, FormAnswer, FormState } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Run, RunState, StepRecord } from "../model/run.ts";
@@ -70,8 +71,26 @@ export interface Store {
    * @returns its id, or undefined where the run, its event's body or the version is no longer there
    */
   replayRun(run: string, version: string | undefined, now: number): Promise<string | undefined>;
+  /**
+   * A failed run goes on behind its last good step: the step that failed it is attempted again, with all around it.
+   * @param by who asked for it, for the notes
+   */
+  retryRun(run: string, by: string, now: number): Promise<Operated | undefined>;
+  /** Ends a wait of a run as `skipped`, with the result null: that of the step, or its only one where none is named. */
+  skipWait(run: string, step: string | undefined, by: string, now: number): Promise<Operated | undefined>;
+  /** A queued or waiting run goes on by another version of its rule. It fails where that asks for other steps. */
+  moveRun(run: string, version: string, by: string, now: number): Promise<Operated | undefined>;
   /** After a start: runs that another owner left `running` are queued again. Returns how many. */
   reclaimRuns(owner: string, now: number): Promise<number>;
+
+  // ── people ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** Ends the wait for an open form: its step has succeeded and its run is woken. What is not open stays as it is. */
+  answerForm(form: string, answer: FormAnswer): Promise<AnsweredForm | undefined>;
+  getForm(form: string): Promise<Form | undefined>;
+  /** Oldest first. `to`: those for one of these (a person's id, groups and e-mail address). */
+  listForms(
+    filter: { state?: FormState; to?: string[]; run?: string; limit: number; after?: string },
+  ): Promise<Form[]>;
 
   // ── memory across runs ─────────────────────────────────────────────────────────────────────────────────────────
   getState(keys: string[], now: number): Promise<Record<string, Json>>;
@@ -84,7 +103,15 @@ export interface Store {
   // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
   getRun(id: string): Promise<Trace | undefined>;
   listRuns(
-    filter: { rule?: string; state?: RunState; event?: EventIdentity; limit: number; before?: string },
+    filter: {
+      rule?: string;
+      state?: RunState;
+      event?: EventIdentity;
+      /** Only those with waits, each in {@link Run.waits}. */
+      waiting?: boolean;
+      limit: number;
+      before?: string;
+    },
   ): Promise<Run[]>;
   listEvents(filter: { type?: string; rule?: string; limit: number; before?: string }): Promise<EventRecord[]>;
   countVerdicts(): Promise<Record<string, Partial<Record<VerdictKind, number>>>>;
@@ -147,6 +174,8 @@ export interface Receipt {
   runs: string[];
   /** Running runs that mode `restart` replaces; the runner ends them, then the new one starts. */
   replaces: string[];
+  /** Runs whose wait this event ended, waiting or running: the runner looks at them again. */
+  wakes: string[];
   /** For a duplicate, the reply recorded so far. */
   reply?: Reply;
 }
@@ -184,6 +213,32 @@ export interface StepEffects {
   /** Sets memory across runs; the previous value becomes the record's output. */
   state?: { key: string; value: Json; ttl?: number };
   reply?: Reply;
+  /** Of a record that is `waiting`: what ends it beside its `due`. Replaces what it waited for before. */
+  wait?: Wait;
+  /**
+   * Paths of branches that lost against this one: what is below them and has not ended becomes `cancelled`, and nothing
+   * waits there any more.
+   */
+  cancels?: string[];
+}
+
+/**
+ * What a waiting step waits for. An event wait also looks at the events accepted since its run began, oldest first, each once
+ * for each run; where one matches, the record that comes back has succeeded with it. `match`: paths in the event
+ * (`data.id`) and the values that must stand there. Types may be patterns: `order.*`.
+ */
+export type Wait =
+  | { kind: "time" }
+  | { kind: "event"; types: string[]; match: Record<string, Json> }
+  | { kind: "form"; form: Pick<Form, "id" | "title" | "to" | "fields"> };
+
+/** What became of what an operator asked for: done, and to which step, or a sentence that says why not. */
+export type Operated = { kind: "done"; step?: string } | { kind: "refused"; reason: string };
+
+/** The form as it is now; `accepted` where this answer ended it, else it was not open any more. */
+export interface AnsweredForm {
+  form: Form;
+  accepted: boolean;
 }
 
 /** What an answered condition came to. */
@@ -194,7 +249,7 @@ export interface Answered {
 }
 
 export interface StepResult {
-  /** The record as stored. */
+  /** The record as stored. A wait that had been ended meanwhile, by an answer or an operator, stands as it was. */
   record: StepRecord;
   /** True where the run had ended before: a late result is dropped with its effects. */
   dropped?: boolean;
@@ -216,6 +271,8 @@ export interface RunEnd {
   state: "succeeded" | "failed" | "cancelled";
   error?: RecordedError;
   output?: Json;
+  /** The path of the step that failed it; absent where it was none, as with a throw between two steps. */
+  failedStep?: string;
   spent: number;
 }
 

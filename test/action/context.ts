@@ -12,7 +12,14 @@ export function makeContext(
     emit(event) {
       asked.push({ service: "emit", with: event });
       const identity = { source: "/rules/test", id: event.id };
-      return Promise.resolve({ event: identity, delivery: "accepted", verdicts: [], runs: [], replaces: [] });
+      return Promise.resolve({
+        event: identity,
+        delivery: "accepted",
+        verdicts: [],
+        runs: [],
+        replaces: [],
+        wakes: [],
+      });
     },
     log: (level, message, details) => void asked.push({ service: "log", with: { level, message, details } }),
     causeHeader: (run) => `1.${run.id}.signed`,

@@ -66,6 +66,7 @@ export class Bench {
           verdicts: [],
           runs: [],
           replaces: [],
+          wakes: [],
         }),
       log: (_level, message) => void this.lines.push(message),
       causeHeader: () => "cause",

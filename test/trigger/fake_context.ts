@@ -147,6 +147,7 @@ export class Program {
       verdicts: [],
       runs: [],
       replaces: [],
+      wakes: [],
     }));
   }
 

@@ -36,6 +36,7 @@ function findDuplicate({ database, retention }: Context, { source, id }: Event, 
     verdicts: readVerdicts(database, known.event),
     runs: JSON.parse(known.runs),
     replaces: [],
+    wakes: [],
   };
   const reply: Reply | undefined = readReply(database, known.event);
   if (reply) receipt.reply = reply;
@@ -52,6 +53,7 @@ function acceptNew(context: Context, { event, candidates, within }: Arrival, now
     verdicts: [],
     runs: [],
     replaces: [],
+    wakes: [],
   };
   const answered = new Map<string, string>();
   for (const candidate of candidates) {

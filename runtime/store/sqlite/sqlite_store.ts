@@ -2,11 +2,14 @@ import type { Json } from "../../model/json.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { RunState, StepRecord } from "../../model/run.ts";
 import type { Verdict } from "../../model/verdict.ts";
+import type { Form } from "../../model/form.ts";
 import type {
   Answered,
+  AnsweredForm,
   Arrival,
   ClaimedRun,
   EventIdentity,
+  Operated,
   Park,
   Progress,
   Receipt,
@@ -131,6 +134,30 @@ export class SqliteStore implements Store {
 
   replayRun(run: string, version: string | undefined, now: number): Promise<string | undefined> {
     return this.#change((context) => replayRun(context, run, version, now));
+  }
+
+  retryRun(): Promise<Operated | undefined> {
+    throw new Error("retryRun");
+  }
+
+  skipWait(): Promise<Operated | undefined> {
+    throw new Error("skipWait");
+  }
+
+  moveRun(): Promise<Operated | undefined> {
+    throw new Error("moveRun");
+  }
+
+  answerForm(): Promise<AnsweredForm | undefined> {
+    throw new Error("answerForm");
+  }
+
+  getForm(): Promise<Form | undefined> {
+    throw new Error("getForm");
+  }
+
+  listForms(): Promise<Form[]> {
+    throw new Error("listForms");
   }
 
   reclaimRuns(owner: string, now: number): Promise<number> {

@@ -1,0 +1,125 @@
+import type { Cancel, Clock } from "../host/clock.ts";
+
+/** A branch that waits in this life of its run. */
+interface Waiter {
+  due?: number;
+  hold: boolean;
+  /** True: look again; false: the run is to be parked. */
+  resume(again: boolean): void;
+}
+
+/** Milliseconds that a run is held in memory for a wait that asks for it, rather than parked in the store. */
+const LONGEST_HOLD = 10_000;
+
+/**
+ * The waits of one life of a run. While any branch works, those that wait do so in memory: each goes on when it is due or
+ * when something woke the run. Once all of them wait, the run is parked; only a wait with `hold`, such as the pace of an `each`,
+ * keeps it in memory for a few seconds, as reading back a long run for every item would cost more than it saves.
+ */
+export class Waiting {
+  /** Branches that work. */
+  #active = 1;
+  /** Milliseconds in which all branches waited and the run was held: they are no time spent. */
+  #held = 0;
+  #heldSince: number | undefined;
+  #alarm: Cancel | undefined;
+  readonly #waiters = new Set<Waiter>();
+
+  constructor(private readonly clock: Clock) {}
+
+  /** Milliseconds for which the run was held although no branch worked. */
+  get held(): number {
+    return this.#held + (this.#heldSince === undefined ? 0 : this.clock.now() - this.#heldSince);
+  }
+
+  /**
+   * The branch has nothing to do until `due`, or until the run is woken.
+   * @param hold the run stays in memory for this wait, if it is short
+   * @returns true where it is to look again, false where the run is parked
+   */
+  wait(due: number | undefined, signal: AbortSignal, { hold = false } = {}): Promise<boolean> {
+    signal.throwIfAborted();
+    return new Promise((resolve, reject) => {
+      const end = () => {
+        signal.removeEventListener("abort", aborted);
+        this.#waiters.delete(waiter);
+      };
+      const aborted = () => {
+        end();
+        this.enter();
+        reject(signal.reason);
+      };
+      const waiter: Waiter = {
+        ...(due !== undefined && { due }),
+        hold,
+        resume: (again) => {
+          end();
+          this.enter();
+          resolve(again);
+        },
+      };
+      signal.addEventListener("abort", aborted);
+      this.#waiters.add(waiter);
+      this.leave();
+    });
+  }
+
+  /** Performs branches side by side; the one that calls this does nothing meanwhile. Rejects as the first that does. */
+  async fork<T>(branches: (() => Promise<T>)[]): Promise<T[]> {
+    let left = branches.length;
+    for (let count = 1; count < left; count++) this.enter();
+    // The last one to end hands its place to the caller.
+    const done = () => void (--left > 0 && this.leave());
+    const running = branches.map((branch) => branch().finally(done));
+    const settled = await Promise.allSettled(running);
+    const failed = settled.find((each) => each.status === "rejected");
+    if (failed) throw failed.reason;
+    return await Promise.all(running);
+  }
+
+  /** Something that the run waits for may have come: all who wait look again. */
+  wake(): void {
+    this.#resume(() => true, true);
+  }
+
+  /** One more branch works. */
+  enter(): void {
+    this.#active++;
+    if (this.#heldSince !== undefined) this.#held = this.held;
+    this.#heldSince = undefined;
+  }
+
+  /** A branch has ended or waits. */
+  leave(): void {
+    this.#active--;
+    if (this.#active === 0) this.#parkOrHold();
+    this.#resumeDue();
+  }
+
+  #parkOrHold(): void {
+    const now = this.clock.now();
+    const held = this.#nextDue(({ hold }) => hold);
+    const due = this.#nextDue();
+    if (due !== undefined && due <= now) return;
+    if (held === undefined || held > now + LONGEST_HOLD) this.#resume(() => true, false);
+    else this.#heldSince = now;
+  }
+
+  /** Lets those go on that are due, and sees to it that the next one will be. */
+  #resumeDue(): void {
+    this.#alarm?.();
+    const now = this.clock.now();
+    this.#resume(({ due }) => due !== undefined && due <= now, true);
+    const next = this.#nextDue();
+    this.#alarm = next === undefined ? undefined : this.clock.at(next, () => this.#resumeDue());
+  }
+
+  #resume(which: (waiter: Waiter) => boolean, again: boolean): void {
+    for (const waiter of [...this.#waiters].filter(which)) waiter.resume(again);
+  }
+
+  #nextDue(which: (waiter: Waiter) => boolean = () => true): number | undefined {
+    const dues = [...this.#waiters].filter(which).flatMap(({ due }) => due ?? []);
+    return dues.length > 0 ? Math.min(...dues) : undefined;
+  }
+}
