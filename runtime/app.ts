@@ -5,32 +5,20 @@ import { systemClock as clock } from "./host/clock.ts";
 import { logLine } from "./host/log.ts";
 import { serve, type Server } from "./host/serve.ts";
 import { endChildren } from "./host/spawn.ts";
-import { Attachments } from "./ingest/attachments.ts";
 import { type DataFolder, openDataFolder } from "./ingest/data_folder.ts";
-import { Ingest } from "./ingest/ingest.ts";
-import { LiveRules } from "./ingest/live_rules.ts";
 import { type TriggerFailure, TriggerFailures } from "./ingest/trigger_failures.ts";
 import { Coalescer } from "./load/coalesce.ts";
 import { scopeOf } from "./load/folder.ts";
 import type { Loaded } from "./load/loaded.ts";
-import { type Loading, openLoading, withoutSecrets } from "./load/open.ts";
 import type { Prebuilt } from "./load/prebuilt.ts";
 import { type Watch, watchFolder } from "./load/watch.ts";
-import { newId } from "./model/id.ts";
 import type { Run } from "./model/run.ts";
 import type { Verdict } from "./model/verdict.ts";
+import { assemble, type Parts } from "./parts.ts";
 import { Secrets } from "./rule/secrets.ts";
-import { stepKinds } from "./run/index.ts";
-import { logCode, logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "./run/log.ts";
-import { type ProgramServices, programServices } from "./run/program_services.ts";
-import { Runner } from "./run/runner.ts";
-import { performSource } from "./run/source.ts";
+import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "./run/log.ts";
 import type { Receipt } from "./store/store.ts";
-import { Upkeep } from "./store/upkeep.ts";
-import { triggerKinds } from "./trigger/index.ts";
 import { accessTo } from "./web/access.ts";
-import { HookRegistry } from "./web/hook_registry.ts";
-import { Metrics } from "./web/metrics.ts";
 import { ReplyWaiters } from "./web/reply_waiters.ts";
 import { createWeb, type Web } from "./web/web.ts";
 
@@ -67,13 +55,8 @@ const DRAIN = 5_000;
 const LAST_ANSWERS = 500;
 /** A run that is due this soon is waited for by `whenthen once`; a later one is parked. */
 const ONCE_PATIENCE = 60_000;
-/** Verdicts that stay in detail for each rule (promise 11). */
-const VERDICTS_KEPT = 1_000;
-/** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */
-const LOAD_PATIENCE = 1_000;
 const DEFAULT_HOST = "127.0.0.1";
 const DEFAULT_PORT = 8080;
-const LOADING = { environment, stepKinds, now: clock.now, onLog: logCode };
 
 /**
  * Opens the data folder and wires the parts together; nothing moves before `start` or `once`.
@@ -89,15 +72,7 @@ export async function openApp(options: AppOptions): Promise<App> {
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
 export class App {
   readonly web: Web;
-  readonly #loading: Loading;
-  readonly #ingest: Ingest;
-  readonly #services: ProgramServices;
-  readonly #attachments: Attachments;
-  readonly #live: LiveRules;
-  readonly #runner: Runner;
-  readonly #metrics: Metrics;
-  readonly #upkeep: Upkeep;
-  readonly #hooks = new HookRegistry();
+  readonly #parts: Parts;
   readonly #replies = new ReplyWaiters();
   readonly #reloads = new Coalescer(() => this.#reload(), clock);
   readonly #token = randomBytes(24).toString("base64url");
@@ -113,59 +88,13 @@ export class App {
     private readonly secrets: Secrets,
     private readonly dataFolder: DataFolder,
   ) {
-    const { store, signer } = dataFolder;
-    const { folder } = options;
-    const surroundings = () => ({ env: environment, secrets: secrets.scope() });
-    const childEnv = () => withoutSecrets(environment, secrets);
-    const onLate = () => this.#reloads.request();
-    this.#loading = openLoading({ ...options, ...LOADING, secrets, patience: LOAD_PATIENCE, onLate });
-    const { isolates, loader } = this.#loading;
-    this.#ingest = new Ingest({ store, clock, surroundings, onAccepted: (receipts) => this.#accepted(receipts) });
-    this.#services = programServices({ clock, ingest: this.#ingest, signer, childEnv });
-    const performing = { store, clock, isolates, folder, services: this.#services };
-    this.#attachments = new Attachments({
-      kinds: triggerKinds,
-      folder,
-      clock,
-      store,
-      ingest: this.#ingest,
-      hooks: this.#hooks,
-      surroundings,
-      perform: (rule, trigger, source, input, signal) =>
-        performSource(performing, this.#live.rules.get(rule)!, trigger, source, input, signal),
-      log: triggerLog,
-      report: (rule, trigger, failure) => this.#report(rule, trigger, failure),
-    });
-    this.#live = new LiveRules({
-      loader,
-      store,
-      clock,
-      ingest: this.#ingest,
-      attachments: this.#attachments,
-      onLoaded: (loaded) => this.#prepare(loaded),
-      onFailure: (rule, trigger, message) => this.#report(rule, trigger, message),
-    });
-    this.#metrics = new Metrics({
-      store,
-      rules: () => ({ loaded: this.#live.rules.size, broken: this.#live.loaded?.broken.size ?? 0 }),
-      workers: () => isolates.count(),
-    });
-    this.#runner = new Runner({
-      ...performing,
-      owner: newId(clock.now()),
-      surroundings,
+    this.#parts = assemble(options, secrets, dataFolder, {
+      onAccepted: (receipts) => this.#accepted(receipts),
       onFinished: (run, verdict) => this.#finished(run, verdict),
       onReply: (event, reply) => this.#replies.answered(event, reply),
-      onStep: ({ kind, state, startedAt, endedAt = startedAt }) =>
-        this.#metrics.observeStep(kind, state, endedAt - startedAt),
-      onError: logError,
-    });
-    this.#upkeep = new Upkeep({
-      store,
-      clock,
-      retention: () => ({ ...this.#live.loaded!.settings.retention, verdicts: VERDICTS_KEPT }),
-      liveVersions: () => this.#live.versions,
-      onError: logError,
+      onLoaded: (loaded) => this.#prepare(loaded),
+      onReport: (rule, trigger, failure) => this.#report(rule, trigger, failure),
+      requestReload: () => this.#reloads.request(),
     });
     // Commands that hold the data folder themselves ask in process, as from this machine.
     this.web = this.#createWeb(DEFAULT_HOST);
@@ -183,26 +112,26 @@ export class App {
     this.#server = this.#serve();
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
     this.#phase = "ready";
-    this.#upkeep.start();
+    this.#parts.upkeep.start();
     logLine("info", `Listening on ${this.#server.url}`, {});
   }
 
   /** One pass: polls each poller once, fires what cron owes, finishes or parks all runs. */
   async once(): Promise<OnceReport> {
     const failedRuns: Run[] = this.#failedRuns = [];
-    this.#attachments.listenOnly();
+    this.#parts.attachments.listenOnly();
     await this.#begin();
     this.#phase = "ready";
-    await this.#attachments.pass(this.#live.rules);
-    await this.#runner.settled(ONCE_PATIENCE);
-    const broken = [...this.#live.loaded!.broken.keys()];
-    return { failedRuns, failures: this.#failures.list(this.#live.rules), broken };
+    await this.#parts.attachments.pass(this.#parts.live.rules);
+    await this.#parts.runner.settled(ONCE_PATIENCE);
+    const broken = [...this.#parts.live.loaded!.broken.keys()];
+    return { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
   }
 
   /** For a command that holds the data folder itself: events find their rules, but nothing polls, keeps time or runs. */
   async serveCommand(): Promise<void> {
-    this.#attachments.listenOnly();
-    await this.#runner.drain(0);
+    this.#parts.attachments.listenOnly();
+    await this.#parts.runner.drain(0);
     await this.#begin();
   }
 
@@ -219,31 +148,31 @@ export class App {
   /** Stops as told: intake first, then what is under way, within the drain; then everything is parked and closed. */
   async stop(): Promise<void> {
     this.#phase = "draining";
-    await Promise.all([this.#watch?.close(), this.#reloads.close(), this.#upkeep.stop()]);
+    await Promise.all([this.#watch?.close(), this.#reloads.close(), this.#parts.upkeep.stop()]);
     // Who still waits for a reply once nothing runs, or the time is up, is told that its event is taken in.
     const release = () => this.#replies.release();
     const cancelRelease = clock.at(clock.now() + DRAIN, release);
-    const drained = this.#runner.drain(DRAIN).then(release).finally(cancelRelease);
-    await Promise.all([this.#attachments.detachAll(), this.#server?.stop(DRAIN + LAST_ANSWERS), drained]);
+    const drained = this.#parts.runner.drain(DRAIN).then(release).finally(cancelRelease);
+    await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(DRAIN + LAST_ANSWERS), drained]);
     await endChildren();
-    await this.#loading.close();
+    await this.#parts.loading.close();
     await this.dataFolder.close();
   }
 
   async #begin(): Promise<void> {
     await this.dataFolder.begin();
     await this.#reload();
-    await this.#runner.start();
+    await this.#parts.runner.start();
   }
 
   async #reload(): Promise<void> {
     try {
-      await this.#live.reload();
-      this.#watch?.outside(this.#live.loaded!.outside);
-      this.#metrics.countReload();
+      await this.#parts.live.reload();
+      this.#watch?.outside(this.#parts.live.loaded!.outside);
+      this.#parts.metrics.countReload();
     } catch (error) {
       // The rules in force stay; before the first load there are none to stay.
-      if (this.#live.loaded === undefined) throw error;
+      if (this.#parts.live.loaded === undefined) throw error;
       logError("The reload failed; the rules stay as they were", error);
     }
   }
@@ -251,11 +180,11 @@ export class App {
   #prepare({ settings, secretNames }: Loaded): void {
     this.secrets.refresh({ environment, ...settings.secrets });
     this.secrets.use(secretNames);
-    this.#services.limits.setRates(settings.limits);
+    this.#parts.services.limits.setRates(settings.limits);
   }
 
   #serve(): Server {
-    const { settings } = this.#live.loaded!;
+    const { settings } = this.#parts.live.loaded!;
     const host = this.options.host ?? settings.host ?? DEFAULT_HOST;
     const web = this.#createWeb(host);
     return serve((request) => web.fetch(request), { host, port: this.options.port ?? settings.port ?? DEFAULT_PORT });
@@ -268,34 +197,34 @@ export class App {
       version: this.options.version,
       clock,
       phase: () => this.#phase,
-      hooks: this.#hooks,
+      hooks: this.#parts.hooks,
       rules: () => ({
-        rules: this.#live.rules,
-        problems: this.#live.loaded?.problems ?? [],
-        broken: this.#live.loaded?.broken ?? new Map(),
-        paused: this.#live.paused,
-        failures: this.#failures.list(this.#live.rules),
+        rules: this.#parts.live.rules,
+        problems: this.#parts.live.loaded?.problems ?? [],
+        broken: this.#parts.live.loaded?.broken ?? new Map(),
+        paused: this.#parts.live.paused,
+        failures: this.#failures.list(this.#parts.live.rules),
       }),
-      ingest: this.#ingest,
+      ingest: this.#parts.ingest,
       store,
-      cancel: (run) => this.#runner.cancel(run),
-      replay: (run) => this.#live.replay(run).finally(() => this.#runner.wake()),
-      pause: (rule, reason) => this.#live.pause(rule, reason),
+      cancel: (run) => this.#parts.runner.cancel(run),
+      replay: (run) => this.#parts.live.replay(run).finally(() => this.#parts.runner.wake()),
+      pause: (rule, reason) => this.#parts.live.pause(rule, reason),
       replies: this.#replies,
       verifyCause: (header) => signer.verify(header),
       secretOf: (name) => secrets.get(name),
       mask: (text) => secrets.mask(text),
       maskJson: (value) => secrets.maskJson(value),
-      metrics: this.#metrics,
+      metrics: this.#parts.metrics,
       onError: logError,
     });
   }
 
   #accepted(receipts: Receipt[]): void {
-    this.#metrics.countReceipts(receipts);
+    this.#parts.metrics.countReceipts(receipts);
     receipts.forEach(logReceipt);
-    this.#runner.replace(receipts.flatMap(({ replaces }) => replaces));
-    if (receipts.some(({ runs }) => runs.length > 0)) this.#runner.wake();
+    this.#parts.runner.replace(receipts.flatMap(({ replaces }) => replaces));
+    if (receipts.some(({ runs }) => runs.length > 0)) this.#parts.runner.wake();
   }
 
   #finished(run: Run, verdict: Verdict | undefined): void {
@@ -309,7 +238,7 @@ export class App {
     const message = failure === null ? null : this.secrets.mask(failure);
     this.#failures.report(rule, trigger, message);
     if (message === null) return;
-    this.#metrics.countPollFailure(rule, trigger);
+    this.#parts.metrics.countPollFailure(rule, trigger);
     triggerLog(rule, trigger).warn(`${trigger}: ${message}`);
   }
 }

@@ -1,0 +1,112 @@
+import { env as environment } from "node:process";
+import { systemClock as clock } from "./host/clock.ts";
+import { Attachments } from "./ingest/attachments.ts";
+import type { DataFolder } from "./ingest/data_folder.ts";
+import { Ingest, type IngestOptions } from "./ingest/ingest.ts";
+import { LiveRules, type LiveRulesOptions } from "./ingest/live_rules.ts";
+import { type Loading, openLoading, withoutSecrets } from "./load/open.ts";
+import type { Prebuilt } from "./load/prebuilt.ts";
+import { newId } from "./model/id.ts";
+import type { Secrets } from "./rule/secrets.ts";
+import { stepKinds } from "./run/index.ts";
+import { logCode, logError, triggerLog } from "./run/log.ts";
+import { type ProgramServices, programServices } from "./run/program_services.ts";
+import { Runner } from "./run/runner.ts";
+import type { RunnerOptions } from "./run/runner_options.ts";
+import { performSource } from "./run/source.ts";
+import { Upkeep } from "./store/upkeep.ts";
+import { triggerKinds } from "./trigger/index.ts";
+import { HookRegistry } from "./web/hook_registry.ts";
+import { Metrics } from "./web/metrics.ts";
+
+/** The parts that the program is made of; `app.ts` moves them. */
+export interface Parts {
+  loading: Loading;
+  ingest: Ingest;
+  services: ProgramServices;
+  attachments: Attachments;
+  live: LiveRules;
+  runner: Runner;
+  metrics: Metrics;
+  upkeep: Upkeep;
+  hooks: HookRegistry;
+}
+
+/** What the parts tell the program. */
+export interface Told {
+  onAccepted: IngestOptions["onAccepted"];
+  onFinished: NonNullable<RunnerOptions["onFinished"]>;
+  onReply: NonNullable<RunnerOptions["onReply"]>;
+  onLoaded: LiveRulesOptions["onLoaded"];
+  /** A trigger's last pass failed, with the reason, or worked again (null). */
+  onReport: (rule: string, trigger: string, failure: string | null) => void;
+  /** Something came late: the folder is to be loaded anew. */
+  requestReload: () => void;
+}
+
+/** Verdicts that stay in detail for each rule (promise 11). */
+const VERDICTS_KEPT = 1_000;
+/** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */
+const LOAD_PATIENCE = 1_000;
+
+/** Makes the parts and wires them together; nothing moves yet. */
+export function assemble(
+  options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
+  secrets: Secrets,
+  { store, signer }: DataFolder,
+  { onAccepted, onFinished, onReply, onLoaded, onReport, requestReload }: Told,
+): Parts {
+  const { folder } = options;
+  const surroundings = () => ({ env: environment, secrets: secrets.scope() });
+  const loading = openLoading({
+    ...options,
+    environment,
+    stepKinds,
+    now: clock.now,
+    onLog: logCode,
+    secrets,
+    patience: LOAD_PATIENCE,
+    onLate: requestReload,
+  });
+  const { isolates, loader } = loading;
+  const ingest = new Ingest({ store, clock, surroundings, onAccepted });
+  const services = programServices({ clock, ingest, signer, childEnv: () => withoutSecrets(environment, secrets) });
+  const performing = { store, clock, isolates, folder, services };
+  const hooks = new HookRegistry();
+  const attachments = new Attachments({
+    kinds: triggerKinds,
+    folder,
+    clock,
+    store,
+    ingest,
+    hooks,
+    surroundings,
+    perform: (rule, trigger, source, input, signal) =>
+      performSource(performing, live.rules.get(rule)!, trigger, source, input, signal),
+    log: triggerLog,
+    report: onReport,
+  });
+  const live: LiveRules = new LiveRules({ loader, store, clock, ingest, attachments, onLoaded, onFailure: onReport });
+  const metrics = new Metrics({
+    store,
+    rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
+    workers: () => isolates.count(),
+  });
+  const runner = new Runner({
+    ...performing,
+    owner: newId(clock.now()),
+    surroundings,
+    onFinished,
+    onReply,
+    onStep: ({ kind, state, startedAt, endedAt = startedAt }) => metrics.observeStep(kind, state, endedAt - startedAt),
+    onError: logError,
+  });
+  const upkeep = new Upkeep({
+    store,
+    clock,
+    retention: () => ({ ...live.loaded!.settings.retention, verdicts: VERDICTS_KEPT }),
+    liveVersions: () => live.versions,
+    onError: logError,
+  });
+  return { loading, ingest, services, attachments, live, runner, metrics, upkeep, hooks };
+}
