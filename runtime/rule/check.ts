@@ -28,6 +28,8 @@ export interface Known {
   env: Record<string, string | undefined>;
   /** Whether a secret is set; where given, one that is not is a warning. */
   hasSecret?: (name: string) => boolean;
+  /** Ids of people and names of groups; where given, a form for anybody else has a problem. */
+  people?: string[];
   /** Milliseconds since the epoch, for what a kind finds wrong with the time (a cron that never fires). */
   now: number;
 }

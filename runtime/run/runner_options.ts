@@ -1,6 +1,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { Isolates } from "../isolate/isolate.ts";
 import type { ActionServices } from "../action/action.ts";
+import type { Person } from "../model/person.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { Scope } from "../rule/expression.ts";
@@ -19,6 +20,8 @@ export interface RunnerOptions {
   surroundings: () => Scope;
   /** What actions can reach; the rest comes from the run itself. */
   services: Omit<ActionServices, "getState" | "callModule">;
+  /** Who answers forms, and where. */
+  people?: FormPeople;
   /**
    * A run ended, and that is on disk. As the store has it: masked. Where its function `if` ended it, the verdict says why.
    */
@@ -33,4 +36,22 @@ export interface RunnerOptions {
   maxRuns?: number;
   /** For the jitter of retries: from 0 up to 1. @default Math.random */
   random?: () => number;
+}
+
+/** What steps that ask people know of them and of the form pages. */
+export interface FormPeople {
+  /**
+   * Those who are meant: by an id, by a group, or by an e-mail address, which may be of somebody who is not in `people`. Each
+   * once, in the order in which they are named; what is none of these gives nobody.
+   */
+  find(to: string[]): Person[];
+  /** The page of a form for those with an account. */
+  url(form: string): string;
+  /**
+   * The page of a form for one person, without an account.
+   * @param expires milliseconds since the epoch
+   */
+  link(form: string, person: Person, expires?: number): string;
+  /** Whether `smtp` is set. */
+  canMail(): boolean;
 }
