@@ -6,7 +6,7 @@ export type Verdict =
   | { kind: "held"; run: string; reason: string; until: number }
   | { kind: "condition"; reason: string; clause?: string; values?: Record<string, Json>; run?: string }
   | { kind: "busy"; reason: string }
-  | { kind: "batched"; reason: string }
+  | { kind: "batched"; reason: string; until: number; run?: string }
   | { kind: "disabled"; reason: string }
   | { kind: "looped"; reason: string }
   | { kind: "error"; reason: string; run?: string };

@@ -5,6 +5,19 @@ import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Run, RunState, StepRecord } from "../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../model/verdict.ts";
+import type {
+  Arrival,
+  BatchClosing,
+  BatchTerms,
+  DueBatch,
+  EventIdentity,
+  Progress,
+  Receipt,
+  Reply,
+  TriggerKey,
+} from "./arrival.ts";
+
+export type * from "./arrival.ts";
 
 /**
  * Where all state lives. Each method is one whole transition; when its promise resolves, everything that it saw and
@@ -33,6 +46,22 @@ export interface Store {
   accept(arrivals: Arrival[], progress: Progress[], now: number): Promise<Receipt[]>;
   /** The answer recorded by a `reply` step for the event, if there is one by now. */
   getReply(event: EventIdentity): Promise<Reply | undefined>;
+
+  // ── batches ────────────────────────────────────────────────────────────────────────────────────────────────────
+  /**
+   * Brings open batches in line with what their triggers say now: each closes at the earlier of its old and its new time.
+   * Opens those that close without events, too.
+   */
+  adaptBatches(triggers: (TriggerKey & { terms: BatchTerms })[], now: number): Promise<void>;
+  /** When the next batch of one of these rules closes. */
+  nextBatchDue(rules: string[]): Promise<number | undefined>;
+  /** Up to `max` batches of these rules that are due, oldest first. */
+  dueBatches(rules: string[], max: number, now: number): Promise<DueBatch[]>;
+  /**
+   * The batch becomes one event, which is admitted, and is gone.
+   * @returns undefined where it was gone before, or is empty and not to start a run
+   */
+  closeBatch(closing: BatchClosing, now: number): Promise<Receipt | undefined>;
 
   // ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────
   getMark(trigger: TriggerKey): Promise<Json | undefined>;
@@ -125,76 +154,6 @@ export interface Store {
   /** Writes a checkpoint off the main thread and drops what it makes superfluous. */
   checkpoint(): Promise<void>;
   close(): Promise<void>;
-}
-
-export interface EventIdentity {
-  source: string;
-  id: string;
-}
-
-/** A trigger's ids: its cursors and timers belong to these, not to a file's contents. */
-export interface TriggerKey {
-  rule: string;
-  trigger: string;
-}
-
-/** One delivery of an event, with every rule that it concerns. */
-export interface Arrival {
-  event: Event;
-  candidates: Candidate[];
-  /** Identity retention where a webhook says `within`, in milliseconds. */
-  within?: number;
-}
-
-/** A rule that listens to the event, and what ingest found out about it. */
-export interface Candidate {
-  rule: string;
-  version: string;
-  trigger: string;
-  /** Decided already (`condition`, `disabled`, `looped`, `error`), or to be admitted by mode, key and limit. */
-  outcome: Verdict | Admission;
-}
-
-/** What the store needs to admit a run: started, held above the limit, queued behind its key, or busy. */
-export interface Admission {
-  kind: "admit";
-  mode: "parallel" | "queued" | "single" | "restart";
-  key: string | null;
-  max: number;
-  limit: { count: number; per: number } | null;
-  /** True where a function `if` is asked first; mode, key and limit are then claimed with its answer. */
-  asksFirst: boolean;
-}
-
-export interface Receipt {
-  event: EventIdentity;
-  delivery: DeliveryVerdict;
-  verdicts: { rule: string; trigger: string; verdict: Verdict }[];
-  /** Ids of the runs made, in the candidates' order; those of the first delivery for a duplicate. */
-  runs: string[];
-  /** Running runs that mode `restart` replaces; the runner ends them, then the new one starts. */
-  replaces: string[];
-  /** Runs whose wait this event ended, waiting or running: the runner looks at them again. */
-  wakes: string[];
-  /** For a duplicate, the reply recorded so far. */
-  reply?: Reply;
-}
-
-/** A trigger's progress, written in the same transition as its events. */
-export interface Progress extends TriggerKey {
-  /** The new mark: a cron's last occurrence, a poll's cursor and validators. Null removes it. */
-  mark?: Json;
-  /** Changes of the baseline. `clear` empties it first. */
-  baseline?: { clear?: boolean; put: [key: string, item: Json][]; remove: string[] };
-}
-
-/** What a webhook answers. */
-export interface Reply {
-  status: number;
-  headers: Record<string, string>;
-  /** Text, or base64 where `binary`. */
-  body: string;
-  binary?: boolean;
 }
 
 export interface ClaimedRun {

@@ -2,6 +2,7 @@ import type { Event } from "../../model/event.ts";
 import type { Verdict } from "../../model/verdict.ts";
 import type { Admission, Arrival, Candidate, Progress, Receipt, Reply } from "../store.ts";
 import { admit } from "./admit.ts";
+import { collectEvent } from "./collect_event.ts";
 import type { Context } from "./context.ts";
 import { count } from "./counters.ts";
 import { ASKING, ASKING_LANE, enterLane, laneFor, laneOf } from "./lanes.ts";
@@ -18,7 +19,10 @@ export function accept(context: Context, arrivals: Arrival[], progress: Progress
 }
 
 function acceptOne(context: Context, arrival: Arrival, now: number): Receipt {
-  return findDuplicate(context, arrival.event, now) ?? acceptNew(context, arrival, now);
+  const duplicate = findDuplicate(context, arrival.event, now);
+  if (duplicate) return duplicate;
+  makeRoom(context);
+  return takeIn(context, arrival, now);
 }
 
 /** The receipt of a delivery whose identity is known. */
@@ -43,9 +47,9 @@ function findDuplicate({ database, retention }: Context, { source, id }: Event, 
   return receipt;
 }
 
-function acceptNew(context: Context, { event, candidates, within }: Arrival, now: number): Receipt {
+/** Stores an event whose identity is new, with what becomes of it at each rule. */
+export function takeIn(context: Context, { event, candidates, within }: Arrival, now: number): Receipt {
   const { database } = context;
-  makeRoom(context);
   const key = context.ids.event(now);
   const receipt: Receipt = {
     event: { source: event.source, id: event.id },
@@ -57,11 +61,13 @@ function acceptNew(context: Context, { event, candidates, within }: Arrival, now
   };
   const answered = new Map<string, string>();
   for (const candidate of candidates) {
-    const { verdict, replaces } = decide(context, key, candidate, answered.get(candidate.rule), now);
+    const { verdict, replaces } = decide(context, event, key, candidate, answered.get(candidate.rule), now);
     receipt.verdicts.push({ rule: candidate.rule, trigger: candidate.trigger, verdict });
     if (verdict.kind === "started" || verdict.kind === "held") {
       receipt.runs.push(verdict.run);
-      answered.set(candidate.rule, verdict.run);
+      answered.set(candidate.rule, `Run ${verdict.run} of this rule answers the event already`);
+    } else if (verdict.kind === "batched") {
+      answered.set(candidate.rule, "A batch of this rule has the event already");
     }
     receipt.replaces.push(...replaces);
   }
@@ -88,7 +94,7 @@ function putEvent({ database }: Context, key: number, event: Event, receipt: Rec
     head,
     receipt.delivery,
     now,
-    receipt.runs.length,
+    receipt.runs.length + receipt.verdicts.filter(({ verdict }) => verdict.kind === "batched").length,
   );
   database.run("INSERT INTO bodies (event, body) VALUES (?, $body)", key, http ? { data, http } : { data });
   for (const [position, { rule, trigger, verdict }] of receipt.verdicts.entries()) {
@@ -105,36 +111,38 @@ function putEvent({ database }: Context, key: number, event: Event, receipt: Rec
 
 /**
  * The verdict on a candidate; makes its run where there is to be one.
- * @param answeredBy the run that another trigger of the rule has for this event: one event, one run per rule
+ * @param answered why nothing is to be done: another trigger of the rule has taken it. One event, one run per rule
  */
 function decide(
   context: Context,
-  event: number,
+  event: Event,
+  eventKey: number,
   candidate: Candidate,
-  answeredBy: string | undefined,
+  answered: string | undefined,
   now: number,
 ): { verdict: Verdict; replaces: string[] } {
   const { rule, outcome } = candidate;
-  if (outcome.kind !== "admit") {
+  if (outcome.kind !== "admit" && outcome.kind !== "collect") {
     count(context.database, rule, outcome.kind);
     return { verdict: outcome, replaces: [] };
   }
-  if (answeredBy !== undefined) {
+  if (answered !== undefined) {
     count(context.database, rule, "busy");
-    return {
-      verdict: { kind: "busy", reason: `Run ${answeredBy} of this rule answers the event already` },
-      replaces: [],
-    };
+    return { verdict: { kind: "busy", reason: answered }, replaces: [] };
+  }
+  if (outcome.kind === "collect") {
+    count(context.database, rule, "batched");
+    return { verdict: collectEvent(context, event, eventKey, candidate, outcome, now), replaces: [] };
   }
   const run = context.ids.run(now);
   // What becomes of it is counted once its condition is answered.
   if (outcome.asksFirst) {
-    putRun(context, { id: run, event, candidate, admission: outcome, readyAt: now, now });
+    putRun(context, { id: run, event: eventKey, candidate, admission: outcome, readyAt: now, now });
     return { verdict: { kind: "started", run }, replaces: [] };
   }
   const { verdict, readyAt, arrival, replaces } = admit(context, run, rule, outcome, now);
   count(context.database, rule, verdict.kind, arrival);
-  if (readyAt !== undefined) putRun(context, { id: run, event, candidate, admission: outcome, readyAt, now });
+  if (readyAt !== undefined) putRun(context, { id: run, event: eventKey, candidate, admission: outcome, readyAt, now });
   return { verdict, replaces };
 }
 

@@ -7,6 +7,7 @@ import type {
   Answered,
   AnsweredForm,
   Arrival,
+  BatchClosing,
   ClaimedRun,
   EventIdentity,
   Operated,
@@ -22,12 +23,15 @@ import type {
   TriggerKey,
 } from "../store.ts";
 import { accept } from "./accept.ts";
+import { adaptBatches } from "./adapt_batches.ts";
 import { answerCondition } from "./answer_condition.ts";
 import { cancelRun } from "./cancel_run.ts";
 import type { Checkpointer } from "./checkpoint.ts";
 import { claimRuns } from "./claim_runs.ts";
+import { closeBatch } from "./close_batch.ts";
 import type { Context } from "./context.ts";
 import { countRuns, countVerdicts } from "./counters.ts";
+import { dueBatches, nextBatchDue } from "./due_batches.ts";
 import { finishRun } from "./finish_run.ts";
 import type { Journal } from "./journal.ts";
 import { listEvents } from "./list_events.ts";
@@ -92,6 +96,22 @@ export class SqliteStore implements Store {
       const key = eventKey(database, event);
       return key === undefined ? undefined : readReply(database, key);
     });
+  }
+
+  adaptBatches(triggers: Parameters<Store["adaptBatches"]>[0], now: number): Promise<void> {
+    return this.#change((context) => adaptBatches(context, triggers, now));
+  }
+
+  nextBatchDue(rules: string[]): Promise<number | undefined> {
+    return this.#read(({ database }) => nextBatchDue(database, rules));
+  }
+
+  dueBatches(rules: string[], max: number, now: number): ReturnType<Store["dueBatches"]> {
+    return this.#read(({ database }) => dueBatches(database, rules, max, now));
+  }
+
+  closeBatch(closing: BatchClosing, now: number): Promise<Receipt | undefined> {
+    return this.#change((context) => closeBatch(context, closing, now));
   }
 
   getMark(trigger: TriggerKey): Promise<Json | undefined> {
