@@ -1,13 +1,6 @@
+import type { Schedule } from "../rule/cron_schedule.ts";
 import { keepGoing } from "./loop.ts";
 import type { Detach, TriggerContext, TriggerEvent } from "./trigger.ts";
-
-/** When something is to happen. */
-export interface Schedule {
-  /** The first occurrence after `time`, milliseconds since the epoch; undefined where there is none. */
-  after(time: number): number | undefined;
-  /** The last occurrence before `time`. */
-  before(time: number): number | undefined;
-}
 
 /** What becomes of occurrences that nobody was there for. */
 export const MISSED = ["skip", "last", "all"] as const;

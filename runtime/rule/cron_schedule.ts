@@ -1,0 +1,62 @@
+import process from "node:process";
+import { Cron } from "croner";
+import { z } from "zod";
+
+/** When something is to happen. */
+export interface Schedule {
+  /** The first occurrence after `time`, milliseconds since the epoch; undefined where there is none. */
+  after(time: number): number | undefined;
+  /** The last occurrence before `time`. */
+  before(time: number): number | undefined;
+}
+
+/** The name of a time zone. */
+export const zone = z.string().superRefine((name, context) => {
+  if (isZone(name)) return;
+  const expected = "a time zone such as Europe/Berlin";
+  context.addIssue({ code: "custom", message: `expected ${expected}`, params: { expected }, input: name });
+});
+
+/**
+ * The times of a cron pattern of five fields, or six with seconds in front.
+ * @param timezone by default `TZ`, else UTC
+ * @throws Error where the pattern or the zone cannot be read
+ */
+export function cronSchedule(cron: string, timezone: string | undefined): Schedule {
+  const pattern = new Cron(cron, {
+    paused: true,
+    timezone: zoneOf(timezone),
+    mode: "5-or-6-parts",
+    // "0 2,14 * * *" must not be skipped on the day on which there is no 02:00, as "0 2 * * *" is not.
+    fixedTimeRule: "no-wildcard",
+  });
+  return {
+    after: (time) => pattern.nextRun(new Date(time))?.getTime(),
+    before: (time) => pattern.previousRuns(1, new Date(time))[0]?.getTime(),
+  };
+}
+
+/** What is wrong with a cron pattern, the remedy behind `; `; undefined where nothing is. */
+export function cronProblem(cron: string, timezone: string | undefined, now: number): string | undefined {
+  try {
+    if (cronSchedule(cron, timezone).after(now) !== undefined) return undefined;
+    return `the cron "${cron}" never fires: there is no such date; write a day that one of its months has`;
+  } catch (error) {
+    if (!isZone(zoneOf(timezone))) return `expected a time zone such as Europe/Berlin, got "${zoneOf(timezone)}"`;
+    const reason = error instanceof Error ? error.message.replace(/^Cron\w+: /, "") : String(error);
+    return `expected a cron pattern such as "30 8 * * 1-5", got "${cron}": ${reason}`;
+  }
+}
+
+/** The zone meant where a rule names none. */
+export function zoneOf(timezone: string | undefined): string {
+  return timezone ?? (process.env.TZ || "UTC");
+}
+
+function isZone(name: string): boolean {
+  try {
+    return new Intl.DateTimeFormat("en", { timeZone: name }) !== undefined;
+  } catch {
+    return false;
+  }
+}
