@@ -181,6 +181,7 @@ export class App {
     this.secrets.refresh({ environment, ...settings.secrets });
     this.secrets.use(secretNames);
     this.#parts.services.limits.setRates(settings.limits);
+    this.#parts.services.mailer.setSmtp(settings.smtp);
   }
 
   #serve(): Server {
@@ -224,6 +225,7 @@ export class App {
     this.#parts.metrics.countReceipts(receipts);
     receipts.forEach(logReceipt);
     this.#parts.runner.replace(receipts.flatMap(({ replaces }) => replaces));
+    this.#parts.runner.woken(receipts.flatMap(({ wakes }) => wakes));
     if (receipts.some(({ runs }) => runs.length > 0)) this.#parts.runner.wake();
   }
 

@@ -70,7 +70,13 @@ export function assemble(
   });
   const { isolates, loader } = loading;
   const ingest = new Ingest({ store, clock, surroundings, onAccepted });
-  const services = programServices({ clock, ingest, signer, childEnv: () => withoutSecrets(environment, secrets) });
+  const services = programServices({
+    clock,
+    ingest,
+    signer,
+    childEnv: () => withoutSecrets(environment, secrets),
+    secretOf: (name) => secrets.get(name),
+  });
   const performing = { store, clock, isolates, folder, services };
   const hooks = new HookRegistry();
   const attachments = new Attachments({

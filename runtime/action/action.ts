@@ -2,6 +2,7 @@ import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Kind } from "../rule/kind.ts";
 import type { Receipt, StepEffects } from "../store/store.ts";
+import type { Mail, SentMail } from "./mail/mailer.ts";
 
 /** An action module: its schema, and what a step of that kind does. */
 export interface Action extends Kind {
@@ -51,6 +52,8 @@ export interface ActionServices {
   getState(key: string): Promise<Json | undefined>;
   /** Calls an exported function of a bundled module in a worker. */
   callModule(call: { path: string; export: string; args: Json }, context: ActionContext): Promise<Json>;
+  /** Hands a mail to the SMTP server. */
+  sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
   /** Waits until the destination's rate limit has room. */
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
 }

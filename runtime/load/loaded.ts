@@ -1,4 +1,5 @@
-import type { JsonObject } from "../model/json.ts";
+import type { SmtpSettings } from "../action/mail/mailer.ts";
+import type { Person } from "../model/person.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 
@@ -28,6 +29,8 @@ export interface Settings {
   limits: Record<string, { count: number; per: number }>;
   /** Where secrets come from beside the environment: env files and mounted folders, absolute. */
   secrets: { files: string[]; folders: string[] };
-  smtp?: JsonObject;
-  people?: JsonObject;
+  /** Where people reach the program, without a trailing slash; absent where that is the address that it listens on. */
+  url?: string;
+  smtp?: SmtpSettings;
+  people: Person[];
 }

@@ -12,7 +12,7 @@ import { Checks, fieldsOf } from "./checks.ts";
 import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./config.ts";
 import { type FolderFile, readFolder, scopeOf } from "./folder.ts";
 import type { Loaded, Settings } from "./loaded.ts";
-import { readSettings } from "./settings.ts";
+import { checkSmtpPassword, readSettings } from "./settings.ts";
 import { type ActionSource, idOfPath, type Source, sourceOfTypeScript, sourceOfYaml } from "./source.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import type { LoadedTypeScript } from "./typescript.ts";
@@ -95,6 +95,8 @@ export class Loader {
     const problems: Problem[] = files.flatMap(failures);
     const settings = this.#readSettings(previous?.settings, problems);
     const secrets = new Secrets({ environment, ...settings.secrets });
+    const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
+    problems.push(...checkSmtpPassword(settingsFile, settings, (name) => secrets.has(name)));
     const config = this.#readConfigs(problems);
 
     const unready = { broken: new Map<string, string>(), late: new Map<string, string>() };
@@ -137,7 +139,7 @@ export class Loader {
       late,
       problems: arrange([...problems, ...assembly.problems], files),
       settings,
-      secretNames: this.#secretsOf(rules.values()),
+      secretNames: this.#secretsOf(rules.values(), settings),
       outside: this.#outside(settings),
     };
   }
@@ -219,15 +221,15 @@ export class Loader {
     return source;
   }
 
-  /** Secrets used by the rules and by the actions that they call. */
-  #secretsOf(rules: Iterable<Rule>): string[] {
+  /** Secrets used by the settings, by the rules and by the actions that they call. */
+  #secretsOf(rules: Iterable<Rule>, { smtp }: Settings): string[] {
     const names = [...rules].flatMap((rule) => {
       const parts = [rule, ...Object.values(rule.actions)];
       const known = this.#secretNames.get(rule) ?? parts.flatMap((part) => secretNames(part, this.#kinds));
       this.#secretNames.set(rule, known);
       return known;
     });
-    return [...new Set(names)].sort();
+    return [...new Set([...names, ...smtp?.password ? [smtp.password] : []])].sort();
   }
 
   /** What the rules depend on beside the folder itself. */

@@ -1,11 +1,12 @@
 import { resolve } from "node:path";
 import { z } from "zod";
 import { parseDuration, parseRate } from "../model/duration.ts";
-import type { JsonObject } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import { parseSize } from "../rule/field.ts";
 import { nearest } from "../rule/nearest.ts";
 import type { Settings } from "./loaded.ts";
+import { peopleSchema, personSchema } from "./people.ts";
+import { smtpSchema, smtpShape } from "./smtp.ts";
 import type { YamlFile } from "./yaml.ts";
 
 const DAY = 86_400_000;
@@ -27,7 +28,7 @@ const duration = read(
 );
 const rate = read((value) => typeof value === "string" ? parseRate(value) : undefined, "a rate such as 10/s or 100/m");
 const paths = read(readPaths, "a path, or a list of paths");
-const object = z.record(z.string(), z.json(), { error: "expected a block of settings" });
+const address = read(readAddress, "the address that people reach this program at, such as https://rules.example.org");
 
 const retention = z.strictObject({ bytes: size.optional(), identities: duration.optional() });
 const secrets = z.strictObject({ files: paths.optional(), folders: paths.optional() });
@@ -39,13 +40,17 @@ const SCHEMA = z.strictObject({
   limits: z.record(z.string(), rate, { error: "expected a rate for each host, such as api.example.org: 10/s" })
     .optional(),
   secrets: secrets.optional(),
-  smtp: object.optional(),
-  people: object.optional(),
+  url: address.optional(),
+  smtp: smtpSchema.optional(),
+  people: peopleSchema.optional(),
 }, { error: "expected settings by name, such as port: 8080" });
+/** The keys of each block; `*` is any name. */
 const KEYS: Record<string, string[]> = {
   "": Object.keys(SCHEMA.shape),
   retention: Object.keys(retention.shape),
   secrets: Object.keys(secrets.shape),
+  smtp: Object.keys(smtpShape),
+  "people.*": Object.keys(personSchema.shape),
 };
 
 /**
@@ -68,8 +73,24 @@ export function readSettings(
   return { settings: good ? withDefaults(parsed.data, folder) : last ?? withDefaults({}, folder), problems };
 }
 
+/** Warns where the password of `smtp` is not set: mails will fail. */
+export function checkSmtpPassword(
+  yaml: YamlFile | undefined,
+  { smtp }: Settings,
+  hasSecret: (name: string) => boolean,
+): Problem[] {
+  if (yaml === undefined || smtp?.password === undefined || hasSecret(smtp.password)) return [];
+  return [{
+    severity: "warning",
+    file: yaml.origin.file,
+    at: yaml.origin.at(["smtp", "password"], "value"),
+    message: `the secret ${smtp.password} is not set`,
+    hint: "set it in the environment, in .env or in a mounted folder",
+  }];
+}
+
 function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
-  const { port, host, retention, limits, secrets, smtp, people } = data;
+  const { port, host, retention, limits, secrets, url, smtp, people = [] } = data;
   const absolute = (paths: string[]) => paths.map((path) => resolve(folder, path));
   return {
     ...(port !== undefined && { port }),
@@ -77,8 +98,9 @@ function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
     retention: { bytes: 256_000_000, identities: 30 * DAY, ...retention },
     limits: limits ?? {},
     secrets: { files: absolute([...secrets?.files ?? [], ".env"]), folders: absolute(secrets?.folders ?? []) },
-    ...(smtp && { smtp: smtp as JsonObject }),
-    ...(people && { people: people as JsonObject }),
+    ...(url !== undefined && { url }),
+    ...(smtp && { smtp }),
+    people,
   };
 }
 
@@ -93,19 +115,27 @@ function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
     ...(hint !== undefined && { hint }),
   });
   if (issue.code === "unrecognized_keys") {
-    const known = KEYS[path.join(".")];
+    const known = KEYS[path[0] === "people" ? "people.*" : path.join(".")];
     return issue.keys.map((key) => {
       const close = nearest(key, known);
       const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
       return problem(origin.at([...path, key], "key"), `unknown setting "${key}"`, hint);
     });
   }
+  if (issue.code === "invalid_key") return [problem(origin.at(path, "key"), issue.issues[0].message)];
   return [problem(origin.at(path, "value"), issue.message.replace(/^Invalid input: |^Too (big|small): /, ""))];
 }
 
 function readPaths(value: unknown): string[] | undefined {
   const list = Array.isArray(value) ? value : [value];
   return list.length > 0 && list.every((path) => typeof path === "string" && path !== "") ? list : undefined;
+}
+
+/** An address without a path: links to the pages begin with it. */
+function readAddress(value: unknown): string | undefined {
+  if (typeof value !== "string" || !/^https?:\/\//.test(value) || !URL.canParse(value)) return undefined;
+  const { origin, href } = new URL(value);
+  return href === `${origin}/` ? origin : undefined;
 }
 
 function isObject(value: unknown): boolean {

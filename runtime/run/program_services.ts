@@ -1,4 +1,5 @@
 import type { ActionServices } from "../action/action.ts";
+import { Mailer } from "../action/mail/mailer.ts";
 import { RequestLimits } from "../action/request_limits.ts";
 import type { Clock } from "../host/clock.ts";
 import { logLine } from "../host/log.ts";
@@ -9,22 +10,34 @@ import type { Ingest } from "../ingest/ingest.ts";
 export interface ProgramServices extends Omit<ActionServices, "getState" | "callModule"> {
   /** Requests per destination host, as `whenthen.yaml` says. */
   limits: RequestLimits;
+  /** By `smtp` of `whenthen.yaml`. */
+  mailer: Mailer;
 }
 
 /**
  * @param childEnv the environment that children inherit: without secrets
+ * @param secretOf the value of a secret, by its name
  */
 export function programServices(
-  options: { clock: Clock; ingest: Ingest; signer: CauseSigner; childEnv: () => Record<string, string> },
+  options: {
+    clock: Clock;
+    ingest: Ingest;
+    signer: CauseSigner;
+    childEnv: () => Record<string, string>;
+    secretOf: (name: string) => string | undefined;
+  },
 ): ProgramServices {
-  const { clock, ingest, signer, childEnv } = options;
+  const { clock, ingest, signer, childEnv, secretOf } = options;
   const limits = new RequestLimits(clock);
+  const mailer = new Mailer(secretOf);
   return {
     limits,
+    mailer,
     childEnv,
     log: logLine,
     emit: (event, run) => ingest.publish({ ...event, source: `/rules/${run.rule}`, cause: causeOf(run) }),
     causeHeader: (run) => signer.sign(causeOf(run)),
+    sendMail: (mail, signal) => mailer.send(mail, signal),
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

@@ -29,6 +29,14 @@ export function makeContext(
       asked.push({ service: "callModule", with: call });
       return Promise.resolve({ called: call.export });
     },
+    sendMail(mail) {
+      asked.push({ service: "sendMail", with: mail });
+      return Promise.resolve({
+        messageId: `<${mail.id}@test>`,
+        accepted: mail.to.map(({ address }) => address),
+        rejected: [],
+      });
+    },
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();

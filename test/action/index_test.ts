@@ -16,9 +16,9 @@ Deno.test("every action stands under its own kind", () => {
   assert.deepEqual(Object.values(actions).map((action) => action.kind), Object.keys(actions));
 });
 
-Deno.test("only http is attempted more than once where the rule does not say", () => {
+Deno.test("only http and mail are attempted more than once where the rule does not say", () => {
   const several = Object.values(actions).filter((action) => action.defaults.attempts > 1);
-  assert.deepEqual(several.map((action) => action.kind), ["http"]);
+  assert.deepEqual(several.map((action) => action.kind), ["http", "mail"]);
 });
 
 Deno.test("templates are resolved in every option of http, and encoded in its URL", () => {

@@ -3,6 +3,7 @@ import { readSettings } from "../../runtime/load/settings.ts";
 import { parseYaml } from "../../runtime/load/yaml.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
 
+const HASH = `scrypt.15.8.3.${"s".repeat(22)}.${"k".repeat(43)}`;
 const read = (text: string) => readSettings(parseYaml(text, "whenthen.yaml"), "/rules", undefined);
 
 Deno.test("without a file there are defaults, and .env beside the rules", () => {
@@ -11,6 +12,7 @@ Deno.test("without a file there are defaults, and .env beside the rules", () => 
       retention: { bytes: 256_000_000, identities: 30 * 86_400_000 },
       limits: {},
       secrets: { files: ["/rules/.env"], folders: [] },
+      people: [],
     },
     problems: [],
   });
@@ -19,7 +21,9 @@ Deno.test("without a file there are defaults, and .env beside the rules", () => 
 Deno.test("every setting is read into what the program works with", () => {
   const { settings, problems } = read(
     "port: 80\nhost: 0.0.0.0\nretention: { bytes: 1GB, identities: 7d }\nlimits: { api.example.org: 10/s }\n" +
-      "secrets: { files: [../live.env], folders: /run/secrets }\nsmtp: { host: mail }\npeople: { anna: a@b.org }\n",
+      "secrets: { files: [../live.env], folders: /run/secrets }\nurl: https://rules.example.org/\n" +
+      "smtp: { host: mail, user: rules, password: SMTP_PASSWORD, from: Rules <rules@example.org> }\n" +
+      `people: { anna: { name: Anna, email: anna@example.org, groups: [finance], password: ${HASH} }, carl: {} }\n`,
   );
   assert.deepEqual(problems, []);
   assert.deepEqual(settings, {
@@ -28,8 +32,19 @@ Deno.test("every setting is read into what the program works with", () => {
     retention: { bytes: 1_000_000_000, identities: 7 * 86_400_000 },
     limits: { "api.example.org": { count: 10, per: 1_000 } },
     secrets: { files: ["/live.env", "/rules/.env"], folders: ["/run/secrets"] },
-    smtp: { host: "mail" },
-    people: { anna: "a@b.org" },
+    url: "https://rules.example.org",
+    smtp: {
+      host: "mail",
+      port: 587,
+      secure: false,
+      user: "rules",
+      password: "SMTP_PASSWORD",
+      from: { name: "Rules", address: "rules@example.org" },
+    },
+    people: [
+      { id: "anna", name: "Anna", email: "anna@example.org", groups: ["finance"], password: HASH },
+      { id: "carl", name: "carl", groups: [] },
+    ],
   });
   assert.equal(read("retention: 1GB").settings.retention.bytes, 1_000_000_000);
 });
@@ -54,4 +69,59 @@ Deno.test("a bad file keeps the last good settings", () => {
   for (const text of ["port: [", "port: high\n", "- 1\n"]) {
     assert.deepEqual(readSettings(parseYaml(text, "whenthen.yaml"), "/rules", settings).settings, settings);
   }
+});
+
+/** What is wrong with some settings, one line for each. */
+function wrong(text: string): string[] {
+  return read(text).problems.map((problem) =>
+    formatProblem(problem).slice("whenthen.yaml:".length).replace("\n    ", " | ")
+  );
+}
+
+Deno.test("port 465 is TLS from the start; secure chooses the port", () => {
+  const smtp = (more: string) => read(`smtp: { host: mail, from: a@b.org${more} }`).settings.smtp;
+  assert.deepEqual([smtp(", port: 465")?.secure, smtp(", secure: true")?.port], [true, 465]);
+  assert.deepEqual([smtp("")?.secure, smtp("")?.port, smtp(", port: 25")?.secure], [false, 587, false]);
+});
+
+Deno.test("what is wrong with smtp, url and people is said at its place", () => {
+  const file = `url: https://example.org/rules
+smtp:
+  hots: mail
+  host: mail
+  user: rules
+  from: a@b.org, c@d.org
+people:
+  anna:
+    emial: a@b.org
+    groups: finance
+    password: correct horse
+    token: abc
+  "a b": {}
+`;
+  assert.deepEqual(wrong(file), [
+    "1:6: expected the address that people reach this program at, such as https://rules.example.org, " +
+    'got "https://example.org/rules"',
+    '3:3: unknown setting "hots" | did you mean "host"?',
+    "6:9: expected whom mails are from, such as rules@example.org or Rules <rules@example.org>",
+    "5:9: an account needs its password: add password: with the name of a secret",
+    "10:13: expected a list of groups",
+    "11:15: expected the hash of a password; make one with: whenthen people add",
+    "12:12: expected the hash of a token; make one with: whenthen people add --token",
+    '9:5: unknown setting "emial" | did you mean "email"?',
+    "13:3: expected an id of a person: letters, digits, _, - and .",
+  ]);
+});
+
+Deno.test("two people share no address and no token, a person and a group no name", () => {
+  const token = `sha256.${"t".repeat(43)}`;
+  const file = `people:
+  anna: { email: anna@example.org, groups: [board, carl], token: ${token} }
+  carl: { email: Anna@Example.org, token: ${token} }
+`;
+  assert.deepEqual(wrong(file), [
+    '2:52: "carl" is a person: a group needs a name of its own',
+    "3:18: anna has this address too",
+    "3:43: anna has this token too",
+  ]);
 });

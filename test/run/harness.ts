@@ -71,6 +71,10 @@ export class Bench {
       log: (_level, message) => void this.lines.push(message),
       causeHeader: () => "cause",
       childEnv: () => ({ PATH: process.env.PATH ?? "" }),
+      sendMail: (mail) => {
+        const accepted = mail.to.map(({ address }) => address);
+        return Promise.resolve({ messageId: mail.id, accepted, rejected: [] });
+      },
       admitRequest: () => Promise.resolve(),
     };
     const { secrets = {}, ...rest } = this.options;

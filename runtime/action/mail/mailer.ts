@@ -1,0 +1,156 @@
+import type { SMTPTransportOptions } from "nodemailer/lib/smtp-transport";
+import { messageOf, TerminalError } from "../../model/errors.ts";
+import type { Json } from "../../model/json.ts";
+import { withDetail } from "../detail.ts";
+import type { MailAddress } from "./address.ts";
+
+/** `smtp` in `whenthen.yaml`. */
+export interface SmtpSettings {
+  host: string;
+  port: number;
+  /** TLS from the first byte; else the connection is upgraded (STARTTLS) where the server offers it. */
+  secure: boolean;
+  user?: string;
+  /** Name of the secret. */
+  password?: string;
+  /** Whom mails are from that do not say it themselves. */
+  from: MailAddress;
+}
+
+/** One mail as it leaves. */
+export interface Mail {
+  /** What stands before the `@` in its Message-ID: the same on each attempt. */
+  id: string;
+  to: MailAddress[];
+  from?: MailAddress;
+  subject: string;
+  text?: string;
+  html?: string;
+}
+
+/** What the server said to it. */
+export interface SentMail {
+  messageId: string;
+  accepted: string[];
+  rejected: string[];
+}
+
+/** Connections at once; servers refuse those that come with too many. */
+const MOST_CONNECTIONS = 5;
+/** Milliseconds without a word from the server. */
+const SILENCE = 30_000;
+const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
+
+/** Sends mail by the SMTP server of `whenthen.yaml`. */
+export class Mailer {
+  #smtp: SmtpSettings | undefined;
+  #connections = 0;
+  readonly #waiting = new Set<() => void>();
+
+  constructor(private readonly secretOf: (name: string) => string | undefined) {}
+
+  setSmtp(smtp: SmtpSettings | undefined): void {
+    this.#smtp = smtp;
+  }
+
+  /** Whether there is a server to send by. */
+  canMail(): boolean {
+    return this.#smtp !== undefined;
+  }
+
+  /**
+   * Hands one mail to the server.
+   * @throws TerminalError where another attempt would end alike (no `smtp`, a 5xx answer), Error where it may not (network, 4xx), the
+   * signal's reason where that is aborted
+   */
+  async send(mail: Mail, signal: AbortSignal): Promise<SentMail> {
+    const smtp = this.#smtp;
+    if (smtp === undefined) {
+      throw new TerminalError(
+        "Cannot send mail: whenthen.yaml names no server; add smtp: { host: mail.example.org, from: rules@example.org }",
+      );
+    }
+    const options = this.#optionsOf(smtp);
+    await this.#takeConnection(signal);
+    try {
+      // Loaded with the first mail: most programs never send one, and it costs 20 ms of a start.
+      const { createTransport } = await import("nodemailer");
+      const { id, from = smtp.from, ...rest } = mail;
+      const messageId = `<${id}@${from.address.split("@")[1]}>`;
+      // RFC 3834: no "out of office" in return.
+      const headers = { "Auto-Submitted": "auto-generated" };
+      const message = { ...rest, from, messageId, headers, xMailer: false as const, signal };
+      const { accepted, rejected } = await createTransport(options).sendMail(message);
+      return { messageId, accepted: accepted.map(addressOf), rejected: rejected.map(addressOf) };
+    } catch (error) {
+      signal.throwIfAborted();
+      throw explain(error as SmtpError, smtp);
+    } finally {
+      this.#connections--;
+      this.#waiting.forEach((look) => look());
+    }
+  }
+
+  #optionsOf({ host, port, secure, user, password }: SmtpSettings): SMTPTransportOptions {
+    const pass = password === undefined ? undefined : this.secretOf(password);
+    if (password !== undefined && pass === undefined) {
+      throw new TerminalError(
+        `Cannot send mail by ${host}: the secret ${password} is not set, which smtp.password in whenthen.yaml names`,
+      );
+    }
+    return {
+      host,
+      port,
+      secure,
+      // A password never travels in the clear, but to this machine itself.
+      requireTLS: !secure && user !== undefined && !LOOPBACK.test(host),
+      ...(user !== undefined && { auth: { user, pass: pass ?? "" } }),
+      connectionTimeout: SILENCE,
+      greetingTimeout: SILENCE,
+      socketTimeout: SILENCE,
+      // Text is text: what came from outside never names a file or an address to read from.
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    };
+  }
+
+  async #takeConnection(signal: AbortSignal): Promise<void> {
+    while (this.#connections >= MOST_CONNECTIONS) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#waiting.add(resolve);
+      signal.addEventListener("abort", () => resolve(), { once: true });
+      await promise;
+      this.#waiting.delete(resolve);
+      signal.throwIfAborted();
+    }
+    this.#connections++;
+  }
+}
+
+/** What nodemailer throws, as far as it is looked at here. */
+interface SmtpError extends Error {
+  code?: string;
+  command?: string;
+  responseCode?: number;
+  response?: string;
+}
+
+/**
+ * RFC 5321, 4.2.1: 4yz may go well another time, 5yz will not (but 503 is about the session, not about this mail). Without an answer it
+ * was the network, or the mail itself.
+ */
+function explain(error: SmtpError, { host, port }: SmtpSettings): Error {
+  const { code = "", command, response, responseCode } = error;
+  const final = responseCode === undefined ? OF_THE_MAIL.includes(code) : responseCode >= 500 && responseCode !== 503;
+  const message = `Cannot send mail by ${host}:${port}: ${messageOf(error)}`;
+  const failure = final ? new TerminalError(message, { cause: error }) : new Error(message, { cause: error });
+  const detail = Object.entries({ code, command, response }).filter(([, value]) => typeof value === "string");
+  return withDetail(failure, Object.fromEntries(detail) as Json);
+}
+
+/** Codes of failures that the client itself finds in the mail or the account. */
+const OF_THE_MAIL = ["EENVELOPE", "EMESSAGE", "EAUTH"];
+
+function addressOf(recipient: string | { address: string }): string {
+  return typeof recipient === "string" ? recipient : recipient.address;
+}

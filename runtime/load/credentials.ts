@@ -1,0 +1,61 @@
+import { Buffer } from "node:buffer";
+import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+
+/** log2 of N, r and p: 32 MB and a good tenth of a second (OWASP Password Storage Cheat Sheet, scrypt). */
+const COST = { ln: 15, r: 8, p: 3 };
+const SALT = 16;
+const KEY = 32;
+/** Dots instead of the usual `$` and commas: it stands unquoted in YAML, also between braces, and in a shell. */
+const PASSWORD_HASH = /^scrypt\.(1[0-7])\.([1-9]|1[0-6])\.([1-8])\.([\w-]{22})\.([\w-]{43})$/;
+const TOKEN_HASH = /^sha256\.[\w-]{43}$/;
+
+/** The hash of a password, with its salt and cost: `scrypt.15.8.3.<salt>.<key>`. */
+export async function hashPassword(password: string): Promise<string> {
+  const { ln, r, p } = COST;
+  const salt = randomBytes(SALT);
+  const key = await derive(password, salt, COST);
+  return ["scrypt", ln, r, p, salt.toString("base64url"), key.toString("base64url")].join(".");
+}
+
+/** True where a text is a hash that {@link hashPassword} could have made. */
+export function isPasswordHash(text: string): boolean {
+  return PASSWORD_HASH.test(text);
+}
+
+/** Whether a password is the one that was hashed; takes as long for a wrong one. */
+export async function verifyPassword(password: string, hash: string): Promise<boolean> {
+  const [, ln, r, p, salt, key] = PASSWORD_HASH.exec(hash)!;
+  const given = await derive(password, Buffer.from(salt, "base64url"), { ln: Number(ln), r: Number(r), p: Number(p) });
+  return timingSafeEqual(given, Buffer.from(key, "base64url"));
+}
+
+/** A new API token, long enough that its hash needs neither salt nor cost. */
+export function newToken(): string {
+  return `wt_${randomBytes(KEY).toString("base64url")}`;
+}
+
+/** The hash of an API token: `sha256.<digest>`. */
+export function hashToken(token: string): string {
+  return `sha256.${createHash("sha256").update(token).digest("base64url")}`;
+}
+
+/** True where a text is a hash that {@link hashToken} could have made. */
+export function isTokenHash(text: string): boolean {
+  return TOKEN_HASH.test(text);
+}
+
+/** Whether a token is the one that was hashed. */
+export function verifyToken(token: string, hash: string): boolean {
+  return timingSafeEqual(Buffer.from(hashToken(token)), Buffer.from(hash));
+}
+
+function derive(password: string, salt: Uint8Array, { ln, r, p }: typeof COST): Promise<Buffer> {
+  const N = 2 ** ln;
+  return new Promise((resolve, reject) => {
+    // The same text may be composed of other characters on another keyboard.
+    scrypt(password.normalize("NFC"), salt, KEY, { N, r, p, maxmem: 256 * N * r }, (error, key) => {
+      if (error) reject(error);
+      else resolve(key);
+    });
+  });
+}
