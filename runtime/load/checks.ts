@@ -66,17 +66,18 @@ export class Checks {
         hasSecret: ask,
         now: this.now(),
       };
-      const { rule, problems } = checkRule(source.raw, source.origin, this.kinds, known);
+      const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);
       const inRaw = callsInRaw(source.raw, source.origin);
       const calls = rule ? placeCalls(callTargets(rule, this.kinds), inRaw) : inRaw;
       if (source.origin.language === "typescript") {
         calls.push(...callsInCode(source.text, source.origin.at([], "value")));
       }
-      return { ...(rule && { rule }), calls, problems: together(source.problems, problems) };
+      const found = together(source.problems, problems);
+      const ofTests = together(source.problems, testProblems).slice(source.problems.length);
+      return { ...(rule && !found.some(isError) && { rule }), calls, problems: [...found, ...ofTests] };
     });
-    const { rule, ...rest } = checked;
-    const good = missing.length === 0 && !checked.problems.some(isError);
-    return { ...rest, ...(rule && good && { rule }), problems: [...checked.problems, ...problems] };
+    const { rule, calls } = checked;
+    return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
   }
 
   action(source: ActionSource, hasSecret: Surroundings["hasSecret"]): ActionCheck {

@@ -2,9 +2,11 @@ import { parseRate, type Rate } from "../model/duration.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../model/rule.ts";
+import type { RuleTest } from "../model/test.ts";
 import { z } from "zod";
 import { checkBare, parseKindArgs } from "./check_args.ts";
 import { allStepIds, checkSteps, idsIn, readKnown } from "./check_steps.ts";
+import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
 import { type CheckContext, Checking } from "./checking.ts";
 import { checkValues } from "./field_value.ts";
@@ -65,25 +67,34 @@ const LIMIT: Rate = { count: 1_000, per: 60_000 };
 const STEP_NAMES = ["event", "steps", "errors", "config", "env", "secrets", "state", "run", "rule"];
 const ACTION_NAMES = ["inputs", "event", "steps", "errors", "env", "secrets", "state", "run", "rule"];
 
-/** Reads a rule out of anything. Without errors among the problems there is a rule. */
-export function checkRule(
-  raw: unknown,
-  origin: Origin,
-  kinds: Kinds,
-  known: Known,
-): { rule?: CheckedRule; problems: Problem[] } {
+/** What a check found. */
+export interface RuleFound {
+  /** Absent where there are errors among the problems. */
+  rule?: CheckedRule;
+  problems: Problem[];
+  tests: RuleTest[];
+  /** What is wrong with the tests: the rule does its work all the same. */
+  testProblems: Problem[];
+}
+
+/** Reads a rule, and its tests, out of anything. */
+export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Known): RuleFound {
   const { env, hasSecret, now } = known;
   const context: CheckContext = { config: {}, env, now, ...(hasSecret && { hasSecret }) };
   const checking = new Checking(origin, kinds, context);
   if (!isObject(raw)) {
     checking.error([], "value", `expected a rule, got ${show(raw)}`, "a rule has when: and then:");
-    return { problems: checking.problems };
+    return { problems: checking.problems, tests: [], testProblems: [] };
   }
   const excused = checking.checkKeys(raw, [], RULE_KEYS);
   const fields = raw.config === undefined || raw.config === null ? {} : checkFields(checking, "config", raw.config);
   context.config = checkConfig(checking, fields, known.config);
   const rule = readRule(checking, raw, Object.keys(isObject(raw.config) ? raw.config : {}), known, excused);
-  return checking.ok ? { rule, problems: checking.problems } : { problems: checking.problems };
+  if (!checking.ok) return { problems: checking.problems, tests: [], testProblems: [] };
+  const testing = new Checking(origin, kinds, context);
+  const given = raw.tests !== undefined && raw.tests !== null;
+  const tests = given ? checkTests(testing, raw.tests, testedOf(rule, fields)) : [];
+  return { rule, problems: checking.problems, tests, testProblems: testing.problems };
 }
 
 function readRule(
@@ -103,7 +114,8 @@ function readRule(
       checking.error([], "value", `${JSON.stringify(key)} is missing`, "a rule has when: and then:");
     }
   }
-  const triggers = has("when") ? checkTriggers(checking, ["when"], raw.when, config) : [];
+  const around = { config, hasKey: has("key"), hasFunctionIf: isFunction(raw.if) };
+  const triggers = has("when") ? checkTriggers(checking, ["when"], raw.when, around) : [];
   const steps = isFunction(raw.then)
     ? "function"
     : has("then")

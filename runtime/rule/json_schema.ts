@@ -1,13 +1,14 @@
 import { z } from "zod";
 import type { JsonObject } from "../model/json.ts";
+import { batchSchema } from "./batch.ts";
 import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
 import { TRIGGER_OPTIONS } from "./check_triggers.ts";
 import { duration, fieldInfo } from "./field.ts";
 import { fieldSchema } from "./fields.ts";
-import { LATER } from "./find_kind.ts";
 import type { Kind, Kinds } from "./kind.ts";
 import { retrySchema } from "./retry_schema.ts";
+import { testKinds, testSchema } from "./test_kinds.ts";
 
 const TEMPLATE = { type: "string", pattern: "\\$\\{\\{" };
 const STEPS = { $ref: "#/definitions/steps" };
@@ -31,9 +32,11 @@ export function ruleJsonSchema(kinds: Kinds): JsonObject {
     definitions: {
       trigger: { anyOf: [...Object.values(kinds.triggers).map(triggerSchema), shortTriggers(kinds)] },
       step: { anyOf: steps.map((kind) => entrySchema(kind, stepOptions(kind))) },
+      batch: { ...toSchema(batchSchema), oneOf: ["every", "quiet", "cron"].map((key) => ({ required: [key] })) },
       steps: {
         anyOf: [{ type: "array", items: { $ref: "#/definitions/step" }, minItems: 1 }, { $ref: "#/definitions/step" }],
       },
+      test: testEntrySchema(),
       source: { anyOf: steps.filter(({ children }) => children === undefined).map((kind) => entrySchema(kind, {})) },
       fields: {
         type: "object",
@@ -74,7 +77,7 @@ function ruleProperties(): Record<string, Schema> {
     limit: { type: "string", description: "Runs above it are held: 1000/m by default, or none" },
     onError: { ...STEPS, description: "Done when the run failed; error.step and error.message say why" },
     enabled: { type: "boolean", description: "false: its triggers rest" },
-    tests: { type: "array", description: "Its tests" },
+    tests: { type: "array", items: { $ref: "#/definitions/test" }, description: "Its tests: whenthen test does them" },
   };
   return pick(properties, RULE_KEYS);
 }
@@ -98,9 +101,12 @@ function triggerSchema(kind: Kind): Schema {
   const properties: Record<string, Schema> = {
     name: { type: "string", description: "Its id; by default its kind and address" },
     if: conditions("A CEL expression, or a list that must all hold, for events of this trigger"),
+    batch: {
+      ...batchJsonSchema(),
+      description: "Its events are collected, and one run gets them as event.data.events",
+    },
   };
-  const common = TRIGGER_OPTIONS.filter((key) => !LATER.triggerOptions.includes(key));
-  const { properties: all, ...rest } = entrySchema(kind, pick(properties, common)) as {
+  const { properties: all, ...rest } = entrySchema(kind, pick(properties, TRIGGER_OPTIONS)) as {
     properties: Record<string, Schema>;
   };
   const own = [kind.kind, ...Object.keys(kind.options)];
@@ -108,6 +114,13 @@ function triggerSchema(kind: Kind): Schema {
     [key, schema],
   ) => [key, own.includes(key) ? orTemplate(schema) : schema]);
   return { ...rest, properties: Object.fromEntries(withTemplates) };
+}
+
+function testEntrySchema(): Schema {
+  const { properties, ...rest } = toSchema(testSchema) as { properties: Record<string, Schema> };
+  const entries = Object.values(testKinds).map((kind) => entrySchema(kind, {}));
+  const happens = { type: "array", items: { anyOf: entries }, minItems: 1, description: "What happens, in order" };
+  return { ...rest, properties: { ...properties, do: happens }, required: ["name", "do"] };
 }
 
 /** Config stands in any argument of a trigger. */

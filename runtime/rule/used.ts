@@ -60,7 +60,7 @@ function visitEntry(
 }
 
 /** All steps of a rule or an action, at any depth. */
-function stepsIn(part: Part): Step[] {
+export function stepsIn(part: Part): Step[] {
   const own = part.then === "function" ? [] : part.then;
   const failing = "onError" in part ? part.onError ?? [] : [];
   return [...own, ...failing].flatMap(withNested);

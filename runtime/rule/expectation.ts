@@ -1,0 +1,126 @@
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
+
+/** What is not as expected; undefined where it is. */
+type Found = Omit<Mismatch, "part"> | undefined;
+
+/**
+ * Holds what a test expects against what it sees.
+ * @param exact lists must be complete; else other items may stand between those that are expected
+ * @throws TypeError for a part that there is not
+ */
+export function findMismatches(expected: JsonObject, seen: Seen, exact: boolean): Mismatch[] {
+  return Object.entries(expected).flatMap(([part, value]) => {
+    if (!Object.hasOwn(PARTS, part)) {
+      throw new TypeError(`expect has no part "${part}"; known here: ${Object.keys(PARTS).join(", ")}`);
+    }
+    const found = PARTS[part as keyof Expectation](value, seen, exact);
+    return found === undefined ? [] : [{ part, ...found }];
+  });
+}
+
+const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boolean) => Found> = {
+  run: (expected, { runs }) => compare(expected, runs.at(-1) ?? "none"),
+  runs: (expected, { runs }) => compare(expected, runs),
+  verdict: (expected, { verdict }) => compare(expected, verdict),
+  clause: (expected, { clause }) => compare(expected, clause),
+  form: (expected, { forms }) => findForm(expected, forms as unknown as JsonObject[]),
+  waits: (expected, { waits }, exact) => compareLists(expected, waits as unknown as JsonObject[], exact),
+  steps: (expected, { steps }, exact) =>
+    Array.isArray(expected) ? compareSteps(expected, steps, exact) : findSteps(expected as JsonObject, steps),
+  calls: (expected, { calls }, exact) => compareLists((expected as JsonObject[]).map(withMethod), calls, exact),
+  logs: (expected, { logs }, exact) => compareLists(expected, logs, exact, contains),
+  events: (expected, { events }, exact) => compareLists(expected, events, exact),
+  response: (expected, { response }) => compare(expected, response),
+  output: (expected, { output }) => compare(expected, output),
+  error: (expected, { error }) => contains(expected, error) ? undefined : { expected, seen: error },
+  state: (expected, { state }) => compare(expected, state),
+};
+
+/** Whether a value is as expected: objects may have more keys, lists must have as many items. */
+export function matches(expected: Json, seen: Json | undefined): boolean {
+  if (Array.isArray(expected)) {
+    return Array.isArray(seen) && seen.length === expected.length &&
+      expected.every((item, index) => matches(item, seen[index]));
+  }
+  if (!isObject(expected)) return expected === (seen ?? null);
+  return isObject(seen) && Object.entries(expected).every(([key, value]) => matches(value, own(seen, key)));
+}
+
+/** The part of a value that the expectation speaks about. */
+function shownFor(expected: Json, seen: Json | undefined): Json {
+  if (Array.isArray(expected) && Array.isArray(seen)) {
+    return seen.map((item, index) => index < expected.length ? shownFor(expected[index], item) : item);
+  }
+  if (!isObject(expected) || !isObject(seen)) return seen ?? null;
+  const known = Object.entries(expected).filter(([key]) => Object.hasOwn(seen, key));
+  return Object.fromEntries(known.map(([key, value]) => [key, shownFor(value, seen[key])]));
+}
+
+function compare(expected: Json, seen: Json): Found {
+  return matches(expected, seen) ? undefined : { expected, seen: shownFor(expected, seen) };
+}
+
+/** The items expected stand among those seen, in this order. */
+function compareLists(expected: Json, seen: Json[], exact: boolean, fits = matches): Found {
+  const wanted = expected as Json[];
+  let next = 0;
+  for (const item of seen) if (next < wanted.length && fits(wanted[next], item)) next++;
+  if (next === wanted.length && (!exact || seen.length === wanted.length)) return undefined;
+  return { expected, seen: seen.map((item) => shownFor(whole(wanted, item), item)) };
+}
+
+/** What any of the items expected speaks about, with the key that says what the item seen is. */
+function whole(wanted: Json[], item: Json): Json {
+  if (!isObject(item)) return null;
+  const named = Object.keys(item).find((key) => key !== "step");
+  return Object.assign(named === undefined ? {} : { [named]: null }, ...wanted.filter(isObject)) as JsonObject;
+}
+
+function findForm(expected: Json, forms: JsonObject[]): Found {
+  if (expected === "none") return forms.length === 0 ? undefined : { expected, seen: forms };
+  if (forms.some((form) => matches(expected, form))) return undefined;
+  const shown = forms.map((form) => shownFor({ step: null, ...expected as JsonObject }, form));
+  return { expected, seen: shown.length === 0 ? "none" : shown.length === 1 ? shown[0] : shown };
+}
+
+function compareSteps(expected: Json[], steps: SeenStep[], exact: boolean): Found {
+  const succeeded = steps.filter(({ state }) => state === "succeeded").map(({ step }) => step);
+  return compareLists(expected, succeeded, exact, (name, path) => isStep(name as string, path as string));
+}
+
+function findSteps(expected: JsonObject, steps: SeenStep[]): Found {
+  const seen: JsonObject = {};
+  for (const [name, value] of Object.entries(expected)) {
+    const step = steps.find(({ step }) => step === name) ?? steps.findLast(({ step }) => isStep(name, step));
+    seen[name] = isObject(value) && step ? shownFor(value, step as unknown as JsonObject) : step?.state ?? "none";
+  }
+  return matches(expected, seen) ? undefined : { expected, seen };
+}
+
+/**
+ * Whether a step at a path is the one that a test names: by its path, by its path without iterations, or by its id, which is
+ * the last part of it.
+ */
+export function isStep(name: string, path: string): boolean {
+  const plain = path.replaceAll(/[[@#]\d+\]?/g, "");
+  return name === path || name === plain || name === plain.slice(plain.lastIndexOf("/") + 1);
+}
+
+/** `https://…` and `GET https://…` are the same request. */
+export function withMethod(call: JsonObject): JsonObject {
+  const { http } = call;
+  return typeof http === "string" && /^https?:/.test(http) ? { ...call, http: `GET ${http}` } : call;
+}
+
+function contains(part: Json, text: Json | undefined): boolean {
+  return typeof text === "string" && text.includes(String(part));
+}
+
+function own(object: JsonObject, key: string): Json | undefined {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import type { JsonObject } from "../../runtime/model/json.ts";
+import type { Seen } from "../../runtime/model/test.ts";
+import { findMismatches, isStep } from "../../runtime/rule/expectation.ts";
+
+const step = (step: string, state: "succeeded" | "skipped" | "failed", output: number | null = null) => {
+  return { step, kind: "log", state, attempts: 1, input: null, output, error: null };
+};
+
+const SEEN: Seen = {
+  now: "2027-01-04T09:00:00.000Z",
+  runs: ["succeeded", "waiting"],
+  verdict: "started",
+  clause: null,
+  forms: [{ step: "approval", title: "Refund?", to: ["finance"], fields: ["decision"], until: null }],
+  waits: [{ step: "approval", kind: "form", what: "form", until: null }],
+  steps: [step("a", "succeeded", 1), step("check/then/b", "skipped"), step("lines[0]/save", "succeeded", 2)],
+  calls: [
+    { http: "https://example.org/", step: "a" },
+    { http: "POST https://example.org/x", json: { n: 1, m: 2 }, step: "lines[0]/save" },
+  ],
+  logs: ["one line", "another line"],
+  events: [],
+  response: null,
+  output: { n: 1, list: [1, 2] },
+  error: null,
+  state: { up: true },
+};
+
+const mismatches = (expected: JsonObject, exact = false) => findMismatches(expected, SEEN, exact);
+
+Deno.test("what is not mentioned is not looked at", () => {
+  assert.deepEqual(
+    mismatches({
+      run: "waiting",
+      runs: ["succeeded", "waiting"],
+      form: { step: "approval" },
+      waits: [{ kind: "form" }],
+      steps: ["save"],
+      calls: [{ http: "GET https://example.org/" }, { json: { n: 1 } }],
+      logs: ["another"],
+      output: { n: 1 },
+      state: {},
+    }),
+    [],
+  );
+});
+
+Deno.test("a list is what stands among others in this order; an exact one is complete", () => {
+  assert.deepEqual(mismatches({ steps: ["a", "save"], logs: ["one", "line"] }, true), []);
+  assert.deepEqual(mismatches({ steps: ["save", "a"] }), [
+    { part: "steps", expected: ["save", "a"], seen: ["a", "lines[0]/save"] },
+  ]);
+  assert.deepEqual(mismatches({ logs: ["one"] }), []);
+  assert.deepEqual(mismatches({ logs: ["one"] }, true).length, 1);
+  assert.deepEqual(mismatches({ output: { list: [1] } }), [
+    { part: "output", expected: { list: [1] }, seen: { list: [1, 2] } },
+  ]);
+});
+
+Deno.test("what was seen is shown as far as the expectation speaks about it", () => {
+  assert.deepEqual(mismatches({ calls: [{ http: "POST https://example.org/x", json: { n: 3 } }] }), [{
+    part: "calls",
+    expected: [{ http: "POST https://example.org/x", json: { n: 3 } }],
+    seen: [{ http: "https://example.org/" }, { http: "POST https://example.org/x", json: { n: 1 } }],
+  }]);
+  assert.deepEqual(mismatches({ form: { to: ["cfo"] }, output: { n: 2 }, error: "gone" }), [
+    { part: "form", expected: { to: ["cfo"] }, seen: { step: "approval", to: ["finance"] } },
+    { part: "output", expected: { n: 2 }, seen: { n: 1 } },
+    { part: "error", expected: "gone", seen: null },
+  ]);
+  assert.deepEqual(mismatches({ form: "none" }).length, 1);
+});
+
+Deno.test("steps by name: their state, more about them, or that they were not come to", () => {
+  assert.deepEqual(
+    mismatches({ steps: { a: { state: "succeeded", output: 1 }, "check/then/b": "skipped", c: "none" } }),
+    [],
+  );
+  assert.deepEqual(mismatches({ steps: { a: { output: 2 }, b: "none" } }), [
+    { part: "steps", expected: { a: { output: 2 }, b: "none" }, seen: { a: { output: 1 }, b: "skipped" } },
+  ]);
+});
+
+Deno.test("a step is named by its path, by that without iterations, or by its id", () => {
+  for (const name of ["lines[3]/save#2", "lines/save", "save"]) assert.ok(isStep(name, "lines[3]/save#2"), name);
+  assert.ok(isStep("mail", "approval/remind@1/mail"));
+  for (const name of ["lines", "ave", "lines[2]/save"]) assert.ok(!isStep(name, "lines[3]/save"), name);
+});
+
+Deno.test("an expectation about nothing that there is throws and names what there is", () => {
+  assert.throws(() => mismatches({ stepz: [] }), /no part "stepz"; known here: run, runs, verdict/);
+});
