@@ -28,7 +28,7 @@ const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boole
   waits: (expected, { waits }, exact) => compareLists(expected, waits as unknown as JsonObject[], exact),
   steps: (expected, { steps }, exact) =>
     Array.isArray(expected) ? compareSteps(expected, steps, exact) : findSteps(expected as JsonObject, steps),
-  calls: (expected, { calls }, exact) => compareLists((expected as JsonObject[]).map(withMethod), calls, exact),
+  calls: (expected, { calls }, exact) => compareLists(expected, calls, exact, isCall),
   logs: (expected, { logs }, exact) => compareLists(expected, logs, exact, contains),
   events: (expected, { events }, exact) => compareLists(expected, events, exact),
   response: (expected, { response }) => compare(expected, response),
@@ -108,9 +108,13 @@ export function isStep(name: string, path: string): boolean {
 }
 
 /** `https://…` and `GET https://…` are the same request. */
-export function withMethod(call: JsonObject): JsonObject {
-  const { http } = call;
-  return typeof http === "string" && /^https?:/.test(http) ? { ...call, http: `GET ${http}` } : call;
+function isCall(expected: Json, call: Json | undefined): boolean {
+  return matches(withMethod(expected), withMethod(call ?? null));
+}
+
+function withMethod(call: Json): Json {
+  const isShort = isObject(call) && typeof call.http === "string" && /^https?:/.test(call.http);
+  return isShort ? { ...call, http: `GET ${call.http}` } : call;
 }
 
 function contains(part: Json, text: Json | undefined): boolean {
