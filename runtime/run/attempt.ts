@@ -29,17 +29,29 @@ export interface Task {
 
 /**
  * Performs a step that acts, the only way that anything acts: what is recorded is never computed twice; else it is
- * attempted once, and its result or failure is on disk before this resolves. A failure worth another attempt parks the
- * branch until then.
+ * attempted, and its result or failure is on disk before this resolves. A failure worth another attempt has the
+ * branch wait until then.
  * @throws the signal's reason where the run is ended meanwhile
  */
 export async function attemptStep(life: Life, task: Task, signal: AbortSignal): Promise<StepOutcome> {
-  const { records, options: { clock } } = life;
-  signal.throwIfAborted();
-  const earlier = records.get(task.path);
-  if (earlier !== undefined && earlier.state !== "retrying") return outcomeOf(earlier);
-  if (earlier?.due !== undefined && earlier.due > clock.now()) return parkedUntil(earlier);
-  const record = begin(task, earlier, clock.now());
+  const { records, waiting, options: { clock } } = life;
+  for (;;) {
+    signal.throwIfAborted();
+    const earlier = records.get(task.path);
+    if (earlier !== undefined && earlier.state !== "retrying") return outcomeOf(earlier);
+    if (earlier?.due === undefined || earlier.due <= clock.now()) {
+      const outcome = await attemptOnce(life, task, begin(task, earlier, clock.now()), signal);
+      if (outcome !== "again") return outcome;
+    } else if (!await waiting.wait(earlier.due, signal)) return parkedUntil(earlier);
+  }
+}
+
+async function attemptOnce(
+  life: Life,
+  task: Task,
+  record: StepRecord,
+  signal: AbortSignal,
+): Promise<StepOutcome | "again"> {
   let args: JsonObject | null;
   try {
     args = await task.prepare();
@@ -81,7 +93,7 @@ async function attempt(
   record: StepRecord,
   args: JsonObject,
   signal: AbortSignal,
-): Promise<StepOutcome> {
+): Promise<StepOutcome | "again"> {
   let outcome: Awaited<ReturnType<Task["act"]>>;
   try {
     const { clock } = life.options;
@@ -112,7 +124,7 @@ async function fail(
   record: StepRecord,
   thrown: unknown,
   error: RecordedError,
-): Promise<StepOutcome> {
+): Promise<StepOutcome | "again"> {
   const { clock, random = Math.random } = life.options;
   const due = retryAt({
     error: thrown,
@@ -123,7 +135,8 @@ async function fail(
     random,
   });
   if (due === undefined) return await end(life, record, { state: "failed", error });
-  return parkedUntil(await life.records.write({ ...record, state: "retrying", error, due }));
+  await life.records.write({ ...record, state: "retrying", error, due });
+  return "again";
 }
 
 /** The run was ended from outside: a step that did not come through is attempted again where the run goes on. */

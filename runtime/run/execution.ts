@@ -1,5 +1,6 @@
 import { InterruptedError, RuleCodeError } from "../isolate/isolate.ts";
 import { type RecordedError, recordError } from "../model/errors.ts";
+import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { ClaimedRun, Park, RunEnd } from "../store/store.ts";
@@ -23,6 +24,9 @@ export class Execution {
   readonly #stop = new AbortController();
   readonly #startedAt: number;
   #replaces: string[] = [];
+  #life: Life | undefined;
+  /** Woken before there was anything to wake. */
+  #wokenEarly = false;
 
   constructor(
     readonly claim: ClaimedRun,
@@ -43,6 +47,19 @@ export class Execution {
     this.#stop.abort(reason);
   }
 
+  /** Waits of the run were ended in the store: those that wait here look at what became of theirs. Never rejects. */
+  async wake(): Promise<void> {
+    const { claim: { run }, options: { store, onError } } = this;
+    if (this.#life === undefined) return void (this.#wokenEarly = true);
+    try {
+      const trace = await store.getRun(run.id);
+      if (trace !== undefined) this.#life.records.refresh(trace.steps);
+      this.#life.waiting.wake();
+    } catch (error) {
+      onError(`Cannot wake run ${run.id} of ${run.rule}; it goes on when it is next due`, error);
+    }
+  }
+
   async #perform(getRule: (version: string) => Promise<Rule | undefined>): Promise<void> {
     const { run, steps, asksFirst, alone } = this.claim;
     const { store, clock } = this.options;
@@ -53,14 +70,10 @@ export class Execution {
       return await this.#finish("failed", { name: "Error", message });
     }
     const records = new Records(run, steps, store, clock, this.options);
-    const life: Life = {
-      run,
-      rule,
-      records,
-      services: servicesFor(rule, this.options),
-      options: this.options,
-      waiting: new Waiting(clock),
-    };
+    const services = servicesFor(rule, this.options);
+    const life: Life = { run, rule, records, services, options: this.options, waiting: new Waiting(clock) };
+    this.#life = life;
+    if (this.#wokenEarly) await this.wake();
     try {
       if (asksFirst) return await this.#ask(life);
       return await this.#end(await performRule(life, alone, this.#stop.signal));
@@ -83,9 +96,9 @@ export class Execution {
       case "result":
         return await this.#finish("succeeded", undefined, outcome.output);
       case "stopped":
-        return await this.#finish(outcome.as, undefined, outcome.reason);
+        return await this.#finish(outcome.as, undefined, outcome.reason, outcome.step);
       case "failed":
-        return await this.#finish("failed", outcome.error);
+        return await this.#finish("failed", outcome.error, undefined, outcome.step);
       case "parked":
         return await this.#park({ state: "waiting", waitingFor: outcome.waitingFor, due: outcome.due });
     }
@@ -106,8 +119,16 @@ export class Execution {
     await this.#finish("failed", { ...error, message: `Failed again in a worker of its own: ${error.message}` });
   }
 
-  async #finish(state: RunEnd["state"], error?: RecordedError, output?: RunEnd["output"]): Promise<void> {
-    const end = { state, spent: this.#spent(), ...(error && { error }), ...(output !== undefined && { output }) };
+  /** @param step the path of the step that failed it, unless it was none of them */
+  async #finish(state: RunEnd["state"], error?: RecordedError, output?: Json, step?: string): Promise<void> {
+    const isStep = step !== undefined && this.#life?.records.get(step) !== undefined;
+    const end: RunEnd = {
+      state,
+      spent: this.#spent(),
+      ...(error && { error }),
+      ...(output !== undefined && { output }),
+      ...(state === "failed" && isStep && { failedStep: step }),
+    };
     await this.options.store.finishRun(this.claim.run.id, end, this.options.clock.now());
     await this.#announce();
   }
@@ -135,6 +156,6 @@ export class Execution {
   }
 
   #spent(): number {
-    return this.claim.run.spent + this.options.clock.now() - this.#startedAt;
+    return this.claim.run.spent + this.options.clock.now() - this.#startedAt - (this.#life?.waiting.held ?? 0);
   }
 }

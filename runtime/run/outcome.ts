@@ -36,8 +36,17 @@ export interface Stopped {
   step: string;
 }
 
+/** Waits that are named where many branches wait. */
+const MOST_NAMED = 3;
+
 /** The outcome of branches that are all parked: the run goes on when the first of them is due. */
 export function parkedTogether(branches: Parked[]): Parked {
-  const [first] = branches.toSorted((a, b) => (a.due ?? Infinity) - (b.due ?? Infinity));
-  return first;
+  const dues = branches.flatMap(({ due }) => due ?? []);
+  const named = [...new Set(branches.map(({ waitingFor }) => waitingFor))];
+  const more = named.length > MOST_NAMED ? [`${named.length - MOST_NAMED} more`] : [];
+  return {
+    kind: "parked",
+    ...(dues.length > 0 && { due: Math.min(...dues) }),
+    waitingFor: [...named.slice(0, MOST_NAMED), ...more].join("; "),
+  };
 }

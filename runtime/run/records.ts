@@ -39,6 +39,14 @@ export class Records {
     return this.#records.has(path) || this.list().some((record) => record.path.startsWith(`${path}/`));
   }
 
+  /** Takes over the waits that the store has ended meanwhile: nothing else ends a step from outside. */
+  refresh(steps: StepRecord[]): void {
+    for (const step of steps.filter(hasEnded)) {
+      const known = this.#records.get(step.path);
+      if (known === undefined || known.state === "waiting") this.#records.set(step.path, step);
+    }
+  }
+
   /**
    * Writes a record; resolves when it is on disk.
    * @returns the record as stored: secrets masked, the same in this life of the run as in any later one
@@ -48,17 +56,30 @@ export class Records {
     const bounded = record.input === undefined ? record : { ...record, input: cut(record.input) };
     const result = await this.store.recordStep(this.run.id, bounded, effects, this.clock.now());
     if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
-    this.#records.set(record.path, result.record);
-    if (record.endedAt !== undefined) this.told.onStep?.(result.record);
-    if (effects.reply === undefined) return result.record;
+    const stored = this.#keep(result.record);
+    if (record.endedAt !== undefined) this.told.onStep?.(stored);
+    if (effects.reply === undefined) return stored;
     const { source, id } = this.run.event;
     if (result.replied !== false) {
       this.told.onReply?.({ source, id }, effects.reply, this.run.id);
-      return result.record;
+      return stored;
     }
     const output = { sent: false, reason: "the event has been replied to before; the first reply stands" };
-    return await this.write({ ...result.record, output });
+    return await this.write({ ...stored, output });
   }
+
+  /** A wait that {@link refresh} saw ended before its own beginning was told stays ended. */
+  #keep(record: StepRecord): StepRecord {
+    const known = this.#records.get(record.path);
+    if (record.state === "waiting" && known !== undefined && hasEnded(known)) return known;
+    this.#records.set(record.path, record);
+    return record;
+  }
+}
+
+/** Whether a step is over: it is never computed again. */
+export function hasEnded({ state }: StepRecord): boolean {
+  return state !== "retrying" && state !== "waiting";
 }
 
 /** @throws TerminalError where the result is larger than may be kept */

@@ -25,8 +25,9 @@ export async function performRule(life: Life, alone: number, signal: AbortSignal
 }
 
 async function performThen(life: Life, alone: number, signal: AbortSignal): Promise<StepOutcome> {
-  const { rule: { id, then, timeout }, run, options: { clock } } = life;
-  const limit = { what: `The run of ${id}`, ms: Math.max(0, timeout - run.spent), of: timeout };
+  const { rule: { id, then, timeout }, run, waiting, options: { clock } } = life;
+  const ms = Math.max(0, timeout - run.spent);
+  const limit = { what: `The run of ${id}`, ms, of: timeout, excluded: () => waiting.held };
   const perform = (signal: AbortSignal) => {
     return then === "function" ? new FunctionRun(life, alone, signal).perform() : performList(then, life, signal);
   };
@@ -41,9 +42,9 @@ async function performList(then: Step[], life: Life, signal: AbortSignal): Promi
 
 /** Has as much time again as `then` had. */
 function performOnError(life: Life, failure: StepFailure, signal: AbortSignal): Promise<StepOutcome> {
-  const { rule: { id, then, onError, timeout }, records, options: { clock } } = life;
+  const { rule: { id, then, onError, timeout }, records, waiting, options: { clock } } = life;
   const error = errorValue(failure.error, failure.step);
-  const limit = { what: `The onError of ${id}`, ms: timeout };
+  const limit = { what: `The onError of ${id}`, ms: timeout, excluded: () => waiting.held };
   const perform = (signal: AbortSignal) => {
     const frame = { ...rootFrame(life, signal), path: ON_ERROR_STEP, error };
     if (then !== "function") gatherResults(then, "", records, frame.steps);

@@ -45,6 +45,18 @@ export class Runner {
     this.#claiming ??= this.#claim();
   }
 
+  /** Waits of these runs were ended in the store: those being performed look again, the others are claimed. */
+  woken(runs: string[]): void {
+    if (runs.length === 0) return;
+    const look = () => {
+      for (const run of runs) this.#active.get(run)?.wake();
+    };
+    look();
+    // One may be on its way here, as it was before its wait was ended.
+    this.#claiming?.then(look);
+    this.wake();
+  }
+
   /** Runs being performed now. */
   running(): number {
     return this.#active.size;

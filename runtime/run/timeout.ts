@@ -1,4 +1,4 @@
-import type { Clock } from "../host/clock.ts";
+import type { Cancel, Clock } from "../host/clock.ts";
 import { formatDuration } from "../model/duration.ts";
 import { TimeoutError } from "../model/errors.ts";
 
@@ -10,6 +10,8 @@ export interface TimeLimit {
   ms?: number;
   /** Milliseconds that the message names, where `ms` is what is left of them. */
   of?: number;
+  /** Milliseconds so far that do not count, such as those in which a run only waited. */
+  excluded?: () => number;
   /** Milliseconds after which what was told to stop and did not is left behind; absent where it surely stops. */
   grace?: number;
 }
@@ -28,10 +30,10 @@ export async function withTimeout<T>(
   signal: AbortSignal,
   act: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { what, ms, of = ms, grace } = limit;
+  const { what, ms, of = ms, excluded, grace } = limit;
   const late = new AbortController();
   const tooLate = () => late.abort(new TimeoutError(`${what} took longer than its timeout of ${formatDuration(of!)}`));
-  const cancel = ms === undefined ? undefined : clock.at(clock.now() + ms, tooLate);
+  const cancel = ms === undefined ? undefined : afterCounted(clock, ms, excluded, tooLate);
   const either = AbortSignal.any([signal, late.signal]);
   const deaf = grace === undefined ? undefined : new Deaf(clock, either, grace);
   try {
@@ -43,6 +45,18 @@ export async function withTimeout<T>(
     cancel?.();
     deaf?.forget();
   }
+}
+
+/** Calls back once so many milliseconds that count are over. */
+function afterCounted(clock: Clock, ms: number, excluded: () => number = () => 0, call: () => void): Cancel {
+  const end = clock.now() + ms - excluded();
+  const look = () => {
+    const at = end + excluded();
+    if (clock.now() >= at) call();
+    else cancel = clock.at(at, look);
+  };
+  let cancel = clock.at(end + excluded(), look);
+  return () => cancel();
 }
 
 /** Rejects some time after the signal was aborted. */

@@ -47,6 +47,7 @@ export class Waiting {
       const aborted = () => {
         end();
         this.enter();
+        this.#setAlarm();
         reject(signal.reason);
       };
       const waiter: Waiter = {
@@ -80,6 +81,7 @@ export class Waiting {
   /** Something that the run waits for may have come: all who wait look again. */
   wake(): void {
     this.#resume(() => true, true);
+    this.#setAlarm();
   }
 
   /** One more branch works. */
@@ -107,9 +109,13 @@ export class Waiting {
 
   /** Lets those go on that are due, and sees to it that the next one will be. */
   #resumeDue(): void {
-    this.#alarm?.();
     const now = this.clock.now();
     this.#resume(({ due }) => due !== undefined && due <= now, true);
+    this.#setAlarm();
+  }
+
+  #setAlarm(): void {
+    this.#alarm?.();
     const next = this.#nextDue();
     this.#alarm = next === undefined ? undefined : this.clock.at(next, () => this.#resumeDue());
   }
