@@ -26,8 +26,9 @@ export interface ActionStep {
 /** Performs a step of a kind in `action/`, or a call of a YAML action. */
 export function performAction(step: ActionStep, frame: Frame, performSteps: PerformSteps): Promise<StepOutcome> {
   const { life, signal } = frame;
-  const called = findCalled(step, frame);
-  const action = actions[step.kind];
+  const standIn = life.options.standIn?.(step);
+  const called = standIn ? undefined : findCalled(step, frame);
+  const action = standIn ?? actions[step.kind];
   const task: Task = {
     path: step.path,
     kind: step.kind,

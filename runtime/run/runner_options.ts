@@ -1,6 +1,6 @@
 import type { Clock } from "../host/clock.ts";
 import type { Isolates } from "../isolate/isolate.ts";
-import type { ActionServices } from "../action/action.ts";
+import type { Action, ActionServices } from "../action/action.ts";
 import type { Person } from "../model/person.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
@@ -34,6 +34,8 @@ export interface RunnerOptions {
   onError: (message: string, error: unknown) => void;
   /** Runs at once. @default 256 */
   maxRuns?: number;
+  /** What performs a step in the place of its kind's own action, or of the action that it calls: for tests. */
+  standIn?: (step: { kind: string; path: string; target?: string }) => Action | undefined;
   /** For the jitter of retries: from 0 up to 1. @default Math.random */
   random?: () => number;
 }
