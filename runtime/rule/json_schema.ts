@@ -102,7 +102,7 @@ function triggerSchema(kind: Kind): Schema {
     name: { type: "string", description: "Its id; by default its kind and address" },
     if: conditions("A CEL expression, or a list that must all hold, for events of this trigger"),
     batch: {
-      ...batchJsonSchema(),
+      $ref: "#/definitions/batch",
       description: "Its events are collected, and one run gets them as event.data.events",
     },
   };
