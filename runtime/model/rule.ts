@@ -57,6 +57,24 @@ export interface Trigger {
   if?: Clause[];
   /** What the kind's schema made of the entry. Templates with secrets are still unresolved in it. */
   args: JsonObject;
+  /** Its events are collected, and a run gets them together. */
+  batch?: Batch;
+}
+
+/** When a batch closes: one of `every`, `quiet` and `cron` is set. Times in milliseconds. */
+export interface Batch {
+  /** After its first event. */
+  every?: number;
+  /** After its last event. */
+  quiet?: number;
+  /** After its first event at the latest, where silence is waited for. */
+  within?: number;
+  cron?: string;
+  timezone?: string;
+  /** True where an occurrence of the cron starts a run also without events. */
+  empty: boolean;
+  /** With so many events it closes early. */
+  max: number;
 }
 
 /** One entry under `then`, checked by its kind's module. */

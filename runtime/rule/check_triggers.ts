@@ -1,9 +1,10 @@
 import type { Json } from "../model/json.ts";
 import type { Clause, Trigger } from "../model/rule.ts";
+import { type AroundBatch, checkBatch } from "./batch.ts";
 import { checkArgs, checkBare } from "./check_args.ts";
 import { checkSource } from "./check_steps.ts";
 import type { Checking, Path } from "./checking.ts";
-import { findKind, LATER } from "./find_kind.ts";
+import { findKind } from "./find_kind.ts";
 import type { Kind } from "./kind.ts";
 import { isObject } from "./map_fields.ts";
 import type { Visible } from "./names.ts";
@@ -14,7 +15,7 @@ import { show } from "./show.ts";
 export const TRIGGER_OPTIONS = ["name", "if", "batch"];
 
 /** Checks the entries under `when`. */
-export function checkTriggers(checking: Checking, path: Path, raw: unknown, config: string[] | undefined): Trigger[] {
+export function checkTriggers(checking: Checking, path: Path, raw: unknown, rule: AroundBatch): Trigger[] {
   const entries = Array.isArray(raw) ? raw : [raw];
   if (entries.length === 0) {
     checking.error(
@@ -25,7 +26,7 @@ export function checkTriggers(checking: Checking, path: Path, raw: unknown, conf
     );
   }
   const triggers = entries.map((entry, index) =>
-    checkTrigger(checking, Array.isArray(raw) ? [...path, index] : path, entry, config)
+    checkTrigger(checking, Array.isArray(raw) ? [...path, index] : path, entry, rule)
   );
   for (const [index, trigger] of triggers.entries()) {
     if (trigger === undefined || triggers.findIndex((other) => other?.id === trigger.id) === index) continue;
@@ -42,25 +43,19 @@ export function checkTriggers(checking: Checking, path: Path, raw: unknown, conf
   return triggers.filter((trigger) => trigger !== undefined);
 }
 
-function checkTrigger(
-  checking: Checking,
-  path: Path,
-  entry: unknown,
-  config: string[] | undefined,
-): Trigger | undefined {
+function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: AroundBatch): Trigger | undefined {
+  const { config } = rule;
   const raw = typeof entry === "string" ? fromName(checking, path, entry) : entry;
   if (raw === undefined) return undefined;
   if (!isObject(raw)) {
     checking.error(path, "value", `expected a trigger, got ${show(raw)}`, "write its kind, as in cron: 0 8 * * *");
     return undefined;
   }
-  const later = [...LATER.triggers, ...LATER.triggerOptions];
-  const kind = findKind(checking, path, raw, checking.kinds.triggers, TRIGGER_OPTIONS, later);
+  const kind = findKind(checking, path, raw, checking.kinds.triggers, TRIGGER_OPTIONS, []);
   if (kind === undefined) return undefined;
   const own = [kind.kind, ...Object.keys(kind.options)];
   const common = TRIGGER_OPTIONS.filter((key) => !own.includes(key));
   const excused = checking.checkKeys(raw, path, [...own, ...common], [kind.kind]);
-  checkLater(checking, path, raw, own);
   const rawArgs = Object.fromEntries(
     Object.entries(raw).filter(([key, value]) => own.includes(key) && (value !== null || key === kind.kind)),
   );
@@ -79,9 +74,17 @@ function checkTrigger(
   const clauses = raw.if === undefined || raw.if === null
     ? undefined
     : checkClauseList(checking, [...path, "if"], raw.if, conditionNames(config));
+  const hasBatch = raw.batch !== undefined && raw.batch !== null;
+  const batch = hasBatch ? checkBatch(checking, path, raw.batch, rule) : undefined;
   if (args === undefined) return undefined;
-  const at = checking.origin.at([...path, kind.kind], "key");
-  return { id: name ?? kind.address?.(args) ?? kind.kind, kind: kind.kind, at, ...(clauses && { if: clauses }), args };
+  return {
+    id: name ?? kind.address?.(args) ?? kind.kind,
+    kind: kind.kind,
+    at: checking.origin.at([...path, kind.kind], "key"),
+    ...(clauses && { if: clauses }),
+    args,
+    ...(batch && { batch }),
+  };
 }
 
 /** What a condition of a rule or a trigger sees, and `key`. */
@@ -115,14 +118,6 @@ function fromName(checking: Checking, path: Path, name: string): Record<string, 
     close ? `did you mean ${JSON.stringify(close)}?` : "write its kind, as in cron: 0 8 * * *",
   );
   return undefined;
-}
-
-function checkLater(checking: Checking, path: Path, raw: Record<string, unknown>, own: string[]): void {
-  for (const key of LATER.triggerOptions) {
-    if (!(key in raw) || own.includes(key)) continue;
-    const hint = "take it out; each event then starts a run of its own";
-    checking.error([...path, key], "key", `this version of whenthen does not offer ${JSON.stringify(key)} yet`, hint);
-  }
 }
 
 function checkName(checking: Checking, path: Path, name: unknown): string | undefined {

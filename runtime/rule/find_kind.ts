@@ -2,11 +2,9 @@ import type { Checking, Path } from "./checking.ts";
 import type { Kind } from "./kind.ts";
 import { nearest } from "./nearest.ts";
 
-/** Kinds of steps, and options of triggers, that the language has and this version does not. */
+/** Kinds of steps that the language has and this version does not. */
 export const LATER = {
   steps: ["each", "parallel", "repeat", "wait", "waitFor", "form", "mail"],
-  triggers: [] as string[],
-  triggerOptions: ["batch"],
 };
 
 /**

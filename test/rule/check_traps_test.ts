@@ -94,11 +94,6 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     'two triggers are called "start"',
     /name: of its own/,
   ]],
-  ["batch, which is for later", withWhen("- start:\n  batch: { every: 1h }"), [
-    "batch",
-    'this version of whenthen does not offer "batch" yet',
-    /take it out/,
-  ]],
   ["wait, which is for later", withThen("- wait: 1h"), [
     "wait",
     'this version of whenthen does not offer "wait" yet',
