@@ -1,3 +1,4 @@
+import type { runChild } from "../host/spawn.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Kind } from "../rule/kind.ts";
@@ -56,4 +57,8 @@ export interface ActionServices {
   sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
   /** Waits until the destination's rate limit has room. */
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
+  /** What requests go through. @default the network */
+  fetch?: typeof fetch;
+  /** What starts commands. @default this machine */
+  runChild?: typeof runChild;
 }

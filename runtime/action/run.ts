@@ -67,7 +67,7 @@ async function start(name: string, options: RunArgs, context: ActionContext): Pr
   const found = /^\.\.?\//.test(program) ? resolve(context.ruleFolder, program) : program;
   const environment = { ...context.services.childEnv(), ...contextVariables(context), ...env };
   try {
-    return await runChild({
+    return await (context.services.runChild ?? runChild)({
       program: found,
       args: rest,
       cwd: folder,

@@ -34,7 +34,8 @@ async function sendOnce(request: HttpRequest, { services, signal }: ActionContex
   try {
     // Attempts and their time are the step machine's, so that each is in the trace.
     const options = { retry: 0, timeout: false, throwHttpErrors: false, redirect: "manual", signal } as const;
-    return await ky(request.url, { method, headers, body, ...options });
+    const through = services.fetch && { fetch: services.fetch };
+    return await ky(request.url, { method, headers, body, ...options, ...through });
   } catch (error) {
     if (signal.aborted) throw signal.reason;
     throw new Error(`Cannot ${request.name}: ${innermost(error as Error)}`, { cause: error });
