@@ -1,3 +1,4 @@
+import { typePatterns } from "../model/event.ts";
 import type { Registry, Subscription } from "../trigger/trigger.ts";
 
 /** Who listens to which event types: exact ones by a map, `prefix.*` by a map of prefixes. */
@@ -20,12 +21,10 @@ export class Subscriptions implements Registry<Subscription> {
 
   /** The subscriptions that an event of this type concerns: `order.paid` concerns `order.paid`, `order.*` and `*`. */
   of(type: string): Subscription[] {
-    const patterns = [type, "*"];
-    for (let dot = type.indexOf("."); dot !== -1; dot = type.indexOf(".", dot + 1)) {
-      patterns.push(`${type.slice(0, dot)}.*`);
-    }
     const found = new Set<Subscription>();
-    for (const pattern of patterns) this.#byType.get(pattern)?.forEach((subscription) => found.add(subscription));
+    for (const pattern of typePatterns(type)) {
+      this.#byType.get(pattern)?.forEach((subscription) => found.add(subscription));
+    }
     return [...found];
   }
 }

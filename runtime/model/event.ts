@@ -41,3 +41,12 @@ export const CAUSE_HEADER = "whenthen-cause";
 
 /** Past this depth an event starts nothing: a rule that triggers itself ends here. */
 export const MAX_DEPTH = 16;
+
+/** The type itself and the patterns that mean it: `order.paid` is also `order.*` and `*`. */
+export function typePatterns(type: string): string[] {
+  const patterns = [type, "*"];
+  for (let dot = type.indexOf("."); dot !== -1; dot = type.indexOf(".", dot + 1)) {
+    patterns.push(`${type.slice(0, dot)}.*`);
+  }
+  return patterns;
+}

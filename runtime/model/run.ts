@@ -75,6 +75,11 @@ export interface StepRecord {
 
 export type StepState = "retrying" | "waiting" | "succeeded" | "failed" | "skipped" | "cancelled";
 
+/** True for the states in which a step is never performed again. */
+export function isFinalStep(state: StepState): boolean {
+  return state !== "retrying" && state !== "waiting";
+}
+
 /** The path in a trace under which a function `if` is recorded. */
 export const CONDITION_STEP = "if";
 

@@ -184,12 +184,13 @@ export interface StepEffects {
 /**
  * What a waiting step waits for. An event wait also looks at the events accepted since its run began, oldest first, each once
  * for each run; where one matches, the record that comes back has succeeded with it. `match`: paths in the event
- * (`data.id`) and the values that must stand there. Types may be patterns: `order.*`.
+ * (`data.id`) and the values that must stand there. Types may be patterns: `order.*`. A form expires at its own `due`, an answer
+ * that comes later is not accepted; that of the record is when the step looks again, as for a reminder.
  */
 export type Wait =
   | { kind: "time" }
   | { kind: "event"; types: string[]; match: Record<string, Json> }
-  | { kind: "form"; form: Pick<Form, "id" | "title" | "to" | "fields"> };
+  | { kind: "form"; form: Pick<Form, "id" | "title" | "to" | "fields" | "due"> };
 
 /** What became of what an operator asked for: done, and to which step, or a sentence that says why not. */
 export type Operated = { kind: "done"; step?: string } | { kind: "refused"; reason: string };

@@ -10,6 +10,7 @@ import { makeRoom } from "./make_room.ts";
 import { writeProgress } from "./progress.ts";
 import { readReply } from "./replies.ts";
 import { readVerdicts } from "./rows.ts";
+import { endAwaiting } from "./waits.ts";
 
 /** Identity, events, verdicts, runs and the trigger's progress, in one transition. */
 export function accept(context: Context, arrivals: Arrival[], progress: Progress[], now: number): Receipt[] {
@@ -81,6 +82,8 @@ export function takeIn(context: Context, { event, candidates, within }: Arrival,
     JSON.stringify(receipt.runs),
   );
   putEvent(context, key, event, receipt, now);
+  receipt.wakes = endAwaiting(context, key, event, now);
+  if (receipt.wakes.length > 0) receipt.delivery = "accepted";
   return receipt;
 }
 
@@ -149,6 +152,8 @@ function decide(
 interface NewRun {
   id: string;
   event: number;
+  /** The newest event, where that is not its own. */
+  began?: number;
   candidate: Pick<Candidate, "rule" | "version" | "trigger">;
   admission: Admission;
   readyAt: number;
@@ -163,13 +168,15 @@ export function putRun({ database }: Context, run: NewRun): void {
   const lane = asksFirst ? ASKING : laneOf(key);
   const held = run.readyAt > run.now;
   database.run(
-    "INSERT INTO runs (id, rule, version, trigger_id, event, state, waiting_for, due, key, lane, ready_at, admission, " +
-      "created_at, replay_of) VALUES (@run, @rule, @version, ?, ?, 'queued', ?, ?, $key, ?, ?, $admission, ?, @replayOf)",
+    "INSERT INTO runs (id, rule, version, trigger_id, event, began, state, waiting_for, due, key, lane, ready_at, " +
+      "admission, created_at, replay_of) " +
+      "VALUES (@run, @rule, @version, ?, ?, ?, 'queued', ?, ?, $key, ?, ?, $admission, ?, @replayOf)",
     run.id,
     rule,
     version,
     trigger,
     run.event,
+    run.began ?? run.event,
     asksFirst ? "its condition" : held ? "the rule's limit" : undefined,
     held ? run.readyAt : undefined,
     key,

@@ -23,7 +23,7 @@ function claim({ database }: Context, id: string, owner: string, now: number): C
   const before = readRunRow(database, id)!;
   const asksFirst = before.admission !== null;
   database.run(
-    "UPDATE runs SET state = 'running', owner = @owner, ready_at = NULL, due = NULL, waiting_for = NULL, " +
+    "UPDATE runs SET state = 'running', owner = @owner, ready_at = NULL, due = NULL, waiting_for = NULL, woken = 0, " +
       "started_at = ifnull(started_at, ?) WHERE id = @run",
     owner,
     // Asking is not yet the run's own work: it has started once its steps have.

@@ -31,6 +31,11 @@ export class Ids {
     return this.#lastEvent = Math.max(this.#lastEvent + 1, Math.floor(now) * 1_000);
   }
 
+  /** The key of the newest event. */
+  get lastEvent(): number {
+    return this.#lastEvent;
+  }
+
   run(now: number): string {
     return newId(Math.max(now, this.#lastRunTime));
   }

@@ -1,4 +1,5 @@
 import type { Context } from "./context.ts";
+import { dropForms } from "./forms.ts";
 
 /** How many rows are dropped between two looks at the clock. */
 const BATCH = 16;
@@ -26,6 +27,8 @@ function dropTrace({ database }: Context, event: number, unmatched: boolean): vo
   for (const { id } of database.all<{ id: string }>("SELECT id FROM runs WHERE event = ? ORDER BY id", event)) {
     database.run("DELETE FROM steps WHERE run = @run", id);
     database.run("DELETE FROM notes WHERE run = @run", id);
+    database.run("DELETE FROM taken WHERE run = @run", id);
+    dropForms(database, id);
     database.run("UPDATE runs SET output = NULL WHERE id = @run AND output IS NOT NULL", id);
   }
   if (unmatched) database.run("DELETE FROM events WHERE key = ?", event);

@@ -1,14 +1,17 @@
 import type { StepRecord } from "../../model/run.ts";
 import type { Database } from "./database.ts";
 
-/** Writes a step's record; it keeps its place where there was one of the same path. */
-export function putStep(database: Database, run: string, record: StepRecord): void {
+/**
+ * Writes a step's record; it keeps its place where there was one of the same path.
+ * @param settled the store ended its wait: nothing that is recorded later changes it
+ */
+export function putStep(database: Database, run: string, record: StepRecord, settled = false): void {
   database.run(
-    "INSERT INTO steps (run, path, position, record) " +
-      "VALUES (@run, ?, (SELECT count(*) FROM steps WHERE run = @run), $record) " +
-      "ON CONFLICT (run, path) DO UPDATE SET record = excluded.record",
+    "INSERT INTO steps (run, path, record, settled) VALUES (@run, ?, $record, ?) " +
+      "ON CONFLICT (run, path) DO UPDATE SET record = excluded.record, settled = excluded.settled",
     run,
     record.path,
     record,
+    Number(settled),
   );
 }

@@ -18,6 +18,7 @@ export function replayRun(context: Context, id: string, version: string | undefi
   putRun(context, {
     id: run,
     event: old.event,
+    began: context.ids.lastEvent,
     candidate: { rule: old.rule, version: rule.version, trigger: old.trigger_id },
     admission: {
       kind: "admit",

@@ -1,5 +1,5 @@
 import type { Event } from "../../model/event.ts";
-import type { Run, RunState, StepRecord } from "../../model/run.ts";
+import type { Run, RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { EventRecord } from "../store.ts";
 import type { Database } from "./database.ts";
 
@@ -10,6 +10,8 @@ export interface RunRow {
   version: string;
   trigger_id: string;
   event: number;
+  /** The newest event when it was made. */
+  began: number;
   state: RunState;
   waiting_for: string | null;
   due: number | null;
@@ -21,13 +23,16 @@ export interface RunRow {
   ended_at: number | null;
   spent: number;
   alone: number;
+  /** 1 where a wait of it was ended in the store while it was running. */
+  woken: number;
   error: string | null;
+  failed_step: string | null;
   output: string | null;
   replay_of: string | null;
 }
 
-export const RUN_COLUMNS = "id, rule, version, trigger_id, event, state, waiting_for, due, key, lane, admission, " +
-  "created_at, started_at, ended_at, spent, alone, error, output, replay_of";
+export const RUN_COLUMNS = "id, rule, version, trigger_id, event, began, state, waiting_for, due, key, lane, " +
+  "admission, created_at, started_at, ended_at, spent, alone, woken, error, failed_step, output, replay_of";
 
 /** One run's row. */
 export function readRunRow(database: Database, id: string): RunRow | undefined {
@@ -37,6 +42,7 @@ export function readRunRow(database: Database, id: string): RunRow | undefined {
 /** Makes a run of its row; reads its event. */
 export function toRun(database: Database, row: RunRow): Run {
   const key: string | null = JSON.parse(row.key);
+  const waits = row.ended_at === null ? readWaits(database, row.id) : [];
   return {
     id: row.id,
     rule: row.rule,
@@ -45,6 +51,7 @@ export function toRun(database: Database, row: RunRow): Run {
     event: readEvent(database, row.event),
     state: row.state,
     ...waitingFor(row),
+    ...(waits.length > 0 && { waits }),
     ...(row.due !== null && { due: row.due }),
     ...(key !== null && { key }),
     createdAt: row.created_at,
@@ -75,6 +82,32 @@ export function readEvent(database: Database, key: number): Event {
 export function readSteps(database: Database, run: string): StepRecord[] {
   return database.all<{ record: string }>("SELECT record FROM steps WHERE run = @run ORDER BY position", run)
     .map(({ record }) => JSON.parse(record));
+}
+
+/** What is recorded of one step. */
+export function readStep(database: Database, run: string, path: string): StepRecord | undefined {
+  const record = database.value<string>("SELECT record FROM steps WHERE run = @run AND path = ?", run, path);
+  return record === undefined ? undefined : JSON.parse(record);
+}
+
+/** The records of all steps below a path, in the order in which they were first made. */
+export function readStepsBelow(database: Database, run: string, path: string): StepRecord[] {
+  return database.all<{ record: string }>(
+    "SELECT record FROM steps WHERE run = @run AND path > ? AND path < ? ORDER BY position",
+    run,
+    `${path}/`,
+    // The character behind "/".
+    `${path}0`,
+  ).map(({ record }) => JSON.parse(record));
+}
+
+/** What a run's steps wait for, oldest first. */
+export function readWaits(database: Database, run: string): StepWait[] {
+  const rows = database.all<Omit<StepWait, "until"> & { until: number | null }>(
+    "SELECT path AS step, kind, what, since, until FROM waits WHERE run = @run ORDER BY position",
+    run,
+  );
+  return rows.map(({ until, ...wait }) => ({ ...wait, ...(until !== null && { until }) }));
 }
 
 /** The verdicts on an event, in the candidates' order. */

@@ -1,3 +1,6 @@
+import { batchTables } from "./batches_schema.ts";
+import { waitTables } from "./waits_schema.ts";
+
 /**
  * The tables, as an ordered list of steps: entry n makes version n + 1 out of version n. Never edit an entry that was
  * released, add one. Statements name the schema they work in, as the live database is an attached one.
@@ -35,7 +38,7 @@ function firstVersion(schema: string): string[] {
     ),
     index("identities_by_age", "identities (received_at, source, id) WHERE within IS NULL"),
     index("identities_by_end", "identities (received_at + within, source, id) WHERE within IS NOT NULL"),
-    // `live` counts the runs that still need it; `whole` is 0 once its body was dropped.
+    // `live` counts the runs and the open batches that still need it; `whole` is 0 once its body was dropped.
     table(
       "events",
       `key INTEGER PRIMARY KEY, type TEXT NOT NULL, head TEXT NOT NULL, delivery TEXT NOT NULL,
@@ -53,20 +56,22 @@ function firstVersion(schema: string): string[] {
     ),
     index("verdicts_by_rule", "verdicts (rule, event)"),
     // `lane`: the runs that count together for `mode`. `ready_at` is null unless time alone decides when it goes on;
-    // `owner` is null unless it runs; `ended_at` is null while it lives; `admission` is null once it is admitted.
+    // `owner` is null unless it runs; `ended_at` is null while it lives; `admission` is null once it is admitted. `began`:
+    // the newest event when it was made. `woken`: a wait of it was ended in the store while it was running.
     table(
       "runs",
       `id TEXT PRIMARY KEY, rule TEXT NOT NULL, version TEXT NOT NULL, trigger_id TEXT NOT NULL,
-       event INTEGER NOT NULL, state TEXT NOT NULL, waiting_for TEXT, due INTEGER, key TEXT NOT NULL,
+       event INTEGER NOT NULL, began INTEGER NOT NULL, state TEXT NOT NULL, waiting_for TEXT, due INTEGER, key TEXT NOT NULL,
        lane TEXT NOT NULL, ready_at INTEGER, owner TEXT, admission TEXT, created_at INTEGER NOT NULL,
        started_at INTEGER, ended_at INTEGER, spent INTEGER NOT NULL DEFAULT 0, alone INTEGER NOT NULL DEFAULT 0,
-       error TEXT, output TEXT, replay_of TEXT, listed INTEGER NOT NULL DEFAULT 1`,
+       woken INTEGER NOT NULL DEFAULT 0, error TEXT, failed_step TEXT, output TEXT, replay_of TEXT,
+       listed INTEGER NOT NULL DEFAULT 1`,
       clustered,
     ),
     index("runs_in_lane", "runs (rule, lane, id) WHERE ended_at IS NULL"),
     index("runs_ready", "runs (rule, lane, ready_at, id) WHERE ready_at IS NOT NULL"),
     index("runs_running", "runs (rule, lane) WHERE owner IS NOT NULL"),
-    index("runs_by_version", "runs (version) WHERE ended_at IS NULL"),
+    index("runs_by_version", "runs (version, began) WHERE ended_at IS NULL"),
     index("runs_by_event", "runs (event)"),
     index("runs_by_rule", "runs (rule, id) WHERE listed = 1"),
     index("runs_by_state", "runs (state, id) WHERE listed = 1"),
@@ -78,7 +83,12 @@ function firstVersion(schema: string): string[] {
       clustered,
     ),
     index("lanes_by_next", "lanes (next_at, rule, lane) WHERE next_at IS NOT NULL"),
-    table("steps", "run TEXT, path TEXT, position INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (run, path)"),
+    // `settled`: the store ended its wait; what is recorded of it later is dropped.
+    table(
+      "steps",
+      `position INTEGER PRIMARY KEY, run TEXT NOT NULL, path TEXT NOT NULL, record TEXT NOT NULL,
+       settled INTEGER NOT NULL, UNIQUE (run, path)`,
+    ),
     table(
       "notes",
       "run TEXT, position INTEGER, at INTEGER NOT NULL, text TEXT NOT NULL, PRIMARY KEY (run, position)",
@@ -91,5 +101,7 @@ function firstVersion(schema: string): string[] {
     ),
     table("state", "key TEXT PRIMARY KEY, value TEXT NOT NULL, expires_at INTEGER"),
     index("state_by_end", "state (expires_at, key) WHERE expires_at IS NOT NULL"),
+    ...waitTables(schema),
+    ...batchTables(schema),
   ];
 }

@@ -1,8 +1,8 @@
+import type { Form, FormAnswer } from "../../model/form.ts";
 import type { Json } from "../../model/json.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { RunState, StepRecord } from "../../model/run.ts";
 import type { Verdict } from "../../model/verdict.ts";
-import type { Form } from "../../model/form.ts";
 import type {
   Answered,
   AnsweredForm,
@@ -25,6 +25,7 @@ import type {
 import { accept } from "./accept.ts";
 import { adaptBatches } from "./adapt_batches.ts";
 import { answerCondition } from "./answer_condition.ts";
+import { answerForm } from "./answer_form.ts";
 import { cancelRun } from "./cancel_run.ts";
 import type { Checkpointer } from "./checkpoint.ts";
 import { claimRuns } from "./claim_runs.ts";
@@ -33,9 +34,11 @@ import type { Context } from "./context.ts";
 import { countRuns, countVerdicts } from "./counters.ts";
 import { dueBatches, nextBatchDue } from "./due_batches.ts";
 import { finishRun } from "./finish_run.ts";
+import { listForms, readForm } from "./forms.ts";
 import type { Journal } from "./journal.ts";
 import { listEvents } from "./list_events.ts";
 import { getRun, listRuns } from "./list_runs.ts";
+import { moveRun } from "./move_run.ts";
 import { parkRun } from "./park_run.ts";
 import { listPaused, setPaused } from "./paused.ts";
 import { getBaseline, getMark } from "./progress.ts";
@@ -45,6 +48,7 @@ import { reclaimRuns } from "./reclaim_runs.ts";
 import { recordStep } from "./record_step.ts";
 import { replayRun } from "./replay_run.ts";
 import { eventKey, readReply } from "./replies.ts";
+import { skipWait } from "./skip_wait.ts";
 import { readState } from "./state.ts";
 import { countRows } from "./stats.ts";
 import { dropVersions, getInForce, getVersion, putVersions } from "./versions.ts";
@@ -160,24 +164,24 @@ export class SqliteStore implements Store {
     throw new Error("retryRun");
   }
 
-  skipWait(): Promise<Operated | undefined> {
-    throw new Error("skipWait");
+  skipWait(run: string, step: string | undefined, by: string, now: number): Promise<Operated | undefined> {
+    return this.#change((context) => skipWait(context, run, step, by, now));
   }
 
-  moveRun(): Promise<Operated | undefined> {
-    throw new Error("moveRun");
+  moveRun(run: string, version: string, by: string, now: number): Promise<Operated | undefined> {
+    return this.#change((context) => moveRun(context, run, version, by, now));
   }
 
-  answerForm(): Promise<AnsweredForm | undefined> {
-    throw new Error("answerForm");
+  answerForm(form: string, answer: FormAnswer): Promise<AnsweredForm | undefined> {
+    return this.#change((context) => answerForm(context, form, answer));
   }
 
-  getForm(): Promise<Form | undefined> {
-    throw new Error("getForm");
+  getForm(form: string): Promise<Form | undefined> {
+    return this.#read((context) => readForm(context.database, form));
   }
 
-  listForms(): Promise<Form[]> {
-    throw new Error("listForms");
+  listForms(filter: Parameters<Store["listForms"]>[0]): Promise<Form[]> {
+    return this.#read((context) => listForms(context.database, filter));
   }
 
   reclaimRuns(owner: string, now: number): Promise<number> {

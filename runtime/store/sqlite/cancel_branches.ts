@@ -1,0 +1,23 @@
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import type { Database } from "./database.ts";
+import { addNote } from "./notes.ts";
+import { readStep, readStepsBelow } from "./rows.ts";
+import { cancelStep } from "./waits.ts";
+
+/**
+ * Ends branches that lost: what is below these paths and has not ended is `cancelled`, and so is each path itself.
+ * @param by the path of the step that was decided without them
+ */
+export function cancelBranches(database: Database, run: string, by: string, paths: string[], now: number): void {
+  const lost: string[] = [];
+  for (const path of paths) {
+    const branch: StepRecord = readStep(database, run, path) ??
+      { path, kind: "branch", state: "waiting", attempts: 0, startedAt: now };
+    const open = [...readStepsBelow(database, run, path), branch].filter(({ state }) => !isFinalStep(state));
+    for (const record of open) {
+      cancelStep(database, run, record, `Its branch lost: "${by}" was decided without it`, now);
+    }
+    if (open.includes(branch)) lost.push(`"${path}"`);
+  }
+  if (lost.length > 0) addNote(database, run, `Cancelled ${lost.join(", ")}: "${by}" was decided without`, now);
+}
