@@ -68,8 +68,8 @@ export type Declaration = JsonObject;
 export interface StepCall {
   /** The step's name as given; a repeated one becomes `name#2` on the main side. */
   name: string;
-  /** The enclosing branches: `["crm", "lines[3]"]`. */
-  scope: string[];
+  /** The path of the branch around it, as `branchPath` makes it: `both/crm`, `lines[3]`; empty where there is none. */
+  scope: string;
   kind: string;
   /** The raw main argument (under the kind's name) and options, to be checked by the kind's schema. */
   args: JsonObject;
@@ -78,22 +78,33 @@ export interface StepCall {
 }
 
 /**
- * The main side of a step call. For kind `do` the worker computes: the first answer is either the recorded result or
- * `compute`; the worker then calls again, with the same `call` object, and `computed`. That is answered in the same way:
- * the result, the failure to throw, or `compute` for another attempt.
+ * The main side of a step call. Kinds `do`, `each`, `all` and `any` the worker computes: the first answer is either the
+ * recorded result or `compute`; the worker then calls again, with the same `call` object, and `computed`. That is answered in
+ * the same way: the result, the failure to throw, or `compute` to go on.
  */
-export type PerformStep = (call: StepCall, computed?: { output: Json } | { error: ThrownError }) => Promise<StepAnswer>;
+export type PerformStep = (call: StepCall, computed?: Computed) => Promise<StepAnswer>;
+
+/** What the worker says of a step that it computes. */
+export type Computed =
+  /** It is done. `lost` are the paths of the branches that are given up: their steps are not heard any more. */
+  | { output: Json; lost?: string[] }
+  | { error: ThrownError; lost?: string[] }
+  /** The item of an `each` with a rate that is about to begin; answered `compute` when it may. */
+  | { next: number };
 
 /** An error as it crosses between worker and main side: `name` says whether it is a TerminalError or RetryAfterError. */
 export interface ThrownError extends RecordedError {
   /** Milliseconds, of a RetryAfterError. */
   retryAfter?: number;
+  /** The path of the step whose failure it is, or that caused it. */
+  step?: string;
 }
 
 export type StepAnswer =
   | { kind: "result"; output: Json }
   | { kind: "failed"; error: ThrownError }
-  | { kind: "compute"; attempt: number }
+  /** `path` is the step's own. */
+  | { kind: "compute"; attempt: number; path: string }
   /** The run ends or is parked here: the function is abandoned, it never hears from this call again. */
   | { kind: "abandon" };
 

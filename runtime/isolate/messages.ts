@@ -1,5 +1,5 @@
 import type { Json } from "../model/json.ts";
-import type { CodePlace, CodeScope, StepAnswer, StepCall, ThrownError } from "./isolate.ts";
+import type { CodePlace, CodeScope, Computed, StepAnswer, StepCall, ThrownError } from "./isolate.ts";
 
 /** What a worker is started with. */
 export interface WorkerSetup {
@@ -46,8 +46,5 @@ export type FromWorker =
   | { type: "pong"; heap: number }
   /** An error that no job awaits: an unhandled rejection, a throw in a timer. */
   | { type: "crashed"; error: ThrownError; at?: CodePlace };
-
-/** What a step's own function came to. */
-export type Computed = { output: Json } | { error: ThrownError };
 
 export type LogLevel = "debug" | "info" | "warn" | "error";

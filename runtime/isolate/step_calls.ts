@@ -1,63 +1,61 @@
-import type { JsonObject } from "../model/json.ts";
-import type { StepAnswer, StepCall, ThrownError } from "./isolate.ts";
+import type { Event } from "../model/event.ts";
+import { branchCalls } from "./branch_calls.ts";
 import type { Step, StepOptions } from "./language/step.ts";
-import type { Computed } from "./messages.ts";
+import { TriggerDefinition } from "./language/triggers.ts";
 import { plainJson } from "./plain_json.ts";
-import { describeThrown, reviveThrown } from "./thrown.ts";
+import { type Ask, type Computing, StepCaller } from "./step_caller.ts";
 import type { UserCode } from "./user_code.ts";
+import { validatedEvent } from "./validated_event.ts";
 
-/** Sends a call to the main side. The promise never settles where the call is abandoned. */
-export type Ask = (step: StepCall, computed?: Computed) => Promise<StepAnswer>;
+/** The kinds that take nothing but data. */
+const KINDS = [
+  ...["http", "run", "call", "emit", "log", "state", "reply", "mail", "wait", "form", "stop"] as const,
+] satisfies (keyof Step)[];
 
 /** The `step` that a rule's function gets: every call becomes a message. */
 export function stepCalls(ask: Ask, code: UserCode): Step {
-  let answered = 0;
-  const perform = async (step: StepCall, fn?: Compute): Promise<unknown> => {
-    // Taken before the first await: later the caller is no longer on the stack.
-    const callSite = new Error().stack ?? "";
-    let answer = await ask(step);
-    while (answer.kind === "compute") answer = await ask(step, await computed(step, fn, answer.attempt, code));
-    if (answer.kind !== "abandon") answered++;
-    if (answer.kind === "result") return answer.output;
-    if (answer.kind === "failed") throw failureAt(callSite, answer.error);
-    return new Promise(() => {});
-  };
+  const caller = new StepCaller(ask, code);
   const ofKind = (kind: string) => async (name: string, main: unknown, options: object = {}) =>
-    await perform(callOf(kind, name, { [kind]: main, ...options }, answered));
-  const compute = async (name: string, fn: Compute, options: StepOptions = {}) =>
-    await perform(callOf("do", name, options, answered), fn);
-  return Object.freeze({ ...Object.fromEntries(KINDS.map((kind) => [kind, ofKind(kind)])), do: compute }) as Step;
+    await caller.perform({ kind, name, args: { [kind]: main, ...options } });
+  return Object.freeze({
+    ...Object.fromEntries(KINDS.map((kind) => [kind, ofKind(kind)])),
+    ...branchCalls(caller),
+    do: doCall(caller),
+    waitFor: waitForCall(caller),
+  }) as unknown as Step;
 }
 
-const KINDS = ["http", "run", "call", "emit", "log", "state", "reply", "stop"] satisfies (keyof Step)[];
-
-type Compute = (attempt: { attempt: number }) => unknown;
-
-function callOf(kind: string, name: unknown, args: object, answered: number): StepCall {
-  if (typeof name !== "string" || name === "") {
-    throw new TypeError(
-      `step.${kind} needs the step's name first, got ${typeof name === "string" ? '""' : typeof name}`,
-    );
-  }
-  return { name, scope: [], kind, args: plainJson(args, `step ${JSON.stringify(name)}`) as JsonObject, answered };
+function doCall(caller: StepCaller) {
+  return async (name: string, fn: (attempt: { attempt: number }) => unknown, options: StepOptions = {}) => {
+    const compute = async ({ attempt }: Computing) => {
+      try {
+        if (typeof fn !== "function") throw new TypeError(`step.do(${JSON.stringify(name)}, …) needs a function`);
+        return { output: plainJson(await fn({ attempt }), `the result of step ${JSON.stringify(name)}`) };
+      } catch (thrown) {
+        return { error: caller.describe(thrown) };
+      }
+    };
+    return await caller.perform({ kind: "do", name, args: options, compute });
+  };
 }
 
-async function computed(
-  step: StepCall,
-  fn: Compute | undefined,
-  attempt: number,
-  code: UserCode,
-): Promise<Computed> {
-  try {
-    if (typeof fn !== "function") throw new TypeError(`step.do(${JSON.stringify(step.name)}, …) needs a function`);
-    return { output: plainJson(await fn({ attempt }), `the result of step ${JSON.stringify(step.name)}`) };
-  } catch (thrown) {
-    return { error: describeThrown(thrown, code).error };
-  }
+function waitForCall(caller: StepCaller) {
+  return async (name: string, awaited: unknown, options: object = {}) => {
+    const { type, schema } = awaited instanceof TriggerDefinition
+      ? { type: typeOf(name, awaited), schema: awaited.schema }
+      : { type: awaited };
+    const event = await caller.perform({ kind: "waitFor", name, args: { waitFor: type, ...options } });
+    return event === null ? null : await validatedEvent(event as unknown as Event, schema);
+  };
 }
 
-/** A failed step throws where it was called, not where the main side found out. */
-function failureAt(callSite: string, error: ThrownError): Error {
-  const frames = callSite.split("\n").slice(1);
-  return Object.assign(reviveThrown(error), { stack: [`${error.name}: ${error.message}`, ...frames].join("\n") });
+/** The event types that a trigger listens to. */
+function typeOf(name: string, { entry }: TriggerDefinition): unknown {
+  const { event, ...others } = entry as { event?: unknown };
+  const [other] = Object.keys(others);
+  if (event !== undefined && other === undefined) return event;
+  const found = event === undefined ? `a ${other} trigger` : `one with the option ${JSON.stringify(other)}`;
+  throw new TypeError(
+    `step.waitFor(${JSON.stringify(name)}, …) needs the type of an event, or event(type, schema), got ${found}`,
+  );
 }

@@ -3,6 +3,22 @@ import type { Json } from "../model/json.ts";
 import { type CodePlace, InvalidEventError, RuleCodeError, type ThrownError } from "./isolate.ts";
 import type { UserCode } from "./user_code.ts";
 
+/** The steps whose failures these errors are. */
+const failedSteps = new WeakMap<Error, string>();
+/** How far back an error's causes are followed; they may go in a circle. */
+const DEEPEST_CAUSE = 8;
+
+/** The path of the step whose failure was thrown, or caused what was thrown. */
+export function stepOf(thrown: unknown): string | undefined {
+  let error = thrown;
+  for (let depth = 0; depth < DEEPEST_CAUSE && error instanceof Error; depth++) {
+    const step = failedSteps.get(error);
+    if (step !== undefined) return step;
+    error = error.cause;
+  }
+  return undefined;
+}
+
 /** What is sent to the main side of anything that rule code threw; the stack shows the user's files only. */
 export function describeThrown(thrown: unknown, code: UserCode): { error: ThrownError; at?: CodePlace } {
   const { name, ...rest } = recordError(thrown);
@@ -12,12 +28,14 @@ export function describeThrown(thrown: unknown, code: UserCode): { error: Thrown
   // A syntax error that only the host finds has no frame of ours, but names the position in its message.
   const at = frames[0]?.place ?? code.placesIn(rest.message)[0];
   const stack = [`${name}: ${message}`, ...frames.map((frame) => frame.text)].join("\n");
+  const step = stepOf(thrown);
   return {
     error: {
       name: thrown instanceof TerminalError ? "TerminalError" : name,
       message,
       stack,
       ...(detail !== undefined && { detail }),
+      ...(step !== undefined && { step }),
       ...(thrown instanceof RetryAfterError && { name: "RetryAfterError", retryAfter: thrown.retryAfter }),
     },
     ...(at && { at }),
@@ -27,6 +45,7 @@ export function describeThrown(thrown: unknown, code: UserCode): { error: Thrown
 /** The error to throw on the other side: of the class that its name stands for. */
 export function reviveThrown(error: ThrownError, at?: CodePlace, invalidEvent = false): Error {
   const revived = revive(error, at, invalidEvent);
+  if (error.step !== undefined) failedSteps.set(revived, error.step);
   if (error.stack === undefined) return revived;
   revived.stack = error.stack;
   return Object.assign(revived, { userStack: error.stack });

@@ -7,13 +7,14 @@ import type { Json, JsonObject } from "../model/json.ts";
 import { declarationOf, ruleOf, triggersOf } from "./declaration.ts";
 import { type CodeScope, InvalidEventError, type StepAnswer, type StepCall } from "./isolate.ts";
 import type { RuleDefinition } from "./language/rule.ts";
-import { validate } from "./language/schema.ts";
 import type { FromWorker, Job, ToWorker, WorkerSetup } from "./messages.ts";
 import { plainJson } from "./plain_json.ts";
 import { secretsView } from "./secrets_view.ts";
-import { type Ask, stepCalls } from "./step_calls.ts";
+import { stepCalls } from "./step_calls.ts";
+import type { Ask } from "./step_caller.ts";
 import { describeThrown } from "./thrown.ts";
 import { UserCode } from "./user_code.ts";
+import { validatedEvent } from "./validated_event.ts";
 import { installGlobals } from "./worker_globals.ts";
 
 /** What runs in a worker: evaluates one bundle and does jobs with it, many at once. */
@@ -166,22 +167,18 @@ function theRule(exports: Record<string, unknown>): RuleDefinition {
 /** What a rule's functions see, `step` aside; the event's data is what the trigger's validator made of it. */
 async function scopeOf(rule: RuleDefinition, scope: CodeScope) {
   const { run, config } = scope;
-  const schema = triggersOf(rule)[scope.trigger]?.schema;
-  if (!schema) return { event: scope.event, run, rule: scope.rule, config, env, secrets };
-  const checked = await validate(schema, scope.event.data);
-  if ("problems" in checked) {
-    throw new InvalidEventError(`event ${scope.event.type} is not as the rule expects: ${checked.problems.join("; ")}`);
-  }
-  return { event: { ...scope.event, data: checked.value }, run, rule: scope.rule, config, env, secrets };
+  const event = await validatedEvent(scope.event, triggersOf(rule)[scope.trigger]?.schema);
+  return { event, run, rule: scope.rule, config, env, secrets };
 }
 
 function asker(job: number, open: OpenJob): Ask {
-  const numbers = new Map<StepCall, number>();
+  const numbers = new WeakMap<StepCall, number>();
+  let count = 0;
   return (step, computed) =>
     new Promise((resolve) => {
       // A job that is no longer open was given up by the main side; its code may still run on.
       if (jobs.get(job) !== open) return;
-      const call = numbers.get(step) ?? numbers.size;
+      const call = numbers.get(step) ?? count++;
       numbers.set(step, call);
       open.calls.set(call, resolve);
       send(computed ? { type: "computed", job, call, computed } : { type: "call", job, call, step });

@@ -1,5 +1,6 @@
 import { TerminalError } from "../model/errors.ts";
 import type { StepCall } from "../isolate/isolate.ts";
+import { stepPath } from "../isolate/step_path.ts";
 import { CONDITION_STEP, ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
 
 /** A replayed function does not ask for the steps that it asked for before. */
@@ -56,16 +57,15 @@ export class ReplayOrder {
    * The function asks for a step.
    * @throws ReplayError, or TerminalError where a name is repeated side by side
    */
-  ask({ scope: branches, name, kind, answered }: Omit<StepCall, "args">): { path: string; after?: string } {
-    const prefix = branches.map((branch) => `${escape(branch)}/`).join("");
-    const scope = this.#scope(prefix);
+  ask({ scope: within, name, kind, answered }: Omit<StepCall, "args">): { path: string; after?: string } {
+    const scope = this.#scope(within);
     const open = scope.open.filter((step) => isOpen(step, answered));
     const raced = open.some((step) => step.moment < answered);
-    const path = this.#pathOf(prefix, name);
+    const path = this.#pathOf(within, name);
     const earlier = this.#recorded.get(path);
     if (earlier === undefined && scope.names.has(name) && (raced || scope.names.get(name))) throw this.#ambiguous(name);
     if (earlier !== undefined) this.#checkRecorded(earlier, kind);
-    else this.#checkNew(prefix, path, answered);
+    else this.#checkNew(within, path, answered);
     const after = earlier ? earlier.after : follows(scope.last, open);
     for (const step of open) step.overlapped = true;
     const asked = { path, moment: answered, overlapped: open.length > 0, raced };
@@ -91,17 +91,16 @@ export class ReplayOrder {
     if (left !== undefined) throw this.#differs(`"${left}" was not asked for`);
   }
 
-  #scope(prefix: string): Scope {
-    const scope = this.#scopes.get(prefix) ?? { open: [], names: new Map() };
-    this.#scopes.set(prefix, scope);
+  #scope(within: string): Scope {
+    const scope = this.#scopes.get(within) ?? { open: [], names: new Map() };
+    this.#scopes.set(within, scope);
     return scope;
   }
 
-  #pathOf(prefix: string, name: string): string {
-    let path = prefix + escape(name);
-    for (let count = 2; this.#asked.has(path) || RESERVED.has(path); count++) {
-      path = `${prefix}${escape(name)}#${count}`;
-    }
+  #pathOf(within: string, name: string): string {
+    const first = stepPath(within, name);
+    let path = first;
+    for (let count = 2; this.#asked.has(path) || RESERVED.has(path); count++) path = `${first}#${count}`;
     return path;
   }
 
@@ -111,7 +110,8 @@ export class ReplayOrder {
   }
 
   /** Where a new step is asked for, no recorded one may have been due instead. */
-  #checkNew(prefix: string, path: string, answered: number): void {
+  #checkNew(within: string, path: string, answered: number): void {
+    const prefix = within === "" ? "" : `${within}/`;
     for (const [expected, { after = "" }] of this.#expected) {
       const isHere = expected.startsWith(prefix) && !expected.slice(prefix.length).includes("/");
       const before = this.#asked.get(after);
@@ -153,8 +153,4 @@ function isOpen(step: Asked, answered: number): boolean {
 function follows(last: Asked | undefined, open: Asked[]): string | undefined {
   if (open.length > 0 || last?.overlapped) return undefined;
   return last?.path ?? "";
-}
-
-function escape(name: string): string {
-  return name.replaceAll("%", "%25").replaceAll("/", "%2F");
 }

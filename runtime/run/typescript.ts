@@ -120,7 +120,7 @@ export class FunctionRun {
       if (computed === undefined) return await Promise.race([step.computing.asked.promise, step.answer]);
       step.computing.state = "computed";
       if ("error" in computed) step.computing.result.reject(reviveThrown(computed.error));
-      else step.computing.result.resolve(computed);
+      else if ("output" in computed) step.computing.result.resolve(computed);
       return await step.answer;
     } catch (thrown) {
       this.#over.reject(thrown);
@@ -210,7 +210,7 @@ function computation(step: Omit<ActionStep, "args">, computing: Computing): Task
     act: (_args, attempt, signal) => {
       signal.addEventListener("abort", () => computing.result.reject(signal.reason));
       computing.state = "asked";
-      computing.asked.resolve({ kind: "compute", attempt });
+      computing.asked.resolve({ kind: "compute", attempt, path: step.path });
       return computing.result.promise;
     },
   };

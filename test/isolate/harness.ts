@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { BundledModule, CodeScope, Isolates, PerformStep, StepCall } from "../../runtime/isolate/isolate.ts";
 import { type CodeLog, type IsolateOptions, openIsolates } from "../../runtime/isolate/open.ts";
+import { stepPath } from "../../runtime/isolate/step_path.ts";
 import { bundle } from "../../runtime/load/typescript_bundle.ts";
 import { esbuild, stopEsbuild } from "../../runtime/load/esbuild.ts";
 
@@ -74,13 +75,17 @@ export function scope(change: Partial<CodeScope> = {}): CodeScope {
 
 export const never = new AbortController().signal;
 
-/** The main side of a run without a store: computes `do`, answers others by `answer`. */
+/** The kinds that the worker computes. */
+const COMPUTED = ["do", "each", "all", "any"];
+
+/** The main side of a run without a store: has the worker compute what it can, answers others by `answer`. */
 export function performer(answer: (call: StepCall) => unknown = () => null): PerformStep & { calls: StepCall[] } {
   const calls: StepCall[] = [];
   const perform: PerformStep = async (call, computed) => {
     if (!computed) calls.push(call);
-    if (call.kind !== "do") return { kind: "result", output: await answer(call) as null };
-    if (!computed) return { kind: "compute", attempt: 1 };
+    if (!COMPUTED.includes(call.kind)) return { kind: "result", output: await answer(call) as null };
+    const path = stepPath(call.scope, call.name);
+    if (!computed || "next" in computed) return { kind: "compute", attempt: 1, path };
     return "error" in computed
       ? { kind: "failed", error: computed.error }
       : { kind: "result", output: computed.output };

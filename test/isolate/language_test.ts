@@ -156,3 +156,88 @@ Deno.test("what a trigger cannot be given does not compile", () => {
   // @ts-expect-error: `when` takes triggers
   rule({ when: "0 9 * * *", then: () => {} });
 });
+
+Deno.test("an awaited event is typed by its type, by what is named, or by a definition", () => {
+  rule({
+    when: cron("0 9 * * *"),
+    then: async ({ step }) => {
+      const paid = await step.waitFor<Order>("paid", "payment.received", { match: { "data.id": "A1" }, timeout: "3d" });
+      same<Order | undefined>()(paid?.data);
+      const either = await step.waitFor("either", ["order.paid", "order.cancelled"]);
+      same<"order.paid" | "order.cancelled" | undefined>()(either?.type);
+      const defined = await step.waitFor("defined", event("payment.received", payment), { timeout: "3d" });
+      same<boolean | undefined>()(defined?.data.paid);
+      // @ts-expect-error: it may not come in time
+      defined.data;
+      // @ts-expect-error: options are named, not guessed
+      await step.waitFor("x", "payment.received", { within: "3d" });
+      same<null>()(await step.wait("pause", "09:00", { timezone: "Europe/Vienna", until: "2027-01-01T00:00:00Z" }));
+    },
+  });
+});
+
+Deno.test("a form's answers are typed by its fields; they are null only where nobody may have answered in time", () => {
+  rule({
+    when: cron("0 9 * * *"),
+    then: async ({ step }) => {
+      const fields = {
+        decision: { type: "choice", choices: ["approve", "reject"] },
+        amount: { type: "number", min: 1 },
+        reason: { type: "text", lines: 5, required: false },
+        urgent: false,
+      } as const;
+      const answer = await step.form("approval", "Refund?", { to: "finance", fields, remind: "1d" });
+      same<"approve" | "reject">()(answer.decision);
+      same<number>()(answer.amount);
+      same<string | null>()(answer.reason);
+      same<boolean>()(answer.urgent);
+      same<string>()(answer.by);
+      same<string>()(answer.at);
+      const late = await step.form("late", "Refund?", {
+        to: ["anna", "carl"],
+        fields: { decision: { type: "choice", choices: ["yes", "no"] } },
+        escalate: { after: "2d", to: "cfo" },
+        timeout: "5d",
+      });
+      same<"yes" | "no" | undefined>()(late?.decision);
+      // @ts-expect-error: nobody may have answered
+      late.decision;
+      // @ts-expect-error: no such type of field
+      await step.form("wrong", "Refund?", { to: "finance", fields: { a: { type: "numbre" } } });
+      // @ts-expect-error: somebody is asked
+      await step.form("nobody", "Refund?", { fields: {} });
+    },
+  });
+});
+
+Deno.test("branches give typed results", () => {
+  rule({
+    when: cron("0 9 * * *"),
+    then: async ({ step }) => {
+      const branches = {
+        crm: () => step.do("post", () => 3),
+        mail: async () => await step.wait("pause", "1h"),
+        no: () => {},
+      };
+      same<{ crm: number; mail: null; no: null }>()(await step.all("both", branches));
+      same<{ crm: number | null; mail: null; no: null }>()(await step.all("some", branches, { join: 2 }));
+      const first = await step.any("first", { crm: () => Promise.resolve(3), mail: () => "sent" });
+      if (first.winner === "crm") same<number>()(first.result);
+      else same<string>()(first.result);
+      const done = await step.each("lines", [{ id: "a" }], async (line, index) => {
+        same<{ id: string }>()(line);
+        same<number>()(index);
+        return await step.do("save", () => line.id);
+      }, { max: 5, rate: "10/s" });
+      same<string[]>()(done.results);
+      const some = await step.each("some", ["a"], (item) => item, { onError: "continue" });
+      same<(string | null)[]>()(some.results);
+      same<number>()(some.failed);
+      same<string>()(some.errors[0].message);
+      // @ts-expect-error: branches have names
+      await step.all("list", [() => 1]);
+      // @ts-expect-error: no such answer to an error
+      await step.each("lines", ["a"], () => {}, { onError: "retry" });
+    },
+  });
+});

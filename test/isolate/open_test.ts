@@ -14,15 +14,15 @@ Deno.test("a rule's function runs in a worker and its steps on the main side", (
     const output = await isolates.runRule(code, scope({ config: { add: 40 } }), perform, never);
     assert.deepEqual(output, { sum: 42, status: 200, id: "run1", rule: "a" });
     assert.deepEqual(perform.calls, [
-      { name: "sum", scope: [], kind: "do", args: {}, answered: 0 },
+      { name: "sum", scope: "", kind: "do", args: {}, answered: 0 },
       {
         name: "tell",
-        scope: [],
+        scope: "",
         kind: "http",
         args: { http: "POST https://example.org/", json: { sum: 42 }, retry: 5 },
         answered: 1,
       },
-      { name: "say", scope: [], kind: "log", args: { log: "done", level: "warn" }, answered: 2 },
+      { name: "say", scope: "", kind: "log", args: { log: "done", level: "warn" }, answered: 2 },
     ]);
     assert.equal(isolates.count(), 1);
   }));
@@ -125,7 +125,7 @@ Deno.test("step.do is computed again as often as the main side asks, for the sam
     const output = await isolates.runRule(code, scope(), (call, computed) => {
       objects.add(call);
       if (computed && "output" in computed) return Promise.resolve({ kind: "result", output: computed.output });
-      return Promise.resolve({ kind: "compute", attempt: ++attempt });
+      return Promise.resolve({ kind: "compute", attempt: ++attempt, path: "a" });
     }, never);
     assert.equal(output, 3);
     assert.equal(objects.size, 1);

@@ -12,7 +12,7 @@ function live(earlier: StepRecord[], moves: string[]): StepRecord[] {
   for (const move of moves) {
     const name = move.slice(1);
     if (move[0] === "+") {
-      const { path, after } = order.ask({ scope: [], name, kind: "log", answered });
+      const { path, after } = order.ask({ scope: "", name, kind: "log", answered });
       const record = { path, kind: "log", state: "succeeded" as const, attempts: 1, startedAt: 0 };
       asked.set(name, { ...record, ...(after !== undefined && { after }) });
     } else {
@@ -35,8 +35,8 @@ Deno.test("steps one after the other are found in another order, missing or of a
   );
   assert.throws(() => live(records, ["+a", "-a", "+new"]), /"new" was asked for before "b"/);
   const order = new ReplayOrder("ops/test", records);
-  assert.throws(() => order.ask({ scope: [], name: "a", kind: "http", answered: 0 }), /"a" was log and is now http/);
-  order.ask({ scope: [], name: "a", kind: "log", answered: 0 });
+  assert.throws(() => order.ask({ scope: "", name: "a", kind: "http", answered: 0 }), /"a" was log and is now http/);
+  order.ask({ scope: "", name: "a", kind: "log", answered: 0 });
   assert.throws(() => order.end(), ReplayError);
 });
 
@@ -60,7 +60,7 @@ Deno.test("a repeated name counts up where steps follow each other, and never me
 
 Deno.test("a name may be repeated in one go and after a join, not by branches that go on side by side", () => {
   const order = new ReplayOrder("ops/test", []);
-  const ask = (name: string, answered: number) => order.ask({ scope: [], name, kind: "log", answered }).path;
+  const ask = (name: string, answered: number) => order.ask({ scope: "", name, kind: "log", answered }).path;
   assert.deepEqual([ask("get", 0), ask("get", 0)], ["get", "get#2"]);
   order.answer("get#2");
   order.answer("get");
@@ -73,9 +73,9 @@ Deno.test("a name may be repeated in one go and after a join, not by branches th
 
 Deno.test("a step counts as open until the function has its answer, whenever that was sent", () => {
   const order = new ReplayOrder("ops/test", []);
-  order.ask({ scope: [], name: "a", kind: "log", answered: 0 });
+  order.ask({ scope: "", name: "a", kind: "log", answered: 0 });
   order.answer("a");
-  assert.deepEqual(order.ask({ scope: [], name: "b", kind: "log", answered: 0 }), { path: "b" });
+  assert.deepEqual(order.ask({ scope: "", name: "b", kind: "log", answered: 0 }), { path: "b" });
 });
 
 /** Branches of so many steps each, run to the end or to a crash; `turns` says whose answer comes next. */

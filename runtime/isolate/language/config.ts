@@ -18,9 +18,10 @@ export interface ConfigField {
 export type ConfigSpec = { readonly [name: string]: ConfigEntry };
 
 /** The values that a rule's functions see, from what it declares. */
-export type ConfigValues<C> = { readonly [Name in keyof C]: ConfigValue<C[Name]> };
+export type ConfigValues<C> = { readonly [Name in keyof C]: ValueOf<C[Name], undefined> };
 
-type ConfigValue<E> = E extends { type: infer T } ? FieldValue<T, E> | Absent<E> : Widen<E>;
+/** The value of an entry; `Missing` where there may be none. */
+export type ValueOf<E, Missing> = E extends { type: infer T } ? FieldValue<T, E> | Absent<E, Missing> : Widen<E>;
 
 /** Durations, dates and addresses are text. */
 type FieldValue<T, E> = T extends "number" ? number
@@ -30,7 +31,7 @@ type FieldValue<T, E> = T extends "number" ? number
   : string;
 
 /** A field that is not required and has no default may be missing. */
-type Absent<E> = E extends { default: unknown } ? never : E extends { required: false } ? undefined : never;
+type Absent<E, Missing> = E extends { default: unknown } ? never : E extends { required: false } ? Missing : never;
 
 type Widen<E> = E extends string ? string
   : E extends number ? number

@@ -1,6 +1,11 @@
 import type { Event } from "../../model/event.ts";
 import type { Json } from "../../model/json.ts";
-import type { Format } from "./triggers.ts";
+import type { AllResult, AnyResult, Branches, EachOptions, EachResult, SomeResult } from "./branches.ts";
+import type { TypedEvent } from "./event.ts";
+import type { FormFields, FormOptions, FormResult } from "./form.ts";
+import type { Recorded } from "./recorded.ts";
+import type { EventOf, Format, TriggerDefinition } from "./triggers.ts";
+import type { WaitForOptions, WaitOptions } from "./wait.ts";
 
 /** What every step takes. */
 export interface StepOptions {
@@ -72,6 +77,24 @@ export interface StateOptions {
   ttl?: string;
 }
 
+export interface MailOptions extends StepOptions {
+  /** @default the rule's id */
+  subject?: string;
+  text?: string;
+  /** Instead of the text or beside it. */
+  html?: string;
+  /** @default as `smtp` in `whenthen.yaml` says */
+  from?: string;
+}
+
+/** What the mail server said. */
+export interface MailResult {
+  messageId: string;
+  /** Recipients that it took, and those that it did not. */
+  accepted: string[];
+  rejected: string[];
+}
+
 export interface ReplyOptions {
   json?: unknown;
   body?: string;
@@ -108,9 +131,65 @@ export interface Step {
   state<T = Json>(name: string, key: string, options?: StateOptions): Promise<T | null>;
   /** Answers the waiting webhook. */
   reply(name: string, status: number, options?: ReplyOptions): Promise<ReplyResult>;
+  mail(name: string, to: string | readonly string[], options: MailOptions): Promise<MailResult>;
+  /** Waits for some time (`1h`), or until one: an RFC 3339 time, or the next `09:00`. */
+  wait(name: string, until: string, options?: WaitOptions): Promise<null>;
+  /**
+   * Waits for an event, also one that came since the run began. Null where none came within `timeout`, or where an operator
+   * ended the wait.
+   * @example const paid = await step.waitFor<Payment>("paid", "payment.received", { match: { "data.id": id }, timeout: "3d" })
+   */
+  waitFor<Data = Json, const Type extends string = string>(
+    name: string,
+    type: Type | readonly Type[],
+    options?: WaitForOptions,
+  ): Promise<EventOf<Type, Data> | null>;
+  /** `step.waitFor("paid", event("payment.received", type<Payment>()))`; a validator is run over the event that came. */
+  waitFor<E extends TypedEvent<string, unknown>>(
+    name: string,
+    event: TriggerDefinition<E>,
+    options?: WaitForOptions,
+  ): Promise<E | null>;
+  /**
+   * Asks people. With a `timeout` the result is null where nobody answered in time, or where an operator ended the wait.
+   * @example const { decision, by } = await step.form("ok", "Refund?", { to: "finance", fields: { decision: { type: "choice", choices: ["yes", "no"] } } })
+   */
+  form<const Fields extends FormFields>(
+    name: string,
+    title: string,
+    options: FormOptions<Fields> & { timeout: string },
+  ): Promise<FormResult<Fields> | null>;
+  form<const Fields extends FormFields>(
+    name: string,
+    title: string,
+    options: FormOptions<Fields> & { timeout?: undefined },
+  ): Promise<FormResult<Fields>>;
+  /**
+   * Performs a function for each item. The first failure cancels the others and is thrown; with `onError: "continue"` all items
+   * are done, and the result tells which failed.
+   * @example await step.each("lines", order.lines, async (line) => { await step.http("save", "POST …", { json: line }) }, { max: 5 })
+   */
+  each<Item, Result>(
+    name: string,
+    items: readonly Item[],
+    fn: (item: Item, index: number) => Result,
+    options?: EachOptions & { onError?: "stop" },
+  ): Promise<EachResult<Recorded<Awaited<Result>>>>;
+  each<Item, Result>(
+    name: string,
+    items: readonly Item[],
+    fn: (item: Item, index: number) => Result,
+    options: EachOptions & { onError: "continue" },
+  ): Promise<EachResult<Recorded<Awaited<Result>> | null>>;
+  /**
+   * Performs branches side by side, and gives what each gave. The first failure cancels the others and is thrown. With `join: 2` the
+   * first two that succeed are enough, and the others are cancelled.
+   * @example const { crm, mail } = await step.all("both", { crm: () => step.http("post", …), mail: () => step.mail("tell", …) })
+   */
+  all<B extends Branches>(name: string, branches: B, options?: { join?: undefined }): Promise<AllResult<B>>;
+  all<B extends Branches>(name: string, branches: B, options: { join: number }): Promise<SomeResult<B>>;
+  /** Performs branches side by side; the first that succeeds wins, and the others are cancelled. */
+  any<B extends Branches>(name: string, branches: B): Promise<AnyResult<B>>;
   /** Ends the run here. */
   stop(name: string, reason: string, options?: { as?: "succeeded" | "failed" }): Promise<never>;
 }
-
-/** What a value is after it was recorded: properties that hold undefined are gone, no value is null. */
-export type Recorded<T> = T extends undefined | void ? null : T;

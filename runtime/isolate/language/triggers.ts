@@ -171,7 +171,8 @@ export function watch<Content = Json>(
 type EventType<Pattern extends string> = Pattern extends `${infer Prefix}.*` ? `${Prefix}.${string}` : Pattern;
 
 /** One event type of a union for each type named, so that `event.type` narrows. */
-type EventOf<Pattern extends string, Data> = Pattern extends string ? TypedEvent<EventType<Pattern>, Data> : never;
+export type EventOf<Pattern extends string, Data> = Pattern extends string ? TypedEvent<EventType<Pattern>, Data>
+  : never;
 
 /**
  * Listens to what rules emit, to `POST /events` and to `whenthen emit`.
