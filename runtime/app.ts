@@ -113,6 +113,7 @@ export class App {
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
     this.#phase = "ready";
     this.#parts.upkeep.start();
+    this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
     logLine("info", `Listening on ${this.#server.url}`, {});
   }
 
@@ -123,6 +124,7 @@ export class App {
     await this.#begin();
     this.#phase = "ready";
     await this.#parts.attachments.pass(this.#parts.live.rules);
+    await this.#parts.ingest.batches.closeDue();
     await this.#parts.runner.settled(ONCE_PATIENCE);
     const broken = [...this.#parts.live.loaded!.broken.keys()];
     return { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
@@ -148,7 +150,12 @@ export class App {
   /** Stops as told: intake first, then what is under way, within the drain; then everything is parked and closed. */
   async stop(): Promise<void> {
     this.#phase = "draining";
-    await Promise.all([this.#watch?.close(), this.#reloads.close(), this.#parts.upkeep.stop()]);
+    await Promise.all([
+      this.#watch?.close(),
+      this.#reloads.close(),
+      this.#parts.upkeep.stop(),
+      this.#parts.ingest.batches.stop(),
+    ]);
     // Who still waits for a reply once nothing runs, or the time is up, is told that its event is taken in.
     const release = () => this.#replies.release();
     const cancelRelease = clock.at(clock.now() + DRAIN, release);

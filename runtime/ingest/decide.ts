@@ -3,14 +3,16 @@ import type { Event } from "../model/event.ts";
 import { MAX_DEPTH } from "../model/event.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
 import type { Verdict } from "../model/verdict.ts";
+import { batchTerms } from "../rule/batch.ts";
 import { checkClauses } from "../rule/condition.ts";
 import { evaluate, type Scope } from "../rule/expression.ts";
-import type { Admission } from "../store/store.ts";
+import type { Admission, Collection } from "../store/store.ts";
 
 /**
  * What becomes of an event at a rule, as far as that can be said without the store: a verdict, or what the store needs
- * to admit a run. Never waits for rule code: a function `if` is asked later, as the run's first step.
+ * to admit a run or to collect the event in a batch. Never waits for rule code: a function `if` is asked later, as the run's first step.
  * @param paused why an operator or the watchdog paused the rule, or undefined
+ * @param now milliseconds since the epoch
  */
 export function decide(
   event: Event,
@@ -18,7 +20,8 @@ export function decide(
   trigger: Trigger,
   paused: string | undefined,
   scope: Scope,
-): Verdict | Admission {
+  now: number,
+): Verdict | Admission | Collection {
   const depth = event.cause?.depth ?? 0;
   if (depth > MAX_DEPTH) {
     return {
@@ -35,15 +38,15 @@ export function decide(
       const { clause, values, reason } = answer;
       return { kind: "condition", reason, clause, values };
     }
-    return {
-      kind: "admit",
-      mode: rule.mode,
-      key: rule.key === undefined ? null : JSON.stringify(evaluate(rule.key, scope)),
-      max: rule.max,
-      limit: rule.limit,
-      asksFirst: rule.if === "function",
-    };
+    const key = rule.key === undefined ? null : JSON.stringify(evaluate(rule.key, scope));
+    if (trigger.batch !== undefined) return { kind: "collect", key, terms: batchTerms(trigger.batch, now) };
+    return { ...admissionOf(rule), key };
   } catch (error) {
     return { kind: "error", reason: messageOf(error) };
   }
+}
+
+/** What the store must know of a rule to admit a run of it. */
+export function admissionOf({ mode, max, limit, if: condition }: Rule): Omit<Admission, "key"> {
+  return { kind: "admit", mode, max, limit, asksFirst: condition === "function" };
 }

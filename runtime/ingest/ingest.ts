@@ -6,6 +6,7 @@ import type { Scope } from "../rule/expression.ts";
 import { withState } from "../rule/state_view.ts";
 import type { Arrival, Candidate, Progress, Receipt, Store, TriggerKey } from "../store/store.ts";
 import type { TriggerEvent } from "../trigger/trigger.ts";
+import { Batches } from "./batches.ts";
 import { decide } from "./decide.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
@@ -29,10 +30,15 @@ export interface Delivery extends TriggerKey {
 /** Event → identity · match · condition → run: decides beside the store, then one transition of it. */
 export class Ingest {
   readonly subscriptions = new Subscriptions();
+  readonly batches: Batches;
   #rules: ReadonlyMap<string, Rule> = new Map();
   #paused: Readonly<Record<string, string>> = {};
 
-  constructor(private readonly options: IngestOptions) {}
+  constructor(private readonly options: IngestOptions) {
+    const { store, clock, onAccepted } = options;
+    const rules = () => this.#rules;
+    this.batches = new Batches({ store, clock, rules, paused: () => this.#paused, onClosed: onAccepted });
+  }
 
   /** The rules that are live from here on; their versions are in the store already. */
   setRules(rules: ReadonlyMap<string, Rule>): void {
@@ -122,7 +128,7 @@ export class Ingest {
         rule: { id: rule.id, file: rule.file },
         $now: now,
       };
-      return decide(event, rule, trigger, this.#paused[rule.id], scope);
+      return decide(event, rule, trigger, this.#paused[rule.id], scope, now);
     });
     return { rule: rule.id, version: rule.version, trigger: trigger.id, outcome };
   }
@@ -131,6 +137,7 @@ export class Ingest {
     if (arrivals.length === 0 && progress.length === 0) return [];
     const receipts = await this.options.store.accept(arrivals, progress, this.options.clock.now());
     this.options.onAccepted(receipts);
+    this.batches.collected(receipts);
     return receipts;
   }
 }

@@ -65,6 +65,7 @@ export class LiveRules {
     if (before === undefined) await this.#readPaused();
     this.#loaded = loaded;
     ingest.setRules(loaded.rules);
+    await ingest.batches.rulesChanged();
     for (const { rule, trigger, error } of await attachments.swap(loaded.rules)) {
       onFailure(rule.id, trigger.id, messageOf(error));
     }
@@ -76,6 +77,7 @@ export class LiveRules {
     const { store, clock } = this.options;
     await store.setPaused(rule, reason, clock.now());
     await this.#readPaused();
+    await this.options.ingest.batches.rulesChanged();
   }
 
   /** A file that was broken while the program was down keeps the version that was in force before. */

@@ -12,11 +12,14 @@ export interface Loop {
 }
 
 /**
- * Does a trigger's work now, and again each time it asks for. Never twice at once; failures are reported and attempted again. It is
- * also done when the clock was set back, for what it waits for may then be years away.
+ * Does work that recurs, such as a trigger's, now, and again each time it asks for. Never twice at once; failures are reported and
+ * attempted again. It is also done when the clock was set back, for what it waits for may then be years away.
  * @param work gives the time at which it is to be done again, or undefined where it never is
  */
-export function keepGoing(context: TriggerContext, work: () => Promise<number | undefined>): Loop {
+export function keepGoing(
+  context: Pick<TriggerContext, "clock" | "signal" | "report">,
+  work: () => Promise<number | undefined>,
+): Loop {
   const { clock, signal } = context;
   let cancel = () => {};
   let working = Promise.resolve();
