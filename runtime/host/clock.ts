@@ -64,16 +64,20 @@ export class ManualClock implements Clock {
 
   /** Moves to `to`, waking what is due on the way in order of time; lets pending promises settle before and after each. */
   async advanceTo(to: number): Promise<void> {
-    for (;;) {
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      const next = [...this.#alarms].filter((alarm) => alarm.at <= to).sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) break;
-      this.#alarms.delete(next);
-      this.#now = Math.max(this.#now, next.at);
-      next.wake();
-    }
+    do await new Promise((resolve) => setTimeout(resolve, 0)); while (this.wakeNext(to));
     this.#now = Math.max(this.#now, to);
     await new Promise((resolve) => setTimeout(resolve, 0));
+  }
+
+  /** Moves to what is due first up to `to`, and wakes it. @returns false where nothing is: the time is as it was */
+  wakeNext(to: number): boolean {
+    const due = [...this.#alarms].filter((alarm) => alarm.at <= to);
+    if (due.length === 0) return false;
+    const next = due.reduce((first, alarm) => alarm.at < first.at ? alarm : first);
+    this.#alarms.delete(next);
+    this.#now = Math.max(this.#now, next.at);
+    next.wake();
+    return true;
   }
 
   /** Sets the time as a clock step does: wakes nothing but, where it goes backwards, those who asked about that. */

@@ -42,6 +42,11 @@ export class Execution {
     return this.#replaces;
   }
 
+  /** Whether it does nothing but wait for a time. */
+  get idle(): boolean {
+    return this.#life?.waiting.idle === true;
+  }
+
   /** Ends it; see {@link Interruption}. */
   interrupt(reason: Interruption): void {
     this.#stop.abort(reason);

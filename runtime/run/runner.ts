@@ -62,6 +62,11 @@ export class Runner {
     return this.#active.size;
   }
 
+  /** Whether nothing happens before the clock moves or somebody wakes it. */
+  get idle(): boolean {
+    return this.#claiming === undefined && !this.#woken && [...this.#active.values()].every(({ idle }) => idle);
+  }
+
   /**
    * Ends a run; one that is running is gone, with its children, when this resolves.
    * @returns the state it is in then, or undefined where there is no such run

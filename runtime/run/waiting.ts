@@ -32,6 +32,11 @@ export class Waiting {
     return this.#held + (this.#heldSince === undefined ? 0 : this.clock.now() - this.#heldSince);
   }
 
+  /** Whether all branches wait, and the run is held. */
+  get idle(): boolean {
+    return this.#active === 0;
+  }
+
   /**
    * The branch has nothing to do until `due`, or until the run is woken.
    * @param hold the run stays in memory for this wait, if it is short

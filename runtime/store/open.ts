@@ -1,5 +1,6 @@
 import process from "node:process";
 import { type Disk, realDisk } from "../host/disk.ts";
+import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { Checkpointer } from "./sqlite/checkpoint.ts";
 import { DEFAULT_RETENTION, Ids } from "./sqlite/context.ts";
@@ -19,6 +20,8 @@ export interface StoreOptions {
   mask?: (text: string) => string;
   /** Told of what an operator must know: a store set aside, a disk that refuses writes. */
   onWarning: (message: string) => void;
+  /** It lives in memory only: nothing of it is found again. @default false */
+  volatile?: boolean;
   /** Milliseconds since the epoch; names the folder that a broken store is set aside into. */
   now: number;
 }
@@ -28,8 +31,8 @@ export interface StoreOptions {
  * @throws Error where a newer version of the program wrote it
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { folder, onWarning, now } = options;
-  const disk = options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
+  const { folder, onWarning, now, volatile = false } = options;
+  const disk = volatile ? noDisk : options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
   const mask = options.mask ?? ((text: string) => text);
   const { database, seq, segments, checkpoints, checkpointBytes, migrated } = await recover({
     disk,
@@ -40,7 +43,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   });
   const journal = new Journal(seq, segments, { disk, folder, onWarning, onRefused: () => queue.refuseIntake() });
   const checkpointer = new Checkpointer(checkpoints, checkpointBytes, journal, { disk, folder, onWarning });
-  const queue = new CommitQueue(database, journal, () => checkpointer.makeIfDue());
+  const queue = new CommitQueue(database, journal, () => volatile || checkpointer.makeIfDue());
   const context = {
     database,
     ids: new Ids(database),
@@ -48,5 +51,5 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     sweep: { rule: "", dropped: false },
   };
   if (migrated) await checkpointer.make();
-  return new SqliteStore({ context, queue, journal, checkpointer, onWarning });
+  return new SqliteStore({ context, queue, journal, checkpointer, onWarning, volatile });
 }

@@ -60,6 +60,8 @@ export interface Parts {
   journal: Journal;
   checkpointer: Checkpointer;
   onWarning: (message: string) => void;
+  /** Nothing is kept: no checkpoint is written at the end. */
+  volatile: boolean;
 }
 
 /** Milliseconds that closing spends on a checkpoint: the program has 25 s to stop, and the journal is enough. */
@@ -239,10 +241,10 @@ export class SqliteStore implements Store {
 
   /** Finishes what waits, then writes a checkpoint; one that fails is only warned of, as the journal is whole. */
   async close(): Promise<void> {
-    const { queue, journal, checkpointer, onWarning } = this.#parts;
+    const { queue, journal, checkpointer, onWarning, volatile } = this.#parts;
     await queue.close();
     try {
-      await checkpointer.make(AbortSignal.timeout(CLOSING_CHECKPOINT));
+      if (!volatile) await checkpointer.make(AbortSignal.timeout(CLOSING_CHECKPOINT));
     } catch (error) {
       onWarning(
         `Cannot write a checkpoint while closing: ${(error as Error).message}; the next start replays the journal`,
