@@ -176,7 +176,7 @@ export interface StepEffects {
   wait?: Wait;
   /**
    * Paths of branches that lost against this one: what is below them and has not ended becomes `cancelled`, and nothing
-   * waits there any more.
+   * waits there any more. A result from there that comes later is dropped: its record is `cancelled`, too.
    */
   cancels?: string[];
 }
@@ -209,7 +209,10 @@ export interface Answered {
 }
 
 export interface StepResult {
-  /** The record as stored. A wait that had been ended meanwhile, by an answer or an operator, stands as it was. */
+  /**
+   * The record as stored. A wait that had been ended meanwhile, by an event, an answer or an operator, stands as it was, and so
+   * does what a branch that lost was cancelled with.
+   */
   record: StepRecord;
   /** True where the run had ended before: a late result is dropped with its effects. */
   dropped?: boolean;

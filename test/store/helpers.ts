@@ -1,6 +1,7 @@
 import type { StepRecord } from "../../runtime/model/run.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
-import type { Admission, Arrival, Candidate, Receipt, Store } from "../../runtime/store/store.ts";
+import type { Json } from "../../runtime/model/json.ts";
+import type { Admission, Arrival, Candidate, Receipt, Store, Wait } from "../../runtime/store/store.ts";
 import { openStore, type StoreOptions } from "../../runtime/store/open.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
 
@@ -68,6 +69,40 @@ export async function claimIds(store: Store, max = 100, now = NOW): Promise<stri
 
 export function step(path: string, record: Partial<StepRecord> = {}): StepRecord {
   return { path, kind: "http", state: "succeeded", attempts: 1, startedAt: NOW, ...record };
+}
+
+/** Takes in one event that no rule listens to. */
+export async function publish(store: Store, id: string, type: string, data: Json, now = NOW): Promise<Receipt> {
+  const event = { id, source: "/shop", type, time: new Date(now).toISOString(), data };
+  return (await store.accept([{ event, candidates: [] }], [], now))[0];
+}
+
+/** Takes in an event and claims its run. @returns the run's id */
+export async function startRun(store: Store, id: string, admit: Partial<Admission> = {}, now = NOW): Promise<string> {
+  const { runs: [run] } = await send(store, id, admit, now);
+  await store.claimRuns("me", 1, now);
+  return run;
+}
+
+/** Has a step begin to wait. @returns its record as stored */
+export async function beginWait(
+  store: Store,
+  run: string,
+  path: string,
+  wait: Wait,
+  record: Partial<StepRecord> = {},
+): Promise<StepRecord> {
+  const waiting = step(path, { kind: wait.kind, state: "waiting", ...record });
+  return (await store.recordStep(run, waiting, { wait }, NOW)).record;
+}
+
+export function park(store: Store, run: string, due?: number, now = NOW): Promise<void> {
+  return store.parkRun(run, { state: "waiting", waitingFor: "a wait", spent: 1, ...(due && { due }) }, now);
+}
+
+/** The record of one step of a run. */
+export async function stepOf(store: Store, run: string, path: string): Promise<StepRecord | undefined> {
+  return (await store.getRun(run))!.steps.find((step) => step.path === path);
 }
 
 export function rule(version: string, changes: Partial<Rule> = {}): Rule {

@@ -57,12 +57,12 @@ export function collectEvent(
   return { kind: "batched", reason, until };
 }
 
-/** Silence may be waited for anew with each event; nothing else moves the end of a batch away. */
+/** Silence is waited for anew with each event; nothing else moves the end of a batch, and new options never move it away. */
 function closingTime(batch: OpenBatch, terms: BatchTerms, now: number): number {
   const { within = Infinity, quiet = Infinity, at = Infinity } = terms;
   const time = Math.min(batch.opened_at + within, now + quiet, at);
-  const mayMove = quiet < Infinity && batch.options === terms.options;
-  return mayMove ? time : Math.min(time, batch.closes_at);
+  if (batch.options !== terms.options) return Math.min(time, batch.closes_at);
+  return terms.quiet === undefined ? batch.closes_at : time;
 }
 
 function waits(batch: OpenBatch, { quiet, within }: BatchTerms, until: number): string {

@@ -3,7 +3,7 @@ import type { Database } from "./database.ts";
 
 /**
  * Writes a step's record; it keeps its place where there was one of the same path.
- * @param settled the store ended its wait: nothing that is recorded later changes it
+ * @param settled the store ended it: nothing that is recorded later changes it
  */
 export function putStep(database: Database, run: string, record: StepRecord, settled = false): void {
   database.run(

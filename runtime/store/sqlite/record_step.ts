@@ -3,6 +3,7 @@ import type { StepRecord } from "../../model/run.ts";
 import type { StepEffects, StepResult } from "../store.ts";
 import { cancelBranches } from "./cancel_branches.ts";
 import type { Context } from "./context.ts";
+import type { Database } from "./database.ts";
 import { putStep } from "./put_step.ts";
 import { putReply } from "./replies.ts";
 import { exchangeState } from "./state.ts";
@@ -25,19 +26,46 @@ export function recordStep(
   );
   if (!row) throw new Error(`Cannot record step ${JSON.stringify(record.path)}: there is no run ${run}`);
   if (row.ended_at !== null) return { record, dropped: true };
-  const settled = database.value<string>(
-    "SELECT record FROM steps WHERE run = @run AND path = ? AND settled = 1",
-    run,
-    record.path,
-  );
-  if (settled !== undefined) return { record: JSON.parse(settled) };
+  const settled = readSettled(database, run, record);
+  if (settled) return { record: settled };
   const output: Json | undefined = state ? exchangeState(database, state, now) : record.output;
   const stored = output === undefined ? record : { ...record, output };
   putStep(database, run, stored);
   if (cancels) cancelBranches(database, run, record.path, cancels, now);
   if (wait) return { record: putWait(database, { id: run, began: row.began }, stored, wait, now) };
-  const form = record.state === "cancelled" ? "cancelled" : "expired";
-  if (record.state !== "waiting") dropWait(database, { run, path: record.path }, form);
+  if (record.state !== "waiting") {
+    dropWait(database, { run, path: record.path }, record.state === "cancelled" ? "cancelled" : "expired");
+  }
   if (!reply) return { record: stored };
   return { record: stored, replied: putReply(database, row.event, reply) };
+}
+
+/** What stands of a step that the store has ended: its wait was, or it was lost with its branch. */
+function readSettled(database: Database, run: string, record: StepRecord): StepRecord | undefined {
+  const own = database.value<string>(
+    "SELECT record FROM steps WHERE run = @run AND path = ? AND settled = 1",
+    run,
+    record.path,
+  );
+  if (own !== undefined) return JSON.parse(own);
+  const lost = findLost(database, run, record.path);
+  if (lost === undefined) return undefined;
+  const { output: _output, due: _due, ...rest } = record;
+  const cancelled: StepRecord = { ...rest, state: "cancelled", endedAt: lost.endedAt, error: lost.error };
+  putStep(database, run, cancelled, true);
+  return cancelled;
+}
+
+/** The branch above a step that was cancelled. */
+function findLost(database: Database, run: string, path: string): StepRecord | undefined {
+  for (let at = path.indexOf("/"); at !== -1; at = path.indexOf("/", at + 1)) {
+    const record = database.value<string>(
+      "SELECT record FROM steps WHERE run = @run AND path = ? AND settled = 1",
+      run,
+      path.slice(0, at),
+    );
+    const above: StepRecord | undefined = record === undefined ? undefined : JSON.parse(record);
+    if (above?.state === "cancelled") return above;
+  }
+  return undefined;
 }

@@ -83,7 +83,7 @@ function firstVersion(schema: string): string[] {
       clustered,
     ),
     index("lanes_by_next", "lanes (next_at, rule, lane) WHERE next_at IS NOT NULL"),
-    // `settled`: the store ended its wait; what is recorded of it later is dropped.
+    // `settled`: the store ended it, as its wait or its branch; what is recorded of it later is dropped.
     table(
       "steps",
       `position INTEGER PRIMARY KEY, run TEXT NOT NULL, path TEXT NOT NULL, record TEXT NOT NULL,

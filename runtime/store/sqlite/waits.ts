@@ -58,22 +58,27 @@ export function putWait(
   const event = findEarlier(database, position, run.id, run.began);
   if (event === undefined) return record;
   takeEvent(database, place, event);
-  return endWait(database, place, { state: "succeeded", output: readEvent(database, event) as unknown as Json }, now);
+  return settle(database, place, { state: "succeeded", output: readEvent(database, event) as unknown as Json }, now);
 }
 
-/** Ends a step's wait from outside the run: its record is final, and the run goes on at once. @returns the record */
-export function endWait(
-  database: Database,
-  place: Place,
-  ending: { state: "succeeded" | "skipped"; output: Json },
-  now: number,
-  form: FormState = "cancelled",
-): StepRecord {
+/** What a wait came to. */
+interface Ending {
+  state: "succeeded" | "skipped";
+  output: Json;
+}
+
+/** Ends a step's wait from outside the run: its record is final, and the run goes on at once. */
+export function endWait(database: Database, place: Place, ending: Ending, now: number): void {
+  settle(database, place, ending, now);
+  wakeRun(database, place.run, now);
+}
+
+/** @returns the record */
+function settle(database: Database, place: Place, ending: Ending, now: number): StepRecord {
   const { due: _due, ...waiting } = readStep(database, place.run, place.path)!;
   const record: StepRecord = { ...waiting, ...ending, endedAt: now };
   putStep(database, place.run, record, true);
-  dropWait(database, place, form);
-  wakeRun(database, place.run, now);
+  dropWait(database, place, "cancelled");
   return record;
 }
 
@@ -95,10 +100,10 @@ export function cancelWaits(database: Database, run: string, now: number): void 
   }
 }
 
-/** Cancels a step that has not ended. */
+/** Cancels a step that has not ended; a result of it that comes later is dropped. */
 export function cancelStep(database: Database, run: string, record: StepRecord, message: string, now: number): void {
   const { due: _due, ...rest } = record;
-  putStep(database, run, { ...rest, state: "cancelled", endedAt: now, error: { name: "Cancelled", message } });
+  putStep(database, run, { ...rest, state: "cancelled", endedAt: now, error: { name: "Cancelled", message } }, true);
   dropWait(database, { run, path: record.path }, "cancelled");
 }
 

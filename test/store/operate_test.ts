@@ -1,0 +1,154 @@
+import assert from "node:assert/strict";
+import type { Wait } from "../../runtime/store/store.ts";
+import { FaultyDisk } from "../host/faulty_disk.ts";
+import {
+  beginWait,
+  claimIds,
+  NOW,
+  open,
+  park,
+  publish,
+  rule,
+  send,
+  startRun,
+  step,
+  stepOf,
+  storeTest,
+} from "./helpers.ts";
+
+const time: Wait = { kind: "time" };
+
+storeTest("a skipped wait has the result null, and the run goes on at once", async (store) => {
+  const run = await startRun(store, "e1");
+  await beginWait(store, run, "nap", time, { due: NOW + 500 });
+  await park(store, run, NOW + 500);
+  assert.deepEqual(await store.skipWait(run, undefined, "anna", NOW + 5), { kind: "done", step: "nap" });
+  assert.deepEqual(await claimIds(store, 9, NOW + 5), ["e1"]);
+  const record = step("nap", { kind: "time", state: "skipped", output: null, endedAt: NOW + 5 });
+  assert.deepEqual(await stepOf(store, run, "nap"), record);
+  assert.deepEqual((await store.getRun(run))?.notes, [{ at: NOW + 5, text: 'Wait "nap" skipped by anna' }]);
+});
+
+storeTest("a skipped form is cancelled", async (store) => {
+  const run = await startRun(store, "e1");
+  await beginWait(store, run, "ask", { kind: "form", form: { id: "f", title: "?", to: ["anna"], fields: {} } });
+  await store.skipWait(run, "ask", "anna", NOW);
+  assert.equal((await store.getForm("f"))?.state, "cancelled");
+});
+
+storeTest("skipping is refused with what waits, where it is not clear or nothing does", async (store) => {
+  const run = await startRun(store, "e1");
+  const skip = async (path?: string) => {
+    const result = (await store.skipWait(run, path, "anna", NOW))!;
+    return result.kind === "refused" ? result.reason : result.step;
+  };
+  assert.match((await skip())!, /none of its steps waits$/);
+  assert.match((await skip("nap"))!, /"nap" of run .* does not wait; none does$/);
+  await beginWait(store, run, "nap", time);
+  await beginWait(store, run, "both/b/nap", time);
+  assert.match((await skip())!, /several wait; those that do: nap, both\/b\/nap$/);
+  assert.match((await skip("both"))!, /"both" of run .* does not wait; those that do: nap, both\/b\/nap$/);
+  assert.equal(await skip("both/b/nap"), "both/b/nap");
+  assert.equal(await skip(), "nap");
+  assert.match((await skip())!, /none of its steps waits$/);
+  assert.equal(await store.skipWait("nobody", undefined, "anna", NOW), undefined);
+});
+
+storeTest("a run that nobody performs moves to another version of its rule", async (store) => {
+  await store.putVersions([rule("v1")], NOW);
+  await store.putVersions([rule("v2"), { ...rule("v9"), id: "other" }], NOW);
+  const { runs: [run] } = await send(store, "e1");
+  const move = async (version: string) => {
+    const result = (await store.moveRun(run, version, "anna", NOW))!;
+    return result.kind === "refused" ? result.reason : result;
+  };
+  assert.match(String(await move("v1")), /that is the one it is on$/);
+  assert.match(String(await move("v3")), /the store does not have it/);
+  assert.match(String(await move("v9")), /one of other, not of shop\/pay$/);
+  assert.deepEqual(await move("v2"), { kind: "done" });
+  const [claimed] = await store.claimRuns("me", 1, NOW);
+  assert.equal(claimed.run.version, "v2");
+  assert.match(String(await move("v1")), /it is running/);
+  await park(store, run);
+  assert.deepEqual(await move("v1"), { kind: "done" });
+  await store.dropVersions([]);
+  assert.deepEqual([(await store.getVersion("v1"))?.version, await store.getVersion("v2")], ["v1", undefined]);
+  await store.cancelRun(run, "by anna", NOW);
+  assert.match(String(await move("v1")), /it is cancelled; replay it/);
+  const notes = (await store.getRun(run))!.notes.map(({ text }) => text);
+  assert.deepEqual(notes.slice(0, 2), ["Moved from version v1 to v2 by anna", "Moved from version v2 to v1 by anna"]);
+  assert.equal(await store.moveRun("nobody", "v1", "anna", NOW), undefined);
+});
+
+storeTest("a run whose condition is unanswered does not move", async (store) => {
+  await store.putVersions([rule("v1", { if: "function" }), rule("v2")], NOW);
+  const { runs: [run] } = await send(store, "e1", { asksFirst: true });
+  assert.equal((await store.moveRun(run, "v2", "anna", NOW))?.kind, "refused");
+});
+
+storeTest(
+  "branches that lost are cancelled with the record of the step that was decided without them",
+  async (store) => {
+    const run = await startRun(store, "e1");
+    const event: Wait = { kind: "event", types: ["late"], match: {} };
+    await store.recordStep(run, step("both", { kind: "parallel", state: "retrying" }), {}, NOW);
+    await store.recordStep(run, step("both/crm/post"), {}, NOW);
+    await store.recordStep(run, step("both/mail/first"), {}, NOW);
+    await store.recordStep(run, step("both/mail/second", { state: "retrying", due: NOW + 9 }), {}, NOW);
+    await beginWait(store, run, "both/mail/loop[0]/late", event);
+    await beginWait(store, run, "both/sms", { kind: "form", form: { id: "f", title: "?", to: ["anna"], fields: {} } });
+    await beginWait(store, run, "both/mailbox/late", event);
+    const won = step("both", { kind: "parallel", output: { crm: 1 } });
+    const cancels = ["both/mail", "both/sms", "both/fax"];
+    assert.deepEqual((await store.recordStep(run, won, { cancels }, NOW + 1)).record, won);
+    const { steps, notes, run: { waits } } = (await store.getRun(run))!;
+    assert.deepEqual(steps.map(({ path, state }) => [path, state]), [
+      ["both", "succeeded"],
+      ["both/crm/post", "succeeded"],
+      ["both/mail/first", "succeeded"],
+      ["both/mail/second", "cancelled"],
+      ["both/mail/loop[0]/late", "cancelled"],
+      ["both/sms", "cancelled"],
+      ["both/mailbox/late", "waiting"],
+      ["both/mail", "cancelled"],
+      ["both/fax", "cancelled"],
+    ]);
+    const error = { name: "Cancelled", message: 'Its branch lost: "both" was decided without it' };
+    assert.deepEqual(steps[3], step("both/mail/second", { state: "cancelled", endedAt: NOW + 1, error }));
+    assert.deepEqual(steps[8], {
+      path: "both/fax",
+      kind: "branch",
+      state: "cancelled",
+      attempts: 0,
+      startedAt: NOW + 1,
+      endedAt: NOW + 1,
+      error,
+    });
+    assert.deepEqual(waits?.map(({ step }) => step), ["both/mailbox/late"]);
+    assert.equal((await store.getForm("f"))?.state, "cancelled");
+    assert.equal(notes[0].text, 'Cancelled "both/mail", "both/sms", "both/fax": "both" was decided without');
+    // What comes of the losers later is dropped.
+    const effects = { state: { key: "k", value: 1 } };
+    const late = await store.recordStep(run, step("both/mail/second", { output: 5 }), effects, NOW + 2);
+    assert.deepEqual(late.record, steps[3]);
+    const unknown = await store.recordStep(run, step("both/mail/third", { output: 5 }), effects, NOW + 2);
+    assert.deepEqual(unknown.record, step("both/mail/third", { state: "cancelled", endedAt: NOW + 1, error }));
+    assert.deepEqual(await store.getState(["k"], NOW + 3), {});
+    assert.equal((await store.recordStep(run, step("both/mailbox/next"), {}, NOW + 2)).record.state, "succeeded");
+    await publish(store, "p1", "late", {});
+    assert.equal((await stepOf(store, run, "both/mail/loop[0]/late"))?.state, "cancelled");
+  },
+);
+
+Deno.test("what an operator did is there after a crash", async () => {
+  const disk = new FaultyDisk();
+  const store = await open({ disk });
+  const run = await startRun(store, "e1");
+  await beginWait(store, run, "nap", time, { due: NOW + 500 });
+  await park(store, run, NOW + 500);
+  await store.skipWait(run, "nap", "anna", NOW + 5);
+  disk.cut();
+  const again = await open({ disk });
+  assert.deepEqual(await claimIds(again, 9, NOW + 5), ["e1"]);
+  await again.close();
+});
