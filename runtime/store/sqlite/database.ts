@@ -198,7 +198,8 @@ export class Database {
   #prepare(sql: string): Prepared {
     let prepared = this.#prepared.get(sql);
     if (prepared === undefined) {
-      prepared = { statement: this.#engine.prepare(sql), kinds: placeholderKinds(sql), columns: [] };
+      const statement = this.#engine.prepare(hideParameters(sql));
+      prepared = { statement, kinds: placeholderKinds(sql), columns: [] };
       this.#prepared.set(sql, prepared);
     }
     return prepared;
@@ -231,6 +232,15 @@ export class Database {
 }
 
 const PAGE_BYTES = 4096;
+
+/**
+ * Puts a plus sign, which changes nothing, before each parameter that is compared. SQLite looks at the value of a bare one
+ * where it may show that a partial index can be used, and then compiles the statement anew each time another value is
+ * bound: 10 µs, for a look-up that takes 1 µs.
+ */
+function hideParameters(sql: string): string {
+  return sql.replaceAll(/(?<=[=<>] )(?=[?@$])/g, "+");
+}
 
 /** The first characters of a statement's parameters in order; a name that stands twice is one parameter. */
 function placeholderKinds(sql: string): string[] {
