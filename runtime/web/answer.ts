@@ -40,8 +40,10 @@ export function answerReply(reply: Reply, context: Pick<WebContext, "mask">): Re
   return new Response(bodiless ? null : body, { status: reply.status, headers });
 }
 
+type ReplyContext = Pick<WebContext, "clock" | "replies" | "store">;
+
 /** The reply recorded for one of the events, or the first that comes within `ms`; undefined where none does. */
-export async function awaitReply(receipts: Receipt[], ms: number, context: WebContext): Promise<Reply | undefined> {
+export async function awaitReply(receipts: Receipt[], ms: number, context: ReplyContext): Promise<Reply | undefined> {
   const stop = new AbortController();
   const cancel = context.clock.at(context.clock.now() + ms, () => stop.abort());
   try {
@@ -57,7 +59,11 @@ export async function awaitReply(receipts: Receipt[], ms: number, context: WebCo
   }
 }
 
-async function replyTo({ event, runs }: Receipt, signal: AbortSignal, context: WebContext): Promise<Reply | undefined> {
+async function replyTo(
+  { event, runs }: Receipt,
+  signal: AbortSignal,
+  context: ReplyContext,
+): Promise<Reply | undefined> {
   const { replies, store } = context;
   const reply = replies.wait(event, runs, signal);
   // What was recorded or had ended before the wait began is not told to it.

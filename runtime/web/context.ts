@@ -6,7 +6,11 @@ import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 import type { RunState } from "../model/run.ts";
 import type { Store } from "../store/store.ts";
+import type { Person } from "../model/person.ts";
+import type { FormAnswer } from "../model/form.ts";
+import type { FormAnswered } from "../run/answer_form.ts";
 import type { Access } from "./access.ts";
+import type { FormDesk } from "./forms/desk.ts";
 import type { HookRegistry } from "./hook_registry.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ReplyWaiters } from "./reply_waiters.ts";
@@ -30,6 +34,10 @@ export interface WebContext extends Access {
   replay(run: string): Promise<string | undefined>;
   /** Pauses a rule for the reason given; null resumes it. */
   pause(rule: string, reason: string | null): Promise<void>;
+  /** Who may come to the forms, and how they are known. */
+  desk: FormDesk;
+  /** A person's answer to a form: checked, and where it is right its run goes on. */
+  answerForm(form: string, person: Person, answer: Pick<FormAnswer, "values" | "via">): Promise<FormAnswered>;
   /** Who waits for the `reply` step of an event. */
   replies: ReplyWaiters;
   /** The cause in a `whenthen-cause` header; undefined where it is absent or was not signed by us. */
@@ -41,6 +49,13 @@ export interface WebContext extends Access {
   metrics: Metrics;
   /** A request could not be answered: for the log. */
   onError(message: string, error: unknown): void;
+}
+
+/** What receiving webhooks takes of it. */
+export interface HookContext
+  extends Pick<WebContext, "loopback" | "clock" | "hooks" | "store" | "replies" | "verifyCause" | "secretOf" | "mask"> {
+  rules(): Pick<RulesView, "rules">;
+  ingest: Pick<Ingest, "deliver">;
 }
 
 /** The rules as they are live, and what is wrong with them. */

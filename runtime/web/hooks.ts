@@ -4,12 +4,12 @@ import { CAUSE_HEADER } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../trigger/webhook.ts";
 import { answerReceipts, answerReply, awaitReply } from "./answer.ts";
 import { readBody } from "./body.ts";
-import type { WebContext } from "./context.ts";
+import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
 import { mayReply } from "./may_reply.ts";
 
 /** `/hooks/<path>`: one delivery to all webhook triggers that listen there. */
-export async function receiveHook(c: Context, context: WebContext): Promise<Response> {
+export async function receiveHook(c: Context, context: HookContext): Promise<Response> {
   const url = new URL(c.req.url);
   const path = url.pathname.slice("/hooks".length);
   const asked = listeners(c, path, context);
@@ -35,7 +35,7 @@ export async function receiveHook(c: Context, context: WebContext): Promise<Resp
 }
 
 /** Who listens to the request, or the answer where nobody does. */
-function listeners(c: Context, path: string, context: WebContext): HookMatch[] | Response {
+function listeners(c: Context, path: string, context: HookContext): HookMatch[] | Response {
   const matches = context.hooks.match(path);
   if (matches.length === 0) return nobodyListens(path, context);
   const hooks = matches.filter(({ hook }) => hook.args.method === c.req.method);
@@ -48,7 +48,7 @@ type Outcome = { match: HookMatch; received: Received };
  * What the request is to each hook. Hooks that tell events apart in the same way see one event, with one id also where
  * neither rule nor provider gives it one.
  */
-function receiveOnce(hooks: HookMatch[], request: WebhookRequest, context: WebContext): Outcome[] {
+function receiveOnce(hooks: HookMatch[], request: WebhookRequest, context: HookContext): Outcome[] {
   const known = new Map<string, Received>();
   return hooks.map((match) => {
     const { auth, secret, dedupe, within } = match.hook.args;
@@ -59,7 +59,7 @@ function receiveOnce(hooks: HookMatch[], request: WebhookRequest, context: WebCo
   });
 }
 
-function deliveriesOf(outcomes: Outcome[], c: Context, context: WebContext): Delivery[] {
+function deliveriesOf(outcomes: Outcome[], c: Context, context: HookContext): Delivery[] {
   const cause = context.verifyCause(c.req.header(CAUSE_HEADER));
   const time = new Date(context.clock.now()).toISOString();
   return outcomes.flatMap(({ match: { hook: { rule, trigger } }, received }) => {
@@ -70,7 +70,7 @@ function deliveriesOf(outcomes: Outcome[], c: Context, context: WebContext): Del
   });
 }
 
-async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: WebContext): Promise<Response> {
+async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: HookContext): Promise<Response> {
   const receipts = await context.ingest.deliver(deliveries);
   const { rules } = context.rules();
   const repliers = hooks.filter(({ hook }) => {
@@ -86,7 +86,7 @@ async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: WebC
 }
 
 /** The answer where it was an event to nobody: a handshake wins over a refusal. */
-function refusal(outcomes: Outcome[], context: WebContext): Response {
+function refusal(outcomes: Outcome[], context: HookContext): Response {
   for (const { received } of outcomes) {
     if (received.kind === "handshake") {
       return new Response(received.body, { status: received.status, headers: received.headers });
@@ -100,7 +100,7 @@ function refusal(outcomes: Outcome[], context: WebContext): Response {
   throw new Error("a hook's outcome is an event, a handshake or a refusal");
 }
 
-function nobodyListens(path: string, { hooks, loopback }: WebContext): Response {
+function nobodyListens(path: string, { hooks, loopback }: HookContext): Response {
   const error = `No webhook listens on /hooks${path}`;
   const paths = hooks.paths().map((known) => `/hooks${known}`);
   return Response.json(loopback ? { error, paths } : { error }, { status: 404 });
