@@ -15,7 +15,7 @@ import { GRACE, withTimeout } from "./timeout.ts";
  * @returns the step's output
  */
 export async function performSource(
-  options: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder">,
+  options: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder" | "standIn">,
   rule: Rule,
   trigger: string,
   source: JsonObject,
@@ -27,15 +27,16 @@ export async function performSource(
     throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
   }
   const raw = kind === "call" ? { ...source, with: { ...source.with as JsonObject, ...input } } : source;
-  const parsed = parseArgs(actions[kind], raw);
+  const action = options.standIn?.({ kind, path: trigger }) ?? actions[kind];
+  const parsed = parseArgs(action, raw);
   if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);
   const { clock, folder } = options;
   const now = clock.now();
   const time = new Date(now).toISOString();
   const event = { id: trigger, source: `/rules/${rule.id}/${trigger}`, type: "poll", time, data: null };
-  const limit = { what: `The poll's ${kind}`, ms: actions[kind].defaults.timeout, grace: GRACE };
+  const limit = { what: `The poll's ${kind}`, ms: action.defaults.timeout, grace: GRACE };
   const outcome = await withTimeout(clock, limit, signal, (signal) =>
-    actions[kind].perform(parsed.args, {
+    action.perform(parsed.args, {
       run: { id: newId(now), rule: rule.id, event },
       path: kind,
       attempt: 1,
