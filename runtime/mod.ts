@@ -6,6 +6,7 @@
 export { RetryAfterError, TerminalError } from "./model/errors.ts";
 export type { Event, HttpRequestFacts } from "./model/event.ts";
 export type { Json, JsonObject } from "./model/json.ts";
+export type { BatchData, BatchEvent, BatchOptions } from "./isolate/language/batch.ts";
 export type {
   AllResult,
   AnyResult,

@@ -210,6 +210,39 @@ Deno.test("a form's answers are typed by its fields; they are null only where no
   });
 });
 
+Deno.test("with batch a run gets the events of its trigger as a list", () => {
+  rule({
+    when: [
+      event("order.created", type<Order>(), { batch: { every: "1h" }, if: "event.data.amount > 5" }),
+      webhook("/gh", { auth: "github", secret: "GH", batch: { quiet: "30s", within: "5m", max: 100 } }),
+      cron("* * * * *", { batch: { cron: "0 9 * * 1", timezone: "Europe/Berlin", empty: true } }),
+      event("payment.received", payment),
+    ],
+    then: ({ event }) => {
+      if (event.type === "payment.received") return same<boolean>()(event.data.paid);
+      same<"batch">()(event.type);
+      same<number>()(event.data.count);
+      for (const one of event.data.events) if (one.type === "order.created") same<Order>()(one.data);
+    },
+  });
+  rule({
+    when: poll<Disk>({ run: "./disks.sh", key: "item.mount", batch: { every: "1h" } }),
+    then: ({ event }) => event.data.events.map(({ data }) => data.new!.used),
+  });
+  rule({
+    when: poll<Disk>("https://example.org/disks", { batch: { every: "1h" } }),
+    then: ({ event }) => event.data.events.map(({ data }) => data.new!.mount),
+  });
+  assert.deepEqual(plainJson(poll({ run: "./x", batch: { every: "1h" } }).entry, "the trigger"), {
+    poll: { run: "./x" },
+    batch: { every: "1h" },
+  });
+  // @ts-expect-error: a batch has to close
+  event("a", undefined, { batch: { max: 5 } });
+  // @ts-expect-error: a validator is rule code, which runs once the batch is closed
+  event("a", payment, { batch: { every: "1h" } });
+});
+
 Deno.test("branches give typed results", () => {
   rule({
     when: cron("0 9 * * *"),

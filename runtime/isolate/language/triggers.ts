@@ -1,4 +1,5 @@
 import type { Json } from "../../model/json.ts";
+import type { BatchEvent, Batching } from "./batch.ts";
 import type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
 import type { StandardSchema, TypeOnly } from "./schema.ts";
 
@@ -10,7 +11,7 @@ export class TriggerDefinition<out E = unknown> {
   constructor(readonly entry: object, readonly schema?: StandardSchema) {}
 }
 
-/** What every trigger takes. */
+/** What every trigger takes; and {@link Batching}, which changes what a run gets. */
 export interface TriggerOptions {
   /** Its id; without one the id is made of kind and address. */
   name?: string;
@@ -33,8 +34,12 @@ export interface CronOptions extends TriggerOptions {
   window?: string;
 }
 
+type CronEvent = TypedEvent<"cron", Scheduled>;
+
 /** Fires at the times of a cron expression. */
-export function cron(expression: string, options: CronOptions = {}): TriggerDefinition<TypedEvent<"cron", Scheduled>> {
+export function cron(expression: string, options: CronOptions & Batching): TriggerDefinition<BatchEvent<CronEvent>>;
+export function cron(expression: string, options?: CronOptions): TriggerDefinition<CronEvent>;
+export function cron(expression: string, options: CronOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ cron: expression, ...options });
 }
 
@@ -42,13 +47,21 @@ export interface EveryOptions extends TriggerOptions {
   missed?: "skip" | "last" | "all";
 }
 
+type EveryEvent = TypedEvent<"every", Scheduled>;
+
 /** Fires at a true interval, across restarts: `every("10m")`. */
-export function every(interval: string, options: EveryOptions = {}): TriggerDefinition<TypedEvent<"every", Scheduled>> {
+export function every(interval: string, options: EveryOptions & Batching): TriggerDefinition<BatchEvent<EveryEvent>>;
+export function every(interval: string, options?: EveryOptions): TriggerDefinition<EveryEvent>;
+export function every(interval: string, options: EveryOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ every: interval, ...options });
 }
 
+type AtEvent = TypedEvent<"at", Scheduled>;
+
 /** Fires once, at an RFC 3339 time. */
-export function at(time: string, options: TriggerOptions = {}): TriggerDefinition<TypedEvent<"at", Scheduled>> {
+export function at(time: string, options: TriggerOptions & Batching): TriggerDefinition<BatchEvent<AtEvent>>;
+export function at(time: string, options?: TriggerOptions): TriggerDefinition<AtEvent>;
+export function at(time: string, options: TriggerOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ at: time, ...options });
 }
 
@@ -86,11 +99,21 @@ type WebhookType<Auth> = Auth extends "github" | "stripe" | "slack" ? `${Auth}.$
  * Listens at `/hooks/<path>`. Give the type, or a validator, of the body as the last argument.
  * @example webhook("/orders", { auth: "standard", secret: "SHOP" }, type<Order>())
  */
+export function webhook<const Options extends WebhookOptions & Batching, Data = Json>(
+  path: string,
+  options: Options,
+  schema?: TypeOnly<Data>,
+): TriggerDefinition<BatchEvent<WebhookEvent<WebhookType<Options["auth"]>, Data>>>;
 export function webhook<const Options extends WebhookOptions, Data = Json>(
   path: string,
   options: Options,
   schema?: StandardSchema<Data> | TypeOnly<Data>,
-): TriggerDefinition<WebhookEvent<WebhookType<Options["auth"]>, Data>> {
+): TriggerDefinition<WebhookEvent<WebhookType<Options["auth"]>, Data>>;
+export function webhook(
+  path: string,
+  options: WebhookOptions,
+  schema?: StandardSchema | TypeOnly<unknown>,
+): TriggerDefinition<never> {
   return new TriggerDefinition({ webhook: path, ...options }, validatorOf(schema));
 }
 
@@ -127,7 +150,21 @@ export type PollSource =
   }
   | { call: string; with?: Record<string, unknown> };
 
-const POLL_OPTIONS = new Set(["name", "if", "every", "items", "key", "on", "ignore", "first", "format", "pages"]);
+const POLL_OPTIONS = new Set([
+  "name",
+  "if",
+  "batch",
+  "every",
+  "items",
+  "key",
+  "on",
+  "ignore",
+  "first",
+  "format",
+  "pages",
+]);
+
+type PollEvent<Item> = TypedEvent<ChangeKind, Change<Item>>;
 
 /**
  * Asks a source again and again and emits what changed: `poll<Disk>({ run: "./disks.sh", every: "5m", key: "item.mount" })`
@@ -135,11 +172,18 @@ const POLL_OPTIONS = new Set(["name", "if", "every", "items", "key", "on", "igno
  */
 export function poll<Item = Json>(
   source: string,
+  options: PollOptions & Batching & { headers?: Record<string, string> },
+): TriggerDefinition<BatchEvent<PollEvent<Item>>>;
+export function poll<Item = Json>(
+  source: PollSource & PollOptions & Batching,
+): TriggerDefinition<BatchEvent<PollEvent<Item>>>;
+export function poll<Item = Json>(
+  source: string,
   options?: PollOptions & { headers?: Record<string, string> },
-): TriggerDefinition<TypedEvent<ChangeKind, Change<Item>>>;
+): TriggerDefinition<PollEvent<Item>>;
 export function poll<Item = Json>(
   source: PollSource & PollOptions,
-): TriggerDefinition<TypedEvent<ChangeKind, Change<Item>>>;
+): TriggerDefinition<PollEvent<Item>>;
 export function poll(source: string | (PollSource & PollOptions), options: PollOptions = {}): TriggerDefinition<never> {
   if (typeof source === "string") return new TriggerDefinition({ poll: source, ...options });
   const isOption = ([name]: [string, unknown]) => POLL_OPTIONS.has(name);
@@ -159,11 +203,15 @@ export interface WatchOptions extends TriggerOptions {
   format?: Format;
 }
 
+type WatchEvent<Content> = TypedEvent<ChangeKind, FileChange<Content>>;
+
 /** Emits when files that match the pattern come, change or go. */
 export function watch<Content = Json>(
   pattern: string,
-  options: WatchOptions = {},
-): TriggerDefinition<TypedEvent<ChangeKind, FileChange<Content>>> {
+  options: WatchOptions & Batching,
+): TriggerDefinition<BatchEvent<WatchEvent<Content>>>;
+export function watch<Content = Json>(pattern: string, options?: WatchOptions): TriggerDefinition<WatchEvent<Content>>;
+export function watch(pattern: string, options: WatchOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ watch: pattern, ...options });
 }
 
@@ -181,19 +229,37 @@ export type EventOf<Pattern extends string, Data> = Pattern extends string ? Typ
  */
 export function event<const Pattern extends string, Data = Json>(
   type: Pattern | readonly Pattern[],
+  schema: TypeOnly<Data> | undefined,
+  options: TriggerOptions & Batching,
+): TriggerDefinition<BatchEvent<EventOf<Pattern, Data>>>;
+export function event<const Pattern extends string, Data = Json>(
+  type: Pattern | readonly Pattern[],
   schema?: StandardSchema<Data> | TypeOnly<Data>,
+  options?: TriggerOptions,
+): TriggerDefinition<EventOf<Pattern, Data>>;
+export function event(
+  type: string | readonly string[],
+  schema?: StandardSchema | TypeOnly<unknown>,
   options: TriggerOptions = {},
-): TriggerDefinition<EventOf<Pattern, Data>> {
+): TriggerDefinition<never> {
   return new TriggerDefinition({ event: type, ...options }, validatorOf(schema));
 }
 
+type StartEvent = TypedEvent<"start", null>;
+
 /** The program started. */
-export function start(options: TriggerOptions = {}): TriggerDefinition<TypedEvent<"start", null>> {
+export function start(options: TriggerOptions & Batching): TriggerDefinition<BatchEvent<StartEvent>>;
+export function start(options?: TriggerOptions): TriggerDefinition<StartEvent>;
+export function start(options: TriggerOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ start: true, ...options });
 }
 
 /** Somebody asked for it: `whenthen emit --rule`, or a button. */
-export function manual<Data = Json>(options: TriggerOptions = {}): TriggerDefinition<TypedEvent<"manual", Data>> {
+export function manual<Data = Json>(
+  options: TriggerOptions & Batching,
+): TriggerDefinition<BatchEvent<TypedEvent<"manual", Data>>>;
+export function manual<Data = Json>(options?: TriggerOptions): TriggerDefinition<TypedEvent<"manual", Data>>;
+export function manual(options: TriggerOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ manual: true, ...options });
 }
 
