@@ -31,9 +31,14 @@ function checkedOf({ rules, problems }: Loaded, now: number): Checked {
   const listing = [...rules.values()].map(({ id, file, triggers }) => ({
     id,
     file,
-    triggers: triggers.map(({ id, kind, args }) => {
-      if (kind !== "cron") return { id, kind };
-      return { id, kind, next: nextTimes(args, now, NEXT_TIMES).map((time) => new Date(time).toISOString()) };
+    triggers: triggers.map(({ id, kind, args, batch }) => {
+      const iso = (times: number[]) => times.map((time) => new Date(time).toISOString());
+      return {
+        id,
+        kind,
+        ...kind === "cron" && { next: iso(nextTimes(args, now, NEXT_TIMES)) },
+        ...batch?.cron !== undefined && { batch: iso(nextTimes({ ...batch }, now, NEXT_TIMES)) },
+      };
     }),
   }));
   return { rules: listing.sort((a, b) => a.id < b.id ? -1 : 1), problems };

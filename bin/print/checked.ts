@@ -7,8 +7,8 @@ export interface Checked {
   rules: {
     id: string;
     file: string;
-    /** `next`: when a cron fires next, RFC 3339. */
-    triggers: { id: string; kind: string; next?: string[] }[];
+    /** `next`: when a cron fires next, RFC 3339. `batch`: when what it collects is closed by a cron. */
+    triggers: { id: string; kind: string; next?: string[]; batch?: string[] }[];
   }[];
   problems: Problem[];
 }
@@ -17,10 +17,12 @@ export interface Checked {
 export function printChecked(terminal: Terminal, { rules, problems }: Checked): void {
   printProblems(terminal, problems);
   for (const { id, triggers } of rules) {
-    for (const trigger of triggers) {
-      if (trigger.next === undefined) continue;
-      terminal.write(`${paint(terminal, "bold", id)} ${trigger.id} fires next at\n`);
-      for (const time of trigger.next) terminal.write(`  ${absoluteTime(Date.parse(time))}\n`);
+    for (const { id: trigger, next, batch } of triggers) {
+      for (const [what, times] of [["fires next at", next], ["closes its batches next at", batch]] as const) {
+        if (times === undefined) continue;
+        terminal.write(`${paint(terminal, "bold", id)} ${trigger} ${what}\n`);
+        for (const time of times) terminal.write(`  ${absoluteTime(Date.parse(time))}\n`);
+      }
     }
   }
   const errors = problems.filter(({ severity }) => severity === "error").length;

@@ -16,8 +16,10 @@ export function verdictSentence(verdict: Verdict, now: number): string {
       return `did not start, the condition does not hold: ${verdict.reason}${valuesIn(verdict.values)}`;
     case "busy":
       return `did not start, the rule is busy: ${verdict.reason}`;
-    case "batched":
-      return `joined a batch: ${verdict.reason}`;
+    case "batched": {
+      const closes = verdict.until > now ? `, closes in ${formatDuration(verdict.until - now)}` : "";
+      return `joined a batch: ${verdict.reason}${closes}`;
+    }
     case "disabled":
       return `did not start: ${verdict.reason}`;
     case "looped":

@@ -100,6 +100,16 @@ Deno.test("every verdict of an event is a sentence", () => {
       { rule: "e", trigger: "t", verdict: { kind: "disabled", reason: "the rule has enabled: false" } },
       { rule: "f", trigger: "t", verdict: { kind: "looped", reason: "17 runs in a row" } },
       { rule: "g", trigger: "t", verdict: { kind: "error", reason: "no such key: x" } },
+      {
+        rule: "h",
+        trigger: "t",
+        verdict: { kind: "batched", reason: "Collected; 2 events so far", until: NOW + 60_000 },
+      },
+      {
+        rule: "i",
+        trigger: "t",
+        verdict: { kind: "batched", reason: "Run 04run answers it", until: NOW, run: "04run" },
+      },
     ],
   };
   const unmatched: EventRecord = { ...record, deliveries: 1, delivery: "unmatched", verdicts: [] };
@@ -114,6 +124,8 @@ github.push  octo/repo  id 72d3  from /hooks/github  3m ago, delivered 2 times a
   e did not start: the rule has enabled: false
   f did not start, this would go round for ever: 17 runs in a row
   g did not start because of an error: no such key: x
+  h joined a batch: Collected; 2 events so far, closes in 1m
+  i joined a batch: Run 04run answers it
 github.push  octo/repo  id 72d3  from /hooks/github  3m ago
   no rule listens to it
 `,
