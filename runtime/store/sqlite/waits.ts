@@ -2,6 +2,7 @@ import type { Event } from "../../model/event.ts";
 import type { FormState } from "../../model/form.ts";
 import type { Json } from "../../model/json.ts";
 import type { StepRecord, StepWait } from "../../model/run.ts";
+import { describeWait } from "../describe_wait.ts";
 import type { Wait } from "../store.ts";
 import { dropAwaited, findEarlier, findWaits, putAwaited } from "./awaited.ts";
 import type { Context } from "./context.ts";
@@ -152,17 +153,4 @@ function findWait(database: Database, { run, path }: Place): WaitRow | undefined
 function forgetTarget(database: Database, wait: WaitRow, form: string | undefined): void {
   if (wait.kind === "event") dropAwaited(database, wait.position);
   if (wait.form !== null && wait.form !== form) closeForm(database, wait.form, "cancelled");
-}
-
-function describeWait(wait: Wait): string {
-  switch (wait.kind) {
-    case "time":
-      return "a time";
-    case "event": {
-      const values = Object.entries(wait.match).map(([path, value]) => `${path} ${JSON.stringify(value)}`);
-      return wait.types.join(" or ") + (values.length > 0 ? ` with ${values.join(", ")}` : "");
-    }
-    case "form":
-      return `form ${JSON.stringify(wait.form.title)} for ${wait.form.to.join(", ")}`;
-  }
 }
