@@ -3,7 +3,7 @@ import { env as environment } from "node:process";
 import { writeAddress } from "./host/address_file.ts";
 import { systemClock as clock } from "./host/clock.ts";
 import { logLine } from "./host/log.ts";
-import { serve, type Server } from "./host/serve.ts";
+import { addressOf, serve, type Server } from "./host/serve.ts";
 import { endChildren } from "./host/spawn.ts";
 import { type DataFolder, openDataFolder } from "./ingest/data_folder.ts";
 import { type TriggerFailure, TriggerFailures } from "./ingest/trigger_failures.ts";
@@ -16,6 +16,7 @@ import type { Run } from "./model/run.ts";
 import type { Verdict } from "./model/verdict.ts";
 import { assemble, type Parts } from "./parts.ts";
 import { Secrets } from "./rule/secrets.ts";
+import { answerForm } from "./run/answer_form.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "./run/log.ts";
 import type { Receipt } from "./store/store.ts";
 import { accessTo } from "./web/access.ts";
@@ -95,6 +96,7 @@ export class App {
       onLoaded: (loaded) => this.#prepare(loaded),
       onReport: (rule, trigger, failure) => this.#report(rule, trigger, failure),
       requestReload: () => this.#reloads.request(),
+      address: () => this.#address(),
     });
     // Commands that hold the data folder themselves ask in process, as from this machine.
     this.web = this.#createWeb(DEFAULT_HOST);
@@ -192,10 +194,20 @@ export class App {
   }
 
   #serve(): Server {
-    const { settings } = this.#parts.live.loaded!;
-    const host = this.options.host ?? settings.host ?? DEFAULT_HOST;
-    const web = this.#createWeb(host);
-    return serve((request) => web.fetch(request), { host, port: this.options.port ?? settings.port ?? DEFAULT_PORT });
+    const place = this.#place();
+    const web = this.#createWeb(place.host);
+    return serve((request, address) => web.fetch(request, address), place);
+  }
+
+  /** Where it listens, or would. */
+  #place(): { host: string; port: number } {
+    const { host, port } = this.#parts.live.loaded?.settings ?? {};
+    return { host: this.options.host ?? host ?? DEFAULT_HOST, port: this.options.port ?? port ?? DEFAULT_PORT };
+  }
+
+  #address(): string {
+    const { host, port } = this.#place();
+    return this.#server?.url ?? addressOf(host, port);
   }
 
   #createWeb(host: string): Web {
@@ -218,6 +230,9 @@ export class App {
       cancel: (run) => this.#parts.runner.cancel(run),
       replay: (run) => this.#parts.live.replay(run).finally(() => this.#parts.runner.wake()),
       pause: (rule, reason) => this.#parts.live.pause(rule, reason),
+      desk: this.#parts.desk,
+      answerForm: (form, person, answer) =>
+        answerForm({ store, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),
       replies: this.#replies,
       verifyCause: (header) => signer.verify(header),
       secretOf: (name) => secrets.get(name),

@@ -16,6 +16,7 @@ import type { RunnerOptions } from "./run/runner_options.ts";
 import { performSource } from "./run/source.ts";
 import { Upkeep } from "./store/upkeep.ts";
 import { triggerKinds } from "./trigger/index.ts";
+import { type FormDesk, formPeople, openDesk } from "./web/forms/desk.ts";
 import { HookRegistry } from "./web/hook_registry.ts";
 import { Metrics } from "./web/metrics.ts";
 
@@ -30,6 +31,7 @@ export interface Parts {
   metrics: Metrics;
   upkeep: Upkeep;
   hooks: HookRegistry;
+  desk: FormDesk;
 }
 
 /** What the parts tell the program. */
@@ -42,6 +44,8 @@ export interface Told {
   onReport: (rule: string, trigger: string, failure: string | null) => void;
   /** Something came late: the folder is to be loaded anew. */
   requestReload: () => void;
+  /** Where people reach the program where the settings do not say. */
+  address: () => string;
 }
 
 /** Verdicts that stay in detail for each rule (promise 11). */
@@ -53,8 +57,8 @@ const LOAD_PATIENCE = 1_000;
 export function assemble(
   options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
   secrets: Secrets,
-  { store, signer }: DataFolder,
-  { onAccepted, onFinished, onReply, onLoaded, onReport, requestReload }: Told,
+  { store, signer, keyFor }: DataFolder,
+  { onAccepted, onFinished, onReply, onLoaded, onReport, requestReload, address }: Told,
 ): Parts {
   const { folder } = options;
   const surroundings = () => ({ env: environment, secrets: secrets.scope() });
@@ -98,10 +102,17 @@ export function assemble(
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
     workers: () => isolates.count(),
   });
+  const desk = openDesk({
+    keyFor,
+    people: () => live.loaded?.settings.people ?? [],
+    address: () => live.loaded?.settings.url ?? address(),
+    clock,
+  });
   const runner = new Runner({
     ...performing,
     owner: newId(clock.now()),
     surroundings,
+    people: formPeople(desk, clock, () => services.mailer.canMail()),
     onFinished,
     onReply,
     onStep: ({ kind, state, startedAt, endedAt = startedAt }) => metrics.observeStep(kind, state, endedAt - startedAt),
@@ -114,5 +125,5 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { loading, ingest, services, attachments, live, runner, metrics, upkeep, hooks };
+  return { loading, ingest, services, attachments, live, runner, metrics, upkeep, hooks, desk };
 }

@@ -23,7 +23,8 @@ export interface Server {
 /** Milliseconds for the last answers: the hosts call an answer sent when the connection has it, not when it has left. */
 const LINGER = 50;
 
-export type Handler = (request: Request) => Response | Promise<Response>;
+/** @param address of who sent the request: an IP address */
+export type Handler = (request: Request, address: string) => Response | Promise<Response>;
 
 /**
  * Serves HTTP with what the host offers.
@@ -34,7 +35,7 @@ export function serve(handler: Handler, options: ServeOptions): Server {
   const listener = listen(flight, options);
   const { port } = listener;
   return {
-    url: `http://${reachable(options.host)}:${port}`,
+    url: addressOf(options.host, port),
     port,
     async stop(graceMs) {
       flight.close();
@@ -59,14 +60,14 @@ class Flight {
   }
 
   /** @param sent resolves once the connection has the answer */
-  handle(request: Request, sent: Promise<unknown>): Response | Promise<Response> {
+  handle(request: Request, address: string, sent: Promise<unknown>): Response | Promise<Response> {
     if (this.#closed) {
       const headers = { "retry-after": "5", connection: "close" };
       return Response.json({ error: "The program is stopping" }, { status: 503, headers });
     }
     const settled = sent.catch(() => {}).finally(() => this.#underWay.delete(settled));
     this.#underWay.add(settled);
-    return this.handler(request);
+    return this.handler(request, address);
   }
 
   landed(): Promise<unknown> {
@@ -95,7 +96,7 @@ function listenOnDeno(flight: Flight, { host, port }: ServeOptions): Listener {
   const stop = new AbortController();
   const server = Deno.serve(
     { hostname: host, port, signal: stop.signal, onListen() {} },
-    (request, info) => flight.handle(request, info.completed),
+    (request, info) => flight.handle(request, info.remoteAddr.hostname, info.completed),
   );
   return {
     port: server.addr.port,
@@ -108,10 +109,18 @@ function listenOnDeno(flight: Flight, { host, port }: ServeOptions): Listener {
 
 /** As much of Bun as is needed here; its own types would clash with those of Deno. */
 interface BunHost {
-  serve(options: { hostname: string; port: number; idleTimeout: number; fetch: Handler }): {
+  serve(options: {
+    hostname: string;
     port: number;
-    stop(closeActive: boolean): Promise<void>;
-  };
+    idleTimeout: number;
+    fetch(request: Request, server: BunServer): Promise<Response>;
+  }): BunServer;
+}
+
+interface BunServer {
+  port: number;
+  requestIP(request: Request): { address: string } | null;
+  stop(closeActive: boolean): Promise<void>;
 }
 
 function listenOnBun(flight: Flight, { host, port }: ServeOptions): Listener {
@@ -120,10 +129,10 @@ function listenOnBun(flight: Flight, { host, port }: ServeOptions): Listener {
     hostname: host,
     port,
     idleTimeout: 60,
-    fetch: async (request) => {
+    fetch: async (request, server) => {
       const { promise, resolve } = Promise.withResolvers<void>();
       try {
-        return await flight.handle(request, promise);
+        return await flight.handle(request, server.requestIP(request)?.address ?? "", promise);
       } finally {
         resolve();
       }
@@ -137,7 +146,11 @@ function nameOf(error: unknown): string {
   return code ?? name ?? "";
 }
 
-/** A wildcard address is no address to connect to. */
+/** The URL of what listens there, as it can be reached from this machine: a wildcard address is no address to connect to. */
+export function addressOf(host: string, port: number): string {
+  return `http://${reachable(host)}:${port}`;
+}
+
 function reachable(host: string): string {
   if (host === "0.0.0.0" || host === "") return "127.0.0.1";
   if (host === "::") return "[::1]";

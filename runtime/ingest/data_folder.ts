@@ -1,3 +1,4 @@
+import { createHmac } from "node:crypto";
 import { mkdir } from "node:fs/promises";
 import type { Clock } from "../host/clock.ts";
 import { realDisk } from "../host/disk.ts";
@@ -17,6 +18,8 @@ const BEGUN = { rule: "", trigger: "begun" };
 export interface DataFolder {
   store: Store;
   signer: CauseSigner;
+  /** This folder's own key for one purpose: what is signed with it means nothing anywhere else. */
+  keyFor(purpose: string): Uint8Array;
   /** True where no whenthen has worked on this store: nothing is known of earlier passes. */
   isNew(): Promise<boolean>;
   /** From here on it is not new any more. */
@@ -55,10 +58,12 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const disk = chooseDisk(realDisk, testDisk);
     const mask = (text: string) => secrets.mask(text);
     const store = await openStore({ folder: path, disk, mask, onWarning, now: clock.now() });
-    const signer = new CauseSigner(await dataFolderKey(path));
+    const key = await dataFolderKey(path);
+    const signer = new CauseSigner(key);
     return {
       store,
       signer,
+      keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {
         const now = clock.now();

@@ -1,5 +1,5 @@
 import { createHash, timingSafeEqual } from "node:crypto";
-import type { MiddlewareHandler } from "hono";
+import type { Context, MiddlewareHandler } from "hono";
 import { UsageError } from "../model/errors.ts";
 
 /** Who may use what is not open to everybody. */
@@ -34,7 +34,7 @@ export function accessTo(host: string, token: string | undefined, dataToken: str
 export function guard(access: Access): MiddlewareHandler {
   return async (c, next) => {
     const { loopback, tokens } = access;
-    const given = /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
+    const given = bearerToken(c);
     if (given !== undefined && holdsToken(given, tokens)) return await next();
     if (given !== undefined || !loopback) {
       const error = given === undefined ? "A token is needed: Authorization: Bearer <WHENTHEN_TOKEN>" : "Wrong token";
@@ -50,6 +50,11 @@ export function guard(access: Access): MiddlewareHandler {
     }
     await next();
   };
+}
+
+/** The token that a request brings, if any. */
+export function bearerToken(c: Context): string | undefined {
+  return /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
 }
 
 /** True for names and addresses that only this machine can reach. */

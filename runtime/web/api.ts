@@ -1,16 +1,13 @@
 import { type Context, Hono } from "hono";
-import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
-import { UsageError } from "../model/errors.ts";
 import { newId } from "../model/id.ts";
 import type { Json } from "../model/json.ts";
 import type { RunState } from "../model/run.ts";
-import { parseJson } from "../model/parse_json.ts";
 import type { Receipt } from "../store/store.ts";
 import { type EventAnswer, eventAnswer } from "./answer.ts";
-import { readBody } from "./body.ts";
 import type { WebContext } from "./context.ts";
 import { complete } from "./events.ts";
+import { bodyOf, queryOf } from "./given.ts";
 import { listRules } from "./rule_listing.ts";
 
 /** What `POST /api/emit` answers: also what became of the event at each rule. */
@@ -26,8 +23,6 @@ const EMIT = z.union([
   z.strictObject({ rule: z.string().min(1), ...fact }),
 ]);
 const PAUSE = z.strictObject({ reason: z.string().min(1).default("paused by an operator") });
-
-const MAX_BODY = 1024 * 1024;
 
 /** `/api`: what the command line and other programs read and do. */
 export function api(context: WebContext): Hono {
@@ -81,26 +76,4 @@ export function api(context: WebContext): Hono {
 function startByHand(given: { rule: string; data: Json; id?: string; subject?: string }, context: WebContext) {
   const { rule, data, id = newId(context.clock.now()), subject } = given;
   return context.ingest.trigger(rule, { id, data, ...subject !== undefined && { subject } });
-}
-
-function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
-  return check(schema, c.req.query(), "query");
-}
-
-async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
-  const body = await readBody(c.req.raw, MAX_BODY);
-  if ("refused" in body) throw new HTTPException(400, { res: body.refused });
-  const text = new TextDecoder().decode(body.bytes);
-  try {
-    return check(schema, text === "" ? {} : parseJson(text), "body");
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new UsageError(`The body is not JSON: ${error.message}`);
-    throw error;
-  }
-}
-
-function check<T>(schema: z.ZodType<T>, given: unknown, what: string): T {
-  const checked = schema.safeParse(given);
-  if (checked.success) return checked.data;
-  throw new UsageError(`The ${what} does not fit: ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
 }

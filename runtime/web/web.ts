@@ -7,18 +7,21 @@ import { guard } from "./access.ts";
 import { api } from "./api.ts";
 import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
+import { formsApi } from "./forms/api.ts";
+import { formPages } from "./forms/forms.ts";
 import { homePage } from "./home.ts";
 import { receiveHook } from "./hooks.ts";
 
 /** All that the program answers over HTTP. */
 export interface Web {
-  fetch(request: Request): Promise<Response>;
+  /** @param address of who sent the request; empty in process */
+  fetch(request: Request, address?: string): Promise<Response>;
 }
 
 /** Seconds after which a sender tries again while intake is closed. */
 const RETRY_AFTER = "5";
 
-/** The HTTP side of the program: hooks, events, API, health, metrics, the page. */
+/** The HTTP side of the program: hooks, events, forms, API, health, metrics, the page. */
 export function createWeb(context: WebContext): Web {
   const app = new Hono();
   app.onError((error, c) => answerError(error, c, context));
@@ -31,17 +34,20 @@ export function createWeb(context: WebContext): Web {
   });
   app.all("/hooks/*", (c) => closed(c, context) ?? receiveHook(c, context));
 
-  // Below this line everything needs a token, or to come from this machine.
+  app.route("/forms", formPages(context));
   app.use(secureHeaders({
     contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"], frameAncestors: ["'none'"] },
     strictTransportSecurity: false,
     xFrameOptions: "DENY",
   }));
-  app.use(guard(context));
   app.use(async (c, next) => {
     await next();
     c.header("cache-control", "no-store");
   });
+  app.route("/api/forms", formsApi(context));
+
+  // Below this line everything needs a token, or to come from this machine.
+  app.use(guard(context));
   app.post("/events", (c) => closed(c, context) ?? receiveEvent(c, context));
   app.get("/metrics", async (c) => {
     const { body, contentType } = await context.metrics.expose();
@@ -49,7 +55,7 @@ export function createWeb(context: WebContext): Web {
   });
   app.route("/api", api(context));
   app.get("/", async (c) => c.html(await homePage(context)));
-  return { fetch: (request) => Promise.resolve(app.fetch(request)) };
+  return { fetch: (request, address = "") => Promise.resolve(app.fetch(request, { address })) };
 }
 
 function closed(c: Context, context: WebContext): Response | undefined {

@@ -5,10 +5,13 @@ import { ManualClock } from "../../runtime/host/clock.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import type { Person } from "../../runtime/model/person.ts";
 import type { Rule, Step, Trigger } from "../../runtime/model/rule.ts";
+import { answerForm } from "../../runtime/run/answer_form.ts";
 import { openStore } from "../../runtime/store/open.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import type { WebContext } from "../../runtime/web/context.ts";
+import { openDesk } from "../../runtime/web/forms/desk.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";
 import { Metrics } from "../../runtime/web/metrics.ts";
 import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
@@ -25,6 +28,10 @@ export interface Bench extends AsyncDisposable {
   clock: ManualClock;
   signer: CauseSigner;
   errors: string[];
+  /** Those in the settings; a test may change it. */
+  people: Person[];
+  /** Runs that went on after an answer. */
+  woken: string[];
   /** Sends a request and gives its status and its answer. */
   ask(method: string, path: string, init?: RequestInit): Promise<Answer>;
   /** Sends JSON. */
@@ -49,6 +56,9 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
   const live = new Map(rules.map((rule) => [rule.id, rule]));
   const paused: Record<string, string> = {};
   const errors: string[] = [];
+  const people: Person[] = [];
+  const woken: string[] = [];
+  const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
   await store.putVersions(rules, NOW);
   ingest.setRules(live);
@@ -76,6 +86,9 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
       else paused[rule] = reason;
       ingest.setPaused(paused);
     },
+    desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", clock }),
+    answerForm: (form, person, answer) =>
+      answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
     replies: new ReplyWaiters(),
     verifyCause: (header) => signer.verify(header),
     secretOf: (name) => name === "HOOK" ? "hook-secret" : undefined,
@@ -99,6 +112,8 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     clock,
     signer,
     errors,
+    people,
+    woken,
     ask,
     post: (path, body, headers = {}) =>
       ask("POST", path, { body: JSON.stringify(body), headers: { "content-type": "application/json", ...headers } }),

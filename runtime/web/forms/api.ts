@@ -1,0 +1,115 @@
+import { type Context, Hono } from "hono";
+import { z } from "zod";
+import { UsageError } from "../../model/errors.ts";
+import type { Form, FormState } from "../../model/form.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Person } from "../../model/person.ts";
+import { mayAnswer } from "../../run/answer_form.ts";
+import { bearerToken, guard } from "../access.ts";
+import type { WebContext } from "../context.ts";
+import { bodyOf, queryOf } from "../given.ts";
+import { namesOf, type People } from "./people.ts";
+
+/** Who asks: a person by a token of their own, or (undefined) an operator, who speaks for anybody. */
+type Asking = { Variables: { person?: Person } };
+
+const STATES = ["open", "answered", "expired", "cancelled"] as const satisfies FormState[];
+const LIST = z.strictObject({
+  state: z.enum(STATES).default("open"),
+  for: z.string().min(1).optional(),
+  limit: z.coerce.number().int().min(1).max(1_000).default(50),
+  after: z.string().optional(),
+});
+const ANSWER = z.strictObject({ as: z.string().min(1).optional(), values: z.record(z.string(), z.json()).default({}) });
+
+/** `/api/forms`: forms as JSON, for operators and for people with a token. */
+export function formsApi(context: WebContext): Hono<Asking> {
+  const app = new Hono<Asking>();
+  const operatorsOnly = guard(context);
+  app.use(async (c, next) => {
+    const token = bearerToken(c);
+    const person = token === undefined ? undefined : context.desk.people.byToken(token);
+    if (person === undefined) return await operatorsOnly(c, next);
+    c.set("person", person);
+    await next();
+  });
+  app.get("/", (c) => list(c, context));
+  app.get("/:id", async (c) => {
+    const id = c.req.param("id");
+    const form = await context.store.getForm(id);
+    if (form === undefined) return refuse(c, context, 404, `There is no form "${id}"`);
+    const own = c.get("person");
+    if (own !== undefined && !mayAnswer(form, own)) return notFor(c, context, id, own);
+    return c.json(context.maskJson(form as unknown as Json));
+  });
+  app.post("/:id", (c) => answer(c, c.req.param("id"), context));
+  return app;
+}
+
+async function list(c: Context<Asking>, context: WebContext): Promise<Response> {
+  const { for: name, ...filter } = queryOf(c, LIST);
+  const { people } = context.desk;
+  const own = c.get("person");
+  if (own !== undefined && name !== undefined && people.get(name)?.id !== own.id) {
+    return refuse(c, context, 403, `This token is of ${own.id}: it lists no forms for "${name}"`);
+  }
+  const to = own ? namesOf(own) : name === undefined ? undefined : addressees(name, people);
+  const forms = await context.store.listForms({ ...filter, ...to && { to } });
+  return c.json(context.maskJson(forms as unknown as Json));
+}
+
+/** A person's forms are also those of the groups; a group's are those that name it. */
+function addressees(name: string, people: People): string[] {
+  const person = people.get(name);
+  if (person !== undefined) return namesOf(person);
+  if (people.find([name]).length > 0) return [name];
+  throw new UsageError(`There is no person and no group "${name}" in whenthen.yaml`);
+}
+
+async function answer(c: Context<Asking>, id: string, context: WebContext): Promise<Response> {
+  const { as, values } = await bodyOf(c, ANSWER);
+  const own = c.get("person");
+  if (own === undefined && as === undefined) throw new UsageError('Cannot answer without a name: add "as": "<person>"');
+  const person = as === undefined ? own : context.desk.people.get(as);
+  if (own !== undefined && person?.id !== own.id) {
+    return refuse(c, context, 403, `This token is of ${own.id}: it cannot answer as "${as}"`);
+  }
+  if (person === undefined) return refuse(c, context, 403, `There is nobody "${as}"`);
+  const answered = await context.answerForm(id, person, { values, via: "api" });
+  switch (answered.kind) {
+    case "accepted":
+      return c.json(context.maskJson(answered.form as unknown as Json));
+    case "unknown":
+      return refuse(c, context, 404, `There is no form "${id}"`);
+    case "forbidden":
+      return notFor(c, context, id, person);
+    case "closed":
+      return refuse(c, context, 409, `The form "${id}" cannot be answered any more: ${whyClosed(answered.form)}`);
+    case "invalid": {
+      const { problems } = answered;
+      const sentences = Object.entries(problems).map(([name, problem]) => `${name}: ${problem}`).join("; ");
+      return refuse(c, context, 422, `The answer does not fit: ${sentences}`, { problems });
+    }
+  }
+}
+
+function refuse(
+  c: Context,
+  { maskJson }: WebContext,
+  status: 403 | 404 | 409 | 422,
+  error: string,
+  more: JsonObject = {},
+): Response {
+  return c.json(maskJson({ error, ...more }), status);
+}
+
+function notFor(c: Context, context: WebContext, id: string, person: Person): Response {
+  return refuse(c, context, 403, `The form "${id}" is not for ${person.id}`);
+}
+
+/** Why a form that was open is not any more. */
+function whyClosed({ state, answer, due }: Form): string {
+  if (answer !== undefined) return `${answer.by} answered it at ${new Date(answer.at).toISOString()}`;
+  if (state === "cancelled") return "what asked for it has ended";
+  return due === undefined ? "its time is over" : `its time was over at ${new Date(due).toISOString()}`;
+}

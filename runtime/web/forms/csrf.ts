@@ -1,0 +1,31 @@
+import type { Context } from "hono";
+import type { FormDesk } from "./desk.ts";
+import { isSigned, sign } from "./signature.ts";
+
+/** The hidden input that says that a form was sent from our own page; no field's name has a dash. */
+export const CSRF_INPUT = "csrf-token";
+
+/** What a page that was made for one session or link sends back. @param owner the session's cookie, or the link's signature */
+export function csrfToken({ csrfKey }: FormDesk, owner: string): string {
+  return sign(csrfKey, [owner]);
+}
+
+/**
+ * Whether the request was sent from a page of ours: browsers say from which one, and the page says for whom it was made.
+ * @param owner as for {@link csrfToken}; undefined where nobody is known yet, as at the sign-in
+ */
+export function isFromOurPage(c: Context, desk: FormDesk, token: string, owner: string | undefined): boolean {
+  if (!isOurOrigin(c, desk)) return false;
+  return owner === undefined || isSigned(desk.csrfKey, [owner], token);
+}
+
+function isOurOrigin(c: Context, { address }: FormDesk): boolean {
+  const site = c.req.header("sec-fetch-site");
+  if (site !== undefined && site !== "same-origin" && site !== "none") return false;
+  const origin = c.req.header("origin");
+  if (origin === undefined) return true;
+  if (!URL.canParse(origin)) return false;
+  // A proxy may have put its own name for us in the place of the one that people know.
+  const ours = [new URL(address()).host, c.req.header("host") ?? new URL(c.req.url).host];
+  return ours.includes(new URL(origin).host);
+}

@@ -1,0 +1,52 @@
+import type { Clock } from "../../host/clock.ts";
+import type { Person } from "../../model/person.ts";
+import type { FormPeople } from "../../run/runner_options.ts";
+import { FormLinks } from "./links.ts";
+import { PasswordCheck } from "./password_check.ts";
+import { People } from "./people.ts";
+import { Sessions } from "./sessions.ts";
+
+/** Who may come to the forms, and how they are known: by link, session or token. */
+export interface FormDesk {
+  people: People;
+  links: FormLinks;
+  sessions: Sessions;
+  passwords: PasswordCheck;
+  /** Signs what proves that a form was sent from our own page. */
+  csrfKey: Uint8Array;
+  /** Where people reach the program, without a trailing slash. */
+  address(): string;
+}
+
+/** What a desk is made of. */
+export interface DeskOptions {
+  /** A key of the data folder for one purpose. */
+  keyFor: (purpose: string) => Uint8Array;
+  /** Those in the settings in force. */
+  people: () => Person[];
+  address: () => string;
+  clock: Clock;
+}
+
+export function openDesk({ keyFor, people: listed, address, clock }: DeskOptions): FormDesk {
+  const people = new People(listed);
+  return {
+    people,
+    links: new FormLinks(keyFor("form links")),
+    sessions: new Sessions(keyFor("form sessions"), people, clock),
+    passwords: new PasswordCheck(people, clock),
+    csrfKey: keyFor("form csrf"),
+    address,
+  };
+}
+
+/** What steps that ask people know of them. */
+export function formPeople({ people, links, address }: FormDesk, clock: Clock, canMail: () => boolean): FormPeople {
+  const url = (form: string) => `${address()}/forms/${form}`;
+  return {
+    find: (to) => people.find(to),
+    url,
+    link: (form, person, expires) => `${url(form)}?${links.query(form, person, expires, clock.now())}`,
+    canMail,
+  };
+}

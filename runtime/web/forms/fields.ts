@@ -1,0 +1,134 @@
+import { html } from "hono/html";
+import type { Field } from "../../model/rule.ts";
+import { textOfValue } from "../../rule/field_text.ts";
+import { attributes, type Markup } from "./markup.ts";
+
+/** A field of a form as it is shown. */
+export interface ShownField {
+  name: string;
+  field: Field;
+  /** What stands in it. */
+  text: string;
+  /** What is wrong with that. */
+  problem?: string;
+}
+
+/** Up to so many choices are all seen at once. */
+const MOST_RADIOS = 7;
+const YES_NO = [{ value: "true", label: "Yes" }, { value: "false", label: "No" }];
+/** What a person has to know who has never seen the format. */
+const FORMATS: Partial<Record<Field["type"], string>> = {
+  duration: "Such as 30m, 2h or 3d",
+  list: "One on each line",
+};
+
+/** One question: its label, help, problem and input, tied together for those who do not see them side by side. */
+export function fieldMarkup(shown: ShownField): Markup {
+  const { name, field, problem } = shown;
+  const help = [field.help, FORMATS[field.type]].filter((part) => part !== undefined).join("\n");
+  const ids = [...help ? [`${idOf(name)}-help`] : [], ...problem ? [`${idOf(name)}-error`] : []];
+  const notes = html`${help && html`<p class="help" id="${idOf(name)}-help">${help}</p>`}
+${problem && html`<p class="error" id="${idOf(name)}-error">${problem}</p>`}`;
+  const described = { "aria-describedby": ids.join(" ") || undefined, "aria-invalid": problem ? "true" : undefined };
+  const title = html`${labelOf(name, field)}${
+    !field.required && html`
+      <span class="soft">(optional)</span>
+    `
+  }`;
+  const choices = radiosOf(field);
+  const look = problem ? "field wrong" : "field";
+  if (choices !== undefined) {
+    return html`
+      <fieldset role="radiogroup" class="${look}" ${attributes(described)}>
+      <legend>${title}</legend>
+      ${notes}
+      ${choices.map((choice, index) => radio(shown, choice, index))}
+      </fieldset>
+    `;
+  }
+  return html`<div class="${look}">
+<label for="${idOf(name)}">${title}</label>
+${notes}
+${input(shown, described)}
+</div>`;
+}
+
+/** The id of a field's input, or of the first of them: where a problem leads to. */
+export function idOf(name: string): string {
+  return `field-${name}`;
+}
+
+/** What a field is called where it has no title: `orderId` is "Order id". */
+export function labelOf(name: string, { title }: Field): string {
+  if (title !== undefined) return title;
+  const words = name.replaceAll("_", " ").replaceAll(/([a-z0-9])([A-Z])/g, (_, a, b) => `${a} ${b.toLowerCase()}`)
+    .trim();
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+interface Choice {
+  value: string;
+  label: string;
+}
+
+function choicesOf({ choices = [] }: Field): Choice[] {
+  return choices.map((choice) => ({ value: textOfValue(choice), label: textOfValue(choice) }));
+}
+
+function radiosOf(field: Field): Choice[] | undefined {
+  const choices = field.type === "boolean" ? YES_NO : field.type === "choice" ? choicesOf(field) : undefined;
+  if (choices === undefined || choices.length > MOST_RADIOS) return undefined;
+  return field.required ? choices : [...choices, { value: "", label: "No answer" }];
+}
+
+function radio({ name, field, text }: ShownField, { value, label }: Choice, index: number): Markup {
+  const id = index === 0 ? idOf(name) : `${idOf(name)}-${index}`;
+  const own = {
+    id,
+    name,
+    value,
+    checked: text === value && (value !== "" || !field.required),
+    required: field.required,
+  };
+  return html`<label class="choice" for="${id}"><input type="radio"${attributes(own)}><span>${label}</span></label>`;
+}
+
+/** Types and limits for the browser's own help; what counts is checked by the server. */
+function input({ name, field, text }: ShownField, described: Record<string, string | undefined>): Markup {
+  const { type, required, min, max, lines = 1 } = field;
+  const common = { id: idOf(name), name, required, ...described };
+  const lengths = { minlength: min, maxlength: max };
+  const one = (own: Parameters<typeof attributes>[0]) => html`<input${attributes({ ...common, value: text, ...own })}>`;
+  switch (type) {
+    case "number":
+      return one({ type: "number", step: "any", inputmode: "decimal", min, max });
+    case "date":
+      return one({ type: "date" });
+    case "email":
+      return one({ type: "email", autocomplete: "email", ...lengths });
+    case "url":
+      return one({ type: "url", autocomplete: "url", placeholder: "https://", ...lengths });
+    case "duration":
+      return one({ type: "text", autocapitalize: "none", autocomplete: "off" });
+    case "list":
+      return area(text, { ...common, rows: 4 });
+    case "choice":
+    case "boolean":
+      return html`<select${attributes(common)}>
+<option value="">${required ? "Choose one" : "No answer"}</option>
+${
+        choicesOf(field).map(({ value, label }) =>
+          html`<option${attributes({ value, selected: value === text })}>${label}</option>`
+        )
+      }
+</select>`;
+    case "text":
+      return lines > 1 ? area(text, { ...common, rows: lines, ...lengths }) : one({ type: "text", ...lengths });
+  }
+}
+
+/** A line break at its very start would be taken for layout by the browser. */
+function area(text: string, own: Parameters<typeof attributes>[0]): Markup {
+  return html`<textarea${attributes(own)}>
+${text}</textarea>`;
+}

@@ -1,0 +1,60 @@
+import { html } from "hono/html";
+import type { Form } from "../../model/form.ts";
+import { textOfValue } from "../../rule/field_text.ts";
+import { fieldMarkup, idOf, labelOf, type ShownField } from "./fields.ts";
+import { csrfInput, layout, type Page } from "./layout.ts";
+import type { Markup } from "./markup.ts";
+import { time } from "./times.ts";
+
+/** What the page of an open form shows. */
+export interface FormPage {
+  form: Form;
+  /** What the rule that asks is called. */
+  rule: string;
+  /** Where it is sent to: the page's own address, with the query of a link. */
+  action: string;
+  csrf: string;
+  now: number;
+  signedIn?: Page["signedIn"];
+  /** What was sent before, where that did not fit. */
+  texts?: Record<string, string>;
+  problems?: Record<string, string>;
+}
+
+/** The page on which a person answers. */
+export function formPage(page: FormPage): Markup {
+  const { form, rule, action, csrf, now, signedIn, problems = {} } = page;
+  const fields = Object.entries(form.fields).map(([name, field]): ShownField => {
+    const text = page.texts === undefined ? textOfValue(field.default ?? null) : page.texts[name] ?? "";
+    return { name, field, text, ...Object.hasOwn(problems, name) && { problem: problems[name] } };
+  });
+  const wrong = fields.filter(({ problem }) => problem !== undefined);
+  const body = html`<h1>${form.title}</h1>
+<p class="soft">Asked by ${rule} on ${time(form.createdAt, now)}.
+${
+    form.due !== undefined && html`
+      Please answer until ${time(form.due, now)}.
+    `
+  }</p>
+${wrong.length > 0 && summary(wrong)}
+<form method="post" action="${action}" accept-charset="utf-8">
+${csrfInput(csrf)}
+${fields.map(fieldMarkup)}
+<p><button class="main">Send the answer</button></p>
+</form>`;
+  return layout({ title: wrong.length > 0 ? `Error: ${form.title}` : form.title, body, signedIn });
+}
+
+/** All problems in one place, which has the focus when the page opens; each leads to its field. */
+function summary(wrong: ShownField[]): Markup {
+  return html`
+    <div class="summary" role="alert" tabindex="-1" autofocus aria-labelledby="summary">
+      <h2 id="summary">${wrong.length === 1 ? "One answer does not fit" : `${wrong.length} answers do not fit`}</h2>
+      <ul>
+    ${wrong.map(({ name, field, problem }) =>
+      html`<li><a href="#${idOf(name)}">${labelOf(name, field)}: ${problem}</a></li>`
+    )}
+      </ul>
+    </div>
+  `;
+}

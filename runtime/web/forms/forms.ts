@@ -1,0 +1,61 @@
+import { type Context, Hono } from "hono";
+import { secureHeaders } from "hono/secure-headers";
+import { StoreFullError } from "../../store/store.ts";
+import type { WebContext } from "../context.ts";
+import { addFormRoutes } from "./form_routes.ts";
+import { notice } from "./notices.ts";
+import { respond } from "./respond.ts";
+import { addSessionRoutes } from "./session_routes.ts";
+
+/** Seconds after which somebody tries again while the program starts or stops. */
+const RETRY_AFTER = "5";
+
+/**
+ * `/forms`: the pages where people answer. Whoever can reach the port may come here: a session or a link says who they are.
+ */
+export function formPages(context: WebContext): Hono {
+  const app = new Hono();
+  app.onError((error, c) => failed(error, c, context));
+  app.use(secureHeaders({
+    contentSecurityPolicy: {
+      defaultSrc: ["'none'"],
+      styleSrc: ["'unsafe-inline'"],
+      formAction: ["'self'"],
+      baseUri: ["'none'"],
+      frameAncestors: ["'none'"],
+    },
+    strictTransportSecurity: false,
+    xFrameOptions: "DENY",
+    // Not `no-referrer`: with that a browser says `Origin: null` of our own pages. Links are credentials, so no other site sees them.
+    referrerPolicy: "same-origin",
+  }));
+  app.use(async (c, next) => {
+    await next();
+    c.header("cache-control", "no-store");
+  });
+  app.use(async (c, next) => {
+    if (context.phase() === "ready" || c.req.method === "GET") return await next();
+    return respond(
+      c,
+      context,
+      notice("Not now", "The program is being started or stopped. Try again in a moment."),
+      503,
+      {
+        "retry-after": RETRY_AFTER,
+      },
+    );
+  });
+  addSessionRoutes(app, context);
+  addFormRoutes(app, context);
+  app.all("/*", (c) => respond(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404));
+  return app;
+}
+
+function failed(error: Error, c: Context, context: WebContext) {
+  if (error instanceof StoreFullError) {
+    const page = notice("Not now", "The program cannot take in anything at the moment. Try again in a while.");
+    return respond(c, context, page, 503, { "retry-after": String(error.retryAfter) });
+  }
+  context.onError(`Cannot answer ${c.req.method} ${c.req.path}`, error);
+  return respond(c, context, notice("Something went wrong", "The program's log says what."), 500);
+}

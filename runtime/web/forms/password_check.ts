@@ -1,0 +1,64 @@
+import type { Clock } from "../../host/clock.ts";
+import { verifyPassword } from "../../load/credentials.ts";
+import type { Person } from "../../model/person.ts";
+import { Attempts } from "./attempts.ts";
+import type { People } from "./people.ts";
+
+/** What came of a name and a password. */
+export type PasswordChecked =
+  | { kind: "right"; person: Person }
+  | { kind: "wrong" }
+  /** Too many wrong ones; seconds until the next is looked at. */
+  | { kind: "later"; seconds: number };
+
+const MINUTES = 60_000;
+/** Of one person from one address: a person who errs, or somebody who guesses. */
+const OF_PAIR = { most: 5, within: 15 * MINUTES };
+/** Of one person from everywhere, and from one address for everybody: guesses that are spread. */
+const OF_ONE = { most: 50, within: 60 * MINUTES };
+/** Passwords that wait to be checked; each takes memory and a core for a moment. */
+const MOST_WAITING = 20;
+/** Of nobody: who is unknown is told so only after the same time as who errs. */
+const NOBODY = `scrypt.15.8.3.${"A".repeat(22)}.${"A".repeat(43)}`;
+
+/** Checks names and passwords, one at a time, and not more of them than a person needs. */
+export class PasswordCheck {
+  readonly #ofPair: Attempts;
+  readonly #ofOne: Attempts;
+  #last: Promise<unknown> = Promise.resolve();
+  #waiting = 0;
+
+  constructor(private readonly people: People, clock: Clock) {
+    this.#ofPair = new Attempts(clock, OF_PAIR);
+    this.#ofOne = new Attempts(clock, OF_ONE);
+  }
+
+  /** @param address where the request came from */
+  async check(name: string, password: string, address: string): Promise<PasswordChecked> {
+    const person = this.people.account(name);
+    const who = person?.id ?? name.trim().toLowerCase().slice(0, 100);
+    const pair = `${address} ${who}`;
+    const [ofPerson, ofAddress] = [`person ${who}`, `address ${address}`];
+    const wait = Math.max(this.#ofPair.wait(pair), this.#ofOne.wait(ofPerson), this.#ofOne.wait(ofAddress));
+    if (wait > 0) return { kind: "later", seconds: Math.ceil(wait / 1_000) };
+    if (this.#waiting >= MOST_WAITING) return { kind: "later", seconds: 10 };
+    // Counted before it is looked at: many at once are many.
+    this.#ofPair.add(pair);
+    this.#ofOne.add(ofPerson);
+    this.#ofOne.add(ofAddress);
+    if (!await this.#verify(password, person?.password ?? NOBODY) || person?.password === undefined) {
+      return { kind: "wrong" };
+    }
+    this.#ofPair.clear(pair);
+    this.#ofOne.takeBack(ofPerson);
+    this.#ofOne.takeBack(ofAddress);
+    return { kind: "right", person };
+  }
+
+  async #verify(password: string, hash: string): Promise<boolean> {
+    this.#waiting++;
+    const mine = this.#last.then(() => verifyPassword(password, hash));
+    this.#last = mine.catch(() => {});
+    return await mine.finally(() => this.#waiting--);
+  }
+}

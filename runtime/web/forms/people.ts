@@ -1,0 +1,55 @@
+import { parseAddress } from "../../action/mail/address.ts";
+import { verifyToken } from "../../load/credentials.ts";
+import type { Person } from "../../model/person.ts";
+
+/** Who answers forms: `people` of `whenthen.yaml` as it is now, and whoever has an e-mail address. */
+export class People {
+  /** @param listed those in the settings in force */
+  constructor(private readonly listed: () => Person[]) {}
+
+  /** Those who are meant by ids, groups and addresses: each once, in the order in which they are named. */
+  find(to: string[]): Person[] {
+    const found = new Map<string, Person>();
+    for (const name of to) {
+      const group = this.listed().filter(({ groups }) => groups.includes(name));
+      const person = this.get(name);
+      for (const one of person === undefined ? group : [person]) found.set(one.id, one);
+    }
+    return [...found.values()];
+  }
+
+  /** One person by id or e-mail address. An address that nobody in the settings has is a person of its own. */
+  get(name: string): Person | undefined {
+    const known = this.listed().find(({ id }) => id === name) ?? this.#byAddress(name);
+    return known ?? strangerAt(name);
+  }
+
+  /** Who signs in by that id or e-mail address. */
+  account(name: string): Person | undefined {
+    const written = name.trim();
+    return this.listed().find(({ id }) => id === written) ??
+      this.listed().find(({ id }) => id.toLowerCase() === written.toLowerCase()) ?? this.#byAddress(written);
+  }
+
+  /** Whose API token it is. */
+  byToken(token: string): Person | undefined {
+    return this.listed().find((person) => person.token !== undefined && verifyToken(token, person.token));
+  }
+
+  #byAddress(address: string): Person | undefined {
+    const written = address.toLowerCase();
+    return this.listed().find(({ email }) => email?.toLowerCase() === written);
+  }
+}
+
+/** What a person is called in `to` of a form: the id, the groups, the address as it may be written. */
+export function namesOf({ id, groups, email }: Person): string[] {
+  return [...new Set([id, ...groups, ...email === undefined ? [] : [email, email.toLowerCase()]])];
+}
+
+/** One address is one person, however it is written. */
+function strangerAt(name: string): Person | undefined {
+  const parsed = parseAddress(name);
+  if (parsed === undefined || parsed.name !== "") return undefined;
+  return { id: parsed.address.toLowerCase(), name: parsed.address, email: parsed.address, groups: [] };
+}

@@ -1,0 +1,38 @@
+import { html } from "hono/html";
+import { layout } from "./layout.ts";
+import type { Markup } from "./markup.ts";
+
+/** What the sign-in page shows. */
+export interface SignInPage {
+  /** The form that the person came for. */
+  form?: string;
+  /** What was typed before. */
+  name?: string;
+  problem?: string;
+}
+
+/** Where people with an account say who they are. */
+export function signInPage({ form, name = "", problem }: SignInPage): Markup {
+  const body = html`<h1>Sign in</h1>
+${
+    problem !== undefined && html`
+      <div class="summary" role="alert" tabindex="-1" autofocus>
+        <p class="error" id="problem">${problem}</p>
+      </div>
+    `
+  }
+<form method="post" action="/forms/sign-in" accept-charset="utf-8">
+${form !== undefined && html`<input type="hidden" name="form" value="${form}">`}
+<div class="field">
+<label for="name">Name or e-mail address</label>
+<input id="name" name="name" type="text" value="${name}" required autocomplete="username" autocapitalize="none" spellcheck="false">
+</div>
+<div class="field">
+<label for="password">Password</label>
+<input id="password" name="password" type="password" required autocomplete="current-password">
+</div>
+<p><button class="main">Sign in</button></p>
+</form>
+<p class="soft">Without an account, use the link that you were sent.</p>`;
+  return layout({ title: problem === undefined ? "Sign in" : "Error: Sign in", body });
+}

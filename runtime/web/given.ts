@@ -1,0 +1,38 @@
+import type { Context } from "hono";
+import { HTTPException } from "hono/http-exception";
+import { z } from "zod";
+import { UsageError } from "../model/errors.ts";
+import { parseJson } from "../model/parse_json.ts";
+import { readBody } from "./body.ts";
+
+const MAX_BODY = 1024 * 1024;
+
+/**
+ * What a request's query says.
+ * @throws UsageError where it does not fit
+ */
+export function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
+  return check(schema, c.req.query(), "query");
+}
+
+/**
+ * What a request's body says, as JSON; an empty one is an empty object.
+ * @throws UsageError where it does not fit
+ */
+export async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
+  const body = await readBody(c.req.raw, MAX_BODY);
+  if ("refused" in body) throw new HTTPException(400, { res: body.refused });
+  const text = new TextDecoder().decode(body.bytes);
+  try {
+    return check(schema, text === "" ? {} : parseJson(text), "body");
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new UsageError(`The body is not JSON: ${error.message}`);
+    throw error;
+  }
+}
+
+function check<T>(schema: z.ZodType<T>, given: unknown, what: string): T {
+  const checked = schema.safeParse(given);
+  if (checked.success) return checked.data;
+  throw new UsageError(`The ${what} does not fit: ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
+}
