@@ -52,13 +52,13 @@ function eachCall(caller: StepCaller) {
       throw new TypeError(`step.each(${JSON.stringify(name)}, …) needs a list and a function of its items`);
     }
     const { max = 1, rate, onError } = options;
-    const compute = async ({ path, next }: Computing) => {
+    const compute = async ({ path }: Computing) => {
       const plan: Plan = {
         branches: items.map((item, index) => ({ path: branchPath(path, index), code: () => fn(item, index) })),
         max,
         needed: items.length,
         tolerated: onError === "continue" ? items.length : 0,
-        ...(rate !== undefined && { admit: oneAtATime(next) }),
+        ...(rate !== undefined && { admit: oneAtATime((index) => caller.admit(path, index)) }),
       };
       return outcomeOf(caller, plan, await caller.branches.perform(plan), (ended) => eachResult(plan, ended));
     };

@@ -17,9 +17,17 @@ export interface Isolates {
   /**
    * Runs a TypeScript rule's function `then`; every `step.*` call goes through `perform`. Where a call is answered with
    * `abandon`, the promise stays open until the function ends by other branches or the signal is aborted.
+   * @param onQuiet called each time that the function, with all answers that it was given, has made all calls that it could
+   * make at once: it waits for its steps, or for something of its own
    * @throws TerminalError, RetryAfterError, {@link RuleCodeError}, {@link InterruptedError}, or the signal's reason
    */
-  runRule(module: BundledModule, scope: CodeScope, perform: PerformStep, signal: AbortSignal): Promise<Json>;
+  runRule(
+    module: BundledModule,
+    scope: CodeScope,
+    perform: PerformStep,
+    signal: AbortSignal,
+    onQuiet?: () => void,
+  ): Promise<Json>;
   /**
    * Calls one exported function. `args` is its first argument; a `signal` is added to it.
    * @throws TerminalError, RetryAfterError, {@link RuleCodeError}, or the signal's reason
@@ -80,17 +88,21 @@ export interface StepCall {
 /**
  * The main side of a step call. Kinds `do`, `each`, `all` and `any` the worker computes: the first answer is either the
  * recorded result or `compute`; the worker then calls again, with the same `call` object, and `computed`. That is answered in
- * the same way: the result, the failure to throw, or `compute` to go on.
+ * the same way: the result, the failure to throw, or `compute` for another attempt. Kind {@link ITEM} is no step.
  */
 export type PerformStep = (call: StepCall, computed?: Computed) => Promise<StepAnswer>;
 
-/** What the worker says of a step that it computes. */
-export type Computed =
-  /** It is done. `lost` are the paths of the branches that are given up: their steps are not heard any more. */
-  | { output: Json; lost?: string[] }
-  | { error: ThrownError; lost?: string[] }
-  /** The item of an `each` with a rate that is about to begin; answered `compute` when it may. */
-  | { next: number };
+/**
+ * The kind of a call by which an `each` with a rate asks whether its next item may begin: answered with a result when it may.
+ * Its name is the item's index, its scope the path of the each.
+ */
+export const ITEM = "item";
+
+/**
+ * What came of a step that the worker computed. `lost` are the paths of branches that are given up: the worker listens to no
+ * answer for their steps any more.
+ */
+export type Computed = { output: Json; lost?: string[] } | { error: ThrownError; lost?: string[] };
 
 /** An error as it crosses between worker and main side: `name` says whether it is a TerminalError or RetryAfterError. */
 export interface ThrownError extends RecordedError {

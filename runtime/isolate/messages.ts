@@ -37,6 +37,8 @@ export type FromWorker =
   | { type: "call"; job: number; call: number; step: StepCall }
   /** Asks again for a call that was answered `compute`. */
   | { type: "computed"; job: number; call: number; computed: Computed }
+  /** With so many answers the code has gone as far as it could: it waits for more, or for something of its own. */
+  | { type: "quiet"; job: number; answers: number }
   | { type: "done"; job: number; output: Json }
   | { type: "failed"; job: number; error: ThrownError; at?: CodePlace; invalidEvent?: boolean }
   /** Sent before the secret's value is handed out. */

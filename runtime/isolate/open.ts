@@ -2,7 +2,7 @@ import { type Description, InterruptedError, type Isolates } from "./isolate.ts"
 import type { LogLevel } from "./messages.ts";
 import { defaultMemoryLimit, watchMemory } from "./memory_watch.ts";
 import { type Lane, Pool } from "./pool.ts";
-import type { WorkOrder } from "./rule_worker.ts";
+import type { WorkOrder } from "./open_job.ts";
 
 /** What workers may use and how long they may take. */
 export interface IsolateOptions {
@@ -61,8 +61,8 @@ export function openIsolates(options: IsolateOptions): Isolates {
       const order: WorkOrder = { work: { kind: "condition", scope }, signal };
       return await untilUndisturbed(pool, () => pool.do(laneOf(scope), module, order)) === true;
     },
-    async runRule(module, scope, perform, signal) {
-      return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, perform, signal });
+    async runRule(module, scope, perform, signal, onQuiet) {
+      return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, perform, signal, onQuiet });
     },
     async callFunction(module, name, args, signal) {
       const order: WorkOrder = { work: { kind: "function", name, args }, signal };

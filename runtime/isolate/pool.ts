@@ -1,7 +1,8 @@
 import type { Json } from "../model/json.ts";
 import { type BundledModule, InterruptedError } from "./isolate.ts";
 import type { LogLevel } from "./messages.ts";
-import { RuleWorker, type WorkOrder } from "./rule_worker.ts";
+import type { WorkOrder } from "./open_job.ts";
+import { RuleWorker } from "./rule_worker.ts";
 
 /**
  * Workers of one lane never take room from another: a rule that waits for a function holds a worker of its own lane, so

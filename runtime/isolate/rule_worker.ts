@@ -1,5 +1,4 @@
 import { type CodeWorker, startCodeWorker } from "../host/code_worker.ts";
-import type { RecordedError } from "../model/errors.ts";
 import { formatDuration } from "../model/duration.ts";
 import type { Json } from "../model/json.ts";
 import {
@@ -10,7 +9,8 @@ import {
   type StepAnswer,
   type StepCall,
 } from "./isolate.ts";
-import type { FromWorker, Job, LogLevel, ToWorker, WorkerSetup } from "./messages.ts";
+import type { FromWorker, LogLevel, ToWorker, WorkerSetup } from "./messages.ts";
+import { type EndCause, isComputing, type OpenJob, suspectsOf, type WorkOrder } from "./open_job.ts";
 import { reviveThrown } from "./thrown.ts";
 
 /** What a worker needs of the pool that it belongs to. */
@@ -27,29 +27,6 @@ export interface WorkerOptions {
   onIdle(): void;
   /** The worker is gone; nothing may be given to it any more. */
   onEnd(): void;
-}
-
-/** One piece of work. */
-export interface WorkOrder {
-  work: Job;
-  signal?: AbortSignal;
-  /** For a rule: the main side of its steps. */
-  perform?: PerformStep;
-}
-
-/** Why a worker is ended; decides what its jobs are told. */
-export type EndCause =
-  | { kind: "blocked" | "aborted" | "discarded" | "closed" }
-  | { kind: "memory"; used: string }
-  | { kind: "crashed"; error: RecordedError };
-
-interface OpenJob extends WorkOrder {
-  /** The worker has begun with it. */
-  started: boolean;
-  steps: Map<number, StepCall>;
-  /** Calls that the worker waits for. One that was abandoned stays here. */
-  waiting: Set<number>;
-  settle(outcome: { output: Json } | { error: unknown }): void;
 }
 
 /** Pings in one `blockedAfter`. Counted, not timed: a machine that slept must not look like a worker that loops. */
@@ -117,7 +94,7 @@ export class RuleWorker {
       };
       if (order.signal?.aborted) return reject(order.signal.reason);
       order.signal?.addEventListener("abort", abort);
-      this.#jobs.set(id, { ...order, started: false, steps: new Map(), waiting: new Set(), settle });
+      this.#jobs.set(id, { ...order, started: false, steps: new Map(), waiting: new Set(), answers: 0, settle });
       this.#post({ type: "job", job: id, work: order.work });
       this.#watch();
     });
@@ -154,6 +131,8 @@ export class RuleWorker {
       case "call":
       case "computed":
         return void this.#call(message);
+      case "quiet":
+        return this.#quiet(message.job, message.answers);
       case "done":
         return this.#finish(message.job, { output: message.output });
       case "failed": {
@@ -179,6 +158,12 @@ export class RuleWorker {
     else job.waiting.delete(call);
   }
 
+  /** Is passed on unless another answer is on its way. */
+  #quiet(id: number, answers: number): void {
+    const job = this.#jobs.get(id);
+    if (job?.answers === answers) job.onQuiet?.();
+  }
+
   async #call(message: Extract<FromWorker, { type: "call" | "computed" }>): Promise<void> {
     const { job: id, call } = message;
     const job = this.#jobs.get(id);
@@ -193,7 +178,9 @@ export class RuleWorker {
       return this.#drop(id, error);
     }
     if (answer.kind !== "compute") job.steps.delete(call);
-    if (this.#jobs.get(id) === job) this.#post({ type: "answer", job: id, call, answer });
+    if (this.#jobs.get(id) !== job) return;
+    if (answer.kind !== "abandon") job.answers++;
+    this.#post({ type: "answer", job: id, call, answer });
   }
 
   #finish(id: number, outcome: { output: Json } | { error: unknown }): void {
@@ -293,16 +280,4 @@ export class RuleWorker {
     const why = cause.kind === "closed" ? "the program stops" : "other work in the same worker was ended";
     return new InterruptedError(`${this.options.module.file} was interrupted: ${why}`);
   }
-}
-
-/** Which jobs can be what the worker is ended for; all, where none is known to compute. */
-function suspectsOf(jobs: OpenJob[], cause: EndCause): Set<OpenJob> {
-  if (cause.kind === "memory" || cause.kind === "crashed") return new Set(jobs);
-  if (cause.kind !== "blocked") return new Set();
-  const computing = jobs.filter(isComputing);
-  return new Set(computing.length > 0 ? computing : jobs);
-}
-
-function isComputing(job: OpenJob): boolean {
-  return job.started && job.waiting.size === 0;
 }

@@ -1,6 +1,6 @@
 import type { Json, JsonObject } from "../model/json.ts";
 import { Branches, isLost } from "./branches.ts";
-import type { Computed, StepAnswer, StepCall, ThrownError } from "./isolate.ts";
+import { type Computed, ITEM, type StepAnswer, type StepCall, type ThrownError } from "./isolate.ts";
 import { plainJson } from "./plain_json.ts";
 import { describeThrown, reviveThrown } from "./thrown.ts";
 import type { UserCode } from "./user_code.ts";
@@ -19,13 +19,7 @@ export interface Call {
 }
 
 /** A step that the worker computes. */
-export interface Computing {
-  /** Of the step. */
-  path: string;
-  attempt: number;
-  /** Resolves when the item of an `each` may begin. One at a time. */
-  next(index: number): Promise<void>;
-}
+export type Computing = Extract<StepAnswer, { kind: "compute" }>;
 
 /** Makes the calls of one function: each becomes a message, with the branch that the code stands in. */
 export class StepCaller {
@@ -57,13 +51,14 @@ export class StepCaller {
       return isLost(branch) ? await new Promise(() => {}) : answer;
     };
     let answer = await heard();
-    while (answer.kind === "compute") {
-      const { path, attempt } = answer;
-      const next = async (index: number) => void await heard({ next: index });
-      answer = await heard(await compute!({ path, attempt, next }));
-    }
+    while (answer.kind === "compute") answer = await heard(await compute!(answer));
     if (answer.kind === "failed") throw failureAt(callSite, answer.error);
     return answer.kind === "result" ? answer.output : await new Promise(() => {});
+  }
+
+  /** Resolves when the next item of an each with a rate may begin. */
+  async admit(each: string, index: number): Promise<void> {
+    await this.ask({ name: String(index), scope: each, kind: ITEM, args: {}, answered: this.#answered });
   }
 
   /** What the main side is told of an error that a step's own code threw. */

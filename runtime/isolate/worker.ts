@@ -22,6 +22,8 @@ import { installGlobals } from "./worker_globals.ts";
 interface OpenJob {
   /** What continues each call that waits for its answer. */
   calls: Map<number, (answer: StepAnswer) => void>;
+  /** How many answers were passed on. */
+  answers: number;
   controller: AbortController;
 }
 
@@ -57,10 +59,12 @@ function receive(message: ToWorker): void {
       const open = jobs.get(message.job);
       const resume = open?.calls.get(message.call);
       open?.calls.delete(message.call);
-      if (!resume || message.answer.kind === "abandon") return;
+      if (!open || !resume || message.answer.kind === "abandon") return;
       inTurn(() => {
         send({ type: "got", job: message.job, call: message.call });
+        open.answers++;
         resume(message.answer);
+        inTurn(() => reportQuiet(message.job, open));
       });
       return;
     }
@@ -87,8 +91,13 @@ function nextTurn(): void {
   if (turns.length > 0) setImmediate(nextTurn);
 }
 
+/** By now the code has done all that it could at once, and its calls are sent. */
+function reportQuiet(job: number, { answers }: OpenJob): void {
+  send({ type: "quiet", job, answers });
+}
+
 async function doJob(job: number, work: Job): Promise<void> {
-  const open: OpenJob = { calls: new Map(), controller: new AbortController() };
+  const open: OpenJob = { calls: new Map(), answers: 0, controller: new AbortController() };
   jobs.set(job, open);
   send({ type: "got", job });
   try {
@@ -116,6 +125,7 @@ async function perform(job: number, open: OpenJob, work: Job, exports: Record<st
     case "condition":
       return await askCondition(theRule(exports), work.scope);
     case "rule":
+      inTurn(() => reportQuiet(job, open));
       return await runRule(theRule(exports), work.scope, asker(job, open));
     case "function":
       return await callFunction(exports, work.name, work.args, open.controller.signal);

@@ -120,7 +120,7 @@ export class FunctionRun {
       if (computed === undefined) return await Promise.race([step.computing.asked.promise, step.answer]);
       step.computing.state = "computed";
       if ("error" in computed) step.computing.result.reject(reviveThrown(computed.error));
-      else if ("output" in computed) step.computing.result.resolve(computed);
+      else step.computing.result.resolve(computed);
       return await step.answer;
     } catch (thrown) {
       this.#over.reject(thrown);

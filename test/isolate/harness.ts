@@ -85,7 +85,7 @@ export function performer(answer: (call: StepCall) => unknown = () => null): Per
     if (!computed) calls.push(call);
     if (!COMPUTED.includes(call.kind)) return { kind: "result", output: await answer(call) as null };
     const path = stepPath(call.scope, call.name);
-    if (!computed || "next" in computed) return { kind: "compute", attempt: 1, path };
+    if (!computed) return { kind: "compute", attempt: 1, path };
     return "error" in computed
       ? { kind: "failed", error: computed.error }
       : { kind: "result", output: computed.output };

@@ -260,3 +260,38 @@ Deno.test("console output goes to the log with its level and run", () =>
     assert.match(logs[2].message, /rule0\.ts:4:/);
     assert.equal(logs[4].message, "raw");
   }));
+
+Deno.test("a function is quiet once it has made all the calls that it could make at once with the answers given", () =>
+  withIsolates({}, async ({ isolates, module }) => {
+    const code = await module(ruleSource(`
+      await Promise.all(["a", "b"].map(async (name) => {
+        await step.log(name + 1, "x");
+        const end = Date.now() + 50;
+        while (Date.now() < end);
+        await null;
+        await step.log(name + 2, "x");
+      }));`));
+    const seen: string[] = [];
+    let quiet = gate();
+    const answers = new Map<string, () => void>();
+    const done = isolates.runRule(
+      code,
+      scope(),
+      performer(({ name }) => {
+        seen.push(name);
+        return new Promise<void>((resolve) => answers.set(name, resolve));
+      }),
+      never,
+      () => {
+        seen.push("quiet");
+        quiet.resolve();
+      },
+    );
+    for (const name of ["a1", "b1", "a2", "b2"]) {
+      await quiet.promise;
+      quiet = gate();
+      answers.get(name)!();
+    }
+    await done;
+    assert.deepEqual(seen, ["a1", "b1", "quiet", "a2", "quiet", "b2", "quiet", "quiet"]);
+  }));
