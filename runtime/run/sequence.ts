@@ -1,7 +1,7 @@
 import { recordError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { Step } from "../model/rule.ts";
-import type { StepRecord } from "../model/run.ts";
+import { isFinalStep, type StepRecord } from "../model/run.ts";
 import { resolveArgs } from "../rule/template.ts";
 import { actions } from "../action/index.ts";
 import { performAction } from "./action_step.ts";
@@ -44,7 +44,8 @@ async function decideIf(step: Step, frame: Frame): Promise<StepOutcome | undefin
   }
   const record = records.get(path);
   if (record?.state === "skipped") { for (const nested of Object.values(step.children)) leaveOut(nested, frame); }
-  return record?.attempts === 0 ? outcomeOf(record) : undefined;
+  // One that an operator retries may be open with none: its first attempt goes on.
+  return record?.attempts === 0 && isFinalStep(record.state) ? outcomeOf(record) : undefined;
 }
 
 async function leftOutBy(

@@ -66,11 +66,12 @@ export function refreshLane(database: Database, rule: string, lane: string): voi
     database.run("DELETE FROM lanes WHERE rule = @rule AND lane = ?", rule, lane);
     return;
   }
-  const next = known.in_order
+  // In order, too: an older run that is retried stands before one that is running.
+  const next = !hasRoom(database, rule, lane, known.room)
+    ? null
+    : known.in_order
     ? head.ready_at
-    : hasRoom(database, rule, lane, known.room)
-    ? nextReady(database, rule, lane)
-    : null;
+    : nextReady(database, rule, lane);
   if (next !== known.next_at) {
     database.run("UPDATE lanes SET next_at = ? WHERE rule = @rule AND lane = ?", next, rule, lane);
   }
@@ -84,6 +85,16 @@ export function headOfLane(database: Database, rule: string, lane: string, inOrd
     rule,
     lane,
   )!;
+}
+
+/** The run that replaces another one in mode `restart`: the next one that was not asked for by an operator. */
+export function newerInLane(database: Database, run: { id: string; rule: string; lane: string }): string | undefined {
+  return database.value<string>(
+    "SELECT id FROM runs WHERE rule = @rule AND lane = ? AND ended_at IS NULL AND replay_of IS NULL AND id > @run ORDER BY id LIMIT 1",
+    run.rule,
+    run.lane,
+    run.id,
+  );
 }
 
 function readLane(database: Database, rule: string, lane: string) {

@@ -1,6 +1,6 @@
 import type { Context } from "./context.ts";
 import { endRun, type LiveRun } from "./end_run.ts";
-import { refreshLane } from "./lanes.ts";
+import { newerInLane, refreshLane } from "./lanes.ts";
 import { addNote } from "./notes.ts";
 import { getVersion } from "./versions.ts";
 
@@ -32,12 +32,7 @@ export function reclaimRuns(context: Context, owner: string, now: number): numbe
 /** The program may have ended after a run was replaced (mode `restart`) and before it was told to end. */
 function endReplaced(context: Context, run: LeftRun, now: number): boolean {
   const { database } = context;
-  const newer = database.value<string>(
-    "SELECT id FROM runs WHERE rule = @rule AND lane = ? AND ended_at IS NULL AND replay_of IS NULL AND id > @run ORDER BY id LIMIT 1",
-    run.rule,
-    run.lane,
-    run.id,
-  );
+  const newer = newerInLane(database, run);
   if (newer === undefined || getVersion(database, run.version)?.mode !== "restart") return false;
   const error = { name: "Cancelled", message: `Replaced by run ${newer}` };
   endRun(context, run, { state: "cancelled", error, spent: run.spent }, now);

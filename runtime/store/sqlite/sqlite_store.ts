@@ -48,6 +48,7 @@ import { reclaimRuns } from "./reclaim_runs.ts";
 import { recordStep } from "./record_step.ts";
 import { replayRun } from "./replay_run.ts";
 import { eventKey, readReply } from "./replies.ts";
+import { retryRun } from "./retry_run.ts";
 import { skipWait } from "./skip_wait.ts";
 import { readState } from "./state.ts";
 import { countRows } from "./stats.ts";
@@ -162,8 +163,8 @@ export class SqliteStore implements Store {
     return this.#change((context) => replayRun(context, run, version, now));
   }
 
-  retryRun(): Promise<Operated | undefined> {
-    throw new Error("retryRun");
+  retryRun(run: string, by: string, now: number): Promise<Operated | undefined> {
+    return this.#change((context) => retryRun(context, run, by, now));
   }
 
   skipWait(run: string, step: string | undefined, by: string, now: number): Promise<Operated | undefined> {
