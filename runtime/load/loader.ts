@@ -13,7 +13,14 @@ import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from
 import { type FolderFile, readFolder, scopeOf } from "./folder.ts";
 import type { Loaded, Settings } from "./loaded.ts";
 import { checkSmtpPassword, readSettings } from "./settings.ts";
-import { type ActionSource, idOfPath, type Source, sourceOfTypeScript, sourceOfYaml } from "./source.ts";
+import {
+  type ActionSource,
+  idOfPath,
+  type RuleSource,
+  type Source,
+  sourceOfTypeScript,
+  sourceOfYaml,
+} from "./source.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import type { LoadedTypeScript } from "./typescript.ts";
 import { TypeScriptFiles } from "./typescript_files.ts";
@@ -67,6 +74,7 @@ export class Loader {
   readonly #bundled = new WeakMap<LoadedTypeScript, Source>();
   readonly #finished: FinishedRules = new WeakMap();
   readonly #secretNames = new WeakMap<Rule, string[]>();
+  #ruleSources: ReadonlyMap<string, RuleSource> = new Map();
 
   constructor(private readonly options: LoaderOptions) {
     const { triggerKinds, stepKinds, environment, now, folder, dataFolder, isolates, onLate = () => {} } = options;
@@ -110,6 +118,7 @@ export class Loader {
       const { rule, ...check } = this.#checks.rule(source, surroundings);
       return { source, check: { ...check, ...(rule && config.certain && { rule }) } };
     });
+    this.#ruleSources = new Map(candidates.map(({ source }) => [source.file, source]));
     const known = configurables(candidates, unready);
     for (const file of config.files) problems.push(...checkConfigNames(file, known));
     for (const source of sources) {
@@ -147,6 +156,11 @@ export class Loader {
   /** The TypeScript files that the last load found, bundled, by path relative to the folder. */
   typescript(): Map<string, LoadedTypeScript> {
     return this.#typescript.ready();
+  }
+
+  /** The rule files that the last load found, by path relative to the folder. */
+  ruleSources(): ReadonlyMap<string, RuleSource> {
+    return this.#ruleSources;
   }
 
   /** Parses what changed and forgets what is gone. */
