@@ -3,6 +3,7 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import { batchSchema } from "../runtime/rule/batch.ts";
 import { STEP_OPTIONS } from "../runtime/rule/check_steps.ts";
 import { stepKinds } from "../runtime/run/index.ts";
 import { triggerKinds } from "../runtime/trigger/index.ts";
@@ -55,6 +56,11 @@ Deno.test("README: the tables of triggers and steps name all kinds and options t
       }
     }
   }
+});
+
+Deno.test("README: the section on batches names all options of batch", () => {
+  const section = readme.split("\n### Batches\n")[1].split("\n### ")[0];
+  for (const option of Object.keys(batchSchema.shape)) assert.match(section, new RegExp(`\\b${option}\\b`), option);
 });
 
 Deno.test("README: the list of commands is that of the program", async () => {
