@@ -1,10 +1,11 @@
 import { constants } from "node:fs";
 import * as fs from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import process from "node:process";
 
 /** The few things the store does with files: one seam, so that tests can cut the power, fill the disk or hold a sync. */
 export interface Disk {
-  /** Creates a folder and those above it. */
+  /** Creates a folder and those above it, durably. */
   mkdir(path: string): Promise<void>;
   /** Names in a folder, in no order. */
   list(folder: string): Promise<string[]>;
@@ -29,7 +30,13 @@ export interface DiskFile {
 
 /** The machine's disk. */
 export const realDisk: Disk = {
-  mkdir: async (path) => void await fs.mkdir(path, { recursive: true, mode: 0o700 }),
+  async mkdir(path) {
+    const first = await fs.mkdir(path, { recursive: true, mode: 0o700 });
+    if (first === undefined) return;
+    // Each folder that was made is an entry of the one above it.
+    const top = dirname(resolve(first));
+    for (let folder = resolve(path); folder !== top;) await realDisk.syncFolder(folder = dirname(folder));
+  },
   list: (folder) => fs.readdir(folder),
   read: (path) => fs.readFile(path),
   create: async (path) => appendTo(await fs.open(path, "ax", 0o600)),

@@ -1,18 +1,32 @@
 import { randomBytes } from "node:crypto";
-import { readFile, rename, rm, writeFile } from "node:fs/promises";
+import { rename, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { Disk } from "./disk.ts";
 
 /**
  * The data folder's own key, made on first use and readable by its owner only. Signs what must be recognised again
- * after a restart.
+ * after a restart, so it is on disk before it signs anything.
  * @returns 32 bytes
  */
-export async function dataFolderKey(dataFolder: string): Promise<Uint8Array> {
+export async function dataFolderKey(dataFolder: string, disk: Disk): Promise<Uint8Array> {
   const path = join(dataFolder, "key");
-  const known = await readFile(path).catch(() => undefined);
-  if (known?.length === 32) return known;
+  const draft = `${path}.new`;
+  const names = await disk.list(dataFolder);
+  if (names.includes("key")) {
+    const known = await disk.read(path);
+    if (known.length === 32) return known;
+  }
   const key = randomBytes(32);
-  await writePrivate(path, key);
+  if (names.includes("key.new")) await disk.remove(draft);
+  const file = await disk.create(draft);
+  try {
+    await file.write(key);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await disk.rename(draft, path);
+  await disk.syncFolder(dataFolder);
   return key;
 }
 

@@ -1,16 +1,23 @@
 import type { Disk } from "./disk.ts";
+import { ForgetfulDisk, realPlatter } from "./forgetful_disk.ts";
 
 /**
- * A disk for black-box tests, by what `WHENTHEN_TEST_DISK` wishes: `hold:1000` holds the first sync for that many
- * milliseconds; undefined or empty leaves the disk as it is.
+ * A disk for black-box tests, by what `WHENTHEN_TEST_DISK` wishes; undefined or empty leaves the disk as it is.
+ *
+ * - `hold:1000` holds the first sync for that many milliseconds
+ * - `forget:42` keeps what is not synced in this process, so that killing it is a power cut; the number seeds what is written
+ *   back early
  * @throws Error where it wishes for something else
  */
 export function chooseDisk(disk: Disk, wish: string | undefined): Disk {
   if (!wish) return disk;
-  const hold = /^hold:(\d+)$/.exec(wish)?.[1];
-  if (hold === undefined) {
-    throw new Error(`Cannot use WHENTHEN_TEST_DISK ${JSON.stringify(wish)}: expected "hold:<ms>"`);
-  }
+  const [, kind, number] = /^(hold|forget):(\d+)$/.exec(wish) ?? [];
+  if (kind === "hold") return holdFirstSync(disk, Number(number));
+  if (kind === "forget") return new ForgetfulDisk(realPlatter, sometimes(Number(number)));
+  throw new Error(`Cannot use WHENTHEN_TEST_DISK ${JSON.stringify(wish)}: expected "hold:<ms>" or "forget:<seed>"`);
+}
+
+function holdFirstSync(disk: Disk, ms: number): Disk {
   let first = true;
   return {
     ...disk,
@@ -21,11 +28,24 @@ export function chooseDisk(disk: Disk, wish: string | undefined): Disk {
         async sync() {
           if (first) {
             first = false;
-            await new Promise((resolve) => setTimeout(resolve, Number(hold)));
+            await new Promise((resolve) => setTimeout(resolve, ms));
           }
           await file.sync();
         },
       };
     },
   };
+}
+
+/** Mostly 0, else anything up to 1: a machine writes back now and then. */
+function sometimes(seed: number): () => number {
+  let state = seed;
+  // mulberry32, by Tommy Ettinger: small, and good enough for a test.
+  const random = () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+  return () => random() < 0.7 ? 0 : random();
 }

@@ -1,5 +1,4 @@
 import { createHmac } from "node:crypto";
-import { mkdir } from "node:fs/promises";
 import type { Clock } from "../host/clock.ts";
 import { realDisk } from "../host/disk.ts";
 import { acquireLock } from "../host/lock.ts";
@@ -45,7 +44,8 @@ export interface DataFolderOptions {
  */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
   const { path, clock, secrets, testDisk, onWarning } = options;
-  await mkdir(path, { recursive: true, mode: 0o700 }).catch((error) => {
+  const disk = chooseDisk(realDisk, testDisk);
+  await disk.mkdir(path).catch((error) => {
     throw new UsageError(`Cannot make the data folder ${path}: ${(error as Error).message}; name another with --data`);
   });
   const release = acquireLock(path);
@@ -55,10 +55,9 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     );
   }
   try {
-    const disk = chooseDisk(realDisk, testDisk);
     const mask = (text: string) => secrets.mask(text);
     const store = await openStore({ folder: path, disk, mask, onWarning, now: clock.now() });
-    const key = await dataFolderKey(path);
+    const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     return {
       store,

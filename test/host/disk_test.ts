@@ -55,5 +55,5 @@ Deno.test("WHENTHEN_TEST_DISK=hold:<ms> holds the first sync only", () =>
 
 Deno.test("another wish of WHENTHEN_TEST_DISK is refused, none leaves the disk as it is", () => {
   assert.equal(chooseDisk(realDisk, ""), realDisk);
-  assert.throws(() => chooseDisk(realDisk, "slow"), /"slow": expected "hold:<ms>"/);
+  assert.throws(() => chooseDisk(realDisk, "slow"), /"slow": expected "hold:<ms>" or "forget:<seed>"/);
 });

@@ -120,10 +120,26 @@ async function load(database: Database, base: CheckpointFile, bytes: Uint8Array)
   return schema;
 }
 
-/** Cuts a torn frame off the last segment, and removes the segment where no frame is left in it. */
-async function cutTail(segments: Segment[], seq: number, end: number, { disk, folder }: RecoverOptions): Promise<void> {
+/**
+ * Cuts a torn frame off the last segment, and removes the segment where no frame is left in it. Not without a word: a write
+ * that was cut had been promised to nobody, but damage to the last frame looks the same.
+ */
+async function cutTail(
+  segments: Segment[],
+  seq: number,
+  end: number,
+  { disk, folder, onWarning }: RecoverOptions,
+): Promise<void> {
   const last = segments.at(-1);
   if (!last) return;
+  if (last.bytes > end) {
+    onWarning(
+      `The last ${
+        last.bytes - end
+      } bytes of ${last.name} are no whole commit and were dropped: a write that was cut short, which ` +
+        "nobody was told of, or damage",
+    );
+  }
   if (last.firstSeq > seq) {
     await disk.remove(join(folder, last.name));
     segments.pop();

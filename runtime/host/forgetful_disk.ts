@@ -1,0 +1,245 @@
+import * as fs from "node:fs";
+import { dirname, join } from "node:path";
+import type { Disk, DiskFile } from "./disk.ts";
+
+/** What keeps its contents when the power goes. Each call is whole, and they take effect in order. */
+export interface Platter {
+  mkdir(folder: string): void;
+  list(folder: string): string[];
+  read(path: string): Uint8Array;
+  create(path: string): void;
+  append(path: string, bytes: Uint8Array): void;
+  truncate(path: string, length: number): void;
+  rename(from: string, to: string): void;
+  remove(path: string): void;
+}
+
+/** The machine's disk as a platter: a program that is killed leaves there what a power cut would leave. */
+export const realPlatter: Platter = {
+  mkdir: (folder) => void fs.mkdirSync(folder, { recursive: true, mode: 0o700 }),
+  list: (folder) => fs.readdirSync(folder),
+  read: (path) => fs.readFileSync(path),
+  create: (path) => fs.writeFileSync(path, "", { flag: "wx", mode: 0o600 }),
+  append: (path, bytes) => fs.appendFileSync(path, bytes),
+  truncate: (path, length) => fs.truncateSync(path, length),
+  rename: (from, to) => fs.renameSync(from, to),
+  remove: (path) => fs.unlinkSync(path),
+};
+
+interface File {
+  /** Where the platter has it; undefined while no synced folder names it. */
+  at?: string;
+  /** What is synced, as long as the platter has no place for it. */
+  synced: Uint8Array;
+  dirty: Uint8Array;
+  /** How many zeros stand on the platter where dirty bytes belong. */
+  zeros: number;
+}
+
+/** A change of a folder, visible at once; `keep` brings it onto the platter. */
+interface Change {
+  folder: string;
+  keep: () => void;
+}
+
+const NOTHING = new Uint8Array();
+
+/**
+ * A disk that is as forgetful as POSIX allows: what was not synced never reaches the platter, be it bytes or the creation,
+ * renaming and removal of files; except for what a machine writes back early, by itself.
+ */
+export class ForgetfulDisk implements Disk {
+  readonly #platter: Platter;
+  readonly #early: () => number;
+  #files = new Map<string, File>();
+  #known = new Set<string>();
+  #changes: Change[] = [];
+  #power = {};
+
+  /** @param early the share of what is unsynced that reaches the platter after a write: 0 to 1 each time it is asked */
+  constructor(platter: Platter, early: () => number = () => 0) {
+    this.#platter = platter;
+    this.#early = early;
+  }
+
+  mkdir(path: string): Promise<void> {
+    this.#platter.mkdir(path);
+    return Promise.resolve();
+  }
+
+  list(folder: string): Promise<string[]> {
+    this.look(folder);
+    const paths = [...this.#files.keys()].filter((path) => dirname(path) === folder);
+    return Promise.resolve(paths.map((path) => path.slice(folder.length + 1)));
+  }
+
+  async read(path: string): Promise<Uint8Array> {
+    await Promise.resolve();
+    return this.#content(this.#find(path));
+  }
+
+  async create(path: string): Promise<DiskFile> {
+    await Promise.resolve();
+    this.look(dirname(path));
+    if (this.#files.has(path)) throw diskError("EEXIST", path);
+    const file: File = { synced: NOTHING, dirty: NOTHING, zeros: 0 };
+    this.#files.set(path, file);
+    this.#change(dirname(path), () => this.#place(file, path));
+    const power = this.#power;
+    const check = async () => {
+      await Promise.resolve();
+      if (power !== this.#power) throw diskError("EIO", `${path}: the power was cut`);
+    };
+    return {
+      write: async (bytes) => {
+        await check();
+        file.dirty = concat(file.dirty, bytes);
+        this.writeBack(this.#early);
+      },
+      sync: async () => {
+        await check();
+        this.#keep(file, file.dirty.length);
+      },
+      close: check,
+    };
+  }
+
+  async truncate(path: string, length: number): Promise<void> {
+    await Promise.resolve();
+    const file = this.#find(path);
+    this.#keep(file, file.dirty.length);
+    if (file.at === undefined) file.synced = file.synced.slice(0, length);
+    else this.#platter.truncate(file.at, length);
+  }
+
+  async rename(from: string, to: string): Promise<void> {
+    await Promise.resolve();
+    const file = this.#find(from);
+    this.look(dirname(to));
+    const replaced = this.#files.get(to);
+    this.#files.delete(from);
+    this.#files.set(to, file);
+    this.#change(dirname(to), () => {
+      if (replaced !== undefined) this.#drop(replaced);
+      if (file.at === undefined) return this.#place(file, to);
+      this.#platter.rename(file.at, to);
+      file.at = to;
+    });
+  }
+
+  async remove(path: string): Promise<void> {
+    await Promise.resolve();
+    const file = this.#find(path);
+    this.#files.delete(path);
+    this.#change(dirname(path), () => this.#drop(file));
+  }
+
+  syncFolder(folder: string): Promise<void> {
+    const mine = this.#changes.filter((change) => change.folder === folder);
+    this.#changes = this.#changes.filter((change) => change.folder !== folder);
+    for (const { keep } of mine) keep();
+    return Promise.resolve();
+  }
+
+  /**
+   * Lets part of what is unsynced reach the platter: the first changes of folders, the beginning of each file's dirty bytes;
+   * a file may have grown already, with zeros where the rest belongs.
+   * @param share 0 to 1 each time it is asked
+   */
+  writeBack(share: () => number): void {
+    const early = this.#changes.splice(0, Math.round(share() * this.#changes.length));
+    for (const { keep } of early) keep();
+    for (const file of new Set(this.#files.values())) {
+      this.#keep(file, Math.round(share() * file.dirty.length));
+      if (file.at === undefined || file.zeros > 0 || share() <= 0.5) continue;
+      this.#platter.append(file.at, new Uint8Array(file.dirty.length));
+      file.zeros = file.dirty.length;
+    }
+  }
+
+  /**
+   * Takes the power away. Open files are dead.
+   * @param share how much of what is unsynced survives, see {@link writeBack}
+   */
+  cut(share: () => number = () => 0): void {
+    this.writeBack(share);
+    this.#files = new Map();
+    this.#changes = [];
+    this.#power = {};
+    const known = this.#known;
+    this.#known = new Set();
+    for (const folder of known) this.look(folder);
+  }
+
+  /** What a program sees in the folders that were looked at. */
+  contents(): Map<string, Uint8Array> {
+    return new Map([...this.#files].map(([path, file]) => [path, this.#content(file)]));
+  }
+
+  /** What is on the platter is seen when a folder is looked at first. */
+  look(folder: string): void {
+    if (this.#known.has(folder)) return;
+    this.#known.add(folder);
+    for (const name of this.#platter.list(folder)) {
+      const at = join(folder, name);
+      this.#files.set(at, { at, synced: NOTHING, dirty: NOTHING, zeros: 0 });
+    }
+  }
+
+  #find(path: string): File {
+    this.look(dirname(path));
+    const file = this.#files.get(path);
+    if (file === undefined) throw diskError("ENOENT", path);
+    return file;
+  }
+
+  #content({ at, synced, dirty, zeros }: File): Uint8Array {
+    const kept = at === undefined ? synced : this.#platter.read(at);
+    return concat(kept.subarray(0, kept.length - zeros), dirty);
+  }
+
+  #change(folder: string, keep: () => void): void {
+    this.#changes.push({ folder, keep });
+    this.writeBack(this.#early);
+  }
+
+  /** Brings the first dirty bytes to the synced ones. */
+  #keep(file: File, count: number): void {
+    if (count === 0) return;
+    const { at, synced, dirty, zeros } = file;
+    if (at === undefined) file.synced = concat(synced, dirty.subarray(0, count));
+    else {
+      if (zeros > 0) this.#platter.truncate(at, this.#platter.read(at).length - zeros);
+      this.#platter.append(at, dirty.subarray(0, count));
+    }
+    file.zeros = 0;
+    file.dirty = dirty.slice(count);
+  }
+
+  /** Gives a file a place on the platter, unless a rename that was synced before has given it one. */
+  #place(file: File, path: string): void {
+    if (file.at !== undefined) return;
+    this.#platter.create(path);
+    this.#platter.append(path, file.synced);
+    file.at = path;
+    file.synced = NOTHING;
+  }
+
+  #drop(file: File): void {
+    if (file.at !== undefined) this.#platter.remove(file.at);
+    file.at = undefined;
+  }
+}
+
+/** An error as the system gives it. */
+export function diskError(code: string, path: string): Error {
+  return Object.assign(new Error(`${code}: ${path}`), { code });
+}
+
+/** Bytes behind bytes. */
+export function concat(head: Uint8Array, tail: Uint8Array): Uint8Array {
+  const whole = new Uint8Array(head.length + tail.length);
+  whole.set(head);
+  whole.set(tail, head.length);
+  return whole;
+}

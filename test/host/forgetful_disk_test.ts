@@ -1,0 +1,112 @@
+import assert from "node:assert/strict";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import type { Disk, DiskFile } from "../../runtime/host/disk.ts";
+import { ForgetfulDisk, realPlatter } from "../../runtime/host/forgetful_disk.ts";
+import { FaultyDisk } from "./faulty_disk.ts";
+
+const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+const bytes = (string: string) => new TextEncoder().encode(string);
+
+async function fileWith(disk: Disk, path: string, content: string): Promise<DiskFile> {
+  const file = await disk.create(path);
+  await file.write(bytes(content));
+  return file;
+}
+
+/** What is left of a disk after a power cut. */
+async function left(disk: ForgetfulDisk, folder: string): Promise<Record<string, string>> {
+  disk.cut();
+  const names = (await disk.list(folder)).sort();
+  return Object.fromEntries(
+    await Promise.all(names.map(async (name) => [name, text(await disk.read(join(folder, name)))])),
+  );
+}
+
+Deno.test("unsynced bytes are seen until the power goes, synced ones stay", async () => {
+  const disk = new FaultyDisk();
+  const file = await fileWith(disk, "/d/a", "one");
+  await file.sync();
+  await disk.syncFolder("/d");
+  await file.write(bytes("two"));
+  assert.equal(text(await disk.read("/d/a")), "onetwo");
+  assert.deepEqual(await left(disk, "/d"), { a: "one" });
+  await assert.rejects(file.write(bytes("x")), { code: "EIO" });
+});
+
+Deno.test("a synced file in a folder that is not synced is gone; a name that is synced before its bytes is empty", async () => {
+  const disk = new FaultyDisk();
+  await (await fileWith(disk, "/d/a", "one")).sync();
+  await fileWith(disk, "/e/b", "two");
+  await disk.syncFolder("/e");
+  assert.deepEqual(await left(disk, "/d"), {});
+  assert.deepEqual(await left(disk, "/e"), { b: "" });
+});
+
+Deno.test("renames and removals that are not synced are taken back", async () => {
+  const disk = new FaultyDisk();
+  for (const name of ["a", "b", "c"]) await (await fileWith(disk, `/d/${name}`, name)).sync();
+  await disk.syncFolder("/d");
+  await disk.rename("/d/a", "/d/c");
+  await disk.remove("/d/b");
+  assert.deepEqual(await disk.list("/d"), ["c"]);
+  assert.equal(text(await disk.read("/d/c")), "a");
+  assert.deepEqual(await left(disk, "/d"), { a: "a", b: "b", c: "c" });
+  await disk.rename("/d/a", "/d/c");
+  await disk.remove("/d/b");
+  await disk.syncFolder("/d");
+  assert.deepEqual(await left(disk, "/d"), { c: "a" });
+});
+
+Deno.test("what is written back early is a beginning of what is dirty, and zeros at most behind it", async () => {
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(fc.string({ minLength: 1 }), { minLength: 1 }),
+      fc.infiniteStream(fc.double({ min: 0, max: 1, noNaN: true })),
+      async (writes, shares) => {
+        const disk = new FaultyDisk();
+        const share = () => shares.next().value!;
+        const file = await disk.create("/d/a");
+        await disk.syncFolder("/d");
+        let synced = 0;
+        for (const [at, write] of writes.entries()) {
+          await file.write(bytes(write));
+          disk.writeBack(share);
+          assert.equal(text(await disk.read("/d/a")), text(bytes(writes.slice(0, at + 1).join(""))));
+          if (share() < 0.3) {
+            await file.sync();
+            synced = bytes(writes.slice(0, at + 1).join("")).length;
+          }
+        }
+        const whole = bytes(writes.join(""));
+        disk.cut(share);
+        const kept = await disk.read("/d/a");
+        assert.ok(kept.length >= synced && kept.length <= whole.length);
+        const same = kept.findIndex((byte, index) => byte !== whole[index]);
+        const end = same < 0 ? kept.length : same;
+        assert.ok(end >= synced && kept.subarray(end).every((byte) => byte === 0));
+      },
+    ),
+    { numRuns: 100 },
+  );
+});
+
+Deno.test("on the machine's disk: only what was synced is in the folder", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-forgetful-"));
+  const disk = new ForgetfulDisk(realPlatter);
+  const file = await fileWith(disk, join(folder, "draft"), "one");
+  await file.sync();
+  await disk.rename(join(folder, "draft"), join(folder, "done"));
+  assert.deepEqual(await readdir(folder), []);
+  await disk.syncFolder(folder);
+  await file.write(bytes("two"));
+  assert.deepEqual(await readdir(folder), ["done"]);
+  assert.equal(await readFile(join(folder, "done"), "utf8"), "one");
+  await disk.truncate(join(folder, "done"), 4);
+  assert.equal(await readFile(join(folder, "done"), "utf8"), "onet");
+  await disk.remove(join(folder, "done"));
+  assert.deepEqual(await readdir(folder), ["done"]);
+  await rm(folder, { recursive: true });
+});
