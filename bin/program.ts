@@ -10,6 +10,7 @@ import { addOperations } from "./commands/operations.ts";
 import { addPack } from "./commands/pack.ts";
 import { addRun } from "./commands/run.ts";
 import { addSchema } from "./commands/schema.ts";
+import { addTest } from "./commands/test.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { dataOption } from "./options.ts";
 import { ownFolder } from "./pack/packed_folder.ts";
@@ -61,6 +62,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addRun(program, session, { isDefault: isPacked });
   addOnce(program, session);
   addCheck(program, session);
+  addTest(program, session);
   addEmit(program, session);
   addListings(program, session);
   addOperations(program, session);

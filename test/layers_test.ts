@@ -17,6 +17,7 @@ const LAYERS = [
   "runtime/ingest",
   "runtime/run",
   "runtime/web",
+  "runtime/simulate",
   "runtime/parts.ts",
   "runtime/app.ts",
   "runtime/mod.ts",

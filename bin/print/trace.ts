@@ -4,6 +4,7 @@ import type { RecordedError } from "../../runtime/model/errors.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import { CONDITION_STEP, type StepRecord, type StepState } from "../../runtime/model/run.ts";
 import type { Trace } from "../../runtime/store/store.ts";
+import { layOut } from "./lay_out.ts";
 import { STATE_COLOURS } from "./runs.ts";
 import { type Colour, oneLine, paint, type Terminal, visible } from "./terminal.ts";
 import { absoluteTime, relativeTime } from "./time.ts";
@@ -12,8 +13,6 @@ import { absoluteTime, relativeTime } from "./time.ts";
 const MOST_LINES = 30;
 /** Columns that a label takes. */
 const LABEL = 9;
-/** JSON up to this length stands on one line. */
-const SHORT = 90;
 
 const STEP_COLOURS: Record<StepState, Colour> = {
   retrying: "yellow",
@@ -97,18 +96,6 @@ function error(terminal: Terminal, label: string, { name, message, stack, detail
 
 function value(terminal: Terminal, label: string, json: Json): void {
   block(terminal, label, typeof json === "string" ? json : layOut(json));
-}
-
-/** JSON in which each part that fits on a line stands on one. */
-function layOut(json: Json, indent = ""): string {
-  const short = JSON.stringify(json);
-  if (typeof json !== "object" || json === null || indent.length + short.length <= SHORT) return short;
-  const within = `${indent}  `;
-  const parts = Array.isArray(json)
-    ? json.map((part) => within + layOut(part, within))
-    : Object.entries(json).map(([key, part]) => `${within}${JSON.stringify(key)}: ${layOut(part, within)}`);
-  const [open, close] = Array.isArray(json) ? "[]" : "{}";
-  return `${open}\n${parts.join(",\n")}\n${indent}${close}`;
 }
 
 function block(terminal: Terminal, label: string, text: string, colour?: Colour): void {

@@ -11,7 +11,7 @@ import { nearest } from "./nearest.ts";
 import { isStep } from "./expectation.ts";
 import { parseWith } from "./sentences.ts";
 import { show } from "./show.ts";
-import { DEFAULT_NOW, testKinds, testSchema } from "./test_kinds.ts";
+import { DEFAULT_NOW, STUB_KEYS, type StubbedKind, testKinds, testSchema } from "./test_kinds.ts";
 import { stepsIn } from "./used.ts";
 
 /** The rule that tests are about, as far as they name parts of it. */
@@ -95,8 +95,23 @@ export function checkWorld(
   for (const { key, message, hint } of checkConfig(tested.fields, config)) {
     checking.error([...path, "config", key], key in tested.fields ? "value" : "key", message, hint);
   }
-  for (const key of Object.keys(stub)) checkStep(checking, [...path, "stub", key], "key", key, tested, STUBBED);
+  for (const [key, answers] of Object.entries(stub)) {
+    checkStep(checking, [...path, "stub", key], "key", key, tested, STUBBED);
+    checkAnswers(checking, [...path, "stub", key], key, answers, tested);
+  }
   return { name, now, ...people && { people }, config, secrets, env, stub };
+}
+
+/** An answer that a step can get, or a list of them, as far as the kind of step is known. */
+function checkAnswers(checking: Checking, path: Path, name: string, answers: Json, { steps = [] }: Tested): void {
+  const kind = steps.find(({ id }) => id === name.slice(name.lastIndexOf("/") + 1))?.kind ?? name;
+  if (!Object.hasOwn(STUB_KEYS, kind)) return;
+  const keys = STUB_KEYS[kind as StubbedKind];
+  for (const [index, answer] of [answers].flat().entries()) {
+    const at = Array.isArray(answers) ? [...path, index] : path;
+    if (isObject(answer)) checking.checkKeys(answer, at, keys, ["body"]);
+    else checking.error(at, "value", `expected what ${kind} gives, got ${show(answer)}`, `as in { ${keys[0]}: … }`);
+  }
 }
 
 /** What is wrong with the values that a test sets; those that it leaves out stay as they are. */

@@ -81,7 +81,7 @@ export const testKinds: Record<TestEntryKind, Kind> = {
     options: {
       as: z.string().optional().describe("Who; by default the first whom it is for"),
       with: object.default({}).describe("The answers by field"),
-      refused: z.union([z.literal(true), z.string()]).optional().describe("It is refused: true, or a part of why"),
+      refused: z.enum(["forbidden", "closed", "invalid"]).optional().describe("Why it is not taken"),
     },
   },
   skip: {
@@ -110,6 +110,15 @@ export const testSchema = z.strictObject({
     "What steps get from the world, by kind, step id or path; a list: successive answers",
   ),
 });
+
+/** What the stubs of the kinds say that reach the world by themselves; that of any other is the step's result. */
+export const STUB_KEYS = {
+  http: ["status", "headers", "body", "error"],
+  run: ["code", "stdout", "stderr", "error"],
+  mail: ["accepted", "rejected", "error"],
+};
+
+export type StubbedKind = keyof typeof STUB_KEYS;
 
 /** Monday morning. */
 export const DEFAULT_NOW = Date.parse("2027-01-04T09:00:00Z");

@@ -84,7 +84,7 @@ Deno.test("what is wrong with a test has its place and a remedy, and the rule lo
       - webhook: /stripe
   - name: a
     config: { limit: many, limt: 5 }
-    stub: { htp: {}, tell: {} }
+    stub: { htp: {}, tell: [{ stdot: a }, b], http: { body: null } }
     now: noon
     do: []
   - nme: b
@@ -107,6 +107,8 @@ Deno.test("what is wrong with a test has its place and a remedy, and the rule lo
       ["many", 'expected a number, got "many"'],
       ["limt", 'unknown key "limt"', "did you mean limit?"],
       ["htp", 'the rule has no step "htp"', 'did you mean "http"?'],
+      ["stdot", 'unknown key "stdot"', 'did you mean "stdout"?'],
+      ["b", 'expected what run gives, got "b"', "as in { code: … }"],
       ["noon", 'expected a time such as 2027-01-04T09:00:00Z, got "noon"'],
       [
         "[",

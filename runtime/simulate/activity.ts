@@ -1,0 +1,56 @@
+import { setImmediate } from "node:timers";
+import { setTimeout as pause } from "node:timers/promises";
+import type { Store } from "../store/store.ts";
+
+/** Turns of the event loop in which nothing is under way before the world counts as quiet. */
+const QUIET_TURNS = 3;
+/** Turns that are taken at full speed; whoever is waited for longer than that computes elsewhere. */
+const EAGER_TURNS = 200;
+/** Milliseconds of the machine's own time in which something has to happen. */
+const PATIENCE = 20_000;
+
+/** What is under way in a simulated world: nothing in it waits for real time, so it gets quiet by itself. */
+export class Activity {
+  #open = 0;
+  /** Counts what has happened. */
+  #happened = 0;
+
+  /** Something is under way until the promise settles. */
+  async during<T>(promise: Promise<T>): Promise<T> {
+    this.#open++;
+    try {
+      return await promise;
+    } finally {
+      this.#open--;
+      this.#happened++;
+    }
+  }
+
+  /** The store, whose transitions count as under way. */
+  watch(store: Store): Store {
+    return new Proxy(store, {
+      get: (target, name) => (...args: unknown[]) =>
+        this.during(Reflect.apply(Reflect.get(target, name) as () => Promise<unknown>, target, args)),
+    });
+  }
+
+  /**
+   * Resolves when nothing is under way any more.
+   * @param isIdle whether what is not counted here waits, too
+   * @throws Error where nothing happens, and yet something is under way
+   */
+  async settled(isIdle: () => boolean): Promise<void> {
+    let quiet = 0;
+    let happened = this.#happened;
+    let since = performance.now();
+    for (let turn = 0; quiet < QUIET_TURNS; turn++) {
+      if (turn < EAGER_TURNS) await new Promise((resolve) => setImmediate(resolve));
+      else await pause(1);
+      quiet = this.#open === 0 && isIdle() ? quiet + 1 : 0;
+      if (happened !== this.#happened) [happened, since, turn] = [this.#happened, performance.now(), 0];
+      if (performance.now() - since > PATIENCE) {
+        throw new Error(`Nothing has happened for ${PATIENCE / 1_000} s, and yet something is under way`);
+      }
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import type { Form } from "../model/form.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { StepRecord, StepWait } from "../model/run.ts";
+import type { Seen, SeenForm, SeenStep, SeenWait } from "../model/test.ts";
+import type { World } from "./world.ts";
+
+/** Runs and forms that are looked at. */
+const MOST = 1_000;
+
+/** What a test sees of a world as it is now. */
+export async function look(world: World): Promise<Seen> {
+  const { store, clock, stubs, logs, events, keys } = world;
+  const runs = (await store.listRuns({ limit: MOST })).toReversed();
+  const newest = runs.at(-1);
+  const trace = newest && await store.getRun(newest.id);
+  const forms = await store.listForms({ state: "open", limit: MOST });
+  const verdict = await verdictOf(world);
+  return {
+    now: timeOf(clock.now()),
+    runs: runs.map(({ state }) => state),
+    ...verdict,
+    forms: forms.map(seenForm),
+    waits: trace?.run.waits?.map(seenWait) ?? [],
+    steps: trace?.steps.map(seenStep) ?? [],
+    calls: [...stubs.calls],
+    logs: [...logs],
+    events: [...events],
+    response: world.response,
+    output: trace?.run.output ?? null,
+    error: trace?.run.error?.message ?? null,
+    state: await store.getState([...keys], clock.now()),
+  };
+}
+
+/** What became of the last event at the rule; told anew where it was decided later, as by a function `if`. */
+async function verdictOf({ lastReceipt, store }: World): Promise<Pick<Seen, "verdict" | "clause">> {
+  if (lastReceipt === undefined) return { verdict: null, clause: null };
+  const { event, delivery } = lastReceipt;
+  if (delivery !== "accepted") return { verdict: delivery, clause: null };
+  const records = await store.listEvents({ limit: MOST });
+  const record = records.find(({ event: { source, id } }) => source === event.source && id === event.id);
+  const [{ verdict }] = record?.verdicts ?? lastReceipt.verdicts;
+  return { verdict: verdict.kind, clause: verdict.kind === "condition" ? verdict.clause ?? null : null };
+}
+
+function seenForm({ step, title, to, fields, due }: Form): SeenForm {
+  return { step, title, to, fields: Object.keys(fields), until: due === undefined ? null : timeOf(due) };
+}
+
+function seenWait({ step, kind, what, until }: StepWait): SeenWait {
+  return { step, kind, what, until: until === undefined ? null : timeOf(until) };
+}
+
+function seenStep({ path, kind, state, attempts, input = null, output = null, error }: StepRecord): SeenStep {
+  return { step: path, kind, state, attempts, input, output, error: error?.message ?? null };
+}
+
+/** An answer to a request, as a test sees it: its body under `json` where it is JSON. */
+export async function seenResponse(response: Response): Promise<JsonObject> {
+  const { status } = response;
+  const headers = Object.fromEntries(response.headers);
+  const text = await response.text();
+  const json = parse(text);
+  return json === undefined ? { status, headers, body: text } : { status, headers, json };
+}
+
+/** What else may explain why something is not as expected. */
+export async function notesOn({ store, lastReceipt }: World): Promise<string[]> {
+  const notes: string[] = [];
+  for (const { verdict } of lastReceipt?.verdicts ?? []) {
+    if (verdict.kind !== "started") notes.push(`the verdict is ${verdict.kind}: ${verdict.reason}`);
+  }
+  const [newest] = await store.listRuns({ limit: 1 });
+  const { run, steps } = (newest && await store.getRun(newest.id)) ?? {};
+  if (run?.error !== undefined) notes.push(`the run ${run.state}: ${run.error.message}`);
+  else if (run?.waitingFor !== undefined) notes.push(`the run waits for ${run.waitingFor}`);
+  for (const { path, state, error } of steps ?? []) {
+    if (state === "failed" && error !== undefined && error.message !== run?.error?.message) {
+      notes.push(`step "${path}" failed: ${error.message}`);
+    }
+  }
+  return notes;
+}
+
+function parse(text: string): Json | undefined {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+function timeOf(time: number): string {
+  return new Date(time).toISOString();
+}
