@@ -48,7 +48,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     database,
     ids: new Ids(database),
     retention: DEFAULT_RETENTION,
-    sweep: { rule: "", dropped: false },
+    sweep: { passed: 0, rule: "", dropped: false },
   };
   if (migrated) await checkpointer.make();
   return new SqliteStore({ context, queue, journal, checkpointer, onWarning, volatile });

@@ -1,9 +1,30 @@
 import assert from "node:assert/strict";
+import type { Step } from "../../runtime/model/rule.ts";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
-import { arrival, candidate, claimIds, DAY, NOW, open, send, step, storeTest } from "./helpers.ts";
+import {
+  arrival,
+  beginWait,
+  candidate,
+  claimIds,
+  DAY,
+  NOW,
+  open,
+  publish,
+  rule,
+  send,
+  startRun,
+  step,
+  storeTest,
+} from "./helpers.ts";
 
 const MB = 1024 * 1024;
 const retention = { bytes: 256 * MB, identities: 30 * DAY, verdicts: 5 };
+
+/** Drops all that may go; then there is room again. */
+async function dropAll(store: Store): Promise<void> {
+  await pruneAll(store, { bytes: 1, verdicts: 0 });
+  await store.prune(retention, NOW);
+}
 
 async function pruneAll(store: Store, changes: Partial<typeof retention>, now = NOW): Promise<void> {
   while (await store.prune({ ...retention, ...changes }, now));
@@ -49,7 +70,7 @@ storeTest(
     assert.deepEqual([dropped.state, dropped.output], ["succeeded", undefined]);
     assert.deepEqual((await store.getRun(dropped.id))?.steps, []);
     assert.equal((await store.stats()).identities, 40);
-    assert.equal(await store.replayRun(dropped.id, undefined, NOW), undefined);
+    assert.equal(await store.replayRun(dropped.id, undefined, "anna", NOW), undefined);
   },
 );
 
@@ -76,4 +97,87 @@ Deno.test("at the cap intake makes room; with nothing left to drop it is refused
   assert.ok((await store.stats()).bytes <= 1.6 * MB);
   assert.ok((await claimIds(store, 9, NOW + DAY)).length > 0, "what is inside goes on");
   await store.close();
+});
+
+const plain: Step = {
+  id: "s",
+  kind: "log",
+  at: { line: 1, column: 1 },
+  args: {},
+  children: {},
+};
+
+function waitFor(type: string | string[]): Step {
+  return { ...plain, kind: "waitFor", args: { waitFor: type } };
+}
+
+storeTest(
+  "events that a live run may still wait for stay: those since it began, of the types in its version",
+  async (store) => {
+    const version = rule("v1", {
+      then: [
+        { ...plain, children: { then: [{ ...plain, onTimeout: [waitFor(["paid.in", "late"])] }] } },
+        { ...plain, onError: [waitFor("failing")] },
+      ],
+      onError: [waitFor("broken")],
+      actions: { "tell.yaml": { inputs: {}, then: [waitFor("action.*")] } },
+    });
+    await store.putVersions([version], NOW);
+    const all = async (when: string) => {
+      for (const type of ["paid.in", "late", "failing", "broken", "action.x.y", "other", "paid"]) {
+        await publish(
+          store,
+          `${when} ${type}`,
+          type,
+          {},
+        );
+      }
+    };
+    const left = async () => {
+      await dropAll(store);
+      const events = await store.listEvents({ limit: 99 });
+      return events.filter(({ event }) => event.data !== null).map(({ event }) => event.id).reverse();
+    };
+    await all("before");
+    const run = await startRun(store, "e1");
+    await all("since");
+    assert.deepEqual(await left(), [
+      "e1",
+      "since paid.in",
+      "since late",
+      "since failing",
+      "since broken",
+      "since action.x.y",
+    ]);
+    await all("after");
+    assert.equal((await left()).length, 11);
+    const wait = { kind: "event", types: ["late"], match: {} } as const;
+    const found = await beginWait(store, run, "w", { ...wait, types: [...wait.types] });
+    assert.equal((found.output as { id: string }).id, "since late");
+    await store.finishRun(run, { state: "succeeded", spent: 1 }, NOW);
+    assert.deepEqual(await left(), []);
+  },
+);
+
+storeTest("more events than are looked at in one go may be expected; what may go behind them goes", async (store) => {
+  await store.putVersions([rule("v1", { then: [waitFor("paid.in")] })], NOW);
+  const run = await startRun(store, "e1");
+  for (let at = 0; at < 600; at++) await publish(store, `p${at}`, "paid.in", {});
+  for (let at = 0; at < 20; at++) await publish(store, `o${at}`, "other", {});
+  await dropAll(store);
+  assert.equal((await store.stats()).events, 601);
+  for (let at = 20; at < 40; at++) await publish(store, `o${at}`, "other", {});
+  await store.finishRun(run, { state: "succeeded", spent: 1 }, NOW);
+  await dropAll(store);
+  assert.equal((await store.stats()).events, 0);
+});
+
+storeTest("what versions wait for is forgotten with them", async (store) => {
+  await store.putVersions([rule("v1", { then: [waitFor("paid.in")] })], NOW);
+  await store.dropVersions([]);
+  await store.putVersions([rule("v1", { then: [] })], NOW);
+  await startRun(store, "e1");
+  await publish(store, "p1", "paid.in", {});
+  await dropAll(store);
+  assert.equal((await store.stats()).events, 1, "that of the live run");
 });

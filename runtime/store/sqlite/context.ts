@@ -8,8 +8,11 @@ export interface Context {
   ids: Ids;
   /** What `prune` was last told; until then the defaults. */
   retention: Retention;
-  /** How far the search for superfluous verdicts has come, and whether it has found any since it began. */
-  sweep: { rule: string; dropped: boolean };
+  /**
+   * How far the search for what is superfluous has come: behind which event, as all before are still needed, and at which rule's
+   * verdicts; and whether it has found anything since it began.
+   */
+  sweep: { passed: number; rule: string; dropped: boolean };
 }
 
 /** 256 MB, 30 days, 1,000 verdicts a rule. */

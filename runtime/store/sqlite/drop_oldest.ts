@@ -1,23 +1,52 @@
 import type { Context } from "./context.ts";
+import type { Database } from "./database.ts";
+import { expectedBehind } from "./expected.ts";
 import { dropForms } from "./forms.ts";
 
 /** How many rows are dropped between two looks at the clock. */
 const BATCH = 16;
 
+/** How many events that are still expected are passed over at a time. */
+const PASSED = 256;
+
 /**
  * Drops what retention gives up first to last: finished traces with the bodies of their events, then the verdict
- * detail of each rule behind its newest. Never a live run, an identity or a counter.
+ * detail of each rule behind its newest. Never a live run, an event that one may still wait for, an identity or a counter.
  * @param until by `performance.now()`
  * @returns `nothing` where all that may go is gone; `more` where time ran out before anything was found
  */
 export function dropOldest(context: Context, until: number): "dropped" | "nothing" | "more" {
-  const { database } = context;
-  const traces = database.all<{ key: number; delivery: string }>(
-    "SELECT key, delivery FROM events WHERE live = 0 AND whole = 1 ORDER BY key LIMIT ?",
-    BATCH,
-  );
-  for (const { key, delivery } of traces) dropTrace(context, key, delivery === "unmatched");
-  return traces.length > 0 ? "dropped" : dropVerdicts(context, until);
+  return dropTraces(context, until) ?? dropVerdicts(context, until);
+}
+
+/** Goes on behind the events that it had to pass over; a run that ends takes it back to its own. */
+function dropTraces(context: Context, until: number): "dropped" | "more" | undefined {
+  const { database, sweep } = context;
+  for (let most = BATCH;; most = PASSED) {
+    const events = database.all<{ key: number; type: string; delivery: string }>(
+      "SELECT key, type, delivery FROM events WHERE live = 0 AND whole = 1 AND key > ? ORDER BY key LIMIT ?",
+      sweep.passed,
+      most,
+    );
+    const superfluous = events.filter(expectedByNone(database)).slice(0, BATCH);
+    for (const { key, delivery } of superfluous) dropTrace(context, key, delivery === "unmatched");
+    if (superfluous.length > 0) {
+      sweep.dropped = true;
+      return "dropped";
+    }
+    sweep.passed = events.at(-1)?.key ?? sweep.passed;
+    if (events.length < most) return undefined;
+    if (performance.now() > until) return "more";
+  }
+}
+
+/** Asks once for each type. */
+function expectedByNone(database: Database): (event: { key: number; type: string }) => boolean {
+  const behind = new Map<string, number>();
+  return ({ key, type }) => {
+    if (!behind.has(type)) behind.set(type, expectedBehind(database, type) ?? Infinity);
+    return key <= behind.get(type)!;
+  };
 }
 
 /** Drops an event's body and reply, and what its runs did; of an unmatched event nothing is left to show. */
@@ -52,6 +81,7 @@ function dropVerdicts(context: Context, until: number): "dropped" | "nothing" | 
     if (performance.now() > until) return "more";
   }
   const { dropped } = sweep;
+  sweep.passed = 0;
   sweep.rule = "";
   sweep.dropped = false;
   return dropped ? "more" : "nothing";

@@ -30,7 +30,9 @@ export function makeRoom(context: Context): void {
 function full(bytes: number, cap: number, retryAfter: number): StoreFullError {
   const mb = (count: number) => `${Math.ceil(count / 1024 / 1024)} MB`;
   return new StoreFullError(
-    `The store is full: ${mb(bytes)} of ${mb(cap)} are live runs and identities; end runs or raise retention`,
+    `The store is full: ${mb(bytes)} of ${
+      mb(cap)
+    } are live runs, events they may wait for, and identities; end runs or raise retention`,
     retryAfter,
   );
 }

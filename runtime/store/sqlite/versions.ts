@@ -1,5 +1,6 @@
 import type { Rule } from "../../model/rule.ts";
 import type { Database } from "./database.ts";
+import { dropExpected, putExpected } from "./expected.ts";
 
 /**
  * Keeps rule versions. They are the only documents stored as they are, unmasked: their secrets are unresolved names,
@@ -10,6 +11,7 @@ export function putVersions(database: Database, rules: Rule[]): void {
   for (const rule of rules) {
     if (known.has(rule.version)) continue;
     database.run("INSERT INTO versions (version, rule) VALUES (@version, @rule)", rule.version, JSON.stringify(rule));
+    putExpected(database, rule);
   }
   setInForce(database, rules);
 }
@@ -58,9 +60,10 @@ export function getVersion(database: Database, version: string): Rule | undefine
 
 /** Drops the versions that no live run is pinned to and that are not in `live`. */
 export function dropVersions(database: Database, live: string[]): void {
-  database.run(
+  const dropped = database.run(
     "DELETE FROM versions WHERE version NOT IN (SELECT value FROM json_each(@live)) " +
       "AND NOT EXISTS (SELECT 1 FROM runs WHERE runs.version = versions.version AND ended_at IS NULL)",
     JSON.stringify(live),
   );
+  if (dropped > 0) dropExpected(database);
 }
