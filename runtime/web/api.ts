@@ -3,7 +3,7 @@ import { z } from "zod";
 import { newId } from "../model/id.ts";
 import type { Json } from "../model/json.ts";
 import type { RunState } from "../model/run.ts";
-import type { Receipt } from "../store/store.ts";
+import type { Operated, Receipt } from "../store/store.ts";
 import { type EventAnswer, eventAnswer } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { complete } from "./events.ts";
@@ -15,14 +15,25 @@ export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts">;
 
 const STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const satisfies RunState[];
 const page = { limit: z.coerce.number().int().min(1).max(1_000).default(50), before: z.string().optional() };
-const RUNS = z.strictObject({ ...page, rule: z.string().optional(), state: z.enum(STATES).optional() });
+const RUNS = z.strictObject({
+  ...page,
+  rule: z.string().optional(),
+  state: z.enum(STATES).optional(),
+  /** Only runs with steps that wait, each with what it waits for. */
+  waiting: z.stringbool().optional(),
+});
 const EVENTS = z.strictObject({ ...page, rule: z.string().optional(), type: z.string().optional() });
 const fact = { data: z.json().default(null), id: z.string().min(1).optional(), subject: z.string().min(1).optional() };
 const EMIT = z.union([
   z.strictObject({ type: z.string().min(1), ...fact }),
   z.strictObject({ rule: z.string().min(1), ...fact }),
 ]);
-const PAUSE = z.strictObject({ reason: z.string().min(1).default("paused by an operator") });
+/** Who asks for it, for the notes. */
+const by = z.string().trim().min(1).max(100);
+const SOMEBODY = "an operator";
+const OPERATION = z.strictObject({ by: by.default(SOMEBODY) });
+const SKIP = OPERATION.extend({ step: z.string().min(1).optional() });
+const PAUSE = z.strictObject({ reason: z.string().min(1).optional(), by: by.optional() });
 
 /** `/api`: what the command line and other programs read and do. */
 export function api(context: WebContext): Hono {
@@ -30,20 +41,29 @@ export function api(context: WebContext): Hono {
   const answer = (c: Context, value: unknown) => c.json(context.maskJson(value as Json));
   const absent = (c: Context, what: string) => c.json({ error: context.mask(`There is no ${what}`) }, 404);
 
+  const operated = (c: Context, operated: Operated | undefined) => {
+    const run = c.req.param("id");
+    if (operated === undefined) return absent(c, `run "${run}"`);
+    if (operated.kind === "refused") return c.json({ error: context.mask(operated.reason) }, 409);
+    return answer(c, { run, ...operated.step !== undefined && { step: operated.step } });
+  };
+
   app.get("/rules", async (c) => answer(c, await listRules(context)));
   app.get("/problems", (c) => answer(c, context.rules().problems));
   app.post("/rules/:id{.+}/pause", async (c) => {
     const id = c.req.param("id");
     if (!context.rules().rules.has(id)) return absent(c, `rule "${id}"`);
-    const { reason } = await bodyOf(c, PAUSE);
-    await context.pause(id, reason);
-    return answer(c, { rule: id, paused: reason });
+    const { reason, by } = await bodyOf(c, PAUSE);
+    const says = reason !== undefined && by !== undefined ? `${reason} (${by})` : reason;
+    const paused = says ?? `paused by ${by ?? SOMEBODY}`;
+    await context.operators.pause(id, paused, by ?? SOMEBODY);
+    return answer(c, { rule: id, paused });
   });
   app.post("/rules/:id{.+}/resume", async (c) => {
     const id = c.req.param("id");
     const { rules, paused } = context.rules();
     if (!rules.has(id) && paused[id] === undefined) return absent(c, `rule "${id}"`);
-    await context.pause(id, null);
+    await context.operators.resume(id, (await bodyOf(c, OPERATION)).by);
     return answer(c, { rule: id, paused: null });
   });
 
@@ -55,12 +75,26 @@ export function api(context: WebContext): Hono {
   });
   app.post("/runs/:id/cancel", async (c) => {
     const id = c.req.param("id");
-    const state = await context.cancel(id);
+    const { by } = await bodyOf(c, OPERATION);
+    const state = await context.operators.cancel(id, by);
     return state === undefined ? absent(c, `run "${id}" that could be cancelled`) : answer(c, { run: id, state });
   });
   app.post("/runs/:id/replay", async (c) => {
-    const run = await context.replay(c.req.param("id"));
+    const { by } = await bodyOf(c, OPERATION);
+    const run = await context.operators.replay(c.req.param("id"), by);
     return run === undefined ? absent(c, `run "${c.req.param("id")}"`) : answer(c, { run });
+  });
+  app.post("/runs/:id/retry", async (c) => {
+    const { by } = await bodyOf(c, OPERATION);
+    return operated(c, await context.operators.retry(c.req.param("id"), by));
+  });
+  app.post("/runs/:id/skip", async (c) => {
+    const { by, step } = await bodyOf(c, SKIP);
+    return operated(c, await context.operators.skip(c.req.param("id"), step, by));
+  });
+  app.post("/runs/:id/move", async (c) => {
+    const { by } = await bodyOf(c, OPERATION);
+    return operated(c, await context.operators.move(c.req.param("id"), by));
   });
 
   app.post("/emit", async (c) => {

@@ -4,11 +4,11 @@ import type { Cause } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
-import type { RunState } from "../model/run.ts";
 import type { Store } from "../store/store.ts";
 import type { Person } from "../model/person.ts";
 import type { FormAnswer } from "../model/form.ts";
 import type { FormAnswered } from "../run/answer_form.ts";
+import type { Operators } from "../run/operators.ts";
 import type { Access } from "./access.ts";
 import type { FormDesk } from "./forms/desk.ts";
 import type { HookRegistry } from "./hook_registry.ts";
@@ -28,12 +28,8 @@ export interface WebContext extends Access {
   rules(): RulesView;
   ingest: Pick<Ingest, "deliver" | "publish" | "trigger">;
   store: Store;
-  /** Ends a run, also one that is running; undefined where there is none with that id. */
-  cancel(run: string): Promise<RunState | undefined>;
-  /** A new run of the same event by the rule as it is now; its id, or undefined where there is no such run. */
-  replay(run: string): Promise<string | undefined>;
-  /** Pauses a rule for the reason given; null resumes it. */
-  pause(rule: string, reason: string | null): Promise<void>;
+  /** What operators do about runs and rules. */
+  operators: Pick<Operators, "cancel" | "replay" | "retry" | "skip" | "move" | "pause" | "resume">;
   /** Who may come to the forms, and how they are known. */
   desk: FormDesk;
   /** A person's answer to a form: checked, and where it is right its run goes on. */

@@ -8,6 +8,7 @@ import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/person.ts";
 import type { Rule, Step, Trigger } from "../../runtime/model/rule.ts";
 import { answerForm } from "../../runtime/run/answer_form.ts";
+import { Operators } from "../../runtime/run/operators.ts";
 import { openStore } from "../../runtime/store/open.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import type { WebContext } from "../../runtime/web/context.ts";
@@ -30,7 +31,7 @@ export interface Bench extends AsyncDisposable {
   errors: string[];
   /** Those in the settings; a test may change it. */
   people: Person[];
-  /** Runs that went on after an answer. */
+  /** Runs that went on after an answer, or as an operator ended their wait. */
   woken: string[];
   /** Sends a request and gives its status and its answer. */
   ask(method: string, path: string, init?: RequestInit): Promise<Answer>;
@@ -68,6 +69,17 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
       if (kind === "event") ingest.subscriptions.add({ rule: id, trigger, types: [args.event as string] });
     }
   }
+  const pause = async (rule: string, reason: string | null) => {
+    await store.setPaused(rule, reason, clock.now());
+    if (reason === null) delete paused[rule];
+    else paused[rule] = reason;
+    ingest.setPaused(paused);
+  };
+  const runner = {
+    cancel: (run: string, reason = "cancelled in a test") => store.cancelRun(run, reason, clock.now()),
+    wake() {},
+    woken: (runs: string[]) => void woken.push(...runs),
+  };
   const context: WebContext = {
     loopback: true,
     tokens: ["data-token"],
@@ -78,14 +90,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     rules: () => ({ rules: live, problems: [], broken: new Map(), paused, failures: [] }),
     ingest,
     store,
-    cancel: (run) => store.cancelRun(run, "cancelled in a test", clock.now()),
-    replay: (run) => store.replayRun(run, undefined, clock.now()),
-    async pause(rule, reason) {
-      await store.setPaused(rule, reason, clock.now());
-      if (reason === null) delete paused[rule];
-      else paused[rule] = reason;
-      ingest.setPaused(paused);
-    },
+    operators: new Operators({ store, clock, live: { rules: live, pause }, runner }),
     desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", clock }),
     answerForm: (form, person, answer) =>
       answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),

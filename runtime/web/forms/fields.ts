@@ -1,7 +1,6 @@
-import { html } from "hono/html";
 import type { Field } from "../../model/rule.ts";
 import { textOfValue } from "../../rule/field_text.ts";
-import { attributes, type Markup } from "./markup.ts";
+import { attributes, type Markup, markup } from "./markup.ts";
 
 /** A field of a form as it is shown. */
 export interface ShownField {
@@ -27,30 +26,25 @@ export function fieldMarkup(shown: ShownField): Markup {
   const { name, field, problem } = shown;
   const help = [field.help, FORMATS[field.type]].filter((part) => part !== undefined).join("\n");
   const ids = [...help ? [`${idOf(name)}-help`] : [], ...problem ? [`${idOf(name)}-error`] : []];
-  const notes = html`${help && html`<p class="help" id="${idOf(name)}-help">${help}</p>`}
-${problem && html`<p class="error" id="${idOf(name)}-error">${problem}</p>`}`;
   const described = { "aria-describedby": ids.join(" ") || undefined, "aria-invalid": problem ? "true" : undefined };
-  const title = html`${labelOf(name, field)}${
-    !field.required && html`
-      <span class="soft">(optional)</span>
-    `
-  }`;
+  const title = markup`${labelOf(name, field)}${!field.required && markup` <span class="soft">(optional)</span>`}`;
+  const notes = [
+    help && markup`<p class="help" id="${idOf(name)}-help">${help}</p>\n`,
+    problem && markup`<p class="error" id="${idOf(name)}-error">${problem}</p>\n`,
+  ];
   const choices = radiosOf(field);
   const look = problem ? "field wrong" : "field";
-  if (choices !== undefined) {
-    return html`
-      <fieldset role="radiogroup" class="${look}" ${attributes(described)}>
-      <legend>${title}</legend>
-      ${notes}
-      ${choices.map((choice, index) => radio(shown, choice, index))}
-      </fieldset>
-    `;
-  }
-  return html`<div class="${look}">
+  if (choices === undefined) {
+    return markup`<div class="${look}">
 <label for="${idOf(name)}">${title}</label>
-${notes}
-${input(shown, described)}
-</div>`;
+${notes}${input(shown, described)}
+</div>
+`;
+  }
+  return markup`<fieldset role="radiogroup" class="${look}"${attributes(described)}>
+<legend>${title}</legend>
+${notes}${choices.map((choice, index) => radio(shown, choice, index))}</fieldset>
+`;
 }
 
 /** The id of a field's input, or of the first of them: where a problem leads to. */
@@ -90,7 +84,9 @@ function radio({ name, field, text }: ShownField, { value, label }: Choice, inde
     checked: text === value && (value !== "" || !field.required),
     required: field.required,
   };
-  return html`<label class="choice" for="${id}"><input type="radio"${attributes(own)}><span>${label}</span></label>`;
+  return markup`<label class="choice" for="${id}"><input type="radio"${
+    attributes(own)
+  }><span>${label}</span></label>\n`;
 }
 
 /** Types and limits for the browser's own help; what counts is checked by the server. */
@@ -98,7 +94,8 @@ function input({ name, field, text }: ShownField, described: Record<string, stri
   const { type, required, min, max, lines = 1 } = field;
   const common = { id: idOf(name), name, required, ...described };
   const lengths = { minlength: min, maxlength: max };
-  const one = (own: Parameters<typeof attributes>[0]) => html`<input${attributes({ ...common, value: text, ...own })}>`;
+  const one = (own: Parameters<typeof attributes>[0]) =>
+    markup`<input${attributes({ ...common, value: text, ...own })}>`;
   switch (type) {
     case "number":
       return one({ type: "number", step: "any", inputmode: "decimal", min, max });
@@ -114,21 +111,22 @@ function input({ name, field, text }: ShownField, described: Record<string, stri
       return area(text, { ...common, rows: 4 });
     case "choice":
     case "boolean":
-      return html`<select${attributes(common)}>
-<option value="">${required ? "Choose one" : "No answer"}</option>
-${
-        choicesOf(field).map(({ value, label }) =>
-          html`<option${attributes({ value, selected: value === text })}>${label}</option>`
-        )
-      }
-</select>`;
+      return select(choicesOf(field), text, required ? "Choose one" : "No answer", common);
     case "text":
       return lines > 1 ? area(text, { ...common, rows: lines, ...lengths }) : one({ type: "text", ...lengths });
   }
 }
 
+function select(choices: Choice[], text: string, none: string, own: Parameters<typeof attributes>[0]): Markup {
+  const options = [{ value: "", label: none }, ...choices].map(({ value, label }) =>
+    markup`<option${attributes({ value, selected: value === text })}>${label}</option>\n`
+  );
+  return markup`<select${attributes(own)}>
+${options}</select>`;
+}
+
 /** A line break at its very start would be taken for layout by the browser. */
 function area(text: string, own: Parameters<typeof attributes>[0]): Markup {
-  return html`<textarea${attributes(own)}>
+  return markup`<textarea${attributes(own)}>
 ${text}</textarea>`;
 }

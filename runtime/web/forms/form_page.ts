@@ -1,9 +1,8 @@
-import { html } from "hono/html";
 import type { Form } from "../../model/form.ts";
 import { textOfValue } from "../../rule/field_text.ts";
 import { fieldMarkup, idOf, labelOf, type ShownField } from "./fields.ts";
 import { csrfInput, layout, type Page } from "./layout.ts";
-import type { Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 import { time } from "./times.ts";
 
 /** What the page of an open form shows. */
@@ -29,13 +28,9 @@ export function formPage(page: FormPage): Markup {
     return { name, field, text, ...Object.hasOwn(problems, name) && { problem: problems[name] } };
   });
   const wrong = fields.filter(({ problem }) => problem !== undefined);
-  const body = html`<h1>${form.title}</h1>
-<p class="soft">Asked by ${rule} on ${time(form.createdAt, now)}.
-${
-    form.due !== undefined && html`
-      Please answer until ${time(form.due, now)}.
-    `
-  }</p>
+  const until = form.due !== undefined && markup` Please answer until ${time(form.due, now)}.`;
+  const body = markup`<h1>${form.title}</h1>
+<p class="soft">Asked by ${rule} on ${time(form.createdAt, now)}.${until}</p>
 ${wrong.length > 0 && summary(wrong)}
 <form method="post" action="${action}" accept-charset="utf-8">
 ${csrfInput(csrf)}
@@ -47,14 +42,12 @@ ${fields.map(fieldMarkup)}
 
 /** All problems in one place, which has the focus when the page opens; each leads to its field. */
 function summary(wrong: ShownField[]): Markup {
-  return html`
-    <div class="summary" role="alert" tabindex="-1" autofocus aria-labelledby="summary">
-      <h2 id="summary">${wrong.length === 1 ? "One answer does not fit" : `${wrong.length} answers do not fit`}</h2>
-      <ul>
-    ${wrong.map(({ name, field, problem }) =>
-      html`<li><a href="#${idOf(name)}">${labelOf(name, field)}: ${problem}</a></li>`
-    )}
-      </ul>
-    </div>
-  `;
+  const items = wrong.map(({ name, field, problem }) =>
+    markup`<li><a href="#${idOf(name)}">${labelOf(name, field)}: ${problem}</a></li>\n`
+  );
+  return markup`<div class="summary" role="alert" tabindex="-1" autofocus aria-labelledby="summary">
+<h2 id="summary">${wrong.length === 1 ? "One answer does not fit" : `${wrong.length} answers do not fit`}</h2>
+<ul>
+${items}</ul>
+</div>`;
 }

@@ -1,7 +1,7 @@
-import { html, raw } from "hono/html";
+import { raw } from "hono/html";
 import type { Person } from "../../model/person.ts";
 import { CSRF_INPUT } from "./csrf.ts";
-import type { Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 
 /** What every page has. */
 export interface Page {
@@ -48,37 +48,34 @@ button.main { background: var(--accent); color: var(--back); border-color: var(-
 
 /** A whole page: readable on a phone, without scripts. */
 export function layout({ title, body, signedIn }: Page): Markup {
-  return html`
-    <!doctype html>
-    <html lang="en">
-      <head>
-        <meta charset="utf-8">
-        <meta name="viewport" content="width=device-width, initial-scale=1">
-        <meta name="robots" content="noindex">
-        <title>${title} · whenthen</title>
-        <style>${raw(STYLE)}</style>
-      </head>
-      <body>
-    ${signedIn && header(signedIn)}
-    <main>
-    ${body}
-    </main>
-      </body>
-    </html>
-  `;
+  return markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="robots" content="noindex">
+<title>${title} · whenthen</title>
+<style>${raw(STYLE)}</style>
+</head>
+<body>
+${signedIn && header(signedIn)}
+<main>
+${body}
+</main>
+</body>
+</html>
+`;
 }
 
 function header({ person, csrf }: NonNullable<Page["signedIn"]>): Markup {
-  return html`
-    <header>
-      <p>Signed in as ${person.name}</p>
-      <a href="/forms">All forms</a>
-      <form method="post" action="/forms/sign-out">${csrfInput(csrf)}<button>Sign out</button></form>
-    </header>
-  `;
+  return markup`<header>
+<p>Signed in as ${person.name}</p>
+<a href="/forms">All forms</a>
+<form method="post" action="/forms/sign-out">${csrfInput(csrf)}<button>Sign out</button></form>
+</header>`;
 }
 
 /** The hidden input that every form sends back. */
 export function csrfInput(token: string): Markup {
-  return html`<input type="hidden" name="${CSRF_INPUT}" value="${token}">`;
+  return markup`<input type="hidden" name="${CSRF_INPUT}" value="${token}">`;
 }

@@ -1,7 +1,6 @@
-import { html } from "hono/html";
 import type { Form } from "../../model/form.ts";
 import { layout, type Page } from "./layout.ts";
-import type { Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 import { time } from "./times.ts";
 
 /** What the list shows. */
@@ -18,17 +17,16 @@ export interface ListPage {
 
 /** What waits for a person. */
 export function listPage({ forms, ruleName, now, signedIn, next }: ListPage): Markup {
-  const items = forms.map(({ id, title, rule, createdAt, due }) =>
-    html`
-      <li>
-        <a href="/forms/${id}">${title}</a>
-        <p class="soft">${ruleName(rule)}, since ${time(createdAt, now)}${due !== undefined &&
-          html`, until ${time(due, now)}`}</p>
-      </li>
-    `
-  );
-  const body = html`<h1>Waiting for you</h1>
-${forms.length === 0 ? html`<p>Nothing waits for you.</p>` : html`<ul class="waiting">${items}</ul>`}
-${next !== undefined && html`<p><a href="/forms?after=${next}">More</a></p>`}`;
+  const items = forms.map(({ id, title, rule, createdAt, due }) => {
+    const until = due !== undefined && markup`, until ${time(due, now)}`;
+    return markup`<li>
+<a href="/forms/${id}">${title}</a>
+<p class="soft">${ruleName(rule)}, since ${time(createdAt, now)}${until}</p>
+</li>
+`;
+  });
+  const body = markup`<h1>Waiting for you</h1>
+${forms.length === 0 ? markup`<p>Nothing waits for you.</p>` : markup`<ul class="waiting">${items}</ul>`}
+${next !== undefined && markup`<p><a href="/forms?after=${next}">More</a></p>`}`;
   return layout({ title: "Waiting for you", body, signedIn });
 }

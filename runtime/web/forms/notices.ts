@@ -1,29 +1,21 @@
-import { html } from "hono/html";
 import type { Form } from "../../model/form.ts";
 import type { Person } from "../../model/person.ts";
 import { layout, type Page } from "./layout.ts";
-import type { Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 import { time } from "./times.ts";
 
 type SignedIn = Page["signedIn"];
 
 /** A page that says one thing. */
 export function notice(title: string, text: Markup | string, signedIn?: SignedIn): Markup {
-  return layout({
-    title,
-    body: html`
-      <h1>${title}</h1>
-      <p>${text}</p>
-    `,
-    signedIn,
-  });
+  return layout({ title, body: markup`<h1>${title}</h1>\n<p>${text}</p>`, signedIn });
 }
 
 /** The form is for others; it says nothing about it. */
 export function forbiddenNotice(form: string, signedIn: SignedIn): Markup {
   const text = signedIn === undefined
-    ? html`This link is not, or not any more, for this form.`
-    : html`You are signed in as ${signedIn.person.name}, and this form is for somebody else.
+    ? markup`This link is not, or not any more, for this form.`
+    : markup`You are signed in as ${signedIn.person.name}, and this form is for somebody else.
 <a href="/forms/sign-in?form=${form}">Sign in as another person</a>`;
   return notice("This form is not for you", text, signedIn);
 }
@@ -40,20 +32,18 @@ export function closedNotice(
   const title = `Closed: ${form.title}`;
   if (state === "answered" && answer !== undefined) {
     const who = answer.by === person.id ? "You" : nameOf(answer.by);
-    return notice(title, html`${who} answered this form on ${time(answer.at, now)}.`, signedIn);
+    return notice(title, markup`${who} answered this form on ${time(answer.at, now)}.`, signedIn);
   }
   if (state === "cancelled") {
     return notice(title, "Nobody needs an answer any more: what asked for it has ended.", signedIn);
   }
-  const until = due !== undefined && html`
-    It could be answered until ${time(due, now)}.
-  `;
-  return notice(title, html`The time to answer this form is over.${until}`, signedIn);
+  const until = due !== undefined && markup` It could be answered until ${time(due, now)}.`;
+  return notice(title, markup`The time to answer this form is over.${until}`, signedIn);
 }
 
 /** After an answer. */
 export function thanksNotice({ title }: Form, signedIn: SignedIn): Markup {
-  const text = html`Your answer to “${title}” has been taken.
-${signedIn && html`<a href="/forms">What else waits for you</a>`}`;
+  const text = markup`Your answer to “${title}” has been taken.
+${signedIn && markup`<a href="/forms">What else waits for you</a>`}`;
   return notice("Thank you", text, signedIn);
 }

@@ -1,6 +1,5 @@
-import { html } from "hono/html";
 import { layout } from "./layout.ts";
-import type { Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 
 /** What the sign-in page shows. */
 export interface SignInPage {
@@ -13,16 +12,13 @@ export interface SignInPage {
 
 /** Where people with an account say who they are. */
 export function signInPage({ form, name = "", problem }: SignInPage): Markup {
-  const body = html`<h1>Sign in</h1>
-${
-    problem !== undefined && html`
-      <div class="summary" role="alert" tabindex="-1" autofocus>
-        <p class="error" id="problem">${problem}</p>
-      </div>
-    `
-  }
+  const summary = problem !== undefined && markup`<div class="summary" role="alert" tabindex="-1" autofocus>
+<p class="error">${problem}</p>
+</div>`;
+  const body = markup`<h1>Sign in</h1>
+${summary}
 <form method="post" action="/forms/sign-in" accept-charset="utf-8">
-${form !== undefined && html`<input type="hidden" name="form" value="${form}">`}
+${form !== undefined && markup`<input type="hidden" name="form" value="${form}">`}
 <div class="field">
 <label for="name">Name or e-mail address</label>
 <input id="name" name="name" type="text" value="${name}" required autocomplete="username" autocapitalize="none" spellcheck="false">

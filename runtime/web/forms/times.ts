@@ -1,6 +1,5 @@
-import { html } from "hono/html";
 import { zoneOf } from "../../rule/cron_schedule.ts";
-import type { Markup } from "./markup.ts";
+import { type Markup, markup } from "./markup.ts";
 
 const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]] as const;
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
@@ -12,7 +11,9 @@ export function time(at: number, now: number): Markup {
     timeStyle: "short",
     timeZone: zoneOf(undefined),
   }).format(at);
-  return html`<time datetime="${new Date(at).toISOString()}">${written} ${zoneName(at)}</time> (${distance(at, now)})`;
+  return markup`<time datetime="${new Date(at).toISOString()}">${written} ${zoneName(at)}</time> (${
+    distance(at, now)
+  })`;
 }
 
 function distance(at: number, now: number): string {

@@ -1,0 +1,110 @@
+import assert from "node:assert/strict";
+import { NOW } from "../web_bench.ts";
+import { ANNA, CARL, FormsBench, hiddenInputs } from "./forms_bench.ts";
+
+const MINUTE = 60_000;
+const DAY = 86_400_000;
+
+Deno.test("people sign in by name or address, and out again", async () => {
+  await using bench = await FormsBench.open();
+  for (const name of ["anna", "Anna", " anna@example.org", "ANNA@example.org"]) {
+    const { status, headers } = await bench.signIn(name);
+    assert.deepEqual([status, headers.get("location")], [303, "/forms"], name);
+    const cookie = headers.get("set-cookie")!;
+    for (const part of ["Path=/forms", "HttpOnly", "SameSite=Lax", "Max-Age=604800"]) {
+      assert.ok(cookie.includes(part), part);
+    }
+    const page = await bench.get("/forms");
+    assert.equal(page.status, 200);
+    const out = await bench.post("/forms/sign-out", hiddenInputs(page.text));
+    assert.equal(out.status, 303);
+    assert.equal((await bench.get("/forms")).status, 303);
+  }
+});
+
+Deno.test("wrong passwords and unknown people are told the same", async () => {
+  await using bench = await FormsBench.open();
+  const told = new Set<string>();
+  for (const [name, password] of [["anna", "wrong"], ["nobody", "correct horse"], ["carl", "correct horse"]]) {
+    const { status, text } = await bench.signIn(name, password);
+    assert.equal(status, 401);
+    told.add(text.replace(`value="${name}"`, ""));
+  }
+  assert.equal(told.size, 1);
+  assert.match([...told][0], /do not belong together/);
+  assert.equal((await bench.get("/forms")).status, 303);
+});
+
+Deno.test("after five wrong passwords nobody guesses on for a quarter of an hour, not even rightly", async () => {
+  await using bench = await FormsBench.open();
+  for (let count = 0; count < 5; count++) assert.equal((await bench.signIn("anna", `wrong ${count}`)).status, 401);
+  const later = await bench.signIn();
+  assert.equal(later.status, 429);
+  assert.equal(later.headers.get("retry-after"), "900");
+  assert.match(later.text, /Try again in 15 minutes/);
+  const elsewhere = { "x-forwarded-for": "198.51.100.7" };
+  const inputs = { name: "anna", password: "correct horse" };
+  assert.equal((await bench.post("/forms/sign-in", inputs, elsewhere)).status, 429, "a header anybody can write");
+  await bench.web.clock.advanceTo(NOW + 15 * MINUTE);
+  assert.equal((await bench.signIn()).status, 303);
+});
+
+Deno.test("a right password clears the wrong ones before it; many guesses at once are counted each", async () => {
+  await using bench = await FormsBench.open();
+  for (let round = 0; round < 3; round++) {
+    for (let count = 0; count < 4; count++) assert.equal((await bench.signIn("anna", "wrong")).status, 401);
+    assert.equal((await bench.signIn()).status, 303);
+  }
+  const guesses = Array.from({ length: 12 }, (_, index) => bench.signIn("anna", `guess ${index}`));
+  const statuses = (await Promise.all(guesses)).map(({ status }) => status);
+  assert.equal(statuses.filter((status) => status === 401).length, 5, statuses.join());
+});
+
+Deno.test("guesses about many people from one address are too many as well", async () => {
+  const people = Array.from(
+    { length: 11 },
+    (_, index) => ({ ...ANNA, id: `p${index}`, email: `p${index}@example.org` }),
+  );
+  await using bench = await FormsBench.open(people);
+  const check = (name: string, address: string) => bench.web.context.desk.passwords.check(name, "x", address);
+  for (let count = 0; count < 50; count++) {
+    assert.equal((await check(`p${count % 10}`, "192.0.2.9")).kind, "wrong");
+  }
+  assert.equal((await check("p10", "192.0.2.9")).kind, "later");
+  assert.equal((await check("p10", "192.0.2.10")).kind, "wrong");
+});
+
+Deno.test("a session ends after a week, with another password, and with the person", async () => {
+  await using bench = await FormsBench.open();
+  const signedIn = async () => (await bench.get("/forms")).status === 200;
+  await bench.signIn();
+  assert.ok(await signedIn());
+  await bench.web.clock.advanceTo(NOW + 7 * DAY - 1);
+  assert.ok(await signedIn());
+  await bench.web.clock.advanceTo(NOW + 7 * DAY);
+  assert.ok(!await signedIn());
+  await bench.signIn();
+  bench.web.people[0] = { ...ANNA, password: ANNA.password!.replace(/.$/, "x") };
+  assert.ok(!await signedIn());
+  bench.web.people[0] = ANNA;
+  assert.ok(await signedIn());
+  bench.web.people.shift();
+  assert.ok(!await signedIn());
+});
+
+Deno.test("a cookie that was changed is no session", async () => {
+  await using bench = await FormsBench.open([ANNA, { ...CARL, password: ANNA.password }]);
+  const { sessions } = bench.web.context.desk;
+  const cookie = sessions.open(ANNA);
+  assert.equal(sessions.read(cookie)?.person.id, "anna");
+  const [, until, nonce, signature] = cookie.split(".");
+  const carl = btoa("carl").replaceAll("=", "");
+  const changed = [
+    [carl, until, nonce, signature],
+    [cookie.split(".")[0], String(Number(until) + 1), nonce, signature],
+    [cookie.split(".")[0], until, nonce, ""],
+    [],
+  ];
+  for (const parts of changed) assert.equal(sessions.read(parts.join(".")), undefined);
+  assert.equal(sessions.read(undefined), undefined);
+});
