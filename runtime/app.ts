@@ -227,9 +227,7 @@ export class App {
       }),
       ingest: this.#parts.ingest,
       store,
-      cancel: (run) => this.#parts.runner.cancel(run),
-      replay: (run) => this.#parts.live.replay(run).finally(() => this.#parts.runner.wake()),
-      pause: (rule, reason) => this.#parts.live.pause(rule, reason),
+      operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>
         answerForm({ store, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),

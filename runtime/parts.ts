@@ -10,6 +10,7 @@ import { newId } from "./model/id.ts";
 import type { Secrets } from "./rule/secrets.ts";
 import { stepKinds } from "./run/index.ts";
 import { logCode, logError, triggerLog } from "./run/log.ts";
+import { Operators } from "./run/operators.ts";
 import { type ProgramServices, programServices } from "./run/program_services.ts";
 import { Runner } from "./run/runner.ts";
 import type { RunnerOptions } from "./run/runner_options.ts";
@@ -28,6 +29,7 @@ export interface Parts {
   attachments: Attachments;
   live: LiveRules;
   runner: Runner;
+  operators: Operators;
   metrics: Metrics;
   upkeep: Upkeep;
   hooks: HookRegistry;
@@ -118,6 +120,7 @@ export function assemble(
     onStep: ({ kind, state, startedAt, endedAt = startedAt }) => metrics.observeStep(kind, state, endedAt - startedAt),
     onError: logError,
   });
+  const operators = new Operators({ store, clock, live, runner });
   const upkeep = new Upkeep({
     store,
     clock,
@@ -125,5 +128,5 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { loading, ingest, services, attachments, live, runner, metrics, upkeep, hooks, desk };
+  return { loading, ingest, services, attachments, live, runner, operators, metrics, upkeep, hooks, desk };
 }

@@ -87,16 +87,6 @@ export class LiveRules {
     for (const rule of await this.options.store.getInForce(missing)) rules.set(rule.id, rule);
   }
 
-  /**
-   * A new run of a run's event, by the rule as it is now, or as it was where it is gone.
-   * @returns its id, or undefined where there is nothing left to replay
-   */
-  async replay(id: string): Promise<string | undefined> {
-    const { store, clock } = this.options;
-    const trace = await store.getRun(id);
-    return await store.replayRun(id, trace && this.rules.get(trace.run.rule)?.version, clock.now());
-  }
-
   async #readPaused(): Promise<void> {
     this.#paused = await this.options.store.listPaused();
     this.options.ingest.setPaused(this.#paused);

@@ -97,9 +97,10 @@ export interface Store {
   /**
    * A new run of the same event and of the rule's version given, or of the old one's where that is undefined. It is
    * not limited and never `busy`, but takes its turn behind the runs of its key; a function `if` is asked again.
+   * @param by who asked for it, for the notes
    * @returns its id, or undefined where the run, its event's body or the version is no longer there
    */
-  replayRun(run: string, version: string | undefined, now: number): Promise<string | undefined>;
+  replayRun(run: string, version: string | undefined, by: string, now: number): Promise<string | undefined>;
   /**
    * A failed run goes on behind its last good step: the step that failed it is attempted again, with all around it.
    * @param by who asked for it, for the notes

@@ -101,13 +101,17 @@ storeTest("a run that a watchdog ended says so at its next claim", async (store)
 
 storeTest("cancelling: a queued run ends at once, a running one is left to its runner", async (store) => {
   const queued = (await send(store, "e1")).runs[0];
-  assert.equal(await store.cancelRun(queued, "by anna", NOW + 1), "cancelled");
+  assert.equal(await store.cancelRun(queued, "Cancelled by anna", NOW + 1), "cancelled");
   const trace = (await store.getRun(queued))!;
-  assert.deepEqual([trace.run.state, trace.run.error?.message, trace.run.endedAt], ["cancelled", "by anna", NOW + 1]);
-  assert.deepEqual(trace.notes, [{ at: NOW + 1, text: "Cancelled: by anna" }]);
+  assert.deepEqual([trace.run.state, trace.run.error?.message, trace.run.endedAt], [
+    "cancelled",
+    "Cancelled by anna",
+    NOW + 1,
+  ]);
+  assert.deepEqual(trace.notes, [{ at: NOW + 1, text: "Cancelled by anna" }]);
   const running = (await send(store, "e2")).runs[0];
   assert.deepEqual(await claimIds(store), ["e2"]);
-  assert.equal(await store.cancelRun(running, "by anna", NOW), "running");
+  assert.equal(await store.cancelRun(running, "Cancelled by anna", NOW), "running");
   assert.equal((await store.getRun(running))?.run.state, "running");
   assert.equal(await store.cancelRun(queued, "again", NOW), "cancelled");
   assert.equal(await store.cancelRun("nobody", "", NOW), undefined);
@@ -128,17 +132,17 @@ storeTest("a replay is a new run of the same event, pinned to the version asked 
   const { runs: [id], event } = await send(store, "e1", { key: "k" });
   await claimIds(store);
   await store.finishRun(id, { state: "failed", spent: 1 }, NOW);
-  const replayed = (await store.replayRun(id, "v2", NOW + 1))!;
-  const same = (await store.replayRun(id, undefined, NOW + 1))!;
+  const replayed = (await store.replayRun(id, "v2", "anna", NOW + 1))!;
+  const same = (await store.replayRun(id, undefined, "anna", NOW + 1))!;
   const runs = await store.listRuns({ event, limit: 9 });
   assert.deepEqual(runs.map((run) => [run.id, run.version, run.replayOf, run.key]), [
     [same, "v1", id, "k"],
     [replayed, "v2", id, "k"],
     [id, "v1", undefined, "k"],
   ]);
-  assert.match((await store.getRun(id))!.notes[0].text, /^Replayed as run /);
-  assert.equal(await store.replayRun("nobody", undefined, NOW), undefined);
-  assert.equal(await store.replayRun(id, "v9", NOW), undefined);
+  assert.match((await store.getRun(id))!.notes[0].text, /^Replayed by anna as run /);
+  assert.equal(await store.replayRun("nobody", undefined, "anna", NOW), undefined);
+  assert.equal(await store.replayRun(id, "v9", "anna", NOW), undefined);
 });
 
 const asks: Partial<Admission> = { asksFirst: true, mode: "queued", key: "a" };
@@ -195,7 +199,7 @@ storeTest("a condition that crashed is an error: a failed run that can be replay
   await claimOne(store);
   await store.answerCondition(id, step("if", { state: "failed" }), { kind: "error", reason: "it timed out" }, NOW);
   assert.deepEqual((await store.listRuns({ state: "failed", limit: 9 })).map((run) => run.id), [id]);
-  const replayed = await store.replayRun(id, undefined, NOW);
+  const replayed = await store.replayRun(id, undefined, "anna", NOW);
   const claimed = await claimOne(store);
   assert.deepEqual([claimed.run.id, claimed.asksFirst], [replayed, true]);
 });
@@ -228,7 +232,7 @@ storeTest("a yes in mode restart tells which running runs it replaces", async (s
 
 storeTest("an answer to a run that was cancelled meanwhile changes nothing", async (store) => {
   const { runs: [id] } = await send(store, "e1", asks);
-  await store.cancelRun(id, "by anna", NOW);
+  await store.cancelRun(id, "Cancelled by anna", NOW);
   assert.equal((await store.answerCondition(id, answer, "yes", NOW)).verdict.kind, "error");
   assert.equal((await store.getRun(id))?.run.state, "cancelled");
 });
@@ -304,7 +308,7 @@ storeTest(
     assert.equal(await store.reclaimRuns("another", NOW + 1), 0);
     assert.equal((await store.getRun(old))?.run.state, "cancelled");
     assert.deepEqual((await store.claimRuns("another", 9, NOW + 1)).map(({ run }) => run.id), [newer]);
-    await store.replayRun(old, undefined, NOW + 2);
+    await store.replayRun(old, undefined, "anna", NOW + 2);
     assert.equal(await store.reclaimRuns("a third", NOW + 3), 1);
   },
 );

@@ -175,7 +175,7 @@ storeTest("its own event is none that a run waits for; a replay began when it wa
   assert.equal((await beginWait(store, run, "s", paid({}, "paid"))).state, "waiting");
   await publish(store, "p1", "paid", {});
   assert.equal((await stepOf(store, run, "s"))?.state, "succeeded");
-  const replayed = (await store.replayRun(run, undefined, NOW))!;
+  const replayed = (await store.replayRun(run, undefined, "anna", NOW))!;
   await store.claimRuns("me", 1, NOW);
   await publish(store, "p2", "paid", {});
   assert.equal(((await beginWait(store, replayed, "s", paid({}, "paid"))).output as { id: string }).id, "p2");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { onEvent, openBench, rule, webhook } from "./web_bench.ts";
+import { NOW, onEvent, openBench, rule, webhook } from "./web_bench.ts";
 
 Deno.test("POST /events takes a CloudEvent once and tells who it concerned", async () => {
   await using bench = await openBench([rule("a", [onEvent("order.created")])]);
@@ -93,6 +93,75 @@ Deno.test("a paused rule starts nothing until it is resumed; runs are cancelled 
   assert.equal((await bench.ask("GET", "/api/rules")).body[0].state, "paused");
   await bench.post("/api/rules/ops/disk/resume", {});
   assert.equal((await bench.post("/api/emit", { type: "disk" })).body.verdicts[0].verdict.kind, "started");
+});
+
+Deno.test("an operator retries, skips and moves; what cannot be done is 409 with the reason, and all is noted", async () => {
+  await using bench = await openBench([rule("a", [onEvent("x")])]);
+  const { store, clock } = bench;
+  const notesOf = async (run: string) => (await store.getRun(run))!.notes.map(({ text }) => text);
+  const [{ body: { runs: [failed] } }, { body: { runs: [waiting] } }] = [
+    await bench.post("/events", { type: "x" }),
+    await bench.post("/events", { type: "x" }),
+  ];
+  await store.claimRuns("me", 2, clock.now());
+
+  const early = await bench.post(`/api/runs/${failed}/retry`, { by: "ada" });
+  assert.deepEqual([early.status, early.body], [409, {
+    error: `Cannot retry run ${failed}: it has not ended, it is running`,
+  }]);
+  const error = { name: "Error", message: "no" };
+  const at = { startedAt: NOW, endedAt: NOW };
+  await store.recordStep(failed, { path: "pay", kind: "http", state: "failed", attempts: 1, error, ...at }, {}, NOW);
+  await store.finishRun(failed, { state: "failed", error, failedStep: "pay", spent: 1 }, NOW);
+  const retried = await bench.post(`/api/runs/${failed}/retry`, { by: "ada" });
+  assert.deepEqual([retried.status, retried.body], [200, { run: failed, step: "pay" }]);
+  assert.deepEqual(await notesOf(failed), ['Retried by ada: it goes on with step "pay"']);
+
+  const step = {
+    path: "pause",
+    kind: "wait",
+    state: "waiting",
+    attempts: 1,
+    startedAt: NOW,
+    due: NOW + 1_000,
+  } as const;
+  await store.recordStep(waiting, step, { wait: { kind: "time" } }, NOW);
+  await store.parkRun(waiting, { state: "waiting", waitingFor: "a time", due: NOW + 1_000, spent: 1 }, NOW);
+  const list = await bench.ask("GET", "/api/runs?waiting=true");
+  assert.deepEqual(list.body.map(({ id, waits }: { id: string; waits: unknown }) => [id, waits]), [[waiting, [
+    { step: "pause", kind: "time", what: "a time", since: NOW, until: NOW + 1_000 },
+  ]]]);
+  assert.equal((await bench.ask("GET", "/api/runs?waiting=false")).body.length, 2);
+  const same = await bench.post(`/api/runs/${waiting}/move`, {});
+  assert.match(same.body.error, /that is the one it is on/);
+  bench.context.rules().rules.get("a")!.version = "v2";
+  await store.putVersions([bench.context.rules().rules.get("a")!], NOW);
+  assert.deepEqual((await bench.post(`/api/runs/${waiting}/move`, { by: "bob" })).body, { run: waiting });
+  assert.equal((await store.getRun(waiting))!.run.version, "v2");
+  const wrong = await bench.post(`/api/runs/${waiting}/skip`, { step: "pay" });
+  assert.deepEqual([wrong.status, wrong.body.error], [
+    409,
+    `Cannot skip step "pay" of run ${waiting}: it does not wait; those that do: pause`,
+  ]);
+  assert.deepEqual((await bench.post(`/api/runs/${waiting}/skip`, {})).body, { run: waiting, step: "pause" });
+  assert.deepEqual(bench.woken, [waiting]);
+  const again = await bench.post(`/api/runs/${waiting}/replay`, { by: "carl" });
+  await bench.post(`/api/runs/${waiting}/cancel`, { by: "carl" });
+  assert.deepEqual(await notesOf(waiting), [
+    "Moved from version version-of-a to v2 by bob",
+    'Wait "pause" skipped by an operator',
+    `Replayed by carl as run ${again.body.run}`,
+    "Cancelled by carl",
+  ]);
+  assert.deepEqual(await notesOf(again.body.run), [`Replays run ${waiting}, asked for by carl`]);
+
+  const paused = await bench.post("/api/rules/a/pause", { by: "ada" });
+  assert.equal(paused.body.paused, "paused by ada");
+  assert.equal((await bench.post("/api/rules/a/pause", { by: "ada", reason: "loud" })).body.paused, "loud (ada)");
+  for (const operation of ["retry", "skip", "move"]) {
+    assert.equal((await bench.post(`/api/runs/nope/${operation}`, {})).status, 404);
+    assert.equal((await bench.post(`/api/runs/nope/${operation}`, { by: "" })).status, 400);
+  }
 });
 
 Deno.test("off loopback only hooks and health are open to everybody", async () => {

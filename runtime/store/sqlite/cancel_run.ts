@@ -8,7 +8,7 @@ import { readRunRow } from "./rows.ts";
 export function cancelRun(context: Context, id: string, reason: string, now: number): RunState | undefined {
   const run = readRunRow(context.database, id);
   if (!run || run.ended_at !== null) return run?.state;
-  addNote(context.database, id, `Cancelled: ${reason}`, now);
+  addNote(context.database, id, reason, now);
   if (run.state === "running") return "running";
   endRun(context, run, { state: "cancelled", error: { name: "Cancelled", message: reason }, spent: run.spent }, now);
   return "cancelled";

@@ -9,7 +9,13 @@ import { getVersion } from "./versions.ts";
  * A new run of an old one's event. An operator asked for it: no limit holds it and no mode turns it away, but it takes
  * its turn in the lane of the old run's key.
  */
-export function replayRun(context: Context, id: string, version: string | undefined, now: number): string | undefined {
+export function replayRun(
+  context: Context,
+  id: string,
+  version: string | undefined,
+  by: string,
+  now: number,
+): string | undefined {
   const { database } = context;
   const old = readRunRow(database, id);
   const rule: Rule | undefined = old && getVersion(database, version ?? old.version);
@@ -33,6 +39,7 @@ export function replayRun(context: Context, id: string, version: string | undefi
     replayOf: id,
   });
   database.run("UPDATE events SET live = live + 1 WHERE key = ?", old.event);
-  addNote(database, id, `Replayed as run ${run}`, now);
+  addNote(database, id, `Replayed by ${by} as run ${run}`, now);
+  addNote(database, run, `Replays run ${id}, asked for by ${by}`, now);
   return run;
 }

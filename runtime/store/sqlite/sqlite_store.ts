@@ -159,8 +159,8 @@ export class SqliteStore implements Store {
     return this.#change((context) => cancelRun(context, run, reason, now));
   }
 
-  replayRun(run: string, version: string | undefined, now: number): Promise<string | undefined> {
-    return this.#change((context) => replayRun(context, run, version, now));
+  replayRun(run: string, version: string | undefined, by: string, now: number): Promise<string | undefined> {
+    return this.#change((context) => replayRun(context, run, version, by, now));
   }
 
   retryRun(run: string, by: string, now: number): Promise<Operated | undefined> {
