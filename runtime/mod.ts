@@ -24,6 +24,9 @@ export type { RuleDefinition, RuleScope, RuleSpec } from "./isolate/language/rul
 export { type } from "./isolate/language/schema.ts";
 export type { StandardSchema, TypeOnly } from "./isolate/language/schema.ts";
 export type { HttpResult, MailOptions, MailResult, RunResult, Step, StepOptions } from "./isolate/language/step.ts";
+export { testRule } from "./isolate/language/test.ts";
+export type { RuleTester, TestOptions } from "./isolate/language/test.ts";
 export { at, cron, event, every, manual, poll, start, watch, webhook } from "./isolate/language/triggers.ts";
 export type { TriggerDefinition } from "./isolate/language/triggers.ts";
 export type { WaitForOptions, WaitOptions } from "./isolate/language/wait.ts";
+export type { Answering, Expectation, Seen, Sending } from "./model/test.ts";

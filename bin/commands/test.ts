@@ -15,7 +15,7 @@ export function addTest(program: Command, session: Session): void {
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
       const folders = await foldersToLoad(folder, options.data);
-      await startLog(options.log, "warning");
+      await startLog(options.log, "info");
       const { terminal } = session;
       const onResult = options.json ? undefined : resultPrinter(terminal);
       const report = await runTests({ ...folders, env: options.env, onResult });

@@ -1,6 +1,7 @@
 import { type RecordedError, TerminalError } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import type { Seen } from "../model/test.ts";
 
 /**
  * The workers that rule code runs in. Rule code never runs on the main thread. Workers start lazily, hold one rule
@@ -33,6 +34,19 @@ export interface Isolates {
    * @throws TerminalError, RetryAfterError, {@link RuleCodeError}, or the signal's reason
    */
   callFunction(module: BundledModule, name: string, args: Json, signal: AbortSignal): Promise<Json>;
+  /** Evaluates a bundled `*.test.ts` and reads what its calls of `testRule` say. */
+  describeTests(module: BundledModule): Promise<DefinedTest[]>;
+  /**
+   * Performs one of these tests, which begins with what is `seen`; every call of `t` goes through `perform`, which answers with
+   * what is seen then.
+   * @throws {@link RuleCodeError}, whose `detail` holds what is not as expected, or the signal's reason
+   */
+  runTest(
+    module: BundledModule,
+    test: { index: number; seen: Seen },
+    perform: PerformStep,
+    signal: AbortSignal,
+  ): Promise<void>;
   /** Ends the worker of a version, as after a reload: at once where it is idle, else when its work is done. */
   discard(version: string): Promise<void>;
   /** Resident workers, for metrics. */
@@ -54,6 +68,15 @@ export interface Description {
   exports: string[];
   /** Absent where the default export is no rule. `at` is the `rule(` call. */
   rule?: { declaration: Declaration; at?: CodePlace };
+}
+
+/** A call of `testRule`. */
+export interface DefinedTest {
+  name: string;
+  options: JsonObject;
+  at: CodePlace;
+  /** The file whose default export it was given, or an id. */
+  rule: { file: string } | { id: string };
 }
 
 /** What a rule function sees beside `step`. */
@@ -91,6 +114,9 @@ export interface StepCall {
  * the same way: the result, the failure to throw, or `compute` for another attempt. Kind {@link ITEM} is no step.
  */
 export type PerformStep = (call: StepCall, computed?: Computed) => Promise<StepAnswer>;
+
+/** The kinds whose branches the function performs. */
+export const BRANCHING: ReadonlySet<string> = new Set(["each", "all", "any"]);
 
 /**
  * The kind of a call by which an `each` with a rate asks whether its next item may begin: answered with a result when it may.

@@ -1,4 +1,5 @@
 import type { Json } from "../model/json.ts";
+import type { Seen } from "../model/test.ts";
 import type { CodePlace, CodeScope, Computed, StepAnswer, StepCall, ThrownError } from "./isolate.ts";
 
 /** What a worker is started with. */
@@ -13,7 +14,10 @@ export type Job =
   | { kind: "describe" }
   | { kind: "condition"; scope: CodeScope }
   | { kind: "rule"; scope: CodeScope }
-  | { kind: "function"; name: string; args: Json };
+  | { kind: "function"; name: string; args: Json }
+  /** Of a `*.test.ts` file: what its calls of `testRule` say, and one of them. */
+  | { kind: "tests" }
+  | { kind: "test"; index: number; seen: Seen };
 
 /** From the main side to a worker. `job` and `call` are numbers that the sender of the first message made up. */
 export type ToWorker =

@@ -1,4 +1,4 @@
-import { type Description, InterruptedError, type Isolates } from "./isolate.ts";
+import { type DefinedTest, type Description, InterruptedError, type Isolates } from "./isolate.ts";
 import type { LogLevel } from "./messages.ts";
 import { defaultMemoryLimit, watchMemory } from "./memory_watch.ts";
 import { type Lane, Pool } from "./pool.ts";
@@ -67,6 +67,12 @@ export function openIsolates(options: IsolateOptions): Isolates {
     async callFunction(module, name, args, signal) {
       const order: WorkOrder = { work: { kind: "function", name, args }, signal };
       return await untilUndisturbed(pool, () => pool.do("functions", module, order));
+    },
+    async describeTests(module) {
+      return await pool.do("rules", module, { work: { kind: "tests" } }) as unknown as DefinedTest[];
+    },
+    async runTest(module, test, perform, signal) {
+      await pool.do("rules", module, { work: { kind: "test", ...test }, perform, signal });
     },
     discard: (version) => pool.discard(version),
     count: () => pool.size,

@@ -74,7 +74,7 @@ function checkName(kind: string, name: unknown): string {
 }
 
 /** A failed step throws where it was called, not where the main side found out. */
-function failureAt(callSite: string, error: ThrownError): Error {
+export function failureAt(callSite: string, error: ThrownError): Error {
   const frames = callSite.split("\n").slice(1);
   return Object.assign(reviveThrown(error), { stack: [`${error.name}: ${error.message}`, ...frames].join("\n") });
 }

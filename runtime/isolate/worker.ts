@@ -12,6 +12,7 @@ import { plainJson } from "./plain_json.ts";
 import { secretsView } from "./secrets_view.ts";
 import { stepCalls } from "./step_calls.ts";
 import type { Ask } from "./step_caller.ts";
+import { describeTests, performTest } from "./test_calls.ts";
 import { describeThrown } from "./thrown.ts";
 import { UserCode } from "./user_code.ts";
 import { validatedEvent } from "./validated_event.ts";
@@ -129,6 +130,11 @@ async function perform(job: number, open: OpenJob, work: Job, exports: Record<st
       return await runRule(theRule(exports), work.scope, asker(job, open));
     case "function":
       return await callFunction(exports, work.name, work.args, open.controller.signal);
+    case "tests":
+      return describeTests(code, setup.file) as unknown as Json;
+    case "test":
+      await performTest(work.index, work.seen, asker(job, open));
+      return null;
   }
 }
 

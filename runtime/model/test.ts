@@ -91,6 +91,47 @@ export interface SeenStep {
   error: string | null;
 }
 
+/** An event: by its type, of a trigger, or by hand where neither is given; or a request to a webhook, signed by itself. */
+export type Sending = SentEvent | SentRequest;
+
+export interface SentEvent {
+  /** Of another trigger than `event`, by default the trigger's. */
+  type?: string;
+  /** The trigger that emits it: its name, its address, or its kind where that says which. */
+  trigger?: string;
+  data?: unknown;
+  subject?: string;
+  /** The same id twice is the same event. */
+  id?: string;
+  /** @default "/test" */
+  source?: string;
+  /** @default now */
+  time?: string;
+}
+
+export interface SentRequest {
+  /** The path below `/hooks`. */
+  webhook: string;
+  /** By default that of the trigger. */
+  method?: string;
+  json?: unknown;
+  form?: Record<string, string>;
+  body?: string;
+  headers?: Record<string, string>;
+  query?: Record<string, string>;
+  /** @default true */
+  signed?: boolean;
+}
+
+/** Who answers a form, and what. */
+export interface Answering {
+  /** By default the first whom the form is for. */
+  as?: string;
+  with?: Record<string, unknown>;
+  /** Why the answer is not taken. */
+  refused?: "forbidden" | "closed" | "invalid";
+}
+
 /** What `expect` says. It is partial: what it does not mention is not looked at, at any depth. */
 export interface Expectation {
   /** The newest run; `none` where no event has started one. */

@@ -11,10 +11,13 @@ import type { Problem } from "../model/problem.ts";
 import type { RuleTest, TestResult } from "../model/test.ts";
 import { Secrets } from "../rule/secrets.ts";
 import { stepKinds } from "../run/index.ts";
+import { logCode } from "../run/log.ts";
 import { triggerKinds } from "../trigger/index.ts";
+import { checkTestFile, performCodeTest } from "./code_tests.ts";
 import { failureOf } from "./failure.ts";
 import { performEntry } from "./perform_entry.ts";
 import { Stage } from "./stage.ts";
+import { findTestFiles, readTestFile } from "./test_files.ts";
 import { checkFor, type LoadedRule } from "./tested_rule.ts";
 
 /** What to test, by absolute paths. */
@@ -37,29 +40,45 @@ export interface TestReport {
 
 const kinds = { triggers: triggerKinds, steps: stepKinds };
 
-/** Loads a folder and does all its tests, one after the other: `tests:` of each rule, and `*.test.ts`. */
+/** Loads a folder and does all its tests, one after the other: `tests:` of each rule, then `*.test.ts`. */
 export async function runTests(options: RunTestsOptions): Promise<TestReport> {
-  const { folder, onResult = () => {} } = options;
+  const { folder, data, onResult = () => {} } = options;
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: () => {} });
+  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
   let stage: Stage | undefined;
   try {
-    const { rules, problems, settings } = await loading.loader.load();
+    const { rules: inForce, problems, settings } = await loading.loader.load();
     const sources = loading.loader.ruleSources();
+    const rules = [...inForce.values()].map((rule): LoadedRule => ({ rule, source: sources.get(rule.file)! }));
+    rules.sort((a, b) => a.rule.file < b.rule.file ? -1 : 1);
     stage = new Stage({ folder, kinds, people: settings.people });
-    const results: TestResult[] = [];
-    for (const rule of [...rules.values()].sort((a, b) => a.file < b.file ? -1 : 1)) {
-      const loaded: LoadedRule = { rule, source: sources.get(rule.file)! };
-      const { tests } = checkFor(loaded, { config: {}, env: environment, now: Date.now() }, kinds);
-      for (const test of tests) {
-        const result = await performTest(stage, loaded, test);
-        results.push(result);
-        onResult(result);
-      }
+    const report: TestReport = { results: [], problems: problems.filter(({ severity }) => severity === "error") };
+    for await (const result of performAll(stage, rules, { folder, data }, report.problems)) {
+      report.results.push(result);
+      onResult(result);
     }
-    return { results, problems: problems.filter(({ severity }) => severity === "error") };
+    return report;
   } finally {
     await Promise.all([loading.close(), stage?.close()]);
+  }
+}
+
+/** @param problems what does not load is added to */
+async function* performAll(
+  stage: Stage,
+  rules: LoadedRule[],
+  { folder, data }: { folder: string; data: string },
+  problems: Problem[],
+): AsyncGenerator<TestResult> {
+  for (const loaded of rules) {
+    const { tests } = checkFor(loaded, { config: {}, env: environment, now: Date.now() }, kinds);
+    for (const test of tests) yield await performTest(stage, loaded, test);
+  }
+  for (const path of await findTestFiles(folder, data)) {
+    const file = await readTestFile(path, { folder, data, isolates: stage.isolates });
+    const checked = "problems" in file ? { ...file, tests: [] } : await checkTestFile(file, rules, kinds, folder);
+    problems.push(...checked.problems);
+    for (const test of checked.tests) yield await performCodeTest(stage, test);
   }
 }
 

@@ -4,6 +4,7 @@ import type { Person } from "../model/person.ts";
 import type { TestWorld } from "../model/test.ts";
 import type { Kinds } from "../rule/kind.ts";
 import type { Secrets } from "../rule/secrets.ts";
+import { logCode } from "../run/log.ts";
 import { type LoadedRule, ruleFor, secretsFor } from "./tested_rule.ts";
 import { World } from "./world.ts";
 
@@ -29,7 +30,11 @@ export class Stage {
       secrets: () => this.#test?.secrets.all() ?? {},
       onSecret: (name) => void this.#test?.secrets.get(name),
       env: () => this.#test?.world.env ?? {},
-      onLog: ({ message }) => void this.#test?.lines.push(message),
+      // What test code writes is for who runs it, and nothing that the rule has said.
+      onLog: ({ level, message, file, run }) => {
+        if (/\.test\.ts$/.test(file)) logCode(level, message, file, run);
+        else this.#test?.lines.push(message);
+      },
       blockedAfter: BLOCKED_AFTER,
     });
   }

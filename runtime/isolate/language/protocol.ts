@@ -1,6 +1,7 @@
 import { RetryAfterError, TerminalError } from "../../model/errors.ts";
 import { rule } from "./rule.ts";
 import { type } from "./schema.ts";
+import { testRule } from "./test.ts";
 import { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";
 
 /**
@@ -19,6 +20,7 @@ export const protocol = {
   start,
   manual,
   type,
+  testRule,
   TerminalError,
   RetryAfterError,
 };
