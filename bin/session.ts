@@ -34,7 +34,7 @@ export async function ask(options: CommonOptions, question: (client: Client) => 
 /** Prints for people, or as JSON where that was asked for. */
 export function print<T>(
   session: Session,
-  options: CommonOptions,
+  options: Pick<CommonOptions, "json">,
   value: T,
   forPeople: (terminal: Terminal, value: T) => void,
 ): void {
