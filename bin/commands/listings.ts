@@ -8,7 +8,15 @@ import { printEvents } from "../print/events.ts";
 import { printRules } from "../print/rules.ts";
 import { printRuns } from "../print/runs.ts";
 import { printTrace } from "../print/trace.ts";
+import { printWaits } from "../print/waits.ts";
 import { addCommand, ask, print, type Session } from "../session.ts";
+
+interface RunsOptions {
+  rule?: string;
+  state?: string;
+  waiting?: true;
+  limit: number;
+}
 
 /** `rules`, `events`, `runs` and `show`: what there is and what became of it. */
 export function addListings(program: Command, session: Session): void {
@@ -39,12 +47,14 @@ export function addListings(program: Command, session: Session): void {
         ["queued", "running", "waiting", "succeeded", "failed", "cancelled"],
       ),
     )
+    .option("--waiting", "only runs with steps that wait: what each waits for, and until when")
     .addOption(limitOption())
     .action((_options, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions & { rule?: string; state?: string; limit: number }>();
+      const options = command.optsWithGlobals<CommonOptions & RunsOptions>();
+      const { rule, state, waiting, limit } = options;
       return ask(options, async (client) => {
-        const query = { rule: options.rule, state: options.state, limit: String(options.limit) };
-        print(session, options, await client.get<Run[]>("/api/runs", query), printRuns);
+        const query = { rule, state, waiting: waiting && "true", limit: String(limit) };
+        print(session, options, await client.get<Run[]>("/api/runs", query), waiting ? printWaits : printRuns);
       });
     });
 

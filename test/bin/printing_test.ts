@@ -236,7 +236,7 @@ steps
     input    {"method":"POST","url":"https://hooks.example.org/ops?key=***"}
     error    HttpError: The answer was 500
     detail   {"status":500}
-  log  skipped  0ms
+  log  skipped  0ms  its if does not hold
 
 notes
   2026-11-21 07:57:00Z  replayed by an operator
