@@ -15,8 +15,10 @@ export interface Received {
   user?: string;
 }
 
-/** The certificate that it shows, for 127.0.0.1 and localhost; nobody trusts it but who is told to. */
-export const CERTIFICATE = new URL("fixtures/localhost.crt", import.meta.url).pathname;
+/** Who signed the certificate that it shows; nobody trusts it but who is told to, by NODE_EXTRA_CA_CERTS. */
+export const AUTHORITY = new URL("fixtures/authority.crt", import.meta.url).pathname;
+/** For 127.0.0.1 and localhost. */
+const CERTIFICATE = new URL("fixtures/localhost.crt", import.meta.url).pathname;
 const KEY = new URL("fixtures/localhost.key", import.meta.url).pathname;
 
 /** What it refuses: the answer to a recipient, to a mail, by its count from 1; undefined takes it. */
