@@ -116,15 +116,26 @@ function checkRule(checking: Checking, path: Path, batch: Batch, { hasKey, hasFu
 
 /** What a batch's options mean at a moment. */
 export function batchTerms(batch: Batch, now: number): BatchTerms {
-  const { every, quiet, within = every, cron, timezone, max, empty } = batch;
+  const { every, quiet, within = every, cron, max, empty } = batch;
   return {
     ...within !== undefined && { within },
     ...quiet !== undefined && { quiet },
-    ...cron !== undefined && { at: cronSchedule(cron, timezone).after(now)! },
+    ...cron !== undefined && { at: nextOccurrence(batch, now) },
     max,
     empty,
     options: JSON.stringify(batch),
   };
+}
+
+/** Occurrences found last, each good from when it was asked for: finding one takes longer than storing an event. */
+const occurrences = new WeakMap<Batch, { from: number; at: number }>();
+
+function nextOccurrence(batch: Batch, now: number): number {
+  const known = occurrences.get(batch);
+  if (known !== undefined && known.from <= now && now < known.at) return known.at;
+  const at = cronSchedule(batch.cron!, batch.timezone).after(now)!;
+  occurrences.set(batch, { from: now, at });
+  return at;
 }
 
 /** The last occurrence of a batch's cron up to a moment. */
