@@ -8,6 +8,8 @@ import { plainJson } from "./plain_json.ts";
 import { type Ask, failureAt } from "./step_caller.ts";
 import type { UserCode } from "./user_code.ts";
 
+const FORGOTTEN = "is an await missing?";
+
 /** Something is not as a test expects it; `detail` says what. */
 class ExpectationError extends Error {
   override name = "ExpectationError";
@@ -32,11 +34,15 @@ export function describeTests(code: UserCode, file: string): DefinedTest[] {
 /** Performs one of them. Each of its calls becomes a message; `expect` looks at what the last one came to. */
 export async function performTest(index: number, begin: Seen, ask: Ask): Promise<void> {
   let seen = begin;
+  const open = new Set<string>();
   const perform = async (kind: string, args: object): Promise<void> => {
     // Taken before the first await: later the caller is no longer on the stack.
     const callSite = new Error().stack ?? "";
     const given = plainJson(args, `what t.${kind} was given`) as JsonObject;
+    if (open.size > 0) throw new TypeError(`t.${kind} was called before t.${[...open][0]} had settled: ${FORGOTTEN}`);
+    open.add(kind);
     const answer = await ask({ name: kind, scope: "", kind, args: given, answered: 0 });
+    open.delete(kind);
     if (answer.kind === "failed") throw failureAt(callSite, answer.error);
     if (answer.kind === "result") seen = answer.output as unknown as Seen;
   };
@@ -54,6 +60,8 @@ export async function performTest(index: number, begin: Seen, ask: Ask): Promise
     },
   };
   await definedTests[index].run(t);
+  const [kind] = open;
+  if (kind !== undefined) throw new TypeError(`t.${kind} had not settled when the test ended: ${FORGOTTEN}`);
 }
 
 /** The innermost place of a stack, in a file where one is named. */

@@ -149,7 +149,8 @@ export interface Expectation {
   /** Each is a part of a line. */
   logs?: readonly string[];
   events?: readonly Readonly<Record<string, unknown>>[];
-  response?: Readonly<Record<string, unknown>>;
+  /** The answer to the last request; `none` as long as it waits. */
+  response?: Readonly<Record<string, unknown>> | "none";
   output?: unknown;
   /** A part of the run's error. */
   error?: string;

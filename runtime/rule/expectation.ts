@@ -31,7 +31,7 @@ const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boole
   calls: (expected, { calls }, exact) => compareLists(expected, calls, exact, isCall),
   logs: (expected, { logs }, exact) => compareLists(expected, logs, exact, contains),
   events: (expected, { events }, exact) => compareLists(expected, events, exact),
-  response: (expected, { response }) => compare(expected, response),
+  response: (expected, { response }) => compare(expected, response ?? "none"),
   output: (expected, { output }) => compare(expected, output),
   error: (expected, { error }) => contains(expected, error) ? undefined : { expected, seen: error },
   state: (expected, { state }) => compare(expected, state),

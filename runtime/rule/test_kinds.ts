@@ -54,7 +54,8 @@ const expectation = z.strictObject({
   calls: z.array(object).optional().describe("What the steps asked of the world, in order"),
   logs: z.array(z.string()).optional().describe("Parts of lines of the log, in order"),
   events: z.array(object).optional().describe("Events that the rule emitted, in order"),
-  response: object.optional().describe("The answer to the last request: status, headers, json or body"),
+  response: z.union([z.literal("none"), object]).optional()
+    .describe("The answer to the last request: status, headers, json or body; none as long as it waits"),
   output: json.optional().describe("The run's output"),
   error: z.string().optional().describe("A part of the run's error"),
   state: object.optional().describe("Memory across runs, by key"),

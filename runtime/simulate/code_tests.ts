@@ -81,7 +81,6 @@ export async function performCodeTest(stage: Stage, { file, index, loaded, test 
       try {
         const begin = { index, seen: await look(world) };
         await stage.isolates.runTest(file.module, begin, (call) => calls.perform(call), calls.signal);
-        calls.end();
       } catch (error) {
         failure = await explain(error, at, world);
         throw error;
@@ -101,7 +100,6 @@ export async function performCodeTest(stage: Stage, { file, index, loaded, test 
 class Calls {
   readonly #stop = new AbortController();
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #open: string | undefined;
 
   constructor(private readonly world: World) {
     this.#watch();
@@ -112,11 +110,7 @@ class Calls {
   }
 
   async perform({ kind, args }: StepCall): Promise<StepAnswer> {
-    if (this.#open !== undefined) {
-      return failed(new TestFailed(`t.${kind} was called before t.${this.#open} had settled: is an await missing?`));
-    }
     clearTimeout(this.#timer);
-    this.#open = kind;
     try {
       const parsed = parseArgs(testKinds[kind as TestEntryKind], args);
       if ("problems" in parsed) throw new TestFailed(`t.${parsed.problems.join("; ")}`);
@@ -125,15 +119,7 @@ class Calls {
     } catch (error) {
       return failed(error);
     } finally {
-      this.#open = undefined;
       this.#watch();
-    }
-  }
-
-  /** @throws TestFailed where a call is still under way */
-  end(): void {
-    if (this.#open !== undefined) {
-      throw new TestFailed(`t.${this.#open} had not settled when the test ended: is an await missing?`);
     }
   }
 

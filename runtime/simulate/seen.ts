@@ -1,6 +1,6 @@
 import type { Form } from "../model/form.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { StepRecord, StepWait } from "../model/run.ts";
+import { CONDITION_STEP, type StepRecord, type StepWait } from "../model/run.ts";
 import type { Seen, SeenForm, SeenStep, SeenWait } from "../model/test.ts";
 import type { World } from "./world.ts";
 
@@ -15,13 +15,15 @@ export async function look(world: World): Promise<Seen> {
   const trace = newest && await store.getRun(newest.id);
   const forms = await store.listForms({ state: "open", limit: MOST });
   const verdict = await verdictOf(world);
+  // The function if is no step of the rule, though it is recorded as one.
+  const asked = world.rule.if === "function";
   return {
     now: timeOf(clock.now()),
     runs: runs.map(({ state }) => state),
     ...verdict,
     forms: forms.map(seenForm),
     waits: trace?.run.waits?.map(seenWait) ?? [],
-    steps: trace?.steps.map(seenStep) ?? [],
+    steps: (trace?.steps ?? []).filter(({ path }) => !asked || path !== CONDITION_STEP).map(seenStep),
     calls: [...stubs.calls],
     logs: [...logs],
     events: [...events],

@@ -18,9 +18,13 @@ export async function simulate(files: Record<string, string>): Promise<TestRepor
   }
 }
 
-/** How each test went: its name, and the message where it failed. */
+/** How each test went: its name, and what is said where it failed. */
 export function outcomes({ results }: TestReport): string[] {
-  return results.map(({ name, failure }) => failure === undefined ? name : `${name}: ${failure.message}`);
+  return results.map(({ name, failure }) => {
+    if (failure === undefined) return name;
+    const parts = failure.mismatches.map((mismatch) => ` ${JSON.stringify(mismatch)}`).join("");
+    return `${name}: ${failure.message}${parts}`;
+  });
 }
 
 /** What is not as expected, by part. */

@@ -1,0 +1,143 @@
+import assert from "node:assert/strict";
+import { mismatches, outcomes, simulate } from "./simulating.ts";
+
+const REFUND = `when: { event: refund.requested }
+if: event.data.amount > config.limit
+config: { limit: 100 }
+then:
+  - id: pay
+    http: POST https://pay.example.org/refunds/\${{ event.data.id }}
+    json: { amount: "\${{ event.data.amount }}" }
+    headers: { authorization: "Bearer \${{ secrets.TOKEN }}" }
+  - log: paid \${{ steps.pay.body.n }} in \${{ env.TOWN }}
+`;
+
+Deno.test("a test performs the rule as it is, but for the world that it gives", async () => {
+  const report = await simulate({
+    "refund.yaml": `${REFUND}tests:
+  - name: pays
+    stub: { pay: { body: { n: 7 } } }
+    secrets: { TOKEN: open sesame }
+    env: { TOWN: Kiel }
+    do:
+      - send: { type: refund.requested, data: { amount: 250, id: A1 } }
+      - expect:
+          run: succeeded
+          verdict: started
+          steps: [pay, log]
+          calls: [{ http: POST https://pay.example.org/refunds/A1, json: { amount: 250 }, headers: { authorization: Bearer open sesame } }]
+          logs: [paid 7 in Kiel]
+        exact: true
+  - name: refuses
+    do:
+      - send: { type: refund.requested, data: { amount: 50 } }
+      - expect: { verdict: condition, clause: event.data.amount > config.limit, run: none }
+  - name: has a config of its own
+    config: { limit: 1000 }
+    do:
+      - send: { type: refund.requested, data: { amount: 250 } }
+      - expect: { verdict: condition, runs: [], calls: [] }
+        exact: true
+  - name: is not told
+    do:
+      - send: { type: something.else }
+      - expect: { verdict: unmatched }
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["pays", "refuses", "has a config of its own", "is not told"]);
+});
+
+Deno.test("a failure has its place, and what was expected beside what was seen", async () => {
+  const report = await simulate({
+    "a/refund.yaml": `${REFUND}tests:
+  - name: pays
+    stub: { http: { status: 404, body: nobody } }
+    do:
+      - send: { type: refund.requested, data: { amount: 250, id: A1 } }
+      - expect: { verdict: started }
+      - expect: { run: succeeded, steps: [pay], calls: [{ json: { amount: 25 } }] }
+      - expect: { run: waiting }
+`,
+  });
+  const [{ rule, file, at, name, failure }] = report.results;
+  assert.deepEqual([rule, file, name, at], ["a/refund", "a/refund.yaml", "pays", { line: 11, column: 5 }]);
+  assert.deepEqual([failure!.file, failure!.at], ["a/refund.yaml", { line: 16, column: 9 }]);
+  assert.deepEqual(mismatches(report.results[0]), {
+    run: { expected: "succeeded", seen: "failed" },
+    steps: { expected: ["pay"], seen: [] },
+    calls: {
+      expected: [{ json: { amount: 25 } }],
+      seen: [{ http: "POST https://pay.example.org/refunds/A1", json: { amount: 250 } }],
+    },
+  });
+  assert.deepEqual(failure!.notes, [
+    "the run failed: POST https://pay.example.org/refunds/A1 answered 404: nobody",
+  ]);
+});
+
+Deno.test("nothing of a test is left for the next one", async () => {
+  const test = (name: string) => `
+  - name: ${name}
+    do:
+      - send: { type: a, id: same }
+      - expect: { verdict: started, output: null, state: { seen: 1 }, steps: { state: { output: null } }, logs: [one] }
+        exact: true
+`;
+  const report = await simulate({
+    "a.yaml": `when: { event: a }
+then:
+  - { state: seen, value: 1 }
+  - log: one
+tests: ${test("first")}${test("second")}`,
+  });
+  assert.deepEqual(outcomes(report), ["first", "second"]);
+});
+
+Deno.test("what does not load is a problem, and the tests of all others are done", async () => {
+  const report = await simulate({
+    "bad.yaml": "when: { crn: x }\nthen: [{ log: a }]\ntests: [{ name: never, do: [{ advance: 1s }] }]\n",
+    "half.yaml": `when: { event: a }
+then: [{ log: a }]
+tests:
+  - { name: typo, do: [{ advnce: 1s }] }
+  - { name: fine, do: [{ advance: 1s }] }
+`,
+  });
+  assert.deepEqual(report.problems.map(({ file, at }) => `${file}:${at.line}`), ["bad.yaml:1", "half.yaml:4"]);
+  assert.deepEqual(outcomes(report), ["fine"]);
+});
+
+Deno.test("a rule that an operator has switched off is tested all the same", async () => {
+  const report = await simulate({
+    "a.yaml": `when: { event: a }
+config: { greeting: { type: text } }
+then: [{ log: "\${{ config.greeting }}" }]
+tests:
+  - name: greets as configured
+    do: [{ send: { type: a } }, { expect: { logs: [hello] } }]
+`,
+    "config.yaml": "a: { enabled: false, greeting: hello }\n",
+  });
+  assert.deepEqual(outcomes(report), ["greets as configured"]);
+});
+
+Deno.test("config of a test counts in when, too; where the rule does not load with it, the test fails", async () => {
+  const report = await simulate({
+    "a.yaml": `when: { cron: "\${{ config.at }}" }
+config: { at: "0 8 * * *" }
+then: [{ log: morning }]
+tests:
+  - name: at noon
+    now: 2027-03-01T11:00:00Z
+    config: { at: "0 12 * * *" }
+    do: [{ advance: 59m }, { expect: { run: none } }, { advance: 1m }, { expect: { logs: [morning] } }]
+  - name: never
+    config: { at: "0 0 31 2 *" }
+    do: [{ advance: 1h }]
+`,
+  });
+  const [noon, never] = outcomes(report);
+  assert.equal(noon, "at noon");
+  assert.match(never, /^never: The rule does not load with the config .*\na\.yaml:1:15: .*never fires/);
+});

@@ -1,0 +1,193 @@
+import assert from "node:assert/strict";
+import { outcomes, simulate } from "./simulating.ts";
+
+Deno.test("a step that touches the world and has no stub fails the test, whatever the rule makes of it", async () => {
+  const report = await simulate({
+    "lib/tell.yaml": "inputs: {}\nthen: [{ id: post, http: POST https://chat.example.org/ }]\n",
+    "lib/count.ts": "export const count = () => 1;\n",
+    "a.yaml": `when: { event: a }
+then:
+  - { id: get, http: https://example.org/, onError: continue }
+tests: [{ name: http, do: [{ send: { type: a } }, { expect: { run: succeeded } }] }]
+`,
+    "b.yaml": `when: { event: a }
+then:
+  - { run: [touch, /tmp/whenthen-never], onError: continue }
+tests: [{ name: run, do: [{ send: { type: a } }] }]
+`,
+    "c.yaml": `when: { event: a }
+then:
+  - { call: ./lib/count.ts#count, onError: continue }
+tests: [{ name: call, do: [{ send: { type: a } }] }]
+`,
+    "d.yaml": `when: { event: a }
+then:
+  - { mail: anna@example.org, text: hello, onError: continue }
+tests: [{ name: mail, do: [{ send: { type: a } }] }]
+`,
+    "e.yaml": `when: { event: a }
+then:
+  - { call: ./lib/tell.yaml, onError: continue }
+tests: [{ name: inside, do: [{ send: { type: a } }] }]
+`,
+  });
+  assert.deepEqual(outcomes(report), [
+    'http: Step "get" touches the world and has no stub; add it, as in stub: { http: { status: 200 } }',
+    'run: Step "run" touches the world and has no stub; add it, as in stub: { run: { stdout: "…" } }',
+    'call: Step "call" touches the world and has no stub; add it, as in stub: { call: what it returns }',
+    'mail: Step "mail" touches the world and has no stub; add it, as in stub: { mail: {} }',
+    'inside: Step "call/then/post" touches the world and has no stub; add it, as in stub: { http: { status: 200 } }',
+  ]);
+});
+
+Deno.test("stubs by kind, by step, by path; called YAML actions are performed unless they are stubbed by their step", async () => {
+  const report = await simulate({
+    "lib/tell.yaml": `inputs: { text: { type: text } }
+then:
+  - { id: post, http: POST https://chat.example.org/, json: { text: "\${{ inputs.text }}" } }
+output: steps.post.status
+`,
+    "lib/count.ts": "export const count = () => 1;\n",
+    "a.yaml": `when: { event: a }
+then:
+  - { id: list, run: [./list.sh], format: lines }
+  - { id: count, call: ./lib/count.ts#count, with: { of: "\${{ size(steps.list.json) }}" } }
+  - { id: tell, call: ./lib/tell.yaml, with: { text: "n \${{ steps.count }}" } }
+  - { id: tellAgain, call: ./lib/tell.yaml, with: { text: again } }
+  - log: "\${{ steps.tell }} \${{ steps.tellAgain }}"
+tests:
+  - name: all
+    stub:
+      run: { stdout: "a\\nb\\n" }
+      call: 3
+      http: { status: 201 }
+      tellAgain/then/post: { status: 202 }
+    do:
+      - send: { type: a }
+      - expect:
+          logs: [201 202]
+          calls:
+            - { run: [./list.sh], step: list }
+            - { call: ./lib/count.ts#count, with: { of: 2 } }
+            - { http: POST https://chat.example.org/, json: { text: n 3 }, step: tell/then/post }
+            - { json: { text: again }, step: tellAgain/then/post }
+        exact: true
+  - name: whole actions
+    stub: { run: {}, count: 1, tell: hello, tellAgain: 5 }
+    do:
+      - send: { type: a }
+      - expect: { logs: [hello 5], steps: [list, count, tell, tellAgain, log] }
+        exact: true
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["all", "whole actions"]);
+});
+
+Deno.test("answers are what the network gives: statuses, bodies and failures are the action's to judge", async () => {
+  const report = await simulate({
+    "a.yaml": `when: { event: a }
+then:
+  - { id: get, http: https://example.org/, ok: [404] }
+  - log: "\${{ steps.get.status }} \${{ steps.get.body }} \${{ steps.get.headers['x-n'] }}"
+tests:
+  - name: JSON
+    stub: { get: { body: { n: 1 }, headers: { X-N: "2" } } }
+    do: [{ send: { type: a } }, { expect: { logs: ['200 {"n":1} 2'] } }]
+  - name: text
+    stub: { get: { status: 404, body: nobody, headers: { X-N: "" } } }
+    do: [{ send: { type: a } }, { expect: { logs: [404 nobody] } }]
+  - name: a refusal is final
+    stub: { get: { status: 403 } }
+    do:
+      - send: { type: a }
+      - expect: { run: failed, error: answered 403, steps: { get: { attempts: 1, state: failed } } }
+  - name: a failing network is tried again, each time later
+    stub: { get: [{ error: connection refused }, { status: 503 }, { headers: { X-N: "1" } }] }
+    do:
+      - send: { type: a }
+      - expect: { steps: { get: { state: retrying, error: "Cannot GET https://example.org/: connection refused" } } }
+      - advance: 999ms
+      - expect: { calls: [{}] }
+        exact: true
+      - advance: 1ms
+      - expect: { calls: [{}, {}], steps: { get: { error: GET https://example.org/ answered 503 } } }
+        exact: true
+      - advance: 2s
+      - expect: { run: succeeded }
+  - name: Retry-After counts
+    stub: { get: [{ status: 429, headers: { Retry-After: "60" } }, { headers: { X-N: "1" } }] }
+    do:
+      - send: { type: a }
+      - advance: 59s
+      - expect: { run: waiting }
+      - advance: 1s
+      - expect: { run: succeeded }
+  - name: redirects are followed
+    stub: { get: [{ status: 302, headers: { location: /x } }, { headers: { X-N: there } }] }
+    do: [{ send: { type: a } }, { expect: { logs: [there] } }]
+`,
+  });
+  assert.deepEqual(outcomes(report), [
+    "JSON",
+    "text",
+    "a refusal is final",
+    "a failing network is tried again, each time later",
+    "Retry-After counts",
+    "redirects are followed",
+  ]);
+});
+
+Deno.test("commands, functions and mail fail as the stub says", async () => {
+  const report = await simulate({
+    "lib.ts": "export const read = () => 1;\n",
+    "a.yaml": `when: { event: a }
+then:
+  - { id: list, run: [./list.sh], onError: continue }
+  - { id: read, call: ./lib.ts#read, onError: continue }
+  - { id: tell, mail: [anna@example.org, ben@example.org], text: hi, retry: 1, onError: continue }
+  - log: "\${{ json(errors) }} \${{ json(steps.tell) }}"
+tests:
+  - name: they fail
+    stub: { run: { code: 3, stderr: no such disk }, read: { error: no such file }, mail: { error: no server } }
+    do:
+      - send: { type: a }
+      - expect:
+          run: succeeded
+          steps:
+            list: { state: failed, error: '"./list.sh" ended with exit code 3: no such disk' }
+            read: { state: failed, error: no such file }
+            tell: { state: failed, error: no server }
+  - name: they do not
+    stub: { run: { stdout: { n: 1 } }, read: null, mail: { rejected: [ben@example.org] } }
+    do:
+      - send: { type: a }
+      - expect:
+          steps:
+            list: { output: { code: 0, json: { n: 1 } } }
+            tell: { output: { accepted: [anna@example.org, ben@example.org], rejected: [ben@example.org] } }
+`,
+  });
+  assert.deepEqual(outcomes(report), ["they fail", "they do not"]);
+});
+
+Deno.test("a list that is used up fails the test, and so does an answer that a step cannot get", async () => {
+  const report = await simulate({
+    "lib/tell.yaml": "inputs: {}\nthen: [{ id: post, http: POST https://chat.example.org/ }]\n",
+    "a.yaml": `when: { event: a }
+then:
+  - call: ./lib/tell.yaml
+tests:
+  - name: too short
+    stub: { http: [{ status: 200 }] }
+    do: [{ send: { type: a } }, { expect: { run: succeeded } }, { send: { type: a } }]
+  - name: misspelt
+    stub: { post: { stats: 200 } }
+    do: [{ send: { type: a } }]
+`,
+  });
+  assert.deepEqual(outcomes(report), [
+    'too short: Step "call/then/post" asks for answer 2 of the stub "http", which has 1; add one',
+    'misspelt: The stub of http has no "stats"; did you mean "status"?',
+  ]);
+});
