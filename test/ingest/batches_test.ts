@@ -182,9 +182,10 @@ Deno.test("a clock that is set back brings no report twice, and loses no event",
   assert.deepEqual(await bench.closed(), [["1"], ["2"]]);
 });
 
-Deno.test("what is collected survives kill -9, and closes at once where its time has come", async () => {
+Deno.test("what is collected survives kill -9 and checkpoints, and closes at once where its time has come", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR }));
   await bench.send("1");
+  await bench.store.checkpoint();
   await bench.kill();
   await bench.open();
   await bench.send("2");
