@@ -34,8 +34,8 @@ a { color: var(--accent) }
 .field.wrong { border-left: 4px solid var(--bad); padding-left: .75rem }
 input, select, textarea, button { font: inherit; color: inherit; background: var(--back); border: 1px solid var(--line); border-radius: 4px }
 input:not([type=radio]), select, textarea { width: 100%; min-height: 44px; padding: .5rem }
-.choice { display: flex; gap: .75rem; align-items: center; min-height: 44px; font-weight: 400 }
-.choice input { width: 1.4rem; height: 1.4rem; flex: none; margin: 0; accent-color: var(--accent) }
+.field > .choice { display: flex; gap: .75rem; align-items: center; min-height: 44px; font-weight: 400 }
+.field > .choice input { width: 1.4rem; height: 1.4rem; flex: none; margin: 0; accent-color: var(--accent) }
 button { min-height: 44px; padding: .5rem 1.25rem; cursor: pointer }
 button.main { background: var(--accent); color: var(--back); border-color: var(--accent); font-weight: 600 }
 .summary { border: 2px solid var(--bad); border-radius: 4px; padding: .75rem 1rem; margin: 1rem 0 }
