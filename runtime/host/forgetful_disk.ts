@@ -151,7 +151,7 @@ export class ForgetfulDisk implements Disk {
     for (const { keep } of early) keep();
     for (const file of new Set(this.#files.values())) {
       this.#keep(file, Math.round(share() * file.dirty.length));
-      if (file.at === undefined || file.zeros > 0 || share() <= 0.5) continue;
+      if (file.at === undefined || file.dirty.length === 0 || file.zeros > 0 || share() <= 0.5) continue;
       this.#platter.append(file.at, new Uint8Array(file.dirty.length));
       file.zeros = file.dirty.length;
     }

@@ -86,8 +86,10 @@ export class Program implements AsyncDisposable {
         this.#watchers.delete(look);
         settle();
       };
+      let seen = 0;
       const look = () => {
-        const line = this.lines.find(matches);
+        const line = this.lines.slice(seen).find(matches);
+        seen = this.lines.length;
         if (line) finish(() => resolve(line));
         else if (this.child.exitCode !== null || this.child.signalCode !== null) fail("The program ended");
       };

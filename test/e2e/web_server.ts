@@ -15,7 +15,8 @@ export type Answer = (seen: Seen, response: ServerResponse, count: number) => vo
 export class WebServer implements AsyncDisposable {
   readonly seen: Seen[] = [];
   readonly #waiting = new Set<() => void>();
-  readonly #server = createServer((request, response) => void this.#handle(request, response));
+  // A request that breaks off in the middle, as of a program that is killed, was not made.
+  readonly #server = createServer((request, response) => void this.#handle(request, response).catch(() => {}));
   #answer: Answer;
 
   private constructor(answer: Answer) {

@@ -1,0 +1,10 @@
+import { type Moment, survive } from "./survival.ts";
+import { size } from "./size.ts";
+
+const MOMENTS: Moment[] = ["work", "start", "stop", "reload"];
+
+Deno.test("killed at random moments, at work, starting, stopping, reloading: one run for each event and rule, no recorded step computed again", () =>
+  survive({ moments: Array.from({ length: size(12, 100) }, (_, life) => MOMENTS[life % MOMENTS.length]) }));
+
+Deno.test("killed while it writes a checkpoint under load: the same", () =>
+  survive({ moments: new Array(size(1, 12)).fill("checkpoint") }));

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import type { Answered, Program } from "../program.ts";
+import { pause } from "./size.ts";
+
+/** What a provider knows of an event that it sent. */
+export interface Sent {
+  /** How often it was answered 202. */
+  accepted: number;
+  runs: string[];
+}
+
+export interface ProviderOptions {
+  path: string;
+  /** How many runs each event starts. */
+  runs: number;
+  /** Events on their way at a time. */
+  senders: number;
+}
+
+/**
+ * Sends new events for as long as it is told to, several at a time, to whatever program there is. As a provider does, it keeps
+ * what was answered, and sends what was not answered again under the same identity.
+ */
+export class Provider {
+  readonly sent = new Map<number, Sent>();
+  /** Where it sends to; nowhere while the program is gone. */
+  program: Program | undefined;
+  readonly #over: Promise<void>;
+  #enough = false;
+
+  constructor(private readonly options: ProviderOptions) {
+    this.#over = Promise.all(Array.from({ length: options.senders }, () => this.#send())).then(() => {});
+    // Whoever ends it hears of its failure.
+    this.#over.catch(() => {});
+  }
+
+  /** Sends nothing new; resolves once everything is answered. */
+  async end(): Promise<void> {
+    this.#enough = true;
+    await this.#over;
+  }
+
+  /** Each event is known to the program, as the same runs; all of it is asked again. */
+  async checkKnown(program: Program): Promise<void> {
+    await eightAtATime(this.sent, async ([id, known]) => {
+      assert.ok(known.accepted <= 1, `event ${id} was accepted ${known.accepted} times`);
+      const { status, body } = await program.post(this.options.path, { id });
+      assert.equal(status, 200, `event ${id} is known`);
+      assert.deepEqual(body.runs, known.runs);
+    });
+  }
+
+  async #send(): Promise<void> {
+    while (!this.#enough) {
+      const id = this.sent.size;
+      const sent: Sent = { accepted: 0, runs: [] };
+      this.sent.set(id, sent);
+      while (!await this.#deliver(id, sent)) await pause(20);
+    }
+  }
+
+  /** @returns whether it was answered */
+  async #deliver(id: number, sent: Sent): Promise<boolean> {
+    const answer = await this.program?.post(this.options.path, { id }).catch(() => undefined);
+    if (answer === undefined || answer.status === 503) return false;
+    this.#note(id, sent, answer);
+    return true;
+  }
+
+  #note(id: number, sent: Sent, { status, body }: { status: number; body: Answered }): void {
+    assert.ok([200, 202].includes(status), `event ${id} was answered ${status}`);
+    assert.equal(body.duplicate, status === 200, `event ${id}`);
+    assert.equal(body.runs.length, this.options.runs, `event ${id} has a run for each rule`);
+    if (status === 202) sent.accepted++;
+    if (sent.runs.length > 0) assert.deepEqual(body.runs, sent.runs);
+    sent.runs = body.runs;
+  }
+}
+
+/** A rule's part of a listing of the API, page by page to its end. */
+export async function listAll(program: Program, what: "events" | "runs", rule: string): Promise<Answered[]> {
+  const all: Answered[] = [];
+  for (let more = true; more;) {
+    const last = all.at(-1);
+    const before = last === undefined ? "" : `&before=${last.key ?? last.id}`;
+    const page = await program.api(`${what}?rule=${rule}&limit=1000${before}`);
+    all.push(...page);
+    more = page.length === 1_000;
+  }
+  return all;
+}
+
+/** Does all that work, eight pieces side by side. */
+export async function eightAtATime<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const left = items[Symbol.iterator]();
+  await Promise.all(Array.from({ length: 8 }, async () => {
+    for (let next = left.next(); !next.done; next = left.next()) await work(next.value);
+  }));
+}

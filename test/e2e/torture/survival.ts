@@ -1,0 +1,156 @@
+import assert from "node:assert/strict";
+import { watch } from "node:fs";
+import process from "node:process";
+import { rulesFolder } from "../folder.ts";
+import { type Answered, type Program, start } from "../program.ts";
+import { type Seen, WebServer } from "../web_server.ts";
+import { eightAtATime, listAll, Provider } from "./provider.ts";
+import { between, pause } from "./size.ts";
+
+/** When the program is taken away: at work, while it starts, reloads, stops, or writes a checkpoint under load. */
+export type Moment = "work" | "start" | "reload" | "stop" | "checkpoint";
+
+export interface Plan {
+  /** One after the other, each a life of the program. */
+  moments: Moment[];
+  /** The environment of each life. */
+  env?: (life: number) => Record<string, string>;
+}
+
+/** Each rule fetches a token in its first step and tells it in its second; YAML is interpreted, TypeScript replayed. */
+const rules = (peer: string) => ({
+  "whenthen.yaml": "retention: { bytes: 2GB }\n",
+  "interpreted.yaml": `
+when: { webhook: /in, auth: none, dedupe: event.data.id }
+limit: none
+then:
+  - id: make
+    http: POST ${peer}/make/interpreted
+    json: { id: "\${{ event.data.id }}" }
+  - http: POST ${peer}/tell/interpreted
+    json: { id: "\${{ event.data.id }}", token: "\${{ steps.make.body.token }}" }
+`,
+  "ballast.yaml": `
+when: { webhook: /ballast, auth: none }
+limit: none
+if: event.data.id == 0
+then: [{ log: never }]
+`,
+  "replayed.ts": `
+import { rule, webhook } from "whenthen";
+export default rule({
+  when: webhook("/in", { auth: "none", dedupe: "event.data.id" }),
+  limit: "none",
+  then: async ({ event, step }) => {
+    const { id } = event.data as { id: number };
+    const { token } = await step.do("make", async () => {
+      const response = await fetch("${peer}/make/replayed", { method: "POST", body: JSON.stringify({ id }) });
+      return await response.json();
+    });
+    await step.http("tell", "POST ${peer}/tell/replayed", { json: { id, token } });
+  },
+});
+`,
+});
+
+/**
+ * Takes the program away at all those moments while a provider sends and repeats, then checks from outside that each event is
+ * there once, has run once for each rule, and that no recorded step was computed again.
+ */
+export async function survive(plan: Plan): Promise<void> {
+  let tokens = 0;
+  await using peer = await WebServer.start((_, response) => {
+    response.setHeader("content-type", "application/json");
+    response.end(JSON.stringify({ token: `t${++tokens}` }));
+  });
+  await using folder = await rulesFolder(rules(peer.url));
+  const launch = (life: number) => start(folder.rules, { data: folder.data, env: plan.env?.(life) });
+  const provider = new Provider({ path: "/hooks/in", runs: 2, senders: 4 });
+  let startup = 1_000;
+  for (const [life, moment] of plan.moments.entries()) {
+    const began = performance.now();
+    await using program = launch(life);
+    if (moment === "start") await pause(between(0, startup));
+    else {
+      await program.url();
+      startup = performance.now() - began;
+      provider.program = program;
+      await pause(between(10, 600));
+      if (moment === "reload") {
+        await folder.write(`extra${life % 3}.yaml`, `when: { event: life${life} }\nthen:\n  - log: life ${life}\n`);
+        await pause(between(0, 150));
+      }
+      if (moment === "stop") {
+        process.kill(program.child.pid!, "SIGTERM");
+        await pause(between(0, 400));
+      }
+      if (moment === "checkpoint") await checkpointUnderLoad(program);
+    }
+    provider.program = undefined;
+    assert.doesNotMatch(program.output, /DAMAGED|recovered|Cannot/);
+    await program.kill();
+  }
+  await using program = launch(plan.moments.length);
+  await program.url();
+  provider.program = program;
+  await provider.end();
+  console.log(`${provider.sent.size} events over ${plan.moments.length} lives of the program`);
+  assert.doesNotMatch(program.output, /DAMAGED|recovered|Cannot/);
+  await provider.checkKnown(program);
+  await checkRuns(program, provider, peer);
+}
+
+/** Sends large events beside the others until a checkpoint is being written; resolves then, or a few milliseconds later. */
+async function checkpointUnderLoad(program: Program): Promise<void> {
+  let begun = false;
+  const watcher = watch(program.data, (_, name) => begun ||= name?.endsWith(".sqlite.tmp") ?? false);
+  const ballast = { id: 1, ballast: "x".repeat(900_000) };
+  const patience = performance.now() + 60_000;
+  while (!begun) {
+    assert.ok(performance.now() < patience, "no checkpoint has begun within 60 s");
+    await program.post("/hooks/ballast", ballast);
+  }
+  watcher.close();
+  await pause(between(0, 30));
+}
+
+async function checkRuns(program: Program, provider: Provider, peer: WebServer): Promise<void> {
+  const { sent } = provider;
+  const traces = new Map<string, Answered>();
+  const runs = [...sent.values()].flatMap(({ runs }) => runs);
+  await eightAtATime(runs, async (run) => void traces.set(run, await ended(program, run)));
+  for (const rule of ["interpreted", "replayed"]) {
+    assert.equal((await listAll(program, "events", rule)).length, sent.size, "each event is there once");
+    assert.equal((await listAll(program, "runs", rule)).length, sent.size, "and has one run for each rule");
+  }
+  const told = Map.groupBy(peer.seen.map((seen, at) => ({ ...seen, at })), ({ path, body }) => {
+    return `${path} ${JSON.parse(body).id}`;
+  });
+  for (const rule of ["interpreted", "replayed"]) {
+    for (const [id, { runs }] of sent) {
+      const trace = runs.map((run) => traces.get(run)).find(({ run }) => run.rule === rule);
+      checkTrace(trace, told.get(`/make/${rule} ${id}`) ?? [], told.get(`/tell/${rule} ${id}`) ?? []);
+    }
+  }
+}
+
+/** What was recorded is what was told, and once it could be told it was not made again. */
+function checkTrace(trace: Answered, made: (Seen & { at: number })[], told: (Seen & { at: number })[]): void {
+  const { run, steps } = trace;
+  assert.equal(run.state, "succeeded", JSON.stringify(run));
+  const { output } = steps.find(({ path }: { path: string }) => path === "make");
+  const token = (output.body ?? output).token;
+  assert.ok(made.length >= 1 && told.length >= 1, `${run.rule} did both steps of ${run.id}`);
+  assert.deepEqual([...new Set(told.map(({ body }) => JSON.parse(body).token))], [token], run.id);
+  assert.ok(made.at(-1)!.at < told[0].at, `the recorded step of ${run.id} was computed again`);
+  const keys = (all: Seen[]) => new Set(all.map(({ headers }) => headers["idempotency-key"])).size;
+  assert.deepEqual([keys(made), keys(told)], [1, 1], "each attempt carries the same key");
+}
+
+async function ended(program: Program, id: string): Promise<Answered> {
+  for (;;) {
+    const trace = await program.api(`runs/${id}`);
+    if (!["queued", "running", "waiting"].includes(trace.run.state)) return trace;
+    await pause(50);
+  }
+}
