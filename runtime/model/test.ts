@@ -16,7 +16,7 @@ export interface TestWorld {
   now: number;
   /** Members by group; absent where those of `whenthen.yaml` are asked. */
   people?: Record<string, string[]>;
-  /** Over the config in force. */
+  /** Over the defaults; what has none is as configured. */
   config: JsonObject;
   secrets: Record<string, string>;
   env: Record<string, string>;

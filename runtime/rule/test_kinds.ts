@@ -104,7 +104,7 @@ export const testSchema = z.strictObject({
   name: z.string().min(1).describe("A sentence about what is tested"),
   now: time.optional().describe("When it begins; by default Monday, 2027-01-04T09:00:00Z"),
   people: z.record(z.string(), z.array(z.string()).min(1)).optional().describe("Groups with their members"),
-  config: object.optional().describe("Over the config in force"),
+  config: object.optional().describe("Over the defaults; what has none is as configured"),
   secrets: texts.optional().describe("Values of secrets; others are made up"),
   env: texts.optional().describe("The environment"),
   stub: object.optional().describe(

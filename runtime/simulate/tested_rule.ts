@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { fieldsOf } from "../load/checks.ts";
 import type { RuleSource } from "../load/source.ts";
 import { formatProblem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
@@ -16,13 +17,18 @@ export interface LoadedRule {
   source: RuleSource;
 }
 
-/** What a file says with the config and the environment of a test; enabled, whatever an operator says. */
+/**
+ * What a file says with the config and the environment of a test. What an operator has set does not count, so that a test of
+ * a rule does not fail by it; only a field without a default has the value that is in force.
+ */
 export function checkFor(
   { rule, source }: LoadedRule,
   { config, env, now }: Pick<TestWorld, "config" | "now"> & { env: Record<string, string | undefined> },
   kinds: Kinds,
 ): RuleFound {
-  const known = { id: rule.id, config: { ...rule.config, ...config }, enabled: true, env, now };
+  const fields = fieldsOf(source.raw.config);
+  const needed = Object.entries(rule.config).filter(([key]) => fields[key]?.default === undefined);
+  const known = { id: rule.id, config: { ...Object.fromEntries(needed), ...config }, enabled: true, env, now };
   return checkRule(source.raw, source.origin, kinds, known);
 }
 

@@ -108,18 +108,18 @@ tests:
   assert.deepEqual(outcomes(report), ["fine"]);
 });
 
-Deno.test("a rule that an operator has switched off is tested all the same", async () => {
+Deno.test("what an operator has set does not count, but where the rule has no default; a rule switched off is tested, too", async () => {
   const report = await simulate({
     "a.yaml": `when: { event: a }
-config: { greeting: { type: text } }
-then: [{ log: "\${{ config.greeting }}" }]
+config: { greeting: { type: text }, name: Anna }
+then: [{ log: "\${{ config.greeting }} \${{ config.name }}" }]
 tests:
-  - name: greets as configured
-    do: [{ send: { type: a } }, { expect: { logs: [hello] } }]
+  - name: greets
+    do: [{ send: { type: a } }, { expect: { logs: [hello Anna] } }]
 `,
-    "config.yaml": "a: { enabled: false, greeting: hello }\n",
+    "config.yaml": "a: { enabled: false, greeting: hello, name: Ben }\n",
   });
-  assert.deepEqual(outcomes(report), ["greets as configured"]);
+  assert.deepEqual(outcomes(report), ["greets"]);
 });
 
 Deno.test("config of a test counts in when, too; where the rule does not load with it, the test fails", async () => {

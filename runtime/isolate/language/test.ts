@@ -7,7 +7,7 @@ export interface TestOptions {
   now?: string;
   /** Groups with their members; by default those of `whenthen.yaml`. */
   people?: Record<string, readonly string[]>;
-  /** Over the config in force. */
+  /** Over the defaults; what has none is as configured. */
   config?: Record<string, unknown>;
   /** Values of secrets; others are made up. */
   secrets?: Record<string, string>;
