@@ -3,8 +3,10 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
+import type { z } from "zod";
 import { batchSchema } from "../runtime/rule/batch.ts";
 import { STEP_OPTIONS } from "../runtime/rule/check_steps.ts";
+import { testKinds, testSchema } from "../runtime/rule/test_kinds.ts";
 import { stepKinds } from "../runtime/run/index.ts";
 import { triggerKinds } from "../runtime/trigger/index.ts";
 import { temporaryFolder, whenthen } from "./e2e/program.ts";
@@ -61,6 +63,15 @@ Deno.test("README: the tables of triggers and steps name all kinds and options t
 Deno.test("README: the section on batches names all options of batch", () => {
   const section = readme.split("\n### Batches\n")[1].split("\n### ")[0];
   for (const option of Object.keys(batchSchema.shape)) assert.match(section, new RegExp(`\\b${option}\\b`), option);
+});
+
+Deno.test("README: the section on tests names all that a test can say", () => {
+  const section = readme.split("\n### Tests\n")[1].split("\n## ")[0];
+  const parts = Object.keys((testKinds.expect.main as z.ZodObject).shape);
+  const options = Object.values(testKinds).flatMap(({ kind, options }) => [kind, ...Object.keys(options)]);
+  for (const name of [...Object.keys(testSchema.shape), ...options, ...parts]) {
+    assert.match(section, new RegExp("[`{ ]" + name + "\\b"), name);
+  }
 });
 
 Deno.test("README: the list of commands is that of the program", async () => {
