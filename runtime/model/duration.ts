@@ -29,6 +29,12 @@ export function formatDuration(ms: number): string {
   return parts.join("");
 }
 
+/** Writes milliseconds as a duration that {@link parseDuration} reads as the same. */
+export function exactDuration(ms: number): string {
+  const unit = ["d", "h", "m", "s"].find((unit) => ms > 0 && ms % UNITS[unit] === 0) ?? "ms";
+  return `${ms / UNITS[unit]}${unit}`;
+}
+
 /** How often something may happen: `count` times in each `per` milliseconds. */
 export interface Rate {
   count: number;

@@ -37,6 +37,8 @@ export interface RecordedError {
   stack?: string;
   /** What the action got before it failed, e.g. an HTTP response. */
   detail?: Json;
+  /** The path of the step inside the failed one that failed it. */
+  step?: string;
 }
 
 /** Turns anything thrown into its recorded form. Frames of the host say nothing about a rule and are left out. */

@@ -5,7 +5,7 @@ import type { CalledAction, Field, Rule } from "../model/rule.ts";
 import type { RuleTest } from "../model/test.ts";
 import { z } from "zod";
 import { checkBare, parseKindArgs } from "./check_args.ts";
-import { allStepIds, checkSteps, idsIn, readKnown } from "./check_steps.ts";
+import { checkSteps, readKnown } from "./check_steps.ts";
 import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
 import { type CheckContext, Checking } from "./checking.ts";
@@ -17,6 +17,7 @@ import { isObject } from "./map_fields.ts";
 import type { Visible } from "./names.ts";
 import type { Origin } from "./origin.ts";
 import { show } from "./show.ts";
+import { allStepIds, idsIn } from "./step_ids.ts";
 
 /** What the checker must know beside the file. */
 export interface Known {
@@ -79,8 +80,8 @@ export interface RuleFound {
 
 /** Reads a rule, and its tests, out of anything. */
 export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Known): RuleFound {
-  const { env, hasSecret, now } = known;
-  const context: CheckContext = { config: {}, env, now, ...(hasSecret && { hasSecret }) };
+  const { env, hasSecret, people, now } = known;
+  const context: CheckContext = { config: {}, env, now, ...(hasSecret && { hasSecret }), ...(people && { people }) };
   const checking = new Checking(origin, kinds, context);
   if (!isObject(raw)) {
     checking.error([], "value", `expected a rule, got ${show(raw)}`, "a rule has when: and then:");
@@ -129,7 +130,7 @@ function readRule(
   const failed = {
     ...visible,
     names: [...STEP_NAMES, "error"],
-    steps: ran(raw.then, steps),
+    steps: ran(raw.then, steps, checking.kinds),
   };
   if (has("key")) checkBare(checking, ["key"], raw.key, conditionNames(config));
   if (has("max") && MODES.includes(raw.mode as Rule["mode"]) && raw.mode !== "parallel") {
@@ -174,10 +175,10 @@ const limit = z.unknown().transform((value, context): Rate | null => {
 const ruleId = z.string().regex(/^[A-Za-z0-9_][\w.-]*(\/[A-Za-z0-9_][\w.-]*)*$/);
 
 /** Ids of all that may have run before `onError` or `output` is looked at. */
-function ran(raw: unknown, then: CheckedRule["then"]): string[] {
+function ran(raw: unknown, then: CheckedRule["then"], kinds: Kinds): string[] {
   const entries = Array.isArray(raw) ? raw : [raw];
   const given = entries.flatMap((entry) => isObject(entry) && typeof entry.id === "string" ? [entry.id] : []);
-  return [...new Set([...given, ...(then === "function" ? [] : then.flatMap(idsIn))])];
+  return [...new Set([...given, ...(then === "function" ? [] : then.flatMap((step) => idsIn(step, kinds)))])];
 }
 
 /** How the worker writes a function in a declaration. */
@@ -207,7 +208,7 @@ export function checkAction(
   raw: unknown,
   origin: Origin,
   kinds: Kinds,
-  known: Pick<Known, "env" | "hasSecret" | "now">,
+  known: Pick<Known, "env" | "hasSecret" | "people" | "now">,
 ): { action?: CalledAction; problems: Problem[] } {
   const checking = new Checking(origin, kinds, known);
   if (!isObject(raw)) {
@@ -232,7 +233,7 @@ export function checkAction(
     }
     checkBare(checking, ["output"], raw.output, {
       ...visible,
-      steps: ran(raw.then, then),
+      steps: ran(raw.then, then, kinds),
     });
     action.output = String(raw.output);
   }

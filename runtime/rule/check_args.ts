@@ -3,8 +3,10 @@ import type { JsonObject } from "../model/json.ts";
 import type { Checking, Path } from "./checking.ts";
 import { compile, ExpressionError } from "./expression.ts";
 import { type FieldInfo, hasTemplate } from "./field.ts";
+import { isEmail } from "./field_value.ts";
 import type { Kind } from "./kind.ts";
 import { checkExpression, type Visible } from "./names.ts";
+import { nearest } from "./nearest.ts";
 import { lookUp } from "./references.ts";
 import { parseWith, type SchemaProblem } from "./sentences.ts";
 import { findShellExpression } from "./shell.ts";
@@ -87,7 +89,15 @@ function checkLeaf(
     case "secret":
       checkSecrets(checking, path, value);
       return;
+    case "people":
+      checkTemplates(checking, path, value, visible);
+      checkPeople(checking, path, value);
+      return;
+    case "fields":
+      checkLiteral(checking, path, value);
+      return;
     case "target":
+    case "branches":
       return;
     case "source":
       if (typeof value === "object" && value !== null) options.checkSource(value as Record<string, unknown>, path);
@@ -145,6 +155,32 @@ function checkSecrets(checking: Checking, path: Path, value: unknown): void {
     if (typeof name !== "string" || checking.context.hasSecret?.(name) !== false) continue;
     const at = Array.isArray(value) ? [...path, index] : path;
     checking.warn(at, `the secret ${name} is not set`, "set it in the environment, in .env or in a mounted folder");
+  }
+}
+
+/** Whom a form names is known, or has an e-mail address. */
+function checkPeople(checking: Checking, path: Path, value: unknown): void {
+  const { people } = checking.context;
+  if (people === undefined) return;
+  const names = Array.isArray(value) ? value : [value];
+  for (const [index, name] of names.entries()) {
+    if (typeof name !== "string" || hasTemplate(name) || isEmail(name) || people.includes(name)) continue;
+    const close = nearest(name, people);
+    const hint = close === undefined
+      ? `add it under people: in whenthen.yaml, or write an e-mail address; known are ${people.join(", ") || "none"}`
+      : `did you mean ${close}?`;
+    checking.error(Array.isArray(value) ? [...path, index] : path, "value", `unknown person or group "${name}"`, hint);
+  }
+}
+
+/** Templates are resolved nowhere in it. */
+function checkLiteral(checking: Checking, path: Path, value: unknown): void {
+  if (typeof value === "object" && value !== null) {
+    for (const [key, part] of Object.entries(value)) {
+      checkLiteral(checking, [...path, Array.isArray(value) ? Number(key) : key], part);
+    }
+  } else if (hasTemplate(value)) {
+    checking.error(path, "value", "an expression cannot stand here", "write the value itself");
   }
 }
 

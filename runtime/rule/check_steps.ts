@@ -3,20 +3,22 @@ import type { RetryPolicy, Step } from "../model/rule.ts";
 import { checkArgs, checkBare } from "./check_args.ts";
 import type { Checking, Path } from "./checking.ts";
 import { resolve } from "./template.ts";
-import { duration, hasTemplate } from "./field.ts";
-import { findKind, LATER } from "./find_kind.ts";
-import type { Kind } from "./kind.ts";
+import { duration, fieldInfo, hasTemplate } from "./field.ts";
+import { findKind } from "./find_kind.ts";
+import type { Kind, Kinds } from "./kind.ts";
 import { isObject } from "./map_fields.ts";
 import type { Visible } from "./names.ts";
 import { retrySchema } from "./retry_schema.ts";
 import { parseWith } from "./sentences.ts";
 import { show } from "./show.ts";
+import { giveIds, givenIds, idsApart, idsIn, innerIds, isId, isIdOfEvent } from "./step_ids.ts";
 import type { z } from "zod";
 
 /** Options that every step has. */
 export const STEP_OPTIONS = ["id", "if", "timeout", "retry", "onError", "onTimeout"];
 
-const ID = /^[a-z][A-Za-z0-9_]*$/;
+/** Below a step, the steps that answer it stand under these; no branch is called so. */
+const ANSWERS = ["onError", "onTimeout"];
 
 /** Checks a list of steps; the results of earlier ones are visible in later ones. */
 export function checkSteps(checking: Checking, path: Path, raw: unknown, visible: Visible): Step[] {
@@ -40,81 +42,16 @@ export function checkSteps(checking: Checking, path: Path, raw: unknown, visible
     const at = Array.isArray(raw) ? [...path, index] : path;
     const step = checkStep(checking, at, entry, ids[index], seen);
     if (step !== undefined) steps.push(step);
-    const nested = step === undefined ? [] : Object.values(step.children).flat().flatMap(idsIn);
-    seen = { ...seen, steps: [...new Set([...seen.steps, ids[index], ...nested])] };
+    seen = behind(seen, ids[index], step, checking.kinds);
   }
   return steps;
 }
 
-/** A step's id and those of the steps in it: all of them have a result afterwards. */
-export function idsIn(step: Step): string[] {
-  return [step.id, ...Object.values(step.children).flat().flatMap(idsIn)];
-}
-
-/** The ids of all steps in a raw list, at any depth, for hints. */
-export function allStepIds(raw: unknown): string[] {
-  if (Array.isArray(raw)) return raw.flatMap(allStepIds);
-  if (!isObject(raw)) return [];
-  const nested = Object.values(raw).flatMap((part) => Array.isArray(part) ? allStepIds(part) : []);
-  return typeof raw.id === "string" ? [raw.id, ...nested] : nested;
-}
-
-/** Ids as given, else the kind, then `kind#2`. */
-function giveIds(checking: Checking, path: Path, entries: unknown[], visible: Visible): string[] {
-  const given = entries.map((entry, index) =>
-    isObject(entry) && "id" in entry && !isIdOfEvent(checking, entry)
-      ? readId(checking, [...path, index, "id"], entry.id)
-      : undefined
-  );
-  const taken = new Set(given.filter((id) => id !== undefined));
-  const first = new Set<string>();
-  for (const [index, id] of given.entries()) {
-    if (id === undefined) continue;
-    if (first.has(id) || visible.steps.includes(id)) {
-      checking.error(
-        [...path, index, "id"],
-        "value",
-        `the step id "${id}" is used twice`,
-        "give one of the two another id",
-      );
-    }
-    first.add(id);
-  }
-  return entries.map((entry, index) => given[index] ?? freeId(kindName(checking, entry), taken));
-}
-
-/**
- * `id` beside `emit` is the event's where an expression stands in it, else the step's like everywhere: a fixed text as identity would
- * make every event after the first a duplicate.
- */
-function isIdOfEvent({ kinds }: Checking, entry: Record<string, unknown>): boolean {
-  if (!hasTemplate(entry.id)) return false;
-  return Object.keys(entry).some((key) => Object.hasOwn(kinds.steps, key) && "id" in kinds.steps[key].options);
-}
-
-function readId(checking: Checking, path: Path, id: unknown): string | undefined {
-  if (id === null) return undefined;
-  if (typeof id === "string" && ID.test(id)) return id;
-  const dash = typeof id === "string" && id.includes("-");
-  const hint = dash
-    ? `a dash would read as minus in an expression: write ${
-      (id as string).replace(/-+(\w?)/g, (_all, letter) => letter.toUpperCase())
-    }`
-    : "begin with a small letter, then letters, digits and _";
-  checking.error(path, "value", `${show(id)} is no id`, hint);
-  return undefined;
-}
-
-function kindName({ kinds }: Checking, entry: unknown): string {
-  const keys = isObject(entry) ? Object.keys(entry).filter((key) => Object.hasOwn(kinds.steps, key)) : [];
-  return keys.find((key) => key !== "if") ?? keys[0] ?? "step";
-}
-
-function freeId(kind: string, taken: Set<string>): string {
-  let id = kind;
-  for (let count = 2; taken.has(id); count++) id = `${kind}#${count}`;
-  taken.add(id);
-  return id;
+/** What is seen behind a step. */
+function behind(visible: Visible, id: string, step: Step | undefined, kinds: Kinds): Visible {
+  const inner = step === undefined ? [] : innerIds(step, kinds);
+  const apart = new Map([...visible.apart ?? [], ...step === undefined ? [] : idsApart(step, kinds)]);
+  return { ...visible, apart, steps: [...new Set([...visible.steps, id, ...inner])] };
 }
 
 function checkStep(checking: Checking, path: Path, raw: unknown, id: string, visible: Visible): Step | undefined {
@@ -125,15 +62,21 @@ function checkStep(checking: Checking, path: Path, raw: unknown, id: string, vis
     checking.error(path, "value", `expected a step, got ${show(raw)}`, hint);
     return undefined;
   }
-  const kind = findKind(checking, path, raw, checking.kinds.steps, STEP_OPTIONS, LATER.steps);
+  const kind = findKind(checking, path, raw, checking.kinds.steps, STEP_OPTIONS);
   if (kind === undefined) return undefined;
   const own = [kind.kind, ...Object.keys(kind.options)];
-  const children = kind.children ?? [];
   const common = STEP_OPTIONS.filter((key) => !own.includes(key));
-  const excused = checking.checkKeys(raw, path, [...own, ...children, ...common]);
+  const excused = checking.checkKeys(raw, path, [...own, ...kind.children ?? [], ...common]);
   const isArg = (key: string) => own.includes(key) && (key !== "id" || isIdOfEvent(checking, raw));
   const rawArgs = Object.fromEntries(Object.entries(raw).filter(([key, value]) => isArg(key) && value !== null));
-  const args = checkArgs(checking, path, kind, rawArgs, visible, {
+  const inner = { ...visible, names: [...new Set([...visible.names, ...kind.nested?.names?.(raw) ?? []])] };
+  const children = {
+    ...checkLists(checking, path, kind, raw, inner, excused),
+    ...checkBranches(checking, path, kind, raw, inner),
+  };
+  const ids = Object.values(children).flat().flatMap((step) => idsIn(step, checking.kinds));
+  const seen = kind.nested?.seen ? { ...inner, steps: [...visible.steps, ...ids] } : visible;
+  const args = checkArgs(checking, path, kind, rawArgs, seen, {
     resolve: false,
     excused,
     checkSource: (source, at) => checkSource(checking, at, source, visible),
@@ -143,25 +86,56 @@ function checkStep(checking: Checking, path: Path, raw: unknown, id: string, vis
     names: [...new Set([...visible.names, "error"])],
     failed: [...visible.failed ?? [], id],
   };
-  const options = checkStepOptions(checking, path, raw, common, visible, failing);
-  const lists = children.filter((key) => raw[key] !== undefined && raw[key] !== null);
-  const nested = Object.fromEntries(lists.map((key) => [key, checkSteps(checking, [...path, key], raw[key], visible)]));
-  if (children.length > 0 && lists.length === 0 && !children.some((key) => excused.includes(key))) {
-    checking.error(
-      [...path, kind.kind],
-      "key",
-      `"${children[0]}" is missing`,
-      `add ${children[0]}: with a list of steps`,
-    );
-  }
   return {
     id,
     kind: kind.kind,
     at: checking.origin.at([...path, kind.kind], "key"),
-    ...options,
+    ...checkStepOptions(checking, path, kind, raw, common, visible, failing),
     args: args ?? {},
-    children: nested,
+    children,
   };
+}
+
+/** The lists of steps under options such as `then`. */
+function checkLists(
+  checking: Checking,
+  path: Path,
+  { kind, children = [], nested }: Kind,
+  raw: Record<string, unknown>,
+  visible: Visible,
+  excused: string[],
+): Step["children"] {
+  const lists = children.filter((key) => raw[key] !== undefined && raw[key] !== null);
+  const isMissing = children.length > 0 && lists.length === 0 && !nested?.optional;
+  if (isMissing && !children.some((key) => excused.includes(key))) {
+    const [first] = children;
+    checking.error([...path, kind], "key", `"${first}" is missing`, `add ${first}: with a list of steps`);
+  }
+  return Object.fromEntries(lists.map((key) => [key, checkSteps(checking, [...path, key], raw[key], visible)]));
+}
+
+/** The lists of steps that are the main argument of a kind, by the names of their branches. */
+function checkBranches(
+  checking: Checking,
+  path: Path,
+  { kind, main }: Kind,
+  raw: Record<string, unknown>,
+  visible: Visible,
+): Step["children"] {
+  const lists = raw[kind];
+  if (fieldInfo.get(main)?.is !== "branches" || !isObject(lists)) return {};
+  const branches: Step["children"] = {};
+  const beside = [...visible.beside ?? []];
+  for (const [name, steps] of Object.entries(lists)) {
+    const at = [...path, kind, name];
+    if (!isId(name) || ANSWERS.includes(name)) {
+      const hint = "begin with a small letter, then letters, digits and _; onError and onTimeout are taken";
+      checking.error(at, "key", `${show(name)} is no name for a branch`, hint);
+    }
+    branches[name] = checkSteps(checking, at, steps, { ...visible, beside: [...beside] });
+    beside.push(...givenIds(branches[name], checking.kinds));
+  }
+  return branches;
 }
 
 type StepOptions = Pick<Step, "if" | "timeout" | "retry" | "onError" | "onTimeout">;
@@ -169,6 +143,7 @@ type StepOptions = Pick<Step, "if" | "timeout" | "retry" | "onError" | "onTimeou
 function checkStepOptions(
   checking: Checking,
   path: Path,
+  { nested }: Kind,
   raw: Record<string, unknown>,
   known: string[],
   visible: Visible,
@@ -185,7 +160,7 @@ function checkStepOptions(
     } else if (key === "retry") {
       options.retry = readKnown(checking, at, value, retrySchema, visible) as RetryPolicy | undefined;
     } else if (key === "onTimeout") options.onTimeout = checkSteps(checking, at, value, failing);
-    else if (key === "onError") {
+    else if (key === "onError" && !(nested?.stops && value === "stop")) {
       options.onError = value === "continue" ? value : checkOnError(checking, at, value, failing);
     }
   }
@@ -244,7 +219,8 @@ export function readKnown(
 
 /** Checks the step that a poll looks at. */
 export function checkSource(checking: Checking, path: Path, source: Record<string, unknown>, visible: Visible): void {
-  const kind: Kind | undefined = findKind(checking, path, source, checking.kinds.steps, [], LATER.steps);
+  const acting = Object.entries(checking.kinds.steps).filter(([, { controls }]) => !controls);
+  const kind: Kind | undefined = findKind(checking, path, source, Object.fromEntries(acting), []);
   if (kind === undefined) return;
   checkArgs(checking, path, kind, source, visible, { resolve: true, excused: [], checkSource: () => {} });
 }

@@ -151,7 +151,7 @@ function checkEntry(checking: Checking, path: Path, raw: unknown, tested: Tested
     );
     return undefined;
   }
-  const kind = findKind(checking, path, raw, testKinds, [], []);
+  const kind = findKind(checking, path, raw, testKinds, []);
   if (kind === undefined) return undefined;
   const parsed = parseKindArgs(kind, raw as JsonObject);
   if ("problems" in parsed) {

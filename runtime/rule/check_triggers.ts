@@ -51,7 +51,7 @@ function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: Arou
     checking.error(path, "value", `expected a trigger, got ${show(raw)}`, "write its kind, as in cron: 0 8 * * *");
     return undefined;
   }
-  const kind = findKind(checking, path, raw, checking.kinds.triggers, TRIGGER_OPTIONS, []);
+  const kind = findKind(checking, path, raw, checking.kinds.triggers, TRIGGER_OPTIONS);
   if (kind === undefined) return undefined;
   const own = [kind.kind, ...Object.keys(kind.options)];
   const common = TRIGGER_OPTIONS.filter((key) => !own.includes(key));

@@ -91,5 +91,7 @@ export interface CheckContext {
   config?: Record<string, Json>;
   env: Record<string, string | undefined>;
   hasSecret?: (name: string) => boolean;
+  /** Ids of people and names of groups, where they are known. */
+  people?: string[];
   now: number;
 }

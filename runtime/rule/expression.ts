@@ -2,7 +2,7 @@ import type { Json } from "../model/json.ts";
 import { ABSENT, atTime, parseExpression } from "./environment.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
 import { toPlain } from "./plain.ts";
-import { findReferences, formatPath, lookUp, type Reference } from "./references.ts";
+import { calls, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
 
 /**
  * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
@@ -24,6 +24,8 @@ export class ExpressionError extends Error {
 export interface Compiled {
   problem?: ExpressionProblem;
   references: Reference[];
+  /** Whether it may give something else at another time: it reads the clock, the environment, or memory across runs. */
+  varies: boolean;
 }
 
 interface Entry extends Compiled {
@@ -101,9 +103,10 @@ function makeEntry(text: string): Entry {
     references = findReferences(parsed.ast);
     const { valid, error } = parsed.check();
     if (!valid) throw error;
-    return { references, run: (names) => parsed(new Map(Object.entries(names))) };
+    const varies = calls(parsed.ast, "now") || references.some(({ path }) => path[0] === "env" || path[0] === "state");
+    return { references, varies, run: (names) => parsed(new Map(Object.entries(names))) };
   } catch (error) {
-    return { references, problem: explain(error, text) };
+    return { references, varies: false, problem: explain(error, text) };
   }
 }
 

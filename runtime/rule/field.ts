@@ -18,7 +18,10 @@ export interface FieldInfo {
     | "secret"
     | "number"
     | "boolean"
-    | "source";
+    | "source"
+    | "people"
+    | "branches"
+    | "fields";
   /** For an expression: names it sees beside the usual ones of its place, such as `item` or `body`. */
   names?: string[];
   /** What a person would call a right value, for messages: `a duration such as 30s`. */
@@ -190,6 +193,29 @@ export function source(): z.ZodType<Record<string, Json>> {
         : undefined;
     },
   );
+}
+
+/** Whom a form is for: a person or a group in `whenthen.yaml`, or an e-mail address; or several. Comes out as a list. */
+export function people(): z.ZodType<string[]> {
+  const schema = { anyOf: [TEXT, { type: "array", items: TEXT, minItems: 1 }] };
+  const expected = "a person, a group or an e-mail address, or a list of them";
+  return make<string[]>({ is: "people", expected, schema }, (value) => {
+    const names = Array.isArray(value) ? value : [value];
+    return names.length > 0 && names.every((name) => typeof name === "string" && name.trim() !== "")
+      ? names
+      : undefined;
+  });
+}
+
+/** Lists of steps by the names of their branches. They are checked as steps; what comes out is the names. */
+export function branches(): z.ZodType<string[]> {
+  const schema = { type: "object", additionalProperties: { $ref: "#/definitions/steps" }, minProperties: 1 };
+  const expected = "branches with their names, such as { crm: [...], mail: [...] }";
+  return make<string[]>({ is: "branches", expected, schema }, (value) => {
+    return typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length > 0
+      ? Object.keys(value)
+      : undefined;
+  });
 }
 
 /** Reads `512KB`, `1MB`, `1.5GiB` or a number of bytes; undefined where it is no size. */

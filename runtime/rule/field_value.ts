@@ -54,12 +54,17 @@ function fits({ type, choices }: Field, value: Json): boolean {
       return typeof value === "string" && /^\d{4}-\d{2}-\d{2}(T[\d:.]+(Z|[+-]\d{2}:\d{2})?)?$/.test(value) &&
         isDate(value);
     case "email":
-      return typeof value === "string" && /^[^\s@]+@[^\s@]+$/.test(value);
+      return typeof value === "string" && isEmail(value);
     case "url":
       return typeof value === "string" && /^https?:\/\//.test(value) && URL.canParse(value);
     case "list":
       return Array.isArray(value);
   }
+}
+
+/** Whether the text looks like an e-mail address. */
+export function isEmail(text: string): boolean {
+  return /^[^\s@]+@[^\s@]+$/.test(text);
 }
 
 /** `Date` rolls 31 February over into March. */

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { Json } from "../model/json.ts";
 import type { Field } from "../model/rule.ts";
+import { fieldInfo } from "./field.ts";
 import { checkValue } from "./field_value.ts";
 import { isObject } from "./map_fields.ts";
 import { parseWith, type SchemaProblem } from "./sentences.ts";
@@ -38,6 +39,21 @@ export function readFields(raw: unknown): { fields: Record<string, Field>; probl
     if (found.field !== undefined) fields[name] = found.field;
   }
   return { fields, problems };
+}
+
+/** The fields of a form, by name; templates cannot stand in them. */
+export function fields(): z.ZodType<Record<string, Field>> {
+  const schema = z.unknown().transform((value, context): Record<string, Field> => {
+    const { fields, problems } = readFields(value);
+    for (const { path, part, message, hint } of problems) {
+      const text = hint === undefined ? message : `${message}\n${hint}`;
+      context.addIssue({ code: "custom", path, message: text, params: { part }, input: value });
+    }
+    return problems.length > 0 ? z.NEVER : fields;
+  });
+  const expected = "fields with their names, such as { decision: { type: choice, choices: [yes, no] } }";
+  fieldInfo.add(schema, { is: "fields", expected, schema: { $ref: "#/definitions/fields" } });
+  return schema;
 }
 
 function readField(name: string, entry: unknown): { field?: Field; problems: SchemaProblem[] } {

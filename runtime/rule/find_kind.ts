@@ -2,11 +2,6 @@ import type { Checking, Path } from "./checking.ts";
 import type { Kind } from "./kind.ts";
 import { nearest } from "./nearest.ts";
 
-/** Kinds of steps that the language has and this version does not. */
-export const LATER = {
-  steps: ["each", "parallel", "repeat", "wait", "waitFor", "form", "mail"],
-};
-
 /**
  * Finds the one key of an entry that says what it is. A key that is also an option of another kind present, or common to all,
  * is no kind there: `every` beside `poll`, `if` on any step.
@@ -17,7 +12,6 @@ export function findKind(
   raw: Record<string, unknown>,
   kinds: Record<string, Kind>,
   common: string[],
-  later: string[],
 ): Kind | undefined {
   const keys = Object.keys(raw);
   const present = keys.filter((key) => Object.hasOwn(kinds, key));
@@ -31,17 +25,6 @@ export function findKind(
   if (named.length > 1) {
     const message = `expected one kind, got ${named.map((key) => JSON.stringify(key)).join(" and ")}`;
     checking.error([...path, named[1]], "key", message, "make it two entries, each with its own -");
-    return undefined;
-  }
-  const notYet = keys.find((key) => later.includes(key));
-  if (notYet !== undefined) {
-    const hint = `this version has ${names.join(", ")}`;
-    checking.error(
-      [...path, notYet],
-      "key",
-      `this version of whenthen does not offer ${JSON.stringify(notYet)} yet`,
-      hint,
-    );
     return undefined;
   }
   const expected = `expected one of ${names.map((name) => JSON.stringify(name)).join(", ")}`;

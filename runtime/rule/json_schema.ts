@@ -37,7 +37,7 @@ export function ruleJsonSchema(kinds: Kinds): JsonObject {
         anyOf: [{ type: "array", items: { $ref: "#/definitions/step" }, minItems: 1 }, { $ref: "#/definitions/step" }],
       },
       test: testEntrySchema(),
-      source: { anyOf: steps.filter(({ children }) => children === undefined).map((kind) => entrySchema(kind, {})) },
+      source: { anyOf: steps.filter(({ controls }) => !controls).map((kind) => entrySchema(kind, {})) },
       fields: {
         type: "object",
         additionalProperties: { anyOf: [toSchema(fieldSchema), { type: ["string", "number", "boolean", "array"] }] },
@@ -148,7 +148,7 @@ function stepOptions(kind: Kind): Record<string, Schema> {
     timeout: { ...toSchema(duration()), description: "How long one attempt may take" },
     retry: { ...toSchema(retrySchema), description: "Attempts in all, or { attempts, delay, max }" },
     onError: {
-      anyOf: [{ const: "continue" }, STEPS],
+      anyOf: [...kind.nested?.stops ? [{ const: "stop" }] : [], { const: "continue" }, STEPS],
       description: "continue, or steps whose last result takes the place of the failed one",
     },
     onTimeout: { ...STEPS, description: "Done where the step took too long" },

@@ -14,8 +14,12 @@ export interface Kind {
   main: z.ZodType;
   /** Schemas of the options beside it. Field makers such as `expression()` say which are CEL and which are URLs. */
   options: z.ZodRawShape;
-  /** Options that hold a nested list of steps, such as `then` and `else`. */
+  /** Options that hold a nested list of steps, such as `then` and `else`; unless they are optional, one of them must be there. */
   children?: string[];
+  /** What is particular about the steps inside it, whether under `children` or as the `branches()` of its main argument. */
+  nested?: Nested;
+  /** Whether it decides about steps rather than doing something itself: it cannot be what a poll looks at. */
+  controls?: boolean;
   /**
    * What only this kind can find wrong before it runs: options that exclude each other, a cron that never fires. Templates in the
    * arguments are unresolved. Messages without trailing
@@ -30,4 +34,18 @@ export interface Kind {
 export interface Kinds {
   triggers: Record<string, Kind>;
   steps: Record<string, Kind>;
+}
+
+/** What the checker must know of steps inside a step. */
+export interface Nested {
+  /** It may do without them. */
+  optional?: boolean;
+  /** Names that their expressions see beside those of the step itself. @param args as written */
+  names?(args: Record<string, unknown>): string[];
+  /** They are performed any number of times, each time apart: their results are not visible behind the step. */
+  apart?: boolean;
+  /** Its `onError` says what a failure among them does to the others: `stop` them, as it does by default, or `continue`. */
+  stops?: boolean;
+  /** The step's own expressions see their results and names, as a `while` does. */
+  seen?: boolean;
 }

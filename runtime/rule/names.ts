@@ -9,6 +9,10 @@ export interface Visible {
   names: string[];
   /** Ids under `steps` and `errors`. */
   steps: string[];
+  /** Ids of steps in branches beside these: they have no result here, but their ids are taken. */
+  beside?: string[];
+  /** Ids of steps that were performed apart each time, with that of the step around them. */
+  apart?: Map<string, string>;
   /** Further ids under `errors`: of the steps whose `onError` or `onTimeout` this is. */
   failed?: string[];
   /** Ids of all steps of the file, for the hint that one comes later. */
@@ -85,10 +89,15 @@ function unknownName(name: string, text: string, offset: number, visible: Visibl
   return { message, hint: `known here: ${visible.names.join(", ")}; text stands in quotes` };
 }
 
-function unknownStep(id: string, text: string, offset: number, { steps, allSteps }: Visible): Found {
+function unknownStep(id: string, text: string, offset: number, { steps, allSteps, beside, apart }: Visible): Found {
   const message = `unknown step ${JSON.stringify(id)}`;
   if (/^-\w/.test(text.slice(offset).replace(/^(steps|errors)\.\w+/, ""))) {
     return { message, hint: "a dash reads as minus: ids are written with _" };
+  }
+  if (beside?.includes(id)) return { message, hint: "it is in a branch beside this one, which may not be done yet" };
+  const around = apart?.get(id);
+  if (around !== undefined) {
+    return { message, hint: `it is performed apart each time; what came of that is in steps.${around}` };
   }
   if (allSteps.includes(id)) return { message, hint: "it comes later, so it has no result here yet" };
   const close = nearest(id, steps);

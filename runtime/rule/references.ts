@@ -68,6 +68,11 @@ function boundBy(node: ASTNode): ASTNode | undefined {
   return binds && args[0]?.op === "id" ? args[0] : undefined;
 }
 
+/** Whether a function is called anywhere in an expression. */
+export function calls(node: ASTNode, name: string): boolean {
+  return (node.op === "call" && node.args[0] === name) || childrenOf(node).some((child) => calls(child, name));
+}
+
 /** The nodes directly below one. */
 export function childrenOf(node: ASTNode): ASTNode[] {
   switch (node.op) {

@@ -52,6 +52,10 @@ function problemsOf(issue: Issue, root: unknown, above: Path): SchemaProblem[] {
       };
     });
   }
+  // A problem that is said already, of a part that has a grammar of its own.
+  if (issue.code === "custom" && issue.params?.part) {
+    return [{ path, part: issue.params.part, ...split(issue.message) }];
+  }
   const name = path.at(-1);
   if (valueAt(root, path) === undefined && typeof name === "string") {
     return [{

@@ -73,7 +73,11 @@ function resolveField(info: FieldInfo | undefined, value: Json, scope: Scope): J
     case "expression":
     case "secret":
     case "target":
+    case "branches":
+    case "fields":
       return value;
+    case "people":
+      return resolvePeople(value, scope);
     case "source":
       return mapTexts(value, (text) => resolveSourceText(text, scope)) as Json;
     case "url":
@@ -93,6 +97,16 @@ function resolveField(info: FieldInfo | undefined, value: Json, scope: Scope): J
     case "boolean":
       return hasTemplate(value) ? readResolved(info, resolve(value, scope), value as string) : value;
   }
+}
+
+/** Names, and expressions that give a name or a list of names. */
+function resolvePeople(value: Json, scope: Scope): Json {
+  const names = (resolve(value, scope) as Json[]).flat();
+  const wrong = names.find((name) => typeof name !== "string" || name.trim() === "");
+  if (wrong === undefined) return names;
+  throw new ExpressionError(
+    `${JSON.stringify(value)} gave ${JSON.stringify(wrong)}, expected a person, a group or an e-mail address`,
+  );
 }
 
 /** The kind of step that a source is of is not known here, but what begins as a URL is one. */

@@ -83,8 +83,9 @@ export function outcomeOf(record: StepRecord): StepOutcome {
   if (record.state === "succeeded" || record.state === "skipped") {
     return { kind: "result", output: record.output ?? null };
   }
-  const error = record.error ?? { name: "Error", message: `Step "${record.path}" is ${record.state}` };
-  return { kind: "failed", error, step: record.path };
+  const { step = record.path, ...error } = record.error ??
+    { name: "Error", message: `Step "${record.path}" is ${record.state}` };
+  return { kind: "failed", error, step };
 }
 
 async function attempt(
@@ -140,7 +141,7 @@ async function fail(
 }
 
 /** The run was ended from outside: a step that did not come through is attempted again where the run goes on. */
-async function abandon(life: Life, record: StepRecord, reason: unknown): Promise<never> {
+export async function abandon(life: Life, record: StepRecord, reason: unknown): Promise<never> {
   if (!(reason instanceof Interruption && reason.kind === "shutdown")) {
     await end(life, record, { state: "cancelled", error: recordError(reason) });
   }

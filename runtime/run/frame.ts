@@ -21,17 +21,23 @@ export interface Life {
   waiting: Waiting;
 }
 
+/** What steps gave, and what those failed with that were answered, by id. */
+export interface Results {
+  steps: Record<string, Json>;
+  errors: Record<string, Json>;
+}
+
 /** Where a list of steps stands in its run, and what its expressions see. */
-export interface Frame {
+export interface Frame extends Results {
   life: Life;
   /** What the paths of its steps begin with: `""`, `check/then`. */
   path: string;
-  steps: Record<string, Json>;
-  errors: Record<string, Json>;
   /** Of a called action. */
   inputs?: JsonObject;
   /** In `onError` and `onTimeout`. */
   error?: Json;
+  /** Further names: `item` and `index` in an `each`, `form` in what a form sends. */
+  names?: JsonObject;
   /** The folder of the rule file, or of the called action's file, absolute. */
   ruleFolder: string;
   signal: AbortSignal;
@@ -51,6 +57,26 @@ export function pathIn(frame: Frame, id: string): string {
   return frame.path === "" ? id : `${frame.path}/${id}`;
 }
 
+/** The frame of steps inside a step, with results of their own: those outside see none of them before they are handed over. */
+export function innerFrame(frame: Frame, path: string, signal: AbortSignal, names: JsonObject = {}): Frame {
+  const { steps, errors } = frame;
+  return { ...frame, path, steps: { ...steps }, errors: { ...errors }, names: { ...frame.names, ...names }, signal };
+}
+
+/** Shows what steps inside a step gave to those behind it; null where they gave nothing. */
+export function handOver(steps: Step[], inner: Results, frame: Results): void {
+  for (const { id, children } of steps) {
+    frame.steps[id] = inner.steps[id] ?? null;
+    if (Object.hasOwn(inner.errors, id)) frame.errors[id] = inner.errors[id];
+    handOver(Object.values(children).flat(), inner, frame);
+  }
+}
+
+/** Steps that are not performed have the result null. */
+export function leaveOut(steps: Step[], frame: Results): void {
+  handOver(steps, { steps: {}, errors: {} }, frame);
+}
+
 /** An error as expressions see it: `error.step`, `error.message`, `errors.tell.detail.status`. */
 export function errorValue(error: RecordedError, step: string): JsonObject {
   const { name, message, detail } = error;
@@ -59,7 +85,7 @@ export function errorValue(error: RecordedError, step: string): JsonObject {
 
 /** Calls `use` with what expressions in the frame see. */
 export function inScope<T>(frame: Frame, use: (scope: Scope) => T): Promise<T> {
-  const { life: { run, rule, options }, steps, errors, inputs, error } = frame;
+  const { life: { run, rule, options }, steps, errors, inputs, error, names } = frame;
   const now = options.clock.now();
   const scope: Scope = {
     ...options.surroundings(),
@@ -71,6 +97,7 @@ export function inScope<T>(frame: Frame, use: (scope: Scope) => T): Promise<T> {
     rule: { id: rule.id, name: rule.name ?? rule.id, file: rule.file },
     ...(inputs && { inputs }),
     ...(error !== undefined && { error }),
+    ...names,
     $now: now,
   };
   return withState((keys) => options.store.getState(keys, now), (state) => use({ ...scope, state }));

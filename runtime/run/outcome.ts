@@ -7,6 +7,8 @@ export type StepOutcome = StepResultOutcome | StepFailure | Parked | Stopped;
 export interface StepResultOutcome {
   kind: "result";
   output: Json;
+  /** What it waited for did not come in time: `onTimeout` answers that. */
+  lapsed?: boolean;
 }
 
 export interface StepFailure {

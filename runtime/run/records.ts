@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { Clock } from "../host/clock.ts";
 import { TerminalError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
-import type { Run, StepRecord } from "../model/run.ts";
+import { isFinalStep, type Run, type StepRecord } from "../model/run.ts";
 import type { StepEffects, Store } from "../store/store.ts";
 import { Interruption } from "./interruption.ts";
 import type { RunnerOptions } from "./runner_options.ts";
@@ -15,18 +15,24 @@ export const MAX_INPUT = 64_000;
 /** What is recorded of one run's steps, in memory and in the store. */
 export class Records {
   readonly #records = new Map<string, StepRecord>();
+  /** When the first record of a step, or of one inside it, was begun. */
+  readonly #begun = new Map<string, number>();
+  readonly #asked = new Set<string>();
+  /** Branches that lost. */
+  readonly #cancelled = new Set<string>();
 
   constructor(
     private readonly run: Run,
-    steps: StepRecord[],
+    private readonly earlier: StepRecord[],
     private readonly store: Pick<Store, "recordStep">,
     private readonly clock: Clock,
     private readonly told: Pick<RunnerOptions, "onReply" | "onStep">,
   ) {
-    for (const step of steps) this.#records.set(step.path, step);
+    for (const step of earlier) this.#set(step);
   }
 
   get(path: string): StepRecord | undefined {
+    this.#asked.add(path);
     return this.#records.get(path);
   }
 
@@ -34,25 +40,60 @@ export class Records {
     return [...this.#records.values()];
   }
 
+  /** The records of the steps inside one. */
+  below(path: string): StepRecord[] {
+    return this.list().filter((record) => pathsAround(record.path).includes(path));
+  }
+
   /** Whether the step or one inside it has a record: what was decided about it stands. */
   isBegun(path: string): boolean {
-    return this.#records.has(path) || this.list().some((record) => record.path.startsWith(`${path}/`));
+    return this.#begun.has(path);
+  }
+
+  /** When the first record of the step, or of one inside it, was begun; undefined where there is none. */
+  begunAt(path: string): number | undefined {
+    return this.#begun.get(path);
+  }
+
+  /** Whether the branch lost. */
+  hasLost(path: string): boolean {
+    return this.#cancelled.has(path) || this.#records.get(path)?.state === "cancelled";
+  }
+
+  /** Paths that this life of the run has asked for. */
+  get asked(): string[] {
+    return [...this.#asked];
+  }
+
+  /** Paths that earlier lives recorded and this one has not asked for. What is inside a step that has ended belongs to it. */
+  unasked(): string[] {
+    const isOver = (path: string) => {
+      const record = this.#asked.has(path) ? this.#records.get(path) : undefined;
+      return record !== undefined && isFinalStep(record.state) && record.kind !== "if";
+    };
+    return this.earlier.map(({ path }) => path)
+      .filter((path) => !this.#asked.has(path) && !pathsAround(path).some(isOver));
   }
 
   /** Takes over the waits that the store has ended meanwhile: nothing else ends a step from outside. */
   refresh(steps: StepRecord[]): void {
-    for (const step of steps.filter(hasEnded)) {
+    for (const step of steps.filter(({ state }) => isFinalStep(state))) {
       const known = this.#records.get(step.path);
-      if (known === undefined || known.state === "waiting") this.#records.set(step.path, step);
+      if (known === undefined || known.state === "waiting") this.#set(step);
     }
   }
 
   /**
    * Writes a record; resolves when it is on disk.
    * @returns the record as stored: secrets masked, the same in this life of the run as in any later one
-   * @throws Interruption where the run has ended: a late result is dropped
+   * @throws Interruption where the run has ended, or its branch has lost: a late result is dropped
    */
   async write(record: StepRecord, effects: StepEffects = {}): Promise<StepRecord> {
+    if ([record.path, ...pathsAround(record.path)].some((path) => this.#cancelled.has(path))) {
+      throw new Interruption("cancelled", `Step "${record.path}" came too late: its branch has lost`);
+    }
+    // From here on: what a loser asks to be written is behind this in the store.
+    for (const branch of effects.cancels ?? []) this.#cancelled.add(branch);
     const bounded = record.input === undefined ? record : { ...record, input: cut(record.input) };
     const result = await this.store.recordStep(this.run.id, bounded, effects, this.clock.now());
     if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
@@ -71,15 +112,27 @@ export class Records {
   /** A wait that {@link refresh} saw ended before its own beginning was told stays ended. */
   #keep(record: StepRecord): StepRecord {
     const known = this.#records.get(record.path);
-    if (record.state === "waiting" && known !== undefined && hasEnded(known)) return known;
-    this.#records.set(record.path, record);
+    if (record.state === "waiting" && known !== undefined && isFinalStep(known.state)) return known;
+    this.#set(record);
     return record;
+  }
+
+  #set(record: StepRecord): void {
+    this.#records.set(record.path, record);
+    for (const path of [record.path, ...pathsAround(record.path)]) {
+      const earliest = this.#begun.get(path) ?? Infinity;
+      if (record.startedAt < earliest) this.#begun.set(path, record.startedAt);
+    }
   }
 }
 
-/** Whether a step is over: it is never computed again. */
-export function hasEnded({ state }: StepRecord): boolean {
-  return state !== "retrying" && state !== "waiting";
+/** The paths that a path stands below: `lines[3]/save` is in `lines[3]`, and that in `lines`. */
+function pathsAround(path: string): string[] {
+  const around: string[] = [];
+  for (let end = path.length - 1; end > 0; end--) {
+    if (path[end] === "/" || path[end] === "[") around.push(path.slice(0, end));
+  }
+  return around;
 }
 
 /** @throws TerminalError where the result is larger than may be kept */

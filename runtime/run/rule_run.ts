@@ -1,10 +1,12 @@
-import { TimeoutError } from "../model/errors.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { recordError, TimeoutError } from "../model/errors.ts";
+import type { JsonObject } from "../model/json.ts";
 import type { Step } from "../model/rule.ts";
 import { ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
+import { stoppedBy } from "./control/stop.ts";
 import { errorValue, type Life, rootFrame } from "./frame.ts";
 import type { StepFailure, StepOutcome } from "./outcome.ts";
-import type { Records } from "./records.ts";
+import { gatherResults } from "./gather_results.ts";
+import { checkAllAsked, ReplayError } from "./replay_error.ts";
 import { performSteps } from "./sequence.ts";
 import { withTimeout } from "./timeout.ts";
 import { FunctionRun } from "./typescript.ts";
@@ -36,8 +38,18 @@ async function performThen(life: Life, alone: number, signal: AbortSignal): Prom
 
 /** A list gives nothing to the run; its steps are in the trace. */
 async function performList(then: Step[], life: Life, signal: AbortSignal): Promise<StepOutcome> {
-  const outcome = await performSteps(then, rootFrame(life, signal));
-  return outcome.kind === "result" ? { kind: "result", output: null } : outcome;
+  // Branches beside a stop must not go on where the program died between it and the end of the run.
+  const stop = life.records.list().find(({ kind, state }) => kind === "stop" && state === "succeeded");
+  if (stop !== undefined) return stoppedBy(stop);
+  try {
+    const outcome = await performSteps(then, rootFrame(life, signal));
+    if (outcome.kind !== "result") return outcome;
+    checkAllAsked(life);
+    return { kind: "result", output: null };
+  } catch (thrown) {
+    if (!(thrown instanceof ReplayError)) throw thrown;
+    return { kind: "failed", error: recordError(thrown), step: "then" };
+  }
 }
 
 /** Has as much time again as `then` had. */
@@ -85,14 +97,4 @@ async function recordFailure({ records, options: { clock } }: Life, { error, ste
 
 function failureOf({ error, input }: StepRecord): StepFailure {
   return { kind: "failed", error: error!, step: (input as JsonObject).step as string };
-}
-
-/** The results of the steps so far as `onError` sees them; null where a step gave none. */
-function gatherResults(steps: Step[], prefix: string, records: Records, results: Record<string, Json>): void {
-  for (const { id, children, onError, onTimeout } of steps) {
-    const path = `${prefix}${id}`;
-    results[id] = records.get(path)?.output ?? null;
-    const lists = { ...children, ...(Array.isArray(onError) && { onError }), ...(onTimeout && { onTimeout }) };
-    for (const [role, nested] of Object.entries(lists)) gatherResults(nested, `${path}/${role}/`, records, results);
-  }
 }

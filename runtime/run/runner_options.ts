@@ -21,7 +21,7 @@ export interface RunnerOptions {
   /** What actions can reach; the rest comes from the run itself. */
   services: Omit<ActionServices, "getState" | "callModule">;
   /** Who answers forms, and where. */
-  people?: FormPeople;
+  people: FormPeople;
   /**
    * A run ended, and that is on disk. As the store has it: masked. Where its function `if` ended it, the verdict says why.
    */

@@ -1,14 +1,16 @@
 import { recordError } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Step } from "../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../model/run.ts";
 import { resolveArgs } from "../rule/template.ts";
 import { actions } from "../action/index.ts";
 import { performAction } from "./action_step.ts";
 import { outcomeOf } from "./attempt.ts";
-import { controls, holds, leaveOut } from "./control.ts";
-import { errorValue, type Frame, inScope, pathIn } from "./frame.ts";
-import type { StepFailure, StepOutcome } from "./outcome.ts";
+import { holds } from "./control/control.ts";
+import { controls } from "./control/index.ts";
+import { errorValue, type Frame, inScope, leaveOut, pathIn } from "./frame.ts";
+import type { StepFailure, StepOutcome, StepResultOutcome } from "./outcome.ts";
+import { checkKind } from "./replay_error.ts";
 
 /**
  * Performs a list of YAML steps in order, up to the first that does not end in a result. After a crash it is called again and
@@ -27,8 +29,10 @@ export async function performSteps(steps: Step[], frame: Frame): Promise<StepOut
 
 async function performStep(step: Step, frame: Frame): Promise<StepOutcome> {
   frame.signal.throwIfAborted();
+  checkKind(step.kind, pathIn(frame, step.id), frame.life);
   const outcome = await decideIf(step, frame) ?? await perform(step, frame);
-  return outcome.kind === "failed" ? await answerFailure(step, outcome, frame) : outcome;
+  if (outcome.kind === "failed") return await answerFailure(step, outcome, frame);
+  return outcome.kind === "result" && outcome.lapsed ? await answerLapse(step, outcome, frame) : outcome;
 }
 
 /** The outcome of a step that its `if` leaves out, or whose `if` fails; decided once, before the step begins. */
@@ -43,7 +47,7 @@ async function decideIf(step: Step, frame: Frame): Promise<StepOutcome | undefin
     await records.write({ path, kind: step.kind, attempts: 0, startedAt: at, endedAt: at, ...leftOut });
   }
   const record = records.get(path);
-  if (record?.state === "skipped") { for (const nested of Object.values(step.children)) leaveOut(nested, frame); }
+  if (record?.state === "skipped") leaveOut(Object.values(step.children).flat(), frame);
   // One that an operator retries may be open with none: its first attempt goes on.
   return record?.attempts === 0 && isFinalStep(record.state) ? outcomeOf(record) : undefined;
 }
@@ -82,7 +86,26 @@ async function answerFailure(step: Step, failure: StepFailure, frame: Frame): Pr
   const [role, answer] = timedOut && step.onTimeout ? ["onTimeout", step.onTimeout] : ["onError", step.onError];
   if (answer === undefined) return failure;
   const error = errorValue(failure.error, failure.step);
+  if (answer !== "continue") return await performAnswer(step, role, answer, error, frame);
   frame.errors[step.id] = error;
-  if (answer === "continue") return { kind: "result", output: null };
+  return { kind: "result", output: null };
+}
+
+/** What the file says to a step that waited for what did not come in time. */
+async function answerLapse(step: Step, { output }: StepResultOutcome, frame: Frame): Promise<StepOutcome> {
+  if (step.onTimeout === undefined) return { kind: "result", output };
+  const path = pathIn(frame, step.id);
+  const error = { name: "TimeoutError", message: `What step "${path}" waited for did not come in time` };
+  return await performAnswer(step, "onTimeout", step.onTimeout, errorValue(error, path), frame);
+}
+
+async function performAnswer(
+  step: Step,
+  role: string,
+  answer: Step[],
+  error: JsonObject,
+  frame: Frame,
+): Promise<StepOutcome> {
+  frame.errors[step.id] = error;
   return await performSteps(answer, { ...frame, path: `${pathIn(frame, step.id)}/${role}`, error });
 }

@@ -94,12 +94,12 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     'two triggers are called "start"',
     /name: of its own/,
   ]],
-  ["wait, which is for later", withThen("- wait: 1h"), [
-    "wait",
-    'this version of whenthen does not offer "wait" yet',
-    /^this version has http/,
+  ["a wait for no time", withThen("- wait: soon"), [
+    "soon",
+    /^expected a duration such as 1h, or a time such as/,
+    /^write it as in/,
   ]],
-  ["form, which is for later", withThen("- form: Refund?\n  timeout: 5d"), ["form", /does not offer "form" yet/]],
+  ["a form without people", withThen("- form: Refund?\n  timeout: 5d"), ["f", '"to" is missing', /a person, a group/]],
   ["an id with a dash", withThen("- id: my-step\n  log: a"), [
     "my-step",
     '"my-step" is no id',
@@ -243,7 +243,7 @@ then:
   - run: ./x \${{ event.data.name }}
   - { id: later, log: "\${{ config.treshold }}" }
   - { id: later, log: b }
-  - wait: 1h
+  - wait: soon
 `;
   const found = underlined(text, check(text).problems);
   assert.deepEqual(found.map(([part]) => part), [
@@ -258,7 +258,7 @@ then:
     "${{ event.data.name }}",
     "config.treshold",
     "later",
-    "wait",
+    "soon",
   ]);
   for (const [part, message, hint] of found) assert.ok(hint !== undefined, `${part}: ${message}`);
 });

@@ -8,6 +8,7 @@ import type { Isolates } from "../../runtime/isolate/isolate.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Rule, Step } from "../../runtime/model/rule.ts";
+import type { Person } from "../../runtime/model/person.ts";
 import type { Run } from "../../runtime/model/run.ts";
 import { Runner } from "../../runtime/run/runner.ts";
 import type { RunnerOptions } from "../../runtime/run/runner_options.ts";
@@ -33,6 +34,10 @@ export class Bench {
   finished: Run[] = [];
   replies: Reply[] = [];
   errors: unknown[] = [];
+  /** Who answers forms. */
+  people: Person[] = [];
+  /** Mails sent: to whom, and the subject. */
+  mails: string[] = [];
   /** Of the jitter. */
   random = 1;
   #starts = 0;
@@ -72,6 +77,7 @@ export class Bench {
       causeHeader: () => "cause",
       childEnv: () => ({ PATH: process.env.PATH ?? "" }),
       sendMail: (mail) => {
+        this.mails.push(`${mail.to.map(({ address }) => address).join(", ")}: ${mail.subject}`);
         const accepted = mail.to.map(({ address }) => address);
         return Promise.resolve({ messageId: mail.id, accepted, rejected: [] });
       },
@@ -86,6 +92,7 @@ export class Bench {
       folder: this.folder,
       surroundings: () => ({ env: { NAME: "test" }, secrets }),
       services,
+      people: this.#people(),
       onFinished: (run) => this.finished.push(run),
       onReply: (_event, reply) => this.replies.push(reply),
       onError: (_message, error) => this.errors.push(error),
@@ -143,6 +150,19 @@ export class Bench {
     const trace = await this.store.getRun(run);
     if (trace === undefined) throw new Error(`There is no run ${run}`);
     return trace;
+  }
+
+  #people(): RunnerOptions["people"] {
+    const found = (name: string): Person[] => {
+      const meant = this.people.filter(({ id, email, groups }) => [id, email, ...groups].includes(name));
+      return meant.length > 0 || !name.includes("@") ? meant : [{ id: name, name, email: name, groups: [] }];
+    };
+    return {
+      find: (to) => [...new Map(to.flatMap(found).map((person) => [person.id, person])).values()],
+      url: (form) => `https://example.org/forms/${form}`,
+      link: (form, { id }, expires) => `https://example.org/forms/${form}?as=${id}&until=${expires ?? ""}`,
+      canMail: () => true,
+    };
   }
 
   #isolates(): Isolates {

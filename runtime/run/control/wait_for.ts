@@ -1,0 +1,78 @@
+import { z } from "zod";
+import { exactDuration } from "../../model/duration.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { duration, expression, template } from "../../rule/field.ts";
+import { resolveArgs } from "../../rule/template.ts";
+import { describeWait } from "../../store/describe_wait.ts";
+import { evaluateIn, inScope, type Life, pathIn } from "../frame.ts";
+import type { StepOutcome } from "../outcome.ts";
+import { performWait } from "../wait_step.ts";
+import { type Control, notTaken } from "./control.ts";
+
+/** Parts of an event that a value can be asked of. */
+const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
+
+/** Waits for an event. */
+export const waitFor: Control = {
+  kind: "waitFor",
+  summary: "Waits for an event, also for one accepted since the run began",
+  main: z.union([template(), z.array(template()).min(1)]).describe("Its type, a pattern such as order.*, or a list"),
+  options: {
+    match: z.record(z.string(), expression()).optional()
+      .describe("What must stand in it, by path: { data.id: steps.order.body.id }"),
+    timeout: duration().optional().describe("How long it is waited for; by default until it comes"),
+    retry: notTaken("waitFor has one attempt, which lasts until its timeout"),
+  },
+  controls: true,
+  check({ match = {} }) {
+    return Object.keys(match as JsonObject).filter((path) => !isEventPath(path)).map((path) => {
+      return `match: "${path}" is no part of an event; write a path such as data.id, which begins with one of ${
+        PARTS.join(", ")
+      }`;
+    });
+  },
+  perform(step, frame) {
+    const args = async () => {
+      const { match = {}, ...rest } = await inScope(frame, (scope) => resolveArgs(waitFor, step.args, scope));
+      const values: JsonObject = {};
+      for (const [path, text] of Object.entries(match as Record<string, string>)) {
+        values[path] = await evaluateIn(frame, text);
+      }
+      return { ...rest, match: values };
+    };
+    return performWaitFor({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
+  },
+};
+
+/** Waits for an event, for a YAML step or `step.waitFor`. In `match` stand the values themselves. */
+export function performWaitFor(
+  { args, ...step }: { path: string; after?: string; args(): Promise<JsonObject> },
+  life: Life,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  return performWait(life, {
+    ...step,
+    kind: waitFor.kind,
+    begin: async () => {
+      const { waitFor: types, match = {}, timeout } = await args() as unknown as WaitForArgs;
+      const input = { waitFor: types, match, ...(timeout !== undefined && { timeout: exactDuration(timeout) }) };
+      const due = timeout === undefined ? undefined : life.options.clock.now() + timeout;
+      return { input, ...(due !== undefined && { due }), wait: { kind: "event", types: [types].flat(), match } };
+    },
+    describe: ({ path, input }) => {
+      const { waitFor: types = path, match = {} } = input as unknown as Partial<WaitForArgs>;
+      return describeWait({ kind: "event", types: [types].flat(), match });
+    },
+  }, signal);
+}
+
+interface WaitForArgs {
+  waitFor: string | string[];
+  match?: Record<string, Json>;
+  timeout?: number;
+}
+
+function isEventPath(path: string): boolean {
+  const [part, ...keys] = path.split(".");
+  return PARTS.includes(part) && keys.every((key) => key !== "");
+}

@@ -1,0 +1,26 @@
+import type { JsonObject } from "../model/json.ts";
+import type { Step } from "../model/rule.ts";
+
+/** A form that is asked, of a YAML step or of `step.form`. */
+export interface FormCall {
+  path: string;
+  /** See {@link StepRecord.after}. */
+  after?: string;
+  /** The question and its options, with nothing left to resolve. */
+  args(): Promise<JsonObject>;
+  /** Tells those asked, instead of a mail to each. */
+  notify?: Step[];
+}
+
+/** What is recorded of a form as its step's input. Reminders and the escalation go by it, in every life of the run. */
+export interface FormInput {
+  form: string;
+  /** Those that it was escalated to included. */
+  to: string[];
+  id: string;
+  remind?: string;
+  escalate?: { after: string; to: string[] };
+  timeout?: string;
+  /** When it was. */
+  escalated?: string;
+}

@@ -1,0 +1,46 @@
+import { TerminalError } from "../model/errors.ts";
+import type { Life } from "./frame.ts";
+
+/** A run that goes on does not ask for the steps that it asked for before. */
+export class ReplayError extends TerminalError {
+  override name = "ReplayError";
+}
+
+/** Says how the steps differ, with both lists. */
+export function replayError(
+  { whose, what, remedy }: { whose: string; what: string; remedy: string },
+  recorded: string[],
+  asked: string[],
+): ReplayError {
+  const list = (paths: string[]) => paths.length === 0 ? "none" : paths.join(", ");
+  return new ReplayError(
+    `Cannot replay ${whose} for other steps than before (${what}). ` +
+      `Recorded: ${list(recorded)}. Asked: ${list(asked)}. ${remedy}`,
+  );
+}
+
+/**
+ * A step of a YAML list is of the kind that it was: its version may not be the one that the run began with.
+ * @throws ReplayError
+ */
+export function checkKind(kind: string, path: string, life: Life): void {
+  const recorded = life.records.get(path);
+  if (recorded !== undefined && recorded.kind !== kind) {
+    throw differs(life, `"${path}" was ${recorded.kind} and is now ${kind}`);
+  }
+}
+
+/**
+ * The steps of a YAML rule have come to their end: all that was recorded before belongs to them.
+ * @throws ReplayError
+ */
+export function checkAllAsked(life: Life): void {
+  const [left] = life.records.unasked();
+  if (left !== undefined) throw differs(life, `"${left}" was not asked for`);
+}
+
+function differs({ rule, records }: Life, what: string): ReplayError {
+  const whose = `${rule.id}: its version ${rule.version} asks`;
+  const remedy = "Move runs to versions that still have the steps that they have performed";
+  return replayError({ whose, what, remedy }, records.list().map(({ path }) => path), records.asked);
+}
