@@ -4,7 +4,7 @@ import { ForgetfulDisk, realPlatter } from "./forgetful_disk.ts";
 /**
  * A disk for black-box tests, by what `WHENTHEN_TEST_DISK` wishes; undefined or empty leaves the disk as it is.
  *
- * - `hold:1000` holds the first sync for that many milliseconds
+ * - `hold:1000` holds each sync of a file for that many milliseconds
  * - `forget:42` keeps what is not synced in this process, so that killing it is a power cut; the number seeds what is written
  *   back early
  * @throws Error where it wishes for something else
@@ -12,13 +12,12 @@ import { ForgetfulDisk, realPlatter } from "./forgetful_disk.ts";
 export function chooseDisk(disk: Disk, wish: string | undefined): Disk {
   if (!wish) return disk;
   const [, kind, number] = /^(hold|forget):(\d+)$/.exec(wish) ?? [];
-  if (kind === "hold") return holdFirstSync(disk, Number(number));
+  if (kind === "hold") return holdSyncs(disk, Number(number));
   if (kind === "forget") return new ForgetfulDisk(realPlatter, sometimes(Number(number)));
   throw new Error(`Cannot use WHENTHEN_TEST_DISK ${JSON.stringify(wish)}: expected "hold:<ms>" or "forget:<seed>"`);
 }
 
-function holdFirstSync(disk: Disk, ms: number): Disk {
-  let first = true;
+function holdSyncs(disk: Disk, ms: number): Disk {
   return {
     ...disk,
     create: async (path) => {
@@ -26,10 +25,7 @@ function holdFirstSync(disk: Disk, ms: number): Disk {
       return {
         ...file,
         async sync() {
-          if (first) {
-            first = false;
-            await new Promise((resolve) => setTimeout(resolve, ms));
-          }
+          await new Promise((resolve) => setTimeout(resolve, ms));
           await file.sync();
         },
       };

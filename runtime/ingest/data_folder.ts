@@ -1,10 +1,11 @@
 import { createHmac } from "node:crypto";
+import { join } from "node:path";
 import type { Clock } from "../host/clock.ts";
-import { realDisk } from "../host/disk.ts";
+import { type Disk, realDisk } from "../host/disk.ts";
 import { acquireLock } from "../host/lock.ts";
 import { dataFolderKey } from "../host/private_file.ts";
 import { chooseDisk } from "../host/test_disk.ts";
-import { UsageError } from "../model/errors.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
 import type { Secrets } from "../rule/secrets.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
@@ -40,7 +41,7 @@ export interface DataFolderOptions {
 
 /**
  * Takes a data folder: one program at a time.
- * @throws UsageError where another program holds it, or it cannot be made
+ * @throws UsageError where another program holds it, or it cannot be made or written to
  */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
   const { path, clock, secrets, testDisk, onWarning } = options;
@@ -55,6 +56,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     );
   }
   try {
+    await probe(path, disk);
     const mask = (text: string) => secrets.mask(text);
     const store = await openStore({ folder: path, disk, mask, onWarning, now: clock.now() });
     const key = await dataFolderKey(path, disk);
@@ -76,5 +78,31 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   } catch (error) {
     release();
     throw error;
+  }
+}
+
+/** What the first commits of a program take on disk, generously. */
+const PROBE_BYTES = 64 * 1024;
+
+/**
+ * A disk that takes nothing is found out before anything begins: later a commit waits for it, and a program that starts would
+ * hang without a word to whoever started it.
+ */
+async function probe(folder: string, disk: Disk): Promise<void> {
+  const path = join(folder, "probe");
+  try {
+    // A program that was killed may have left one.
+    if ((await disk.list(folder)).includes("probe")) await disk.remove(path);
+    const file = await disk.create(path);
+    try {
+      await file.write(new Uint8Array(PROBE_BYTES));
+      await file.sync();
+    } finally {
+      await file.close();
+      await disk.remove(path);
+    }
+  } catch (error) {
+    const why = messageOf(error);
+    throw new UsageError(`Cannot write to the data folder ${folder}: ${why}; make room, or name another with --data`);
   }
 }

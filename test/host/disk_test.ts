@@ -40,16 +40,15 @@ Deno.test("a file that exists is not created again", () =>
     await assert.rejects(realDisk.create(join(folder, "x")), { code: "EEXIST" });
   }));
 
-Deno.test("WHENTHEN_TEST_DISK=hold:<ms> holds the first sync only", () =>
+Deno.test("WHENTHEN_TEST_DISK=hold:<ms> holds each sync", () =>
   inFolder(async (folder) => {
     const disk = chooseDisk(realDisk, "hold:60");
     const file = await disk.create(join(folder, "x"));
-    const before = performance.now();
-    await file.sync();
-    assert.ok(performance.now() - before >= 55);
-    const between = performance.now();
-    await file.sync();
-    assert.ok(performance.now() - between < 55);
+    for (let sync = 0; sync < 2; sync++) {
+      const before = performance.now();
+      await file.sync();
+      assert.ok(performance.now() - before >= 55);
+    }
     await file.close();
   }));
 

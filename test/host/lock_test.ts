@@ -52,5 +52,8 @@ Deno.test("a data folder has one runtime at a time, between processes; a killed 
   }));
 
 Deno.test("a folder that is not there is an error that names it", () => {
-  assert.throws(() => acquireLock("/nonexistent/data"), /^Error: Cannot lock the data folder "\/nonexistent\/data"/);
+  assert.throws(
+    () => acquireLock("/nonexistent/data"),
+    /^UsageError: Cannot lock the data folder "\/nonexistent\/data"/,
+  );
 });
