@@ -1,11 +1,19 @@
+import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 
 /** The name of who uses the command line, for the notes of runs; undefined where the system knows none. */
 export function operatorName(): string | undefined {
   try {
-    return userInfo().username;
+    const { username, uid } = userInfo();
+    // The engine inside the binary looks at $USER alone, which services and containers need not set.
+    return username === "unknown" ? accountName(uid) : username;
   } catch {
     // In a container the user may be a number without a name.
     return undefined;
   }
+}
+
+function accountName(uid: number): string | undefined {
+  const accounts = readFileSync("/etc/passwd", "utf8").split("\n").map((line) => line.split(":"));
+  return accounts.find(([, , id]) => id === String(uid))?.[0];
 }

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
-import { userInfo } from "node:os";
 import { join } from "node:path";
+import { operatorName } from "../../bin/operator.ts";
 import { rulesFolder } from "./folder.ts";
 import { type Answered, type Program, start, whenthen } from "./program.ts";
 import { WebServer } from "./web_server.ts";
 
-const ME = userInfo().username;
+const ME = operatorName() ?? "an operator";
 
 /** Commands on the data folder of a test. */
 const operator = (data: string) => (...words: string[]) => whenthen(["--data", data, ...words]);
