@@ -107,14 +107,16 @@ export function isStep(name: string, path: string): boolean {
   return name === path || name === plain || name === plain.slice(plain.lastIndexOf("/") + 1);
 }
 
-/** `https://…` and `GET https://…` are the same request. */
+/** What can be written in two ways is the same: `https://…` and `GET https://…`, one recipient and a list of one. */
 function isCall(expected: Json, call: Json | undefined): boolean {
-  return matches(withMethod(expected), withMethod(call ?? null));
+  return matches(inOneWay(expected), inOneWay(call ?? null));
 }
 
-function withMethod(call: Json): Json {
-  const isShort = isObject(call) && typeof call.http === "string" && /^https?:/.test(call.http);
-  return isShort ? { ...call, http: `GET ${call.http}` } : call;
+function inOneWay(call: Json): Json {
+  if (!isObject(call)) return call;
+  const { http, mail } = call;
+  if (typeof http === "string" && /^https?:/.test(http)) return { ...call, http: `GET ${http}` };
+  return mail === undefined ? call : { ...call, mail: [mail].flat() };
 }
 
 function contains(part: Json, text: Json | undefined): boolean {

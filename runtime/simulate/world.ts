@@ -125,8 +125,13 @@ export class World {
       now: test.now,
     });
     const world = new World(options, store);
-    await world.#begin();
-    return world;
+    try {
+      await world.#begin();
+      return world;
+    } catch (error) {
+      await world.close();
+      throw error;
+    }
   }
 
   get rule(): Rule {

@@ -82,6 +82,14 @@ Deno.test("steps by name: their state, more about them, or that they were not co
   ]);
 });
 
+Deno.test("one recipient is the same as a list of one", () => {
+  const seen = { ...SEEN, calls: [{ mail: "anna@example.org" }, { mail: ["ben@example.org"] }] };
+  assert.deepEqual(
+    findMismatches({ calls: [{ mail: ["anna@example.org"] }, { mail: "ben@example.org" }] }, seen, true),
+    [],
+  );
+});
+
 Deno.test("a step is named by its path, by that without iterations, or by its id", () => {
   for (const name of ["lines[3]/save#2", "lines/save", "save"]) assert.ok(isStep(name, "lines[3]/save#2"), name);
   assert.ok(isStep("mail", "approval/remind@1/mail"));

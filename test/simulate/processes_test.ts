@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { outcomes, simulate } from "./simulating.ts";
+
+const APPROVAL = `when: { event: refund.requested }
+if: event.data.amount > config.limit
+config: { limit: 100 }
+then:
+  - id: approval
+    form: Refund \${{ event.data.amount }} EUR?
+    to: finance
+    fields:
+      decision: { type: choice, choices: [approve, reject] }
+      reason: { type: text, lines: 5, required: false }
+    remind: 1d
+    escalate: { after: 2d, to: cfo }
+    timeout: 5d
+    onTimeout: [{ stop: Nobody answered, as: failed }]
+  - id: pay
+    if: steps.approval.decision == 'approve'
+    http: POST https://pay.example.org/refunds/\${{ event.data.orderId }}
+tests:
+`;
+
+const PEOPLE = `people:
+  anna: { name: Anna, email: anna@shop.example, groups: [finance] }
+  carl: { name: Carl, email: carl@shop.example, groups: [cfo] }
+`;
+
+Deno.test("the example of the language page: the CFO decides after two days", async () => {
+  const report = await simulate({
+    "whenthen.yaml": PEOPLE,
+    "refund.yaml": `${APPROVAL}
+  - name: the CFO decides after two days
+    people: { finance: [anna], cfo: [carl] }
+    config: { limit: 100 }
+    stub: { http: { status: 200 }, mail: {}, disk: { stdout: "42" } }
+    do:
+      - send: { type: refund.requested, data: { orderId: A1, amount: 250 } }
+      - expect: { run: waiting, form: { step: approval, to: [finance] } }
+      - advance: 2d
+      - answer: approval
+        as: carl
+        with: { decision: approve }
+      - expect: { run: succeeded, steps: [approval, pay], calls: [{ http: POST https://pay.example.org/refunds/A1 }] }
+`.replace(', disk: { stdout: "42" }', ""),
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["the CFO decides after two days"]);
+});
+
+Deno.test("answers: by whom, refused for which reason, and what became of the form", async () => {
+  const report = await simulate({
+    "whenthen.yaml": PEOPLE,
+    "refund.yaml": `${APPROVAL}
+  - name: only those whom it is for
+    people: { finance: [anna, ben], cfo: [carl] }
+    stub: { mail: {} }
+    do:
+      - send: { type: refund.requested, data: { orderId: A1, amount: 250 } }
+      - { answer: approval, as: carl, with: { decision: approve }, refused: forbidden }
+      - { answer: approval, as: mallory, with: { decision: approve }, refused: forbidden }
+      - { answer: approval, as: ben, with: { decision: perhaps }, refused: invalid }
+      - { answer: approval, with: { decision: reject, reason: too late } }
+      - expect:
+          run: succeeded
+          form: none
+          steps: { approval: { output: { decision: reject, reason: too late, by: anna } }, pay: skipped }
+      - { answer: approval, as: ben, with: { decision: approve }, refused: closed }
+  - name: reminded, escalated, given up
+    people: { finance: [anna, ben], cfo: [carl] }
+    stub: { mail: {} }
+    do:
+      - send: { type: refund.requested, data: { orderId: A1, amount: 250 } }
+      - expect:
+          waits: [{ step: approval, kind: form, until: 2027-01-09T09:00:00.000Z }]
+          form: { title: Refund 250 EUR?, fields: [decision, reason], until: 2027-01-09T09:00:00.000Z }
+          calls: [{ mail: [anna@shop.example] }, { mail: [ben@example.org] }]
+        exact: true
+      - advance: 1d
+      - expect: { calls: [{}, {}, { mail: [anna@shop.example] }, { mail: [ben@example.org] }] }
+        exact: true
+      - advance: 1d
+      - expect: { form: { to: [finance, cfo] }, calls: [{ mail: [carl@shop.example] }] }
+      - advance: 3d
+      - expect: { run: failed, error: Nobody answered, form: none }
+  - name: an operator skips it
+    people: { finance: [anna], cfo: [carl] }
+    do:
+      - send: { type: refund.requested, data: { orderId: A1, amount: 250 } }
+      - skip: approval
+      - expect: { run: failed, steps: { approval: skipped } }
+  - name: nobody is there
+    people: { cfo: [carl] }
+    do:
+      - send: { type: refund.requested, data: { orderId: A1, amount: 250 } }
+      - { answer: approval, with: { decision: approve } }
+  - name: a wrong refusal
+    people: { finance: [anna], cfo: [carl] }
+    do:
+      - send: { type: refund.requested, data: { orderId: A1, amount: 250 } }
+      - { answer: approval, as: anna, with: { decision: approve }, refused: forbidden }
+  - name: a refusal that was not expected
+    people: { finance: [anna], cfo: [carl] }
+    do:
+      - send: { type: refund.requested, data: { orderId: A1, amount: 250 } }
+      - { answer: approval, as: anna, with: { decision: maybe } }
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), [
+    "only those whom it is for",
+    "reminded, escalated, given up",
+    "an operator skips it",
+    'nobody is there: There is no open form "approval"; open are: none',
+    "a wrong refusal: The answer of anna was taken, not refused as forbidden",
+    'a refusal that was not expected: The answer of anna was refused: invalid, decision: expected one of "approve", ' +
+    '"reject", got "maybe"',
+  ]);
+});
