@@ -3,7 +3,7 @@ import type { Json } from "../../runtime/model/json.ts";
 import type { StepRecord, StepState, StepWait } from "../../runtime/model/run.ts";
 import { fold, type Progress, progressOf, type StepNode, stepTree } from "./step_tree.ts";
 import { type Colour, oneLine, paint, type Terminal } from "./terminal.ts";
-import { absoluteTime, relativeTime } from "./time.ts";
+import { deadline, relativeTime } from "./time.ts";
 import { printError, printValue } from "./value.ts";
 
 const STEP_COLOURS: Record<StepState, Colour> = {
@@ -54,9 +54,9 @@ function goesOn({ due }: StepRecord, wait: StepWait | undefined, now: number): s
 }
 
 /** A wait in a few words: what for, and until when. */
-export function waitSentence({ what, until }: StepWait, now: number): string {
-  const latest = until === undefined ? "" : ` until ${absoluteTime(until)} (${relativeTime(until, now)})`;
-  return `waits for ${what}${latest}`;
+export function waitSentence({ kind, what, until }: StepWait, now: number): string {
+  const latest = until === undefined ? [] : [`until ${deadline(until, now)}`];
+  return ["waits", ...kind === "time" ? [] : [`for ${what}`], ...latest].join(" ");
 }
 
 /** Why a step was not done, or who answered it. */

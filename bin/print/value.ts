@@ -1,13 +1,12 @@
 import type { RecordedError } from "../../runtime/model/errors.ts";
 import type { Json } from "../../runtime/model/json.ts";
+import { layOut } from "./lay_out.ts";
 import { type Colour, paint, type Terminal, visible } from "./terminal.ts";
 
 /** Lines of one input, output or event that are shown; `--json` shows all. */
 const MOST_LINES = 30;
 /** Columns that a label takes. */
 const LABEL = 9;
-/** JSON up to this length stands on one line. */
-const SHORT = 90;
 
 /** Prints a value beside a label; text as it is, anything else as JSON. */
 export function printValue(terminal: Terminal, label: string, json: Json): void {
@@ -25,18 +24,6 @@ export function printError(terminal: Terminal, label: string, { name, message, s
 /** Where the text beside a label begins: labels of one depth are aligned. */
 export function column(label: string): number {
   return label.search(/\S/) + LABEL;
-}
-
-/** JSON in which each part that fits on a line stands on one. */
-function layOut(json: Json, indent = ""): string {
-  const short = JSON.stringify(json);
-  if (typeof json !== "object" || json === null || indent.length + short.length <= SHORT) return short;
-  const within = `${indent}  `;
-  const parts = Array.isArray(json)
-    ? json.map((part) => within + layOut(part, within))
-    : Object.entries(json).map(([key, part]) => `${within}${JSON.stringify(key)}: ${layOut(part, within)}`);
-  const [open, close] = Array.isArray(json) ? "[]" : "{}";
-  return `${open}\n${parts.join(",\n")}\n${indent}${close}`;
 }
 
 function printBlock(terminal: Terminal, label: string, text: string, colour?: Colour): void {

@@ -1,7 +1,7 @@
 import type { Run } from "../../runtime/model/run.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
-import { absoluteTime, relativeTime } from "./time.ts";
+import { deadline, relativeTime } from "./time.ts";
 
 /** Prints what runs wait for: a line for each step that waits. */
 export function printWaits(terminal: Terminal, runs: Run[]): void {
@@ -13,7 +13,7 @@ export function printWaits(terminal: Terminal, runs: Run[]): void {
       rule,
       step,
       relativeTime(since, now),
-      until === undefined ? "" : `${absoluteTime(until)} (${relativeTime(until, now)})`,
+      until === undefined ? "" : deadline(until, now),
       what,
     ])
   );

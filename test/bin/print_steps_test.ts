@@ -80,6 +80,14 @@ Deno.test("show: what a run waits for stands above its steps, and at each of the
   );
 });
 
+Deno.test("a wait for a time says until when", () => {
+  const wait: StepWait = { step: "nap", kind: "time", what: "a time", since: NOW, until: NOW + 90_000 };
+  const text = stepsOf([record("nap", { kind: "wait", state: "waiting", endedAt: undefined, due: NOW + 90_000 })], [
+    wait,
+  ]);
+  assert.equal(text, "\n  nap  wait  waiting  waits until 2026-11-21 08:01:30Z (in 1m30s)\n");
+});
+
 Deno.test("steps stand below those around them; who lost, was left out or was skipped says why", () => {
   const error = { name: "Cancelled", message: 'Branch "crm" was first' };
   const text = stepsOf([

@@ -4,7 +4,7 @@ import { printRules } from "../../bin/print/rules.ts";
 import { printRuns } from "../../bin/print/runs.ts";
 import { printTable } from "../../bin/print/table.ts";
 import { fit, oneLine, type Terminal, visible } from "../../bin/print/terminal.ts";
-import { absoluteTime, relativeTime } from "../../bin/print/time.ts";
+import { absoluteTime, deadline, relativeTime } from "../../bin/print/time.ts";
 import { printTrace } from "../../bin/print/trace.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Run } from "../../runtime/model/run.ts";
@@ -45,6 +45,8 @@ Deno.test("times read as distances, or to the second", () => {
   const shown = [-200, -59_000, -90_000, 3_600_000, 3 * 86_400_000].map((offset) => relativeTime(NOW + offset, NOW));
   assert.deepEqual(shown, ["now", "59s ago", "1m ago", "in 1h", "in 3d"]);
   assert.equal(absoluteTime(NOW + 999), "2026-11-21 08:00:00Z");
+  assert.equal(deadline(NOW + 90 * 3_600_000, NOW), "2026-11-25 02:00:00Z (in 3d18h)");
+  assert.equal(deadline(NOW - 5, NOW), "2026-11-21 07:59:59Z (now)");
 });
 
 Deno.test("what came from outside cannot steer the terminal", () => {

@@ -86,8 +86,8 @@ Deno.test("runs --waiting says what each waits for; skip ends one wait, with and
     const { stdout } = await ask("runs", "--waiting");
     const lines = stdout.trim().split("\n");
     assert.match(lines[0], /^RUN +RULE +STEP +SINCE +UNTIL +WAITS FOR$/);
-    assert.match(lines[1], new RegExp(`^${run} +ask +both/pause/nap +.* \\(in (2d|1d)\\) +a time$`));
-    assert.match(lines[2], /both\/payment\/paid +.* \(in (5d|4d)\) +payment\.received with data\.id "A1"$/);
+    assert.match(lines[1], new RegExp(`^${run} +ask +both/pause/nap +.* \\(in (2d|1d23h)\\) +a time$`));
+    assert.match(lines[2], /both\/payment\/paid +.* \(in (5d|4d23h)\) +payment\.received with data\.id "A1"$/);
     const json: Answered[] = JSON.parse((await ask("runs", "--waiting", "--json")).stdout);
     assert.deepEqual(json[0].waits.map(({ step }: Answered) => step), ["both/pause/nap", "both/payment/paid"]);
     const unsaid = await ask("skip", run);
