@@ -13,6 +13,8 @@ import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
 export interface Surroundings {
   configs: ConfigFile[];
   hasSecret: (name: string) => boolean;
+  /** Ids of people and names of groups. */
+  people: string[];
   previous: ReadonlyMap<string, Rule>;
 }
 
@@ -33,12 +35,13 @@ export interface ActionCheck {
 type Asked = Map<string, boolean>;
 
 interface Memo<T> {
-  config: string;
+  /** The config and the people that it was checked with. */
+  given: string;
   asked: Asked;
   result: T;
 }
 
-/** Checks rules and actions; a file that is the same, with the same config and secrets, is not checked again. */
+/** Checks rules and actions; a file that is the same, with the same config, people and secrets, is not checked again. */
 export class Checks {
   readonly #rules = new WeakMap<RuleSource, Memo<RuleCheck>>();
   readonly #actions = new WeakMap<ActionSource, Memo<ActionCheck>>();
@@ -50,20 +53,21 @@ export class Checks {
     private readonly now: () => number,
   ) {}
 
-  rule(source: RuleSource, { configs, hasSecret, previous }: Surroundings): RuleCheck {
+  rule(source: RuleSource, { configs, hasSecret, people, previous }: Surroundings): RuleCheck {
     const fields = fieldsOf(source.raw.config);
     const { values, enabled, missing, problems } = configOf(
       { id: source.id, fields },
       configs,
       previous.get(source.id),
     );
-    const checked = recall(this.#rules, source, JSON.stringify([values, enabled]), hasSecret, (ask) => {
+    const checked = recall(this.#rules, source, JSON.stringify([values, enabled, people]), hasSecret, (ask) => {
       const known = {
         id: idOfPath(source.file),
         config: values,
         ...(enabled !== undefined && { enabled }),
         env: this.env,
         hasSecret: ask,
+        people,
         now: this.now(),
       };
       const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);
@@ -80,11 +84,12 @@ export class Checks {
     return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
   }
 
-  action(source: ActionSource, hasSecret: Surroundings["hasSecret"]): ActionCheck {
-    return recall(this.#actions, source, "", hasSecret, (ask) => {
+  action(source: ActionSource, { hasSecret, people }: Pick<Surroundings, "hasSecret" | "people">): ActionCheck {
+    return recall(this.#actions, source, JSON.stringify(people), hasSecret, (ask) => {
       const checked = checkAction(source.raw, source.origin, this.kinds, {
         env: this.env,
         hasSecret: ask,
+        people,
         now: this.now(),
       });
       const problems = together(source.problems, checked.problems);
@@ -117,12 +122,12 @@ export function fieldsOf(declared: Json | undefined): Record<string, Field> {
 function recall<S extends object, T>(
   memos: WeakMap<S, Memo<T>>,
   source: S,
-  config: string,
+  given: string,
   hasSecret: (name: string) => boolean,
   check: (ask: (name: string) => boolean) => T,
 ): T {
   const memo = memos.get(source);
-  const same = memo?.config === config && [...memo.asked].every(([name, told]) => hasSecret(name) === told);
+  const same = memo?.given === given && [...memo.asked].every(([name, told]) => hasSecret(name) === told);
   if (same) return memo.result;
   const asked: Asked = new Map();
   const result = check((name) => {
@@ -130,6 +135,6 @@ function recall<S extends object, T>(
     asked.set(name, told);
     return told;
   });
-  memos.set(source, { config, asked, result });
+  memos.set(source, { given, asked, result });
   return result;
 }

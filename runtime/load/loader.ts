@@ -12,6 +12,7 @@ import { Checks, fieldsOf } from "./checks.ts";
 import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./config.ts";
 import { type FolderFile, readFolder, scopeOf } from "./folder.ts";
 import type { Loaded, Settings } from "./loaded.ts";
+import { namesOf } from "./people.ts";
 import { checkSmtpPassword, readSettings } from "./settings.ts";
 import {
   type ActionSource,
@@ -112,6 +113,7 @@ export class Loader {
     const surroundings = {
       configs: config.files,
       hasSecret: (name: string) => secrets.has(name),
+      people: namesOf(settings.people),
       previous: previous?.rules ?? new Map<string, Rule>(),
     };
     const candidates = sources.filter((source) => source.kind === "rule").map((source): Candidate => {
@@ -127,7 +129,7 @@ export class Loader {
     for (const { check } of candidates) problems.push(...check.problems);
 
     const actions = sources.filter((source) => source.kind === "action");
-    const check = (source: ActionSource) => this.#checks.action(source, surroundings.hasSecret);
+    const check = (source: ActionSource) => this.#checks.action(source, surroundings);
     const callers = candidates.map(({ source, check }) => ({ file: source.file, calls: check.calls }));
     const unreadable = sources.filter(({ kind, file }) => kind === "unreadable" && !file.endsWith(".ts"));
     const callables = await this.#callables.find({

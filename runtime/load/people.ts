@@ -30,6 +30,11 @@ export const peopleSchema = z.record(z.string().regex(ID, `expected an id of a p
   return listed;
 });
 
+/** What can stand in `to:` beside e-mail addresses: ids, then groups. */
+export function namesOf(people: Person[]): string[] {
+  return [...new Set([...people.map(({ id }) => id), ...people.flatMap(({ groups }) => groups)])];
+}
+
 interface Conflict {
   path: (string | number)[];
   message: string;

@@ -1,0 +1,33 @@
+import { existsSync } from "node:fs";
+import process from "node:process";
+import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
+
+const CHROMIUM = "/usr/bin/chromium";
+
+/** Whether there is a browser to test with: Debian's. */
+export const hasBrowser = existsSync(CHROMIUM);
+
+/** A test that looks at pages in a real browser; left out, and said so, where there is none. */
+export function browserTest(name: string, look: (browser: Browser) => Promise<void>): void {
+  Deno.test(name, async (t) => {
+    if (!hasBrowser) return void await t.step({ name: `${CHROMIUM} is not available here`, ignore: true, fn() {} });
+    // Its own sandbox does not work for root, as in a container.
+    const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args });
+    try {
+      await look(browser);
+    } finally {
+      await browser.close();
+    }
+  });
+}
+
+/** A page of its own, as of another person on another machine. */
+export async function newPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
+  const context = await browser.newContext(options);
+  context.setDefaultTimeout(20_000);
+  return await context.newPage();
+}
+
+/** A phone held upright. */
+export const PHONE: BrowserContextOptions = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
