@@ -1,10 +1,7 @@
-import { execFileSync, spawnSync } from "node:child_process";
 import { mkdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
-
-const ROOT = new URL("../..", import.meta.url).pathname;
-const NODE_RED = "4.1.15";
+import { findBinary, findSource, type Installed, installNodeRed, installWebhook } from "./install.ts";
+import { type FlowNode, nodeRedFlow } from "./node_red.ts";
 
 /** What the rules of a case are written in. Each rule is a webhook that answers. */
 export interface Case {
@@ -30,36 +27,31 @@ export interface Contender {
   readyPath(it: Case): string;
 }
 
-/** All that are on this machine, and what is missing. */
-export async function contenders(scratch: string): Promise<{ found: Contender[]; missing: string[] }> {
-  const binary = whenthen("binary", [join(ROOT, "bin/whenthen")]);
-  const source = whenthen("deno run", [
-    process.execPath,
-    "run",
-    "-A",
-    "--config",
-    join(ROOT, "deno.json"),
-    join(ROOT, "bin/whenthen.ts"),
-  ]);
+/** All that can be had on this machine, and what is missing. */
+export function contenders(scratch: string): { found: Contender[]; missing: string[] } {
   const missing: string[] = [];
-  const all = [() => binary, () => source, webhook, () => nodeRed(scratch)];
-  const found = await Promise.all(all.map(async (make) => {
+  const all: (() => Contender)[] = [
+    () => whenthen("whenthen, binary", findBinary()),
+    () => whenthen("whenthen, deno run", findSource()),
+    () => webhook(installWebhook(scratch)),
+    () => nodeRed(installNodeRed(scratch)),
+  ];
+  const found = all.flatMap((make) => {
     try {
-      return await make();
+      return [make()];
     } catch (error) {
       missing.push((error as Error).message);
+      return [];
     }
-  }));
-  return { found: found.filter((one) => one !== undefined), missing };
+  });
+  return { found, missing };
 }
 
-function whenthen(name: string, command: string[]): Contender {
-  const { status, stdout } = spawnSync(command[0], [...command.slice(1), "--version"], { encoding: "utf8" });
-  if (status !== 0) throw new Error(`whenthen as ${name}: make the binary by: deno task compile`);
+function whenthen(name: string, { version, command }: Installed): Contender {
   const data = (folder: string) => join(folder, "data");
   return {
-    name: `whenthen, ${name}`,
-    version: stdout.trim(),
+    name,
+    version,
     takes: () => true,
     async prepare(folder, { rules, language }) {
       await mkdir(join(folder, "rules"));
@@ -101,12 +93,10 @@ export default rule({
 });
 `;
 
-function webhook(): Contender {
-  const { status, stdout } = spawnSync("webhook", ["-version"], { encoding: "utf8" });
-  if (status !== 0) throw new Error("webhook: install it by: apt-get install webhook");
+function webhook({ version, command }: Installed): Contender {
   return {
     name: "webhook",
-    version: stdout.trim(),
+    version,
     takes: ({ language }) => language === "yaml",
     prepare(folder, { rules }) {
       const hooks = Array.from({ length: rules }, (_, i) => ({
@@ -121,42 +111,24 @@ function webhook(): Contender {
     command: (
       folder,
       port,
-    ) => ["webhook", "-hooks", join(folder, "hooks.json"), "-ip", "127.0.0.1", "-port", String(port)],
+    ) => [...command, "-hooks", join(folder, "hooks.json"), "-ip", "127.0.0.1", "-port", String(port)],
     readyPath: () => "/",
   };
 }
 
-/** Installed from npm into the scratch folder; without its editor, as on a server. */
-function nodeRed(scratch: string): Contender {
-  const install = ["install", "--no-audit", "--no-fund", "--prefix", scratch, `node-red@${NODE_RED}`];
-  try {
-    execFileSync("npm", install, { stdio: "ignore" });
-  } catch (error) {
-    throw new Error("Node-RED: npm cannot install it", { cause: error });
-  }
+/** Without its editor, as on a server. */
+function nodeRed({ version, command }: Installed): Contender {
   return {
     name: "Node-RED",
-    version: NODE_RED,
+    version,
     takes: () => true,
     async prepare(folder, { rules, language }) {
-      const settings = {
-        uiHost: "127.0.0.1",
-        flowFile: "flows.json",
-        disableEditor: true,
-        httpAdminRoot: false,
-        credentialSecret: false,
-      };
-      await writeFile(join(folder, "settings.js"), `module.exports = ${JSON.stringify(settings)};`);
-      const nodes = Array.from({ length: rules }, (_, i) => flow(i, language));
-      await writeFile(
-        join(folder, "flows.json"),
-        JSON.stringify([{ id: "tab", type: "tab", label: "bench" }, ...nodes.flat()]),
-      );
+      const files = nodeRedFlow(Array.from({ length: rules }, (_, i) => flow(i, language)).flat());
+      for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text);
     },
     forget: () => Promise.resolve(),
     command: (folder, port) => [
-      "node",
-      join(scratch, "node_modules/node-red/red.js"),
+      ...command,
       ...["-u", folder, "-s", join(folder, "settings.js"), "-p", String(port)],
     ],
     readyPath: ({ rules }) => `/hook${rules - 1}`,
@@ -164,8 +136,8 @@ function nodeRed(scratch: string): Contender {
 }
 
 /** An endpoint that answers; its condition is a switch, its code a function node. */
-function flow(i: number, language: Case["language"]) {
-  const common = { z: "tab", x: 0, y: 0 };
+function flow(i: number, language: Case["language"]): FlowNode[] {
+  const wires = [[`out${i}`]];
   const middle = language === "yaml"
     ? {
       type: "switch",
@@ -177,8 +149,8 @@ function flow(i: number, language: Case["language"]) {
     }
     : { type: "function", func: "msg.payload = { text: String(msg.payload.name) };\nreturn msg;", outputs: 1 };
   return [
-    { ...common, id: `in${i}`, type: "http in", url: `/hook${i}`, method: "get", wires: [[`middle${i}`]] },
-    { ...common, id: `middle${i}`, ...middle, wires: [[`out${i}`]] },
-    { ...common, id: `out${i}`, type: "http response", statusCode: "200", wires: [] },
+    { id: `in${i}`, type: "http in", url: `/hook${i}`, method: "get", wires: [[`middle${i}`]] },
+    { id: `middle${i}`, ...middle, wires },
+    { id: `out${i}`, type: "http response", statusCode: "200", wires: [] },
   ];
 }

@@ -1,10 +1,12 @@
 #!/usr/bin/env -S deno run -A
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { arch, cpus, loadavg, platform, tmpdir, totalmem } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { argv, stdout } from "node:process";
 import { type Case, type Contender, contenders } from "./contenders.ts";
+import { describeMachine, thisMachine } from "./machine.ts";
 import { measureStart, type Start } from "./measure.ts";
+import { median, ratio } from "./numbers.ts";
 
 /*
  * Start to ready, and memory at rest: the binary, the source on Deno, Debian's webhook and Node-RED, side by side on the
@@ -44,7 +46,11 @@ async function benchmark(it: Case, all: Contender[], scratch: string): Promise<R
     for (const contender of taking) {
       const folder = folders.get(contender)!;
       if (it.cold) await contender.forget(folder);
-      const start = await measureStart((port) => contender.command(folder, port), contender.readyPath(it), folder);
+      const start = await measureStart({
+        command: (port) => contender.command(folder, port),
+        readyPath: contender.readyPath(it),
+        cwd: folder,
+      });
       if (round > 0) starts.get(contender)!.push(start);
     }
   }
@@ -60,15 +66,9 @@ async function benchmark(it: Case, all: Contender[], scratch: string): Promise<R
   });
 }
 
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[values.length >> 1];
-}
-
 function printRows(rows: Row[]): void {
   const [first] = rows;
   stdout.write(`\n${first.case}\n`);
-  const ratio = (value: number, one: number) =>
-    `× ${value < one ? (value / one).toPrecision(2) : (value / one).toFixed(value / one < 10 ? 1 : 0)}`;
   for (const { program, ready, cpu, memory } of rows) {
     const cells = [
       program.padEnd(20),
@@ -85,14 +85,9 @@ function printRows(rows: Row[]): void {
 
 const scratch = await mkdtemp(join(tmpdir(), "whenthen-bench-"));
 try {
-  const { found, missing } = await contenders(scratch);
-  const machine = {
-    cpu: `${cpus().length} × ${cpus()[0]?.model}`,
-    memory: `${Math.round(totalmem() / 2 ** 30)} GB`,
-    system: `${platform()}-${arch()}`,
-    load: loadavg()[0],
-  };
-  stdout.write(`${machine.cpu}, ${machine.memory}, ${machine.system}, load ${machine.load.toFixed(1)}; `);
+  const { found, missing } = contenders(scratch);
+  const machine = thisMachine();
+  stdout.write(`${describeMachine(machine)}; `);
   stdout.write(
     `median of ${ROUNDS} starts: start to ready (least to most), processor time until then, memory at rest; × against the first line\n`,
   );

@@ -1,0 +1,51 @@
+#!/usr/bin/env -S deno run -A
+import { Command, InvalidArgumentError } from "commander";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { stdout } from "node:process";
+import { findBinary, findSource } from "./install.ts";
+import { Lab } from "./lab.ts";
+import { describeMachine, thisMachine } from "./machine.ts";
+import { ingest } from "./parts/ingest.ts";
+import { type Part, printAims, printPart } from "./report.ts";
+
+/*
+ * How fast whenthen is, beside programs that do something like it, side by side on the machine as it is. It asserts
+ * nothing: numbers differ between machines and between minutes, ratios within one run less so. What is measured is the
+ * binary (deno task compile). Everything else is installed into a folder that goes at the end. Usage: deno task bench
+ */
+
+const PARTS: Record<string, (lab: Lab) => Promise<Part>> = { ingest };
+
+function seconds(text: string): number {
+  const value = Number(text);
+  if (value > 0) return value;
+  throw new InvalidArgumentError("a number of seconds is expected");
+}
+
+const { seconds: longest, json, only } = new Command("bench")
+  .option("--seconds <n>", "how long the longest measurement takes", seconds, 300)
+  .option("--json <file>", "where the numbers go", join(tmpdir(), "whenthen-bench.json"))
+  .option("--only <parts...>", `some of ${Object.keys(PARTS).join(", ")}`, Object.keys(PARTS))
+  .parse().opts<{ seconds: number; json: string; only: string[] }>();
+
+const scratch = await mkdtemp(join(tmpdir(), "whenthen-bench-"));
+try {
+  const lab = new Lab(scratch, findBinary(), findSource(), longest);
+  const machine = thisMachine();
+  stdout.write(`${describeMachine(machine)}; whenthen ${lab.binary.version}; × against the first line\n`);
+  const parts: Part[] = [];
+  for (const name of only) {
+    const part = await PARTS[name](lab);
+    printPart(part);
+    parts.push(part);
+  }
+  printAims(parts);
+  const { skipped, binary: { version } } = lab;
+  const report = { at: new Date().toISOString(), machine, version, seconds: longest, parts, skipped };
+  await writeFile(json, JSON.stringify(report, null, 2) + "\n");
+  stdout.write(`\n${json}\n`);
+} finally {
+  await rm(scratch, { recursive: true, force: true });
+}

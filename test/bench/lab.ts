@@ -1,0 +1,88 @@
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { stdout } from "node:process";
+import type { Installed } from "./install.ts";
+import { load } from "./load/load.ts";
+import type { Job, Load } from "./load/job.ts";
+import { Server } from "./server.ts";
+
+/** What a part of the benchmark works with. */
+export class Lab {
+  readonly #skipped: string[] = [];
+  #folders = 0;
+
+  constructor(
+    /** A folder for everything; goes at the end. */
+    readonly scratch: string,
+    readonly binary: Installed,
+    readonly source: Installed,
+    /** Seconds that the longest measurement takes; the others take a part of it. */
+    readonly seconds: number,
+  ) {}
+
+  /** What could not be installed. */
+  get skipped(): readonly string[] {
+    return this.#skipped;
+  }
+
+  /** Tells whoever waits what is being done. */
+  say(text: string): void {
+    stdout.write(`  … ${text}\n`);
+  }
+
+  /** Installs a program; undefined where that cannot be, which is said. */
+  install<T>(make: (scratch: string) => T): T | undefined {
+    try {
+      return make(this.scratch);
+    } catch (error) {
+      const { message } = error as Error;
+      this.#skipped.push(message);
+      stdout.write(`  skipped: ${message}\n`);
+      return undefined;
+    }
+  }
+
+  /** A new folder with these files. */
+  async folder(files: Record<string, string> = {}): Promise<string> {
+    const folder = join(this.scratch, `folder-${++this.#folders}`);
+    await mkdir(folder);
+    for (const [name, text] of Object.entries(files)) {
+      await mkdir(dirname(join(folder, name)), { recursive: true });
+      await writeFile(join(folder, name), text);
+    }
+    return folder;
+  }
+
+  /** Starts whenthen over rule files. @param data a data folder, where it is not to be a new one */
+  async start(program: Installed, rules: Record<string, string>, data?: string): Promise<Server> {
+    const folder = await this.folder(rules);
+    return await this.startOn(program, folder, data);
+  }
+
+  /** Starts whenthen over a folder of rules. */
+  async startOn(program: Installed, folder: string, data?: string): Promise<Server> {
+    const at = data ?? await this.folder();
+    const args = ["run", folder, "--data", at, "--log", "json"];
+    return await Server.start({
+      command: (port) => [...program.command, ...args, "--port", String(port)],
+      readyPath: "/readyz",
+      cwd: folder,
+      env: { HOOK_SECRET: SECRET },
+    });
+  }
+
+  /** Sends orders of 1 kB to a server. */
+  load(server: { port: number }, job: Omit<Job, "port" | "bytes">): Promise<Load> {
+    return load(this.binary.command[0], { bytes: 1_000, ...job, port: server.port });
+  }
+}
+
+/** What webhooks are signed with. */
+export const SECRET = "correct horse battery staple";
+
+/** A number out of whenthen's metrics; 0 where it is not there yet. */
+export async function metric(server: Server, name: string): Promise<number> {
+  const text = await (await fetch(`${server.url}/metrics`)).text();
+  const line = text.split("\n").find((line) => line.startsWith(`whenthen_${name} `));
+  return Number(line?.split(" ")[1] ?? 0);
+}
