@@ -41,7 +41,9 @@ async function verdictOf({ lastReceipt, store }: World): Promise<Pick<Seen, "ver
   if (delivery !== "accepted") return { verdict: delivery, clause: null };
   const records = await store.listEvents({ limit: MOST });
   const record = records.find(({ event: { source, id } }) => source === event.source && id === event.id);
-  const [{ verdict }] = record?.verdicts ?? lastReceipt.verdicts;
+  const verdict = (record?.verdicts ?? lastReceipt.verdicts)[0]?.verdict;
+  // It was waited for, and nobody else listens to it.
+  if (verdict === undefined) return { verdict: delivery, clause: null };
   return { verdict: verdict.kind, clause: verdict.kind === "condition" ? verdict.clause ?? null : null };
 }
 

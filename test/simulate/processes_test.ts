@@ -117,3 +117,87 @@ Deno.test("answers: by whom, refused for which reason, and what became of the fo
     '"reject", got "maybe"',
   ]);
 });
+
+Deno.test("waits, events, branches, repetitions and paced items go by the simulated clock", async () => {
+  const report = await simulate({
+    "wait.yaml": `when: { event: a }
+then:
+  - { id: pause, wait: "09:00", timezone: Europe/Berlin }
+  - { id: paid, waitFor: payment.received, match: { data.id: event.data.id }, timeout: 3d, onTimeout: [{ stop: not paid, as: failed }] }
+  - log: "paid \${{ steps.paid.data.amount }}"
+tests:
+  - name: paid in time
+    do:
+      - send: { type: a, data: { id: A1 } }
+      - expect: { waits: [{ step: pause, kind: time, until: 2027-01-05T08:00:00.000Z }] }
+      - send: { type: payment.received, data: { id: A2, amount: 5 } }
+      - advance: 1d
+      - expect: { waits: [{ step: paid, kind: event, until: 2027-01-08T08:00:00.000Z }] }
+      - send: { type: payment.received, data: { id: A1, amount: 7 } }
+      - expect: { run: succeeded, logs: [paid 7], verdict: accepted }
+  - name: paid before it is waited for
+    do:
+      - send: { type: a, data: { id: A1 } }
+      - send: { type: payment.received, data: { id: A1, amount: 7 } }
+      - expect: { run: waiting }
+      - skip: pause
+      - expect: { run: succeeded, logs: [paid 7] }
+  - name: not paid
+    do:
+      - send: { type: a, data: { id: A1 } }
+      - advance: 4d
+      - expect: { run: failed, error: not paid }
+`,
+    "branches.yaml": `when: { event: a }
+then:
+  - id: both
+    parallel:
+      hours:
+        - id: hourly
+          repeat: { until: steps.look.body == 'done', every: 1h }
+          then: [{ id: look, http: https://example.org/ }]
+      warning:
+        - wait: 6d
+        - log: warned
+  - id: items
+    each: "[1, 2, 3]"
+    rate: 1/m
+    then: [{ log: "item \${{ item }}" }]
+tests:
+  - name: a week
+    stub: { look: [{ body: a }, { body: b }, { body: done }] }
+    do:
+      - send: { type: a }
+      - expect: { calls: [{}] }
+        exact: true
+      - advance: 1h
+      - expect: { calls: [{}, {}] }
+        exact: true
+      - advance: 6d
+      - expect: { run: succeeded, calls: [{}, {}, {}], logs: [warned, item 1, item 2, item 3] }
+        exact: true
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["a week", "paid in time", "paid before it is waited for", "not paid"]);
+});
+
+Deno.test("a process of seven days that repeats hourly is tested in well under a second", async () => {
+  const report = await simulate({
+    "week.yaml": `when: { event: a }
+then:
+  - id: all
+    parallel:
+      hours:
+        - repeat: { times: 168, every: 1h }
+          then: [{ id: look, http: https://example.org/ }]
+      warning: [{ wait: 6d }, { log: warned }]
+tests:
+  - { name: warm, stub: { http: {} }, do: [{ send: { type: a } }, { advance: 2h }] }
+  - { name: a week, stub: { http: {} }, do: [{ send: { type: a } }, { advance: 7d }, { expect: { run: succeeded } }] }
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["warm", "a week"]);
+  console.log(`168 turns took ${Math.round(report.results[1].took)} ms`);
+});
