@@ -61,7 +61,7 @@ export class Batches {
     const changed: Parameters<Store["adaptBatches"]>[0] = [];
     for (const rule of rules().values()) {
       for (const { id: trigger, batch } of rule.triggers) {
-        if (batch === undefined) continue;
+        if (batch === undefined || !rule.enabled) continue;
         const terms = batchTerms(batch, now);
         const key = JSON.stringify([rule.id, trigger]);
         adapted.set(key, terms.options);

@@ -313,6 +313,16 @@ Deno.test("a report of a rule that was away comes once, whatever it missed; one 
   assert.equal((await bench.runs()).length, 1);
 });
 
+Deno.test("a report of a rule that was never enabled is not made up for", async () => {
+  const report = collecting({ cron: "0 9 * * *", empty: true });
+  await using bench = await BatchBench.start({ ...report, enabled: false });
+  await bench.advance(3 * DAY);
+  await bench.load(report);
+  assert.deepEqual(await bench.closed(), []);
+  await bench.advance(HOUR);
+  assert.deepEqual(await bench.closed(), [[]]);
+});
+
 Deno.test("a closed batch is admitted by mode, key and limit", async () => {
   const single = collecting({ every: HOUR }, { mode: "single", key: "event.data" });
   await using bench = await BatchBench.start(single);
