@@ -20,9 +20,11 @@ export function listRuns(database: Database, filter: Parameters<Store["listRuns"
   if (filter.rule !== undefined) also("rule = @rule", filter.rule);
   if (filter.state !== undefined) also("state = @state", filter.state);
   if (filter.before !== undefined) also("id < @before", filter.before);
-  // Those that wait are few beside all that ended: they are found by their waits.
-  const from = filter.waiting ? "(SELECT DISTINCT run FROM waits) CROSS JOIN runs ON id = run" : "runs";
-  const sql = `SELECT ${RUN_COLUMNS} FROM ${from} WHERE ${where.join(" AND ")} ORDER BY id DESC LIMIT ?`;
+  // Those that wait are few beside all that ended: they are found by their waits, whose index has them in order.
+  const [from, order] = filter.waiting
+    ? ["waits CROSS JOIN runs ON id = run", "GROUP BY run ORDER BY run"]
+    : ["runs", "ORDER BY id"];
+  const sql = `SELECT ${RUN_COLUMNS} FROM ${from} WHERE ${where.join(" AND ")} ${order} DESC LIMIT ?`;
   return database.all<RunRow>(sql, ...params, filter.limit).map((row) => toRun(database, row));
 }
 

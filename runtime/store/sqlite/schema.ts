@@ -70,7 +70,7 @@ function firstVersion(schema: string): string[] {
     ),
     index("runs_in_lane", "runs (rule, lane, id) WHERE ended_at IS NULL"),
     index("runs_ready", "runs (rule, lane, ready_at, id) WHERE ready_at IS NOT NULL"),
-    index("runs_running", "runs (rule, lane) WHERE owner IS NOT NULL"),
+    index("runs_running", "runs (rule, lane, owner) WHERE owner IS NOT NULL"),
     index("runs_by_version", "runs (version, began) WHERE ended_at IS NULL"),
     index("runs_by_event", "runs (event)"),
     index("runs_by_rule", "runs (rule, id) WHERE listed = 1"),

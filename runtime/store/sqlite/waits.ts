@@ -71,7 +71,7 @@ interface Ending {
 /** Ends a step's wait from outside the run: its record is final, and the run goes on at once. */
 export function endWait(database: Database, place: Place, ending: Ending, now: number): void {
   settle(database, place, ending, now);
-  wakeRun(database, place.run, now);
+  wakeRuns(database, [place.run], now);
 }
 
 /** @returns the record */
@@ -116,10 +116,12 @@ export function endAwaiting({ database }: Context, key: number, event: Event, no
   const waits = findWaits(database, event);
   for (const { run, path } of waits) {
     takeEvent(database, { run, path }, key);
-    endWait(database, { run, path }, { state: "succeeded", output: event as unknown as Json }, now);
+    settle(database, { run, path }, { state: "succeeded", output: event as unknown as Json }, now);
   }
   if (waits.length > 0) database.run("UPDATE events SET delivery = 'accepted' WHERE key = ?", key);
-  return waits.map(({ run }) => run);
+  const runs = waits.map(({ run }) => run);
+  wakeRuns(database, runs, now);
+  return runs;
 }
 
 /** Notes that an event ended a wait: it ends no other one of the same run. */
@@ -127,22 +129,23 @@ function takeEvent(database: Database, { run, path }: Place, event: number): voi
   database.run("INSERT INTO taken (run, event, path) VALUES (@run, ?, ?)", run, event, path);
 }
 
-/** A waiting run may be claimed at once. One that is running may have missed it: it may be claimed again once it is parked. */
-function wakeRun(database: Database, run: string, now: number): void {
-  const woken = database.run(
-    "UPDATE runs SET state = 'queued', waiting_for = NULL, due = NULL, ready_at = ? WHERE id = @run AND state = 'waiting'",
-    now,
-    run,
-  );
-  if (woken === 0) {
-    database.run("UPDATE runs SET woken = 1 WHERE id = @run AND state = 'running' AND woken = 0", run);
-    return;
+/** Waiting runs may be claimed at once. One that is running may have missed it: it may be claimed again once it is parked. */
+function wakeRuns(database: Database, runs: string[], now: number): void {
+  const lanes = new Map<string, { rule: string; lane: string }>();
+  for (const run of runs) {
+    const woken = database.run(
+      "UPDATE runs SET state = 'queued', waiting_for = NULL, due = NULL, ready_at = ? WHERE id = @run AND state = 'waiting'",
+      now,
+      run,
+    );
+    if (woken === 0) {
+      database.run("UPDATE runs SET woken = 1 WHERE id = @run AND state = 'running' AND woken = 0", run);
+      continue;
+    }
+    const place = database.one<{ rule: string; lane: string }>("SELECT rule, lane FROM runs WHERE id = @run", run)!;
+    lanes.set(JSON.stringify(place), place);
   }
-  const { rule, lane } = database.one<{ rule: string; lane: string }>(
-    "SELECT rule, lane FROM runs WHERE id = @run",
-    run,
-  )!;
-  refreshLane(database, rule, lane);
+  for (const { rule, lane } of lanes.values()) refreshLane(database, rule, lane);
 }
 
 function findWait(database: Database, { run, path }: Place): WaitRow | undefined {
