@@ -168,3 +168,21 @@ Deno.test("people are added from a terminal, and answer with their token at once
   assert.equal(answered.status, 200);
   await program.waitForMessage("A1: approve by eve");
 });
+
+Deno.test("behind a proxy wrong passwords are counted by where they come from", async () => {
+  await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": PEOPLE });
+  await using program = start(folder.rules, { data: folder.data });
+  const signIn = async (from: string) => {
+    const body = new URLSearchParams({ name: "anna", password: "wrong" });
+    const response = await program.fetch("/forms/sign-in", {
+      method: "POST",
+      body,
+      headers: { "x-forwarded-for": from },
+    });
+    await response.body?.cancel();
+    return response.status;
+  };
+  for (let count = 0; count < 5; count++) assert.equal(await signIn("198.51.100.1, 198.51.100.7"), 401);
+  assert.equal(await signIn("198.51.100.99, 198.51.100.7"), 429, "what the nearest proxy wrote counts");
+  assert.equal(await signIn("198.51.100.1, 198.51.100.8"), 401);
+});
