@@ -1,11 +1,12 @@
 import type { Form } from "../model/form.ts";
-import type { Json, JsonObject } from "../model/json.ts";
 import { CONDITION_STEP, type StepRecord, type StepWait } from "../model/run.ts";
 import type { Seen, SeenForm, SeenStep, SeenWait } from "../model/test.ts";
 import type { World } from "./world.ts";
 
 /** Runs and forms that are looked at. */
 const MOST = 1_000;
+/** Events among which the last one that the rule did not emit itself is looked for. */
+const LAST_EVENTS = 200;
 
 /** What a test sees of a world as it is now. */
 export async function look(world: World): Promise<Seen> {
@@ -39,7 +40,7 @@ async function verdictOf({ lastReceipt, store }: World): Promise<Pick<Seen, "ver
   if (lastReceipt === undefined) return { verdict: null, clause: null };
   const { event, delivery } = lastReceipt;
   if (delivery !== "accepted") return { verdict: delivery, clause: null };
-  const records = await store.listEvents({ limit: MOST });
+  const records = await store.listEvents({ limit: LAST_EVENTS });
   const record = records.find(({ event: { source, id } }) => source === event.source && id === event.id);
   const verdict = (record?.verdicts ?? lastReceipt.verdicts)[0]?.verdict;
   // It was waited for, and nobody else listens to it.
@@ -59,15 +60,6 @@ function seenStep({ path, kind, state, attempts, input = null, output = null, er
   return { step: path, kind, state, attempts, input, output, error: error?.message ?? null };
 }
 
-/** An answer to a request, as a test sees it: its body under `json` where it is JSON. */
-export async function seenResponse(response: Response): Promise<JsonObject> {
-  const { status } = response;
-  const headers = Object.fromEntries(response.headers);
-  const text = await response.text();
-  const json = parse(text);
-  return json === undefined ? { status, headers, body: text } : { status, headers, json };
-}
-
 /** What else may explain why something is not as expected. */
 export async function notesOn({ store, lastReceipt }: World): Promise<string[]> {
   const notes: string[] = [];
@@ -84,14 +76,6 @@ export async function notesOn({ store, lastReceipt }: World): Promise<string[]> 
     }
   }
   return notes;
-}
-
-function parse(text: string): Json | undefined {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }
 
 function timeOf(time: number): string {

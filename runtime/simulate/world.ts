@@ -26,6 +26,7 @@ import { HookRegistry } from "../web/hook_registry.ts";
 import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { Activity } from "./activity.ts";
+import { seenResponse } from "./seen_response.ts";
 import { Stubs } from "./stubs.ts";
 
 /** What a world is made of. */
@@ -155,8 +156,8 @@ export class World {
     await this.settled();
   }
 
-  /** Sends a request to the rule's webhooks; its answer may wait for the clock to move. */
-  async request(request: Request): Promise<Response> {
+  /** Sends a request to the rule's webhooks; its answer, as a test sees it, may wait for the clock to move. */
+  async request(request: Request): Promise<JsonObject> {
     const delivered = Promise.withResolvers<void>();
     const context: HookContext = {
       ...this.#hookContext(),
@@ -164,7 +165,8 @@ export class World {
     };
     const answer = Promise.resolve(new Hono().all("*", (c) => receiveHook(c, context)).fetch(request));
     await this.#activity.during(Promise.race([answer, delivered.promise]));
-    return await answer;
+    const response = await answer;
+    return await this.#activity.during(seenResponse(response));
   }
 
   async close(): Promise<void> {
