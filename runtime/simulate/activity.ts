@@ -1,13 +1,14 @@
 import { setImmediate } from "node:timers";
 import { setTimeout as pause } from "node:timers/promises";
 import type { Store } from "../store/store.ts";
+import { TestFailed } from "./test_failed.ts";
 
 /** Turns of the event loop in which nothing is under way before the world counts as quiet. */
 const QUIET_TURNS = 3;
 /** Turns that are taken at full speed; whoever is waited for longer than that computes elsewhere. */
 const EAGER_TURNS = 200;
 /** Milliseconds of the machine's own time in which something has to happen. */
-const PATIENCE = 20_000;
+export const PATIENCE = 10_000;
 
 /** What is under way in a simulated world: nothing in it waits for real time, so it gets quiet by itself. */
 export class Activity {
@@ -37,7 +38,7 @@ export class Activity {
   /**
    * Resolves when nothing is under way any more.
    * @param isIdle whether what is not counted here waits, too
-   * @throws Error where nothing happens, and yet something is under way
+   * @throws TestFailed where nothing happens, and yet something is under way
    */
   async settled(isIdle: () => boolean): Promise<void> {
     let quiet = 0;
@@ -49,7 +50,7 @@ export class Activity {
       quiet = this.#open === 0 && isIdle() ? quiet + 1 : 0;
       if (happened !== this.#happened) [happened, since, turn] = [this.#happened, performance.now(), 0];
       if (performance.now() - since > PATIENCE) {
-        throw new Error(`Nothing has happened for ${PATIENCE / 1_000} s, and yet something is under way`);
+        throw new TestFailed(`Nothing has happened for ${PATIENCE / 1_000} s, and yet the rule is at work`);
       }
     }
   }

@@ -10,6 +10,7 @@ import { checkWorld, testedOf } from "../rule/check_tests.ts";
 import { Checking } from "../rule/checking.ts";
 import type { Kinds } from "../rule/kind.ts";
 import { testKinds } from "../rule/test_kinds.ts";
+import { PATIENCE } from "./activity.ts";
 import { failureOf } from "./failure.ts";
 import { performEntry } from "./perform_entry.ts";
 import { look } from "./seen.ts";
@@ -18,9 +19,6 @@ import { problemAt, type TestFile } from "./test_files.ts";
 import { TestFailed } from "./test_failed.ts";
 import type { LoadedRule } from "./tested_rule.ts";
 import type { World } from "./world.ts";
-
-/** Milliseconds of the machine's own time that test code gets between two calls of `t`. */
-const PATIENCE = 20_000;
 
 /** A call of `testRule` that can be performed. */
 export interface CodeTest {

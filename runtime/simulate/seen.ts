@@ -70,12 +70,17 @@ export async function notesOn({ store, lastReceipt }: World): Promise<string[]> 
   const { run, steps } = (newest && await store.getRun(newest.id)) ?? {};
   if (run?.error !== undefined) notes.push(`the run ${run.state}: ${run.error.message}`);
   else if (run?.waitingFor !== undefined) notes.push(`the run waits for ${run.waitingFor}`);
+  else if (run?.state === "running") notes.push(`the run is performed; so far: ${stepsOf(steps)}`);
   for (const { path, state, error } of steps ?? []) {
     if (state === "failed" && error !== undefined && error.message !== run?.error?.message) {
       notes.push(`step "${path}" failed: ${error.message}`);
     }
   }
   return notes;
+}
+
+function stepsOf(steps: StepRecord[] = []): string {
+  return steps.map(({ path, state }) => `${path} ${state}`).join(", ") || "no step";
 }
 
 function timeOf(time: number): string {

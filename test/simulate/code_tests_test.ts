@@ -158,6 +158,35 @@ testRule(a, "is well", async (t) => {
   assert.deepEqual(outcomes(report), ["loops", "rejects", "is well"]);
 });
 
+Deno.test("code that waits for something that never comes fails the test when nothing has happened for a while", async () => {
+  const report = await simulate({
+    "a.ts": `import { event, rule } from "whenthen";
+export default rule({
+  when: event("a"),
+  then: async ({ event, step }) => {
+    await step.log("tell", "hi");
+    if (event.subject === "stuck") await new Promise(() => {});
+  },
+});
+`,
+    "a.test.ts": `import { testRule } from "whenthen";
+import a from "./a.ts";
+testRule(a, "is stuck", async (t) => {
+  await t.send({ type: "a", subject: "stuck" });
+});
+testRule(a, "is well", async (t) => {
+  await t.send({ type: "a", subject: "none" });
+  t.expect({ run: "succeeded" });
+});
+`,
+  });
+  assert.deepEqual(outcomes(report), [
+    "is stuck: Nothing has happened for 10 s, and yet the rule is at work",
+    "is well",
+  ]);
+  assert.deepEqual(report.results[0].failure!.notes, ["the run is performed; so far: tell succeeded"]);
+});
+
 Deno.test("what is wrong with a test file, or with what a test begins with, is a problem with its place", async () => {
   const report = await simulate({
     "a.yaml": "when: { event: a }\nconfig: { n: 1 }\nthen: [{ id: get, http: https://example.org/ }]\n",
