@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { env as environment } from "node:process";
 import { writeAddress } from "./host/address_file.ts";
-import { systemClock as clock } from "./host/clock.ts";
+import { type Clock, systemClock } from "./host/clock.ts";
 import { logLine } from "./host/log.ts";
 import { addressOf, serve, type Server } from "./host/serve.ts";
 import { endChildren } from "./host/spawn.ts";
+import { chooseClock } from "./host/test_clock.ts";
 import { type DataFolder, openDataFolder } from "./ingest/data_folder.ts";
 import { type TriggerFailure, TriggerFailures } from "./ingest/trigger_failures.ts";
 import { Coalescer } from "./load/coalesce.ts";
@@ -65,9 +66,10 @@ const DEFAULT_PORT = 8080;
  */
 export async function openApp(options: AppOptions): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
+  const clock = chooseClock(systemClock, environment.WHENTHEN_TEST_CLOCK);
   const testDisk = environment.WHENTHEN_TEST_DISK;
   const dataFolder = await openDataFolder({ path: options.data, clock, secrets, testDisk, onWarning: logWarning });
-  return new App(options, secrets, dataFolder);
+  return new App(options, clock, secrets, dataFolder);
 }
 
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
@@ -75,7 +77,7 @@ export class App {
   readonly web: Web;
   readonly #parts: Parts;
   readonly #replies = new ReplyWaiters();
-  readonly #reloads = new Coalescer(() => this.#reload(), clock);
+  readonly #reloads: Coalescer;
   readonly #token = randomBytes(24).toString("base64url");
   readonly #failures = new TriggerFailures();
   /** Only in a pass: a program that runs for months would never let them go. */
@@ -86,10 +88,12 @@ export class App {
 
   constructor(
     private readonly options: AppOptions,
+    private readonly clock: Clock,
     private readonly secrets: Secrets,
     private readonly dataFolder: DataFolder,
   ) {
-    this.#parts = assemble(options, secrets, dataFolder, {
+    this.#reloads = new Coalescer(() => this.#reload(), clock);
+    this.#parts = assemble(options, clock, secrets, dataFolder, {
       onAccepted: (receipts) => this.#accepted(receipts),
       onFinished: (run, verdict) => this.#finished(run, verdict),
       onReply: (event, reply) => this.#replies.answered(event, reply),
@@ -107,7 +111,7 @@ export class App {
     const { folder, data } = this.options;
     this.#watch = await watchFolder(
       folder,
-      { clock, ignore: scopeOf(folder, data).ignore, onWarning: logWarning },
+      { clock: this.clock, ignore: scopeOf(folder, data).ignore, onWarning: logWarning },
       () => this.#reloads.request(),
     );
     await this.#begin();
@@ -160,7 +164,7 @@ export class App {
     ]);
     // Who still waits for a reply once nothing runs, or the time is up, is told that its event is taken in.
     const release = () => this.#replies.release();
-    const cancelRelease = clock.at(clock.now() + DRAIN, release);
+    const cancelRelease = this.clock.at(this.clock.now() + DRAIN, release);
     const drained = this.#parts.runner.drain(DRAIN).then(release).finally(cancelRelease);
     await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(DRAIN + LAST_ANSWERS), drained]);
     await endChildren();
@@ -211,7 +215,7 @@ export class App {
   }
 
   #createWeb(host: string): Web {
-    const { secrets, dataFolder: { store, signer } } = this;
+    const { clock, secrets, dataFolder: { store, signer } } = this;
     return createWeb({
       ...accessTo(host, this.options.token, this.#token),
       version: this.options.version,

@@ -1,5 +1,5 @@
 import { env as environment } from "node:process";
-import { systemClock as clock } from "./host/clock.ts";
+import type { Clock } from "./host/clock.ts";
 import { Attachments } from "./ingest/attachments.ts";
 import type { DataFolder } from "./ingest/data_folder.ts";
 import { Ingest, type IngestOptions } from "./ingest/ingest.ts";
@@ -58,6 +58,7 @@ const LOAD_PATIENCE = 1_000;
 /** Makes the parts and wires them together; nothing moves yet. */
 export function assemble(
   options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
+  clock: Clock,
   secrets: Secrets,
   { store, signer, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, onLoaded, onReport, requestReload, address }: Told,

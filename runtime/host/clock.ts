@@ -13,28 +13,36 @@ export type Cancel = () => void;
 const LONGEST_SLEEP = 30_000;
 
 /** The machine's clock. */
-export const systemClock: Clock = {
-  now: Date.now,
-  at(at, wake) {
-    let timer: ReturnType<typeof setTimeout>;
-    const sleep = () => {
-      const left = at - Date.now();
-      timer = setTimeout(left <= LONGEST_SLEEP ? check : sleep, Math.max(0, Math.min(left, LONGEST_SLEEP)));
-    };
-    const check = () => Date.now() >= at ? wake() : sleep();
-    sleep();
-    return () => clearTimeout(timer);
-  },
-  onSetBack(wake) {
-    let last = Date.now();
-    const timer = setInterval(() => {
-      const now = Date.now();
-      if (now < last) wake();
-      last = now;
-    }, LONGEST_SLEEP);
-    return () => clearInterval(timer);
-  },
-};
+export const systemClock: Clock = wallClock(Date.now, LONGEST_SLEEP);
+
+/**
+ * A clock that goes by itself, and may be set.
+ * @param longestSleep milliseconds after which it is looked at again
+ */
+export function wallClock(now: () => number, longestSleep: number): Clock {
+  return {
+    now,
+    at(at, wake) {
+      let timer: ReturnType<typeof setTimeout>;
+      const sleep = () => {
+        const left = at - now();
+        timer = setTimeout(left <= longestSleep ? check : sleep, Math.max(0, Math.min(left, longestSleep)));
+      };
+      const check = () => now() >= at ? wake() : sleep();
+      sleep();
+      return () => clearTimeout(timer);
+    },
+    onSetBack(wake) {
+      let last = now();
+      const timer = setInterval(() => {
+        const time = now();
+        if (time < last) wake();
+        last = time;
+      }, longestSleep);
+      return () => clearInterval(timer);
+    },
+  };
+}
 
 /** A clock that moves only when told. */
 export class ManualClock implements Clock {
