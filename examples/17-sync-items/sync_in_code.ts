@@ -1,0 +1,25 @@
+import { manual, rule } from "whenthen";
+
+interface Item {
+  id: string;
+}
+
+/** The same as sync.yaml, in TypeScript. */
+export default rule({
+  name: "Sync items, in TypeScript",
+  when: manual(),
+  mode: "single",
+  timeout: "2h",
+  config: {
+    from: { type: "url", default: "https://shop.example.org/items" },
+    to: { type: "url", default: "https://crm.example.org/items" },
+  },
+  then: async ({ config, step }) => {
+    const list = await step.http<Item[]>("list", `GET ${config.from}`, { format: "json" });
+    const put = async (item: Item) => {
+      await step.http("put", `PUT ${config.to}/${encodeURIComponent(item.id)}`, { json: item, retry: 2 });
+    };
+    const { total, failed } = await step.each("items", list.body, put, { max: 4, rate: "10/s", onError: "continue" });
+    await step.log("tell", `${total - failed} of ${total} items are in sync`);
+  },
+});
