@@ -96,7 +96,7 @@ function listAll(database: Database, { state, run }: Filter, page: Page): Form[]
 /** Those of each addressee and state are found by themselves, as many as the page has, then put in one order. */
 function listAddressed(database: Database, to: string[], { state, run }: Filter, page: Page): Form[] {
   const found = new Map<string, number>();
-  for (const who of new Set(to)) {
+  for (const who of keysOf(to)) {
     for (const one of state === undefined ? STATES : [state]) {
       const forms = database.all<{ form: string; created_at: number }>(
         "SELECT form, created_at FROM addressees WHERE who = ? AND state = @state AND (created_at, form) > (?, @after) " +
@@ -124,7 +124,7 @@ export function dropForms(database: Database, run: string): void {
 }
 
 function putAddressees(database: Database, { id, to, state, createdAt }: Form): void {
-  for (const who of new Set(to)) {
+  for (const who of keysOf(to)) {
     database.run(
       "INSERT INTO addressees (who, state, created_at, form) VALUES (?, @state, ?, @id)",
       who,
@@ -136,7 +136,7 @@ function putAddressees(database: Database, { id, to, state, createdAt }: Form): 
 }
 
 function dropAddressees(database: Database, { id, to, state, createdAt }: Form): void {
-  for (const who of new Set(to)) {
+  for (const who of keysOf(to)) {
     database.run(
       "DELETE FROM addressees WHERE who = ? AND state = @state AND created_at = ? AND form = @id",
       who,
@@ -161,4 +161,9 @@ function toForm(row: FormRow): Form {
     state: row.state,
     ...(row.answer !== null && { answer: JSON.parse(row.answer) }),
   };
+}
+
+/** What people are found by; an e-mail address is one, however it is written. */
+function keysOf(to: string[]): Set<string> {
+  return new Set(to.map((name) => name.includes("@") ? name.toLowerCase() : name));
 }

@@ -42,9 +42,9 @@ export class People {
   }
 }
 
-/** What a person is called in `to` of a form: the id, the groups, the address as it may be written. */
+/** What a person is called in `to` of a form. */
 export function namesOf({ id, groups, email }: Person): string[] {
-  return [...new Set([id, ...groups, ...email === undefined ? [] : [email, email.toLowerCase()]])];
+  return [id, ...groups, ...email === undefined ? [] : [email]];
 }
 
 /** One address is one person, however it is written. */
