@@ -22,16 +22,17 @@ export function claimRuns(context: Context, owner: string, max: number, now: num
 function claim({ database }: Context, id: string, owner: string, now: number): ClaimedRun {
   const before = readRunRow(database, id)!;
   const asksFirst = before.admission !== null;
+  // Asking is not yet the run's own work: it has started once its steps have.
+  const startedAt = before.started_at ?? (asksFirst ? null : now);
   database.run(
     "UPDATE runs SET state = 'running', owner = @owner, ready_at = NULL, due = NULL, waiting_for = NULL, woken = 0, " +
-      "started_at = ifnull(started_at, ?) WHERE id = @run",
+      "started_at = ? WHERE id = @run",
     owner,
-    // Asking is not yet the run's own work: it has started once its steps have.
-    asksFirst ? undefined : now,
+    startedAt,
     id,
   );
   return {
-    run: toRun(database, readRunRow(database, id)!),
+    run: toRun(database, { ...before, state: "running", due: null, waiting_for: null, started_at: startedAt }),
     steps: readSteps(database, id),
     asksFirst,
     again: before.started_at !== null,

@@ -77,17 +77,11 @@ export class CommitQueue {
 
   /** Does the next group in one transaction, writes it, and settles its promises. */
   async #group(): Promise<void> {
-    const until = performance.now() + GROUP_MS;
-    const outcomes: (() => void)[] = [];
-    const jobs: Job[] = [];
+    let jobs: Job[] = [];
+    let outcomes: (() => void)[];
     try {
-      this.#database.begin();
-      do {
-        const job = this.#waiting[jobs.length];
-        jobs.push(job);
-        outcomes.push(this.#attempt(job));
-      } while (jobs.length < this.#waiting.length && performance.now() < until);
-      this.#waiting.splice(0, jobs.length);
+      outcomes = this.#perform(false) ?? this.#perform(true)!;
+      jobs = this.#waiting.splice(0, outcomes.length);
       const writes = this.#database.commit();
       if (writes.length > 0) await this.#journal.append(writes);
     } catch (error) {
@@ -96,12 +90,33 @@ export class CommitQueue {
     outcomes.forEach((settle) => settle());
   }
 
-  #attempt(job: Job): () => void {
+  /**
+   * Does the first of what waits, up to the end of the group's time, in a transaction that is left open.
+   * @param apart each in a savepoint of its own, so that only what fails is undone: that costs twice the page copies, and is
+   * needed only where something fails
+   * @returns how each of them is settled; undefined where not apart and one failed, then nothing is done
+   */
+  #perform(apart: boolean): (() => void)[] | undefined {
+    const until = performance.now() + GROUP_MS;
+    const outcomes: (() => void)[] = [];
+    this.#database.begin();
+    do {
+      const outcome = this.#attempt(this.#waiting[outcomes.length], apart);
+      if (outcome === undefined) {
+        this.#database.rollback();
+        return undefined;
+      }
+      outcomes.push(outcome);
+    } while (outcomes.length < this.#waiting.length && performance.now() < until);
+    return outcomes;
+  }
+
+  #attempt({ kind, work, resolve, reject }: Job, apart: boolean): (() => void) | undefined {
     try {
-      const result = job.kind === "read" ? job.work() : this.#database.whole(job.work);
-      return () => job.resolve(result as never);
+      const result = apart && kind !== "read" ? this.#database.whole(work) : work();
+      return () => resolve(result as never);
     } catch (error) {
-      return () => job.reject(error);
+      return apart || kind === "read" ? () => reject(error) : undefined;
     }
   }
 
