@@ -12,8 +12,10 @@ export function browserTest(name: string, look: (browser: Browser) => Promise<vo
   Deno.test(name, async (t) => {
     if (!hasBrowser) return void await t.step({ name: `${CHROMIUM} is not available here`, ignore: true, fn() {} });
     // Its own sandbox does not work for root, as in a container.
-    const args = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args });
+    const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+    // Containers have little shared memory; and other tests want the processors, too.
+    const args = [...sandbox, "--disable-dev-shm-usage"];
+    const browser = await chromium.launch({ executablePath: CHROMIUM, args, timeout: 120_000 });
     try {
       await look(browser);
     } finally {
@@ -25,7 +27,7 @@ export function browserTest(name: string, look: (browser: Browser) => Promise<vo
 /** A page of its own, as of another person on another machine. */
 export async function newPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext(options);
-  context.setDefaultTimeout(20_000);
+  context.setDefaultTimeout(60_000);
   return await context.newPage();
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ask, PEOPLE, REFUND, Visitor } from "./forms.ts";
+import { ask, PEOPLE, REFUND, until, Visitor } from "./forms.ts";
 import { rulesFolder } from "./folder.ts";
 import { start, whenthen } from "./program.ts";
 import { MailServer } from "./smtp_server.ts";
@@ -69,7 +69,7 @@ Deno.test("a session, a link and an open form outlive a crash; who is taken out 
     "whenthen.yaml",
     settings.replace(/^ {2}(anna|bob).*\n/gm, "").replace("people:", "people:\n  eve: { groups: [finance] }"),
   );
-  while ((await visitor.get(link)).status !== 403);
+  await until("the end of the link", async () => (await visitor.get(link)).status === 403 || undefined);
   assert.equal((await visitor.get(`/forms/${form}`)).location, `/forms/sign-in?form=${form}`);
 });
 
@@ -158,8 +158,10 @@ Deno.test("people are added from a terminal, and answer with their token at once
   }, headers);
   const mine = async () =>
     await (await program.fetch("/api/forms", { headers: { authorization: `Bearer ${token}` } })).json();
-  let forms = await mine();
-  while (forms.length === 0) forms = await mine();
+  const forms = await until("a form", async () => {
+    const found = await mine();
+    return found.length > 0 ? found : undefined;
+  });
   assert.equal(forms[0].run, run);
   assert.equal((await program.fetch("/api/runs", { headers: { authorization: `Bearer ${token}` } })).status, 401);
   assert.equal((await new Visitor(program).get("/forms/sign-in")).status, 200);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { rulesFolder } from "./folder.ts";
+import { until } from "./forms.ts";
 import { start, whenthen } from "./program.ts";
 import { AUTHORITY, MailServer } from "./smtp_server.ts";
 
@@ -62,15 +63,13 @@ Deno.test("a server that is busy gets the same mail again, a refusal fails the s
   assert.deepEqual([step.attempts, step.output.messageId], [2, mail.headers["message-id"]]);
 
   await folder.write("whenthen.yaml", `smtp: { host: 127.0.0.1, port: ${second.port}, from: rules@example.org }\n`);
-  const reloaded = async () => {
-    for (let id = 2;; id++) {
-      const { body: { runs: [run] } } = await emit(`A${id}`);
-      await program.waitFor("the end of the run", ({ properties }) => properties.run === run && "state" in properties);
-      const { steps: [step] } = await program.api(`runs/${run}`);
-      if (step.state === "failed") return step;
-    }
-  };
-  const failed = await reloaded();
+  let count = 1;
+  const failed = await until("a mail to the other server", async () => {
+    const { body: { runs: [run] } } = await emit(`A${++count}`);
+    await program.waitFor("the end of the run", ({ properties }) => properties.run === run && "state" in properties);
+    const { steps: [step] } = await program.api(`runs/${run}`);
+    return step.state === "failed" ? step : undefined;
+  });
   assert.equal(failed.attempts, 1);
   assert.match(failed.error.message, /550 nobody here/);
   assert.equal(failed.error.detail.command, "RCPT TO");
