@@ -53,7 +53,7 @@ async function list(c: Context, context: WebContext): Promise<Response> {
 }
 
 async function answer(c: Context, context: WebContext): Promise<Response> {
-  const inputs = await readInputs(c);
+  const inputs = await readInputs(c, context);
   if (inputs instanceof Response) return inputs;
   const visit = await visitOf(c, context);
   if (visit instanceof Response) return visit;

@@ -1,4 +1,5 @@
 import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { WebContext } from "../context.ts";
 import type { Markup } from "./markup.ts";
 
@@ -7,7 +8,7 @@ export function respond(
   c: Context,
   { mask }: Pick<WebContext, "mask">,
   page: Markup,
-  status: 200 | 401 | 403 | 404 | 409 | 410 | 422 | 429 | 500 | 503 = 200,
+  status: ContentfulStatusCode = 200,
   headers: Record<string, string> = {},
 ): Response | Promise<Response> {
   return c.html(mask(String(page)), status, headers);

@@ -41,7 +41,7 @@ export function addSessionRoutes(app: Hono, context: WebContext): void {
   app.get("/sign-in", (c) => respond(c, context, signInPage({ form: formOf(c.req.query("form")) })));
 
   app.post("/sign-in", async (c) => {
-    const inputs = await readInputs(c);
+    const inputs = await readInputs(c, context);
     if (inputs instanceof Response) return inputs;
     if (!isFromOurPage(c, desk, "", undefined)) return refuseForeign(c, context);
     const { name = "", password = "" } = inputs;
@@ -67,7 +67,7 @@ export function addSessionRoutes(app: Hono, context: WebContext): void {
   });
 
   app.post("/sign-out", async (c) => {
-    const inputs = await readInputs(c);
+    const inputs = await readInputs(c, context);
     if (inputs instanceof Response) return inputs;
     const session = sessionOf(c, context);
     if (session !== undefined && !isFromOurPage(c, desk, inputs[CSRF_INPUT] ?? "", session.cookie)) {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { StoreFullError } from "../../../runtime/store/store.ts";
 import { NOW } from "../web_bench.ts";
 import { ANNA, CARL, FIELDS, FormsBench, hiddenInputs } from "./forms_bench.ts";
 
@@ -244,4 +245,31 @@ Deno.test("while the program stops, an answer is told to come again", async () =
   Object.assign(bench.web.context, { phase: () => "draining" });
   const { status, headers } = await bench.post("/forms/f1", { ...hidden, decision: "approve" });
   assert.deepEqual([status, headers.get("retry-after")], [503, "5"]);
+});
+
+Deno.test("where the store takes nothing in, and where something breaks, the page says so and the log why", async () => {
+  await using bench = await FormsBench.open();
+  await bench.ask();
+  await bench.signIn();
+  const hidden = hiddenInputs((await bench.get("/forms/f1")).text);
+  const answers: [Error, number][] = [[new StoreFullError("full", 7), 503], [new Error("disk /secret is gone"), 500]];
+  for (const [error, status] of answers) {
+    Object.assign(bench.web.context, { answerForm: () => Promise.reject(error) });
+    const shown = await bench.post("/forms/f1", { ...hidden, decision: "approve" });
+    assert.equal(shown.status, status);
+    assert.equal(shown.headers.get("retry-after"), status === 503 ? "7" : null);
+    assert.match(shown.headers.get("content-security-policy")!, /default-src 'none'/);
+    assert.doesNotMatch(shown.text, /secret/);
+  }
+  assert.deepEqual(bench.web.errors, ["Cannot answer POST /forms/f1: Error: disk /secret is gone"]);
+});
+
+Deno.test("what is larger than any form, or sent otherwise than by one, is refused", async () => {
+  await using bench = await FormsBench.open();
+  await bench.ask();
+  await bench.signIn();
+  const large = await bench.post("/forms/f1", { reason: "x".repeat(300_000) });
+  assert.equal(large.status, 413);
+  assert.match(large.text, /<h1>Not sent<\/h1>\n<p>The body is longer than 262144 bytes<\/p>/);
+  for (const path of ["/forms/f1/other", "/forms/a/b/c"]) assert.equal((await bench.get(path)).status, 404, path);
 });
