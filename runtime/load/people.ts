@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parseAddress } from "../action/mail/address.ts";
 import type { Person } from "../model/person.ts";
 import { isPasswordHash, isTokenHash } from "./credentials.ts";
 
@@ -15,7 +16,7 @@ const email = "expected an e-mail address";
 /** One entry of `people`. */
 export const personSchema = z.strictObject({
   name: text("a name").optional(),
-  email: z.string({ error: email }).regex(/^[^\s@<>,;]+@[^\s@<>,;]+$/, email).optional(),
+  email: z.string({ error: email }).refine((text) => parseAddress(text)?.address === text, { error: email }).optional(),
   groups: z.array(group, { error: "expected a list of groups" }).default([]),
   password: z.string().refine(isPasswordHash, { error: `expected the hash of a password; ${REMEDY}` }).optional(),
   token: z.string().refine(isTokenHash, { error: `expected the hash of a token; ${REMEDY} --token` }).optional(),

@@ -113,6 +113,12 @@ people:
   ]);
 });
 
+Deno.test("a person's address is one that a mail can go to", () => {
+  for (const email of ["anna", "Anna <a@b.org>", "a@b.org, c@d.org", "a b@c.org", " a@b.org", "7"]) {
+    assert.match(wrong(`people: { anna: { email: "${email}" } }`).join(), /expected an e-mail address/, email);
+  }
+});
+
 Deno.test("two people share no address and no token, a person and a group no name", () => {
   const token = `sha256.${"t".repeat(43)}`;
   const file = `people:
