@@ -115,7 +115,7 @@ async function attempt(
     return await end(life, record, { state: "succeeded", output: outcome.output }, outcome.effects);
   }
   if (outcome.kind !== "failed") return outcome;
-  return await fail(life, task, record, outcome, outcome.error);
+  return await fail(life, task, record, outcome, { ...outcome.error, step: outcome.step });
 }
 
 /** Records a failed attempt: `retrying` until the next one is due, or `failed` where there is none. */

@@ -9,7 +9,7 @@ import { FormNotices } from "./form_notices.ts";
 import type { Frame, Life, PerformSteps } from "./frame.ts";
 import { Interruption } from "./interruption.ts";
 import { type Parked, parkedTogether, type StepOutcome, type Stopped } from "./outcome.ts";
-import { type Beginning, beginWait, performWait, type WaitTask } from "./wait_step.ts";
+import { type Beginning, beginOnce, performWait, type WaitTask } from "./wait_step.ts";
 
 interface FormArgs {
   form: string;
@@ -31,7 +31,7 @@ const LONGEST_TITLE = 500;
 export async function performForm(call: FormCall, frame: Frame, performSteps: PerformSteps): Promise<StepOutcome> {
   const { life, signal } = frame;
   const task = waitTask(call, frame);
-  const record = life.records.get(call.path) ?? await beginWait(life, task);
+  const record = await beginOnce(life, task);
   const outcome = isFinalStep(record.state)
     ? await performWait(life, task, signal)
     : await askAndTell(call, task, frame, performSteps);

@@ -36,6 +36,12 @@ export class Records {
     return this.#records.get(path);
   }
 
+  /** The record of a step that has ended. One with others inside has another only while an operator has it retried. */
+  ended(path: string): StepRecord | undefined {
+    const record = this.get(path);
+    return record !== undefined && isFinalStep(record.state) ? record : undefined;
+  }
+
   list(): StepRecord[] {
     return [...this.#records.values()];
   }

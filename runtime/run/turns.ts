@@ -84,7 +84,7 @@ export class Turns {
     if (recorded !== undefined && isFinalStep(recorded.state)) return outcomeOf(recorded);
     if (turn === 0) return await this.#decideFirst(step);
     const { every, times } = this.#plan;
-    if (recorded === undefined) {
+    if (recorded === undefined || recorded.state === "retrying") {
       if (times !== undefined && turn >= times) return { kind: "result", output: false };
       const over = this.#isOver();
       if (await over.catch(() => true)) return await computeStep(life, step, signal, async () => !await over);

@@ -37,7 +37,7 @@ export interface Beginning {
 export async function performWait(life: Life, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
   const { records, waiting, options: { clock } } = life;
   signal.throwIfAborted();
-  const begun = records.get(task.path) ?? await beginWait(life, task);
+  const begun = await beginOnce(life, task);
   for (let record = begun;; record = records.get(task.path)!) {
     if (isFinalStep(record.state)) return endedBy(record);
     if (record.due !== undefined && record.due <= clock.now()) return endedBy(await lapse(life, task, record));
@@ -50,8 +50,13 @@ export async function performWait(life: Life, task: WaitTask, signal: AbortSigna
   }
 }
 
-/** Begins to wait, on disk. A step that was begun is not begun again. */
-export async function beginWait(life: Life, { path, kind, after, begin }: WaitTask): Promise<StepRecord> {
+/** Begins to wait, on disk. A step that was begun is not begun again, unless it failed and an operator had it retried. */
+export async function beginOnce(life: Life, task: WaitTask): Promise<StepRecord> {
+  const begun = life.records.get(task.path);
+  return begun === undefined || begun.state === "retrying" ? await beginWait(life, task) : begun;
+}
+
+async function beginWait(life: Life, { path, kind, after, begin }: WaitTask): Promise<StepRecord> {
   const now = life.options.clock.now();
   const record = { path, kind, attempts: 1, startedAt: now, ...(after !== undefined && { after }) };
   let beginning: Beginning;

@@ -49,7 +49,7 @@ export const each: Control = {
   async perform(step, frame, performSteps) {
     const { records } = frame.life;
     const path = pathIn(frame, step.id);
-    const recorded = records.get(path);
+    const recorded = records.ended(path);
     if (recorded !== undefined) return outcomeOf(recorded);
     const plan = await makePlan(step, frame);
     const unfinished = await performItems(step, plan, frame, performSteps);
@@ -148,7 +148,7 @@ class EachResult {
  * The result of an `each`. Where the results of its items together are more than one step may give, they are left out rather
  * than failing what has been done for all of them; an expression that asks for them says that they are not there.
  */
-function fitting(result: { total: number; failed: number; results: Json[]; errors: JsonObject[] }): JsonObject {
+export function fitting(result: { total: number; failed: number; results: Json[]; errors: JsonObject[] }): JsonObject {
   if (Buffer.byteLength(JSON.stringify(result)) <= MAX_OUTPUT) return result;
   const { total, failed, errors } = result;
   return { total, failed, errors: errors.slice(0, MOST_ERRORS) };

@@ -33,7 +33,7 @@ export const parallel: Control = {
   async perform(step, frame, performSteps) {
     const { records } = frame.life;
     const path = pathIn(frame, step.id);
-    const isRecorded = records.get(path) !== undefined;
+    const isRecorded = records.ended(path) !== undefined;
     const inner = new Map<string, Frame>();
     if (!isRecorded) {
       const unfinished = await performBranches(step, frame, performSteps, inner);

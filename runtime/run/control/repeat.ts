@@ -36,7 +36,7 @@ export const repeat: Control = {
     const conditions = step.args.repeat as { while?: string; until?: string };
     const repeated = { ...conditions, path, kind: step.kind, steps: step.children.then, plan };
     const turns = new Turns(repeated, frame, performSteps);
-    if (frame.life.records.get(path) === undefined) {
+    if (frame.life.records.ended(path) === undefined) {
       const unfinished = await turns.perform();
       if (unfinished !== undefined) return unfinished;
     } else await turns.performLast();
