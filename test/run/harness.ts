@@ -9,7 +9,7 @@ import type { Event } from "../../runtime/model/event.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Rule, Step } from "../../runtime/model/rule.ts";
 import type { Person } from "../../runtime/model/person.ts";
-import type { Run } from "../../runtime/model/run.ts";
+import type { Run, StepState } from "../../runtime/model/run.ts";
 import { Runner } from "../../runtime/run/runner.ts";
 import type { RunnerOptions } from "../../runtime/run/runner_options.ts";
 import { openStore } from "../../runtime/store/open.ts";
@@ -20,6 +20,12 @@ const at = { line: 1, column: 1 };
 
 /** A function that rules call; what it is given, and which call of the bench it is, from 1. */
 export type Called = (args: JsonObject, signal: AbortSignal, count: number) => Json | Promise<Json>;
+
+interface BenchOptions extends Partial<RunnerOptions> {
+  secrets?: JsonObject;
+  /** The store is in memory only, which is faster; nothing survives a crash. */
+  volatile?: boolean;
+}
 
 /** A program's store and runner, without rules folder and triggers. */
 export class Bench {
@@ -45,12 +51,13 @@ export class Bench {
 
   constructor(
     readonly folder: string,
-    private readonly options: Partial<RunnerOptions> & { secrets?: JsonObject },
+    private readonly options: BenchOptions,
     private readonly workers?: Isolates,
   ) {}
 
   /** Opens the store and a runner that is not started. */
   async open(): Promise<void> {
+    this.#starts++;
     const mask = (text: string) => {
       return Object.values(this.options.secrets ?? {}).reduce<string>(
         (text, secret) => text.replaceAll(String(secret), "***"),
@@ -62,6 +69,7 @@ export class Bench {
       mask,
       onWarning: (message) => this.errors.push(message),
       now: this.clock.now(),
+      volatile: this.options.volatile === true,
     });
     const services: Omit<ActionServices, "getState" | "callModule"> = {
       emit: (event) =>
@@ -83,12 +91,12 @@ export class Bench {
       },
       admitRequest: () => Promise.resolve(),
     };
-    const { secrets = {}, ...rest } = this.options;
+    const { secrets = {}, volatile: _volatile, ...rest } = this.options;
     this.runner = new Runner({
       store: this.store,
       isolates: this.#isolates(),
       clock: this.clock,
-      owner: `owner${++this.#starts}`,
+      owner: `owner${this.#starts}`,
       folder: this.folder,
       surroundings: () => ({ env: { NAME: "test" }, secrets }),
       services,
@@ -129,6 +137,15 @@ export class Bench {
     return receipt.runs[0];
   }
 
+  /** An event that no rule listens to. @returns the runs that it wakes */
+  async emit(type: string, data: Json = {}): Promise<string[]> {
+    const now = this.clock.now();
+    const event: Event = { id: `e${++this.#events}`, source: "/test", type, time: new Date(now).toISOString(), data };
+    const [{ wakes }] = await this.store.accept([{ event, candidates: [] }], [], now);
+    this.runner.woken(wakes);
+    return wakes;
+  }
+
   /** Sends an event and lets its run, its retries included, come to an end. */
   async run(rule: Rule, data: Json = {}): Promise<Trace> {
     const run = await this.send(rule, data);
@@ -144,6 +161,16 @@ export class Bench {
       if (due === undefined) return;
       await this.clock.advanceTo(due);
     }
+  }
+
+  /** Looks again and again until it is so: the store writes in real time. */
+  async until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+    while (!await isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+
+  /** Waits until a step is recorded in that state. */
+  async reached(run: string, path: string, state: StepState): Promise<void> {
+    await this.until(async () => states(await this.trace(run)).includes(`${path} ${state}`));
   }
 
   async trace(run: string): Promise<Trace> {
@@ -166,7 +193,10 @@ export class Bench {
   }
 
   #isolates(): Isolates {
+    const start = this.#starts;
     const callFunction: Isolates["callFunction"] = async (_module, name, args, signal) => {
+      // What a crash left behind in memory does nothing any more.
+      if (start !== this.#starts) return await new Promise(() => {});
       const n = (args as JsonObject).n;
       this.calls.push(n === undefined ? name : `${name} ${n}`);
       return await this.functions[name](args as JsonObject, signal, this.calls.length);
@@ -178,7 +208,7 @@ export class Bench {
 /** A bench on a temporary folder, gone after the test. */
 export async function withBench(
   use: (bench: Bench) => Promise<void>,
-  options: Partial<RunnerOptions> & { secrets?: JsonObject } = {},
+  options: BenchOptions = {},
   workers?: Isolates,
 ): Promise<void> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), "whenthen-run-")));

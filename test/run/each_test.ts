@@ -1,0 +1,206 @@
+import assert from "node:assert/strict";
+import type { Step } from "../../runtime/model/rule.ts";
+import { callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
+
+function each(items: string, then: Step[], args = {}, more: Partial<Step> = {}): Step {
+  return makeStep("lines", "each", { each: items, ...args }, { children: { then }, ...more });
+}
+
+const hang = (_args: unknown, signal: AbortSignal) =>
+  new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+
+Deno.test("every item is done after the other; its steps see it, its number, and the steps before them", () =>
+  withBench(async (bench) => {
+    bench.functions.see = (args) => args;
+    const trace = await bench.run(
+      makeRule([
+        callStep("before", "see", {}, { x: 1 }),
+        each("event.data", [
+          callStep("a", "see", {}, { line: "${{ line }}", index: "${{ index }}" }),
+          callStep("b", "see", {}, { same: "${{ steps.a.line + string(steps.before.x) }}" }),
+        ], { as: "line" }),
+        callStep("after", "see", {}, { lines: "${{ steps.lines }}" }),
+      ]),
+      ["p", "q"],
+    );
+    assert.deepEqual(states(trace).slice(1, -1), [
+      "lines[0]/a succeeded",
+      "lines[0]/b succeeded",
+      "lines[1]/a succeeded",
+      "lines[1]/b succeeded",
+      "lines succeeded",
+    ]);
+    assert.deepEqual(trace.steps.at(-1)?.output, {
+      lines: { total: 2, failed: 0, results: [{ same: "p1" }, { same: "q1" }], errors: [] },
+    });
+    assert.deepEqual(trace.steps.at(-2)?.input, { each: 2 });
+  }));
+
+Deno.test("an empty list is done at once; what is no list fails the step, saying what it is", () =>
+  withBench(async (bench) => {
+    bench.functions.see = (args) => args;
+    const rule = makeRule([each("event.data", [callStep("a", "see")])]);
+    assert.deepEqual((await bench.run(rule, [])).steps[0].output, { total: 0, failed: 0, results: [], errors: [] });
+    const failed = await bench.run(rule, { no: "list" });
+    assert.equal(failed.run.error?.message, '"each: event.data" gives {"no":"list"}; a list is expected');
+    assert.deepEqual(bench.calls, []);
+  }));
+
+Deno.test("no more than max items go on at once", () =>
+  withBench(async (bench) => {
+    let now = 0;
+    let most = 0;
+    bench.functions.work = async ({ n }) => {
+      most = Math.max(most, ++now);
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      now--;
+      return n;
+    };
+    const rule = makeRule([each("event.data", [callStep("a", "work", {}, { n: "${{ item }}" })], { max: 3 })]);
+    const trace = await bench.run(rule, [1, 2, 3, 4, 5, 6, 7]);
+    assert.equal(most, 3);
+    assert.deepEqual((trace.steps.at(-1)?.output as { results: unknown }).results, [1, 2, 3, 4, 5, 6, 7]);
+  }));
+
+Deno.test("an item that fails stops the others, which are cancelled; with onError: continue it is one of the errors", () =>
+  withBench(async (bench) => {
+    bench.functions = {
+      work: async ({ n }, signal) => {
+        if (n === 2) throw new Error("no 2");
+        if (n === 3) return await hang(n, signal);
+        return n;
+      },
+      fine: ({ n }) => {
+        if (n === 2) throw new Error("no 2");
+        return n;
+      },
+      see: (args) => args,
+    };
+    const items = (name: string, onError?: "continue") =>
+      each("event.data", [callStep("a", name, {}, { n: "${{ item }}" })], { max: 2 }, onError && { onError });
+    const stopped = await bench.run(makeRule([items("work")]), [1, 3, 2, 4]);
+    assert.equal(stopped.run.state, "failed");
+    assert.equal(stopped.run.error?.message, "no 2");
+    assert.equal(stopped.steps.find(({ path }) => path === "lines[1]")?.state, "cancelled");
+    assert.ok(!bench.calls.includes("work 4"));
+
+    const went = await bench.run(
+      makeRule([items("fine", "continue"), callStep("after", "see", {}, { lines: "${{ steps.lines }}" })]),
+      [1, 2, 3],
+    );
+    assert.equal(went.run.state, "succeeded");
+    assert.deepEqual(went.steps.at(-1)?.output, {
+      lines: {
+        total: 3,
+        failed: 1,
+        results: [1, null, 3],
+        errors: [{ index: 1, step: "lines[1]/a", message: "no 2" }],
+      },
+    });
+  }));
+
+Deno.test("rate spaces out the starts, over crashes too, and the time spent waiting for it does not count", () =>
+  withBench(async (bench) => {
+    const starts: number[] = [];
+    bench.functions.work = ({ n }) => {
+      starts.push(bench.clock.now() - START);
+      return n;
+    };
+    const rule = makeRule([
+      each("event.data", [callStep("a", "work", {}, { n: "${{ item }}" })], { max: 5, rate: { count: 2, per: 1_000 } }),
+    ], { timeout: 1_000 });
+    const run = await bench.send(rule, [1, 2, 3, 4, 5, 6]);
+    for (let at = 0; at <= 1_000; at += 500) {
+      await bench.reached(run, `lines[${at / 500}]/a`, "succeeded");
+      await bench.clock.advanceTo(START + at + 499);
+      assert.equal(starts.length, at / 500 + 1);
+      if (at === 1_000) await bench.crash();
+      await bench.clock.advanceTo(START + at + 500);
+    }
+    for (let index = 3; index < 6; index++) {
+      await bench.reached(run, `lines[${index}]/a`, "succeeded");
+      await bench.clock.advanceTo(START + (index + 1) * 500);
+    }
+    await bench.finish();
+    assert.deepEqual(starts, [0, 500, 1_000, 1_500, 2_000, 2_500]);
+    const { run: { state, spent } } = await bench.trace(run);
+    assert.equal(state, "succeeded");
+    assert.ok(spent < 100, String(spent));
+  }));
+
+Deno.test("what the list is may change later: then it is kept as it was first", () =>
+  withBench(async (bench) => {
+    bench.functions = { see: ({ n }) => n };
+    const rule = makeRule([
+      makeStep("set", "state", { state: "list", value: "${{ event.data }}" }),
+      each("state['list']", [
+        makeStep("change", "state", { state: "list", value: [] }),
+        makeStep("pause", "wait", { wait: "1h" }),
+        callStep("a", "see", {}, { n: "${{ item }}" }),
+      ]),
+    ]);
+    const trace = await bench.run(rule, [1, 2]);
+    assert.deepEqual((trace.steps.at(-1)?.output as { results: unknown }).results, [1, 2]);
+    assert.deepEqual(trace.steps.find(({ path }) => path === "lines[items]")?.output, [1, 2]);
+  }));
+
+Deno.test("after a crash no item that is done is done again", () =>
+  withBench(async (bench) => {
+    const begun = Promise.withResolvers<void>();
+    bench.functions.work = ({ n }) => {
+      if (n !== 3 || bench.calls.filter((call) => call === "work 3").length > 1) return n;
+      begun.resolve();
+      return new Promise<never>(() => {});
+    };
+    const run = await bench.send(
+      makeRule([each("event.data", [callStep("a", "work", {}, { n: "${{ item }}" })])]),
+      [1, 2, 3, 4],
+    );
+    await begun.promise;
+    await bench.crash();
+    await bench.finish();
+    assert.deepEqual(bench.calls, ["work 1", "work 2", "work 3", "work 3", "work 4"]);
+    const { steps } = await bench.trace(run);
+    assert.deepEqual((steps.at(-1)?.output as { results: unknown }).results, [1, 2, 3, 4]);
+  }));
+
+Deno.test("results that are too many for one step are left out rather than failing what is done", () =>
+  withBench(async (bench) => {
+    bench.functions.big = () => "x".repeat(400_000);
+    const trace = await bench.run(
+      makeRule([
+        each("event.data", [callStep("a", "big")]),
+        makeStep("after", "log", { log: "${{ steps.lines.results }}" }),
+      ]),
+      [1, 2, 3],
+    );
+    assert.deepEqual(trace.steps.find(({ path }) => path === "lines")?.output, { total: 3, failed: 0, errors: [] });
+    assert.match(trace.run.error!.message, /steps.lines has no key "results"/);
+  }));
+
+Deno.test("hundreds of items, some of which fail, come to an end at ten a second", () =>
+  withBench(async (bench) => {
+    bench.functions.sync = ({ n }) => {
+      if ((n as number) % 100 === 7) throw new Error(`no ${n}`);
+      return n;
+    };
+    const rule = makeRule([
+      each(
+        "event.data",
+        [callStep("a", "sync", {}, { n: "${{ item }}" })],
+        { rate: { count: 10, per: 1_000 } },
+        { onError: "continue" },
+      ),
+    ]);
+    const run = await bench.send(rule, Array.from({ length: 500 }, (_, index) => index));
+    for (let index = 0; index < 500; index++) {
+      await bench.until(() => bench.calls.length > index && (bench.runner.idle || index === 499));
+      await bench.clock.advanceTo(START + (index + 1) * 100);
+    }
+    await bench.finish();
+    const { run: { state }, steps } = await bench.trace(run);
+    assert.equal(state, "succeeded");
+    assert.equal(bench.calls.length, 500);
+    const { failed, errors } = steps.at(-1)!.output as { failed: number; errors: { index: number }[] };
+    assert.deepEqual([failed, errors.map(({ index }) => index)], [5, [7, 107, 207, 307, 407]]);
+  }, { volatile: true }));
