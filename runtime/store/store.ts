@@ -102,7 +102,8 @@ export interface Store {
    */
   replayRun(run: string, version: string | undefined, by: string, now: number): Promise<string | undefined>;
   /**
-   * A failed run goes on behind its last good step: the step that failed it is attempted again, with all around it.
+   * A failed run goes on behind its last good step: the step that failed it is attempted again, and so are those around it, whose
+   * records are `retrying` until then. What was cancelled because of the failure has no record any more.
    * @param by who asked for it, for the notes
    */
   retryRun(run: string, by: string, now: number): Promise<Operated | undefined>;
@@ -150,7 +151,10 @@ export interface Store {
   stats(): Promise<StoreStats>;
 
   // ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────
-  /** One slice (under 5 ms) of retention. True while there is more to drop. */
+  /**
+   * One slice (under 5 ms) of retention. True while there is more to drop. An event stays while a live run that began before it may
+   * still wait for it, where the run's version says for which types: YAML does, a TypeScript function or an expression does not.
+   */
   prune(retention: Retention, now: number): Promise<boolean>;
   /** Writes a checkpoint off the main thread and drops what it makes superfluous. */
   checkpoint(): Promise<void>;
