@@ -134,8 +134,11 @@ export class Execution {
       ...(output !== undefined && { output }),
       ...(state === "failed" && isStep && { failedStep: step }),
     };
-    await this.options.store.finishRun(this.claim.run.id, end, this.options.clock.now());
-    await this.#announce();
+    const endedAt = this.options.clock.now();
+    await this.options.store.finishRun(this.claim.run.id, end, endedAt);
+    // Read back only where it brings texts along, which the store has masked.
+    if (state !== "succeeded") return await this.#announce();
+    this.options.onFinished?.({ ...this.claim.run, state, spent: end.spent, endedAt });
   }
 
   async #park(park: Omit<Park, "spent">): Promise<void> {
