@@ -1,5 +1,6 @@
 import type { Ended, Plan } from "./branches.ts";
-import type { Json } from "../model/json.ts";
+import { TerminalError } from "../model/errors.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Computed } from "./isolate.ts";
 import type { Branches, EachOptions } from "./language/branches.ts";
 import type { Computing, StepCaller } from "./step_caller.ts";
@@ -62,8 +63,22 @@ function eachCall(caller: StepCaller) {
       };
       return outcomeOf(caller, plan, await caller.branches.perform(plan), (ended) => eachResult(plan, ended));
     };
-    return await caller.perform({ kind: "each", name, args: { each: items.length, ...options }, compute });
+    const output = await caller.perform({ kind: "each", name, args: { each: items.length, ...options }, compute });
+    return withResults(name, output as JsonObject);
   };
+}
+
+/** Where the results of all items together are more than is kept of a step, the function learns of that when it asks for them. */
+function withResults(name: string, output: JsonObject): JsonObject {
+  if ("results" in output) return output;
+  return Object.defineProperty(output, "results", {
+    get() {
+      const remedy = "have each give less, or write it to a file";
+      throw new TerminalError(
+        `The results of step.each(${JSON.stringify(name)}, …) were too large to be kept: ${remedy}`,
+      );
+    },
+  });
 }
 
 function eachResult({ branches }: Plan, { outputs, failures }: Ended): Json {

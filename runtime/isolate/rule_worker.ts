@@ -1,14 +1,7 @@
 import { type CodeWorker, startCodeWorker } from "../host/code_worker.ts";
 import { formatDuration } from "../model/duration.ts";
 import type { Json } from "../model/json.ts";
-import {
-  type BundledModule,
-  InterruptedError,
-  type PerformStep,
-  RuleCodeError,
-  type StepAnswer,
-  type StepCall,
-} from "./isolate.ts";
+import { type BundledModule, InterruptedError, RuleCodeError, type StepAnswer } from "./isolate.ts";
 import type { FromWorker, LogLevel, ToWorker, WorkerSetup } from "./messages.ts";
 import { type EndCause, isComputing, type OpenJob, suspectsOf, type WorkOrder } from "./open_job.ts";
 import { reviveThrown } from "./thrown.ts";

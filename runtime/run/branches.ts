@@ -10,6 +10,8 @@ import { checkSize } from "./records.ts";
 export interface Composite {
   path: string;
   kind: string;
+  /** See {@link StepRecord.after}. */
+  after?: string;
   input?: JsonObject;
 }
 
@@ -107,19 +109,20 @@ export class Branches {
 /** Records how a step with others inside ended. */
 export async function endComposite(
   { records, options: { clock } }: Life,
-  { path, kind, input }: Composite,
+  { path, kind, after, input }: Composite,
   startedAt: number,
   ending: Ending,
   losers: string[] = [],
 ): Promise<StepRecord> {
   const endedAt = clock.now();
-  const record = { path, kind, attempts: 1, startedAt, endedAt, ...(input !== undefined && { input }) };
+  const said = { ...(after !== undefined && { after }), ...(input !== undefined && { input }) };
+  const record = { path, kind, attempts: 1, startedAt, endedAt, ...said };
   const cancels = losers.length > 0 ? { cancels: losers } : {};
   const error = "output" in ending ? tooLarge(path, ending.output) : { ...ending.error, step: ending.step };
-  const said = "output" in ending && error === undefined
+  const ended = "output" in ending && error === undefined
     ? { state: "succeeded" as const, output: ending.output }
     : { state: "failed" as const, error };
-  return await records.write({ ...record, ...said }, cancels);
+  return await records.write({ ...record, ...ended }, cancels);
 }
 
 function tooLarge(path: string, output: Json): RecordedError | undefined {

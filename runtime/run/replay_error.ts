@@ -12,11 +12,18 @@ export function replayError(
   recorded: string[],
   asked: string[],
 ): ReplayError {
-  const list = (paths: string[]) => paths.length === 0 ? "none" : paths.join(", ");
   return new ReplayError(
     `Cannot replay ${whose} for other steps than before (${what}). ` +
       `Recorded: ${list(recorded)}. Asked: ${list(asked)}. ${remedy}`,
   );
+}
+
+/** Steps that a message names; the last ones tell most. */
+const MOST_NAMED = 100;
+
+function list(paths: string[]): string {
+  const others = paths.length > MOST_NAMED ? `${paths.length - MOST_NAMED} others, ` : "";
+  return paths.length === 0 ? "none" : others + paths.slice(-MOST_NAMED).join(", ");
 }
 
 /**

@@ -1,12 +1,8 @@
 import { TerminalError } from "../model/errors.ts";
-import type { StepCall } from "../isolate/isolate.ts";
-import { stepPath } from "../isolate/step_path.ts";
-import { CONDITION_STEP, ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
-
-/** A replayed function does not ask for the steps that it asked for before. */
-export class ReplayError extends TerminalError {
-  override name = "ReplayError";
-}
+import { BRANCHING, type StepCall } from "../isolate/isolate.ts";
+import { isBelow, stepPath } from "../isolate/step_path.ts";
+import { CONDITION_STEP, isFinalStep, ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
+import { type ReplayError, replayError } from "./replay_error.ts";
 
 /** A step that the function has asked for. */
 interface Asked {
@@ -40,17 +36,19 @@ interface Scope {
  */
 export class ReplayOrder {
   readonly #recorded: Map<string, StepRecord>;
-  /** Recorded in a fixed order, and not asked for yet. */
-  readonly #expected: Map<string, StepRecord>;
+  /** Recorded in a fixed order, and not asked for yet; by the branch that they stand in. */
+  readonly #expected = new Map<string, Map<string, StepRecord>>();
   readonly #asked = new Map<string, Asked>();
   readonly #scopes = new Map<string, Scope>();
   #answers = 0;
 
   constructor(private readonly rule: string, recorded: StepRecord[]) {
     this.#recorded = new Map(recorded.map((record) => [record.path, record]));
-    this.#expected = new Map(
-      recorded.filter(({ after }) => after !== undefined).map((record) => [record.path, record]),
-    );
+    for (const record of recorded.filter(({ after }) => after !== undefined)) {
+      const within = branchOf(record.path);
+      const here = this.#expected.get(within) ?? new Map<string, StepRecord>();
+      this.#expected.set(within, here.set(record.path, record));
+    }
   }
 
   /**
@@ -73,7 +71,9 @@ export class ReplayOrder {
     scope.open = [...open, asked];
     scope.names.set(name, raced || scope.names.get(name) === true);
     this.#asked.set(path, asked);
-    this.#expected.delete(path);
+    this.#met(within, path);
+    // What is inside a step that has ended belongs to it.
+    if (earlier !== undefined && BRANCHING.has(kind) && isFinalStep(earlier.state)) this.#forget(path);
     return { path, ...(after !== undefined && { after }) };
   }
 
@@ -83,12 +83,41 @@ export class ReplayOrder {
   }
 
   /**
-   * The function has ended.
+   * The branches of a step have ended, but for those that are given up: what they would still have asked for nobody knows.
+   * @throws ReplayError where one did not ask for a step that it asked for before
+   */
+  close(path: string, givenUp: string[]): void {
+    for (const branch of givenUp) this.#forget(branch);
+    this.#demandNone((within) => isBelow(within, path));
+  }
+
+  /**
+   * The function has ended. Branches may still have been under way, as where one of them stopped the run.
    * @throws ReplayError where it did not ask for a step that it asked for before
    */
   end(): void {
-    const [left] = this.#expected.keys();
-    if (left !== undefined) throw this.#differs(`"${left}" was not asked for`);
+    for (const [path, { answered }] of this.#asked) if (answered === undefined) this.#forget(path);
+    this.#demandNone(() => true);
+  }
+
+  #met(within: string, path: string): void {
+    const expected = this.#expected.get(within);
+    expected?.delete(path);
+    if (expected?.size === 0) this.#expected.delete(within);
+  }
+
+  /** What was recorded in a branch, or in those of a step, is not expected any more. */
+  #forget(path: string): void {
+    for (const within of this.#expected.keys()) {
+      if (within === path || isBelow(within, path)) this.#expected.delete(within);
+    }
+  }
+
+  #demandNone(here: (within: string) => boolean): void {
+    for (const [within, expected] of this.#expected) {
+      const [left] = here(within) ? expected.keys() : [];
+      if (left !== undefined) throw this.#differs(`"${left}" was not asked for`);
+    }
   }
 
   #scope(within: string): Scope {
@@ -111,12 +140,10 @@ export class ReplayOrder {
 
   /** Where a new step is asked for, no recorded one may have been due instead. */
   #checkNew(within: string, path: string, answered: number): void {
-    const prefix = within === "" ? "" : `${within}/`;
-    for (const [expected, { after = "" }] of this.#expected) {
-      const isHere = expected.startsWith(prefix) && !expected.slice(prefix.length).includes("/");
+    for (const [expected, { after = "" }] of this.#expected.get(within) ?? []) {
       const before = this.#asked.get(after);
       const isDue = after === "" || (before !== undefined && !isOpen(before, answered));
-      if (isHere && isDue) throw this.#differs(`"${path}" was asked for before "${expected}"`, path);
+      if (isDue) throw this.#differs(`"${path}" was asked for before "${expected}"`, path);
     }
   }
 
@@ -128,17 +155,17 @@ export class ReplayOrder {
   }
 
   #differs(what: string, askedNow?: string): ReplayError {
-    const asked = [...this.#asked.keys(), ...(askedNow === undefined ? [] : [askedNow])];
-    const recorded = [...this.#recorded.values()].filter(({ path, after }) =>
-      after !== undefined || asked.includes(path)
-    );
-    const list = (paths: string[]) => paths.length === 0 ? "none" : paths.join(", ");
-    return new ReplayError(
-      `Cannot replay ${this.rule}: its function asks for other steps than before (${what}). ` +
-        `Recorded: ${list(recorded.map(({ path }) => path))}. Asked: ${list(asked)}. ` +
-        "What it does between steps must depend on the event, config and results of steps only",
-    );
+    const asked = new Set([...this.#asked.keys(), ...(askedNow === undefined ? [] : [askedNow])]);
+    const recorded = [...this.#recorded.values()].filter(({ path, after }) => after !== undefined || asked.has(path));
+    const whose = `${this.rule}: its function asks`;
+    const remedy = "What it does between steps must depend on the event, config and results of steps only";
+    return replayError({ whose, what, remedy }, recorded.map(({ path }) => path), [...asked]);
   }
+}
+
+/** The branch that a path stands in. */
+function branchOf(path: string): string {
+  return path.slice(0, Math.max(0, path.lastIndexOf("/")));
 }
 
 /** Paths that the runtime uses itself. */

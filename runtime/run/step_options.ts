@@ -3,9 +3,12 @@ import { TerminalError } from "../model/errors.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import { parseArgs } from "../rule/check.ts";
-import { duration } from "../rule/field.ts";
+import { duration, json, number, rate } from "../rule/field.ts";
 import type { Kind } from "../rule/kind.ts";
 import { retrySchema } from "../rule/retry_schema.ts";
+import { notOn } from "./control/control.ts";
+import { waitFor } from "./control/wait_for.ts";
+import { stepKinds } from "./index.ts";
 
 /** A `step.*` call, checked. */
 export interface CheckedCall {
@@ -16,19 +19,70 @@ export interface CheckedCall {
 
 const common = z.object({ timeout: duration().optional(), retry: retrySchema.optional() });
 
+function notHere(kind: string) {
+  const never = notOn(`step.${kind}`, "its branches");
+  return { timeout: never, retry: never };
+}
+
+/** Kinds that a function gives something else than a YAML file: a `match` of values, and branches by their names or number. */
+const kindsOfCode: Record<string, Kind> = {
+  waitFor: { ...waitFor, options: { ...waitFor.options, match: z.record(z.string(), json()).optional() } },
+  each: {
+    kind: "each",
+    summary: "Performs a function for every item of a list",
+    main: number({ min: 0, integer: true }),
+    options: {
+      max: number({ min: 1, integer: true }).optional(),
+      rate: rate().optional(),
+      onError: z.enum(["stop", "continue"]).optional(),
+      ...notHere("each"),
+    },
+  },
+  all: {
+    kind: "all",
+    summary: "Performs branches side by side",
+    main: z.array(z.string()),
+    options: { join: number({ min: 1, integer: true }).optional(), ...notHere("all") },
+    check({ all, join }) {
+      const count = (all as string[]).length;
+      return typeof join === "number" && join > count
+        ? [`join: ${join} of ${count} branches can never succeed; write at most ${count}`]
+        : [];
+    },
+  },
+  any: {
+    kind: "any",
+    summary: "Performs branches side by side until one has succeeded",
+    main: z.array(z.string()).min(1, { error: "expected at least one branch" }),
+    options: notHere("any"),
+  },
+};
+
 /**
  * Checks what a rule function gave to a step as its kind's schema says; `timeout` and `retry` are known to every kind.
- * @param kind undefined for `do`, which has nothing else
  * @throws TerminalError
  */
-export function checkCall(path: string, kind: Kind | undefined, raw: JsonObject): CheckedCall {
+export function checkCall(path: string, kind: string, raw: JsonObject, now: number): CheckedCall {
   const { timeout, retry, ...rest } = raw;
   const options = common.safeParse({ timeout, retry });
-  const checked = kind === undefined ? { args: {} } : parseArgs(kind, rest);
+  const checked = kind === "do" ? { args: {} } : checkKind(kindsOfCode[kind] ?? stepKinds[kind], raw, rest, now);
   if (options.success && "args" in checked) return { args: checked.args, ...options.data };
   const problems = [
     ...(options.error?.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`) ?? []),
     ...("problems" in checked ? checked.problems : []),
   ];
   throw new TerminalError(`Cannot perform step "${path}": ${problems.join("; ")}`);
+}
+
+/** @param rest without the options of every kind, for those that do not say something about them themselves */
+function checkKind(
+  kind: Kind,
+  raw: JsonObject,
+  rest: JsonObject,
+  now: number,
+): { args: JsonObject } | { problems: string[] } {
+  const own = Object.entries(raw).filter(([name]) => Object.hasOwn(rest, name) || Object.hasOwn(kind.options, name));
+  const parsed = parseArgs(kind, Object.fromEntries(own));
+  const wrong = "args" in parsed ? kind.check?.(parsed.args, now) ?? [] : [];
+  return wrong.length > 0 ? { problems: wrong } : parsed;
 }

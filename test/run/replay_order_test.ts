@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { StepRecord } from "../../runtime/model/run.ts";
-import { ReplayError, ReplayOrder } from "../../runtime/run/replay_order.ts";
+import { ReplayError } from "../../runtime/run/replay_error.ts";
+import { ReplayOrder } from "../../runtime/run/replay_order.ts";
 
 /** What a life of a function asks and is answered: `+a` asks for a, `-a` answers it. Gives the records of what was answered. */
 function live(earlier: StepRecord[], moves: string[]): StepRecord[] {

@@ -1,34 +1,6 @@
 import assert from "node:assert/strict";
-import type { Rule } from "../../runtime/model/rule.ts";
-import type { Isolates } from "../../runtime/isolate/isolate.ts";
-import { openIsolates } from "../../runtime/isolate/open.ts";
-import { type Bench, makeRule, START, states, withBench } from "./harness.ts";
-
-/** A bench whose rules are TypeScript, in real workers; functions of the bench are called as before. */
-async function withCode(use: (bench: Bench) => Promise<void>): Promise<void> {
-  const isolates: Isolates = openIsolates({
-    secrets: () => ({}),
-    onSecret: () => {},
-    env: () => ({}),
-    onLog: () => {},
-    blockedAfter: 1_000,
-  });
-  try {
-    await withBench(use, {}, isolates);
-  } finally {
-    await isolates.close();
-  }
-}
-
-function codeRule(then: string, more: Partial<Rule> & { condition?: string } = {}): Rule {
-  const { condition, ...rest } = more;
-  const code = `import { manual, rule, TerminalError, RetryAfterError } from "whenthen";
-    export default rule({ when: manual(), ${
-    condition ? `if: ${condition},` : ""
-  } then: async ({ event, step, config }) => { ${then} } });`;
-  const modules = { "": code, "ops/lib.ts": "" };
-  return makeRule("function", { file: "ops/test.ts", modules, ...(condition && { if: "function" as const }), ...rest });
-}
+import { codeRule, withCode } from "./code.ts";
+import { START, states } from "./harness.ts";
 
 Deno.test("a function's steps are recorded under their names, a repeated one as name#2, and what it returns is the output", () =>
   withCode(async (bench) => {

@@ -12,7 +12,8 @@ export interface FormField extends ConfigField {
 export interface FormOptions<Fields extends FormFields> {
   /** A person or group in `whenthen.yaml`, or an e-mail address; or several. */
   to: string | readonly string[];
-  fields: Fields;
+  /** What they fill in. */
+  fields?: Fields;
   /** How often they are told again until one has answered: `1d`. */
   remind?: string;
   /** Adds people to the form when nobody has answered: `{ after: "2d", to: "cfo" }`. */

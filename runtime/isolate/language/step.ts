@@ -154,12 +154,12 @@ export interface Step {
    * Asks people. With a `timeout` the result is null where nobody answered in time, or where an operator ended the wait.
    * @example const { decision, by } = await step.form("ok", "Refund?", { to: "finance", fields: { decision: { type: "choice", choices: ["yes", "no"] } } })
    */
-  form<const Fields extends FormFields>(
+  form<const Fields extends FormFields = Record<never, never>>(
     name: string,
     title: string,
     options: FormOptions<Fields> & { timeout: string },
   ): Promise<FormResult<Fields> | null>;
-  form<const Fields extends FormFields>(
+  form<const Fields extends FormFields = Record<never, never>>(
     name: string,
     title: string,
     options: FormOptions<Fields> & { timeout?: undefined },

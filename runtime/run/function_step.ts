@@ -1,0 +1,61 @@
+import type { Outcome } from "../action/action.ts";
+import type { JsonObject } from "../model/json.ts";
+import { performAction } from "./action_step.ts";
+import type { AskedStep } from "./asked_step.ts";
+import { attemptStep, computeStep } from "./attempt.ts";
+import { performStop } from "./control/stop.ts";
+import { performWaitUntil } from "./control/wait.ts";
+import { performWaitFor } from "./control/wait_for.ts";
+import { performForm } from "./form_step.ts";
+import type { Frame } from "./frame.ts";
+import type { Parked, StepOutcome } from "./outcome.ts";
+import { STANDARD_DELAYS } from "./retry.ts";
+import { performSteps } from "./sequence.ts";
+import { checkCall, type CheckedCall } from "./step_options.ts";
+
+/** What the function does itself for a step. */
+export interface Performing {
+  /** One attempt of a `do`. */
+  compute(attempt: number, signal: AbortSignal): Promise<Outcome | Parked>;
+  /** The branches of an `each`, `all` or `any`. */
+  branch(args: JsonObject): Promise<StepOutcome>;
+}
+
+/** Performs one `step.*` call. A call that is not as its kind's schema says is a step that fails. */
+export function performCall(step: AskedStep, around: Frame, performing: Performing): Promise<StepOutcome> {
+  const { path, kind, after, signal } = step;
+  const frame: Frame = { ...around, signal };
+  const { life } = frame;
+  let checked: CheckedCall;
+  try {
+    checked = checkCall(path, kind, step.call.args, life.options.clock.now());
+  } catch (thrown) {
+    return computeStep(life, { path, kind, after }, signal, () => Promise.reject(thrown));
+  }
+  const { args, timeout, retry } = checked;
+  const common = { path, kind, after, timeout, args: () => Promise.resolve(args) };
+  switch (kind) {
+    case "do":
+      return attemptStep(life, {
+        ...common,
+        retry: retry ?? { attempts: 1, ...STANDARD_DELAYS },
+        worthRetrying: () => true,
+        prepare: () => Promise.resolve(null),
+        act: (_args, attempt, signal) => performing.compute(attempt, signal),
+      }, signal);
+    case "each":
+    case "all":
+    case "any":
+      return performing.branch(args);
+    case "wait":
+      return performWaitUntil(common, life, signal);
+    case "waitFor":
+      return performWaitFor(common, life, signal);
+    case "form":
+      return performForm(common, frame, performSteps);
+    case "stop":
+      return performStop(common, life, signal);
+    default:
+      return performAction({ ...common, retry, target: args.call as string | undefined }, frame, performSteps);
+  }
+}
