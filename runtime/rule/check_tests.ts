@@ -8,9 +8,9 @@ import { checkValues } from "./field_value.ts";
 import { findKind } from "./find_kind.ts";
 import { isObject } from "./map_fields.ts";
 import { nearest } from "./nearest.ts";
-import { isStep } from "./expectation.ts";
 import { parseWith } from "./sentences.ts";
 import { show } from "./show.ts";
+import { isStep, withoutIterations } from "./step_names.ts";
 import { DEFAULT_NOW, STUB_KEYS, type StubbedKind, testKinds, testSchema } from "./test_kinds.ts";
 import { stepsIn } from "./used.ts";
 
@@ -227,8 +227,8 @@ function checkStep(
   // A form that says nothing else notifies by mail.
   const implied = steps.some(({ kind }) => kind === "form") ? ["mail"] : [];
   const ids = [...steps.map(({ id }) => id), ...implied];
-  const last = name.slice(name.lastIndexOf("/") + 1);
-  if (ids.some((id) => id === last || isStep(last, id))) return;
+  const last = withoutIterations(name.slice(name.lastIndexOf("/") + 1));
+  if (ids.some((id) => isStep(last, id))) return;
   const close = nearest(last, [...ids, ...others]);
   const hint = close ? `did you mean "${close}"?` : `there are: ${[...ids, ...others].join(", ")}`;
   checking.error(path, part, `the rule has no step ${show(name as Json)}`, hint);

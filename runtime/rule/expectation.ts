@@ -1,5 +1,7 @@
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
+import { isStep } from "./step_names.ts";
+import { parseTime } from "./test_kinds.ts";
 
 /** What is not as expected; undefined where it is. */
 type Found = Omit<Mismatch, "part"> | undefined;
@@ -25,7 +27,7 @@ const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boole
   verdict: (expected, { verdict }) => compare(expected, verdict),
   clause: (expected, { clause }) => compare(expected, clause),
   form: (expected, { forms }) => findForm(expected, forms as unknown as JsonObject[]),
-  waits: (expected, { waits }, exact) => compareLists(expected, waits as unknown as JsonObject[], exact),
+  waits: (expected, { waits }, exact) => compareLists(expected, waits as unknown as JsonObject[], exact, isWait),
   steps: (expected, { steps }, exact) =>
     Array.isArray(expected) ? compareSteps(expected, steps, exact) : findSteps(expected as JsonObject, steps),
   calls: (expected, { calls }, exact) => compareLists(expected, calls, exact, isCall),
@@ -73,13 +75,13 @@ function compareLists(expected: Json, seen: Json[], exact: boolean, fits = match
 /** What any of the items expected speaks about, with the key that says what the item seen is. */
 function whole(wanted: Json[], item: Json): Json {
   if (!isObject(item)) return null;
-  const named = Object.keys(item).find((key) => key !== "step");
-  return Object.assign(named === undefined ? {} : { [named]: null }, ...wanted.filter(isObject)) as JsonObject;
+  const [named] = Object.keys(item);
+  return Object.assign({ [named]: null }, ...wanted.filter(isObject)) as JsonObject;
 }
 
 function findForm(expected: Json, forms: JsonObject[]): Found {
   if (expected === "none") return forms.length === 0 ? undefined : { expected, seen: forms };
-  if (forms.some((form) => matches(expected, form))) return undefined;
+  if (forms.some((form) => isWait(expected, form))) return undefined;
   const shown = forms.map((form) => shownFor({ step: null, ...expected as JsonObject }, form));
   return { expected, seen: shown.length === 0 ? "none" : shown.length === 1 ? shown[0] : shown };
 }
@@ -98,18 +100,25 @@ function findSteps(expected: JsonObject, steps: SeenStep[]): Found {
   return matches(expected, seen) ? undefined : { expected, seen };
 }
 
-/**
- * Whether a step at a path is the one that a test names: by its path, by its path without iterations, or by its id, which is
- * the last part of it.
- */
-export function isStep(name: string, path: string): boolean {
-  const plain = path.replaceAll(/[[@#]\d+\]?/g, "");
-  return name === path || name === plain || name === plain.slice(plain.lastIndexOf("/") + 1);
-}
-
 /** What can be written in two ways is the same: `https://…` and `GET https://…`, one recipient and a list of one. */
 function isCall(expected: Json, call: Json | undefined): boolean {
-  return matches(inOneWay(expected), inOneWay(call ?? null));
+  return matches(named(inOneWay(expected), call), inOneWay(call ?? null));
+}
+
+/** A time in any zone is the same. */
+function isWait(expected: Json, wait: Json | undefined): boolean {
+  if (!isObject(expected) || !isObject(wait)) return matches(expected, wait);
+  const { until } = expected;
+  const isSame = typeof until === "string" && parseTime(until) === parseTime(String(wait.until));
+  return matches(named({ ...expected, ...(isSame && { until: wait.until }) }, wait), wait);
+}
+
+/** The expectation with its step, named by less than its path, as the path that is seen. */
+function named(expected: Json, seen: Json | undefined): Json {
+  if (!isObject(expected) || !isObject(seen)) return expected;
+  const { step } = expected;
+  const isSame = typeof step === "string" && typeof seen.step === "string" && isStep(step, seen.step);
+  return isSame ? { ...expected, step: seen.step! } : expected;
 }
 
 function inOneWay(call: Json): Json {

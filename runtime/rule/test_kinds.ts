@@ -134,7 +134,8 @@ function parseAdvance(text: string): Advance | undefined {
   return to === undefined ? undefined : { to };
 }
 
-function parseTime(text: string): number | undefined {
+/** Milliseconds since the epoch; undefined where the text is no time. */
+export function parseTime(text: string): number | undefined {
   const match = TIME.exec(text);
   if (!match) return undefined;
   const moment = Date.parse(match[1] === undefined || match[4] !== undefined ? match[0] : `${match[0]}Z`);

@@ -1,6 +1,6 @@
 import type { JsonObject } from "../model/json.ts";
 import type { Person } from "../model/person.ts";
-import { isStep } from "../rule/expectation.ts";
+import { isStep } from "../rule/step_names.ts";
 import { answerForm, type FormAnswered } from "../run/answer_form.ts";
 import { TestFailed } from "./test_failed.ts";
 import type { World } from "./world.ts";

@@ -1,6 +1,7 @@
 import { type Action, type ActionContext, type Outcome } from "../action/action.ts";
 import { actions } from "../action/index.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import { stepNames } from "../rule/step_names.ts";
 import { answerChild, answerMail, answerRequest, StubError } from "./answers.ts";
 
 /** A step as the runner asks about it. */
@@ -38,7 +39,7 @@ export class Stubs {
 
   /** What performs the step in the place of its kind's own action; undefined where that touches nothing. */
   standIn(step: AskingStep): Action | undefined {
-    const named = namesOf(step.path).find((name) => this.has(name));
+    const named = stepNames(step.path).find((name) => this.has(name));
     const isAction = step.kind === "call" && /\.ya?ml$/.test(step.target ?? "");
     if (named === undefined && (isAction || !Object.hasOwn(EXAMPLES, step.kind))) return undefined;
     const name = named ?? step.kind;
@@ -130,11 +131,4 @@ function giveAnswer(_args: JsonObject, _context: ActionContext, give: Give): Out
     throw new Error(String(output.error));
   }
   return { output };
-}
-
-/** By what a stub may name a step: its path, that without iterations, its id. */
-function namesOf(path: string): string[] {
-  const plain = path.replaceAll(/[[@#]\d+\]?/g, "");
-  const last = (text: string) => text.slice(text.lastIndexOf("/") + 1);
-  return [path, plain, last(path), last(plain)];
 }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import type { Seen } from "../../runtime/model/test.ts";
-import { findMismatches, isStep } from "../../runtime/rule/expectation.ts";
+import { findMismatches } from "../../runtime/rule/expectation.ts";
 
 const step = (step: string, state: "succeeded" | "skipped" | "failed", output: number | null = null) => {
   return { step, kind: "log", state, attempts: 1, input: null, output, error: null };
@@ -90,10 +90,23 @@ Deno.test("one recipient is the same as a list of one", () => {
   );
 });
 
-Deno.test("a step is named by its path, by that without iterations, or by its id", () => {
-  for (const name of ["lines[3]/save#2", "lines/save", "save"]) assert.ok(isStep(name, "lines[3]/save#2"), name);
-  assert.ok(isStep("mail", "approval/remind@1/mail"));
-  for (const name of ["lines", "ave", "lines[2]/save"]) assert.ok(!isStep(name, "lines[3]/save"), name);
+Deno.test("waits, forms and calls are known by the step's id, too, and times are the same in any zone", () => {
+  const until = "2027-01-04T09:00:00.000Z";
+  const step = "week/hourly[3]/ask";
+  const seen = {
+    ...SEEN,
+    waits: [{ step, kind: "form" as const, what: "form", until }],
+    forms: [{ ...SEEN.forms[0], step, until }],
+    calls: [{ http: "https://example.org/", step }],
+  };
+  const form = { step: "ask", until: "2027-01-04T10:00:00+01:00" };
+  assert.deepEqual(findMismatches({ waits: [form], form, calls: [{ step: "daily/ask" }] }, seen, true).length, 1);
+  assert.deepEqual(findMismatches({ waits: [form], form, calls: [{ step: "ask" }] }, seen, true), []);
+  for (const wrong of [{ ...form, step: "hourly" }, { ...form, until: "2027-01-04T09:00:01Z" }, { until: null }]) {
+    const mismatches = findMismatches({ waits: [wrong], form: wrong }, seen, true);
+    assert.deepEqual(mismatches.map(({ part }) => part), ["waits", "form"], JSON.stringify(wrong));
+  }
+  assert.deepEqual(findMismatches({ waits: [] }, seen, true), [{ part: "waits", expected: [], seen: [{ step }] }]);
 });
 
 Deno.test("an expectation about nothing that there is throws and names what there is", () => {
