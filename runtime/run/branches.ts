@@ -27,9 +27,8 @@ export class Branches {
   readonly signal: AbortSignal;
   readonly #stop = new AbortController();
   readonly #startedAt: number;
-  /** Paths of those that go on. */
-  readonly #open = new Set<string>();
-  readonly #parked: Parked[] = [];
+  /** Those that go on, by path, and what each is parked for. */
+  readonly #open = new Map<string, Parked | undefined>();
   #stopped: Stopped | undefined;
   #decision: Promise<unknown> | undefined;
   #trouble: { thrown: unknown } | undefined;
@@ -49,10 +48,10 @@ export class Branches {
     perform: () => Promise<StepOutcome>,
     settle: (ending: Ending) => Ending | undefined,
   ): Promise<boolean> {
-    this.#open.add(path);
+    this.#open.set(path, undefined);
     const outcome = await perform();
     if (this.#isOver) return false;
-    if (outcome.kind === "parked") return this.park(outcome);
+    if (outcome.kind === "parked") return this.park(path, outcome);
     if (outcome.kind === "stopped") {
       this.#stopped = outcome;
       this.#stop.abort(new Interruption("cancelled", `Step "${outcome.step}" ended the run`));
@@ -65,8 +64,8 @@ export class Branches {
   }
 
   /** The run is parked before a branch can begin, or go on. */
-  park(parked: Parked): false {
-    this.#parked.push(parked);
+  park(path: string, parked: Parked): false {
+    this.#open.set(path, parked);
     return false;
   }
 
@@ -80,7 +79,7 @@ export class Branches {
     if (this.#trouble !== undefined) throw this.#trouble.thrown;
     await this.#decision;
     if (this.#stopped !== undefined || this.#decision !== undefined) return this.#stopped;
-    return parkedTogether(this.#parked);
+    return parkedTogether([...this.#open.values()].filter((parked) => parked !== undefined));
   }
 
   /** Whether nothing that a branch does from here on counts. */
@@ -89,7 +88,7 @@ export class Branches {
   }
 
   async #decide(ending: Ending): Promise<void> {
-    this.#decision = endComposite(this.life, this.step, this.#startedAt, ending, [...this.#open]);
+    this.#decision = endComposite(this.life, this.step, this.#startedAt, ending, [...this.#open.keys()]);
     this.#stop.abort(new Interruption("cancelled", `Step "${this.step.path}" was decided without it`));
     await this.#decision;
   }

@@ -15,12 +15,17 @@ export interface FormCall {
 /** What is recorded of a form as its step's input. Reminders and the escalation go by it, in every life of the run. */
 export interface FormInput {
   form: string;
-  /** Those that it was escalated to included. */
   to: string[];
   id: string;
   remind?: string;
   escalate?: { after: string; to: string[] };
   timeout?: string;
-  /** When it was. */
+  /** When it was escalated. */
   escalated?: string;
+}
+
+/** Whom a form asks at a time: those of the escalation, too, once it has come. */
+export function askedAt({ to, escalate, escalated }: FormInput, at: number): string[] {
+  const more = escalated !== undefined && Date.parse(escalated) <= at ? escalate!.to : [];
+  return [...new Set([...to, ...more])];
 }

@@ -3,7 +3,7 @@ import type { JsonObject } from "../model/json.ts";
 import type { Person } from "../model/person.ts";
 import type { Step } from "../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../model/run.ts";
-import type { FormCall, FormInput } from "./form_call.ts";
+import { askedAt, type FormCall, type FormInput } from "./form_call.ts";
 import { type Frame, innerFrame, type PerformSteps } from "./frame.ts";
 import type { Parked, Stopped } from "./outcome.ts";
 
@@ -44,7 +44,8 @@ export class FormNotices {
         unfinished = await this.#escalate(escalate!.to);
       } else if (reminders > reminded) {
         reminded = reminders;
-        unfinished = await this.#notify(`remind@${reminders}`, this.#input.to);
+        const asked = askedAt(this.#input, startedAt + reminders * every!);
+        unfinished = await this.#notify(`remind@${reminders}`, asked);
       } else {
         const nextReminder = every === undefined ? Infinity : startedAt + (reminders + 1) * every;
         const next = Math.min(nextReminder, escalated ? Infinity : escalateAt);
@@ -71,9 +72,9 @@ export class FormNotices {
     const input = this.#input;
     if (input.escalated === undefined) {
       const { id, title, fields, due } = (await store.getForm(input.id))!;
-      const to = [...new Set([...input.to, ...more])];
-      const escalated: FormInput = { ...input, to, escalated: new Date(clock.now()).toISOString() };
-      const form = { id, title, to, fields, ...(due !== undefined && { due }) };
+      const now = clock.now();
+      const escalated: FormInput = { ...input, escalated: new Date(now).toISOString() };
+      const form = { id, title, to: askedAt(escalated, now), fields, ...(due !== undefined && { due }) };
       const record = await records.write({ ...this.#record, input: { ...escalated } }, {
         wait: { kind: "form", form },
       });

@@ -4,7 +4,7 @@ import { newId } from "../model/id.ts";
 import type { Field } from "../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../model/run.ts";
 import { describeWait } from "../store/describe_wait.ts";
-import type { FormCall, FormInput } from "./form_call.ts";
+import { askedAt, type FormCall, type FormInput } from "./form_call.ts";
 import { FormNotices } from "./form_notices.ts";
 import type { Frame, Life, PerformSteps } from "./frame.ts";
 import { Interruption } from "./interruption.ts";
@@ -82,8 +82,8 @@ function waitTask({ path, after, args }: FormCall, { life }: Frame): WaitTask {
     ...(after !== undefined && { after }),
     begin: async () => beginForm(await args() as unknown as FormArgs, life),
     describe: ({ input }) => {
-      const { form: title, to } = input as unknown as FormInput;
-      return describeWait({ kind: "form", form: { title, to } });
+      const form = input as unknown as FormInput;
+      return describeWait({ kind: "form", form: { title: form.form, to: askedAt(form, Infinity) } });
     },
   };
 }
@@ -103,13 +103,17 @@ function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArg
   const due = timeout === undefined ? {} : { due: now + timeout };
   const input: FormInput = {
     form: title,
-    to: [...new Set(to)],
+    to,
     id,
     ...(remind !== undefined && { remind: exactDuration(remind) }),
     ...(escalate && { escalate: { ...escalate, after: exactDuration(escalate.after) } }),
     ...(timeout !== undefined && { timeout: exactDuration(timeout) }),
   };
-  return { input: { ...input }, ...due, wait: { kind: "form", form: { id, title, to: input.to, fields, ...due } } };
+  return {
+    input: { ...input },
+    ...due,
+    wait: { kind: "form", form: { id, title, to: askedAt(input, now), fields, ...due } },
+  };
 }
 
 /** What was on its way when the form was closed is not sent any more: nothing of it goes on by itself later. */

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { ActionServices } from "../../runtime/action/action.ts";
-import { ManualClock } from "../../runtime/host/clock.ts";
+import { type Cancel, type Clock, ManualClock } from "../../runtime/host/clock.ts";
 import type { Isolates } from "../../runtime/isolate/isolate.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
@@ -20,6 +20,38 @@ const at = { line: 1, column: 1 };
 
 /** A function that rules call; what it is given, and which call of the bench it is, from 1. */
 export type Called = (args: JsonObject, signal: AbortSignal, count: number) => Json | Promise<Json>;
+
+/** The clock as one start of the program sees it: after its crash nothing wakes it. */
+class StartClock implements Clock {
+  readonly #alarms = new Set<Cancel>();
+
+  constructor(private readonly clock: Clock) {}
+
+  now(): number {
+    return this.clock.now();
+  }
+
+  at(at: number, wake: () => void): Cancel {
+    const cancel = this.clock.at(at, () => {
+      this.#alarms.delete(cancel);
+      wake();
+    });
+    this.#alarms.add(cancel);
+    return () => {
+      this.#alarms.delete(cancel);
+      cancel();
+    };
+  }
+
+  onSetBack(wake: () => void): Cancel {
+    return this.clock.onSetBack(wake);
+  }
+
+  die(): void {
+    for (const cancel of this.#alarms) cancel();
+    this.at = () => () => {};
+  }
+}
 
 interface BenchOptions extends Partial<RunnerOptions> {
   secrets?: JsonObject;
@@ -47,6 +79,7 @@ export class Bench {
   /** Of the jitter. */
   random = 1;
   #starts = 0;
+  #startClock: StartClock | undefined;
   #events = 0;
 
   constructor(
@@ -58,6 +91,7 @@ export class Bench {
   /** Opens the store and a runner that is not started. */
   async open(): Promise<void> {
     this.#starts++;
+    this.#startClock = new StartClock(this.clock);
     const mask = (text: string) => {
       return Object.values(this.options.secrets ?? {}).reduce<string>(
         (text, secret) => text.replaceAll(String(secret), "***"),
@@ -95,7 +129,7 @@ export class Bench {
     this.runner = new Runner({
       store: this.store,
       isolates: this.#isolates(),
-      clock: this.clock,
+      clock: this.#startClock,
       owner: `owner${this.#starts}`,
       folder: this.folder,
       surroundings: () => ({ env: { NAME: "test" }, secrets }),
@@ -111,6 +145,7 @@ export class Bench {
 
   /** The process is gone: the old runner hears no more of the store; a new one finds what was on disk. */
   async crash(): Promise<void> {
+    this.#startClock?.die();
     await this.store.close();
     await this.open();
     await this.runner.start();

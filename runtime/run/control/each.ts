@@ -104,11 +104,11 @@ async function performItems(
     const index = next++;
     if (index >= items.length) return false;
     const parked = await pace?.admit(index, branches.signal);
-    if (parked !== undefined) return branches.park(parked);
-    const names = { [as]: items[index], index };
-    const inner = innerFrame(frame, `${path}[${index}]`, branches.signal, names);
+    const item = `${path}[${index}]`;
+    if (parked !== undefined) return branches.park(item, parked);
+    const inner = innerFrame(frame, item, branches.signal, { [as]: items[index], index });
     return await branches.perform(
-      inner.path,
+      item,
       () => performSteps(step.children.then, inner),
       (ending) => result.add(index, ending),
     );
