@@ -47,6 +47,11 @@ export class Execution {
     return this.#life?.waiting.idle === true;
   }
 
+  /** It goes on later from what is recorded, where it is only held. */
+  park(): void {
+    this.#life?.waiting.park();
+  }
+
   /** Ends it; see {@link Interruption}. */
   interrupt(reason: Interruption): void {
     this.#stop.abort(reason);
@@ -76,7 +81,14 @@ export class Execution {
     }
     const records = new Records(run, steps, store, clock, this.options);
     const services = servicesFor(rule, this.options);
-    const life: Life = { run, rule, records, services, options: this.options, waiting: new Waiting(clock) };
+    const life: Life = {
+      run,
+      rule,
+      records,
+      services,
+      options: this.options,
+      waiting: new Waiting(clock, this.options.holds),
+    };
     this.#life = life;
     if (this.#wokenEarly) await this.wake();
     try {

@@ -5,6 +5,8 @@ import type { Waiting } from "./waiting.ts";
  * of its own. Parking a little early would only repeat what it does between steps.
  */
 const QUIET = 20;
+/** The same where the clock is turned by hand, and nobody waits for anything of the machine's. */
+const SOON = 1;
 
 /** Whether a rule's function works, as one of the branches of its run. */
 export class FunctionActivity {
@@ -16,11 +18,13 @@ export class FunctionActivity {
   /**
    * @param isWaiting whether it waits for steps that others perform
    * @param onRest it works no more
+   * @param soon it gets next to no time for something of its own
    */
   constructor(
     private readonly waiting: Waiting,
     private readonly isWaiting: () => boolean,
     private readonly onRest: () => void,
+    private readonly soon = false,
   ) {}
 
   get works(): boolean {
@@ -50,7 +54,7 @@ export class FunctionActivity {
       if (!this.isWaiting()) return;
       this.#setWorks(false);
       this.onRest();
-    }, QUIET);
+    }, this.soon ? SOON : QUIET);
   }
 
   /** It has returned or thrown: it never works again. */

@@ -34,8 +34,12 @@ export function performCall(step: AskedStep, around: Frame, performing: Performi
   }
   const { args, timeout, retry } = checked;
   const common = { path, kind, after, timeout, args: () => Promise.resolve(args) };
+  const asAction = () => {
+    return performAction({ ...common, retry, target: args.call as string | undefined }, frame, performSteps);
+  };
   switch (kind) {
     case "do":
+      if (life.options.standIn?.({ kind, path })) return asAction();
       return attemptStep(life, {
         ...common,
         retry: retry ?? { attempts: 1, ...STANDARD_DELAYS },
@@ -56,6 +60,6 @@ export function performCall(step: AskedStep, around: Frame, performing: Performi
     case "stop":
       return performStop(common, life, signal);
     default:
-      return performAction({ ...common, retry, target: args.call as string | undefined }, frame, performSteps);
+      return asAction();
   }
 }

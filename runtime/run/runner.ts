@@ -1,6 +1,6 @@
 import { type Cancel, type Clock, sleepUntil } from "../host/clock.ts";
 import type { RunState } from "../model/run.ts";
-import type { ClaimedRun } from "../store/store.ts";
+import type { ClaimedRun, Lease } from "../store/store.ts";
 import { Execution } from "./execution.ts";
 import { Interruption } from "./interruption.ts";
 import type { RunnerOptions } from "./runner_options.ts";
@@ -22,6 +22,10 @@ export class Runner {
   #claiming: Promise<void> | undefined;
   #woken = false;
   #stopped = false;
+  /** Room set aside for what ingest may claim. */
+  #leased = 0;
+  /** There was no room for what may be due: what is new waits behind it. */
+  #behind = false;
   #alarm: Cancel | undefined;
   /** Resolves at the next change, and is replaced then. */
   #change = Promise.withResolvers<void>();
@@ -57,6 +61,21 @@ export class Runner {
     this.wake();
   }
 
+  /** Sets room aside for up to so many runs that are claimed together with their event, until {@link take} is called. */
+  lease(most: number): Lease {
+    const max = this.#stopped || this.#behind ? 0 : Math.max(0, Math.min(most, this.#room()));
+    this.#leased += max;
+    return { owner: this.options.owner, max };
+  }
+
+  /** Performs what was claimed on a lease. What comes once it has stopped goes on after the next start. */
+  take(lease: Lease, claimed: ClaimedRun[]): void {
+    this.#leased -= lease.max;
+    if (!this.#stopped) { for (const claim of claimed) this.#perform(claim); }
+    if (this.#behind && claimed.length < lease.max) this.wake();
+    this.#changed();
+  }
+
   /** Runs being performed now. */
   running(): number {
     return this.#active.size;
@@ -64,7 +83,13 @@ export class Runner {
 
   /** Whether nothing happens before the clock moves or somebody wakes it. */
   get idle(): boolean {
-    return this.#claiming === undefined && !this.#woken && [...this.#active.values()].every(({ idle }) => idle);
+    return this.#claiming === undefined && !this.#woken && this.#leased === 0 &&
+      [...this.#active.values()].every(({ idle }) => idle);
+  }
+
+  /** Parks the runs that are held in memory. */
+  park(): void {
+    for (const execution of this.#active.values()) execution.park();
   }
 
   /**
@@ -99,7 +124,7 @@ export class Runner {
 
   /** Resolves when nothing is running and nothing becomes claimable within `within` milliseconds: for `whenthen once`. */
   async settled(within: number): Promise<void> {
-    const isQuiet = () => this.#active.size === 0 && this.#claiming === undefined && !this.#woken;
+    const isQuiet = () => this.#active.size + this.#leased === 0 && this.#claiming === undefined && !this.#woken;
     for (;;) {
       const change = this.#change.promise;
       if (isQuiet()) {
@@ -143,7 +168,11 @@ export class Runner {
 
   async #claimDue(): Promise<void> {
     const { store, owner, clock } = this.options;
-    for (let room = this.#room(); room > 0; room = this.#room()) {
+    for (;;) {
+      const room = this.#room();
+      this.#behind = room <= 0;
+      // Whoever gives room back wakes us.
+      if (this.#behind) return;
       const now = clock.now();
       const claimed = await store.claimRuns(owner, room, now);
       for (const claim of claimed) this.#perform(claim);
@@ -156,7 +185,7 @@ export class Runner {
   }
 
   #room(): number {
-    return this.#maxRuns - this.#active.size;
+    return this.#maxRuns - this.#active.size - this.#leased;
   }
 
   #wakeAt(at: number): void {

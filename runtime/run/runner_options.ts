@@ -37,6 +37,11 @@ export interface RunnerOptions {
   maxRuns?: number;
   /** What performs a step in the place of its kind's own action, or of the action that it calls: for tests. */
   standIn?: (step: { kind: string; path: string; target?: string }) => Action | undefined;
+  /**
+   * For tests, which turn the clock faster than runs can be read back: a run that waits is held in memory until
+   * {@link Runner.park}, and a function counts as waiting soon.
+   */
+  holds?: boolean;
   /** For the jitter of retries: from 0 up to 1. @default Math.random */
   random?: () => number;
 }

@@ -52,7 +52,8 @@ export class FunctionRun {
     this.#frame = rootFrame(life, signal);
     this.#over.promise.catch(() => {});
     const isWaiting = () => this.#computing === 0 && this.#working + this.#parked.size > 0;
-    this.#activity = new FunctionActivity(life.waiting, isWaiting, () => this.#parkWhenAllAre());
+    const onRest = () => this.#parkWhenAllAre();
+    this.#activity = new FunctionActivity(life.waiting, isWaiting, onRest, life.options.holds);
   }
 
   /**

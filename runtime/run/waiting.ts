@@ -25,7 +25,8 @@ export class Waiting {
   #alarm: Cancel | undefined;
   readonly #waiters = new Set<Waiter>();
 
-  constructor(private readonly clock: Clock) {}
+  /** @param holds the run is held for every wait, until it is told to {@link park} */
+  constructor(private readonly clock: Clock, private readonly holds = false) {}
 
   /** Milliseconds for which the run was held although no branch worked. */
   get held(): number {
@@ -89,6 +90,11 @@ export class Waiting {
     this.#setAlarm();
   }
 
+  /** The run is parked where it is held. */
+  park(): void {
+    if (this.idle) this.#resume(() => true, false);
+  }
+
   /** One more branch works. */
   enter(): void {
     this.#active++;
@@ -108,7 +114,8 @@ export class Waiting {
     const held = this.#nextDue(({ hold }) => hold);
     const due = this.#nextDue();
     if (due !== undefined && due <= now) return;
-    if (held === undefined || held > now + LONGEST_HOLD) this.#resume(() => true, false);
+    const isLong = held === undefined || held > now + LONGEST_HOLD;
+    if (isLong && !this.holds) this.#resume(() => true, false);
     else this.#heldSince = now;
   }
 

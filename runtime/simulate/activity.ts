@@ -5,8 +5,8 @@ import { TestFailed } from "./test_failed.ts";
 
 /** Turns of the event loop in which nothing is under way before the world counts as quiet. */
 const QUIET_TURNS = 3;
-/** Turns that are taken at full speed; whoever is waited for longer than that computes elsewhere. */
-const EAGER_TURNS = 200;
+/** Turns that are taken at full speed, a few milliseconds: a worker answers in less, and a pause takes longer than that. */
+const EAGER_TURNS = 2_000;
 /** Milliseconds of the machine's own time in which something has to happen. */
 export const PATIENCE = 10_000;
 

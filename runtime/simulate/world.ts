@@ -29,6 +29,9 @@ import { Activity } from "./activity.ts";
 import { seenResponse } from "./seen_response.ts";
 import { Stubs } from "./stubs.ts";
 
+/** Runs that may be held at once: all of a test. */
+const MAX_RUNS = 100_000;
+
 /** What a world is made of. */
 export interface WorldOptions {
   /** As its version says: with the test's config, secrets and environment. */
@@ -91,6 +94,8 @@ export class World {
       // A form that says nothing else notifies by mail where the test has an answer to that.
       people: formPeople(desk, clock, () => this.stubs.has("mail")),
       standIn: (step) => this.stubs.standIn(step),
+      holds: true,
+      maxRuns: MAX_RUNS,
       // The longest delay that jitter allows, so that a test can tell when a step is attempted again.
       random: () => 1,
       onStep: (record) => this.#noteKey(record),
@@ -144,14 +149,19 @@ export class World {
     return this.options.secrets.get(name)!;
   }
 
-  /** Resolves when nothing happens any more before the clock moves. */
-  settled(): Promise<void> {
-    return this.#activity.settled(() => this.runner.idle);
+  /**
+   * Resolves when nothing happens any more before the clock moves. Runs that wait are parked then: each entry of a test goes on
+   * from what is recorded, as after a restart of the program.
+   */
+  async settled(): Promise<void> {
+    await this.#quiet();
+    this.runner.park();
+    await this.#quiet();
   }
 
   /** Turns the clock on, and lets happen what is due on the way, one thing after the other. */
   async advanceTo(time: number): Promise<void> {
-    do await this.settled(); while (this.clock.wakeNext(time));
+    do await this.#quiet(); while (this.clock.wakeNext(time));
     await this.clock.advanceTo(time);
     await this.settled();
   }
@@ -173,6 +183,10 @@ export class World {
     this.#replies.release();
     await Promise.all([this.#attachments.detachAll(), this.ingest.batches.stop(), this.runner.drain(0)]);
     await this.store.close();
+  }
+
+  #quiet(): Promise<void> {
+    return this.#activity.settled(() => this.runner.idle);
   }
 
   async #begin(): Promise<void> {

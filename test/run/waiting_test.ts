@@ -132,3 +132,17 @@ Deno.test("a branch whose signal is aborted waits no more, and leaves no alarm b
   assert.equal(await waiting.wait(undefined, never), false);
   assert.throws(() => waiting.wait(1, stop.signal), /lost/);
 });
+
+Deno.test("where runs are held for tests, all branches wait in memory until the run is told to park", async () => {
+  const clock = new ManualClock(0);
+  const waiting = new Waiting(clock, true);
+  const first = waiting.wait(86_400_000, never);
+  assert.ok(waiting.idle);
+  await clock.advanceTo(86_400_000);
+  assert.equal(await first, true);
+  assert.equal(waiting.held, 86_400_000);
+  const second = waiting.wait(undefined, never);
+  waiting.park();
+  assert.equal(await second, false);
+  assert.ok(!waiting.idle);
+});

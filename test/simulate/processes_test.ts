@@ -201,3 +201,92 @@ tests:
   assert.deepEqual(outcomes(report), ["warm", "a week"]);
   console.log(`168 turns took ${Math.round(report.results[1].took)} ms`);
 });
+
+Deno.test("the same in TypeScript: waits, forms and branches; step.do may have a stub", async () => {
+  const report = await simulate({
+    "whenthen.yaml": PEOPLE,
+    "refund.ts": `import { event, rule, type } from "whenthen";
+export default rule({
+  when: event("refund.requested", type<{ orderId: string; amount: number }>()),
+  then: async ({ event, step }) => {
+    const rate = await step.do("rate", () => 1.5);
+    const answer = await step.form("approval", \`Refund \${event.data.amount * rate} EUR?\`, {
+      to: "finance",
+      fields: { decision: { type: "choice", choices: ["approve", "reject"] } },
+      escalate: { after: "2d", to: "cfo" },
+      timeout: "5d",
+    });
+    if (answer === null) return await step.stop("late", "Nobody answered", { as: "failed" });
+    if (answer.decision !== "approve") return "rejected";
+    await step.wait("cool", "1h");
+    await step.all("both", {
+      pay: () => step.http("send", \`POST https://pay.example.org/\${event.data.orderId}\`),
+      tell: () => step.waitFor("seen", "refund.seen", { match: { "data.orderId": event.data.orderId }, timeout: "1d" }),
+    });
+    return "paid";
+  },
+});
+`,
+    "refund.test.ts": `import { testRule } from "whenthen";
+import refund from "./refund.ts";
+
+const people = { finance: ["anna"], cfo: ["carl"] };
+const data = { orderId: "A1", amount: 100 };
+
+testRule(refund, "the CFO decides", { people, stub: { http: {}, mail: {} } }, async (t) => {
+  await t.send({ type: "refund.requested", data });
+  t.expect({ run: "waiting", form: { step: "approval", title: "Refund 150 EUR?", to: ["finance"] } });
+  await t.answer("approval", { as: "carl", with: { decision: "approve" }, refused: "forbidden" });
+  await t.advance("2d");
+  await t.answer("approval", { as: "carl", with: { decision: "approve" } });
+  t.expect({ waits: [{ step: "cool", kind: "time" }] });
+  await t.advance("1h");
+  t.expect({ run: "waiting", waits: [{ kind: "event" }], calls: [{ http: "POST https://pay.example.org/A1" }] });
+  await t.send({ type: "refund.seen", data: { orderId: "A1" } });
+  t.expect({ run: "succeeded", output: "paid" });
+});
+
+testRule(refund, "nobody decides", { people, stub: { rate: 2 } }, async (t) => {
+  await t.send({ type: "refund.requested", data });
+  t.expect({ form: { title: "Refund 200 EUR?" } });
+  await t.advance("5d");
+  t.expect({ run: "failed", error: "Nobody answered" });
+});
+
+testRule(refund, "an operator is quicker", { people }, async (t) => {
+  await t.send({ type: "refund.requested", data });
+  await t.answer("approval", { with: { decision: "approve" } });
+  await t.skip("cool");
+  t.expect({ steps: { cool: "skipped" } });
+});
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  const [decided, late, skipped] = outcomes(report);
+  assert.deepEqual([decided, late], ["the CFO decides", "nobody decides"]);
+  assert.match(skipped, /^an operator is quicker: Step "both\/pay\/send" touches the world and has no stub/);
+});
+
+Deno.test("code that a replay finds changed fails in a test, too", async () => {
+  const report = await simulate({
+    "a.ts": `import { event, rule } from "whenthen";
+let life = 0;
+export default rule({
+  when: event("a"),
+  then: async ({ step }) => {
+    if (++life === 1) await step.log("first", "hi");
+    await step.wait("pause", "1d");
+  },
+});
+`,
+    "a.test.ts": `import { testRule } from "whenthen";
+import a from "./a.ts";
+testRule(a, "asks for other steps", async (t) => {
+  await t.send({ type: "a" });
+  await t.advance("1d");
+  t.expect({ run: "failed", error: "first" });
+});
+`,
+  });
+  assert.deepEqual(outcomes(report), ["asks for other steps"]);
+});
