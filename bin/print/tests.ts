@@ -9,6 +9,8 @@ import { oneLine, paint, type Terminal, visible } from "./terminal.ts";
 
 /** Lines of one part that are shown; `--json` shows all. */
 const MOST_LINES = 40;
+/** Lines at each end of what is the same on both sides, or was seen only, that are shown. */
+const ENDS = 3;
 
 /** Prints results as they come, each file's below its name. */
 export function resultPrinter(terminal: Terminal): (result: TestResult) => void {
@@ -48,19 +50,21 @@ function printFailure(terminal: Terminal, { message, file, at, mismatches, notes
 
 function printMismatch(terminal: Terminal, { part, expected, seen }: Mismatch): void {
   terminal.write(`      ${paint(terminal, "bold", part)}\n`);
-  const lines = diffArrays(linesOf(expected), linesOf(seen)).flatMap(({ value, added, removed }) =>
-    value.map((line) => {
-      const text = visible(line);
-      return added
-        ? paint(terminal, "red", `+ ${text}`)
-        : removed
-        ? paint(terminal, "green", `- ${text}`)
-        : paint(terminal, "dim", `  ${text}`);
-    })
-  );
+  const lines = diffArrays(linesOf(expected), linesOf(seen)).flatMap(({ value, added, removed }) => {
+    const colour = added ? "red" : removed ? "green" : "dim";
+    const sign = added ? "+" : removed ? "-" : " ";
+    const texts = (removed ? value : fold(value)).map((line) => `${sign} ${visible(line)}`);
+    return texts.map((text) => paint(terminal, colour, text));
+  });
   const shown = lines.slice(0, MOST_LINES);
   if (lines.length > MOST_LINES) shown.push(`… ${lines.length - MOST_LINES} more lines (--json shows all)`);
   terminal.write(shown.map((line) => `        ${line}\n`).join(""));
+}
+
+/** What stands around the differences does not hide them. */
+function fold(lines: string[]): string[] {
+  const hidden = lines.length - 2 * ENDS;
+  return hidden > 1 ? [...lines.slice(0, ENDS), `… ${hidden} lines`, ...lines.slice(-ENDS)] : lines;
 }
 
 /** The items of a list each on lines of their own, so that a diff shows which of them differ. */

@@ -1,7 +1,7 @@
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
 import { isStep } from "./step_names.ts";
-import { parseTime } from "./test_kinds.ts";
+import { parseTime } from "./test_time.ts";
 
 /** What is not as expected; undefined where it is. */
 type Found = Omit<Mismatch, "part"> | undefined;
@@ -63,20 +63,32 @@ function compare(expected: Json, seen: Json): Found {
   return matches(expected, seen) ? undefined : { expected, seen: shownFor(expected, seen) };
 }
 
-/** The items expected stand among those seen, in this order. */
+/** The items expected stand among those seen, in this order. What is as expected is shown in the words of the expectation. */
 function compareLists(expected: Json, seen: Json[], exact: boolean, fits = matches): Found {
   const wanted = expected as Json[];
   let next = 0;
-  for (const item of seen) if (next < wanted.length && fits(wanted[next], item)) next++;
+  const shown = seen.map((item) => {
+    const isNext = next < wanted.length && fits(wanted[next], item);
+    return isNext ? wanted[next++] : shownFor(whole(wanted, item), item);
+  });
   if (next === wanted.length && (!exact || seen.length === wanted.length)) return undefined;
-  return { expected, seen: seen.map((item) => shownFor(whole(wanted, item), item)) };
+  return { expected, seen: shown };
 }
 
 /** What any of the items expected speaks about, with the key that says what the item seen is. */
 function whole(wanted: Json[], item: Json): Json {
   if (!isObject(item)) return null;
   const [named] = Object.keys(item);
-  return Object.assign({ [named]: null }, ...wanted.filter(isObject)) as JsonObject;
+  return wanted.filter(isObject).reduce(together, { [named]: null });
+}
+
+/** All keys of both, at any depth. */
+function together(one: JsonObject, other: JsonObject): JsonObject {
+  const both = Object.entries(other).map(([key, value]) => {
+    const before = own(one, key);
+    return [key, isObject(before) && isObject(value) ? together(before, value) : value];
+  });
+  return { ...one, ...Object.fromEntries(both) };
 }
 
 function findForm(expected: Json, forms: JsonObject[]): Found {

@@ -55,12 +55,31 @@ Deno.test("colours are for terminals; what rules and tests say cannot steer one"
   assert.ok(printed((terminal) => resultPrinter(terminal)(failed), true).includes("\x1b[31m✗"));
 });
 
-Deno.test("a long part is cut, and says where the rest is", () => {
+Deno.test("a long part is cut, and says where the rest is; what was only seen does not hide what is missing", () => {
   const many = Array.from({ length: 100 }, (_, n) => `line ${n}`);
-  const text = printed((terminal) => {
-    resultPrinter(terminal)(result("long", { mismatches: [{ part: "logs", expected: ["x"], seen: many }] }));
-  });
-  assert.match(text, /\n {8}… 61 more lines \(--json shows all\)\n$/);
+  const print = (expected: string[], seen: string[]) =>
+    printed((terminal) => resultPrinter(terminal)(result("long", { mismatches: [{ part: "logs", expected, seen }] })));
+  assert.match(print(many, ["x"]), /\n {8}… 61 more lines \(--json shows all\)\n$/);
+  assert.equal(
+    print(["line 50", "x"], many).split("logs\n")[1],
+    `        + "line 0"
+        + "line 1"
+        + "line 2"
+        + … 44 lines
+        + "line 47"
+        + "line 48"
+        + "line 49"
+          "line 50"
+        - "x"
+        + "line 51"
+        + "line 52"
+        + "line 53"
+        + … 43 lines
+        + "line 97"
+        + "line 98"
+        + "line 99"
+`,
+  );
 });
 
 Deno.test("the summary counts what passed, failed and does not load", () => {

@@ -49,7 +49,7 @@ Deno.test("what is not mentioned is not looked at", () => {
 Deno.test("a list is what stands among others in this order; an exact one is complete", () => {
   assert.deepEqual(mismatches({ steps: ["a", "save"], logs: ["one", "line"] }, true), []);
   assert.deepEqual(mismatches({ steps: ["save", "a"] }), [
-    { part: "steps", expected: ["save", "a"], seen: ["a", "lines[0]/save"] },
+    { part: "steps", expected: ["save", "a"], seen: ["a", "save"] },
   ]);
   assert.deepEqual(mismatches({ logs: ["one"] }), []);
   assert.deepEqual(mismatches({ logs: ["one"] }, true).length, 1);
@@ -70,6 +70,12 @@ Deno.test("what was seen is shown as far as the expectation speaks about it", ()
     { part: "error", expected: "gone", seen: null },
   ]);
   assert.deepEqual(mismatches({ form: "none" }).length, 1);
+});
+
+Deno.test("of a list, each item is shown as far as any of those expected speaks about it", () => {
+  const wanted = [{ http: "POST https://example.org/x", json: { n: 1 } }, { json: { m: 2 } }];
+  const [{ seen }] = mismatches({ calls: wanted });
+  assert.deepEqual(seen, [{ http: "https://example.org/" }, { http: "POST https://example.org/x", json: { n: 1 } }]);
 });
 
 Deno.test("steps by name: their state, more about them, or that they were not come to", () => {
