@@ -3,6 +3,7 @@ import { parseDuration } from "../model/duration.ts";
 import type { Json } from "../model/json.ts";
 import type { TestEntryKind } from "../model/test.ts";
 import type { Kind } from "./kind.ts";
+import { parseTime } from "./test_time.ts";
 
 const json = z.any() as z.ZodType<Json>;
 const object = z.record(z.string(), json);
@@ -14,7 +15,6 @@ const VERDICTS = [
   ...["started", "held", "condition", "busy", "batched", "disabled", "looped", "error"],
   ...["accepted", "duplicate", "unmatched"],
 ] as const;
-const TIME = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /** A point in time; in UTC where it names no zone. Comes out as milliseconds since the epoch. */
 export const time = custom("a time such as 2027-01-04T09:00:00Z", parseTime);
@@ -132,14 +132,6 @@ function parseAdvance(text: string): Advance | undefined {
   if (by !== undefined) return { by };
   const to = parseTime(text);
   return to === undefined ? undefined : { to };
-}
-
-/** Milliseconds since the epoch; undefined where the text is no time. */
-export function parseTime(text: string): number | undefined {
-  const match = TIME.exec(text);
-  if (!match) return undefined;
-  const moment = Date.parse(match[1] === undefined || match[4] !== undefined ? match[0] : `${match[0]}Z`);
-  return Number.isNaN(moment) ? undefined : moment;
 }
 
 function custom<T>(expected: string, parse: (value: string) => T | undefined): z.ZodType<T> {
