@@ -27,7 +27,7 @@ const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boole
   verdict: (expected, { verdict }) => compare(expected, verdict),
   clause: (expected, { clause }) => compare(expected, clause),
   form: (expected, { forms }) => findForm(expected, forms as unknown as JsonObject[]),
-  waits: (expected, { waits }, exact) => compareLists(expected, waits as unknown as JsonObject[], exact, isWait),
+  waits: (expected, { waits }, exact) => compareWaits(expected as Json[], waits as unknown as JsonObject[], exact),
   steps: (expected, { steps }, exact) =>
     Array.isArray(expected) ? compareSteps(expected, steps, exact) : findSteps(expected as JsonObject, steps),
   calls: (expected, { calls }, exact) => compareLists(expected, calls, exact, isCall),
@@ -89,6 +89,16 @@ function together(one: JsonObject, other: JsonObject): JsonObject {
     return [key, isObject(before) && isObject(value) ? together(before, value) : value];
   });
   return { ...one, ...Object.fromEntries(both) };
+}
+
+/** Which of several branches began to wait first says nothing. */
+function compareWaits(expected: Json[], waits: JsonObject[], exact: boolean): Found {
+  const rest = [...waits];
+  const found = expected.flatMap((wanted) => {
+    const index = rest.findIndex((wait) => isWait(wanted, wait));
+    return index < 0 ? [] : rest.splice(index, 1);
+  });
+  return compareLists(expected, [...found, ...rest], exact, isWait);
 }
 
 function findForm(expected: Json, forms: JsonObject[]): Found {

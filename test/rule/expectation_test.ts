@@ -115,6 +115,16 @@ Deno.test("waits, forms and calls are known by the step's id, too, and times are
   assert.deepEqual(findMismatches({ waits: [] }, seen, true), [{ part: "waits", expected: [], seen: [{ step }] }]);
 });
 
+Deno.test("waits are as expected in any order", () => {
+  const wait = (step: string) => ({ step, kind: "time" as const, what: "time", until: null });
+  const seen = { ...SEEN, waits: [wait("a"), wait("b"), wait("c")] };
+  assert.deepEqual(findMismatches({ waits: [{ step: "c" }, { step: "a" }] }, seen, false), []);
+  assert.deepEqual(findMismatches({ waits: [{ step: "c" }, { kind: "time" }, { step: "b" }] }, seen, true), []);
+  assert.deepEqual(findMismatches({ waits: [{ step: "c" }, { step: "c" }] }, seen, false), [
+    { part: "waits", expected: [{ step: "c" }, { step: "c" }], seen: [{ step: "c" }, { step: "a" }, { step: "b" }] },
+  ]);
+});
+
 Deno.test("an expectation about nothing that there is throws and names what there is", () => {
   assert.throws(() => mismatches({ stepz: [] }), /no part "stepz"; known here: run, runs, verdict/);
 });
