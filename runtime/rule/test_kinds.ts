@@ -114,9 +114,9 @@ export const testSchema = z.strictObject({
 
 /** What the stubs of the kinds say that reach the world by themselves; that of any other is the step's result. */
 export const STUB_KEYS = {
-  http: ["status", "headers", "body", "error"],
-  run: ["code", "stdout", "stderr", "error"],
-  mail: ["accepted", "rejected", "error"],
+  http: ["status", "headers", "body", "error", "timeout"],
+  run: ["code", "stdout", "stderr", "error", "timeout"],
+  mail: ["accepted", "rejected", "error", "timeout"],
 };
 
 export type StubbedKind = keyof typeof STUB_KEYS;

@@ -1,5 +1,6 @@
 import { type Action, type ActionContext, type Outcome } from "../action/action.ts";
 import { actions } from "../action/index.ts";
+import { TimeoutError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { stepNames } from "../rule/step_names.ts";
 import { answerChild, answerMail, answerRequest, StubError } from "./answers.ts";
@@ -48,7 +49,8 @@ export class Stubs {
       ...actions[step.kind] ?? actions.call,
       perform: (args, context) => {
         if (Object.hasOwn(EXAMPLES, step.kind)) this.calls.push({ ...args, step: context.path });
-        return Promise.try(perform, args, context, this.#giver(name, `Step "${step.path}"`, step.kind));
+        const what = `Step "${step.path}"`;
+        return this.#stubbed(what, () => this.#answer(name, what, step.kind), (give) => perform(args, context, give));
       },
     };
   }
@@ -57,10 +59,11 @@ export class Stubs {
   source(trigger: string, kind: string): Action {
     const name = this.has(trigger) ? trigger : "poll";
     const perform = performers[kind] ?? giveAnswer;
+    const what = `The trigger "${trigger}"`;
     return {
       ...actions[kind],
       perform: (args, context) =>
-        Promise.try(perform, args, context, this.#giver(name, `The trigger "${trigger}"`, kind)),
+        this.#stubbed(what, () => this.#answer(name, what, kind), (give) => perform(args, context, give)),
     };
   }
 
@@ -68,15 +71,28 @@ export class Stubs {
     return Object.hasOwn(this.#given, name);
   }
 
-  #giver(name: string, what: string, kind: string): Give {
-    return (convert) => {
+  /** Performs an action over a stub. What is wrong with the stub, and that its time is up, no action makes anything else of. */
+  async #stubbed(
+    what: string,
+    answer: () => Json,
+    perform: (give: Give) => Promise<Outcome> | Outcome,
+  ): Promise<Outcome> {
+    let failure: Error | undefined;
+    const give: Give = (convert) => {
       try {
-        return convert(this.#answer(name, what, kind));
+        const answered = answer();
+        if (isTimeout(answered)) throw failure = new TimeoutError(`${what} took longer than its timeout`);
+        return convert(answered);
       } catch (error) {
-        if (error instanceof StubError) this.missing.push(error.message);
+        if (error instanceof StubError) this.missing.push((failure = error).message);
         throw error;
       }
     };
+    try {
+      return await perform(give);
+    } catch (error) {
+      throw failure ?? error;
+    }
   }
 
   #answer(name: string, what: string, kind: string): Json {
@@ -119,6 +135,10 @@ const performers: Record<string, Perform> = {
       withServices(context, { sendMail: (mail) => Promise.try(() => give((answer) => answerMail(mail, answer))) }),
     ),
 };
+
+function isTimeout(answer: Json): boolean {
+  return typeof answer === "object" && answer !== null && "timeout" in answer && answer.timeout === true;
+}
 
 function withServices(context: ActionContext, services: Partial<ActionContext["services"]>): ActionContext {
   return { ...context, services: { ...context.services, ...services } };

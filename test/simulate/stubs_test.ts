@@ -171,6 +171,26 @@ tests:
   assert.deepEqual(outcomes(report), ["they fail", "they do not"]);
 });
 
+Deno.test("a step may take longer than its timeout", async () => {
+  const report = await simulate({
+    "lib.ts": "export const read = () => 1;\n",
+    "a.yaml": `when: { event: a }
+then:
+  - { id: get, http: https://example.org/, retry: { attempts: 2, delay: 1s }, onTimeout: [{ log: late }] }
+  - { id: read, call: ./lib.ts#read, onTimeout: [{ log: later }] }
+tests:
+  - name: late
+    stub: { get: { timeout: true }, read: { timeout: true } }
+    do:
+      - send: { type: a }
+      - advance: 1s
+      - expect: { run: succeeded, logs: [late, later], steps: { get: { attempts: 2, error: 'Step "get" took longer than its timeout' } } }
+        exact: true
+`,
+  });
+  assert.deepEqual(outcomes(report), ["late"]);
+});
+
 Deno.test("a list that is used up fails the test, and so does an answer that a step cannot get", async () => {
   const report = await simulate({
     "lib/tell.yaml": "inputs: {}\nthen: [{ id: post, http: POST https://chat.example.org/ }]\n",
