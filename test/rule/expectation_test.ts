@@ -73,7 +73,7 @@ Deno.test("what was seen is shown as far as the expectation speaks about it", ()
 });
 
 Deno.test("of a list, each item is shown as far as any of those expected speaks about it", () => {
-  const wanted = [{ http: "POST https://example.org/x", json: { n: 1 } }, { json: { m: 2 } }];
+  const wanted: JsonObject[] = [{ http: "POST https://example.org/x", json: { n: 1 } }, { json: { m: 2 } }];
   const [{ seen }] = mismatches({ calls: wanted });
   assert.deepEqual(seen, [{ http: "https://example.org/" }, { http: "POST https://example.org/x", json: { n: 1 } }]);
 });
