@@ -5,9 +5,12 @@ interface Mail {
   subject: string;
 }
 
-const WEEK = 7 * 24 * 3_600_000;
+interface Call {
+  subject: string;
+  at: string;
+}
 
-/** The same cycle as discussion.yaml, in TypeScript: the loop is a loop, the branches are functions. */
+/** The same cycle as discussion.yaml, in TypeScript, started by hand: the loop is a loop, the branches are functions. */
 export default rule({
   name: "Issue discussion, in TypeScript",
   when: manual(),
@@ -16,43 +19,46 @@ export default rule({
     calendar: { type: "url", default: "https://calendar.example.org" },
   },
   then: async ({ event, config, step }) => {
-    const deadline = new Date(Date.parse(event.time) + WEEK).toISOString();
-    await step.http("announce", `POST ${config.list}/announcements`, {
-      json: { text: `The list of issues is open for discussion until ${deadline}` },
-    });
+    const announce = (name: string, text: string) =>
+      step.http(name, `POST ${config.list}/announcements`, { json: { text } });
 
-    // Two branches of which one ends the other: the loop goes on until the deadline, also while a form is open.
-    const hourly = async () => {
+    const moderate = async () => {
+      const { body: mails } = await step.http<Mail[]>("mails", `GET ${config.list}/pending`);
+      if (mails.length === 0) return;
+      const { decision, by, note } = await step.form("moderate", `Mails to moderate: ${mails.length}`, {
+        to: "moderators",
+        fields: {
+          decision: { type: "choice", choices: ["publish", "reject"] },
+          note: { type: "text", lines: 4, required: false },
+        },
+      });
+      await step.http("tell", `POST ${config.list}/${decision}`, { json: { mails, by, note } });
+    };
+
+    const loop = async () => {
       for (;;) {
-        const mails = await step.http<Mail[]>("mails", `GET ${config.list}/pending`, { format: "json" });
-        if (mails.body.length > 0) {
-          const { decision, by, note } = await step.form("moderate", `${mails.body.length} mails to moderate`, {
-            to: "moderators",
-            fields: {
-              decision: { type: "choice", choices: ["publish", "reject"] },
-              note: { type: "text", lines: 4, required: false },
-            },
-          });
-          await step.http("tell", `POST ${config.list}/${decision}`, { json: { mails: mails.body, by, note } });
-        }
+        // The list cannot be asked, or does not take the decision: in an hour again.
+        await moderate().catch((error) => step.log("trouble", error.message, { level: "warn" }));
         await step.wait("hour", "1h");
       }
     };
-    const moderation = () => step.any("moderation", { hourly, deadline: () => step.wait("end", deadline) });
+
+    // The deadline ends the loop, also while a form is open.
+    const moderation = () => step.any("discussion", { deadline: () => step.wait("wait", "7d"), loop });
 
     const warning = async () => {
       await step.wait("sixDays", "6d");
-      await step.http("warn", `POST ${config.list}/announcements`, { json: { text: "The discussion ends tomorrow" } });
+      await announce("warn", "The discussion ends tomorrow");
     };
 
     const call = async () => {
-      const calls = await step.http<Mail[]>("calls", `GET ${config.calendar}/calls?week=${event.time.slice(0, 10)}`, {
-        format: "json",
-      });
-      if (calls.body.length > 0) await step.http("block", `POST ${config.calendar}/block`, { json: calls.body[0] });
-      return calls.body.length > 0;
+      const week = event.time.slice(0, 10);
+      const { body: [first] } = await step.http<Call[]>("calls", `GET ${config.calendar}/calls`, { query: { week } });
+      if (first !== undefined) await step.http("block", `POST ${config.calendar}/block`, { json: first });
+      return first !== undefined;
     };
 
+    await announce("announce", "The list of issues is open for discussion for a week");
     const week = await step.all("week", { moderation, warning, call });
     await step.http("evaluate", `POST ${config.list}/evaluations`, { json: { call: week.call } });
   },
