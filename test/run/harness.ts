@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { ActionServices } from "../../runtime/action/action.ts";
-import { type Cancel, type Clock, ManualClock } from "../../runtime/host/clock.ts";
+import { type Clock, ManualClock } from "../../runtime/host/clock.ts";
+import type { Disk } from "../../runtime/host/disk.ts";
 import type { Isolates } from "../../runtime/isolate/isolate.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
@@ -14,6 +15,7 @@ import { Runner } from "../../runtime/run/runner.ts";
 import type { RunnerOptions } from "../../runtime/run/runner_options.ts";
 import { openStore } from "../../runtime/store/open.ts";
 import type { Reply, Store, Trace } from "../../runtime/store/store.ts";
+import { FaultyDisk } from "../host/faulty_disk.ts";
 
 export const START = Date.parse("2026-11-21T08:00:00Z");
 const at = { line: 1, column: 1 };
@@ -21,42 +23,45 @@ const at = { line: 1, column: 1 };
 /** A function that rules call; what it is given, and which call of the bench it is, from 1. */
 export type Called = (args: JsonObject, signal: AbortSignal, count: number) => Json | Promise<Json>;
 
-/** The clock as one start of the program sees it: after its crash nothing wakes it. */
-class StartClock implements Clock {
-  readonly #alarms = new Set<Cancel>();
+/** Clock and disk as one start of the program has them: after its crash nothing wakes it, and it hears and changes nothing. */
+class Start {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  #isDead = false;
 
-  constructor(private readonly clock: Clock) {}
-
-  now(): number {
-    return this.clock.now();
-  }
-
-  at(at: number, wake: () => void): Cancel {
-    const cancel = this.clock.at(at, () => {
-      this.#alarms.delete(cancel);
-      wake();
-    });
-    this.#alarms.add(cancel);
-    return () => {
-      this.#alarms.delete(cancel);
-      cancel();
+  constructor(clock: Clock, disk: Disk) {
+    this.clock = {
+      now: () => clock.now(),
+      at: (at, wake) => this.#isDead ? () => {} : clock.at(at, () => this.#isDead || wake()),
+      onSetBack: (wake) => clock.onSetBack(wake),
     };
+    const files = this.#mortal(disk);
+    this.disk = new Proxy(files, {
+      get: (target, name) => {
+        if (name !== "create") return Reflect.get(target, name);
+        return async (path: string) => this.#mortal(await target.create(path));
+      },
+    });
   }
 
-  onSetBack(wake: () => void): Cancel {
-    return this.clock.onSetBack(wake);
+  /** The same thing, of which nothing is heard any more after the crash. */
+  #mortal<T extends object>(thing: T): T {
+    return new Proxy(thing, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => this.#isDead ? new Promise(() => {}) : value.apply(target, args);
+      },
+    });
   }
 
   die(): void {
-    for (const cancel of this.#alarms) cancel();
-    this.at = () => () => {};
+    this.#isDead = true;
   }
 }
 
 interface BenchOptions extends Partial<RunnerOptions> {
   secrets?: JsonObject;
-  /** The store is in memory only, which is faster; nothing survives a crash. */
-  volatile?: boolean;
 }
 
 /** A program's store and runner, without rules folder and triggers. */
@@ -79,7 +84,9 @@ export class Bench {
   /** Of the jitter. */
   random = 1;
   #starts = 0;
-  #startClock: StartClock | undefined;
+  #start: Start | undefined;
+  /** In memory: it is quick, and a crash leaves of it only what was synced. */
+  readonly #disk = new FaultyDisk();
   #events = 0;
 
   constructor(
@@ -91,7 +98,7 @@ export class Bench {
   /** Opens the store and a runner that is not started. */
   async open(): Promise<void> {
     this.#starts++;
-    this.#startClock = new StartClock(this.clock);
+    this.#start = new Start(this.clock, this.#disk);
     const mask = (text: string) => {
       return Object.values(this.options.secrets ?? {}).reduce<string>(
         (text, secret) => text.replaceAll(String(secret), "***"),
@@ -103,7 +110,7 @@ export class Bench {
       mask,
       onWarning: (message) => this.errors.push(message),
       now: this.clock.now(),
-      volatile: this.options.volatile === true,
+      disk: this.#start.disk,
     });
     const services: Omit<ActionServices, "getState" | "callModule"> = {
       emit: (event) =>
@@ -125,11 +132,11 @@ export class Bench {
       },
       admitRequest: () => Promise.resolve(),
     };
-    const { secrets = {}, volatile: _volatile, ...rest } = this.options;
+    const { secrets = {}, ...rest } = this.options;
     this.runner = new Runner({
       store: this.store,
       isolates: this.#isolates(),
-      clock: this.#startClock,
+      clock: this.#start.clock,
       owner: `owner${this.#starts}`,
       folder: this.folder,
       surroundings: () => ({ env: { NAME: "test" }, secrets }),
@@ -145,8 +152,8 @@ export class Bench {
 
   /** The process is gone: the old runner hears no more of the store; a new one finds what was on disk. */
   async crash(): Promise<void> {
-    this.#startClock?.die();
-    await this.store.close();
+    this.#start?.die();
+    this.#disk.cut(() => 0);
     await this.open();
     await this.runner.start();
   }

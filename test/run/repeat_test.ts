@@ -71,7 +71,7 @@ Deno.test("a loop goes through 1,000 turns", () =>
     assert.equal(trace.run.state, "succeeded");
     assert.equal(new Set(bench.calls).size, 1_000);
     assert.equal(trace.steps.length, 2_001);
-  }, { volatile: true }));
+  }));
 
 Deno.test("every begins turns on a grid; those that a long turn missed are one, which begins at once", () =>
   withBench(async (bench) => {

@@ -116,7 +116,7 @@ Deno.test("an event at any moment of a run's beginning is not missed", async () 
       await bench.emit("payment.received", { n: turn });
       await bench.until(async () => (await bench.trace(run)).run.state === "succeeded");
       assert.deepEqual((await bench.trace(run)).steps.at(-1)?.output, { n: turn });
-    }, { volatile: true });
+    });
   }
 });
 
