@@ -1,3 +1,4 @@
+import { UsageError } from "../../model/errors.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 
 /** A file of the store does not check. */
@@ -6,7 +7,7 @@ export class DamagedError extends Error {
 }
 
 /** The store was written by a newer program; it is left as it is. */
-export class NewerSchemaError extends Error {
+export class NewerSchemaError extends UsageError {
   override name = "NewerSchemaError";
   constructor(schema: number) {
     super(

@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readdir } from "node:fs/promises";
+import { join } from "node:path";
+import { rulesFolder } from "../folder.ts";
+import { type Program, start, whenthen } from "../program.ts";
+import { eightAtATime } from "./provider.ts";
+import { between, size, within } from "./size.ts";
+import { mountSmallDisk } from "./small_disk.ts";
+
+const RULE = {
+  "in.yaml": `
+when: { webhook: /in, auth: none, dedupe: event.data.id }
+limit: none
+then:
+  - log: "seen \${{ event.data.id }}"
+`,
+};
+
+/** A rule that is saved while there is no space. */
+const LATE = `
+import { event, rule } from "whenthen";
+export default rule({ when: event("late"), then: async ({ step }) => { await step.log("say", "late"); } });
+`;
+
+/** Deliveries under ids of their own, each noted as it was answered. */
+class Deliveries {
+  readonly accepted = new Set<string>();
+  readonly refused = new Set<string>();
+  #count = 0;
+
+  /** Sends one; padding fills a disk sooner. */
+  async send(program: Program, padding = 0): Promise<number> {
+    const id = `e${this.#count++}`;
+    const response = await program.fetch("/hooks/in", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ id, padding: "x".repeat(padding) }),
+    });
+    const { error } = await response.json();
+    if (response.status === 202) this.accepted.add(id);
+    else {
+      assert.equal(response.status, 503, error);
+      assert.ok(Number(response.headers.get("retry-after")) > 0);
+      assert.match(error, /disk/i);
+      this.refused.add(id);
+    }
+    return response.status;
+  }
+
+  /** What was accepted is there, what was refused is not. */
+  async check(program: Program): Promise<void> {
+    const statusOf = async (id: string) => (await program.post("/hooks/in", { id })).status;
+    await eightAtATime(this.accepted, async (id) => assert.equal(await statusOf(id), 200, `${id} was accepted`));
+    await eightAtATime(this.refused, async (id) => assert.equal(await statusOf(id), 202, `${id} was refused`));
+  }
+}
+
+/** Resolves once all that has been accepted has run. */
+async function allSeen(program: Program, { accepted }: Deliveries): Promise<void> {
+  const seen = () => new Set(program.lines.flatMap(({ message }) => /^seen (\w+)$/.exec(message)?.[1] ?? []));
+  await program.waitFor("the runs of all that was accepted", () => {
+    const there = seen();
+    return [...accepted].every((id) => there.has(id));
+  });
+}
+
+function assertUndamaged(program: Program): void {
+  assert.doesNotMatch(program.output, /DAMAGED|recovered/);
+}
+
+/** The disk takes nothing from `refuse` to `allow`: all is refused in between, and goes on by itself behind it. */
+async function interrupt(program: Program, deliveries: Deliveries, refuse: () => unknown, allow: () => unknown) {
+  const saidBefore = program.lines.length;
+  await refuse();
+  // Caught in the middle: these are neither accepted nor refused before the disk has spoken.
+  const caught: Promise<number>[] = [];
+  const refusing = () => program.lines.slice(saidBefore).some(({ message }) => /nothing new is taken in/.test(message));
+  while (!refusing()) {
+    caught.push(deliveries.send(program, 20_000));
+    await Promise.race([caught.at(-1), program.waitForMessage("nothing new is taken in")]);
+  }
+  for (let count = 0; count < size(20, 200); count++) assert.equal(await deliveries.send(program), 503);
+  assert.equal((await program.fetch("/healthz")).status, 200);
+  await allow();
+  await program.waitFor("the disk's return", ({ message }) => /accepts writes again/.test(message));
+  await Promise.all(caught);
+  while (await deliveries.send(program) !== 202);
+}
+
+Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or checkpoint loses a thing", async (t) => {
+  await using disk = await mountSmallDisk(12);
+  if (disk === undefined) {
+    return void await t.step({
+      name: "a small file system cannot be mounted here: that takes root",
+      ignore: true,
+      fn() {},
+    });
+  }
+  await using folder = await rulesFolder(RULE);
+  const data = join(disk.path, "data");
+  const deliveries = new Deliveries();
+  {
+    await using program = start(folder.rules, { data });
+    for (let count = 0; count < 20; count++) assert.equal(await deliveries.send(program), 202);
+    const refuse = async () => {
+      await disk.fill(0);
+      await folder.write("late.ts", LATE);
+    };
+    await interrupt(program, deliveries, refuse, () => disk.empty());
+    await allSeen(program, deliveries);
+    await program.waitForMessage("loaded late");
+    await program.kill();
+  }
+  {
+    await using program = start(folder.rules, { data });
+    await program.url();
+    await disk.fill(0);
+    assert.equal(await within(25_000, "the stop on a full disk", program.stop()), 0);
+    assertUndamaged(program);
+  }
+  const refused = await whenthen(["run", folder.rules, "--data", data, "--port", "0"]);
+  assert.equal(refused.code, 64);
+  assert.match(refused.stderr, /^Cannot (write to|lock) the data folder .*full|no space/i);
+  assert.doesNotMatch(refused.stderr, /\n {4}at /);
+  disk.empty();
+  await using program = start(folder.rules, { data });
+  await deliveries.check(program);
+  assertUndamaged(program);
+  assert.ok(!(await readdir(data)).some((name) => name.startsWith("set-aside")));
+});
+
+Deno.test("a folder that becomes read-only refuses, and goes on; one that is read-only at the start is refused", async (t) => {
+  await using disk = await mountSmallDisk(12);
+  if (disk === undefined) {
+    return void await t.step({
+      name: "a small file system cannot be mounted here: that takes root",
+      ignore: true,
+      fn() {},
+    });
+  }
+  await using folder = await rulesFolder(RULE);
+  const data = join(disk.path, "data");
+  {
+    await using program = start(folder.rules, { data });
+    assert.equal((await program.post("/hooks/in", { id: "a" })).status, 202);
+    assert.equal(await program.stop(), 0);
+  }
+  const before = (await readdir(data)).sort();
+  disk.mayWrite(false);
+  for (const command of ["run", "once"]) {
+    const refused = await whenthen([command, folder.rules, "--data", data]);
+    assert.equal(refused.code, 64, refused.stderr);
+    assert.match(refused.stderr, /^Cannot (write to|lock) the data folder .*read-?only/i);
+    assert.doesNotMatch(refused.stderr, /\n {4}at /);
+  }
+  assert.deepEqual((await readdir(data)).sort(), before);
+  disk.mayWrite(true);
+  await using program = start(folder.rules, { data });
+  assert.equal((await program.post("/hooks/in", { id: "a" })).status, 200);
+  assertUndamaged(program);
+});
+
+Deno.test("a disk that takes nothing more for a while: the same", async (t) => {
+  if (spawnSync("prlimit", ["--version"]).status !== 0) {
+    return void await t.step({ name: "prlimit is not available here", ignore: true, fn() {} });
+  }
+  await using folder = await rulesFolder(RULE);
+  const deliveries = new Deliveries();
+  {
+    // Ignored, the signal of a file that may not grow becomes the write's error.
+    const under = ["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh"];
+    await using program = start(folder.rules, { data: folder.data, under });
+    assert.equal(await deliveries.send(program), 202);
+    const mayWrite = (limit: string) => {
+      const { status, stderr } = spawnSync("prlimit", ["--pid", String(program.child.pid), `--fsize=${limit}:`]);
+      assert.equal(status, 0, String(stderr));
+    };
+    await interrupt(program, deliveries, () => mayWrite("0"), () => mayWrite("unlimited"));
+    await allSeen(program, deliveries);
+    await program.kill();
+  }
+  await using program = start(folder.rules, { data: folder.data });
+  await deliveries.check(program);
+  assertUndamaged(program);
+});
+
+Deno.test("syncs that fail in the middle: what was accepted is there, and no sync is trusted that came after a failed one", async (t) => {
+  // The system calls fail as those of a dying disk do.
+  const under = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
+  under.push("-e", `inject=fdatasync:error=EIO:when=3+9`);
+  if (spawnSync(under[0], [...under.slice(1), "true"]).status !== 0) {
+    return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
+  }
+  await using folder = await rulesFolder(RULE);
+  const deliveries = new Deliveries();
+  {
+    await using program = start(folder.rules, { data: folder.data, under });
+    const enough = async () => {
+      while (deliveries.accepted.size < 100) await deliveries.send(program);
+    };
+    await within(120_000, "100 events between failing syncs", enough());
+    assert.match(program.output, /Cannot write to .*EIO/);
+    assert.match(program.output, /accepts writes again/);
+    await allSeen(program, deliveries);
+    const segments = (await readdir(folder.data)).filter((name) => name.startsWith("journal-"));
+    assert.ok(segments.length > 1, "the failed one is left behind");
+    await program.kill();
+  }
+  await using program = start(folder.rules, { data: folder.data });
+  await deliveries.check(program);
+  assertUndamaged(program);
+});

@@ -1,0 +1,41 @@
+import { spawnSync } from "node:child_process";
+import { rmSync, writeFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
+import { join } from "node:path";
+import { temporaryFolder } from "../program.ts";
+
+/** A file system of a few megabytes that can be filled, and made read-only. */
+export interface SmallDisk extends AsyncDisposable {
+  path: string;
+  /** Leaves so many bytes free. */
+  fill(free: number): Promise<void>;
+  /** Gives back what `fill` took. */
+  empty(): void;
+  /** Whether it can be written to from here on. */
+  mayWrite(may: boolean): void;
+}
+
+/** Mounts one; undefined where that is not allowed: it takes root. */
+export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | undefined> {
+  const folder = await temporaryFolder();
+  const { path } = folder;
+  const run = (...command: string[]) => spawnSync(command[0], command.slice(1)).status === 0;
+  if (!run("mount", "-t", "tmpfs", "-o", `size=${megabytes}m`, "tmpfs", path)) {
+    await folder[Symbol.asyncDispose]();
+    return undefined;
+  }
+  const filling = join(path, "filling");
+  return {
+    path,
+    async fill(free) {
+      const { bavail, bsize } = await statfs(path);
+      writeFileSync(filling, new Uint8Array(Math.max(0, bavail * bsize - free)));
+    },
+    empty: () => rmSync(filling),
+    mayWrite: (may) => void run("mount", "-o", `remount,${may ? "rw" : "ro"}`, path),
+    async [Symbol.asyncDispose]() {
+      run("umount", "-l", path);
+      await folder[Symbol.asyncDispose]();
+    },
+  };
+}
