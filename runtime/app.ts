@@ -250,7 +250,7 @@ export class App {
     receipts.forEach(logReceipt);
     this.#parts.runner.replace(receipts.flatMap(({ replaces }) => replaces));
     this.#parts.runner.woken(receipts.flatMap(({ wakes }) => wakes));
-    if (receipts.some(({ runs }) => runs.length > 0)) this.#parts.runner.wake();
+    if (receipts.some(({ runs, claimed = [] }) => runs.length > claimed.length)) this.#parts.runner.wake();
   }
 
   #finished(run: Run, verdict: Verdict | undefined): void {

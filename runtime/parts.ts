@@ -2,7 +2,7 @@ import { env as environment } from "node:process";
 import type { Clock } from "./host/clock.ts";
 import { Attachments } from "./ingest/attachments.ts";
 import type { DataFolder } from "./ingest/data_folder.ts";
-import { Ingest, type IngestOptions } from "./ingest/ingest.ts";
+import { Ingest, type IngestOptions, type Performer } from "./ingest/ingest.ts";
 import { LiveRules, type LiveRulesOptions } from "./ingest/live_rules.ts";
 import { type Loading, openLoading, withoutSecrets } from "./load/open.ts";
 import type { Prebuilt } from "./load/prebuilt.ts";
@@ -76,7 +76,11 @@ export function assemble(
     onLate: requestReload,
   });
   const { isolates, loader } = loading;
-  const ingest = new Ingest({ store, clock, surroundings, onAccepted });
+  const performer: Performer = {
+    lease: (most) => runner.lease(most),
+    take: (lease, claimed) => runner.take(lease, claimed),
+  };
+  const ingest = new Ingest({ store, clock, surroundings, performer, onAccepted });
   const services = programServices({
     clock,
     ingest,
@@ -111,7 +115,7 @@ export function assemble(
     address: () => live.loaded?.settings.url ?? address(),
     clock,
   });
-  const runner = new Runner({
+  const runner: Runner = new Runner({
     ...performing,
     owner: newId(clock.now()),
     surroundings,

@@ -4,7 +4,7 @@ import type { Rule } from "../model/rule.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Scope } from "../rule/expression.ts";
 import { withState } from "../rule/state_view.ts";
-import type { Arrival, Candidate, Progress, Receipt, Store, TriggerKey } from "../store/store.ts";
+import type { Arrival, Candidate, ClaimedRun, Lease, Progress, Receipt, Store, TriggerKey } from "../store/store.ts";
 import type { TriggerEvent } from "../trigger/trigger.ts";
 import { Batches } from "./batches.ts";
 import { decide } from "./decide.ts";
@@ -16,8 +16,18 @@ export interface IngestOptions {
   clock: Clock;
   /** The names of the surroundings that expressions see: `env`, `secrets`. */
   surroundings: () => Scope;
+  /** Who performs runs, where anybody does: takes those over that go on at once. */
+  performer?: Performer;
   /** Told after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
   onAccepted: (receipts: Receipt[]) => void;
+}
+
+/** Performs runs that were claimed together with their event, which saves them a transition of their own. */
+export interface Performer {
+  /** Sets room aside for up to so many runs, until {@link take} is called. */
+  lease(most: number): Lease;
+  /** @param claimed on that lease */
+  take(lease: Lease, claimed: ClaimedRun[]): void;
 }
 
 /** An event that a trigger of a rule received. */
@@ -135,9 +145,17 @@ export class Ingest {
 
   async #accept(arrivals: Arrival[], progress: Progress[]): Promise<Receipt[]> {
     if (arrivals.length === 0 && progress.length === 0) return [];
-    const receipts = await this.options.store.accept(arrivals, progress, this.options.clock.now());
-    this.options.onAccepted(receipts);
-    this.batches.collected(receipts);
-    return receipts;
+    const { store, clock, performer, onAccepted } = this.options;
+    const lease = performer?.lease(arrivals.reduce((sum, { candidates }) => sum + candidates.length, 0));
+    const claimed: ClaimedRun[] = [];
+    try {
+      const receipts = await store.accept(arrivals, progress, clock.now(), lease);
+      for (const receipt of receipts) if (receipt.claimed) claimed.push(...receipt.claimed);
+      onAccepted(receipts);
+      this.batches.collected(receipts);
+      return receipts;
+    } finally {
+      if (lease) performer?.take(lease, claimed);
+    }
   }
 }

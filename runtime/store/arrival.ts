@@ -1,5 +1,6 @@
 import type { Event } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
+import type { Run, StepRecord } from "../model/run.ts";
 import type { DeliveryVerdict, Verdict } from "../model/verdict.ts";
 
 export interface EventIdentity {
@@ -92,8 +93,28 @@ export interface Receipt {
   replaces: string[];
   /** Runs whose wait this event ended, waiting or running: the runner looks at them again. */
   wakes: string[];
+  /** Those of `runs` that were claimed at once, where a lease was given. */
+  claimed?: ClaimedRun[];
   /** For a duplicate, the reply recorded so far. */
   reply?: Reply;
+}
+
+/** Who claims runs, and how many at most. */
+export interface Lease {
+  owner: string;
+  max: number;
+}
+
+/** A run that is `running` from here on, leased to who claimed it. */
+export interface ClaimedRun {
+  run: Run;
+  steps: StepRecord[];
+  /** True where the function `if` has to be asked before anything else. */
+  asksFirst: boolean;
+  /** True where it was running before: it is attempted again from behind its last recorded step. */
+  again: boolean;
+  /** How often a watchdog ended its worker; such a run is attempted alone. */
+  alone: number;
 }
 
 /** A trigger's progress, written in the same transition as its events. */

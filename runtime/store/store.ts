@@ -9,8 +9,10 @@ import type {
   Arrival,
   BatchClosing,
   BatchTerms,
+  ClaimedRun,
   DueBatch,
   EventIdentity,
+  Lease,
   Progress,
   Receipt,
   Reply,
@@ -41,9 +43,10 @@ export interface Store {
    * Identity, events, verdicts, runs and the trigger's own progress in one transition. For each arrival whose identity
    * is new: the event is stored, each candidate is admitted (see {@link Candidate}) and gets a verdict. An arrival
    * whose identity is known within retention is a duplicate and changes nothing but the count of deliveries.
+   * @param lease claims, in the same transition, runs that nothing keeps from going on at once
    * @returns one receipt for each arrival, in order
    */
-  accept(arrivals: Arrival[], progress: Progress[], now: number): Promise<Receipt[]>;
+  accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]>;
   /** The answer recorded by a `reply` step for the event, if there is one by now. */
   getReply(event: EventIdentity): Promise<Reply | undefined>;
 
@@ -159,17 +162,6 @@ export interface Store {
   /** Writes a checkpoint off the main thread and drops what it makes superfluous. */
   checkpoint(): Promise<void>;
   close(): Promise<void>;
-}
-
-export interface ClaimedRun {
-  run: Run;
-  steps: StepRecord[];
-  /** True where the function `if` has to be asked before anything else. */
-  asksFirst: boolean;
-  /** True where it was running before: it is attempted again from behind its last recorded step. */
-  again: boolean;
-  /** How often a watchdog ended its worker; such a run is attempted alone. */
-  alone: number;
 }
 
 /** What changes together with a step's record. */

@@ -322,3 +322,18 @@ Deno.test("a stop inside a branch inside a called action ends the run", () =>
     await bench.run(rule, { n: 1 });
     assert.deepEqual(bench.calls, ["see", "see"]);
   }));
+
+Deno.test("room that ingest has leased is kept for it; what it does not use goes to what waits", () =>
+  withBench(async (bench) => {
+    const lease = bench.runner.lease(5);
+    assert.deepEqual([lease.max, bench.runner.lease(1).max], [1, 0]);
+    bench.functions.a = () => "A";
+    const run = await bench.send(makeRule([callStep("a", "a")]));
+    // The runner has looked and found no room by the time that the store answers.
+    assert.equal((await bench.trace(run)).run.state, "queued");
+    bench.runner.take(lease, []);
+    await bench.finish();
+    assert.equal((await bench.trace(run)).run.state, "succeeded");
+    await bench.runner.drain(0);
+    assert.equal(bench.runner.lease(1).max, 0);
+  }, { maxRuns: 1 }));

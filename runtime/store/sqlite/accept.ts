@@ -1,29 +1,37 @@
 import type { Event } from "../../model/event.ts";
 import type { Verdict } from "../../model/verdict.ts";
-import type { Admission, Arrival, Candidate, Progress, Receipt, Reply } from "../store.ts";
+import type { Arrival, Candidate, ClaimedRun, Lease, Progress, Receipt, Reply } from "../store.ts";
 import { admit } from "./admit.ts";
 import { collectEvent } from "./collect_event.ts";
 import type { Context } from "./context.ts";
 import { count } from "./counters.ts";
-import { ASKING, ASKING_LANE, enterLane, laneFor, laneOf } from "./lanes.ts";
 import { makeRoom } from "./make_room.ts";
 import { writeProgress } from "./progress.ts";
+import { newlyClaimed, NO_LEASE, putRun } from "./put_run.ts";
 import { readReply } from "./replies.ts";
 import { readVerdicts } from "./rows.ts";
 import { endAwaiting } from "./waits.ts";
 
 /** Identity, events, verdicts, runs and the trigger's progress, in one transition. */
-export function accept(context: Context, arrivals: Arrival[], progress: Progress[], now: number): Receipt[] {
-  const receipts = arrivals.map((arrival) => acceptOne(context, arrival, now));
+export function accept(
+  context: Context,
+  arrivals: Arrival[],
+  progress: Progress[],
+  now: number,
+  lease: Lease = NO_LEASE,
+): Receipt[] {
+  // Counted down while runs are claimed; the group may have to be done once more.
+  const left = { ...lease };
+  const receipts = arrivals.map((arrival) => acceptOne(context, arrival, now, left));
   for (const each of progress) writeProgress(context.database, each);
   return receipts;
 }
 
-function acceptOne(context: Context, arrival: Arrival, now: number): Receipt {
+function acceptOne(context: Context, arrival: Arrival, now: number, lease: Lease): Receipt {
   const duplicate = findDuplicate(context, arrival.event, now);
   if (duplicate) return duplicate;
   makeRoom(context);
-  return takeIn(context, arrival, now);
+  return takeIn(context, arrival, now, lease);
 }
 
 /** The receipt of a delivery whose identity is known. */
@@ -49,7 +57,12 @@ function findDuplicate({ database, retention }: Context, { source, id }: Event, 
 }
 
 /** Stores an event whose identity is new, with what becomes of it at each rule. */
-export function takeIn(context: Context, { event, candidates, within }: Arrival, now: number): Receipt {
+export function takeIn(
+  context: Context,
+  { event, candidates, within }: Arrival,
+  now: number,
+  lease: Lease = NO_LEASE,
+): Receipt {
   const { database } = context;
   const key = context.ids.event(now);
   const receipt: Receipt = {
@@ -61,8 +74,10 @@ export function takeIn(context: Context, { event, candidates, within }: Arrival,
     wakes: [],
   };
   const answered = new Map<string, string>();
+  const claimed: ClaimedRun[] = [];
+  const taking: Taking = { event, key, now, lease, claimed };
   for (const candidate of candidates) {
-    const { verdict, replaces } = decide(context, event, key, candidate, answered.get(candidate.rule), now);
+    const { verdict, replaces } = decide(context, taking, candidate, answered.get(candidate.rule));
     receipt.verdicts.push({ rule: candidate.rule, trigger: candidate.trigger, verdict });
     if (verdict.kind === "started" || verdict.kind === "held") {
       receipt.runs.push(verdict.run);
@@ -82,9 +97,20 @@ export function takeIn(context: Context, { event, candidates, within }: Arrival,
     JSON.stringify(receipt.runs),
   );
   putEvent(context, key, event, receipt, now);
+  if (claimed.length > 0) receipt.claimed = claimed;
   receipt.wakes = endAwaiting(context, key, event, now);
   if (receipt.wakes.length > 0) receipt.delivery = "accepted";
   return receipt;
+}
+
+/** An event on its way in. */
+interface Taking {
+  event: Event;
+  key: number;
+  now: number;
+  lease: Lease;
+  /** The runs that were claimed on the lease. */
+  claimed: ClaimedRun[];
 }
 
 function putEvent({ database }: Context, key: number, event: Event, receipt: Receipt, now: number): void {
@@ -118,11 +144,9 @@ function putEvent({ database }: Context, key: number, event: Event, receipt: Rec
  */
 function decide(
   context: Context,
-  event: Event,
-  eventKey: number,
+  { event, key: eventKey, now, lease, claimed }: Taking,
   candidate: Candidate,
   answered: string | undefined,
-  now: number,
 ): { verdict: Verdict; replaces: string[] } {
   const { rule, outcome } = candidate;
   if (outcome.kind !== "admit" && outcome.kind !== "collect") {
@@ -138,53 +162,17 @@ function decide(
     return { verdict: collectEvent(context, event, eventKey, candidate, outcome, now), replaces: [] };
   }
   const run = context.ids.run(now);
+  const put = (readyAt: number) => {
+    const made = { id: run, event: eventKey, candidate, admission: outcome, readyAt, now, lease };
+    if (putRun(context, made)) claimed.push(newlyClaimed(context, made, event));
+  };
   // What becomes of it is counted once its condition is answered.
   if (outcome.asksFirst) {
-    putRun(context, { id: run, event: eventKey, candidate, admission: outcome, readyAt: now, now });
+    put(now);
     return { verdict: { kind: "started", run }, replaces: [] };
   }
   const { verdict, readyAt, arrival, replaces } = admit(context, run, rule, outcome, now);
   count(context.database, rule, verdict.kind, arrival);
-  if (readyAt !== undefined) putRun(context, { id: run, event: eventKey, candidate, admission: outcome, readyAt, now });
+  if (readyAt !== undefined) put(readyAt);
   return { verdict, replaces };
-}
-
-interface NewRun {
-  id: string;
-  event: number;
-  /** The newest event, where that is not its own. */
-  began?: number;
-  candidate: Pick<Candidate, "rule" | "version" | "trigger">;
-  admission: Admission;
-  readyAt: number;
-  now: number;
-  replayOf?: string;
-}
-
-/** Stores a new run as `queued`, in the lane of its key or of those whose condition is to be asked. */
-export function putRun({ database }: Context, run: NewRun): void {
-  const { rule, version, trigger } = run.candidate;
-  const { asksFirst, key } = run.admission;
-  const lane = asksFirst ? ASKING : laneOf(key);
-  const held = run.readyAt > run.now;
-  database.run(
-    "INSERT INTO runs (id, rule, version, trigger_id, event, began, state, waiting_for, due, key, lane, ready_at, " +
-      "admission, created_at, replay_of) " +
-      "VALUES (@run, @rule, @version, ?, ?, ?, 'queued', ?, ?, $key, ?, ?, $admission, ?, @replayOf)",
-    run.id,
-    rule,
-    version,
-    trigger,
-    run.event,
-    run.began ?? run.event,
-    asksFirst ? "its condition" : held ? "the rule's limit" : undefined,
-    held ? run.readyAt : undefined,
-    key,
-    lane,
-    run.readyAt,
-    asksFirst ? run.admission : undefined,
-    run.now,
-    run.replayOf,
-  );
-  enterLane(database, rule, lane, asksFirst ? ASKING_LANE : laneFor(run.admission), run.readyAt);
 }

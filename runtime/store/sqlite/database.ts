@@ -1,7 +1,7 @@
 import type { Database as Engine, SqlValue, Statement } from "sql.js";
 import type { Json } from "../../model/json.ts";
 import { startEngine } from "./engine.ts";
-import { masked } from "./masked.ts";
+import { masked, maskedValue } from "./masked.ts";
 import { MIGRATIONS } from "./schema.ts";
 
 /** A statement that changed something, as it goes into the journal. */
@@ -132,6 +132,11 @@ export class Database {
     } finally {
       prepared.statement.reset();
     }
+  }
+
+  /** A JSON value as it would be read back: without secrets. */
+  asStored<T extends object | string>(value: T): T {
+    return maskedValue(value as Json, this.#mask) as T;
   }
 
   begin(): void {

@@ -27,30 +27,43 @@ export function laneFor({ mode, max }: Pick<Admission, "mode" | "max">): Lane {
   return { inOrder: mode === "queued", room: mode === "parallel" ? max : 1 };
 }
 
+/** Whether a run that is put into a lane may be claimed at once: it has room there, and no other one goes first. */
+export function isNext(database: Database, rule: string, lane: string, { inOrder, room }: Lane, now: number): boolean {
+  const known = readLane(database, rule, lane);
+  if (known === undefined) return true;
+  if (inOrder || known.in_order || known.room !== room) return false;
+  return (known.next_at === null || known.next_at > now) && hasRoom(database, rule, lane, room);
+}
+
 /**
  * Makes a lane, or gives it its rule's present bounds, after a run has been put into it.
- * @param readyAt of that run
+ * @param readyAt of that run; null where it is running
  */
 export function enterLane(
   database: Database,
   rule: string,
   lane: string,
   { inOrder, room }: Lane,
-  readyAt: number,
+  readyAt: number | null,
 ): void {
   const order = Number(inOrder);
   const known = readLane(database, rule, lane);
   if (known === undefined) {
     database.run(
-      "INSERT INTO lanes (rule, lane, in_order, room, next_at) VALUES (@rule, ?, ?, ?, NULL)",
+      "INSERT INTO lanes (rule, lane, in_order, room, next_at) VALUES (@rule, ?, ?, ?, ?)",
       rule,
       lane,
       order,
       room,
+      readyAt,
     );
-  } else if (known.in_order !== order || known.room !== room) {
+    return;
+  }
+  if (known.in_order !== order || known.room !== room) {
     database.run("UPDATE lanes SET in_order = ?, room = ? WHERE rule = @rule AND lane = ?", order, room, rule, lane);
-  } else if (!inOrder && known.next_at !== null && known.next_at <= readyAt) {
+  } else if (readyAt === null && known.next_at === null) {
+    return;
+  } else if (readyAt !== null && !inOrder && known.next_at !== null && known.next_at <= readyAt) {
     // The usual case under load: another run goes first, so nothing changes.
     return;
   }

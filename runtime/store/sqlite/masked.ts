@@ -9,6 +9,12 @@ export function masked(value: Json, mask: (text: string) => string): string {
   return mask(text) === text ? text : JSON.stringify(maskLeaves(value, mask));
 }
 
+/** The value itself where it holds no secrets, else a copy without them: what the JSON text of it would be read back as. */
+export function maskedValue(value: Json, mask: (text: string) => string): Json {
+  const text = JSON.stringify(value);
+  return mask(text) === text ? value : maskLeaves(value, mask);
+}
+
 function maskLeaves(value: Json, mask: (text: string) => string): Json {
   if (typeof value === "string") return mask(value);
   if (typeof value === "number") return mask(String(value)) === String(value) ? value : mask(String(value));

@@ -1,5 +1,5 @@
 import type { Rule } from "../../model/rule.ts";
-import { putRun } from "./accept.ts";
+import { putRun } from "./put_run.ts";
 import type { Context } from "./context.ts";
 import { addNote } from "./notes.ts";
 import { readRunRow } from "./rows.ts";

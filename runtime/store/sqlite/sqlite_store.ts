@@ -10,6 +10,7 @@ import type {
   BatchClosing,
   ClaimedRun,
   EventIdentity,
+  Lease,
   Operated,
   Park,
   Progress,
@@ -94,8 +95,8 @@ export class SqliteStore implements Store {
     return this.#change((context) => dropVersions(context.database, live));
   }
 
-  accept(arrivals: Arrival[], progress: Progress[], now: number): Promise<Receipt[]> {
-    return this.#parts.queue.add("intake", () => accept(this.#context, arrivals, progress, now));
+  accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
+    return this.#parts.queue.add("intake", () => accept(this.#context, arrivals, progress, now, lease));
   }
 
   getReply(event: EventIdentity): Promise<ReturnType<typeof readReply>> {
