@@ -6,18 +6,31 @@ export interface HookMatch {
   params: Record<string, string>;
 }
 
-/** Which webhook triggers listen on which path below `/hooks`. */
+/** One segment of the paths that are listened on, with what follows it. */
+class Place {
+  readonly hooks = new Set<Hook>();
+  readonly literals = new Map<string, Place>();
+  /** Behind a `:param`, whatever it is called. */
+  param: Place | undefined;
+
+  get isEmpty(): boolean {
+    return this.hooks.size === 0 && this.literals.size === 0 && this.param === undefined;
+  }
+}
+
+/** Which webhook triggers listen on which path below `/hooks`: a tree of segments, so that the number of hooks does not count. */
 export class HookRegistry implements Registry<Hook> {
-  readonly #hooks = new Set<Hook>();
+  readonly #root = new Place();
 
   add(hook: Hook): () => void {
-    this.#hooks.add(hook);
-    return () => this.#hooks.delete(hook);
+    const segments = segmentsOf(hook.path);
+    placeFor(this.#root, segments).hooks.add(hook);
+    return () => void remove(this.#root, segments, hook);
   }
 
   /** The paths that somebody listens on, sorted. */
   paths(): string[] {
-    return [...new Set([...this.#hooks].map(({ path }) => path))].sort();
+    return [...new Set(pathsIn(this.#root))].sort();
   }
 
   /**
@@ -27,14 +40,52 @@ export class HookRegistry implements Registry<Hook> {
    */
   match(path: string): HookMatch[] {
     const wanted = segmentsOf(path).map(decode);
-    const matches: (HookMatch & { shape: string })[] = [];
-    for (const hook of this.#hooks) {
-      const match = matchSegments(segmentsOf(hook.path), wanted);
-      if (match !== undefined) matches.push({ hook, ...match });
-    }
-    const best = matches.reduce((least, { shape }) => shape < least ? shape : least, "~");
-    return matches.filter(({ shape }) => shape === best).map(({ hook, params }) => ({ hook, params }));
+    const place = find(this.#root, wanted, 0);
+    return [...place?.hooks ?? []].map((hook) => ({ hook, params: paramsOf(hook, wanted) }));
   }
+}
+
+/** The place of a pattern, made where it is missing. */
+function placeFor(root: Place, segments: string[]): Place {
+  return segments.reduce((place, segment) => {
+    if (isParam(segment)) return place.param ??= new Place();
+    const next = place.literals.get(segment) ?? new Place();
+    place.literals.set(segment, next);
+    return next;
+  }, root);
+}
+
+/** Takes a hook out, with the places that nobody needs any more: a program that runs for months sees many paths. */
+function remove(place: Place, [segment, ...rest]: string[], hook: Hook): void {
+  if (segment === undefined) return void place.hooks.delete(hook);
+  const next = isParam(segment) ? place.param : place.literals.get(segment);
+  if (next === undefined) return;
+  remove(next, rest, hook);
+  if (!next.isEmpty) return;
+  if (isParam(segment)) place.param = undefined;
+  else place.literals.delete(segment);
+}
+
+function find(place: Place, wanted: string[], at: number): Place | undefined {
+  if (at === wanted.length) return place.hooks.size > 0 ? place : undefined;
+  const literal = place.literals.get(wanted[at]);
+  return (literal && find(literal, wanted, at + 1)) ?? (place.param && find(place.param, wanted, at + 1));
+}
+
+function pathsIn(place: Place): string[] {
+  const below = [...place.literals.values(), ...place.param ? [place.param] : []];
+  return [...[...place.hooks].map(({ path }) => path), ...below.flatMap(pathsIn)];
+}
+
+function paramsOf({ path }: Hook, wanted: string[]): Record<string, string> {
+  if (!path.includes(":")) return {};
+  return Object.fromEntries(
+    segmentsOf(path).flatMap((segment, at) => isParam(segment) ? [[segment.slice(1), wanted[at]]] : []),
+  );
+}
+
+function isParam(segment: string): boolean {
+  return segment.startsWith(":");
 }
 
 function segmentsOf(path: string): string[] {
@@ -42,25 +93,10 @@ function segmentsOf(path: string): string[] {
 }
 
 function decode(segment: string): string {
+  if (!segment.includes("%")) return segment;
   try {
     return decodeURIComponent(segment);
   } catch {
     return segment;
   }
-}
-
-/** The params, and a shape in which `0` is a literal segment and `1` a param: the least one is the most specific. */
-function matchSegments(
-  pattern: string[],
-  wanted: string[],
-): { params: Record<string, string>; shape: string } | undefined {
-  if (pattern.length !== wanted.length) return undefined;
-  const params: Record<string, string> = {};
-  let shape = "";
-  for (const [index, segment] of pattern.entries()) {
-    if (segment.startsWith(":")) params[segment.slice(1)] = wanted[index];
-    else if (segment !== wanted[index]) return undefined;
-    shape += segment.startsWith(":") ? "1" : "0";
-  }
-  return { params, shape };
 }

@@ -35,3 +35,29 @@ Deno.test("rules share a path, and one that leaves it takes nobody along", () =>
   leave();
   assert.deepEqual(found(hooks, "/github").map(([rule]) => rule), ["/github"]);
 });
+
+Deno.test("a way that leads nowhere is given up for a less specific one", () => {
+  const hooks = registry("/a/b/c", "/a/:x/d", "/:y/b/e", "/:first/:second/:third");
+  assert.deepEqual(found(hooks, "/a/b/c"), [["/a/b/c", {}]]);
+  assert.deepEqual(found(hooks, "/a/b/d"), [["/a/:x/d", { x: "b" }]]);
+  assert.deepEqual(found(hooks, "/a/b/e"), [["/:y/b/e", { y: "a" }]]);
+  assert.deepEqual(found(hooks, "/a/b/f"), [["/:first/:second/:third", { first: "a", second: "b", third: "f" }]]);
+  assert.deepEqual(found(hooks, "/a/b"), []);
+});
+
+Deno.test("rules that share a pattern may name its params differently; a path may be a name that objects have", () => {
+  const hooks = registry("/price/:sku", "/price/:item", "/constructor");
+  assert.deepEqual(found(hooks, "/price/7"), [["/price/:sku", { sku: "7" }], ["/price/:item", { item: "7" }]]);
+  assert.deepEqual(found(hooks, "/constructor"), [["/constructor", {}]]);
+  assert.deepEqual(found(hooks, "/toString"), []);
+});
+
+Deno.test("once the last hook of a path is gone the others are still found", () => {
+  const hooks = registry("/a", "/a/b", "/a/:x");
+  const leave = hooks.add({ rule: "gone", trigger: "t", path: "/a/b/c", args: {}, at: { line: 1, column: 1 } });
+  leave();
+  leave();
+  assert.deepEqual(hooks.paths(), ["/a", "/a/:x", "/a/b"]);
+  assert.deepEqual(found(hooks, "/a/b/c"), []);
+  assert.deepEqual([found(hooks, "/a/b"), found(hooks, "/a/z")], [[["/a/b", {}]], [["/a/:x", { x: "z" }]]]);
+});
