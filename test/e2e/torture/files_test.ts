@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { cp, readdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
@@ -159,6 +160,28 @@ Deno.test("a flipped bit in any region of any file: the last commit, or all set 
       assert.deepEqual(warnings(program), [], what);
     });
   }
+});
+
+Deno.test("a checkpoint that the disk cannot read any more: the one before it, and the journal behind that", async (t) => {
+  await using folder = await prepare();
+  const newest = join(
+    folder.data,
+    (await storeFiles(folder.data)).filter((name) => name.startsWith("checkpoint")).at(-1)!,
+  );
+  const calls = "read,pread64,readv,preadv";
+  const under = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-P", newest, "-e", `trace=${calls}`];
+  under.push("-e", `inject=${calls}:error=EIO`);
+  if (spawnSync(under[0], [...under.slice(1), "true"]).status !== 0) {
+    return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
+  }
+  {
+    await using program = start(folder.rules, { data: folder.data, under });
+    for (const id of KNOWN) assert.ok(await isKnown(program, id), id);
+    assert.match(warnings(program).join(), /had to be recovered from checkpoint-.* cannot be read/);
+    await send(program, "after");
+  }
+  await using program = start(folder.rules, { data: folder.data });
+  for (const id of [...KNOWN, "after"]) assert.ok(await isKnown(program, id), id);
 });
 
 Deno.test("a store of a newer version is refused with what to do, and left as it is", async () => {

@@ -1,0 +1,134 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { rulesFolder } from "../folder.ts";
+import { size } from "./size.ts";
+import { start } from "../program.ts";
+import { WebServer } from "../web_server.ts";
+
+const CALLS = "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync";
+
+/** Becomes the program, with the system calls of all its threads written to a file; undefined where that is not possible here. */
+function tracing(file: string): string[] | undefined {
+  const strace = ["strace", "-D", "-f", "-y", "-s", "200", "-o", file, "-e", `trace=${CALLS}`];
+  return spawnSync(strace[0], [...strace.slice(1), "true"]).status === 0 ? strace : undefined;
+}
+
+/** A system call that succeeded: which, on what, with which data; where in the trace it began and ended. */
+interface Call {
+  name: string;
+  on: string;
+  text: string;
+  begun: number;
+  done: number;
+}
+
+/** All calls of a trace, in the order of their ends. */
+function callsOf(trace: string): Call[] {
+  const unfinished = new Map<string, { begun: number; text: string }>();
+  return trace.split("\n").flatMap((line, at) => {
+    const [, thread, part = ""] = /^(\d+) +(.*)$/.exec(line) ?? [];
+    if (part.endsWith("<unfinished ...>")) {
+      unfinished.set(thread, { begun: at, text: part });
+      return [];
+    }
+    const begin = part.startsWith("<...") ? unfinished.get(thread) : undefined;
+    const text = `${begin?.text ?? ""}${part}`;
+    const [, name, on] = /^(\w+)\(\d+<([^>]*)>/.exec(text) ?? [];
+    return name === undefined || /= -1 /.test(part) ? [] : [{ name, on, text, begun: begin?.begun ?? at, done: at }];
+  });
+}
+
+const isSync = ({ name, on }: Call) => /^f(data)?sync$/.test(name) && /\/journal-\d+$/.test(on);
+const isRead = ({ name }: Call) => /^(read|recv)/.test(name);
+
+/** What happened in which order: `"sync"`, else the name of the first pattern that the call's data matches. */
+function happenings(calls: Call[], patterns: Record<string, RegExp>): string[] {
+  return calls.flatMap((call) => {
+    if (isSync(call)) return ["sync"];
+    return Object.entries(patterns).find(([, pattern]) => pattern.test(call.text))?.[0] ?? [];
+  });
+}
+
+Deno.test("the system calls show a sync before each 202, before an action, and between two steps", async (t) => {
+  await using folder = await rulesFolder({});
+  const file = join(folder.rules, "..", "calls");
+  const under = tracing(file);
+  if (under === undefined) return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
+  await using peer = await WebServer.start();
+  await folder.write(
+    "in.yaml",
+    `
+when: { webhook: /in, auth: none, dedupe: event.data.id }
+then:
+  - http: POST ${peer.url}/one
+  - http: POST ${peer.url}/two
+`,
+  );
+  await using program = start(folder.rules, { data: folder.data, under });
+  for (let id = 1; id <= 5; id++) {
+    assert.equal((await program.post("/hooks/in", { id })).status, 202);
+    await peer.waitFor(2 * id);
+    await program.waitFor(
+      "the run's end",
+      () => program.lines.filter(({ message }) => message.startsWith("in succeeded")).length === id,
+    );
+  }
+  assert.equal(await program.stop(), 0);
+  const calls = callsOf(await readFile(file, "utf8"));
+  const folders = calls.filter(({ name }) => name === "fsync").map(({ on }) => on);
+  assert.ok(folders.includes(dirname(folder.data)), "the data folder is on disk, too, where it was made");
+  const order = happenings(calls, {
+    asked: /"POST \/hooks\/in/,
+    answered: /"HTTP\/1\.1 202/,
+    one: /"POST \/one/,
+    two: /"POST \/two/,
+  });
+  assert.equal(order.filter((what) => what === "answered").length, 5, order.join(" "));
+  for (const [before, after] of [["asked", "answered"], ["asked", "one"], ["one", "two"]]) {
+    let seen = false;
+    let synced = false;
+    for (const what of order) {
+      if (what === before) [seen, synced] = [true, false];
+      else if (what === "sync") synced = true;
+      else if (what === after) {
+        assert.ok(seen && synced, `a sync between ${before} and ${after} in: ${order.join(" ")}`);
+      }
+    }
+  }
+});
+
+Deno.test("under load, too, a sync lies between what was received on a connection and its 202", async (t) => {
+  await using folder = await rulesFolder({
+    "in.yaml": "when: { webhook: /in, auth: none }\nlimit: none\nthen:\n  - log: seen\n",
+  });
+  const file = join(folder.rules, "..", "calls");
+  const under = tracing(file);
+  if (under === undefined) return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
+  await using program = start(folder.rules, { data: folder.data, under });
+  await program.url();
+  const each = size(20, 500);
+  await Promise.all(Array.from({ length: 8 }, async (_, client) => {
+    for (let count = 0; count < each; count++) {
+      assert.equal((await program.post("/hooks/in", { client, count })).status, 202);
+    }
+  }));
+  assert.equal(await program.stop(), 0);
+  const calls = callsOf(await readFile(file, "utf8"));
+  const syncs = calls.filter(isSync);
+  const received = new Map<string, Call>();
+  let answers = 0;
+  for (const call of calls) {
+    if (isRead(call)) received.set(call.on, call);
+    if (isRead(call) || !call.text.includes('"HTTP/1.1 202')) continue;
+    answers++;
+    const asked = received.get(call.on)!;
+    assert.ok(
+      syncs.some(({ begun, done }) => begun > asked.done && done < call.begun),
+      `no sync between ${asked.text} and ${call.text}`,
+    );
+  }
+  assert.equal(answers, 8 * each);
+  console.log(`${answers} answers, ${syncs.length} syncs`);
+});
