@@ -10,8 +10,19 @@ const DEEPEST = 500;
  */
 export function parseJson(text: string): Json {
   const value: Json = JSON.parse(text);
-  if (isDeeper(value, DEEPEST)) throw new SyntaxError(`it is nested deeper than ${DEEPEST} levels`);
+  if (hasMoreBrackets(text, DEEPEST) && isDeeper(value, DEEPEST)) {
+    throw new SyntaxError(`it is nested deeper than ${DEEPEST} levels`);
+  }
   return value;
+}
+
+/** Whether the text opens so many lists and objects that it may be that deep: most have fewer in all. */
+function hasMoreBrackets(text: string, most: number): boolean {
+  let count = 0;
+  for (const bracket of ["[", "{"]) {
+    for (let at = text.indexOf(bracket); at !== -1; at = text.indexOf(bracket, at + 1)) if (++count > most) return true;
+  }
+  return false;
 }
 
 function isDeeper(value: Json, levels: number): boolean {
