@@ -1,6 +1,9 @@
+import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
+/** Fetched many at a time: a call costs as much as all the rest of an id. */
+let random = Buffer.alloc(0);
 let lastTime = 0;
 let lastCount = 0;
 
@@ -12,8 +15,15 @@ let lastCount = 0;
 export function newId(now: number): string {
   if (now > lastTime) [lastTime, lastCount] = [now, 0];
   else if (++lastCount === 32 ** 3) [lastTime, lastCount] = [lastTime + 1, 0];
-  const random = Array.from(randomBytes(8), (byte) => ALPHABET[byte & 31]).join("");
-  return base32(lastTime, 9) + base32(lastCount, 3) + random;
+  return base32(lastTime, 9) + base32(lastCount, 3) + randomDigits(8);
+}
+
+function randomDigits(count: number): string {
+  if (random.length < count) random = randomBytes(4096);
+  let text = "";
+  for (let at = 0; at < count; at++) text += ALPHABET[random[at] & 31];
+  random = random.subarray(count);
+  return text;
 }
 
 function base32(value: number, length: number): string {
