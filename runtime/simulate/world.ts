@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import { ManualClock } from "../host/clock.ts";
 import { Attachments } from "../ingest/attachments.ts";
 import { CauseSigner } from "../ingest/cause.ts";
-import { Ingest } from "../ingest/ingest.ts";
+import { Ingest, type Performer } from "../ingest/ingest.ts";
 import type { Isolates } from "../isolate/isolate.ts";
 import { messageOf } from "../model/errors.ts";
 import type { JsonObject } from "../model/json.ts";
@@ -77,7 +77,7 @@ export class World {
   readonly #signer = new CauseSigner(this.#key);
 
   private constructor(private readonly options: WorldOptions, store: Store) {
-    const { rule, test, secrets, folder, isolates, people, logs } = options;
+    const { test, secrets, folder, isolates, people, logs } = options;
     this.logs = logs;
     const clock = this.clock = new ManualClock(test.now);
     this.store = this.#activity.watch(store);
@@ -86,7 +86,11 @@ export class World {
     this.people = desk.people;
     const surroundings = () => ({ env: test.env, secrets: secrets.scope() });
     const onAccepted = (receipts: Receipt[]) => this.#accepted(receipts);
-    this.ingest = new Ingest({ store: this.store, clock, surroundings, onAccepted });
+    const performer: Performer = {
+      lease: (most) => this.runner.lease(most),
+      take: (lease, claimed) => this.runner.take(lease, claimed),
+    };
+    this.ingest = new Ingest({ store: this.store, clock, surroundings, performer, onAccepted });
     const performing = { store: this.store, clock, isolates, folder, surroundings, services: this.#services() };
     this.runner = new Runner({
       ...performing,
@@ -103,21 +107,7 @@ export class World {
       onReply: (event, reply) => this.#replies.answered(event, reply),
       onError: (message, error) => this.troubles.push(`${message}: ${messageOf(error)}`),
     });
-    this.#attachments = new Attachments({
-      kinds: triggerKinds,
-      folder,
-      clock,
-      store: this.store,
-      ingest: this.ingest,
-      hooks: this.hooks,
-      surroundings,
-      perform: (_rule, trigger, source, input, signal) => {
-        const standIn = ({ kind }: { kind: string }) => this.stubs.source(trigger, kind);
-        return performSource({ ...performing, standIn }, rule, trigger, source, input, signal);
-      },
-      log: () => ({ info: (text) => this.logs.push(text), warn: (text) => this.logs.push(text) }),
-      report: (_rule, trigger, failure) => failure === null || this.logs.push(`${trigger}: ${failure}`),
-    });
+    this.#attachments = this.#triggers(performing);
   }
 
   /** Opens a world; its triggers are attached, and what happens at the beginning has happened. */
@@ -206,6 +196,26 @@ export class World {
   /** Files do not change in a test, and a source that has no stub is not polled. */
   #keeps({ id, kind }: Rule["triggers"][number]): boolean {
     return kind !== "watch" && (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
+  }
+
+  #triggers(performing: Omit<RunnerOptions, "owner" | "onError" | "people">): Attachments {
+    const { rule } = this.options;
+    const { clock, store, folder, surroundings } = performing;
+    return new Attachments({
+      kinds: triggerKinds,
+      folder,
+      clock,
+      store,
+      ingest: this.ingest,
+      hooks: this.hooks,
+      surroundings,
+      perform: (_rule, trigger, source, input, signal) => {
+        const standIn = ({ kind }: { kind: string }) => this.stubs.source(trigger, kind);
+        return performSource({ ...performing, standIn }, rule, trigger, source, input, signal);
+      },
+      log: () => ({ info: (text) => this.logs.push(text), warn: (text) => this.logs.push(text) }),
+      report: (_rule, trigger, failure) => failure === null || this.logs.push(`${trigger}: ${failure}`),
+    });
   }
 
   #services(): RunnerOptions["services"] {

@@ -203,6 +203,7 @@ tests:
       - expect: { run: succeeded, logs: ["2"] }
 `,
     "chain.yaml": `when: { event: count }
+mode: queued
 then:
   - { if: event.data.n < 3, emit: count, data: { n: "\${{ event.data.n + 1 }}" } }
   - { state: last, value: "\${{ event.data.n }}" }
