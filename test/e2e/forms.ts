@@ -19,7 +19,7 @@ then:
 
 /** "correct horse battery", at the least cost. */
 export const PASSWORD = "correct horse battery";
-const HASH = "scrypt.10.8.1.AAAAAAAAAAAAAAAAAAAAAA.AsWvwMY_76m6UtetkFvlJIEPTCAm8Pu2vkYrRktx10s";
+export const HASH = "scrypt.10.8.1.AAAAAAAAAAAAAAAAAAAAAA.AsWvwMY_76m6UtetkFvlJIEPTCAm8Pu2vkYrRktx10s";
 
 /** Anna is in finance, Carl is not; Bob is, but comes only by links. */
 export const PEOPLE = `

@@ -1,0 +1,17 @@
+/**
+ * Looks again and again until what is seen is as it should be; fails after `patience` milliseconds, showing it.
+ * @param what for the message: `the run to wait`
+ */
+export async function until<Seen>(
+  what: string,
+  look: () => Promise<Seen>,
+  holds: (seen: Seen) => boolean,
+  patience = 30_000,
+): Promise<Seen> {
+  const end = Date.now() + patience;
+  for (;;) {
+    const seen = await look();
+    if (holds(seen)) return seen;
+    if (Date.now() > end) throw new Error(`${patience} ms of waiting for ${what}; seen last: ${JSON.stringify(seen)}`);
+  }
+}
