@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, whenthen } from "../program.ts";
 import { eightAtATime } from "./provider.ts";
-import { between, size, within } from "./size.ts";
+import { size, within } from "./size.ts";
 import { mountSmallDisk } from "./small_disk.ts";
 
 const RULE = {

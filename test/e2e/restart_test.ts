@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { readFile, rm } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+import { rulesFolder } from "./folder.ts";
+import { type Answered, type Program, start } from "./program.ts";
+
+Deno.test("mode restart: a run starts after the one it replaces is gone, child included, also over a crash", async () => {
+  await using folder = await rulesFolder({
+    "only.yaml": `
+when: { webhook: /only, auth: none }
+mode: restart
+then:
+  - run: [sh, only.sh]
+    env: { ID: "\${{ event.data.id }}" }
+`,
+    // It ignores SIGTERM, so that its end takes two seconds.
+    "only.sh": `
+trap "" TERM
+if [ -f pid ] && kill -0 "$(cat pid)" 2>/dev/null; then echo "overlap $ID" >> seen; fi
+echo $$ > pid
+echo "start $ID" >> seen
+[ "$ID" = last ] && exit
+while :; do sleep 0.05; done
+`,
+  });
+  const seen = async () => (await readFile(join(folder.rules, "seen"), "utf8").catch(() => "")).trim().split("\n");
+  const started = async (id: string) => {
+    while (!(await seen()).includes(`start ${id}`)) await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  const post = async (program: Program, id: string) =>
+    assert.equal((await program.post("/hooks/only", { id })).status, 202);
+  {
+    await using program = start(folder.rules, { data: folder.data });
+    await post(program, "a");
+    await started("a");
+    await post(program, "b");
+    await post(program, "c");
+    await started("c");
+    assert.deepEqual(await seen(), ["start a", "start c"], "b was replaced before it began");
+    await post(program, "last");
+    await program.kill();
+  }
+  // A crash takes nobody's children along; and where nobody reaps orphans, a dead one still has its number.
+  process.kill(-Number(await readFile(join(folder.rules, "pid"), "utf8")), "SIGKILL");
+  await rm(join(folder.rules, "pid"));
+  await using program = start(folder.rules, { data: folder.data });
+  await program.waitForMessage("only succeeded");
+  assert.deepEqual(await seen(), ["start a", "start c", "start last"]);
+  const runs = await program.api("runs");
+  assert.deepEqual(runs.map(({ state }: Answered) => state), ["succeeded", "cancelled", "cancelled", "cancelled"]);
+});

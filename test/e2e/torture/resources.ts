@@ -1,0 +1,13 @@
+import { readdirSync, readFileSync } from "node:fs";
+import type { Program } from "../program.ts";
+
+/** Memory that the program's own process has in use, without that of its children. */
+export function residentMegabytes({ child }: Program): number {
+  const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
+  return Math.round(Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) / 1024);
+}
+
+/** File descriptors that the program has open. */
+export function openFiles({ child }: Program): number {
+  return readdirSync(`/proc/${child.pid}/fd`).length;
+}
