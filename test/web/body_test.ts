@@ -12,6 +12,17 @@ Deno.test("a body within the limit is read whole", async () => {
   assert.deepEqual(await readBody(post(null), 10), { bytes: new Uint8Array() });
 });
 
+Deno.test("a body is the same whether its length is known, small or large", async () => {
+  for (const size of [0, 1, 65_536, 65_537, 200_000]) {
+    const text = "x".repeat(size);
+    for (const headers of [{}, { "content-length": String(size) }]) {
+      const body = await readBody(post(text, headers), 200_000);
+      assert.ok("bytes" in body);
+      assert.equal(new TextDecoder().decode(body.bytes), text);
+    }
+  }
+});
+
 Deno.test("a body over the limit is 413 before it is read to its end", async () => {
   let pulled = 0;
   const endless = new ReadableStream<Uint8Array>({
