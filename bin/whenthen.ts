@@ -5,6 +5,12 @@ import { standardOutput } from "./print/terminal.ts";
 
 // SQLite is compiled on a thread of its own while all the other modules are evaluated. Who needs it hears of a failure.
 startEngine().catch(() => {});
+// A reader that has seen enough, such as `head`, closes the pipe: nobody misses the rest.
+for (const stream of [stdout, stderr]) {
+  stream.on("error", (error: Error & { code?: string }) => {
+    if (error.code !== "EPIPE") throw error;
+  });
+}
 const { runProgram } = await import("./program.ts");
 
 const code = await runProgram(argv.slice(2), {

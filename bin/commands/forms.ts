@@ -60,8 +60,9 @@ export function addForms(program: Command, session: Session): void {
 /** Texts by field, or the whole answer as JSON. */
 function readGiven(pairs: string[], data: string | undefined): { texts: Map<string, string> } | { data: JsonObject } {
   if (data !== undefined) {
+    const given = { data: parseData(data) };
     if (pairs.length > 0) throw new UsageError("Cannot answer with --data and with values: give one of them");
-    return { data: parseData(data) };
+    return given;
   }
   const texts = new Map<string, string>();
   for (const pair of pairs) {

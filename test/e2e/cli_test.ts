@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { rulesFolder } from "./folder.ts";
-import { start, whenthen } from "./program.ts";
+import { start, whenthen, whenthenUnread } from "./program.ts";
 
 const FILES = {
   "orders.yaml": `
@@ -102,4 +102,8 @@ Deno.test("whenthen init makes a folder that runs", async () => {
   assert.equal(answer.status, 200);
   assert.deepEqual(answer.body, { text: "Hello, Ada" });
   await program.waitForMessage("has 2 words");
+});
+
+Deno.test("a reader that closes the pipe, as head does, is no error", async () => {
+  assert.deepEqual(await whenthenUnread(["schema"]), { code: 0, stderr: "" });
 });

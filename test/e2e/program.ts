@@ -45,6 +45,15 @@ export function whenthen(
   return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...output })));
 }
 
+/** Runs one command whose output nobody reads: the pipe is closed before it begins. */
+export function whenthenUnread(args: string[]): Promise<Omit<Finished, "stdout">> {
+  const child = launch(args, {});
+  let stderr = "";
+  child.stdout!.destroy();
+  child.stderr!.setEncoding("utf8").on("data", (text) => stderr += text);
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, stderr })));
+}
+
 /** The real program, running; made by {@link start}, used with `await using`. */
 export class Program implements AsyncDisposable {
   readonly lines: LogLine[] = [];
