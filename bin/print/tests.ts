@@ -64,7 +64,7 @@ function printMismatch(terminal: Terminal, { part, expected, seen }: Mismatch): 
 /** What stands around the differences does not hide them. */
 function fold(lines: string[]): string[] {
   const hidden = lines.length - 2 * ENDS;
-  return hidden > 1 ? [...lines.slice(0, ENDS), `… ${hidden} lines`, ...lines.slice(-ENDS)] : lines;
+  return hidden > ENDS ? [...lines.slice(0, ENDS), `… ${hidden} lines`, ...lines.slice(-ENDS)] : lines;
 }
 
 /** The items of a list each on lines of their own, so that a diff shows which of them differ. */

@@ -44,7 +44,8 @@ export class FormNotices {
         unfinished = await this.#escalate(escalate!.to);
       } else if (reminders > reminded) {
         reminded = reminders;
-        const asked = askedAt(this.#input, startedAt + reminders * every!);
+        // Those whom it is escalated to at this very time have just been told.
+        const asked = askedAt(this.#input, startedAt + reminders * every! - 1);
         unfinished = await this.#notify(`remind@${reminders}`, asked);
       } else {
         const nextReminder = every === undefined ? Infinity : startedAt + (reminders + 1) * every;

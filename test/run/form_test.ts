@@ -197,6 +197,19 @@ Deno.test("reminders and the escalation come at their times, each once, whenever
     ]);
   }));
 
+Deno.test("whom a form is escalated to at the time of a reminder is told once", () =>
+  withBench(async (bench) => {
+    await asked(bench, [form({ to: ["anna"], remind: DAY, escalate: { after: 2 * DAY, to: ["cfo"] } })]);
+    bench.mails.length = 0;
+    await bench.clock.advanceTo(START + 2 * DAY);
+    await bench.runner.settled(0);
+    assert.deepEqual(bench.mails.toSorted(), [
+      "anna@example.org: Reminder: Refund 250 EUR?",
+      "anna@example.org: Reminder: Refund 250 EUR?",
+      "carl@example.org: Refund 250 EUR?",
+    ]);
+  }));
+
 Deno.test("of the reminders that were missed while the program was down only the last one is sent", () =>
   withBench(async (bench) => {
     await asked(bench, [form({ to: ["anna"], remind: DAY })]);
