@@ -27,12 +27,12 @@ export type Called = (args: JsonObject, signal: AbortSignal, count: number) => J
 class Start {
   readonly clock: Clock;
   readonly disk: Disk;
-  #isDead = false;
+  readonly #crash = new AbortController();
 
   constructor(clock: Clock, disk: Disk) {
     this.clock = {
       now: () => clock.now(),
-      at: (at, wake) => this.#isDead ? () => {} : clock.at(at, () => this.#isDead || wake()),
+      at: (at, wake) => this.crashed.aborted ? () => {} : clock.at(at, () => this.crashed.aborted || wake()),
       onSetBack: (wake) => clock.onSetBack(wake),
     };
     const files = this.#mortal(disk);
@@ -50,13 +50,17 @@ class Start {
       get: (target, name) => {
         const value = Reflect.get(target, name);
         if (typeof value !== "function") return value;
-        return (...args: unknown[]) => this.#isDead ? new Promise(() => {}) : value.apply(target, args);
+        return (...args: unknown[]) => this.crashed.aborted ? new Promise(() => {}) : value.apply(target, args);
       },
     });
   }
 
+  get crashed(): AbortSignal {
+    return this.#crash.signal;
+  }
+
   die(): void {
-    this.#isDead = true;
+    this.#crash.abort();
   }
 }
 
@@ -97,7 +101,6 @@ export class Bench {
 
   /** Opens the store and a runner that is not started. */
   async open(): Promise<void> {
-    this.#starts++;
     this.#start = new Start(this.clock, this.#disk);
     const mask = (text: string) => {
       return Object.values(this.options.secrets ?? {}).reduce<string>(
@@ -135,9 +138,9 @@ export class Bench {
     const { secrets = {}, ...rest } = this.options;
     this.runner = new Runner({
       store: this.store,
-      isolates: this.#isolates(),
+      isolates: this.#isolates(this.#start),
       clock: this.#start.clock,
-      owner: `owner${this.#starts}`,
+      owner: `owner${++this.#starts}`,
       folder: this.folder,
       surroundings: () => ({ env: { NAME: "test" }, secrets }),
       services,
@@ -234,16 +237,24 @@ export class Bench {
     };
   }
 
-  #isolates(): Isolates {
-    const start = this.#starts;
+  #isolates(start: Start): Isolates {
+    const { workers } = this;
     const callFunction: Isolates["callFunction"] = async (_module, name, args, signal) => {
       // What a crash left behind in memory does nothing any more.
-      if (start !== this.#starts) return await new Promise(() => {});
+      if (start.crashed.aborted) return await new Promise(() => {});
       const n = (args as JsonObject).n;
       this.calls.push(n === undefined ? name : `${name} ${n}`);
       return await this.functions[name](args as JsonObject, signal, this.calls.length);
     };
-    return { ...this.workers, callFunction } as Isolates;
+    // Workers are shared by all starts: what a dead one computes gives them back.
+    const untilCrash = (signal: AbortSignal) => AbortSignal.any([signal, start.crashed]);
+    return {
+      ...workers!,
+      callFunction,
+      runRule: (module, scope, perform, signal, ...more) =>
+        workers!.runRule(module, scope, perform, untilCrash(signal), ...more),
+      askCondition: (module, scope, signal) => workers!.askCondition(module, scope, untilCrash(signal)),
+    };
   }
 }
 
