@@ -38,7 +38,7 @@ Deno.test("README: every rule, action and setting in it loads, and its TypeScrip
     env: { SHOP_TOKEN: "correct-horse-battery" },
   });
   assert.equal(code, 0, stdout);
-  assert.match(stdout, /^5 rules, 0 problems$/m);
+  assert.match(stdout, /^6 rules, 0 problems$/m);
   const check = `deno check --config ${join(ROOT, "deno.json")} ${join(folder.path, "**/*.ts")}`;
   const types = await shell(`shopt -s globstar; ${check}`, folder.path);
   assert.equal(types.code, 0, types.output);
