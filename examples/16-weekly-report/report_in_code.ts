@@ -11,10 +11,8 @@ export default rule({
     batch: { cron: "0 8 * * 1", timezone: "Europe/Berlin", empty: true },
   }),
   config: { office: { type: "url", default: "https://office.example.org/reports" } },
-  then: async ({ event, config, step }) => {
-    const amounts = event.data.events.map(({ data }) => data.amount);
-    await step.http("report", `POST ${config.office}`, {
-      json: { orders: amounts.length, total: amounts.reduce((sum, amount) => sum + amount, 0) },
-    });
+  then: async ({ event: { data: { scheduled, count, events } }, config, step }) => {
+    const total = events.reduce((sum, { data }) => sum + data.amount, 0);
+    await step.http("report", `POST ${config.office}`, { json: { until: scheduled, orders: count, total } });
   },
 });
