@@ -85,6 +85,8 @@ function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: 
   const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
   if (key.length === 0) return "The secret of this hook is not one of Standard Webhooks (whsec_ and base64)";
   const expected = mac("sha256", key, `${id}.${timestamp}.`, body).toString("base64");
+  // Headers that were sent twice come joined by a comma and a blank: who signs sends one.
+  if (signatures.includes(", ")) return "The header webhook-signature was sent more than once";
   const found = signatures.split(" ").some((signature) => same(signature, `v1,${expected}`));
   return found ? undefined : "The signature in webhook-signature does not match the body";
 }
@@ -92,8 +94,8 @@ function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: 
 /** https://docs.stripe.com/webhooks#verify-manually */
 function verifyStripe({ headers, body }: WebhookRequest, secret: string, now: number): string | undefined {
   const parts = (headers["stripe-signature"] ?? "").split(",").map((part) => part.trim().split("="));
-  const timestamp = parts.find(([name]) => name === "t")?.[1];
-  if (timestamp === undefined) return "The header stripe-signature with t=…,v1=… is needed";
+  const [timestamp, ...others] = parts.filter(([name]) => name === "t").map(([, value]) => value);
+  if (timestamp === undefined || others.length > 0) return "One header stripe-signature with t=…,v1=… is needed";
   const late = checkTimestamp("stripe-signature", timestamp, now);
   if (late !== undefined) return late;
   const expected = mac("sha256", secret, `${timestamp}.`, body).toString("hex");

@@ -6,10 +6,14 @@ import { parseJson } from "../model/parse_json.ts";
 /**
  * Reads a request's body by its content type: JSON, a form (a repeated name gives a list), text; anything else is base64. An
  * empty body is null.
- * @throws Error where it says JSON and is none
+ * @throws Error where it says JSON and is none, or says two things
  */
 export function readBody(body: Uint8Array, contentType = ""): Json {
   if (body.length === 0) return null;
+  // Sent twice it comes joined by a comma: which of the two would be meant?
+  if (contentType.replace(/"[^"]*"/g, "").includes(",")) {
+    throw new Error("The header content-type was sent more than once");
+  }
   const type = contentType.split(";")[0].trim().toLowerCase();
   const text = textOf(body, contentType);
   if (/^application\/(.+\+)?json$/.test(type)) return readJson(text ?? "", type);

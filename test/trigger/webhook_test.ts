@@ -330,3 +330,19 @@ Deno.test("what cannot work is a problem: paths, auth without secret, secret wit
   ]);
   assert.equal(webhook.address(parseArgs(webhook, { webhook: "/a", auth: "none" })), "webhook /a");
 });
+
+Deno.test("headers that were sent twice, one good and one not, are refused", () => {
+  const now = String(START / 1_000);
+  const body = '{"type":"x"}';
+  const good = createHmac("sha256", Buffer.from("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "base64"));
+  const standard = `v1,${good.update(`m1.${now}.${body}`).digest("base64")}`;
+  const stripe = `t=${now},v1=${hex(secrets.STRIPE, `${now}.${body}`)}`;
+  for (const twice of [[standard, "v1,bad"], ["v1,bad", standard]]) {
+    const headers = { "webhook-id": "m1", "webhook-timestamp": now, "webhook-signature": twice.join(", ") };
+    refused(send({ auth: "standard", secret: "STANDARD" }, request(body, headers)), 401);
+  }
+  for (const twice of [[stripe, `t=${now},v1=bad`], [`t=${now},v1=bad`, stripe]]) {
+    refused(send({ auth: "stripe", secret: "STRIPE" }, request(body, { "stripe-signature": twice.join(", ") })), 401);
+  }
+  refused(send({ auth: "none" }, request(body, { "content-type": "application/json, text/plain" })), 400);
+});

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import process from "node:process";
+import { rulesFolder } from "./folder.ts";
+import { start } from "./program.ts";
+
+const CODE = `
+import { rule, webhook } from "whenthen";
+export default rule({
+  when: webhook("/code", { auth: "none" }),
+  then: async ({ step }) => {
+    await step.log("say", "never");
+  },
+});
+`;
+
+/** Processor time in milliseconds, and how often any of its threads fell asleep. */
+function spent(pid: number): { cpu: number; sleeps: number } {
+  const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  const sleeps = readdirSync(`/proc/${pid}/task`).map((task) => {
+    return Number(
+      /^voluntary_ctxt_switches:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/task/${task}/status`, "utf8"))?.[1] ?? 0,
+    );
+  });
+  return { cpu: 10 * (Number(fields[11]) + Number(fields[12])), sleeps: sleeps.reduce((sum, count) => sum + count, 0) };
+}
+
+Deno.test({
+  name: "a program with nothing to do does next to nothing",
+  ignore: process.platform !== "linux",
+  async fn() {
+    const files = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [
+      `r${index}.yaml`,
+      `when: { webhook: "/r${index}", auth: none }\nthen:\n  - log: x\n`,
+    ]));
+    await using folder = await rulesFolder({
+      ...files,
+      "code.ts": CODE,
+      "cron.yaml": 'when: { cron: "0 0 1 1 *" }\nthen:\n  - log: x\n',
+    });
+    await using program = start(folder.rules, { data: folder.data });
+    await program.url();
+    // What starting up left to do.
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    const before = spent(program.child.pid!);
+    await new Promise((resolve) => setTimeout(resolve, 5_000));
+    const after = spent(program.child.pid!);
+    const [cpu, sleeps] = [after.cpu - before.cpu, after.sleeps - before.sleeps];
+    console.log(`in 5 s idle: ${cpu} ms of processor time, ${sleeps} wake-ups`);
+    assert.ok(cpu <= 250, `${cpu} ms in 5 s`);
+  },
+});
