@@ -1,9 +1,8 @@
-import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 /** Fetched many at a time: a call costs as much as all the rest of an id. */
-let random = Buffer.alloc(0);
+let random = new Uint8Array();
 let lastTime = 0;
 let lastCount = 0;
 
@@ -19,7 +18,7 @@ export function newId(now: number): string {
 }
 
 function randomDigits(count: number): string {
-  if (random.length < count) random = randomBytes(4096);
+  if (random.length < count) random = new Uint8Array(randomBytes(4096));
   let text = "";
   for (let at = 0; at < count; at++) text += ALPHABET[random[at] & 31];
   random = random.subarray(count);
