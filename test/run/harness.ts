@@ -66,6 +66,8 @@ class Start {
 
 interface BenchOptions extends Partial<RunnerOptions> {
   secrets?: JsonObject;
+  /** Stands between the runner and the store. */
+  between?: (store: Store) => Store;
 }
 
 /** A program's store and runner, without rules folder and triggers. */
@@ -135,9 +137,9 @@ export class Bench {
       },
       admitRequest: () => Promise.resolve(),
     };
-    const { secrets = {}, ...rest } = this.options;
+    const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
     this.runner = new Runner({
-      store: this.store,
+      store: between(this.store),
       isolates: this.#isolates(this.#start),
       clock: this.#start.clock,
       owner: `owner${++this.#starts}`,
