@@ -82,4 +82,6 @@ export default rule({ when: webhook("/loops", { auth: "none" }), then: async () 
   };
   // One run for each event that was accepted, or whose 202 was lost on its way.
   while (await succeeded() < accepted.length + 2) await new Promise((resolve) => setTimeout(resolve, 50));
+  // Children outlive a kill of the program, and the deaf one would for ever.
+  assert.equal(await program.stop(), 0);
 });
