@@ -7,6 +7,8 @@ import type { World } from "./world.ts";
 const MOST = 1_000;
 /** Events among which the last one that the rule did not emit itself is looked for. */
 const LAST_EVENTS = 200;
+/** Failed steps that are told of. */
+const MOST_FAILURES = 5;
 
 /** What a test sees of a world as it is now. */
 export async function look(world: World): Promise<Seen> {
@@ -71,11 +73,13 @@ export async function notesOn({ store, lastReceipt }: World): Promise<string[]> 
   if (run?.error !== undefined) notes.push(`the run ${run.state}: ${run.error.message}`);
   else if (run?.waitingFor !== undefined) notes.push(`the run waits for ${run.waitingFor}`);
   else if (run?.state === "running") notes.push(`the run is performed; so far: ${stepsOf(steps)}`);
-  for (const { path, state, error } of steps ?? []) {
-    if (state === "failed" && error !== undefined && error.message !== run?.error?.message) {
-      notes.push(`step "${path}" failed: ${error.message}`);
-    }
-  }
+  const failures = (steps ?? []).flatMap(({ path, state, error }) =>
+    state === "failed" && error ? [{ path, error }] : []
+  );
+  const failed = failures.filter(({ error }) => error.message !== run?.error?.message);
+  for (const { path, error } of failed.slice(0, MOST_FAILURES)) notes.push(`step "${path}" failed: ${error.message}`);
+  const more = failed.length - MOST_FAILURES;
+  if (more > 0) notes.push(`${more} more steps failed`);
   return notes;
 }
 

@@ -76,6 +76,25 @@ Deno.test("a failure has its place, and what was expected beside what was seen",
   ]);
 });
 
+Deno.test("of many steps that failed the first ones are told", async () => {
+  const report = await simulate({
+    "a.yaml": `when: { event: a }
+then:
+  - each: "[1, 2, 3, 4, 5, 6, 7]"
+    onError: continue
+    then: [{ http: https://example.org/, retry: 1 }]
+tests:
+  - { name: all, stub: { http: { status: 500 } }, do: [{ send: { type: a } }, { expect: { run: failed } }] }
+`,
+  });
+  const { notes } = report.results[0].failure!;
+  assert.equal(notes.length, 6);
+  assert.deepEqual([notes[0], notes[5]], [
+    'step "each[0]/http" failed: GET https://example.org/ answered 500',
+    "2 more steps failed",
+  ]);
+});
+
 Deno.test("nothing of a test is left for the next one", async () => {
   const test = (name: string) => `
   - name: ${name}
