@@ -15,11 +15,14 @@ export default rule({
     to: { type: "url", default: "https://crm.example.org/items" },
   },
   then: async ({ config, step }) => {
-    const list = await step.http<Item[]>("list", `GET ${config.from}`, { format: "json" });
+    const { body: items } = await step.http<Item[]>("list", `GET ${config.from}`);
     const put = async (item: Item) => {
       await step.http("put", `PUT ${config.to}/${encodeURIComponent(item.id)}`, { json: item, retry: 2 });
     };
-    const { total, failed } = await step.each("items", list.body, put, { max: 4, rate: "10/s", onError: "continue" });
-    await step.log("tell", `${total - failed} of ${total} items are in sync`);
+    const sent = await step.each("items", items, put, { max: 4, rate: "10/s", onError: "continue" });
+    await step.log("tell", `${sent.total - sent.failed} of ${sent.total} items are in sync`);
+    for (const { index, message } of sent.errors) {
+      await step.log("failed", `Item ${items[index].id}: ${message}`, { level: "warn" });
+    }
   },
 });
