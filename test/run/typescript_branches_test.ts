@@ -355,7 +355,7 @@ Deno.test("a stop in a branch ends the run; what other branches had recorded is 
         b: async () => { for (let n = 0; n < 5; n++) await step.log("b", "x"); await step.wait("pause", "1d"); },
       });`));
     await begun("hang");
-    await until(async () => (await bench.trace(run)).steps.length === 5);
+    await until(async () => (await bench.trace(run)).steps.length === 6);
     bench.functions.hang = () => null;
     await bench.crash();
     const trace = await endOf(bench, run);
