@@ -143,8 +143,11 @@ export type StepAnswer =
   | { kind: "failed"; error: ThrownError }
   /** `path` is the step's own. */
   | { kind: "compute"; attempt: number; path: string }
-  /** The run ends or is parked here: the function is abandoned, it never hears from this call again. */
-  | { kind: "abandon" };
+  /**
+   * The function never hears from this call again: the run ends or is parked here, or (`lost`) its branch was given up, and the
+   * function goes on without it.
+   */
+  | { kind: "abandon"; lost?: true };
 
 /**
  * Rule code threw, or its worker was ended. `name` is that of the error thrown. `blocked` where the worker stopped

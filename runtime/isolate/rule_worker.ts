@@ -173,6 +173,7 @@ export class RuleWorker {
     if (answer.kind !== "compute") job.steps.delete(call);
     if (this.#jobs.get(id) !== job) return;
     if (answer.kind !== "abandon") job.answers++;
+    else if (answer.lost) job.waiting.delete(call);
     this.#post({ type: "answer", job: id, call, answer });
   }
 

@@ -28,6 +28,7 @@ import { codeOf, codeScope } from "./rule_code.ts";
 
 const UNAWAITED = "The run ended before this step did: is an await missing?";
 const ABANDON: StepAnswer = { kind: "abandon" };
+const LOST: StepAnswer = { kind: "abandon", lost: true };
 
 /**
  * One life of a TypeScript rule's function. It is performed from its top; steps that are recorded answer at once. It ends
@@ -69,7 +70,8 @@ export class FunctionRun {
     let reason = new Interruption("shutdown", "The run goes on in another life");
     try {
       const outcome = await this.#end(returned);
-      if (outcome.kind !== "parked") reason = new Interruption("cancelled", UNAWAITED);
+      if (outcome.kind === "stopped") reason = new Interruption("cancelled", `Step "${outcome.step}" ended the run`);
+      else if (outcome.kind !== "parked") reason = new Interruption("cancelled", UNAWAITED);
       return outcome;
     } finally {
       this.#over.resolve({ kind: "result", output: null });
@@ -170,7 +172,7 @@ export class FunctionRun {
     if (step.lost) {
       this.#steps.remove(step);
       this.#parked.delete(step);
-      return ABANDON;
+      return LOST;
     }
     switch (outcome.kind) {
       case "result":
@@ -236,7 +238,7 @@ export class FunctionRun {
   /** The next item of an `each` with a rate asks whether it may begin. */
   async #admit({ name, scope }: StepCall): Promise<StepAnswer> {
     const step = this.#steps.at(scope);
-    if (step?.pace === undefined || step.lost) return ABANDON;
+    if (step?.pace === undefined || step.lost) return LOST;
     this.#enter();
     try {
       const parked = await step.pace.admit(Number(name), step.signal);
@@ -244,7 +246,7 @@ export class FunctionRun {
       else this.#activity.stir();
       return parked === undefined ? { kind: "result", output: null } : ABANDON;
     } catch (thrown) {
-      if (step.signal.aborted) return ABANDON;
+      if (step.signal.aborted) return LOST;
       throw thrown;
     } finally {
       this.#leave();

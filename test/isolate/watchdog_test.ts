@@ -1,6 +1,12 @@
 import assert from "node:assert/strict";
 import process from "node:process";
-import { type BundledModule, InterruptedError, type Isolates, RuleCodeError } from "../../runtime/isolate/isolate.ts";
+import {
+  type BundledModule,
+  InterruptedError,
+  type Isolates,
+  type PerformStep,
+  RuleCodeError,
+} from "../../runtime/isolate/isolate.ts";
 import { gate, never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
 
 /** Waits on the main side until `release`, or loops, or hangs, as `config.do` says. */
@@ -37,6 +43,28 @@ Deno.test("a loop is ended and blamed; a run that waits for the main side meanwh
     assert.match(blamed.message, /rule0\.ts did not answer for 800ms and was ended/);
     assert.ok((await waiting.result as { error: Error }).error instanceof InterruptedError);
     assert.deepEqual(await startRun(isolates, code, "", "log").result, { output: "fine" });
+  }));
+
+Deno.test("a loop is blamed also where a call of a branch that was given up is never answered", () =>
+  withIsolates({ blockedAfter: 800 }, async ({ isolates, module }) => {
+    const code = await module(ruleSource(`
+      if (config.ask) return await step.http("ask", "https://x.org");
+      await step.any("race", { loser: () => step.http("loser", "https://x.org"), winner: () => 1 });
+      for (;;);`));
+    const base = performer(() => new Promise(() => {}));
+    const loser = gate();
+    const perform: PerformStep = async (call, computed) => {
+      if (call.name === "loser") {
+        await loser.promise;
+        return { kind: "abandon", lost: true };
+      }
+      if (computed) loser.resolve();
+      return await base(call, computed);
+    };
+    const waiting = isolates.runRule(code, scope({ config: { ask: true } }), perform, never);
+    const interrupted = assert.rejects(waiting, InterruptedError);
+    await assert.rejects(isolates.runRule(code, scope(), perform, never), (error: RuleCodeError) => error.blocked);
+    await interrupted;
   }));
 
 Deno.test("other rules go on while one loops", () =>

@@ -189,6 +189,28 @@ Deno.test("code that stops answering is attempted again alone, fails there sayin
     assert.deepEqual(states(trace), ["x succeeded"]);
   }));
 
+Deno.test("a run beside one that stops answering is performed again, and the step that it was in is attempted again", () =>
+  withCode(async (bench) => {
+    const begun = Promise.withResolvers<void>();
+    bench.functions.slow = (_args, signal, count) => {
+      if (count > 1) return "slow";
+      begun.resolve();
+      return new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
+    const rule = codeRule(`
+      if (event.data.loop) { await step.do("x", () => 1); for (;;); }
+      return await step.all("both", { slow: () => call("slow", "slow"), pause: () => step.do("pause", () => "!") });`);
+    const run = await bench.send(rule, {});
+    await begun.promise;
+    const loop = await bench.send(rule, { loop: true });
+    await bench.finish();
+    assert.equal((await bench.trace(loop)).run.state, "failed");
+    const trace = await bench.trace(run);
+    assert.equal(trace.run.error, undefined);
+    assert.deepEqual(trace.run.output, { slow: "slow", pause: "!" });
+    assert.deepEqual(bench.calls, ["slow", "slow"]);
+  }));
+
 Deno.test("a do that takes too long fails by its timeout, which the function learns in its next life", () =>
   withCode(async (bench) => {
     const asked = Promise.withResolvers<void>();
