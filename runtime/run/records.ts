@@ -71,14 +71,18 @@ export class Records {
     return [...this.#asked];
   }
 
+  /** Paths that earlier lives recorded. */
+  get recorded(): string[] {
+    return this.earlier.map(({ path }) => path);
+  }
+
   /** Paths that earlier lives recorded and this one has not asked for. What is inside a step that has ended belongs to it. */
   unasked(): string[] {
     const isOver = (path: string) => {
       const record = this.#asked.has(path) ? this.#records.get(path) : undefined;
       return record !== undefined && isFinalStep(record.state) && record.kind !== "if";
     };
-    return this.earlier.map(({ path }) => path)
-      .filter((path) => !this.#asked.has(path) && !pathsAround(path).some(isOver));
+    return this.recorded.filter((path) => !this.#asked.has(path) && !pathsAround(path).some(isOver));
   }
 
   /** Takes over the waits that the store has ended meanwhile: nothing else ends a step from outside. */

@@ -1,4 +1,5 @@
 import { TerminalError } from "../model/errors.ts";
+import { ON_ERROR_STEP } from "../model/run.ts";
 import type { Life } from "./frame.ts";
 
 /** A run that goes on does not ask for the steps that it asked for before. */
@@ -49,5 +50,6 @@ export function checkAllAsked(life: Life): void {
 function differs({ rule, records }: Life, what: string): ReplayError {
   const whose = `${rule.id}: its version ${rule.version} asks`;
   const remedy = "Move runs to versions that still have the steps that they have performed";
-  return replayError({ whose, what, remedy }, records.list().map(({ path }) => path), records.asked);
+  const asked = records.asked.filter((path) => path !== ON_ERROR_STEP);
+  return replayError({ whose, what, remedy }, records.recorded, asked);
 }

@@ -158,7 +158,7 @@ export class Turns {
 
   #lastBegun(): number {
     let turn = 0;
-    while (this.#record(turn + 1) !== undefined) turn++;
+    while (this.frame.life.records.isBegun(this.#pathOf(turn + 1))) turn++;
     return turn;
   }
 

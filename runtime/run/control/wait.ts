@@ -55,7 +55,7 @@ export async function performWaitUntil(
       const input = await args();
       return { input, due: dueOf(input as unknown as WaitArgs, life.options.clock.now()), wait: { kind: "time" } };
     },
-    describe: ({ path }) => `step "${path}"`,
+    describe: ({ path }) => `the time of step "${path}"`,
   }, signal);
   return outcome.kind === "result" ? { kind: "result", output: null } : outcome;
 }
