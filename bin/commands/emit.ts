@@ -57,12 +57,15 @@ function parseData(text: string | undefined): Json | undefined {
   }
 }
 
-function printAnswer(terminal: Terminal, { event, duplicate, verdicts }: EmitAnswer): void {
+function printAnswer(terminal: Terminal, { event, duplicate, verdicts, wakes }: EmitAnswer): void {
   if (duplicate) return terminal.write(`Event ${event} was known already: a duplicate starts nothing\n`);
   terminal.write(`Event ${event} is taken in\n`);
-  if (verdicts.length === 0) terminal.write(paint(terminal, "yellow", "  no rule listens to it") + "\n");
+  if (verdicts.length + wakes.length === 0) {
+    terminal.write(paint(terminal, "yellow", "  no rule listens to it, and no run waits for it yet") + "\n");
+  }
   for (const { rule, verdict } of verdicts) {
     const line = oneLine(`${rule} ${verdictSentence(verdict, terminal.now)}`);
     terminal.write(`  ${paint(terminal, verdictColour(verdict), line)}\n`);
   }
+  for (const run of wakes) terminal.write(paint(terminal, "green", `  run ${run} had waited for it`) + "\n");
 }

@@ -96,7 +96,8 @@ function expressionInFlow(slip: Slip): Finding | undefined {
   const end = slip.text.indexOf("}}", from);
   const to = end === -1 ? from + 3 : end + 2;
   const expression = slip.text.slice(from, to);
-  return slip.finding("an expression inside { } or [ ] needs quotes", `quote it: ${quoted(expression)}`, from, to);
+  const where = slip.code === "BLOCK_AS_IMPLICIT_KEY" ? 'with ": " in it' : "inside { } or [ ]";
+  return slip.finding(`an expression ${where} needs quotes`, `quote it: ${quoted(expression)}`, from, to);
 }
 
 function alias(slip: Slip): Finding | undefined {

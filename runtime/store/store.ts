@@ -252,6 +252,8 @@ export interface EventRecord {
   deliveries: number;
   delivery: DeliveryVerdict;
   verdicts: { rule: string; trigger: string; verdict: Verdict }[];
+  /** The waits of runs that it ended, as far as these are kept. */
+  ended: { rule: string; run: string; step: string }[];
 }
 
 export interface StoreStats {

@@ -10,8 +10,8 @@ import { complete } from "./events.ts";
 import { bodyOf, queryOf } from "./given.ts";
 import { listRules } from "./rule_listing.ts";
 
-/** What `POST /api/emit` answers: also what became of the event at each rule. */
-export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts">;
+/** What `POST /api/emit` answers: also what became of the event at each rule, and the runs that had waited for it. */
+export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts" | "wakes">;
 
 const STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const satisfies RunState[];
 const page = { limit: z.coerce.number().int().min(1).max(1_000).default(50), before: z.string().optional() };
@@ -102,7 +102,8 @@ export function api(context: WebContext): Hono {
     const receipt = "rule" in given
       ? await startByHand(given, context)
       : await context.ingest.publish(complete(given, context));
-    return answer(c, { ...eventAnswer([receipt]), verdicts: receipt.verdicts } satisfies EmitAnswer);
+    const { verdicts, wakes } = receipt;
+    return answer(c, { ...eventAnswer([receipt]), verdicts, wakes } satisfies EmitAnswer);
   });
   return app;
 }

@@ -113,10 +113,16 @@ Deno.test("every verdict of an event is a sentence", () => {
         verdict: { kind: "batched", reason: "Run 04run answers it", until: NOW, run: "04run" },
       },
     ],
+    ended: [],
   };
   const unmatched: EventRecord = { ...record, deliveries: 1, delivery: "unmatched", verdicts: [] };
+  const awaited: EventRecord = {
+    ...unmatched,
+    delivery: "accepted",
+    ended: [{ rule: "pay", run: "05run", step: "a/paid" }],
+  };
   assert.equal(
-    printed(100, (terminal) => printEvents(terminal, [record, unmatched])),
+    printed(100, (terminal) => printEvents(terminal, [record, unmatched, awaited])),
     `
 github.push  octo/repo  id 72d3  from /hooks/github  3m ago, delivered 2 times and taken once
   a started run 01run
@@ -129,7 +135,9 @@ github.push  octo/repo  id 72d3  from /hooks/github  3m ago, delivered 2 times a
   h joined a batch: Collected; 2 events so far, closes in 1m
   i joined a batch: Run 04run answers it
 github.push  octo/repo  id 72d3  from /hooks/github  3m ago
-  no rule listens to it
+  no rule listens to it, and no run waited for it
+github.push  octo/repo  id 72d3  from /hooks/github  3m ago
+  pay had waited for it: step "a/paid" of run 05run
 `,
   );
   assert.equal(printed(100, (terminal) => printEvents(terminal, [])), "\nNo events yet\n");

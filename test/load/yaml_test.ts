@@ -44,6 +44,11 @@ const SLIPS: [name: string, text: string, problem: string][] = [
     '|    quote it: "${{ x }}"',
   ],
   [
+    "an expression with a colon",
+    "log: ${{ x ? 1 : 2 }}",
+    'a.yaml:1:6: an expression with ": " in it needs quotes|    log: ${{ x ? 1 : 2 }}|         ^^^^^^^^^^^^^^^^|    quote it: "${{ x ? 1 : 2 }}"',
+  ],
+  [
     "a colon in a value",
     "text: Done: ${{ x }}",
     'a.yaml:1:7: a value with ": " in it reads as a nested mapping|    text: Done: ${{ x }}|          ^^^^^^^^^^^^^^' +

@@ -39,7 +39,8 @@ storeTest(
     assert.equal(await store.nextDue(), NOW + 1_000);
     const receipt = await publish(store, "p1", "paid.in", { id: "A1", amount: 5 }, NOW + 7);
     assert.deepEqual([receipt.wakes, receipt.delivery, receipt.runs], [[run], "accepted", []]);
-    assert.equal((await store.listEvents({ type: "paid.in", limit: 1 }))[0].delivery, "accepted");
+    const [{ delivery, ended }] = await store.listEvents({ type: "paid.in", limit: 1 });
+    assert.deepEqual([delivery, ended], ["accepted", [{ rule: "shop/pay", run, step: "pay" }]]);
     assert.equal(await store.nextDue(), NOW + 7);
     const [claimed] = await store.claimRuns("me", 9, NOW + 7);
     assert.equal(claimed.run.id, run);
@@ -167,6 +168,8 @@ storeTest("a wait looks at the events since its run began, oldest first, each on
   const [begun] = await store.listRuns({ waiting: true, limit: 9 });
   assert.deepEqual(begun.waits?.map((wait) => wait.step), ["s5"]);
   assert.equal((await stepOf(store, run, "s1"))?.state, "succeeded");
+  const [{ event, delivery, ended }] = await store.listEvents({ type: "other", limit: 1 });
+  assert.deepEqual([event.id, delivery, ended], ["p4", "accepted", [{ rule: "shop/pay", run, step: "s4" }]]);
 });
 
 storeTest("its own event is none that a run waits for; a replay began when it was asked for", async (store) => {

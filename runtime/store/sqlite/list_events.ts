@@ -33,5 +33,14 @@ export function listEvents(database: Database, filter: Parameters<Store["listEve
     deliveries: row.deliveries,
     delivery: row.delivery,
     verdicts: readVerdicts(database, row.key),
+    ended: readEnded(database, row.key),
   }));
+}
+
+/** The waits that an event ended, by the age of their runs. */
+function readEnded(database: Database, event: number): EventRecord["ended"] {
+  return database.all<EventRecord["ended"][number]>(
+    "SELECT rule, run, path AS step FROM taken CROSS JOIN runs ON runs.id = run WHERE taken.event = ? ORDER BY run",
+    event,
+  );
 }

@@ -118,7 +118,6 @@ export function endAwaiting({ database }: Context, key: number, event: Event, no
     takeEvent(database, { run, path }, key);
     settle(database, { run, path }, { state: "succeeded", output: event as unknown as Json }, now);
   }
-  if (waits.length > 0) database.run("UPDATE events SET delivery = 'accepted' WHERE key = ?", key);
   const runs = waits.map(({ run }) => run);
   wakeRuns(database, runs, now);
   return runs;
@@ -127,6 +126,7 @@ export function endAwaiting({ database }: Context, key: number, event: Event, no
 /** Notes that an event ended a wait: it ends no other one of the same run. */
 function takeEvent(database: Database, { run, path }: Place, event: number): void {
   database.run("INSERT INTO taken (run, event, path) VALUES (@run, ?, ?)", run, event, path);
+  database.run("UPDATE events SET delivery = 'accepted' WHERE key = ?", event);
 }
 
 /** Waiting runs may be claimed at once. One that is running may have missed it: it may be claimed again once it is parked. */

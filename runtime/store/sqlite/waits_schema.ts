@@ -20,6 +20,7 @@ export function waitTables(schema: string): string[] {
     index("awaited_by_wait", "awaited (wait)"),
     // The events that ended waits of a run: none ends two of them.
     table("taken", "run TEXT, event INTEGER, path TEXT NOT NULL, PRIMARY KEY (run, event)", clustered),
+    index("taken_by_event", "taken (event)"),
     // Types and patterns that a version's steps may wait for, as far as they can be known without performing it.
     table("expected", "type TEXT, version TEXT, PRIMARY KEY (type, version)", clustered),
     index("expected_by_version", "expected (version)"),
