@@ -188,7 +188,7 @@ Deno.test("when all branches wait the run is parked, and says what for; each goe
     const parked = await bench.trace(run);
     assert.equal(parked.run.state, "waiting");
     assert.equal(parked.run.due, START + 1_200_000);
-    assert.equal(parked.run.waitingFor, 'step "both/a/pause"; step "both/b/nap"');
+    assert.equal(parked.run.waitingFor, 'the time of step "both/a/pause"; the time of step "both/b/nap"');
     await bench.finish();
     assert.deepEqual(times, [["b", 1_200_000], ["a", 3_600_000]]);
     assert.equal((await bench.trace(run)).run.spent, 0);

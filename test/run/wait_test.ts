@@ -18,7 +18,7 @@ Deno.test("wait parks the run for a while; it is a row, and no time spent", () =
     const { run: parked, steps } = await bench.trace(run);
     assert.equal(parked.state, "waiting");
     assert.equal(parked.due, START + 25 * HOUR);
-    assert.equal(parked.waitingFor, 'step "pause"');
+    assert.equal(parked.waitingFor, 'the time of step "pause"');
     const until = START + 25 * HOUR;
     assert.deepEqual(parked.waits, [{ step: "pause", kind: "time", what: "a time", since: START, until }]);
     assert.deepEqual(steps[0].input, { wait: "25h" });
