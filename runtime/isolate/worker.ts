@@ -10,6 +10,7 @@ import type { RuleDefinition } from "./language/rule.ts";
 import type { FromWorker, Job, ToWorker, WorkerSetup } from "./messages.ts";
 import { plainJson } from "./plain_json.ts";
 import { secretsView } from "./secrets_view.ts";
+import { simulateDate } from "./simulated_date.ts";
 import { stepCalls } from "./step_calls.ts";
 import type { Ask } from "./step_caller.ts";
 import { describeTests, performTest } from "./test_calls.ts";
@@ -50,6 +51,7 @@ port.onMessage((message) => receive(message as ToWorker));
 send({ type: "ready" });
 
 function receive(message: ToWorker): void {
+  if ("now" in message) simulateDate(message.now);
   switch (message.type) {
     case "job": {
       const run = "scope" in message.work ? message.work.scope.run.id : undefined;
@@ -193,12 +195,18 @@ function asker(job: number, open: OpenJob): Ask {
   return (step, computed) =>
     new Promise((resolve) => {
       // A job that is no longer open was given up by the main side; its code may still run on.
-      if (jobs.get(job) !== open) return;
+      if (jobs.get(job) !== open) return warnOfLate(step);
       const call = numbers.get(step) ?? count++;
       numbers.set(step, call);
       open.calls.set(call, resolve);
       send(computed ? { type: "computed", job, call, computed } : { type: "call", job, call, step });
     });
+}
+
+/** Its run would have stayed in memory, had the main side known that there was more to come. */
+function warnOfLate({ kind, name }: StepCall): void {
+  const remedy = "what a function waits for beside its steps belongs into step.do";
+  console.warn(`step.${kind}(${JSON.stringify(name)}, …) came after its run was parked or had ended: ${remedy}`);
 }
 
 /** Deno reports a rejection as a Web event, Bun and Node through `process`. */

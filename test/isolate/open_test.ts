@@ -295,3 +295,26 @@ Deno.test("a function is quiet once it has made all the calls that it could make
     await done;
     assert.deepEqual(seen, ["a1", "b1", "quiet", "a2", "quiet", "b2", "quiet", "quiet"]);
   }));
+
+Deno.test("a step that comes after its run was parked is told of, with what to do", () =>
+  withIsolates({}, async ({ isolates, module, logs }) => {
+    const code = await module(
+      ruleSource(`
+      await Promise.all([step.wait("pause", "6d"), (async () => {
+        await new Promise((resolve) => globalThis.goOn = resolve);
+        await step.http("late", "https://x.org");
+      })()]);`).replace("then: async", "if: () => { globalThis.goOn(); return true; }, then: async"),
+    );
+    const parked = new AbortController();
+    const asked = gate();
+    const run = isolates.runRule(code, scope(), () => {
+      asked.resolve();
+      return Promise.resolve({ kind: "abandon" });
+    }, parked.signal);
+    await asked.promise;
+    parked.abort(new Error("parked"));
+    await assert.rejects(run, /parked/);
+    assert.equal(await isolates.askCondition(code, scope(), never), true);
+    assert.equal(logs[0].level, "warn");
+    assert.match(logs[0].message, /^step\.http\("late", …\) came after its run was parked .* belongs into step\.do$/);
+  }));
