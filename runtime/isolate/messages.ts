@@ -19,10 +19,13 @@ export type Job =
   | { kind: "tests" }
   | { kind: "test"; index: number; seen: Seen };
 
-/** From the main side to a worker. `job` and `call` are numbers that the sender of the first message made up. */
+/**
+ * From the main side to a worker. `job` and `call` are numbers that the sender of the first message made up, `now` the time of a
+ * simulated clock.
+ */
 export type ToWorker =
-  | { type: "job"; job: number; work: Job }
-  | { type: "answer"; job: number; call: number; answer: StepAnswer }
+  | { type: "job"; job: number; work: Job; now?: number }
+  | { type: "answer"; job: number; call: number; answer: StepAnswer; now?: number }
   /** Nobody waits for the job any more: its calls never settle. */
   | { type: "drop"; job: number }
   | { type: "ping" };

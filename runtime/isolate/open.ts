@@ -18,6 +18,8 @@ export interface IsolateOptions {
   maxWorkers?: number;
   /** Bytes of resident memory of the whole process above which workers are ended. @default 1.5 GB, at most 3/4 of what there is */
   memoryLimit?: number;
+  /** The time that `Date` tells in rule code, where that is not the machine's. */
+  now?: () => number | undefined;
   /** Milliseconds without an answer after which a worker counts as blocked. @default 10_000 */
   blockedAfter?: number;
   /** Milliseconds after which a worker without work is discarded. @default 60_000 */
@@ -39,7 +41,7 @@ const FEW = 4;
 /** Opens the pool of workers. No worker starts until the first call. */
 export function openIsolates(options: IsolateOptions): Isolates {
   const { secrets, env, onSecret, onLog, maxWorkers = 32, memoryLimit = defaultMemoryLimit() } = options;
-  const { blockedAfter = 10_000, idleAfter = 60_000 } = options;
+  const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined } = options;
   const room: Record<Lane, number> = { rules: maxWorkers, functions: maxWorkers, alone: FEW, describe: FEW };
   const pool = new Pool({
     room,
@@ -48,6 +50,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
     heapLimit: memoryLimit / 2,
     secrets,
     env,
+    now,
     onSecret,
     onLog,
   });

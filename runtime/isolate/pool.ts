@@ -17,6 +17,8 @@ export interface PoolOptions {
   heapLimit: number;
   secrets(): Record<string, string>;
   env(): Record<string, string>;
+  /** Of a simulated clock. */
+  now(): number | undefined;
   onSecret(name: string): void;
   onLog(line: { level: LogLevel; message: string; file: string; run?: string }): void;
 }
@@ -93,13 +95,14 @@ export class Pool {
       if (!idle) return undefined;
       this.#end(idle.worker.end({ kind: "discarded" }));
     }
-    const { heapLimit, blockedAfter, secrets, env, onSecret, onLog } = this.options;
+    const { heapLimit, blockedAfter, secrets, env, now, onSecret, onLog } = this.options;
     const worker = new RuleWorker({
       module,
       secrets: secrets(),
       env: env(),
       heapLimit,
       blockedAfter,
+      now,
       onSecret,
       onLog: (level, message, run) => onLog({ level, message, file: module.file, ...(run && { run }) }),
       onIdle: () => this.#idle(seat),

@@ -14,6 +14,8 @@ export interface WorkerOptions {
   /** Bytes that the worker's own heap may have, where the host can limit it. */
   heapLimit: number;
   blockedAfter: number;
+  /** Of a simulated clock. */
+  now(): number | undefined;
   onSecret(name: string): void;
   onLog(level: LogLevel, message: string, run?: string): void;
   /** The last job has ended. */
@@ -88,7 +90,7 @@ export class RuleWorker {
       if (order.signal?.aborted) return reject(order.signal.reason);
       order.signal?.addEventListener("abort", abort);
       this.#jobs.set(id, { ...order, started: false, steps: new Map(), waiting: new Set(), answers: 0, settle });
-      this.#post({ type: "job", job: id, work: order.work });
+      this.#post({ type: "job", job: id, work: order.work, now: this.options.now() });
       this.#watch();
     });
   }
@@ -174,7 +176,7 @@ export class RuleWorker {
     if (this.#jobs.get(id) !== job) return;
     if (answer.kind !== "abandon") job.answers++;
     else if (answer.lost) job.waiting.delete(call);
-    this.#post({ type: "answer", job: id, call, answer });
+    this.#post({ type: "answer", job: id, call, answer, now: this.options.now() });
   }
 
   #finish(id: number, outcome: { output: Json } | { error: unknown }): void {

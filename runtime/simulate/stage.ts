@@ -23,13 +23,14 @@ export interface StageOptions {
 /** Where tests are performed, one at a time: the workers of rule code see the secrets and the environment of that one. */
 export class Stage {
   readonly isolates: Isolates;
-  #test: { world: TestWorld; secrets: Secrets; lines: string[] } | undefined;
+  #test: { world: TestWorld; secrets: Secrets; lines: string[]; now: () => number } | undefined;
 
   constructor(private readonly options: StageOptions) {
     this.isolates = openIsolates({
       secrets: () => this.#test?.secrets.all() ?? {},
       onSecret: (name) => void this.#test?.secrets.get(name),
       env: () => this.#test?.world.env ?? {},
+      now: () => this.#test?.now(),
       // What test code writes is for who runs it, and nothing that the rule has said.
       onLog: ({ level, message, file, run }) => {
         if (/\.test\.ts$/.test(file)) logCode(level, message, file, run);
@@ -48,9 +49,10 @@ export class Stage {
     const rule = ruleFor(loaded, test, kinds);
     const secrets = secretsFor(rule, test, kinds);
     const lines: string[] = [];
-    this.#test = { world: test, secrets, lines };
+    this.#test = { world: test, secrets, lines, now: () => test.now };
     const people = peopleOf(test, this.options.people);
     const world = await World.open({ rule, test, secrets, folder, isolates: this.isolates, people, logs: lines });
+    this.#test.now = () => world.clock.now();
     try {
       await perform(world);
     } finally {

@@ -53,6 +53,41 @@ testRule(pay, "another config", { config: { least: 0 }, secrets: { PAY_TOKEN: "t
   ]);
 });
 
+Deno.test("Date tells the time of the simulated clock: in rules, in their conditions, and in tests", async () => {
+  const report = await simulate({
+    "monday.ts": `import { event, rule } from "whenthen";
+export default rule({
+  when: event("a"),
+  if: () => new Date().getUTCDay() === 1,
+  then: async ({ step }) => {
+    const before = await step.do("before", () => Date.now());
+    await step.wait("pause", "2d");
+    return await step.do("after", () => [new Date().toISOString(), Date.now() - before, Date().slice(0, 3)]);
+  },
+});
+`,
+    "monday.test.ts": `import { testRule } from "whenthen";
+import monday from "./monday.ts";
+
+testRule(monday, "on a Monday", async (t) => {
+  await t.send({ type: "a" });
+  await t.advance("2d");
+  const output = ["2027-01-06T09:00:00.000Z", 2 * 86_400_000, "Wed"];
+  t.expect({ run: "succeeded", output });
+  if (new Date().toISOString() !== t.seen.now) throw new Error(new Date().toISOString());
+  if (new Date(0).getTime() !== 0 || !(new Date() instanceof Date)) throw new Error("no date");
+});
+
+testRule(monday, "on a Sunday", { now: "2027-01-03" }, async (t) => {
+  await t.send({ type: "a" });
+  t.expect({ verdict: "condition" });
+});
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["on a Monday", "on a Sunday"]);
+});
+
 Deno.test("a failure in TypeScript has the place of the call, through the source map", async () => {
   const report = await simulate({
     "a.yaml": "when: { event: a }\nthen: [{ id: get, http: https://example.org/ }]\n",
