@@ -10,6 +10,8 @@ import { Server } from "./server.ts";
 export class Lab {
   readonly #skipped: string[] = [];
   #folders = 0;
+  /** Webhooks that the binary took in a second, where that was measured. */
+  ingestRate: number | undefined;
 
   constructor(
     /** A folder for everything; goes at the end. */
@@ -72,8 +74,14 @@ export class Lab {
   }
 
   /** Sends orders of 1 kB to a server. */
-  load(server: { port: number }, job: Omit<Job, "port" | "bytes">): Promise<Load> {
+  load(server: { port: number }, job: Omit<Job, "port">): Promise<Load> {
     return load(this.binary.command[0], { bytes: 1_000, ...job, port: server.port });
+  }
+
+  /** Asks for a page that costs a server nothing, 200 times a second: the longest answer is how long it was held up. */
+  async longestPause(server: { port: number }, seconds: number): Promise<number> {
+    const job = { port: server.port, paths: ["/healthz"], connections: 8, rate: 200, seconds };
+    return (await load(this.binary.command[0], job)).longest;
   }
 }
 
@@ -85,4 +93,9 @@ export async function metric(server: Server, name: string): Promise<number> {
   const text = await (await fetch(`${server.url}/metrics`)).text();
   const line = text.split("\n").find((line) => line.startsWith(`whenthen_${name} `));
   return Number(line?.split(" ")[1] ?? 0);
+}
+
+/** Runs that whenthen has yet to finish. */
+export async function liveRuns(server: Server): Promise<number> {
+  return await metric(server, 'runs{state="queued"}') + await metric(server, 'runs{state="running"}');
 }

@@ -10,6 +10,8 @@ export interface ServerOptions {
   readyPath: string;
   cwd: string;
   env?: Record<string, string>;
+  /** @default a free one */
+  port?: number;
 }
 
 const PATIENCE = 120_000;
@@ -28,8 +30,8 @@ export class Server implements AsyncDisposable {
   }
 
   /** Starts a program and waits until it answers. */
-  static async start({ command, readyPath, cwd, env }: ServerOptions): Promise<Server> {
-    const port = await freePort();
+  static async start({ command, readyPath, cwd, env, port: wanted }: ServerOptions): Promise<Server> {
+    const port = wanted ?? await freePort();
     const [program, ...args] = command(port);
     const begun = performance.now();
     const child = spawn(program, args, {

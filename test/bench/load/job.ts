@@ -10,8 +10,10 @@ export interface Job {
   rate?: number;
   /** Bodies are signed with it: HMAC-SHA256, in hex, in the header X-Signature. */
   secret?: string;
-  /** Bytes of a JSON body. */
-  bytes: number;
+  /** Bytes of a JSON body; absent where it is a GET. */
+  bytes?: number;
+  /** The body is an event of this type, with the order as its data. */
+  event?: string;
 }
 
 /** What came of it. */

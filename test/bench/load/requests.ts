@@ -6,13 +6,16 @@ import type { Job } from "./job.ts";
 const REQUESTS = 10_000;
 
 /** Requests as they go over the wire, each an order of its own. */
-export function makeRequests({ paths, secret, bytes }: Job): Buffer[] {
+export function makeRequests({ paths, secret, bytes, event }: Job): Buffer[] {
   return Array.from({ length: REQUESTS }, (_, index) => {
-    const body = order(index, bytes);
+    const path = paths[index % paths.length];
+    const common = ["Host: 127.0.0.1", "User-Agent: bench"];
+    if (bytes === undefined) return Buffer.from([`GET ${path} HTTP/1.1`, ...common, "\r\n"].join("\r\n"));
+    const data = order(index, bytes);
+    const body = event === undefined ? data : `{"type":${JSON.stringify(event)},"data":${data}}`;
     const head = [
-      `POST ${paths[index % paths.length]} HTTP/1.1`,
-      "Host: 127.0.0.1",
-      "User-Agent: bench",
+      `POST ${path} HTTP/1.1`,
+      ...common,
       "Content-Type: application/json",
       `Content-Length: ${Buffer.byteLength(body)}`,
       ...secret === undefined ? [] : [`X-Signature: ${createHmac("sha256", secret).update(body).digest("hex")}`],

@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { type Installed, installNodeRed, installWebhook } from "../install.ts";
-import { type Lab, metric, SECRET } from "../lab.ts";
+import { type Lab, liveRuns, SECRET } from "../lab.ts";
 import type { Load } from "../load/job.ts";
 import { nodeRedFlow } from "../node_red.ts";
 import { aimFor, type Part, type Row } from "../report.ts";
@@ -11,8 +11,9 @@ const CONNECTIONS = 64;
 /** What does not pile anything up is measured for a part of the time, once before whenthen and once after it. */
 const SHARE = 10;
 
-/** Signed webhooks, each synced before its 202, one matching rule with a `log` step. */
-export const INGEST_RULE = `when:
+/** A rule for signed webhooks. @param then its one step */
+export function ingestRule(then: string): string {
+  return `when:
   webhook: /in
   auth: { hmac: sha256, header: X-Signature }
   secret: HOOK_SECRET
@@ -20,8 +21,11 @@ if: event.data.amount > 10
 limit: none
 max: 256
 then:
-  - log: Order \${{ event.data.id }} of \${{ event.data.name }}
+  - ${then}
 `;
+}
+
+export const LOG_STEP = "log: Order ${{ event.data.id }} of ${{ event.data.name }}";
 
 /** So that the run reaches the state in which as much goes as comes: identities would be kept for 30 days. */
 export const SETTINGS = "retention: { identities: 1m }\n";
@@ -46,6 +50,7 @@ export async function ingest(lab: Lab): Promise<Part> {
   };
   await measureOthers();
   const binary = await measure(lab, "whenthen, binary", lab.binary, lab.seconds);
+  lab.ingestRate = binary.value;
   const source = await measure(lab, "whenthen, deno run", lab.source, slice);
   await measureOthers();
   const rows = [binary, source, ...others.map(({ name }) => row(name, slices.get(name)!))];
@@ -67,9 +72,9 @@ export async function ingest(lab: Lab): Promise<Part> {
 
 async function measure(lab: Lab, name: string, program: Installed, seconds: number): Promise<Row> {
   lab.say(`${name}, ${seconds} s`);
-  await using server = await lab.start(program, { "in.yaml": INGEST_RULE, "whenthen.yaml": SETTINGS });
+  await using server = await lab.start(program, { "in.yaml": ingestRule(LOG_STEP), "whenthen.yaml": SETTINGS });
   const load = await hit(lab, server, "/hooks/in", seconds);
-  const live = await metric(server, 'runs{state="queued"}') + await metric(server, 'runs{state="running"}');
+  const live = await liveRuns(server);
   const memory = `${Math.round(await server.memory())} MB`;
   const { what, value, unit, note } = row(name, [load]);
   return { what, value, unit, note: `${note}, ${live} runs behind at the end, ${memory}` };

@@ -1,0 +1,104 @@
+import { createServer, type ServerResponse } from "node:http";
+import { type Lab, metric } from "../lab.ts";
+import { median } from "../numbers.ts";
+import type { Part, Row } from "../report.ts";
+import type { Server } from "../server.ts";
+
+const COUNTS = [10_000, 100_000];
+const CHANGES = 100;
+/** Items on a page: an http step takes answers of up to 10 MB. */
+const PAGE = 5_000;
+const ROUNDS = 3;
+
+/** A source of items of 1 kB, of which 100 change when told. */
+class Source implements AsyncDisposable {
+  readonly #server = createServer(({ url, headers }, response) =>
+    this.#answer(url!, headers["if-none-match"], response)
+  );
+  #version = 0;
+  #sent = Promise.withResolvers<number>();
+
+  constructor(private readonly count: number) {}
+
+  async listen(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    const { port } = this.#server.address() as { port: number };
+    return `http://127.0.0.1:${port}`;
+  }
+
+  /** Resolves once the last page of the present version was sent: when that was, by `performance.now()`. */
+  get sent(): Promise<number> {
+    return this.#sent.promise;
+  }
+
+  /** @returns as `sent`, of the new version */
+  change(): Promise<number> {
+    this.#version++;
+    this.#sent = Promise.withResolvers();
+    return this.sent;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise((resolve) => this.#server.close(resolve));
+  }
+
+  #answer(url: string, known: string | undefined, response: ServerResponse): void {
+    const etag = `"${this.#version}"`;
+    const page = Number(url.slice(1));
+    if (known === etag && page === 0) return void response.writeHead(304).end();
+    const last = (page + 1) * PAGE >= this.count;
+    const items = Array.from({ length: Math.min(PAGE, this.count) }, (_, index) => this.#item(page * PAGE + index));
+    const next = last ? null : `http://${response.req.headers.host}/${page + 1}`;
+    const headers = { "content-type": "application/json", ...page === 0 && { etag } };
+    response.writeHead(200, headers).end(JSON.stringify({ items, next }), () => {
+      if (last) this.#sent.resolve(performance.now());
+    });
+  }
+
+  #item(index: number): object {
+    const every = Math.floor(this.count / CHANGES);
+    const changed = index % every === 0 && index / every < CHANGES;
+    return { id: `item-${index}`, version: changed ? this.#version : 0, text: "x".repeat(940) };
+  }
+}
+
+function rule(url: string): string {
+  return `when:
+  poll: ${url}/0
+  every: 1s
+  items: body.items
+  key: item.id
+  on: [changed]
+  pages: { next: body.next }
+limit: none
+max: 256
+then:
+  - log: \${{ event.subject }} is at \${{ event.data.new.version }}
+`;
+}
+
+/** From the last byte of a list of which 100 items changed until their events are taken in. */
+export async function poll(lab: Lab): Promise<Part> {
+  const rows: Row[] = [];
+  for (const count of COUNTS) {
+    lab.say(`${count.toLocaleString("en")} items of 1 kB, ${CHANGES} changes, ${ROUNDS} times`);
+    await using source = new Source(count);
+    const rules = { "poll.yaml": rule(await source.listen()), "whenthen.yaml": "retention: 1GB\n" };
+    await using server = await lab.start(lab.binary, rules);
+    await source.sent;
+    const times: number[] = [];
+    for (let round = 1; round <= ROUNDS; round++) {
+      const sent = await source.change();
+      await until(server, round * CHANGES);
+      times.push(performance.now() - sent);
+    }
+    const note = `${Math.round(await server.memory())} MB resident`;
+    rows.push({ what: `${count.toLocaleString("en")} items`, value: median(times), unit: "ms", note });
+  }
+  return { title: `Poll: diff of items of 1 kB with ${CHANGES} changes`, rows, aims: [] };
+}
+
+async function until(server: Server, events: number): Promise<void> {
+  while (await metric(server, "events_total") < events) await new Promise((resolve) => setTimeout(resolve, 10));
+}
