@@ -1,4 +1,5 @@
 import { type ASTNode, Environment } from "@marcbachmann/cel-js";
+import { countTurn } from "./bounds.ts";
 import { addFunctions, REPLACED } from "./functions.ts";
 import { childrenOf } from "./references.ts";
 
@@ -15,6 +16,13 @@ interface Checker {
 }
 interface DefaultMacro {
   args: ASTNode[];
+}
+
+/** A node; that of `map`, `filter`, `exists` and `all` has the loop that it means beside it. */
+interface Expanded {
+  meta: {
+    alternate?: { op: string; args: { condition?: (result: unknown) => boolean } };
+  };
 }
 
 let currentTime = 0;
@@ -85,8 +93,18 @@ function addMixedArithmetic(made: Environment): void {
   made.registerOperator("int == double", (a: Operand, b: Operand) => a == b);
 }
 
-/** Calls our functions instead of CEL's own of the same name, and lets the branches of `? :` differ in type. */
+/**
+ * Calls our functions instead of CEL's own of the same name, bounds the loops, and lets the branches of `? :` differ in type.
+ */
 function prepare(node: ASTNode): void {
+  const { alternate } = (node as unknown as Expanded).meta;
+  if (alternate?.op === "comprehension") {
+    const { condition } = alternate.args;
+    alternate.args.condition = (result) => {
+      countTurn();
+      return condition?.(result) ?? true;
+    };
+  }
   if (node.op === "call" || node.op === "rcall") {
     const args = node.args as unknown as [string];
     if (Object.hasOwn(REPLACED, args[0])) args[0] = REPLACED[args[0]];

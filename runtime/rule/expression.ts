@@ -1,4 +1,5 @@
 import type { Json } from "../model/json.ts";
+import { bounded } from "./bounds.ts";
 import { ABSENT, atTime, parseExpression } from "./environment.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
 import { toPlain } from "./plain.ts";
@@ -48,13 +49,14 @@ export function evaluate(text: string, scope: Scope): Json {
   const { problem, run } = entryOf(text);
   if (run === undefined) throw new ExpressionError(`cannot read ${quote(text)}: ${problem!.message}`);
   const { $now: now = Date.now(), ...names } = scope;
-  return atTime(now, () => {
-    try {
-      return toPlain(run(names));
-    } catch (error) {
-      return again(error, text, run, names);
-    }
-  });
+  return atTime(now, () =>
+    bounded(() => {
+      try {
+        return toPlain(run(names));
+      } catch (error) {
+        return again(error, text, run, names);
+      }
+    }));
 }
 
 /**

@@ -5,6 +5,7 @@ import { RE2JS } from "re2js";
 import { parseDuration } from "../model/duration.ts";
 import type { Json } from "../model/json.ts";
 import { parseJson } from "../model/parse_json.ts";
+import { checkText } from "./bounds.ts";
 import { formatDate } from "./date_format.ts";
 import { toPlain } from "./plain.ts";
 import { show } from "./show.ts";
@@ -75,6 +76,7 @@ function number(value: string | bigint | number | boolean): number {
 }
 
 function replace(text: string, from: string, to: string): string {
+  if (to.length > from.length) checkText(text.length + (text.split(from).length - 1) * (to.length - from.length));
   // A function, since `$&` and its like in a string would be read as patterns.
   return text.replaceAll(from, () => to);
 }
@@ -94,9 +96,12 @@ function unique(list: unknown[]): unknown[] {
 }
 
 function join(list: unknown[], separator: string): string {
+  let length = 0;
   return list.map((item) => {
     const plain = toPlain(item);
-    return typeof plain === "string" ? plain : JSON.stringify(plain);
+    const text = typeof plain === "string" ? plain : JSON.stringify(plain);
+    checkText(length += text.length + separator.length);
+    return text;
   }).join(separator);
 }
 

@@ -1,13 +1,15 @@
 import { Buffer } from "node:buffer";
 import { Duration, UnsignedInt } from "@marcbachmann/cel-js/evaluator";
 import type { Json } from "../model/json.ts";
+import { countValue } from "./bounds.ts";
 
 /**
  * Turns a value as CEL has it into plain JSON: integers become numbers, times RFC 3339 text, durations text such as `90s`,
  * bytes base64.
- * @throws RangeError where JSON has nothing for it (infinity, not a number, a type)
+ * @throws RangeError where JSON has nothing for it (infinity, not a number, a type); Error where it is too large
  */
 export function toPlain(value: unknown): Json {
+  countValue(typeof value === "string" ? value.length : 0);
   switch (typeof value) {
     case "string":
     case "boolean":
