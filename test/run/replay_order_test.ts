@@ -79,6 +79,72 @@ Deno.test("a step counts as open until the function has its answer, whenever tha
   assert.deepEqual(order.ask({ scope: "", name: "b", kind: "log", answered: 0 }), { path: "b" });
 });
 
+/** Asks for steps and answers each at once. Gives their records. */
+function asked(order: ReplayOrder, calls: [scope: string, name: string, kind?: string][]): StepRecord[] {
+  let answered = 0;
+  return calls.map(([scope, name, kind = "log"]) => {
+    const { path, after } = order.ask({ scope, name, kind, answered });
+    order.answer(path);
+    answered++;
+    return { path, kind, state: "succeeded", attempts: 1, startedAt: 0, ...(after !== undefined && { after }) };
+  });
+}
+
+Deno.test("each branch has names and an order of its own", () => {
+  const calls: [string, string][] = [["", "a"], ["both/x", "a"], ["both/y", "a"], ["both/x", "b"], ["both/x", "a"], [
+    "",
+    "b",
+  ]];
+  const records = asked(new ReplayOrder("ops/test", []), calls);
+  assert.deepEqual(records.map(({ path, after }) => [path, after]), [
+    ["a", ""],
+    ["both/x/a", ""],
+    ["both/y/a", ""],
+    ["both/x/b", "both/x/a"],
+    ["both/x/a#2", "both/x/b"],
+    ["b", "a"],
+  ]);
+  const other = new ReplayOrder("ops/test", records);
+  assert.throws(
+    () => asked(other, [["both/y", "a"], ["both/x", "a"], ["", "a"], ["both/x", "new"]]),
+    /\("both\/x\/new" was asked for before "both\/x\/b"\).*Recorded: a, both\/x\/a.*Asked: both\/y\/a, both\/x\/a, a, both\/x\/new/,
+  );
+});
+
+Deno.test("what is inside a recorded each, all or any counts as asked", () => {
+  const inside: [string, string][] = [["all#2/x", "a"], ["all#2/x", "b"], ["lines[0]/in/deep", "a"], [
+    "lines2[0]",
+    "a",
+  ]];
+  const records = asked(new ReplayOrder("ops/test", []), inside);
+  const composite = { state: "succeeded" as const, attempts: 1, startedAt: 0, after: "" };
+  records.push({ ...composite, path: "all#2", kind: "all" }, { ...composite, path: "lines", kind: "each" });
+  const order = new ReplayOrder("ops/test", records);
+  asked(order, [["", "all#2", "all"], ["", "lines", "each"]]);
+  assert.throws(() => order.end(), /"lines2\[0\]\/a" was not asked for/);
+  asked(order, [["lines2[0]", "a"]]);
+  order.end();
+});
+
+Deno.test("where a step's branches have ended, each has asked for all of its own, but for those that were given up", () => {
+  const records = asked(new ReplayOrder("ops/test", []), [["any/x", "a"], ["any/y", "a"], ["any/y", "b"], [
+    "any/yy",
+    "a",
+  ]]);
+  const order = () => {
+    const order = new ReplayOrder("ops/test", records);
+    asked(order, [["any/x", "a"], ["any/y", "a"]]);
+    return order;
+  };
+  assert.throws(() => order().close("any", ["any/yy"]), /"any\/y\/b" was not asked for/);
+  assert.throws(() => order().close("any", ["any/y"]), /"any\/yy\/a" was not asked for/);
+  order().close("any", ["any/y", "any/yy"]);
+  assert.throws(() => order().end(), ReplayError);
+  const stopped = order();
+  stopped.ask({ scope: "", name: "any", kind: "any", answered: 0 });
+  stopped.end();
+});
+
 /** Branches of so many steps each, run to the end or to a crash; `turns` says whose answer comes next. */
 function performBranches(lengths: number[], turns: number[], records: StepRecord[], crashAfter: number): StepRecord[] {
   const moves: string[] = ["+start", "-start"];

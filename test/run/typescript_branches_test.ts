@@ -315,35 +315,38 @@ Deno.test("a name used again has branches of its own", () =>
     ]);
   }));
 
-Deno.test("a function whose new version asks for other branches fails with both lists", () =>
+Deno.test("a run that was moved goes on where its new version asks for the same steps, else it fails with both lists", () =>
   withCode(async (bench) => {
-    const { begun } = hanging(bench, "hang");
-    const body = (branch: string, more = "") => `
-      await step.all("both", {
-        ${branch}: async () => { await step.log("one", "x"); await step.log("two", "x"); },
-        hang: () => call("hang", "hang"),
-        ${more}
-      });`;
-    const rule = codeRule(body("crm"));
-    const move = async (to: string) => {
+    const one = 'await step.log("one", "x");';
+    const two = 'await step.log("two", "x");';
+    const both = (...branches: string[]) => `await step.all("both", { ${branches.join(", ")} }); return "new";`;
+    const pause = 'pause: () => step.wait("pause", "1h")';
+    const moved = async (to: string) => {
+      const rule = codeRule(both(`crm: async () => { ${one} ${two} }`, pause));
       const run = await bench.send(rule);
-      await begun("hang");
-      await until(async () => (await bench.trace(run)).steps.length === 2);
-      bench.functions.hang = () => null;
-      const moved = { ...rule, version: `moved ${to}`, modules: { "": codeRule(to).modules[""], "ops/lib.ts": "" } };
-      await bench.store.putVersions([moved], bench.clock.now());
-      await bench.store.close();
-      await bench.open();
-      await bench.store.reclaimRuns("operator", bench.clock.now());
-      assert.equal((await bench.store.moveRun(run, moved.version, "anna", bench.clock.now()))?.kind, "done");
-      await bench.runner.start();
-      return await endOf(bench, run);
+      await idle(bench);
+      const next = codeRule(to);
+      await bench.store.putVersions([next], bench.clock.now());
+      assert.equal((await bench.store.moveRun(run, next.version, "anna", bench.clock.now()))?.kind, "done");
+      const { run: { output, error } } = await endOf(bench, run);
+      return error?.message ?? output;
     };
-    const renamed = await move(body("sales"));
-    assert.match(
-      renamed.run.error!.message,
-      /asks for other steps than before \("both\/crm\/one" was not asked for\)\. Recorded: .*both\/crm\/two.*Asked: .*both\/sales\/one/,
+    const more = 'more: () => step.log("more", "x")';
+    assert.equal(
+      await moved(both(more, pause, `crm: async () => { ${one} ${two} await step.log("three", "x"); }`)),
+      "new",
     );
+    const failures: [string, RegExp][] = [
+      [
+        both(`sales: async () => { ${one} ${two} }`, pause),
+        /asks for other steps than before \("both\/crm\/one" was not asked for\)\. Recorded: .*both\/crm\/two.*Asked: .*both\/sales\/one/,
+      ],
+      [both(`crm: async () => { ${one} }`, pause), /"both\/crm\/two" was not asked for/],
+      [both(`crm: async () => { ${two} ${one} }`, pause), /"both\/crm\/two" was asked for before "both\/crm\/one"/],
+      [both(`crm: () => step.all("one", {})`, pause), /"both\/crm\/one" was log and is now all/],
+      [`${one} return "new";`, /"both\/crm\/one" was not asked for/],
+    ];
+    for (const [to, message] of failures) assert.match(String(await moved(to)), message);
   }));
 
 Deno.test("a stop in a branch ends the run; what other branches had recorded is not held against it", () =>

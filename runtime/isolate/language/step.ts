@@ -144,7 +144,10 @@ export interface Step {
     type: Type | readonly Type[],
     options?: WaitForOptions,
   ): Promise<EventOf<Type, Data> | null>;
-  /** `step.waitFor("paid", event("payment.received", type<Payment>()))`; a validator is run over the event that came. */
+  /**
+   * For an event that is defined once: `const payment = event("payment.received", type<Payment>())` above the rule, and
+   * `step.waitFor("paid", payment)`. A validator is run over the event that came.
+   */
   waitFor<E extends TypedEvent<string, unknown>>(
     name: string,
     event: TriggerDefinition<E>,
