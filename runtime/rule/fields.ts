@@ -45,6 +45,7 @@ export function readFields(raw: unknown): { fields: Record<string, Field>; probl
 export function fields(): z.ZodType<Record<string, Field>> {
   const schema = z.unknown().transform((value, context): Record<string, Field> => {
     const { fields, problems } = readFields(value);
+    problems.push(...chosenFrom(value));
     for (const { path, part, message, hint } of problems) {
       const text = hint === undefined ? message : `${message}\n${hint}`;
       context.addIssue({ code: "custom", path, message: text, params: { part }, input: value });
@@ -54,6 +55,16 @@ export function fields(): z.ZodType<Record<string, Field>> {
   const expected = "fields with their names, such as { decision: { type: choice, choices: [yes, no] } }";
   fieldInfo.add(schema, { is: "fields", expected, schema: { $ref: "#/definitions/fields" } });
   return schema;
+}
+
+/** Who writes a list as the field of a form means what can be chosen, not a list that is filled in already. */
+function chosenFrom(raw: unknown): SchemaProblem[] {
+  const lists = isObject(raw) ? Object.entries(raw).filter(([, entry]) => Array.isArray(entry)) : [];
+  return lists.map(([name, entry]): SchemaProblem => {
+    const choices = JSON.stringify(entry);
+    const hint = `write ${name}: { type: choice, choices: ${choices} }, or { type: list, default: ${choices} }`;
+    return { path: [name], part: "value", message: `${name}: ${choices} would be a list with that default`, hint };
+  });
 }
 
 function readField(name: string, entry: unknown): { field?: Field; problems: SchemaProblem[] } {

@@ -20,6 +20,14 @@ export function parseWith(schema: z.ZodType, value: unknown): { value: unknown; 
   return { value: undefined, problems: problems.filter((problem) => !isMisspelt(problem, problems)) };
 }
 
+/** For a schema of an object: what is no object at all is told how to write one. */
+export function asIn(example: string) {
+  return {
+    error: (issue: z.core.$ZodRawIssue) =>
+      issue.code === "invalid_type" ? `${sayIssue(issue)}\nas in ${example}` : undefined,
+  };
+}
+
 /** A key that is missing because another one beside it is its misspelling: one slip, one problem. */
 function isMisspelt({ path, message }: SchemaProblem, all: SchemaProblem[]): boolean {
   const name = JSON.stringify(path.at(-1));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { readFields } from "../../runtime/rule/fields.ts";
+import { fields, readFields } from "../../runtime/rule/fields.ts";
+import { parseWith } from "../../runtime/rule/sentences.ts";
 
 Deno.test("a plain value is short for a field with that default", () => {
   const { fields, problems } = readFields({ a: 85, b: "hi", c: true, d: [1] });
@@ -60,3 +61,12 @@ for (const [name, raw, path, message, hint] of bad) {
     if (hint) assert.match(problems[0].hint ?? "", hint);
   });
 }
+
+Deno.test("a list as the field of a form means choices, and is a problem that says how to write them", () => {
+  assert.deepEqual(parseWith(fields(), { decision: ["yes", "no"], note: { type: "text" } }).problems, [{
+    path: ["decision"],
+    part: "value",
+    message: 'decision: ["yes","no"] would be a list with that default',
+    hint: 'write decision: { type: choice, choices: ["yes","no"] }, or { type: list, default: ["yes","no"] }',
+  }]);
+});

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import type { JsonObject } from "../../model/json.ts";
 import { duration, expression, number } from "../../rule/field.ts";
+import { asIn } from "../../rule/sentences.ts";
 import { resolveArgs } from "../../rule/template.ts";
 import { outcomeOf } from "../attempt.ts";
 import { handOver, inScope, leaveOut, pathIn } from "../frame.ts";
@@ -19,7 +20,7 @@ export const repeat: Control = {
     times: number({ min: 0, integer: true }).optional().describe("How many turns"),
     every: duration().optional().describe("From the start of one turn to that of the next; by default at once"),
     max: number({ min: 1, integer: true }).optional().describe("Turns after which it fails; by default 10000"),
-  }).describe("One of while, until and times; index is the turn, from 0"),
+  }, asIn("repeat: { times: 3 }")).describe("One of while, until and times; index is the turn, from 0"),
   options: { timeout: notHere, retry: notHere, onTimeout: notHere },
   children: ["then"],
   controls: true,

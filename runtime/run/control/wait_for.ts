@@ -2,6 +2,7 @@ import { z } from "zod";
 import { exactDuration } from "../../model/duration.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { duration, expression, template } from "../../rule/field.ts";
+import { asIn } from "../../rule/sentences.ts";
 import { resolveArgs } from "../../rule/template.ts";
 import { describeWait } from "../../store/describe_wait.ts";
 import { evaluateIn, inScope, type Life, pathIn } from "../frame.ts";
@@ -18,7 +19,7 @@ export const waitFor: Control = {
   summary: "Waits for an event, also for one accepted since the run began",
   main: z.union([template(), z.array(template()).min(1)]).describe("Its type, a pattern such as order.*, or a list"),
   options: {
-    match: z.record(z.string(), expression()).optional()
+    match: z.record(z.string(), expression(), asIn("match: { data.id: event.data.id }")).optional()
       .describe("What must stand in it, by path: { data.id: steps.order.body.id }"),
     timeout: duration().optional().describe("How long it is waited for; by default until it comes"),
     retry: notTaken("waitFor has one attempt, which lasts until its timeout"),
