@@ -2,6 +2,7 @@ import { z } from "zod";
 import type { JsonObject } from "../../model/json.ts";
 import { duration, people, template } from "../../rule/field.ts";
 import { fields } from "../../rule/fields.ts";
+import { asIn } from "../../rule/sentences.ts";
 import { resolveArgs } from "../../rule/template.ts";
 import { performForm } from "../form_step.ts";
 import { inScope, pathIn } from "../frame.ts";
@@ -22,7 +23,8 @@ export const form: Control = {
     escalate: z.strictObject({
       after: duration().describe("How long nobody has answered"),
       to: people().describe("Who is asked, too"),
-    }).optional().describe("Adds people to the form when nobody has answered: { after: 2d, to: cfo }"),
+    }, asIn("escalate: { after: 2d, to: cfo }")).optional()
+      .describe("Adds people to the form when nobody has answered: { after: 2d, to: cfo }"),
     timeout: duration().optional().describe("How long it can be answered; by default until somebody does"),
     retry: notTaken("a form has one attempt, which lasts until its timeout"),
   },
