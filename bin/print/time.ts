@@ -2,13 +2,12 @@ import { formatDuration } from "../../runtime/model/duration.ts";
 
 const UNITS: [name: string, ms: number][] = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1_000]];
 
-/** A time as seen from now: `3m ago`, `in 2h`, `now`. */
+/** A time as seen from now: `3m ago`, `in 2h30m`, `now`. */
 export function relativeTime(at: number, now: number): string {
   const distance = Math.abs(at - now);
   const unit = UNITS.find(([, ms]) => distance >= ms);
   if (unit === undefined) return "now";
-  const amount = `${Math.floor(distance / unit[1])}${unit[0]}`;
-  return at < now ? `${amount} ago` : `in ${amount}`;
+  return at < now ? `${Math.floor(distance / unit[1])}${unit[0]} ago` : `in ${formatDuration(distance)}`;
 }
 
 /** A time to the second, in UTC: `2026-11-21 07:14:02Z`. */

@@ -88,6 +88,13 @@ function waitTask({ path, after, args }: FormCall, { life }: Frame): WaitTask {
   };
 }
 
+function titleOf(form: string): string {
+  const characters = [...form.replaceAll(/\s+/g, " ").trim()];
+  return characters.length > LONGEST_TITLE
+    ? `${characters.slice(0, LONGEST_TITLE - 1).join("")}…`
+    : characters.join("");
+}
+
 /** @throws TerminalError where nobody could answer */
 function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArgs, { options }: Life): Beginning {
   const { people, clock } = options;
@@ -97,7 +104,7 @@ function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArg
       `Cannot ask "${nobody}": there is no such person, nobody in a group of that name, and it is no e-mail address`,
     );
   }
-  const title = form.replaceAll(/\s+/g, " ").trim().slice(0, LONGEST_TITLE);
+  const title = titleOf(form);
   const now = clock.now();
   const id = newId(now);
   const due = timeout === undefined ? {} : { due: now + timeout };

@@ -4,7 +4,7 @@ import { listRules } from "./rule_listing.ts";
 
 const LAST_RUNS = 20;
 const STYLE = "body{font:15px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}" +
-  "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #8884}";
+  "table{border-collapse:collapse;width:100%}th,td{text-align:left;padding:.2rem .8rem .2rem 0;overflow-wrap:anywhere;vertical-align:top;border-bottom:1px solid #8884}";
 
 /** `/`: the rules and the last runs on one plain page. */
 export async function homePage(context: WebContext): Promise<string> {
@@ -38,12 +38,12 @@ export async function homePage(context: WebContext): Promise<string> {
         <h2>Last runs</h2>
         <table>
     <tr><th>Run</th><th>Rule</th><th>State</th><th>Event</th><th>Created</th></tr>
-    ${runs.map(({ id, rule, state, event, createdAt }) =>
+    ${runs.map(({ id, rule, state, waitingFor, error, event, createdAt }) =>
       html`
         <tr>
           <td>${id}</td>
           <td>${rule}</td>
-          <td>${state}</td>
+          <td>${[state, waitingFor ?? error?.message].filter((part) => part !== undefined).join(": ")}</td>
           <td>${event.type} ${event.subject ?? ""}</td>
           <td>${new Date(createdAt).toISOString()}</td>
         </tr>

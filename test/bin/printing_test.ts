@@ -42,8 +42,10 @@ const RUN: Run = {
 };
 
 Deno.test("times read as distances, or to the second", () => {
-  const shown = [-200, -59_000, -90_000, 3_600_000, 3 * 86_400_000].map((offset) => relativeTime(NOW + offset, NOW));
-  assert.deepEqual(shown, ["now", "59s ago", "1m ago", "in 1h", "in 3d"]);
+  const shown = [-200, -59_000, -90_000, 3_600_000, 3 * 86_400_000, 5 * 86_400_000 - 300].map((offset) =>
+    relativeTime(NOW + offset, NOW)
+  );
+  assert.deepEqual(shown, ["now", "59s ago", "1m ago", "in 1h", "in 3d", "in 5d"]);
   assert.equal(absoluteTime(NOW + 999), "2026-11-21 08:00:00Z");
   assert.equal(deadline(NOW + 90 * 3_600_000, NOW), "2026-11-25 02:00:00Z (in 3d18h)");
   assert.equal(deadline(NOW - 5, NOW), "2026-11-21 07:59:59Z (now)");

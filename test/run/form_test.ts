@@ -63,6 +63,12 @@ Deno.test("a form waits until one of those asked has answered; the answer is the
     });
   }));
 
+Deno.test("a title is one line, and one that is too long is cut where a character ends, which is seen", () =>
+  withBench(async (bench) => {
+    const { form: { title } } = await asked(bench, [form({ form: "${{ event.data }}" })], `a\n  b ${"😀".repeat(600)}`);
+    assert.equal(title, `a b ${"😀".repeat(495)}…`);
+  }));
+
 Deno.test("an answer is checked: the person, each field, and whether anybody was quicker", () =>
   withBench(async (bench) => {
     const { run, form: { id }, answer } = await asked(bench, [

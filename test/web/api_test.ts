@@ -201,6 +201,7 @@ Deno.test("the page lists rules and runs, and nothing on it is markup of a sende
   const { status, body } = await bench.ask("GET", "/");
   assert.equal(status, 200);
   assert.match(body, /<td>a<\/td>/);
+  assert.match(body, /<td>queued: its turn<\/td>/);
   assert.match(body, /&lt;script&gt;alert\(1\)&lt;\/script&gt; \*\*\*/);
   assert.doesNotMatch(body, /<script/);
 });

@@ -1,7 +1,8 @@
 import { zoneOf } from "../../rule/cron_schedule.ts";
 import { type Markup, markup } from "./markup.ts";
 
-const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", 60_000]] as const;
+const MINUTE = 60_000;
+const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", MINUTE]] as const;
 const RELATIVE = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 /** A time as people read it, with its zone (`TZ`, else UTC), and how far off it is. */
@@ -17,8 +18,10 @@ export function time(at: number, now: number): Markup {
 }
 
 function distance(at: number, now: number): string {
-  const unit = UNITS.find(([, ms]) => Math.abs(at - now) >= ms);
-  return unit === undefined ? "now" : RELATIVE.format(Math.trunc((at - now) / unit[1]), unit[0]);
+  // Five days, looked at a second later, are still five.
+  const away = Math.round((at - now) / MINUTE) * MINUTE;
+  const unit = UNITS.find(([, ms]) => Math.abs(away) >= ms);
+  return unit === undefined ? "now" : RELATIVE.format(Math.trunc(away / unit[1]), unit[0]);
 }
 
 function zoneName(at: number): string {

@@ -22,6 +22,8 @@ Deno.test("the list shows what waits for me and my groups, oldest first, and not
     /shop\/refund, since <time datetime="2026-11-21T08:00:00.000Z">21 Nov 2026, 08:00 UTC<\/time> \(1 hour ago\)/,
   );
   assert.match(text, /until <time datetime="2026-11-22T08:00:00.000Z">.*?<\/time> \(in 23 hours\)/);
+  await bench.web.clock.advanceTo(NOW + HOUR + 2_000);
+  assert.match((await bench.get("/forms")).text, /\(in 23 hours\)/, "two seconds make no hour");
   assert.match(text, /Signed in as Anna Smith/);
   assert.doesNotMatch(text, /Carl/);
 });
