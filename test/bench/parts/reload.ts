@@ -7,7 +7,7 @@ import type { Server } from "../server.ts";
 
 const RULES = 1_000;
 /** Between two saves, so that each is one by itself. */
-const REST = 150;
+const REST = 1_100;
 
 function ruleFile(index: number, answer: number): string {
   return `when:
