@@ -79,6 +79,12 @@ if: event.data.text.matches("^(a+)+$")
 then:
   - log: never
 `,
+  "loops.yaml": `
+when: { webhook: /loops, auth: none }
+if: event.data.map(a, event.data.map(b, event.data.map(c, a + b + c))) == []
+then:
+  - log: never
+`,
   // It ends by itself some time, should nobody end it.
   ...yaml(
     "deaf",
@@ -123,6 +129,10 @@ Deno.test("rules from hell, all at once: each fails or is held alone, a healthy 
   for (const type of ["ping", "self"]) assert.equal((await program.post("/events", { type })).status, 202);
   const linear = await program.post("/hooks/linear", { text: "a".repeat(50_000) + "!" });
   assert.deepEqual([linear.status, linear.body.runs], [202, []], "a pattern in an expression takes linear time");
+
+  const list = Array.from({ length: 10_000 }, (_, index) => index);
+  assert.deepEqual((await program.post("/hooks/loops", list)).body.runs, []);
+  await program.waitFor("its verdict", ({ message }) => /^loops: error.*takes longer than/.test(message));
 
   let over = false;
   const ends = [...Object.keys(FAILS)].map((name) => ended(program, name, name === "asks" ? "error" : "failed"));
