@@ -59,7 +59,7 @@ export function callsInCode(code: string, at: Position): Call[] {
 }
 
 /** Where steps stand below a rule or an action. */
-const STEP_PLACES = new Set(["when", "then", "else", "onError", "onTimeout", "poll"]);
+const STEP_PLACES = new Set(["when", "then", "else", "notify", "onError", "onTimeout", "poll"]);
 
 /** Targets in a file as it was read: also in one that has errors, so that all is reported together. */
 export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] = []): Call[] {
@@ -68,9 +68,16 @@ export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] 
   return Object.entries(raw).flatMap(([key, value]): Call[] => {
     const at = [...path, key];
     if (STEP_PLACES.has(key)) return callsInRaw(value, origin, at);
+    if (key === "parallel") return callsInBranches(value, origin, at);
     const isTarget = key === "call" && typeof value === "string" && /^[^#]+\.([cm]?[jt]s#[\w$]+|ya?ml)$/.test(value);
     return isTarget ? [{ target: value, at: origin.at(at, "value") }] : [];
   });
+}
+
+/** Below the names of branches, which may be anything. */
+function callsInBranches(raw: Json, origin: Origin, path: (string | number)[]): Call[] {
+  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) return [];
+  return Object.entries(raw).flatMap(([name, steps]) => callsInRaw(steps, origin, [...path, name]));
 }
 
 /** Calls as a checked file has them, each with the place of its target in the raw file, where it stands there. */

@@ -47,7 +47,9 @@ export function checkArgs(
   if (failed() || problems.length > 0) return undefined;
   for (const message of kind.check?.(value as JsonObject, checking.context.now) ?? []) {
     const [wrong, remedy] = message.split("; ", 2);
-    checking.error([...path, kind.kind], "value", wrong, remedy);
+    const [whole, option, about] = /^(\w+): (.*)$/.exec(wrong) ?? [];
+    if (whole === undefined || !(option in raw)) checking.error([...path, kind.kind], "value", wrong, remedy);
+    else checking.error([...path, option], "value", about, remedy);
   }
   return failed() ? undefined : value as JsonObject;
 }

@@ -22,8 +22,8 @@ export interface Kind {
   controls?: boolean;
   /**
    * What only this kind can find wrong before it runs: options that exclude each other, a cron that never fires. Templates in the
-   * arguments are unresolved. Messages without trailing
-   * period; `; ` stands before the remedy.
+   * arguments are unresolved. Messages without trailing period; `join: ` stands before one that is about that option, `; ` before
+   * the remedy.
    */
   check?(args: JsonObject, now: number): string[];
   /** For a trigger: kind and address; what it is called without a name. */

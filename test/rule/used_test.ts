@@ -54,3 +54,26 @@ Deno.test("an action's secrets and targets are found too", () => {
   assert.deepEqual(secretNames(action!, kinds), ["A", "B"]);
   assert.deepEqual(callTargets(action!, kinds).map(({ target }) => target), ["./a.yaml"]);
 });
+
+Deno.test("nothing that is nested in the steps of a process is missed", () => {
+  const { rule, problems } = check(`
+when: { event: a }
+then:
+  - parallel:
+      crm: [{ call: "./a.yaml", with: { t: "\${{ secrets.BRANCH }}" } }]
+      ask:
+        - form: Ok?
+          to: [a@example.org, "\${{ secrets.BOSS }}"]
+          escalate: { after: 1d, to: "\${{ secrets.HIS_BOSS }}" }
+          notify: { call: "./b.ts#tell" }
+          onTimeout: [{ log: "\${{ secrets.LATE }}" }]
+  - each: secrets.LIST.split(",")
+    then: [{ call: ./c.yaml }]
+  - repeat: { until: secrets.UNTIL == "" }
+    then: [{ waitFor: paid, match: { data.id: secrets.MATCH } }, { wait: "\${{ secrets.WAIT }}" }]
+`);
+  assert.deepEqual(problems, []);
+  const names = ["BOSS", "BRANCH", "HIS_BOSS", "LATE", "LIST", "MATCH", "UNTIL", "WAIT"];
+  assert.deepEqual(secretNames(rule!, kinds).sort(), names);
+  assert.deepEqual(callTargets(rule!, kinds).map(({ target }) => target), ["./a.yaml", "./b.ts#tell", "./c.yaml"]);
+});

@@ -18,6 +18,11 @@ import { type Control, notOn } from "./control.ts";
 const notHere = notOn("an each step", "then");
 /** What an item is called where `as` does not say. */
 const ITEM = "item";
+/** What it cannot be called: expressions see something else under these names. */
+const TAKEN = [
+  ...["event", "steps", "errors", "config", "env", "secrets", "state", "inputs", "run", "rule"],
+  ...["error", "index", "form"],
+];
 /** Errors that are kept where the results do not fit. */
 const MOST_ERRORS = 100;
 
@@ -46,6 +51,9 @@ export const each: Control = {
   children: ["then"],
   controls: true,
   nested: { apart: true, stops: true, names: ({ as = ITEM }) => [String(as), "index"] },
+  check({ as }) {
+    return TAKEN.includes(as as string) ? [`as: "${as}" is the name of something else; choose another one`] : [];
+  },
   async perform(step, frame, performSteps) {
     const { records } = frame.life;
     const path = pathIn(frame, step.id);

@@ -35,7 +35,7 @@ export const form: Control = {
     const { after } = (escalate ?? {}) as { after?: number | string };
     const taken = Object.keys(fields as JsonObject).filter((name) => TAKEN.includes(name));
     return [
-      ...taken.map((name) => `the field "${name}" would hide who answered and when; give it another name`),
+      ...taken.map((name) => `fields: the field "${name}" would hide who answered and when; give it another name`),
       ...typeof remind === "number" && remind < 1_000 ? ["remind: a reminder every moment; write at least 1s"] : [],
       ...typeof after === "number" && typeof timeout === "number" && after >= timeout
         ? ["escalate: its time comes after the timeout; write a shorter one"]

@@ -27,7 +27,7 @@ export const parallel: Control = {
   check({ parallel: names, join }) {
     const count = (names as string[]).length;
     return typeof join === "number" && join > count
-      ? [`join: ${join} of ${count} branches can never succeed; write at most ${count}`]
+      ? [`join: ${join} branches can never succeed where there are ${count}; write at most ${count}`]
       : [];
   },
   async perform(step, frame, performSteps) {
