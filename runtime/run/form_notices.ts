@@ -101,7 +101,10 @@ export class FormNotices {
     const people = known.find(to);
     const shown = people.map((person) => {
       const { id: personId, name, email = null } = person;
-      return { id: personId, name, email, url: known.link(id, person, due) };
+      const url = known.link(id, person, due);
+      // Whoever has the link answers as that person.
+      this.frame.life.records.hide(url, `${known.url(id)}?***`);
+      return { id: personId, name, email, url };
     });
     const until = due === undefined ? null : new Date(due).toISOString();
     const form = { id, title, url: known.url(id), until, people: shown };

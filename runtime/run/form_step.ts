@@ -8,6 +8,7 @@ import { askedAt, type FormCall, type FormInput } from "./form_call.ts";
 import { FormNotices } from "./form_notices.ts";
 import type { Frame, Life, PerformSteps } from "./frame.ts";
 import { Interruption } from "./interruption.ts";
+import { later } from "./moment.ts";
 import { type Parked, parkedTogether, type StepOutcome, type Stopped } from "./outcome.ts";
 import { type Beginning, beginOnce, performWait, type WaitTask } from "./wait_step.ts";
 
@@ -107,7 +108,7 @@ function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArg
   const title = titleOf(form);
   const now = clock.now();
   const id = newId(now);
-  const due = timeout === undefined ? {} : { due: now + timeout };
+  const due = timeout === undefined ? {} : { due: later(now, timeout) };
   const input: FormInput = {
     form: title,
     to,

@@ -28,7 +28,15 @@ export function parseMoment(text: string, now: number, timezone?: string): numbe
 /** Reads a duration from `now`, or a moment; undefined where the text is neither. */
 export function parseDue(text: string, now: number, timezone?: string): number | undefined {
   const duration = parseDuration(text);
-  return duration === undefined ? parseMoment(text, now, timezone) : now + duration;
+  return duration === undefined ? parseMoment(text, now, timezone) : later(now, duration);
+}
+
+/** The last moment that a `Date` can hold; one behind it could not be shown. */
+const LAST = 8_640_000_000_000_000;
+
+/** The moment so many milliseconds later. */
+export function later(now: number, ms: number): number {
+  return Math.min(now + ms, LAST);
 }
 
 /** Whether there is such a time zone. */

@@ -18,6 +18,8 @@ export class Records {
   /** When the first record of a step, or of one inside it, was begun. */
   readonly #begun = new Map<string, number>();
   readonly #asked = new Set<string>();
+  /** What is recorded in the place of texts that would let who reads a trace act as somebody else. */
+  readonly #hidden = new Map<string, string>();
   /** Branches that lost. */
   readonly #cancelled = new Set<string>();
 
@@ -85,6 +87,11 @@ export class Records {
     return this.recorded.filter((path) => !this.#asked.has(path) && !pathsAround(path).some(isOver));
   }
 
+  /** From now on `shown` is recorded where `text` stands. */
+  hide(text: string, shown: string): void {
+    this.#hidden.set(text, shown);
+  }
+
   /** Takes over the waits that the store has ended meanwhile: nothing else ends a step from outside. */
   refresh(steps: StepRecord[]): void {
     for (const step of steps.filter(({ state }) => isFinalStep(state))) {
@@ -104,7 +111,8 @@ export class Records {
     }
     // From here on: what a loser asks to be written is behind this in the store.
     for (const branch of effects.cancels ?? []) this.#cancelled.add(branch);
-    const bounded = record.input === undefined ? record : { ...record, input: cut(record.input) };
+    const shown = this.#withoutHidden(record);
+    const bounded = shown.input === undefined ? shown : { ...shown, input: cut(shown.input) };
     const result = await this.store.recordStep(this.run.id, bounded, effects, this.clock.now());
     if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
     const stored = this.#keep(result.record);
@@ -117,6 +125,13 @@ export class Records {
     }
     const output = { sent: false, reason: "the event has been replied to before; the first reply stands" };
     return await this.write({ ...stored, output });
+  }
+
+  #withoutHidden(record: StepRecord): StepRecord {
+    if (this.#hidden.size === 0) return record;
+    let text = JSON.stringify(record);
+    for (const [hidden, shown] of this.#hidden) text = text.replaceAll(hidden, () => shown);
+    return JSON.parse(text);
   }
 
   /** A wait that {@link refresh} saw ended before its own beginning was told stays ended. */

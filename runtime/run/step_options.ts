@@ -65,10 +65,13 @@ const kindsOfCode: Record<string, Kind> = {
 export function checkCall(path: string, kind: string, raw: JsonObject, now: number): CheckedCall {
   const { timeout, retry, ...rest } = raw;
   const options = common.safeParse({ timeout, retry });
-  const checked = kind === "do" ? { args: {} } : checkKind(kindsOfCode[kind] ?? stepKinds[kind], raw, rest, now);
+  const known = kindsOfCode[kind] ?? stepKinds[kind];
+  const checked = kind === "do" ? { args: {} } : checkKind(known, raw, rest, now);
   if (options.success && "args" in checked) return { args: checked.args, ...options.data };
+  // An option that the kind says something about itself has its problem there.
+  const issues = options.error?.issues.filter(({ path: [name] }) => !Object.hasOwn(known?.options ?? {}, name)) ?? [];
   const problems = [
-    ...(options.error?.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`) ?? []),
+    ...issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
     ...("problems" in checked ? checked.problems : []),
   ];
   throw new TerminalError(`Cannot perform step "${path}": ${problems.join("; ")}`);

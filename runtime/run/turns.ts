@@ -105,7 +105,7 @@ export class Turns {
       worthRetrying: () => false,
       prepare: async () => {
         const { every, ...rest } = await this.step.plan();
-        return { ...rest, ...(every !== undefined && { every: exactDuration(every) }) };
+        return { ...rest, ...(every && { every: exactDuration(every) }) };
       },
       act: async ({ times }) => ({ output: times !== 0 && await this.#holdsWhile(0) }),
     }, this.frame.signal);

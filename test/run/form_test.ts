@@ -116,17 +116,18 @@ Deno.test("nobody who answers in time: the result is null, and onTimeout has the
     assert.deepEqual((await bench.trace(quiet.run)).steps.at(-1)?.output, { approval: null });
   }));
 
-Deno.test("each of those asked gets a mail with a link of their own; a mail that fails does not fail the form", () =>
+Deno.test("each of those asked gets a mail with a link of their own, which the trace does not tell", () =>
   withBench(async (bench) => {
     const { run, form: { id } } = await asked(bench, [form({ timeout: DAY })]);
     assert.deepEqual(bench.mails, ["anna@example.org: Refund 250 EUR?", "ben@example.org: Refund 250 EUR?"]);
     const { steps } = await bench.trace(run);
     assert.deepEqual(steps.map(({ path }) => path), ["approval", "approval/notify/mail", "approval/notify/mail#2"]);
-    const { text } = steps[2].input as { text: string };
     const link = `https://example.org/forms/${id}?as=ben&until=${START + DAY}`;
+    assert.match(bench.texts[1], new RegExp(`Please answer: ${link.replace("?", "\\?")}\n`));
+    const { text } = steps[2].input as { text: string };
     assert.equal(
       text,
-      `Refund 250 EUR?\n\nPlease answer: ${link}\n\nIt can be answered until 2026-11-22 08:00 UTC.\n`,
+      `Refund 250 EUR?\n\nPlease answer: https://example.org/forms/${id}?***\n\nIt can be answered until 2026-11-22 08:00 UTC.\n`,
     );
   }));
 
@@ -155,7 +156,7 @@ Deno.test("notify says how people are told: with form.people, each with a link, 
     const page = `https://example.org/forms/${id}`;
     assert.deepEqual(steps[1].output, {
       names: ["ANNA", "BEN"],
-      links: [`${page}?as=anna&until=`, `${page}?as=ben&until=`],
+      links: [`${page}?***`, `${page}?***`],
       page,
       title: "Refund 250 EUR?",
     });

@@ -87,6 +87,8 @@ export class Bench {
   people: Person[] = [];
   /** Mails sent: to whom, and the subject. */
   mails: string[] = [];
+  /** What they said. */
+  texts: string[] = [];
   /** Of the jitter. */
   random = 1;
   #starts = 0;
@@ -132,6 +134,7 @@ export class Bench {
       childEnv: () => ({ PATH: process.env.PATH ?? "" }),
       sendMail: (mail) => {
         this.mails.push(`${mail.to.map(({ address }) => address).join(", ")}: ${mail.subject}`);
+        this.texts.push(mail.text ?? "");
         const accepted = mail.to.map(({ address }) => address);
         return Promise.resolve({ messageId: mail.id, accepted, rejected: [] });
       },

@@ -6,6 +6,7 @@ import { asIn } from "../../rule/sentences.ts";
 import { resolveArgs } from "../../rule/template.ts";
 import { describeWait } from "../../store/describe_wait.ts";
 import { evaluateIn, inScope, type Life, pathIn } from "../frame.ts";
+import { later } from "../moment.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { performWait } from "../wait_step.ts";
 import { type Control, notTaken } from "./control.ts";
@@ -57,8 +58,8 @@ export function performWaitFor(
     begin: async () => {
       const { waitFor: types, match = {}, timeout } = await args() as unknown as WaitForArgs;
       const input = { waitFor: types, match, ...(timeout !== undefined && { timeout: exactDuration(timeout) }) };
-      const due = timeout === undefined ? undefined : life.options.clock.now() + timeout;
-      return { input, ...(due !== undefined && { due }), wait: { kind: "event", types: [types].flat(), match } };
+      const due = timeout === undefined ? {} : { due: later(life.options.clock.now(), timeout) };
+      return { input, ...due, wait: { kind: "event", types: [types].flat(), match } };
     },
     describe: ({ path, input }) => {
       const { waitFor: types = path, match = {} } = input as unknown as Partial<WaitForArgs>;
