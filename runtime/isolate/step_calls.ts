@@ -15,14 +15,22 @@ const KINDS = [
 /** The `step` that a rule's function gets: every call becomes a message. */
 export function stepCalls(ask: Ask, code: UserCode): Step {
   const caller = new StepCaller(ask, code);
-  const ofKind = (kind: string) => async (name: string, main: unknown, options: object = {}) =>
-    await caller.perform({ kind, name, args: { [kind]: main, ...options } });
+  const ofKind = (kind: string) => async (name: string, main: unknown, options: object = {}) => {
+    if (main === undefined) throw new TypeError(withoutName(kind, name));
+    return await caller.perform({ kind, name, args: { [kind]: main, ...options } });
+  };
   return Object.freeze({
     ...Object.fromEntries(KINDS.map((kind) => [kind, ofKind(kind)])),
     ...branchCalls(caller),
     do: doCall(caller),
     waitFor: waitForCall(caller),
   }) as unknown as Step;
+}
+
+/** Who gives one argument has forgotten the name. */
+function withoutName(kind: string, only: unknown): string {
+  const given = JSON.stringify(only);
+  return `step.${kind}(${given}) needs a name for the step, which stands first, as in step.${kind}("name", ${given})`;
 }
 
 function doCall(caller: StepCaller) {

@@ -87,7 +87,9 @@ Deno.test("the first branch of any that succeeds wins; its losers are gone, with
     assert.equal(state["first/nested"], "cancelled");
     assert.equal(state["first/failing/a"], "failed");
     assert.ok(!("first/slow/never" in state));
-    assert.ok(trace.notes.some(({ text }) => /first\/slow.*first\/nested.*"first" was decided without/.test(text)));
+    assert.ok(
+      trace.notes.some(({ text }) => /first\/slow.*first\/nested.*"first" was decided without them/.test(text)),
+    );
   }));
 
 Deno.test("all with join goes on when as many have succeeded, and fails with the first failure once too few can", () =>

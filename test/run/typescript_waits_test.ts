@@ -50,6 +50,19 @@ Deno.test("step.wait waits for a while or until a time, also across a crash, and
     assert.match(wrong.run.error!.message, /Cannot perform step "pause": .*a wait step does not take this/);
   }));
 
+Deno.test("a step without a name, and an option that is wrong, are told once and with what to write", () =>
+  withCode(async (bench) => {
+    const failed = async (id: string, code: string) => (await bench.run(codeRule(code, { id }))).run.error!.message;
+    assert.equal(
+      await failed("ops/nameless", 'await step.wait("1h");'),
+      'step.wait("1h") needs a name for the step, which stands first, as in step.wait("name", "1h")',
+    );
+    assert.equal(
+      await failed("ops/soon", 'await step.waitFor("paid", "t", { timeout: "soon" });'),
+      'Cannot perform step "paid": timeout: expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "soon"',
+    );
+  }));
+
 Deno.test("step.waitFor gives the event that matches plain values, also one that came before it was reached, or null", () =>
   withCode(async (bench) => {
     const run = await bench.send(

@@ -126,7 +126,7 @@ storeTest(
     });
     assert.deepEqual(waits?.map(({ step }) => step), ["both/mailbox/late"]);
     assert.equal((await store.getForm("f"))?.state, "cancelled");
-    assert.equal(notes[0].text, 'Cancelled "both/mail", "both/sms", "both/fax": "both" was decided without');
+    assert.equal(notes[0].text, 'Cancelled "both/mail", "both/sms", "both/fax": "both" was decided without them');
     // What comes of the losers later is dropped.
     const effects = { state: { key: "k", value: 1 } };
     const late = await store.recordStep(run, step("both/mail/second", { output: 5 }), effects, NOW + 2);

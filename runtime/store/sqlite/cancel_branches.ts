@@ -19,5 +19,6 @@ export function cancelBranches(database: Database, run: string, by: string, path
     }
     if (open.includes(branch)) lost.push(`"${path}"`);
   }
-  if (lost.length > 0) addNote(database, run, `Cancelled ${lost.join(", ")}: "${by}" was decided without`, now);
+  const them = lost.length === 1 ? "it" : "them";
+  if (lost.length > 0) addNote(database, run, `Cancelled ${lost.join(", ")}: "${by}" was decided without ${them}`, now);
 }
