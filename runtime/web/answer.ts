@@ -60,12 +60,14 @@ export async function awaitReply(receipts: Receipt[], ms: number, context: Reply
 }
 
 async function replyTo(
-  { event, runs }: Receipt,
+  { event, runs, delivery }: Receipt,
   signal: AbortSignal,
   context: ReplyContext,
 ): Promise<Reply | undefined> {
   const { replies, store } = context;
   const reply = replies.wait(event, runs, signal);
+  // The runs of a first delivery cannot have recorded anything before this turn of the event loop ends.
+  if (delivery !== "duplicate") return await reply;
   // What was recorded or had ended before the wait began is not told to it.
   const recorded = await store.getReply(event);
   if (recorded !== undefined) return recorded;
