@@ -92,12 +92,12 @@ function tab(slip: Slip): Finding | undefined {
 
 function expressionInFlow(slip: Slip): Finding | undefined {
   const from = slip.text.startsWith("${{", slip.at) ? slip.at : slip.at - 1;
-  if (!slip.text.startsWith("${{", from)) return undefined;
+  // At the beginning of a value in a block, it is a ": " that needs the quotes.
+  if (!slip.text.startsWith("${{", from) || slip.code === "BLOCK_AS_IMPLICIT_KEY") return undefined;
   const end = slip.text.indexOf("}}", from);
   const to = end === -1 ? from + 3 : end + 2;
   const expression = slip.text.slice(from, to);
-  const where = slip.code === "BLOCK_AS_IMPLICIT_KEY" ? 'with ": " in it' : "inside { } or [ ]";
-  return slip.finding(`an expression ${where} needs quotes`, `quote it: ${quoted(expression)}`, from, to);
+  return slip.finding("an expression inside { } or [ ] needs quotes", `quote it: ${quoted(expression)}`, from, to);
 }
 
 function alias(slip: Slip): Finding | undefined {

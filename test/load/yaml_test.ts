@@ -45,8 +45,9 @@ const SLIPS: [name: string, text: string, problem: string][] = [
   ],
   [
     "an expression with a colon",
-    "log: ${{ x ? 1 : 2 }}",
-    'a.yaml:1:6: an expression with ": " in it needs quotes|    log: ${{ x ? 1 : 2 }}|         ^^^^^^^^^^^^^^^^|    quote it: "${{ x ? 1 : 2 }}"',
+    "log: ${{ y }} of ${{ x ? 1 : 2 }}",
+    'a.yaml:1:6: a value with ": " in it reads as a nested mapping|    log: ${{ y }} of ${{ x ? 1 : 2 }}' +
+    '|         ^^^^^^^^^^^^^^^^^^^^^^^^^^^^|    quote it: log: "${{ y }} of ${{ x ? 1 : 2 }}"',
   ],
   [
     "a colon in a value",
