@@ -83,6 +83,23 @@ storeTest("asked of more people and reminded of, a form stays the same form", as
   assert.equal((await store.getForm("form of e1"))?.state, "cancelled", "a step asks one at a time");
 });
 
+storeTest("a step that has ended asks no more, although an escalation was on its way", async (store) => {
+  const run = await ask(store, "e1");
+  await claimIds(store, 9, NOW + 500);
+  const ended = step("approval", { kind: "form", output: null, endedAt: NOW + 500 });
+  await store.recordStep(run, ended, {}, NOW + 500);
+  const wider = form({ id: "form of e1", to: ["finance", "cfo"] });
+  const { record } = await store.recordStep(
+    run,
+    step("approval", { kind: "form", state: "waiting" }),
+    { wait: wider },
+    NOW + 501,
+  );
+  assert.deepEqual(record, ended);
+  assert.equal((await store.getForm("form of e1"))?.state, "expired");
+  assert.equal((await store.getRun(run))?.run.waits, undefined);
+});
+
 storeTest("a form expires with its step, and is cancelled with its step or run", async (store) => {
   const state = async (id: string) => (await store.getForm(`form of ${id}`))?.state;
   const expired = await ask(store, "e1");

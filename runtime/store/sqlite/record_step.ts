@@ -1,11 +1,12 @@
 import type { Json } from "../../model/json.ts";
-import type { StepRecord } from "../../model/run.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import type { StepEffects, StepResult } from "../store.ts";
 import { cancelBranches } from "./cancel_branches.ts";
 import type { Context } from "./context.ts";
 import type { Database } from "./database.ts";
 import { putStep } from "./put_step.ts";
 import { putReply } from "./replies.ts";
+import { readStep } from "./rows.ts";
 import { exchangeState } from "./state.ts";
 import { dropWait, putWait } from "./waits.ts";
 
@@ -26,7 +27,7 @@ export function recordStep(
   );
   if (!row) throw new Error(`Cannot record step ${JSON.stringify(record.path)}: there is no run ${run}`);
   if (row.ended_at !== null) return { record, dropped: true };
-  const settled = readSettled(database, run, record);
+  const settled = readSettled(database, run, record) ?? (wait && readEnded(database, run, record.path));
   if (settled) return { record: settled };
   const output: Json | undefined = state ? exchangeState(database, state, now) : record.output;
   const stored = output === undefined ? record : { ...record, output };
@@ -54,6 +55,12 @@ function readSettled(database: Database, run: string, record: StepRecord): StepR
   const cancelled: StepRecord = { ...rest, state: "cancelled", endedAt: lost.endedAt, error: lost.error };
   putStep(database, run, cancelled, true);
   return cancelled;
+}
+
+/** A step that has ended waits no more, although an escalation that was on its way says so: its form would be open for ever. */
+function readEnded(database: Database, run: string, path: string): StepRecord | undefined {
+  const record = readStep(database, run, path);
+  return record && isFinalStep(record.state) ? record : undefined;
 }
 
 /** The branch above a step that was cancelled. */

@@ -24,7 +24,7 @@ export interface FormPage {
 export function formPage(page: FormPage): Markup {
   const { form, rule, action, csrf, now, signedIn, problems = {} } = page;
   const fields = Object.entries(form.fields).map(([name, field]): ShownField => {
-    const text = page.texts === undefined ? textOfValue(field.default ?? null) : page.texts[name] ?? "";
+    const text = page.texts === undefined ? textOfValue(field.default ?? null) : sentText(page.texts, name);
     return { name, field, text, ...Object.hasOwn(problems, name) && { problem: problems[name] } };
   });
   const wrong = fields.filter(({ problem }) => problem !== undefined);
@@ -38,6 +38,11 @@ ${fields.map(fieldMarkup)}
 <p><button class="main">Send the answer</button></p>
 </form>`;
   return layout({ title: wrong.length > 0 ? `Error: ${form.title}` : form.title, body, signedIn });
+}
+
+/** A field may be called as something that every object has. */
+function sentText(texts: Record<string, string>, name: string): string {
+  return Object.hasOwn(texts, name) ? texts[name] : "";
 }
 
 /** All problems in one place, which has the focus when the page opens; each leads to its field. */

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Field } from "../../../runtime/model/rule.ts";
 import { StoreFullError } from "../../../runtime/store/store.ts";
 import { NOW } from "../web_bench.ts";
 import { ANNA, CARL, FIELDS, FormsBench, hiddenInputs } from "./forms_bench.ts";
@@ -129,6 +130,18 @@ Deno.test("what does not fit is said at the top and beside each field, and what 
   );
   assert.match(text, /a &quot;b&quot; &lt;c&gt;<\/textarea>/);
   assert.equal((await bench.web.store.getForm("f1"))?.state, "open");
+});
+
+Deno.test("a field may be called as something that every object has", async () => {
+  await using bench = await FormsBench.open();
+  const text: Field = { type: "text", required: false };
+  const number: Field = { type: "number", required: true };
+  await bench.ask({ fields: { constructor: text, valueOf: number } });
+  await bench.signIn();
+  const page = await bench.fill("/forms/f1", {});
+  assert.equal(page.status, 422);
+  assert.match(page.text, /<input id="field-constructor" name="constructor" value=""/);
+  assert.doesNotMatch(page.text, /native code/);
 });
 
 Deno.test("somebody else gets 403 on GET and on POST, and learns nothing of the form", async () => {
