@@ -37,7 +37,7 @@ export function addEmit(program: Command, session: Session): void {
         const answer = await client.post<EmitAnswer>("/api/emit", event);
         print(session, common, answer, (terminal) => {
           printAnswer(terminal, answer);
-          if (!client.live && answer.runs.length > 0) {
+          if (!client.live && answer.runs.length + answer.wakes.length > 0) {
             terminal.write("No whenthen is running here: its runs wait for one\n");
           }
         });
