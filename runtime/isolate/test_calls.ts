@@ -35,11 +35,14 @@ export function describeTests(code: UserCode, file: string): DefinedTest[] {
 export async function performTest(index: number, begin: Seen, ask: Ask): Promise<void> {
   let seen = begin;
   const open = new Set<string>();
+  const settled = (kind: string) => {
+    if (open.size > 0) throw new TypeError(`t.${kind} was called before t.${[...open][0]} had settled: ${FORGOTTEN}`);
+  };
   const perform = async (kind: string, args: object): Promise<void> => {
     // Taken before the first await: later the caller is no longer on the stack.
     const callSite = new Error().stack ?? "";
     const given = plainJson(args, `what t.${kind} was given`) as JsonObject;
-    if (open.size > 0) throw new TypeError(`t.${kind} was called before t.${[...open][0]} had settled: ${FORGOTTEN}`);
+    settled(kind);
     open.add(kind);
     const answer = await ask({ name: kind, scope: "", kind, args: given, answered: 0 });
     open.delete(kind);
@@ -52,6 +55,7 @@ export async function performTest(index: number, begin: Seen, ask: Ask): Promise
     answer: (step, answering) => perform("answer", { answer: step, ...answering }),
     skip: (step) => perform("skip", { skip: step }),
     expect(expected, { exact = false } = {}) {
+      settled("expect");
       const mismatches = findMismatches(plainJson(expected, "what is expected") as JsonObject, seen, exact);
       if (mismatches.length > 0) throw new ExpectationError(mismatches);
     },

@@ -229,7 +229,8 @@ function checkStep(
   const ids = [...steps.map(({ id }) => id), ...implied];
   const last = withoutIterations(name.slice(name.lastIndexOf("/") + 1));
   if (ids.some((id) => isStep(last, id))) return;
-  const close = nearest(last, [...ids, ...others]);
-  const hint = close ? `did you mean "${close}"?` : `there are: ${[...ids, ...others].join(", ")}`;
+  const known = [...new Set([...ids, ...others])];
+  const close = nearest(last, known);
+  const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
   checking.error(path, part, `the rule has no step ${show(name as Json)}`, hint);
 }

@@ -111,7 +111,10 @@ class Calls {
     clearTimeout(this.#timer);
     try {
       const parsed = parseArgs(testKinds[kind as TestEntryKind], args);
-      if ("problems" in parsed) throw new TestFailed(`t.${parsed.problems.join("; ")}`);
+      if ("problems" in parsed) {
+        const problems = parsed.problems.map((problem) => problem.replace(`${kind}: `, ""));
+        throw new TestFailed(`t.${kind}: ${problems.join("; ")}`);
+      }
       await performEntry(this.world, { kind: kind as TestEntryKind, args: parsed.args });
       return { kind: "result", output: await look(this.world) as unknown as Json };
     } catch (error) {

@@ -110,6 +110,9 @@ testRule("a", "throws", () => boom());
 testRule("a", "cannot be", async (t) => {
   await t.advance("soon");
 });
+testRule("a", "misspelt", async (t) => {
+  await t.send({ typ: "a" } as never);
+});
 testRule("a", "has no such part", async (t) => {
   t.expect({ stepz: [] } as never);
 });
@@ -124,7 +127,8 @@ testRule("a", "has no such part", async (t) => {
     "throws: helper.ts:2: boom",
     "cannot be: a.test.ts:14: t.advance: expected a duration such as 2d, or a time such as 2027-01-04T09:00:00Z, " +
     'got "soon"',
-    `has no such part: a.test.ts:17: expect has no part "stepz"; known here: run, runs, verdict, clause, form, waits, ` +
+    'misspelt: a.test.ts:17: t.send: unknown key "typ"; did you mean "type"?',
+    `has no such part: a.test.ts:20: expect has no part "stepz"; known here: run, runs, verdict, clause, form, waits, ` +
     "steps, calls, logs, events, response, output, error, state",
   ]);
   assert.deepEqual(report.results[0].failure!.mismatches, [{ part: "run", expected: "failed", seen: "succeeded" }]);
@@ -146,16 +150,21 @@ testRule("a", "rejects", async (t) => {
 testRule("a", "forgets", async (t) => {
   t.send({ type: "a" });
 });
+testRule("a", "looks too early", async (t) => {
+  t.send({ type: "a" });
+  t.expect({ run: "succeeded" });
+});
 testRule("a", "is well", async (t) => {
   await t.send({ type: "a" });
   t.expect({ run: "succeeded" });
 });
 `,
   });
-  const [loops, rejects, forgets, isWell] = outcomes(report);
+  const [loops, rejects, forgets, early, isWell] = outcomes(report);
   assert.match(loops, /^loops: a\.test\.ts did not answer for 2s and was ended: a loop does not end/);
   assert.match(rejects, /^rejects: .*nobody hears/);
   assert.match(forgets, /^forgets: t\.send had not settled when the test ended: is an await missing\?/);
+  assert.match(early, /^looks too early: t\.expect was called before t\.send had settled: is an await missing\?/);
   assert.equal(isWell, "is well");
 });
 
