@@ -1,3 +1,8 @@
+import { setTimeout as pause } from "node:timers/promises";
+
+/** Milliseconds between two looks: one at once after the other would keep the program from what it is waited for. */
+const PAUSE = 20;
+
 /**
  * Looks again and again until what is seen is as it should be; fails after `patience` milliseconds, showing it.
  * @param what for the message: `the run to wait`
@@ -13,5 +18,6 @@ export async function until<Seen>(
     const seen = await look();
     if (holds(seen)) return seen;
     if (Date.now() > end) throw new Error(`${patience} ms of waiting for ${what}; seen last: ${JSON.stringify(seen)}`);
+    await pause(PAUSE);
   }
 }
