@@ -3,8 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { ActionServices } from "../../runtime/action/action.ts";
-import { type Clock, ManualClock } from "../../runtime/host/clock.ts";
-import type { Disk } from "../../runtime/host/disk.ts";
+import { ManualClock } from "../../runtime/host/clock.ts";
 import type { Isolates } from "../../runtime/isolate/isolate.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
@@ -16,53 +15,13 @@ import type { RunnerOptions } from "../../runtime/run/runner_options.ts";
 import { openStore } from "../../runtime/store/open.ts";
 import type { Reply, Store, Trace } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
+import { Start } from "./start.ts";
 
 export const START = Date.parse("2026-11-21T08:00:00Z");
 const at = { line: 1, column: 1 };
 
 /** A function that rules call; what it is given, and which call of the bench it is, from 1. */
 export type Called = (args: JsonObject, signal: AbortSignal, count: number) => Json | Promise<Json>;
-
-/** Clock and disk as one start of the program has them: after its crash nothing wakes it, and it hears and changes nothing. */
-class Start {
-  readonly clock: Clock;
-  readonly disk: Disk;
-  readonly #crash = new AbortController();
-
-  constructor(clock: Clock, disk: Disk) {
-    this.clock = {
-      now: () => clock.now(),
-      at: (at, wake) => this.crashed.aborted ? () => {} : clock.at(at, () => this.crashed.aborted || wake()),
-      onSetBack: (wake) => clock.onSetBack(wake),
-    };
-    const files = this.#mortal(disk);
-    this.disk = new Proxy(files, {
-      get: (target, name) => {
-        if (name !== "create") return Reflect.get(target, name);
-        return async (path: string) => this.#mortal(await target.create(path));
-      },
-    });
-  }
-
-  /** The same thing, of which nothing is heard any more after the crash. */
-  #mortal<T extends object>(thing: T): T {
-    return new Proxy(thing, {
-      get: (target, name) => {
-        const value = Reflect.get(target, name);
-        if (typeof value !== "function") return value;
-        return (...args: unknown[]) => this.crashed.aborted ? new Promise(() => {}) : value.apply(target, args);
-      },
-    });
-  }
-
-  get crashed(): AbortSignal {
-    return this.#crash.signal;
-  }
-
-  die(): void {
-    this.#crash.abort();
-  }
-}
 
 interface BenchOptions extends Partial<RunnerOptions> {
   secrets?: JsonObject;

@@ -1,0 +1,43 @@
+import type { Clock } from "../../runtime/host/clock.ts";
+import type { Disk } from "../../runtime/host/disk.ts";
+
+/** Clock and disk as one start of the program has them: after its crash nothing wakes it, and it hears and changes nothing. */
+export class Start {
+  readonly clock: Clock;
+  readonly disk: Disk;
+  readonly #crash = new AbortController();
+
+  constructor(clock: Clock, disk: Disk) {
+    this.clock = {
+      now: () => clock.now(),
+      at: (at, wake) => this.crashed.aborted ? () => {} : clock.at(at, () => this.crashed.aborted || wake()),
+      onSetBack: (wake) => clock.onSetBack(wake),
+    };
+    const files = this.#mortal(disk);
+    this.disk = new Proxy(files, {
+      get: (target, name) => {
+        if (name !== "create") return Reflect.get(target, name);
+        return async (path: string) => this.#mortal(await target.create(path));
+      },
+    });
+  }
+
+  /** The same thing, of which nothing is heard any more after the crash. */
+  #mortal<T extends object>(thing: T): T {
+    return new Proxy(thing, {
+      get: (target, name) => {
+        const value = Reflect.get(target, name);
+        if (typeof value !== "function") return value;
+        return (...args: unknown[]) => this.crashed.aborted ? new Promise(() => {}) : value.apply(target, args);
+      },
+    });
+  }
+
+  get crashed(): AbortSignal {
+    return this.#crash.signal;
+  }
+
+  die(): void {
+    this.#crash.abort();
+  }
+}
