@@ -1,5 +1,5 @@
 import { formatDuration } from "../../runtime/model/duration.ts";
-import type { Json } from "../../runtime/model/json.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { StepRecord, StepState, StepWait } from "../../runtime/model/run.ts";
 import { fold, type Progress, progressOf, type StepNode, stepTree } from "./step_tree.ts";
 import { type Colour, oneLine, paint, type Terminal } from "./terminal.ts";
@@ -36,6 +36,7 @@ function printNode(terminal: Terminal, { name, record, children }: StepNode, ind
 
 function factsOf(terminal: Terminal, record: StepRecord, name: string, waits: StepWait[]): string[] {
   const { path, kind, state, attempts, startedAt, endedAt } = record;
+  if (kind === "onError") return [`answers what failed in "${oneLine(String((record.input as JsonObject).step))}"`];
   const facts = [
     kind === name ? undefined : kind,
     paint(terminal, STEP_COLOURS[state], state),
@@ -75,6 +76,8 @@ function answeredBy(output: Json | undefined): string | undefined {
 
 function printRecord(terminal: Terminal, record: StepRecord, indent: string): void {
   const { kind, input, output, error, state } = record;
+  // The failure that the steps in it answer is told where it happened.
+  if (kind === "onError") return;
   if (input !== undefined) printValue(terminal, `${indent}input`, input);
   // A turn's own record says only whether there is one.
   const isTurn = kind === "repeat" && typeof output === "boolean";

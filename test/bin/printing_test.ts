@@ -214,6 +214,24 @@ Deno.test("a run is shown as a person would want to read it", () => {
         error: { name: "HttpError", message: "The answer was 500", detail: { status: 500 } },
       },
       { path: "log", kind: "log", state: "skipped", attempts: 0, startedAt: NOW - 178_000, endedAt: NOW - 178_000 },
+      {
+        path: "rule.onError",
+        kind: "onError",
+        state: "failed",
+        attempts: 1,
+        startedAt: NOW - 178_000,
+        endedAt: NOW - 178_000,
+        input: { step: "tell" },
+        error: { name: "HttpError", message: "The answer was 500" },
+      },
+      {
+        path: "rule.onError/log",
+        kind: "log",
+        state: "succeeded",
+        attempts: 1,
+        startedAt: NOW - 178_000,
+        endedAt: NOW - 178_000,
+      },
     ],
     notes: [{ at: NOW - 180_000, text: "replayed by an operator" }],
   };
@@ -249,6 +267,8 @@ steps
     error    HttpError: The answer was 500
     detail   {"status":500}
   log  skipped  0ms  its if does not hold
+  rule.onError  answers what failed in "tell"
+    log  succeeded  0ms
 
 notes
   2026-11-21 07:57:00Z  replayed by an operator

@@ -86,6 +86,20 @@ storeTest("a run whose condition is unanswered does not move", async (store) => 
   assert.equal((await store.moveRun(run, "v2", "anna", NOW))?.kind, "refused");
 });
 
+storeTest("branches beside one that failed for good are cancelled for that step", async (store) => {
+  const run = await startRun(store, "e1");
+  const error = { name: "Error", message: "no", step: "all[2]/save" };
+  await beginWait(store, run, "all[3]/late", { kind: "event", types: ["late"], match: {} });
+  await store.recordStep(run, step("all", { kind: "each", state: "failed", error }), { cancels: ["all[3]"] }, NOW);
+  const { steps, notes } = (await store.getRun(run))!;
+  assert.deepEqual(steps.map(({ path, error }) => [path, error?.message]), [
+    ["all[3]/late", 'Its branch was given up: step "all[2]/save" failed'],
+    ["all", "no"],
+    ["all[3]", 'Its branch was given up: step "all[2]/save" failed'],
+  ]);
+  assert.equal(notes[0].text, 'Cancelled "all[3]": step "all[2]/save" failed');
+});
+
 storeTest(
   "branches that lost are cancelled with the record of the step that was decided without them",
   async (store) => {

@@ -6,19 +6,22 @@ import { cancelStep } from "./waits.ts";
 
 /**
  * Ends branches that lost: what is below these paths and has not ended is `cancelled`, and so is each path itself.
- * @param by the path of the step that was decided without them
+ * @param by the step that was decided without them
  */
-export function cancelBranches(database: Database, run: string, by: string, paths: string[], now: number): void {
+export function cancelBranches(database: Database, run: string, by: StepRecord, paths: string[], now: number): void {
   const lost: string[] = [];
+  const failure = by.state === "failed" ? `step "${by.error?.step ?? by.path}" failed` : undefined;
+  const reason = failure === undefined
+    ? `Its branch lost: "${by.path}" was decided without it`
+    : `Its branch was given up: ${failure}`;
   for (const path of paths) {
     const branch: StepRecord = readStep(database, run, path) ??
       { path, kind: "branch", state: "waiting", attempts: 0, startedAt: now };
     const open = [...readStepsBelow(database, run, path), branch].filter(({ state }) => !isFinalStep(state));
-    for (const record of open) {
-      cancelStep(database, run, record, `Its branch lost: "${by}" was decided without it`, now);
-    }
+    for (const record of open) cancelStep(database, run, record, reason, now);
     if (open.includes(branch)) lost.push(`"${path}"`);
   }
   const them = lost.length === 1 ? "it" : "them";
-  if (lost.length > 0) addNote(database, run, `Cancelled ${lost.join(", ")}: "${by}" was decided without ${them}`, now);
+  const why = failure ?? `"${by.path}" was decided without ${them}`;
+  if (lost.length > 0) addNote(database, run, `Cancelled ${lost.join(", ")}: ${why}`, now);
 }

@@ -32,7 +32,7 @@ export function recordStep(
   const output: Json | undefined = state ? exchangeState(database, state, now) : record.output;
   const stored = output === undefined ? record : { ...record, output };
   putStep(database, run, stored);
-  if (cancels) cancelBranches(database, run, record.path, cancels, now);
+  if (cancels) cancelBranches(database, run, record, cancels, now);
   if (wait) return { record: putWait(database, { id: run, began: row.began }, stored, wait, now) };
   if (record.state !== "waiting") {
     dropWait(database, { run, path: record.path }, record.state === "cancelled" ? "cancelled" : "expired");
