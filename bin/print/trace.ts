@@ -47,10 +47,13 @@ export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): vo
   for (const note of notes) say(`  ${absoluteTime(note.at)}  ${oneLine(note.text)}`);
   if (run.output != null) printValue(terminal, "output", run.output);
   if (run.error === undefined) return;
-  // A step's error that ended the run has been shown at the step.
-  const shown = steps.some((step) => step.error?.message === run.error?.message);
-  if (shown) fact("error", run.error.message);
-  else printError(terminal, "error", run.error);
+  // A step's error that ended the run has been shown at the step, but not from where in rule code it was called.
+  const shown = steps.find((step) => step.error?.message === run.error?.message)?.error;
+  if (shown?.stack !== undefined) fact("error", run.error.message);
+  else if (shown !== undefined) {
+    const { message, stack } = run.error;
+    printError(terminal, "error", { name: "Error", message, ...stack !== undefined && { stack } });
+  } else printError(terminal, "error", run.error);
 }
 
 function requestOf({ method, path, query }: HttpRequestFacts): string {

@@ -7,6 +7,7 @@ import { fit, oneLine, type Terminal, visible } from "../../bin/print/terminal.t
 import { absoluteTime, deadline, relativeTime } from "../../bin/print/time.ts";
 import { printTrace } from "../../bin/print/trace.ts";
 import type { Event } from "../../runtime/model/event.ts";
+import type { RecordedError } from "../../runtime/model/errors.ts";
 import type { Run } from "../../runtime/model/run.ts";
 import type { EventRecord, Trace } from "../../runtime/store/store.ts";
 
@@ -296,6 +297,12 @@ Deno.test("an error shows where in rule code it was thrown", () => {
   const run: Run = { ...RUN, state: "failed", error: { name: "TypeError", message: "no", stack } };
   const text = printed(100, (terminal) => printTrace(terminal, { run, steps: [], notes: [] }));
   assert.match(text, /\nerror {4}TypeError: no\n {13}at then \(rules\/a\.ts:3:9\)\n$/);
+  const step = { path: "a", kind: "http", state: "failed", attempts: 1, startedAt: NOW, endedAt: NOW } as const;
+  const ended = (error: RecordedError) =>
+    printed(100, (terminal) => printTrace(terminal, { run, steps: [{ ...step, error }], notes: [] }));
+  const called = ended({ name: "TypeError", message: "no", detail: { status: 500 } });
+  assert.match(called, /detail {3}\{"status":500\}\nerror {4}no\n {13}at then \(rules\/a\.ts:3:9\)\n$/, "the call");
+  assert.match(ended(run.error!), /\nerror {4}no\n$/, "it was shown at the step");
 });
 
 Deno.test("of long JSON each part that fits stands on one line; an event shows its request", () => {
