@@ -6,7 +6,7 @@ import { parseYaml } from "../../runtime/load/yaml.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/person.ts";
-import { formatProblem } from "../../runtime/model/problem.ts";
+import { formatProblem, type Problem } from "../../runtime/model/problem.ts";
 import { setInYaml } from "./edit_settings.ts";
 
 const NAME = "whenthen.yaml";
@@ -46,16 +46,16 @@ export class SettingsFile {
       )
       : setInYaml(this.text, ["people", id], entry);
     if (text === undefined) return false;
-    this.#read(text);
+    this.#read(text, ({ message }) => `Cannot put "${id}" into ${this.path}: ${message}`);
     if (!isDeepStrictEqual(valueOf(text), withPerson(valueOf(this.text), id, entry))) return false;
     await writeFile(this.path, text);
     return true;
   }
 
-  #read(text: string) {
+  #read(text: string, explain = (problem: Problem) => `Cannot use ${this.path}:\n${formatProblem(problem)}`) {
     const { settings, problems } = readSettings(parseYaml(text, NAME), this.path, undefined);
     const problem = problems.find(({ severity }) => severity === "error");
-    if (problem !== undefined) throw new UsageError(`Cannot use ${this.path}:\n${formatProblem(problem)}`);
+    if (problem !== undefined) throw new UsageError(explain(problem));
     return settings;
   }
 }
