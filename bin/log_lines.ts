@@ -21,6 +21,11 @@ export class LogLines {
   #flush(): void {
     const text = this.#waiting;
     this.#waiting = "";
-    if (text !== "") this.stream.write(text);
+    if (text === "") return;
+    try {
+      this.stream.write(text);
+    } catch {
+      // A disk that is full, on Deno: there is nobody left to tell, and the program goes on.
+    }
   }
 }

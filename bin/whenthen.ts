@@ -3,20 +3,28 @@ import { argv, exit, stderr, stdout } from "node:process";
 import { startEngine } from "../runtime/store/sqlite/engine.ts";
 import { standardOutput } from "./print/terminal.ts";
 
+/** Milliseconds that the last lines of the log have. */
+const LAST_LINES = 2_000;
+
 // SQLite is compiled on a thread of its own while all the other modules are evaluated. Who needs it hears of a failure.
 startEngine().catch(() => {});
 // A reader that has seen enough, such as `head`, closes the pipe: nobody misses the rest.
-for (const stream of [stdout, stderr]) {
-  stream.on("error", (error: Error & { code?: string }) => {
-    if (error.code !== "EPIPE") throw error;
-  });
-}
+stdout.on("error", (error: Error & { code?: string }) => {
+  if (error.code !== "EPIPE") throw error;
+});
+// A log that cannot be written, be it that its disk is full, stops nothing.
+stderr.on("error", () => {});
 const { runProgram } = await import("./program.ts");
 
 const code = await runProgram(argv.slice(2), {
   terminal: standardOutput(),
   complain: (text) => stderr.write(text),
 });
-// What is still in the pipes is written before the exit cuts them.
-await Promise.all([stdout, stderr].map((stream) => new Promise((resolve) => stream.write("", resolve))));
+// What is still in the pipes is written before the exit cuts them. On Bun only their end says that it is, not a last write.
+const end = (stream: { end(done: () => void): unknown }) => new Promise<void>((resolve) => stream.end(resolve));
+// A log that nobody reads any more does not hold the exit.
+await Promise.all([
+  end(stdout),
+  Promise.race([end(stderr), new Promise((resolve) => setTimeout(resolve, LAST_LINES))]),
+]);
 exit(code);

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readdir } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readAddress } from "../../../runtime/host/address_file.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, whenthen } from "../program.ts";
+import { until } from "../until.ts";
 import { eightAtATime } from "./provider.ts";
 import { size, within } from "./size.ts";
 import { mountSmallDisk } from "./small_disk.ts";
@@ -210,4 +212,23 @@ Deno.test("syncs that fail in the middle: what was accepted is there, and no syn
   await using program = start(folder.rules, { data: folder.data });
   await deliveries.check(program);
   assertUndamaged(program);
+});
+
+Deno.test("a log that cannot be written stops nothing", async () => {
+  await using folder = await rulesFolder({ "in.yaml": `${RULE["in.yaml"]}  - run: [sh, -c, "echo >> ran"]\n` });
+  const under = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"];
+  await using program = start(folder.rules, { data: folder.data, under });
+  const address = await until("the program", () => readAddress(folder.data), (address) => address !== undefined);
+  for (let id = 1; id <= 20; id++) {
+    const body = JSON.stringify({ id });
+    const response = await fetch(`${address!.url}/hooks/in`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body,
+    });
+    assert.equal(response.status, 202, await response.text());
+  }
+  const ran = () => readFile(join(folder.rules, "ran"), "utf8").catch(() => "");
+  await until("all runs", ran, (lines) => lines.length === 20);
+  assert.equal(await program.stop(), 0);
 });

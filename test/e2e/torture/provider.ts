@@ -15,6 +15,8 @@ export interface ProviderOptions {
   runs: number;
   /** Events on their way at a time. */
   senders: number;
+  /** Milliseconds that each sender rests after an answer. @default 0 */
+  rest?: number;
 }
 
 /**
@@ -51,7 +53,7 @@ export class Provider {
   }
 
   async #send(): Promise<void> {
-    while (!this.#enough) {
+    for (; !this.#enough; await pause(this.options.rest ?? 0)) {
       const id = this.sent.size;
       const sent: Sent = { accepted: 0, runs: [] };
       this.sent.set(id, sent);
