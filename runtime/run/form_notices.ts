@@ -86,19 +86,22 @@ export class FormNotices {
 
   /** Performs the steps of one notice. A failure of theirs is in the trace, and nothing else. */
   async #notify(notice: string, to: string[]): Promise<Parked | Stopped | undefined> {
-    const { people, canMail, names } = this.#occasion(notice, to);
-    const steps = this.call.notify ?? (canMail ? people.flatMap(mailStep) : []);
-    const frame = innerFrame(this.frame, `${this.call.path}/${notice}`, this.frame.signal, names);
+    const { records, options: { people: known } } = this.frame.life;
+    const people = known.find(to);
+    const steps = this.call.notify ?? (known.canMail() ? people.flatMap(mailStep) : []);
+    const path = `${this.call.path}/${notice}`;
+    // Most have been sent in an earlier life of the run: to sign links for nothing takes long where a run asks hundreds.
+    if (steps.every(({ id }) => records.ended(`${path}/${id}`) !== undefined)) return undefined;
+    const frame = innerFrame(this.frame, path, this.frame.signal, this.#names(notice, people));
     const outcome = await this.performSteps(steps, frame);
     return outcome.kind === "parked" || outcome.kind === "stopped" ? outcome : undefined;
   }
 
   /** What the steps of a notice see as `form`; and as `mails`, which no rule can name, what is sent by itself. */
-  #occasion(notice: string, to: string[]) {
+  #names(notice: string, people: Person[]): JsonObject {
     const { people: known } = this.frame.life.options;
     const { form: title, id } = this.#input;
     const { due } = this.#record;
-    const people = known.find(to);
     const shown = people.map((person) => {
       const { id: personId, name, email = null } = person;
       const url = known.link(id, person, due);
@@ -109,7 +112,7 @@ export class FormNotices {
     const until = due === undefined ? null : new Date(due).toISOString();
     const form = { id, title, url: known.url(id), until, people: shown };
     const mails = shown.map(({ email, url }) => mailOf(notice, title, email ?? "", url, until));
-    return { people, canMail: known.canMail(), names: { form, mails } };
+    return { form, mails };
   }
 }
 

@@ -50,7 +50,9 @@ export class Records {
 
   /** The records of the steps inside one. */
   below(path: string): StepRecord[] {
-    return this.list().filter((record) => pathsAround(record.path).includes(path));
+    return this.list().filter((record) => {
+      return record.path.startsWith(path) && /^[/[]/.test(record.path.slice(path.length));
+    });
   }
 
   /** Whether the step or one inside it has a record: what was decided about it stands. */

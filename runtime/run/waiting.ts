@@ -22,7 +22,7 @@ export class Waiting {
   /** Milliseconds in which all branches waited and the run was held: they are no time spent. */
   #held = 0;
   #heldSince: number | undefined;
-  #alarm: Cancel | undefined;
+  #alarm: { at: number; cancel: Cancel } | undefined;
   readonly #waiters = new Set<Waiter>();
 
   /** @param holds the run is held for every wait, until it is told to {@link park} */
@@ -53,7 +53,7 @@ export class Waiting {
       const aborted = () => {
         end();
         this.enter();
-        this.#setAlarm();
+        if (this.#waiters.size === 0) this.#setAlarm(undefined);
         reject(signal.reason);
       };
       const waiter: Waiter = {
@@ -67,6 +67,7 @@ export class Waiting {
       };
       signal.addEventListener("abort", aborted);
       this.#waiters.add(waiter);
+      if (due !== undefined && due < (this.#alarm?.at ?? Infinity)) this.#setAlarm(due);
       this.leave();
     });
   }
@@ -87,7 +88,7 @@ export class Waiting {
   /** Something that the run waits for may have come: all who wait look again. */
   wake(): void {
     this.#resume(() => true, true);
-    this.#setAlarm();
+    this.#setAlarm(undefined);
   }
 
   /** The run is parked where it is held. */
@@ -106,7 +107,8 @@ export class Waiting {
   leave(): void {
     this.#active--;
     if (this.#active === 0) this.#parkOrHold();
-    this.#resumeDue();
+    if (this.#waiters.size === 0) this.#setAlarm(undefined);
+    else if (this.#alarm !== undefined && this.#alarm.at <= this.clock.now()) this.#resumeDue();
   }
 
   #parkOrHold(): void {
@@ -123,13 +125,13 @@ export class Waiting {
   #resumeDue(): void {
     const now = this.clock.now();
     this.#resume(({ due }) => due !== undefined && due <= now, true);
-    this.#setAlarm();
+    this.#setAlarm(this.#nextDue());
   }
 
-  #setAlarm(): void {
-    this.#alarm?.();
-    const next = this.#nextDue();
-    this.#alarm = next === undefined ? undefined : this.clock.at(next, () => this.#resumeDue());
+  /** One alarm for all. It may be of one that waits no more: to look at thousands whenever one comes or goes would take seconds. */
+  #setAlarm(at: number | undefined): void {
+    this.#alarm?.cancel();
+    this.#alarm = at === undefined ? undefined : { at, cancel: this.clock.at(at, () => this.#resumeDue()) };
   }
 
   #resume(which: (waiter: Waiter) => boolean, again: boolean): void {
@@ -137,7 +139,10 @@ export class Waiting {
   }
 
   #nextDue(which: (waiter: Waiter) => boolean = () => true): number | undefined {
-    const dues = [...this.#waiters].filter(which).flatMap(({ due }) => due ?? []);
-    return dues.length > 0 ? Math.min(...dues) : undefined;
+    let next: number | undefined;
+    for (const waiter of this.#waiters) {
+      if (waiter.due !== undefined && waiter.due < (next ?? Infinity) && which(waiter)) next = waiter.due;
+    }
+    return next;
   }
 }

@@ -100,6 +100,25 @@ Deno.test("a run is not held for longer than a few seconds", async () => {
   assert.equal(await waiting.wait(60_000, never, { hold: true }), false);
 });
 
+Deno.test("however many wait, an alarm is set for the first of them only", async () => {
+  const clock = new ManualClock(0);
+  const dues: number[] = [];
+  const at = clock.at.bind(clock);
+  clock.at = (due, call) => {
+    dues.push(due);
+    return at(due, call);
+  };
+  const waiting = new Waiting(clock);
+  const { branch, end } = work();
+  const waits = Array.from({ length: 100 }, (_, index) => () => waiting.wait(1_000 + index, never));
+  const done = waiting.fork<unknown>([branch, ...waits]);
+  assert.deepEqual(dues, [1_000]);
+  await clock.advanceTo(1_049);
+  assert.equal(dues.length, 51, "and for the next one when it has come");
+  end();
+  await done;
+});
+
 Deno.test("all that wait look again when the run is woken", async () => {
   const clock = new CountingClock(0);
   const waiting = new Waiting(clock);
