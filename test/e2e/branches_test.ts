@@ -1,14 +1,15 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
+import { until } from "./until.ts";
 
 Deno.test("branches of a rule's function: killed and started again, each step is done once, and losers' children end", async () => {
   await using folder = await rulesFolder({
     "order.ts": `
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { event, rule, type } from "whenthen";
 const told = (text: string) => ["sh", "-c", "echo " + text + "; echo " + text + " >> told.txt"];
 async function* chunks() { yield 1; await null; yield 2; }
@@ -43,6 +44,9 @@ export default rule({
 });
 `,
   });
+  const pidFile = join(folder.rules, "pid.txt");
+  const startedSleeper = () =>
+    until("the slow branch", async () => Number(await readFile(pidFile, "utf8").catch(() => "")), (pid) => pid > 0);
   const runOf = async (program: ReturnType<typeof start>) => {
     const [{ id }] = await program.api("runs");
     return await program.api(`runs/${id}`);
@@ -63,12 +67,15 @@ export default rule({
     await using program = start(folder.rules, { data: folder.data });
     await program.post("/events", { type: "order", source: "/shop", id: "1", data: { lines: ["a", "b", "c"] } });
     await waits(program);
+    const sleeper = await startedSleeper();
     await program.kill();
     // Nobody else ends it now.
-    process.kill(Number(await readFile(join(folder.rules, "pid.txt"), "utf8")));
+    process.kill(sleeper);
+    await rm(pidFile);
   }
   await using program = start(folder.rules, { data: folder.data });
   await waits(program);
+  await startedSleeper();
   await program.post("/events", { type: "payment", source: "/shop", id: "2", data: { amount: 5 } });
   const { message } = await program.waitForMessage('"gone"');
   const { lines, race, gone } = JSON.parse(message.slice(message.indexOf("{")));
