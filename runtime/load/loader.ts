@@ -45,12 +45,15 @@ export interface LoaderOptions {
   now: () => number;
   /**
    * Milliseconds that a load waits for TypeScript files that are slow to evaluate; then it goes on without them, their
-   * last good versions stay, and `onLate` says when another load would find them.
+   * last good versions stay, and `onLate` says when another load would find them. The first load has 10 s at least.
    * @default Infinity
    */
   patience?: number;
   onLate?: () => void;
 }
+
+/** At first there are no last good versions: an event that comes before its rule is there would find nobody. */
+const FIRST_PATIENCE = 10_000;
 
 const SETTINGS_FILE = "whenthen.yaml";
 const CONFIG_FILE = /^config(\.[^/]+)?\.yaml$/;
@@ -76,6 +79,7 @@ export class Loader {
   readonly #finished: FinishedRules = new WeakMap();
   readonly #secretNames = new WeakMap<Rule, string[]>();
   #ruleSources: ReadonlyMap<string, RuleSource> = new Map();
+  #patience = Infinity;
 
   constructor(private readonly options: LoaderOptions) {
     const { triggerKinds, stepKinds, environment, now, folder, dataFolder, isolates, onLate = () => {} } = options;
@@ -86,7 +90,7 @@ export class Loader {
       cacheFolder: join(dataFolder, "cache"),
       isolates,
       prebuilt: options.prebuilt,
-      patience: options.patience ?? Infinity,
+      patience: () => this.#patience,
       onLate,
     });
     this.#callables = new CallableFinder(folder, this.#typescript);
@@ -98,7 +102,8 @@ export class Loader {
    * @throws UsageError where the folder cannot be read at all
    */
   async load(previous?: Loaded): Promise<Loaded> {
-    const { folder, dataFolder, environment } = this.options;
+    const { folder, dataFolder, environment, patience = Infinity } = this.options;
+    this.#patience = previous === undefined ? Math.max(patience, FIRST_PATIENCE) : patience;
     const files = await readFolder(scopeOf(folder, dataFolder));
     this.#parseAll(files);
     const problems: Problem[] = files.flatMap(failures);

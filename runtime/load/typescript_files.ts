@@ -13,8 +13,8 @@ export interface TypeScriptFilesOptions {
   isolates: Isolates;
   /** What need not be made. */
   prebuilt?: Prebuilt;
-  /** Milliseconds after which a load goes on without those that are not ready. */
-  patience: number;
+  /** Milliseconds after which a load goes on without those that are not ready; asked at each. */
+  patience: () => number;
   /** Called when a file is ready that a load went on without. */
   onLate: () => void;
 }
@@ -55,7 +55,7 @@ export class TypeScriptFiles {
   async load(files: string[]): Promise<Map<string, LoadedTypeScript>> {
     const hash = rememberHashes();
     const entries = await Promise.all(files.map(async (file) => [file, await this.#entry(file, hash)] as const));
-    await settledWithin(entries.map(([, entry]) => entry.result), this.options.patience);
+    await settledWithin(entries.map(([, entry]) => entry.result), this.options.patience());
     const ready = new Map<string, LoadedTypeScript>();
     for (const [file, entry] of entries) {
       if (entry.settled) ready.set(file, entry.settled);
