@@ -81,13 +81,18 @@ export class FormNotices {
       });
       if (isFinalStep(record.state)) return undefined;
     }
-    return await this.#notify("escalate", more);
+    return await this.#notify("escalate", more, this.#input.to);
   }
 
-  /** Performs the steps of one notice. A failure of theirs is in the trace, and nothing else. */
-  async #notify(notice: string, to: string[]): Promise<Parked | Stopped | undefined> {
+  /**
+   * Performs the steps of one notice. A failure of theirs is in the trace, and nothing else.
+   * @param told who knows already
+   */
+  async #notify(notice: string, to: string[], told: string[] = []): Promise<Parked | Stopped | undefined> {
     const { records, options: { people: known } } = this.frame.life;
-    const people = known.find(to);
+    const knowing = new Set(known.find(told).map(({ id }) => id));
+    const people = known.find(to).filter(({ id }) => !knowing.has(id));
+    if (people.length === 0) return undefined;
     const steps = this.call.notify ?? (known.canMail() ? people.flatMap(mailStep) : []);
     const path = `${this.call.path}/${notice}`;
     // Most have been sent in an earlier life of the run: to sign links for nothing takes long where a run asks hundreds.

@@ -204,6 +204,14 @@ Deno.test("reminders and the escalation come at their times, each once, whenever
     ]);
   }));
 
+Deno.test("of those whom a form is escalated to, who was asked before is not told again", () =>
+  withBench(async (bench) => {
+    await asked(bench, [form({ to: ["anna"], escalate: { after: DAY, to: ["finance"] } })]);
+    await bench.clock.advanceTo(START + DAY);
+    await bench.runner.settled(0);
+    assert.deepEqual(bench.mails, ["anna@example.org: Refund 250 EUR?", "ben@example.org: Refund 250 EUR?"]);
+  }));
+
 Deno.test("whom a form is escalated to at the time of a reminder is told once", () =>
   withBench(async (bench) => {
     await asked(bench, [form({ to: ["anna"], remind: DAY, escalate: { after: 2 * DAY, to: ["cfo"] } })]);
