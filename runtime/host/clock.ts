@@ -61,6 +61,8 @@ export class ManualClock implements Clock {
   at(at: number, wake: () => void): Cancel {
     const alarm = { at, wake };
     this.#alarms.add(alarm);
+    // As with any clock: what is due already is not left to the next turn of the hands.
+    if (at <= this.#now) queueMicrotask(() => void (this.#alarms.delete(alarm) && wake()));
     return () => this.#alarms.delete(alarm);
   }
 
