@@ -59,6 +59,7 @@ export class Program implements AsyncDisposable {
   readonly lines: LogLine[] = [];
   readonly exited: Promise<number | null>;
   #text = "";
+  #url: Promise<string> | undefined;
   #watchers = new Set<() => void>();
 
   constructor(readonly child: ChildProcess, readonly data: string) {
@@ -114,7 +115,11 @@ export class Program implements AsyncDisposable {
   }
 
   /** Where it listens, without a trailing slash. */
-  async url(): Promise<string> {
+  url(): Promise<string> {
+    return this.#url ??= this.#findUrl();
+  }
+
+  async #findUrl(): Promise<string> {
     const line = await this.waitForMessage("Listening on ");
     return /http:\/\/[^\s"]+/.exec(line.message)![0].replace(/\/$/, "");
   }

@@ -23,12 +23,13 @@ export interface ProviderOptions {
  * Sends new events for as long as it is told to, several at a time, to whatever program there is. As a provider does, it keeps
  * what was answered, and sends what was not answered again under the same identity.
  */
-export class Provider {
+export class Provider implements Disposable {
   readonly sent = new Map<number, Sent>();
   /** Where it sends to; nowhere while the program is gone. */
   program: Program | undefined;
   readonly #over: Promise<void>;
   #enough = false;
+  #gone = false;
 
   constructor(private readonly options: ProviderOptions) {
     this.#over = Promise.all(Array.from({ length: options.senders }, () => this.#send())).then(() => {});
@@ -40,6 +41,12 @@ export class Provider {
   async end(): Promise<void> {
     this.#enough = true;
     await this.#over;
+  }
+
+  /** Gives up, where a test fails before its end. */
+  [Symbol.dispose](): void {
+    this.#enough = true;
+    this.#gone = true;
   }
 
   /** Each event is known to the program, as the same runs; all of it is asked again. */
@@ -57,7 +64,7 @@ export class Provider {
       const id = this.sent.size;
       const sent: Sent = { accepted: 0, runs: [] };
       this.sent.set(id, sent);
-      while (!await this.#deliver(id, sent)) await pause(20);
+      while (!this.#gone && !await this.#deliver(id, sent)) await pause(20);
     }
   }
 

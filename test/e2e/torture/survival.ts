@@ -65,7 +65,7 @@ export async function survive(plan: Plan): Promise<void> {
   });
   await using folder = await rulesFolder(rules(peer.url));
   const launch = (life: number) => start(folder.rules, { data: folder.data, env: plan.env?.(life) });
-  const provider = new Provider({ path: "/hooks/in", runs: 2, senders: 4 });
+  using provider = new Provider({ path: "/hooks/in", runs: 2, senders: 4 });
   let startup = 1_000;
   for (const [life, moment] of plan.moments.entries()) {
     const began = performance.now();

@@ -1,0 +1,106 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { TestClock } from "../clock.ts";
+import { rulesFolder } from "../folder.ts";
+import { type Answered, type Program, start } from "../program.ts";
+import { until } from "../until.ts";
+import { Provider } from "./provider.ts";
+import { openFiles, residentMegabytes } from "./resources.ts";
+import { pause, size } from "./size.ts";
+
+const RELOADS = size(80, 10_000);
+/** After so many of them memory is measured the first time. */
+const WARM = size(40, 500);
+const RULES = 50;
+/** Every fifth rule is TypeScript. */
+const isCode = (index: number) => index % 5 === 4;
+
+/** One of fifty rules, in one of its many versions. */
+function rule(index: number, version: number): [name: string, text: string] {
+  if (!isCode(index)) {
+    return [
+      `r${index}.yaml`,
+      `when:
+  - { webhook: /r${index}, auth: none }
+  - { every: ${1 + version % 3}h }
+  - { cron: "${version % 60} 4 * * *" }
+if: event.data.n != ${version}
+config: { limit: ${version} }
+then:
+  - log: "version ${version}"
+`,
+    ];
+  }
+  return [
+    `r${index}.ts`,
+    `import { rule, webhook } from "whenthen";
+export default rule({
+  when: webhook("/r${index}", { auth: "none" }),
+  then: async ({ step }) => { await step.log("say", "version ${version}"); },
+});
+`,
+  ];
+}
+
+/** The rule that the load goes to. */
+const loaded = (version: number) => `
+when: { webhook: /in, auth: none, dedupe: event.data.id }
+limit: none
+then:
+  - log: "version ${version}"
+`;
+
+/** The least that it has in use within some seconds, and the files that it has open. */
+async function measure(program: Program): Promise<{ memory: number; files: number }> {
+  const all: { memory: number; files: number }[] = [];
+  for (let look = 0; look < 20; look++) {
+    all.push({ memory: residentMegabytes(program), files: openFiles(program) });
+    await pause(250);
+  }
+  const least = (of: "memory" | "files") => Math.min(...all.map((seen) => seen[of]));
+  return { memory: least("memory"), files: least("files") };
+}
+
+Deno.test("reload upon reload of fifty rules under load: no event is lost or doubled, memory and open files stay", async () => {
+  const files = Object.fromEntries(Array.from({ length: RULES }, (_, index) => rule(index, 0)));
+  await using folder = await rulesFolder({ ...files, "in.yaml": loaded(0) });
+  const clock = await TestClock.in(join(folder.rules, ".."), Date.now());
+  await using program = start(folder.rules, { data: folder.data, env: clock.env });
+  await program.url();
+  using provider = new Provider({ path: "/hooks/in", runs: 1, senders: 2, rest: 50 });
+  provider.program = program;
+  let warm = await measure(program);
+  for (let version = 1; version <= RELOADS; version++) {
+    const index = version % RULES;
+    const [name, text] = rule(index, version);
+    program.lines.length = 0;
+    await folder.write(name, text);
+    await folder.write("in.yaml", loaded(version));
+    // Two reloads are a second apart, so the clock is set on with each.
+    await clock.set(Date.now() + version * 1_100);
+    for (const id of ["in", `r${index}`]) {
+      await program.waitFor(
+        `version ${version} of ${id}`,
+        ({ message }) => message.startsWith(`loaded ${id} `),
+        60_000,
+      );
+    }
+    if (version === WARM) warm = await measure(program);
+  }
+  const end = await measure(program);
+  await provider.end();
+  console.log(
+    `${provider.sent.size} events; after ${WARM} reloads ${JSON.stringify(warm)}, after ${RELOADS} ${
+      JSON.stringify(end)
+    }`,
+  );
+  // So few reloads are not enough to have it settle.
+  const growth = size(60, 20);
+  assert.ok(end.memory <= warm.memory + growth, `${warm.memory} MB, then ${end.memory} MB`);
+  assert.ok(end.files <= warm.files + 3, `${warm.files} open files, then ${end.files}`);
+  const counts = async () => (await program.api("rules")).find(({ id }: Answered) => id === "in").verdicts.started;
+  assert.equal(await until("all runs", counts, (started) => started >= provider.sent.size), provider.sent.size);
+  await provider.checkKnown(program);
+  assert.equal(await counts(), provider.sent.size);
+  assert.equal(await program.stop(), 0);
+});
