@@ -3,8 +3,12 @@ import type { Database } from "./database.ts";
 import { expectedBehind } from "./expected.ts";
 import { dropForms } from "./forms.ts";
 
-/** How many rows are dropped between two looks at the clock. */
-const BATCH = 16;
+/** How many events, and bytes of their bodies, are dropped at a time: one by one they would cost three times as much. */
+const BATCH = 64;
+const BATCH_BYTES = 128 * 1024;
+
+/** A parameter that is a list in JSON. */
+const LIST = "(SELECT value FROM json_each(@list))";
 
 /** How many events that are still expected are passed over at a time. */
 const PASSED = 256;
@@ -23,14 +27,15 @@ export function dropOldest(context: Context, until: number): "dropped" | "nothin
 function dropTraces(context: Context, until: number): "dropped" | "more" | undefined {
   const { database, sweep } = context;
   for (let most = BATCH;; most = PASSED) {
-    const events = database.all<{ key: number; type: string; delivery: string }>(
-      "SELECT key, type, delivery FROM events WHERE live = 0 AND whole = 1 AND key > ? ORDER BY key LIMIT ?",
+    const events = database.all<DroppableEvent>(
+      "SELECT key, type, delivery, octet_length(body) AS bytes FROM events JOIN bodies ON event = key " +
+        "WHERE live = 0 AND whole = 1 AND key > ? ORDER BY key LIMIT ?",
       sweep.passed,
       most,
     );
-    const superfluous = events.filter(expectedByNone(database)).slice(0, BATCH);
-    for (const { key, delivery } of superfluous) dropTrace(context, key, delivery === "unmatched");
+    const superfluous = batchOf(events.filter(expectedByNone(database)));
     if (superfluous.length > 0) {
+      dropTracesOf(context, superfluous);
       sweep.dropped = true;
       return "dropped";
     }
@@ -40,8 +45,22 @@ function dropTraces(context: Context, until: number): "dropped" | "more" | undef
   }
 }
 
+interface DroppableEvent {
+  key: number;
+  type: string;
+  delivery: string;
+  /** Of its body. */
+  bytes: number;
+}
+
+function batchOf(events: DroppableEvent[]): DroppableEvent[] {
+  let bytes = 0;
+  const end = events.findIndex((event) => (bytes += event.bytes) > BATCH_BYTES);
+  return events.slice(0, Math.min(BATCH, end === -1 ? BATCH : end + 1));
+}
+
 /** Asks once for each type. */
-function expectedByNone(database: Database): (event: { key: number; type: string }) => boolean {
+function expectedByNone(database: Database): (event: DroppableEvent) => boolean {
   const behind = new Map<string, number>();
   return ({ key, type }) => {
     if (!behind.has(type)) behind.set(type, expectedBehind(database, type) ?? Infinity);
@@ -49,19 +68,24 @@ function expectedByNone(database: Database): (event: { key: number; type: string
   };
 }
 
-/** Drops an event's body and reply, and what its runs did; of an unmatched event nothing is left to show. */
-function dropTrace({ database }: Context, event: number, unmatched: boolean): void {
-  database.run("DELETE FROM bodies WHERE event = ?", event);
-  database.run("DELETE FROM replies WHERE event = ?", event);
-  for (const { id } of database.all<{ id: string }>("SELECT id FROM runs WHERE event = ? ORDER BY id", event)) {
-    database.run("DELETE FROM steps WHERE run = @run", id);
-    database.run("DELETE FROM notes WHERE run = @run", id);
-    database.run("DELETE FROM taken WHERE run = @run", id);
-    dropForms(database, id);
-    database.run("UPDATE runs SET output = NULL WHERE id = @run AND output IS NOT NULL", id);
-  }
-  if (unmatched) database.run("DELETE FROM events WHERE key = ?", event);
-  else database.run("UPDATE events SET whole = 0 WHERE key = ?", event);
+/** Drops the bodies and replies of events, and what their runs did; of an unmatched event nothing is left to show. */
+function dropTracesOf({ database }: Context, dropped: DroppableEvent[]): void {
+  const keysOf = (events: typeof dropped) => JSON.stringify(events.map(({ key }) => key));
+  const all = keysOf(dropped);
+  const runs = JSON.stringify(
+    database.all<{ id: string }>(`SELECT id FROM runs WHERE event IN ${LIST} ORDER BY id`, all).map(({ id }) => id),
+  );
+  database.run(`DELETE FROM bodies WHERE event IN ${LIST}`, all);
+  database.run(`DELETE FROM replies WHERE event IN ${LIST}`, all);
+  for (const table of ["steps", "notes", "taken"]) database.run(`DELETE FROM ${table} WHERE run IN ${LIST}`, runs);
+  const asked = database.all<{ run: string }>(`SELECT DISTINCT run FROM forms WHERE run IN ${LIST} ORDER BY run`, runs);
+  for (const { run } of asked) dropForms(database, run);
+  database.run(`UPDATE runs SET output = NULL WHERE event IN ${LIST} AND output <> 'null'`, all);
+  const [unmatched, matched] = [true, false].map((is) =>
+    keysOf(dropped.filter(({ delivery }) => (delivery === "unmatched") === is))
+  );
+  database.run(`DELETE FROM events WHERE key IN ${LIST}`, unmatched);
+  database.run(`UPDATE events SET whole = 0 WHERE key IN ${LIST}`, matched);
 }
 
 /** Goes on where the last call stopped: rule by rule, so that rules with little to drop are not counted each time. */
@@ -71,8 +95,8 @@ function dropVerdicts(context: Context, until: number): "dropped" | "nothing" | 
     const rule = database.value<string>("SELECT id FROM rules WHERE id >= @rule ORDER BY id LIMIT 1", sweep.rule);
     if (rule === undefined) break;
     const superfluous = findSuperfluous(context, rule, retention.verdicts);
-    for (const event of superfluous) dropVerdict(context, rule, event);
     if (superfluous.length > 0) {
+      dropVerdictsOf(context, rule, superfluous);
       sweep.dropped = true;
       return "dropped";
     }
@@ -104,8 +128,10 @@ function findSuperfluous({ database }: Context, rule: string, kept: number): num
   ).map(({ event }) => event);
 }
 
-function dropVerdict({ database }: Context, rule: string, event: number): void {
-  database.run("DELETE FROM verdicts WHERE event = ? AND rule = @rule", event, rule);
-  database.run("DELETE FROM runs WHERE event = ? AND rule = @rule", event, rule);
-  database.run("DELETE FROM events WHERE key = ? AND NOT EXISTS (SELECT 1 FROM verdicts WHERE event = key)", event);
+function dropVerdictsOf({ database }: Context, rule: string, events: number[]): void {
+  const keys = JSON.stringify(events);
+  database.run(`DELETE FROM verdicts WHERE event IN ${LIST} AND rule = @rule`, keys, rule);
+  database.run(`DELETE FROM runs WHERE event IN ${LIST} AND rule = @rule`, keys, rule);
+  const isLeft = "EXISTS (SELECT 1 FROM verdicts WHERE event = key)";
+  database.run(`DELETE FROM events WHERE key IN ${LIST} AND NOT ${isLeft}`, keys);
 }
