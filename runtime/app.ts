@@ -164,7 +164,7 @@ export class App {
     ]);
     // Who still waits for a reply once nothing runs, or the time is up, is told that its event is taken in.
     const release = () => this.#replies.release();
-    const cancelRelease = this.clock.at(this.clock.now() + DRAIN, release);
+    const cancelRelease = this.clock.after(DRAIN, release);
     const drained = this.#parts.runner.drain(DRAIN).then(release).finally(cancelRelease);
     await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(DRAIN + LAST_ANSWERS), drained]);
     await endChildren();

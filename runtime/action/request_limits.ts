@@ -1,4 +1,4 @@
-import { type Clock, sleepUntil } from "../host/clock.ts";
+import { type Clock, sleepFor } from "../host/clock.ts";
 import type { Rate } from "../model/duration.ts";
 
 /**
@@ -21,11 +21,11 @@ export class RequestLimits {
     const rate = this.#rates[url.host] ?? this.#rates[url.hostname];
     if (rate === undefined) return;
     const interval = rate.per / rate.count;
-    const now = this.clock.now();
+    const now = this.clock.ticks();
     const next = Math.max(this.#next.get(url.host) ?? 0, now);
     this.#next.set(url.host, next + interval);
     const start = next - (rate.per - interval);
-    if (start > now) await sleepUntil(this.clock, start, signal);
+    if (start > now) await sleepFor(this.clock, start - now, signal);
     signal.throwIfAborted();
   }
 }

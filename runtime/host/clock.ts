@@ -2,8 +2,12 @@
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
+  /** Whole milliseconds of a clock that nobody sets, from any beginning: what lies between two of them has passed. */
+  ticks(): number;
   /** Calls back once when the wall clock has reached `at`. Follows clock steps: it never sleeps over 30 s at a stretch. */
   at(at: number, wake: () => void): Cancel;
+  /** Calls back once, so many milliseconds from now, whatever the wall clock is set to: for what may only take so long. */
+  after(ms: number, wake: () => void): Cancel;
   /** Calls back each time the wall clock is found to have been set back: who waits for a time may wait for years. */
   onSetBack(wake: () => void): Cancel;
 }
@@ -11,6 +15,10 @@ export interface Clock {
 export type Cancel = () => void;
 
 const LONGEST_SLEEP = 30_000;
+/** What a timer of the hosts can hold: 2^31 - 1 milliseconds. */
+const LONGEST_TIMER = 2_147_483_647;
+
+const ticks = () => Math.floor(performance.now());
 
 /** The machine's clock. */
 export const systemClock: Clock = wallClock(Date.now, LONGEST_SLEEP);
@@ -32,6 +40,18 @@ export function wallClock(now: () => number, longestSleep: number): Clock {
       sleep();
       return () => clearTimeout(timer);
     },
+    ticks,
+    after(ms, wake) {
+      const end = ticks() + ms;
+      let timer: ReturnType<typeof setTimeout>;
+      const sleep = () => {
+        const left = end - ticks();
+        if (left <= 0) wake();
+        else timer = setTimeout(sleep, Math.min(left, LONGEST_TIMER));
+      };
+      timer = setTimeout(sleep, Math.min(ms, LONGEST_TIMER));
+      return () => clearTimeout(timer);
+    },
     onSetBack(wake) {
       let last = now();
       const timer = setInterval(() => {
@@ -44,10 +64,19 @@ export function wallClock(now: () => number, longestSleep: number): Clock {
   };
 }
 
+interface Alarm {
+  at: number;
+  wake: () => void;
+  /** It is a time from when it was set, wherever the hands jump. */
+  relative: boolean;
+}
+
 /** A clock that moves only when told. */
 export class ManualClock implements Clock {
   #now: number;
-  #alarms = new Set<{ at: number; wake: () => void }>();
+  #alarms = new Set<Alarm>();
+  /** Milliseconds that jumps have made up: nobody lived through them. */
+  #jumped = 0;
   #setBack = new Set<() => void>();
 
   constructor(now: number) {
@@ -58,8 +87,20 @@ export class ManualClock implements Clock {
     return this.#now;
   }
 
+  ticks(): number {
+    return this.#now - this.#jumped;
+  }
+
   at(at: number, wake: () => void): Cancel {
-    const alarm = { at, wake };
+    return this.#set({ at, wake, relative: false });
+  }
+
+  after(ms: number, wake: () => void): Cancel {
+    return this.#set({ at: this.#now + ms, wake, relative: true });
+  }
+
+  #set(alarm: Alarm): Cancel {
+    const { at, wake } = alarm;
     this.#alarms.add(alarm);
     // As with any clock: what is due already is not left to the next turn of the hands.
     if (at <= this.#now) queueMicrotask(() => void (this.#alarms.delete(alarm) && wake()));
@@ -93,13 +134,25 @@ export class ManualClock implements Clock {
   /** Sets the time as a clock step does: wakes nothing but, where it goes backwards, those who asked about that. */
   jumpTo(to: number): void {
     const back = to < this.#now;
+    const by = to - this.#now;
     this.#now = to;
+    this.#jumped += by;
+    for (const alarm of this.#alarms) if (alarm.relative) alarm.at += by;
     if (back) { for (const wake of [...this.#setBack]) wake(); }
   }
 }
 
 /** Resolves when the clock reaches `at`, or at once when the signal is aborted. */
 export function sleepUntil(clock: Clock, at: number, signal: AbortSignal): Promise<void> {
+  return sleep((wake) => clock.at(at, wake), signal);
+}
+
+/** Resolves after so many milliseconds, or at once when the signal is aborted. */
+export function sleepFor(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  return sleep((wake) => clock.after(ms, wake), signal);
+}
+
+function sleep(wakeMe: (wake: () => void) => Cancel, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) return resolve();
     const done = () => {
@@ -107,7 +160,7 @@ export function sleepUntil(clock: Clock, at: number, signal: AbortSignal): Promi
       cancel();
       resolve();
     };
-    const cancel = clock.at(at, done);
+    const cancel = wakeMe(done);
     signal.addEventListener("abort", done);
   });
 }

@@ -32,7 +32,7 @@ export class SlowPass {
 
   #plan(): void {
     const { clock } = this.options;
-    if (!this.#stopped) this.#cancel = clock.at(clock.now() + PERIOD, () => void this.#pass());
+    if (!this.#stopped) this.#cancel = clock.after(PERIOD, () => void this.#pass());
   }
 
   async #pass(): Promise<void> {

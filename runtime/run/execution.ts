@@ -22,7 +22,8 @@ export class Execution {
   /** Resolves when the run is off our hands, with its children gone. Never rejects. */
   readonly done: Promise<void>;
   readonly #stop = new AbortController();
-  readonly #startedAt: number;
+  /** By the clock that nobody sets. */
+  readonly #begun: number;
   #replaces: string[] = [];
   #life: Life | undefined;
   /** Woken before there was anything to wake. */
@@ -33,7 +34,7 @@ export class Execution {
     private readonly options: RunnerOptions,
     getRule: (version: string) => Promise<Rule | undefined>,
   ) {
-    this.#startedAt = options.clock.now();
+    this.#begun = options.clock.ticks();
     this.done = this.#perform(getRule).catch((error) => this.#trouble(error));
   }
 
@@ -176,6 +177,6 @@ export class Execution {
   }
 
   #spent(): number {
-    return this.claim.run.spent + this.options.clock.now() - this.#startedAt - (this.#life?.waiting.held ?? 0);
+    return this.claim.run.spent + this.options.clock.ticks() - this.#begun - (this.#life?.waiting.held ?? 0);
   }
 }

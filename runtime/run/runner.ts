@@ -1,4 +1,4 @@
-import { type Cancel, type Clock, sleepUntil } from "../host/clock.ts";
+import { type Cancel, type Clock, sleepFor } from "../host/clock.ts";
 import type { RunState } from "../model/run.ts";
 import type { ClaimedRun, Lease } from "../store/store.ts";
 import { Execution } from "./execution.ts";
@@ -212,6 +212,6 @@ export class Runner {
 /** Waits for something, but no longer than `ms`. */
 async function within(clock: Clock, ms: number, something: Promise<unknown>): Promise<void> {
   const done = new AbortController();
-  await Promise.race([something, sleepUntil(clock, clock.now() + ms, done.signal)]);
+  await Promise.race([something, sleepFor(clock, ms, done.signal)]);
   done.abort();
 }

@@ -49,13 +49,13 @@ export async function withTimeout<T>(
 
 /** Calls back once so many milliseconds that count are over. */
 function afterCounted(clock: Clock, ms: number, excluded: () => number = () => 0, call: () => void): Cancel {
-  const end = clock.now() + ms - excluded();
+  const end = clock.ticks() + ms - excluded();
   const look = () => {
-    const at = end + excluded();
-    if (clock.now() >= at) call();
-    else cancel = clock.at(at, look);
+    const left = end + excluded() - clock.ticks();
+    if (left <= 0) call();
+    else cancel = clock.after(left, look);
   };
-  let cancel = clock.at(end + excluded(), look);
+  let cancel = clock.after(ms, look);
   return () => cancel();
 }
 
@@ -67,7 +67,7 @@ class Deaf {
 
   constructor(clock: Clock, private readonly signal: AbortSignal, grace: number) {
     this.#onAbort = () => {
-      this.#cancel = clock.at(clock.now() + grace, () => this.#given.reject(signal.reason));
+      this.#cancel = clock.after(grace, () => this.#given.reject(signal.reason));
     };
     signal.addEventListener("abort", this.#onAbort);
   }

@@ -30,7 +30,7 @@ export class Waiting {
 
   /** Milliseconds for which the run was held although no branch worked. */
   get held(): number {
-    return this.#held + (this.#heldSince === undefined ? 0 : this.clock.now() - this.#heldSince);
+    return this.#held + (this.#heldSince === undefined ? 0 : this.clock.ticks() - this.#heldSince);
   }
 
   /** Whether all branches wait, and the run is held. */
@@ -118,7 +118,7 @@ export class Waiting {
     if (due !== undefined && due <= now) return;
     const isLong = held === undefined || held > now + LONGEST_HOLD;
     if (isLong && !this.holds) this.#resume(() => true, false);
-    else this.#heldSince = now;
+    else this.#heldSince = this.clock.ticks();
   }
 
   /** Lets those go on that are due, and sees to it that the next one will be. */

@@ -24,7 +24,7 @@ export class Upkeep {
 
   start(): void {
     const { clock, onError } = this.options;
-    this.#cancel = clock.at(clock.now() + INTERVAL, () => {
+    this.#cancel = clock.after(INTERVAL, () => {
       this.#pass = this.#prune()
         .catch((error) => onError("Retention could not be applied", error))
         .finally(() => this.#stopped || this.start());

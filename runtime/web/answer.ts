@@ -45,7 +45,7 @@ type ReplyContext = Pick<WebContext, "clock" | "replies" | "store">;
 /** The reply recorded for one of the events, or the first that comes within `ms`; undefined where none does. */
 export async function awaitReply(receipts: Receipt[], ms: number, context: ReplyContext): Promise<Reply | undefined> {
   const stop = new AbortController();
-  const cancel = context.clock.at(context.clock.now() + ms, () => stop.abort());
+  const cancel = context.clock.after(ms, () => stop.abort());
   try {
     const replies = await Promise.all(receipts.map(async (receipt) => {
       const reply = receipt.reply ?? await replyTo(receipt, stop.signal, context);

@@ -16,3 +16,23 @@ Deno.test("a manual clock wakes what is due one at a time, in order, and moves n
   assert.deepEqual(woken, [["first", 110], ["added", 120]]);
   assert.equal(clock.now(), 120);
 });
+
+Deno.test("what a manual clock is to call after a while comes then, wherever the hands jump meanwhile", async () => {
+  const clock = new ManualClock(1_000);
+  const ticks = clock.ticks();
+  const woken: string[] = [];
+  clock.after(100, () => woken.push("after"));
+  clock.at(1_100, () => woken.push("at"));
+  clock.jumpTo(500);
+  await clock.advanceTo(550);
+  assert.deepEqual(woken, []);
+  assert.equal(clock.ticks() - ticks, 50);
+  await clock.advanceTo(600);
+  assert.deepEqual(woken, ["after"]);
+  clock.jumpTo(9_000);
+  clock.after(100, () => woken.push("later"));
+  await clock.advanceTo(9_099);
+  assert.deepEqual(woken, ["after", "at"]);
+  await clock.advanceTo(9_100);
+  assert.deepEqual(woken, ["after", "at", "later"]);
+});

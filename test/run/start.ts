@@ -10,6 +10,8 @@ export class Start {
   constructor(clock: Clock, disk: Disk) {
     this.clock = {
       now: () => clock.now(),
+      ticks: () => clock.ticks(),
+      after: (ms, wake) => this.crashed.aborted ? () => {} : clock.after(ms, () => this.crashed.aborted || wake()),
       at: (at, wake) => this.crashed.aborted ? () => {} : clock.at(at, () => this.crashed.aborted || wake()),
       onSetBack: (wake) => clock.onSetBack(wake),
     };
