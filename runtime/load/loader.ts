@@ -3,6 +3,7 @@ import type { Isolates } from "../isolate/isolate.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../rule/kind.ts";
+import { keepFor } from "../rule/expression.ts";
 import { Secrets } from "../rule/secrets.ts";
 import { secretNames } from "../rule/used.ts";
 import type { TriggerKind } from "../trigger/trigger.ts";
@@ -115,6 +116,7 @@ export class Loader {
 
     const unready = { broken: new Map<string, string>(), late: new Map<string, string>() };
     const { sources, ready } = await this.#sources(files, previous, unready);
+    keepFor(sources.length);
     const surroundings = {
       configs: config.files,
       hasSecret: (name: string) => secrets.has(name),

@@ -1,4 +1,7 @@
-const formatters = new Map<string, Intl.DateTimeFormat>();
+import { Recent } from "./recent.ts";
+
+/** By zone, which may come from data, in any spelling. */
+const formatters = new Recent(newFormatter);
 
 /**
  * Writes a time in a zone. Letters as in Unicode TR 35: `yyyy` `yy` `MMMM` `MMM` `MM` `M` `dd` `d` `EEEE` `EEE` `HH` `H` `hh` `h` `a` `mm`
@@ -72,11 +75,7 @@ const MONTHS = [
 ];
 
 function partsOf(time: Date, zone: string): Record<string, string> {
-  let formatter = formatters.get(zone);
-  if (formatter === undefined) {
-    formatter = newFormatter(zone);
-    formatters.set(zone, formatter);
-  }
+  const formatter = formatters.get(zone);
   return Object.fromEntries(formatter.formatToParts(time).map(({ type, value }) => [type, value]));
 }
 

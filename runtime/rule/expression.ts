@@ -3,6 +3,7 @@ import { bounded } from "./bounds.ts";
 import { ABSENT, atTime, parseExpression } from "./environment.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
 import { toPlain } from "./plain.ts";
+import { Recent } from "./recent.ts";
 import { calls, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
 
 /**
@@ -33,8 +34,14 @@ interface Entry extends Compiled {
   run?: (scope: Record<string, unknown>) => unknown;
 }
 
-const MOST_CACHED = 5_000;
-const cache = new Map<string, Entry>();
+/** Few rules have more. */
+const FOR_EACH_RULE = 8;
+const cache = new Recent(makeEntry);
+
+/** Expressions of so many rules are kept as they were parsed. */
+export function keepFor(rules: number): void {
+  cache.expect(FOR_EACH_RULE * rules);
+}
 
 /** Parses and checks an expression; cached by its text. */
 export function compile(text: string): Compiled {
@@ -90,12 +97,7 @@ function mapConstructorKeys(value: unknown): unknown {
 }
 
 function entryOf(text: string): Entry {
-  const cached = cache.get(text);
-  if (cached !== undefined) return cached;
-  const entry = makeEntry(text);
-  if (cache.size >= MOST_CACHED) cache.clear();
-  cache.set(text, entry);
-  return entry;
+  return cache.get(text);
 }
 
 function makeEntry(text: string): Entry {

@@ -8,6 +8,7 @@ import { parseJson } from "../model/parse_json.ts";
 import { checkText } from "./bounds.ts";
 import { formatDate } from "./date_format.ts";
 import { toPlain } from "./plain.ts";
+import { Recent } from "./recent.ts";
 import { show } from "./show.ts";
 
 /**
@@ -126,21 +127,19 @@ function canonical(value: Json): string {
   });
 }
 
-const patterns = new Map<string, RE2JS>();
+/** Patterns may be computed from data. */
+const patterns = new Recent(compilePattern);
 
 function matches(text: string, pattern: string): boolean {
-  let compiled = patterns.get(pattern);
-  if (compiled === undefined) {
-    try {
-      compiled = RE2JS.compile(pattern);
-    } catch (error) {
-      throw new Error(`matches() cannot read the pattern ${show(pattern)}: ${(error as Error).message}`);
-    }
-    // Patterns may be computed from data: the cache must not grow with it.
-    if (patterns.size >= 500) patterns.clear();
-    patterns.set(pattern, compiled);
+  return patterns.get(pattern).matcher(text).find();
+}
+
+function compilePattern(pattern: string): RE2JS {
+  try {
+    return RE2JS.compile(pattern);
+  } catch (error) {
+    throw new Error(`matches() cannot read the pattern ${show(pattern)}: ${(error as Error).message}`);
   }
-  return compiled.matcher(text).find();
 }
 
 function duration(text: string): Duration {

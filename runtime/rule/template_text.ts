@@ -1,3 +1,5 @@
+import { Recent } from "./recent.ts";
+
 /** A string with `${{ }}` in it, taken apart. */
 export interface TemplateText {
   parts: (string | TemplateExpression)[];
@@ -11,18 +13,11 @@ export interface TemplateExpression {
 }
 
 const OPEN = "${{";
-const MOST_CACHED = 5_000;
-const cache = new Map<string, TemplateText>();
+const cache = new Recent(parse);
 
 /** Takes a string apart; cached. `$${{` stands for a literal `${{`. */
 export function parseTemplate(text: string): TemplateText {
-  let parsed = cache.get(text);
-  if (parsed === undefined) {
-    parsed = parse(text);
-    if (cache.size >= MOST_CACHED) cache.clear();
-    cache.set(text, parsed);
-  }
-  return parsed;
+  return cache.get(text);
 }
 
 function parse(text: string): TemplateText {
