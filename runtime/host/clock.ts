@@ -8,8 +8,11 @@ export interface Clock {
   at(at: number, wake: () => void): Cancel;
   /** Calls back once, so many milliseconds from now, whatever the wall clock is set to: for what may only take so long. */
   after(ms: number, wake: () => void): Cancel;
-  /** Calls back each time the wall clock is found to have been set back: who waits for a time may wait for years. */
-  onSetBack(wake: () => void): Cancel;
+  /**
+   * Calls back each time the wall clock is found to have been set back, with the milliseconds by which: who waits for a time may
+   * wait for years.
+   */
+  onSetBack(wake: (by: number) => void): Cancel;
 }
 
 export type Cancel = () => void;
@@ -17,6 +20,9 @@ export type Cancel = () => void;
 const LONGEST_SLEEP = 30_000;
 /** What a timer of the hosts can hold: 2^31 - 1 milliseconds. */
 const LONGEST_TIMER = 2_147_483_647;
+
+/** A clock that is this many milliseconds slow was slowed, not set. */
+const SLACK = 1_000;
 
 const ticks = () => Math.floor(performance.now());
 
@@ -53,11 +59,12 @@ export function wallClock(now: () => number, longestSleep: number): Clock {
       return () => clearTimeout(timer);
     },
     onSetBack(wake) {
-      let last = now();
+      let last = { time: now(), ticks: ticks() };
       const timer = setInterval(() => {
-        const time = now();
-        if (time < last) wake();
-        last = time;
+        const seen = { time: now(), ticks: ticks() };
+        const by = last.time + seen.ticks - last.ticks - seen.time;
+        last = seen;
+        if (by > SLACK) wake(by);
       }, longestSleep);
       return () => clearInterval(timer);
     },
@@ -77,7 +84,7 @@ export class ManualClock implements Clock {
   #alarms = new Set<Alarm>();
   /** Milliseconds that jumps have made up: nobody lived through them. */
   #jumped = 0;
-  #setBack = new Set<() => void>();
+  #setBack = new Set<(by: number) => void>();
 
   constructor(now: number) {
     this.#now = now;
@@ -107,8 +114,8 @@ export class ManualClock implements Clock {
     return () => this.#alarms.delete(alarm);
   }
 
-  onSetBack(wake: () => void): Cancel {
-    const listener = () => wake();
+  onSetBack(wake: (by: number) => void): Cancel {
+    const listener = (by: number) => wake(by);
     this.#setBack.add(listener);
     return () => this.#setBack.delete(listener);
   }
@@ -133,12 +140,11 @@ export class ManualClock implements Clock {
 
   /** Sets the time as a clock step does: wakes nothing but, where it goes backwards, those who asked about that. */
   jumpTo(to: number): void {
-    const back = to < this.#now;
     const by = to - this.#now;
     this.#now = to;
     this.#jumped += by;
     for (const alarm of this.#alarms) if (alarm.relative) alarm.at += by;
-    if (back) { for (const wake of [...this.#setBack]) wake(); }
+    if (by < 0) { for (const wake of [...this.#setBack]) wake(-by); }
   }
 }
 

@@ -12,6 +12,7 @@ export class Coalescer {
   #due = 0;
   #lastStart = -Infinity;
   #timer: Cancel | undefined;
+  readonly #forgetClock: Cancel;
   #running: Promise<void> | undefined;
   #closed = false;
 
@@ -23,7 +24,9 @@ export class Coalescer {
     private readonly load: () => Promise<void>,
     private readonly clock: Clock,
     private readonly gap: number = 1_000,
-  ) {}
+  ) {
+    this.#forgetClock = clock.onSetBack(() => this.#plan());
+  }
 
   /** Something changed. */
   request(): void {
@@ -35,6 +38,7 @@ export class Coalescer {
   /** No load starts after this; resolves once none is under way. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#forgetClock();
     this.#timer?.();
     await this.#running;
   }

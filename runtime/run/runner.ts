@@ -27,6 +27,7 @@ export class Runner {
   /** There was no room for what may be due: what is new waits behind it. */
   #behind = false;
   #alarm: Cancel | undefined;
+  #forgetClock: Cancel = () => {};
   /** Resolves at the next change, and is replaced then. */
   #change = Promise.withResolvers<void>();
 
@@ -39,6 +40,7 @@ export class Runner {
   async start(): Promise<void> {
     const { store, owner, clock } = this.options;
     await store.reclaimRuns(owner, clock.now());
+    this.#forgetClock = clock.onSetBack((by) => void this.#turnBack(by));
     this.wake();
   }
 
@@ -141,6 +143,7 @@ export class Runner {
     this.#stopped = true;
     this.#woken = false;
     this.#alarm?.();
+    this.#forgetClock();
     await this.#claiming;
     const ended = Promise.all([...this.#active.values()].map((execution) => execution.done));
     if (ms > 0) await within(clock, ms, ended);
@@ -148,6 +151,16 @@ export class Runner {
       execution.interrupt(new Interruption("shutdown", "The program stops"));
     }
     await ended;
+  }
+
+  async #turnBack(by: number): Promise<void> {
+    const { store, clock, onError } = this.options;
+    try {
+      await store.turnBack(by, clock.now());
+    } catch (error) {
+      onError("Cannot have go on what waits since before the clock was set back", error);
+    }
+    this.wake();
   }
 
   async #claim(): Promise<void> {

@@ -78,6 +78,11 @@ export interface Store {
    * order per rule, one at a time.
    */
   claimRuns(owner: string, max: number, now: number): Promise<ClaimedRun[]>;
+  /**
+   * The clock was set back by so many milliseconds: what was to happen a while after its old time happens that while after
+   * `now`.
+   */
+  turnBack(by: number, now: number): Promise<void>;
   /** When the next queued or waiting run becomes due, or undefined where none has a time. */
   nextDue(): Promise<number | undefined>;
   /**

@@ -3,6 +3,11 @@ import type { Retention, Store } from "./store.ts";
 
 /** Milliseconds between two looks at what retention may drop. */
 const INTERVAL = 10_000;
+/**
+ * How many times as fast as the program runs the time may pass by which identities are dropped: a clock that shows 2099 for a
+ * while does not forget in a moment what was delivered.
+ */
+const FASTEST = 10;
 
 /** What upkeep works with. */
 export interface UpkeepOptions {
@@ -19,6 +24,8 @@ export class Upkeep {
   #stopped = false;
   #cancel: Cancel = () => {};
   #pass: Promise<void> = Promise.resolve();
+  /** The time by which things are old, and when it was that, by the clock that nobody sets. */
+  #believed: { time: number; ticks: number } | undefined;
 
   constructor(private readonly options: UpkeepOptions) {}
 
@@ -38,10 +45,21 @@ export class Upkeep {
     await this.#pass;
   }
 
+  /** The clock's time, but no later than it can be since what was believed before: at first, since the newest event. */
+  async #believe(): Promise<number> {
+    const { store, clock } = this.options;
+    const [now, ticks] = [clock.now(), clock.ticks()];
+    const newest = async () => (await store.listEvents({ limit: 1 }))[0]?.receivedAt ?? now;
+    const { time, ticks: then } = this.#believed ?? { time: await newest(), ticks };
+    this.#believed = { time: Math.min(now, time + FASTEST * (ticks - then)), ticks };
+    return this.#believed.time;
+  }
+
   async #prune(): Promise<void> {
-    const { store, clock, retention, liveVersions } = this.options;
+    const { store, retention, liveVersions } = this.options;
+    const now = await this.#believe();
     let more = true;
-    while (more && !this.#stopped) more = await store.prune(retention(), clock.now());
+    while (more && !this.#stopped) more = await store.prune(retention(), now);
     if (!this.#stopped) await store.dropVersions(liveVersions());
   }
 }

@@ -47,7 +47,8 @@ function attach(context: TriggerContext): Detach {
   let nextFull = -Infinity;
   const loop = keepGoing(context, async () => {
     const now = context.clock.now();
-    const all = now >= nextFull;
+    // One that is further away than ever was planned by a clock that has been set back.
+    const all = now >= nextFull || nextFull > now + SLOW_PASS;
     const paths = [...touched];
     touched.clear();
     if (all) nextFull = now + SLOW_PASS;

@@ -2,6 +2,7 @@ import type { Context } from "./context.ts";
 import { endRun, type LiveRun } from "./end_run.ts";
 import { newerInLane, refreshLane } from "./lanes.ts";
 import { addNote } from "./notes.ts";
+import { turnBack } from "./turn_back.ts";
 import { getVersion } from "./versions.ts";
 
 interface LeftRun extends LiveRun {
@@ -12,6 +13,9 @@ interface LeftRun extends LiveRun {
 /** Queues the runs again that another owner left running, but for those that a newer one replaces. @returns how many */
 export function reclaimRuns(context: Context, owner: string, now: number): number {
   const { database } = context;
+  const newest = database.value<number>("SELECT received_at FROM events ORDER BY key DESC LIMIT 1") ?? 0;
+  // The clock was set back while the program was down.
+  if (newest > now) turnBack(context, newest - now, now);
   const left = database.all<LeftRun>(
     "SELECT id, rule, lane, event, version, spent FROM runs " +
       "WHERE state = 'running' AND listed = 1 AND owner <> @owner ORDER BY id",
@@ -20,7 +24,8 @@ export function reclaimRuns(context: Context, owner: string, now: number): numbe
   const again = left.filter((run) => !endReplaced(context, run, now));
   for (const { id, rule, lane } of again) {
     database.run(
-      "UPDATE runs SET state = 'queued', owner = NULL, ready_at = created_at, waiting_for = 'another attempt' WHERE id = @run",
+      "UPDATE runs SET state = 'queued', owner = NULL, ready_at = min(created_at, ?), waiting_for = 'another attempt' WHERE id = @run",
+      now,
       id,
     );
     addNote(database, id, "The program ended while it was running; queued again", now);

@@ -53,6 +53,7 @@ import { retryRun } from "./retry_run.ts";
 import { skipWait } from "./skip_wait.ts";
 import { readState } from "./state.ts";
 import { countRows } from "./stats.ts";
+import { turnBack } from "./turn_back.ts";
 import { dropVersions, getInForce, getVersion, putVersions } from "./versions.ts";
 
 /** What the store is put together of; see `open.ts`. */
@@ -132,6 +133,10 @@ export class SqliteStore implements Store {
 
   claimRuns(owner: string, max: number, now: number): Promise<ClaimedRun[]> {
     return this.#change((context) => claimRuns(context, owner, max, now));
+  }
+
+  turnBack(by: number, now: number): Promise<void> {
+    return this.#change((context) => turnBack(context, by, now));
   }
 
   nextDue(): Promise<number | undefined> {

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import type { RunState } from "../../runtime/model/run.ts";
+import type { Store } from "../../runtime/store/store.ts";
+import { arrival, candidate, claimIds, DAY, NOW, open, send, step, storeTest } from "./helpers.ts";
+
+const FAR = Date.UTC(2099, 0, 1);
+const BY = FAR - NOW;
+const limit = { count: 1, per: 60_000 };
+
+async function dues(store: Store, state: RunState): Promise<(number | undefined)[]> {
+  return (await store.listRuns({ state, limit: 100 })).map(({ due }) => due).reverse();
+}
+
+storeTest(
+  "what a limit holds is held no longer than it was to be, and what comes after the clock was set back goes on",
+  async (store) => {
+    for (const id of ["e1", "e2", "e3"]) await send(store, id, { limit }, FAR);
+    assert.deepEqual(await claimIds(store, 9, FAR), ["e1"]);
+    await store.turnBack(BY, NOW);
+    assert.deepEqual(await dues(store, "queued"), [NOW + 60_000, NOW + 120_000]);
+    assert.equal(await store.nextDue(), NOW + 60_000);
+    const { verdicts: [{ verdict }] } = await send(store, "e4", { limit }, NOW);
+    assert.deepEqual(verdict.kind === "held" && verdict.until, NOW + 180_000);
+    assert.deepEqual(await claimIds(store, 9, NOW + 180_000), ["e2", "e3", "e4"]);
+  },
+);
+
+storeTest(
+  "what is ready, what is attempted again and what began to wait come as long after the new time; older waits stay",
+  async (store) => {
+    for (const id of ["old", "ready"]) await send(store, id, {}, NOW);
+    const claimed = await store.claimRuns("me", 1, NOW);
+    const old = claimed[0].run.id;
+    const wait = { kind: "time" as const, what: "a day" };
+    await store.recordStep(old, step("a", { kind: "wait", state: "waiting", due: NOW + DAY }), { wait }, NOW);
+    await store.parkRun(old, { state: "waiting", waitingFor: "a day", due: NOW + DAY, spent: 1 }, NOW);
+    for (const id of ["retried", "waits"]) await send(store, id, {}, FAR);
+    const runs = await store.claimRuns("me", 9, FAR);
+    assert.equal(runs.length, 4);
+    const idOf = (event: string) => runs.find(({ run }) => run.event.id === event)!.run.id;
+    await store.parkRun(old, { state: "waiting", waitingFor: "a day", due: FAR + DAY, spent: 1 }, FAR);
+    const retried = step("a", { state: "retrying", startedAt: NOW, due: FAR + 20_000 });
+    await store.recordStep(idOf("retried"), retried, {}, FAR);
+    await store.parkRun(idOf("retried"), { state: "waiting", waitingFor: "x", due: FAR + 20_000, spent: 1 }, FAR);
+    const waits = step("a", { kind: "wait", state: "waiting", startedAt: FAR, due: FAR + 3_600_000 });
+    await store.recordStep(idOf("waits"), waits, { wait }, FAR);
+    await store.parkRun(idOf("waits"), { state: "waiting", waitingFor: "x", due: FAR + 3_600_000, spent: 1 }, FAR);
+    await store.parkRun(idOf("ready"), { state: "queued", waitingFor: "x", spent: 1 }, FAR);
+    await store.turnBack(BY, NOW);
+    assert.deepEqual(await claimIds(store, 9, NOW), ["ready"]);
+    assert.deepEqual(await claimIds(store, 9, NOW + 20_000), ["retried"]);
+    const [again] = await store.claimRuns("me", 9, NOW + 3_600_000);
+    assert.equal(again.run.event.id, "waits");
+    assert.deepEqual([again.steps[0].startedAt, again.steps[0].due], [NOW, NOW + 3_600_000]);
+    const trace = await store.getRun(idOf("retried"));
+    assert.equal(trace!.steps[0].due, NOW + 20_000);
+    assert.deepEqual(await claimIds(store, 9, NOW + 10 * DAY), [], "a wait from before is for its time");
+  },
+);
+
+storeTest("what is remembered for a while is remembered that long, identities too", async (store) => {
+  const [receipt] = await store.accept([arrival("e1")], [], FAR);
+  await store.claimRuns("me", 9, FAR);
+  const state = { key: "up", value: 1, ttl: 60_000 };
+  await store.recordStep(receipt.runs[0], step("a"), { state }, FAR);
+  await store.turnBack(BY, NOW);
+  assert.deepEqual(await store.getState(["up"], NOW + 59_000), { up: 1 });
+  assert.deepEqual(await store.getState(["up"], NOW + 61_000), {});
+  await store.prune({ bytes: 1e9, identities: 30 * DAY, verdicts: 1_000 }, NOW + 31 * DAY);
+  const again = await store.accept([arrival("e1", [candidate()])], [], NOW + 2);
+  assert.equal(again[0].delivery, "accepted", "it does not stay for 73 years");
+});
+
+Deno.test("a store that was left in 2099 goes on where the clock was set back meanwhile", async () => {
+  const store = await open();
+  for (const id of ["e1", "e2"]) await send(store, id, { limit }, FAR);
+  await store.claimRuns("before", 9, FAR);
+  await store.reclaimRuns("after", NOW);
+  assert.deepEqual(await claimIds(store, 9, NOW), ["e1"]);
+  assert.deepEqual(await claimIds(store, 9, NOW + 60_000), ["e2"]);
+  await store.close();
+});

@@ -1,0 +1,47 @@
+import assert from "node:assert/strict";
+import { ManualClock } from "../../runtime/host/clock.ts";
+import { Upkeep } from "../../runtime/store/upkeep.ts";
+import { NOW, open, send } from "./helpers.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const RETENTION = { bytes: 1e9, identities: 2 * HOUR, verdicts: 1_000 };
+
+Deno.test("a clock that shows 2099 for a while forgets no identity; one that goes on forgets it in time", async () => {
+  const clock = new ManualClock(NOW);
+  const store = await open();
+  let passed = () => {};
+  const upkeep = new Upkeep({
+    store,
+    clock,
+    retention: () => RETENTION,
+    liveVersions: () => {
+      passed();
+      return [];
+    },
+    onError: (_message, error) => assert.fail(String(error)),
+  });
+  upkeep.start();
+  const live = async (minutes: number) => {
+    for (const end = clock.now() + minutes * MINUTE; clock.now() < end;) {
+      const pass = new Promise<void>((resolve) => passed = resolve);
+      await clock.advanceTo(clock.now() + 10_000);
+      await pass;
+      await store.stats();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  };
+  await send(store, "e1");
+  await live(1);
+  clock.jumpTo(Date.UTC(2099, 0, 1));
+  await live(5);
+  clock.jumpTo(NOW + 6 * MINUTE);
+  await live(1);
+  assert.equal((await send(store, "e1", {}, clock.now())).delivery, "duplicate");
+  clock.jumpTo(NOW + 10 * HOUR);
+  await live(15);
+  clock.jumpTo(NOW + HOUR);
+  assert.equal((await send(store, "e1", {}, clock.now())).delivery, "accepted", "it was forgotten");
+  await upkeep.stop();
+  await store.close();
+});
