@@ -5,14 +5,22 @@ import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start } from "../program.ts";
 import { type Seen, WebServer } from "../web_server.ts";
 import { eightAtATime, listAll, Provider } from "./provider.ts";
-import { between, pause } from "./size.ts";
+import { between, pause, within } from "./size.ts";
 
-/** When the program is taken away: at work, while it starts, reloads, stops, or writes a checkpoint under load. */
-export type Moment = "work" | "start" | "reload" | "stop" | "checkpoint";
+/**
+ * When the program is taken away: at work, while it starts, reloads, stops, or writes a checkpoint under load; at `end` it is
+ * told to stop and has to, in time, while the load goes on.
+ */
+export type Moment = "work" | "start" | "reload" | "stop" | "checkpoint" | "end";
+
+/** Milliseconds within which the program ends when it is told to. */
+const LONGEST_STOP = 25_000;
 
 export interface Plan {
   /** One after the other, each a life of the program. */
   moments: Moment[];
+  /** Events on their way at a time. @default 4 */
+  senders?: number;
   /** The environment of each life. */
   env?: (life: number) => Record<string, string>;
 }
@@ -65,7 +73,7 @@ export async function survive(plan: Plan): Promise<void> {
   });
   await using folder = await rulesFolder(rules(peer.url));
   const launch = (life: number) => start(folder.rules, { data: folder.data, env: plan.env?.(life) });
-  using provider = new Provider({ path: "/hooks/in", runs: 2, senders: 4 });
+  using provider = new Provider({ path: "/hooks/in", runs: 2, senders: plan.senders ?? 4 });
   let startup = 1_000;
   for (const [life, moment] of plan.moments.entries()) {
     const began = performance.now();
@@ -85,6 +93,7 @@ export async function survive(plan: Plan): Promise<void> {
         await pause(between(0, 400));
       }
       if (moment === "checkpoint") await checkpointUnderLoad(program);
+      if (moment === "end") await stopInTime(program);
     }
     provider.program = undefined;
     assert.doesNotMatch(program.output, /DAMAGED|recovered|Cannot/);
@@ -112,6 +121,13 @@ async function checkpointUnderLoad(program: Program): Promise<void> {
   }
   watcher.close();
   await pause(between(0, 30));
+}
+
+async function stopInTime(program: Program): Promise<void> {
+  const told = performance.now();
+  assert.equal(await within(60_000, "the end of the program", program.stop()), 0, program.output);
+  const took = performance.now() - told;
+  assert.ok(took < LONGEST_STOP, `it stopped after ${took} ms`);
 }
 
 async function checkRuns(program: Program, provider: Provider, peer: WebServer): Promise<void> {
