@@ -86,6 +86,12 @@ export class Program implements AsyncDisposable {
     return this.#text;
   }
 
+  /** Forgets what it has printed so far: hours of it are more than a text can hold. */
+  forget(): void {
+    this.lines.length = 0;
+    this.#text = "";
+  }
+
   /** Waits for a log line that `matches`; fails after `patience` milliseconds or when the program ends, showing the log. */
   waitFor(what: string, matches: (line: LogLine) => boolean, patience = 30_000): Promise<LogLine> {
     return new Promise((resolve, reject) => {

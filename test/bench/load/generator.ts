@@ -98,7 +98,8 @@ async function openLoop(rate: number, from: number, until: number): Promise<void
   idle.push(...clients);
   for (let due = from; due < until;) {
     const now = performance.now();
-    for (; due <= now && idle.length > 0; due += 1_000 / rate) idle.pop()!.send(due);
+    // In turn: a server closes connections that nothing comes over for a while.
+    for (; due <= now && idle.length > 0; due += 1_000 / rate) idle.shift()!.send(due);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   while (idle.length < clients.length) await new Promise((resolve) => setTimeout(resolve, 10));

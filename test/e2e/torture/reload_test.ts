@@ -75,7 +75,7 @@ Deno.test("reload upon reload of fifty rules under load: no event is lost or dou
   for (let version = 1; version <= RELOADS; version++) {
     const index = version % RULES;
     const [name, text] = rule(index, version);
-    program.lines.length = 0;
+    program.forget();
     await folder.write(name, text);
     await folder.write("in.yaml", loaded(version));
     // Two reloads are a second apart, so the clock is set on with each.
