@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import type { Problem } from "../model/problem.ts";
 import { type Call, type CallableAction, type Callables, calleeOf, isModule } from "./calls.ts";
 import type { ActionCheck } from "./checks.ts";
-import type { FolderFile } from "./folder.ts";
+import type { FolderFile } from "./folder_reader.ts";
 import { type ActionSource, type Source, sourceOfYaml } from "./source.ts";
 import type { TypeScriptFiles } from "./typescript_files.ts";
 import type { LoadedTypeScript } from "./typescript.ts";

@@ -7,11 +7,13 @@ import { keepFor } from "../rule/expression.ts";
 import { Secrets } from "../rule/secrets.ts";
 import { secretNames } from "../rule/used.ts";
 import type { TriggerKind } from "../trigger/trigger.ts";
+import { arrange } from "./arrange.ts";
 import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { Checks, fieldsOf } from "./checks.ts";
 import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./config.ts";
-import { type FolderFile, readFolder, scopeOf } from "./folder.ts";
+import { scopeOf } from "./folder.ts";
+import { type FolderFile, FolderReader } from "./folder_reader.ts";
 import type { Loaded, Settings } from "./loaded.ts";
 import { namesOf } from "./people.ts";
 import { checkSmtpPassword, readSettings } from "./settings.ts";
@@ -26,7 +28,7 @@ import {
 import type { Prebuilt } from "./prebuilt.ts";
 import type { LoadedTypeScript } from "./typescript.ts";
 import { TypeScriptFiles } from "./typescript_files.ts";
-import { lineOf, parseYaml, type YamlFile } from "./yaml.ts";
+import { parseYaml, type YamlFile } from "./yaml.ts";
 
 /** What a loader needs to know. */
 export interface LoaderOptions {
@@ -70,6 +72,7 @@ interface Parsed {
  * each load looks at the whole folder and gives one consistent picture of it.
  */
 export class Loader {
+  readonly #folder: FolderReader;
   readonly #kinds: Kinds;
   readonly #checks: Checks;
   readonly #typescript: TypeScriptFiles;
@@ -85,6 +88,7 @@ export class Loader {
   constructor(private readonly options: LoaderOptions) {
     const { triggerKinds, stepKinds, environment, now, folder, dataFolder, isolates, onLate = () => {} } = options;
     this.#kinds = { triggers: triggerKinds, steps: stepKinds };
+    this.#folder = new FolderReader(scopeOf(folder, dataFolder));
     this.#checks = new Checks(this.#kinds, environment, now);
     this.#typescript = new TypeScriptFiles({
       folder,
@@ -103,9 +107,9 @@ export class Loader {
    * @throws UsageError where the folder cannot be read at all
    */
   async load(previous?: Loaded): Promise<Loaded> {
-    const { folder, dataFolder, environment, patience = Infinity } = this.options;
+    const { environment, patience = Infinity } = this.options;
     this.#patience = previous === undefined ? Math.max(patience, FIRST_PATIENCE) : patience;
-    const files = await readFolder(scopeOf(folder, dataFolder));
+    const files = await this.#folder.read();
     this.#parseAll(files);
     const problems: Problem[] = files.flatMap(failures);
     const settings = this.#readSettings(previous?.settings, problems);
@@ -298,22 +302,4 @@ function idsByFile(previous: Loaded | undefined): Map<string, string> {
 function configurables(candidates: Candidate[], { broken, late }: Unready): Configurable[] {
   const readable = candidates.map(({ source }) => ({ id: source.id, fields: fieldsOf(source.raw.config) }));
   return [...readable, ...[...broken.values(), ...late.values()].map((id) => ({ id }))];
-}
-
-/** In order of file, line and column, each once, with the line that it points into. */
-function arrange(problems: Problem[], files: FolderFile[]): Problem[] {
-  const texts = new Map(files.map(({ path, text }) => [path, text]));
-  const shown = problems.map((problem): Problem => {
-    const text = texts.get(problem.file);
-    if (problem.sourceLine !== undefined || text === undefined) return problem;
-    const sourceLine = lineOf(text, problem.at.line);
-    return { ...problem, ...(sourceLine !== undefined && { sourceLine }) };
-  });
-  const key = ({ file, at, message }: Problem) => `${file}\0${at.line}\0${at.column}\0${message}`;
-  const once = [...new Map(shown.map((problem) => [key(problem), problem])).values()];
-  return once.sort((a, b) => compare(a.file, b.file) || a.at.line - b.at.line || a.at.column - b.at.column);
-}
-
-function compare(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -1,5 +1,5 @@
 import type { Clock } from "../host/clock.ts";
-import { type FolderScope, markFiles, markFolder } from "./folder.ts";
+import { type FolderScope, type Mark, markFiles, markFolder } from "./folder.ts";
 
 /** Milliseconds between two looks. */
 const PERIOD = 30_000;
@@ -8,8 +8,8 @@ const PERIOD = 30_000;
 export class SlowPass {
   /** Files outside the folder that are looked at too, absolute. */
   outside: string[] = [];
-  #folder = new Map<string, string>();
-  #outside = new Map<string, string>();
+  #folder = new Map<string, Mark>();
+  #outside = new Map<string, Mark>();
   #cancel = () => {};
   #stopped = false;
 
@@ -51,6 +51,6 @@ export class SlowPass {
   }
 }
 
-function differs(now: Map<string, string>, before: Map<string, string>): boolean {
-  return [...now].some(([path, mark]) => before.get(path) !== mark);
+function differs(now: Map<string, Mark>, before: Map<string, Mark>): boolean {
+  return [...now].some(([path, { state }]) => before.get(path)?.state !== state);
 }

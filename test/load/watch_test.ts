@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../runtime/host/clock.ts";
 import { Coalescer } from "../../runtime/load/coalesce.ts";
-import { readFolder } from "../../runtime/load/folder.ts";
+import { FolderReader } from "../../runtime/load/folder_reader.ts";
 import { watchFolder, type WatchOptions } from "../../runtime/load/watch.ts";
 
 /** Counts changes and lets a test wait for the next one. */
@@ -68,7 +68,7 @@ Deno.test("a Kubernetes mount that swaps its link is a change, twice", async () 
   const { changes, watch } = await watching(folder);
   for (const [version, content] of [["..v2", "name: two"], ["..v3", "name: three"]]) {
     await changes.after(() => swapTo(version, content));
-    const files = await readFolder({ folder, ignore: [] });
+    const files = await new FolderReader({ folder, ignore: [] }).read();
     assert.deepEqual(files, [{ path: "a.yaml", text: content }]);
   }
   await watch.close();
@@ -83,7 +83,7 @@ Deno.test("ten saves of a file within a second are at most three loads, and the 
   let last = () => {};
   const loadedLast = new Promise<void>((resolve) => last = resolve);
   const coalescer = new Coalescer(async () => {
-    const [{ text }] = await readFolder({ folder, ignore: [] });
+    const [{ text }] = await new FolderReader({ folder, ignore: [] }).read();
     loads.push(text!);
     if (text === "10") last();
   }, systemClock);

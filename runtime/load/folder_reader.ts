@@ -1,0 +1,97 @@
+import { lstat, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { type FolderScope, isRuleFile, listFolder, type Mark, markFiles } from "./folder.ts";
+
+/** A file of the rules folder that rules may be made of. */
+export interface FolderFile {
+  /** Relative to the folder, with forward slashes. */
+  path: string;
+  /** Its content, or why it cannot be read. */
+  text?: string;
+  failure?: string;
+}
+
+/** A file that was read, and what it looked like just before. */
+interface Known {
+  file: FolderFile;
+  mark: Mark;
+}
+
+/** How often a file that was emptied just now is looked at, and the milliseconds between. */
+const LOOKS = 10;
+const BETWEEN_LOOKS = 10;
+/** Files read at the same time, far below the usual limit of open files. */
+const AT_ONCE = 64;
+/** Milliseconds in which two states of a file may have one mark: some file systems know even seconds only by twos. */
+const FRESH = 2_000;
+
+/**
+ * Reads the rules folder over and over. Each time it looks at every file, but it reads only those that do not look as they
+ * did before.
+ */
+export class FolderReader {
+  #known = new Map<string, Known>();
+
+  /** @param fresh for so many milliseconds a file that was saved is read each time */
+  constructor(private readonly scope: FolderScope, private readonly fresh: number = FRESH) {}
+
+  /**
+   * All rule files: `*.yaml`, `*.yml` and `*.ts` in nested folders, without hidden ones, `node_modules`, the data folder,
+   * tests and type declarations. Links are followed, but never in a circle.
+   * @throws Error where the folder itself cannot be read
+   */
+  async read(): Promise<FolderFile[]> {
+    const { folder } = this.scope;
+    const paths = (await listFolder(this.scope)).filter(isRuleFile);
+    const lookedAt = Date.now();
+    const marks = await markFiles(paths.map((path) => join(folder, path)));
+    const known = new Map<string, Known>();
+    const changed: string[] = [];
+    for (const path of paths) {
+      const before = this.#known.get(path);
+      if (before?.mark.state === marks.get(join(folder, path))!.state) known.set(path, before);
+      else changed.push(path);
+    }
+    for (let index = 0; index < changed.length; index += AT_ONCE) {
+      const read = await Promise.all(changed.slice(index, index + AT_ONCE).map((path) => readOne(folder, path)));
+      for (const file of read) known.set(file.path, { file, mark: marks.get(join(folder, file.path))! });
+    }
+    // The same look may stand for another content next time.
+    this.#known = new Map(
+      [...known].filter(([, { file, mark }]) => file.text !== undefined && mark.savedAt < lookedAt - this.fresh),
+    );
+    return paths.map((path) => known.get(path)!.file).filter(isThere);
+  }
+}
+
+function isThere({ text, failure }: FolderFile): boolean {
+  return text !== undefined || failure !== undefined;
+}
+
+async function readOne(folder: string, path: string): Promise<FolderFile> {
+  try {
+    return { path, text: await readSaved(join(folder, path)) };
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    // Gone since it was listed: the event of its removal brings the next load. A dangling link stays and is reported.
+    const facts = await lstat(join(folder, path)).catch(() => undefined);
+    if (facts === undefined) return { path };
+    if (code === "ENOENT") return { path, failure: "this link leads to no file" };
+    return { path, failure: `the file cannot be read: ${message}` };
+  }
+}
+
+/**
+ * Most programs save by emptying the file and then writing it. Read in between, a rule would look as if it had been
+ * taken out: its webhook would answer 404 for a moment.
+ */
+async function readSaved(path: string): Promise<string> {
+  for (let look = 1;; look++) {
+    const text = await readFile(path, "utf8");
+    if (text !== "" || look === LOOKS) return text;
+    const { mtimeMs } = await stat(path);
+    if (Date.now() - mtimeMs > LOOKS * BETWEEN_LOOKS) return text;
+    await sleep(BETWEEN_LOOKS);
+  }
+}
