@@ -1,7 +1,6 @@
 import { lstat, readFile, stat } from "node:fs/promises";
-import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { type FolderScope, isRuleFile, listFolder, type Mark, markFiles } from "./folder.ts";
+import { absolute, type FolderScope, isRuleFile, listFolder, type Mark, markFiles } from "./folder.ts";
 
 /** A file of the rules folder that rules may be made of. */
 export interface FolderFile {
@@ -12,10 +11,11 @@ export interface FolderFile {
   failure?: string;
 }
 
-/** A file that was read, and what it looked like just before. */
+/** A file as it was read, and what it looked like just before. */
 interface Known {
-  file: FolderFile;
+  path: string;
   mark: Mark;
+  file?: FolderFile;
 }
 
 /** How often a file that was emptied just now is looked at, and the milliseconds between. */
@@ -42,44 +42,46 @@ export class FolderReader {
    * @throws Error where the folder itself cannot be read
    */
   async read(): Promise<FolderFile[]> {
-    const { folder } = this.scope;
     const paths = (await listFolder(this.scope)).filter(isRuleFile);
     const lookedAt = Date.now();
-    const marks = await markFiles(paths.map((path) => join(folder, path)));
-    const known = new Map<string, Known>();
-    const changed: string[] = [];
-    for (const path of paths) {
+    const marks = await markFiles(paths.map((path) => absolute(this.scope, path)));
+    const all = paths.map((path): Known => {
+      const mark = marks.get(absolute(this.scope, path))!;
       const before = this.#known.get(path);
-      if (before?.mark.state === marks.get(join(folder, path))!.state) known.set(path, before);
-      else changed.push(path);
-    }
-    for (let index = 0; index < changed.length; index += AT_ONCE) {
-      const read = await Promise.all(changed.slice(index, index + AT_ONCE).map((path) => readOne(folder, path)));
-      for (const file of read) known.set(file.path, { file, mark: marks.get(join(folder, file.path))! });
-    }
+      return before?.mark.state === mark.state ? before : { path, mark };
+    });
+    await this.#readEach(all.filter(({ file }) => file === undefined));
     // The same look may stand for another content next time.
-    this.#known = new Map(
-      [...known].filter(([, { file, mark }]) => file.text !== undefined && mark.savedAt < lookedAt - this.fresh),
-    );
-    return paths.map((path) => known.get(path)!.file).filter(isThere);
+    const lasting = all.filter(({ file, mark }) => file!.text !== undefined && mark.savedAt < lookedAt - this.fresh);
+    this.#known = new Map(lasting.map((one) => [one.path, one]));
+    return all.map(({ file }) => file!).filter(isThere);
+  }
+
+  async #readEach(changed: Known[]): Promise<void> {
+    for (let index = 0; index < changed.length; index += AT_ONCE) {
+      await Promise.all(
+        changed.slice(index, index + AT_ONCE).map(async (one) => one.file = await this.#read(one.path)),
+      );
+    }
+  }
+
+  async #read(path: string): Promise<FolderFile> {
+    const at = absolute(this.scope, path);
+    try {
+      return { path, text: await readSaved(at) };
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException;
+      // Gone since it was listed: the event of its removal brings the next load. A dangling link stays and is reported.
+      const facts = await lstat(at).catch(() => undefined);
+      if (facts === undefined) return { path };
+      if (code === "ENOENT") return { path, failure: "this link leads to no file" };
+      return { path, failure: `the file cannot be read: ${message}` };
+    }
   }
 }
 
 function isThere({ text, failure }: FolderFile): boolean {
   return text !== undefined || failure !== undefined;
-}
-
-async function readOne(folder: string, path: string): Promise<FolderFile> {
-  try {
-    return { path, text: await readSaved(join(folder, path)) };
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    // Gone since it was listed: the event of its removal brings the next load. A dangling link stays and is reported.
-    const facts = await lstat(join(folder, path)).catch(() => undefined);
-    if (facts === undefined) return { path };
-    if (code === "ENOENT") return { path, failure: "this link leads to no file" };
-    return { path, failure: `the file cannot be read: ${message}` };
-  }
 }
 
 /**
