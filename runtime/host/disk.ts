@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, writeSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
@@ -60,8 +60,10 @@ const PIECE = 256 * 1024;
 function appendTo(handle: fs.FileHandle): DiskFile {
   return {
     async write(bytes) {
-      // In pieces, as Deno copies on the calling thread; and a write may be short, near a full disk above all.
-      for (let done = 0; done < bytes.length;) {
+      // A frame gets into the page cache in less time than a busy event loop takes to come back from another thread.
+      let done = bytes.length <= PIECE ? writeSync(handle.fd, bytes) : 0;
+      // More in pieces, as Deno copies on the calling thread; and a write may be short, near a full disk above all.
+      while (done < bytes.length) {
         done += (await handle.write(bytes, done, Math.min(bytes.length - done, PIECE))).bytesWritten;
       }
     },

@@ -3,8 +3,8 @@ import { StoreFullError } from "../store.ts";
 import type { Database } from "./database.ts";
 import type { Journal } from "./journal.ts";
 
-/** A group ends after this long, so that no burst holds the event loop. */
-const GROUP_MS = 5;
+/** Milliseconds of work in one turn of the event loop, so that no burst holds it. */
+const SLICE = 5;
 
 /** Seconds after which a refused arrival may try again. */
 const RETRY_AFTER = 5;
@@ -19,17 +19,31 @@ interface Job {
   reject: (error: unknown) => void;
 }
 
+/** What is done in the open transaction, and will be one frame of the journal. */
+interface Group {
+  jobs: Job[];
+  /** How each of them is settled. */
+  outcomes: (() => void)[];
+  /**
+   * Each job has a savepoint of its own, so that only what fails is undone: that costs twice the page copies, and is
+   * needed only where something fails.
+   */
+  apart: boolean;
+}
+
 /**
- * The one queue that transitions and reads wait in. All that wait together are one transaction and one frame of the
- * journal; their promises settle once it is on disk, and only then the next group is looked at. So nobody, reader or
- * duplicate, is ever shown what a power cut could still take back.
+ * The one queue that transitions and reads wait in. All that comes while the disk takes one frame is done meanwhile, in one
+ * transaction, and becomes the next frame; its promises settle once that is on disk, too. So nobody, reader or duplicate, is
+ * ever shown what a power cut could still take back.
  */
 export class CommitQueue {
   readonly #database: Database;
   readonly #journal: Journal;
   readonly #onCommitted: () => void;
   #waiting: Job[] = [];
-  #running: Promise<void> | undefined;
+  #open: Group | undefined;
+  #scheduled = false;
+  #writing: Promise<void> | undefined;
   #closed = false;
 
   /** @param onCommitted called after each group */
@@ -45,82 +59,103 @@ export class CommitQueue {
     if (kind === "intake" && this.#journal.refusal) return Promise.reject(this.#refusal());
     return new Promise<T>((resolve, reject) => {
       this.#waiting.push({ kind, work, resolve, reject });
-      this.#running ??= this.#run();
+      this.#schedule();
     });
   }
 
-  /** Sends away what wants in; called when the disk begins to refuse. */
+  /** Undoes what is not on its way to the disk yet, and sends away what wants in; called when the disk begins to refuse. */
   refuseIntake(): void {
-    const refused = this.#waiting.filter((job) => job.kind === "intake");
-    this.#waiting = this.#waiting.filter((job) => job.kind !== "intake");
-    for (const job of refused) job.reject(this.#refusal());
+    const jobs = [...this.#undo(), ...this.#waiting];
+    this.#waiting = jobs.filter((job) => job.kind !== "intake");
+    for (const job of jobs) if (job.kind === "intake") job.reject(this.#refusal());
+    this.#schedule();
   }
 
   /** Takes nothing more; resolves when what waited is done, or has failed with a disk that refuses. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#journal.stop();
-    await this.#running;
+    while (this.#scheduled || this.#writing) await (this.#writing ?? turn());
   }
 
-  async #run(): Promise<void> {
-    // Lets everything that this turn of the event loop brings into the first group.
-    await Promise.resolve();
-    while (this.#waiting.length > 0) {
-      await this.#group();
-      this.#onCommitted();
-      // Reads alone wait for no disk; without this, a chain of them would keep everything else waiting.
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    this.#running = undefined;
+  /** Everything that this turn of the event loop brings is done at its end. */
+  #schedule(): void {
+    if (this.#scheduled) return;
+    this.#scheduled = true;
+    setImmediate(() => {
+      this.#scheduled = false;
+      this.#perform();
+      if (this.#waiting.length > 0) this.#schedule();
+      this.#writing ??= this.#write().finally(() => this.#writing = undefined);
+    });
   }
 
-  /** Does the next group in one transaction, writes it, and settles its promises. */
-  async #group(): Promise<void> {
-    let jobs: Job[] = [];
-    let outcomes: (() => void)[];
-    try {
-      outcomes = this.#perform(false) ?? this.#perform(true)!;
-      jobs = this.#waiting.splice(0, outcomes.length);
-      const writes = this.#database.commit();
-      if (writes.length > 0) await this.#journal.append(writes);
-    } catch (error) {
-      return jobs.forEach((job) => job.reject(error));
-    }
-    outcomes.forEach((settle) => settle());
-  }
-
-  /**
-   * Does the first of what waits, up to the end of the group's time, in a transaction that is left open.
-   * @param apart each in a savepoint of its own, so that only what fails is undone: that costs twice the page copies, and is
-   * needed only where something fails
-   * @returns how each of them is settled; undefined where not apart and one failed, then nothing is done
-   */
-  #perform(apart: boolean): (() => void)[] | undefined {
-    const until = performance.now() + GROUP_MS;
-    const outcomes: (() => void)[] = [];
-    this.#database.begin();
-    do {
-      const outcome = this.#attempt(this.#waiting[outcomes.length], apart);
-      if (outcome === undefined) {
-        this.#database.rollback();
-        return undefined;
+  /** Does what waits in the open transaction, up to the end of the slice. */
+  #perform(): void {
+    const until = performance.now() + SLICE;
+    let done = 0;
+    while (done < this.#waiting.length) {
+      const group = this.#open ??= this.#begin(false);
+      if (this.#attempt(this.#waiting[done], group)) done++;
+      else {
+        this.#waiting = [...this.#undo(), ...this.#waiting.slice(done)];
+        this.#open = this.#begin(true);
+        done = 0;
       }
-      outcomes.push(outcome);
-    } while (outcomes.length < this.#waiting.length && performance.now() < until);
-    return outcomes;
+      if (performance.now() > until) break;
+    }
+    this.#waiting.splice(0, done);
   }
 
-  #attempt({ kind, work, resolve, reject }: Job, apart: boolean): (() => void) | undefined {
+  #begin(apart: boolean): Group {
+    this.#database.begin();
+    return { jobs: [], outcomes: [], apart };
+  }
+
+  /** Does one job. @returns false where it failed, and all of its group has to be undone with it */
+  #attempt(job: Job, { jobs, outcomes, apart }: Group): boolean {
+    const { kind, work, resolve, reject } = job;
     try {
       const result = apart && kind !== "read" ? this.#database.whole(work) : work();
-      return () => resolve(result as never);
+      outcomes.push(() => resolve(result as never));
     } catch (error) {
-      return apart || kind === "read" ? () => reject(error) : undefined;
+      if (!apart && kind !== "read") return false;
+      outcomes.push(() => reject(error));
+    }
+    jobs.push(job);
+    return true;
+  }
+
+  /** Ends the open transaction without a trace. @returns what was done in it */
+  #undo(): Job[] {
+    if (this.#open === undefined) return [];
+    const { jobs } = this.#open;
+    this.#database.rollback();
+    this.#open = undefined;
+    return jobs;
+  }
+
+  /** Writes what has been done, and what is done meanwhile, group after group. */
+  async #write(): Promise<void> {
+    for (let group; (group = this.#open);) {
+      this.#open = undefined;
+      try {
+        const writes = this.#database.commit();
+        if (writes.length > 0) await this.#journal.append(writes);
+        for (const settle of group.outcomes) settle();
+      } catch (error) {
+        for (const job of group.jobs) job.reject(error);
+      }
+      this.#onCommitted();
     }
   }
 
   #refusal(): StoreFullError {
     return new StoreFullError(`The disk refuses writes: ${this.#journal.refusal?.message}`, RETRY_AFTER);
   }
+}
+
+/** The end of this turn of the event loop. */
+function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
