@@ -5,6 +5,7 @@ import type { Clock } from "../host/clock.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
 import type { Scope } from "../rule/expression.ts";
+import { hasTemplate } from "../rule/field.ts";
 import { resolveArgs } from "../rule/template.ts";
 import type { Store } from "../store/store.ts";
 import type { Detach, Hook, Registry, TriggerContext, TriggerKind, TriggerLog } from "../trigger/trigger.ts";
@@ -33,6 +34,8 @@ interface Wanted {
 }
 
 interface Attachment extends Wanted {
+  /** Its arguments hold no template: they are the same at each reload. */
+  isFixed: boolean;
   stop: AbortController;
   detach: Detach;
 }
@@ -69,15 +72,18 @@ export class Attachments {
     for (const rule of rules.values()) {
       for (const trigger of rule.triggers) {
         if ((!rule.enabled || this.#once) && !LISTENERS.has(trigger.kind)) continue;
+        const key = `${rule.id} ${trigger.id}`;
+        const attached = this.#attached.get(key);
         try {
-          wanted.set(`${rule.id} ${trigger.id}`, { rule, trigger, args: this.#resolve(rule, trigger) });
+          const isKnown = attached?.rule === rule && attached.isFixed;
+          wanted.set(key, isKnown ? attached : { rule, trigger, args: this.#resolve(rule, trigger) });
         } catch (error) {
           failures.push({ rule, trigger, error });
         }
       }
     }
     const changed = [...new Set([...this.#attached.keys(), ...wanted.keys()])]
-      .filter((key) => !same(this.#attached.get(key), wanted.get(key)));
+      .filter((key) => !this.#keep(key, wanted.get(key)));
     await Promise.all(changed.map(async (key) => {
       const next = wanted.get(key);
       try {
@@ -110,6 +116,15 @@ export class Attachments {
     await Promise.all([...this.#attached.keys()].map((key) => this.#detach(key)));
   }
 
+  /** @returns false where it has to be attached anew */
+  #keep(key: string, wanted: Wanted | undefined): boolean {
+    const attached = this.#attached.get(key);
+    if (attached === wanted) return true;
+    if (attached === undefined || wanted === undefined || !same(attached, wanted)) return false;
+    Object.assign(attached, wanted, { isFixed: isFixed(wanted) });
+    return true;
+  }
+
   async #replace(key: string, next: Wanted | undefined): Promise<void> {
     const detached = this.#detach(key);
     // A listener is swapped within one turn of the event loop, so that no request finds its path unattended; anything
@@ -120,7 +135,7 @@ export class Attachments {
     const attaching = this.#kind(next.trigger).attach(this.#context(next.rule, next.trigger, next.args, stop.signal));
     // A listener is attached by now, and has to go in one turn, too: a request between the two would be two events.
     const detach = typeof attaching === "function" ? attaching : async () => await (await attaching)();
-    this.#attached.set(key, { ...next, stop, detach });
+    this.#attached.set(key, { ...next, isFixed: isFixed(next), stop, detach });
     try {
       await Promise.all([attaching, detached]);
     } catch (error) {
@@ -171,7 +186,11 @@ export class Attachments {
 }
 
 /** Positions do not count: moving a trigger in its file does not restart it. */
-function same(attached: Attachment | undefined, wanted: Wanted | undefined): boolean {
-  return attached !== undefined && wanted !== undefined && attached.rule.file === wanted.rule.file &&
-    attached.trigger.kind === wanted.trigger.kind && isDeepStrictEqual(attached.args, wanted.args);
+function same(attached: Wanted, wanted: Wanted): boolean {
+  return attached.rule.file === wanted.rule.file && attached.trigger.kind === wanted.trigger.kind &&
+    isDeepStrictEqual(attached.args, wanted.args);
+}
+
+function isFixed({ trigger }: Wanted): boolean {
+  return !hasTemplate(JSON.stringify(trigger.args));
 }

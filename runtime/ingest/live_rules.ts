@@ -54,14 +54,14 @@ export class LiveRules {
 
   /** Folder → rules in force. What did not change is not touched; a file that does not load keeps its last good version. */
   async reload(): Promise<void> {
-    const { loader, store, clock, ingest, attachments, onLoaded, onFailure } = this.options;
+    const { loader, ingest, attachments, onLoaded, onFailure } = this.options;
     const before = this.#loaded;
     const loaded = await loader.load(before);
     if (before === undefined) await this.#keepFromBefore(loaded);
     onLoaded(loaded);
     // A run can be pinned only to a version that is in the store. Named before they are put there: upkeep may look meanwhile.
     this.#versions = [before, loaded].flatMap((each) => [...each?.rules.values() ?? []].map(({ version }) => version));
-    await store.putVersions([...loaded.rules.values()], clock.now());
+    await this.#putVersions(before?.rules, loaded.rules);
     if (before === undefined) await this.#readPaused();
     this.#loaded = loaded;
     ingest.setRules(loaded.rules);
@@ -85,6 +85,14 @@ export class LiveRules {
     const missing = [...broken.values(), ...late.values()].filter((id) => !rules.has(id));
     if (missing.length === 0) return;
     for (const rule of await this.options.store.getInForce(missing)) rules.set(rule.id, rule);
+  }
+
+  async #putVersions(before: ReadonlyMap<string, Rule> | undefined, rules: ReadonlyMap<string, Rule>): Promise<void> {
+    const { store, clock } = this.options;
+    if (before === undefined) return await store.putVersions([...rules.values()], clock.now());
+    const changed = [...rules.values()].filter(({ id, version }) => before.get(id)?.version !== version);
+    const gone = [...before.keys()].filter((id) => !rules.has(id));
+    if (changed.length + gone.length > 0) await store.changeVersions(changed, gone, clock.now());
   }
 
   async #readPaused(): Promise<void> {

@@ -29,7 +29,7 @@ export interface Mark {
   savedAt: number;
 }
 
-/** Of a path in the folder. Plain text, as `join` takes 2 µs, and a reload asks for every file. */
+/** Where a path of the folder leads. */
 export function absolute({ folder }: FolderScope, path: string): string {
   return `${folder}/${path}`;
 }

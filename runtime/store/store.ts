@@ -31,6 +31,8 @@ export interface Store {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Keeps the rules in force, all of them, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[], now: number): Promise<void>;
+  /** The same after a reload: only those that are new or in another version, and the ids of those that are gone. */
+  changeVersions(changed: Rule[], gone: string[], now: number): Promise<void>;
   /** Those of the rules with these ids that were in force last, also before a restart. */
   getInForce(rules: string[]): Promise<Rule[]>;
   /** The rule as it was at that version, or undefined where no live run needed it any more. */

@@ -244,6 +244,19 @@ storeTest("the rules in force are known by id until they are replaced or gone", 
   assert.deepEqual(await store.getInForce([rule("v2").id, "other", "unknown"]), [rule("v2")]);
 });
 
+storeTest(
+  "rules that a reload does not name stay in force; what is gone comes back in its old version or another",
+  async (store) => {
+    const [a, b, c] = ["a", "b", "c"].map((id) => ({ ...rule(`${id}1`), id }));
+    const inForce = async () => (await store.getInForce(["a", "b", "c"])).map(({ version }) => version);
+    await store.putVersions([a, b], NOW);
+    await store.changeVersions([{ ...a, version: "a2" }, c], ["b"], NOW);
+    assert.deepEqual(await inForce(), ["a2", "c1"]);
+    await store.changeVersions([a, b], [], NOW);
+    assert.deepEqual(await inForce(), ["a1", "b1", "c1"]);
+  },
+);
+
 storeTest("versions stay while a live run is pinned to them or a rule is on them", async (store) => {
   const code = "const secret = 'x';";
   await store.putVersions([rule("v1", { modules: { "": code } }), rule("v2"), rule("v3")], NOW);

@@ -54,7 +54,7 @@ import { skipWait } from "./skip_wait.ts";
 import { readState } from "./state.ts";
 import { countRows } from "./stats.ts";
 import { turnBack } from "./turn_back.ts";
-import { dropVersions, getInForce, getVersion, putVersions } from "./versions.ts";
+import { changeVersions, dropVersions, getInForce, getVersion, putVersions } from "./versions.ts";
 
 /** What the store is put together of; see `open.ts`. */
 export interface Parts {
@@ -82,6 +82,10 @@ export class SqliteStore implements Store {
 
   putVersions(rules: Rule[]): Promise<void> {
     return this.#change((context) => putVersions(context.database, rules));
+  }
+
+  changeVersions(changed: Rule[], gone: string[]): Promise<void> {
+    return this.#change((context) => changeVersions(context.database, changed, gone));
   }
 
   getInForce(rules: string[]): Promise<Rule[]> {

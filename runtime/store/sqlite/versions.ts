@@ -7,13 +7,20 @@ import { dropExpected, putExpected } from "./expected.ts";
  * and a module in which "***" had replaced a piece of code would not run.
  */
 export function putVersions(database: Database, rules: Rule[]): void {
-  const known = knownOf(database, rules);
-  for (const rule of rules) {
-    if (known.has(rule.version)) continue;
-    database.run("INSERT INTO versions (version, rule) VALUES (@version, @rule)", rule.version, JSON.stringify(rule));
-    putExpected(database, rule);
+  const ids = new Set(rules.map(({ id }) => id));
+  const before = database.all<{ id: string }>("SELECT id FROM rules WHERE version IS NOT NULL");
+  changeVersions(database, rules, before.map(({ id }) => id).filter((id) => !ids.has(id)));
+}
+
+/** The same where the others are known to be in force already: costs as much as what changed. */
+export function changeVersions(database: Database, changed: Rule[], gone: string[]): void {
+  const known = knownOf(database, changed);
+  const inForce = inForceOf(database, changed);
+  for (const rule of changed) {
+    if (!known.has(rule.version)) putVersion(database, rule);
+    if (inForce.get(rule.id) !== rule.version) setInForce(database, rule);
   }
-  setInForce(database, rules);
+  for (const id of gone) database.run("UPDATE rules SET version = NULL WHERE id = @rule", id);
 }
 
 /** One query for all of them: a start with 1,000 rules asks for 1,000 versions. */
@@ -25,25 +32,28 @@ function knownOf(database: Database, rules: Rule[]): Set<string> {
   return new Set(rows.map(({ version }) => version));
 }
 
-function setInForce(database: Database, rules: Rule[]): void {
-  const inForce = new Map(rules.map(({ id, version }) => [id, version]));
-  const before = database.all<{ id: string; version: string }>(
-    "SELECT id, version FROM rules WHERE version IS NOT NULL",
+function inForceOf(database: Database, rules: Rule[]): Map<string, string | null> {
+  const rows = database.all<{ id: string; version: string | null }>(
+    "SELECT id, version FROM rules WHERE id IN (SELECT value FROM json_each(@rules))",
+    JSON.stringify(rules.map(({ id }) => id)),
   );
-  for (const { id, version } of before) {
-    if (inForce.get(id) === version) inForce.delete(id);
-    else if (!inForce.has(id)) database.run("UPDATE rules SET version = NULL WHERE id = @rule", id);
-  }
-  for (const [id, version] of inForce) {
-    database.run(
-      "INSERT INTO rules (id, version) VALUES (@rule, @version) ON CONFLICT (id) DO UPDATE SET version = excluded.version",
-      id,
-      version,
-    );
-  }
+  return new Map(rows.map(({ id, version }) => [id, version]));
 }
 
-/** The rules that were in force when {@link putVersions} was called last, of those named. */
+function putVersion(database: Database, rule: Rule): void {
+  database.run("INSERT INTO versions (version, rule) VALUES (@version, @rule)", rule.version, JSON.stringify(rule));
+  putExpected(database, rule);
+}
+
+function setInForce(database: Database, { id, version }: Rule): void {
+  database.run(
+    "INSERT INTO rules (id, version) VALUES (@rule, @version) ON CONFLICT (id) DO UPDATE SET version = excluded.version",
+    id,
+    version,
+  );
+}
+
+/** The rules that were in force when they were put here last, of those named. */
 export function getInForce(database: Database, ids: string[]): Rule[] {
   const rows = database.all<{ rule: string }>(
     "SELECT versions.rule FROM rules JOIN versions USING (version) WHERE id IN (SELECT value FROM json_each(@rules)) ORDER BY id",
