@@ -15,7 +15,7 @@ import type { Prebuilt } from "./load/prebuilt.ts";
 import { type Watch, watchFolder } from "./load/watch.ts";
 import type { Run } from "./model/run.ts";
 import type { Verdict } from "./model/verdict.ts";
-import { assemble, type Parts } from "./parts.ts";
+import { assemble, type Parts, retentionOf } from "./parts.ts";
 import { Secrets } from "./rule/secrets.ts";
 import { answerForm } from "./run/answer_form.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "./run/log.ts";
@@ -191,6 +191,8 @@ export class App {
   }
 
   #prepare({ settings, secretNames }: Loaded): void {
+    // Before anything comes in; upkeep applies what a later reload changes, and drops at once what is above it.
+    if (this.#parts.live.loaded === undefined) this.dataFolder.store.retain(retentionOf(settings));
     this.secrets.refresh({ environment, ...settings.secrets });
     this.secrets.use(secretNames);
     this.#parts.services.limits.setRates(settings.limits);

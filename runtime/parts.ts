@@ -4,6 +4,7 @@ import { Attachments } from "./ingest/attachments.ts";
 import type { DataFolder } from "./ingest/data_folder.ts";
 import { Ingest, type IngestOptions, type Performer } from "./ingest/ingest.ts";
 import { LiveRules, type LiveRulesOptions } from "./ingest/live_rules.ts";
+import type { Settings } from "./load/loaded.ts";
 import { type Loading, openLoading, withoutSecrets } from "./load/open.ts";
 import type { Prebuilt } from "./load/prebuilt.ts";
 import { newId } from "./model/id.ts";
@@ -15,6 +16,7 @@ import { type ProgramServices, programServices } from "./run/program_services.ts
 import { Runner } from "./run/runner.ts";
 import type { RunnerOptions } from "./run/runner_options.ts";
 import { performSource } from "./run/source.ts";
+import type { Retention } from "./store/store.ts";
 import { Upkeep } from "./store/upkeep.ts";
 import { triggerKinds } from "./trigger/index.ts";
 import { type FormDesk, formPeople, openDesk } from "./web/forms/desk.ts";
@@ -52,6 +54,11 @@ export interface Told {
 
 /** Verdicts that stay in detail for each rule (promise 11). */
 const VERDICTS_KEPT = 1_000;
+
+/** What the store keeps by the settings. */
+export function retentionOf({ retention }: Settings): Retention {
+  return { ...retention, verdicts: VERDICTS_KEPT };
+}
 /** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */
 const LOAD_PATIENCE = 1_000;
 
@@ -129,7 +136,7 @@ export function assemble(
   const upkeep = new Upkeep({
     store,
     clock,
-    retention: () => ({ ...live.loaded!.settings.retention, verdicts: VERDICTS_KEPT }),
+    retention: () => retentionOf(live.loaded!.settings),
     liveVersions: () => live.versions,
     onError: logError,
   });

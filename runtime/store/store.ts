@@ -161,6 +161,8 @@ export interface Store {
   stats(): Promise<StoreStats>;
 
   // ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────
+  /** What is kept from here on: what intake makes room by, and how long it knows an identity. */
+  retain(retention: Retention): void;
   /**
    * One slice (under 5 ms) of retention. True while there is more to drop. An event stays while a live run that began before it may
    * still wait for it, where the run's version says for which types: YAML does, a TypeScript function or an expression does not.

@@ -19,7 +19,7 @@ export interface UpkeepOptions {
   onError: (message: string, error: unknown) => void;
 }
 
-/** Keeps the store within its bounds: looks every ten seconds, drops in slices. */
+/** Keeps the store within its bounds: looks at once and every ten seconds, drops in slices. */
 export class Upkeep {
   #stopped = false;
   #cancel: Cancel = () => {};
@@ -31,11 +31,11 @@ export class Upkeep {
 
   start(): void {
     const { clock, onError } = this.options;
-    this.#cancel = clock.after(INTERVAL, () => {
-      this.#pass = this.#prune()
-        .catch((error) => onError("Retention could not be applied", error))
-        .finally(() => this.#stopped || this.start());
-    });
+    this.#pass = this.#prune()
+      .catch((error) => onError("Retention could not be applied", error))
+      .finally(() => {
+        if (!this.#stopped) this.#cancel = clock.after(INTERVAL, () => this.start());
+      });
   }
 
   /** Resolves once no slice is under way. */

@@ -3,6 +3,7 @@ import { readFile, rm } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { rulesFolder } from "./folder.ts";
+import { TestClock } from "./clock.ts";
 import { type Answered, type Program, start } from "./program.ts";
 
 Deno.test("mode restart: a run starts after the one it replaces is gone, child included, also over a crash", async () => {
@@ -49,4 +50,21 @@ while :; do sleep 0.05; done
   assert.deepEqual(await seen(), ["start a", "start c", "start last"]);
   const runs = await program.api("runs");
   assert.deepEqual(runs.map(({ state }: Answered) => state), ["succeeded", "cancelled", "cancelled", "cancelled"]);
+});
+
+Deno.test("how long an identity is known holds from the first delivery after a start", async () => {
+  await using folder = await rulesFolder({
+    "whenthen.yaml": "retention: { identities: 60d }\n",
+    "in.yaml": "when: { webhook: /in, auth: none, dedupe: event.data.id }\nthen:\n  - log: seen\n",
+  });
+  const clock = await TestClock.in(join(folder.rules, ".."), Date.parse("2026-06-01T12:00:00Z"));
+  const deliver = async () => {
+    await using program = start(folder.rules, { data: folder.data, env: clock.env });
+    const { status } = await program.post("/hooks/in", { id: 1 });
+    assert.equal(await program.stop(), 0);
+    return status;
+  };
+  assert.equal(await deliver(), 202);
+  await clock.set(Date.parse("2026-07-15T12:00:00Z"));
+  assert.equal(await deliver(), 200);
 });

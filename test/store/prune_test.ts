@@ -99,6 +99,17 @@ Deno.test("at the cap intake makes room; with nothing left to drop it is refused
   await store.close();
 });
 
+storeTest(
+  "what retention is holds before anything is dropped by it: for identities, and for what intake makes room by",
+  async (store) => {
+    store.retain({ bytes: 1.5 * MB, identities: 60 * DAY, verdicts: 5 });
+    await send(store, "e0");
+    assert.equal((await send(store, "e0", {}, NOW + 59 * DAY)).delivery, "duplicate");
+    assert.equal((await send(store, "e0", {}, NOW + 60 * DAY)).delivery, "accepted");
+    await assert.rejects(fill(store, 600, () => false), StoreFullError);
+  },
+);
+
 const plain: Step = {
   id: "s",
   kind: "log",

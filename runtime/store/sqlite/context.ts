@@ -6,7 +6,7 @@ import type { Database } from "./database.ts";
 export interface Context {
   database: Database;
   ids: Ids;
-  /** What `prune` was last told; until then the defaults. */
+  /** What `retain` or `prune` was last told; until then the defaults. */
   retention: Retention;
   /**
    * How far the search for what is superfluous has come: behind which event, as all before are still needed, and at which rule's

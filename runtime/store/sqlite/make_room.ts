@@ -20,19 +20,17 @@ export function makeRoom(context: Context): void {
     const result = dropOldest(context, until);
     const bytes = database.bytes();
     if (bytes <= retention.bytes) return;
-    if (result === "nothing") throw full(bytes, retention.bytes, 60);
+    const full = `The store is full: ${megabytes(bytes)} of ${megabytes(retention.bytes)}`;
+    if (result === "nothing") {
+      const why = "are live runs, events they may wait for, and identities; end runs or raise retention";
+      throw new StoreFullError(`${full} ${why}`, 60);
+    }
     if (performance.now() < until) continue;
-    if (bytes > retention.bytes * SLACK) throw full(bytes, retention.bytes, 1);
+    if (bytes > retention.bytes * SLACK) throw new StoreFullError(`${full}; what may go is being dropped`, 1);
     return;
   }
 }
 
-function full(bytes: number, cap: number, retryAfter: number): StoreFullError {
-  const mb = (count: number) => `${Math.ceil(count / 1024 / 1024)} MB`;
-  return new StoreFullError(
-    `The store is full: ${mb(bytes)} of ${
-      mb(cap)
-    } are live runs, events they may wait for, and identities; end runs or raise retention`,
-    retryAfter,
-  );
+function megabytes(bytes: number): string {
+  return `${Math.ceil(bytes / 1024 / 1024)} MB`;
 }

@@ -240,6 +240,10 @@ export class SqliteStore implements Store {
     }));
   }
 
+  retain(retention: Retention): void {
+    this.#context.retention = retention;
+  }
+
   prune(retention: Retention, now: number): Promise<boolean> {
     return this.#change((context) => prune(context, retention, now));
   }
