@@ -40,6 +40,7 @@ export function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers"
   );
   const problems: Problem[] = [];
   for (const group of Map.groupBy(hooks, ({ route }) => route).values()) {
+    if (group.length === 1) continue;
     for (const hook of group) {
       const other = group.find(({ auth }) => !isDeepStrictEqual(auth, hook.auth));
       if (!other) continue;

@@ -80,6 +80,7 @@ export class Checks {
       const ofTests = together(source.problems, testProblems).slice(source.problems.length);
       return { ...(rule && !found.some(isError) && { rule }), calls, problems: [...found, ...ofTests] };
     });
+    if (missing.length + problems.length === 0) return checked;
     const { rule, calls } = checked;
     return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
   }

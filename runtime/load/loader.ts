@@ -128,8 +128,8 @@ export class Loader {
       previous: previous?.rules ?? new Map<string, Rule>(),
     };
     const candidates = sources.filter((source) => source.kind === "rule").map((source): Candidate => {
-      const { rule, ...check } = this.#checks.rule(source, surroundings);
-      return { source, check: { ...check, ...(rule && config.certain && { rule }) } };
+      const check = this.#checks.rule(source, surroundings);
+      return { source, check: config.certain ? check : { ...check, rule: undefined } };
     });
     this.#ruleSources = new Map(candidates.map(({ source }) => [source.file, source]));
     const known = configurables(candidates, unready);
