@@ -155,6 +155,7 @@ export class Loader {
     problems.push(...settleActions(callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
+    for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
     return {
       rules,
       broken,

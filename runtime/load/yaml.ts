@@ -1,7 +1,7 @@
-import { type Document, LineCounter, parseDocument, type YAMLError } from "yaml";
+import { LineCounter, parseDocument, type YAMLError } from "yaml";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
-import { YamlOrigin } from "./yaml_origin.ts";
+import { YamlOrigin, type YamlTree } from "./yaml_origin.ts";
 import { explainSyntaxError, type Finding } from "./yaml_syntax.ts";
 import { findTraps } from "./yaml_traps.ts";
 
@@ -38,22 +38,19 @@ const OPTIONS = {
 export function parseYaml(source: string, file: string): YamlFile {
   const text = source.startsWith("\uFEFF") ? source.slice(1) : source;
   if (text.length > MAX_LENGTH) return refused(file, `a file may have ${MAX_LENGTH} characters, not ${text.length}`);
-  const lines = new LineCounter();
-  let document: Document.Parsed;
+  let reading: Reading;
   try {
-    document = parseDocument(text, { ...OPTIONS, lineCounter: lines });
+    reading = read(text);
   } catch {
     // The library collects errors; it throws only where the stack does not suffice.
     return refused(file, TOO_DEEP);
   }
+  const { document, syntax, findings } = reading;
   if (document.errors.some(({ code }) => code === "RESOURCE_EXHAUSTION")) return refused(file, TOO_DEEP);
-  const syntax = document.errors.find((error) => !HARMLESS.has(error.code));
-  const origin = new YamlOrigin(file, document, text, lines);
+  const origin = new YamlOrigin(file, text, reading, read);
   const report = (findings: Finding[]) => findings.map((finding) => toProblem(finding, file, text, origin));
   if (syntax) return { origin, text, problems: report([explainSyntaxError(syntax, text)]) };
 
-  const { findings, reread } = findTraps(document, text);
-  for (const [scalar, start] of reread) origin.reread.set(scalar, start);
   findings.push(...duplicates(document.errors, text), ...rest(document.warnings, findings, text));
   if (document.directives?.yaml.version !== "1.2") {
     findings.push({ from: 0, to: 5, message: "expected YAML 1.2", hint: "remove the %YAML directive" });
@@ -68,6 +65,20 @@ export function parseYaml(source: string, file: string): YamlFile {
     findings.push({ from, to: from + 1, message: "too many aliases of aliases", hint: "write the values out" });
     return { origin, text, problems: report(findings) };
   }
+}
+
+interface Reading extends YamlTree {
+  /** The error that leaves the shape of the file in doubt. */
+  syntax?: YAMLError;
+  findings: Finding[];
+}
+
+function read(text: string): Reading {
+  const lines = new LineCounter();
+  const document = parseDocument(text, { ...OPTIONS, lineCounter: lines });
+  const syntax = document.errors.find((error) => !HARMLESS.has(error.code));
+  if (syntax) return { document, lines, reread: new Map(), syntax, findings: [] };
+  return { document, lines, ...findTraps(document, text) };
 }
 
 function duplicates(errors: YAMLError[], text: string): Finding[] {
@@ -109,7 +120,7 @@ function isShallow(value: Json, levels: number): boolean {
 }
 
 function refused(file: string, message: string): YamlFile {
-  const origin = new YamlOrigin(file, parseDocument(""), "", new LineCounter());
+  const origin = new YamlOrigin(file, "", read(""), read);
   const at = { line: 1, column: 1 };
   return {
     origin,
