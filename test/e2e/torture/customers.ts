@@ -1,0 +1,122 @@
+import assert from "node:assert/strict";
+import { type Answered, type Program } from "../program.ts";
+import { between, pause } from "./size.ts";
+
+/** The runs of an order, by rule, and what its customer knows of each answer. */
+export interface Order {
+  runs: Record<string, string>;
+  /** By rule: the form that was answered, the amounts that were sent, one for each attempt, and the one that was accepted. */
+  forms: Record<string, { id: string; sent: number[]; accepted?: number }>;
+}
+
+/**
+ * Customers, each with an order after the other: it is placed, paid for, approved in a form, and the wait at its end is skipped.
+ * All of it is asked again until it is answered, of whatever program there is.
+ */
+export class Customers implements Disposable {
+  readonly orders = new Map<number, Order>();
+  /** Whom they ask; nobody while the program is gone. */
+  program: Program | undefined;
+  readonly #over: Promise<void>;
+  #enough = false;
+  #gone = false;
+
+  /** @param rules their paths below `/hooks`, of which each starts a run for each order */
+  constructor(count: number, private readonly rules: string[]) {
+    this.#over = Promise.all(Array.from({ length: count }, () => this.#orderOnAndOn())).then(() => {});
+    // Whoever ends it hears of its failure.
+    this.#over.catch(() => {});
+  }
+
+  /** No new orders; resolves once all are done. */
+  async end(): Promise<void> {
+    this.#enough = true;
+    await this.#over;
+  }
+
+  /** Gives up, where a test fails before its end. */
+  [Symbol.dispose](): void {
+    this.#enough = true;
+    this.#gone = true;
+  }
+
+  async #orderOnAndOn(): Promise<void> {
+    while (!this.#enough) {
+      const id = this.orders.size;
+      const order: Order = { runs: {}, forms: {} };
+      this.orders.set(id, order);
+      for (const rule of this.rules) await this.#place(rule, id, order);
+      const approve = () => Promise.all(this.rules.map((rule) => this.#approve(rule, id, order)));
+      // The payment comes before the runs get to where they wait for it, or long after.
+      if (id % 3 !== 0) await this.#pay(id);
+      await approve();
+      if (id % 3 === 0) await this.#pay(id);
+      await Promise.all(this.rules.map((rule) => this.#goOn(order.runs[rule])));
+    }
+  }
+
+  async #place(rule: string, id: number, order: Order): Promise<void> {
+    const { status, body } = await this.#ask((program) => program.post(`/hooks/${rule}`, { id }));
+    assert.ok(status === 202 || status === 200, `${status} for order ${id}`);
+    [order.runs[rule]] = body.runs;
+  }
+
+  async #pay(id: number): Promise<void> {
+    const event = { specversion: "1.0", type: "paid", source: "/bank", id: String(id), data: { id, amount: id * 10 } };
+    const { status } = await this.#ask((program) => program.post("/events", event));
+    assert.ok(status === 202 || status === 200, `${status} for the payment of ${id}`);
+  }
+
+  /** Each attempt says another amount, so that the run shows which one counted. */
+  async #approve(rule: string, id: number, order: Order): Promise<void> {
+    const run = order.runs[rule];
+    const form = await this.#find(`a form of run ${run}`, async (program) => {
+      const forms: Answered[] = await program.api("forms?limit=1000");
+      return forms.find((form) => form.run === run)?.id as string | undefined;
+    });
+    // At once, or when whoever is asked had time to be told.
+    if (id % 2 === 0) await pause(between(0, 300));
+    const sent: number[] = [];
+    const { status } = await this.#ask((program) => {
+      sent.push(sent.length + 1);
+      return program.post(`/api/forms/${form}`, { as: "anna", values: { amount: sent.at(-1)! } });
+    });
+    assert.ok(status === 200 || status === 409 && sent.length > 1, `${status} for the answer to ${form}`);
+    order.forms[rule] = { id: form, sent, ...status === 200 && { accepted: sent.at(-1)! } };
+  }
+
+  /** Skips the wait at the end of a run. */
+  async #goOn(run: string): Promise<void> {
+    await this.#find(`the last wait of run ${run}`, async (program) => {
+      const trace = await program.api(`runs/${run}`);
+      return trace.run.waits?.some(({ step }: Answered) => step === "rest") || undefined;
+    });
+    let asked = 0;
+    const { status, body } = await this.#ask((program) => {
+      asked++;
+      return program.post(`/api/runs/${run}/skip`, { step: "rest", by: "anna" });
+    });
+    assert.ok(status === 200 || status === 409 && asked > 1, `${status} for the skip in ${run}: ${body.error}`);
+  }
+
+  /** Asks again and again, until there is something. */
+  async #find<T>(what: string, look: (program: Program) => Promise<T | undefined>): Promise<T> {
+    const end = performance.now() + 120_000;
+    for (;;) {
+      const found = await this.#ask(async (program) => ({ status: 200, found: await look(program) }));
+      if (found.found !== undefined) return found.found;
+      assert.ok(performance.now() < end, `120 s without ${what}`);
+      await pause(50);
+    }
+  }
+
+  /** Asks until there is an answer. */
+  async #ask<T extends { status: number }>(question: (program: Program) => Promise<T>): Promise<T> {
+    for (;;) {
+      assert.ok(!this.#gone, "the test is over");
+      const answer = this.program && await question(this.program).catch(() => undefined);
+      if (answer !== undefined && answer.status !== 503) return answer;
+      await pause(20);
+    }
+  }
+}
