@@ -132,7 +132,7 @@ Deno.test("a full disk: nothing is accepted until there is space, then it goes o
   assert.ok(!(await readdir(data)).some((name) => name.startsWith("set-aside")));
 });
 
-Deno.test("a folder that becomes read-only refuses, and goes on; one that is read-only at the start is refused", async (t) => {
+Deno.test("a read-only folder is refused and left as it is; once it can be written to, all is there", async (t) => {
   await using disk = await mountSmallDisk(12);
   if (disk === undefined) {
     return void await t.step({

@@ -212,19 +212,14 @@ Deno.test("signatures that are wrong, cut, old or of another body: 401 each time
           assert.equal(await send(name, sign(BODY, String(now() - age), same)), 401, name);
         }
       }
-      if (name !== "bearer") {
-        const [header] = Object.entries(sign(BODY, String(now()), same)).map(([name, value]) => `${name}: ${value}`)
-          .slice(-1);
-        const first = Object.entries(sign(BODY, String(now()), same)).slice(0, -1).map(([name, value]) =>
-          `${name}: ${value}\r\n`
-        ).join("");
-        const bad = header.replace(/.{4}$/, "0000");
-        for (const twice of [[header, bad], [bad, header]]) {
-          const head =
-            `POST /hooks/${name} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${BODY.length}\r\n`;
-          const raw = await rawRequest(await program.url(), [`${head}${first}${twice.join("\r\n")}\r\n\r\n${BODY}`]);
-          assert.match(raw, /^HTTP\/1\.1 40[01]/, `${name} signed twice`);
-        }
+      const headers = Object.entries(sign(BODY, String(now()), same)).map(([name, value]) => `${name}: ${value}\r\n`);
+      const signature = headers.pop()!;
+      const bad = signature.replace(/.{4}\r\n$/, "0000\r\n");
+      const common = "host: x\r\ncontent-type: application/json\r\n";
+      const head = `POST /hooks/${name} HTTP/1.1\r\n${common}content-length: ${BODY.length}\r\n${headers.join("")}`;
+      for (const twice of [[signature, bad], [bad, signature]]) {
+        const raw = await rawRequest(await program.url(), [`${head}${twice.join("")}\r\n${BODY}`]);
+        assert.match(raw, /^HTTP\/1\.1 40[01]/, `${name} signed twice`);
       }
     }
     await fc.assert(

@@ -169,6 +169,20 @@ Deno.test("requests that no client sends, and slow ones: refused or waited for, 
   await refused("two content types that disagree", [
     `${HEAD}content-type: text/plain\r\ncontent-length: 1\r\n\r\n{`,
   ]);
+  await refused("a length and chunks", [
+    `${HEAD}content-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n`,
+  ]);
+  await refused("two transfer encodings", [
+    `${HEAD}transfer-encoding: chunked\r\ntransfer-encoding: identity\r\n\r\n2\r\n{}\r\n0\r\n\r\n`,
+  ]);
+  await refused("two content encodings", [
+    `${HEAD}content-encoding: identity\r\ncontent-encoding: gzip\r\ncontent-length: 2\r\n\r\n{}`,
+  ]);
+  const { host } = new URL(url);
+  for (const hosts of [["evil.example", host], [host, "evil.example"]]) {
+    const head = `GET /api/rules HTTP/1.1\r\n${hosts.map((host) => `host: ${host}\r\n`).join("")}\r\n`;
+    await refused("two hosts, one of them foreign", [head]);
+  }
   const hundredMegabytes = (function* () {
     yield `${HEAD}transfer-encoding: chunked\r\n\r\n`;
     for (let chunk = 0; chunk < 100; chunk++) yield `100000\r\n${"x".repeat(0x100000)}\r\n`;
