@@ -1,7 +1,7 @@
 import type { Database as Engine, SqlValue, Statement } from "sql.js";
 import { Buffer } from "node:buffer";
 import type { Json } from "../../model/json.ts";
-import { startEngine } from "./engine.ts";
+import { copyPages, startEngine } from "./engine.ts";
 import { masked, maskedValue } from "./masked.ts";
 import { MIGRATIONS } from "./schema.ts";
 
@@ -72,17 +72,9 @@ export class Database {
     }
   }
 
-  /** Takes over all rows of another database with the same tables. */
-  copyFrom(source: Database): void {
-    // Both are files of one WebAssembly instance, so one can attach the other.
-    const { filename } = source.#engine as Engine & { filename: string };
-    this.#engine.run(`ATTACH '${filename}' AS source`);
-    const tables = this.#engine.exec("SELECT name FROM source.sqlite_schema WHERE type = 'table'")[0]?.values ?? [];
-    this.#engine.run("BEGIN");
-    // Plain and whole, so that SQLite copies records instead of decoding them.
-    for (const [name] of tables) this.#engine.run(`INSERT INTO ${this.#schema}.${name} SELECT * FROM source.${name}`);
-    this.#engine.run("COMMIT");
-    this.#engine.run("DETACH source");
+  /** Becomes a copy of another database, tables and all. */
+  async copyFrom(source: Database): Promise<void> {
+    await copyPages(source.#engine, this.#engine, this.#schema);
   }
 
   /** Executes a change and remembers it for the journal. @returns how many rows it changed */

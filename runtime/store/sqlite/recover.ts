@@ -92,6 +92,7 @@ async function attempt(
       const bytes = await read(base.name);
       progress = { seq: base.seq, schema: await load(database, base, bytes) };
       checkpointBytes = bytes.length;
+      letGo(bytes);
     }
     const needed = all.filter((_, at) => (all[at + 1]?.firstSeq ?? Infinity) > progress.seq + 1);
     const files: SegmentBytes[] = [];
@@ -108,12 +109,16 @@ async function attempt(
   }
 }
 
+/** Frees a large file's bytes at once: for them alone a collector may not run for hours. */
+function letGo({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
+}
+
 /** Copies a checkpoint into the live database. @returns its schema version */
 async function load(database: Database, base: CheckpointFile, bytes: Uint8Array): Promise<number> {
   const { database: source, schema } = await openCheckpoint(base, bytes);
   try {
-    database.migrate(0, schema);
-    database.copyFrom(source);
+    await database.copyFrom(source);
   } finally {
     source.close();
   }

@@ -10,7 +10,7 @@ export const MIGRATIONS: ((schema: string) => string[])[] = [firstVersion];
 /** The version that this program writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
-/** Every table of the newest version, in the order in which a checkpoint is copied. */
+/** Every table of the newest version. */
 function firstVersion(schema: string): string[] {
   const table = (name: string, columns: string, options = "STRICT") =>
     `CREATE TABLE ${schema}.${name} (${columns}) ${options}`;
