@@ -90,14 +90,14 @@ async function closedLoop(until: number): Promise<void> {
   await promise;
 }
 
-/** Requests are due at a rate; one that finds no idle connection counts from when it was due. */
+/** Requests are due at a rate; one that finds no idle connection counts from when it was due. What is late at the end is left out. */
 async function openLoop(rate: number, from: number, until: number): Promise<void> {
   const idle: Client[] = [];
   const clients = Array.from({ length: job.connections }, () => new Client((client) => idle.push(client)));
   await Promise.all(clients.map((client) => client.open()));
   idle.push(...clients);
-  for (let due = from; due < until;) {
-    const now = performance.now();
+  for (let due = from, now = from; due < until && now < until;) {
+    now = performance.now();
     // In turn: a server closes connections that nothing comes over for a while.
     for (; due <= now && idle.length > 0; due += 1_000 / rate) idle.shift()!.send(due);
     await new Promise((resolve) => setTimeout(resolve, 1));
