@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { describeState, type RunState } from "../../runtime/model/run.ts";
 import { operatorName } from "../operator.ts";
 import type { CommonOptions } from "../options.ts";
 import { addCommand, ask, print, type Session } from "../session.ts";
@@ -20,7 +21,7 @@ export function addOperations(program: Command, session: Session): void {
     return `Run ${run} goes on by its rule as it is now`;
   });
   onRun("cancel", "end a run that has not ended yet", (run, { state }) => {
-    return state === "cancelled" ? `Run ${run} is cancelled` : `Run ${run} had ended before: it is ${state}`;
+    return state === "cancelled" ? `Run ${run} is cancelled` : `Run ${run} had ended before: ${describeState(state)}`;
   });
 
   addCommand(program, "skip", "end a wait of a run without what it waits for; its result is null")
@@ -52,7 +53,7 @@ export function addOperations(program: Command, session: Session): void {
   }
 }
 
-type Answer = { run?: string; state?: string; step?: string; paused?: string };
+type Answer = { run?: string; state: RunState; step?: string; paused?: string };
 
 function runPath(run: string, operation: string): string {
   return `/api/runs/${encodeURIComponent(run)}/${operation}`;

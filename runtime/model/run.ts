@@ -43,6 +43,12 @@ export interface StepWait {
 
 export type RunState = "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
 
+/** A sentence's part about a run: `it has failed`. */
+export function describeState(state: RunState): string {
+  if (state === "succeeded" || state === "failed") return `it has ${state}`;
+  return state === "cancelled" ? "it was cancelled" : `it is ${state}`;
+}
+
 /** True for the states that a run never leaves. */
 export function isFinal(state: RunState): boolean {
   return state === "succeeded" || state === "failed" || state === "cancelled";

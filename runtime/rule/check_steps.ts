@@ -161,19 +161,19 @@ function checkStepOptions(
       options.retry = readKnown(checking, at, value, retrySchema, visible) as RetryPolicy | undefined;
     } else if (key === "onTimeout") options.onTimeout = checkSteps(checking, at, value, failing);
     else if (key === "onError" && !(nested?.stops && value === "stop")) {
-      options.onError = value === "continue" ? value : checkOnError(checking, at, value, failing);
+      options.onError = value === "continue" ? value : checkOnError(checking, at, value, failing, nested?.stops);
     }
   }
   return options;
 }
 
-function checkOnError(checking: Checking, path: Path, value: unknown, visible: Visible): Step[] {
+function checkOnError(checking: Checking, path: Path, value: unknown, visible: Visible, stops = false): Step[] {
   if (typeof value !== "string") return checkSteps(checking, path, value, visible);
   checking.error(
     path,
     "value",
-    `expected "continue" or a list of steps, got ${show(value)}`,
-    "write onError: continue to go on without the step",
+    `expected ${stops ? '"continue", "stop"' : '"continue"'} or a list of steps, got ${show(value)}`,
+    `write onError: continue to go on without ${stops ? "what fails, onError: stop to end with it" : "the step"}`,
   );
   return [];
 }

@@ -53,7 +53,7 @@ then:
   await program.waitFor("its success", ({ properties }) => properties.state === "succeeded");
   const again = await ask("retry", run);
   assert.deepEqual([again.code, again.stdout], [1, ""]);
-  assert.equal(again.stderr, `Cannot retry run ${run}: it is succeeded, and only a failed run can be; replay it\n`);
+  assert.equal(again.stderr, `Cannot retry run ${run}: it has succeeded, and only a failed run can be; replay it\n`);
   assert.equal((await ask("retry", "nobody")).stderr, 'There is no run "nobody"\n');
   const json = await ask("replay", run, "--json");
   const replayed = JSON.parse(json.stdout).run;

@@ -198,6 +198,15 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     'expected "continue" or a list of steps, got "go"',
     /onError: continue/,
   ]],
+  [
+    "onError of an each that is none of three",
+    withThen('- each: "[1]"\n  as: n\n  onError: go\n  then:\n    - log: a'),
+    [
+      "go",
+      'expected "continue", "stop" or a list of steps, got "go"',
+      /onError: stop to end with it/,
+    ],
+  ],
   ["a config value that must be set", `config: { key: { type: text } }\n${withThen("- log: a")}`, [
     "key",
     "config.key: expected text, got nothing",

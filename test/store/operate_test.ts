@@ -74,7 +74,7 @@ storeTest("a run that nobody performs moves to another version of its rule", asy
   await store.dropVersions([]);
   assert.deepEqual([(await store.getVersion("v1"))?.version, await store.getVersion("v2")], ["v1", undefined]);
   await store.cancelRun(run, "by anna", NOW);
-  assert.match(String(await move("v1")), /it is cancelled; replay it/);
+  assert.match(String(await move("v1")), /it was cancelled; replay it/);
   const notes = (await store.getRun(run))!.notes.map(({ text }) => text);
   assert.deepEqual(notes.slice(0, 2), ["Moved from version v1 to v2 by anna", "Moved from version v2 to v1 by anna"]);
   assert.equal(await store.moveRun("nobody", "v1", "anna", NOW), undefined);

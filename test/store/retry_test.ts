@@ -230,7 +230,7 @@ storeTest("a retry is refused with what to do instead", async (store) => {
   const { runs: [live] } = await send(store, "e2");
   assert.match(await refusal(live), /it has not ended, it is queued$/);
   await store.cancelRun(live, "by anna", NOW);
-  assert.match(await refusal(live), /it is cancelled, and only a failed run can be; replay it$/);
+  assert.match(await refusal(live), /it was cancelled, and only a failed run can be; replay it$/);
   const { runs: [asking] } = await send(store, "e3", { asksFirst: true });
   await store.claimRuns("me", 1, NOW);
   await store.answerCondition(asking, failed("if"), { kind: "error", reason: "it threw" }, NOW);

@@ -1,3 +1,4 @@
+import { describeState } from "../../model/run.ts";
 import type { Operated } from "../store.ts";
 import type { Context } from "./context.ts";
 import { addNote } from "./notes.ts";
@@ -19,7 +20,7 @@ export function moveRun(
     reason: `Cannot move run ${id} to version ${version}: ${why}`,
   });
   if (run.state === "running") return refused("it is running; try again once it waits");
-  if (run.ended_at !== null) return refused(`it is ${run.state}; replay it with that version`);
+  if (run.ended_at !== null) return refused(`${describeState(run.state)}; replay it with that version`);
   if (run.admission !== null) return refused("its condition is yet to be answered, by the version that it came with");
   if (run.version === version) return refused("that is the one it is on");
   const rule = getVersion(database, version);

@@ -1,5 +1,5 @@
 import type { Rule } from "../../model/rule.ts";
-import { CONDITION_STEP, type StepRecord } from "../../model/run.ts";
+import { CONDITION_STEP, describeState, type StepRecord } from "../../model/run.ts";
 import type { Operated } from "../store.ts";
 import type { Context } from "./context.ts";
 import type { Database } from "./database.ts";
@@ -33,8 +33,8 @@ export function retryRun({ database }: Context, id: string, by: string, now: num
 
 /** Why a run cannot be retried, and what can be done. */
 function refusal(database: Database, run: RunRow, rule: Rule | undefined, steps: StepRecord[]): string | undefined {
-  if (run.ended_at === null) return `it has not ended, it is ${run.state}`;
-  if (run.state !== "failed") return `it is ${run.state}, and only a failed run can be; replay it`;
+  if (run.ended_at === null) return `it has not ended, ${describeState(run.state)}`;
+  if (run.state !== "failed") return `${describeState(run.state)}, and only a failed run can be; replay it`;
   if (rule === undefined) {
     return `version ${run.version} of its rule is no longer kept; replay it with the rule as it is now`;
   }
