@@ -70,8 +70,8 @@ export interface Store {
 
   // ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────
   getMark(trigger: TriggerKey): Promise<Json | undefined>;
-  /** All items of a poll's or watch's baseline, by key. */
-  getBaseline(trigger: TriggerKey): Promise<Map<string, Json>>;
+  /** Up to `max` items of a poll's or watch's baseline, by key, in order: the first ones, or those behind a key. */
+  getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>>;
 
   // ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
   /**

@@ -3,6 +3,7 @@ import { create } from "jsondiffpatch";
 import type { Json, JsonObject } from "../model/json.ts";
 import { evaluate } from "../rule/expression.ts";
 import { listOf } from "./poll_source.ts";
+import { Slices } from "./slices.ts";
 
 /** What became of one item since the last poll. */
 export interface Change {
@@ -24,9 +25,10 @@ const differ = create({ cloneDiffValues: true });
  * The items by their keys; without a `key` the whole document is one.
  * @throws Error where there is no list, an item has no key, or two have the same: then nothing can be said of any
  */
-export function keyItems(items: Json, key: string | undefined): Map<string, Json> {
+export async function keyItems(items: Json, key: string | undefined): Promise<Map<string, Json>> {
   if (key === undefined) return new Map([[WHOLE, items]]);
   const keyed = new Map<string, Json>();
+  const slices = new Slices();
   for (const [index, item] of listOf(items, "the source").entries()) {
     const value = evaluate(key, { item, index });
     if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
@@ -35,32 +37,44 @@ export function keyItems(items: Json, key: string | undefined): Map<string, Json
     const name = String(value);
     if (keyed.has(name)) throw new Error(`Two items have the same key "${key}": ${JSON.stringify(name)}`);
     keyed.set(name, item);
+    if (slices.isOver) await slices.next();
   }
   return keyed;
 }
 
 /**
  * What changed from the baseline to the items, in the order of the items, then what was removed.
+ * @param baseline in pages, of which none is kept
  * @param ignore paths in an item that do not count: `updatedAt`, `stats.views`
  * @param keepAbsent true where absence from the items does not mean that an item has gone
  */
-export function* findChanges(
-  baseline: Map<string, Json>,
+export async function findChanges(
+  baseline: AsyncIterable<Map<string, Json>>,
   items: Map<string, Json>,
   ignore: string[],
   keepAbsent: boolean,
-): Generator<Change> {
-  for (const [key, item] of items) {
-    const old = baseline.get(key);
-    if (old === undefined) yield { type: "added", key, old: null, new: item };
-    else if (!isDeepStrictEqual(without(old, ignore), without(item, ignore))) {
-      yield { type: "changed", key, old, new: item };
+): Promise<Change[]> {
+  const known = new Set<string>();
+  const changed = new Map<string, Json>();
+  const removed: Change[] = [];
+  const slices = new Slices();
+  for await (const page of baseline) {
+    for (const [key, old] of page) {
+      const item = items.get(key);
+      if (item !== undefined) {
+        known.add(key);
+        if (!isDeepStrictEqual(without(old, ignore), without(item, ignore))) changed.set(key, old);
+      } else if (!keepAbsent) removed.push({ type: "removed", key, old, new: null });
+      if (slices.isOver) await slices.next();
     }
   }
-  if (keepAbsent) return;
-  for (const [key, old] of baseline) {
-    if (!items.has(key)) yield { type: "removed", key, old, new: null };
+  const present: Change[] = [];
+  for (const [key, item] of items) {
+    const old = changed.get(key);
+    if (old !== undefined) present.push({ type: "changed", key, old, new: item });
+    else if (!known.has(key)) present.push({ type: "added", key, old: null, new: item });
   }
+  return [...present, ...removed];
 }
 
 /** An event's `data`: what was, what is, and for a change the delta in the format of jsondiffpatch. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { RetryAfterError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import { readBaseline } from "./baseline.ts";
 import { type Change, changeData, findChanges, keyItems, WHOLE } from "./poll_changes.ts";
 import { listOf, type Reading, readSource } from "./poll_source.ts";
 import type { TriggerContext, TriggerEvent } from "./trigger.ts";
@@ -88,7 +89,7 @@ async function note(context: TriggerContext, before: PollMark, mark: PollMark): 
 
 async function seed(context: TriggerContext, reading: Reading, done: PollMark): Promise<void> {
   const key = keyOf(context, reading);
-  const items = reading.incremental && key === undefined ? [] : [...keyItems(reading.items, key)];
+  const items = reading.incremental && key === undefined ? [] : [...await keyItems(reading.items, key)];
   const chunks = [...chunked(items)];
   if (chunks.length === 0) chunks.push([]);
   for (const [index, put] of chunks.entries()) {
@@ -109,11 +110,11 @@ async function emitChanges(
 ): Promise<void> {
   const key = keyOf(context, reading);
   if (reading.incremental && key === undefined) return await emitAll(context, reading, known, done);
-  const { rule, trigger, store, args } = context;
-  const baseline = known === undefined ? new Map() : await store.getBaseline({ rule: rule.id, trigger: trigger.id });
+  const { args } = context;
   const keepAbsent = reading.incremental || !reading.complete;
-  const items = keyItems(reading.items, key);
-  const chunks = [...chunked(findChanges(baseline, items, ignoredOf(args), keepAbsent))];
+  const items = await keyItems(reading.items, key);
+  const baseline = known === undefined ? nothing() : readBaseline(context);
+  const chunks = [...chunked(await findChanges(baseline, items, ignoredOf(args), keepAbsent))];
   if (chunks.length === 0 && known !== undefined) return await note(context, known, done);
   if (chunks.length === 0) chunks.push([]);
   // Until the last chunk the old cursor and validators stay: what is still to come is found again after a crash.
@@ -168,6 +169,8 @@ function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: st
     data: changeData(change, ignore),
   };
 }
+
+async function* nothing(): AsyncGenerator<never> {}
 
 function keyOf({ args }: TriggerContext, { isFeed }: Reading): string | undefined {
   return args.key as string | undefined ?? (isFeed && args.items === undefined ? "item.id" : undefined);

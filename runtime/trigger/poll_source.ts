@@ -76,7 +76,8 @@ async function readPages(
     // Query and body belong to the first page; a link to the next one says all itself.
     const { query: _query, json: _json, form: _form, body: _body, ...rest } = source;
     page = (await request(context, { ...rest, http: `GET ${address}` }, {}))!;
-    items.push(...listOf(toReading(context, page).items, `the page ${address}`));
+    // One by one, as a list of arguments may not be as long as a page.
+    for (const item of listOf(toReading(context, page).items, `the page ${address}`)) items.push(item);
   }
 }
 

@@ -4,6 +4,7 @@ import { basename, relative, resolve } from "node:path";
 import type { Json, JsonObject } from "../model/json.ts";
 import { type Format, parse } from "../rule/format.ts";
 import { messageOf } from "../model/errors.ts";
+import { readBaseline } from "./baseline.ts";
 import type { TriggerContext, TriggerEvent } from "./trigger.ts";
 import { type FilePattern, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
 
@@ -79,7 +80,8 @@ export class Watching {
     const stored = await store.getMark(key) as unknown as Mark | undefined;
     const pattern = args.watch as string;
     if (stored !== undefined && stored.pattern === pattern && !stored.seeding) {
-      this.#known = await store.getBaseline(key) as unknown as Map<string, Known>;
+      const pages = await Array.fromAsync(readBaseline(this.context));
+      this.#known = new Map(pages.flatMap((page) => [...page])) as unknown as Map<string, Known>;
       this.#mark = stored;
       return;
     }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Json } from "../../runtime/model/json.ts";
 import type { Admission } from "../../runtime/store/store.ts";
 import { arrival, candidate, claimIds, DAY, NOW, open, send, storeTest } from "./helpers.ts";
 
@@ -198,12 +199,21 @@ storeTest("progress is written with the events: mark, baseline, removal", async 
     baseline: { put: [["a", 1], ["b\u0000\ud800", { x: null }]], remove: [] },
   }], NOW);
   assert.deepEqual(await store.getMark(key), { cursor: 1 });
-  assert.deepEqual(await store.getBaseline(key), new Map<string, unknown>([["a", 1], ["b\u0000\ud800", { x: null }]]));
+  assert.deepEqual(
+    await store.getBaseline(key, 9),
+    new Map<string, unknown>([["a", 1], ["b\u0000\ud800", { x: null }]]),
+  );
   await store.accept([], [{ ...key, baseline: { put: [["a", 2]], remove: ["b\u0000\ud800"] } }], NOW);
-  assert.deepEqual(await store.getBaseline(key), new Map([["a", 2]]));
+  assert.deepEqual(await store.getBaseline(key, 9), new Map([["a", 2]]));
   await store.accept([], [{ ...key, mark: null, baseline: { clear: true, put: [["c", 3]], remove: [] } }], NOW);
   assert.equal(await store.getMark(key), undefined);
-  assert.deepEqual(await store.getBaseline(key), new Map([["c", 3]]));
+  assert.deepEqual(await store.getBaseline(key, 9), new Map([["c", 3]]));
+  const put: [string, Json][] = ["", "a", "\u0000", "é", "\ud800", '"'].map((name, at) => [name, at]);
+  await store.accept([], [{ ...key, baseline: { clear: true, put, remove: [] } }], NOW);
+  const paged: [string, Json][] = [];
+  for (let page; (page = [...await store.getBaseline(key, 2, paged.at(-1)?.[0])]).length > 0;) paged.push(...page);
+  assert.deepEqual(paged, [...await store.getBaseline(key, 9)], "page by page as in one go");
+  assert.deepEqual(new Map(paged), new Map(put));
 });
 
 Deno.test("a transition that throws changes nothing and rejects only itself", async () => {

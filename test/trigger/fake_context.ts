@@ -5,7 +5,7 @@ import { run } from "../../runtime/action/run.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { parseArgs as parseStep } from "../../runtime/rule/check.ts";
-import type { Progress, Receipt } from "../../runtime/store/store.ts";
+import type { Progress, Receipt, TriggerKey } from "../../runtime/store/store.ts";
 import type {
   Detach,
   Hook,
@@ -29,8 +29,9 @@ export class FakeStore {
     return Promise.resolve(structuredClone(this.mark));
   }
 
-  getBaseline(): Promise<Map<string, Json>> {
-    return Promise.resolve(structuredClone(this.baseline));
+  getBaseline(_trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>> {
+    const keys = [...this.baseline.keys()].filter((key) => after === undefined || key > after).sort().slice(0, max);
+    return Promise.resolve(new Map(keys.map((key) => [key, structuredClone(this.baseline.get(key)!)])));
   }
 
   /** @returns whether the event was new, for each */

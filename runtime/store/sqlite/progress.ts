@@ -40,12 +40,19 @@ export function getMark(database: Database, { rule, trigger }: TriggerKey): Json
   return mark === undefined ? undefined : JSON.parse(mark);
 }
 
-/** A trigger's baseline by key. */
-export function getBaseline(database: Database, { rule, trigger }: TriggerKey): Map<string, Json> {
+/** Items of a trigger's baseline by key. Keys are JSON, so all of them are behind the empty text. */
+export function getBaseline(
+  database: Database,
+  { rule, trigger }: TriggerKey,
+  max: number,
+  after?: string,
+): Map<string, Json> {
   const rows = database.all<{ key: string; item: string }>(
-    "SELECT key, item FROM baselines WHERE rule = @rule AND trigger_id = ? ORDER BY key",
+    "SELECT key, item FROM baselines WHERE rule = @rule AND trigger_id = ? AND key > @after ORDER BY key LIMIT ?",
     rule,
     trigger,
+    after === undefined ? "" : JSON.stringify(after),
+    max,
   );
   return new Map(rows.map(({ key, item }) => [JSON.parse(key), JSON.parse(item)]));
 }

@@ -131,8 +131,8 @@ export class SqliteStore implements Store {
     return this.#read((context) => getMark(context.database, trigger));
   }
 
-  getBaseline(trigger: TriggerKey): Promise<Map<string, Json>> {
-    return this.#read((context) => getBaseline(context.database, trigger));
+  getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>> {
+    return this.#read((context) => getBaseline(context.database, trigger, max, after));
   }
 
   claimRuns(owner: string, max: number, now: number): Promise<ClaimedRun[]> {
