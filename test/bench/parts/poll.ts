@@ -9,6 +9,10 @@ const CHANGES = 100;
 /** Items on a page: an http step takes answers of up to 10 MB. */
 const PAGE = 5_000;
 const ROUNDS = 3;
+/** Of a round: long enough for a look at all pages. */
+const SECONDS = 5;
+/** Milliseconds in which the first look is kept. */
+const REST = 5_000;
 
 /** A source of items of 1 kB, of which 100 change when told. */
 class Source implements AsyncDisposable {
@@ -78,25 +82,37 @@ then:
 `;
 }
 
-/** From the last byte of a list of which 100 items changed until their events are taken in. */
+/** From the last byte of a list of which 100 items changed until their events are taken in, and how long that holds others up. */
 export async function poll(lab: Lab): Promise<Part> {
-  const rows: Row[] = [];
+  const times: Row[] = [];
+  const pauses: Row[] = [];
   for (const count of COUNTS) {
     lab.say(`${count.toLocaleString("en")} items of 1 kB, ${CHANGES} changes, ${ROUNDS} times`);
-    await using source = new Source(count);
-    const rules = { "poll.yaml": rule(await source.listen()), "whenthen.yaml": "retention: 1GB\n" };
-    await using server = await lab.start(lab.binary, rules);
-    await source.sent;
-    const times: number[] = [];
-    for (let round = 1; round <= ROUNDS; round++) {
-      const sent = await source.change();
-      await until(server, round * CHANGES);
-      times.push(performance.now() - sent);
-    }
-    const note = `${Math.round(await server.memory())} MB resident`;
-    rows.push({ what: `${count.toLocaleString("en")} items`, value: median(times), unit: "ms", note });
+    const measured = await measure(lab, count);
+    const what = `${count.toLocaleString("en")} items`;
+    const note = `${Math.round(measured.memory)} MB resident`;
+    times.push({ what, value: median(measured.times), unit: "ms", note });
+    pauses.push({ what: `${what}, longest pause`, value: measured.pause, unit: "ms", note: "reading and comparing" });
   }
-  return { title: `Poll: diff of items of 1 kB with ${CHANGES} changes`, rows, aims: [] };
+  return { title: `Poll: diff of items of 1 kB with ${CHANGES} changes`, rows: [...times, ...pauses], aims: [] };
+}
+
+async function measure(lab: Lab, count: number): Promise<{ times: number[]; pause: number; memory: number }> {
+  await using source = new Source(count);
+  const rules = { "poll.yaml": rule(await source.listen()), "whenthen.yaml": "retention: 1GB\n" };
+  await using server = await lab.start(lab.binary, rules);
+  await source.sent;
+  await new Promise((resolve) => setTimeout(resolve, REST));
+  const times: number[] = [];
+  const pauses: number[] = [];
+  for (let round = 1; round <= ROUNDS; round++) {
+    const pause = lab.longestPause(server, SECONDS);
+    const sent = await source.change();
+    await until(server, round * CHANGES);
+    times.push(performance.now() - sent);
+    pauses.push(await pause);
+  }
+  return { times, pause: Math.max(...pauses), memory: await server.memory() };
 }
 
 async function until(server: Server, events: number): Promise<void> {
