@@ -130,9 +130,9 @@ export class Program implements AsyncDisposable {
     return /http:\/\/[^\s"]+/.exec(line.message)![0].replace(/\/$/, "");
   }
 
-  /** Sends a request to it. */
+  /** Sends a request to it; gives it up after two minutes, as what hangs must not hang the tests. */
   async fetch(path: string, init?: RequestInit): Promise<Response> {
-    return await fetch(await this.url() + path, init);
+    return await fetch(await this.url() + path, { signal: AbortSignal.timeout(120_000), ...init });
   }
 
   /** Posts JSON and gives status and parsed answer. */

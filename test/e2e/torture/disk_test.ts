@@ -87,7 +87,10 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
   await allow();
   await program.waitFor("the disk's return", ({ message }) => /accepts writes again/.test(message));
   await Promise.all(caught);
-  while (await deliveries.send(program) !== 202);
+  const accepted = async () => {
+    while (await deliveries.send(program) !== 202);
+  };
+  await within(60_000, "something that is accepted again", accepted());
 }
 
 Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or checkpoint loses a thing", async (t) => {

@@ -6,7 +6,7 @@ import { type Answered, type Program, start } from "../program.ts";
 import { until } from "../until.ts";
 import { Provider } from "./provider.ts";
 import { openFiles, residentMegabytes } from "./resources.ts";
-import { pause, size } from "./size.ts";
+import { pause, size, within } from "./size.ts";
 
 const RELOADS = size(80, 10_000);
 /** After so many of them memory is measured the first time. */
@@ -90,7 +90,7 @@ Deno.test("reload upon reload of fifty rules under load: no event is lost or dou
     if (version === WARM) warm = await measure(program);
   }
   const end = await measure(program);
-  await provider.end();
+  await within(60_000, "all answers", provider.end());
   console.log(
     `${provider.sent.size} events; after ${WARM} reloads ${JSON.stringify(warm)}, after ${RELOADS} ${
       JSON.stringify(end)

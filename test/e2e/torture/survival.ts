@@ -3,6 +3,7 @@ import { watch } from "node:fs";
 import process from "node:process";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start } from "../program.ts";
+import { until } from "../until.ts";
 import { type Seen, WebServer } from "../web_server.ts";
 import { eightAtATime, listAll, Provider } from "./provider.ts";
 import { between, pause, within } from "./size.ts";
@@ -102,7 +103,7 @@ export async function survive(plan: Plan): Promise<void> {
   await using program = launch(plan.moments.length);
   await program.url();
   provider.program = program;
-  await provider.end();
+  await within(300_000, "all answers", provider.end());
   console.log(`${provider.sent.size} events over ${plan.moments.length} lives of the program`);
   assert.doesNotMatch(program.output, /DAMAGED|recovered|Cannot/);
   await provider.checkKnown(program);
@@ -164,9 +165,6 @@ function checkTrace(trace: Answered, made: (Seen & { at: number })[], told: (See
 }
 
 async function ended(program: Program, id: string): Promise<Answered> {
-  for (;;) {
-    const trace = await program.api(`runs/${id}`);
-    if (!["queued", "running", "waiting"].includes(trace.run.state)) return trace;
-    await pause(50);
-  }
+  const isLive = ({ run }: Answered) => ["queued", "running", "waiting"].includes(run.state);
+  return await until(`the end of run ${id}`, () => program.api(`runs/${id}`), (trace) => !isLive(trace), 300_000);
 }
