@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { Disk } from "../../host/disk.ts";
 import { type CheckpointFile, checkpointName } from "./checkpoint_file.ts";
 import type { CheckpointAnswer, CheckpointJob } from "./checkpoint_worker.ts";
+import { letGo } from "./let_go.ts";
 import type { Journal } from "./journal.ts";
 import type { Segment } from "./segment.ts";
 
@@ -16,6 +17,18 @@ const SHARE = 1 / 2;
 
 /** Each start begins a segment; this many make a checkpoint due as well. */
 const MOST_SEGMENTS = 100;
+
+/**
+ * What is written between two syncs: one of the journal waits for all that its file system has yet to write, which for a whole
+ * checkpoint would hold up who waits for an answer.
+ */
+const PIECE = 4 * 1024 * 1024;
+
+/** A checkpoint's bytes. */
+interface Made {
+  bytes: Uint8Array;
+  crc: number;
+}
 
 export interface CheckpointOptions {
   disk: Disk;
@@ -76,7 +89,7 @@ export class Checkpointer {
     const seq = await this.#journal.seal();
     if (seq === this.#seq) return;
     const [base, ...older] = this.#files;
-    let made: { bytes: Uint8Array; crc: number };
+    let made: Made;
     let kept = base;
     try {
       made = await this.#build(base, seq, signal);
@@ -91,6 +104,7 @@ export class Checkpointer {
     const dropped = this.#files.filter((other) => other !== kept);
     this.#files = kept ? [file, kept] : [file];
     this.#dueAt = dueAt(made.bytes.length);
+    letGo(made.bytes);
     await this.#drop(dropped, kept?.seq ?? 0);
   }
 
@@ -107,15 +121,17 @@ export class Checkpointer {
     return ask(job, signal);
   }
 
-  async #write(seq: number, made: { bytes: Uint8Array; crc: number }): Promise<CheckpointFile> {
+  async #write(seq: number, { bytes, crc }: Made): Promise<CheckpointFile> {
     const { disk, folder } = this.#options;
-    const name = checkpointName(seq, made.crc);
+    const name = checkpointName(seq, crc);
     const draft = join(folder, `${name}.tmp`);
     try {
       const file = await disk.create(draft);
       try {
-        await file.write(made.bytes);
-        await file.sync();
+        for (let at = 0; at < bytes.length; at += PIECE) {
+          await file.write(bytes.subarray(at, at + PIECE));
+          await file.sync();
+        }
       } finally {
         await file.close();
       }
@@ -125,7 +141,7 @@ export class Checkpointer {
       await disk.remove(draft).catch(() => {});
       throw error;
     }
-    return { name, seq, crc: made.crc };
+    return { name, seq, crc };
   }
 
   /** Removes old checkpoints, and the segments that end at or before `seq`. */
@@ -150,7 +166,7 @@ function dueAt(checkpointBytes: number): number {
   return Math.max(LEAST_BYTES, checkpointBytes * SHARE);
 }
 
-async function ask(job: CheckpointJob, signal?: AbortSignal): Promise<{ bytes: Uint8Array; crc: number }> {
+async function ask(job: CheckpointJob, signal?: AbortSignal): Promise<Made> {
   signal?.throwIfAborted();
   const worker = new Worker(new URL("./checkpoint_worker.ts", import.meta.url));
   const buffers = [...job.segments, ...(job.base ? [job.base] : [])].map(({ bytes }) => bytes);

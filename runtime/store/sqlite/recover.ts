@@ -3,6 +3,7 @@ import type { Disk } from "../../host/disk.ts";
 import { type CheckpointFile, openCheckpoint, parseCheckpointName } from "./checkpoint_file.ts";
 import { DamagedError } from "./damage.ts";
 import { Database } from "./database.ts";
+import { letGo } from "./let_go.ts";
 import { replay, type SegmentBytes } from "./replay.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 import { parseSegmentName, type Segment } from "./segment.ts";
@@ -107,11 +108,6 @@ async function attempt(
     database.close();
     throw error;
   }
-}
-
-/** Frees a large file's bytes at once: for them alone a collector may not run for hours. */
-function letGo({ buffer, byteLength }: Uint8Array): void {
-  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** Copies a checkpoint into the live database. @returns its schema version */
