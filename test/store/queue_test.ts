@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { Database } from "../../runtime/store/sqlite/database.ts";
+import { Journal } from "../../runtime/store/sqlite/journal.ts";
+import { CommitQueue } from "../../runtime/store/sqlite/queue.ts";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
-import { NOW, open, send } from "./helpers.ts";
+import { FOLDER, NOW, open, send } from "./helpers.ts";
 
 /** A disk whose next sync waits until it is let go; from the second on they pass. */
 class HeldDisk extends FaultyDisk {
@@ -101,4 +104,20 @@ Deno.test("when the disk begins to refuse, what was done meanwhile is undone: in
   assert.equal((await again.getRun(run))!.run.state, "cancelled");
   assert.deepEqual(await ids(again), ["before", "e0"]);
   await again.close();
+});
+
+Deno.test("what takes longer than a slice and fails is done once more, alone, and not for ever", async () => {
+  const database = await Database.live((text) => text);
+  const journal = new Journal(0, [], { disk: new FaultyDisk(), folder: FOLDER, onWarning() {}, onRefused() {} });
+  const queue = new CommitQueue(database, journal, () => {});
+  let attempts = 0;
+  const failing = queue.add("change", () => {
+    const until = performance.now() + 20;
+    while (performance.now() < until);
+    if (++attempts < 5) throw new Error("It has no room");
+  });
+  const other = queue.add("change", () => "done");
+  await assert.rejects(failing, /It has no room/);
+  assert.equal(await other, "done");
+  await queue.close();
 });

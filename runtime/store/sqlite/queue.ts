@@ -92,7 +92,7 @@ export class CommitQueue {
 
   /** Does what waits in the open transaction, up to the end of the slice. */
   #perform(): void {
-    const until = performance.now() + SLICE;
+    let until = performance.now() + SLICE;
     let done = 0;
     while (done < this.#waiting.length) {
       const group = this.#open ??= this.#begin(false);
@@ -101,6 +101,8 @@ export class CommitQueue {
         this.#waiting = [...this.#undo(), ...this.#waiting.slice(done)];
         this.#open = this.#begin(true);
         done = 0;
+        // From here on something gets done, however long it took to fail: else the same would be tried for ever.
+        until = performance.now() + SLICE;
       }
       if (performance.now() > until) break;
     }
