@@ -45,6 +45,8 @@ export class CommitQueue {
   #scheduled = false;
   #writing: Promise<void> | undefined;
   #closed = false;
+  /** Why nothing is written any more: what is in memory stands on something that never came to the disk. */
+  #lost: Error | undefined;
 
   /** @param onCommitted called after each group */
   constructor(database: Database, journal: Journal, onCommitted: () => void) {
@@ -143,9 +145,11 @@ export class CommitQueue {
       this.#open = undefined;
       try {
         const writes = this.#database.commit();
+        if (this.#lost) throw this.#lost;
         if (writes.length > 0) await this.#journal.append(writes);
         for (const settle of group.outcomes) settle();
       } catch (error) {
+        this.#lost = error as Error;
         for (const job of group.jobs) job.reject(error);
       }
       this.#onCommitted();
