@@ -113,10 +113,9 @@ export class Checkpointer {
     const { disk, folder } = this.#options;
     const sealed = this.#journal.segmentsAfter(base?.seq ?? 0).filter((segment) => segment.firstSeq <= seq);
     const read = async (name: string) => whole(await disk.read(join(folder, name)));
-    const segments = await Promise.all(
-      sealed.map(async ({ name, firstSeq }) => ({ name, firstSeq, bytes: await read(name) })),
-    );
-    const job: CheckpointJob = { segments, seq };
+    const job: CheckpointJob = { segments: [], seq };
+    // One after the other, as syncs of the journal are done by the same few threads.
+    for (const { name, firstSeq } of sealed) job.segments.push({ name, firstSeq, bytes: await read(name) });
     if (base) job.base = { file: base, bytes: await read(base.name) };
     return ask(job, signal);
   }
