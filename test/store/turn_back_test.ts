@@ -1,7 +1,21 @@
 import assert from "node:assert/strict";
 import type { RunState } from "../../runtime/model/run.ts";
 import type { Store } from "../../runtime/store/store.ts";
-import { arrival, candidate, claimIds, DAY, NOW, open, send, step, storeTest } from "./helpers.ts";
+import {
+  arrival,
+  beginWait,
+  candidate,
+  claimIds,
+  DAY,
+  NOW,
+  open,
+  park,
+  send,
+  startRun,
+  step,
+  stepOf,
+  storeTest,
+} from "./helpers.ts";
 
 const FAR = Date.UTC(2099, 0, 1);
 const BY = FAR - NOW;
@@ -55,6 +69,20 @@ storeTest(
     const trace = await store.getRun(idOf("retried"));
     assert.equal(trace!.steps[0].due, NOW + 20_000);
     assert.deepEqual(await claimIds(store, 9, NOW + 10 * DAY), [], "a wait from before is for its time");
+  },
+);
+
+storeTest(
+  "a wait without an end has none afterwards, also where another branch of its run waits for a time",
+  async (store) => {
+    const run = await startRun(store, "e1", {}, FAR);
+    await beginWait(store, run, "a", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });
+    await beginWait(store, run, "b", { kind: "event", types: ["paid"], match: {} }, { startedAt: FAR });
+    await park(store, run, FAR + 3_600_000, FAR);
+    await store.turnBack(BY, NOW);
+    const { startedAt, ...wait } = (await stepOf(store, run, "b"))!;
+    assert.equal(startedAt, NOW);
+    assert.equal("due" in wait, false);
   },
 );
 

@@ -12,7 +12,8 @@ const HOUR = 3_600_000;
 export function turnBack({ database }: Context, by: number, now: number): void {
   database.run("UPDATE rules SET arrival = arrival - ? WHERE arrival > ?", by, now);
   database.run(
-    "UPDATE steps SET record = json_set(record, '$.startedAt', json_extract(record, '$.startedAt') - ?, " +
+    // Replaced only where it is: a wait without an end must not be given one.
+    "UPDATE steps SET record = json_replace(record, '$.startedAt', json_extract(record, '$.startedAt') - ?, " +
       "'$.due', json_extract(record, '$.due') - ?) " +
       "WHERE run IN (SELECT id FROM runs WHERE ready_at IS NOT NULL AND due IS NOT NULL) AND (" +
       "json_extract(record, '$.state') = 'retrying' AND json_extract(record, '$.due') > ? OR " +
