@@ -3,7 +3,7 @@ import { type Disk, realDisk } from "../host/disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { Checkpointer } from "./sqlite/checkpoint.ts";
-import { DEFAULT_RETENTION, Ids } from "./sqlite/context.ts";
+import { DEFAULT_RETENTION, Ids, newSweep } from "./sqlite/context.ts";
 import { Journal } from "./sqlite/journal.ts";
 import { CommitQueue } from "./sqlite/queue.ts";
 import { recover } from "./sqlite/recover.ts";
@@ -48,7 +48,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     database,
     ids: new Ids(database),
     retention: DEFAULT_RETENTION,
-    sweep: { passed: 0, rule: "", dropped: false },
+    sweep: newSweep(),
   };
   if (migrated) await checkpointer.make();
   return new SqliteStore({ context, queue, journal, checkpointer, onWarning, volatile });

@@ -86,6 +86,23 @@ storeTest("then verdict detail: the newest of each rule stay, counters for ever"
   assert.equal((await send(store, "e7")).delivery, "duplicate");
 });
 
+storeTest(
+  "verdicts that were all needed are looked at again once as many traces as a twentieth of them have gone",
+  async (store) => {
+    const all = { bytes: 1, verdicts: 0 };
+    await fill(store, 100, () => false);
+    await pruneAll(store, all);
+    const runs = (await store.claimRuns("me", 1_000, NOW + DAY)).map(({ run }) => run.id);
+    const listed = async () => (await store.listEvents({ rule: "shop/pay", limit: 200 })).length;
+    for (const run of runs.slice(0, 4)) await store.finishRun(run, { state: "succeeded", spent: 1 }, NOW);
+    await pruneAll(store, all);
+    assert.equal(await listed(), 100);
+    await store.finishRun(runs[4], { state: "succeeded", spent: 1 }, NOW);
+    await pruneAll(store, all);
+    assert.equal(await listed(), 95);
+  },
+);
+
 Deno.test("at the cap intake makes room; with nothing left to drop it is refused", async () => {
   const store = await open();
   await store.prune({ ...retention, bytes: 1.5 * MB }, NOW);

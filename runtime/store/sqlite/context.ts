@@ -8,11 +8,34 @@ export interface Context {
   ids: Ids;
   /** What `retain` or `prune` was last told; until then the defaults. */
   retention: Retention;
-  /**
-   * How far the search for what is superfluous has come: behind which event, as all before are still needed, and at which rule's
-   * verdicts; and whether it has found anything since it began.
-   */
-  sweep: { passed: number; rule: string; dropped: boolean };
+  sweep: Sweep;
+}
+
+/** How far the search for what is superfluous has come. */
+export interface Sweep {
+  /** The events up to here are still needed, with all that their runs did. */
+  passed: number;
+  /** The rule whose verdicts are looked at, */
+  rule: string;
+  /** behind those on this event. */
+  verdict: number;
+  /** Verdicts that were passed over since the search began. */
+  needed: number;
+  /** Whether anything was found since then. */
+  dropped: boolean;
+  /** How many traces have to be dropped before it is worthwhile to look at verdicts again. */
+  rest: number;
+}
+
+/** From now on that is kept. */
+export function retain(context: Context, retention: Retention): void {
+  if (retention.verdicts !== context.retention.verdicts) context.sweep = newSweep();
+  context.retention = retention;
+}
+
+/** A search that has yet to begin. */
+export function newSweep(): Sweep {
+  return { passed: 0, rule: "", verdict: 0, needed: 0, dropped: false, rest: 0 };
 }
 
 /** 256 MB, 30 days, 1,000 verdicts a rule. */

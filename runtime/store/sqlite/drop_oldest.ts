@@ -1,4 +1,4 @@
-import type { Context } from "./context.ts";
+import { type Context, newSweep } from "./context.ts";
 import type { Database } from "./database.ts";
 import { expectedBehind } from "./expected.ts";
 import { dropForms } from "./forms.ts";
@@ -10,8 +10,14 @@ const BATCH_BYTES = 128 * 1024;
 /** A parameter that is a list in JSON. */
 const LIST = "(SELECT value FROM json_each(@list))";
 
-/** How many events that are still expected are passed over at a time. */
+/** How many events that are still needed are passed over at a time. */
 const PASSED = 256;
+
+/**
+ * Verdicts that were all looked at in vain, such as those on 200,000 queued runs, are looked at again once as many traces as this
+ * share of them have been dropped: else each arrival at the cap would pass over all of them.
+ */
+const WORTHWHILE = 1 / 20;
 
 /**
  * Drops what retention gives up first to last: finished traces with the bodies of their events, then the verdict
@@ -37,6 +43,7 @@ function dropTraces(context: Context, until: number): "dropped" | "more" | undef
     if (superfluous.length > 0) {
       dropTracesOf(context, superfluous);
       sweep.dropped = true;
+      sweep.rest -= superfluous.length;
       return "dropped";
     }
     sweep.passed = events.at(-1)?.key ?? sweep.passed;
@@ -88,44 +95,46 @@ function dropTracesOf({ database }: Context, dropped: DroppableEvent[]): void {
   database.run(`UPDATE events SET whole = 0 WHERE key IN ${LIST}`, matched);
 }
 
-/** Goes on where the last call stopped: rule by rule, so that rules with little to drop are not counted each time. */
+/** Goes on where the last call stopped: rule by rule, and in each behind the events that it had to pass over. */
 function dropVerdicts(context: Context, until: number): "dropped" | "nothing" | "more" {
-  const { database, retention, sweep } = context;
-  for (;;) {
+  const { database, sweep } = context;
+  while (sweep.rest <= 0) {
     const rule = database.value<string>("SELECT id FROM rules WHERE id >= @rule ORDER BY id LIMIT 1", sweep.rule);
     if (rule === undefined) break;
-    const superfluous = findSuperfluous(context, rule, retention.verdicts);
+    const events = nextVerdicts(context, rule);
+    const superfluous = events.filter(({ needed }) => needed === 0).slice(0, BATCH);
     if (superfluous.length > 0) {
-      dropVerdictsOf(context, rule, superfluous);
+      dropVerdictsOf(context, rule, superfluous.map(({ event }) => event));
       sweep.dropped = true;
       return "dropped";
     }
+    sweep.needed += events.length;
+    sweep.verdict = events.at(-1)?.event ?? 0;
     // The smallest text behind the rule's id.
-    sweep.rule = `${rule}\u0001`;
+    if (events.length < PASSED) [sweep.rule, sweep.verdict] = [`${rule}\u0001`, 0];
     if (performance.now() > until) return "more";
   }
-  const { dropped } = sweep;
-  sweep.passed = 0;
-  sweep.rule = "";
-  sweep.dropped = false;
+  const { dropped, needed, rest } = sweep;
+  context.sweep = { ...newSweep(), rest: rest > 0 || dropped ? rest : needed * WORTHWHILE };
   return dropped ? "more" : "nothing";
 }
 
-/** Events of a rule behind its newest `kept`, oldest first, that nothing needs any more. */
-function findSuperfluous({ database }: Context, rule: string, kept: number): number[] {
+/** The next events of a rule behind its newest verdicts, oldest first, with whether anything needs them. */
+function nextVerdicts({ database, retention, sweep }: Context, rule: string): { event: number; needed: number }[] {
   const boundary = database.value<number>(
     "SELECT event FROM verdicts WHERE rule = @rule ORDER BY event DESC LIMIT 1 OFFSET ?",
     rule,
-    kept,
+    retention.verdicts,
   );
   if (boundary === undefined) return [];
-  return database.all<{ event: number }>(
-    "SELECT event FROM verdicts CROSS JOIN events ON key = event " +
-      "WHERE rule = @rule AND event <= ? AND live = 0 AND whole = 0 ORDER BY event LIMIT ?",
+  return database.all(
+    "SELECT event, live > 0 OR whole = 1 AS needed FROM verdicts CROSS JOIN events ON key = event " +
+      "WHERE rule = @rule AND event > ? AND event <= ? ORDER BY event LIMIT ?",
     rule,
+    sweep.verdict,
     boundary,
-    BATCH,
-  ).map(({ event }) => event);
+    PASSED,
+  );
 }
 
 function dropVerdictsOf({ database }: Context, rule: string, events: number[]): void {

@@ -1,4 +1,4 @@
-import type { Context } from "./context.ts";
+import { type Context, retain } from "./context.ts";
 import type { Retention } from "../store.ts";
 import { dropOldest } from "./drop_oldest.ts";
 
@@ -13,7 +13,7 @@ const BATCH = 50;
  * @returns true while there is more to do
  */
 export function prune(context: Context, retention: Retention, now: number): boolean {
-  context.retention = retention;
+  retain(context, retention);
   const { database } = context;
   const until = performance.now() + SLICE;
   while (dropExpired(context, now)) if (performance.now() > until) return true;

@@ -31,7 +31,7 @@ import { cancelRun } from "./cancel_run.ts";
 import type { Checkpointer } from "./checkpoint.ts";
 import { claimRuns } from "./claim_runs.ts";
 import { closeBatch } from "./close_batch.ts";
-import type { Context } from "./context.ts";
+import { type Context, retain } from "./context.ts";
 import { countRuns, countVerdicts } from "./counters.ts";
 import { dueBatches, nextBatchDue } from "./due_batches.ts";
 import { finishRun } from "./finish_run.ts";
@@ -241,7 +241,7 @@ export class SqliteStore implements Store {
   }
 
   retain(retention: Retention): void {
-    this.#context.retention = retention;
+    retain(this.#context, retention);
   }
 
   prune(retention: Retention, now: number): Promise<boolean> {
