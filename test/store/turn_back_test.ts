@@ -46,7 +46,7 @@ storeTest(
     const claimed = await store.claimRuns("me", 1, NOW);
     const old = claimed[0].run.id;
     const wait = { kind: "time" as const, what: "a day" };
-    await store.recordStep(old, step("a", { kind: "wait", state: "waiting", due: NOW + DAY }), { wait }, NOW);
+    await store.recordStep(old, step("a", { kind: "wait", state: "waiting", due: FAR + DAY }), { wait }, NOW);
     await store.parkRun(old, { state: "waiting", waitingFor: "a day", due: NOW + DAY, spent: 1 }, NOW);
     for (const id of ["retried", "waits"]) await send(store, id, {}, FAR);
     const runs = await store.claimRuns("me", 9, FAR);
@@ -83,6 +83,22 @@ storeTest(
     const { startedAt, ...wait } = (await stepOf(store, run, "b"))!;
     assert.equal(startedAt, NOW);
     assert.equal("due" in wait, false);
+  },
+);
+
+storeTest(
+  "what a run began to wait for in the time to come is not held up by an older wait beside it",
+  async (store) => {
+    const run = await startRun(store, "e1");
+    await beginWait(store, run, "a", { kind: "event", types: ["shipped"], match: {} }, { startedAt: NOW - 1 });
+    await beginWait(store, run, "b", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });
+    await park(store, run, FAR + 3_600_000, FAR);
+    const older = await startRun(store, "e2");
+    await beginWait(store, older, "a", { kind: "time" }, { startedAt: NOW - 1, due: FAR });
+    await park(store, older, FAR, FAR - 1);
+    await store.turnBack(BY, NOW);
+    assert.equal(await store.nextDue(), NOW + 3_600_000);
+    assert.deepEqual(await dues(store, "waiting"), [NOW + 3_600_000, FAR]);
   },
 );
 

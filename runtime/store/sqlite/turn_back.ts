@@ -33,6 +33,15 @@ export function turnBack({ database }: Context, by: number, now: number): void {
     now,
     now,
   );
+  // What a run began to wait for in the time to come may stand beside an older wait.
+  database.run(
+    "UPDATE runs SET due = soonest, ready_at = soonest FROM (" +
+      "SELECT run, max(?, CAST(min(json_extract(record, '$.due')) AS INTEGER)) AS soonest FROM steps " +
+      "WHERE run IN (SELECT id FROM runs WHERE ready_at > ? AND due IS NOT NULL) AND " +
+      "json_extract(record, '$.state') IN ('waiting', 'retrying') GROUP BY run) WHERE run = id AND ready_at > soonest",
+    now,
+    now,
+  );
   database.run("UPDATE runs SET ready_at = ? WHERE ready_at > ? AND due IS NULL", now, now);
   database.run("UPDATE waits SET since = since - ?, until = until - ? WHERE since > ?", by, by, now);
   database.run("UPDATE forms SET due = due - ? WHERE created_at > ? AND due IS NOT NULL", by, now);
