@@ -57,7 +57,7 @@ export function checkArgs(
 const schemas = new WeakMap<Kind, z.ZodObject>();
 
 /** The schema of a kind's main argument and options together. */
-export function schemaOf(kind: Kind): z.ZodObject {
+function schemaOf(kind: Kind): z.ZodObject {
   let schema = schemas.get(kind);
   if (schema === undefined) schemas.set(kind, schema = z.strictObject({ [kind.kind]: kind.main, ...kind.options }));
   return schema;
@@ -138,7 +138,7 @@ export function checkBare(checking: Checking, path: Path, value: unknown, visibl
 }
 
 /** Checks all templates in a value, at any depth. */
-export function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
+function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
   if (Array.isArray(value)) value.forEach((item, index) => checkTemplates(checking, [...path, index], item, visible));
   else if (typeof value === "object" && value !== null) {
     for (const [key, part] of Object.entries(value)) checkTemplates(checking, [...path, key], part, visible);

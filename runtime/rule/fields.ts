@@ -6,7 +6,7 @@ import { checkValue } from "./field_value.ts";
 import { isObject } from "./map_fields.ts";
 import { parseWith, type SchemaProblem } from "./sentences.ts";
 
-export const FIELD_TYPES = ["text", "number", "boolean", "choice", "duration", "date", "email", "url", "list"] as const;
+const FIELD_TYPES = ["text", "number", "boolean", "choice", "duration", "date", "email", "url", "list"] as const;
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 

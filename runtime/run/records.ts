@@ -10,7 +10,7 @@ import type { RunnerOptions } from "./runner_options.ts";
 /** Bytes of JSON that one step may give. A larger result fails the step: cutting it would hand wrong data to later steps. */
 export const MAX_OUTPUT = 1_000_000;
 /** Bytes of JSON that are kept of what a step was asked to do; only people read it, so a larger one is cut. */
-export const MAX_INPUT = 64_000;
+const MAX_INPUT = 64_000;
 
 /** What is recorded of one run's steps, in memory and in the store. */
 export class Records {

@@ -6,7 +6,7 @@ import { keepTime, MISSED, passTime, type Timetable } from "./timetable.ts";
 import type { TriggerKind } from "./trigger.ts";
 
 /** Shorter intervals than this are a slip of the pen. */
-export const SHORTEST_INTERVAL = 100;
+const SHORTEST_INTERVAL = 100;
 
 /** A true interval: the next occurrence is one interval after the last, across restarts too. */
 export const every: TriggerKind = {

@@ -37,7 +37,7 @@ export function aimFor(
 }
 
 /** `1,234`, `12.3`, `0.81`. */
-export function showNumber(value: number): string {
+function showNumber(value: number): string {
   if (value >= 100) return Math.round(value).toLocaleString("en");
   return value >= 10 ? value.toFixed(1) : value.toFixed(2);
 }

@@ -5,7 +5,7 @@ import { type Browser, type BrowserContextOptions, chromium, type Page } from "p
 const CHROMIUM = "/usr/bin/chromium";
 
 /** Whether there is a browser to test with: Debian's. */
-export const hasBrowser = existsSync(CHROMIUM);
+const hasBrowser = existsSync(CHROMIUM);
 
 /** A test that looks at pages in a real browser; left out, and said so, where there is none. */
 export function browserTest(name: string, look: (browser: Browser) => Promise<void>): void {

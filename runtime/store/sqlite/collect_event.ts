@@ -5,7 +5,7 @@ import { openBatch } from "./open_batch.ts";
 import type { Context } from "./context.ts";
 
 /** Bytes of JSON with which a batch closes early: it becomes one event, which rule code gets as a whole. */
-export const MOST_BYTES = 4 * 1024 * 1024;
+const MOST_BYTES = 4 * 1024 * 1024;
 
 interface OpenBatch {
   id: string;

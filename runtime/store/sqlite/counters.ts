@@ -6,7 +6,7 @@ import type { Database } from "./database.ts";
 type Counter = VerdictKind | RunEnd["state"];
 
 /** The columns that count verdicts. */
-export const VERDICT_KINDS: VerdictKind[] = [
+const VERDICT_KINDS: VerdictKind[] = [
   "started",
   "held",
   "condition",
