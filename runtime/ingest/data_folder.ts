@@ -101,6 +101,7 @@ async function probe(folder: string, disk: Disk): Promise<void> {
       await file.close();
       await disk.remove(path);
     }
+    await disk.syncFolder(folder);
   } catch (error) {
     const why = messageOf(error);
     throw new UsageError(`Cannot write to the data folder ${folder}: ${why}; make room, or name another with --data`);

@@ -217,6 +217,21 @@ Deno.test("syncs that fail in the middle: what was accepted is there, and no syn
   assertUndamaged(program);
 });
 
+Deno.test("a disk on which no file, or no folder, can be synced is refused at the start", async (t) => {
+  await using folder = await rulesFolder(RULE);
+  for (const call of ["fdatasync", "fsync"]) {
+    const under = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", `trace=${call}`];
+    under.push("-e", `inject=${call}:error=EIO`);
+    if (spawnSync(under[0], [...under.slice(1), "true"]).status !== 0) {
+      return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
+    }
+    await using program = start(folder.rules, { data: folder.data, under });
+    assert.equal(await within(30_000, "the end of the program", program.exited), 64);
+    assert.match(program.output, /^Cannot (make|write to) the data folder .*(EIO|Input.output error)/i);
+    assert.doesNotMatch(program.output, /\n {4}at /);
+  }
+});
+
 Deno.test("a log that cannot be written stops nothing", async () => {
   await using folder = await rulesFolder({ "in.yaml": `${RULE["in.yaml"]}  - run: [sh, -c, "echo >> ran"]\n` });
   const under = ["sh", "-c", 'exec "$@" 2>/dev/full', "sh"];
