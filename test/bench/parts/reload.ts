@@ -6,8 +6,8 @@ import type { Part, Row } from "../report.ts";
 import type { Server } from "../server.ts";
 
 const RULES = 1_000;
-/** Between two saves, so that each is one by itself. */
-const REST = 1_100;
+/** Between two saves, so that each is one by itself: a save of which the disk tells twice is loaded again a second later. */
+const REST = 2_200;
 const PATIENCE = 30_000;
 
 /** A path that no rule had before: asking for it while there is none costs a server next to nothing. */
@@ -28,7 +28,7 @@ then:
 
 /** Milliseconds from saving one of 1,000 rule files until what it says is live, as seen from outside. */
 export async function reload(lab: Lab): Promise<Part> {
-  const saves = Math.max(30, Math.round(lab.seconds / 3));
+  const saves = Math.max(20, Math.round(lab.seconds / 6));
   lab.say(`${saves} saves`);
   const files = Array.from({ length: RULES }, (_, index) => [`rule${index}.yaml`, ruleFile(index, 0)]);
   const folder = await lab.folder(Object.fromEntries(files));
