@@ -29,10 +29,12 @@ export class Execution {
   /** Woken before there was anything to wake. */
   #wokenEarly = false;
 
+  /** @param onLeaving called when what frees its place for others has just been asked of the store: they go along */
   constructor(
     readonly claim: ClaimedRun,
     private readonly options: RunnerOptions,
     getRule: (version: string) => Promise<Rule | undefined>,
+    private readonly onLeaving: () => void,
   ) {
     this.#begun = options.clock.ticks();
     this.done = this.#perform(getRule).catch((error) => this.#trouble(error));
@@ -103,7 +105,8 @@ export class Execution {
   async #ask(life: Life): Promise<void> {
     const { run, alone } = this.claim;
     const { record, verdict } = await askCondition(life, alone, this.#stop.signal);
-    const answered = await this.options.store.answerCondition(run.id, record, verdict, this.options.clock.now());
+    const { store, clock } = this.options;
+    const answered = await this.#leave(store.answerCondition(run.id, record, verdict, clock.now()));
     this.#replaces = answered.replaces;
     const { verdict: became } = answered;
     if (became.kind !== "started" && became.kind !== "held") await this.#announce(became);
@@ -148,14 +151,20 @@ export class Execution {
       ...(state === "failed" && isStep && { failedStep: step }),
     };
     const endedAt = this.options.clock.now();
-    await this.options.store.finishRun(this.claim.run.id, end, endedAt);
+    await this.#leave(this.options.store.finishRun(this.claim.run.id, end, endedAt));
     // Read back only where it brings texts along, which the store has masked.
     if (state !== "succeeded") return await this.#announce();
     this.options.onFinished?.({ ...this.claim.run, state, spent: end.spent, endedAt });
   }
 
   async #park(park: Omit<Park, "spent">): Promise<void> {
-    await this.options.store.parkRun(this.claim.run.id, { ...park, spent: this.#spent() }, this.options.clock.now());
+    const { store, clock } = this.options;
+    await this.#leave(store.parkRun(this.claim.run.id, { ...park, spent: this.#spent() }, clock.now()));
+  }
+
+  #leave<T>(written: Promise<T>): Promise<T> {
+    this.onLeaving();
+    return written;
   }
 
   async #announce(verdict?: Verdict): Promise<void> {

@@ -187,10 +187,10 @@ export class Runner {
       // Whoever gives room back wakes us.
       if (this.#behind) return;
       const now = clock.now();
-      const claimed = await store.claimRuns(owner, room, now);
+      // Asked together, as between two questions a disk may have to sync.
+      const [claimed, due] = await Promise.all([store.claimRuns(owner, room, now), store.nextDue()]);
       for (const claim of claimed) this.#perform(claim);
       if (claimed.length === room) continue;
-      const due = await store.nextDue();
       // What was due at `now` and not given waits for a run that has to end first, which wakes us.
       if (due !== undefined && due > now) this.#wakeAt(due);
       return;
@@ -207,12 +207,14 @@ export class Runner {
   }
 
   async #perform(claim: ClaimedRun): Promise<void> {
-    const execution = new Execution(claim, this.options, (version) => this.#versions.get(version));
+    const getRule = (version: string) => this.#versions.get(version);
+    const execution = new Execution(claim, this.options, getRule, () => this.wake());
     this.#active.set(claim.run.id, execution);
     await execution.done;
-    this.#active.delete(claim.run.id);
+    // It may be here again by now.
+    if (this.#active.get(claim.run.id) === execution) this.#active.delete(claim.run.id);
     this.replace(execution.replaces);
-    this.wake();
+    if (this.#behind) this.wake();
     this.#changed();
   }
 
