@@ -34,6 +34,9 @@ export function absolute({ folder }: FolderScope, path: string): string {
   return `${folder}/${path}`;
 }
 
+/** The state of a file that is not there. */
+export const ABSENT = "absent";
+
 /** The marks of all files below the folder, by absolute path. */
 export async function markFolder(scope: FolderScope): Promise<Map<string, Mark>> {
   return await markFiles((await listFolder(scope)).map((path) => absolute(scope, path)));
@@ -94,6 +97,6 @@ async function mark(path: string): Promise<Mark> {
     const { mtimeMs, ctimeMs, size, ino } = await stat(path);
     return { state: `${mtimeMs} ${ctimeMs} ${size} ${ino}`, savedAt: Math.max(mtimeMs, ctimeMs) };
   } catch {
-    return { state: "absent", savedAt: 0 };
+    return { state: ABSENT, savedAt: 0 };
   }
 }

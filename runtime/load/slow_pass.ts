@@ -1,5 +1,5 @@
 import type { Clock } from "../host/clock.ts";
-import { type FolderScope, type Mark, markFiles, markFolder } from "./folder.ts";
+import { ABSENT, type FolderScope, type Mark, markFiles, markFolder } from "./folder.ts";
 
 /** Milliseconds between two looks. */
 const PERIOD = 30_000;
@@ -23,6 +23,14 @@ export class SlowPass {
   async start(): Promise<void> {
     this.#folder = await markFolder(this.scope);
     this.#plan();
+  }
+
+  /** Something else has told of this file: the change is no news to the next look. */
+  async told(path: string): Promise<void> {
+    const mark = (await markFiles([path])).get(path)!;
+    if (!path.startsWith(`${this.scope.folder}/`)) this.#outside.set(path, mark);
+    else if (mark.state === ABSENT) this.#folder.delete(path);
+    else this.#folder.set(path, mark);
   }
 
   stop(): void {

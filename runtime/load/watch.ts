@@ -12,6 +12,8 @@ export interface WatchOptions {
   onWarning: (message: string) => void;
 }
 
+const FILE_EVENTS = new Set(["add", "change", "unlink"]);
+
 /** A folder under watch. */
 export interface Watch {
   /** Replaces the set of files outside the folder that are watched too. */
@@ -26,15 +28,18 @@ export interface Watch {
  */
 export async function watchFolder(folder: string, options: WatchOptions, onChange: () => void): Promise<Watch> {
   let outside: string[] = [];
+  const slow = new SlowPass({ folder, ignore: options.ignore }, options, onChange);
   const events = watch(folder, {
     ignoreInitial: true,
     atomic: false,
     ignored: (path) => path !== folder && isIgnored(path, options.ignore),
   });
-  events.on("all", () => onChange());
+  events.on("all", (event, path) => {
+    if (FILE_EVENTS.has(event)) void slow.told(path);
+    onChange();
+  });
   events.on("error", (error) => options.onWarning(`Cannot watch ${folder} fully: ${String(error)}`));
   await new Promise<void>((resolve) => events.once("ready", resolve));
-  const slow = new SlowPass({ folder, ignore: options.ignore }, options, onChange);
   await slow.start();
   return {
     outside(files) {

@@ -33,6 +33,16 @@ Deno.test("a slow pass finds each change once: inside, outside, added, removed",
     () => rm(inside),
     () => rm(outside),
   ];
+  // What somebody has told of is no news.
+  const told = [
+    [inside, () => writeFile(inside, "333")],
+    [join(folder, "c.yaml"), () => writeFile(join(folder, "c.yaml"), "1")],
+    [join(folder, "c.yaml"), () => rm(join(folder, "c.yaml"))],
+  ] as const;
+  for (const [path, change] of told) {
+    await change();
+    await pass.told(path);
+  }
   for (const [index, change] of changes.entries()) {
     // The file outside is known from its first pass on.
     for (let turn = 0; turn < 20; turn++) await clock.advanceTo(clock.now() + 30_000);
