@@ -44,6 +44,8 @@ export class Checkpointer {
   #files: CheckpointFile[];
   /** Bytes of the journal at which the next one is due. */
   #dueAt: number;
+  /** The same in segments. */
+  #dueWith = MOST_SEGMENTS;
   #making: Promise<void> | undefined;
 
   /** @param bytes of the newest one */
@@ -63,11 +65,12 @@ export class Checkpointer {
   makeIfDue(): void {
     if (this.#making) return;
     const segments = this.#journal.segmentsAfter(this.#seq);
-    if (this.journalBytes < this.#dueAt && segments.length < MOST_SEGMENTS) return;
+    if (this.journalBytes < this.#dueAt && segments.length < this.#dueWith) return;
     this.make().catch((error) => {
       this.#options.onWarning(`Cannot write a checkpoint: ${error.message}; the journal goes on growing`);
       // Not again with the next commit, but once as much again has been written.
       this.#dueAt = this.journalBytes + LEAST_BYTES;
+      this.#dueWith = segments.length + MOST_SEGMENTS;
     });
   }
 
@@ -104,6 +107,7 @@ export class Checkpointer {
     const dropped = this.#files.filter((other) => other !== kept);
     this.#files = kept ? [file, kept] : [file];
     this.#dueAt = dueAt(made.bytes.length);
+    this.#dueWith = MOST_SEGMENTS;
     letGo(made.bytes);
     await this.#drop(dropped, kept?.seq ?? 0);
   }
