@@ -34,6 +34,18 @@ export function absolute({ folder }: FolderScope, path: string): string {
   return `${folder}/${path}`;
 }
 
+/** Milliseconds in which two states of a file may have one mark: some file systems know even seconds only by twos. */
+const FRESH = 2_000;
+
+/**
+ * False where the same mark may stand for another content next time.
+ * @param lookedAt when the mark was taken
+ * @param fresh for so many milliseconds a file that was saved may change without a trace
+ */
+export function isSettled({ savedAt }: Mark, lookedAt: number, fresh: number = FRESH): boolean {
+  return savedAt > 0 && savedAt < lookedAt - fresh;
+}
+
 /** The state of a file that is not there. */
 export const ABSENT = "absent";
 
@@ -46,7 +58,7 @@ export async function markFolder(scope: FolderScope): Promise<Map<string, Mark>>
 export async function markFiles(paths: string[]): Promise<Map<string, Mark>> {
   const marks = new Map<string, Mark>();
   for (let index = 0; index < paths.length; index += AT_ONCE) {
-    await Promise.all(paths.slice(index, index + AT_ONCE).map(async (path) => marks.set(path, await mark(path))));
+    await Promise.all(paths.slice(index, index + AT_ONCE).map(async (path) => marks.set(path, await markFile(path))));
   }
   return marks;
 }
@@ -92,7 +104,8 @@ async function leadsToFolder(path: string): Promise<boolean> {
   return await stat(path).then((facts) => facts.isDirectory(), () => false);
 }
 
-async function mark(path: string): Promise<Mark> {
+/** The mark of one. */
+export async function markFile(path: string): Promise<Mark> {
   try {
     const { mtimeMs, ctimeMs, size, ino } = await stat(path);
     return { state: `${mtimeMs} ${ctimeMs} ${size} ${ino}`, savedAt: Math.max(mtimeMs, ctimeMs) };

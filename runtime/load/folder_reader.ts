@@ -1,6 +1,6 @@
 import { lstat, readFile, stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { absolute, type FolderScope, isRuleFile, listFolder, type Mark, markFiles } from "./folder.ts";
+import { absolute, type FolderScope, isRuleFile, isSettled, listFolder, type Mark, markFiles } from "./folder.ts";
 
 /** A file of the rules folder that rules may be made of. */
 export interface FolderFile {
@@ -23,8 +23,6 @@ const LOOKS = 10;
 const BETWEEN_LOOKS = 10;
 /** Files read at the same time, far below the usual limit of open files. */
 const AT_ONCE = 64;
-/** Milliseconds in which two states of a file may have one mark: some file systems know even seconds only by twos. */
-const FRESH = 2_000;
 
 /**
  * Reads the rules folder over and over. Each time it looks at every file, but it reads only those that do not look as they
@@ -33,8 +31,8 @@ const FRESH = 2_000;
 export class FolderReader {
   #known = new Map<string, Known>();
 
-  /** @param fresh for so many milliseconds a file that was saved is read each time */
-  constructor(private readonly scope: FolderScope, private readonly fresh: number = FRESH) {}
+  /** @param fresh see {@link isSettled} */
+  constructor(private readonly scope: FolderScope, private readonly fresh?: number) {}
 
   /**
    * All rule files: `*.yaml`, `*.yml` and `*.ts` in nested folders, without hidden ones, `node_modules`, the data folder,
@@ -51,8 +49,7 @@ export class FolderReader {
       return before?.mark.state === mark.state ? before : { path, mark };
     });
     await this.#readEach(all.filter(({ file }) => file === undefined));
-    // The same look may stand for another content next time.
-    const lasting = all.filter(({ file, mark }) => file!.text !== undefined && mark.savedAt < lookedAt - this.fresh);
+    const lasting = all.filter(({ file, mark }) => file!.text !== undefined && isSettled(mark, lookedAt, this.fresh));
     this.#known = new Map(lasting.map((one) => [one.path, one]));
     return all.map(({ file }) => file!).filter(isThere);
   }

@@ -1,5 +1,5 @@
 import type { Clock } from "../host/clock.ts";
-import { ABSENT, type FolderScope, type Mark, markFiles, markFolder } from "./folder.ts";
+import { ABSENT, type FolderScope, type Mark, markFile, markFiles, markFolder } from "./folder.ts";
 
 /** Milliseconds between two looks. */
 const PERIOD = 30_000;
@@ -27,7 +27,7 @@ export class SlowPass {
 
   /** Something else has told of this file: the change is no news to the next look. */
   async told(path: string): Promise<void> {
-    const mark = (await markFiles([path])).get(path)!;
+    const mark = await markFile(path);
     if (!path.startsWith(`${this.scope.folder}/`)) this.#outside.set(path, mark);
     else if (mark.state === ABSENT) this.#folder.delete(path);
     else this.#folder.set(path, mark);

@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
-import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Isolates } from "../isolate/isolate.ts";
+import { FileHashes, type Look } from "./file_hashes.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import { type LoadedTypeScript, loadTypeScript } from "./typescript.ts";
 
@@ -35,7 +34,6 @@ interface Entry {
 const AT_ONCE = 8;
 /** Of a file saved this shortly before it was bundled, or later, nobody knows which state is in the bundle. */
 const FRESH = 10;
-const ABSENT = "absent";
 
 /**
  * The TypeScript files that rules and `call:` are made of. What is made of the same contents is not made again. A module that
@@ -43,6 +41,7 @@ const ABSENT = "absent";
  */
 export class TypeScriptFiles {
   readonly #entries = new Map<string, Entry>();
+  readonly #hashes = new FileHashes();
   #running = 0;
   readonly #queue: (() => void)[] = [];
 
@@ -53,8 +52,8 @@ export class TypeScriptFiles {
    * @returns what they are, by path; a file that is not ready is absent
    */
   async load(files: string[]): Promise<Map<string, LoadedTypeScript>> {
-    const hash = rememberHashes();
-    const entries = await Promise.all(files.map(async (file) => [file, await this.#entry(file, hash)] as const));
+    const look = this.#hashes.look();
+    const entries = await Promise.all(files.map(async (file) => [file, await this.#entry(file, look)] as const));
     await settledWithin(entries.map(([, entry]) => entry.result), this.options.patience());
     const ready = new Map<string, LoadedTypeScript>();
     for (const [file, entry] of entries) {
@@ -67,6 +66,7 @@ export class TypeScriptFiles {
   /** Forgets all but these files. */
   keep(files: Set<string>): void {
     for (const file of this.#entries.keys()) if (!files.has(file)) this.#entries.delete(file);
+    this.#hashes.keep(new Set([...[...files].map((file) => join(this.options.folder, file)), ...this.inputs()]));
   }
 
   /** Those that are ready, by path relative to the folder. */
@@ -81,16 +81,15 @@ export class TypeScriptFiles {
     return [...this.#entries.values()].flatMap(({ settled }) => settled?.inputs ?? []);
   }
 
-  async #entry(file: string, hash: HashOf): Promise<Entry> {
-    const path = join(this.options.folder, file);
-    const [text, savedAt] = [await hash(path), await savedTime(path)];
+  async #entry(file: string, look: Look): Promise<Entry> {
+    const { hash: text, savedAt } = await look(join(this.options.folder, file));
     const known = this.#entries.get(file);
-    if (known && await isCurrent(known, text, savedAt, hash)) return known;
+    if (known && await isCurrent(known, text, savedAt, look)) return known;
     const entry: Entry = { text, savedAt, late: false, result: this.#make(file) };
     this.#entries.set(file, entry);
     const startedAt = Date.now();
     entry.result = entry.result.then(async (result) => {
-      entry.inputs = await contentsSince(result.inputs, startedAt);
+      entry.inputs = await contentsSince(result.inputs, startedAt, this.#hashes.look());
       entry.settled = result;
       if (entry.late && this.#entries.get(file) === entry) this.options.onLate();
       return result;
@@ -115,41 +114,23 @@ export class TypeScriptFiles {
 }
 
 /** True where making it again would give the same. What failed is tried again also when its file is only saved again. */
-async function isCurrent(entry: Entry, text: string, savedAt: number, hash: HashOf): Promise<boolean> {
+async function isCurrent(entry: Entry, text: string, savedAt: number, look: Look): Promise<boolean> {
   if (entry.text !== text) return false;
   if (!entry.settled) return true;
   if (!entry.inputs || (entry.settled.kind === "problems" && entry.savedAt !== savedAt)) return false;
-  for (const [path, before] of entry.inputs) if (await hash(path) !== before) return false;
+  for (const [path, before] of entry.inputs) if ((await look(path)).hash !== before) return false;
   return true;
 }
 
 /** Hashes of the inputs; undefined where one was saved while the bundle was made. Those that are missing count too. */
-async function contentsSince(inputs: string[], startedAt: number): Promise<Map<string, string> | undefined> {
-  const hash = rememberHashes();
+async function contentsSince(inputs: string[], startedAt: number, look: Look): Promise<Entry["inputs"]> {
   const hashes = new Map<string, string>();
   for (const path of inputs) {
-    if (await savedTime(path) > startedAt - FRESH) return undefined;
-    hashes.set(path, await hash(path));
+    const { hash, savedAt } = await look(path);
+    if (savedAt > startedAt - FRESH) return undefined;
+    hashes.set(path, hash);
   }
   return hashes;
-}
-
-async function savedTime(path: string): Promise<number> {
-  return await stat(path).then(({ mtimeMs }) => mtimeMs, () => 0);
-}
-
-type HashOf = (path: string) => Promise<string>;
-
-/** Hashes of files, each read once. */
-function rememberHashes(): HashOf {
-  const hashes = new Map<string, Promise<string>>();
-  return (path) => {
-    const known = hashes.get(path);
-    if (known) return known;
-    const hashed = readFile(path).then((bytes) => createHash("sha256").update(bytes).digest("hex"), () => ABSENT);
-    hashes.set(path, hashed);
-    return hashed;
-  };
 }
 
 async function settledWithin(results: Promise<unknown>[], patience: number): Promise<void> {
