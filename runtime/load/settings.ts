@@ -21,7 +21,12 @@ function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.Z
   });
 }
 
-const size = read(parseSize, "a size such as 256MB");
+/** The store lives in the memory of SQLite in WebAssembly, 2 GB: it would end there in the middle of something. */
+const LARGEST_STORE = 1_500_000_000;
+const size = read((value) => {
+  const bytes = parseSize(value);
+  return bytes !== undefined && bytes <= LARGEST_STORE ? bytes : undefined;
+}, "a size such as 256MB, at most 1.5GB");
 const duration = read(
   (value) => typeof value === "string" ? parseDuration(value) : undefined,
   "a duration such as 30d",

@@ -47,6 +47,7 @@ Deno.test("every setting is read into what the program works with", () => {
     ],
   });
   assert.equal(read("retention: 1GB").settings.retention.bytes, 1_000_000_000);
+  assert.equal(read("retention: 1.5GB").settings.retention.bytes, 1_500_000_000);
 });
 
 Deno.test("what is wrong with a setting is said at its place; unknown ones name the nearest", () => {
@@ -56,12 +57,17 @@ Deno.test("what is wrong with a setting is said at its place; unknown ones name 
   assert.deepEqual(problems.map((problem) => formatProblem(problem)).sort(), [
     'whenthen.yaml:1:1: unknown setting "prot"\n    did you mean "port"?',
     "whenthen.yaml:2:7: expected a port from 0 to 65535",
-    'whenthen.yaml:3:12: expected a size such as 256MB, got "5 parsecs"',
+    'whenthen.yaml:3:12: expected a size such as 256MB, at most 1.5GB, got "5 parsecs"',
     'whenthen.yaml:4:16: expected a rate such as 10/s or 100/m, got "10/x"',
     'whenthen.yaml:5:12: unknown setting "flies"\n    did you mean "files"?',
     "whenthen.yaml:5:29: expected a path, or a list of paths, got [1]",
     "whenthen.yaml:6:7: expected an address such as 127.0.0.1",
   ]);
+});
+
+Deno.test("a store larger than the memory that it lives in is refused", () => {
+  const [problem] = read("retention: { bytes: 2GB }\n").problems;
+  assert.match(formatProblem(problem), /:1:21: expected a size such as 256MB, at most 1.5GB, got "2GB"$/);
 });
 
 Deno.test("a bad file keeps the last good settings", () => {

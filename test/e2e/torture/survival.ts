@@ -28,7 +28,7 @@ export interface Plan {
 
 /** Each rule fetches a token in its first step and tells it in its second; YAML is interpreted, TypeScript replayed. */
 const rules = (peer: string) => ({
-  "whenthen.yaml": "retention: { bytes: 2GB }\n",
+  "whenthen.yaml": "retention: { bytes: 1.5GB }\n",
   "interpreted.yaml": `
 when: { webhook: /in, auth: none, dedupe: event.data.id }
 limit: none
