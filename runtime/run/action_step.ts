@@ -21,6 +21,8 @@ export interface ActionStep {
   args(): Promise<JsonObject>;
   /** The target where it is a `call`; known before the arguments are. */
   target?: string;
+  /** See {@link Task.isLast}. */
+  isLast?: boolean;
 }
 
 /** Performs a step of a kind in `action/`, or a call of a YAML action. */
@@ -35,6 +37,7 @@ export function performAction(step: ActionStep, frame: Frame, performSteps: Perf
     timeout: step.timeout ?? (called ? undefined : action.defaults.timeout),
     retry: step.retry ?? { attempts: action.defaults.attempts, ...STANDARD_DELAYS },
     after: step.after,
+    isLast: step.isLast,
     ...(called ? calling(step, called, frame, performSteps) : performing(step, action, frame)),
   };
   return attemptStep(life, task, signal);

@@ -3,7 +3,7 @@ import { type RecordedError, recordError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
-import { StoreFullError } from "../store/store.ts";
+import { type StepEffects, StoreFullError } from "../store/store.ts";
 import type { Life } from "./frame.ts";
 import { Interruption } from "./interruption.ts";
 import type { Parked, StepFailure, StepOutcome, Stopped } from "./outcome.ts";
@@ -20,6 +20,8 @@ export interface Task {
   retry: RetryPolicy;
   /** See {@link StepRecord.after}. */
   after?: string;
+  /** Where it succeeds, nothing is left for the run to do. */
+  isLast?: boolean;
   worthRetrying(error: unknown): boolean;
   /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
   prepare(): Promise<JsonObject | null>;
@@ -112,7 +114,9 @@ async function attempt(
     return await fail(life, task, record, thrown, recordError(thrown));
   }
   if (!("kind" in outcome)) {
-    return await end(life, record, { state: "succeeded", output: outcome.output }, outcome.effects);
+    const { output, effects } = outcome;
+    const isEnd = task.isLast && life.records.unasked().length === 0;
+    return await end(life, record, { state: "succeeded", output }, isEnd ? { ...effects, end: life.end() } : effects);
   }
   if (outcome.kind !== "failed") return outcome;
   return await fail(life, task, record, outcome, { ...outcome.error, step: outcome.step });
@@ -163,9 +167,10 @@ async function end(
   life: Life,
   record: StepRecord,
   ending: { state: "succeeded"; output: Json } | { state: "failed" | "cancelled"; error: RecordedError },
-  effects?: Outcome["effects"],
+  effects?: StepEffects,
 ): Promise<StepOutcome> {
-  return outcomeOf(await life.records.write({ ...record, ...ending, endedAt: life.options.clock.now() }, effects));
+  const written = life.records.write({ ...record, ...ending, endedAt: life.options.clock.now() }, effects);
+  return outcomeOf(await (effects?.end ? life.leave(written) : written));
 }
 
 function parkedUntil(record: StepRecord): Parked {

@@ -91,6 +91,8 @@ export class Execution {
       services,
       options: this.options,
       waiting: new Waiting(clock, this.options.holds),
+      end: () => ({ state: "succeeded", output: null, spent: this.#spent() }),
+      leave: (written) => this.#leave(written),
     };
     this.#life = life;
     if (this.#wokenEarly) await this.wake();
@@ -151,7 +153,7 @@ export class Execution {
       ...(state === "failed" && isStep && { failedStep: step }),
     };
     const endedAt = this.options.clock.now();
-    await this.#leave(this.options.store.finishRun(this.claim.run.id, end, endedAt));
+    if (!this.#life?.records.endedRun) await this.#leave(this.options.store.finishRun(this.claim.run.id, end, endedAt));
     // Read back only where it brings texts along, which the store has masked.
     if (state !== "succeeded") return await this.#announce();
     this.options.onFinished?.({ ...this.claim.run, state, spent: end.spent, endedAt });

@@ -6,6 +6,7 @@ import type { Rule, Step } from "../model/rule.ts";
 import type { Run } from "../model/run.ts";
 import { evaluate, type Scope } from "../rule/expression.ts";
 import { withState } from "../rule/state_view.ts";
+import type { RunEnd } from "../store/store.ts";
 import type { StepOutcome } from "./outcome.ts";
 import type { Records } from "./records.ts";
 import type { RunnerOptions } from "./runner_options.ts";
@@ -19,6 +20,10 @@ export interface Life {
   services: ActionServices;
   options: RunnerOptions;
   waiting: Waiting;
+  /** How the run would end now, with a step that succeeds. */
+  end(): RunEnd;
+  /** Says that what frees the run's place for others has been asked of the store. @returns what was given */
+  leave<T>(written: Promise<T>): Promise<T>;
 }
 
 /** What steps gave, and what those failed with that were answered, by id. */

@@ -22,6 +22,7 @@ export class Records {
   readonly #hidden = new Map<string, string>();
   /** Branches that lost. */
   readonly #cancelled = new Set<string>();
+  #endedRun = false;
 
   constructor(
     private readonly run: Run,
@@ -68,6 +69,11 @@ export class Records {
   /** Whether the branch lost. */
   hasLost(path: string): boolean {
     return this.#cancelled.has(path) || this.#records.get(path)?.state === "cancelled";
+  }
+
+  /** Whether the run has ended with the record of its last step. */
+  get endedRun(): boolean {
+    return this.#endedRun;
   }
 
   /** Paths that this life of the run has asked for. */
@@ -117,6 +123,7 @@ export class Records {
     const bounded = shown.input === undefined ? shown : { ...shown, input: cut(shown.input) };
     const result = await this.store.recordStep(this.run.id, bounded, effects, this.clock.now());
     if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
+    this.#endedRun ||= result.ended === true;
     const stored = this.#keep(result.record);
     if (record.endedAt !== undefined) this.told.onStep?.(stored);
     if (effects.reply === undefined) return stored;

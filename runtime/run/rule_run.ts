@@ -42,7 +42,7 @@ async function performList(then: Step[], life: Life, signal: AbortSignal): Promi
   const stop = life.records.list().find(({ kind, state }) => kind === "stop" && state === "succeeded");
   if (stop !== undefined) return stoppedBy(stop);
   try {
-    const outcome = await performSteps(then, rootFrame(life, signal));
+    const outcome = await performSteps(then, rootFrame(life, signal), true);
     if (outcome.kind !== "result") return outcome;
     checkAllAsked(life);
     return { kind: "result", output: null };

@@ -15,22 +15,23 @@ import { checkKind } from "./replay_error.ts";
 /**
  * Performs a list of YAML steps in order, up to the first that does not end in a result. After a crash it is called again and
  * goes through the same steps: what is recorded answers at once.
+ * @param endsRun with its last step, the run has nothing left to do
  * @returns the last result, or why the list went no further
  */
-export async function performSteps(steps: Step[], frame: Frame): Promise<StepOutcome> {
+export async function performSteps(steps: Step[], frame: Frame, endsRun = false): Promise<StepOutcome> {
   let output: Json = null;
   for (const step of steps) {
-    const outcome = await performStep(step, frame);
+    const outcome = await performStep(step, frame, endsRun && step === steps.at(-1));
     if (outcome.kind !== "result") return outcome;
     output = frame.steps[step.id] = outcome.output;
   }
   return { kind: "result", output };
 }
 
-async function performStep(step: Step, frame: Frame): Promise<StepOutcome> {
+async function performStep(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome> {
   frame.signal.throwIfAborted();
   checkKind(step.kind, pathIn(frame, step.id), frame.life);
-  const outcome = await decideIf(step, frame) ?? await perform(step, frame);
+  const outcome = await decideIf(step, frame) ?? await perform(step, frame, isLast);
   if (outcome.kind === "failed") return await answerFailure(step, outcome, frame);
   return outcome.kind === "result" && outcome.lapsed ? await answerLapse(step, outcome, frame) : outcome;
 }
@@ -63,7 +64,7 @@ async function leftOutBy(
   }
 }
 
-function perform(step: Step, frame: Frame): Promise<StepOutcome> {
+function perform(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome> {
   const control = controls[step.kind];
   if (control !== undefined) return control.perform(step, frame, performSteps);
   return performAction(
@@ -74,6 +75,7 @@ function perform(step: Step, frame: Frame): Promise<StepOutcome> {
       retry: step.retry,
       args: () => inScope(frame, (scope) => resolveArgs(actions[step.kind], step.args, scope)),
       target: step.kind === "call" ? step.args.call as string : undefined,
+      isLast,
     },
     frame,
     performSteps,

@@ -185,6 +185,8 @@ export interface StepEffects {
    * waits there any more. A result from there that comes later is dropped: its record is `cancelled`, too.
    */
   cancels?: string[];
+  /** The run ends with this record, as by `finishRun`. */
+  end?: RunEnd;
 }
 
 /**
@@ -224,6 +226,8 @@ export interface StepResult {
   dropped?: boolean;
   /** False where a reply had been recorded for the event before: the first one stands. */
   replied?: boolean;
+  /** True where the run ended with it; it does not where another record stands, or another reply. */
+  ended?: boolean;
 }
 
 export interface Park {

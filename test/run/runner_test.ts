@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Store } from "../../runtime/store/store.ts";
 import { callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
 
 /** A function that tells when it was called, and comes back when told. */
@@ -36,6 +37,34 @@ Deno.test("after a crash a run goes on behind its last recorded step; the one ca
     assert.deepEqual(bench.calls, ["a", "b", "b", "c"]);
     assert.deepEqual(trace.steps[2].output, { a: "A", b: "B" });
   }));
+
+/** A store that notes what is asked of it, and what is done. */
+function noting(seen: string[]) {
+  return (store: Store): Store =>
+    new Proxy(store, {
+      get: (target, name) => async (...args: unknown[]) => {
+        seen.push(String(name));
+        const result = await Reflect.get(target, name).apply(target, args);
+        seen.push(`${String(name)} done`);
+        return result;
+      },
+    });
+}
+
+Deno.test("a list's last step ends its run with its record, and the next run is claimed in the same breath", async () => {
+  const seen: string[] = [];
+  await withBench(async (bench) => {
+    bench.functions = { a: () => 1, b: () => 2 };
+    const rule = makeRule([callStep("a", "a"), callStep("b", "b")], { max: 1 });
+    const runs = [await bench.send(rule), await bench.send(rule)];
+    await bench.finish();
+    for (const run of runs) assert.deepEqual(states(await bench.trace(run)), ["a succeeded", "b succeeded"]);
+    assert.deepEqual(bench.finished.map(({ id, state }) => [id, state]), runs.map((id) => [id, "succeeded"]));
+    assert.ok(!seen.includes("finishRun"));
+    const second = seen.indexOf("recordStep", seen.indexOf("recordStep") + 1);
+    assert.deepEqual(seen.slice(second, second + 2), ["recordStep", "claimRuns"]);
+  }, { between: noting(seen) });
+});
 
 Deno.test("a retry survives a crash and keeps its time", () =>
   withBench(async (bench) => {

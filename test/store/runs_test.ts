@@ -67,6 +67,25 @@ storeTest("the first reply to an event stands; a duplicate gets it", async (stor
   assert.deepEqual((await send(store, "e1")).reply, reply);
 });
 
+storeTest(
+  "a run may end with a step's record: its place is free at once; not where the step's reply comes second",
+  async (store) => {
+    const reply = { status: 200, headers: {}, body: "42" };
+    const end = { state: "succeeded", output: null, spent: 5 } as const;
+    await send(store, "e1", { max: 1 });
+    await send(store, "e2", { max: 1 });
+    const { run } = await claimOne(store);
+    await store.recordStep(run.id, step("r"), { reply }, NOW);
+    assert.equal((await store.recordStep(run.id, step("again"), { reply, end }, NOW)).ended, undefined);
+    assert.deepEqual(await claimIds(store), []);
+    assert.equal((await store.recordStep(run.id, step("last"), { end }, NOW + 1)).ended, true);
+    const { run: ended, steps } = (await store.getRun(run.id))!;
+    assert.deepEqual([ended.state, ended.endedAt, ended.spent], ["succeeded", NOW + 1, 5]);
+    assert.deepEqual(steps.map(({ path }) => path), ["r", "again", "last"]);
+    assert.deepEqual(await claimIds(store), ["e2"]);
+  },
+);
+
 storeTest("a result that comes after its run ended is dropped with its effects", async (store) => {
   await send(store, "e1");
   const { run } = await claimOne(store);

@@ -4,6 +4,7 @@ import type { StepEffects, StepResult } from "../store.ts";
 import { cancelBranches } from "./cancel_branches.ts";
 import type { Context } from "./context.ts";
 import type { Database } from "./database.ts";
+import { finishRun } from "./finish_run.ts";
 import { putStep } from "./put_step.ts";
 import { putReply } from "./replies.ts";
 import { readStep } from "./rows.ts";
@@ -15,12 +16,13 @@ import { dropWait, putWait } from "./waits.ts";
  * @throws Error where there is no such run
  */
 export function recordStep(
-  { database }: Context,
+  context: Context,
   run: string,
   record: StepRecord,
-  { state, reply, wait, cancels }: StepEffects,
+  { state, reply, wait, cancels, end }: StepEffects,
   now: number,
 ): StepResult {
+  const { database } = context;
   const row = database.one<{ event: number; began: number; ended_at: number | null }>(
     "SELECT event, began, ended_at FROM runs WHERE id = @run",
     run,
@@ -37,8 +39,10 @@ export function recordStep(
   if (record.state !== "waiting") {
     dropWait(database, { run, path: record.path }, record.state === "cancelled" ? "cancelled" : "expired");
   }
-  if (!reply) return { record: stored };
-  return { record: stored, replied: putReply(database, row.event, reply) };
+  const replied = reply && putReply(database, row.event, reply);
+  const ended = end !== undefined && replied !== false;
+  if (ended) finishRun(context, run, end, now);
+  return { record: stored, ...(reply && { replied }), ...(ended && { ended }) };
 }
 
 /** What stands of a step that the store has ended: its wait was, or it was lost with its branch. */
