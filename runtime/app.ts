@@ -174,7 +174,8 @@ export class App {
 
   async #begin(): Promise<void> {
     await this.dataFolder.begin();
-    await this.#reload();
+    // A file may be saved meanwhile.
+    await this.#reloads.alone(() => this.#reload());
     await this.#parts.runner.start();
   }
 

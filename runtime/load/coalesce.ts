@@ -35,6 +35,12 @@ export class Coalescer {
     this.#plan();
   }
 
+  /** Does something that no load must coincide with, such as the first one; changes that come meanwhile bring a load behind it. */
+  async alone(work: () => Promise<void>): Promise<void> {
+    while (this.#running) await this.#running;
+    await this.#run(work);
+  }
+
   /** No load starts after this; resolves once none is under way. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -48,16 +54,19 @@ export class Coalescer {
     // A clock that was set back must not postpone the load until the old time comes round again.
     this.#due = Math.min(this.#due, this.clock.now() + this.gap);
     this.#timer?.();
-    this.#timer = this.clock.at(this.#due, () => this.#start());
+    this.#timer = this.clock.at(this.#due, () => void this.#run(this.load));
   }
 
-  #start(): void {
-    this.#timer = undefined;
+  #run(work: () => Promise<void>): Promise<void> {
+    this.#timer?.();
     this.#wanted = false;
     this.#lastStart = this.clock.now();
-    this.#running = this.load().finally(() => {
+    const done = work().finally(() => {
       this.#running = undefined;
       this.#plan();
     });
+    // Who waits for its end does not have to hear how it ended.
+    this.#running = done.catch(() => {});
+    return done;
   }
 }

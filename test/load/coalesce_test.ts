@@ -72,6 +72,34 @@ Deno.test("a clock that is set back does not postpone the load until the old tim
   assert.equal(loads.length, 2);
 });
 
+Deno.test("no load coincides with what is done alone: not the one before, and not the one that a change brings meanwhile", async () => {
+  const { coalescer, loads, end, after } = setUp({ manual: true });
+  coalescer.request();
+  await after(100);
+  const alone = Promise.withResolvers<void>();
+  let begun = false;
+  const done = assert.rejects(
+    coalescer.alone(() => {
+      begun = true;
+      return alone.promise;
+    }),
+    /no such folder/,
+  );
+  await after(200);
+  assert.equal(begun, false, "a load is under way");
+  end();
+  await after(300);
+  assert.equal(begun, true);
+  coalescer.request();
+  await after(5_000);
+  assert.equal(loads.length, 1);
+  alone.reject(new Error("no such folder"));
+  await done;
+  await after(6_000);
+  assert.equal(loads.length, 2);
+  end();
+});
+
 Deno.test("closing waits for the load under way and starts none", async () => {
   const { coalescer, loads, end, after } = setUp({ manual: true });
   coalescer.request();
