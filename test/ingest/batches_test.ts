@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { BatchBench, batchData, collecting, DAY, HOUR, MINUTE, SECOND, START } from "./batch_bench.ts";
+import { BatchBench, batchData, collecting, DAY, HOUR, MINUTE, SECOND, START } from "./harness.ts";
 
 const iso = (time: number) => new Date(time).toISOString();
 

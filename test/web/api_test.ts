@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { NOW, onEvent, openBench, rule, webhook } from "./web_bench.ts";
+import { NOW, onEvent, openBench, rule, webhook } from "./harness.ts";
 
 Deno.test("POST /events takes a CloudEvent once and tells who it concerned", async () => {
   await using bench = await openBench([rule("a", [onEvent("order.created")])]);

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { connect } from "node:net";
 import { serve } from "../../runtime/host/serve.ts";
 import { StoreFullError } from "../../runtime/store/store.ts";
-import { NOW, openBench, rule, step, webhook } from "./web_bench.ts";
+import { NOW, openBench, rule, step, webhook } from "./harness.ts";
 
 const REPLY = { status: 201, headers: { "x-from": "rule" }, body: "made" };
 

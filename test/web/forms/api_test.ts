@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { hashToken } from "../../../runtime/load/credentials.ts";
-import { NOW } from "../web_bench.ts";
-import { ANNA, CARL, FIELDS, FormsBench } from "./forms_bench.ts";
+import { NOW } from "../harness.ts";
+import { ANNA, CARL, FIELDS, FormsBench } from "./harness.ts";
 
 const HOUR = 3_600_000;
 const bearer = (token: string) => ({ authorization: `Bearer ${token}` });

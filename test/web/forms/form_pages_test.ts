@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import type { Field } from "../../../runtime/model/rule.ts";
 import { StoreFullError } from "../../../runtime/store/store.ts";
-import { NOW } from "../web_bench.ts";
-import { ANNA, CARL, FIELDS, FormsBench, hiddenInputs } from "./forms_bench.ts";
+import { NOW } from "../harness.ts";
+import { ANNA, CARL, FIELDS, FormsBench, hiddenInputs } from "./harness.ts";
 
 const HOUR = 3_600_000;
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { NOW } from "../web_bench.ts";
-import { ANNA, CARL, FormsBench, hiddenInputs } from "./forms_bench.ts";
+import { NOW } from "../harness.ts";
+import { ANNA, CARL, FormsBench, hiddenInputs } from "./harness.ts";
 
 const MINUTE = 60_000;
 const DAY = 86_400_000;

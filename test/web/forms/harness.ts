@@ -1,6 +1,6 @@
 import type { Form } from "../../../runtime/model/form.ts";
 import type { Person } from "../../../runtime/model/person.ts";
-import { type Bench, NOW, onEvent, openBench, rule } from "../web_bench.ts";
+import { type Bench, NOW, onEvent, openBench, rule } from "../harness.ts";
 
 const DAY = 86_400_000;
 
