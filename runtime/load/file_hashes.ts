@@ -34,7 +34,7 @@ export class FileHashes {
 
   async #read(path: string): Promise<Content> {
     const lookedAt = Date.now();
-    const mark = await markFile(path);
+    const mark = markFile(path);
     const known = this.#known.get(path);
     if (known?.mark.state === mark.state) return { hash: known.hash, savedAt: mark.savedAt };
     const hash = await readFile(path).then(hashOf, () => ABSENT);

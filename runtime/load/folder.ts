@@ -1,5 +1,7 @@
+import { statSync } from "node:fs";
 import { readdir, realpath, stat } from "node:fs/promises";
 import { basename } from "node:path";
+import { Slices } from "../host/slices.ts";
 
 /** What belongs to a rules folder. */
 export interface FolderScope {
@@ -19,9 +21,6 @@ export function scopeOf(folder: string, dataFolder: string): FolderScope {
 
 /** More than this is no rules folder: somebody pointed the program at a disk, or a link leads to one. */
 const MAX_FILES = 20_000;
-/** Files looked at side by side: few enough that a sync of the store, which shares their threads, hardly waits. */
-const AT_ONCE = 1_000;
-
 /** What tells one state of a file from another without reading it. */
 export interface Mark {
   state: string;
@@ -57,8 +56,10 @@ export async function markFolder(scope: FolderScope): Promise<Map<string, Mark>>
 /** The same for some files; one that is not there has a mark too. */
 export async function markFiles(paths: string[]): Promise<Map<string, Mark>> {
   const marks = new Map<string, Mark>();
-  for (let index = 0; index < paths.length; index += AT_ONCE) {
-    await Promise.all(paths.slice(index, index + AT_ONCE).map(async (path) => marks.set(path, await markFile(path))));
+  const slices = new Slices();
+  for (const path of paths) {
+    marks.set(path, markFile(path));
+    if (slices.isOver) await slices.next();
   }
   return marks;
 }
@@ -104,10 +105,10 @@ async function leadsToFolder(path: string): Promise<boolean> {
   return await stat(path).then((facts) => facts.isDirectory(), () => false);
 }
 
-/** The mark of one. */
-export async function markFile(path: string): Promise<Mark> {
+/** The mark of one. Asking for it here takes 1 µs, on another thread 8. */
+export function markFile(path: string): Mark {
   try {
-    const { mtimeMs, ctimeMs, size, ino } = await stat(path);
+    const { mtimeMs, ctimeMs, size, ino } = statSync(path);
     return { state: `${mtimeMs} ${ctimeMs} ${size} ${ino}`, savedAt: Math.max(mtimeMs, ctimeMs) };
   } catch {
     return { state: ABSENT, savedAt: 0 };

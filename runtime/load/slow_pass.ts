@@ -26,8 +26,8 @@ export class SlowPass {
   }
 
   /** Something else has told of this file: the change is no news to the next look. */
-  async told(path: string): Promise<void> {
-    const mark = await markFile(path);
+  told(path: string): void {
+    const mark = markFile(path);
     if (!path.startsWith(`${this.scope.folder}/`)) this.#outside.set(path, mark);
     else if (mark.state === ABSENT) this.#folder.delete(path);
     else this.#folder.set(path, mark);

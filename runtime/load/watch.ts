@@ -35,7 +35,7 @@ export async function watchFolder(folder: string, options: WatchOptions, onChang
     ignored: (path) => path !== folder && isIgnored(path, options.ignore),
   });
   events.on("all", (event, path) => {
-    if (FILE_EVENTS.has(event)) void slow.told(path);
+    if (FILE_EVENTS.has(event)) slow.told(path);
     onChange();
   });
   events.on("error", (error) => options.onWarning(`Cannot watch ${folder} fully: ${String(error)}`));

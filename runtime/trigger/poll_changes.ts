@@ -3,7 +3,7 @@ import { create } from "jsondiffpatch";
 import type { Json, JsonObject } from "../model/json.ts";
 import { evaluate } from "../rule/expression.ts";
 import { listOf } from "./poll_source.ts";
-import { Slices } from "./slices.ts";
+import { Slices } from "../host/slices.ts";
 
 /** What became of one item since the last poll. */
 export interface Change {
