@@ -124,3 +124,17 @@ Deno.test("a store that was left in 2099 goes on where the clock was set back me
   assert.deepEqual(await claimIds(store, 9, NOW + 60_000), ["e2"]);
   await store.close();
 });
+
+storeTest(
+  "a machine that has lost the time, and is set right a while later, ends no wait and forgets no identity",
+  async (store) => {
+    const run = await startRun(store, "e1");
+    await beginWait(store, run, "a", { kind: "time" }, { due: NOW + DAY });
+    await park(store, run, NOW + DAY);
+    await store.reclaimRuns("after", 60_000);
+    await store.turnBack(NOW, 61_000);
+    assert.equal(await store.nextDue(), NOW + DAY);
+    assert.equal((await stepOf(store, run, "a"))!.due, NOW + DAY);
+    assert.equal((await send(store, "e1", {}, NOW + 1)).delivery, "duplicate");
+  },
+);

@@ -3,13 +3,18 @@ import { refreshLane } from "./lanes.ts";
 
 const HOUR = 3_600_000;
 
+/** This program is younger: a machine that shows an earlier time has lost it, in a power cut say, and will be set forward. */
+const EARLIEST = Date.UTC(2026, 0, 1);
+
 /**
  * The clock was set back by so many milliseconds to `now`. What was to come a while after its old time comes that while after
  * the new one: what is ready, what a limit holds, what is attempted again, a batch that waits for quiet, what began to wait in
  * the time that is yet to come. Without this all of it would stand still until the old time comes round, which may be in 2099. A
- * wait that had begun before is for its time, whatever the clock did in between.
+ * wait that had begun before is for its time, whatever the clock did in between. Where the new time cannot be right nothing is
+ * changed, for all of it would come at once when it is.
  */
 export function turnBack({ database }: Context, by: number, now: number): void {
+  if (now < EARLIEST) return;
   database.run("UPDATE rules SET arrival = arrival - ? WHERE arrival > ?", by, now);
   database.run(
     // Replaced only where it is: a wait without an end must not be given one.
