@@ -51,8 +51,10 @@ export class Upkeep {
     const [now, ticks] = [clock.now(), clock.ticks()];
     const newest = async () => (await store.listEvents({ limit: 1 }))[0]?.receivedAt ?? now;
     const { time, ticks: then } = this.#believed ?? { time: await newest(), ticks };
-    this.#believed = { time: Math.min(now, time + FASTEST * (ticks - then)), ticks };
-    return this.#believed.time;
+    // Never back: a clock that was wrong by years is not caught up with from there.
+    const believed = Math.max(time, Math.min(now, time + FASTEST * (ticks - then)));
+    this.#believed = { time: believed, ticks };
+    return Math.min(now, believed);
   }
 
   async #prune(): Promise<void> {
