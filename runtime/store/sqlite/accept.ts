@@ -1,6 +1,15 @@
 import type { Event } from "../../model/event.ts";
 import type { Verdict } from "../../model/verdict.ts";
-import type { Arrival, Candidate, ClaimedRun, Lease, Progress, Receipt, Reply } from "../store.ts";
+import {
+  type Arrival,
+  type Candidate,
+  type ClaimedRun,
+  type Lease,
+  type Progress,
+  type Receipt,
+  type Reply,
+  StoreFullError,
+} from "../store.ts";
 import { admit } from "./admit.ts";
 import { collectEvent } from "./collect_event.ts";
 import type { Context } from "./context.ts";
@@ -12,17 +21,30 @@ import { readReply } from "./replies.ts";
 import { readVerdicts } from "./rows.ts";
 import { endAwaiting } from "./waits.ts";
 
-/** Identity, events, verdicts, runs and the trigger's progress, in one transition. */
+/**
+ * Identity, events, verdicts, runs and the trigger's progress, in one transition.
+ * @returns why it takes nothing in, where nothing was written: a store at its cap refuses thousands a second, and to undo a
+ * transition takes all with it that came beside it
+ * @throws StoreFullError where there was room for some of them
+ */
 export function accept(
   context: Context,
   arrivals: Arrival[],
   progress: Progress[],
   now: number,
   lease: Lease = NO_LEASE,
-): Receipt[] {
+): Receipt[] | StoreFullError {
   // Counted down while runs are claimed; the group may have to be done once more.
   const left = { ...lease };
-  const receipts = arrivals.map((arrival) => acceptOne(context, arrival, now, left));
+  const receipts: Receipt[] = [];
+  for (const arrival of arrivals) {
+    try {
+      receipts.push(acceptOne(context, arrival, now, left));
+    } catch (error) {
+      if (error instanceof StoreFullError && receipts.length === 0) return error;
+      throw error;
+    }
+  }
   for (const each of progress) writeProgress(context.database, each);
   return receipts;
 }

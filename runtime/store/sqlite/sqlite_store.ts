@@ -3,25 +3,26 @@ import type { Json } from "../../model/json.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { RunState, StepRecord } from "../../model/run.ts";
 import type { Verdict } from "../../model/verdict.ts";
-import type {
-  Answered,
-  AnsweredForm,
-  Arrival,
-  BatchClosing,
-  ClaimedRun,
-  EventIdentity,
-  Lease,
-  Operated,
-  Park,
-  Progress,
-  Receipt,
-  Retention,
-  RunEnd,
-  StepEffects,
-  StepResult,
-  Store,
-  StoreStats,
-  TriggerKey,
+import {
+  type Answered,
+  type AnsweredForm,
+  type Arrival,
+  type BatchClosing,
+  type ClaimedRun,
+  type EventIdentity,
+  type Lease,
+  type Operated,
+  type Park,
+  type Progress,
+  type Receipt,
+  type Retention,
+  type RunEnd,
+  type StepEffects,
+  type StepResult,
+  type Store,
+  StoreFullError,
+  type StoreStats,
+  type TriggerKey,
 } from "../store.ts";
 import { accept } from "./accept.ts";
 import { adaptBatches } from "./adapt_batches.ts";
@@ -100,8 +101,13 @@ export class SqliteStore implements Store {
     return this.#change((context) => dropVersions(context.database, live));
   }
 
-  accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
-    return this.#parts.queue.add("intake", () => accept(this.#context, arrivals, progress, now, lease));
+  async accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
+    const taken = await this.#parts.queue.add(
+      "intake",
+      () => accept(this.#context, arrivals, progress, now, lease),
+    );
+    if (taken instanceof StoreFullError) throw taken;
+    return taken;
   }
 
   getReply(event: EventIdentity): Promise<ReturnType<typeof readReply>> {
