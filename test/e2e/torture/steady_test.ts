@@ -68,6 +68,7 @@ then:
   );
   // A machine that is too slow for this rate has more live runs than the store may hold.
   assert.match(load.failure ?? "HTTP/1.1 503", /^HTTP\/1\.1 503/);
+  assert.ok(load.answered > 10 * load.failed, `${load.answered} were taken in, ${load.failed} refused`);
   const succeeded = async () => {
     const metrics = await (await program.fetch("/metrics")).text();
     return Number(/^whenthen_runs\{state="succeeded"\} (\d+)/m.exec(metrics)![1]);
