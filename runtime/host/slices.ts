@@ -14,7 +14,12 @@ export class Slices {
 
   /** Resolves when it is this work's turn again. */
   async next(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await turn();
     this.#until = performance.now() + SLICE;
   }
+}
+
+/** Resolves once everybody else had a turn. */
+export function turn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

@@ -1,3 +1,4 @@
+import { turn } from "../host/slices.ts";
 import { evaluate, ExpressionError } from "../rule/expression.ts";
 import { type Format, parse } from "../rule/format.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -129,7 +130,10 @@ async function request(
   }
   const text = typeof answer.body === "string" ? answer.body : "";
   const format = formatOf(context, source) ?? guessFormat(headers["content-type"] ?? "", text);
-  return { body: parse(text, format), isFeed: format === "feed", status, headers };
+  const body = parse(text, format);
+  // A page of 10 MB takes tens of milliseconds to parse, and as many to go through.
+  await turn();
+  return { body, isFeed: format === "feed", status, headers };
 }
 
 async function readRun(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {

@@ -1,4 +1,5 @@
 import { setImmediate } from "node:timers";
+import { turn } from "../../host/slices.ts";
 import { StoreFullError } from "../store.ts";
 import type { Database } from "./database.ts";
 import type { Journal } from "./journal.ts";
@@ -159,9 +160,4 @@ export class CommitQueue {
   #refusal(): StoreFullError {
     return new StoreFullError(`The disk refuses writes: ${this.#journal.refusal?.message}`, RETRY_AFTER);
   }
-}
-
-/** The end of this turn of the event loop. */
-function turn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
 }
