@@ -29,6 +29,11 @@ export class StopSignal {
     for (const signal of SIGNALS) process.on(signal, this.#onSignal);
   }
 
+  /** Whether it has been told. */
+  get isReceived(): boolean {
+    return this.#timer !== undefined;
+  }
+
   /** The program has stopped by itself. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);

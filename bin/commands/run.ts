@@ -30,6 +30,8 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       const options = command.optsWithGlobals<RunOptions>();
       const folders = await foldersToLoad(folder, options.data);
       await startLog(options.log, "info");
+      // Before anything is opened: process 1 of a container is not ended by a signal that nobody listens to.
+      using signal = new StopSignal();
       const { port, host } = options;
       const app = await openApp({
         ...folders,
@@ -40,11 +42,12 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
         version: VERSION,
       });
       maskLog((text) => app.mask(text));
-      using signal = new StopSignal();
       try {
-        await app.start();
-        if (options.log === "pretty") await welcome(app, folders, session);
-        await signal.received;
+        if (!signal.isReceived) {
+          await app.start();
+          if (options.log === "pretty") await welcome(app, folders, session);
+          await signal.received;
+        }
       } finally {
         await app.stop();
       }

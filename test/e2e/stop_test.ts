@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { connect } from "node:net";
+import { join } from "node:path";
 import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
+import { until } from "./until.ts";
 
 Deno.test("SIGTERM while a client holds a half-sent request: exit 0 in time", async () => {
   await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: seen\n" });
@@ -24,4 +27,19 @@ Deno.test("SIGTERM while a client holds a half-sent request: exit 0 in time", as
   const took = performance.now() - told;
   assert.ok(took < 10_000, `${took} ms`);
   sockets.forEach((socket) => socket.destroy());
+});
+
+Deno.test("SIGTERM while it opens its store: exit 0, and the store is as whole as ever", async () => {
+  await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: seen\n" });
+  {
+    // What is written while it opens takes so long that it is told in the middle.
+    await using program = start(folder.rules, { data: folder.data, env: { WHENTHEN_TEST_DISK: "hold:300" } });
+    const held = () => Promise.resolve(existsSync(join(folder.data, "lock")));
+    await until("the data folder to be held", held, (there) => there);
+    assert.equal(await program.stop(), 0);
+    assert.doesNotMatch(program.output, /Listening/);
+  }
+  await using program = start(folder.rules, { data: folder.data });
+  assert.equal((await program.post("/hooks/a", {})).status, 202);
+  assert.doesNotMatch(program.output, /WARN|ERROR|DAMAGED/);
 });
