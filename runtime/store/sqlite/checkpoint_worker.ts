@@ -2,6 +2,7 @@ import { parentPort } from "node:worker_threads";
 import { crc32 } from "node:zlib";
 import { type CheckpointFile, openCheckpoint } from "./checkpoint_file.ts";
 import { Database } from "./database.ts";
+import { letGo } from "./let_go.ts";
 import { replay, type SegmentBytes } from "./replay.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 
@@ -35,13 +36,20 @@ async function attempt(job: CheckpointJob): Promise<CheckpointAnswer> {
 }
 
 async function make({ base, segments, seq }: CheckpointJob): Promise<CheckpointAnswer> {
-  const { database, schema } = base
-    ? await openCheckpoint(base.file, new Uint8Array(base.bytes))
-    : { database: await Database.exportable(), schema: 0 };
+  const { database, schema } = base ? await open(base) : { database: await Database.exportable(), schema: 0 };
   const files = segments.map((segment) => ({ ...segment, bytes: new Uint8Array(segment.bytes) }));
   const reached = replay(database, { seq: base?.file.seq ?? 0, schema }, files, seq);
+  for (const { bytes } of files) letGo(bytes);
   database.migrate(reached.schema, SCHEMA_VERSION);
   database.setMeta(seq, SCHEMA_VERSION);
   const bytes = database.export();
   return { bytes, crc: crc32(bytes) };
+}
+
+/** The database has a copy of the bytes. */
+async function open({ file, bytes }: NonNullable<CheckpointJob["base"]>) {
+  const view = new Uint8Array(bytes);
+  const opened = await openCheckpoint(file, view);
+  letGo(view);
+  return opened;
 }
