@@ -21,6 +21,9 @@ export interface Assembly {
   problems: Problem[];
 }
 
+/** What most rules call. */
+const NOTHING: Called = { actions: {}, modules: {}, problems: [], late: false };
+
 /** Finished rules by what they were made of, so that an unchanged rule stays the same object. */
 export type FinishedRules = WeakMap<CheckedRule, Rule>;
 
@@ -64,7 +67,7 @@ export function assemble(
   const shared = findSharedIds(candidates.map(({ source }) => ({ id: source.id, file: source.file, at: source.idAt })));
   assembly.problems.push(...shared);
   for (const { source, check } of candidates) {
-    const called = follow(source.file, check.calls, callables);
+    const called = check.calls.length === 0 ? NOTHING : follow(source.file, check.calls, callables);
     assembly.problems.push(...called.problems);
     const rule = check.rule && !shared.some(({ file }) => file === source.file) ? check.rule : undefined;
     if (!rule || called.problems.some(isError)) assembly.broken.set(source.file, source.id);

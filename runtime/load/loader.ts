@@ -132,8 +132,10 @@ export class Loader {
       return { source, check: config.certain ? check : { ...check, rule: undefined } };
     });
     this.#ruleSources = new Map(candidates.map(({ source }) => [source.file, source]));
-    const known = configurables(candidates, unready);
-    for (const file of config.files) problems.push(...checkConfigNames(file, known));
+    if (config.files.length > 0) {
+      const known = configurables(candidates, unready);
+      for (const file of config.files) problems.push(...checkConfigNames(file, known));
+    }
     for (const source of sources) {
       if (source.kind !== "rule" && source.kind !== "action") problems.push(...source.problems);
     }
