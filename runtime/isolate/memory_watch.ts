@@ -1,5 +1,5 @@
-import { totalmem } from "node:os";
 import process from "node:process";
+import { memoryBytes } from "../host/memory.ts";
 import type { Pool } from "./pool.ts";
 import type { RuleWorker } from "./rule_worker.ts";
 
@@ -31,8 +31,7 @@ export function watchMemory(pool: Pool, limit: number, used: () => number = resi
 
 /** 1.5 GB, or three quarters of what the machine or container has. */
 export function defaultMemoryLimit(): number {
-  const constrained = process.constrainedMemory?.() || Infinity;
-  return Math.min(1.5e9, 0.75 * Math.min(constrained, totalmem()));
+  return Math.min(1.5e9, 0.75 * memoryBytes());
 }
 
 function sum(workers: RuleWorker[]): number {

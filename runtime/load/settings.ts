@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { z } from "zod";
+import { memoryBytes } from "../host/memory.ts";
 import { parseDuration, parseRate } from "../model/duration.ts";
 import type { Problem } from "../model/problem.ts";
 import { parseSize } from "../rule/field.ts";
@@ -23,6 +24,12 @@ function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.Z
 
 /** The store lives in the memory of SQLite in WebAssembly, 2 GB: it would end there in the middle of something. */
 const LARGEST_STORE = 1_500_000_000;
+
+/** Bytes that the store keeps where nobody says: while a checkpoint is made, three times as much is taken beside it. */
+export function defaultStore(memory: number): number {
+  return Math.min(256_000_000, Math.floor(memory / 10));
+}
+
 const size = read((value) => {
   const bytes = parseSize(value);
   return bytes !== undefined && bytes <= LARGEST_STORE ? bytes : undefined;
@@ -100,7 +107,7 @@ function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
   return {
     ...(port !== undefined && { port }),
     ...(host !== undefined && { host }),
-    retention: { bytes: 256_000_000, identities: 30 * DAY, ...retention },
+    retention: { bytes: defaultStore(memoryBytes()), identities: 30 * DAY, ...retention },
     limits: limits ?? {},
     secrets: { files: absolute([...secrets?.files ?? [], ".env"]), folders: absolute(secrets?.folders ?? []) },
     ...(url !== undefined && { url }),

@@ -1,15 +1,21 @@
 import assert from "node:assert/strict";
-import { readSettings } from "../../runtime/load/settings.ts";
+import { memoryBytes } from "../../runtime/host/memory.ts";
+import { defaultStore, readSettings } from "../../runtime/load/settings.ts";
 import { parseYaml } from "../../runtime/load/yaml.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
 
 const HASH = `scrypt.15.8.3.${"s".repeat(22)}.${"k".repeat(43)}`;
 const read = (text: string) => readSettings(parseYaml(text, "whenthen.yaml"), "/rules", undefined);
 
+Deno.test("the store keeps 256 MB, on a small machine a tenth of its memory", () => {
+  assert.equal(defaultStore(24e9), 256_000_000);
+  assert.equal(defaultStore(512 * 1024 * 1024), 53_687_091);
+});
+
 Deno.test("without a file there are defaults, and .env beside the rules", () => {
   assert.deepEqual(readSettings(undefined, "/rules", undefined), {
     settings: {
-      retention: { bytes: 256_000_000, identities: 30 * 86_400_000 },
+      retention: { bytes: defaultStore(memoryBytes()), identities: 30 * 86_400_000 },
       limits: {},
       secrets: { files: ["/rules/.env"], folders: [] },
       people: [],
