@@ -1,5 +1,5 @@
 #!/usr/bin/env -S deno run -A
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -33,7 +33,7 @@ function seconds(text: string): number {
 const { seconds: longest, json, only } = new Command("bench")
   .option("--seconds <n>", "how long the longest measurement takes", seconds, 300)
   .option("--json <file>", "where the numbers go", join(tmpdir(), "whenthen-bench.json"))
-  .option("--only <parts...>", `some of ${Object.keys(PARTS).join(", ")}`, Object.keys(PARTS))
+  .addOption(new Option("--only <parts...>", "some of them").choices(Object.keys(PARTS)).default(Object.keys(PARTS)))
   .parse().opts<{ seconds: number; json: string; only: string[] }>();
 
 const scratch = await mkdtemp(join(tmpdir(), "whenthen-bench-"));

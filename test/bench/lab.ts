@@ -78,12 +78,22 @@ export class Lab {
     return load(this.binary.command[0], { bytes: 1_000, ...job, port: server.port });
   }
 
+  /** Starts a server that does nothing: what holds it up is the machine, with all that goes on there. */
+  async startIdle(): Promise<Server> {
+    const cwd = await this.folder({ "idle.js": IDLE_SERVER });
+    const command = (port: number) => [...this.binary.command, "run", "idle.js", String(port)];
+    return await Server.start({ command, cwd, readyPath: "/healthz", env: { BUN_BE_BUN: "1" } });
+  }
+
   /** Asks for a page that costs a server nothing, 200 times a second: the longest answer is how long it was held up. */
   async longestPause(server: { port: number }, seconds: number): Promise<number> {
     const job = { port: server.port, paths: ["/healthz"], connections: 8, rate: 200, seconds };
     return (await load(this.binary.command[0], job)).longest;
   }
 }
+
+const IDLE_SERVER =
+  `Bun.serve({ hostname: "127.0.0.1", port: Number(process.argv[2]), fetch: () => new Response("ok") });\n`;
 
 /** What webhooks are signed with. */
 export const SECRET = "correct horse battery staple";

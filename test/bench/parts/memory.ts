@@ -23,14 +23,19 @@ export async function memory(lab: Lab): Promise<Part> {
   const data = await lab.folder();
   await fill(data, count);
   await using server = await lab.start(lab.binary, { "in.yaml": ingestRule(LOG_STEP) }, data);
+  await using idle = await lab.startIdle();
   await new Promise((resolve) => setTimeout(resolve, REST));
   const atRest = await server.memory();
   const seconds = Math.max(3, lab.seconds / 30);
   const look = async (): Promise<Pauses> => {
     const job = { paths: ["/hooks/in"], connections: 8, rate: RATE, secret: SECRET, seconds };
-    const [pause, load] = await Promise.all([lab.longestPause(server, seconds), lab.load(server, job)]);
+    const [pause, machine, load] = await Promise.all([
+      lab.longestPause(server, seconds),
+      lab.longestPause(idle, seconds),
+      lab.load(server, job),
+    ]);
     if (load.failed > 0) throw new Error(`${load.failed} webhooks were not taken in: ${load.failure}`);
-    return { pause, answer: load.longest };
+    return { pause, machine, answer: load.longest };
   };
   lab.say("load until a checkpoint was made");
   const before = await look();
@@ -40,8 +45,8 @@ export async function memory(lab: Lab): Promise<Part> {
     if (during.length === PATIENCE) throw new Error(`No checkpoint was made in ${PATIENCE * seconds} s of load`);
     during.push(await look());
   }
-  const pause = Math.max(...during.map(({ pause }) => pause));
-  const answer = Math.max(...during.map(({ answer }) => answer));
+  const longest = (of: (each: Pauses) => number) => Math.max(...during.map(of));
+  const pause = longest(({ pause }) => pause);
   const note = `${RATE.toLocaleString("en")} webhooks/s`;
   return {
     title: `Memory and pauses: ${count.toLocaleString("en")} identities known`,
@@ -51,16 +56,21 @@ export async function memory(lab: Lab): Promise<Part> {
       { what: "start-up", value: server.ready, unit: "ms" },
       { what: "longest pause without a checkpoint", value: before.pause, unit: "ms", note },
       { what: "longest pause with one", value: pause, unit: "ms", note },
+      { what: "longest pause of an idle server meanwhile", value: longest(({ machine }) => machine), unit: "ms" },
       { what: "longest answer to a webhook without one", value: before.answer, unit: "ms", note },
-      { what: "longest answer to a webhook with one", value: answer, unit: "ms", note },
+      { what: "longest answer to a webhook with one", value: longest(({ answer }) => answer), unit: "ms", note },
     ],
     aims: [{ aim: "checkpoint: no pause of 50 ms", came: `${pause.toFixed(0)} ms`, reached: pause < 50 }],
   };
 }
 
-/** The longest answers of a while, in milliseconds: to who asks for nothing, and to webhooks, which wait for the disk. */
+/**
+ * The longest answers of a while, in milliseconds: to who asks for nothing, the same of an idle server, and to webhooks, which
+ * wait for the disk.
+ */
 interface Pauses {
   pause: number;
+  machine: number;
   answer: number;
 }
 
