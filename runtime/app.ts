@@ -119,6 +119,7 @@ export class App {
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
     this.#phase = "ready";
     this.#parts.upkeep.start();
+    // Behind the runner, which has the store turn its times back where the clock is set back: they go by these.
     this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
     logLine("info", `Listening on ${this.#server.url}`, {});
   }

@@ -10,7 +10,7 @@ export interface Clock {
   after(ms: number, wake: () => void): Cancel;
   /**
    * Calls back each time the wall clock is found to have been set back, with the milliseconds by which: who waits for a time may
-   * wait for years.
+   * wait for years. Whoever asked for this first is called first.
    */
   onSetBack(wake: (by: number) => void): Cancel;
 }
@@ -58,16 +58,31 @@ export function wallClock(now: () => number, longestSleep: number): Clock {
       timer = setTimeout(sleep, Math.min(ms, LONGEST_TIMER));
       return () => clearTimeout(timer);
     },
-    onSetBack(wake) {
-      let last = { time: now(), ticks: ticks() };
-      const timer = setInterval(() => {
-        const seen = { time: now(), ticks: ticks() };
-        const by = last.time + seen.ticks - last.ticks - seen.time;
-        last = seen;
-        if (by > SLACK) wake(by);
-      }, longestSleep);
-      return () => clearInterval(timer);
-    },
+    onSetBack: watchSetBack(now, longestSleep),
+  };
+}
+
+/** One look for all: each would find it at a time of its own, and who goes by what another one puts right would be too early. */
+function watchSetBack(now: () => number, pause: number): Clock["onSetBack"] {
+  const listeners = new Set<(by: number) => void>();
+  let last = { time: 0, ticks: 0 };
+  let timer: ReturnType<typeof setInterval>;
+  const look = () => {
+    const seen = { time: now(), ticks: ticks() };
+    const by = last.time + seen.ticks - last.ticks - seen.time;
+    last = seen;
+    if (by > SLACK) { for (const wake of [...listeners]) wake(by); }
+  };
+  return (wake) => {
+    // What was before is nothing to who asks only now.
+    look();
+    if (listeners.size === 0) timer = setInterval(look, pause);
+    const listener = (by: number) => wake(by);
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0) clearInterval(timer);
+    };
   };
 }
 

@@ -60,7 +60,7 @@ export class Execution {
     this.#stop.abort(reason);
   }
 
-  /** Waits of the run were ended in the store: those that wait here look at what became of theirs. Never rejects. */
+  /** The store changed what the run waits for: those that wait here look at what became of theirs. Never rejects. */
   async wake(): Promise<void> {
     const { claim: { run }, options: { store, onError } } = this;
     if (this.#life === undefined) return void (this.#wokenEarly = true);

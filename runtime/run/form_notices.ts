@@ -29,13 +29,14 @@ export class FormNotices {
    */
   async send(): Promise<Parked | Stopped | undefined> {
     const { life: { waiting, options: { clock } }, signal } = this.frame;
-    const { startedAt, due = Infinity } = this.#record;
     const { remind, escalate } = this.#input;
     const every = remind === undefined ? undefined : Math.max(1_000, parseDuration(remind)!);
-    const escalateAt = escalate === undefined ? Infinity : startedAt + parseDuration(escalate.after)!;
     let [reminded, escalated] = [0, false];
     let unfinished = await this.#notify("notify", this.#input.to);
     while (unfinished === undefined) {
+      // Looked at anew, as they change where the clock is set back.
+      const { startedAt, due = Infinity } = this.#record;
+      const escalateAt = escalate === undefined ? Infinity : startedAt + parseDuration(escalate.after)!;
       const now = clock.now();
       const reminders = every === undefined ? 0 : Math.floor((now - startedAt) / every);
       if (now >= due) return undefined;

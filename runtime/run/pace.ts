@@ -13,8 +13,10 @@ export class Pace {
   /** @param path of the `each`, of so many items */
   constructor(private readonly life: Life, private readonly path: string, items: number, { count, per }: Rate) {
     this.#interval = per / count;
+    const now = life.options.clock.now();
     const starts = Array.from({ length: items }, (_, index) => life.records.begunAt(branchPath(path, index)) ?? 0);
-    this.#next = starts.reduce((last, start) => Math.max(last, start), 0) + this.#interval;
+    // Where the clock was set back since, some began in the time to come: how long ago that was is not known.
+    this.#next = starts.reduce((last, start) => start > now ? last : Math.max(last, start), 0) + this.#interval;
   }
 
   /** Resolves when an item may begin; with what it waits for where the run is parked before that. */

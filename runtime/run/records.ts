@@ -100,11 +100,17 @@ export class Records {
     this.#hidden.set(text, shown);
   }
 
-  /** Takes over the waits that the store has ended meanwhile: nothing else ends a step from outside. */
+  /**
+   * Takes over what the store has changed meanwhile: waits that it has ended, as nothing else ends a step from outside; and of
+   * steps that have not ended, times that it has turned back.
+   */
   refresh(steps: StepRecord[]): void {
-    for (const step of steps.filter(({ state }) => isFinalStep(state))) {
+    for (const step of steps) {
       const known = this.#records.get(step.path);
-      if (known === undefined || known.state === "waiting") this.#set(step);
+      const isChanged = isFinalStep(step.state)
+        ? known === undefined || known.state === "waiting"
+        : known !== undefined && !isFinalStep(known.state);
+      if (isChanged) this.#set(step);
     }
   }
 

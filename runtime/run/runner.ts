@@ -51,14 +51,14 @@ export class Runner {
     this.#claiming ??= this.#claim();
   }
 
-  /** Waits of these runs were ended in the store: those being performed look again, the others are claimed. */
+  /** The store changed what these runs wait for: those being performed look again, the others are claimed. */
   woken(runs: string[]): void {
     if (runs.length === 0) return;
     const look = () => {
       for (const run of runs) this.#active.get(run)?.wake();
     };
     look();
-    // One may be on its way here, as it was before its wait was ended.
+    // One may be on its way here, as it was before that.
     this.#claiming?.then(look);
     this.wake();
   }
@@ -160,6 +160,9 @@ export class Runner {
     } catch (error) {
       onError("Cannot have go on what waits since before the clock was set back", error);
     }
+    // One may be on its way here, as it was before that.
+    await this.#claiming;
+    this.woken([...this.#active.keys()]);
     this.wake();
   }
 
@@ -188,11 +191,14 @@ export class Runner {
       if (this.#behind) return;
       const now = clock.now();
       // Asked together, as between two questions a disk may have to sync.
-      const [claimed, due] = await Promise.all([store.claimRuns(owner, room, now), store.nextDue()]);
-      for (const claim of claimed) this.#perform(claim);
-      if (claimed.length === room) continue;
+      const [claimed, due] = await Promise.allSettled([store.claimRuns(owner, room, now), store.nextDue()]);
+      if (claimed.status === "rejected") throw claimed.reason;
+      // First: what is claimed and not performed would stay so until the next start.
+      for (const claim of claimed.value) this.#perform(claim);
+      if (due.status === "rejected") throw due.reason;
+      if (claimed.value.length === room) continue;
       // What was due at `now` and not given waits for a run that has to end first, which wakes us.
-      if (due !== undefined && due > now) this.#wakeAt(due);
+      if (due.value !== undefined && due.value > now) this.#wakeAt(due.value);
       return;
     }
   }

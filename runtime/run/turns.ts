@@ -141,7 +141,8 @@ export class Turns {
   #dueOf(turn: number): number {
     const every = parseDuration(this.#plan.every!)!;
     const start = this.#record(0)!.endedAt!;
-    const last = this.#record(turn - 1)!.endedAt!;
+    // In the time to come, where the clock was set back since.
+    const last = Math.min(this.#record(turn - 1)!.endedAt!, this.frame.life.options.clock.now());
     return start + (Math.floor((last - start) / every) + 1) * every;
   }
 

@@ -37,8 +37,8 @@ export interface Beginning {
 export async function performWait(life: Life, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
   const { records, waiting, options: { clock } } = life;
   signal.throwIfAborted();
-  const begun = await beginOnce(life, task);
-  for (let record = begun;; record = records.get(task.path)!) {
+  for (;;) {
+    const record = await beginOnce(life, task);
     if (isFinalStep(record.state)) return endedBy(record);
     if (record.due !== undefined && record.due <= clock.now()) return endedBy(await lapse(life, task, record));
     try {
@@ -50,7 +50,10 @@ export async function performWait(life: Life, task: WaitTask, signal: AbortSigna
   }
 }
 
-/** Begins to wait, on disk. A step that was begun is not begun again, unless it failed and an operator had it retried. */
+/**
+ * Begins to wait, on disk. A step that was begun is not begun again, unless it failed and an operator had it retried, or the
+ * clock was set back and when it ends has to be told from the new time.
+ */
 export async function beginOnce(life: Life, task: WaitTask): Promise<StepRecord> {
   const begun = life.records.get(task.path);
   return begun === undefined || begun.state === "retrying" ? await beginWait(life, task) : begun;

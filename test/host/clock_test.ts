@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { ManualClock } from "../../runtime/host/clock.ts";
+import { ManualClock, wallClock } from "../../runtime/host/clock.ts";
 
 Deno.test("a manual clock wakes what is due one at a time, in order, and moves no further than that", () => {
   const clock = new ManualClock(100);
@@ -35,4 +35,21 @@ Deno.test("what a manual clock is to call after a while comes then, wherever the
   assert.deepEqual(woken, ["after", "at"]);
   await clock.advanceTo(9_100);
   assert.deepEqual(woken, ["after", "at", "later"]);
+});
+
+Deno.test("a clock that is found to have been set back tells all at once, whoever asked first first, and nobody of what was before", async () => {
+  let time = 1_000_000;
+  const clock = wallClock(() => time, 1);
+  const told: string[] = [];
+  const cancel = clock.onSetBack(() => told.push("gone"));
+  const cancelFirst = clock.onSetBack((by) => told.push(`first ${Math.round(by / 60_000)}`));
+  time -= 60_000;
+  const second = Promise.withResolvers<void>();
+  const cancelSecond = clock.onSetBack((by) => second.resolve(void told.push(`second ${Math.round(by / 60_000)}`)));
+  assert.deepEqual(told, ["gone", "first 1"], "the second one has asked after that");
+  cancel();
+  time -= 120_000;
+  await second.promise;
+  assert.deepEqual(told.slice(2), ["first 2", "second 2"]);
+  for (const cancel of [cancelFirst, cancelSecond]) cancel();
 });

@@ -115,14 +115,46 @@ storeTest("what is remembered for a while is remembered that long, identities to
   assert.equal(again[0].delivery, "accepted", "it does not stay for 73 years");
 });
 
-Deno.test("a store that was left in 2099 goes on where the clock was set back meanwhile", async () => {
+Deno.test("a store that was left in 2099 goes on where the clock was set back meanwhile, and is turned back once", async () => {
   const store = await open();
   for (const id of ["e1", "e2"]) await send(store, id, { limit }, FAR);
   await store.claimRuns("before", 9, FAR);
-  await store.reclaimRuns("after", NOW);
+  for (const start of ["first", "second"]) await store.reclaimRuns(start, NOW);
   assert.deepEqual(await claimIds(store, 9, NOW), ["e1"]);
+  assert.deepEqual(await claimIds(store, 9, NOW + 59_000), [], "what the limit holds is not let go by a second start");
   assert.deepEqual(await claimIds(store, 9, NOW + 60_000), ["e2"]);
   await store.close();
+});
+
+storeTest(
+  "a run that is being performed has its steps turned back, and is not parked until the old time",
+  async (store) => {
+    const run = await startRun(store, "e1", {}, FAR);
+    await beginWait(store, run, "a", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });
+    await store.turnBack(BY, NOW);
+    assert.equal((await stepOf(store, run, "a"))!.due, NOW + 3_600_000);
+    await park(store, run, FAR + 3_600_000, NOW);
+    assert.deepEqual(await claimIds(store, 9, NOW), ["e1"]);
+  },
+);
+
+storeTest("a batch that closes at the times of a cron keeps its time, unless that may be years away", async (store) => {
+  const collect = async (id: string, now: number, options: object, terms: object) => {
+    const outcome = {
+      kind: "collect" as const,
+      key: null,
+      terms: { max: 9, empty: false, options: JSON.stringify(options), ...terms },
+    };
+    await store.accept([arrival(id, [{ rule: id, version: "v1", trigger: "in", outcome }])], [], now);
+  };
+  const due = () => Promise.all(["cron", "every"].map((rule) => store.nextBatchDue([rule])));
+  const hour = 3_600_000;
+  await collect("cron", FAR, { cron: "0 9 * * *" }, { at: FAR + DAY });
+  await collect("every", FAR, { every: DAY }, { within: DAY });
+  await store.turnBack(hour, FAR - hour);
+  assert.deepEqual(await due(), [FAR + DAY, FAR + DAY - hour]);
+  await store.turnBack(BY, NOW);
+  assert.deepEqual(await due(), [NOW + DAY, NOW + DAY - hour]);
 });
 
 storeTest(

@@ -57,7 +57,7 @@ function firstVersion(schema: string): string[] {
     index("verdicts_by_rule", "verdicts (rule, event)"),
     // `lane`: the runs that count together for `mode`. `ready_at` is null unless time alone decides when it goes on;
     // `owner` is null unless it runs; `ended_at` is null while it lives; `admission` is null once it is admitted. `began`:
-    // the newest event when it was made. `woken`: a wait of it was ended in the store while it was running.
+    // the newest event when it was made. `woken`: the store changed what it waits for while it was running.
     table(
       "runs",
       `id TEXT PRIMARY KEY, rule TEXT NOT NULL, version TEXT NOT NULL, trigger_id TEXT NOT NULL,
