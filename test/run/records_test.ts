@@ -75,6 +75,18 @@ Deno.test("a wait that the store ended stays ended, whether that is heard before
   assert.equal(records.get("pay"), paid);
 });
 
+Deno.test("times that the store has turned back are taken over, but for steps that have ended meanwhile", () => {
+  const { records } = opened([
+    record("pause", "waiting", { due: 9 }),
+    record("again", "retrying"),
+    record("done", "failed"),
+  ]);
+  const turned = [record("pause", "waiting", { startedAt: 1, due: 4 }), record("again", "retrying", { due: 2 })];
+  records.refresh([...turned, record("done", "retrying")]);
+  assert.deepEqual(["pause", "again"].map((path) => records.get(path)), turned);
+  assert.equal(records.get("done")!.state, "failed");
+});
+
 Deno.test("what was recorded and not asked for is named, but for what is inside a step that has ended", () => {
   const { records } = opened([
     record("a", "succeeded"),
