@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import type { Disk } from "../../host/disk.ts";
 import { type CheckpointFile, checkpointName } from "./checkpoint_file.ts";
-import type { CheckpointAnswer, CheckpointJob } from "./checkpoint_worker.ts";
+import type { CheckpointAnswer, CheckpointOrder, Made } from "./checkpoint_worker.ts";
 import { letGo } from "./let_go.ts";
 import type { Journal } from "./journal.ts";
 import type { Segment } from "./segment.ts";
@@ -23,12 +23,6 @@ const MOST_SEGMENTS = 100;
  * checkpoint would hold up who waits for an answer.
  */
 const PIECE = 4 * 1024 * 1024;
-
-/** A checkpoint's bytes. */
-interface Made {
-  bytes: Uint8Array;
-  crc: number;
-}
 
 export interface CheckpointOptions {
   disk: Disk;
@@ -113,15 +107,20 @@ export class Checkpointer {
   }
 
   /** Has a worker replay the sealed segments behind `base`. */
-  async #build(base: CheckpointFile | undefined, seq: number, signal: AbortSignal | undefined) {
+  async #build(base: CheckpointFile | undefined, seq: number, signal: AbortSignal | undefined): Promise<Made> {
     const { disk, folder } = this.#options;
     const sealed = this.#journal.segmentsAfter(base?.seq ?? 0).filter((segment) => segment.firstSeq <= seq);
     const read = async (name: string) => whole(await disk.read(join(folder, name)));
-    const job: CheckpointJob = { segments: [], seq };
-    // One after the other, as syncs of the journal are done by the same few threads.
-    for (const { name, firstSeq } of sealed) job.segments.push({ name, firstSeq, bytes: await read(name) });
-    if (base) job.base = { file: base, bytes: await read(base.name) };
-    return ask(job, signal);
+    // What cannot be read needs no worker.
+    let bytes = await read(sealed[0].name);
+    await using builder = new Builder(signal);
+    await builder.do({ kind: "begin", ...base && { base: { file: base, bytes: await read(base.name) } } });
+    for (const [at, { name, firstSeq }] of sealed.entries()) {
+      if (at > 0) bytes = await read(name);
+      const until = at + 1 < sealed.length ? sealed[at + 1].firstSeq - 1 : seq;
+      await builder.do({ kind: "replay", name, firstSeq, bytes, until });
+    }
+    return await builder.do({ kind: "give" }) as Made;
   }
 
   async #write(seq: number, { bytes, crc }: Made): Promise<CheckpointFile> {
@@ -169,24 +168,46 @@ function dueAt(checkpointBytes: number): number {
   return Math.max(LEAST_BYTES, checkpointBytes * SHARE);
 }
 
-async function ask(job: CheckpointJob, signal?: AbortSignal): Promise<Made> {
-  signal?.throwIfAborted();
-  const worker = new Worker(new URL("./checkpoint_worker.ts", import.meta.url));
-  const buffers = [...job.segments, ...(job.base ? [job.base] : [])].map(({ bytes }) => bytes);
-  try {
-    const answer = await new Promise<CheckpointAnswer>((resolve, reject) => {
-      worker.on("message", (message: "ready" | CheckpointAnswer) => {
-        // Handed over, not copied: workerData would be serialised, which holds up this thread (270 ms for 4 MB on Deno).
-        if (message === "ready") worker.postMessage(job, buffers);
-        else resolve(message);
-      });
-      worker.once("error", reject);
-      worker.once("exit", (code) => reject(new Error(`the checkpoint worker ended with code ${code}`)));
-      signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
-    });
-    if ("failure" in answer) throw new Error(answer.failure);
-    return answer;
-  } finally {
-    await worker.terminate();
+/** The worker that makes one checkpoint; gone when this is disposed of. */
+class Builder implements AsyncDisposable {
+  readonly #worker = new Worker(new URL("./checkpoint_worker.ts", import.meta.url));
+  readonly #failed = Promise.withResolvers<never>();
+  #answered = Promise.withResolvers<CheckpointAnswer>();
+  #ready: Promise<unknown> | undefined;
+
+  /** @param signal gives up */
+  constructor(signal?: AbortSignal) {
+    const { promise, reject } = this.#failed;
+    // It may fail while nobody waits for an answer.
+    promise.catch(() => {});
+    this.#worker.on("message", (answer: CheckpointAnswer) => this.#answered.resolve(answer));
+    this.#worker.once("error", reject);
+    this.#worker.once("exit", (code) => reject(new Error(`the checkpoint worker ended with code ${code}`)));
+    signal?.addEventListener("abort", () => reject(signal.reason), { once: true });
+    if (signal?.aborted) reject(signal.reason);
   }
+
+  /** @throws Error where it cannot be done, the signal's reason */
+  async do(order: CheckpointOrder): Promise<"next" | Made> {
+    await (this.#ready ??= this.#answer());
+    // Handed over, not copied.
+    this.#worker.postMessage(order, buffersOf(order));
+    return await this.#answer();
+  }
+
+  async #answer(): Promise<"next" | Made> {
+    const answer = await Promise.race([this.#answered.promise, this.#failed.promise]);
+    this.#answered = Promise.withResolvers();
+    if (typeof answer === "object" && "failure" in answer) throw new Error(answer.failure);
+    return answer;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#worker.terminate();
+  }
+}
+
+function buffersOf(order: CheckpointOrder): ArrayBuffer[] {
+  if (order.kind === "replay") return [order.bytes];
+  return order.kind === "begin" && order.base ? [order.base.bytes] : [];
 }

@@ -3,53 +3,69 @@ import { crc32 } from "node:zlib";
 import { type CheckpointFile, openCheckpoint } from "./checkpoint_file.ts";
 import { Database } from "./database.ts";
 import { letGo } from "./let_go.ts";
-import { replay, type SegmentBytes } from "./replay.ts";
+import { type Reached, replay } from "./replay.ts";
 import { SCHEMA_VERSION } from "./schema.ts";
 
 /**
- * What a new checkpoint is made of: the one before, where there is one, and the segments behind it. Plain buffers, as
- * Deno looks at each element of a typed array that comes to a worker (10 s for 33 MB; a buffer takes 2 ms).
+ * What to do next: begin with the checkpoint before, where there is one; replay a segment, up to a frame; give the file. One at
+ * a time, so that no two segments are in memory. Plain buffers, as Deno looks at each element of a typed array that comes to a
+ * worker (10 s for 33 MB; a buffer takes 2 ms).
  */
-export interface CheckpointJob {
-  base?: { file: CheckpointFile; bytes: ArrayBuffer };
-  segments: (Omit<SegmentBytes, "bytes"> & { bytes: ArrayBuffer })[];
-  /** The last frame to be in it. */
-  seq: number;
+export type CheckpointOrder =
+  | { kind: "begin"; base?: { file: CheckpointFile; bytes: ArrayBuffer } }
+  | { kind: "replay"; name: string; firstSeq: number; bytes: ArrayBuffer; until: number }
+  | { kind: "give" };
+
+/** A checkpoint that is made. */
+export interface Made {
+  bytes: Uint8Array<ArrayBuffer>;
+  crc: number;
 }
 
-/** The file's bytes, or why it cannot be made. */
-export type CheckpointAnswer = { bytes: Uint8Array<ArrayBuffer>; crc: number } | { failure: string };
+/** Waits for the next order, has made the file, or tells why it cannot be made. */
+export type CheckpointAnswer = "next" | Made | { failure: string };
 
-parentPort!.once("message", async (job: CheckpointJob) => {
-  const answer = await attempt(job);
-  parentPort!.postMessage(answer, "bytes" in answer ? [answer.bytes.buffer] : []);
-});
-// A message that had come before this listener would be lost.
-parentPort!.postMessage("ready");
+let database: Database;
+let reached: Reached;
 
-async function attempt(job: CheckpointJob): Promise<CheckpointAnswer> {
-  try {
-    return await make(job);
-  } catch (error) {
-    return { failure: String(error) };
+async function obey(order: CheckpointOrder): Promise<"next" | Made> {
+  switch (order.kind) {
+    case "begin":
+      await begin(order.base);
+      return "next";
+    case "replay": {
+      const segment = { ...order, bytes: new Uint8Array(order.bytes) };
+      reached = replay(database, reached, [segment], order.until);
+      letGo(segment.bytes);
+      return "next";
+    }
+    case "give":
+      return give();
   }
 }
 
-async function make({ base, segments, seq }: CheckpointJob): Promise<CheckpointAnswer> {
-  const { database, schema } = base ? await open(base) : { database: await Database.exportable(), schema: 0 };
-  const files = segments.map((segment) => ({ ...segment, bytes: new Uint8Array(segment.bytes) }));
-  const reached = replay(database, { seq: base?.file.seq ?? 0, schema }, files, seq);
-  for (const { bytes } of files) letGo(bytes);
+async function begin(base: Extract<CheckpointOrder, { kind: "begin" }>["base"]): Promise<void> {
+  if (base === undefined) {
+    [database, reached] = [await Database.exportable(), { seq: 0, schema: 0 }];
+    return;
+  }
+  const bytes = new Uint8Array(base.bytes);
+  const opened = await openCheckpoint(base.file, bytes);
+  // The database has a copy.
+  letGo(bytes);
+  [database, reached] = [opened.database, { seq: base.file.seq, schema: opened.schema }];
+}
+
+function give(): Made {
   database.migrate(reached.schema, SCHEMA_VERSION);
-  database.setMeta(seq, SCHEMA_VERSION);
+  database.setMeta(reached.seq, SCHEMA_VERSION);
   const bytes = database.export();
   return { bytes, crc: crc32(bytes) };
 }
 
-/** The database has a copy of the bytes. */
-async function open({ file, bytes }: NonNullable<CheckpointJob["base"]>) {
-  const view = new Uint8Array(bytes);
-  const opened = await openCheckpoint(file, view);
-  letGo(view);
-  return opened;
-}
+parentPort!.on("message", async (order: CheckpointOrder) => {
+  const answer: CheckpointAnswer = await obey(order).catch((error) => ({ failure: String(error) }));
+  parentPort!.postMessage(answer, typeof answer === "object" && "bytes" in answer ? [answer.bytes.buffer] : []);
+});
+// An order that had come before this listener would be lost.
+parentPort!.postMessage("next");
