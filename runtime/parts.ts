@@ -77,6 +77,7 @@ export function assemble(
     environment,
     stepKinds,
     now: clock.now,
+    storeBytes: () => store.bytes(),
     onLog: logCode,
     secrets,
     patience: LOAD_PATIENCE,

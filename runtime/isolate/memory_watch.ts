@@ -7,22 +7,25 @@ import type { RuleWorker } from "./rule_worker.ts";
 const INTERVAL = 100;
 /** Milliseconds until the memory of ended workers is back with the system and can be judged anew. */
 const SETTLE = 1_500;
+/** Of the memory of the machine or container. */
+const SHARE = 0.75;
 
 /**
- * Ends workers while they and the process use more than `limit` bytes. Hosts differ in what they limit by themselves (Bun
+ * Ends workers while they and the process use more than `limit` bytes, which is asked each time. Hosts differ in what they limit by themselves (Bun
  * nothing, Deno no buffers), so the process is measured from outside. Work that was among the suspects is attempted
  * again alone, and of those that run alone only the heaviest is ended at a time: that one is to blame.
  * @returns a function that stops watching
  */
-export function watchMemory(pool: Pool, limit: number, used: () => number = residentBytes): () => void {
+export function watchMemory(pool: Pool, limit: () => number, used: () => number = residentBytes): () => void {
   let quietUntil = 0;
   const check = () => {
-    const bytes = pool.size > 0 && Date.now() >= quietUntil ? used() + sum(pool.workers()) : 0;
-    if (bytes <= limit) return;
+    if (pool.size === 0 || Date.now() < quietUntil) return;
+    const [bytes, most] = [used() + sum(pool.workers()), limit()];
+    if (bytes <= most) return;
     quietUntil = Date.now() + SETTLE;
     const alone = pool.workers("alone");
     const suspects = alone.length > 0 ? [heaviest(alone)] : pool.workers();
-    const reason = `the program used ${inMegabytes(bytes)}, its limit is ${inMegabytes(limit)}`;
+    const reason = `the program used ${inMegabytes(bytes)}, its limit is ${inMegabytes(most)}`;
     for (const worker of suspects) worker.end({ kind: "memory", used: reason });
   };
   const timer = setInterval(check, INTERVAL);
@@ -31,7 +34,16 @@ export function watchMemory(pool: Pool, limit: number, used: () => number = resi
 
 /** 1.5 GB, or three quarters of what the machine or container has. */
 export function defaultMemoryLimit(): number {
-  return Math.min(1.5e9, 0.75 * memoryBytes());
+  return Math.min(1.5e9, SHARE * memoryBytes());
+}
+
+/**
+ * The limit of a program that has a store of so many bytes in memory. A checkpoint takes up to three times as much beside it (the
+ * file before, a database, the new file), and no rule is to blame for that.
+ * @param limit what the program may use without a store
+ */
+export function limitBeside(storeBytes: number, limit: number): number {
+  return Math.min(limit + 4 * storeBytes, Math.max(limit, SHARE * memoryBytes()));
 }
 
 function sum(workers: RuleWorker[]): number {

@@ -1,6 +1,6 @@
 import { type DefinedTest, type Description, InterruptedError, type Isolates } from "./isolate.ts";
 import type { LogLevel } from "./messages.ts";
-import { defaultMemoryLimit, watchMemory } from "./memory_watch.ts";
+import { defaultMemoryLimit, limitBeside, watchMemory } from "./memory_watch.ts";
 import { type Lane, Pool } from "./pool.ts";
 import type { WorkOrder } from "./open_job.ts";
 
@@ -18,6 +18,8 @@ export interface IsolateOptions {
   maxWorkers?: number;
   /** Bytes of resident memory of the whole process above which workers are ended. @default 1.5 GB, at most 3/4 of what there is */
   memoryLimit?: number;
+  /** Bytes of the store in memory: what it and its checkpoints take comes on top of the limit. @default 0 */
+  storeBytes?: () => number;
   /** The time that `Date` tells in rule code, where that is not the machine's. */
   now?: () => number | undefined;
   /** Milliseconds without an answer after which a worker counts as blocked. @default 10_000 */
@@ -41,7 +43,7 @@ const FEW = 4;
 /** Opens the pool of workers. No worker starts until the first call. */
 export function openIsolates(options: IsolateOptions): Isolates {
   const { secrets, env, onSecret, onLog, maxWorkers = 32, memoryLimit = defaultMemoryLimit() } = options;
-  const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined } = options;
+  const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined, storeBytes = () => 0 } = options;
   const room: Record<Lane, number> = { rules: maxWorkers, functions: maxWorkers, alone: FEW, describe: FEW };
   const pool = new Pool({
     room,
@@ -54,7 +56,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
     onSecret,
     onLog,
   });
-  const stopWatching = watchMemory(pool, memoryLimit);
+  const stopWatching = watchMemory(pool, () => limitBeside(storeBytes(), memoryLimit));
   const laneOf = (scope: { alone: boolean }): Lane => scope.alone ? "alone" : "rules";
   return {
     async describe(module) {

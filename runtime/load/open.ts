@@ -18,6 +18,8 @@ export interface LoadingOptions {
   stepKinds: Record<string, Kind>;
   secrets: Secrets;
   now: () => number;
+  /** Bytes of the store in memory. @default 0 */
+  storeBytes?: () => number;
   /** A line that rule code wrote with `console.*`. */
   onLog: (level: "debug" | "info" | "warn" | "error", message: string, file: string, run?: string) => void;
   /** Milliseconds that a load waits for slow TypeScript rules, and what to do once such a one is ready. */
@@ -34,12 +36,14 @@ export interface Loading {
 
 /** Opens what turns a folder into rules. Workers and esbuild start when they are first needed. */
 export function openLoading(options: LoadingOptions): Loading {
-  const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, onLog, patience, onLate } = options;
+  const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, storeBytes, onLog, patience, onLate } =
+    options;
   const isolates = openIsolates({
     secrets: () => secrets.all(),
     onSecret: (name) => void secrets.get(name),
     env: () => withoutSecrets(environment, secrets),
     onLog: ({ level, message, file, run }) => onLog(level, message, file, run),
+    storeBytes,
   });
   const loader = new Loader({
     folder,

@@ -159,6 +159,8 @@ export interface Store {
   /** Live runs as they are now; ended ones since the first day. */
   countRuns(): Promise<Record<RunState, number>>;
   stats(): Promise<StoreStats>;
+  /** Bytes of the live database, as it is in memory now. */
+  bytes(): number;
 
   // ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────
   /** What is kept from here on: what intake makes room by, and how long it knows an identity. */

@@ -7,6 +7,7 @@ import {
   type PerformStep,
   RuleCodeError,
 } from "../../runtime/isolate/isolate.ts";
+import { limitBeside } from "../../runtime/isolate/memory_watch.ts";
 import { gate, never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
 
 /** Waits on the main side until `release`, or loops, or hangs, as `config.do` says. */
@@ -184,6 +185,18 @@ Deno.test("growing memory ends the worker and blames the run", () =>
       });
     }
   }));
+
+Deno.test("what the store and its checkpoints take is no rule's fault, up to what the machine has", async () => {
+  assert.equal(limitBeside(0, 1.5e9), 1.5e9);
+  assert.equal(limitBeside(1, 1e18), 1e18, "never below the limit itself");
+  assert.ok(limitBeside(1e18, 1e6) < 1e15);
+  // The limit alone would end each worker.
+  const storeBytes = () => process.memoryUsage().rss;
+  await withIsolates({ memoryLimit: process.memoryUsage().rss / 2, storeBytes }, async ({ isolates, module }) => {
+    const code = await module(ruleSource(`await new Promise((resolve) => setTimeout(resolve, 500)); return "fine";`));
+    assert.equal(await isolates.runRule(code, scope(), performer(), never), "fine");
+  });
+});
 
 Deno.test("the longest idle worker makes room; where none is idle, work waits", () =>
   withIsolates({ maxWorkers: 2 }, async ({ isolates, module }) => {

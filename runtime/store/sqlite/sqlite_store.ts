@@ -246,6 +246,10 @@ export class SqliteStore implements Store {
     }));
   }
 
+  bytes(): number {
+    return this.#context.database.bytes();
+  }
+
   retain(retention: Retention): void {
     retain(this.#context, retention);
   }
