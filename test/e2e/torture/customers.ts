@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type Answered, type Program } from "../program.ts";
+import { Clients } from "./clients.ts";
 import { between, pause } from "./size.ts";
 
 /** The runs of an order, by rule, and what its customer knows of each answer. */
@@ -13,35 +14,16 @@ export interface Order {
  * Customers, each with an order after the other: it is placed, paid for, approved in a form, and the wait at its end is skipped.
  * All of it is asked again until it is answered, of whatever program there is.
  */
-export class Customers implements Disposable {
+export class Customers extends Clients {
   readonly orders = new Map<number, Order>();
-  /** Whom they ask; nobody while the program is gone. */
-  program: Program | undefined;
-  readonly #over: Promise<void>;
-  #enough = false;
-  #gone = false;
 
   /** @param rules their paths below `/hooks`, of which each starts a run for each order */
   constructor(count: number, private readonly rules: string[]) {
-    this.#over = Promise.all(Array.from({ length: count }, () => this.#orderOnAndOn())).then(() => {});
-    // Whoever ends it hears of its failure.
-    this.#over.catch(() => {});
+    super(count);
   }
 
-  /** No new orders; resolves once all are done. */
-  async end(): Promise<void> {
-    this.#enough = true;
-    await this.#over;
-  }
-
-  /** Gives up, where a test fails before its end. */
-  [Symbol.dispose](): void {
-    this.#enough = true;
-    this.#gone = true;
-  }
-
-  async #orderOnAndOn(): Promise<void> {
-    while (!this.#enough) {
+  protected override async goOn(): Promise<void> {
+    while (!this.enough) {
       const id = this.orders.size;
       const order: Order = { runs: {}, forms: {} };
       this.orders.set(id, order);
@@ -113,7 +95,7 @@ export class Customers implements Disposable {
   /** Asks until there is an answer. */
   async #ask<T extends { status: number }>(question: (program: Program) => Promise<T>): Promise<T> {
     for (;;) {
-      assert.ok(!this.#gone, "the test is over");
+      assert.ok(!this.gone, "the test is over");
       const answer = this.program && await question(this.program).catch(() => undefined);
       if (answer !== undefined && answer.status !== 503) return answer;
       await pause(20);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Answered, Program } from "../program.ts";
+import { Clients } from "./clients.ts";
 import { pause } from "./size.ts";
 
 /** What a provider knows of an event that it sent. */
@@ -23,30 +24,11 @@ export interface ProviderOptions {
  * Sends new events for as long as it is told to, several at a time, to whatever program there is. As a provider does, it keeps
  * what was answered, and sends what was not answered again under the same identity.
  */
-export class Provider implements Disposable {
+export class Provider extends Clients {
   readonly sent = new Map<number, Sent>();
-  /** Where it sends to; nowhere while the program is gone. */
-  program: Program | undefined;
-  readonly #over: Promise<void>;
-  #enough = false;
-  #gone = false;
 
   constructor(private readonly options: ProviderOptions) {
-    this.#over = Promise.all(Array.from({ length: options.senders }, () => this.#send())).then(() => {});
-    // Whoever ends it hears of its failure.
-    this.#over.catch(() => {});
-  }
-
-  /** Sends nothing new; resolves once everything is answered. */
-  async end(): Promise<void> {
-    this.#enough = true;
-    await this.#over;
-  }
-
-  /** Gives up, where a test fails before its end. */
-  [Symbol.dispose](): void {
-    this.#enough = true;
-    this.#gone = true;
+    super(options.senders);
   }
 
   /** Each event is known to the program, as the same runs; all of it is asked again. */
@@ -59,12 +41,12 @@ export class Provider implements Disposable {
     });
   }
 
-  async #send(): Promise<void> {
-    for (; !this.#enough; await pause(this.options.rest ?? 0)) {
+  protected override async goOn(): Promise<void> {
+    for (; !this.enough; await pause(this.options.rest ?? 0)) {
       const id = this.sent.size;
       const sent: Sent = { accepted: 0, runs: [] };
       this.sent.set(id, sent);
-      while (!this.#gone && !await this.#deliver(id, sent)) await pause(20);
+      while (!this.gone && !await this.#deliver(id, sent)) await pause(20);
     }
   }
 
