@@ -50,6 +50,19 @@ Deno.test("step.wait waits for a while or until a time, also across a crash, and
     assert.match(wrong.run.error!.message, /Cannot perform step "pause": .*a wait step does not take this/);
   }));
 
+Deno.test("step.wait until a time of day is for that time by the new time where the clock is set back", () =>
+  withCode(async (bench) => {
+    bench.functions.now = () => new Date(bench.clock.now()).toISOString();
+    bench.clock.jumpTo(Date.parse("2099-01-01T08:00:00Z"));
+    const run = await bench.send(codeRule(`
+      await step.wait("nine", "09:00", { timezone: "UTC" });
+      return await call("a", "now");`));
+    await idle(bench);
+    bench.clock.jumpTo(START);
+    await bench.until(async () => (await bench.trace(run)).run.due === START + HOUR);
+    assert.equal((await endOf(bench, run)).run.output, "2026-11-21T09:00:00.000Z");
+  }));
+
 Deno.test("a step without a name, and an option that is wrong, are told once and with what to write", () =>
   withCode(async (bench) => {
     const failed = async (id: string, code: string) => (await bench.run(codeRule(code, { id }))).run.error!.message;
