@@ -59,6 +59,7 @@ const VERDICTS_KEPT = 1_000;
 export function retentionOf({ retention }: Settings): Retention {
   return { ...retention, verdicts: VERDICTS_KEPT };
 }
+
 /** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */
 const LOAD_PATIENCE = 1_000;
 

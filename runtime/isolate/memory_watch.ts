@@ -11,9 +11,9 @@ const SETTLE = 1_500;
 const SHARE = 0.75;
 
 /**
- * Ends workers while they and the process use more than `limit` bytes, which is asked each time. Hosts differ in what they limit by themselves (Bun
- * nothing, Deno no buffers), so the process is measured from outside. Work that was among the suspects is attempted
- * again alone, and of those that run alone only the heaviest is ended at a time: that one is to blame.
+ * Ends workers while they and the process use more than `limit` bytes, which is asked each time. Hosts differ in what they
+ * limit by themselves (Bun nothing, Deno no buffers), so the process is measured from outside. Work that was among the
+ * suspects is attempted again alone, and of those that run alone only the heaviest is ended at a time: that one is to blame.
  * @returns a function that stops watching
  */
 export function watchMemory(pool: Pool, limit: () => number, used: () => number = residentBytes): () => void {

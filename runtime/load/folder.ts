@@ -21,6 +21,7 @@ export function scopeOf(folder: string, dataFolder: string): FolderScope {
 
 /** More than this is no rules folder: somebody pointed the program at a disk, or a link leads to one. */
 const MAX_FILES = 20_000;
+
 /** What tells one state of a file from another without reading it. */
 export interface Mark {
   state: string;

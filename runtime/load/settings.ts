@@ -22,14 +22,13 @@ function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.Z
   });
 }
 
-/** The store lives in the memory of SQLite in WebAssembly, 2 GB: it would end there in the middle of something. */
-const LARGEST_STORE = 1_500_000_000;
-
 /** Bytes that the store keeps where nobody says: while a checkpoint is made, three times as much is taken beside it. */
 export function defaultStore(memory: number): number {
   return Math.min(256_000_000, Math.floor(memory / 10));
 }
 
+/** The store lives in the memory of SQLite in WebAssembly, 2 GB: it would end there in the middle of something. */
+const LARGEST_STORE = 1_500_000_000;
 const size = read((value) => {
   const bytes = parseSize(value);
   return bytes !== undefined && bytes <= LARGEST_STORE ? bytes : undefined;

@@ -1,5 +1,5 @@
-import { setImmediate } from "node:timers";
 import { setTimeout as pause } from "node:timers/promises";
+import { turn } from "../host/slices.ts";
 import type { Store } from "../store/store.ts";
 import { TestFailed } from "./test_failed.ts";
 
@@ -44,11 +44,11 @@ export class Activity {
     let quiet = 0;
     let happened = this.#happened;
     let since = performance.now();
-    for (let turn = 0; quiet < QUIET_TURNS; turn++) {
-      if (turn < EAGER_TURNS) await new Promise((resolve) => setImmediate(resolve));
+    for (let turns = 0; quiet < QUIET_TURNS; turns++) {
+      if (turns < EAGER_TURNS) await turn();
       else await pause(1);
       quiet = this.#open === 0 && isIdle() ? quiet + 1 : 0;
-      if (happened !== this.#happened) [happened, since, turn] = [this.#happened, performance.now(), 0];
+      if (happened !== this.#happened) [happened, since, turns] = [this.#happened, performance.now(), 0];
       if (performance.now() - since > PATIENCE) {
         throw new TestFailed(`Nothing has happened for ${PATIENCE / 1_000} s, and yet the rule is at work`);
       }

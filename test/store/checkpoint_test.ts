@@ -3,7 +3,7 @@ import { Checkpointer } from "../../runtime/store/sqlite/checkpoint.ts";
 import { Journal } from "../../runtime/store/sqlite/journal.ts";
 import { segmentName } from "../../runtime/store/sqlite/segment.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
-import { FOLDER } from "./helpers.ts";
+import { FOLDER, settle } from "./helpers.ts";
 
 Deno.test("a checkpoint that cannot be made is not attempted again with each commit, however many segments there are", async () => {
   const warnings: string[] = [];
@@ -17,7 +17,7 @@ Deno.test("a checkpoint that cannot be made is not attempted again with each com
   const checkpointer = new Checkpointer([], 0, journal, options);
   for (let commit = 0; commit < 5; commit++) {
     checkpointer.makeIfDue();
-    for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+    await settle();
   }
   assert.equal(warnings.length, 1, warnings.join("; "));
   assert.match(warnings[0], /Cannot write a checkpoint: ENOENT/, "the files of these segments are gone");

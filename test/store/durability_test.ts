@@ -6,12 +6,7 @@ import { DatabaseSync } from "node:sqlite";
 import { openStore } from "../../runtime/store/open.ts";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
-import { arrival, candidate, claimIds, FOLDER, NOW, open, rule, send, step } from "./helpers.ts";
-
-/** Lets everything run that can run without the disk's next answer. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
-}
+import { arrival, candidate, claimIds, FOLDER, NOW, open, rule, send, settle, step } from "./helpers.ts";
 
 /** Holds syncs until it is called. */
 function holdSyncs(disk: FaultyDisk): () => void {

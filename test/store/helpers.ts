@@ -2,6 +2,7 @@ import type { StepRecord } from "../../runtime/model/run.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import type { Admission, Arrival, Candidate, Receipt, Store, Wait } from "../../runtime/store/store.ts";
+import { turn } from "../../runtime/host/slices.ts";
 import { openStore, type StoreOptions } from "../../runtime/store/open.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
 
@@ -20,6 +21,11 @@ export function open(options: Partial<StoreOptions> = {}): Promise<Store> {
     },
     ...options,
   });
+}
+
+/** Lets everything run that can run without the disk's next answer. */
+export async function settle(): Promise<void> {
+  for (let turns = 0; turns < 20; turns++) await turn();
 }
 
 /** A test with a store of its own, closed at the end. */

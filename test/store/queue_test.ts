@@ -4,7 +4,7 @@ import { Journal } from "../../runtime/store/sqlite/journal.ts";
 import { CommitQueue } from "../../runtime/store/sqlite/queue.ts";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
-import { FOLDER, NOW, open, send } from "./helpers.ts";
+import { FOLDER, NOW, open, send, settle } from "./helpers.ts";
 
 /** A disk whose next sync waits until it is let go; from the second on they pass. */
 class HeldDisk extends FaultyDisk {
@@ -24,11 +24,6 @@ class HeldDisk extends FaultyDisk {
   release(): void {
     this.#released.resolve();
   }
-}
-
-/** Lets everything run that can run without the disk's next answer. */
-async function settle(): Promise<void> {
-  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
 }
 
 async function ids(store: Store): Promise<string[]> {
