@@ -17,8 +17,8 @@ then:
 const IN_TYPESCRIPT = `
 import { rule, type, webhook } from "whenthen";
 export default rule({
-  when: webhook("/orders", { auth: "none", batch: { every: "\${config.wait}" } }, type<{ id: string; total: number }>()),
-  config: { wait: "1s" },
+  when: webhook("/orders", { auth: "none", batch: { every: "\${config.wait}", max: 2 } }, type<{ id: string; total: number }>()),
+  config: { wait: "1h" },
   if: "event.data.total > 10",
   then: async ({ event, step }) => {
     const ids = event.data.events.map(({ data }) => data.id);
@@ -32,7 +32,10 @@ const order = (program: Program, id: string, total = 20) => program.post("/hooks
 const runsOf = async (program: Program, rule: string): Promise<Answered[]> => await program.api(`runs?rule=${rule}`);
 
 Deno.test("a batch is one run with all events, in YAML and in TypeScript, and each event says where it went", async () => {
-  await using folder = await rulesFolder({ "in_yaml.yaml": IN_YAML("{ every: 1s }"), "in_code.ts": IN_TYPESCRIPT });
+  await using folder = await rulesFolder({
+    "in_yaml.yaml": IN_YAML("{ every: 1h, max: 2 }"),
+    "in_code.ts": IN_TYPESCRIPT,
+  });
   await using program = start(folder.rules, folder);
   await program.url();
   const { status, body } = await order(program, "A");

@@ -51,18 +51,13 @@ export default rule({
     const [{ id }] = await program.api("runs");
     return await program.api(`runs/${id}`);
   };
-  const waits = async (program: ReturnType<typeof start>) => {
-    for (;;) {
-      const { steps } = await runOf(program);
+  const waits = (program: ReturnType<typeof start>) =>
+    until("the lines to be saved and the payment to be waited for", () => runOf(program), ({ steps }) => {
       const saved = steps.filter(({ kind, state }: { kind: string; state: string }) =>
         kind === "run" && state === "succeeded"
       );
-      if (saved.length === 3 && steps.some(({ path }: { path: string }) => path === "both/race/first/paid/payment")) {
-        return steps;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-  };
+      return saved.length === 3 && steps.some(({ path }: { path: string }) => path === "both/race/first/paid/payment");
+    });
   {
     await using program = start(folder.rules, { data: folder.data });
     await program.post("/events", { type: "order", source: "/shop", id: "1", data: { lines: ["a", "b", "c"] } });

@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, rename, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { temporaryFolder } from "./program.ts";
 
@@ -6,13 +6,19 @@ import { temporaryFolder } from "./program.ts";
 export async function rulesFolder(files: Record<string, string>) {
   const temporary = await temporaryFolder();
   const rules = join(temporary.path, "rules");
+  let drafts = 0;
   const folder = {
     rules,
     data: join(temporary.path, "data"),
-    /** Writes a file below the rules folder. */
+    /**
+     * Writes a file below the rules folder, as most editors save: at once. Where the machine is busy, a file that is written in its
+     * place may be empty for longer than the program waits for what follows.
+     */
     async write(name: string, text: string): Promise<void> {
+      const draft = join(temporary.path, `draft-${++drafts}`);
+      await writeFile(draft, text);
       await mkdir(dirname(join(rules, name)), { recursive: true });
-      await writeFile(join(rules, name), text);
+      await rename(draft, join(rules, name));
     },
     [Symbol.asyncDispose]: () => temporary[Symbol.asyncDispose](),
   };

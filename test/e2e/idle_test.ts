@@ -1,8 +1,8 @@
-import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import process from "node:process";
 import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
+import { until } from "./until.ts";
 
 const CODE = `
 import { rule, webhook } from "whenthen";
@@ -41,13 +41,18 @@ Deno.test({
     });
     await using program = start(folder.rules, { data: folder.data });
     await program.url();
-    // What starting up left to do.
-    await new Promise((resolve) => setTimeout(resolve, 2_000));
-    const before = spent(program.child.pid!);
-    await new Promise((resolve) => setTimeout(resolve, 5_000));
-    const after = spent(program.child.pid!);
-    const [cpu, sleeps] = [after.cpu - before.cpu, after.sleeps - before.sleeps];
+    const fiveSeconds = async () => {
+      const before = spent(program.child.pid!);
+      await new Promise((resolve) => setTimeout(resolve, 5_000));
+      const after = spent(program.child.pid!);
+      return { cpu: after.cpu - before.cpu, sleeps: after.sleeps - before.sleeps };
+    };
+    // The first ones have what starting up left to do, which lasts where others want the processors, too.
+    const { cpu, sleeps } = await until(
+      "five seconds with next to nothing to do",
+      fiveSeconds,
+      ({ cpu }) => cpu <= 250,
+    );
     console.log(`in 5 s idle: ${cpu} ms of processor time, ${sleeps} wake-ups`);
-    assert.ok(cpu <= 250, `${cpu} ms in 5 s`);
   },
 });

@@ -19,13 +19,16 @@ export default rule({
   const looping = await program.post("/hooks/loop", {});
   assert.equal(looping.status, 202);
   const [run] = looping.body.runs;
-  const started = performance.now();
+  let last = run;
   for (let count = 0; count < 20; count++) {
     assert.equal((await program.post("/hooks/healthy", {})).status, 202);
-    assert.equal((await program.post("/hooks/loop", {})).status, 202);
+    const { status, body: { runs } } = await program.post("/hooks/loop", {});
+    assert.equal(status, 202);
+    // A looping condition has ten seconds: an answer that waits for it comes when its run has ended.
+    const { run: { state } } = await program.api(`runs/${last}`);
+    assert.ok(["queued", "running"].includes(state), `the run before is ${state} when the next event is answered`);
+    [last] = runs;
   }
-  const perAnswer = (performance.now() - started) / 40;
-  assert.ok(perAnswer < 1_000, `${perAnswer} ms an answer, while the looping condition has 10 s`);
   await program.waitForMessage("healthy");
   await program.waitFor("the verdict", ({ message }) => message.startsWith("loop: error"), 60_000);
   const trace = await program.api(`runs/${run}`);

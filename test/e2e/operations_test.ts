@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { operatorName } from "../../bin/operator.ts";
 import { rulesFolder } from "./folder.ts";
 import { type Answered, type Program, start, whenthen } from "./program.ts";
+import { until } from "./until.ts";
 import { WebServer } from "./web_server.ts";
 
 const ME = operatorName() ?? "an operator";
@@ -163,9 +164,7 @@ Deno.test("cancel, pause and resume say who asked", async () => {
 
 /** Waits until a run is parked. */
 async function waiting(program: Program, run: string): Promise<void> {
-  for (;;) {
-    const { run: { state } } = await program.api(`runs/${run}`);
-    if (state === "waiting") return;
-    assert.ok(["queued", "running"].includes(state), `run ${run} is ${state}`);
-  }
+  const stateOf = async () => (await program.api(`runs/${run}`)).run.state;
+  const state = await until(`run ${run} to wait`, stateOf, (state) => !["queued", "running"].includes(state));
+  assert.equal(state, "waiting");
 }

@@ -72,6 +72,8 @@ Deno.test("a feed: what was there at first is known, a new item is an event, als
       response.writeHead(200, { "content-type": "application/rss+xml" }).end(feed("First & foremost", "Second <b>"))
     );
     await program.waitForMessage("added Second <b>");
+    // What is told to stop before its step is recorded does it again.
+    await program.waitForMessage("news succeeded");
     assert.equal(await program.stop(), 0);
   }
   peer.answer((_, response) =>

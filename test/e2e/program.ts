@@ -3,6 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { PATIENCE } from "./until.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
@@ -63,16 +64,17 @@ export class Program implements AsyncDisposable {
   #watchers = new Set<() => void>();
 
   constructor(readonly child: ChildProcess, readonly data: string) {
-    let rest = "";
-    const read = (text: string) => {
-      this.#text += text;
-      const parts = (rest + text).split("\n");
-      rest = parts.pop()!;
-      for (const part of parts) if (part.startsWith("{")) this.lines.push(JSON.parse(part));
-      this.#watchers.forEach((look) => look());
-    };
-    child.stdout!.setEncoding("utf8").on("data", read);
-    child.stderr!.setEncoding("utf8").on("data", read);
+    for (const stream of [child.stdout!, child.stderr!]) {
+      // Of each its own: what one has said so far must not be torn apart by the other.
+      let rest = "";
+      stream.setEncoding("utf8").on("data", (text: string) => {
+        this.#text += text;
+        const parts = (rest + text).split("\n");
+        rest = parts.pop()!;
+        for (const part of parts) if (part.startsWith("{")) this.lines.push(JSON.parse(part));
+        this.#watchers.forEach((look) => look());
+      });
+    }
     this.exited = new Promise((resolve) =>
       child.on("close", (code) => {
         resolve(code);
@@ -93,7 +95,7 @@ export class Program implements AsyncDisposable {
   }
 
   /** Waits for a log line that `matches`; fails after `patience` milliseconds or when the program ends, showing the log. */
-  waitFor(what: string, matches: (line: LogLine) => boolean, patience = 30_000): Promise<LogLine> {
+  waitFor(what: string, matches: (line: LogLine) => boolean, patience = PATIENCE): Promise<LogLine> {
     return new Promise((resolve, reject) => {
       const fail = (why: string) =>
         finish(() => reject(new Error(`${why} without ${what}; it printed:\n${this.#text}`)));

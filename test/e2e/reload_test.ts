@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { renameSync, writeFileSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { rulesFolder } from "./folder.ts";
@@ -24,7 +25,8 @@ Deno.test("ten saves within a second under load: the last content is live, at mo
       assert.equal(status, 202);
     }
   })();
-  for (let save = 1; save <= 10; save++) await folder.write("in.yaml", hook(`v${save}`));
+  // Without a pause between them, so that they lie within a second however busy the machine is.
+  for (let save = 1; save <= 10; save++) saveAtOnce(folder.rules, "in.yaml", hook(`v${save}`));
   await program.waitFor("a run of the last version", ({ message }) => message.startsWith("v10 "));
   saving = false;
   await load;
@@ -36,6 +38,12 @@ Deno.test("ten saves within a second under load: the last content is live, at mo
   const loads = program.lines.filter(({ message }) => message.startsWith("loaded in "));
   assert.ok(loads.length - 1 <= 3, `${loads.length - 1} loads`);
 });
+
+/** Saves as most editors do, before anything else of this process goes on. */
+function saveAtOnce(folder: string, name: string, text: string): void {
+  writeFileSync(join(folder, "..", name), text);
+  renameSync(join(folder, "..", name), join(folder, name));
+}
 
 Deno.test("a file that breaks keeps its last good version, and says where it is wrong", async () => {
   await using folder = await rulesFolder({ "in.yaml": hook("good") });
@@ -82,19 +90,23 @@ Deno.test("reordering the triggers of a rule keeps their cursors; another key st
   const rule = (...polls: string[]) => `when:\n${polls.join("")}then:\n  - log: "changed \${{ event.subject }}"\n`;
   await using folder = await rulesFolder({ "p.yaml": rule(poll("one", "item.id"), poll("two", "item.id")) });
   await using program = start(folder.rules, { data: folder.data });
-  await peer.waitFor(4);
+  const polledTwice = async () => {
+    const counts = ["/one", "/two"].map((wanted) => [wanted, peer.seen.filter(({ path }) => path === wanted).length]);
+    for (const [wanted, count] of counts) await peer.waitFor(Number(count) + 2, ({ path }) => path === wanted);
+  };
+  await polledTwice();
   await folder.write("p.yaml", rule(poll("two", "item.id"), poll("one", "item.id")));
   await program.waitFor(
     "the reload",
     () => program.lines.filter(({ message }) => message.startsWith("loaded p")).length === 2,
   );
-  await peer.waitFor(peer.seen.length + 4);
+  await polledTwice();
   await folder.write("p.yaml", rule(poll("two", "item.sku"), poll("one", "item.id")));
   await program.waitFor(
     "the reload",
     () => program.lines.filter(({ message }) => message.startsWith("loaded p")).length === 3,
   );
-  await peer.waitFor(peer.seen.length + 4);
+  await polledTwice();
   assert.deepEqual(await program.api("runs"), []);
   peer.answer((_, response) => {
     response.setHeader("content-type", "application/json");

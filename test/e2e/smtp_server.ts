@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
+import { PATIENCE } from "./until.ts";
 
 /** A mail that a {@link MailServer} got. */
 export interface Received {
@@ -96,7 +97,7 @@ export class MailServer implements AsyncDisposable {
   }
 
   /** Waits until it has got `count` mails in all that match. */
-  waitFor(count: number, matches: (mail: Received) => boolean = () => true, patience = 30_000): Promise<Received[]> {
+  waitFor(count: number, matches: (mail: Received) => boolean = () => true, patience = PATIENCE): Promise<Received[]> {
     return new Promise((resolve, reject) => {
       const finish = (settle: () => void) => {
         clearTimeout(timer);

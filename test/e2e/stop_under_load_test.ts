@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { connect, type Socket } from "node:net";
 import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
+import { until } from "./until.ts";
 import { WebServer } from "./web_server.ts";
 
 const LONGEST_STOP = 25_000;
@@ -81,7 +82,7 @@ export default rule({ when: webhook("/loops", { auth: "none" }), then: async () 
     return Number(/^whenthen_runs\{state="succeeded"\} (\d+)/m.exec(metrics)![1]);
   };
   // One run for each event that was accepted, or whose 202 was lost on its way.
-  while (await succeeded() < accepted.length + 2) await new Promise((resolve) => setTimeout(resolve, 50));
+  await until("all runs", succeeded, (count) => count >= accepted.length + 2);
   // Children outlive a kill of the program, and the deaf one would for ever.
   assert.equal(await program.stop(), 0);
 });
