@@ -1,7 +1,8 @@
-import { spawn } from "node:child_process";
-import { chmod, chown, copyFile, mkdir } from "node:fs/promises";
+import { execFile, spawn } from "node:child_process";
+import { chmod, chown, mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { promisify } from "node:util";
 import { rulesFolder } from "../e2e/folder.ts";
 import { type Finished, Program } from "../e2e/program.ts";
 
@@ -24,7 +25,9 @@ export async function machine(files: Record<string, string>) {
   const folder = await rulesFolder(files);
   const root = join(folder.rules, "..");
   const paths = { binary: join(root, "whenthen"), home: join(root, "home"), empty: join(root, "empty") };
-  await copyFile(BINARY, paths.binary);
+  // By a process of its own: a child that a test beside this one starts meanwhile would hold what this one writes open, and what
+  // is written cannot be started (ETXTBSY).
+  await promisify(execFile)("cp", [BINARY, paths.binary]);
   await chmod(paths.binary, 0o755);
   for (const path of [paths.home, paths.empty]) await mkdir(path);
   const { uid, gid } = OTHER_USER;

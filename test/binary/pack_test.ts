@@ -210,7 +210,7 @@ import { text } from "./lib/text.ts";
 export default rule({
   when: webhook("/held", { auth: "none" }),
   then: async ({ step }) => {
-    await step.http("hold", "POST ${peer.url}/hold", { timeout: "1m" });
+    await step.http("hold", "POST ${peer.url}/hold", { timeout: "1h" });
     await step.log("tell", text);
   },
 });

@@ -35,7 +35,7 @@ export default rule({
   when: webhook("/greet", { auth: "none" }),
   then: async ({ event, step }) => {
     const at = await step.do("begin", () => Date.now());
-    await step.http("hold", "POST ${peer.url}/hold", { json: { at }, timeout: "1m" });
+    await step.http("hold", "POST ${peer.url}/hold", { json: { at }, timeout: "1h" });
     await step.log("tell", greet((event.data as { name: string }).name) + " at " + at);
   },
 });

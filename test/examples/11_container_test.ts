@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { BINARY } from "../binary/binary.ts";
 import { Program, temporaryFolder } from "../e2e/program.ts";
+import { PATIENCE } from "../e2e/until.ts";
 import { ROOT } from "./example.ts";
 
 const EXAMPLE = join(ROOT, "examples/11-container");
@@ -39,7 +40,7 @@ Deno.test({
     await writeFile(
       join(root, "etc/whenthen/rules/orphan.yaml"),
       "when: { webhook: /orphan, auth: none }\nthen:\n" +
-        "  - run: [sh, -c, 'setsid sleep 0.2 > /dev/null 2>&1 & setsid sleep 30 > /dev/null 2>&1 &']\n  - log: orphans are left\n",
+        "  - run: [sh, -c, 'setsid sleep 0.2 > /dev/null 2>&1 & setsid sleep 1000 > /dev/null 2>&1 &']\n  - log: orphans are left\n",
     );
 
     await using container = run(root, image);
@@ -136,7 +137,7 @@ function childrenOf(parent: number): { pid: number; name: string; state: string 
 
 /** Looks again and again: nothing tells when another process has gone. */
 async function until(holds: () => boolean, message: () => string): Promise<void> {
-  for (let patience = 300; !holds(); patience--) {
+  for (let patience = PATIENCE / 50; !holds(); patience--) {
     if (patience === 0) throw new assert.AssertionError({ message: message() });
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

@@ -23,7 +23,6 @@ function test(
       onSecret: () => {},
       env: () => ({}),
       onLog: () => {},
-      blockedAfter: 1_500,
     });
     {
       await using folder = await TestFolder.with(files, { isolates, ...options });
@@ -108,7 +107,7 @@ Deno.test("a module that hangs delays the YAML rules no longer than the patience
   const ready = new Promise<void>((resolve) => late = resolve);
   {
     const files = { "slow.ts": rule(""), "quick.yaml": "when:\n  every: 5m\nthen:\n  - log: hi\n" };
-    await using folder = await TestFolder.with(files, { isolates, patience: 5_000, onLate: late });
+    await using folder = await TestFolder.with(files, { isolates, patience: 120_000, onLate: late });
     const first = await folder.load();
     assert.ok(first.rules.has("slow"));
     await folder.write({

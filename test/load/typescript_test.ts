@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BundledModule, Isolates } from "../../runtime/isolate/isolate.ts";
+import type { IsolateOptions } from "../../runtime/isolate/open.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
 import { type LoadedTypeScript, loadTypeScript } from "../../runtime/load/typescript.ts";
 import { never, performer, scope, withFolder, withIsolates } from "../isolate/harness.ts";
@@ -16,8 +17,12 @@ interface Fixture {
   problems(file: string): Promise<string>;
 }
 
-function withLoader(files: Record<string, string>, use: (fixture: Fixture) => Promise<void>): Promise<void> {
-  return withIsolates({ blockedAfter: 1_000 }, ({ isolates }) =>
+function withLoader(
+  files: Record<string, string>,
+  use: (fixture: Fixture) => Promise<void>,
+  options: Partial<IsolateOptions> = {},
+): Promise<void> {
+  return withIsolates(options, ({ isolates }) =>
     withFolder(files, async (folder) => {
       const load = (file: string) =>
         loadTypeScript({ folder, file, isolates, cacheFolder: join(folder, ".data/cache") });
@@ -174,11 +179,11 @@ Deno.test("an error at the top level is a problem at its place", () =>
       await problems("a.ts"),
       /^lib\.ts:3:\d+: cannot be loaded: no luck\n {6}throw new Error\("no luck"\);/,
     );
-    assert.match(await problems("b.ts"), /^b\.ts:1:1: cannot be loaded: b\.ts was not loaded after 1s: /);
+    assert.match(await problems("b.ts"), /^b\.ts:1:1: cannot be loaded: b\.ts was not loaded after 2s: /);
     assert.match(await problems("c.ts"), /^c\.ts:1:1: .*is not made by rule\(\): write export default rule/);
     assert.match(await problems("ops/e.ts"), /^ops\/e\.ts:1:1: cannot be loaded: [^\n]* at ops\/e\.ts:1:1\n/);
     assert.match(await problems("d.ts"), /^d\.ts:.*: cannot be loaded: the rule has a Date at config\.at/);
-  }));
+  }, { blockedAfter: 2_000 }));
 
 Deno.test("a rule behind a symbolic link keeps its name", () =>
   withLoader({ "..2026/a.ts": `${RULE}import "./b.ts";\n`, "..2026/b.ts": "" }, async ({ folder, load }) => {

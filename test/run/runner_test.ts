@@ -321,8 +321,11 @@ Deno.test("no more runs than the bound are performed at once, and none is forgot
   withBench(async (bench) => {
     let now = 0;
     let most = 0;
+    const three = Promise.withResolvers<void>();
     bench.functions.work = async () => {
       most = Math.max(most, ++now);
+      if (now === 3) three.resolve();
+      await three.promise;
       await new Promise((resolve) => setTimeout(resolve, 1));
       now--;
       return null;

@@ -83,11 +83,11 @@ export class Customers extends Clients {
 
   /** Asks again and again, until there is something. */
   async #find<T>(what: string, look: (program: Program) => Promise<T | undefined>): Promise<T> {
-    const end = performance.now() + 120_000;
+    const end = performance.now() + 600_000;
     for (;;) {
       const found = await this.#ask(async (program) => ({ status: 200, found: await look(program) }));
       if (found.found !== undefined) return found.found;
-      assert.ok(performance.now() < end, `120 s without ${what}`);
+      assert.ok(performance.now() < end, `600 s without ${what}`);
       await pause(50);
     }
   }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { readAddress } from "../../../runtime/host/address_file.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, whenthen } from "../program.ts";
-import { until } from "../until.ts";
+import { PATIENCE, until } from "../until.ts";
 import { eightAtATime } from "./provider.ts";
 import { size, within } from "./size.ts";
 import { mountSmallDisk } from "./small_disk.ts";
@@ -90,7 +90,7 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
   const accepted = async () => {
     while (await deliveries.send(program) !== 202);
   };
-  await within(60_000, "something that is accepted again", accepted());
+  await within(PATIENCE, "something that is accepted again", accepted());
 }
 
 Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or checkpoint loses a thing", async (t) => {
@@ -204,7 +204,7 @@ Deno.test("syncs that fail in the middle: what was accepted is there, and no syn
     const enough = async () => {
       while (deliveries.accepted.size < size(50, 500)) await deliveries.send(program);
     };
-    await within(120_000, "the events between failing syncs", enough());
+    await within(300_000, "the events between failing syncs", enough());
     assert.match(program.output, /Cannot write to .*(EIO|Input.output error)/i);
     assert.match(program.output, /accepts writes again/);
     await allSeen(program, deliveries);
@@ -226,7 +226,7 @@ Deno.test("a disk on which no file, or no folder, can be synced is refused at th
       return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
     }
     await using program = start(folder.rules, { data: folder.data, under });
-    assert.equal(await within(30_000, "the end of the program", program.exited), 64);
+    assert.equal(await within(PATIENCE, "the end of the program", program.exited), 64);
     assert.match(program.output, /^Cannot (make|write to) the data folder .*(EIO|Input.output error)/i);
     assert.doesNotMatch(program.output, /\n {4}at /);
   }

@@ -7,6 +7,7 @@ import { crc32 } from "node:zlib";
 import { encodeHead, readFrame } from "../../../runtime/store/sqlite/frame.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, temporaryFolder, whenthen } from "../program.ts";
+import { PATIENCE } from "../until.ts";
 import { between, isLong, within } from "./size.ts";
 
 /** Nothing ever runs, so that each event is one commit, one frame of the journal. */
@@ -206,7 +207,7 @@ Deno.test("a store of a newer version is refused with what to do, and left as it
     await withCopy(folder, damage, async (launch, data) => {
       const before = await storeFiles(data);
       await using program = launch();
-      assert.equal(await within(30_000, "the end of the program", program.exited), 64);
+      assert.equal(await within(PATIENCE, "the end of the program", program.exited), 64);
       assert.match(program.output, /^Cannot open the store: .*use the newer program, or another --data folder\n$/);
       assert.deepEqual(await storeFiles(data), before);
     });

@@ -4,6 +4,7 @@ import examples from "@octokit/webhooks-examples/api.github.com/index.json" with
 import fc from "fast-check";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
+import { PATIENCE, until } from "../until.ts";
 import { rawRequest } from "./raw_request.ts";
 import { residentMegabytes } from "./resources.ts";
 import { size } from "./size.ts";
@@ -137,9 +138,10 @@ Deno.test("whatever is asked, by any method, of any path, with any headers and b
   await once();
   const before = residentMegabytes(program);
   await once();
-  const after = residentMegabytes(program);
+  // What was used in passing goes when the engine comes to it.
+  const memory = () => Promise.resolve(residentMegabytes(program));
+  const after = await until("memory that is flat", memory, (now) => now < before + 100);
   console.log(`${before} MB after ${numRuns} requests, ${after} MB after twice as many`);
-  assert.ok(after < before + 100, `${before} MB, then ${after} MB`);
   assert.deepEqual(program.lines.filter(({ message }) => /^Cannot answer/.test(message)), []);
   assert.equal(await program.stop(), 0);
 });
@@ -218,7 +220,9 @@ Deno.test("signatures that are wrong, cut, old or of another body: 401 each time
       const common = "host: x\r\ncontent-type: application/json\r\n";
       const head = `POST /hooks/${name} HTTP/1.1\r\n${common}content-length: ${BODY.length}\r\n${headers.join("")}`;
       for (const twice of [[signature, bad], [bad, signature]]) {
-        const raw = await rawRequest(await program.url(), [`${head}${twice.join("")}\r\n${BODY}`]);
+        const raw = await rawRequest(await program.url(), [`${head}${twice.join("")}\r\n${BODY}`], {
+          patience: PATIENCE,
+        });
         assert.match(raw, /^HTTP\/1\.1 40[01]/, `${name} signed twice`);
       }
     }

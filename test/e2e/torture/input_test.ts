@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
-import { until } from "../until.ts";
+import { PATIENCE, until } from "../until.ts";
 import { rawRequest } from "./raw_request.ts";
 import { openFiles, residentMegabytes } from "./resources.ts";
 import { size } from "./size.ts";
@@ -120,9 +120,9 @@ async function isWell(program: Program): Promise<void> {
 async function assertUnmoved(program: Program, before: { memory: number; files: number }): Promise<void> {
   assert.deepEqual(program.lines.filter(({ level }) => level === "ERROR").map(({ message }) => message), []);
   const memory = () => Promise.resolve(residentMegabytes(program));
-  const after = await until("memory that is flat", memory, (now) => now < before.memory + 200, 60_000);
+  const after = await until("memory that is flat", memory, (now) => now < before.memory + 200);
   const files = () => Promise.resolve(openFiles(program));
-  await until("all connections to be closed", files, (now) => now <= before.files + 20, 60_000);
+  await until("all connections to be closed", files, (now) => now <= before.files + 20);
   console.log(`${before.memory} MB before, ${after} MB after`);
 }
 
@@ -190,7 +190,7 @@ Deno.test("requests that no client sends, and slow ones: refused or waited for, 
   await refused("100 MB in chunks", hundredMegabytes);
 
   const drip = [`${HEAD}content-length: 11\r\n\r\n`, ...'{"slow": 1}'];
-  const slow = Array.from({ length: size(50, 500) }, () => rawRequest(url, drip, { pause: 200, patience: 30_000 }));
+  const slow = Array.from({ length: size(50, 500) }, () => rawRequest(url, drip, { pause: 200, patience: PATIENCE }));
   const half = Array.from({ length: size(100, 1_000) }, () => rawRequest(url, [HEAD], { patience: 3_000 }));
   for (let count = 0; count < 20; count++) await isWell(program);
   for (const answer of await Promise.all(slow)) assert.match(answer, /^HTTP\/1\.1 202/, "a slow client is waited for");
