@@ -30,6 +30,9 @@ export interface Fixture {
   secretsUsed: string[];
 }
 
+/** Bytes. All tests that run side by side are threads of one process, and no worker is to blame for what they use together. */
+export const ROOMY = 8e9;
+
 /** Isolates and a bundler, closed after the test. */
 export async function withIsolates(
   options: Partial<IsolateOptions>,
@@ -42,6 +45,7 @@ export async function withIsolates(
     onSecret: (name) => secretsUsed.push(name),
     env: () => ({}),
     onLog: (line) => logs.push(line),
+    memoryLimit: ROOMY,
     ...options,
   });
   let count = 0;

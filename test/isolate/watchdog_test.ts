@@ -98,7 +98,7 @@ Deno.test("aborting a run that computes ends its worker at once and interrupts t
 
 Deno.test("a loop that was given up while it waited is found, too", () => {
   const begun = gate();
-  return withIsolates({ blockedAfter: 400, onLog: () => begun.resolve() }, async ({ isolates, module }) => {
+  return withIsolates({ blockedAfter: 3_000, onLog: () => begun.resolve() }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`step.http("ask", "https://x.org"); console.log("looping"); for (;;);`));
     const controller = new AbortController();
     const run = startRun(isolates, code, "", "http", controller.signal);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { openIsolates } from "../../runtime/isolate/open.ts";
 import { stopEsbuild } from "../../runtime/load/esbuild.ts";
+import { ROOMY } from "../isolate/harness.ts";
 import { shown, TestFolder } from "./loading.ts";
 
 const FILES = {
@@ -95,7 +96,13 @@ orders/paid.yaml:8:9: the step id "tell" is used twice
     give one of the two another id`;
 
 Deno.test("twelve mistakes in six files are twelve problems, each at its place and with a remedy", async () => {
-  const isolates = openIsolates({ secrets: () => ({}), onSecret: () => {}, env: () => ({}), onLog: () => {} });
+  const isolates = openIsolates({
+    secrets: () => ({}),
+    onSecret: () => {},
+    env: () => ({}),
+    onLog: () => {},
+    memoryLimit: ROOMY,
+  });
   await using folder = await TestFolder.with(FILES, { isolates });
   const loaded = await folder.load();
   assert.equal(shown(loaded).join("\n"), EXPECTED);

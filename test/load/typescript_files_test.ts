@@ -6,6 +6,7 @@ import { openIsolates } from "../../runtime/isolate/open.ts";
 import type { LoaderOptions } from "../../runtime/load/loader.ts";
 import { diff } from "../../runtime/load/reload.ts";
 import { stopEsbuild } from "../../runtime/load/esbuild.ts";
+import { ROOMY } from "../isolate/harness.ts";
 import { heads, shown, TestFolder } from "./loading.ts";
 
 type Files = Record<string, string>;
@@ -23,6 +24,7 @@ function test(
       onSecret: () => {},
       env: () => ({}),
       onLog: () => {},
+      memoryLimit: ROOMY,
     });
     {
       await using folder = await TestFolder.with(files, { isolates, ...options });
@@ -101,7 +103,8 @@ Deno.test("a module that hangs delays the YAML rules no longer than the patience
     onSecret: () => {},
     env: () => ({}),
     onLog: () => {},
-    blockedAfter: 1_500,
+    blockedAfter: 3_000,
+    memoryLimit: ROOMY,
   });
   let late = () => {};
   const ready = new Promise<void>((resolve) => late = resolve);

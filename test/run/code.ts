@@ -3,6 +3,7 @@ import type { Rule } from "../../runtime/model/rule.ts";
 import { isFinal } from "../../runtime/model/run.ts";
 import type { RunnerOptions } from "../../runtime/run/runner_options.ts";
 import type { Trace } from "../../runtime/store/store.ts";
+import { ROOMY } from "../isolate/harness.ts";
 import { type Bench, makeRule, withBench } from "./harness.ts";
 
 /** A bench whose rules are TypeScript, in real workers; functions of the bench are called as before. */
@@ -15,7 +16,8 @@ export async function withCode(
     onSecret: () => {},
     env: () => ({}),
     onLog: () => {},
-    blockedAfter: 1_000,
+    blockedAfter: 3_000,
+    memoryLimit: ROOMY,
   });
   try {
     await withBench(use, options, isolates);
