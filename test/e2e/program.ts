@@ -200,6 +200,7 @@ interface LaunchOptions {
 
 function launch(args: string[], options: LaunchOptions): ChildProcess {
   const [command, ...before] = [...options.under ?? [], ...COMMAND];
-  const env = { ...process.env, WHENTHEN_TOKEN: "", NO_COLOR: "1", ...options.env };
+  // Where a time of day has no zone it is that of the machine.
+  const env = { ...process.env, TZ: "UTC", WHENTHEN_TOKEN: "", NO_COLOR: "1", ...options.env };
   return spawn(command, [...before, ...args], { cwd: options.cwd, env, stdio: ["ignore", "pipe", "pipe"] });
 }

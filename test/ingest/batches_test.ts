@@ -134,7 +134,7 @@ Deno.test("a report closes at the times of its cron, in its zone, with the time 
 });
 
 Deno.test("empty: true starts a run at each time also where nothing came", async () => {
-  await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", empty: true }));
+  await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true }));
   await bench.advance(HOUR);
   await bench.send("1");
   await bench.advance(2 * DAY);
@@ -146,7 +146,7 @@ Deno.test("empty: true starts a run at each time also where nothing came", async
 });
 
 Deno.test("a report that was full before its time still comes at its time", async () => {
-  await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", empty: true, max: 2 }));
+  await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true, max: 2 }));
   await bench.send("1");
   await bench.send("2");
   await bench.advance(DAY);
@@ -155,7 +155,7 @@ Deno.test("a report that was full before its time still comes at its time", asyn
 });
 
 Deno.test("missed times are one, the last of them; no restart brings one twice", async () => {
-  await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", empty: true }));
+  await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true }));
   await bench.send("1");
   await bench.kill();
   bench.clock.jumpTo(START + 3 * DAY + 2 * HOUR);
@@ -171,7 +171,7 @@ Deno.test("missed times are one, the last of them; no restart brings one twice",
 });
 
 Deno.test("a clock that is set back brings no report twice, and loses no event", async () => {
-  await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", empty: true }));
+  await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true }));
   await bench.send("1");
   await bench.advance(HOUR);
   bench.clock.jumpTo(START);
@@ -231,8 +231,8 @@ Deno.test("new options close what is collected at the earlier of the old and the
     ["long past", { every: DAY }, { every: MINUTE }, 10 * MINUTE],
     ["silence instead", { every: DAY }, { quiet: 20 * MINUTE, within: HOUR }, 20 * MINUTE],
     ["a digest instead", { quiet: 15 * MINUTE }, { every: HOUR }, 15 * MINUTE],
-    ["a report instead", { every: DAY }, { cron: "0 9 * * *" }, HOUR],
-    ["another report", { cron: "0 12 * * *" }, { cron: "0 9 * * *" }, HOUR],
+    ["a report instead", { every: DAY }, { cron: "0 9 * * *", timezone: "UTC" }, HOUR],
+    ["another report", { cron: "0 12 * * *", timezone: "UTC" }, { cron: "0 9 * * *", timezone: "UTC" }, HOUR],
     ["fewer at once", { every: DAY }, { every: DAY, max: 1 }, 10 * MINUTE],
     ["no batch any more", { every: HOUR }, { none: true }, HOUR],
   ];
@@ -295,7 +295,7 @@ Deno.test("paused, disabled and deleted rules keep what is collected until they 
 });
 
 Deno.test("a report of a rule that was away comes once, whatever it missed; one that is no report any more never", async () => {
-  const report = collecting({ cron: "0 9 * * *", empty: true });
+  const report = collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true });
   await using bench = await BatchBench.start(report);
   await bench.pause("digest", "by ada");
   for (let day = 0; day < 3; day++) {
@@ -305,7 +305,7 @@ Deno.test("a report of a rule that was away comes once, whatever it missed; one 
   }
   await bench.pause("digest", null);
   assert.deepEqual(await bench.closed(), [[]]);
-  await bench.load(collecting({ cron: "0 9 * * *" }));
+  await bench.load(collecting({ cron: "0 9 * * *", timezone: "UTC" }));
   await bench.advance(3 * DAY);
   await bench.load(report);
   await bench.load(collecting(undefined));
@@ -314,7 +314,7 @@ Deno.test("a report of a rule that was away comes once, whatever it missed; one 
 });
 
 Deno.test("a report of a rule that was never enabled is not made up for", async () => {
-  const report = collecting({ cron: "0 9 * * *", empty: true });
+  const report = collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true });
   await using bench = await BatchBench.start({ ...report, enabled: false });
   await bench.advance(3 * DAY);
   await bench.load(report);
