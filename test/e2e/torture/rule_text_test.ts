@@ -128,7 +128,7 @@ then:
 `;
   const files = numbered(sample(expression, count).map(rule), "yaml");
   const { rules } = await check(files);
-  assert.ok(rules.length >= count / 20, `${rules.length} of ${count} load`);
+  assert.ok(rules.length >= count / 60, `${rules.length} of ${count} load`);
   const healthy = "when: { every: 1s }\nlimit: none\nthen:\n  - log: tick\n";
   await using folder = await rulesFolder({ ...files, "healthy.yaml": healthy });
   await using program = start(folder.rules, { data: folder.data, env: { HOME: process.env.HOME ?? "" } });
