@@ -1,7 +1,7 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 
 /** A save is often several file events; the first of them waits this long for the others. */
-const SETTLE = 10;
+const SETTLE = 5;
 
 /**
  * Turns bursts of changes into few loads: the first change loads at once, those within `gap` after a load's start
