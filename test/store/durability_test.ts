@@ -3,6 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { diskError } from "../../runtime/host/forgetful_disk.ts";
 import { openStore } from "../../runtime/store/open.ts";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
@@ -204,6 +205,29 @@ Deno.test("a checkpoint that cannot be written is an error to the caller and har
   const again = await open({ disk: disk.copy() });
   assert.equal((await again.stats()).events, 2);
   await again.close();
+});
+
+Deno.test("a checkpoint whose sync fails is none: the journal stands for it, and the next one is whole", async () => {
+  const disk = new FaultyDisk();
+  const store = await open({ disk, onWarning: () => {} });
+  await send(store, "e1");
+  const create = disk.create.bind(disk);
+  disk.create = async (path) => {
+    const file = await create(path);
+    return path.endsWith(".tmp") ? { ...file, sync: () => Promise.reject(diskError("EIO", path)) } : file;
+  };
+  await assert.rejects(store.checkpoint(), { code: "EIO" });
+  await send(store, "e2");
+  const before = await contents(store);
+  assert.ok(disk.paths().every((path) => !path.includes("checkpoint")), "no piece of it is left");
+  const cut = disk.copy();
+  cut.cut();
+  assert.deepEqual(await contents(await open({ disk: cut })), before);
+  disk.create = create;
+  await store.checkpoint();
+  assert.ok(disk.paths().some((path) => path.endsWith(".sqlite")));
+  disk.cut();
+  assert.deepEqual(await contents(await open({ disk })), before);
 });
 
 Deno.test("secrets reach neither the database nor the journal, and leave JSON whole", async () => {

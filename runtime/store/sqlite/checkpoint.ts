@@ -22,7 +22,7 @@ const MOST_SEGMENTS = 100;
  * What is written between two syncs: one of the journal waits for all that its file system has yet to write, which for a whole
  * checkpoint would hold up who waits for an answer.
  */
-const PIECE = 4 * 1024 * 1024;
+const PIECE = 256 * 1024;
 
 export interface CheckpointOptions {
   disk: Disk;
