@@ -95,8 +95,10 @@ Deno.test("README: every command in it runs, in a copy of the project", async ()
   for (const command of STARTS) {
     await using program = await running(command, copy.path);
     if (command !== STARTS[0]) continue;
-    // Something is alive at once, before anybody does anything.
+    // Something is alive before anybody does anything, and not only when the first minute is over.
     await program.shown("Pulse 1: ");
+    const pulses = await (await fetch(`${program.url}/api/runs?rule=pulse`)).json();
+    assert.equal(pulses.at(-1).trigger, "start");
     for (const line of commands.filter((line) => ![...STARTS, ...TESTS].includes(line) && !isOfBinary(line))) {
       const { code, output } = await shell(line.replaceAll("http://127.0.0.1:8080", program.url), copy.path);
       assert.equal(code, 0, `${line}\n${output}`);

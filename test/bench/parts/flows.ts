@@ -117,7 +117,7 @@ async function register(admin: string, uri: string): Promise<void> {
     const response = await fetch(`${admin}/deployments`, { method: "POST", headers, body: JSON.stringify({ uri }) });
     const text = await response.text();
     if (response.ok) return;
-    if (attempt === 20) throw new Error(`Restate does not take the service: ${text}`);
+    if (attempt === 120) throw new Error(`Restate does not take the service: ${text}`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }
