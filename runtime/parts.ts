@@ -112,7 +112,7 @@ export function assemble(
     log: triggerLog,
     report: onReport,
   });
-  const live: LiveRules = new LiveRules({ loader, store, clock, ingest, attachments, onLoaded, onFailure: onReport });
+  const live: LiveRules = new LiveRules({ loader, store, ingest, attachments, onLoaded, onFailure: onReport });
   const metrics = new Metrics({
     store,
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),

@@ -1,5 +1,4 @@
 import { messageOf } from "../model/errors.ts";
-import type { Clock } from "../host/clock.ts";
 import type { Loaded } from "../load/loaded.ts";
 import type { Loader } from "../load/loader.ts";
 import { logReload } from "../load/reload_log.ts";
@@ -12,7 +11,6 @@ import type { Ingest } from "./ingest.ts";
 export interface LiveRulesOptions {
   loader: Loader;
   store: Store;
-  clock: Clock;
   ingest: Ingest;
   attachments: Attachments;
   /** Called with what was loaded before anything of it is live: secrets and limits must be those of the new rules. */
@@ -74,8 +72,8 @@ export class LiveRules {
 
   /** Pauses a rule for the reason given, so that its events start nothing; null resumes it. */
   async pause(rule: string, reason: string | null): Promise<void> {
-    const { store, clock } = this.options;
-    await store.setPaused(rule, reason, clock.now());
+    const { store } = this.options;
+    await store.setPaused(rule, reason);
     await this.#readPaused();
     await this.options.ingest.batches.rulesChanged();
   }
@@ -88,11 +86,11 @@ export class LiveRules {
   }
 
   async #putVersions(before: ReadonlyMap<string, Rule> | undefined, rules: ReadonlyMap<string, Rule>): Promise<void> {
-    const { store, clock } = this.options;
-    if (before === undefined) return await store.putVersions([...rules.values()], clock.now());
+    const { store } = this.options;
+    if (before === undefined) return await store.putVersions([...rules.values()]);
     const changed = [...rules.values()].filter(({ id, version }) => before.get(id)?.version !== version);
     const gone = [...before.keys()].filter((id) => !rules.has(id));
-    if (changed.length + gone.length > 0) await store.changeVersions(changed, gone, clock.now());
+    if (changed.length + gone.length > 0) await store.changeVersions(changed, gone);
   }
 
   async #readPaused(): Promise<void> {

@@ -181,7 +181,7 @@ export class World {
 
   async #begin(): Promise<void> {
     const { rule } = this.options;
-    await this.store.putVersions([rule], this.clock.now());
+    await this.store.putVersions([rule]);
     this.ingest.setRules(new Map([[rule.id, rule]]));
     await this.ingest.batches.rulesChanged();
     this.ingest.batches.start((message) => this.troubles.push(message));

@@ -30,9 +30,9 @@ export type * from "./arrival.ts";
 export interface Store {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Keeps the rules in force, all of them, so that runs can be pinned to their versions. Known versions cost nothing. */
-  putVersions(rules: Rule[], now: number): Promise<void>;
+  putVersions(rules: Rule[]): Promise<void>;
   /** The same after a reload: only those that are new or in another version, and the ids of those that are gone. */
-  changeVersions(changed: Rule[], gone: string[], now: number): Promise<void>;
+  changeVersions(changed: Rule[], gone: string[]): Promise<void>;
   /** Those of the rules with these ids that were in force last, also before a restart. */
   getInForce(rules: string[]): Promise<Rule[]>;
   /** The rule as it was at that version, or undefined where no live run needed it any more. */
@@ -138,7 +138,7 @@ export interface Store {
 
   // ── operators ──────────────────────────────────────────────────────────────────────────────────────────────────
   /** `paused` rules keep their triggers but every verdict is `disabled`; set by an operator or the watchdog. */
-  setPaused(rule: string, paused: string | null, now: number): Promise<void>;
+  setPaused(rule: string, paused: string | null): Promise<void>;
   listPaused(): Promise<Record<string, string>>;
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -68,14 +68,14 @@ export class BatchBench implements AsyncDisposable {
   /** Reloads: these are the rules from here on. */
   async load(...rules: Rule[]): Promise<void> {
     this.rules = rules;
-    await this.store.putVersions(rules, this.clock.now());
+    await this.store.putVersions(rules);
     this.ingest.setRules(new Map(rules.map((rule) => [rule.id, rule])));
     await this.ingest.batches.rulesChanged();
     await this.settle();
   }
 
   async pause(rule: string, reason: string | null): Promise<void> {
-    await this.store.setPaused(rule, reason, this.clock.now());
+    await this.store.setPaused(rule, reason);
     this.ingest.setPaused(await this.store.listPaused());
     await this.ingest.batches.rulesChanged();
     await this.settle();

@@ -57,7 +57,7 @@ Deno.test("300 reloads under load leave memory and hooks where they were, and lo
     log: () => ({ info() {}, warn() {} }),
     report: () => {},
   });
-  const live = new LiveRules({ loader, store, clock, ingest, attachments, onLoaded: () => {}, onFailure: assert.fail });
+  const live = new LiveRules({ loader, store, ingest, attachments, onLoaded: () => {}, onFailure: assert.fail });
   let sent = 0;
   const post = async () => {
     const matches = hooks.match("/in");

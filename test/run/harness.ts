@@ -130,7 +130,7 @@ export class Bench {
     const { key = null, ...rest } = more;
     const time = new Date(this.clock.now()).toISOString();
     const event: Event = { id: `e${++this.#events}`, source: "/test", type: "test", time, data, ...rest };
-    await this.store.putVersions([rule], this.clock.now());
+    await this.store.putVersions([rule]);
     const outcome = {
       kind: "admit" as const,
       mode: rule.mode,

@@ -68,7 +68,7 @@ Deno.test("what waits together shares frames and syncs", async () => {
 Deno.test("a store that was killed goes on where it was", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
-  await store.putVersions([rule("v1")], NOW);
+  await store.putVersions([rule("v1")]);
   for (const id of ["e1", "e2", "e3"]) await send(store, id, { key: "ü\ud800\u0000'" });
   const [claimed] = await store.claimRuns("me", 2, NOW);
   await store.recordStep(claimed.run.id, step("a", { output: [1.5, -0, 1e300, "\u2028"] }), {}, NOW);
@@ -250,12 +250,12 @@ Deno.test("secrets reach neither the database nor the journal, and leave JSON wh
   await store.recordStep(receipt.runs[0], step("hunter2", { output }), effects, NOW);
   await store.parkRun(receipt.runs[0], { state: "waiting", waitingFor: "hunter2", spent: 1 }, NOW);
   await store.cancelRun(receipt.runs[0], "hunter2", NOW);
-  await store.setPaused("shop/pay", "hunter2", NOW);
+  await store.setPaused("shop/pay", "hunter2");
   assert.equal((await store.accept([secret], [], NOW))[0].delivery, "duplicate");
   assert.deepEqual(await store.getState(["hunter2"], NOW), { hunter2: "***" });
   assert.equal(await store.getMark(trigger), "***");
   await store.checkpoint();
-  await store.putVersions([rule("v1")], NOW);
+  await store.putVersions([rule("v1")]);
   await store.close();
   for await (const { name } of Deno.readDir(folder)) {
     const bytes = await readFile(join(folder, name), "latin1");

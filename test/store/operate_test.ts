@@ -55,8 +55,8 @@ storeTest("skipping is refused with what waits, where it is not clear or nothing
 });
 
 storeTest("a run that nobody performs moves to another version of its rule", async (store) => {
-  await store.putVersions([rule("v1")], NOW);
-  await store.putVersions([rule("v2"), { ...rule("v9"), id: "other" }], NOW);
+  await store.putVersions([rule("v1")]);
+  await store.putVersions([rule("v2"), { ...rule("v9"), id: "other" }]);
   const { runs: [run] } = await send(store, "e1");
   const move = async (version: string) => {
     const result = (await store.moveRun(run, version, "anna", NOW))!;
@@ -81,7 +81,7 @@ storeTest("a run that nobody performs moves to another version of its rule", asy
 });
 
 storeTest("a run whose condition is unanswered does not move", async (store) => {
-  await store.putVersions([rule("v1", { if: "function" }), rule("v2")], NOW);
+  await store.putVersions([rule("v1", { if: "function" }), rule("v2")]);
   const { runs: [run] } = await send(store, "e1", { asksFirst: true });
   assert.equal((await store.moveRun(run, "v2", "anna", NOW))?.kind, "refused");
 });

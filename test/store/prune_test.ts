@@ -150,7 +150,7 @@ storeTest(
       onError: [waitFor("broken")],
       actions: { "tell.yaml": { inputs: {}, then: [waitFor("action.*")] } },
     });
-    await store.putVersions([version], NOW);
+    await store.putVersions([version]);
     const all = async (when: string) => {
       for (const type of ["paid.in", "late", "failing", "broken", "action.x.y", "other", "paid"]) {
         await publish(
@@ -188,7 +188,7 @@ storeTest(
 );
 
 storeTest("more events than are looked at in one go may be expected; what may go behind them goes", async (store) => {
-  await store.putVersions([rule("v1", { then: [waitFor("paid.in")] })], NOW);
+  await store.putVersions([rule("v1", { then: [waitFor("paid.in")] })]);
   const run = await startRun(store, "e1");
   for (let at = 0; at < 600; at++) await publish(store, `p${at}`, "paid.in", {});
   for (let at = 0; at < 20; at++) await publish(store, `o${at}`, "other", {});
@@ -201,9 +201,9 @@ storeTest("more events than are looked at in one go may be expected; what may go
 });
 
 storeTest("what versions wait for is forgotten with them", async (store) => {
-  await store.putVersions([rule("v1", { then: [waitFor("paid.in")] })], NOW);
+  await store.putVersions([rule("v1", { then: [waitFor("paid.in")] })]);
   await store.dropVersions([]);
-  await store.putVersions([rule("v1", { then: [] })], NOW);
+  await store.putVersions([rule("v1", { then: [] })]);
   await startRun(store, "e1");
   await publish(store, "p1", "paid.in", {});
   await dropAll(store);

@@ -120,15 +120,15 @@ Deno.test("what takes longer than a slice and fails is done once more, alone, an
 Deno.test("what was done behind a frame that never came to the disk does not come there either", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk, onWarning() {} });
-  await store.setPaused("before", "by hand", NOW);
+  await store.setPaused("before", "by hand");
   let closing = false;
   let fails = 1;
   disk.beforeSync = () => {
     disk.failSyncs = !closing || fails-- > 0 ? "EIO" : undefined;
   };
-  const first = assert.rejects(store.setPaused("first", "by hand", NOW), /EIO/);
+  const first = assert.rejects(store.setPaused("first", "by hand"), /EIO/);
   await settle();
-  const second = assert.rejects(store.setPaused("second", "by hand", NOW), /EIO/);
+  const second = assert.rejects(store.setPaused("second", "by hand"), /EIO/);
   await settle();
   closing = true;
   await store.close();

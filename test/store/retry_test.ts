@@ -39,7 +39,7 @@ async function failedRun(
   end: Partial<RunEnd> = {},
   changes: Partial<Rule> = {},
 ): Promise<string> {
-  await store.putVersions([rule("v1", changes)], NOW);
+  await store.putVersions([rule("v1", changes)]);
   const run = await startRun(store, "e1");
   for (const record of steps) await store.recordStep(run, record, {}, NOW);
   await store.finishRun(run, { state: "failed", error, spent: 50, ...(failedStep && { failedStep }), ...end }, NOW + 2);
@@ -165,7 +165,7 @@ storeTest(
 storeTest(
   "a wait that ended with the failure begins anew, and may be ended by the events since the run began",
   async (store) => {
-    await store.putVersions([rule("v1")], NOW);
+    await store.putVersions([rule("v1")]);
     const run = await startRun(store, "e1");
     await store.recordStep(run, step("both", { kind: "parallel", state: "retrying" }), {}, NOW);
     await beginWait(store, run, "both/a/wait", { kind: "event", types: ["late"], match: {} });
@@ -179,7 +179,7 @@ storeTest(
 );
 
 storeTest("the steps under the rule's onError are performed again where the run fails again", async (store) => {
-  await store.putVersions([rule("v1")], NOW);
+  await store.putVersions([rule("v1")]);
   const run = await startRun(store, "e1");
   await store.recordStep(run, failed("a"), {}, NOW);
   await store.recordStep(run, failed("rule.onError", { input: { step: "a" } }), {}, NOW);
@@ -237,7 +237,7 @@ storeTest("a retry is refused with what to do instead", async (store) => {
   assert.match(await refusal(asking), /its condition failed, before any step; replay it$/);
   await store.dropVersions([]);
   assert.match(await refusal(run), /version v1 of its rule is no longer kept; replay it with the rule as it is now$/);
-  await store.putVersions([rule("v1")], NOW);
+  await store.putVersions([rule("v1")]);
   while (await store.prune({ bytes: 1, identities: 30 * DAY, verdicts: 9 }, NOW));
   assert.match(await refusal(run), /retention has dropped its event and its trace; send the event again$/);
   assert.equal(await store.retryRun("nobody", "anna", NOW), undefined);
@@ -245,7 +245,7 @@ storeTest("a retry is refused with what to do instead", async (store) => {
 
 storeTest("in mode queued a retried run is the oldest again, but none runs beside another", async (store) => {
   const queued = { mode: "queued" } as const;
-  await store.putVersions([rule("v1", queued)], NOW);
+  await store.putVersions([rule("v1", queued)]);
   const first = await startRun(store, "e1", queued);
   await store.recordStep(first, failed("a"), {}, NOW);
   await store.finishRun(first, { state: "failed", error, spent: 1, failedStep: "a" }, NOW);

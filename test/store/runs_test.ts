@@ -147,7 +147,7 @@ storeTest("after a start the runs of another owner are queued again, in their ol
 });
 
 storeTest("a replay is a new run of the same event, pinned to the version asked for", async (store) => {
-  await store.putVersions([rule("v1"), rule("v2", { mode: "single" })], NOW);
+  await store.putVersions([rule("v1"), rule("v2", { mode: "single" })]);
   const { runs: [id], event } = await send(store, "e1", { key: "k" });
   await claimIds(store);
   await store.finishRun(id, { state: "failed", spent: 1 }, NOW);
@@ -213,7 +213,7 @@ storeTest("a no leaves the verdict and no run in the listing; its trace can be r
 });
 
 storeTest("a condition that crashed is an error: a failed run that can be replayed", async (store) => {
-  await store.putVersions([rule("v1", { if: "function" })], NOW);
+  await store.putVersions([rule("v1", { if: "function" })]);
   const { runs: [id] } = await send(store, "e1", asks);
   await claimOne(store);
   await store.answerCondition(id, step("if", { state: "failed" }), { kind: "error", reason: "it timed out" }, NOW);
@@ -258,8 +258,8 @@ storeTest("an answer to a run that was cancelled meanwhile changes nothing", asy
 
 storeTest("the rules in force are known by id until they are replaced or gone", async (store) => {
   const other = { ...rule("v9"), id: "other" };
-  await store.putVersions([rule("v1"), other], NOW);
-  await store.putVersions([rule("v2")], NOW);
+  await store.putVersions([rule("v1"), other]);
+  await store.putVersions([rule("v2")]);
   assert.deepEqual(await store.getInForce([rule("v2").id, "other", "unknown"]), [rule("v2")]);
 });
 
@@ -268,18 +268,18 @@ storeTest(
   async (store) => {
     const [a, b, c] = ["a", "b", "c"].map((id) => ({ ...rule(`${id}1`), id }));
     const inForce = async () => (await store.getInForce(["a", "b", "c"])).map(({ version }) => version);
-    await store.putVersions([a, b], NOW);
-    await store.changeVersions([{ ...a, version: "a2" }, c], ["b"], NOW);
+    await store.putVersions([a, b]);
+    await store.changeVersions([{ ...a, version: "a2" }, c], ["b"]);
     assert.deepEqual(await inForce(), ["a2", "c1"]);
-    await store.changeVersions([a, b], [], NOW);
+    await store.changeVersions([a, b], []);
     assert.deepEqual(await inForce(), ["a1", "b1", "c1"]);
   },
 );
 
 storeTest("versions stay while a live run is pinned to them or a rule is on them", async (store) => {
   const code = "const secret = 'x';";
-  await store.putVersions([rule("v1", { modules: { "": code } }), rule("v2"), rule("v3")], NOW);
-  await store.putVersions([rule("v1", { name: "ignored, as v1 is known" })], NOW);
+  await store.putVersions([rule("v1", { modules: { "": code } }), rule("v2"), rule("v3")]);
+  await store.putVersions([rule("v1", { name: "ignored, as v1 is known" })]);
   const { runs: [id] } = await send(store, "e1");
   await store.dropVersions(["v3"]);
   assert.deepEqual(await store.getVersion("v1"), rule("v1", { modules: { "": code } }));
@@ -291,9 +291,9 @@ storeTest("versions stay while a live run is pinned to them or a rule is on them
 });
 
 storeTest("paused rules are listed with the reason until they are resumed", async (store) => {
-  await store.setPaused("a", "by anna", NOW);
-  await store.setPaused("b", "blocked twice", NOW);
-  await store.setPaused("a", null, NOW);
+  await store.setPaused("a", "by anna");
+  await store.setPaused("b", "blocked twice");
+  await store.setPaused("a", null);
   assert.deepEqual(await store.listPaused(), { b: "blocked twice" });
 });
 
@@ -332,7 +332,7 @@ storeTest("runs are counted by state, ended ones for ever", async (store) => {
 storeTest(
   "after a crash a run that a newer one replaces does not come back; one that was replayed replaces nobody",
   async (store) => {
-    await store.putVersions([rule("v1", { mode: "restart" })], NOW);
+    await store.putVersions([rule("v1", { mode: "restart" })]);
     const { runs: [old] } = await send(store, "e1", { mode: "restart" });
     await store.claimRuns("me", 1, NOW);
     const { runs: [newer], replaces } = await send(store, "e2", { mode: "restart" });

@@ -173,7 +173,7 @@ storeTest("a wait looks at the events since its run began, oldest first, each on
 });
 
 storeTest("its own event is none that a run waits for; a replay began when it was asked for", async (store) => {
-  await store.putVersions([rule("v1")], NOW);
+  await store.putVersions([rule("v1")]);
   const run = await startRun(store, "e1");
   assert.equal((await beginWait(store, run, "s", paid({}, "paid"))).state, "waiting");
   await publish(store, "p1", "paid", {});

@@ -135,7 +135,7 @@ Deno.test("an operator retries, skips and moves; what cannot be done is 409 with
   const same = await bench.post(`/api/runs/${waiting}/move`, {});
   assert.match(same.body.error, /that is the one it is on/);
   bench.context.rules().rules.get("a")!.version = "v2";
-  await store.putVersions([bench.context.rules().rules.get("a")!], NOW);
+  await store.putVersions([bench.context.rules().rules.get("a")!]);
   assert.deepEqual((await bench.post(`/api/runs/${waiting}/move`, { by: "bob" })).body, { run: waiting });
   assert.equal((await store.getRun(waiting))!.run.version, "v2");
   const wrong = await bench.post(`/api/runs/${waiting}/skip`, { step: "pay" });

@@ -61,7 +61,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
   const woken: string[] = [];
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
-  await store.putVersions(rules, NOW);
+  await store.putVersions(rules);
   ingest.setRules(live);
   for (const { id, triggers } of rules) {
     for (const { id: trigger, kind, args } of triggers) {
@@ -70,7 +70,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     }
   }
   const pause = async (rule: string, reason: string | null) => {
-    await store.setPaused(rule, reason, clock.now());
+    await store.setPaused(rule, reason);
     if (reason === null) delete paused[rule];
     else paused[rule] = reason;
     ingest.setPaused(paused);
