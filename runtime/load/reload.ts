@@ -18,7 +18,7 @@ export interface Reload {
 /** One log line about one rule. */
 export interface ReloadLine {
   rule: string;
-  what: "loaded" | "kept" | "failed" | "removed";
+  what: "loaded" | "kept" | "failed" | "late" | "removed";
   file: string;
   /** One line, or several where problems are shown. */
   text: string;
@@ -41,7 +41,7 @@ export function diff(previous: Loaded | undefined, next: Loaded): Reload {
 }
 
 /**
- * One line for each rule that the reload affects. A rule that is still broken in the same way is not repeated.
+ * One line for each rule that the reload affects. A rule that is still broken in the same way, or still late, is not repeated.
  */
 export function describeReload(previous: Loaded | undefined, next: Loaded): ReloadLine[] {
   const reload = diff(previous, next);
@@ -60,6 +60,12 @@ export function describeReload(previous: Loaded | undefined, next: Loaded): Relo
       const says = what === "kept" ? "the last good version goes on" : "it does not load";
       lines.push({ rule, what, file, text: `${what} ${rule}: ${says}${problems}` });
     }
+  }
+  for (const [file, rule] of next.late) {
+    if (previous?.late.has(file)) continue;
+    const meanwhile = next.rules.has(rule) ? "the last good version goes on" : "its events find nobody";
+    const text = `late ${rule}: its code is still being evaluated, and until that has ended ${meanwhile}`;
+    lines.push({ rule, what: "late", file, text });
   }
   for (const rule of reload.removed) {
     lines.push({ rule, what: "removed", file: previous!.rules.get(rule)!.file, text: `removed ${rule}` });

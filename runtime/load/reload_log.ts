@@ -1,13 +1,22 @@
 import { logLine } from "../host/log.ts";
 import { formatProblem } from "../model/problem.ts";
 import type { Loaded } from "./loaded.ts";
-import { describeReload } from "./reload.ts";
+import { describeReload, type ReloadLine } from "./reload.ts";
+
+/** How loud each line is. */
+const LEVELS: Record<ReloadLine["what"], "info" | "warn" | "error"> = {
+  loaded: "info",
+  kept: "error",
+  failed: "error",
+  late: "warn",
+  removed: "info",
+};
 
 /** Logs a reload: a line for each affected rule, then the problems that no such line shows. */
 export function logReload(before: Loaded | undefined, after: Loaded): void {
   const lines = describeReload(before, after);
   for (const { rule, what, file, text } of lines) {
-    logLine(what === "kept" || what === "failed" ? "error" : "info", text, { rule, what, file });
+    logLine(LEVELS[what], text, { rule, what, file });
   }
   const shown = new Set(lines.map(({ file }) => file));
   const known = new Set(before?.problems.map(formatProblem));

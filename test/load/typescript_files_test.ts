@@ -4,7 +4,8 @@ import { join } from "node:path";
 import type { Isolates } from "../../runtime/isolate/isolate.ts";
 import { openIsolates } from "../../runtime/isolate/open.ts";
 import type { LoaderOptions } from "../../runtime/load/loader.ts";
-import { diff } from "../../runtime/load/reload.ts";
+import type { Loaded } from "../../runtime/load/loaded.ts";
+import { describeReload, diff } from "../../runtime/load/reload.ts";
 import { stopEsbuild } from "../../runtime/load/esbuild.ts";
 import { ROOMY } from "../isolate/harness.ts";
 import { heads, shown, TestFolder } from "./loading.ts";
@@ -128,6 +129,12 @@ Deno.test("a module that hangs delays the YAML rules no longer than the patience
       unchanged: ["slow"],
     });
     assert.deepEqual([...second.late], [["slow.ts", "slow"]]);
+    const says = (from?: Loaded) =>
+      describeReload(from, second).map(({ text }) => text).filter((text) => /slow/.test(text));
+    assert.deepEqual(says(first), [
+      "late slow: its code is still being evaluated, and until that has ended the last good version goes on",
+    ]);
+    assert.deepEqual(says(second), [], "it is told once");
     await ready;
     const third = await folder.load();
     assert.match(heads(third)[0], /^slow\.ts:\d+:\d+: cannot be loaded/);
