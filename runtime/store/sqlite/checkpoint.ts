@@ -22,7 +22,7 @@ const MOST_SEGMENTS = 100;
  * What is written between two syncs: one of the journal waits for all that its file system has yet to write, which for a whole
  * checkpoint would hold up who waits for an answer.
  */
-const PIECE = 256 * 1024;
+const PIECE = 1024 * 1024;
 
 export interface CheckpointOptions {
   disk: Disk;
@@ -97,7 +97,7 @@ export class Checkpointer {
       this.#options.onWarning(`Cannot use ${base.name}: ${(error as Error).message}; trying the checkpoint before it`);
       made = await this.#build(kept, seq, signal);
     }
-    const file = await this.#write(seq, made);
+    const file = await this.#write(seq, made, signal);
     const dropped = this.#files.filter((other) => other !== kept);
     this.#files = kept ? [file, kept] : [file];
     this.#dueAt = dueAt(made.bytes.length);
@@ -123,7 +123,7 @@ export class Checkpointer {
     return await builder.do({ kind: "give" }) as Made;
   }
 
-  async #write(seq: number, { bytes, crc }: Made): Promise<CheckpointFile> {
+  async #write(seq: number, { bytes, crc }: Made, signal: AbortSignal | undefined): Promise<CheckpointFile> {
     const { disk, folder } = this.#options;
     const name = checkpointName(seq, crc);
     const draft = join(folder, `${name}.tmp`);
@@ -131,6 +131,7 @@ export class Checkpointer {
       const file = await disk.create(draft);
       try {
         for (let at = 0; at < bytes.length; at += PIECE) {
+          signal?.throwIfAborted();
           await file.write(bytes.subarray(at, at + PIECE));
           await file.sync();
         }
