@@ -33,21 +33,25 @@ export async function withTimeout<T>(
   const { what, ms, of = ms, excluded, grace } = limit;
   signal.throwIfAborted();
   const stop = new AbortController();
-  const either = stop.signal;
-  const tooLate = () => stop.abort(new TimeoutError(`${what} took longer than its timeout of ${formatDuration(of!)}`));
+  const leftBehind = Promise.withResolvers<never>();
+  let cancelGrace: Cancel | undefined;
+  const end = (reason: unknown) => {
+    stop.abort(reason);
+    if (grace !== undefined) cancelGrace ??= clock.after(grace, () => leftBehind.reject(reason));
+  };
+  const tooLate = () => end(new TimeoutError(`${what} took longer than its timeout of ${formatDuration(of!)}`));
   const cancel = ms === undefined ? undefined : afterCounted(clock, ms, excluded, tooLate);
   // Not AbortSignal.any, which costs more than all else here.
-  const stopped = () => stop.abort(signal.reason);
+  const stopped = () => end(signal.reason);
   signal.addEventListener("abort", stopped);
-  const deaf = grace === undefined ? undefined : new Deaf(clock, either, grace);
   try {
-    return await Promise.race([act(either), ...(deaf ? [deaf.promise] : [])]);
+    return await Promise.race([act(stop.signal), leftBehind.promise]);
   } catch (thrown) {
-    throw either.aborted ? either.reason : thrown;
+    throw stop.signal.aborted ? stop.signal.reason : thrown;
   } finally {
     cancel?.();
+    cancelGrace?.();
     signal.removeEventListener("abort", stopped);
-    deaf?.forget();
   }
 }
 
@@ -61,27 +65,4 @@ function afterCounted(clock: Clock, ms: number, excluded: () => number = () => 0
   };
   let cancel = clock.after(ms, look);
   return () => cancel();
-}
-
-/** Rejects some time after the signal was aborted. */
-class Deaf {
-  readonly #given = Promise.withResolvers<never>();
-  readonly #onAbort: () => void;
-  #cancel: (() => void) | undefined;
-
-  constructor(clock: Clock, private readonly signal: AbortSignal, grace: number) {
-    this.#onAbort = () => {
-      this.#cancel = clock.after(grace, () => this.#given.reject(signal.reason));
-    };
-    signal.addEventListener("abort", this.#onAbort);
-  }
-
-  get promise(): Promise<never> {
-    return this.#given.promise;
-  }
-
-  forget(): void {
-    this.#cancel?.();
-    this.signal.removeEventListener("abort", this.#onAbort);
-  }
 }
