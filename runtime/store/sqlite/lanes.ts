@@ -79,12 +79,9 @@ export function refreshLane(database: Database, rule: string, lane: string): voi
     database.run("DELETE FROM lanes WHERE rule = @rule AND lane = ?", rule, lane);
     return;
   }
+  const ready = known.in_order ? head.ready_at : nextReady(database, rule, lane);
   // In order, too: an older run that is retried stands before one that is running.
-  const next = !hasRoom(database, rule, lane, known.room)
-    ? null
-    : known.in_order
-    ? head.ready_at
-    : nextReady(database, rule, lane);
+  const next = ready !== null && hasRoom(database, rule, lane, known.room) ? ready : null;
   if (next !== known.next_at) {
     database.run("UPDATE lanes SET next_at = ? WHERE rule = @rule AND lane = ?", next, rule, lane);
   }

@@ -4,7 +4,7 @@ import type { StepEffects, StepResult } from "../store.ts";
 import { cancelBranches } from "./cancel_branches.ts";
 import type { Context } from "./context.ts";
 import type { Database } from "./database.ts";
-import { finishRun } from "./finish_run.ts";
+import { endRun, type LiveRun } from "./end_run.ts";
 import { putStep } from "./put_step.ts";
 import { putReply } from "./replies.ts";
 import { readStep } from "./rows.ts";
@@ -23,8 +23,8 @@ export function recordStep(
   now: number,
 ): StepResult {
   const { database } = context;
-  const row = database.one<{ event: number; began: number; ended_at: number | null }>(
-    "SELECT event, began, ended_at FROM runs WHERE id = @run",
+  const row = database.one<LiveRun & { began: number; ended_at: number | null }>(
+    "SELECT id, rule, lane, event, began, ended_at FROM runs WHERE id = @run",
     run,
   );
   if (!row) throw new Error(`Cannot record step ${JSON.stringify(record.path)}: there is no run ${run}`);
@@ -41,7 +41,7 @@ export function recordStep(
   }
   const replied = reply && putReply(database, row.event, reply);
   const ended = end !== undefined && replied !== false;
-  if (ended) finishRun(context, run, end, now);
+  if (ended) endRun(context, row, end, now);
   return { record: stored, ...(reply && { replied }), ...(ended && { ended }) };
 }
 
