@@ -41,13 +41,11 @@ export class Database {
   #bytesAtBegin: number | undefined;
   /** How many frames the open transaction of SQLite holds; undefined where none is open. */
   #frames: number | undefined;
-  readonly #framesTogether: number;
 
-  private constructor(engineDatabase: Engine, schema: string, mask: (text: string) => string, framesTogether: number) {
+  private constructor(engineDatabase: Engine, schema: string, mask: (text: string) => string) {
     this.#engine = engineDatabase;
     this.#schema = schema;
     this.#mask = mask;
-    this.#framesTogether = framesTogether;
   }
 
   /**
@@ -58,7 +56,7 @@ export class Database {
     const engine = await startEngine();
     const engineDatabase = new engine.Database();
     engineDatabase.run("ATTACH ':memory:' AS live");
-    return new Database(engineDatabase, "live", mask, FRAMES_TOGETHER);
+    return new Database(engineDatabase, "live", mask);
   }
 
   /** A database that can be exported, of a checkpoint's bytes or empty. */
@@ -66,8 +64,7 @@ export class Database {
     const engine = await startEngine();
     const engineDatabase = new engine.Database(bytes);
     engineDatabase.run("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -65536");
-    // What is exported has to be committed.
-    return new Database(engineDatabase, "main", (text) => text, 1);
+    return new Database(engineDatabase, "main", (text) => text);
   }
 
   /** Brings the tables from one schema version to another; 0 is the empty database. */
@@ -149,13 +146,15 @@ export class Database {
 
   /**
    * Ends a frame.
+   * @param together ends the transaction of SQLite, too, where it holds so many frames: 1 where much was changed, of which SQLite
+   * keeps what was there before, and before an export
    * @returns what it changed, in order
    * @throws Error where SQLite has undone more than this frame, as it does without memory: what is in it is lost
    */
-  commit(): Write[] {
+  commit(together = FRAMES_TOGETHER): Write[] {
     this.#execute(this.#prepare("RELEASE frame"), []);
     this.#frames!++;
-    if (this.#frames! >= this.#framesTogether) {
+    if (this.#frames! >= together) {
       this.#execute(this.#prepare("COMMIT"), []);
       this.#frames = undefined;
     }

@@ -86,5 +86,5 @@ function apply(database: Database, name: string, frames: Frame[], seq: number): 
     database.rollback();
     throw new DamagedError(`${name} cannot be replayed: ${String(error)}`, { cause: error });
   }
-  database.commit();
+  database.commit(1);
 }
