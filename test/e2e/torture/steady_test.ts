@@ -82,7 +82,7 @@ then:
     // Both go up and down with each checkpoint: the least shows what stays, the most what there has to be room for.
     // The short form ends before memory has settled.
     assert.ok(after.least <= before.least + size(150, 20), what);
-    assert.ok(after.most <= 1.25 * before.most + size(300, 20), what);
+    assert.ok(after.most <= 1.25 * before.most + size(150, 20), what);
   }
   assert.equal(await program.stop(), 0);
 });
