@@ -72,8 +72,7 @@ export class LiveRules {
 
   /** Pauses a rule for the reason given, so that its events start nothing; null resumes it. */
   async pause(rule: string, reason: string | null): Promise<void> {
-    const { store } = this.options;
-    await store.setPaused(rule, reason);
+    await this.options.store.setPaused(rule, reason);
     await this.#readPaused();
     await this.options.ingest.batches.rulesChanged();
   }

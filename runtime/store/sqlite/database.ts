@@ -186,7 +186,7 @@ export class Database {
     }
   }
 
-  /** Bytes in use when the transaction began. */
+  /** Bytes in use when the frame began. */
   bytesAtBegin(): number {
     return this.#bytesAtBegin ??= this.bytes();
   }
