@@ -38,40 +38,57 @@ export async function readIds(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer
   }
 }
 
+export interface MergeOptions {
+  now: number;
+  /** Milliseconds for which identities without a time of their own are known. */
+  retention: number;
+  /** Bytes of all files: so many are set aside at once, as growing copies. @default the bytes of the first one */
+  expected?: number;
+}
+
 /**
  * Makes one file of several, without what has expired and with the newest of each hash.
  * @param files newest first; each is used up, and let go of before the next one is taken
- * @param retention milliseconds for which identities without a time of their own are known
  */
 export async function mergeIds(
   files: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
-  now: number,
-  retention: number,
+  { now, retention, expected = 0 }: MergeOptions,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const seen = new HashSet();
   let writer: IdsWriter | undefined;
-  for await (const bytes of files) {
-    writer ??= await IdsWriter.create(bytes.length);
-    const database = await openFile(bytes);
-    try {
-      for (const block of blocks(database, "DESC")) {
-        const packed = new PackedIdentities(block);
-        for (let index = packed.count - 1; index >= 0; index--) {
-          if (seen.add(packed, index) && !packed.isExpired(index, now, retention)) writer.add(packed.bytes(index));
+  try {
+    for await (const bytes of files) {
+      writer ??= await IdsWriter.create(Math.max(expected, bytes.length));
+      const database = await openFile(bytes);
+      try {
+        for (const packed of blocks(database, "DESC")) {
+          addNew(writer, seen, new PackedIdentities(packed), now, retention);
         }
+      } finally {
+        database.close();
       }
-    } finally {
-      database.close();
     }
+    writer ??= await IdsWriter.create(0);
+    return writer.finish();
+  } catch (error) {
+    writer?.discard();
+    throw error;
   }
-  writer ??= await IdsWriter.create(0);
-  return writer.finish();
+}
+
+function addNew(writer: IdsWriter, seen: HashSet, packed: PackedIdentities, now: number, retention: number): void {
+  for (let index = packed.count - 1; index >= 0; index--) {
+    if (seen.add(packed, index) && !packed.isExpired(index, now, retention)) writer.add(packed.bytes(index));
+  }
 }
 
 function* blocks(database: Database, order: "ASC" | "DESC"): Generator<Uint8Array> {
   const statement = database.prepare(`SELECT packed FROM identities ORDER BY block ${order}`);
-  while (statement.step()) yield statement.getBlob(0);
-  statement.free();
+  try {
+    while (statement.step()) yield statement.get()[0] as Uint8Array;
+  } finally {
+    statement.free();
+  }
 }
 
 class IdsWriter {
@@ -102,6 +119,10 @@ class IdsWriter {
   finish(): Uint8Array<ArrayBuffer> {
     this.#end();
     return this.#file.finish();
+  }
+
+  discard(): void {
+    this.#file.discard();
   }
 
   #end(): void {
