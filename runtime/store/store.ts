@@ -282,12 +282,12 @@ export interface StoreStats {
 }
 
 export interface Retention {
-  /** Bytes the live database may have; finished traces and bodies go first. */
+  /** Bytes that history may take on disk; the oldest part goes first. */
   bytes: number;
   /** Milliseconds an identity is known. */
   identities: number;
-  /** Verdicts kept in detail for each rule. */
-  verdicts: number;
+  /** Bytes that live state may take; above it nothing new is taken in. */
+  live: number;
 }
 
 /** Nothing new is taken in: the store is at its cap, or the disk refuses writes. HTTP answers 503 with `Retry-After`. */

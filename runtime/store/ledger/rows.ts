@@ -139,6 +139,11 @@ export class Rows {
     while (this.#undo.length > mark) this.#undo.pop()!();
   }
 
+  /** From here on nothing that has changed so far can be undone. */
+  keep(): void {
+    this.#undo = [];
+  }
+
   /** Puts a row that comes from disk: it is neither undone nor encoded again. */
   load<T extends TableName>(table: T, key: string, row: Tables[T] | undefined, bytes: number): void {
     const known = this.#tables.get(table);

@@ -31,7 +31,7 @@ export interface Accepting {
 
 /**
  * Identity, events, verdicts, runs and the trigger's progress, in one transition.
- * @returns a receipt for each arrival; those of duplicates name the event's key in `known`
+ * @returns a receipt for each arrival, in order
  * @throws StoreFullError if there was no room for all of them
  */
 export function accept(rows: Rows, { arrivals, progress, lease = NO_LEASE }: Accepting, at: At): Receipt[] {
@@ -62,7 +62,7 @@ export function receivedAt(rows: Rows, key: number, received: number): number {
   return rollback && key <= rollback.key ? Math.min(received, rollback.at) : received;
 }
 
-function duplicateOf(rows: Rows, { source, id }: Event, { key, runs, replied }: Identity, { ids }: At): Receipt {
+function duplicateOf(rows: Rows, { source, id }: Event, { key, runs }: Identity, { ids }: At): Receipt {
   addToEvent(rows, key, { deliveries: 1 });
   const reply = rows.get("reply", ordered(key));
   return {
@@ -72,7 +72,7 @@ function duplicateOf(rows: Rows, { source, id }: Event, { key, runs, replied }: 
     runs: ids.runs(key, runs),
     replaces: [],
     wakes: [],
-    ...(reply ? { reply } : replied && { repliedAs: key }),
+    ...(reply && { reply }),
   };
 }
 

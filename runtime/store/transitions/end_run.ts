@@ -1,14 +1,25 @@
-import { join, ordered } from "../ledger/ordered.ts";
+import type { Event } from "../../model/event.ts";
+import type { StepRecord } from "../../model/run.ts";
+import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { RunEnd } from "../store.ts";
 import { count } from "./counters.ts";
-import { releaseEvent } from "./events.ts";
+import { readEvent, releaseEvent } from "./events.ts";
 import { refreshLane } from "./lanes.ts";
 import { withoutPlans } from "./run_rows.ts";
 import { dropStep, readNotes, readSteps } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { cancelWaits } from "./waits.ts";
+
+/** A run that has ended, as history has it. */
+export interface EndedTrace {
+  /** With its event but for the body, which may be in an older part of history. */
+  run: RunRow & { head: Omit<Event, "data" | "http"> };
+  event: number;
+  steps: StepRecord[];
+  notes: { at: number; text: string }[];
+}
 
 /**
  * Ends a live run, whatever state it is in, and frees its slot. It goes to history whole, with its trace, and all its rows go: so
@@ -27,9 +38,14 @@ export function endRun(rows: Rows, run: RunRow, end: RunEnd, now: number, listed
     ...(end.failedStep !== undefined && { failedStep: end.failedStep }),
     ...(end.output !== undefined && { output: end.output }),
   };
-  const trace = { run: ended, event: run.event, steps: readSteps(rows, run.id), notes: readNotes(rows, run.id) };
-  const subject = rows.get("event", ordered(run.event))?.event.subject ?? null;
-  const header = [run.id, run.rule, end.state, run.event, subject, run.createdAt, now, Number(listed)];
+  const { data: _data, http: _http, ...head } = readEvent(rows, run.event);
+  const trace: EndedTrace = {
+    run: { ...ended, head },
+    event: run.event,
+    steps: readSteps(rows, run.id),
+    notes: readNotes(rows, run.id),
+  };
+  const header = [run.id, run.rule, end.state, run.event, head.subject ?? null, run.createdAt, now, Number(listed)];
   rows.record("run", header, trace);
   dropRun(rows, run, trace.steps.map(({ path }) => path));
   if (listed) count(rows, run.rule, end.state);
