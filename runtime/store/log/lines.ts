@@ -58,17 +58,25 @@ export interface RowName {
  * @throws DamagedError if there is no table
  */
 export function parseRowName(text: string): RowName {
-  const slash = text.indexOf("/");
-  if (slash <= 0) throw new DamagedError(`a line begins with ${JSON.stringify(text.slice(0, 80))}`);
+  const slash = findSlash(text);
   const born = text.startsWith(BORN, slash - 1);
   return { table: text.slice(0, born ? slash - 1 : slash), key: text.slice(slash + 1), born };
 }
 
-/** The first column without the mark of a birth, as deltas and bases have it. */
+/**
+ * The first column without the mark of a birth, as deltas and bases have it.
+ * @throws DamagedError if there is no table
+ */
 export function withoutBirth(text: string): { key: string; born: boolean } {
-  const slash = text.indexOf("/");
+  const slash = findSlash(text);
   if (!text.startsWith(BORN, slash - 1)) return { key: text, born: false };
   return { key: text.slice(0, slash - 1) + text.slice(slash), born: true };
+}
+
+function findSlash(text: string): number {
+  const slash = text.indexOf("/");
+  if (slash <= 0) throw new DamagedError(`a line begins with ${JSON.stringify(text.slice(0, 80))}`);
+  return slash;
 }
 
 /** A line of history: `+event`, `+run` or `+more`. */

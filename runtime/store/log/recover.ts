@@ -2,7 +2,7 @@ import type { Buffer } from "node:buffer";
 import { join } from "node:path";
 import type { Disk } from "../../host/disk.ts";
 import { readBlocks } from "./blocks.ts";
-import { DamagedError, NewerFormatError, OlderStoreError } from "./errors.ts";
+import { DamagedError, OlderStoreError } from "./errors.ts";
 import { type BaseFile, type CheckedFile, findOlderStore, type Sized, sortFiles, type StoreFiles } from "./files.ts";
 import { basesToTry, type Generation, generationOf, lastKnownSeq, leftovers } from "./generations.ts";
 import { type HistoryKind, isDrop, type Line, lines, parseRowName } from "./lines.ts";
@@ -28,7 +28,10 @@ export interface RecoverOptions<S extends RecoverySink> {
   now: number;
   /** Called for each attempt. */
   begin: () => S;
-  /** Reads an ids file; older ones come first, while rows are read. What it throws is damage. */
+  /**
+   * Reads an ids file, whose checksum fits; older files come first, while rows are read.
+   * @throws DamagedError; any other error ends the recovery and leaves the store as it is
+   */
   readIds: (bytes: Uint8Array, sink: S) => void | Promise<void>;
 }
 
@@ -72,7 +75,7 @@ export async function recover<S extends RecoverySink>(options: RecoverOptions<S>
       const attempt = await recoverFrom(base, files, options);
       if (reasons.length > 0) {
         onWarning(`The store had to be recovered from ${base?.name ?? "its deltas and log"}: ${reasons.join("; ")}`);
-        await setAside([...broken, ...idsOf(files, broken)], options);
+        await setAside([...broken, ...idsOfBroken(files, broken, attempt.generation)], options);
       }
       return await settle(attempt, options);
     } catch (error) {
@@ -81,8 +84,8 @@ export async function recover<S extends RecoverySink>(options: RecoverOptions<S>
       if (base) broken.push(base);
     }
   }
-  const { segments, bases, deltas, ids, parts } = files;
-  const aside = await setAside([...segments, ...bases, ...deltas, ...ids, ...parts], options);
+  // In this order a start after a kill in the middle of it finds that something is missing, and does the rest.
+  const aside = await setAside([files.bases, files.deltas, files.segments, files.ids, files.parts].flat(), options);
   onWarning(
     `THE STORE IS DAMAGED AND WAS SET ASIDE, starting empty: ${reasons.join("; ")}. Its files are in ${aside}`,
   );
@@ -95,8 +98,8 @@ interface Attempt<S> {
   generation: Generation;
   seq: number;
   segments: Segment[];
-  /** The last segment, if it ends with something that is no frame. */
-  torn: { name: string; end: number; bytes: number } | undefined;
+  /** Of the last segment: where its last frame ends, and whether there is one. */
+  tail: { name: string; bytes: number; end: number; isEmpty: boolean } | undefined;
 }
 
 /** Reads everything; changes nothing on disk. */
@@ -146,7 +149,7 @@ async function readIdsFiles<S extends RecoverySink>(
 ): Promise<void> {
   for (const file of ids) {
     const bytes = await readChecked(disk, folder, file);
-    await asDamage(file.name, () => readIds(bytes, sink));
+    await readIds(bytes, sink);
   }
 }
 
@@ -157,7 +160,7 @@ async function replaySegments<S extends RecoverySink>(
   { disk, folder }: RecoverOptions<S>,
 ): Promise<Attempt<S>> {
   const left = files.segments.filter(({ first }) => first > generation.last);
-  const attempt: Attempt<S> = { sink, generation, seq: generation.last, segments: [], torn: undefined };
+  const attempt: Attempt<S> = { sink, generation, seq: generation.last, segments: [], tail: undefined };
   for (const [at, { name, first }] of left.entries()) {
     if (first !== attempt.seq + 1) {
       throw new DamagedError(`frame ${attempt.seq + 1} is missing, ${name} is the next file of the log`);
@@ -168,9 +171,9 @@ async function replaySegments<S extends RecoverySink>(
     const { frames, end } = readSegment(name, bytes, first, last);
     for (const { payload, seq } of frames) asDamage(name, () => replayFrame(payload, seq, sink));
     attempt.seq += frames.length;
-    if (last === undefined && end < bytes.length) attempt.torn = { name, end, bytes: bytes.length };
-    if (frames.length > 0) attempt.segments.push({ name, firstSeq: first, lastSeq: attempt.seq, bytes: end });
-    else if (last === undefined) attempt.torn = { name, end: 0, bytes: bytes.length };
+    const isEmpty = frames.length === 0;
+    if (!isEmpty) attempt.segments.push({ name, firstSeq: first, lastSeq: attempt.seq, bytes: end });
+    if (last === undefined) attempt.tail = { name, bytes: bytes.length, end, isEmpty };
   }
   return attempt;
 }
@@ -189,20 +192,12 @@ function applyRow(line: Line, bytes: Buffer, sink: RecoverySink): void {
   else sink.put(table, key, bytes.toString("utf8", line.from, line.to));
 }
 
-/** Makes what is thrown damage of a file. */
-function asDamage<T>(name: string, read: () => T): T {
-  const damaged = (error: unknown) => {
-    if (error instanceof NewerFormatError) return error;
-    return new DamagedError(`${name} cannot be read: ${String(error)}`, { cause: error });
-  };
+/** Makes what a sink throws damage of a file. */
+function asDamage(name: string, read: () => void): void {
   try {
-    const result = read();
-    if (!(result instanceof Promise)) return result;
-    return result.catch((error) => {
-      throw damaged(error);
-    }) as T;
+    read();
   } catch (error) {
-    throw damaged(error);
+    throw new DamagedError(`${name} cannot be read: ${String(error)}`, { cause: error });
   }
 }
 
@@ -210,7 +205,7 @@ function asDamage<T>(name: string, read: () => T): T {
 async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: RecoverOptions<S>): Promise<Recovered<S>> {
   const { disk, folder } = options;
   const { sink, generation: { base, deltas, ids, last }, seq, segments } = attempt;
-  if (attempt.torn) await cutTail(attempt.torn, options);
+  if (attempt.tail) await cutTail(attempt.tail, options);
   for (const name of leftovers(sortFiles(await disk.list(folder)))) await disk.remove(join(folder, name));
   return {
     sink,
@@ -226,7 +221,7 @@ async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: Reco
 
 /** Not silently: a write that was cut short had been acknowledged to nobody, but damage to the last frame looks the same. */
 async function cutTail<S extends RecoverySink>(
-  { name, end, bytes }: NonNullable<Attempt<S>["torn"]>,
+  { name, bytes, end, isEmpty }: NonNullable<Attempt<S>["tail"]>,
   { disk, folder, onWarning }: RecoverOptions<S>,
 ): Promise<void> {
   if (end < bytes) {
@@ -237,8 +232,8 @@ async function cutTail<S extends RecoverySink>(
         "was acknowledged to nobody, or damage",
     );
   }
-  if (end > 0) await disk.truncate(join(folder, name), end);
-  else await disk.remove(join(folder, name));
+  if (isEmpty) await disk.remove(join(folder, name));
+  else if (end < bytes) await disk.truncate(join(folder, name), end);
 }
 
 async function withSizes<S extends RecoverySink>(
@@ -252,8 +247,10 @@ async function withSizes<S extends RecoverySink>(
   }));
 }
 
-function idsOf({ ids }: StoreFiles, bases: BaseFile[]): CheckedFile[] {
-  return ids.filter(({ first, last }) => first === 1 && bases.some((base) => base.last === last));
+/** The ids files of bases that are set aside, unless a delta has the same range. */
+function idsOfBroken({ ids }: StoreFiles, bases: BaseFile[], used: Generation): CheckedFile[] {
+  const theirs = ids.filter(({ first, last }) => first === 1 && bases.some((base) => base.last === last));
+  return theirs.filter((file) => !used.ids.includes(file));
 }
 
 /** Moves files into a folder of their own. @returns its path */
