@@ -10,6 +10,8 @@ export interface Disk {
   /** Names in a folder, in no order. */
   list(folder: string): Promise<string[]>;
   read(path: string): Promise<Uint8Array>;
+  /** Opens a file, to be read piece by piece. */
+  open(path: string): Promise<OpenFile>;
   /** Makes a new file, for appending. @throws where the path exists */
   create(path: string): Promise<DiskFile>;
   /** Shortens a file and syncs it. */
@@ -28,6 +30,15 @@ export interface DiskFile {
   close(): Promise<void>;
 }
 
+/** A file that is being read. */
+export interface OpenFile {
+  /** Its length when it was opened. */
+  readonly size: number;
+  /** Up to `length` bytes from `at` on; fewer only at the end of the file. */
+  read(at: number, length: number): Promise<Uint8Array>;
+  close(): Promise<void>;
+}
+
 /** The machine's disk. */
 export const realDisk: Disk = {
   async mkdir(path) {
@@ -39,6 +50,11 @@ export const realDisk: Disk = {
   },
   list: (folder) => fs.readdir(folder),
   read: (path) => fs.readFile(path),
+  async open(path) {
+    const handle = await fs.open(path, constants.O_RDONLY);
+    const { size } = await handle.stat();
+    return { size, read: (at, length) => readFrom(handle, at, length), close: () => handle.close() };
+  },
   create: async (path) => appendTo(await fs.open(path, "ax", 0o600)),
   async truncate(path, length) {
     await using file = await fs.open(path, "r+");
@@ -54,6 +70,17 @@ export const realDisk: Disk = {
     await handle.sync();
   },
 };
+
+async function readFrom(handle: fs.FileHandle, at: number, length: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(length);
+  let done = 0;
+  while (done < length) {
+    const { bytesRead } = await handle.read(bytes, done, length - done, at + done);
+    if (bytesRead === 0) break;
+    done += bytesRead;
+  }
+  return bytes.subarray(0, done);
+}
 
 const PIECE = 256 * 1024;
 

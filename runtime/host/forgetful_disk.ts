@@ -1,6 +1,6 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
-import type { Disk, DiskFile } from "./disk.ts";
+import type { Disk, DiskFile, OpenFile } from "./disk.ts";
 
 /** What keeps its contents when the power goes. Each call is whole, and they take effect in order. */
 export interface Platter {
@@ -78,6 +78,19 @@ export class ForgetfulDisk implements Disk {
     return this.#content(this.#find(path));
   }
 
+  async open(path: string): Promise<OpenFile> {
+    const bytes = await this.read(path);
+    const check = this.#checkPower(path);
+    return {
+      size: bytes.length,
+      read: async (at, length) => {
+        await check();
+        return bytes.slice(at, at + length);
+      },
+      close: check,
+    };
+  }
+
   async create(path: string): Promise<DiskFile> {
     await Promise.resolve();
     this.look(dirname(path));
@@ -85,11 +98,7 @@ export class ForgetfulDisk implements Disk {
     const file: File = { synced: NOTHING, dirty: NOTHING, zeros: 0 };
     this.#files.set(path, file);
     this.#change(dirname(path), () => this.#place(file, path));
-    const power = this.#power;
-    const check = async () => {
-      await Promise.resolve();
-      if (power !== this.#power) throw diskError("EIO", `${path}: the power was cut`);
-    };
+    const check = this.#checkPower(path);
     return {
       write: async (bytes) => {
         await check();
@@ -184,6 +193,15 @@ export class ForgetfulDisk implements Disk {
       const at = join(folder, name);
       this.#files.set(at, { at, synced: NOTHING, dirty: NOTHING, zeros: 0 });
     }
+  }
+
+  /** Throws once the power has been cut. */
+  #checkPower(path: string): () => Promise<void> {
+    const power = this.#power;
+    return async () => {
+      await Promise.resolve();
+      if (power !== this.#power) throw diskError("EIO", `${path}: the power was cut`);
+    };
   }
 
   #find(path: string): File {

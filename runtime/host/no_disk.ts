@@ -4,7 +4,8 @@ import type { Disk } from "./disk.ts";
 export const noDisk: Disk = {
   mkdir: () => Promise.resolve(),
   list: () => Promise.resolve([]),
-  read: (path) => Promise.reject(new Error(`Cannot read ${path}: nothing is kept`)),
+  read: nothing,
+  open: nothing,
   create: () => Promise.resolve({ write: done, sync: done, close: done }),
   truncate: done,
   rename: done,
@@ -14,4 +15,8 @@ export const noDisk: Disk = {
 
 function done(): Promise<void> {
   return Promise.resolve();
+}
+
+function nothing(path: string): Promise<never> {
+  return Promise.reject(new Error(`Cannot read ${path}: nothing is kept`));
 }

@@ -1,6 +1,6 @@
 import type { SeqRange } from "./sinks.ts";
 
-/** A segment: frames from `first` on, to which the log may still append. */
+/** A segment: frames from `first` on. */
 export interface SegmentFile {
   name: string;
   first: number;
@@ -27,4 +27,90 @@ export interface CheckedFile extends SeqRange {
 export interface Sized {
   name: string;
   bytes: number;
+}
+
+/** The files of a store, each kind sorted by its frames. */
+export interface StoreFiles {
+  segments: SegmentFile[];
+  bases: BaseFile[];
+  deltas: DeltaFile[];
+  ids: CheckedFile[];
+  parts: CheckedFile[];
+  /** Files that were being written when the program ended. */
+  drafts: string[];
+}
+
+/** `log-000000000042` */
+export function segmentName(first: number): string {
+  return `log-${seqText(first)}`;
+}
+
+/** `base-000000000042` */
+export function baseName(last: number): string {
+  return `base-${seqText(last)}`;
+}
+
+/** `delta-000000000042-000000000057` */
+export function deltaName({ first, last }: SeqRange): string {
+  return `delta-${seqText(first)}-${seqText(last)}`;
+}
+
+/** `part-000000000042-000000000057-1a2b3c4d.sqlite` */
+export function partName(range: SeqRange, crc: number): string {
+  return `part-${checked(range, crc)}`;
+}
+
+/** `ids-000000000042-000000000057-1a2b3c4d.sqlite` */
+export function idsName(range: SeqRange, crc: number): string {
+  return `ids-${checked(range, crc)}`;
+}
+
+/** While it is written, a file has this name. */
+export function draftName(name: string): string {
+  return `${name}.tmp`;
+}
+
+/** Sorts the names in a folder. Others than the store's are left out. */
+export function sortFiles(names: string[]): StoreFiles {
+  const files: StoreFiles = { segments: [], bases: [], deltas: [], ids: [], parts: [], drafts: [] };
+  for (const name of names.toSorted()) addFile(files, name);
+  files.segments.sort((a, b) => a.first - b.first);
+  files.bases.sort((a, b) => a.last - b.last);
+  for (const kind of [files.deltas, files.ids, files.parts]) kind.sort((a, b) => a.last - b.last);
+  return files;
+}
+
+const NAME = /^(log|base|delta|part|ids)-(\d{12,})(?:-(\d{12,}))?(?:-([0-9a-f]{8})\.sqlite)?(\.tmp)?$/;
+
+function addFile(files: StoreFiles, name: string): void {
+  const [, kind, one, two, digits, draft] = NAME.exec(name) ?? [];
+  if (kind === undefined) return;
+  if (draft) return void files.drafts.push(name);
+  const [first, last, crc] = [Number(one), Number(two), parseInt(digits, 16)];
+  // The shape tells the kinds apart, too: a base has one number, a delta two, a part and ids have a CRC.
+  switch (`${kind} ${(two ? 1 : 0) + (digits ? 1 : 0)}`) {
+    case "log 0":
+      return void files.segments.push({ name, first });
+    case "base 0":
+      return void files.bases.push({ name, last: first });
+    case "delta 1":
+      return void files.deltas.push({ name, first, last });
+    case "part 2":
+      return void files.parts.push({ name, first, last, crc });
+    case "ids 2":
+      return void files.ids.push({ name, first, last, crc });
+  }
+}
+
+/** A file of a store from before the format had a version, or undefined. */
+export function findOlderStore(names: string[]): string | undefined {
+  return names.toSorted().find((name) => /^(checkpoint-.*\.sqlite|journal-\d+)$/.test(name));
+}
+
+function checked({ first, last }: SeqRange, crc: number): string {
+  return `${seqText(first)}-${seqText(last)}-${crc.toString(16).padStart(8, "0")}.sqlite`;
+}
+
+function seqText(seq: number): string {
+  return String(seq).padStart(12, "0");
 }

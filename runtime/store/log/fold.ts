@@ -1,0 +1,85 @@
+import type { Buffer } from "node:buffer";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import type { Disk } from "../../host/disk.ts";
+import { BlockWriter } from "./blocks.ts";
+import { writeDraft } from "./draft.ts";
+import { deltaName, idsName, partName, type Sized, sortFiles } from "./files.ts";
+import { foldedSeq } from "./generations.ts";
+import { isDrop, type Line, withoutBirth } from "./lines.ts";
+import { readWhole } from "./read_file.ts";
+import { readSegment, type Segment } from "./segment.ts";
+import type { FoldHooks } from "./sinks.ts";
+import { visitFrame } from "./visit_frame.ts";
+
+/** What a fold has made. */
+export interface Folded {
+  part: Sized;
+  ids: Sized;
+  delta: Sized;
+  /** As the history's sink gave it. */
+  catalogue: unknown;
+}
+
+/**
+ * Makes part, ids file and delta of a sealed segment, then removes the segment. The rename of the delta, the last one,
+ * commits. It needs nothing but the segment; if it is repeated after a crash it writes the same files.
+ * @throws DamagedError, or the disk's error; the segment is still there then
+ */
+export async function foldSegment(disk: Disk, folder: string, segment: Segment, hooks: FoldHooks): Promise<Folded> {
+  const range = { first: segment.firstSeq, last: segment.lastSeq };
+  const folded = foldedSeq(sortFiles(await disk.list(folder)));
+  if (folded < range.first - 1) {
+    throw new Error(`Cannot fold ${segment.name}: the frames from ${folded + 1} to ${range.first - 1} come first`);
+  }
+  const bytes = await readWhole(disk, folder, segment.name);
+  const { frames } = readSegment(segment.name, bytes, range.first, range.last);
+  const [history, identities] = await Promise.all([hooks.openHistory(range), hooks.openIds(range)]);
+  const rows = new LastRows();
+  for (const { payload } of frames) {
+    visitFrame(payload, {
+      row: (line) => rows.add(line, payload),
+      id: (hash, text) => identities.id(hash, text),
+      history: (kind, header, text) => history[kind](header, text),
+    });
+  }
+  const { bytes: partBytes, catalogue } = history.finish();
+  const part = await writeBytes(disk, folder, partName(range, crc32(partBytes)), partBytes);
+  const idsBytes = identities.finish();
+  const ids = await writeBytes(disk, folder, idsName(range, crc32(idsBytes)), idsBytes);
+  const delta = await writeDraft(disk, folder, deltaName(range), async (draft) => {
+    const writer = new BlockWriter((piece) => draft.write(piece));
+    await rows.writeTo(writer);
+    await writer.close();
+  });
+  // It is covered now; if it cannot be removed the next start does.
+  await disk.remove(join(folder, segment.name)).catch(() => {});
+  return { part, ids, delta, catalogue };
+}
+
+/** Writes a whole file. */
+export function writeBytes(disk: Disk, folder: string, name: string, bytes: Uint8Array): Promise<Sized> {
+  return writeDraft(disk, folder, name, (draft) => draft.write(bytes));
+}
+
+/** The last put or drop of each key. Rows that were born and dropped meanwhile are left out. */
+class LastRows {
+  readonly #rows = new Map<string, { text: Buffer | undefined; born: boolean }>();
+
+  add(line: Line, payload: Buffer): void {
+    const { key, born } = withoutBirth(line.key);
+    const known = this.#rows.get(key);
+    // Only the first mention tells whether older files have the key.
+    const isBorn = known ? known.born : born;
+    if (!isDrop(line)) this.#rows.set(key, { text: payload.subarray(line.from, line.to), born: isBorn });
+    else if (isBorn) this.#rows.delete(key);
+    else this.#rows.set(key, { text: undefined, born: false });
+  }
+
+  async writeTo(writer: BlockWriter): Promise<void> {
+    for (const key of [...this.#rows.keys()].sort()) {
+      const full = writer.add(key, this.#rows.get(key)!.text);
+      if (full) await full;
+    }
+  }
+}

@@ -1,0 +1,268 @@
+import type { Buffer } from "node:buffer";
+import { join } from "node:path";
+import type { Disk } from "../../host/disk.ts";
+import { readBlocks } from "./blocks.ts";
+import { DamagedError, OlderStoreError } from "./errors.ts";
+import { type BaseFile, type CheckedFile, findOlderStore, type Sized, sortFiles, type StoreFiles } from "./files.ts";
+import { basesToTry, type Generation, generationOf, lastKnownSeq, leftovers } from "./generations.ts";
+import { type HistoryKind, isDrop, type Line, lines, parseRowName } from "./lines.ts";
+import { readChecked, readWhole } from "./read_file.ts";
+import { readSegment, type Segment } from "./segment.ts";
+import { visitFrame } from "./visit_frame.ts";
+
+/** Takes the state as it is found, in the order of the frames. What it throws is damage. */
+export interface RecoverySink {
+  put(table: string, key: string, json: string): void;
+  drop(table: string, key: string): void;
+  /** An identity of a frame that is not folded yet. */
+  id(hash: string, json: string): void;
+  /** History of a frame that is not folded yet. */
+  history(kind: HistoryKind, header: string, text: string, seq: number): void;
+}
+
+export interface RecoverOptions<S extends RecoverySink> {
+  disk: Disk;
+  folder: string;
+  onWarning: (message: string) => void;
+  /** In ms; names the folder of files that are set aside. */
+  now: number;
+  /** Called for each attempt. */
+  begin: () => S;
+  /**
+   * Reads an ids file, whose checksum fits; older files come first, while rows are read.
+   * @throws DamagedError; any other error ends the recovery and leaves the store as it is
+   */
+  readIds: (bytes: Uint8Array, sink: S) => void | Promise<void>;
+}
+
+/** A store as it was found. */
+export interface Recovered<S> {
+  sink: S;
+  /** The last frame. */
+  seq: number;
+  /** The last frame that is folded. */
+  folded: number;
+  /** The segments behind that one, in order: to be folded. */
+  segments: Segment[];
+  base: Sized | undefined;
+  /** The deltas behind the base, in order. */
+  deltas: Sized[];
+  /** The ids files of the base and the deltas, in order. */
+  ids: Sized[];
+  /** The parts that are there, in order. */
+  parts: CheckedFile[];
+}
+
+/** Read at once at a start; a file that is smaller is read as a whole. */
+const CHUNK = 1024 * 1024;
+
+/**
+ * Brings back the state of the last commit. A torn last frame is dropped. If anything else does not check, the base before is
+ * tried with all files behind it, then none; then all files are set aside and the store is empty. Never half.
+ * @throws OlderStoreError, NewerFormatError, or the disk's error if a file cannot be read
+ */
+export async function recover<S extends RecoverySink>(options: RecoverOptions<S>): Promise<Recovered<S>> {
+  const { disk, folder, onWarning } = options;
+  await disk.mkdir(folder);
+  const names = await disk.list(folder);
+  const older = findOlderStore(names);
+  if (older !== undefined) throw new OlderStoreError(folder, older);
+  const files = sortFiles(names);
+  const broken: BaseFile[] = [];
+  const reasons: string[] = [];
+  for (const base of basesToTry(files)) {
+    try {
+      const attempt = await recoverFrom(base, files, options);
+      if (reasons.length > 0) {
+        onWarning(`The store had to be recovered from ${base?.name ?? "its deltas and log"}: ${reasons.join("; ")}`);
+        await setAside([...broken, ...idsOfBroken(files, broken, attempt.generation)], options);
+      }
+      return await settle(attempt, options);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      reasons.push(error.message);
+      if (base) broken.push(base);
+    }
+  }
+  // In this order a start after a kill in the middle of it finds that something is missing, and does the rest.
+  const aside = await setAside([files.bases, files.deltas, files.segments, files.ids, files.parts].flat(), options);
+  onWarning(
+    `THE STORE IS DAMAGED AND WAS SET ASIDE, starting empty: ${reasons.join("; ")}. Its files are in ${aside}`,
+  );
+  return await settle(await recoverFrom(undefined, sortFiles(await disk.list(folder)), options), options);
+}
+
+/** A generation that checks, with the segments behind it. */
+interface Attempt<S> {
+  sink: S;
+  generation: Generation;
+  seq: number;
+  segments: Segment[];
+  /** Of the last segment: where its last frame ends, and whether there is one. */
+  tail: { name: string; bytes: number; end: number; isEmpty: boolean } | undefined;
+}
+
+/** Reads everything; changes nothing on disk. */
+async function recoverFrom<S extends RecoverySink>(
+  base: BaseFile | undefined,
+  files: StoreFiles,
+  options: RecoverOptions<S>,
+): Promise<Attempt<S>> {
+  const generation = generationOf(files, base);
+  const sink = options.begin();
+  const readings = await Promise.allSettled([
+    readRows(generation, sink, options),
+    readIdsFiles(generation, sink, options),
+  ]);
+  for (const reading of readings) if (reading.status === "rejected") throw reading.reason;
+  const attempt = await replaySegments(generation, files, sink, options);
+  const known = lastKnownSeq(files);
+  if (attempt.seq < known) {
+    throw new DamagedError(`the log ends at frame ${attempt.seq}, but frames up to ${known} were written`);
+  }
+  return attempt;
+}
+
+async function readRows<S extends RecoverySink>(
+  { base, deltas }: Generation,
+  sink: S,
+  { disk, folder }: RecoverOptions<S>,
+): Promise<void> {
+  for (const { name } of [...base ? [base] : [], ...deltas]) {
+    const file = await disk.open(join(folder, name));
+    try {
+      for await (const { body } of readBlocks(file, name, CHUNK)) {
+        asDamage(name, () => {
+          for (const line of lines(body)) applyRow(line, body, sink);
+        });
+      }
+    } finally {
+      await file.close();
+    }
+  }
+}
+
+async function readIdsFiles<S extends RecoverySink>(
+  { ids }: Generation,
+  sink: S,
+  { disk, folder, readIds }: RecoverOptions<S>,
+): Promise<void> {
+  for (const file of ids) {
+    const bytes = await readChecked(disk, folder, file);
+    await readIds(bytes, sink);
+  }
+}
+
+async function replaySegments<S extends RecoverySink>(
+  generation: Generation,
+  files: StoreFiles,
+  sink: S,
+  { disk, folder }: RecoverOptions<S>,
+): Promise<Attempt<S>> {
+  const left = files.segments.filter(({ first }) => first > generation.last);
+  const attempt: Attempt<S> = { sink, generation, seq: generation.last, segments: [], tail: undefined };
+  for (const [at, { name, first }] of left.entries()) {
+    if (first !== attempt.seq + 1) {
+      throw new DamagedError(`frame ${attempt.seq + 1} is missing, ${name} is the next file of the log`);
+    }
+    const bytes = await readWhole(disk, folder, name);
+    // What stands behind the first frame of the next segment is what a failed write left there.
+    const last = at + 1 < left.length ? left[at + 1].first - 1 : undefined;
+    const { frames, end } = readSegment(name, bytes, first, last);
+    for (const { payload, seq } of frames) asDamage(name, () => replayFrame(payload, seq, sink));
+    attempt.seq += frames.length;
+    const isEmpty = frames.length === 0;
+    if (!isEmpty) attempt.segments.push({ name, firstSeq: first, lastSeq: attempt.seq, bytes: end });
+    if (last === undefined) attempt.tail = { name, bytes: bytes.length, end, isEmpty };
+  }
+  return attempt;
+}
+
+function replayFrame(payload: Buffer, seq: number, sink: RecoverySink): void {
+  visitFrame(payload, {
+    row: (line) => applyRow(line, payload, sink),
+    id: (hash, text) => sink.id(hash, text),
+    history: (kind, header, text) => sink.history(kind, header, text.toString(), seq),
+  });
+}
+
+function applyRow(line: Line, bytes: Buffer, sink: RecoverySink): void {
+  const { table, key } = parseRowName(line.key);
+  if (isDrop(line)) sink.drop(table, key);
+  else sink.put(table, key, bytes.toString("utf8", line.from, line.to));
+}
+
+/** Makes what a sink throws damage of a file. */
+function asDamage(name: string, read: () => void): void {
+  try {
+    read();
+  } catch (error) {
+    throw new DamagedError(`${name} cannot be read: ${String(error)}`, { cause: error });
+  }
+}
+
+/** Cuts off a torn frame, removes what nothing needs any more. */
+async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: RecoverOptions<S>): Promise<Recovered<S>> {
+  const { disk, folder } = options;
+  const { sink, generation: { base, deltas, ids, last }, seq, segments } = attempt;
+  if (attempt.tail) await cutTail(attempt.tail, options);
+  for (const name of leftovers(sortFiles(await disk.list(folder)))) await disk.remove(join(folder, name));
+  return {
+    sink,
+    seq,
+    folded: last,
+    segments,
+    base: base && (await withSizes([base], options))[0],
+    deltas: await withSizes(deltas, options),
+    ids: await withSizes(ids, options),
+    parts: sortFiles(await disk.list(folder)).parts,
+  };
+}
+
+/** Not silently: a write that was cut short had been acknowledged to nobody, but damage to the last frame looks the same. */
+async function cutTail<S extends RecoverySink>(
+  { name, bytes, end, isEmpty }: NonNullable<Attempt<S>["tail"]>,
+  { disk, folder, onWarning }: RecoverOptions<S>,
+): Promise<void> {
+  if (end < bytes) {
+    onWarning(
+      `The last ${
+        bytes - end
+      } bytes of ${name} are not a whole commit and were dropped: a write that was cut short, which ` +
+        "was acknowledged to nobody, or damage",
+    );
+  }
+  if (isEmpty) await disk.remove(join(folder, name));
+  else if (end < bytes) await disk.truncate(join(folder, name), end);
+}
+
+async function withSizes<S extends RecoverySink>(
+  files: { name: string }[],
+  { disk, folder }: RecoverOptions<S>,
+): Promise<Sized[]> {
+  return await Promise.all(files.map(async ({ name }) => {
+    const file = await disk.open(join(folder, name));
+    await file.close();
+    return { name, bytes: file.size };
+  }));
+}
+
+/** The ids files of bases that are set aside, unless a delta has the same range. */
+function idsOfBroken({ ids }: StoreFiles, bases: BaseFile[], used: Generation): CheckedFile[] {
+  const theirs = ids.filter(({ first, last }) => first === 1 && bases.some((base) => base.last === last));
+  return theirs.filter((file) => !used.ids.includes(file));
+}
+
+/** Moves files into a folder of their own. @returns its path */
+async function setAside<S extends RecoverySink>(
+  files: { name: string }[],
+  { disk, folder, now }: RecoverOptions<S>,
+): Promise<string> {
+  const aside = join(folder, `set-aside-${new Date(now).toISOString().replaceAll(/[:.]/g, "-")}`);
+  if (files.length === 0) return aside;
+  await disk.mkdir(aside);
+  for (const { name } of files) await disk.rename(join(folder, name), join(aside, name));
+  await disk.syncFolder(aside);
+  await disk.syncFolder(folder);
+  return aside;
+}

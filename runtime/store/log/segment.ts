@@ -1,0 +1,48 @@
+import { DamagedError, FORMAT_VERSION, NewerFormatError } from "./errors.ts";
+import type { Sized } from "./files.ts";
+import { type Frame, newerFrameBehind, readFrame, versionOf } from "./frame.ts";
+
+/** A segment to which nothing is appended any more. */
+export interface Segment extends Sized {
+  firstSeq: number;
+  /** The last frame that belongs to it; what a failed write left behind it does not count. */
+  lastSeq: number;
+}
+
+/** What was read of a segment. */
+export interface SegmentContent {
+  frames: Frame[];
+  /** Where the last frame ends. */
+  end: number;
+}
+
+/**
+ * The frames of a segment, without a gap.
+ * @param last the last frame in it; undefined if that is unknown, in which case a torn frame may stand at the end
+ * @throws DamagedError, NewerFormatError
+ */
+export function readSegment(name: string, bytes: Uint8Array, first: number, last: number | undefined): SegmentContent {
+  const frames: Frame[] = [];
+  const head = readFrame(bytes, 0);
+  let at = 0;
+  let expected = first;
+  if (head?.seq === first - 1) {
+    checkVersion(head);
+    at = head.end;
+    while (last === undefined || expected <= last) {
+      const frame = readFrame(bytes, at);
+      if (frame?.seq !== expected) break;
+      frames.push(frame);
+      at = frame.end;
+      expected++;
+    }
+  }
+  const whole = last === undefined ? !newerFrameBehind(bytes, at - 1, expected - 1) : expected > last;
+  if (!whole) throw new DamagedError(`${name} is damaged at byte ${at}, where frame ${expected} should begin`);
+  return { frames, end: at };
+}
+
+function checkVersion(head: Frame): void {
+  const version = versionOf(head);
+  if (version > FORMAT_VERSION) throw new NewerFormatError(version);
+}

@@ -1,0 +1,200 @@
+import { join } from "node:path";
+import type { Disk, DiskFile } from "../../host/disk.ts";
+import { FORMAT_VERSION } from "./errors.ts";
+import { segmentName } from "./files.ts";
+import { encodeFrame, encodeHead } from "./frame.ts";
+import type { Segment } from "./segment.ts";
+
+/** A segment is sealed at this size: large enough for a part of some hundred runs, small enough to be folded in memory. */
+const SEGMENT_BYTES = 6 * 1024 * 1024;
+
+/** Delay in ms before the next attempt after a failed write or sync, doubled up to the longest. */
+const FIRST_RETRY = 50;
+const LONGEST_RETRY = 2_000;
+
+export interface SegmentLogOptions {
+  disk: Disk;
+  folder: string;
+  /** Called with each segment to which nothing will be appended any more. */
+  onSealed: (segment: Segment) => void;
+  onWarning: (message: string) => void;
+  /** Called when writes begin to fail. */
+  onRefused: () => void;
+}
+
+interface OpenSegment {
+  name: string;
+  firstSeq: number;
+  /** Up to the last synced frame. */
+  bytes: number;
+  file: DiskFile;
+}
+
+/**
+ * The segments that frames are appended to, one frame at a time. After a failed write or sync the segment is left as it is
+ * and the frame is written anew into a new segment: what a failed fsync left on disk is unknown, and a second fsync that
+ * succeeds proves nothing (fsyncgate, 2018).
+ */
+export class SegmentLog {
+  readonly #options: SegmentLogOptions;
+  readonly #sealed: Segment[];
+  #open: OpenSegment | undefined;
+  #lastSeq: number;
+  /** The last frame in front of the open segment. */
+  #sealedSeq: number;
+  #refusal: Error | undefined;
+  #appending: Promise<void> | undefined;
+  /** Whether the open segment is sealed behind the frame that is being written. */
+  #sealNext = false;
+  #stopped = false;
+  #stopWaiting = () => {};
+
+  /**
+   * @param lastSeq the last frame on disk
+   * @param sealed the segments that were found, in order
+   */
+  constructor(lastSeq: number, sealed: readonly Segment[], options: SegmentLogOptions) {
+    this.#lastSeq = this.#sealedSeq = lastSeq;
+    this.#sealed = [...sealed];
+    this.#options = options;
+  }
+
+  /** The last frame that is synced. */
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  /** Why writes fail at the moment. */
+  get refusal(): Error | undefined {
+    return this.#refusal;
+  }
+
+  /** The sealed segments that are still there, in order. */
+  get sealed(): readonly Segment[] {
+    return this.#sealed;
+  }
+
+  /** Bytes of all segments, the open one included. */
+  get bytes(): number {
+    return this.#sealed.reduce((sum, { bytes }) => sum + bytes, this.#open?.bytes ?? 0);
+  }
+
+  /**
+   * Writes one frame; resolves once it is synced, however many attempts that takes. Not to be called again before that. Its
+   * sequence number, and the segment that it goes to if the write succeeds, are fixed by this call.
+   * @throws the disk's error once the log is stopped
+   */
+  append(text: string): Promise<void> {
+    return this.#appending = this.#append(text).finally(() => this.#appending = undefined);
+  }
+
+  /**
+   * Seals the open segment, behind the frame that is being written; the next frame begins a new one.
+   * @returns the last frame before the seal
+   */
+  async seal(): Promise<number> {
+    this.#sealNext = true;
+    // The append that is under way seals; where it has just looked, the next one does.
+    while (this.#sealNext && this.#appending) await this.#appending.catch(() => {});
+    if (this.#sealNext) await this.#seal();
+    return this.#sealedSeq;
+  }
+
+  /** Forgets a segment whose file was removed. */
+  forget(segment: Segment): void {
+    const at = this.#sealed.findIndex(({ name }) => name === segment.name);
+    if (at >= 0) this.#sealed.splice(at, 1);
+  }
+
+  /** From here on a write that fails is not tried again: the append fails. */
+  stop(): void {
+    this.#stopped = true;
+    this.#stopWaiting();
+  }
+
+  async #append(text: string): Promise<void> {
+    const seq = this.#lastSeq + 1;
+    const bytes = encodeFrame(seq, text);
+    for (let delay = FIRST_RETRY;; delay = Math.min(delay * 2, LONGEST_RETRY)) {
+      try {
+        await this.#write(seq, bytes);
+        break;
+      } catch (error) {
+        await this.#leave();
+        this.#refused(error as Error);
+        if (this.#stopped) throw error;
+        await this.#wait(delay);
+      }
+    }
+    this.#lastSeq = seq;
+    if (this.#refusal) this.#options.onWarning("The disk accepts writes again; nothing was lost");
+    this.#refusal = undefined;
+    if (this.#sealNext || this.#open!.bytes >= SEGMENT_BYTES) await this.#seal();
+  }
+
+  async #write(seq: number, bytes: Uint8Array): Promise<void> {
+    const fresh = this.#open === undefined;
+    const open = this.#open ??= await this.#start(seq);
+    await open.file.write(bytes);
+    await open.file.sync();
+    if (fresh) await this.#options.disk.syncFolder(this.#options.folder);
+    open.bytes += bytes.length;
+  }
+
+  async #start(firstSeq: number): Promise<OpenSegment> {
+    const { disk, folder } = this.#options;
+    const name = segmentName(firstSeq);
+    // Left by an attempt that failed before its first frame was synced; nothing in it was acknowledged.
+    if ((await disk.list(folder)).includes(name)) await disk.remove(join(folder, name));
+    const file = await disk.create(join(folder, name));
+    const head = encodeHead(firstSeq, FORMAT_VERSION);
+    try {
+      await file.write(head);
+    } catch (error) {
+      await file.close().catch(() => {});
+      throw error;
+    }
+    return { name, firstSeq, bytes: head.length, file };
+  }
+
+  async #seal(): Promise<void> {
+    await this.#leave();
+    this.#sealNext = false;
+  }
+
+  /** Ends the open segment. One without a synced frame is replaced by the next attempt. */
+  async #leave(): Promise<void> {
+    const open = this.#open;
+    if (!open) return;
+    this.#open = undefined;
+    this.#sealedSeq = this.#lastSeq;
+    const { file, ...rest } = open;
+    const segment: Segment = { ...rest, lastSeq: this.#lastSeq };
+    const hasFrames = segment.firstSeq <= segment.lastSeq;
+    if (hasFrames) this.#sealed.push(segment);
+    // All frames are synced; a close that fails changes nothing.
+    await file.close().catch(() => {});
+    if (hasFrames) this.#options.onSealed(segment);
+  }
+
+  #refused(error: Error): void {
+    const first = this.#refusal === undefined;
+    this.#refusal = error;
+    if (!first) return;
+    const folder = JSON.stringify(this.#options.folder);
+    this.#options.onWarning(
+      `Cannot write to ${folder}: ${error.message}; nothing new is accepted until writes succeed`,
+    );
+    this.#options.onRefused();
+  }
+
+  #wait(delay: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, delay);
+      this.#stopWaiting = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+}

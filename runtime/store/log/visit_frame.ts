@@ -1,0 +1,40 @@
+import type { Buffer } from "node:buffer";
+import { DamagedError } from "./errors.ts";
+import { type HistoryKind, historyKind, isDrop, type Line, lines, splitHistory, withoutBirth } from "./lines.ts";
+
+/** What to do with the lines of a frame. */
+export interface FrameVisitor {
+  row(line: Line): void;
+  id(hash: string, text: string): void;
+  /** @param text a view; an event that has none comes with that of its row */
+  history(kind: HistoryKind, header: string, text: Buffer): void;
+}
+
+const IDS = "id/";
+
+/**
+ * Visits the lines of a frame in order.
+ * @throws DamagedError
+ */
+export function visitFrame(payload: Buffer, visitor: FrameVisitor): void {
+  const all = [...lines(payload)];
+  for (const line of all) {
+    const kind = historyKind(line.key);
+    if (kind !== undefined) {
+      const { header, text } = splitHistory(payload, line);
+      const isInRow = kind === "event" && text.length === 0;
+      visitor.history(kind, header, isInRow ? textOfEvent(header, payload, all) : text);
+    } else if (line.key.startsWith(IDS)) {
+      visitor.id(line.key.slice(IDS.length), payload.toString("utf8", line.from, line.to));
+    } else visitor.row(line);
+  }
+}
+
+/** The text of an event's row, which is put in the frame that accepts it. */
+function textOfEvent(header: string, payload: Buffer, all: Line[]): Buffer {
+  const [eventKey] = JSON.parse(header) as [number];
+  const key = `event/${String(eventKey).padStart(16, "0")}`;
+  const put = all.find((line) => line.key.startsWith("event") && withoutBirth(line.key).key === key && !isDrop(line));
+  if (!put) throw new DamagedError(`${key} is not put in the frame that accepts it`);
+  return payload.subarray(put.from, put.to);
+}
