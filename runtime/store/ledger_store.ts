@@ -3,6 +3,7 @@ import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { RunState, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
+import type { Background } from "./background.ts";
 import type { Folding } from "./folding.ts";
 import type { History } from "./history/history.ts";
 import type { Ids } from "./ledger/ids.ts";
@@ -12,6 +13,7 @@ import type { Rows } from "./ledger/rows.ts";
 import type { EventRow } from "./ledger/tables.ts";
 import { getRun, listRuns, readTrace } from "./reading.ts";
 import { findAwaited } from "./search.ts";
+import type { storeTasks } from "./tasks.ts";
 import type {
   Answered,
   AnsweredForm,
@@ -72,6 +74,8 @@ export interface LedgerStoreParts {
   ledger: Ledger;
   history: History;
   folding: Folding;
+  /** What reads parts of history. */
+  reads: Background<typeof storeTasks>;
   retention: Retention;
   onWarning: (message: string) => void;
 }
@@ -311,7 +315,7 @@ export class LedgerStore implements Store {
     rows.identities.expire((key, received, within) =>
       isKnown(rows, { key, at: received, ...(!Number.isNaN(within) && { within }), runs: 0, replied: false }, at)
     );
-    folding.now = now;
+    [folding.now, folding.retention] = [now, retention];
     return await folding.dropOldest(retention) || more;
   }
 
@@ -326,6 +330,7 @@ export class LedgerStore implements Store {
     await this.#searches.catch(() => {});
     await this.#parts.ledger.close();
     await this.#parts.folding.close();
+    await this.#parts.reads.close();
   }
 
   // ── how ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -352,8 +357,12 @@ export class LedgerStore implements Store {
 
   async #search(place: { run: string; path: string }, now: number): Promise<StepRecord | undefined> {
     const { history } = this.#parts;
-    return await findAwaited(place, history, (work) => this.#read(work), (search, transition) =>
-      this.#change(transition, search, now));
+    return await findAwaited(
+      place,
+      history,
+      (work) => this.#read(work),
+      (search, transition) => this.#change(transition, search, now),
+    );
   }
 
   /** A run with its trace, live or ended. */
@@ -370,6 +379,13 @@ export class LedgerStore implements Store {
     const live = await this.#read((rows) => rows.get("event", ordered(key)));
     if (live) return live;
     const record = await this.#parts.history.getEvent(key);
-    return record && { key, receivedAt: record.receivedAt, delivery: record.delivery as "accepted", verdicts: record.verdicts, event: record.event };
+    return record &&
+      {
+        key,
+        receivedAt: record.receivedAt,
+        delivery: record.delivery as "accepted",
+        verdicts: record.verdicts,
+        event: record.event,
+      };
   }
 }

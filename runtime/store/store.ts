@@ -275,9 +275,11 @@ export interface StoreStats {
   events: number;
   identities: number;
   runs: number;
-  /** Bytes of the live database. */
+  /** Bytes of live state. */
   bytes: number;
-  /** Bytes of the journal since the last checkpoint. */
+  /** Bytes of history on disk. */
+  historyBytes: number;
+  /** Bytes of the log that are not folded yet. */
   journalBytes: number;
 }
 

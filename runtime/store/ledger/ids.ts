@@ -32,7 +32,9 @@ export class Ids {
    * stores apart (base 32 without i, l, o, u). Ids sort by creation.
    */
   run(key: number, ordinal: number): string {
-    const mixed = mix(mix(this.#secret ^ (key % 2 ** 32)) ^ Math.floor(key / 2 ** 32) ^ Math.imul(ordinal + 1, 0x9e3779b1));
+    const mixed = mix(
+      mix(this.#secret ^ (key % 2 ** 32)) ^ Math.floor(key / 2 ** 32) ^ Math.imul(ordinal + 1, 0x9e3779b1),
+    );
     return base32(key, 11) + base32(ordinal, 3) + base32(mixed >>> 2, 6);
   }
 

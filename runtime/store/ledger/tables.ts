@@ -204,7 +204,9 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   },
   step: { indexes: { run: ({ run, position }) => join(run, ordered(position)) } },
   note: { indexes: { run: (_, key) => key } },
-  lane: { indexes: { next: ({ nextAt, rule, lane }) => nextAt === undefined ? undefined : join(ordered(nextAt), rule, lane) } },
+  lane: {
+    indexes: { next: ({ nextAt, rule, lane }) => nextAt === undefined ? undefined : join(ordered(nextAt), rule, lane) },
+  },
   wait: {
     indexes: {
       run: ({ run, position }) => join(run, ordered(position)),
@@ -232,7 +234,9 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   collected: { indexes: { batch: (_, key) => key }, counts: { event: ({ event }) => String(event) } },
   mark: {},
   baseline: { text: true, indexes: { key: (_, key) => key } },
-  state: { indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) } },
+  state: {
+    indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },
+  },
   part: {},
   fact: {},
 };

@@ -34,7 +34,7 @@ export async function foldSegment(disk: Disk, folder: string, segment: Segment, 
   }
   const bytes = await readWhole(disk, folder, segment.name);
   const { frames } = readSegment(segment.name, bytes, range.first, range.last);
-  const [history, identities] = await Promise.all([hooks.openHistory(range), hooks.openIds(range)]);
+  const [history, identities] = await Promise.all([hooks.openHistory(range, bytes.length), hooks.openIds(range)]);
   const rows = new LastRows();
   for (const { payload } of frames) {
     visitFrame(payload, {
@@ -43,9 +43,9 @@ export async function foldSegment(disk: Disk, folder: string, segment: Segment, 
       history: (kind, header, text) => history[kind](header, text),
     });
   }
-  const { bytes: partBytes, catalogue } = history.finish();
+  const { bytes: partBytes, catalogue } = await history.finish();
   const part = await writeBytes(disk, folder, partName(range, crc32(partBytes)), partBytes);
-  const idsBytes = identities.finish();
+  const idsBytes = await identities.finish();
   const ids = await writeBytes(disk, folder, idsName(range, crc32(idsBytes)), idsBytes);
   const delta = await writeDraft(disk, folder, deltaName(range), async (draft) => {
     const writer = new BlockWriter((piece) => draft.write(piece));

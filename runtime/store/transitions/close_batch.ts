@@ -29,7 +29,9 @@ function admitBatch(rows: Rows, batch: BatchRow, closing: BatchClosing, at: At):
   const candidates = [{ rule, version: closing.version, trigger, outcome }];
   const receipt = takeIn(rows, { event, candidates }, at);
   const verdict = verdictOnMembers(batch, receipt.verdicts[0].verdict, at.now);
-  for (const member of collectedEvents(rows, batch.id)) addToEvent(rows, member, { verdict: { rule, trigger, verdict } });
+  for (const member of collectedEvents(rows, batch.id)) {
+    addToEvent(rows, member, { verdict: { rule, trigger, verdict } });
+  }
   return receipt;
 }
 
