@@ -187,9 +187,12 @@ export class Part {
     this.catalogue = catalogue;
   }
 
-  /** The newest listed run; empty where there is none. */
-  get newestRun(): string {
-    return this.catalogue.runs.spans[0]?.[1] ?? "";
+  /** The best that a listing of runs before an id can hope for; `before` itself where that is between two of them. */
+  newestRunBefore(before: string | undefined): string {
+    const { spans } = this.catalogue.runs;
+    const span = spans.find(([oldest]) => before === undefined || oldest < before);
+    if (span === undefined) return "";
+    return before !== undefined && span[1] > before ? before : span[1];
   }
 
   mayHaveEvent(key: number): boolean {

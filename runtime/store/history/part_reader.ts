@@ -1,10 +1,7 @@
-import { join } from "node:path";
-import { crc32 } from "node:zlib";
 import type { Disk } from "../../host/disk.ts";
 import { messageOf } from "../../model/errors.ts";
+import { type OpenPart, rowsOf, usePart, type Value } from "./open_parts.ts";
 import type { Catalogue, EventFilter, EventSearch, RunFilter } from "./catalogue.ts";
-import { parsePartName, PART_FORMAT } from "./part_file.ts";
-import { type Database, openFile } from "./sqlite.ts";
 
 /** An event out of a part; texts are JSON. */
 export interface PartEvent {
@@ -62,89 +59,20 @@ export type PartAnswer<K extends PartRead> =
   | { kind: "missing" }
   | { kind: "damaged"; reason: string };
 
-/** Open parts are in memory whole; so many bytes of them stay for the next question. */
-const MOST_OPEN_BYTES = 24 * 1024 * 1024;
-
 /** Reads from one part: a task of the worker thread. A part that cannot be read is an answer, never an exception. */
 export async function readPart<K extends PartRead>(
   disk: Disk,
   folder: string,
   { file, read, args }: PartQuestion<K>,
 ): Promise<{ result: PartAnswer<K> }> {
-  const parts = openPartsOf(disk);
   try {
-    const result = await parts.use(disk, join(folder, file), file, (part) => READS[read](part, args));
+    const result = await usePart(disk, folder, file, (part) => READS[read](part, args));
     return { result: { kind: "read", result } };
   } catch (error) {
     if ((error as { code?: string }).code === "ENOENT") return { result: { kind: "missing" } };
     return { result: { kind: "damaged", reason: messageOf(error) } };
   }
 }
-
-interface OpenPart {
-  database: Database;
-  file: string;
-  bytes: number;
-}
-
-const allOpen = new WeakMap<Disk, OpenParts>();
-
-function openPartsOf(disk: Disk): OpenParts {
-  let parts = allOpen.get(disk);
-  if (parts === undefined) allOpen.set(disk, parts = new OpenParts());
-  return parts;
-}
-
-/** An LRU cache of open parts. */
-class OpenParts {
-  /** The one that was used last is the last one. */
-  readonly #parts = new Map<string, { opening: Promise<OpenPart>; users: number; bytes: number }>();
-
-  /** Does something with a part, which stays open until that is done. */
-  async use<R>(disk: Disk, path: string, file: string, work: (part: OpenPart) => R): Promise<R> {
-    const entry = this.#parts.get(path) ?? { opening: openPart(disk, path, file), users: 0, bytes: 0 };
-    this.#parts.delete(path);
-    this.#parts.set(path, entry);
-    entry.users++;
-    try {
-      const part = await entry.opening;
-      entry.bytes = part.bytes;
-      return work(part);
-    } catch (error) {
-      if (entry.bytes === 0) this.#parts.delete(path);
-      throw error;
-    } finally {
-      entry.users--;
-      await this.#evict();
-    }
-  }
-
-  /** Closes the parts whose use is longest ago, but the last one. */
-  async #evict(): Promise<void> {
-    let open = this.#parts.values().reduce((sum, { bytes }) => sum + bytes, 0);
-    const closing: Promise<OpenPart>[] = [];
-    for (const [path, { users, bytes, opening }] of this.#parts) {
-      if (open <= MOST_OPEN_BYTES) break;
-      if (users > 0) continue;
-      this.#parts.delete(path);
-      closing.push(opening);
-      open -= bytes;
-    }
-    for (const { database } of await Promise.all(closing)) database.close();
-  }
-}
-
-async function openPart(disk: Disk, path: string, file: string): Promise<OpenPart> {
-  const bytes = await disk.read(path);
-  if (crc32(bytes) !== parsePartName(file)?.crc) throw new Error("its checksum differs");
-  const part = { database: await openFile(bytes), file, bytes: bytes.length };
-  const [format] = rowsOf(part, "SELECT value FROM about WHERE name = 'format'")[0] as [string];
-  if (Number(format) <= PART_FORMAT) return part;
-  part.database.close();
-  throw new Error(`it has format ${format}, this program knows formats up to ${PART_FORMAT}`);
-}
-
-type Value = string | number | null;
 
 const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => PartReads[K]["result"] } = {
   event(part, { key }) {
@@ -229,18 +157,6 @@ function runsOf(part: OpenPart, sql: string, values: Value[]): PartRun[] {
 function moreOf(part: OpenPart, id: string | number, line = -1): string[] {
   return rowsOf(part, "SELECT text FROM more_with_text WHERE id = ? AND line > ? ORDER BY line", [id, line])
     .map(([text]) => text as string);
-}
-
-function rowsOf({ database }: OpenPart, sql: string, values: Value[] = []): Value[][] {
-  const statement = database.prepare(sql);
-  try {
-    statement.bind(values);
-    const rows: Value[][] = [];
-    while (statement.step()) rows.push(statement.get() as Value[]);
-    return rows;
-  } finally {
-    statement.free();
-  }
 }
 
 /** A WHERE clause with what is bound in it. */

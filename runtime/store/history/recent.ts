@@ -39,6 +39,11 @@ export class Recent {
   #lines = 0;
   #lastSeq = 0;
 
+  /** The frame of the newest line. */
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
   /**
    * Adds a line of a frame; lines come in their order.
    * @param header JSON, made without spaces
@@ -57,11 +62,8 @@ export class Recent {
     return { events: this.#events.length, runs: this.#runs.size };
   }
 
-  /**
-   * What there is now of the frames behind one and up to another.
-   * @param until @default the last one
-   */
-  view(after: number, until = this.#lastSeq): RecentView {
+  /** What there is now of the frames behind one and up to another. */
+  view(after: number, until: number): RecentView {
     if (!this.#areSorted) this.#ids.sort();
     this.#areSorted = true;
     return viewOf(this.#events, this.#runs, this.#ids, this.#more, (line) => after < line.seq && line.seq <= until);
