@@ -4,12 +4,12 @@ import type { Disk } from "../../host/disk.ts";
 import { BlockWriter } from "./blocks.ts";
 import { writeDraft } from "./draft.ts";
 import { DamagedError } from "./errors.ts";
-import { baseName, idsName, type Sized, sortFiles } from "./files.ts";
+import { baseName, type CheckedFile, idsName, type Sized, sortFiles } from "./files.ts";
 import { writeBytes } from "./fold.ts";
 import { basesToTry, covered, type Generation, generationOf } from "./generations.ts";
 import { mergeBlocks } from "./merge.ts";
 import { readChecked } from "./read_file.ts";
-import type { FoldHooks } from "./sinks.ts";
+import type { Expiry, FoldHooks } from "./sinks.ts";
 
 /**
  * A merge is due once the deltas have this many bytes, or half of the base's, whichever is more: merges write at most three
@@ -36,14 +36,13 @@ export function mergeDue(base: Sized | undefined, deltas: readonly Sized[]): boo
 /**
  * Merges the newest base and its deltas into a new base, their ids files into one, and removes what that makes superfluous.
  * The rename of the base commits. If the newest base is damaged the one before it is used.
- * @param now in ms; identities that have expired by then are left out
  * @returns undefined if there is nothing to merge
  * @throws DamagedError if no base can be used, or the disk's error; nothing is lost then
  */
 export async function mergeFiles(
   disk: Disk,
   folder: string,
-  now: number,
+  expiry: Expiry,
   hooks: FoldHooks,
 ): Promise<Merged | undefined> {
   const files = sortFiles(await disk.list(folder));
@@ -53,7 +52,7 @@ export async function mergeFiles(
     try {
       const generation = generationOf(files, base);
       if (generation.deltas.length === 0) return undefined;
-      const merged = await mergeGeneration(disk, folder, generation, now, hooks);
+      const merged = await mergeGeneration(disk, folder, generation, expiry, hooks);
       await removeAll(disk, folder, broken);
       await removeAll(disk, folder, covered(sortFiles(await disk.list(folder))));
       return merged;
@@ -70,12 +69,10 @@ async function mergeGeneration(
   disk: Disk,
   folder: string,
   { base, deltas, ids, last }: Generation,
-  now: number,
+  expiry: Expiry,
   hooks: FoldHooks,
 ): Promise<Merged> {
-  const merger = await hooks.openIdsMerger(now);
-  for (const file of ids) merger.add(await readChecked(disk, folder, file));
-  const bytes = merger.finish();
+  const bytes = await hooks.mergeIds(readNewestFirst(disk, folder, ids), expiry);
   const mergedIds = await writeBytes(disk, folder, idsName({ first: 1, last }, crc32(bytes)), bytes);
   const names = [...base ? [base] : [], ...deltas].map(({ name }) => name);
   const merged = await writeDraft(disk, folder, baseName(last), async (draft) => {
@@ -84,6 +81,10 @@ async function mergeGeneration(
     await writer.close();
   });
   return { base: merged, ids: mergedIds };
+}
+
+async function* readNewestFirst(disk: Disk, folder: string, ids: CheckedFile[]): AsyncGenerator<Uint8Array> {
+  for (const file of ids.toReversed()) yield await readChecked(disk, folder, file);
 }
 
 /** What cannot be removed is removed by the next start. */

@@ -7,7 +7,9 @@ export interface HistorySink {
   /** @param header JSON text, see the line `+more` */
   more(header: string, text: Uint8Array): void;
   /** The same bytes for the same lines, so that a fold that is repeated after a crash writes the same file. */
-  finish(): FinishedPart;
+  finish(): FinishedPart | Promise<FinishedPart>;
+  /** Gives up, instead of `finish`. */
+  discard(): void;
 }
 
 export interface FinishedPart {
@@ -23,23 +25,28 @@ export interface IdsSink {
    * @param text JSON: `[key,at,within|null,runs,flags]`
    */
   id(hash: string, text: string): void;
-  finish(): Uint8Array;
+  /** The same bytes for the same identities. */
+  finish(): Uint8Array | Promise<Uint8Array>;
 }
 
-/** Makes one ids file of many. */
-export interface IdsMerger {
-  /** Older files first; a later identity replaces an earlier one. The bytes are valid only during the call. */
-  add(bytes: Uint8Array): void;
-  /** Without what has expired. */
-  finish(): Uint8Array;
+/** Which identities a merge leaves out. */
+export interface Expiry {
+  /** In ms. */
+  now: number;
+  /** In ms, for identities that do not say how long they are known. */
+  retention: number;
 }
 
 /** What fold and merge need of the history. */
 export interface FoldHooks {
-  openHistory(range: SeqRange): Promise<HistorySink>;
+  /** @param bytes of the segment */
+  openHistory(range: SeqRange, bytes: number): Promise<HistorySink>;
   openIds(range: SeqRange): Promise<IdsSink>;
-  /** @param now in ms; identities that have expired by then are left out */
-  openIdsMerger(now: number): Promise<IdsMerger>;
+  /**
+   * Makes one ids file of many.
+   * @param files newest first; one at a time is in memory
+   */
+  mergeIds(files: AsyncIterable<Uint8Array>, expiry: Expiry): Promise<Uint8Array>;
 }
 
 /** Frames from `first` to `last`, both included. */

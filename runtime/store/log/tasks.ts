@@ -3,7 +3,7 @@ import { collectGarbage } from "../../host/memory.ts";
 import { type Merged, mergeFiles } from "./compact.ts";
 import { type Folded, foldSegment } from "./fold.ts";
 import type { Segment } from "./segment.ts";
-import type { FoldHooks } from "./sinks.ts";
+import type { Expiry, FoldHooks } from "./sinks.ts";
 
 /** Fold and merge as tasks for the background. */
 export function logTasks(hooks: FoldHooks) {
@@ -14,9 +14,9 @@ export function logTasks(hooks: FoldHooks) {
       collectGarbage();
       return { result };
     },
-    /** Makes a new base. @param now in ms */
-    async merge(disk: Disk, folder: string, now: number): Promise<{ result: Merged | undefined }> {
-      const result = await mergeFiles(disk, folder, now, hooks);
+    /** Makes a new base. */
+    async merge(disk: Disk, folder: string, expiry: Expiry): Promise<{ result: Merged | undefined }> {
+      const result = await mergeFiles(disk, folder, expiry, hooks);
       collectGarbage();
       return { result };
     },
