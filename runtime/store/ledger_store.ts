@@ -43,7 +43,7 @@ import { claimRuns } from "./transitions/claim_runs.ts";
 import { rollBackClock } from "./transitions/clock_rollback.ts";
 import { closeBatch } from "./transitions/close_batch.ts";
 import { countRuns, countVerdicts } from "./transitions/counters.ts";
-import { finishRun } from "./transitions/end_run.ts";
+import { type EndedTrace, finishRun } from "./transitions/end_run.ts";
 import { findIdentity } from "./transitions/events.ts";
 import { answerForm, listForms, readForm } from "./transitions/forms.ts";
 import { moveRun } from "./transitions/move_run.ts";
@@ -53,7 +53,7 @@ import { prune } from "./transitions/prune.ts";
 import { reclaimRuns } from "./transitions/reclaim_runs.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import { replayRun } from "./transitions/replay_run.ts";
-import { retryRun } from "./transitions/retry_run.ts";
+import { retryRun, type RunTrace } from "./transitions/retry_run.ts";
 import { skipWait } from "./transitions/skip_wait.ts";
 import { getState } from "./transitions/state.ts";
 import type { At, Transition } from "./transitions/transition.ts";
@@ -366,13 +366,14 @@ export class LedgerStore implements Store {
   }
 
   /** A run with its trace, live or ended. */
-  async #traceOf(id: string) {
+  async #traceOf(id: string): Promise<RunTrace & { event: number } | undefined> {
     const { rows, history } = this.#parts;
     const live = await this.#read(() => {
       const run = rows.get("run", id);
       return run && { run, event: run.event, steps: [], notes: [] };
     });
-    return live ?? await history.getRun(id);
+    // What history has of a run is the row that was ended.
+    return live ?? await history.getRun(id) as unknown as EndedTrace | undefined;
   }
 
   async #eventOf(key: number): Promise<EventRow | undefined> {

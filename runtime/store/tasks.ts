@@ -15,6 +15,7 @@ const hooks: FoldHooks = {
       run: (header, text) => writer.run(JSON.parse(header) as RunHeader, text),
       more: (header, text) => writer.more(JSON.parse(header) as MoreHeader, text),
       finish: () => writer.finish(last),
+      discard: () => writer.discard(),
     };
   },
   openIds() {

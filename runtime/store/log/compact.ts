@@ -36,7 +36,6 @@ export function mergeDue(base: Sized | undefined, deltas: readonly Sized[]): boo
 /**
  * Merges the newest base and its deltas into a new base, their ids files into one, and removes what that makes superfluous.
  * The rename of the base commits. If the newest base is damaged the one before it is used.
- * @param expiry identities that have expired are left out
  * @returns undefined if there is nothing to merge
  * @throws DamagedError if no base can be used, or the disk's error; nothing is lost then
  */
@@ -73,7 +72,7 @@ async function mergeGeneration(
   expiry: Expiry,
   hooks: FoldHooks,
 ): Promise<Merged> {
-  const bytes = await hooks.mergeIds(newestFirst(disk, folder, ids), expiry);
+  const bytes = await hooks.mergeIds(readNewestFirst(disk, folder, ids), expiry);
   const mergedIds = await writeBytes(disk, folder, idsName({ first: 1, last }, crc32(bytes)), bytes);
   const names = [...base ? [base] : [], ...deltas].map(({ name }) => name);
   const merged = await writeDraft(disk, folder, baseName(last), async (draft) => {
@@ -84,7 +83,7 @@ async function mergeGeneration(
   return { base: merged, ids: mergedIds };
 }
 
-async function* newestFirst(disk: Disk, folder: string, ids: CheckedFile[]): AsyncGenerator<Uint8Array> {
+async function* readNewestFirst(disk: Disk, folder: string, ids: CheckedFile[]): AsyncGenerator<Uint8Array> {
   for (const file of ids.toReversed()) yield await readChecked(disk, folder, file);
 }
 

@@ -5,11 +5,12 @@ import type { Disk } from "../../host/disk.ts";
 import { BlockWriter } from "./blocks.ts";
 import { writeDraft } from "./draft.ts";
 import { deltaName, idsName, partName, type Sized, sortFiles } from "./files.ts";
+import type { Frame } from "./frame.ts";
 import { foldedSeq } from "./generations.ts";
 import { isDrop, type Line, withoutBirth } from "./lines.ts";
 import { readWhole } from "./read_file.ts";
 import { readSegment, type Segment } from "./segment.ts";
-import type { FoldHooks } from "./sinks.ts";
+import type { FoldHooks, SeqRange } from "./sinks.ts";
 import { visitFrame } from "./visit_frame.ts";
 
 /** What a fold has made. */
@@ -34,19 +35,10 @@ export async function foldSegment(disk: Disk, folder: string, segment: Segment, 
   }
   const bytes = await readWhole(disk, folder, segment.name);
   const { frames } = readSegment(segment.name, bytes, range.first, range.last);
-  const [history, identities] = await Promise.all([hooks.openHistory(range, bytes.length), hooks.openIds(range)]);
   const rows = new LastRows();
-  for (const { payload } of frames) {
-    visitFrame(payload, {
-      row: (line) => rows.add(line, payload),
-      id: (hash, text) => identities.id(hash, text),
-      history: (kind, header, text) => history[kind](header, text),
-    });
-  }
-  const { bytes: partBytes, catalogue } = await history.finish();
-  const part = await writeBytes(disk, folder, partName(range, crc32(partBytes)), partBytes);
-  const idsBytes = await identities.finish();
-  const ids = await writeBytes(disk, folder, idsName(range, crc32(idsBytes)), idsBytes);
+  const made = await readLines(frames, rows, range, bytes.length, hooks);
+  const part = await writeBytes(disk, folder, partName(range, crc32(made.part.bytes)), made.part.bytes);
+  const ids = await writeBytes(disk, folder, idsName(range, crc32(made.ids)), made.ids);
   const delta = await writeDraft(disk, folder, deltaName(range), async (draft) => {
     const writer = new BlockWriter((piece) => draft.write(piece));
     await rows.writeTo(writer);
@@ -54,7 +46,26 @@ export async function foldSegment(disk: Disk, folder: string, segment: Segment, 
   });
   // It is covered now; if it cannot be removed the next start does.
   await disk.remove(join(folder, segment.name)).catch(() => {});
-  return { part, ids, delta, catalogue };
+  return { part, ids, delta, catalogue: made.part.catalogue };
+}
+
+/** Sends all lines to where they belong. */
+async function readLines(frames: Frame[], rows: LastRows, range: SeqRange, bytes: number, hooks: FoldHooks) {
+  const ids = await hooks.openIds(range);
+  const history = await hooks.openHistory(range, bytes);
+  try {
+    for (const { payload } of frames) {
+      visitFrame(payload, {
+        row: (line) => rows.add(line, payload),
+        id: (hash, text) => ids.id(hash, text),
+        history: (kind, header, text) => history[kind](header, text),
+      });
+    }
+  } catch (error) {
+    history.discard();
+    throw error;
+  }
+  return { part: await history.finish(), ids: await ids.finish() };
 }
 
 /** Writes a whole file. */

@@ -8,6 +8,8 @@ export interface HistorySink {
   more(header: string, text: Uint8Array): void;
   /** The same bytes for the same lines, so that a fold that is repeated after a crash writes the same file. */
   finish(): FinishedPart | Promise<FinishedPart>;
+  /** Gives up, instead of `finish`. */
+  discard(): void;
 }
 
 export interface FinishedPart {
@@ -23,25 +25,26 @@ export interface IdsSink {
    * @param text JSON: `[key,at,within|null,runs,flags]`
    */
   id(hash: string, text: string): void;
+  /** The same bytes for the same identities. */
   finish(): Uint8Array | Promise<Uint8Array>;
 }
 
-/** By what identities expire. */
+/** Which identities a merge leaves out. */
 export interface Expiry {
-  /** Milliseconds since the epoch. */
+  /** In ms. */
   now: number;
-  /** Milliseconds for which identities without a time of their own are known. */
+  /** In ms, for identities that do not say how long they are known. */
   retention: number;
 }
 
 /** What fold and merge need of the history. */
 export interface FoldHooks {
-  /** @param expected bytes of the segment */
-  openHistory(range: SeqRange, expected: number): Promise<HistorySink>;
+  /** @param bytes of the segment */
+  openHistory(range: SeqRange, bytes: number): Promise<HistorySink>;
   openIds(range: SeqRange): Promise<IdsSink>;
   /**
-   * Makes one ids file of many, without what has expired.
-   * @param files newest first: of two identities with one hash the newer one stays
+   * Makes one ids file of many.
+   * @param files newest first; one at a time is in memory
    */
   mergeIds(files: AsyncIterable<Uint8Array>, expiry: Expiry): Promise<Uint8Array>;
 }
