@@ -22,17 +22,10 @@ function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.Z
   });
 }
 
-/** Bytes that the store keeps where nobody says: while a checkpoint is made, three times as much is taken beside it. */
-export function defaultStore(memory: number): number {
-  return Math.min(256_000_000, Math.floor(memory / 10));
-}
+/** Bytes of history that are kept on disk if nobody says otherwise. */
+const HISTORY = 1_000_000_000;
 
-/** The store lives in the memory of SQLite in WebAssembly, 2 GB: it would end there in the middle of something. */
-const LARGEST_STORE = 1_500_000_000;
-const size = read((value) => {
-  const bytes = parseSize(value);
-  return bytes !== undefined && bytes <= LARGEST_STORE ? bytes : undefined;
-}, "a size such as 256MB, at most 1.5GB");
+const size = read(parseSize, "a size such as 256MB");
 const duration = read(
   (value) => typeof value === "string" ? parseDuration(value) : undefined,
   "a duration such as 30d",
@@ -106,7 +99,7 @@ function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
   return {
     ...(port !== undefined && { port }),
     ...(host !== undefined && { host }),
-    retention: { bytes: defaultStore(memoryBytes()), identities: 30 * DAY, ...retention },
+    retention: { bytes: HISTORY, identities: 30 * DAY, ...retention },
     limits: limits ?? {},
     secrets: { files: absolute([...secrets?.files ?? [], ".env"]), folders: absolute(secrets?.folders ?? []) },
     ...(url !== undefined && { url }),

@@ -116,7 +116,6 @@ export class World {
     const store = await openStore({
       folder: "",
       volatile: true,
-      mask: (text) => secrets.mask(text),
       onWarning: (message) => world.troubles.push(message),
       now: test.now,
     });

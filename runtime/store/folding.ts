@@ -114,6 +114,8 @@ export class Folding {
 
   #start(): void {
     this.#working ??= this.#work().catch((error) => {
+      // The next start folds what closing cuts short.
+      if (this.#closed) return;
       this.#options.onWarning(this.#failure(error));
       clearTimeout(this.#retry);
       this.#retry = setTimeout(() => this.#start(), RETRY);
