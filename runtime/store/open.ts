@@ -120,7 +120,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
 }
 
 function startWorker(): Worker {
-  return new Worker(new URL("./worker.ts", import.meta.url));
+  return new Worker(new URL("./store_worker.ts", import.meta.url));
 }
 
 async function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
