@@ -2,7 +2,20 @@ import assert from "node:assert/strict";
 import type { Form, FormAnswer } from "../../runtime/model/form.ts";
 import type { Store, Wait } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
-import { beginWait, claimIds, DAY, dropHistory, NOW, open, park, pruneAll, startRun, step, stepOf, storeTest } from "./helpers.ts";
+import {
+  beginWait,
+  claimIds,
+  DAY,
+  dropHistory,
+  NOW,
+  open,
+  park,
+  pruneAll,
+  startRun,
+  step,
+  stepOf,
+  storeTest,
+} from "./helpers.ts";
 
 type Asked = Extract<Wait, { kind: "form" }>["form"];
 
