@@ -124,8 +124,10 @@ export class LedgerStore implements Store {
 
   // ── ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
-    return this.#decide("intake", accept, { arrivals, progress, ...lease && { lease } }, now);
+  async accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
+    const receipts = await this.#decide("intake", accept, { arrivals, progress, ...lease && { lease } }, now);
+    for (const receipt of receipts) if (receipt.delivery === "duplicate") await this.#addVerdicts(receipt);
+    return receipts;
   }
 
   async getReply(event: EventIdentity): Promise<Reply | undefined> {
@@ -353,6 +355,14 @@ export class LedgerStore implements Store {
   /** Reads in its turn; resolves once all that it saw is durable. */
   #read<T>(work: (rows: Rows) => T): Promise<T> {
     return this.#parts.ledger.add("read", () => work(this.#parts.rows));
+  }
+
+  /** What became of the first delivery, as far as history still has it. */
+  async #addVerdicts(receipt: Receipt): Promise<void> {
+    const { rows, history } = this.#parts;
+    const identity = findIdentity(rows, receipt.event);
+    const first = identity && await history.getEvent(identity.key);
+    if (first) receipt.verdicts = first.verdicts;
   }
 
   async #search(place: { run: string; path: string }, now: number): Promise<StepRecord | undefined> {

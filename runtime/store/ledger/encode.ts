@@ -1,6 +1,7 @@
 import { ordered } from "./ordered.ts";
 import type { HistoryRecord, Rows } from "./rows.ts";
 import type { EventRow } from "./tables.ts";
+import { toJson } from "./to_json.ts";
 
 /** A line of history as it stands in a frame. */
 export interface HistoryText {
@@ -17,9 +18,12 @@ export interface Encoded {
   history: HistoryText[];
 }
 
-/** Encodes what has changed since the last call as the payload of a frame; it cannot be undone any more. */
+/**
+ * Encodes what has changed since the last call as the payload of a frame; it cannot be undone any more.
+ * @throws if JSON cannot hold something of it, as a BigInt; it can still be undone then
+ */
 export function encode(rows: Rows): Encoded {
-  const { changed, identities, history } = rows.take();
+  const { changed, identities, history } = rows.changes();
   const lines: string[] = [];
   /** The texts of events that are put here: their lines in history need none of their own. */
   const events = new Map<string, string>();
@@ -31,7 +35,7 @@ export function encode(rows: Rows): Encoded {
       lines.push(name, "\n");
       continue;
     }
-    const json = text ? entry.row as string : stringify(entry.row);
+    const json = text ? entry.row as string : toJson(entry.row);
     lines.push(name, json, "\n");
     if (table === "event") events.set(key, json);
     rows.measured(entry, name.length + json.length + 1);
@@ -41,15 +45,13 @@ export function encode(rows: Rows): Encoded {
   }
   const texts = history.map(({ kind, header, body }) => {
     const known = kind === "event" ? events.get(ordered((body as EventRow).key)) : undefined;
-    const one: HistoryText = { kind, header: JSON.stringify(header), text: known ?? stringify(body) };
+    const one: HistoryText = { kind, header: JSON.stringify(header), text: known ?? toJson(body) };
     lines.push(`+${kind}\t${one.header}\t${known === undefined ? one.text : ""}\n`);
     return one;
   });
-  return { text: lines.join(""), history: texts };
-}
-
-function stringify(value: unknown): string {
-  return JSON.stringify(value);
+  const text = lines.join("");
+  rows.encoded();
+  return { text, history: texts };
 }
 
 /** Characters that would end a column or a line, begin an escape, or be changed by UTF-8. */

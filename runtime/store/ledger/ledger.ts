@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers";
 import { turn } from "../../host/slices.ts";
 import { StoreFullError } from "../store.ts";
-import { encode, type HistoryText } from "./encode.ts";
+import { encode, type Encoded, type HistoryText } from "./encode.ts";
 import type { Rows } from "./rows.ts";
 
 /** Milliseconds of work in one turn of the event loop, so that no burst holds it. */
@@ -112,11 +112,12 @@ export class Ledger {
     this.#waiting.splice(0, done);
   }
 
-  #attempt(job: Job, { jobs, outcomes }: Group): void {
+  /** @param isChecked whether all that it changes is looked at now: can it be written? */
+  #attempt(job: Job, { jobs, outcomes }: Group, isChecked = false): void {
     const { rows } = this.#options;
     const mark = rows.mark();
     try {
-      const result = job.work();
+      const result = isChecked ? rows.checked(job.work) : job.work();
       outcomes.push(() => job.resolve(result as never));
     } catch (error) {
       rows.undo(mark);
@@ -138,7 +139,7 @@ export class Ledger {
     for (let group; (group = this.#open);) {
       this.#open = undefined;
       try {
-        const { text, history } = encode(rows);
+        const { text, history } = this.#encode(group);
         if (this.#lost) throw this.#lost;
         if (text !== "") {
           onHistory(log.lastSeq + 1, history);
@@ -149,6 +150,27 @@ export class Ledger {
         this.#lost = error as Error;
         for (const job of group.jobs) job.reject(error);
       }
+    }
+  }
+
+  /** Encodes what a group has changed. What cannot be written is undone, and rejects only who wanted it. */
+  #encode(group: Group): Encoded {
+    const { rows } = this.#options;
+    try {
+      return encode(rows);
+    } catch {
+      rows.undo(0);
+      const { jobs } = group;
+      [group.jobs, group.outcomes] = [[], []];
+      for (const job of jobs) this.#attempt(job, group, true);
+    }
+    try {
+      return encode(rows);
+    } catch (error) {
+      // Each alone could be written: together they are too much for one text.
+      rows.undo(0);
+      group.outcomes = group.jobs.map((job) => () => job.reject(error));
+      return encode(rows);
     }
   }
 

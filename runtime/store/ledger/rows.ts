@@ -1,6 +1,7 @@
 import { Identities, type Identity } from "./identities.ts";
 import { OrderedKeys } from "./ordered.ts";
 import { type TableName, TABLES, type Tables } from "./tables.ts";
+import { toJson } from "./to_json.ts";
 
 /** A row with the bytes that its line takes on disk. */
 interface Entry {
@@ -41,6 +42,7 @@ export class Rows {
   /** Identities put since the last frame, by hash. */
   #identities = new Map<string, Identity>();
   #bytes = 0;
+  #isChecking = false;
 
   constructor(identities = new Identities()) {
     this.identities = identities;
@@ -100,6 +102,7 @@ export class Rows {
   }
 
   put<T extends TableName>(table: T, key: string, row: Tables[T]): void {
+    if (this.#isChecking) toJson(row);
     this.#set(table, key, { row, bytes: 0 });
   }
 
@@ -112,6 +115,7 @@ export class Rows {
 
   /** Adds a record to history, with the same frame as the rows. */
   record(kind: HistoryRecord["kind"], header: unknown[], body: unknown): void {
+    if (this.#isChecking) toJson([header, body]);
     this.#history.push({ kind, header, body });
     this.#undo.push(() => this.#history.pop());
   }
@@ -139,9 +143,14 @@ export class Rows {
     while (this.#undo.length > mark) this.#undo.pop()!();
   }
 
-  /** From here on nothing that has changed so far can be undone. */
-  keep(): void {
-    this.#undo = [];
+  /** Does work that throws if it puts what cannot be written. */
+  checked<T>(work: () => T): T {
+    this.#isChecking = true;
+    try {
+      return work();
+    } finally {
+      this.#isChecking = false;
+    }
   }
 
   /** Puts a row that comes from disk: it is neither undone nor encoded again. */
@@ -156,18 +165,26 @@ export class Rows {
     return this.#tables.get(table as TableName)?.text === true;
   }
 
-  /** Gives what has changed since the last call, for the frame that makes it durable; it cannot be undone any more. */
-  take(): { changed: Changed[]; identities: Map<string, Identity>; history: HistoryRecord[] } {
+  /** What has changed and is in no frame yet. */
+  changes(): { changed: Changed[]; identities: Map<string, Identity>; history: HistoryRecord[] } {
     const changed: Changed[] = [];
     for (const [table, { dirty, entries, text }] of this.#tables) {
       for (const [key, before] of dirty) changed.push({ table, key, before, entry: entries.get(key), text });
-      dirty.clear();
     }
-    const [identities, history] = [this.#identities, this.#history];
+    return { changed, identities: this.#identities, history: this.#history };
+  }
+
+  /** From here on nothing that has changed so far can be undone. */
+  keep(): void {
+    this.#undo = [];
+  }
+
+  /** What has changed so far is in a frame. */
+  encoded(): void {
+    for (const { dirty } of this.#tables.values()) dirty.clear();
     this.#identities = new Map();
     this.#history = [];
     this.#undo = [];
-    return { changed, identities, history };
   }
 
   /** Says how many bytes a row's line took, once it was encoded. */

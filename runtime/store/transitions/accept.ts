@@ -68,7 +68,8 @@ function duplicateOf(rows: Rows, { source, id }: Event, { key, runs }: Identity,
   return {
     event: { source, id },
     delivery: "duplicate",
-    verdicts: rows.get("event", ordered(key))?.verdicts ?? [],
+    // History has them.
+    verdicts: [],
     runs: ids.runs(key, runs),
     replaces: [],
     wakes: [],
