@@ -1,10 +1,12 @@
 import assert from "node:assert/strict";
+import fc from "fast-check";
 import type { Disk } from "../../../runtime/host/disk.ts";
 import { foldSegment } from "../../../runtime/store/log/fold.ts";
+import type { SegmentLog } from "../../../runtime/store/log/segment_log.ts";
 import { FaultyDisk } from "../../host/faulty_disk.ts";
 import { CuttingDisk, PowerCut } from "./cutting_disk.ts";
-import { foldAll, FOLDER, hooks, names, recovered } from "./helpers.ts";
-import { appendSegments, check, merge } from "./workload.ts";
+import { foldAll, FOLDER, hooks, names, openLog, recovered } from "./helpers.ts";
+import { appendSegments, check, frameText, merge } from "./workload.ts";
 
 /** What survives of what is unsynced: nothing, everything, changing parts. */
 const SURVIVORS: (() => () => number)[] = [
@@ -113,3 +115,69 @@ Deno.test("a power cut at any step of a set-aside leaves nothing half", async ()
     }
   }
 });
+
+Deno.test("a power cut at any moment of writing, folding and merging: every frame that was acknowledged is there", async () => {
+  const operation = fc.constantFrom("append", "append", "append", "seal", "fold", "merge", "restart");
+  await fc.assert(
+    fc.asyncProperty(
+      fc.array(operation, { minLength: 1, maxLength: 40 }),
+      fc.nat(150),
+      fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { minLength: 1, maxLength: 5 }),
+      async (operations, cutBefore, parts) => {
+        const disk = new FaultyDisk();
+        let survived = 0;
+        const cutting = new CuttingDisk(disk, cutBefore, () => parts[survived++ % parts.length]);
+        const acknowledged = await perform(operations, cutting);
+        disk.cut(cutting.survives);
+        const { seq } = await recovered(disk);
+        assert.ok(seq === acknowledged || seq === acknowledged + 1, `${seq}, ${acknowledged}`);
+        await check(disk, seq);
+      },
+    ),
+    { numRuns: 150 },
+  );
+});
+
+/** Appends beside folds and merges. @returns the last frame that was acknowledged */
+async function perform(operations: string[], disk: CuttingDisk): Promise<number> {
+  let acknowledged = 0;
+  let log = openLog(disk);
+  // One at a time, in order; after a cut nothing follows.
+  let background = Promise.resolve();
+  let isCut = false;
+  const inBackground = (work: () => Promise<unknown>) => {
+    background = background.then(() => isCut ? undefined : work()).then(() => {}, (error) => {
+      isCut = true;
+      onlyPowerCuts(error);
+    });
+  };
+  try {
+    for (const operation of operations) {
+      if (operation === "append") {
+        // Once the power is cut no attempt succeeds.
+        log.stop();
+        await log.append(frameText(acknowledged + 1));
+        acknowledged++;
+      } else if (operation === "seal") await log.seal();
+      else if (operation === "merge") inBackground(() => merge(disk));
+      else if (operation === "fold") inBackground(() => foldOldest(log, disk));
+      else {
+        await background;
+        const { seq, segments } = await recovered(disk);
+        log = openLog(disk, seq);
+        for (const segment of segments) await foldSegment(disk, FOLDER, segment, hooks);
+      }
+    }
+  } catch (error) {
+    onlyPowerCuts(error);
+  }
+  await background;
+  return acknowledged;
+}
+
+async function foldOldest(log: SegmentLog, disk: Disk): Promise<void> {
+  const [segment] = log.sealed;
+  if (!segment) return;
+  await foldSegment(disk, FOLDER, segment, hooks);
+  log.forget(segment);
+}
