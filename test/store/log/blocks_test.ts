@@ -126,6 +126,13 @@ Deno.test("a merge copies blocks that nothing touches, and drops what only the o
   assert.deepEqual(merged.slice(1), sizes.slice(1));
 });
 
+Deno.test("a block whose last key a newer file has, too, is not copied", async () => {
+  const old: Rows = largeRows(50, 1_000);
+  const last = [...old.keys()].at(-1)!;
+  const { rows } = await merge([old, new Map([[last, "new"]])]);
+  assert.deepEqual([rows.size, rows.get(last)], [50, "new"]);
+});
+
 Deno.test("many merges leave blocks of a fair size", async () => {
   let rows: Rows = largeRows(500, 1_000);
   let sizes: number[] = [];

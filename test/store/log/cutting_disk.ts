@@ -1,8 +1,10 @@
 import type { Disk } from "../../../runtime/host/disk.ts";
 import type { FaultyDisk } from "../../host/faulty_disk.ts";
 
-/** The power was cut. */
-export class PowerCut extends Error {}
+/** What a disk without power answers. */
+export class PowerCut extends Error {
+  override message = "the power was cut";
+}
 
 /** A disk whose power is cut before a given step: a write, sync, creation, rename or removal. */
 export class CuttingDisk implements Disk {

@@ -170,6 +170,16 @@ Deno.test("a damaged first base: the deltas alone give the last commit", async (
   assert.match((await check(disk, seq))[0], /recovered from its deltas and log/);
 });
 
+Deno.test("a damaged base of one delta: the delta alone gives the last commit", async () => {
+  const disk = new FaultyDisk();
+  const seq = await appendSegments(disk, 0, [2]);
+  await foldAll(disk);
+  await merge(disk);
+  await damage(disk, "base", () => new Uint8Array(9));
+  assert.match((await check(disk, seq))[0], /recovered from its deltas and log/);
+  assert.deepEqual(await names(disk), ["delta-001-002", "ids-001-002", "part-001-002"]);
+});
+
 Deno.test("a damaged delta behind the newest base: everything is set aside", async () => {
   const { disk } = await fullDisk();
   await damage(disk, "delta-000000000015", flip(0.5));

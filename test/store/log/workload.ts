@@ -35,7 +35,7 @@ export function frameText(seq: number, model?: Model): string {
   put(`run/${seq}`, `{"run":${seq}}`, true);
   put("counter/all", String(seq));
   // Every third identity has expired, some of them are seen again.
-  const hash = (seq % 50).toString(16).padStart(32, "0");
+  const hash = (seq % 11).toString(16).padStart(32, "0");
   const at = seq % 3 === 0 ? NOW - EXPIRY.retention : NOW;
   out.push(`id/${hash}\t[${seq},${at},null,1,0]\n`);
   if (at === NOW) model?.ids.set(hash, `[${seq},${at},null,1,0]`);
