@@ -82,7 +82,14 @@ export async function recovered(disk: Disk): Promise<Recovered<TestSink> & { war
 /** Opens the log of a disk. */
 export function openLog(disk: Disk, lastSeq = 0, options: Partial<SegmentLogOptions> = {}): SegmentLog {
   const none = () => {};
-  return new SegmentLog(lastSeq, [], { disk, folder: FOLDER, onSealed: none, onWarning: none, onRefused: none, ...options });
+  return new SegmentLog(lastSeq, [], {
+    disk,
+    folder: FOLDER,
+    onSealed: none,
+    onWarning: none,
+    onRefused: none,
+    ...options,
+  });
 }
 
 /** Writes one segment with a frame for each text, seals it. */
