@@ -1,5 +1,5 @@
 import { HASH_BYTES, IDENTITY_BYTES, PackedIdentities } from "./identities.ts";
-import { type Database, NewFile, openFile } from "./sqlite.ts";
+import { type Database, NewFile, openFile, type Statement } from "./sqlite.ts";
 
 /** The number of the format that this program writes. */
 export const IDS_FORMAT = 1;
@@ -93,7 +93,7 @@ function* blocks(database: Database, order: "ASC" | "DESC"): Generator<Uint8Arra
 
 class IdsWriter {
   readonly #file: NewFile;
-  readonly #insert: ReturnType<Database["prepare"]>;
+  readonly #insert: Statement;
   readonly #row = new Uint8Array(IDENTITIES_A_ROW * IDENTITY_BYTES);
   #length = 0;
   #rows = 0;

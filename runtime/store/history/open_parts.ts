@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk } from "../../host/disk.ts";
 import { parsePartName, PART_FORMAT } from "./part_file.ts";
-import { type Database, openFile } from "./sqlite.ts";
+import { type Database, openFile, type Statement } from "./sqlite.ts";
 
 /** Open parts are in memory whole; so many bytes of them stay for the next question. */
 const MOST_OPEN_BYTES = 24 * 1024 * 1024;
@@ -13,6 +13,8 @@ export type Value = string | number | null;
 /** A part that can be asked. */
 export interface OpenPart {
   database: Database;
+  /** Statements by their SQL: to prepare one takes as long as to execute it. */
+  statements: Map<string, Statement>;
   file: string;
   bytes: number;
 }
@@ -71,7 +73,7 @@ class OpenParts {
 async function openPart(disk: Disk, path: string, file: string): Promise<OpenPart> {
   const bytes = await disk.read(path);
   if (crc32(bytes) !== parsePartName(file)?.crc) throw new Error("its checksum differs");
-  const part = { database: await openFile(bytes), file, bytes: bytes.length };
+  const part: OpenPart = { database: await openFile(bytes), statements: new Map(), file, bytes: bytes.length };
   const [format] = rowsOf(part, "SELECT value FROM about WHERE name = 'format'")[0] as [string];
   if (Number(format) <= PART_FORMAT) return part;
   part.database.close();
@@ -79,14 +81,15 @@ async function openPart(disk: Disk, path: string, file: string): Promise<OpenPar
 }
 
 /** The rows of a query. */
-export function rowsOf({ database }: OpenPart, sql: string, values: Value[] = []): Value[][] {
-  const statement = database.prepare(sql);
+export function rowsOf({ database, statements }: OpenPart, sql: string, values: Value[] = []): Value[][] {
+  let statement = statements.get(sql);
+  if (statement === undefined) statements.set(sql, statement = database.prepare(sql));
   try {
     statement.bind(values);
     const rows: Value[][] = [];
     while (statement.step()) rows.push(statement.get() as Value[]);
     return rows;
   } finally {
-    statement.free();
+    statement.reset();
   }
 }

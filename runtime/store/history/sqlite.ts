@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import initSqlJs, { type Database, type SqlJsStatic } from "sql.js/dist/sql-wasm.js";
 import { embedded } from "../../host/embedded.ts";
 
-export type { Database } from "sql.js";
+export type { Database, Statement } from "sql.js";
 
 const PAGE_BYTES = 8192;
 
