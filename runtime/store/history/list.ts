@@ -89,7 +89,7 @@ function isRunWanted([, rule, state, event, subject, , , listed]: RunHeader, fil
     (filter.subject === undefined || filter.subject === subject);
 }
 
-/** How values stand in JSON; only those that any writer of JSON writes in one way. */
+/** How values stand in JSON; without those that could be escaped in more than one way. */
 function plainTexts(values: (string | undefined)[]): string[] {
   return values.flatMap((value) => value !== undefined && /^[\w./: -]*$/.test(value) ? [`"${value}"`] : []);
 }
