@@ -1,5 +1,5 @@
 import { HASH_BYTES, IDENTITY_BYTES, PackedIdentities } from "./identities.ts";
-import { type Database, NewFile, openFile } from "./sqlite.ts";
+import { type Database, NewFile, openFile, release, type Statement } from "./sqlite.ts";
 
 /** The number of the format that this program writes. */
 export const IDS_FORMAT = 1;
@@ -35,6 +35,7 @@ export async function readIds(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer
     return packed;
   } finally {
     database.close();
+    release(bytes);
   }
 }
 
@@ -66,6 +67,7 @@ export async function mergeIds(
         }
       } finally {
         database.close();
+        release(bytes);
       }
     }
     writer ??= await IdsWriter.create(0);
@@ -93,7 +95,7 @@ function* blocks(database: Database, order: "ASC" | "DESC"): Generator<Uint8Arra
 
 class IdsWriter {
   readonly #file: NewFile;
-  readonly #insert: ReturnType<Database["prepare"]>;
+  readonly #insert: Statement;
   readonly #row = new Uint8Array(IDENTITIES_A_ROW * IDENTITY_BYTES);
   #length = 0;
   #rows = 0;
