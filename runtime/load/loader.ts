@@ -14,6 +14,7 @@ import { Checks, fieldsOf } from "./checks.ts";
 import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./config.ts";
 import { scopeOf } from "./folder.ts";
 import { type FolderFile, FolderReader } from "./folder_reader.ts";
+import { guarded } from "./guard.ts";
 import type { Loaded, Settings } from "./loaded.ts";
 import { namesOf } from "./people.ts";
 import { checkSmtpPassword, readSettings } from "./settings.ts";
@@ -115,7 +116,8 @@ export class Loader {
     const settings = this.#readSettings(previous?.settings, problems);
     const secrets = new Secrets({ environment, ...settings.secrets });
     const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
-    problems.push(...checkSmtpPassword(settingsFile, settings, (name) => secrets.has(name)));
+    const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.has(name));
+    problems.push(...guarded(SETTINGS_FILE, checkSmtp, (problem) => [problem]));
     const config = this.#readConfigs(problems);
 
     const unready = { broken: new Map<string, string>(), late: new Map<string, string>() };
@@ -134,7 +136,9 @@ export class Loader {
     this.#ruleSources = new Map(candidates.map(({ source }) => [source.file, source]));
     if (config.files.length > 0) {
       const known = configurables(candidates, unready);
-      for (const file of config.files) problems.push(...checkConfigNames(file, known));
+      for (const each of config.files) {
+        problems.push(...guarded(each.file, () => checkConfigNames(each, known), (problem) => [problem]));
+      }
     }
     for (const source of sources) {
       if (source.kind !== "rule" && source.kind !== "action") problems.push(...source.problems);
@@ -157,6 +161,7 @@ export class Loader {
     problems.push(...settleActions(callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
+    const secretNames = this.#secretsOf(rules.values(), settings, problems);
     for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
     return {
       rules,
@@ -164,7 +169,7 @@ export class Loader {
       late,
       problems: arrange([...problems, ...assembly.problems], files),
       settings,
-      secretNames: this.#secretsOf(rules.values(), settings),
+      secretNames,
       outside: this.#outside(settings),
     };
   }
@@ -252,10 +257,11 @@ export class Loader {
   }
 
   /** Secrets used by the settings, by the rules and by the actions that they call. */
-  #secretsOf(rules: Iterable<Rule>, { smtp }: Settings): string[] {
+  #secretsOf(rules: Iterable<Rule>, { smtp }: Settings, problems: Problem[]): string[] {
     const names = [...rules].flatMap((rule) => {
       const parts = [rule, ...Object.values(rule.actions)];
-      const known = this.#secretNames.get(rule) ?? parts.flatMap((part) => secretNames(part, this.#kinds));
+      const find = () => parts.flatMap((part) => secretNames(part, this.#kinds));
+      const known = this.#secretNames.get(rule) ?? guarded(rule.file, find, (problem) => (problems.push(problem), []));
       this.#secretNames.set(rule, known);
       return known;
     });
@@ -303,6 +309,8 @@ function idsByFile(previous: Loaded | undefined): Map<string, string> {
 }
 
 function configurables(candidates: Candidate[], { broken, late }: Unready): Configurable[] {
-  const readable = candidates.map(({ source }) => ({ id: source.id, fields: fieldsOf(source.raw.config) }));
+  const readable = candidates.map(({ source: { id, file, raw } }) =>
+    guarded<Configurable>(file, () => ({ id, fields: fieldsOf(raw.config) }), () => ({ id }))
+  );
   return [...readable, ...[...broken.values(), ...late.values()].map((id) => ({ id }))];
 }

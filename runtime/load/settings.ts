@@ -5,6 +5,7 @@ import { parseDuration, parseRate } from "../model/duration.ts";
 import type { Problem } from "../model/problem.ts";
 import { parseSize } from "../rule/field.ts";
 import { nearest } from "../rule/nearest.ts";
+import { guarded } from "./guard.ts";
 import type { Settings } from "./loaded.ts";
 import { peopleSchema, personSchema } from "./people.ts";
 import { smtpSchema, smtpShape } from "./smtp.ts";
@@ -77,11 +78,18 @@ export function readSettings(
   if (yaml === undefined || yaml.value === null) {
     return { settings: withDefaults({}, folder), problems: yaml?.problems ?? [] };
   }
+  const before = last ?? withDefaults({}, folder);
+  const read = () => parseSettings(yaml, folder, before);
+  const otherwise = (problem: Problem) => ({ settings: before, problems: [...yaml.problems, problem] });
+  return guarded(yaml.origin.file, read, otherwise);
+}
+
+function parseSettings(yaml: YamlFile, folder: string, last: Settings): { settings: Settings; problems: Problem[] } {
   const problems = [...yaml.problems];
   const parsed = yaml.value === undefined ? undefined : SCHEMA.safeParse(yaml.value);
   if (parsed && !parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, yaml)));
   const good = parsed?.success && problems.every(({ severity }) => severity === "warning");
-  return { settings: good ? withDefaults(parsed.data, folder) : last ?? withDefaults({}, folder), problems };
+  return { settings: good ? withDefaults(parsed.data, folder) : last, problems };
 }
 
 /** Warns where the password of `smtp` is not set: mails will fail. */
