@@ -1,7 +1,9 @@
 import type { Context } from "hono";
 import type { Delivery } from "../ingest/ingest.ts";
+import { messageOf } from "../model/errors.ts";
 import { CAUSE_HEADER } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../trigger/webhook.ts";
+import { readFields } from "../trigger/webhook_fields.ts";
 import { answerReceipts, answerReply, awaitReply } from "./answer.ts";
 import { readBody } from "./body.ts";
 import type { HookContext } from "./context.ts";
@@ -14,6 +16,8 @@ export async function receiveHook(c: Context, context: HookContext): Promise<Res
   const path = url.pathname.slice("/hooks".length);
   const asked = listeners(c, path, context);
   if (asked instanceof Response) return asked;
+  const query = readQuery(url);
+  if (query instanceof Response) return query;
   // Rules that share a path share the largest of their limits.
   const body = await readBody(c.req.raw, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
   if ("refused" in body) return body.refused;
@@ -25,7 +29,7 @@ export async function receiveHook(c: Context, context: HookContext): Promise<Res
     path,
     // Hooks of one path may call its params differently; the event is the same for all of them.
     params: Object.assign({}, ...hooks.map(({ params }) => params)),
-    query: valuesOf(url.searchParams),
+    query,
     headers: Object.fromEntries(c.req.raw.headers),
     body: body.bytes,
   };
@@ -112,6 +116,12 @@ function wrongMethod(c: Context, matches: HookMatch[]): Response {
   return Response.json({ error }, { status: 405, headers: { allow } });
 }
 
-function valuesOf(query: URLSearchParams): Record<string, string> {
-  return Object.fromEntries([...new Set(query.keys())].map((name) => [name, query.getAll(name).join(", ")]));
+/** The values of the query, or the answer to one that is not taken. */
+function readQuery(url: URL): Record<string, string> | Response {
+  try {
+    const fields = [...readFields(url.search.slice(1), "query")];
+    return Object.fromEntries(fields.map(([name, values]) => [name, values.join(", ")]));
+  } catch (error) {
+    return Response.json({ error: messageOf(error) }, { status: 400 });
+  }
 }
