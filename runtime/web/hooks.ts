@@ -4,6 +4,7 @@ import { messageOf } from "../model/errors.ts";
 import { CAUSE_HEADER } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../trigger/webhook.ts";
 import { readFields } from "../trigger/webhook_fields.ts";
+import { refuseTokenless } from "./access.ts";
 import { answerReceipts, answerReply, awaitReply } from "./answer.ts";
 import { readBody } from "./body.ts";
 import type { HookContext } from "./context.ts";
@@ -41,7 +42,7 @@ export async function receiveHook(c: Context, context: HookContext): Promise<Res
 /** Who listens to the request, or the answer where nobody does. */
 function listeners(c: Context, path: string, context: HookContext): HookMatch[] | Response {
   const matches = context.hooks.match(path);
-  if (matches.length === 0) return nobodyListens(path, context);
+  if (matches.length === 0) return nobodyListens(c, path, context);
   const hooks = matches.filter(({ hook }) => hook.args.method === c.req.method);
   return hooks.length === 0 ? wrongMethod(c, matches) : hooks;
 }
@@ -104,10 +105,11 @@ function refusal(outcomes: Outcome[], context: HookContext): Response {
   throw new Error("a hook's outcome is an event, a handshake or a refusal");
 }
 
-function nobodyListens(path: string, { hooks, loopback }: HookContext): Response {
+/** Which paths there are is told only to those who may list the rules. */
+function nobodyListens(c: Context, path: string, context: HookContext): Response {
   const error = `No webhook listens on /hooks${path}`;
-  const paths = hooks.paths().map((known) => `/hooks${known}`);
-  return Response.json(loopback ? { error, paths } : { error }, { status: 404 });
+  const paths = context.hooks.paths().map((known) => `/hooks${known}`);
+  return Response.json(refuseTokenless(c, context) ? { error } : { error, paths }, { status: 404 });
 }
 
 function wrongMethod(c: Context, matches: HookMatch[]): Response {

@@ -47,7 +47,9 @@ Deno.test("an unknown path is 404; which paths there are is told to this machine
   const { status, body } = await here.post("/hooks/gitlab", {});
   assert.equal(status, 404);
   assert.deepEqual(body, { error: "No webhook listens on /hooks/gitlab", paths: ["/hooks/github"] });
-  await using elsewhere = await openBench(rules, { loopback: false });
+  const { body: passedOn } = await here.post("/hooks/gitlab", {}, { "x-forwarded-for": "198.51.100.7" });
+  assert.deepEqual(passedOn, { error: "No webhook listens on /hooks/gitlab" });
+  await using elsewhere = await openBench(rules, { tokenless: false });
   assert.deepEqual((await elsewhere.post("/hooks/gitlab", {})).body, { error: "No webhook listens on /hooks/gitlab" });
 });
 
