@@ -83,7 +83,10 @@ export class Folding {
   async foldAll(): Promise<void> {
     await this.#options.log.seal();
     while (this.#working) await this.#working;
-    await this.#work();
+    const working = this.#work();
+    // One at a time: what is sealed meanwhile waits for it.
+    this.#working = working.catch(() => {}).finally(() => this.#working = undefined);
+    await working;
   }
 
   /** Removes the oldest part of history if there is too much. @returns whether there may be more to remove */
