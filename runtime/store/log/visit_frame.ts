@@ -6,7 +6,7 @@ import { type HistoryKind, historyKind, isDrop, type Line, lines, splitHistory, 
 export interface FrameVisitor {
   row(line: Line): void;
   id(hash: string, text: string): void;
-  /** @param text a view; an event that has none comes with that of its row */
+  /** @param text a view; an event that has none comes with that of its row, which is put before it in the same frame */
   history(kind: HistoryKind, header: string, text: Buffer): void;
 }
 
@@ -17,24 +17,28 @@ const IDS = "id/";
  * @throws DamagedError
  */
 export function visitFrame(payload: Buffer, visitor: FrameVisitor): void {
-  const all = [...lines(payload)];
-  for (const line of all) {
+  /** The rows of events, which their lines in history refer to. */
+  const events = new Map<string, Line>();
+  for (const line of lines(payload)) {
     const kind = historyKind(line.key);
     if (kind !== undefined) {
       const { header, text } = splitHistory(payload, line);
       const isInRow = kind === "event" && text.length === 0;
-      visitor.history(kind, header, isInRow ? textOfEvent(header, payload, all) : text);
+      visitor.history(kind, header, isInRow ? textOfEvent(header, payload, events) : text);
     } else if (line.key.startsWith(IDS)) {
       visitor.id(line.key.slice(IDS.length), payload.toString("utf8", line.from, line.to));
-    } else visitor.row(line);
+    } else {
+      if (line.key.startsWith("event")) events.set(withoutBirth(line.key).key, line);
+      visitor.row(line);
+    }
   }
 }
 
-/** The text of an event's row, which is put in the frame that accepts it. */
-function textOfEvent(header: string, payload: Buffer, all: Line[]): Buffer {
+/** The text of an event's row, which is put before it in the frame that accepts it. */
+function textOfEvent(header: string, payload: Buffer, events: Map<string, Line>): Buffer {
   const [eventKey] = JSON.parse(header) as [number];
   const key = `event/${String(eventKey).padStart(16, "0")}`;
-  const put = all.find((line) => line.key.startsWith("event") && withoutBirth(line.key).key === key && !isDrop(line));
-  if (!put) throw new DamagedError(`${key} is not put in the frame that accepts it`);
+  const put = events.get(key);
+  if (put === undefined || isDrop(put)) throw new DamagedError(`${key} is not put before its event in the same frame`);
   return payload.subarray(put.from, put.to);
 }
