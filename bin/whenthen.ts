@@ -1,13 +1,10 @@
 #!/usr/bin/env -S deno run -A
 import { argv, exit, stderr, stdout } from "node:process";
-import { startEngine } from "../runtime/store/sqlite/engine.ts";
 import { standardOutput } from "./print/terminal.ts";
 
 /** Milliseconds that the last lines of the log have. */
 const LAST_LINES = 2_000;
 
-// SQLite is compiled on a thread of its own while all the other modules are evaluated. Who needs it hears of a failure.
-startEngine().catch(() => {});
 // A reader that has seen enough, such as `head`, closes the pipe: nobody misses the rest.
 stdout.on("error", (error: Error & { code?: string }) => {
   if (error.code !== "EPIPE") throw error;

@@ -1,5 +1,6 @@
 import { env as environment } from "node:process";
 import type { Clock } from "./host/clock.ts";
+import { memoryBytes } from "./host/memory.ts";
 import { Attachments } from "./ingest/attachments.ts";
 import type { DataFolder } from "./ingest/data_folder.ts";
 import { Ingest, type IngestOptions, type Performer } from "./ingest/ingest.ts";
@@ -52,12 +53,12 @@ export interface Told {
   address: () => string;
 }
 
-/** Verdicts that stay in detail for each rule (promise 11). */
-const VERDICTS_KEPT = 1_000;
+/** Bytes that live state may take on disk: in memory it takes some three times as much. */
+const MOST_LIVE = 256_000_000;
 
-/** What the store keeps by the settings. */
+/** What the store keeps by the settings; live state may have a share of the memory, as the rest is for what runs. */
 export function retentionOf({ retention }: Settings): Retention {
-  return { ...retention, verdicts: VERDICTS_KEPT };
+  return { ...retention, live: Math.min(MOST_LIVE, Math.floor(memoryBytes() / 10)) };
 }
 
 /** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */

@@ -57,8 +57,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   }
   try {
     await probe(path, disk);
-    const mask = (text: string) => secrets.mask(text);
-    const store = await openStore({ folder: path, disk, mask, onWarning, now: clock.now() });
+    const store = await openStore({ folder: path, disk, onWarning, now: clock.now() });
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     return {

@@ -1,10 +1,13 @@
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { z } from "zod";
 import { memoryBytes } from "../host/memory.ts";
+import { readRegularFileSync } from "../host/regular_file.ts";
 import { parseDuration, parseRate } from "../model/duration.ts";
+import { messageOf } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 import { parseSize } from "../rule/field.ts";
 import { nearest } from "../rule/nearest.ts";
+import { guarded } from "./guard.ts";
 import type { Settings } from "./loaded.ts";
 import { peopleSchema, personSchema } from "./people.ts";
 import { smtpSchema, smtpShape } from "./smtp.ts";
@@ -22,17 +25,10 @@ function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.Z
   });
 }
 
-/** Bytes that the store keeps where nobody says: while a checkpoint is made, three times as much is taken beside it. */
-export function defaultStore(memory: number): number {
-  return Math.min(256_000_000, Math.floor(memory / 10));
-}
+/** Bytes of history that are kept on disk if nobody says otherwise. */
+const HISTORY = 1_000_000_000;
 
-/** The store lives in the memory of SQLite in WebAssembly, 2 GB: it would end there in the middle of something. */
-const LARGEST_STORE = 1_500_000_000;
-const size = read((value) => {
-  const bytes = parseSize(value);
-  return bytes !== undefined && bytes <= LARGEST_STORE ? bytes : undefined;
-}, "a size such as 256MB, at most 1.5GB");
+const size = read(parseSize, "a size such as 256MB");
 const duration = read(
   (value) => typeof value === "string" ? parseDuration(value) : undefined,
   "a duration such as 30d",
@@ -77,11 +73,18 @@ export function readSettings(
   if (yaml === undefined || yaml.value === null) {
     return { settings: withDefaults({}, folder), problems: yaml?.problems ?? [] };
   }
+  const before = last ?? withDefaults({}, folder);
+  const read = () => parseSettings(yaml, folder, before);
+  const otherwise = (problem: Problem) => ({ settings: before, problems: [...yaml.problems, problem] });
+  return guarded(yaml.origin.file, read, otherwise);
+}
+
+function parseSettings(yaml: YamlFile, folder: string, last: Settings): { settings: Settings; problems: Problem[] } {
   const problems = [...yaml.problems];
   const parsed = yaml.value === undefined ? undefined : SCHEMA.safeParse(yaml.value);
   if (parsed && !parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, yaml)));
   const good = parsed?.success && problems.every(({ severity }) => severity === "warning");
-  return { settings: good ? withDefaults(parsed.data, folder) : last ?? withDefaults({}, folder), problems };
+  return { settings: good ? withDefaults(parsed.data, folder) : last, problems };
 }
 
 /** Warns where the password of `smtp` is not set: mails will fail. */
@@ -100,13 +103,27 @@ export function checkSmtpPassword(
   }];
 }
 
+/** Reports files of secrets that are there but cannot be read: the secrets in them would only be missing. */
+export function checkSecretsFiles({ secrets }: Settings, folder: string): Problem[] {
+  return secrets.files.flatMap((path): Problem[] => {
+    try {
+      readRegularFileSync(path);
+      return [];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      const message = `the secrets in this file cannot be read: ${messageOf(error)}`;
+      return [{ severity: "error", file: relative(folder, path), at: { line: 1, column: 1 }, message }];
+    }
+  });
+}
+
 function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
   const { port, host, retention, limits, secrets, url, smtp, people = [] } = data;
   const absolute = (paths: string[]) => paths.map((path) => resolve(folder, path));
   return {
     ...(port !== undefined && { port }),
     ...(host !== undefined && { host }),
-    retention: { bytes: defaultStore(memoryBytes()), identities: 30 * DAY, ...retention },
+    retention: { bytes: HISTORY, identities: 30 * DAY, ...retention },
     limits: limits ?? {},
     secrets: { files: absolute([...secrets?.files ?? [], ".env"]), folders: absolute(secrets?.folders ?? []) },
     ...(url !== undefined && { url }),

@@ -116,7 +116,6 @@ export class World {
     const store = await openStore({
       folder: "",
       volatile: true,
-      mask: (text) => secrets.mask(text),
       onWarning: (message) => world.troubles.push(message),
       now: test.now,
     });
@@ -236,7 +235,7 @@ export class World {
   #hookContext(): HookContext {
     const { rule, secrets } = this.options;
     return {
-      loopback: true,
+      tokenless: true,
       clock: this.clock,
       hooks: this.hooks,
       store: this.store,

@@ -1,24 +1,35 @@
+import { randomBytes } from "node:crypto";
 import process from "node:process";
+import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
-import { Checkpointer } from "./sqlite/checkpoint.ts";
-import { DEFAULT_RETENTION, Ids, newSweep } from "./sqlite/context.ts";
-import { Journal } from "./sqlite/journal.ts";
-import { CommitQueue } from "./sqlite/queue.ts";
-import { recover } from "./sqlite/recover.ts";
-import { SqliteStore } from "./sqlite/sqlite_store.ts";
-import type { Store } from "./store.ts";
+import { Background } from "./background.ts";
+import { Folding } from "./folding.ts";
+import type { Catalogue } from "./history/catalogue.ts";
+import { History } from "./history/history.ts";
+import { PackedIdentities } from "./history/identities.ts";
+import { readIds } from "./history/ids_file.ts";
+import { type PartAnswer } from "./history/part_reader.ts";
+import { Recent } from "./history/recent.ts";
+import { Ids } from "./ledger/ids.ts";
+import { Ledger } from "./ledger/ledger.ts";
+import { loadIdentity, loadRow } from "./ledger/load.ts";
+import { Rows } from "./ledger/rows.ts";
+import { LedgerStore } from "./ledger_store.ts";
+import type { CheckedFile } from "./log/files.ts";
+import { recover, type RecoverySink } from "./log/recover.ts";
+import { SegmentLog } from "./log/segment_log.ts";
+import type { Retention, Store } from "./store.ts";
+import { storeTasks } from "./tasks.ts";
 
 /** What a store is opened with. */
 export interface StoreOptions {
-  /** Where its files are; made where it is missing. */
+  /** Where its files are; made if it is missing. */
   folder: string;
   /** @default the machine's disk */
   disk?: Disk;
-  /** Takes secrets out of every text before it reaches the database or the journal. @default none are known */
-  mask?: (text: string) => string;
-  /** Told of what an operator must know: a store set aside, a disk that refuses writes. */
+  /** Told what an operator must know: a store set aside, writes that fail. */
   onWarning: (message: string) => void;
   /** It lives in memory only: nothing of it is found again. @default false */
   volatile?: boolean;
@@ -26,30 +37,135 @@ export interface StoreOptions {
   now: number;
 }
 
+/** 1 GB of history, 30 days, 256 MB of live state. */
+export const DEFAULT_RETENTION: Retention = {
+  bytes: 1024 * 1024 * 1024,
+  identities: 30 * 86_400_000,
+  live: 256 * 1024 * 1024,
+};
+
+/** What recovery fills. */
+class Found implements RecoverySink {
+  readonly rows = new Rows();
+  readonly recent = new Recent();
+
+  put(table: string, key: string, json: string): void {
+    loadRow(this.rows, table, key, json);
+  }
+
+  drop(table: string, key: string): void {
+    loadRow(this.rows, table, key, undefined);
+  }
+
+  id(hash: string, json: string): void {
+    loadIdentity(this.rows, hash, json);
+  }
+
+  history(kind: "event" | "run" | "more", header: string, text: string, seq: number): void {
+    this.recent.add(seq, kind, header, text);
+  }
+}
+
 /**
- * Opens the embedded store of a data folder, recovering what the journal holds.
- * @throws Error where a newer version of the program wrote it
+ * Opens the embedded store of a data folder as it was with its last durable frame.
+ * @throws UsageError if an older or newer version of the program wrote it
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { folder, onWarning, now, volatile = false } = options;
   const disk = volatile ? noDisk : options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
-  const mask = options.mask ?? ((text: string) => text);
-  const { database, seq, segments, checkpoints, checkpointBytes, migrated } = await recover({
+  const found = await recover({ disk, folder, now, onWarning, begin: () => new Found(), readIds: loadIds });
+  const { rows, recent } = found.sink;
+  const ids = prepare(rows);
+  const log = new SegmentLog(found.seq, found.segments, {
     disk,
     folder,
-    mask,
     onWarning,
+    onSealed: (segment) => folding.add(segment),
+    onRefused: () => ledger.refuseIntake(),
+  });
+  const ledger: Ledger = new Ledger({
+    rows,
+    log,
+    onHistory: (seq, history) => {
+      for (const { kind, header, text } of history) recent.add(seq, kind, header, text);
+    },
+  });
+  const background = () => new Background({ disk, folder, tasks: () => Promise.resolve(storeTasks), startWorker });
+  // Folds take a while: reads have a thread of their own.
+  const [folds, reads] = [background(), background()];
+  const history = new History({
+    call: (task, question) => reads.run(task, question),
+    catalogues: await cataloguesOf(rows, found.parts, reads, onWarning),
+    recent,
+    syncedSeq: () => log.lastSeq,
+    onWarning,
+  });
+  const folding: Folding = new Folding({
+    disk,
+    folder,
+    log,
+    background: folds,
+    ledger,
+    rows,
+    history,
+    base: found.base,
+    deltas: found.deltas,
+    retention: DEFAULT_RETENTION,
+    onWarning,
+    volatile,
     now,
   });
-  const journal = new Journal(seq, segments, { disk, folder, onWarning, onRefused: () => queue.refuseIntake() });
-  const checkpointer = new Checkpointer(checkpoints, checkpointBytes, journal, { disk, folder, onWarning });
-  const queue = new CommitQueue(database, journal, () => volatile || checkpointer.makeIfDue());
-  const context = {
-    database,
-    ids: new Ids(database),
-    retention: DEFAULT_RETENTION,
-    sweep: newSweep(),
-  };
-  if (migrated) await checkpointer.make();
-  return new SqliteStore({ context, queue, journal, checkpointer, onWarning, volatile });
+  for (const segment of found.segments) folding.add(segment);
+  return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
+}
+
+function startWorker(): Worker {
+  return new Worker(new URL("./store_worker.ts", import.meta.url));
+}
+
+async function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
+  const packed = new PackedIdentities(await readIds(bytes));
+  identities.reserve(packed.count);
+  const hash = new Uint32Array(4);
+  for (let index = 0; index < packed.count; index++) {
+    for (let word = 0; word < 4; word++) hash[word] = packed.hashWord(index, word);
+    const { event, at, within, runs, flags } = packed.get(index);
+    identities.load(hash, event, at, within ?? NaN, runs, flags);
+  }
+}
+
+/** Makes what a new store needs, and gives what event keys and run ids are made by. */
+function prepare(rows: Rows): Ids {
+  let secret = rows.get("fact", "secret") as string | undefined;
+  if (secret === undefined) {
+    secret = randomBytes(16).toString("hex");
+    rows.put("fact", "secret", secret);
+    rows.keep();
+  }
+  rows.identities.keyBy(secret);
+  return new Ids((rows.get("fact", "last") as { key: number } | undefined)?.key ?? 0, secret);
+}
+
+/** The catalogues of the parts that are there; one that a crash took is read out of its part. */
+async function cataloguesOf(
+  rows: Rows,
+  parts: CheckedFile[],
+  reads: Background<typeof storeTasks>,
+  onWarning: (message: string) => void,
+): Promise<Catalogue[]> {
+  const known = new Map(
+    [...rows.all("part")].map(([, row]) => row as unknown as Catalogue).map((one) => [one.file, one]),
+  );
+  const catalogues: Catalogue[] = [];
+  for (const { name } of parts) {
+    const catalogue = known.get(name);
+    if (catalogue) {
+      catalogues.push(catalogue);
+      continue;
+    }
+    const answer = await reads.run("readPart", { file: name, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
+    if (answer.kind === "read") catalogues.push(answer.result);
+    else if (answer.kind === "damaged") onWarning(`Cannot read ${name}, a part of history: ${answer.reason}`);
+  }
+  return catalogues;
 }

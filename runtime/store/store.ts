@@ -275,19 +275,21 @@ export interface StoreStats {
   events: number;
   identities: number;
   runs: number;
-  /** Bytes of the live database. */
+  /** Bytes of live state. */
   bytes: number;
-  /** Bytes of the journal since the last checkpoint. */
+  /** Bytes of history on disk. */
+  historyBytes: number;
+  /** Bytes of the log that are not folded yet. */
   journalBytes: number;
 }
 
 export interface Retention {
-  /** Bytes the live database may have; finished traces and bodies go first. */
+  /** Bytes that history may take on disk; the oldest part goes first. */
   bytes: number;
   /** Milliseconds an identity is known. */
   identities: number;
-  /** Verdicts kept in detail for each rule. */
-  verdicts: number;
+  /** Bytes that live state may take; above it nothing new is taken in. */
+  live: number;
 }
 
 /** Nothing new is taken in: the store is at its cap, or the disk refuses writes. HTTP answers 503 with `Retry-After`. */

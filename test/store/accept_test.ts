@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { Json } from "../../runtime/model/json.ts";
-import type { Admission } from "../../runtime/store/store.ts";
-import { arrival, candidate, claimIds, DAY, NOW, open, send, storeTest } from "./helpers.ts";
+import type { Admission, Store } from "../../runtime/store/store.ts";
+import { FaultyDisk } from "../host/faulty_disk.ts";
+import { arrival, candidate, claimIds, DAY, NOW, open, send, step, storeTest } from "./helpers.ts";
 
 storeTest("a new event is stored with its verdicts and starts a run for each rule", async (store) => {
   const candidates = [candidate({ key: "a" }), candidate({}, "audit")];
@@ -219,8 +220,8 @@ storeTest("progress is written with the events: mark, baseline, removal", async 
 Deno.test("a transition that throws changes nothing and rejects only itself", async () => {
   const store = await open();
   const bad = arrival("bad");
-  // deno-lint-ignore no-explicit-any
-  (bad.event as any).type = { not: "text" };
+  // Its identity is new and its run is made by then.
+  Object.defineProperty(bad.event, "data", { get: () => assert.fail("it breaks"), enumerable: true });
   const results = await Promise.allSettled([
     send(store, "e1"),
     store.accept([arrival("e2"), bad], [{ rule: "r", trigger: "t", mark: 1 }], NOW),
@@ -229,5 +230,33 @@ Deno.test("a transition that throws changes nothing and rejects only itself", as
   assert.deepEqual(results.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled"]);
   assert.deepEqual((await store.listEvents({ limit: 9 })).map(({ event }) => event.id), ["e3", "e1"]);
   assert.equal(await store.getMark({ rule: "r", trigger: "t" }), undefined);
+  assert.equal((await send(store, "e2")).delivery, "accepted", "its identity is not known");
+  assert.equal((await store.countRuns()).queued, 3);
   await store.close();
+});
+
+Deno.test("what JSON cannot hold is an error to who brings it, and to nobody else", async () => {
+  const disk = new FaultyDisk();
+  const store = await open({ disk });
+  const { runs: [run] } = await send(store, "e0");
+  const large = arrival("large");
+  large.event.data = 2n ** 64n as unknown as Json;
+  const output = (() => {}) as unknown as Json;
+  const results = await Promise.allSettled([
+    send(store, "e1"),
+    store.accept([arrival("e2"), large], [{ rule: "r", trigger: "t", mark: 1 }], NOW),
+    store.recordStep(run, step("a", { output: { large: large.event.data } }), {}, NOW),
+    store.accept([], [{ rule: "r", trigger: "t", mark: output }], NOW),
+    send(store, "e3"),
+  ]);
+  assert.deepEqual(results.map(({ status }) => status[0]), ["f", "r", "r", "r", "f"]);
+  const ids = async (of: Store) => (await of.listEvents({ limit: 9 })).map(({ event }) => event.id);
+  assert.deepEqual(await ids(store), ["e3", "e1", "e0"]);
+  assert.deepEqual((await store.getRun(run))!.steps, []);
+  assert.equal(await store.getMark({ rule: "r", trigger: "t" }), undefined);
+  assert.equal((await send(store, "e2")).delivery, "accepted");
+  disk.cut();
+  const again = await open({ disk });
+  assert.deepEqual(await ids(again), ["e2", "e3", "e1", "e0"]);
+  await again.close();
 });

@@ -1,7 +1,7 @@
 import type { StepRecord } from "../../runtime/model/run.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
 import type { Json } from "../../runtime/model/json.ts";
-import type { Admission, Arrival, Candidate, Receipt, Store, Wait } from "../../runtime/store/store.ts";
+import type { Admission, Arrival, Candidate, Receipt, Retention, Store, Wait } from "../../runtime/store/store.ts";
 import { turn } from "../../runtime/host/slices.ts";
 import { openStore, type StoreOptions } from "../../runtime/store/open.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
@@ -9,6 +9,8 @@ import { FaultyDisk } from "../host/faulty_disk.ts";
 export const FOLDER = "/data";
 export const NOW = Date.UTC(2026, 0, 5, 12);
 export const DAY = 86_400_000;
+/** Nothing goes by it. */
+export const RETENTION: Retention = { bytes: 1e12, identities: 30 * DAY, live: 256 * 1024 * 1024 };
 
 /** Opens a store on a disk in memory; warnings that nobody expects are errors. */
 export function open(options: Partial<StoreOptions> = {}): Promise<Store> {
@@ -104,6 +106,17 @@ export async function beginWait(
 
 export function park(store: Store, run: string, due?: number, now = NOW): Promise<void> {
   return store.parkRun(run, { state: "waiting", waitingFor: "a wait", spent: 1, ...(due && { due }) }, now);
+}
+
+/** Prunes until there is nothing more to drop. */
+export async function pruneAll(store: Store, changes: Partial<Retention> = {}, now = NOW): Promise<void> {
+  while (await store.prune({ ...RETENTION, ...changes }, now));
+}
+
+/** Folds everything and removes all parts of history. */
+export async function dropHistory(store: Store, now = NOW): Promise<void> {
+  await store.checkpoint();
+  await pruneAll(store, { bytes: 0 }, now);
 }
 
 /** The record of one step of a run. */

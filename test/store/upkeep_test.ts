@@ -7,7 +7,7 @@ import { NOW, open, send } from "./helpers.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
-const RETENTION = { bytes: 1e9, identities: 2 * HOUR, verdicts: 1_000 };
+const RETENTION = { bytes: 1e9, identities: 2 * HOUR, live: 1e9 };
 
 /** Upkeep that has begun; `live` has the clock run for so many minutes. It ends, and the store, with what `e1` is in the end. */
 function keepUp(store: Store, clock: ManualClock) {

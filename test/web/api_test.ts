@@ -115,7 +115,7 @@ Deno.test("an operator retries, skips and moves; what cannot be done is 409 with
   await store.finishRun(failed, { state: "failed", error, failedStep: "pay", spent: 1 }, NOW);
   const retried = await bench.post(`/api/runs/${failed}/retry`, { by: "ada" });
   assert.deepEqual([retried.status, retried.body], [200, { run: failed, step: "pay" }]);
-  assert.deepEqual(await notesOf(failed), ['Retried by ada: it goes on with step "pay"']);
+  assert.deepEqual(await notesOf(failed), ['Retried by ada: it resumes with step "pay"']);
 
   const step = {
     path: "pause",
@@ -165,7 +165,7 @@ Deno.test("an operator retries, skips and moves; what cannot be done is 409 with
 });
 
 Deno.test("off loopback only hooks and health are open to everybody", async () => {
-  await using bench = await openBench([rule("a", [webhook("/x")])], { loopback: false, tokens: ["secret"] });
+  await using bench = await openBench([rule("a", [webhook("/x")])], { tokenless: false, tokens: ["secret"] });
   for (const path of ["/", "/api/rules", "/metrics", "/nothing"]) {
     assert.equal((await bench.ask("GET", path)).status, 401, path);
     const allowed = await bench.ask("GET", path, { headers: { authorization: "Bearer secret" } });

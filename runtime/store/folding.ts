@@ -1,0 +1,163 @@
+import { join } from "node:path";
+import type { Disk } from "../host/disk.ts";
+import { messageOf } from "../model/errors.ts";
+import type { Json } from "../model/json.ts";
+import type { Background } from "./background.ts";
+import type { Catalogue } from "./history/catalogue.ts";
+import type { History } from "./history/history.ts";
+import type { Ledger } from "./ledger/ledger.ts";
+import { ordered } from "./ledger/ordered.ts";
+import type { Rows } from "./ledger/rows.ts";
+import { mergeDue } from "./log/compact.ts";
+import type { Sized } from "./log/files.ts";
+import type { Segment } from "./log/segment.ts";
+import type { SegmentLog } from "./log/segment_log.ts";
+import type { Retention } from "./store.ts";
+import type { storeTasks } from "./tasks.ts";
+
+/** Milliseconds that closing spends on folds: the program has 25 s to stop, and the log is enough. */
+const CLOSING = 10_000;
+
+/** Segments, or bytes of them, that a start would replay: from here on closing folds them. */
+const MANY_SEGMENTS = 8;
+const MANY_BYTES = 16 * 1024 * 1024;
+
+/** Milliseconds until a fold that failed is tried again. */
+const RETRY = 10_000;
+
+export interface FoldingOptions {
+  disk: Disk;
+  folder: string;
+  log: SegmentLog;
+  background: Background<typeof storeTasks>;
+  ledger: Ledger;
+  rows: Rows;
+  history: History;
+  /** Files that were found. */
+  base: Sized | undefined;
+  deltas: Sized[];
+  retention: Retention;
+  onWarning: (message: string) => void;
+  /** Nothing is kept on disk: what is sealed is forgotten. */
+  volatile: boolean;
+  now: number;
+}
+
+/** Turns sealed segments into history and deltas, deltas into a new base, and keeps history within its bytes. */
+export class Folding {
+  readonly #options: FoldingOptions;
+  #base: Sized | undefined;
+  #deltas: Sized[];
+  #waiting: Segment[] = [];
+  #working: Promise<void> | undefined;
+  #retry: ReturnType<typeof setTimeout> | undefined;
+  #closed = false;
+  /** By what identities expire in a merge; told by upkeep, as a clock may be wrong. */
+  now: number;
+  retention: Retention;
+
+  constructor(options: FoldingOptions) {
+    this.#options = options;
+    this.#base = options.base;
+    this.#deltas = options.deltas;
+    this.now = options.now;
+    this.retention = options.retention;
+  }
+
+  /** Bytes of the log that are not folded yet. */
+  get logBytes(): number {
+    return this.#options.log.bytes;
+  }
+
+  /** A segment is complete: it is folded after those before it. */
+  add(segment: Segment): void {
+    if (this.#options.volatile) {
+      this.#options.log.forget(segment);
+      return;
+    }
+    this.#waiting.push(segment);
+    if (!this.#closed) this.#start();
+  }
+
+  /** Folds all that the log has by now. @throws what a fold throws */
+  async foldAll(): Promise<void> {
+    await this.#options.log.seal();
+    while (this.#working) await this.#working;
+    await this.#work();
+  }
+
+  /** Removes the oldest part of history if there is too much. @returns whether there may be more to remove */
+  async dropOldest({ bytes }: Retention): Promise<boolean> {
+    const { history, disk, folder, ledger, rows } = this.#options;
+    const oldest = history.dropOldest(bytes);
+    if (oldest === undefined) return false;
+    await ledger.add("change", () => rows.drop("part", ordered(oldest.first)));
+    await disk.remove(join(folder, oldest.file)).catch(() => {});
+    return true;
+  }
+
+  /** Ends what it does; folds first if a start would take long to replay what is left. */
+  async close(): Promise<void> {
+    const { log, background, onWarning, volatile } = this.#options;
+    this.#closed = true;
+    clearTimeout(this.#retry);
+    const signal = AbortSignal.timeout(CLOSING);
+    await log.seal();
+    const isMuch = this.#waiting.length >= MANY_SEGMENTS || this.logBytes >= MANY_BYTES;
+    if (!volatile && isMuch) {
+      const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+      const folded = (this.#working ?? Promise.resolve()).then(() => this.#work(signal));
+      await Promise.race([folded, ended]).catch((error) => onWarning(this.#failure(error)));
+    }
+    await background.close(signal);
+  }
+
+  #start(): void {
+    this.#working ??= this.#work().catch((error) => {
+      // The next start folds what closing cuts short.
+      if (this.#closed) return;
+      this.#options.onWarning(this.#failure(error));
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => this.#start(), RETRY);
+    }).finally(() => this.#working = undefined);
+  }
+
+  #failure(error: unknown): string {
+    return `Cannot fold the log of the store: ${messageOf(error)}; nothing is lost, and it is tried again later`;
+  }
+
+  /** Folds what waits, segment by segment. */
+  async #work(signal?: AbortSignal): Promise<void> {
+    while (this.#waiting.length > 0 && !signal?.aborted) {
+      await this.#fold(this.#waiting[0]);
+      this.#waiting.shift();
+      if (mergeDue(this.#base, this.#deltas)) await this.#merge();
+    }
+  }
+
+  async #fold(segment: Segment): Promise<void> {
+    const { background, history, log } = this.#options;
+    const { delta, catalogue } = await background.run("fold", segment);
+    const part = catalogue as Catalogue;
+    history.addPart(part);
+    history.folded(segment.lastSeq);
+    log.forget(segment);
+    this.#deltas.push(delta);
+    await this.#keep(part);
+  }
+
+  /** The part's catalogue is live state. One that a crash takes is read out of the part at the next start. */
+  async #keep(part: Catalogue): Promise<void> {
+    const { ledger, rows } = this.#options;
+    // While the store closes nothing is decided any more.
+    await ledger.add("change", () => rows.put("part", ordered(part.first), part as unknown as Json)).catch(() => {});
+  }
+
+  async #merge(): Promise<void> {
+    const { background } = this.#options;
+    const merged = await background.run("merge", { now: this.now, retention: this.retention.identities });
+    if (merged === undefined) return;
+    this.#base = merged.base;
+    this.#deltas = [];
+  }
+}

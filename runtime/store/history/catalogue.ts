@@ -1,0 +1,255 @@
+import type { RunState } from "../../model/run.ts";
+import { Bloom, type BloomData } from "./bloom.ts";
+import type { EventHeader, MoreHeader, RunHeader } from "./lines.ts";
+
+/** What is in a part, to know without opening it whether a query can find something there. Plain JSON. */
+export interface Catalogue {
+  /** The frames of its segment. */
+  first: number;
+  last: number;
+  file: string;
+  bytes: number;
+  events: {
+    count: number;
+    /** The lowest and the highest key. */
+    keys: [number, number] | null;
+    types: Counts;
+    /** Events with a verdict of that rule. */
+    rules: Counts;
+  };
+  runs: {
+    count: number;
+    /** The lowest and the highest id of runs whose event is in this part, too. */
+    ids: [string, string] | null;
+    /** Ranges of ids that cover all listed runs, newest first. */
+    spans: [string, string][];
+    /** Listed runs by rule and state. */
+    rules: Record<string, Partial<Record<RunState, number>>> | "many";
+  };
+  subjects: BloomData;
+  /** What concerns earlier parts: see {@link Part}. */
+  earlier: BloomData;
+}
+
+/** How often each name is there, or that there are too many names to say. */
+export type Counts = Record<string, number> | "many";
+
+/** Which runs a listing wants. */
+export interface RunFilter {
+  rule?: string;
+  state?: RunState;
+  /** The key of the event that they answer. */
+  event?: number;
+  subject?: string;
+  /** Only older ones than this id. */
+  before?: string;
+}
+
+/** Which events a listing wants. */
+export interface EventFilter {
+  type?: string;
+  /** With a verdict of this rule. */
+  rule?: string;
+  subject?: string;
+  /** Only older ones than this key. */
+  before?: number;
+}
+
+/** Which events a wait may be looking for. */
+export interface EventSearch {
+  /** Types and patterns such as `order.*` and `*`. */
+  types: string[];
+  /** Only newer ones than this key. */
+  after: number;
+  /** Only older ones than this key. */
+  until?: number;
+  /** A text that stands in the JSON of each event that can match. */
+  needle: string;
+}
+
+/** Names that a catalogue counts one by one, and their characters in all. */
+const MOST_NAMES = 256;
+const MOST_CHARACTERS = 8192;
+
+const MOST_SPANS = 16;
+const SUBJECT_BITS = 10;
+
+/** A listing asks each newer part about each of its rows, so that a wrong answer has to be rare. */
+const EARLIER_BITS = 20;
+
+/** Collects the catalogue of a part while that is written. */
+export class CatalogueBuilder {
+  readonly #types = new Map<string, number>();
+  readonly #rules = new Map<string, number>();
+  readonly #states = new Map<string, Map<RunState, number>>();
+  readonly #subjects = new Set<string>();
+  readonly #earlier = new Set<string>();
+  readonly #ended = new Set<string>();
+  readonly #listed: { id: string; createdAt: number }[] = [];
+  #events = 0;
+  #keys: [number, number] | null = null;
+  #ids: [string, string] | null = null;
+
+  event([key, , type, subject, , rules]: EventHeader): void {
+    this.#events++;
+    this.#keys = widened(this.#keys, key);
+    count(this.#types, type);
+    for (const rule of rules) count(this.#rules, rule);
+    if (subject !== null) this.#subjects.add(subject);
+  }
+
+  run([id, rule, state, event, subject, createdAt, , listed]: RunHeader): void {
+    if (this.#isEarlier(event)) this.#earlier.add(`run/${id}`).add(`of/${event}`);
+    else this.#ids = widened(this.#ids, id);
+    this.#ended.add(id);
+    if (subject !== null) this.#subjects.add(subject);
+    if (listed === 0) return;
+    this.#listed.push({ id, createdAt });
+    let states = this.#states.get(rule);
+    if (states === undefined) this.#states.set(rule, states = new Map());
+    count(states, state);
+  }
+
+  more([of, id]: MoreHeader): void {
+    if (of === "event" ? this.#isEarlier(id) : !this.#ended.has(id)) this.#earlier.add(`more/${id}`);
+  }
+
+  /** @param rest what is known once the file is made */
+  finish(rest: Pick<Catalogue, "first" | "last" | "file" | "bytes">): Catalogue {
+    const isMany = hasMany(this.#states.keys());
+    return {
+      ...rest,
+      events: {
+        count: this.#events,
+        keys: this.#keys,
+        types: hasMany(this.#types.keys()) ? "many" : Object.fromEntries(this.#types),
+        rules: hasMany(this.#rules.keys()) ? "many" : Object.fromEntries(this.#rules),
+      },
+      runs: {
+        count: this.#ended.size,
+        ids: this.#ids,
+        spans: spansOf(this.#listed),
+        rules: isMany
+          ? "many"
+          : Object.fromEntries([...this.#states].map(([rule, states]) => [rule, Object.fromEntries(states)])),
+      },
+      subjects: Bloom.of(this.#subjects, SUBJECT_BITS).toData(),
+      earlier: Bloom.of(this.#earlier, EARLIER_BITS).toData(),
+    };
+  }
+
+  /** An event comes before all that happens because of it, so its segment is known by the first key of this one. */
+  #isEarlier(event: number): boolean {
+    return this.#keys === null || event < this.#keys[0];
+  }
+}
+
+function count<K>(counts: Map<K, number>, name: K): void {
+  counts.set(name, (counts.get(name) ?? 0) + 1);
+}
+
+function widened<T>(range: [T, T] | null, value: T): [T, T] {
+  if (range === null) return [value, value];
+  return [value < range[0] ? value : range[0], value > range[1] ? value : range[1]];
+}
+
+function hasMany(names: Iterable<string>): boolean {
+  let [number, characters] = [0, 0];
+  for (const name of names) {
+    number++;
+    characters += name.length;
+    if (number > MOST_NAMES || characters > MOST_CHARACTERS) return true;
+  }
+  return false;
+}
+
+/** Cuts the runs, by age, where nothing was created for longest: those that began days ago are apart from the others. */
+function spansOf(runs: { id: string; createdAt: number }[]): [string, string][] {
+  if (runs.length === 0) return [];
+  runs.sort((a, b) => a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
+  const gaps = runs.slice(1).map(({ createdAt }, at) => ({ at: at + 1, gap: runs[at].createdAt - createdAt }));
+  const cuts = gaps.sort((a, b) => b.gap - a.gap).slice(0, MOST_SPANS - 1).map(({ at }) => at).sort((a, b) => a - b);
+  return [0, ...cuts].map((from, index) => [runs[(cuts[index] ?? runs.length) - 1].id, runs[from].id]);
+}
+
+/**
+ * A catalogue with its answers. Each `mayHave` is wrong in one direction only: what it denies is not there.
+ *
+ * A part also has what concerns events and runs of earlier segments: runs that answer an older event or were retried, and
+ * amendments. These are in the filter `earlier`: `run/<id>` of such a run, `of/<key>` of its event, `more/<id or key>`.
+ */
+export class Part {
+  readonly catalogue: Catalogue;
+  #subjects: Bloom | undefined;
+  #earlier: Bloom | undefined;
+
+  constructor(catalogue: Catalogue) {
+    this.catalogue = catalogue;
+  }
+
+  /** The best that a listing of runs before an id can hope for; `before` itself where that is between two of them. */
+  newestRunBefore(before: string | undefined): string {
+    const { spans } = this.catalogue.runs;
+    const span = spans.find(([oldest]) => before === undefined || oldest < before);
+    if (span === undefined) return "";
+    return before !== undefined && span[1] > before ? before : span[1];
+  }
+
+  mayHaveEvent(key: number): boolean {
+    const { keys } = this.catalogue.events;
+    return keys !== null && keys[0] <= key && key <= keys[1];
+  }
+
+  /** Whether a run ended here, listed or not. */
+  mayHaveRun(id: string): boolean {
+    const { ids } = this.catalogue.runs;
+    return ids !== null && ids[0] <= id && id <= ids[1] || this.#mayHaveEarlier(`run/${id}`);
+  }
+
+  /** Whether there are amendments of a run or event whose own record is in an earlier part. */
+  mayHaveMore(id: string | number): boolean {
+    return this.#mayHaveEarlier(`more/${id}`);
+  }
+
+  /** @param after only newer ones than this id count */
+  mayHaveRuns({ rule, state, event, subject, before }: RunFilter, after = ""): boolean {
+    const { spans, rules } = this.catalogue.runs;
+    if (!spans.some(([oldest, newest]) => newest > after && (before === undefined || oldest < before))) return false;
+    if (event !== undefined && !this.mayHaveEvent(event) && !this.#mayHaveEarlier(`of/${event}`)) return false;
+    if (rules !== "many") {
+      const counts = rule === undefined ? Object.values(rules) : Object.hasOwn(rules, rule) ? [rules[rule]] : [];
+      if (!counts.some((states) => state === undefined || states[state])) return false;
+    }
+    return this.#mayHaveSubject(subject);
+  }
+
+  mayHaveEvents({ type, rule, subject, before }: EventFilter): boolean {
+    const { keys, types, rules } = this.catalogue.events;
+    if (keys === null || before !== undefined && keys[0] >= before) return false;
+    return mayCount(types, type) && mayCount(rules, rule) && this.#mayHaveSubject(subject);
+  }
+
+  mayHaveAwaited({ types, after, until }: EventSearch): boolean {
+    const { keys, types: known } = this.catalogue.events;
+    if (keys === null || keys[1] <= after || until !== undefined && keys[0] >= until) return false;
+    return known === "many" || Object.keys(known).some((type) => types.some((pattern) => isOfType(type, pattern)));
+  }
+
+  #mayHaveSubject(subject: string | undefined): boolean {
+    return subject === undefined || (this.#subjects ??= Bloom.from(this.catalogue.subjects)).mayHave(subject);
+  }
+
+  #mayHaveEarlier(what: string): boolean {
+    return (this.#earlier ??= Bloom.from(this.catalogue.earlier)).mayHave(what);
+  }
+}
+
+/** Whether a pattern (`order.paid`, `order.*`, `*`) means a type. */
+export function isOfType(type: string, pattern: string): boolean {
+  if (pattern === "*") return true;
+  return pattern.endsWith(".*") ? type.startsWith(pattern.slice(0, -1)) : type === pattern;
+}
+
+function mayCount(counts: Counts, name: string | undefined): boolean {
+  return counts === "many" || name === undefined || Object.hasOwn(counts, name);
+}

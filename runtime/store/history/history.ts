@@ -1,0 +1,208 @@
+import type { Event } from "../../model/event.ts";
+import type { EventRecord, Reply } from "../store.ts";
+import { amendEvent, amendRun, type EndedRun } from "./amend.ts";
+import { type Catalogue, type EventFilter, type EventSearch, isOfType, Part, type RunFilter } from "./catalogue.ts";
+import type { EventMore, EventText, RunMore, RunText } from "./lines.ts";
+import { listEventRows, listRunRows } from "./list.ts";
+import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
+import type { Recent, RecentLine } from "./recent.ts";
+import { type Row, Snapshot } from "./snapshot.ts";
+
+export type { EndedRun } from "./amend.ts";
+
+/** How many events a search takes out of a part at once. */
+const SEARCH_EVENTS = 64;
+
+export interface HistoryOptions {
+  /** Has the worker thread perform a task, which is `readPart` always. */
+  call(task: "readPart", args: PartQuestion<PartRead>): Promise<unknown>;
+  /** Those of all parts. */
+  catalogues: Catalogue[];
+  recent: Recent;
+  /** The last frame that is on disk: nothing of later ones is shown. */
+  syncedSeq(): number;
+  onWarning(message: string): void;
+  /** How JSON texts are read. @default JSON.parse */
+  parse?(text: string): unknown;
+}
+
+/** An event that may be what a wait waits for. */
+export interface FoundEvent {
+  key: number;
+  event: Event;
+}
+
+/**
+ * What has happened: accepted events and ended runs, in parts and not folded yet. A query sees what there was when it began; a
+ * part that is removed meanwhile is skipped. A part that is damaged is skipped, too, with a warning that names it.
+ */
+export class History {
+  readonly #options: HistoryOptions;
+  readonly #parse: (text: string) => unknown;
+  /** Oldest first. */
+  #parts: Part[];
+  /** Parts that were warned of. */
+  readonly #unreadable = new Set<string>();
+
+  constructor(options: HistoryOptions) {
+    this.#options = options;
+    this.#parse = options.parse ?? JSON.parse;
+    this.#parts = options.catalogues.map((catalogue) => new Part(catalogue)).sort(byAge);
+  }
+
+  // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async getEvent(key: number): Promise<EventRecord | undefined> {
+    const snapshot = this.#snapshot();
+    const row = await snapshot.findEvent(key);
+    if (row === undefined) return undefined;
+    await snapshot.amend([row]);
+    return this.#toEvent(row);
+  }
+
+  /** The reply to an event: the first one stands. */
+  async getReply(key: number): Promise<Reply | undefined> {
+    const snapshot = this.#snapshot();
+    // The event itself may be gone with its part, and the reply be in a later one.
+    const row = await snapshot.findEvent(key) ?? { id: key, text: "", listed: true, more: [], from: 0, line: -1 };
+    await snapshot.amend([row]);
+    return this.#parseAll<EventMore>(row.more).find((amendment) => "reply" in amendment)?.reply;
+  }
+
+  /** A run that has ended, listed or not. */
+  async getRun(id: string): Promise<EndedRun | undefined> {
+    const snapshot = this.#snapshot();
+    const row = await snapshot.findRun(id);
+    if (row === undefined) return undefined;
+    await snapshot.amend([row]);
+    return this.#toRun(row);
+  }
+
+  /**
+   * Runs that have ended, newest first by creation.
+   * @param filter `skip`: runs that are not wanted, as they live again
+   */
+  async listRuns(
+    { limit, skip = () => false, ...filter }: RunFilter & { limit: number; skip?: (id: string) => boolean },
+  ): Promise<EndedRun[]> {
+    const rows = await listRunRows(this.#snapshot(), this.#ask, filter, limit, skip);
+    return rows.map((row) => this.#toRun(row));
+  }
+
+  /** Events, newest first. @param filter `before` is the key of an {@link EventRecord} */
+  async listEvents(
+    { limit, before, ...filter }: Omit<EventFilter, "before"> & { limit: number; before?: string },
+  ): Promise<EventRecord[]> {
+    const upTo = before === undefined ? {} : { before: Number(before) };
+    const rows = await listEventRows(this.#snapshot(), this.#ask, { ...filter, ...upTo }, limit);
+    return rows.map((row) => this.#toEvent(row));
+  }
+
+  /**
+   * Events that may be what a wait waits for, oldest first, as of now; also those that are not on disk yet, as nothing is shown
+   * by them. Each is of one of the types and has the needle somewhere in its JSON; the rest of the match is up to the caller.
+   */
+  findEvents(search: EventSearch): AsyncIterable<FoundEvent> {
+    return this.#find(search, this.#snapshot(this.#options.recent.lastSeq));
+  }
+
+  // ── parts ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** A segment was folded; what is in the part is not read from memory any more. */
+  addPart(catalogue: Catalogue): void {
+    const others = this.#parts.filter((part) => part.catalogue.first !== catalogue.first);
+    this.#parts = [...others, new Part(catalogue)].sort(byAge);
+  }
+
+  /** All up to a frame is in parts: drops it from memory. */
+  folded(last: number): void {
+    this.#options.recent.drop(last);
+  }
+
+  /**
+   * Forgets the oldest part where all together have more bytes than are to be kept.
+   * @returns it, for its file to be removed; undefined where there is nothing to remove
+   */
+  dropOldest(retentionBytes: number): Catalogue | undefined {
+    if (this.bytes() <= retentionBytes) return undefined;
+    const [oldest, ...others] = this.#parts;
+    this.#parts = others;
+    return oldest.catalogue;
+  }
+
+  /** How many events and ended runs are kept; a run that ended twice may count twice. */
+  counts(): { events: number; runs: number } {
+    const counts = this.#options.recent.counts();
+    for (const { catalogue } of this.#parts) {
+      counts.events += catalogue.events.count;
+      counts.runs += catalogue.runs.count;
+    }
+    return counts;
+  }
+
+  /** Bytes of all parts. */
+  bytes(): number {
+    return this.#parts.reduce((sum, { catalogue }) => sum + catalogue.bytes, 0);
+  }
+
+  #snapshot(until = this.#options.syncedSeq()): Snapshot {
+    const folded = this.#parts[this.#parts.length - 1]?.catalogue.last ?? 0;
+    return new Snapshot(this.#parts, this.#options.recent.view(folded, until), this.#ask);
+  }
+
+  readonly #ask = async <K extends PartRead>(
+    part: Part,
+    read: K,
+    args: PartReads[K]["args"],
+  ): Promise<PartReads[K]["result"] | undefined> => {
+    const { file } = part.catalogue;
+    const answer = await this.#options.call("readPart", { file, read, args }) as PartAnswer<K>;
+    if (answer.kind === "read") return answer.result;
+    const isGone = answer.kind === "missing";
+    if (isGone && !this.#parts.includes(part) || this.#unreadable.has(file)) return undefined;
+    this.#unreadable.add(file);
+    const reason = answer.kind === "missing" ? "it is missing" : answer.reason;
+    this.#options.onWarning(`Cannot read ${file}: ${reason}; the history in it is not shown`);
+    return undefined;
+  };
+
+  async *#find(search: EventSearch, snapshot: Snapshot): AsyncGenerator<FoundEvent> {
+    for (const part of snapshot.parts.filter((other) => other.mayHaveAwaited(search))) {
+      for (let { after } = search;;) {
+        const found = await this.#ask(part, "awaited", { search: { ...search, after }, limit: SEARCH_EVENTS }) ?? [];
+        for (const { id, text } of found) yield { key: id, event: this.#eventOf(text) };
+        if (found.length < SEARCH_EVENTS) break;
+        after = found[found.length - 1].id;
+      }
+    }
+    for (const line of snapshot.recent.eventsAfter(search.after)) {
+      if (isAwaited(line, search)) yield { key: line.header()[0], event: this.#eventOf(line.text) };
+    }
+  }
+
+  #eventOf(text: string): Event {
+    return (this.#parse(text) as EventText).event;
+  }
+
+  #toEvent({ id, text, more }: Row<number>): EventRecord {
+    return amendEvent(id, this.#parse(text) as EventText, this.#parseAll(more));
+  }
+
+  #toRun({ text, listed, more }: Row<string>): EndedRun {
+    return amendRun(this.#parse(text) as RunText, listed, this.#parseAll<RunMore>(more));
+  }
+
+  #parseAll<T>(texts: string[]): T[] {
+    return texts.map((text) => this.#parse(text) as T);
+  }
+}
+
+function isAwaited(line: RecentLine<[number, number, string, ...unknown[]]>, search: EventSearch): boolean {
+  if (!line.text.includes(search.needle)) return false;
+  const [key, , type] = line.header();
+  return (search.until === undefined || key < search.until) && search.types.some((pattern) => isOfType(type, pattern));
+}
+
+function byAge(a: Part, b: Part): number {
+  return a.catalogue.first - b.catalogue.first;
+}

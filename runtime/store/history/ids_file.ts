@@ -1,0 +1,178 @@
+import { HASH_BYTES, IDENTITY_BYTES, PackedIdentities } from "./identities.ts";
+import { type Database, NewFile, openFile, release, type Statement } from "./sqlite.ts";
+
+/** The number of the format that this program writes. */
+export const IDS_FORMAT = 1;
+
+/** A row has this many identities. */
+const IDENTITIES_A_ROW = 1000;
+
+const SCHEMA = `
+CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE identities (block INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;`;
+
+/** Makes a file of packed identities, see `identities.ts`. Of two with the same hash the later one counts. */
+export async function writeIds(packed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  const writer = await IdsWriter.create(packed.length);
+  for (let at = 0; at < packed.length; at += IDENTITY_BYTES) writer.add(packed.subarray(at, at + IDENTITY_BYTES));
+  return writer.finish();
+}
+
+/**
+ * The packed identities of a file, in a buffer of their own.
+ * @param bytes are used up
+ */
+export async function readIds(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  const database = await openFile(bytes);
+  try {
+    const length = database.exec("SELECT total(length(packed)) FROM identities")[0].values[0][0] as number;
+    const packed = new Uint8Array(length);
+    let at = 0;
+    for (const block of blocks(database, "ASC")) {
+      packed.set(block, at);
+      at += block.length;
+    }
+    return packed;
+  } finally {
+    database.close();
+    release(bytes);
+  }
+}
+
+export interface MergeOptions {
+  now: number;
+  /** Milliseconds for which identities without a time of their own are known. */
+  retention: number;
+  /** Bytes of all files: so many are set aside at once, as growing copies. @default the bytes of the first one */
+  expected?: number;
+}
+
+/**
+ * Makes one file of several, without what has expired and with the newest of each hash.
+ * @param files newest first; each is used up, and let go of before the next one is taken
+ */
+export async function mergeIds(
+  files: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+  { now, retention, expected = 0 }: MergeOptions,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const seen = new HashSet();
+  let writer: IdsWriter | undefined;
+  try {
+    for await (const bytes of files) {
+      writer ??= await IdsWriter.create(Math.max(expected, bytes.length));
+      const database = await openFile(bytes);
+      try {
+        for (const packed of blocks(database, "DESC")) {
+          addNew(writer, seen, new PackedIdentities(packed), now, retention);
+        }
+      } finally {
+        database.close();
+        release(bytes);
+      }
+    }
+    writer ??= await IdsWriter.create(0);
+    return writer.finish();
+  } catch (error) {
+    writer?.discard();
+    throw error;
+  }
+}
+
+function addNew(writer: IdsWriter, seen: HashSet, packed: PackedIdentities, now: number, retention: number): void {
+  for (let index = packed.count - 1; index >= 0; index--) {
+    if (seen.add(packed, index) && !packed.isExpired(index, now, retention)) writer.add(packed.bytes(index));
+  }
+}
+
+function* blocks(database: Database, order: "ASC" | "DESC"): Generator<Uint8Array> {
+  const statement = database.prepare(`SELECT packed FROM identities ORDER BY block ${order}`);
+  try {
+    while (statement.step()) yield statement.get()[0] as Uint8Array;
+  } finally {
+    statement.free();
+  }
+}
+
+class IdsWriter {
+  readonly #file: NewFile;
+  readonly #insert: Statement;
+  readonly #row = new Uint8Array(IDENTITIES_A_ROW * IDENTITY_BYTES);
+  #length = 0;
+  #rows = 0;
+
+  private constructor(file: NewFile) {
+    this.#file = file;
+    this.#insert = file.database.prepare("INSERT INTO identities VALUES (?, ?)");
+    file.database.run("INSERT INTO about VALUES ('format', ?)", [String(IDS_FORMAT)]);
+  }
+
+  /** @param expected how many bytes the identities may come to */
+  static async create(expected: number): Promise<IdsWriter> {
+    // A row fills its last page in part only.
+    return new IdsWriter(await NewFile.create(SCHEMA, Math.ceil(expected * 1.2)));
+  }
+
+  add(packed: Uint8Array): void {
+    this.#row.set(packed, this.#length);
+    this.#length += IDENTITY_BYTES;
+    if (this.#length === this.#row.length) this.#end();
+  }
+
+  finish(): Uint8Array<ArrayBuffer> {
+    this.#end();
+    return this.#file.finish();
+  }
+
+  discard(): void {
+    this.#file.discard();
+  }
+
+  #end(): void {
+    if (this.#length > 0) this.#insert.run([this.#rows++, this.#row.subarray(0, this.#length)]);
+    this.#length = 0;
+  }
+}
+
+/** A set of hashes: open addressing, 24 bytes for each at most and no object. The hashes are keyed, so their bits are random. */
+class HashSet {
+  #hashes = new Uint32Array(1024 * HASH_WORDS);
+  /** Where in `#hashes` the one in a slot is, and 1; 0 where the slot is free. */
+  #slots = new Uint32Array(2048);
+  #count = 0;
+
+  /** @returns whether it was not there before */
+  add(packed: PackedIdentities, index: number): boolean {
+    const place = this.#count * HASH_WORDS;
+    if (place === this.#hashes.length) this.#grow();
+    for (let word = 0; word < HASH_WORDS; word++) this.#hashes[place + word] = packed.hashWord(index, word);
+    const slot = this.#slotOf(this.#count);
+    if (this.#slots[slot] !== 0) return false;
+    this.#slots[slot] = ++this.#count;
+    return true;
+  }
+
+  /** Where the hash at a place is, or belongs. */
+  #slotOf(place: number): number {
+    const mask = this.#slots.length - 1;
+    let slot = this.#hashes[place * HASH_WORDS] & mask;
+    while (this.#slots[slot] !== 0 && !this.#areEqual(this.#slots[slot] - 1, place)) slot = (slot + 1) & mask;
+    return slot;
+  }
+
+  #areEqual(one: number, other: number): boolean {
+    for (let word = 0; word < HASH_WORDS; word++) {
+      if (this.#hashes[one * HASH_WORDS + word] !== this.#hashes[other * HASH_WORDS + word]) return false;
+    }
+    return true;
+  }
+
+  #grow(): void {
+    const hashes = new Uint32Array(this.#hashes.length * 2);
+    hashes.set(this.#hashes);
+    this.#hashes = hashes;
+    this.#slots = new Uint32Array(this.#slots.length * 2);
+    for (let place = 0; place < this.#count; place++) this.#slots[this.#slotOf(place)] = place + 1;
+  }
+}
+
+const HASH_WORDS = HASH_BYTES / 4;

@@ -1,0 +1,189 @@
+import type { Disk } from "../../host/disk.ts";
+import { messageOf } from "../../model/errors.ts";
+import { type OpenPart, rowsOf, usePart, type Value } from "./open_parts.ts";
+import type { Catalogue, EventFilter, EventSearch, RunFilter } from "./catalogue.ts";
+
+/** An event out of a part; texts are JSON. */
+export interface PartEvent {
+  id: number;
+  text: string;
+  /** Its amendments in the same part, oldest first. */
+  more: string[];
+}
+
+/** A run out of a part. */
+export interface PartRun {
+  id: string;
+  listed: boolean;
+  text: string;
+  /** Its amendments in the same part that came after it, oldest first. */
+  more: string[];
+}
+
+/** What a part adds to events and runs of earlier parts. */
+export interface PartMore {
+  id: string | number;
+  /** The run ended in this part, too: what is known from an earlier part does not count any more. */
+  ended: boolean;
+  more: string[];
+}
+
+/** What can be asked of a part, by name. */
+export interface PartReads {
+  event: { args: { key: number }; result: PartEvent | undefined };
+  run: { args: { id: string }; result: PartRun | undefined };
+  /** Newest first. */
+  events: { args: { filter: EventFilter; limit: number }; result: PartEvent[] };
+  /** Listed ones, newest first. `after`: only newer ones than this id. */
+  runs: { args: { filter: RunFilter; after?: string; limit: number }; result: PartRun[] };
+  /** Oldest first, without amendments. */
+  awaited: { args: { search: EventSearch; limit: number }; result: PartEvent[] };
+  /** Those of the ids (events' keys, runs' ids) that something happened to. */
+  more: { args: { ids: (string | number)[] }; result: PartMore[] };
+  /** The catalogue, for a part whose row was lost in a crash. */
+  catalogue: { args: Record<never, never>; result: Catalogue };
+}
+
+export type PartRead = keyof PartReads;
+
+/** One question to one part. */
+export interface PartQuestion<K extends PartRead> {
+  file: string;
+  read: K;
+  args: PartReads[K]["args"];
+}
+
+/** `missing`: there is no such file; `damaged`: it does not check or cannot be read. */
+export type PartAnswer<K extends PartRead> =
+  | { kind: "read"; result: PartReads[K]["result"] }
+  | { kind: "missing" }
+  | { kind: "damaged"; reason: string };
+
+/** Reads from one part: a task of the worker thread. A part that cannot be read is an answer, never an exception. */
+export async function readPart<K extends PartRead>(
+  disk: Disk,
+  folder: string,
+  { file, read, args }: PartQuestion<K>,
+): Promise<{ result: PartAnswer<K> }> {
+  try {
+    const result = await usePart(disk, folder, file, (part) => READS[read](part, args));
+    return { result: { kind: "read", result } };
+  } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return { result: { kind: "missing" } };
+    return { result: { kind: "damaged", reason: messageOf(error) } };
+  }
+}
+
+const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => PartReads[K]["result"] } = {
+  event(part, { key }) {
+    return eventsOf(part, "SELECT key, text FROM events_with_text WHERE key = ?", [key])[0];
+  },
+
+  run(part, { id }) {
+    return runsOf(part, `${SELECT_RUNS} WHERE id = ?`, [id])[0];
+  },
+
+  events(part, { filter: { type, rule, subject, before }, limit }) {
+    const where = new Conditions();
+    where.also("key < ?", before);
+    where.also("type = ?", type);
+    where.also("subject = ?", subject);
+    where.also("EXISTS (SELECT 1 FROM json_each(rules) WHERE value = ?)", rule);
+    return eventsOf(part, `SELECT key, text FROM events_with_text ${where} ORDER BY key DESC LIMIT ?`, [
+      ...where.values,
+      limit,
+    ]);
+  },
+
+  runs(part, { filter: { rule, state, event, subject, before }, after, limit }) {
+    const where = new Conditions();
+    where.also("listed = ?", 1);
+    where.also("id < ?", before);
+    where.also("id > ?", after);
+    where.also("rule = ?", rule);
+    where.also("state = ?", state);
+    where.also("event = ?", event);
+    where.also("subject = ?", subject);
+    return runsOf(part, `${SELECT_RUNS} ${where} ORDER BY id DESC LIMIT ?`, [...where.values, limit]);
+  },
+
+  awaited(part, { search: { types, after, until, needle }, limit }) {
+    const where = new Conditions();
+    where.also("key > ?", after);
+    where.also("key < ?", until);
+    where.alsoOneOf(types.map(typeCondition));
+    if (needle !== "") {
+      // Most blocks do not have it, and are looked at only once.
+      where.also("block IN (SELECT block FROM blocks WHERE instr(texts, ?) > 0)", needle);
+      where.also("instr(text, ?) > 0", needle);
+    }
+    const sql = `SELECT key, text FROM events_with_text ${where} ORDER BY key LIMIT ?`;
+    return rowsOf(part, sql, [...where.values, limit])
+      .map(([key, text]) => ({ id: key as number, text: text as string, more: [] }));
+  },
+
+  more(part, { ids }) {
+    const found = ids.map((id) => ({
+      id,
+      ended: typeof id === "string" && rowsOf(part, "SELECT 1 FROM runs WHERE id = ?", [id]).length > 0,
+      more: moreOf(part, id),
+    }));
+    return found.filter(({ ended, more }) => ended || more.length > 0);
+  },
+
+  catalogue(part) {
+    const [catalogue] = rowsOf(part, "SELECT value FROM about WHERE name = 'catalogue'")[0] as [string];
+    return { ...JSON.parse(catalogue), file: part.file, bytes: part.bytes.length };
+  },
+};
+
+const SELECT_RUNS = "SELECT id, listed, text, line FROM runs_with_text";
+
+function eventsOf(part: OpenPart, sql: string, values: Value[]): PartEvent[] {
+  return rowsOf(part, sql, values)
+    .map(([key, text]) => ({ id: key as number, text: text as string, more: moreOf(part, key as number) }));
+}
+
+function runsOf(part: OpenPart, sql: string, values: Value[]): PartRun[] {
+  return rowsOf(part, sql, values).map(([id, listed, text, line]) => ({
+    id: id as string,
+    listed: listed === 1,
+    text: text as string,
+    more: moreOf(part, id as string, line as number),
+  }));
+}
+
+/** The amendments of a run or event behind a line. */
+function moreOf(part: OpenPart, id: string | number, line = -1): string[] {
+  return rowsOf(part, "SELECT text FROM more_with_text WHERE id = ? AND line > ? ORDER BY line", [id, line])
+    .map(([text]) => text as string);
+}
+
+/** A WHERE clause with what is bound in it. */
+class Conditions {
+  readonly values: Value[] = [];
+  readonly #conditions: string[] = [];
+
+  /** @param value where it is undefined, there is no such condition */
+  also(condition: string, value: Value | undefined): void {
+    if (value === undefined) return;
+    this.#conditions.push(condition);
+    this.values.push(value);
+  }
+
+  alsoOneOf(conditions: [condition: string, ...values: Value[]][]): void {
+    this.#conditions.push(`(${conditions.map(([condition]) => condition).join(" OR ") || "FALSE"})`);
+    this.values.push(...conditions.flatMap(([, ...values]) => values));
+  }
+
+  toString(): string {
+    return this.#conditions.length === 0 ? "" : `WHERE ${this.#conditions.join(" AND ")}`;
+  }
+}
+
+/** Types are compared by their bytes; the character behind "." is "/". */
+function typeCondition(pattern: string): [string, ...Value[]] {
+  if (pattern === "*") return ["TRUE"];
+  if (!pattern.endsWith(".*")) return ["type = ?", pattern];
+  return ["type >= ? AND type < ?", pattern.slice(0, -1), `${pattern.slice(0, -2)}/`];
+}

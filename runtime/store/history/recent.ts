@@ -1,0 +1,188 @@
+import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "./lines.ts";
+
+/** A history line as it was decided. */
+export interface RecentLine<H = EventHeader | RunHeader | MoreHeader> {
+  seq: number;
+  /** Counts all lines: what has a higher number happened later. */
+  number: number;
+  /** JSON. */
+  text: string;
+  /** Parsed when it is first asked for. */
+  header(): H;
+  /** Whether all these texts stand in the header's JSON: most lines that a filter does not want need not be parsed. */
+  mentions(texts: string[]): boolean;
+}
+
+/** Lines up to a frame, as they were when the view was taken; what is folded meanwhile stays in it. */
+export interface RecentView {
+  event(key: number): RecentLine<EventHeader> | undefined;
+  /** The newest record of a run. */
+  run(id: string): RecentLine<RunHeader> | undefined;
+  /** Amendments of an event or run, oldest first. */
+  more(id: string | number): RecentLine<MoreHeader>[];
+  /** Newest first by key. */
+  eventsBefore(key?: number): Iterable<RecentLine<EventHeader>>;
+  /** Oldest first by key. */
+  eventsAfter(key: number): Iterable<RecentLine<EventHeader>>;
+  /** Newest first by id; the newest record of each. Not for use across an await. */
+  runsBefore(id?: string): Iterable<RecentLine<RunHeader>>;
+}
+
+/** What was decided and is not folded yet. Adding is cheap: nothing is parsed or sorted before somebody looks. */
+export class Recent {
+  /** By key. */
+  #events: Line<EventHeader>[] = [];
+  /** Oldest record first. */
+  #runs = new Map<string, Line<RunHeader>[]>();
+  /** The keys of `#runs`, the first ones sorted. */
+  #ids: string[] = [];
+  #areSorted = true;
+  #more = new Map<string | number, Line<MoreHeader>[]>();
+  #lines = 0;
+  #lastSeq = 0;
+
+  /** The frame of the newest line. */
+  get lastSeq(): number {
+    return this.#lastSeq;
+  }
+
+  /**
+   * Adds a line of a frame; lines come in their order.
+   * @param header JSON, made without spaces
+   * @param text JSON; of an event that lives, what its put has
+   */
+  add(seq: number, table: HistoryTable, header: string, text: string): void {
+    this.#lastSeq = seq;
+    const number = this.#lines++;
+    if (table === "event") this.#events.push(new Line(seq, number, header, text, eventKeyOf(header)));
+    else if (table === "run") this.#addRun(runIdOf(header), new Line(seq, number, header, text));
+    else push(this.#more, moreIdOf(header), new Line<MoreHeader>(seq, number, header, text));
+  }
+
+  /** How many events and runs there are. */
+  counts(): { events: number; runs: number } {
+    return { events: this.#events.length, runs: this.#runs.size };
+  }
+
+  /** What there is now of the frames behind one and up to another. */
+  view(after: number, until: number): RecentView {
+    if (!this.#areSorted) this.#ids.sort();
+    this.#areSorted = true;
+    return viewOf(this.#events, this.#runs, this.#ids, this.#more, (line) => after < line.seq && line.seq <= until);
+  }
+
+  /** Drops all up to a frame: it was folded. Views that are open keep theirs. */
+  drop(last: number): void {
+    const stays = (line: { seq: number }) => line.seq > last;
+    this.#events = this.#events.filter(stays);
+    this.#runs = filtered(this.#runs, stays);
+    this.#more = filtered(this.#more, stays);
+    this.#ids = [...this.#runs.keys()];
+    this.#areSorted = false;
+  }
+
+  #addRun(id: string, line: Line<RunHeader>): void {
+    if (push(this.#runs, id, line) > 1) return;
+    this.#areSorted &&= this.#ids.length === 0 || this.#ids[this.#ids.length - 1] < id;
+    this.#ids.push(id);
+  }
+}
+
+class Line<H> implements RecentLine<H> {
+  #parsed: H | undefined;
+
+  constructor(
+    readonly seq: number,
+    readonly number: number,
+    private readonly raw: string,
+    readonly text: string,
+    /** Of an event. */
+    readonly key = 0,
+  ) {}
+
+  header(): H {
+    return this.#parsed ??= JSON.parse(this.raw);
+  }
+
+  mentions(texts: string[]): boolean {
+    return texts.every((text) => this.raw.includes(text));
+  }
+}
+
+/** `[123,…` */
+function eventKeyOf(header: string): number {
+  return Number(header.slice(1, header.indexOf(",")));
+}
+
+/** `["0123456789abcdefghij",…` */
+function runIdOf(header: string): string {
+  return header.slice(2, header.indexOf('"', 2));
+}
+
+/** `["event",123]` or `["run","0123456789abcdefghij"]` */
+function moreIdOf(header: string): string | number {
+  const comma = header.indexOf(",");
+  return header[comma + 1] === '"' ? header.slice(comma + 2, -2) : Number(header.slice(comma + 1, -1));
+}
+
+/** @returns how many lines of that id there are now */
+function push<K, H>(lines: Map<K, Line<H>[]>, id: K, line: Line<H>): number {
+  const list = lines.get(id);
+  if (list !== undefined) return list.push(line);
+  lines.set(id, [line]);
+  return 1;
+}
+
+function filtered<K, H>(lines: Map<K, Line<H>[]>, stays: (line: Line<H>) => boolean): Map<K, Line<H>[]> {
+  const rest = new Map<K, Line<H>[]>();
+  for (const [id, list] of lines) {
+    if (stays(list[0])) rest.set(id, list);
+    else if (stays(list[list.length - 1])) rest.set(id, list.filter(stays));
+  }
+  return rest;
+}
+
+function viewOf(
+  events: Line<EventHeader>[],
+  runs: Map<string, Line<RunHeader>[]>,
+  ids: string[],
+  more: Map<string | number, Line<MoreHeader>[]>,
+  isSeen: (line: { seq: number }) => boolean,
+): RecentView {
+  const run = (id: string) => runs.get(id)?.findLast(isSeen);
+  return {
+    event(key) {
+      const line = events[placeOf(events, key, (other) => other.key)];
+      return line?.key === key && isSeen(line) ? line : undefined;
+    },
+    run,
+    more: (id) => more.get(id)?.filter(isSeen) ?? [],
+    *eventsBefore(key = Infinity) {
+      for (let at = placeOf(events, key, (other) => other.key) - 1; at >= 0; at--) {
+        if (isSeen(events[at])) yield events[at];
+      }
+    },
+    *eventsAfter(key) {
+      for (let at = placeOf(events, key + 1, (other) => other.key); at < events.length; at++) {
+        if (isSeen(events[at])) yield events[at];
+      }
+    },
+    *runsBefore(id) {
+      for (let at = (id === undefined ? ids.length : placeOf(ids, id, (other) => other)) - 1; at >= 0; at--) {
+        const line = run(ids[at]);
+        if (line !== undefined) yield line;
+      }
+    },
+  };
+}
+
+/** Where in a sorted list the first one is that is not less than a value. */
+function placeOf<T, V>(sorted: T[], value: V, of: (item: T) => V): number {
+  let [low, high] = [0, sorted.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (of(sorted[middle]) < value) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}

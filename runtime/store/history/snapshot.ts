@@ -1,0 +1,103 @@
+import type { Part } from "./catalogue.ts";
+import type { PartRead, PartReads } from "./part_reader.ts";
+import type { RecentLine, RecentView } from "./recent.ts";
+
+/** An event or run that was found, with what is known to have happened to it; texts are JSON. */
+export interface Row<I extends string | number = string | number> {
+  id: I;
+  text: string;
+  /** False for runs that are not in listings. */
+  listed: boolean;
+  /** Amendments, oldest first. */
+  more: string[];
+  /** The last frame of the part that it was found in; Infinity where it is not folded. */
+  from: number;
+  /** The number of its line where it is not folded, else -1. */
+  line: number;
+}
+
+/** How a part is asked. Gives undefined where the part is gone or cannot be read. */
+export type Ask = <K extends PartRead>(
+  part: Part,
+  read: K,
+  args: PartReads[K]["args"],
+) => Promise<PartReads[K]["result"] | undefined>;
+
+/** What one query sees: the parts, oldest first, and what was not folded when it began. */
+export class Snapshot {
+  readonly parts: readonly Part[];
+  readonly recent: RecentView;
+  readonly #ask: Ask;
+
+  constructor(parts: readonly Part[], recent: RecentView, ask: Ask) {
+    this.parts = parts;
+    this.recent = recent;
+    this.#ask = ask;
+  }
+
+  async findEvent(key: number): Promise<Row<number> | undefined> {
+    const line = this.recent.event(key);
+    if (line !== undefined) return recentRow(key, line);
+    for (const part of this.parts.filter((other) => other.mayHaveEvent(key))) {
+      const found = await this.#ask(part, "event", { key });
+      if (found !== undefined) return partRow(found, part);
+    }
+  }
+
+  /** The newest record of a run. */
+  async findRun(id: string): Promise<Row<string> | undefined> {
+    const line = this.recent.run(id);
+    if (line !== undefined) return recentRow(id, line, line.header()[7] === 1);
+    for (const part of this.parts.filter((other) => other.mayHaveRun(id)).reverse()) {
+      const found = await this.#ask(part, "run", { id });
+      if (found !== undefined) return partRow(found, part, found.listed);
+    }
+  }
+
+  /** Those of the runs in a part that have ended again since: what the part says of them does not count any more. */
+  async endedAgain(ids: string[], part: Part): Promise<Set<string>> {
+    const again = new Set(ids.filter((id) => this.recent.run(id) !== undefined));
+    for (const newer of this.#partsBehind(part.catalogue.last)) {
+      const asked = ids.filter((id) => newer.mayHaveRun(id));
+      if (asked.length === 0) continue;
+      for (const { id, ended } of await this.#ask(newer, "more", { ids: asked }) ?? []) {
+        if (ended) again.add(id as string);
+      }
+    }
+    return again;
+  }
+
+  /** Adds what happened to rows after their own part, or line. */
+  async amend(rows: Row[]): Promise<void> {
+    const oldest = rows.reduce((least, { from }) => Math.min(least, from), Infinity);
+    const byId = new Map(rows.map((row) => [row.id, row]));
+    for (const part of this.#partsBehind(oldest)) {
+      const ids = rows.filter(({ id, from }) => from < part.catalogue.first && part.mayHaveMore(id)).map(({ id }) =>
+        id
+      );
+      if (ids.length === 0) continue;
+      for (const { id, more } of await this.#ask(part, "more", { ids }) ?? []) byId.get(id)!.more.push(...more);
+    }
+    for (const row of rows) {
+      for (const { number, text } of this.recent.more(row.id)) if (number > row.line) row.more.push(text);
+    }
+  }
+
+  #partsBehind(seq: number): Part[] {
+    return this.parts.filter(({ catalogue }) => catalogue.first > seq);
+  }
+}
+
+/** A row that is not folded. */
+export function recentRow<I extends string | number>(id: I, line: RecentLine, listed = true): Row<I> {
+  return { id, text: line.text, listed, more: [], from: Infinity, line: line.number };
+}
+
+/** A row out of a part. */
+export function partRow<I extends string | number>(
+  { id, text, more }: { id: I; text: string; more: string[] },
+  part: Part,
+  listed = true,
+): Row<I> {
+  return { id, text, listed, more: [...more], from: part.catalogue.last, line: -1 };
+}

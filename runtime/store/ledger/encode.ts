@@ -1,0 +1,73 @@
+import { ordered } from "./ordered.ts";
+import type { HistoryRecord, Rows } from "./rows.ts";
+import type { EventRow } from "./tables.ts";
+import { toJson } from "./to_json.ts";
+
+/** A line of history as it stands in a frame. */
+export interface HistoryText {
+  kind: HistoryRecord["kind"];
+  header: string;
+  /** JSON; of an event that is live, that of its row. */
+  text: string;
+}
+
+/** What a frame makes durable. */
+export interface Encoded {
+  /** Its payload; empty if nothing has changed. */
+  text: string;
+  history: HistoryText[];
+}
+
+/**
+ * Encodes what has changed since the last call as the payload of a frame; it cannot be undone any more.
+ * @throws if JSON cannot hold something of it, as a BigInt; it can still be undone then
+ */
+export function encode(rows: Rows): Encoded {
+  const { changed, identities, history } = rows.changes();
+  const lines: string[] = [];
+  /** The texts of events that are put here: their lines in history need none of their own. */
+  const events = new Map<string, string>();
+  for (const { table, key, before, entry, text } of changed) {
+    if (entry === undefined && before === undefined) continue;
+    // A key that was not there before is marked: if it is dropped in the same segment, nothing of it has to be kept.
+    const name = `${table}${before === undefined ? "*" : ""}/${escapeKey(key)}\t`;
+    if (entry === undefined) {
+      lines.push(name, "\n");
+      continue;
+    }
+    const json = text ? entry.row as string : toJson(entry.row);
+    lines.push(name, json, "\n");
+    if (table === "event") events.set(key, json);
+    rows.measured(entry, name.length + json.length + 1);
+  }
+  for (const [hash, { key, at, within = null, runs, replied }] of identities) {
+    lines.push(`id/${hash}\t[${key},${at},${within},${runs},${Number(replied)}]\n`);
+  }
+  const texts = history.map(({ kind, header, body }) => {
+    const known = kind === "event" ? events.get(ordered((body as EventRow).key)) : undefined;
+    const one: HistoryText = { kind, header: JSON.stringify(header), text: known ?? toJson(body) };
+    lines.push(`+${kind}\t${one.header}\t${known === undefined ? one.text : ""}\n`);
+    return one;
+  });
+  const text = lines.join("");
+  rows.encoded();
+  return { text, history: texts };
+}
+
+/** Characters that would end a column or a line, begin an escape, or be changed by UTF-8. */
+// deno-lint-ignore no-control-regex
+const UNSAFE = /[\u0000-\u001f\\\ud800-\udfff]/;
+// deno-lint-ignore no-control-regex
+const EACH_UNSAFE = /[\u0000-\u001f\\\ud800-\udfff]/g;
+
+/** A key as it stands in a line: without tabs, newlines and lone surrogates. */
+export function escapeKey(key: string): string {
+  if (!UNSAFE.test(key)) return key;
+  return key.replace(EACH_UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
+}
+
+/** The key that {@link escapeKey} was given. */
+export function unescapeKey(text: string): string {
+  if (!text.includes("\\")) return text;
+  return text.replace(/\\u([0-9a-f]{4})/g, (_, code) => String.fromCharCode(parseInt(code, 16)));
+}

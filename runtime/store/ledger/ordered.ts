@@ -1,0 +1,71 @@
+import sortedBtree from "sorted-btree";
+
+// The package is CommonJS: its class is the default export of the module, or of the module's default.
+type Tree = InstanceType<typeof sortedBtree.default<string, string>>;
+const BTree = (sortedBtree as unknown as { default?: typeof sortedBtree.default }).default ??
+  sortedBtree as unknown as typeof sortedBtree.default;
+
+/** Parts of an index key, or of a row's key, in one text. No part has this character first to last. */
+export const SEPARATOR = "\0";
+
+/** Joins the parts of a key. A prefix of parts, joined with a separator behind it, is a prefix of the key. */
+export function join(...parts: string[]): string {
+  return parts.join(SEPARATOR);
+}
+
+/** A whole number as text that sorts like it; milliseconds and event keys fit. */
+export function ordered(value: number): string {
+  return String(value).padStart(16, "0");
+}
+
+/** The first text behind all that begin with a prefix. */
+export function behind(prefix: string): string {
+  if (prefix === "") return "\uffff\uffff";
+  return prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
+}
+
+/** The keys of rows in the order of their index keys: a B+ tree of texts. */
+export class OrderedKeys {
+  readonly #tree: Tree = new BTree<string, string>(undefined, (a, b) => a < b ? -1 : a > b ? 1 : 0);
+
+  /** @param key of the row */
+  add(at: string, key: string): void {
+    this.#tree.set(at, key);
+  }
+
+  remove(at: string): void {
+    this.#tree.delete(at);
+  }
+
+  /** The first entry behind `after` whose index key begins with the prefix. @returns [index key, row key] */
+  first(prefix: string, after?: string): [string, string] | undefined {
+    const pair = after === undefined || after < prefix
+      ? this.#tree.getPairOrNextHigher(prefix)
+      : this.#tree.nextHigherPair(after);
+    return pair?.[0].startsWith(prefix) ? pair : undefined;
+  }
+
+  /** The last entry, before `before`, whose index key begins with the prefix. */
+  last(prefix: string, before = behind(prefix)): [string, string] | undefined {
+    const pair = this.#tree.nextLowerPair(before);
+    return pair?.[0].startsWith(prefix) ? pair : undefined;
+  }
+
+  /** Row keys in order: those whose index key begins with the prefix and stands behind `after`, up to `limit`. */
+  range(prefix: string, after: string | undefined, limit: number): string[] {
+    const keys: string[] = [];
+    for (let entry = this.first(prefix, after); entry && keys.length < limit; entry = this.first(prefix, entry[0])) {
+      keys.push(entry[1]);
+    }
+    return keys;
+  }
+
+  /** The same from the end to the beginning, before `before`. */
+  rangeDown(prefix: string, before: string | undefined, limit: number): string[] {
+    const keys: string[] = [];
+    for (let entry = this.last(prefix, before); entry && keys.length < limit; entry = this.last(prefix, entry[0])) {
+      keys.push(entry[1]);
+    }
+    return keys;
+  }
+}

@@ -1,0 +1,266 @@
+import { Identities, type Identity } from "./identities.ts";
+import { OrderedKeys } from "./ordered.ts";
+import { type TableName, TABLES, type Tables } from "./tables.ts";
+import { toJson } from "./to_json.ts";
+
+/** A row with the bytes that its line takes on disk. */
+interface Entry {
+  row: unknown;
+  bytes: number;
+  /** Where it stands in each index, and in which group of each count. Absent before it is put, or if its table has none. */
+  places?: (string | string[] | undefined)[];
+}
+
+type IndexKeys = (row: never, key: string) => string | string[] | undefined;
+
+interface Table {
+  text: boolean;
+  entries: Map<string, Entry>;
+  indexes: [keysOf: IndexKeys, keys: OrderedKeys][];
+  byName: Map<string, OrderedKeys>;
+  counts: [groupOf: (row: never) => string | undefined, counted: Map<string, number>][];
+  countsByName: Map<string, Map<string, number>>;
+  /** Keys changed since the last frame, with what stood there then. */
+  dirty: Map<string, Entry | undefined>;
+}
+
+/** Something for history, beside the rows: an event, a run that ended, or what happened to one of them later. */
+export interface HistoryRecord {
+  kind: "event" | "run" | "more";
+  header: unknown[];
+  /** Its JSON text is made when the frame is. */
+  body: unknown;
+}
+
+/**
+ * All live state: typed tables with declared indexes. Transitions read it, and change it by putting and dropping whole rows;
+ * what they changed can be undone until it was encoded as a frame.
+ */
+export class Rows {
+  readonly identities: Identities;
+  readonly #tables: Map<TableName, Table> = new Map();
+  #undo: (() => void)[] = [];
+  #history: HistoryRecord[] = [];
+  /** Identities put since the last frame, by hash. */
+  #identities = new Map<string, Identity>();
+  #bytes = 0;
+  #isChecking = false;
+
+  constructor(identities = new Identities()) {
+    this.identities = identities;
+    for (const [name, { text = false, indexes = {}, counts = {} }] of Object.entries(TABLES)) {
+      const byName = new Map(Object.keys(indexes).map((index) => [index, new OrderedKeys()]));
+      const countsByName = new Map(Object.keys(counts).map((count) => [count, new Map<string, number>()]));
+      this.#tables.set(name as TableName, {
+        text,
+        entries: new Map(),
+        indexes: Object.entries(indexes).map(([index, keysOf]) => [keysOf as IndexKeys, byName.get(index)!]),
+        byName,
+        counts: Object.entries(counts).map(([count, groupOf]) => [groupOf as never, countsByName.get(count)!]),
+        countsByName,
+        dirty: new Map(),
+      });
+    }
+  }
+
+  /** Bytes that all rows take on disk, as far as they have been encoded. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get<T extends TableName>(table: T, key: string): Tables[T] | undefined {
+    return this.#tables.get(table)!.entries.get(key)?.row as Tables[T] | undefined;
+  }
+
+  /** All rows of a table, in no order. */
+  *all<T extends TableName>(table: T): Generator<[key: string, row: Tables[T]]> {
+    for (const [key, { row }] of this.#tables.get(table)!.entries) yield [key, row as Tables[T]];
+  }
+
+  size(table: TableName): number {
+    return this.#tables.get(table)!.entries.size;
+  }
+
+  /** How many rows are in a group of a declared count. */
+  count(table: TableName, count: string, group: string): number {
+    return this.#tables.get(table)!.countsByName.get(count)!.get(group) ?? 0;
+  }
+
+  /** An index of a table, to be walked by prefix. */
+  index(table: TableName, index: string): OrderedKeys {
+    return this.#tables.get(table)!.byName.get(index)!;
+  }
+
+  /** Rows in the order of an index: those whose index key begins with the prefix and stands behind `after`. */
+  range<T extends TableName>(table: T, index: string, prefix: string, limit = Infinity, after?: string): Tables[T][] {
+    const { entries } = this.#tables.get(table)!;
+    return this.index(table, index).range(prefix, after, limit).map((key) => entries.get(key)!.row as Tables[T]);
+  }
+
+  /** The first row of such a range. */
+  first<T extends TableName>(table: T, index: string, prefix: string, after?: string): Tables[T] | undefined {
+    const found = this.index(table, index).first(prefix, after);
+    return found && this.get(table, found[1]);
+  }
+
+  put<T extends TableName>(table: T, key: string, row: Tables[T]): void {
+    if (this.#isChecking) toJson(row);
+    this.#set(table, key, { row, bytes: 0 });
+  }
+
+  /** @returns whether it was there */
+  drop(table: TableName, key: string): boolean {
+    if (!this.#tables.get(table)!.entries.has(key)) return false;
+    this.#set(table, key, undefined);
+    return true;
+  }
+
+  /** Adds a record to history, with the same frame as the rows. */
+  record(kind: HistoryRecord["kind"], header: unknown[], body: unknown): void {
+    if (this.#isChecking) toJson([header, body]);
+    this.#history.push({ kind, header, body });
+    this.#undo.push(() => this.#history.pop());
+  }
+
+  putIdentity(source: string, id: string, identity: Identity): void {
+    const hash = this.identities.hashOf(source, id);
+    const [known, written] = [this.identities.get(hash), this.#identities.get(hash)];
+    this.identities.put(hash, identity);
+    this.#identities.set(hash, identity);
+    this.#undo.push(() => {
+      if (known === undefined) this.identities.remove(hash);
+      else this.identities.put(hash, known);
+      if (written === undefined) this.#identities.delete(hash);
+      else this.#identities.set(hash, written);
+    });
+  }
+
+  /** A point to which {@link undo} can go back. */
+  mark(): number {
+    return this.#undo.length;
+  }
+
+  /** Takes back all changes since a mark. */
+  undo(mark: number): void {
+    while (this.#undo.length > mark) this.#undo.pop()!();
+  }
+
+  /** Does work that throws if it puts what cannot be written. */
+  checked<T>(work: () => T): T {
+    this.#isChecking = true;
+    try {
+      return work();
+    } finally {
+      this.#isChecking = false;
+    }
+  }
+
+  /** Puts a row that comes from disk: it is neither undone nor encoded again. */
+  load<T extends TableName>(table: T, key: string, row: Tables[T] | undefined, bytes: number): void {
+    const known = this.#tables.get(table);
+    // A table of a newer version, or of history: not for this program.
+    if (known) this.#replace(known, key, row === undefined ? undefined : { row, bytes });
+  }
+
+  /** Whether rows of a table are kept as text. */
+  isText(table: string): boolean {
+    return this.#tables.get(table as TableName)?.text === true;
+  }
+
+  /** What has changed and is in no frame yet. */
+  changes(): { changed: Changed[]; identities: Map<string, Identity>; history: HistoryRecord[] } {
+    const changed: Changed[] = [];
+    for (const [table, { dirty, entries, text }] of this.#tables) {
+      for (const [key, before] of dirty) changed.push({ table, key, before, entry: entries.get(key), text });
+    }
+    return { changed, identities: this.#identities, history: this.#history };
+  }
+
+  /** From here on nothing that has changed so far can be undone. */
+  keep(): void {
+    this.#undo = [];
+  }
+
+  /** What has changed so far is in a frame. */
+  encoded(): void {
+    for (const { dirty } of this.#tables.values()) dirty.clear();
+    this.#identities = new Map();
+    this.#history = [];
+    this.#undo = [];
+  }
+
+  /** Says how many bytes a row's line took, once it was encoded. */
+  measured(entry: Entry, bytes: number): void {
+    this.#bytes += bytes - entry.bytes;
+    entry.bytes = bytes;
+  }
+
+  #set(name: TableName, key: string, entry: Entry | undefined): void {
+    const table = this.#tables.get(name)!;
+    const before = this.#replace(table, key, entry);
+    const isFirst = !table.dirty.has(key);
+    if (isFirst) table.dirty.set(key, before);
+    this.#undo.push(() => {
+      this.#replace(table, key, before);
+      if (isFirst) table.dirty.delete(key);
+    });
+  }
+
+  /** The one place where tables, indexes and counts change: live, on undo and in recovery. */
+  #replace(table: Table, key: string, entry: Entry | undefined): Entry | undefined {
+    const { entries, indexes, counts } = table;
+    const before = entries.get(key);
+    if (indexes.length + counts.length > 0) {
+      const [old, now] = [before?.places, entry && (entry.places ??= placesOf(table, entry.row as never, key))];
+      for (let at = 0; at < indexes.length; at++) reindex(indexes[at][1], key, old?.[at], now?.[at]);
+      for (let at = 0; at < counts.length; at++) {
+        recount(counts[at][1], old?.[indexes.length + at] as string, now?.[indexes.length + at] as string);
+      }
+    }
+    if (entry === undefined) entries.delete(key);
+    else entries.set(key, entry);
+    this.#bytes += (entry?.bytes ?? 0) - (before?.bytes ?? 0);
+    return before;
+  }
+}
+
+function placesOf({ indexes, counts }: Table, row: never, key: string): Entry["places"] {
+  const places: NonNullable<Entry["places"]> = [];
+  for (const [keysOf] of indexes) places.push(keysOf(row, key));
+  for (const [groupOf] of counts) places.push(groupOf(row));
+  return places;
+}
+
+type Place = NonNullable<Entry["places"]>[number];
+
+function reindex(ordered: OrderedKeys, key: string, old: Place, now: Place): void {
+  if (old === now) return;
+  if (typeof old === "string") ordered.remove(old);
+  else if (old !== undefined) { for (const at of old) ordered.remove(at); }
+  if (typeof now === "string") ordered.add(now, key);
+  else if (now !== undefined) { for (const at of now) ordered.add(at, key); }
+}
+
+function recount(counted: Map<string, number>, old: string | undefined, now: string | undefined): void {
+  if (old === now) return;
+  if (old !== undefined) add(counted, old, -1);
+  if (now !== undefined) add(counted, now, 1);
+}
+
+/** A row that has changed since the last frame. */
+export interface Changed {
+  table: TableName;
+  key: string;
+  /** As it was in the last frame. */
+  before: Entry | undefined;
+  /** As it is now. */
+  entry: Entry | undefined;
+  /** Its row is JSON text already. */
+  text: boolean;
+}
+
+function add(counted: Map<string, number>, group: string, by: number): void {
+  const count = (counted.get(group) ?? 0) + by;
+  if (count === 0) counted.delete(group);
+  else counted.set(group, count);
+}

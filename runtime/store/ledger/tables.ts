@@ -1,0 +1,252 @@
+import type { RecordedError } from "../../model/errors.ts";
+import type { Event } from "../../model/event.ts";
+import type { FormAnswer, FormState } from "../../model/form.ts";
+import type { Json } from "../../model/json.ts";
+import type { Field } from "../../model/rule.ts";
+import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
+import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
+import type { Admission, Reply, RunEnd } from "../store.ts";
+import { join, ordered } from "./ordered.ts";
+
+/** What is known of a rule for ever. */
+export interface RuleRow {
+  id: string;
+  /** That in force; absent once the rule is gone from the folder. */
+  version?: string;
+  /** Why it is paused. */
+  paused?: string;
+  /** The theoretical arrival time of its `limit`. */
+  arrival: number;
+  counts: Partial<Record<VerdictKind | RunEnd["state"], number>>;
+}
+
+/** An event that a live run or an open batch needs. Its text is also its record in history, so it never changes. */
+export interface EventRow {
+  key: number;
+  receivedAt: number;
+  delivery: Exclude<DeliveryVerdict, "duplicate">;
+  verdicts: { rule: string; trigger: string; verdict: Verdict }[];
+  event: Event;
+}
+
+/** A run that has not ended. */
+export interface RunRow {
+  id: string;
+  rule: string;
+  version: string;
+  trigger: string;
+  event: number;
+  /** The newest event when it was made. */
+  began: number;
+  state: RunState;
+  waitingFor?: string;
+  due?: number;
+  key: string | null;
+  /** The concurrency group that it counts in; see `transitions/lanes.ts`. */
+  lane: string;
+  /** When it may be claimed; absent while it runs, or waits for something else than a time. */
+  readyAt?: number;
+  /** Who runs it. */
+  owner?: string;
+  /** How it is to be admitted once its function `if` has been answered. */
+  admission?: Admission;
+  createdAt: number;
+  startedAt?: number;
+  endedAt?: number;
+  spent: number;
+  /** How often a watchdog ended its worker. */
+  alone: number;
+  /** A wait of it ended while it was running: it is claimed again once it is suspended. */
+  woken?: true;
+  error?: RecordedError;
+  failedStep?: string;
+  output?: Json;
+  replayOf?: string;
+}
+
+/** One step's record. */
+export interface StepRow {
+  run: string;
+  /** Its place among the steps of its run, by first record. */
+  position: number;
+  record: StepRecord;
+  /** The store ended it: what is recorded later is dropped. */
+  settled?: true;
+}
+
+/** The live runs of one rule that count together for `mode`. */
+export interface LaneRow {
+  rule: string;
+  lane: string;
+  /** Only the oldest live run may run. */
+  inOrder: boolean;
+  /** How many may run at once. */
+  room: number;
+  /** When its next run may be claimed; absent while it has no free slot, or nothing is ready by time. */
+  nextAt?: number;
+}
+
+/** A step that waits. */
+export interface WaitRow {
+  run: string;
+  path: string;
+  /** Grows: waits that began earlier have smaller ones. */
+  position: number;
+  kind: StepWait["kind"];
+  /** For people. */
+  what: string;
+  form?: string;
+  since: number;
+  until?: number;
+  /** Of an event wait: the types, and the values (as JSON text) that must stand at the paths (as JSON text). */
+  types?: string[];
+  paths?: string;
+  values?: string;
+  /** The events since its run began are still being searched; `seen` is the first one that came meanwhile. */
+  searching?: true;
+  seen?: number;
+}
+
+export interface FormRow {
+  id: string;
+  run: string;
+  rule: string;
+  path: string;
+  title: string;
+  to: string[];
+  fields: Record<string, Field>;
+  createdAt: number;
+  due?: number;
+  state: FormState;
+  answer?: FormAnswer;
+}
+
+/** An open batch. */
+export interface BatchRow {
+  id: string;
+  rule: string;
+  trigger: string;
+  key: string | null;
+  options: string;
+  openedAt: number;
+  lastAt: number;
+  closesAt: number;
+  count: number;
+  bytes: number;
+}
+
+/** The rows of each table. A row is never changed in place: a change puts another one. */
+export interface Tables {
+  /** By id. */
+  rule: RuleRow;
+  /** By version: the rule, as JSON text. */
+  version: string;
+  event: EventRow;
+  reply: Reply;
+  run: RunRow;
+  step: StepRow;
+  note: { run: string; at: number; text: string };
+  lane: LaneRow;
+  wait: WaitRow;
+  /** An event that ended a wait of a run: it ends no other one of it. */
+  taken: { run: string; event: number; path: string };
+  form: FormRow;
+  batch: BatchRow;
+  /** The events of an open batch, in order. */
+  collected: { batch: string; event: number };
+  /** By rule and trigger. */
+  mark: Json;
+  /** By rule, trigger and the item's key as JSON: the item, as JSON text. */
+  baseline: string;
+  state: { key: string; value: Json; expiresAt?: number };
+  /** What is known of a part of history, by its first frame. */
+  part: Json;
+  /** Facts of the store itself: see {@link Facts}. */
+  fact: Json;
+}
+
+export type TableName = keyof Tables;
+
+/** How a table is found other than by the key of its rows. */
+interface Definition<R> {
+  /** Rows are JSON text already. */
+  text?: true;
+  /** Index keys of a row: it stands in an index once, not at all, or several times. */
+  indexes?: Record<string, (row: R, key: string) => string | string[] | undefined>;
+  /** Groups that rows are counted in. */
+  counts?: Record<string, (row: R) => string | undefined>;
+}
+
+/** Behind the addressees of an e-mail address, however it is written. */
+export function addresseeOf(name: string): string {
+  return name.includes("@") ? name.toLowerCase() : name;
+}
+
+/** The declared indexes and counts of all tables. */
+export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
+  rule: {},
+  version: { text: true },
+  event: {},
+  reply: {},
+  run: {
+    indexes: {
+      id: ({ id }) => id,
+      lane: ({ rule, lane, id }) => join(rule, lane, id),
+      ready: ({ rule, lane, readyAt, id }) =>
+        readyAt === undefined ? undefined : join(rule, lane, ordered(readyAt), id),
+    },
+    counts: {
+      state: ({ state }) => state,
+      running: ({ rule, lane, owner }) => owner === undefined ? undefined : join(rule, lane),
+      event: ({ event }) => String(event),
+      version: ({ version }) => version,
+    },
+  },
+  step: { indexes: { run: ({ run, position }) => join(run, ordered(position)) } },
+  note: { indexes: { run: (_, key) => key } },
+  lane: {
+    indexes: { next: ({ nextAt, rule, lane }) => nextAt === undefined ? undefined : join(ordered(nextAt), rule, lane) },
+  },
+  wait: {
+    indexes: {
+      run: ({ run, position }) => join(run, ordered(position)),
+      event: ({ types, paths, values, position, run, path }) =>
+        types?.map((type) => join(type, paths!, values!, ordered(position), run, path)),
+      searching: ({ searching, run, path }) => searching && join(run, path),
+    },
+  },
+  taken: { indexes: { run: ({ run, event }) => join(run, ordered(event)) } },
+  form: {
+    indexes: {
+      age: ({ createdAt, id }) => join(ordered(createdAt), id),
+      state: ({ state, createdAt, id }) => join(state, ordered(createdAt), id),
+      run: ({ run, createdAt, id }) => join(run, ordered(createdAt), id),
+      to: ({ to, state, createdAt, id }) =>
+        [...new Set(to.map(addresseeOf))].map((who) => join(who, state, ordered(createdAt), id)),
+    },
+  },
+  batch: {
+    indexes: {
+      key: ({ rule, trigger, key, closesAt, id }) => join(rule, trigger, JSON.stringify(key), ordered(closesAt), id),
+      due: ({ rule, closesAt, id }) => join(rule, ordered(closesAt), id),
+    },
+  },
+  collected: { indexes: { batch: (_, key) => key }, counts: { event: ({ event }) => String(event) } },
+  mark: {},
+  baseline: { text: true, indexes: { key: (_, key) => key } },
+  state: {
+    indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },
+  },
+  part: {},
+  fact: {},
+};
+
+/** What the store knows of itself, in the table `fact`. */
+export interface Facts {
+  /** The newest event key. */
+  last: { key: number; receivedAt: number };
+  /** Keys the hash of identities, and run ids: 32 hex digits. */
+  secret: string;
+  /** Identities of events up to `key` count as received at `at`, where they say later: the clock was set back. */
+  rollback: { key: number; at: number };
+}

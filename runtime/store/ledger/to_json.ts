@@ -1,0 +1,9 @@
+/**
+ * A value as it stands in a line.
+ * @throws if JSON cannot hold it
+ */
+export function toJson(value: unknown): string {
+  const text = JSON.stringify(value);
+  if (text === undefined) throw new TypeError(`Cannot store ${typeof value}: expected a value that JSON can hold`);
+  return text;
+}

@@ -1,0 +1,402 @@
+import type { Form, FormAnswer } from "../model/form.ts";
+import type { Json } from "../model/json.ts";
+import type { Rule } from "../model/rule.ts";
+import type { RunState, StepRecord } from "../model/run.ts";
+import type { Verdict } from "../model/verdict.ts";
+import type { Background } from "./background.ts";
+import type { Folding } from "./folding.ts";
+import type { History } from "./history/history.ts";
+import type { Ids } from "./ledger/ids.ts";
+import type { JobKind, Ledger } from "./ledger/ledger.ts";
+import { ordered } from "./ledger/ordered.ts";
+import type { Rows } from "./ledger/rows.ts";
+import type { EventRow } from "./ledger/tables.ts";
+import { getRun, listRuns, readTrace } from "./reading.ts";
+import { findAwaited } from "./search.ts";
+import type { storeTasks } from "./tasks.ts";
+import type {
+  Answered,
+  AnsweredForm,
+  Arrival,
+  BatchClosing,
+  ClaimedRun,
+  EventIdentity,
+  Lease,
+  Operated,
+  Park,
+  Progress,
+  Receipt,
+  Reply,
+  Retention,
+  RunEnd,
+  StepEffects,
+  StepResult,
+  Store,
+  StoreStats,
+  TriggerKey,
+} from "./store.ts";
+import { accept, isKnown } from "./transitions/accept.ts";
+import { answerCondition } from "./transitions/answer_condition.ts";
+import { adaptBatches, dueBatches, nextBatchDue } from "./transitions/batches.ts";
+import { cancelRun } from "./transitions/cancel_run.ts";
+import { claimRuns } from "./transitions/claim_runs.ts";
+import { rollBackClock } from "./transitions/clock_rollback.ts";
+import { closeBatch } from "./transitions/close_batch.ts";
+import { countRuns, countVerdicts } from "./transitions/counters.ts";
+import { type EndedTrace, finishRun } from "./transitions/end_run.ts";
+import { findIdentity } from "./transitions/events.ts";
+import { answerForm, listForms, readForm } from "./transitions/forms.ts";
+import { moveRun } from "./transitions/move_run.ts";
+import { parkRun } from "./transitions/park_run.ts";
+import { getBaseline, getMark } from "./transitions/progress.ts";
+import { prune } from "./transitions/prune.ts";
+import { reclaimRuns } from "./transitions/reclaim_runs.ts";
+import { recordStep } from "./transitions/record_step.ts";
+import { replayRun } from "./transitions/replay_run.ts";
+import { retryRun, type RunTrace } from "./transitions/retry_run.ts";
+import { skipWait } from "./transitions/skip_wait.ts";
+import { getState } from "./transitions/state.ts";
+import type { At, Transition } from "./transitions/transition.ts";
+import {
+  changeVersions,
+  dropVersions,
+  getInForce,
+  getVersion,
+  listPaused,
+  putVersions,
+  setPaused,
+} from "./transitions/versions.ts";
+
+/** What the store is put together of; see `open.ts`. */
+export interface LedgerStoreParts {
+  rows: Rows;
+  ids: Ids;
+  ledger: Ledger;
+  history: History;
+  folding: Folding;
+  /** What reads parts of history. */
+  reads: Background<typeof storeTasks>;
+  retention: Retention;
+  onWarning: (message: string) => void;
+}
+
+/** The embedded store: every method is a transition, or reads live rows and history. */
+export class LedgerStore implements Store {
+  readonly #parts: LedgerStoreParts;
+  #retention: Retention;
+  /** Searches for events that waits were looking for when the program ended. */
+  #searches: Promise<unknown> = Promise.resolve();
+
+  constructor(parts: LedgerStoreParts) {
+    this.#parts = parts;
+    this.#retention = parts.retention;
+  }
+
+  // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  putVersions(rules: Rule[]): Promise<void> {
+    return this.#change(putVersions, rules);
+  }
+
+  changeVersions(changed: Rule[], gone: string[]): Promise<void> {
+    return this.#change(changeVersions, { changed, gone });
+  }
+
+  getInForce(rules: string[]): Promise<Rule[]> {
+    return this.#read((rows) => getInForce(rows, rules));
+  }
+
+  getVersion(version: string): Promise<Rule | undefined> {
+    return this.#read((rows) => getVersion(rows, version));
+  }
+
+  dropVersions(live: string[]): Promise<void> {
+    return this.#change(dropVersions, live);
+  }
+
+  setPaused(rule: string, paused: string | null): Promise<void> {
+    return this.#change(setPaused, { rule, paused });
+  }
+
+  listPaused(): Promise<Record<string, string>> {
+    return this.#read(listPaused);
+  }
+
+  // ── ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async accept(arrivals: Arrival[], progress: Progress[], now: number, lease?: Lease): Promise<Receipt[]> {
+    const receipts = await this.#decide("intake", accept, { arrivals, progress, ...lease && { lease } }, now);
+    for (const receipt of receipts) if (receipt.delivery === "duplicate") await this.#addVerdicts(receipt);
+    return receipts;
+  }
+
+  async getReply(event: EventIdentity): Promise<Reply | undefined> {
+    const { rows, history } = this.#parts;
+    const found = await this.#read((): { reply?: Reply; key?: number } => {
+      const identity = findIdentity(rows, event);
+      if (!identity?.replied) return {};
+      const reply = rows.get("reply", ordered(identity.key));
+      return reply ? { reply } : { key: identity.key };
+    });
+    return found.key === undefined ? found.reply : await history.getReply(found.key);
+  }
+
+  adaptBatches(triggers: Parameters<Store["adaptBatches"]>[0], now: number): Promise<void> {
+    return this.#change(adaptBatches, triggers, now);
+  }
+
+  nextBatchDue(rules: string[]): Promise<number | undefined> {
+    return this.#read((rows) => nextBatchDue(rows, rules));
+  }
+
+  dueBatches(rules: string[], max: number, now: number): ReturnType<Store["dueBatches"]> {
+    return this.#read((rows) => dueBatches(rows, rules, max, now));
+  }
+
+  closeBatch(closing: BatchClosing, now: number): Promise<Receipt | undefined> {
+    return this.#change(closeBatch, closing, now);
+  }
+
+  getMark(trigger: TriggerKey): Promise<Json | undefined> {
+    return this.#read((rows) => getMark(rows, trigger));
+  }
+
+  getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>> {
+    return this.#read((rows) => getBaseline(rows, trigger, max, after));
+  }
+
+  // ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  claimRuns(owner: string, max: number, now: number): Promise<ClaimedRun[]> {
+    return this.#change(claimRuns, { owner, max }, now);
+  }
+
+  turnBack(by: number, now: number): Promise<void> {
+    return this.#change(rollBackClock, by, now);
+  }
+
+  nextDue(): Promise<number | undefined> {
+    return this.#read((rows) => rows.first("lane", "next", "")?.nextAt);
+  }
+
+  answerCondition(run: string, record: StepRecord, answer: "yes" | Verdict, now: number): Promise<Answered> {
+    return this.#change(answerCondition, { run, record, answer }, now);
+  }
+
+  async recordStep(run: string, record: StepRecord, effects: StepEffects, now: number): Promise<StepResult> {
+    const result = await this.#change(recordStep, { run, record, effects }, now);
+    if (effects.wait?.kind !== "event" || result.dropped || result.record.state !== "waiting") return result;
+    return { record: await this.#search({ run, path: record.path }, now) ?? result.record };
+  }
+
+  parkRun(run: string, park: Park, now: number): Promise<void> {
+    return this.#change(parkRun, { run, park }, now);
+  }
+
+  finishRun(run: string, end: RunEnd, now: number): Promise<void> {
+    return this.#change(finishRun, { run, end }, now);
+  }
+
+  async cancelRun(run: string, reason: string, now: number): Promise<RunState | undefined> {
+    return await this.#change(cancelRun, { run, reason }, now) ??
+      (await this.#parts.history.getRun(run))?.run.state;
+  }
+
+  async replayRun(run: string, version: string | undefined, by: string, now: number): Promise<string | undefined> {
+    const trace = await this.#traceOf(run);
+    const event = trace && await this.#eventOf(trace.event);
+    return event && await this.#change(replayRun, { run: trace!.run, event, version, by }, now);
+  }
+
+  async retryRun(run: string, by: string, now: number): Promise<Operated | undefined> {
+    const trace = await this.#traceOf(run);
+    if (trace === undefined) return undefined;
+    return await this.#change(retryRun, { trace, event: await this.#eventOf(trace.event), by }, now);
+  }
+
+  async skipWait(run: string, step: string | undefined, by: string, now: number): Promise<Operated | undefined> {
+    if (await this.#traceOf(run) === undefined) return undefined;
+    return await this.#change(skipWait, { run, step, by }, now);
+  }
+
+  async moveRun(run: string, version: string, by: string, now: number): Promise<Operated | undefined> {
+    const trace = await this.#traceOf(run);
+    return trace && await this.#change(moveRun, { run: trace.run, version, by }, now);
+  }
+
+  async reclaimRuns(owner: string, now: number): Promise<number> {
+    const newest = await this.#read((rows) => (rows.get("fact", "last") as { receivedAt?: number })?.receivedAt ?? 0);
+    // The clock was set back while the program was down.
+    if (newest > now) await this.turnBack(newest - now, now);
+    let reclaimed = 0;
+    for (let more = true; more;) {
+      const slice = await this.#change(reclaimRuns, owner, now);
+      reclaimed += slice.queued;
+      more = slice.more;
+    }
+    const searching = await this.#read((rows) => rows.range("wait", "searching", ""));
+    this.#searches = Promise.all(searching.map((place) => this.#search(place, now)));
+    this.#searches.catch((error) => this.#parts.onWarning(`Cannot look for awaited events: ${error.message}`));
+    return reclaimed;
+  }
+
+  // ── people ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  answerForm(form: string, answer: FormAnswer): Promise<AnsweredForm | undefined> {
+    return this.#change(answerForm, { form, answer });
+  }
+
+  getForm(form: string): Promise<Form | undefined> {
+    return this.#read((rows) => readForm(rows, form));
+  }
+
+  listForms(filter: Parameters<Store["listForms"]>[0]): Promise<Form[]> {
+    return this.#read((rows) => listForms(rows, filter));
+  }
+
+  getState(keys: string[], now: number): Promise<Record<string, Json>> {
+    return this.#read((rows) => getState(rows, keys, now));
+  }
+
+  // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async getRun(id: string): ReturnType<Store["getRun"]> {
+    const live = await this.#read((rows) => readTrace(rows, id));
+    return live ?? await getRun(this.#parts.history, id);
+  }
+
+  async listRuns(filter: Parameters<Store["listRuns"]>[0]): ReturnType<Store["listRuns"]> {
+    const { rows, history } = this.#parts;
+    const event = filter.event && await this.#read(() => findIdentity(rows, filter.event!)?.key ?? null);
+    return event === null ? [] : await listRuns(history, filter, event, (work) => this.#read(work));
+  }
+
+  async listEvents(filter: Parameters<Store["listEvents"]>[0]): ReturnType<Store["listEvents"]> {
+    await this.#read(() => {});
+    return await this.#parts.history.listEvents(filter);
+  }
+
+  countVerdicts(): ReturnType<Store["countVerdicts"]> {
+    return this.#read(countVerdicts);
+  }
+
+  countRuns(): ReturnType<Store["countRuns"]> {
+    return this.#read(countRuns);
+  }
+
+  stats(): Promise<StoreStats> {
+    const { history, folding } = this.#parts;
+    return this.#read((rows) => {
+      const ended = history.counts();
+      return {
+        events: ended.events,
+        identities: rows.identities.size,
+        runs: ended.runs + rows.size("run"),
+        bytes: this.bytes(),
+        historyBytes: history.bytes(),
+        journalBytes: folding.logBytes,
+      };
+    });
+  }
+
+  bytes(): number {
+    return this.#parts.rows.bytes + this.#parts.rows.identities.bytes;
+  }
+
+  // ── upkeep ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  retain(retention: Retention): void {
+    this.#retention = retention;
+  }
+
+  async prune(retention: Retention, now: number): Promise<boolean> {
+    this.retain(retention);
+    const { rows, folding } = this.#parts;
+    const more = await this.#change(prune, undefined, now);
+    const at = this.#at(now);
+    rows.identities.expire((key, received, within) =>
+      isKnown(rows, { key, at: received, ...(!Number.isNaN(within) && { within }), runs: 0, replied: false }, at)
+    );
+    [folding.now, folding.retention] = [now, retention];
+    return await folding.dropOldest(retention) || more;
+  }
+
+  async checkpoint(): Promise<void> {
+    // In its turn, so that all that was asked for before is in it.
+    await this.#read(() => {});
+    await this.#parts.folding.foldAll();
+  }
+
+  /** Finishes what waits; what the log has is folded if a start would take long for it. */
+  async close(): Promise<void> {
+    await this.#searches.catch(() => {});
+    await this.#parts.ledger.close();
+    await this.#parts.folding.close();
+    await this.#parts.reads.close();
+  }
+
+  // ── how ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #at(now: number): At {
+    return { now, ids: this.#parts.ids, retention: this.#retention };
+  }
+
+  /** Decides a transition in its turn; resolves once it is durable. */
+  #decide<I, R>(kind: JobKind, transition: Transition<I, R>, input: I, now: number): Promise<R> {
+    const { rows, ledger } = this.#parts;
+    return ledger.add(kind, () => transition(rows, input, this.#at(now)));
+  }
+
+  /** @param now 0 where nothing goes by it */
+  #change<I, R>(transition: Transition<I, R>, input: I, now = 0): Promise<R> {
+    return this.#decide("change", transition, input, now);
+  }
+
+  /** Reads in its turn; resolves once all that it saw is durable. */
+  #read<T>(work: (rows: Rows) => T): Promise<T> {
+    return this.#parts.ledger.add("read", () => work(this.#parts.rows));
+  }
+
+  /** What became of the first delivery, as far as history still has it. */
+  async #addVerdicts(receipt: Receipt): Promise<void> {
+    const { rows, history } = this.#parts;
+    const identity = findIdentity(rows, receipt.event);
+    const first = identity && await history.getEvent(identity.key);
+    if (first) receipt.verdicts = first.verdicts;
+  }
+
+  async #search(place: { run: string; path: string }, now: number): Promise<StepRecord | undefined> {
+    const { history } = this.#parts;
+    return await findAwaited(
+      place,
+      history,
+      (work) => this.#read(work),
+      (search, transition) => this.#change(transition, search, now),
+    );
+  }
+
+  /** A run with its trace, live or ended. */
+  async #traceOf(id: string): Promise<RunTrace & { event: number } | undefined> {
+    const { rows, history } = this.#parts;
+    const live = await this.#read(() => {
+      const run = rows.get("run", id);
+      return run && { run, event: run.event, steps: [], notes: [] };
+    });
+    // What history has of a run is the row that was ended.
+    return live ?? await history.getRun(id) as unknown as EndedTrace | undefined;
+  }
+
+  async #eventOf(key: number): Promise<EventRow | undefined> {
+    const live = await this.#read((rows) => rows.get("event", ordered(key)));
+    if (live) return live;
+    const record = await this.#parts.history.getEvent(key);
+    return record &&
+      {
+        key,
+        receivedAt: record.receivedAt,
+        delivery: record.delivery as "accepted",
+        verdicts: record.verdicts,
+        event: record.event,
+      };
+  }
+}

@@ -1,0 +1,52 @@
+import type { Event } from "../model/event.ts";
+import type { StepRecord } from "../model/run.ts";
+import type { History } from "./history/history.ts";
+import type { Rows } from "./ledger/rows.ts";
+import type { WaitRow } from "./ledger/tables.ts";
+import { isTaken, matches, needleOf } from "./transitions/awaited.ts";
+import { stepKey } from "./transitions/trace.ts";
+import { type Place, type Resolved, resolveSearch, type Search } from "./transitions/waits.ts";
+import type { Transition } from "./transitions/transition.ts";
+
+/**
+ * Looks for the oldest event since a run began that one of its waits is for. The wait is registered already, so no event is
+ * missed: those that come meanwhile are noted there.
+ * @param read reads live rows
+ * @param decide decides the outcome
+ * @returns the step's record as it stands then; undefined if it waits no more
+ */
+export async function findAwaited(
+  place: Place,
+  history: History,
+  read: <T>(work: (rows: Rows) => T) => Promise<T>,
+  decide: (search: Search, transition: Transition<Search, Resolved>) => Promise<Resolved>,
+): Promise<StepRecord | undefined> {
+  const started = await read((rows) => {
+    const wait = rows.get("wait", stepKey(place.run, place.path));
+    return wait?.searching && { wait, began: rows.get("run", place.run)!.began };
+  });
+  if (!started) return undefined;
+  let found = await findBehind(started.began, started.wait, history, read);
+  for (;;) {
+    const resolved = await decide({ run: place.run, path: place.path, ...found && { found } }, resolveSearch);
+    if (resolved.kind === "record") return resolved.record;
+    if (resolved.kind === "fetch") {
+      const event = (await history.getEvent(resolved.key))?.event;
+      if (event === undefined) throw new Error(`the event ${resolved.key} is not in history`);
+      found = { key: resolved.key, event };
+    } else found = await findBehind(resolved.after, started.wait, history, read);
+  }
+}
+
+/** The oldest event behind a key that the wait is for and that has ended no other wait of its run. */
+async function findBehind(
+  after: number,
+  wait: WaitRow,
+  history: History,
+  read: <T>(work: (rows: Rows) => T) => Promise<T>,
+): Promise<{ key: number; event: Event } | undefined> {
+  for await (const { key, event } of history.findEvents({ types: wait.types!, after, needle: needleOf(wait) })) {
+    if (matches(event, wait) && !await read((rows) => isTaken(rows, wait.run, key))) return { key, event };
+  }
+  return undefined;
+}

@@ -1,0 +1,4 @@
+import { serveTasks } from "./background_thread.ts";
+import { storeTasks } from "./tasks.ts";
+
+serveTasks(storeTasks);

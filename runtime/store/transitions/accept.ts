@@ -1,0 +1,179 @@
+import type { Event } from "../../model/event.ts";
+import type { Verdict } from "../../model/verdict.ts";
+import type { Identity } from "../ledger/identities.ts";
+import { ordered } from "../ledger/ordered.ts";
+import type { Rows } from "../ledger/rows.ts";
+import {
+  type Arrival,
+  type Candidate,
+  type ClaimedRun,
+  type Lease,
+  type Progress,
+  type Receipt,
+  type Retention,
+  StoreFullError,
+} from "../store.ts";
+import { admit } from "./admit.ts";
+import { collectEvent } from "./batches.ts";
+import { count } from "./counters.ts";
+import { addToEvent, findIdentity, putEvent } from "./events.ts";
+import { writeProgress } from "./progress.ts";
+import { newlyClaimed, NO_LEASE, putRun } from "./put_run.ts";
+import type { At } from "./transition.ts";
+import { endAwaiting } from "./waits.ts";
+
+/** What one call takes in. */
+export interface Accepting {
+  arrivals: Arrival[];
+  progress: Progress[];
+  lease?: Lease;
+}
+
+/**
+ * Identity, events, verdicts, runs and the trigger's progress, in one transition.
+ * @returns a receipt for each arrival, in order
+ * @throws StoreFullError if there was no room for all of them
+ */
+export function accept(rows: Rows, { arrivals, progress, lease = NO_LEASE }: Accepting, at: At): Receipt[] {
+  // Counted down while runs are claimed.
+  const left = { ...lease };
+  const receipts = arrivals.map((arrival) => acceptOne(rows, arrival, at, left));
+  for (const each of progress) writeProgress(rows, each);
+  return receipts;
+}
+
+function acceptOne(rows: Rows, arrival: Arrival, at: At, lease: Lease): Receipt {
+  const { source, id } = arrival.event;
+  const known = findIdentity(rows, { source, id });
+  if (known && isKnown(rows, known, at)) return duplicateOf(rows, arrival.event, known, at);
+  const { bytes } = rows;
+  if (bytes > at.retention.live) throw full(bytes, at.retention);
+  return takeIn(rows, arrival, at, lease);
+}
+
+/** Whether an identity is within its retention. */
+export function isKnown(rows: Rows, { key, at: received, within }: Identity, { now, retention }: At): boolean {
+  return now < receivedAt(rows, key, received) + (within ?? retention.identities);
+}
+
+/** When an event was received, by what the clock said after it was set back. */
+export function receivedAt(rows: Rows, key: number, received: number): number {
+  const rollback = rows.get("fact", "rollback") as { key: number; at: number } | undefined;
+  return rollback && key <= rollback.key ? Math.min(received, rollback.at) : received;
+}
+
+function duplicateOf(rows: Rows, { source, id }: Event, { key, runs }: Identity, { ids }: At): Receipt {
+  addToEvent(rows, key, { deliveries: 1 });
+  const reply = rows.get("reply", ordered(key));
+  return {
+    event: { source, id },
+    delivery: "duplicate",
+    // History has them.
+    verdicts: [],
+    runs: ids.runs(key, runs),
+    replaces: [],
+    wakes: [],
+    ...(reply && { reply }),
+  };
+}
+
+function full(bytes: number, { live }: Retention): StoreFullError {
+  const megabytes = (count: number) => `${Math.ceil(count / 1024 / 1024)} MB`;
+  return new StoreFullError(
+    `The store is full: ${megabytes(bytes)} of ${megabytes(live)} are live runs, the events they need and what rules ` +
+      "remember; end runs to make room",
+    60,
+  );
+}
+
+/** Stores an event whose identity is new, with what becomes of it at each rule. */
+export function takeIn(rows: Rows, { event, candidates, within }: Arrival, at: At, lease: Lease = NO_LEASE): Receipt {
+  const key = at.ids.key(at.now);
+  const receipt: Receipt = {
+    event: { source: event.source, id: event.id },
+    delivery: candidates.length > 0 ? "accepted" : "unmatched",
+    verdicts: [],
+    runs: [],
+    replaces: [],
+    wakes: [],
+  };
+  const taking: Taking = { event, key, at, lease, claimed: [], runs: 0, answered: new Map() };
+  for (const candidate of candidates) {
+    const { verdict, replaces } = decide(rows, taking, candidate);
+    receipt.verdicts.push({ rule: candidate.rule, trigger: candidate.trigger, verdict });
+    if (verdict.kind === "started" || verdict.kind === "held") receipt.runs.push(verdict.run);
+    receipt.replaces.push(...replaces);
+  }
+  if (taking.claimed.length > 0) receipt.claimed = taking.claimed;
+  rows.putIdentity(event.source, event.id, {
+    key,
+    at: at.now,
+    ...(within !== undefined && { within }),
+    runs: receipt.runs.length,
+    replied: false,
+  });
+  rows.put("fact", "last", { key, receivedAt: at.now });
+  putEvent(rows, {
+    key,
+    receivedAt: at.now,
+    delivery: receipt.delivery as "accepted" | "unmatched",
+    verdicts: receipt.verdicts,
+    event,
+  });
+  receipt.wakes = endAwaiting(rows, key, event, at.now);
+  if (receipt.wakes.length > 0) receipt.delivery = "accepted";
+  return receipt;
+}
+
+/** An event on its way in. */
+interface Taking {
+  event: Event;
+  key: number;
+  at: At;
+  lease: Lease;
+  /** The runs that were claimed on the lease. */
+  claimed: ClaimedRun[];
+  /** How many runs it has started. */
+  runs: number;
+  /** By rule: why nothing else is to be done, as another trigger of it has taken the event. One event, one run per rule. */
+  answered: Map<string, string>;
+}
+
+/** The verdict on a candidate; makes its run if there is to be one. */
+function decide(rows: Rows, taking: Taking, candidate: Candidate): { verdict: Verdict; replaces: string[] } {
+  const { rule, outcome } = candidate;
+  const { event, key, at, answered } = taking;
+  if (outcome.kind !== "admit" && outcome.kind !== "collect") {
+    count(rows, rule, outcome.kind);
+    return { verdict: outcome, replaces: [] };
+  }
+  const reason = answered.get(rule);
+  if (reason !== undefined) {
+    count(rows, rule, "busy");
+    return { verdict: { kind: "busy", reason }, replaces: [] };
+  }
+  if (outcome.kind === "collect") {
+    count(rows, rule, "batched");
+    answered.set(rule, "A batch of this rule has the event already");
+    return { verdict: collectEvent(rows, event, key, candidate, outcome, at), replaces: [] };
+  }
+  const run = at.ids.run(key, taking.runs);
+  // What becomes of it is counted once its condition is answered.
+  if (outcome.asksFirst) {
+    start(rows, taking, candidate, run, at.now);
+    return { verdict: { kind: "started", run }, replaces: [] };
+  }
+  const { verdict, readyAt, arrival, replaces } = admit(rows, run, rule, outcome, at.now);
+  count(rows, rule, verdict.kind, arrival);
+  if (readyAt !== undefined) start(rows, taking, candidate, run, readyAt);
+  return { verdict, replaces };
+}
+
+function start(rows: Rows, taking: Taking, candidate: Candidate, run: string, readyAt: number): void {
+  const { event, key, at: { now }, lease } = taking;
+  if (candidate.outcome.kind !== "admit") return;
+  const row = putRun(rows, { id: run, event: key, candidate, admission: candidate.outcome, readyAt, now, lease });
+  if (row.state === "running") taking.claimed.push(newlyClaimed(row, event));
+  taking.runs++;
+  taking.answered.set(candidate.rule, `Run ${run} of this rule answers the event already`);
+}

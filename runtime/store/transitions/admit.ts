@@ -1,0 +1,58 @@
+import { formatDuration } from "../../model/duration.ts";
+import type { Verdict } from "../../model/verdict.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { RunRow } from "../ledger/tables.ts";
+import type { Admission } from "../store.ts";
+import { endRun } from "./end_run.ts";
+import { laneOf, liveInLane } from "./lanes.ts";
+import { takePlace } from "./limit.ts";
+import { addNote } from "./trace.ts";
+
+/** What mode, key and limit say to a run. */
+export interface Admitted {
+  verdict: Verdict;
+  /** When it may start; undefined if it is turned away. */
+  readyAt?: number;
+  /** What the limit says is to be stored with the verdict. */
+  arrival?: number;
+  /** Running runs that it replaces. */
+  replaces: string[];
+}
+
+/** Admits a run by its rule's mode and key, then by its limit: what is busy takes no place in the limit. */
+export function admit(rows: Rows, run: string, rule: string, admission: Admission, now: number): Admitted {
+  const { mode, key, limit } = admission;
+  const lane = laneOf(key);
+  if (mode === "single") {
+    const live = liveInLane(rows, rule, lane, 1)[0];
+    if (live) return { verdict: { kind: "busy", reason: busyReason(live, key) }, replaces: [] };
+  }
+  const replaces = mode === "restart" ? replace(rows, rule, lane, run, now) : [];
+  if (!limit) return { verdict: { kind: "started", run }, readyAt: now, replaces };
+  const { readyAt, arrival } = takePlace(rows, rule, limit, now);
+  if (readyAt <= now) return { verdict: { kind: "started", run }, readyAt, arrival, replaces };
+  const reason = `Held until ${new Date(readyAt).toISOString()}: the rule is limited to ${limit.count} in ${
+    formatDuration(limit.per)
+  }`;
+  return { verdict: { kind: "held", run, reason, until: readyAt }, readyAt, arrival, replaces };
+}
+
+/** Cancels what is live in the group. What runs is left to its runner; the new run waits until it is gone. */
+function replace(rows: Rows, rule: string, lane: string, by: string, now: number): string[] {
+  const running: string[] = [];
+  for (const live of liveInLane(rows, rule, lane)) {
+    const reason = `Replaced by run ${by}`;
+    addNote(rows, live.id, reason, now);
+    if (live.state === "running") running.push(live.id);
+    else {
+      const error = { name: "Cancelled", message: reason };
+      endRun(rows, live, { state: "cancelled", error, spent: live.spent }, now);
+    }
+  }
+  return running;
+}
+
+function busyReason(live: RunRow, key: string | null): string {
+  const which = key === null ? "" : ` for key ${key}`;
+  return `Run ${live.id} of this rule${which} is still ${live.state}, and its mode is single`;
+}

@@ -1,0 +1,69 @@
+import type { StepRecord } from "../../model/run.ts";
+import type { Verdict } from "../../model/verdict.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { RunRow } from "../ledger/tables.ts";
+import type { Answered } from "../store.ts";
+import { admit } from "./admit.ts";
+import { count } from "./counters.ts";
+import { endRun } from "./end_run.ts";
+import { addToEvent } from "./events.ts";
+import { boundsOf, enterLane, laneOf, refreshLane } from "./lanes.ts";
+import { withoutPlans } from "./run_rows.ts";
+import { putStep } from "./trace.ts";
+import type { At } from "./transition.ts";
+
+/** What a function `if` said. */
+export interface ConditionAnswer {
+  run: string;
+  record: StepRecord;
+  answer: "yes" | Verdict;
+}
+
+/**
+ * Turns the answer of a function `if` into the verdict. After a yes the run is admitted and queued again; anything else
+ * ends it. What a condition declined is not listed among the runs, for it never was one to an operator; an `error` is.
+ */
+export function answerCondition(rows: Rows, { run: id, record, answer }: ConditionAnswer, { now }: At): Answered {
+  const run = rows.get("run", id);
+  if (run?.admission === undefined) return { verdict: tooLate(id, run), replaces: [] };
+  putStep(rows, id, record);
+  const { arrival, ...answered } = answer === "yes" ? admitRun(rows, run, now) : decline(rows, run, answer, now);
+  count(rows, run.rule, answered.verdict.kind, arrival);
+  addToEvent(rows, run.event, { verdict: { rule: run.rule, trigger: run.trigger, verdict: answered.verdict } });
+  return answered;
+}
+
+function admitRun(rows: Rows, run: RunRow, now: number): Answered & { arrival?: number } {
+  const admission = run.admission!;
+  const { verdict, readyAt, arrival, replaces } = admit(rows, run.id, run.rule, admission, now);
+  if (readyAt === undefined) return decline(rows, run, verdict, now);
+  const lane = laneOf(admission.key);
+  const isHeld = verdict.kind === "held";
+  // If it may start at once, it does so by the age of its event.
+  const turn = isHeld ? readyAt : run.createdAt;
+  const { admission: _admission, ...rest } = withoutPlans(run);
+  rows.put("run", run.id, {
+    ...rest,
+    state: "queued",
+    lane,
+    readyAt: turn,
+    ...(isHeld && { waitingFor: "the rule's limit", due: readyAt }),
+  });
+  refreshLane(rows, run.rule, run.lane);
+  enterLane(rows, run.rule, lane, boundsOf(admission), turn);
+  return { verdict, arrival, replaces };
+}
+
+function decline(rows: Rows, run: RunRow, answer: Verdict, now: number): Answered & { arrival?: undefined } {
+  const hasFailed = answer.kind === "error";
+  const verdict: Verdict = hasFailed || answer.kind === "condition" ? { ...answer, run: run.id } : answer;
+  const reason = "reason" in answer ? answer.reason : answer.kind;
+  const error = { name: hasFailed ? "ConditionError" : "Declined", message: reason };
+  endRun(rows, run, { state: hasFailed ? "failed" : "cancelled", error, spent: run.spent }, now, hasFailed);
+  return { verdict, replaces: [] };
+}
+
+function tooLate(id: string, run: RunRow | undefined): Verdict {
+  const state = run === undefined ? "had ended" : `was ${run.state}`;
+  return { kind: "error", reason: `Run ${id} ${state} before its condition was answered`, run: id };
+}

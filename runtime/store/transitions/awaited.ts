@@ -1,0 +1,101 @@
+import { type Event, typePatterns } from "../../model/event.ts";
+import type { Json } from "../../model/json.ts";
+import { behind, join, ordered } from "../ledger/ordered.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { WaitRow } from "../ledger/tables.ts";
+import type { Wait } from "../store.ts";
+
+/** What an event wait is found by: values are compared as JSON, whatever the order of keys. */
+export function targetOf(
+  { types, match }: Extract<Wait, { kind: "event" }>,
+): Required<Pick<WaitRow, "types" | "paths" | "values">> {
+  const paths = Object.keys(match).sort();
+  return {
+    types: [...new Set(types)],
+    paths: JSON.stringify(paths),
+    values: JSON.stringify(paths.map((path) => sorted(match[path]))),
+  };
+}
+
+/**
+ * The waits that an event ends, in each run the oldest one. It costs a look-up for each pattern of its type and for each
+ * list of paths that is asked for with it, however many runs wait.
+ */
+export function findWaits(rows: Rows, event: Event): WaitRow[] {
+  const found = new Map<string, WaitRow>();
+  if (rows.size("wait") === 0) return [];
+  for (const pattern of typePatterns(event.type)) {
+    for (const paths of listsOfPaths(rows, pattern)) {
+      const values = valuesAt(event, JSON.parse(paths));
+      if (values === undefined) continue;
+      for (const wait of rows.range("wait", "event", join(pattern, paths, JSON.stringify(values), ""))) {
+        const other = found.get(wait.run);
+        if (other === undefined || wait.position < other.position) found.set(wait.run, wait);
+      }
+    }
+  }
+  return [...found.values()].sort((a, b) => a.position - b.position);
+}
+
+/** Whether an event is one that the wait is for; its type has been looked at. */
+export function matches(event: Event, { paths, values }: WaitRow): boolean {
+  const found = valuesAt(event, JSON.parse(paths!));
+  return found !== undefined && JSON.stringify(found) === values;
+}
+
+/** A text that is in the JSON of each event with these values, the longest: most others need not be parsed. */
+export function needleOf({ paths, values }: WaitRow): string {
+  const [names, wanted]: [string[], Json[]] = [JSON.parse(paths!), JSON.parse(values!)];
+  const texts = wanted.flatMap((value, at) =>
+    /^(data|http)\b/.test(names[at]) && typeof value !== "object" ? JSON.stringify(value) : []
+  );
+  return texts.reduce((longest, text) => text.length > longest.length ? text : longest, "");
+}
+
+/** Whether an event has ended a wait of a run. */
+export function isTaken(rows: Rows, run: string, event: number): boolean {
+  return rows.get("taken", takenKey(run, event)) !== undefined;
+}
+
+export function takenKey(run: string, event: number): string {
+  return join(run, ordered(event));
+}
+
+/** The lists of paths that are asked for with a type: from one to the next by the index, past all rows between them. */
+function* listsOfPaths(rows: Rows, type: string): Generator<string> {
+  const prefix = join(type, "");
+  const index = rows.index("wait", "event");
+  for (let entry = index.first(prefix); entry !== undefined;) {
+    const paths = rows.get("wait", entry[1])!.paths!;
+    yield paths;
+    entry = index.first(prefix, behind(join(type, paths, "")));
+  }
+}
+
+/** What is at the paths of an event, keys sorted; undefined if something is missing. */
+function valuesAt(event: Event, paths: string[]): Json[] | undefined {
+  const values: Json[] = [];
+  for (const path of paths) {
+    const value = valueAt(event as unknown as Json, path);
+    if (value === undefined) return undefined;
+    values.push(sorted(value));
+  }
+  return values;
+}
+
+/** Follows a path such as `data.lines.0.id` through own properties only. */
+function valueAt(value: Json | undefined, path: string): Json | undefined {
+  for (const name of path.split(".")) {
+    if (value === null || typeof value !== "object") return undefined;
+    if (Array.isArray(value) ? !/^\d+$/.test(name) : !Object.hasOwn(value, name)) return undefined;
+    value = (value as Record<string, Json>)[name];
+  }
+  return value;
+}
+
+/** The same value with the keys of all objects in one order. */
+function sorted(value: Json): Json {
+  if (value === null || typeof value !== "object") return value;
+  if (Array.isArray(value)) return value.map(sorted);
+  return Object.fromEntries(Object.keys(value).sort().map((key) => [key, sorted(value[key])]));
+}

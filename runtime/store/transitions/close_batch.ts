@@ -1,0 +1,75 @@
+import type { Event } from "../../model/event.ts";
+import type { Verdict } from "../../model/verdict.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { BatchRow } from "../ledger/tables.ts";
+import type { BatchClosing, Receipt } from "../store.ts";
+import { takeIn } from "./accept.ts";
+import { collectedEvents, dropBatch, keepOpen } from "./batches.ts";
+import { addToEvent, findIdentity, readEvent, releaseEvent } from "./events.ts";
+import type { At } from "./transition.ts";
+
+/** The batch becomes an event, which is admitted like any other, and is gone: one run for each batch. */
+export function closeBatch(rows: Rows, closing: BatchClosing, at: At): Receipt | undefined {
+  const batch = rows.get("batch", closing.batch);
+  if (!batch) return undefined;
+  const { rule, trigger } = batch;
+  const isEvent = batch.count > 0 || closing.next !== undefined;
+  const receipt = isEvent ? admitBatch(rows, batch, closing, at) : undefined;
+  const members = collectedEvents(rows, batch.id);
+  dropBatch(rows, batch);
+  for (const member of members) releaseEvent(rows, member);
+  if (closing.next) keepOpen(rows, { rule, trigger }, closing.next, at);
+  return receipt;
+}
+
+function admitBatch(rows: Rows, batch: BatchRow, closing: BatchClosing, at: At): Receipt {
+  const { rule, trigger, key } = batch;
+  const event = eventOf(rows, batch, closing, at.now);
+  const outcome = { ...closing.admission, key };
+  const candidates = [{ rule, version: closing.version, trigger, outcome }];
+  const receipt = takeIn(rows, { event, candidates }, at);
+  const verdict = verdictOnMembers(batch, receipt.verdicts[0].verdict, at.now);
+  for (const member of collectedEvents(rows, batch.id)) {
+    addToEvent(rows, member, { verdict: { rule, trigger, verdict } });
+  }
+  return receipt;
+}
+
+function eventOf(rows: Rows, batch: BatchRow, { scheduled }: BatchClosing, now: number): Event {
+  const events = collectedEvents(rows, batch.id).map((key) => readEvent(rows, key));
+  const subject = batch.key === null ? undefined : textOf(batch.key);
+  const source = `/rules/${batch.rule}/${batch.trigger}`;
+  const occurrence = scheduled === undefined ? undefined : new Date(scheduled).toISOString();
+  const deepest = events.flatMap(({ cause }) => cause ?? []).sort((a, b) => b.depth - a.depth)[0];
+  const id = [occurrence, subject].filter((part) => part !== undefined).join(" ");
+  // After a clock rollback an occurrence comes again; what was collected for it is still an event of its own.
+  const isNew = occurrence !== undefined && findIdentity(rows, { source, id }) === undefined;
+  return {
+    id: isNew ? id : batch.id,
+    source,
+    type: "batch",
+    ...subject !== undefined && { subject },
+    time: occurrence ?? new Date(now).toISOString(),
+    ...deepest && { cause: deepest },
+    data: {
+      count: events.length,
+      since: new Date(batch.openedAt).toISOString(),
+      ...occurrence !== undefined && { scheduled: occurrence },
+      events: events as unknown as Event["data"],
+    },
+  };
+}
+
+/** A key is JSON; one that is text reads better without quotes. */
+function textOf(key: string): string {
+  const value = JSON.parse(key);
+  return typeof value === "string" ? value : key;
+}
+
+function verdictOnMembers({ count }: BatchRow, verdict: Verdict, now: number): Verdict {
+  const of = count === 1 ? "Collected as the only event of a batch" : `Collected in a batch of ${count} events`;
+  if (verdict.kind === "started" || verdict.kind === "held") {
+    return { kind: "batched", reason: `${of}, which run ${verdict.run} answers`, until: now, run: verdict.run };
+  }
+  return { kind: "batched", reason: `${of}, which started nothing: ${verdict.reason}`, until: now };
+}

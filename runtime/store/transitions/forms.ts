@@ -1,0 +1,122 @@
+import type { Form, FormAnswer, FormState } from "../../model/form.ts";
+import { formOutput } from "../../model/form.ts";
+import { join, ordered } from "../ledger/ordered.ts";
+import type { Rows } from "../ledger/rows.ts";
+import { addresseeOf, type FormRow } from "../ledger/tables.ts";
+import type { AnsweredForm, Store, Wait } from "../store.ts";
+import { addNote } from "./trace.ts";
+import type { At } from "./transition.ts";
+import { endWait, type Place } from "./waits.ts";
+
+const STATES: FormState[] = ["open", "answered", "expired", "cancelled"];
+
+/** Asks a form; or asks it again, of more people or until another time. */
+export function putForm(
+  rows: Rows,
+  { run, path }: Place,
+  { id, title, to, fields, due }: Extract<Wait, { kind: "form" }>["form"],
+  now: number,
+): void {
+  rows.put("form", id, {
+    id,
+    run,
+    rule: rows.get("run", run)!.rule,
+    path,
+    title,
+    to,
+    fields,
+    createdAt: rows.get("form", id)?.createdAt ?? now,
+    ...(due !== undefined && { due: Math.ceil(due) }),
+    state: "open",
+  });
+}
+
+/** Ends an open form; one that has ended stays as it is. */
+export function closeForm(rows: Rows, id: string, state: FormState, answer?: FormAnswer): void {
+  const form = rows.get("form", id);
+  if (form?.state === "open") rows.put("form", id, { ...form, state, ...(answer && { answer }) });
+}
+
+export function readForm(rows: Rows, id: string): Form | undefined {
+  const row = rows.get("form", id);
+  return row && toForm(row);
+}
+
+/** The first answer to an open form ends its step; one that comes after its time finds it expired. */
+export function answerForm(
+  rows: Rows,
+  { form: id, answer }: { form: string; answer: FormAnswer },
+  _at: At,
+): AnsweredForm | undefined {
+  const form = readForm(rows, id);
+  if (form?.state !== "open") return form && { form, accepted: false };
+  const isExpired = form.due !== undefined && answer.at >= form.due;
+  if (isExpired) closeForm(rows, id, "expired");
+  else {
+    closeForm(rows, id, "answered", answer);
+    endWait(rows, { run: form.run, path: form.step }, { state: "succeeded", output: formOutput(answer) }, answer.at);
+    addNote(rows, form.run, `Form "${form.title}" answered by ${answer.by} (${answer.via})`, answer.at);
+  }
+  return { form: readForm(rows, id)!, accepted: !isExpired };
+}
+
+/** Forms, oldest first. */
+export function listForms(rows: Rows, { to, limit, ...filter }: Parameters<Store["listForms"]>[0]): Form[] {
+  const after = filter.after === undefined ? undefined : rows.get("form", filter.after);
+  if (filter.after !== undefined && after === undefined) return [];
+  const from = after && join(ordered(after.createdAt), after.id);
+  const found = to === undefined ? listAll(rows, filter, from, limit) : listAddressed(rows, to, filter, from, limit);
+  return found.map(toForm);
+}
+
+interface Filter {
+  state?: FormState;
+  run?: string;
+}
+
+function listAll(rows: Rows, { state, run }: Filter, from: string | undefined, limit: number): FormRow[] {
+  if (run !== undefined) {
+    const forms = page(rows, "run", join(run, ""), from, Infinity);
+    return forms.filter((form) => state === undefined || form.state === state).slice(0, limit);
+  }
+  return state === undefined ? page(rows, "age", "", from, limit) : page(rows, "state", join(state, ""), from, limit);
+}
+
+/** Those of each addressee and state are found by themselves, as many as the page has, then put in one order. */
+function listAddressed(
+  rows: Rows,
+  to: string[],
+  { state, run }: Filter,
+  from: string | undefined,
+  limit: number,
+): FormRow[] {
+  const found = new Map<string, FormRow>();
+  for (const who of new Set(to.map(addresseeOf))) {
+    for (const one of state === undefined ? STATES : [state]) {
+      const forms = page(rows, "to", join(who, one, ""), from, run === undefined ? limit : Infinity);
+      for (const form of forms) if (run === undefined || form.run === run) found.set(form.id, form);
+    }
+  }
+  const oldestFirst = [...found.values()].sort((a, b) => a.createdAt - b.createdAt || (a.id < b.id ? -1 : 1));
+  return oldestFirst.slice(0, limit);
+}
+
+function page(rows: Rows, index: string, prefix: string, from: string | undefined, limit: number): FormRow[] {
+  return rows.range("form", index, prefix, limit, from === undefined ? undefined : prefix + from);
+}
+
+function toForm({ path, ...row }: FormRow): Form {
+  return {
+    id: row.id,
+    run: row.run,
+    rule: row.rule,
+    step: path,
+    title: row.title,
+    to: row.to,
+    fields: row.fields,
+    createdAt: row.createdAt,
+    ...(row.due !== undefined && { due: row.due }),
+    state: row.state,
+    ...(row.answer !== undefined && { answer: row.answer }),
+  };
+}

@@ -1,0 +1,106 @@
+import { join } from "../ledger/ordered.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { LaneRow, RunRow } from "../ledger/tables.ts";
+import type { Admission } from "../store.ts";
+
+/**
+ * A lane is a concurrency group: the live runs of one rule that count together for `mode`. Those of one key, or those whose
+ * condition is yet to be asked. Its row says when its next run may be claimed, so that claiming looks at one row a group,
+ * whether it has one run or 100,000.
+ */
+export type Bounds = Pick<LaneRow, "inOrder" | "room">;
+
+/** The group of runs whose function `if` is unasked: in event order, one at a time. */
+export const ASKING = "?";
+export const ASKING_BOUNDS: Bounds = { inOrder: true, room: 1 };
+
+/** The group of a key; null is a group of its own. */
+export function laneOf(key: string | null): string {
+  return JSON.stringify(key);
+}
+
+/** The bounds that an admission asks for. */
+export function boundsOf({ mode, max }: Pick<Admission, "mode" | "max">): Bounds {
+  return { inOrder: mode === "queued", room: mode === "parallel" ? max : 1 };
+}
+
+/** Whether a run that is put into a group may be claimed at once: a slot is free, and no other run goes first. */
+export function isNext(rows: Rows, rule: string, lane: string, { inOrder, room }: Bounds, now: number): boolean {
+  const known = rows.get("lane", join(rule, lane));
+  if (known === undefined) return true;
+  if (inOrder || known.inOrder || known.room !== room) return false;
+  return (known.nextAt === undefined || known.nextAt > now) && hasFreeSlot(rows, rule, lane, room);
+}
+
+/**
+ * Makes a group, or gives it its rule's present bounds, after a run has been put into it.
+ * @param readyAt of that run; undefined if it is running
+ */
+export function enterLane(rows: Rows, rule: string, lane: string, bounds: Bounds, readyAt: number | undefined): void {
+  const { inOrder, room } = bounds;
+  const key = join(rule, lane);
+  const known = rows.get("lane", key);
+  if (known === undefined) {
+    rows.put("lane", key, { rule, lane, inOrder, room, ...(readyAt !== undefined && { nextAt: readyAt }) });
+    return;
+  }
+  if (known.inOrder !== inOrder || known.room !== room) {
+    rows.put("lane", key, { ...known, inOrder, room });
+  } else if (readyAt === undefined && known.nextAt === undefined) {
+    return;
+  } else if (readyAt !== undefined && !inOrder && known.nextAt !== undefined && known.nextAt <= readyAt) {
+    // The usual case under load: another run goes first, so nothing changes.
+    return;
+  }
+  refreshLane(rows, rule, lane);
+}
+
+/** Finds a group's next run again, after something in it changed; a group without live runs goes. */
+export function refreshLane(rows: Rows, rule: string, lane: string): void {
+  const key = join(rule, lane);
+  const known = rows.get("lane", key);
+  if (known === undefined) return;
+  const head = oldestInLane(rows, rule, lane);
+  if (head === undefined) {
+    rows.drop("lane", key);
+    return;
+  }
+  // In order, too: an older run that is retried stands before one that is running.
+  const ready = known.inOrder ? head.readyAt : firstReady(rows, rule, lane)?.readyAt;
+  const nextAt = ready !== undefined && hasFreeSlot(rows, rule, lane, known.room) ? ready : undefined;
+  if (nextAt === known.nextAt) return;
+  const { nextAt: _before, ...rest } = known;
+  rows.put("lane", key, nextAt === undefined ? rest : { ...rest, nextAt });
+}
+
+/** The run of a group that is to be claimed at its `nextAt`. */
+export function headOfLane(rows: Rows, { rule, lane, inOrder }: LaneRow): RunRow {
+  return inOrder ? oldestInLane(rows, rule, lane)! : firstReady(rows, rule, lane)!;
+}
+
+/** The live runs of a group, oldest first. */
+export function liveInLane(rows: Rows, rule: string, lane: string, limit = Infinity): RunRow[] {
+  return rows.range("run", "lane", join(rule, lane, ""), limit);
+}
+
+/** The run that replaces another one in mode `restart`: the next one that no operator asked for. */
+export function newerInLane(rows: Rows, { id, rule, lane }: Pick<RunRow, "id" | "rule" | "lane">): string | undefined {
+  const prefix = join(rule, lane, "");
+  for (let after = prefix + id;;) {
+    const next = rows.first("run", "lane", prefix, after);
+    if (next === undefined || next.replayOf === undefined) return next?.id;
+    after = prefix + next.id;
+  }
+}
+
+function oldestInLane(rows: Rows, rule: string, lane: string): RunRow | undefined {
+  return rows.first("run", "lane", join(rule, lane, ""));
+}
+
+function firstReady(rows: Rows, rule: string, lane: string): RunRow | undefined {
+  return rows.first("run", "ready", join(rule, lane, ""));
+}
+
+function hasFreeSlot(rows: Rows, rule: string, lane: string, room: number): boolean {
+  return rows.count("run", "running", join(rule, lane)) < room;
+}

@@ -1,0 +1,46 @@
+import type { Rows } from "../ledger/rows.ts";
+import type { RunRow } from "../ledger/tables.ts";
+import { endRun } from "./end_run.ts";
+import { newerInLane, refreshLane } from "./lanes.ts";
+import { withoutPlans } from "./run_rows.ts";
+import { addNote } from "./trace.ts";
+import type { At } from "./transition.ts";
+import { getVersion } from "./versions.ts";
+
+/** How many runs are reclaimed by one transition. */
+const SLICE = 256;
+
+/**
+ * Queues runs again that another owner left running, but for those that a newer one replaces. A slice: it finds those that are left.
+ * @returns how many were queued; `more` if there may be more
+ */
+export function reclaimRuns(rows: Rows, owner: string, { now }: At): { queued: number; more: boolean } {
+  if (rows.count("run", "state", "running") === 0) return { queued: 0, more: false };
+  const left: RunRow[] = [];
+  for (const [, run] of rows.all("run")) {
+    if (run.state === "running" && run.owner !== owner && left.push(run) === SLICE) break;
+  }
+  let queued = 0;
+  for (const run of left.sort((a, b) => a.id < b.id ? -1 : 1)) {
+    if (endReplaced(rows, run, now)) continue;
+    rows.put("run", run.id, {
+      ...withoutPlans(run),
+      state: "queued",
+      readyAt: Math.min(run.createdAt, now),
+      waitingFor: "another attempt",
+    });
+    addNote(rows, run.id, "The program ended while it was running; queued again", now);
+    refreshLane(rows, run.rule, run.lane);
+    queued++;
+  }
+  return { queued, more: left.length === SLICE };
+}
+
+/** The program may have ended after a run was replaced (mode `restart`) and before it was told to end. */
+function endReplaced(rows: Rows, run: RunRow, now: number): boolean {
+  const newer = newerInLane(rows, run);
+  if (newer === undefined || getVersion(rows, run.version)?.mode !== "restart") return false;
+  const error = { name: "Cancelled", message: `Replaced by run ${newer}` };
+  endRun(rows, run, { state: "cancelled", error, spent: run.spent }, now);
+  return true;
+}

@@ -1,0 +1,74 @@
+import type { Json } from "../../model/json.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { StepEffects, StepResult } from "../store.ts";
+import { cancelBranches } from "./cancel_branches.ts";
+import { endRun } from "./end_run.ts";
+import { putReply } from "./events.ts";
+import { exchangeState } from "./state.ts";
+import { putStep, readStep, stepKey } from "./trace.ts";
+import type { At } from "./transition.ts";
+import { dropWait, putWait } from "./waits.ts";
+
+/** A step's record with what changes together with it. */
+export interface Recording {
+  run: string;
+  record: StepRecord;
+  effects: StepEffects;
+}
+
+/** One step's record together with its effects. A result of a run that has ended is dropped. */
+export function recordStep(rows: Rows, { run: id, record, effects }: Recording, at: At): StepResult {
+  const { state, reply, wait, cancels, end } = effects;
+  const run = rows.get("run", id);
+  if (run === undefined) return { record, dropped: true };
+  const settled = readSettled(rows, id, record) ?? (wait && readEnded(rows, id, record.path));
+  if (settled) return { record: settled };
+  const output: Json | undefined = state ? exchangeState(rows, state, at.now) : record.output;
+  const stored = output === undefined ? record : { ...record, output };
+  putStep(rows, id, stored);
+  if (cancels) cancelBranches(rows, id, record, cancels, at.now);
+  if (wait) {
+    putWait(rows, id, stored, wait, at);
+    return { record: stored };
+  }
+  if (record.state !== "waiting") {
+    dropWait(rows, { run: id, path: record.path }, record.state === "cancelled" ? "cancelled" : "expired");
+  }
+  const replied = reply && putReply(rows, run.event, reply);
+  const ended = end !== undefined && replied !== false;
+  if (ended) endRun(rows, run, end, at.now);
+  return { record: stored, ...(reply && { replied }), ...(ended && { ended }) };
+}
+
+/** What is recorded of a step that the store has ended: its wait ended, or it was lost with its branch. */
+function readSettled(rows: Rows, run: string, record: StepRecord): StepRecord | undefined {
+  const own = settledAt(rows, run, record.path);
+  if (own !== undefined) return own;
+  const lost = findLost(rows, run, record.path);
+  if (lost === undefined) return undefined;
+  const { output: _output, due: _due, ...rest } = record;
+  const cancelled: StepRecord = { ...rest, state: "cancelled", endedAt: lost.endedAt, error: lost.error };
+  putStep(rows, run, cancelled, true);
+  return cancelled;
+}
+
+/** A step that has ended waits no more, although an escalation that was on its way says so: its form would stay open for ever. */
+function readEnded(rows: Rows, run: string, path: string): StepRecord | undefined {
+  const record = readStep(rows, run, path);
+  return record && isFinalStep(record.state) ? record : undefined;
+}
+
+/** The branch above a step that was cancelled. */
+function findLost(rows: Rows, run: string, path: string): StepRecord | undefined {
+  for (let at = path.indexOf("/"); at !== -1; at = path.indexOf("/", at + 1)) {
+    const above = settledAt(rows, run, path.slice(0, at));
+    if (above?.state === "cancelled") return above;
+  }
+  return undefined;
+}
+
+function settledAt(rows: Rows, run: string, path: string): StepRecord | undefined {
+  const step = rows.get("step", stepKey(run, path));
+  return step?.settled && step.record;
+}

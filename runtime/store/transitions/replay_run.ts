@@ -1,0 +1,52 @@
+import type { Rows } from "../ledger/rows.ts";
+import type { EventRow, RunRow } from "../ledger/tables.ts";
+import { reviveEvent } from "./events.ts";
+import { putRun } from "./put_run.ts";
+import { addNote, addNoteLater } from "./trace.ts";
+import type { At } from "./transition.ts";
+import { getVersion } from "./versions.ts";
+
+/** The run that an operator replays, with its event. */
+export interface Replay {
+  run: RunRow;
+  event: EventRow;
+  /** Of the rule; that of the old run if undefined. */
+  version: string | undefined;
+  by: string;
+}
+
+/**
+ * A new run of an old one's event. An operator asked for it: no limit holds it and no mode turns it away, but it takes
+ * its turn in the group of the old run's key.
+ * @returns its id, or undefined if the version is no longer there
+ */
+export function replayRun(rows: Rows, { run: old, event, version, by }: Replay, { now, ids }: At): string | undefined {
+  const rule = getVersion(rows, version ?? old.version);
+  if (rule === undefined) return undefined;
+  const began = ids.last;
+  // A key of its own: the ids of runs that an event starts follow from the event's.
+  const key = ids.key(now);
+  const run = ids.run(key, 0);
+  rows.put("fact", "last", { ...rows.get("fact", "last") as object, key });
+  putRun(rows, {
+    id: run,
+    event: old.event,
+    began,
+    candidate: { rule: old.rule, version: rule.version, trigger: old.trigger },
+    admission: {
+      kind: "admit",
+      mode: rule.mode,
+      max: rule.max,
+      key: old.key,
+      limit: null,
+      asksFirst: rule.if === "function",
+    },
+    readyAt: now,
+    now,
+    replayOf: old.id,
+  });
+  reviveEvent(rows, event);
+  addNoteLater(rows, old.id, `Replayed by ${by} as run ${run}`, now);
+  addNote(rows, run, `Replays run ${old.id}, asked for by ${by}`, now);
+  return run;
+}

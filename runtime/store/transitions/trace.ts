@@ -1,0 +1,60 @@
+import type { StepRecord } from "../../model/run.ts";
+import { join } from "../ledger/ordered.ts";
+import type { Rows } from "../ledger/rows.ts";
+
+/** The key of a step, or of its wait. */
+export function stepKey(run: string, path: string): string {
+  return join(run, path);
+}
+
+/** The records of a run's steps, in the order in which they were first made. */
+export function readSteps(rows: Rows, run: string): StepRecord[] {
+  return rows.range("step", "run", join(run, "")).map(({ record }) => record);
+}
+
+/** What is recorded of one step. */
+export function readStep(rows: Rows, run: string, path: string): StepRecord | undefined {
+  return rows.get("step", stepKey(run, path))?.record;
+}
+
+/** The records of all steps below a path, in the order in which they were first made. */
+export function readStepsBelow(rows: Rows, run: string, path: string): StepRecord[] {
+  return readSteps(rows, run).filter((step) => step.path.startsWith(`${path}/`));
+}
+
+/**
+ * Writes a step's record; it keeps its place if there was one of the same path.
+ * @param settled the store ended it: nothing that is recorded later changes it
+ */
+export function putStep(rows: Rows, run: string, record: StepRecord, settled = false): void {
+  const key = stepKey(run, record.path);
+  const position = rows.get("step", key)?.position ?? nextPosition(rows, run);
+  rows.put("step", key, { run, position, record, ...(settled && { settled: true as const }) });
+}
+
+export function dropStep(rows: Rows, run: string, path: string): void {
+  rows.drop("step", stepKey(run, path));
+}
+
+function nextPosition(rows: Rows, run: string): number {
+  const last = rows.index("step", "run").last(join(run, ""));
+  return last === undefined ? 0 : rows.get("step", last[1])!.position + 1;
+}
+
+/** Adds a line to a live run's trace. */
+export function addNote(rows: Rows, run: string, text: string, now: number): void {
+  const last = rows.index("note", "run").last(join(run, ""));
+  const position = last === undefined ? 0 : Number(last[0].slice(run.length + 1)) + 1;
+  rows.put("note", join(run, String(position).padStart(6, "0")), { run, at: now, text });
+}
+
+/** Adds a line to the trace of a run, whether it is live or has ended. */
+export function addNoteLater(rows: Rows, run: string, text: string, now: number): void {
+  if (rows.get("run", run)) addNote(rows, run, text, now);
+  else rows.record("more", ["run", run], { note: { at: now, text } });
+}
+
+/** The lines of a live run's trace, in order. */
+export function readNotes(rows: Rows, run: string): { at: number; text: string }[] {
+  return rows.range("note", "run", join(run, "")).map(({ at, text }) => ({ at, text }));
+}

@@ -1,0 +1,59 @@
+import type { Rule } from "../../model/rule.ts";
+import type { Rows } from "../ledger/rows.ts";
+import { ruleRow } from "./counters.ts";
+
+/** Keeps rule versions, and the rules in force: all of them. */
+export function putVersions(rows: Rows, rules: Rule[]): void {
+  const ids = new Set(rules.map(({ id }) => id));
+  const gone = [...rows.all("rule")].flatMap(([id, { version }]) => version !== undefined && !ids.has(id) ? [id] : []);
+  changeVersions(rows, { changed: rules, gone });
+}
+
+/** The same if the others are known to be in force already: costs as much as what changed. */
+export function changeVersions(rows: Rows, { changed, gone }: { changed: Rule[]; gone: string[] }): void {
+  for (const rule of changed) {
+    if (rows.get("version", rule.version) === undefined) rows.put("version", rule.version, JSON.stringify(rule));
+    const row = ruleRow(rows, rule.id);
+    if (row.version !== rule.version) rows.put("rule", rule.id, { ...row, version: rule.version });
+  }
+  for (const id of gone) {
+    const row = rows.get("rule", id);
+    if (row?.version === undefined) continue;
+    const { version: _version, ...rest } = row;
+    rows.put("rule", id, rest);
+  }
+}
+
+/** The rules that were in force when they were put here last, of those named. */
+export function getInForce(rows: Rows, ids: string[]): Rule[] {
+  return [...new Set(ids)].sort().flatMap((id) => {
+    const version = rows.get("rule", id)?.version;
+    return version === undefined ? [] : getVersion(rows, version) ?? [];
+  });
+}
+
+/** The rule as it was at that version. */
+export function getVersion(rows: Rows, version: string): Rule | undefined {
+  const text = rows.get("version", version);
+  return text === undefined ? undefined : JSON.parse(text);
+}
+
+/** Drops the versions that no live run is pinned to and that are not in `live`. */
+export function dropVersions(rows: Rows, live: string[]): void {
+  const kept = new Set(live);
+  for (const [version] of [...rows.all("version")]) {
+    if (!kept.has(version) && rows.count("run", "version", version) === 0) rows.drop("version", version);
+  }
+}
+
+/** Sets or takes away the reason why a rule is paused. */
+export function setPaused(rows: Rows, { rule, paused }: { rule: string; paused: string | null }): void {
+  const { paused: _paused, ...rest } = ruleRow(rows, rule);
+  rows.put("rule", rule, paused === null ? rest : { ...rest, paused });
+}
+
+/** The reasons of the rules that are paused. */
+export function listPaused(rows: Rows): Record<string, string> {
+  const paused = [...rows.all("rule")].flatMap(([id, { paused }]) => paused === undefined ? [] : [[id, paused]]);
+  return Object.fromEntries(paused.sort(([a], [b]) => a < b ? -1 : 1));
+}

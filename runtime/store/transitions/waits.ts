@@ -1,0 +1,158 @@
+import type { Event } from "../../model/event.ts";
+import type { FormState } from "../../model/form.ts";
+import type { Json } from "../../model/json.ts";
+import type { StepRecord } from "../../model/run.ts";
+import { describeWait } from "../describe_wait.ts";
+import { join } from "../ledger/ordered.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { WaitRow } from "../ledger/tables.ts";
+import type { Wait } from "../store.ts";
+import { findWaits, isTaken, takenKey, targetOf } from "./awaited.ts";
+import { addToEvent } from "./events.ts";
+import { closeForm, putForm } from "./forms.ts";
+import { refreshLane } from "./lanes.ts";
+import { withoutPlans } from "./run_rows.ts";
+import { putStep, readStep, stepKey } from "./trace.ts";
+import type { At } from "./transition.ts";
+
+/** A step of a run. */
+export interface Place {
+  run: string;
+  path: string;
+}
+
+/**
+ * A step waits, or waits for something else than before. If it waits for an event, it is `searching` until the events since its
+ * run began have been looked at (see {@link resolveSearch}); the first one that comes meanwhile is noted.
+ */
+export function putWait(rows: Rows, run: string, record: StepRecord, wait: Wait, { now, ids }: At): void {
+  const key = stepKey(run, record.path);
+  const before = rows.get("wait", key);
+  const form = wait.kind === "form" ? wait.form.id : undefined;
+  if (before?.form !== undefined && before.form !== form) closeForm(rows, before.form, "cancelled");
+  const until = wait.kind === "form" ? wait.form.due : record.due;
+  rows.put("wait", key, {
+    run,
+    path: record.path,
+    position: before?.position ?? ids.key(now),
+    kind: wait.kind,
+    what: describeWait(wait),
+    since: record.startedAt,
+    ...(form !== undefined && { form }),
+    ...(until !== undefined && { until: Math.ceil(until) }),
+    ...(wait.kind === "event" && { ...targetOf(wait), searching: true as const }),
+  });
+  if (wait.kind === "form") putForm(rows, { run, path: record.path }, wait.form, now);
+}
+
+/** What a search for events since a run began came to: the oldest one that matches, or how far it looked in vain. */
+export interface Search extends Place {
+  found?: { key: number; event: Event };
+}
+
+/** What is next after a search: the step's record, or an event that came meanwhile and is to be fetched. */
+export type Resolved =
+  | { kind: "record"; record: StepRecord; ended: boolean }
+  | { kind: "fetch"; key: number }
+  | { kind: "again"; after: number };
+
+/**
+ * Ends the search of a wait: it has succeeded with the event that was found, else with the one that came meanwhile; else it goes
+ * on waiting. An event that has ended another wait of the run since is passed over.
+ */
+export function resolveSearch(rows: Rows, { run, path, found }: Search, { now }: At): Resolved {
+  const key = stepKey(run, path);
+  const wait = rows.get("wait", key);
+  if (wait?.searching === undefined) return { kind: "record", record: readStep(rows, run, path)!, ended: false };
+  if (found && isTaken(rows, run, found.key)) return { kind: "again", after: found.key };
+  if (found === undefined) {
+    if (wait.seen !== undefined && !isTaken(rows, run, wait.seen)) return { kind: "fetch", key: wait.seen };
+    const { searching: _searching, seen: _seen, ...rest } = wait;
+    rows.put("wait", key, rest);
+    return { kind: "record", record: readStep(rows, run, path)!, ended: false };
+  }
+  takeEvent(rows, wait, found.key);
+  const output = found.event as unknown as Json;
+  const record = settle(rows, { run, path }, { state: "succeeded", output }, now);
+  wakeRuns(rows, [run], now);
+  return { kind: "record", record, ended: true };
+}
+
+/** What a wait came to. */
+interface Ending {
+  state: "succeeded" | "skipped";
+  output: Json;
+}
+
+/** Ends a step's wait from outside the run: its record is final, and the run goes on at once. */
+export function endWait(rows: Rows, place: Place, ending: Ending, now: number): void {
+  settle(rows, place, ending, now);
+  wakeRuns(rows, [place.run], now);
+}
+
+function settle(rows: Rows, place: Place, ending: Ending, now: number): StepRecord {
+  const { due: _due, ...waiting } = readStep(rows, place.run, place.path)!;
+  const record: StepRecord = { ...waiting, ...ending, endedAt: now };
+  putStep(rows, place.run, record, true);
+  dropWait(rows, place, "cancelled");
+  return record;
+}
+
+/** The step waits no more; a form that it asked becomes `form`. */
+export function dropWait(rows: Rows, { run, path }: Place, form: FormState): void {
+  const key = stepKey(run, path);
+  const wait = rows.get("wait", key);
+  if (wait === undefined) return;
+  rows.drop("wait", key);
+  if (wait.form !== undefined) closeForm(rows, wait.form, form);
+}
+
+/** A run that ends waits for nothing any more: its steps that did are cancelled, and its open forms. */
+export function cancelWaits(rows: Rows, run: string, now: number): void {
+  for (const { path } of rows.range("wait", "run", join(run, ""))) {
+    cancelStep(rows, run, readStep(rows, run, path)!, "The run ended before", now);
+  }
+}
+
+/** Cancels a step that has not ended; a result of it that comes later is dropped. */
+export function cancelStep(rows: Rows, run: string, record: StepRecord, message: string, now: number): void {
+  const { due: _due, ...rest } = record;
+  putStep(rows, run, { ...rest, state: "cancelled", endedAt: now, error: { name: "Cancelled", message } }, true);
+  dropWait(rows, { run, path: record.path }, "cancelled");
+}
+
+/**
+ * Ends the waits for an event that was just stored, in each run at most one.
+ * @returns the runs
+ */
+export function endAwaiting(rows: Rows, key: number, event: Event, now: number): string[] {
+  const ended: string[] = [];
+  for (const wait of findWaits(rows, event)) {
+    if (wait.searching) {
+      if (wait.seen === undefined) rows.put("wait", stepKey(wait.run, wait.path), { ...wait, seen: key });
+      continue;
+    }
+    takeEvent(rows, wait, key);
+    settle(rows, wait, { state: "succeeded", output: event as unknown as Json }, now);
+    ended.push(wait.run);
+  }
+  wakeRuns(rows, ended, now);
+  return ended;
+}
+
+/** Notes that an event ended a wait: it ends no other one of the same run. */
+function takeEvent(rows: Rows, { run, path }: WaitRow, event: number): void {
+  rows.put("taken", takenKey(run, event), { run, event, path });
+  addToEvent(rows, event, { ended: { rule: rows.get("run", run)!.rule, run, step: path } });
+}
+
+/** Waiting runs may be claimed at once. One that is running may have missed it: it may be claimed again once it is suspended. */
+function wakeRuns(rows: Rows, runs: string[], now: number): void {
+  for (const id of runs) {
+    const run = rows.get("run", id)!;
+    if (run.state === "waiting") {
+      rows.put("run", id, { ...withoutPlans(run), state: "queued", readyAt: now });
+      refreshLane(rows, run.rule, run.lane);
+    } else if (run.state === "running" && !run.woken) rows.put("run", id, { ...run, woken: true });
+  }
+}

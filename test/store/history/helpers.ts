@@ -1,0 +1,154 @@
+import { join } from "node:path";
+import { History, type HistoryOptions } from "../../../runtime/store/history/history.ts";
+import type { Catalogue } from "../../../runtime/store/history/catalogue.ts";
+import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "../../../runtime/store/history/lines.ts";
+import { PartWriter } from "../../../runtime/store/history/part_writer.ts";
+import { readPart } from "../../../runtime/store/history/part_reader.ts";
+import { Recent } from "../../../runtime/store/history/recent.ts";
+import type { RunState } from "../../../runtime/model/run.ts";
+import { FaultyDisk } from "../../host/faulty_disk.ts";
+
+export const FOLDER = "/data";
+export const NOW = Date.UTC(2026, 0, 5, 12);
+
+/** A history line with its frame. */
+export interface Line {
+  seq: number;
+  table: HistoryTable;
+  header: EventHeader | RunHeader | MoreHeader;
+  text: string;
+}
+
+export interface EventFacts {
+  type?: string;
+  subject?: string;
+  rules?: string[];
+  data?: unknown;
+  delivery?: "accepted" | "unmatched";
+}
+
+export interface RunFacts {
+  event?: number;
+  rule?: string;
+  state?: RunState;
+  subject?: string;
+  listed?: boolean;
+  notes?: string[];
+}
+
+/** The id of the run that was created as the nth. */
+export function runId(nth: number): string {
+  return nth.toString(32).padStart(20, "0");
+}
+
+export function eventLine(seq: number, key: number, facts: EventFacts = {}): Line {
+  const { type = "order.paid", subject, rules = ["ops/disk"], data = { n: key }, delivery = "accepted" } = facts;
+  const event = {
+    id: `id-${key}`,
+    source: "test",
+    type,
+    ...(subject && { subject }),
+    time: "2026-01-05T12:00:00Z",
+    data,
+  };
+  const verdicts = rules.map((rule) => ({ rule, trigger: "hook", verdict: { kind: "started", run: runId(key) } }));
+  return {
+    seq,
+    table: "event",
+    header: [key, NOW + key, type, subject ?? null, delivery, rules],
+    text: JSON.stringify({ event, receivedAt: NOW + key, delivery, verdicts }),
+  };
+}
+
+/** The run that was created as the nth. */
+export function runLine(seq: number, nth: number, facts: RunFacts = {}): Line {
+  const { event = nth, rule = "ops/disk", state = "succeeded", subject, listed = true, notes = [] } = facts;
+  const id = runId(nth);
+  const run = { id, rule, version: "v1", trigger: "hook", state, createdAt: NOW + nth, endedAt: NOW + seq, spent: 1 };
+  return {
+    seq,
+    table: "run",
+    header: [id, rule, state, event, subject ?? null, NOW + nth, NOW + seq, listed ? 1 : 0],
+    text: JSON.stringify({ run, event, steps: [], notes: notes.map((text) => ({ at: NOW, text })) }),
+  };
+}
+
+export function moreLine(seq: number, id: number | string, amendment: unknown): Line {
+  const header: MoreHeader = typeof id === "number" ? ["event", id] : ["run", id];
+  return { seq, table: "more", header, text: JSON.stringify(amendment) };
+}
+
+/** A part's file and catalogue, of lines. */
+export async function makePart(lines: Line[], first = lines[0].seq, last = lines[lines.length - 1].seq) {
+  const writer = await PartWriter.create(first, lines.reduce((sum, { text }) => sum + text.length + 100, 0));
+  for (const { table, header, text } of lines) {
+    if (table === "event") writer.event(header as EventHeader, text);
+    else if (table === "run") writer.run(header as RunHeader, new TextEncoder().encode(text));
+    else writer.more(header as MoreHeader, text);
+  }
+  return writer.finish(last);
+}
+
+/** A history on a disk in memory: lines are added, and folded when the test says so. */
+export class Archive {
+  readonly disk = new FaultyDisk();
+  readonly recent = new Recent();
+  readonly warnings: string[] = [];
+  /** Files of the parts that were asked, in order. */
+  asked: string[] = [];
+  /** Awaited before a part is asked. */
+  beforeAsk: () => Promise<void> | void = () => {};
+  synced = Infinity;
+  history: History;
+  #waiting: Line[] = [];
+
+  constructor() {
+    this.history = this.open([]);
+  }
+
+  open(catalogues: Catalogue[]): History {
+    const call: HistoryOptions["call"] = async (_, question) => {
+      await this.beforeAsk();
+      this.asked.push(question.file);
+      // As between threads.
+      const { result } = await readPart(this.disk, FOLDER, structuredClone(question));
+      return structuredClone(result);
+    };
+    return this.history = new History({
+      call,
+      catalogues,
+      recent: this.recent,
+      syncedSeq: () => this.synced,
+      onWarning: (message) => this.warnings.push(message),
+    });
+  }
+
+  add(...lines: Line[]): void {
+    for (const line of lines) {
+      this.#waiting.push(line);
+      this.recent.add(line.seq, line.table, JSON.stringify(line.header), line.text);
+    }
+  }
+
+  get hasUnfolded(): boolean {
+    return this.#waiting.length > 0;
+  }
+
+  /** Makes a part of all that was added since the last one. */
+  async fold(): Promise<Catalogue> {
+    const lines = this.#waiting;
+    this.#waiting = [];
+    const { bytes, catalogue } = await makePart(lines);
+    this.disk.put(join(FOLDER, catalogue.file), bytes);
+    this.history.addPart(JSON.parse(JSON.stringify(catalogue)));
+    this.history.folded(catalogue.last);
+    return catalogue;
+  }
+
+  /** How many different parts were asked since this was called before. */
+  countAsked(): number {
+    const count = new Set(this.asked).size;
+    this.asked = [];
+    return count;
+  }
+}

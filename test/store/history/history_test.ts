@@ -1,0 +1,274 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { Archive, eventLine, FOLDER, type Line, moreLine, NOW, runId, runLine } from "./helpers.ts";
+
+const ids = (runs: { run: { id: string } }[]) => runs.map(({ run }) => parseInt(run.id, 32));
+const keys = (events: { key: string }[]) => events.map(({ key }) => Number(key));
+
+Deno.test("runs are listed in order of creation, over what is not folded and parts with late enders", async () => {
+  const archive = new Archive();
+  archive.add(eventLine(1, 1), eventLine(2, 2), runLine(3, 2), eventLine(4, 3));
+  await archive.fold();
+  archive.add(eventLine(5, 4), runLine(6, 4), runLine(7, 1), eventLine(8, 5));
+  await archive.fold();
+  archive.add(eventLine(9, 6), runLine(10, 6), runLine(11, 3), runLine(12, 5));
+  const { history } = archive;
+  assert.deepEqual(ids(await history.listRuns({ limit: 10 })), [6, 5, 4, 3, 2, 1]);
+  assert.deepEqual(ids(await history.listRuns({ limit: 2 })), [6, 5]);
+  assert.deepEqual(ids(await history.listRuns({ limit: 3, before: runId(5) })), [4, 3, 2]);
+  assert.deepEqual(ids(await history.listRuns({ limit: 3, before: runId(2) })), [1]);
+  assert.deepEqual(ids(await history.listRuns({ limit: 2, skip: (id) => id === runId(5) })), [6, 4]);
+  assert.deepEqual(keys(await history.listEvents({ limit: 10 })), [6, 5, 4, 3, 2, 1]);
+  assert.deepEqual(keys(await history.listEvents({ limit: 3, before: "5" })), [4, 3, 2]);
+  assert.deepEqual(history.counts(), { events: 6, runs: 6 });
+});
+
+Deno.test("a run that only its condition was asked of is found by its id, but not listed", async () => {
+  const archive = new Archive();
+  archive.add(eventLine(1, 1), runLine(1, 1, { listed: false }));
+  await archive.fold();
+  archive.add(eventLine(2, 2), runLine(2, 2, { listed: false }));
+  assert.deepEqual(await archive.history.listRuns({ limit: 10 }), []);
+  for (const nth of [1, 2]) {
+    const run = await archive.history.getRun(runId(nth));
+    assert.deepEqual([run?.run.id, run?.event, run?.listed], [runId(nth), nth, false]);
+  }
+  assert.equal(await archive.history.getRun(runId(3)), undefined);
+});
+
+Deno.test("an event has what happened to it later, over several parts, in order", async () => {
+  const archive = new Archive();
+  const verdict = (reason: string) => ({
+    verdict: { rule: "ops/disk", trigger: "hook", verdict: { kind: "busy", reason } },
+  });
+  const ended = { ended: { rule: "ops/wait", run: runId(1), step: "pay" } };
+  const reply = (status: number) => ({ reply: { status, headers: {}, body: "" } });
+  const steps: Line[][] = [
+    [eventLine(1, 7, { delivery: "unmatched" }), moreLine(2, 7, { deliveries: 1 })],
+    [eventLine(3, 8), moreLine(4, 7, verdict("first")), moreLine(4, 7, reply(201))],
+    [eventLine(5, 9)],
+    [moreLine(6, 7, { deliveries: 1 }), moreLine(6, 7, verdict("second")), moreLine(7, 7, reply(500))],
+    [moreLine(8, 7, ended)],
+  ];
+  for (const lines of steps.slice(0, -1)) {
+    archive.add(...lines);
+    await archive.fold();
+  }
+  archive.add(...steps.at(-1)!);
+  archive.countAsked();
+  const event = (await archive.history.getEvent(7))!;
+  assert.equal(archive.countAsked(), 3, "the part that has nothing of it is not opened");
+  assert.deepEqual([event.key, event.deliveries, event.delivery], ["7", 3, "accepted"]);
+  assert.deepEqual(event.verdicts, [verdict("second").verdict]);
+  assert.deepEqual(event.ended, [ended.ended]);
+  assert.deepEqual((await archive.history.listEvents({ limit: 3 })).at(-1), event);
+  assert.equal((await archive.history.getReply(7))?.status, 201, "the first one stands");
+  assert.equal(await archive.history.getReply(8), undefined);
+  archive.history.dropOldest(0);
+  assert.equal(await archive.history.getEvent(7), undefined);
+  assert.equal((await archive.history.getReply(7))?.status, 201, "it is in a part that is still there");
+});
+
+Deno.test("a run that was retried and ended again counts as it ended last, with the notes that came after that", async () => {
+  const archive = new Archive();
+  const note = (text: string) => ({ note: { at: NOW, text } });
+  archive.add(eventLine(1, 1), runLine(1, 1, { state: "failed" }), moreLine(2, runId(1), note("retried")));
+  await archive.fold();
+  archive.add(eventLine(3, 2), runLine(3, 2), moreLine(3, runId(1), note("replayed")));
+  await archive.fold();
+  const first = (await archive.history.getRun(runId(1)))!;
+  assert.deepEqual(first.notes.map(({ text }) => text), ["retried", "replayed"]);
+  archive.add(eventLine(4, 3), runLine(5, 1, { notes: ["retried", "replayed"] }), moreLine(6, runId(1), note("seen")));
+  const check = async () => {
+    const run = (await archive.history.getRun(runId(1)))!;
+    assert.equal(run.run.state, "succeeded");
+    assert.deepEqual(run.notes.map(({ text }) => text), ["retried", "replayed", "seen"]);
+    assert.deepEqual((await archive.history.listRuns({ limit: 10 })).at(-1), run);
+    assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [2, 1]);
+    assert.deepEqual(ids(await archive.history.listRuns({ limit: 1, before: runId(2) })), [1]);
+    assert.deepEqual(await archive.history.listRuns({ limit: 10, state: "failed" }), []);
+  };
+  await check();
+  await archive.fold();
+  await check();
+});
+
+Deno.test("a run that ended twice in one segment is there once", async () => {
+  const archive = new Archive();
+  archive.add(
+    eventLine(1, 1),
+    runLine(1, 1, { state: "failed" }),
+    moreLine(2, runId(1), { note: { at: 1, text: "old" } }),
+  );
+  archive.add(runLine(3, 1), moreLine(4, runId(1), { note: { at: 1, text: "new" } }));
+  const check = async () => {
+    const runs = await archive.history.listRuns({ limit: 10 });
+    assert.deepEqual(runs.map(({ run, notes }) => [run.state, notes.map(({ text }) => text)]), [["succeeded", [
+      "new",
+    ]]]);
+    assert.deepEqual(archive.history.counts(), { events: 1, runs: 1 });
+  };
+  await check();
+  await archive.fold();
+  await check();
+});
+
+Deno.test("a damaged or missing part costs that part, and is named once", async () => {
+  const archive = new Archive();
+  const files: string[] = [];
+  for (let part = 0; part < 4; part++) {
+    archive.add(...[1, 2].flatMap((nth) => [eventLine(part + 1, part * 2 + nth), runLine(part + 1, part * 2 + nth)]));
+    files.push((await archive.fold()).file);
+  }
+  const bytes = await archive.disk.read(join(FOLDER, files[1]));
+  bytes[9000] ^= 4;
+  archive.disk.put(join(FOLDER, files[1]), bytes);
+  await archive.disk.remove(join(FOLDER, files[2]));
+  for (let time = 0; time < 2; time++) {
+    assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [8, 7, 2, 1]);
+    assert.deepEqual(keys(await archive.history.listEvents({ limit: 10 })), [8, 7, 2, 1]);
+    assert.equal(await archive.history.getEvent(3), undefined);
+    assert.equal(await archive.history.getRun(runId(5)), undefined);
+  }
+  assert.deepEqual(archive.warnings, [
+    `Cannot read ${files[2]}: it is missing; the history in it is not shown`,
+    `Cannot read ${files[1]}: its checksum differs; the history in it is not shown`,
+  ]);
+});
+
+Deno.test("a part that retention removes under a query is skipped without a word", async () => {
+  const archive = new Archive();
+  for (let part = 1; part <= 3; part++) {
+    archive.add(eventLine(part, part), runLine(part, part));
+    await archive.fold();
+  }
+  archive.beforeAsk = async () => {
+    archive.beforeAsk = () => {};
+    const { file } = archive.history.dropOldest(archive.history.bytes() - 1)!;
+    await archive.disk.remove(join(FOLDER, file));
+  };
+  assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [3, 2]);
+  assert.deepEqual(archive.warnings, []);
+});
+
+Deno.test("what is folded under a query is in its answer once", async () => {
+  const archive = new Archive();
+  archive.add(eventLine(1, 1), runLine(1, 1));
+  await archive.fold();
+  archive.add(eventLine(2, 2), runLine(2, 2), moreLine(2, 1, { deliveries: 1 }));
+  archive.beforeAsk = async () => {
+    archive.beforeAsk = () => {};
+    await archive.fold();
+  };
+  const events = await archive.history.listEvents({ limit: 10 });
+  assert.deepEqual(events.map(({ key, deliveries }) => [key, deliveries]), [["2", 1], ["1", 2]]);
+  assert.deepEqual(await archive.history.listEvents({ limit: 10 }), events);
+});
+
+Deno.test("nothing of a frame that is not on disk is shown, but a search sees it", async () => {
+  const archive = new Archive();
+  archive.add(eventLine(1, 1), runLine(1, 1, { state: "failed" }), eventLine(2, 2), moreLine(2, 1, { deliveries: 1 }));
+  archive.add(runLine(2, 1), moreLine(2, runId(1), { note: { at: 1, text: "late" } }), runLine(3, 2));
+  archive.synced = 1;
+  const { history } = archive;
+  assert.deepEqual((await history.listEvents({ limit: 10 })).map(({ key, deliveries }) => [key, deliveries]), [[
+    "1",
+    1,
+  ]]);
+  assert.deepEqual((await history.listRuns({ limit: 10 })).map(({ run }) => run.state), ["failed"]);
+  assert.equal(await history.getEvent(2), undefined);
+  assert.equal(await history.getRun(runId(2)), undefined);
+  assert.deepEqual((await history.getRun(runId(1)))?.notes, []);
+  const found = await Array.fromAsync(history.findEvents({ types: ["*"], after: 0, needle: "" }));
+  assert.deepEqual(found.map(({ key }) => key), [1, 2]);
+  archive.synced = 3;
+  assert.deepEqual((await history.listRuns({ limit: 10 })).map(({ run }) => run.state), ["succeeded", "succeeded"]);
+});
+
+Deno.test("events that a wait may be for are found oldest first, by type, pattern, key and needle", async () => {
+  const archive = new Archive();
+  let key = 0;
+  for (let part = 0; part < 3; part++) {
+    for (let nth = 0; nth < 200; nth++) {
+      key++;
+      archive.add(
+        eventLine(part + 1, key, { type: ["order.paid", "order.sent", "orders"][key % 3], data: { at: key % 7 } }),
+      );
+    }
+    if (part < 2) await archive.fold();
+  }
+  const all = Array.from({ length: key }, (_, at) => at + 1);
+  const find = async (types: string[], after: number, needle = "", until?: number) => {
+    const found = await Array.fromAsync(archive.history.findEvents({ types, after, needle, until }));
+    assert.ok(found.every(({ key, event }) => event.id === `id-${key}`));
+    return found.map(({ key }) => key);
+  };
+  assert.deepEqual(await find(["order.paid"], 0), all.filter((key) => key % 3 === 0));
+  assert.deepEqual(await find(["order.*"], 10), all.filter((key) => key % 3 !== 2 && key > 10));
+  assert.deepEqual(await find(["*"], 450), all.filter((key) => key > 450));
+  assert.deepEqual(
+    await find(["orders", "order.sent"], 50, '"at":6'),
+    all.filter((key) => key > 50 && key % 3 && key % 7 === 6),
+  );
+  assert.deepEqual(await find(["orders"], 50, "", 300), all.filter((key) => key > 50 && key < 300 && key % 3 === 2));
+  archive.countAsked();
+  assert.deepEqual(await find(["nothing.*", "order"], 0), []);
+  assert.equal(archive.countAsked(), 0, "catalogues know that there is none");
+});
+
+Deno.test("a first page opens few parts, also of a rule, and none for what is not there", async () => {
+  const archive = new Archive();
+  const parts = 12;
+  for (let part = 0; part < parts; part++) {
+    for (let nth = 1; nth <= 200; nth++) {
+      const key = part * 200 + nth;
+      const facts = { subject: `customer-${key}`, rule: part === 4 ? "ops/rare" : "ops/disk" };
+      archive.add(eventLine(key, key, { ...facts, rules: [facts.rule] }));
+      if (nth <= 190) {
+        archive.add(runLine(key, key, { ...facts, state: nth === 50 && part === 4 ? "failed" : "succeeded" }));
+      }
+      // The rest ends a part later.
+      if (nth <= 10 && part > 0) archive.add(runLine(key, key - 10, facts));
+    }
+    await archive.fold();
+  }
+  const { history } = archive;
+  const count = async (expected: number, most: number, query: () => Promise<unknown[]>) => {
+    archive.countAsked();
+    assert.equal((await query()).length, expected);
+    const asked = archive.countAsked();
+    assert.ok(asked <= most, `${asked} parts were asked`);
+  };
+  await count(50, 1, () => history.listRuns({ limit: 50 }));
+  await count(50, 1, () => history.listEvents({ limit: 50 }));
+  // The page, what ended a part later, and now and then a filter that is wrong.
+  await count(50, 4, () => history.listRuns({ limit: 50, before: runId(1150) }));
+  await count(50, 3, () => history.listRuns({ limit: 50, rule: "ops/rare" }));
+  await count(1, 2, () => history.listRuns({ limit: 50, rule: "ops/rare", state: "failed" }));
+  await count(0, 0, () => history.listRuns({ limit: 50, rule: "ops/gone" }));
+  await count(0, 0, () => history.listRuns({ limit: 50, state: "cancelled" }));
+  await count(50, 1, () => history.listEvents({ limit: 50, rule: "ops/rare" }));
+  await count(0, 0, () => history.listEvents({ limit: 50, type: "order.gone" }));
+  await count(1, 2, () => history.listRuns({ limit: 50, subject: "customer-777" }));
+  await count(0, 2, () => history.listEvents({ limit: 50, subject: "customer-0" }));
+  await count(1, 2, () => history.listRuns({ limit: 50, event: 1001 }));
+  await count(1, 1, async () => [(await history.getRun(runId(1001)))!].filter(Boolean));
+});
+
+Deno.test("parts go by their bytes, the oldest one first", async () => {
+  const archive = new Archive();
+  const files: string[] = [];
+  for (let part = 1; part <= 3; part++) {
+    archive.add(eventLine(part, part));
+    files.push((await archive.fold()).file);
+  }
+  const { history } = archive;
+  const all = history.bytes();
+  assert.equal(history.dropOldest(all), undefined);
+  assert.equal(history.dropOldest(all - 1)?.file, files[0]);
+  assert.equal(history.dropOldest(all - 1), undefined);
+  assert.deepEqual(keys(await history.listEvents({ limit: 10 })), [3, 2]);
+  assert.equal(history.dropOldest(0)?.file, files[1]);
+  assert.equal(history.dropOldest(0)?.file, files[2]);
+  assert.equal(history.dropOldest(0), undefined);
+});
