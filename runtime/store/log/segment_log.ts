@@ -85,7 +85,9 @@ export class SegmentLog {
    * @throws the disk's error once the log is stopped
    */
   append(text: string): Promise<void> {
-    return this.#appending = this.#append(text).finally(() => this.#appending = undefined);
+    const seq = this.#lastSeq + 1;
+    // Encoded here, so that the text can be freed while the frame is written.
+    return this.#appending = this.#append(seq, encodeFrame(seq, text)).finally(() => this.#appending = undefined);
   }
 
   /**
@@ -112,9 +114,7 @@ export class SegmentLog {
     this.#stopWaiting();
   }
 
-  async #append(text: string): Promise<void> {
-    const seq = this.#lastSeq + 1;
-    const bytes = encodeFrame(seq, text);
+  async #append(seq: number, bytes: Uint8Array): Promise<void> {
     for (let delay = FIRST_RETRY;; delay = Math.min(delay * 2, LONGEST_RETRY)) {
       try {
         await this.#write(seq, bytes);
