@@ -322,7 +322,7 @@ export class LedgerStore implements Store {
       isKnown(rows, { key, at: received, ...(!Number.isNaN(within) && { within }), runs: 0, replied: false }, at)
     );
     [folding.now, folding.retention] = [now, retention];
-    return await folding.dropOldest(retention) || more;
+    return await folding.trim(retention) || more;
   }
 
   async checkpoint(): Promise<void> {

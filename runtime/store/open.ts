@@ -5,19 +5,17 @@ import { type Disk, realDisk } from "../host/disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { Background } from "./background.ts";
+import { findCatalogues } from "./catalogues.ts";
 import { Folding } from "./folding.ts";
-import type { Catalogue } from "./history/catalogue.ts";
 import { History } from "./history/history.ts";
 import { PackedIdentities } from "./history/identities.ts";
 import { readIds } from "./history/ids_file.ts";
-import { type PartAnswer } from "./history/part_reader.ts";
 import { Recent } from "./history/recent.ts";
 import { Ids } from "./ledger/ids.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { loadIdentity, loadRow } from "./ledger/load.ts";
 import { Rows } from "./ledger/rows.ts";
 import { LedgerStore } from "./ledger_store.ts";
-import type { CheckedFile } from "./log/files.ts";
 import { recover, type RecoverySink } from "./log/recover.ts";
 import { SegmentLog } from "./log/segment_log.ts";
 import type { Retention, Store } from "./store.ts";
@@ -95,7 +93,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const [folds, reads] = [background(), background()];
   const history = new History({
     call: (task, question) => reads.run(task, question),
-    catalogues: await cataloguesOf(rows, found.parts, reads, onWarning),
+    catalogues: await findCatalogues({ rows, parts: found.parts, reads, disk, folder, onWarning }),
     recent,
     syncedSeq: () => log.lastSeq,
     onWarning,
@@ -144,28 +142,4 @@ function prepare(rows: Rows): Ids {
   }
   rows.identities.keyBy(secret);
   return new Ids((rows.get("fact", "last") as { key: number } | undefined)?.key ?? 0, secret);
-}
-
-/** The catalogues of the parts that are there; one that a crash took is read out of its part. */
-async function cataloguesOf(
-  rows: Rows,
-  parts: CheckedFile[],
-  reads: Background<typeof storeTasks>,
-  onWarning: (message: string) => void,
-): Promise<Catalogue[]> {
-  const known = new Map(
-    [...rows.all("part")].map(([, row]) => row as unknown as Catalogue).map((one) => [one.file, one]),
-  );
-  const catalogues: Catalogue[] = [];
-  for (const { name } of parts) {
-    const catalogue = known.get(name);
-    if (catalogue) {
-      catalogues.push(catalogue);
-      continue;
-    }
-    const answer = await reads.run("readPart", { file: name, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
-    if (answer.kind === "read") catalogues.push(answer.result);
-    else if (answer.kind === "damaged") onWarning(`Cannot read ${name}, a part of history: ${answer.reason}`);
-  }
-  return catalogues;
 }

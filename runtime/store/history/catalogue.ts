@@ -9,6 +9,8 @@ export interface Catalogue {
   last: number;
   file: string;
   bytes: number;
+  /** How many events and runs the part was thinned to, counting those that it only has amendments of; absent if it is whole. */
+  thinned?: number;
   events: {
     count: number;
     /** The lowest and the highest key. */
@@ -115,7 +117,7 @@ export class CatalogueBuilder {
   }
 
   /** @param rest what is known once the file is made */
-  finish(rest: Pick<Catalogue, "first" | "last" | "file" | "bytes">): Catalogue {
+  finish(rest: Pick<Catalogue, "first" | "last" | "file" | "bytes" | "thinned">): Catalogue {
     const isMany = hasMany(this.#states.keys());
     return {
       ...rest,

@@ -7,6 +7,7 @@ import { listEventRows, listRunRows } from "./list.ts";
 import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
 import type { Recent, RecentLine } from "./recent.ts";
 import { type Row, Snapshot } from "./snapshot.ts";
+import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
 
 export type { EndedRun } from "./amend.ts";
 
@@ -108,7 +109,7 @@ export class History {
 
   // ── parts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** A segment was folded; what is in the part is not read from memory any more. */
+  /** A segment was folded: what is in the part is not read from memory any more. Or a part was thinned: it is read instead. */
   addPart(catalogue: Catalogue): void {
     const others = this.#parts.filter((part) => part.catalogue.first !== catalogue.first);
     this.#parts = [...others, new Part(catalogue)].sort(byAge);
@@ -119,15 +120,14 @@ export class History {
     this.#options.recent.drop(last);
   }
 
-  /**
-   * Forgets the oldest part where all together have more bytes than are to be kept.
-   * @returns it, for its file to be removed; undefined where there is nothing to remove
-   */
-  dropOldest(retentionBytes: number): Catalogue | undefined {
-    if (this.bytes() <= retentionBytes) return undefined;
-    const [oldest, ...others] = this.#parts;
-    this.#parts = others;
-    return oldest.catalogue;
+  /** Which part is to be removed or thinned next; see `trim.ts`. */
+  nextToTrim(most: number, kept: () => Kept): Trimming | undefined {
+    return nextToTrim(this.#parts, most, kept);
+  }
+
+  /** Forgets a part, whose file is to be removed. */
+  removePart({ file }: Catalogue): void {
+    this.#parts = this.#parts.filter(({ catalogue }) => catalogue.file !== file);
   }
 
   /** How many events and ended runs are kept; a run that ended twice may count twice. */

@@ -62,10 +62,19 @@ export class PartWriter {
     this.#catalogue.more(header);
   }
 
-  /** @param last the last frame of the segment */
-  finish(last: number): MadePart {
+  /**
+   * @param last the last frame of the segment
+   * @param thinned see {@link Catalogue}
+   */
+  finish(last: number, thinned?: number): MadePart {
     for (const table of [this.#events, this.#runs, this.#more]) table.finish();
-    const catalogue = this.#catalogue.finish({ first: this.#first, last, file: "", bytes: 0 });
+    const catalogue = this.#catalogue.finish({
+      first: this.#first,
+      last,
+      file: "",
+      bytes: 0,
+      ...thinned && { thinned },
+    });
     const about = { format: PART_FORMAT, first: this.#first, last, catalogue: JSON.stringify(catalogue) };
     for (const [name, value] of Object.entries(about)) {
       this.#file.database.run("INSERT INTO about VALUES (?, ?)", [name, String(value)]);

@@ -4,7 +4,7 @@ import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { RunEnd } from "../store.ts";
-import { count } from "./counters.ts";
+import { countEnd } from "./counters.ts";
 import { readEvent, releaseEvent } from "./events.ts";
 import { refreshLane } from "./lanes.ts";
 import { withoutPlans } from "./run_rows.ts";
@@ -48,7 +48,7 @@ export function endRun(rows: Rows, run: RunRow, end: RunEnd, now: number, listed
   const header = [run.id, run.rule, end.state, run.event, head.subject ?? null, run.createdAt, now, Number(listed)];
   rows.record("run", header, trace);
   dropRun(rows, run, trace.steps.map(({ path }) => path));
-  if (listed) count(rows, run.rule, end.state);
+  if (listed) countEnd(rows, run, end.state);
   refreshLane(rows, run.rule, run.lane);
 }
 

@@ -145,6 +145,13 @@ export class Archive {
     return catalogue;
   }
 
+  /** Removes the oldest part if all together have more bytes. @returns it */
+  dropOldest(most: number): Catalogue | undefined {
+    const next = this.history.nextToTrim(most, () => ({ events: new Set(), runs: new Set() }));
+    if (next) this.history.removePart(next.part);
+    return next?.part;
+  }
+
   /** How many different parts were asked since this was called before. */
   countAsked(): number {
     const count = new Set(this.asked).size;
