@@ -1,11 +1,13 @@
 import { type Event } from "../model/event.ts";
 import { isFinal, type Run } from "../model/run.ts";
 import type { EndedRun, History } from "./history/history.ts";
+import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
-import type { RunRow } from "./ledger/tables.ts";
+import type { EventRow, RunRow } from "./ledger/tables.ts";
 import type { Store, Trace } from "./store.ts";
 import type { EndedTrace } from "./transitions/end_run.ts";
 import { readEvent } from "./transitions/events.ts";
+import type { RunTrace } from "./transitions/retry_run.ts";
 import { readWaits, toRun } from "./transitions/run_rows.ts";
 import { readNotes, readSteps } from "./transitions/trace.ts";
 
@@ -21,18 +23,44 @@ export async function getRun(history: History, id: string): Promise<Trace | unde
   return ended && { run: await endedRun(history, ended), steps: ended.steps, notes: ended.notes };
 }
 
+/** Reads live rows in its turn; see `LedgerStore`. */
+type Read = <T>(work: (rows: Rows) => T) => Promise<T>;
+
+/** A run as it is live, without its steps, or with its whole trace once it has ended. */
+export async function findTrace(
+  history: History,
+  id: string,
+  read: Read,
+): Promise<RunTrace & { event: number } | undefined> {
+  const live = await read((rows) => {
+    const run = rows.get("run", id);
+    return run && { run, event: run.event, steps: [], notes: [] };
+  });
+  // What history has of a run is the row that was ended.
+  return live ?? await history.getRun(id) as unknown as EndedTrace | undefined;
+}
+
+/** An event, live or in history. */
+export async function findEvent(history: History, key: number, read: Read): Promise<EventRow | undefined> {
+  const live = await read((rows) => rows.get("event", ordered(key)));
+  if (live) return live;
+  const record = await history.getEvent(key);
+  if (record === undefined) return undefined;
+  const { receivedAt, delivery, verdicts, event } = record;
+  return { key, receivedAt, delivery: delivery as EventRow["delivery"], verdicts, event };
+}
+
 type Filter = Parameters<Store["listRuns"]>[0];
 
 /**
  * Runs, newest first, live and ended. Without those that only their condition was asked of.
  * @param event the key of the filter's event
- * @param read reads live rows; see `LedgerStore`
  */
 export async function listRuns(
   history: History,
   filter: Filter,
   event: number | undefined,
-  read: <T>(work: (rows: Rows) => T) => Promise<T>,
+  read: Read,
 ): Promise<Run[]> {
   const live = new Set<string>();
   const found = await read((rows) => {

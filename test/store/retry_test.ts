@@ -239,9 +239,14 @@ storeTest("a retry is refused with what to do instead", async (store) => {
   await store.claimRuns("me", 1, NOW);
   await store.answerCondition(asking, failed("if"), { kind: "error", reason: "it threw" }, NOW);
   assert.match(await refusal(asking), /its condition failed, before any step; replay it$/);
-  await store.dropVersions([]);
-  assert.match(await refusal(run), /version v1 of its rule is no longer kept; replay it with the rule as it is now$/);
-  await store.putVersions([rule("v1")]);
+  const old = arrival("e4", [{ ...candidate(), version: "v0" }]);
+  const { runs: [unknown] } = (await store.accept([old], [], NOW))[0];
+  await store.claimRuns("me", 1, NOW);
+  await store.finishRun(unknown, { state: "failed", error, spent: 1 }, NOW);
+  assert.match(
+    await refusal(unknown),
+    /version v0 of its rule is no longer kept; replay it with the rule as it is now$/,
+  );
   await supersede(store);
   await dropHistory(store);
   assert.equal(await store.retryRun(run, "anna", NOW), undefined, "nobody knows it any more");

@@ -130,6 +130,12 @@ export class History {
     this.#parts = this.#parts.filter(({ catalogue }) => catalogue.file !== file);
   }
 
+  /** The last frame of the newest part that may have a run on a version of its rule; Infinity if one is not folded yet. */
+  lastUseOf(version: string): number | undefined {
+    if (this.#options.recent.hasVersion(version)) return Infinity;
+    return this.#parts.findLast((part) => part.mayHaveVersion(version))?.catalogue.last;
+  }
+
   /** How many events and ended runs are kept; a run that ended twice may count twice. */
   counts(): { events: number; runs: number } {
     const counts = this.#options.recent.counts();

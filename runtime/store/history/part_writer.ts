@@ -32,7 +32,7 @@ export class PartWriter {
     const { database } = file;
     this.#blocks = new Blocks(database);
     this.#events = new TextTable(this.#blocks, database.prepare("INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?)"));
-    this.#runs = new TextTable(this.#blocks, database.prepare("REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"));
+    this.#runs = new TextTable(this.#blocks, database.prepare("REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"));
     this.#more = new TextTable(this.#blocks, database.prepare("INSERT INTO more VALUES (?,?,?,?,?)"));
   }
 

@@ -92,7 +92,8 @@ function eventOf(part: OpenPart, key: number): CopiedLine[] {
   });
 }
 
-const RUN = "SELECT line, text, id, rule, state, event, subject, created_at, ended_at, listed FROM runs_with_text " +
+const RUN =
+  "SELECT line, text, id, rule, state, event, subject, created_at, ended_at, listed, version FROM runs_with_text " +
   "WHERE id = ?";
 
 function runOf(part: OpenPart, id: string): CopiedLine[] {

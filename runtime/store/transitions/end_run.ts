@@ -45,7 +45,8 @@ export function endRun(rows: Rows, run: RunRow, end: RunEnd, now: number, listed
     steps: readSteps(rows, run.id),
     notes: readNotes(rows, run.id),
   };
-  const header = [run.id, run.rule, end.state, run.event, head.subject ?? null, run.createdAt, now, Number(listed)];
+  const { id, rule, version, event, createdAt } = run;
+  const header = [id, rule, end.state, event, head.subject ?? null, createdAt, now, Number(listed), version];
   rows.record("run", header, trace);
   dropRun(rows, run, trace.steps.map(({ path }) => path));
   if (listed) countEnd(rows, run, end.state);
