@@ -1,6 +1,7 @@
 import { type Event } from "../model/event.ts";
 import { isFinal, type Run } from "../model/run.ts";
-import type { EndedRun, History } from "./history/history.ts";
+import type { BriefText } from "./history/brief.ts";
+import type { History } from "./history/history.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { EventRow, RunRow } from "./ledger/tables.ts";
@@ -20,7 +21,9 @@ export function readTrace(rows: Rows, id: string): Trace | undefined {
 /** All that is known of a run that has ended. */
 export async function getRun(history: History, id: string): Promise<Trace | undefined> {
   const ended = await history.getRun(id);
-  return ended && { run: await endedRun(history, ended), steps: ended.steps, notes: ended.notes };
+  if (ended === undefined) return undefined;
+  const events = await history.getEvents([ended.event]);
+  return { run: endedRun(ended, events), steps: ended.steps, notes: ended.notes };
 }
 
 /** Reads live rows in its turn; see `LedgerStore`. */
@@ -70,7 +73,8 @@ export async function listRuns(
   if (filter.waiting || (filter.state !== undefined && !isFinal(filter.state))) return found;
   const { rule, state, before, limit } = filter;
   const ended = await history.listRuns({ rule, state, before, event, limit, skip: (id) => live.has(id) });
-  const runs = await Promise.all(ended.map((run) => endedRun(history, run)));
+  const events = await history.getEvents(ended.map(({ event }) => event));
+  const runs = ended.map((run) => endedRun(run, events));
   return [...found, ...runs].sort((a, b) => a.id < b.id ? 1 : -1).slice(0, limit);
 }
 
@@ -93,9 +97,8 @@ function liveRun(rows: Rows, row: RunRow): Run {
   return toRun(row, readEvent(rows, row.event), readWaits(rows, row.id));
 }
 
-/** With its event's body if history still has that. */
-async function endedRun(history: History, { run, event }: EndedRun): Promise<Run> {
+/** @param events those that history still has; without its event a run has the head of it */
+function endedRun({ run, event }: BriefText, events: Map<number, Event>): Run {
   const row = run as unknown as EndedTrace["run"];
-  const record = await history.getEvent(event);
-  return toRun(row, record?.event ?? { ...row.head, data: null } as Event);
+  return toRun(row, events.get(event) ?? { ...row.head, data: null } as Event);
 }

@@ -1,6 +1,7 @@
 import type { Event } from "../../model/event.ts";
 import type { EventRecord, Reply } from "../store.ts";
 import { amendEvent, amendRun, type EndedRun } from "./amend.ts";
+import type { BriefText } from "./brief.ts";
 import { type Catalogue, type EventFilter, type EventSearch, isOfType, Part, type RunFilter } from "./catalogue.ts";
 import type { EventMore, EventText, RunMore, RunText } from "./lines.ts";
 import { listEventRows, listRunRows } from "./list.ts";
@@ -61,6 +62,12 @@ export class History {
     return this.#toEvent(row);
   }
 
+  /** Those of some events that are known, by key, as they were accepted. */
+  async getEvents(keys: number[]): Promise<Map<number, Event>> {
+    const rows = await this.#snapshot().findEvents([...new Set(keys)]);
+    return new Map([...rows].map(([key, { text }]) => [key, this.#eventOf(text)]));
+  }
+
   /** The reply to an event: the first one stands. */
   async getReply(key: number): Promise<Reply | undefined> {
     const snapshot = this.#snapshot();
@@ -80,14 +87,14 @@ export class History {
   }
 
   /**
-   * Runs that have ended, newest first by creation.
+   * Runs that have ended, newest first by creation, without steps and notes.
    * @param filter `skip`: runs that are not wanted, as they live again
    */
   async listRuns(
     { limit, skip = () => false, ...filter }: RunFilter & { limit: number; skip?: (id: string) => boolean },
-  ): Promise<EndedRun[]> {
+  ): Promise<BriefText[]> {
     const rows = await listRunRows(this.#snapshot(), this.#ask, filter, limit, skip);
-    return rows.map((row) => this.#toRun(row));
+    return rows.map(({ text }) => this.#parse(text) as BriefText);
   }
 
   /** Events, newest first. @param filter `before` is the key of an {@link EventRecord} */

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
+import { briefLength } from "./brief.ts";
 import { type Catalogue, CatalogueBuilder } from "./catalogue.ts";
 import type { EventHeader, MoreHeader, RunHeader, Text } from "./lines.ts";
 import { PART_FORMAT, PART_SCHEMA, partName } from "./part_file.ts";
@@ -32,7 +33,10 @@ export class PartWriter {
     const { database } = file;
     this.#blocks = new Blocks(database);
     this.#events = new TextTable(this.#blocks, database.prepare("INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?)"));
-    this.#runs = new TextTable(this.#blocks, database.prepare("REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)"));
+    this.#runs = new TextTable(
+      this.#blocks,
+      database.prepare("REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+    );
     this.#more = new TextTable(this.#blocks, database.prepare("INSERT INTO more VALUES (?,?,?,?,?)"));
   }
 
@@ -53,7 +57,8 @@ export class PartWriter {
 
   /** A run that is in this part already, as it was retried and has ended again, is replaced. */
   run(header: RunHeader, text: Text): void {
-    this.#runs.add([...header, this.#line++], text);
+    const bytes = typeof text === "string" ? Buffer.from(text) : text;
+    this.#runs.add([...header, this.#line++, briefLength(bytes)], bytes);
     this.#catalogue.run(header);
   }
 
