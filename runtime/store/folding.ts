@@ -121,14 +121,15 @@ export class Folding {
   }
 
   async #fold(segment: Segment): Promise<void> {
-    const { background, history, log } = this.#options;
+    const { background, history, log, onWarning } = this.#options;
     const { delta, catalogue } = await background.run("fold", segment);
-    const part = catalogue as Catalogue;
-    history.addPart(part);
+    const part = catalogue as Catalogue | undefined;
+    if (part) history.addPart(part);
+    else onWarning(`Cannot read the part of history that was made of ${segment.name}; the history in it is not shown`);
     history.folded(segment.lastSeq);
     log.forget(segment);
     this.#deltas.push(delta);
-    await this.#keep(part);
+    if (part) await this.#keep(part);
   }
 
   /** The part's catalogue is live state. One that a crash takes is read out of the part at the next start. */
