@@ -53,6 +53,6 @@ async function readFirst(
   for (const file of names) {
     const answer = await reads.run("readPart", { file, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
     if (answer.kind === "read") return answer.result;
-    if (answer.kind === "damaged") onWarning(`Cannot read ${file}, a part of history: ${answer.reason}`);
+    if (answer.kind !== "missing") onWarning(`Cannot read ${file}, a part of history: ${answer.reason}`);
   }
 }

@@ -45,6 +45,8 @@ export class History {
   #parts: Part[];
   /** Parts that were warned of. */
   readonly #unreadable = new Set<string>();
+  /** Those of them that are damaged or missing: to check one again takes as long as to read it. */
+  readonly #lost = new Set<string>();
 
   constructor(options: HistoryOptions) {
     this.#options = options;
@@ -135,6 +137,7 @@ export class History {
   /** Forgets a part, whose file is to be removed. */
   removePart({ file }: Catalogue): void {
     this.#parts = this.#parts.filter(({ catalogue }) => catalogue.file !== file);
+    for (const files of [this.#unreadable, this.#lost]) files.delete(file);
   }
 
   /** The last frame of the newest part that may have a run on a version of its rule; Infinity if one is not folded yet. */
@@ -169,10 +172,13 @@ export class History {
     args: PartReads[K]["args"],
   ): Promise<PartReads[K]["result"] | undefined> => {
     const { file } = part.catalogue;
+    if (this.#lost.has(file)) return undefined;
     const answer = await this.#options.call("readPart", { file, read, args }) as PartAnswer<K>;
     if (answer.kind === "read") return answer.result;
-    const isGone = answer.kind === "missing";
-    if (isGone && !this.#parts.includes(part) || this.#unreadable.has(file)) return undefined;
+    // It was removed or replaced under the query.
+    if (answer.kind === "missing" && !this.#parts.includes(part)) return undefined;
+    if (answer.kind !== "failed") this.#lost.add(file);
+    if (this.#unreadable.has(file)) return undefined;
     this.#unreadable.add(file);
     const reason = answer.kind === "missing" ? "it is missing" : answer.reason;
     this.#options.onWarning(`Cannot read ${file}: ${reason}; the history in it is not shown`);

@@ -60,11 +60,14 @@ export interface PartQuestion<K extends PartRead> {
   args: PartReads[K]["args"];
 }
 
-/** `missing`: there is no such file; `damaged`: it does not check or cannot be read. */
+/**
+ * `missing`: there is no such file; `damaged`: it does not check, or its sectors cannot be read, and that stays so; `failed`: this
+ * time it could not be read, for a reason such as too many open files.
+ */
 export type PartAnswer<K extends PartRead> =
   | { kind: "read"; result: PartReads[K]["result"] }
   | { kind: "missing" }
-  | { kind: "damaged"; reason: string };
+  | { kind: "damaged" | "failed"; reason: string };
 
 /** Reads from one part: a task of the worker thread. A part that cannot be read is an answer, never an exception. */
 export async function readPart<K extends PartRead>(
@@ -77,8 +80,14 @@ export async function readPart<K extends PartRead>(
     return { result: { kind: "read", result } };
   } catch (error) {
     if ((error as { code?: string }).code === "ENOENT") return { result: { kind: "missing" } };
-    return { result: { kind: "damaged", reason: messageOf(error) } };
+    return { result: { kind: isDamage(error) ? "damaged" : "failed", reason: messageOf(error) } };
   }
+}
+
+/** Whether what reading a part has thrown will be thrown each time. */
+export function isDamage(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === undefined || code === "EIO";
 }
 
 const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => PartReads[K]["result"] } = {

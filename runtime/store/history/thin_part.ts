@@ -5,6 +5,7 @@ import type { Catalogue } from "./catalogue.ts";
 import type { EventHeader, MoreHeader, RunHeader } from "./lines.ts";
 import { type OpenPart, rowsOf, usePartOnce, type Value } from "./open_parts.ts";
 import { parsePartName } from "./part_file.ts";
+import { isDamage } from "./part_reader.ts";
 import { type MadePart, PartWriter } from "./part_writer.ts";
 
 /** What of a part is to stay. */
@@ -14,7 +15,7 @@ export interface Thinning {
   ids: (string | number)[];
 }
 
-/** `nothing`: the part has none of what was to stay. `damaged`: it cannot be read. No file was made then. */
+/** `nothing`: the part has none of what was to stay, or is missing. `damaged`: it cannot be read. No file was made then. */
 export type Thinned =
   | { kind: "thinned"; catalogue: Catalogue }
   | { kind: "nothing" }
@@ -23,13 +24,15 @@ export type Thinned =
 /**
  * Makes a part that has only some events and runs of another one, with their amendments, for the same frames: a task of the
  * worker thread. The other file stays; whoever asked removes it.
- * @throws the disk's error if the new file cannot be written
+ * @throws the disk's error if this time the part cannot be read, or the new file cannot be written
  */
 export async function thinPart(disk: Disk, folder: string, { file, ids }: Thinning): Promise<{ result: Thinned }> {
   let made: MadePart | undefined;
   try {
     made = await usePartOnce(disk, folder, file, (part) => copy(part, ids));
   } catch (error) {
+    if ((error as { code?: string }).code === "ENOENT") return { result: { kind: "nothing" } };
+    if (!isDamage(error)) throw error;
     return { result: { kind: "damaged", reason: messageOf(error) } };
   }
   if (made === undefined) return { result: { kind: "nothing" } };

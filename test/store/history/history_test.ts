@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { diskError } from "../../../runtime/host/forgetful_disk.ts";
 import { Archive, eventLine, FOLDER, type Line, moreLine, NOW, runId, runLine } from "./helpers.ts";
 
 const ids = (runs: { run: { id: string } }[]) => runs.map(({ run }) => parseInt(run.id, 32));
@@ -125,6 +126,7 @@ Deno.test("a damaged or missing part costs that part, and is named once", async 
   bytes[9000] ^= 4;
   archive.disk.put(join(FOLDER, files[1]), bytes);
   await archive.disk.remove(join(FOLDER, files[2]));
+  archive.asked = [];
   for (let time = 0; time < 2; time++) {
     assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [8, 7, 2, 1]);
     assert.deepEqual(keys(await archive.history.listEvents({ limit: 10 })), [8, 7, 2, 1]);
@@ -135,6 +137,20 @@ Deno.test("a damaged or missing part costs that part, and is named once", async 
     `Cannot read ${files[2]}: it is missing; the history in it is not shown`,
     `Cannot read ${files[1]}: its checksum differs; the history in it is not shown`,
   ]);
+  assert.deepEqual([1, 2].map((at) => archive.asked.filter((file) => file === files[at]).length), [1, 1]);
+});
+
+Deno.test("a part that could not be read for once is asked again, and named once", async () => {
+  const archive = new Archive();
+  archive.add(eventLine(1, 1));
+  const { file } = await archive.fold();
+  const { read } = archive.disk;
+  archive.disk.read = (path) => Promise.reject(diskError("EMFILE", path));
+  for (let time = 0; time < 2; time++) assert.equal(await archive.history.getEvent(1), undefined);
+  archive.disk.read = read;
+  assert.equal((await archive.history.getEvent(1))?.event.id, "id-1");
+  assert.equal(archive.warnings.length, 1);
+  assert.ok(archive.warnings[0].startsWith(`Cannot read ${file}: EMFILE`));
 });
 
 Deno.test("a part that retention removes under a query is skipped without a word", async () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { diskError } from "../../../runtime/host/forgetful_disk.ts";
 import { type Catalogue, Part } from "../../../runtime/store/history/catalogue.ts";
 import { thinPart } from "../../../runtime/store/history/thin_part.ts";
 import { type Kept, nextToTrim } from "../../../runtime/store/history/trim.ts";
@@ -82,6 +83,14 @@ Deno.test("nothing to keep and a part that cannot be read are answers", async ()
   const { archive, parts: [{ file }] } = await archiveOf(1);
   const thinned = async () => (await thinPart(archive.disk, FOLDER, { file, ids: [99] })).result;
   assert.deepEqual(await thinned(), { kind: "nothing" });
+  const { read } = archive.disk;
+  archive.disk.read = (path) => Promise.reject(diskError("EMFILE", path));
+  await assert.rejects(thinned(), { code: "EMFILE" });
+  archive.disk.read = read;
+  const bytes = await archive.disk.read(join(FOLDER, file));
+  bytes[9_000] ^= 1;
+  archive.disk.put(join(FOLDER, file), bytes);
+  assert.deepEqual(await thinned(), { kind: "damaged", reason: "its checksum differs" });
   await archive.disk.remove(join(FOLDER, file));
-  assert.equal((await thinned()).kind, "damaged");
+  assert.deepEqual(await thinned(), { kind: "nothing" });
 });
