@@ -28,7 +28,9 @@ const exact: Reviver = (key, value, { source }) => {
   if (typeof value !== "number" || source === undefined || Number.isSafeInteger(value)) return value;
   if (WHOLE.test(source)) return BigInt(source);
   if (Number.isFinite(value)) return value;
-  throw new RangeError(`the number ${source} at ${JSON.stringify(key)} is too large: a number may have at most 309 digits`);
+  throw new RangeError(
+    `the number ${source} at ${JSON.stringify(key)} is too large: a number may have at most 309 digits`,
+  );
 };
 
 /**
