@@ -10,6 +10,8 @@ export class FaultyDisk extends ForgetfulDisk {
   failWrites: Fault | undefined;
   /** Set to have every sync fail. */
   failSyncs: Fault | undefined;
+  /** Paths of the files that fail. */
+  failing = /./;
   /** Awaited before each sync of a file. */
   beforeSync: () => Promise<void> | void = () => {};
   /** Files synced since it was made. */
@@ -32,14 +34,16 @@ export class FaultyDisk extends ForgetfulDisk {
     let lost = false;
     return {
       write: async (bytes) => {
-        await file.write(this.failWrites ? bytes.subarray(0, bytes.length >> 1) : bytes);
-        if (this.failWrites) throw diskError(this.failWrites, path);
+        const fault = this.failing.test(path) ? this.failWrites : undefined;
+        await file.write(fault ? bytes.subarray(0, bytes.length >> 1) : bytes);
+        if (fault) throw diskError(fault, path);
       },
       sync: async () => {
         await this.beforeSync();
         this.syncs++;
-        lost ||= this.failSyncs !== undefined;
-        if (this.failSyncs) throw diskError(this.failSyncs, path);
+        const fault = this.failing.test(path) ? this.failSyncs : undefined;
+        lost ||= fault !== undefined;
+        if (fault) throw diskError(fault, path);
         await (lost ? file.close() : file.sync());
       },
       close: () => file.close(),
