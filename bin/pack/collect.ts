@@ -51,8 +51,8 @@ function callsOutside({ rules }: CheckedFolder): Problem[] {
 
 /** All that is not hidden. Secrets (`.env`) stay outside: the file is copied around. */
 async function filesOf({ folder, data, out }: CollectOptions): Promise<PackedFile[]> {
-  const paths = (await listFolder(scopeOf(folder, data)))
-    .filter((path) => basename(path) !== ".env" && join(folder, path) !== out);
+  const { files: listed } = await listFolder(scopeOf(folder, data));
+  const paths = listed.filter((path) => basename(path) !== ".env" && join(folder, path) !== out);
   const files: PackedFile[] = [];
   for (const path of paths) {
     const [content, { mode }] = await Promise.all([readFile(join(folder, path), "base64"), stat(join(folder, path))]);

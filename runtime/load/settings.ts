@@ -1,7 +1,9 @@
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { z } from "zod";
 import { memoryBytes } from "../host/memory.ts";
+import { readRegularFileSync } from "../host/regular_file.ts";
 import { parseDuration, parseRate } from "../model/duration.ts";
+import { messageOf } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 import { parseSize } from "../rule/field.ts";
 import { nearest } from "../rule/nearest.ts";
@@ -106,6 +108,20 @@ export function checkSmtpPassword(
     message: `the secret ${smtp.password} is not set`,
     hint: "set it in the environment, in .env or in a mounted folder",
   }];
+}
+
+/** Reports files of secrets that are there but cannot be read: the secrets in them would only be missing. */
+export function checkSecretsFiles({ secrets }: Settings, folder: string): Problem[] {
+  return secrets.files.flatMap((path): Problem[] => {
+    try {
+      readRegularFileSync(path);
+      return [];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      const message = `the secrets in this file cannot be read: ${messageOf(error)}`;
+      return [{ severity: "error", file: relative(folder, path), at: { line: 1, column: 1 }, message }];
+    }
+  });
 }
 
 function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {

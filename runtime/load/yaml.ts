@@ -131,6 +131,6 @@ function refused(file: string, message: string): YamlFile {
 }
 
 /** A file of which nothing is known but the problem. */
-function unread(problem: Problem): YamlFile {
+export function unread(problem: Problem): YamlFile {
   return { origin: new YamlOrigin(problem.file, "", read(""), read), text: "", problems: [problem] };
 }

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { join } from "node:path";
 import { rulesFolder } from "../folder.ts";
-import { type Program, start } from "../program.ts";
+import { type Program, start, whenthen } from "../program.ts";
+import { PATIENCE } from "../until.ts";
+import { within } from "./size.ts";
 
 const hook = (name: string, text = name) => `when: { webhook: /${name}, auth: none }\nthen:\n  - log: ${text}\n`;
 
@@ -27,4 +32,51 @@ Deno.test("strange line breaks in a line with an error: a problem of that file, 
   await folder.write("b.yaml", hook("b"));
   await program.waitForMessage("loaded b");
   assert.deepEqual(await states(program), { a: "on", b: "on", ...bad });
+});
+
+Deno.test("pipes, devices, huge files and names that are not UTF-8: problems of those files; the rest is loaded, reloaded and served", async () => {
+  await using folder = await rulesFolder({ "a.yaml": hook("a"), "code.ts": 'import "./pipe.js";' });
+  const script = `
+    cd "$1"
+    for name in pipe.yaml pipe.ts pipe.js pipe.txt pipe.test.ts config.prod.yaml .env; do mkfifo "$name"; done
+    for name in zero.yaml zero.ts; do ln -s /dev/zero "$name"; done
+    for name in huge.yaml huge.ts; do truncate -s 3G "$name"; done
+    mkdir "$(printf 'dir\\377')"
+    for name in 'bad\\377.yaml' 'dir\\377/in.yaml'; do echo 'when: start' > "$(printf "$name")"; done
+  `;
+  execFileSync("bash", ["-ec", script, "bash", folder.rules]);
+  const args = ["--env", "prod"];
+  await using program = start(folder.rules, { data: folder.data, args });
+  await program.url();
+  const broken = ["bad\uFFFD", "huge", "pipe", "zero"];
+  const known = await states(program);
+  assert.deepEqual(known, Object.fromEntries([["a", "broken"], ...broken.map((id) => [id, "broken"])]));
+
+  await rm(join(folder.rules, "config.prod.yaml"));
+  await program.waitForMessage("loaded a");
+  await folder.write("b.yaml", hook("b"));
+  await program.waitForMessage("loaded b");
+  for (const path of ["/hooks/a", "/hooks/b"]) assert.equal((await program.post(path, {})).status, 202);
+  const problems: { file: string }[] = await program.api("problems");
+  const files = [
+    ".env",
+    "bad\uFFFD.yaml",
+    "code.ts",
+    "dir\uFFFD",
+    "huge.ts",
+    "huge.yaml",
+    "pipe.ts",
+    "pipe.yaml",
+    "zero.ts",
+    "zero.yaml",
+  ];
+  assert.deepEqual(problems.map(({ file }) => file), files);
+
+  const tested = await within(
+    PATIENCE,
+    "the tests",
+    whenthen(["test", folder.rules, "--data", `${folder.data}2`, "--json"]),
+  );
+  assert.ok(JSON.parse(tested.stdout).problems.some(({ file }: { file: string }) => file === "pipe.test.ts"));
+  assert.equal(await program.stop(), 0);
 });
