@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
+import { readExactJson } from "../model/exact_json.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { Background } from "./background.ts";
@@ -99,6 +100,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     recent,
     syncedSeq: () => log.lastSeq,
     onWarning,
+    parse: readExactJson,
   });
   const folding: Folding = new Folding({
     disk,
