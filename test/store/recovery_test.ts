@@ -186,11 +186,12 @@ Deno.test("a damaged part costs its own history, with a word, and no live run, i
   assert.match(warnings.join(), /^Cannot read part-000000000001-\d+-[0-9a-f]{8}.sqlite.*is not shown$/);
 });
 
-Deno.test("without all of their parts identities, runs and counters are there", async () => {
+Deno.test("without all parts identities, live runs and counters are there, and what is missing is said once", async () => {
   const disk = await diskWith([2, 4]);
   for (const path of disk.paths().filter((path) => path.includes("/part-"))) await disk.remove(path);
   const { ids, warnings } = await recovered(disk, true);
-  assert.deepEqual([ids, warnings], [["e5"], []]);
+  assert.deepEqual([ids, warnings.length], [["e5"], 2]);
+  assert.match(warnings[0], /^Cannot find part-.*, a part of history: what was in it is not shown any more$/);
 });
 
 Deno.test("a missing file of the log or its folds is damage", async () => {
