@@ -16,6 +16,7 @@ import { Recent } from "./history/recent.ts";
 import { Ids } from "./ledger/ids.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { loadIdentity, loadRow } from "./ledger/load.ts";
+import { ordered } from "./ledger/ordered.ts";
 import { Rows } from "./ledger/rows.ts";
 import { LedgerStore } from "./ledger_store.ts";
 import type { CheckedFile } from "./log/files.ts";
@@ -158,6 +159,13 @@ async function cataloguesOf(
   const known = new Map(
     [...rows.all("part")].map(([, row]) => row as unknown as Catalogue).map((one) => [one.file, one]),
   );
+  for (const { first, file } of known.values()) {
+    if (parts.some(({ name }) => name === file)) continue;
+    // Retention drops the row first, then the file.
+    onWarning(`Cannot find ${file}, a part of history: what was in it is not shown any more`);
+    rows.drop("part", ordered(first));
+  }
+  rows.keep();
   const catalogues: Catalogue[] = [];
   for (const { name } of parts) {
     const catalogue = known.get(name);
