@@ -4,10 +4,11 @@ import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
+import type { Json } from "../model/json.ts";
 import { Background } from "./background.ts";
 import { Folding } from "./folding.ts";
 import type { Catalogue } from "./history/catalogue.ts";
-import { History } from "./history/history.ts";
+import { History, unreadable } from "./history/history.ts";
 import { PackedIdentities } from "./history/identities.ts";
 import { readIds } from "./history/ids_file.ts";
 import { type PartAnswer } from "./history/part_reader.ts";
@@ -15,6 +16,7 @@ import { Recent } from "./history/recent.ts";
 import { Ids } from "./ledger/ids.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { loadIdentity, loadRow } from "./ledger/load.ts";
+import { ordered } from "./ledger/ordered.ts";
 import { Rows } from "./ledger/rows.ts";
 import { LedgerStore } from "./ledger_store.ts";
 import type { CheckedFile } from "./log/files.ts";
@@ -146,26 +148,25 @@ function prepare(rows: Rows): Ids {
   return new Ids((rows.get("fact", "last") as { key: number } | undefined)?.key ?? 0, secret);
 }
 
-/** The catalogues of the parts that are there; one that a crash took is read out of its part. */
+/**
+ * The catalogues of all parts. One that a crash or a stop took is read out of its part, and kept with the first frame, so that
+ * later starts open no part. That of a part that is missing stays: whoever asks for its history is told.
+ */
 async function cataloguesOf(
   rows: Rows,
   parts: CheckedFile[],
   reads: Background<typeof storeTasks>,
   onWarning: (message: string) => void,
 ): Promise<Catalogue[]> {
-  const known = new Map(
-    [...rows.all("part")].map(([, row]) => row as unknown as Catalogue).map((one) => [one.file, one]),
-  );
-  const catalogues: Catalogue[] = [];
-  for (const { name } of parts) {
-    const catalogue = known.get(name);
-    if (catalogue) {
-      catalogues.push(catalogue);
-      continue;
-    }
+  const catalogues = [...rows.all("part")].map(([, row]) => row as unknown as Catalogue);
+  const known = new Set(catalogues.map(({ file }) => file));
+  for (const { name } of parts.filter(({ name }) => !known.has(name))) {
     const answer = await reads.run("readPart", { file: name, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
-    if (answer.kind === "read") catalogues.push(answer.result);
-    else if (answer.kind === "damaged") onWarning(`Cannot read ${name}, a part of history: ${answer.reason}`);
+    if (answer.kind === "damaged") onWarning(unreadable(name, answer.reason));
+    if (answer.kind !== "read") continue;
+    catalogues.push(answer.result);
+    rows.put("part", ordered(answer.result.first), answer.result as unknown as Json);
   }
+  rows.keep();
   return catalogues;
 }
