@@ -86,6 +86,7 @@ export class LedgerStore implements Store {
   #retention: Retention;
   /** Searches for events that waits were looking for when the program ended. */
   #searches: Promise<unknown> = Promise.resolve();
+  #closed = false;
 
   constructor(parts: LedgerStoreParts) {
     this.#parts = parts;
@@ -236,7 +237,10 @@ export class LedgerStore implements Store {
     }
     const searching = await this.#read((rows) => rows.range("wait", "searching", ""));
     this.#searches = Promise.all(searching.map((place) => this.#search(place, now)));
-    this.#searches.catch((error) => this.#parts.onWarning(`Cannot look for awaited events: ${error.message}`));
+    this.#searches = this.#searches.catch((error) => {
+      // The next start looks for what closing cuts short.
+      if (!this.#closed) this.#parts.onWarning(`Cannot look for awaited events: ${error.message}`);
+    });
     return reclaimed;
   }
 
@@ -329,8 +333,9 @@ export class LedgerStore implements Store {
 
   /** Finishes what waits; what the log has is folded if a start would take long for it. */
   async close(): Promise<void> {
-    await this.#searches.catch(() => {});
+    this.#closed = true;
     await this.#parts.ledger.close();
+    await this.#searches;
     await this.#parts.folding.close();
     await this.#parts.reads.close();
   }

@@ -117,7 +117,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     volatile,
     now,
   });
-  for (const segment of found.segments) folding.add(segment);
+  for (const segment of [...log.sealed]) folding.add(segment);
   return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
 }
 

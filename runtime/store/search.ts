@@ -26,15 +26,19 @@ export async function findAwaited(
     return wait?.searching && { wait, began: rows.get("run", place.run)!.began };
   });
   if (!started) return undefined;
-  let found = await findBehind(started.began, started.wait, history, read);
-  for (;;) {
-    const resolved = await decide({ run: place.run, path: place.path, ...found && { found } }, resolveSearch);
+  const searchBehind = async (after: number): Promise<Search> => {
+    const found = await findBehind(after, started.wait, history, read);
+    return { ...place, ...found && { found } };
+  };
+  for (let search = await searchBehind(started.began);;) {
+    const resolved = await decide(search, resolveSearch);
     if (resolved.kind === "record") return resolved.record;
-    if (resolved.kind === "fetch") {
-      const event = (await history.getEvent(resolved.key))?.event;
-      if (event === undefined) throw new Error(`the event ${resolved.key} is not in history`);
-      found = { key: resolved.key, event };
-    } else found = await findBehind(resolved.after, started.wait, history, read);
+    if (resolved.kind === "again") search = await searchBehind(resolved.after);
+    else {
+      const { key } = resolved;
+      const record = await history.getEvent(key);
+      search = { ...place, ...record ? { found: { key, event: record.event } } : { gone: key } };
+    }
   }
 }
 

@@ -48,6 +48,8 @@ export function putWait(rows: Rows, run: string, record: StepRecord, wait: Wait,
 /** What a search for events since a run began came to: the oldest one that matches, or how far it looked in vain. */
 export interface Search extends Place {
   found?: { key: number; event: Event };
+  /** The event that came meanwhile, if it is not in history any more. */
+  gone?: number;
 }
 
 /** What is next after a search: the step's record, or an event that came meanwhile and is to be fetched. */
@@ -60,11 +62,16 @@ export type Resolved =
  * Ends the search of a wait: it has succeeded with the event that was found, else with the one that came meanwhile; else it goes
  * on waiting. An event that has ended another wait of the run since is passed over.
  */
-export function resolveSearch(rows: Rows, { run, path, found }: Search, { now }: At): Resolved {
+export function resolveSearch(rows: Rows, { run, path, found, gone }: Search, { now }: At): Resolved {
   const key = stepKey(run, path);
   const wait = rows.get("wait", key);
   if (wait?.searching === undefined) return { kind: "record", record: readStep(rows, run, path)!, ended: false };
   if (found && isTaken(rows, run, found.key)) return { kind: "again", after: found.key };
+  if (gone !== undefined && wait.seen === gone) {
+    const { seen: _seen, ...rest } = wait;
+    rows.put("wait", key, rest);
+    return { kind: "again", after: gone };
+  }
   if (found === undefined) {
     if (wait.seen !== undefined && !isTaken(rows, run, wait.seen)) return { kind: "fetch", key: wait.seen };
     const { searching: _searching, seen: _seen, ...rest } = wait;

@@ -62,7 +62,7 @@ Deno.test("a drop of a key that only the base has removes it from the next base"
 Deno.test("a part has the history in order; an event without a text has that of its row", async () => {
   const disk = new FaultyDisk();
   const frame = [
-    '+event\t[7,1]\t\n+more\t["event",7]\t{"deliveries":1}\nevent*/0000000000000007\t{"e":7}\n',
+    'event*/0000000000000007\t{"e":7}\n+event\t[7,1]\t\n+more\t["event",7]\t{"deliveries":1}\n',
     '+event\t[8,1]\t{"e":8}\n+run\t["x"]\t{"r":1}\nevent/0000000000000007\t\n',
   ];
   await writeSegment(disk, 1, frame);
@@ -75,6 +75,17 @@ Deno.test("a part has the history in order; an event without a text has that of 
     ["run", '["x"]', '{"r":1}'],
   ]);
   assert.deepEqual(catalogue, { lines: 4 });
+});
+
+Deno.test("an event without a text whose row is not in the frame is not folded", async () => {
+  const disk = new FaultyDisk();
+  await writeSegment(disk, 1, ["event*/0000000000000007\t{}\n", "+event\t[7,1]\t\n"]);
+  const segment = { name: "log-000000000001", firstSeq: 1, lastSeq: 2, bytes: 0 };
+  await assert.rejects(
+    foldSegment(disk, FOLDER, segment, hooks),
+    /event\/0000000000000007 is not put before its event/,
+  );
+  assert.deepEqual(await names(disk), ["log-001"]);
 });
 
 Deno.test("a fold that is repeated writes the same files", async () => {

@@ -30,8 +30,8 @@ export function frameText(seq: number, model?: Model): string {
     model?.lines.push([kind, JSON.stringify(header), text]);
   };
   const event = `{"event":${seq},"text":"${"ü".repeat(seq % 7)}"}`;
-  history("event", [seq, NOW, "paid", null, "accepted", []], "", event);
   put(`event/${String(seq).padStart(16, "0")}`, event, true);
+  history("event", [seq, NOW, "paid", null, "accepted", []], "", event);
   put(`run/${seq}`, `{"run":${seq}}`, true);
   put("counter/all", String(seq));
   // Every third identity has expired, some of them are seen again.
