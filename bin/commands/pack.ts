@@ -22,7 +22,7 @@ export function addPack(program: Command, session: Session): void {
     .addOption(dataOption()).addOption(envOption()).addOption(logOption())
     .addHelpText(
       "after",
-      "\nLeft out are hidden files (so .env: secrets stay outside) and node_modules (what TypeScript imports is in its bundle)." +
+      "\nLeft out are hidden files (so .env), files of secrets that whenthen.yaml names, and node_modules (what TypeScript imports is in its bundle)." +
         "\nExits with 2 where the folder has problems",
     )
     .action(async (folder: string, _options, command: Command) => {

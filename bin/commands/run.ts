@@ -62,5 +62,7 @@ async function welcome(app: App, { folder, data, prebuilt }: Folders, { terminal
   const response = await app.web.fetch(new Request(`${address.url}/api/rules`, { headers }));
   const shown = prebuilt ? undefined : relative("", folder) || ".";
   const elsewhere = data === resolve(DATA) ? undefined : relative("", data);
-  printWelcome(terminal, { url: address.url, folder: shown, data: elsewhere, rules: await response.json() });
+  const asksForToken = Boolean(env.WHENTHEN_TOKEN);
+  const rules = await response.json();
+  printWelcome(terminal, { url: address.url, folder: shown, data: elsewhere, rules, asksForToken });
 }

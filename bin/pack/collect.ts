@@ -1,10 +1,17 @@
+import { Buffer } from "node:buffer";
 import { readFile, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { listFolder, scopeOf } from "../../runtime/load/folder.ts";
+import { parseYaml } from "../../runtime/load/yaml.ts";
 import { prebuild } from "../../runtime/load/prebuilt.ts";
 import type { Problem } from "../../runtime/model/problem.ts";
 import { type CheckedFolder, checkFolder } from "../../runtime/run/check_folder.ts";
 import type { PackedFile, PackedFolder } from "./packed_folder.ts";
+import { SecretFiles } from "./secret_files.ts";
+
+const SETTINGS = "whenthen.yaml";
+const SECRETS_REMEDY =
+  "the packed program takes secrets from its environment, or from a folder named by its absolute path";
 
 /** What there is to pack, or why it cannot be packed. */
 export interface Collected {
@@ -27,11 +34,14 @@ export interface CollectOptions {
 export async function collect(options: CollectOptions): Promise<Collected> {
   const { folder, data } = options;
   const checked = await checkFolder(options);
-  const problems = [...checked.problems, ...callsOutside(checked)];
+  const secrets = await SecretFiles.of(checked.settings);
+  const problems = [...checked.problems, ...callsOutside(checked), ...await importedSecrets(checked, secrets)];
   const rules = checked.rules.size;
   if (problems.some(({ severity }) => severity === "error")) return { problems, rules };
   const prebuilt = await prebuild(folder, checked.typescript, join(data, "cache"));
-  return { problems, rules, packed: { files: await filesOf(options), prebuilt } };
+  const { files, leftOut } = await filesOf(options, secrets);
+  problems.push(...leftOut, ...passwordHashes(checked, files));
+  return { problems, rules, packed: { files, prebuilt } };
 }
 
 /** What rules call outside of the folder would not be there. What TypeScript imports is in its bundle. */
@@ -49,14 +59,60 @@ function callsOutside({ rules }: CheckedFolder): Problem[] {
   );
 }
 
-/** All that is not hidden. Secrets (`.env`) stay outside: the file is copied around. */
-async function filesOf({ folder, data, out }: CollectOptions): Promise<PackedFile[]> {
-  const paths = (await listFolder(scopeOf(folder, data)))
-    .filter((path) => basename(path) !== ".env" && join(folder, path) !== out);
-  const files: PackedFile[] = [];
-  for (const path of paths) {
-    const [content, { mode }] = await Promise.all([readFile(join(folder, path), "base64"), stat(join(folder, path))]);
-    files.push({ path, executable: (mode & 0o100) !== 0, content });
+/** What is bundled with code travels with it, wherever it was read from. */
+async function importedSecrets({ typescript }: CheckedFolder, secrets: SecretFiles): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const [file, { inputs }] of typescript) {
+    for (const path of inputs) {
+      if (!await secrets.has(path)) continue;
+      const message = `imports ${path}, a file of secrets, which would be packed`;
+      problems.push({ severity: "error", file, at: { line: 1, column: 1 }, message, hint: "use secrets.NAME instead" });
+    }
   }
-  return files;
+  return problems;
+}
+
+/** Who has the packed file can try passwords on these for as long as they like. */
+function passwordHashes({ settings: { people } }: CheckedFolder, files: PackedFile[]): Problem[] {
+  const settings = files.find(({ path }) => path === SETTINGS);
+  const owners = people.filter(({ password }) => password !== undefined);
+  if (settings === undefined || owners.length === 0) return [];
+  const { origin } = parseYaml(Buffer.from(settings.content, "base64").toString(), SETTINGS);
+  return owners.map(({ id }): Problem => ({
+    severity: "warning",
+    file: SETTINGS,
+    at: origin.at(["people", id, "password"], "key"),
+    message: `the hash of the password of ${id} is packed: who has the file can guess at it`,
+    hint: "give the file to nobody else, or pack a folder in which people have no passwords",
+  }));
+}
+
+/**
+ * All that is not hidden. Secrets stay outside, `.env` as well as the files and folders that the settings name: the packed
+ * file is copied around.
+ */
+async function filesOf(
+  { folder, data, out }: CollectOptions,
+  secrets: SecretFiles,
+): Promise<{ files: PackedFile[]; leftOut: Problem[] }> {
+  const { files: listed } = await listFolder(scopeOf(folder, data));
+  const paths = listed.filter((path) => basename(path) !== ".env" && join(folder, path) !== out);
+  const files: PackedFile[] = [];
+  const leftOut: Problem[] = [];
+  const leave = (file: string, why: string, hint?: string) =>
+    leftOut.push({
+      severity: "warning",
+      file,
+      at: { line: 1, column: 1 },
+      message: `left out: ${why}`,
+      ...hint && { hint },
+    });
+  for (const path of paths) {
+    const absolute = join(folder, path);
+    const facts = await stat(absolute).catch(() => undefined);
+    if (!facts?.isFile()) leave(path, "it is no regular file");
+    else if (await secrets.has(absolute)) leave(path, `${SETTINGS} names it as a file of secrets`, SECRETS_REMEDY);
+    else files.push({ path, executable: (facts.mode & 0o100) !== 0, content: await readFile(absolute, "base64") });
+  }
+  return { files, leftOut };
 }

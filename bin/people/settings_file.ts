@@ -1,6 +1,7 @@
-import { readFile, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { readRegularFile } from "../../runtime/host/regular_file.ts";
 import { readSettings } from "../../runtime/load/settings.ts";
 import { parseYaml } from "../../runtime/load/yaml.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
@@ -18,7 +19,7 @@ export class SettingsFile {
   /** @throws UsageError where what is in the file has a problem */
   static async open(folder: string): Promise<SettingsFile> {
     const path = join(folder, NAME);
-    const text = await readFile(path, "utf8").catch((error) => {
+    const text = await readRegularFile(path).then(String, (error) => {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
       throw new UsageError(`Cannot read ${path}: ${(error as Error).message}`);
     });

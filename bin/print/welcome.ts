@@ -12,16 +12,20 @@ export interface Welcome {
   /** Absent where commands find it by themselves. */
   data?: string;
   rules: RuleListing[];
+  /** Without a token nothing but hooks and forms is open: a browser, which has none, does not get the page. */
+  asksForToken: boolean;
 }
 
 /** Prints what to try next. */
-export function printWelcome(terminal: Terminal, { url, folder, data, rules }: Welcome): void {
+export function printWelcome(terminal: Terminal, { url, folder, data, rules, asksForToken }: Welcome): void {
   const live = rules.filter(({ state }) => state !== "broken");
   const open = live.flatMap(({ triggers }) => triggers).find(({ hook }) => hook?.open && hook.method === "POST")?.hook;
   const whenthen = commandName();
   const on = data === undefined ? "" : ` --data ${data}`;
   const tries: [what: string, why: string][] = [
-    [`${url}/`, "the rules and the last runs on a page"],
+    asksForToken
+      ? [`curl -H "Authorization: Bearer $WHENTHEN_TOKEN" ${url}/api/rules`, "the rules, as JSON"]
+      : [`${url}/`, "the rules and the last runs on a page"],
     ...open ? [[`curl -d '{"name":"Ada"}' ${url}${open.path}`, "send something to a webhook"] as [string, string]] : [],
     [`${whenthen} events${on}`, "what arrived, and what each rule made of it (in another terminal)"],
     [`${whenthen} runs${on}`, "what ran; show RUN has every step of it"],

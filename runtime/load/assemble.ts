@@ -5,6 +5,7 @@ import type { CheckedRule } from "../rule/check.ts";
 import { findAuthConflicts, findSharedIds } from "./across.ts";
 import { type Callables, type Called, findCycles, follow } from "./calls.ts";
 import { isError, type RuleCheck } from "./checks.ts";
+import { guarded } from "./guard.ts";
 import type { RuleSource } from "./source.ts";
 
 /** A checked rule file and what it claims to be. */
@@ -72,7 +73,14 @@ export function assemble(
     const rule = check.rule && !shared.some(({ file }) => file === source.file) ? check.rule : undefined;
     if (!rule || called.problems.some(isError)) assembly.broken.set(source.file, source.id);
     else if (called.late) assembly.late.set(source.file, source.id);
-    else good.push(finish(rule, source, called, finished));
+    else {
+      const made = guarded(source.file, () => finish(rule, source, called, finished), (problem) => {
+        assembly.problems.push(problem);
+        assembly.broken.set(source.file, source.id);
+        return undefined;
+      });
+      if (made) good.push(made);
+    }
   }
   for (const rule of good) assembly.rules.set(rule.id, rule);
   keepLastGood(assembly, previous);

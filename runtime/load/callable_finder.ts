@@ -1,5 +1,6 @@
-import { access, readFile } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { resolve } from "node:path";
+import { IrregularFileError, readRegularFile } from "../host/regular_file.ts";
 import type { Problem } from "../model/problem.ts";
 import { type Call, type CallableAction, type Callables, calleeOf, isModule } from "./calls.ts";
 import type { ActionCheck } from "./checks.ts";
@@ -85,8 +86,13 @@ export class CallableFinder {
   async #readOutside(path: string): Promise<Source | undefined> {
     const absolute = resolve(this.folder, path);
     this.outside.push(absolute);
-    const text = await readFile(absolute, "utf8").catch(() => undefined);
-    if (text === undefined) return undefined;
+    const text = await readRegularFile(absolute).then(String, (error) => error);
+    if (text instanceof IrregularFileError) {
+      const { message } = text;
+      const problem: Problem = { severity: "error", file: path, at: { line: 1, column: 1 }, message };
+      return { kind: "unreadable", file: path, problems: [problem] };
+    }
+    if (typeof text !== "string") return undefined;
     const known = this.#read.get(path);
     if (known?.text === text) return known.source;
     const source = sourceOfYaml(parseYaml(text, path));

@@ -7,6 +7,7 @@ import type { Kinds } from "../rule/kind.ts";
 import { callTargets } from "../rule/used.ts";
 import { type Call, callsInCode, callsInRaw, placeCalls } from "./calls.ts";
 import { type ConfigFile, configOf } from "./config.ts";
+import { guarded } from "./guard.ts";
 import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
 
 /** What a check needs beside the file; the same for all files of a load. */
@@ -43,8 +44,8 @@ interface Memo<T> {
 
 /** Checks rules and actions; a file that is the same, with the same config, people and secrets, is not checked again. */
 export class Checks {
-  readonly #rules = new WeakMap<RuleSource, Memo<RuleCheck>>();
-  readonly #actions = new WeakMap<ActionSource, Memo<ActionCheck>>();
+  readonly #checkedRules = new WeakMap<RuleSource, Memo<RuleCheck>>();
+  readonly #checkedActions = new WeakMap<ActionSource, Memo<ActionCheck>>();
 
   /** @param env what `env.X` gives in `when` */
   constructor(
@@ -53,14 +54,22 @@ export class Checks {
     private readonly now: () => number,
   ) {}
 
-  rule(source: RuleSource, { configs, hasSecret, people, previous }: Surroundings): RuleCheck {
+  rule(source: RuleSource, surroundings: Surroundings): RuleCheck {
+    return guarded(source.file, () => this.#rule(source, surroundings), (problem) => failed(source, problem));
+  }
+
+  action(source: ActionSource, surroundings: Pick<Surroundings, "hasSecret" | "people">): ActionCheck {
+    return guarded(source.file, () => this.#action(source, surroundings), (problem) => failed(source, problem));
+  }
+
+  #rule(source: RuleSource, { configs, hasSecret, people, previous }: Surroundings): RuleCheck {
     const fields = fieldsOf(source.raw.config);
     const { values, enabled, missing, problems } = configOf(
       { id: source.id, fields },
       configs,
       previous.get(source.id),
     );
-    const checked = recall(this.#rules, source, JSON.stringify([values, enabled, people]), hasSecret, (ask) => {
+    const checked = recall(this.#checkedRules, source, JSON.stringify([values, enabled, people]), hasSecret, (ask) => {
       const known = {
         id: idOfPath(source.file),
         config: values,
@@ -85,8 +94,8 @@ export class Checks {
     return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
   }
 
-  action(source: ActionSource, { hasSecret, people }: Pick<Surroundings, "hasSecret" | "people">): ActionCheck {
-    return recall(this.#actions, source, JSON.stringify(people), hasSecret, (ask) => {
+  #action(source: ActionSource, { hasSecret, people }: Pick<Surroundings, "hasSecret" | "people">): ActionCheck {
+    return recall(this.#checkedActions, source, JSON.stringify(people), hasSecret, (ask) => {
       const checked = checkAction(source.raw, source.origin, this.kinds, {
         env: this.env,
         hasSecret: ask,
@@ -103,6 +112,10 @@ export class Checks {
       };
     });
   }
+}
+
+function failed({ problems }: RuleSource | ActionSource, problem: Problem): { calls: Call[]; problems: Problem[] } {
+  return { calls: [], problems: [...problems, problem] };
 }
 
 export function isError({ severity }: Problem): boolean {

@@ -3,6 +3,7 @@ import type { Problem } from "../model/problem.ts";
 import type { Field, Rule } from "../model/rule.ts";
 import { checkValue } from "../rule/field_value.ts";
 import { nearest } from "../rule/nearest.ts";
+import { guarded } from "./guard.ts";
 import type { YamlFile } from "./yaml.ts";
 
 /** One of `config.yaml` and `config.<env>.yaml`: a block for all rules and one for each rule id. */
@@ -39,6 +40,11 @@ export function readConfig(
   yaml: YamlFile,
   last: ConfigFile | undefined,
 ): { config?: ConfigFile; problems: Problem[] } {
+  const otherwise = (problem: Problem) => ({ ...(last && { config: last }), problems: [...yaml.problems, problem] });
+  return guarded(yaml.origin.file, () => readBlocks(yaml, last), otherwise);
+}
+
+function readBlocks(yaml: YamlFile, last: ConfigFile | undefined): ReturnType<typeof readConfig> {
   const { origin, value, problems } = yaml;
   const { file } = origin;
   if (value === undefined) return { ...(last && { config: last }), problems };

@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
-import { ABSENT, isSettled, type Mark, markFile } from "./folder.ts";
+import { readRegularFile } from "../host/regular_file.ts";
+import { isSettled, type Mark, markFile } from "./folder.ts";
 
 /** A file's content by its hash. */
 export interface Content {
-  /** One that is not there has a hash too. */
+  /** One that is not there, or cannot be read, has one too: how it looks. */
   hash: string;
   /** When it was changed last, by its file system's clock. */
   savedAt: number;
@@ -37,7 +37,7 @@ export class FileHashes {
     const mark = markFile(path);
     const known = this.#known.get(path);
     if (known?.mark.state === mark.state) return { hash: known.hash, savedAt: mark.savedAt };
-    const hash = await readFile(path).then(hashOf, () => ABSENT);
+    const hash = await readRegularFile(path).then(hashOf, () => mark.state);
     if (isSettled(mark, lookedAt)) this.#known.set(path, { mark, hash });
     else this.#known.delete(path);
     return { hash, savedAt: mark.savedAt };

@@ -51,7 +51,7 @@ export const ABSENT = "absent";
 
 /** The marks of all files below the folder, by absolute path. */
 export async function markFolder(scope: FolderScope): Promise<Map<string, Mark>> {
-  return await markFiles((await listFolder(scope)).map((path) => absolute(scope, path)));
+  return await markFiles((await listFolder(scope)).files.map((path) => absolute(scope, path)));
 }
 
 /** The same for some files; one that is not there has a mark too. */
@@ -78,10 +78,21 @@ export function isRuleFile(path: string): boolean {
   return /\.(yaml|yml|ts)$/.test(path) && !/\.(test|d)\.ts$/.test(path);
 }
 
-/** Paths of all files below the folder, relative to it, sorted: those that rules can be made of, and all others. */
-export async function listFolder(scope: FolderScope): Promise<string[]> {
+/** What is below the folder, by paths relative to it, sorted. */
+export interface Listing {
+  /** All files: those that rules can be made of, and all others. */
+  files: string[];
+  /** Folders that cannot be looked into. */
+  closed: { path: string; failure: string }[];
+}
+
+/**
+ * Lists the folder.
+ * @throws Error where the folder itself cannot be read, or has more than 20,000 files
+ */
+export async function listFolder(scope: FolderScope): Promise<Listing> {
   const { folder, ignore } = scope;
-  const paths: string[] = [];
+  const listing: Listing = { files: [], closed: [] };
   const visit = async (below: string, around: string[]): Promise<void> => {
     const real = await realpath(absolute(scope, below));
     if (around.includes(real)) return;
@@ -92,14 +103,27 @@ export async function listFolder(scope: FolderScope): Promise<string[]> {
       if (entry.name.startsWith(".") && entry.name !== ".env") continue;
       if (isIgnored(absolute(scope, path), ignore)) continue;
       const isFolder = entry.isSymbolicLink() ? await leadsToFolder(absolute(scope, path)) : entry.isDirectory();
-      if (isFolder) await visit(path, [...around, real]);
-      else if (paths.push(path) > MAX_FILES) {
+      if (isFolder) await visit(path, [...around, real]).catch((error) => close(path, error));
+      else if (listing.files.push(path) > MAX_FILES) {
         throw new Error(`Cannot load ${folder}: more than ${MAX_FILES} files; it does not look like a rules folder`);
       }
     }
   };
+  const close = (path: string, error: NodeJS.ErrnoException) => {
+    if (error.code === undefined) throw error;
+    const isGone = error.code === "ENOENT";
+    if (isGone && !hasUnreadableName(path)) return;
+    const failure = isGone ? "the name of this folder is not UTF-8" : `the folder cannot be read: ${error.message}`;
+    listing.closed.push({ path, failure });
+  };
   await visit("", []);
-  return paths.sort();
+  listing.files.sort();
+  return listing;
+}
+
+/** What is no UTF-8 in a name comes as this; no file is found by it. */
+export function hasUnreadableName(path: string): boolean {
+  return path.includes("\uFFFD");
 }
 
 async function leadsToFolder(path: string): Promise<boolean> {

@@ -1,6 +1,16 @@
-import { lstat, readFile, stat } from "node:fs/promises";
+import { lstat, stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { absolute, type FolderScope, isRuleFile, isSettled, listFolder, type Mark, markFiles } from "./folder.ts";
+import { IrregularFileError, readRegularFile } from "../host/regular_file.ts";
+import {
+  absolute,
+  type FolderScope,
+  hasUnreadableName,
+  isRuleFile,
+  isSettled,
+  listFolder,
+  type Mark,
+  markFiles,
+} from "./folder.ts";
 
 /** A file of the rules folder that rules may be made of. */
 export interface FolderFile {
@@ -9,6 +19,8 @@ export interface FolderFile {
   /** Its content, or why it cannot be read. */
   text?: string;
   failure?: string;
+  /** It is a folder that cannot be looked into: what files are in it nobody knows. */
+  isFolder?: true;
 }
 
 /** A file as it was read, and what it looked like just before. */
@@ -36,11 +48,12 @@ export class FolderReader {
 
   /**
    * All rule files: `*.yaml`, `*.yml` and `*.ts` in nested folders, without hidden ones, `node_modules`, the data folder,
-   * tests and type declarations. Links are followed, but never in a circle.
+   * tests and type declarations. Links are followed, but never in a circle. Then the folders that cannot be looked into.
    * @throws Error where the folder itself cannot be read
    */
   async read(): Promise<FolderFile[]> {
-    const paths = (await listFolder(this.scope)).filter(isRuleFile);
+    const { files, closed } = await listFolder(this.scope);
+    const paths = files.filter(isRuleFile);
     const lookedAt = Date.now();
     const marks = await markFiles(paths.map((path) => absolute(this.scope, path)));
     const all = paths.map((path): Known => {
@@ -51,7 +64,10 @@ export class FolderReader {
     await this.#readEach(all.filter(({ file }) => file === undefined));
     const lasting = all.filter(({ file, mark }) => file!.text !== undefined && isSettled(mark, lookedAt, this.fresh));
     this.#known = new Map(lasting.map((one) => [one.path, one]));
-    return all.map(({ file }) => file!).filter(isThere);
+    return [
+      ...all.map(({ file }) => file!).filter(isThere),
+      ...closed.map((one) => ({ ...one, isFolder: true as const })),
+    ];
   }
 
   async #readEach(changed: Known[]): Promise<void> {
@@ -70,9 +86,11 @@ export class FolderReader {
       const { code, message } = error as NodeJS.ErrnoException;
       // Gone since it was listed: the event of its removal brings the next load. A dangling link stays and is reported.
       const facts = await lstat(at).catch(() => undefined);
-      if (facts === undefined) return { path };
+      if (facts === undefined) {
+        return hasUnreadableName(path) ? { path, failure: "the name of this file is not UTF-8" } : { path };
+      }
       if (code === "ENOENT") return { path, failure: "this link leads to no file" };
-      return { path, failure: `the file cannot be read: ${message}` };
+      return { path, failure: error instanceof IrregularFileError ? message : `the file cannot be read: ${message}` };
     }
   }
 }
@@ -87,7 +105,7 @@ function isThere({ text, failure }: FolderFile): boolean {
  */
 async function readSaved(path: string): Promise<string> {
   for (let look = 1;; look++) {
-    const text = await readFile(path, "utf8");
+    const text = (await readRegularFile(path)).toString();
     if (text !== "" || look === LOOKS) return text;
     const { mtimeMs } = await stat(path);
     if (Date.now() - mtimeMs > LOOKS * BETWEEN_LOOKS) return text;

@@ -14,9 +14,10 @@ import { Checks, fieldsOf } from "./checks.ts";
 import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./config.ts";
 import { scopeOf } from "./folder.ts";
 import { type FolderFile, FolderReader } from "./folder_reader.ts";
+import { guarded } from "./guard.ts";
 import type { Loaded, Settings } from "./loaded.ts";
 import { namesOf } from "./people.ts";
-import { checkSmtpPassword, readSettings } from "./settings.ts";
+import { checkSecretsFiles, checkSmtpPassword, readSettings } from "./settings.ts";
 import {
   type ActionSource,
   idOfPath,
@@ -28,7 +29,8 @@ import {
 import type { Prebuilt } from "./prebuilt.ts";
 import type { LoadedTypeScript } from "./typescript.ts";
 import { TypeScriptFiles } from "./typescript_files.ts";
-import { parseYaml, type YamlFile } from "./yaml.ts";
+import { idsByFile, looksLikeRule, type Unready } from "./unready.ts";
+import { parseYaml, unread, type YamlFile } from "./yaml.ts";
 
 /** What a loader needs to know. */
 export interface LoaderOptions {
@@ -62,7 +64,8 @@ const SETTINGS_FILE = "whenthen.yaml";
 const CONFIG_FILE = /^config(\.[^/]+)?\.yaml$/;
 
 interface Parsed {
-  text: string;
+  /** Absent where the file cannot be read. */
+  text?: string;
   yaml: YamlFile;
   source: Source;
 }
@@ -111,14 +114,16 @@ export class Loader {
     this.#patience = previous === undefined ? Math.max(patience, FIRST_PATIENCE) : patience;
     const files = await this.#folder.read();
     this.#parseAll(files);
-    const problems: Problem[] = files.flatMap(failures);
+    const problems: Problem[] = files.filter(({ isFolder }) => isFolder).flatMap(failures);
     const settings = this.#readSettings(previous?.settings, problems);
+    problems.push(...checkSecretsFiles(settings, this.options.folder));
     const secrets = new Secrets({ environment, ...settings.secrets });
     const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
-    problems.push(...checkSmtpPassword(settingsFile, settings, (name) => secrets.has(name)));
+    const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.has(name));
+    problems.push(...guarded(SETTINGS_FILE, checkSmtp, (problem) => [problem]));
     const config = this.#readConfigs(problems);
 
-    const unready = { broken: new Map<string, string>(), late: new Map<string, string>() };
+    const unready: Unready = { broken: new Map(), late: new Map() };
     const { sources, ready } = await this.#sources(files, previous, unready);
     keepFor(sources.length);
     const surroundings = {
@@ -134,7 +139,9 @@ export class Loader {
     this.#ruleSources = new Map(candidates.map(({ source }) => [source.file, source]));
     if (config.files.length > 0) {
       const known = configurables(candidates, unready);
-      for (const file of config.files) problems.push(...checkConfigNames(file, known));
+      for (const each of config.files) {
+        problems.push(...guarded(each.file, () => checkConfigNames(each, known), (problem) => [problem]));
+      }
     }
     for (const source of sources) {
       if (source.kind !== "rule" && source.kind !== "action") problems.push(...source.problems);
@@ -157,6 +164,7 @@ export class Loader {
     problems.push(...settleActions(callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
+    const secretNames = this.#secretsOf(rules.values(), settings, problems);
     for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
     return {
       rules,
@@ -164,7 +172,7 @@ export class Loader {
       late,
       problems: arrange([...problems, ...assembly.problems], files),
       settings,
-      secretNames: this.#secretsOf(rules.values(), settings),
+      secretNames,
       outside: this.#outside(settings),
     };
   }
@@ -182,16 +190,17 @@ export class Loader {
   /** Parses what changed and forgets what is gone. */
   #parseAll(files: FolderFile[]): void {
     const parsed = new Map<string, Parsed>();
-    for (const { path, text } of files) {
-      if (text !== undefined && !path.endsWith(".ts")) parsed.set(path, this.#parse(path, text));
+    for (const file of files) {
+      if (!file.isFolder && !file.path.endsWith(".ts")) parsed.set(file.path, this.#parse(file));
     }
     this.#parsed = parsed;
   }
 
-  #parse(path: string, text: string): Parsed {
+  #parse(file: FolderFile): Parsed {
+    const { path, text } = file;
     const known = this.#parsed.get(path);
-    if (known?.text === text) return known;
-    const yaml = parseYaml(text, path);
+    if (known && text !== undefined && known.text === text) return known;
+    const yaml = text === undefined ? unread(failures(file)[0]) : parseYaml(text, path);
     return { text, yaml, source: sourceOfYaml(yaml) };
   }
 
@@ -229,16 +238,21 @@ export class Loader {
   ): Promise<{ sources: Source[]; ready: Map<string, LoadedTypeScript> }> {
     const ids = idsByFile(previous);
     const sources: Source[] = [];
-    const ready = await this.#typescript.load(files.map(({ path }) => path).filter((path) => path.endsWith(".ts")));
-    for (const { path, text, failure } of files) {
+    const code = files.filter(({ path, isFolder }) => !isFolder && path.endsWith(".ts"));
+    const ready = await this.#typescript.load(code.filter(({ text }) => text !== undefined).map(({ path }) => path));
+    for (const file of code) if (file.text === undefined) ready.set(file.path, unreadableCode(file));
+    for (const { path, text, isFolder } of files) {
       if (isSpecial(path)) continue;
+      // Rules that stood in a folder that cannot be looked into may stand there still.
+      if (isFolder) { for (const [file, id] of ids) if (file.startsWith(`${path}/`)) unready.broken.set(file, id); }
+      if (isFolder) continue;
       const bundle = ready.get(path);
       const source = bundle ? this.#bundledSource(path, bundle) : this.#parsed.get(path)?.source;
       const id = ids.get(path) ?? idOfPath(path);
+      const isRule = ids.has(path) || text === undefined || looksLikeRule(path, text);
       if (source) sources.push(source);
-      else if (failure !== undefined) unready.broken.set(path, id);
-      else if (ids.has(path) || looksLikeRule(path, text!)) unready.late.set(path, id);
-      if (source?.kind === "unreadable" && (ids.has(path) || looksLikeRule(path, text!))) unready.broken.set(path, id);
+      else if (isRule) unready.late.set(path, id);
+      if (source?.kind === "unreadable" && isRule) unready.broken.set(path, id);
     }
     return { sources, ready };
   }
@@ -252,10 +266,11 @@ export class Loader {
   }
 
   /** Secrets used by the settings, by the rules and by the actions that they call. */
-  #secretsOf(rules: Iterable<Rule>, { smtp }: Settings): string[] {
+  #secretsOf(rules: Iterable<Rule>, { smtp }: Settings, problems: Problem[]): string[] {
     const names = [...rules].flatMap((rule) => {
       const parts = [rule, ...Object.values(rule.actions)];
-      const known = this.#secretNames.get(rule) ?? parts.flatMap((part) => secretNames(part, this.#kinds));
+      const find = () => parts.flatMap((part) => secretNames(part, this.#kinds));
+      const known = this.#secretNames.get(rule) ?? guarded(rule.file, find, (problem) => (problems.push(problem), []));
       this.#secretNames.set(rule, known);
       return known;
     });
@@ -276,33 +291,21 @@ export class Loader {
   }
 }
 
-interface Unready {
-  broken: Map<string, string>;
-  late: Map<string, string>;
-}
-
 function failures({ path: file, failure }: FolderFile): Problem[] {
   return failure === undefined ? [] : [{ severity: "error", file, at: { line: 1, column: 1 }, message: failure }];
+}
+
+function unreadableCode(file: FolderFile): LoadedTypeScript {
+  return { kind: "problems", problems: failures(file), inputs: [], warnings: [] };
 }
 
 function isSpecial(path: string): boolean {
   return path === SETTINGS_FILE || CONFIG_FILE.test(path);
 }
 
-/** Whether a file that cannot be read further is meant to be a rule, and not an action or a helper. */
-function looksLikeRule(path: string, text: string): boolean {
-  if (path.endsWith(".ts")) return /\brule\s*\(/.test(text);
-  return /^\s*["']?when["']?\s*:/m.test(text) || !/^["']?(inputs|output)["']?\s*:/m.test(text);
-}
-
-/** Which rule a file was, so that its last good version is found also when the file can no longer say. */
-function idsByFile(previous: Loaded | undefined): Map<string, string> {
-  const ids = new Map<string, string>([...previous?.broken ?? [], ...previous?.late ?? []]);
-  for (const { id, file } of previous?.rules.values() ?? []) ids.set(file, id);
-  return ids;
-}
-
 function configurables(candidates: Candidate[], { broken, late }: Unready): Configurable[] {
-  const readable = candidates.map(({ source }) => ({ id: source.id, fields: fieldsOf(source.raw.config) }));
+  const readable = candidates.map(({ source: { id, file, raw } }) =>
+    guarded<Configurable>(file, () => ({ id, fields: fieldsOf(raw.config) }), () => ({ id }))
+  );
   return [...readable, ...[...broken.values(), ...late.values()].map((id) => ({ id }))];
 }

@@ -1,10 +1,13 @@
-import { resolve } from "node:path";
+import { relative, resolve } from "node:path";
 import { z } from "zod";
 import { memoryBytes } from "../host/memory.ts";
+import { readRegularFileSync } from "../host/regular_file.ts";
 import { parseDuration, parseRate } from "../model/duration.ts";
+import { messageOf } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 import { parseSize } from "../rule/field.ts";
 import { nearest } from "../rule/nearest.ts";
+import { guarded } from "./guard.ts";
 import type { Settings } from "./loaded.ts";
 import { peopleSchema, personSchema } from "./people.ts";
 import { smtpSchema, smtpShape } from "./smtp.ts";
@@ -70,11 +73,18 @@ export function readSettings(
   if (yaml === undefined || yaml.value === null) {
     return { settings: withDefaults({}, folder), problems: yaml?.problems ?? [] };
   }
+  const before = last ?? withDefaults({}, folder);
+  const read = () => parseSettings(yaml, folder, before);
+  const otherwise = (problem: Problem) => ({ settings: before, problems: [...yaml.problems, problem] });
+  return guarded(yaml.origin.file, read, otherwise);
+}
+
+function parseSettings(yaml: YamlFile, folder: string, last: Settings): { settings: Settings; problems: Problem[] } {
   const problems = [...yaml.problems];
   const parsed = yaml.value === undefined ? undefined : SCHEMA.safeParse(yaml.value);
   if (parsed && !parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, yaml)));
   const good = parsed?.success && problems.every(({ severity }) => severity === "warning");
-  return { settings: good ? withDefaults(parsed.data, folder) : last ?? withDefaults({}, folder), problems };
+  return { settings: good ? withDefaults(parsed.data, folder) : last, problems };
 }
 
 /** Warns where the password of `smtp` is not set: mails will fail. */
@@ -91,6 +101,20 @@ export function checkSmtpPassword(
     message: `the secret ${smtp.password} is not set`,
     hint: "set it in the environment, in .env or in a mounted folder",
   }];
+}
+
+/** Reports files of secrets that are there but cannot be read: the secrets in them would only be missing. */
+export function checkSecretsFiles({ secrets }: Settings, folder: string): Problem[] {
+  return secrets.files.flatMap((path): Problem[] => {
+    try {
+      readRegularFileSync(path);
+      return [];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      const message = `the secrets in this file cannot be read: ${messageOf(error)}`;
+      return [{ severity: "error", file: relative(folder, path), at: { line: 1, column: 1 }, message }];
+    }
+  });
 }
 
 function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {

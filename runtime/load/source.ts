@@ -2,6 +2,7 @@ import { basename } from "node:path";
 import type { JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
 import type { Origin } from "../rule/origin.ts";
+import { guarded } from "./guard.ts";
 import type { LoadedTypeScript } from "./typescript.ts";
 import type { YamlFile } from "./yaml.ts";
 
@@ -45,9 +46,14 @@ export function idOfPath(file: string): string {
 const TOP_FILE = /\/(config(\.[^/]+)?|whenthen)\.ya?ml$/;
 
 /** Tells rules from actions: a file with `inputs` or `output` and without `when` is an action. */
-export function sourceOfYaml({ value, origin, problems, text }: YamlFile): Source {
+export function sourceOfYaml(yaml: YamlFile): Source {
+  const { origin: { file }, problems } = yaml;
+  return guarded(file, () => readSource(yaml), (problem) => unreadable(file, [...problems, problem]));
+}
+
+function readSource({ value, origin, problems, text }: YamlFile): Source {
   const { file } = origin;
-  if (value === undefined) return { kind: "unreadable", file, problems };
+  if (value === undefined) return unreadable(file, problems);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const severity = value === null ? "warning" : "error";
     const message = value === null ? "there is nothing in this file" : "expected a rule";
@@ -60,19 +66,20 @@ export function sourceOfYaml({ value, origin, problems, text }: YamlFile): Sourc
   if (TOP_FILE.test(file) && !("when" in value) && !("then" in value)) {
     const message = `${basename(file)} is read only at the top of the rules folder`;
     const hint = "move it there; its blocks are called by rule ids such as ops/disk";
-    return {
-      kind: "unreadable",
-      file,
-      problems: [{ severity: "error", file, at: { line: 1, column: 1 }, message, hint }],
-    };
+    return unreadable(file, [{ severity: "error", file, at: { line: 1, column: 1 }, message, hint }]);
   }
   return { kind: "rule", ...common, text, id: idOf(value, file), idAt: origin.at(["id"], "value") };
 }
 
 /** A TypeScript file without a rule is a helper. */
 export function sourceOfTypeScript(file: string, loaded: LoadedTypeScript): Source {
+  const otherwise = (problem: Problem) => unreadable(file, [problem, ...loaded.warnings]);
+  return guarded(file, () => readBundled(file, loaded), otherwise);
+}
+
+function readBundled(file: string, loaded: LoadedTypeScript): Source {
   const { warnings } = loaded;
-  if (loaded.kind === "problems") return { kind: "unreadable", file, problems: [...loaded.problems, ...warnings] };
+  if (loaded.kind === "problems") return unreadable(file, [...loaded.problems, ...warnings]);
   if (loaded.kind === "helper") return { kind: "helper", file, problems: warnings };
   const { declaration, code, at } = loaded;
   return {
@@ -86,6 +93,10 @@ export function sourceOfTypeScript(file: string, loaded: LoadedTypeScript): Sour
     problems: warnings,
     text: code,
   };
+}
+
+function unreadable(file: string, problems: Problem[]): Source {
+  return { kind: "unreadable", file, problems };
 }
 
 function idOf(raw: JsonObject, file: string): string {

@@ -1,11 +1,12 @@
 import type { BuildFailure, BuildOptions, Loader, Location, Message } from "esbuild";
 import { Buffer } from "node:buffer";
-import { readFile, realpath } from "node:fs/promises";
+import { realpath } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
+import { IrregularFileError, readRegularFile } from "../host/regular_file.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Esbuild } from "./esbuild.ts";
-import { explainUnresolved, ruleImports } from "./typescript_imports.ts";
+import { explainUnresolved, irregularPackages, ruleImports } from "./typescript_imports.ts";
 import { findRefused, mayUseRefused, refusedDefines } from "./typescript_refused.ts";
 
 /** A TypeScript file with all that it imports, as one ESM text with an inline source map. */
@@ -27,10 +28,14 @@ export interface Bundle {
 export async function bundle(file: string, folder: string, esbuild: Esbuild, place?: string): Promise<Bundle> {
   const root = await realpath(folder);
   const entry = join(root, file);
-  const contents = await readFile(entry, "utf8");
   const seen = new Set([entry]);
-  const options = buildOptions({ root, entry, contents, seen, known: join(place ?? root, file) });
   const inputs = () => [...seen].map((path) => underFolder(path, root, folder));
+  const contents = await readEntry(entry);
+  if (typeof contents !== "string") {
+    const problem: Problem = { severity: "error", file, at: { line: 1, column: 1 }, message: contents.text };
+    return { code: "", inputs: inputs(), problems: [problem] };
+  }
+  const options = buildOptions({ root, entry, contents, seen, known: join(place ?? root, file) });
   try {
     const result = await esbuild.build(options);
     for (const path of Object.keys(result.metafile.inputs)) {
@@ -48,6 +53,17 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
       ...warnings.map((message) => problemOf(message, "warning", file)),
     ];
     return { code: "", inputs: inputs(), problems };
+  }
+}
+
+/** The file's text, or why esbuild cannot be given it. */
+async function readEntry(path: string): Promise<string | { text: string }> {
+  try {
+    const contents = String(await readRegularFile(path));
+    return irregularPackages(dirname(path))[0] ?? contents;
+  } catch (error) {
+    if (error instanceof IrregularFileError) return { text: error.message };
+    throw error;
   }
 }
 
@@ -114,7 +130,7 @@ async function refusedUses(
 
 /** One line of a file, from 1; undefined where there is none. */
 export async function readLine(path: string, line: number): Promise<string | undefined> {
-  const text = await readFile(path, "utf8").catch(() => "");
+  const text = await readRegularFile(path).then(String, () => "");
   return text.split(/\r?\n/)[line - 1];
 }
 

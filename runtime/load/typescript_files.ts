@@ -1,6 +1,7 @@
 import { join } from "node:path";
-import type { Isolates } from "../isolate/isolate.ts";
+import { InterruptedError, type Isolates } from "../isolate/isolate.ts";
 import { FileHashes, type Look } from "./file_hashes.ts";
+import { faultOf } from "./guard.ts";
 import type { Prebuilt } from "./prebuilt.ts";
 import { type LoadedTypeScript, loadTypeScript } from "./typescript.ts";
 
@@ -106,6 +107,9 @@ export class TypeScriptFiles {
     this.#running++;
     try {
       return await loadTypeScript({ folder, file, isolates, cacheFolder });
+    } catch (error) {
+      if (error instanceof InterruptedError || (error as NodeJS.ErrnoException).code === "ENOENT") throw error;
+      return { kind: "problems", problems: [faultOf(file, error)], inputs: [join(folder, file)], warnings: [] };
     } finally {
       this.#running--;
       this.#queue.shift()?.();

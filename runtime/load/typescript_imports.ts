@@ -1,6 +1,7 @@
 import type { OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from "esbuild";
 import { builtinModules } from "node:module";
-import { resolve } from "node:path";
+import { dirname, join, resolve } from "node:path";
+import { assertRegular, IrregularFileError } from "../host/regular_file.ts";
 import { protocol, PROTOCOL_KEY } from "../isolate/language/protocol.ts";
 import { REFUSED_MODULES } from "./typescript_refused.ts";
 
@@ -11,9 +12,12 @@ export function ruleImports(seen: Set<string>): Plugin {
     setup(build) {
       provideWhenthen(build);
       build.onResolve({ filter: /^\.\.?\// }, (args) => {
-        if (!isInPackage(args)) seen.add(resolve(args.resolveDir, args.path));
-        return undefined;
+        if (isInPackage(args)) return undefined;
+        const path = resolve(args.resolveDir, args.path);
+        seen.add(path);
+        return { errors: irregularPackages(dirname(path)) };
       });
+      build.onLoad({ filter: /.*/, namespace: "file" }, ({ path }) => ({ errors: irregularFile(path) }));
       build.onResolve({ filter: /^(npm|jsr):/ }, (args) => resolvePrefixed(build, args));
       build.onResolve({ filter: /^https?:/ }, (args) => ({
         errors: [
@@ -58,6 +62,24 @@ export function explainUnresolved(specifier: string): { message: string; hint: s
   return { message: `cannot find the package ${JSON.stringify(name)}`, hint: `npm install ${name}` };
 }
 
+/** Why a file cannot be read. esbuild would wait for the writer of a named pipe, and for the end of a device. */
+function irregularFile(path: string): { text: string }[] {
+  try {
+    assertRegular(path);
+    return [];
+  } catch (error) {
+    // What is not there, esbuild explains better; in packages lies what is larger.
+    if (!(error instanceof IrregularFileError) || isPackaged(path)) return [];
+    return [{ text: `cannot read ${JSON.stringify(path)}: ${error.message}` }];
+  }
+}
+
+/** The same for each `package.json` that esbuild reads on the way to a folder. */
+export function irregularPackages(folder: string): { text: string }[] {
+  const above = dirname(folder);
+  return [...irregularFile(join(folder, "package.json")), ...above === folder ? [] : irregularPackages(above)];
+}
+
 /** The hint travels as the note of esbuild's message. */
 function refusal(text: string, hint: string) {
   return { text, notes: [{ text: hint }] };
@@ -69,5 +91,9 @@ function refusedFilter(): RegExp {
 }
 
 function isInPackage(args: OnResolveArgs): boolean {
-  return args.importer.replaceAll("\\", "/").includes("/node_modules/");
+  return isPackaged(args.importer);
+}
+
+function isPackaged(path: string): boolean {
+  return path.replaceAll("\\", "/").includes("/node_modules/");
 }

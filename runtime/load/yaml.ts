@@ -1,6 +1,7 @@
 import { LineCounter, parseDocument, type YAMLError } from "yaml";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
+import { guarded } from "./guard.ts";
 import { YamlOrigin, type YamlTree } from "./yaml_origin.ts";
 import { explainSyntaxError, type Finding } from "./yaml_syntax.ts";
 import { findTraps } from "./yaml_traps.ts";
@@ -36,14 +37,19 @@ const OPTIONS = {
  * @param file path for the problems
  */
 export function parseYaml(source: string, file: string): YamlFile {
+  return guarded(file, () => parse(source, file), unread);
+}
+
+function parse(source: string, file: string): YamlFile {
   const text = source.startsWith("\uFEFF") ? source.slice(1) : source;
   if (text.length > MAX_LENGTH) return refused(file, `a file may have ${MAX_LENGTH} characters, not ${text.length}`);
   let reading: Reading;
   try {
     reading = read(text);
-  } catch {
+  } catch (error) {
     // The library collects errors; it throws only where the stack does not suffice.
-    return refused(file, TOO_DEEP);
+    if (error instanceof RangeError) return refused(file, TOO_DEEP);
+    throw error;
   }
   const { document, syntax, findings } = reading;
   if (document.errors.some(({ code }) => code === "RESOURCE_EXHAUSTION")) return refused(file, TOO_DEEP);
@@ -120,11 +126,11 @@ function isShallow(value: Json, levels: number): boolean {
 }
 
 function refused(file: string, message: string): YamlFile {
-  const origin = new YamlOrigin(file, "", read(""), read);
   const at = { line: 1, column: 1 };
-  return {
-    origin,
-    text: "",
-    problems: [{ severity: "error", file, at, message, hint: "split it into several files" }],
-  };
+  return unread({ severity: "error", file, at, message, hint: "split it into several files" });
+}
+
+/** A file of which nothing is known but the problem. */
+export function unread(problem: Problem): YamlFile {
+  return { origin: new YamlOrigin(problem.file, "", read(""), read), text: "", problems: [problem] };
 }

@@ -44,7 +44,7 @@ class Slip {
     this.lineStart = text.lastIndexOf("\n", this.at - 1) + 1;
     const lineEnd = text.indexOf("\n", this.at);
     this.line = text.slice(this.lineStart, lineEnd === -1 ? text.length : lineEnd).trimEnd();
-    const parts = /^([\s-]*)(?:([^\s:#"'{[][^:#]*?)\s*:(?:\s+|$))?(.*)$/.exec(this.line)!;
+    const parts = /^([\s-]*)(?:([^\s:#"'{[][^:#]*?)\s*:(?:\s+|$))?(.*)$/s.exec(this.line)!;
     this.key = parts[2];
     this.value = parts[3];
     this.valueAt = this.lineStart + this.line.length - this.value.length;

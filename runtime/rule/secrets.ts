@@ -1,5 +1,6 @@
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
+import { readRegularFileSync } from "../host/regular_file.ts";
 import type { Json } from "../model/json.ts";
 import { parseEnvFile } from "./env_file.ts";
 import { spellings } from "./spellings.ts";
@@ -82,7 +83,7 @@ export class Secrets {
   all(): Record<string, string> {
     const { environment, folders } = this.#sources;
     const inFolders = folders.filter(existsSync).flatMap((folder) =>
-      readdirSync(folder).filter((name) => statSync(join(folder, name)).isFile())
+      readdirSync(folder).filter((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.isFile())
     );
     const names = new Set([...Object.keys(environment), ...Object.keys(this.#files()), ...inFolders]);
     const entries = [...names].map((name) => [name, this.#find(name)] as const);
@@ -122,7 +123,7 @@ export class Secrets {
 
   #files(): Record<string, string> {
     const { files } = this.#sources;
-    return this.#fromFiles ??= Object.assign({}, ...files.toReversed().filter(existsSync).map(readEnvFile));
+    return this.#fromFiles ??= Object.assign({}, ...files.toReversed().map(readEnvFile));
   }
 
   #find(name: string): string | undefined {
@@ -134,7 +135,7 @@ export class Secrets {
     if (!/^[\w.-]+$/.test(name) || /^\.+$/.test(name)) return undefined;
     const path = folders.map((folder) => join(folder, name)).find(existsSync);
     // Files written with an editor or `echo` end in a newline that is not part of the secret.
-    return path === undefined ? undefined : readFileSync(path, "utf8").replace(/\r?\n$/, "");
+    return path === undefined ? undefined : read(path)?.replace(/\r?\n$/, "");
   }
 }
 
@@ -154,7 +155,16 @@ class SecretsView extends Map<string, string> {
 SecretsView.prototype.constructor = Map;
 
 function readEnvFile(path: string): Record<string, string> {
-  return parseEnvFile(readFileSync(path, "utf8"));
+  return parseEnvFile(read(path) ?? "");
+}
+
+/** Undefined where there is no file that can be read; the loader reports it where there is something else. */
+function read(path: string): string | undefined {
+  try {
+    return readRegularFileSync(path).toString();
+  } catch {
+    return undefined;
+  }
 }
 
 function patternOf(masked: Set<string>): RegExp {

@@ -5,6 +5,7 @@
  * @module
  */
 import { env as environment } from "node:process";
+import { faultOf, guarded } from "../load/guard.ts";
 import { openLoading } from "../load/open.ts";
 import type { Prebuilt } from "../load/prebuilt.ts";
 import type { Problem } from "../model/problem.ts";
@@ -13,7 +14,7 @@ import { Secrets } from "../rule/secrets.ts";
 import { stepKinds } from "../run/index.ts";
 import { logCode } from "../run/log.ts";
 import { triggerKinds } from "../trigger/index.ts";
-import { checkTestFile, performCodeTest } from "./code_tests.ts";
+import { checkTestFile, type CodeTest, performCodeTest } from "./code_tests.ts";
 import { failureOf } from "./failure.ts";
 import { performEntry } from "./perform_entry.ts";
 import { Stage } from "./stage.ts";
@@ -71,15 +72,29 @@ async function* performAll(
   problems: Problem[],
 ): AsyncGenerator<TestResult> {
   for (const loaded of rules) {
-    const { tests } = checkFor(loaded, { config: {}, env: environment, now: Date.now() }, kinds);
-    for (const test of tests) yield await performTest(stage, loaded, test);
+    for (const test of testsOf(loaded, problems)) yield await performTest(stage, loaded, test);
   }
   for (const path of await findTestFiles(folder, data)) {
-    const file = await readTestFile(path, { folder, data, isolates: stage.isolates });
-    const checked = "problems" in file ? { ...file, tests: [] } : await checkTestFile(file, rules, kinds, folder);
-    problems.push(...checked.problems);
-    for (const test of checked.tests) yield await performCodeTest(stage, test);
+    const loading = loadTestFile(path, stage, rules, { folder, data });
+    const loaded = await loading.catch((error) => ({ tests: [], problems: [faultOf(path, error)] }));
+    problems.push(...loaded.problems);
+    for (const test of loaded.tests) yield await performCodeTest(stage, test);
   }
+}
+
+function testsOf(loaded: LoadedRule, problems: Problem[]): RuleTest[] {
+  const check = () => checkFor(loaded, { config: {}, env: environment, now: Date.now() }, kinds).tests;
+  return guarded(loaded.rule.file, check, (problem) => (problems.push(problem), []));
+}
+
+async function loadTestFile(
+  path: string,
+  { isolates }: Stage,
+  rules: LoadedRule[],
+  { folder, data }: { folder: string; data: string },
+): Promise<{ tests: CodeTest[]; problems: Problem[] }> {
+  const file = await readTestFile(path, { folder, data, isolates });
+  return "problems" in file ? { ...file, tests: [] } : await checkTestFile(file, rules, kinds, folder);
 }
 
 /** Does one entry under `tests`, in a world of its own. */

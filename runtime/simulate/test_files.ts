@@ -16,7 +16,7 @@ export interface TestFile {
 
 /** Paths of the test files of a folder, relative to it. */
 export async function findTestFiles(folder: string, data: string): Promise<string[]> {
-  return (await listFolder(scopeOf(folder, data))).filter((path) => path.endsWith(".test.ts"));
+  return (await listFolder(scopeOf(folder, data))).files.filter((path) => path.endsWith(".test.ts"));
 }
 
 /** Bundles a test file and evaluates it. */

@@ -235,7 +235,7 @@ export class World {
   #hookContext(): HookContext {
     const { rule, secrets } = this.options;
     return {
-      loopback: true,
+      tokenless: true,
       clock: this.clock,
       hooks: this.hooks,
       store: this.store,

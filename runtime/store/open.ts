@@ -4,10 +4,12 @@ import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
+import { readExactJson } from "../model/exact_json.ts";
+import type { Json } from "../model/json.ts";
 import { Background } from "./background.ts";
 import { Folding } from "./folding.ts";
 import type { Catalogue } from "./history/catalogue.ts";
-import { History } from "./history/history.ts";
+import { History, unreadable } from "./history/history.ts";
 import { PackedIdentities } from "./history/identities.ts";
 import { readIds } from "./history/ids_file.ts";
 import { type PartAnswer } from "./history/part_reader.ts";
@@ -100,6 +102,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     recent,
     syncedSeq: () => log.lastSeq,
     onWarning,
+    parse: readExactJson,
   });
   const folding: Folding = new Folding({
     disk,
@@ -116,12 +119,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     volatile,
     now,
   });
-  for (const segment of found.segments) folding.add(segment);
+  for (const segment of [...log.sealed]) folding.add(segment);
   return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
 }
 
 function startWorker(): Worker {
-  return new Worker(new URL("./worker.ts", import.meta.url));
+  return new Worker(new URL("./store_worker.ts", import.meta.url));
 }
 
 async function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
@@ -147,33 +150,35 @@ function prepare(rows: Rows): Ids {
   return new Ids((rows.get("fact", "last") as { key: number } | undefined)?.key ?? 0, secret);
 }
 
-/** The catalogues of the parts that are there; one that a crash took is read out of its part. */
+/**
+ * The catalogues of all parts. One that a crash or a stop took is read out of its part, and kept with the first frame, so that
+ * later starts open no part. That of a part that is missing stays: whoever asks for its history is told.
+ */
 async function cataloguesOf(
   rows: Rows,
   parts: CheckedFile[],
   reads: Background<typeof storeTasks>,
   onWarning: (message: string) => void,
 ): Promise<Catalogue[]> {
-  const known = new Map(
-    [...rows.all("part")].map(([, row]) => row as unknown as Catalogue).map((one) => [one.file, one]),
-  );
-  for (const { first, file } of known.values()) {
-    if (parts.some(({ name }) => name === file)) continue;
-    // Retention drops the row first, then the file.
-    onWarning(`Cannot find ${file}, a part of history: what was in it is not shown any more`);
-    rows.drop("part", ordered(first));
-  }
-  rows.keep();
   const catalogues: Catalogue[] = [];
-  for (const { name } of parts) {
-    const catalogue = known.get(name);
-    if (catalogue) {
+  for (const [key, row] of [...rows.all("part")]) {
+    const catalogue = row as unknown as Catalogue;
+    if (parts.some(({ name }) => name === catalogue.file)) {
       catalogues.push(catalogue);
       continue;
     }
-    const answer = await reads.run("readPart", { file: name, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
-    if (answer.kind === "read") catalogues.push(answer.result);
-    else if (answer.kind === "damaged") onWarning(`Cannot read ${name}, a part of history: ${answer.reason}`);
+    // Retention drops the row first, then the file.
+    onWarning(`Cannot find ${catalogue.file}, a part of history: what was in it is not shown any more`);
+    rows.drop("part", key);
   }
+  const known = new Set(catalogues.map(({ file }) => file));
+  for (const { name } of parts.filter(({ name }) => !known.has(name))) {
+    const answer = await reads.run("readPart", { file: name, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
+    if (answer.kind === "damaged") onWarning(unreadable(name, answer.reason));
+    if (answer.kind !== "read") continue;
+    catalogues.push(answer.result);
+    rows.put("part", ordered(answer.result.first), answer.result as unknown as Json);
+  }
+  rows.keep();
   return catalogues;
 }

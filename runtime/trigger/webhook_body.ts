@@ -2,11 +2,12 @@ import { messageOf } from "../model/errors.ts";
 import { Buffer } from "node:buffer";
 import type { Json } from "../model/json.ts";
 import { parseJson } from "../model/parse_json.ts";
+import { readFields } from "./webhook_fields.ts";
 
 /**
  * Reads a request's body by its content type: JSON, a form (a repeated name gives a list), text; anything else is base64. An
  * empty body is null.
- * @throws Error where it says JSON and is none, or says two things
+ * @throws Error where it says JSON and is none, says two things, or is a form of too many fields
  */
 export function readBody(body: Uint8Array, contentType = ""): Json {
   if (body.length === 0) return null;
@@ -54,7 +55,6 @@ function maybeJson(text: string): Json | undefined {
 }
 
 function readForm(text: string): Json {
-  const form = new URLSearchParams(text);
-  const entries = [...new Set(form.keys())].map((name) => [name, form.getAll(name)] as const);
-  return Object.fromEntries(entries.map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
+  const fields = [...readFields(text, "body")];
+  return Object.fromEntries(fields.map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
 }

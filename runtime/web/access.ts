@@ -4,8 +4,8 @@ import { UsageError } from "../model/errors.ts";
 
 /** Who may use what is not open to everybody. */
 export interface Access {
-  /** True where only this machine can reach the port; then a token is not asked of it. */
-  loopback: boolean;
+  /** True where requests that this machine itself sends need no token: only it can reach the port, and none is set. */
+  tokenless: boolean;
   /** Bearer tokens that open everything. */
   tokens: string[];
 }
@@ -24,33 +24,52 @@ export function accessTo(host: string, token: string | undefined, dataToken: str
         `set WHENTHEN_TOKEN to a long random text, or listen on 127.0.0.1`,
     );
   }
-  return { loopback, tokens: token ? [token, dataToken] : [dataToken] };
+  return { tokenless: loopback && !token, tokens: token ? [token, dataToken] : [dataToken] };
+}
+
+/** Lets a request pass that has a token, or that needs none. */
+export function guard(access: Access): MiddlewareHandler {
+  return async (c, next) => {
+    const given = bearerToken(c);
+    if (given !== undefined && holdsToken(given, access.tokens)) return await next();
+    const refusal = given === undefined ? refuseTokenless(c, access) : { status: 401, error: "Wrong token" } as const;
+    if (refusal === undefined) return await next();
+    const { status, error } = refusal;
+    return c.json({ error }, status, status === 401 ? { "www-authenticate": 'Bearer realm="whenthen"' } : {});
+  };
 }
 
 /**
- * Lets a request pass that has a token, or on loopback one that this machine sent itself. A page in a browser on this
- * machine is somebody else: it is known by a foreign `Host` (DNS rebinding) or a foreign `Origin`.
+ * Why a request needs a token; undefined where this machine sent it itself and none is asked of it. Who comes through a
+ * proxy on this machine is somebody else, and so is a page in a browser on it: that is known by a foreign `Host` (DNS
+ * rebinding) or a foreign `Origin`.
  */
-export function guard(access: Access): MiddlewareHandler {
-  return async (c, next) => {
-    const { loopback, tokens } = access;
-    const given = bearerToken(c);
-    if (given !== undefined && holdsToken(given, tokens)) return await next();
-    if (given !== undefined || !loopback) {
-      const error = given === undefined ? "A token is needed: Authorization: Bearer <WHENTHEN_TOKEN>" : "Wrong token";
-      return c.json({ error }, 401, { "www-authenticate": 'Bearer realm="whenthen"' });
-    }
-    const host = c.req.header("host") ?? new URL(c.req.url).host;
-    if (!isLoopback(hostnameOf(`http://${host}`))) {
-      return c.json({ error: `Refused for the host "${host}": use 127.0.0.1 or a token` }, 403);
-    }
-    const origin = c.req.header("origin");
-    if (isForeign(origin, host) || c.req.header("sec-fetch-site") === "cross-site") {
-      return c.json({ error: `Refused for a page of ${origin ?? "another site"}: use a token` }, 403);
-    }
-    await next();
-  };
+export function refuseTokenless(c: Context, { tokenless }: Pick<Access, "tokenless">): Refusal | undefined {
+  if (!tokenless) return { status: 401, error: "A token is needed: Authorization: Bearer <WHENTHEN_TOKEN>" };
+  const mark = Object.keys(c.req.header()).find((name) => PROXY_HEADER.test(name));
+  if (mark !== undefined) {
+    const error = `Refused for a request that a proxy passed on (${mark}): set WHENTHEN_TOKEN and send it as ` +
+      "Authorization: Bearer <WHENTHEN_TOKEN>";
+    return { status: 401, error };
+  }
+  const host = c.req.header("host") ?? new URL(c.req.url).host;
+  if (!isLoopback(hostnameOf(`http://${host}`))) {
+    return { status: 403, error: `Refused for the host "${host}": use 127.0.0.1 or a token` };
+  }
+  const origin = c.req.header("origin");
+  if (isForeign(origin, host) || c.req.header("sec-fetch-site") === "cross-site") {
+    return { status: 403, error: `Refused for a page of ${origin ?? "another site"}: use a token` };
+  }
+  return undefined;
 }
+
+interface Refusal {
+  status: 401 | 403;
+  error: string;
+}
+
+/** What proxies add: RFC 7239, RFC 9110 7.6.3, and what was usual before. */
+const PROXY_HEADER = /^(forwarded|via|x-forwarded-.+|x-real-ip)$/;
 
 /** The token that a request brings, if any. */
 export function bearerToken(c: Context): string | undefined {

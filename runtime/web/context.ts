@@ -49,7 +49,8 @@ export interface WebContext extends Access {
 
 /** What receiving webhooks takes of it. */
 export interface HookContext
-  extends Pick<WebContext, "loopback" | "clock" | "hooks" | "store" | "replies" | "verifyCause" | "secretOf" | "mask"> {
+  extends
+    Pick<WebContext, "tokenless" | "clock" | "hooks" | "store" | "replies" | "verifyCause" | "secretOf" | "mask"> {
   rules(): Pick<RulesView, "rules">;
   ingest: Pick<Ingest, "deliver">;
 }

@@ -1,7 +1,10 @@
 import type { Context } from "hono";
 import type { Delivery } from "../ingest/ingest.ts";
+import { messageOf } from "../model/errors.ts";
 import { CAUSE_HEADER } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../trigger/webhook.ts";
+import { readFields } from "../trigger/webhook_fields.ts";
+import { refuseTokenless } from "./access.ts";
 import { answerReceipts, answerReply, awaitReply } from "./answer.ts";
 import { readBody } from "./body.ts";
 import type { HookContext } from "./context.ts";
@@ -14,6 +17,8 @@ export async function receiveHook(c: Context, context: HookContext): Promise<Res
   const path = url.pathname.slice("/hooks".length);
   const asked = listeners(c, path, context);
   if (asked instanceof Response) return asked;
+  const query = readQuery(url);
+  if (query instanceof Response) return query;
   // Rules that share a path share the largest of their limits.
   const body = await readBody(c.req.raw, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
   if ("refused" in body) return body.refused;
@@ -25,7 +30,7 @@ export async function receiveHook(c: Context, context: HookContext): Promise<Res
     path,
     // Hooks of one path may call its params differently; the event is the same for all of them.
     params: Object.assign({}, ...hooks.map(({ params }) => params)),
-    query: valuesOf(url.searchParams),
+    query,
     headers: Object.fromEntries(c.req.raw.headers),
     body: body.bytes,
   };
@@ -37,7 +42,7 @@ export async function receiveHook(c: Context, context: HookContext): Promise<Res
 /** Who listens to the request, or the answer where nobody does. */
 function listeners(c: Context, path: string, context: HookContext): HookMatch[] | Response {
   const matches = context.hooks.match(path);
-  if (matches.length === 0) return nobodyListens(path, context);
+  if (matches.length === 0) return nobodyListens(c, path, context);
   const hooks = matches.filter(({ hook }) => hook.args.method === c.req.method);
   return hooks.length === 0 ? wrongMethod(c, matches) : hooks;
 }
@@ -100,10 +105,11 @@ function refusal(outcomes: Outcome[], context: HookContext): Response {
   throw new Error("a hook's outcome is an event, a handshake or a refusal");
 }
 
-function nobodyListens(path: string, { hooks, loopback }: HookContext): Response {
+/** Which paths there are is told only to those who may list the rules. */
+function nobodyListens(c: Context, path: string, context: HookContext): Response {
   const error = `No webhook listens on /hooks${path}`;
-  const paths = hooks.paths().map((known) => `/hooks${known}`);
-  return Response.json(loopback ? { error, paths } : { error }, { status: 404 });
+  const paths = context.hooks.paths().map((known) => `/hooks${known}`);
+  return Response.json(refuseTokenless(c, context) ? { error } : { error, paths }, { status: 404 });
 }
 
 function wrongMethod(c: Context, matches: HookMatch[]): Response {
@@ -112,6 +118,12 @@ function wrongMethod(c: Context, matches: HookMatch[]): Response {
   return Response.json({ error }, { status: 405, headers: { allow } });
 }
 
-function valuesOf(query: URLSearchParams): Record<string, string> {
-  return Object.fromEntries([...new Set(query.keys())].map((name) => [name, query.getAll(name).join(", ")]));
+/** The values of the query, or the answer to one that is not taken. */
+function readQuery(url: URL): Record<string, string> | Response {
+  try {
+    const fields = [...readFields(url.search.slice(1), "query")];
+    return Object.fromEntries(fields.map(([name, values]) => [name, values.join(", ")]));
+  } catch (error) {
+    return Response.json({ error: messageOf(error) }, { status: 400 });
+  }
 }

@@ -49,7 +49,7 @@ then:
   assert.deepEqual([retried.code, retried.stdout], [0, `Run ${run} goes on with step "pay"\n`], retried.stderr);
   await program.waitForMessage("paid with cash");
   assert.equal(await readFile(out, "utf8"), "once\n", "what was done stays done");
-  assert.deepEqual(await notesOf(program, run), [`Retried by ${ME}: it goes on with step "pay"`]);
+  assert.deepEqual(await notesOf(program, run), [`Retried by ${ME}: it resumes with step "pay"`]);
 
   await program.waitFor("its success", ({ properties }) => properties.state === "succeeded");
   const again = await ask("retry", run);

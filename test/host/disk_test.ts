@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realDisk } from "../../runtime/host/disk.ts";
@@ -32,6 +32,19 @@ Deno.test("the real disk appends, syncs, renames, truncates, lists and removes",
     assert.deepEqual([...await realDisk.read(join(folder, "a/b/other"))], [0, 1, 2]);
     await realDisk.remove(join(folder, "a/b/other"));
     assert.deepEqual(await realDisk.list(join(folder, "a/b")), []);
+  }));
+
+Deno.test("an open file is read piece by piece, also after its removal", () =>
+  inFolder(async (folder) => {
+    const path = join(folder, "file");
+    await writeFile(path, "0123456789");
+    const file = await realDisk.open(path);
+    await realDisk.remove(path);
+    const text = async (at: number, length: number) => new TextDecoder().decode(await file.read(at, length));
+    assert.equal(file.size, 10);
+    assert.deepEqual([await text(0, 4), await text(8, 4), await text(10, 4)], ["0123", "89", ""]);
+    await file.close();
+    await assert.rejects(realDisk.open(path), { code: "ENOENT" });
   }));
 
 Deno.test("a file that exists is not created again", () =>

@@ -22,7 +22,14 @@ export class FaultyDisk extends ForgetfulDisk {
   }
 
   override async create(path: string): Promise<DiskFile> {
-    const file = await super.create(path);
+    return this.#faulty(await super.create(path), path);
+  }
+
+  override async append(path: string): Promise<DiskFile> {
+    return this.#faulty(await super.append(path), path);
+  }
+
+  #faulty(file: DiskFile, path: string): DiskFile {
     // After a failed sync the kernel forgets what was dirty: later syncs succeed and keep nothing of it.
     let lost = false;
     return {

@@ -93,6 +93,17 @@ Deno.test("what is written back early is a beginning of what is dirty, and zeros
   );
 });
 
+Deno.test("an open file is read as it was opened, until the power goes", async () => {
+  const disk = new FaultyDisk();
+  const written = await fileWith(disk, "/data/a", "one");
+  const file = await disk.open("/data/a");
+  await written.write(bytes("two"));
+  assert.equal(file.size, 3);
+  assert.deepEqual(await file.read(1, 9), bytes("ne"));
+  disk.cut();
+  await assert.rejects(file.read(0, 1), { code: "EIO" });
+});
+
 Deno.test("on the machine's disk: only what was synced is in the folder", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-forgetful-"));
   const disk = new ForgetfulDisk(realPlatter);

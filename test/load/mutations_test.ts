@@ -41,7 +41,7 @@ onError:
 `;
 
 const PIECES = fc.constantFrom(
-  ..."null| |\n|\n  |\n- |: |when|then|if|${{ |}}|{|}|[|]|'|\"|!|*|&|#|1e999|-1|true|~|@|x: y\n|é😀|\t|__proto__|constructor|toString"
+  ..."null| |\n|\n  |\n- |: |when|then|if|${{ |}}|{|}|[|]|'|\"|!|*|&|#|1e999|-1|true|~|@|x: y\n|é😀|\t|__proto__|constructor|toString|\r|\u2028|\u2029|\u0085|\0|\ud800"
     .split("|"),
 );
 
@@ -66,6 +66,7 @@ Deno.test("whatever happens to a rule file, loading gives rules or problems with
           : undefined;
         assert.ok(!lines || problem.at.line <= lines.length, formatProblem(problem));
         assert.ok(formatProblem(problem).startsWith(`${problem.file}:`));
+        assert.doesNotMatch(problem.message, /^this file cannot be loaded/);
       }
     }),
     { numRuns: 20 },

@@ -13,9 +13,9 @@ async function statusOf(access: Access, headers: Record<string, string>, method 
 Deno.test("an address that others can reach needs a token, or the program does not start", () => {
   assert.throws(() => accessTo("0.0.0.0", undefined, "data"), UsageError);
   assert.throws(() => accessTo("192.168.1.7", "", "data"), /WHENTHEN_TOKEN/);
-  assert.deepEqual(accessTo("0.0.0.0", "secret", "data"), { loopback: false, tokens: ["secret", "data"] });
+  assert.deepEqual(accessTo("0.0.0.0", "secret", "data"), { tokenless: false, tokens: ["secret", "data"] });
   for (const host of ["127.0.0.1", "localhost", "::1", "127.9.9.9"]) {
-    assert.deepEqual(accessTo(host, undefined, "data"), { loopback: true, tokens: ["data"] });
+    assert.deepEqual(accessTo(host, undefined, "data"), { tokenless: true, tokens: ["data"] });
   }
 });
 
@@ -26,6 +26,24 @@ Deno.test("off loopback only a bearer of a token comes in", async () => {
   assert.equal(await statusOf(access, { authorization: "Basic secret" }), 401);
   assert.equal(await statusOf(access, { authorization: "Bearer secret" }), 200);
   assert.equal(await statusOf(access, { authorization: "bearer data" }), 200);
+});
+
+Deno.test("a token that is set is asked for on loopback, too: a proxy may stand on the same machine", async () => {
+  const access = accessTo("127.0.0.1", "secret", "data");
+  const host = "127.0.0.1:8080";
+  assert.equal(await statusOf(access, { host }), 401);
+  assert.equal(await statusOf(access, { host, authorization: "Bearer secret" }), 200);
+  assert.equal(await statusOf(access, { host, authorization: "Bearer data" }), 200);
+});
+
+Deno.test("a request that a proxy passed on never comes in without a token", async () => {
+  const access = accessTo("127.0.0.1", undefined, "data");
+  const host = "127.0.0.1:8080";
+  const marks = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via"];
+  for (const mark of marks) {
+    assert.equal(await statusOf(access, { host, [mark]: "" }), 401, mark);
+    assert.equal(await statusOf(access, { host, [mark]: "127.0.0.1", authorization: "Bearer data" }), 200, mark);
+  }
 });
 
 Deno.test("on loopback this machine comes in without a token, pages of other sites do not", async () => {

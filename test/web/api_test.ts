@@ -165,7 +165,7 @@ Deno.test("an operator retries, skips and moves; what cannot be done is 409 with
 });
 
 Deno.test("off loopback only hooks and health are open to everybody", async () => {
-  await using bench = await openBench([rule("a", [webhook("/x")])], { loopback: false, tokens: ["secret"] });
+  await using bench = await openBench([rule("a", [webhook("/x")])], { tokenless: false, tokens: ["secret"] });
   for (const path of ["/", "/api/rules", "/metrics", "/nothing"]) {
     assert.equal((await bench.ask("GET", path)).status, 401, path);
     const allowed = await bench.ask("GET", path, { headers: { authorization: "Bearer secret" } });

@@ -81,7 +81,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     woken: (runs: string[]) => void woken.push(...runs),
   };
   const context: WebContext = {
-    loopback: true,
+    tokenless: true,
     tokens: ["data-token"],
     version: "1.2.3",
     clock,

@@ -47,7 +47,9 @@ Deno.test("an unknown path is 404; which paths there are is told to this machine
   const { status, body } = await here.post("/hooks/gitlab", {});
   assert.equal(status, 404);
   assert.deepEqual(body, { error: "No webhook listens on /hooks/gitlab", paths: ["/hooks/github"] });
-  await using elsewhere = await openBench(rules, { loopback: false });
+  const { body: passedOn } = await here.post("/hooks/gitlab", {}, { "x-forwarded-for": "198.51.100.7" });
+  assert.deepEqual(passedOn, { error: "No webhook listens on /hooks/gitlab" });
+  await using elsewhere = await openBench(rules, { tokenless: false });
   assert.deepEqual((await elsewhere.post("/hooks/gitlab", {})).body, { error: "No webhook listens on /hooks/gitlab" });
 });
 
@@ -69,6 +71,20 @@ Deno.test("who does not prove who he is gets 401, a body that is not what it say
   assert.equal((await bench.ask("POST", "/hooks/x", init)).status, 400);
   assert.deepEqual(await bench.store.listEvents({ limit: 10 }), []);
   assert.equal((await bench.post("/hooks/x", {}, { authorization: "Bearer hook-secret" })).status, 202);
+});
+
+Deno.test("a form or a query of more than 10,000 fields is 400 and starts nothing", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")])]);
+  const fields = (count: number) => Array.from({ length: count }, (_, index) => `f${index}=`).join("&");
+  const headers = { "content-type": "application/x-www-form-urlencoded" };
+  const form = await bench.ask("POST", "/hooks/x", { body: fields(10_001), headers });
+  assert.equal(form.status, 400);
+  assert.deepEqual(form.body, { error: "The body may have 10000 fields, not 10001" });
+  const query = await bench.post(`/hooks/x?${fields(10_001)}`, {});
+  assert.equal(query.status, 400);
+  assert.deepEqual(query.body, { error: "The query may have 10000 fields, not 10001" });
+  assert.deepEqual(await bench.store.listEvents({ limit: 10 }), []);
+  assert.equal((await bench.ask("POST", `/hooks/x?${fields(1_000)}`, { body: fields(10_000), headers })).status, 202);
 });
 
 Deno.test("a provider's handshake is answered and is no event", async () => {

@@ -10,8 +10,10 @@ export async function listEventRows(
   limit: number,
 ): Promise<Row<number>[]> {
   const rows: Row<number>[] = [];
+  const mentioned = plainTexts([filter.type, filter.rule, filter.subject]);
   for (const line of snapshot.recent.eventsBefore(filter.before)) {
     if (rows.length === limit) break;
+    if (!line.mentions(mentioned)) continue;
     const header = line.header();
     if (isEventWanted(header, filter)) rows.push(recentRow(header[0], line));
   }
@@ -43,8 +45,10 @@ export async function listRunRows(
   skip: (id: string) => boolean,
 ): Promise<Row<string>[]> {
   const page = new Page(limit);
+  const mentioned = plainTexts([filter.rule, filter.state, filter.subject]);
   for (const line of snapshot.recent.runsBefore(filter.before)) {
     if (page.isFull) break;
+    if (!line.mentions(mentioned)) continue;
     const header = line.header();
     if (isRunWanted(header, filter) && !skip(header[0])) page.add(recentRow(header[0], line));
   }
@@ -83,6 +87,11 @@ function isRunWanted([, rule, state, event, subject, , , listed]: RunHeader, fil
     (filter.state === undefined || filter.state === state) &&
     (filter.event === undefined || filter.event === event) &&
     (filter.subject === undefined || filter.subject === subject);
+}
+
+/** How values stand in JSON; without those that could be escaped in more than one way. */
+function plainTexts(values: (string | undefined)[]): string[] {
+  return values.flatMap((value) => value !== undefined && /^[\w./: -]*$/.test(value) ? [`"${value}"`] : []);
 }
 
 /** The newest runs of those added. */

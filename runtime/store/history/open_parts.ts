@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type { Disk } from "../../host/disk.ts";
 import { parsePartName, PART_FORMAT } from "./part_file.ts";
-import { type Database, openFile } from "./sqlite.ts";
+import { type Database, openFile, release, type Statement } from "./sqlite.ts";
 
 /** Open parts are in memory whole; so many bytes of them stay for the next question. */
 const MOST_OPEN_BYTES = 24 * 1024 * 1024;
@@ -13,8 +13,10 @@ export type Value = string | number | null;
 /** A part that can be asked. */
 export interface OpenPart {
   database: Database;
+  /** Statements by their SQL: to prepare one takes as long as to execute it. */
+  statements: Map<string, Statement>;
   file: string;
-  bytes: number;
+  bytes: Uint8Array;
 }
 
 const allOpen = new WeakMap<Disk, OpenParts>();
@@ -42,7 +44,7 @@ class OpenParts {
     entry.users++;
     try {
       const part = await entry.opening;
-      entry.bytes = part.bytes;
+      entry.bytes = part.bytes.length;
       return work(part);
     } catch (error) {
       if (entry.bytes === 0 && this.#parts.get(path) === entry) this.#parts.delete(path);
@@ -64,29 +66,38 @@ class OpenParts {
       closing.push(opening);
       open -= bytes;
     }
-    for (const { database } of await Promise.all(closing)) database.close();
+    for (const part of await Promise.all(closing)) close(part);
   }
 }
 
 async function openPart(disk: Disk, path: string, file: string): Promise<OpenPart> {
   const bytes = await disk.read(path);
-  if (crc32(bytes) !== parsePartName(file)?.crc) throw new Error("its checksum differs");
-  const part = { database: await openFile(bytes), file, bytes: bytes.length };
+  if (crc32(bytes) !== parsePartName(file)?.crc) {
+    release(bytes);
+    throw new Error("its checksum differs");
+  }
+  const part: OpenPart = { database: await openFile(bytes), statements: new Map(), file, bytes };
   const [format] = rowsOf(part, "SELECT value FROM about WHERE name = 'format'")[0] as [string];
   if (Number(format) <= PART_FORMAT) return part;
-  part.database.close();
+  close(part);
   throw new Error(`it has format ${format}, this program knows formats up to ${PART_FORMAT}`);
 }
 
+function close({ database, bytes }: OpenPart): void {
+  database.close();
+  release(bytes);
+}
+
 /** The rows of a query. */
-export function rowsOf({ database }: OpenPart, sql: string, values: Value[] = []): Value[][] {
-  const statement = database.prepare(sql);
+export function rowsOf({ database, statements }: OpenPart, sql: string, values: Value[] = []): Value[][] {
+  let statement = statements.get(sql);
+  if (statement === undefined) statements.set(sql, statement = database.prepare(sql));
   try {
     statement.bind(values);
     const rows: Value[][] = [];
     while (statement.step()) rows.push(statement.get() as Value[]);
     return rows;
   } finally {
-    statement.free();
+    statement.reset();
   }
 }

@@ -133,7 +133,7 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
 
   catalogue(part) {
     const [catalogue] = rowsOf(part, "SELECT value FROM about WHERE name = 'catalogue'")[0] as [string];
-    return { ...JSON.parse(catalogue), file: part.file, bytes: part.bytes };
+    return { ...JSON.parse(catalogue), file: part.file, bytes: part.bytes.length };
   },
 };
 

@@ -3,9 +3,7 @@ import { crc32 } from "node:zlib";
 import { type Catalogue, CatalogueBuilder } from "./catalogue.ts";
 import type { EventHeader, MoreHeader, RunHeader, Text } from "./lines.ts";
 import { PART_FORMAT, PART_SCHEMA, partName } from "./part_file.ts";
-import { type Database, NewFile } from "./sqlite.ts";
-
-type Statement = ReturnType<Database["prepare"]>;
+import { type Database, NewFile, type Statement } from "./sqlite.ts";
 
 /** Bytes of JSON text in a block. A longer text has a block of its own. */
 const BLOCK_BYTES = 65536;

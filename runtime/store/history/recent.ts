@@ -9,6 +9,8 @@ export interface RecentLine<H = EventHeader | RunHeader | MoreHeader> {
   text: string;
   /** Parsed when it is first asked for. */
   header(): H;
+  /** Whether all these texts stand in the header's JSON: most lines that a filter does not want need not be parsed. */
+  mentions(texts: string[]): boolean;
 }
 
 /** Lines up to a frame, as they were when the view was taken; what is folded meanwhile stays in it. */
@@ -100,6 +102,10 @@ class Line<H> implements RecentLine<H> {
 
   header(): H {
     return this.#parsed ??= JSON.parse(this.raw);
+  }
+
+  mentions(texts: string[]): boolean {
+    return texts.every((text) => this.raw.includes(text));
   }
 }
 

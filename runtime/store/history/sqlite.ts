@@ -4,7 +4,7 @@ import { createRequire } from "node:module";
 import initSqlJs, { type Database, type SqlJsStatic } from "sql.js/dist/sql-wasm.js";
 import { embedded } from "../../host/embedded.ts";
 
-export type { Database } from "sql.js";
+export type { Database, Statement } from "sql.js";
 
 const PAGE_BYTES = 8192;
 
@@ -24,12 +24,20 @@ async function start(): Promise<SqlJsStatic> {
   return await initSqlJs({ wasmBinary: new Uint8Array(await readFile(path)).buffer });
 }
 
-/** Opens the bytes of a file. They belong to the database from then on: don't use them again before it is closed. */
+/**
+ * Opens the bytes of a file. They are the file, without a copy: don't use them before the database is closed, and release them
+ * then.
+ */
 export async function openFile(bytes: Uint8Array): Promise<Database> {
   const sqlite = await startSqlite();
   const database = new sqlite.Database(lent(bytes));
   database.run(SETTINGS);
   return database;
+}
+
+/** Frees the bytes of a file at once: for them alone a collector may not run for hours. */
+export function release({ buffer, byteLength }: Uint8Array): void {
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
 /** A new SQLite file that is filled within one transaction. */
@@ -61,21 +69,23 @@ export class NewFile {
     return new NewFile(database, buffer);
   }
 
-  /** Ends the transaction and closes. @returns the file's bytes */
+  /** Ends the transaction and closes. @returns the file's bytes, in a buffer of their own */
   finish(): Uint8Array<ArrayBuffer> {
     this.database.run("COMMIT");
     const pages = this.database.exec("PRAGMA page_count")[0].values[0][0] as number;
     // Where it outgrew the buffer, sql.js has moved it to another one.
-    const inPlace = pages === new DataView(this.#buffer.buffer).getUint32(PAGE_COUNT_AT) &&
+    const isInPlace = pages === new DataView(this.#buffer.buffer).getUint32(PAGE_COUNT_AT) &&
       pages * PAGE_BYTES <= this.#buffer.length;
-    const bytes = inPlace ? this.#buffer.subarray(0, pages * PAGE_BYTES) : this.database.export();
+    const exported = isInPlace ? undefined : this.database.export() as Uint8Array<ArrayBuffer>;
     this.database.close();
-    return bytes as Uint8Array<ArrayBuffer>;
+    const cut = this.#buffer.buffer.transfer(isInPlace ? pages * PAGE_BYTES : 0);
+    return exported ?? new Uint8Array(cut);
   }
 
   /** Closes without a result. */
   discard(): void {
     this.database.close();
+    release(this.#buffer);
   }
 }
 

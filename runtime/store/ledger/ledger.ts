@@ -175,6 +175,6 @@ export class Ledger {
   }
 
   #refusal(): StoreFullError {
-    return new StoreFullError(`Writes to the data folder fail: ${this.#options.log.refusal?.message}`, RETRY_AFTER);
+    return new StoreFullError(`Writes to the disk fail: ${this.#options.log.refusal?.message}`, RETRY_AFTER);
   }
 }

@@ -7,6 +7,8 @@ import { toJson } from "./to_json.ts";
 interface Entry {
   row: unknown;
   bytes: number;
+  /** Where it stands in each index, and in which group of each count. Absent before it is put, or if its table has none. */
+  places?: (string | string[] | undefined)[];
 }
 
 type IndexKeys = (row: never, key: string) => string | string[] | undefined;
@@ -205,27 +207,44 @@ export class Rows {
   }
 
   /** The one place where tables, indexes and counts change: live, on undo and in recovery. */
-  #replace({ entries, indexes, counts }: Table, key: string, entry: Entry | undefined): Entry | undefined {
+  #replace(table: Table, key: string, entry: Entry | undefined): Entry | undefined {
+    const { entries, indexes, counts } = table;
     const before = entries.get(key);
-    for (const [keysOf, ordered] of indexes) {
-      const old = before && keysOf(before.row as never, key);
-      const now = entry && keysOf(entry.row as never, key);
-      if (typeof old === "string" ? old === now : old === undefined && now === undefined) continue;
-      for (const at of old === undefined ? [] : [old].flat()) ordered.remove(at);
-      for (const at of now === undefined ? [] : [now].flat()) ordered.add(at, key);
-    }
-    for (const [groupOf, counted] of counts) {
-      const old = before && groupOf(before.row as never);
-      const now = entry && groupOf(entry.row as never);
-      if (old === now) continue;
-      if (old !== undefined) add(counted, old, -1);
-      if (now !== undefined) add(counted, now, 1);
+    if (indexes.length + counts.length > 0) {
+      const [old, now] = [before?.places, entry && (entry.places ??= placesOf(table, entry.row as never, key))];
+      for (let at = 0; at < indexes.length; at++) reindex(indexes[at][1], key, old?.[at], now?.[at]);
+      for (let at = 0; at < counts.length; at++) {
+        recount(counts[at][1], old?.[indexes.length + at] as string, now?.[indexes.length + at] as string);
+      }
     }
     if (entry === undefined) entries.delete(key);
     else entries.set(key, entry);
     this.#bytes += (entry?.bytes ?? 0) - (before?.bytes ?? 0);
     return before;
   }
+}
+
+function placesOf({ indexes, counts }: Table, row: never, key: string): Entry["places"] {
+  const places: NonNullable<Entry["places"]> = [];
+  for (const [keysOf] of indexes) places.push(keysOf(row, key));
+  for (const [groupOf] of counts) places.push(groupOf(row));
+  return places;
+}
+
+type Place = NonNullable<Entry["places"]>[number];
+
+function reindex(ordered: OrderedKeys, key: string, old: Place, now: Place): void {
+  if (old === now) return;
+  if (typeof old === "string") ordered.remove(old);
+  else if (old !== undefined) { for (const at of old) ordered.remove(at); }
+  if (typeof now === "string") ordered.add(now, key);
+  else if (now !== undefined) { for (const at of now) ordered.add(at, key); }
+}
+
+function recount(counted: Map<string, number>, old: string | undefined, now: string | undefined): void {
+  if (old === now) return;
+  if (old !== undefined) add(counted, old, -1);
+  if (now !== undefined) add(counted, now, 1);
 }
 
 /** A row that has changed since the last frame. */

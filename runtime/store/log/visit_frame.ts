@@ -6,7 +6,7 @@ import { type HistoryKind, historyKind, isDrop, type Line, lines, splitHistory, 
 export interface FrameVisitor {
   row(line: Line): void;
   id(hash: string, text: string): void;
-  /** @param text a view; an event that has none comes with that of its row */
+  /** @param text a view; an event that has none comes with that of its row, which is put before it in the same frame */
   history(kind: HistoryKind, header: string, text: Buffer): void;
 }
 
@@ -34,11 +34,11 @@ export function visitFrame(payload: Buffer, visitor: FrameVisitor): void {
   }
 }
 
-/** The text of an event's row, which is put in the frame that accepts it. */
+/** The text of an event's row, which is put before it in the frame that accepts it. */
 function textOfEvent(header: string, payload: Buffer, events: Map<string, Line>): Buffer {
   const [eventKey] = JSON.parse(header) as [number];
   const key = `event/${String(eventKey).padStart(16, "0")}`;
   const put = events.get(key);
-  if (put === undefined || isDrop(put)) throw new DamagedError(`${key} is not put in the frame that accepts it`);
+  if (put === undefined || isDrop(put)) throw new DamagedError(`${key} is not put before its event in the same frame`);
   return payload.subarray(put.from, put.to);
 }

@@ -77,10 +77,10 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
   await refuse();
   // Caught in the middle: these are neither accepted nor refused before the disk has spoken.
   const caught: Promise<number>[] = [];
-  const refusing = () => program.lines.slice(saidBefore).some(({ message }) => /nothing new is taken in/.test(message));
+  const refusing = () => program.lines.slice(saidBefore).some(({ message }) => /nothing new is accepted/.test(message));
   while (!refusing()) {
     caught.push(deliveries.send(program, 20_000));
-    await Promise.race([caught.at(-1), program.waitForMessage("nothing new is taken in")]);
+    await Promise.race([caught.at(-1), program.waitForMessage("nothing new is accepted")]);
   }
   for (let count = 0; count < size(20, 200); count++) assert.equal(await deliveries.send(program), 503);
   assert.equal((await program.fetch("/healthz")).status, 200);

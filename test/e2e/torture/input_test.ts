@@ -5,7 +5,7 @@ import { type Program, start } from "../program.ts";
 import { PATIENCE, until } from "../until.ts";
 import { rawRequest } from "./raw_request.ts";
 import { openFiles, residentMegabytes } from "./resources.ts";
-import { size } from "./size.ts";
+import { size, within } from "./size.ts";
 
 const RULES = {
   "in.yaml": `
@@ -146,6 +146,23 @@ Deno.test("bodies and paths that are broken, huge, deep, compressed or poisoned:
   assert.deepEqual(steps[0].output, { own: 2, polluted: null });
   await assertUnmoved(program, before);
   assert.equal(await program.stop(), 0);
+});
+
+Deno.test("forms of a hundred thousand fields: refused, while others are answered", async () => {
+  await using folder = await rulesFolder(RULES);
+  await using program = start(folder.rules, { data: folder.data });
+  await program.url();
+  const form = (count: number) => Array.from({ length: count }, (_, at) => `${at}=`).join("&");
+  const send = async (fields: number) => {
+    const { status } = await program.fetch("/hooks/in", { method: "POST", body: form(fields), headers: FORM });
+    return status;
+  };
+  assert.equal(await send(10_000), 202);
+  // Each of them took a minute when the time grew with the square of the fields.
+  const many = Promise.all(Array.from({ length: 20 }, () => send(100_000)));
+  const others = Promise.all(Array.from({ length: 20 }, () => isWell(program)));
+  assert.deepEqual(await within(PATIENCE, "20 forms", many), Array(20).fill(400));
+  await within(PATIENCE, "the others", others);
 });
 
 const HEAD = "POST /hooks/in HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n";

@@ -16,7 +16,7 @@ async function examples(extension: string): Promise<string[]> {
 }
 
 const PIECES = fc.constantFrom(
-  ..."null|~| |\n|\n  |\n- |: |when|then|if:|each|${{ |}}|{|}|[|]|'|\"|!|*a|&a|#|1e999|-1|true|x: y\n|é😀|\t|__proto__|\u0000|<<: *a|%|@"
+  ..."null|~| |\n|\n  |\n- |: |when|then|if:|each|${{ |}}|{|}|[|]|'|\"|!|*a|&a|#|1e999|-1|true|x: y\n|é😀|\t|__proto__|\u0000|\r|\u2028|<<: *a|%|@"
     .split("|"),
 );
 
@@ -90,6 +90,7 @@ async function check(files: Record<string, string>): Promise<{ rules: Answered[]
   const checked = JSON.parse(stdout);
   for (const { file, at, message } of checked.problems) {
     const lines = (files[file] ?? "").split("\n");
+    assert.doesNotMatch(message, /^this file cannot be loaded/, `seed ${seed}: ${file}`);
     assert.ok(message.length > 0 && at.line >= 1, `seed ${seed}: ${file}`);
     assert.ok(at.line <= lines.length, `seed ${seed}: ${file}:${at.line}: ${message}`);
   }

@@ -130,6 +130,10 @@ export class Archive {
     }
   }
 
+  get hasUnfolded(): boolean {
+    return this.#waiting.length > 0;
+  }
+
   /** Makes a part of all that was added since the last one. */
   async fold(): Promise<Catalogue> {
     const lines = this.#waiting;

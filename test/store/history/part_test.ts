@@ -4,8 +4,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
-import { parsePartName } from "../../../runtime/store/history/part_file.ts";
+import { parsePartName, partName } from "../../../runtime/store/history/part_file.ts";
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
+import { PartWriter } from "../../../runtime/store/history/part_writer.ts";
+import { openFile } from "../../../runtime/store/history/sqlite.ts";
 import { FaultyDisk } from "../../host/faulty_disk.ts";
 import { eventLine, FOLDER, makePart, moreLine, runId, runLine } from "./helpers.ts";
 
@@ -66,7 +68,6 @@ Deno.test("a text that is larger than a block has one of its own", async () => {
 });
 
 Deno.test("a part that outgrows what was expected of it is whole", async () => {
-  const { PartWriter } = await import("../../../runtime/store/history/part_writer.ts");
   const writer = await PartWriter.create(1, 0);
   for (let key = 1; key <= 3000; key++) {
     const { header, text } = eventLine(key, key, { data: "x".repeat(500) });
@@ -105,4 +106,33 @@ Deno.test("a part that cannot be read is an answer", async () => {
   assert.deepEqual(await ask(), { kind: "damaged", reason: "its checksum differs" });
   disk.put(join(FOLDER, file), bytes);
   assert.equal((await ask()).kind, "read");
+});
+
+Deno.test("more parts than may be open at once are read side by side", async () => {
+  const disk = new FaultyDisk();
+  const files = await Promise.all(Array.from({ length: 10 }, async (_, at) => {
+    const { bytes, catalogue } = await makePart([eventLine(at + 1, at + 1, { data: "x".repeat(4_000_000) })]);
+    disk.put(join(FOLDER, catalogue.file), bytes);
+    return catalogue.file;
+  }));
+  for (let round = 0; round < 2; round++) {
+    const asked = files.flatMap((file, at) =>
+      [at + 1, at + 2].map((key) => ({ file, read: "event", args: { key } }) as const)
+    );
+    const answers = await Promise.all(asked.map((question) => readPart(disk, FOLDER, question)));
+    const found = answers.map(({ result }) => result.kind === "read" && result.result?.id);
+    assert.deepEqual(found, files.flatMap((_, at) => [at + 1, undefined]));
+  }
+});
+
+Deno.test("a part of a newer program is left alone", async () => {
+  const database = await openFile((await makePart([eventLine(1, 1)])).bytes);
+  database.run("UPDATE about SET value = '99' WHERE name = 'format'");
+  const bytes = database.export();
+  database.close();
+  const disk = new FaultyDisk();
+  const file = partName(1, 1, crc32(bytes));
+  disk.put(join(FOLDER, file), bytes);
+  const { result } = await readPart(disk, FOLDER, { file, read: "event", args: { key: 1 } });
+  assert.deepEqual(result, { kind: "damaged", reason: "it has format 99, this program knows formats up to 1" });
 });

@@ -62,7 +62,7 @@ Deno.test("a person's own token opens that person's forms and nothing else", asy
     ...CARL,
     token: hashToken("wt_carl"),
   }]);
-  Object.assign(bench.web.context, { loopback: false, tokens: ["operator"] });
+  Object.assign(bench.web.context, { tokenless: false, tokens: ["operator"] });
   await bench.ask({}, "f1");
   await bench.ask({ to: ["carl"] }, "f2");
   const ask = (token: string, method: string, path: string, body?: object) =>

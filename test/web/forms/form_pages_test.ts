@@ -247,7 +247,7 @@ Deno.test("pages run no script, are never framed or kept, and say no other site 
 
 Deno.test("the pages need no token of an operator, also where others reach the port; nothing else opens with them", async () => {
   await using bench = await FormsBench.open();
-  Object.assign(bench.web.context, { loopback: false });
+  Object.assign(bench.web.context, { tokenless: false });
   await bench.ask();
   assert.equal((await bench.signIn()).status, 303);
   assert.equal((await bench.get("/forms/f1")).status, 200);

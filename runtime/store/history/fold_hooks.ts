@@ -1,0 +1,56 @@
+import { IdentityPacker } from "./identities.ts";
+import { writeIds } from "./ids_file.ts";
+import type { Text } from "./lines.ts";
+import { type MadePart, PartWriter } from "./part_writer.ts";
+
+export { mergeIds } from "./ids_file.ts";
+
+/** Takes the history lines of a segment as they stand there, in their order; headers are JSON. */
+export interface PartSink {
+  event(header: string, text: Text): void;
+  run(header: string, text: Text): void;
+  more(header: string, text: Text): void;
+  /** The same bytes for the same lines. */
+  finish(): MadePart;
+  /** Gives up, instead of `finish`. */
+  discard(): void;
+}
+
+/**
+ * Begins the part of a segment.
+ * @param range its frames
+ * @param bytes of the segment
+ */
+export async function openHistory(range: { first: number; last: number }, bytes: number): Promise<PartSink> {
+  const writer = await PartWriter.create(range.first, bytes);
+  return {
+    event: (header, text) => writer.event(JSON.parse(header), text),
+    run: (header, text) => writer.run(JSON.parse(header), text),
+    more: (header, text) => writer.more(JSON.parse(header), text),
+    finish: () => writer.finish(range.last),
+    discard: () => writer.discard(),
+  };
+}
+
+/** Takes the identities of a segment as they stand there. */
+export interface IdsSink {
+  /**
+   * @param hash 32 hexadecimal digits
+   * @param text JSON: `[event, at, within or null, runs, flags]`
+   */
+  id(hash: string, text: string): void;
+  /** The same bytes for the same identities. */
+  finish(): Promise<Uint8Array<ArrayBuffer>>;
+}
+
+/** Begins the ids file of a segment. */
+export function openIds(): Promise<IdsSink> {
+  const packer = new IdentityPacker();
+  return Promise.resolve({
+    id(hash, text) {
+      const [event, at, within, runs, flags] = JSON.parse(text);
+      packer.add(hash, { event, at, within, runs, flags });
+    },
+    finish: () => writeIds(packer.finish()),
+  });
+}

@@ -1,0 +1,26 @@
+/** A form or a query may have so many fields. Forms that people fill in have dozens, and each field costs time to store and show. */
+const MAX_FIELDS = 10_000;
+
+/**
+ * The fields of a query or of a urlencoded form, each with all its values in order; in time linear to the text.
+ * @param what for the message: `body`
+ * @throws Error where there are more than 10,000 fields
+ */
+export function readFields(text: string, what: string): Map<string, string[]> {
+  const count = countFields(text);
+  if (count > MAX_FIELDS) throw new Error(`The ${what} may have ${MAX_FIELDS} fields, not ${count}`);
+  const fields = new Map<string, string[]>();
+  for (const [name, value] of new URLSearchParams(text)) {
+    const values = fields.get(name);
+    if (values === undefined) fields.set(name, [value]);
+    else values.push(value);
+  }
+  return fields;
+}
+
+/** Counted without taking the text apart: that is what many fields make slow. */
+function countFields(text: string): number {
+  let count = 1;
+  for (let at = text.indexOf("&"); at !== -1; at = text.indexOf("&", at + 1)) count++;
+  return count;
+}
