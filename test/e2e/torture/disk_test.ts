@@ -93,7 +93,7 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
   await within(PATIENCE, "something that is accepted again", accepted());
 }
 
-Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or checkpoint loses a thing", async (t) => {
+Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or fold loses a thing", async (t) => {
   await using disk = await mountSmallDisk(12);
   if (disk === undefined) {
     return void await t.step({
@@ -208,7 +208,7 @@ Deno.test("syncs that fail in the middle: what was accepted is there, and no syn
     assert.match(program.output, /Cannot write to .*(EIO|Input.output error)/i);
     assert.match(program.output, /accepts writes again/);
     await allSeen(program, deliveries);
-    const segments = (await readdir(folder.data)).filter((name) => name.startsWith("journal-"));
+    const segments = (await readdir(folder.data)).filter((name) => name.startsWith("log-"));
     assert.ok(segments.length > 1, "the failed one is left behind");
     await program.kill();
   }

@@ -40,7 +40,7 @@ function callsOf(trace: string): Call[] {
   });
 }
 
-const isSync = ({ name, on }: Call) => /^f(data)?sync$/.test(name) && /\/journal-\d+$/.test(on);
+const isSync = ({ name, on }: Call) => /^f(data)?sync$/.test(name) && /\/log-\d+$/.test(on);
 const isRead = ({ name }: Call) => /^(read|recv)/.test(name);
 
 /** What happened in which order: `"sync"`, else the name of the first pattern that the call's data matches. */
