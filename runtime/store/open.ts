@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
+import { readExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { Background } from "./background.ts";
 import { Folding } from "./folding.ts";
@@ -101,6 +102,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     recent,
     syncedSeq: () => log.lastSeq,
     onWarning,
+    parse: readExactJson,
   });
   const folding: Folding = new Folding({
     disk,
@@ -158,7 +160,17 @@ async function cataloguesOf(
   reads: Background<typeof storeTasks>,
   onWarning: (message: string) => void,
 ): Promise<Catalogue[]> {
-  const catalogues = [...rows.all("part")].map(([, row]) => row as unknown as Catalogue);
+  const catalogues: Catalogue[] = [];
+  for (const [key, row] of [...rows.all("part")]) {
+    const catalogue = row as unknown as Catalogue;
+    if (parts.some(({ name }) => name === catalogue.file)) {
+      catalogues.push(catalogue);
+      continue;
+    }
+    // Retention drops the row first, then the file.
+    onWarning(`Cannot find ${catalogue.file}, a part of history: what was in it is not shown any more`);
+    rows.drop("part", key);
+  }
   const known = new Set(catalogues.map(({ file }) => file));
   for (const { name } of parts.filter(({ name }) => !known.has(name))) {
     const answer = await reads.run("readPart", { file: name, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;

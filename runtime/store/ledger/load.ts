@@ -1,3 +1,4 @@
+import { readExactJson } from "../../model/exact_json.ts";
 import type { Identity } from "./identities.ts";
 import { unescapeKey } from "./encode.ts";
 import type { Rows } from "./rows.ts";
@@ -6,7 +7,7 @@ import type { TableName, Tables } from "./tables.ts";
 /** Puts a row as it is on disk, or drops it if there is no text: what recovery replays. */
 export function loadRow(rows: Rows, table: string, key: string, json: string | undefined): void {
   const name = table as TableName;
-  const row = json === undefined ? undefined : rows.isText(table) ? json : JSON.parse(json);
+  const row = json === undefined ? undefined : rows.isText(table) ? json : readExactJson(json);
   const bytes = json === undefined ? 0 : table.length + key.length + json.length + 3;
   rows.load(name, unescapeKey(key), row as Tables[TableName], bytes);
 }
