@@ -44,7 +44,7 @@ async function pages(program: Program, query: string): Promise<Answered[]> {
   return all;
 }
 
-Deno.test("identities, and what is live, survive the deletion of all parts between two starts; a listing names the parts", async () => {
+Deno.test("identities, and what is live, survive the deletion of all parts between two starts; the start names each", async () => {
   await using folder = await rulesFolder(RULES);
   const runs = new Map<string, string>();
   let stays: string;
@@ -53,6 +53,12 @@ Deno.test("identities, and what is live, survive the deletion of all parts betwe
     stays = await accept(program, "/hooks/stay", "stays");
     for (let at = 0; at < 9; at++) runs.set(`e${at}`, await accept(program, "/hooks/end", `e${at}`, LARGE));
     await folded(program);
+    await program.kill();
+  }
+  {
+    // What was killed before it had noted a part finds it at the next start, and notes it with the next frame.
+    await using program = start(folder.rules, { data: folder.data });
+    runs.set("last", await accept(program, "/hooks/end", "last"));
     await program.kill();
   }
   const parts = await partsOf(folder.data);
@@ -65,8 +71,12 @@ Deno.test("identities, and what is live, survive the deletion of all parts betwe
     assert.deepEqual([status, body.duplicate, body.runs], [200, true, [run]], id);
   }
   assert.equal((await program.api(`runs/${stays}`)).run.state, "waiting");
-  await program.api("runs");
-  for (const name of parts) await program.waitForMessage(`Cannot read ${name}: it is missing; the history in it`);
+  for (const name of parts) {
+    await program.waitForMessage(`Cannot find ${name}, a part of history: what was in it is not`);
+  }
+  const listed = (await program.api("runs")).map(({ id }: Answered) => id);
+  for (const id of [stays, runs.get("last")]) assert.ok(listed.includes(id), "what was not folded is listed");
+  assert.ok(!listed.includes(runs.get("e0")), "what was in a part is not");
 });
 
 Deno.test("listings page in order of creation over live, unfolded and folded runs, each of them once", async () => {

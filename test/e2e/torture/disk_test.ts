@@ -135,6 +135,43 @@ Deno.test("a full disk: nothing is accepted until there is space, then it goes o
   assert.ok(!(await readdir(data)).some((name) => name.startsWith("set-aside")));
 });
 
+Deno.test("no space for a fold: it says so, nothing is lost, and it is done once there is space", async (t) => {
+  await using disk = await mountSmallDisk(48);
+  if (disk === undefined) {
+    return void await t.step({
+      name: "a small file system cannot be mounted here: that takes root",
+      ignore: true,
+      fn() {},
+    });
+  }
+  await using folder = await rulesFolder(RULE);
+  const data = join(disk.path, "data");
+  const deliveries = new Deliveries();
+  const files = () => readdir(data);
+  {
+    await using program = start(folder.rules, { data });
+    await program.url();
+    // Enough for a segment of 6 MB, but not for its part beside it.
+    await disk.fill(10_000_000);
+    for (let count = 0; count < 7; count++) assert.equal(await deliveries.send(program, 900_000), 202);
+    await program.waitForMessage("Cannot fold the log of the store: ");
+    assert.match(
+      program.output,
+      /Cannot fold [^"]*(ENOSPC|no space)[^"]*nothing is lost, and it is tried again later/i,
+    );
+    assert.ok((await files()).includes("log-000000000001"));
+    assert.equal(await deliveries.send(program), 202);
+    disk.empty();
+    await until("the fold", files, (names) => !names.includes("log-000000000001"));
+    assert.equal((await files()).filter((name) => /^(part|ids|delta)-/.test(name)).length, 3, "and no draft is left");
+    await allSeen(program, deliveries);
+    await program.kill();
+  }
+  await using program = start(folder.rules, { data });
+  await deliveries.check(program);
+  assertUndamaged(program);
+});
+
 Deno.test("a read-only folder is refused and left as it is; once it can be written to, all is there", async (t) => {
   await using disk = await mountSmallDisk(12);
   if (disk === undefined) {
