@@ -135,7 +135,7 @@ Deno.test("under load, too, a sync lies between what was received on a connectio
   console.log(`${answers} answers, ${syncs.length} syncs`);
 });
 
-/** What a file is renamed to, or removed from, by its kind and frames. */
+/** A file of the store that got its name. */
 interface Published {
   file: string;
   renamed: Call;
@@ -143,7 +143,8 @@ interface Published {
 
 /** Finds each rename of a draft; asserts that the whole draft was synced before, and its name after, before the next rename. */
 function publishedFiles(calls: Call[], data: string): Published[] {
-  const renames = calls.filter(({ name, on }) => name.startsWith("rename") && on.startsWith(data));
+  const isStores = (path: string) => dirname(path) === data && /\/(part|ids|delta|base)-/.test(path);
+  const renames = calls.filter(({ name, on }) => name.startsWith("rename") && isStores(on));
   return renames.map((renamed, at) => {
     const draft = `${renamed.on}.tmp`;
     const writes = calls.filter(({ name, on }) => /write/.test(name) && on === draft);
