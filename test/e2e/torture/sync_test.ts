@@ -184,18 +184,23 @@ Deno.test("the system calls show the order of folds and merges: part, ids, delta
   const published = publishedFiles(calls, data);
   const order = published.map(({ file }) => file.replace(/-[0-9a-f]{8}\.sqlite$/, ""));
   const removed = (file: string) => calls.find(({ name, on }) => name.startsWith("unlink") && on === join(data, file));
-  let folds = 0;
-  for (const [at, file] of order.entries()) {
-    if (!file.startsWith("part-")) continue;
-    folds++;
-    const [, first, last] = file.split("-");
-    assert.deepEqual(order.slice(at, at + 3), [file, `ids-${first}-${last}`, `delta-${first}-${last}`]);
-    const gone = removed(`log-${first}`);
-    assert.ok(gone && gone.begun > published[at + 2].renamed.done, `log-${first} goes after its delta has its name`);
+  let [folds, merges] = [0, 0];
+  for (let at = 0, group: string[]; at < order.length; at += group.length) {
+    const [kind, first, last] = order[at].split("-");
+    group = kind === "part"
+      ? [order[at], `ids-${first}-${last}`, `delta-${first}-${last}`]
+      : [`ids-000000000001-${last}`, `base-${last}`];
+    const done = order.slice(at, at + group.length);
+    assert.deepEqual(done, group.slice(0, done.length), order.join(" "));
+    // The last one may have been cut short by the stop.
+    if (done.length < group.length) break;
+    if (kind !== "part") merges++;
+    else {
+      folds++;
+      const gone = removed(`log-${first}`);
+      assert.ok(gone && gone.begun > published[at + 2].renamed.done, `log-${first} goes after its delta has its name`);
+    }
   }
-  const merges = order.flatMap((file, at) => file.startsWith("base-") ? [{ file, at }] : []);
-  for (const { file, at } of merges) assert.equal(order[at - 1], `ids-000000000001-${file.slice("base-".length)}`);
-  assert.ok(merges.length > 0);
-  assert.equal(order.length, 3 * folds + 2 * merges.length, order.join(" "));
+  assert.ok(folds > 0 && merges > 0, order.join(" "));
   console.log(`${folds} folds, ${merges.length} merges`);
 });
