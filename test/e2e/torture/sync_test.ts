@@ -202,5 +202,5 @@ Deno.test("the system calls show the order of folds and merges: part, ids, delta
     }
   }
   assert.ok(folds > 0 && merges > 0, order.join(" "));
-  console.log(`${folds} folds, ${merges.length} merges`);
+  console.log(`${folds} folds, ${merges} merges`);
 });
