@@ -152,8 +152,8 @@ function prepare(rows: Rows): Ids {
 }
 
 /**
- * The catalogues of all parts. One that a crash or a stop took is read out of its part, and kept with the first frame, so that
- * later starts open no part. That of a part that is missing stays: whoever asks for its history is told.
+ * The catalogues of the parts that are there. One that a crash or a stop took is read out of its part, and kept with the first
+ * frame, so that later starts do not open the part.
  */
 async function cataloguesOf(
   rows: Rows,
