@@ -14,7 +14,7 @@ export interface SecretSources {
 }
 
 /** Shorter values would mask ordinary text. */
-const SHORTEST_MASKED = 4;
+export const SHORTEST_MASKED = 4;
 
 /** The secrets in use, and the masking of their values in all that is shown or recorded. */
 export class Secrets {
@@ -157,7 +157,8 @@ function readEnvFile(path: string): Record<string, string> {
   return parseEnvFile(readFileSync(path, "utf8"));
 }
 
-function patternOf(masked: Set<string>): RegExp {
+/** Finds any of the texts. */
+export function patternOf(masked: Iterable<string>): RegExp {
   // The longest first: a value may hold another.
   const longestFirst = [...masked].sort((a, b) => b.length - a.length);
   return new RegExp(longestFirst.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&")).join("|"), "g");

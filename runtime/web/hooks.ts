@@ -80,7 +80,7 @@ async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: Hook
   if (repliers.length > 0) {
     const longest = Math.max(...repliers.map(({ hook }) => hook.args.replyWithin as number));
     const reply = await awaitReply(receipts, longest, context);
-    if (reply !== undefined) return answerReply(reply, context);
+    if (reply !== undefined) return answerReply(reply);
   }
   return answerReceipts(receipts);
 }

@@ -65,15 +65,8 @@ export class Bench {
   /** Opens the store and a runner that is not started. */
   async open(): Promise<void> {
     this.#start = new Start(this.clock, this.#disk);
-    const mask = (text: string) => {
-      return Object.values(this.options.secrets ?? {}).reduce<string>(
-        (text, secret) => text.replaceAll(String(secret), "***"),
-        text,
-      );
-    };
     this.store = await openStore({
       folder: join(this.folder, "data"),
-      mask,
       onWarning: (message) => this.errors.push(message),
       now: this.clock.now(),
       disk: this.#start.disk,
