@@ -68,7 +68,7 @@ export async function openApp(options: AppOptions): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const clock = chooseClock(systemClock, environment.WHENTHEN_TEST_CLOCK);
   const testDisk = environment.WHENTHEN_TEST_DISK;
-  const dataFolder = await openDataFolder({ path: options.data, clock, secrets, testDisk, onWarning: logWarning });
+  const dataFolder = await openDataFolder({ path: options.data, clock, testDisk, onWarning: logWarning });
   return new App(options, clock, secrets, dataFolder);
 }
 

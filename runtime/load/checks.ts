@@ -8,11 +8,12 @@ import { callTargets } from "../rule/used.ts";
 import { type Call, callsInCode, callsInRaw, placeCalls } from "./calls.ts";
 import { type ConfigFile, configOf } from "./config.ts";
 import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
+import type { SecretFault } from "../rule/secrets.ts";
 
 /** What a check needs beside the file; the same for all files of a load. */
 export interface Surroundings {
   configs: ConfigFile[];
-  hasSecret: (name: string) => boolean;
+  secretFault: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups. */
   people: string[];
   previous: ReadonlyMap<string, Rule>;
@@ -32,7 +33,7 @@ export interface ActionCheck {
 }
 
 /** Which secrets a check asked for and what it was told: part of what its result depends on. */
-type Asked = Map<string, boolean>;
+type Asked = Map<string, string | undefined>;
 
 interface Memo<T> {
   /** The config and the people that it was checked with. */
@@ -53,20 +54,20 @@ export class Checks {
     private readonly now: () => number,
   ) {}
 
-  rule(source: RuleSource, { configs, hasSecret, people, previous }: Surroundings): RuleCheck {
+  rule(source: RuleSource, { configs, secretFault, people, previous }: Surroundings): RuleCheck {
     const fields = fieldsOf(source.raw.config);
     const { values, enabled, missing, problems } = configOf(
       { id: source.id, fields },
       configs,
       previous.get(source.id),
     );
-    const checked = recall(this.#rules, source, JSON.stringify([values, enabled, people]), hasSecret, (ask) => {
+    const checked = recall(this.#rules, source, JSON.stringify([values, enabled, people]), secretFault, (ask) => {
       const known = {
         id: idOfPath(source.file),
         config: values,
         ...(enabled !== undefined && { enabled }),
         env: this.env,
-        hasSecret: ask,
+        secretFault: ask,
         people,
         now: this.now(),
       };
@@ -85,11 +86,11 @@ export class Checks {
     return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
   }
 
-  action(source: ActionSource, { hasSecret, people }: Pick<Surroundings, "hasSecret" | "people">): ActionCheck {
-    return recall(this.#actions, source, JSON.stringify(people), hasSecret, (ask) => {
+  action(source: ActionSource, { secretFault, people }: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
+    return recall(this.#actions, source, JSON.stringify(people), secretFault, (ask) => {
       const checked = checkAction(source.raw, source.origin, this.kinds, {
         env: this.env,
-        hasSecret: ask,
+        secretFault: ask,
         people,
         now: this.now(),
       });
@@ -124,17 +125,17 @@ function recall<S extends object, T>(
   memos: WeakMap<S, Memo<T>>,
   source: S,
   given: string,
-  hasSecret: (name: string) => boolean,
-  check: (ask: (name: string) => boolean) => T,
+  secretFault: (name: string) => SecretFault | undefined,
+  check: (ask: (name: string) => SecretFault | undefined) => T,
 ): T {
   const memo = memos.get(source);
-  const same = memo?.given === given && [...memo.asked].every(([name, told]) => hasSecret(name) === told);
+  const same = memo?.given === given && [...memo.asked].every(([name, told]) => secretFault(name)?.message === told);
   if (same) return memo.result;
   const asked: Asked = new Map();
   const result = check((name) => {
-    const told = hasSecret(name);
-    asked.set(name, told);
-    return told;
+    const fault = secretFault(name);
+    asked.set(name, fault?.message);
+    return fault;
   });
   memos.set(source, { given, asked, result });
   return result;

@@ -115,7 +115,7 @@ export class Loader {
     const settings = this.#readSettings(previous?.settings, problems);
     const secrets = new Secrets({ environment, ...settings.secrets });
     const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
-    problems.push(...checkSmtpPassword(settingsFile, settings, (name) => secrets.has(name)));
+    problems.push(...checkSmtpPassword(settingsFile, settings, (name) => secrets.fault(name)));
     const config = this.#readConfigs(problems);
 
     const unready = { broken: new Map<string, string>(), late: new Map<string, string>() };
@@ -123,7 +123,7 @@ export class Loader {
     keepFor(sources.length);
     const surroundings = {
       configs: config.files,
-      hasSecret: (name: string) => secrets.has(name),
+      secretFault: (name: string) => secrets.fault(name),
       people: namesOf(settings.people),
       previous: previous?.rules ?? new Map<string, Rule>(),
     };

@@ -24,6 +24,7 @@ import { performCall } from "./function_step.ts";
 import { Interruption } from "./interruption.ts";
 import { type Parked, parkedTogether, type StepOutcome } from "./outcome.ts";
 import { Pace } from "./pace.ts";
+import { checkSize } from "./records.ts";
 import { ReplayOrder } from "./replay_order.ts";
 import { codeOf, codeScope } from "./rule_code.ts";
 
@@ -101,6 +102,7 @@ export class FunctionRun {
     try {
       const scope = codeScope(this.life, this.alone);
       const output = await isolates.runRule(codeOf(rule), scope, perform, signal, () => this.#activity.quiet());
+      checkSize("then", output);
       return await this.#afterReturn(output);
     } catch (thrown) {
       if (this.#frame.signal.aborted) throw this.#frame.signal.reason;
