@@ -100,9 +100,9 @@ function refusal(outcomes: Outcome[], context: HookContext): Response {
   throw new Error("a hook's outcome is an event, a handshake or a refusal");
 }
 
-function nobodyListens(path: string, { hooks, loopback }: HookContext): Response {
-  const error = `No webhook listens on /hooks${path}`;
-  const paths = hooks.paths().map((known) => `/hooks${known}`);
+function nobodyListens(path: string, { hooks, loopback, mask }: HookContext): Response {
+  const error = mask(`No webhook listens on /hooks${path}`);
+  const paths = hooks.paths().map((known) => mask(`/hooks${known}`));
   return Response.json(loopback ? { error, paths } : { error }, { status: 404 });
 }
 
