@@ -115,7 +115,7 @@ Deno.test("an operator retries, skips and moves; what cannot be done is 409 with
   await store.finishRun(failed, { state: "failed", error, failedStep: "pay", spent: 1 }, NOW);
   const retried = await bench.post(`/api/runs/${failed}/retry`, { by: "ada" });
   assert.deepEqual([retried.status, retried.body], [200, { run: failed, step: "pay" }]);
-  assert.deepEqual(await notesOf(failed), ['Retried by ada: it goes on with step "pay"']);
+  assert.deepEqual(await notesOf(failed), ['Retried by ada: it resumes with step "pay"']);
 
   const step = {
     path: "pause",
