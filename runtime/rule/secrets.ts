@@ -115,7 +115,8 @@ export class Secrets {
     if (this.#masked.size === 0) return text;
     this.#pattern ??= patternOf(this.#masked);
     const masked = text.replace(this.#pattern, "***");
-    if (this.#wrapped.size === 0 || !/\n|\\n/.test(masked)) return masked;
+    // Not the newline that a log line ends with.
+    if (this.#wrapped.size === 0 || !/(?:\n|\\n)[^]/.test(masked)) return masked;
     this.#wrappedPattern ??= patternOf(this.#wrapped);
     return replaceAcrossLines(masked, this.#wrappedPattern, "***");
   }
