@@ -18,7 +18,7 @@ export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel)
   const write = formatterOf(format);
   await configure({
     reset: true,
-    sinks: { stderr: (record) => lines.add(mask(write(record))) },
+    sinks: { stderr: (record) => lines.add(masked(write(record))) },
     loggers: [
       { category: ["whenthen"], sinks: ["stderr"], lowestLevel },
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "error" },
@@ -26,9 +26,14 @@ export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel)
   });
 }
 
-/** From here on log lines pass through `masking`, which knows the secrets of the rules. */
+/** From here on log lines and complaints pass through `masking`, which knows the secrets of the rules. */
 export function maskLog(masking: (text: string) => string): void {
   mask = masking;
+}
+
+/** A text as it may be shown. */
+export function masked(text: string): string {
+  return mask(text);
 }
 
 const lines = new LogLines(stderr);

@@ -1,14 +1,15 @@
 import type { Outcome } from "../action/action.ts";
 import { type RecordedError, recordError } from "../model/errors.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
 import { type StepEffects, StoreFullError } from "../store/store.ts";
 import type { Life } from "./frame.ts";
 import { Interruption } from "./interruption.ts";
 import type { Parked, StepFailure, StepOutcome, Stopped } from "./outcome.ts";
-import { checkSize } from "./records.ts";
+import { checkInput, checkSize } from "./records.ts";
 import { retryAt, STANDARD_DELAYS } from "./retry.ts";
+import { plainArgs, type StepArgs } from "./step_args.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
 /** One step that acts, whether of a YAML list or a `step.*` call. */
@@ -24,9 +25,9 @@ export interface Task {
   isLast?: boolean;
   worthRetrying(error: unknown): boolean;
   /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
-  prepare(): Promise<JsonObject | null>;
+  prepare(): Promise<StepArgs | null>;
   /** Does it once. A step with steps inside may also be parked, be stopped or fail with one of them. */
-  act(args: JsonObject, attempt: number, signal: AbortSignal): Promise<Outcome | Parked | Stopped | StepFailure>;
+  act(args: StepArgs, attempt: number, signal: AbortSignal): Promise<Outcome | Parked | Stopped | StepFailure>;
 }
 
 /**
@@ -54,14 +55,15 @@ async function attemptOnce(
   record: StepRecord,
   signal: AbortSignal,
 ): Promise<StepOutcome | "again"> {
-  let args: JsonObject | null;
+  let args: StepArgs | null;
   try {
     args = await task.prepare();
+    if (args !== null) checkInput(task.path, args.recorded);
   } catch (thrown) {
     return await end(life, record, { state: "failed", error: recordError(thrown) });
   }
-  if (args !== null) record.input = args;
-  return await attempt(life, task, record, args ?? {}, signal);
+  if (args !== null) record.input = args.recorded;
+  return await attempt(life, task, record, args ?? plainArgs({}), signal);
 }
 
 /** Performs a step that only computes: one attempt, recorded like any other. */
@@ -94,7 +96,7 @@ async function attempt(
   life: Life,
   task: Task,
   record: StepRecord,
-  args: JsonObject,
+  args: StepArgs,
   signal: AbortSignal,
 ): Promise<StepOutcome | "again"> {
   let outcome: Awaited<ReturnType<Task["act"]>>;

@@ -112,7 +112,7 @@ export class World {
 
   /** Opens a world; its triggers are attached, and what happens at the beginning has happened. */
   static async open(options: WorldOptions): Promise<World> {
-    const { test, secrets } = options;
+    const { test } = options;
     const store = await openStore({
       folder: "",
       volatile: true,

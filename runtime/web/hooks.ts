@@ -85,7 +85,7 @@ async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: Hook
   if (repliers.length > 0) {
     const longest = Math.max(...repliers.map(({ hook }) => hook.args.replyWithin as number));
     const reply = await awaitReply(receipts, longest, context);
-    if (reply !== undefined) return answerReply(reply, context);
+    if (reply !== undefined) return answerReply(reply);
   }
   return answerReceipts(receipts);
 }
@@ -107,8 +107,8 @@ function refusal(outcomes: Outcome[], context: HookContext): Response {
 
 /** Which paths there are is told only to those who may list the rules. */
 function nobodyListens(c: Context, path: string, context: HookContext): Response {
-  const error = `No webhook listens on /hooks${path}`;
-  const paths = context.hooks.paths().map((known) => `/hooks${known}`);
+  const error = context.mask(`No webhook listens on /hooks${path}`);
+  const paths = context.hooks.paths().map((known) => context.mask(`/hooks${known}`));
   return Response.json(refuseTokenless(c, context) ? { error } : { error, paths }, { status: 404 });
 }
 
