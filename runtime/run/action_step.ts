@@ -48,12 +48,14 @@ function performing(step: ActionStep, action: Action, frame: Frame): Pick<Task, 
   return {
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
-    act: (args, attempt, signal) =>
+    act: (args, attempt, makeSignal) =>
       action.perform(args, {
         run: { id: run.id, rule: rule.id, event: run.event },
         path: step.path,
         attempt,
-        signal,
+        get signal() {
+          return makeSignal();
+        },
         folder: options.folder,
         ruleFolder: frame.ruleFolder,
         services,
@@ -90,7 +92,7 @@ function calling(
       const reasons = problems.map(({ key, message }) => `${key}: ${message}`).join("; ");
       throw new TerminalError(`Cannot call ${file}: ${reasons}`);
     },
-    act: async (args, attempt, signal) => {
+    act: async (args, attempt, makeSignal) => {
       const inner: Frame = {
         life: frame.life,
         path: `${step.path}/${attempt === 1 ? "then" : `then@${attempt}`}`,
@@ -98,7 +100,7 @@ function calling(
         errors: {},
         inputs: args.with as JsonObject,
         ruleFolder: join(frame.life.options.folder, dirname(file)),
-        signal,
+        signal: makeSignal(),
       };
       const outcome = await performSteps(action.then, inner);
       if (outcome.kind !== "result") return outcome;

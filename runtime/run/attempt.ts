@@ -11,6 +11,8 @@ import { checkSize } from "./records.ts";
 import { retryAt, STANDARD_DELAYS } from "./retry.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
+type Acted = Outcome | Parked | Stopped | StepFailure;
+
 /** One step that acts, whether of a YAML list or a `step.*` call. */
 export interface Task {
   path: string;
@@ -25,8 +27,11 @@ export interface Task {
   worthRetrying(error: unknown): boolean;
   /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
   prepare(): Promise<JsonObject | null>;
-  /** Does it once. A step with steps inside may also be parked, be stopped or fail with one of them. */
-  act(args: JsonObject, attempt: number, signal: AbortSignal): Promise<Outcome | Parked | Stopped | StepFailure>;
+  /**
+   * Does it once. A step with steps inside may also be parked, be stopped or fail with one of them.
+   * @param makeSignal see {@link withTimeout}
+   */
+  act(args: JsonObject, attempt: number, makeSignal: () => AbortSignal): Acted | Promise<Acted>;
 }
 
 /**
@@ -97,14 +102,14 @@ async function attempt(
   args: JsonObject,
   signal: AbortSignal,
 ): Promise<StepOutcome | "again"> {
-  let outcome: Awaited<ReturnType<Task["act"]>>;
+  let outcome: Acted;
   try {
     const { clock } = life.options;
     outcome = await withTimeout(
       clock,
       { what: `Step "${task.path}"`, ms: task.timeout, grace: GRACE },
       signal,
-      (signal) => task.act(args, record.attempts, signal),
+      (makeSignal) => task.act(args, record.attempts, makeSignal),
     );
     if (!("kind" in outcome)) checkSize(task.path, outcome.output);
   } catch (thrown) {
