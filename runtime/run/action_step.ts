@@ -48,12 +48,14 @@ function performing(step: ActionStep, action: Action, frame: Frame): Pick<Task, 
   return {
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
-    act: ({ used }, attempt, signal) =>
+    act: ({ used }, attempt, makeSignal) =>
       action.perform(used, {
         run: { id: run.id, rule: rule.id, event: run.event },
         path: step.path,
         attempt,
-        signal,
+        get signal() {
+          return makeSignal();
+        },
         folder: options.folder,
         ruleFolder: frame.ruleFolder,
         services,
@@ -95,7 +97,7 @@ function calling(
       const reasons = problems.map(({ key, message }) => `${key}: ${message}`).join("; ");
       throw new TerminalError(`Cannot call ${file}: ${reasons}`);
     },
-    act: async ({ used, recorded }, attempt, signal) => {
+    act: async ({ used, recorded }, attempt, makeSignal) => {
       const inner: Frame = {
         life: frame.life,
         path: `${step.path}/${attempt === 1 ? "then" : `then@${attempt}`}`,
@@ -104,7 +106,7 @@ function calling(
         inputs: used.with as JsonObject,
         unresolved: used.with === recorded.with ? {} : { inputs: recorded.with },
         ruleFolder: join(frame.life.options.folder, dirname(file)),
-        signal,
+        signal: makeSignal(),
       };
       const outcome = await performSteps(action.then, inner);
       if (outcome.kind !== "result") return outcome;

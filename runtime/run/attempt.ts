@@ -12,6 +12,8 @@ import { retryAt, STANDARD_DELAYS } from "./retry.ts";
 import { plainArgs, type StepArgs } from "./step_args.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
+type Acted = Outcome | Parked | Stopped | StepFailure;
+
 /** One step that acts, whether of a YAML list or a `step.*` call. */
 export interface Task {
   path: string;
@@ -26,8 +28,11 @@ export interface Task {
   worthRetrying(error: unknown): boolean;
   /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
   prepare(): Promise<StepArgs | null>;
-  /** Does it once. A step with steps inside may also be parked, be stopped or fail with one of them. */
-  act(args: StepArgs, attempt: number, signal: AbortSignal): Promise<Outcome | Parked | Stopped | StepFailure>;
+  /**
+   * Does it once. A step with steps inside may also be parked, be stopped or fail with one of them.
+   * @param makeSignal see {@link withTimeout}
+   */
+  act(args: StepArgs, attempt: number, makeSignal: () => AbortSignal): Acted | Promise<Acted>;
 }
 
 /**
@@ -99,14 +104,14 @@ async function attempt(
   args: StepArgs,
   signal: AbortSignal,
 ): Promise<StepOutcome | "again"> {
-  let outcome: Awaited<ReturnType<Task["act"]>>;
+  let outcome: Acted;
   try {
     const { clock } = life.options;
     outcome = await withTimeout(
       clock,
       { what: `Step "${task.path}"`, ms: task.timeout, grace: GRACE },
       signal,
-      (signal) => task.act(args, record.attempts, signal),
+      (makeSignal) => task.act(args, record.attempts, makeSignal),
     );
     if (!("kind" in outcome)) checkSize(task.path, outcome.output);
   } catch (thrown) {

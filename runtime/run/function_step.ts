@@ -47,7 +47,7 @@ export function performCall(step: AskedStep, around: Frame, performing: Performi
         retry: retry ?? { attempts: 1, ...STANDARD_DELAYS },
         worthRetrying: () => true,
         prepare: () => Promise.resolve(null),
-        act: (_args, attempt, signal) => performing.compute(attempt, signal),
+        act: (_args, attempt, makeSignal) => performing.compute(attempt, makeSignal()),
       }, signal);
     case "each":
     case "all":
