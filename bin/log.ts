@@ -9,6 +9,7 @@ import {
 import { env, stderr } from "node:process";
 import { styleText } from "node:util";
 import { LogLines } from "./log_lines.ts";
+import { withRawNumbers, writeExactJson } from "../runtime/model/exact_json.ts";
 
 /**
  * Sets up the log: one line for each record on standard error, so that listings on standard output stay clean. Every
@@ -35,7 +36,10 @@ const lines = new LogLines(stderr);
 let mask = (text: string): string => text;
 
 function formatterOf(format: "pretty" | "json"): TextFormatter {
-  if (format === "json") return getJsonLinesFormatter();
+  if (format === "json") {
+    const write = getJsonLinesFormatter();
+    return (record) => write({ ...record, properties: withRawNumbers(record.properties) });
+  }
   const colours = stderr.isTTY === true && !env.NO_COLOR;
   return getTextFormatter({ format: (values) => prettyLine(values, colours) });
 }
@@ -46,7 +50,7 @@ function prettyLine({ message, record }: FormattedValues, colours: boolean): str
     colours ? styleText(colour, text, { validateStream: false }) : text;
   const { level, timestamp, properties } = record;
   const time = paint("dim", new Date(timestamp).toTimeString().slice(0, 8));
-  const data = properties.data === undefined ? "" : ` ${JSON.stringify(properties.data)}`;
+  const data = properties.data === undefined ? "" : ` ${writeExactJson(properties.data)}`;
   if (level === "warning") return `${time} ${paint("yellow", "warning:")} ${message}${data}`;
   if (level === "error" || level === "fatal") return `${time} ${paint("red", "error:")} ${message}${data}`;
   return `${time} ${message}${data}`;

@@ -1,3 +1,4 @@
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../model/rule.ts";
@@ -69,7 +70,7 @@ export class Checks {
       configs,
       previous.get(source.id),
     );
-    const checked = recall(this.#checkedRules, source, JSON.stringify([values, enabled, people]), hasSecret, (ask) => {
+    const checked = recall(this.#checkedRules, source, writeExactJson([values, enabled, people]), hasSecret, (ask) => {
       const known = {
         id: idOfPath(source.file),
         config: values,

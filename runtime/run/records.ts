@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Clock } from "../host/clock.ts";
 import { TerminalError } from "../model/errors.ts";
+import { readExactJson, writeExactJson, writeRecordJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { isFinalStep, type Run, type StepRecord } from "../model/run.ts";
 import type { StepEffects, Store } from "../store/store.ts";
@@ -144,9 +145,9 @@ export class Records {
 
   #withoutHidden(record: StepRecord): StepRecord {
     if (this.#hidden.size === 0) return record;
-    let text = JSON.stringify(record);
+    let text = writeRecordJson(record);
     for (const [hidden, shown] of this.#hidden) text = text.replaceAll(hidden, () => shown);
-    return JSON.parse(text);
+    return readExactJson(text) as StepRecord;
   }
 
   /** A wait that {@link refresh} saw ended before its own beginning was told stays ended. */
@@ -177,7 +178,7 @@ function pathsAround(path: string): string[] {
 
 /** @throws TerminalError where the result is larger than may be kept */
 export function checkSize(path: string, output: Json): void {
-  const size = Buffer.byteLength(JSON.stringify(output));
+  const size = Buffer.byteLength(writeExactJson(output));
   if (size <= MAX_OUTPUT) return;
   throw new TerminalError(
     `Cannot keep the result of step "${path}": it has ${size} bytes, at most ${MAX_OUTPUT} are kept; have the step give less, or write it to a file`,
@@ -185,6 +186,6 @@ export function checkSize(path: string, output: Json): void {
 }
 
 function cut(input: Json): Json {
-  const text = JSON.stringify(input);
+  const text = writeExactJson(input);
   return text.length <= MAX_INPUT ? input : { cut: text.slice(0, MAX_INPUT), bytes: Buffer.byteLength(text) };
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { create } from "jsondiffpatch";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { evaluate } from "../rule/expression.ts";
 import { listOf } from "./poll_source.ts";
@@ -31,8 +32,8 @@ export async function keyItems(items: Json, key: string | undefined): Promise<Ma
   const slices = new Slices();
   for (const [index, item] of listOf(items, "the source").entries()) {
     const value = evaluate(key, { item, index });
-    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
-      throw new Error(`Expected text or a number as key "${key}" of item ${index}, got ${JSON.stringify(value)}`);
+    if (value === null || typeof value === "object") {
+      throw new Error(`Expected text or a number as key "${key}" of item ${index}, got ${writeExactJson(value)}`);
     }
     const name = String(value);
     if (keyed.has(name)) throw new Error(`Two items have the same key "${key}": ${JSON.stringify(name)}`);
