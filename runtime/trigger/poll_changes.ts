@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { create } from "jsondiffpatch";
+import { create, type DiffContext, type Filter } from "jsondiffpatch";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { evaluate } from "../rule/expression.ts";
@@ -21,6 +21,12 @@ export const WHOLE = "";
 const MOST_COMPARED = 1_000_000;
 
 const differ = create({ cloneDiffValues: true });
+/** Of two values of one type that it does not know it says that they are the same. */
+const diffBigInts: Filter<DiffContext> = Object.assign((context: DiffContext) => {
+  const { left, right } = context;
+  if (typeof left === "bigint" && typeof right === "bigint" && left !== right) context.setResult([left, right]).exit();
+}, { filterName: "bigints" });
+differ.processor.pipes.diff.before("trivial", diffBigInts);
 
 /**
  * The items by their keys; without a `key` the whole document is one.
