@@ -16,7 +16,8 @@ import { type PartAnswer } from "./history/part_reader.ts";
 import { Recent } from "./history/recent.ts";
 import { Ids } from "./ledger/ids.ts";
 import { Ledger } from "./ledger/ledger.ts";
-import { loadIdentity, loadRow } from "./ledger/load.ts";
+import { unescapeKey } from "./ledger/encode.ts";
+import { loadIdentity } from "./ledger/load.ts";
 import { ordered } from "./ledger/ordered.ts";
 import { Rows } from "./ledger/rows.ts";
 import { LedgerStore } from "./ledger_store.ts";
@@ -53,11 +54,11 @@ class Found implements RecoverySink {
   readonly recent = new Recent();
 
   put(table: string, key: string, json: string): void {
-    loadRow(this.rows, table, key, json);
+    this.rows.load(table, unescapeKey(key), json);
   }
 
   drop(table: string, key: string): void {
-    loadRow(this.rows, table, key, undefined);
+    this.rows.load(table, unescapeKey(key), undefined);
   }
 
   id(hash: string, json: string): void {

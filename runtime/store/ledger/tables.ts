@@ -191,6 +191,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   run: {
     indexes: {
       id: ({ id }) => id,
+      owned: ({ owner, id }) => owner && id,
       lane: ({ rule, lane, id }) => join(rule, lane, id),
       ready: ({ rule, lane, readyAt, id }) =>
         readyAt === undefined ? undefined : join(rule, lane, ordered(readyAt), id),

@@ -42,7 +42,7 @@ export function getVersion(rows: Rows, version: string): Rule | undefined {
 /** Drops the versions that no live run is pinned to and that are not in `live`. */
 export function dropVersions(rows: Rows, live: string[]): void {
   const kept = new Set(live);
-  for (const [version] of [...rows.all("version")]) {
+  for (const version of [...rows.keys("version")]) {
     if (!kept.has(version) && rows.count("run", "version", version) === 0) rows.drop("version", version);
   }
 }
