@@ -9,6 +9,7 @@ import {
 import { env, stderr } from "node:process";
 import { styleText } from "node:util";
 import { LogLines } from "./log_lines.ts";
+import { writeExactJson } from "../runtime/model/exact_json.ts";
 
 /**
  * Sets up the log: one line for each record on standard error, so that listings on standard output stay clean. Every
@@ -47,7 +48,7 @@ let mask = (text: string): string => text;
 
 /** As LogTape's own JSON lines, at a third of their cost: here all values are plain JSON. */
 function jsonLine({ timestamp, level, message, category, properties }: LogRecord): string {
-  const line = JSON.stringify({
+  const line = writeExactJson({
     "@timestamp": new Date(timestamp).toISOString(),
     level: level === "warning" ? "WARN" : level.toUpperCase(),
     message: message[0],
@@ -64,7 +65,7 @@ function prettyLine({ timestamp, level, message: [text], properties }: LogRecord
     colours ? styleText(colour, text, { validateStream: false }) : text;
   const time = paint("dim", timeOf(timestamp));
   const message = sanitizeControlSequences(text as string);
-  const data = properties.data === undefined ? "" : ` ${JSON.stringify(properties.data)}`;
+  const data = properties.data === undefined ? "" : ` ${writeExactJson(properties.data)}`;
   if (level === "warning") return `${time} ${paint("yellow", "warning:")} ${message}${data}\n`;
   if (level === "error" || level === "fatal") return `${time} ${paint("red", "error:")} ${message}${data}\n`;
   return `${time} ${message}${data}\n`;

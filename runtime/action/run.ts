@@ -4,8 +4,9 @@ import { resolve } from "node:path";
 import { z } from "zod";
 import { type ChildEnd, type Kept, runChild } from "../host/spawn.ts";
 import { TerminalError } from "../model/errors.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
-import { parseJson } from "../model/parse_json.ts";
+import { parseMaybeJson } from "../model/parse_json.ts";
 import { command, json, number, path, template } from "../rule/field.ts";
 import { type Format, formats, parse } from "../rule/format.ts";
 import type { Action, ActionContext } from "./action.ts";
@@ -74,7 +75,7 @@ async function start(name: string, options: RunArgs, context: ActionContext): Pr
       args: rest,
       cwd: folder,
       env: environment,
-      ...(stdin !== undefined && { stdin: typeof stdin === "string" ? stdin : JSON.stringify(stdin) }),
+      ...(stdin !== undefined && { stdin: typeof stdin === "string" ? stdin : writeExactJson(stdin) }),
       keep: { stdout: MOST_OUTPUT, stderr: MOST_OUTPUT },
       signal: context.signal,
     });
@@ -143,22 +144,14 @@ function shorten(kept: Kept, part: "first" | "last"): Kept {
 }
 
 function read(name: string, { stdout }: ChildEnd, format: Format | undefined): Json {
-  if (format === undefined) return jsonOrNull(stdout.text);
   try {
-    return parse(stdout.text, format);
+    if (format !== undefined) return parse(stdout.text, format);
+    return parseMaybeJson(stdout.text, "json") ?? null;
   } catch (error) {
     throw withDetail(
-      new Error(`Cannot read the output of ${name} as ${format}: ${(error as Error).message}`),
+      new Error(`Cannot read the output of ${name} as ${format ?? "JSON"}: ${(error as Error).message}`),
       stdout.text.slice(0, FAILURE_OUTPUT),
     );
-  }
-}
-
-function jsonOrNull(text: string): Json {
-  try {
-    return parseJson(text);
-  } catch {
-    return null;
   }
 }
 

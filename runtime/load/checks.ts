@@ -1,3 +1,4 @@
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../model/rule.ts";
@@ -73,7 +74,7 @@ export class Checks {
     const checked = recall(
       this.#checkedRules,
       source,
-      JSON.stringify([values, enabled, people]),
+      writeExactJson([values, enabled, people]),
       secretFault,
       (ask) => {
         const known = {

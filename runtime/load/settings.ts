@@ -1,6 +1,5 @@
 import { relative, resolve } from "node:path";
 import { z } from "zod";
-import { memoryBytes } from "../host/memory.ts";
 import { readRegularFileSync } from "../host/regular_file.ts";
 import { parseDuration, parseRate } from "../model/duration.ts";
 import { messageOf } from "../model/errors.ts";

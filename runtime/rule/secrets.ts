@@ -129,7 +129,9 @@ export class Secrets {
 
   #maskDeep(value: Json): Json {
     if (typeof value === "string") return this.mask(value);
-    if (typeof value === "number") return this.mask(String(value)) === String(value) ? value : "***";
+    if (typeof value === "number" || typeof value === "bigint") {
+      return this.mask(String(value)) === String(value) ? value : "***";
+    }
     if (Array.isArray(value)) return value.map((item) => this.#maskDeep(item));
     if (typeof value !== "object" || value === null) return value;
     return Object.fromEntries(Object.entries(value).map(([key, part]) => [this.mask(key), this.#maskDeep(part)]));

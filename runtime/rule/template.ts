@@ -1,4 +1,5 @@
 import { parseDuration, parseRate } from "../model/duration.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { compile, evaluate, ExpressionError, type Scope } from "./expression.ts";
 import { type FieldInfo, hasTemplate, parseSize } from "./field.ts";
@@ -106,7 +107,7 @@ function resolvePeople(value: Json, scope: Scope): Json {
   const wrong = names.find((name) => typeof name !== "string" || name.trim() === "");
   if (wrong === undefined) return names;
   throw new ExpressionError(
-    `${JSON.stringify(value)} gave ${JSON.stringify(wrong)}, expected a person, a group or an e-mail address`,
+    `${writeExactJson(value)} gave ${writeExactJson(wrong)}, expected a person, a group or an e-mail address`,
   );
 }
 
@@ -119,7 +120,7 @@ function resolveSourceText(text: string, scope: Scope): Json {
 function readResolved(info: FieldInfo, value: Json, text: string): Json {
   const result = READERS[info.is]?.(value);
   if (result !== undefined) return result;
-  throw new ExpressionError(`${text} gave ${JSON.stringify(value)}, expected ${info.expected}`);
+  throw new ExpressionError(`${text} gave ${writeExactJson(value)}, expected ${info.expected}`);
 }
 
 const READERS: Partial<Record<FieldInfo["is"], (value: Json) => Json | undefined>> = {
@@ -177,7 +178,7 @@ export function parseText(text: string) {
 /** How a value stands inside text. */
 export function asText(value: Json): string {
   if (typeof value === "string") return value;
-  return value === null ? "" : JSON.stringify(value);
+  return value === null ? "" : writeExactJson(value);
 }
 
 /** The expressions among the parts of a template. */

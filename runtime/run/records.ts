@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Clock } from "../host/clock.ts";
 import { TerminalError } from "../model/errors.ts";
+import { readExactJson, writeExactJson, writeRecordJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { isFinalStep, type Run, type StepRecord } from "../model/run.ts";
 import type { StepEffects, Store } from "../store/store.ts";
@@ -141,9 +142,9 @@ export class Records {
 
   #withoutHidden(record: StepRecord): StepRecord {
     if (this.#hidden.size === 0) return record;
-    let text = JSON.stringify(record);
+    let text = writeRecordJson(record);
     for (const [hidden, shown] of this.#hidden) text = text.replaceAll(hidden, () => shown);
-    return JSON.parse(text);
+    return readExactJson(text) as StepRecord;
   }
 
   /** A wait that {@link refresh} saw ended before its own beginning was told stays ended. */
@@ -174,7 +175,7 @@ function pathsAround(path: string): string[] {
 
 /** @throws TerminalError where the result is larger than may be kept */
 export function checkSize(path: string, output: Json): void {
-  const size = Buffer.byteLength(JSON.stringify(output));
+  const size = Buffer.byteLength(writeExactJson(output));
   if (size <= MAX_OUTPUT) return;
   throw new TerminalError(
     `Cannot keep the result of step "${path}": it has ${size} bytes, at most ${MAX_OUTPUT} are kept; have the step give less, or write it to a file and give its path`,
@@ -183,7 +184,7 @@ export function checkSize(path: string, output: Json): void {
 
 /** @throws TerminalError where what a step is asked to do is larger than may be kept */
 export function checkInput(path: string, input: Json): void {
-  const size = Buffer.byteLength(JSON.stringify(input));
+  const size = Buffer.byteLength(writeExactJson(input));
   if (size <= MAX_OUTPUT) return;
   throw new TerminalError(
     `Cannot keep the arguments of step "${path}": they have ${size} bytes, at most ${MAX_OUTPUT} are kept; give it less, or a file`,

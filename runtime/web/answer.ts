@@ -1,4 +1,8 @@
 import { Buffer } from "node:buffer";
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import { writeExactJson } from "../model/exact_json.ts";
+import type { Json } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";
 import type { Receipt, Reply } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
@@ -24,6 +28,11 @@ export function eventAnswer(receipts: Receipt[]): EventAnswer {
 export function answerReceipts(receipts: Receipt[]): Response {
   const answer = eventAnswer(receipts);
   return Response.json(answer, { status: answer.duplicate ? 200 : 202 });
+}
+
+/** Answers with JSON in which all numbers are exact. */
+export function answerJson(c: Context, value: Json, status: ContentfulStatusCode = 200): Response {
+  return c.body(writeExactJson(value), status, { "content-type": "application/json" });
 }
 
 /** Headers that belong to the connection, not to the rule. */

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { z } from "zod";
 import type { Rate } from "../../model/duration.ts";
 import { recordError, TerminalError } from "../../model/errors.ts";
+import { writeExactJson } from "../../model/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { compile } from "../../rule/expression.ts";
@@ -82,7 +83,7 @@ async function itemsOf(step: Step, frame: Frame): Promise<Json[] | StepFailure> 
   const read = async () => {
     const items = await evaluateIn(frame, text);
     if (Array.isArray(items)) return items;
-    throw new TerminalError(`"each: ${text}" gives ${JSON.stringify(items).slice(0, 100)}; a list is expected`);
+    throw new TerminalError(`"each: ${text}" gives ${writeExactJson(items).slice(0, 100)}; a list is expected`);
   };
   if (!compile(text).varies) return await read();
   const kept = { path: `${pathIn(frame, step.id)}[items]`, kind: step.kind };
@@ -160,7 +161,7 @@ class EachResult {
  * than failing what has been done for all of them; an expression that asks for them says that they are not there.
  */
 export function fitting(result: { total: number; failed: number; results: Json[]; errors: JsonObject[] }): JsonObject {
-  if (Buffer.byteLength(JSON.stringify(result)) <= MAX_OUTPUT) return result;
+  if (Buffer.byteLength(writeExactJson(result)) <= MAX_OUTPUT) return result;
   const { total, failed, errors } = result;
   return { total, failed, errors: errors.slice(0, MOST_ERRORS) };
 }
