@@ -3,6 +3,7 @@ import { readAddress } from "../runtime/host/address_file.ts";
 import type { Folders } from "./folders.ts";
 import { maskLog } from "./log.ts";
 import { VERSION } from "./version.ts";
+import { readExactJson, writeExactJson } from "../runtime/model/exact_json.ts";
 
 /** Asks the program: the one that is running, or one opened for the purpose. The questions are the same. */
 export interface Client {
@@ -67,13 +68,13 @@ function clientOf(send: Send): Pick<Client, "get" | "post"> {
       return await answerOf<T>(await send(`${path}?${new URLSearchParams(given)}`));
     },
     async post<T>(path: string, body: unknown = {}) {
-      return await answerOf<T>(await send(path, { method: "POST", body: JSON.stringify(body) }));
+      return await answerOf<T>(await send(path, { method: "POST", body: writeExactJson(body) }));
     },
   };
 }
 
 async function answerOf<T>(response: Response): Promise<T> {
-  const answer = await response.json();
-  if (!response.ok) throw new RefusedError(answer.error);
-  return answer;
+  const answer = readExactJson(await response.text());
+  if (!response.ok) throw new RefusedError((answer as { error: string }).error);
+  return answer as T;
 }

@@ -5,6 +5,7 @@ import { foldersInUse } from "./folders.ts";
 import { startLog } from "./log.ts";
 import { type CommonOptions, dataOption, envOption, jsonOption, logOption } from "./options.ts";
 import type { Terminal } from "./print/terminal.ts";
+import { writeExactJson } from "../runtime/model/exact_json.ts";
 
 /** One call of the program: where it prints, and with what it will exit. */
 export class Session {
@@ -38,6 +39,6 @@ export function print<T>(
   value: T,
   forPeople: (terminal: Terminal, value: T) => void,
 ): void {
-  if (options.json) session.terminal.write(JSON.stringify(value, null, 2) + "\n");
+  if (options.json) session.terminal.write(writeExactJson(value, 2) + "\n");
   else forPeople(session.terminal, value);
 }

@@ -1,4 +1,5 @@
 import type { Command } from "commander";
+import { readExactJson } from "../../runtime/model/exact_json.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 import type { EmitAnswer } from "../../runtime/web/api.ts";
@@ -48,7 +49,7 @@ export function addEmit(program: Command, session: Session): void {
 function parseData(text: string | undefined): Json | undefined {
   if (text === undefined) return undefined;
   try {
-    return JSON.parse(text);
+    return readExactJson(text, "data") as Json;
   } catch (error) {
     throw new UsageError(
       `Cannot read --data ${text} as JSON: ${(error as Error).message}; ` +

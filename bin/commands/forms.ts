@@ -1,5 +1,6 @@
 import { type Command, Option } from "commander";
 import { UsageError } from "../../runtime/model/errors.ts";
+import { readExactJson } from "../../runtime/model/exact_json.ts";
 import type { Form } from "../../runtime/model/form.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { valueOfText } from "../../runtime/rule/field_text.ts";
@@ -77,7 +78,7 @@ function readGiven(pairs: string[], data: string | undefined): { texts: Map<stri
 
 function parseData(text: string): JsonObject {
   try {
-    const data: Json = JSON.parse(text);
+    const data = readExactJson(text) as Json;
     if (typeof data === "object" && data !== null && !Array.isArray(data)) return data;
   } catch (error) {
     throw new UsageError(

@@ -6,6 +6,7 @@ import { startLog } from "../log.ts";
 import type { CommonOptions } from "../options.ts";
 import { printSummary, resultPrinter } from "../print/tests.ts";
 import { addCommand, type Session } from "../session.ts";
+import { writeExactJson } from "../../runtime/model/exact_json.ts";
 
 /** `test`: does the tests of a folder on a simulated clock. */
 export function addTest(program: Command, session: Session): void {
@@ -19,7 +20,7 @@ export function addTest(program: Command, session: Session): void {
       const { terminal } = session;
       const onResult = options.json ? undefined : resultPrinter(terminal);
       const report = await runTests({ ...folders, env: options.env, onResult });
-      if (options.json) terminal.write(JSON.stringify(report, null, 2) + "\n");
+      if (options.json) terminal.write(writeExactJson(report, 2) + "\n");
       else printSummary(terminal, report);
       const isFailed = report.results.some(({ failure }) => failure !== undefined);
       session.exitCode = report.problems.length > 0 ? ExitCode.broken : isFailed ? ExitCode.failed : ExitCode.ok;

@@ -1,3 +1,4 @@
+import { writeExactJson } from "../../runtime/model/exact_json.ts";
 import type { Json } from "../../runtime/model/json.ts";
 
 /** JSON up to this length stands on one line. */
@@ -5,7 +6,7 @@ const SHORT = 90;
 
 /** JSON in which each part that fits on a line stands on one. */
 export function layOut(json: Json, indent = ""): string {
-  const short = JSON.stringify(json);
+  const short = writeExactJson(json);
   if (typeof json !== "object" || json === null || indent.length + short.length <= SHORT) return short;
   const within = `${indent}  `;
   const parts = Array.isArray(json)

@@ -1,4 +1,5 @@
 import { formatDuration } from "../../runtime/model/duration.ts";
+import { writeExactJson } from "../../runtime/model/exact_json.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import type { Verdict } from "../../runtime/model/verdict.ts";
 import type { Colour } from "./terminal.ts";
@@ -31,7 +32,7 @@ export function verdictSentence(verdict: Verdict, now: number): string {
 
 /** The values that a clause saw, as far as they are short enough for a sentence. */
 function valuesIn(values: Record<string, Json> = {}): string {
-  const shown = Object.entries(values).map(([name, value]) => `${name} is ${JSON.stringify(value)}`);
+  const shown = Object.entries(values).map(([name, value]) => `${name} is ${writeExactJson(value)}`);
   const short = shown.filter((text) => text.length <= LONGEST_VALUE);
   return short.length === 0 ? "" : ` (${short.join(", ")})`;
 }

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { TerminalError } from "../model/errors.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { json, number, template } from "../rule/field.ts";
 import type { Action, ActionContext, Outcome } from "./action.ts";
@@ -39,7 +40,7 @@ function answer(args: JsonObject, { run }: ActionContext): Outcome {
   if (json !== undefined) headers["content-type"] ??= "application/json";
   if (body !== undefined) headers["content-type"] ??= "text/plain; charset=utf-8";
   if (!run.event.http) return { output: { status, sent: false, reason: "the event did not come by HTTP" } };
-  const text = json !== undefined ? JSON.stringify(json) : body ?? "";
+  const text = json !== undefined ? writeExactJson(json) : body ?? "";
   return { output: { status, sent: true }, effects: { reply: { status, headers, body: text } } };
 }
 

@@ -2,6 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
+import { readExactJson, writeRecordJson } from "../model/exact_json.ts";
 
 /** Where rule code runs, beside the program's own thread. Messages are plain JSON, in order, both ways. */
 export interface CodeWorker {
@@ -65,7 +66,7 @@ function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: Code
       else onEnd({ kind: "error", error: new Error(`it ended by itself with ${signal ?? `code ${code}`}`) });
     });
   });
-  child.on("message", onMessage);
+  child.on("message", (text) => onMessage(readExactJson(text as string)));
   child.on("error", (error) => onEnd({ kind: "error", error }));
   post(child, { data, env });
   return {
@@ -78,9 +79,9 @@ function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: Code
   };
 }
 
-/** What is sent to a process that has just ended is for nobody. */
+/** As text of our own: the host's has no BigInt. What is sent to a process that has just ended is for nobody. */
 function post(child: ChildProcess, message: unknown): void {
-  if (child.connected) child.send(message as object, () => {});
+  if (child.connected) child.send(writeRecordJson(message), () => {});
 }
 
 function residentBytes({ pid }: ChildProcess): number {

@@ -1,5 +1,6 @@
 import process from "node:process";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
+import { readExactJson, writeRecordJson } from "../model/exact_json.ts";
 
 /** The side of a code worker on which the code runs. */
 export interface CodeWorkerPort {
@@ -31,13 +32,13 @@ export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
   for (const signal of NOT_OURS) process.on(signal, () => {});
   const send = process.send!.bind(process);
   const { data, env } = await new Promise<Setup>((resolve) =>
-    process.once("message", resolve as (setup: unknown) => void)
+    process.once("message", (text) => resolve(readExactJson(text as string) as Setup))
   );
   // As in a thread, an object of its own: Deno's is a view of `Deno.env`, with folders of Deno's own in the PATH.
   Object.defineProperty(process, "env", { value: { ...env }, configurable: true, writable: true });
   return {
     data,
-    post: (message) => void send(message as object),
-    onMessage: (receive) => process.on("message", receive),
+    post: (message) => void send(writeRecordJson(message)),
+    onMessage: (receive) => process.on("message", (text) => receive(readExactJson(text as string))),
   };
 }

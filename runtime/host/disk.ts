@@ -14,6 +14,8 @@ export interface Disk {
   open(path: string): Promise<OpenFile>;
   /** Makes a new file, for appending. @throws where the path exists */
   create(path: string): Promise<DiskFile>;
+  /** Opens a file to append to it. @throws if there is none */
+  append(path: string): Promise<DiskFile>;
   /** Shortens a file and syncs it. */
   truncate(path: string, length: number): Promise<void>;
   rename(from: string, to: string): Promise<void>;
@@ -56,6 +58,7 @@ export const realDisk: Disk = {
     return { size, read: (at, length) => readFrom(handle, at, length), close: () => handle.close() };
   },
   create: async (path) => appendTo(await fs.open(path, "ax", 0o600)),
+  append: async (path) => appendTo(await fs.open(path, constants.O_WRONLY | constants.O_APPEND)),
   async truncate(path, length) {
     await using file = await fs.open(path, "r+");
     await file.truncate(length);

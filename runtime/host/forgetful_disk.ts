@@ -98,6 +98,15 @@ export class ForgetfulDisk implements Disk {
     const file: File = { synced: NOTHING, dirty: NOTHING, zeros: 0 };
     this.#files.set(path, file);
     this.#change(dirname(path), () => this.#place(file, path));
+    return this.#appendTo(file, path);
+  }
+
+  async append(path: string): Promise<DiskFile> {
+    await Promise.resolve();
+    return this.#appendTo(this.#find(path), path);
+  }
+
+  #appendTo(file: File, path: string): DiskFile {
     const check = this.#checkPower(path);
     return {
       write: async (bytes) => {

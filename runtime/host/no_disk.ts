@@ -7,6 +7,7 @@ export const noDisk: Disk = {
   read: nothing,
   open: nothing,
   create: () => Promise.resolve({ write: done, sync: done, close: done }),
+  append: (path) => Promise.reject(new Error(`Cannot append to ${path}: nothing is kept`)),
   truncate: done,
   rename: done,
   remove: done,

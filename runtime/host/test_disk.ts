@@ -1,4 +1,4 @@
-import type { Disk } from "./disk.ts";
+import type { Disk, DiskFile } from "./disk.ts";
 import { ForgetfulDisk, realPlatter } from "./forgetful_disk.ts";
 
 /**
@@ -18,18 +18,17 @@ export function chooseDisk(disk: Disk, wish: string | undefined): Disk {
 }
 
 function holdSyncs(disk: Disk, ms: number): Disk {
+  const held = (file: DiskFile): DiskFile => ({
+    ...file,
+    async sync() {
+      await new Promise((resolve) => setTimeout(resolve, ms));
+      await file.sync();
+    },
+  });
   return {
     ...disk,
-    create: async (path) => {
-      const file = await disk.create(path);
-      return {
-        ...file,
-        async sync() {
-          await new Promise((resolve) => setTimeout(resolve, ms));
-          await file.sync();
-        },
-      };
-    },
+    create: async (path) => held(await disk.create(path)),
+    append: async (path) => held(await disk.append(path)),
   };
 }
 

@@ -1,6 +1,7 @@
 import { messageOf } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
 import { MAX_DEPTH } from "../model/event.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
 import type { Verdict } from "../model/verdict.ts";
 import { batchTerms } from "../rule/batch.ts";
@@ -38,7 +39,7 @@ export function decide(
       const { clause, values, reason } = answer;
       return { kind: "condition", reason, clause, values };
     }
-    const key = rule.key === undefined ? null : JSON.stringify(evaluate(rule.key, scope));
+    const key = rule.key === undefined ? null : writeExactJson(evaluate(rule.key, scope));
     if (trigger.batch !== undefined) return { kind: "collect", key, terms: batchTerms(trigger.batch, now) };
     return { ...admissionOf(rule), key };
   } catch (error) {

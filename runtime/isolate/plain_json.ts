@@ -1,4 +1,5 @@
 import { TerminalError } from "../model/errors.ts";
+import { normalized } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 
 /**
@@ -15,6 +16,9 @@ function convert(value: unknown, path: string, what: string, within: Set<object>
   if (typeof value === "string" || typeof value === "boolean") return value;
   // -0 + 0 is 0, which JSON.stringify makes of it, too.
   if (typeof value === "number") return Number.isFinite(value) ? value + 0 : refuse(String(value), path, what);
+  if (typeof value === "bigint") {
+    return Number.isFinite(Number(value)) ? normalized(value) : refuse("a number too large for a double", path, what);
+  }
   if (typeof value !== "object") return refuse(`a ${typeof value}`, path, what);
   if (within.has(value)) return refuse("a reference to what it stands in", path, what);
   within.add(value);

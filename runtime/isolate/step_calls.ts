@@ -6,6 +6,7 @@ import { plainJson } from "./plain_json.ts";
 import { type Ask, type Computing, StepCaller } from "./step_caller.ts";
 import type { UserCode } from "./user_code.ts";
 import { validatedEvent } from "./validated_event.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 
 /** The kinds that take nothing but data. */
 const KINDS = [
@@ -29,7 +30,7 @@ export function stepCalls(ask: Ask, code: UserCode): Step {
 
 /** Who gives one argument has forgotten the name. */
 function withoutName(kind: string, only: unknown): string {
-  const given = JSON.stringify(only);
+  const given = writeExactJson(only);
   return `step.${kind}(${given}) needs a name for the step, which stands first, as in step.${kind}("name", ${given})`;
 }
 

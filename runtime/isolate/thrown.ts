@@ -1,4 +1,5 @@
 import { recordError, RetryAfterError, TerminalError } from "../model/errors.ts";
+import { readExactJson, writeRecordJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { type CodePlace, InvalidEventError, RuleCodeError, type ThrownError } from "./isolate.ts";
 import type { UserCode } from "./user_code.ts";
@@ -69,7 +70,7 @@ function withDetail(target: Error, error: ThrownError): Error {
 /** Someone else's error may carry a `detail` of any kind, which must not hinder reporting it. */
 function toJson(detail: unknown): Json | undefined {
   try {
-    return JSON.parse(JSON.stringify(detail));
+    return readExactJson(writeRecordJson(detail)) as Json;
   } catch {
     return undefined;
   }

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 import type { CheckedRule } from "../rule/check.ts";
@@ -119,7 +120,7 @@ function finish(checked: CheckedRule, source: RuleSource, called: Called, finish
   if (known && alone) return known;
   const own = source.origin.language === "typescript" ? { "": source.text } : undefined;
   const whole = { ...checked, actions: called.actions, modules: { ...own, ...called.modules } };
-  const version = createHash("sha256").update(source.text).update(JSON.stringify(whole)).digest("hex").slice(0, 16);
+  const version = createHash("sha256").update(source.text).update(writeExactJson(whole)).digest("hex").slice(0, 16);
   const rule: Rule = known?.version === version ? known : { ...whole, version };
   finished.set(checked, rule);
   return rule;

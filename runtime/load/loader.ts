@@ -119,7 +119,7 @@ export class Loader {
     problems.push(...checkSecretsFiles(settings, this.options.folder));
     const secrets = new Secrets({ environment, ...settings.secrets });
     const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
-    const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.has(name));
+    const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.fault(name));
     problems.push(...guarded(SETTINGS_FILE, checkSmtp, (problem) => [problem]));
     const config = this.#readConfigs(problems);
 
@@ -128,7 +128,7 @@ export class Loader {
     keepFor(sources.length);
     const surroundings = {
       configs: config.files,
-      hasSecret: (name: string) => secrets.has(name),
+      secretFault: (name: string) => secrets.fault(name),
       people: namesOf(settings.people),
       previous: previous?.rules ?? new Map<string, Rule>(),
     };

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { join } from "node:path";
 import type { Description } from "../isolate/isolate.ts";
 import { PROTOCOL_KEY } from "../isolate/language/protocol.ts";
+import { readExactJson, writeRecordJson } from "../model/exact_json.ts";
 
 /** Raised when descriptions of the same code come out differently than before. */
 const FORMAT = "1";
@@ -16,7 +17,7 @@ export function contentHash(code: string): string {
 /** What was found out about the code before, or undefined. A damaged entry counts as none. */
 export async function readCached(folder: string, hash: string): Promise<Description | undefined> {
   try {
-    return JSON.parse(await readFile(join(folder, `${hash}.json`), "utf8"));
+    return readExactJson(await readFile(join(folder, `${hash}.json`), "utf8")) as Description;
   } catch {
     return undefined;
   }
@@ -24,9 +25,9 @@ export async function readCached(folder: string, hash: string): Promise<Descript
 
 /** Keeps a description. By rename, so that another process never reads half of it; the oldest beyond 500 go. */
 export async function writeCached(folder: string, hash: string, description: Description): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
   const temporary = join(folder, `${hash}.${randomUUID()}.tmp`);
-  await writeFile(temporary, JSON.stringify(description));
+  await writeFile(temporary, writeRecordJson(description), { mode: 0o600 });
   await rename(temporary, join(folder, `${hash}.json`));
   await prune(folder);
 }

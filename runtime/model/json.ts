@@ -1,5 +1,8 @@
-/** What may be stored, sent and recorded: JSON values. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+/**
+ * What may be stored, sent and recorded: JSON values. A bigint is a whole number beyond ±2^53, which no double holds exactly;
+ * smaller ones are numbers.
+ */
+export type Json = null | boolean | number | bigint | string | Json[] | { [key: string]: Json };
 
 /** A JSON object. */
 export type JsonObject = { [key: string]: Json };

@@ -18,6 +18,7 @@ import type { Visible } from "./names.ts";
 import type { Origin } from "./origin.ts";
 import { show } from "./show.ts";
 import { allStepIds, idsIn } from "./step_ids.ts";
+import type { SecretFault } from "./secrets.ts";
 
 /** What the checker must know beside the file. */
 export interface Known {
@@ -29,8 +30,8 @@ export interface Known {
   enabled?: boolean;
   /** `env.X` in `when`. */
   env: Record<string, string | undefined>;
-  /** Whether a secret is set; where given, one that is not is a warning. */
-  hasSecret?: (name: string) => boolean;
+  /** What is wrong with a secret; where given, that is a warning. */
+  secretFault?: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups; where given, a form for anybody else has a problem. */
   people?: string[];
   /** Milliseconds since the epoch, for what a kind finds wrong with the time (a cron that never fires). */
@@ -80,8 +81,14 @@ export interface RuleFound {
 
 /** Reads a rule, and its tests, out of anything. */
 export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Known): RuleFound {
-  const { env, hasSecret, people, now } = known;
-  const context: CheckContext = { config: {}, env, now, ...(hasSecret && { hasSecret }), ...(people && { people }) };
+  const { env, secretFault, people, now } = known;
+  const context: CheckContext = {
+    config: {},
+    env,
+    now,
+    ...(secretFault && { secretFault }),
+    ...(people && { people }),
+  };
   const checking = new Checking(origin, kinds, context);
   if (!isObject(raw)) {
     checking.error([], "value", `expected a rule, got ${show(raw)}`, "a rule has when: and then:");
@@ -208,7 +215,7 @@ export function checkAction(
   raw: unknown,
   origin: Origin,
   kinds: Kinds,
-  known: Pick<Known, "env" | "hasSecret" | "people" | "now">,
+  known: Pick<Known, "env" | "secretFault" | "people" | "now">,
 ): { action?: CalledAction; problems: Problem[] } {
   const checking = new Checking(origin, kinds, known);
   if (!isObject(raw)) {

@@ -1,3 +1,4 @@
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Clause } from "../model/rule.ts";
 import { compile, evaluate, ExpressionError, type Scope } from "./expression.ts";
@@ -24,7 +25,7 @@ export function checkClauses(clauses: Clause[], scope: Scope): Answer {
       if (result === true) continue;
       if (result !== false) {
         throw new ExpressionError(
-          `the condition ${text} gave ${JSON.stringify(describe(result))}, expected true or false`,
+          `the condition ${text} gave ${writeExactJson(describe(result))}, expected true or false`,
         );
       }
       reason = `${text} is false`;
@@ -50,6 +51,6 @@ function valuesIn(text: string, scope: Scope): Record<string, Json> {
 
 function describe(value: Json): Json {
   if (typeof value === "string") return value.length > LONGEST_VALUE ? `${value.slice(0, LONGEST_VALUE)}…` : value;
-  if (typeof value !== "object" || value === null || JSON.stringify(value).length <= LONGEST_VALUE) return value;
+  if (typeof value !== "object" || value === null || writeExactJson(value).length <= LONGEST_VALUE) return value;
   return Array.isArray(value) ? `[${value.length} items]` : `{${Object.keys(value).length} keys}`;
 }

@@ -1,6 +1,7 @@
 import { type ASTNode, Environment } from "@marcbachmann/cel-js";
 import { countTurn } from "./bounds.ts";
 import { addFunctions, REPLACED } from "./functions.ts";
+import { addMixedArithmetic } from "./mixed_arithmetic.ts";
 import { childrenOf } from "./references.ts";
 
 /** Kinds of failures that mean: what the expression names is not there. */
@@ -71,26 +72,6 @@ function makeEnvironment(): Environment {
   }));
   addMixedArithmetic(made);
   return made;
-}
-
-/** JSON numbers are doubles, literals such as `1` integers: CEL knows no arithmetic between the two, and no `%` of doubles. */
-function addMixedArithmetic(made: Environment): void {
-  type Operand = number | bigint;
-  const operators: Record<string, (a: number, b: number) => number> = {
-    "+": (a, b) => a + b,
-    "-": (a, b) => a - b,
-    "*": (a, b) => a * b,
-    "/": (a, b) => a / b,
-    "%": (a, b) => a % b,
-  };
-  for (const [sign, compute] of Object.entries(operators)) {
-    const handler = (a: Operand, b: Operand) => compute(Number(a), Number(b));
-    made.registerOperator(`int ${sign} double: double`, handler);
-    made.registerOperator(`double ${sign} int: double`, handler);
-  }
-  made.registerOperator("double % double: double", operators["%"]);
-  // deno-lint-ignore eqeqeq
-  made.registerOperator("int == double", (a: Operand, b: Operand) => a == b);
 }
 
 /**

@@ -228,8 +228,7 @@ export function parseSize(value: unknown): number | undefined {
 }
 
 function scalarText(value: unknown): string | undefined {
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  return typeof value === "string" ? value : undefined;
+  return ["string", "number", "bigint", "boolean"].includes(typeof value) ? String(value) : undefined;
 }
 
 /** A schema of one field: `read` gives the value, or undefined where it is not what is expected. */

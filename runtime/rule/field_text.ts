@@ -1,3 +1,4 @@
+import { readExactNumber, writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Field } from "../model/rule.ts";
 
@@ -13,7 +14,7 @@ export function valueOfText({ type, choices = [] }: Field, text: string): Json |
     case "text":
       return text.replaceAll("\r\n", "\n");
     case "number":
-      return Number.isFinite(Number(trimmed)) ? Number(trimmed) : text;
+      return Number.isFinite(Number(trimmed)) ? readExactNumber(trimmed) : text;
     case "boolean":
       return { true: true, yes: true, false: false, no: false }[trimmed.toLowerCase()] ?? text;
     case "choice":
@@ -29,5 +30,5 @@ export function valueOfText({ type, choices = [] }: Field, text: string): Json |
 export function textOfValue(value: Json): string {
   if (Array.isArray(value)) return value.map(textOfValue).join("\n");
   if (value === null) return "";
-  return typeof value === "string" ? value : JSON.stringify(value);
+  return typeof value === "string" ? value : writeExactJson(value);
 }

@@ -43,7 +43,7 @@ function fits({ type, choices }: Field, value: Json): boolean {
     case "text":
       return typeof value === "string";
     case "number":
-      return typeof value === "number" && Number.isFinite(value);
+      return typeof value === "bigint" || (typeof value === "number" && Number.isFinite(value));
     case "boolean":
       return typeof value === "boolean";
     case "choice":
@@ -97,7 +97,7 @@ function expected({ type, choices }: Field): string {
 }
 
 function outOfRange({ min = -Infinity, max = Infinity }: Field, value: Json): string | undefined {
-  if (typeof value === "number") {
+  if (typeof value === "number" || typeof value === "bigint") {
     if (value < min) return `expected at least ${min}, got ${value}`;
     return value > max ? `expected at most ${max}, got ${value}` : undefined;
   }

@@ -3,10 +3,12 @@ import type { Environment } from "@marcbachmann/cel-js";
 import { Duration } from "@marcbachmann/cel-js/evaluator";
 import { RE2JS } from "re2js";
 import { parseDuration } from "../model/duration.ts";
+import { rawNumber, readExactNumber, writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { parseJson } from "../model/parse_json.ts";
 import { checkText } from "./bounds.ts";
 import { formatDate } from "./date_format.ts";
+import { int64, isWhole, type Numeric } from "./mixed_arithmetic.ts";
 import { toPlain } from "./plain.ts";
 import { Recent } from "./recent.ts";
 import { show } from "./show.ts";
@@ -38,8 +40,8 @@ export function addFunctions(environment: Environment, now: () => number): void 
     environment.registerFunction(`${name}(${[receiver, ...rest].join(", ")}): ${returns}`, handler);
     environment.registerFunction(`${receiver}.${name}(${rest.join(", ")}): ${returns}`, handler);
   };
-  add("list", "sum", [], "double", sum);
-  for (const type of ["string", "int", "double", "bool"]) add(type, "number", [], "double", number);
+  add("list", "sum", [], "dyn", sum);
+  for (const type of ["string", "int", "double", "bool"]) add(type, "number", [], "dyn", number);
   add("string", "replace", ["string", "string"], "string", replace);
   add("list", "sort", [], "list", sort);
   add("list", "unique", [], "list", unique);
@@ -49,7 +51,7 @@ export function addFunctions(environment: Environment, now: () => number): void 
   add("string", "_split", ["string"], "list<string>", (text: string, separator: string) => text.split(separator));
   add("list", "_join", [], "string", (list: unknown[]) => join(list, ""));
   add("list", "_join", ["string"], "string", join);
-  add("dyn", "_json", [], "string", (value: unknown) => JSON.stringify(toPlain(value)));
+  add("dyn", "_json", [], "string", (value: unknown) => writeExactJson(toPlain(value)));
   add("string", "fromJson", [], "dyn", fromJson);
   add("dyn", "hash", [], "string", hash);
   add("string", "_matches", ["string"], "bool", matches);
@@ -61,18 +63,24 @@ export function addFunctions(environment: Environment, now: () => number): void 
   }
 }
 
-function sum(list: unknown[]): number {
+function sum(list: unknown[]): number | bigint {
   let total = 0;
+  let largest = 0;
+  let areWhole = true;
   for (const item of list) {
     if (typeof item !== "number" && typeof item !== "bigint") throw new Error(`sum() needs numbers, got ${show(item)}`);
     total += Number(item);
+    largest += Math.abs(Number(item));
+    areWhole &&= isWhole(item);
   }
-  return total;
+  if (!areWhole || largest <= Number.MAX_SAFE_INTEGER) return total;
+  return int64((list as Numeric[]).reduce((exact: bigint, item) => exact + BigInt(item), 0n));
 }
 
-function number(value: string | bigint | number | boolean): number {
-  const result = typeof value === "string" && value.trim() === "" ? NaN : Number(value);
-  if (Number.isFinite(result)) return result;
+function number(value: string | bigint | number | boolean): number | bigint {
+  if (typeof value === "bigint") return value;
+  const result = typeof value !== "string" ? Number(value) : value.trim() === "" ? NaN : readExactNumber(value);
+  if (typeof result === "bigint" || Number.isFinite(result)) return result;
   throw new Error(`number() needs text that is a number, got ${show(value)}`);
 }
 
@@ -100,7 +108,7 @@ function join(list: unknown[], separator: string): string {
   let length = 0;
   return list.map((item) => {
     const plain = toPlain(item);
-    const text = typeof plain === "string" ? plain : JSON.stringify(plain);
+    const text = typeof plain === "string" ? plain : writeExactJson(plain);
     checkText(length += text.length + separator.length);
     return text;
   }).join(separator);
@@ -109,8 +117,8 @@ function join(list: unknown[], separator: string): string {
 function fromJson(text: string): Json {
   try {
     return parseJson(text);
-  } catch {
-    throw new Error(`fromJson() needs JSON, got ${show(text)}`);
+  } catch (error) {
+    throw new Error(`fromJson() needs JSON, got ${show(text)}: ${(error as Error).message}`);
   }
 }
 
@@ -122,6 +130,7 @@ function hash(value: unknown): string {
 
 function canonical(value: Json): string {
   return JSON.stringify(value, (_key, part) => {
+    if (typeof part === "bigint") return rawNumber(part);
     if (typeof part !== "object" || part === null || Array.isArray(part)) return part;
     return Object.fromEntries(Object.entries(part).sort(([a], [b]) => a < b ? -1 : 1));
   });

@@ -93,7 +93,7 @@ function fitsField(info: FieldInfo, value: unknown): boolean {
       return true;
     case "template":
     case "expression":
-      return isText || typeof value === "number" || typeof value === "boolean";
+      return isText || ["number", "bigint", "boolean"].includes(typeof value);
     case "number":
     case "duration":
     case "size":

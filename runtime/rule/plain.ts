@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { Duration, UnsignedInt } from "@marcbachmann/cel-js/evaluator";
+import { normalized } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { countValue } from "./bounds.ts";
 
@@ -18,7 +19,7 @@ export function toPlain(value: unknown): Json {
       if (Number.isFinite(value)) return value;
       throw new RangeError(`${value} is not a value that JSON can hold`);
     case "bigint":
-      return Number(value);
+      return normalized(value);
     case "object":
       return value === null ? null : plainObject(value);
     default:
@@ -32,7 +33,7 @@ function plainObject(value: object): Json {
   if (value instanceof Map) return plainEntries(value);
   if (value instanceof Date) return value.toISOString();
   if (value instanceof Duration) return `${value.valueOf() / 1_000}s`;
-  if (value instanceof UnsignedInt) return Number(value.valueOf());
+  if (value instanceof UnsignedInt) return normalized(value.valueOf());
   if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
   const prototype = Object.getPrototypeOf(value);
   if (prototype === null || prototype === Object.prototype) return plainEntries(Object.entries(value));

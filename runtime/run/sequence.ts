@@ -2,15 +2,15 @@ import { recordError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Step } from "../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../model/run.ts";
-import { resolveArgs } from "../rule/template.ts";
 import { actions } from "../action/index.ts";
 import { performAction } from "./action_step.ts";
 import { outcomeOf } from "./attempt.ts";
 import { holds } from "./control/control.ts";
 import { controls } from "./control/index.ts";
-import { errorValue, type Frame, inScope, leaveOut, pathIn } from "./frame.ts";
+import { errorValue, type Frame, leaveOut, pathIn } from "./frame.ts";
 import type { StepFailure, StepOutcome, StepResultOutcome } from "./outcome.ts";
 import { checkKind } from "./replay_error.ts";
+import { resolveStepArgs } from "./step_args.ts";
 
 /**
  * Performs a list of YAML steps in order, up to the first that does not end in a result. After a crash it is called again and
@@ -73,7 +73,7 @@ function perform(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome
       kind: step.kind,
       timeout: step.timeout,
       retry: step.retry,
-      args: () => inScope(frame, (scope) => resolveArgs(actions[step.kind], step.args, scope)),
+      args: () => resolveStepArgs(actions[step.kind], step.args, frame),
       target: step.kind === "call" ? step.args.call as string : undefined,
       isLast,
     },

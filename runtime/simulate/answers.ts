@@ -1,6 +1,7 @@
 import type { Mail, SentMail } from "../action/mail/mailer.ts";
 import type { ChildEnd } from "../host/spawn.ts";
 import { TerminalError } from "../model/errors.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { STUB_KEYS, type StubbedKind } from "../rule/test_kinds.ts";
 import { hintAtUnknownKey } from "../rule/unknown_key.ts";
@@ -22,7 +23,7 @@ export function answerRequest(answer: Json): Response {
   if (!given.has("content-type")) {
     given.set("content-type", typeof body === "string" ? "text/plain" : "application/json");
   }
-  return new Response(typeof body === "string" ? body : JSON.stringify(body), {
+  return new Response(typeof body === "string" ? body : writeExactJson(body), {
     status: status as number,
     headers: given,
   });
@@ -31,7 +32,7 @@ export function answerRequest(answer: Json): Response {
 /** How a command ends: `{ code, stdout, stderr }`; what is no text is JSON. `{ error }` is one that cannot be started. */
 export function answerChild(answer: Json): ChildEnd {
   const { code = 0, stdout = "", stderr = "" } = read(answer, "run");
-  const kept = (output: Json) => ({ text: typeof output === "string" ? output : JSON.stringify(output), dropped: 0 });
+  const kept = (output: Json) => ({ text: typeof output === "string" ? output : writeExactJson(output), dropped: 0 });
   return { code: code as number, stdout: kept(stdout), stderr: kept(stderr) };
 }
 
@@ -45,7 +46,7 @@ export function answerMail(mail: Mail, answer: Json): SentMail {
 function read(answer: Json, kind: StubbedKind): JsonObject {
   const keys = STUB_KEYS[kind];
   if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
-    throw new StubError(`The stub of ${kind} is { ${keys.join(", ")} }, got ${JSON.stringify(answer)}`);
+    throw new StubError(`The stub of ${kind} is { ${keys.join(", ")} }, got ${writeExactJson(answer)}`);
   }
   const unknown = Object.keys(answer).find((key) => !keys.includes(key));
   if (unknown !== undefined) {

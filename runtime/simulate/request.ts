@@ -1,3 +1,4 @@
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { signatureOf } from "./sign.ts";
 import type { World } from "./world.ts";
@@ -20,7 +21,7 @@ export function requestOf(world: World, sent: JsonObject): Request {
   const hook = world.hooks.match(webhook)[0]?.hook;
   const method = rest.method ?? hook?.args.method as string | undefined ?? "POST";
   const body = json !== undefined
-    ? JSON.stringify(json)
+    ? writeExactJson(json)
     : form !== undefined
     ? new URLSearchParams(form).toString()
     : rest.body ?? "";

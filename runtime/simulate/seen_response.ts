@@ -1,3 +1,4 @@
+import { readExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 
 /** An answer to a request, as a test sees it: its body under `json` where it is JSON. */
@@ -11,7 +12,7 @@ export async function seenResponse(response: Response): Promise<JsonObject> {
 
 function parse(text: string): Json | undefined {
   try {
-    return JSON.parse(text);
+    return readExactJson(text) as Json;
   } catch {
     return undefined;
   }

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { fieldsOf } from "../load/checks.ts";
 import type { RuleSource } from "../load/source.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import { formatProblem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 import type { TestWorld } from "../model/test.ts";
@@ -44,7 +45,7 @@ export function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule
   }
   const { version, actions, modules } = loaded.rule;
   // Workers hold one version each, with its secrets and its environment.
-  const world = JSON.stringify([version, checked.config, test.secrets, test.env]);
+  const world = writeExactJson([version, checked.config, test.secrets, test.env]);
   const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
   return { ...checked, actions, modules, version: own };
 }

@@ -3,6 +3,7 @@ import type { Disk } from "../host/disk.ts";
 import type { Json } from "../model/json.ts";
 import type { Background } from "./background.ts";
 import type { Catalogue } from "./history/catalogue.ts";
+import { unreadable } from "./history/history.ts";
 import type { PartAnswer } from "./history/part_reader.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
@@ -28,7 +29,12 @@ export interface CatalogueSources {
 export async function findCatalogues({ rows, parts, ...sources }: CatalogueSources): Promise<Catalogue[]> {
   const known = new Map([...rows.all("part")].map(([key, row]) => [key, row as unknown as Catalogue]));
   const byRange = Map.groupBy(parts, ({ first }) => ordered(first));
-  for (const key of known.keys()) if (!byRange.has(key)) rows.drop("part", key);
+  for (const [key, { file }] of known) {
+    if (byRange.has(key)) continue;
+    // Retention drops the row first, then the file.
+    sources.onWarning(`Cannot find ${file}, a part of history: what was in it is not shown any more`);
+    rows.drop("part", key);
+  }
   const catalogues: Catalogue[] = [];
   for (const [key, files] of byRange) {
     const names = files.map(({ name }) => name);
@@ -53,6 +59,6 @@ async function readFirst(
   for (const file of names) {
     const answer = await reads.run("readPart", { file, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
     if (answer.kind === "read") return answer.result;
-    if (answer.kind !== "missing") onWarning(`Cannot read ${file}, a part of history: ${answer.reason}`);
+    if (answer.kind !== "missing") onWarning(unreadable(file, answer.reason));
   }
 }

@@ -1,3 +1,4 @@
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Form } from "../model/form.ts";
 
@@ -13,7 +14,7 @@ export function describeWait(wait: Awaited): string {
     case "time":
       return "a time";
     case "event": {
-      const values = Object.entries(wait.match).map(([path, value]) => `${path} ${JSON.stringify(value)}`);
+      const values = Object.entries(wait.match).map(([path, value]) => `${path} ${writeExactJson(value)}`);
       return wait.types.join(" or ") + (values.length > 0 ? ` with ${values.join(", ")}` : "");
     }
     case "form":

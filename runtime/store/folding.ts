@@ -12,9 +12,8 @@ import { trimHistory, type TrimmingOptions } from "./trimming.ts";
 /** Milliseconds that closing spends on folds: the program has 25 s to stop, and the log is enough. */
 const CLOSING = 10_000;
 
-/** Segments, or bytes of them, that a start would replay: from here on closing folds them. */
-const MANY_SEGMENTS = 8;
-const MANY_BYTES = 16 * 1024 * 1024;
+/** Sealed segments that a start would replay: from here on closing folds them. */
+const MANY_SEGMENTS = 3;
 
 /** Milliseconds until a fold that failed is tried again. */
 const RETRY = 10_000;
@@ -87,9 +86,8 @@ export class Folding {
     this.#closed = true;
     clearTimeout(this.#retry);
     const signal = AbortSignal.timeout(CLOSING);
-    await log.seal();
-    const isMuch = this.#waiting.length >= MANY_SEGMENTS || this.logBytes >= MANY_BYTES;
-    if (!volatile && isMuch) {
+    await log.close();
+    if (!volatile && this.#waiting.length >= MANY_SEGMENTS) {
       const ended = new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
       const folded = (this.#working ?? Promise.resolve()).then(() => this.#work(signal));
       await Promise.race([folded, ended]).catch((error) => onWarning(this.#failure(error)));

@@ -4,6 +4,7 @@ import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
+import { readExactJson } from "../model/exact_json.ts";
 import { Background } from "./background.ts";
 import { findCatalogues } from "./catalogues.ts";
 import { Folding } from "./folding.ts";
@@ -13,7 +14,8 @@ import { readIds } from "./history/ids_file.ts";
 import { Recent } from "./history/recent.ts";
 import { Ids } from "./ledger/ids.ts";
 import { Ledger } from "./ledger/ledger.ts";
-import { loadIdentity, loadRow } from "./ledger/load.ts";
+import { unescapeKey } from "./ledger/encode.ts";
+import { loadIdentity } from "./ledger/load.ts";
 import { Rows } from "./ledger/rows.ts";
 import { LedgerStore } from "./ledger_store.ts";
 import { recover, type RecoverySink } from "./log/recover.ts";
@@ -48,11 +50,11 @@ class Found implements RecoverySink {
   readonly recent = new Recent();
 
   put(table: string, key: string, json: string): void {
-    loadRow(this.rows, table, key, json);
+    this.rows.load(table, unescapeKey(key), json);
   }
 
   drop(table: string, key: string): void {
-    loadRow(this.rows, table, key, undefined);
+    this.rows.load(table, unescapeKey(key), undefined);
   }
 
   id(hash: string, json: string): void {
@@ -97,6 +99,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     recent,
     syncedSeq: () => log.lastSeq,
     onWarning,
+    parse: readExactJson,
   });
   const folding: Folding = new Folding({
     disk,
@@ -113,7 +116,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     volatile,
     now,
   });
-  for (const segment of found.segments) folding.add(segment);
+  for (const segment of [...log.sealed]) folding.add(segment);
   return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
 }
 

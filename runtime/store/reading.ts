@@ -67,7 +67,7 @@ export async function listRuns(
 ): Promise<Run[]> {
   const live = new Set<string>();
   const found = await read((rows) => {
-    for (const [id] of rows.all("run")) live.add(id);
+    for (const id of rows.keys("run")) live.add(id);
     return liveRuns(rows, filter, event);
   });
   if (filter.waiting || (filter.state !== undefined && !isFinal(filter.state))) return found;

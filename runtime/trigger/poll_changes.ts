@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import { create } from "jsondiffpatch";
+import { create, type DiffContext, type Filter } from "jsondiffpatch";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { evaluate } from "../rule/expression.ts";
 import { listOf } from "./poll_source.ts";
@@ -20,6 +21,12 @@ export const WHOLE = "";
 const MOST_COMPARED = 1_000_000;
 
 const differ = create({ cloneDiffValues: true });
+/** Of two values of one type that it does not know it says that they are the same. */
+const diffBigInts: Filter<DiffContext> = Object.assign((context: DiffContext) => {
+  const { left, right } = context;
+  if (typeof left === "bigint" && typeof right === "bigint" && left !== right) context.setResult([left, right]).exit();
+}, { filterName: "bigints" });
+differ.processor.pipes.diff.before("trivial", diffBigInts);
 
 /**
  * The items by their keys; without a `key` the whole document is one.
@@ -31,8 +38,8 @@ export async function keyItems(items: Json, key: string | undefined): Promise<Ma
   const slices = new Slices();
   for (const [index, item] of listOf(items, "the source").entries()) {
     const value = evaluate(key, { item, index });
-    if (typeof value !== "string" && typeof value !== "number" && typeof value !== "boolean") {
-      throw new Error(`Expected text or a number as key "${key}" of item ${index}, got ${JSON.stringify(value)}`);
+    if (value === null || typeof value === "object") {
+      throw new Error(`Expected text or a number as key "${key}" of item ${index}, got ${writeExactJson(value)}`);
     }
     const name = String(value);
     if (keyed.has(name)) throw new Error(`Two items have the same key "${key}": ${JSON.stringify(name)}`);

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { RetryAfterError } from "../model/errors.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { readBaseline } from "./baseline.ts";
 import { type Change, changeData, findChanges, keyItems, WHOLE } from "./poll_changes.ts";
@@ -208,5 +209,5 @@ function* chunked<T>(values: Iterable<T>): Generator<T[]> {
 }
 
 function hashOf(value: Json): string {
-  return createHash("sha256").update(JSON.stringify(value)).digest("hex").slice(0, 40);
+  return createHash("sha256").update(writeExactJson(value)).digest("hex").slice(0, 40);
 }

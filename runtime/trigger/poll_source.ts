@@ -1,6 +1,7 @@
 import { turn } from "../host/slices.ts";
 import { evaluate, ExpressionError } from "../rule/expression.ts";
 import { type Format, parse } from "../rule/format.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { TriggerContext } from "./trigger.ts";
 
@@ -93,7 +94,7 @@ function nextAddress(next: string, { body, status, headers }: Document, base: st
   }
   if (found === null || found === "" || found === false) return undefined;
   if (typeof found !== "string" || !URL.canParse(found, base)) {
-    throw new Error(`Cannot find the next page: expected an address from "${next}", got ${JSON.stringify(found)}`);
+    throw new Error(`Cannot find the next page: expected an address from "${next}", got ${writeExactJson(found)}`);
   }
   const address = new URL(found, base);
   if (address.origin !== new URL(base).origin) {
@@ -165,7 +166,7 @@ export function listOf(value: Json, what: string): Json[] {
   if (Array.isArray(value)) return value;
   const found = isObject(value)
     ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
-    : JSON.stringify(value);
+    : writeExactJson(value);
   throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
 }
 

@@ -1,7 +1,7 @@
 import { messageOf } from "../model/errors.ts";
 import { Buffer } from "node:buffer";
 import type { Json } from "../model/json.ts";
-import { parseJson } from "../model/parse_json.ts";
+import { parseJson, parseMaybeJson } from "../model/parse_json.ts";
 import { readFields } from "./webhook_fields.ts";
 
 /**
@@ -38,7 +38,7 @@ function textOf(body: Uint8Array, contentType: string): string | undefined {
 
 function readJson(text: string, type: string): Json {
   try {
-    return parseJson(text);
+    return parseJson(text, "data");
   } catch (error) {
     const reason = messageOf(error);
     throw new Error(`The body is not the JSON that its content type ${type} says: ${reason}`);
@@ -46,12 +46,7 @@ function readJson(text: string, type: string): Json {
 }
 
 function maybeJson(text: string): Json | undefined {
-  if (!/^\s*[[{]/.test(text)) return undefined;
-  try {
-    return parseJson(text);
-  } catch {
-    return undefined;
-  }
+  return /^\s*[[{]/.test(text) ? parseMaybeJson(text, "data") : undefined;
 }
 
 function readForm(text: string): Json {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { HttpRequestFacts } from "../model/event.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { parseJson } from "../model/parse_json.ts";
 import { evaluate, ExpressionError } from "../rule/expression.ts";
@@ -11,7 +12,7 @@ export function readPayload(auth: Json, data: Json): Json {
   const payload = (auth === "github" || auth === "slack") ? field(data, "payload") : undefined;
   if (typeof payload !== "string") return data;
   try {
-    return parseJson(payload);
+    return parseJson(payload, "data");
   } catch (error) {
     throw new Error(`The field payload is no JSON: ${error instanceof Error ? error.message : error}`);
   }
@@ -59,7 +60,7 @@ export function identityOf(
   now: number,
 ): string | undefined {
   const asked = typeof args.dedupe === "string" ? evaluateDedupe(args.dedupe, event, now) : null;
-  if (asked !== null) return shortened(typeof asked === "string" ? asked : JSON.stringify(asked));
+  if (asked !== null) return shortened(typeof asked === "string" ? asked : writeExactJson(asked));
   const sent = deliveryId(args.auth, headers, event.data);
   return sent === undefined ? undefined : shortened(sent);
 }

@@ -4,7 +4,7 @@ import { newId } from "../model/id.ts";
 import type { Json } from "../model/json.ts";
 import type { RunState } from "../model/run.ts";
 import type { Operated, Receipt } from "../store/store.ts";
-import { type EventAnswer, eventAnswer } from "./answer.ts";
+import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { complete } from "./events.ts";
 import { bodyOf, queryOf } from "./given.ts";
@@ -23,7 +23,11 @@ const RUNS = z.strictObject({
   waiting: z.stringbool().optional(),
 });
 const EVENTS = z.strictObject({ ...page, rule: z.string().optional(), type: z.string().optional() });
-const fact = { data: z.json().default(null), id: z.string().min(1).optional(), subject: z.string().min(1).optional() };
+const fact = {
+  data: z.custom<Json>().default(null),
+  id: z.string().min(1).optional(),
+  subject: z.string().min(1).optional(),
+};
 const EMIT = z.union([
   z.strictObject({ type: z.string().min(1), ...fact }),
   z.strictObject({ rule: z.string().min(1), ...fact }),
@@ -38,7 +42,7 @@ const PAUSE = z.strictObject({ reason: z.string().min(1).optional(), by: by.opti
 /** `/api`: what the command line and other programs read and do. */
 export function api(context: WebContext): Hono {
   const app = new Hono();
-  const answer = (c: Context, value: unknown) => c.json(context.maskJson(value as Json));
+  const answer = (c: Context, value: unknown) => answerJson(c, context.maskJson(value as Json));
   const absent = (c: Context, what: string) => c.json({ error: context.mask(`There is no ${what}`) }, 404);
 
   const operated = (c: Context, operated: Operated | undefined) => {

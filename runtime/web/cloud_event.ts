@@ -13,7 +13,7 @@ const text = z.string().min(1).max(1_000);
 const time = z.iso.datetime({ offset: true, local: false }).transform((given) => new Date(given).toISOString());
 const PLAIN = z.object({
   type: text,
-  data: z.json().default(null),
+  data: z.custom<Json>().default(null),
   id: text.optional(),
   source: text.refine((source) => !source.startsWith(RESERVED), `sources below ${RESERVED} are reserved`).optional(),
   subject: text.optional(),
@@ -59,7 +59,7 @@ function fromHeaders(headers: Headers, type: string, content: string): Given {
   }
   if (content === "") return { value: attributes };
   if (!isJson(type)) return { value: { ...attributes, data: content } };
-  const data = parseContent(content);
+  const data = parseContent(content, "data");
   return "problem" in data ? data : { value: { ...attributes, data: data.value } };
 }
 
@@ -72,9 +72,9 @@ function fromStructured(content: string): Given {
 
 type Given = { value: Json } | { problem: string };
 
-function parseContent(content: string): Given {
+function parseContent(content: string, name?: string): Given {
   try {
-    return { value: parseJson(content) };
+    return { value: parseJson(content, name) };
   } catch (error) {
     return { problem: `the body is not JSON: ${(error as Error).message}` };
   }

@@ -10,6 +10,8 @@ export class FaultyDisk extends ForgetfulDisk {
   failWrites: Fault | undefined;
   /** Set to have every sync fail. */
   failSyncs: Fault | undefined;
+  /** Paths of the files that fail. */
+  failing = /./;
   /** Awaited before each sync of a file. */
   beforeSync: () => Promise<void> | void = () => {};
   /** Files synced since it was made. */
@@ -20,19 +22,28 @@ export class FaultyDisk extends ForgetfulDisk {
   }
 
   override async create(path: string): Promise<DiskFile> {
-    const file = await super.create(path);
+    return this.#faulty(await super.create(path), path);
+  }
+
+  override async append(path: string): Promise<DiskFile> {
+    return this.#faulty(await super.append(path), path);
+  }
+
+  #faulty(file: DiskFile, path: string): DiskFile {
     // After a failed sync the kernel forgets what was dirty: later syncs succeed and keep nothing of it.
     let lost = false;
     return {
       write: async (bytes) => {
-        await file.write(this.failWrites ? bytes.subarray(0, bytes.length >> 1) : bytes);
-        if (this.failWrites) throw diskError(this.failWrites, path);
+        const fault = this.failing.test(path) ? this.failWrites : undefined;
+        await file.write(fault ? bytes.subarray(0, bytes.length >> 1) : bytes);
+        if (fault) throw diskError(fault, path);
       },
       sync: async () => {
         await this.beforeSync();
         this.syncs++;
-        lost ||= this.failSyncs !== undefined;
-        if (this.failSyncs) throw diskError(this.failSyncs, path);
+        const fault = this.failing.test(path) ? this.failSyncs : undefined;
+        lost ||= fault !== undefined;
+        if (fault) throw diskError(fault, path);
         await (lost ? file.close() : file.sync());
       },
       close: () => file.close(),

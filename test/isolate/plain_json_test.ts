@@ -22,7 +22,8 @@ Deno.test("plainJson() names the path and the type of what JSON cannot hold", ()
   const circle: Record<string, unknown> = {};
   circle.self = [circle];
   assert.equal(message(new Map()), "TerminalError: it is a Map, which JSON cannot hold: use Object.fromEntries()");
-  assert.equal(message({ "a b": [1n] }), 'TerminalError: it has a bigint at ["a b"][0], which JSON cannot hold');
+  assert.equal(message({ "a b": [Symbol()] }), 'TerminalError: it has a symbol at ["a b"][0], which JSON cannot hold');
+  assert.match(String(message([10n ** 400n])), /a number too large for a double at \[0\]/);
   assert.equal(message([NaN]), "TerminalError: it has NaN at [0], which JSON cannot hold");
   assert.equal(message({ f() {} }), "TerminalError: it has a function at f, which JSON cannot hold");
   assert.equal(
@@ -32,4 +33,13 @@ Deno.test("plainJson() names the path and the type of what JSON cannot hold", ()
   assert.match(String(message(circle)), /a reference to what it stands in at self\[0\]/);
   const twice = { n: 1 };
   assert.deepEqual(plainJson([twice, twice], "it"), [twice, twice]);
+});
+
+Deno.test("plainJson() keeps whole numbers beyond 2^53, smaller ones are numbers as they are read again", () => {
+  assert.deepEqual(plainJson([9007199254740993n, -(2n ** 63n), 5n, 2 ** 60], "it"), [
+    9007199254740993n,
+    -(2n ** 63n),
+    5,
+    2 ** 60,
+  ]);
 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { compile, evaluate, ExpressionError } from "../../runtime/rule/expression.ts";
+import { writeExactJson as show } from "../../runtime/model/exact_json.ts";
 
 const scope = {
   $now: Date.UTC(2027, 0, 31, 8),
@@ -244,4 +245,55 @@ Deno.test("a value that is only passed on stays what it is", () => {
     const json = JSON.parse(JSON.stringify(value));
     assert.deepEqual(evaluate("x.v", { x: { v: json } }), json);
   }));
+});
+
+const LARGE = {
+  event: {
+    data: { id: 9007199254740993n, next: 9007199254740994n, n: 12345678901234567890n, one: 1, half: 0.5, e: 1e21 },
+  },
+};
+
+const exact: [string, unknown][] = [
+  ["event.data.id", 9007199254740993n],
+  ["event.data", LARGE.event.data],
+  ["event.data.id == 9007199254740993", true],
+  ["event.data.id == event.data.next", false],
+  ["event.data.id < event.data.next && event.data.next < event.data.e", true],
+  ["event.data.id in [9007199254740992]", false],
+  ["event.data.id + 1", 9007199254740994n],
+  ["event.data.id + event.data.one", 9007199254740994n],
+  ["event.data.one - event.data.id", -9007199254740992n],
+  ["event.data.id - event.data.next", -1],
+  ["event.data.id * event.data.half", 4503599627370496.5],
+  ["event.data.next / 2.0", 4503599627370497],
+  ["event.data.id % 10", 3],
+  ["9007199254740991 + event.data.one", 9007199254740992n],
+  ["3000000000 * 3000000001", 9000000003000000000n],
+  ["3000000000.0 * 3000000001", 9000000003000000000n],
+  ["1 + 0.5 + 1.5", 3],
+  ["event.data.one + event.data.one", 2],
+  ["string(event.data.id) + '/' + string(event.data.n)", "9007199254740993/12345678901234567890"],
+  ["json({'n': event.data.n})", '{"n":12345678901234567890}'],
+  ["fromJson('[9007199254740993, 1]')", [9007199254740993n, 1]],
+  ["number('9007199254740993')", 9007199254740993n],
+  ["number(event.data.id)", 9007199254740993n],
+  ["sum([event.data.id, 1, event.data.one])", 9007199254740995n],
+  ["sum([event.data.id, 0.5])", 9007199254740992],
+  ["sort([event.data.next, event.data.id, 1])", [1, 9007199254740993n, 9007199254740994n]],
+  ["unique([event.data.id, event.data.id, event.data.next])", [9007199254740993n, 9007199254740994n]],
+  ["hash(event.data.id) == hash('9007199254740993')", true],
+  ["hash([event.data.id]) == hash([event.data.next])", false],
+  ["[event.data.id].join('')", "9007199254740993"],
+];
+
+for (const [text, value] of exact) {
+  Deno.test(`with whole numbers beyond 2^53, ${text} gives ${show(value)}`, () => {
+    assert.deepEqual(evaluate(text, LARGE), value);
+  });
+}
+
+Deno.test("a whole number beyond 64 bits is an error in arithmetic only", () => {
+  const texts = ["event.data.n + 1", "event.data.n + event.data.one", "sum([event.data.n])", "9223372036854775807 + 1"];
+  for (const text of texts) assert.throws(() => evaluate(text, LARGE), /integer overflow/, text);
+  assert.throws(() => evaluate("fromJson('[1e400]')", LARGE), /1e400 at \[0\] is too large/);
 });

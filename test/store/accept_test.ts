@@ -239,13 +239,15 @@ Deno.test("what JSON cannot hold is an error to who brings it, and to nobody els
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const { runs: [run] } = await send(store, "e0");
-  const large = arrival("large");
-  large.event.data = 2n ** 64n as unknown as Json;
+  const cycle: Json[] = [];
+  cycle.push(cycle);
+  const endless = arrival("endless");
+  endless.event.data = cycle;
   const output = (() => {}) as unknown as Json;
   const results = await Promise.allSettled([
     send(store, "e1"),
-    store.accept([arrival("e2"), large], [{ rule: "r", trigger: "t", mark: 1 }], NOW),
-    store.recordStep(run, step("a", { output: { large: large.event.data } }), {}, NOW),
+    store.accept([arrival("e2"), endless], [{ rule: "r", trigger: "t", mark: 1 }], NOW),
+    store.recordStep(run, step("a", { output: { cycle } }), {}, NOW),
     store.accept([], [{ rule: "r", trigger: "t", mark: output }], NOW),
     send(store, "e3"),
   ]);

@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { diskError } from "../../runtime/host/forgetful_disk.ts";
+import type { Json } from "../../runtime/model/json.ts";
+import { sortFiles } from "../../runtime/store/log/files.ts";
 import { openStore } from "../../runtime/store/open.ts";
-import { type Store, StoreFullError } from "../../runtime/store/store.ts";
+import { type Arrival, type Store, StoreFullError } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
 import { arrival, candidate, claimIds, FOLDER, NOW, open, rule, send, settle, step } from "./helpers.ts";
 
@@ -22,10 +23,10 @@ function holdSyncs(disk: FaultyDisk): () => void {
 
 /** All that a store shows. */
 async function contents(store: Store) {
-  const { journalBytes: _, bytes: __, ...stats } = await store.stats();
+  const { events, identities, runs: count } = await store.stats();
   const runs = await store.listRuns({ limit: 1e6 });
   return {
-    stats,
+    stats: { events, identities, count },
     events: await store.listEvents({ limit: 1e6 }),
     traces: await Promise.all(runs.map(({ id }) => store.getRun(id))),
     verdicts: await store.countVerdicts(),
@@ -99,29 +100,67 @@ Deno.test("a checkpoint with what came after it equals the live state, also thro
   await store.close();
 });
 
-Deno.test("the newest two checkpoints are kept, with the segments behind the older one", async () => {
+Deno.test("a checkpoint leaves a part, an ids file and a delta; closing leaves a small log to be replayed", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
-  for (let at = 0; at < 4; at++) {
-    await send(store, `e${at}`);
-    await store.checkpoint();
-    await store.checkpoint();
-  }
+  const kinds = () => disk.paths().map((path) => /^\/data\/(\w+)-/.exec(path)![1]);
+  await send(store, "e1");
+  assert.deepEqual(kinds(), ["log"]);
+  await store.checkpoint();
+  await send(store, "e2");
+  assert.deepEqual(kinds(), ["delta", "ids", "log", "part"]);
   await store.close();
-  const names = disk.paths().map((path) => path.slice(FOLDER.length + 1).replace(/-[0-9a-f]{8}\.sqlite/, ""));
-  assert.deepEqual(names, ["checkpoint-000000000003", "checkpoint-000000000004", "journal-000000000004"]);
+  assert.deepEqual(kinds(), ["delta", "ids", "log", "part"]);
+  const again = await open({ disk });
+  assert.equal((await again.stats()).events, 2);
+  await again.close();
 });
 
-Deno.test("a checkpoint opens in any SQLite shell", async () => {
+Deno.test("checkpoints that are asked for at once, while events come, are one after the other", async () => {
+  const disk = new FaultyDisk();
+  const store = await open({ disk });
+  const asked: Promise<unknown>[] = [];
+  for (let at = 0; at < 9; at++) {
+    asked.push(send(store, `e${at}`), store.checkpoint(), store.checkpoint());
+    if (at % 3 === 0) await settle();
+  }
+  await Promise.all(asked);
+  const before = await contents(store);
+  disk.cut();
+  const again = await open({ disk });
+  assert.deepEqual(await contents(again), before);
+  await again.close();
+});
+
+Deno.test("many deltas become a base; two bases are kept, with the deltas behind the older one", async () => {
+  const disk = new FaultyDisk();
+  const store = await open({ disk });
+  for (let at = 0; at < 400; at++) {
+    await store.setPaused(`r${at}`, "by hand");
+    await store.checkpoint();
+  }
+  const { bases, deltas, ids } = sortFiles(await disk.list(FOLDER));
+  assert.equal(bases.length, 2);
+  assert.equal(deltas[0].first, bases[0].last + 1);
+  assert.ok(deltas.length < 300 && ids.length === deltas.length + 2);
+  await store.close();
+  const again = await open({ disk });
+  assert.equal(Object.keys(await again.listPaused()).length, 400);
+  await again.close();
+});
+
+Deno.test("parts and ids open in any SQLite shell", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-store-"));
   const store = await openStore({ folder, now: NOW, onWarning: assert.fail });
   await send(store, "e1");
+  await store.checkpoint();
   await store.close();
-  const name = (await Array.fromAsync(Deno.readDir(folder))).find((entry) => entry.name.endsWith(".sqlite"))!.name;
-  const shell = new DatabaseSync(join(folder, name), { readOnly: true });
-  assert.deepEqual({ ...shell.prepare("SELECT type, deliveries FROM events").get() }, { type: "paid", deliveries: 1 });
-  assert.deepEqual({ ...shell.prepare("PRAGMA integrity_check").get() }, { integrity_check: "ok" });
-  shell.close();
+  const { parts, ids } = sortFiles(await readdir(folder));
+  for (const { name } of [...parts, ...ids]) {
+    const shell = new DatabaseSync(join(folder, name), { readOnly: true });
+    assert.deepEqual({ ...shell.prepare("PRAGMA integrity_check").get() }, { integrity_check: "ok" });
+    shell.close();
+  }
   await rm(folder, { recursive: true });
 });
 
@@ -129,6 +168,7 @@ Deno.test("a full disk: intake is refused, nothing that was begun is lost, and i
   const disk = new FaultyDisk();
   const warnings: string[] = [];
   const store = await open({ disk, onWarning: (message) => warnings.push(message) });
+  disk.failing = /\/log-/;
   await send(store, "before");
   disk.failWrites = "ENOSPC";
   const begun = send(store, "begun");
@@ -160,6 +200,7 @@ Deno.test("a failed sync is not retried in place: the frame goes into a new segm
   const disk = new FaultyDisk();
   const warnings: string[] = [];
   const store = await open({ disk, onWarning: (message) => warnings.push(message) });
+  disk.failing = /\/log-/;
   for (const id of ["e1", "e2"]) {
     await send(store, `before-${id}`);
     disk.failSyncs = "EIO";
@@ -195,71 +236,82 @@ Deno.test("closing with a disk that refuses ends, and says what became of those 
 
 Deno.test("a checkpoint that cannot be written is an error to the caller and harms nothing", async () => {
   const disk = new FaultyDisk();
-  const store = await open({ disk, onWarning: () => {} });
+  const warnings: string[] = [];
+  const store = await open({ disk, onWarning: (message) => warnings.push(message) });
   await send(store, "e1");
-  const create = disk.create.bind(disk);
-  disk.create = (path) => path.endsWith(".tmp") ? Promise.reject(new Error("ENOSPC")) : create(path);
-  await assert.rejects(store.checkpoint(), /ENOSPC/);
+  disk.failing = /\.tmp$/;
+  disk.failWrites = "ENOSPC";
+  await assert.rejects(store.checkpoint(), { code: "ENOSPC" });
   assert.equal((await send(store, "e2")).delivery, "accepted");
+  assert.deepEqual(disk.paths().filter((path) => path.endsWith(".tmp")), []);
   await store.close();
   const again = await open({ disk: disk.copy() });
   assert.equal((await again.stats()).events, 2);
   await again.close();
 });
 
-Deno.test("a checkpoint whose sync fails is none: the journal stands for it, and the next one is whole", async () => {
+Deno.test("a checkpoint whose sync fails is none: the log stands for it, and the next one is whole", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk, onWarning: () => {} });
   await send(store, "e1");
-  const create = disk.create.bind(disk);
-  disk.create = async (path) => {
-    const file = await create(path);
-    return path.endsWith(".tmp") ? { ...file, sync: () => Promise.reject(diskError("EIO", path)) } : file;
-  };
+  disk.failing = /\/delta-.*\.tmp$/;
+  disk.failSyncs = "EIO";
   await assert.rejects(store.checkpoint(), { code: "EIO" });
   await send(store, "e2");
   const before = await contents(store);
-  assert.ok(disk.paths().every((path) => !path.includes("checkpoint")), "no piece of it is left");
+  assert.ok(disk.paths().every((path) => !path.includes("delta")), "no piece of it is left");
   const cut = disk.copy();
   cut.cut();
-  assert.deepEqual(await contents(await open({ disk: cut })), before);
-  disk.create = create;
+  const copy = await open({ disk: cut });
+  assert.deepEqual(await contents(copy), before);
+  await copy.close();
+  disk.failSyncs = undefined;
   await store.checkpoint();
-  assert.ok(disk.paths().some((path) => path.endsWith(".sqlite")));
+  assert.equal(disk.paths().filter((path) => path.includes("/delta-")).length, 2);
   disk.cut();
-  assert.deepEqual(await contents(await open({ disk })), before);
+  const again = await open({ disk });
+  assert.deepEqual(await contents(again), before);
+  await again.close();
 });
 
-Deno.test("secrets reach neither the database nor the journal, and leave JSON whole", async () => {
-  const folder = await mkdtemp(join(tmpdir(), "whenthen-store-"));
-  const mask = (text: string) => text.replaceAll("hunter2", "***").replaceAll("4711", "***");
-  const store = await openStore({ folder, now: NOW, onWarning: assert.fail, mask });
-  const secret = arrival("hunter2-id", [candidate({ key: "hunter2" })]);
-  secret.event.data = { hunter2: ["a hunter2 b", 471100, true] };
-  const trigger = { rule: "shop/pay", trigger: "poll hunter2" };
-  const [receipt] = await store.accept([secret], [{
-    ...trigger,
-    mark: 4711,
-    baseline: { put: [["hunter2", "hunter2"]], remove: [] },
-  }], NOW);
-  const [claimed] = await store.claimRuns("me", 1, NOW);
-  assert.deepEqual(claimed.run.event.data, { "***": ["a *** b", "***00", true] });
-  assert.equal(claimed.run.key, "***");
-  const output = { status: 200, body: "hunter2" };
-  const effects = { reply: { status: 200, headers: {}, body: "hunter2" }, state: { key: "hunter2", value: "hunter2" } };
-  await store.recordStep(receipt.runs[0], step("hunter2", { output }), effects, NOW);
-  await store.parkRun(receipt.runs[0], { state: "waiting", waitingFor: "hunter2", spent: 1 }, NOW);
-  await store.cancelRun(receipt.runs[0], "hunter2", NOW);
-  await store.setPaused("shop/pay", "hunter2");
-  assert.equal((await store.accept([secret], [], NOW))[0].delivery, "duplicate");
-  assert.deepEqual(await store.getState(["hunter2"], NOW), { hunter2: "***" });
-  assert.equal(await store.getMark(trigger), "***");
-  await store.checkpoint();
-  await store.putVersions([rule("v1")]);
-  await store.close();
-  for await (const { name } of Deno.readDir(folder)) {
-    const bytes = await readFile(join(folder, name), "latin1");
-    assert.ok(!bytes.includes("hunter2") && !bytes.includes("4711"), name);
-  }
-  await rm(folder, { recursive: true });
+Deno.test("the store keeps data as it is, byte for byte", async () => {
+  const disk = new FaultyDisk();
+  const store = await open({ disk });
+  const odd = 'hunter2 4711 é \ud800 \u0000 \t \n \r \u2028 \\u0000 " \ufeff \u{1f600}';
+  const data = { [odd]: [odd, 471100, 1.5e300, true, null, "", {}] };
+  const one: Arrival = arrival(odd, [candidate({ key: odd })]);
+  one.event = { ...one.event, subject: odd, source: odd, data };
+  const trigger = { rule: odd, trigger: odd };
+  const put: [string, Json][] = [[odd, { odd }]];
+  const [{ runs: [run] }] = await store.accept([one], [{ ...trigger, mark: odd, baseline: { put, remove: [] } }], NOW);
+  await store.claimRuns("me", 1, NOW);
+  const reply = { status: 200, headers: { odd }, body: odd };
+  await store.recordStep(run, step(odd, { output: data, input: odd }), { reply }, NOW);
+  await store.recordStep(run, step("state"), { state: { key: odd, value: data } }, NOW);
+  await store.setPaused(odd, odd);
+  const check = async (store: Store) => {
+    const trace = (await store.getRun(run))!;
+    assert.deepEqual([trace.run.event, trace.run.key], [one.event, odd]);
+    assert.deepEqual(trace.steps[0], step(odd, { output: data, input: odd }));
+    assert.deepEqual(await store.getReply(one.event), reply);
+    assert.deepEqual((await store.listEvents({ limit: 1 }))[0].event, one.event);
+    assert.deepEqual((await store.listRuns({ event: one.event, limit: 1 }))[0].id, run);
+    assert.deepEqual(await store.getState([odd], NOW), { [odd]: data });
+    assert.equal(await store.getMark(trigger), odd);
+    assert.deepEqual(await store.getBaseline(trigger, 9), new Map(put));
+    assert.deepEqual(await store.listPaused(), { [odd]: odd });
+    assert.equal((await store.accept([one], [], NOW))[0].delivery, "duplicate");
+  };
+  await check(store);
+  disk.cut();
+  const replayed = await open({ disk });
+  await check(replayed);
+  await replayed.finishRun(run, { state: "succeeded", output: data, spent: 1 }, NOW);
+  await replayed.checkpoint();
+  await check(replayed);
+  disk.cut();
+  const folded = await open({ disk });
+  await check(folded);
+  assert.deepEqual((await folded.getRun(run))!.run.output, data);
+  await folded.close();
 });

@@ -11,7 +11,6 @@ import {
   publish,
   settle,
   startRun,
-  step,
   stepOf,
   storeTest,
 } from "./helpers.ts";

@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import { CAUSE_HEADER } from "../../model/event.ts";
 import { TerminalError } from "../../model/errors.ts";
+import { writeExactJson } from "../../model/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Format } from "../../rule/format.ts";
 import type { ActionContext } from "../action.ts";
@@ -98,7 +99,7 @@ function authorization({ http, auth }: HttpArgs, { username, password }: URL): s
 }
 
 function readBody({ json, form, body }: HttpArgs): { text: string; type: string } | undefined {
-  if (json !== undefined) return { text: JSON.stringify(json), type: "application/json" };
+  if (json !== undefined) return { text: writeExactJson(json), type: "application/json" };
   if (form) {
     return { text: parameters(form).toString(), type: "application/x-www-form-urlencoded;charset=UTF-8" };
   }
@@ -109,7 +110,7 @@ function parameters(fields: JsonObject): URLSearchParams {
   const parameters = new URLSearchParams();
   for (const [name, value] of Object.entries(fields)) {
     for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== null) parameters.append(name, typeof one === "object" ? JSON.stringify(one) : String(one));
+      if (one !== null) parameters.append(name, typeof one === "object" ? writeExactJson(one) : String(one));
     }
   }
   return parameters;

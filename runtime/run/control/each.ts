@@ -2,10 +2,12 @@ import { Buffer } from "node:buffer";
 import { z } from "zod";
 import type { Rate } from "../../model/duration.ts";
 import { recordError, TerminalError } from "../../model/errors.ts";
+import { writeExactJson } from "../../model/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { compile } from "../../rule/expression.ts";
 import { expression, number, rate } from "../../rule/field.ts";
+import { readsSecret } from "../../rule/recorded_args.ts";
 import { resolveArgs } from "../../rule/template.ts";
 import { computeStep, outcomeOf } from "../attempt.ts";
 import { Branches, endComposite, type Ending } from "../branches.ts";
@@ -81,7 +83,7 @@ async function itemsOf(step: Step, frame: Frame): Promise<Json[] | StepFailure> 
   const read = async () => {
     const items = await evaluateIn(frame, text);
     if (Array.isArray(items)) return items;
-    throw new TerminalError(`"each: ${text}" gives ${JSON.stringify(items).slice(0, 100)}; a list is expected`);
+    throw new TerminalError(`"each: ${text}" gives ${writeExactJson(items).slice(0, 100)}; a list is expected`);
   };
   if (!compile(text).varies) return await read();
   const kept = { path: `${pathIn(frame, step.id)}[items]`, kind: step.kind };
@@ -106,6 +108,7 @@ async function performItems(
   const result = new EachResult(items.length, step.onError === "continue");
   if (items.length === 0) return void await endComposite(life, composite, begun, { output: result.output });
   const branches = new Branches(life, { ...composite, input: { each: items.length } }, frame.signal);
+  const isSecret = await inScope(frame, (scope) => readsSecret(step.args.each as string, scope, frame.unresolved));
   const pace = rate && new Pace(life, path, items.length, rate);
   let next = 0;
   const performNext = async (): Promise<boolean> => {
@@ -114,7 +117,8 @@ async function performItems(
     const parked = await pace?.admit(index, branches.signal);
     const item = `${path}[${index}]`;
     if (parked !== undefined) return branches.park(item, parked);
-    const inner = innerFrame(frame, item, branches.signal, { [as]: items[index], index });
+    const unresolved = isSecret ? { [as]: `\${{ (${step.args.each})[${index}] }}` } : {};
+    const inner = innerFrame(frame, item, branches.signal, { [as]: items[index], index }, unresolved);
     return await branches.perform(
       item,
       () => performSteps(step.children.then, inner),
@@ -157,7 +161,7 @@ class EachResult {
  * than failing what has been done for all of them; an expression that asks for them says that they are not there.
  */
 export function fitting(result: { total: number; failed: number; results: Json[]; errors: JsonObject[] }): JsonObject {
-  if (Buffer.byteLength(JSON.stringify(result)) <= MAX_OUTPUT) return result;
+  if (Buffer.byteLength(writeExactJson(result)) <= MAX_OUTPUT) return result;
   const { total, failed, errors } = result;
   return { total, failed, errors: errors.slice(0, MOST_ERRORS) };
 }

@@ -181,7 +181,7 @@ export class History {
     if (this.#unreadable.has(file)) return undefined;
     this.#unreadable.add(file);
     const reason = answer.kind === "missing" ? "it is missing" : answer.reason;
-    this.#options.onWarning(`Cannot read ${file}: ${reason}; the history in it is not shown`);
+    this.#options.onWarning(unreadable(file, reason));
     return undefined;
   };
 
@@ -214,6 +214,11 @@ export class History {
   #parseAll<T>(texts: string[]): T[] {
     return texts.map((text) => this.#parse(text) as T);
   }
+}
+
+/** What is said of a part that cannot be read. */
+export function unreadable(file: string, reason: string): string {
+  return `Cannot read ${file}: ${reason}; the history in it is not shown`;
 }
 
 function isAwaited(line: RecentLine<[number, number, string, ...unknown[]]>, search: EventSearch): boolean {

@@ -79,9 +79,9 @@ export class PackedIdentities {
     return this.#bytes.subarray(index * IDENTITY_BYTES, (index + 1) * IDENTITY_BYTES);
   }
 
-  /** Four times 32 bits of the hash. @param word 0 to 3 */
+  /** Four times 32 bits of the hash, big endian. @param word 0 to 3 */
   hashWord(index: number, word: number): number {
-    return this.#view.getUint32(index * IDENTITY_BYTES + 4 * word, true);
+    return this.#view.getUint32(index * IDENTITY_BYTES + 4 * word);
   }
 
   get(index: number): Identity {

@@ -1,3 +1,4 @@
+import { NewerFormatError } from "../log/errors.ts";
 import { HASH_BYTES, IDENTITY_BYTES, PackedIdentities } from "./identities.ts";
 import { type Database, NewFile, openFile, release, type Statement } from "./sqlite.ts";
 
@@ -21,9 +22,10 @@ export async function writeIds(packed: Uint8Array): Promise<Uint8Array<ArrayBuff
 /**
  * The packed identities of a file, in a buffer of their own.
  * @param bytes are used up
+ * @throws NewerFormatError
  */
 export async function readIds(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
-  const database = await openFile(bytes);
+  const database = await openIds(bytes);
   try {
     const length = database.exec("SELECT total(length(packed)) FROM identities")[0].values[0][0] as number;
     const packed = new Uint8Array(length);
@@ -50,6 +52,7 @@ export interface MergeOptions {
 /**
  * Makes one file of several, without what has expired and with the newest of each hash.
  * @param files newest first; each is used up, and let go of before the next one is taken
+ * @throws NewerFormatError
  */
 export async function mergeIds(
   files: Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
@@ -60,7 +63,7 @@ export async function mergeIds(
   try {
     for await (const bytes of files) {
       writer ??= await IdsWriter.create(Math.max(expected, bytes.length));
-      const database = await openFile(bytes);
+      const database = await openIds(bytes);
       try {
         for (const packed of blocks(database, "DESC")) {
           addNew(writer, seen, new PackedIdentities(packed), now, retention);
@@ -74,6 +77,18 @@ export async function mergeIds(
     return writer.finish();
   } catch (error) {
     writer?.discard();
+    throw error;
+  }
+}
+
+async function openIds(bytes: Uint8Array): Promise<Database> {
+  const database = await openFile(bytes);
+  try {
+    const format = Number(database.exec("SELECT value FROM about WHERE name = 'format'")[0].values[0][0]);
+    if (format > IDS_FORMAT) throw new NewerFormatError(format);
+    return database;
+  } catch (error) {
+    database.close();
     throw error;
   }
 }

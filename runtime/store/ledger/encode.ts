@@ -38,7 +38,7 @@ export function encode(rows: Rows): Encoded {
     const json = text ? entry.row as string : toJson(entry.row);
     lines.push(name, json, "\n");
     if (table === "event") events.set(key, json);
-    rows.measured(entry, name.length + json.length + 1);
+    rows.measured(entry, json, name.length + json.length + 1);
   }
   for (const [hash, { key, at, within = null, runs, replied }] of identities) {
     lines.push(`id/${hash}\t[${key},${at},${within},${runs},${Number(replied)}]\n`);

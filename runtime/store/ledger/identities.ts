@@ -1,5 +1,4 @@
-import { Buffer } from "node:buffer";
-import { createHash } from "node:crypto";
+import { hash as digest } from "node:crypto";
 
 /** What is kept of an event's identity. */
 export interface Identity {
@@ -15,8 +14,9 @@ export interface Identity {
   replied: boolean;
 }
 
-/** Words of a hash. */
+/** Words of 32 bits of a hash, and its hex digits. */
 const WORDS = 4;
+const HEX_DIGITS = 32;
 
 const REPLIED = 1;
 
@@ -26,6 +26,8 @@ const REPLIED = 1;
  */
 export class Identities {
   #secret = "";
+  #lastText = "";
+  #lastHash = "";
   #mask = 0;
   /** Slots that are taken, by expired ones too. */
   #used = 0;
@@ -58,7 +60,11 @@ export class Identities {
   /** The hash of an identity, as 32 hex digits. */
   hashOf(source: string, id: string): string {
     // Each text by its length, so that no two identities are one text.
-    return createHash("sha256").update(`${this.#secret}${source.length}\n${source}${id}`).digest("hex").slice(0, 32);
+    const text = `${this.#secret}${source.length}\n${source}${id}`;
+    // An identity is looked for, then put.
+    if (text === this.#lastText) return this.#lastHash;
+    this.#lastText = text;
+    return this.#lastHash = digest("sha256", text).slice(0, HEX_DIGITS);
   }
 
   get(hash: string): Identity | undefined {
@@ -165,8 +171,9 @@ export class Identities {
   }
 }
 
-/** The words of a hash, little endian as on disk. */
+/** The words of a hash, big endian as in its hex digits. */
 function words(hash: string): Uint32Array {
-  const bytes = Buffer.from(hash, "hex");
-  return Uint32Array.from({ length: WORDS }, (_, at) => bytes.readUInt32LE(at * 4));
+  const words = new Uint32Array(WORDS);
+  for (let at = 0; at < WORDS; at++) words[at] = parseInt(hash.slice(at * 8, at * 8 + 8), 16);
+  return words;
 }

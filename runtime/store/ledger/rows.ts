@@ -1,13 +1,19 @@
+import { readExactJson } from "../../model/exact_json.ts";
 import { Identities, type Identity } from "./identities.ts";
 import { OrderedKeys } from "./ordered.ts";
 import { type TableName, TABLES, type Tables } from "./tables.ts";
 import { toJson } from "./to_json.ts";
 
-/** A row with the bytes that its line takes on disk. */
+/**
+ * A row. Once it is encoded it has its JSON text, and when it was not put for a while that is all it has: a run that waits for
+ * days takes a third of the memory.
+ */
 interface Entry {
-  row: unknown;
+  row?: unknown;
+  text?: string;
+  /** What its line takes on disk. */
   bytes: number;
-  /** Where it stands in each index, and in which group of each count. Absent before it is put, or if its table has none. */
+  /** Where it stands in each index, and in which group of each count; made of the row when it is needed. */
   places?: (string | string[] | undefined)[];
 }
 
@@ -32,6 +38,9 @@ export interface HistoryRecord {
   body: unknown;
 }
 
+/** How many rows that were put last stay as values, beside their texts. */
+const WARM = 8_192;
+
 /**
  * All live state: typed tables with declared indexes. Transitions read it, and change it by putting and dropping whole rows;
  * what they changed can be undone until it was encoded as a frame.
@@ -45,6 +54,9 @@ export class Rows {
   #identities = new Map<string, Identity>();
   #bytes = 0;
   #isChecking = false;
+  /** The rows that were encoded last, in a ring. */
+  readonly #warm: Entry[] = [];
+  #nextWarm = 0;
 
   constructor(identities = new Identities()) {
     this.identities = identities;
@@ -69,12 +81,18 @@ export class Rows {
   }
 
   get<T extends TableName>(table: T, key: string): Tables[T] | undefined {
-    return this.#tables.get(table)!.entries.get(key)?.row as Tables[T] | undefined;
+    const entry = this.#tables.get(table)!.entries.get(key);
+    return entry && valueOf(entry) as Tables[T];
   }
 
   /** All rows of a table, in no order. */
   *all<T extends TableName>(table: T): Generator<[key: string, row: Tables[T]]> {
-    for (const [key, { row }] of this.#tables.get(table)!.entries) yield [key, row as Tables[T]];
+    for (const [key, entry] of this.#tables.get(table)!.entries) yield [key, valueOf(entry) as Tables[T]];
+  }
+
+  /** The keys of all rows of a table, in no order. */
+  keys(table: TableName): Iterable<string> {
+    return this.#tables.get(table)!.entries.keys();
   }
 
   size(table: TableName): number {
@@ -94,7 +112,7 @@ export class Rows {
   /** Rows in the order of an index: those whose index key begins with the prefix and stands behind `after`. */
   range<T extends TableName>(table: T, index: string, prefix: string, limit = Infinity, after?: string): Tables[T][] {
     const { entries } = this.#tables.get(table)!;
-    return this.index(table, index).range(prefix, after, limit).map((key) => entries.get(key)!.row as Tables[T]);
+    return this.index(table, index).range(prefix, after, limit).map((key) => valueOf(entries.get(key)!) as Tables[T]);
   }
 
   /** The first row of such a range. */
@@ -155,16 +173,16 @@ export class Rows {
     }
   }
 
-  /** Puts a row that comes from disk: it is neither undone nor encoded again. */
-  load<T extends TableName>(table: T, key: string, row: Tables[T] | undefined, bytes: number): void {
-    const known = this.#tables.get(table);
-    // A table of a newer version, or of history: not for this program.
-    if (known) this.#replace(known, key, row === undefined ? undefined : { row, bytes });
-  }
-
-  /** Whether rows of a table are kept as text. */
-  isText(table: string): boolean {
-    return this.#tables.get(table as TableName)?.text === true;
+  /** Puts a row that comes from disk, or drops it if there is no text: it is neither undone nor encoded again. */
+  load(name: string, key: string, text: string | undefined): void {
+    const table = this.#tables.get(name as TableName);
+    // A table of a newer version: not for this program.
+    if (table === undefined) return;
+    if (text === undefined) return void this.#replace(table, key, undefined);
+    const entry: Entry = { bytes: name.length + key.length + text.length + 3 };
+    if (table.text) entry.row = text;
+    else entry.text = text;
+    this.#replace(table, key, entry);
   }
 
   /** What has changed and is in no frame yet. */
@@ -189,10 +207,16 @@ export class Rows {
     this.#undo = [];
   }
 
-  /** Says how many bytes a row's line took, once it was encoded. */
-  measured(entry: Entry, bytes: number): void {
+  /** Says what a row's text is, once it was encoded, and how many bytes its line took. */
+  measured(entry: Entry, text: string, bytes: number): void {
     this.#bytes += bytes - entry.bytes;
     entry.bytes = bytes;
+    if (entry.row === text) return;
+    entry.text = text;
+    const cold = this.#warm[this.#nextWarm];
+    if (cold) cold.row = cold.places = undefined;
+    this.#warm[this.#nextWarm] = entry;
+    this.#nextWarm = (this.#nextWarm + 1) % WARM;
   }
 
   #set(name: TableName, key: string, entry: Entry | undefined): void {
@@ -211,7 +235,7 @@ export class Rows {
     const { entries, indexes, counts } = table;
     const before = entries.get(key);
     if (indexes.length + counts.length > 0) {
-      const [old, now] = [before?.places, entry && (entry.places ??= placesOf(table, entry.row as never, key))];
+      const [old, now] = [before && placesOf(table, before, key), entry && placesOf(table, entry, key)];
       for (let at = 0; at < indexes.length; at++) reindex(indexes[at][1], key, old?.[at], now?.[at]);
       for (let at = 0; at < counts.length; at++) {
         recount(counts[at][1], old?.[indexes.length + at] as string, now?.[indexes.length + at] as string);
@@ -224,10 +248,18 @@ export class Rows {
   }
 }
 
-function placesOf({ indexes, counts }: Table, row: never, key: string): Entry["places"] {
+function valueOf({ row, text }: Entry): unknown {
+  return row === undefined ? readExactJson(text!) : row;
+}
+
+function placesOf({ indexes, counts }: Table, entry: Entry, key: string): NonNullable<Entry["places"]> {
+  if (entry.places) return entry.places;
+  const row = valueOf(entry) as never;
   const places: NonNullable<Entry["places"]> = [];
   for (const [keysOf] of indexes) places.push(keysOf(row, key));
   for (const [groupOf] of counts) places.push(groupOf(row));
+  // A row that is a text only, as it comes from disk, is left as small as it is.
+  if (entry.row !== undefined) entry.places = places;
   return places;
 }
 

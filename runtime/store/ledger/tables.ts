@@ -194,7 +194,8 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   reply: {},
   run: {
     indexes: {
-      id: ({ id }) => id,
+      id: (_, key) => key,
+      owned: ({ owner }, key) => owner && key,
       lane: ({ rule, lane, id }) => join(rule, lane, id),
       ready: ({ rule, lane, readyAt, id }) =>
         readyAt === undefined ? undefined : join(rule, lane, ordered(readyAt), id),

@@ -1,9 +1,11 @@
+import { writeRecordJson } from "../../model/exact_json.ts";
+
 /**
  * A value as it stands in a line.
  * @throws if JSON cannot hold it
  */
 export function toJson(value: unknown): string {
-  const text = JSON.stringify(value);
+  const text = writeRecordJson(value);
   if (text === undefined) throw new TypeError(`Cannot store ${typeof value}: expected a value that JSON can hold`);
   return text;
 }

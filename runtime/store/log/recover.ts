@@ -201,11 +201,13 @@ function asDamage(name: string, read: () => void): void {
   }
 }
 
-/** Cuts off a torn frame, removes what nothing needs any more. */
+/** Cuts off a torn frame, makes durable what a kill left unsynced, removes what nothing needs any more. */
 async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: RecoverOptions<S>): Promise<Recovered<S>> {
   const { disk, folder } = options;
   const { sink, generation: { base, deltas, ids, last }, seq, segments } = attempt;
   if (attempt.tail) await cutTail(attempt.tail, options);
+  // A rename or a new segment may be visible and not durable yet. From here on it is built upon.
+  await disk.syncFolder(folder);
   for (const name of leftovers(sortFiles(await disk.list(folder)))) await disk.remove(join(folder, name));
   return {
     sink,
@@ -233,7 +235,8 @@ async function cutTail<S extends RecoverySink>(
     );
   }
   if (isEmpty) await disk.remove(join(folder, name));
-  else if (end < bytes) await disk.truncate(join(folder, name), end);
+  // It syncs, too: the program may have been killed between a write and its sync.
+  else await disk.truncate(join(folder, name), end);
 }
 
 async function withSizes<S extends RecoverySink>(

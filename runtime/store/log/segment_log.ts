@@ -49,14 +49,21 @@ export class SegmentLog {
   #stopped = false;
   #stopWaiting = () => {};
 
+  /** The last segment that was found, as long as nothing was appended to it. */
+  #resumable: Segment | undefined;
+
   /**
    * @param lastSeq the last frame on disk
-   * @param sealed the segments that were found, in order
+   * @param found the segments that were found, in order; the last one is appended to if it has room
    */
-  constructor(lastSeq: number, sealed: readonly Segment[], options: SegmentLogOptions) {
+  constructor(lastSeq: number, found: readonly Segment[], options: SegmentLogOptions) {
     this.#lastSeq = this.#sealedSeq = lastSeq;
-    this.#sealed = [...sealed];
+    this.#sealed = [...found];
     this.#options = options;
+    const last = found[found.length - 1];
+    if (last === undefined || last.bytes >= SEGMENT_BYTES) return;
+    this.#resumable = this.#sealed.pop();
+    this.#sealedSeq = last.firstSeq - 1;
   }
 
   /** The last frame that is synced. */
@@ -76,7 +83,8 @@ export class SegmentLog {
 
   /** Bytes of all segments, the open one included. */
   get bytes(): number {
-    return this.#sealed.reduce((sum, { bytes }) => sum + bytes, this.#open?.bytes ?? 0);
+    const open = this.#open ?? this.#resumable;
+    return this.#sealed.reduce((sum, { bytes }) => sum + bytes, open?.bytes ?? 0);
   }
 
   /**
@@ -134,11 +142,19 @@ export class SegmentLog {
 
   async #write(seq: number, bytes: Uint8Array): Promise<void> {
     const fresh = this.#open === undefined;
-    const open = this.#open ??= await this.#start(seq);
+    const open = this.#open ??= await (this.#resumable ? this.#resume(this.#resumable) : this.#start(seq));
     await open.file.write(bytes);
     await open.file.sync();
     if (fresh) await this.#options.disk.syncFolder(this.#options.folder);
     open.bytes += bytes.length;
+  }
+
+  /** So that a program that is started often does not leave a segment for each start. */
+  async #resume({ name, firstSeq, bytes }: Segment): Promise<OpenSegment> {
+    const { disk, folder } = this.#options;
+    const file = await disk.append(join(folder, name));
+    this.#resumable = undefined;
+    return { name, firstSeq, bytes, file };
   }
 
   async #start(firstSeq: number): Promise<OpenSegment> {
@@ -162,8 +178,15 @@ export class SegmentLog {
     this.#sealNext = false;
   }
 
+  /** Closes the file; the next start appends to it. */
+  async close(): Promise<void> {
+    await this.#open?.file.close().catch(() => {});
+    this.#open = undefined;
+  }
+
   /** Ends the open segment. One without a synced frame is replaced by the next attempt. */
   async #leave(): Promise<void> {
+    if (this.#resumable) return this.#leaveResumable(this.#resumable);
     const open = this.#open;
     if (!open) return;
     this.#open = undefined;
@@ -175,6 +198,13 @@ export class SegmentLog {
     // All frames are synced; a close that fails changes nothing.
     await file.close().catch(() => {});
     if (hasFrames) this.#options.onSealed(segment);
+  }
+
+  #leaveResumable(segment: Segment): void {
+    this.#resumable = undefined;
+    this.#sealedSeq = this.#lastSeq;
+    this.#sealed.push(segment);
+    this.#options.onSealed(segment);
   }
 
   #refused(error: Error): void {

@@ -1,4 +1,5 @@
 import { type Event, typePatterns } from "../../model/event.ts";
+import { readExactJson, writeExactJson } from "../../model/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 import { behind, join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
@@ -13,7 +14,7 @@ export function targetOf(
   return {
     types: [...new Set(types)],
     paths: JSON.stringify(paths),
-    values: JSON.stringify(paths.map((path) => sorted(match[path]))),
+    values: writeExactJson(paths.map((path) => sorted(match[path]))),
   };
 }
 
@@ -28,7 +29,7 @@ export function findWaits(rows: Rows, event: Event): WaitRow[] {
     for (const paths of listsOfPaths(rows, pattern)) {
       const values = valuesAt(event, JSON.parse(paths));
       if (values === undefined) continue;
-      for (const wait of rows.range("wait", "event", join(pattern, paths, JSON.stringify(values), ""))) {
+      for (const wait of rows.range("wait", "event", join(pattern, paths, writeExactJson(values), ""))) {
         const other = found.get(wait.run);
         if (other === undefined || wait.position < other.position) found.set(wait.run, wait);
       }
@@ -40,14 +41,14 @@ export function findWaits(rows: Rows, event: Event): WaitRow[] {
 /** Whether an event is one that the wait is for; its type has been looked at. */
 export function matches(event: Event, { paths, values }: WaitRow): boolean {
   const found = valuesAt(event, JSON.parse(paths!));
-  return found !== undefined && JSON.stringify(found) === values;
+  return found !== undefined && writeExactJson(found) === values;
 }
 
 /** A text that is in the JSON of each event with these values, the longest: most others need not be parsed. */
 export function needleOf({ paths, values }: WaitRow): string {
-  const [names, wanted]: [string[], Json[]] = [JSON.parse(paths!), JSON.parse(values!)];
+  const [names, wanted]: [string[], Json[]] = [JSON.parse(paths!), readExactJson(values!) as Json[]];
   const texts = wanted.flatMap((value, at) =>
-    /^(data|http)\b/.test(names[at]) && typeof value !== "object" ? JSON.stringify(value) : []
+    /^(data|http)\b/.test(names[at]) && typeof value !== "object" ? writeExactJson(value) : []
   );
   return texts.reduce((longest, text) => text.length > longest.length ? text : longest, "");
 }

@@ -1,4 +1,5 @@
 import type { Event } from "../../model/event.ts";
+import { writeExactJson } from "../../model/exact_json.ts";
 import { newId } from "../../model/id.ts";
 import type { Verdict } from "../../model/verdict.ts";
 import { join, ordered } from "../ledger/ordered.ts";
@@ -50,7 +51,7 @@ export function collectEvent(
   const batch = rows.first("batch", "key", prefix, join(prefix.slice(0, -1), ordered(now + 1))) ??
     openBatch(rows, { rule, trigger }, key, terms, at);
   const count = batch.count + 1;
-  const bytes = batch.bytes + JSON.stringify(event).length;
+  const bytes = batch.bytes + writeExactJson(event).length;
   const isFull = count >= terms.max || bytes >= MOST_BYTES;
   const until = isFull ? now : closingTime(batch, terms, now);
   rows.put("batch", batch.id, { ...batch, lastAt: now, closesAt: until, count, bytes });

@@ -1,4 +1,5 @@
 import type { Event } from "../../model/event.ts";
+import { readExactJson } from "../../model/exact_json.ts";
 import type { Verdict } from "../../model/verdict.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow } from "../ledger/tables.ts";
@@ -62,7 +63,7 @@ function eventOf(rows: Rows, batch: BatchRow, { scheduled }: BatchClosing, now: 
 
 /** A key is JSON; one that is text reads better without quotes. */
 function textOf(key: string): string {
-  const value = JSON.parse(key);
+  const value = readExactJson(key);
   return typeof value === "string" ? value : key;
 }
 

@@ -1,3 +1,4 @@
+import { readExactJson, writeRecordJson } from "../../model/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
@@ -16,7 +17,7 @@ export function writeProgress(rows: Rows, { rule, trigger, mark, baseline }: Pro
     }
   }
   for (const key of baseline.remove) rows.drop("baseline", keyOf(key));
-  for (const [key, item] of baseline.put) rows.put("baseline", keyOf(key), JSON.stringify(item));
+  for (const [key, item] of baseline.put) rows.put("baseline", keyOf(key), writeRecordJson(item));
 }
 
 /** A trigger's mark. */
@@ -29,5 +30,7 @@ export function getBaseline(rows: Rows, { rule, trigger }: TriggerKey, max: numb
   const prefix = join(rule, trigger, "");
   const from = after === undefined ? undefined : prefix + JSON.stringify(after);
   const keys = rows.index("baseline", "key").range(prefix, from, max);
-  return new Map(keys.map((key) => [JSON.parse(key.slice(prefix.length)), JSON.parse(rows.get("baseline", key)!)]));
+  return new Map(
+    keys.map((key) => [JSON.parse(key.slice(prefix.length)), readExactJson(rows.get("baseline", key)!) as Json]),
+  );
 }

@@ -15,13 +15,9 @@ const SLICE = 256;
  * @returns how many were queued; `more` if there may be more
  */
 export function reclaimRuns(rows: Rows, owner: string, { now }: At): { queued: number; more: boolean } {
-  if (rows.count("run", "state", "running") === 0) return { queued: 0, more: false };
-  const left: RunRow[] = [];
-  for (const [, run] of rows.all("run")) {
-    if (run.state === "running" && run.owner !== owner && left.push(run) === SLICE) break;
-  }
+  const left: RunRow[] = rows.range("run", "owned", "").filter((run) => run.owner !== owner).slice(0, SLICE);
   let queued = 0;
-  for (const run of left.sort((a, b) => a.id < b.id ? -1 : 1)) {
+  for (const run of left) {
     if (endReplaced(rows, run, now)) continue;
     rows.put("run", run.id, {
       ...withoutPlans(run),

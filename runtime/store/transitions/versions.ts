@@ -1,3 +1,4 @@
+import { readExactJson, writeRecordJson } from "../../model/exact_json.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { ruleRow } from "./counters.ts";
@@ -12,7 +13,7 @@ export function putVersions(rows: Rows, rules: Rule[]): void {
 /** The same if the others are known to be in force already: costs as much as what changed. */
 export function changeVersions(rows: Rows, { changed, gone }: { changed: Rule[]; gone: string[] }): void {
   for (const rule of changed) {
-    if (rows.get("version", rule.version) === undefined) rows.put("version", rule.version, JSON.stringify(rule));
+    if (rows.get("version", rule.version) === undefined) rows.put("version", rule.version, writeRecordJson(rule));
     const row = ruleRow(rows, rule.id);
     if (row.version !== rule.version) rows.put("rule", rule.id, { ...row, version: rule.version });
   }
@@ -35,7 +36,7 @@ export function getInForce(rows: Rows, ids: string[]): Rule[] {
 /** The rule as it was at that version. */
 export function getVersion(rows: Rows, version: string): Rule | undefined {
   const text = rows.get("version", version);
-  return text === undefined ? undefined : JSON.parse(text);
+  return text === undefined ? undefined : readExactJson(text) as Rule;
 }
 
 /** The versions that no live run is pinned to and that are not in `live`, with the length of each. */

@@ -6,6 +6,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { Person } from "../../model/person.ts";
 import { mayAnswer } from "../../run/answer_form.ts";
 import { bearerToken, guard } from "../access.ts";
+import { answerJson } from "../answer.ts";
 import type { WebContext } from "../context.ts";
 import { bodyOf, queryOf } from "../given.ts";
 import { namesOf, type People } from "./people.ts";
@@ -20,7 +21,10 @@ const LIST = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1_000).default(50),
   after: z.string().optional(),
 });
-const ANSWER = z.strictObject({ as: z.string().min(1).optional(), values: z.record(z.string(), z.json()).default({}) });
+const ANSWER = z.strictObject({
+  as: z.string().min(1).optional(),
+  values: z.record(z.string(), z.custom<Json>()).default({}),
+});
 
 /** `/api/forms`: forms as JSON, for operators and for people with a token. */
 export function formsApi(context: WebContext): Hono<Asking> {
@@ -40,7 +44,7 @@ export function formsApi(context: WebContext): Hono<Asking> {
     if (form === undefined) return refuse(c, context, 404, `There is no form "${id}"`);
     const own = c.get("person");
     if (own !== undefined && !mayAnswer(form, own)) return notFor(c, context, id, own);
-    return c.json(context.maskJson(form as unknown as Json));
+    return answerJson(c, context.maskJson(form as unknown as Json));
   });
   app.post("/:id", (c) => answer(c, c.req.param("id"), context));
   return app;
@@ -55,7 +59,7 @@ async function list(c: Context<Asking>, context: WebContext): Promise<Response> 
   }
   const to = own ? namesOf(own) : name === undefined ? undefined : addressees(name, people);
   const forms = await context.store.listForms({ ...filter, ...to && { to } });
-  return c.json(context.maskJson(forms as unknown as Json));
+  return answerJson(c, context.maskJson(forms as unknown as Json));
 }
 
 /** A person's forms are also those of the groups; a group's are those that name it. */
@@ -78,7 +82,7 @@ async function answer(c: Context<Asking>, id: string, context: WebContext): Prom
   const answered = await context.answerForm(id, person, { values, via: "api" });
   switch (answered.kind) {
     case "accepted":
-      return c.json(context.maskJson(answered.form as unknown as Json));
+      return answerJson(c, context.maskJson(answered.form as unknown as Json));
     case "unknown":
       return refuse(c, context, 404, `There is no form "${id}"`);
     case "forbidden":
@@ -100,7 +104,7 @@ function refuse(
   error: string,
   more: JsonObject = {},
 ): Response {
-  return c.json(maskJson({ error, ...more }), status);
+  return answerJson(c, maskJson({ error, ...more }), status);
 }
 
 function notFor(c: Context, context: WebContext, id: string, person: Person): Response {

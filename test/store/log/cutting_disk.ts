@@ -1,4 +1,4 @@
-import type { Disk } from "../../../runtime/host/disk.ts";
+import type { Disk, DiskFile } from "../../../runtime/host/disk.ts";
 import type { FaultyDisk } from "../../host/faulty_disk.ts";
 
 /** What a disk without power answers. */
@@ -23,8 +23,10 @@ export class CuttingDisk implements Disk {
   remove = (path: string) => this.#step(() => this.disk.remove(path));
   syncFolder = (folder: string) => this.#step(() => this.disk.syncFolder(folder));
 
-  async create(path: string) {
-    const file = await this.#step(() => this.disk.create(path));
+  create = async (path: string) => this.#cutting(await this.#step(() => this.disk.create(path)));
+  append = async (path: string) => this.#cutting(await this.#step(() => this.disk.append(path)));
+
+  #cutting(file: DiskFile): DiskFile {
     return {
       write: (bytes: Uint8Array) => this.#step(() => file.write(bytes)),
       sync: () => this.#step(() => file.sync()),

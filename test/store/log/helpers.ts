@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import type { Disk } from "../../../runtime/host/disk.ts";
 import { foldSegment } from "../../../runtime/store/log/fold.ts";
 import { recover, type Recovered, type RecoverySink } from "../../../runtime/store/log/recover.ts";
+import type { Segment } from "../../../runtime/store/log/segment.ts";
 import { SegmentLog, type SegmentLogOptions } from "../../../runtime/store/log/segment_log.ts";
 import type { FoldHooks, HistorySink, IdsSink } from "../../../runtime/store/log/sinks.ts";
 
@@ -81,9 +82,14 @@ export async function recovered(disk: Disk): Promise<Recovered<TestSink> & { war
 }
 
 /** Opens the log of a disk. */
-export function openLog(disk: Disk, lastSeq = 0, options: Partial<SegmentLogOptions> = {}): SegmentLog {
+export function openLog(
+  disk: Disk,
+  lastSeq = 0,
+  options: Partial<SegmentLogOptions> = {},
+  found: Segment[] = [],
+): SegmentLog {
   const none = () => {};
-  return new SegmentLog(lastSeq, [], {
+  return new SegmentLog(lastSeq, found, {
     disk,
     folder: FOLDER,
     onSealed: none,

@@ -132,3 +132,58 @@ Deno.test("a log that is stopped does not try again", async () => {
   assert.deepEqual(await check(disk, 1), []);
   assert.ok((await disk.read(`${FOLDER}/log-000000000001`)).length > 0);
 });
+
+Deno.test("after a start the last segment is continued, until it is full", async () => {
+  const disk = new FaultyDisk();
+  const first = openLog(disk);
+  await first.append(frameText(1));
+  await first.close();
+  for (let start = 2; start <= 4; start++) {
+    const { seq, segments } = await recovered(disk);
+    const log = openLog(disk, seq, {}, segments);
+    await log.append(frameText(start));
+    await log.close();
+  }
+  assert.deepEqual(await names(disk), ["log-001"]);
+  disk.cut();
+  assert.deepEqual(await check(disk, 4), []);
+  const { seq, segments } = await recovered(disk);
+  const sealed: Segment[] = [];
+  const log = openLog(disk, seq, { onSealed: (segment) => sealed.push(segment) }, segments);
+  await log.append(`run/a\t"${"x".repeat(7 * MB)}"\n`);
+  assert.deepEqual(sealed.map(({ firstSeq, lastSeq }) => [firstSeq, lastSeq]), [[1, 5]]);
+});
+
+Deno.test("a segment that cannot be continued is sealed, and the frame goes into a new one", async () => {
+  const disk = new FaultyDisk();
+  const before = openLog(disk);
+  await before.append(frameText(1));
+  const { seq, segments } = await recovered(disk);
+  const refusing = warned();
+  disk.failSyncs = "EIO";
+  const log = openLog(disk, seq, { onWarning: refusing.onWarning }, segments);
+  const appending = log.append(frameText(2));
+  await refusing.first;
+  disk.failSyncs = undefined;
+  await appending;
+  assert.deepEqual(log.sealed.map(({ lastSeq }) => lastSeq), [1]);
+  disk.cut();
+  assert.deepEqual(await check(disk, 2), []);
+});
+
+Deno.test("what a kill left unsynced is durable once it was recovered", async () => {
+  const disk = new FaultyDisk();
+  const held = Promise.withResolvers<void>();
+  const written = Promise.withResolvers<void>();
+  disk.beforeSync = () => {
+    written.resolve();
+    return held.promise;
+  };
+  const log = openLog(disk);
+  log.append(frameText(1)).catch(() => {});
+  await written.promise;
+  disk.beforeSync = () => {};
+  assert.equal((await recovered(disk)).seq, 1);
+  disk.cut();
+  assert.deepEqual(await check(disk, 1), []);
+});

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { Database } from "../../runtime/store/sqlite/database.ts";
-import { Journal } from "../../runtime/store/sqlite/journal.ts";
-import { CommitQueue } from "../../runtime/store/sqlite/queue.ts";
+import type { Json } from "../../runtime/model/json.ts";
+import { type FrameLog, Ledger } from "../../runtime/store/ledger/ledger.ts";
+import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../host/faulty_disk.ts";
-import { FOLDER, NOW, open, send, settle } from "./helpers.ts";
+import { NOW, open, send, settle } from "./helpers.ts";
 
 /** A disk whose next sync waits until it is let go; from the second on they pass. */
 class HeldDisk extends FaultyDisk {
@@ -63,9 +63,8 @@ Deno.test("what fails while the disk syncs takes nothing with it, also when it c
   await held;
   const results: Promise<unknown>[] = [];
   for (const id of ["e1", "bad", "e2", "worse", "e3"]) {
-    // deno-lint-ignore no-explicit-any
-    const type: any = id.startsWith("e") ? "paid" : { not: "text" };
-    const event = { id, source: "/hooks/pay", type, time: new Date(NOW).toISOString(), data: null };
+    const event = { id, source: "/hooks/pay", type: "paid", time: new Date(NOW).toISOString(), data: null };
+    if (!id.startsWith("e")) Object.defineProperty(event, "type", { get: () => assert.fail("it breaks") });
     results.push(store.accept([{ event, candidates: [] }], [], NOW));
     await settle();
   }
@@ -101,20 +100,42 @@ Deno.test("when the disk begins to refuse, what was done meanwhile is undone: in
   await again.close();
 });
 
-Deno.test("what takes longer than a slice and fails is done once more, alone, and not for ever", async () => {
-  const database = await Database.live((text) => text);
-  const journal = new Journal(0, [], { disk: new FaultyDisk(), folder: FOLDER, onWarning() {}, onRefused() {} });
-  const queue = new CommitQueue(database, journal, () => {});
+Deno.test("what takes longer than a slice and fails is done once, and takes nothing with it", async () => {
+  const log: FrameLog = { lastSeq: 0, refusal: undefined, append: () => Promise.resolve(), stop() {} };
+  const ledger = new Ledger({ rows: new Rows(), log, onHistory() {} });
   let attempts = 0;
-  const failing = queue.add("change", () => {
+  const failing = ledger.add("change", () => {
     const until = performance.now() + 20;
     while (performance.now() < until);
-    if (++attempts < 5) throw new Error("It has no room");
+    attempts++;
+    throw new Error("It has no room");
   });
-  const other = queue.add("change", () => "done");
+  const other = ledger.add("change", () => "done");
   await assert.rejects(failing, /It has no room/);
   assert.equal(await other, "done");
-  await queue.close();
+  assert.equal(attempts, 1);
+  await ledger.close();
+});
+
+Deno.test("changes that are too much for one text fail together, and what comes later is written", async () => {
+  const rows = new Rows();
+  const frames: string[] = [];
+  const log: FrameLog = {
+    lastSeq: 0,
+    refusal: undefined,
+    append: (text) => Promise.resolve(void frames.push(text)),
+    stop() {},
+  };
+  const ledger = new Ledger({ rows, log, onHistory() {} });
+  // It can be written, but not twice.
+  let written = 0;
+  const moody = { toJSON: () => ++written % 2 === 1 ? assert.fail("too much") : 1 } as unknown as Json;
+  const failing = ledger.add("change", () => rows.put("mark", "a", moody));
+  await assert.rejects(failing, /too much/);
+  assert.equal(rows.get("mark", "a"), undefined);
+  await ledger.add("change", () => rows.put("mark", "b", 1));
+  assert.deepEqual(frames, ["mark*/b\t1\n"]);
+  await ledger.close();
 });
 
 Deno.test("what was done behind a frame that never came to the disk does not come there either", async () => {
