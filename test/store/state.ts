@@ -2,11 +2,12 @@ import fc from "fast-check";
 import type { Json } from "../../runtime/model/json.ts";
 import { PackedIdentities } from "../../runtime/store/history/identities.ts";
 import { readIds } from "../../runtime/store/history/ids_file.ts";
-import type { HistoryText } from "../../runtime/store/ledger/encode.ts";
+import { type HistoryText, unescapeKey } from "../../runtime/store/ledger/encode.ts";
 import { Ids } from "../../runtime/store/ledger/ids.ts";
-import { loadIdentity, loadRow } from "../../runtime/store/ledger/load.ts";
+import { loadIdentity } from "../../runtime/store/ledger/load.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { type EventRow, type TableName, TABLES } from "../../runtime/store/ledger/tables.ts";
+import { toJson } from "../../runtime/store/ledger/to_json.ts";
 import { recover, type RecoverySink } from "../../runtime/store/log/recover.ts";
 import type { Admission, Wait } from "../../runtime/store/store.ts";
 import { accept } from "../../runtime/store/transitions/accept.ts";
@@ -249,7 +250,9 @@ export function dump(rows: Rows, groups = new Map<string, Set<string>>()) {
 /** Rows with the same content, each put anew. */
 export function rebuilt(rows: Rows): Rows {
   const fresh = new Rows(rows.identities);
-  for (const table of names) for (const [key, row] of rows.all(table)) fresh.load(table, key, row, 0);
+  for (const table of names) {
+    for (const [key, row] of rows.all(table)) fresh.load(table, key, TABLES[table].text ? row as string : toJson(row));
+  }
   return fresh;
 }
 
@@ -264,8 +267,8 @@ export async function recoverRows(
     const rows = new Rows();
     const sink: RecoverySink & { rows: Rows } = {
       rows,
-      put: (table, key, json) => loadRow(rows, table, key, json),
-      drop: (table, key) => loadRow(rows, table, key, undefined),
+      put: (table, key, json) => rows.load(table, unescapeKey(key), json),
+      drop: (table, key) => rows.load(table, unescapeKey(key), undefined),
       id: (hash, json) => loadIdentity(rows, hash, json),
       history() {},
     };
