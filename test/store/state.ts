@@ -7,6 +7,7 @@ import { Ids } from "../../runtime/store/ledger/ids.ts";
 import { loadIdentity } from "../../runtime/store/ledger/load.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { type EventRow, type TableName, TABLES } from "../../runtime/store/ledger/tables.ts";
+import { toJson } from "../../runtime/store/ledger/to_json.ts";
 import { recover, type RecoverySink } from "../../runtime/store/log/recover.ts";
 import type { Admission, Wait } from "../../runtime/store/store.ts";
 import { accept } from "../../runtime/store/transitions/accept.ts";
@@ -249,7 +250,9 @@ export function dump(rows: Rows, groups = new Map<string, Set<string>>()) {
 /** Rows with the same content, each put anew. */
 export function rebuilt(rows: Rows): Rows {
   const fresh = new Rows(rows.identities);
-  for (const table of names) for (const [key, row] of rows.all(table)) fresh.put(table, key, row);
+  for (const table of names) {
+    for (const [key, row] of rows.all(table)) fresh.load(table, key, TABLES[table].text ? row as string : toJson(row));
+  }
   return fresh;
 }
 

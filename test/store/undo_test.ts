@@ -21,7 +21,7 @@ Deno.test("what is undone leaves rows, indexes, counts, bytes and what is to be 
         if (isFrame) state.remember(encode(rows).history);
       }
     }),
-    { numRuns: 150 },
+    { numRuns: 80 },
   );
 });
 
@@ -37,6 +37,6 @@ Deno.test("indexes and counts are those that the rows say, whatever happened to 
         assert.deepEqual(dump(state.rows, groups), dump(rebuilt(state.rows), groups));
       }
     }),
-    { numRuns: 60 },
+    { numRuns: 40 },
   );
 });
