@@ -127,7 +127,7 @@ export function inScope<T>(frame: Frame, use: (scope: Scope) => T): Promise<T> {
     ...names,
     $now: now,
   };
-  return withState((keys) => options.store.getState(keys, now), (state) => use({ ...scope, state }));
+  return withState((keys) => options.store.getState(keys, now), (state) => use(Object.assign(scope, { state })));
 }
 
 /** Evaluates an expression in the frame. */

@@ -34,7 +34,7 @@ async function performThen(life: Life, alone: number, signal: AbortSignal): Prom
     const signal = makeSignal();
     return then === "function" ? new FunctionRun(life, alone, signal).perform() : performList(then, life, signal);
   };
-  return await failingLate(() => withTimeout(clock, limit, signal, perform));
+  return await failingLate(withTimeout(clock, limit, signal, perform));
 }
 
 /** A list gives nothing to the run; its steps are in the trace. */
@@ -63,12 +63,12 @@ function performOnError(life: Life, failure: StepFailure, signal: AbortSignal): 
     if (then !== "function") gatherResults(then, "", records, frame.steps);
     return performSteps(onError, frame);
   };
-  return failingLate(() => withTimeout(clock, limit, signal, perform));
+  return failingLate(withTimeout(clock, limit, signal, perform));
 }
 
-async function failingLate(perform: () => Promise<StepOutcome>): Promise<StepOutcome> {
+async function failingLate(performing: Promise<StepOutcome>): Promise<StepOutcome> {
   try {
-    return await perform();
+    return await performing;
   } catch (thrown) {
     if (!(thrown instanceof TimeoutError)) throw thrown;
     return { kind: "failed", error: { name: thrown.name, message: thrown.message }, step: "then" };

@@ -31,18 +31,18 @@ export async function performSteps(steps: Step[], frame: Frame, endsRun = false)
 async function performStep(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome> {
   frame.signal.throwIfAborted();
   checkKind(step.kind, pathIn(frame, step.id), frame.life);
-  const outcome = await decideIf(step, frame) ?? await perform(step, frame, isLast);
+  const leftOut = step.if === undefined ? undefined : await decideIf(step, step.if, frame);
+  const outcome = leftOut ?? await perform(step, frame, isLast);
   if (outcome.kind === "failed") return await answerFailure(step, outcome, frame);
   return outcome.kind === "result" && outcome.lapsed ? await answerLapse(step, outcome, frame) : outcome;
 }
 
 /** The outcome of a step that its `if` leaves out, or whose `if` fails; decided once, before the step begins. */
-async function decideIf(step: Step, frame: Frame): Promise<StepOutcome | undefined> {
+async function decideIf(step: Step, condition: string, frame: Frame): Promise<StepOutcome | undefined> {
   const { records } = frame.life;
   const path = pathIn(frame, step.id);
-  if (step.if === undefined) return undefined;
   if (!records.isBegun(path)) {
-    const leftOut = await leftOutBy(step.if, frame);
+    const leftOut = await leftOutBy(condition, frame);
     if (leftOut === undefined) return undefined;
     const at = frame.life.options.clock.now();
     await records.write({ path, kind: step.kind, attempts: 0, startedAt: at, endedAt: at, ...leftOut });
