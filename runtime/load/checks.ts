@@ -35,9 +35,10 @@ export interface ActionCheck {
 }
 
 /** Which secrets a check asked for and what it was told: part of what its result depends on. */
-type Asked = Map<string, string | undefined>;
+type Asked = [name: string, told: string | null][];
 
-interface Memo<T> {
+/** The result of a check with all that it depends on, beside the file. */
+export interface Memo<T> {
   /** The config and the people that it was checked with. */
   given: string;
   asked: Asked;
@@ -62,6 +63,16 @@ export class Checks {
 
   action(source: ActionSource, surroundings: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
     return guarded(source.file, () => this.#action(source, surroundings), (problem) => failed(source, problem));
+  }
+
+  /** What the last check of a rule gave, or undefined. */
+  memoOf(source: RuleSource): Memo<RuleCheck> | undefined {
+    return this.#checkedRules.get(source);
+  }
+
+  /** From here on the rule counts as checked. */
+  remember(source: RuleSource, memo: Memo<RuleCheck>): void {
+    this.#checkedRules.set(source, memo);
   }
 
   #rule(source: RuleSource, { configs, secretFault, people, previous }: Surroundings): RuleCheck {
@@ -149,13 +160,13 @@ function recall<S extends object, T>(
   check: (ask: (name: string) => SecretFault | undefined) => T,
 ): T {
   const memo = memos.get(source);
-  const same = memo?.given === given && [...memo.asked].every(([name, told]) => secretFault(name)?.message === told);
+  const toldOf = (name: string) => secretFault(name)?.message ?? null;
+  const same = memo?.given === given && memo.asked.every(([name, told]) => toldOf(name) === told);
   if (same) return memo.result;
-  const asked: Asked = new Map();
+  const asked: Asked = [];
   const result = check((name) => {
-    const fault = secretFault(name);
-    asked.set(name, fault?.message);
-    return fault;
+    asked.push([name, toldOf(name)]);
+    return secretFault(name);
   });
   memos.set(source, { given, asked, result });
   return result;

@@ -150,16 +150,16 @@ function readRule(
   }
   return {
     id: option("id", ruleId) as string ?? known.id,
-    ...(has("name") && { name: option("name", z.string()) as string }),
+    ...(has("name") && { name: option("name", ruleName) as string }),
     file,
     language,
-    enabled: known.enabled ?? option("enabled", z.boolean()) as boolean ?? true,
+    enabled: known.enabled ?? option("enabled", enabled) as boolean ?? true,
     triggers,
     ...(condition !== undefined && { if: condition }),
     ...(has("key") && { key: String(raw.key) }),
-    mode: option("mode", z.enum(MODES)) as Rule["mode"] ?? "parallel",
-    max: option("max", z.number().int().min(1)) as number ?? 10,
-    timeout: option("timeout", duration()) as number ?? HOUR,
+    mode: option("mode", mode) as Rule["mode"] ?? "parallel",
+    max: option("max", max) as number ?? 10,
+    timeout: option("timeout", timeout) as number ?? HOUR,
     limit: has("limit") ? option("limit", limit) as Rate | null : LIMIT,
     onError: has("onError") ? checkSteps(checking, ["onError"], raw.onError, failed) : [],
     then: steps,
@@ -179,6 +179,12 @@ const limit = z.unknown().transform((value, context): Rate | null => {
   return rate;
 });
 
+// Made once: a schema made for each rule takes as long as the rest of its check.
+const ruleName = z.string();
+const enabled = z.boolean();
+const mode = z.enum(MODES);
+const max = z.number().int().min(1);
+const timeout = duration();
 const ruleId = z.string().regex(/^[A-Za-z0-9_][\w.-]*(\/[A-Za-z0-9_][\w.-]*)*$/);
 
 /** Ids of all that may have run before `onError` or `output` is looked at. */
