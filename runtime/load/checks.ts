@@ -33,9 +33,10 @@ export interface ActionCheck {
 }
 
 /** Which secrets a check asked for and what it was told: part of what its result depends on. */
-type Asked = Map<string, boolean>;
+type Asked = [name: string, told: boolean][];
 
-interface Memo<T> {
+/** The result of a check with all that it depends on, beside the file. */
+export interface Memo<T> {
   /** The config and the people that it was checked with. */
   given: string;
   asked: Asked;
@@ -60,6 +61,16 @@ export class Checks {
 
   action(source: ActionSource, surroundings: Pick<Surroundings, "hasSecret" | "people">): ActionCheck {
     return guarded(source.file, () => this.#action(source, surroundings), (problem) => failed(source, problem));
+  }
+
+  /** What the last check of a rule gave, or undefined. */
+  memoOf(source: RuleSource): Memo<RuleCheck> | undefined {
+    return this.#checkedRules.get(source);
+  }
+
+  /** From here on the rule counts as checked. */
+  remember(source: RuleSource, memo: Memo<RuleCheck>): void {
+    this.#checkedRules.set(source, memo);
   }
 
   #rule(source: RuleSource, { configs, hasSecret, people, previous }: Surroundings): RuleCheck {
@@ -141,12 +152,12 @@ function recall<S extends object, T>(
   check: (ask: (name: string) => boolean) => T,
 ): T {
   const memo = memos.get(source);
-  const same = memo?.given === given && [...memo.asked].every(([name, told]) => hasSecret(name) === told);
+  const same = memo?.given === given && memo.asked.every(([name, told]) => hasSecret(name) === told);
   if (same) return memo.result;
-  const asked: Asked = new Map();
+  const asked: Asked = [];
   const result = check((name) => {
     const told = hasSecret(name);
-    asked.set(name, told);
+    asked.push([name, told]);
     return told;
   });
   memos.set(source, { given, asked, result });
