@@ -14,6 +14,7 @@ import { addRun } from "./commands/run.ts";
 import { addSchema } from "./commands/schema.ts";
 import { addTest } from "./commands/test.ts";
 import { ExitCode } from "./exit_codes.ts";
+import { masked } from "./log.ts";
 import { dataOption } from "./options.ts";
 import { ownFolder } from "./pack/packed_folder.ts";
 import { DamagedError } from "./pack/payload.ts";
@@ -33,8 +34,9 @@ export interface Output {
  * @param words without the program's own name
  * @returns the code to exit with
  */
-export async function runProgram(words: string[], { terminal, complain }: Output): Promise<ExitCode> {
+export async function runProgram(words: string[], { terminal, ...output }: Output): Promise<ExitCode> {
   const session = new Session(terminal);
+  const complain = (text: string) => output.complain(masked(text));
   try {
     const isPacked = await ownFolder() !== undefined;
     await createProgram(session, complain, isPacked).parseAsync(words, { from: "user" });

@@ -13,6 +13,7 @@ import { scopeOf } from "./load/folder.ts";
 import type { Loaded } from "./load/loaded.ts";
 import type { Prebuilt } from "./load/prebuilt.ts";
 import { type Watch, watchFolder } from "./load/watch.ts";
+import type { Json } from "./model/json.ts";
 import type { Run } from "./model/run.ts";
 import type { Verdict } from "./model/verdict.ts";
 import { assemble, type Parts, retentionOf } from "./parts.ts";
@@ -68,7 +69,7 @@ export async function openApp(options: AppOptions): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const clock = chooseClock(systemClock, environment.WHENTHEN_TEST_CLOCK);
   const testDisk = environment.WHENTHEN_TEST_DISK;
-  const dataFolder = await openDataFolder({ path: options.data, clock, secrets, testDisk, onWarning: logWarning });
+  const dataFolder = await openDataFolder({ path: options.data, clock, testDisk, onWarning: logWarning });
   return new App(options, clock, secrets, dataFolder);
 }
 
@@ -124,7 +125,7 @@ export class App {
     logLine("info", `Listening on ${this.#server.url}`, {});
   }
 
-  /** One pass: polls each poller once, fires what cron owes, finishes or parks all runs. */
+  /** One pass: polls each poller once, fires what cron owes, finishes or parks all runs. What it reports is masked. */
   async once(): Promise<OnceReport> {
     const failedRuns: Run[] = this.#failedRuns = [];
     this.#parts.attachments.listenOnly();
@@ -134,7 +135,8 @@ export class App {
     await this.#parts.ingest.batches.closeDue();
     await this.#parts.runner.settled(ONCE_PATIENCE);
     const broken = [...this.#parts.live.loaded!.broken.keys()];
-    return { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
+    const report: OnceReport = { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
+    return this.secrets.maskJson(report as unknown as Json) as unknown as OnceReport;
   }
 
   /** For a command that holds the data folder itself: events find their rules, but nothing polls, keeps time or runs. */
@@ -265,10 +267,9 @@ export class App {
   }
 
   #report(rule: string, trigger: string, failure: string | null): void {
-    const message = failure === null ? null : this.secrets.mask(failure);
-    this.#failures.report(rule, trigger, message);
-    if (message === null) return;
+    this.#failures.report(rule, trigger, failure);
+    if (failure === null) return;
     this.#parts.metrics.countPollFailure(rule, trigger);
-    triggerLog(rule, trigger).warn(`${trigger}: ${message}`);
+    triggerLog(rule, trigger).warn(`${trigger}: ${failure}`);
   }
 }

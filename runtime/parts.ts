@@ -73,7 +73,8 @@ export function assemble(
   { onAccepted, onFinished, onReply, onLoaded, onReport, requestReload, address }: Told,
 ): Parts {
   const { folder } = options;
-  const surroundings = () => ({ env: environment, secrets: secrets.scope() });
+  const outside = { env: environment, secrets: secrets.scope() };
+  const surroundings = () => outside;
   const loading = openLoading({
     ...options,
     environment,

@@ -73,8 +73,8 @@ Deno.test("only host/ and bin/ know on what the program runs", () => {
   assert.deepEqual(wrong, []);
 });
 
-Deno.test("no file outgrows about 300 lines", () => {
+Deno.test("no file outgrows 400 lines", () => {
   const long = [...texts].map(([file, text]) => `${file}: ${text.split("\n").length}`)
-    .filter((line) => Number(line.split(": ")[1]) > 320);
+    .filter((line) => Number(line.split(": ")[1]) > 400);
   assert.deepEqual(long, []);
 });

@@ -12,11 +12,11 @@ export interface Action extends Kind {
   /** Whether a failure of this kind is worth another attempt when the policy has attempts left. */
   retries?(error: unknown): boolean;
   /**
-   * Does it once.
+   * Does it once; gives no promise where there is nothing to wait for.
    * @param args what the schema made of the step, templates resolved
    * @throws TerminalError, RetryAfterError, TimeoutError, or anything else
    */
-  perform(args: JsonObject, context: ActionContext): Promise<Outcome>;
+  perform(args: JsonObject, context: ActionContext): Outcome | Promise<Outcome>;
 }
 
 export interface Outcome {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { RetryAfterError, TerminalError } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import { json, number, template, url } from "../rule/field.ts";
 import { formats } from "../rule/format.ts";
 import type { Action } from "./action.ts";
@@ -12,7 +12,7 @@ import { send } from "./http/send.ts";
 
 /** Bytes, after decompression, that the body of an answer may have. */
 const BODY_LIMIT = 10_000_000;
-/** Bytes that are kept of the body of a failure. */
+/** Bytes that are kept of the body of a failure; its detail says `truncated` where there was more. */
 const FAILURE_LIMIT = 64_000;
 const EXCERPT = 200;
 
@@ -51,7 +51,9 @@ export const http: Action = {
     if (!accepted) throw failure(request.name, response, body);
     if (!body.complete) {
       throw new TerminalError(
-        `The answer to ${request.name} has over ${BODY_LIMIT / 1_000_000} MB, more than an http step takes`,
+        `The answer to ${request.name} has over ${
+          BODY_LIMIT / 1_000_000
+        } MB, more than an http step takes; ask for less, in pages or by a filter`,
       );
     }
     return { output: result(response, parseBody(request.name, body, format)) };
@@ -63,7 +65,8 @@ function failure(name: string, response: Response, body: Body): Error {
   const shown = excerpt.length > EXCERPT ? `${excerpt.slice(0, EXCERPT)}…` : excerpt;
   const status = `${response.status} ${response.statusText}`.trim();
   const message = `${name} answered ${status}${shown && `: ${shown}`}`;
-  return withDetail(failureClass(message, response), result(response, parseFailureBody(body)));
+  const detail = { ...result(response, parseFailureBody(body)), ...!body.complete && { truncated: true } };
+  return withDetail(failureClass(message, response), detail);
 }
 
 function failureClass(message: string, { status, headers }: Response): Error {
@@ -72,7 +75,7 @@ function failureClass(message: string, { status, headers }: Response): Error {
   return retryAfter === undefined ? new Error(message) : new RetryAfterError(message, retryAfter);
 }
 
-function result(response: Response, body: Json): Json {
+function result(response: Response, body: Json): JsonObject {
   const headers: Record<string, string> = {};
   // The same name comes several times with Set-Cookie only.
   for (const [name, value] of response.headers) headers[name] = name in headers ? `${headers[name]}, ${value}` : value;

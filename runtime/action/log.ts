@@ -22,6 +22,6 @@ export const log: Action = {
   perform(args, { run, path, services }) {
     const { log: message, level = "info", data } = args as unknown as LogArgs;
     services.log(level, message, { rule: run.rule, run: run.id, step: path, ...(data !== undefined && { data }) });
-    return Promise.resolve({ output: null });
+    return { output: null };
   },
 };

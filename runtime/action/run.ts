@@ -21,15 +21,16 @@ interface RunArgs {
   ok?: number[];
 }
 
-/** Bytes of standard output that are read to find `json`; what a poll of a large list needs. */
-const PARSED = 10_000_000;
-/** Bytes of each stream that stay in the result as text; a step's whole result may have a million. */
-const SHOWN = 200_000;
+/** Bytes that a command may write to each of standard output and standard error. */
+const MOST_OUTPUT = 10_000_000;
+/** Bytes of each stream that stay in the detail of a failure. */
+const FAILURE_OUTPUT = 200_000;
 
 /**
- * Runs a command and waits until it and what it started are gone. Of long output its result holds the first 200 kB of `stdout` and the
- * last of `stderr`, and in `dropped` how many bytes of each are missing. `json` is what `format` makes of standard output; without a
- * format it is standard output read as JSON, or null where it is none.
+ * Runs a command and waits until it and what it started are gone. Its result holds what it wrote, whole; more than 10 MB fails the
+ * step. `json` is what `format` makes of standard output; without a format it is standard output read as JSON, or null where it is
+ * none. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
+ * are missing.
  */
 export const run: Action = {
   kind: "run",
@@ -49,11 +50,12 @@ export const run: Action = {
     const options = args as unknown as RunArgs;
     const name = nameOf(options.run);
     const end = await start(name, options, context);
-    const base = { code: end.code, ...shown(end) };
     if (!(options.ok ?? [0]).includes(end.code)) {
-      throw withDetail(new Error(describe(name, end)), { ...base, json: null });
+      throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end), json: null });
     }
-    return { output: { ...base, json: read(name, end, options.format) } };
+    checkWhole(name, end);
+    const { code, stdout, stderr } = end;
+    return { output: { code, stdout: stdout.text, stderr: stderr.text, json: read(name, end, options.format) } };
   },
 };
 
@@ -74,7 +76,7 @@ async function start(name: string, options: RunArgs, context: ActionContext): Pr
       cwd: folder,
       env: environment,
       ...(stdin !== undefined && { stdin: typeof stdin === "string" ? stdin : writeExactJson(stdin) }),
-      keep: { stdout: PARSED, stderr: SHOWN },
+      keep: { stdout: MOST_OUTPUT, stderr: MOST_OUTPUT },
       signal: context.signal,
     });
   } catch (error) {
@@ -111,37 +113,44 @@ function explain(error: unknown, name: string, program: string, file: string, PA
   return mayPass ? new Error(`Cannot run ${name}: ${message}`) : new TerminalError(`Cannot run ${name}: ${message}`);
 }
 
-function shown({ stdout, stderr }: ChildEnd): { stdout: string; stderr: string; dropped?: Json } {
+/** @throws TerminalError where it wrote more than the result can hold: the next step would take the rest for the whole */
+function checkWhole(name: string, { stdout, stderr }: ChildEnd): void {
+  for (const [stream, { dropped }] of [["output", stdout], ["error", stderr]] as const) {
+    if (dropped === 0) continue;
+    throw new TerminalError(
+      `Cannot keep the standard ${stream} of ${name}: it wrote ${
+        MOST_OUTPUT + dropped
+      } bytes, at most ${MOST_OUTPUT} are kept; ` +
+        "have it write less, or to a file",
+    );
+  }
+}
+
+function shortened({ stdout, stderr }: ChildEnd): { stdout: string; stderr: string; dropped?: Json } {
   const out = shorten(stdout, "first");
   const err = shorten(stderr, "last");
   const dropped = { stdout: out.dropped, stderr: err.dropped };
   return { stdout: out.text, stderr: err.text, ...((out.dropped > 0 || err.dropped > 0) && { dropped }) };
 }
 
-/** Counted as JSON, in which a control character takes six bytes: so much is what the trace has room for. */
+/** Counted as JSON, in which a control character takes six bytes. */
 function shorten(kept: Kept, part: "first" | "last"): Kept {
-  for (let length = Math.min(kept.text.length, SHOWN);;) {
+  for (let length = Math.min(kept.text.length, FAILURE_OUTPUT);;) {
     const text = (part === "first" ? kept.text.slice(0, length) : kept.text.slice(-length)).toWellFormed();
-    const over = Buffer.byteLength(JSON.stringify(text)) - SHOWN;
+    const over = Buffer.byteLength(JSON.stringify(text)) - FAILURE_OUTPUT;
     if (over <= 0) return { text, dropped: kept.dropped + Buffer.byteLength(kept.text) - Buffer.byteLength(text) };
     length -= Math.ceil(over / 6);
   }
 }
 
 function read(name: string, { stdout }: ChildEnd, format: Format | undefined): Json {
-  if (format !== undefined && stdout.dropped > 0) {
-    const bytes = PARSED + stdout.dropped;
-    throw new TerminalError(
-      `Cannot read the output of ${name} as ${format}: it wrote ${bytes} bytes, at most ${PARSED} are read`,
-    );
-  }
   try {
     if (format !== undefined) return parse(stdout.text, format);
-    return stdout.dropped > 0 ? null : parseMaybeJson(stdout.text, "json") ?? null;
+    return parseMaybeJson(stdout.text, "json") ?? null;
   } catch (error) {
     throw withDetail(
       new Error(`Cannot read the output of ${name} as ${format ?? "JSON"}: ${(error as Error).message}`),
-      stdout.text.slice(0, SHOWN),
+      stdout.text.slice(0, FAILURE_OUTPUT),
     );
   }
 }

@@ -1,3 +1,4 @@
+import { chmodSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { messageOf, UsageError } from "../model/errors.ts";
@@ -13,6 +14,7 @@ export function acquireLock(folder: string): (() => void) | undefined {
   try {
     database = new DatabaseSync(join(folder, "lock"));
     database.exec("BEGIN EXCLUSIVE");
+    chmodSync(join(folder, "lock"), 0o600);
   } catch (error) {
     database?.close();
     // The hosts agree on SQLite's message, not on error codes.

@@ -23,8 +23,8 @@ export interface Server {
 /** Milliseconds for the last answers: the hosts call an answer sent when the connection has it, not when it has left. */
 const LINGER = 50;
 
-/** @param address of who sent the request: an IP address */
-export type Handler = (request: Request, address: string) => Response | Promise<Response>;
+/** @param address gives the IP address of who sent the request, while that is under way */
+export type Handler = (request: Request, address: () => string) => Response | Promise<Response>;
 
 /**
  * Serves HTTP with what the host offers.
@@ -41,7 +41,7 @@ export function serve(handler: Handler, options: ServeOptions): Server {
       flight.close();
       let timer: ReturnType<typeof setTimeout> | undefined;
       const grace = new Promise<void>((resolve) => timer = setTimeout(resolve, graceMs));
-      await Promise.race([flight.landed().then(() => sleep(LINGER)), grace]);
+      await Promise.race([flight.landed.then(() => sleep(LINGER)), grace]);
       clearTimeout(timer);
       await listener.abort();
     },
@@ -50,28 +50,36 @@ export function serve(handler: Handler, options: ServeOptions): Server {
 
 /** The requests under way. */
 class Flight {
-  readonly #underWay = new Set<Promise<unknown>>();
+  #underWay = 0;
   #closed = false;
+  readonly #landed = Promise.withResolvers<void>();
 
   constructor(private readonly handler: Handler) {}
 
   close(): void {
     this.#closed = true;
+    if (this.#underWay === 0) this.#landed.resolve();
   }
 
-  /** @param sent resolves once the connection has the answer */
-  handle(request: Request, address: string, sent: Promise<unknown>): Response | Promise<Response> {
+  /** To be followed by {@link sent}. */
+  handle(request: Request, address: () => string): Response | Promise<Response> {
+    this.#underWay++;
     if (this.#closed) {
       const headers = { "retry-after": "5", connection: "close" };
       return Response.json({ error: "The program is stopping" }, { status: 503, headers });
     }
-    const settled = sent.catch(() => {}).finally(() => this.#underWay.delete(settled));
-    this.#underWay.add(settled);
     return this.handler(request, address);
   }
 
-  landed(): Promise<unknown> {
-    return Promise.all(this.#underWay);
+  /** The connection has the answer, or is gone. */
+  sent(): void {
+    this.#underWay--;
+    if (this.#closed && this.#underWay === 0) this.#landed.resolve();
+  }
+
+  /** Resolves once it is closed and the connections have all answers. */
+  get landed(): Promise<void> {
+    return this.#landed.promise;
   }
 }
 
@@ -96,7 +104,10 @@ function listenOnDeno(flight: Flight, { host, port }: ServeOptions): Listener {
   const stop = new AbortController();
   const server = Deno.serve(
     { hostname: host, port, signal: stop.signal, onListen() {} },
-    (request, info) => flight.handle(request, info.remoteAddr.hostname, info.completed),
+    (request, info) => {
+      info.completed.catch(() => {}).finally(() => flight.sent());
+      return flight.handle(request, () => info.remoteAddr.hostname);
+    },
   );
   return {
     port: server.addr.port,
@@ -130,11 +141,10 @@ function listenOnBun(flight: Flight, { host, port }: ServeOptions): Listener {
     port,
     idleTimeout: 60,
     fetch: async (request, server) => {
-      const { promise, resolve } = Promise.withResolvers<void>();
       try {
-        return await flight.handle(request, server.requestIP(request)?.address ?? "", promise);
+        return await flight.handle(request, () => server.requestIP(request)?.address ?? "");
       } finally {
-        resolve();
+        flight.sent();
       }
     },
   });

@@ -1,12 +1,13 @@
 import { createHmac } from "node:crypto";
+import { chmod, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { platform } from "node:process";
 import type { Clock } from "../host/clock.ts";
 import { type Disk, realDisk } from "../host/disk.ts";
 import { acquireLock } from "../host/lock.ts";
 import { dataFolderKey } from "../host/private_file.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
-import type { Secrets } from "../rule/secrets.ts";
 import { openStore } from "../store/open.ts";
 import type { Store } from "../store/store.ts";
 import { CauseSigner } from "./cause.ts";
@@ -32,8 +33,6 @@ export interface DataFolder {
 export interface DataFolderOptions {
   path: string;
   clock: Clock;
-  /** What they mask never reaches the folder. */
-  secrets: Secrets;
   /** What `WHENTHEN_TEST_DISK` says. */
   testDisk: string | undefined;
   onWarning: (message: string) => void;
@@ -44,11 +43,12 @@ export interface DataFolderOptions {
  * @throws UsageError where another program holds it, or it cannot be made or written to
  */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
-  const { path, clock, secrets, testDisk, onWarning } = options;
+  const { path, clock, testDisk, onWarning } = options;
   const disk = chooseDisk(realDisk, testDisk);
   await disk.mkdir(path).catch((error) => {
     throw new UsageError(`Cannot make the data folder ${path}: ${(error as Error).message}; name another with --data`);
   });
+  await makePrivate(path, onWarning);
   const release = acquireLock(path);
   if (release === undefined) {
     throw new UsageError(
@@ -77,6 +77,17 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   } catch (error) {
     release();
     throw error;
+  }
+}
+
+/** What is in it is data as it came, secrets that rules made data of included: only its user may read it. */
+async function makePrivate(folder: string, onWarning: (message: string) => void): Promise<void> {
+  const { mode } = await stat(folder);
+  if (platform === "win32" || (mode & 0o077) === 0) return;
+  try {
+    await chmod(folder, 0o700);
+  } catch (error) {
+    onWarning(`The data folder ${folder} can be read by others, which cannot be changed: ${messageOf(error)}`);
   }
 }
 

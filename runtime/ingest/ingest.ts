@@ -80,12 +80,8 @@ export class Ingest {
    * @throws StoreFullError
    */
   async deliver(deliveries: Delivery[], progress: Progress[] = []): Promise<Receipt[]> {
-    const grouped = Map.groupBy(deliveries, ({ event }) => JSON.stringify([event.source, event.id]));
-    const arrivals = await Promise.all([...grouped.values()].map(async (group): Promise<Arrival> => {
-      const [{ event, within }] = group;
-      const candidates = await Promise.all(group.map((delivery) => this.#candidate(event, delivery)));
-      return { event, within, candidates: candidates.filter((candidate) => candidate !== undefined) };
-    }));
+    const grouped = deliveries.length === 1 ? [deliveries] : byIdentity(deliveries);
+    const arrivals = await Promise.all(grouped.map((group) => this.#arrival(group)));
     return await this.#accept(arrivals, progress);
   }
 
@@ -123,6 +119,12 @@ export class Ingest {
     return { ...event, time: event.time ?? new Date(this.options.clock.now()).toISOString() };
   }
 
+  async #arrival(group: Delivery[]): Promise<Arrival> {
+    const [{ event, within }] = group;
+    const candidates = await Promise.all(group.map((delivery) => this.#candidate(event, delivery)));
+    return { event, within, candidates: candidates.filter((candidate) => candidate !== undefined) };
+  }
+
   async #candidate(event: Event, key: TriggerKey): Promise<Candidate | undefined> {
     const rule = this.#rules.get(key.rule);
     const trigger = rule?.triggers.find(({ id }) => id === key.trigger);
@@ -158,4 +160,8 @@ export class Ingest {
       if (lease) performer?.take(lease, claimed);
     }
   }
+}
+
+function byIdentity(deliveries: Delivery[]): Delivery[][] {
+  return [...Map.groupBy(deliveries, ({ event }) => JSON.stringify([event.source, event.id])).values()];
 }

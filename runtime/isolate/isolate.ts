@@ -47,6 +47,8 @@ export interface Isolates {
     perform: PerformStep,
     signal: AbortSignal,
   ): Promise<void>;
+  /** The secrets that the code of a version has been handed while its worker lives: value to name. */
+  handedSecrets(version: string): ReadonlyMap<string, string>;
   /** Ends the worker of a version, as after a reload: at once where it is idle, else when its work is done. */
   discard(version: string): Promise<void>;
   /** Resident workers, for metrics. */

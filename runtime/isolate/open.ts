@@ -79,6 +79,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
     async runTest(module, test, perform, signal) {
       await pool.do("rules", module, { work: { kind: "test", ...test }, perform, signal });
     },
+    handedSecrets: (version) => pool.handedSecrets(version),
     discard: (version) => pool.discard(version),
     count: () => pool.size,
     async close() {

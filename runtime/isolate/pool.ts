@@ -30,12 +30,16 @@ interface Seat {
   idleTimer?: ReturnType<typeof setTimeout>;
 }
 
+const NONE: ReadonlyMap<string, string> = new Map();
+
 /** The workers in use: one for each version and lane, started when needed, the longest idle one making room. */
 export class Pool {
   /** In order of last use. */
   #seats = new Map<string, Seat>();
   #waiting = new Set<() => void>();
   #ending = new Set<Promise<void>>();
+  /** By version: value to name. */
+  #handed = new Map<string, Map<string, string>>();
   closed = false;
   #alone = 0;
 
@@ -62,6 +66,11 @@ export class Pool {
       if (seat) return await seat.worker.do(order);
       await this.#room(order.signal);
     }
+  }
+
+  /** See {@link Isolates.handedSecrets}. */
+  handedSecrets(version: string): ReadonlyMap<string, string> {
+    return this.#handed.get(version) ?? NONE;
   }
 
   /** Ends the workers of a version: at once where idle, else when their work is done. */
@@ -95,25 +104,34 @@ export class Pool {
       if (!idle) return undefined;
       this.#end(idle.worker.end({ kind: "discarded" }));
     }
-    const { heapLimit, blockedAfter, secrets, env, now, onSecret, onLog } = this.options;
+    const { heapLimit, blockedAfter, env, now, onLog } = this.options;
+    const secrets = this.options.secrets();
     const worker = new RuleWorker({
       module,
-      secrets: secrets(),
+      secrets,
       env: env(),
       heapLimit,
       blockedAfter,
       now,
-      onSecret,
+      onSecret: (name) => this.#hand(module.version, name, secrets[name]),
       onLog: (level, message, run) => onLog({ level, message, file: module.file, ...(run && { run }) }),
       onIdle: () => this.#idle(seat),
       onEnd: () => {
         clearTimeout(seat.idleTimer);
         if (this.#seats.get(key) === seat) this.#seats.delete(key);
+        const isUsed = [...this.#seats.values()].some(({ version }) => version === module.version);
+        if (!isUsed) this.#handed.delete(module.version);
         this.#wake();
       },
     });
     const seat: Seat = { lane, version: module.version, worker };
     return seat;
+  }
+
+  #hand(version: string, name: string, value: string): void {
+    const handed = this.#handed.get(version) ?? new Map<string, string>();
+    this.#handed.set(version, handed.set(value, name));
+    this.options.onSecret(name);
   }
 
   #idle(seat: Seat): void {

@@ -10,11 +10,12 @@ import { type Call, callsInCode, callsInRaw, placeCalls } from "./calls.ts";
 import { type ConfigFile, configOf } from "./config.ts";
 import { guarded } from "./guard.ts";
 import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
+import type { SecretFault } from "../rule/secrets.ts";
 
 /** What a check needs beside the file; the same for all files of a load. */
 export interface Surroundings {
   configs: ConfigFile[];
-  hasSecret: (name: string) => boolean;
+  secretFault: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups. */
   people: string[];
   previous: ReadonlyMap<string, Rule>;
@@ -34,9 +35,10 @@ export interface ActionCheck {
 }
 
 /** Which secrets a check asked for and what it was told: part of what its result depends on. */
-type Asked = Map<string, boolean>;
+type Asked = [name: string, told: string | null][];
 
-interface Memo<T> {
+/** The result of a check with all that it depends on, beside the file. */
+export interface Memo<T> {
   /** The config and the people that it was checked with. */
   given: string;
   asked: Asked;
@@ -59,47 +61,63 @@ export class Checks {
     return guarded(source.file, () => this.#rule(source, surroundings), (problem) => failed(source, problem));
   }
 
-  action(source: ActionSource, surroundings: Pick<Surroundings, "hasSecret" | "people">): ActionCheck {
+  action(source: ActionSource, surroundings: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
     return guarded(source.file, () => this.#action(source, surroundings), (problem) => failed(source, problem));
   }
 
-  #rule(source: RuleSource, { configs, hasSecret, people, previous }: Surroundings): RuleCheck {
+  /** What the last check of a rule gave, or undefined. */
+  memoOf(source: RuleSource): Memo<RuleCheck> | undefined {
+    return this.#checkedRules.get(source);
+  }
+
+  /** From here on the rule counts as checked. */
+  remember(source: RuleSource, memo: Memo<RuleCheck>): void {
+    this.#checkedRules.set(source, memo);
+  }
+
+  #rule(source: RuleSource, { configs, secretFault, people, previous }: Surroundings): RuleCheck {
     const fields = fieldsOf(source.raw.config);
     const { values, enabled, missing, problems } = configOf(
       { id: source.id, fields },
       configs,
       previous.get(source.id),
     );
-    const checked = recall(this.#checkedRules, source, writeExactJson([values, enabled, people]), hasSecret, (ask) => {
-      const known = {
-        id: idOfPath(source.file),
-        config: values,
-        ...(enabled !== undefined && { enabled }),
-        env: this.env,
-        hasSecret: ask,
-        people,
-        now: this.now(),
-      };
-      const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);
-      const inRaw = callsInRaw(source.raw, source.origin);
-      const calls = rule ? placeCalls(callTargets(rule, this.kinds), inRaw) : inRaw;
-      if (source.origin.language === "typescript") {
-        calls.push(...callsInCode(source.text, source.origin.at([], "value")));
-      }
-      const found = together(source.problems, problems);
-      const ofTests = together(source.problems, testProblems).slice(source.problems.length);
-      return { ...(rule && !found.some(isError) && { rule }), calls, problems: [...found, ...ofTests] };
-    });
+    const checked = recall(
+      this.#checkedRules,
+      source,
+      writeExactJson([values, enabled, people]),
+      secretFault,
+      (ask) => {
+        const known = {
+          id: idOfPath(source.file),
+          config: values,
+          ...(enabled !== undefined && { enabled }),
+          env: this.env,
+          secretFault: ask,
+          people,
+          now: this.now(),
+        };
+        const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);
+        const inRaw = callsInRaw(source.raw, source.origin);
+        const calls = rule ? placeCalls(callTargets(rule, this.kinds), inRaw) : inRaw;
+        if (source.origin.language === "typescript") {
+          calls.push(...callsInCode(source.text, source.origin.at([], "value")));
+        }
+        const found = together(source.problems, problems);
+        const ofTests = together(source.problems, testProblems).slice(source.problems.length);
+        return { ...(rule && !found.some(isError) && { rule }), calls, problems: [...found, ...ofTests] };
+      },
+    );
     if (missing.length + problems.length === 0) return checked;
     const { rule, calls } = checked;
     return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
   }
 
-  #action(source: ActionSource, { hasSecret, people }: Pick<Surroundings, "hasSecret" | "people">): ActionCheck {
-    return recall(this.#checkedActions, source, JSON.stringify(people), hasSecret, (ask) => {
+  #action(source: ActionSource, { secretFault, people }: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
+    return recall(this.#checkedActions, source, JSON.stringify(people), secretFault, (ask) => {
       const checked = checkAction(source.raw, source.origin, this.kinds, {
         env: this.env,
-        hasSecret: ask,
+        secretFault: ask,
         people,
         now: this.now(),
       });
@@ -138,17 +156,17 @@ function recall<S extends object, T>(
   memos: WeakMap<S, Memo<T>>,
   source: S,
   given: string,
-  hasSecret: (name: string) => boolean,
-  check: (ask: (name: string) => boolean) => T,
+  secretFault: (name: string) => SecretFault | undefined,
+  check: (ask: (name: string) => SecretFault | undefined) => T,
 ): T {
   const memo = memos.get(source);
-  const same = memo?.given === given && [...memo.asked].every(([name, told]) => hasSecret(name) === told);
+  const toldOf = (name: string) => secretFault(name)?.message ?? null;
+  const same = memo?.given === given && memo.asked.every(([name, told]) => toldOf(name) === told);
   if (same) return memo.result;
-  const asked: Asked = new Map();
+  const asked: Asked = [];
   const result = check((name) => {
-    const told = hasSecret(name);
-    asked.set(name, told);
-    return told;
+    asked.push([name, toldOf(name)]);
+    return secretFault(name);
   });
   memos.set(source, { given, asked, result });
   return result;

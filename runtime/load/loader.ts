@@ -10,6 +10,7 @@ import type { TriggerKind } from "../trigger/trigger.ts";
 import { arrange } from "./arrange.ts";
 import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
 import { CallableFinder } from "./callable_finder.ts";
+import { canKeep, type CheckedFile, CheckedRules } from "./checked_rules.ts";
 import { Checks, fieldsOf } from "./checks.ts";
 import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./config.ts";
 import { scopeOf } from "./folder.ts";
@@ -23,6 +24,7 @@ import {
   idOfPath,
   type RuleSource,
   type Source,
+  sourceOfKnown,
   sourceOfTypeScript,
   sourceOfYaml,
 } from "./source.ts";
@@ -30,7 +32,7 @@ import type { Prebuilt } from "./prebuilt.ts";
 import type { LoadedTypeScript } from "./typescript.ts";
 import { TypeScriptFiles } from "./typescript_files.ts";
 import { idsByFile, looksLikeRule, type Unready } from "./unready.ts";
-import { parseYaml, unread, type YamlFile } from "./yaml.ts";
+import { knownYaml, parseYaml, unread, type YamlFile } from "./yaml.ts";
 
 /** What a loader needs to know. */
 export interface LoaderOptions {
@@ -38,6 +40,8 @@ export interface LoaderOptions {
   folder: string;
   /** The data folder, absolute: never read as rules; bundles are cached in it. */
   dataFolder: string;
+  /** Names the code of this program; without it, what was found out about rules is not kept for the next start. */
+  build?: string;
   /** Name of the environment: `config.<env>.yaml` goes over `config.yaml`. */
   env?: string;
   triggerKinds: Record<string, TriggerKind>;
@@ -83,6 +87,9 @@ export class Loader {
   #parsed = new Map<string, Parsed>();
   readonly #configs = new Map<string, ConfigFile>();
   readonly #bundled = new WeakMap<LoadedTypeScript, Source>();
+  readonly #checkedRules: CheckedRules;
+  /** What the start before found out; empty once this one has loaded. */
+  #checked = new Map<string, CheckedFile>();
   readonly #finished: FinishedRules = new WeakMap();
   readonly #secretNames = new WeakMap<Rule, string[]>();
   #ruleSources: ReadonlyMap<string, RuleSource> = new Map();
@@ -92,6 +99,7 @@ export class Loader {
     const { triggerKinds, stepKinds, environment, now, folder, dataFolder, isolates, onLate = () => {} } = options;
     this.#kinds = { triggers: triggerKinds, steps: stepKinds };
     this.#folder = new FolderReader(scopeOf(folder, dataFolder));
+    this.#checkedRules = new CheckedRules(join(dataFolder, "cache"), options.build);
     this.#checks = new Checks(this.#kinds, environment, now);
     this.#typescript = new TypeScriptFiles({
       folder,
@@ -113,13 +121,14 @@ export class Loader {
     const { environment, patience = Infinity } = this.options;
     this.#patience = previous === undefined ? Math.max(patience, FIRST_PATIENCE) : patience;
     const files = await this.#folder.read();
+    if (previous === undefined) this.#checked = await this.#checkedRules.read();
     this.#parseAll(files);
     const problems: Problem[] = files.filter(({ isFolder }) => isFolder).flatMap(failures);
     const settings = this.#readSettings(previous?.settings, problems);
     problems.push(...checkSecretsFiles(settings, this.options.folder));
     const secrets = new Secrets({ environment, ...settings.secrets });
     const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
-    const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.has(name));
+    const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.fault(name));
     problems.push(...guarded(SETTINGS_FILE, checkSmtp, (problem) => [problem]));
     const config = this.#readConfigs(problems);
 
@@ -128,7 +137,7 @@ export class Loader {
     keepFor(sources.length);
     const surroundings = {
       configs: config.files,
-      hasSecret: (name: string) => secrets.has(name),
+      secretFault: (name: string) => secrets.fault(name),
       people: namesOf(settings.people),
       previous: previous?.rules ?? new Map<string, Rule>(),
     };
@@ -165,6 +174,7 @@ export class Loader {
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
     const secretNames = this.#secretsOf(rules.values(), settings, problems);
+    if (previous === undefined) await this.#keepChecked();
     for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
     return {
       rules,
@@ -200,8 +210,28 @@ export class Loader {
     const { path, text } = file;
     const known = this.#parsed.get(path);
     if (known && text !== undefined && known.text === text) return known;
+    const checked = text === undefined ? undefined : this.#checked.get(this.#checkedRules.keyOf(path, text));
+    if (checked !== undefined) {
+      const yaml = knownYaml(text!, path, checked.value);
+      const source = sourceOfKnown(yaml, checked.idAt);
+      this.#checks.remember(source, checked.memo);
+      return { text, yaml, source };
+    }
     const yaml = text === undefined ? unread(failures(file)[0]) : parseYaml(text, path);
     return { text, yaml, source: sourceOfYaml(yaml) };
+  }
+
+  async #keepChecked(): Promise<void> {
+    const before = this.#checked;
+    this.#checked = new Map();
+    const files = new Map<string, CheckedFile>();
+    for (const [path, { text, source }] of this.#parsed) {
+      const memo = source.kind === "rule" ? this.#checks.memoOf(source) : undefined;
+      if (text === undefined || source.kind !== "rule" || memo === undefined || !canKeep(source.raw, memo)) continue;
+      files.set(this.#checkedRules.keyOf(path, text), { value: source.raw, idAt: source.idAt, memo });
+    }
+    const same = before.size === files.size && [...files].every(([key, { memo }]) => before.get(key)?.memo === memo);
+    if (!same) await this.#checkedRules.write(files);
   }
 
   #readSettings(last: Settings | undefined, problems: Problem[]): Settings {

@@ -1,3 +1,4 @@
+import { type Embedded, embedded } from "../host/embedded.ts";
 import type { Isolates } from "../isolate/isolate.ts";
 import { openIsolates } from "../isolate/open.ts";
 import type { Kind } from "../rule/kind.ts";
@@ -48,6 +49,7 @@ export function openLoading(options: LoadingOptions): Loading {
   const loader = new Loader({
     folder,
     dataFolder: data,
+    build: buildOf(embedded),
     env,
     prebuilt,
     environment,
@@ -60,6 +62,13 @@ export function openLoading(options: LoadingOptions): Loading {
   });
   const close = async () => void await Promise.all([isolates.close(), stopEsbuild()]);
   return { loader, isolates, close };
+}
+
+/** A commit names the code only where nothing differed from it. */
+function buildOf(embedded: Embedded | undefined): string | undefined {
+  return embedded !== undefined && /^[0-9a-f]+$/.test(embedded.commit)
+    ? `${embedded.commit} ${embedded.target}`
+    : undefined;
 }
 
 /** The environment that children and rule code get: secrets reach them only where a rule hands them over. */

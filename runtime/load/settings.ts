@@ -1,6 +1,5 @@
 import { relative, resolve } from "node:path";
 import { z } from "zod";
-import { memoryBytes } from "../host/memory.ts";
 import { readRegularFileSync } from "../host/regular_file.ts";
 import { parseDuration, parseRate } from "../model/duration.ts";
 import { messageOf } from "../model/errors.ts";
@@ -12,6 +11,7 @@ import type { Settings } from "./loaded.ts";
 import { peopleSchema, personSchema } from "./people.ts";
 import { smtpSchema, smtpShape } from "./smtp.ts";
 import type { YamlFile } from "./yaml.ts";
+import type { SecretFault } from "../rule/secrets.ts";
 
 const DAY = 86_400_000;
 
@@ -87,19 +87,19 @@ function parseSettings(yaml: YamlFile, folder: string, last: Settings): { settin
   return { settings: good ? withDefaults(parsed.data, folder) : last, problems };
 }
 
-/** Warns where the password of `smtp` is not set: mails will fail. */
+/** Warns where the password of `smtp` is not set, as mails will fail, or is a bad secret. */
 export function checkSmtpPassword(
   yaml: YamlFile | undefined,
   { smtp }: Settings,
-  hasSecret: (name: string) => boolean,
+  secretFault: (name: string) => SecretFault | undefined,
 ): Problem[] {
-  if (yaml === undefined || smtp?.password === undefined || hasSecret(smtp.password)) return [];
+  const fault = smtp?.password === undefined ? undefined : secretFault(smtp.password);
+  if (yaml === undefined || fault === undefined) return [];
   return [{
     severity: "warning",
     file: yaml.origin.file,
     at: yaml.origin.at(["smtp", "password"], "value"),
-    message: `the secret ${smtp.password} is not set`,
-    hint: "set it in the environment, in .env or in a mounted folder",
+    ...fault,
   }];
 }
 

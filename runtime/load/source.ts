@@ -71,6 +71,13 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
   return { kind: "rule", ...common, text, id: idOf(value, file), idAt: origin.at(["id"], "value") };
 }
 
+/** A rule whose file was read before. */
+export function sourceOfKnown({ value, origin, text }: YamlFile, idAt: Position): RuleSource {
+  const { file } = origin;
+  const raw = value as JsonObject;
+  return { kind: "rule", file, raw, origin, problems: [], text, id: idOf(raw, file), idAt };
+}
+
 /** A TypeScript file without a rule is a helper. */
 export function sourceOfTypeScript(file: string, loaded: LoadedTypeScript): Source {
   const otherwise = (problem: Problem) => unreadable(file, [problem, ...loaded.warnings]);

@@ -25,9 +25,9 @@ export async function readCached(folder: string, hash: string): Promise<Descript
 
 /** Keeps a description. By rename, so that another process never reads half of it; the oldest beyond 500 go. */
 export async function writeCached(folder: string, hash: string, description: Description): Promise<void> {
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true, mode: 0o700 });
   const temporary = join(folder, `${hash}.${randomUUID()}.tmp`);
-  await writeFile(temporary, writeRecordJson(description));
+  await writeFile(temporary, writeRecordJson(description), { mode: 0o600 });
   await rename(temporary, join(folder, `${hash}.json`));
   await prune(folder);
 }

@@ -40,8 +40,18 @@ export function parseYaml(source: string, file: string): YamlFile {
   return guarded(file, () => parse(source, file), unread);
 }
 
+/** A file without problems whose value is known; it is parsed only where a place in it is asked for. */
+export function knownYaml(source: string, file: string, value: Json): YamlFile {
+  const text = withoutMark(source);
+  return { value, origin: new YamlOrigin(file, text, undefined, read), text, problems: [] };
+}
+
+function withoutMark(source: string): string {
+  return source.startsWith("\uFEFF") ? source.slice(1) : source;
+}
+
 function parse(source: string, file: string): YamlFile {
-  const text = source.startsWith("\uFEFF") ? source.slice(1) : source;
+  const text = withoutMark(source);
   if (text.length > MAX_LENGTH) return refused(file, `a file may have ${MAX_LENGTH} characters, not ${text.length}`);
   let reading: Reading;
   try {

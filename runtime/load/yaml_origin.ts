@@ -28,13 +28,13 @@ export class YamlOrigin implements Origin {
   #known: YamlTree | undefined;
 
   /**
-   * @param tree of the text
-   * @param parse gives it again where it was forgotten
+   * @param tree of the text, if it was parsed
+   * @param parse gives it where it is not known, or was forgotten
    */
   constructor(
     readonly file: string,
     private readonly text: string,
-    tree: YamlTree,
+    tree: YamlTree | undefined,
     private readonly parse: (text: string) => YamlTree,
   ) {
     this.#known = tree;

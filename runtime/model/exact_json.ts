@@ -112,11 +112,6 @@ export function writeRecordJson(value: unknown): string {
   });
 }
 
-/** The properties for a writer of JSON that is not ours and would write a BigInt as text. */
-export function withRawNumbers(properties: Record<string, unknown>): Record<string, unknown> {
-  return mapBigInts(properties) as Record<string, unknown>;
-}
-
 function mapBigInts(value: unknown): unknown {
   if (typeof value === "bigint") return rawNumber(value);
   if (typeof value !== "object" || value === null) return value;

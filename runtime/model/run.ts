@@ -66,7 +66,7 @@ export interface StepRecord {
   attempts: number;
   startedAt: number;
   endedAt?: number;
-  /** What the step was asked to do, templates resolved, secrets masked. */
+  /** What the step was asked to do, templates resolved; expressions that read secrets stay what they are. */
   input?: Json;
   output?: Json;
   error?: RecordedError;

@@ -18,6 +18,7 @@ import type { Visible } from "./names.ts";
 import type { Origin } from "./origin.ts";
 import { show } from "./show.ts";
 import { allStepIds, idsIn } from "./step_ids.ts";
+import type { SecretFault } from "./secrets.ts";
 
 /** What the checker must know beside the file. */
 export interface Known {
@@ -29,8 +30,8 @@ export interface Known {
   enabled?: boolean;
   /** `env.X` in `when`. */
   env: Record<string, string | undefined>;
-  /** Whether a secret is set; where given, one that is not is a warning. */
-  hasSecret?: (name: string) => boolean;
+  /** What is wrong with a secret; where given, that is a warning. */
+  secretFault?: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups; where given, a form for anybody else has a problem. */
   people?: string[];
   /** Milliseconds since the epoch, for what a kind finds wrong with the time (a cron that never fires). */
@@ -80,8 +81,14 @@ export interface RuleFound {
 
 /** Reads a rule, and its tests, out of anything. */
 export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Known): RuleFound {
-  const { env, hasSecret, people, now } = known;
-  const context: CheckContext = { config: {}, env, now, ...(hasSecret && { hasSecret }), ...(people && { people }) };
+  const { env, secretFault, people, now } = known;
+  const context: CheckContext = {
+    config: {},
+    env,
+    now,
+    ...(secretFault && { secretFault }),
+    ...(people && { people }),
+  };
   const checking = new Checking(origin, kinds, context);
   if (!isObject(raw)) {
     checking.error([], "value", `expected a rule, got ${show(raw)}`, "a rule has when: and then:");
@@ -143,16 +150,16 @@ function readRule(
   }
   return {
     id: option("id", ruleId) as string ?? known.id,
-    ...(has("name") && { name: option("name", z.string()) as string }),
+    ...(has("name") && { name: option("name", ruleName) as string }),
     file,
     language,
-    enabled: known.enabled ?? option("enabled", z.boolean()) as boolean ?? true,
+    enabled: known.enabled ?? option("enabled", enabled) as boolean ?? true,
     triggers,
     ...(condition !== undefined && { if: condition }),
     ...(has("key") && { key: String(raw.key) }),
-    mode: option("mode", z.enum(MODES)) as Rule["mode"] ?? "parallel",
-    max: option("max", z.number().int().min(1)) as number ?? 10,
-    timeout: option("timeout", duration()) as number ?? HOUR,
+    mode: option("mode", mode) as Rule["mode"] ?? "parallel",
+    max: option("max", max) as number ?? 10,
+    timeout: option("timeout", timeout) as number ?? HOUR,
     limit: has("limit") ? option("limit", limit) as Rate | null : LIMIT,
     onError: has("onError") ? checkSteps(checking, ["onError"], raw.onError, failed) : [],
     then: steps,
@@ -172,6 +179,12 @@ const limit = z.unknown().transform((value, context): Rate | null => {
   return rate;
 });
 
+// Made once: a schema made for each rule takes as long as the rest of its check.
+const ruleName = z.string();
+const enabled = z.boolean();
+const mode = z.enum(MODES);
+const max = z.number().int().min(1);
+const timeout = duration();
 const ruleId = z.string().regex(/^[A-Za-z0-9_][\w.-]*(\/[A-Za-z0-9_][\w.-]*)*$/);
 
 /** Ids of all that may have run before `onError` or `output` is looked at. */
@@ -208,7 +221,7 @@ export function checkAction(
   raw: unknown,
   origin: Origin,
   kinds: Kinds,
-  known: Pick<Known, "env" | "hasSecret" | "people" | "now">,
+  known: Pick<Known, "env" | "secretFault" | "people" | "now">,
 ): { action?: CalledAction; problems: Problem[] } {
   const checking = new Checking(origin, kinds, known);
   if (!isObject(raw)) {

@@ -154,9 +154,9 @@ function checkTemplates(checking: Checking, path: Path, value: unknown, visible:
 function checkSecrets(checking: Checking, path: Path, value: unknown): void {
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
-    if (typeof name !== "string" || checking.context.hasSecret?.(name) !== false) continue;
-    const at = Array.isArray(value) ? [...path, index] : path;
-    checking.warn(at, `the secret ${name} is not set`, "set it in the environment, in .env or in a mounted folder");
+    const fault = typeof name === "string" ? checking.context.secretFault?.(name) : undefined;
+    if (fault === undefined) continue;
+    checking.warn(Array.isArray(value) ? [...path, index] : path, fault.message, fault.hint);
   }
 }
 

@@ -6,6 +6,7 @@ import type { Origin } from "./origin.ts";
 import { formatPath } from "./references.ts";
 import type { SchemaProblem } from "./sentences.ts";
 import { hintAtUnknownKey } from "./unknown_key.ts";
+import type { SecretFault } from "./secrets.ts";
 
 export type Path = (string | number)[];
 
@@ -90,7 +91,7 @@ export interface CheckContext {
   /** Values of `config` in force, once they are known; undefined in an action, which has none. */
   config?: Record<string, Json>;
   env: Record<string, string | undefined>;
-  hasSecret?: (name: string) => boolean;
+  secretFault?: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups, where they are known. */
   people?: string[];
   now: number;

@@ -55,13 +55,12 @@ export function compile(text: string): Compiled {
 export function evaluate(text: string, scope: Scope): Json {
   const { problem, run } = entryOf(text);
   if (run === undefined) throw new ExpressionError(`cannot read ${quote(text)}: ${problem!.message}`);
-  const { $now: now = Date.now(), ...names } = scope;
-  return atTime(now, () =>
+  return atTime(scope.$now ?? Date.now(), () =>
     bounded(() => {
       try {
-        return toPlain(run(names));
+        return toPlain(run(scope));
       } catch (error) {
-        return again(error, text, run, names);
+        return again(error, text, run, scope);
       }
     }));
 }
@@ -108,7 +107,7 @@ function makeEntry(text: string): Entry {
     const { valid, error } = parsed.check();
     if (!valid) throw error;
     const varies = calls(parsed.ast, "now") || references.some(({ path }) => path[0] === "env" || path[0] === "state");
-    return { references, varies, run: (names) => parsed(new Map(Object.entries(names))) };
+    return { references, varies, run: (names) => parsed({ __proto__: null, ...names }) };
   } catch (error) {
     return { references, varies: false, problem: explain(error, text) };
   }

@@ -2,6 +2,7 @@ import type { Checking, Path } from "./checking.ts";
 import { compile } from "./expression.ts";
 import { nearest } from "./nearest.ts";
 import type { Reference } from "./references.ts";
+import type { SecretFault } from "./secrets.ts";
 
 /** What an expression at some place sees. */
 export interface Visible {
@@ -39,15 +40,13 @@ export function checkExpression(checking: Checking, path: Path, text: string, vi
     const place = { offset: offset + reference.offset, length: reference.length };
     dashed = found !== undefined && text[reference.offset + reference.length] === "-";
     if (found !== undefined) checking.errorWithin(path, place, found.message, found.hint);
-    else if (isUnsetSecret(checking, reference)) {
-      const hint = "set it in the environment, in .env or in a mounted folder";
-      checking.warnWithin(path, place, `the secret ${reference.path[1]} is not set`, hint);
-    }
+    const fault = found === undefined ? faultOfSecret(checking, reference) : undefined;
+    if (fault !== undefined) checking.warnWithin(path, place, fault.message, fault.hint);
   }
 }
 
-function isUnsetSecret({ context }: Checking, { path }: Reference): boolean {
-  return path[0] === "secrets" && path.length > 1 && context.hasSecret?.(path[1]) === false;
+function faultOfSecret({ context }: Checking, { path }: Reference): SecretFault | undefined {
+  return path[0] === "secrets" && path.length > 1 ? context.secretFault?.(path[1]) : undefined;
 }
 
 interface Found {

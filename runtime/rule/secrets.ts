@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { readRegularFileSync } from "../host/regular_file.ts";
 import type { Json } from "../model/json.ts";
 import { parseEnvFile } from "./env_file.ts";
-import { spellings } from "./spellings.ts";
+import { base64Spellings, spellings } from "./spellings.ts";
+import { replaceAcrossLines } from "./wrapped.ts";
 
 /** Where secrets come from; an earlier source wins. */
 export interface SecretSources {
@@ -15,15 +16,28 @@ export interface SecretSources {
 }
 
 /** Shorter values would mask ordinary text. */
-const SHORTEST_MASKED = 4;
+export const SHORTEST_MASKED = 4;
+/** Shorter base64 would be found in the ends and beginnings of ordinary lines. */
+const SHORTEST_WRAPPED = 8;
+/** Where it is masked, what is shorter masks ordinary words and numbers, too; letters only are a word up to here. */
+const SHORTEST_GOOD = { any: 8, letters: 12 };
 
-/** The secrets in use, and the masking of their values in all that is shown or recorded. */
+/** What is wrong with a secret. */
+export interface SecretFault {
+  message: string;
+  hint: string;
+}
+
+/** The secrets in use, and the masking of their values in all that is shown. Data in use and in the store is never masked. */
 export class Secrets {
   #sources: SecretSources;
   #fromFiles: Record<string, string> | undefined;
   #used = new Map<string, string>();
   #masked = new Set<string>();
   #pattern: RegExp | undefined;
+  /** What may be broken over lines. */
+  #wrapped = new Set<string>();
+  #wrappedPattern: RegExp | undefined;
 
   constructor(sources: SecretSources) {
     this.#sources = sources;
@@ -39,27 +53,29 @@ export class Secrets {
     return value;
   }
 
-  /** Whether a source has it; does not count as use. */
-  has(name: string): boolean {
-    return this.#used.has(name) || this.#find(name) !== undefined;
+  /** Reads these secrets so that their values are masked before anything is done with them. */
+  use(names: Iterable<string>): void {
+    for (const name of names) this.get(name);
   }
 
-  /**
-   * Reads these secrets so that their values are masked before anything is done with them.
-   * @returns one warning for each that is not set or too short to be masked
-   */
-  use(names: Iterable<string>): string[] {
-    const warnings: string[] = [];
-    for (const name of names) {
-      const value = this.get(name);
-      if (value === undefined) warnings.push(`the secret ${name} is not set`);
-      else if (value.length < SHORTEST_MASKED) {
-        warnings.push(
-          `the secret ${name} has under ${SHORTEST_MASKED} characters: it is not masked in traces and logs`,
-        );
-      }
+  /** Why a secret is none, or a bad one; does not count as use. */
+  fault(name: string): SecretFault | undefined {
+    const value = this.#used.get(name) ?? this.#find(name);
+    const hint = "use a longer value, or config: where it is no secret";
+    if (value === undefined) {
+      const message = `the secret ${name} is not set`;
+      return { message, hint: "set it in the environment, in .env or in a mounted folder" };
     }
-    return warnings;
+    const { length } = value;
+    if (length < SHORTEST_MASKED) {
+      return { message: `the secret ${name} has under ${SHORTEST_MASKED} characters: it is not masked`, hint };
+    }
+    const masksToo = "whatever is equal to it is shown as ***, ordinary words too";
+    if (length < SHORTEST_GOOD.any) {
+      return { message: `the secret ${name} has under ${SHORTEST_GOOD.any} characters: ${masksToo}`, hint };
+    }
+    if (length >= SHORTEST_GOOD.letters || !/^\p{L}+$/u.test(value)) return undefined;
+    return { message: `the secret ${name} is a word of under ${SHORTEST_GOOD.letters} letters: ${masksToo}`, hint };
   }
 
   /** Reads all sources anew where they are asked next, as after a rotation. Old values stay masked. */
@@ -95,11 +111,15 @@ export class Secrets {
     return Object.fromEntries(this.#used);
   }
 
-  /** Replaces every value in use by `***`: raw, JSON-escaped, URL-encoded, in base64 at any alignment. */
+  /** Replaces every value in use by `***`, in any of its {@link spellings}. */
   mask(text: string): string {
     if (this.#masked.size === 0) return text;
     this.#pattern ??= patternOf(this.#masked);
-    return text.replace(this.#pattern, "***");
+    const masked = text.replace(this.#pattern, "***");
+    // Not the newline that a log line ends with.
+    if (this.#wrapped.size === 0 || !/(?:\n|\\n)[^]/.test(masked)) return masked;
+    this.#wrappedPattern ??= patternOf(this.#wrapped);
+    return replaceAcrossLines(masked, this.#wrappedPattern, "***");
   }
 
   /** Masks all texts, keys and numbers in a value. */
@@ -120,7 +140,8 @@ export class Secrets {
   #addMask(value: string): void {
     if (value.length < SHORTEST_MASKED) return;
     for (const spelling of spellings(value)) this.#masked.add(spelling);
-    this.#pattern = undefined;
+    for (const spelling of base64Spellings(value)) if (spelling.length >= SHORTEST_WRAPPED) this.#wrapped.add(spelling);
+    this.#pattern = this.#wrappedPattern = undefined;
   }
 
   #files(): Record<string, string> {
@@ -169,7 +190,8 @@ function read(path: string): string | undefined {
   }
 }
 
-function patternOf(masked: Set<string>): RegExp {
+/** Finds any of the texts. */
+export function patternOf(masked: Iterable<string>): RegExp {
   // The longest first: a value may hold another.
   const longestFirst = [...masked].sort((a, b) => b.length - a.length);
   return new RegExp(longestFirst.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&")).join("|"), "g");

@@ -3,31 +3,55 @@ import { Buffer } from "node:buffer";
 /** Lines of a secret that has several (a private key) are masked on their own from this length. */
 const SHORTEST_LINE = 12;
 
-/** All the ways in which a secret may stand in a text: raw, JSON-escaped, URL-encoded, base64. */
+/** All the ways in which a secret may stand in a text: raw, and as JSON, HTML, URLs, base64 and hex have it. */
 export function spellings(secret: string): Set<string> {
   const lines = secret.split(/\r?\n/).filter((line) => line.length >= SHORTEST_LINE);
   const found = new Set<string>();
   for (const text of [secret, secret.trim(), ...lines]) {
-    const escaped = JSON.stringify(text).slice(1, -1);
-    found.add(text).add(escaped).add(JSON.stringify(escaped).slice(1, -1));
-    for (const encoded of urlEncodings(text)) found.add(encoded);
-    for (const encoded of base64(text)) found.add(encoded);
+    found.add(text);
+    for (const encode of [inJson, inHtml, inUrls, base64Spellings, inHex]) {
+      for (const encoded of encode(text)) found.add(encoded);
+    }
   }
   found.delete("");
   return found;
 }
 
-function urlEncodings(text: string): string[] {
+/** JSON may escape more than it has to: `\/`, and as `\u0026` what means something in HTML or is not ASCII. */
+function inJson(text: string): string[] {
+  const plain = JSON.stringify(text).slice(1, -1);
+  const slashed = plain.replaceAll("/", "\\/");
+  const escape = (from: string, what: RegExp, upper: boolean) =>
+    from.replace(what, (char) => {
+      const code = char.charCodeAt(0).toString(16).padStart(4, "0");
+      return `\\u${upper ? code.toUpperCase() : code}`;
+    });
+  const escaped = [/[<>&]/g, /[<>&'+=]/g, /[^\x20-\x7e]/g, /[<>&]|[^\x20-\x7e]/g, /[<>&'+=]|[^\x20-\x7e]/g].flatMap((
+    what,
+  ) => [plain, slashed].flatMap((from) => [escape(from, what, false), escape(from, what, true)]));
+  return [plain, slashed, JSON.stringify(plain).slice(1, -1), ...escaped];
+}
+
+function inHtml(text: string): string[] {
+  const basic = text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
+  const quoted = basic.replaceAll('"', "&quot;");
+  return [basic, quoted, quoted.replaceAll("'", "&#39;"), quoted.replaceAll("'", "&#x27;")];
+}
+
+function inUrls(text: string): string[] {
   const wellFormed = text.toWellFormed();
   const strict = encodeURIComponent(wellFormed);
   const form = new URLSearchParams({ v: wellFormed }).toString().slice(2);
+  // RFC 3986 has `!'()*` among what may be encoded.
+  const strictest = strict.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
   // The URL parser leaves some characters of a path and a query as they are.
   const url = new URL("http://h/");
   url.pathname = `/${wellFormed}`;
   url.search = wellFormed;
   url.username = wellFormed;
   const inUrl = [url.pathname.slice(1), url.search.slice(1), url.username];
-  const both = [strict, form, ...inUrl].flatMap((encoded) => [
+  const all = [strict, strictest, form, ...inUrl].flatMap((encoded) => [encoded, encoded.replaceAll("%2F", "/")]);
+  const both = all.flatMap((encoded) => [
     encoded,
     encoded.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()),
   ]);
@@ -36,10 +60,10 @@ function urlEncodings(text: string): string[] {
 }
 
 /**
- * Inside a longer base64 text a value is shifted by 0, 1 or 2 bytes; its first and last characters then hold bits of its
+ * How a text stands in base64, on one line. Inside a longer base64 text a value is shifted by 0, 1 or 2 bytes; its first and last characters then hold bits of its
  * neighbours, those between are always the same.
  */
-function base64(text: string): string[] {
+export function base64Spellings(text: string): string[] {
   const bytes = Buffer.from(text, "utf8");
   const found = [bytes.toString("base64"), bytes.toString("base64url")];
   for (let shift = 0; shift < 3; shift++) {
@@ -51,4 +75,9 @@ function base64(text: string): string[] {
     }
   }
   return found;
+}
+
+function inHex(text: string): string[] {
+  const hex = Buffer.from(text, "utf8").toString("hex");
+  return [hex, hex.toUpperCase()];
 }

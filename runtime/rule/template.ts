@@ -68,7 +68,8 @@ function escape(value: Json): Json {
   return mapTexts(value, (text) => text.replaceAll("${{", () => "$${{")) as Json;
 }
 
-function resolveField(info: FieldInfo | undefined, value: Json, scope: Scope): Json {
+/** Resolves one field of the arguments by what its kind says of it. @throws ExpressionError */
+export function resolveField(info: FieldInfo | undefined, value: Json, scope: Scope): Json {
   switch (info?.is) {
     case undefined:
     case "expression":
@@ -139,7 +140,7 @@ const READERS: Partial<Record<FieldInfo["is"], (value: Json) => Json | undefined
  * gives is percent-encoded. `.` and `..` are refused there: no encoding keeps a server from reading them as folders.
  */
 function resolveUrl(text: string, scope: Scope): string {
-  const { parts } = split(text);
+  const { parts } = parseText(text);
   return parts.map((part, index) => {
     if (typeof part === "string") return part;
     const value = asText(evaluate(part.expression, scope));
@@ -162,19 +163,20 @@ function resolveUrl(text: string, scope: Scope): string {
 
 function resolveText(text: string, scope: Scope): Json {
   if (!hasTemplate(text)) return text;
-  const { parts } = split(text);
+  const { parts } = parseText(text);
   if (parts.length === 1 && typeof parts[0] !== "string") return evaluate(parts[0].expression, scope);
   return parts.map((part) => typeof part === "string" ? part : asText(evaluate(part.expression, scope))).join("");
 }
 
-function split(text: string) {
+/** Takes a string apart. @throws ExpressionError where it is no template */
+export function parseText(text: string) {
   const template = parseTemplate(text);
   if (template.problem) throw new ExpressionError(`cannot read ${JSON.stringify(text)}: ${template.problem.message}`);
   return template;
 }
 
 /** How a value stands inside text. */
-function asText(value: Json): string {
+export function asText(value: Json): string {
   if (typeof value === "string") return value;
   return value === null ? "" : writeExactJson(value);
 }
@@ -184,7 +186,8 @@ export function expressionsIn(parts: (string | TemplateExpression)[]): TemplateE
   return parts.filter((part) => typeof part !== "string");
 }
 
-function mapTexts(value: unknown, map: (text: string) => unknown): unknown {
+/** Replaces every text in a value, at any depth. */
+export function mapTexts(value: unknown, map: (text: string) => unknown): unknown {
   if (typeof value === "string") return map(value);
   if (Array.isArray(value)) return value.map((item) => mapTexts(item, map));
   if (!isObject(value)) return value;

@@ -82,7 +82,8 @@ function bareExpressions(part: Part): string[] {
   return [...conditions, ...clauses.map(({ text }) => text), ...(part.key === undefined ? [] : [part.key])];
 }
 
-function templatesIn(value: unknown): string[] {
+/** The expressions in the templates of a value, at any depth. */
+export function templatesIn(value: unknown): string[] {
   if (Array.isArray(value)) return value.flatMap(templatesIn);
   if (isObject(value)) return Object.values(value as Record<string, Json>).flatMap(templatesIn);
   return hasTemplate(value)

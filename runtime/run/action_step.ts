@@ -2,13 +2,14 @@ import { dirname, join, posix, relative, resolve, sep } from "node:path";
 import type { Action } from "../action/action.ts";
 import { actions } from "../action/index.ts";
 import { TerminalError } from "../model/errors.ts";
-import type { JsonObject } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { CalledAction, RetryPolicy } from "../model/rule.ts";
 import { checkValues } from "../rule/field_value.ts";
 import { attemptStep, type Task } from "./attempt.ts";
 import { evaluateIn, type Frame, type PerformSteps } from "./frame.ts";
 import type { StepOutcome } from "./outcome.ts";
 import { STANDARD_DELAYS } from "./retry.ts";
+import type { StepArgs } from "./step_args.ts";
 
 /** A step of a YAML list or a `step.*` call, as far as both say the same. */
 export interface ActionStep {
@@ -17,8 +18,7 @@ export interface ActionStep {
   timeout?: number;
   retry?: RetryPolicy;
   after?: string;
-  /** The arguments with nothing left to resolve. */
-  args(): Promise<JsonObject>;
+  args(): Promise<StepArgs>;
   /** The target where it is a `call`; known before the arguments are. */
   target?: string;
   /** See {@link Task.isLast}. */
@@ -48,12 +48,14 @@ function performing(step: ActionStep, action: Action, frame: Frame): Pick<Task, 
   return {
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
-    act: (args, attempt, signal) =>
-      action.perform(args, {
+    act: ({ used }, attempt, makeSignal) =>
+      action.perform(used, {
         run: { id: run.id, rule: rule.id, event: run.event },
         path: step.path,
         attempt,
-        signal,
+        get signal() {
+          return makeSignal();
+        },
         folder: options.folder,
         ruleFolder: frame.ruleFolder,
         services,
@@ -84,25 +86,43 @@ function calling(
   return {
     worthRetrying: () => true,
     prepare: async () => {
-      const args = await step.args();
-      const { values, problems } = checkValues(action.inputs, (args.with ?? {}) as JsonObject);
-      if (problems.length === 0) return { ...args, with: values };
+      const { used, recorded } = await step.args();
+      const { values, problems } = checkValues(action.inputs, (used.with ?? {}) as JsonObject);
+      if (problems.length === 0) {
+        return {
+          used: { ...used, with: values },
+          recorded: { ...recorded, with: withSecretsNamed(values, used.with, recorded.with) },
+        };
+      }
       const reasons = problems.map(({ key, message }) => `${key}: ${message}`).join("; ");
       throw new TerminalError(`Cannot call ${file}: ${reasons}`);
     },
-    act: async (args, attempt, signal) => {
+    act: async ({ used, recorded }, attempt, makeSignal) => {
       const inner: Frame = {
         life: frame.life,
         path: `${step.path}/${attempt === 1 ? "then" : `then@${attempt}`}`,
         steps: {},
         errors: {},
-        inputs: args.with as JsonObject,
+        inputs: used.with as JsonObject,
+        unresolved: used.with === recorded.with ? {} : { inputs: recorded.with },
         ruleFolder: join(frame.life.options.folder, dirname(file)),
-        signal,
+        signal: makeSignal(),
       };
       const outcome = await performSteps(action.then, inner);
       if (outcome.kind !== "result") return outcome;
       return { output: action.output === undefined ? null : await evaluateIn(inner, action.output) };
     },
   };
+}
+
+/** The inputs of a called action as they are recorded: the values, but as the caller wrote those that hold secrets. */
+function withSecretsNamed(values: JsonObject, used: Json = {}, recorded: Json = {}): JsonObject {
+  if (used === recorded) return values;
+  const [given, named] = [used, recorded] as [JsonObject, JsonObject];
+  return Object.fromEntries(
+    Object.entries(values).map(([key, value]) => {
+      const isSecret = JSON.stringify(given[key]) !== JSON.stringify(named[key]);
+      return [key, isSecret ? named[key] : value];
+    }),
+  );
 }

@@ -1,15 +1,18 @@
 import type { Outcome } from "../action/action.ts";
 import { type RecordedError, recordError } from "../model/errors.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
 import { type StepEffects, StoreFullError } from "../store/store.ts";
 import type { Life } from "./frame.ts";
 import { Interruption } from "./interruption.ts";
 import type { Parked, StepFailure, StepOutcome, Stopped } from "./outcome.ts";
-import { checkSize } from "./records.ts";
+import { checkInput, checkSize } from "./records.ts";
 import { retryAt, STANDARD_DELAYS } from "./retry.ts";
+import { plainArgs, type StepArgs } from "./step_args.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
+
+type Acted = Outcome | Parked | Stopped | StepFailure;
 
 /** One step that acts, whether of a YAML list or a `step.*` call. */
 export interface Task {
@@ -24,9 +27,12 @@ export interface Task {
   isLast?: boolean;
   worthRetrying(error: unknown): boolean;
   /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
-  prepare(): Promise<JsonObject | null>;
-  /** Does it once. A step with steps inside may also be parked, be stopped or fail with one of them. */
-  act(args: JsonObject, attempt: number, signal: AbortSignal): Promise<Outcome | Parked | Stopped | StepFailure>;
+  prepare(): Promise<StepArgs | null>;
+  /**
+   * Does it once. A step with steps inside may also be parked, be stopped or fail with one of them.
+   * @param makeSignal see {@link withTimeout}
+   */
+  act(args: StepArgs, attempt: number, makeSignal: () => AbortSignal): Acted | Promise<Acted>;
 }
 
 /**
@@ -54,14 +60,15 @@ async function attemptOnce(
   record: StepRecord,
   signal: AbortSignal,
 ): Promise<StepOutcome | "again"> {
-  let args: JsonObject | null;
+  let args: StepArgs | null;
   try {
     args = await task.prepare();
+    if (args !== null) checkInput(task.path, args.recorded);
   } catch (thrown) {
     return await end(life, record, { state: "failed", error: recordError(thrown) });
   }
-  if (args !== null) record.input = args;
-  return await attempt(life, task, record, args ?? {}, signal);
+  if (args !== null) record.input = args.recorded;
+  return await attempt(life, task, record, args ?? plainArgs({}), signal);
 }
 
 /** Performs a step that only computes: one attempt, recorded like any other. */
@@ -94,17 +101,17 @@ async function attempt(
   life: Life,
   task: Task,
   record: StepRecord,
-  args: JsonObject,
+  args: StepArgs,
   signal: AbortSignal,
 ): Promise<StepOutcome | "again"> {
-  let outcome: Awaited<ReturnType<Task["act"]>>;
+  let outcome: Acted;
   try {
     const { clock } = life.options;
     outcome = await withTimeout(
       clock,
       { what: `Step "${task.path}"`, ms: task.timeout, grace: GRACE },
       signal,
-      (signal) => task.act(args, record.attempts, signal),
+      (makeSignal) => task.act(args, record.attempts, makeSignal),
     );
     if (!("kind" in outcome)) checkSize(task.path, outcome.output);
   } catch (thrown) {

@@ -23,14 +23,21 @@ export interface CheckedFolder extends Loaded {
 }
 
 /**
- * Loads a folder and says what is wrong with it; no store, triggers or runs.
+ * Loads a folder and says what is wrong with it, secrets masked; no store, triggers or runs.
  */
 export async function checkFolder(options: CheckFolderOptions): Promise<CheckedFolder> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
   const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
   try {
     const loaded = await loading.loader.load();
-    return { ...loaded, typescript: loading.loader.typescript() };
+    secrets.refresh({ environment, ...loaded.settings.secrets });
+    secrets.use(loaded.secretNames);
+    const problems = loaded.problems.map((problem) => ({
+      ...problem,
+      message: secrets.mask(problem.message),
+      ...problem.hint !== undefined && { hint: secrets.mask(problem.hint) },
+    }));
+    return { ...loaded, problems, typescript: loading.loader.typescript() };
   } finally {
     await loading.close();
   }

@@ -26,7 +26,8 @@ export async function askCondition(life: Life, alone: number, signal: AbortSigna
     return { path: CONDITION_STEP, kind: "if", attempts: 1, startedAt, endedAt: clock.now(), ...ending };
   };
   const limit = { what: `The function if of ${rule.id}`, ms: CONDITION_TIMEOUT, grace: GRACE };
-  const ask = (signal: AbortSignal) => isolates.askCondition(codeOf(rule), codeScope(life, alone), signal);
+  const ask = (makeSignal: () => AbortSignal) =>
+    isolates.askCondition(codeOf(rule), codeScope(life, alone), makeSignal());
   try {
     const holds = await withTimeout(clock, limit, signal, ask);
     const verdict = holds ? "yes" : { kind: "condition" as const, reason: "The function if said no" };

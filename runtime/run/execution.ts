@@ -154,9 +154,8 @@ export class Execution {
     };
     const endedAt = this.options.clock.now();
     if (!this.#life?.records.endedRun) await this.#leave(this.options.store.finishRun(this.claim.run.id, end, endedAt));
-    // Read back only where it brings texts along, which the store has masked.
-    if (state !== "succeeded") return await this.#announce();
-    this.options.onFinished?.({ ...this.claim.run, state, spent: end.spent, endedAt });
+    const ended = { state, spent: end.spent, ...(error && { error }), ...(output !== undefined && { output }) };
+    this.options.onFinished?.({ ...this.claim.run, ...ended, endedAt });
   }
 
   async #park(park: Omit<Park, "spent">): Promise<void> {
@@ -169,7 +168,8 @@ export class Execution {
     return written;
   }
 
-  async #announce(verdict?: Verdict): Promise<void> {
+  /** Reads the run back: the store decided how it ended. */
+  async #announce(verdict: Verdict): Promise<void> {
     const { store, onFinished } = this.options;
     const trace = onFinished && await store.getRun(this.claim.run.id);
     if (trace) onFinished(trace.run, verdict);

@@ -1,13 +1,13 @@
-import type { JsonObject } from "../model/json.ts";
 import type { Step } from "../model/rule.ts";
+import type { StepArgs } from "./step_args.ts";
 
 /** A form that is asked, of a YAML step or of `step.form`. */
 export interface FormCall {
   path: string;
   /** See {@link StepRecord.after}. */
   after?: string;
-  /** The question and its options, with nothing left to resolve. */
-  args(): Promise<JsonObject>;
+  /** The question and its options. What people are shown is kept as it is, secrets too. */
+  args(): Promise<StepArgs>;
   /** Tells those asked, instead of a mail to each. */
   notify?: Step[];
 }

@@ -81,7 +81,7 @@ function waitTask({ path, after, args }: FormCall, { life }: Frame): WaitTask {
     path,
     kind: "form",
     ...(after !== undefined && { after }),
-    begin: async () => beginForm(await args() as unknown as FormArgs, life),
+    begin: async () => beginForm((await args()).used as unknown as FormArgs, life),
     describe: ({ input }) => {
       const form = input as unknown as FormInput;
       return describeWait({ kind: "form", form: { title: form.form, to: askedAt(form, Infinity) } });

@@ -5,6 +5,7 @@ import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule, Step } from "../model/rule.ts";
 import type { Run } from "../model/run.ts";
 import { evaluate, type Scope } from "../rule/expression.ts";
+import type { Unresolved } from "../rule/recorded_args.ts";
 import { withState } from "../rule/state_view.ts";
 import type { RunEnd } from "../store/store.ts";
 import type { StepOutcome } from "./outcome.ts";
@@ -41,6 +42,8 @@ export interface Frame extends Results {
   inputs?: JsonObject;
   /** In `onError` and `onTimeout`. */
   error?: Json;
+  /** Names whose values hold secrets, and what is recorded in the place of those. */
+  unresolved: Unresolved;
   /** Further names: `item` and `index` in an `each`, `form` in what a form sends. */
   names?: JsonObject;
   /** The folder of the rule file, or of the called action's file, absolute. */
@@ -54,7 +57,7 @@ export type PerformSteps = (steps: Step[], frame: Frame) => Promise<StepOutcome>
 /** The frame of a rule's own steps. */
 export function rootFrame(life: Life, signal: AbortSignal): Frame {
   const ruleFolder = join(life.options.folder, dirname(life.rule.file));
-  return { life, path: "", steps: {}, errors: {}, ruleFolder, signal };
+  return { life, path: "", steps: {}, errors: {}, unresolved: {}, ruleFolder, signal };
 }
 
 /** The path of a step in its run. */
@@ -62,10 +65,29 @@ export function pathIn(frame: Frame, id: string): string {
   return frame.path === "" ? id : `${frame.path}/${id}`;
 }
 
-/** The frame of steps inside a step, with results of their own: those outside see none of them before they are handed over. */
-export function innerFrame(frame: Frame, path: string, signal: AbortSignal, names: JsonObject = {}): Frame {
+/**
+ * The frame of steps inside a step, with results of their own: those outside see none of them before they are handed over.
+ * @param names further ones; they hide those of the frame
+ * @param unresolved what is recorded instead of those that hold secrets
+ */
+export function innerFrame(
+  frame: Frame,
+  path: string,
+  signal: AbortSignal,
+  names: JsonObject = {},
+  unresolved: Unresolved = {},
+): Frame {
   const { steps, errors } = frame;
-  return { ...frame, path, steps: { ...steps }, errors: { ...errors }, names: { ...frame.names, ...names }, signal };
+  const outer = Object.entries(frame.unresolved).filter(([name]) => !Object.hasOwn(names, name));
+  return {
+    ...frame,
+    path,
+    steps: { ...steps },
+    errors: { ...errors },
+    names: { ...frame.names, ...names },
+    unresolved: { ...Object.fromEntries(outer), ...unresolved },
+    signal,
+  };
 }
 
 /** Shows what steps inside a step gave to those behind it; null where they gave nothing. */
@@ -105,7 +127,7 @@ export function inScope<T>(frame: Frame, use: (scope: Scope) => T): Promise<T> {
     ...names,
     $now: now,
   };
-  return withState((keys) => options.store.getState(keys, now), (state) => use({ ...scope, state }));
+  return withState((keys) => options.store.getState(keys, now), (state) => use(Object.assign(scope, { state })));
 }
 
 /** Evaluates an expression in the frame. */

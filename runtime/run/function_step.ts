@@ -1,5 +1,6 @@
 import type { Outcome } from "../action/action.ts";
 import type { JsonObject } from "../model/json.ts";
+import { nameSecrets } from "../rule/recorded_args.ts";
 import { performAction } from "./action_step.ts";
 import type { AskedStep } from "./asked_step.ts";
 import { attemptStep, computeStep } from "./attempt.ts";
@@ -33,7 +34,8 @@ export function performCall(step: AskedStep, around: Frame, performing: Performi
     return computeStep(life, { path, kind, after }, signal, () => Promise.reject(thrown));
   }
   const { args, timeout, retry } = checked;
-  const common = { path, kind, after, timeout, args: () => Promise.resolve(args) };
+  const recorded = nameSecrets(args, life.options.isolates.handedSecrets(life.rule.version));
+  const common = { path, kind, after, timeout, args: () => Promise.resolve({ used: args, recorded }) };
   const asAction = () => {
     return performAction({ ...common, retry, target: args.call as string | undefined }, frame, performSteps);
   };
@@ -45,7 +47,7 @@ export function performCall(step: AskedStep, around: Frame, performing: Performi
         retry: retry ?? { attempts: 1, ...STANDARD_DELAYS },
         worthRetrying: () => true,
         prepare: () => Promise.resolve(null),
-        act: (_args, attempt, signal) => performing.compute(attempt, signal),
+        act: (_args, attempt, makeSignal) => performing.compute(attempt, makeSignal()),
       }, signal);
     case "each":
     case "all":

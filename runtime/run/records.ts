@@ -8,10 +8,8 @@ import type { StepEffects, Store } from "../store/store.ts";
 import { Interruption } from "./interruption.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
-/** Bytes of JSON that one step may give. A larger result fails the step: cutting it would hand wrong data to later steps. */
-export const MAX_OUTPUT = 1_000_000;
-/** Bytes of JSON that are kept of what a step was asked to do; only people read it, so a larger one is cut. */
-const MAX_INPUT = 64_000;
+/** Bytes of JSON that one step may give, or be asked to do. More fails the step: nothing is cut. */
+export const MAX_OUTPUT = 10_000_000;
 
 /** What is recorded of one run's steps, in memory and in the store. */
 export class Records {
@@ -117,7 +115,7 @@ export class Records {
 
   /**
    * Writes a record; resolves when it is on disk.
-   * @returns the record as stored: secrets masked, the same in this life of the run as in any later one
+   * @returns the record as stored, the same in this life of the run as in any later one: a wait may have ended meanwhile
    * @throws Interruption where the run has ended, or its branch has lost: a late result is dropped
    */
   async write(record: StepRecord, effects: StepEffects = {}): Promise<StepRecord> {
@@ -127,8 +125,7 @@ export class Records {
     // From here on: what a loser asks to be written is behind this in the store.
     for (const branch of effects.cancels ?? []) this.#cancelled.add(branch);
     const shown = this.#withoutHidden(record);
-    const bounded = shown.input === undefined ? shown : { ...shown, input: cut(shown.input) };
-    const result = await this.store.recordStep(this.run.id, bounded, effects, this.clock.now());
+    const result = await this.store.recordStep(this.run.id, shown, effects, this.clock.now());
     if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
     this.#endedRun ||= result.ended === true;
     const stored = this.#keep(result.record);
@@ -181,11 +178,15 @@ export function checkSize(path: string, output: Json): void {
   const size = Buffer.byteLength(writeExactJson(output));
   if (size <= MAX_OUTPUT) return;
   throw new TerminalError(
-    `Cannot keep the result of step "${path}": it has ${size} bytes, at most ${MAX_OUTPUT} are kept; have the step give less, or write it to a file`,
+    `Cannot keep the result of step "${path}": it has ${size} bytes, at most ${MAX_OUTPUT} are kept; have the step give less, or write it to a file and give its path`,
   );
 }
 
-function cut(input: Json): Json {
-  const text = writeExactJson(input);
-  return text.length <= MAX_INPUT ? input : { cut: text.slice(0, MAX_INPUT), bytes: Buffer.byteLength(text) };
+/** @throws TerminalError where what a step is asked to do is larger than may be kept */
+export function checkInput(path: string, input: Json): void {
+  const size = Buffer.byteLength(writeExactJson(input));
+  if (size <= MAX_OUTPUT) return;
+  throw new TerminalError(
+    `Cannot keep the arguments of step "${path}": they have ${size} bytes, at most ${MAX_OUTPUT} are kept; give it less, or a file`,
+  );
 }

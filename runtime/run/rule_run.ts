@@ -30,10 +30,11 @@ async function performThen(life: Life, alone: number, signal: AbortSignal): Prom
   const { rule: { id, then, timeout }, run, waiting, options: { clock } } = life;
   const ms = Math.max(0, timeout - run.spent);
   const limit = { what: `The run of ${id}`, ms, of: timeout, excluded: () => waiting.held };
-  const perform = (signal: AbortSignal) => {
+  const perform = (makeSignal: () => AbortSignal) => {
+    const signal = makeSignal();
     return then === "function" ? new FunctionRun(life, alone, signal).perform() : performList(then, life, signal);
   };
-  return await failingLate(() => withTimeout(clock, limit, signal, perform));
+  return await failingLate(withTimeout(clock, limit, signal, perform));
 }
 
 /** A list gives nothing to the run; its steps are in the trace. */
@@ -57,17 +58,17 @@ function performOnError(life: Life, failure: StepFailure, signal: AbortSignal): 
   const { rule: { id, then, onError, timeout }, records, waiting, options: { clock } } = life;
   const error = errorValue(failure.error, failure.step);
   const limit = { what: `The onError of ${id}`, ms: timeout, excluded: () => waiting.held };
-  const perform = (signal: AbortSignal) => {
-    const frame = { ...rootFrame(life, signal), path: ON_ERROR_STEP, error };
+  const perform = (makeSignal: () => AbortSignal) => {
+    const frame = { ...rootFrame(life, makeSignal()), path: ON_ERROR_STEP, error };
     if (then !== "function") gatherResults(then, "", records, frame.steps);
     return performSteps(onError, frame);
   };
-  return failingLate(() => withTimeout(clock, limit, signal, perform));
+  return failingLate(withTimeout(clock, limit, signal, perform));
 }
 
-async function failingLate(perform: () => Promise<StepOutcome>): Promise<StepOutcome> {
+async function failingLate(performing: Promise<StepOutcome>): Promise<StepOutcome> {
   try {
-    return await perform();
+    return await performing;
   } catch (thrown) {
     if (!(thrown instanceof TimeoutError)) throw thrown;
     return { kind: "failed", error: { name: thrown.name, message: thrown.message }, step: "then" };

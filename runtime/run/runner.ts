@@ -28,8 +28,8 @@ export class Runner {
   #behind = false;
   #alarm: Cancel | undefined;
   #forgetClock: Cancel = () => {};
-  /** Resolves at the next change, and is replaced then. */
-  #change = Promise.withResolvers<void>();
+  /** Resolves at the next change, where anybody waits for that. */
+  #change: PromiseWithResolvers<void> | undefined;
 
   constructor(private readonly options: RunnerOptions) {
     this.#versions = new VersionCache(options.store);
@@ -128,7 +128,7 @@ export class Runner {
   async settled(within: number): Promise<void> {
     const isQuiet = () => this.#active.size + this.#leased === 0 && this.#claiming === undefined && !this.#woken;
     for (;;) {
-      const change = this.#change.promise;
+      const change = (this.#change ??= Promise.withResolvers()).promise;
       if (isQuiet()) {
         const due = await this.options.store.nextDue();
         if (isQuiet() && (due === undefined || due > this.options.clock.now() + within)) return;
@@ -225,8 +225,8 @@ export class Runner {
   }
 
   #changed(): void {
-    this.#change.resolve();
-    this.#change = Promise.withResolvers();
+    this.#change?.resolve();
+    this.#change = undefined;
   }
 }
 

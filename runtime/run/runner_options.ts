@@ -23,8 +23,7 @@ export interface RunnerOptions {
   /** Who answers forms, and where. */
   people: FormPeople;
   /**
-   * A run ended, and that is on disk. As the store has it: masked; of one that succeeded all but its output. Where its function
-   * `if` ended it, the verdict says why.
+   * A run ended, and that is on disk. Where its function `if` ended it, the verdict says why.
    */
   onFinished?: (run: Run, verdict?: Verdict) => void;
   /** A step ended, and that is on disk. */

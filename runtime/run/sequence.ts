@@ -2,15 +2,15 @@ import { recordError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Step } from "../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../model/run.ts";
-import { resolveArgs } from "../rule/template.ts";
 import { actions } from "../action/index.ts";
 import { performAction } from "./action_step.ts";
 import { outcomeOf } from "./attempt.ts";
 import { holds } from "./control/control.ts";
 import { controls } from "./control/index.ts";
-import { errorValue, type Frame, inScope, leaveOut, pathIn } from "./frame.ts";
+import { errorValue, type Frame, leaveOut, pathIn } from "./frame.ts";
 import type { StepFailure, StepOutcome, StepResultOutcome } from "./outcome.ts";
 import { checkKind } from "./replay_error.ts";
+import { resolveStepArgs } from "./step_args.ts";
 
 /**
  * Performs a list of YAML steps in order, up to the first that does not end in a result. After a crash it is called again and
@@ -31,18 +31,18 @@ export async function performSteps(steps: Step[], frame: Frame, endsRun = false)
 async function performStep(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome> {
   frame.signal.throwIfAborted();
   checkKind(step.kind, pathIn(frame, step.id), frame.life);
-  const outcome = await decideIf(step, frame) ?? await perform(step, frame, isLast);
+  const leftOut = step.if === undefined ? undefined : await decideIf(step, step.if, frame);
+  const outcome = leftOut ?? await perform(step, frame, isLast);
   if (outcome.kind === "failed") return await answerFailure(step, outcome, frame);
   return outcome.kind === "result" && outcome.lapsed ? await answerLapse(step, outcome, frame) : outcome;
 }
 
 /** The outcome of a step that its `if` leaves out, or whose `if` fails; decided once, before the step begins. */
-async function decideIf(step: Step, frame: Frame): Promise<StepOutcome | undefined> {
+async function decideIf(step: Step, condition: string, frame: Frame): Promise<StepOutcome | undefined> {
   const { records } = frame.life;
   const path = pathIn(frame, step.id);
-  if (step.if === undefined) return undefined;
   if (!records.isBegun(path)) {
-    const leftOut = await leftOutBy(step.if, frame);
+    const leftOut = await leftOutBy(condition, frame);
     if (leftOut === undefined) return undefined;
     const at = frame.life.options.clock.now();
     await records.write({ path, kind: step.kind, attempts: 0, startedAt: at, endedAt: at, ...leftOut });
@@ -73,7 +73,7 @@ function perform(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome
       kind: step.kind,
       timeout: step.timeout,
       retry: step.retry,
-      args: () => inScope(frame, (scope) => resolveArgs(actions[step.kind], step.args, scope)),
+      args: () => resolveStepArgs(actions[step.kind], step.args, frame),
       target: step.kind === "call" ? step.args.call as string : undefined,
       isLast,
     },

@@ -35,12 +35,12 @@ export async function performSource(
   const time = new Date(now).toISOString();
   const event = { id: trigger, source: `/rules/${rule.id}/${trigger}`, type: "poll", time, data: null };
   const limit = { what: `The poll's ${kind}`, ms: action.defaults.timeout, grace: GRACE };
-  const outcome = await withTimeout(clock, limit, signal, (signal) =>
+  const outcome = await withTimeout(clock, limit, signal, (makeSignal) =>
     action.perform(parsed.args, {
       run: { id: newId(now), rule: rule.id, event },
       path: kind,
       attempt: 1,
-      signal,
+      signal: makeSignal(),
       folder,
       ruleFolder: join(folder, dirname(rule.file)),
       services: servicesFor(rule, options),

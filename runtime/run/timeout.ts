@@ -21,6 +21,7 @@ export const GRACE = 5_000;
 
 /**
  * Does something that ends with its signal: when the time is up, or when the signal given is aborted.
+ * @param act given what makes that signal: what is done at once needs none, nor a timer
  * @returns what it gave, also where it came through although it was told to stop
  * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what it threw
  */
@@ -28,11 +29,24 @@ export async function withTimeout<T>(
   clock: Clock,
   limit: TimeLimit,
   signal: AbortSignal,
-  act: (signal: AbortSignal) => Promise<T>,
+  act: (makeSignal: () => AbortSignal) => T | Promise<T>,
+): Promise<T> {
+  signal.throwIfAborted();
+  let stop: AbortController | undefined;
+  const acting = act(() => (stop ??= new AbortController()).signal);
+  if (!(acting instanceof Promise)) return acting;
+  return await endInTime(clock, limit, signal, acting, stop ??= new AbortController());
+}
+
+/** @param stop ends what is being done */
+async function endInTime<T>(
+  clock: Clock,
+  limit: TimeLimit,
+  signal: AbortSignal,
+  acting: Promise<T>,
+  stop: AbortController,
 ): Promise<T> {
   const { what, ms, of = ms, excluded, grace } = limit;
-  signal.throwIfAborted();
-  const stop = new AbortController();
   const leftBehind = Promise.withResolvers<never>();
   let cancelGrace: Cancel | undefined;
   const end = (reason: unknown) => {
@@ -45,7 +59,7 @@ export async function withTimeout<T>(
   const stopped = () => end(signal.reason);
   signal.addEventListener("abort", stopped);
   try {
-    return await Promise.race([act(stop.signal), leftBehind.promise]);
+    return await Promise.race([acting, leftBehind.promise]);
   } catch (thrown) {
     throw stop.signal.aborted ? stop.signal.reason : thrown;
   } finally {

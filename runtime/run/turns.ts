@@ -8,6 +8,7 @@ import { holds } from "./control/control.ts";
 import { type Frame, innerFrame, leaveOut, type PerformSteps } from "./frame.ts";
 import type { Parked, StepOutcome, Stopped } from "./outcome.ts";
 import { STANDARD_DELAYS } from "./retry.ts";
+import { plainArgs } from "./step_args.ts";
 import { performWait } from "./wait_step.ts";
 
 /** How often something is repeated at most, and how fast. */
@@ -105,9 +106,9 @@ export class Turns {
       worthRetrying: () => false,
       prepare: async () => {
         const { every, ...rest } = await this.step.plan();
-        return { ...rest, ...(every && { every: exactDuration(every) }) };
+        return plainArgs({ ...rest, ...(every && { every: exactDuration(every) }) });
       },
-      act: async ({ times }) => ({ output: times !== 0 && await this.#holdsWhile(0) }),
+      act: async ({ used: { times } }) => ({ output: times !== 0 && await this.#holdsWhile(0) }),
     }, this.frame.signal);
   }
 

@@ -12,6 +12,7 @@ import type { Rate } from "../model/duration.ts";
 import { recordError, TerminalError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { isFinalStep } from "../model/run.ts";
+import { nameSecrets } from "../rule/recorded_args.ts";
 import { AskedStep } from "./asked_step.ts";
 import { AskedSteps } from "./asked_steps.ts";
 import { abandon, outcomeOf } from "./attempt.ts";
@@ -23,6 +24,7 @@ import { performCall } from "./function_step.ts";
 import { Interruption } from "./interruption.ts";
 import { type Parked, parkedTogether, type StepOutcome } from "./outcome.ts";
 import { Pace } from "./pace.ts";
+import { checkSize } from "./records.ts";
 import { ReplayOrder } from "./replay_order.ts";
 import { codeOf, codeScope } from "./rule_code.ts";
 
@@ -100,6 +102,7 @@ export class FunctionRun {
     try {
       const scope = codeScope(this.life, this.alone);
       const output = await isolates.runRule(codeOf(rule), scope, perform, signal, () => this.#activity.quiet());
+      checkSize("then", output);
       return await this.#afterReturn(output);
     } catch (thrown) {
       if (this.#frame.signal.aborted) throw this.#frame.signal.reason;
@@ -205,14 +208,15 @@ export class FunctionRun {
   /** The function performs the branches of a step; what came of them is recorded here. */
   async #branch(step: AskedStep, args: JsonObject): Promise<StepOutcome> {
     const { path, kind, after, call, computing } = step;
-    const { records, options: { clock } } = this.life;
+    const { records, options: { clock, isolates } } = this.life;
     const recorded = records.get(path);
     if (recorded !== undefined && isFinalStep(recorded.state)) return outcomeOf(recorded);
     const startedAt = records.begunAt(path) ?? clock.now();
     if (args.rate !== undefined) {
       step.pace = new Pace(this.life, path, args.each as number, args.rate as unknown as Rate);
     }
-    const composite = { path, kind, input: call.args, ...(after !== undefined && { after }) };
+    const input = nameSecrets(call.args, isolates.handedSecrets(this.life.rule.version));
+    const composite = { path, kind, input, ...(after !== undefined && { after }) };
     let computed: Computed;
     let unawaited: StepOutcome[];
     try {

@@ -5,6 +5,7 @@ import type { Wait } from "../store/store.ts";
 import { abandon, outcomeOf } from "./attempt.ts";
 import type { Life } from "./frame.ts";
 import type { Parked, StepOutcome } from "./outcome.ts";
+import { checkInput } from "./records.ts";
 
 /** One step that waits, whether of a YAML list or a `step.*` call. */
 export interface WaitTask {
@@ -65,6 +66,7 @@ async function beginWait(life: Life, { path, kind, after, begin }: WaitTask): Pr
   let beginning: Beginning;
   try {
     beginning = await begin();
+    checkInput(path, beginning.input);
   } catch (thrown) {
     return await life.records.write({ ...record, state: "failed", error: recordError(thrown), endedAt: now });
   }

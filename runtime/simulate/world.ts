@@ -1,5 +1,4 @@
 import { randomBytes } from "node:crypto";
-import { Hono } from "hono";
 import { ManualClock } from "../host/clock.ts";
 import { Attachments } from "../ingest/attachments.ts";
 import { CauseSigner } from "../ingest/cause.ts";
@@ -112,7 +111,7 @@ export class World {
 
   /** Opens a world; its triggers are attached, and what happens at the beginning has happened. */
   static async open(options: WorldOptions): Promise<World> {
-    const { test, secrets } = options;
+    const { test } = options;
     const store = await openStore({
       folder: "",
       volatile: true,
@@ -162,7 +161,7 @@ export class World {
       ...this.#hookContext(),
       ingest: { deliver: (deliveries) => this.ingest.deliver(deliveries).finally(() => delivered.resolve()) },
     };
-    const answer = Promise.resolve(new Hono().all("*", (c) => receiveHook(c, context)).fetch(request));
+    const answer = receiveHook(request, new URL(request.url), context);
     await this.#activity.during(Promise.race([answer, delivered.promise]));
     const response = await answer;
     return await this.#activity.during(seenResponse(response));

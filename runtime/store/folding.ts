@@ -1,19 +1,13 @@
-import { join } from "node:path";
-import type { Disk } from "../host/disk.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
-import type { Background } from "./background.ts";
 import type { Catalogue } from "./history/catalogue.ts";
-import type { History } from "./history/history.ts";
-import type { Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
-import type { Rows } from "./ledger/rows.ts";
 import { mergeDue } from "./log/compact.ts";
 import type { Sized } from "./log/files.ts";
 import type { Segment } from "./log/segment.ts";
 import type { SegmentLog } from "./log/segment_log.ts";
 import type { Retention } from "./store.ts";
-import type { storeTasks } from "./tasks.ts";
+import { trimHistory, type TrimmingOptions } from "./trimming.ts";
 
 /** Milliseconds that closing spends on folds: the program has 25 s to stop, and the log is enough. */
 const CLOSING = 10_000;
@@ -24,19 +18,12 @@ const MANY_SEGMENTS = 3;
 /** Milliseconds until a fold that failed is tried again. */
 const RETRY = 10_000;
 
-export interface FoldingOptions {
-  disk: Disk;
-  folder: string;
+export interface FoldingOptions extends TrimmingOptions {
   log: SegmentLog;
-  background: Background<typeof storeTasks>;
-  ledger: Ledger;
-  rows: Rows;
-  history: History;
   /** Files that were found. */
   base: Sized | undefined;
   deltas: Sized[];
   retention: Retention;
-  onWarning: (message: string) => void;
   /** Nothing is kept on disk: what is sealed is forgotten. */
   volatile: boolean;
   now: number;
@@ -88,14 +75,9 @@ export class Folding {
     await working;
   }
 
-  /** Removes the oldest part of history if there is too much. @returns whether there may be more to remove */
-  async dropOldest({ bytes }: Retention): Promise<boolean> {
-    const { history, disk, folder, ledger, rows } = this.#options;
-    const oldest = history.dropOldest(bytes);
-    if (oldest === undefined) return false;
-    await ledger.add("change", () => rows.drop("part", ordered(oldest.first)));
-    await disk.remove(join(folder, oldest.file)).catch(() => {});
-    return true;
+  /** Keeps history within its bytes. @returns whether there may be more to remove */
+  trim({ bytes }: Retention): Promise<boolean> {
+    return trimHistory(this.#options, bytes);
   }
 
   /** Ends what it does; folds first if a start would take long to replay what is left. */
@@ -137,14 +119,15 @@ export class Folding {
   }
 
   async #fold(segment: Segment): Promise<void> {
-    const { background, history, log } = this.#options;
+    const { background, history, log, onWarning } = this.#options;
     const { delta, catalogue } = await background.run("fold", segment);
-    const part = catalogue as Catalogue;
-    history.addPart(part);
+    const part = catalogue as Catalogue | undefined;
+    if (part) history.addPart(part);
+    else onWarning(`Cannot read the part of history that was made of ${segment.name}; the history in it is not shown`);
     history.folded(segment.lastSeq);
     log.forget(segment);
     this.#deltas.push(delta);
-    await this.#keep(part);
+    if (part) await this.#keep(part);
   }
 
   /** The part's catalogue is live state. One that a crash takes is read out of the part at the next start. */

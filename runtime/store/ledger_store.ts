@@ -6,12 +6,13 @@ import type { Verdict } from "../model/verdict.ts";
 import type { Background } from "./background.ts";
 import type { Folding } from "./folding.ts";
 import type { History } from "./history/history.ts";
+import { findOutlived } from "./history/old_versions.ts";
 import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { EventRow } from "./ledger/tables.ts";
-import { getRun, listRuns, readTrace } from "./reading.ts";
+import { findEvent, findTrace, getRun, listRuns, readTrace } from "./reading.ts";
 import { findAwaited } from "./search.ts";
 import type { storeTasks } from "./tasks.ts";
 import type {
@@ -43,9 +44,10 @@ import { claimRuns } from "./transitions/claim_runs.ts";
 import { rollBackClock } from "./transitions/clock_rollback.ts";
 import { closeBatch } from "./transitions/close_batch.ts";
 import { countRuns, countVerdicts } from "./transitions/counters.ts";
-import { type EndedTrace, finishRun } from "./transitions/end_run.ts";
+import { finishRun } from "./transitions/end_run.ts";
 import { findIdentity } from "./transitions/events.ts";
-import { answerForm, listForms, readForm } from "./transitions/forms.ts";
+import { answerForm } from "./transitions/answer_form.ts";
+import { listForms, readForm } from "./transitions/forms.ts";
 import { moveRun } from "./transitions/move_run.ts";
 import { parkRun } from "./transitions/park_run.ts";
 import { getBaseline, getMark } from "./transitions/progress.ts";
@@ -63,6 +65,7 @@ import {
   getInForce,
   getVersion,
   listPaused,
+  listUnused,
   putVersions,
   setPaused,
 } from "./transitions/versions.ts";
@@ -111,8 +114,12 @@ export class LedgerStore implements Store {
     return this.#read((rows) => getVersion(rows, version));
   }
 
-  dropVersions(live: string[]): Promise<void> {
-    return this.#change(dropVersions, live);
+  async dropVersions(live: string[]): Promise<void> {
+    const { history } = this.#parts;
+    // What has ended by then is in history once this resolves.
+    const unused = await this.#read((rows) => listUnused(rows, live));
+    const outlived = findOutlived(unused, (version) => history.lastUseOf(version));
+    if (outlived.length > 0) await this.#change(dropVersions, outlived);
   }
 
   setPaused(rule: string, paused: string | null): Promise<void> {
@@ -322,7 +329,7 @@ export class LedgerStore implements Store {
       isKnown(rows, { key, at: received, ...(!Number.isNaN(within) && { within }), runs: 0, replied: false }, at)
     );
     [folding.now, folding.retention] = [now, retention];
-    return await folding.dropOldest(retention) || more;
+    return await folding.trim(retention) || more;
   }
 
   async checkpoint(): Promise<void> {
@@ -370,6 +377,14 @@ export class LedgerStore implements Store {
     if (first) receipt.verdicts = first.verdicts;
   }
 
+  #traceOf(run: string): Promise<RunTrace & { event: number } | undefined> {
+    return findTrace(this.#parts.history, run, (work) => this.#read(work));
+  }
+
+  #eventOf(key: number): Promise<EventRow | undefined> {
+    return findEvent(this.#parts.history, key, (work) => this.#read(work));
+  }
+
   async #search(place: { run: string; path: string }, now: number): Promise<StepRecord | undefined> {
     const { history } = this.#parts;
     return await findAwaited(
@@ -378,30 +393,5 @@ export class LedgerStore implements Store {
       (work) => this.#read(work),
       (search, transition) => this.#change(transition, search, now),
     );
-  }
-
-  /** A run with its trace, live or ended. */
-  async #traceOf(id: string): Promise<RunTrace & { event: number } | undefined> {
-    const { rows, history } = this.#parts;
-    const live = await this.#read(() => {
-      const run = rows.get("run", id);
-      return run && { run, event: run.event, steps: [], notes: [] };
-    });
-    // What history has of a run is the row that was ended.
-    return live ?? await history.getRun(id) as unknown as EndedTrace | undefined;
-  }
-
-  async #eventOf(key: number): Promise<EventRow | undefined> {
-    const live = await this.#read((rows) => rows.get("event", ordered(key)));
-    if (live) return live;
-    const record = await this.#parts.history.getEvent(key);
-    return record &&
-      {
-        key,
-        receivedAt: record.receivedAt,
-        delivery: record.delivery as "accepted",
-        verdicts: record.verdicts,
-        event: record.event,
-      };
   }
 }

@@ -5,23 +5,19 @@ import { type Disk, realDisk } from "../host/disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { readExactJson } from "../model/exact_json.ts";
-import type { Json } from "../model/json.ts";
 import { Background } from "./background.ts";
+import { findCatalogues } from "./catalogues.ts";
 import { Folding } from "./folding.ts";
-import type { Catalogue } from "./history/catalogue.ts";
-import { History, unreadable } from "./history/history.ts";
+import { History } from "./history/history.ts";
 import { PackedIdentities } from "./history/identities.ts";
 import { readIds } from "./history/ids_file.ts";
-import { type PartAnswer } from "./history/part_reader.ts";
 import { Recent } from "./history/recent.ts";
 import { Ids } from "./ledger/ids.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { unescapeKey } from "./ledger/encode.ts";
 import { loadIdentity } from "./ledger/load.ts";
-import { ordered } from "./ledger/ordered.ts";
 import { Rows } from "./ledger/rows.ts";
 import { LedgerStore } from "./ledger_store.ts";
-import type { CheckedFile } from "./log/files.ts";
 import { recover, type RecoverySink } from "./log/recover.ts";
 import { SegmentLog } from "./log/segment_log.ts";
 import type { Retention, Store } from "./store.ts";
@@ -99,7 +95,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const [folds, reads] = [background(), background()];
   const history = new History({
     call: (task, question) => reads.run(task, question),
-    catalogues: await cataloguesOf(rows, found.parts, reads, onWarning),
+    catalogues: await findCatalogues({ rows, parts: found.parts, reads, disk, folder, onWarning }),
     recent,
     syncedSeq: () => log.lastSeq,
     onWarning,
@@ -149,37 +145,4 @@ function prepare(rows: Rows): Ids {
   }
   rows.identities.keyBy(secret);
   return new Ids((rows.get("fact", "last") as { key: number } | undefined)?.key ?? 0, secret);
-}
-
-/**
- * The catalogues of all parts. One that a crash or a stop took is read out of its part, and kept with the first frame, so that
- * later starts open no part. That of a part that is missing stays: whoever asks for its history is told.
- */
-async function cataloguesOf(
-  rows: Rows,
-  parts: CheckedFile[],
-  reads: Background<typeof storeTasks>,
-  onWarning: (message: string) => void,
-): Promise<Catalogue[]> {
-  const catalogues: Catalogue[] = [];
-  for (const [key, row] of [...rows.all("part")]) {
-    const catalogue = row as unknown as Catalogue;
-    if (parts.some(({ name }) => name === catalogue.file)) {
-      catalogues.push(catalogue);
-      continue;
-    }
-    // Retention drops the row first, then the file.
-    onWarning(`Cannot find ${catalogue.file}, a part of history: what was in it is not shown any more`);
-    rows.drop("part", key);
-  }
-  const known = new Set(catalogues.map(({ file }) => file));
-  for (const { name } of parts.filter(({ name }) => !known.has(name))) {
-    const answer = await reads.run("readPart", { file: name, read: "catalogue", args: {} }) as PartAnswer<"catalogue">;
-    if (answer.kind === "damaged") onWarning(unreadable(name, answer.reason));
-    if (answer.kind !== "read") continue;
-    catalogues.push(answer.result);
-    rows.put("part", ordered(answer.result.first), answer.result as unknown as Json);
-  }
-  rows.keep();
-  return catalogues;
 }

@@ -1,11 +1,14 @@
 import { type Event } from "../model/event.ts";
 import { isFinal, type Run } from "../model/run.ts";
-import type { EndedRun, History } from "./history/history.ts";
+import type { BriefText } from "./history/brief.ts";
+import type { History } from "./history/history.ts";
+import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
-import type { RunRow } from "./ledger/tables.ts";
+import type { EventRow, RunRow } from "./ledger/tables.ts";
 import type { Store, Trace } from "./store.ts";
 import type { EndedTrace } from "./transitions/end_run.ts";
 import { readEvent } from "./transitions/events.ts";
+import type { RunTrace } from "./transitions/retry_run.ts";
 import { readWaits, toRun } from "./transitions/run_rows.ts";
 import { readNotes, readSteps } from "./transitions/trace.ts";
 
@@ -18,7 +21,36 @@ export function readTrace(rows: Rows, id: string): Trace | undefined {
 /** All that is known of a run that has ended. */
 export async function getRun(history: History, id: string): Promise<Trace | undefined> {
   const ended = await history.getRun(id);
-  return ended && { run: await endedRun(history, ended), steps: ended.steps, notes: ended.notes };
+  if (ended === undefined) return undefined;
+  const events = await history.getEvents([ended.event]);
+  return { run: endedRun(ended, events), steps: ended.steps, notes: ended.notes };
+}
+
+/** Reads live rows in its turn; see `LedgerStore`. */
+type Read = <T>(work: (rows: Rows) => T) => Promise<T>;
+
+/** A run as it is live, without its steps, or with its whole trace once it has ended. */
+export async function findTrace(
+  history: History,
+  id: string,
+  read: Read,
+): Promise<RunTrace & { event: number } | undefined> {
+  const live = await read((rows) => {
+    const run = rows.get("run", id);
+    return run && { run, event: run.event, steps: [], notes: [] };
+  });
+  // What history has of a run is the row that was ended.
+  return live ?? await history.getRun(id) as unknown as EndedTrace | undefined;
+}
+
+/** An event, live or in history. */
+export async function findEvent(history: History, key: number, read: Read): Promise<EventRow | undefined> {
+  const live = await read((rows) => rows.get("event", ordered(key)));
+  if (live) return live;
+  const record = await history.getEvent(key);
+  if (record === undefined) return undefined;
+  const { receivedAt, delivery, verdicts, event } = record;
+  return { key, receivedAt, delivery: delivery as EventRow["delivery"], verdicts, event };
 }
 
 type Filter = Parameters<Store["listRuns"]>[0];
@@ -26,13 +58,12 @@ type Filter = Parameters<Store["listRuns"]>[0];
 /**
  * Runs, newest first, live and ended. Without those that only their condition was asked of.
  * @param event the key of the filter's event
- * @param read reads live rows; see `LedgerStore`
  */
 export async function listRuns(
   history: History,
   filter: Filter,
   event: number | undefined,
-  read: <T>(work: (rows: Rows) => T) => Promise<T>,
+  read: Read,
 ): Promise<Run[]> {
   const live = new Set<string>();
   const found = await read((rows) => {
@@ -42,7 +73,8 @@ export async function listRuns(
   if (filter.waiting || (filter.state !== undefined && !isFinal(filter.state))) return found;
   const { rule, state, before, limit } = filter;
   const ended = await history.listRuns({ rule, state, before, event, limit, skip: (id) => live.has(id) });
-  const runs = await Promise.all(ended.map((run) => endedRun(history, run)));
+  const events = await history.getEvents(ended.map(({ event }) => event));
+  const runs = ended.map((run) => endedRun(run, events));
   return [...found, ...runs].sort((a, b) => a.id < b.id ? 1 : -1).slice(0, limit);
 }
 
@@ -65,9 +97,8 @@ function liveRun(rows: Rows, row: RunRow): Run {
   return toRun(row, readEvent(rows, row.event), readWaits(rows, row.id));
 }
 
-/** With its event's body if history still has that. */
-async function endedRun(history: History, { run, event }: EndedRun): Promise<Run> {
+/** @param events those that history still has; without its event a run has the head of it */
+function endedRun({ run, event }: BriefText, events: Map<number, Event>): Run {
   const row = run as unknown as EndedTrace["run"];
-  const record = await history.getEvent(event);
-  return toRun(row, record?.event ?? { ...row.head, data: null } as Event);
+  return toRun(row, events.get(event) ?? { ...row.head, data: null } as Event);
 }

@@ -35,9 +35,12 @@ export interface Store {
   changeVersions(changed: Rule[], gone: string[]): Promise<void>;
   /** Those of the rules with these ids that were in force last, also before a restart. */
   getInForce(rules: string[]): Promise<Rule[]>;
-  /** The rule as it was at that version, or undefined where no live run needed it any more. */
+  /** The rule as it was at that version, or undefined where no run that is kept needed it any more. */
   getVersion(version: string): Promise<Rule | undefined>;
-  /** Versions that no live run is pinned to and that are not in `live` are dropped. */
+  /**
+   * Drops the versions that are not in `live` and that no run was on, be it live or in history. Of those that only history needs
+   * 32 MB stay, the ones that were used last.
+   */
   dropVersions(live: string[]): Promise<void>;
 
   // ── ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,6 +1,7 @@
-import * as foldHooks from "./history/fold_hooks.ts";
+import { mergeIds, openHistory, openIds, readCatalogue } from "./history/fold_hooks.ts";
 import { readPart } from "./history/part_reader.ts";
+import { thinPart } from "./history/thin_part.ts";
 import { logTasks } from "./log/tasks.ts";
 
 /** What the store does beside the main thread. */
-export const storeTasks = { ...logTasks(foldHooks), readPart };
+export const storeTasks = { ...logTasks({ openHistory, openIds, readCatalogue, mergeIds }), readPart, thin: thinPart };

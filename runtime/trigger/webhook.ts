@@ -76,7 +76,7 @@ function factsOf(args: JsonObject, { method, path, params, query, headers }: Web
   const auth = args.auth as { header?: string };
   const signed = auth.header?.toLowerCase();
   const shown = Object.entries(headers).filter(([name]) => !CREDENTIAL.test(name) && name !== signed);
-  return { method, path, params: { ...params }, query: { ...query }, headers: Object.fromEntries(shown) };
+  return { method, path, params, query, headers: Object.fromEntries(shown) };
 }
 
 function checkPath(path: string): string[] {

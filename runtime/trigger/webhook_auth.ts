@@ -145,7 +145,9 @@ function checkTimestamp(header: string, timestamp: string, now: number): string 
 }
 
 function mac(algorithm: string, key: string | Uint8Array, before: string, body: Uint8Array): Buffer {
-  return createHmac(algorithm, key).update(before).update(body).digest();
+  const hmac = createHmac(algorithm, key);
+  if (before !== "") hmac.update(before);
+  return hmac.update(body).digest();
 }
 
 /** Compares in a time that tells nothing about where the texts differ, nor whether they are of one length. */

@@ -32,7 +32,9 @@ export function guard(access: Access): MiddlewareHandler {
   return async (c, next) => {
     const given = bearerToken(c);
     if (given !== undefined && holdsToken(given, access.tokens)) return await next();
-    const refusal = given === undefined ? refuseTokenless(c, access) : { status: 401, error: "Wrong token" } as const;
+    const refusal = given === undefined
+      ? refuseTokenless(c.req.raw, access)
+      : { status: 401, error: "Wrong token" } as const;
     if (refusal === undefined) return await next();
     const { status, error } = refusal;
     return c.json({ error }, status, status === 401 ? { "www-authenticate": 'Bearer realm="whenthen"' } : {});
@@ -44,20 +46,20 @@ export function guard(access: Access): MiddlewareHandler {
  * proxy on this machine is somebody else, and so is a page in a browser on it: that is known by a foreign `Host` (DNS
  * rebinding) or a foreign `Origin`.
  */
-export function refuseTokenless(c: Context, { tokenless }: Pick<Access, "tokenless">): Refusal | undefined {
+export function refuseTokenless(request: Request, { tokenless }: Pick<Access, "tokenless">): Refusal | undefined {
   if (!tokenless) return { status: 401, error: "A token is needed: Authorization: Bearer <WHENTHEN_TOKEN>" };
-  const mark = Object.keys(c.req.header()).find((name) => PROXY_HEADER.test(name));
+  const mark = [...request.headers.keys()].find((name) => PROXY_HEADER.test(name));
   if (mark !== undefined) {
     const error = `Refused for a request that a proxy passed on (${mark}): set WHENTHEN_TOKEN and send it as ` +
       "Authorization: Bearer <WHENTHEN_TOKEN>";
     return { status: 401, error };
   }
-  const host = c.req.header("host") ?? new URL(c.req.url).host;
+  const host = request.headers.get("host") ?? new URL(request.url).host;
   if (!isLoopback(hostnameOf(`http://${host}`))) {
     return { status: 403, error: `Refused for the host "${host}": use 127.0.0.1 or a token` };
   }
-  const origin = c.req.header("origin");
-  if (isForeign(origin, host) || c.req.header("sec-fetch-site") === "cross-site") {
+  const origin = request.headers.get("origin") ?? undefined;
+  if (isForeign(origin, host) || request.headers.get("sec-fetch-site") === "cross-site") {
     return { status: 403, error: `Refused for a page of ${origin ?? "another site"}: use a token` };
   }
   return undefined;

@@ -22,18 +22,17 @@ export async function readBody(request: Request, limit: number): Promise<Body> {
   const length = Number(request.headers.get("content-length") ?? NaN);
   if (length > limit) return tooLarge(limit);
   const { body, giveUp } = length <= SMALL ? readWhole(request) : readPieces(request, limit);
-  const late = Promise.withResolvers<Body>();
-  const timer = setTimeout(() => {
-    giveUp();
-    late.resolve(refuse(408, `The body was not complete after ${PATIENCE / 1_000} s`, { connection: "close" }));
-  }, PATIENCE);
-  try {
-    return await Promise.race([body, late.promise]);
-  } catch {
-    return refuse(400, "The body ended before it was complete");
-  } finally {
-    clearTimeout(timer);
-  }
+  return await new Promise((resolve) => {
+    const timer = setTimeout(() => {
+      giveUp();
+      resolve(refuse(408, `The body was not complete after ${PATIENCE / 1_000} s`, { connection: "close" }));
+    }, PATIENCE);
+    const end = (read: Body) => {
+      clearTimeout(timer);
+      resolve(read);
+    };
+    body.then(end, () => end(refuse(400, "The body ended before it was complete")));
+  });
 }
 
 interface Reading {

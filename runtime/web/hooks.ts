@@ -1,4 +1,3 @@
-import type { Context } from "hono";
 import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
 import { CAUSE_HEADER } from "../model/event.ts";
@@ -12,39 +11,38 @@ import type { HookMatch } from "./hook_registry.ts";
 import { mayReply } from "./may_reply.ts";
 
 /** `/hooks/<path>`: one delivery to all webhook triggers that listen there. */
-export async function receiveHook(c: Context, context: HookContext): Promise<Response> {
-  const url = new URL(c.req.url);
+export async function receiveHook(request: Request, url: URL, context: HookContext): Promise<Response> {
   const path = url.pathname.slice("/hooks".length);
-  const asked = listeners(c, path, context);
+  const asked = listeners(request, path, context);
   if (asked instanceof Response) return asked;
   const query = readQuery(url);
   if (query instanceof Response) return query;
   // Rules that share a path share the largest of their limits.
-  const body = await readBody(c.req.raw, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
+  const body = await readBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
   if ("refused" in body) return body.refused;
   // Asked anew: a reload may have swapped them while the body was under way.
-  const hooks = listeners(c, path, context);
+  const hooks = listeners(request, path, context);
   if (hooks instanceof Response) return hooks;
-  const request: WebhookRequest = {
-    method: c.req.method,
+  const received: WebhookRequest = {
+    method: request.method,
     path,
     // Hooks of one path may call its params differently; the event is the same for all of them.
     params: Object.assign({}, ...hooks.map(({ params }) => params)),
     query,
-    headers: Object.fromEntries(c.req.raw.headers),
+    headers: Object.fromEntries(request.headers),
     body: body.bytes,
   };
-  const outcomes = receiveOnce(hooks, request, context);
-  const deliveries = deliveriesOf(outcomes, c, context);
+  const outcomes = receiveOnce(hooks, received, context);
+  const deliveries = deliveriesOf(outcomes, request, context);
   return deliveries.length > 0 ? await deliver(deliveries, hooks, context) : refusal(outcomes, context);
 }
 
 /** Who listens to the request, or the answer where nobody does. */
-function listeners(c: Context, path: string, context: HookContext): HookMatch[] | Response {
+function listeners(request: Request, path: string, context: HookContext): HookMatch[] | Response {
   const matches = context.hooks.match(path);
-  if (matches.length === 0) return nobodyListens(c, path, context);
-  const hooks = matches.filter(({ hook }) => hook.args.method === c.req.method);
-  return hooks.length === 0 ? wrongMethod(c, matches) : hooks;
+  if (matches.length === 0) return nobodyListens(request, path, context);
+  const hooks = matches.filter(({ hook }) => hook.args.method === request.method);
+  return hooks.length === 0 ? wrongMethod(request, matches) : hooks;
 }
 
 type Outcome = { match: HookMatch; received: Received };
@@ -57,15 +55,15 @@ function receiveOnce(hooks: HookMatch[], request: WebhookRequest, context: HookC
   const known = new Map<string, Received>();
   return hooks.map((match) => {
     const { auth, secret, dedupe, within } = match.hook.args;
-    const key = JSON.stringify([auth, secret, dedupe, within]);
+    const key = hooks.length === 1 ? "" : JSON.stringify([auth, secret, dedupe, within]);
     const received = known.get(key) ?? receive(match.hook.args, request, context.clock.now(), context.secretOf);
     known.set(key, received);
     return { match, received };
   });
 }
 
-function deliveriesOf(outcomes: Outcome[], c: Context, context: HookContext): Delivery[] {
-  const cause = context.verifyCause(c.req.header(CAUSE_HEADER));
+function deliveriesOf(outcomes: Outcome[], request: Request, context: HookContext): Delivery[] {
+  const cause = context.verifyCause(request.headers.get(CAUSE_HEADER) ?? undefined);
   const time = new Date(context.clock.now()).toISOString();
   return outcomes.flatMap(({ match: { hook: { rule, trigger } }, received }) => {
     if (received.kind !== "event") return [];
@@ -85,7 +83,7 @@ async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: Hook
   if (repliers.length > 0) {
     const longest = Math.max(...repliers.map(({ hook }) => hook.args.replyWithin as number));
     const reply = await awaitReply(receipts, longest, context);
-    if (reply !== undefined) return answerReply(reply, context);
+    if (reply !== undefined) return answerReply(reply);
   }
   return answerReceipts(receipts);
 }
@@ -106,20 +104,21 @@ function refusal(outcomes: Outcome[], context: HookContext): Response {
 }
 
 /** Which paths there are is told only to those who may list the rules. */
-function nobodyListens(c: Context, path: string, context: HookContext): Response {
-  const error = `No webhook listens on /hooks${path}`;
-  const paths = context.hooks.paths().map((known) => `/hooks${known}`);
-  return Response.json(refuseTokenless(c, context) ? { error } : { error, paths }, { status: 404 });
+function nobodyListens(request: Request, path: string, context: HookContext): Response {
+  const error = context.mask(`No webhook listens on /hooks${path}`);
+  const paths = context.hooks.paths().map((known) => context.mask(`/hooks${known}`));
+  return Response.json(refuseTokenless(request, context) ? { error } : { error, paths }, { status: 404 });
 }
 
-function wrongMethod(c: Context, matches: HookMatch[]): Response {
+function wrongMethod(request: Request, matches: HookMatch[]): Response {
   const allow = [...new Set(matches.map(({ hook }) => hook.args.method as string))].sort().join(", ");
-  const error = `This webhook takes ${allow}, not ${c.req.method}`;
+  const error = `This webhook takes ${allow}, not ${request.method}`;
   return Response.json({ error }, { status: 405, headers: { allow } });
 }
 
 /** The values of the query, or the answer to one that is not taken. */
 function readQuery(url: URL): Record<string, string> | Response {
+  if (url.search === "") return {};
   try {
     const fields = [...readFields(url.search.slice(1), "query")];
     return Object.fromEntries(fields.map(([name, values]) => [name, values.join(", ")]));

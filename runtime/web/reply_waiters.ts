@@ -50,7 +50,7 @@ export class ReplyWaiters {
   }
 
   #of(event: EventIdentity): Waiter[] {
-    return [...this.#waiting.get(keyOf(event)) ?? []];
+    return this.#waiting.size === 0 ? [] : [...this.#waiting.get(keyOf(event)) ?? []];
   }
 }
 

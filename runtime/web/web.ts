@@ -1,4 +1,4 @@
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { secureHeaders } from "hono/secure-headers";
 import { UsageError } from "../model/errors.ts";
@@ -14,8 +14,8 @@ import { receiveHook } from "./hooks.ts";
 
 /** All that the program answers over HTTP. */
 export interface Web {
-  /** @param address of who sent the request; empty in process */
-  fetch(request: Request, address?: string): Promise<Response>;
+  /** @param address of who sent the request; absent in process */
+  fetch(request: Request, address?: () => string): Promise<Response>;
 }
 
 /** Seconds after which a sender tries again while intake is closed. */
@@ -24,7 +24,7 @@ const RETRY_AFTER = "5";
 /** The HTTP side of the program: hooks, events, forms, API, health, metrics, the page. */
 export function createWeb(context: WebContext): Web {
   const app = new Hono();
-  app.onError((error, c) => answerError(error, c, context));
+  app.onError((error, c) => answerError(error, c.req.raw, context));
   app.notFound((c) => c.json({ error: "There is nothing at this path" }, 404));
 
   app.get("/healthz", (c) => c.text("ok\n"));
@@ -32,7 +32,6 @@ export function createWeb(context: WebContext): Web {
     const phase = context.phase();
     return phase === "ready" ? c.text("ready\n") : c.text(`${phase}\n`, 503, { "retry-after": RETRY_AFTER });
   });
-  app.all("/hooks/*", (c) => closed(c, context) ?? receiveHook(c, context));
 
   app.route("/forms", formPages(context));
   app.use(secureHeaders({
@@ -48,28 +47,45 @@ export function createWeb(context: WebContext): Web {
 
   // Below this line everything needs a token, or to come from this machine.
   app.use(guard(context));
-  app.post("/events", (c) => closed(c, context) ?? receiveEvent(c, context));
+  app.post("/events", (c) => closed(context) ?? receiveEvent(c, context));
   app.get("/metrics", async (c) => {
     const { body, contentType } = await context.metrics.expose();
     return c.body(context.mask(body), 200, { "content-type": contentType });
   });
   app.route("/api", api(context));
   app.get("/", async (c) => c.html(await homePage(context)));
-  return { fetch: (request, address = "") => Promise.resolve(app.fetch(request, { address })) };
+  return {
+    async fetch(request, address) {
+      const url = new URL(request.url);
+      // Not by the router and its chain of middleware: nothing else is asked for thousands of times a second.
+      if (/^\/hooks(\/|$)/.test(url.pathname)) return closed(context) ?? await answerHook(request, url, context);
+      return await app.fetch(request, { address });
+    },
+  };
 }
 
-function closed(c: Context, context: WebContext): Response | undefined {
+async function answerHook(request: Request, url: URL, context: WebContext): Promise<Response> {
+  try {
+    return await receiveHook(request, url, context);
+  } catch (error) {
+    return answerError(error as Error, request, context);
+  }
+}
+
+function closed(context: WebContext): Response | undefined {
   const phase = context.phase();
   if (phase === "ready") return undefined;
-  return c.json({ error: `The program is ${phase}` }, 503, { "retry-after": RETRY_AFTER });
+  const headers = { "retry-after": RETRY_AFTER };
+  return Response.json({ error: `The program is ${phase}` }, { status: 503, headers });
 }
 
-function answerError(error: Error, c: Context, context: WebContext): Response {
+function answerError(error: Error, request: Request, context: WebContext): Response {
   if (error instanceof HTTPException) return error.getResponse();
-  if (error instanceof UsageError) return c.json({ error: context.mask(error.message) }, 400);
+  if (error instanceof UsageError) return Response.json({ error: context.mask(error.message) }, { status: 400 });
   if (error instanceof StoreFullError) {
-    return c.json({ error: context.mask(error.message) }, 503, { "retry-after": String(error.retryAfter) });
+    const headers = { "retry-after": String(error.retryAfter) };
+    return Response.json({ error: context.mask(error.message) }, { status: 503, headers });
   }
-  context.onError(`Cannot answer ${c.req.method} ${c.req.path}`, error);
-  return c.json({ error: "Something went wrong; the program's log says what" }, 500);
+  context.onError(`Cannot answer ${request.method} ${new URL(request.url).pathname}`, error);
+  return Response.json({ error: "Something went wrong; the program's log says what" }, { status: 500 });
 }

@@ -25,8 +25,11 @@ Deno.test("emit takes the id that the rule gives, and null where there is no dat
 });
 
 Deno.test("emit refuses an empty type and an empty id", async () => {
-  await assert.rejects(emit.perform({ emit: "" }, makeContext()), { name: "TerminalError", message: /empty type/ });
-  await assert.rejects(emit.perform({ emit: "a", id: "" }, makeContext()), {
+  await assert.rejects(async () => await emit.perform({ emit: "" }, makeContext()), {
+    name: "TerminalError",
+    message: /empty type/,
+  });
+  await assert.rejects(async () => await emit.perform({ emit: "a", id: "" }, makeContext()), {
     name: "TerminalError",
     message: /empty id/,
   });

@@ -277,6 +277,7 @@ Deno.test("an endless body of a failure does not hide the failure", async () => 
     const error = await failureOf({ http: origin });
     assert.match(error.message, /answered 500/);
     assert.equal((error.detail!.body as string).length, 64_000);
+    assert.equal((error.detail as { truncated?: boolean }).truncated, true);
     await abandoned;
   });
 });

@@ -30,6 +30,6 @@ Deno.test("reply refuses what HTTP does not allow", async () => {
     [{ reply: 200, headers: { "a b": "c" } }, /Cannot reply with the headers/],
   ];
   for (const [args, message] of refused) {
-    await assert.rejects(reply.perform(args, byWebhook()), { name: "TerminalError", message });
+    await assert.rejects(async () => await reply.perform(args, byWebhook()), { name: "TerminalError", message });
   }
 });

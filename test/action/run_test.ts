@@ -13,7 +13,6 @@ interface Result {
   stdout: string;
   stderr: string;
   json: Json;
-  dropped?: { stdout: number; stderr: number };
 }
 
 async function perform(args: JsonObject, context: ActionContext = makeContext()): Promise<Result> {
@@ -142,29 +141,35 @@ Deno.test("an argument that the system refuses is a final failure", async () => 
   assert.ok(await failureOf({ run: ["echo", "x".repeat(5_000_000)] }) instanceof TerminalError);
 });
 
-Deno.test("of 100 MB of output the beginning is in the result, which says how much is missing", async () => {
-  const result = await perform({ run: "head -c 100000000 /dev/zero; echo end >&2" });
-  assert.ok(JSON.stringify(result).length < 250_000);
-  assert.deepEqual(result.dropped, { stdout: 100_000_000 - result.stdout.length, stderr: 0 });
-  assert.equal(result.stderr, "end\n");
-  assert.equal(result.json, null);
-  const error = await failureOf({ run: "head -c 100000000 /dev/zero", format: "lines" });
-  assert.match(error.message, /it wrote 100000000 bytes, at most 10000000 are read/);
+Deno.test("output is whole up to 10 MB; more is a failure that says how much and what would work", async () => {
+  const whole = await perform({ run: "head -c 10000000 /dev/zero | tr '\\0' x; yes line | head -c 300000 >&2" });
+  assert.equal(whole.stdout, "x".repeat(10_000_000));
+  assert.equal(whole.stderr, "line\n".repeat(60_000));
+  for (const [run, stream] of [["cat", "output"], ["cat >&2", "error"]]) {
+    const error = await failureOf({ run: `head -c 10000001 /dev/zero | ${run}` });
+    assert.ok(error instanceof TerminalError);
+    const says = new RegExp(
+      `standard ${stream} of .*: it wrote 10000001 bytes, at most 10000000 are kept; have it write less, or`,
+    );
+    assert.match(error.message, says);
+  }
 });
 
-Deno.test("of long standard error the end is in the result", async () => {
-  const { stderr, dropped } = await perform({ run: "yes line | head -c 300000 >&2; echo end >&2" });
-  assert.ok(stderr.endsWith("line\nend\n"));
-  assert.deepEqual(dropped, { stdout: 0, stderr: 300_004 - stderr.length });
-});
-
-Deno.test("json is read from up to 10 MB, also where the text in the result is shortened", async () => {
-  const { json, stdout, dropped } = await perform({
+Deno.test("json and the text that it was read from are both whole", async () => {
+  const { json, stdout } = await perform({
     run: `printf '["'; head -c 2000000 /dev/zero | tr '\\0' x; printf '"]'`,
   });
   assert.equal((json as string[])[0].length, 2_000_000);
-  assert.ok(stdout.length > 190_000 && stdout.length <= 200_000);
-  assert.deepEqual(dropped, { stdout: 2_000_004 - stdout.length, stderr: 0 });
+  assert.equal(stdout.length, 2_000_004);
+});
+
+Deno.test("a command that fails leaves the beginning of its output and the end of its errors, and says what is missing", async () => {
+  const { detail } = await failureOf({
+    run: "head -c 300000 /dev/zero | tr '\\0' x; yes line | head -c 300000 >&2; exit 3",
+  });
+  const { stdout, stderr, dropped } = detail as Result & { dropped: JsonObject };
+  assert.ok(stderr.endsWith("line\n"));
+  assert.deepEqual(dropped, { stdout: 300_000 - stdout.length, stderr: 300_000 - stderr.length });
 });
 
 Deno.test("abort ends the command; the reason is what the step fails with", async () => {

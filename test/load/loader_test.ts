@@ -198,12 +198,25 @@ Deno.test("a secret that is not set is a warning as long as it is not", async ()
   assert.ok(warned.rules.has("a"));
   assert.deepEqual(warned.secretNames, ["TOKEN"]);
   for (const file of [".env", "more.env"]) {
-    await folder.write({ [file]: "TOKEN=abcdef\n" });
+    await folder.write({ [file]: "TOKEN=abcdef12\n" });
     assert.deepEqual(heads(await folder.load()), []);
     await folder.remove(file);
     assert.deepEqual(shown(await folder.load()), shown(warned), "a file that is checked again has its places again");
   }
-  await folder.write({ "mounted/TOKEN": "abcdef\n" });
+  await folder.write({ "mounted/TOKEN": "abcdef12\n" });
+  assert.deepEqual(heads(await folder.load()), []);
+});
+
+Deno.test("a secret that is short, or a word, is a warning until it is longer", async () => {
+  await using folder = await TestFolder.with({
+    "a.yaml": `${every("${{ secrets.REGION }}")}`,
+    ".env": "REGION=lisbon\n",
+  });
+  const warned = heads(await folder.load());
+  assert.match(warned[0], /^a\.yaml:4:14: warning: the secret REGION has under 8 characters: .* shown as \*\*\*/);
+  await folder.write({ ".env": "REGION=lisbonporto\n" });
+  assert.match(heads(await folder.load())[0], /warning: the secret REGION is a word of under 12 letters/);
+  await folder.write({ ".env": "REGION=lisbonporto1\n" });
   assert.deepEqual(heads(await folder.load()), []);
 });
 

@@ -12,7 +12,8 @@ const known: Known = {
   config: {},
   env: { HOME: "/home/x" },
   now: Date.UTC(2026, 10, 21),
-  hasSecret: (name) => name !== "NOPE",
+  secretFault: (name) =>
+    name === "NOPE" ? { message: "the secret NOPE is not set", hint: "set it in the environment" } : undefined,
 };
 
 /** Checks a rule written in YAML. */

@@ -9,10 +9,10 @@ import { type Bench, makeRule, withBench } from "./harness.ts";
 /** A bench whose rules are TypeScript, in real workers; functions of the bench are called as before. */
 export async function withCode(
   use: (bench: Bench) => Promise<void>,
-  options: Partial<RunnerOptions> = {},
+  { secrets = {}, ...options }: Partial<RunnerOptions> & { secrets?: Record<string, string> } = {},
 ): Promise<void> {
   const isolates = openIsolates({
-    secrets: () => ({}),
+    secrets: () => secrets,
     onSecret: () => {},
     env: () => ({}),
     onLog: () => {},
@@ -32,7 +32,7 @@ export function codeRule(then: string, more: Partial<Rule> & { condition?: strin
   const code = `import { event as on, manual, rule, TerminalError, RetryAfterError } from "whenthen";
     export default rule({ when: manual(), ${
     condition ? `if: ${condition},` : ""
-  } then: async ({ event, step, config }) => {
+  } then: async ({ event, step, config, secrets }) => {
       const call = (name, fn, values, options) => step.call(name, "./lib.ts#" + fn, { with: values, ...options });
       { ${then} }
     } });`;

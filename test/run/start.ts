@@ -18,8 +18,8 @@ export class Start {
     const files = this.#mortal(disk);
     this.disk = new Proxy(files, {
       get: (target, name) => {
-        if (name !== "create") return Reflect.get(target, name);
-        return async (path: string) => this.#mortal(await target.create(path));
+        if (name !== "create" && name !== "append" && name !== "open") return Reflect.get(target, name);
+        return async (path: string) => this.#mortal(await target[name](path));
       },
     });
   }

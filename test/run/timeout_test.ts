@@ -10,8 +10,10 @@ Deno.test("a timeout is as long as it is, however the wall clock is set meanwhil
     const clock = new ManualClock(1.8e12);
     let late = false;
     const limit = { what: "Step x", ms: 1_000 };
-    const forever = (signal: AbortSignal) =>
-      new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    const forever = (makeSignal: () => AbortSignal) => {
+      const signal = makeSignal();
+      return new Promise<never>((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
+    };
     const waited = withTimeout(clock, limit, new AbortController().signal, forever).catch((error) => {
       late = error instanceof TimeoutError;
     });
@@ -22,4 +24,14 @@ Deno.test("a timeout is as long as it is, however the wall clock is set meanwhil
     await waited;
     assert.equal(late, true);
   }
+});
+
+Deno.test("what is done at once needs neither a signal nor a timer", async () => {
+  const clock = {
+    ...new ManualClock(1.8e12),
+    ticks: () => assert.fail("asked for the time"),
+    after: () => assert.fail("set a timer"),
+  };
+  const signal = new AbortController().signal;
+  assert.equal(await withTimeout(clock as unknown as ManualClock, { what: "Step x", ms: 1_000 }, signal, () => 7), 7);
 });

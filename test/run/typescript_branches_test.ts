@@ -306,7 +306,7 @@ Deno.test("an each goes on over items that fail, or cancels the others and is th
 Deno.test("results that are too large together are left out, which the function learns when it asks for them", () =>
   withCode(async (bench) => {
     const each =
-      `await step.each("lines", Array.from({ length: 11 }), (_, n) => step.do("save", () => "x".repeat(1e5)))`;
+      `await step.each("lines", Array.from({ length: 11 }), (_, n) => step.do("save", () => "x".repeat(1e6)))`;
     const whole = await bench.run(codeRule(`return ${each};`));
     assert.deepEqual(whole.run.output, { total: 11, failed: 0, errors: [] });
     const asked = await bench.run(codeRule(`return (${each}).results.length;`));

@@ -96,7 +96,7 @@ Deno.test("an event that comes while other branches work moves its branch on at 
     ]));
     await bench.reached(run, "both/a/pay", "waiting");
     await bench.until(() => bench.calls.includes("work"));
-    assert.deepEqual(await bench.emit("payment.received", { n: 7 }), [run]);
+    await bench.emit("payment.received", { n: 7 });
     await bench.reached(run, "both/a/then", "succeeded");
     working.resolve(null);
     await bench.finish();

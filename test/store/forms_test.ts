@@ -15,6 +15,7 @@ import {
   step,
   stepOf,
   storeTest,
+  supersede,
 } from "./helpers.ts";
 
 type Asked = Extract<Wait, { kind: "form" }>["form"];
@@ -159,6 +160,7 @@ storeTest("a form outlives its run and the history of it, until it is as old as 
   assert.equal((await store.getForm("form of e1"))?.state, "open", "its run lives");
   await store.answerForm("form of e1", answer);
   await store.finishRun(run, { state: "succeeded", spent: 1 }, NOW + 60);
+  await supersede(store, NOW + 61);
   await dropHistory(store, NOW + 30 * DAY - 1);
   assert.equal(await store.getRun(run), undefined);
   assert.equal((await store.getForm("form of e1"))?.state, "answered");

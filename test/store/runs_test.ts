@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Admission, Store } from "../../runtime/store/store.ts";
-import { arrival, candidate, claimIds, NOW, rule, send, step, storeTest } from "./helpers.ts";
+import { arrival, candidate, claimIds, dropHistory, NOW, rule, send, step, storeTest } from "./helpers.ts";
 
 async function claimOne(store: Store, now = NOW) {
   const [claimed] = await store.claimRuns("me", 1, now);
@@ -276,7 +276,7 @@ storeTest(
   },
 );
 
-storeTest("versions stay while a live run is pinned to them or a rule is on them", async (store) => {
+storeTest("versions stay while a run was on them, live or in history, or a rule is on them", async (store) => {
   const code = "const secret = 'x';";
   await store.putVersions([rule("v1", { modules: { "": code } }), rule("v2"), rule("v3")]);
   await store.putVersions([rule("v1", { name: "ignored, as v1 is known" })]);
@@ -286,8 +286,18 @@ storeTest("versions stay while a live run is pinned to them or a rule is on them
   assert.equal(await store.getVersion("v2"), undefined);
   assert.equal((await store.getVersion("v3"))?.version, "v3");
   await store.cancelRun(id, "", NOW);
-  await store.dropVersions(["v3"]);
+  for (const fold of [false, true]) {
+    if (fold) await store.checkpoint();
+    await store.dropVersions(["v3"]);
+    assert.equal((await store.getVersion("v1"))?.version, "v1", "history shows a run on it");
+  }
+  const newer = { ...arrival("e2"), candidates: [{ ...candidate(), version: "v3" }] };
+  const [{ runs: [last] }] = await store.accept([newer], [], NOW);
+  await store.cancelRun(last, "", NOW);
+  await dropHistory(store);
+  await store.dropVersions([]);
   assert.equal(await store.getVersion("v1"), undefined);
+  assert.equal((await store.getVersion("v3"))?.version, "v3", "the last run of its rule was on it");
 });
 
 storeTest("paused rules are listed with the reason until they are resumed", async (store) => {

@@ -184,6 +184,26 @@ Deno.test("readiness follows the phase, liveness does not", async () => {
   }
 });
 
+Deno.test("the store keeps data as it came; every listing, trace and page shows it masked", async () => {
+  await using bench = await openBench([rule("a", [onEvent("leak")])]);
+  const data = { city: "hook-secret", list: ["in hook-secret"] };
+  const { body } = await bench.post("/api/emit", { type: "leak", subject: "to hook-secret", data });
+  const { event } = (await bench.store.getRun(body.runs[0]))!.run;
+  assert.deepEqual([event.subject, event.data], ["to hook-secret", data]);
+  const masked = { city: "***", list: ["in ***"] };
+  const { body: [listed] } = await bench.ask("GET", "/api/events");
+  assert.deepEqual([listed.event.subject, listed.event.data], ["to ***", masked]);
+  const { body: { run } } = await bench.ask("GET", `/api/runs/${body.runs[0]}`);
+  assert.deepEqual([run.event.subject, run.event.data], ["to ***", masked]);
+  for (const path of ["/", "/api/runs", "/api/events", "/api/rules", "/metrics"]) {
+    const { status, body } = await bench.ask("GET", path);
+    assert.equal(status, 200, path);
+    assert.ok(!JSON.stringify(body).includes("hook-secret"), path);
+  }
+  const { body: absent } = await bench.ask("GET", "/api/runs/hook-secret");
+  assert.deepEqual(absent, { error: 'There is no run "***"' });
+});
+
 Deno.test("no answer holds a secret, and all but hooks forbid to be framed, guessed and cached", async () => {
   await using bench = await openBench([rule("a", [onEvent("leak")])]);
   const { body } = await bench.post("/api/emit", { type: "leak", data: { url: "https://x/?key=hook-secret" } });

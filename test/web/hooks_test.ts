@@ -144,6 +144,17 @@ Deno.test("a webhook whose rule replies waits for the reply", async () => {
   assert.deepEqual([duplicate.status, duplicate.body], [201, "made"], "a duplicate gets the recorded reply");
 });
 
+Deno.test("a reply is data that is sent: what in it is equal to a secret stays", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")], [step("reply")])]);
+  const answer = bench.post("/hooks/x", {});
+  const [claimed] = await claim(bench);
+  const reply = { status: 200, headers: { "x-token": "hook-secret" }, body: "to hook-secret" };
+  await bench.store.recordStep(claimed.run.id, record(), { reply }, NOW);
+  bench.context.replies.answered(claimed.run.event, reply);
+  const { body, headers } = await answer;
+  assert.deepEqual([body, headers.get("x-token")], ["to hook-secret", "hook-secret"]);
+});
+
 Deno.test("after replyWithin the answer is 202, and at once when the run ends without a reply", async () => {
   await using bench = await openBench([rule("a", [webhook("/x", { replyWithin: 5_000 })], [step("reply")])]);
   const late = bench.post("/hooks/x", {});

@@ -17,7 +17,7 @@ export interface RuleScope<W, C> {
   config: ConfigValues<C>;
   /** Environment variables, without secrets. */
   env: Readonly<Record<string, string | undefined>>;
-  /** Asking for one that is not set throws. Values are masked in all that is recorded. */
+  /** Asking for one that is not set throws. Recorded inputs name them, `${{ secrets.X }}`; what is shown is masked. */
   secrets: Readonly<Record<string, string>>;
   run: { readonly id: string; readonly attempt: number };
   rule: { readonly id: string; readonly file: string };

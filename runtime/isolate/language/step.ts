@@ -50,8 +50,6 @@ export interface RunResult<Output> {
   stderr: string;
   /** What stdout says where it is JSON, else null. */
   json: Output | null;
-  /** Bytes of long output that are missing. */
-  dropped?: { stdout: number; stderr: number };
 }
 
 export interface CallOptions extends StepOptions {

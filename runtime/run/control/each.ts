@@ -7,6 +7,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { compile } from "../../rule/expression.ts";
 import { expression, number, rate } from "../../rule/field.ts";
+import { readsSecret } from "../../rule/recorded_args.ts";
 import { resolveArgs } from "../../rule/template.ts";
 import { computeStep, outcomeOf } from "../attempt.ts";
 import { Branches, endComposite, type Ending } from "../branches.ts";
@@ -107,6 +108,7 @@ async function performItems(
   const result = new EachResult(items.length, step.onError === "continue");
   if (items.length === 0) return void await endComposite(life, composite, begun, { output: result.output });
   const branches = new Branches(life, { ...composite, input: { each: items.length } }, frame.signal);
+  const isSecret = await inScope(frame, (scope) => readsSecret(step.args.each as string, scope, frame.unresolved));
   const pace = rate && new Pace(life, path, items.length, rate);
   let next = 0;
   const performNext = async (): Promise<boolean> => {
@@ -115,7 +117,8 @@ async function performItems(
     const parked = await pace?.admit(index, branches.signal);
     const item = `${path}[${index}]`;
     if (parked !== undefined) return branches.park(item, parked);
-    const inner = innerFrame(frame, item, branches.signal, { [as]: items[index], index });
+    const unresolved = isSecret ? { [as]: `\${{ (${step.args.each})[${index}] }}` } : {};
+    const inner = innerFrame(frame, item, branches.signal, { [as]: items[index], index }, unresolved);
     return await branches.perform(
       item,
       () => performSteps(step.children.then, inner),

@@ -3,9 +3,9 @@ import type { JsonObject } from "../../model/json.ts";
 import { duration, people, template } from "../../rule/field.ts";
 import { fields } from "../../rule/fields.ts";
 import { asIn } from "../../rule/sentences.ts";
-import { resolveArgs } from "../../rule/template.ts";
 import { performForm } from "../form_step.ts";
-import { inScope, pathIn } from "../frame.ts";
+import { pathIn } from "../frame.ts";
+import { resolveStepArgs } from "../step_args.ts";
 import { type Control, notTaken } from "./control.ts";
 
 /** Results that a form has beside its fields. */
@@ -43,7 +43,7 @@ export const form: Control = {
     ];
   },
   perform(step, frame, performSteps) {
-    const args = () => inScope(frame, (scope) => resolveArgs(form, step.args, scope));
+    const args = () => resolveStepArgs(form, step.args, frame);
     const { notify } = step.children;
     return performForm({ path: pathIn(frame, step.id), args, ...(notify && { notify }) }, frame, performSteps);
   },

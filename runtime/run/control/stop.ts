@@ -1,11 +1,10 @@
 import { z } from "zod";
-import type { JsonObject } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import { template } from "../../rule/field.ts";
-import { resolveArgs } from "../../rule/template.ts";
 import { computeStep } from "../attempt.ts";
-import { inScope, type Life, pathIn } from "../frame.ts";
+import { type Life, pathIn } from "../frame.ts";
 import type { StepOutcome, Stopped } from "../outcome.ts";
+import { resolveStepArgs, type StepArgs } from "../step_args.ts";
 import type { Control } from "./control.ts";
 
 /** Ends the run. */
@@ -18,19 +17,19 @@ export const stop: Control = {
   },
   controls: true,
   perform(step, frame) {
-    const args = () => inScope(frame, (scope) => resolveArgs(stop, step.args, scope));
+    const args = () => resolveStepArgs(stop, step.args, frame);
     return performStop({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
   },
 };
 
 /** Ends the run with what the arguments say, of a YAML step or of `step.stop`. */
 export async function performStop(
-  { args, ...step }: { path: string; after?: string; args(): Promise<JsonObject> },
+  { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
   life: Life,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
   const outcome = await computeStep(life, { ...step, kind: stop.kind }, signal, async () => {
-    const { stop: reason, as = "succeeded" } = await args();
+    const { used: { stop: reason, as = "succeeded" } } = await args();
     return { reason, as };
   });
   return outcome.kind === "result" ? stoppedBy(life.records.get(step.path)!) : outcome;

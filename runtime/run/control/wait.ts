@@ -1,10 +1,9 @@
 import { TerminalError } from "../../model/errors.ts";
-import type { JsonObject } from "../../model/json.ts";
 import { hasTemplate, template } from "../../rule/field.ts";
-import { resolveArgs } from "../../rule/template.ts";
-import { inScope, type Life, pathIn } from "../frame.ts";
+import { type Life, pathIn } from "../frame.ts";
 import { A_MOMENT, isZone, parseDue, parseMoment } from "../moment.ts";
 import type { StepOutcome } from "../outcome.ts";
+import { resolveStepArgs, type StepArgs } from "../step_args.ts";
 import { performWait } from "../wait_step.ts";
 import { type Control, notTaken } from "./control.ts";
 
@@ -37,14 +36,14 @@ export const wait: Control = {
     ];
   },
   perform(step, frame) {
-    const args = () => inScope(frame, (scope) => resolveArgs(wait, step.args, scope));
+    const args = () => resolveStepArgs(wait, step.args, frame);
     return performWaitUntil({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
   },
 };
 
 /** Waits for a while or until a time, of a YAML step or of `step.wait`. The result is null. */
 export async function performWaitUntil(
-  { args, ...step }: { path: string; after?: string; args(): Promise<JsonObject> },
+  { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
   life: Life,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
@@ -52,8 +51,12 @@ export async function performWaitUntil(
     ...step,
     kind: wait.kind,
     begin: async () => {
-      const input = await args();
-      return { input, due: dueOf(input as unknown as WaitArgs, life.options.clock.now()), wait: { kind: "time" } };
+      const { used, recorded } = await args();
+      return {
+        input: recorded,
+        due: dueOf(used as unknown as WaitArgs, life.options.clock.now()),
+        wait: { kind: "time" },
+      };
     },
     describe: ({ path }) => `the time of step "${path}"`,
   }, signal);

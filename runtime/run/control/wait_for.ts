@@ -3,11 +3,13 @@ import { exactDuration } from "../../model/duration.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { duration, expression, template } from "../../rule/field.ts";
 import { asIn } from "../../rule/sentences.ts";
-import { resolveArgs } from "../../rule/template.ts";
+import { evaluate } from "../../rule/expression.ts";
+import { recordExpression } from "../../rule/recorded_args.ts";
 import { describeWait } from "../../store/describe_wait.ts";
-import { evaluateIn, inScope, type Life, pathIn } from "../frame.ts";
+import { inScope, type Life, pathIn } from "../frame.ts";
 import { later } from "../moment.ts";
 import type { StepOutcome } from "../outcome.ts";
+import { resolveStepArgs, type StepArgs } from "../step_args.ts";
 import { performWait } from "../wait_step.ts";
 import { type Control, notTaken } from "./control.ts";
 
@@ -35,12 +37,13 @@ export const waitFor: Control = {
   },
   perform(step, frame) {
     const args = async () => {
-      const { match = {}, ...rest } = await inScope(frame, (scope) => resolveArgs(waitFor, step.args, scope));
-      const values: JsonObject = {};
-      for (const [path, text] of Object.entries(match as Record<string, string>)) {
-        values[path] = await evaluateIn(frame, text);
-      }
-      return { ...rest, match: values };
+      const { used, recorded } = await resolveStepArgs(waitFor, step.args, frame);
+      const { match = {} } = step.args as { match?: Record<string, string> };
+      const evaluated = await inScope(frame, (scope) => ({
+        used: mapValues(match, (text) => evaluate(text, scope)),
+        recorded: mapValues(match, (text) => recordExpression(text, scope, frame.unresolved)),
+      }));
+      return { used: { ...used, match: evaluated.used }, recorded: { ...recorded, match: evaluated.recorded } };
     };
     return performWaitFor({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
   },
@@ -48,7 +51,7 @@ export const waitFor: Control = {
 
 /** Waits for an event, for a YAML step or `step.waitFor`. In `match` stand the values themselves. */
 export function performWaitFor(
-  { args, ...step }: { path: string; after?: string; args(): Promise<JsonObject> },
+  { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
   life: Life,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
@@ -56,8 +59,9 @@ export function performWaitFor(
     ...step,
     kind: waitFor.kind,
     begin: async () => {
-      const { waitFor: types, match = {}, timeout } = await args() as unknown as WaitForArgs;
-      const input = { waitFor: types, match, ...(timeout !== undefined && { timeout: exactDuration(timeout) }) };
+      const { used, recorded } = await args();
+      const { waitFor: types, match = {}, timeout } = used as unknown as WaitForArgs;
+      const input = { match: {}, ...recorded, ...(timeout !== undefined && { timeout: exactDuration(timeout) }) };
       const due = timeout === undefined ? {} : { due: later(life.options.clock.now(), timeout) };
       return { input, ...due, wait: { kind: "event", types: [types].flat(), match } };
     },
@@ -72,6 +76,10 @@ interface WaitForArgs {
   waitFor: string | string[];
   match?: Record<string, Json>;
   timeout?: number;
+}
+
+function mapValues(match: Record<string, string>, map: (text: string) => Json): JsonObject {
+  return Object.fromEntries(Object.entries(match).map(([path, text]) => [path, map(text)]));
 }
 
 function isEventPath(path: string): boolean {

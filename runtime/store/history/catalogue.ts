@@ -9,6 +9,8 @@ export interface Catalogue {
   last: number;
   file: string;
   bytes: number;
+  /** How many events and runs the part was thinned to, counting those that it only has amendments of; absent if it is whole. */
+  thinned?: number;
   events: {
     count: number;
     /** The lowest and the highest key. */
@@ -25,6 +27,8 @@ export interface Catalogue {
     spans: [string, string][];
     /** Listed runs by rule and state. */
     rules: Record<string, Partial<Record<RunState, number>>> | "many";
+    /** Runs by the version of their rule. */
+    versions: Counts;
   };
   subjects: BloomData;
   /** What concerns earlier parts: see {@link Part}. */
@@ -82,6 +86,7 @@ export class CatalogueBuilder {
   readonly #types = new Map<string, number>();
   readonly #rules = new Map<string, number>();
   readonly #states = new Map<string, Map<RunState, number>>();
+  readonly #versions = new Map<string, number>();
   readonly #subjects = new Set<string>();
   readonly #earlier = new Set<string>();
   readonly #ended = new Set<string>();
@@ -98,10 +103,11 @@ export class CatalogueBuilder {
     if (subject !== null) this.#subjects.add(subject);
   }
 
-  run([id, rule, state, event, subject, createdAt, , listed]: RunHeader): void {
+  run([id, rule, state, event, subject, createdAt, , listed, version]: RunHeader): void {
     if (this.#isEarlier(event)) this.#earlier.add(`run/${id}`).add(`of/${event}`);
     else this.#ids = widened(this.#ids, id);
     this.#ended.add(id);
+    count(this.#versions, version);
     if (subject !== null) this.#subjects.add(subject);
     if (listed === 0) return;
     this.#listed.push({ id, createdAt });
@@ -115,15 +121,15 @@ export class CatalogueBuilder {
   }
 
   /** @param rest what is known once the file is made */
-  finish(rest: Pick<Catalogue, "first" | "last" | "file" | "bytes">): Catalogue {
+  finish(rest: Pick<Catalogue, "first" | "last" | "file" | "bytes" | "thinned">): Catalogue {
     const isMany = hasMany(this.#states.keys());
     return {
       ...rest,
       events: {
         count: this.#events,
         keys: this.#keys,
-        types: hasMany(this.#types.keys()) ? "many" : Object.fromEntries(this.#types),
-        rules: hasMany(this.#rules.keys()) ? "many" : Object.fromEntries(this.#rules),
+        types: countsOf(this.#types),
+        rules: countsOf(this.#rules),
       },
       runs: {
         count: this.#ended.size,
@@ -132,6 +138,7 @@ export class CatalogueBuilder {
         rules: isMany
           ? "many"
           : Object.fromEntries([...this.#states].map(([rule, states]) => [rule, Object.fromEntries(states)])),
+        versions: countsOf(this.#versions),
       },
       subjects: Bloom.of(this.#subjects, SUBJECT_BITS).toData(),
       earlier: Bloom.of(this.#earlier, EARLIER_BITS).toData(),
@@ -151,6 +158,10 @@ function count<K>(counts: Map<K, number>, name: K): void {
 function widened<T>(range: [T, T] | null, value: T): [T, T] {
   if (range === null) return [value, value];
   return [value < range[0] ? value : range[0], value > range[1] ? value : range[1]];
+}
+
+function countsOf(counts: Map<string, number>): Counts {
+  return hasMany(counts.keys()) ? "many" : Object.fromEntries(counts);
 }
 
 function hasMany(names: Iterable<string>): boolean {
@@ -204,6 +215,11 @@ export class Part {
   mayHaveRun(id: string): boolean {
     const { ids } = this.catalogue.runs;
     return ids !== null && ids[0] <= id && id <= ids[1] || this.#mayHaveEarlier(`run/${id}`);
+  }
+
+  /** Whether a run ended here that was on a version of its rule. */
+  mayHaveVersion(version: string): boolean {
+    return mayCount(this.catalogue.runs.versions, version);
   }
 
   /** Whether there are amendments of a run or event whose own record is in an earlier part. */

@@ -1,6 +1,9 @@
+import type { Disk } from "../../host/disk.ts";
+import type { Catalogue } from "./catalogue.ts";
 import { IdentityPacker } from "./identities.ts";
 import { writeIds } from "./ids_file.ts";
 import type { Text } from "./lines.ts";
+import { readPart } from "./part_reader.ts";
 import { type MadePart, PartWriter } from "./part_writer.ts";
 
 export { mergeIds } from "./ids_file.ts";
@@ -30,6 +33,12 @@ export async function openHistory(range: { first: number; last: number }, bytes:
     finish: () => writer.finish(range.last),
     discard: () => writer.discard(),
   };
+}
+
+/** Reads the catalogue out of a part; undefined if it cannot be read. */
+export async function readCatalogue(disk: Disk, folder: string, file: string): Promise<Catalogue | undefined> {
+  const { result } = await readPart(disk, folder, { file, read: "catalogue", args: {} });
+  return result.kind === "read" ? result.result : undefined;
 }
 
 /** Takes the identities of a segment as they stand there. */

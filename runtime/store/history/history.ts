@@ -1,12 +1,14 @@
 import type { Event } from "../../model/event.ts";
 import type { EventRecord, Reply } from "../store.ts";
 import { amendEvent, amendRun, type EndedRun } from "./amend.ts";
+import type { BriefText } from "./brief.ts";
 import { type Catalogue, type EventFilter, type EventSearch, isOfType, Part, type RunFilter } from "./catalogue.ts";
 import type { EventMore, EventText, RunMore, RunText } from "./lines.ts";
 import { listEventRows, listRunRows } from "./list.ts";
 import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
 import type { Recent, RecentLine } from "./recent.ts";
 import { type Row, Snapshot } from "./snapshot.ts";
+import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
 
 export type { EndedRun } from "./amend.ts";
 
@@ -43,6 +45,8 @@ export class History {
   #parts: Part[];
   /** Parts that were warned of. */
   readonly #unreadable = new Set<string>();
+  /** Those of them that are damaged or missing: to check one again takes as long as to read it. */
+  readonly #lost = new Set<string>();
 
   constructor(options: HistoryOptions) {
     this.#options = options;
@@ -58,6 +62,12 @@ export class History {
     if (row === undefined) return undefined;
     await snapshot.amend([row]);
     return this.#toEvent(row);
+  }
+
+  /** Those of some events that are known, by key, as they were accepted. */
+  async getEvents(keys: number[]): Promise<Map<number, Event>> {
+    const rows = await this.#snapshot().findEvents([...new Set(keys)]);
+    return new Map([...rows].map(([key, { text }]) => [key, this.#eventOf(text)]));
   }
 
   /** The reply to an event: the first one stands. */
@@ -79,14 +89,14 @@ export class History {
   }
 
   /**
-   * Runs that have ended, newest first by creation.
+   * Runs that have ended, newest first by creation, without steps and notes.
    * @param filter `skip`: runs that are not wanted, as they live again
    */
   async listRuns(
     { limit, skip = () => false, ...filter }: RunFilter & { limit: number; skip?: (id: string) => boolean },
-  ): Promise<EndedRun[]> {
+  ): Promise<BriefText[]> {
     const rows = await listRunRows(this.#snapshot(), this.#ask, filter, limit, skip);
-    return rows.map((row) => this.#toRun(row));
+    return rows.map(({ text }) => this.#parse(text) as BriefText);
   }
 
   /** Events, newest first. @param filter `before` is the key of an {@link EventRecord} */
@@ -108,7 +118,7 @@ export class History {
 
   // ── parts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** A segment was folded; what is in the part is not read from memory any more. */
+  /** A segment was folded: what is in the part is not read from memory any more. Or a part was thinned: it is read instead. */
   addPart(catalogue: Catalogue): void {
     const others = this.#parts.filter((part) => part.catalogue.first !== catalogue.first);
     this.#parts = [...others, new Part(catalogue)].sort(byAge);
@@ -119,15 +129,21 @@ export class History {
     this.#options.recent.drop(last);
   }
 
-  /**
-   * Forgets the oldest part where all together have more bytes than are to be kept.
-   * @returns it, for its file to be removed; undefined where there is nothing to remove
-   */
-  dropOldest(retentionBytes: number): Catalogue | undefined {
-    if (this.bytes() <= retentionBytes) return undefined;
-    const [oldest, ...others] = this.#parts;
-    this.#parts = others;
-    return oldest.catalogue;
+  /** Which part is to be removed or thinned next; see `trim.ts`. */
+  nextToTrim(most: number, kept: () => Kept): Trimming | undefined {
+    return nextToTrim(this.#parts, most, kept);
+  }
+
+  /** Forgets a part, whose file is to be removed. */
+  removePart({ file }: Catalogue): void {
+    this.#parts = this.#parts.filter(({ catalogue }) => catalogue.file !== file);
+    for (const files of [this.#unreadable, this.#lost]) files.delete(file);
+  }
+
+  /** The last frame of the newest part that may have a run on a version of its rule; Infinity if one is not folded yet. */
+  lastUseOf(version: string): number | undefined {
+    if (this.#options.recent.hasVersion(version)) return Infinity;
+    return this.#parts.findLast((part) => part.mayHaveVersion(version))?.catalogue.last;
   }
 
   /** How many events and ended runs are kept; a run that ended twice may count twice. */
@@ -156,10 +172,13 @@ export class History {
     args: PartReads[K]["args"],
   ): Promise<PartReads[K]["result"] | undefined> => {
     const { file } = part.catalogue;
+    if (this.#lost.has(file)) return undefined;
     const answer = await this.#options.call("readPart", { file, read, args }) as PartAnswer<K>;
     if (answer.kind === "read") return answer.result;
-    const isGone = answer.kind === "missing";
-    if (isGone && !this.#parts.includes(part) || this.#unreadable.has(file)) return undefined;
+    // It was removed or replaced under the query.
+    if (answer.kind === "missing" && !this.#parts.includes(part)) return undefined;
+    if (answer.kind !== "failed") this.#lost.add(file);
+    if (this.#unreadable.has(file)) return undefined;
     this.#unreadable.add(file);
     const reason = answer.kind === "missing" ? "it is missing" : answer.reason;
     this.#options.onWarning(unreadable(file, reason));

@@ -27,6 +27,7 @@ export type RunHeader = [
   createdAt: number,
   endedAt: number,
   listed: 0 | 1,
+  version: string,
 ];
 
 /** Something happened to an event or an ended run later. */

@@ -1,3 +1,4 @@
+import { briefText } from "./brief.ts";
 import type { EventFilter, Part, RunFilter } from "./catalogue.ts";
 import type { EventHeader, RunHeader } from "./lines.ts";
 import { type Ask, partRow, recentRow, type Row, type Snapshot } from "./snapshot.ts";
@@ -33,7 +34,7 @@ function isEventWanted([, , type, subject, , rules]: EventHeader, filter: EventF
 }
 
 /**
- * A page of runs, newest first by creation. A part has runs that began long before it, so parts are asked in the order of what
+ * A page of runs, newest first by creation, without steps and notes. A part has runs that began long before it, so parts are asked in the order of what
  * they can have at best, until no other one can have a run that belongs into the page.
  * @param skip runs that are not wanted
  */
@@ -50,7 +51,8 @@ export async function listRunRows(
     if (page.isFull) break;
     if (!line.mentions(mentioned)) continue;
     const header = line.header();
-    if (isRunWanted(header, filter) && !skip(header[0])) page.add(recentRow(header[0], line));
+    if (!isRunWanted(header, filter) || skip(header[0])) continue;
+    page.add({ ...recentRow(header[0], line), text: briefText(line.text) });
   }
   const parts = snapshot.parts.filter((part) => part.mayHaveRuns(filter))
     .map((part) => ({ part, best: part.newestRunBefore(filter.before) }))
@@ -59,7 +61,6 @@ export async function listRunRows(
     if (page.last !== undefined && best <= page.last) break;
     if (part.mayHaveRuns(filter, page.last)) await addRuns(page, part, snapshot, ask, filter, skip);
   }
-  await snapshot.amend(page.rows);
   return page.rows;
 }
 

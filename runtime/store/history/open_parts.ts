@@ -31,6 +31,24 @@ export function usePart<R>(disk: Disk, folder: string, file: string, work: (part
   return parts.use(disk, join(folder, file), file, work);
 }
 
+/**
+ * Does something with a part that is opened only for that.
+ * @throws Error where it cannot be read or does not check
+ */
+export async function usePartOnce<R>(
+  disk: Disk,
+  folder: string,
+  file: string,
+  work: (part: OpenPart) => Promise<R>,
+): Promise<R> {
+  const part = await openPart(disk, join(folder, file), file);
+  try {
+    return await work(part);
+  } finally {
+    close(part);
+  }
+}
+
 /** An LRU cache of open parts. */
 class OpenParts {
   /** The one that was used last is the last one. */

@@ -24,7 +24,7 @@ export function parsePartName(name: string): PartFile | undefined {
 /**
  * The tables of a part. Texts stand in blocks, JSON arrays of about 64 kB, so that a row is small and a table quick to look
  * through; `from_byte` and `bytes` say where in its block a row's text is, and the views have it beside the row. `line` counts
- * the lines of the segment: what has a higher one happened later.
+ * the lines of the segment: what has a higher one happened later. The first `brief_bytes` of a run's text stand before its steps.
  */
 export const PART_SCHEMA = `
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -35,17 +35,24 @@ CREATE TABLE events (
 ) STRICT;
 CREATE TABLE runs (
   id TEXT PRIMARY KEY, rule TEXT NOT NULL, state TEXT NOT NULL, event INTEGER NOT NULL, subject TEXT,
-  created_at REAL NOT NULL, ended_at REAL NOT NULL, listed INTEGER NOT NULL, line INTEGER NOT NULL,
+  created_at REAL NOT NULL, ended_at REAL NOT NULL, listed INTEGER NOT NULL, version TEXT NOT NULL, line INTEGER NOT NULL,
+  brief_bytes INTEGER NOT NULL,
   block INTEGER NOT NULL, from_byte INTEGER NOT NULL, bytes INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE more (
   id ANY NOT NULL, line INTEGER NOT NULL, block INTEGER NOT NULL, from_byte INTEGER NOT NULL, bytes INTEGER NOT NULL,
   PRIMARY KEY (id, line)
 ) STRICT, WITHOUT ROWID;
-${["events", "runs", "more"].map(viewOf).join("\n")}`;
+${viewOf("events")}
+${viewOf("runs", `, ${textOf("brief_bytes")} || iif(brief_bytes < bytes, '}', '') AS brief`)}
+${viewOf("more")}`;
 
-function viewOf(table: string): string {
-  return `CREATE VIEW ${table}_with_text AS SELECT ${table}.*,
-  CAST(substr(CAST(texts AS BLOB), from_byte + 1, bytes) AS TEXT) AS text
+/** @param more columns, each behind a comma */
+function viewOf(table: string, more = ""): string {
+  return `CREATE VIEW ${table}_with_text AS SELECT ${table}.*, ${textOf("bytes")} AS text${more}
   FROM ${table} CROSS JOIN blocks ON blocks.block = ${table}.block;`;
+}
+
+function textOf(bytes: string): string {
+  return `CAST(substr(CAST(texts AS BLOB), from_byte + 1, ${bytes}) AS TEXT)`;
 }

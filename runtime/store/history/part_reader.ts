@@ -20,6 +20,12 @@ export interface PartRun {
   more: string[];
 }
 
+/** A listed run out of a part, without steps and notes. */
+export interface PartBrief {
+  id: string;
+  text: string;
+}
+
 /** What a part adds to events and runs of earlier parts. */
 export interface PartMore {
   id: string | number;
@@ -30,12 +36,13 @@ export interface PartMore {
 
 /** What can be asked of a part, by name. */
 export interface PartReads {
-  event: { args: { key: number }; result: PartEvent | undefined };
+  /** Those that are there. */
+  eventsByKey: { args: { keys: number[] }; result: PartEvent[] };
   run: { args: { id: string }; result: PartRun | undefined };
   /** Newest first. */
   events: { args: { filter: EventFilter; limit: number }; result: PartEvent[] };
   /** Listed ones, newest first. `after`: only newer ones than this id. */
-  runs: { args: { filter: RunFilter; after?: string; limit: number }; result: PartRun[] };
+  runs: { args: { filter: RunFilter; after?: string; limit: number }; result: PartBrief[] };
   /** Oldest first, without amendments. */
   awaited: { args: { search: EventSearch; limit: number }; result: PartEvent[] };
   /** Those of the ids (events' keys, runs' ids) that something happened to. */
@@ -53,11 +60,14 @@ export interface PartQuestion<K extends PartRead> {
   args: PartReads[K]["args"];
 }
 
-/** `missing`: there is no such file; `damaged`: it does not check or cannot be read. */
+/**
+ * `missing`: there is no such file; `damaged`: it does not check, or its sectors cannot be read, and that stays so; `failed`: this
+ * time it could not be read, for a reason such as too many open files.
+ */
 export type PartAnswer<K extends PartRead> =
   | { kind: "read"; result: PartReads[K]["result"] }
   | { kind: "missing" }
-  | { kind: "damaged"; reason: string };
+  | { kind: "damaged" | "failed"; reason: string };
 
 /** Reads from one part: a task of the worker thread. A part that cannot be read is an answer, never an exception. */
 export async function readPart<K extends PartRead>(
@@ -70,17 +80,23 @@ export async function readPart<K extends PartRead>(
     return { result: { kind: "read", result } };
   } catch (error) {
     if ((error as { code?: string }).code === "ENOENT") return { result: { kind: "missing" } };
-    return { result: { kind: "damaged", reason: messageOf(error) } };
+    return { result: { kind: isDamage(error) ? "damaged" : "failed", reason: messageOf(error) } };
   }
 }
 
+/** Whether what reading a part has thrown will be thrown each time. */
+export function isDamage(error: unknown): boolean {
+  const { code } = error as { code?: string };
+  return code === undefined || code === "EIO";
+}
+
 const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => PartReads[K]["result"] } = {
-  event(part, { key }) {
-    return eventsOf(part, "SELECT key, text FROM events_with_text WHERE key = ?", [key])[0];
+  eventsByKey(part, { keys }) {
+    return keys.flatMap((key) => eventsOf(part, "SELECT key, text FROM events_with_text WHERE key = ?", [key]));
   },
 
   run(part, { id }) {
-    return runsOf(part, `${SELECT_RUNS} WHERE id = ?`, [id])[0];
+    return runsOf(part, "SELECT id, listed, text, line FROM runs_with_text WHERE id = ?", [id])[0];
   },
 
   events(part, { filter: { type, rule, subject, before }, limit }) {
@@ -104,7 +120,11 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     where.also("state = ?", state);
     where.also("event = ?", event);
     where.also("subject = ?", subject);
-    return runsOf(part, `${SELECT_RUNS} ${where} ORDER BY id DESC LIMIT ?`, [...where.values, limit]);
+    const sql = `SELECT id, brief FROM runs_with_text ${where} ORDER BY id DESC LIMIT ?`;
+    return rowsOf(part, sql, [...where.values, limit]).map(([id, text]) => ({
+      id: id as string,
+      text: text as string,
+    }));
   },
 
   awaited(part, { search: { types, after, until, needle }, limit }) {
@@ -136,8 +156,6 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     return { ...JSON.parse(catalogue), file: part.file, bytes: part.bytes.length };
   },
 };
-
-const SELECT_RUNS = "SELECT id, listed, text, line FROM runs_with_text";
 
 function eventsOf(part: OpenPart, sql: string, values: Value[]): PartEvent[] {
   return rowsOf(part, sql, values)

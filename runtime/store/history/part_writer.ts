@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
+import { briefLength } from "./brief.ts";
 import { type Catalogue, CatalogueBuilder } from "./catalogue.ts";
 import type { EventHeader, MoreHeader, RunHeader, Text } from "./lines.ts";
 import { PART_FORMAT, PART_SCHEMA, partName } from "./part_file.ts";
@@ -32,7 +33,10 @@ export class PartWriter {
     const { database } = file;
     this.#blocks = new Blocks(database);
     this.#events = new TextTable(this.#blocks, database.prepare("INSERT INTO events VALUES (?,?,?,?,?,?,?,?,?)"));
-    this.#runs = new TextTable(this.#blocks, database.prepare("REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"));
+    this.#runs = new TextTable(
+      this.#blocks,
+      database.prepare("REPLACE INTO runs VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)"),
+    );
     this.#more = new TextTable(this.#blocks, database.prepare("INSERT INTO more VALUES (?,?,?,?,?)"));
   }
 
@@ -53,7 +57,8 @@ export class PartWriter {
 
   /** A run that is in this part already, as it was retried and has ended again, is replaced. */
   run(header: RunHeader, text: Text): void {
-    this.#runs.add([...header, this.#line++], text);
+    const bytes = typeof text === "string" ? Buffer.from(text) : text;
+    this.#runs.add([...header, this.#line++, briefLength(bytes)], bytes);
     this.#catalogue.run(header);
   }
 
@@ -62,10 +67,19 @@ export class PartWriter {
     this.#catalogue.more(header);
   }
 
-  /** @param last the last frame of the segment */
-  finish(last: number): MadePart {
+  /**
+   * @param last the last frame of the segment
+   * @param thinned see {@link Catalogue}
+   */
+  finish(last: number, thinned?: number): MadePart {
     for (const table of [this.#events, this.#runs, this.#more]) table.finish();
-    const catalogue = this.#catalogue.finish({ first: this.#first, last, file: "", bytes: 0 });
+    const catalogue = this.#catalogue.finish({
+      first: this.#first,
+      last,
+      file: "",
+      bytes: 0,
+      ...thinned && { thinned },
+    });
     const about = { format: PART_FORMAT, first: this.#first, last, catalogue: JSON.stringify(catalogue) };
     for (const [name, value] of Object.entries(about)) {
       this.#file.database.run("INSERT INTO about VALUES (?, ?)", [name, String(value)]);

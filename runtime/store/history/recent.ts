@@ -64,6 +64,13 @@ export class Recent {
     return { events: this.#events.length, runs: this.#runs.size };
   }
 
+  /** Whether a run has ended that was on a version of its rule. */
+  hasVersion(version: string): boolean {
+    // The last column of a run's header.
+    const end = `,${JSON.stringify(version)}]`;
+    return this.#runs.values().some((lines) => lines.some((line) => line.endsWith(end)));
+  }
+
   /** What there is now of the frames behind one and up to another. */
   view(after: number, until: number): RecentView {
     if (!this.#areSorted) this.#ids.sort();
@@ -106,6 +113,11 @@ class Line<H> implements RecentLine<H> {
 
   mentions(texts: string[]): boolean {
     return texts.every((text) => this.raw.includes(text));
+  }
+
+  /** Whether the header's JSON ends with a text. */
+  endsWith(text: string): boolean {
+    return this.raw.endsWith(text);
   }
 }
 

@@ -36,12 +36,23 @@ export class Snapshot {
   }
 
   async findEvent(key: number): Promise<Row<number> | undefined> {
-    const line = this.recent.event(key);
-    if (line !== undefined) return recentRow(key, line);
-    for (const part of this.parts.filter((other) => other.mayHaveEvent(key))) {
-      const found = await this.#ask(part, "event", { key });
-      if (found !== undefined) return partRow(found, part);
+    return (await this.findEvents([key])).get(key);
+  }
+
+  /** Those of some events that are there, by key. Each part is asked once. */
+  async findEvents(keys: number[]): Promise<Map<number, Row<number>>> {
+    const rows = new Map<number, Row<number>>();
+    for (const key of keys) {
+      const line = this.recent.event(key);
+      if (line !== undefined) rows.set(key, recentRow(key, line));
     }
+    for (const part of this.parts) {
+      const asked = keys.filter((key) => !rows.has(key) && part.mayHaveEvent(key));
+      if (asked.length === 0) continue;
+      const found = await this.#ask(part, "eventsByKey", { keys: asked }) ?? [];
+      for (const event of found) rows.set(event.id, partRow(event, part));
+    }
+    return rows;
   }
 
   /** The newest record of a run. */
@@ -95,7 +106,7 @@ export function recentRow<I extends string | number>(id: I, line: RecentLine, li
 
 /** A row out of a part. */
 export function partRow<I extends string | number>(
-  { id, text, more }: { id: I; text: string; more: string[] },
+  { id, text, more = [] }: { id: I; text: string; more?: string[] },
   part: Part,
   listed = true,
 ): Row<I> {

@@ -135,7 +135,7 @@ export class Ledger {
 
   /** Writes what has been decided, and what is decided meanwhile, group after group. */
   async #write(): Promise<void> {
-    const { rows, log, onHistory } = this.#options;
+    const { log, onHistory } = this.#options;
     for (let group; (group = this.#open);) {
       this.#open = undefined;
       try {

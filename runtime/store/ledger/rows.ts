@@ -13,7 +13,7 @@ interface Entry {
   text?: string;
   /** What its line takes on disk. */
   bytes: number;
-  /** Where it stands in each index, and in which group of each count. Absent before it is put, or if its table has none. */
+  /** Where it stands in each index, and in which group of each count; made of the row when it is needed. */
   places?: (string | string[] | undefined)[];
 }
 
@@ -214,7 +214,7 @@ export class Rows {
     if (entry.row === text) return;
     entry.text = text;
     const cold = this.#warm[this.#nextWarm];
-    if (cold) cold.row = undefined;
+    if (cold) cold.row = cold.places = undefined;
     this.#warm[this.#nextWarm] = entry;
     this.#nextWarm = (this.#nextWarm + 1) % WARM;
   }
@@ -235,7 +235,7 @@ export class Rows {
     const { entries, indexes, counts } = table;
     const before = entries.get(key);
     if (indexes.length + counts.length > 0) {
-      const [old, now] = [before?.places, entry && (entry.places ??= placesOf(table, valueOf(entry) as never, key))];
+      const [old, now] = [before && placesOf(table, before, key), entry && placesOf(table, entry, key)];
       for (let at = 0; at < indexes.length; at++) reindex(indexes[at][1], key, old?.[at], now?.[at]);
       for (let at = 0; at < counts.length; at++) {
         recount(counts[at][1], old?.[indexes.length + at] as string, now?.[indexes.length + at] as string);
@@ -252,10 +252,14 @@ function valueOf({ row, text }: Entry): unknown {
   return row === undefined ? readExactJson(text!) : row;
 }
 
-function placesOf({ indexes, counts }: Table, row: never, key: string): Entry["places"] {
+function placesOf({ indexes, counts }: Table, entry: Entry, key: string): NonNullable<Entry["places"]> {
+  if (entry.places) return entry.places;
+  const row = valueOf(entry) as never;
   const places: NonNullable<Entry["places"]> = [];
   for (const [keysOf] of indexes) places.push(keysOf(row, key));
   for (const [groupOf] of counts) places.push(groupOf(row));
+  // A row that is a text only, as it comes from disk, is left as small as it is.
+  if (entry.row !== undefined) entry.places = places;
   return places;
 }
 

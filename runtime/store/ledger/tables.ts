@@ -18,6 +18,10 @@ export interface RuleRow {
   /** The theoretical arrival time of its `limit`. */
   arrival: number;
   counts: Partial<Record<VerdictKind | RunEnd["state"], number>>;
+  /** Its run that ended last, of those that are listed, with its event: history always keeps them. */
+  lastRun?: { id: string; event: number };
+  /** Its newest event with each kind of verdict, kept the same way. */
+  lastVerdicts?: Partial<Record<VerdictKind, number>>;
 }
 
 /** An event that a live run or an open batch needs. Its text is also its record in history, so it never changes. */
@@ -190,8 +194,8 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   reply: {},
   run: {
     indexes: {
-      id: ({ id }) => id,
-      owned: ({ owner, id }) => owner && id,
+      id: (_, key) => key,
+      owned: ({ owner }, key) => owner && key,
       lane: ({ rule, lane, id }) => join(rule, lane, id),
       ready: ({ rule, lane, readyAt, id }) =>
         readyAt === undefined ? undefined : join(rule, lane, ordered(readyAt), id),

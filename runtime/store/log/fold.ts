@@ -4,7 +4,7 @@ import { crc32 } from "node:zlib";
 import type { Disk } from "../../host/disk.ts";
 import { BlockWriter } from "./blocks.ts";
 import { writeDraft } from "./draft.ts";
-import { deltaName, idsName, partName, type Sized, sortFiles } from "./files.ts";
+import { deltaName, idsName, partName, type Sized, sortFiles, type StoreFiles } from "./files.ts";
 import type { Frame } from "./frame.ts";
 import { foldedSeq } from "./generations.ts";
 import { isDrop, type Line, withoutBirth } from "./lines.ts";
@@ -15,21 +15,22 @@ import { visitFrame } from "./visit_frame.ts";
 
 /** What a fold has made. */
 export interface Folded {
-  part: Sized;
-  ids: Sized;
   delta: Sized;
-  /** As the history's sink gave it. */
+  /** As the history's sink gave it; undefined if the segment was folded before and its part cannot be read. */
   catalogue: unknown;
 }
 
 /**
  * Makes part, ids file and delta of a sealed segment, then removes the segment. The rename of the delta, the last one,
- * commits. It needs nothing but the segment; if it is repeated after a crash it writes the same files.
+ * commits. It needs nothing but the segment; if it is repeated after a crash it writes the same files. If the thread died after the
+ * commit and before its answer, the segment may be gone already: what was made is found again.
  * @throws DamagedError, or the disk's error; the segment is still there then
  */
 export async function foldSegment(disk: Disk, folder: string, segment: Segment, hooks: FoldHooks): Promise<Folded> {
   const range = { first: segment.firstSeq, last: segment.lastSeq };
-  const folded = foldedSeq(sortFiles(await disk.list(folder)));
+  const files = sortFiles(await disk.list(folder));
+  const folded = foldedSeq(files);
+  if (folded >= range.last) return await findFolded(disk, folder, segment, files, hooks);
   if (folded < range.first - 1) {
     throw new Error(`Cannot fold ${segment.name}: the frames from ${folded + 1} to ${range.first - 1} come first`);
   }
@@ -37,8 +38,8 @@ export async function foldSegment(disk: Disk, folder: string, segment: Segment, 
   const { frames } = readSegment(segment.name, bytes, range.first, range.last);
   const rows = new LastRows();
   const made = await readLines(frames, rows, range, bytes.length, hooks);
-  const part = await writeBytes(disk, folder, partName(range, crc32(made.part.bytes)), made.part.bytes);
-  const ids = await writeBytes(disk, folder, idsName(range, crc32(made.ids)), made.ids);
+  await writeBytes(disk, folder, partName(range, crc32(made.part.bytes)), made.part.bytes);
+  await writeBytes(disk, folder, idsName(range, crc32(made.ids)), made.ids);
   const delta = await writeDraft(disk, folder, deltaName(range), async (draft) => {
     const writer = new BlockWriter((piece) => draft.write(piece));
     await rows.writeTo(writer);
@@ -46,7 +47,25 @@ export async function foldSegment(disk: Disk, folder: string, segment: Segment, 
   });
   // It is covered now; if it cannot be removed the next start does.
   await disk.remove(join(folder, segment.name)).catch(() => {});
-  return { part, ids, delta, catalogue: made.part.catalogue };
+  return { delta, catalogue: made.part.catalogue };
+}
+
+/** What an earlier fold of a segment has made. No merge has come since then: it waits for the answer of the fold. */
+async function findFolded(
+  disk: Disk,
+  folder: string,
+  { name, firstSeq, lastSeq }: Segment,
+  { deltas, parts, segments }: StoreFiles,
+  hooks: FoldHooks,
+): Promise<Folded> {
+  const isOfSegment = ({ first, last }: SeqRange) => first === firstSeq && last === lastSeq;
+  const [delta, part] = [deltas.find(isOfSegment), parts.find(isOfSegment)];
+  if (delta === undefined) throw new Error(`Cannot fold ${name}: its frames are folded, but its delta is missing`);
+  const file = await disk.open(join(folder, delta.name));
+  await file.close();
+  if (segments.some((one) => one.name === name)) await disk.remove(join(folder, name)).catch(() => {});
+  const catalogue = part && await hooks.readCatalogue(disk, folder, part.name);
+  return { delta: { name: delta.name, bytes: file.size }, catalogue };
 }
 
 /** Sends all lines to where they belong. */

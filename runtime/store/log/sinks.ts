@@ -1,3 +1,5 @@
+import type { Disk } from "../../host/disk.ts";
+
 /** Takes the history of one segment and makes its part. Texts are UTF-8 bytes, valid only during the call. */
 export interface HistorySink {
   /** @param header JSON text, see the line `+event` */
@@ -42,6 +44,8 @@ export interface FoldHooks {
   /** @param bytes of the segment */
   openHistory(range: SeqRange, bytes: number): Promise<HistorySink>;
   openIds(range: SeqRange): Promise<IdsSink>;
+  /** Reads the catalogue out of a part that is on disk; undefined if it cannot be read. */
+  readCatalogue(disk: Disk, folder: string, part: string): Promise<unknown>;
   /**
    * Makes one ids file of many.
    * @param files newest first; one at a time is in memory

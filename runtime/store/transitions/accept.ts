@@ -15,7 +15,7 @@ import {
 } from "../store.ts";
 import { admit } from "./admit.ts";
 import { collectEvent } from "./batches.ts";
-import { count } from "./counters.ts";
+import { countVerdict } from "./counters.ts";
 import { addToEvent, findIdentity, putEvent } from "./events.ts";
 import { writeProgress } from "./progress.ts";
 import { newlyClaimed, NO_LEASE, putRun } from "./put_run.ts";
@@ -144,16 +144,16 @@ function decide(rows: Rows, taking: Taking, candidate: Candidate): { verdict: Ve
   const { rule, outcome } = candidate;
   const { event, key, at, answered } = taking;
   if (outcome.kind !== "admit" && outcome.kind !== "collect") {
-    count(rows, rule, outcome.kind);
+    countVerdict(rows, rule, outcome.kind, key);
     return { verdict: outcome, replaces: [] };
   }
   const reason = answered.get(rule);
   if (reason !== undefined) {
-    count(rows, rule, "busy");
+    countVerdict(rows, rule, "busy", key);
     return { verdict: { kind: "busy", reason }, replaces: [] };
   }
   if (outcome.kind === "collect") {
-    count(rows, rule, "batched");
+    countVerdict(rows, rule, "batched", key);
     answered.set(rule, "A batch of this rule has the event already");
     return { verdict: collectEvent(rows, event, key, candidate, outcome, at), replaces: [] };
   }
@@ -164,7 +164,7 @@ function decide(rows: Rows, taking: Taking, candidate: Candidate): { verdict: Ve
     return { verdict: { kind: "started", run }, replaces: [] };
   }
   const { verdict, readyAt, arrival, replaces } = admit(rows, run, rule, outcome, at.now);
-  count(rows, rule, verdict.kind, arrival);
+  countVerdict(rows, rule, verdict.kind, key, arrival);
   if (readyAt !== undefined) start(rows, taking, candidate, run, readyAt);
   return { verdict, replaces };
 }

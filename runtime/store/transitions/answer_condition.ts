@@ -4,7 +4,7 @@ import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { Answered } from "../store.ts";
 import { admit } from "./admit.ts";
-import { count } from "./counters.ts";
+import { countVerdict } from "./counters.ts";
 import { endRun } from "./end_run.ts";
 import { addToEvent } from "./events.ts";
 import { boundsOf, enterLane, laneOf, refreshLane } from "./lanes.ts";
@@ -28,7 +28,7 @@ export function answerCondition(rows: Rows, { run: id, record, answer }: Conditi
   if (run?.admission === undefined) return { verdict: tooLate(id, run), replaces: [] };
   putStep(rows, id, record);
   const { arrival, ...answered } = answer === "yes" ? admitRun(rows, run, now) : decline(rows, run, answer, now);
-  count(rows, run.rule, answered.verdict.kind, arrival);
+  countVerdict(rows, run.rule, answered.verdict.kind, run.event, arrival);
   addToEvent(rows, run.event, { verdict: { rule: run.rule, trigger: run.trigger, verdict: answered.verdict } });
   return answered;
 }

@@ -1,7 +1,8 @@
 import type { RunState } from "../../model/run.ts";
 import type { VerdictKind } from "../../model/verdict.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { RuleRow } from "../ledger/tables.ts";
+import type { RuleRow, RunRow } from "../ledger/tables.ts";
+import type { RunEnd } from "../store.ts";
 
 const VERDICT_KINDS: VerdictKind[] = [
   "started",
@@ -20,13 +21,43 @@ export function ruleRow(rows: Rows, id: string): RuleRow {
 }
 
 /**
- * Counts a verdict, or the end of a run, at a rule; for ever, whatever becomes of history.
+ * Counts a verdict of a rule on an event, for ever, whatever becomes of history.
  * @param arrival the rule's new theoretical arrival time, if its limit was asked
  */
-export function count(rows: Rows, rule: string, counter: keyof RuleRow["counts"], arrival?: number, by = 1): void {
+export function countVerdict(rows: Rows, rule: string, kind: VerdictKind, event: number, arrival?: number): void {
   const row = ruleRow(rows, rule);
-  const counts = { ...row.counts, [counter]: (row.counts[counter] ?? 0) + by };
-  rows.put("rule", rule, { ...row, counts, ...(arrival !== undefined && { arrival }) });
+  const newest = Math.max(event, row.lastVerdicts?.[kind] ?? 0);
+  rows.put("rule", rule, {
+    ...row,
+    counts: { ...row.counts, [kind]: (row.counts[kind] ?? 0) + 1 },
+    lastVerdicts: { ...row.lastVerdicts, [kind]: newest },
+    ...(arrival !== undefined && { arrival }),
+  });
+}
+
+/** Counts the end of a run that is listed. */
+export function countEnd(rows: Rows, { id, rule, event }: RunRow, state: RunEnd["state"]): void {
+  const row = ruleRow(rows, rule);
+  const counts = { ...row.counts, [state]: (row.counts[state] ?? 0) + 1 };
+  rows.put("rule", rule, { ...row, counts, lastRun: { id, event } });
+}
+
+/** A run that had failed lives again: its end does not count any more. */
+export function uncountFailure(rows: Rows, rule: string): void {
+  const row = ruleRow(rows, rule);
+  rows.put("rule", rule, { ...row, counts: { ...row.counts, failed: (row.counts.failed ?? 0) - 1 } });
+}
+
+/** The events and runs that history keeps for ever: each rule's last run, and its newest event with each kind of verdict. */
+export function readKept(rows: Rows): { events: Set<number>; runs: Set<string> } {
+  const kept = { events: new Set<number>(), runs: new Set<string>() };
+  for (const [, { lastRun, lastVerdicts = {} }] of rows.all("rule")) {
+    for (const event of Object.values(lastVerdicts)) kept.events.add(event);
+    if (lastRun === undefined) continue;
+    kept.runs.add(lastRun.id);
+    kept.events.add(lastRun.event);
+  }
+  return kept;
 }
 
 /** Verdicts by rule and kind. */

@@ -4,7 +4,7 @@ import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { RunEnd } from "../store.ts";
-import { count } from "./counters.ts";
+import { countEnd } from "./counters.ts";
 import { readEvent, releaseEvent } from "./events.ts";
 import { refreshLane } from "./lanes.ts";
 import { withoutPlans } from "./run_rows.ts";
@@ -45,10 +45,11 @@ export function endRun(rows: Rows, run: RunRow, end: RunEnd, now: number, listed
     steps: readSteps(rows, run.id),
     notes: readNotes(rows, run.id),
   };
-  const header = [run.id, run.rule, end.state, run.event, head.subject ?? null, run.createdAt, now, Number(listed)];
+  const { id, rule, version, event, createdAt } = run;
+  const header = [id, rule, end.state, event, head.subject ?? null, createdAt, now, Number(listed), version];
   rows.record("run", header, trace);
   dropRun(rows, run, trace.steps.map(({ path }) => path));
-  if (listed) count(rows, run.rule, end.state);
+  if (listed) countEnd(rows, run, end.state);
   refreshLane(rows, run.rule, run.lane);
 }
 

@@ -1,19 +1,15 @@
 import type { Form, FormAnswer, FormState } from "../../model/form.ts";
-import { formOutput } from "../../model/form.ts";
 import { join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { addresseeOf, type FormRow } from "../ledger/tables.ts";
-import type { AnsweredForm, Store, Wait } from "../store.ts";
-import { addNote } from "./trace.ts";
-import type { At } from "./transition.ts";
-import { endWait, type Place } from "./waits.ts";
+import type { Store, Wait } from "../store.ts";
 
 const STATES: FormState[] = ["open", "answered", "expired", "cancelled"];
 
 /** Asks a form; or asks it again, of more people or until another time. */
 export function putForm(
   rows: Rows,
-  { run, path }: Place,
+  { run, path }: { run: string; path: string },
   { id, title, to, fields, due }: Extract<Wait, { kind: "form" }>["form"],
   now: number,
 ): void {
@@ -40,24 +36,6 @@ export function closeForm(rows: Rows, id: string, state: FormState, answer?: For
 export function readForm(rows: Rows, id: string): Form | undefined {
   const row = rows.get("form", id);
   return row && toForm(row);
-}
-
-/** The first answer to an open form ends its step; one that comes after its time finds it expired. */
-export function answerForm(
-  rows: Rows,
-  { form: id, answer }: { form: string; answer: FormAnswer },
-  _at: At,
-): AnsweredForm | undefined {
-  const form = readForm(rows, id);
-  if (form?.state !== "open") return form && { form, accepted: false };
-  const isExpired = form.due !== undefined && answer.at >= form.due;
-  if (isExpired) closeForm(rows, id, "expired");
-  else {
-    closeForm(rows, id, "answered", answer);
-    endWait(rows, { run: form.run, path: form.step }, { state: "succeeded", output: formOutput(answer) }, answer.at);
-    addNote(rows, form.run, `Form "${form.title}" answered by ${answer.by} (${answer.via})`, answer.at);
-  }
-  return { form: readForm(rows, id)!, accepted: !isExpired };
 }
 
 /** Forms, oldest first. */

@@ -3,7 +3,7 @@ import { CONDITION_STEP, describeState, type StepRecord } from "../../model/run.
 import type { Rows } from "../ledger/rows.ts";
 import type { EventRow, RunRow } from "../ledger/tables.ts";
 import type { Operated } from "../store.ts";
-import { count } from "./counters.ts";
+import { uncountFailure } from "./counters.ts";
 import { reviveEvent } from "./events.ts";
 import { boundsOf, enterLane, newerInLane } from "./lanes.ts";
 import { reopen } from "./reopen.ts";
@@ -74,6 +74,6 @@ function revive(rows: Rows, run: RunRow, rule: Rule, step: string | undefined, n
   const hasTimedOut = step === undefined && run.error?.name === "TimeoutError";
   const { endedAt: _endedAt, error: _error, failedStep: _failedStep, output: _output, ...rest } = run;
   rows.put("run", run.id, { ...rest, state: "queued", readyAt: now, spent: hasTimedOut ? 0 : run.spent });
-  count(rows, run.rule, "failed", undefined, -1);
+  uncountFailure(rows, run.rule);
   enterLane(rows, run.rule, run.lane, boundsOf(rule), now);
 }

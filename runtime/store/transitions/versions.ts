@@ -39,12 +39,21 @@ export function getVersion(rows: Rows, version: string): Rule | undefined {
   return text === undefined ? undefined : readExactJson(text) as Rule;
 }
 
-/** Drops the versions that no live run is pinned to and that are not in `live`. */
-export function dropVersions(rows: Rows, live: string[]): void {
+/** The versions that no live run is pinned to and that are not in `live`, with the length of each. */
+export function listUnused(rows: Rows, live: string[]): { version: string; length: number }[] {
   const kept = new Set(live);
-  for (const version of [...rows.keys("version")]) {
-    if (!kept.has(version) && rows.count("run", "version", version) === 0) rows.drop("version", version);
-  }
+  return [...rows.all("version")].flatMap(([version, text]) => {
+    return kept.has(version) || isPinned(rows, version) ? [] : [{ version, length: text.length }];
+  });
+}
+
+/** Drops versions, unless a run was pinned to one meanwhile. */
+export function dropVersions(rows: Rows, versions: string[]): void {
+  for (const version of versions) if (!isPinned(rows, version)) rows.drop("version", version);
+}
+
+function isPinned(rows: Rows, version: string): boolean {
+  return rows.count("run", "version", version) > 0;
 }
 
 /** Sets or takes away the reason why a rule is paused. */

@@ -87,7 +87,7 @@ function formOf(given: string | undefined): string | undefined {
  * machine or its private network, and the last entry is the one that the nearest proxy wrote.
  */
 function addressOf(c: Context): string {
-  const { address = "" } = (c.env ?? {}) as { address?: string };
+  const address = (c.env as { address?: () => string } | undefined)?.address?.() ?? "";
   const forwarded = c.req.header("x-forwarded-for")?.split(",").at(-1)?.trim();
   return forwarded && PRIVATE.test(address) ? forwarded : address;
 }

@@ -13,10 +13,10 @@ const GROUP = 500;
 const REST = 3_000;
 /** Webhooks a second. */
 const RATE = 1_000;
-/** Looks after which there should have been a checkpoint. */
+/** Looks after which there should have been a fold. */
 const PATIENCE = 60;
 
-/** Start-up, resident memory and the longest pause during a checkpoint with a million identities in the store. */
+/** Start-up, resident memory and the longest pause during a fold with a million identities in the store. */
 export async function memory(lab: Lab): Promise<Part> {
   const count = lab.seconds < 60 ? SHORT : IDENTITIES;
   lab.say(`filling a store with ${count.toLocaleString("en")} identities`);
@@ -37,12 +37,12 @@ export async function memory(lab: Lab): Promise<Part> {
     if (load.failed > 0) throw new Error(`${load.failed} webhooks were not taken in: ${load.failure}`);
     return { pause, machine, answer: load.longest };
   };
-  lab.say("load until a checkpoint was made");
+  lab.say("load until a segment was folded");
   const before = await look();
   const during: Pauses[] = [];
-  const known = await checkpoints(data);
-  while (await checkpoints(data) === known) {
-    if (during.length === PATIENCE) throw new Error(`No checkpoint was made in ${PATIENCE * seconds} s of load`);
+  const known = await folds(data);
+  while (await folds(data) === known) {
+    if (during.length === PATIENCE) throw new Error(`Nothing was folded in ${PATIENCE * seconds} s of load`);
     during.push(await look());
   }
   const longest = (of: (each: Pauses) => number) => Math.max(...during.map(of));
@@ -52,15 +52,15 @@ export async function memory(lab: Lab): Promise<Part> {
     title: `Memory and pauses: ${count.toLocaleString("en")} identities known`,
     rows: [
       { what: "resident at rest", value: atRest, unit: "MB" },
-      { what: "resident after load and checkpoint", value: await server.memory(), unit: "MB" },
+      { what: "resident after load and fold", value: await server.memory(), unit: "MB" },
       { what: "start-up", value: server.ready, unit: "ms" },
-      { what: "longest pause without a checkpoint", value: before.pause, unit: "ms", note },
+      { what: "longest pause without a fold", value: before.pause, unit: "ms", note },
       { what: "longest pause with one", value: pause, unit: "ms", note },
       { what: "longest pause of an idle server meanwhile", value: longest(({ machine }) => machine), unit: "ms" },
       { what: "longest answer to a webhook without one", value: before.answer, unit: "ms", note },
       { what: "longest answer to a webhook with one", value: longest(({ answer }) => answer), unit: "ms", note },
     ],
-    aims: [{ aim: "checkpoint: no pause of 50 ms", came: `${pause.toFixed(0)} ms`, reached: pause < 50 }],
+    aims: [{ aim: "fold: no pause of 50 ms", came: `${pause.toFixed(0)} ms`, reached: pause < 50 }],
   };
 }
 
@@ -89,7 +89,7 @@ async function fill(folder: string, count: number): Promise<void> {
   await store.close();
 }
 
-/** The names of those that there are. */
-async function checkpoints(folder: string): Promise<string> {
+/** The names of the files that folds have made. */
+async function folds(folder: string): Promise<string> {
   return (await readdir(folder)).filter((name) => name.endsWith(".sqlite")).sort().join();
 }

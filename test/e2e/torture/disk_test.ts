@@ -93,7 +93,7 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
   await within(PATIENCE, "something that is accepted again", accepted());
 }
 
-Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or checkpoint loses a thing", async (t) => {
+Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or fold loses a thing", async (t) => {
   await using disk = await mountSmallDisk(12);
   if (disk === undefined) {
     return void await t.step({
@@ -133,6 +133,43 @@ Deno.test("a full disk: nothing is accepted until there is space, then it goes o
   await deliveries.check(program);
   assertUndamaged(program);
   assert.ok(!(await readdir(data)).some((name) => name.startsWith("set-aside")));
+});
+
+Deno.test("no space for a fold: it says so, nothing is lost, and it is done once there is space", async (t) => {
+  await using disk = await mountSmallDisk(48);
+  if (disk === undefined) {
+    return void await t.step({
+      name: "a small file system cannot be mounted here: that takes root",
+      ignore: true,
+      fn() {},
+    });
+  }
+  await using folder = await rulesFolder(RULE);
+  const data = join(disk.path, "data");
+  const deliveries = new Deliveries();
+  const files = () => readdir(data);
+  {
+    await using program = start(folder.rules, { data });
+    await program.url();
+    // Enough for a segment of 6 MB, but not for its part beside it.
+    await disk.fill(10_000_000);
+    for (let count = 0; count < 7; count++) assert.equal(await deliveries.send(program, 900_000), 202);
+    await program.waitForMessage("Cannot fold the log of the store: ");
+    assert.match(
+      program.output,
+      /Cannot fold [^"]*(ENOSPC|no space)[^"]*nothing is lost, and it is tried again later/i,
+    );
+    assert.ok((await files()).includes("log-000000000001"));
+    assert.equal(await deliveries.send(program), 202);
+    disk.empty();
+    await until("the fold", files, (names) => !names.includes("log-000000000001"));
+    assert.equal((await files()).filter((name) => /^(part|ids|delta)-/.test(name)).length, 3, "and no draft is left");
+    await allSeen(program, deliveries);
+    await program.kill();
+  }
+  await using program = start(folder.rules, { data });
+  await deliveries.check(program);
+  assertUndamaged(program);
 });
 
 Deno.test("a read-only folder is refused and left as it is; once it can be written to, all is there", async (t) => {
@@ -208,7 +245,7 @@ Deno.test("syncs that fail in the middle: what was accepted is there, and no syn
     assert.match(program.output, /Cannot write to .*(EIO|Input.output error)/i);
     assert.match(program.output, /accepts writes again/);
     await allSeen(program, deliveries);
-    const segments = (await readdir(folder.data)).filter((name) => name.startsWith("journal-"));
+    const segments = (await readdir(folder.data)).filter((name) => name.startsWith("log-"));
     assert.ok(segments.length > 1, "the failed one is left behind");
     await program.kill();
   }

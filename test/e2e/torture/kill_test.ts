@@ -6,7 +6,11 @@ const MOMENTS: Moment[] = ["work", "start", "stop", "reload"];
 Deno.test("killed at random moments, at work, starting, stopping, reloading: one run for each event and rule, no recorded step computed again", () =>
   survive({ moments: Array.from({ length: size(12, 100) }, (_, life) => MOMENTS[life % MOMENTS.length]) }));
 
-Deno.test("killed while it writes a checkpoint under load: the same", async () => {
-  // Each life has half as much again to write as the one before: more stores, not more lives.
-  for (let store = 0; store < size(1, 4); store++) await survive({ moments: new Array(size(1, 4)).fill("checkpoint") });
+Deno.test("killed while it folds a segment under load: the same", async () => {
+  for (let store = 0; store < size(1, 4); store++) await survive({ moments: new Array(size(3, 10)).fill("fold") });
+});
+
+Deno.test("killed while it merges under load: the same", async () => {
+  // Each merge takes half as many live bytes again as the one before: more stores, not more lives.
+  for (let store = 0; store < size(1, 4); store++) await survive({ moments: new Array(size(2, 4)).fill("merge") });
 });

@@ -17,11 +17,20 @@ Deno.test("power cuts: the disk forgets what was not synced, bytes, renames, fol
   }
 });
 
-Deno.test("power cuts while a checkpoint is written under load: the same", async () => {
-  // Each life has half as much again to write as the one before.
+Deno.test("power cuts while a segment is folded under load: the same", async () => {
   for (let store = 0; store < size(1, 5); store++) {
     await survive({
-      moments: new Array(size(1, 4)).fill("checkpoint"),
+      moments: new Array(size(2, 8)).fill("fold"),
+      env: () => ({ WHENTHEN_TEST_DISK: `forget:${between(1, 1e9)}` }),
+    });
+  }
+});
+
+Deno.test("power cuts while deltas are merged under load: the same", async () => {
+  // Each merge takes half as many live bytes again as the one before.
+  for (let store = 0; store < size(1, 5); store++) {
+    await survive({
+      moments: new Array(size(1, 3)).fill("merge"),
       env: () => ({ WHENTHEN_TEST_DISK: `forget:${between(1, 1e9)}` }),
     });
   }

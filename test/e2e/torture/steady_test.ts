@@ -79,7 +79,7 @@ then:
     const before = summary(samples, what, 0.25, 0.5);
     const after = summary(samples, what, 0.75, 1);
     console.log(`${what} in MB: ${JSON.stringify(before)}, then ${JSON.stringify(after)}`);
-    // Both go up and down with each checkpoint: the least shows what stays, the most what there has to be room for.
+    // Both go up and down with each fold: the least shows what stays, the most what there has to be room for.
     // The short form ends before memory has settled.
     assert.ok(after.least <= before.least + size(150, 20), what);
     assert.ok(after.most <= 1.25 * before.most + size(150, 20), what);

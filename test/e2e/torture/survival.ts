@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { watch } from "node:fs";
+import { readdirSync, watch } from "node:fs";
 import process from "node:process";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start } from "../program.ts";
@@ -9,10 +9,13 @@ import { eightAtATime, listAll, Provider } from "./provider.ts";
 import { between, pause, within } from "./size.ts";
 
 /**
- * When the program is taken away: at work, while it starts, reloads, stops, or writes a checkpoint under load; at `end` it is
- * told to stop and has to, in time, while the load goes on.
+ * When the program is taken away: at work, while it starts, reloads, stops, folds a segment or merges under load; at `end` it
+ * is told to stop and has to, in time, while the load goes on.
  */
-export type Moment = "work" | "start" | "reload" | "stop" | "checkpoint" | "end";
+export type Moment = "work" | "start" | "reload" | "stop" | "fold" | "merge" | "end";
+
+/** Bytes of an event that stays live. */
+const KEPT = 900_000;
 
 /** Milliseconds within which the program ends when it is told to. */
 const LONGEST_STOP = 25_000;
@@ -45,6 +48,13 @@ limit: none
 if: event.data.id == 0
 then: [{ log: never }]
 `,
+  // Its runs stay live, with the large events that they wait with.
+  "kept.yaml": `
+when: { webhook: /kept, auth: none }
+limit: none
+then:
+  - wait: 30d
+`,
   "replayed.ts": `
 import { rule, webhook } from "whenthen";
 export default rule({
@@ -75,6 +85,7 @@ export async function survive(plan: Plan): Promise<void> {
   await using folder = await rulesFolder(rules(peer.url));
   const launch = (life: number) => start(folder.rules, { data: folder.data, env: plan.env?.(life) });
   using provider = new Provider({ path: "/hooks/in", runs: 2, senders: plan.senders ?? 4 });
+  const kept: string[] = [];
   let startup = 1_000;
   for (const [life, moment] of plan.moments.entries()) {
     const began = performance.now();
@@ -93,7 +104,8 @@ export async function survive(plan: Plan): Promise<void> {
         process.kill(program.child.pid!, "SIGTERM");
         await pause(between(0, 400));
       }
-      if (moment === "checkpoint") await checkpointUnderLoad(program);
+      if (moment === "fold") await foldUnderLoad(program);
+      if (moment === "merge") await mergeUnderLoad(program, kept);
       if (moment === "end") await stopInTime(program);
     }
     provider.program = undefined;
@@ -108,17 +120,55 @@ export async function survive(plan: Plan): Promise<void> {
   assert.doesNotMatch(program.output, /DAMAGED|recovered|Cannot/);
   await provider.checkKnown(program);
   await checkRuns(program, provider, peer);
+  await checkKept(program, kept);
 }
 
-/** Sends large events beside the others until a checkpoint is being written; resolves then, or a few milliseconds later. */
-async function checkpointUnderLoad(program: Program): Promise<void> {
-  let begun = false;
-  const watcher = watch(program.data, (_, name) => begun ||= name?.endsWith(".sqlite.tmp") ?? false);
+/** Sends large events that end at once until a segment is being folded. */
+async function foldUnderLoad(program: Program): Promise<void> {
   const ballast = { id: 1, ballast: "x".repeat(900_000) };
+  const send = () => program.post("/hooks/ballast", ballast);
+  // The part takes many steps, the others few.
+  const [kind, most] = [["part-", 16], ["ids-", 4], ["delta-", 4]][between(0, 2)] as [string, number];
+  await sendUntil(program, (name) => name.startsWith(kind), between(1, most), send);
+}
+
+/** Sends large events that stay live until deltas are being merged. */
+async function mergeUnderLoad(program: Program, kept: string[]): Promise<void> {
+  const ballast = { ballast: "x".repeat(KEPT) };
+  const send = async () => {
+    const { status, body } = await program.post("/hooks/kept", ballast);
+    if (status === 202) kept.push(body.runs[0]);
+  };
+  // The ids file comes first, in a few steps; then the base, in many.
+  const times = Math.random() < 0.5 ? between(1, 6) : between(7, 40);
+  await sendUntil(program, (name) => isOfMerge(program.data, name), times, send);
+}
+
+/** Whether it is a file that a merge writes. The ids file of the first segment begins with the same number. */
+function isOfMerge(data: string, name: string): boolean {
+  if (name.startsWith("base-")) return true;
+  return /^ids-0*1-/.test(name) && readdirSync(data).some((other) => /^(base|delta-0*1)-/.test(other));
+}
+
+/** Sends until something has happened to such files so many times; resolves then, or a few milliseconds later. */
+async function sendUntil(
+  program: Program,
+  isWatched: (name: string) => boolean,
+  times: number,
+  send: () => Promise<unknown>,
+): Promise<void> {
+  let seen = 0;
+  const enough = Promise.withResolvers<void>();
+  const watcher = watch(program.data, (event, name) => {
+    if (seen === times || !name || !isWatched(name)) return;
+    if (++seen < times) return;
+    console.log(`taken away after ${times} changes, the last one to ${name} (${event})`);
+    enough.resolve();
+  });
   const patience = performance.now() + 300_000;
-  while (!begun) {
-    assert.ok(performance.now() < patience, "no checkpoint has begun within 300 s");
-    await program.post("/hooks/ballast", ballast);
+  while (seen < times) {
+    assert.ok(performance.now() < patience, `${seen} of ${times} changes were seen within 300 s`);
+    await Promise.race([enough.promise, send().catch(() => {})]);
   }
   watcher.close();
   await pause(between(0, 30));
@@ -129,6 +179,15 @@ async function stopInTime(program: Program): Promise<void> {
   assert.equal(await within(60_000, "the end of the program", program.stop()), 0, program.output);
   const took = performance.now() - told;
   assert.ok(took < LONGEST_STOP, `it stopped after ${took} ms`);
+}
+
+/** What was answered 202 is live, whole. */
+async function checkKept(program: Program, kept: string[]): Promise<void> {
+  await eightAtATime(kept, async (id) => {
+    const { run } = await program.api(`runs/${id}`);
+    assert.equal(run.state, "waiting");
+    assert.equal(run.event.data.ballast.length, KEPT, id);
+  });
 }
 
 async function checkRuns(program: Program, provider: Provider, peer: WebServer): Promise<void> {

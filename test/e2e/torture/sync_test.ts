@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readdir, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { rulesFolder } from "../folder.ts";
 import { size } from "./size.ts";
@@ -8,10 +8,12 @@ import { start } from "../program.ts";
 import { WebServer } from "../web_server.ts";
 
 const CALLS = "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync";
+/** A machine may lack those with a question mark. */
+const FILE_CALLS = "write,writev,pwrite64,fsync,fdatasync,?rename,renameat,renameat2,?unlink,unlinkat";
 
 /** Becomes the program, with the system calls of all its threads written to a file; undefined where that is not possible here. */
-function tracing(file: string): string[] | undefined {
-  const strace = ["strace", "-D", "-f", "-y", "-s", "200", "-o", file, "-e", `trace=${CALLS}`];
+function tracing(file: string, calls = CALLS): string[] | undefined {
+  const strace = ["strace", "-D", "-f", "-y", "-s", "200", "-o", file, "-e", `trace=${calls}`];
   return spawnSync(strace[0], [...strace.slice(1), "true"]).status === 0 ? strace : undefined;
 }
 
@@ -35,12 +37,12 @@ function callsOf(trace: string): Call[] {
     }
     const begin = part.startsWith("<...") ? unfinished.get(thread) : undefined;
     const text = `${begin?.text ?? ""}${part}`;
-    const [, name, on] = /^(\w+)\(\d+<([^>]*)>/.exec(text) ?? [];
+    const [, name, on] = /^(\w+)\(\d+<([^>]*)>/.exec(text) ?? /^(\w+)\(.*"([^"]*)"/.exec(text) ?? [];
     return name === undefined || /= -1 /.test(part) ? [] : [{ name, on, text, begun: begin?.begun ?? at, done: at }];
   });
 }
 
-const isSync = ({ name, on }: Call) => /^f(data)?sync$/.test(name) && /\/journal-\d+$/.test(on);
+const isSync = ({ name, on }: Call) => /^f(data)?sync$/.test(name) && /\/log-\d+$/.test(on);
 const isRead = ({ name }: Call) => /^(read|recv)/.test(name);
 
 /** What happened in which order: `"sync"`, else the name of the first pattern that the call's data matches. */
@@ -131,4 +133,74 @@ Deno.test("under load, too, a sync lies between what was received on a connectio
   }
   assert.equal(answers, 8 * each);
   console.log(`${answers} answers, ${syncs.length} syncs`);
+});
+
+/** A file of the store that got its name. */
+interface Published {
+  file: string;
+  renamed: Call;
+}
+
+/** Finds each rename of a draft; asserts that the whole draft was synced before, and its name after, before the next rename. */
+function publishedFiles(calls: Call[], data: string): Published[] {
+  const isStores = (path: string) => dirname(path) === data && /\/(part|ids|delta|base)-/.test(path);
+  const renames = calls.filter(({ name, on }) => name.startsWith("rename") && isStores(on));
+  return renames.map((renamed, at) => {
+    const draft = `${renamed.on}.tmp`;
+    const writes = calls.filter(({ name, on }) => /write/.test(name) && on === draft);
+    const synced = calls.findLast(({ name, on, done }) => {
+      return /^f(data)?sync$/.test(name) && on === draft && done < renamed.begun;
+    });
+    assert.ok(writes.length > 0 && synced, `${renamed.on} was written and synced before it got its name`);
+    for (const { done } of writes) assert.ok(done < synced.begun, `${renamed.on} was synced to its end`);
+    const next = renames[at + 1]?.begun ?? Infinity;
+    assert.ok(
+      calls.some(({ name, on, begun, done }) => {
+        return name === "fsync" && on === data && begun > renamed.done && done < next;
+      }),
+      `the folder was synced after ${renamed.on} got its name`,
+    );
+    return { file: renamed.on.slice(data.length + 1), renamed };
+  });
+}
+
+Deno.test("the system calls show the order of folds and merges: part, ids, delta, then the segment goes; ids, then the base", async (t) => {
+  await using folder = await rulesFolder({
+    "in.yaml": "when: { webhook: /in, auth: none }\nlimit: none\nthen:\n  - wait: 30d\n",
+  });
+  const trace = join(folder.rules, "..", "calls");
+  const under = tracing(trace, FILE_CALLS);
+  if (under === undefined) return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
+  const { data } = folder;
+  await using program = start(folder.rules, { data, under });
+  await program.url();
+  const isMerged = async () => (await readdir(data)).some((name) => /^base-\d+$/.test(name));
+  for (let count = 0; !await isMerged(); count++) {
+    assert.ok(count < 120, "no merge after 100 MB of live state");
+    assert.equal((await program.post("/hooks/in", { ballast: "x".repeat(900_000) })).status, 202);
+  }
+  assert.equal(await program.stop(), 0);
+  const calls = callsOf(await readFile(trace, "utf8"));
+  const published = publishedFiles(calls, data);
+  const order = published.map(({ file }) => file.replace(/-[0-9a-f]{8}\.sqlite$/, ""));
+  const removed = (file: string) => calls.find(({ name, on }) => name.startsWith("unlink") && on === join(data, file));
+  let [folds, merges] = [0, 0];
+  for (let at = 0, group: string[]; at < order.length; at += group.length) {
+    const [kind, first, last] = order[at].split("-");
+    group = kind === "part"
+      ? [order[at], `ids-${first}-${last}`, `delta-${first}-${last}`]
+      : [`ids-000000000001-${last}`, `base-${last}`];
+    const done = order.slice(at, at + group.length);
+    assert.deepEqual(done, group.slice(0, done.length), order.join(" "));
+    // The last one may have been cut short by the stop.
+    if (done.length < group.length) break;
+    if (kind !== "part") merges++;
+    else {
+      folds++;
+      const gone = removed(`log-${first}`);
+      assert.ok(gone && gone.begun > published[at + 2].renamed.done, `log-${first} goes after its delta has its name`);
+    }
+  }
+  assert.ok(folds > 0 && merges > 0, order.join(" "));
+  console.log(`${folds} folds, ${merges} merges`);
 });

@@ -33,6 +33,7 @@ export interface RunFacts {
   state?: RunState;
   subject?: string;
   listed?: boolean;
+  version?: string;
   notes?: string[];
 }
 
@@ -62,13 +63,14 @@ export function eventLine(seq: number, key: number, facts: EventFacts = {}): Lin
 
 /** The run that was created as the nth. */
 export function runLine(seq: number, nth: number, facts: RunFacts = {}): Line {
-  const { event = nth, rule = "ops/disk", state = "succeeded", subject, listed = true, notes = [] } = facts;
+  const { event = nth, rule = "ops/disk", state = "succeeded", subject, listed = true, notes = [], version = "v1" } =
+    facts;
   const id = runId(nth);
-  const run = { id, rule, version: "v1", trigger: "hook", state, createdAt: NOW + nth, endedAt: NOW + seq, spent: 1 };
+  const run = { id, rule, version, trigger: "hook", state, createdAt: NOW + nth, endedAt: NOW + seq, spent: 1 };
   return {
     seq,
     table: "run",
-    header: [id, rule, state, event, subject ?? null, NOW + nth, NOW + seq, listed ? 1 : 0],
+    header: [id, rule, state, event, subject ?? null, NOW + nth, NOW + seq, listed ? 1 : 0, version],
     text: JSON.stringify({ run, event, steps: [], notes: notes.map((text) => ({ at: NOW, text })) }),
   };
 }
@@ -143,6 +145,13 @@ export class Archive {
     this.history.addPart(JSON.parse(JSON.stringify(catalogue)));
     this.history.folded(catalogue.last);
     return catalogue;
+  }
+
+  /** Removes the oldest part if all together have more bytes. @returns it */
+  dropOldest(most: number): Catalogue | undefined {
+    const next = this.history.nextToTrim(most, () => ({ events: new Set(), runs: new Set() }));
+    if (next) this.history.removePart(next.part);
+    return next?.part;
   }
 
   /** How many different parts were asked since this was called before. */

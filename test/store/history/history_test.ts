@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { diskError } from "../../../runtime/host/forgetful_disk.ts";
 import { Archive, eventLine, FOLDER, type Line, moreLine, NOW, runId, runLine } from "./helpers.ts";
 
 const ids = (runs: { run: { id: string } }[]) => runs.map(({ run }) => parseInt(run.id, 32));
@@ -64,7 +65,7 @@ Deno.test("an event has what happened to it later, over several parts, in order"
   assert.deepEqual((await archive.history.listEvents({ limit: 3 })).at(-1), event);
   assert.equal((await archive.history.getReply(7))?.status, 201, "the first one stands");
   assert.equal(await archive.history.getReply(8), undefined);
-  archive.history.dropOldest(0);
+  archive.dropOldest(0);
   assert.equal(await archive.history.getEvent(7), undefined);
   assert.equal((await archive.history.getReply(7))?.status, 201, "it is in a part that is still there");
 });
@@ -83,7 +84,7 @@ Deno.test("a run that was retried and ended again counts as it ended last, with 
     const run = (await archive.history.getRun(runId(1)))!;
     assert.equal(run.run.state, "succeeded");
     assert.deepEqual(run.notes.map(({ text }) => text), ["retried", "replayed", "seen"]);
-    assert.deepEqual((await archive.history.listRuns({ limit: 10 })).at(-1), run);
+    assert.deepEqual((await archive.history.listRuns({ limit: 10 })).at(-1), { run: run.run, event: run.event });
     assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [2, 1]);
     assert.deepEqual(ids(await archive.history.listRuns({ limit: 1, before: runId(2) })), [1]);
     assert.deepEqual(await archive.history.listRuns({ limit: 10, state: "failed" }), []);
@@ -102,7 +103,8 @@ Deno.test("a run that ended twice in one segment is there once", async () => {
   );
   archive.add(runLine(3, 1), moreLine(4, runId(1), { note: { at: 1, text: "new" } }));
   const check = async () => {
-    const runs = await archive.history.listRuns({ limit: 10 });
+    const listed = await archive.history.listRuns({ limit: 10 });
+    const runs = await Promise.all(listed.map(async ({ run }) => (await archive.history.getRun(run.id))!));
     assert.deepEqual(runs.map(({ run, notes }) => [run.state, notes.map(({ text }) => text)]), [["succeeded", [
       "new",
     ]]]);
@@ -124,6 +126,7 @@ Deno.test("a damaged or missing part costs that part, and is named once", async 
   bytes[9000] ^= 4;
   archive.disk.put(join(FOLDER, files[1]), bytes);
   await archive.disk.remove(join(FOLDER, files[2]));
+  archive.asked = [];
   for (let time = 0; time < 2; time++) {
     assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [8, 7, 2, 1]);
     assert.deepEqual(keys(await archive.history.listEvents({ limit: 10 })), [8, 7, 2, 1]);
@@ -134,6 +137,20 @@ Deno.test("a damaged or missing part costs that part, and is named once", async 
     `Cannot read ${files[2]}: it is missing; the history in it is not shown`,
     `Cannot read ${files[1]}: its checksum differs; the history in it is not shown`,
   ]);
+  assert.deepEqual([1, 2].map((at) => archive.asked.filter((file) => file === files[at]).length), [1, 1]);
+});
+
+Deno.test("a part that could not be read for once is asked again, and named once", async () => {
+  const archive = new Archive();
+  archive.add(eventLine(1, 1));
+  const { file } = await archive.fold();
+  const { read } = archive.disk;
+  archive.disk.read = (path) => Promise.reject(diskError("EMFILE", path));
+  for (let time = 0; time < 2; time++) assert.equal(await archive.history.getEvent(1), undefined);
+  archive.disk.read = read;
+  assert.equal((await archive.history.getEvent(1))?.event.id, "id-1");
+  assert.equal(archive.warnings.length, 1);
+  assert.ok(archive.warnings[0].startsWith(`Cannot read ${file}: EMFILE`));
 });
 
 Deno.test("a part that retention removes under a query is skipped without a word", async () => {
@@ -144,7 +161,7 @@ Deno.test("a part that retention removes under a query is skipped without a word
   }
   archive.beforeAsk = async () => {
     archive.beforeAsk = () => {};
-    const { file } = archive.history.dropOldest(archive.history.bytes() - 1)!;
+    const { file } = archive.dropOldest(archive.history.bytes() - 1)!;
     await archive.disk.remove(join(FOLDER, file));
   };
   assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [3, 2]);
@@ -264,11 +281,11 @@ Deno.test("parts go by their bytes, the oldest one first", async () => {
   }
   const { history } = archive;
   const all = history.bytes();
-  assert.equal(history.dropOldest(all), undefined);
-  assert.equal(history.dropOldest(all - 1)?.file, files[0]);
-  assert.equal(history.dropOldest(all - 1), undefined);
+  assert.equal(archive.dropOldest(all), undefined);
+  assert.equal(archive.dropOldest(all - 1)?.file, files[0]);
+  assert.equal(archive.dropOldest(all - 1), undefined);
   assert.deepEqual(keys(await history.listEvents({ limit: 10 })), [3, 2]);
-  assert.equal(history.dropOldest(0)?.file, files[1]);
-  assert.equal(history.dropOldest(0)?.file, files[2]);
-  assert.equal(history.dropOldest(0), undefined);
+  assert.equal(archive.dropOldest(0)?.file, files[1]);
+  assert.equal(archive.dropOldest(0)?.file, files[2]);
+  assert.equal(archive.dropOldest(0), undefined);
 });

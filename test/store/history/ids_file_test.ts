@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Identity, IdentityPacker, PackedIdentities } from "../../../runtime/store/history/identities.ts";
 import { mergeIds, readIds, writeIds } from "../../../runtime/store/history/ids_file.ts";
+import { NewerFormatError } from "../../../runtime/store/log/errors.ts";
 import { NOW } from "./helpers.ts";
 
 const HOUR = 3_600_000;
@@ -96,4 +97,15 @@ Deno.test("many files of many identities are merged into one", async () => {
 
 Deno.test("a merge of nothing is an empty file", async () => {
   assert.equal((await readIds(await mergeIds([], { now: NOW, retention: HOUR }))).length, 0);
+});
+
+Deno.test("a file of a newer format is neither read nor merged", async () => {
+  const bytes = await writeIds(pack([[1, identity(1)]]));
+  const name = new TextEncoder().encode("format");
+  const at = bytes.findLastIndex((_, from) => name.every((byte, offset) => bytes[from + offset] === byte));
+  // The value stands behind the name in its row.
+  assert.equal(String.fromCharCode(bytes[at + name.length]), "1");
+  bytes[at + name.length] = "9".charCodeAt(0);
+  await assert.rejects(readIds(bytes.slice()), NewerFormatError);
+  await assert.rejects(mergeIds([bytes.slice()], { now: NOW, retention: HOUR }), NewerFormatError);
 });

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { EndedRun } from "../../../runtime/store/history/history.ts";
 import type { EventRecord } from "../../../runtime/store/store.ts";
 import { Archive, eventLine, moreLine, NOW, runId, runLine } from "./helpers.ts";
 
@@ -112,11 +111,12 @@ async function checkRuns({ history }: Archive, { runs }: Model, { rule, subject,
   );
   const found = await pages(
     (before) => history.listRuns({ rule, subject, state, event, limit, before }),
-    ({ run }: EndedRun) => run.id,
+    ({ run }) => run.id,
     limit,
   );
+  const traces = await Promise.all(found.map(async ({ run }) => (await history.getRun(run.id))!));
   assert.deepEqual(
-    found.map(({ run, event, notes }) => [run.id, run.state, event, notes.length]),
+    found.map(({ run, event }, at) => [run.id, run.state, event, traces[at].notes.length]),
     wanted.reverse().map(({ nth, state, event, notes }) => [runId(nth), state, event, notes]),
   );
 }

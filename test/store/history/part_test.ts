@@ -96,7 +96,7 @@ Deno.test("the catalogue of a part can be had from the part", async () => {
 Deno.test("a part that cannot be read is an answer", async () => {
   const { bytes, catalogue: { file } } = await makePart([eventLine(1, 1)]);
   const disk = new FaultyDisk();
-  const ask = async () => (await readPart(disk, FOLDER, { file, read: "event", args: { key: 1 } })).result;
+  const ask = async () => (await readPart(disk, FOLDER, { file, read: "eventsByKey", args: { keys: [1] } })).result;
   assert.deepEqual(await ask(), { kind: "missing" });
   bytes[bytes.length - 100] ^= 1;
   disk.put(join(FOLDER, file), bytes);
@@ -117,10 +117,10 @@ Deno.test("more parts than may be open at once are read side by side", async () 
   }));
   for (let round = 0; round < 2; round++) {
     const asked = files.flatMap((file, at) =>
-      [at + 1, at + 2].map((key) => ({ file, read: "event", args: { key } }) as const)
+      [at + 1, at + 2].map((key) => ({ file, read: "eventsByKey" as const, args: { keys: [key] } }))
     );
     const answers = await Promise.all(asked.map((question) => readPart(disk, FOLDER, question)));
-    const found = answers.map(({ result }) => result.kind === "read" && result.result?.id);
+    const found = answers.map(({ result }) => result.kind === "read" && result.result[0]?.id);
     assert.deepEqual(found, files.flatMap((_, at) => [at + 1, undefined]));
   }
 });
@@ -133,6 +133,6 @@ Deno.test("a part of a newer program is left alone", async () => {
   const disk = new FaultyDisk();
   const file = partName(1, 1, crc32(bytes));
   disk.put(join(FOLDER, file), bytes);
-  const { result } = await readPart(disk, FOLDER, { file, read: "event", args: { key: 1 } });
+  const { result } = await readPart(disk, FOLDER, { file, read: "eventsByKey", args: { keys: [1] } });
   assert.deepEqual(result, { kind: "damaged", reason: "it has format 99, this program knows formats up to 1" });
 });

@@ -67,8 +67,9 @@ Deno.test("a part has the history in order; an event without a text has that of 
   ];
   await writeSegment(disk, 1, frame);
   const [segment] = (await recovered(disk)).segments;
-  const { part, catalogue } = await foldSegment(disk, FOLDER, segment, hooks);
-  assert.deepEqual(partLines(await disk.read(`${FOLDER}/${part.name}`)), [
+  const { catalogue } = await foldSegment(disk, FOLDER, segment, hooks);
+  const part = disk.paths().find((path) => path.includes("/part-"))!;
+  assert.deepEqual(partLines(await disk.read(part)), [
     ["event", "[7,1]", '{"e":7}'],
     ["more", '["event",7]', '{"deliveries":1}'],
     ["event", "[8,1]", '{"e":8}'],
@@ -95,6 +96,20 @@ Deno.test("a fold that is repeated writes the same files", async () => {
   await foldAll(disk);
   await foldAll(again);
   assert.deepEqual(disk.contents(), again.contents());
+});
+
+Deno.test("a fold whose answer was lost is done: asked again it answers the same, and the segment is gone", async () => {
+  for (const isThere of [false, true]) {
+    const disk = new FaultyDisk();
+    await appendSegments(disk, 0, [20]);
+    const { segments: [segment] } = await recovered(disk);
+    const path = `${FOLDER}/${segment.name}`;
+    const bytes = await disk.read(path);
+    const folded = await foldSegment(disk, FOLDER, segment, hooks);
+    if (isThere) disk.put(path, bytes);
+    assert.deepEqual(await foldSegment(disk, FOLDER, segment, hooks), folded);
+    assert.deepEqual(await names(disk), ["delta-001-020", "ids-001-020", "part-001-020"]);
+  }
 });
 
 Deno.test("folds keep their order, and a damaged segment is not folded", async () => {

@@ -16,6 +16,7 @@ type Identity = [hash: string, text: string];
 export const hooks: FoldHooks = {
   openHistory: () => Promise.resolve(new JsonHistory()),
   openIds: () => Promise.resolve(new JsonIds()),
+  readCatalogue: async (disk, folder, part) => ({ lines: partLines(await disk.read(`${folder}/${part}`)).length }),
   async mergeIds(files, { now, retention }) {
     const merged = new Map<string, string>();
     for await (const bytes of files) {

@@ -245,6 +245,24 @@ Deno.test("pages run no script, are never framed or kept, and say no other site 
   assert.match(text, /<h1>&lt;script&gt;alert\(1\)&lt;\/script&gt; \*\*\*<\/h1>/);
 });
 
+Deno.test("a choice that is equal to a secret is shown masked, and answered as what it is", async () => {
+  await using bench = await FormsBench.open();
+  const city: Field = { type: "choice", required: true, choices: ["hook-secret", "porto"] };
+  const note: Field = { type: "text", required: true, lines: 3, min: 20 };
+  await bench.ask({ title: "Which of hook-secret and porto?", fields: { city, note } });
+  await bench.signIn();
+  const { text } = await bench.get("/forms/f1");
+  assert.match(text, /<h1>Which of \*\*\* and porto\?<\/h1>/);
+  assert.match(text, /value="hook-secret" required><span>\*\*\*<\/span>/);
+  const again = await bench.fill("/forms/f1", { city: "hook-secret", note: "hook-secret" });
+  assert.equal(again.status, 422);
+  assert.match(again.text, /<textarea[^>]*>\nhook-secret<\/textarea>/, "what a person typed stays");
+  await bench.fill("/forms/f1", { city: "hook-secret", note: "hook-secret is where we are" });
+  const { answer } = (await bench.web.store.getForm("f1"))!;
+  assert.deepEqual(answer?.values, { city: "hook-secret", note: "hook-secret is where we are" });
+  assert.doesNotMatch((await bench.get("/forms/f1/thanks")).text, /hook-secret/);
+});
+
 Deno.test("the pages need no token of an operator, also where others reach the port; nothing else opens with them", async () => {
   await using bench = await FormsBench.open();
   Object.assign(bench.web.context, { tokenless: false });

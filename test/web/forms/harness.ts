@@ -100,7 +100,7 @@ export class FormsBench implements AsyncDisposable {
   async #send(path: string, init: RequestInit): Promise<Shown> {
     const request = new Request(`http://127.0.0.1:8080${path}`, init);
     if (this.#cookie !== undefined) request.headers.set("cookie", this.#cookie);
-    const response = await this.web.web.fetch(request, "192.0.2.1");
+    const response = await this.web.web.fetch(request, () => "192.0.2.1");
     const set = response.headers.get("set-cookie");
     if (set !== null) this.#cookie = /Max-Age=0/.test(set) ? undefined : set.split(";")[0];
     return { status: response.status, text: await response.text(), headers: response.headers };

@@ -1,0 +1,168 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, readdir, readFile, stat } from "node:fs/promises";
+import { join } from "node:path";
+import { rulesFolder } from "./folder.ts";
+import { type Answered, type Program, start, whenthen } from "./program.ts";
+import { WebServer } from "./web_server.ts";
+
+const TOKEN = "tok-5f2e9a77c1b04d";
+/** How it may stand in a file. */
+const SPELLINGS = [TOKEN, btoa(`me:${TOKEN}`), btoa(TOKEN), encodeURIComponent(TOKEN)];
+
+const files = (peer: string) => ({
+  ".env": `REGION=lisbon\nTOKEN=${TOKEN}\n`,
+  "in.yaml": `
+when: { webhook: /in, auth: none, replyWithin: 30s }
+key: event.data.city
+then:
+  - log: we are in \${{ secrets.REGION }}
+  - id: out
+    run: [sh, -c, 'cat; printf " %s %s" "$1" "$KEY" | wc -c >&2', sh, "\${{ event.data.city }}"]
+    stdin: "\${{ event.data.city }}"
+    env: { KEY: "\${{ secrets.TOKEN }}" }
+  - id: home
+    if: event.data.city == 'lisbon'
+    http: POST ${peer}/\${{ event.data.city }}?key=\${{ secrets.TOKEN }}
+    headers: { authorization: "Bearer \${{ secrets.TOKEN }}" }
+    auth: { basic: "me:\${{ secrets.TOKEN }}" }
+    json: { city: "\${{ event.data.city }}", said: "\${{ steps.out.stdout }}" }
+  - id: inner
+    call: ./inner.yaml
+    with: { token: "\${{ secrets.TOKEN }}", city: "\${{ event.data.city }}" }
+  - state: last
+    value: "\${{ event.data.city }}"
+  - emit: city.seen
+    subject: "\${{ event.data.city }}"
+    data: { city: "\${{ event.data.city }}" }
+  - reply: 200
+    headers: { x-city: "\${{ state['last'] }}" }
+    json: { city: "\${{ event.data.city }}" }
+`,
+  "inner.yaml": `
+inputs: { token: { type: text, required: true }, city: { type: text, required: true } }
+then:
+  - http: PUT ${peer}/inner
+    headers: { x-token: "\${{ inputs.token }}", x-city: "\${{ inputs.city }}" }
+`,
+  "seen.ts": `
+import { event, rule } from "whenthen";
+export default rule({
+  when: event<{ city: string }>("city.seen"),
+  then: async ({ event, step, secrets }) => {
+    const city = await step.do("city", () => event.data.city);
+    const name = city === secrets.REGION ? "home" : "away";
+    await step.http(name, "POST ${peer}/typescript", { headers: { "x-token": secrets.TOKEN }, json: { city } });
+    await step.waitFor("again", "again");
+    return { city, name };
+  },
+});
+`,
+});
+
+const ended = (program: Program, rule: string) =>
+  program.waitFor(`the end of a run of ${rule}`, ({ properties }) => properties.rule === rule && !!properties.state);
+
+/** All that the data folder holds, as text, and the modes of what is in it. */
+async function read(folder: string): Promise<{ text: string; modes: Map<string, string> }> {
+  const modes = new Map<string, string>();
+  let text = "";
+  for (const path of ["", ...await readdir(folder, { recursive: true })]) {
+    const entry = await stat(join(folder, path));
+    modes.set(`${path}${entry.isDirectory() ? "/" : ""}`, (entry.mode & 0o777).toString(8));
+    if (entry.isFile()) text += await readFile(join(folder, path), "latin1");
+  }
+  return { text, modes };
+}
+
+Deno.test("data that is equal to a secret stays what it is, is stored so, and is shown masked", async () => {
+  await using peer = await WebServer.start();
+  await using folder = await rulesFolder(files(peer.url));
+  await using program = start(folder.rules, folder);
+  const response = await program.fetch("/hooks/in", {
+    method: "POST",
+    headers: { "content-type": "application/json" },
+    body: '{"city":"lisbon"}',
+  });
+  assert.equal(response.headers.get("x-city"), "lisbon");
+  assert.deepEqual(await response.json(), { city: "lisbon" });
+  const [home] = await peer.waitFor(1, ({ path }) => path === `/lisbon?key=${TOKEN}`);
+  assert.deepEqual(JSON.parse(home.body), { city: "lisbon", said: "lisbon" });
+  const [inner] = await peer.waitFor(1, ({ path }) => path === "/inner");
+  assert.deepEqual([inner.headers["x-token"], inner.headers["x-city"]], [TOKEN, "lisbon"]);
+  const [typescript] = await peer.waitFor(1, ({ path }) => path === "/typescript");
+  assert.deepEqual([typescript.headers["x-token"], JSON.parse(typescript.body)], [TOKEN, { city: "lisbon" }]);
+
+  // Its function waited: it is performed again, over what is recorded.
+  await program.post("/events", { type: "again" });
+  assert.match((await ended(program, "seen")).message, /^seen succeeded/);
+
+  const runs: Answered[] = await program.api("runs");
+  const trace = await program.api(`runs/${runs.find(({ rule }) => rule === "seen").id}`);
+  assert.deepEqual(trace.run.output, { city: "***", name: "home" });
+  assert.deepEqual([trace.run.event.subject, trace.run.event.data], ["***", { city: "***" }]);
+  const shown = [
+    program.output,
+    await (await program.fetch("/")).text(),
+    await (await program.fetch("/metrics")).text(),
+  ];
+  for (const path of ["events", "runs", "rules", "forms", ...runs.map(({ id }) => `runs/${id}`)]) {
+    shown.push(JSON.stringify(await program.api(path)));
+  }
+  for (const text of shown) assert.doesNotMatch(text, /lisbon|5f2e9a77/);
+  assert.match(program.output, /we are in \*\*\*/);
+  assert.equal(await program.stop(), 0);
+
+  for (const words of [["runs"], ["events"], ["rules"], ["show", runs[0].id], ["show", runs[1].id]]) {
+    const { code, stdout, stderr } = await whenthen(["--data", folder.data, ...words]);
+    assert.equal(code, 0, stderr);
+    assert.doesNotMatch(stdout + stderr, /lisbon|5f2e9a77/, words.join(" "));
+  }
+});
+
+Deno.test("a secret that was only used in arguments never reaches the data folder, which is for its user only", async () => {
+  await using peer = await WebServer.start();
+  await using folder = await rulesFolder(files(peer.url));
+  await mkdir(folder.data, { mode: 0o755 });
+  await chmod(folder.data, 0o755);
+  await using program = start(folder.rules, folder);
+  await program.post("/hooks/in", { city: "lisbon" });
+  await peer.waitFor(1, ({ path }) => path === "/typescript");
+  await program.post("/events", { type: "again" });
+  await ended(program, "seen");
+  const [run] = (await program.api("runs?rule=in")) as Answered[];
+  const { steps } = await program.api(`runs/${run.id}`);
+  const inputs = Object.fromEntries(steps.map(({ path, input }: Answered) => [path, input]));
+  assert.equal(inputs.home.http, `POST ${peer.url}/***?key=\${{ secrets.TOKEN }}`);
+  assert.deepEqual(inputs.home.auth, { basic: "me:${{ secrets.TOKEN }}" });
+  assert.deepEqual(inputs["inner/then/http"].headers, { "x-token": "${{ secrets.TOKEN }}", "x-city": "***" });
+  assert.equal(await program.stop(), 0);
+
+  const { text, modes } = await read(folder.data);
+  assert.ok(text.includes("lisbon"), "data is there as it came");
+  for (const spelling of SPELLINGS) assert.ok(!text.includes(spelling), spelling);
+  for (const [path, mode] of modes) assert.equal(mode, /^$|\/$/.test(path) ? "700" : "600", path);
+});
+
+Deno.test("once reports masked what failed, and its data stays true", async () => {
+  await using folder = await rulesFolder({
+    ".env": `TOKEN=${TOKEN}\n`,
+    "fails.yaml": `
+when: start
+then:
+  - run: [sh, -c, 'echo "no $KEY" >&2; exit 1']
+    env: { KEY: "\${{ secrets.TOKEN }}" }
+`,
+  });
+  for (const more of [[], ["--json"]]) {
+    const { code, stdout, stderr } = await whenthen([
+      "once",
+      folder.rules,
+      "--data",
+      `${folder.data}${more.length}`,
+      ...more,
+    ]);
+    assert.equal(code, 1, stderr);
+    assert.match(stdout, /no \*\*\*/);
+    assert.doesNotMatch(stdout + stderr, /5f2e9a77/);
+  }
+});

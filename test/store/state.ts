@@ -1,0 +1,293 @@
+import fc from "fast-check";
+import type { Json } from "../../runtime/model/json.ts";
+import { PackedIdentities } from "../../runtime/store/history/identities.ts";
+import { readIds } from "../../runtime/store/history/ids_file.ts";
+import { type HistoryText, unescapeKey } from "../../runtime/store/ledger/encode.ts";
+import { Ids } from "../../runtime/store/ledger/ids.ts";
+import { loadIdentity } from "../../runtime/store/ledger/load.ts";
+import { Rows } from "../../runtime/store/ledger/rows.ts";
+import { type EventRow, type TableName, TABLES } from "../../runtime/store/ledger/tables.ts";
+import { toJson } from "../../runtime/store/ledger/to_json.ts";
+import { recover, type RecoverySink } from "../../runtime/store/log/recover.ts";
+import type { Admission, Wait } from "../../runtime/store/store.ts";
+import { accept } from "../../runtime/store/transitions/accept.ts";
+import { answerCondition } from "../../runtime/store/transitions/answer_condition.ts";
+import { adaptBatches } from "../../runtime/store/transitions/batches.ts";
+import { cancelRun } from "../../runtime/store/transitions/cancel_run.ts";
+import { claimRuns } from "../../runtime/store/transitions/claim_runs.ts";
+import { rollBackClock } from "../../runtime/store/transitions/clock_rollback.ts";
+import { closeBatch } from "../../runtime/store/transitions/close_batch.ts";
+import { type EndedTrace, finishRun } from "../../runtime/store/transitions/end_run.ts";
+import { answerForm } from "../../runtime/store/transitions/forms.ts";
+import { moveRun } from "../../runtime/store/transitions/move_run.ts";
+import { parkRun } from "../../runtime/store/transitions/park_run.ts";
+import { prune } from "../../runtime/store/transitions/prune.ts";
+import { reclaimRuns } from "../../runtime/store/transitions/reclaim_runs.ts";
+import { recordStep } from "../../runtime/store/transitions/record_step.ts";
+import { replayRun } from "../../runtime/store/transitions/replay_run.ts";
+import { retryRun } from "../../runtime/store/transitions/retry_run.ts";
+import { skipWait } from "../../runtime/store/transitions/skip_wait.ts";
+import type { At } from "../../runtime/store/transitions/transition.ts";
+import { changeVersions, dropVersions, setPaused } from "../../runtime/store/transitions/versions.ts";
+import { resolveSearch } from "../../runtime/store/transitions/waits.ts";
+import type { FaultyDisk } from "../host/faulty_disk.ts";
+import { admission, arrival, DAY, FOLDER, NOW, RETENTION, rule, step } from "./helpers.ts";
+
+/** Rows with what transitions need beside them, as the façade has it. */
+export class State {
+  readonly ids = new Ids(0, "00ff00ff");
+  /** Ended runs, as history has them, by id. */
+  readonly ended = new Map<string, EndedTrace>();
+  readonly events = new Map<number, EventRow>();
+  now = NOW;
+
+  constructor(readonly rows = new Rows()) {}
+
+  get at(): At {
+    return { now: this.now, ids: this.ids, retention: RETENTION };
+  }
+
+  /** Keeps the history of a frame. */
+  remember(history: HistoryText[]): void {
+    for (const { kind, text } of history) {
+      if (kind === "run") this.ended.set(JSON.parse(text).run.id, JSON.parse(text));
+      if (kind === "event") this.events.set(JSON.parse(text).key, JSON.parse(text));
+    }
+  }
+}
+
+/** What is done next; the numbers choose what it is done to. */
+export interface Operation {
+  name: keyof typeof OPERATIONS;
+  a: number;
+  b: number;
+}
+
+/** A live run, or one that is not there. */
+function pick({ rows }: State, which: number): string {
+  const ids = [...rows.all("run")].map(([id]) => id).sort();
+  return ids[which % ids.length] ?? "nobody";
+}
+
+function waitOf(state: State, a: number, b: number): Wait {
+  if (a % 3 === 0) return { kind: "time" };
+  if (a % 3 === 1) {
+    return { kind: "event", types: [["paid", "paid.*", "*"][b % 3], "x"], match: b % 2 ? { "data.id": `e${a}` } : {} };
+  }
+  const id = `form ${pick(state, a)} ${b}`;
+  return {
+    kind: "form",
+    form: { id, title: "?", to: ["a@X.org", `p${b}`], fields: {}, ...b % 2 && { due: state.now + 9 } },
+  };
+}
+
+function admissionOf(a: number, b: number): Admission {
+  return {
+    ...admission,
+    mode: (["parallel", "queued", "single", "restart"] as const)[b % 4],
+    key: a % 3 ? `k\u0000\t\n\\${a % 3}` : null,
+    max: 1 + a % 2,
+    limit: b % 5 === 0 ? { count: 2, per: 1_000 } : null,
+    asksFirst: b % 7 === 0,
+  };
+}
+
+const error = { name: "Error", message: "it broke" };
+
+/** Each operation of the store, as a transition over rows. */
+const OPERATIONS = {
+  accept({ rows, at }: State, a: number, b: number) {
+    const candidates = [{ rule: "shop/pay", version: "v1", trigger: "t", outcome: admissionOf(a, b) }];
+    const progress = b % 2 ? [] : [{
+      rule: "r",
+      trigger: "t",
+      mark: { a, b },
+      baseline: { put: [[`${b}`, a]] as [string, Json][], remove: [`${a}`] },
+    }];
+    const one = arrival(`e${a}`, candidates, b % 3 ? undefined : 5_000 * a);
+    return accept(rows, { arrivals: [one], progress, ...b % 2 && { lease: { owner: "me", max: 1 } } }, at);
+  },
+  publish: ({ rows, at }: State, a: number) => accept(rows, { arrivals: [arrival(`e${a}`, [])], progress: [] }, at),
+  collect({ rows, at }: State, a: number, b: number) {
+    const terms = { within: 1_000 * a, max: 3, empty: false, options: JSON.stringify({ b }) };
+    const outcome = { kind: "collect" as const, key: b % 2 ? `"k${b}"` : null, terms };
+    return accept(rows, {
+      arrivals: [arrival(`c${a}`, [{ rule: "batched", version: "v1", trigger: "b", outcome }])],
+      progress: [],
+    }, at);
+  },
+  adapt: ({ rows, at }: State, a: number, b: number) =>
+    adaptBatches(rows, [{
+      rule: "batched",
+      trigger: "b",
+      terms: { within: a, max: 3, empty: b % 2 === 0, options: `{"c":${a}}` },
+    }], at),
+  close({ rows, at }: State, a: number, b: number) {
+    const batches = [...rows.all("batch")].map(([id]) => id).sort();
+    const { key: _, ...rest } = admissionOf(a, b);
+    return closeBatch(rows, { batch: batches[a % batches.length] ?? "none", version: "v1", admission: rest }, at);
+  },
+  claim: ({ rows, at }: State, a: number) => claimRuns(rows, { owner: a % 2 ? "me" : "other", max: 1 + a }, at),
+  record(state: State, a: number, b: number) {
+    const effects = [
+      {},
+      { state: { key: `s${b}`, value: a, ...b % 2 && { ttl: 1_000 } } },
+      {
+        reply: { status: 200, headers: {}, body: `${a}` },
+      },
+      { cancels: ["p/x"] },
+      { end: { state: "succeeded" as const, output: { a }, spent: 1 } },
+    ][b % 5];
+    const path = ["a", "b", "p/x", "p/x/y"][a % 4];
+    return recordStep(state.rows, { run: pick(state, a), record: step(path, { output: { b } }), effects }, state.at);
+  },
+  wait(state: State, a: number, b: number) {
+    const wait = waitOf(state, a, b);
+    const record = step(["a", "w", "p/x"][b % 3], {
+      kind: wait.kind,
+      state: "waiting",
+      startedAt: state.now,
+      due: state.now + 7_000,
+    });
+    return recordStep(state.rows, { run: pick(state, a), record, effects: { wait } }, state.at);
+  },
+  search({ rows, events, at }: State, a: number, b: number) {
+    const searching = rows.range("wait", "searching", "");
+    const { run = "nobody", path = "a" } = searching[a % searching.length] ?? {};
+    const [key, row] = [...events][b % events.size] ?? [];
+    if (searching.length > 0) {
+      resolveSearch(rows, { run, path, ...b % 2 && row && { found: { key: key!, event: row.event } } }, at);
+    }
+  },
+  answer(state: State, a: number) {
+    const forms = [...state.rows.all("form")].map(([id]) => id).sort();
+    const answer = { values: { a }, by: "anna", at: state.now, via: "page" as const };
+    return answerForm(state.rows, { form: forms[a % forms.length] ?? "none", answer }, state.at);
+  },
+  condition: (state: State, a: number, b: number) =>
+    answerCondition(state.rows, {
+      run: pick(state, a),
+      record: step("if", { kind: "if" }),
+      answer: b % 2 ? "yes" : { kind: "condition", reason: "no" },
+    }, state.at),
+  park: (state: State, a: number, b: number) =>
+    parkRun(state.rows, {
+      run: pick(state, a),
+      park: { state: b % 2 ? "waiting" : "queued", waitingFor: "x", spent: b, ...b % 3 && { due: state.now + b } },
+    }, state.at),
+  finish: (state: State, a: number, b: number) =>
+    finishRun(state.rows, {
+      run: pick(state, a),
+      end: { state: b % 2 ? "failed" : "succeeded", error, ...b % 3 && { failedStep: "a" }, spent: b },
+    }, state.at),
+  cancel: (state: State, a: number) => cancelRun(state.rows, { run: pick(state, a), reason: "by anna" }, state.at),
+  retry({ rows, ended, events, at }: State, a: number) {
+    const traces = [...ended.values()];
+    const trace = traces[a % traces.length];
+    return trace && retryRun(rows, { trace, event: events.get(trace.event), by: "anna" }, at);
+  },
+  replay({ rows, ended, events, at }: State, a: number) {
+    const traces = [...ended.values()];
+    const trace = traces[a % traces.length];
+    const event = trace && events.get(trace.event);
+    return event && replayRun(rows, { run: trace.run, event, version: undefined, by: "anna" }, at);
+  },
+  skip: (state: State, a: number) =>
+    skipWait(state.rows, { run: pick(state, a), step: undefined, by: "anna" }, state.at),
+  move(state: State, a: number, b: number) {
+    const run = state.rows.get("run", pick(state, a));
+    return run && moveRun(state.rows, { run, version: `v${b % 3}`, by: "anna" }, state.at);
+  },
+  reclaim: ({ rows, at }: State) => reclaimRuns(rows, "me", at),
+  versions: ({ rows }: State, a: number, b: number) =>
+    changeVersions(rows, { changed: [rule(`v${a % 3}`), { ...rule("v1"), id: `r${b}` }], gone: [`r${a}`] }),
+  dropVersions: ({ rows }: State, a: number) => dropVersions(rows, [`v${a % 3}`]),
+  pause: ({ rows }: State, a: number, b: number) =>
+    setPaused(rows, { rule: `r${a}`, paused: b % 2 ? "by hand" : null }),
+  turnBack: ({ rows, at }: State, a: number) => rollBackClock(rows, DAY * a, at),
+  prune: ({ rows, at }: State, a: number) => prune(rows, undefined, { ...at, now: at.now + a * 10 * DAY }),
+} satisfies Record<string, (state: State, a: number, b: number) => unknown>;
+
+export const operation: fc.Arbitrary<Operation> = fc.record({
+  name: fc.oneof(
+    fc.constantFrom("accept", "accept", "claim", "wait", "record"),
+    fc.constantFrom(...Object.keys(OPERATIONS) as (keyof typeof OPERATIONS)[]),
+  ) as fc.Arbitrary<keyof typeof OPERATIONS>,
+  a: fc.nat(7),
+  b: fc.nat(20),
+});
+
+export function perform(state: State, { name, a, b }: Operation): void {
+  OPERATIONS[name](state, a, b);
+}
+
+const names = Object.keys(TABLES) as TableName[];
+
+/** All that rows hold: every table, its indexes and its counts; identities that are known, of those that operations use. */
+export function dump(rows: Rows, groups = new Map<string, Set<string>>()) {
+  const tables = names.map((table) => {
+    const { indexes = {}, counts = {} } = TABLES[table];
+    const entries = [...rows.all(table)].sort(([a], [b]) => a < b ? -1 : 1);
+    const counted = Object.entries(counts).map(([name, groupOf]) => {
+      // Groups that were there before are to have none.
+      const known = groups.get(`${table} ${name}`) ?? new Set<string>();
+      groups.set(`${table} ${name}`, known);
+      for (const [, row] of entries) known.add((groupOf as (row: unknown) => string | undefined)(row) ?? "");
+      return [
+        name,
+        [...known].map((group) => [group, rows.count(table, name, group)] as const).filter(([, count]) => count !== 0)
+          .sort(),
+      ];
+    });
+    const indexed = Object.keys(indexes).map((name) => [name, rows.index(table, name).range("", undefined, Infinity)]);
+    return [table, entries, indexed, counted];
+  });
+  const sources = ["e", "c"].flatMap((kind) => Array.from({ length: 8 }, (_, at) => `${kind}${at}`));
+  const identities = sources.map((id) => rows.identities.get(rows.identities.hashOf("/hooks/pay", id)));
+  return { tables, identities: identities.map((known) => known && known.at > -Infinity ? known : undefined) };
+}
+
+/** Rows with the same content, each put anew. */
+export function rebuilt(rows: Rows): Rows {
+  const fresh = new Rows(rows.identities);
+  for (const table of names) {
+    for (const [key, row] of rows.all(table)) fresh.load(table, key, TABLES[table].text ? row as string : toJson(row));
+  }
+  return fresh;
+}
+
+/** Rows as a start finds them on a disk. */
+export async function recoverRows(
+  disk: FaultyDisk,
+  onWarning: (message: string) => void = (message) => {
+    throw new Error(message);
+  },
+) {
+  const begin = () => {
+    const rows = new Rows();
+    const sink: RecoverySink & { rows: Rows } = {
+      rows,
+      put: (table, key, json) => rows.load(table, unescapeKey(key), json),
+      drop: (table, key) => rows.load(table, unescapeKey(key), undefined),
+      id: (hash, json) => loadIdentity(rows, hash, json),
+      history() {},
+    };
+    return sink;
+  };
+  const found = await recover({
+    disk,
+    folder: FOLDER,
+    now: NOW,
+    onWarning,
+    begin,
+    readIds: async (bytes, { rows }) => {
+      const packed = new PackedIdentities(await readIds(bytes));
+      for (let index = 0; index < packed.count; index++) {
+        const { event, at, within, runs, flags } = packed.get(index);
+        const hash = Uint32Array.from({ length: 4 }, (_, word) => packed.hashWord(index, word));
+        rows.identities.load(hash, event, at, within ?? NaN, runs, flags);
+      }
+    },
+  });
+  return { rows: found.sink.rows, seq: found.seq };
+}

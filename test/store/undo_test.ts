@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { encode } from "../../runtime/store/ledger/encode.ts";
+import { dump, operation, perform, rebuilt, State } from "./state.ts";
+
+Deno.test("what is undone leaves rows, indexes, counts, bytes and what is to be written as they were", () => {
+  fc.assert(
+    fc.property(fc.array(fc.tuple(operation, fc.boolean()), { minLength: 20, maxLength: 80 }), (operations) => {
+      const state = new State();
+      const { rows } = state;
+      const groups = new Map();
+      for (const [each, isFrame] of operations) {
+        state.now += 500;
+        const before = [dump(rows, groups), rows.bytes, rows.changes()];
+        const copy = structuredClone(before);
+        const mark = rows.mark();
+        perform(state, each);
+        rows.undo(mark);
+        assert.deepEqual([dump(rows, groups), rows.bytes, rows.changes()], copy);
+        perform(state, each);
+        if (isFrame) state.remember(encode(rows).history);
+      }
+    }),
+    { numRuns: 80 },
+  );
+});
+
+Deno.test("indexes and counts are those that the rows say, whatever happened to them before", () => {
+  fc.assert(
+    fc.property(fc.array(operation, { minLength: 40, maxLength: 120 }), (operations) => {
+      const state = new State();
+      const groups = new Map();
+      for (const each of operations) {
+        state.now += 500;
+        perform(state, each);
+        state.remember(encode(state.rows).history);
+        assert.deepEqual(dump(state.rows, groups), dump(rebuilt(state.rows), groups));
+      }
+    }),
+    { numRuns: 40 },
+  );
+});
