@@ -112,15 +112,6 @@ export function writeRecordJson(value: unknown): string {
   });
 }
 
-function mapBigInts(value: unknown): unknown {
-  if (typeof value === "bigint") return rawNumber(value);
-  if (typeof value !== "object" || value === null) return value;
-  if (Array.isArray(value)) return value.map(mapBigInts);
-  return Object.getPrototypeOf(value) === Object.prototype
-    ? Object.fromEntries(Object.entries(value).map(([key, item]) => [key, mapBigInts(item)]))
-    : value;
-}
-
 /** What any `JSON.stringify` writes as this number. */
 export function rawNumber(value: bigint): unknown {
   return raw(String(value));
