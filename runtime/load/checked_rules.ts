@@ -1,6 +1,7 @@
 import { createHash, randomUUID } from "node:crypto";
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { readExactJson, writeExactJson, writeRecordJson } from "../model/exact_json.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { Position } from "../model/problem.ts";
 import type { Memo, RuleCheck } from "./checks.ts";
@@ -36,7 +37,7 @@ export class CheckedRules {
       const text = await readFile(join(this.folder, FILE), "utf8");
       const [hash] = text.split("\n", 1);
       const json = text.slice(hash.length + 1);
-      return new Map(hash === hashOf(json) ? JSON.parse(json) : []);
+      return new Map(hash === hashOf(json) ? readExactJson(json) as [string, CheckedFile][] : []);
     } catch {
       return new Map();
     }
@@ -52,7 +53,7 @@ export class CheckedRules {
     try {
       await mkdir(this.folder).catch(() => {});
       const temporary = join(this.folder, `${FILE}.${randomUUID()}.tmp`);
-      const json = JSON.stringify([...files]);
+      const json = writeRecordJson([...files]);
       await writeFile(temporary, `${hashOf(json)}\n${json}`, { mode: 0o600 });
       await rename(temporary, join(this.folder, FILE));
     } catch {
@@ -64,7 +65,7 @@ export class CheckedRules {
 /** Whether what the check gives depends on nothing but the file, the program and what the memo says, and is small. */
 export function canKeep(value: JsonObject, { result }: Memo<RuleCheck>): boolean {
   if (result.rule === undefined || result.problems.length > 0) return false;
-  const text = JSON.stringify(value);
+  const text = writeExactJson(value);
   return text.length <= LARGEST && !/env|now/.test(text);
 }
 

@@ -1,3 +1,4 @@
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { compile, evaluate, type Scope } from "./expression.ts";
 import { type FieldInfo, hasTemplate } from "./field.ts";
@@ -53,7 +54,7 @@ export function readsSecret(expression: string, scope: Scope, unresolved: Unreso
   return compile(expression).references.some(({ path }: Reference) => {
     if (path[0] === "secrets") return true;
     if (!Object.hasOwn(unresolved, path[0])) return false;
-    return JSON.stringify(lookUp(scope, path)) !== JSON.stringify(lookUp(unresolved, path));
+    return writeExactJson(lookUp(scope, path)) !== writeExactJson(lookUp(unresolved, path));
   });
 }
 

@@ -2,6 +2,7 @@ import { dirname, join, posix, relative, resolve, sep } from "node:path";
 import type { Action } from "../action/action.ts";
 import { actions } from "../action/index.ts";
 import { TerminalError } from "../model/errors.ts";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { CalledAction, RetryPolicy } from "../model/rule.ts";
 import { checkValues } from "../rule/field_value.ts";
@@ -121,7 +122,7 @@ function withSecretsNamed(values: JsonObject, used: Json = {}, recorded: Json = 
   const [given, named] = [used, recorded] as [JsonObject, JsonObject];
   return Object.fromEntries(
     Object.entries(values).map(([key, value]) => {
-      const isSecret = JSON.stringify(given[key]) !== JSON.stringify(named[key]);
+      const isSecret = writeExactJson(given[key]) !== writeExactJson(named[key]);
       return [key, isSecret ? named[key] : value];
     }),
   );
