@@ -162,7 +162,7 @@ const OPERATIONS = {
   answer(state: State, a: number) {
     const forms = [...state.rows.all("form")].map(([id]) => id).sort();
     const answer = { values: { a }, by: "anna", at: state.now, via: "page" as const };
-    return answerForm(state.rows, { form: forms[a % forms.length] ?? "none", answer }, state.at);
+    return answerForm(state.rows, { form: forms[a % forms.length] ?? "none", answer });
   },
   condition: (state: State, a: number, b: number) =>
     answerCondition(state.rows, {
