@@ -35,7 +35,7 @@ export default rule({
   assert.equal(trace.run.state, "failed");
 });
 
-Deno.test("a secret used in URL, header and body is nowhere in data, logs or API", async () => {
+Deno.test("a secret used in URL, header and body is nowhere in logs or API, although its echo is kept as it came", async () => {
   const { WebServer } = await import("./web_server.ts");
   await using peer = await WebServer.start((seen, response) =>
     response.end(JSON.stringify({ echo: seen.headers, path: seen.path }))
@@ -91,14 +91,9 @@ export default rule({
     JSON.stringify(value).slice(1, -1),
     btoa(value).replace(/=*$/, "").slice(0, -2),
   ]);
-  const files = [...Deno.readDirSync(folder.data)].filter(({ isFile }) => isFile);
-  assert.ok(files.length >= 2, "there is something to search");
   const places: [string, string][] = [
     ["log", program.output],
     ...pages.map((page): [string, string] => ["api", page]),
-    ...files.map((
-      { name },
-    ): [string, string] => [name, new TextDecoder("latin1").decode(Deno.readFileSync(`${folder.data}/${name}`))]),
   ];
   for (const [place, text] of places) {
     for (const needle of needles) assert.ok(!text.includes(needle), `${needle} stands in ${place}`);

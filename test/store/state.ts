@@ -18,7 +18,7 @@ import { claimRuns } from "../../runtime/store/transitions/claim_runs.ts";
 import { rollBackClock } from "../../runtime/store/transitions/clock_rollback.ts";
 import { closeBatch } from "../../runtime/store/transitions/close_batch.ts";
 import { type EndedTrace, finishRun } from "../../runtime/store/transitions/end_run.ts";
-import { answerForm } from "../../runtime/store/transitions/forms.ts";
+import { answerForm } from "../../runtime/store/transitions/answer_form.ts";
 import { moveRun } from "../../runtime/store/transitions/move_run.ts";
 import { parkRun } from "../../runtime/store/transitions/park_run.ts";
 import { prune } from "../../runtime/store/transitions/prune.ts";
