@@ -39,6 +39,8 @@ export class OrderedKeys {
 
   /** The first entry behind `after` whose index key begins with the prefix. @returns [index key, row key] */
   first(prefix: string, after?: string): [string, string] | undefined {
+    // Most indexes of notes and waits are empty.
+    if (this.#tree.size === 0) return undefined;
     const pair = after === undefined || after < prefix
       ? this.#tree.getPairOrNextHigher(prefix)
       : this.#tree.nextHigherPair(after);
@@ -47,6 +49,7 @@ export class OrderedKeys {
 
   /** The last entry, before `before`, whose index key begins with the prefix. */
   last(prefix: string, before = behind(prefix)): [string, string] | undefined {
+    if (this.#tree.size === 0) return undefined;
     const pair = this.#tree.nextLowerPair(before);
     return pair?.[0].startsWith(prefix) ? pair : undefined;
   }

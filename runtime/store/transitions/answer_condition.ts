@@ -59,7 +59,9 @@ function decline(rows: Rows, run: RunRow, answer: Verdict, now: number): Answere
   const verdict: Verdict = hasFailed || answer.kind === "condition" ? { ...answer, run: run.id } : answer;
   const reason = "reason" in answer ? answer.reason : answer.kind;
   const error = { name: hasFailed ? "ConditionError" : "Declined", message: reason };
-  endRun(rows, run, { state: hasFailed ? "failed" : "cancelled", error, spent: run.spent }, now, hasFailed);
+  endRun(rows, run, { state: hasFailed ? "failed" : "cancelled", error, spent: run.spent }, now, {
+    listed: hasFailed,
+  });
   return { verdict, replaces: [] };
 }
 

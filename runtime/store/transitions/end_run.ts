@@ -21,12 +21,25 @@ export interface EndedTrace {
   notes: { at: number; text: string }[];
 }
 
+/** How a run is ended. */
+interface EndOptions {
+  /** False if only the verdict is to be seen, as after a condition's no. @default true */
+  listed?: boolean;
+  /** The record of its last step, if that is in no row. */
+  last?: StepRecord;
+}
+
 /**
  * Ends a live run, whatever state it is in, and frees its slot. It goes to history whole, with its trace, and all its rows go: so
  * history needs nothing but the segment that the end is in.
- * @param listed false if only the verdict is to be seen, as after a condition's no
  */
-export function endRun(rows: Rows, run: RunRow, end: RunEnd, now: number, listed = true): void {
+export function endRun(
+  rows: Rows,
+  run: RunRow,
+  end: RunEnd,
+  now: number,
+  { listed = true, last }: EndOptions = {},
+): void {
   cancelWaits(rows, run.id, now);
   const { admission: _admission, woken: _woken, ...rest } = withoutPlans(run);
   const ended: RunRow = {
@@ -39,22 +52,23 @@ export function endRun(rows: Rows, run: RunRow, end: RunEnd, now: number, listed
     ...(end.output !== undefined && { output: end.output }),
   };
   const { data: _data, http: _http, ...head } = readEvent(rows, run.event);
+  const steps = readSteps(rows, run.id);
   const trace: EndedTrace = {
     run: { ...ended, head },
     event: run.event,
-    steps: readSteps(rows, run.id),
+    steps: last ? [...steps, last] : steps,
     notes: readNotes(rows, run.id),
   };
   const { id, rule, version, event, createdAt } = run;
   const header = [id, rule, end.state, event, head.subject ?? null, createdAt, now, Number(listed), version];
   rows.record("run", header, trace);
-  dropRun(rows, run, trace.steps.map(({ path }) => path));
+  dropRun(rows, run, steps);
   if (listed) countEnd(rows, run, end.state);
   refreshLane(rows, run.rule, run.lane);
 }
 
-function dropRun(rows: Rows, run: RunRow, steps: string[]): void {
-  for (const path of steps) dropStep(rows, run.id, path);
+function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
+  for (const { path } of steps) dropStep(rows, run.id, path);
   for (const table of ["note", "taken"] as const) {
     for (const key of rows.index(table, "run").range(join(run.id, ""), undefined, Infinity)) rows.drop(table, key);
   }

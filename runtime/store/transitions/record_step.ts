@@ -26,6 +26,12 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   if (settled) return { record: settled };
   const output: Json | undefined = state ? exchangeState(rows, state, at.now) : record.output;
   const stored = output === undefined ? record : { ...record, output };
+  const isKnown = rows.get("step", stepKey(id, record.path)) !== undefined;
+  // The usual end of a run: its last step goes to history with it, and needs no row before.
+  if (end && !reply && !cancels && !isKnown) {
+    endRun(rows, run, end, at.now, { last: stored });
+    return { record: stored, ended: true };
+  }
   putStep(rows, id, stored);
   if (cancels) cancelBranches(rows, id, record, cancels, at.now);
   if (wait) {
