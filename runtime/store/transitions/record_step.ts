@@ -28,7 +28,7 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   const stored = output === undefined ? record : { ...record, output };
   const isKnown = rows.get("step", stepKey(id, record.path)) !== undefined;
   // The usual end of a run: its last step goes to history with it, and needs no row before.
-  if (end && !reply && !cancels && !isKnown) {
+  if (end && !reply && !cancels && !wait && !isKnown) {
     endRun(rows, run, end, at.now, { last: stored });
     return { record: stored, ended: true };
   }
