@@ -54,6 +54,7 @@ const FAILS: Record<string, RegExp> = {
   deaf: /took longer than its timeout/,
   silent: /took longer than its timeout/,
   drips: /took longer than its timeout/,
+  flood: /it wrote 1000000000 bytes, at most 10000000 are kept/,
 };
 
 /** Chains that trigger themselves: past this depth the verdict is `looped`. */
@@ -124,7 +125,7 @@ Deno.test("rules from hell, all at once: each fails or is held alone, a healthy 
   await program.waitForMessage("tick");
   const before = residentMegabytes(program);
   const began = Date.now();
-  for (const name of [...Object.keys(FAILS), "busy", "flood"]) {
+  for (const name of [...Object.keys(FAILS), "busy"]) {
     assert.equal((await program.post(`/hooks/${name}`, {})).status, 202, name);
   }
   assert.equal((await program.post("/hooks/echo", { url })).status, 202);
@@ -138,7 +139,7 @@ Deno.test("rules from hell, all at once: each fails or is held alone, a healthy 
 
   let over = false;
   const ends = [...Object.keys(FAILS)].map((name) => ended(program, name, name === "asks" ? "error" : "failed"));
-  const all = Promise.all([...ends, ended(program, "flood", "succeeded")]).finally(() => over = true);
+  const all = Promise.all(ends).finally(() => over = true);
   let slowest = 0;
   // What is asked of the healthy rule is what the machine leaves a clock beside it.
   let seconds = 0;
@@ -168,9 +169,6 @@ Deno.test("rules from hell, all at once: each fails or is held alone, a healthy 
   const held = () => program.api("runs?rule=busy");
   const [busy] = await until("the run that is to come again", held, ([{ state }]) => state === "waiting");
   assert.ok(busy.due > Date.now() + 3_000_000);
-  const [flood] = await program.api("runs?rule=flood");
-  const { steps: [{ output }] } = await program.api(`runs/${flood.id}`);
-  assert.ok(output.stdout.length > 1_000 && output.stdout.length < 2_000_000, "of much output a part is kept");
 
   const deaf = Number(await readFile(join(folder.rules, "deaf.pid"), "utf8"));
   // What was killed is gone when the kernel comes to it; what was not stays until the test gives up.
