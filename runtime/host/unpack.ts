@@ -48,7 +48,7 @@ async function put(path: string, from: string): Promise<string> {
   const draft = `${path}.${randomUUID()}.tmp`;
   try {
     await writeFile(draft, await readFile(from), { flag: "wx" });
-    await chmod(draft, 0o755);
+    await chmod(draft, 0o700);
     await rename(draft, path);
   } catch (error) {
     await rm(draft, { force: true });
