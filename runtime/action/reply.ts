@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { TerminalError } from "../model/errors.ts";
 import { writeExactJson } from "../model/exact_json.ts";
+import { headerFields, type Repeatable, toHeaders } from "../model/repeatable.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { json, number, template } from "../rule/field.ts";
 import type { Action, ActionContext, Outcome } from "./action.ts";
@@ -9,7 +10,7 @@ interface ReplyArgs {
   reply: number;
   json?: Json;
   body?: string;
-  headers?: Record<string, string>;
+  headers?: JsonObject;
 }
 
 const WITHOUT_BODY: Json[] = [204, 205, 304];
@@ -25,7 +26,9 @@ export const reply: Action = {
   options: {
     json: json().optional().describe("The body, as JSON"),
     body: template().optional().describe("The body, as text"),
-    headers: z.record(z.string(), template()).optional().describe("Response headers"),
+    headers: z.record(z.string(), json()).optional().describe(
+      "Response headers; a list repeats its header, null leaves it out",
+    ),
   },
   defaults: { timeout: 30_000, attempts: 1 },
   check: checkReply,
@@ -44,16 +47,25 @@ function answer(args: JsonObject, { run }: ActionContext): Outcome {
   return { output: { status, sent: true }, effects: { reply: { status, headers, body: text } } };
 }
 
-function checkReply({ reply: status, json, body }: JsonObject): string[] {
+function checkReply({ reply: status, json, body, headers = {} }: JsonObject): string[] {
+  const structured = Object.entries(headers as JsonObject).find(([, value]) => [value].flat().some(isStructured));
+  if (structured) return [`expected text or a list of texts for the header "${structured[0]}"`];
   if (json !== undefined && body !== undefined) return ['"json" and "body" exclude each other: an answer has one body'];
   const hasBody = json !== undefined || body !== undefined;
   if (!hasBody || !WITHOUT_BODY.includes(status)) return [];
   return [`HTTP allows no body with ${status}; use 200, or leave the body out`];
 }
 
-function readHeaders(given: Record<string, string>): Record<string, string> {
+function isStructured(value: Json): boolean {
+  return typeof value === "object" && value !== null;
+}
+
+function readHeaders(given: JsonObject): Record<string, Repeatable> {
+  const texts = Object.entries(given).map(([name, value]) =>
+    [name, [value].flat().filter((one) => one !== null).map(String)] as const
+  );
   try {
-    return Object.fromEntries(new Headers(given));
+    return headerFields(toHeaders(Object.fromEntries(texts)));
   } catch (error) {
     throw new TerminalError(`Cannot reply with the headers ${JSON.stringify(given)}: ${(error as Error).message}`);
   }

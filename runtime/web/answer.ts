@@ -2,6 +2,7 @@ import { Buffer } from "node:buffer";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { writeExactJson } from "../model/exact_json.ts";
+import { toHeaders } from "../model/repeatable.ts";
 import type { Json } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";
 import type { Receipt, Reply } from "../store/store.ts";
@@ -36,14 +37,12 @@ export function answerJson(c: Context, value: Json, status: ContentfulStatusCode
 }
 
 /** Headers that belong to the connection, not to the rule. */
-const NOT_OURS = new Set(["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"]);
+const NOT_OURS = ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
 
 /** A recorded reply as a response. It is data that is sent: nothing in it is masked. */
 export function answerReply(reply: Reply): Response {
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(reply.headers)) {
-    if (!NOT_OURS.has(name.toLowerCase())) headers.set(name, value);
-  }
+  const headers = toHeaders(reply.headers);
+  for (const name of NOT_OURS) headers.delete(name);
   const body = reply.binary ? Buffer.from(reply.body, "base64") : reply.body;
   const bodiless = reply.status === 204 || reply.status === 205 || reply.status === 304;
   return new Response(bodiless ? null : body, { status: reply.status, headers });

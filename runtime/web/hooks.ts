@@ -1,6 +1,7 @@
 import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
 import { CAUSE_HEADER } from "../model/event.ts";
+import type { Repeatable } from "../model/repeatable.ts";
 import { receive, type Received, type WebhookRequest } from "../trigger/webhook.ts";
 import { readFields } from "../trigger/webhook_fields.ts";
 import { refuseTokenless } from "./access.ts";
@@ -117,11 +118,10 @@ function wrongMethod(request: Request, matches: HookMatch[]): Response {
 }
 
 /** The values of the query, or the answer to one that is not taken. */
-function readQuery(url: URL): Record<string, string> | Response {
+function readQuery(url: URL): Record<string, Repeatable> | Response {
   if (url.search === "") return {};
   try {
-    const fields = [...readFields(url.search.slice(1), "query")];
-    return Object.fromEntries(fields.map(([name, values]) => [name, values.join(", ")]));
+    return readFields(url.search.slice(1), "query");
   } catch (error) {
     return Response.json({ error: messageOf(error) }, { status: 400 });
   }

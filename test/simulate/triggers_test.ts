@@ -137,8 +137,8 @@ tests:
   - name: at once
     stub: { http: { body: 7 } }
     do:
-      - send: { webhook: /price/a, query: { shop: x } }
-      - expect: { response: { status: 200, json: { price: 7, shop: x } }, calls: [{ http: "https://example.org/a" }] }
+      - send: { webhook: /price/a, query: { shop: [x, y] } }
+      - expect: { response: { status: 200, json: { price: 7, shop: [x, y] } }, calls: [{ http: "https://example.org/a" }] }
   - name: late
     stub: { http: [{ status: 500 }, {}] }
     do:

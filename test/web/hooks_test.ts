@@ -19,7 +19,7 @@ Deno.test("a delivery is answered 202 with its event and runs once they are in t
   assert.equal(event.source, "/hooks/hello/ada");
   assert.deepEqual(event.data, { x: 1 });
   assert.deepEqual(event.http!.params, { name: "ada" });
-  assert.deepEqual(event.http!.query, { a: "1, 2", b: "3" });
+  assert.deepEqual(event.http!.query, { a: ["1", "2"], b: "3" });
   assert.equal(event.http!.headers.authorization, undefined, "credentials stay outside");
 });
 
@@ -153,6 +153,17 @@ Deno.test("a reply is data that is sent: what in it is equal to a secret stays",
   bench.context.replies.answered(claimed.run.event, reply);
   const { body, headers } = await answer;
   assert.deepEqual([body, headers.get("x-token")], ["to hook-secret", "hook-secret"]);
+});
+
+Deno.test("a list in the headers of a reply repeats its header; those of the connection are left out", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")], [step("reply")])]);
+  const answer = bench.post("/hooks/x", {});
+  const [claimed] = await claim(bench);
+  const reply = { status: 200, headers: { "set-cookie": ["a=1", "b=2"], "Content-Length": "7" }, body: "ok" };
+  await bench.store.recordStep(claimed.run.id, record(), { reply }, NOW);
+  bench.context.replies.answered(claimed.run.event, reply);
+  const { headers } = await answer;
+  assert.deepEqual([headers.getSetCookie(), headers.get("content-length")], [["a=1", "b=2"], null]);
 });
 
 Deno.test("after replyWithin the answer is 202, and at once when the run ends without a reply", async () => {
