@@ -98,6 +98,7 @@ export class App {
       onAccepted: (receipts) => this.#accepted(receipts),
       onFinished: (run, verdict) => this.#finished(run, verdict),
       onReply: (event, reply) => this.#replies.answered(event, reply),
+      awaitsReply: (event) => this.#replies.isAwaited(event),
       onLoaded: (loaded) => this.#prepare(loaded),
       onReport: (rule, trigger, failure) => this.#report(rule, trigger, failure),
       requestReload: () => this.#reloads.request(),
@@ -263,7 +264,7 @@ export class App {
     if (verdict === undefined) logRun(run);
     else logVerdict(run.rule, run.event.id, verdict);
     if (run.state === "failed") this.#failedRuns?.push(run);
-    this.#replies.ended(run.event, run.id);
+    this.#replies.ended(run.event, run);
   }
 
   #report(rule: string, trigger: string, failure: string | null): void {

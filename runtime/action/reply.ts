@@ -16,8 +16,8 @@ interface ReplyArgs {
 const WITHOUT_BODY: Json[] = [204, 205, 304];
 
 /**
- * Answers the webhook request that the run's event came by. For any other event nobody waits: the step succeeds and its result says
- * so, so that a rule with several triggers needs no condition.
+ * Answers the webhook request that the run's event came by. For any other event nobody waits, nor after `replyWithin`: the step succeeds and its
+ * result says so, so that a rule with several triggers needs no condition.
  */
 export const reply: Action = {
   kind: "reply",
@@ -35,7 +35,7 @@ export const reply: Action = {
   perform: (args, context) => Promise.try(answer, args, context),
 };
 
-function answer(args: JsonObject, { run }: ActionContext): Outcome {
+function answer(args: JsonObject, { run, services }: ActionContext): Outcome {
   const { reply: status, json, body, headers: given = {} } = args as unknown as ReplyArgs;
   const [problem] = checkReply(args);
   if (problem !== undefined) throw new TerminalError(`Cannot reply ${status}: ${problem}`);
@@ -44,7 +44,10 @@ function answer(args: JsonObject, { run }: ActionContext): Outcome {
   if (body !== undefined) headers["content-type"] ??= "text/plain; charset=utf-8";
   if (!run.event.http) return { output: { status, sent: false, reason: "the event did not come by HTTP" } };
   const text = json !== undefined ? writeExactJson(json) : body ?? "";
-  return { output: { status, sent: true }, effects: { reply: { status, headers, body: text } } };
+  // Recorded also if it comes too late: a duplicate of the event gets it.
+  const effects = { reply: { status, headers, body: text } };
+  if (services.awaitsReply(run.event)) return { output: { status, sent: true }, effects };
+  return { output: { status, sent: false, reason: "nobody waited for it any more" }, effects };
 }
 
 function checkReply({ reply: status, json, body, headers = {} }: JsonObject): string[] {

@@ -29,6 +29,17 @@ Deno.test("reply to an event that did not come by HTTP does nothing and says so"
   });
 });
 
+Deno.test("reply that nobody waits for any more says so, and is recorded for duplicates", async () => {
+  const context = makeContext({ run: { id: "r1", rule: "test", event }, services: { awaitsReply: () => false } });
+  assert.deepEqual(
+    await reply.perform({ reply: 200, body: "late", headers: { "content-type": "text/plain" } }, context),
+    {
+      output: { status: 200, sent: false, reason: "nobody waited for it any more" },
+      effects: { reply: { status: 200, headers: { "content-type": "text/plain" }, body: "late" } },
+    },
+  );
+});
+
 Deno.test("reply refuses what HTTP does not allow", async () => {
   const refused: [Parameters<typeof reply.perform>[0], RegExp][] = [
     [{ reply: 204, json: 1 }, /Cannot reply 204: HTTP allows no body with 204/],

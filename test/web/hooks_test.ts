@@ -178,8 +178,37 @@ Deno.test("after replyWithin the answer is 202, and at once when the run ends wi
   const silent = bench.post("/hooks/x", {});
   const [claimed] = await claim(bench);
   await bench.store.finishRun(claimed.run.id, { state: "succeeded", spent: 1 }, NOW);
-  bench.context.replies.ended(claimed.run.event, claimed.run.id);
+  bench.context.replies.ended(claimed.run.event, { ...claimed.run, state: "succeeded" });
   assert.equal((await silent).status, 202);
+});
+
+Deno.test("a run that failed before its reply answers 500, its duplicates too; that of a rule without a reply does not", async () => {
+  const hook = webhook("/x", { dedupe: "event.data.id" });
+  await using bench = await openBench([rule("a", [hook], [step("reply")]), rule("b", [hook], [step("log")])]);
+  const fail = async (id: string, failing: string) => {
+    const answer = bench.post("/hooks/x", { id });
+    const claimed = [...await claim(bench), ...await claim(bench)];
+    for (const { run } of claimed) {
+      const state = run.rule === failing ? "failed" : "succeeded";
+      await bench.store.finishRun(run.id, { state, spent: 1 }, NOW);
+      bench.context.replies.ended(run.event, { ...run, state });
+    }
+    return await answer;
+  };
+  const { status, body } = await fail("1", "a");
+  assert.deepEqual([status, body.error, body.runs.length], [500, "The run failed before its reply", 2]);
+  assert.equal((await bench.post("/hooks/x", { id: "1" })).status, 500);
+  assert.equal((await fail("2", "b")).status, 202);
+});
+
+Deno.test("a 401 of auth: basic asks for the credentials, no other does", async () => {
+  await using bench = await openBench([
+    rule("a", [webhook("/basic", { auth: "basic", secret: ["HOOK"] })]),
+    rule("b", [webhook("/bearer", { auth: "bearer", secret: ["HOOK"] })]),
+  ]);
+  const asked = async (path: string) => (await bench.post(path, {})).headers.get("www-authenticate");
+  assert.equal(await asked("/hooks/basic"), 'Basic realm="whenthen", charset="UTF-8"');
+  assert.equal(await asked("/hooks/bearer"), null);
 });
 
 Deno.test("the cause in a signed header is carried on; a forged one is not", async () => {

@@ -103,7 +103,7 @@ export interface ReplyOptions {
 
 export interface ReplyResult {
   status: number;
-  /** False where nobody waits for an answer. */
+  /** False where nobody waits for an answer, or not any more. */
   sent: boolean;
   reason?: string;
 }
