@@ -84,6 +84,10 @@ export class App {
   /** Only in a pass: a program that runs for months would never let them go. */
   #failedRuns: Run[] | undefined;
   #phase: "starting" | "ready" | "draining" = "starting";
+  /** The data folder was deleted or replaced: intake is closed, and all that is left to do is to stop. */
+  readonly lost: Promise<void>;
+  /** Milliseconds that runs have to come to an end when it stops. */
+  #drain = DRAIN;
   #server: Server | undefined;
   #watch: Watch | undefined;
 
@@ -104,6 +108,7 @@ export class App {
       requestReload: () => this.#reloads.request(),
       address: () => this.#address(),
     });
+    this.lost = dataFolder.lost.then((error) => this.#lose(error));
     // Commands that hold the data folder themselves ask in process, as from this machine.
     this.web = this.#createWeb(DEFAULT_HOST);
   }
@@ -168,12 +173,19 @@ export class App {
     ]);
     // Who still waits for a reply once nothing runs, or the time is up, is told that its event is taken in.
     const release = () => this.#replies.release();
-    const cancelRelease = this.clock.after(DRAIN, release);
-    const drained = this.#parts.runner.drain(DRAIN).then(release).finally(cancelRelease);
-    await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(DRAIN + LAST_ANSWERS), drained]);
+    const cancelRelease = this.clock.after(this.#drain, release);
+    const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
+    await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
     await endChildren();
     await this.#parts.loading.close();
     await this.dataFolder.close();
+  }
+
+  /** Nothing that runs do now can be recorded: they are not waited for. */
+  #lose({ message }: Error): void {
+    this.#phase = "draining";
+    this.#drain = 0;
+    logLine("error", `${message}: nothing is saved any more, so nothing is accepted, and it stops`, {});
   }
 
   async #begin(): Promise<void> {

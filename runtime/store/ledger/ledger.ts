@@ -148,7 +148,8 @@ export class Ledger {
         for (const settle of group.outcomes) settle();
       } catch (error) {
         this.#lost = error as Error;
-        for (const job of group.jobs) job.reject(error);
+        const { refusal } = log;
+        for (const job of group.jobs) job.reject(refusal && job.kind === "intake" ? this.#refusal() : error);
       }
     }
   }
