@@ -84,6 +84,10 @@ export class App {
   /** Only in a pass: a program that runs for months would never let them go. */
   #failedRuns: Run[] | undefined;
   #phase: "starting" | "ready" | "draining" = "starting";
+  /** The data folder was deleted or replaced: intake is closed, and all that is left to do is to stop. */
+  readonly lost: Promise<void>;
+  /** Milliseconds that runs have to come to an end when it stops. */
+  #drain = DRAIN;
   #server: Server | undefined;
   #watch: Watch | undefined;
 
@@ -98,11 +102,13 @@ export class App {
       onAccepted: (receipts) => this.#accepted(receipts),
       onFinished: (run, verdict) => this.#finished(run, verdict),
       onReply: (event, reply) => this.#replies.answered(event, reply),
+      awaitsReply: (event) => this.#replies.isAwaited(event),
       onLoaded: (loaded) => this.#prepare(loaded),
       onReport: (rule, trigger, failure) => this.#report(rule, trigger, failure),
       requestReload: () => this.#reloads.request(),
       address: () => this.#address(),
     });
+    this.lost = dataFolder.lost.then((error) => this.#lose(error));
     // Commands that hold the data folder themselves ask in process, as from this machine.
     this.web = this.#createWeb(DEFAULT_HOST);
   }
@@ -167,12 +173,19 @@ export class App {
     ]);
     // Who still waits for a reply once nothing runs, or the time is up, is told that its event is taken in.
     const release = () => this.#replies.release();
-    const cancelRelease = this.clock.after(DRAIN, release);
-    const drained = this.#parts.runner.drain(DRAIN).then(release).finally(cancelRelease);
-    await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(DRAIN + LAST_ANSWERS), drained]);
+    const cancelRelease = this.clock.after(this.#drain, release);
+    const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
+    await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
     await endChildren();
     await this.#parts.loading.close();
     await this.dataFolder.close();
+  }
+
+  /** Nothing that runs do now can be recorded: they are not waited for. */
+  #lose({ message }: Error): void {
+    this.#phase = "draining";
+    this.#drain = 0;
+    logLine("error", `${message}: nothing is saved any more, so nothing is accepted, and it stops`, {});
   }
 
   async #begin(): Promise<void> {
@@ -263,7 +276,7 @@ export class App {
     if (verdict === undefined) logRun(run);
     else logVerdict(run.rule, run.event.id, verdict);
     if (run.state === "failed") this.#failedRuns?.push(run);
-    this.#replies.ended(run.event, run.id);
+    this.#replies.ended(run.event, run);
   }
 
   #report(rule: string, trigger: string, failure: string | null): void {

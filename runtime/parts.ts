@@ -1,4 +1,5 @@
 import { env as environment } from "node:process";
+import type { ActionServices } from "./action/action.ts";
 import type { Clock } from "./host/clock.ts";
 import { memoryBytes } from "./host/memory.ts";
 import { Attachments } from "./ingest/attachments.ts";
@@ -44,6 +45,7 @@ export interface Told {
   onAccepted: IngestOptions["onAccepted"];
   onFinished: NonNullable<RunnerOptions["onFinished"]>;
   onReply: NonNullable<RunnerOptions["onReply"]>;
+  awaitsReply: ActionServices["awaitsReply"];
   onLoaded: LiveRulesOptions["onLoaded"];
   /** A trigger's last pass failed, with the reason, or worked again (null). */
   onReport: (rule: string, trigger: string, failure: string | null) => void;
@@ -70,7 +72,7 @@ export function assemble(
   clock: Clock,
   secrets: Secrets,
   { store, signer, keyFor }: DataFolder,
-  { onAccepted, onFinished, onReply, onLoaded, onReport, requestReload, address }: Told,
+  { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Told,
 ): Parts {
   const { folder } = options;
   const outside = { env: environment, secrets: secrets.scope() };
@@ -98,6 +100,7 @@ export function assemble(
     signer,
     childEnv: () => withoutSecrets(environment, secrets),
     secretOf: (name) => secrets.get(name),
+    awaitsReply,
   });
   const performing = { store, clock, isolates, folder, services };
   const hooks = new HookRegistry();

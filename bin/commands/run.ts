@@ -4,6 +4,7 @@ import { relative, resolve } from "node:path";
 import { env } from "node:process";
 import { type App, openApp } from "../../runtime/app.ts";
 import { readAddress } from "../../runtime/host/address_file.ts";
+import { ExitCode } from "../exit_codes.ts";
 import { DATA, type Folders, foldersToLoad } from "../folders.ts";
 import { maskLog, startLog } from "../log.ts";
 import { type CommonOptions, dataOption, envOption, logOption, wholeNumber } from "../options.ts";
@@ -46,7 +47,8 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
         if (!signal.isReceived) {
           await app.start();
           if (options.log === "pretty") await welcome(app, folders, session);
-          await signal.received;
+          const lost = app.lost.then(() => session.exitCode = ExitCode.failed);
+          await Promise.race([signal.received, lost]);
         }
       } finally {
         await app.stop();

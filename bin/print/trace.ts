@@ -1,5 +1,6 @@
 import { formatDuration } from "../../runtime/model/duration.ts";
 import type { HttpRequestFacts } from "../../runtime/model/event.ts";
+import { toParameters } from "../../runtime/model/repeatable.ts";
 import { CONDITION_STEP } from "../../runtime/model/run.ts";
 import type { Trace } from "../../runtime/store/store.ts";
 import { STATE_COLOURS } from "./runs.ts";
@@ -57,7 +58,7 @@ export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): vo
 }
 
 function requestOf({ method, path, query }: HttpRequestFacts): string {
-  const search = new URLSearchParams(query).toString();
+  const search = toParameters(query).toString();
   return `${method} /hooks${path}${search && `?${search}`}`;
 }
 

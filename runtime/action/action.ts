@@ -2,7 +2,7 @@ import type { runChild } from "../host/spawn.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Kind } from "../rule/kind.ts";
-import type { Receipt, StepEffects } from "../store/store.ts";
+import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
 /** An action module: its schema, and what a step of that kind does. */
@@ -55,6 +55,8 @@ export interface ActionServices {
   callModule(call: { path: string; export: string; args: Json }, context: ActionContext): Promise<Json>;
   /** Hands a mail to the SMTP server. */
   sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
+  /** Whether a request still waits for the reply to its event. */
+  awaitsReply(event: EventIdentity): boolean;
   /** Waits until the destination's rate limit has room. */
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
   /** What requests go through. @default the network */

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { RetryAfterError, TerminalError } from "../model/errors.ts";
+import { headerFields } from "../model/repeatable.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { json, number, template, url } from "../rule/field.ts";
 import { formats } from "../rule/format.ts";
@@ -17,7 +18,7 @@ const FAILURE_LIMIT = 64_000;
 const EXCERPT = 200;
 
 /**
- * Sends one request. In its result header names are in lower case; `body` is data where the answer is JSON or `format` says how to read
+ * Sends one request. In its result header names are in lower case, several `set-cookie` a list; `body` is data where the answer is JSON or `format` says how to read
  * it, else text, and null where it is empty. A status that is neither 2xx nor in `ok` is a failure: worth another attempt after 408, 429
  * and 5xx, as network errors are, and final otherwise.
  */
@@ -76,8 +77,5 @@ function failureClass(message: string, { status, headers }: Response): Error {
 }
 
 function result(response: Response, body: Json): JsonObject {
-  const headers: Record<string, string> = {};
-  // The same name comes several times with Set-Cookie only.
-  for (const [name, value] of response.headers) headers[name] = name in headers ? `${headers[name]}, ${value}` : value;
-  return { status: response.status, headers, body };
+  return { status: response.status, headers: headerFields(response.headers), body };
 }

@@ -1,20 +1,26 @@
-import { chmodSync } from "node:fs";
+import { chmodSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { messageOf, UsageError } from "../model/errors.ts";
 
+/** The data folder is not the one that was locked: what is written now would be lost, or end up in somebody else's folder. */
+export class FolderLostError extends Error {
+  override name = "FolderLostError";
+}
+
 /**
  * Makes this the only runtime of a data folder, by an exclusive SQLite transaction on `<folder>/lock`. The operating
  * system drops it with the process, however that ends; no pid is compared, so containers where every pid is 1 are safe.
- * @returns a function that gives it back, or undefined where another runtime holds it
+ * @returns the lock, or undefined where another runtime holds it
  * @throws UsageError where there is no such folder, or it cannot be written to
  */
-export function acquireLock(folder: string): (() => void) | undefined {
+export function acquireLock(folder: string): FolderLock | undefined {
   let database: DatabaseSync | undefined;
   try {
     database = new DatabaseSync(join(folder, "lock"));
     database.exec("BEGIN EXCLUSIVE");
     chmodSync(join(folder, "lock"), 0o600);
+    return new FolderLock(folder, database);
   } catch (error) {
     database?.close();
     // The hosts agree on SQLite's message, not on error codes.
@@ -22,5 +28,52 @@ export function acquireLock(folder: string): (() => void) | undefined {
     const why = `${messageOf(error)}; it has to be a folder that can be written to`;
     throw new UsageError(`Cannot lock the data folder ${JSON.stringify(folder)}: ${why}`, { cause: error });
   }
-  return () => database.close();
+}
+
+/** A locked data folder. The lock is on an inode: it says nothing about what stands at the path later. */
+export class FolderLock {
+  readonly #paths: string[];
+  readonly #locked: string[];
+  #lost: FolderLostError | undefined;
+
+  constructor(private readonly folder: string, private readonly database: DatabaseSync) {
+    this.#paths = [folder, join(folder, "lock")];
+    this.#locked = this.#paths.map(inodeOf);
+  }
+
+  /** Set once {@link assertHeld} has found the folder lost; it stays lost. */
+  get lost(): FolderLostError | undefined {
+    return this.#lost;
+  }
+
+  /**
+   * Looks at the folder and its lock file: two `stat` calls.
+   * @throws FolderLostError if one of them was deleted, moved away or replaced
+   */
+  assertHeld(): void {
+    if (this.#lost === undefined && this.#isGone()) {
+      this.#lost = new FolderLostError(
+        `The data folder ${JSON.stringify(this.folder)} was deleted or replaced while the program runs`,
+      );
+    }
+    if (this.#lost) throw this.#lost;
+  }
+
+  release(): void {
+    this.database.close();
+  }
+
+  #isGone(): boolean {
+    try {
+      return this.#paths.some((path, index) => inodeOf(path) !== this.#locked[index]);
+    } catch (error) {
+      // A network file system may fail for a while, which says nothing about the folder.
+      return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
+    }
+  }
+}
+
+function inodeOf(path: string): string {
+  const { dev, ino } = statSync(path, { bigint: true });
+  return `${dev}:${ino}`;
 }

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { platform } from "node:process";
 import type { Clock } from "../host/clock.ts";
 import { type Disk, realDisk } from "../host/disk.ts";
-import { acquireLock } from "../host/lock.ts";
+import { acquireLock, type FolderLock } from "../host/lock.ts";
 import { dataFolderKey } from "../host/private_file.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
@@ -25,6 +25,8 @@ export interface DataFolder {
   isNew(): Promise<boolean>;
   /** From here on it is not new any more. */
   begin(): Promise<void>;
+  /** Resolves if the folder is deleted or replaced, within a second: nothing is saved any more. */
+  lost: Promise<Error>;
   /** Closes the store and gives the folder back. */
   close(): Promise<void>;
 }
@@ -49,17 +51,18 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     throw new UsageError(`Cannot make the data folder ${path}: ${(error as Error).message}; name another with --data`);
   });
   await makePrivate(path, onWarning);
-  const release = acquireLock(path);
-  if (release === undefined) {
+  const lock = acquireLock(path);
+  if (lock === undefined) {
     throw new UsageError(
       `Cannot use the data folder ${path}: another whenthen is running on it; stop it, or choose another with --data`,
     );
   }
   try {
     await probe(path, disk);
-    const store = await openStore({ folder: path, disk, onWarning, now: clock.now() });
+    const store = await openStore({ folder: path, disk, lock, onWarning, now: clock.now() });
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
+    const watch = watchLock(lock);
     return {
       store,
       signer,
@@ -69,15 +72,34 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
         const now = clock.now();
         await store.accept([], [{ ...BEGUN, mark: now }], now);
       },
+      lost: watch.lost,
       async close() {
+        watch.end();
         await store.close();
-        release();
+        lock.release();
       },
     };
   } catch (error) {
-    release();
+    lock.release();
     throw error;
   }
+}
+
+/** Milliseconds between two looks at the folder. */
+const LOOK = 1_000;
+
+/** By the machine's own time: a folder is lost whatever time a test says it is. */
+function watchLock(lock: FolderLock): { lost: Promise<Error>; end(): void } {
+  const { promise, resolve } = Promise.withResolvers<Error>();
+  const timer = setInterval(() => {
+    try {
+      lock.assertHeld();
+    } catch (error) {
+      clearInterval(timer);
+      resolve(error as Error);
+    }
+  }, LOOK);
+  return { lost: promise, end: () => clearInterval(timer) };
 }
 
 /** What is in it is data as it came, secrets that rules made data of included: only its user may read it. */

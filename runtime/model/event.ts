@@ -1,3 +1,4 @@
+import type { Repeatable } from "./repeatable.ts";
 import type { Json } from "./json.ts";
 
 /**
@@ -23,7 +24,8 @@ export interface HttpRequestFacts {
   method: string;
   path: string;
   params: Record<string, string>;
-  query: Record<string, string>;
+  /** A name that came several times has a list of its values. */
+  query: Record<string, Repeatable>;
   /** Names in lower case; several values joined with ", ". */
   headers: Record<string, string>;
 }

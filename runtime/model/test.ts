@@ -115,10 +115,12 @@ export interface SentRequest {
   /** By default that of the trigger. */
   method?: string;
   json?: unknown;
-  form?: Record<string, string>;
+  /** A list repeats its field. */
+  form?: Record<string, string | string[]>;
   body?: string;
   headers?: Record<string, string>;
-  query?: Record<string, string>;
+  /** A list repeats its name. */
+  query?: Record<string, string | string[]>;
   /** @default true */
   signed?: boolean;
 }

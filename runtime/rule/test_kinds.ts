@@ -8,6 +8,7 @@ import { parseTime } from "./test_time.ts";
 const json = z.any() as z.ZodType<Json>;
 const object = z.record(z.string(), json);
 const texts = z.record(z.string(), z.string());
+const repeatable = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
 
 const RUN_STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const;
 const STEP_STATES = ["retrying", "waiting", "succeeded", "failed", "skipped", "cancelled"] as const;
@@ -33,10 +34,10 @@ const request = z.strictObject({
   webhook: z.string().regex(/^\//, { error: "expected a path such as /github" }).describe("The path below /hooks"),
   method: z.string().optional().describe("By default that of the trigger"),
   json: json.optional().describe("The body, as JSON"),
-  form: texts.optional().describe("The body, as form fields"),
+  form: repeatable.optional().describe("The body, as form fields; a list repeats its field"),
   body: z.string().optional().describe("The body, as text"),
   headers: texts.optional().describe("Beside those that the signature takes"),
-  query: texts.optional().describe("Behind the path"),
+  query: repeatable.optional().describe("Behind the path; a list repeats its name"),
   signed: z.boolean().optional().describe("false leaves the signature out"),
 });
 

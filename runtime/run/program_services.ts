@@ -25,15 +25,17 @@ export function programServices(
     signer: CauseSigner;
     childEnv: () => Record<string, string>;
     secretOf: (name: string) => string | undefined;
+    awaitsReply: ActionServices["awaitsReply"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, childEnv, secretOf } = options;
+  const { clock, ingest, signer, childEnv, secretOf, awaitsReply } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
     limits,
     mailer,
     childEnv,
+    awaitsReply,
     log: logLine,
     emit: (event, run) => ingest.publish({ ...event, source: `/rules/${run.rule}`, cause: causeOf(run) }),
     causeHeader: (run) => signer.sign(causeOf(run)),

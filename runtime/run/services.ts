@@ -10,7 +10,11 @@ export function servicesFor(
 ): ActionServices {
   return {
     ...services,
-    getState: async (key) => (await store.getState([key], clock.now()))[key],
+    getState: async (key) => {
+      const found = await store.getState([key], clock.now());
+      // A key may be called as what every object has: constructor.
+      return Object.hasOwn(found, key) ? found[key] : undefined;
+    },
     callModule: ({ path, export: name, args }, { signal }) => {
       const code = rule.modules[path];
       if (code === undefined) {

@@ -2,6 +2,7 @@ import type { Mail, SentMail } from "../action/mail/mailer.ts";
 import type { ChildEnd } from "../host/spawn.ts";
 import { TerminalError } from "../model/errors.ts";
 import { writeExactJson } from "../model/exact_json.ts";
+import { type Repeatable, toHeaders } from "../model/repeatable.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { STUB_KEYS, type StubbedKind } from "../rule/test_kinds.ts";
 import { hintAtUnknownKey } from "../rule/unknown_key.ts";
@@ -16,7 +17,7 @@ const BODILESS = [204, 205, 304];
 /** What the network answers: `{ status, headers, body }`, each with a default; `{ error }` is a network that fails. */
 export function answerRequest(answer: Json): Response {
   const { status = 200, headers = {}, body = null } = read(answer, "http");
-  const given = new Headers(headers as Record<string, string>);
+  const given = toHeaders(headers as Record<string, Repeatable>);
   if (body === null || BODILESS.includes(status as number)) {
     return new Response(null, { status: status as number, headers: given });
   }

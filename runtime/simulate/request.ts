@@ -1,4 +1,5 @@
 import { writeExactJson } from "../model/exact_json.ts";
+import { type Repeatable, toParameters } from "../model/repeatable.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { signatureOf } from "./sign.ts";
 import type { World } from "./world.ts";
@@ -8,10 +9,10 @@ interface Sent {
   webhook: string;
   method?: string;
   json?: Json;
-  form?: Record<string, string>;
+  form?: Record<string, Repeatable>;
   body?: string;
   headers?: Record<string, string>;
-  query?: Record<string, string>;
+  query?: Record<string, Repeatable>;
   signed?: boolean;
 }
 
@@ -23,7 +24,7 @@ export function requestOf(world: World, sent: JsonObject): Request {
   const body = json !== undefined
     ? writeExactJson(json)
     : form !== undefined
-    ? new URLSearchParams(form).toString()
+    ? toParameters(form).toString()
     : rest.body ?? "";
   const type = json !== undefined
     ? "application/json"
@@ -35,7 +36,7 @@ export function requestOf(world: World, sent: JsonObject): Request {
     ? signatureOf(hook.args.auth, world.secretOf(secret), body, world.clock.now())
     : {};
   const url = new URL(`http://test/hooks${webhook}`);
-  for (const [name, value] of Object.entries(query)) url.searchParams.append(name, value);
+  url.search = toParameters(query).toString();
   const headers = { ...type && { "content-type": type }, ...signature, ...given };
   return new Request(url, { method, headers, ...body !== "" && { body } });
 }

@@ -102,7 +102,7 @@ export class World {
       // The longest delay that jitter allows, so that a test can tell when a step is attempted again.
       random: () => 1,
       onStep: (record) => this.#noteKey(record),
-      onFinished: (run) => this.#replies.ended(run.event, run.id),
+      onFinished: (run) => this.#replies.ended(run.event, run),
       onReply: (event, reply) => this.#replies.answered(event, reply),
       onError: (message, error) => this.troubles.push(`${message}: ${messageOf(error)}`),
     });
@@ -220,7 +220,14 @@ export class World {
     const { clock, ingest } = this;
     const { secrets } = this.options;
     const secretOf = (name: string) => secrets.get(name);
-    const services = programServices({ clock, ingest, signer: this.#signer, childEnv: () => ({}), secretOf });
+    const services = programServices({
+      clock,
+      ingest,
+      signer: this.#signer,
+      childEnv: () => ({}),
+      secretOf,
+      awaitsReply: (event) => this.#replies.isAwaited(event),
+    });
     return {
       ...services,
       log: (_level, message) => void this.logs.push(message),

@@ -1,4 +1,5 @@
 import type { Event } from "../model/event.ts";
+import type { Repeatable } from "../model/repeatable.ts";
 import type { Json } from "../model/json.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { DeliveryVerdict, Verdict } from "../model/verdict.ts";
@@ -128,7 +129,7 @@ export interface Progress extends TriggerKey {
 /** What a webhook answers. */
 export interface Reply {
   status: number;
-  headers: Record<string, string>;
+  headers: Record<string, Repeatable>;
   /** Text, or base64 where `binary`. */
   body: string;
   binary?: boolean;

@@ -8,6 +8,8 @@ type Result<T extends Task> = Awaited<ReturnType<T>>["result"];
 export interface BackgroundOptions<T extends Tasks> {
   disk: Disk;
   folder: string;
+  /** Throws if the folder must not be changed any more. */
+  assertHeld?: () => void;
   /** The table; loaded only if the tasks run in this thread. */
   tasks: () => Promise<T>;
   /** Makes the thread, whose file calls `serveTasks` with the same table. Written as `new Worker(new URL(…))` for the bundler. */
@@ -58,7 +60,8 @@ export class Background<T extends Tasks> {
 
   async #run<N extends keyof T & string>(name: N, args: Args<T[N]>, transfer: ArrayBuffer[]): Promise<Result<T[N]>> {
     if (this.#closed) throw new Error(`Cannot run ${name}: the background is closed`);
-    const { disk, folder, tasks } = this.#options;
+    const { disk, folder, tasks, assertHeld } = this.#options;
+    assertHeld?.();
     if (disk !== realDisk) return (await (await tasks())[name](disk, folder, args)).result;
     if (!this.#thread?.isAlive) this.#thread = new Thread(this.#options.startWorker());
     return await this.#thread.run({ name, folder, args }, transfer) as Result<T[N]>;

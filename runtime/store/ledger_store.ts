@@ -310,6 +310,8 @@ export class LedgerStore implements Store {
     });
   }
 
+  refusal = (): string | undefined => this.#parts.ledger.refusal;
+
   bytes(): number {
     return this.#parts.rows.bytes + this.#parts.rows.identities.bytes;
   }

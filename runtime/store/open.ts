@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
+import type { FolderLock } from "../host/lock.ts";
+import { lockedDisk } from "../host/locked_disk.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { readExactJson } from "../model/exact_json.ts";
@@ -29,6 +31,8 @@ export interface StoreOptions {
   folder: string;
   /** @default the machine's disk */
   disk?: Disk;
+  /** The lock of the folder: once that is lost, every change fails. */
+  lock?: FolderLock;
   /** Told what an operator must know: a store set aside, writes that fail. */
   onWarning: (message: string) => void;
   /** It lives in memory only: nothing of it is found again. @default false */
@@ -71,8 +75,9 @@ class Found implements RecoverySink {
  * @throws UsageError if an older or newer version of the program wrote it
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
-  const { folder, onWarning, now, volatile = false } = options;
-  const disk = volatile ? noDisk : options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
+  const { folder, lock, onWarning, now, volatile = false } = options;
+  const base = volatile ? noDisk : options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
+  const disk = lock ? lockedDisk(base, lock) : base;
   const found = await recover({ disk, folder, now, onWarning, begin: () => new Found(), readIds: loadIds });
   const { rows, recent } = found.sink;
   const ids = prepare(rows);
@@ -90,7 +95,14 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       for (const { kind, header, text } of history) recent.add(seq, kind, header, text);
     },
   });
-  const background = () => new Background({ disk, folder, tasks: () => Promise.resolve(storeTasks), startWorker });
+  const background = () =>
+    new Background({
+      disk: base,
+      folder,
+      assertHeld: () => lock?.assertHeld(),
+      tasks: () => Promise.resolve(storeTasks),
+      startWorker,
+    });
   // Folds take a while: reads have a thread of their own.
   const [folds, reads] = [background(), background()];
   const history = new History({

@@ -162,6 +162,8 @@ export interface Store {
   /** Live runs as they are now; ended ones since the first day. */
   countRuns(): Promise<Record<RunState, number>>;
   stats(): Promise<StoreStats>;
+  /** Why nothing new is accepted at the moment: writes to the disk fail. */
+  refusal(): string | undefined;
   /** Bytes of the live database, as it is in memory now. */
   bytes(): number;
 

@@ -20,7 +20,7 @@ export function readBody(body: Uint8Array, contentType = ""): Json {
   if (/^application\/(.+\+)?json$/.test(type)) return readJson(text ?? "", type);
   if (text === undefined) return Buffer.from(body).toString("base64");
   // What "curl -d" says of everything that it sends.
-  if (type === "application/x-www-form-urlencoded") return maybeJson(text) ?? readForm(text);
+  if (type === "application/x-www-form-urlencoded") return maybeJson(text) ?? readFields(text, "body");
   if (type === "") return maybeJson(text) ?? text;
   if (/^text\/|[/+]xml$/.test(type)) return text;
   return Buffer.from(body).toString("base64");
@@ -47,9 +47,4 @@ function readJson(text: string, type: string): Json {
 
 function maybeJson(text: string): Json | undefined {
   return /^\s*[[{]/.test(text) ? parseMaybeJson(text, "data") : undefined;
-}
-
-function readForm(text: string): Json {
-  const fields = [...readFields(text, "body")];
-  return Object.fromEntries(fields.map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
 }

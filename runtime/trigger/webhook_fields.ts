@@ -1,12 +1,14 @@
+import type { Repeatable } from "../model/repeatable.ts";
+
 /** A form or a query may have so many fields. Forms that people fill in have dozens, and each field costs time to store and show. */
 const MAX_FIELDS = 10_000;
 
 /**
- * The fields of a query or of a urlencoded form, each with all its values in order; in time linear to the text.
+ * The fields of a query or of a urlencoded form, a list where a name came several times; in time linear to the text.
  * @param what for the message: `body`
  * @throws Error where there are more than 10,000 fields
  */
-export function readFields(text: string, what: string): Map<string, string[]> {
+export function readFields(text: string, what: string): Record<string, Repeatable> {
   const count = countFields(text);
   if (count > MAX_FIELDS) throw new Error(`The ${what} may have ${MAX_FIELDS} fields, not ${count}`);
   const fields = new Map<string, string[]>();
@@ -15,7 +17,7 @@ export function readFields(text: string, what: string): Map<string, string[]> {
     if (values === undefined) fields.set(name, [value]);
     else values.push(value);
   }
-  return fields;
+  return Object.fromEntries([...fields].map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
 }
 
 /** Counted without taking the text apart: that is what many fields make slow. */

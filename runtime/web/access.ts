@@ -54,7 +54,8 @@ export function refuseTokenless(request: Request, { tokenless }: Pick<Access, "t
       "Authorization: Bearer <WHENTHEN_TOKEN>";
     return { status: 401, error };
   }
-  const host = request.headers.get("host") ?? new URL(request.url).host;
+  // Browsers always send one; with none at all it cannot be a name that was rebound.
+  const host = request.headers.get("host") ?? URL.parse(request.url)?.host ?? "localhost";
   if (!isLoopback(hostnameOf(`http://${host}`))) {
     return { status: 403, error: `Refused for the host "${host}": use 127.0.0.1 or a token` };
   }

@@ -2,10 +2,12 @@ import { Buffer } from "node:buffer";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { writeExactJson } from "../model/exact_json.ts";
+import { toHeaders } from "../model/repeatable.ts";
 import type { Json } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";
 import type { Receipt, Reply } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
+import type { WaitOutcome } from "./reply_waiters.ts";
 
 /** What a sender of an event is told about it. */
 export interface EventAnswer {
@@ -30,20 +32,23 @@ export function answerReceipts(receipts: Receipt[]): Response {
   return Response.json(answer, { status: answer.duplicate ? 200 : 202 });
 }
 
+/** What a request is answered that waited for a reply, if the run failed before it came to that. */
+export function answerFailure(receipts: Receipt[]): Response {
+  return Response.json({ error: "The run failed before its reply", ...eventAnswer(receipts) }, { status: 500 });
+}
+
 /** Answers with JSON in which all numbers are exact. */
 export function answerJson(c: Context, value: Json, status: ContentfulStatusCode = 200): Response {
   return c.body(writeExactJson(value), status, { "content-type": "application/json" });
 }
 
 /** Headers that belong to the connection, not to the rule. */
-const NOT_OURS = new Set(["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"]);
+const NOT_OURS = ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
 
 /** A recorded reply as a response. It is data that is sent: nothing in it is masked. */
 export function answerReply(reply: Reply): Response {
-  const headers = new Headers();
-  for (const [name, value] of Object.entries(reply.headers)) {
-    if (!NOT_OURS.has(name.toLowerCase())) headers.set(name, value);
-  }
+  const headers = toHeaders(reply.headers);
+  for (const name of NOT_OURS) headers.delete(name);
   const body = reply.binary ? Buffer.from(reply.body, "base64") : reply.body;
   const bodiless = reply.status === 204 || reply.status === 205 || reply.status === 304;
   return new Response(bodiless ? null : body, { status: reply.status, headers });
@@ -51,17 +56,18 @@ export function answerReply(reply: Reply): Response {
 
 type ReplyContext = Pick<WebContext, "clock" | "replies" | "store">;
 
-/** The reply recorded for one of the events, or the first that comes within `ms`; undefined where none does. */
-export async function awaitReply(receipts: Receipt[], ms: number, context: ReplyContext): Promise<Reply | undefined> {
+/** The reply recorded for one of the events, or the first that comes within `ms`; else the rules whose runs failed. */
+export async function awaitReply(receipts: Receipt[], ms: number, context: ReplyContext): Promise<WaitOutcome> {
   const stop = new AbortController();
   const cancel = context.clock.after(ms, () => stop.abort());
   try {
-    const replies = await Promise.all(receipts.map(async (receipt) => {
-      const reply = receipt.reply ?? await replyTo(receipt, stop.signal, context);
-      if (reply !== undefined) stop.abort();
-      return reply;
+    const outcomes = await Promise.all(receipts.map(async (receipt): Promise<WaitOutcome> => {
+      const outcome = receipt.reply ? { reply: receipt.reply } : await replyTo(receipt, stop.signal, context);
+      if (outcome.reply !== undefined) stop.abort();
+      return outcome;
     }));
-    return replies.find((reply) => reply !== undefined);
+    const failed = outcomes.flatMap((outcome) => outcome.failed ?? []);
+    return { reply: outcomes.find(({ reply }) => reply !== undefined)?.reply, failed };
   } finally {
     cancel();
     stop.abort();
@@ -72,17 +78,18 @@ async function replyTo(
   { event, runs, delivery }: Receipt,
   signal: AbortSignal,
   context: ReplyContext,
-): Promise<Reply | undefined> {
+): Promise<WaitOutcome> {
   const { replies, store } = context;
-  const reply = replies.wait(event, runs, signal);
+  const outcome = replies.wait(event, runs, signal);
   // The runs of a first delivery cannot have recorded anything before this turn of the event loop ends.
-  if (delivery !== "duplicate") return await reply;
+  if (delivery !== "duplicate") return await outcome;
   // What was recorded or had ended before the wait began is not told to it.
   const recorded = await store.getReply(event);
-  if (recorded !== undefined) return recorded;
+  if (recorded !== undefined) return { reply: recorded };
   for (const run of runs) {
     const trace = await store.getRun(run);
-    if (trace === undefined || isFinal(trace.run.state)) replies.ended(event, run);
+    if (trace === undefined) replies.ended(event, { id: run, rule: "", state: "succeeded" });
+    else if (isFinal(trace.run.state)) replies.ended(event, trace.run);
   }
-  return await reply;
+  return await outcome;
 }

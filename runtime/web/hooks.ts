@@ -1,10 +1,11 @@
 import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
 import { CAUSE_HEADER } from "../model/event.ts";
+import type { Repeatable } from "../model/repeatable.ts";
 import { receive, type Received, type WebhookRequest } from "../trigger/webhook.ts";
 import { readFields } from "../trigger/webhook_fields.ts";
 import { refuseTokenless } from "./access.ts";
-import { answerReceipts, answerReply, awaitReply } from "./answer.ts";
+import { answerFailure, answerReceipts, answerReply, awaitReply } from "./answer.ts";
 import { readBody } from "./body.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
@@ -74,18 +75,16 @@ function deliveriesOf(outcomes: Outcome[], request: Request, context: HookContex
 }
 
 async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: HookContext): Promise<Response> {
-  const receipts = await context.ingest.deliver(deliveries);
   const { rules } = context.rules();
-  const repliers = hooks.filter(({ hook }) => {
-    const rule = rules.get(hook.rule);
-    return rule !== undefined && mayReply(rule);
-  });
-  if (repliers.length > 0) {
-    const longest = Math.max(...repliers.map(({ hook }) => hook.args.replyWithin as number));
-    const reply = await awaitReply(receipts, longest, context);
+  const repliers = hooks.map(({ hook }) => hook).filter(({ rule }) => rules.has(rule) && mayReply(rules.get(rule)!));
+  if (repliers.length === 0) return answerReceipts(await context.ingest.deliver(deliveries));
+  const longest = Math.max(...repliers.map(({ args }) => args.replyWithin as number));
+  return await context.replies.during(deliveries.map(({ event }) => event), async () => {
+    const receipts = await context.ingest.deliver(deliveries);
+    const { reply, failed = [] } = await awaitReply(receipts, longest, context);
     if (reply !== undefined) return answerReply(reply);
-  }
-  return answerReceipts(receipts);
+    return repliers.some(({ rule }) => failed.includes(rule)) ? answerFailure(receipts) : answerReceipts(receipts);
+  });
 }
 
 /** The answer where it was an event to nobody: a handshake wins over a refusal. */
@@ -95,9 +94,11 @@ function refusal(outcomes: Outcome[], context: HookContext): Response {
       return new Response(received.body, { status: received.status, headers: received.headers });
     }
   }
-  for (const { received } of outcomes) {
+  for (const { match: { hook }, received } of outcomes) {
     if (received.kind === "refused") {
-      return Response.json({ error: context.mask(received.message) }, { status: received.status });
+      const isAsked = received.status === 401 && hook.args.auth === "basic";
+      const headers: HeadersInit = isAsked ? { "www-authenticate": 'Basic realm="whenthen", charset="UTF-8"' } : {};
+      return Response.json({ error: context.mask(received.message) }, { status: received.status, headers });
     }
   }
   throw new Error("a hook's outcome is an event, a handshake or a refusal");
@@ -117,11 +118,10 @@ function wrongMethod(request: Request, matches: HookMatch[]): Response {
 }
 
 /** The values of the query, or the answer to one that is not taken. */
-function readQuery(url: URL): Record<string, string> | Response {
+function readQuery(url: URL): Record<string, Repeatable> | Response {
   if (url.search === "") return {};
   try {
-    const fields = [...readFields(url.search.slice(1), "query")];
-    return Object.fromEntries(fields.map(([name, values]) => [name, values.join(", ")]));
+    return readFields(url.search.slice(1), "query");
   } catch (error) {
     return Response.json({ error: messageOf(error) }, { status: 400 });
   }

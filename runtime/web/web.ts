@@ -30,7 +30,9 @@ export function createWeb(context: WebContext): Web {
   app.get("/healthz", (c) => c.text("ok\n"));
   app.get("/readyz", (c) => {
     const phase = context.phase();
-    return phase === "ready" ? c.text("ready\n") : c.text(`${phase}\n`, 503, { "retry-after": RETRY_AFTER });
+    const isRefusing = phase === "ready" && context.store.refusal() !== undefined;
+    const state = isRefusing ? "writes to the disk fail" : phase;
+    return state === "ready" ? c.text("ready\n") : c.text(`${state}\n`, 503, { "retry-after": RETRY_AFTER });
   });
 
   app.route("/forms", formPages(context));
@@ -56,12 +58,18 @@ export function createWeb(context: WebContext): Web {
   app.get("/", async (c) => c.html(await homePage(context)));
   return {
     async fetch(request, address) {
-      const url = new URL(request.url);
+      const url = urlOf(request);
+      if (url === undefined) return Response.json({ error: "The header Host names no host" }, { status: 400 });
       // Not by the router and its chain of middleware: nothing else is asked for thousands of times a second.
       if (/^\/hooks(\/|$)/.test(url.pathname)) return closed(context) ?? await answerHook(request, url, context);
-      return await app.fetch(request, { address });
+      return await app.fetch(URL.canParse(request.url) ? request : new Request(url, request), { address });
     },
   };
+}
+
+/** Undefined where there is none. Without a `Host`, as HTTP/1.0 allows, a host may give the path alone. */
+function urlOf({ url }: Request): URL | undefined {
+  return URL.parse(url.startsWith("/") ? `http://localhost${url}` : url) ?? undefined;
 }
 
 async function answerHook(request: Request, url: URL, context: WebContext): Promise<Response> {
@@ -86,6 +94,6 @@ function answerError(error: Error, request: Request, context: WebContext): Respo
     const headers = { "retry-after": String(error.retryAfter) };
     return Response.json({ error: context.mask(error.message) }, { status: 503, headers });
   }
-  context.onError(`Cannot answer ${request.method} ${new URL(request.url).pathname}`, error);
+  context.onError(`Cannot answer ${request.method} ${urlOf(request)?.pathname}`, error);
   return Response.json({ error: "Something went wrong; the program's log says what" }, { status: 500 });
 }

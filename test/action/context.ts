@@ -41,6 +41,7 @@ export function makeContext(
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();
     },
+    awaitsReply: () => true,
     ...changes.services,
   };
   const event = { id: "e1", source: "/test", type: "test", time: "2026-11-21T07:00:00Z", data: {} as JsonObject };

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
@@ -46,3 +47,18 @@ Deno.test("SIGTERM while it opens its store: exit 0, and the store is as whole a
   assert.equal((await program.post("/hooks/a", {})).status, 202);
   assert.doesNotMatch(program.output, /WARN|ERROR|DAMAGED/);
 });
+
+for (const what of ["deleted", "replaced"]) {
+  Deno.test(`the data folder is ${what} while it runs: it says so, exits 1, and writes nothing there any more`, async () => {
+    await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - wait: 1h\n" });
+    await using program = start(folder.rules, { data: folder.data });
+    assert.equal((await program.post("/hooks/a", {})).status, 202);
+    if (what === "deleted") await rm(folder.data, { recursive: true });
+    else await rename(folder.data, `${folder.data}.old`).then(() => mkdir(folder.data));
+    const { level } = await program.waitForMessage("was deleted or replaced while the program runs");
+    assert.equal(level, "ERROR");
+    assert.equal(await program.exited, 1);
+    assert.equal(existsSync(folder.data), what === "replaced");
+    if (what === "replaced") assert.deepEqual(await readdir(folder.data), []);
+  });
+}

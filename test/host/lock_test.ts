@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { realDisk } from "../../runtime/host/disk.ts";
 import { acquireLock } from "../../runtime/host/lock.ts";
+import { lockedDisk } from "../../runtime/host/locked_disk.ts";
 
 async function inFolder(work: (folder: string) => Promise<void> | void): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-lock-"));
@@ -29,13 +31,13 @@ async function holder(folder: string) {
 
 Deno.test("a data folder has one runtime at a time, within a process", () =>
   inFolder((folder) => {
-    const release = acquireLock(folder);
-    assert.ok(release);
+    const lock = acquireLock(folder);
+    assert.ok(lock);
     assert.equal(acquireLock(folder), undefined);
-    release();
+    lock.release();
     const again = acquireLock(folder);
     assert.ok(again);
-    again();
+    again.release();
   }));
 
 Deno.test("a data folder has one runtime at a time, between processes; a killed one leaves nothing behind", () =>
@@ -46,9 +48,9 @@ Deno.test("a data folder has one runtime at a time, between processes; a killed 
     assert.equal(acquireLock(folder), undefined);
     child.kill("SIGKILL");
     await ended;
-    const release = acquireLock(folder);
-    assert.ok(release);
-    release();
+    const lock = acquireLock(folder);
+    assert.ok(lock);
+    lock.release();
   }));
 
 Deno.test("a folder that is not there is an error that names it", () => {
@@ -57,3 +59,45 @@ Deno.test("a folder that is not there is an error that names it", () => {
     /^UsageError: Cannot lock the data folder "\/nonexistent\/data"/,
   );
 });
+
+Deno.test("a folder that is deleted, replaced, or has another lock file is lost, and stays so", async () => {
+  const losses: ((data: string) => Promise<unknown>)[] = [
+    (data) => rm(data, { recursive: true }),
+    (data) => rename(data, `${data}.old`).then(() => mkdir(data)),
+    (data) => writeFile(join(data, "other"), "").then(() => rename(join(data, "other"), join(data, "lock"))),
+  ];
+  for (const lose of losses) {
+    await inFolder(async (folder) => {
+      const data = join(folder, "data");
+      await mkdir(data);
+      const lock = acquireLock(data)!;
+      lock.assertHeld();
+      await lose(data);
+      assert.throws(() => lock.assertHeld(), { name: "FolderLostError", message: /was deleted or replaced/ });
+      await mkdir(data, { recursive: true });
+      assert.throws(() => lock.assertHeld(), { name: "FolderLostError" });
+      lock.release();
+    });
+  }
+});
+
+Deno.test("lockedDisk() changes nothing in a folder that stands in the place of the locked one", () =>
+  inFolder(async (folder) => {
+    const data = join(folder, "data");
+    await mkdir(data);
+    const lock = acquireLock(data)!;
+    const disk = lockedDisk(realDisk, lock);
+    const file = await disk.create(join(data, "a"));
+    await rename(data, `${data}.old`);
+    await mkdir(data);
+    await writeFile(join(data, "theirs"), "");
+    const lost = { name: "FolderLostError" };
+    await assert.rejects(disk.create(join(data, "b")), lost);
+    await assert.rejects(disk.append(join(data, "theirs")), lost);
+    await assert.rejects(disk.remove(join(data, "theirs")), lost);
+    await assert.rejects(disk.rename(join(data, "theirs"), join(data, "b")), lost);
+    await assert.rejects(file.write(new Uint8Array(1)), lost, "known by now");
+    await file.close();
+    assert.deepEqual(await readdir(data), ["theirs"]);
+    lock.release();
+  }));

@@ -90,6 +90,7 @@ export class Bench {
         const accepted = mail.to.map(({ address }) => address);
         return Promise.resolve({ messageId: mail.id, accepted, rejected: [] });
       },
+      awaitsReply: () => true,
       admitRequest: () => Promise.resolve(),
     };
     const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;

@@ -284,3 +284,17 @@ Deno.test("a reply is told once it is on disk; of two the first stands", () =>
       reason: "the event has been replied to before; the first reply stands",
     });
   }));
+
+Deno.test("state takes keys that every object has, like any other", () =>
+  withBench(async (bench) => {
+    for (const key of ["constructor", "__proto__"]) {
+      const trace = await bench.run(makeRule([
+        makeStep("before", "state", { state: key }),
+        makeStep("set", "state", { state: key, value: 5 }),
+        makeStep("after", "state", { state: key }),
+        makeStep("said", "log", { log: "${{ state['" + key + "'] }}" }),
+      ]));
+      assert.deepEqual(trace.steps.map(({ output }) => output), [null, null, 5, null], key);
+      assert.deepEqual(trace.steps[3].input, { log: "5" });
+    }
+  }));

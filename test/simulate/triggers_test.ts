@@ -137,8 +137,8 @@ tests:
   - name: at once
     stub: { http: { body: 7 } }
     do:
-      - send: { webhook: /price/a, query: { shop: x } }
-      - expect: { response: { status: 200, json: { price: 7, shop: x } }, calls: [{ http: "https://example.org/a" }] }
+      - send: { webhook: /price/a, query: { shop: [x, y] } }
+      - expect: { response: { status: 200, json: { price: 7, shop: [x, y] } }, calls: [{ http: "https://example.org/a" }], steps: { reply: { output: { sent: true } } } }
   - name: late
     stub: { http: [{ status: 500 }, {}] }
     do:
@@ -149,7 +149,12 @@ tests:
       - advance: 1s
       - expect: { response: { status: 202 }, run: waiting }
       - advance: 1m
-      - expect: { response: { status: 202 }, run: succeeded, steps: { reply: { output: { status: 200 } } } }
+      - expect: { response: { status: 202 }, run: succeeded, steps: { reply: { output: { status: 200, sent: false } } } }
+  - name: failed before the reply
+    stub: { http: { status: 404 } }
+    do:
+      - send: { webhook: /price/a }
+      - expect: { run: failed, response: { status: 500, json: { error: The run failed before its reply } } }
   - name: nobody listens
     do: [{ send: { webhook: /prices } }, { expect: { response: { status: 404 } } }]
   - name: another method
@@ -157,7 +162,13 @@ tests:
 `,
   });
   assert.deepEqual(report.problems.map(({ message }) => message), []);
-  assert.deepEqual(outcomes(report), ["at once", "late", "nobody listens", "another method"]);
+  assert.deepEqual(outcomes(report), [
+    "at once",
+    "late",
+    "failed before the reply",
+    "nobody listens",
+    "another method",
+  ]);
 });
 
 Deno.test("mode, key, limit and batch work on the simulated clock; emitted events reach the rule itself", async () => {

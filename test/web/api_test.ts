@@ -1,4 +1,7 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { serve } from "../../runtime/host/serve.ts";
 import { NOW, onEvent, openBench, rule, webhook } from "./harness.ts";
 
 Deno.test("POST /events takes a CloudEvent once and tells who it concerned", async () => {
@@ -181,6 +184,38 @@ Deno.test("readiness follows the phase, liveness does not", async () => {
     await using bench = await openBench([], { phase: () => phase });
     assert.equal((await bench.ask("GET", "/readyz")).status, 503, phase);
     assert.equal((await bench.ask("GET", "/healthz")).status, 200, phase);
+  }
+});
+
+Deno.test("while writes fail the program is not ready", async () => {
+  await using bench = await openBench([]);
+  const { store } = bench;
+  bench.context.store = Object.create(store, { refusal: { value: () => "Writes to the disk fail: ENOSPC" } });
+  const { status, body } = await bench.ask("GET", "/readyz");
+  assert.deepEqual([status, body], [503, "writes to the disk fail\n"]);
+  bench.context.store = store;
+  assert.equal((await bench.ask("GET", "/readyz")).status, 200);
+});
+
+Deno.test("a request without a Host is answered, one whose Host is none is 400", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")])]);
+  const server = serve((request) => bench.web.fetch(request), { host: "127.0.0.1", port: 0 });
+  const ask = async (head: string) => {
+    const socket = connect(server.port, "127.0.0.1");
+    let answer = "";
+    socket.setEncoding("utf8").on("data", (text) => answer += text);
+    socket.write(head);
+    await once(socket, "close");
+    return answer.split("\r\n")[0].slice("HTTP/1.x ".length);
+  };
+  assert.equal(await ask("GET /healthz HTTP/1.0\r\n\r\n"), "200 OK");
+  assert.equal(await ask("POST /hooks/x HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}"), "202 Accepted");
+  assert.equal(await ask("GET /api/rules HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n"), "400 Bad Request");
+  await server.stop(0);
+  // As Bun gives it.
+  for (const [path, status] of [["/healthz", 200], ["/api/rules?x=1", 200], ["/hooks/y", 404]] as const) {
+    const request = Object.defineProperty(new Request("http://x/"), "url", { value: path });
+    assert.equal((await bench.web.fetch(request)).status, status, path);
   }
 });
 

@@ -19,7 +19,7 @@ Deno.test("a delivery is answered 202 with its event and runs once they are in t
   assert.equal(event.source, "/hooks/hello/ada");
   assert.deepEqual(event.data, { x: 1 });
   assert.deepEqual(event.http!.params, { name: "ada" });
-  assert.deepEqual(event.http!.query, { a: "1, 2", b: "3" });
+  assert.deepEqual(event.http!.query, { a: ["1", "2"], b: "3" });
   assert.equal(event.http!.headers.authorization, undefined, "credentials stay outside");
 });
 
@@ -155,6 +155,17 @@ Deno.test("a reply is data that is sent: what in it is equal to a secret stays",
   assert.deepEqual([body, headers.get("x-token")], ["to hook-secret", "hook-secret"]);
 });
 
+Deno.test("a list in the headers of a reply repeats its header; those of the connection are left out", async () => {
+  await using bench = await openBench([rule("a", [webhook("/x")], [step("reply")])]);
+  const answer = bench.post("/hooks/x", {});
+  const [claimed] = await claim(bench);
+  const reply = { status: 200, headers: { "set-cookie": ["a=1", "b=2"], "Content-Length": "7" }, body: "ok" };
+  await bench.store.recordStep(claimed.run.id, record(), { reply }, NOW);
+  bench.context.replies.answered(claimed.run.event, reply);
+  const { headers } = await answer;
+  assert.deepEqual([headers.getSetCookie(), headers.get("content-length")], [["a=1", "b=2"], null]);
+});
+
 Deno.test("after replyWithin the answer is 202, and at once when the run ends without a reply", async () => {
   await using bench = await openBench([rule("a", [webhook("/x", { replyWithin: 5_000 })], [step("reply")])]);
   const late = bench.post("/hooks/x", {});
@@ -167,8 +178,37 @@ Deno.test("after replyWithin the answer is 202, and at once when the run ends wi
   const silent = bench.post("/hooks/x", {});
   const [claimed] = await claim(bench);
   await bench.store.finishRun(claimed.run.id, { state: "succeeded", spent: 1 }, NOW);
-  bench.context.replies.ended(claimed.run.event, claimed.run.id);
+  bench.context.replies.ended(claimed.run.event, { ...claimed.run, state: "succeeded" });
   assert.equal((await silent).status, 202);
+});
+
+Deno.test("a run that failed before its reply answers 500, its duplicates too; that of a rule without a reply does not", async () => {
+  const hook = webhook("/x", { dedupe: "event.data.id" });
+  await using bench = await openBench([rule("a", [hook], [step("reply")]), rule("b", [hook], [step("log")])]);
+  const fail = async (id: string, failing: string) => {
+    const answer = bench.post("/hooks/x", { id });
+    const claimed = [...await claim(bench), ...await claim(bench)];
+    for (const { run } of claimed) {
+      const state = run.rule === failing ? "failed" : "succeeded";
+      await bench.store.finishRun(run.id, { state, spent: 1 }, NOW);
+      bench.context.replies.ended(run.event, { ...run, state });
+    }
+    return await answer;
+  };
+  const { status, body } = await fail("1", "a");
+  assert.deepEqual([status, body.error, body.runs.length], [500, "The run failed before its reply", 2]);
+  assert.equal((await bench.post("/hooks/x", { id: "1" })).status, 500);
+  assert.equal((await fail("2", "b")).status, 202);
+});
+
+Deno.test("a 401 of auth: basic asks for the credentials, no other does", async () => {
+  await using bench = await openBench([
+    rule("a", [webhook("/basic", { auth: "basic", secret: ["HOOK"] })]),
+    rule("b", [webhook("/bearer", { auth: "bearer", secret: ["HOOK"] })]),
+  ]);
+  const asked = async (path: string) => (await bench.post(path, {})).headers.get("www-authenticate");
+  assert.equal(await asked("/hooks/basic"), 'Basic realm="whenthen", charset="UTF-8"');
+  assert.equal(await asked("/hooks/bearer"), null);
 });
 
 Deno.test("the cause in a signed header is carried on; a forged one is not", async () => {

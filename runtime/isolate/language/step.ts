@@ -1,4 +1,5 @@
 import type { Event } from "../../model/event.ts";
+import type { Repeatable } from "../../model/repeatable.ts";
 import type { Json } from "../../model/json.ts";
 import type { AllResult, AnyResult, Branches, EachOptions, EachResult, SomeResult } from "./branches.ts";
 import type { TypedEvent } from "./event.ts";
@@ -29,8 +30,8 @@ export interface HttpOptions extends StepOptions {
 
 export interface HttpResult<Body> {
   status: number;
-  /** Names in lower case. */
-  headers: Record<string, string>;
+  /** Names in lower case; several `set-cookie` are a list. */
+  headers: Record<string, Repeatable>;
   body: Body;
 }
 
@@ -96,12 +97,13 @@ export interface MailResult {
 export interface ReplyOptions {
   json?: unknown;
   body?: string;
-  headers?: Record<string, string>;
+  /** A list repeats its header. */
+  headers?: Record<string, string | readonly string[]>;
 }
 
 export interface ReplyResult {
   status: number;
-  /** False where nobody waits for an answer. */
+  /** False where nobody waits for an answer, or not any more. */
   sent: boolean;
   reason?: string;
 }

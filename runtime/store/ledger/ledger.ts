@@ -1,3 +1,4 @@
+import { FolderLostError } from "../../host/lock.ts";
 import { setImmediate } from "node:timers";
 import { turn } from "../../host/slices.ts";
 import { StoreFullError } from "../store.ts";
@@ -82,6 +83,11 @@ export class Ledger {
     this.#schedule();
   }
 
+  /** Why intake is refused at the moment. */
+  get refusal(): string | undefined {
+    return this.#options.log.refusal && this.#refusal().message;
+  }
+
   /** Takes nothing more; resolves when what waited is done, or has failed with its write. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -148,7 +154,8 @@ export class Ledger {
         for (const settle of group.outcomes) settle();
       } catch (error) {
         this.#lost = error as Error;
-        for (const job of group.jobs) job.reject(error);
+        const isLost = error instanceof FolderLostError;
+        for (const job of group.jobs) job.reject(isLost && job.kind === "intake" ? this.#refusal() : error);
       }
     }
   }

@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import type { Disk, DiskFile } from "../../host/disk.ts";
+import { FolderLostError } from "../../host/lock.ts";
 import { FORMAT_VERSION } from "./errors.ts";
 import { segmentName } from "./files.ts";
 import { encodeFrame, encodeHead } from "./frame.ts";
@@ -90,7 +91,7 @@ export class SegmentLog {
   /**
    * Writes one frame; resolves once it is synced, however many attempts that takes. Not to be called again before that. Its
    * sequence number, and the segment that it goes to if the write succeeds, are fixed by this call.
-   * @throws the disk's error once the log is stopped
+   * @throws the disk's error once the log is stopped, or the folder is lost
    */
   append(text: string): Promise<void> {
     const seq = this.#lastSeq + 1;
@@ -130,7 +131,7 @@ export class SegmentLog {
       } catch (error) {
         await this.#leave();
         this.#refused(error as Error);
-        if (this.#stopped) throw error;
+        if (this.#stopped || error instanceof FolderLostError) throw error;
         await this.#wait(delay);
       }
     }
