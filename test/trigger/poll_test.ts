@@ -167,11 +167,10 @@ Deno.test("304, 429 with Retry-After, 500, truncated JSON and a web page leave t
       (response) => response.writeHead(200, { "content-type": "application/json" }).end(),
       /expected JSON, got nothing/,
     ],
-    ["no key", (response) => response.writeHead(200, { "content-type": "application/json" }).end('[{"v":1}]'), /id/],
     [
-      "a key twice",
-      (response) => response.writeHead(200, { "content-type": "application/json" }).end('[{"id":1},{"id":1}]'),
-      /Two items have the same key "item.id": "1"/,
+      "no key",
+      (response) => response.writeHead(200, { "content-type": "application/json" }).end('[{"v":1}]'),
+      /No item .* "key: item\.id"/,
     ],
   ];
   const baseline = structuredClone(program.store.baseline);
@@ -193,6 +192,65 @@ Deno.test("304, 429 with Retry-After, 500, truncated JSON and a web page leave t
     response.writeHead(200, { "content-type": "application/json" }).end("[]");
   };
   assert.equal((await pass(program)).length, 2);
+});
+
+Deno.test("identical repeats are one item; of different ones with one key the first counts, and a warning names both", async () => {
+  const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", first: "emit", ignore: ["seen"] });
+  program.perform = (): Json => [{ id: 1, v: 1 }, { id: 1, v: 1 }, { id: 1, v: 1, seen: 3 }, { id: 2, v: 1 }];
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["1", "2"]);
+  assert.deepEqual(program.warnings, []);
+  program.perform = () => [{ id: 1, v: 2 }, { id: 2, v: 1 }, { id: 1, v: 3 }, { id: 3, v: 1 }];
+  assert.deepEqual(
+    (await pass(program)).map(({ type, data }) => [type, (data as JsonObject).new]),
+    [["changed", { id: 1, v: 2 }], ["added", { id: 3, v: 1 }]],
+  );
+  assert.deepEqual(program.warnings, [
+    'trigger: 1 item has the key of an earlier, different item, which is kept: "1" is the key of {"id":1,"v":2} and of {"id":1,"v":3}',
+  ]);
+});
+
+Deno.test("items without a key are skipped, with a warning that counts them and shows one", async () => {
+  const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", first: "emit", on: ["removed"] });
+  program.perform = (): Json => [{ v: 1 }, null, 7, { id: null }, { id: "" }, { id: [1] }, { id: 2 }];
+  await pass(program);
+  assert.deepEqual([...program.store.baseline.keys()], ["2"]);
+  assert.deepEqual(program.warnings, [
+    'trigger: 6 items are skipped, as "key: item.id" gives neither text nor a number for them; the first is item 0: {"v":1}',
+  ]);
+  program.perform = () => [{ v: 1 }];
+  await assert.rejects(program.pass(), /No item of the source has a key: 1 item is skipped/);
+  assert.deepEqual([...program.store.baseline.keys()], ["2"], "none has gone: it is another list");
+});
+
+Deno.test("an item without a key does not hold up a cursor", async () => {
+  const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id" });
+  program.perform = () => ({ items: [{ v: 1 }], cursor: "next" });
+  await pass(program);
+  assert.equal((program.store.mark as JsonObject).cursor, "next");
+  assert.equal(program.warnings.length, 1);
+});
+
+Deno.test("items that come again on a later page are treated as on one page", async () => {
+  await using peer = await Peer.start();
+  const pages = [[{ id: 1, v: 1 }, { v: 0 }], [{ id: 1, v: 1 }, { id: 2, v: 1 }], [{ id: 2, v: 2 }, { id: 3, v: 1 }]];
+  peer.answer = (request, response) => {
+    const page = Number(new URL(request.url!, peer.url).searchParams.get("page") ?? 0);
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify({ items: pages[page], next: page < 2 ? `/?page=${page + 1}` : null }));
+  };
+  const program = new Program(poll, {
+    poll: peer.url,
+    items: "body.items",
+    key: "item.id",
+    first: "emit",
+    pages: { next: "body.next" },
+  });
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["1", "2", "3"]);
+  assert.deepEqual([...program.store.baseline.values()], [{ id: 1, v: 1 }, { id: 2, v: 1 }, { id: 3, v: 1 }]);
+  assert.deepEqual(program.warnings.map((text) => text.split(",")[0]), [
+    "trigger: 1 item is skipped",
+    "trigger: 1 item has the key of an earlier",
+  ]);
 });
 
 Deno.test("Retry-After is honoured, also after a restart", async () => {
