@@ -3,6 +3,7 @@ import { evaluate, ExpressionError } from "../rule/expression.ts";
 import { type Format, parse } from "../rule/format.ts";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import { expectColumns, expectTable } from "./poll_table.ts";
 import type { TriggerContext } from "./trigger.ts";
 
 /** What one look at the source gave. */
@@ -130,8 +131,11 @@ async function request(
     throw new Error(`${addressOf(source)} answered 304 to a request that did not ask for changes only`);
   }
   const text = typeof answer.body === "string" ? answer.body : "";
-  const format = formatOf(context, source) ?? guessFormat(headers["content-type"] ?? "", text);
+  const contentType = headers["content-type"] ?? "";
+  const format = formatOf(context, source) ?? guessFormat(contentType, text);
+  expectTable(text, format, contentType);
   const body = parse(text, format);
+  checkColumns(context, text, format, body);
   // A page of 10 MB takes tens of milliseconds to parse, and as many to go through.
   await turn();
   return { body, isFeed: format === "feed", status, headers };
@@ -140,8 +144,19 @@ async function request(
 async function readRun(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
   const format = formatOf(context, source) ?? "json";
   const asked = { ...source, format };
-  const { json } = await context.perform(asked, inputOf(cursor), context.signal) as { json: Json };
+  const { json, stdout } = await context.perform(asked, inputOf(cursor), context.signal) as JsonObject;
+  // A command that prints no line and ends well has found nothing, as "find" does.
+  if (typeof stdout === "string" && !(format === "lines" && stdout === "")) {
+    expectTable(stdout, format);
+    checkColumns(context, stdout, format, json);
+  }
   return toReading(context, { body: json, isFeed: format === "feed" });
+}
+
+function checkColumns({ args }: TriggerContext, text: string, format: Format, rows: Json): void {
+  if (format === "csv" && args.key !== undefined && (rows as Json[]).length === 0) {
+    expectColumns(text, args.key as string);
+  }
 }
 
 async function readStep(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {

@@ -503,6 +503,58 @@ Deno.test("a command gives JSON, or what format says", async () => {
   await assert.rejects(failing.pass(), /exit code 3/);
 });
 
+Deno.test("a page that is not the table is a failed poll, not an empty table", async () => {
+  await using peer = await Peer.start();
+  const serve = (text: string, type: string) => {
+    peer.answer = (_, response) => response.writeHead(200, { "content-type": type }).end(text);
+  };
+  const removed = { first: "emit", on: ["removed"] };
+  const csv = new Program(poll, { poll: peer.url, format: "csv", key: "item.id", ...removed });
+  serve("id,n\n1,a\n2,b\n", "text/csv");
+  await pass(csv);
+  const lines = new Program(poll, { poll: peer.url, format: "lines", key: "item", ...removed });
+  serve("a\nb\n", "text/plain");
+  await pass(lines);
+  const page = "<!DOCTYPE html>\n<html><body>Down for maintenance</body></html>";
+  const notTheTable: [Program, string, string, RegExp][] = [
+    [csv, "", "text/csv", /expected csv, got nothing/],
+    [csv, "\uFEFF\n", "text/csv", /expected csv, got nothing/],
+    [csv, page, "text/html", /expected csv, got a web page: "<!DOCTYPE html>/],
+    [csv, `<?xml version="1.0"?>\n<!-- x -->${page}`, "text/csv", /expected csv, got a web page/],
+    [csv, "<p>Down", "text/html; charset=utf-8", /expected csv, got a web page/],
+    [
+      csv,
+      "Service unavailable\n",
+      "text/csv",
+      /the columns of "key: item.id", got the header row "Service unavailable"/,
+    ],
+    [csv, "name,n\nx,a\n", "text/csv", /No item of the source has a key: .*"key: item.id"/],
+    [lines, "", "text/plain", /expected lines, got nothing/],
+    [lines, page, "text/plain", /expected lines, got a web page/],
+  ];
+  for (const [program, text, type, message] of notTheTable) {
+    serve(text, type);
+    await assert.rejects(program.pass(), message, text);
+    assert.deepEqual(program.events, [], text);
+    assert.equal(program.store.baseline.size, 2, text);
+  }
+  serve("id;n\n", "text/csv");
+  assert.deepEqual((await pass(csv)).map(({ type, subject }) => [type, subject]), [["removed", "1"], ["removed", "2"]]);
+});
+
+Deno.test("a command that prints no table fails the poll, but no lines are an empty list", async () => {
+  const args = { poll: { run: "echo id; echo 1" }, format: "csv", key: "item.id", on: ["removed"] };
+  const csv = new Program(poll, args);
+  await pass(csv);
+  for (const run of ["true", "echo '<html><body>'"]) {
+    const program = new Program(poll, { ...args, poll: { run } });
+    await assert.rejects(program.pass(), /expected csv, got/, run);
+  }
+  const lines = new Program(poll, { poll: { run: "true" }, format: "lines", key: "item" });
+  assert.deepEqual(await pass(lines), []);
+  assert.deepEqual(lines.store.baseline.size, 0);
+});
+
 Deno.test("two long lists are not compared element by element", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" } });
   let list = Array.from({ length: 50_000 }, (_, index) => index);
