@@ -52,10 +52,22 @@ async function readHttp(context: TriggerContext, source: JsonObject, asking: Ask
   // The first of several pages being the same says nothing about the others.
   const first = await request(context, source, pages === undefined ? asking : {});
   if (first === null) return null;
-  const { etag, "last-modified": lastModified } = first.headers!;
+  const { etag } = first.headers!;
+  const lastModified = readLastModified(first.headers!, context.clock.now());
   const validators = { ...(etag && { etag }), ...(lastModified && { lastModified }) };
   if (pages === undefined) return { ...toReading(context, first), ...validators };
   return await readPages(context, source, first, pages);
+}
+
+/**
+ * `Last-Modified` counts whole seconds: while the one it names is not over, the page can change once more and keep it. Such a one is no
+ * validator (RFC 9110, section 8.8.2.2). Its age is taken from the answer's own `Date`, so that clocks that differ do not matter.
+ */
+function readLastModified(headers: Record<string, string>, now: number): string | undefined {
+  const { "last-modified": lastModified, date } = headers;
+  const sent = Date.parse(date ?? "");
+  const age = (Number.isNaN(sent) ? now : sent) - Date.parse(lastModified ?? "");
+  return age < 1_000 ? undefined : lastModified;
 }
 
 async function readPages(

@@ -194,6 +194,36 @@ Deno.test("304, 429 with Retry-After, 500, truncated JSON and a web page leave t
   assert.equal((await pass(program)).length, 2);
 });
 
+Deno.test("If-Modified-Since is not sent for a page that was under a second old", async () => {
+  await using peer = await Peer.start();
+  const second = "Mon, 23 Nov 2026 06:00:00 GMT";
+  const program = new Program(poll, { poll: peer.url, key: "item.id", first: "emit" });
+  peer.json([{ id: 1 }], { "last-modified": second, date: second });
+  await pass(program);
+  peer.json([{ id: 1 }, { id: 2 }], { "last-modified": second, date: "Mon, 23 Nov 2026 06:05:00 GMT" });
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["2"], "it changed once more in that second");
+  await pass(program);
+  assert.deepEqual(peer.requests.map(({ headers }) => headers["if-modified-since"]), [undefined, undefined, second]);
+});
+
+Deno.test("an answer without Date is as old as our clock says", async () => {
+  await using peer = await Peer.start();
+  const serve = (modified: number) => {
+    peer.answer = (_, response) => {
+      response.sendDate = false;
+      response.writeHead(200, { "last-modified": new Date(modified).toUTCString() }).end("text");
+    };
+  };
+  const program = new Program(poll, { poll: peer.url });
+  serve(START);
+  await pass(program);
+  serve(START - 1_000);
+  await pass(program);
+  await pass(program);
+  const sent = peer.requests.map(({ headers }) => headers["if-modified-since"]);
+  assert.deepEqual(sent, [undefined, undefined, new Date(START - 1_000).toUTCString()]);
+});
+
 Deno.test("identical repeats are one item; of different ones with one key the first counts, and a warning names both", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", first: "emit", ignore: ["seen"] });
   program.perform = (): Json => [{ id: 1, v: 1 }, { id: 1, v: 1 }, { id: 1, v: 1, seen: 3 }, { id: 2, v: 1 }];

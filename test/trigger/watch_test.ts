@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, realpath, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
@@ -92,6 +92,38 @@ Deno.test("a file that was only touched did not change", async () => {
   const later = program.restarted();
   await later.pass();
   assert.deepEqual(seen(later), ["changed a.csv"]);
+});
+
+Deno.test("a change that keeps size and modification time is seen, in another file of that name or in the same one", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.csv", "1");
+  const program = folder.program({ watch: "./*.csv" });
+  await program.pass();
+  await folder.write("a.csv", "2");
+  const later = program.restarted();
+  await later.pass();
+  assert.deepEqual(seen(later), ["changed a.csv"]);
+
+  const path = join(folder.path, "a.csv");
+  const before = Math.floor((await stat(path)).ctimeMs);
+  do {
+    await writeFile(path, "3");
+    await utimes(path, EARLIER, EARLIER);
+  } while (Math.floor((await stat(path)).ctimeMs) === before);
+  const last = program.restarted();
+  await last.pass();
+  assert.deepEqual(seen(last), ["changed a.csv"]);
+});
+
+Deno.test("a file that was there at first and is only touched did not change", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.csv", "1");
+  const program = folder.program({ watch: "./*.csv", first: "seed" });
+  await program.pass();
+  await folder.write("a.csv", "1", new Date(START - 30_000));
+  const later = program.restarted();
+  await later.pass();
+  assert.deepEqual(seen(later), []);
 });
 
 Deno.test("first: seed takes what is there without a word, and another pattern starts anew", async () => {
