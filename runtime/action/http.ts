@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { RetryAfterError, TerminalError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { json, number, template, url } from "../rule/field.ts";
+import { charset, json, number, template, url } from "../rule/field.ts";
 import { formats } from "../rule/format.ts";
 import type { Action } from "./action.ts";
 import { withDetail } from "./detail.ts";
-import { type Body, parseBody, parseFailureBody, readBody } from "./http/body.ts";
+import { type Body, parseBody, parseFailureBody, readableText, readBody } from "./http/body.ts";
 import { checkRequest, type HttpArgs, readRequest } from "./http/request.ts";
 import { readRetryAfter } from "./http/retry_after.ts";
 import { send } from "./http/send.ts";
@@ -36,6 +36,7 @@ export const http: Action = {
     auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
       .describe("{ bearer: token } or { basic: user:password }"),
     format: z.enum(formats).optional().describe("How the body is read, whatever its content type says"),
+    charset: charset().optional().describe("Of the body, whatever its content type says"),
     ok: z.array(number({ min: 100, max: 599, integer: true })).optional()
       .describe("Statuses beside 2xx that are no failure; a redirect named here is not followed"),
   },
@@ -43,7 +44,7 @@ export const http: Action = {
   check: checkRequest,
   async perform(args, context) {
     const options = args as unknown as HttpArgs;
-    const { ok = [], format } = options;
+    const { ok = [] } = options;
     const request = readRequest(options, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
@@ -56,12 +57,12 @@ export const http: Action = {
         } MB, more than an http step takes; ask for less, in pages or by a filter`,
       );
     }
-    return { output: result(response, parseBody(request.name, body, format)) };
+    return { output: result(response, parseBody(request.name, body, options)) };
   },
 };
 
 function failure(name: string, response: Response, body: Body): Error {
-  const excerpt = body.text.replace(/\s+/g, " ").trim();
+  const excerpt = (readableText(body) ?? "").replace(/\s+/g, " ").trim();
   const shown = excerpt.length > EXCERPT ? `${excerpt.slice(0, EXCERPT)}…` : excerpt;
   const status = `${response.status} ${response.statusText}`.trim();
   const message = `${name} answered ${status}${shown && `: ${shown}`}`;

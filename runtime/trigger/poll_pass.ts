@@ -199,10 +199,11 @@ function ignoredOf(args: JsonObject): string[] {
 }
 
 /** Credentials are not part of it: a new token is not a new source. */
-function fingerprintOf({ poll, items, key, format }: JsonObject): string {
-  if (typeof poll === "string") return hashOf([poll, items ?? null, key ?? null, format ?? null]);
+function fingerprintOf({ poll, items, key, format, charset }: JsonObject): string {
+  const reading = [items, key, format, charset].map((option) => option ?? null);
+  if (typeof poll === "string") return hashOf([poll, ...reading]);
   const { headers: _headers, auth: _auth, env: _env, timeout: _timeout, retry: _retry, ...source } = poll as JsonObject;
-  return hashOf([source, items ?? null, key ?? null, format ?? null]);
+  return hashOf([source, ...reading]);
 }
 
 async function save(context: TriggerContext, mark: PollMark): Promise<void> {

@@ -40,8 +40,9 @@ const NOT_MODIFIED = 304;
  * @throws whatever the step throws; FormatError, ExpressionError or Error where it gives something else than was expected
  */
 export async function readSource(context: TriggerContext, asking: Asking): Promise<Reading | null> {
-  const { poll, headers } = context.args;
-  const source = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll as JsonObject;
+  const { poll, headers, charset } = context.args;
+  const named: JsonObject = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll as JsonObject;
+  const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
   if ("http" in source) return await readHttp(context, source, asking);
   if ("run" in source) return await readRun(context, source, asking);
   return await readStep(context, source, asking);

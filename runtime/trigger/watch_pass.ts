@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, relative, resolve } from "node:path";
+import { decodeText } from "../model/decode_text.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { type Format, parse } from "../rule/format.ts";
 import { messageOf } from "../model/errors.ts";
@@ -137,7 +138,7 @@ export class Watching {
   }
 
   async #read(path: string, stamp: Stamp): Promise<Pick<Change, "new" | "read">> {
-    const format = this.context.args.format as Format | undefined;
+    const { format, charset } = this.context.args as { format?: Format; charset?: string };
     if (stamp.size > (format === undefined ? HASHED : READ)) {
       return {
         new: stamp,
@@ -152,7 +153,7 @@ export class Watching {
     }
     return {
       new: stamp.size > HASHED ? stamp : { ...stamp, hash: hashOf(bytes) },
-      ...(format && { read: readContent(bytes, format) }),
+      ...(format && { read: readContent(bytes, format, charset) }),
     };
   }
 
@@ -218,9 +219,9 @@ function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
 }
 
-function readContent(bytes: Uint8Array, format: Format): JsonObject {
+function readContent(bytes: Uint8Array, format: Format, charset: string | undefined): JsonObject {
   try {
-    return { content: parse(new TextDecoder().decode(bytes), format) };
+    return { content: parse(decodeText(bytes, { charset }), format) };
   } catch (error) {
     return { content: null, error: messageOf(error) };
   }

@@ -335,6 +335,37 @@ Deno.test("a charset other than UTF-8 is read", async () => {
   }, async ({ origin }) => assert.equal((await perform({ http: origin })).body, "żół"));
 });
 
+Deno.test("a body is read by its byte order mark, its XML declaration, or the charset that the step names", async () => {
+  const answers: Record<string, Uint8Array> = {
+    "/marked": Buffer.from("fffe7a017c01", "hex"),
+    "/declared": Buffer.concat([Buffer.from('<?xml version="1.0" encoding="koi8-r"?>'), Buffer.from([0xd0])]),
+    "/plain": Buffer.from([0xbf]),
+  };
+  await withServer((request, response) => {
+    response.writeHead(200, { "content-type": "text/plain" }).end(answers[request.url!]);
+  }, async ({ origin }) => {
+    assert.equal((await perform({ http: `${origin}/marked` })).body, "źż");
+    assert.equal((await perform({ http: `${origin}/declared` })).body, '<?xml version="1.0" encoding="koi8-r"?>п');
+    assert.equal((await perform({ http: `${origin}/plain`, charset: "iso-8859-2" })).body, "ż");
+    const error = await failureOf({ http: `${origin}/plain` });
+    assert.ok(error instanceof TerminalError);
+    assert.match(error.message, /Cannot read the answer to GET .*: it is not text in utf-8; "charset" can say/);
+  });
+});
+
+Deno.test("the body of a failure that is not text is base64 in its detail, and not in its message", async () => {
+  const bytes = Buffer.from([0x1f, 0x8b, 0xff]);
+  await withServer((request, response) => {
+    response.writeHead(400, { "content-type": request.url === "/text" ? "text/plain" : "image/png" }).end(bytes);
+  }, async ({ origin }) => {
+    for (const path of ["/text", "/image"]) {
+      const error = await failureOf({ http: origin + path });
+      assert.match(error.message, /answered 400 Bad Request$/);
+      assert.equal(error.detail!.body, bytes.toString("base64"));
+    }
+  });
+});
+
 Deno.test("several cookies stay apart from each other", async () => {
   await withServer(
     (_, response) => response.writeHead(200, { "set-cookie": ["a=1", "b=2"] }).end(),

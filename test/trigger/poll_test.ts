@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -585,6 +586,33 @@ Deno.test("a command that prints no table fails the poll, but no lines are an em
   assert.deepEqual(lines.store.baseline.size, 0);
 });
 
+Deno.test("a source is read in its charset, and what does not decode is a failed poll", async () => {
+  await using peer = await Peer.start();
+  const serve = (body: Uint8Array, type: string) => {
+    peer.answer = (_, response) => response.writeHead(200, { "content-type": type }).end(body);
+  };
+  const cyrillic = Buffer.concat([Buffer.from("id,n\n1,"), Buffer.from([0xcf, 0xf0, 0xe8])]);
+  const read = async (args: JsonObject) => {
+    const program = new Program(poll, { key: "item.id", first: "emit", ...args });
+    return (await pass(program)).map(({ data }) => (data as JsonObject).new as JsonObject);
+  };
+  serve(cyrillic, "text/csv; charset=windows-1251");
+  assert.deepEqual(await read({ poll: peer.url }), [{ id: "1", n: "При" }]);
+  serve(cyrillic, "text/csv");
+  assert.deepEqual(await read({ poll: peer.url, charset: "windows-1251" }), [{ id: "1", n: "При" }]);
+  assert.deepEqual(await read({ poll: { http: peer.url, charset: "windows-1251" } }), [{ id: "1", n: "При" }]);
+  await assert.rejects(read({ poll: peer.url }), /it is not text in utf-8; "charset" can say in which charset it is/);
+  const run = String.raw`printf 'id,n\n1,\317\360\350'`;
+  assert.deepEqual(await read({ poll: { run }, format: "csv", charset: "windows-1251" }), [{ id: "1", n: "При" }]);
+  await assert.rejects(read({ poll: { run }, format: "csv" }), /it is not text in utf-8/);
+
+  const feed = '<?xml version="1.0" encoding="windows-1251"?><rss version="2.0"><channel><title>x</title>' +
+    "<item><guid>1</guid><title>*</title></item></channel></rss>";
+  const [start, end] = feed.split("*");
+  serve(Buffer.concat([Buffer.from(start), Buffer.from([0xcf]), Buffer.from(end)]), "application/rss+xml");
+  assert.equal((await read({ poll: peer.url, key: "item.id" }))[0].title, "П");
+});
+
 Deno.test("two long lists are not compared element by element", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" } });
   let list = Array.from({ length: 50_000 }, (_, index) => index);
@@ -605,6 +633,10 @@ Deno.test("options that a source cannot have are problems", () => {
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, format: "csv" }), [
     '"format" reads text; what a step such as "call" gives is data already',
   ]);
+  assert.deepEqual(check({ poll: { call: "./x.ts#a" }, charset: "latin1" }), [
+    '"charset" reads bytes; what a step such as "call" gives is data already',
+  ]);
+  assert.throws(() => parseArgs(poll, { poll: "https://example.org/", charset: "none" }), /expected a charset such as/);
   assert.equal(poll.address({ poll: { run: ["df", "-h"] } }), "poll run df -h");
   assert.equal(poll.address({ poll: "https://example.org/" }), "poll https://example.org/");
 });

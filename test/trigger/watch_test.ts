@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -18,7 +19,7 @@ class Folder {
   }
 
   /** In one step, as far as a watcher can see: the machine's clock has no part in it. */
-  async write(name: string, text: string, modified = EARLIER): Promise<void> {
+  async write(name: string, text: string | Uint8Array, modified = EARLIER): Promise<void> {
     const draft = `${this.path}.draft`;
     await writeFile(draft, text);
     await utimes(draft, modified, modified);
@@ -149,6 +150,20 @@ Deno.test("format reads the content; what cannot be read is said in the event", 
   assert.deepEqual(good.content, [{ id: "7", n: "x" }]);
   assert.equal(bad.content, null);
   assert.match(bad.error as string, /expected CSV/);
+});
+
+Deno.test("content is read in its charset; what does not decode is said in the event", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.txt", Buffer.from([0xbf]));
+  await folder.write("b.txt", Buffer.from("fffe7a01", "hex"));
+  const contents = async (args: JsonObject) => {
+    const program = folder.program({ watch: "*.txt", format: "text", ...args });
+    await program.pass();
+    return program.events.map(({ data }) => (data as JsonObject)).map(({ content, error = "" }) => [content, error]);
+  };
+  const error = 'it is not text in utf-8; "charset" can say in which charset it is';
+  assert.deepEqual(await contents({}), [[null, error], ["ź", ""]]);
+  assert.deepEqual((await contents({ charset: "iso-8859-2" }))[0], ["ż", ""]);
 });
 
 Deno.test("a running watch reports a dropped file once it has settled, and each further change", async () => {
