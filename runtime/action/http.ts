@@ -18,7 +18,7 @@ const EXCERPT = 200;
 
 /**
  * Sends one request. In its result header names are in lower case; `body` is data where the answer is JSON or `format` says how to read
- * it, else text, and null where it is empty. A status that is neither 2xx nor in `ok` is a failure: worth another attempt after 408, 429
+ * it, text where it is text, else base64, and null where it is empty. A status that is neither 2xx nor in `ok` is a failure: worth another attempt after 408, 429
  * and 5xx, as network errors are, and final otherwise.
  */
 export const http: Action = {

@@ -353,6 +353,31 @@ Deno.test("a body is read by its byte order mark, its XML declaration, or the ch
   });
 });
 
+Deno.test("an answer that is not text is base64, whole; format and charset read it as text all the same", async () => {
+  const bytes = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x00, 0xff]);
+  const cases: [string | undefined, Uint8Array, unknown][] = [
+    ["image/png", bytes, bytes.toString("base64")],
+    ["application/octet-stream", Buffer.from("text"), Buffer.from("text").toString("base64")],
+    [undefined, bytes, bytes.toString("base64")],
+    [undefined, Buffer.from("ż"), "ż"],
+    ["application/yaml", Buffer.from("a: ż"), "a: ż"],
+    ["image/svg+xml", Buffer.from("<svg/>"), "<svg/>"],
+    ["application/x-own; charset=iso-8859-2", Buffer.from([0xbf]), "ż"],
+    ["image/png", Buffer.alloc(0), null],
+  ];
+  for (const [type, answer, body] of cases) {
+    await withServer((_, response) => {
+      response.writeHead(200, { ...(type !== undefined && { "content-type": type }) }).end(answer);
+    }, async ({ origin }) => assert.deepEqual((await perform({ http: origin })).body, body, type ?? "no type"));
+  }
+  await withServer((_, response) => {
+    response.writeHead(200, { "content-type": "application/octet-stream" }).end(Buffer.from("a\n1\n"));
+  }, async ({ origin }) => {
+    assert.deepEqual((await perform({ http: origin, format: "csv" })).body, [{ a: "1" }]);
+    assert.equal((await perform({ http: origin, charset: "utf-8" })).body, "a\n1\n");
+  });
+});
+
 Deno.test("the body of a failure that is not text is base64 in its detail, and not in its message", async () => {
   const bytes = Buffer.from([0x1f, 0x8b, 0xff]);
   await withServer((request, response) => {

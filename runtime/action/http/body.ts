@@ -69,7 +69,7 @@ export async function readBody(name: string, response: Response, limit: number, 
 }
 
 /**
- * What the body of a success is in a step's result: data or text.
+ * What the body of a success is in a step's result: data, text, or base64 where its content type is not one of text.
  * @throws TerminalError where it cannot be read as `format` or its content type say: what was asked has been done, so asking again
  * could do it a second time
  */
@@ -79,6 +79,7 @@ export function parseBody(
   { format, charset }: { format?: Format; charset?: string },
 ): Json {
   if (format === undefined && body.bytes.length === 0) return null;
+  if (format === undefined && charset === undefined && !isText(body)) return toBase64(body);
   const isJson = JSON_TYPE.test(typeOf(body));
   const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;
