@@ -27,6 +27,8 @@ export const watch: TriggerKind = {
     charset: charset().optional(),
   },
   address: (args) => `watch ${args.watch}`,
+  check: ({ charset, format }) =>
+    charset !== undefined && format === undefined ? [`"charset" has no use without "format"`] : [],
   attach,
   async pass(context) {
     const watching = new Watching(context);

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { watch } from "../../runtime/trigger/watch.ts";
 import { readPattern } from "../../runtime/trigger/watch_files.ts";
-import { Program, START } from "./fake_context.ts";
+import { parseArgs, Program, START } from "./fake_context.ts";
 
 /** Long before START: what was written then has settled. */
 const EARLIER = new Date(START - 60_000);
@@ -164,6 +164,9 @@ Deno.test("content is read in its charset; what does not decode is said in the e
   const error = 'it is not text in utf-8; "charset" can say in which charset it is';
   assert.deepEqual(await contents({}), [[null, error], ["ź", ""]]);
   assert.deepEqual((await contents({ charset: "iso-8859-2" }))[0], ["ż", ""]);
+  const check = (args: JsonObject) => watch.check!(parseArgs(watch, { watch: "*.txt", ...args }), START);
+  assert.deepEqual(check({ charset: "iso-8859-2" }), ['"charset" has no use without "format"']);
+  assert.deepEqual(check({ charset: "iso-8859-2", format: "text" }), []);
 });
 
 Deno.test("a running watch reports a dropped file once it has settled, and each further change", async () => {

@@ -16,6 +16,7 @@ export interface Body {
 
 /** Content types of text beside `text/…`, JSON and XML, as far as they are known. */
 const TEXTS = [
+  "csv",
   "ecmascript",
   "graphql",
   "javascript",
@@ -33,7 +34,6 @@ const TEXTS = [
   "x-www-form-urlencoded",
   "x-yaml",
   "yaml",
-  "csv",
 ];
 const TEXT = new RegExp(`^(text/.*|.*[/+](json|xml|yaml|${TEXTS.join("|")}))$`);
 const JSON_TYPE = /[/+]json$/;
