@@ -86,7 +86,7 @@ function describeKeyless(keyless: { index: number; item: Json }[], key: string):
 function describeConflicts(conflicts: { name: string; first: Json; other: Json }[]): string {
   const [{ name, first, other }] = conflicts;
   const count = conflicts.length === 1 ? "1 item has" : `${conflicts.length} items have`;
-  return `${count} the key of an earlier, different item, which is kept: ${JSON.stringify(name)} is the key of ${
+  return `${count} the key of an earlier, different item; the first wins: ${JSON.stringify(name)} is the key of ${
     excerpt(first)
   } and of ${excerpt(other)}`;
 }

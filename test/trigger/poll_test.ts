@@ -236,7 +236,7 @@ Deno.test("identical repeats are one item; of different ones with one key the fi
     [["changed", { id: 1, v: 2 }], ["added", { id: 3, v: 1 }]],
   );
   assert.deepEqual(program.warnings, [
-    'trigger: 1 item has the key of an earlier, different item, which is kept: "1" is the key of {"id":1,"v":2} and of {"id":1,"v":3}',
+    'trigger: 1 item has the key of an earlier, different item; the first wins: "1" is the key of {"id":1,"v":2} and of {"id":1,"v":3}',
   ]);
 });
 
