@@ -2,11 +2,11 @@ import { z } from "zod";
 import { RetryAfterError, TerminalError } from "../model/errors.ts";
 import { headerFields } from "../model/repeatable.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { json, number, template, url } from "../rule/field.ts";
+import { charset, json, number, template, url } from "../rule/field.ts";
 import { formats } from "../rule/format.ts";
 import type { Action } from "./action.ts";
 import { withDetail } from "./detail.ts";
-import { type Body, parseBody, parseFailureBody, readBody } from "./http/body.ts";
+import { type Body, parseBody, parseFailureBody, readableText, readBody } from "./http/body.ts";
 import { checkRequest, type HttpArgs, readRequest } from "./http/request.ts";
 import { readRetryAfter } from "./http/retry_after.ts";
 import { send } from "./http/send.ts";
@@ -18,8 +18,9 @@ const FAILURE_LIMIT = 64_000;
 const EXCERPT = 200;
 
 /**
- * Sends one request. In its result header names are in lower case, several `set-cookie` a list; `body` is data where the answer is JSON or `format` says how to read
- * it, else text, and null where it is empty. A status that is neither 2xx nor in `ok` is a failure: worth another attempt after 408, 429
+ * Sends one request. In its result header names are in lower case, several `set-cookie` a list; `body` is data if the answer is JSON or
+ * `format` says how to read it, text if it is text, else base64, and null if it is empty. A status that is neither 2xx nor in `ok` is a
+ * failure: worth another attempt after 408, 429
  * and 5xx, as network errors are, and final otherwise.
  */
 export const http: Action = {
@@ -37,6 +38,7 @@ export const http: Action = {
     auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
       .describe("{ bearer: token } or { basic: user:password }"),
     format: z.enum(formats).optional().describe("How the body is read, whatever its content type says"),
+    charset: charset().optional().describe("Of the body, whatever its content type says"),
     ok: z.array(number({ min: 100, max: 599, integer: true })).optional()
       .describe("Statuses beside 2xx that are no failure; a redirect named here is not followed"),
   },
@@ -44,7 +46,7 @@ export const http: Action = {
   check: checkRequest,
   async perform(args, context) {
     const options = args as unknown as HttpArgs;
-    const { ok = [], format } = options;
+    const { ok = [] } = options;
     const request = readRequest(options, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
@@ -57,12 +59,12 @@ export const http: Action = {
         } MB, more than an http step takes; ask for less, in pages or by a filter`,
       );
     }
-    return { output: result(response, parseBody(request.name, body, format)) };
+    return { output: result(response, parseBody(request.name, body, options)) };
   },
 };
 
 function failure(name: string, response: Response, body: Body): Error {
-  const excerpt = body.text.replace(/\s+/g, " ").trim();
+  const excerpt = (readableText(body) ?? "").replace(/\s+/g, " ").trim();
   const shown = excerpt.length > EXCERPT ? `${excerpt.slice(0, EXCERPT)}…` : excerpt;
   const status = `${response.status} ${response.statusText}`.trim();
   const message = `${name} answered ${status}${shown && `: ${shown}`}`;

@@ -7,7 +7,7 @@ import { TerminalError } from "../model/errors.ts";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { parseMaybeJson } from "../model/parse_json.ts";
-import { command, json, number, path, template } from "../rule/field.ts";
+import { charset, command, json, number, path, template } from "../rule/field.ts";
 import { type Format, formats, parse } from "../rule/format.ts";
 import type { Action, ActionContext } from "./action.ts";
 import { withDetail } from "./detail.ts";
@@ -18,6 +18,7 @@ interface RunArgs {
   env?: Record<string, string>;
   cwd?: string;
   format?: Format;
+  charset?: string;
   ok?: number[];
 }
 
@@ -28,7 +29,7 @@ const FAILURE_OUTPUT = 200_000;
 
 /**
  * Runs a command and waits until it and what it started are gone. Its result holds what it wrote, whole; more than 10 MB fails the
- * step. `json` is what `format` makes of standard output; without a format it is standard output read as JSON, or null where it is
+ * step, and so does what is not text in `charset`. `json` is what `format` makes of standard output; without a format it is standard output read as JSON, or null where it is
  * none. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
  * are missing.
  */
@@ -41,6 +42,7 @@ export const run: Action = {
     env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
     cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
     format: z.enum(formats).optional().describe("How its standard output is read into json"),
+    charset: charset().optional().describe("Of its output, if that is not UTF-8"),
     ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
       "Exit codes that are no failure; by default 0",
     ),
@@ -54,6 +56,7 @@ export const run: Action = {
       throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end), json: null });
     }
     checkWhole(name, end);
+    checkText(name, end);
     const { code, stdout, stderr } = end;
     return { output: { code, stdout: stdout.text, stderr: stderr.text, json: read(name, end, options.format) } };
   },
@@ -76,6 +79,7 @@ async function start(name: string, options: RunArgs, context: ActionContext): Pr
       cwd: folder,
       env: environment,
       ...(stdin !== undefined && { stdin: typeof stdin === "string" ? stdin : writeExactJson(stdin) }),
+      charset: options.charset,
       keep: { stdout: MOST_OUTPUT, stderr: MOST_OUTPUT },
       signal: context.signal,
     });
@@ -123,6 +127,14 @@ function checkWhole(name: string, { stdout, stderr }: ChildEnd): void {
       } bytes, at most ${MOST_OUTPUT} are kept; ` +
         "have it write less, or to a file",
     );
+  }
+}
+
+/** @throws TerminalError where it wrote something else than text: it would be changed without a word */
+function checkText(name: string, { stdout, stderr }: ChildEnd): void {
+  for (const [stream, { undecodable }] of [["output", stdout], ["error", stderr]] as const) {
+    if (undecodable === undefined) continue;
+    throw new TerminalError(`Cannot read the standard ${stream} of ${name}: ${undecodable}`);
   }
 }
 

@@ -30,7 +30,20 @@ export async function readRegularFile(path: string): Promise<Buffer> {
   }
 }
 
-/** The same at once, for what cannot wait. */
+/**
+ * Reads a file of text.
+ * @throws IrregularFileError as readRegularFile() does, and where it is not UTF-8
+ */
+export async function readRegularText(path: string): Promise<string> {
+  const bytes = await readRegularFile(path);
+  try {
+    return new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+  } catch {
+    throw new IrregularFileError("this file is not text in UTF-8");
+  }
+}
+
+/** The bytes of a file as readRegularFile() gives them, at once, for what cannot wait. */
 export function readRegularFileSync(path: string): Buffer {
   const buffer = Buffer.alloc(Math.min(sizeOf(path), LARGEST_FILE) + 1);
   const file = openSync(path, FLAGS);

@@ -1,6 +1,8 @@
 import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
+import { type DecodeOptions, decodeReadable, decodeText } from "../model/decode_text.ts";
+import { messageOf } from "../model/errors.ts";
 import { ProcessGroup } from "./process_group.ts";
 
 /** How long a finished command's background processes may go on writing before its group is ended. */
@@ -14,6 +16,8 @@ export interface ChildOptions {
   env: Record<string, string>;
   /** Written to its standard input, which is empty where this is absent. A child that does not read it all is fine. */
   stdin?: string;
+  /** Of its output, where that is not UTF-8. */
+  charset?: string;
   /** Bytes kept: the first ones of standard output, the last ones of standard error. The rest is read and counted. */
   keep: { stdout: number; stderr: number };
   /** Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. */
@@ -29,9 +33,11 @@ export interface ChildEnd {
   stderr: Kept;
 }
 
-/** What was kept of a stream. Bytes that are no UTF-8 become U+FFFD. */
+/** What was kept of a stream. */
 export interface Kept {
   text: string;
+  /** Why the bytes are not the text that they should be; `text` then has U+FFFD for what cannot be read. */
+  undecodable?: string;
   /** How many bytes were left out. */
   dropped: number;
 }
@@ -45,7 +51,7 @@ const groups = new Set<ProcessGroup>();
  * the group is gone
  */
 export async function runChild(options: ChildOptions): Promise<ChildEnd> {
-  const { program, args, cwd, env, stdin, keep, signal } = options;
+  const { program, args, cwd, env, stdin, charset, keep, signal } = options;
   signal.throwIfAborted();
   const child = spawn(program, args, {
     cwd,
@@ -77,7 +83,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     await group.end();
     signal.throwIfAborted();
     const [code, endedBy] = await exited;
-    return { ...status(code, endedBy), stdout: stdout.kept(), stderr: stderr.kept() };
+    return { ...status(code, endedBy), stdout: stdout.kept(charset), stderr: stderr.kept(charset) };
   } finally {
     groups.delete(group);
     signal.removeEventListener("abort", end);
@@ -108,10 +114,9 @@ class Head {
     this.#dropped += chunk.length - part.length;
   }
 
-  kept(): Kept {
-    // Streaming leaves out a character that the limit cut in two.
-    const text = new TextDecoder().decode(Buffer.concat(this.#chunks), { stream: this.#dropped > 0 });
-    return { text, dropped: this.#dropped };
+  kept(charset?: string): Kept {
+    const cut = this.#dropped > 0;
+    return { ...decode(Buffer.concat(this.#chunks), { charset, cut }), dropped: this.#dropped };
   }
 }
 
@@ -129,17 +134,25 @@ class Tail {
     while (this.#bytes - this.#chunks[0].length >= this.limit) this.#drop(this.#chunks.shift()!.length);
   }
 
-  kept(): Kept {
+  kept(charset?: string): Kept {
     const bytes = Buffer.concat(this.#chunks);
     let start = Math.max(0, bytes.length - this.limit);
     // Bytes 10xxxxxx continue a character whose beginning was dropped.
     if (start > 0 || this.#dropped > 0) { while ((bytes[start] & 0xc0) === 0x80) start++; }
-    return { text: new TextDecoder().decode(bytes.subarray(start)), dropped: this.#dropped + start };
+    return { ...decode(bytes.subarray(start), { charset }), dropped: this.#dropped + start };
   }
 
   #drop(bytes: number): void {
     this.#bytes -= bytes;
     this.#dropped += bytes;
+  }
+}
+
+function decode(bytes: Uint8Array, options: DecodeOptions): Pick<Kept, "text" | "undecodable"> {
+  try {
+    return { text: decodeText(bytes, options) };
+  } catch (error) {
+    return { text: decodeReadable(bytes, options), undecodable: messageOf(error) };
   }
 }
 

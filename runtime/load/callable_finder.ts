@@ -1,6 +1,6 @@
 import { access } from "node:fs/promises";
 import { resolve } from "node:path";
-import { IrregularFileError, readRegularFile } from "../host/regular_file.ts";
+import { IrregularFileError, readRegularText } from "../host/regular_file.ts";
 import type { Problem } from "../model/problem.ts";
 import { type Call, type CallableAction, type Callables, calleeOf, isModule } from "./calls.ts";
 import type { ActionCheck } from "./checks.ts";
@@ -86,7 +86,7 @@ export class CallableFinder {
   async #readOutside(path: string): Promise<Source | undefined> {
     const absolute = resolve(this.folder, path);
     this.outside.push(absolute);
-    const text = await readRegularFile(absolute).then(String, (error) => error);
+    const text = await readRegularText(absolute).catch((error) => error);
     if (text instanceof IrregularFileError) {
       const { message } = text;
       const problem: Problem = { severity: "error", file: path, at: { line: 1, column: 1 }, message };

@@ -1,6 +1,6 @@
 import { lstat, stat } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
-import { IrregularFileError, readRegularFile } from "../host/regular_file.ts";
+import { IrregularFileError, readRegularText } from "../host/regular_file.ts";
 import {
   absolute,
   type FolderScope,
@@ -105,7 +105,7 @@ function isThere({ text, failure }: FolderFile): boolean {
  */
 async function readSaved(path: string): Promise<string> {
   for (let look = 1;; look++) {
-    const text = (await readRegularFile(path)).toString();
+    const text = await readRegularText(path);
     if (text !== "" || look === LOOKS) return text;
     const { mtimeMs } = await stat(path);
     if (Date.now() - mtimeMs > LOOKS * BETWEEN_LOOKS) return text;

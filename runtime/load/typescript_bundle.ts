@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import { realpath } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { IrregularFileError, readRegularFile } from "../host/regular_file.ts";
+import { IrregularFileError, readRegularFile, readRegularText } from "../host/regular_file.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Esbuild } from "./esbuild.ts";
 import { explainUnresolved, irregularPackages, ruleImports } from "./typescript_imports.ts";
@@ -59,7 +59,7 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
 /** The file's text, or why esbuild cannot be given it. */
 async function readEntry(path: string): Promise<string | { text: string }> {
   try {
-    const contents = String(await readRegularFile(path));
+    const contents = await readRegularText(path);
     return irregularPackages(dirname(path))[0] ?? contents;
   } catch (error) {
     if (error instanceof IrregularFileError) return { text: error.message };

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { parseDuration, parseRate, type Rate } from "../model/duration.ts";
+import { isCharset } from "../model/decode_text.ts";
 import type { Json } from "../model/json.ts";
 
 /** What one place in a kind's schema holds, for the checker, the templates and the JSON Schema. */
@@ -16,6 +17,7 @@ export interface FieldInfo {
     | "command"
     | "target"
     | "secret"
+    | "charset"
     | "number"
     | "boolean"
     | "source"
@@ -72,6 +74,14 @@ export function url(): z.ZodType<string> {
 /** Any value, templates inside at any depth; one that is a single expression keeps its type. */
 export function json(): z.ZodType<Json> {
   return make<Json>({ is: "json", expected: "a value", schema: {} }, (value) => value as Json | undefined);
+}
+
+/** The name of a charset, such as `windows-1252`. */
+export function charset(): z.ZodType<string> {
+  return make<string>(
+    { is: "charset", expected: "a charset such as windows-1252, koi8-r or shift_jis", schema: TEXT },
+    (value) => typeof value === "string" && isCharset(value) ? value : undefined,
+  );
 }
 
 /** `30s` → milliseconds. A template stays text until it is resolved, then it is read as a duration. */

@@ -20,7 +20,7 @@ export class FormatError extends Error {
  * @throws FormatError
  */
 export function parse(text: string, format: Format): Json {
-  const plain = text.startsWith("\uFEFF") ? text.slice(1) : text;
+  const plain = withoutMark(text);
   switch (format) {
     case "text":
       return plain;
@@ -35,12 +35,27 @@ export function parse(text: string, format: Format): Json {
   }
 }
 
+/** The names in the header row of a CSV text. */
+export function columnsOf(text: string): string[] {
+  const plain = withoutMark(text);
+  const [names = []] = parseRows(plain, { delimiter: delimiterOf(plain), skip_empty_lines: true, to: 1 }) as string[][];
+  return trimmed(names);
+}
+
 function parseCsv(text: string): Json {
   return parseRows(text, {
-    columns: (names: string[]) => names.map((name) => name.trim()),
+    columns: trimmed,
     delimiter: delimiterOf(text),
     skip_empty_lines: true,
   }) as Json;
+}
+
+function trimmed(names: string[]): string[] {
+  return names.map((name) => name.trim());
+}
+
+function withoutMark(text: string): string {
+  return text.startsWith("\uFEFF") ? text.slice(1) : text;
 }
 
 /** Spreadsheets in many countries write semicolons; the header row tells, being names without separators in them. */

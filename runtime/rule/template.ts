@@ -74,6 +74,7 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
     case undefined:
     case "expression":
     case "secret":
+    case "charset":
     case "target":
     case "branches":
     case "fields":

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { JsonObject } from "../model/json.ts";
-import { duration, expression, number, source, template, url } from "../rule/field.ts";
+import { charset, duration, expression, number, source, template, url } from "../rule/field.ts";
 import { formats } from "../rule/format.ts";
 import { checkInterval } from "./every.ts";
 import { messageOf } from "../model/errors.ts";
@@ -27,6 +27,7 @@ export const poll: TriggerKind = {
     ignore: z.array(z.string()).optional(),
     first: z.enum(["seed", "emit"]).default("seed"),
     format: z.enum(formats).optional(),
+    charset: charset().optional(),
     pages: z.strictObject({
       next: expression({ names: DOCUMENT }),
       max: number({ min: 1, integer: true }).default(200),
@@ -90,13 +91,16 @@ function addressOf({ poll }: JsonObject): string {
   return `${kind} ${Array.isArray(main) ? main.join(" ") : main}`;
 }
 
-function checkSource({ poll, headers, pages, format }: JsonObject): string[] {
+function checkSource({ poll, headers, pages, format, charset }: JsonObject): string[] {
   const problems: string[] = [];
   const isUrl = typeof poll === "string";
   if (!isUrl && headers !== undefined) problems.push(`"headers" belongs into the step, beside "http"`);
   if (!isUrl && pages !== undefined && !("http" in (poll as JsonObject))) problems.push(`"pages" needs a URL to poll`);
   if (!isUrl && format !== undefined && !("http" in (poll as JsonObject)) && !("run" in (poll as JsonObject))) {
     problems.push(`"format" reads text; what a step such as "call" gives is data already`);
+  }
+  if (!isUrl && charset !== undefined && !("http" in (poll as JsonObject)) && !("run" in (poll as JsonObject))) {
+    problems.push(`"charset" reads bytes; what a step such as "call" gives is data already`);
   }
   return problems;
 }

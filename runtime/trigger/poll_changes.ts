@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { create, type DiffContext, type Filter } from "jsondiffpatch";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { evaluate } from "../rule/expression.ts";
+import { evaluate, ExpressionError } from "../rule/expression.ts";
 import { listOf } from "./poll_source.ts";
 import { Slices } from "../host/slices.ts";
 
@@ -20,6 +20,9 @@ export const WHOLE = "";
 /** Comparing two lists takes time and memory by the product of their lengths; above this the diff is the two values. */
 const MOST_COMPARED = 1_000_000;
 
+/** Characters of an item in a warning. */
+const EXCERPT = 200;
+
 const differ = create({ cloneDiffValues: true });
 /** Of two values of one type that it does not know it says that they are the same. */
 const diffBigInts: Filter<DiffContext> = Object.assign((context: DiffContext) => {
@@ -28,25 +31,69 @@ const diffBigInts: Filter<DiffContext> = Object.assign((context: DiffContext) =>
 }, { filterName: "bigints" });
 differ.processor.pipes.diff.before("trivial", diffBigInts);
 
+/** The items of one poll by their keys. */
+export interface KeyedItems {
+  items: Map<string, Json>;
+  /** What was left out, in sentences for the log. */
+  warnings: string[];
+}
+
 /**
- * The items by their keys; without a `key` the whole document is one.
- * @throws Error where there is no list, an item has no key, or two have the same: then nothing can be said of any
+ * The items by their keys; without a `key` the whole document is one. An item without a key is left out, and so is one whose key an
+ * earlier item has, with a warning unless both are the same but for what `ignore` names.
+ * @throws Error where there is no list
  */
-export async function keyItems(items: Json, key: string | undefined): Promise<Map<string, Json>> {
-  if (key === undefined) return new Map([[WHOLE, items]]);
+export async function keyItems(items: Json, key: string | undefined, ignore: string[]): Promise<KeyedItems> {
+  if (key === undefined) return { items: new Map([[WHOLE, items]]), warnings: [] };
   const keyed = new Map<string, Json>();
+  const keyless: { index: number; item: Json }[] = [];
+  const conflicts: { name: string; first: Json; other: Json }[] = [];
   const slices = new Slices();
-  for (const [index, item] of listOf(items, "the source").entries()) {
-    const value = evaluate(key, { item, index });
-    if (value === null || typeof value === "object") {
-      throw new Error(`Expected text or a number as key "${key}" of item ${index}, got ${writeExactJson(value)}`);
-    }
-    const name = String(value);
-    if (keyed.has(name)) throw new Error(`Two items have the same key "${key}": ${JSON.stringify(name)}`);
-    keyed.set(name, item);
+  const list = listOf(items, "the source");
+  for (const [index, item] of list.entries()) {
+    const name = keyIn(item, index, key);
+    const first = name === undefined ? undefined : keyed.get(name);
+    if (name === undefined) keyless.push({ index, item });
+    else if (first === undefined) keyed.set(name, item);
+    else if (!isSameItem(first, item, ignore)) conflicts.push({ name, first, other: item });
     if (slices.isOver) await slices.next();
   }
-  return keyed;
+  const warnings: string[] = [];
+  if (keyless.length > 0) warnings.push(describeKeyless(keyless, key));
+  if (conflicts.length > 0) warnings.push(describeConflicts(conflicts));
+  return { items: keyed, warnings };
+}
+
+/** Undefined where the item has none: empty text, null, a list, or nothing that the expression could read. */
+function keyIn(item: Json, index: number, key: string): string | undefined {
+  try {
+    const value = evaluate(key, { item, index });
+    return value === null || value === "" || typeof value === "object" ? undefined : String(value);
+  } catch (error) {
+    if (error instanceof ExpressionError) return undefined;
+    throw error;
+  }
+}
+
+function describeKeyless(keyless: { index: number; item: Json }[], key: string): string {
+  const [{ index, item }] = keyless;
+  const count = keyless.length === 1 ? "1 item is" : `${keyless.length} items are`;
+  return `${count} skipped, as "key: ${key}" gives neither text nor a number for them; the first is item ${index}: ${
+    excerpt(item)
+  }`;
+}
+
+function describeConflicts(conflicts: { name: string; first: Json; other: Json }[]): string {
+  const [{ name, first, other }] = conflicts;
+  const count = conflicts.length === 1 ? "1 item has" : `${conflicts.length} items have`;
+  return `${count} the key of an earlier, different item; the first wins: ${JSON.stringify(name)} is the key of ${
+    excerpt(first)
+  } and of ${excerpt(other)}`;
+}
+
+function excerpt(item: Json): string {
+  const text = writeExactJson(item);
+  return text.length > EXCERPT ? `${text.slice(0, EXCERPT).toWellFormed()}…` : text;
 }
 
 /**
@@ -70,7 +117,7 @@ export async function findChanges(
       const item = items.get(key);
       if (item !== undefined) {
         known.add(key);
-        if (!isDeepStrictEqual(without(old, ignore), without(item, ignore))) changed.set(key, old);
+        if (!isSameItem(old, item, ignore)) changed.set(key, old);
       } else if (!keepAbsent) removed.push({ type: "removed", key, old, new: null });
       if (slices.isOver) await slices.next();
     }
@@ -99,6 +146,10 @@ function longestList(value: Json): number {
   if (typeof value !== "object" || value === null) return 0;
   const longest = Array.isArray(value) ? value.length : 0;
   return Object.values(value).reduce((most: number, part: Json) => Math.max(most, longestList(part)), longest);
+}
+
+function isSameItem(one: Json, other: Json, ignore: string[]): boolean {
+  return isDeepStrictEqual(without(one, ignore), without(other, ignore));
 }
 
 /** The value without what lies at the paths; a list on the way stands for each of its elements. */

@@ -90,7 +90,7 @@ async function note(context: TriggerContext, before: PollMark, mark: PollMark): 
 
 async function seed(context: TriggerContext, reading: Reading, done: PollMark): Promise<void> {
   const key = keyOf(context, reading);
-  const items = reading.incremental && key === undefined ? [] : [...await keyItems(reading.items, key)];
+  const items = reading.incremental && key === undefined ? [] : [...await keyedItems(context, reading, key)];
   const chunks = [...chunked(items)];
   if (chunks.length === 0) chunks.push([]);
   for (const [index, put] of chunks.entries()) {
@@ -113,7 +113,7 @@ async function emitChanges(
   if (reading.incremental && key === undefined) return await emitAll(context, reading, known, done);
   const { args } = context;
   const keepAbsent = reading.incremental || !reading.complete;
-  const items = await keyItems(reading.items, key);
+  const items = await keyedItems(context, reading, key);
   const baseline = known === undefined ? nothing() : readBaseline(context);
   const chunks = [...chunked(await findChanges(baseline, items, ignoredOf(args), keepAbsent))];
   if (chunks.length === 0 && known !== undefined) return await note(context, known, done);
@@ -173,6 +173,23 @@ function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: st
 
 async function* nothing(): AsyncGenerator<never> {}
 
+/**
+ * Says in the log what is left out.
+ * @throws Error where all items are: it is another list than the one that was meant, and nothing of that one has gone
+ */
+async function keyedItems(
+  { args, trigger, log }: TriggerContext,
+  reading: Reading,
+  key: string | undefined,
+): Promise<Map<string, Json>> {
+  const { items, warnings } = await keyItems(reading.items, key, ignoredOf(args));
+  if (items.size === 0 && warnings.length > 0 && !reading.incremental) {
+    throw new Error(`No item of the source has a key: ${warnings[0]}`);
+  }
+  for (const warning of warnings) log.warn(`${trigger.id}: ${warning}`);
+  return items;
+}
+
 function keyOf({ args }: TriggerContext, { isFeed }: Reading): string | undefined {
   return args.key as string | undefined ?? (isFeed && args.items === undefined ? "item.id" : undefined);
 }
@@ -182,10 +199,11 @@ function ignoredOf(args: JsonObject): string[] {
 }
 
 /** Credentials are not part of it: a new token is not a new source. */
-function fingerprintOf({ poll, items, key, format }: JsonObject): string {
-  if (typeof poll === "string") return hashOf([poll, items ?? null, key ?? null, format ?? null]);
+function fingerprintOf({ poll, items, key, format, charset }: JsonObject): string {
+  const reading = [items, key, format, charset].map((option) => option ?? null);
+  if (typeof poll === "string") return hashOf([poll, ...reading]);
   const { headers: _headers, auth: _auth, env: _env, timeout: _timeout, retry: _retry, ...source } = poll as JsonObject;
-  return hashOf([source, items ?? null, key ?? null, format ?? null]);
+  return hashOf([source, ...reading]);
 }
 
 async function save(context: TriggerContext, mark: PollMark): Promise<void> {

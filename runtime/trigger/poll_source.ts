@@ -3,6 +3,7 @@ import { evaluate, ExpressionError } from "../rule/expression.ts";
 import { type Format, parse } from "../rule/format.ts";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import { expectColumns, expectTable } from "./poll_table.ts";
 import type { TriggerContext } from "./trigger.ts";
 
 /** What one look at the source gave. */
@@ -39,8 +40,9 @@ const NOT_MODIFIED = 304;
  * @throws whatever the step throws; FormatError, ExpressionError or Error where it gives something else than was expected
  */
 export async function readSource(context: TriggerContext, asking: Asking): Promise<Reading | null> {
-  const { poll, headers } = context.args;
-  const source = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll as JsonObject;
+  const { poll, headers, charset } = context.args;
+  const named: JsonObject = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll as JsonObject;
+  const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
   if ("http" in source) return await readHttp(context, source, asking);
   if ("run" in source) return await readRun(context, source, asking);
   return await readStep(context, source, asking);
@@ -51,10 +53,22 @@ async function readHttp(context: TriggerContext, source: JsonObject, asking: Ask
   // The first of several pages being the same says nothing about the others.
   const first = await request(context, source, pages === undefined ? asking : {});
   if (first === null) return null;
-  const { etag, "last-modified": lastModified } = first.headers!;
+  const { etag } = first.headers!;
+  const lastModified = readLastModified(first.headers!, context.clock.now());
   const validators = { ...(etag && { etag }), ...(lastModified && { lastModified }) };
   if (pages === undefined) return { ...toReading(context, first), ...validators };
   return await readPages(context, source, first, pages);
+}
+
+/**
+ * `Last-Modified` counts whole seconds: while the one it names is not over, the page can change once more and keep it. Such a one is no
+ * validator (RFC 9110, section 8.8.2.2). Its age is taken from the answer's own `Date`, so that clocks that differ do not matter.
+ */
+function readLastModified(headers: Record<string, string>, now: number): string | undefined {
+  const { "last-modified": lastModified, date } = headers;
+  const sent = Date.parse(date ?? "");
+  const age = (Number.isNaN(sent) ? now : sent) - Date.parse(lastModified ?? "");
+  return age < 1_000 ? undefined : lastModified;
 }
 
 async function readPages(
@@ -130,8 +144,11 @@ async function request(
     throw new Error(`${addressOf(source)} answered 304 to a request that did not ask for changes only`);
   }
   const text = typeof answer.body === "string" ? answer.body : "";
-  const format = formatOf(context, source) ?? guessFormat(headers["content-type"] ?? "", text);
+  const contentType = headers["content-type"] ?? "";
+  const format = formatOf(context, source) ?? guessFormat(contentType, text);
+  expectTable(text, format, contentType);
   const body = parse(text, format);
+  checkColumns(context, text, format, body);
   // A page of 10 MB takes tens of milliseconds to parse, and as many to go through.
   await turn();
   return { body, isFeed: format === "feed", status, headers };
@@ -140,8 +157,19 @@ async function request(
 async function readRun(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
   const format = formatOf(context, source) ?? "json";
   const asked = { ...source, format };
-  const { json } = await context.perform(asked, inputOf(cursor), context.signal) as { json: Json };
+  const { json, stdout } = await context.perform(asked, inputOf(cursor), context.signal) as JsonObject;
+  // A command that prints no line and ends well has found nothing, as "find" does.
+  if (typeof stdout === "string" && !(format === "lines" && stdout === "")) {
+    expectTable(stdout, format);
+    checkColumns(context, stdout, format, json);
+  }
   return toReading(context, { body: json, isFeed: format === "feed" });
+}
+
+function checkColumns({ args }: TriggerContext, text: string, format: Format, rows: Json): void {
+  if (format === "csv" && args.key !== undefined && (rows as Json[]).length === 0) {
+    expectColumns(text, args.key as string);
+  }
 }
 
 async function readStep(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {

@@ -1,7 +1,7 @@
 import { watch as watchFolder } from "chokidar";
 import { z } from "zod";
 import { sleepUntil } from "../host/clock.ts";
-import { duration, path } from "../rule/field.ts";
+import { charset, duration, path } from "../rule/field.ts";
 import { formats } from "../rule/format.ts";
 import { messageOf } from "../model/errors.ts";
 import { keepGoing } from "./loop.ts";
@@ -24,8 +24,11 @@ export const watch: TriggerKind = {
     settle: duration().default(2_000),
     first: z.enum(["seed", "emit"]).default("emit"),
     format: z.enum(formats).optional(),
+    charset: charset().optional(),
   },
   address: (args) => `watch ${args.watch}`,
+  check: ({ charset, format }) =>
+    charset !== undefined && format === undefined ? [`"charset" has no use without "format"`] : [],
   attach,
   async pass(context) {
     const watching = new Watching(context);

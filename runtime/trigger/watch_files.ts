@@ -7,6 +7,10 @@ export interface Stamp {
   size: number;
   /** Milliseconds since the epoch. */
   modified: number;
+  /** When the system last changed the file or what it knows of it: a program can set `modified`, but not this. */
+  changed: number;
+  /** Another file under the same name has another one. */
+  inode: number;
 }
 
 /** The files that a pattern means. */
@@ -58,13 +62,21 @@ export async function listFiles({ base, depth, matches }: FilePattern): Promise<
 export async function stampOf(path: string): Promise<Stamp | undefined> {
   try {
     const found = await stat(path);
-    return found.isFile() ? { size: found.size, modified: Math.floor(found.mtimeMs) } : undefined;
+    if (!found.isFile()) return undefined;
+    const { size, mtimeMs, ctimeMs, ino } = found;
+    return { size, modified: Math.floor(mtimeMs), changed: Math.floor(ctimeMs), inode: ino };
   } catch (error) {
     if (["ENOENT", "ENOTDIR", "EACCES", "ELOOP"].includes((error as NodeJS.ErrnoException).code ?? "")) {
       return undefined;
     }
     throw error;
   }
+}
+
+export function isSameStamp(one: Stamp | undefined, other: Stamp | undefined): boolean {
+  if (one === undefined || other === undefined) return one === other;
+  return one.size === other.size && one.modified === other.modified && one.changed === other.changed &&
+    one.inode === other.inode;
 }
 
 /** With forward slashes, as a pattern has them. */

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, relative, resolve } from "node:path";
+import { decodeText } from "../model/decode_text.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { type Format, parse } from "../rule/format.ts";
 import { messageOf } from "../model/errors.ts";
 import { readBaseline } from "./baseline.ts";
 import type { TriggerContext, TriggerEvent } from "./trigger.ts";
-import { type FilePattern, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
+import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
 
 /** What is known of a file since it was last reported; the baseline, by path relative to the rule file. */
 interface Known extends Stamp {
@@ -102,7 +103,7 @@ export class Watching {
     const taken: [string, Known][] = [];
     for (const path of await listFiles(this.pattern)) {
       const stamp = await stampOf(path);
-      if (stamp !== undefined) taken.push([this.#keyOf(path), stamp]);
+      if (stamp !== undefined) taken.push([this.#keyOf(path), await withHash(path, stamp)]);
     }
     return taken;
   }
@@ -117,7 +118,7 @@ export class Watching {
     const old = this.#known.get(path);
     const absolute = resolve(this.context.ruleFolder, path);
     const stamp = this.pattern.matches(absolute) ? await stampOf(absolute) : undefined;
-    if (isSame(old, stamp)) {
+    if (isSameStamp(old, stamp)) {
       this.#unsettled.delete(path);
       return undefined;
     }
@@ -131,13 +132,13 @@ export class Watching {
     const settle = this.context.args.settle as number;
     if (stamp !== undefined && stamp.modified + settle <= now) return true;
     const before = this.#unsettled.get(path);
-    if (before !== undefined && isSame(before.stamp, stamp)) return before.since + settle <= now;
+    if (before !== undefined && isSameStamp(before.stamp, stamp)) return before.since + settle <= now;
     this.#unsettled.set(path, { stamp, since: now });
     return settle === 0;
   }
 
   async #read(path: string, stamp: Stamp): Promise<Pick<Change, "new" | "read">> {
-    const format = this.context.args.format as Format | undefined;
+    const { format, charset } = this.context.args as { format?: Format; charset?: string };
     if (stamp.size > (format === undefined ? HASHED : READ)) {
       return {
         new: stamp,
@@ -150,8 +151,10 @@ export class Watching {
     } catch (error) {
       return { new: stamp, ...(format && { read: { content: null, error: messageOf(error) } }) };
     }
-    const hash = stamp.size > HASHED ? undefined : createHash("sha256").update(bytes).digest("hex").slice(0, 32);
-    return { new: { ...stamp, ...(hash && { hash }) }, ...(format && { read: readContent(bytes, format) }) };
+    return {
+      new: stamp.size > HASHED ? stamp : { ...stamp, hash: hashOf(bytes) },
+      ...(format && { read: readContent(bytes, format, charset) }),
+    };
   }
 
   async #report(settled: Change[]): Promise<void> {
@@ -202,16 +205,26 @@ export class Watching {
   }
 }
 
-function readContent(bytes: Uint8Array, format: Format): JsonObject {
+/** With the hash of a small file, if it can be read. */
+async function withHash(path: string, stamp: Stamp): Promise<Known> {
+  if (stamp.size > HASHED) return stamp;
   try {
-    return { content: parse(new TextDecoder().decode(bytes), format) };
-  } catch (error) {
-    return { content: null, error: messageOf(error) };
+    return { ...stamp, hash: hashOf(await readFile(path)) };
+  } catch {
+    return stamp;
   }
 }
 
-function isSame(old: Stamp | undefined, stamp: Stamp | undefined): boolean {
-  return old?.size === stamp?.size && old?.modified === stamp?.modified;
+function hashOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
+}
+
+function readContent(bytes: Uint8Array, format: Format, charset: string | undefined): JsonObject {
+  try {
+    return { content: parse(decodeText(bytes, { charset }), format) };
+  } catch (error) {
+    return { content: null, error: messageOf(error) };
+  }
 }
 
 function shown(file: Known | undefined): Json {

@@ -335,6 +335,62 @@ Deno.test("a charset other than UTF-8 is read", async () => {
   }, async ({ origin }) => assert.equal((await perform({ http: origin })).body, "żół"));
 });
 
+Deno.test("a body is read by its byte order mark, its XML declaration, or the charset that the step names", async () => {
+  const answers: Record<string, Uint8Array> = {
+    "/marked": Buffer.from("fffe7a017c01", "hex"),
+    "/declared": Buffer.concat([Buffer.from('<?xml version="1.0" encoding="koi8-r"?>'), Buffer.from([0xd0])]),
+    "/plain": Buffer.from([0xbf]),
+  };
+  await withServer((request, response) => {
+    response.writeHead(200, { "content-type": "text/plain" }).end(answers[request.url!]);
+  }, async ({ origin }) => {
+    assert.equal((await perform({ http: `${origin}/marked` })).body, "źż");
+    assert.equal((await perform({ http: `${origin}/declared` })).body, '<?xml version="1.0" encoding="koi8-r"?>п');
+    assert.equal((await perform({ http: `${origin}/plain`, charset: "iso-8859-2" })).body, "ż");
+    const error = await failureOf({ http: `${origin}/plain` });
+    assert.ok(error instanceof TerminalError);
+    assert.match(error.message, /Cannot read the answer to GET .*: it is not text in utf-8; "charset" can say/);
+  });
+});
+
+Deno.test("an answer that is not text is base64, whole; format and charset read it as text all the same", async () => {
+  const bytes = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x00, 0xff]);
+  const cases: [string | undefined, Uint8Array, unknown][] = [
+    ["image/png", bytes, bytes.toString("base64")],
+    ["application/octet-stream", Buffer.from("text"), Buffer.from("text").toString("base64")],
+    [undefined, bytes, bytes.toString("base64")],
+    [undefined, Buffer.from("ż"), "ż"],
+    ["application/yaml", Buffer.from("a: ż"), "a: ż"],
+    ["image/svg+xml", Buffer.from("<svg/>"), "<svg/>"],
+    ["application/x-own; charset=iso-8859-2", Buffer.from([0xbf]), "ż"],
+    ["image/png", Buffer.alloc(0), null],
+  ];
+  for (const [type, answer, body] of cases) {
+    await withServer((_, response) => {
+      response.writeHead(200, { ...(type !== undefined && { "content-type": type }) }).end(answer);
+    }, async ({ origin }) => assert.deepEqual((await perform({ http: origin })).body, body, type ?? "no type"));
+  }
+  await withServer((_, response) => {
+    response.writeHead(200, { "content-type": "application/octet-stream" }).end(Buffer.from("a\n1\n"));
+  }, async ({ origin }) => {
+    assert.deepEqual((await perform({ http: origin, format: "csv" })).body, [{ a: "1" }]);
+    assert.equal((await perform({ http: origin, charset: "utf-8" })).body, "a\n1\n");
+  });
+});
+
+Deno.test("the body of a failure that is not text is base64 in its detail, and not in its message", async () => {
+  const bytes = Buffer.from([0x1f, 0x8b, 0xff]);
+  await withServer((request, response) => {
+    response.writeHead(400, { "content-type": request.url === "/text" ? "text/plain" : "image/png" }).end(bytes);
+  }, async ({ origin }) => {
+    for (const path of ["/text", "/image"]) {
+      const error = await failureOf({ http: origin + path });
+      assert.match(error.message, /answered 400 Bad Request$/);
+      assert.equal(error.detail!.body, bytes.toString("base64"));
+    }
+  });
+});
+
 Deno.test("several cookies are a list, one is its text", async () => {
   await withServer(
     ({ url }, response) => response.writeHead(200, { "set-cookie": url === "/one" ? ["a=1"] : ["a=1", "b=2"] }).end(),

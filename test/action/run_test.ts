@@ -178,3 +178,20 @@ Deno.test("abort ends the command; the reason is what the step fails with", asyn
   abort.abort(new Error("timed out"));
   assert.equal((await failure).message, "timed out");
 });
+
+Deno.test("output in another charset is read as charset says, and what is not text fails the step", async () => {
+  const polish = String.raw`printf '\277\n'; printf '\363' >&2`;
+  const { stdout, stderr } = await perform({ run: polish, charset: "iso-8859-2" });
+  assert.deepEqual([stdout, stderr], ["ż\n", "ó"]);
+  const marked = await perform({ run: String.raw`printf '\377\3761\0002\000'` });
+  assert.deepEqual([marked.stdout, marked.json], ["12", 12]);
+  for (const [script, stream] of [["printf '\\277'", "output"], ["printf '\\277' >&2", "error"]]) {
+    const error = await failureOf({ run: script });
+    assert.ok(error instanceof TerminalError);
+    assert.ok(error.message.startsWith(`Cannot read the standard ${stream} of `), error.message);
+    assert.ok(error.message.endsWith('it is not text in utf-8; "charset" can say in which charset it is'));
+  }
+  const failed = await failureOf({ run: String.raw`printf 'a\277'; exit 2` });
+  assert.match(failed.message, /ended with exit code 2/);
+  assert.equal(failed.detail!.stdout, "a\ufffd", "what can be read of it");
+});

@@ -94,9 +94,10 @@ Deno.test("a limit that cuts a character leaves the whole character out", async 
   assert.deepEqual(end.stderr, { text: "a", dropped: 2 });
 });
 
-Deno.test("binary output becomes text with replacement characters", async () => {
+Deno.test("binary output becomes text with replacement characters, and says so", async () => {
   const end = await shell(String.raw`printf 'a\377\000b'`);
   assert.equal(end.stdout.text, "a\ufffd\0b");
+  assert.match(end.stdout.undecodable!, /it is not text in utf-8/);
 });
 
 Deno.test("a child that a signal ended has the code a shell would give", async () => {

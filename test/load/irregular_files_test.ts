@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { symlink, truncate, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
@@ -49,6 +50,19 @@ Deno.test("a pipe, a device and a huge file are problems of that file, in YAML a
   assert.deepEqual([...loaded.rules.keys()], ["good"]);
   assert.equal(loaded.broken.size, 6);
   assert.deepEqual(heads(await folder.load()), expected, "again at the next load");
+});
+
+Deno.test("a rule file that is not UTF-8 is a problem of that file, and its last good version goes on", async () => {
+  await using folder = await TestFolder.with({ "good.yaml": rule(), "a.yaml": rule() });
+  const { version } = (await folder.load()).rules.get("a")!;
+  await writeFile(join(folder.path, "a.yaml"), Buffer.from(rule("log: caf\xe9"), "latin1"));
+  await writeFile(join(folder.path, "b.ts"), Buffer.from("// caf\xe9\nexport default 1;\n", "latin1"));
+  await writeFile(join(folder.path, "c.yaml"), Buffer.from(`\uFEFF${rule()}`, "utf16le"));
+  const loaded = await folder.load();
+  const message = "1:1: this file is not text in UTF-8";
+  assert.deepEqual(heads(loaded), [`a.yaml:${message}`, `b.ts:${message}`, `c.yaml:${message}`]);
+  assert.equal(loaded.rules.get("a")!.version, version);
+  assert.deepEqual([...loaded.rules.keys()].sort(), ["a", "good"]);
 });
 
 Deno.test("where a pipe or a device takes the place of a rule, its last good version goes on", async () => {

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { readFileSync } from "node:fs";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -167,11 +168,10 @@ Deno.test("304, 429 with Retry-After, 500, truncated JSON and a web page leave t
       (response) => response.writeHead(200, { "content-type": "application/json" }).end(),
       /expected JSON, got nothing/,
     ],
-    ["no key", (response) => response.writeHead(200, { "content-type": "application/json" }).end('[{"v":1}]'), /id/],
     [
-      "a key twice",
-      (response) => response.writeHead(200, { "content-type": "application/json" }).end('[{"id":1},{"id":1}]'),
-      /Two items have the same key "item.id": "1"/,
+      "no key",
+      (response) => response.writeHead(200, { "content-type": "application/json" }).end('[{"v":1}]'),
+      /No item .* "key: item\.id"/,
     ],
   ];
   const baseline = structuredClone(program.store.baseline);
@@ -193,6 +193,95 @@ Deno.test("304, 429 with Retry-After, 500, truncated JSON and a web page leave t
     response.writeHead(200, { "content-type": "application/json" }).end("[]");
   };
   assert.equal((await pass(program)).length, 2);
+});
+
+Deno.test("If-Modified-Since is not sent for a page that was under a second old", async () => {
+  await using peer = await Peer.start();
+  const second = "Mon, 23 Nov 2026 06:00:00 GMT";
+  const program = new Program(poll, { poll: peer.url, key: "item.id", first: "emit" });
+  peer.json([{ id: 1 }], { "last-modified": second, date: second });
+  await pass(program);
+  peer.json([{ id: 1 }, { id: 2 }], { "last-modified": second, date: "Mon, 23 Nov 2026 06:05:00 GMT" });
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["2"], "it changed once more in that second");
+  await pass(program);
+  assert.deepEqual(peer.requests.map(({ headers }) => headers["if-modified-since"]), [undefined, undefined, second]);
+});
+
+Deno.test("an answer without Date is as old as our clock says", async () => {
+  await using peer = await Peer.start();
+  const serve = (modified: number) => {
+    peer.answer = (_, response) => {
+      response.sendDate = false;
+      response.writeHead(200, { "last-modified": new Date(modified).toUTCString() }).end("text");
+    };
+  };
+  const program = new Program(poll, { poll: peer.url });
+  serve(START);
+  await pass(program);
+  serve(START - 1_000);
+  await pass(program);
+  await pass(program);
+  const sent = peer.requests.map(({ headers }) => headers["if-modified-since"]);
+  assert.deepEqual(sent, [undefined, undefined, new Date(START - 1_000).toUTCString()]);
+});
+
+Deno.test("identical repeats are one item; of different ones with one key the first counts, and a warning names both", async () => {
+  const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", first: "emit", ignore: ["seen"] });
+  program.perform = (): Json => [{ id: 1, v: 1 }, { id: 1, v: 1 }, { id: 1, v: 1, seen: 3 }, { id: 2, v: 1 }];
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["1", "2"]);
+  assert.deepEqual(program.warnings, []);
+  program.perform = () => [{ id: 1, v: 2 }, { id: 2, v: 1 }, { id: 1, v: 3 }, { id: 3, v: 1 }];
+  assert.deepEqual(
+    (await pass(program)).map(({ type, data }) => [type, (data as JsonObject).new]),
+    [["changed", { id: 1, v: 2 }], ["added", { id: 3, v: 1 }]],
+  );
+  assert.deepEqual(program.warnings, [
+    'trigger: 1 item has the key of an earlier, different item; the first wins: "1" is the key of {"id":1,"v":2} and of {"id":1,"v":3}',
+  ]);
+});
+
+Deno.test("items without a key are skipped, with a warning that counts them and shows one", async () => {
+  const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", first: "emit", on: ["removed"] });
+  program.perform = (): Json => [{ v: 1 }, null, 7, { id: null }, { id: "" }, { id: [1] }, { id: 2 }];
+  await pass(program);
+  assert.deepEqual([...program.store.baseline.keys()], ["2"]);
+  assert.deepEqual(program.warnings, [
+    'trigger: 6 items are skipped, as "key: item.id" gives neither text nor a number for them; the first is item 0: {"v":1}',
+  ]);
+  program.perform = () => [{ v: 1 }];
+  await assert.rejects(program.pass(), /No item of the source has a key: 1 item is skipped/);
+  assert.deepEqual([...program.store.baseline.keys()], ["2"], "none has gone: it is another list");
+});
+
+Deno.test("an item without a key does not hold up a cursor", async () => {
+  const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id" });
+  program.perform = () => ({ items: [{ v: 1 }], cursor: "next" });
+  await pass(program);
+  assert.equal((program.store.mark as JsonObject).cursor, "next");
+  assert.equal(program.warnings.length, 1);
+});
+
+Deno.test("items that come again on a later page are treated as on one page", async () => {
+  await using peer = await Peer.start();
+  const pages = [[{ id: 1, v: 1 }, { v: 0 }], [{ id: 1, v: 1 }, { id: 2, v: 1 }], [{ id: 2, v: 2 }, { id: 3, v: 1 }]];
+  peer.answer = (request, response) => {
+    const page = Number(new URL(request.url!, peer.url).searchParams.get("page") ?? 0);
+    response.writeHead(200, { "content-type": "application/json" });
+    response.end(JSON.stringify({ items: pages[page], next: page < 2 ? `/?page=${page + 1}` : null }));
+  };
+  const program = new Program(poll, {
+    poll: peer.url,
+    items: "body.items",
+    key: "item.id",
+    first: "emit",
+    pages: { next: "body.next" },
+  });
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["1", "2", "3"]);
+  assert.deepEqual([...program.store.baseline.values()], [{ id: 1, v: 1 }, { id: 2, v: 1 }, { id: 3, v: 1 }]);
+  assert.deepEqual(program.warnings.map((text) => text.split(",")[0]), [
+    "trigger: 1 item is skipped",
+    "trigger: 1 item has the key of an earlier",
+  ]);
 });
 
 Deno.test("Retry-After is honoured, also after a restart", async () => {
@@ -445,6 +534,85 @@ Deno.test("a command gives JSON, or what format says", async () => {
   await assert.rejects(failing.pass(), /exit code 3/);
 });
 
+Deno.test("a page that is not the table is a failed poll, not an empty table", async () => {
+  await using peer = await Peer.start();
+  const serve = (text: string, type: string) => {
+    peer.answer = (_, response) => response.writeHead(200, { "content-type": type }).end(text);
+  };
+  const removed = { first: "emit", on: ["removed"] };
+  const csv = new Program(poll, { poll: peer.url, format: "csv", key: "item.id", ...removed });
+  serve("id,n\n1,a\n2,b\n", "text/csv");
+  await pass(csv);
+  const lines = new Program(poll, { poll: peer.url, format: "lines", key: "item", ...removed });
+  serve("a\nb\n", "text/plain");
+  await pass(lines);
+  const page = "<!DOCTYPE html>\n<html><body>Down for maintenance</body></html>";
+  const notTheTable: [Program, string, string, RegExp][] = [
+    [csv, "", "text/csv", /expected csv, got nothing/],
+    [csv, "\uFEFF\n", "text/csv", /expected csv, got nothing/],
+    [csv, page, "text/html", /expected csv, got a web page: "<!DOCTYPE html>/],
+    [csv, `<?xml version="1.0"?>\n<!-- x -->${page}`, "text/csv", /expected csv, got a web page/],
+    [csv, "<p>Down", "text/html; charset=utf-8", /expected csv, got a web page/],
+    [
+      csv,
+      "Service unavailable\n",
+      "text/csv",
+      /the columns of "key: item.id", got the header row "Service unavailable"/,
+    ],
+    [csv, "name,n\nx,a\n", "text/csv", /No item of the source has a key: .*"key: item.id"/],
+    [lines, "", "text/plain", /expected lines, got nothing/],
+    [lines, page, "text/plain", /expected lines, got a web page/],
+  ];
+  for (const [program, text, type, message] of notTheTable) {
+    serve(text, type);
+    await assert.rejects(program.pass(), message, text);
+    assert.deepEqual(program.events, [], text);
+    assert.equal(program.store.baseline.size, 2, text);
+  }
+  serve("id;n\n", "text/csv");
+  assert.deepEqual((await pass(csv)).map(({ type, subject }) => [type, subject]), [["removed", "1"], ["removed", "2"]]);
+});
+
+Deno.test("a command that prints no table fails the poll, but no lines are an empty list", async () => {
+  const args = { poll: { run: "echo id; echo 1" }, format: "csv", key: "item.id", on: ["removed"] };
+  const csv = new Program(poll, args);
+  await pass(csv);
+  for (const run of ["true", "echo '<html><body>'"]) {
+    const program = new Program(poll, { ...args, poll: { run } });
+    await assert.rejects(program.pass(), /expected csv, got/, run);
+  }
+  const lines = new Program(poll, { poll: { run: "true" }, format: "lines", key: "item" });
+  assert.deepEqual(await pass(lines), []);
+  assert.deepEqual(lines.store.baseline.size, 0);
+});
+
+Deno.test("a source is read in its charset, and what does not decode is a failed poll", async () => {
+  await using peer = await Peer.start();
+  const serve = (body: Uint8Array, type: string) => {
+    peer.answer = (_, response) => response.writeHead(200, { "content-type": type }).end(body);
+  };
+  const cyrillic = Buffer.concat([Buffer.from("id,n\n1,"), Buffer.from([0xcf, 0xf0, 0xe8])]);
+  const read = async (args: JsonObject) => {
+    const program = new Program(poll, { key: "item.id", first: "emit", ...args });
+    return (await pass(program)).map(({ data }) => (data as JsonObject).new as JsonObject);
+  };
+  serve(cyrillic, "text/csv; charset=windows-1251");
+  assert.deepEqual(await read({ poll: peer.url }), [{ id: "1", n: "При" }]);
+  serve(cyrillic, "text/csv");
+  assert.deepEqual(await read({ poll: peer.url, charset: "windows-1251" }), [{ id: "1", n: "При" }]);
+  assert.deepEqual(await read({ poll: { http: peer.url, charset: "windows-1251" } }), [{ id: "1", n: "При" }]);
+  await assert.rejects(read({ poll: peer.url }), /it is not text in utf-8; "charset" can say in which charset it is/);
+  const run = String.raw`printf 'id,n\n1,\317\360\350'`;
+  assert.deepEqual(await read({ poll: { run }, format: "csv", charset: "windows-1251" }), [{ id: "1", n: "При" }]);
+  await assert.rejects(read({ poll: { run }, format: "csv" }), /it is not text in utf-8/);
+
+  const feed = '<?xml version="1.0" encoding="windows-1251"?><rss version="2.0"><channel><title>x</title>' +
+    "<item><guid>1</guid><title>*</title></item></channel></rss>";
+  const [start, end] = feed.split("*");
+  serve(Buffer.concat([Buffer.from(start), Buffer.from([0xcf]), Buffer.from(end)]), "application/rss+xml");
+  assert.equal((await read({ poll: peer.url, key: "item.id" }))[0].title, "П");
+});
+
 Deno.test("two long lists are not compared element by element", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" } });
   let list = Array.from({ length: 50_000 }, (_, index) => index);
@@ -465,6 +633,10 @@ Deno.test("options that a source cannot have are problems", () => {
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, format: "csv" }), [
     '"format" reads text; what a step such as "call" gives is data already',
   ]);
+  assert.deepEqual(check({ poll: { call: "./x.ts#a" }, charset: "latin1" }), [
+    '"charset" reads bytes; what a step such as "call" gives is data already',
+  ]);
+  assert.throws(() => parseArgs(poll, { poll: "https://example.org/", charset: "none" }), /expected a charset such as/);
   assert.equal(poll.address({ poll: { run: ["df", "-h"] } }), "poll run df -h");
   assert.equal(poll.address({ poll: "https://example.org/" }), "poll https://example.org/");
 });

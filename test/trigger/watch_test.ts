@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readFile, realpath, rename, rm, utimes, writeFile } from "node:fs/promises";
+import { Buffer } from "node:buffer";
+import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { watch } from "../../runtime/trigger/watch.ts";
 import { readPattern } from "../../runtime/trigger/watch_files.ts";
-import { Program, START } from "./fake_context.ts";
+import { parseArgs, Program, START } from "./fake_context.ts";
 
 /** Long before START: what was written then has settled. */
 const EARLIER = new Date(START - 60_000);
@@ -18,7 +19,7 @@ class Folder {
   }
 
   /** In one step, as far as a watcher can see: the machine's clock has no part in it. */
-  async write(name: string, text: string, modified = EARLIER): Promise<void> {
+  async write(name: string, text: string | Uint8Array, modified = EARLIER): Promise<void> {
     const draft = `${this.path}.draft`;
     await writeFile(draft, text);
     await utimes(draft, modified, modified);
@@ -94,6 +95,38 @@ Deno.test("a file that was only touched did not change", async () => {
   assert.deepEqual(seen(later), ["changed a.csv"]);
 });
 
+Deno.test("a change that keeps size and modification time is seen, in another file of that name or in the same one", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.csv", "1");
+  const program = folder.program({ watch: "./*.csv" });
+  await program.pass();
+  await folder.write("a.csv", "2");
+  const later = program.restarted();
+  await later.pass();
+  assert.deepEqual(seen(later), ["changed a.csv"]);
+
+  const path = join(folder.path, "a.csv");
+  const before = Math.floor((await stat(path)).ctimeMs);
+  do {
+    await writeFile(path, "3");
+    await utimes(path, EARLIER, EARLIER);
+  } while (Math.floor((await stat(path)).ctimeMs) === before);
+  const last = program.restarted();
+  await last.pass();
+  assert.deepEqual(seen(last), ["changed a.csv"]);
+});
+
+Deno.test("a file that was there at first and is only touched did not change", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.csv", "1");
+  const program = folder.program({ watch: "./*.csv", first: "seed" });
+  await program.pass();
+  await folder.write("a.csv", "1", new Date(START - 30_000));
+  const later = program.restarted();
+  await later.pass();
+  assert.deepEqual(seen(later), []);
+});
+
 Deno.test("first: seed takes what is there without a word, and another pattern starts anew", async () => {
   await using folder = await Folder.make();
   await folder.write("a.csv", "1");
@@ -117,6 +150,23 @@ Deno.test("format reads the content; what cannot be read is said in the event", 
   assert.deepEqual(good.content, [{ id: "7", n: "x" }]);
   assert.equal(bad.content, null);
   assert.match(bad.error as string, /expected CSV/);
+});
+
+Deno.test("content is read in its charset; what does not decode is said in the event", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.txt", Buffer.from([0xbf]));
+  await folder.write("b.txt", Buffer.from("fffe7a01", "hex"));
+  const contents = async (args: JsonObject) => {
+    const program = folder.program({ watch: "*.txt", format: "text", ...args });
+    await program.pass();
+    return program.events.map(({ data }) => (data as JsonObject)).map(({ content, error = "" }) => [content, error]);
+  };
+  const error = 'it is not text in utf-8; "charset" can say in which charset it is';
+  assert.deepEqual(await contents({}), [[null, error], ["ź", ""]]);
+  assert.deepEqual((await contents({ charset: "iso-8859-2" }))[0], ["ż", ""]);
+  const check = (args: JsonObject) => watch.check!(parseArgs(watch, { watch: "*.txt", ...args }), START);
+  assert.deepEqual(check({ charset: "iso-8859-2" }), ['"charset" has no use without "format"']);
+  assert.deepEqual(check({ charset: "iso-8859-2", format: "text" }), []);
 });
 
 Deno.test("a running watch reports a dropped file once it has settled, and each further change", async () => {

@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
-import { TerminalError } from "../../model/errors.ts";
+import { messageOf, TerminalError } from "../../model/errors.ts";
+import { charsetOf, decodeText } from "../../model/decode_text.ts";
 import type { Json } from "../../model/json.ts";
 import { parseJson } from "../../model/parse_json.ts";
 import { type Format, parse } from "../../rule/format.ts";
@@ -7,12 +8,35 @@ import { withDetail } from "../detail.ts";
 
 /** The body of an answer, as far as it was read. */
 export interface Body {
-  text: string;
+  bytes: Uint8Array;
   /** False where it has more than was read. */
   complete: boolean;
-  /** Whether its content type says JSON. */
-  isJson: boolean;
+  contentType: string;
 }
+
+/** Content types of text beside `text/…`, JSON and XML, as far as they are known. */
+const TEXTS = [
+  "csv",
+  "ecmascript",
+  "graphql",
+  "javascript",
+  "json-seq",
+  "json5",
+  "jsonl",
+  "jsonlines",
+  "ndjson",
+  "sql",
+  "toml",
+  "x-javascript",
+  "x-ndjson",
+  "x-pem-file",
+  "x-sh",
+  "x-www-form-urlencoded",
+  "x-yaml",
+  "yaml",
+];
+const TEXT = new RegExp(`^(text/.*|.*[/+](json|xml|yaml|${TEXTS.join("|")}))$`);
+const JSON_TYPE = /[/+]json$/;
 
 /**
  * Reads up to `limit` bytes, counted after decompression; what is beyond is not transferred.
@@ -40,16 +64,24 @@ export async function readBody(name: string, response: Response, limit: number, 
     signal.removeEventListener("abort", abort);
     await reader?.cancel().catch(() => {});
   }
-  return toBody(response, Buffer.concat(chunks).subarray(0, limit), bytes <= limit);
+  const contentType = response.headers.get("content-type") ?? "";
+  return { bytes: Buffer.concat(chunks).subarray(0, limit), complete: bytes <= limit, contentType };
 }
 
 /**
- * What the body of a success is in a step's result.
+ * What the body of a success is in a step's result: data, text, or base64 where its content type is not one of text.
  * @throws TerminalError where it cannot be read as `format` or its content type say: what was asked has been done, so asking again
  * could do it a second time
  */
-export function parseBody(name: string, { text, isJson }: Body, format: Format | undefined): Json {
-  if (format === undefined && text === "") return null;
+export function parseBody(
+  name: string,
+  body: Body,
+  { format, charset }: { format?: Format; charset?: string },
+): Json {
+  if (format === undefined && body.bytes.length === 0) return null;
+  if (format === undefined && charset === undefined && !isText(body)) return toBase64(body);
+  const isJson = JSON_TYPE.test(typeOf(body));
+  const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;
   try {
     return parse(text, format ?? "json");
@@ -59,9 +91,11 @@ export function parseBody(name: string, { text, isJson }: Body, format: Format |
   }
 }
 
-/** What the body of a failure is in its detail: data where it is JSON, else the text. */
-export function parseFailureBody({ text, isJson }: Body): Json {
-  if (!isJson) return text;
+/** What the body of a failure is in its detail: data where it is JSON, else as that of a success. */
+export function parseFailureBody(body: Body): Json {
+  const text = readableText(body);
+  if (text === undefined) return toBase64(body);
+  if (!JSON_TYPE.test(typeOf(body))) return text;
   try {
     return parseJson(text);
   } catch {
@@ -69,18 +103,39 @@ export function parseFailureBody({ text, isJson }: Body): Json {
   }
 }
 
-function toBody({ headers }: Response, bytes: Uint8Array, complete: boolean): Body {
-  const type = headers.get("content-type") ?? "";
-  // Streaming leaves out a character that the limit cut in two.
-  const text = decoderOf(type).decode(bytes, { stream: !complete });
-  return { text, complete, isJson: /^[^;]*[/+]json\s*(;|$)/i.test(type) };
+/** The text of a failure, or undefined where it is none. */
+export function readableText(body: Body): string | undefined {
+  return isText(body) ? tryDecode(body) : undefined;
 }
 
-function decoderOf(contentType: string): TextDecoder {
-  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(contentType)?.[1];
+function decode(name: string, { bytes, contentType }: Body, charset: string | undefined): string {
   try {
-    return new TextDecoder(charset);
-  } catch {
-    return new TextDecoder();
+    return decodeText(bytes, { charset, contentType });
+  } catch (error) {
+    const start = Buffer.from(bytes.subarray(0, 1_000)).toString("base64");
+    throw withDetail(new TerminalError(`Cannot read the answer to ${name}: ${messageOf(error)}`), start);
   }
+}
+
+function tryDecode({ bytes, contentType, complete }: Body): string | undefined {
+  try {
+    return decodeText(bytes, { contentType, cut: !complete });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of one that has no content type, its bytes tell. */
+function isText(body: Body): boolean {
+  const type = typeOf(body);
+  if (type === "") return tryDecode(body) !== undefined;
+  return TEXT.test(type) || charsetOf(body.contentType) !== undefined;
+}
+
+function typeOf({ contentType }: Body): string {
+  return contentType.split(";")[0].trim().toLowerCase();
+}
+
+function toBase64({ bytes }: Body): string {
+  return Buffer.from(bytes).toString("base64");
 }

@@ -16,6 +16,7 @@ export interface HttpArgs {
   query?: JsonObject;
   auth?: { bearer: string } | { basic: string };
   format?: Format;
+  charset?: string;
   ok?: number[];
 }
 

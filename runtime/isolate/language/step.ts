@@ -24,6 +24,8 @@ export interface HttpOptions extends StepOptions {
   query?: Record<string, unknown>;
   auth?: { bearer: string } | { basic: string };
   format?: Format;
+  /** Of the answer, whatever its content type says. */
+  charset?: string;
   /** Statuses that count as success beside 2xx. */
   ok?: readonly number[];
 }
@@ -41,6 +43,8 @@ export interface RunOptions extends StepOptions {
   env?: Record<string, string>;
   cwd?: string;
   format?: Format;
+  /** Of its output, if that is not UTF-8. */
+  charset?: string;
   /** Exit codes that count as success. */
   ok?: readonly number[];
 }

@@ -131,6 +131,8 @@ export interface PollOptions extends TriggerOptions {
   /** Whether what is there at first counts as added. @default "seed" */
   first?: "seed" | "emit";
   format?: Format;
+  /** Of the page or output, whatever it says of itself. */
+  charset?: string;
   pages?: { next: string; max?: number };
 }
 
@@ -161,6 +163,7 @@ const POLL_OPTIONS = new Set([
   "ignore",
   "first",
   "format",
+  "charset",
   "pages",
 ]);
 
@@ -201,6 +204,8 @@ export interface WatchOptions extends TriggerOptions {
   /** @default "emit" */
   first?: "seed" | "emit";
   format?: Format;
+  /** Of the content, whatever it says of itself. */
+  charset?: string;
 }
 
 type WatchEvent<Content> = TypedEvent<ChangeKind, FileChange<Content>>;
