@@ -1,14 +1,8 @@
-import {
-  configure,
-  getJsonLinesFormatter,
-  getTextFormatter,
-  type LogLevel,
-  type LogRecord,
-  sanitizeControlSequences,
-} from "@logtape/logtape";
+import { configure, getJsonLinesFormatter, getTextFormatter, type LogLevel, type LogRecord } from "@logtape/logtape";
 import { env, stderr } from "node:process";
 import { styleText } from "node:util";
 import { LogLines } from "./log_lines.ts";
+import { escapeControls } from "../runtime/model/escape_controls.ts";
 import { writeExactJson } from "../runtime/model/exact_json.ts";
 
 /**
@@ -51,21 +45,21 @@ function jsonLine({ timestamp, level, message, category, properties }: LogRecord
   const line = writeExactJson({
     "@timestamp": new Date(timestamp).toISOString(),
     level: level === "warning" ? "WARN" : level.toUpperCase(),
-    message: message[0],
+    message: message.join("\n"),
     logger: category.join("."),
     properties,
   });
-  // Terminals obey these, and JSON lets them stand.
-  return `${line.replace(/[\u007f-\u009f]/g, (char) => `\\u00${char.charCodeAt(0).toString(16)}`)}\n`;
+  // Terminals and readers of lines obey some that JSON lets stand.
+  return `${escapeControls(line)}\n`;
 }
 
 /** `08:06:31 what happened`; the level is said where it is worth a look. */
-function prettyLine({ timestamp, level, message: [text], properties }: LogRecord, colours: boolean): string {
+function prettyLine({ timestamp, level, message: texts, properties }: LogRecord, colours: boolean): string {
   const paint = (colour: "dim" | "yellow" | "red", text: string) =>
     colours ? styleText(colour, text, { validateStream: false }) : text;
   const time = paint("dim", timeOf(timestamp));
-  const message = sanitizeControlSequences(text as string);
-  const data = properties.data === undefined ? "" : ` ${writeExactJson(properties.data)}`;
+  const message = texts.map((text) => escapeControls(text as string)).join("\n");
+  const data = properties.data === undefined ? "" : ` ${escapeControls(writeExactJson(properties.data))}`;
   if (level === "warning") return `${time} ${paint("yellow", "warning:")} ${message}${data}\n`;
   if (level === "error" || level === "fatal") return `${time} ${paint("red", "error:")} ${message}${data}\n`;
   return `${time} ${message}${data}\n`;

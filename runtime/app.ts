@@ -21,7 +21,7 @@ import { Secrets } from "./rule/secrets.ts";
 import { answerForm } from "./run/answer_form.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "./run/log.ts";
 import type { Receipt } from "./store/store.ts";
-import { accessTo } from "./web/access.ts";
+import { accessTo, tokenFault } from "./web/access.ts";
 import { ReplyWaiters } from "./web/reply_waiters.ts";
 import { createWeb, type Web } from "./web/web.ts";
 
@@ -218,6 +218,8 @@ export class App {
 
   #serve(): Server {
     const place = this.#place();
+    const fault = tokenFault(this.options.token);
+    if (fault !== undefined) logWarning(fault);
     const web = this.#createWeb(place.host);
     return serve((request, address) => web.fetch(request, address), place);
   }

@@ -1,4 +1,5 @@
 import type { Problem } from "../model/problem.ts";
+import { escapeControls } from "../model/escape_controls.ts";
 import { formatProblem } from "../model/problem.ts";
 import type { Loaded } from "./loaded.ts";
 
@@ -49,7 +50,9 @@ export function describeReload(previous: Loaded | undefined, next: Loaded): Relo
   for (const rule of reload.loaded) {
     const { file, triggers, enabled } = next.rules.get(rule)!;
     const kinds = triggers.map(({ id }) => id.trim().replace(/\s+/g, " ")).join(", ");
-    const text = `loaded ${rule} (${kinds})${enabled ? "" : ", disabled"}${listed(problemsOf(next, file))}`;
+    const text = `loaded ${escapeControls(rule)} (${escapeControls(kinds)})${enabled ? "" : ", disabled"}${
+      listed(problemsOf(next, file))
+    }`;
     lines.push({ rule, what: "loaded", file, text });
   }
   for (const what of ["kept", "failed"] as const) {
@@ -58,17 +61,24 @@ export function describeReload(previous: Loaded | undefined, next: Loaded): Relo
       const problems = listed(problemsOf(next, file));
       if (previous && previous.broken.has(file) && listed(problemsOf(previous, file)) === problems) continue;
       const says = what === "kept" ? "the last good version goes on" : "it does not load";
-      lines.push({ rule, what, file, text: `${what} ${rule}: ${says}${problems}` });
+      lines.push({ rule, what, file, text: `${what} ${escapeControls(rule)}: ${says}${problems}` });
     }
   }
   for (const [file, rule] of next.late) {
     if (previous?.late.has(file)) continue;
     const meanwhile = next.rules.has(rule) ? "the last good version goes on" : "its events find nobody";
-    const text = `late ${rule}: its code is still being evaluated, and until that has ended ${meanwhile}`;
+    const text = `late ${
+      escapeControls(rule)
+    }: its code is still being evaluated, and until that has ended ${meanwhile}`;
     lines.push({ rule, what: "late", file, text });
   }
   for (const rule of reload.removed) {
-    lines.push({ rule, what: "removed", file: previous!.rules.get(rule)!.file, text: `removed ${rule}` });
+    lines.push({
+      rule,
+      what: "removed",
+      file: previous!.rules.get(rule)!.file,
+      text: `removed ${escapeControls(rule)}`,
+    });
   }
   return lines;
 }

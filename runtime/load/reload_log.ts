@@ -1,4 +1,4 @@
-import { logLine } from "../host/log.ts";
+import { logLines } from "../host/log.ts";
 import { formatProblem } from "../model/problem.ts";
 import type { Loaded } from "./loaded.ts";
 import { describeReload, type ReloadLine } from "./reload.ts";
@@ -16,13 +16,13 @@ const LEVELS: Record<ReloadLine["what"], "info" | "warn" | "error"> = {
 export function logReload(before: Loaded | undefined, after: Loaded): void {
   const lines = describeReload(before, after);
   for (const { rule, what, file, text } of lines) {
-    logLine(LEVELS[what], text, { rule, what, file });
+    logLines(LEVELS[what], text.split("\n"), { rule, what, file });
   }
   const shown = new Set(lines.map(({ file }) => file));
   const known = new Set(before?.problems.map(formatProblem));
   for (const problem of after.problems) {
     const text = formatProblem(problem);
     if (shown.has(problem.file) || known.has(text)) continue;
-    logLine(problem.severity === "error" ? "error" : "warn", text, { file: problem.file });
+    logLines(problem.severity === "error" ? "error" : "warn", text.split("\n"), { file: problem.file });
   }
 }

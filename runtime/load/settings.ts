@@ -1,4 +1,6 @@
-import { relative, resolve } from "node:path";
+import { statSync } from "node:fs";
+import { basename, relative, resolve } from "node:path";
+import { platform } from "node:process";
 import { z } from "zod";
 import { readRegularFileSync } from "../host/regular_file.ts";
 import { parseDuration, parseRate } from "../model/duration.ts";
@@ -103,16 +105,19 @@ export function checkSmtpPassword(
   }];
 }
 
-/** Reports files of secrets that are there but cannot be read: the secrets in them would only be missing. */
+/** Reports files of secrets that are there but cannot be read, as the secrets in them would only be missing, or that everybody can read. */
 export function checkSecretsFiles({ secrets }: Settings, folder: string): Problem[] {
   return secrets.files.flatMap((path): Problem[] => {
+    const place = { file: relative(folder, path), at: { line: 1, column: 1 } };
     try {
       readRegularFileSync(path);
-      return [];
+      if (platform === "win32" || (statSync(path).mode & 0o004) === 0) return [];
+      const message = "every user of this machine can read the secrets in this file";
+      return [{ severity: "warning", ...place, message, hint: `chmod 600 ${basename(path)}` }];
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
       const message = `the secrets in this file cannot be read: ${messageOf(error)}`;
-      return [{ severity: "error", file: relative(folder, path), at: { line: 1, column: 1 }, message }];
+      return [{ severity: "error", ...place, message }];
     }
   });
 }

@@ -1,3 +1,5 @@
+import { escapeControls, hideControls } from "./escape_controls.ts";
+
 /** A place in a file. Lines and columns count from 1. */
 export interface Position {
   line: number;
@@ -21,17 +23,18 @@ export interface Problem {
 }
 
 /**
- * Renders a problem as `file:line:col: message`, the source line, a caret and the hint.
+ * Renders a problem as `file:line:col: message`, the source line, a caret and the hint. Its lines are its own: control
+ * characters of names and data in it are escaped.
  */
 export function formatProblem(problem: Problem): string {
   const { file, at, message, hint, sourceLine, severity } = problem;
   const label = severity === "warning" ? "warning: " : "";
-  const lines = [`${file}:${at.line}:${at.column}: ${label}${message}`];
+  const lines = [`${escapeControls(file)}:${at.line}:${at.column}: ${label}${escapeControls(message)}`];
   if (sourceLine !== undefined) {
-    const shown = sourceLine.replaceAll("\t", " ");
+    const shown = hideControls(sourceLine.replaceAll("\t", " "));
     const room = Math.max(1, shown.length - at.column + 1);
     lines.push(`    ${shown}`, `    ${" ".repeat(at.column - 1)}${"^".repeat(Math.min(at.length ?? 1, room))}`);
   }
-  if (hint !== undefined) lines.push(`    ${hint}`);
+  if (hint !== undefined) lines.push(...hint.split("\n").map((line) => `    ${escapeControls(line)}`));
   return lines.join("\n");
 }

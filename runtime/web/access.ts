@@ -27,6 +27,15 @@ export function accessTo(host: string, token: string | undefined, dataToken: str
   return { tokenless: loopback && !token, tokens: token ? [token, dataToken] : [dataToken] };
 }
 
+const SHORTEST_TOKEN = 16;
+
+/** What is wrong with the token that `WHENTHEN_TOKEN` says; undefined if nothing is, or none is set. */
+export function tokenFault(token: string | undefined): string | undefined {
+  if (!token || token.length >= SHORTEST_TOKEN) return undefined;
+  return `WHENTHEN_TOKEN has under ${SHORTEST_TOKEN} characters and can be guessed; ` +
+    "set it to a long random text (openssl rand -hex 24)";
+}
+
 /** Lets a request pass that has a token, or that needs none. */
 export function guard(access: Access): MiddlewareHandler {
   return async (c, next) => {

@@ -16,7 +16,7 @@ export async function rulesFolder(files: Record<string, string>) {
      */
     async write(name: string, text: string): Promise<void> {
       const draft = join(temporary.path, `draft-${++drafts}`);
-      await writeFile(draft, text);
+      await writeFile(draft, text, { mode: 0o600 });
       await mkdir(dirname(join(rules, name)), { recursive: true });
       await rename(draft, join(rules, name));
     },

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, symlink } from "node:fs/promises";
+import { chmod, mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
 import { describeReload, diff } from "../../runtime/load/reload.ts";
 import { heads, shown, TestFolder } from "./loading.ts";
@@ -277,4 +277,13 @@ Deno.test("a rule's line stays one line, whatever its triggers are called", asyn
   });
   const lines = describeReload(undefined, await folder.load()).map(({ text }) => text);
   assert.deepEqual(lines, ["loaded a (poll run echo 1 echo 2)"]);
+});
+
+Deno.test("a file of secrets that everybody can read is warned about", async () => {
+  await using folder = await TestFolder.with({ "a.yaml": every("${{ secrets.TOKEN }}"), ".env": "TOKEN=abcdef12\n" });
+  assert.deepEqual(heads(await folder.load()), []);
+  await chmod(join(folder.path, ".env"), 0o644);
+  const loaded = await folder.load();
+  assert.deepEqual(heads(loaded), [".env:1:1: warning: every user of this machine can read the secrets in this file"]);
+  assert.ok(loaded.rules.has("a"));
 });

@@ -45,7 +45,7 @@ export class TestFolder implements AsyncDisposable {
   async write(files: Record<string, string>): Promise<void> {
     for (const [path, text] of Object.entries(files)) {
       await mkdir(dirname(join(this.path, path)), { recursive: true });
-      await writeFile(join(this.path, path), text);
+      await writeFile(join(this.path, path), text, { mode: 0o600 });
     }
   }
 

@@ -26,3 +26,21 @@ Deno.test("formatProblem() keeps the caret within the line and below tabs", () =
   const text = formatProblem({ ...problem, at: { line: 1, column: 2, length: 99 } });
   assert.equal(text, "a.yaml:1:2: warning: m\n     x\n     ^");
 });
+
+Deno.test("formatProblem() shows control characters of names and data escaped, so that they make no lines", () => {
+  const text = formatProblem({
+    severity: "error",
+    file: "a\n08:00:00 forged.yaml",
+    at: { line: 1, column: 3 },
+    message: 'got "x\r\n\u001b[2J\u2028y"',
+    hint: "one\ntwo\u202e",
+    sourceLine: "a\u001bb",
+  });
+  assert.deepEqual(text.split("\n"), [
+    'a\\n08:00:00 forged.yaml:1:3: got "x\\r\\n\\u001b[2J\\u2028y"',
+    "    a�b",
+    "      ^",
+    "    one",
+    "    two\\u202e",
+  ]);
+});

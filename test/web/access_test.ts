@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Hono } from "hono";
 import { UsageError } from "../../runtime/model/errors.ts";
-import { type Access, accessTo, guard } from "../../runtime/web/access.ts";
+import { type Access, accessTo, guard, tokenFault } from "../../runtime/web/access.ts";
 
 async function statusOf(access: Access, headers: Record<string, string>, method = "GET"): Promise<number> {
   const app = new Hono();
@@ -61,4 +61,9 @@ Deno.test("on loopback this machine comes in without a token, pages of other sit
   assert.equal(await statusOf(access, { host, "sec-fetch-site": "cross-site" }), 403, "an image elsewhere");
   assert.equal(await statusOf(access, { host, authorization: "Bearer wrong" }), 401, "a wrong token is never ignored");
   assert.equal(await statusOf(access, { host: "tunnel.example.org", authorization: "Bearer data" }), 200);
+});
+
+Deno.test("a token that can be guessed is warned about", () => {
+  assert.match(tokenFault("a".repeat(15))!, /^WHENTHEN_TOKEN has under 16 characters/);
+  for (const token of [undefined, "", "a".repeat(16)]) assert.equal(tokenFault(token), undefined);
 });
