@@ -28,7 +28,7 @@ export class Ids {
   }
 
   /**
-   * The id of the run that an event started as the so-manieth: 11 characters of the event's key, 3 of the ordinal, 6 that tell
+   * The id of the n-th run that an event started: 11 characters of the event's key, 3 of the ordinal, 6 that tell
    * stores apart (base 32 without i, l, o, u). Ids sort by creation.
    */
   run(key: number, ordinal: number): string {
