@@ -62,13 +62,4 @@ export class OrderedKeys {
     }
     return keys;
   }
-
-  /** The same from the end to the beginning, before `before`. */
-  rangeDown(prefix: string, before: string | undefined, limit: number): string[] {
-    const keys: string[] = [];
-    for (let entry = this.last(prefix, before); entry && keys.length < limit; entry = this.last(prefix, entry[0])) {
-      keys.push(entry[1]);
-    }
-    return keys;
-  }
 }

@@ -1,8 +1,7 @@
 import type { RecordedError } from "../../model/errors.ts";
 import type { Event } from "../../model/event.ts";
-import type { FormAnswer, FormState } from "../../model/form.ts";
+import type { Form } from "../../model/form.ts";
 import type { Json } from "../../model/json.ts";
-import type { Field } from "../../model/rule.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
 import type { Admission, Reply, RunEnd } from "../store.ts";
@@ -111,20 +110,6 @@ export interface WaitRow {
   seen?: number;
 }
 
-export interface FormRow {
-  id: string;
-  run: string;
-  rule: string;
-  path: string;
-  title: string;
-  to: string[];
-  fields: Record<string, Field>;
-  createdAt: number;
-  due?: number;
-  state: FormState;
-  answer?: FormAnswer;
-}
-
 /** An open batch. */
 export interface BatchRow {
   id: string;
@@ -154,7 +139,7 @@ export interface Tables {
   wait: WaitRow;
   /** An event that ended a wait of a run: it ends no other one of it. */
   taken: { run: string; event: number; path: string };
-  form: FormRow;
+  form: Form;
   batch: BatchRow;
   /** The events of an open batch, in order. */
   collected: { batch: string; event: number };

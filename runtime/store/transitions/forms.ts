@@ -1,7 +1,7 @@
 import type { Form, FormAnswer, FormState } from "../../model/form.ts";
 import { join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
-import { addresseeOf, type FormRow } from "../ledger/tables.ts";
+import { addresseeOf } from "../ledger/tables.ts";
 import type { Store, Wait } from "../store.ts";
 
 const STATES: FormState[] = ["open", "answered", "expired", "cancelled"];
@@ -17,7 +17,7 @@ export function putForm(
     id,
     run,
     rule: rows.get("run", run)!.rule,
-    path,
+    step: path,
     title,
     to,
     fields,
@@ -34,8 +34,7 @@ export function closeForm(rows: Rows, id: string, state: FormState, answer?: For
 }
 
 export function readForm(rows: Rows, id: string): Form | undefined {
-  const row = rows.get("form", id);
-  return row && toForm(row);
+  return rows.get("form", id);
 }
 
 /** Forms, oldest first. */
@@ -43,8 +42,7 @@ export function listForms(rows: Rows, { to, limit, ...filter }: Parameters<Store
   const after = filter.after === undefined ? undefined : rows.get("form", filter.after);
   if (filter.after !== undefined && after === undefined) return [];
   const from = after && join(ordered(after.createdAt), after.id);
-  const found = to === undefined ? listAll(rows, filter, from, limit) : listAddressed(rows, to, filter, from, limit);
-  return found.map(toForm);
+  return to === undefined ? listAll(rows, filter, from, limit) : listAddressed(rows, to, filter, from, limit);
 }
 
 interface Filter {
@@ -52,7 +50,7 @@ interface Filter {
   run?: string;
 }
 
-function listAll(rows: Rows, { state, run }: Filter, from: string | undefined, limit: number): FormRow[] {
+function listAll(rows: Rows, { state, run }: Filter, from: string | undefined, limit: number): Form[] {
   if (run !== undefined) {
     const forms = page(rows, "run", join(run, ""), from, Infinity);
     return forms.filter((form) => state === undefined || form.state === state).slice(0, limit);
@@ -67,8 +65,8 @@ function listAddressed(
   { state, run }: Filter,
   from: string | undefined,
   limit: number,
-): FormRow[] {
-  const found = new Map<string, FormRow>();
+): Form[] {
+  const found = new Map<string, Form>();
   for (const who of new Set(to.map(addresseeOf))) {
     for (const one of state === undefined ? STATES : [state]) {
       const forms = page(rows, "to", join(who, one, ""), from, run === undefined ? limit : Infinity);
@@ -79,22 +77,6 @@ function listAddressed(
   return oldestFirst.slice(0, limit);
 }
 
-function page(rows: Rows, index: string, prefix: string, from: string | undefined, limit: number): FormRow[] {
+function page(rows: Rows, index: string, prefix: string, from: string | undefined, limit: number): Form[] {
   return rows.range("form", index, prefix, limit, from === undefined ? undefined : prefix + from);
-}
-
-function toForm({ path, ...row }: FormRow): Form {
-  return {
-    id: row.id,
-    run: row.run,
-    rule: row.rule,
-    step: path,
-    title: row.title,
-    to: row.to,
-    fields: row.fields,
-    createdAt: row.createdAt,
-    ...(row.due !== undefined && { due: row.due }),
-    state: row.state,
-    ...(row.answer !== undefined && { answer: row.answer }),
-  };
 }
