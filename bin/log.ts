@@ -14,10 +14,11 @@ export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel)
   const write = format === "json" ? jsonLine : (record: LogRecord) => prettyLine(record, colours);
   // What LogTape says of itself has values of any kind in it.
   const writeMeta = format === "json" ? getJsonLinesFormatter() : getTextFormatter();
+  const sink = (record: LogRecord) => lines.add(masked(write(record)));
   await configure({
     reset: true,
     sinks: {
-      stderr: (record) => lines.add(masked(write(record))),
+      stderr: Object.assign(sink, { [WRITES_AT_ONCE]: true }),
       meta: (record) => lines.add(masked(writeMeta(record))),
     },
     loggers: [
@@ -36,6 +37,9 @@ export function maskLog(masking: (text: string) => string): void {
 export function masked(text: string): string {
   return mask(text);
 }
+
+/** What LogTape marks its own sinks with that need no copy of a record, as they have written it when they return. */
+const WRITES_AT_ONCE = Symbol.for("LogTape.sinkSnapshotPolicy.immediate");
 
 const lines = new LogLines(stderr);
 let mask = (text: string): string => text;

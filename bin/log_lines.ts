@@ -1,4 +1,5 @@
 import process from "node:process";
+import { setImmediate } from "node:timers";
 
 /**
  * Lines on their way to a stream. Those of one turn leave in one write: a folder of a thousand rules says `loaded` a
@@ -14,7 +15,7 @@ export class LogLines {
 
   /** @param line with its newline */
   add(line: string): void {
-    if (this.#waiting === "") queueMicrotask(() => this.#flush());
+    if (this.#waiting === "") setImmediate(() => this.#flush());
     this.#waiting += line;
   }
 
