@@ -201,7 +201,11 @@ export class Rows {
 
   /** What has changed so far is in a frame. */
   encoded(): void {
-    for (const { dirty } of this.#tables.values()) dirty.clear();
+    for (const { dirty } of this.#tables.values()) {
+      // The ring of warm rows would keep them alive.
+      for (const before of dirty.values()) if (before) before.row = before.text = before.places = undefined;
+      dirty.clear();
+    }
     this.#identities = new Map();
     this.#history = [];
     this.#undo = [];
