@@ -1,10 +1,13 @@
+import type { ASTNode } from "@marcbachmann/cel-js";
 import type { Json } from "../model/json.ts";
 import { bounded } from "./bounds.ts";
 import { ABSENT, atTime, parseExpression } from "./environment.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
+import { REPLACED } from "./functions.ts";
+import { patternProblem } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
 import { Recent } from "./recent.ts";
-import { calls, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
+import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
 
 /**
  * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
@@ -106,11 +109,28 @@ function makeEntry(text: string): Entry {
     references = findReferences(parsed.ast);
     const { valid, error } = parsed.check();
     if (!valid) throw error;
+    checkPatterns(parsed.ast);
     const varies = calls(parsed.ast, "now") || references.some(({ path }) => path[0] === "env" || path[0] === "state");
     return { references, varies, run: (names) => parsed({ __proto__: null, ...names }) };
   } catch (error) {
     return { references, varies: false, problem: explain(error, text) };
   }
+}
+
+/** @throws with its place, where a pattern that is written in the expression can match nothing */
+function checkPatterns(node: ASTNode): void {
+  const pattern = patternIn(node);
+  const summary = pattern === undefined ? undefined : patternProblem(pattern.text);
+  if (summary !== undefined) throw Object.assign(new Error(summary), { summary, range: pattern!.range });
+  for (const child of childrenOf(node)) checkPatterns(child);
+}
+
+/** The pattern of a call of `matches`, if it is written there. */
+function patternIn({ op, args }: ASTNode): { text: string; range: { start: number; end: number } } | undefined {
+  if ((op !== "call" && op !== "rcall") || args[0] !== REPLACED.matches) return undefined;
+  const pattern = op === "call" ? args[1][1] : args[2][0];
+  if (pattern?.op !== "value" || typeof pattern.args !== "string") return undefined;
+  return { text: pattern.args, range: { start: pattern.start, end: pattern.end } };
 }
 
 function failure(error: unknown, text: string, names: Record<string, unknown>): ExpressionError {
