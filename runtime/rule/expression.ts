@@ -4,6 +4,7 @@ import { bounded } from "./bounds.ts";
 import { ABSENT, atTime, parseExpression } from "./environment.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
 import { REPLACED } from "./functions.ts";
+import type { Meter } from "./meter.ts";
 import { patternProblem } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
 import { Recent } from "./recent.ts";
@@ -12,9 +13,10 @@ import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference }
 /**
  * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
  * `item`, `index`, `error`. `$now` is not a name: it is the time in milliseconds that `now()` gives, so that tests and
- * replays are deterministic; without it `now()` is the machine's time.
+ * replays are deterministic; without it `now()` is the machine's time. `$meter` is no name either: it measures what the rule's
+ * expressions cost.
  */
-export type Scope = Record<string, unknown> & { $now?: number };
+export type Scope = Record<string, unknown> & { $now?: number; $meter?: Meter };
 
 /** An expression could not be evaluated. Trying again with the same values gives the same. */
 export class ExpressionError extends Error {
@@ -53,9 +55,14 @@ export function compile(text: string): Compiled {
 
 /**
  * Evaluates an expression to plain JSON: integers come out as numbers, times as RFC 3339 text, durations as text such as `90s`.
- * @throws ExpressionError
+ * @throws ExpressionError, BudgetError
  */
 export function evaluate(text: string, scope: Scope): Json {
+  const { $meter } = scope;
+  return $meter === undefined ? compute(text, scope) : $meter.measure(text, () => compute(text, scope));
+}
+
+function compute(text: string, scope: Scope): Json {
   const { problem, run } = entryOf(text);
   if (run === undefined) throw new ExpressionError(`cannot read ${quote(text)}: ${problem!.message}`);
   return atTime(scope.$now ?? Date.now(), () =>

@@ -178,11 +178,11 @@ async function* nothing(): AsyncGenerator<never> {}
  * @throws Error where all items are: it is another list than the one that was meant, and nothing of that one has gone
  */
 async function keyedItems(
-  { args, trigger, log }: TriggerContext,
+  { args, trigger, log, meter }: TriggerContext,
   reading: Reading,
   key: string | undefined,
 ): Promise<Map<string, Json>> {
-  const { items, warnings } = await keyItems(reading.items, key, ignoredOf(args));
+  const { items, warnings } = await keyItems(reading.items, key, ignoredOf(args), meter);
   if (items.size === 0 && warnings.length > 0 && !reading.incremental) {
     throw new Error(`No item of the source has a key: ${warnings[0]}`);
   }
