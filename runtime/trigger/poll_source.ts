@@ -1,6 +1,7 @@
 import { turn } from "../host/slices.ts";
 import { evaluate, ExpressionError } from "../rule/expression.ts";
-import { type Format, parse } from "../rule/format.ts";
+import type { Format } from "../rule/format.ts";
+import { parseBeside } from "../rule/parse_beside.ts";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { expectColumns, expectTable } from "./poll_table.ts";
@@ -152,9 +153,9 @@ async function request(
   const contentType = headers["content-type"] ?? "";
   const format = formatOf(context, source) ?? guessFormat(contentType, text);
   expectTable(text, format, contentType);
-  const body = parse(text, format);
+  const body = await parseBeside(text, format);
   checkColumns(context, text, format, body);
-  // A page of 10 MB takes tens of milliseconds to parse, and as many to go through.
+  // A page of 10 MB takes tens of milliseconds to decode, and as many to go through.
   await turn();
   return { body, isFeed: format === "feed", status, headers };
 }
