@@ -249,6 +249,7 @@ export class App {
         broken: this.#parts.live.loaded?.broken ?? new Map(),
         paused: this.#parts.live.paused,
         failures: this.#failures.list(this.#parts.live.rules),
+        longest: (rule) => this.#parts.meters.of(rule).longest,
       }),
       ingest: this.#parts.ingest,
       store,

@@ -10,6 +10,7 @@ import type { Settings } from "./load/loaded.ts";
 import { type Loading, openLoading, withoutSecrets } from "./load/open.ts";
 import type { Prebuilt } from "./load/prebuilt.ts";
 import { newId } from "./model/id.ts";
+import { Meters } from "./rule/meter.ts";
 import type { Secrets } from "./rule/secrets.ts";
 import { stepKinds } from "./run/index.ts";
 import { logCode, logError, triggerLog } from "./run/log.ts";
@@ -34,6 +35,7 @@ export interface Parts {
   live: LiveRules;
   runner: Runner;
   operators: Operators;
+  meters: Meters;
   metrics: Metrics;
   upkeep: Upkeep;
   hooks: HookRegistry;
@@ -76,7 +78,8 @@ export function assemble(
 ): Parts {
   const { folder } = options;
   const outside = { env: environment, secrets: secrets.scope() };
-  const surroundings = () => outside;
+  const meters = new Meters(clock);
+  const surroundings = (rule: string) => ({ ...outside, $meter: meters.of(rule) });
   const loading = openLoading({
     ...options,
     environment,
@@ -117,7 +120,17 @@ export function assemble(
     log: triggerLog,
     report: onReport,
   });
-  const live: LiveRules = new LiveRules({ loader, store, ingest, attachments, onLoaded, onFailure: onReport });
+  const live: LiveRules = new LiveRules({
+    loader,
+    store,
+    ingest,
+    attachments,
+    onLoaded: (loaded) => {
+      onLoaded(loaded);
+      meters.setRules(loaded.rules);
+    },
+    onFailure: onReport,
+  });
   const metrics = new Metrics({
     store,
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
@@ -147,5 +160,5 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { loading, ingest, services, attachments, live, runner, operators, metrics, upkeep, hooks, desk };
+  return { loading, ingest, services, attachments, live, runner, operators, meters, metrics, upkeep, hooks, desk };
 }

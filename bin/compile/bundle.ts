@@ -5,7 +5,12 @@ import type { Embedded } from "../../runtime/host/embedded.ts";
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 
 /** The program, and what it starts in workers; a worker is found beside the program by its file's name. */
-const ENTRIES = ["bin/whenthen.ts", "runtime/isolate/worker.ts", "runtime/store/store_worker.ts"];
+const ENTRIES = [
+  "bin/whenthen.ts",
+  "runtime/isolate/worker.ts",
+  "runtime/store/store_worker.ts",
+  "runtime/rule/parse_worker.ts",
+];
 
 /**
  * Bundles the program, one file for each entry.

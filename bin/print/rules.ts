@@ -10,6 +10,9 @@ const COLOURS: Record<RuleListing["state"], Colour> = {
   broken: "red",
 };
 
+/** Characters of an expression. */
+const LONGEST_EXPRESSION = 80;
+
 /** Prints rules as a table, with why one is not simply on and which of its triggers fail. */
 export function printRules(terminal: Terminal, rules: RuleListing[]): void {
   if (rules.length === 0) return terminal.write("No rules yet\n");
@@ -22,7 +25,13 @@ export function printRules(terminal: Terminal, rules: RuleListing[]): void {
   printTable(terminal, ["RULE", "STATE", "RUNS", "WHEN"], rows);
 }
 
-function noteOf({ triggers, reason }: RuleListing): string {
+function noteOf({ triggers, reason, longest }: RuleListing): string {
   const when = triggers.map(({ id, failure }) => failure === undefined ? id : `${id} (failed: ${failure})`).join(", ");
-  return [when, reason].filter((part) => part).join("; ");
+  const slow = longest && `slow: ${longest.ms} ms for ${oneLine(longest.expression)}`;
+  return [when, reason, slow].filter((part) => part).join("; ");
+}
+
+function oneLine(expression: string): string {
+  const line = expression.replaceAll(/\s+/g, " ").trim();
+  return line.length > LONGEST_EXPRESSION ? `${line.slice(0, LONGEST_EXPRESSION)}…` : line;
 }

@@ -59,7 +59,7 @@ export const http: Action = {
         } MB, more than an http step takes; ask for less, in pages or by a filter`,
       );
     }
-    return { output: result(response, parseBody(request.name, body, options)) };
+    return { output: result(response, await parseBody(request.name, body, options)) };
   },
 };
 

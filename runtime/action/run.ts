@@ -8,7 +8,8 @@ import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { parseMaybeJson } from "../model/parse_json.ts";
 import { charset, command, json, number, path, template } from "../rule/field.ts";
-import { type Format, formats, parse } from "../rule/format.ts";
+import { type Format, formats } from "../rule/format.ts";
+import { parseBeside } from "../rule/parse_beside.ts";
 import type { Action, ActionContext } from "./action.ts";
 import { withDetail } from "./detail.ts";
 
@@ -58,7 +59,7 @@ export const run: Action = {
     checkWhole(name, end);
     checkText(name, end);
     const { code, stdout, stderr } = end;
-    return { output: { code, stdout: stdout.text, stderr: stderr.text, json: read(name, end, options.format) } };
+    return { output: { code, stdout: stdout.text, stderr: stderr.text, json: await read(name, end, options.format) } };
   },
 };
 
@@ -155,9 +156,9 @@ function shorten(kept: Kept, part: "first" | "last"): Kept {
   }
 }
 
-function read(name: string, { stdout }: ChildEnd, format: Format | undefined): Json {
+async function read(name: string, { stdout }: ChildEnd, format: Format | undefined): Promise<Json> {
   try {
-    if (format !== undefined) return parse(stdout.text, format);
+    if (format !== undefined) return await parseBeside(stdout.text, format);
     return parseMaybeJson(stdout.text, "json") ?? null;
   } catch (error) {
     throw withDetail(

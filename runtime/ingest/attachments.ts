@@ -19,7 +19,8 @@ export interface AttachmentOptions {
   store: Store;
   ingest: Ingest;
   hooks: Registry<Hook>;
-  surroundings: () => Scope;
+  /** The names of the surroundings that a rule's expressions see: `env`, `secrets`. */
+  surroundings: (rule: string) => Scope;
   /** Performs a step as the source of a poll, with the modules and config of the rule as it is now. */
   perform: (rule: string, trigger: string, source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json>;
   /** Where a trigger's lines go, and whether its last pass worked (null) or not. */
@@ -157,7 +158,7 @@ export class Attachments {
   }
 
   #resolve(rule: Rule, trigger: Trigger): JsonObject {
-    const scope = { ...this.options.surroundings(), config: rule.config, $now: this.options.clock.now() };
+    const scope = { ...this.options.surroundings(rule.id), config: rule.config, $now: this.options.clock.now() };
     return resolveArgs(this.#kind(trigger), trigger.args, scope);
   }
 
@@ -175,6 +176,7 @@ export class Attachments {
       store,
       signal,
       once: this.#once,
+      meter: this.options.surroundings(rule.id).$meter,
       ingest: (events, progress) => ingest.fromTrigger(key, events, progress),
       perform: (source, input, signal) => this.options.perform(rule.id, trigger.id, source, input, signal),
       hooks,

@@ -14,8 +14,8 @@ import { Subscriptions } from "./subscriptions.ts";
 export interface IngestOptions {
   store: Store;
   clock: Clock;
-  /** The names of the surroundings that expressions see: `env`, `secrets`. */
-  surroundings: () => Scope;
+  /** The names of the surroundings that a rule's expressions see: `env`, `secrets`. */
+  surroundings: (rule: string) => Scope;
   /** Who performs runs, where anybody does: takes those over that go on at once. */
   performer?: Performer;
   /** Told after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
@@ -133,7 +133,7 @@ export class Ingest {
     const now = clock.now();
     const outcome = await withState((keys) => store.getState(keys, now), (state) => {
       const scope = {
-        ...surroundings(),
+        ...surroundings(rule.id),
         event,
         state,
         config: rule.config,

@@ -37,9 +37,20 @@ export function bounded<T>(use: () => T): T {
  */
 export function countTurn(): void {
   // Once over, in every turn: `all` and `exists` go on behind an error in one of theirs.
-  if (!isOver && (++turns % BETWEEN_LOOKS !== 0 || performance.now() < until)) return;
+  if (!isOver && ++turns % BETWEEN_LOOKS !== 0) return;
+  checkTime();
+}
+
+/**
+ * Called before what takes long by itself.
+ * @throws Error where the evaluation has taken too long
+ */
+export function checkTime(): void {
+  if (!isOver && performance.now() < until) return;
   isOver = true;
-  throw new Error(`it takes longer than ${LONGEST / 1_000} s; loops within loops over long lists do`);
+  throw new Error(
+    `it takes longer than ${LONGEST / 1_000} s; loops within loops over long lists do, and many matches of long texts`,
+  );
 }
 
 /**

@@ -1,17 +1,22 @@
+import type { ASTNode } from "@marcbachmann/cel-js";
 import type { Json } from "../model/json.ts";
 import { bounded } from "./bounds.ts";
 import { ABSENT, atTime, parseExpression } from "./environment.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
+import { REPLACED } from "./functions.ts";
+import type { Meter } from "./meter.ts";
+import { patternProblem } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
 import { Recent } from "./recent.ts";
-import { calls, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
+import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
 
 /**
  * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
  * `item`, `index`, `error`. `$now` is not a name: it is the time in milliseconds that `now()` gives, so that tests and
- * replays are deterministic; without it `now()` is the machine's time.
+ * replays are deterministic; without it `now()` is the machine's time. `$meter` is no name either: it measures what the rule's
+ * expressions cost.
  */
-export type Scope = Record<string, unknown> & { $now?: number };
+export type Scope = Record<string, unknown> & { $now?: number; $meter?: Meter };
 
 /** An expression could not be evaluated. Trying again with the same values gives the same. */
 export class ExpressionError extends Error {
@@ -50,9 +55,14 @@ export function compile(text: string): Compiled {
 
 /**
  * Evaluates an expression to plain JSON: integers come out as numbers, times as RFC 3339 text, durations as text such as `90s`.
- * @throws ExpressionError
+ * @throws ExpressionError, BudgetError
  */
 export function evaluate(text: string, scope: Scope): Json {
+  const { $meter } = scope;
+  return $meter === undefined ? compute(text, scope) : $meter.measure(text, () => compute(text, scope));
+}
+
+function compute(text: string, scope: Scope): Json {
   const { problem, run } = entryOf(text);
   if (run === undefined) throw new ExpressionError(`cannot read ${quote(text)}: ${problem!.message}`);
   return atTime(scope.$now ?? Date.now(), () =>
@@ -106,11 +116,28 @@ function makeEntry(text: string): Entry {
     references = findReferences(parsed.ast);
     const { valid, error } = parsed.check();
     if (!valid) throw error;
+    checkPatterns(parsed.ast);
     const varies = calls(parsed.ast, "now") || references.some(({ path }) => path[0] === "env" || path[0] === "state");
     return { references, varies, run: (names) => parsed({ __proto__: null, ...names }) };
   } catch (error) {
     return { references, varies: false, problem: explain(error, text) };
   }
+}
+
+/** @throws with its place, where a pattern that is written in the expression can match nothing */
+function checkPatterns(node: ASTNode): void {
+  const pattern = patternIn(node);
+  const summary = pattern === undefined ? undefined : patternProblem(pattern.text);
+  if (summary !== undefined) throw Object.assign(new Error(summary), { summary, range: pattern!.range });
+  for (const child of childrenOf(node)) checkPatterns(child);
+}
+
+/** The pattern of a call of `matches`, if it is written there. */
+function patternIn({ op, args }: ASTNode): { text: string; range: { start: number; end: number } } | undefined {
+  if ((op !== "call" && op !== "rcall") || args[0] !== REPLACED.matches) return undefined;
+  const pattern = op === "call" ? args[1][1] : args[2][0];
+  if (pattern?.op !== "value" || typeof pattern.args !== "string") return undefined;
+  return { text: pattern.args, range: { start: pattern.start, end: pattern.end } };
 }
 
 function failure(error: unknown, text: string, names: Record<string, unknown>): ExpressionError {

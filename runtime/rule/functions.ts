@@ -1,7 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Environment } from "@marcbachmann/cel-js";
 import { Duration } from "@marcbachmann/cel-js/evaluator";
-import { RE2JS } from "re2js";
 import { parseDuration } from "../model/duration.ts";
 import { rawNumber, readExactNumber, writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
@@ -9,8 +8,8 @@ import { parseJson } from "../model/parse_json.ts";
 import { checkText } from "./bounds.ts";
 import { formatDate } from "./date_format.ts";
 import { int64, isWhole, type Numeric } from "./mixed_arithmetic.ts";
+import { matches } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
-import { Recent } from "./recent.ts";
 import { show } from "./show.ts";
 
 /**
@@ -134,21 +133,6 @@ function canonical(value: Json): string {
     if (typeof part !== "object" || part === null || Array.isArray(part)) return part;
     return Object.fromEntries(Object.entries(part).sort(([a], [b]) => a < b ? -1 : 1));
   });
-}
-
-/** Patterns may be computed from data. */
-const patterns = new Recent(compilePattern);
-
-function matches(text: string, pattern: string): boolean {
-  return patterns.get(pattern).matcher(text).find();
-}
-
-function compilePattern(pattern: string): RE2JS {
-  try {
-    return RE2JS.compile(pattern);
-  } catch (error) {
-    throw new Error(`matches() cannot read the pattern ${show(pattern)}: ${(error as Error).message}`);
-  }
 }
 
 function duration(text: string): Duration {

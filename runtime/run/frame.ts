@@ -115,7 +115,7 @@ export function inScope<T>(frame: Frame, use: (scope: Scope) => T): Promise<T> {
   const { life: { run, rule, options }, steps, errors, inputs, error, names } = frame;
   const now = options.clock.now();
   const scope: Scope = {
-    ...options.surroundings(),
+    ...options.surroundings(rule.id),
     event: run.event,
     steps,
     errors,

@@ -17,7 +17,7 @@ export interface RunnerOptions {
   /** The rules folder, absolute. */
   folder: string;
   /** What expressions see beside the run's own: `env` and `secrets`. */
-  surroundings: () => Scope;
+  surroundings: (rule: string) => Scope;
   /** What actions can reach; the rest comes from the run itself. */
   services: Omit<ActionServices, "getState" | "callModule">;
   /** Who answers forms, and where. */

@@ -1,6 +1,7 @@
-import { Worker } from "node:worker_threads";
+import type { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
-import type { Answer, Order, Task, Tasks } from "./background_thread.ts";
+import { TaskThread } from "../host/task_thread.ts";
+import type { Task, Tasks } from "./background_thread.ts";
 
 type Args<T extends Task> = Parameters<T>[2];
 type Result<T extends Task> = Awaited<ReturnType<T>>["result"];
@@ -22,7 +23,7 @@ export interface BackgroundOptions<T extends Tasks> {
  */
 export class Background<T extends Tasks> {
   readonly #options: BackgroundOptions<T>;
-  #thread: Thread | undefined;
+  #thread: TaskThread | undefined;
   /** Ends with the last task that was asked for. */
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -63,64 +64,7 @@ export class Background<T extends Tasks> {
     const { disk, folder, tasks, assertHeld } = this.#options;
     assertHeld?.();
     if (disk !== realDisk) return (await (await tasks())[name](disk, folder, args)).result;
-    if (!this.#thread?.isAlive) this.#thread = new Thread(this.#options.startWorker());
+    if (!this.#thread?.isAlive) this.#thread = new TaskThread(this.#options.startWorker());
     return await this.#thread.run({ name, folder, args }, transfer) as Result<T[N]>;
   }
-}
-
-/** A worker thread that does one task at a time. It does not keep the program alive, except while a task runs. */
-class Thread {
-  readonly #worker: Worker;
-  #answer: ReturnType<typeof Promise.withResolvers<Answer>>;
-  #ready: Promise<unknown> | undefined;
-  isAlive = true;
-
-  constructor(worker: Worker) {
-    this.#worker = worker;
-    this.#answer = this.#nextAnswer();
-    worker.on("message", (answer: Answer) => this.#answer.resolve(answer));
-    worker.once("error", (error) => this.#die(error as Error));
-    worker.once("exit", (code) => this.#die(new Error(`the background thread ended with code ${code}`)));
-    worker.unref();
-  }
-
-  async run(order: Order, transfer: ArrayBuffer[]): Promise<unknown> {
-    this.#worker.ref();
-    try {
-      // An order that came before the thread listens would be lost.
-      await (this.#ready ??= this.#take());
-      this.#worker.postMessage(order, transfer);
-      const answer = await this.#take();
-      if ("error" in answer) throw toError(answer.error);
-      return answer.result;
-    } finally {
-      this.#worker.unref();
-    }
-  }
-
-  async end(): Promise<void> {
-    await this.#worker.terminate();
-  }
-
-  async #take(): Promise<Answer> {
-    const answer = await this.#answer.promise;
-    this.#answer = this.#nextAnswer();
-    return answer;
-  }
-
-  #nextAnswer() {
-    const answer = Promise.withResolvers<Answer>();
-    // The thread may die while nobody waits for it.
-    answer.promise.catch(() => {});
-    return answer;
-  }
-
-  #die(error: Error): void {
-    this.isAlive = false;
-    this.#answer.reject(error);
-  }
-}
-
-function toError({ name, message, stack, code }: Extract<Answer, { error: unknown }>["error"]): Error {
-  return Object.assign(new Error(message), { name, stack }, code === undefined ? {} : { code });
 }

@@ -3,6 +3,7 @@ import { create, type DiffContext, type Filter } from "jsondiffpatch";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { evaluate, ExpressionError } from "../rule/expression.ts";
+import type { Meter } from "../rule/meter.ts";
 import { listOf } from "./poll_source.ts";
 import { Slices } from "../host/slices.ts";
 
@@ -41,9 +42,15 @@ export interface KeyedItems {
 /**
  * The items by their keys; without a `key` the whole document is one. An item without a key is left out, and so is one whose key an
  * earlier item has, with a warning unless both are the same but for what `ignore` names.
- * @throws Error where there is no list
+ * @param meter of the rule
+ * @throws Error where there is no list; BudgetError
  */
-export async function keyItems(items: Json, key: string | undefined, ignore: string[]): Promise<KeyedItems> {
+export async function keyItems(
+  items: Json,
+  key: string | undefined,
+  ignore: string[],
+  meter?: Meter,
+): Promise<KeyedItems> {
   if (key === undefined) return { items: new Map([[WHOLE, items]]), warnings: [] };
   const keyed = new Map<string, Json>();
   const keyless: { index: number; item: Json }[] = [];
@@ -51,7 +58,7 @@ export async function keyItems(items: Json, key: string | undefined, ignore: str
   const slices = new Slices();
   const list = listOf(items, "the source");
   for (const [index, item] of list.entries()) {
-    const name = keyIn(item, index, key);
+    const name = keyIn(item, index, key, meter);
     const first = name === undefined ? undefined : keyed.get(name);
     if (name === undefined) keyless.push({ index, item });
     else if (first === undefined) keyed.set(name, item);
@@ -65,9 +72,9 @@ export async function keyItems(items: Json, key: string | undefined, ignore: str
 }
 
 /** Undefined where the item has none: empty text, null, a list, or nothing that the expression could read. */
-function keyIn(item: Json, index: number, key: string): string | undefined {
+function keyIn(item: Json, index: number, key: string, meter: Meter | undefined): string | undefined {
   try {
-    const value = evaluate(key, { item, index });
+    const value = evaluate(key, { item, index, $meter: meter });
     return value === null || value === "" || typeof value === "object" ? undefined : String(value);
   } catch (error) {
     if (error instanceof ExpressionError) return undefined;

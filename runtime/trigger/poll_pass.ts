@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { inSlices } from "../host/slices.ts";
 import { RetryAfterError } from "../model/errors.ts";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -126,7 +127,8 @@ async function emitChanges(
     const last = index === chunks.length - 1;
     const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
     const wanted = chunk.filter(({ type }) => (args.on as string[]).includes(type));
-    await context.ingest(wanted.map((change) => toEvent(change, mark, reading, ignoredOf(args))), {
+    const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, ignoredOf(args)));
+    await context.ingest(events, {
       mark: asJson(mark),
       baseline: {
         ...(known === undefined && index === 0 && { clear: true }),
@@ -146,7 +148,7 @@ async function emitAll(
 ): Promise<void> {
   const items = listOf(reading.items, "the source");
   if (!(context.args.on as string[]).includes("added")) return await save(context, done);
-  const events = items.map((item, index): TriggerEvent => ({
+  const events = await inSlices(items, (item, index): TriggerEvent => ({
     id: hashOf([known?.cursor ?? null, index, item]),
     type: "added",
     data: { old: null, new: item, diff: null },
@@ -178,11 +180,11 @@ async function* nothing(): AsyncGenerator<never> {}
  * @throws Error where all items are: it is another list than the one that was meant, and nothing of that one has gone
  */
 async function keyedItems(
-  { args, trigger, log }: TriggerContext,
+  { args, trigger, log, meter }: TriggerContext,
   reading: Reading,
   key: string | undefined,
 ): Promise<Map<string, Json>> {
-  const { items, warnings } = await keyItems(reading.items, key, ignoredOf(args));
+  const { items, warnings } = await keyItems(reading.items, key, ignoredOf(args), meter);
   if (items.size === 0 && warnings.length > 0 && !reading.incremental) {
     throw new Error(`No item of the source has a key: ${warnings[0]}`);
   }

@@ -1,6 +1,7 @@
 import { turn } from "../host/slices.ts";
 import { evaluate, ExpressionError } from "../rule/expression.ts";
-import { type Format, parse } from "../rule/format.ts";
+import type { Format } from "../rule/format.ts";
+import { parseBeside } from "../rule/parse_beside.ts";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { expectColumns, expectTable } from "./poll_table.ts";
@@ -83,7 +84,7 @@ async function readPages(
   let base = addressOf(source);
   let page = first;
   for (let count = 1;; count++) {
-    const address = nextAddress(next, page, base);
+    const address = nextAddress(context, next, page, base);
     if (address === undefined) return { ...reading, items };
     if (seen.has(address)) throw new Error(`The page ${address} leads back to itself`);
     if (count === max) return { ...reading, items, complete: false };
@@ -98,10 +99,15 @@ async function readPages(
 }
 
 /** Where the next page is, or undefined on the last one. Never on another host: the request carries our credentials. */
-function nextAddress(next: string, { body, status, headers }: Document, base: string): string | undefined {
+function nextAddress(
+  { meter }: TriggerContext,
+  next: string,
+  { body, status, headers }: Document,
+  base: string,
+): string | undefined {
   let found: Json;
   try {
-    found = evaluate(next, { body, status, headers });
+    found = evaluate(next, { body, status, headers, $meter: meter });
   } catch (error) {
     if (error instanceof ExpressionError && error.missing !== undefined) return undefined;
     throw error;
@@ -147,9 +153,9 @@ async function request(
   const contentType = headers["content-type"] ?? "";
   const format = formatOf(context, source) ?? guessFormat(contentType, text);
   expectTable(text, format, contentType);
-  const body = parse(text, format);
+  const body = await parseBeside(text, format);
   checkColumns(context, text, format, body);
-  // A page of 10 MB takes tens of milliseconds to parse, and as many to go through.
+  // A page of 10 MB takes tens of milliseconds to decode, and as many to go through.
   await turn();
   return { body, isFeed: format === "feed", status, headers };
 }
@@ -181,10 +187,11 @@ async function readStep(context: TriggerContext, source: JsonObject, { cursor }:
   return next === null ? reading : { ...reading, incremental: true, cursor: next };
 }
 
-function toReading({ args }: TriggerContext, { body, isFeed, status, headers }: Document): Reading {
+function toReading({ args, meter }: TriggerContext, { body, isFeed, status, headers }: Document): Reading {
   const reading = { incremental: false, complete: true, isFeed };
   if (typeof args.items === "string") {
-    return { ...reading, items: listOf(evaluate(args.items, { body, status, headers }), `"items: ${args.items}"`) };
+    const items = evaluate(args.items, { body, status, headers, $meter: meter });
+    return { ...reading, items: listOf(items, `"items: ${args.items}"`) };
   }
   return { ...reading, items: isFeed ? (body as JsonObject).items : body };
 }

@@ -3,6 +3,7 @@ import type { Json, JsonObject } from "../model/json.ts";
 import type { Position } from "../model/problem.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Kind } from "../rule/kind.ts";
+import type { Meter } from "../rule/meter.ts";
 import type { Progress, Receipt, Store } from "../store/store.ts";
 
 /** A trigger module: its schema, and `attach(context) → detach`. */
@@ -34,6 +35,8 @@ export interface TriggerContext {
   signal: AbortSignal;
   /** True while `whenthen once` makes its pass. */
   once: boolean;
+  /** Measures what the expressions about the source cost. */
+  meter?: Meter;
   /** Hands events and the trigger's own progress to ingest, in one transition. */
   ingest(events: TriggerEvent[], progress?: Omit<Progress, "rule" | "trigger">): Promise<Receipt[]>;
   /** Performs a step as the source of a poll: `{ run }`, `{ http, … }`, `{ call }`; gives its output. */

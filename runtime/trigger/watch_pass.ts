@@ -3,7 +3,8 @@ import { readFile } from "node:fs/promises";
 import { basename, relative, resolve } from "node:path";
 import { decodeText } from "../model/decode_text.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { type Format, parse } from "../rule/format.ts";
+import type { Format } from "../rule/format.ts";
+import { parseBeside } from "../rule/parse_beside.ts";
 import { messageOf } from "../model/errors.ts";
 import { readBaseline } from "./baseline.ts";
 import type { TriggerContext, TriggerEvent } from "./trigger.ts";
@@ -153,7 +154,7 @@ export class Watching {
     }
     return {
       new: stamp.size > HASHED ? stamp : { ...stamp, hash: hashOf(bytes) },
-      ...(format && { read: readContent(bytes, format, charset) }),
+      ...(format && { read: await readContent(bytes, format, charset) }),
     };
   }
 
@@ -219,9 +220,9 @@ function hashOf(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
 }
 
-function readContent(bytes: Uint8Array, format: Format, charset: string | undefined): JsonObject {
+async function readContent(bytes: Uint8Array, format: Format, charset: string | undefined): Promise<JsonObject> {
   try {
-    return { content: parse(decodeText(bytes, { charset }), format) };
+    return { content: await parseBeside(decodeText(bytes, { charset }), format) };
   } catch (error) {
     return { content: null, error: messageOf(error) };
   }

@@ -4,6 +4,7 @@ import type { Cause } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
+import type { LongEvaluation } from "../rule/meter.ts";
 import type { Store } from "../store/store.ts";
 import type { Person } from "../model/person.ts";
 import type { FormAnswer } from "../model/form.ts";
@@ -65,4 +66,6 @@ export interface RulesView {
   paused: Readonly<Record<string, string>>;
   /** What went wrong in a trigger's last pass, by rule id and trigger id. */
   failures: { rule: string; trigger: string; message: string }[];
+  /** The longest evaluation of a rule's expressions, if it was long enough to be noticed. */
+  longest(rule: string): LongEvaluation | undefined;
 }

@@ -24,12 +24,13 @@ export async function homePage(context: WebContext): Promise<string> {
         <h2>Rules</h2>
         <table>
     <tr><th>Rule</th><th>State</th><th>When</th><th>Runs started</th></tr>
-    ${rules.map(({ id, state, reason, triggers, verdicts }) =>
+    ${rules.map(({ id, state, reason, triggers, longest, verdicts }) =>
       html`
         <tr>
           <td>${id}</td>
           <td>${reason === undefined ? state : `${state}: ${reason}`}</td>
-          <td>${triggers.map((trigger) => trigger.id).join(", ")}</td>
+          <td>${triggers.map((trigger) => trigger.id).join(", ")}${longest &&
+            `; slow: ${longest.ms} ms for ${longest.expression}`}</td>
           <td>${verdicts.started ?? 0}</td>
         </tr>
       `

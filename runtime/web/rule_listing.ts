@@ -1,5 +1,6 @@
 import type { Trigger } from "../model/rule.ts";
 import type { VerdictKind } from "../model/verdict.ts";
+import type { LongEvaluation } from "../rule/meter.ts";
 import type { WebContext } from "./context.ts";
 
 /** One rule, or one file that does not load, as listings show it. */
@@ -14,6 +15,8 @@ export interface RuleListing {
   /** Why it is not simply on. */
   reason?: string;
   triggers: TriggerListing[];
+  /** The longest evaluation of its expressions since it was loaded, if one took over 100 ms of the program's thread. */
+  longest?: LongEvaluation;
   /** How often each verdict was given. */
   verdicts: Partial<Record<VerdictKind, number>>;
 }
@@ -29,7 +32,7 @@ export interface TriggerListing {
 
 /** All rules, in order of their ids. */
 export async function listRules(context: Pick<WebContext, "rules" | "store">): Promise<RuleListing[]> {
-  const { rules, broken, problems, paused, failures } = context.rules();
+  const { rules, broken, problems, paused, failures, longest } = context.rules();
   const verdicts = await context.store.countVerdicts();
   const brokenIds = new Set(broken.values());
   const listing = [...rules.values()].map((rule): RuleListing => {
@@ -40,6 +43,7 @@ export async function listRules(context: Pick<WebContext, "rules" | "store">): P
         failures.find((failed) => failed.rule === id && failed.trigger === trigger.id)?.message,
       );
     });
+    const longestOfRule = longest(id);
     const facts = {
       id,
       ...name !== undefined && { name },
@@ -47,6 +51,7 @@ export async function listRules(context: Pick<WebContext, "rules" | "store">): P
       language,
       version,
       triggers,
+      ...longestOfRule && { longest: longestOfRule },
       verdicts: verdicts[id] ?? {},
     };
     if (brokenIds.has(id)) {

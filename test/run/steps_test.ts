@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
+import { Meters } from "../../runtime/rule/meter.ts";
 import { callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
 
 Deno.test("steps are performed in order, each sees the results of those before it", () =>
@@ -298,3 +299,22 @@ Deno.test("state takes keys that every object has, like any other", () =>
       assert.deepEqual(trace.steps[3].input, { log: "5" });
     }
   }));
+
+Deno.test("a step whose expression is beyond the rule's budget fails with the reason", () => {
+  let time = 0;
+  // Each look at the clock is 11 s later than the one before.
+  const meters = new Meters({ ticks: () => time += 11_000 });
+  return withBench(async (bench) => {
+    bench.functions.see = (args) => args;
+    const rule = makeRule([
+      callStep("first", "see", {}, { n: "${{ event.data.n }}" }),
+      callStep("second", "see", {}, { n: "${{ event.data.n + 1 }}" }),
+    ]);
+    const trace = await bench.run(rule, { n: 1 });
+    assert.deepEqual(states(trace), ["first succeeded", "second failed"]);
+    assert.match(
+      trace.run.error!.message,
+      /expressions of the rule .* took 11 s of the last minute, and may take 10 s; they are evaluated again in \d+ s; .*event\.data\.n/,
+    );
+  }, { surroundings: (rule) => ({ env: {}, secrets: {}, $meter: meters.of(rule) }) });
+});

@@ -3,7 +3,8 @@ import { messageOf, TerminalError } from "../../model/errors.ts";
 import { charsetOf, decodeText } from "../../model/decode_text.ts";
 import type { Json } from "../../model/json.ts";
 import { parseJson } from "../../model/parse_json.ts";
-import { type Format, parse } from "../../rule/format.ts";
+import type { Format } from "../../rule/format.ts";
+import { parseBeside } from "../../rule/parse_beside.ts";
 import { withDetail } from "../detail.ts";
 
 /** The body of an answer, as far as it was read. */
@@ -73,18 +74,18 @@ export async function readBody(name: string, response: Response, limit: number, 
  * @throws TerminalError where it cannot be read as `format` or its content type say: what was asked has been done, so asking again
  * could do it a second time
  */
-export function parseBody(
+export async function parseBody(
   name: string,
   body: Body,
   { format, charset }: { format?: Format; charset?: string },
-): Json {
+): Promise<Json> {
   if (format === undefined && body.bytes.length === 0) return null;
   if (format === undefined && charset === undefined && !isText(body)) return toBase64(body);
   const isJson = JSON_TYPE.test(typeOf(body));
   const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;
   try {
-    return parse(text, format ?? "json");
+    return await parseBeside(text, format ?? "json");
   } catch (error) {
     const message = `Cannot read the answer to ${name} as ${format ?? "JSON, which its content type says it is"}`;
     throw withDetail(new TerminalError(`${message}: ${(error as Error).message}`), text.slice(0, 1_000).toWellFormed());
