@@ -1,8 +1,8 @@
 import process from "node:process";
+import { STOP_SIGNALS, takeEarlySignal } from "./early_signals.ts";
 
 /** Whatever hangs: this long after the signal the program is gone (promise 10 says 25 s). What counts is on disk. */
 const LONGEST_STOP = 24_000;
-const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 /** A terminal's Ctrl-C reaches every process of its group, and npm passes it on once more: the same wish within this is one. */
 const ONE_WISH = 1_000;
@@ -26,7 +26,8 @@ export class StopSignal {
       this.#timer = setTimeout(() => process.exit(0), LONGEST_STOP);
       resolve();
     };
-    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
+    for (const signal of STOP_SIGNALS) process.on(signal, this.#onSignal);
+    if (takeEarlySignal() !== undefined) this.#onSignal();
   }
 
   /** Whether it has been told. */
@@ -37,6 +38,6 @@ export class StopSignal {
   /** The program has stopped by itself. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
-    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
+    for (const signal of STOP_SIGNALS) process.off(signal, this.#onSignal);
   }
 }

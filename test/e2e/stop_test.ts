@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { connect } from "node:net";
-import { mkdir, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { constants } from "node:os";
 import { join } from "node:path";
+import { platform } from "node:process";
 import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
 import { until } from "./until.ts";
 
+const { SIGTERM } = constants.signals;
 /** Milliseconds within which the program ends when it is told to. */
 const LONGEST_STOP = 25_000;
 
@@ -31,6 +34,20 @@ Deno.test("SIGTERM while a client holds a half-sent request: exit 0 in time", as
   const took = performance.now() - told;
   assert.ok(took < LONGEST_STOP, `${took} ms`);
   sockets.forEach((socket) => socket.destroy());
+});
+
+Deno.test("SIGTERM as soon as it listens to signals: exit 0 without a word, and nothing is begun", async (t) => {
+  if (platform !== "linux") return void await t.step({ name: "only Linux says who listens", ignore: true, fn() {} });
+  await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: seen\n" });
+  await using program = start(folder.rules, { data: folder.data });
+  const listens = async () => {
+    const [, caught] = /^SigCgt:\s*([0-9a-f]+)/m.exec(await readFile(`/proc/${program.child.pid}/status`, "utf8"))!;
+    return (BigInt(`0x${caught}`) >> BigInt(SIGTERM - 1) & 1n) === 1n;
+  };
+  while (!await listens());
+  assert.equal(await program.stop(), 0);
+  assert.equal(program.output, "");
+  assert.equal(existsSync(folder.data), false);
 });
 
 Deno.test("SIGTERM while it opens its store: exit 0, and the store is as whole as ever", async () => {
