@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { connect } from "node:net";
-import { mkdir, readdir, readFile, rename, rm } from "node:fs/promises";
+import { mkdir, readdir, rename, rm } from "node:fs/promises";
 import { constants } from "node:os";
 import { join } from "node:path";
 import { platform } from "node:process";
@@ -9,9 +9,9 @@ import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
 import { until } from "./until.ts";
 
-const { SIGTERM } = constants.signals;
 /** Milliseconds within which the program ends when it is told to. */
 const LONGEST_STOP = 25_000;
+const MOST_ATTEMPTS = 20;
 
 Deno.test("SIGTERM while a client holds a half-sent request: exit 0 in time", async () => {
   await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: seen\n" });
@@ -36,18 +36,25 @@ Deno.test("SIGTERM while a client holds a half-sent request: exit 0 in time", as
   sockets.forEach((socket) => socket.destroy());
 });
 
+/** Whether a process has a listener of its own for SIGTERM, as Linux says. */
+function listens(pid: number): boolean {
+  const [, caught] = /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))!;
+  return (BigInt(`0x${caught}`) >> BigInt(constants.signals.SIGTERM - 1) & 1n) === 1n;
+}
+
 Deno.test("SIGTERM as soon as it listens to signals: exit 0 without a word, and nothing is begun", async (t) => {
   if (platform !== "linux") return void await t.step({ name: "only Linux says who listens", ignore: true, fn() {} });
   await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: seen\n" });
-  await using program = start(folder.rules, { data: folder.data });
-  const listens = async () => {
-    const [, caught] = /^SigCgt:\s*([0-9a-f]+)/m.exec(await readFile(`/proc/${program.child.pid}/status`, "utf8"))!;
-    return (BigInt(`0x${caught}`) >> BigInt(SIGTERM - 1) & 1n) === 1n;
-  };
-  while (!await listens());
-  assert.equal(await program.stop(), 0);
-  assert.equal(program.output, "");
-  assert.equal(existsSync(folder.data), false);
+  // On a busy machine this process may look too late, when the program has begun.
+  for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
+    const data = `${folder.data}${attempt}`;
+    await using program = start(folder.rules, { data });
+    while (!listens(program.child.pid!));
+    assert.equal(await program.stop(), 0);
+    assert.doesNotMatch(program.output, /\n {4}at |WARN|ERROR/);
+    if (!existsSync(data)) return assert.equal(program.output, "");
+  }
+  assert.fail(`it began with its data folder each time of ${MOST_ATTEMPTS}`);
 });
 
 Deno.test("SIGTERM while it opens its store: exit 0, and the store is as whole as ever", async () => {

@@ -77,8 +77,8 @@ Deno.test("attacks from outside on a program without a token: each is refused, a
     assert.match(await lineOf("GET /api/rules HTTP/1.1\r\nhost: evil.example"), /^HTTP\/1\.1 403 /);
     const nobody = async (host: string) =>
       await rawRequest(url, [`POST /hooks/none HTTP/1.1\r\nhost: ${host}\r\ncontent-length: 0\r\n\r\n`]);
-    for (const  of of["evil.example", "169.254.169.254", "localhost.evil.example:80"]) {
-      assert.doesNotMatch(await nobody(of), /\/hooks\/in/, `${of} is told no paths`);
+    for (const foreign of ["evil.example", "169.254.169.254", "localhost.evil.example:80"]) {
+      assert.doesNotMatch(await nobody(foreign), /\/hooks\/in/, `${foreign} is told no paths`);
     }
     assert.match(await nobody(host), /^HTTP\/1\.1 404 /);
     const known = await (await send("/hooks/none")).json();
