@@ -1,8 +1,8 @@
 #!/usr/bin/env -S deno run -A
 import { argv, exit, stderr, stdout } from "node:process";
-import { noteEarlySignals } from "./early_signals.ts";
+import { noteSignals } from "./early_signals.ts";
 
-noteEarlySignals();
+noteSignals();
 
 /** Milliseconds that the last lines of the log have. */
 const LAST_LINES = 2_000;

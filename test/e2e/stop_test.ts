@@ -36,8 +36,10 @@ Deno.test("SIGTERM while a client holds a half-sent request: exit 0 in time", as
   sockets.forEach((socket) => socket.destroy());
 });
 
-/** Whether a process has a listener of its own for SIGTERM, as Linux says. */
-function listens(pid: number): boolean {
+/** Whether a process, started with this data folder, has a listener of its own for SIGTERM, as Linux says. */
+function listens(pid: number, data: string): boolean {
+  // Until it has become the program it is a copy of this one, with the listeners of this one.
+  if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(`\0${data}\0`)) return false;
   const [, caught] = /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))!;
   return (BigInt(`0x${caught}`) >> BigInt(constants.signals.SIGTERM - 1) & 1n) === 1n;
 }
@@ -49,12 +51,16 @@ Deno.test("SIGTERM as soon as it listens to signals: exit 0 without a word, and 
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     const data = `${folder.data}${attempt}`;
     await using program = start(folder.rules, { data });
-    while (!listens(program.child.pid!));
-    assert.equal(await program.stop(), 0);
+    while (!listens(program.child.pid!, data));
+    const code = await program.stop();
     assert.doesNotMatch(program.output, /\n {4}at |WARN|ERROR/);
-    if (!existsSync(data)) return assert.equal(program.output, "");
+    const isBegun = existsSync(data);
+    // Deno (2.9) is known to listen an instant before it does: there the signal ends the program, which has begun nothing.
+    if (code === null) assert.equal(isBegun, false);
+    else assert.equal(code, 0);
+    if (code === 0 && !isBegun) return assert.equal(program.output, "");
   }
-  assert.fail(`it began with its data folder each time of ${MOST_ATTEMPTS}`);
+  assert.fail(`each time of ${MOST_ATTEMPTS} it had begun, or was ended by the signal`);
 });
 
 Deno.test("SIGTERM while it opens its store: exit 0, and the store is as whole as ever", async () => {
