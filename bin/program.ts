@@ -13,6 +13,7 @@ import { addPeople } from "./commands/people.ts";
 import { addRun } from "./commands/run.ts";
 import { addSchema } from "./commands/schema.ts";
 import { addTest } from "./commands/test.ts";
+import { leaveSignals } from "./early_signals.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { masked } from "./log.ts";
 import { dataOption } from "./options.ts";
@@ -63,6 +64,10 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
     .showHelpAfterError("(whenthen --help lists the commands)")
     .exitOverride()
     .configureOutput({ writeOut: (text) => session.terminal.write(text), writeErr: complain });
+  // `run` is told by its own listener.
+  program.hook("preAction", (_program, command) => {
+    if (command.name() !== "run") leaveSignals();
+  });
   addRun(program, session, { isDefault: isPacked });
   addOnce(program, session);
   addCheck(program, session);

@@ -1,8 +1,8 @@
 import process from "node:process";
+import { leaveSignals, listenToSignals } from "./early_signals.ts";
 
 /** Whatever hangs: this long after the signal the program is gone (promise 10 says 25 s). What counts is on disk. */
 const LONGEST_STOP = 24_000;
-const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 /** A terminal's Ctrl-C reaches every process of its group, and npm passes it on once more: the same wish within this is one. */
 const ONE_WISH = 1_000;
@@ -12,12 +12,11 @@ export class StopSignal {
   readonly received: Promise<void>;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #told = 0;
-  readonly #onSignal: () => void;
 
   constructor() {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.received = promise;
-    this.#onSignal = () => {
+    listenToSignals(() => {
       if (this.#timer !== undefined) {
         if (performance.now() - this.#told > ONE_WISH) process.exit(1);
         return;
@@ -25,8 +24,7 @@ export class StopSignal {
       this.#told = performance.now();
       this.#timer = setTimeout(() => process.exit(0), LONGEST_STOP);
       resolve();
-    };
-    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
+    });
   }
 
   /** Whether it has been told. */
@@ -37,6 +35,6 @@ export class StopSignal {
   /** The program has stopped by itself. */
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
-    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
+    leaveSignals();
   }
 }

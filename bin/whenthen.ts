@@ -1,6 +1,8 @@
 #!/usr/bin/env -S deno run -A
 import { argv, exit, stderr, stdout } from "node:process";
-import { standardOutput } from "./print/terminal.ts";
+import { noteSignals } from "./early_signals.ts";
+
+noteSignals();
 
 /** Milliseconds that the last lines of the log have. */
 const LAST_LINES = 2_000;
@@ -11,6 +13,7 @@ stdout.on("error", (error: Error & { code?: string }) => {
 });
 // A log that cannot be written, be it that its disk is full, stops nothing.
 stderr.on("error", () => {});
+const { standardOutput } = await import("./print/terminal.ts");
 const { runProgram } = await import("./program.ts");
 
 const code = await runProgram(argv.slice(2), {

@@ -140,6 +140,7 @@ export function assemble(
     keyFor,
     people: () => live.loaded?.settings.people ?? [],
     address: () => live.loaded?.settings.url ?? address(),
+    store,
     clock,
   });
   const runner: Runner = new Runner({

@@ -33,6 +33,7 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       await startLog(options.log, "info");
       // Before anything is opened: process 1 of a container is not ended by a signal that nobody listens to.
       using signal = new StopSignal();
+      if (signal.isReceived) return;
       const { port, host } = options;
       const app = await openApp({
         ...folders,

@@ -31,6 +31,11 @@ export interface ActionContext {
   /** The step's path in the run, with iterations. */
   path: string;
   attempt: number;
+  /**
+   * The arguments as they are recorded, with expressions in the place of secrets: messages, which are recorded, too, name these. Absent
+   * where they are the same.
+   */
+  recorded?: JsonObject;
   /** Aborted by the step's timeout, by cancelling the run, and at shutdown. */
   signal: AbortSignal;
   /** The rules folder and the rule file's folder, absolute. */

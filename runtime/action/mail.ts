@@ -34,15 +34,17 @@ export const mail: Action = {
   },
   defaults: { timeout: 120_000, attempts: 3 },
   check: checkMail,
-  async perform(args, { run, path, services, signal }) {
+  async perform(args, { run, path, services, signal, recorded = args }) {
     const { mail, subject = run.rule, text, html, from } = args as unknown as MailArgs;
-    const to = (Array.isArray(mail) ? mail : [mail]).filter((one) => one !== null && one !== "").map(readAddress);
+    const to = (Array.isArray(mail) ? mail : [mail]).filter((one) => one !== null && one !== "").map((one) =>
+      readAddress(one, args === recorded ? one : recorded.mail)
+    );
     if (to.length === 0) throw new TerminalError("Cannot send mail: the list of recipients is empty");
     if (text === undefined && html === undefined) throw new TerminalError(`Cannot send mail: ${EMPTY}`);
     const sent = await services.sendMail({
       id: createHash("sha256").update(`${run.id}/${path}`).digest("hex").slice(0, 32),
       to,
-      ...from !== undefined && { from: readAddress(from) },
+      ...from !== undefined && { from: readAddress(from, recorded.from) },
       // A line break would end the header.
       subject: subject.replaceAll(/\s+/g, " ").trim(),
       ...text !== undefined && { text },
@@ -61,8 +63,9 @@ function checkMail({ mail, text, html, from }: JsonObject): string[] {
   return text === undefined && html === undefined ? [...problems, `${EMPTY}; add text: …`] : problems;
 }
 
-function readAddress(text: Json): MailAddress {
+/** @param shown what is recorded of it */
+function readAddress(text: Json, shown: Json): MailAddress {
   const address = typeof text === "string" ? parseAddress(text) : undefined;
   if (address !== undefined) return address;
-  throw new TerminalError(`Cannot send mail: expected ${ADDRESS}, got ${show(text)}`);
+  throw new TerminalError(`Cannot send mail: expected ${ADDRESS}, got ${show(shown)}`);
 }

@@ -4,6 +4,7 @@ import { writeExactJson } from "../model/exact_json.ts";
 import { headerFields, type Repeatable, toHeaders } from "../model/repeatable.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { json, number, template } from "../rule/field.ts";
+import { refusedHeader } from "./refused_header.ts";
 import type { Action, ActionContext, Outcome } from "./action.ts";
 
 interface ReplyArgs {
@@ -35,11 +36,11 @@ export const reply: Action = {
   perform: (args, context) => Promise.try(answer, args, context),
 };
 
-function answer(args: JsonObject, { run, services }: ActionContext): Outcome {
+function answer(args: JsonObject, { run, services, recorded = args }: ActionContext): Outcome {
   const { reply: status, json, body, headers: given = {} } = args as unknown as ReplyArgs;
   const [problem] = checkReply(args);
   if (problem !== undefined) throw new TerminalError(`Cannot reply ${status}: ${problem}`);
-  const headers = readHeaders(given);
+  const headers = readHeaders(given, recorded.headers as JsonObject);
   if (json !== undefined) headers["content-type"] ??= "application/json";
   if (body !== undefined) headers["content-type"] ??= "text/plain; charset=utf-8";
   if (!run.event.http) return { output: { status, sent: false, reason: "the event did not come by HTTP" } };
@@ -63,13 +64,13 @@ function isStructured(value: Json): boolean {
   return typeof value === "object" && value !== null;
 }
 
-function readHeaders(given: JsonObject): Record<string, Repeatable> {
-  const texts = Object.entries(given).map(([name, value]) =>
-    [name, [value].flat().filter((one) => one !== null).map(String)] as const
+function readHeaders(given: JsonObject, shown: JsonObject): Record<string, Repeatable> {
+  const texts = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, [value].flat().filter((one) => one !== null).map(String)]),
   );
   try {
-    return headerFields(toHeaders(Object.fromEntries(texts)));
-  } catch (error) {
-    throw new TerminalError(`Cannot reply with the headers ${JSON.stringify(given)}: ${(error as Error).message}`);
+    return headerFields(toHeaders(texts));
+  } catch {
+    throw new TerminalError(`Cannot reply with ${refusedHeader(texts, shown)}`);
   }
 }

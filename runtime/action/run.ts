@@ -51,7 +51,7 @@ export const run: Action = {
   defaults: { timeout: 600_000, attempts: 1 },
   async perform(args, context) {
     const options = args as unknown as RunArgs;
-    const name = nameOf(options.run);
+    const name = nameOf((context.recorded ?? args).run as RunArgs["run"]);
     const end = await start(name, options, context);
     if (!(options.ok ?? [0]).includes(end.code)) {
       throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end), json: null });

@@ -7,7 +7,10 @@ import { readExactJson, writeRecordJson } from "../model/exact_json.ts";
 /** Where rule code runs, beside the program's own thread. Messages are plain JSON, in order, both ways. */
 export interface CodeWorker {
   post(message: unknown): void;
-  /** Ends it at once, also in the middle of a loop. Resolves once it is gone. */
+  /**
+   * Ends it at once, also in the middle of a loop. Resolves once it is gone. A thread that is in a native call, such as `pbkdf2Sync`, goes
+   * only once that returns; the exit of the program does not wait for it.
+   */
   terminate(): Promise<void>;
   /** Bytes of memory that it holds beside those of the program; 0 where it is a thread of the program. */
   memory(): number;
@@ -44,10 +47,13 @@ function startThread(url: URL, { data, env, heapLimit, onMessage, onEnd }: CodeW
   worker.on("error", (error: Error & { code?: string }) => {
     onEnd(error.code === "ERR_WORKER_OUT_OF_MEMORY" ? { kind: "memory" } : { kind: "error", error });
   });
+  const gone = new Promise<void>((resolve) => worker.once("exit", () => resolve()));
   worker.on("exit", (code) => onEnd({ kind: "error", error: new Error(`it ended by itself with code ${code}`) }));
   return {
     post: (message) => worker.postMessage(message),
-    terminate: async () => void await worker.terminate(),
+    async terminate() {
+      await Promise.race([worker.terminate(), gone]);
+    },
     memory: () => 0,
   };
 }

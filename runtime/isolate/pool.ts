@@ -1,4 +1,5 @@
 import type { Json } from "../model/json.ts";
+import { formatDuration } from "../model/duration.ts";
 import { type BundledModule, InterruptedError } from "./isolate.ts";
 import type { LogLevel } from "./messages.ts";
 import type { WorkOrder } from "./open_job.ts";
@@ -30,6 +31,16 @@ interface Seat {
   idleTimer?: ReturnType<typeof setTimeout>;
 }
 
+/**
+ * Workers that may be ending while others start. Each is a thread that uses a core until its native call returns: replaced without a
+ * bound they would take the machine.
+ */
+const MOST_ENDING = 8;
+/** Milliseconds for a worker to end, until it is said in the log that it does not. */
+const LONG_END = 10_000;
+/** Milliseconds that anybody waits for a worker to end. */
+const END_PATIENCE = 1_000;
+
 const NONE: ReadonlyMap<string, string> = new Map();
 
 /** The workers in use: one for each version and lane, started when needed, the longest idle one making room. */
@@ -37,6 +48,7 @@ export class Pool {
   /** In order of last use. */
   #seats = new Map<string, Seat>();
   #waiting = new Set<() => void>();
+  /** Those that were told to end and are not gone. */
   #ending = new Set<Promise<void>>();
   /** By version: value to name. */
   #handed = new Map<string, Map<string, string>>();
@@ -77,15 +89,15 @@ export class Pool {
   async discard(version: string): Promise<void> {
     for (const seat of [...this.#seats.values()].filter((seat) => seat.version === version)) {
       seat.worker.retired = true;
-      if (!seat.worker.busy) await seat.worker.end({ kind: "discarded" });
+      if (!seat.worker.busy) await atMost(END_PATIENCE, seat.worker.end({ kind: "discarded" }));
     }
   }
 
   async close(): Promise<void> {
     this.closed = true;
-    for (const seat of [...this.#seats.values()]) this.#end(seat.worker.end({ kind: "closed" }));
+    for (const seat of [...this.#seats.values()]) seat.worker.end({ kind: "closed" });
     this.#wake();
-    await Promise.all(this.#ending);
+    await atMost(END_PATIENCE, Promise.all(this.#ending));
   }
 
   #take(key: string, lane: Lane, module: BundledModule): Seat | undefined {
@@ -98,11 +110,12 @@ export class Pool {
   }
 
   #start(key: string, lane: Lane, module: BundledModule): Seat | undefined {
+    if (this.#ending.size >= MOST_ENDING) return undefined;
     const residents = [...this.#seats.values()].filter((seat) => seat.lane === lane);
     if (residents.length >= this.options.room[lane]) {
       const idle = residents.find((seat) => !seat.worker.busy);
       if (!idle) return undefined;
-      this.#end(idle.worker.end({ kind: "discarded" }));
+      idle.worker.end({ kind: "discarded" });
     }
     const { heapLimit, blockedAfter, env, now, onLog } = this.options;
     const secrets = this.options.secrets();
@@ -116,7 +129,8 @@ export class Pool {
       onSecret: (name) => this.#hand(module.version, name, secrets[name]),
       onLog: (level, message, run) => onLog({ level, message, file: module.file, ...(run && { run }) }),
       onIdle: () => this.#idle(seat),
-      onEnd: () => {
+      onEnd: (gone) => {
+        this.#end(gone, module.file);
         clearTimeout(seat.idleTimer);
         if (this.#seats.get(key) === seat) this.#seats.delete(key);
         const isUsed = [...this.#seats.values()].some(({ version }) => version === module.version);
@@ -136,16 +150,24 @@ export class Pool {
 
   #idle(seat: Seat): void {
     if (seat.lane === "alone" || seat.lane === "describe" || seat.worker.retired) {
-      return this.#end(seat.worker.end({ kind: "discarded" }));
+      seat.worker.end({ kind: "discarded" });
+      return;
     }
     clearTimeout(seat.idleTimer);
-    seat.idleTimer = setTimeout(() => this.#end(seat.worker.end({ kind: "discarded" })), this.options.idleAfter);
+    seat.idleTimer = setTimeout(() => seat.worker.end({ kind: "discarded" }), this.options.idleAfter);
     this.#wake();
   }
 
-  #end(ended: Promise<void>): void {
-    this.#ending.add(ended);
-    ended.finally(() => this.#ending.delete(ended));
+  #end(gone: Promise<void>, file: string): void {
+    this.#ending.add(gone);
+    const message = `a worker of ${file} was ended ${formatDuration(LONG_END)} ago and still runs: a call such as ` +
+      `pbkdf2Sync cannot be interrupted. While there are ${MOST_ENDING} of these, no other worker starts`;
+    const timer = setTimeout(() => this.options.onLog({ level: "warn", message, file }), LONG_END);
+    gone.finally(() => {
+      clearTimeout(timer);
+      this.#ending.delete(gone);
+      this.#wake();
+    });
   }
 
   #wake(): void {
@@ -165,4 +187,11 @@ export class Pool {
       signal?.addEventListener("abort", wake);
     });
   }
+}
+
+/** Resolves with it, or after so many milliseconds. */
+async function atMost(milliseconds: number, ended: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([ended, new Promise((resolve) => timer = setTimeout(resolve, milliseconds))]);
+  clearTimeout(timer);
 }

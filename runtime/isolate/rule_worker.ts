@@ -20,8 +20,8 @@ export interface WorkerOptions {
   onLog(level: LogLevel, message: string, run?: string): void;
   /** The last job has ended. */
   onIdle(): void;
-  /** The worker is gone; nothing may be given to it any more. */
-  onEnd(): void;
+  /** Nothing may be given to it any more. @param gone resolves once it holds no thread and no memory any more */
+  onEnd(gone: Promise<void>): void;
 }
 
 /** Pings in one `blockedAfter`. Counted, not timed: a machine that slept must not look like a worker that loops. */
@@ -107,8 +107,9 @@ export class RuleWorker {
     const jobs = [...this.#jobs.values()];
     const suspects = suspectsOf(jobs, cause);
     for (const job of jobs) job.settle({ error: suspects.has(job) ? this.#blame(cause) : this.#interruption(cause) });
-    this.options.onEnd();
-    await this.#worker.terminate();
+    const gone = this.#worker.terminate();
+    this.options.onEnd(gone);
+    await gone;
   }
 
   #receive(message: FromWorker): void {

@@ -19,7 +19,7 @@ export interface Event {
   cause?: Cause;
 }
 
-/** The parts of a request that rules can see. Credentials are removed before this is made. */
+/** The parts of a request that rules can see. What proved who the sender is was left out before this is made. */
 export interface HttpRequestFacts {
   method: string;
   path: string;
@@ -28,6 +28,8 @@ export interface HttpRequestFacts {
   query: Record<string, Repeatable>;
   /** Names in lower case; several values joined with ", ". */
   headers: Record<string, string>;
+  /** The names of headers that were sent and left out: `Authorization`, `Cookie` and what `auth` verified. Absent where none was. */
+  leftOut?: string[];
 }
 
 /** The chain from run to event to run. At depth {@link MAX_DEPTH} the verdict is `looped`. */

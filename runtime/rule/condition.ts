@@ -1,7 +1,7 @@
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Clause } from "../model/rule.ts";
-import { compile, evaluate, ExpressionError, type Scope } from "./expression.ts";
+import { compile, evaluate, ExpressionError, type Scope, showResult } from "./expression.ts";
 import { toPlain } from "./plain.ts";
 import { formatPath, lookUp } from "./references.ts";
 
@@ -25,7 +25,7 @@ export function checkClauses(clauses: Clause[], scope: Scope): Answer {
       if (result === true) continue;
       if (result !== false) {
         throw new ExpressionError(
-          `the condition ${text} gave ${writeExactJson(describe(result))}, expected true or false`,
+          `the condition ${text} gave ${showResult(text, describe(result))}, expected true or false`,
         );
       }
       reason = `${text} is false`;

@@ -1,4 +1,5 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
+import { writeExactJson } from "../model/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { bounded } from "./bounds.ts";
 import { ABSENT, atTime, parseExpression } from "./environment.ts";
@@ -73,6 +74,12 @@ function compute(text: string, scope: Scope): Json {
         return again(error, text, run, scope);
       }
     }));
+}
+
+/** What an expression gave, for messages, which are recorded: not of one that reads a secret, or an input, which may hold one. */
+export function showResult(text: string, result: Json): string {
+  const mayBeSecret = compile(text).references.some(({ path: [name] }) => name === "secrets" || name === "inputs");
+  return mayBeSecret ? "a value that may be secret" : writeExactJson(result);
 }
 
 /**
@@ -168,7 +175,18 @@ function sayAbsent(path: string[], names: Record<string, unknown>): string {
       JSON.stringify(path[depth])
     }`;
   }
-  return `${parent} has no key ${JSON.stringify(path[depth])}`;
+  const left = leftOut(path.slice(0, depth), path[depth], names) ? `: ${LEFT_OUT}` : "";
+  return `${parent} has no key ${JSON.stringify(path[depth])}${left}`;
+}
+
+const LEFT_OUT = "the header was sent, and the program left it out, as events are stored and shown: " +
+  "Authorization, Cookie and the signature that auth verified are in no event";
+
+/** Whether what is absent is a header that the event came with. */
+function leftOut(parent: string[], name: string, names: Record<string, unknown>): boolean {
+  if (parent.at(-1) !== "headers") return false;
+  const listed = lookUp(names, [...parent.slice(0, -1), "leftOut"]);
+  return Array.isArray(listed) && listed.includes(name.toLowerCase());
 }
 
 function quote(text: string): string {

@@ -17,7 +17,10 @@ export function spellings(secret: string): Set<string> {
   return found;
 }
 
-/** JSON may escape more than it has to: `\/`, and as `\u0026` what means something in HTML or is not ASCII. */
+/**
+ * JSON may escape more than it has to: `\/`, and as `\u0026` what means something in HTML or is not ASCII. All of it may stand in a text
+ * that is in JSON itself, as a line of the log is.
+ */
 function inJson(text: string): string[] {
   const plain = JSON.stringify(text).slice(1, -1);
   const slashed = plain.replaceAll("/", "\\/");
@@ -29,7 +32,8 @@ function inJson(text: string): string[] {
   const escaped = [/[<>&]/g, /[<>&'+=]/g, /[^\x20-\x7e]/g, /[<>&]|[^\x20-\x7e]/g, /[<>&'+=]|[^\x20-\x7e]/g].flatMap((
     what,
   ) => [plain, slashed].flatMap((from) => [escape(from, what, false), escape(from, what, true)]));
-  return [plain, slashed, JSON.stringify(plain).slice(1, -1), ...escaped];
+  const once = [plain, slashed, ...escaped];
+  return [...once, ...once.map((json) => JSON.stringify(json).slice(1, -1))];
 }
 
 function inHtml(text: string): string[] {

@@ -1,7 +1,7 @@
 import { parseDuration, parseRate } from "../model/duration.ts";
 import { writeExactJson } from "../model/exact_json.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { compile, evaluate, ExpressionError, type Scope } from "./expression.ts";
+import { compile, evaluate, ExpressionError, type Scope, showResult } from "./expression.ts";
 import { type FieldInfo, hasTemplate, parseSize } from "./field.ts";
 import type { Kind } from "./kind.ts";
 import { isObject, mapFields } from "./map_fields.ts";
@@ -121,7 +121,8 @@ function resolveSourceText(text: string, scope: Scope): Json {
 function readResolved(info: FieldInfo, value: Json, text: string): Json {
   const result = READERS[info.is]?.(value);
   if (result !== undefined) return result;
-  throw new ExpressionError(`${text} gave ${writeExactJson(value)}, expected ${info.expected}`);
+  const [{ expression }] = expressionsIn(parseText(text).parts);
+  throw new ExpressionError(`${text} gave ${showResult(expression, value)}, expected ${info.expected}`);
 }
 
 const READERS: Partial<Record<FieldInfo["is"], (value: Json) => Json | undefined>> = {
@@ -150,12 +151,16 @@ function resolveUrl(text: string, scope: Scope): string {
     if (first) {
       if (/^https?:\/\//.test(value) && URL.canParse(value)) return value;
       throw new ExpressionError(
-        `\${{${part.expression}}} gave ${JSON.stringify(value)}, expected a URL such as https://example.org/`,
+        `\${{${part.expression}}} gave ${
+          showResult(part.expression, value)
+        }, expected a URL such as https://example.org/`,
       );
     }
     if (value === "." || value === "..") {
       throw new ExpressionError(
-        `\${{${part.expression}}} gave ${JSON.stringify(value)}, which would name another folder of the URL`,
+        `\${{${part.expression}}} gave ${
+          showResult(part.expression, value)
+        }, which would name another folder of the URL`,
       );
     }
     return encodeURIComponent(value);

@@ -49,8 +49,9 @@ function performing(step: ActionStep, action: Action, frame: Frame): Pick<Task, 
   return {
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
-    act: ({ used }, attempt, makeSignal) =>
+    act: ({ used, recorded }, attempt, makeSignal) =>
       action.perform(used, {
+        ...used !== recorded && { recorded },
         run: { id: run.id, rule: rule.id, event: run.event },
         path: step.path,
         attempt,
@@ -95,7 +96,12 @@ function calling(
           recorded: { ...recorded, with: withSecretsNamed(values, used.with, recorded.with) },
         };
       }
-      const reasons = problems.map(({ key, message }) => `${key}: ${message}`).join("; ");
+      const [given, shown] = [used.with, recorded.with] as JsonObject[];
+      const reasons = problems.map(({ key, message }) =>
+        `${key}: ${
+          isRecordedAsIs(given, shown, key) ? message : `its value ${JSON.stringify(shown[key])} does not fit`
+        }`
+      ).join("; ");
       throw new TerminalError(`Cannot call ${file}: ${reasons}`);
     },
     act: async ({ used, recorded }, attempt, makeSignal) => {
@@ -121,9 +127,11 @@ function withSecretsNamed(values: JsonObject, used: Json = {}, recorded: Json = 
   if (used === recorded) return values;
   const [given, named] = [used, recorded] as [JsonObject, JsonObject];
   return Object.fromEntries(
-    Object.entries(values).map(([key, value]) => {
-      const isSecret = writeExactJson(given[key]) !== writeExactJson(named[key]);
-      return [key, isSecret ? named[key] : value];
-    }),
+    Object.entries(values).map(([key, value]) => [key, isRecordedAsIs(given, named, key) ? value : named[key]]),
   );
+}
+
+/** Whether an input holds no secret. */
+function isRecordedAsIs(given: JsonObject = {}, recorded: JsonObject = {}, key: string): boolean {
+  return writeExactJson(given[key]) === writeExactJson(recorded[key]);
 }

@@ -81,7 +81,13 @@ export class World {
     const clock = this.clock = new ManualClock(test.now);
     this.store = this.#activity.watch(store);
     this.stubs = new Stubs(test.stub);
-    const desk = openDesk({ keyFor: () => this.#key, people: () => people, address: () => "http://test", clock });
+    const desk = openDesk({
+      keyFor: () => this.#key,
+      people: () => people,
+      address: () => "http://test",
+      store,
+      clock,
+    });
     this.people = desk.people;
     const surroundings = () => ({ env: test.env, secrets: secrets.scope() });
     const onAccepted = (receipts: Receipt[]) => this.#accepted(receipts);

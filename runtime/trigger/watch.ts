@@ -1,4 +1,5 @@
 import { watch as watchFolder } from "chokidar";
+import { join } from "node:path";
 import { z } from "zod";
 import { sleepUntil } from "../host/clock.ts";
 import { charset, duration, path } from "../rule/field.ts";
@@ -73,6 +74,15 @@ function attach(context: TriggerContext): Detach {
   watcher.on("all", (_event, path) => {
     touched.add(path);
     loop.wake();
+  });
+  // Of a change that keeps the modification time it tells only in this way.
+  watcher.on("raw", (_event, name, details) => {
+    const { watchedPath = base } = details as { watchedPath?: string };
+    for (const path of [watchedPath, join(watchedPath, name ?? "")]) {
+      if (!matches(path)) continue;
+      touched.add(path);
+      loop.wake();
+    }
   });
   // What happened between the first look and here was told to nobody.
   watcher.on("ready", () => {

@@ -66,8 +66,9 @@ export class Watching {
     const settle = args.settle as number;
     const due = [...this.#unsettled].filter(([, { since }]) => since + settle <= clock.now()).map(([path]) => path);
     const settled: Change[] = [];
+    const told = new Set([...named ?? [], ...due]);
     for (const path of new Set([...named ?? await this.#everything(), ...due])) {
-      const change = await this.#examine(path);
+      const change = await this.#examine(path, told.has(path));
       if (change !== undefined) settled.push(change);
     }
     await this.#report(settled);
@@ -114,12 +115,16 @@ export class Watching {
     return [...files.map((path) => this.#keyOf(path)), ...this.#known.keys()];
   }
 
-  /** What changed about a file; undefined where nothing did or it has not settled. */
-  async #examine(path: string): Promise<Change | undefined> {
+  /**
+   * What changed about a file; undefined where nothing did or it has not settled.
+   * @param told whether something was said to have happened to it. Deno (2.9) gives the change time in whole seconds, so what happens
+   * twice within one may leave the stamp as it was: then its content tells.
+   */
+  async #examine(path: string, told: boolean): Promise<Change | undefined> {
     const old = this.#known.get(path);
     const absolute = resolve(this.context.ruleFolder, path);
     const stamp = this.pattern.matches(absolute) ? await stampOf(absolute) : undefined;
-    if (isSameStamp(old, stamp)) {
+    if (isSameStamp(old, stamp) && !(told && await hasOtherContent(absolute, old))) {
       this.#unsettled.delete(path);
       return undefined;
     }
@@ -204,6 +209,11 @@ export class Watching {
   #keyOf(path: string): string {
     return slashed(relative(this.context.ruleFolder, path));
   }
+}
+
+/** Whether a small file has other content than is known of it. */
+async function hasOtherContent(path: string, known: Known | undefined): Promise<boolean> {
+  return known?.hash !== undefined && (await withHash(path, known)).hash !== known.hash;
 }
 
 /** With the hash of a small file, if it can be read. */

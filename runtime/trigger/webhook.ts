@@ -5,7 +5,7 @@ import { newId } from "../model/id.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { duration, expression, secret, size } from "../rule/field.ts";
 import type { TriggerEvent, TriggerKind } from "./trigger.ts";
-import { authenticate, authSchema, checkAuth } from "./webhook_auth.ts";
+import { authenticate, authSchema, checkAuth, verifiedHeader } from "./webhook_auth.ts";
 import { readBody } from "./webhook_body.ts";
 import type { WebhookRequest } from "./webhook_request.ts";
 import { handshakeOf, identityOf, readPayload, typeOf } from "./webhook_provider.ts";
@@ -19,8 +19,8 @@ export type Received =
   | { kind: "refused"; status: 400 | 401; message: string };
 
 const SECOND = 1_000;
-/** Nothing that proves who somebody is gets into an event, which is stored and shown. */
-const CREDENTIAL = /authorization|cookie|signature|secret|token|api-?key|password|^whenthen-/;
+/** What proves who somebody is gets into no event, which is stored and shown; beside it what `auth` verified. */
+const CREDENTIALS = ["authorization", "cookie"];
 const SEGMENT = /^(:[A-Za-z_]\w*|[^\s/:?#*]+)$/;
 
 /** A path below `/hooks` that other programs send to. */
@@ -73,10 +73,11 @@ export function receive(
 }
 
 function factsOf(args: JsonObject, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
-  const auth = args.auth as { header?: string };
-  const signed = auth.header?.toLowerCase();
-  const shown = Object.entries(headers).filter(([name]) => !CREDENTIAL.test(name) && name !== signed);
-  return { method, path, params, query, headers: Object.fromEntries(shown) };
+  const secret = [...CREDENTIALS, verifiedHeader(args)];
+  const leftOut = secret.filter((name) => name !== undefined && Object.hasOwn(headers, name)) as string[];
+  const shown = Object.entries(headers).filter(([name]) => !leftOut.includes(name));
+  const facts = { method, path, params, query, headers: Object.fromEntries(shown) };
+  return leftOut.length === 0 ? facts : { ...facts, leftOut: [...new Set(leftOut)] };
 }
 
 function checkPath(path: string): string[] {

@@ -62,6 +62,20 @@ export function authenticate(
   return reason;
 }
 
+/** The headers with what the presets verify; `basic` and `bearer` have theirs in `Authorization`. */
+const VERIFIED: Partial<Record<Exclude<Auth, object>, string>> = {
+  standard: "webhook-signature",
+  github: "x-hub-signature-256",
+  stripe: "stripe-signature",
+  slack: "x-slack-signature",
+};
+
+/** The name, in lower case, of the header with the signature that `auth` verifies. */
+export function verifiedHeader(args: JsonObject): string | undefined {
+  const auth = args.auth as Auth;
+  return typeof auth === "string" ? VERIFIED[auth] : auth.header.toLowerCase();
+}
+
 /** What is wrong with `auth` and `secret` together. */
 export function checkAuth(args: JsonObject): string[] {
   const name = typeof args.auth === "string" ? args.auth : "{ hmac: … }";

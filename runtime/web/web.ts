@@ -67,8 +67,13 @@ export function createWeb(context: WebContext): Web {
   };
 }
 
-/** Undefined where there is none. Without a `Host`, as HTTP/1.0 allows, a host may give the path alone. */
-function urlOf({ url }: Request): URL | undefined {
+/**
+ * Undefined where there is none. Without a `Host`, as HTTP/1.0 allows, a host may give the path alone; for one that is none Bun gives
+ * another.
+ */
+function urlOf({ url, headers }: Request): URL | undefined {
+  const host = headers.get("host");
+  if (host && !URL.canParse(`http://${host}`)) return undefined;
   return URL.parse(url.startsWith("/") ? `http://localhost${url}` : url) ?? undefined;
 }
 

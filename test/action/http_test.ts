@@ -213,7 +213,7 @@ Deno.test("redirects in a circle and to elsewhere than HTTP end", async () => {
   }, async ({ origin, seen }) => {
     assert.match((await failureOf({ http: origin })).message, /over 20 redirects/);
     assert.equal(seen.length, 21);
-    assert.match((await failureOf({ http: `${origin}/file` })).message, /redirects to file:\/\/\/etc\/passwd/);
+    assert.match((await failureOf({ http: `${origin}/file` })).message, /redirects to file:, expected/);
   });
 });
 
@@ -407,7 +407,10 @@ Deno.test("what cannot be sent is said before anything is sent", async () => {
     [{ http: "ftp://example.org/" }, /expected a URL with http/],
     [{ http: "https://example.org/", json: 1 }, /"json" needs a method that carries a body, such as POST, got GET/],
     [{ http: "POST https://example.org/", json: 1, body: "x" }, /"json" and "body" exclude each other/],
-    [{ http: "https://example.org/", headers: { "X-A": "a\nb" } }, /Cannot send ".*" with the headers/],
+    [
+      { http: "https://example.org/", headers: { "X-A": "a\nb" } },
+      /Cannot send ".*" with the header "X-A" with the value "a\\nb"/,
+    ],
     [{ http: "https://example.org/", auth: { basic: "anna" } }, /expected "user:password" in auth.basic, got no colon/],
   ];
   for (const [args, message] of refused) {

@@ -45,7 +45,7 @@ Deno.test("reply refuses what HTTP does not allow", async () => {
     [{ reply: 204, json: 1 }, /Cannot reply 204: HTTP allows no body with 204/],
     [{ reply: 200, json: 1, body: "x" }, /Cannot reply 200: "json" and "body" exclude/],
     [{ reply: 200, headers: { "X-A": [{ a: 1 }] } }, /expected text or a list of texts for the header "X-A"/],
-    [{ reply: 200, headers: { "a b": "c" } }, /Cannot reply with the headers/],
+    [{ reply: 200, headers: { "a b": "c" } }, /Cannot reply with the header "a b"/],
   ];
   for (const [args, message] of refused) {
     await assert.rejects(async () => await reply.perform(args, byWebhook()), { name: "TerminalError", message });

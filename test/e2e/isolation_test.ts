@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
+import { until } from "./until.ts";
+
+/** Milliseconds within which the program ends when it is told to. */
+const LONGEST_STOP = 25_000;
 
 Deno.test("a TypeScript rule whose `if` loops forever delays no webhook answer of any rule", async () => {
   await using folder = await rulesFolder({
@@ -33,6 +37,39 @@ export default rule({
   await program.waitFor("the verdict", ({ message }) => message.startsWith("loop: error"), 60_000);
   const trace = await program.api(`runs/${run}`);
   assert.equal(trace.run.state, "failed");
+});
+
+const native = (path: string, options: string) => `
+import { pbkdf2Sync } from "node:crypto";
+import { rule, webhook } from "whenthen";
+export default rule({
+  when: webhook("${path}", { auth: "none" }),
+  ${options}
+  then: ({ step }) => step.do("hash", () => pbkdf2Sync("a", "b", 2 ** 31 - 1, 64, "sha512").length),
+});
+`;
+
+Deno.test("code in a native call of an hour fails by its timeout, delays no other code, and does not hold the exit", async () => {
+  await using folder = await rulesFolder({
+    "timed.ts": native("/timed", 'timeout: "1s",'),
+    "held.ts": native("/held", ""),
+    "healthy.ts": native("/healthy", "").replace("2 ** 31 - 1", "1"),
+  });
+  await using program = start(folder.rules, { data: folder.data });
+  for (let count = 0; count < 2; count++) {
+    const { body: { runs: [run] } } = await program.post("/hooks/timed", {});
+    await program.waitFor("its timeout", ({ message, properties }) => {
+      return properties.rule === "timed" && message.includes(`longer than its timeout of 1s; whenthen show ${run}`);
+    });
+  }
+  const { body: { runs: [held] } } = await program.post("/hooks/held", {});
+  await program.post("/hooks/healthy", {});
+  await program.waitForMessage("healthy succeeded");
+  await until("the call to have begun", () => program.api(`runs/${held}`), ({ run }) => run.state === "running");
+  const told = performance.now();
+  assert.equal(await program.stop(), 0);
+  const took = performance.now() - told;
+  assert.ok(took < LONGEST_STOP, `${took} ms`);
 });
 
 Deno.test("a secret used in URL, header and body is nowhere in logs or API, although its echo is kept as it came", async () => {

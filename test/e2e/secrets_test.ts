@@ -167,3 +167,75 @@ then:
     assert.doesNotMatch(stdout + stderr, /5f2e9a77/);
   }
 });
+
+Deno.test("errors name what failed as it is recorded: no secret of a URL, a header or a command reaches the data folder", async () => {
+  await using peer = await WebServer.start((seen, response) => {
+    if (seen.path.includes("/redirect/")) {
+      return response.writeHead(302, { location: `ftp://127.0.0.1${seen.path}` }).end();
+    }
+    response.writeHead(404).end("no such bot");
+  });
+  const bot = `bot\${{ secrets.TOKEN }}/send?to=\${{ secrets.TOKEN }}`;
+  const server = await WebServer.start();
+  const closed = { url: server.url };
+  await server[Symbol.asyncDispose]();
+  await using folder = await rulesFolder({
+    ".env": `TOKEN=${TOKEN}\n`,
+    "fails.yaml": `
+when: { webhook: /fails, auth: none }
+then:
+  - { id: status, http: "POST ${peer.url}/${bot}", onError: continue }
+  - { id: redirect, http: "${peer.url}/redirect/${bot}", onError: continue }
+  - { id: refused, http: "PUT ${closed.url}/${bot}", retry: 1, onError: continue }
+  - { id: login, http: "GET http://me:\${{ secrets.TOKEN }}@${
+      closed.url.slice("http://".length)
+    }/", retry: 1, onError: continue }
+  - { id: scheme, http: "\${{ secrets.TOKEN }}/send", onError: continue }
+  - { id: header, http: "${peer.url}/", headers: { x-token: "\${{ secrets.TOKEN }}\\n2" }, onError: continue }
+  - { id: command, run: [sh, -c, "exit 1", "\${{ secrets.TOKEN }}"], onError: continue }
+  - { id: absent, run: [./no-such-file, "\${{ secrets.TOKEN }}"], onError: continue }
+  - { id: mail, mail: "\${{ secrets.TOKEN }}", text: hello, onError: continue }
+  - { id: input, call: ./inner.yaml, with: { token: "\${{ secrets.TOKEN }}" }, onError: continue }
+  - { id: condition, if: secrets.TOKEN, log: hello, onError: continue }
+  - { id: reply, reply: 200, headers: { x-token: "\${{ secrets.TOKEN }}\\n2" } }
+`,
+    "inner.yaml": "inputs: { token: { type: number } }\nthen: [{ log: hello }]\n",
+    "code.ts": `
+import { event, rule } from "whenthen";
+export default rule({
+  when: event("code"),
+  then: ({ step, secrets }) => step.http("refused", "PUT ${closed.url}/bot" + secrets.TOKEN + "/send", { retry: 1 }),
+});
+`,
+    "polls.yaml":
+      `when: { poll: "${closed.url}/bot\${{ secrets.TOKEN }}/items", every: 10s }\nthen: [{ log: hello }]\n`,
+  });
+  await using program = start(folder.rules, folder);
+  await program.post("/hooks/fails", {});
+  await program.post("/events", { type: "code" });
+  for (const rule of ["fails", "code"]) assert.match((await ended(program, rule)).message, /failed/);
+  await program.waitForMessage(`Cannot GET ${closed.url}/bot***/items`);
+  const [{ id }] = (await program.api("runs?rule=fails")) as Answered[];
+  const { steps } = await program.api(`runs/${id}`);
+  const errors = Object.fromEntries(steps.map(({ path, error }: Answered) => [path, error?.message]));
+  const host = peer.url;
+  assert.equal(errors.status, `POST ${host}/bot\${{ secrets.TOKEN }}/send answered 404 Not Found: no such bot`);
+  assert.match(
+    errors.redirect,
+    /^Cannot GET .*\/redirect\/bot\$\{\{ secrets\.TOKEN \}\}\/send: it redirects to ftp:\/\/127\.0\.0\.1, /,
+  );
+  assert.match(errors.refused, /^Cannot PUT http:\/\/127\.0\.0\.1:\d+\/bot\$\{\{ secrets\.TOKEN \}\}\/send: \w/);
+  assert.match(errors.login, /^Cannot GET http:\/\/127\.0\.0\.1:\d+\/: \w/);
+  assert.match(errors.header, /the header "x-token" with the value "\$\{\{ secrets\.TOKEN \}\}\\n2"/);
+  assert.match(errors.command, /^"sh -c exit 1 \$\{\{ secrets\.TOKEN \}\}" ended with exit code 1/);
+  for (const step of ["scheme", "absent", "mail", "input", "condition", "reply"]) {
+    assert.match(errors[step], /secrets\.TOKEN/, step);
+  }
+  assert.equal(await program.stop(), 0);
+  const { text } = await read(folder.data);
+  assert.ok(text.includes("no such bot"), "the errors are there");
+  for (const spelling of SPELLINGS) {
+    const at = text.indexOf(spelling);
+    assert.equal(at, -1, text.slice(Math.max(0, at - 200), at + 100));
+  }
+});

@@ -14,6 +14,7 @@ const scope = {
       nothing: null,
       when: "2026-11-21T07:00:00Z",
     },
+    http: { headers: { "x-other": "1" }, leftOut: ["cookie"] },
   },
   config: { threshold: 85 },
 };
@@ -91,6 +92,17 @@ const fails: [string, RegExp, string?][] = [
   ["event.data.text.x", /event\.data\.text is text/, "event.data.text.x"],
   ["event.data.list[7]", /event\.data\.list has 3 items, so there is no item 7/, "event.data.list[7]"],
   ["event.data['a-b']", /event\.data has no key "a-b"/, 'event.data["a-b"]'],
+  ["event.http.headers['x-sig']", /headers has no key "x-sig"$/, 'event.http.headers["x-sig"]'],
+  [
+    "event.http.headers.cookie",
+    /headers has no key "cookie": the header was sent, and the program left it out/,
+    "event.http.headers.cookie",
+  ],
+  [
+    "event.http.headers['Cookie']",
+    /headers has no key "Cookie": the header was sent, and the program left it out/,
+    "event.http.headers.Cookie",
+  ],
   ["steps.x", /there is no steps here/, "steps.x"],
   ["event.data.text + event.data.n", /"\+" does not work between text and a number/],
   ["event.data.n && true", /true or false|bool/],

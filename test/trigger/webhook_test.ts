@@ -263,16 +263,11 @@ Deno.test("names that JavaScript reserves are data and nothing else", () => {
   assert.equal((event.data as { polluted?: number }).polluted, undefined);
 });
 
-Deno.test("no credential gets into an event", () => {
+Deno.test("Authorization, Cookie and what auth verified get into no event, and it says so; all other headers do", () => {
   const headers = {
     authorization: "Bearer t0k3n",
     cookie: "session=1",
-    "proxy-authorization": "x",
-    "x-gitlab-token": "x",
-    "x-api-key": "x",
-    "x-hub-signature": "x",
-    "whenthen-cause": "1.r.x",
-    "user-agent": "curl/8",
+    ...OTHERS,
   };
   const event = accepted(send({ auth: "none" }, request("{}", headers, { params: { sku: "A" }, query: { q: "1" } })));
   assert.deepEqual(event.http, {
@@ -280,9 +275,25 @@ Deno.test("no credential gets into an event", () => {
     path: "/hook",
     params: { sku: "A" },
     query: { q: "1" },
-    headers: { "content-type": "application/json", "user-agent": "curl/8" },
+    headers: { "content-type": "application/json", ...OTHERS },
+    leftOut: ["authorization", "cookie"],
   });
+  const args = { auth: { hmac: "sha256", header: "X-Sig", encoding: "hex", prefix: "" }, secret: "TOKEN" };
+  const signed = accepted(send(args, request("{}", { "x-sig": hex(secrets.TOKEN, "{}"), ...OTHERS })));
+  assert.deepEqual(signed.http.leftOut, ["x-sig"]);
+  assert.deepEqual(signed.http.headers, { "content-type": "application/json", ...OTHERS });
+  assert.equal(accepted(send({ auth: "none" }, request("{}", OTHERS))).http.leftOut, undefined);
 });
+
+/** By their names they might be credentials; to the program they are data. */
+const OTHERS = {
+  "x-gitlab-token": "x",
+  "x-api-key": "x",
+  "x-hub-signature": "x",
+  "x-goog-signature": "x",
+  "x-secret-santa": "x",
+  "user-agent": "curl/8",
+};
 
 Deno.test("an event's identity is what dedupe says, else the provider's id, else new each time", () => {
   const id = (args: JsonObject, body: string, headers: Record<string, string> = {}) =>

@@ -28,6 +28,7 @@ export interface Bench extends AsyncDisposable {
   store: Store;
   clock: ManualClock;
   signer: CauseSigner;
+  keyFor: (purpose: string) => Uint8Array;
   errors: string[];
   /** Those in the settings; a test may change it. */
   people: Person[];
@@ -91,7 +92,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     ingest,
     store,
     operators: new Operators({ store, clock, live: { rules: live, pause }, runner }),
-    desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", clock }),
+    desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", store, clock }),
     answerForm: (form, person, answer) =>
       answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
     replies: new ReplyWaiters(),
@@ -116,6 +117,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     store,
     clock,
     signer,
+    keyFor,
     errors,
     people,
     woken,

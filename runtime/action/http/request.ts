@@ -6,6 +6,7 @@ import { writeExactJson } from "../../model/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Format } from "../../rule/format.ts";
 import type { ActionContext } from "../action.ts";
+import { refusedHeader } from "../refused_header.ts";
 
 export interface HttpArgs {
   http: string;
@@ -51,13 +52,14 @@ export function checkRequest(args: JsonObject): string[] {
  * `Idempotency-Key` that is the same on each attempt of the step.
  * @throws TerminalError where they describe none
  */
-export function readRequest(args: HttpArgs, { run, path, services }: ActionContext): HttpRequest {
+export function readRequest(args: HttpArgs, { run, path, services, recorded }: ActionContext): HttpRequest {
+  const shown = (recorded ?? args) as unknown as HttpArgs;
   const problems = checkRequest(args as unknown as JsonObject);
-  if (problems.length > 0) throw new TerminalError(`Cannot send "${args.http}": ${problems[0]}`);
+  if (problems.length > 0) throw new TerminalError(`Cannot send "${shown.http}": ${problems[0]}`);
   const { method, address } = split(args.http);
-  const url = readUrl(args.http, address);
-  const headers = readHeaders(args);
-  setMissing(headers, "authorization", authorization(args, url));
+  const url = readUrl(address, shown);
+  const headers = readHeaders(args, shown);
+  setMissing(headers, "authorization", authorization(args, url, shown));
   url.username = url.password = "";
   for (const [name, value] of parameters(args.query ?? {})) url.searchParams.append(name, value);
   const body = readBody(args);
@@ -65,7 +67,7 @@ export function readRequest(args: HttpArgs, { run, path, services }: ActionConte
   setMissing(headers, "user-agent", "whenthen");
   if (!WITHOUT_BODY.includes(method)) setMissing(headers, "idempotency-key", idempotencyKey(run.id, path));
   headers.set(CAUSE_HEADER, services.causeHeader(run));
-  const name = `${method} ${url.origin}${url.pathname}`;
+  const name = recorded === undefined ? `${method} ${url.origin}${url.pathname}` : nameOf(shown.http);
   return { name, method, url, headers, ...(body && { body: body.text }) };
 }
 
@@ -74,23 +76,30 @@ function split(text: string): { method: string; address: string } {
   return { method: method?.toUpperCase() ?? "GET", address };
 }
 
-function readUrl(text: string, address: string): URL {
+/** Method and URL without its query and password, as they are recorded: `POST https://host/bot${{ secrets.TOKEN }}/send`. */
+function nameOf(recorded: string): string {
+  const { method, address } = split(recorded);
+  // What stands in an expression ends no part of the URL.
+  const plain = address.replace(/\$\{\{.*?\}\}/gs, (expression) => "x".repeat(expression.length));
+  const [before, scheme] = /^(https?:\/\/)(?:[^/?#]*@)?/.exec(plain) ?? ["", ""];
+  return `${method} ${scheme}${address.slice(before.length, plain.search(/[?#]|$/))}`;
+}
+
+function readUrl(address: string, { http: text }: HttpArgs): URL {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url && ["http:", "https:"].includes(url.protocol)) return url;
   throw new TerminalError(`Cannot send "${text}": expected a URL with http:// or https://, or a method and such a URL`);
 }
 
-function readHeaders({ http, headers }: HttpArgs): Headers {
+function readHeaders({ headers = {} }: HttpArgs, shown: HttpArgs): Headers {
   try {
     return new Headers(headers);
-  } catch (error) {
-    throw new TerminalError(
-      `Cannot send "${http}" with the headers ${JSON.stringify(headers)}: ${(error as Error).message}`,
-    );
+  } catch {
+    throw new TerminalError(`Cannot send "${shown.http}" with ${refusedHeader(headers, shown.headers!)}`);
   }
 }
 
-function authorization({ http, auth }: HttpArgs, { username, password }: URL): string | undefined {
+function authorization({ auth }: HttpArgs, { username, password }: URL, { http }: HttpArgs): string | undefined {
   if (auth && "bearer" in auth) return `Bearer ${auth.bearer}`;
   if (auth && !auth.basic.includes(":")) {
     throw new TerminalError(`Cannot send "${http}": expected "user:password" in auth.basic, got no colon`);

@@ -22,7 +22,9 @@ export async function send(request: HttpRequest, ok: number[], context: ActionCo
     if (!REDIRECTS.includes(response.status) || ok.includes(response.status) || location === null) return response;
     await response.body?.cancel();
     if (redirects === MOST_REDIRECTS) {
-      throw new TerminalError(`Cannot ${request.name}: over ${MOST_REDIRECTS} redirects, the last one to ${location}`);
+      throw new TerminalError(
+        `Cannot ${request.name}: over ${MOST_REDIRECTS} redirects, the last one to ${placeOf(location, next.url)}`,
+      );
     }
     next = redirect(next, response.status, location);
   }
@@ -46,7 +48,9 @@ function redirect(request: HttpRequest, status: number, location: string): HttpR
   const url = URL.canParse(location, request.url) ? new URL(location, request.url) : undefined;
   if (!url || !["http:", "https:"].includes(url.protocol)) {
     throw new TerminalError(
-      `Cannot ${request.name}: it redirects to ${location}, expected a URL with http:// or https://`,
+      `Cannot ${request.name}: it redirects to ${
+        placeOf(location, request.url)
+      }, expected a URL with http:// or https://`,
     );
   }
   url.username = url.password = "";
@@ -59,6 +63,13 @@ function redirect(request: HttpRequest, status: number, location: string): HttpR
   if (!becomesGet) return { name, method, url, headers, body };
   for (const header of ["content-type", "idempotency-key"]) headers.delete(header);
   return { name, method: "GET", url, headers };
+}
+
+/** Without path and query: a server may repeat those of the request, with a secret in them. */
+function placeOf(location: string, from: URL): string {
+  const url = URL.parse(location, from.href);
+  if (url === null) return "what is no URL";
+  return `${url.protocol}${url.host && `//${url.host}`}`;
 }
 
 /** Hosts wrap what happened in one or two layers that only say that something did, with the whole URL. */

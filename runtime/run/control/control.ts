@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { TerminalError } from "../../model/errors.ts";
-import { writeExactJson } from "../../model/exact_json.ts";
+import { showResult } from "../../rule/expression.ts";
 import type { Step } from "../../model/rule.ts";
 import type { Kind } from "../../rule/kind.ts";
 import { evaluateIn, type Frame, type PerformSteps } from "../frame.ts";
@@ -28,5 +28,5 @@ export function notOn(kind: string, lists: string) {
 export async function holds(text: string, frame: Frame): Promise<boolean> {
   const value = await evaluateIn(frame, text);
   if (typeof value === "boolean") return value;
-  throw new TerminalError(`The condition "${text}" gives ${writeExactJson(value)}; true or false is expected`);
+  throw new TerminalError(`The condition "${text}" gives ${showResult(text, value)}; true or false is expected`);
 }

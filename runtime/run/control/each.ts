@@ -5,7 +5,7 @@ import { recordError, TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../model/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
-import { compile } from "../../rule/expression.ts";
+import { compile, showResult } from "../../rule/expression.ts";
 import { expression, number, rate } from "../../rule/field.ts";
 import { readsSecret } from "../../rule/recorded_args.ts";
 import { resolveArgs } from "../../rule/template.ts";
@@ -83,7 +83,7 @@ async function itemsOf(step: Step, frame: Frame): Promise<Json[] | StepFailure> 
   const read = async () => {
     const items = await evaluateIn(frame, text);
     if (Array.isArray(items)) return items;
-    throw new TerminalError(`"each: ${text}" gives ${writeExactJson(items).slice(0, 100)}; a list is expected`);
+    throw new TerminalError(`"each: ${text}" gives ${showResult(text, items).slice(0, 100)}; a list is expected`);
   };
   if (!compile(text).varies) return await read();
   const kept = { path: `${pathIn(frame, step.id)}[items]`, kind: step.kind };

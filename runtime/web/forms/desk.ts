@@ -1,6 +1,8 @@
 import type { Clock } from "../../host/clock.ts";
 import type { Person } from "../../model/person.ts";
 import type { FormPeople } from "../../run/runner_options.ts";
+import type { Store } from "../../store/store.ts";
+import { Devices } from "./devices.ts";
 import { FormLinks } from "./links.ts";
 import { PasswordCheck } from "./password_check.ts";
 import { People } from "./people.ts";
@@ -11,6 +13,7 @@ export interface FormDesk {
   people: People;
   links: FormLinks;
   sessions: Sessions;
+  devices: Devices;
   passwords: PasswordCheck;
   /** Signs what proves that a form was sent from our own page. */
   csrfKey: Uint8Array;
@@ -25,16 +28,19 @@ export interface DeskOptions {
   /** Those in the settings in force. */
   people: () => Person[];
   address: () => string;
+  store: Pick<Store, "getMark" | "accept">;
   clock: Clock;
 }
 
-export function openDesk({ keyFor, people: listed, address, clock }: DeskOptions): FormDesk {
+export function openDesk({ keyFor, people: listed, address, store, clock }: DeskOptions): FormDesk {
   const people = new People(listed);
+  const devices = new Devices(keyFor("form devices"));
   return {
     people,
     links: new FormLinks(keyFor("form links")),
-    sessions: new Sessions(keyFor("form sessions"), people, clock),
-    passwords: new PasswordCheck(people, clock),
+    sessions: new Sessions(keyFor("form sessions"), people, store, clock),
+    devices,
+    passwords: new PasswordCheck(people, devices, clock),
     csrfKey: keyFor("form csrf"),
     address,
   };

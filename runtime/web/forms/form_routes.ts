@@ -36,7 +36,7 @@ export function addFormRoutes(app: Hono, context: WebContext): void {
 }
 
 async function list(c: Context, context: WebContext): Promise<Response> {
-  const session = sessionOf(c, context);
+  const session = await sessionOf(c, context);
   if (session === undefined) return toSignIn(c);
   const { store, clock } = context;
   const after = c.req.query("after");

@@ -2,6 +2,7 @@ import type { Clock } from "../../host/clock.ts";
 import { verifyPassword } from "../../load/credentials.ts";
 import type { Person } from "../../model/person.ts";
 import { Attempts } from "./attempts.ts";
+import type { Devices } from "./devices.ts";
 import type { People } from "./people.ts";
 
 /** What came of a name and a password. */
@@ -12,7 +13,7 @@ export type PasswordChecked =
   | { kind: "later"; seconds: number };
 
 const MINUTES = 60_000;
-/** Of one person from one address: a person who errs, or somebody who guesses. */
+/** Of one person from one address, or from one browser that this person has used: a person who errs, or somebody who guesses. */
 const OF_PAIR = { most: 5, within: 15 * MINUTES };
 /** Of one person from everywhere, and from one address for everybody: guesses that are spread. */
 const OF_ONE = { most: 50, within: 60 * MINUTES };
@@ -28,30 +29,33 @@ export class PasswordCheck {
   #last: Promise<unknown> = Promise.resolve();
   #waiting = 0;
 
-  constructor(private readonly people: People, clock: Clock) {
+  constructor(private readonly people: People, private readonly devices: Devices, clock: Clock) {
     this.#ofPair = new Attempts(clock, OF_PAIR);
     this.#ofOne = new Attempts(clock, OF_ONE);
   }
 
-  /** @param address where the request came from */
-  async check(name: string, password: string, address: string): Promise<PasswordChecked> {
+  /**
+   * @param address where the request came from
+   * @param device the cookie of the browser that it came from, see {@link Devices}
+   */
+  async check(name: string, password: string, address: string, device?: string): Promise<PasswordChecked> {
     const person = this.people.account(name);
     const who = person?.id ?? name.trim().toLowerCase().slice(0, 100);
-    const pair = `${address} ${who}`;
-    const [ofPerson, ofAddress] = [`person ${who}`, `address ${address}`];
-    const wait = Math.max(this.#ofPair.wait(pair), this.#ofOne.wait(ofPerson), this.#ofOne.wait(ofAddress));
+    const known = this.devices.read(device, person);
+    const pair = known === undefined ? `${address} ${who}` : `device ${known}`;
+    // What is guessed elsewhere locks nobody out of a browser of their own.
+    const spread = known === undefined ? [`person ${who}`, `address ${address}`] : [];
+    const wait = Math.max(this.#ofPair.wait(pair), ...spread.map((name) => this.#ofOne.wait(name)));
     if (wait > 0) return { kind: "later", seconds: Math.ceil(wait / 1_000) };
     if (this.#waiting >= MOST_WAITING) return { kind: "later", seconds: 10 };
     // Counted before it is looked at: many at once are many.
     this.#ofPair.add(pair);
-    this.#ofOne.add(ofPerson);
-    this.#ofOne.add(ofAddress);
+    for (const name of spread) this.#ofOne.add(name);
     if (!await this.#verify(password, person?.password ?? NOBODY) || person?.password === undefined) {
       return { kind: "wrong" };
     }
     this.#ofPair.clear(pair);
-    this.#ofOne.takeBack(ofPerson);
-    this.#ofOne.takeBack(ofAddress);
+    for (const name of spread) this.#ofOne.takeBack(name);
     return { kind: "right", person };
   }
 

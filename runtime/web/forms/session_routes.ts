@@ -1,6 +1,7 @@
 import type { Context, Hono } from "hono";
 import { deleteCookie, getCookie, setCookie } from "hono/cookie";
 import type { WebContext } from "../context.ts";
+import { DEVICE_LIFE } from "./devices.ts";
 import { CSRF_INPUT, csrfToken, isFromOurPage } from "./csrf.ts";
 import type { Page } from "./layout.ts";
 import { notice } from "./notices.ts";
@@ -10,11 +11,12 @@ import { type Session, SESSION_LIFE } from "./sessions.ts";
 import { signInPage } from "./sign_in_page.ts";
 
 const COOKIE = "whenthen_session";
+const DEVICE_COOKIE = "whenthen_device";
 /** A form's id; nothing else is ever a place to go to after signing in. */
 const FORM_ID = /^[\w-]{1,64}$/;
 
 /** Who is signed in. */
-export function sessionOf(c: Context, { desk }: WebContext): Session | undefined {
+export function sessionOf(c: Context, { desk }: WebContext): Promise<Session | undefined> {
   return desk.sessions.read(getCookie(c, COOKIE));
 }
 
@@ -29,10 +31,10 @@ export function toSignIn(c: Context, form?: string): Response {
 }
 
 /** Refuses what another site's page may have sent. */
-export function refuseForeign(c: Context, context: WebContext): Promise<Response> | Response {
+export async function refuseForeign(c: Context, context: WebContext): Promise<Response> {
   const text =
     "What was sent did not come from this page, or the page was too old. Nothing was changed: open it again.";
-  return respond(c, context, notice("Not sent", text, signedInAs(sessionOf(c, context), context)), 403);
+  return respond(c, context, notice("Not sent", text, signedInAs(await sessionOf(c, context), context)), 403);
 }
 
 /** `/forms/sign-in` and `/forms/sign-out`. */
@@ -46,7 +48,7 @@ export function addSessionRoutes(app: Hono, context: WebContext): void {
     if (!isFromOurPage(c, desk, "", undefined)) return refuseForeign(c, context);
     const { name = "", password = "" } = inputs;
     const form = formOf(inputs.form);
-    const checked = await desk.passwords.check(name, password, addressOf(c));
+    const checked = await desk.passwords.check(name, password, addressOf(c), getCookie(c, DEVICE_COOKIE));
     if (checked.kind === "later") {
       const minutes = Math.ceil(checked.seconds / 60);
       const problem = `Too many attempts. Try again in ${minutes === 1 ? "a minute" : `${minutes} minutes`}.`;
@@ -56,12 +58,17 @@ export function addSessionRoutes(app: Hono, context: WebContext): void {
       const problem = "This name and this password do not belong together.";
       return respond(c, context, signInPage({ form, name, problem }), 401);
     }
+    const secure = desk.address().startsWith("https:");
+    const common = { httpOnly: true, sameSite: "Lax", secure } as const;
     setCookie(c, COOKIE, desk.sessions.open(checked.person), {
+      ...common,
       path: "/forms",
-      httpOnly: true,
-      sameSite: "Lax",
-      secure: desk.address().startsWith("https:"),
       maxAge: SESSION_LIFE / 1_000,
+    });
+    setCookie(c, DEVICE_COOKIE, desk.devices.open(checked.person), {
+      ...common,
+      path: "/forms/sign-in",
+      maxAge: DEVICE_LIFE,
     });
     return c.redirect(form === undefined ? "/forms" : `/forms/${form}`, 303);
   });
@@ -69,10 +76,11 @@ export function addSessionRoutes(app: Hono, context: WebContext): void {
   app.post("/sign-out", async (c) => {
     const inputs = await readInputs(c, context);
     if (inputs instanceof Response) return inputs;
-    const session = sessionOf(c, context);
+    const session = await sessionOf(c, context);
     if (session !== undefined && !isFromOurPage(c, desk, inputs[CSRF_INPUT] ?? "", session.cookie)) {
       return refuseForeign(c, context);
     }
+    if (session !== undefined) await desk.sessions.end(session);
     deleteCookie(c, COOKIE, { path: "/forms" });
     return toSignIn(c);
   });

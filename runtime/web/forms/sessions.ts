@@ -1,12 +1,16 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../host/clock.ts";
+import type { JsonObject } from "../../model/json.ts";
 import type { Person } from "../../model/person.ts";
+import type { Store } from "../../store/store.ts";
 import type { People } from "./people.ts";
 import { isSigned, sign } from "./signature.ts";
 
 /** Milliseconds after which everybody signs in anew. */
 export const SESSION_LIFE = 7 * 86_400_000;
+/** Sessions of one person that are known one by one to have ended; those that are as old as the oldest of them have, too. */
+const MOST_ENDED = 100;
 
 /** Who is signed in, and the cookie that says so. */
 export interface Session {
@@ -14,13 +18,30 @@ export interface Session {
   cookie: string;
 }
 
+/** The sessions of a person that were ended before their time. */
+interface Ended {
+  /** All that would have ended by then, milliseconds since the epoch. */
+  until: number;
+  /** Nonce to when it would have ended. */
+  sessions: Record<string, number>;
+}
+
 /**
  * Sessions without a list of them: the cookie says who and until when, signed together with the hash of the person's
- * password. With a new password, or once the person is gone, it says nothing any more.
+ * password. With a new password, or once the person is gone, it says nothing any more. Those that were ended by a sign-out are kept in
+ * the store for as long as their cookies would say something.
  */
 export class Sessions {
+  /** By person, as the store has them. */
+  readonly #ended = new Map<string, Promise<Ended>>();
+
   /** @param key of the data folder, for sessions only */
-  constructor(private readonly key: Uint8Array, private readonly people: People, private readonly clock: Clock) {}
+  constructor(
+    private readonly key: Uint8Array,
+    private readonly people: People,
+    private readonly store: Pick<Store, "getMark" | "accept">,
+    private readonly clock: Clock,
+  ) {}
 
   /** The cookie of a new session. */
   open(person: Person): string {
@@ -30,12 +51,42 @@ export class Sessions {
     return [id, until, nonce, sign(this.key, [person.id, until, nonce, person.password!])].join(".");
   }
 
-  read(cookie: string | undefined): Session | undefined {
+  async read(cookie: string | undefined): Promise<Session | undefined> {
     const [id = "", until = "", nonce = "", signature = ""] = (cookie ?? "").split(".");
     const person = this.people.get(Buffer.from(id, "base64url").toString());
     if (cookie === undefined || person?.password === undefined || Number(until) <= this.clock.now()) return undefined;
-    return isSigned(this.key, [person.id, Number(until), nonce, person.password], signature)
-      ? { person, cookie }
-      : undefined;
+    if (!isSigned(this.key, [person.id, Number(until), nonce, person.password], signature)) return undefined;
+    const ended = await this.#endedOf(person);
+    return Number(until) <= ended.until || Object.hasOwn(ended.sessions, nonce) ? undefined : { person, cookie };
   }
+
+  /**
+   * Ends a session: from here on, and after a restart, its cookie says nothing any more.
+   * @throws StoreFullError where that cannot be written down
+   */
+  async end({ person, cookie }: Session): Promise<void> {
+    const ended = await this.#endedOf(person);
+    const [, until, nonce] = cookie.split(".");
+    ended.sessions[nonce] = Number(until);
+    const now = this.clock.now();
+    const living = Object.entries(ended.sessions).filter(([, until]) => until > now).sort(([, a], [, b]) => b - a);
+    ended.until = Math.max(ended.until, ...living.slice(MOST_ENDED).map(([, until]) => until));
+    ended.sessions = Object.fromEntries(living.slice(0, MOST_ENDED));
+    await this.store.accept([], [{ ...markOf(person), mark: { ...ended } }], now);
+  }
+
+  #endedOf(person: Person): Promise<Ended> {
+    const known = this.#ended.get(person.id) ?? this.#load(person);
+    this.#ended.set(person.id, known);
+    return known;
+  }
+
+  async #load(person: Person): Promise<Ended> {
+    const { until = 0, sessions = {} } = (await this.store.getMark(markOf(person)) ?? {}) as JsonObject;
+    return { until: until as number, sessions: sessions as Record<string, number> };
+  }
+}
+
+function markOf({ id }: Person): { rule: string; trigger: string } {
+  return { rule: "", trigger: `signed out/${id}` };
 }

@@ -28,7 +28,7 @@ export interface Visit {
 export async function visitOf(c: Context, context: WebContext): Promise<Visit | Response> {
   const { desk, store } = context;
   const id = c.req.param("id")!;
-  const known = c.req.query("sig") === undefined ? bySession(c, context) : byLink(c, id, context);
+  const known = c.req.query("sig") === undefined ? await bySession(c, context) : byLink(c, id, context);
   if (known === undefined) return toSignIn(c, id);
   const { person, ...rest } = known;
   const forbidden = () => respond(c, context, forbiddenNotice(id, rest.signedIn), 403);
@@ -60,8 +60,8 @@ export function unknownForm(c: Context, context: WebContext, signedIn: Page["sig
 
 type Known = Omit<Visit, "form" | "person" | "csrf"> & { person?: Person };
 
-function bySession(c: Context, context: WebContext): Known | undefined {
-  const session = sessionOf(c, context);
+async function bySession(c: Context, context: WebContext): Promise<Known | undefined> {
+  const session = await sessionOf(c, context);
   if (session === undefined) return undefined;
   return { person: session.person, query: "", owner: session.cookie, signedIn: signedInAs(session, context) };
 }

@@ -84,6 +84,7 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
   }
   for (let count = 0; count < size(20, 200); count++) assert.equal(await deliveries.send(program), 503);
   assert.equal((await program.fetch("/healthz")).status, 200);
+  assert.equal((await program.fetch("/readyz")).status, 503);
   await allow();
   await program.waitFor("the disk's return", ({ message }) => /accepts writes again/.test(message));
   await Promise.all(caught);
@@ -91,6 +92,7 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
     while (await deliveries.send(program) !== 202);
   };
   await within(PATIENCE, "something that is accepted again", accepted());
+  assert.equal((await program.fetch("/readyz")).status, 200);
 }
 
 Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or fold loses a thing", async (t) => {

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { Sessions } from "../../../runtime/web/forms/sessions.ts";
 import { NOW } from "../harness.ts";
 import { ANNA, CARL, FormsBench, hiddenInputs } from "./harness.ts";
 
+const CARL_WITH_PASSWORD = { ...CARL, password: ANNA.password };
 const MINUTE = 60_000;
 const DAY = 86_400_000;
 
@@ -96,7 +98,7 @@ Deno.test("a cookie that was changed is no session", async () => {
   await using bench = await FormsBench.open([ANNA, { ...CARL, password: ANNA.password }]);
   const { sessions } = bench.web.context.desk;
   const cookie = sessions.open(ANNA);
-  assert.equal(sessions.read(cookie)?.person.id, "anna");
+  assert.equal((await sessions.read(cookie))?.person.id, "anna");
   const [, until, nonce, signature] = cookie.split(".");
   const carl = btoa("carl").replaceAll("=", "");
   const changed = [
@@ -105,6 +107,47 @@ Deno.test("a cookie that was changed is no session", async () => {
     [cookie.split(".")[0], until, nonce, ""],
     [],
   ];
-  for (const parts of changed) assert.equal(sessions.read(parts.join(".")), undefined);
-  assert.equal(sessions.read(undefined), undefined);
+  for (const parts of changed) assert.equal(await sessions.read(parts.join(".")), undefined);
+  assert.equal(await sessions.read(undefined), undefined);
+});
+
+Deno.test("a session that was ended stays so in the store, and others go on", async () => {
+  await using bench = await FormsBench.open([ANNA, CARL_WITH_PASSWORD]);
+  const { clock, store, context: { desk: { sessions, people } } } = bench.web;
+  const [ended, other, carls] = [sessions.open(ANNA), sessions.open(ANNA), sessions.open(CARL_WITH_PASSWORD)];
+  await sessions.end((await sessions.read(ended))!);
+  const anew = new Sessions(bench.web.keyFor("form sessions"), people, store, clock);
+  for (const known of [sessions, anew]) {
+    assert.equal(await known.read(ended), undefined);
+    assert.equal((await known.read(other))?.person.id, "anna");
+    assert.equal((await known.read(carls))?.person.id, "carl");
+  }
+});
+
+Deno.test("with over a hundred sessions that were ended, those that are as old are over, too", async () => {
+  await using bench = await FormsBench.open();
+  const { clock, context: { desk: { sessions } } } = bench.web;
+  const old = sessions.open(ANNA);
+  const ended: string[] = [];
+  for (let count = 0; count < 102; count++) {
+    await clock.advanceTo(NOW + count + 1);
+    ended.push(sessions.open(ANNA));
+    await sessions.end((await sessions.read(ended.at(-1)))!);
+  }
+  const fresh = sessions.open(ANNA);
+  for (const cookie of [old, ...ended]) assert.equal(await sessions.read(cookie), undefined);
+  assert.equal((await sessions.read(fresh))?.person.id, "anna");
+});
+
+Deno.test("guesses from everywhere lock nobody out of a browser in which they have signed in", async () => {
+  await using bench = await FormsBench.open();
+  const { passwords, devices } = bench.web.context.desk;
+  const device = devices.open(ANNA);
+  const guess = async (address: string, device?: string) => (await passwords.check("anna", "x", address, device)).kind;
+  for (let count = 0; count < 50; count++) assert.equal(await guess(`192.0.2.${count}`), "wrong");
+  assert.equal(await guess("192.0.2.99"), "later", "guesses that are spread are slow");
+  assert.equal(await guess("192.0.2.99", devices.open(CARL)), "later", "another person's browser");
+  assert.equal((await passwords.check("anna", "correct horse", "192.0.2.1", device)).kind, "right");
+  for (let count = 0; count < 5; count++) assert.equal(await guess(`192.0.2.${count}`, device), "wrong");
+  assert.equal(await guess("192.0.2.9", device), "later", "a browser that was stolen guesses no faster");
 });
