@@ -16,6 +16,8 @@ export class Records {
   readonly #records = new Map<string, StepRecord>();
   /** When the first record of a step, or of one inside it, was begun. */
   readonly #begun = new Map<string, number>();
+  /** The paths of the records inside a step, in the order in which they were first made. */
+  readonly #inside = new Map<string, string[]>();
   readonly #asked = new Set<string>();
   /** What is recorded in the place of texts that would let who reads a trace act as somebody else. */
   readonly #hidden = new Map<string, string>();
@@ -50,9 +52,7 @@ export class Records {
 
   /** The records of the steps inside one. */
   below(path: string): StepRecord[] {
-    return this.list().filter((record) => {
-      return record.path.startsWith(path) && /^[/[]/.test(record.path.slice(path.length));
-    });
+    return this.#inside.get(path)?.map((inside) => this.#records.get(inside)!) ?? [];
   }
 
   /** Whether the step or one inside it has a record: what was decided about it stands. */
@@ -156,11 +156,19 @@ export class Records {
   }
 
   #set(record: StepRecord): void {
+    const around = pathsAround(record.path);
+    if (!this.#records.has(record.path)) { for (const path of around) this.#addInside(path, record.path); }
     this.#records.set(record.path, record);
-    for (const path of [record.path, ...pathsAround(record.path)]) {
+    for (const path of [record.path, ...around]) {
       const earliest = this.#begun.get(path) ?? Infinity;
       if (record.startedAt < earliest) this.#begun.set(path, record.startedAt);
     }
+  }
+
+  #addInside(path: string, inside: string): void {
+    const known = this.#inside.get(path);
+    if (known) known.push(inside);
+    else this.#inside.set(path, [inside]);
   }
 }
 
