@@ -102,15 +102,28 @@ export class Records {
   /**
    * Takes over what the store has changed meanwhile: waits that it has ended, as nothing else ends a step from outside; and of
    * steps that have not ended, times that it has turned back.
+   * @returns the paths of those that changed
    */
-  refresh(steps: StepRecord[]): void {
+  refresh(steps: StepRecord[]): Set<string> {
+    const changed = new Set<string>();
     for (const step of steps) {
       const known = this.#records.get(step.path);
       const isChanged = isFinalStep(step.state)
         ? known === undefined || known.state === "waiting"
-        : known !== undefined && !isFinalStep(known.state);
-      if (isChanged) this.#set(step);
+        : known !== undefined && !isFinalStep(known.state) && !isSame(step, known);
+      if (!isChanged) continue;
+      changed.add(step.path);
+      this.#set(step);
     }
+    return changed;
+  }
+
+  /** Whether these are the same steps, but for waits that have ended: what is in memory of the run can go on. */
+  goOnWith(steps: StepRecord[]): boolean {
+    return steps.length === this.#records.size && steps.every(({ path, state }) => {
+      const known = this.#records.get(path)?.state;
+      return known === state || (known === "waiting" && isFinalStep(state));
+    });
   }
 
   /**
@@ -170,6 +183,11 @@ export class Records {
     if (known) known.push(inside);
     else this.#inside.set(path, [inside]);
   }
+}
+
+/** Whether nothing has happened to a step that has not ended. */
+function isSame(one: StepRecord, other: StepRecord): boolean {
+  return one.state === other.state && one.due === other.due && one.startedAt === other.startedAt;
 }
 
 /** The paths that a path stands below: `lines[3]/save` is in `lines[3]`, and that in `lines`. */
