@@ -14,7 +14,6 @@ import { Background } from "./background.ts";
 import { findCatalogues } from "./catalogues.ts";
 import { Folding } from "./folding.ts";
 import { History } from "./history/history.ts";
-import { PackedIdentities } from "./history/identities.ts";
 import { readIds } from "./history/ids_file.ts";
 import { Recent } from "./history/recent.ts";
 import { Ids } from "./ledger/ids.ts";
@@ -52,7 +51,7 @@ export const DEFAULT_RETENTION: Retention = {
   live: 256 * 1024 * 1024,
 };
 
-/** Bytes of rows from which on a start leaves much behind. */
+/** Bytes of rows and identities from which on a start leaves much behind. */
 const LARGE = 16 * 1024 * 1024;
 
 /** What recovery fills. */
@@ -94,7 +93,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const found = await recover({ disk, folder, now, onWarning, begin, readIds: loadIds });
   const { rows, recent } = found.sink;
   // What was read for it would stay for hours.
-  if (rows.bytes > LARGE) collectGarbage();
+  if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
   const ids = prepare(rows);
   const log = new SegmentLog(found.seq, found.segments, {
     disk,
@@ -164,15 +163,18 @@ function startWorker(): Worker {
   return new Worker(new URL("./store_worker.ts", import.meta.url));
 }
 
-async function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
-  const packed = new PackedIdentities(await readIds(bytes));
-  identities.reserve(packed.count);
+function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
   const hash = new Uint32Array(4);
-  for (let index = 0; index < packed.count; index++) {
-    for (let word = 0; word < 4; word++) hash[word] = packed.hashWord(index, word);
-    const { event, at, within, runs, flags } = packed.get(index);
-    identities.load(hash, event, at, within ?? NaN, runs, flags);
-  }
+  return readIds(bytes, {
+    begin: (count) => identities.reserve(count),
+    read(packed) {
+      for (let index = 0; index < packed.count; index++) {
+        for (let word = 0; word < 4; word++) hash[word] = packed.hashWord(index, word);
+        const { event, at, within, runs, flags } = packed.get(index);
+        identities.load(hash, event, at, within ?? NaN, runs, flags);
+      }
+    },
+  });
 }
 
 /** Makes what a new store needs, and gives what event keys and run ids are made by. */

@@ -2,7 +2,6 @@ import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import type { Json } from "../../runtime/model/json.ts";
 import { PackedIdentities } from "../../runtime/store/history/identities.ts";
-import { readIds } from "../../runtime/store/history/ids_file.ts";
 import { type HistoryText, unescapeKey } from "../../runtime/store/ledger/encode.ts";
 import { Ids } from "../../runtime/store/ledger/ids.ts";
 import { loadIdentity } from "../../runtime/store/ledger/load.ts";
@@ -12,6 +11,7 @@ import { type EventRow, type TableName, TABLES } from "../../runtime/store/ledge
 import { toJson } from "../../runtime/store/ledger/to_json.ts";
 import { recover, type RecoverySink } from "../../runtime/store/log/recover.ts";
 import { MemoryFile } from "../host/memory_file.ts";
+import { idsOf } from "./history/ids_of.ts";
 import type { Admission, Wait } from "../../runtime/store/store.ts";
 import { accept } from "../../runtime/store/transitions/accept.ts";
 import { answerCondition } from "../../runtime/store/transitions/answer_condition.ts";
@@ -287,7 +287,7 @@ export async function recoverRows(
     onWarning,
     begin,
     readIds: async (bytes, { rows }) => {
-      const packed = new PackedIdentities(await readIds(bytes));
+      const packed = new PackedIdentities(await idsOf(bytes));
       for (let index = 0; index < packed.count; index++) {
         const { event, at, within, runs, flags } = packed.get(index);
         const hash = Uint32Array.from({ length: 4 }, (_, word) => packed.hashWord(index, word));
