@@ -103,7 +103,9 @@ export class Identities {
   /** Makes room for so many more, so that loading them does not grow the table again and again. */
   reserve(more: number): void {
     const count = this.#used + more;
-    if (count > this.#slots * FULL) this.#rebuild(Math.ceil(count / LOADED), () => true);
+    if (count <= this.#slots * FULL) return;
+    // At least as if it grew by itself: what comes next is a little more, often.
+    this.#rebuild(Math.ceil(Math.max(count / LOADED, this.#slots * GROWTH)), () => true);
   }
 
   /** Adds one as it is packed on disk. */
@@ -136,7 +138,7 @@ export class Identities {
         this.#used++;
         slot = this.#slotOf(hash);
       }
-      this.#hash.set(hash, slot * WORDS);
+      for (let word = 0; word < WORDS; word++) this.#hash[slot * WORDS + word] = hash[word];
     }
     this.#key[slot] = key;
     this.#at[slot] = at;
@@ -158,7 +160,7 @@ export class Identities {
   /** The slot that has the hash, or the free one where it belongs. */
   #slotOf(hash: Uint32Array): number {
     const known = this.#hash;
-    for (let slot = hash[0] % this.#slots;; slot = slot + 1 === this.#slots ? 0 : slot + 1) {
+    for (let slot = (hash[0] >>> 1) % this.#slots;; slot = slot + 1 === this.#slots ? 0 : slot + 1) {
       if (this.#key[slot] === 0) return slot;
       const at = slot * WORDS;
       if (
@@ -182,10 +184,11 @@ export class Identities {
     const old = [this.#hash, this.#key, this.#at, this.#within, this.#runs, this.#flags] as const;
     this.#allocate(slots);
     const [hash, key, at, within, runs, flags] = old;
+    const words = new Uint32Array(WORDS);
     for (let slot = 0; slot < key.length; slot++) {
       const own = within ? within[slot] : NaN;
       if (key[slot] === 0 || !isKept(key[slot], at[slot], own)) continue;
-      const words = hash.subarray(slot * WORDS, (slot + 1) * WORDS);
+      for (let word = 0; word < WORDS; word++) words[word] = hash[slot * WORDS + word];
       this.#put(words, key[slot], at[slot], own, runs[slot], flags[slot]);
     }
   }
