@@ -2,6 +2,7 @@ import { constants, writeSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
+import { openScratchFile, type ScratchFile } from "./scratch_file.ts";
 
 /** The few things the store does with files: one seam, so that tests can cut the power, fill the disk or hold a sync. */
 export interface Disk {
@@ -22,6 +23,8 @@ export interface Disk {
   remove(path: string): Promise<void>;
   /** Makes creations, renames and removals in a folder durable. */
   syncFolder(folder: string): Promise<void>;
+  /** Makes a file for what is in no memory; absent where everything is to stay there. */
+  scratch?(path: string): ScratchFile;
 }
 
 /** A file that is being appended to. */
@@ -72,6 +75,7 @@ export const realDisk: Disk = {
     await using handle = await fs.open(folder, constants.O_RDONLY);
     await handle.sync();
   },
+  scratch: openScratchFile,
 };
 
 async function readFrom(handle: fs.FileHandle, at: number, length: number): Promise<Uint8Array> {

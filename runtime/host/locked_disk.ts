@@ -23,6 +23,12 @@ export function lockedDisk(disk: Disk, lock: Pick<FolderLock, "assertHeld" | "lo
     read: (path) => disk.read(path),
     open: (path) => disk.open(path),
     syncFolder: (folder) => disk.syncFolder(folder),
+    ...disk.scratch && {
+      scratch: (path) => {
+        lock.assertHeld();
+        return disk.scratch!(path);
+      },
+    },
     mkdir: held((path) => disk.mkdir(path)),
     create: held(async (path) => appending(await disk.create(path))),
     append: held(async (path) => appending(await disk.append(path))),

@@ -115,7 +115,7 @@ function calling(
         ruleFolder: join(frame.life.options.folder, dirname(file)),
         signal: makeSignal(),
       };
-      const outcome = await performSteps(action.then, inner);
+      const outcome = await frame.life.waiting.awake(() => performSteps(action.then, inner));
       if (outcome.kind !== "result") return outcome;
       return { output: action.output === undefined ? null : await evaluateIn(inner, action.output) };
     },

@@ -50,7 +50,11 @@ export async function attemptStep(life: Life, task: Task, signal: AbortSignal): 
     if (earlier?.due === undefined || earlier.due <= clock.now()) {
       const outcome = await attemptOnce(life, task, begin(task, earlier, clock.now()), signal);
       if (outcome !== "again") return outcome;
-    } else if (!await waiting.wait(earlier.due, signal)) return parkedUntil(earlier);
+    } else {
+      const parked = parkedUntil(earlier);
+      const { path } = task;
+      if (!await waiting.wait(earlier.due, signal, { path, what: () => parked.waitingFor })) return parked;
+    }
   }
 }
 

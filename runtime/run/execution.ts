@@ -7,7 +7,7 @@ import type { ClaimedRun, Park, RunEnd } from "../store/store.ts";
 import { askCondition } from "./condition.ts";
 import type { Life } from "./frame.ts";
 import { Interruption } from "./interruption.ts";
-import type { StepOutcome } from "./outcome.ts";
+import type { Parked, StepOutcome } from "./outcome.ts";
 import { Records } from "./records.ts";
 import { performRule } from "./rule_run.ts";
 import type { RunnerOptions } from "./runner_options.ts";
@@ -19,8 +19,9 @@ const TROUBLE_DELAY = 30_000;
 
 /** Performs one claimed run until it has ended or is parked, and writes that. */
 export class Execution {
-  /** Resolves when the run is off our hands, with its children gone. Never rejects. */
-  readonly done: Promise<void>;
+  /** Resolves when the run is off our hands, with its children gone. Never rejects. Another one once it goes on again. */
+  done: Promise<void>;
+  #off = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
   /** By the clock that nobody sets. */
   readonly #begun: number;
@@ -28,6 +29,8 @@ export class Execution {
   #life: Life | undefined;
   /** Woken before there was anything to wake. */
   #wokenEarly = false;
+  /** Given up while it slept: what comes of it counts no more. */
+  #forgotten = false;
 
   /** @param onLeaving called when what frees its place for others has just been asked of the store: they go along */
   constructor(
@@ -37,7 +40,8 @@ export class Execution {
     private readonly onLeaving: () => void,
   ) {
     this.#begun = options.clock.ticks();
-    this.done = this.#perform(getRule).catch((error) => this.#trouble(error));
+    this.done = this.#off.promise;
+    this.#perform(getRule).catch((error) => this.#trouble(error)).finally(() => this.#off.resolve());
   }
 
   /** Runs that this one replaces (mode `restart`), once its function `if` said yes: they have to end. */
@@ -55,9 +59,35 @@ export class Execution {
     this.#life?.waiting.park();
   }
 
-  /** Ends it; see {@link Interruption}. */
+  /** How many branches wait while the run sleeps; 0 where it does not. */
+  get sleeping(): number {
+    const waiting = this.#life?.waiting;
+    return waiting?.asleep === true ? waiting.size : 0;
+  }
+
+  /**
+   * The run was claimed again: it goes on where it slept.
+   * @returns false where it has to be performed anew, as somebody has changed more of it than a wait
+   */
+  goOn({ run, steps, alone }: ClaimedRun): boolean {
+    const { waiting, records } = this.#life!;
+    const isSame = run.version === this.claim.run.version && alone === this.claim.alone && records.goOnWith(steps);
+    if (!isSame) return false;
+    this.#off = Promise.withResolvers();
+    this.done = this.#off.promise;
+    waiting.rouse(records.refresh(steps));
+    return true;
+  }
+
+  /** Gives up a run that sleeps: in memory only. */
+  forget(): void {
+    this.#forgotten = true;
+    this.park();
+  }
+
+  /** Ends it; see {@link Interruption}. One that sleeps, or is about to, is parked. */
   interrupt(reason: Interruption): void {
-    this.#stop.abort(reason);
+    if (this.sleeping === 0) this.#stop.abort(reason);
   }
 
   /** The store changed what the run waits for: those that wait here look at what became of theirs. Never rejects. */
@@ -90,7 +120,8 @@ export class Execution {
       records,
       services,
       options: this.options,
-      waiting: new Waiting(clock, this.options.holds),
+      // A function would keep its worker.
+      waiting: new Waiting(clock, this.options.holds, rule.then === "function" ? undefined : (it) => this.#sleep(it)),
       end: () => ({ state: "succeeded", output: null, spent: this.#spent() }),
       leave: (written) => this.#leave(written),
     };
@@ -114,7 +145,19 @@ export class Execution {
     if (became.kind !== "started" && became.kind !== "held") await this.#announce(became);
   }
 
+  /** The run is parked, and stays in memory: whoever performs runs says for how long. Never rejects. */
+  async #sleep({ waitingFor, due }: Parked): Promise<void> {
+    try {
+      await this.#park({ state: "waiting", waitingFor, due });
+    } catch (error) {
+      this.forget();
+      await this.#trouble(error);
+    }
+    this.#off.resolve();
+  }
+
   async #end(outcome: StepOutcome): Promise<void> {
+    if (this.#forgotten) return;
     switch (outcome.kind) {
       case "result":
         return await this.#finish("succeeded", undefined, outcome.output);

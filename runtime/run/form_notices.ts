@@ -52,8 +52,9 @@ export class FormNotices {
         const nextReminder = every === undefined ? Infinity : startedAt + (reminders + 1) * every;
         const next = Math.min(nextReminder, escalated ? Infinity : escalateAt);
         if (next >= due || next === Infinity) return undefined;
-        if (!await waiting.wait(next, signal)) {
-          return { kind: "parked", due: next, waitingFor: `a notice of step "${this.call.path}"` };
+        const waitingFor = `a notice of step "${this.call.path}"`;
+        if (!await waiting.wait(next, signal, { what: () => waitingFor })) {
+          return { kind: "parked", due: next, waitingFor };
         }
       }
     }

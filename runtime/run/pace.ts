@@ -25,9 +25,10 @@ export class Pace {
     if (records.isBegun(branchPath(this.path, index))) return undefined;
     const due = Math.max(this.#next, clock.now());
     this.#next = due + this.#interval;
+    const waitingFor = `the pace of "${this.path}"`;
     while (clock.now() < due) {
-      if (!await waiting.wait(due, signal, { hold: true })) {
-        return { kind: "parked", due, waitingFor: `the pace of "${this.path}"` };
+      if (!await waiting.wait(due, signal, { hold: true, what: () => waitingFor })) {
+        return { kind: "parked", due, waitingFor };
       }
     }
     return undefined;

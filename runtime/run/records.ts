@@ -16,6 +16,8 @@ export class Records {
   readonly #records = new Map<string, StepRecord>();
   /** When the first record of a step, or of one inside it, was begun. */
   readonly #begun = new Map<string, number>();
+  /** The paths of the records inside a step, in the order in which they were first made. */
+  readonly #inside = new Map<string, string[]>();
   readonly #asked = new Set<string>();
   /** What is recorded in the place of texts that would let who reads a trace act as somebody else. */
   readonly #hidden = new Map<string, string>();
@@ -50,9 +52,7 @@ export class Records {
 
   /** The records of the steps inside one. */
   below(path: string): StepRecord[] {
-    return this.list().filter((record) => {
-      return record.path.startsWith(path) && /^[/[]/.test(record.path.slice(path.length));
-    });
+    return this.#inside.get(path)?.map((inside) => this.#records.get(inside)!) ?? [];
   }
 
   /** Whether the step or one inside it has a record: what was decided about it stands. */
@@ -102,15 +102,28 @@ export class Records {
   /**
    * Takes over what the store has changed meanwhile: waits that it has ended, as nothing else ends a step from outside; and of
    * steps that have not ended, times that it has turned back.
+   * @returns the paths of those that changed
    */
-  refresh(steps: StepRecord[]): void {
+  refresh(steps: StepRecord[]): Set<string> {
+    const changed = new Set<string>();
     for (const step of steps) {
       const known = this.#records.get(step.path);
       const isChanged = isFinalStep(step.state)
         ? known === undefined || known.state === "waiting"
-        : known !== undefined && !isFinalStep(known.state);
-      if (isChanged) this.#set(step);
+        : known !== undefined && !isFinalStep(known.state) && !isSame(step, known);
+      if (!isChanged) continue;
+      changed.add(step.path);
+      this.#set(step);
     }
+    return changed;
+  }
+
+  /** Whether these are the same steps, but for waits that have ended: what is in memory of the run can go on. */
+  goOnWith(steps: StepRecord[]): boolean {
+    return steps.length === this.#records.size && steps.every(({ path, state }) => {
+      const known = this.#records.get(path)?.state;
+      return known === state || (known === "waiting" && isFinalStep(state));
+    });
   }
 
   /**
@@ -156,12 +169,25 @@ export class Records {
   }
 
   #set(record: StepRecord): void {
+    const around = pathsAround(record.path);
+    if (!this.#records.has(record.path)) { for (const path of around) this.#addInside(path, record.path); }
     this.#records.set(record.path, record);
-    for (const path of [record.path, ...pathsAround(record.path)]) {
+    for (const path of [record.path, ...around]) {
       const earliest = this.#begun.get(path) ?? Infinity;
       if (record.startedAt < earliest) this.#begun.set(path, record.startedAt);
     }
   }
+
+  #addInside(path: string, inside: string): void {
+    const known = this.#inside.get(path);
+    if (known) known.push(inside);
+    else this.#inside.set(path, [inside]);
+  }
+}
+
+/** Whether nothing has happened to a step that has not ended. */
+function isSame(one: StepRecord, other: StepRecord): boolean {
+  return one.state === other.state && one.due === other.due && one.startedAt === other.startedAt;
 }
 
 /** The paths that a path stands below: `lines[3]/save` is in `lines[3]`, and that in `lines`. */

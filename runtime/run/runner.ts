@@ -4,6 +4,7 @@ import type { ClaimedRun, Lease } from "../store/store.ts";
 import { Execution } from "./execution.ts";
 import { Interruption } from "./interruption.ts";
 import type { RunnerOptions } from "./runner_options.ts";
+import { Sleepers } from "./sleepers.ts";
 import { VersionCache } from "./version_cache.ts";
 
 /**
@@ -17,6 +18,7 @@ const CLAIM_AGAIN = 5_000;
 /** Claims due runs and performs them; woken after ingest, when a run ends, and by the clock. */
 export class Runner {
   readonly #active = new Map<string, Execution>();
+  readonly #sleepers: Sleepers;
   readonly #versions: VersionCache;
   readonly #maxRuns: number;
   #claiming: Promise<void> | undefined;
@@ -34,6 +36,7 @@ export class Runner {
   constructor(private readonly options: RunnerOptions) {
     this.#versions = new VersionCache(options.store);
     this.#maxRuns = options.maxRuns ?? MAX_RUNS;
+    this.#sleepers = new Sleepers(options.clock);
   }
 
   /** Queues again what a crash left running, then claims. */
@@ -106,6 +109,7 @@ export class Runner {
       if (state === "running" && !this.#active.has(run)) await this.#claiming;
       const execution = this.#active.get(run);
       if (state !== "running" || execution === undefined) {
+        this.#sleepers.take(run)?.forget();
         this.wake();
         return state;
       }
@@ -151,6 +155,7 @@ export class Runner {
       execution.interrupt(new Interruption("shutdown", "The program stops"));
     }
     await ended;
+    this.#sleepers.clear();
   }
 
   async #turnBack(by: number): Promise<void> {
@@ -213,15 +218,33 @@ export class Runner {
   }
 
   async #perform(claim: ClaimedRun): Promise<void> {
-    const getRule = (version: string) => this.#versions.get(version);
-    const execution = new Execution(claim, this.options, getRule, () => this.wake());
-    this.#active.set(claim.run.id, execution);
-    await execution.done;
+    const { id } = claim.run;
+    const execution = this.#goOn(claim) ?? this.#begin(claim);
+    const { done } = execution;
+    this.#active.set(id, execution);
+    await done;
     // It may be here again by now.
-    if (this.#active.get(claim.run.id) === execution) this.#active.delete(claim.run.id);
+    if (this.#active.get(id) === execution && execution.done === done) {
+      this.#active.delete(id);
+      if (!this.#stopped) this.#sleepers.add(id, execution);
+    }
     this.replace(execution.replaces);
     if (this.#behind) this.wake();
     this.#changed();
+  }
+
+  #begin(claim: ClaimedRun): Execution {
+    return new Execution(claim, this.options, (version) => this.#versions.get(version), () => this.wake());
+  }
+
+  /** What sleeps of a run that was claimed, if it can go on. */
+  #goOn(claim: ClaimedRun): Execution | undefined {
+    const { id } = claim.run;
+    // One that was parked a moment ago is still here.
+    const execution = this.#sleepers.take(id) ?? this.#active.get(id);
+    if (execution === undefined || execution.sleeping === 0) return undefined;
+    if (execution.goOn(claim)) return execution;
+    execution.forget();
   }
 
   #changed(): void {

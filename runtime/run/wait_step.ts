@@ -43,7 +43,10 @@ export async function performWait(life: Life, task: WaitTask, signal: AbortSigna
     if (isFinalStep(record.state)) return endedBy(record);
     if (record.due !== undefined && record.due <= clock.now()) return endedBy(await lapse(life, task, record));
     try {
-      if (!await waiting.wait(record.due, signal)) return parked(task, records.get(task.path)!);
+      const what = () => task.describe(records.get(task.path)!);
+      if (!await waiting.wait(record.due, signal, { path: task.path, what })) {
+        return parked(task, records.get(task.path)!);
+      }
     } catch (reason) {
       const { due: _due, ...rest } = record;
       return await abandon(life, rest, reason);

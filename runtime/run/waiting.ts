@@ -1,9 +1,19 @@
 import type { Cancel, Clock } from "../host/clock.ts";
+import { type Parked, parkedTogether } from "./outcome.ts";
+
+/** How a branch waits. */
+interface WaitOptions {
+  /** The run stays in memory for this wait, if it is short. */
+  hold?: boolean;
+  /** The step that waits: once the run has slept, it looks again only where its record has changed, or it is due. */
+  path?: string;
+  /** In a few words, what it waits for; called only where the run falls asleep. */
+  what?(): string;
+}
 
 /** A branch that waits in this life of its run. */
-interface Waiter {
+interface Waiter extends WaitOptions {
   due?: number;
-  hold: boolean;
   /** True: look again; false: the run is to be parked. */
   resume(again: boolean): void;
 }
@@ -11,10 +21,14 @@ interface Waiter {
 /** Milliseconds that a run is held in memory for a wait that asks for it, rather than parked in the store. */
 const LONGEST_HOLD = 10_000;
 
+/** Branches that wait from which on a run falls asleep rather than being read back: that takes some 15 µs for each of them. */
+const MANY = 32;
+
 /**
  * The waits of one life of a run. While any branch works, those that wait do so in memory: each goes on when it is due or
  * when something woke the run. Once all of them wait, the run is parked; only a wait with `hold`, such as the pace of an `each`,
- * keeps it in memory for a few seconds, as reading back a long run for every item would cost more than it saves.
+ * keeps it in memory for a few seconds, as reading back a long run for every item would cost more than it saves. Where many
+ * branches wait the run falls asleep: it is parked in the store as well, and goes on in memory if it is claimed here again.
  */
 export class Waiting {
   /** Branches that work. */
@@ -24,9 +38,19 @@ export class Waiting {
   #heldSince: number | undefined;
   #alarm: { at: number; cancel: Cancel } | undefined;
   readonly #waiters = new Set<Waiter>();
+  #asleep = false;
+  /** What goes on while a branch waits, and would not be told to stop: the time of a called action. */
+  #pins = 0;
 
-  /** @param holds the run is held for every wait, until it is told to {@link park} */
-  constructor(private readonly clock: Clock, private readonly holds = false) {}
+  /**
+   * @param holds the run is held for every wait, until it is told to {@link park}
+   * @param onAsleep called when it falls asleep, with what it waits for; absent where it never does
+   */
+  constructor(
+    private readonly clock: Clock,
+    private readonly holds = false,
+    private readonly onAsleep?: (parked: Parked) => void,
+  ) {}
 
   /** Milliseconds for which the run was held although no branch worked. */
   get held(): number {
@@ -38,12 +62,21 @@ export class Waiting {
     return this.#active === 0;
   }
 
+  /** Whether the run sleeps: nothing of it goes on before {@link rouse}, or {@link park} gives it up. */
+  get asleep(): boolean {
+    return this.#asleep;
+  }
+
+  /** How many branches wait. */
+  get size(): number {
+    return this.#waiters.size;
+  }
+
   /**
    * The branch has nothing to do until `due`, or until the run is woken.
-   * @param hold the run stays in memory for this wait, if it is short
    * @returns true where it is to look again, false where the run is parked
    */
-  wait(due: number | undefined, signal: AbortSignal, { hold = false } = {}): Promise<boolean> {
+  wait(due: number | undefined, signal: AbortSignal, options: WaitOptions = {}): Promise<boolean> {
     signal.throwIfAborted();
     return new Promise((resolve, reject) => {
       const end = () => {
@@ -57,8 +90,8 @@ export class Waiting {
         reject(signal.reason);
       };
       const waiter: Waiter = {
+        ...options,
         ...(due !== undefined && { due }),
-        hold,
         resume: (again) => {
           end();
           this.enter();
@@ -85,14 +118,37 @@ export class Waiting {
     return await Promise.all(running);
   }
 
+  /** Does something during which the run does not fall asleep. */
+  async awake<T>(work: () => Promise<T>): Promise<T> {
+    this.#pins++;
+    try {
+      return await work();
+    } finally {
+      this.#pins--;
+    }
+  }
+
+  /** The run goes on here: those look again whose records have changed meanwhile, or that are due. */
+  rouse(changed: Set<string>): void {
+    this.#asleep = false;
+    const now = this.clock.now();
+    const looks = ({ path, due = Infinity }: Waiter) => path === undefined || changed.has(path) || due <= now;
+    this.#resume(looks, true);
+    if (this.idle) this.#parkOrHold();
+    else this.#setAlarm(this.#nextDue());
+  }
+
   /** Something that the run waits for may have come: all who wait look again. */
   wake(): void {
+    // It has been parked: whoever claims it is told.
+    if (this.#asleep) return;
     this.#resume(() => true, true);
     this.#setAlarm(undefined);
   }
 
   /** The run is parked where it is held. */
   park(): void {
+    this.#asleep = false;
     if (this.idle) this.#resume(() => true, false);
   }
 
@@ -107,18 +163,31 @@ export class Waiting {
   leave(): void {
     this.#active--;
     if (this.#active === 0) this.#parkOrHold();
-    if (this.#waiters.size === 0) this.#setAlarm(undefined);
+    if (this.#waiters.size === 0 || this.#asleep) this.#setAlarm(undefined);
     else if (this.#alarm !== undefined && this.#alarm.at <= this.clock.now()) this.#resumeDue();
   }
 
   #parkOrHold(): void {
     const now = this.clock.now();
-    const held = this.#nextDue(({ hold }) => hold);
+    const held = this.#nextDue(({ hold = false }) => hold);
     const due = this.#nextDue();
     if (due !== undefined && due <= now) return;
     const isLong = held === undefined || held > now + LONGEST_HOLD;
-    if (isLong && !this.holds) this.#resume(() => true, false);
-    else this.#heldSince = this.clock.ticks();
+    if (!isLong || this.holds) this.#heldSince ??= this.clock.ticks();
+    else if (this.onAsleep && this.#pins === 0 && this.#waiters.size >= MANY) this.#fallAsleep(this.onAsleep);
+    else this.#resume(() => true, false);
+  }
+
+  #fallAsleep(onAsleep: (parked: Parked) => void): void {
+    this.#asleep = true;
+    this.#heldSince ??= this.clock.ticks();
+    this.#setAlarm(undefined);
+    const parked = ({ due, what }: Waiter): Parked => ({
+      kind: "parked",
+      ...(due !== undefined && { due }),
+      waitingFor: what?.() ?? "a time",
+    });
+    onAsleep(parkedTogether([...this.#waiters].map(parked)));
   }
 
   /** Lets those go on that are due, and sees to it that the next one will be. */

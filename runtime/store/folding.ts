@@ -1,3 +1,4 @@
+import { relieveMemory } from "../host/memory.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { Catalogue } from "./history/catalogue.ts";
@@ -57,6 +58,8 @@ export class Folding {
 
   /** A segment is complete: it is folded after those before it. */
   add(segment: Segment): void {
+    // So much was written since the last one: most of what it was made of is garbage by now.
+    relieveMemory();
     if (this.#options.volatile) {
       this.#options.log.forget(segment);
       return;

@@ -347,6 +347,7 @@ export class LedgerStore implements Store {
     await this.#searches;
     await this.#parts.folding.close();
     await this.#parts.reads.close();
+    this.#parts.rows.close();
   }
 
   // ── how ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,9 +1,12 @@
+import type { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { join } from "node:path";
 import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import type { FolderLock } from "../host/lock.ts";
 import { lockedDisk } from "../host/locked_disk.ts";
+import { collectGarbage } from "../host/memory.ts";
 import { noDisk } from "../host/no_disk.ts";
 import { chooseDisk } from "../host/test_disk.ts";
 import { readExactJson } from "../model/exact_json.ts";
@@ -11,7 +14,6 @@ import { Background } from "./background.ts";
 import { findCatalogues } from "./catalogues.ts";
 import { Folding } from "./folding.ts";
 import { History } from "./history/history.ts";
-import { PackedIdentities } from "./history/identities.ts";
 import { readIds } from "./history/ids_file.ts";
 import { Recent } from "./history/recent.ts";
 import { Ids } from "./ledger/ids.ts";
@@ -19,6 +21,7 @@ import { Ledger } from "./ledger/ledger.ts";
 import { unescapeKey } from "./ledger/encode.ts";
 import { loadIdentity } from "./ledger/load.ts";
 import { Rows } from "./ledger/rows.ts";
+import { Shelf } from "./ledger/shelf.ts";
 import { LedgerStore } from "./ledger_store.ts";
 import { recover, type RecoverySink } from "./log/recover.ts";
 import { SegmentLog } from "./log/segment_log.ts";
@@ -48,13 +51,20 @@ export const DEFAULT_RETENTION: Retention = {
   live: 256 * 1024 * 1024,
 };
 
+/** Bytes of rows and identities from which on a start leaves much behind. */
+const LARGE = 16 * 1024 * 1024;
+
 /** What recovery fills. */
 class Found implements RecoverySink {
-  readonly rows = new Rows();
+  readonly rows: Rows;
   readonly recent = new Recent();
 
-  put(table: string, key: string, json: string): void {
-    this.rows.load(table, unescapeKey(key), json);
+  constructor(shelf: Shelf | undefined) {
+    this.rows = new Rows(undefined, shelf);
+  }
+
+  put(table: string, key: string, text: Buffer): void {
+    this.rows.load(table, unescapeKey(key), text);
   }
 
   drop(table: string, key: string): void {
@@ -78,8 +88,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   const { folder, lock, onWarning, now, volatile = false } = options;
   const base = volatile ? noDisk : options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
   const disk = lock ? lockedDisk(base, lock) : base;
-  const found = await recover({ disk, folder, now, onWarning, begin: () => new Found(), readIds: loadIds });
+  const shelves = new Shelves(disk, folder);
+  const begin = () => new Found(shelves.open());
+  const found = await recover({ disk, folder, now, onWarning, begin, readIds: loadIds });
   const { rows, recent } = found.sink;
+  // What was read for it would stay for hours.
+  if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
   const ids = prepare(rows);
   const log = new SegmentLog(found.seq, found.segments, {
     disk,
@@ -132,19 +146,35 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
 }
 
+/** Makes the shelf of each attempt to recover a store; the last one is in use. */
+class Shelves {
+  #last: Shelf | undefined;
+
+  constructor(private readonly disk: Disk, private readonly folder: string) {}
+
+  open(): Shelf | undefined {
+    this.#last?.close();
+    const file = this.disk.scratch?.(join(this.folder, "scratch"));
+    return this.#last = file && new Shelf(file);
+  }
+}
+
 function startWorker(): Worker {
   return new Worker(new URL("./store_worker.ts", import.meta.url));
 }
 
-async function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
-  const packed = new PackedIdentities(await readIds(bytes));
-  identities.reserve(packed.count);
+function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
   const hash = new Uint32Array(4);
-  for (let index = 0; index < packed.count; index++) {
-    for (let word = 0; word < 4; word++) hash[word] = packed.hashWord(index, word);
-    const { event, at, within, runs, flags } = packed.get(index);
-    identities.load(hash, event, at, within ?? NaN, runs, flags);
-  }
+  return readIds(bytes, {
+    begin: (count) => identities.reserve(count),
+    read(packed) {
+      for (let index = 0; index < packed.count; index++) {
+        for (let word = 0; word < 4; word++) hash[word] = packed.hashWord(index, word);
+        const { event, at, within, runs, flags } = packed.get(index);
+        identities.load(hash, event, at, within ?? NaN, runs, flags);
+      }
+    },
+  });
 }
 
 /** Makes what a new store needs, and gives what event keys and run ids are made by. */

@@ -8,12 +8,14 @@ import { findBinary, findSource } from "./install.ts";
 import { Lab } from "./lab.ts";
 import { describeMachine, thisMachine } from "./machine.ts";
 import { flows } from "./parts/flows.ts";
+import { forms } from "./parts/forms.ts";
 import { ingest } from "./parts/ingest.ts";
 import { latency } from "./parts/latency.ts";
 import { memory } from "./parts/memory.ts";
 import { poll } from "./parts/poll.ts";
 import { reload } from "./parts/reload.ts";
 import { rules } from "./parts/rules.ts";
+import { waiting } from "./parts/waiting.ts";
 import { type Part, printAims, printPart } from "./report.ts";
 
 /*
@@ -22,7 +24,17 @@ import { type Part, printAims, printPart } from "./report.ts";
  * binary (deno task compile). Everything else is installed into a folder that goes at the end. Usage: deno task bench
  */
 
-const PARTS: Record<string, (lab: Lab) => Promise<Part>> = { ingest, latency, flows, rules, reload, memory, poll };
+const PARTS: Record<string, (lab: Lab) => Promise<Part>> = {
+  ingest,
+  latency,
+  flows,
+  rules,
+  reload,
+  memory,
+  poll,
+  waiting,
+  forms,
+};
 
 function seconds(text: string): number {
   const value = Number(text);

@@ -1,14 +1,17 @@
+import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import type { Json } from "../../runtime/model/json.ts";
 import { PackedIdentities } from "../../runtime/store/history/identities.ts";
-import { readIds } from "../../runtime/store/history/ids_file.ts";
 import { type HistoryText, unescapeKey } from "../../runtime/store/ledger/encode.ts";
 import { Ids } from "../../runtime/store/ledger/ids.ts";
 import { loadIdentity } from "../../runtime/store/ledger/load.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
+import { Shelf } from "../../runtime/store/ledger/shelf.ts";
 import { type EventRow, type TableName, TABLES } from "../../runtime/store/ledger/tables.ts";
 import { toJson } from "../../runtime/store/ledger/to_json.ts";
 import { recover, type RecoverySink } from "../../runtime/store/log/recover.ts";
+import { MemoryFile } from "../host/memory_file.ts";
+import { idsOf } from "./history/ids_of.ts";
 import type { Admission, Wait } from "../../runtime/store/store.ts";
 import { accept } from "../../runtime/store/transitions/accept.ts";
 import { answerCondition } from "../../runtime/store/transitions/answer_condition.ts";
@@ -41,7 +44,8 @@ export class State {
   readonly events = new Map<number, EventRow>();
   now = NOW;
 
-  constructor(readonly rows = new Rows()) {}
+  /** @param rows by default rows that go to a shelf soon */
+  constructor(readonly rows = new Rows(undefined, new Shelf(new MemoryFile()), 3)) {}
 
   get at(): At {
     return { now: this.now, ids: this.ids, retention: RETENTION };
@@ -251,7 +255,9 @@ export function dump(rows: Rows, groups = new Map<string, Set<string>>()) {
 export function rebuilt(rows: Rows): Rows {
   const fresh = new Rows(rows.identities);
   for (const table of names) {
-    for (const [key, row] of rows.all(table)) fresh.load(table, key, TABLES[table].text ? row as string : toJson(row));
+    for (const [key, row] of rows.all(table)) {
+      fresh.load(table, key, Buffer.from(TABLES[table].text ? row as string : toJson(row)));
+    }
   }
   return fresh;
 }
@@ -267,7 +273,7 @@ export async function recoverRows(
     const rows = new Rows();
     const sink: RecoverySink & { rows: Rows } = {
       rows,
-      put: (table, key, json) => rows.load(table, unescapeKey(key), json),
+      put: (table, key, text) => rows.load(table, unescapeKey(key), text),
       drop: (table, key) => rows.load(table, unescapeKey(key), undefined),
       id: (hash, json) => loadIdentity(rows, hash, json),
       history() {},
@@ -281,7 +287,7 @@ export async function recoverRows(
     onWarning,
     begin,
     readIds: async (bytes, { rows }) => {
-      const packed = new PackedIdentities(await readIds(bytes));
+      const packed = new PackedIdentities(await idsOf(bytes));
       for (let index = 0; index < packed.count; index++) {
         const { event, at, within, runs, flags } = packed.get(index);
         const hash = Uint32Array.from({ length: 4 }, (_, word) => packed.hashWord(index, word));

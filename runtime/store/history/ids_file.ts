@@ -19,22 +19,25 @@ export async function writeIds(packed: Uint8Array): Promise<Uint8Array<ArrayBuff
   return writer.finish();
 }
 
+/** Takes the identities of a file. */
+export interface IdsReader {
+  /** Called first, with the number of them. */
+  begin(count: number): void;
+  /** Some of them, in order; valid until it returns. */
+  read(packed: PackedIdentities): void;
+}
+
 /**
- * The packed identities of a file, in a buffer of their own.
+ * Reads the identities of a file.
  * @param bytes are used up
  * @throws NewerFormatError
  */
-export async function readIds(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+export async function readIds(bytes: Uint8Array, reader: IdsReader): Promise<void> {
   const database = await openIds(bytes);
   try {
     const length = database.exec("SELECT total(length(packed)) FROM identities")[0].values[0][0] as number;
-    const packed = new Uint8Array(length);
-    let at = 0;
-    for (const block of blocks(database, "ASC")) {
-      packed.set(block, at);
-      at += block.length;
-    }
-    return packed;
+    reader.begin(length / IDENTITY_BYTES);
+    for (const block of blocks(database, "ASC")) reader.read(new PackedIdentities(block));
   } finally {
     database.close();
     release(bytes);

@@ -20,26 +20,34 @@ const HEX_DIGITS = 32;
 
 const REPLIED = 1;
 
+/** Slots at least, the share of them that is in use at most, and by how much their number grows. */
+const LEAST = 1024;
+const FULL = 0.75;
+/** The share that is in use once room was made: some more come before it has to be made again. */
+const LOADED = 0.6;
+const GROWTH = 1.5;
+
 /**
- * Identities by a keyed hash, in typed arrays with open addressing: 38 bytes a slot, at most 70 % of the slots in use. The hash is
- * 128 bits of SHA-256 over a secret of the store and the identity, so that no sender can make two identities collide.
+ * Identities by a keyed hash, in typed arrays with open addressing: 35 bytes a slot, 43 once one has a retention of its own, and
+ * 50 to 75 % of the slots in use. The hash is 128 bits of SHA-256 over a secret of the store and the identity, so that no sender
+ * can make two identities collide.
  */
 export class Identities {
   #secret = "";
   #lastText = "";
   #lastHash = "";
-  #mask = 0;
+  #slots = 0;
   /** Slots that are taken, by expired ones too. */
   #used = 0;
   #hash!: Uint32Array;
   #key!: Float64Array;
   #at!: Float64Array;
-  /** NaN where retention decides. */
-  #within!: Float64Array;
+  /** NaN where retention decides; absent while it does for all. */
+  #within: Float64Array | undefined;
   #runs!: Uint16Array;
   #flags!: Uint8Array;
 
-  constructor(slots = 1 << 10) {
+  constructor(slots = LEAST) {
     this.#allocate(slots);
   }
 
@@ -54,7 +62,7 @@ export class Identities {
   }
 
   get bytes(): number {
-    return (this.#mask + 1) * (4 * WORDS + 8 * 3 + 2 + 1);
+    return this.#slots * (4 * WORDS + 8 * (this.#within ? 3 : 2) + 2 + 1);
   }
 
   /** The hash of an identity, as 32 hex digits. */
@@ -70,10 +78,11 @@ export class Identities {
   get(hash: string): Identity | undefined {
     const slot = this.#slotOf(words(hash));
     if (this.#key[slot] === 0) return undefined;
+    const within = this.#withinAt(slot);
     return {
       key: this.#key[slot],
       at: this.#at[slot],
-      ...(!Number.isNaN(this.#within[slot]) && { within: this.#within[slot] }),
+      ...(!Number.isNaN(within) && { within }),
       runs: this.#runs[slot],
       replied: (this.#flags[slot] & REPLIED) !== 0,
     };
@@ -86,14 +95,17 @@ export class Identities {
   /** Takes one back: its slot stays, as one that has expired. */
   remove(hash: string): void {
     const slot = this.#slotOf(words(hash));
-    if (this.#key[slot] !== 0) [this.#at[slot], this.#within[slot]] = [-Infinity, 0];
+    if (this.#key[slot] === 0) return;
+    this.#at[slot] = -Infinity;
+    this.#setWithin(slot, 0);
   }
 
   /** Makes room for so many more, so that loading them does not grow the table again and again. */
   reserve(more: number): void {
-    let slots = this.#mask + 1;
-    while (this.#used + more > slots * 0.7) slots *= 2;
-    if (slots > this.#mask + 1) this.#rebuild(slots, () => true);
+    const count = this.#used + more;
+    if (count <= this.#slots * FULL) return;
+    // At least as if it grew by itself: what comes next is a little more, often.
+    this.#rebuild(Math.ceil(Math.max(count / LOADED, this.#slots * GROWTH)), () => true);
   }
 
   /** Adds one as it is packed on disk. */
@@ -108,38 +120,47 @@ export class Identities {
    */
   expire(isKnown: (key: number, at: number, within: number) => boolean): number {
     let known = 0;
-    for (let slot = 0; slot <= this.#mask; slot++) {
-      if (this.#key[slot] !== 0 && isKnown(this.#key[slot], this.#at[slot], this.#within[slot])) known++;
+    for (let slot = 0; slot < this.#slots; slot++) {
+      if (this.#key[slot] !== 0 && isKnown(this.#key[slot], this.#at[slot], this.#withinAt(slot))) known++;
     }
     if (known >= this.#used * 0.9) return known;
-    let slots = this.#mask + 1;
-    while (slots > 1 << 10 && known < slots * 0.2) slots /= 2;
-    this.#rebuild(slots, isKnown);
+    const isLoose = known < this.#slots * FULL / (2 * GROWTH);
+    this.#rebuild(isLoose ? Math.max(LEAST, Math.ceil(known / LOADED)) : this.#slots, isKnown);
     return known;
   }
 
   #put(hash: Uint32Array, key: number, at: number, within: number, runs: number, flags: number): void {
     let slot = this.#slotOf(hash);
     if (this.#key[slot] === 0) {
-      if (++this.#used > (this.#mask + 1) * 0.7) {
+      if (++this.#used > this.#slots * FULL) {
         this.#used--;
-        this.#rebuild((this.#mask + 1) * 2, () => true);
+        this.#rebuild(Math.ceil(this.#slots * GROWTH), () => true);
         this.#used++;
         slot = this.#slotOf(hash);
       }
-      this.#hash.set(hash, slot * WORDS);
+      for (let word = 0; word < WORDS; word++) this.#hash[slot * WORDS + word] = hash[word];
     }
     this.#key[slot] = key;
     this.#at[slot] = at;
-    this.#within[slot] = within;
+    this.#setWithin(slot, within);
     this.#runs[slot] = runs;
     this.#flags[slot] = flags;
+  }
+
+  #withinAt(slot: number): number {
+    return this.#within ? this.#within[slot] : NaN;
+  }
+
+  #setWithin(slot: number, within: number): void {
+    if (!this.#within && Number.isNaN(within)) return;
+    this.#within ??= new Float64Array(this.#slots).fill(NaN);
+    this.#within[slot] = within;
   }
 
   /** The slot that has the hash, or the free one where it belongs. */
   #slotOf(hash: Uint32Array): number {
     const known = this.#hash;
-    for (let slot = hash[0] & this.#mask;; slot = (slot + 1) & this.#mask) {
+    for (let slot = (hash[0] >>> 1) % this.#slots;; slot = slot + 1 === this.#slots ? 0 : slot + 1) {
       if (this.#key[slot] === 0) return slot;
       const at = slot * WORDS;
       if (
@@ -149,12 +170,12 @@ export class Identities {
   }
 
   #allocate(slots: number): void {
-    this.#mask = slots - 1;
+    this.#slots = slots;
     this.#used = 0;
     this.#hash = new Uint32Array(slots * WORDS);
     this.#key = new Float64Array(slots);
     this.#at = new Float64Array(slots);
-    this.#within = new Float64Array(slots);
+    this.#within = undefined;
     this.#runs = new Uint16Array(slots);
     this.#flags = new Uint8Array(slots);
   }
@@ -163,10 +184,12 @@ export class Identities {
     const old = [this.#hash, this.#key, this.#at, this.#within, this.#runs, this.#flags] as const;
     this.#allocate(slots);
     const [hash, key, at, within, runs, flags] = old;
+    const words = new Uint32Array(WORDS);
     for (let slot = 0; slot < key.length; slot++) {
-      if (key[slot] === 0 || !isKept(key[slot], at[slot], within[slot])) continue;
-      const words = hash.subarray(slot * WORDS, (slot + 1) * WORDS);
-      this.#put(words, key[slot], at[slot], within[slot], runs[slot], flags[slot]);
+      const own = within ? within[slot] : NaN;
+      if (key[slot] === 0 || !isKept(key[slot], at[slot], own)) continue;
+      for (let word = 0; word < WORDS; word++) words[word] = hash[slot * WORDS + word];
+      this.#put(words, key[slot], at[slot], own, runs[slot], flags[slot]);
     }
   }
 }

@@ -57,9 +57,14 @@ export class OrderedKeys {
   /** Row keys in order: those whose index key begins with the prefix and stands behind `after`, up to `limit`. */
   range(prefix: string, after: string | undefined, limit: number): string[] {
     const keys: string[] = [];
-    for (let entry = this.first(prefix, after); entry && keys.length < limit; entry = this.first(prefix, entry[0])) {
-      keys.push(entry[1]);
-    }
+    if (this.#tree.size === 0 || limit < 1) return keys;
+    const from = after === undefined || after < prefix ? prefix : after;
+    this.#tree.forRange(from, behind(prefix), false, (at, key) => {
+      if (at !== after && keys.push(key) >= limit) return ENOUGH;
+    });
     return keys;
   }
 }
+
+/** Ends a walk through a tree. */
+const ENOUGH = { break: true };

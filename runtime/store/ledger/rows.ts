@@ -1,16 +1,20 @@
+import type { Buffer } from "node:buffer";
 import { readExactJson } from "../../model/exact_json.ts";
 import { Identities, type Identity } from "./identities.ts";
 import { OrderedKeys } from "./ordered.ts";
+import type { Shelf } from "./shelf.ts";
 import { type TableName, TABLES, type Tables } from "./tables.ts";
 import { toJson } from "./to_json.ts";
 
 /**
- * A row. Once it is encoded it has its JSON text, and when it was not put for a while that is all it has: a run that waits for
- * days takes a third of the memory.
+ * A row. Once it is encoded it has its JSON text, and when it was not put for a while that is all it has, on a shelf where there
+ * is one: a run that waits for days takes a fifth of the memory.
  */
 interface Entry {
   row?: unknown;
   text?: string;
+  /** Where its text is on the shelf. */
+  at?: number | undefined;
   /** What its line takes on disk. */
   bytes: number;
   /** Where it stands in each index, and in which group of each count; made of the row when it is needed. */
@@ -21,6 +25,8 @@ type IndexKeys = (row: never, key: string) => string | string[] | undefined;
 
 interface Table {
   text: boolean;
+  /** What stands behind the part of a row's text that says its place in indexes. */
+  behindHead: string | undefined;
   entries: Map<string, Entry>;
   indexes: [keysOf: IndexKeys, keys: OrderedKeys][];
   byName: Map<string, OrderedKeys>;
@@ -38,15 +44,13 @@ export interface HistoryRecord {
   body: unknown;
 }
 
-/** How many rows that were put last stay as values, beside their texts. */
-const WARM = 8_192;
-
 /**
  * All live state: typed tables with declared indexes. Transitions read it, and change it by putting and dropping whole rows;
  * what they changed can be undone until it was encoded as a frame.
  */
 export class Rows {
   readonly identities: Identities;
+  readonly #shelf: Shelf | undefined;
   readonly #tables: Map<TableName, Table> = new Map();
   #undo: (() => void)[] = [];
   #history: HistoryRecord[] = [];
@@ -57,14 +61,22 @@ export class Rows {
   /** The rows that were encoded last, in a ring. */
   readonly #warm: Entry[] = [];
   #nextWarm = 0;
+  readonly #mostWarm: number;
 
-  constructor(identities = new Identities()) {
+  /**
+   * @param shelf where texts of rows go that were not put for a while; absent where they stay in memory
+   * @param warm how many rows that were put last stay as values, beside their texts
+   */
+  constructor(identities = new Identities(), shelf?: Shelf, warm = 8_192) {
     this.identities = identities;
-    for (const [name, { text = false, indexes = {}, counts = {} }] of Object.entries(TABLES)) {
+    this.#shelf = shelf;
+    this.#mostWarm = warm;
+    for (const [name, { text = false, before, indexes = {}, counts = {} }] of Object.entries(TABLES)) {
       const byName = new Map(Object.keys(indexes).map((index) => [index, new OrderedKeys()]));
       const countsByName = new Map(Object.keys(counts).map((count) => [count, new Map<string, number>()]));
       this.#tables.set(name as TableName, {
         text,
+        behindHead: before && `,"${before}":`,
         entries: new Map(),
         indexes: Object.entries(indexes).map(([index, keysOf]) => [keysOf as IndexKeys, byName.get(index)!]),
         byName,
@@ -81,13 +93,15 @@ export class Rows {
   }
 
   get<T extends TableName>(table: T, key: string): Tables[T] | undefined {
-    const entry = this.#tables.get(table)!.entries.get(key);
-    return entry && valueOf(entry) as Tables[T];
+    const known = this.#tables.get(table)!;
+    const entry = known.entries.get(key);
+    return entry && this.#valueOf(known, entry) as Tables[T];
   }
 
   /** All rows of a table, in no order. */
   *all<T extends TableName>(table: T): Generator<[key: string, row: Tables[T]]> {
-    for (const [key, entry] of this.#tables.get(table)!.entries) yield [key, valueOf(entry) as Tables[T]];
+    const known = this.#tables.get(table)!;
+    for (const [key, entry] of known.entries) yield [key, this.#valueOf(known, entry) as Tables[T]];
   }
 
   /** The keys of all rows of a table, in no order. */
@@ -111,8 +125,9 @@ export class Rows {
 
   /** Rows in the order of an index: those whose index key begins with the prefix and stands behind `after`. */
   range<T extends TableName>(table: T, index: string, prefix: string, limit = Infinity, after?: string): Tables[T][] {
-    const { entries } = this.#tables.get(table)!;
-    return this.index(table, index).range(prefix, after, limit).map((key) => valueOf(entries.get(key)!) as Tables[T]);
+    const known = this.#tables.get(table)!;
+    const keys = this.index(table, index).range(prefix, after, limit);
+    return keys.map((key) => this.#valueOf(known, known.entries.get(key)!) as Tables[T]);
   }
 
   /** The first row of such a range. */
@@ -174,15 +189,16 @@ export class Rows {
   }
 
   /** Puts a row that comes from disk, or drops it if there is no text: it is neither undone nor encoded again. */
-  load(name: string, key: string, text: string | undefined): void {
+  load(name: string, key: string, text: Buffer | undefined): void {
     const table = this.#tables.get(name as TableName);
     // A table of a newer version: not for this program.
     if (table === undefined) return;
-    if (text === undefined) return void this.#replace(table, key, undefined);
-    const entry: Entry = { bytes: name.length + key.length + text.length + 3 };
-    if (table.text) entry.row = text;
-    else entry.text = text;
-    this.#replace(table, key, entry);
+    const entry: Entry | undefined = text && { bytes: name.length + key.length + text.length + 3, at: undefined };
+    // Most rows need never be text here.
+    const isShelved = entry && this.#shelf?.put(entry, text!);
+    if (entry && !isShelved) entry.text = text!.toString();
+    const before = this.#replace(table, key, entry, text);
+    if (before) this.#release(before);
   }
 
   /** What has changed and is in no frame yet. */
@@ -199,11 +215,16 @@ export class Rows {
     this.#undo = [];
   }
 
+  /** No row is read any more. */
+  close(): void {
+    this.#shelf?.close();
+  }
+
   /** What has changed so far is in a frame. */
   encoded(): void {
     for (const { dirty } of this.#tables.values()) {
       // The ring of warm rows would keep them alive.
-      for (const before of dirty.values()) if (before) before.row = before.text = before.places = undefined;
+      for (const before of dirty.values()) if (before) this.#release(before);
       dirty.clear();
     }
     this.#identities = new Map();
@@ -215,12 +236,39 @@ export class Rows {
   measured(entry: Entry, text: string, bytes: number): void {
     this.#bytes += bytes - entry.bytes;
     entry.bytes = bytes;
-    if (entry.row === text) return;
     entry.text = text;
     const cold = this.#warm[this.#nextWarm];
-    if (cold) cold.row = cold.places = undefined;
+    if (cold) this.#cool(cold);
     this.#warm[this.#nextWarm] = entry;
-    this.#nextWarm = (this.#nextWarm + 1) % WARM;
+    this.#nextWarm = (this.#nextWarm + 1) % this.#mostWarm;
+  }
+
+  #cool(entry: Entry): void {
+    entry.row = entry.places = undefined;
+    if (entry.text !== undefined && this.#shelf?.put(entry, entry.text)) entry.text = undefined;
+  }
+
+  /** Lets go of a row that was put anew or dropped, and cannot come back. */
+  #release(entry: Entry): void {
+    if (entry.at !== undefined) this.#shelf!.drop(entry);
+    entry.row = entry.text = entry.places = undefined;
+  }
+
+  #valueOf(table: Table, entry: Entry): unknown {
+    if (entry.row !== undefined) return entry.row;
+    const text = entry.text ?? this.#shelf!.get(entry.at!);
+    return table.text ? text : readExactJson(text);
+  }
+
+  #placesOf(table: Table, entry: Entry, key: string, bytes?: Buffer): NonNullable<Entry["places"]> {
+    if (entry.places) return entry.places;
+    const row = (bytes && !table.text ? readHead(bytes, table.behindHead) : this.#valueOf(table, entry)) as never;
+    const places: NonNullable<Entry["places"]> = [];
+    for (const [keysOf] of table.indexes) places.push(keysOf(row, key));
+    for (const [groupOf] of table.counts) places.push(groupOf(row));
+    // A row that is a text only, as it comes from disk, is left as small as it is.
+    if (entry.row !== undefined) entry.places = places;
+    return places;
   }
 
   #set(name: TableName, key: string, entry: Entry | undefined): void {
@@ -234,12 +282,16 @@ export class Rows {
     });
   }
 
-  /** The one place where tables, indexes and counts change: live, on undo and in recovery. */
-  #replace(table: Table, key: string, entry: Entry | undefined): Entry | undefined {
+  /**
+   * The one place where tables, indexes and counts change: live, on undo and in recovery.
+   * @param bytes the text of the entry, where it is at hand
+   */
+  #replace(table: Table, key: string, entry: Entry | undefined, bytes?: Buffer): Entry | undefined {
     const { entries, indexes, counts } = table;
     const before = entries.get(key);
     if (indexes.length + counts.length > 0) {
-      const [old, now] = [before && placesOf(table, before, key), entry && placesOf(table, entry, key)];
+      const old = before && this.#placesOf(table, before, key);
+      const now = entry && this.#placesOf(table, entry, key, bytes);
       for (let at = 0; at < indexes.length; at++) reindex(indexes[at][1], key, old?.[at], now?.[at]);
       for (let at = 0; at < counts.length; at++) {
         recount(counts[at][1], old?.[indexes.length + at] as string, now?.[indexes.length + at] as string);
@@ -252,19 +304,10 @@ export class Rows {
   }
 }
 
-function valueOf({ row, text }: Entry): unknown {
-  return row === undefined ? readExactJson(text!) : row;
-}
-
-function placesOf({ indexes, counts }: Table, entry: Entry, key: string): NonNullable<Entry["places"]> {
-  if (entry.places) return entry.places;
-  const row = valueOf(entry) as never;
-  const places: NonNullable<Entry["places"]> = [];
-  for (const [keysOf] of indexes) places.push(keysOf(row, key));
-  for (const [groupOf] of counts) places.push(groupOf(row));
-  // A row that is a text only, as it comes from disk, is left as small as it is.
-  if (entry.row !== undefined) entry.places = places;
-  return places;
+/** What of a row's text indexes need. */
+function readHead(bytes: Buffer, behind: string | undefined): unknown {
+  const end = behind === undefined ? -1 : bytes.indexOf(behind);
+  return readExactJson(end === -1 ? bytes.toString() : `${bytes.toString("utf8", 0, end)}}`);
 }
 
 type Place = NonNullable<Entry["places"]>[number];

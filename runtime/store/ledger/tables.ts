@@ -160,6 +160,8 @@ export type TableName = keyof Tables;
 interface Definition<R> {
   /** Rows are JSON text already. */
   text?: true;
+  /** What indexes and counts need stands before this field: a row that is found on disk is read up to there. */
+  before?: string;
   /** Index keys of a row: it stands in an index once, not at all, or several times. */
   indexes?: Record<string, (row: R, key: string) => string | string[] | undefined>;
   /** Groups that rows are counted in. */
@@ -192,7 +194,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
       version: ({ version }) => version,
     },
   },
-  step: { indexes: { run: ({ run, position }) => join(run, ordered(position)) } },
+  step: { before: "record", indexes: { run: ({ run, position }) => join(run, ordered(position)) } },
   note: { indexes: { run: (_, key) => key } },
   lane: {
     indexes: { next: ({ nextAt, rule, lane }) => nextAt === undefined ? undefined : join(ordered(nextAt), rule, lane) },

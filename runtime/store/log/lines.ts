@@ -20,6 +20,8 @@ const BORN = "*/";
 export interface Line {
   /** The first column. */
   key: string;
+  /** Where it begins. */
+  start: number;
   /** Where the rest begins, behind the first tab. */
   from: number;
   /** Where the rest ends: at the newline. */
@@ -35,7 +37,7 @@ export function* lines(bytes: Buffer): Generator<Line> {
     const tab = bytes.indexOf(TAB, at);
     const to = tab < 0 ? -1 : bytes.indexOf(NEWLINE, tab);
     if (to < 0) throw new DamagedError(`the line at byte ${at} is not whole`);
-    yield { key: bytes.toString("utf8", at, tab), from: tab + 1, to };
+    yield { key: bytes.toString("utf8", at, tab), start: at, from: tab + 1, to };
     at = to + 1;
   }
 }
@@ -48,6 +50,7 @@ export function isDrop({ from, to }: Line): boolean {
 /** The row that a line is about. */
 export interface RowName {
   table: string;
+  /** A text of its own: a part of the column would keep all of it in memory. */
   key: string;
   /** Whether the put says that the key did not exist before. */
   born: boolean;
@@ -57,10 +60,12 @@ export interface RowName {
  * Splits the first column of a row's line.
  * @throws DamagedError if there is no table
  */
-export function parseRowName(text: string): RowName {
-  const slash = findSlash(text);
-  const born = text.startsWith(BORN, slash - 1);
-  return { table: text.slice(0, born ? slash - 1 : slash), key: text.slice(slash + 1), born };
+export function rowNameOf(bytes: Buffer, { key: column, start, from }: Line): RowName {
+  const slash = findSlash(column);
+  const born = column.startsWith(BORN, slash - 1);
+  const table = column.slice(0, born ? slash - 1 : slash);
+  // Names of tables are ASCII.
+  return { table, key: bytes.toString("utf8", start + slash + 1, from - 1), born };
 }
 
 /**

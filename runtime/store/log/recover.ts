@@ -5,14 +5,15 @@ import { readBlocks } from "./blocks.ts";
 import { DamagedError, OlderStoreError } from "./errors.ts";
 import { type BaseFile, type CheckedFile, findOlderStore, type Sized, sortFiles, type StoreFiles } from "./files.ts";
 import { basesToTry, type Generation, generationOf, lastKnownSeq, leftovers } from "./generations.ts";
-import { type HistoryKind, isDrop, type Line, lines, parseRowName } from "./lines.ts";
+import { type HistoryKind, isDrop, type Line, lines, rowNameOf } from "./lines.ts";
 import { readChecked, readWhole } from "./read_file.ts";
 import { readSegment, type Segment } from "./segment.ts";
 import { visitFrame } from "./visit_frame.ts";
 
 /** Takes the state as it is found, in the order of the frames. What it throws is damage. */
 export interface RecoverySink {
-  put(table: string, key: string, json: string): void;
+  /** @param text JSON; valid until it returns */
+  put(table: string, key: string, text: Buffer): void;
   drop(table: string, key: string): void;
   /** An identity of a frame that is not folded yet. */
   id(hash: string, json: string): void;
@@ -187,9 +188,9 @@ function replayFrame(payload: Buffer, seq: number, sink: RecoverySink): void {
 }
 
 function applyRow(line: Line, bytes: Buffer, sink: RecoverySink): void {
-  const { table, key } = parseRowName(line.key);
+  const { table, key } = rowNameOf(bytes, line);
   if (isDrop(line)) sink.drop(table, key);
-  else sink.put(table, key, bytes.toString("utf8", line.from, line.to));
+  else sink.put(table, key, bytes.subarray(line.from, line.to));
 }
 
 /** Makes what a sink throws damage of a file. */

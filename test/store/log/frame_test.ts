@@ -3,7 +3,7 @@ import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { DamagedError } from "../../../runtime/store/log/errors.ts";
 import { encodeFrame, encodeHead, newerFrameBehind, readFrame, versionOf } from "../../../runtime/store/log/frame.ts";
-import { isDrop, lines, parseRowName, splitHistory, withoutBirth } from "../../../runtime/store/log/lines.ts";
+import { isDrop, lines, rowNameOf, splitHistory, withoutBirth } from "../../../runtime/store/log/lines.ts";
 
 Deno.test("a frame is read as it was written", () => {
   fc.assert(fc.property(fc.string({ unit: "grapheme" }), fc.nat(), (text, seq) => {
@@ -39,11 +39,11 @@ Deno.test("a head tells its version; other text is damage", () => {
 });
 
 Deno.test("lines() finds keys and the rest of each line", () => {
-  const bytes = Buffer.from('run*/ü\t{"a":1}\nstep/b\t\n+run\t["x"]\t{"b":2}\n');
-  const [put, drop, history] = [...lines(bytes)];
+  const bytes = Buffer.from('run*/ü\t{"a":1}\nstep/b\t\n+run\t["x"]\t{"b":2}\nstate/a*/b\t1\n');
+  const [put, drop, history, other] = [...lines(bytes)];
   assert.equal(bytes.toString("utf8", put.from, put.to), '{"a":1}');
-  assert.deepEqual(parseRowName(put.key), { table: "run", key: "ü", born: true });
-  assert.deepEqual(parseRowName("state/a*/b"), { table: "state", key: "a*/b", born: false });
+  assert.deepEqual(rowNameOf(bytes, put), { table: "run", key: "ü", born: true });
+  assert.deepEqual(rowNameOf(bytes, other), { table: "state", key: "a*/b", born: false });
   assert.deepEqual(withoutBirth(put.key), { key: "run/ü", born: true });
   assert.deepEqual([isDrop(put), isDrop(drop), drop.key], [false, true, "step/b"]);
   const { header, text } = splitHistory(bytes, history);
@@ -52,7 +52,8 @@ Deno.test("lines() finds keys and the rest of each line", () => {
 
 Deno.test("a line that is not whole is damage", () => {
   for (const text of ["a/b", "a/b\t", "a/b\n"]) assert.throws(() => [...lines(Buffer.from(text))], DamagedError);
-  assert.throws(() => parseRowName("nothing"), DamagedError);
+  const nothing = Buffer.from("nothing\t1\n");
+  for (const line of lines(nothing)) assert.throws(() => rowNameOf(nothing, line), DamagedError);
   const history = Buffer.from("+run\t[]\nrun/a\t{}\n");
   assert.throws(() => splitHistory(history, [...lines(history)][0]), DamagedError);
 });

@@ -54,7 +54,7 @@ export class TestSink implements RecoverySink {
   readonly rows = new Map<string, string>();
   readonly ids = new Map<string, string>();
   readonly lines: string[][] = [];
-  put = (table: string, key: string, json: string) => void this.rows.set(`${table}/${key}`, json);
+  put = (table: string, key: string, text: Buffer) => void this.rows.set(`${table}/${key}`, text.toString());
   drop = (table: string, key: string) => void this.rows.delete(`${table}/${key}`);
   id = (hash: string, json: string) => void this.ids.set(hash, json);
   history = (kind: string, header: string, text: string) => void this.lines.push([kind, header, text]);

@@ -1,0 +1,105 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { openScratchFile } from "../../runtime/host/scratch_file.ts";
+import { encode } from "../../runtime/store/ledger/encode.ts";
+import { Rows } from "../../runtime/store/ledger/rows.ts";
+import { Shelf, type Shelved } from "../../runtime/store/ledger/shelf.ts";
+import { MemoryFile } from "../host/memory_file.ts";
+
+const MB = 1024 * 1024;
+const text = (seed: number, length: number) => `${seed}ü`.repeat(Math.ceil(length / 4)).slice(0, length);
+
+Deno.test("a shelf gives back each text as it was put, whatever is put and dropped beside it", () => {
+  const step = fc.record({ seed: fc.nat(9_999), length: fc.nat(90_000), drops: fc.nat(2), victim: fc.nat() });
+  fc.assert(
+    fc.property(fc.array(step, { minLength: 100, maxLength: 400, size: "max" }), (steps) => {
+      const shelf = new Shelf(new MemoryFile());
+      const texts = new Map<Shelved, string>();
+      for (const { seed, length, drops, victim } of steps) {
+        const owner: Shelved = {};
+        const isBytes = seed % 2 === 0;
+        assert.equal(shelf.put(owner, isBytes ? Buffer.from(text(seed, length)) : text(seed, length)), true);
+        texts.set(owner, text(seed, length));
+        for (let drop = 0; drop < drops && texts.size > 1; drop++) {
+          const gone = [...texts.keys()][victim % texts.size];
+          shelf.drop(gone);
+          texts.delete(gone);
+        }
+        const [some] = [...texts].slice(victim % texts.size);
+        assert.equal(shelf.get(some[0].at!), some[1]);
+      }
+      for (const [owner, known] of texts) assert.equal(shelf.get(owner.at!), known);
+    }),
+    { numRuns: 20 },
+  );
+});
+
+Deno.test("a shelf stays as small as what is needed of it, though some texts stay for ever", () => {
+  const shelf = new Shelf(new MemoryFile());
+  const stay: [Shelved, string][] = [];
+  const recent: Shelved[] = [];
+  for (let seed = 0; seed < 300_000; seed++) {
+    const owner: Shelved = {};
+    shelf.put(owner, text(seed, 500));
+    if (seed % 200 === 0) stay.push([owner, text(seed, 500)]);
+    else recent.push(owner);
+    if (recent.length > 1_000) shelf.drop(recent.shift()!);
+  }
+  for (const [owner, known] of stay) assert.equal(shelf.get(owner.at!), known);
+  assert.ok(shelf.size < 24 * MB, `${shelf.size / MB} MB for 3`);
+});
+
+Deno.test("where the file is full a text stays in memory, and those that are on the shelf can be read", () => {
+  const file = new MemoryFile();
+  const shelf = new Shelf(file);
+  const owners: Shelved[] = [];
+  const put = (seed: number) => {
+    const owner: Shelved = {};
+    if (shelf.put(owner, text(seed, 10_000))) owners.push(owner);
+  };
+  for (let seed = 0; seed < 150; seed++) put(seed);
+  file.isFull = true;
+  for (let seed = 150; seed < 400; seed++) put(seed);
+  const room = owners.length;
+  assert.ok(room >= 150 && room < 300);
+  file.isFull = false;
+  for (let seed = room; seed < 400; seed++) put(seed);
+  for (const [seed, owner] of owners.entries()) assert.equal(shelf.get(owner.at!), text(seed, 10_000));
+  assert.equal(shelf.put({}, "x".repeat(MB)), false);
+});
+
+Deno.test("rows that were not put for a while are read from the shelf, and few places of it are read for many of them", () => {
+  const file = new MemoryFile();
+  const rows = new Rows(undefined, new Shelf(file), 16);
+  const value = (index: number) => ({ key: `k${index}`, value: text(index, 1_000) });
+  for (let index = 0; index < 5_000; index++) {
+    rows.put("state", `k${index}`, value(index));
+    rows.put("baseline", `k${index}`, JSON.stringify(text(index, 500)));
+    encode(rows);
+  }
+  for (let index = 0; index < 5_000; index++) {
+    assert.deepEqual(rows.get("state", `k${index}`), value(index));
+    assert.equal(rows.get("baseline", `k${index}`), JSON.stringify(text(index, 500)));
+  }
+  assert.ok(file.reads < 500, `${file.reads} reads`);
+});
+
+Deno.test("a scratch file is in no folder, and keeps what is written into it", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-scratch-"));
+  try {
+    const file = openScratchFile(join(folder, "scratch"));
+    file.write(MB, Buffer.from("behind"));
+    file.write(0, Buffer.from("front"));
+    const into = Buffer.alloc(6);
+    file.read(MB, into);
+    assert.equal(into.toString(), "behind");
+    if (Deno.build.os !== "windows") assert.deepEqual(await readdir(folder), []);
+    file.close();
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+});
