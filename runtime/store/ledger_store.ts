@@ -243,8 +243,7 @@ export class LedgerStore implements Store {
       more = slice.more;
     }
     const searching = await this.#read((rows) => rows.range("wait", "searching", ""));
-    this.#searches = Promise.all(searching.map((place) => this.#search(place, now)));
-    this.#searches = this.#searches.catch((error) => {
+    this.#searches = Promise.all(searching.map((place) => this.#search(place, now))).catch((error) => {
       // The next start looks for what closing cuts short.
       if (!this.#closed) this.#parts.onWarning(`Cannot look for awaited events: ${error.message}`);
     });
