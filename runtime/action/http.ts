@@ -59,7 +59,8 @@ export const http: Action = {
         } MB, more than an http step takes; ask for less, in pages or by a filter`,
       );
     }
-    return { output: result(response, await parseBody(request.name, body, options)) };
+    const data = parseBody(request.name, body, options);
+    return { output: result(response, data instanceof Promise ? await data : data) };
   },
 };
 

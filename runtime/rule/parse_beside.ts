@@ -66,9 +66,10 @@ const parseThread = new ParseThread(() => new Worker(new URL("./parse_worker.ts"
 /**
  * Reads text as data, see `parse`; a large one in a thread, so that everybody else goes on meanwhile. `text` and `lines` take no
  * time worth that.
+ * @returns a promise only for what is parsed in the thread: parallel steps are recorded in the same order whatever they read
  * @throws FormatError; Error if the thread dies
  */
-export async function parseBeside(text: string, format: Format): Promise<Json> {
+export function parseBeside(text: string, format: Format): Json | Promise<Json> {
   const isQuick = text.length <= SMALL || format === "text" || format === "lines";
-  return isQuick ? parse(text, format) : await parseThread.parse(text, format);
+  return isQuick ? parse(text, format) : parseThread.parse(text, format);
 }

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import { LogLines } from "../../bin/log_lines.ts";
 
 Deno.test("lines of one turn leave in one write, in order; those of the next in another", async () => {
@@ -7,8 +8,8 @@ Deno.test("lines of one turn leave in one write, in order; those of the next in 
   lines.add("a\n");
   lines.add("b\n");
   assert.deepEqual(writes, []);
-  await Promise.resolve();
+  await sleep(0);
   lines.add("c\n");
-  await Promise.resolve();
+  await sleep(0);
   assert.deepEqual(writes, ["a\nb\n", "c\n"]);
 });

@@ -74,21 +74,25 @@ export async function readBody(name: string, response: Response, limit: number, 
  * @throws TerminalError where it cannot be read as `format` or its content type say: what was asked has been done, so asking again
  * could do it a second time
  */
-export async function parseBody(
+export function parseBody(
   name: string,
   body: Body,
   { format, charset }: { format?: Format; charset?: string },
-): Promise<Json> {
+): Json | Promise<Json> {
   if (format === undefined && body.bytes.length === 0) return null;
   if (format === undefined && charset === undefined && !isText(body)) return toBase64(body);
   const isJson = JSON_TYPE.test(typeOf(body));
   const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;
-  try {
-    return await parseBeside(text, format ?? "json");
-  } catch (error) {
+  const fail = (error: Error): never => {
     const message = `Cannot read the answer to ${name} as ${format ?? "JSON, which its content type says it is"}`;
-    throw withDetail(new TerminalError(`${message}: ${(error as Error).message}`), text.slice(0, 1_000).toWellFormed());
+    throw withDetail(new TerminalError(`${message}: ${error.message}`), text.slice(0, 1_000).toWellFormed());
+  };
+  try {
+    const data = parseBeside(text, format ?? "json");
+    return data instanceof Promise ? data.catch(fail) : data;
+  } catch (error) {
+    return fail(error as Error);
   }
 }
 
