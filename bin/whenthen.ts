@@ -1,6 +1,6 @@
 #!/usr/bin/env -S deno run -A
 import { argv, exit, stderr, stdout } from "node:process";
-import { noteSignals } from "./early_signals.ts";
+import { noteSignals } from "./cli/early_signals.ts";
 
 noteSignals();
 
@@ -13,8 +13,8 @@ stdout.on("error", (error: Error & { code?: string }) => {
 });
 // A log that cannot be written, be it that its disk is full, stops nothing.
 stderr.on("error", () => {});
-const { standardOutput } = await import("./print/terminal.ts");
-const { runProgram } = await import("./program.ts");
+const { standardOutput } = await import("./cli/print/terminal.ts");
+const { runProgram } = await import("./cli/program.ts");
 
 const code = await runProgram(argv.slice(2), {
   terminal: standardOutput(),

@@ -4,11 +4,11 @@ import { cp, mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import type { z } from "zod";
-import { batchSchema } from "../runtime/rule/batch.ts";
-import { STEP_OPTIONS } from "../runtime/rule/check_steps.ts";
-import { testKinds, testSchema } from "../runtime/rule/test_kinds.ts";
-import { stepKinds } from "../runtime/run/index.ts";
-import { triggerKinds } from "../runtime/trigger/index.ts";
+import { batchSchema } from "../runtime/language/fields/batch.ts";
+import { STEP_OPTIONS } from "../runtime/language/checker/check_steps.ts";
+import { testKinds, testSchema } from "../runtime/language/checker/test_kinds.ts";
+import { stepKinds } from "../runtime/engine/index.ts";
+import { triggerKinds } from "../runtime/triggers/index.ts";
 import { temporaryFolder, whenthen } from "./e2e/program.ts";
 import { PATIENCE } from "./e2e/until.ts";
 

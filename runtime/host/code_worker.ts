@@ -2,7 +2,7 @@ import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
-import { readExactJson, writeRecordJson } from "../model/exact_json.ts";
+import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
 
 /** Where rule code runs, beside the program's own thread. Messages are plain JSON, in order, both ways. */
 export interface CodeWorker {

@@ -1,6 +1,6 @@
 import process from "node:process";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
-import { readExactJson, writeRecordJson } from "../model/exact_json.ts";
+import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
 
 /** The side of a code worker on which the code runs. */
 export interface CodeWorkerPort {

@@ -19,5 +19,5 @@ export interface EmbeddedFile {
   hash: string;
 }
 
-/** Undefined where the program runs from source; `bin/compile.ts` puts a module in the place of this one. */
+/** Undefined where the program runs from source; `bin/build/compile.ts` puts a module in the place of this one. */
 export const embedded: Embedded | undefined = undefined;

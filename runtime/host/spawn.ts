@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
-import { type DecodeOptions, decodeReadable, decodeText } from "../model/decode_text.ts";
+import { type DecodeOptions, decodeReadable, decodeText } from "../formats/decode_text.ts";
 import { messageOf } from "../model/errors.ts";
 import { ProcessGroup } from "./process_group.ts";
 

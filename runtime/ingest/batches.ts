@@ -1,8 +1,8 @@
 import type { Clock } from "../host/clock.ts";
 import type { Rule } from "../model/rule.ts";
-import { batchTerms, lastOccurrence } from "../rule/batch.ts";
+import { batchTerms, lastOccurrence } from "../language/fields/batch.ts";
 import type { BatchClosing, DueBatch, Receipt, Store } from "../store/store.ts";
-import { keepGoing, type Loop } from "../trigger/loop.ts";
+import { keepGoing, type Loop } from "../triggers/loop.ts";
 import { admissionOf } from "./decide.ts";
 
 /** What batches work with. */

@@ -1,12 +1,12 @@
 import { messageOf } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
 import { MAX_DEPTH } from "../model/event.ts";
-import { writeExactJson } from "../model/exact_json.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
 import type { Verdict } from "../model/verdict.ts";
-import { batchTerms } from "../rule/batch.ts";
-import { checkClauses } from "../rule/condition.ts";
-import { evaluate, type Scope } from "../rule/expression.ts";
+import { batchTerms } from "../language/fields/batch.ts";
+import { checkClauses } from "../language/expressions/condition.ts";
+import { evaluate, type Scope } from "../language/expressions/expression.ts";
 import type { Admission, Collection } from "../store/store.ts";
 
 /**

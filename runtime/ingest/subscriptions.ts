@@ -1,5 +1,5 @@
 import { typePatterns } from "../model/event.ts";
-import type { Registry, Subscription } from "../trigger/trigger.ts";
+import type { Registry, Subscription } from "../triggers/trigger.ts";
 
 /** Who listens to which event types: exact ones by a map, `prefix.*` by a map of prefixes. */
 export class Subscriptions implements Registry<Subscription> {

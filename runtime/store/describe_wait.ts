@@ -1,4 +1,4 @@
-import { writeExactJson } from "../model/exact_json.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import type { Form } from "../model/form.ts";
 

@@ -1,7 +1,7 @@
 import { Buffer } from "node:buffer";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { writeExactJson } from "../model/exact_json.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
 import { toHeaders } from "../model/repeatable.ts";
 import type { Json } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";

@@ -1,7 +1,7 @@
 import { TextDecoder } from "node:util";
 import { z } from "zod";
 import type { Json } from "../model/json.ts";
-import { parseJson } from "../model/parse_json.ts";
+import { parseJson } from "../formats/parse_json.ts";
 
 /** An event as it came by `POST /events`, with what the sender left out. */
 export type SentEvent = z.infer<typeof PLAIN>;

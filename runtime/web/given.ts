@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { UsageError } from "../model/errors.ts";
-import { parseJson } from "../model/parse_json.ts";
+import { parseJson } from "../formats/parse_json.ts";
 import { readBody } from "./body.ts";
 
 const MAX_BODY = 1024 * 1024;

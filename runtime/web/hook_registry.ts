@@ -1,4 +1,4 @@
-import type { Hook, Registry } from "../trigger/trigger.ts";
+import type { Hook, Registry } from "../triggers/trigger.ts";
 
 /** A hook that listens on a requested path, with the values of its `:params`. */
 export interface HookMatch {

@@ -1,6 +1,6 @@
 import type { Trigger } from "../model/rule.ts";
 import type { VerdictKind } from "../model/verdict.ts";
-import type { LongEvaluation } from "../rule/meter.ts";
+import type { LongEvaluation } from "../language/expressions/meter.ts";
 import type { WebContext } from "./context.ts";
 
 /** One rule, or one file that does not load, as listings show it. */

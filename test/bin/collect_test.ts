@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { chmod, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { collect } from "../../bin/pack/collect.ts";
+import { collect } from "../../bin/build/pack/collect.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
-import { hashPassword } from "../../runtime/load/credentials.ts";
+import { hashPassword } from "../../runtime/secrets/passwords.ts";
 import { rulesFolder } from "../e2e/folder.ts";
 
 const RULE = "when: start\nthen:\n  - log: hi\n";

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { printSteps } from "../../bin/print/steps.ts";
-import type { Terminal } from "../../bin/print/terminal.ts";
-import { printTrace } from "../../bin/print/trace.ts";
-import { printWaits } from "../../bin/print/waits.ts";
+import { printSteps } from "../../bin/cli/print/steps.ts";
+import type { Terminal } from "../../bin/cli/print/terminal.ts";
+import { printTrace } from "../../bin/cli/print/trace.ts";
+import { printWaits } from "../../bin/cli/print/waits.ts";
 import type { Run, StepRecord, StepWait } from "../../runtime/model/run.ts";
 
 const NOW = Date.parse("2026-11-21T08:00:00Z");

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { printSummary, resultPrinter } from "../../bin/print/tests.ts";
-import type { Terminal } from "../../bin/print/terminal.ts";
+import { printSummary, resultPrinter } from "../../bin/cli/print/tests.ts";
+import type { Terminal } from "../../bin/cli/print/terminal.ts";
 import type { TestFailure, TestResult } from "../../runtime/model/test.ts";
 
 function printed(print: (terminal: Terminal) => void, colours = false): string {

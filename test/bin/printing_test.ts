@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { printEvents } from "../../bin/print/events.ts";
-import { printRules } from "../../bin/print/rules.ts";
-import { printRuns } from "../../bin/print/runs.ts";
-import { printTable } from "../../bin/print/table.ts";
-import { fit, oneLine, type Terminal, visible } from "../../bin/print/terminal.ts";
-import { absoluteTime, deadline, relativeTime } from "../../bin/print/time.ts";
-import { printTrace } from "../../bin/print/trace.ts";
+import { printEvents } from "../../bin/cli/print/events.ts";
+import { printRules } from "../../bin/cli/print/rules.ts";
+import { printRuns } from "../../bin/cli/print/runs.ts";
+import { printTable } from "../../bin/cli/print/table.ts";
+import { fit, oneLine, type Terminal, visible } from "../../bin/cli/print/terminal.ts";
+import { absoluteTime, deadline, relativeTime } from "../../bin/cli/print/time.ts";
+import { printTrace } from "../../bin/cli/print/trace.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { RecordedError } from "../../runtime/model/errors.ts";
 import type { Run } from "../../runtime/model/run.ts";

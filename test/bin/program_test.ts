@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { ExitCode } from "../../bin/exit_codes.ts";
-import { runProgram } from "../../bin/program.ts";
+import { ExitCode } from "../../bin/cli/exit_codes.ts";
+import { runProgram } from "../../bin/cli/program.ts";
 
 /** Follows a command line in this process. */
 async function run(...words: string[]) {

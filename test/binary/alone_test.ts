@@ -75,7 +75,7 @@ binaryTest("--version says version, commit and target; init writes the types tha
   assert.match(stdout, /^\d+\.\d+\.\d+ \(commit (unknown|[0-9a-f]{10}(-dirty)?), (linux|darwin)-(x64|arm64)\)\n$/);
   const made = join(alone.home, "rules");
   assert.equal((await runAlone(alone, ["init", made])).code, 0);
-  assert.ok((await readdir(join(made, ".editor/whenthen"))).includes("mod.ts"));
+  assert.ok((await readdir(join(made, ".editor/whenthen/sdk"))).includes("mod.ts"));
   const { code, stdout: checked } = await runAlone(alone, ["check", made, "--data", alone.data]);
   assert.equal(code, 0, checked);
 });

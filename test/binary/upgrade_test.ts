@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { cp, readFile, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { runTool } from "../../bin/compile/run_tool.ts";
+import { runTool } from "../../bin/build/compile/run_tool.ts";
 import { temporaryFolder } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { BINARY, binaryTest, machine, runAlone, startAlone } from "./binary.ts";
@@ -16,7 +16,7 @@ async function buildNext(folder: string): Promise<string> {
   await symlink(join(ROOT, "node_modules"), join(folder, "node_modules"));
   const manifest = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   await writeFile(join(folder, "package.json"), JSON.stringify({ ...manifest, version: "99.0.0" }));
-  await runTool(Deno.execPath(), ["run", "-A", "bin/compile.ts"], folder);
+  await runTool(Deno.execPath(), ["run", "-A", "bin/build/compile.ts"], folder);
   return join(folder, "bin/whenthen");
 }
 

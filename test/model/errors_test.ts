@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { recordError } from "../../runtime/model/errors.ts";
-import { reviveThrown } from "../../runtime/isolate/thrown.ts";
+import { reviveThrown } from "../../runtime/workers/thrown.ts";
 
 Deno.test("frames of rule code are recorded, frames of the program are not", () => {
   assert.deepEqual(recordError(new TypeError("no")), { name: "TypeError", message: "no" });

@@ -1,5 +1,5 @@
 import type { Buffer } from "node:buffer";
-import { readExactJson } from "../../model/exact_json.ts";
+import { readExactJson } from "../../formats/exact_json.ts";
 import { Identities, type Identity } from "./identities.ts";
 import { OrderedKeys } from "./ordered.ts";
 import type { Shelf } from "./shelf.ts";

@@ -1,4 +1,4 @@
-import { writeRecordJson } from "../../model/exact_json.ts";
+import { writeRecordJson } from "../../formats/exact_json.ts";
 
 /**
  * A value as it stands in a line.

@@ -1,5 +1,5 @@
 import { type Event, typePatterns } from "../../model/event.ts";
-import { readExactJson, writeExactJson } from "../../model/exact_json.ts";
+import { readExactJson, writeExactJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 import { behind, join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";

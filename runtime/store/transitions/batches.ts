@@ -1,5 +1,5 @@
 import type { Event } from "../../model/event.ts";
-import { writeExactJson } from "../../model/exact_json.ts";
+import { writeExactJson } from "../../formats/exact_json.ts";
 import { newId } from "../../model/id.ts";
 import type { Verdict } from "../../model/verdict.ts";
 import { join, ordered } from "../ledger/ordered.ts";

@@ -1,5 +1,5 @@
 import type { Event } from "../../model/event.ts";
-import { readExactJson } from "../../model/exact_json.ts";
+import { readExactJson } from "../../formats/exact_json.ts";
 import type { Verdict } from "../../model/verdict.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow } from "../ledger/tables.ts";

@@ -1,4 +1,4 @@
-import { readExactJson, writeRecordJson } from "../../model/exact_json.ts";
+import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";

@@ -1,4 +1,4 @@
-import { readExactJson, writeRecordJson } from "../../model/exact_json.ts";
+import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Rule } from "../../model/rule.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { ruleRow } from "./counters.ts";

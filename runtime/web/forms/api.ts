@@ -4,7 +4,7 @@ import { UsageError } from "../../model/errors.ts";
 import type { Form, FormState } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Person } from "../../model/person.ts";
-import { mayAnswer } from "../../run/answer_form.ts";
+import { mayAnswer } from "../../engine/answer_form.ts";
 import { bearerToken, guard } from "../access.ts";
 import { answerJson } from "../answer.ts";
 import type { WebContext } from "../context.ts";

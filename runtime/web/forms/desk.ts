@@ -1,6 +1,6 @@
 import type { Clock } from "../../host/clock.ts";
 import type { Person } from "../../model/person.ts";
-import type { FormPeople } from "../../run/runner_options.ts";
+import type { FormPeople } from "../../engine/runner_options.ts";
 import type { Store } from "../../store/store.ts";
 import { Devices } from "./devices.ts";
 import { FormLinks } from "./links.ts";

@@ -1,5 +1,5 @@
 import type { Clock } from "../../host/clock.ts";
-import { verifyPassword } from "../../load/credentials.ts";
+import { verifyPassword } from "../../secrets/passwords.ts";
 import type { Person } from "../../model/person.ts";
 import { Attempts } from "./attempts.ts";
 import type { Devices } from "./devices.ts";

@@ -1,5 +1,5 @@
-import { parseAddress } from "../../action/mail/address.ts";
-import { verifyToken } from "../../load/credentials.ts";
+import { parseAddress } from "../../actions/mail/address.ts";
+import { verifyToken } from "../../secrets/passwords.ts";
 import type { Person } from "../../model/person.ts";
 
 /** Who answers forms: `people` of `whenthen.yaml` as it is now, and whoever has an e-mail address. */

@@ -1,4 +1,4 @@
-import { zoneOf } from "../../rule/cron_schedule.ts";
+import { zoneOf } from "../../language/fields/cron_schedule.ts";
 import { type Markup, markup } from "./markup.ts";
 
 const MINUTE = 60_000;

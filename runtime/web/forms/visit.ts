@@ -1,7 +1,7 @@
 import type { Context } from "hono";
 import type { Form } from "../../model/form.ts";
 import type { Person } from "../../model/person.ts";
-import { isOpen, mayAnswer } from "../../run/answer_form.ts";
+import { isOpen, mayAnswer } from "../../engine/answer_form.ts";
 import type { WebContext } from "../context.ts";
 import { csrfToken } from "./csrf.ts";
 import type { Page } from "./layout.ts";

@@ -1,5 +1,5 @@
 import { readdir } from "node:fs/promises";
-import { openStore } from "../../../runtime/store/open.ts";
+import { openStore } from "../../../runtime/store/open_store.ts";
 import { type Lab, SECRET } from "../lab.ts";
 import type { Part } from "../report.ts";
 import { ingestRule, LOG_STEP } from "./ingest.ts";

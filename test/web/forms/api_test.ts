@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { hashToken } from "../../../runtime/load/credentials.ts";
+import { hashToken } from "../../../runtime/secrets/passwords.ts";
 import { NOW } from "../harness.ts";
 import { ANNA, CARL, FIELDS, FormsBench } from "./harness.ts";
 

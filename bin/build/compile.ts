@@ -1,0 +1,80 @@
+#!/usr/bin/env -S deno run -A
+import { Command, Option } from "commander";
+import { stop } from "esbuild";
+import { createHash } from "node:crypto";
+import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, relative, resolve } from "node:path";
+import { stdout } from "node:process";
+import { fileURLToPath } from "node:url";
+import manifest from "../../package.json" with { type: "json" };
+import { bundleProgram } from "./compile/bundle.ts";
+import { npmPackage } from "./compile/npm_package.ts";
+import { runTool } from "./compile/run_tool.ts";
+import { HOST, isTarget, type Target, TARGETS } from "./compile/targets.ts";
+import { editorTypes } from "./editor_types.ts";
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+
+/** Where a compiled program reads the files that it was built with. */
+const INSIDE = "/$bunfs/root";
+
+/** Builds the single binary: esbuild bundles the program, bun compiles it. */
+async function compile(target: Target, outfile: string): Promise<void> {
+  const { bun, esbuild } = TARGETS[target];
+  const version = { bun: manifest.config.bun, esbuild: manifest.dependencies.esbuild };
+  const [compiler, base, native] = await Promise.all([
+    npmPackage(TARGETS[HOST].bun, version.bun),
+    npmPackage(bun, version.bun),
+    npmPackage(esbuild, version.esbuild),
+  ]);
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-compile-"));
+  try {
+    await copyFile(join(native, "bin/esbuild"), join(folder, "esbuild"));
+    await copyFile(join(ROOT, "node_modules/sql.js/dist/sql-wasm.wasm"), join(folder, "sql-wasm.wasm"));
+    const hash = createHash("sha256").update(await readFile(join(folder, "esbuild"))).digest("hex").slice(0, 16);
+    const bundles = await bundleProgram(folder, {
+      commit: await commit(),
+      target,
+      esbuild: { path: `${INSIDE}/esbuild`, hash },
+      sqlite: `${INSIDE}/sql-wasm.wasm`,
+      editorTypes: Object.fromEntries(await editorTypes()),
+    });
+    const args = [
+      ...["build", "--compile", `--target=bun-${target}`, `--compile-executable-path=${join(base, "bin/bun")}`],
+      ...["--bytecode", "--format=esm", "--minify", "--keep-names"],
+      ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
+      ...[
+        "--asset",
+        "esbuild",
+        "--asset",
+        "sql-wasm.wasm",
+        "--outfile",
+        outfile,
+        ...bundles.map((file) => resolve(ROOT, file)),
+      ],
+    ];
+    await runTool(join(compiler, "bin/bun"), args, folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+    await stop();
+  }
+}
+
+async function commit(): Promise<string> {
+  const git = (...args: string[]) => runTool("git", args, ROOT);
+  try {
+    const hash = (await git("rev-parse", "--short=10", "HEAD")).trim();
+    return await git("status", "--porcelain", "--untracked-files=no") === "" ? hash : `${hash}-dirty`;
+  } catch {
+    return "unknown";
+  }
+}
+
+const options = new Command("compile").description("Builds the single binary")
+  .addOption(new Option("--target <target>", "what it is for").choices(Object.keys(TARGETS)).default(HOST))
+  .parse().opts<{ target: Target }>();
+if (!isTarget(HOST)) throw new Error(`Cannot build on ${HOST}; what builds is ${Object.keys(TARGETS).join(", ")}`);
+const outfile = join(ROOT, "bin", options.target === HOST ? "whenthen" : `whenthen-${options.target}`);
+await compile(options.target, outfile);
+stdout.write(`${relative("", outfile)}\n`);

@@ -1,0 +1,33 @@
+import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { runTool } from "./run_tool.ts";
+
+const CACHE = fileURLToPath(new URL("../../../node_modules/.cache/whenthen/", import.meta.url));
+
+/**
+ * A package of the npm registry, fetched once. Not a dependency of the project: npm installs only what fits the
+ * machine it runs on, and 200 MB would hang on every clone that only wants to run from source.
+ * @returns the folder it lies in
+ */
+export async function npmPackage(name: string, version: string): Promise<string> {
+  const folder = join(CACHE, `${name.replace("/", "+")}@${version}`);
+  if (await exists(folder)) return folder;
+  await mkdir(CACHE, { recursive: true });
+  const draft = await mkdtemp(join(CACHE, "draft-"));
+  try {
+    const packed = await runTool("npm", ["pack", `${name}@${version}`, "--silent", "--pack-destination", draft], draft);
+    await runTool("tar", ["-xzf", basename(packed.trim().split("\n").at(-1)!)], draft);
+    await rename(join(draft, "package"), folder).catch(async (error) => {
+      // Another build was faster.
+      if (!await exists(folder)) throw error;
+    });
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+  return folder;
+}
+
+async function exists(path: string): Promise<boolean> {
+  return await stat(path).then(() => true, () => false);
+}

@@ -1,0 +1,118 @@
+import { Buffer } from "node:buffer";
+import { readFile, stat } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { listFolder, scopeOf } from "../../../runtime/folder/folder.ts";
+import { parseYaml } from "../../../runtime/folder/yaml/yaml.ts";
+import { prebuild } from "../../../runtime/folder/typescript/prebuilt.ts";
+import type { Problem } from "../../../runtime/model/problem.ts";
+import { type CheckedFolder, checkFolder } from "../../../runtime/app/check_folder.ts";
+import type { PackedFile, PackedFolder } from "./packed_folder.ts";
+import { SecretFiles } from "./secret_files.ts";
+
+const SETTINGS = "whenthen.yaml";
+const SECRETS_REMEDY =
+  "the packed program takes secrets from its environment, or from a folder named by its absolute path";
+
+/** What there is to pack, or why it cannot be packed. */
+export interface Collected {
+  /** Warnings too; with an error among them there is no `packed`. */
+  problems: Problem[];
+  rules: number;
+  packed?: PackedFolder;
+}
+
+/** What to collect; absolute paths. */
+export interface CollectOptions {
+  folder: string;
+  data: string;
+  env?: string;
+  /** Where the packed file will be; an earlier one may lie in the folder. */
+  out: string;
+}
+
+/** Checks a folder and gathers all that its rules need from it: their own files, and everything beside them. */
+export async function collect(options: CollectOptions): Promise<Collected> {
+  const { folder, data } = options;
+  const checked = await checkFolder(options);
+  const secrets = await SecretFiles.of(checked.settings);
+  const problems = [...checked.problems, ...callsOutside(checked), ...await importedSecrets(checked, secrets)];
+  const rules = checked.rules.size;
+  if (problems.some(({ severity }) => severity === "error")) return { problems, rules };
+  const prebuilt = await prebuild(folder, checked.typescript, join(data, "cache"));
+  const { files, leftOut } = await filesOf(options, secrets);
+  problems.push(...leftOut, ...passwordHashes(checked, files));
+  return { problems, rules, packed: { files, prebuilt } };
+}
+
+/** What rules call outside of the folder would not be there. What TypeScript imports is in its bundle. */
+function callsOutside({ rules }: CheckedFolder): Problem[] {
+  return [...rules.values()].flatMap(({ file, actions, modules }) =>
+    [...Object.keys(actions), ...Object.keys(modules)].filter((path) => path.startsWith("../")).map((
+      path,
+    ): Problem => ({
+      severity: "error",
+      file,
+      at: { line: 1, column: 1 },
+      message: `calls ${path}, which lies outside of the folder and would not be packed`,
+      hint: "move it into the folder, or pack the folder above",
+    }))
+  );
+}
+
+/** What is bundled with code travels with it, wherever it was read from. */
+async function importedSecrets({ typescript }: CheckedFolder, secrets: SecretFiles): Promise<Problem[]> {
+  const problems: Problem[] = [];
+  for (const [file, { inputs }] of typescript) {
+    for (const path of inputs) {
+      if (!await secrets.has(path)) continue;
+      const message = `imports ${path}, a file of secrets, which would be packed`;
+      problems.push({ severity: "error", file, at: { line: 1, column: 1 }, message, hint: "use secrets.NAME instead" });
+    }
+  }
+  return problems;
+}
+
+/** Who has the packed file can try passwords on these for as long as they like. */
+function passwordHashes({ settings: { people } }: CheckedFolder, files: PackedFile[]): Problem[] {
+  const settings = files.find(({ path }) => path === SETTINGS);
+  const owners = people.filter(({ password }) => password !== undefined);
+  if (settings === undefined || owners.length === 0) return [];
+  const { origin } = parseYaml(Buffer.from(settings.content, "base64").toString(), SETTINGS);
+  return owners.map(({ id }): Problem => ({
+    severity: "warning",
+    file: SETTINGS,
+    at: origin.at(["people", id, "password"], "key"),
+    message: `the hash of the password of ${id} is packed: who has the file can guess at it`,
+    hint: "give the file to nobody else, or pack a folder in which people have no passwords",
+  }));
+}
+
+/**
+ * All that is not hidden. Secrets stay outside, `.env` as well as the files and folders that the settings name: the packed
+ * file is copied around.
+ */
+async function filesOf(
+  { folder, data, out }: CollectOptions,
+  secrets: SecretFiles,
+): Promise<{ files: PackedFile[]; leftOut: Problem[] }> {
+  const { files: listed } = await listFolder(scopeOf(folder, data));
+  const paths = listed.filter((path) => basename(path) !== ".env" && join(folder, path) !== out);
+  const files: PackedFile[] = [];
+  const leftOut: Problem[] = [];
+  const leave = (file: string, why: string, hint?: string) =>
+    leftOut.push({
+      severity: "warning",
+      file,
+      at: { line: 1, column: 1 },
+      message: `left out: ${why}`,
+      ...hint && { hint },
+    });
+  for (const path of paths) {
+    const absolute = join(folder, path);
+    const facts = await stat(absolute).catch(() => undefined);
+    if (!facts?.isFile()) leave(path, "it is no regular file");
+    else if (await secrets.has(absolute)) leave(path, `${SETTINGS} names it as a file of secrets`, SECRETS_REMEDY);
+    else files.push({ path, executable: (facts.mode & 0o100) !== 0, content: await readFile(absolute, "base64") });
+  }
+  return { files, leftOut };
+}

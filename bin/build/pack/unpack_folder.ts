@@ -1,0 +1,82 @@
+import { Buffer } from "node:buffer";
+import { randomUUID } from "node:crypto";
+import { readdirSync, readFileSync, statSync } from "node:fs";
+import { chmod, mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { intoCache } from "../../../runtime/host/unpack.ts";
+import type { OwnFolder, PackedFile } from "./packed_folder.ts";
+
+/**
+ * Puts the folder inside the program where its files can be read and its commands started, under the hash of its
+ * content, and for reading only. It appears by rename, so that several programs can do this at once. What is there
+ * already is compared, and made anew where it is not what was packed.
+ * @param cacheFolder where to, if the user has no cache
+ * @returns its path
+ */
+export async function unpackFolder({ hash, files }: OwnFolder, cacheFolder: string): Promise<string> {
+  return await intoCache("the folder packed into the program", cacheFolder, async (cache) => {
+    const path = join(cache, `folder-${hash}`);
+    if (!holds(path, files)) await put(path, files);
+    return path;
+  });
+}
+
+async function put(path: string, files: PackedFile[]): Promise<void> {
+  const draft = `${path}.${randomUUID()}.tmp`;
+  const old = `${path}.${randomUUID()}.old`;
+  try {
+    await write(draft, files);
+    await rename(path, old).catch(ignoreAbsent);
+    await rename(draft, path);
+  } catch (error) {
+    // Another program was faster.
+    if (!holds(path, files)) throw error;
+  } finally {
+    await Promise.all([remove(draft), remove(old)]);
+  }
+}
+
+async function write(folder: string, files: PackedFile[]): Promise<void> {
+  await mkdir(folder, { mode: 0o700 });
+  for (const { path, executable, content } of files) {
+    const file = join(folder, path);
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, Buffer.from(content, "base64"));
+    await chmod(file, modeOf(executable));
+  }
+  await setFolderModes(folder, 0o555);
+}
+
+/** Whether exactly these files are there, with their content. In one go: at a start nothing else is to be done. */
+function holds(folder: string, files: PackedFile[]): boolean {
+  try {
+    const found = readdirSync(folder, { recursive: true, withFileTypes: true });
+    if (found.filter((entry) => !entry.isDirectory()).length !== files.length) return false;
+    return files.every(({ path, executable, content }) => {
+      const file = join(folder, path);
+      return readFileSync(file, "base64") === content && (statSync(file).mode & 0o777) === modeOf(executable);
+    });
+  } catch {
+    return false;
+  }
+}
+
+function modeOf(executable: boolean): number {
+  return executable ? 0o555 : 0o444;
+}
+
+/** Nobody but root can remove what lies in a folder for reading only. */
+async function remove(folder: string): Promise<void> {
+  await setFolderModes(folder, 0o700).catch(ignoreAbsent);
+  await rm(folder, { recursive: true, force: true });
+}
+
+async function setFolderModes(folder: string, mode: number): Promise<void> {
+  const entries = await readdir(folder, { withFileTypes: true });
+  for (const entry of entries) if (entry.isDirectory()) await setFolderModes(join(folder, entry.name), mode);
+  await chmod(folder, mode);
+}
+
+function ignoreAbsent(error: NodeJS.ErrnoException): void {
+  if (error.code !== "ENOENT") throw error;
+}

@@ -1,0 +1,45 @@
+import type { Command } from "commander";
+import type { Loaded } from "../../../runtime/folder/loaded.ts";
+import { checkFolder } from "../../../runtime/app/check_folder.ts";
+import { nextTimes } from "../../../runtime/triggers/cron.ts";
+import { ExitCode } from "../exit_codes.ts";
+import { foldersToLoad } from "../folders.ts";
+import { startLog } from "../start_log.ts";
+import type { CommonOptions } from "../options.ts";
+import { type Checked, printChecked } from "../print/checked.ts";
+import { addCommand, print, type Session } from "../session.ts";
+
+/** How many of the next cron times are shown. */
+const NEXT_TIMES = 5;
+
+/** `check`: loads the folder and says what is wrong with it. */
+export function addCheck(program: Command, session: Session): void {
+  addCommand(program, "check", "load and check only: problems with their places, and the next cron times")
+    .argument("[folder]", "the rules folder (default: rules)")
+    .addHelpText("after", "\nExits with 0, or with 2 if there is a problem that is more than a warning")
+    .action(async (folder: string | undefined, _options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions>();
+      const folders = await foldersToLoad(folder, options.data);
+      await startLog(options.log, "warning");
+      const loaded = await checkFolder({ ...folders, env: options.env });
+      print(session, options, checkedOf(loaded, session.terminal.now), printChecked);
+      if (loaded.problems.some(({ severity }) => severity === "error")) session.exitCode = ExitCode.broken;
+    });
+}
+
+function checkedOf({ rules, problems }: Loaded, now: number): Checked {
+  const listing = [...rules.values()].map(({ id, file, triggers }) => ({
+    id,
+    file,
+    triggers: triggers.map(({ id, kind, args, batch }) => {
+      const iso = (times: number[]) => times.map((time) => new Date(time).toISOString());
+      return {
+        id,
+        kind,
+        ...kind === "cron" && { next: iso(nextTimes(args, now, NEXT_TIMES)) },
+        ...batch?.cron !== undefined && { batch: iso(nextTimes({ ...batch }, now, NEXT_TIMES)) },
+      };
+    }),
+  }));
+  return { rules: listing.sort((a, b) => a.id < b.id ? -1 : 1), problems };
+}

@@ -1,0 +1,72 @@
+import type { Command } from "commander";
+import { readExactJson } from "../../../runtime/formats/exact_json.ts";
+import type { Json } from "../../../runtime/model/json.ts";
+import { UsageError } from "../../../runtime/model/errors.ts";
+import type { EmitAnswer } from "../../../runtime/web/api.ts";
+import { envOption, jsonOption, logOption } from "../options.ts";
+import { oneLine, paint, type Terminal } from "../print/terminal.ts";
+import { verdictColour, verdictSentence } from "../print/verdict.ts";
+import { ask, print, type Session } from "../session.ts";
+import type { CommonOptions } from "../options.ts";
+
+interface EmitOptions extends Omit<CommonOptions, "data"> {
+  /** The event's data as JSON; the data folder is given before the command. */
+  data?: string;
+  id?: string;
+  subject?: string;
+  rule?: string;
+}
+
+/** `emit`: sends an event, or starts one rule by hand. */
+export function addEmit(program: Command, session: Session): void {
+  program.command("emit")
+    .description("send an event to the rules that listen to its type, or start one rule by hand")
+    .argument("[type]", "type of the event, such as order.created")
+    .option("--data <json>", "the event's data (the data folder goes before the command: whenthen --data DIR emit …)")
+    .option("--id <id>", "the event's id; a second event with it is a duplicate")
+    .option("--subject <text>", "what the event is about")
+    .option("--rule <rule>", "start this rule instead")
+    .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
+    .action((type: string | undefined, options: EmitOptions) => {
+      const { id, subject, rule } = options;
+      if ((type === undefined) === (rule === undefined)) {
+        throw new UsageError("Cannot emit: name either the type of an event or a rule with --rule");
+      }
+      const event = { ...rule === undefined ? { type } : { rule }, data: parseData(options.data), id, subject };
+      const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
+      return ask(common, async (client) => {
+        const answer = await client.post<EmitAnswer>("/api/emit", event);
+        print(session, common, answer, (terminal) => {
+          printAnswer(terminal, answer);
+          if (!client.live && answer.runs.length + answer.wakes.length > 0) {
+            terminal.write("No whenthen is running here: its runs wait for one\n");
+          }
+        });
+      });
+    });
+}
+
+function parseData(text: string | undefined): Json | undefined {
+  if (text === undefined) return undefined;
+  try {
+    return readExactJson(text, "data") as Json;
+  } catch (error) {
+    throw new UsageError(
+      `Cannot read --data ${text} as JSON: ${(error as Error).message}; ` +
+        "the data folder goes before the command: whenthen --data DIR emit TYPE",
+    );
+  }
+}
+
+function printAnswer(terminal: Terminal, { event, duplicate, verdicts, wakes }: EmitAnswer): void {
+  if (duplicate) return terminal.write(`Event ${event} was known already: a duplicate starts nothing\n`);
+  terminal.write(`Event ${event} is taken in\n`);
+  if (verdicts.length + wakes.length === 0) {
+    terminal.write(paint(terminal, "yellow", "  no rule listens to it, and no run waits for it yet") + "\n");
+  }
+  for (const { rule, verdict } of verdicts) {
+    const line = oneLine(`${rule} ${verdictSentence(verdict, terminal.now)}`);
+    terminal.write(`  ${paint(terminal, verdictColour(verdict), line)}\n`);
+  }
+  for (const run of wakes) terminal.write(paint(terminal, "green", `  run ${run} had waited for it`) + "\n");
+}

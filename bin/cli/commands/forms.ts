@@ -1,0 +1,98 @@
+import { type Command, Option } from "commander";
+import { UsageError } from "../../../runtime/model/errors.ts";
+import { readExactJson } from "../../../runtime/formats/exact_json.ts";
+import type { Form } from "../../../runtime/model/form.ts";
+import type { Json, JsonObject } from "../../../runtime/model/json.ts";
+import { valueOfText } from "../../../runtime/language/fields/field_text.ts";
+import { type CommonOptions, envOption, jsonOption, limitOption, logOption } from "../options.ts";
+import { printForms } from "../print/forms.ts";
+import { addCommand, ask, print, type Session } from "../session.ts";
+
+interface AnswerOptions extends Omit<CommonOptions, "data"> {
+  as: string;
+  /** The values as JSON; the data folder is given before the command. */
+  data?: string;
+}
+
+/** `forms` and `answer`: what waits for people, and what they say, from a terminal. */
+export function addForms(program: Command, session: Session): void {
+  addCommand(program, "forms", "the forms that wait for people, oldest first")
+    .option("--for <who>", "only those for this person (id or e-mail address) or group")
+    .addOption(
+      new Option("--state <state>", "those in this state").choices(["open", "answered", "expired", "cancelled"])
+        .default(
+          "open",
+        ),
+    )
+    .addOption(limitOption())
+    .action((_options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions & { for?: string; state: string; limit: number }>();
+      return ask(options, async (client) => {
+        const query = { for: options.for, state: options.state, limit: String(options.limit) };
+        print(session, options, await client.get<Form[]>("/api/forms", query), printForms);
+      });
+    });
+
+  program.command("answer")
+    .description("answer a form as one of those who are asked")
+    .argument("<form>", "id of a form")
+    .argument("[values...]", 'the answers, such as decision=approve reason="as agreed"; a name twice is a list')
+    .requiredOption("--as <person>", "who answers: an id or an e-mail address")
+    .option(
+      "--data <json>",
+      "the answers as JSON (the data folder goes before the command: whenthen --data DIR answer …)",
+    )
+    .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
+    .action((form: string, pairs: string[], options: AnswerOptions) => {
+      const given = readGiven(pairs, options.data);
+      const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
+      return ask(common, async (client) => {
+        const path = `/api/forms/${encodeURIComponent(form)}`;
+        const values = "data" in given ? given.data : valuesOf(given.texts, await client.get<Form>(path));
+        const answered = await client.post<Form>(path, { as: options.as, values });
+        print(session, common, answered, (terminal) => {
+          terminal.write(`Answered as ${answered.answer!.by}; run ${answered.run} goes on\n`);
+          if (!client.live) terminal.write("No whenthen is running here: the run waits for one\n");
+        });
+      });
+    });
+}
+
+/** Texts by field, or the whole answer as JSON. */
+function readGiven(pairs: string[], data: string | undefined): { texts: Map<string, string> } | { data: JsonObject } {
+  if (data !== undefined) {
+    const given = { data: parseData(data) };
+    if (pairs.length > 0) throw new UsageError("Cannot answer with --data and with values: give one of them");
+    return given;
+  }
+  const texts = new Map<string, string>();
+  for (const pair of pairs) {
+    const at = pair.indexOf("=");
+    if (at < 1) throw new UsageError(`Cannot read "${pair}" as an answer: write name=value`);
+    const name = pair.slice(0, at);
+    const before = texts.get(name);
+    texts.set(name, (before === undefined ? "" : `${before}\n`) + pair.slice(at + 1));
+  }
+  return { texts };
+}
+
+function parseData(text: string): JsonObject {
+  try {
+    const data = readExactJson(text) as Json;
+    if (typeof data === "object" && data !== null && !Array.isArray(data)) return data;
+  } catch (error) {
+    throw new UsageError(
+      `Cannot read --data ${text} as JSON: ${(error as Error).message}; ` +
+        "the data folder goes before the command: whenthen --data DIR answer FORM",
+    );
+  }
+  throw new UsageError(`Cannot answer with --data ${text}: expected an object such as {"decision":"approve"}`);
+}
+
+/** What the texts mean in the form's fields; what has no field stays, for the answer to say so. */
+function valuesOf(texts: Map<string, string>, { fields }: Form): JsonObject {
+  const values = [...texts].map(([name, text]) =>
+    [name, Object.hasOwn(fields, name) ? valueOfText(fields[name], text) : text] as const
+  );
+  return Object.fromEntries(values.filter((entry): entry is [string, Json] => entry[1] !== undefined));
+}

@@ -1,0 +1,83 @@
+import type { Command } from "commander";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join, normalize } from "node:path";
+import { UsageError } from "../../../runtime/model/errors.ts";
+import { editorTypes } from "../../build/editor_types.ts";
+import type { Session } from "../session.ts";
+import { schemaText } from "./schema.ts";
+
+/** What editors read; rules are never looked for in hidden folders. */
+const EDITOR = ".editor";
+
+const YAML_RULE = `# yaml-language-server: $schema=./${EDITOR}/rule.schema.json
+name: Say hello
+when:
+  webhook: /hello
+  auth: none # anybody may send; see "auth" for signatures and tokens
+config:
+  greeting: Hello
+then:
+  - emit: hello.said
+    data: { text: "\${{ config.greeting }}, \${{ default(event.data.name, 'world') }}" }
+  - reply: 200
+    json: "\${{ steps.emit.data }}"
+`;
+
+const TYPESCRIPT_RULE = `import { event, rule, type } from "whenthen";
+
+export default rule({
+  name: "Count the words",
+  when: event("hello.said", type<{ text: string }>()),
+  then: async ({ event, step }) => {
+    const words = await step.do("count", () => event.data.text.split(" ").length);
+    await step.log("tell", \`"\${event.data.text}" has \${words} words\`);
+  },
+});
+`;
+
+const TSCONFIG = {
+  compilerOptions: {
+    target: "ES2024",
+    module: "ESNext",
+    moduleResolution: "bundler",
+    strict: true,
+    noEmit: true,
+    allowImportingTsExtensions: true,
+    skipLibCheck: true,
+    paths: { whenthen: [`./${EDITOR}/whenthen/sdk/mod.ts`] },
+  },
+};
+
+/** `init`: a folder with two rules, and what editors need to complete and check them. */
+export function addInit(program: Command, session: Session): void {
+  program.command("init").description("make a folder with two rules, types and the editor schema")
+    .argument("[folder]", "where", "rules")
+    .action(async (folder: string) => {
+      const files = new Map([
+        ["hello.yaml", YAML_RULE],
+        ["count.ts", TYPESCRIPT_RULE],
+        ["tsconfig.json", JSON.stringify(TSCONFIG, null, 2) + "\n"],
+        [`${EDITOR}/rule.schema.json`, schemaText()],
+      ]);
+      for (const [path, source] of await editorTypes()) files.set(`${EDITOR}/whenthen/${path}`, source);
+      for (const [path, content] of files) await writeNew(join(folder, path), content, path.startsWith(EDITOR));
+      const shown = normalize(folder);
+      session.terminal.write(
+        `Made ${shown}/hello.yaml and ${shown}/count.ts. Try them:\n` +
+          `  whenthen run ${shown}\n` +
+          `  curl -d '{"name":"Ada"}' http://127.0.0.1:8080/hooks/hello\n` +
+          `  whenthen runs\n`,
+      );
+    });
+}
+
+/** Writes a file that is not there yet; what is made for editors is made anew, so that it fits this version. */
+async function writeNew(path: string, content: string, replace: boolean): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  try {
+    await writeFile(path, content, { flag: replace ? "w" : "wx" });
+  } catch (error) {
+    if ((error as { code?: string }).code !== "EEXIST") throw error;
+    throw new UsageError(`Cannot write ${path}: it exists already; name another folder: whenthen init FOLDER`);
+  }
+}

@@ -1,0 +1,69 @@
+import type { Command } from "commander";
+import { Option } from "commander";
+import type { Run } from "../../../runtime/model/run.ts";
+import type { EventRecord, Trace } from "../../../runtime/store/store.ts";
+import type { RuleListing } from "../../../runtime/web/rule_listing.ts";
+import { type CommonOptions, limitOption } from "../options.ts";
+import { printEvents } from "../print/events.ts";
+import { printRules } from "../print/rules.ts";
+import { printRuns } from "../print/runs.ts";
+import { printTrace } from "../print/trace.ts";
+import { printWaits } from "../print/waits.ts";
+import { addCommand, ask, print, type Session } from "../session.ts";
+
+interface RunsOptions {
+  rule?: string;
+  state?: string;
+  waiting?: true;
+  limit: number;
+}
+
+/** `rules`, `events`, `runs` and `show`: what there is and what became of it. */
+export function addListings(program: Command, session: Session): void {
+  addCommand(program, "rules", "the rules, how often each ran, and what is wrong with it")
+    .action((_options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions>();
+      return ask(options, async (client) => {
+        print(session, options, await client.get<RuleListing[]>("/api/rules"), printRules);
+      });
+    });
+
+  addCommand(program, "events", "the last events and what each rule made of them")
+    .option("--type <type>", "only events of this type")
+    .option("--rule <rule>", "only events that concerned this rule")
+    .addOption(limitOption())
+    .action((_options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions & { type?: string; rule?: string; limit: number }>();
+      return ask(options, async (client) => {
+        const query = { type: options.type, rule: options.rule, limit: String(options.limit) };
+        print(session, options, await client.get<EventRecord[]>("/api/events", query), printEvents);
+      });
+    });
+
+  addCommand(program, "runs", "the last runs and how they ended")
+    .option("--rule <rule>", "only runs of this rule")
+    .addOption(
+      new Option("--state <state>", "only runs in this state").choices(
+        ["queued", "running", "waiting", "succeeded", "failed", "cancelled"],
+      ),
+    )
+    .option("--waiting", "only runs with steps that wait: what each waits for, and until when")
+    .addOption(limitOption())
+    .action((_options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions & RunsOptions>();
+      const { rule, state, waiting, limit } = options;
+      return ask(options, async (client) => {
+        const query = { rule, state, waiting: waiting && "true", limit: String(limit) };
+        print(session, options, await client.get<Run[]>("/api/runs", query), waiting ? printWaits : printRuns);
+      });
+    });
+
+  addCommand(program, "show", "one run: its event, its verdict, and each step with input, output and errors")
+    .argument("<run>", "id of a run")
+    .action((run: string, _options, command: Command) => {
+      const options = command.optsWithGlobals<CommonOptions>();
+      return ask(options, async (client) => {
+        print(session, options, await client.get<Trace>(`/api/runs/${encodeURIComponent(run)}`), printTrace);
+      });
+    });
+}

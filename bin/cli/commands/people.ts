@@ -1,0 +1,84 @@
+import type { Command } from "commander";
+import { relative } from "node:path";
+import { stringify } from "yaml";
+import { hashPassword, hashToken, newToken } from "../../../runtime/secrets/passwords.ts";
+import { UsageError } from "../../../runtime/model/errors.ts";
+import type { JsonObject } from "../../../runtime/model/json.ts";
+import { foldersToLoad } from "../folders.ts";
+import { jsonOption } from "../options.ts";
+import { ownFolder } from "../../build/pack/packed_folder.ts";
+import { askPassword, readPassword } from "../people/ask_password.ts";
+import { SettingsFile } from "../people/settings_file.ts";
+import { printPeople } from "../print/people.ts";
+import { print, type Session } from "../session.ts";
+
+interface FolderOptions {
+  json?: true;
+  folder?: string;
+}
+
+interface AddOptions extends FolderOptions {
+  name?: string;
+  email?: string;
+  group?: string[];
+  passwordStdin?: true;
+  token?: true;
+}
+
+/** `people` and `people add`: who answers forms. */
+export function addPeople(program: Command, session: Session): void {
+  const people = program.command("people")
+    .description("the people who answer forms; people add ID adds one to whenthen.yaml")
+    .addOption(jsonOption())
+    .option("--folder <dir>", "the rules folder (default: rules)")
+    .action(async (_options, command: Command) => {
+      const options = command.optsWithGlobals<FolderOptions>();
+      const { folder } = await foldersToLoad(options.folder);
+      const listed = (await SettingsFile.open(folder)).people.map(({ password, token, ...person }) => {
+        return { ...person, password: password !== undefined, token: token !== undefined };
+      });
+      print(session, options, listed, printPeople);
+    });
+
+  people.command("add")
+    .description("add a person, or give one a new password or token")
+    .addOption(jsonOption())
+    .argument("<id>", "what rules call the person in to:")
+    .option("--folder <dir>", "the rules folder (default: rules)")
+    .option("--name <name>", "for people to read")
+    .option("--email <address>", "where mails go")
+    .option("--group <name...>", "groups that the person is in")
+    .option("--password-stdin", "read the password from standard input instead of asking on the terminal")
+    .option("--token", "make an API token, shown once, instead of asking for a password")
+    .action((id: string, _options, command: Command) => add(id, command.optsWithGlobals<AddOptions>(), session));
+}
+
+async function add(id: string, options: AddOptions, session: Session): Promise<void> {
+  const { folder } = await foldersToLoad(options.folder);
+  const file = await SettingsFile.open(folder);
+  const facts = { name: options.name, email: options.email, groups: options.group };
+  const given = Object.entries(facts).filter(([, fact]) => fact !== undefined);
+  if (given.length > 0 && file.people.some((person) => person.id === id)) {
+    throw new UsageError(`Cannot add ${id}: this person is there; change name, address and groups in ${file.path}`);
+  }
+  const password = options.passwordStdin ? await readPassword() : options.token ? undefined : await askPassword(id);
+  const token = options.token && newToken();
+  const entry: JsonObject = {
+    ...Object.fromEntries(given),
+    ...password !== undefined && { password: await hashPassword(password) },
+    ...token !== undefined && { token: hashToken(token) },
+  };
+  // What is packed into the program cannot be changed.
+  const isPacked = options.folder === undefined && await ownFolder() !== undefined;
+  const written = !isPacked && await file.put(id, entry);
+  const value = { id, ...entry, ...token !== undefined && { token } };
+  print(session, options, value, ({ write }) => {
+    const lines = stringify({ people: { [id]: entry } }, { lineWidth: 0 });
+    write(
+      written
+        ? `${id} is in ${relative("", file.path)}\n`
+        : `Put this into whenthen.yaml of the rules folder:\n\n${lines}\n`,
+    );
+    if (token !== undefined) write(`API token of ${id}, shown only now: ${token}\n`);
+  });
+}

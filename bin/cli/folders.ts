@@ -1,0 +1,66 @@
+import { stat } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { readAddress } from "../../runtime/host/address_file.ts";
+import { placePrebuilt, type Prebuilt } from "../../runtime/folder/typescript/prebuilt.ts";
+import { UsageError } from "../../runtime/model/errors.ts";
+import { type OwnFolder, ownFolder } from "../build/pack/packed_folder.ts";
+import { unpackFolder } from "../build/pack/unpack_folder.ts";
+
+/** Where the rules are and where all state lives, both absolute. */
+export interface Folders {
+  folder: string;
+  data: string;
+  /** Of the folder packed into this program. */
+  prebuilt?: Prebuilt;
+}
+
+const RULES = "rules";
+/** Where commands look for the data folder unless told. */
+export const DATA = ".whenthen";
+
+/**
+ * The folders of a command that loads rules.
+ * @param given @default the folder packed into this program, else "rules"
+ * @param data @default ".whenthen" beside the rules folder; in the current one for a packed folder
+ * @throws UsageError where there is no such rules folder
+ */
+export async function foldersToLoad(given?: string, data?: string): Promise<Folders> {
+  const own = await ownFolder();
+  if (given === undefined && own) return await unpacked(own, resolve(data ?? DATA));
+  const folder = given ?? RULES;
+  const absolute = resolve(folder);
+  if (!await isFolder(absolute)) {
+    throw new UsageError(
+      `Cannot find the rules folder "${folder}" (${absolute}); make one with: whenthen init ${folder}`,
+    );
+  }
+  return { folder: absolute, data: resolve(data ?? join(dirname(absolute), DATA)) };
+}
+
+/**
+ * The folders of a command that asks about what has run; the rules are those packed into this program, else those that the
+ * data folder was used with last.
+ * @throws UsageError where nothing has run yet
+ */
+export async function foldersInUse(data: string = DATA): Promise<Folders> {
+  const absolute = resolve(data);
+  if (!await isFolder(absolute)) {
+    throw new UsageError(
+      `Cannot find the data folder "${data}" (${absolute}): nothing has run here yet; name another with --data, or start with: whenthen run`,
+    );
+  }
+  const own = await ownFolder();
+  if (own) return await unpacked(own, absolute);
+  const address = await readAddress(absolute);
+  return { folder: address?.folder ?? resolve(dirname(absolute), RULES), data: absolute };
+}
+
+async function unpacked(own: OwnFolder, data: string): Promise<Folders> {
+  const folder = await unpackFolder(own, join(data, "cache"));
+  return { folder, data, prebuilt: placePrebuilt(own.prebuilt, folder) };
+}
+
+async function isFolder(path: string): Promise<boolean> {
+  const facts = await stat(path).catch(() => undefined);
+  return facts?.isDirectory() ?? false;
+}

@@ -1,0 +1,51 @@
+import { formatProblem, type Problem } from "../../../runtime/model/problem.ts";
+import { type Colour, paint, type Terminal, visible } from "./terminal.ts";
+import { absoluteTime } from "./time.ts";
+
+/** What `whenthen check` found. */
+export interface Checked {
+  rules: {
+    id: string;
+    file: string;
+    /** `next`: when a cron fires next, RFC 3339. `batch`: when what it collects is closed by a cron. */
+    triggers: { id: string; kind: string; next?: string[]; batch?: string[] }[];
+  }[];
+  problems: Problem[];
+}
+
+/** Prints all problems with their places, then when the crons fire, then a count. */
+export function printChecked(terminal: Terminal, { rules, problems }: Checked): void {
+  printProblems(terminal, problems);
+  for (const { id, triggers } of rules) {
+    for (const { id: trigger, next, batch } of triggers) {
+      for (const [what, times] of [["fires next at", next], ["closes its batches next at", batch]] as const) {
+        if (times === undefined) continue;
+        terminal.write(`${paint(terminal, "bold", id)} ${trigger} ${what}\n`);
+        for (const time of times) terminal.write(`  ${absoluteTime(Date.parse(time))}\n`);
+      }
+    }
+  }
+  const errors = problems.filter(({ severity }) => severity === "error").length;
+  const warnings = problems.length - errors;
+  const counts = [
+    count(rules.length, "rule"),
+    count(errors, "problem"),
+    ...warnings > 0 ? [count(warnings, "warning")] : [],
+  ];
+  terminal.write(paint(terminal, errors > 0 ? "red" : "green", counts.join(", ")) + "\n");
+}
+
+/** Each with its place and a caret. */
+export function printProblems(terminal: Terminal, problems: Problem[]): void {
+  for (const problem of problems) {
+    const [head, ...rest] = visible(formatProblem(problem)).split("\n");
+    terminal.write([paint(terminal, COLOURS[problem.severity], head), ...rest].join("\n") + "\n\n");
+  }
+}
+
+const COLOURS: Record<Problem["severity"], Colour> = { error: "red", warning: "yellow" };
+
+/** An amount with its word: "1 rule", "2 rules". */
+export function count(amount: number, what: string): string {
+  return `${amount} ${what}${amount === 1 ? "" : "s"}`;
+}

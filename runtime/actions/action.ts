@@ -1,0 +1,71 @@
+import type { runChild } from "../host/spawn.ts";
+import type { Event } from "../model/event.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Kind } from "../language/kind.ts";
+import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
+import type { Mail, SentMail } from "./mail/mailer.ts";
+
+/** An action module: its schema, and what a step of that kind does. */
+export interface Action extends Kind {
+  /** Policy where the step names none. */
+  defaults: { timeout: number; attempts: number };
+  /** Whether a failure of this kind is worth another attempt when the policy has attempts left. */
+  retries?(error: unknown): boolean;
+  /**
+   * Does it once; gives no promise where there is nothing to wait for.
+   * @param args what the schema made of the step, templates resolved
+   * @throws TerminalError, RetryAfterError, TimeoutError, or anything else
+   */
+  perform(args: JsonObject, context: ActionContext): Outcome | Promise<Outcome>;
+}
+
+export interface Outcome {
+  output: Json;
+  /** Stored together with the step's record. */
+  effects?: StepEffects;
+}
+
+/** What an action can reach. */
+export interface ActionContext {
+  run: { id: string; rule: string; event: Event };
+  /** The step's path in the run, with iterations. */
+  path: string;
+  attempt: number;
+  /**
+   * The arguments as they are recorded, with expressions in the place of secrets: messages, which are recorded, too, name these. Absent
+   * where they are the same.
+   */
+  recorded?: JsonObject;
+  /** Aborted by the step's timeout, by cancelling the run, and at shutdown. */
+  signal: AbortSignal;
+  /** The rules folder and the rule file's folder, absolute. */
+  folder: string;
+  ruleFolder: string;
+  services: ActionServices;
+}
+
+/** What the program around it offers to actions. */
+export interface ActionServices {
+  /** Sends an event on behalf of the run; its id is stable over attempts. */
+  emit(event: { type: string; data: Json; subject?: string; id: string }, run: ActionContext["run"]): Promise<Receipt>;
+  /** Writes a line to the program's log. */
+  log(level: "debug" | "info" | "warn" | "error", message: string, details: JsonObject): void;
+  /** The value of the signed causality header for outgoing requests. */
+  causeHeader(run: ActionContext["run"]): string;
+  /** Environment that children inherit: the process's own without secrets. */
+  childEnv(): Record<string, string>;
+  /** Reads memory across runs. */
+  getState(key: string): Promise<Json | undefined>;
+  /** Calls an exported function of a bundled module in a worker. */
+  callModule(call: { path: string; export: string; args: Json }, context: ActionContext): Promise<Json>;
+  /** Hands a mail to the SMTP server. */
+  sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
+  /** Whether a request still waits for the reply to its event. */
+  awaitsReply(event: EventIdentity): boolean;
+  /** Waits until the destination's rate limit has room. */
+  admitRequest(url: URL, signal: AbortSignal): Promise<void>;
+  /** What requests go through. @default the network */
+  fetch?: typeof fetch;
+  /** What starts commands. @default this machine */
+  runChild?: typeof runChild;
+}

@@ -1,0 +1,36 @@
+import { TerminalError } from "../model/errors.ts";
+import type { Json } from "../model/json.ts";
+import { json, template } from "../language/fields/field.ts";
+import type { Action } from "./action.ts";
+
+interface EmitArgs {
+  emit: string;
+  data?: Json;
+  subject?: string;
+  id?: string;
+}
+
+/** Sends an event to the rules of this folder. Its id is the same on each attempt, so that a second one is a duplicate. */
+export const emit: Action = {
+  kind: "emit",
+  summary: "Sends an event to the rules that listen to its type",
+  main: template().describe("The event's type, such as order.paid"),
+  options: {
+    data: json().optional().describe("What the event says"),
+    subject: template().optional().describe("What the event is about"),
+    id: template().optional().describe(
+      "With an expression in it, the event's identity (by default this run and step); else the step's id",
+    ),
+  },
+  defaults: { timeout: 30_000, attempts: 1 },
+  async perform(args, { run, path, services }) {
+    const { emit: type, data = null, subject, id = `${run.id}/${path}` } = args as unknown as EmitArgs;
+    if (type === "") throw new TerminalError("Cannot emit an event with an empty type; write one such as order.paid");
+    if (id === "") {
+      throw new TerminalError(`Cannot emit "${type}" with an empty id; leave the id out for one of its own`);
+    }
+    const event = { type, data, ...(subject !== undefined && { subject }), id };
+    const receipt = await services.emit(event, run);
+    return { output: { ...event, source: receipt.event.source } };
+  },
+};

@@ -1,0 +1,84 @@
+import { z } from "zod";
+import { RetryAfterError, TerminalError } from "../../model/errors.ts";
+import { headerFields } from "../../model/repeatable.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { charset, json, number, template, url } from "../../language/fields/field.ts";
+import { formats } from "../../formats/format.ts";
+import type { Action } from "../action.ts";
+import { withDetail } from "../detail.ts";
+import { type Body, parseBody, parseFailureBody, readableText, readBody } from "./response_body.ts";
+import { checkRequest, type HttpArgs, readRequest } from "./request.ts";
+import { readRetryAfter } from "./retry_after.ts";
+import { send } from "./send.ts";
+
+/** Bytes, after decompression, that the body of an answer may have. */
+const BODY_LIMIT = 10_000_000;
+/** Bytes that are kept of the body of a failure; its detail says `truncated` where there was more. */
+const FAILURE_LIMIT = 64_000;
+const EXCERPT = 200;
+
+/**
+ * Sends one request. In its result header names are in lower case, several `set-cookie` a list; `body` is data if the answer is JSON or
+ * `format` says how to read it, text if it is text, else base64, and null if it is empty. A status that is neither 2xx nor in `ok` is a
+ * failure: worth another attempt after 408, 429
+ * and 5xx, as network errors are, and final otherwise.
+ */
+export const http: Action = {
+  kind: "http",
+  summary: "Sends an HTTP request",
+  main: url().describe("METHOD https://…; without a method GET"),
+  options: {
+    json: json().optional().describe("The body, as JSON"),
+    form: z.record(z.string(), json()).optional().describe("The body, as form fields; a list repeats its field"),
+    body: template().optional().describe("The body, as text"),
+    headers: z.record(z.string(), template()).optional().describe("Request headers"),
+    query: z.record(z.string(), json()).optional().describe(
+      "Added to the URL; a list repeats its name, null leaves it out",
+    ),
+    auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
+      .describe("{ bearer: token } or { basic: user:password }"),
+    format: z.enum(formats).optional().describe("How the body is read, whatever its content type says"),
+    charset: charset().optional().describe("Of the body, whatever its content type says"),
+    ok: z.array(number({ min: 100, max: 599, integer: true })).optional()
+      .describe("Statuses beside 2xx that are no failure; a redirect named here is not followed"),
+  },
+  defaults: { timeout: 30_000, attempts: 3 },
+  check: checkRequest,
+  async perform(args, context) {
+    const options = args as unknown as HttpArgs;
+    const { ok = [] } = options;
+    const request = readRequest(options, context);
+    const response = await send(request, ok, context);
+    const accepted = response.ok || ok.includes(response.status);
+    const body = await readBody(request.name, response, accepted ? BODY_LIMIT : FAILURE_LIMIT, context.signal);
+    if (!accepted) throw failure(request.name, response, body);
+    if (!body.complete) {
+      throw new TerminalError(
+        `The answer to ${request.name} has over ${
+          BODY_LIMIT / 1_000_000
+        } MB, more than an http step takes; ask for less, in pages or by a filter`,
+      );
+    }
+    const data = parseBody(request.name, body, options);
+    return { output: result(response, data instanceof Promise ? await data : data) };
+  },
+};
+
+function failure(name: string, response: Response, body: Body): Error {
+  const excerpt = (readableText(body) ?? "").replace(/\s+/g, " ").trim();
+  const shown = excerpt.length > EXCERPT ? `${excerpt.slice(0, EXCERPT)}…` : excerpt;
+  const status = `${response.status} ${response.statusText}`.trim();
+  const message = `${name} answered ${status}${shown && `: ${shown}`}`;
+  const detail = { ...result(response, parseFailureBody(body)), ...!body.complete && { truncated: true } };
+  return withDetail(failureClass(message, response), detail);
+}
+
+function failureClass(message: string, { status, headers }: Response): Error {
+  if (status !== 408 && status !== 429 && status < 500) return new TerminalError(message);
+  const retryAfter = readRetryAfter(headers, Date.now());
+  return retryAfter === undefined ? new Error(message) : new RetryAfterError(message, retryAfter);
+}
+
+function result(response: Response, body: Json): JsonObject {
+  return { status: response.status, headers: headerFields(response.headers), body };
+}

@@ -1,0 +1,136 @@
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { CAUSE_HEADER } from "../../model/event.ts";
+import { TerminalError } from "../../model/errors.ts";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Format } from "../../formats/format.ts";
+import type { ActionContext } from "../action.ts";
+import { refusedHeader } from "../refused_header.ts";
+
+export interface HttpArgs {
+  http: string;
+  json?: Json;
+  form?: JsonObject;
+  body?: string;
+  headers?: Record<string, string>;
+  query?: JsonObject;
+  auth?: { bearer: string } | { basic: string };
+  format?: Format;
+  charset?: string;
+  ok?: number[];
+}
+
+/** A request that can be sent. */
+export interface HttpRequest {
+  /** Method and URL without its query, for messages. */
+  name: string;
+  method: string;
+  url: URL;
+  headers: Headers;
+  body?: string;
+}
+
+const BODIES = ["json", "form", "body"] as const;
+const WITHOUT_BODY = ["GET", "HEAD"];
+
+/** What is wrong with the options of an http step, templates aside. */
+export function checkRequest(args: JsonObject): string[] {
+  const given = BODIES.filter((name) => args[name] !== undefined);
+  const { method } = split(args.http as string);
+  if (given.length > 1) {
+    return [`"${given.join('" and "')}" exclude each other: a request has one body`];
+  }
+  if (given.length === 1 && !String(args.http).startsWith("${{") && WITHOUT_BODY.includes(method)) {
+    return [`"${given[0]}" needs a method that carries a body, such as POST, got ${method}`];
+  }
+  return [];
+}
+
+/**
+ * Makes the request that the arguments describe, with the headers that every request carries: causality, and except for GET and HEAD an
+ * `Idempotency-Key` that is the same on each attempt of the step.
+ * @throws TerminalError where they describe none
+ */
+export function readRequest(args: HttpArgs, { run, path, services, recorded }: ActionContext): HttpRequest {
+  const shown = (recorded ?? args) as unknown as HttpArgs;
+  const problems = checkRequest(args as unknown as JsonObject);
+  if (problems.length > 0) throw new TerminalError(`Cannot send "${shown.http}": ${problems[0]}`);
+  const { method, address } = split(args.http);
+  const url = readUrl(address, shown);
+  const headers = readHeaders(args, shown);
+  setMissing(headers, "authorization", authorization(args, url, shown));
+  url.username = url.password = "";
+  for (const [name, value] of parameters(args.query ?? {})) url.searchParams.append(name, value);
+  const body = readBody(args);
+  if (body) setMissing(headers, "content-type", body.type);
+  setMissing(headers, "user-agent", "whenthen");
+  if (!WITHOUT_BODY.includes(method)) setMissing(headers, "idempotency-key", idempotencyKey(run.id, path));
+  headers.set(CAUSE_HEADER, services.causeHeader(run));
+  const name = recorded === undefined ? `${method} ${url.origin}${url.pathname}` : nameOf(shown.http);
+  return { name, method, url, headers, ...(body && { body: body.text }) };
+}
+
+function split(text: string): { method: string; address: string } {
+  const [, method, address] = /^(?:([A-Za-z]+) +)?(.*)$/s.exec(text.trim())!;
+  return { method: method?.toUpperCase() ?? "GET", address };
+}
+
+/** Method and URL without its query and password, as they are recorded: `POST https://host/bot${{ secrets.TOKEN }}/send`. */
+function nameOf(recorded: string): string {
+  const { method, address } = split(recorded);
+  // What stands in an expression ends no part of the URL.
+  const plain = address.replace(/\$\{\{.*?\}\}/gs, (expression) => "x".repeat(expression.length));
+  const [before, scheme] = /^(https?:\/\/)(?:[^/?#]*@)?/.exec(plain) ?? ["", ""];
+  return `${method} ${scheme}${address.slice(before.length, plain.search(/[?#]|$/))}`;
+}
+
+function readUrl(address: string, { http: text }: HttpArgs): URL {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url && ["http:", "https:"].includes(url.protocol)) return url;
+  throw new TerminalError(`Cannot send "${text}": expected a URL with http:// or https://, or a method and such a URL`);
+}
+
+function readHeaders({ headers = {} }: HttpArgs, shown: HttpArgs): Headers {
+  try {
+    return new Headers(headers);
+  } catch {
+    throw new TerminalError(`Cannot send "${shown.http}" with ${refusedHeader(headers, shown.headers!)}`);
+  }
+}
+
+function authorization({ auth }: HttpArgs, { username, password }: URL, { http }: HttpArgs): string | undefined {
+  if (auth && "bearer" in auth) return `Bearer ${auth.bearer}`;
+  if (auth && !auth.basic.includes(":")) {
+    throw new TerminalError(`Cannot send "${http}": expected "user:password" in auth.basic, got no colon`);
+  }
+  const credentials = auth?.basic ?? (username && `${decodeURIComponent(username)}:${decodeURIComponent(password)}`);
+  return credentials ? `Basic ${Buffer.from(credentials).toString("base64")}` : undefined;
+}
+
+function readBody({ json, form, body }: HttpArgs): { text: string; type: string } | undefined {
+  if (json !== undefined) return { text: writeExactJson(json), type: "application/json" };
+  if (form) {
+    return { text: parameters(form).toString(), type: "application/x-www-form-urlencoded;charset=UTF-8" };
+  }
+  return body === undefined ? undefined : { text: body, type: "text/plain;charset=UTF-8" };
+}
+
+function parameters(fields: JsonObject): URLSearchParams {
+  const parameters = new URLSearchParams();
+  for (const [name, value] of Object.entries(fields)) {
+    for (const one of Array.isArray(value) ? value : [value]) {
+      if (one !== null) parameters.append(name, typeof one === "object" ? writeExactJson(one) : String(one));
+    }
+  }
+  return parameters;
+}
+
+function setMissing(headers: Headers, name: string, value: string | undefined): void {
+  if (value !== undefined && !headers.has(name)) headers.set(name, value);
+}
+
+function idempotencyKey(run: string, path: string): string {
+  // Hashed, since a path may hold what a header cannot.
+  return createHash("sha256").update(`${run}/${path}`).digest("hex").slice(0, 32);
+}

@@ -1,0 +1,146 @@
+import { Buffer } from "node:buffer";
+import { messageOf, TerminalError } from "../../model/errors.ts";
+import { charsetOf, decodeText } from "../../formats/decode_text.ts";
+import type { Json } from "../../model/json.ts";
+import { parseJson } from "../../formats/parse_json.ts";
+import type { Format } from "../../formats/format.ts";
+import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
+import { withDetail } from "../detail.ts";
+
+/** The body of an answer, as far as it was read. */
+export interface Body {
+  bytes: Uint8Array;
+  /** False where it has more than was read. */
+  complete: boolean;
+  contentType: string;
+}
+
+/** Content types of text beside `text/…`, JSON and XML, as far as they are known. */
+const TEXTS = [
+  "csv",
+  "ecmascript",
+  "graphql",
+  "javascript",
+  "json-seq",
+  "json5",
+  "jsonl",
+  "jsonlines",
+  "ndjson",
+  "sql",
+  "toml",
+  "x-javascript",
+  "x-ndjson",
+  "x-pem-file",
+  "x-sh",
+  "x-www-form-urlencoded",
+  "x-yaml",
+  "yaml",
+];
+const TEXT = new RegExp(`^(text/.*|.*[/+](json|xml|yaml|${TEXTS.join("|")}))$`);
+const JSON_TYPE = /[/+]json$/;
+
+/**
+ * Reads up to `limit` bytes, counted after decompression; what is beyond is not transferred.
+ * @throws the signal's reason once aborted; an Error where the connection breaks
+ */
+export async function readBody(name: string, response: Response, limit: number, signal: AbortSignal): Promise<Body> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  const reader = response.body?.getReader();
+  const abort = () => reader?.cancel(signal.reason).catch(() => {});
+  signal.addEventListener("abort", abort);
+  try {
+    while (reader !== undefined && bytes <= limit) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read();
+      if (done) break;
+      chunks.push(value);
+      bytes += value.length;
+    }
+    signal.throwIfAborted();
+  } catch (error) {
+    if (signal.aborted) throw signal.reason;
+    throw new Error(`The answer to ${name} broke off after ${bytes} bytes: ${(error as Error).message}`);
+  } finally {
+    signal.removeEventListener("abort", abort);
+    await reader?.cancel().catch(() => {});
+  }
+  const contentType = response.headers.get("content-type") ?? "";
+  return { bytes: Buffer.concat(chunks).subarray(0, limit), complete: bytes <= limit, contentType };
+}
+
+/**
+ * What the body of a success is in a step's result: data, text, or base64 where its content type is not one of text.
+ * @throws TerminalError where it cannot be read as `format` or its content type say: what was asked has been done, so asking again
+ * could do it a second time
+ */
+export function parseBody(
+  name: string,
+  body: Body,
+  { format, charset }: { format?: Format; charset?: string },
+): Json | Promise<Json> {
+  if (format === undefined && body.bytes.length === 0) return null;
+  if (format === undefined && charset === undefined && !isText(body)) return toBase64(body);
+  const isJson = JSON_TYPE.test(typeOf(body));
+  const text = decode(name, body, charset);
+  if (format === undefined && !isJson) return text;
+  const fail = (error: Error): never => {
+    const message = `Cannot read the answer to ${name} as ${format ?? "JSON, which its content type says it is"}`;
+    throw withDetail(new TerminalError(`${message}: ${error.message}`), text.slice(0, 1_000).toWellFormed());
+  };
+  try {
+    const data = parseBeside(text, format ?? "json");
+    return data instanceof Promise ? data.catch(fail) : data;
+  } catch (error) {
+    return fail(error as Error);
+  }
+}
+
+/** What the body of a failure is in its detail: data where it is JSON, else as that of a success. */
+export function parseFailureBody(body: Body): Json {
+  const text = readableText(body);
+  if (text === undefined) return toBase64(body);
+  if (!JSON_TYPE.test(typeOf(body))) return text;
+  try {
+    return parseJson(text);
+  } catch {
+    return text;
+  }
+}
+
+/** The text of a failure, or undefined where it is none. */
+export function readableText(body: Body): string | undefined {
+  return isText(body) ? tryDecode(body) : undefined;
+}
+
+function decode(name: string, { bytes, contentType }: Body, charset: string | undefined): string {
+  try {
+    return decodeText(bytes, { charset, contentType });
+  } catch (error) {
+    const start = Buffer.from(bytes.subarray(0, 1_000)).toString("base64");
+    throw withDetail(new TerminalError(`Cannot read the answer to ${name}: ${messageOf(error)}`), start);
+  }
+}
+
+function tryDecode({ bytes, contentType, complete }: Body): string | undefined {
+  try {
+    return decodeText(bytes, { contentType, cut: !complete });
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of one that has no content type, its bytes tell. */
+function isText(body: Body): boolean {
+  const type = typeOf(body);
+  if (type === "") return tryDecode(body) !== undefined;
+  return TEXT.test(type) || charsetOf(body.contentType) !== undefined;
+}
+
+function typeOf({ contentType }: Body): string {
+  return contentType.split(";")[0].trim().toLowerCase();
+}
+
+function toBase64({ bytes }: Body): string {
+  return Buffer.from(bytes).toString("base64");
+}

@@ -1,0 +1,76 @@
+import { z } from "zod";
+import { TerminalError } from "../model/errors.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
+import { headerFields, type Repeatable, toHeaders } from "../model/repeatable.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { json, number, template } from "../language/fields/field.ts";
+import { refusedHeader } from "./refused_header.ts";
+import type { Action, ActionContext, Outcome } from "./action.ts";
+
+interface ReplyArgs {
+  reply: number;
+  json?: Json;
+  body?: string;
+  headers?: JsonObject;
+}
+
+const WITHOUT_BODY: Json[] = [204, 205, 304];
+
+/**
+ * Answers the webhook request that the run's event came by. For any other event nobody waits, nor after `replyWithin`: the step succeeds and its
+ * result says so, so that a rule with several triggers needs no condition.
+ */
+export const reply: Action = {
+  kind: "reply",
+  summary: "Answers the request that a webhook trigger is holding",
+  main: number({ min: 200, max: 599, integer: true }).describe("The status code"),
+  options: {
+    json: json().optional().describe("The body, as JSON"),
+    body: template().optional().describe("The body, as text"),
+    headers: z.record(z.string(), json()).optional().describe(
+      "Response headers; a list repeats its header, null leaves it out",
+    ),
+  },
+  defaults: { timeout: 30_000, attempts: 1 },
+  check: checkReply,
+  perform: (args, context) => Promise.try(answer, args, context),
+};
+
+function answer(args: JsonObject, { run, services, recorded = args }: ActionContext): Outcome {
+  const { reply: status, json, body, headers: given = {} } = args as unknown as ReplyArgs;
+  const [problem] = checkReply(args);
+  if (problem !== undefined) throw new TerminalError(`Cannot reply ${status}: ${problem}`);
+  const headers = readHeaders(given, recorded.headers as JsonObject);
+  if (json !== undefined) headers["content-type"] ??= "application/json";
+  if (body !== undefined) headers["content-type"] ??= "text/plain; charset=utf-8";
+  if (!run.event.http) return { output: { status, sent: false, reason: "the event did not come by HTTP" } };
+  const text = json !== undefined ? writeExactJson(json) : body ?? "";
+  // Recorded also if it comes too late: a duplicate of the event gets it.
+  const effects = { reply: { status, headers, body: text } };
+  if (services.awaitsReply(run.event)) return { output: { status, sent: true }, effects };
+  return { output: { status, sent: false, reason: "nobody waited for it any more" }, effects };
+}
+
+function checkReply({ reply: status, json, body, headers = {} }: JsonObject): string[] {
+  const structured = Object.entries(headers as JsonObject).find(([, value]) => [value].flat().some(isStructured));
+  if (structured) return [`expected text or a list of texts for the header "${structured[0]}"`];
+  if (json !== undefined && body !== undefined) return ['"json" and "body" exclude each other: an answer has one body'];
+  const hasBody = json !== undefined || body !== undefined;
+  if (!hasBody || !WITHOUT_BODY.includes(status)) return [];
+  return [`HTTP allows no body with ${status}; use 200, or leave the body out`];
+}
+
+function isStructured(value: Json): boolean {
+  return typeof value === "object" && value !== null;
+}
+
+function readHeaders(given: JsonObject, shown: JsonObject): Record<string, Repeatable> {
+  const texts = Object.fromEntries(
+    Object.entries(given).map(([name, value]) => [name, [value].flat().filter((one) => one !== null).map(String)]),
+  );
+  try {
+    return headerFields(toHeaders(texts));
+  } catch {
+    throw new TerminalError(`Cannot reply with ${refusedHeader(texts, shown)}`);
+  }
+}

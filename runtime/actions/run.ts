@@ -1,0 +1,184 @@
+import { Buffer } from "node:buffer";
+import { statSync } from "node:fs";
+import { resolve } from "node:path";
+import { z } from "zod";
+import { type ChildEnd, type Kept, runChild } from "../host/spawn.ts";
+import { TerminalError } from "../model/errors.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
+import type { Json } from "../model/json.ts";
+import { parseMaybeJson } from "../formats/parse_json.ts";
+import { charset, command, json, number, path, template } from "../language/fields/field.ts";
+import { type Format, formats } from "../formats/format.ts";
+import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
+import type { Action, ActionContext } from "./action.ts";
+import { withDetail } from "./detail.ts";
+
+interface RunArgs {
+  run: string | string[];
+  stdin?: Json;
+  env?: Record<string, string>;
+  cwd?: string;
+  format?: Format;
+  charset?: string;
+  ok?: number[];
+}
+
+/** Bytes that a command may write to each of standard output and standard error. */
+const MOST_OUTPUT = 10_000_000;
+/** Bytes of each stream that stay in the detail of a failure. */
+const FAILURE_OUTPUT = 200_000;
+
+/**
+ * Runs a command and waits until it and what it started are gone. Its result holds what it wrote, whole; more than 10 MB fails the
+ * step, and so does what is not text in `charset`. `json` is what `format` makes of standard output; without a format it is standard output read as JSON, or null where it is
+ * none. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
+ * are missing.
+ */
+export const run: Action = {
+  kind: "run",
+  summary: "Runs a command",
+  main: command().describe("[command, argument, …], or a line for the shell, which may hold no expression"),
+  options: {
+    stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
+    env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
+    cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
+    format: z.enum(formats).optional().describe("How its standard output is read into json"),
+    charset: charset().optional().describe("Of its output, if that is not UTF-8"),
+    ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
+      "Exit codes that are no failure; by default 0",
+    ),
+  },
+  defaults: { timeout: 600_000, attempts: 1 },
+  async perform(args, context) {
+    const options = args as unknown as RunArgs;
+    const name = nameOf((context.recorded ?? args).run as RunArgs["run"]);
+    const end = await start(name, options, context);
+    if (!(options.ok ?? [0]).includes(end.code)) {
+      throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end), json: null });
+    }
+    checkWhole(name, end);
+    checkText(name, end);
+    const { code, stdout, stderr } = end;
+    return { output: { code, stdout: stdout.text, stderr: stderr.text, json: await read(name, end, options.format) } };
+  },
+};
+
+async function start(name: string, options: RunArgs, context: ActionContext): Promise<ChildEnd> {
+  const { run, stdin, env = {}, cwd = "." } = options;
+  const [program, ...rest] = typeof run === "string" ? ["sh", "-c", run] : run;
+  const folder = resolve(context.ruleFolder, cwd);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new TerminalError(`Cannot run ${name} in ${folder}: there is no such folder`);
+  }
+  // Relative to the rule file like all paths, also where `cwd` is another folder.
+  const found = /^\.\.?\//.test(program) ? resolve(context.ruleFolder, program) : program;
+  const environment = { ...context.services.childEnv(), ...contextVariables(context), ...env };
+  try {
+    return await (context.services.runChild ?? runChild)({
+      program: found,
+      args: rest,
+      cwd: folder,
+      env: environment,
+      ...(stdin !== undefined && { stdin: typeof stdin === "string" ? stdin : writeExactJson(stdin) }),
+      charset: options.charset,
+      keep: { stdout: MOST_OUTPUT, stderr: MOST_OUTPUT },
+      signal: context.signal,
+    });
+  } catch (error) {
+    if (context.signal.aborted) throw context.signal.reason;
+    throw explain(error, name, program, resolve(folder, found), environment.PATH);
+  }
+}
+
+/** What a script may want to know; `WHENTHEN_CAUSE` goes into the header `whenthen-cause` of requests it sends to this program. */
+function contextVariables({ run, path, attempt, services }: ActionContext): Record<string, string> {
+  return {
+    WHENTHEN_RULE: run.rule,
+    WHENTHEN_RUN: run.id,
+    WHENTHEN_STEP: path,
+    WHENTHEN_ATTEMPT: String(attempt),
+    WHENTHEN_CAUSE: services.causeHeader(run),
+  };
+}
+
+function explain(error: unknown, name: string, program: string, file: string, PATH = ""): Error {
+  const { code, message } = error as NodeJS.ErrnoException;
+  if (code === "ENOENT" && !program.includes("/")) {
+    return new TerminalError(`Cannot run ${name}: there is no command "${program}" in PATH (${PATH})`);
+  }
+  if (code === "ENOENT" && statSync(file, { throwIfNoEntry: false })) {
+    return new TerminalError(`Cannot run ${name}: the interpreter in the first line of ${file} does not exist`);
+  }
+  if (code === "ENOENT") return new TerminalError(`Cannot run ${name}: there is no file ${file}`);
+  if (code === "EACCES") {
+    return new TerminalError(`Cannot run ${name}: it is not executable; chmod +x would make it so`);
+  }
+  // No room for another process or file may pass; a command line that the system refuses stays refused.
+  const mayPass = ["EAGAIN", "EMFILE", "ENFILE", "ENOMEM", "ETXTBSY"].includes(code ?? "");
+  return mayPass ? new Error(`Cannot run ${name}: ${message}`) : new TerminalError(`Cannot run ${name}: ${message}`);
+}
+
+/** @throws TerminalError where it wrote more than the result can hold: the next step would take the rest for the whole */
+function checkWhole(name: string, { stdout, stderr }: ChildEnd): void {
+  for (const [stream, { dropped }] of [["output", stdout], ["error", stderr]] as const) {
+    if (dropped === 0) continue;
+    throw new TerminalError(
+      `Cannot keep the standard ${stream} of ${name}: it wrote ${
+        MOST_OUTPUT + dropped
+      } bytes, at most ${MOST_OUTPUT} are kept; ` +
+        "have it write less, or to a file",
+    );
+  }
+}
+
+/** @throws TerminalError where it wrote something else than text: it would be changed without a word */
+function checkText(name: string, { stdout, stderr }: ChildEnd): void {
+  for (const [stream, { undecodable }] of [["output", stdout], ["error", stderr]] as const) {
+    if (undecodable === undefined) continue;
+    throw new TerminalError(`Cannot read the standard ${stream} of ${name}: ${undecodable}`);
+  }
+}
+
+function shortened({ stdout, stderr }: ChildEnd): { stdout: string; stderr: string; dropped?: Json } {
+  const out = shorten(stdout, "first");
+  const err = shorten(stderr, "last");
+  const dropped = { stdout: out.dropped, stderr: err.dropped };
+  return { stdout: out.text, stderr: err.text, ...((out.dropped > 0 || err.dropped > 0) && { dropped }) };
+}
+
+/** Counted as JSON, in which a control character takes six bytes. */
+function shorten(kept: Kept, part: "first" | "last"): Kept {
+  for (let length = Math.min(kept.text.length, FAILURE_OUTPUT);;) {
+    const text = (part === "first" ? kept.text.slice(0, length) : kept.text.slice(-length)).toWellFormed();
+    const over = Buffer.byteLength(JSON.stringify(text)) - FAILURE_OUTPUT;
+    if (over <= 0) return { text, dropped: kept.dropped + Buffer.byteLength(kept.text) - Buffer.byteLength(text) };
+    length -= Math.ceil(over / 6);
+  }
+}
+
+async function read(name: string, { stdout }: ChildEnd, format: Format | undefined): Promise<Json> {
+  try {
+    if (format !== undefined) return await parseBeside(stdout.text, format);
+    return parseMaybeJson(stdout.text, "json") ?? null;
+  } catch (error) {
+    throw withDetail(
+      new Error(`Cannot read the output of ${name} as ${format ?? "JSON"}: ${(error as Error).message}`),
+      stdout.text.slice(0, FAILURE_OUTPUT),
+    );
+  }
+}
+
+function nameOf(run: string | string[]): string {
+  const line = typeof run === "string" ? run.trim().split("\n")[0] : run.join(" ");
+  return `"${line.length > 80 ? `${line.slice(0, 79)}…` : line}"`;
+}
+
+function describe(name: string, { code, endedBy, stdout, stderr }: ChildEnd): string {
+  const how = endedBy === undefined ? `exit code ${code}` : `signal ${endedBy}`;
+  const last = lastLines(stderr.text) || lastLines(stdout.text);
+  return `${name} ended with ${how}${last && `: ${last}`}`;
+}
+
+function lastLines(text: string): string {
+  return text.trimEnd().split("\n").slice(-5).join("\n").slice(-500).trim();
+}

@@ -1,0 +1,44 @@
+import { env as environment } from "node:process";
+import type { Loaded } from "../folder/loaded.ts";
+import { openLoading } from "../folder/open_folder.ts";
+import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
+import type { LoadedTypeScript } from "../folder/typescript/typescript.ts";
+import { Secrets } from "../secrets/secrets.ts";
+import { stepKinds } from "../engine/index.ts";
+import { logCode } from "../engine/run_log.ts";
+
+/** What to check, by absolute paths. */
+export interface CheckFolderOptions {
+  folder: string;
+  /** Keeps what TypeScript rules declare, for the next load. */
+  data: string;
+  env?: string;
+  prebuilt?: Prebuilt;
+}
+
+/** What a check found. */
+export interface CheckedFolder extends Loaded {
+  /** The TypeScript files, bundled, by path relative to the folder. */
+  typescript: Map<string, LoadedTypeScript>;
+}
+
+/**
+ * Loads a folder and says what is wrong with it, secrets masked; no store, triggers or runs.
+ */
+export async function checkFolder(options: CheckFolderOptions): Promise<CheckedFolder> {
+  const secrets = new Secrets({ environment, files: [], folders: [] });
+  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
+  try {
+    const loaded = await loading.loader.load();
+    secrets.refresh({ environment, ...loaded.settings.secrets });
+    secrets.use(loaded.secretNames);
+    const problems = loaded.problems.map((problem) => ({
+      ...problem,
+      message: secrets.mask(problem.message),
+      ...problem.hint !== undefined && { hint: secrets.mask(problem.hint) },
+    }));
+    return { ...loaded, problems, typescript: loading.loader.typescript() };
+  } finally {
+    await loading.close();
+  }
+}

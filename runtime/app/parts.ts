@@ -1,0 +1,165 @@
+import { env as environment } from "node:process";
+import type { ActionServices } from "../actions/action.ts";
+import type { Clock } from "../host/clock.ts";
+import { memoryBytes } from "../host/memory.ts";
+import { Attachments } from "../folder/attachments.ts";
+import type { DataFolder } from "./data_folder.ts";
+import { Ingest, type IngestOptions, type Performer } from "../ingest/ingest.ts";
+import { LiveRules, type LiveRulesOptions } from "../folder/live_rules.ts";
+import type { Settings } from "../folder/loaded.ts";
+import { type Loading, openLoading, withoutSecrets } from "../folder/open_folder.ts";
+import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
+import { newId } from "../model/id.ts";
+import { Meters } from "../language/expressions/meter.ts";
+import type { Secrets } from "../secrets/secrets.ts";
+import { stepKinds } from "../engine/index.ts";
+import { logCode, logError, triggerLog } from "../engine/run_log.ts";
+import { Operators } from "../engine/operators.ts";
+import { type ProgramServices, programServices } from "../engine/program_services.ts";
+import { Runner } from "../engine/runner.ts";
+import type { RunnerOptions } from "../engine/runner_options.ts";
+import { performSource } from "../engine/source.ts";
+import type { Retention } from "../store/store.ts";
+import { Upkeep } from "../store/upkeep.ts";
+import { triggerKinds } from "../triggers/index.ts";
+import { type FormDesk, formPeople, openDesk } from "../web/forms/desk.ts";
+import { HookRegistry } from "../web/hook_registry.ts";
+import { Metrics } from "../web/metrics.ts";
+
+/** The parts that the program is made of; `app.ts` moves them. */
+export interface Parts {
+  loading: Loading;
+  ingest: Ingest;
+  services: ProgramServices;
+  attachments: Attachments;
+  live: LiveRules;
+  runner: Runner;
+  operators: Operators;
+  meters: Meters;
+  metrics: Metrics;
+  upkeep: Upkeep;
+  hooks: HookRegistry;
+  desk: FormDesk;
+}
+
+/** What the parts tell the program. */
+export interface Told {
+  onAccepted: IngestOptions["onAccepted"];
+  onFinished: NonNullable<RunnerOptions["onFinished"]>;
+  onReply: NonNullable<RunnerOptions["onReply"]>;
+  awaitsReply: ActionServices["awaitsReply"];
+  onLoaded: LiveRulesOptions["onLoaded"];
+  /** A trigger's last pass failed, with the reason, or worked again (null). */
+  onReport: (rule: string, trigger: string, failure: string | null) => void;
+  /** Something came late: the folder is to be loaded anew. */
+  requestReload: () => void;
+  /** Where people reach the program where the settings do not say. */
+  address: () => string;
+}
+
+/** Bytes that live state may take on disk: in memory it takes some three times as much. */
+const MOST_LIVE = 256_000_000;
+
+/** What the store keeps by the settings; live state may have a share of the memory, as the rest is for what runs. */
+export function retentionOf({ retention }: Settings): Retention {
+  return { ...retention, live: Math.min(MOST_LIVE, Math.floor(memoryBytes() / 10)) };
+}
+
+/** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */
+const LOAD_PATIENCE = 1_000;
+
+/** Makes the parts and wires them together; nothing moves yet. */
+export function assemble(
+  options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
+  clock: Clock,
+  secrets: Secrets,
+  { store, signer, keyFor }: DataFolder,
+  { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Told,
+): Parts {
+  const { folder } = options;
+  const outside = { env: environment, secrets: secrets.scope() };
+  const meters = new Meters(clock);
+  const surroundings = (rule: string) => ({ ...outside, $meter: meters.of(rule) });
+  const loading = openLoading({
+    ...options,
+    environment,
+    stepKinds,
+    now: clock.now,
+    storeBytes: () => store.bytes(),
+    onLog: logCode,
+    secrets,
+    patience: LOAD_PATIENCE,
+    onLate: requestReload,
+  });
+  const { isolates, loader } = loading;
+  const performer: Performer = {
+    lease: (most) => runner.lease(most),
+    take: (lease, claimed) => runner.take(lease, claimed),
+  };
+  const ingest = new Ingest({ store, clock, surroundings, performer, onAccepted });
+  const services = programServices({
+    clock,
+    ingest,
+    signer,
+    childEnv: () => withoutSecrets(environment, secrets),
+    secretOf: (name) => secrets.get(name),
+    awaitsReply,
+  });
+  const performing = { store, clock, isolates, folder, services };
+  const hooks = new HookRegistry();
+  const attachments = new Attachments({
+    kinds: triggerKinds,
+    folder,
+    clock,
+    store,
+    ingest,
+    hooks,
+    surroundings,
+    perform: (rule, trigger, source, input, signal) =>
+      performSource(performing, live.rules.get(rule)!, trigger, source, input, signal),
+    log: triggerLog,
+    report: onReport,
+  });
+  const live: LiveRules = new LiveRules({
+    loader,
+    store,
+    ingest,
+    attachments,
+    onLoaded: (loaded) => {
+      onLoaded(loaded);
+      meters.setRules(loaded.rules);
+    },
+    onFailure: onReport,
+  });
+  const metrics = new Metrics({
+    store,
+    rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
+    workers: () => isolates.count(),
+  });
+  const desk = openDesk({
+    keyFor,
+    people: () => live.loaded?.settings.people ?? [],
+    address: () => live.loaded?.settings.url ?? address(),
+    store,
+    clock,
+  });
+  const runner: Runner = new Runner({
+    ...performing,
+    owner: newId(clock.now()),
+    surroundings,
+    people: formPeople(desk, clock, () => services.mailer.canMail()),
+    onFinished,
+    onReply,
+    onStep: ({ kind, state, startedAt, endedAt = startedAt }) => metrics.observeStep(kind, state, endedAt - startedAt),
+    onError: logError,
+  });
+  const operators = new Operators({ store, clock, live, runner });
+  const upkeep = new Upkeep({
+    store,
+    clock,
+    retention: () => retentionOf(live.loaded!.settings),
+    liveVersions: () => live.versions,
+    onError: logError,
+  });
+  return { loading, ingest, services, attachments, live, runner, operators, meters, metrics, upkeep, hooks, desk };
+}

@@ -1,0 +1,81 @@
+import type { Clock } from "../host/clock.ts";
+import { type Form, type FormAnswer } from "../model/form.ts";
+import type { Json } from "../model/json.ts";
+import type { Person } from "../model/person.ts";
+import { checkValue } from "../language/fields/field_value.ts";
+import { nearest } from "../language/nearest.ts";
+import type { Store } from "../store/store.ts";
+
+/** What became of an answer. */
+export type FormAnswered =
+  /** It ended the wait; its run goes on. */
+  | { kind: "accepted"; form: Form }
+  /** There is no such form. */
+  | { kind: "unknown" }
+  /** It is for others. */
+  | { kind: "forbidden"; form: Form }
+  /** It was answered before, nobody can answer it any more, or its run has ended. */
+  | { kind: "closed"; form: Form }
+  /** By field, what is wrong with the value. */
+  | { kind: "invalid"; form: Form; problems: Record<string, string> };
+
+/** What an answer needs. */
+export interface AnswerOptions {
+  store: Pick<Store, "getForm" | "answerForm">;
+  clock: Clock;
+  /** Runs that go on: {@link Runner.woken}. */
+  onWoken: (runs: string[]) => void;
+}
+
+/** Whether the form is for this person: by id, by one of the groups, or by e-mail address. */
+export function mayAnswer({ to }: Pick<Form, "to">, { id, email, groups }: Person): boolean {
+  const own = new Set([id, ...groups]);
+  const address = email?.toLowerCase();
+  return to.some((name) => own.has(name) || name.toLowerCase() === address);
+}
+
+/** Whether anybody can answer it now. Its run notes a moment later that its time is up. */
+export function isOpen({ state, due }: Form, now: number): boolean {
+  return state === "open" && (due === undefined || due > now);
+}
+
+/** A person's answer to a form, from wherever it comes: checked here, then the run goes on at once. */
+export async function answerForm(
+  { store, clock, onWoken }: AnswerOptions,
+  id: string,
+  person: Person,
+  { values: given, via }: Pick<FormAnswer, "values" | "via">,
+): Promise<FormAnswered> {
+  const form = await store.getForm(id);
+  if (form === undefined) return { kind: "unknown" };
+  if (!mayAnswer(form, person)) return { kind: "forbidden", form };
+  const at = clock.now();
+  if (!isOpen(form, at)) return { kind: "closed", form };
+  const { values, problems } = checkAnswer(form, given);
+  if (Object.keys(problems).length > 0) return { kind: "invalid", form, problems };
+  const answered = await store.answerForm(id, { values, by: person.id, at, via });
+  if (answered === undefined) return { kind: "unknown" };
+  if (!answered.accepted) return { kind: "closed", form: answered.form };
+  onWoken([form.run]);
+  return { kind: "accepted", form: answered.form };
+}
+
+/** The values of all fields, and what is wrong with them, by field. A text that must be there is not empty. */
+function checkAnswer(
+  { fields }: Form,
+  given: Record<string, Json>,
+): { values: Record<string, Json>; problems: Record<string, string> } {
+  const values: Record<string, Json> = {};
+  const problems: Record<string, string> = {};
+  for (const [name, field] of Object.entries(fields)) {
+    const isBlank = field.type === "text" && typeof given[name] === "string" && given[name].trim() === "";
+    const checked = checkValue(field, isBlank || !Object.hasOwn(given, name) ? undefined : given[name]);
+    if ("problem" in checked) problems[name] = checked.problem;
+    else values[name] = checked.value;
+  }
+  for (const name of Object.keys(given).filter((name) => !Object.hasOwn(fields, name))) {
+    const close = nearest(name, Object.keys(fields));
+    problems[name] = `unknown field${close === undefined ? "" : `; did you mean ${close}?`}`;
+  }
+  return { values, problems };
+}

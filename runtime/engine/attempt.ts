@@ -1,0 +1,189 @@
+import type { Outcome } from "../actions/action.ts";
+import { type RecordedError, recordError } from "../model/errors.ts";
+import type { Json } from "../model/json.ts";
+import type { RetryPolicy } from "../model/rule.ts";
+import type { StepRecord } from "../model/run.ts";
+import { type StepEffects, StoreFullError } from "../store/store.ts";
+import type { Life } from "./frame.ts";
+import { Interruption } from "./interruption.ts";
+import type { Parked, StepFailure, StepOutcome, Stopped } from "./outcome.ts";
+import { checkInput, checkSize } from "./records.ts";
+import { retryAt, STANDARD_DELAYS } from "./retry.ts";
+import { plainArgs, type StepArgs } from "./steps/step_args.ts";
+import { GRACE, withTimeout } from "./timeout.ts";
+
+type Acted = Outcome | Parked | Stopped | StepFailure;
+
+/** One step that acts, whether of a YAML list or a `step.*` call. */
+export interface Task {
+  path: string;
+  kind: string;
+  /** Milliseconds for one attempt; absent where only the run's timeout counts. */
+  timeout?: number;
+  retry: RetryPolicy;
+  /** See {@link StepRecord.after}. */
+  after?: string;
+  /** Where it succeeds, nothing is left for the run to do. */
+  isLast?: boolean;
+  worthRetrying(error: unknown): boolean;
+  /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
+  prepare(): Promise<StepArgs | null>;
+  /**
+   * Does it once. A step with steps inside may also be parked, be stopped or fail with one of them.
+   * @param makeSignal see {@link withTimeout}
+   */
+  act(args: StepArgs, attempt: number, makeSignal: () => AbortSignal): Acted | Promise<Acted>;
+}
+
+/**
+ * Performs a step that acts, the only way that anything acts: what is recorded is never computed twice; else it is
+ * attempted, and its result or failure is on disk before this resolves. A failure worth another attempt has the
+ * branch wait until then.
+ * @throws the signal's reason where the run is ended meanwhile
+ */
+export async function attemptStep(life: Life, task: Task, signal: AbortSignal): Promise<StepOutcome> {
+  const { records, waiting, options: { clock } } = life;
+  for (;;) {
+    signal.throwIfAborted();
+    const earlier = records.get(task.path);
+    if (earlier !== undefined && earlier.state !== "retrying") return outcomeOf(earlier);
+    if (earlier?.due === undefined || earlier.due <= clock.now()) {
+      const outcome = await attemptOnce(life, task, begin(task, earlier, clock.now()), signal);
+      if (outcome !== "again") return outcome;
+    } else {
+      const parked = parkedUntil(earlier);
+      const { path } = task;
+      if (!await waiting.wait(earlier.due, signal, { path, what: () => parked.waitingFor })) return parked;
+    }
+  }
+}
+
+async function attemptOnce(
+  life: Life,
+  task: Task,
+  record: StepRecord,
+  signal: AbortSignal,
+): Promise<StepOutcome | "again"> {
+  let args: StepArgs | null;
+  try {
+    args = await task.prepare();
+    if (args !== null) checkInput(task.path, args.recorded);
+  } catch (thrown) {
+    return await end(life, record, { state: "failed", error: recordError(thrown) });
+  }
+  if (args !== null) record.input = args.recorded;
+  return await attempt(life, task, record, args ?? plainArgs({}), signal);
+}
+
+/** Performs a step that only computes: one attempt, recorded like any other. */
+export function computeStep(
+  life: Life,
+  step: { path: string; kind: string; after?: string },
+  signal: AbortSignal,
+  compute: () => Promise<Json>,
+): Promise<StepOutcome> {
+  return attemptStep(life, {
+    ...step,
+    retry: { attempts: 1, ...STANDARD_DELAYS },
+    worthRetrying: () => false,
+    prepare: () => Promise.resolve(null),
+    act: async () => ({ output: await compute() }),
+  }, signal);
+}
+
+/** What a record that has ended says. */
+export function outcomeOf(record: StepRecord): StepOutcome {
+  if (record.state === "succeeded" || record.state === "skipped") {
+    return { kind: "result", output: record.output ?? null };
+  }
+  const { step = record.path, ...error } = record.error ??
+    { name: "Error", message: `Step "${record.path}" is ${record.state}` };
+  return { kind: "failed", error, step };
+}
+
+async function attempt(
+  life: Life,
+  task: Task,
+  record: StepRecord,
+  args: StepArgs,
+  signal: AbortSignal,
+): Promise<StepOutcome | "again"> {
+  let outcome: Acted;
+  try {
+    const { clock } = life.options;
+    outcome = await withTimeout(
+      clock,
+      { what: `Step "${task.path}"`, ms: task.timeout, grace: GRACE },
+      signal,
+      (makeSignal) => task.act(args, record.attempts, makeSignal),
+    );
+    if (!("kind" in outcome)) checkSize(task.path, outcome.output);
+  } catch (thrown) {
+    if (signal.aborted) return await abandon(life, record, signal.reason);
+    // Nothing that the run could do about: it is put back, and the step attempted again.
+    if (thrown instanceof StoreFullError) throw thrown;
+    return await fail(life, task, record, thrown, recordError(thrown));
+  }
+  if (!("kind" in outcome)) {
+    const { output, effects } = outcome;
+    const isEnd = task.isLast && life.records.unasked().length === 0;
+    return await end(life, record, { state: "succeeded", output }, isEnd ? { ...effects, end: life.end() } : effects);
+  }
+  if (outcome.kind !== "failed") return outcome;
+  return await fail(life, task, record, outcome, { ...outcome.error, step: outcome.step });
+}
+
+/** Records a failed attempt: `retrying` until the next one is due, or `failed` where there is none. */
+async function fail(
+  life: Life,
+  task: Task,
+  record: StepRecord,
+  thrown: unknown,
+  error: RecordedError,
+): Promise<StepOutcome | "again"> {
+  const { clock, random = Math.random } = life.options;
+  const due = retryAt({
+    error: thrown,
+    attempts: record.attempts,
+    policy: task.retry,
+    worthwhile: task.worthRetrying(thrown),
+    now: clock.now(),
+    random,
+  });
+  if (due === undefined) return await end(life, record, { state: "failed", error });
+  await life.records.write({ ...record, state: "retrying", error, due });
+  return "again";
+}
+
+/** The run was ended from outside: a step that did not come through is attempted again where the run goes on. */
+export async function abandon(life: Life, record: StepRecord, reason: unknown): Promise<never> {
+  if (!(reason instanceof Interruption && reason.kind === "shutdown")) {
+    await end(life, record, { state: "cancelled", error: recordError(reason) });
+  }
+  throw reason;
+}
+
+function begin(task: Task, earlier: StepRecord | undefined, now: number): StepRecord {
+  return {
+    path: task.path,
+    kind: task.kind,
+    state: "retrying",
+    attempts: (earlier?.attempts ?? 0) + 1,
+    startedAt: earlier?.startedAt ?? now,
+    ...(task.after !== undefined && { after: task.after }),
+  };
+}
+
+async function end(
+  life: Life,
+  record: StepRecord,
+  ending: { state: "succeeded"; output: Json } | { state: "failed" | "cancelled"; error: RecordedError },
+  effects?: StepEffects,
+): Promise<StepOutcome> {
+  const written = life.records.write({ ...record, ...ending, endedAt: life.options.clock.now() }, effects);
+  return outcomeOf(await (effects?.end ? life.leave(written) : written));
+}
+
+function parkedUntil(record: StepRecord): Parked {
+  return { kind: "parked", due: record.due, waitingFor: `attempt ${record.attempts + 1} of step "${record.path}"` };
+}

@@ -1,0 +1,304 @@
+import {
+  type Computed,
+  InterruptedError,
+  ITEM,
+  RuleCodeError,
+  type StepAnswer,
+  type StepCall,
+} from "../../workers/workers.ts";
+import { reviveThrown, stepOf } from "../../workers/thrown.ts";
+import type { Outcome } from "../../actions/action.ts";
+import type { Rate } from "../../model/duration.ts";
+import { recordError, TerminalError } from "../../model/errors.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { isFinalStep } from "../../model/run.ts";
+import { nameSecrets } from "../../language/expressions/recorded_args.ts";
+import { AskedStep } from "./asked_step.ts";
+import { AskedSteps } from "./asked_steps.ts";
+import { abandon, outcomeOf } from "../attempt.ts";
+import { endComposite, type Ending } from "../steps/branches.ts";
+import { fitting } from "../steps/each.ts";
+import { type Frame, type Life, rootFrame } from "../frame.ts";
+import { FunctionActivity } from "./function_activity.ts";
+import { performCall } from "./function_step.ts";
+import { Interruption } from "../interruption.ts";
+import { type Parked, parkedTogether, type StepOutcome } from "../outcome.ts";
+import { Pace } from "../steps/pace.ts";
+import { checkSize } from "../records.ts";
+import { ReplayOrder } from "./replay_order.ts";
+import { codeOf, codeScope } from "./rule_code.ts";
+
+const UNAWAITED = "The run ended before this step did: is an await missing?";
+const ABANDON: StepAnswer = { kind: "abandon" };
+const LOST: StepAnswer = { kind: "abandon", lost: true };
+
+/**
+ * One life of a TypeScript rule's function. It is performed from its top; steps that are recorded answer at once. It ends
+ * with the function, with a `stop`, or parked when the function and all steps that it has asked for wait.
+ */
+export class FunctionRun {
+  readonly #order: ReplayOrder;
+  readonly #frame: Frame;
+  readonly #activity: FunctionActivity;
+  readonly #steps = new AskedSteps();
+  readonly #parked = new Map<AskedStep, Parked>();
+  readonly #over = Promise.withResolvers<StepOutcome>();
+  /** Steps that others than the function perform, also those that wait. */
+  #working = 0;
+  /** Steps that the function computes. */
+  #computing = 0;
+  /** Called when no step is performed any more. */
+  #onIdle = () => {};
+
+  constructor(private readonly life: Life, private readonly alone: number, signal: AbortSignal) {
+    this.#order = new ReplayOrder(life.rule.id, life.records.list());
+    this.#frame = rootFrame(life, signal);
+    this.#over.promise.catch(() => {});
+    const isWaiting = () => this.#computing === 0 && this.#working + this.#parked.size > 0;
+    const onRest = () => this.#parkWhenAllAre();
+    this.#activity = new FunctionActivity(life.waiting, isWaiting, onRest, life.options.holds);
+  }
+
+  /**
+   * @returns what the function returned, or how else the run goes on
+   * @throws Interruption, InterruptedError, or RuleCodeError where the worker was ended
+   */
+  async perform(): Promise<StepOutcome> {
+    const { signal } = this.#frame;
+    const abort = () => this.#abort(signal.reason);
+    signal.addEventListener("abort", abort);
+    const done = new AbortController();
+    const returned = this.#runCode(AbortSignal.any([signal, done.signal]));
+    let reason = new Interruption("shutdown", "The run goes on in another life");
+    try {
+      const outcome = await this.#end(returned);
+      if (outcome.kind === "stopped") reason = new Interruption("cancelled", `Step "${outcome.step}" ended the run`);
+      else if (outcome.kind !== "parked") reason = new Interruption("cancelled", UNAWAITED);
+      return outcome;
+    } finally {
+      this.#over.resolve({ kind: "result", output: null });
+      signal.removeEventListener("abort", abort);
+      this.#abort(reason);
+      done.abort(reason);
+      await Promise.allSettled([returned, ...this.#steps.all().map(({ answer }) => answer)]);
+      this.#activity.close();
+    }
+  }
+
+  async #end(returned: Promise<StepOutcome>): Promise<StepOutcome> {
+    try {
+      const outcome = await Promise.race([returned, this.#over.promise]);
+      if (outcome.kind !== "parked") this.#order.end();
+      return outcome;
+    } catch (thrown) {
+      if (!(thrown instanceof TerminalError)) throw thrown;
+      return { kind: "failed", error: recordError(thrown), step: "then" };
+    }
+  }
+
+  async #runCode(signal: AbortSignal): Promise<StepOutcome> {
+    const { rule, options: { isolates } } = this.life;
+    const perform = (call: StepCall, computed?: Computed) => this.#perform(call, computed);
+    try {
+      const scope = codeScope(this.life, this.alone);
+      const output = await isolates.runRule(codeOf(rule), scope, perform, signal, () => this.#activity.quiet());
+      checkSize("then", output);
+      return await this.#afterReturn(output);
+    } catch (thrown) {
+      if (this.#frame.signal.aborted) throw this.#frame.signal.reason;
+      if (thrown instanceof InterruptedError || (thrown instanceof RuleCodeError && thrown.blocked)) throw thrown;
+      return { kind: "failed", error: recordError(thrown), step: stepOf(thrown) ?? "then" };
+    }
+  }
+
+  /** A step that was not awaited is still the run's: it ends, or is parked, first. */
+  async #afterReturn(output: Json): Promise<StepOutcome> {
+    const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
+    this.#activity.end();
+    if (this.#working > 0) await idle;
+    return this.#parked.size > 0 ? parkedTogether([...this.#parked.values()]) : { kind: "result", output };
+  }
+
+  /** The main side of one call; see {@link PerformStep}. */
+  async #perform(call: StepCall, computed?: Computed): Promise<StepAnswer> {
+    this.#activity.stir();
+    try {
+      if (call.kind === ITEM) return await this.#admit(call);
+      const step = this.#steps.ofCall(call) ?? this.#begin(call);
+      if (computed !== undefined) step.computing!.say(computed);
+      const answer = await (step.computing ? Promise.race([step.computing.asked, step.answer]) : step.answer);
+      // In the order in which the function gets them.
+      if (answer.kind === "result" || answer.kind === "failed") this.#order.answer(step.path);
+      return answer;
+    } catch (thrown) {
+      this.#over.reject(thrown);
+      return ABANDON;
+    }
+  }
+
+  #begin(call: StepCall): AskedStep {
+    const step = new AskedStep(call, this.#order.ask(call));
+    if (this.#frame.signal.aborted) step.abort(this.#frame.signal.reason);
+    this.#steps.add(step);
+    step.outcome = this.#outcomeOf(step);
+    step.answer = this.#answer(step);
+    step.answer.catch((thrown) => this.#over.reject(thrown));
+    return step;
+  }
+
+  async #outcomeOf(step: AskedStep): Promise<StepOutcome> {
+    this.#enter();
+    try {
+      let outcome = await performCall(step, this.#frame, {
+        compute: (attempt, signal) => this.#compute(step, attempt, signal),
+        branch: (args) => this.#branch(step, args),
+      });
+      // The function hangs in a computation that took too long; it learns of that when it is performed again.
+      if (outcome.kind === "failed" && step.computing?.hangs) outcome = this.#parkedAgain();
+      if (outcome.kind === "parked") this.#parked.set(step, outcome);
+      else this.#activity.stir();
+      return outcome;
+    } finally {
+      this.#leave();
+    }
+  }
+
+  /** Tells the function how its step ended, unless the run goes no further here. */
+  async #answer(step: AskedStep): Promise<StepAnswer> {
+    let outcome: StepOutcome;
+    try {
+      outcome = await step.outcome;
+    } catch (thrown) {
+      if (!step.lost) throw thrown;
+      outcome = this.#parkedAgain();
+    }
+    if (step.lost) {
+      this.#steps.remove(step);
+      this.#parked.delete(step);
+      return LOST;
+    }
+    switch (outcome.kind) {
+      case "result":
+        this.#steps.remove(step);
+        return { kind: "result", output: outcome.output };
+      case "failed":
+        this.#steps.remove(step);
+        return { kind: "failed", error: { ...outcome.error, step: outcome.step } };
+      case "stopped":
+        this.#over.resolve(outcome);
+    }
+    await this.#over.promise;
+    return ABANDON;
+  }
+
+  /** One attempt of a `do`. */
+  async #compute({ path, computing }: AskedStep, attempt: number, signal: AbortSignal): Promise<Outcome | Parked> {
+    if (computing!.hangs) return this.#parkedAgain();
+    this.#computing++;
+    try {
+      const computed = await this.#leftToFunction(() => computing!.ask({ path, attempt }, signal));
+      if ("error" in computed) throw reviveThrown(computed.error);
+      return { output: computed.output };
+    } finally {
+      this.#computing--;
+      if (computing!.hangs) this.#activity.look();
+    }
+  }
+
+  /** The function performs the branches of a step; what came of them is recorded here. */
+  async #branch(step: AskedStep, args: JsonObject): Promise<StepOutcome> {
+    const { path, kind, after, call, computing } = step;
+    const { records, options: { clock, isolates } } = this.life;
+    const recorded = records.get(path);
+    if (recorded !== undefined && isFinalStep(recorded.state)) return outcomeOf(recorded);
+    const startedAt = records.begunAt(path) ?? clock.now();
+    if (args.rate !== undefined) {
+      step.pace = new Pace(this.life, path, args.each as number, args.rate as unknown as Rate);
+    }
+    const input = nameSecrets(call.args, isolates.handedSecrets(this.life.rule.version));
+    const composite = { path, kind, input, ...(after !== undefined && { after }) };
+    let computed: Computed;
+    let unawaited: StepOutcome[];
+    try {
+      [computed, unawaited] = await this.#leftToFunction(async () => {
+        const computed = await computing!.ask({ path, attempt: 1 }, step.signal);
+        return [computed, await this.#steps.giveUp(path, computed.lost ?? [])];
+      });
+    } catch (thrown) {
+      if (!step.signal.aborted) throw thrown;
+      return await abandon(this.life, { ...composite, state: "waiting", attempts: 1, startedAt }, thrown);
+    }
+    // An item may still wait for its turn.
+    step.abort(new Interruption("cancelled", `Step "${path}" is decided`));
+    const parked = unawaited.find((outcome) => outcome.kind === "parked");
+    if (parked !== undefined) return parked;
+    const { lost = [] } = computed;
+    this.#order.close(path, lost);
+    const record = await endComposite(this.life, composite, startedAt, endingOf(step, computed), lost);
+    await this.#steps.endLosers(path, new Interruption("cancelled", `Step "${path}" was decided without it`));
+    return outcomeOf(record);
+  }
+
+  /** The next item of an `each` with a rate asks whether it may begin. */
+  async #admit({ name, scope }: StepCall): Promise<StepAnswer> {
+    const step = this.#steps.at(scope);
+    if (step?.pace === undefined || step.lost) return LOST;
+    this.#enter();
+    try {
+      const parked = await step.pace.admit(Number(name), step.signal);
+      if (parked !== undefined) this.#parked.set(step, parked);
+      else this.#activity.stir();
+      return parked === undefined ? { kind: "result", output: null } : ABANDON;
+    } catch (thrown) {
+      if (step.signal.aborted) return LOST;
+      throw thrown;
+    } finally {
+      this.#leave();
+    }
+  }
+
+  /** While the function computes a step, it is the function that works. */
+  async #leftToFunction<T>(compute: () => Promise<T>): Promise<T> {
+    this.#activity.stir();
+    this.#leave();
+    try {
+      return await compute();
+    } finally {
+      this.#enter();
+    }
+  }
+
+  #enter(): void {
+    this.#working++;
+    this.life.waiting.enter();
+  }
+
+  #leave(): void {
+    this.#working--;
+    this.life.waiting.leave();
+    if (this.#working === 0) this.#onIdle();
+    this.#parkWhenAllAre();
+  }
+
+  #parkWhenAllAre(): void {
+    if (this.#activity.works || this.#working > 0 || this.#parked.size === 0) return;
+    this.#over.resolve(parkedTogether([...this.#parked.values()]));
+  }
+
+  #parkedAgain(): Parked {
+    return { kind: "parked", due: this.life.options.clock.now(), waitingFor: "its function to be performed again" };
+  }
+
+  #abort(reason: unknown): void {
+    for (const step of this.#steps.all()) step.abort(reason);
+  }
+}
+
+function endingOf({ path, kind }: AskedStep, computed: Computed): Ending {
+  if ("output" in computed) {
+    const { output } = computed;
+    return { output: kind === "each" ? fitting(output as unknown as Parameters<typeof fitting>[0]) : output };
+  }
+  const { step = path } = computed.error;
+  return { kind: "failed", error: recordError(reviveThrown(computed.error)), step };
+}

@@ -1,0 +1,67 @@
+import type { Outcome } from "../../actions/action.ts";
+import type { JsonObject } from "../../model/json.ts";
+import { nameSecrets } from "../../language/expressions/recorded_args.ts";
+import { performAction } from "../steps/action_step.ts";
+import type { AskedStep } from "./asked_step.ts";
+import { attemptStep, computeStep } from "../attempt.ts";
+import { performStop } from "../steps/stop.ts";
+import { performWaitUntil } from "../steps/wait.ts";
+import { performWaitFor } from "../steps/wait_for.ts";
+import { performForm } from "../steps/form_step.ts";
+import type { Frame } from "../frame.ts";
+import type { Parked, StepOutcome } from "../outcome.ts";
+import { STANDARD_DELAYS } from "../retry.ts";
+import { performSteps } from "../steps/sequence.ts";
+import { checkCall, type CheckedCall } from "../steps/step_options.ts";
+
+/** What the function does itself for a step. */
+export interface Performing {
+  /** One attempt of a `do`. */
+  compute(attempt: number, signal: AbortSignal): Promise<Outcome | Parked>;
+  /** The branches of an `each`, `all` or `any`. */
+  branch(args: JsonObject): Promise<StepOutcome>;
+}
+
+/** Performs one `step.*` call. A call that is not as its kind's schema says is a step that fails. */
+export function performCall(step: AskedStep, around: Frame, performing: Performing): Promise<StepOutcome> {
+  const { path, kind, after, signal } = step;
+  const frame: Frame = { ...around, signal };
+  const { life } = frame;
+  let checked: CheckedCall;
+  try {
+    checked = checkCall(path, kind, step.call.args, life.options.clock.now());
+  } catch (thrown) {
+    return computeStep(life, { path, kind, after }, signal, () => Promise.reject(thrown));
+  }
+  const { args, timeout, retry } = checked;
+  const recorded = nameSecrets(args, life.options.isolates.handedSecrets(life.rule.version));
+  const common = { path, kind, after, timeout, args: () => Promise.resolve({ used: args, recorded }) };
+  const asAction = () => {
+    return performAction({ ...common, retry, target: args.call as string | undefined }, frame, performSteps);
+  };
+  switch (kind) {
+    case "do":
+      if (life.options.standIn?.({ kind, path })) return asAction();
+      return attemptStep(life, {
+        ...common,
+        retry: retry ?? { attempts: 1, ...STANDARD_DELAYS },
+        worthRetrying: () => true,
+        prepare: () => Promise.resolve(null),
+        act: (_args, attempt, makeSignal) => performing.compute(attempt, makeSignal()),
+      }, signal);
+    case "each":
+    case "all":
+    case "any":
+      return performing.branch(args);
+    case "wait":
+      return performWaitUntil(common, life, signal);
+    case "waitFor":
+      return performWaitFor(common, life, signal);
+    case "form":
+      return performForm(common, frame, performSteps);
+    case "stop":
+      return performStop(common, life, signal);
+    default:
+      return asAction();
+  }
+}

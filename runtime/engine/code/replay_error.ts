@@ -1,0 +1,55 @@
+import { TerminalError } from "../../model/errors.ts";
+import { ON_ERROR_STEP } from "../../model/run.ts";
+import type { Life } from "../frame.ts";
+
+/** A run that goes on does not ask for the steps that it asked for before. */
+export class ReplayError extends TerminalError {
+  override name = "ReplayError";
+}
+
+/** Says how the steps differ, with both lists. */
+export function replayError(
+  { whose, what, remedy }: { whose: string; what: string; remedy: string },
+  recorded: string[],
+  asked: string[],
+): ReplayError {
+  return new ReplayError(
+    `Cannot replay ${whose} for other steps than before (${what}). ` +
+      `Recorded: ${list(recorded)}. Asked: ${list(asked)}. ${remedy}`,
+  );
+}
+
+/** Steps that a message names; the last ones tell most. */
+const MOST_NAMED = 100;
+
+function list(paths: string[]): string {
+  const others = paths.length > MOST_NAMED ? `${paths.length - MOST_NAMED} others, ` : "";
+  return paths.length === 0 ? "none" : others + paths.slice(-MOST_NAMED).join(", ");
+}
+
+/**
+ * A step of a YAML list is of the kind that it was: its version may not be the one that the run began with.
+ * @throws ReplayError
+ */
+export function checkKind(kind: string, path: string, life: Life): void {
+  const recorded = life.records.get(path);
+  if (recorded !== undefined && recorded.kind !== kind) {
+    throw differs(life, `"${path}" was ${recorded.kind} and is now ${kind}`);
+  }
+}
+
+/**
+ * The steps of a YAML rule have come to their end: all that was recorded before belongs to them.
+ * @throws ReplayError
+ */
+export function checkAllAsked(life: Life): void {
+  const [left] = life.records.unasked();
+  if (left !== undefined) throw differs(life, `"${left}" was not asked for`);
+}
+
+function differs({ rule, records }: Life, what: string): ReplayError {
+  const whose = `${rule.id}: its version ${rule.version} asks`;
+  const remedy = "Move runs to versions that still have the steps that they have performed";
+  const asked = records.asked.filter((path) => path !== ON_ERROR_STEP);
+  return replayError({ whose, what, remedy }, records.recorded, asked);
+}

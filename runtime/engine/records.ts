@@ -1,0 +1,218 @@
+import { Buffer } from "node:buffer";
+import type { Clock } from "../host/clock.ts";
+import { TerminalError } from "../model/errors.ts";
+import { readExactJson, writeExactJson, writeRecordJson } from "../formats/exact_json.ts";
+import type { Json } from "../model/json.ts";
+import { isFinalStep, type Run, type StepRecord } from "../model/run.ts";
+import type { StepEffects, Store } from "../store/store.ts";
+import { Interruption } from "./interruption.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+
+/** Bytes of JSON that one step may give, or be asked to do. More fails the step: nothing is cut. */
+export const MAX_OUTPUT = 10_000_000;
+
+/** What is recorded of one run's steps, in memory and in the store. */
+export class Records {
+  readonly #records = new Map<string, StepRecord>();
+  /** When the first record of a step, or of one inside it, was begun. */
+  readonly #begun = new Map<string, number>();
+  /** The paths of the records inside a step, in the order in which they were first made. */
+  readonly #inside = new Map<string, string[]>();
+  readonly #asked = new Set<string>();
+  /** What is recorded in the place of texts that would let who reads a trace act as somebody else. */
+  readonly #hidden = new Map<string, string>();
+  /** Branches that lost. */
+  readonly #cancelled = new Set<string>();
+  #endedRun = false;
+
+  constructor(
+    private readonly run: Run,
+    private readonly earlier: StepRecord[],
+    private readonly store: Pick<Store, "recordStep">,
+    private readonly clock: Clock,
+    private readonly told: Pick<RunnerOptions, "onReply" | "onStep">,
+  ) {
+    for (const step of earlier) this.#set(step);
+  }
+
+  get(path: string): StepRecord | undefined {
+    this.#asked.add(path);
+    return this.#records.get(path);
+  }
+
+  /** The record of a step that has ended. One with others inside has another only while an operator has it retried. */
+  ended(path: string): StepRecord | undefined {
+    const record = this.get(path);
+    return record !== undefined && isFinalStep(record.state) ? record : undefined;
+  }
+
+  list(): StepRecord[] {
+    return [...this.#records.values()];
+  }
+
+  /** The records of the steps inside one. */
+  below(path: string): StepRecord[] {
+    return this.#inside.get(path)?.map((inside) => this.#records.get(inside)!) ?? [];
+  }
+
+  /** Whether the step or one inside it has a record: what was decided about it stands. */
+  isBegun(path: string): boolean {
+    return this.#begun.has(path);
+  }
+
+  /** When the first record of the step, or of one inside it, was begun; undefined where there is none. */
+  begunAt(path: string): number | undefined {
+    return this.#begun.get(path);
+  }
+
+  /** Whether the branch lost. */
+  hasLost(path: string): boolean {
+    return this.#cancelled.has(path) || this.#records.get(path)?.state === "cancelled";
+  }
+
+  /** Whether the run has ended with the record of its last step. */
+  get endedRun(): boolean {
+    return this.#endedRun;
+  }
+
+  /** Paths that this life of the run has asked for. */
+  get asked(): string[] {
+    return [...this.#asked];
+  }
+
+  /** Paths that earlier lives recorded. */
+  get recorded(): string[] {
+    return this.earlier.map(({ path }) => path);
+  }
+
+  /** Paths that earlier lives recorded and this one has not asked for. What is inside a step that has ended belongs to it. */
+  unasked(): string[] {
+    const isOver = (path: string) => {
+      const record = this.#asked.has(path) ? this.#records.get(path) : undefined;
+      return record !== undefined && isFinalStep(record.state) && record.kind !== "if";
+    };
+    return this.recorded.filter((path) => !this.#asked.has(path) && !pathsAround(path).some(isOver));
+  }
+
+  /** From now on `shown` is recorded where `text` stands. */
+  hide(text: string, shown: string): void {
+    this.#hidden.set(text, shown);
+  }
+
+  /**
+   * Takes over what the store has changed meanwhile: waits that it has ended, as nothing else ends a step from outside; and of
+   * steps that have not ended, times that it has turned back.
+   * @returns the paths of those that changed
+   */
+  refresh(steps: StepRecord[]): Set<string> {
+    const changed = new Set<string>();
+    for (const step of steps) {
+      const known = this.#records.get(step.path);
+      const isChanged = isFinalStep(step.state)
+        ? known === undefined || known.state === "waiting"
+        : known !== undefined && !isFinalStep(known.state) && !isSame(step, known);
+      if (!isChanged) continue;
+      changed.add(step.path);
+      this.#set(step);
+    }
+    return changed;
+  }
+
+  /** Whether these are the same steps, but for waits that have ended: what is in memory of the run can go on. */
+  goOnWith(steps: StepRecord[]): boolean {
+    return steps.length === this.#records.size && steps.every(({ path, state }) => {
+      const known = this.#records.get(path)?.state;
+      return known === state || (known === "waiting" && isFinalStep(state));
+    });
+  }
+
+  /**
+   * Writes a record; resolves when it is on disk.
+   * @returns the record as stored, the same in this life of the run as in any later one: a wait may have ended meanwhile
+   * @throws Interruption where the run has ended, or its branch has lost: a late result is dropped
+   */
+  async write(record: StepRecord, effects: StepEffects = {}): Promise<StepRecord> {
+    if ([record.path, ...pathsAround(record.path)].some((path) => this.#cancelled.has(path))) {
+      throw new Interruption("cancelled", `Step "${record.path}" came too late: its branch has lost`);
+    }
+    // From here on: what a loser asks to be written is behind this in the store.
+    for (const branch of effects.cancels ?? []) this.#cancelled.add(branch);
+    const shown = this.#withoutHidden(record);
+    const result = await this.store.recordStep(this.run.id, shown, effects, this.clock.now());
+    if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
+    this.#endedRun ||= result.ended === true;
+    const stored = this.#keep(result.record);
+    if (record.endedAt !== undefined) this.told.onStep?.(stored);
+    if (effects.reply === undefined) return stored;
+    const { source, id } = this.run.event;
+    if (result.replied !== false) {
+      this.told.onReply?.({ source, id }, effects.reply, this.run.id);
+      return stored;
+    }
+    const output = { sent: false, reason: "the event has been replied to before; the first reply stands" };
+    return await this.write({ ...stored, output });
+  }
+
+  #withoutHidden(record: StepRecord): StepRecord {
+    if (this.#hidden.size === 0) return record;
+    let text = writeRecordJson(record);
+    for (const [hidden, shown] of this.#hidden) text = text.replaceAll(hidden, () => shown);
+    return readExactJson(text) as StepRecord;
+  }
+
+  /** A wait that {@link refresh} saw ended before its own beginning was told stays ended. */
+  #keep(record: StepRecord): StepRecord {
+    const known = this.#records.get(record.path);
+    if (record.state === "waiting" && known !== undefined && isFinalStep(known.state)) return known;
+    this.#set(record);
+    return record;
+  }
+
+  #set(record: StepRecord): void {
+    const around = pathsAround(record.path);
+    if (!this.#records.has(record.path)) { for (const path of around) this.#addInside(path, record.path); }
+    this.#records.set(record.path, record);
+    for (const path of [record.path, ...around]) {
+      const earliest = this.#begun.get(path) ?? Infinity;
+      if (record.startedAt < earliest) this.#begun.set(path, record.startedAt);
+    }
+  }
+
+  #addInside(path: string, inside: string): void {
+    const known = this.#inside.get(path);
+    if (known) known.push(inside);
+    else this.#inside.set(path, [inside]);
+  }
+}
+
+/** Whether nothing has happened to a step that has not ended. */
+function isSame(one: StepRecord, other: StepRecord): boolean {
+  return one.state === other.state && one.due === other.due && one.startedAt === other.startedAt;
+}
+
+/** The paths that a path stands below: `lines[3]/save` is in `lines[3]`, and that in `lines`. */
+function pathsAround(path: string): string[] {
+  const around: string[] = [];
+  for (let end = path.length - 1; end > 0; end--) {
+    if (path[end] === "/" || path[end] === "[") around.push(path.slice(0, end));
+  }
+  return around;
+}
+
+/** @throws TerminalError where the result is larger than may be kept */
+export function checkSize(path: string, output: Json): void {
+  const size = Buffer.byteLength(writeExactJson(output));
+  if (size <= MAX_OUTPUT) return;
+  throw new TerminalError(
+    `Cannot keep the result of step "${path}": it has ${size} bytes, at most ${MAX_OUTPUT} are kept; have the step give less, or write it to a file and give its path`,
+  );
+}
+
+/** @throws TerminalError where what a step is asked to do is larger than may be kept */
+export function checkInput(path: string, input: Json): void {
+  const size = Buffer.byteLength(writeExactJson(input));
+  if (size <= MAX_OUTPUT) return;
+  throw new TerminalError(
+    `Cannot keep the arguments of step "${path}": they have ${size} bytes, at most ${MAX_OUTPUT} are kept; give it less, or a file`,
+  );
+}

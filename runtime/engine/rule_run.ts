@@ -1,0 +1,101 @@
+import { recordError, TimeoutError } from "../model/errors.ts";
+import type { JsonObject } from "../model/json.ts";
+import type { Step } from "../model/rule.ts";
+import { ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
+import { stoppedBy } from "./steps/stop.ts";
+import { errorValue, type Life, rootFrame } from "./frame.ts";
+import type { StepFailure, StepOutcome } from "./outcome.ts";
+import { gatherResults } from "./steps/gather_results.ts";
+import { checkAllAsked, ReplayError } from "./code/replay_error.ts";
+import { performSteps } from "./steps/sequence.ts";
+import { withTimeout } from "./timeout.ts";
+import { FunctionRun } from "./code/function_run.ts";
+
+/**
+ * Performs a rule's `then` and, where that fails, its `onError`: then the run fails all the same. The failure is recorded
+ * before `onError` begins, so that after a crash no step behind it is performed.
+ * @param alone how often a watchdog ended the worker of this run
+ */
+export async function performRule(life: Life, alone: number, signal: AbortSignal): Promise<StepOutcome> {
+  const { rule, records } = life;
+  const recorded = records.get(ON_ERROR_STEP);
+  const outcome = recorded ? failureOf(recorded) : asFailure(await performThen(life, alone, signal));
+  if (outcome.kind !== "failed" || rule.onError.length === 0) return outcome;
+  if (recorded === undefined) await recordFailure(life, outcome);
+  const answered = await performOnError(life, outcome, signal);
+  return answered.kind === "parked" ? answered : outcome;
+}
+
+async function performThen(life: Life, alone: number, signal: AbortSignal): Promise<StepOutcome> {
+  const { rule: { id, then, timeout }, run, waiting, options: { clock } } = life;
+  const ms = Math.max(0, timeout - run.spent);
+  const limit = { what: `The run of ${id}`, ms, of: timeout, excluded: () => waiting.held };
+  const perform = (makeSignal: () => AbortSignal) => {
+    const signal = makeSignal();
+    return then === "function" ? new FunctionRun(life, alone, signal).perform() : performList(then, life, signal);
+  };
+  return await failingLate(withTimeout(clock, limit, signal, perform));
+}
+
+/** A list gives nothing to the run; its steps are in the trace. */
+async function performList(then: Step[], life: Life, signal: AbortSignal): Promise<StepOutcome> {
+  // Branches beside a stop must not go on where the program died between it and the end of the run.
+  const stop = life.records.list().find(({ kind, state }) => kind === "stop" && state === "succeeded");
+  if (stop !== undefined) return stoppedBy(stop);
+  try {
+    const outcome = await performSteps(then, rootFrame(life, signal), true);
+    if (outcome.kind !== "result") return outcome;
+    checkAllAsked(life);
+    return { kind: "result", output: null };
+  } catch (thrown) {
+    if (!(thrown instanceof ReplayError)) throw thrown;
+    return { kind: "failed", error: recordError(thrown), step: "then" };
+  }
+}
+
+/** Has as much time again as `then` had. */
+function performOnError(life: Life, failure: StepFailure, signal: AbortSignal): Promise<StepOutcome> {
+  const { rule: { id, then, onError, timeout }, records, waiting, options: { clock } } = life;
+  const error = errorValue(failure.error, failure.step);
+  const limit = { what: `The onError of ${id}`, ms: timeout, excluded: () => waiting.held };
+  const perform = (makeSignal: () => AbortSignal) => {
+    const frame = { ...rootFrame(life, makeSignal()), path: ON_ERROR_STEP, error };
+    if (then !== "function") gatherResults(then, "", records, frame.steps);
+    return performSteps(onError, frame);
+  };
+  return failingLate(withTimeout(clock, limit, signal, perform));
+}
+
+async function failingLate(performing: Promise<StepOutcome>): Promise<StepOutcome> {
+  try {
+    return await performing;
+  } catch (thrown) {
+    if (!(thrown instanceof TimeoutError)) throw thrown;
+    return { kind: "failed", error: { name: thrown.name, message: thrown.message }, step: "then" };
+  }
+}
+
+/** A `stop` as failed is a failure too: `onError` answers it. */
+function asFailure(outcome: StepOutcome): StepOutcome {
+  if (outcome.kind !== "stopped" || outcome.as !== "failed") return outcome;
+  return { kind: "failed", error: { name: "Stopped", message: outcome.reason }, step: outcome.step };
+}
+
+async function recordFailure({ records, options: { clock } }: Life, { error, step }: StepFailure): Promise<void> {
+  const at = clock.now();
+  const input = { step };
+  await records.write({
+    path: ON_ERROR_STEP,
+    kind: "onError",
+    state: "failed",
+    attempts: 1,
+    startedAt: at,
+    endedAt: at,
+    input,
+    error,
+  });
+}
+
+function failureOf({ error, input }: StepRecord): StepFailure {
+  return { kind: "failed", error: error!, step: (input as JsonObject).step as string };
+}

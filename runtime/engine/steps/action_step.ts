@@ -1,0 +1,137 @@
+import { dirname, join, posix, relative, resolve, sep } from "node:path";
+import type { Action } from "../../actions/action.ts";
+import { actions } from "../../actions/index.ts";
+import { TerminalError } from "../../model/errors.ts";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { CalledAction, RetryPolicy } from "../../model/rule.ts";
+import { checkValues } from "../../language/fields/field_value.ts";
+import { attemptStep, type Task } from "../attempt.ts";
+import { evaluateIn, type Frame, type PerformSteps } from "../frame.ts";
+import type { StepOutcome } from "../outcome.ts";
+import { STANDARD_DELAYS } from "../retry.ts";
+import type { StepArgs } from "./step_args.ts";
+
+/** A step of a YAML list or a `step.*` call, as far as both say the same. */
+export interface ActionStep {
+  path: string;
+  kind: string;
+  timeout?: number;
+  retry?: RetryPolicy;
+  after?: string;
+  args(): Promise<StepArgs>;
+  /** The target where it is a `call`; known before the arguments are. */
+  target?: string;
+  /** See {@link Task.isLast}. */
+  isLast?: boolean;
+}
+
+/** Performs a step of a kind in `action/`, or a call of a YAML action. */
+export function performAction(step: ActionStep, frame: Frame, performSteps: PerformSteps): Promise<StepOutcome> {
+  const { life, signal } = frame;
+  const standIn = life.options.standIn?.(step);
+  const called = standIn ? undefined : findCalled(step, frame);
+  const action = standIn ?? actions[step.kind];
+  const task: Task = {
+    path: step.path,
+    kind: step.kind,
+    timeout: step.timeout ?? (called ? undefined : action.defaults.timeout),
+    retry: step.retry ?? { attempts: action.defaults.attempts, ...STANDARD_DELAYS },
+    after: step.after,
+    isLast: step.isLast,
+    ...(called ? calling(step, called, frame, performSteps) : performing(step, action, frame)),
+  };
+  return attemptStep(life, task, signal);
+}
+
+function performing(step: ActionStep, action: Action, frame: Frame): Pick<Task, "worthRetrying" | "prepare" | "act"> {
+  const { run, rule, services, options } = frame.life;
+  return {
+    worthRetrying: (error) => action.retries?.(error) ?? true,
+    prepare: step.args,
+    act: ({ used, recorded }, attempt, makeSignal) =>
+      action.perform(used, {
+        ...used !== recorded && { recorded },
+        run: { id: run.id, rule: rule.id, event: run.event },
+        path: step.path,
+        attempt,
+        get signal() {
+          return makeSignal();
+        },
+        folder: options.folder,
+        ruleFolder: frame.ruleFolder,
+        services,
+      }),
+  };
+}
+
+interface Called {
+  action: CalledAction;
+  /** Relative to the rules folder. */
+  file: string;
+}
+
+function findCalled(step: ActionStep, frame: Frame): Called | undefined {
+  if (step.target === undefined) return undefined;
+  const { rule, options: { folder } } = frame.life;
+  const file = relative(folder, resolve(frame.ruleFolder, step.target)).replaceAll(sep, posix.sep);
+  return file in rule.actions ? { action: rule.actions[file], file } : undefined;
+}
+
+/** A called action has a scope of its own: its inputs, and steps of its own. A further attempt performs them anew. */
+function calling(
+  step: ActionStep,
+  { action, file }: Called,
+  frame: Frame,
+  performSteps: PerformSteps,
+): Pick<Task, "worthRetrying" | "prepare" | "act"> {
+  return {
+    worthRetrying: () => true,
+    prepare: async () => {
+      const { used, recorded } = await step.args();
+      const { values, problems } = checkValues(action.inputs, (used.with ?? {}) as JsonObject);
+      if (problems.length === 0) {
+        return {
+          used: { ...used, with: values },
+          recorded: { ...recorded, with: withSecretsNamed(values, used.with, recorded.with) },
+        };
+      }
+      const [given, shown] = [used.with, recorded.with] as JsonObject[];
+      const reasons = problems.map(({ key, message }) =>
+        `${key}: ${
+          isRecordedAsIs(given, shown, key) ? message : `its value ${JSON.stringify(shown[key])} does not fit`
+        }`
+      ).join("; ");
+      throw new TerminalError(`Cannot call ${file}: ${reasons}`);
+    },
+    act: async ({ used, recorded }, attempt, makeSignal) => {
+      const inner: Frame = {
+        life: frame.life,
+        path: `${step.path}/${attempt === 1 ? "then" : `then@${attempt}`}`,
+        steps: {},
+        errors: {},
+        inputs: used.with as JsonObject,
+        unresolved: used.with === recorded.with ? {} : { inputs: recorded.with },
+        ruleFolder: join(frame.life.options.folder, dirname(file)),
+        signal: makeSignal(),
+      };
+      const outcome = await frame.life.waiting.awake(() => performSteps(action.then, inner));
+      if (outcome.kind !== "result") return outcome;
+      return { output: action.output === undefined ? null : await evaluateIn(inner, action.output) };
+    },
+  };
+}
+
+/** The inputs of a called action as they are recorded: the values, but as the caller wrote those that hold secrets. */
+function withSecretsNamed(values: JsonObject, used: Json = {}, recorded: Json = {}): JsonObject {
+  if (used === recorded) return values;
+  const [given, named] = [used, recorded] as [JsonObject, JsonObject];
+  return Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [key, isRecordedAsIs(given, named, key) ? value : named[key]]),
+  );
+}
+
+/** Whether an input holds no secret. */
+function isRecordedAsIs(given: JsonObject = {}, recorded: JsonObject = {}, key: string): boolean {
+  return writeExactJson(given[key]) === writeExactJson(recorded[key]);
+}

@@ -1,0 +1,134 @@
+import { type RecordedError, recordError } from "../../model/errors.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { StepRecord } from "../../model/run.ts";
+import type { Life } from "../frame.ts";
+import { Interruption } from "../interruption.ts";
+import { type Parked, parkedTogether, type StepFailure, type StepOutcome, type Stopped } from "../outcome.ts";
+import { checkSize } from "../records.ts";
+
+/** A step with others inside, as its record has it. */
+export interface Composite {
+  path: string;
+  kind: string;
+  /** See {@link StepRecord.after}. */
+  after?: string;
+  input?: JsonObject;
+}
+
+/** How such a step ended: with its result, or as one of those inside failed. */
+export type Ending = { output: Json } | StepFailure;
+
+/**
+ * Branches of a step that go on side by side until the step is decided. Who has not ended then has lost: the decision and the
+ * end of the losers are one transition, and what they were doing is gone before the run goes on.
+ */
+export class Branches {
+  /** Aborted when the step is decided, and with the signal around it. */
+  readonly signal: AbortSignal;
+  readonly #stop = new AbortController();
+  readonly #startedAt: number;
+  /** Those that go on, by path, and what each is parked for. */
+  readonly #open = new Map<string, Parked | undefined>();
+  #stopped: Stopped | undefined;
+  #decision: Promise<unknown> | undefined;
+  #trouble: { thrown: unknown } | undefined;
+
+  constructor(private readonly life: Life, private readonly step: Composite, signal: AbortSignal) {
+    this.signal = AbortSignal.any([signal, this.#stop.signal]);
+    this.#startedAt = life.records.begunAt(step.path) ?? life.options.clock.now();
+  }
+
+  /**
+   * Performs one branch.
+   * @param settle told how the branch ended; says how the step ends with that, or undefined while it is not decided
+   * @returns whether there is more to do: the branch has ended, and the step is not decided
+   */
+  async perform(
+    path: string,
+    perform: () => Promise<StepOutcome>,
+    settle: (ending: Ending) => Ending | undefined,
+  ): Promise<boolean> {
+    this.#open.set(path, undefined);
+    const outcome = await perform();
+    if (this.#isOver) return false;
+    if (outcome.kind === "parked") return this.park(path, outcome);
+    if (outcome.kind === "stopped") {
+      this.#stopped = outcome;
+      this.#stop.abort(new Interruption("cancelled", `Step "${outcome.step}" ended the run`));
+      return false;
+    }
+    this.#open.delete(path);
+    const decision = settle(outcome);
+    if (decision !== undefined) await this.#decide(decision);
+    return decision === undefined;
+  }
+
+  /** The run is parked before a branch can begin, or go on. */
+  park(path: string, parked: Parked): false {
+    this.#open.set(path, parked);
+    return false;
+  }
+
+  /**
+   * Does work side by side, each of which performs one branch or several after one another.
+   * @returns why the run does not go on behind the step, or undefined where the step is decided
+   * @throws the signal's reason, or what keeps the run from being performed
+   */
+  async run(work: (() => Promise<void>)[]): Promise<Parked | Stopped | undefined> {
+    await this.life.waiting.fork(work.map((each) => () => this.#guard(each)));
+    if (this.#trouble !== undefined) throw this.#trouble.thrown;
+    await this.#decision;
+    if (this.#stopped !== undefined || this.#decision !== undefined) return this.#stopped;
+    return parkedTogether([...this.#open.values()].filter((parked) => parked !== undefined));
+  }
+
+  /** Whether nothing that a branch does from here on counts. */
+  get #isOver(): boolean {
+    return this.#stop.signal.aborted;
+  }
+
+  async #decide(ending: Ending): Promise<void> {
+    this.#decision = endComposite(this.life, this.step, this.#startedAt, ending, [...this.#open.keys()]);
+    this.#stop.abort(new Interruption("cancelled", `Step "${this.step.path}" was decided without it`));
+    await this.#decision;
+  }
+
+  /** What a loser throws is nobody's concern; what any other does ends them all. */
+  async #guard(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (thrown) {
+      if (this.#isOver) return;
+      this.#trouble = { thrown };
+      this.#stop.abort(new Interruption("shutdown", "A branch beside it could not be performed"));
+    }
+  }
+}
+
+/** Records how a step with others inside ended. */
+export async function endComposite(
+  { records, options: { clock } }: Life,
+  { path, kind, after, input }: Composite,
+  startedAt: number,
+  ending: Ending,
+  losers: string[] = [],
+): Promise<StepRecord> {
+  const endedAt = clock.now();
+  const said = { ...(after !== undefined && { after }), ...(input !== undefined && { input }) };
+  const record = { path, kind, attempts: 1, startedAt, endedAt, ...said };
+  const cancels = losers.length > 0 ? { cancels: losers } : {};
+  const error = "output" in ending ? tooLarge(path, ending.output) : { ...ending.error, step: ending.step };
+  const ended = "output" in ending && error === undefined
+    ? { state: "succeeded" as const, output: ending.output }
+    : { state: "failed" as const, error };
+  return await records.write({ ...record, ...ended }, cancels);
+}
+
+function tooLarge(path: string, output: Json): RecordedError | undefined {
+  try {
+    checkSize(path, output);
+    return undefined;
+  } catch (thrown) {
+    return recordError(thrown);
+  }
+}

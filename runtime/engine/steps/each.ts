@@ -1,0 +1,167 @@
+import { Buffer } from "node:buffer";
+import { z } from "zod";
+import type { Rate } from "../../model/duration.ts";
+import { recordError, TerminalError } from "../../model/errors.ts";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Step } from "../../model/rule.ts";
+import { compile, showResult } from "../../language/expressions/expression.ts";
+import { expression, number, rate } from "../../language/fields/field.ts";
+import { readsSecret } from "../../language/expressions/recorded_args.ts";
+import { resolveArgs } from "../../language/expressions/template.ts";
+import { computeStep, outcomeOf } from "../attempt.ts";
+import { Branches, endComposite, type Ending } from "./branches.ts";
+import { evaluateIn, type Frame, innerFrame, inScope, pathIn, type PerformSteps } from "../frame.ts";
+import type { Parked, StepFailure, Stopped } from "../outcome.ts";
+import { Pace } from "./pace.ts";
+import { MAX_OUTPUT } from "../records.ts";
+import { type Control, notOn } from "./control.ts";
+
+const notHere = notOn("an each step", "then");
+/** What an item is called where `as` does not say. */
+const ITEM = "item";
+/** What it cannot be called: expressions see something else under these names. */
+const TAKEN = [
+  ...["event", "steps", "errors", "config", "env", "secrets", "state", "inputs", "run", "rule"],
+  ...["error", "index", "form"],
+];
+/** Errors that are kept where the results do not fit. */
+const MOST_ERRORS = 100;
+
+/** What an `each` does. */
+interface Plan {
+  items: Json[];
+  /** At once. */
+  max: number;
+  rate?: Rate;
+}
+
+/** Performs its steps for every item of a list. */
+export const each: Control = {
+  kind: "each",
+  summary: "Performs the steps under then for every item of a list",
+  main: expression().describe("The list"),
+  options: {
+    as: z.string().regex(/^[A-Za-z_]\w*$/, { error: "expected a name of letters, digits and _" }).optional()
+      .describe("What the steps call the item; by default item. Its number, from 0, is index"),
+    max: number({ min: 1, integer: true }).optional().describe("How many items at once; by default 1"),
+    rate: rate().optional().describe("How fast items begin: 10/s"),
+    timeout: notHere,
+    retry: notHere,
+    onTimeout: notHere,
+  },
+  children: ["then"],
+  controls: true,
+  nested: { apart: true, stops: true, names: ({ as = ITEM }) => [String(as), "index"] },
+  check({ as }) {
+    return TAKEN.includes(as as string) ? [`as: "${as}" is the name of something else; choose another one`] : [];
+  },
+  async perform(step, frame, performSteps) {
+    const { records } = frame.life;
+    const path = pathIn(frame, step.id);
+    const recorded = records.ended(path);
+    if (recorded !== undefined) return outcomeOf(recorded);
+    const plan = await makePlan(step, frame);
+    const unfinished = await performItems(step, plan, frame, performSteps);
+    return unfinished ?? outcomeOf(records.get(path)!);
+  },
+};
+
+async function makePlan(step: Step, frame: Frame): Promise<Plan | StepFailure> {
+  try {
+    const { max = 1, rate } = await inScope(frame, (scope) => resolveArgs(each, step.args, scope)) as Partial<Plan>;
+    const items = await itemsOf(step, frame);
+    return "error" in items ? items : { items, max, ...(rate && { rate }) };
+  } catch (thrown) {
+    return { kind: "failed", error: recordError(thrown), step: pathIn(frame, step.id) };
+  }
+}
+
+/** The list, the same in all lives of the run: what may be another one later is kept as it was first. */
+async function itemsOf(step: Step, frame: Frame): Promise<Json[] | StepFailure> {
+  const text = step.args.each as string;
+  const read = async () => {
+    const items = await evaluateIn(frame, text);
+    if (Array.isArray(items)) return items;
+    throw new TerminalError(`"each: ${text}" gives ${showResult(text, items).slice(0, 100)}; a list is expected`);
+  };
+  if (!compile(text).varies) return await read();
+  const kept = { path: `${pathIn(frame, step.id)}[items]`, kind: step.kind };
+  const outcome = await computeStep(frame.life, kept, frame.signal, read);
+  return outcome.kind === "result" ? outcome.output as Json[] : outcome as StepFailure;
+}
+
+/** @returns why the run does not go on behind the step, or undefined where the step is decided */
+async function performItems(
+  step: Step,
+  plan: Plan | StepFailure,
+  frame: Frame,
+  performSteps: PerformSteps,
+): Promise<Parked | Stopped | undefined> {
+  const path = pathIn(frame, step.id);
+  const { life } = frame;
+  const composite = { path, kind: step.kind };
+  const begun = life.records.begunAt(path) ?? life.options.clock.now();
+  if ("error" in plan) return void await endComposite(life, composite, begun, plan);
+  const { items, max, rate } = plan;
+  const { as = ITEM } = step.args as { as?: string };
+  const result = new EachResult(items.length, step.onError === "continue");
+  if (items.length === 0) return void await endComposite(life, composite, begun, { output: result.output });
+  const branches = new Branches(life, { ...composite, input: { each: items.length } }, frame.signal);
+  const isSecret = await inScope(frame, (scope) => readsSecret(step.args.each as string, scope, frame.unresolved));
+  const pace = rate && new Pace(life, path, items.length, rate);
+  let next = 0;
+  const performNext = async (): Promise<boolean> => {
+    const index = next++;
+    if (index >= items.length) return false;
+    const parked = await pace?.admit(index, branches.signal);
+    const item = `${path}[${index}]`;
+    if (parked !== undefined) return branches.park(item, parked);
+    const unresolved = isSecret ? { [as]: `\${{ (${step.args.each})[${index}] }}` } : {};
+    const inner = innerFrame(frame, item, branches.signal, { [as]: items[index], index }, unresolved);
+    return await branches.perform(
+      item,
+      () => performSteps(step.children.then, inner),
+      (ending) => result.add(index, ending),
+    );
+  };
+  const work = async () => {
+    while (await performNext());
+  };
+  return await branches.run(Array.from({ length: Math.min(max, items.length) }, () => work));
+}
+
+/** What has come of the items so far. */
+class EachResult {
+  readonly #results: Json[];
+  readonly #errors: { index: number; step: string; message: string }[] = [];
+  #ended = 0;
+
+  constructor(private readonly total: number, private readonly goesOn: boolean) {
+    this.#results = Array(total).fill(null);
+  }
+
+  /** @returns how the step ends with that item, or undefined while it goes on */
+  add(index: number, ending: Ending): Ending | undefined {
+    this.#ended++;
+    if ("output" in ending) this.#results[index] = ending.output;
+    else if (!this.goesOn) return ending;
+    else this.#errors.push({ index, step: ending.step, message: ending.error.message });
+    return this.#ended === this.total ? { output: this.output } : undefined;
+  }
+
+  get output(): JsonObject {
+    const errors = this.#errors.toSorted((a, b) => a.index - b.index);
+    return fitting({ total: this.total, failed: errors.length, results: this.#results, errors });
+  }
+}
+
+/**
+ * The result of an `each`. Where the results of its items together are more than one step may give, they are left out rather
+ * than failing what has been done for all of them; an expression that asks for them says that they are not there.
+ */
+export function fitting(result: { total: number; failed: number; results: Json[]; errors: JsonObject[] }): JsonObject {
+  if (Buffer.byteLength(writeExactJson(result)) <= MAX_OUTPUT) return result;
+  const { total, failed, errors } = result;
+  return { total, failed, errors: errors.slice(0, MOST_ERRORS) };
+}

@@ -1,0 +1,142 @@
+import { parseDuration } from "../../model/duration.ts";
+import type { JsonObject } from "../../model/json.ts";
+import type { Person } from "../../model/person.ts";
+import type { Step } from "../../model/rule.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import { askedAt, type FormCall, type FormInput } from "../code/form_call.ts";
+import { type Frame, innerFrame, type PerformSteps } from "../frame.ts";
+import type { Parked, Stopped } from "../outcome.ts";
+
+/** What is sent by itself where the rule does not say. */
+interface Mail extends JsonObject {
+  to: string;
+  subject: string;
+  text: string;
+}
+
+/** Tells those whom a form asks: at once, again and again, and others when it is escalated to them. */
+export class FormNotices {
+  constructor(
+    private readonly call: FormCall,
+    private readonly frame: Frame,
+    private readonly performSteps: PerformSteps,
+  ) {}
+
+  /**
+   * Sends all that is due, now and later. What was sent in an earlier life of the run is not sent again; of reminders that
+   * were missed only the last one is sent.
+   * @returns why the run does not go on here; undefined where there is nothing more to send
+   */
+  async send(): Promise<Parked | Stopped | undefined> {
+    const { life: { waiting, options: { clock } }, signal } = this.frame;
+    const { remind, escalate } = this.#input;
+    const every = remind === undefined ? undefined : Math.max(1_000, parseDuration(remind)!);
+    let [reminded, escalated] = [0, false];
+    let unfinished = await this.#notify("notify", this.#input.to);
+    while (unfinished === undefined) {
+      // Looked at anew, as they change where the clock is set back.
+      const { startedAt, due = Infinity } = this.#record;
+      const escalateAt = escalate === undefined ? Infinity : startedAt + parseDuration(escalate.after)!;
+      const now = clock.now();
+      const reminders = every === undefined ? 0 : Math.floor((now - startedAt) / every);
+      if (now >= due) return undefined;
+      if (!escalated && escalateAt <= now) {
+        escalated = true;
+        unfinished = await this.#escalate(escalate!.to);
+      } else if (reminders > reminded) {
+        reminded = reminders;
+        // Those whom it is escalated to at this very time have just been told.
+        const asked = askedAt(this.#input, startedAt + reminders * every! - 1);
+        unfinished = await this.#notify(`remind@${reminders}`, asked);
+      } else {
+        const nextReminder = every === undefined ? Infinity : startedAt + (reminders + 1) * every;
+        const next = Math.min(nextReminder, escalated ? Infinity : escalateAt);
+        if (next >= due || next === Infinity) return undefined;
+        const waitingFor = `a notice of step "${this.call.path}"`;
+        if (!await waiting.wait(next, signal, { what: () => waitingFor })) {
+          return { kind: "parked", due: next, waitingFor };
+        }
+      }
+    }
+    return unfinished;
+  }
+
+  get #record(): StepRecord {
+    return this.frame.life.records.get(this.call.path)!;
+  }
+
+  get #input(): FormInput {
+    return this.#record.input as unknown as FormInput;
+  }
+
+  /** Adds people to the form, once, and tells them. */
+  async #escalate(more: string[]): Promise<Parked | Stopped | undefined> {
+    const { records, options: { store, clock } } = this.frame.life;
+    const input = this.#input;
+    if (input.escalated === undefined) {
+      const { id, title, fields, due } = (await store.getForm(input.id))!;
+      const now = clock.now();
+      const escalated: FormInput = { ...input, escalated: new Date(now).toISOString() };
+      const form = { id, title, to: askedAt(escalated, now), fields, ...(due !== undefined && { due }) };
+      const record = await records.write({ ...this.#record, input: { ...escalated } }, {
+        wait: { kind: "form", form },
+      });
+      if (isFinalStep(record.state)) return undefined;
+    }
+    return await this.#notify("escalate", more, this.#input.to);
+  }
+
+  /**
+   * Performs the steps of one notice. A failure of theirs is in the trace, and nothing else.
+   * @param told who knows already
+   */
+  async #notify(notice: string, to: string[], told: string[] = []): Promise<Parked | Stopped | undefined> {
+    const { records, options: { people: known } } = this.frame.life;
+    const knowing = new Set(known.find(told).map(({ id }) => id));
+    const people = known.find(to).filter(({ id }) => !knowing.has(id));
+    if (people.length === 0) return undefined;
+    const steps = this.call.notify ?? (known.canMail() ? people.flatMap(mailStep) : []);
+    const path = `${this.call.path}/${notice}`;
+    // Most have been sent in an earlier life of the run: to sign links for nothing takes long where a run asks hundreds.
+    if (steps.every(({ id }) => records.ended(`${path}/${id}`) !== undefined)) return undefined;
+    const frame = innerFrame(this.frame, path, this.frame.signal, this.#names(notice, people));
+    const outcome = await this.performSteps(steps, frame);
+    return outcome.kind === "parked" || outcome.kind === "stopped" ? outcome : undefined;
+  }
+
+  /** What the steps of a notice see as `form`; and as `mails`, which no rule can name, what is sent by itself. */
+  #names(notice: string, people: Person[]): JsonObject {
+    const { people: known } = this.frame.life.options;
+    const { form: title, id } = this.#input;
+    const { due } = this.#record;
+    const shown = people.map((person) => {
+      const { id: personId, name, email = null } = person;
+      const url = known.link(id, person, due);
+      // Whoever has the link answers as that person.
+      this.frame.life.records.hide(url, `${known.url(id)}?***`);
+      return { id: personId, name, email, url };
+    });
+    const until = due === undefined ? null : new Date(due).toISOString();
+    const form = { id, title, url: known.url(id), until, people: shown };
+    const mails = shown.map(({ email, url }) => mailOf(notice, title, email ?? "", url, until));
+    return { form, mails };
+  }
+}
+
+/** The mail of the person at that place. What it says comes from outside as a value, so that it is no template. */
+function mailStep({ email }: Person, index: number): Step[] {
+  if (email === undefined) return [];
+  const args = Object.fromEntries(
+    [["mail", "to"], ["subject", "subject"], ["text", "text"]].map(([option, part]) => {
+      return [option, `\${{ mails[${index}].${part} }}`];
+    }),
+  );
+  const id = index === 0 ? "mail" : `mail#${index + 1}`;
+  return [{ id, kind: "mail", at: { line: 1, column: 1 }, args, children: {}, onError: "continue" }];
+}
+
+function mailOf(notice: string, title: string, to: string, url: string, until: string | null): Mail {
+  const subject = notice.startsWith("remind") ? `Reminder: ${title}` : title;
+  const last = until === null ? [] : [`It can be answered until ${until.slice(0, 16).replace("T", " ")} UTC.`];
+  return { to, subject, text: [title, `Please answer: ${url}`, ...last].join("\n\n") + "\n" };
+}

@@ -1,0 +1,135 @@
+import { exactDuration } from "../../model/duration.ts";
+import { TerminalError } from "../../model/errors.ts";
+import { newId } from "../../model/id.ts";
+import type { Field } from "../../model/rule.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import { describeWait } from "../../store/describe_wait.ts";
+import { askedAt, type FormCall, type FormInput } from "../code/form_call.ts";
+import { FormNotices } from "./form_notices.ts";
+import type { Frame, Life, PerformSteps } from "../frame.ts";
+import { Interruption } from "../interruption.ts";
+import { later } from "./moment.ts";
+import { type Parked, parkedTogether, type StepOutcome, type Stopped } from "../outcome.ts";
+import { type Beginning, beginOnce, performWait, type WaitTask } from "./wait_step.ts";
+
+interface FormArgs {
+  form: string;
+  to: string[];
+  fields?: Record<string, Field>;
+  remind?: number;
+  escalate?: { after: number; to: string[] };
+  timeout?: number;
+}
+
+/** Characters of a title; more would be no title, and in the way everywhere. */
+const LONGEST_TITLE = 500;
+
+/**
+ * Asks people and waits until one of them has answered. Beside the wait, they are told, reminded, and others are asked, too; none
+ * of that can fail the form, and it ends with it.
+ * @returns the answers with `by` and `at`; null, `lapsed`, where nobody answered in time
+ */
+export async function performForm(call: FormCall, frame: Frame, performSteps: PerformSteps): Promise<StepOutcome> {
+  const { life, signal } = frame;
+  const task = waitTask(call, frame);
+  const record = await beginOnce(life, task);
+  const outcome = isFinalStep(record.state)
+    ? await performWait(life, task, signal)
+    : await askAndTell(call, task, frame, performSteps);
+  if (outcome.kind !== "parked") await endNotices(call.path, life);
+  return outcome;
+}
+
+async function askAndTell(
+  call: FormCall,
+  task: WaitTask,
+  frame: Frame,
+  performSteps: PerformSteps,
+): Promise<StepOutcome> {
+  const { life } = frame;
+  const stop = new AbortController();
+  const signal = AbortSignal.any([frame.signal, stop.signal]);
+  const notices = new FormNotices(call, { ...frame, signal }, performSteps);
+  let asked: StepOutcome | undefined;
+  let told: Parked | Stopped | undefined;
+  let trouble: { thrown: unknown } | undefined;
+  const ask = async () => {
+    asked = await performWait(life, task, signal);
+    if (asked.kind !== "parked") stop.abort(new Interruption("cancelled", `The form of step "${call.path}" is closed`));
+  };
+  const tell = async () => {
+    told = await notices.send();
+    if (told?.kind === "stopped") stop.abort(new Interruption("shutdown", `Step "${told.step}" ended the run`));
+  };
+  const guard = (branch: () => Promise<void>) => async () => {
+    try {
+      await branch();
+    } catch (thrown) {
+      if (stop.signal.aborted) return;
+      trouble = { thrown };
+      stop.abort(new Interruption("shutdown", "What goes on beside it could not be performed"));
+    }
+  };
+  await life.waiting.fork([guard(ask), guard(tell)]);
+  if (trouble !== undefined) throw trouble.thrown;
+  if (asked === undefined) return told!;
+  return asked.kind === "parked" && told?.kind === "parked" ? parkedTogether([asked, told]) : asked;
+}
+
+function waitTask({ path, after, args }: FormCall, { life }: Frame): WaitTask {
+  return {
+    path,
+    kind: "form",
+    ...(after !== undefined && { after }),
+    begin: async () => beginForm((await args()).used as unknown as FormArgs, life),
+    describe: ({ input }) => {
+      const form = input as unknown as FormInput;
+      return describeWait({ kind: "form", form: { title: form.form, to: askedAt(form, Infinity) } });
+    },
+  };
+}
+
+function titleOf(form: string): string {
+  const characters = [...form.replaceAll(/\s+/g, " ").trim()];
+  return characters.length > LONGEST_TITLE
+    ? `${characters.slice(0, LONGEST_TITLE - 1).join("")}…`
+    : characters.join("");
+}
+
+/** @throws TerminalError where nobody could answer */
+function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArgs, { options }: Life): Beginning {
+  const { people, clock } = options;
+  const nobody = [...to, ...escalate?.to ?? []].find((name) => people.find([name]).length === 0);
+  if (nobody !== undefined) {
+    throw new TerminalError(
+      `Cannot ask "${nobody}": there is no such person, nobody in a group of that name, and it is no e-mail address`,
+    );
+  }
+  const title = titleOf(form);
+  const now = clock.now();
+  const id = newId(now);
+  const due = timeout === undefined ? {} : { due: later(now, timeout) };
+  const input: FormInput = {
+    form: title,
+    to,
+    id,
+    ...(remind !== undefined && { remind: exactDuration(remind) }),
+    ...(escalate && { escalate: { ...escalate, after: exactDuration(escalate.after) } }),
+    ...(timeout !== undefined && { timeout: exactDuration(timeout) }),
+  };
+  return {
+    input: { ...input },
+    ...due,
+    wait: { kind: "form", form: { id, title, to: askedAt(input, now), fields, ...due } },
+  };
+}
+
+/** What was on its way when the form was closed is not sent any more: nothing of it goes on by itself later. */
+async function endNotices(path: string, { records, options: { clock } }: Life): Promise<void> {
+  const isNotice = (record: StepRecord) => /^(notify|remind@\d+|escalate)\//.test(record.path.slice(path.length + 1));
+  const open = records.below(path).filter((record) => isNotice(record) && !isFinalStep(record.state));
+  const error = { name: "Cancelled", message: `The form of step "${path}" is closed` };
+  for (const { due: _due, ...record } of open) {
+    await records.write({ ...record, state: "cancelled", error, endedAt: clock.now() });
+  }
+}

@@ -1,0 +1,85 @@
+import { z } from "zod";
+import type { JsonObject } from "../../model/json.ts";
+import type { Step } from "../../model/rule.ts";
+import { branches } from "../../language/fields/field.ts";
+import { outcomeOf } from "../attempt.ts";
+import { Branches, type Ending } from "./branches.ts";
+import { type Frame, handOver, innerFrame, leaveOut, pathIn, type PerformSteps } from "../frame.ts";
+import type { Parked, StepFailure, Stopped } from "../outcome.ts";
+import { type Control, notOn } from "./control.ts";
+
+const notHere = notOn("a parallel step", "its branches");
+
+/** Performs lists of steps side by side until as many have succeeded as it waits for. */
+export const parallel: Control = {
+  kind: "parallel",
+  summary: "Performs lists of steps side by side",
+  main: branches().describe("The lists, each with a name"),
+  options: {
+    join: z.union([z.enum(["all", "any"]), z.number().int().min(1)]).optional()
+      .describe("How many have to succeed before it goes on: all, any, or a number; by default all"),
+    timeout: notHere,
+    retry: notHere,
+    onTimeout: notHere,
+  },
+  controls: true,
+  nested: {},
+  check({ parallel: names, join }) {
+    const count = (names as string[]).length;
+    return typeof join === "number" && join > count
+      ? [`join: ${join} branches can never succeed where there are ${count}; write at most ${count}`]
+      : [];
+  },
+  async perform(step, frame, performSteps) {
+    const { records } = frame.life;
+    const path = pathIn(frame, step.id);
+    const isRecorded = records.ended(path) !== undefined;
+    const inner = new Map<string, Frame>();
+    if (!isRecorded) {
+      const unfinished = await performBranches(step, frame, performSteps, inner);
+      if (unfinished !== undefined) return unfinished;
+    }
+    for (const [name, steps] of Object.entries(step.children)) {
+      const branch = inner.get(name) ?? innerFrame(frame, `${path}/${name}`, frame.signal);
+      if (records.hasLost(branch.path)) {
+        leaveOut(steps, frame);
+        continue;
+      }
+      // What is recorded answers at once; a failure among it is the step's own.
+      if (isRecorded) await performSteps(steps, branch);
+      handOver(steps, branch, frame);
+    }
+    return outcomeOf(records.get(path)!);
+  },
+};
+
+/** @returns why the run does not go on behind the step, or undefined where the step is decided */
+async function performBranches(
+  step: Step,
+  frame: Frame,
+  performSteps: PerformSteps,
+  inner: Map<string, Frame>,
+): Promise<Parked | Stopped | undefined> {
+  const path = pathIn(frame, step.id);
+  const names = Object.keys(step.children);
+  const { join = "all" } = step.args as { join?: "all" | "any" | number };
+  const needed = join === "all" ? names.length : join === "any" ? 1 : join;
+  const branches = new Branches(frame.life, { path, kind: step.kind, input: { parallel: names, join } }, frame.signal);
+  const results: JsonObject = Object.fromEntries(names.map((name) => [name, null]));
+  const failures: StepFailure[] = [];
+  let succeeded = 0;
+  const settle = (name: string) => (ending: Ending): Ending | undefined => {
+    if (!("output" in ending)) failures.push(ending);
+    else {
+      succeeded++;
+      results[name] = ending.output;
+    }
+    if (succeeded === needed) return { output: results };
+    return failures.length > names.length - needed ? failures[0] : undefined;
+  };
+  return await branches.run(names.map((name) => async () => {
+    const branch = innerFrame(frame, `${path}/${name}`, branches.signal);
+    inner.set(name, branch);
+    await branches.perform(branch.path, () => performSteps(step.children[name], branch), settle(name));
+  }));
+}

@@ -1,0 +1,113 @@
+import { recordError } from "../../model/errors.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Step } from "../../model/rule.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import { actions } from "../../actions/index.ts";
+import { performAction } from "./action_step.ts";
+import { outcomeOf } from "../attempt.ts";
+import { holds } from "./control.ts";
+import { controls } from "./index.ts";
+import { errorValue, type Frame, leaveOut, pathIn } from "../frame.ts";
+import type { StepFailure, StepOutcome, StepResultOutcome } from "../outcome.ts";
+import { checkKind } from "../code/replay_error.ts";
+import { resolveStepArgs } from "./step_args.ts";
+
+/**
+ * Performs a list of YAML steps in order, up to the first that does not end in a result. After a crash it is called again and
+ * goes through the same steps: what is recorded answers at once.
+ * @param endsRun with its last step, the run has nothing left to do
+ * @returns the last result, or why the list went no further
+ */
+export async function performSteps(steps: Step[], frame: Frame, endsRun = false): Promise<StepOutcome> {
+  let output: Json = null;
+  for (const step of steps) {
+    const outcome = await performStep(step, frame, endsRun && step === steps.at(-1));
+    if (outcome.kind !== "result") return outcome;
+    output = frame.steps[step.id] = outcome.output;
+  }
+  return { kind: "result", output };
+}
+
+async function performStep(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome> {
+  frame.signal.throwIfAborted();
+  checkKind(step.kind, pathIn(frame, step.id), frame.life);
+  const leftOut = step.if === undefined ? undefined : await decideIf(step, step.if, frame);
+  const outcome = leftOut ?? await perform(step, frame, isLast);
+  if (outcome.kind === "failed") return await answerFailure(step, outcome, frame);
+  return outcome.kind === "result" && outcome.lapsed ? await answerLapse(step, outcome, frame) : outcome;
+}
+
+/** The outcome of a step that its `if` leaves out, or whose `if` fails; decided once, before the step begins. */
+async function decideIf(step: Step, condition: string, frame: Frame): Promise<StepOutcome | undefined> {
+  const { records } = frame.life;
+  const path = pathIn(frame, step.id);
+  if (!records.isBegun(path)) {
+    const leftOut = await leftOutBy(condition, frame);
+    if (leftOut === undefined) return undefined;
+    const at = frame.life.options.clock.now();
+    await records.write({ path, kind: step.kind, attempts: 0, startedAt: at, endedAt: at, ...leftOut });
+  }
+  const record = records.get(path);
+  if (record?.state === "skipped") leaveOut(Object.values(step.children).flat(), frame);
+  // One that an operator retries may be open with none: its first attempt goes on.
+  return record?.attempts === 0 && isFinalStep(record.state) ? outcomeOf(record) : undefined;
+}
+
+async function leftOutBy(
+  condition: string,
+  frame: Frame,
+): Promise<Pick<StepRecord, "state" | "output" | "error"> | undefined> {
+  try {
+    return await holds(condition, frame) ? undefined : { state: "skipped", output: null };
+  } catch (thrown) {
+    return { state: "failed", error: recordError(thrown) };
+  }
+}
+
+function perform(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome> {
+  const control = controls[step.kind];
+  if (control !== undefined) return control.perform(step, frame, performSteps);
+  return performAction(
+    {
+      path: pathIn(frame, step.id),
+      kind: step.kind,
+      timeout: step.timeout,
+      retry: step.retry,
+      args: () => resolveStepArgs(actions[step.kind], step.args, frame),
+      target: step.kind === "call" ? step.args.call as string : undefined,
+      isLast,
+    },
+    frame,
+    performSteps,
+  );
+}
+
+/** What the file says to a step that failed for good: go on without it, or with steps whose last result takes its place. */
+async function answerFailure(step: Step, failure: StepFailure, frame: Frame): Promise<StepOutcome> {
+  const timedOut = failure.error.name === "TimeoutError" && failure.step === pathIn(frame, step.id);
+  const [role, answer] = timedOut && step.onTimeout ? ["onTimeout", step.onTimeout] : ["onError", step.onError];
+  if (answer === undefined) return failure;
+  const error = errorValue(failure.error, failure.step);
+  if (answer !== "continue") return await performAnswer(step, role, answer, error, frame);
+  frame.errors[step.id] = error;
+  return { kind: "result", output: null };
+}
+
+/** What the file says to a step that waited for what did not come in time. */
+async function answerLapse(step: Step, { output }: StepResultOutcome, frame: Frame): Promise<StepOutcome> {
+  if (step.onTimeout === undefined) return { kind: "result", output };
+  const path = pathIn(frame, step.id);
+  const error = { name: "TimeoutError", message: `What step "${path}" waited for did not come in time` };
+  return await performAnswer(step, "onTimeout", step.onTimeout, errorValue(error, path), frame);
+}
+
+async function performAnswer(
+  step: Step,
+  role: string,
+  answer: Step[],
+  error: JsonObject,
+  frame: Frame,
+): Promise<StepOutcome> {
+  frame.errors[step.id] = error;
+  return await performSteps(answer, { ...frame, path: `${pathIn(frame, step.id)}/${role}`, error });
+}

@@ -1,0 +1,27 @@
+import type { JsonObject } from "../../model/json.ts";
+import type { Kind } from "../../language/kind.ts";
+import { readSecrets, recordArgs } from "../../language/expressions/recorded_args.ts";
+import { resolveArgs } from "../../language/expressions/template.ts";
+import { type Frame, inScope } from "../frame.ts";
+
+/** The arguments of a step with nothing left to resolve. */
+export interface StepArgs {
+  /** What the step acts on. */
+  used: JsonObject;
+  /** What its record holds: the same, but with expressions in the place of secrets. */
+  recorded: JsonObject;
+}
+
+/** Arguments that hold no secrets. */
+export function plainArgs(args: JsonObject): StepArgs {
+  return { used: args, recorded: args };
+}
+
+/** Resolves the arguments of a YAML step. @throws ExpressionError */
+export function resolveStepArgs(kind: Kind, args: JsonObject, frame: Frame): Promise<StepArgs> {
+  const { unresolved } = frame;
+  return inScope(frame, (scope) => {
+    const used = resolveArgs(kind, args, scope);
+    return { used, recorded: readSecrets(args, unresolved) ? recordArgs(kind, args, scope, unresolved) : used };
+  });
+}

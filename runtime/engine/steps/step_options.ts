@@ -1,0 +1,91 @@
+import { z } from "zod";
+import { TerminalError } from "../../model/errors.ts";
+import type { JsonObject } from "../../model/json.ts";
+import type { RetryPolicy } from "../../model/rule.ts";
+import { parseArgs } from "../../language/checker/check.ts";
+import { duration, json, number, rate } from "../../language/fields/field.ts";
+import type { Kind } from "../../language/kind.ts";
+import { retrySchema } from "../../language/fields/retry_schema.ts";
+import { notOn } from "./control.ts";
+import { waitFor } from "./wait_for.ts";
+import { stepKinds } from "../index.ts";
+
+/** A `step.*` call, checked. */
+export interface CheckedCall {
+  args: JsonObject;
+  timeout?: number;
+  retry?: RetryPolicy;
+}
+
+const common = z.object({ timeout: duration().optional(), retry: retrySchema.optional() });
+
+function notHere(kind: string) {
+  const never = notOn(`step.${kind}`, "its branches");
+  return { timeout: never, retry: never };
+}
+
+/** Kinds that a function gives something else than a YAML file: a `match` of values, and branches by their names or number. */
+const kindsOfCode: Record<string, Kind> = {
+  waitFor: { ...waitFor, options: { ...waitFor.options, match: z.record(z.string(), json()).optional() } },
+  each: {
+    kind: "each",
+    summary: "Performs a function for every item of a list",
+    main: number({ min: 0, integer: true }),
+    options: {
+      max: number({ min: 1, integer: true }).optional(),
+      rate: rate().optional(),
+      onError: z.enum(["stop", "continue"]).optional(),
+      ...notHere("each"),
+    },
+  },
+  all: {
+    kind: "all",
+    summary: "Performs branches side by side",
+    main: z.array(z.string()),
+    options: { join: number({ min: 1, integer: true }).optional(), ...notHere("all") },
+    check({ all, join }) {
+      const count = (all as string[]).length;
+      return typeof join === "number" && join > count
+        ? [`join: ${join} of ${count} branches can never succeed; write at most ${count}`]
+        : [];
+    },
+  },
+  any: {
+    kind: "any",
+    summary: "Performs branches side by side until one has succeeded",
+    main: z.array(z.string()).min(1, { error: "expected at least one branch" }),
+    options: notHere("any"),
+  },
+};
+
+/**
+ * Checks what a rule function gave to a step as its kind's schema says; `timeout` and `retry` are known to every kind.
+ * @throws TerminalError
+ */
+export function checkCall(path: string, kind: string, raw: JsonObject, now: number): CheckedCall {
+  const { timeout, retry, ...rest } = raw;
+  const options = common.safeParse({ timeout, retry });
+  const known = kindsOfCode[kind] ?? stepKinds[kind];
+  const checked = kind === "do" ? { args: {} } : checkKind(known, raw, rest, now);
+  if (options.success && "args" in checked) return { args: checked.args, ...options.data };
+  // An option that the kind says something about itself has its problem there.
+  const issues = options.error?.issues.filter(({ path: [name] }) => !Object.hasOwn(known?.options ?? {}, name)) ?? [];
+  const problems = [
+    ...issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
+    ...("problems" in checked ? checked.problems : []),
+  ];
+  throw new TerminalError(`Cannot perform step "${path}": ${problems.join("; ")}`);
+}
+
+/** @param rest without the options of every kind, for those that do not say something about them themselves */
+function checkKind(
+  kind: Kind,
+  raw: JsonObject,
+  rest: JsonObject,
+  now: number,
+): { args: JsonObject } | { problems: string[] } {
+  const own = Object.entries(raw).filter(([name]) => Object.hasOwn(rest, name) || Object.hasOwn(kind.options, name));
+  const parsed = parseArgs(kind, Object.fromEntries(own));
+  const wrong = "args" in parsed ? kind.check?.(parsed.args, now) ?? [] : [];
+  return wrong.length > 0 ? { problems: wrong } : parsed;
+}

@@ -1,0 +1,42 @@
+import { z } from "zod";
+import type { StepRecord } from "../../model/run.ts";
+import { template } from "../../language/fields/field.ts";
+import { computeStep } from "../attempt.ts";
+import { type Life, pathIn } from "../frame.ts";
+import type { StepOutcome, Stopped } from "../outcome.ts";
+import { resolveStepArgs, type StepArgs } from "./step_args.ts";
+import type { Control } from "./control.ts";
+
+/** Ends the run. */
+export const stop: Control = {
+  kind: "stop",
+  summary: "Ends the run",
+  main: template().describe("The reason, for people"),
+  options: {
+    as: z.enum(["succeeded", "failed"]).optional().describe("The state that the run ends in; by default succeeded"),
+  },
+  controls: true,
+  perform(step, frame) {
+    const args = () => resolveStepArgs(stop, step.args, frame);
+    return performStop({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
+  },
+};
+
+/** Ends the run with what the arguments say, of a YAML step or of `step.stop`. */
+export async function performStop(
+  { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
+  life: Life,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  const outcome = await computeStep(life, { ...step, kind: stop.kind }, signal, async () => {
+    const { used: { stop: reason, as = "succeeded" } } = await args();
+    return { reason, as };
+  });
+  return outcome.kind === "result" ? stoppedBy(life.records.get(step.path)!) : outcome;
+}
+
+/** How the record of a stop ends the run. */
+export function stoppedBy({ path, output }: StepRecord): Stopped {
+  const { reason, as } = output as { reason: string; as: Stopped["as"] };
+  return { kind: "stopped", as, reason, step: path };
+}

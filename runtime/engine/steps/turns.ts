@@ -1,0 +1,174 @@
+import { exactDuration, parseDuration } from "../../model/duration.ts";
+import type { JsonObject } from "../../model/json.ts";
+import type { Step } from "../../model/rule.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import { attemptStep, computeStep, outcomeOf } from "../attempt.ts";
+import { endComposite, type Ending } from "./branches.ts";
+import { holds } from "./control.ts";
+import { type Frame, innerFrame, leaveOut, type PerformSteps } from "../frame.ts";
+import type { Parked, StepOutcome, Stopped } from "../outcome.ts";
+import { STANDARD_DELAYS } from "../retry.ts";
+import { plainArgs } from "./step_args.ts";
+import { performWait } from "./wait_step.ts";
+
+/** How often something is repeated at most, and how fast. */
+export interface Repetition {
+  times?: number;
+  /** Milliseconds from the start of one turn to that of the next. */
+  every?: number;
+  max?: number;
+}
+
+/** A step that is performed in turns. */
+export interface Repeated {
+  path: string;
+  kind: string;
+  steps: Step[];
+  /** Conditions: before and after a turn. */
+  while?: string;
+  until?: string;
+  /** Asked once, when it begins. */
+  plan(): Promise<Repetition>;
+}
+
+/** Turns after which a step fails that does not say how many are too many. */
+const MOST_TURNS = 10_000;
+
+/**
+ * The turns of one step. Before each there is a record at the path of the turn, which says whether there is one; with
+ * `every` the step waits there. That of the first one also keeps what all of them go by.
+ */
+export class Turns {
+  /** The frame of the turn that was performed last. */
+  last: Frame | undefined;
+
+  constructor(
+    private readonly step: Repeated,
+    private readonly frame: Frame,
+    private readonly performSteps: PerformSteps,
+  ) {}
+
+  /** @returns why the run does not go on behind the step, or undefined where it has ended */
+  async perform(): Promise<Parked | Stopped | undefined> {
+    const { records, options: { clock } } = this.frame.life;
+    const startedAt = records.begunAt(this.step.path) ?? clock.now();
+    const end = async (ending: Ending) => {
+      const { path, kind } = this.step;
+      await endComposite(this.frame.life, { path, kind }, startedAt, ending);
+      return undefined;
+    };
+    // Those before are over; what the last but one gave may be asked for.
+    for (let turn = Math.max(0, this.#lastBegun() - 1);; turn++) {
+      const decision = await this.#decide(turn);
+      if (decision.kind === "failed") return await end(decision);
+      if (decision.kind !== "result") return decision;
+      if (decision.output === false) return await end({ output: { turns: turn } });
+      const outcome = await this.#performTurn(turn);
+      if (outcome.kind === "failed") return await end(outcome);
+      if (outcome.kind !== "result") return outcome;
+    }
+  }
+
+  /** Performs the last turn once more, over what is recorded of it. */
+  async performLast(): Promise<void> {
+    const last = this.#lastBegun();
+    const turn = this.#isPerformed(last) ? last : last - 1;
+    if (turn >= 0) await this.#performTurn(turn);
+  }
+
+  /** Whether there is such a turn, once it is time for it. */
+  async #decide(turn: number): Promise<StepOutcome> {
+    const { life, signal } = this.frame;
+    const step = { path: this.#pathOf(turn), kind: this.step.kind };
+    const recorded = this.#record(turn);
+    if (this.#isPerformed(turn)) return { kind: "result", output: true };
+    if (recorded !== undefined && isFinalStep(recorded.state)) return outcomeOf(recorded);
+    if (turn === 0) return await this.#decideFirst(step);
+    const { every, times } = this.#plan;
+    if (recorded === undefined || recorded.state === "retrying") {
+      if (times !== undefined && turn >= times) return { kind: "result", output: false };
+      const over = this.#isOver();
+      if (await over.catch(() => true)) return await computeStep(life, step, signal, async () => !await over);
+      if (every === undefined) return await computeStep(life, step, signal, () => this.#holdsWhile(turn));
+    }
+    return await performWait(life, {
+      ...step,
+      begin: () => Promise.resolve({ input: {}, due: this.#dueOf(turn), wait: { kind: "time" } }),
+      lapse: () => this.#holdsWhile(turn),
+      describe: () => `turn ${turn + 1} of step "${this.step.path}"`,
+    }, signal);
+  }
+
+  #decideFirst(step: { path: string; kind: string }): Promise<StepOutcome> {
+    return attemptStep(this.frame.life, {
+      ...step,
+      retry: { attempts: 1, ...STANDARD_DELAYS },
+      worthRetrying: () => false,
+      prepare: async () => {
+        const { every, ...rest } = await this.step.plan();
+        return plainArgs({ ...rest, ...(every && { every: exactDuration(every) }) });
+      },
+      act: async ({ used: { times } }) => ({ output: times !== 0 && await this.#holdsWhile(0) }),
+    }, this.frame.signal);
+  }
+
+  async #performTurn(turn: number): Promise<StepOutcome> {
+    const { max = Math.max(MOST_TURNS, this.#plan.times ?? 0) } = this.#plan;
+    if (turn >= max) {
+      const message = `Cannot repeat "${this.step.path}" more than ${max} times; max: allows more`;
+      return { kind: "failed", error: { name: "TerminalError", message }, step: this.step.path };
+    }
+    this.last = innerFrame(this.frame, this.#pathOf(turn), this.frame.signal, { index: turn });
+    return await this.performSteps(this.step.steps, this.last);
+  }
+
+  async #isOver(): Promise<boolean> {
+    const { until } = this.step;
+    return until !== undefined && await holds(until, this.last!);
+  }
+
+  async #holdsWhile(turn: number): Promise<boolean> {
+    const { while: condition } = this.step;
+    if (condition === undefined) return true;
+    const frame = innerFrame(this.last ?? this.frame, "", this.frame.signal, { index: turn });
+    if (this.last === undefined) leaveOut(this.step.steps, frame);
+    return await holds(condition, frame);
+  }
+
+  /**
+   * The next time on the grid that the first turn began. A turn that took longer than there was between two of them is followed
+   * by one at once: those missed are one.
+   */
+  #dueOf(turn: number): number {
+    const every = parseDuration(this.#plan.every!)!;
+    const start = this.#record(0)!.endedAt!;
+    // In the time to come, where the clock was set back since.
+    const last = Math.min(this.#record(turn - 1)!.endedAt!, this.frame.life.options.clock.now());
+    return start + (Math.floor((last - start) / every) + 1) * every;
+  }
+
+  /** What the turns go by, as the record of the first one has it. */
+  get #plan(): Omit<Repetition, "every"> & { every?: string } {
+    return this.#record(0)?.input as JsonObject & { every?: string };
+  }
+
+  /** Whether the turn has been decided to be. An operator who ends the wait for it has it begin. */
+  #isPerformed(turn: number): boolean {
+    const record = this.#record(turn);
+    return record?.state === "skipped" || (record?.state === "succeeded" && record.output === true);
+  }
+
+  #lastBegun(): number {
+    let turn = 0;
+    while (this.frame.life.records.isBegun(this.#pathOf(turn + 1))) turn++;
+    return turn;
+  }
+
+  #record(turn: number): StepRecord | undefined {
+    return this.frame.life.records.get(this.#pathOf(turn));
+  }
+
+  #pathOf(turn: number): string {
+    return `${this.step.path}[${turn}]`;
+  }
+}

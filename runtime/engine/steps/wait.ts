@@ -1,0 +1,85 @@
+import { TerminalError } from "../../model/errors.ts";
+import { hasTemplate, template } from "../../language/fields/field.ts";
+import { type Life, pathIn } from "../frame.ts";
+import { A_MOMENT, isZone, parseDue, parseMoment } from "./moment.ts";
+import type { StepOutcome } from "../outcome.ts";
+import { resolveStepArgs, type StepArgs } from "./step_args.ts";
+import { performWait } from "./wait_step.ts";
+import { type Control, notTaken } from "./control.ts";
+
+const DUE = `a duration such as 1h, or ${A_MOMENT}`;
+const notHere = notTaken("a wait step does not take this: it ends at its time; write until for the latest one");
+
+/** Waits for a while, or until a time. */
+export const wait: Control = {
+  kind: "wait",
+  summary: "Waits for a while, or until a time",
+  main: template().describe("A duration such as 1h, a time, or the next 09:00"),
+  options: {
+    until: template().optional().describe("A time at which it ends at the latest"),
+    timezone: template().optional().describe("Of a time such as 09:00; by default the variable TZ, else UTC"),
+    timeout: notHere,
+    retry: notHere,
+    onTimeout: notHere,
+  },
+  controls: true,
+  check(args, now) {
+    const { wait, until, timezone } = args as Record<string, string | undefined>;
+    const isWrong = (text: string | undefined, parse: (text: string, now: number) => unknown) =>
+      text !== undefined && !hasTemplate(text) && parse(text, now) === undefined;
+    return [
+      ...isWrong(wait, parseDue) ? [`expected ${DUE}, got "${wait}"; write it as in wait: 1h or wait: "09:00"`] : [],
+      ...isWrong(until, parseMoment) ? [`until: expected ${A_MOMENT}, got "${until}"; a duration stands in wait`] : [],
+      ...isWrong(timezone, (name) => isZone(name) || undefined)
+        ? [`timezone: there is no time zone "${timezone}"; write one such as Europe/Berlin`]
+        : [],
+    ];
+  },
+  perform(step, frame) {
+    const args = () => resolveStepArgs(wait, step.args, frame);
+    return performWaitUntil({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
+  },
+};
+
+/** Waits for a while or until a time, of a YAML step or of `step.wait`. The result is null. */
+export async function performWaitUntil(
+  { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
+  life: Life,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  const outcome = await performWait(life, {
+    ...step,
+    kind: wait.kind,
+    begin: async () => {
+      const { used, recorded } = await args();
+      return {
+        input: recorded,
+        due: dueOf(used as unknown as WaitArgs, life.options.clock.now()),
+        wait: { kind: "time" },
+      };
+    },
+    describe: ({ path }) => `the time of step "${path}"`,
+  }, signal);
+  return outcome.kind === "result" ? { kind: "result", output: null } : outcome;
+}
+
+interface WaitArgs {
+  wait: string;
+  until?: string;
+  timezone?: string;
+}
+
+/** @throws TerminalError where a time or the zone cannot be read */
+function dueOf({ wait, until, timezone }: WaitArgs, now: number): number {
+  const cannot = (what: string, text: string, expected: string) =>
+    new TerminalError(`Cannot wait ${what} "${text}": expected ${expected}`);
+  if (timezone !== undefined && !isZone(timezone)) {
+    throw cannot("in the time zone", timezone, "one such as Europe/Berlin");
+  }
+  const due = parseDue(wait, now, timezone);
+  if (due === undefined) throw cannot("for", wait, DUE);
+  if (until === undefined) return due;
+  const latest = parseMoment(until, now, timezone);
+  if (latest === undefined) throw cannot("until", until, A_MOMENT);
+  return Math.min(due, latest);
+}

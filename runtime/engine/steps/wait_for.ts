@@ -1,0 +1,88 @@
+import { z } from "zod";
+import { exactDuration } from "../../model/duration.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { duration, expression, template } from "../../language/fields/field.ts";
+import { asIn } from "../../language/checker/sentences.ts";
+import { evaluate } from "../../language/expressions/expression.ts";
+import { recordExpression } from "../../language/expressions/recorded_args.ts";
+import { describeWait } from "../../store/describe_wait.ts";
+import { inScope, type Life, pathIn } from "../frame.ts";
+import { later } from "./moment.ts";
+import type { StepOutcome } from "../outcome.ts";
+import { resolveStepArgs, type StepArgs } from "./step_args.ts";
+import { performWait } from "./wait_step.ts";
+import { type Control, notTaken } from "./control.ts";
+
+/** Parts of an event that a value can be asked of. */
+const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
+
+/** Waits for an event. */
+export const waitFor: Control = {
+  kind: "waitFor",
+  summary: "Waits for an event, also for one accepted since the run began",
+  main: z.union([template(), z.array(template()).min(1)]).describe("Its type, a pattern such as order.*, or a list"),
+  options: {
+    match: z.record(z.string(), expression(), asIn("match: { data.id: event.data.id }")).optional()
+      .describe("What must stand in it, by path: { data.id: steps.order.body.id }"),
+    timeout: duration().optional().describe("How long it is waited for; by default until it comes"),
+    retry: notTaken("waitFor has one attempt, which lasts until its timeout"),
+  },
+  controls: true,
+  check({ match = {} }) {
+    return Object.keys(match as JsonObject).filter((path) => !isEventPath(path)).map((path) => {
+      return `match: "${path}" is no part of an event; write a path such as data.id, which begins with one of ${
+        PARTS.join(", ")
+      }`;
+    });
+  },
+  perform(step, frame) {
+    const args = async () => {
+      const { used, recorded } = await resolveStepArgs(waitFor, step.args, frame);
+      const { match = {} } = step.args as { match?: Record<string, string> };
+      const evaluated = await inScope(frame, (scope) => ({
+        used: mapValues(match, (text) => evaluate(text, scope)),
+        recorded: mapValues(match, (text) => recordExpression(text, scope, frame.unresolved)),
+      }));
+      return { used: { ...used, match: evaluated.used }, recorded: { ...recorded, match: evaluated.recorded } };
+    };
+    return performWaitFor({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
+  },
+};
+
+/** Waits for an event, for a YAML step or `step.waitFor`. In `match` stand the values themselves. */
+export function performWaitFor(
+  { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
+  life: Life,
+  signal: AbortSignal,
+): Promise<StepOutcome> {
+  return performWait(life, {
+    ...step,
+    kind: waitFor.kind,
+    begin: async () => {
+      const { used, recorded } = await args();
+      const { waitFor: types, match = {}, timeout } = used as unknown as WaitForArgs;
+      const input = { match: {}, ...recorded, ...(timeout !== undefined && { timeout: exactDuration(timeout) }) };
+      const due = timeout === undefined ? {} : { due: later(life.options.clock.now(), timeout) };
+      return { input, ...due, wait: { kind: "event", types: [types].flat(), match } };
+    },
+    describe: ({ path, input }) => {
+      const { waitFor: types = path, match = {} } = input as unknown as Partial<WaitForArgs>;
+      return describeWait({ kind: "event", types: [types].flat(), match });
+    },
+  }, signal);
+}
+
+interface WaitForArgs {
+  waitFor: string | string[];
+  match?: Record<string, Json>;
+  timeout?: number;
+}
+
+function mapValues(match: Record<string, string>, map: (text: string) => Json): JsonObject {
+  return Object.fromEntries(Object.entries(match).map(([path, text]) => [path, map(text)]));
+}
+
+function isEventPath(path: string): boolean {
+  const [part, ...keys] = path.split(".");
+  return PARTS.includes(part) && keys.every((key) => key !== "");
+}

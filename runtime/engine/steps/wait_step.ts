@@ -1,0 +1,105 @@
+import { recordError } from "../../model/errors.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import type { Wait } from "../../store/store.ts";
+import { abandon, outcomeOf } from "../attempt.ts";
+import type { Life } from "../frame.ts";
+import type { Parked, StepOutcome } from "../outcome.ts";
+import { checkInput } from "../records.ts";
+
+/** One step that waits, whether of a YAML list or a `step.*` call. */
+export interface WaitTask {
+  path: string;
+  kind: string;
+  /** See {@link StepRecord.after}. */
+  after?: string;
+  /** What it waits for, asked once, when it begins; what this throws fails the step. */
+  begin(): Promise<Beginning>;
+  /** Its result where nothing ended it in time; by default null. What this throws fails the step. */
+  lapse?(): Promise<Json>;
+  /** In a few words, what it waits for; of its record, as a later life of the run knows no more. */
+  describe(record: StepRecord): string;
+}
+
+/** How a wait begins. */
+export interface Beginning {
+  /** What is recorded as the step's input. */
+  input: JsonObject;
+  /** When it ends at the latest; milliseconds since the epoch. */
+  due?: number;
+  wait: Wait;
+}
+
+/**
+ * Performs a step that waits. Its wait is on disk before this waits, and stays there whatever becomes of the program: an event,
+ * an answer or an operator ends it in the store. The result of a wait that nothing ended in time is null, and `lapsed`.
+ * @throws the signal's reason where the run is ended meanwhile
+ */
+export async function performWait(life: Life, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
+  const { records, waiting, options: { clock } } = life;
+  signal.throwIfAborted();
+  for (;;) {
+    const record = await beginOnce(life, task);
+    if (isFinalStep(record.state)) return endedBy(record);
+    if (record.due !== undefined && record.due <= clock.now()) return endedBy(await lapse(life, task, record));
+    try {
+      const what = () => task.describe(records.get(task.path)!);
+      if (!await waiting.wait(record.due, signal, { path: task.path, what })) {
+        return parked(task, records.get(task.path)!);
+      }
+    } catch (reason) {
+      const { due: _due, ...rest } = record;
+      return await abandon(life, rest, reason);
+    }
+  }
+}
+
+/**
+ * Begins to wait, on disk. A step that was begun is not begun again, unless it failed and an operator had it retried, or the
+ * clock was set back and when it ends has to be told from the new time.
+ */
+export async function beginOnce(life: Life, task: WaitTask): Promise<StepRecord> {
+  const begun = life.records.get(task.path);
+  return begun === undefined || begun.state === "retrying" ? await beginWait(life, task) : begun;
+}
+
+async function beginWait(life: Life, { path, kind, after, begin }: WaitTask): Promise<StepRecord> {
+  const now = life.options.clock.now();
+  const record = { path, kind, attempts: 1, startedAt: now, ...(after !== undefined && { after }) };
+  let beginning: Beginning;
+  try {
+    beginning = await begin();
+    checkInput(path, beginning.input);
+  } catch (thrown) {
+    return await life.records.write({ ...record, state: "failed", error: recordError(thrown), endedAt: now });
+  }
+  const { input, due, wait } = beginning;
+  const waiting: StepRecord = { ...record, state: "waiting", input, ...(due !== undefined && { due }) };
+  return await life.records.write(waiting, { wait });
+}
+
+/** Nothing came in time. Where something did at the last moment, that stands. */
+async function lapse(
+  { records, options: { clock } }: Life,
+  { lapse = () => Promise.resolve(null) }: WaitTask,
+  waiting: StepRecord,
+): Promise<StepRecord> {
+  const { due: _due, ...record } = waiting;
+  let ending: Pick<StepRecord, "state" | "output" | "error">;
+  try {
+    ending = { state: "succeeded", output: await lapse() };
+  } catch (thrown) {
+    ending = { state: "failed", error: recordError(thrown) };
+  }
+  return await records.write({ ...record, ...ending, endedAt: clock.now() });
+}
+
+function endedBy(record: StepRecord): StepOutcome {
+  const outcome = outcomeOf(record);
+  const lapsed = record.state === "succeeded" && record.output === null;
+  return outcome.kind === "result" && lapsed ? { ...outcome, lapsed } : outcome;
+}
+
+function parked({ describe }: WaitTask, record: StepRecord): Parked {
+  return { kind: "parked", ...(record.due !== undefined && { due: record.due }), waitingFor: describe(record) };
+}

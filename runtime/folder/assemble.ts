@@ -1,0 +1,127 @@
+import { createHash } from "node:crypto";
+import { writeExactJson } from "../formats/exact_json.ts";
+import type { Problem } from "../model/problem.ts";
+import type { Rule } from "../model/rule.ts";
+import type { CheckedRule } from "../language/checker/check.ts";
+import { findAuthConflicts, findSharedIds } from "./across.ts";
+import { type Callables, type Called, findCycles, follow } from "./calls.ts";
+import { isError, type RuleCheck } from "./checks.ts";
+import { guarded } from "./guard.ts";
+import type { RuleSource } from "./source.ts";
+
+/** A checked rule file and what it claims to be. */
+export interface Candidate {
+  source: RuleSource;
+  check: RuleCheck;
+}
+
+/** What became of the candidates. */
+export interface Assembly {
+  rules: Map<string, Rule>;
+  broken: Map<string, string>;
+  late: Map<string, string>;
+  problems: Problem[];
+}
+
+/** What most rules call. */
+const NOTHING: Called = { actions: {}, modules: {}, problems: [], late: false };
+
+/** Finished rules by what they were made of, so that an unchanged rule stays the same object. */
+export type FinishedRules = WeakMap<CheckedRule, Rule>;
+
+/**
+ * Marks actions that call what cannot be called, or themselves, as not loading, and with them those that call them.
+ * @returns the problems of the actions
+ */
+export function settleActions(callables: Callables): Problem[] {
+  const problems = findCycles(callables);
+  for (const { file } of problems) delete callables.actions.get(file)!.action;
+  const reported = new Set(problems.map(({ file }) => file));
+  for (let changed = true; changed;) {
+    changed = false;
+    for (const [file, action] of callables.actions) {
+      if (reported.has(file)) continue;
+      const called = follow(file, action.calls, callables);
+      if (called.problems.length === 0) continue;
+      problems.push(...called.problems);
+      reported.add(file);
+      delete action.action;
+      changed = true;
+    }
+  }
+  return problems;
+}
+
+/**
+ * Makes rules of what was checked: follows their calls, settles what concerns several files, and puts the last good version
+ * in the place of what does not load.
+ * @param broken rule files that could not even be checked, with their ids; also `late`
+ */
+export function assemble(
+  candidates: Candidate[],
+  unready: Pick<Assembly, "broken" | "late">,
+  callables: Callables,
+  previous: ReadonlyMap<string, Rule>,
+  finished: FinishedRules,
+): Assembly {
+  const assembly: Assembly = { rules: new Map(), broken: unready.broken, late: unready.late, problems: [] };
+  const good: Rule[] = [];
+  const shared = findSharedIds(candidates.map(({ source }) => ({ id: source.id, file: source.file, at: source.idAt })));
+  assembly.problems.push(...shared);
+  for (const { source, check } of candidates) {
+    const called = check.calls.length === 0 ? NOTHING : follow(source.file, check.calls, callables);
+    assembly.problems.push(...called.problems);
+    const rule = check.rule && !shared.some(({ file }) => file === source.file) ? check.rule : undefined;
+    if (!rule || called.problems.some(isError)) assembly.broken.set(source.file, source.id);
+    else if (called.late) assembly.late.set(source.file, source.id);
+    else {
+      const made = guarded(source.file, () => finish(rule, source, called, finished), (problem) => {
+        assembly.problems.push(problem);
+        assembly.broken.set(source.file, source.id);
+        return undefined;
+      });
+      if (made) good.push(made);
+    }
+  }
+  for (const rule of good) assembly.rules.set(rule.id, rule);
+  keepLastGood(assembly, previous);
+  separateWebhooks(assembly, previous);
+  return assembly;
+}
+
+function keepLastGood({ rules, broken, late }: Assembly, previous: ReadonlyMap<string, Rule>): void {
+  for (const id of [...broken.values(), ...late.values()]) {
+    const last = previous.get(id);
+    if (last && !rules.has(id)) rules.set(id, last);
+  }
+}
+
+/** What goes on for a rule in conflict may be in conflict with others in turn, so this is repeated until nothing is. */
+function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule>): void {
+  const { rules, broken, problems } = assembly;
+  for (;;) {
+    const conflicts = findAuthConflicts(rules.values());
+    const files = new Set(conflicts.map(({ file }) => file));
+    const fresh = [...rules.values()].filter((rule) => files.has(rule.file) && !broken.has(rule.file));
+    if (fresh.length === 0) return;
+    problems.push(...conflicts.filter(({ file }) => fresh.some((rule) => rule.file === file)));
+    for (const rule of fresh) {
+      rules.delete(rule.id);
+      broken.set(rule.file, rule.id);
+    }
+    keepLastGood(assembly, previous);
+  }
+}
+
+/** Adds what a rule calls, and its version: a hash of its text and of everything it is made of. */
+function finish(checked: CheckedRule, source: RuleSource, called: Called, finished: FinishedRules): Rule {
+  const known = finished.get(checked);
+  const alone = Object.keys(called.actions).length + Object.keys(called.modules).length === 0;
+  if (known && alone) return known;
+  const own = source.origin.language === "typescript" ? { "": source.text } : undefined;
+  const whole = { ...checked, actions: called.actions, modules: { ...own, ...called.modules } };
+  const version = createHash("sha256").update(source.text).update(writeExactJson(whole)).digest("hex").slice(0, 16);
+  const rule: Rule = known?.version === version ? known : { ...whole, version };
+  finished.set(checked, rule);
+  return rule;
+}

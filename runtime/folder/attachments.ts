@@ -1,0 +1,198 @@
+import { messageOf } from "../model/errors.ts";
+import { dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "../host/clock.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Rule, Trigger } from "../model/rule.ts";
+import type { Scope } from "../language/expressions/expression.ts";
+import { hasTemplate } from "../language/fields/field.ts";
+import { resolveArgs } from "../language/expressions/template.ts";
+import type { Store } from "../store/store.ts";
+import type { Detach, Hook, Registry, TriggerContext, TriggerKind, TriggerLog } from "../triggers/trigger.ts";
+import type { Ingest } from "../ingest/ingest.ts";
+
+/** What the triggers work with. */
+export interface AttachmentOptions {
+  kinds: Record<string, TriggerKind>;
+  folder: string;
+  clock: Clock;
+  store: Store;
+  ingest: Ingest;
+  hooks: Registry<Hook>;
+  /** The names of the surroundings that a rule's expressions see: `env`, `secrets`. */
+  surroundings: (rule: string) => Scope;
+  /** Performs a step as the source of a poll, with the modules and config of the rule as it is now. */
+  perform: (rule: string, trigger: string, source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json>;
+  /** Where a trigger's lines go, and whether its last pass worked (null) or not. */
+  log: (rule: string, trigger: string) => TriggerLog;
+  report: (rule: string, trigger: string, failure: string | null) => void;
+}
+
+interface Wanted {
+  rule: Rule;
+  trigger: Trigger;
+  args: JsonObject;
+}
+
+interface Attachment extends Wanted {
+  /** Its arguments hold no template: they are the same at each reload. */
+  isFixed: boolean;
+  stop: AbortController;
+  detach: Detach;
+}
+
+/** Kinds that only listen: a disabled rule keeps them, so that what arrives gets the verdict `disabled`. */
+const LISTENERS = new Set(["webhook", "event", "manual"]);
+
+/**
+ * The triggers that are attached. A reload swaps them by rule and trigger id: one whose arguments are the same is not
+ * touched, so its timer and connection go on; what it has seen belongs to its ids and survives either way.
+ */
+export class Attachments {
+  readonly #attached = new Map<string, Attachment>();
+  readonly #startedAt: number;
+
+  #once = false;
+
+  constructor(private readonly options: AttachmentOptions) {
+    this.#startedAt = options.clock.now();
+  }
+
+  /** From here on only listeners are attached; everything else makes one {@link pass}, as in `whenthen once`. */
+  listenOnly(): void {
+    this.#once = true;
+  }
+
+  /**
+   * Detaches what is gone or changed, then attaches what is new or changed.
+   * @returns what could not be attached; the others are
+   */
+  async swap(rules: ReadonlyMap<string, Rule>): Promise<{ rule: Rule; trigger: Trigger; error: unknown }[]> {
+    const wanted = new Map<string, Wanted>();
+    const failures: { rule: Rule; trigger: Trigger; error: unknown }[] = [];
+    for (const rule of rules.values()) {
+      for (const trigger of rule.triggers) {
+        if ((!rule.enabled || this.#once) && !LISTENERS.has(trigger.kind)) continue;
+        const key = `${rule.id} ${trigger.id}`;
+        const attached = this.#attached.get(key);
+        try {
+          const isKnown = attached?.rule === rule && attached.isFixed;
+          wanted.set(key, isKnown ? attached : { rule, trigger, args: this.#resolve(rule, trigger) });
+        } catch (error) {
+          failures.push({ rule, trigger, error });
+        }
+      }
+    }
+    const changed = [...new Set([...this.#attached.keys(), ...wanted.keys()])]
+      .filter((key) => !this.#keep(key, wanted.get(key)));
+    await Promise.all(changed.map(async (key) => {
+      const next = wanted.get(key);
+      try {
+        await this.#replace(key, next);
+      } catch (error) {
+        failures.push({ ...next!, error });
+      }
+    }));
+    return failures;
+  }
+
+  /** One pass of every trigger that has one, for `whenthen once`; failures are reported, not thrown. */
+  async pass(rules: ReadonlyMap<string, Rule>): Promise<void> {
+    for (const rule of rules.values()) {
+      for (const trigger of rule.triggers) {
+        const pass = this.#kind(trigger).pass;
+        if (!rule.enabled || pass === undefined) continue;
+        try {
+          const context = this.#context(rule, trigger, this.#resolve(rule, trigger), new AbortController().signal);
+          await pass(context);
+        } catch (error) {
+          this.options.report(rule.id, trigger.id, messageOf(error));
+        }
+      }
+    }
+  }
+
+  /** Stops them all. */
+  async detachAll(): Promise<void> {
+    await Promise.all([...this.#attached.keys()].map((key) => this.#detach(key)));
+  }
+
+  /** @returns false where it has to be attached anew */
+  #keep(key: string, wanted: Wanted | undefined): boolean {
+    const attached = this.#attached.get(key);
+    if (attached === wanted) return true;
+    if (attached === undefined || wanted === undefined || !same(attached, wanted)) return false;
+    Object.assign(attached, wanted, { isFixed: isFixed(wanted) });
+    return true;
+  }
+
+  async #replace(key: string, next: Wanted | undefined): Promise<void> {
+    const detached = this.#detach(key);
+    // A listener is swapped within one turn of the event loop, so that no request finds its path unattended; anything
+    // else first finishes what it has under way, so that no two polls write one baseline.
+    if (next === undefined || !LISTENERS.has(next.trigger.kind)) await detached;
+    if (next === undefined) return;
+    const stop = new AbortController();
+    const attaching = this.#kind(next.trigger).attach(this.#context(next.rule, next.trigger, next.args, stop.signal));
+    // A listener is attached by now, and has to go in one turn, too: a request between the two would be two events.
+    const detach = typeof attaching === "function" ? attaching : async () => await (await attaching)();
+    this.#attached.set(key, { ...next, isFixed: isFixed(next), stop, detach });
+    try {
+      await Promise.all([attaching, detached]);
+    } catch (error) {
+      this.#attached.delete(key);
+      throw error;
+    }
+  }
+
+  #detach(key: string): void | Promise<void> {
+    const attachment = this.#attached.get(key);
+    if (attachment === undefined) return;
+    this.#attached.delete(key);
+    attachment.stop.abort();
+    return attachment.detach();
+  }
+
+  #kind(trigger: Trigger): TriggerKind {
+    return this.options.kinds[trigger.kind];
+  }
+
+  #resolve(rule: Rule, trigger: Trigger): JsonObject {
+    const scope = { ...this.options.surroundings(rule.id), config: rule.config, $now: this.options.clock.now() };
+    return resolveArgs(this.#kind(trigger), trigger.args, scope);
+  }
+
+  #context(rule: Rule, trigger: Trigger, args: JsonObject, signal: AbortSignal): TriggerContext {
+    const { folder, clock, store, hooks, ingest } = this.options;
+    const key = { rule: rule.id, trigger: trigger.id };
+    return {
+      rule: { id: rule.id, file: rule.file },
+      trigger: { id: trigger.id, at: trigger.at },
+      args,
+      folder,
+      ruleFolder: join(folder, dirname(rule.file)),
+      clock,
+      startedAt: this.#startedAt,
+      store,
+      signal,
+      once: this.#once,
+      meter: this.options.surroundings(rule.id).$meter,
+      ingest: (events, progress) => ingest.fromTrigger(key, events, progress),
+      perform: (source, input, signal) => this.options.perform(rule.id, trigger.id, source, input, signal),
+      hooks,
+      subscriptions: ingest.subscriptions,
+      log: this.options.log(rule.id, trigger.id),
+      report: (failure) => this.options.report(rule.id, trigger.id, failure),
+    };
+  }
+}
+
+/** Positions do not count: moving a trigger in its file does not restart it. */
+function same(attached: Wanted, wanted: Wanted): boolean {
+  return attached.rule.file === wanted.rule.file && attached.trigger.kind === wanted.trigger.kind &&
+    isDeepStrictEqual(attached.args, wanted.args);
+}
+
+function isFixed({ trigger }: Wanted): boolean {
+  return !hasTemplate(JSON.stringify(trigger.args));
+}

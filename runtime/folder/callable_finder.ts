@@ -1,0 +1,102 @@
+import { access } from "node:fs/promises";
+import { resolve } from "node:path";
+import { IrregularFileError, readRegularText } from "../host/regular_file.ts";
+import type { Problem } from "../model/problem.ts";
+import { type Call, type CallableAction, type Callables, calleeOf, isModule } from "./calls.ts";
+import type { ActionCheck } from "./checks.ts";
+import type { FolderFile } from "./folder_reader.ts";
+import { type ActionSource, type Source, sourceOfYaml } from "./source.ts";
+import type { TypeScriptFiles } from "./typescript/typescript_files.ts";
+import type { LoadedTypeScript } from "./typescript/typescript.ts";
+import { parseYaml } from "./yaml/yaml.ts";
+
+/** Where to look for what is called. */
+export interface Search {
+  /** The actions of the folder: checked whether somebody calls them or not. */
+  actions: ActionSource[];
+  /** The rules. */
+  callers: { file: string; calls: Call[] }[];
+  files: FolderFile[];
+  /** YAML files that cannot be checked: nobody knows what they are. */
+  unreadable: string[];
+  /** The TypeScript files of the folder that are ready. */
+  ready: Map<string, LoadedTypeScript>;
+  check: (source: ActionSource) => ActionCheck;
+  /** Takes what is wrong with the actions. */
+  problems: Problem[];
+}
+
+/** Finds everything that rules and actions call, also outside of the folder. */
+export class CallableFinder {
+  /** Files outside of the folder that were looked for, absolute. */
+  outside: string[] = [];
+  readonly #read = new Map<string, { text: string; source: Source }>();
+
+  constructor(private readonly folder: string, private readonly typescript: TypeScriptFiles) {}
+
+  async find(search: Search): Promise<Callables> {
+    const paths = new Set(search.files.map(({ path }) => path));
+    const callables: Callables = { folder: this.folder, actions: new Map(), modules: new Map(), others: paths };
+    this.outside = [];
+    const modules = new Set<string>();
+    const queue = [...search.callers];
+    const add = (source: ActionSource) => {
+      const { action, calls, problems } = search.check(source);
+      search.problems.push(...problems);
+      const callable: CallableAction = { calls, ...(action && { action }) };
+      callables.actions.set(source.file, callable);
+      queue.push({ file: source.file, calls });
+    };
+    for (const file of search.unreadable) callables.actions.set(file, { calls: [] });
+    for (const source of search.actions) add(source);
+    for (let caller = queue.shift(); caller; caller = queue.shift()) {
+      for (const { target } of caller.calls) {
+        const { path } = calleeOf(this.folder, caller.file, target);
+        if (isModule(path)) modules.add(path);
+        else if (!paths.has(path) && !callables.actions.has(path)) {
+          const source = await this.#readOutside(path);
+          if (source?.kind === "action") add(source);
+          else if (source) {
+            callables.actions.set(path, { calls: [] });
+            search.problems.push(...source.problems);
+          }
+        }
+      }
+    }
+    await this.#addModules(callables, modules, search);
+    return callables;
+  }
+
+  async #addModules({ modules }: Callables, called: Set<string>, { files, ready }: Search): Promise<void> {
+    const inFolder = files.map(({ path }) => path).filter(isModule);
+    for (const path of inFolder) modules.set(path, ready.get(path));
+    const present: string[] = [];
+    for (const path of called) {
+      if (modules.has(path)) continue;
+      const absolute = resolve(this.folder, path);
+      this.outside.push(absolute);
+      if (await access(absolute).then(() => true, () => false)) present.push(path);
+      else modules.set(path, "absent");
+    }
+    this.typescript.keep(new Set([...inFolder, ...present]));
+    const loaded = await this.typescript.load(present);
+    for (const path of present) modules.set(path, loaded.get(path));
+  }
+
+  async #readOutside(path: string): Promise<Source | undefined> {
+    const absolute = resolve(this.folder, path);
+    this.outside.push(absolute);
+    const text = await readRegularText(absolute).catch((error) => error);
+    if (text instanceof IrregularFileError) {
+      const { message } = text;
+      const problem: Problem = { severity: "error", file: path, at: { line: 1, column: 1 }, message };
+      return { kind: "unreadable", file: path, problems: [problem] };
+    }
+    if (typeof text !== "string") return undefined;
+    const known = this.#read.get(path);
+    if (known?.text === text) return known.source;
+    const source = sourceOfYaml(parseYaml(text, path));
+    this.#read.set(path, { text, source });
+    return source;
+  }
+}

@@ -1,0 +1,196 @@
+import { dirname, posix, relative, resolve, sep } from "node:path";
+import type { Json } from "../model/json.ts";
+import type { Position, Problem } from "../model/problem.ts";
+import type { CalledAction } from "../model/rule.ts";
+import { nearest } from "../language/nearest.ts";
+import type { Origin } from "../language/checker/origin.ts";
+import type { LoadedTypeScript } from "./typescript/typescript.ts";
+
+/** One `call:`, or a step of TypeScript code that calls by a literal. */
+export interface Call {
+  /** As written: `./lib/tell.yaml`, `./read.ts#read`. */
+  target: string;
+  at: Position;
+  /** Whether the target may turn out to be no target, because the text was only found in code. */
+  guessed?: boolean;
+}
+
+/** A YAML action of the folder; without `action` it does not load. */
+export interface CallableAction {
+  action?: CalledAction;
+  calls: Call[];
+}
+
+/** All that can be called, by path relative to the folder. */
+export interface Callables {
+  folder: string;
+  actions: Map<string, CallableAction>;
+  /** Undefined while it is still being evaluated. */
+  modules: Map<string, LoadedTypeScript | "absent" | undefined>;
+  /** Paths of rules and of files that are neither rule nor action. */
+  others: Set<string>;
+}
+
+/** What a rule calls, and what that calls. */
+export interface Called {
+  actions: Record<string, CalledAction>;
+  modules: Record<string, string>;
+  problems: Problem[];
+  /** A module is not ready yet. */
+  late: boolean;
+}
+
+/** The file that a target means, relative to the folder, and the export; targets are relative to the file they stand in. */
+export function calleeOf(folder: string, caller: string, target: string): { path: string; name?: string } {
+  const [file, name] = target.split("#");
+  const path = relative(folder, resolve(folder, dirname(caller), file)).replaceAll(sep, posix.sep);
+  return { path, ...(name !== undefined && { name }) };
+}
+
+/** True for targets that are functions. */
+export function isModule(path: string): boolean {
+  return /\.[cm]?[jt]s$/.test(path);
+}
+
+/** Targets named by literals in TypeScript code: its steps are not known before they run. */
+export function callsInCode(code: string, at: Position): Call[] {
+  const literals = code.matchAll(/(\.call\([^()]*?,\s*)?(["'`])(\.{1,2}\/[^"'`\n$]+\.(?:ya?ml|[cm]?[jt]s#[\w$]+))\2/g);
+  return [...literals].map(([, call, , target]) => ({ target, at, ...(call === undefined && { guessed: true }) }));
+}
+
+/** Where steps stand below a rule or an action. */
+const STEP_PLACES = new Set(["when", "then", "else", "notify", "onError", "onTimeout", "poll"]);
+
+/** Targets in a file as it was read: also in one that has errors, so that all is reported together. */
+export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] = []): Call[] {
+  if (Array.isArray(raw)) return raw.flatMap((item, index) => callsInRaw(item, origin, [...path, index]));
+  if (typeof raw !== "object" || raw === null) return [];
+  return Object.entries(raw).flatMap(([key, value]): Call[] => {
+    const at = [...path, key];
+    if (STEP_PLACES.has(key)) return callsInRaw(value, origin, at);
+    if (key === "parallel") return callsInBranches(value, origin, at);
+    const isTarget = key === "call" && typeof value === "string" && /^[^#]+\.([cm]?[jt]s#[\w$]+|ya?ml)$/.test(value);
+    return isTarget ? [{ target: value, at: origin.at(at, "value") }] : [];
+  });
+}
+
+/** Below the names of branches, which may be anything. */
+function callsInBranches(raw: Json, origin: Origin, path: (string | number)[]): Call[] {
+  if (typeof raw !== "object" || raw === null || Array.isArray(raw)) return [];
+  return Object.entries(raw).flatMap(([name, steps]) => callsInRaw(steps, origin, [...path, name]));
+}
+
+/** Calls as a checked file has them, each with the place of its target in the raw file, where it stands there. */
+export function placeCalls(calls: Call[], raw: Call[]): Call[] {
+  const places = Map.groupBy(raw, ({ target }) => target);
+  return calls.map((call) => ({ ...call, at: places.get(call.target)?.shift()?.at ?? call.at }));
+}
+
+/** Follows the calls of a rule or an action through all actions, and reports what cannot be called. */
+export function follow(file: string, calls: Call[], callables: Callables): Called {
+  const called: Called = { actions: {}, modules: {}, problems: [], late: false };
+  const seen = new Set<string>();
+  const visit = (caller: string, list: Call[]) => {
+    for (const call of list) {
+      const { path, name } = calleeOf(callables.folder, caller, call.target);
+      // Only the calls of the file itself are reported with it; those of an action are reported with the action.
+      const report = (message: string, hint?: string) => {
+        if (caller !== file || call.guessed) return;
+        called.problems.push({ severity: "error", file, at: call.at, message, ...(hint && { hint }) });
+      };
+      if (isModule(path)) addModule(called, callables, caller, { ...call, path, name }, report);
+      else if (addAction(called, callables, caller, { ...call, path }, report) && !seen.has(path)) {
+        seen.add(path);
+        visit(path, callables.actions.get(path)!.calls);
+      }
+    }
+  };
+  visit(file, calls);
+  return called;
+}
+
+type Report = (message: string, hint?: string) => void;
+
+function addModule(
+  called: Called,
+  { folder, modules }: Callables,
+  caller: string,
+  { path, name, target }: Call & { path: string; name?: string },
+  report: Report,
+): void {
+  const module = modules.get(path);
+  const file = target.split("#")[0];
+  if (module === undefined) called.late = true;
+  else if (module === "absent") {
+    const present = [...modules].filter(([, each]) => each !== "absent").map(([each]) => each);
+    report(`${file} does not exist`, suggest(folder, caller, path, present));
+  } else if (module.kind === "problems") report(`${file} does not load`, "mend what is wrong with it first");
+  else if (name === undefined || !module.exports.includes(name)) {
+    const exported = module.exports.filter((each) => each !== "default").join(", ");
+    report(`${file} exports no "${name}"`, exported === "" ? "it exports nothing" : `it exports: ${exported}`);
+  } else called.modules[path] = module.code;
+}
+
+function addAction(
+  called: Called,
+  { folder, actions, others }: Callables,
+  caller: string,
+  { path, target }: Call & { path: string },
+  report: Report,
+): boolean {
+  const callable = actions.get(path);
+  if (callable?.action) {
+    called.actions[path] = callable.action;
+    return true;
+  }
+  if (callable) report(`${target} does not load`, "mend what is wrong with it first");
+  else if (others.has(path)) report(`${target} is no action`, "an action has inputs and then, and no when");
+  else report(`${target} does not exist`, suggest(folder, caller, path, actions.keys()));
+  return false;
+}
+
+/** Names what there is instead, as it would have to be written in the calling file. */
+function suggest(folder: string, caller: string, path: string, candidates: Iterable<string>): string {
+  const paths = [...candidates].filter((candidate) => candidate !== path);
+  const written = (target: string) => {
+    const from = relative(resolve(folder, dirname(caller)), resolve(folder, target)).replaceAll(sep, posix.sep);
+    return from.startsWith(".") ? from : `./${from}`;
+  };
+  const close = nearest(path, paths) ?? paths.find((each) => posix.basename(each) === posix.basename(path));
+  if (close !== undefined) return `did you mean ${written(close)}?`;
+  if (paths.length === 0) return "nothing in this folder can be called; targets are relative to the file they stand in";
+  return `there are: ${paths.slice(0, 10).map(written).join(", ")}`;
+}
+
+/** Reports each action that, through others or by itself, calls itself. */
+export function findCycles({ folder, actions }: Callables): Problem[] {
+  const problems: Problem[] = [];
+  const pathTo = (from: string, goal: string, seen: Set<string>): string[] | undefined => {
+    for (const { target } of actions.get(from)?.calls ?? []) {
+      const { path } = calleeOf(folder, from, target);
+      if (path === goal) return [goal];
+      if (seen.has(path)) continue;
+      seen.add(path);
+      const rest = pathTo(path, goal, seen);
+      if (rest) return [path, ...rest];
+    }
+    return undefined;
+  };
+  for (const [file, { calls }] of actions) {
+    for (const { target, at } of calls) {
+      const { path } = calleeOf(folder, file, target);
+      const circle = path === file ? [] : pathTo(path, file, new Set());
+      if (!circle) continue;
+      const round = [file, path, ...circle].join(" → ");
+      problems.push({
+        severity: "error",
+        file,
+        at,
+        message: `this action calls itself: ${round}`,
+        hint: "break the circle",
+      });
+      break;
+    }
+  }
+  return problems;
+}

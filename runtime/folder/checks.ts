@@ -1,0 +1,173 @@
+import { writeExactJson } from "../formats/exact_json.ts";
+import type { Json } from "../model/json.ts";
+import type { Problem } from "../model/problem.ts";
+import type { CalledAction, Field, Rule } from "../model/rule.ts";
+import { checkAction, type CheckedRule, checkRule } from "../language/checker/check.ts";
+import { readFields } from "../language/fields/fields.ts";
+import type { Kinds } from "../language/kind.ts";
+import { callTargets } from "../language/expressions/used_names.ts";
+import { type Call, callsInCode, callsInRaw, placeCalls } from "./calls.ts";
+import { type ConfigFile, configOf } from "./settings/config.ts";
+import { guarded } from "./guard.ts";
+import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
+import type { SecretFault } from "../secrets/secrets.ts";
+
+/** What a check needs beside the file; the same for all files of a load. */
+export interface Surroundings {
+  configs: ConfigFile[];
+  secretFault: (name: string) => SecretFault | undefined;
+  /** Ids of people and names of groups. */
+  people: string[];
+  previous: ReadonlyMap<string, Rule>;
+}
+
+export interface RuleCheck {
+  /** Absent where the file has errors. */
+  rule?: CheckedRule;
+  calls: Call[];
+  problems: Problem[];
+}
+
+export interface ActionCheck {
+  action?: CalledAction;
+  calls: Call[];
+  problems: Problem[];
+}
+
+/** Which secrets a check asked for and what it was told: part of what its result depends on. */
+type Asked = [name: string, told: string | null][];
+
+/** The result of a check with all that it depends on, beside the file. */
+export interface Memo<T> {
+  /** The config and the people that it was checked with. */
+  given: string;
+  asked: Asked;
+  result: T;
+}
+
+/** Checks rules and actions; a file that is the same, with the same config, people and secrets, is not checked again. */
+export class Checks {
+  readonly #checkedRules = new WeakMap<RuleSource, Memo<RuleCheck>>();
+  readonly #checkedActions = new WeakMap<ActionSource, Memo<ActionCheck>>();
+
+  /** @param env what `env.X` gives in `when` */
+  constructor(
+    private readonly kinds: Kinds,
+    private readonly env: Record<string, string | undefined>,
+    private readonly now: () => number,
+  ) {}
+
+  rule(source: RuleSource, surroundings: Surroundings): RuleCheck {
+    return guarded(source.file, () => this.#rule(source, surroundings), (problem) => failed(source, problem));
+  }
+
+  action(source: ActionSource, surroundings: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
+    return guarded(source.file, () => this.#action(source, surroundings), (problem) => failed(source, problem));
+  }
+
+  /** What the last check of a rule gave, or undefined. */
+  memoOf(source: RuleSource): Memo<RuleCheck> | undefined {
+    return this.#checkedRules.get(source);
+  }
+
+  /** From here on the rule counts as checked. */
+  remember(source: RuleSource, memo: Memo<RuleCheck>): void {
+    this.#checkedRules.set(source, memo);
+  }
+
+  #rule(source: RuleSource, { configs, secretFault, people, previous }: Surroundings): RuleCheck {
+    const fields = fieldsOf(source.raw.config);
+    const { values, enabled, missing, problems } = configOf(
+      { id: source.id, fields },
+      configs,
+      previous.get(source.id),
+    );
+    const checked = recall(
+      this.#checkedRules,
+      source,
+      writeExactJson([values, enabled, people]),
+      secretFault,
+      (ask) => {
+        const known = {
+          id: idOfPath(source.file),
+          config: values,
+          ...(enabled !== undefined && { enabled }),
+          env: this.env,
+          secretFault: ask,
+          people,
+          now: this.now(),
+        };
+        const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);
+        const inRaw = callsInRaw(source.raw, source.origin);
+        const calls = rule ? placeCalls(callTargets(rule, this.kinds), inRaw) : inRaw;
+        if (source.origin.language === "typescript") {
+          calls.push(...callsInCode(source.text, source.origin.at([], "value")));
+        }
+        const found = together(source.problems, problems);
+        const ofTests = together(source.problems, testProblems).slice(source.problems.length);
+        return { ...(rule && !found.some(isError) && { rule }), calls, problems: [...found, ...ofTests] };
+      },
+    );
+    if (missing.length + problems.length === 0) return checked;
+    const { rule, calls } = checked;
+    return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
+  }
+
+  #action(source: ActionSource, { secretFault, people }: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
+    return recall(this.#checkedActions, source, JSON.stringify(people), secretFault, (ask) => {
+      const checked = checkAction(source.raw, source.origin, this.kinds, {
+        env: this.env,
+        secretFault: ask,
+        people,
+        now: this.now(),
+      });
+      const problems = together(source.problems, checked.problems);
+      const inRaw = callsInRaw(source.raw, source.origin);
+      const action = problems.some(isError) ? undefined : checked.action;
+      return {
+        ...(action && { action }),
+        calls: checked.action ? placeCalls(callTargets(checked.action, this.kinds), inRaw) : inRaw,
+        problems,
+      };
+    });
+  }
+}
+
+function failed({ problems }: RuleSource | ActionSource, problem: Problem): { calls: Call[]; problems: Problem[] } {
+  return { calls: [], problems: [...problems, problem] };
+}
+
+export function isError({ severity }: Problem): boolean {
+  return severity === "error";
+}
+
+/** What the checker says about a place that is a slip in YAML already only follows from it. */
+function together(slips: Problem[], checked: Problem[]): Problem[] {
+  const places = new Set(slips.map(({ at }) => `${at.line}:${at.column}`));
+  return [...slips, ...checked.filter(({ at }) => !places.has(`${at.line}:${at.column}`))];
+}
+
+/** The config fields that a rule declares; what is wrong with them is the checker's to report. */
+export function fieldsOf(declared: Json | undefined): Record<string, Field> {
+  return declared === undefined ? {} : readFields(declared).fields;
+}
+
+function recall<S extends object, T>(
+  memos: WeakMap<S, Memo<T>>,
+  source: S,
+  given: string,
+  secretFault: (name: string) => SecretFault | undefined,
+  check: (ask: (name: string) => SecretFault | undefined) => T,
+): T {
+  const memo = memos.get(source);
+  const toldOf = (name: string) => secretFault(name)?.message ?? null;
+  const same = memo?.given === given && memo.asked.every(([name, told]) => toldOf(name) === told);
+  if (same) return memo.result;
+  const asked: Asked = [];
+  const result = check((name) => {
+    asked.push([name, toldOf(name)]);
+    return secretFault(name);
+  });
+  memos.set(source, { given, asked, result });
+  return result;
+}

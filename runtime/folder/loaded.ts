@@ -1,0 +1,36 @@
+import type { SmtpSettings } from "../actions/mail/mailer.ts";
+import type { Person } from "../model/person.ts";
+import type { Problem } from "../model/problem.ts";
+import type { Rule } from "../model/rule.ts";
+
+/** What one reload found: a consistent set of rules and everything that is wrong. */
+export interface Loaded {
+  /** The rules in force, by id: those that loaded, and the last good versions of those that did not. */
+  rules: Map<string, Rule>;
+  /** All problems of all files, in order of file, line and column. */
+  problems: Problem[];
+  /** Rule files that do not load, each with the rule id that it had or would have: their last good version is kept. */
+  broken: Map<string, string>;
+  /** TypeScript files that are still being evaluated, with the rule id that they had or would have; kept like broken ones. */
+  late: Map<string, string>;
+  settings: Settings;
+  /** Names of the secrets that the rules use. */
+  secretNames: string[];
+  /** Files outside the folder that rules import, absolute: they are watched too. */
+  outside: string[];
+}
+
+/** What `whenthen.yaml` in the folder says, with the defaults for what it does not. */
+export interface Settings {
+  port?: number;
+  host?: string;
+  retention: { bytes: number; identities: number };
+  /** Requests per destination host: `api.example.org: 10/s`. */
+  limits: Record<string, { count: number; per: number }>;
+  /** Where secrets come from beside the environment: env files and mounted folders, absolute. */
+  secrets: { files: string[]; folders: string[] };
+  /** Where people reach the program, without a trailing slash; absent where that is the address that it listens on. */
+  url?: string;
+  smtp?: SmtpSettings;
+  people: Person[];
+}

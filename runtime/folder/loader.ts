@@ -1,0 +1,341 @@
+import { join, sep } from "node:path";
+import type { Isolates } from "../workers/workers.ts";
+import type { Problem } from "../model/problem.ts";
+import type { Rule } from "../model/rule.ts";
+import type { Kind, Kinds } from "../language/kind.ts";
+import { keepFor } from "../language/expressions/expression.ts";
+import { Secrets } from "../secrets/secrets.ts";
+import { secretNames } from "../language/expressions/used_names.ts";
+import type { TriggerKind } from "../triggers/trigger.ts";
+import { arrange } from "./arrange.ts";
+import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
+import { CallableFinder } from "./callable_finder.ts";
+import { canKeep, type CheckedFile, CheckedRules } from "./checked_rules.ts";
+import { Checks, fieldsOf } from "./checks.ts";
+import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./settings/config.ts";
+import { scopeOf } from "./folder.ts";
+import { type FolderFile, FolderReader } from "./folder_reader.ts";
+import { guarded } from "./guard.ts";
+import type { Loaded, Settings } from "./loaded.ts";
+import { namesOf } from "./settings/people.ts";
+import { checkSecretsFiles, checkSmtpPassword, readSettings } from "./settings/settings.ts";
+import {
+  type ActionSource,
+  idOfPath,
+  type RuleSource,
+  type Source,
+  sourceOfKnown,
+  sourceOfTypeScript,
+  sourceOfYaml,
+} from "./source.ts";
+import type { Prebuilt } from "./typescript/prebuilt.ts";
+import type { LoadedTypeScript } from "./typescript/typescript.ts";
+import { TypeScriptFiles } from "./typescript/typescript_files.ts";
+import { idsByFile, looksLikeRule, type Unready } from "./unready.ts";
+import { knownYaml, parseYaml, unread, type YamlFile } from "./yaml/yaml.ts";
+
+/** What a loader needs to know. */
+export interface LoaderOptions {
+  /** The rules folder, absolute. */
+  folder: string;
+  /** The data folder, absolute: never read as rules; bundles are cached in it. */
+  dataFolder: string;
+  /** Names the code of this program; without it, what was found out about rules is not kept for the next start. */
+  build?: string;
+  /** Name of the environment: `config.<env>.yaml` goes over `config.yaml`. */
+  env?: string;
+  triggerKinds: Record<string, TriggerKind>;
+  stepKinds: Record<string, Kind>;
+  isolates: Isolates;
+  /** TypeScript files that are bundled already. */
+  prebuilt?: Prebuilt;
+  /** The process's environment: `env.X` in `when`, and the first source of secrets. */
+  environment: Record<string, string | undefined>;
+  now: () => number;
+  /**
+   * Milliseconds that a load waits for TypeScript files that are slow to evaluate; then it goes on without them, their
+   * last good versions stay, and `onLate` says when another load would find them. The first load has 10 s at least.
+   * @default Infinity
+   */
+  patience?: number;
+  onLate?: () => void;
+}
+
+/** At first there are no last good versions: an event that comes before its rule is there would find nobody. */
+const FIRST_PATIENCE = 10_000;
+
+const SETTINGS_FILE = "whenthen.yaml";
+const CONFIG_FILE = /^config(\.[^/]+)?\.yaml$/;
+
+interface Parsed {
+  /** Absent where the file cannot be read. */
+  text?: string;
+  yaml: YamlFile;
+  source: Source;
+}
+
+/**
+ * Turns the rules folder into rules. It remembers what it has read, so that a load costs little more than what changed;
+ * each load looks at the whole folder and gives one consistent picture of it.
+ */
+export class Loader {
+  readonly #folder: FolderReader;
+  readonly #kinds: Kinds;
+  readonly #checks: Checks;
+  readonly #typescript: TypeScriptFiles;
+  readonly #callables: CallableFinder;
+  #parsed = new Map<string, Parsed>();
+  readonly #configs = new Map<string, ConfigFile>();
+  readonly #bundled = new WeakMap<LoadedTypeScript, Source>();
+  readonly #checkedRules: CheckedRules;
+  /** What the start before found out; empty once this one has loaded. */
+  #checked = new Map<string, CheckedFile>();
+  readonly #finished: FinishedRules = new WeakMap();
+  readonly #secretNames = new WeakMap<Rule, string[]>();
+  #ruleSources: ReadonlyMap<string, RuleSource> = new Map();
+  #patience = Infinity;
+
+  constructor(private readonly options: LoaderOptions) {
+    const { triggerKinds, stepKinds, environment, now, folder, dataFolder, isolates, onLate = () => {} } = options;
+    this.#kinds = { triggers: triggerKinds, steps: stepKinds };
+    this.#folder = new FolderReader(scopeOf(folder, dataFolder));
+    this.#checkedRules = new CheckedRules(join(dataFolder, "cache"), options.build);
+    this.#checks = new Checks(this.#kinds, environment, now);
+    this.#typescript = new TypeScriptFiles({
+      folder,
+      cacheFolder: join(dataFolder, "cache"),
+      isolates,
+      prebuilt: options.prebuilt,
+      patience: () => this.#patience,
+      onLate,
+    });
+    this.#callables = new CallableFinder(folder, this.#typescript);
+  }
+
+  /**
+   * Reads the folder as it is now. Never two at the same time.
+   * @param previous what is in force: what does not load now keeps its last good version from it
+   * @throws UsageError where the folder cannot be read at all
+   */
+  async load(previous?: Loaded): Promise<Loaded> {
+    const { environment, patience = Infinity } = this.options;
+    this.#patience = previous === undefined ? Math.max(patience, FIRST_PATIENCE) : patience;
+    const files = await this.#folder.read();
+    if (previous === undefined) this.#checked = await this.#checkedRules.read();
+    this.#parseAll(files);
+    const problems: Problem[] = files.filter(({ isFolder }) => isFolder).flatMap(failures);
+    const settings = this.#readSettings(previous?.settings, problems);
+    problems.push(...checkSecretsFiles(settings, this.options.folder));
+    const secrets = new Secrets({ environment, ...settings.secrets });
+    const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
+    const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.fault(name));
+    problems.push(...guarded(SETTINGS_FILE, checkSmtp, (problem) => [problem]));
+    const config = this.#readConfigs(problems);
+
+    const unready: Unready = { broken: new Map(), late: new Map() };
+    const { sources, ready } = await this.#sources(files, previous, unready);
+    keepFor(sources.length);
+    const surroundings = {
+      configs: config.files,
+      secretFault: (name: string) => secrets.fault(name),
+      people: namesOf(settings.people),
+      previous: previous?.rules ?? new Map<string, Rule>(),
+    };
+    const candidates = sources.filter((source) => source.kind === "rule").map((source): Candidate => {
+      const check = this.#checks.rule(source, surroundings);
+      return { source, check: config.certain ? check : { ...check, rule: undefined } };
+    });
+    this.#ruleSources = new Map(candidates.map(({ source }) => [source.file, source]));
+    if (config.files.length > 0) {
+      const known = configurables(candidates, unready);
+      for (const each of config.files) {
+        problems.push(...guarded(each.file, () => checkConfigNames(each, known), (problem) => [problem]));
+      }
+    }
+    for (const source of sources) {
+      if (source.kind !== "rule" && source.kind !== "action") problems.push(...source.problems);
+    }
+    for (const { check } of candidates) problems.push(...check.problems);
+
+    const actions = sources.filter((source) => source.kind === "action");
+    const check = (source: ActionSource) => this.#checks.action(source, surroundings);
+    const callers = candidates.map(({ source, check }) => ({ file: source.file, calls: check.calls }));
+    const unreadable = sources.filter(({ kind, file }) => kind === "unreadable" && !file.endsWith(".ts"));
+    const callables = await this.#callables.find({
+      actions,
+      callers,
+      files,
+      unreadable: unreadable.map(({ file }) => file),
+      ready,
+      check,
+      problems,
+    });
+    problems.push(...settleActions(callables));
+    const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
+    const { rules, broken, late } = assembly;
+    const secretNames = this.#secretsOf(rules.values(), settings, problems);
+    if (previous === undefined) await this.#keepChecked();
+    for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
+    return {
+      rules,
+      broken,
+      late,
+      problems: arrange([...problems, ...assembly.problems], files),
+      settings,
+      secretNames,
+      outside: this.#outside(settings),
+    };
+  }
+
+  /** The TypeScript files that the last load found, bundled, by path relative to the folder. */
+  typescript(): Map<string, LoadedTypeScript> {
+    return this.#typescript.ready();
+  }
+
+  /** The rule files that the last load found, by path relative to the folder. */
+  ruleSources(): ReadonlyMap<string, RuleSource> {
+    return this.#ruleSources;
+  }
+
+  /** Parses what changed and forgets what is gone. */
+  #parseAll(files: FolderFile[]): void {
+    const parsed = new Map<string, Parsed>();
+    for (const file of files) {
+      if (!file.isFolder && !file.path.endsWith(".ts")) parsed.set(file.path, this.#parse(file));
+    }
+    this.#parsed = parsed;
+  }
+
+  #parse(file: FolderFile): Parsed {
+    const { path, text } = file;
+    const known = this.#parsed.get(path);
+    if (known && text !== undefined && known.text === text) return known;
+    const checked = text === undefined ? undefined : this.#checked.get(this.#checkedRules.keyOf(path, text));
+    if (checked !== undefined) {
+      const yaml = knownYaml(text!, path, checked.value);
+      const source = sourceOfKnown(yaml, checked.idAt);
+      this.#checks.remember(source, checked.memo);
+      return { text, yaml, source };
+    }
+    const yaml = text === undefined ? unread(failures(file)[0]) : parseYaml(text, path);
+    return { text, yaml, source: sourceOfYaml(yaml) };
+  }
+
+  async #keepChecked(): Promise<void> {
+    const before = this.#checked;
+    this.#checked = new Map();
+    const files = new Map<string, CheckedFile>();
+    for (const [path, { text, source }] of this.#parsed) {
+      const memo = source.kind === "rule" ? this.#checks.memoOf(source) : undefined;
+      if (text === undefined || source.kind !== "rule" || memo === undefined || !canKeep(source.raw, memo)) continue;
+      files.set(this.#checkedRules.keyOf(path, text), { value: source.raw, idAt: source.idAt, memo });
+    }
+    const same = before.size === files.size && [...files].every(([key, { memo }]) => before.get(key)?.memo === memo);
+    if (!same) await this.#checkedRules.write(files);
+  }
+
+  #readSettings(last: Settings | undefined, problems: Problem[]): Settings {
+    const read = readSettings(this.#parsed.get(SETTINGS_FILE)?.yaml, this.options.folder, last);
+    problems.push(...read.problems);
+    return read.settings;
+  }
+
+  /** `certain` is false where a file cannot be read and no earlier state of it is known: no rule can then be trusted. */
+  #readConfigs(problems: Problem[]): { files: ConfigFile[]; certain: boolean } {
+    const names = ["config.yaml", ...(this.options.env ? [`config.${this.options.env}.yaml`] : [])];
+    const files: ConfigFile[] = [];
+    let certain = true;
+    for (const name of names) {
+      const yaml = this.#parsed.get(name)?.yaml;
+      if (yaml === undefined) {
+        this.#configs.delete(name);
+        continue;
+      }
+      const read = readConfig(yaml, this.#configs.get(name));
+      problems.push(...read.problems);
+      if (read.config) files.push(read.config);
+      else certain = false;
+      if (read.config) this.#configs.set(name, read.config);
+    }
+    return { files, certain };
+  }
+
+  /** What each file of the folder is. Rules that cannot be checked are put down in `unready`. */
+  async #sources(
+    files: FolderFile[],
+    previous: Loaded | undefined,
+    unready: Unready,
+  ): Promise<{ sources: Source[]; ready: Map<string, LoadedTypeScript> }> {
+    const ids = idsByFile(previous);
+    const sources: Source[] = [];
+    const code = files.filter(({ path, isFolder }) => !isFolder && path.endsWith(".ts"));
+    const ready = await this.#typescript.load(code.filter(({ text }) => text !== undefined).map(({ path }) => path));
+    for (const file of code) if (file.text === undefined) ready.set(file.path, unreadableCode(file));
+    for (const { path, text, isFolder } of files) {
+      if (isSpecial(path)) continue;
+      // Rules that stood in a folder that cannot be looked into may stand there still.
+      if (isFolder) { for (const [file, id] of ids) if (file.startsWith(`${path}/`)) unready.broken.set(file, id); }
+      if (isFolder) continue;
+      const bundle = ready.get(path);
+      const source = bundle ? this.#bundledSource(path, bundle) : this.#parsed.get(path)?.source;
+      const id = ids.get(path) ?? idOfPath(path);
+      const isRule = ids.has(path) || text === undefined || looksLikeRule(path, text);
+      if (source) sources.push(source);
+      else if (isRule) unready.late.set(path, id);
+      if (source?.kind === "unreadable" && isRule) unready.broken.set(path, id);
+    }
+    return { sources, ready };
+  }
+
+  #bundledSource(path: string, loaded: LoadedTypeScript): Source {
+    const known = this.#bundled.get(loaded);
+    if (known) return known;
+    const source = sourceOfTypeScript(path, loaded);
+    this.#bundled.set(loaded, source);
+    return source;
+  }
+
+  /** Secrets used by the settings, by the rules and by the actions that they call. */
+  #secretsOf(rules: Iterable<Rule>, { smtp }: Settings, problems: Problem[]): string[] {
+    const names = [...rules].flatMap((rule) => {
+      const parts = [rule, ...Object.values(rule.actions)];
+      const find = () => parts.flatMap((part) => secretNames(part, this.#kinds));
+      const known = this.#secretNames.get(rule) ?? guarded(rule.file, find, (problem) => (problems.push(problem), []));
+      this.#secretNames.set(rule, known);
+      return known;
+    });
+    return [...new Set([...names, ...smtp?.password ? [smtp.password] : []])].sort();
+  }
+
+  /** What the rules depend on beside the folder itself. */
+  #outside(settings: Settings): string[] {
+    const { folder } = this.options;
+    const all = [
+      ...this.#typescript.inputs(),
+      ...this.#callables.outside,
+      ...settings.secrets.files,
+      ...settings.secrets.folders,
+    ];
+    const inside = (path: string) => path.startsWith(folder + sep);
+    return [...new Set(all)].filter((path) => !inside(path) && !path.includes(`${sep}node_modules${sep}`)).sort();
+  }
+}
+
+function failures({ path: file, failure }: FolderFile): Problem[] {
+  return failure === undefined ? [] : [{ severity: "error", file, at: { line: 1, column: 1 }, message: failure }];
+}
+
+function unreadableCode(file: FolderFile): LoadedTypeScript {
+  return { kind: "problems", problems: failures(file), inputs: [], warnings: [] };
+}
+
+function isSpecial(path: string): boolean {
+  return path === SETTINGS_FILE || CONFIG_FILE.test(path);
+}
+
+function configurables(candidates: Candidate[], { broken, late }: Unready): Configurable[] {
+  const readable = candidates.map(({ source: { id, file, raw } }) =>
+    guarded<Configurable>(file, () => ({ id, fields: fieldsOf(raw.config) }), () => ({ id }))
+  );
+  return [...readable, ...[...broken.values(), ...late.values()].map((id) => ({ id }))];
+}

@@ -1,0 +1,82 @@
+import { type Embedded, embedded } from "../host/embedded.ts";
+import type { Isolates } from "../workers/workers.ts";
+import { openIsolates } from "../workers/open_workers.ts";
+import type { Kind } from "../language/kind.ts";
+import type { Secrets } from "../secrets/secrets.ts";
+import { triggerKinds } from "../triggers/index.ts";
+import { stopEsbuild } from "./typescript/esbuild.ts";
+import { Loader } from "./loader.ts";
+import type { Prebuilt } from "./typescript/prebuilt.ts";
+
+/** What loading a folder needs from around it. */
+export interface LoadingOptions {
+  folder: string;
+  data: string;
+  env?: string;
+  /** TypeScript files that are bundled already. */
+  prebuilt?: Prebuilt;
+  environment: Record<string, string | undefined>;
+  stepKinds: Record<string, Kind>;
+  secrets: Secrets;
+  now: () => number;
+  /** Bytes of the store in memory. @default 0 */
+  storeBytes?: () => number;
+  /** A line that rule code wrote with `console.*`. */
+  onLog: (level: "debug" | "info" | "warn" | "error", message: string, file: string, run?: string) => void;
+  /** Milliseconds that a load waits for slow TypeScript rules, and what to do once such a one is ready. */
+  patience?: number;
+  onLate?: () => void;
+}
+
+/** A loader with the workers that it reads TypeScript rules in. */
+export interface Loading {
+  loader: Loader;
+  isolates: Isolates;
+  close(): Promise<void>;
+}
+
+/** Opens what turns a folder into rules. Workers and esbuild start when they are first needed. */
+export function openLoading(options: LoadingOptions): Loading {
+  const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, storeBytes, onLog, patience, onLate } =
+    options;
+  const isolates = openIsolates({
+    secrets: () => secrets.all(),
+    onSecret: (name) => void secrets.get(name),
+    env: () => withoutSecrets(environment, secrets),
+    onLog: ({ level, message, file, run }) => onLog(level, message, file, run),
+    storeBytes,
+  });
+  const loader = new Loader({
+    folder,
+    dataFolder: data,
+    build: buildOf(embedded),
+    env,
+    prebuilt,
+    environment,
+    triggerKinds,
+    stepKinds,
+    isolates,
+    now,
+    patience,
+    onLate,
+  });
+  const close = async () => void await Promise.all([isolates.close(), stopEsbuild()]);
+  return { loader, isolates, close };
+}
+
+/** A commit names the code only where nothing differed from it. */
+function buildOf(embedded: Embedded | undefined): string | undefined {
+  return embedded !== undefined && /^[0-9a-f]+$/.test(embedded.commit)
+    ? `${embedded.commit} ${embedded.target}`
+    : undefined;
+}
+
+/** The environment that children and rule code get: secrets reach them only where a rule hands them over. */
+export function withoutSecrets(
+  environment: Record<string, string | undefined>,
+  secrets: Secrets,
+): Record<string, string> {
+  const hidden = new Set([...secrets.names, "WHENTHEN_TOKEN"]);
+  const entries = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined);
+  return Object.fromEntries(entries.filter(([name]) => !hidden.has(name)));
+}

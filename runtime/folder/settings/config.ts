@@ -1,0 +1,161 @@
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Problem } from "../../model/problem.ts";
+import type { Field, Rule } from "../../model/rule.ts";
+import { checkValue } from "../../language/fields/field_value.ts";
+import { nearest } from "../../language/nearest.ts";
+import { guarded } from "../guard.ts";
+import type { YamlFile } from "../yaml/yaml.ts";
+
+/** One of `config.yaml` and `config.<env>.yaml`: a block for all rules and one for each rule id. */
+export interface ConfigFile {
+  /** Path relative to the folder. */
+  file: string;
+  yaml: YamlFile;
+  blocks: Record<string, JsonObject>;
+}
+
+/** What an operator may set of one rule. */
+export interface Configurable {
+  id: string;
+  /** Undefined where the rule's file does not say, because it does not load. */
+  fields?: Record<string, Field>;
+}
+
+/** What the config files say about one rule. */
+export interface RuleConfig {
+  values: JsonObject;
+  enabled?: boolean;
+  /** Keys whose value is bad and of which no good one is known: the rule cannot be loaded with certainty. */
+  missing: string[];
+}
+
+const ALL = "all";
+const ENABLED = "enabled";
+
+/**
+ * Takes a config file apart.
+ * @param last the last good state of the same file; it stands in where the new one has a syntax error
+ */
+export function readConfig(
+  yaml: YamlFile,
+  last: ConfigFile | undefined,
+): { config?: ConfigFile; problems: Problem[] } {
+  const otherwise = (problem: Problem) => ({ ...(last && { config: last }), problems: [...yaml.problems, problem] });
+  return guarded(yaml.origin.file, () => readBlocks(yaml, last), otherwise);
+}
+
+function readBlocks(yaml: YamlFile, last: ConfigFile | undefined): ReturnType<typeof readConfig> {
+  const { origin, value, problems } = yaml;
+  const { file } = origin;
+  if (value === undefined) return { ...(last && { config: last }), problems };
+  if (value === null) return { config: { file, yaml, blocks: {} }, problems };
+  const found = [...problems];
+  const report = (path: string[], message: string) =>
+    found.push({ severity: "error", file, at: origin.at(path, "value"), message, hint: SHAPE });
+  if (!isObject(value)) {
+    report([], "expected a block for each rule");
+    return { ...(last && { config: last }), problems: found };
+  }
+  const blocks: Record<string, JsonObject> = {};
+  for (const [id, block] of Object.entries(value)) {
+    if (isObject(block)) blocks[id] = block;
+    else if (block !== null) report([id], `expected the settings of "${id}"`);
+    // A block that is no block says nothing, so what it said last goes on.
+    if (!isObject(block) && block !== null && last?.blocks[id]) blocks[id] = last.blocks[id];
+  }
+  return { config: { file, yaml, blocks }, problems: found };
+}
+
+const SHAPE = "write a rule id, or all, and below it the values by key";
+
+/** Finds blocks of rules that do not exist, and keys that no rule declares. */
+export function checkConfigNames({ file, yaml, blocks }: ConfigFile, rules: Configurable[]): Problem[] {
+  const problems: Problem[] = [];
+  const report = (path: string[], message: string, hint: string | undefined) =>
+    problems.push({ severity: "error", file, at: yaml.origin.at(path, "key"), message, ...(hint && { hint }) });
+  const byId = new Map(rules.map((rule) => [rule.id, rule]));
+  const certain = rules.every((rule) => rule.fields !== undefined);
+  const everyKey = [...new Set(rules.flatMap((rule) => Object.keys(rule.fields ?? {})))];
+  for (const [id, block] of Object.entries(blocks)) {
+    const fields = byId.get(id)?.fields;
+    if (id !== ALL && !byId.has(id)) {
+      report([id], `there is no rule "${id}"`, suggest(id, [...byId.keys(), ALL]));
+      continue;
+    }
+    const known = id === ALL ? (certain ? everyKey : undefined) : fields && Object.keys(fields);
+    for (const key of Object.keys(block)) {
+      if (key === ENABLED || known === undefined || known.includes(key)) continue;
+      const message = id === ALL ? `no rule declares "${key}"` : `the rule declares no "${key}"`;
+      report([id, key], message, suggest(key, [...known, ENABLED]));
+    }
+  }
+  return problems;
+}
+
+/**
+ * The values for one rule: `all` first, then the rule's block, a later file over an earlier one. Of a bad value the rule
+ * keeps its last good one.
+ */
+export function configOf(
+  rule: Required<Configurable>,
+  files: ConfigFile[],
+  previous: Pick<Rule, "config" | "enabled"> | undefined,
+): RuleConfig & { problems: Problem[] } {
+  const result: RuleConfig & { problems: Problem[] } = { values: {}, missing: [], problems: [] };
+  for (const { file, id, key, value, at } of settingsFor(rule, files)) {
+    if (value === null) continue;
+    const report = (message: string) =>
+      result.problems.push({ severity: "error", file, at: at(), message: `${key} of ${id}: ${message}` });
+    if (key === ENABLED) {
+      if (typeof value === "boolean") result.enabled = value;
+      else {
+        report(`expected true or false, got ${JSON.stringify(value)}`);
+        if (previous) result.enabled = previous.enabled;
+        else result.missing.push(key);
+      }
+      continue;
+    }
+    const checked = checkValue(rule.fields[key], value);
+    if ("value" in checked) {
+      result.values[key] = value;
+      continue;
+    }
+    report(checked.problem);
+    const kept = previous?.config[key];
+    if (kept !== undefined && "value" in checkValue(rule.fields[key], kept)) result.values[key] = kept;
+    else result.missing.push(key);
+  }
+  return result;
+}
+
+interface Setting {
+  file: string;
+  id: string;
+  key: string;
+  value: Json;
+  at: () => Problem["at"];
+}
+
+/** The setting in force for each key, with the place it comes from. */
+function settingsFor(rule: Required<Configurable>, files: ConfigFile[]): Iterable<Setting> {
+  const inForce = new Map<string, Setting>();
+  for (const id of [ALL, rule.id]) {
+    for (const { file, yaml, blocks } of files) {
+      for (const [key, value] of Object.entries(blocks[id] ?? {})) {
+        if (key !== ENABLED && !Object.hasOwn(rule.fields, key)) continue;
+        inForce.set(key, { file, id, key, value, at: () => yaml.origin.at([id, key], "value") });
+      }
+    }
+  }
+  return inForce.values();
+}
+
+function suggest(word: string, candidates: string[]): string | undefined {
+  const close = nearest(word, candidates);
+  if (close !== undefined) return `did you mean "${close}"?`;
+  return candidates.length > 0 && candidates.length <= 12 ? `known here: ${candidates.join(", ")}` : undefined;
+}
+
+function isObject(value: Json): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,176 @@
+import { statSync } from "node:fs";
+import { basename, relative, resolve } from "node:path";
+import { platform } from "node:process";
+import { z } from "zod";
+import { readRegularFileSync } from "../../host/regular_file.ts";
+import { parseDuration, parseRate } from "../../model/duration.ts";
+import { messageOf } from "../../model/errors.ts";
+import type { Problem } from "../../model/problem.ts";
+import { parseSize } from "../../language/fields/field.ts";
+import { nearest } from "../../language/nearest.ts";
+import { guarded } from "../guard.ts";
+import type { Settings } from "../loaded.ts";
+import { peopleSchema, personSchema } from "./people.ts";
+import { smtpSchema, smtpShape } from "./smtp.ts";
+import type { YamlFile } from "../yaml/yaml.ts";
+import type { SecretFault } from "../../secrets/secrets.ts";
+
+const DAY = 86_400_000;
+
+/** A text that is read into a value; `expected` names a right one. */
+function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.ZodType<T> {
+  return z.unknown().transform((value, context): T => {
+    const result = parse(value);
+    if (result !== undefined) return result;
+    context.addIssue({ code: "custom", message: `expected ${expected}, got ${JSON.stringify(value)}` });
+    return z.NEVER;
+  });
+}
+
+/** Bytes of history that are kept on disk if nobody says otherwise. */
+const HISTORY = 1_000_000_000;
+
+const size = read(parseSize, "a size such as 256MB");
+const duration = read(
+  (value) => typeof value === "string" ? parseDuration(value) : undefined,
+  "a duration such as 30d",
+);
+const rate = read((value) => typeof value === "string" ? parseRate(value) : undefined, "a rate such as 10/s or 100/m");
+const paths = read(readPaths, "a path, or a list of paths");
+const address = read(readAddress, "the address that people reach this program at, such as https://rules.example.org");
+
+const retention = z.strictObject({ bytes: size.optional(), identities: duration.optional() });
+const secrets = z.strictObject({ files: paths.optional(), folders: paths.optional() });
+const SCHEMA = z.strictObject({
+  port: z.int({ error: "expected a port from 0 to 65535" }).min(0).max(65_535).optional(),
+  host: z.string({ error: "expected an address such as 127.0.0.1" }).optional(),
+  // Short for { bytes }; what is wrong with it is then found at the nearest place that exists.
+  retention: z.preprocess((value) => isObject(value) ? value : { bytes: value }, retention).optional(),
+  limits: z.record(z.string(), rate, { error: "expected a rate for each host, such as api.example.org: 10/s" })
+    .optional(),
+  secrets: secrets.optional(),
+  url: address.optional(),
+  smtp: smtpSchema.optional(),
+  people: peopleSchema.optional(),
+}, { error: "expected settings by name, such as port: 8080" });
+/** The keys of each block; `*` is any name. */
+const KEYS: Record<string, string[]> = {
+  "": Object.keys(SCHEMA.shape),
+  retention: Object.keys(retention.shape),
+  secrets: Object.keys(secrets.shape),
+  smtp: Object.keys(smtpShape),
+  "people.*": Object.keys(personSchema.shape),
+};
+
+/**
+ * Reads `whenthen.yaml`.
+ * @param yaml undefined where there is no such file
+ * @param last what was in force before; it goes on where the file has a problem
+ */
+export function readSettings(
+  yaml: YamlFile | undefined,
+  folder: string,
+  last: Settings | undefined,
+): { settings: Settings; problems: Problem[] } {
+  if (yaml === undefined || yaml.value === null) {
+    return { settings: withDefaults({}, folder), problems: yaml?.problems ?? [] };
+  }
+  const before = last ?? withDefaults({}, folder);
+  const read = () => parseSettings(yaml, folder, before);
+  const otherwise = (problem: Problem) => ({ settings: before, problems: [...yaml.problems, problem] });
+  return guarded(yaml.origin.file, read, otherwise);
+}
+
+function parseSettings(yaml: YamlFile, folder: string, last: Settings): { settings: Settings; problems: Problem[] } {
+  const problems = [...yaml.problems];
+  const parsed = yaml.value === undefined ? undefined : SCHEMA.safeParse(yaml.value);
+  if (parsed && !parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, yaml)));
+  const good = parsed?.success && problems.every(({ severity }) => severity === "warning");
+  return { settings: good ? withDefaults(parsed.data, folder) : last, problems };
+}
+
+/** Warns where the password of `smtp` is not set, as mails will fail, or is a bad secret. */
+export function checkSmtpPassword(
+  yaml: YamlFile | undefined,
+  { smtp }: Settings,
+  secretFault: (name: string) => SecretFault | undefined,
+): Problem[] {
+  const fault = smtp?.password === undefined ? undefined : secretFault(smtp.password);
+  if (yaml === undefined || fault === undefined) return [];
+  return [{
+    severity: "warning",
+    file: yaml.origin.file,
+    at: yaml.origin.at(["smtp", "password"], "value"),
+    ...fault,
+  }];
+}
+
+/** Reports files of secrets that are there but cannot be read, as the secrets in them would only be missing, or that everybody can read. */
+export function checkSecretsFiles({ secrets }: Settings, folder: string): Problem[] {
+  return secrets.files.flatMap((path): Problem[] => {
+    const place = { file: relative(folder, path), at: { line: 1, column: 1 } };
+    try {
+      readRegularFileSync(path);
+      if (platform === "win32" || (statSync(path).mode & 0o004) === 0) return [];
+      const message = "every user of this machine can read the secrets in this file";
+      return [{ severity: "warning", ...place, message, hint: `chmod 600 ${basename(path)}` }];
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      const message = `the secrets in this file cannot be read: ${messageOf(error)}`;
+      return [{ severity: "error", ...place, message }];
+    }
+  });
+}
+
+function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
+  const { port, host, retention, limits, secrets, url, smtp, people = [] } = data;
+  const absolute = (paths: string[]) => paths.map((path) => resolve(folder, path));
+  return {
+    ...(port !== undefined && { port }),
+    ...(host !== undefined && { host }),
+    retention: { bytes: HISTORY, identities: 30 * DAY, ...retention },
+    limits: limits ?? {},
+    secrets: { files: absolute([...secrets?.files ?? [], ".env"]), folders: absolute(secrets?.folders ?? []) },
+    ...(url !== undefined && { url }),
+    ...(smtp && { smtp }),
+    people,
+  };
+}
+
+/** Turns what the schema says into problems at their place. */
+function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
+  const path = issue.path as (string | number)[];
+  const problem = (at: Problem["at"], message: string, hint?: string): Problem => ({
+    severity: "error",
+    file: origin.file,
+    at,
+    message,
+    ...(hint !== undefined && { hint }),
+  });
+  if (issue.code === "unrecognized_keys") {
+    const known = KEYS[path[0] === "people" ? "people.*" : path.join(".")];
+    return issue.keys.map((key) => {
+      const close = nearest(key, known);
+      const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
+      return problem(origin.at([...path, key], "key"), `unknown setting "${key}"`, hint);
+    });
+  }
+  if (issue.code === "invalid_key") return [problem(origin.at(path, "key"), issue.issues[0].message)];
+  return [problem(origin.at(path, "value"), issue.message.replace(/^Invalid input: |^Too (big|small): /, ""))];
+}
+
+function readPaths(value: unknown): string[] | undefined {
+  const list = Array.isArray(value) ? value : [value];
+  return list.length > 0 && list.every((path) => typeof path === "string" && path !== "") ? list : undefined;
+}
+
+/** An address without a path: links to the pages begin with it. */
+function readAddress(value: unknown): string | undefined {
+  if (typeof value !== "string" || !/^https?:\/\//.test(value) || !URL.canParse(value)) return undefined;
+  const { origin, href } = new URL(value);
+  return href === `${origin}/` ? origin : undefined;
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,111 @@
+import { basename } from "node:path";
+import type { JsonObject } from "../model/json.ts";
+import type { Position, Problem } from "../model/problem.ts";
+import type { Origin } from "../language/checker/origin.ts";
+import { guarded } from "./guard.ts";
+import type { LoadedTypeScript } from "./typescript/typescript.ts";
+import type { YamlFile } from "./yaml/yaml.ts";
+
+/** What one file of the folder turned out to be, before it is checked. */
+export type Source =
+  | RuleSource
+  | ActionSource
+  /** Made to be imported or called. */
+  | { kind: "helper"; file: string; problems: Problem[] }
+  /** Nothing of it can be checked. */
+  | { kind: "unreadable"; file: string; problems: Problem[] };
+
+export interface RuleSource {
+  kind: "rule";
+  file: string;
+  /** The id that it claims, by `id:` or by its path. */
+  id: string;
+  idAt: Position;
+  raw: JsonObject;
+  origin: Origin;
+  /** What is wrong with it so far. */
+  problems: Problem[];
+  /** The file, or the bundle of a TypeScript file. */
+  text: string;
+}
+
+export interface ActionSource {
+  kind: "action";
+  file: string;
+  raw: JsonObject;
+  origin: Origin;
+  problems: Problem[];
+}
+
+/** The rule id that a path gives: `ops/disk.yaml` → `ops/disk`. */
+export function idOfPath(file: string): string {
+  return file.replace(/\.[^./]+$/, "");
+}
+
+/** Files that mean something only at the top of the folder. */
+const TOP_FILE = /\/(config(\.[^/]+)?|whenthen)\.ya?ml$/;
+
+/** Tells rules from actions: a file with `inputs` or `output` and without `when` is an action. */
+export function sourceOfYaml(yaml: YamlFile): Source {
+  const { origin: { file }, problems } = yaml;
+  return guarded(file, () => readSource(yaml), (problem) => unreadable(file, [...problems, problem]));
+}
+
+function readSource({ value, origin, problems, text }: YamlFile): Source {
+  const { file } = origin;
+  if (value === undefined) return unreadable(file, problems);
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    const severity = value === null ? "warning" : "error";
+    const message = value === null ? "there is nothing in this file" : "expected a rule";
+    const at = { line: 1, column: 1 };
+    const problem: Problem = { severity, file, at, message, hint: "write when: and then: at the beginning of a line" };
+    return { kind: value === null ? "helper" : "unreadable", file, problems: [...problems, problem] };
+  }
+  const common = { file, raw: value, origin, problems };
+  if (!("when" in value) && ("inputs" in value || "output" in value)) return { kind: "action", ...common };
+  if (TOP_FILE.test(file) && !("when" in value) && !("then" in value)) {
+    const message = `${basename(file)} is read only at the top of the rules folder`;
+    const hint = "move it there; its blocks are called by rule ids such as ops/disk";
+    return unreadable(file, [{ severity: "error", file, at: { line: 1, column: 1 }, message, hint }]);
+  }
+  return { kind: "rule", ...common, text, id: idOf(value, file), idAt: origin.at(["id"], "value") };
+}
+
+/** A rule whose file was read before. */
+export function sourceOfKnown({ value, origin, text }: YamlFile, idAt: Position): RuleSource {
+  const { file } = origin;
+  const raw = value as JsonObject;
+  return { kind: "rule", file, raw, origin, problems: [], text, id: idOf(raw, file), idAt };
+}
+
+/** A TypeScript file without a rule is a helper. */
+export function sourceOfTypeScript(file: string, loaded: LoadedTypeScript): Source {
+  const otherwise = (problem: Problem) => unreadable(file, [problem, ...loaded.warnings]);
+  return guarded(file, () => readBundled(file, loaded), otherwise);
+}
+
+function readBundled(file: string, loaded: LoadedTypeScript): Source {
+  const { warnings } = loaded;
+  if (loaded.kind === "problems") return unreadable(file, [...loaded.problems, ...warnings]);
+  if (loaded.kind === "helper") return { kind: "helper", file, problems: warnings };
+  const { declaration, code, at } = loaded;
+  return {
+    kind: "rule",
+    file,
+    id: idOf(declaration, file),
+    idAt: at,
+    raw: declaration,
+    // Where a value stands in the source is lost when it has been evaluated; the call is near enough.
+    origin: { file, language: "typescript", at: () => at, within: () => at },
+    problems: warnings,
+    text: code,
+  };
+}
+
+function unreadable(file: string, problems: Problem[]): Source {
+  return { kind: "unreadable", file, problems };
+}
+
+function idOf(raw: JsonObject, file: string): string {
+  return typeof raw.id === "string" && raw.id !== "" ? raw.id : idOfPath(file);
+}

@@ -1,0 +1,100 @@
+import { isAbsolute, relative, resolve, sep } from "node:path";
+import {
+  type Declaration,
+  type Description,
+  InterruptedError,
+  type Isolates,
+  RuleCodeError,
+} from "../../workers/workers.ts";
+import type { Position, Problem } from "../../model/problem.ts";
+import { type Esbuild, esbuild } from "./esbuild.ts";
+import { bundle, readLine } from "./typescript_bundle.ts";
+import { contentHash, readCached, writeCached } from "./typescript_cache.ts";
+
+/** What became of one TypeScript file. `inputs` are the files it is made of, absolute: they are watched. */
+export type LoadedTypeScript =
+  & { inputs: string[]; warnings: Problem[] }
+  & (
+    /** `at` is the `rule(` call, where a wrong declaration is reported; `sourceLine` the line it stands in. */
+    | { kind: "rule"; declaration: Declaration; code: string; exports: string[]; at: Position; sourceLine: string }
+    | { kind: "helper"; code: string; exports: string[] }
+    | { kind: "problems"; problems: Problem[] }
+  );
+
+export interface LoadTypeScriptOptions {
+  /** The rules folder, absolute. */
+  folder: string;
+  /** The file, absolute or relative to the folder. */
+  file: string;
+  isolates: Pick<Isolates, "describe">;
+  /** Declarations are kept here by content hash, e.g. `<data>/cache`; and in the single binary what it has to unpack. */
+  cacheFolder: string;
+}
+
+/**
+ * Bundles a TypeScript file and reads what it declares: a rule, or the exports of a helper. What is wrong with the file
+ * comes back as problems; it throws only where the file cannot be read or the program stops.
+ */
+export async function loadTypeScript(options: LoadTypeScriptOptions): Promise<LoadedTypeScript> {
+  const { folder } = options;
+  const path = isAbsolute(options.file) ? relative(folder, options.file) : options.file;
+  const file = path.split(sep).join("/");
+  let bundler: Esbuild;
+  try {
+    bundler = await esbuild(options.cacheFolder);
+  } catch (error) {
+    const problems = [await problemOf(error as Error, file, folder)];
+    return { kind: "problems", problems, inputs: [resolve(folder, file)], warnings: [] };
+  }
+  const { code, inputs, problems } = await bundle(file, folder, bundler);
+  const warnings = problems.filter((problem) => problem.severity === "warning");
+  if (problems.length > warnings.length) return { kind: "problems", problems, inputs, warnings };
+  try {
+    const { exports, rule } = await describe(options, file, code);
+    if (!rule) return { kind: "helper", code, exports, inputs, warnings };
+    const { at, sourceLine } = await ruleCall(resolve(folder, file), rule.at?.file === file ? rule.at : undefined);
+    return { kind: "rule", declaration: rule.declaration, code, exports, at, sourceLine, inputs, warnings };
+  } catch (error) {
+    if (error instanceof InterruptedError) throw error;
+    return {
+      kind: "problems",
+      problems: [await problemOf(error as Error, file, folder), ...warnings],
+      inputs,
+      warnings,
+    };
+  }
+}
+
+async function describe(options: LoadTypeScriptOptions, file: string, code: string): Promise<Description> {
+  const version = contentHash(code);
+  const cached = await readCached(options.cacheFolder, version);
+  if (cached) return cached;
+  const description = await options.isolates.describe({ version, file, code });
+  // The cache only saves time: a disk that is full must not make a good rule a broken one.
+  await writeCached(options.cacheFolder, version, description).catch(() => {});
+  return description;
+}
+
+/** The `rule(` call. Hosts differ in which part of a call they point at, so its name is looked up in the line. */
+async function ruleCall(path: string, near: Position | undefined): Promise<{ at: Position; sourceLine: string }> {
+  const { line, column } = near ?? { line: 1, column: 1 };
+  const sourceLine = await readLine(path, line) ?? "";
+  const calls = [...sourceLine.matchAll(/\brule\b/g)].map((match) => match.index + 1);
+  const nearest = calls.sort((a, b) => Math.abs(a - column) - Math.abs(b - column))[0];
+  return { at: nearest === undefined ? { line, column } : { line, column: nearest, length: 4 }, sourceLine };
+}
+
+/** An error that evaluating the module threw. */
+async function problemOf(error: Error, file: string, folder: string): Promise<Problem> {
+  const place = error instanceof RuleCodeError ? error.at : undefined;
+  const { line, column } = place ?? { line: 1, column: 1 };
+  const sourceLine = await readLine(resolve(folder, place?.file ?? file), line);
+  const message = `cannot be loaded: ${error.message}`;
+  return {
+    severity: "error",
+    file: place?.file ?? file,
+    at: { line, column },
+    message,
+    ...(sourceLine !== undefined && { sourceLine }),
+  };
+}

@@ -1,0 +1,167 @@
+import type { BuildFailure, BuildOptions, Loader, Location, Message } from "esbuild";
+import { Buffer } from "node:buffer";
+import { realpath } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { IrregularFileError, readRegularFile, readRegularText } from "../../host/regular_file.ts";
+import type { Problem } from "../../model/problem.ts";
+import type { Esbuild } from "./esbuild.ts";
+import { explainUnresolved, irregularPackages, ruleImports } from "./typescript_imports.ts";
+import { findRefused, mayUseRefused, refusedDefines } from "./typescript_refused.ts";
+
+/** A TypeScript file with all that it imports, as one ESM text with an inline source map. */
+export interface Bundle {
+  /** Empty where there are errors. */
+  code: string;
+  /** Every file that it is made of, or that it asked for in vain; absolute. */
+  inputs: string[];
+  /** Errors and warnings. */
+  problems: Problem[];
+}
+
+/**
+ * Bundles a TypeScript or JavaScript file. `whenthen` and Node's modules stay outside; paths in it are relative to the
+ * folder, so that the same files give the same code everywhere.
+ * @param file relative to the folder, with forward slashes
+ * @param place where the code takes its folder to be, where that is another one
+ */
+export async function bundle(file: string, folder: string, esbuild: Esbuild, place?: string): Promise<Bundle> {
+  const root = await realpath(folder);
+  const entry = join(root, file);
+  const seen = new Set([entry]);
+  const inputs = () => [...seen].map((path) => underFolder(path, root, folder));
+  const contents = await readEntry(entry);
+  if (typeof contents !== "string") {
+    const problem: Problem = { severity: "error", file, at: { line: 1, column: 1 }, message: contents.text };
+    return { code: "", inputs: inputs(), problems: [problem] };
+  }
+  const options = buildOptions({ root, entry, contents, seen, known: join(place ?? root, file) });
+  try {
+    const result = await esbuild.build(options);
+    for (const path of Object.keys(result.metafile.inputs)) {
+      if (!path.startsWith("whenthen:")) seen.add(resolve(root, path));
+    }
+    const code = result.outputFiles[0].text;
+    const warnings = result.warnings.map((message) => problemOf(message, "warning", file));
+    const refused = mayUseRefused(code) ? await refusedUses(options, root, esbuild) : [];
+    return { code: refused.length > 0 ? "" : code, inputs: inputs(), problems: [...refused, ...warnings] };
+  } catch (failure) {
+    const { errors, warnings } = failure as BuildFailure;
+    if (!Array.isArray(errors)) throw failure;
+    const problems = [
+      ...errors.map((message) => problemOf(message, "error", file)),
+      ...warnings.map((message) => problemOf(message, "warning", file)),
+    ];
+    return { code: "", inputs: inputs(), problems };
+  }
+}
+
+/** The file's text, or why esbuild cannot be given it. */
+async function readEntry(path: string): Promise<string | { text: string }> {
+  try {
+    const contents = await readRegularText(path);
+    return irregularPackages(dirname(path))[0] ?? contents;
+  } catch (error) {
+    if (error instanceof IrregularFileError) return { text: error.message };
+    throw error;
+  }
+}
+
+function buildOptions(of: { root: string; entry: string; contents: string; seen: Set<string>; known: string }) {
+  return {
+    // As text under the name the user knows: by path, a symbolic link would be followed and its target named.
+    stdin: { contents: of.contents, resolveDir: dirname(of.entry), sourcefile: of.entry, loader: loaderOf(of.entry) },
+    absWorkingDir: of.root,
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "node",
+    target: "es2024",
+    charset: "utf8",
+    sourcemap: "inline",
+    sourcesContent: false,
+    legalComments: "none",
+    logLevel: "silent",
+    tsconfigRaw: {},
+    plugins: [ruleImports(of.seen)],
+    define: locationDefines(of.known),
+  } satisfies BuildOptions;
+}
+
+/** Where the folder itself is a symbolic link, its files are known by the name that the user gave it. */
+function underFolder(path: string, root: string, folder: string): string {
+  const inside = relative(root, path);
+  return inside.startsWith("..") ? path : join(folder, inside);
+}
+
+/** The code runs from a `data:` URL, which knows no place; where it asks, it is that of the rule's file. */
+function locationDefines(entry: string): Record<string, string> {
+  const [url, file, folder] = [pathToFileURL(entry).href, entry, dirname(entry)].map((text) => JSON.stringify(text));
+  return {
+    "import.meta.url": url,
+    "import.meta.filename": file,
+    "import.meta.dirname": folder,
+    __filename: file,
+    __dirname: folder,
+  };
+}
+
+function loaderOf(file: string): Loader {
+  const extension = /\.[cm]?([jt]sx?)$/.exec(file)?.[1];
+  return (extension ?? "ts") as Loader;
+}
+
+async function refusedUses(
+  options: ReturnType<typeof buildOptions>,
+  root: string,
+  esbuild: Esbuild,
+): Promise<Problem[]> {
+  const marked = await esbuild.build({ ...options, define: { ...options.define, ...refusedDefines() } });
+  return await Promise.all(
+    findRefused(marked.outputFiles[0].text).map(async ({ name, hint, place }): Promise<Problem> => {
+      const { file, line, column } = place;
+      const at = { line, column, length: name.length };
+      const sourceLine = await readLine(join(root, file), line);
+      return { severity: "error", file, at, message: `rule code cannot use ${name}`, hint, sourceLine };
+    }),
+  );
+}
+
+/** One line of a file, from 1; undefined where there is none. */
+export async function readLine(path: string, line: number): Promise<string | undefined> {
+  const text = await readRegularFile(path).then(String, () => "");
+  return text.split(/\r?\n/)[line - 1];
+}
+
+function problemOf(message: Message, severity: Problem["severity"], file: string): Problem {
+  const { location } = message;
+  const unresolved = /^Could not resolve "(.+)"$/.exec(message.text);
+  const notes = message.notes.map((note) => note.text);
+  const absent = /^No matching export in ".*" for import "(.+)"$/.exec(message.text);
+  const isMissing = unresolved !== null && !notes.some((note) => note.includes("not exported"));
+  const hint = location?.suggestion ? `write ${location.suggestion}` : notes[0];
+  const explained = isMissing
+    ? explainUnresolved(unresolved[1])
+    : { message: absent ? `there is no "${absent[1]}" to import` : lowerFirst(message.text), hint };
+  return {
+    severity,
+    file: location?.file ?? file,
+    at: location ? positionOf(location) : { line: 1, column: 1 },
+    message: explained.message,
+    ...(explained.hint !== undefined && { hint: explained.hint }),
+    ...(location && { sourceLine: location.lineText }),
+  };
+}
+
+/** esbuild counts bytes from 0; a person counts characters from 1. */
+function positionOf({ line, column, length, lineText }: Location): Problem["at"] {
+  const bytes = Buffer.from(lineText);
+  const before = bytes.subarray(0, column).toString().length;
+  const within = bytes.subarray(column, column + length).toString().length;
+  return { line, column: before + 1, length: Math.max(1, within) };
+}
+
+function lowerFirst(text: string): string {
+  return /^[A-Z][a-z]/.test(text) ? text[0].toLowerCase() + text.slice(1) : text;
+}

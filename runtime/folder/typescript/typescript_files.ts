@@ -1,0 +1,146 @@
+import { join } from "node:path";
+import { InterruptedError, type Isolates } from "../../workers/workers.ts";
+import { FileHashes, type Look } from "../watching/file_hashes.ts";
+import { faultOf } from "../guard.ts";
+import type { Prebuilt } from "./prebuilt.ts";
+import { type LoadedTypeScript, loadTypeScript } from "./typescript.ts";
+
+/** What bundling and describing TypeScript files needs. */
+export interface TypeScriptFilesOptions {
+  /** Absolute. */
+  folder: string;
+  cacheFolder: string;
+  isolates: Isolates;
+  /** What need not be made. */
+  prebuilt?: Prebuilt;
+  /** Milliseconds after which a load goes on without those that are not ready; asked at each. */
+  patience: () => number;
+  /** Called when a file is ready that a load went on without. */
+  onLate: () => void;
+}
+
+interface Entry {
+  /** Hashes of what the result was made of, by absolute path; unknown while it is being made. */
+  inputs?: Map<string, string>;
+  /** Hash and time of the file itself when making it began. */
+  text: string;
+  savedAt: number;
+  result: Promise<LoadedTypeScript>;
+  settled?: LoadedTypeScript;
+  /** A load went on without it. */
+  late: boolean;
+}
+
+/** Bundles made at the same time; a module that hangs takes one of these until its isolate's timeout. */
+const AT_ONCE = 8;
+/** Of a file saved this shortly before it was bundled, or later, nobody knows which state is in the bundle. */
+const FRESH = 10;
+
+/**
+ * The TypeScript files that rules and `call:` are made of. What is made of the same contents is not made again. A module that
+ * is slow to evaluate delays nobody longer than the load's patience.
+ */
+export class TypeScriptFiles {
+  readonly #entries = new Map<string, Entry>();
+  readonly #hashes = new FileHashes();
+  #running = 0;
+  readonly #queue: (() => void)[] = [];
+
+  constructor(private readonly options: TypeScriptFilesOptions) {}
+
+  /**
+   * @param files relative to the folder
+   * @returns what they are, by path; a file that is not ready is absent
+   */
+  async load(files: string[]): Promise<Map<string, LoadedTypeScript>> {
+    const look = this.#hashes.look();
+    const entries = await Promise.all(files.map(async (file) => [file, await this.#entry(file, look)] as const));
+    await settledWithin(entries.map(([, entry]) => entry.result), this.options.patience());
+    const ready = new Map<string, LoadedTypeScript>();
+    for (const [file, entry] of entries) {
+      if (entry.settled) ready.set(file, entry.settled);
+      else entry.late = true;
+    }
+    return ready;
+  }
+
+  /** Forgets all but these files. */
+  keep(files: Set<string>): void {
+    for (const file of this.#entries.keys()) if (!files.has(file)) this.#entries.delete(file);
+    this.#hashes.keep(new Set([...[...files].map((file) => join(this.options.folder, file)), ...this.inputs()]));
+  }
+
+  /** Those that are ready, by path relative to the folder. */
+  ready(): Map<string, LoadedTypeScript> {
+    const ready = new Map<string, LoadedTypeScript>();
+    for (const [file, { settled }] of this.#entries) if (settled) ready.set(file, settled);
+    return ready;
+  }
+
+  /** Everything that they are made of, absolute. */
+  inputs(): string[] {
+    return [...this.#entries.values()].flatMap(({ settled }) => settled?.inputs ?? []);
+  }
+
+  async #entry(file: string, look: Look): Promise<Entry> {
+    const { hash: text, savedAt } = await look(join(this.options.folder, file));
+    const known = this.#entries.get(file);
+    if (known && await isCurrent(known, text, savedAt, look)) return known;
+    const entry: Entry = { text, savedAt, late: false, result: this.#make(file) };
+    this.#entries.set(file, entry);
+    const startedAt = Date.now();
+    entry.result = entry.result.then(async (result) => {
+      entry.inputs = await contentsSince(result.inputs, startedAt, this.#hashes.look());
+      entry.settled = result;
+      if (entry.late && this.#entries.get(file) === entry) this.options.onLate();
+      return result;
+    });
+    // The file went away while it was read, or the program stops: whoever asks next begins anew.
+    entry.result.catch(() => this.#entries.get(file) === entry && this.#entries.delete(file));
+    return entry;
+  }
+
+  async #make(file: string): Promise<LoadedTypeScript> {
+    const { folder, isolates, cacheFolder, prebuilt = {} } = this.options;
+    if (Object.hasOwn(prebuilt, file)) return prebuilt[file];
+    if (this.#running >= AT_ONCE) await new Promise<void>((resolve) => this.#queue.push(resolve));
+    this.#running++;
+    try {
+      return await loadTypeScript({ folder, file, isolates, cacheFolder });
+    } catch (error) {
+      if (error instanceof InterruptedError || (error as NodeJS.ErrnoException).code === "ENOENT") throw error;
+      return { kind: "problems", problems: [faultOf(file, error)], inputs: [join(folder, file)], warnings: [] };
+    } finally {
+      this.#running--;
+      this.#queue.shift()?.();
+    }
+  }
+}
+
+/** True where making it again would give the same. What failed is tried again also when its file is only saved again. */
+async function isCurrent(entry: Entry, text: string, savedAt: number, look: Look): Promise<boolean> {
+  if (entry.text !== text) return false;
+  if (!entry.settled) return true;
+  if (!entry.inputs || (entry.settled.kind === "problems" && entry.savedAt !== savedAt)) return false;
+  for (const [path, before] of entry.inputs) if ((await look(path)).hash !== before) return false;
+  return true;
+}
+
+/** Hashes of the inputs; undefined where one was saved while the bundle was made. Those that are missing count too. */
+async function contentsSince(inputs: string[], startedAt: number, look: Look): Promise<Entry["inputs"]> {
+  const hashes = new Map<string, string>();
+  for (const path of inputs) {
+    const { hash, savedAt } = await look(path);
+    if (savedAt > startedAt - FRESH) return undefined;
+    hashes.set(path, hash);
+  }
+  return hashes;
+}
+
+async function settledWithin(results: Promise<unknown>[], patience: number): Promise<void> {
+  const all = Promise.allSettled(results);
+  if (!Number.isFinite(patience)) return void await all;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  await Promise.race([all, new Promise((resolve) => timer = setTimeout(resolve, patience))]);
+  clearTimeout(timer);
+}

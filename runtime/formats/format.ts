@@ -1,0 +1,76 @@
+import { parse as parseRows } from "csv-parse/sync";
+import type { Json } from "../model/json.ts";
+import { parseJson } from "./parse_json.ts";
+import { parseFeed } from "./feed.ts";
+
+/** What text can be read as: the values of `format`. */
+export const formats = ["json", "feed", "csv", "lines", "text"] as const;
+
+export type Format = typeof formats[number];
+
+/** The text is not what `format` says. */
+export class FormatError extends Error {
+  override name = "FormatError";
+}
+
+/**
+ * Reads text as data. `json`: the value; `feed`: `{title, link, description, updated, items}` (see `feed.ts`); `csv`: a list of
+ * rows by the names in the header row, all values text, separated by comma, semicolon or tab; `lines`: a list of lines without
+ * their ends; `text`: the text. A byte order mark is dropped.
+ * @throws FormatError
+ */
+export function parse(text: string, format: Format): Json {
+  const plain = withoutMark(text);
+  switch (format) {
+    case "text":
+      return plain;
+    case "lines":
+      return plain === "" ? [] : plain.replace(/\r?\n$/, "").split(/\r?\n/);
+    case "json":
+      return attempt("JSON", plain, () => parseJson(plain));
+    case "csv":
+      return attempt("CSV", plain, () => parseCsv(plain));
+    case "feed":
+      return attempt("an RSS or Atom feed", plain, () => parseFeed(plain));
+  }
+}
+
+/** The names in the header row of a CSV text. */
+export function columnsOf(text: string): string[] {
+  const plain = withoutMark(text);
+  const [names = []] = parseRows(plain, { delimiter: delimiterOf(plain), skip_empty_lines: true, to: 1 }) as string[][];
+  return trimmed(names);
+}
+
+function parseCsv(text: string): Json {
+  return parseRows(text, {
+    columns: trimmed,
+    delimiter: delimiterOf(text),
+    skip_empty_lines: true,
+  }) as Json;
+}
+
+function trimmed(names: string[]): string[] {
+  return names.map((name) => name.trim());
+}
+
+function withoutMark(text: string): string {
+  return text.startsWith("\uFEFF") ? text.slice(1) : text;
+}
+
+/** Spreadsheets in many countries write semicolons; the header row tells, being names without separators in them. */
+function delimiterOf(text: string): string {
+  const header = /[^\r\n]*/.exec(text.trimStart())![0];
+  const counts = [",", ";", "\t"].map((mark) => ({ mark, count: header.split(mark).length }));
+  return counts.reduce((most, next) => next.count > most.count ? next : most).mark;
+}
+
+function attempt<T>(expected: string, text: string, read: () => T): T {
+  try {
+    return read();
+  } catch (error) {
+    const start = text.length > 60 ? `${text.slice(0, 60)}…` : text;
+    const found = text.trim() === "" ? "nothing" : JSON.stringify(start);
+    throw new FormatError(`expected ${expected}, got ${found}: ${error instanceof Error ? error.message : error}`);
+  }
+}

@@ -1,0 +1,266 @@
+import { parseRate, type Rate } from "../../model/duration.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Problem } from "../../model/problem.ts";
+import type { CalledAction, Field, Rule } from "../../model/rule.ts";
+import type { RuleTest } from "../../model/test.ts";
+import { z } from "zod";
+import { checkBare, parseKindArgs } from "./check_args.ts";
+import { checkSteps, readKnown } from "./check_steps.ts";
+import { checkTests, testedOf } from "./check_tests.ts";
+import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
+import { type CheckContext, Checking } from "./checking.ts";
+import { checkValues } from "../fields/field_value.ts";
+import { duration } from "../fields/field.ts";
+import { readFields } from "../fields/fields.ts";
+import type { Kind, Kinds } from "../kind.ts";
+import { isObject } from "../fields/map_fields.ts";
+import type { Visible } from "../expressions/names.ts";
+import type { Origin } from "./origin.ts";
+import { show } from "../show.ts";
+import { allStepIds, idsIn } from "./step_ids.ts";
+import type { SecretFault } from "../../secrets/secrets.ts";
+
+/** What the checker must know beside the file. */
+export interface Known {
+  /** The id that the file's path gives: `ops/disk`. */
+  id: string;
+  /** Values that the config files set for this rule, by key. */
+  config: JsonObject;
+  /** Whether the config files say `enabled`. */
+  enabled?: boolean;
+  /** `env.X` in `when`. */
+  env: Record<string, string | undefined>;
+  /** What is wrong with a secret; where given, that is a warning. */
+  secretFault?: (name: string) => SecretFault | undefined;
+  /** Ids of people and names of groups; where given, a form for anybody else has a problem. */
+  people?: string[];
+  /** Milliseconds since the epoch, for what a kind finds wrong with the time (a cron that never fires). */
+  now: number;
+}
+
+/** A rule before the loader adds its version, the actions it calls and its modules. */
+export type CheckedRule = Omit<Rule, "version" | "actions" | "modules">;
+
+/** Keys of a rule file. */
+export const RULE_KEYS = [
+  "id",
+  "name",
+  "when",
+  "if",
+  "then",
+  "config",
+  "key",
+  "mode",
+  "max",
+  "timeout",
+  "limit",
+  "onError",
+  "enabled",
+  "tests",
+];
+
+/** Keys of a YAML action. */
+export const ACTION_KEYS = ["name", "inputs", "then", "output"];
+
+export const MODES = ["parallel", "queued", "single", "restart"] as const;
+
+const HOUR = 3_600_000;
+const LIMIT: Rate = { count: 1_000, per: 60_000 };
+const STEP_NAMES = ["event", "steps", "errors", "config", "env", "secrets", "state", "run", "rule"];
+const ACTION_NAMES = ["inputs", "event", "steps", "errors", "env", "secrets", "state", "run", "rule"];
+
+/** What a check found. */
+export interface RuleFound {
+  /** Absent where there are errors among the problems. */
+  rule?: CheckedRule;
+  problems: Problem[];
+  tests: RuleTest[];
+  /** What is wrong with the tests: the rule does its work all the same. */
+  testProblems: Problem[];
+}
+
+/** Reads a rule, and its tests, out of anything. */
+export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Known): RuleFound {
+  const { env, secretFault, people, now } = known;
+  const context: CheckContext = {
+    config: {},
+    env,
+    now,
+    ...(secretFault && { secretFault }),
+    ...(people && { people }),
+  };
+  const checking = new Checking(origin, kinds, context);
+  if (!isObject(raw)) {
+    checking.error([], "value", `expected a rule, got ${show(raw)}`, "a rule has when: and then:");
+    return { problems: checking.problems, tests: [], testProblems: [] };
+  }
+  const excused = checking.checkKeys(raw, [], RULE_KEYS);
+  const fields = raw.config === undefined || raw.config === null ? {} : checkFields(checking, "config", raw.config);
+  context.config = checkConfig(checking, fields, known.config);
+  const rule = readRule(checking, raw, Object.keys(isObject(raw.config) ? raw.config : {}), known, excused);
+  if (!checking.ok) return { problems: checking.problems, tests: [], testProblems: [] };
+  const testing = new Checking(origin, kinds, context);
+  const given = raw.tests !== undefined && raw.tests !== null;
+  const tests = given ? checkTests(testing, raw.tests, testedOf(rule, fields)) : [];
+  return { rule, problems: checking.problems, tests, testProblems: testing.problems };
+}
+
+function readRule(
+  checking: Checking,
+  raw: Record<string, unknown>,
+  config: string[],
+  known: Known,
+  excused: string[],
+): CheckedRule {
+  const { origin: { file, language } } = checking;
+  const has = (key: string) => raw[key] !== undefined && raw[key] !== null;
+  const visible: Visible = { names: STEP_NAMES, steps: [], allSteps: allStepIds(raw.then), config };
+  const option = (key: string, schema: z.ZodType) =>
+    has(key) ? readKnown(checking, [key], raw[key], schema, visible) : undefined;
+  for (const key of ["when", "then"]) {
+    if (!(key in raw) && !excused.includes(key)) {
+      checking.error([], "value", `${JSON.stringify(key)} is missing`, "a rule has when: and then:");
+    }
+  }
+  const around = { config, hasKey: has("key"), hasFunctionIf: isFunction(raw.if) };
+  const triggers = has("when") ? checkTriggers(checking, ["when"], raw.when, around) : [];
+  const steps = isFunction(raw.then)
+    ? "function"
+    : has("then")
+    ? checkSteps(checking, ["then"], raw.then, visible)
+    : [];
+  const condition = isFunction(raw.if)
+    ? "function"
+    : has("if")
+    ? checkClauseList(checking, ["if"], raw.if, conditionNames(config))
+    : undefined;
+  const failed = {
+    ...visible,
+    names: [...STEP_NAMES, "error"],
+    steps: ran(raw.then, steps, checking.kinds),
+  };
+  if (has("key")) checkBare(checking, ["key"], raw.key, conditionNames(config));
+  if (has("max") && MODES.includes(raw.mode as Rule["mode"]) && raw.mode !== "parallel") {
+    checking.error(
+      ["max"],
+      "key",
+      `"max" means nothing in mode ${show(raw.mode)}`,
+      "it counts runs at once in mode parallel; take it out",
+    );
+  }
+  return {
+    id: option("id", ruleId) as string ?? known.id,
+    ...(has("name") && { name: option("name", ruleName) as string }),
+    file,
+    language,
+    enabled: known.enabled ?? option("enabled", enabled) as boolean ?? true,
+    triggers,
+    ...(condition !== undefined && { if: condition }),
+    ...(has("key") && { key: String(raw.key) }),
+    mode: option("mode", mode) as Rule["mode"] ?? "parallel",
+    max: option("max", max) as number ?? 10,
+    timeout: option("timeout", timeout) as number ?? HOUR,
+    limit: has("limit") ? option("limit", limit) as Rate | null : LIMIT,
+    onError: has("onError") ? checkSteps(checking, ["onError"], raw.onError, failed) : [],
+    then: steps,
+    config: checking.context.config ?? {},
+  };
+}
+
+/** `none`, or a rate. */
+const limit = z.unknown().transform((value, context): Rate | null => {
+  if (value === "none") return null;
+  const rate = typeof value === "string" ? parseRate(value) : undefined;
+  if (rate === undefined) {
+    const expected = "a rate such as 1000/m, or none";
+    context.addIssue({ code: "custom", message: `expected ${expected}`, params: { expected }, input: value });
+    return z.NEVER;
+  }
+  return rate;
+});
+
+// Made once: a schema made for each rule takes as long as the rest of its check.
+const ruleName = z.string();
+const enabled = z.boolean();
+const mode = z.enum(MODES);
+const max = z.number().int().min(1);
+const timeout = duration();
+const ruleId = z.string().regex(/^[A-Za-z0-9_][\w.-]*(\/[A-Za-z0-9_][\w.-]*)*$/);
+
+/** Ids of all that may have run before `onError` or `output` is looked at. */
+function ran(raw: unknown, then: CheckedRule["then"], kinds: Kinds): string[] {
+  const entries = Array.isArray(raw) ? raw : [raw];
+  const given = entries.flatMap((entry) => isObject(entry) && typeof entry.id === "string" ? [entry.id] : []);
+  return [...new Set([...given, ...(then === "function" ? [] : then.flatMap((step) => idsIn(step, kinds)))])];
+}
+
+/** How the worker writes a function in a declaration. */
+function isFunction(value: unknown): boolean {
+  return isObject(value) && value.function === true;
+}
+
+function checkFields(checking: Checking, key: "config" | "inputs", raw: unknown): Record<string, Field> {
+  const { fields, problems } = readFields(raw);
+  checking.addAll([key], problems);
+  return fields;
+}
+
+/** The values in force: those of the config files, else the defaults. */
+function checkConfig(checking: Checking, fields: Record<string, Field>, set: JsonObject): Record<string, Json> {
+  const known = Object.fromEntries(Object.entries(set).filter(([key]) => Object.hasOwn(fields, key)));
+  const { values, problems } = checkValues(fields, known);
+  for (const { key, message } of problems) {
+    const hint = `set it in config.yaml, or give it a default, as in ${key}: { type: ${fields[key].type}, default: … }`;
+    checking.error(["config", key], "key", `config.${key}: ${message}`, hint);
+  }
+  return values;
+}
+
+/** Reads a YAML action (`inputs`, `then`, `output`) out of anything. */
+export function checkAction(
+  raw: unknown,
+  origin: Origin,
+  kinds: Kinds,
+  known: Pick<Known, "env" | "secretFault" | "people" | "now">,
+): { action?: CalledAction; problems: Problem[] } {
+  const checking = new Checking(origin, kinds, known);
+  if (!isObject(raw)) {
+    checking.error([], "value", `expected an action, got ${show(raw)}`, "an action has inputs: and then:");
+    return { problems: checking.problems };
+  }
+  checking.checkKeys(raw, [], ACTION_KEYS, ["inputs"]);
+  const inputs = raw.inputs === undefined || raw.inputs === null ? {} : checkFields(checking, "inputs", raw.inputs);
+  const visible: Visible = {
+    names: ACTION_NAMES,
+    steps: [],
+    allSteps: allStepIds(raw.then),
+    inputs: Object.keys(isObject(raw.inputs) ? raw.inputs : {}),
+  };
+  if (!("then" in raw)) checking.error([], "value", '"then" is missing', "add then: with a list of steps");
+  const then = raw.then === undefined || raw.then === null ? [] : checkSteps(checking, ["then"], raw.then, visible);
+  const action: CalledAction = { inputs, then };
+  if (raw.output !== undefined && raw.output !== null) {
+    if (typeof raw.output === "object") {
+      const hint = "an object is written in the expression, as in output: '{\"id\": steps.create.body.id}'";
+      checking.error(["output"], "value", `expected an expression, got ${show(raw.output)}`, hint);
+    }
+    checkBare(checking, ["output"], raw.output, {
+      ...visible,
+      steps: ran(raw.then, then, kinds),
+    });
+    action.output = String(raw.output);
+  }
+  return checking.ok ? { action, problems: checking.problems } : { problems: checking.problems };
+}
+
+/** Reads the main argument (under the kind's name) and the options of one step or trigger, as for a TypeScript `step.*` call. */
+export function parseArgs(kind: Kind, raw: JsonObject): { args: JsonObject } | { problems: string[] } {
+  const parsed = parseKindArgs(kind, raw);
+  if ("args" in parsed) return parsed;
+  return {
+    problems: parsed.problems.map(({ path, message, hint }) => {
+      const where = path.length > 0 && !message.includes(JSON.stringify(path.at(-1))) ? `${path.join(".")}: ` : "";
+      return `${where}${message}${hint === undefined ? "" : `; ${hint}`}`;
+    }),
+  };
+}

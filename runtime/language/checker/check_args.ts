@@ -1,0 +1,206 @@
+import { z } from "zod";
+import type { JsonObject } from "../../model/json.ts";
+import type { Checking, Path } from "./checking.ts";
+import { compile, ExpressionError } from "../expressions/expression.ts";
+import { type FieldInfo, hasTemplate } from "../fields/field.ts";
+import { isEmail } from "../fields/field_value.ts";
+import type { Kind } from "../kind.ts";
+import { checkExpression, type Visible } from "../expressions/names.ts";
+import { nearest } from "../nearest.ts";
+import { lookUp } from "../expressions/references.ts";
+import { parseWith, type SchemaProblem } from "./sentences.ts";
+import { findShellExpression } from "./shell.ts";
+import { expressionsIn, mapArgs, resolveKnown } from "../expressions/template.ts";
+import { parseTemplate } from "../expressions/template_text.ts";
+
+interface ArgOptions {
+  /** Whether config and environment are put in now, as under `when`. */
+  resolve: boolean;
+  /** Keys that have their problem already if they are missing. */
+  excused: string[];
+  /** Checks the step in a `source()`. */
+  checkSource(source: Record<string, unknown>, path: Path): void;
+}
+
+/** Checks the main argument and the options of one trigger or step and reads them; undefined where something is wrong. */
+export function checkArgs(
+  checking: Checking,
+  path: Path,
+  kind: Kind,
+  raw: Record<string, unknown>,
+  visible: Visible,
+  options: ArgOptions,
+): JsonObject | undefined {
+  const before = checking.problems.length;
+  mapArgs(kind, raw, (info, value, below) => {
+    checkLeaf(checking, [...path, ...below], info, value, visible, options);
+    return value;
+  });
+  const failed = () => checking.problems.slice(before).some(({ severity }) => severity === "error");
+  const resolved = options.resolve && !failed() ? resolveForLoad(checking, path, kind, raw) : raw;
+  const { value, problems } = parseWith(schemaOf(kind), resolved);
+  const isNew = (problem: SchemaProblem) => {
+    const hasOne = failed() && hasTemplate(lookUp(raw, problem.path.map(String)));
+    return !hasOne && !options.excused.includes(String(problem.path[0]));
+  };
+  checking.addAll(path, problems.filter(isNew));
+  if (failed() || problems.length > 0) return undefined;
+  for (const message of kind.check?.(value as JsonObject, checking.context.now) ?? []) {
+    const [wrong, remedy] = message.split("; ", 2);
+    const [whole, option, about] = /^(\w+): (.*)$/.exec(wrong) ?? [];
+    if (whole === undefined || !(option in raw)) checking.error([...path, kind.kind], "value", wrong, remedy);
+    else checking.error([...path, option], "value", about, remedy);
+  }
+  return failed() ? undefined : value as JsonObject;
+}
+
+const schemas = new WeakMap<Kind, z.ZodObject>();
+
+/** The schema of a kind's main argument and options together. */
+function schemaOf(kind: Kind): z.ZodObject {
+  let schema = schemas.get(kind);
+  if (schema === undefined) schemas.set(kind, schema = z.strictObject({ [kind.kind]: kind.main, ...kind.options }));
+  return schema;
+}
+
+/** Reads arguments that come from code at run time: no templates, no positions. */
+export function parseKindArgs(kind: Kind, raw: JsonObject): { args: JsonObject } | { problems: SchemaProblem[] } {
+  const { value, problems } = parseWith(schemaOf(kind), raw);
+  return problems.length > 0 ? { problems } : { args: value as JsonObject };
+}
+
+function checkLeaf(
+  checking: Checking,
+  path: Path,
+  info: FieldInfo | undefined,
+  value: unknown,
+  visible: Visible,
+  options: ArgOptions,
+): void {
+  switch (info?.is) {
+    case "expression":
+      checkBare(checking, path, value, { ...visible, names: [...new Set([...visible.names, ...info.names ?? []])] });
+      return;
+    case "command": {
+      const found = findShellExpression(value);
+      if (found === undefined) return checkTemplates(checking, path, value, visible);
+      const message = "an expression inside code for the shell: what it gives would run as code";
+      checking.errorWithin([...path, ...found.path], found, message, found.hint);
+      return;
+    }
+    case "secret":
+      checkSecrets(checking, path, value);
+      return;
+    case "people":
+      checkTemplates(checking, path, value, visible);
+      checkPeople(checking, path, value);
+      return;
+    case "fields":
+      checkLiteral(checking, path, value);
+      return;
+    case "target":
+    case "branches":
+      return;
+    case "source":
+      if (typeof value === "object" && value !== null) options.checkSource(value as Record<string, unknown>, path);
+      return;
+    case undefined:
+      checkPlain(checking, path, value, visible, options.resolve);
+      return;
+    default:
+      checkTemplates(checking, path, value, visible);
+  }
+}
+
+/** What no field maker made is never resolved at run time: at most it can name what is known when the rule loads. */
+function checkPlain(checking: Checking, path: Path, value: unknown, visible: Visible, resolve: boolean): void {
+  if (!hasTemplate(value)) return;
+  const { parts } = parseTemplate(value as string);
+  const names = expressionsIn(parts).flatMap(({ expression }) =>
+    compile(expression).references.map(({ path }) => path[0])
+  );
+  if (resolve && names.every((name) => name === "config" || name === "env")) {
+    checkTemplates(checking, path, value, visible);
+  } else if (resolve) {
+    checking.error(path, "value", "only config and env can stand here", "write the value itself, or ${{ config.x }}");
+  } else checking.error(path, "value", "an expression cannot stand here", "write the value itself");
+}
+
+/** Checks an expression that stands without `${{ }}`. */
+export function checkBare(checking: Checking, path: Path, value: unknown, visible: Visible): void {
+  if (typeof value !== "string") return;
+  if (hasTemplate(value)) {
+    const text = value.trim().replace(/^\$\{\{\s*(.*?)\s*\}\}$/s, "$1");
+    checking.error(path, "value", "here stands an expression without ${{ }}", `write ${text}`);
+    return;
+  }
+  checkExpression(checking, path, value, visible);
+}
+
+/** Checks all templates in a value, at any depth. */
+function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
+  if (Array.isArray(value)) value.forEach((item, index) => checkTemplates(checking, [...path, index], item, visible));
+  else if (typeof value === "object" && value !== null) {
+    for (const [key, part] of Object.entries(value)) checkTemplates(checking, [...path, key], part, visible);
+  }
+  if (!hasTemplate(value)) return;
+  const { parts, problem } = parseTemplate(value as string);
+  if (problem) checking.errorWithin(path, problem, problem.message, problem.hint);
+  for (const { expression, offset } of expressionsIn(parts)) {
+    checkExpression(checking, path, expression, visible, offset);
+  }
+}
+
+function checkSecrets(checking: Checking, path: Path, value: unknown): void {
+  const names = Array.isArray(value) ? value : [value];
+  for (const [index, name] of names.entries()) {
+    const fault = typeof name === "string" ? checking.context.secretFault?.(name) : undefined;
+    if (fault === undefined) continue;
+    checking.warn(Array.isArray(value) ? [...path, index] : path, fault.message, fault.hint);
+  }
+}
+
+/** Whom a form names is known, or has an e-mail address. */
+function checkPeople(checking: Checking, path: Path, value: unknown): void {
+  const { people } = checking.context;
+  if (people === undefined) return;
+  const names = Array.isArray(value) ? value : [value];
+  for (const [index, name] of names.entries()) {
+    if (typeof name !== "string" || hasTemplate(name) || isEmail(name) || people.includes(name)) continue;
+    const close = nearest(name, people);
+    const hint = close === undefined
+      ? `add it under people: in whenthen.yaml, or write an e-mail address; known are ${people.join(", ") || "none"}`
+      : `did you mean ${close}?`;
+    checking.error(Array.isArray(value) ? [...path, index] : path, "value", `unknown person or group "${name}"`, hint);
+  }
+}
+
+/** Templates are resolved nowhere in it. */
+function checkLiteral(checking: Checking, path: Path, value: unknown): void {
+  if (typeof value === "object" && value !== null) {
+    for (const [key, part] of Object.entries(value)) {
+      checkLiteral(checking, [...path, Array.isArray(value) ? Number(key) : key], part);
+    }
+  } else if (hasTemplate(value)) {
+    checking.error(path, "value", "an expression cannot stand here", "write the value itself");
+  }
+}
+
+/** Puts in what is known when a rule loads: config and environment. */
+function resolveForLoad(
+  checking: Checking,
+  path: Path,
+  kind: Kind,
+  raw: Record<string, unknown>,
+): Record<string, unknown> {
+  const { config = {}, env, now } = checking.context;
+  try {
+    return resolveKnown(kind, raw, ["config", "env"], { config, env, $now: now });
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    // A value that is missing because its field is wrong has its problem there.
+    if (error.missing?.startsWith("config.") && !checking.ok) return raw;
+    checking.error([...path, kind.kind], "value", error.message);
+    return raw;
+  }
+}

@@ -1,0 +1,236 @@
+import { z } from "zod";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Field, Rule, Step } from "../../model/rule.ts";
+import type { RuleTest, TestEntry, TestEntryKind } from "../../model/test.ts";
+import { parseKindArgs } from "./check_args.ts";
+import type { Checking, Path } from "./checking.ts";
+import { checkValues } from "../fields/field_value.ts";
+import { findKind } from "./find_kind.ts";
+import { isObject } from "../fields/map_fields.ts";
+import { nearest } from "../nearest.ts";
+import { parseWith } from "./sentences.ts";
+import { show } from "../show.ts";
+import { isStep, withoutIterations } from "./step_names.ts";
+import { DEFAULT_NOW, STUB_KEYS, type StubbedKind, testKinds, testSchema } from "./test_kinds.ts";
+import { stepsIn } from "../expressions/used_names.ts";
+
+/** The rule that tests are about, as far as they name parts of it. */
+export interface Tested {
+  triggers: Rule["triggers"];
+  /** All its steps, at any depth; undefined where they cannot be known (TypeScript, called actions). */
+  steps?: Step[];
+  fields: Record<string, Field>;
+}
+
+/** What tests of a rule can name. */
+export function testedOf(rule: Pick<Rule, "triggers" | "then" | "onError">, fields: Record<string, Field>): Tested {
+  const steps = stepsIn(rule);
+  const calls = steps.some(({ kind, args }) => kind === "call" && /\.ya?ml$/.test(String(args.call)));
+  const known = rule.then !== "function" && !calls;
+  return { triggers: rule.triggers, fields, ...known && { steps } };
+}
+
+const KEYS = [...Object.keys(testSchema.shape), "do"];
+/** What `stub` may name beside steps: the kinds that touch the world, and what polls look at. */
+const STUBBED = ["http", "run", "call", "mail", "poll"];
+
+/** Checks the entries under `tests` of a rule that has no errors. */
+export function checkTests(checking: Checking, raw: unknown, tested: Tested): RuleTest[] {
+  if (!Array.isArray(raw)) {
+    const hint = "write each test on a line that begins with - name:";
+    checking.error(["tests"], "value", `expected a list of tests, got ${show(raw)}`, hint);
+    return [];
+  }
+  const tests = raw.map((test, index) => checkTest(checking, ["tests", index], test, tested));
+  const names = raw.map((test) => isObject(test) ? test.name : undefined);
+  for (const [index, name] of names.entries()) {
+    if (typeof name !== "string" || names.indexOf(name) === index) continue;
+    const hint = "give one of the two another name";
+    checking.error(["tests", index, "name"], "value", `the test "${name}" stands here twice`, hint);
+  }
+  return tests.filter((test) => test !== undefined);
+}
+
+/** Checks one test; undefined where something is wrong with it. */
+function checkTest(checking: Checking, path: Path, raw: unknown, tested: Tested): RuleTest | undefined {
+  const before = checking.problems.length;
+  if (!isObject(raw)) {
+    checking.error(path, "value", `expected a test, got ${show(raw)}`, "a test has name: and do:");
+    return undefined;
+  }
+  const excused = checking.checkKeys(raw, path, KEYS);
+  const world = checkWorld(checking, path, raw, tested, excused);
+  if (!("do" in raw) && !excused.includes("do")) {
+    checking.error(path, "value", '"do" is missing', "add do: with a list of what happens, as in - send: { type: … }");
+  }
+  const entries = raw.do === undefined || raw.do === null
+    ? []
+    : checkEntries(checking, [...path, "do"], raw.do, tested);
+  if (checking.problems.length > before) return undefined;
+  return { ...world, at: checking.origin.at(path, "value"), do: entries };
+}
+
+/**
+ * Checks what stands beside `do`.
+ * @param excused keys that have their problem already if they are missing
+ */
+export function checkWorld(
+  checking: Checking,
+  path: Path,
+  raw: Record<string, unknown>,
+  tested: Tested,
+  excused: string[],
+): Omit<RuleTest, "at" | "do"> {
+  const read: Record<string, unknown> = {};
+  for (const [key, schema] of Object.entries(testSchema.shape)) {
+    if (raw[key] === null || excused.includes(key)) continue;
+    // Each on its own, so that all that is wrong is found at once.
+    const { value, problems } = parseWith(z.object({ [key]: schema }), { [key]: raw[key] });
+    checking.addAll(path, problems);
+    Object.assign(read, value);
+  }
+  const { name = "", now = DEFAULT_NOW, people, config = {}, secrets = {}, env = {}, stub = {} } = read as Partial<
+    RuleTest
+  >;
+  for (const { key, message, hint } of checkConfig(tested.fields, config)) {
+    checking.error([...path, "config", key], key in tested.fields ? "value" : "key", message, hint);
+  }
+  for (const [key, answers] of Object.entries(stub)) {
+    checkStep(checking, [...path, "stub", key], "key", key, tested, STUBBED);
+    checkAnswers(checking, [...path, "stub", key], key, answers, tested);
+  }
+  return { name, now, ...people && { people }, config, secrets, env, stub };
+}
+
+/** An answer that a step can get, or a list of them, as far as the kind of step is known. */
+function checkAnswers(checking: Checking, path: Path, name: string, answers: Json, { steps = [] }: Tested): void {
+  const kind = steps.find(({ id }) => id === name.slice(name.lastIndexOf("/") + 1))?.kind ?? name;
+  if (!Object.hasOwn(STUB_KEYS, kind)) return;
+  const keys = STUB_KEYS[kind as StubbedKind];
+  for (const [index, answer] of [answers].flat().entries()) {
+    const at = Array.isArray(answers) ? [...path, index] : path;
+    if (isObject(answer)) checking.checkKeys(answer, at, keys, ["body"]);
+    else checking.error(at, "value", `expected what ${kind} gives, got ${show(answer)}`, `as in { ${keys[0]}: … }`);
+  }
+}
+
+/** What is wrong with the values that a test sets; those that it leaves out stay as they are. */
+function checkConfig(
+  fields: Record<string, Field>,
+  config: JsonObject,
+): { key: string; message: string; hint?: string }[] {
+  const set = Object.entries(fields).filter(([key]) => Object.hasOwn(config, key));
+  return checkValues(Object.fromEntries(set), config).problems.map((problem) => {
+    if (Object.hasOwn(fields, problem.key)) return problem;
+    const close = nearest(problem.key, Object.keys(fields));
+    const hint = close ? `did you mean ${close}?` : `the rule declares: ${Object.keys(fields).join(", ") || "none"}`;
+    return { ...problem, hint };
+  });
+}
+
+function checkEntries(checking: Checking, path: Path, raw: unknown, tested: Tested): TestEntry[] {
+  if (!Array.isArray(raw) || raw.length === 0) {
+    const hint = "write each entry on a line that begins with -, as in - send: { type: … }";
+    checking.error(path, "value", `expected a list of what happens, got ${show(raw)}`, hint);
+    return [];
+  }
+  return raw.flatMap((entry, index) => checkEntry(checking, [...path, index], entry, tested) ?? []);
+}
+
+function checkEntry(checking: Checking, path: Path, raw: unknown, tested: Tested): TestEntry | undefined {
+  if (!isObject(raw)) {
+    checking.error(path, "value", `expected what happens, got ${show(raw)}`, "as in - advance: 2d");
+    return undefined;
+  }
+  if ("webhook" in raw) {
+    checking.error(
+      [...path, "webhook"],
+      "key",
+      "a request stands under send",
+      "write - send: { webhook: /path, json: … }",
+    );
+    return undefined;
+  }
+  const kind = findKind(checking, path, raw, testKinds, []);
+  if (kind === undefined) return undefined;
+  const parsed = parseKindArgs(kind, raw as JsonObject);
+  if ("problems" in parsed) {
+    checking.addAll(path, parsed.problems);
+    return undefined;
+  }
+  checkNames(checking, path, kind.kind as TestEntryKind, parsed.args, tested);
+  return { kind: kind.kind as TestEntryKind, at: checking.origin.at(path, "value"), args: parsed.args };
+}
+
+/** The parts of the rule that an entry names are there. */
+function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: JsonObject, tested: Tested): void {
+  const at = [...path, kind];
+  switch (kind) {
+    case "answer":
+      return checkForm(checking, at, args.answer as string, tested);
+    case "skip":
+      return checkStep(checking, at, "value", args.skip as string, tested, []);
+    case "send":
+      return checkSend(checking, at, args.send as JsonObject, tested);
+    case "expect": {
+      const { steps, form } = args.expect as JsonObject;
+      if (Array.isArray(steps)) {
+        for (const [index, name] of steps.entries()) {
+          checkStep(checking, [...at, "steps", index], "value", name as string, tested, []);
+        }
+      } else {for (const name of Object.keys(steps ?? {})) {
+          checkStep(checking, [...at, "steps", name], "key", name, tested, []);
+        }}
+      if (isObject(form) && typeof form.step === "string") {
+        checkForm(checking, [...at, "form", "step"], form.step, tested);
+      }
+    }
+  }
+}
+
+function checkSend(checking: Checking, path: Path, { trigger, webhook }: JsonObject, { triggers }: Tested): void {
+  if (webhook !== undefined && !triggers.some(({ kind }) => kind === "webhook")) {
+    checking.error([...path, "webhook"], "value", "the rule has no webhook", "send the event that it listens to");
+  }
+  if (typeof trigger !== "string" || findTrigger(triggers, trigger) !== undefined) return;
+  const names = triggers.map(({ id }) => id);
+  const close = nearest(trigger, [...names, ...triggers.map(({ kind }) => kind)]);
+  const hint = close ? `did you mean "${close}"?` : `there are: ${names.map((name) => `"${name}"`).join(", ")}`;
+  checking.error([...path, "trigger"], "value", `the rule has no trigger ${show(trigger)}`, hint);
+}
+
+/** The trigger that a test names: by its name or address, or by its kind where that says which. */
+export function findTrigger(triggers: Rule["triggers"], name: string): Rule["triggers"][number] | undefined {
+  const ofKind = triggers.filter(({ kind }) => kind === name);
+  return triggers.find(({ id }) => id === name) ?? (ofKind.length === 1 ? ofKind[0] : undefined);
+}
+
+function checkForm(checking: Checking, path: Path, name: string, tested: Tested): void {
+  const forms = tested.steps?.filter(({ kind }) => kind === "form");
+  if (forms === undefined || forms.some(({ id }) => isStep(name, id) || name.endsWith(`/${id}`))) return;
+  const there = forms.map(({ id }) => id);
+  const close = nearest(name, there);
+  const hint = close ? `did you mean "${close}"?` : `there are: ${there.join(", ") || "none"}`;
+  checking.error(path, "value", `the rule has no form ${show(name)}`, hint);
+}
+
+/** A step is named by its id, or by its path, whose last part that is. */
+function checkStep(
+  checking: Checking,
+  path: Path,
+  part: "key" | "value",
+  name: string,
+  { steps, triggers }: Tested,
+  others: string[],
+): void {
+  if (steps === undefined || others.includes(name) || (others.length > 0 && findTrigger(triggers, name))) return;
+  // A form that says nothing else notifies by mail.
+  const implied = steps.some(({ kind }) => kind === "form") ? ["mail"] : [];
+  const ids = [...steps.map(({ id }) => id), ...implied];
+  const last = withoutIterations(name.slice(name.lastIndexOf("/") + 1));
+  if (ids.some((id) => isStep(last, id))) return;
+  const known = [...new Set([...ids, ...others])];
+  const close = nearest(last, known);
+  const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;
+  checking.error(path, part, `the rule has no step ${show(name as Json)}`, hint);
+}

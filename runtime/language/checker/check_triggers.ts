@@ -1,0 +1,147 @@
+import type { Json } from "../../model/json.ts";
+import type { Clause, Trigger } from "../../model/rule.ts";
+import { type AroundBatch, checkBatch } from "../fields/batch.ts";
+import { checkArgs, checkBare } from "./check_args.ts";
+import { checkSource } from "./check_steps.ts";
+import type { Checking, Path } from "./checking.ts";
+import { findKind } from "./find_kind.ts";
+import type { Kind } from "../kind.ts";
+import { isObject } from "../fields/map_fields.ts";
+import type { Visible } from "../expressions/names.ts";
+import { nearest } from "../nearest.ts";
+import { show } from "../show.ts";
+
+/** Options that every trigger has. */
+export const TRIGGER_OPTIONS = ["name", "if", "batch"];
+
+/** Checks the entries under `when`. */
+export function checkTriggers(checking: Checking, path: Path, raw: unknown, rule: AroundBatch): Trigger[] {
+  const entries = Array.isArray(raw) ? raw : [raw];
+  if (entries.length === 0) {
+    checking.error(
+      path,
+      "value",
+      "expected at least one trigger, got an empty list",
+      "add a trigger, as in - cron: 0 8 * * *",
+    );
+  }
+  const triggers = entries.map((entry, index) =>
+    checkTrigger(checking, Array.isArray(raw) ? [...path, index] : path, entry, rule)
+  );
+  for (const [index, trigger] of triggers.entries()) {
+    if (trigger === undefined || triggers.findIndex((other) => other?.id === trigger.id) === index) continue;
+    const at = Array.isArray(raw) ? [...path, index] : path;
+    const message = `two triggers are called ${JSON.stringify(trigger.id)}`;
+    const named = isObject(entries[index]) && "name" in entries[index];
+    checking.error(
+      named ? [...at, "name"] : at,
+      "value",
+      message,
+      "give each a name: of its own; cursors and times belong to it",
+    );
+  }
+  return triggers.filter((trigger) => trigger !== undefined);
+}
+
+function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: AroundBatch): Trigger | undefined {
+  const { config } = rule;
+  const raw = typeof entry === "string" ? fromName(checking, path, entry) : entry;
+  if (raw === undefined) return undefined;
+  if (!isObject(raw)) {
+    checking.error(path, "value", `expected a trigger, got ${show(raw)}`, "write its kind, as in cron: 0 8 * * *");
+    return undefined;
+  }
+  const kind = findKind(checking, path, raw, checking.kinds.triggers, TRIGGER_OPTIONS);
+  if (kind === undefined) return undefined;
+  const own = [kind.kind, ...Object.keys(kind.options)];
+  const common = TRIGGER_OPTIONS.filter((key) => !own.includes(key));
+  const excused = checking.checkKeys(raw, path, [...own, ...common], [kind.kind]);
+  const rawArgs = Object.fromEntries(
+    Object.entries(raw).filter(([key, value]) => own.includes(key) && (value !== null || key === kind.kind)),
+  );
+  const visible: Visible = {
+    names: ["config", "env", "secrets", "state", "rule"],
+    steps: [],
+    allSteps: [],
+    ...(config && { config }),
+  };
+  const args = checkArgs(checking, path, kind, rawArgs, visible, {
+    resolve: true,
+    excused,
+    checkSource: (source, at) => checkSource(checking, at, source, visible),
+  });
+  const name = checkName(checking, [...path, "name"], raw.name);
+  const clauses = raw.if === undefined || raw.if === null
+    ? undefined
+    : checkClauseList(checking, [...path, "if"], raw.if, conditionNames(config));
+  const hasBatch = raw.batch !== undefined && raw.batch !== null;
+  const batch = hasBatch ? checkBatch(checking, path, raw.batch, rule) : undefined;
+  if (args === undefined) return undefined;
+  return {
+    id: name ?? kind.address?.(args) ?? kind.kind,
+    kind: kind.kind,
+    at: checking.origin.at([...path, kind.kind], "key"),
+    ...(clauses && { if: clauses }),
+    args,
+    ...(batch && { batch }),
+  };
+}
+
+/** What a condition of a rule or a trigger sees, and `key`. */
+export function conditionNames(config: string[] | undefined): Visible {
+  const names = ["event", "config", "env", "secrets", "state", "rule"];
+  return { names, steps: [], allSteps: [], ...(config && { config }) };
+}
+
+/** `when: start` is short for `when: { start: }`. */
+function fromName(checking: Checking, path: Path, name: string): Record<string, Json> | undefined {
+  const kind: Kind | undefined = Object.hasOwn(checking.kinds.triggers, name)
+    ? checking.kinds.triggers[name]
+    : undefined;
+  if (kind?.main.safeParse(null).success) return { [name]: null };
+  if (kind !== undefined) {
+    checking.error(
+      path,
+      "value",
+      `${JSON.stringify(name)} needs an argument`,
+      `write it behind a colon, as in ${name}: …`,
+    );
+    return undefined;
+  }
+  const names = Object.keys(checking.kinds.triggers);
+  const close = nearest(name, names);
+  const expected = `expected one of ${names.map((known) => JSON.stringify(known)).join(", ")}`;
+  checking.error(
+    path,
+    "value",
+    `${expected}, got ${show(name)}`,
+    close ? `did you mean ${JSON.stringify(close)}?` : "write its kind, as in cron: 0 8 * * *",
+  );
+  return undefined;
+}
+
+function checkName(checking: Checking, path: Path, name: unknown): string | undefined {
+  if (name === undefined || name === null) return undefined;
+  if (typeof name === "string" && name.trim() !== "") return name;
+  checking.error(path, "value", `expected a name, got ${show(name)}`, "write text");
+  return undefined;
+}
+
+/** Reads one condition or a list of them that must all hold. */
+export function checkClauseList(checking: Checking, path: Path, raw: unknown, visible: Visible): Clause[] {
+  const texts = Array.isArray(raw) ? raw : [raw];
+  return texts.flatMap((text, index) => {
+    const at = Array.isArray(raw) ? [...path, index] : path;
+    if (typeof text !== "string" && typeof text !== "boolean") {
+      checking.error(
+        at,
+        "value",
+        `expected an expression, got ${show(text)}`,
+        "write a condition, as in if: event.data.amount > 100",
+      );
+      return [];
+    }
+    checkBare(checking, at, text, visible);
+    return [{ text: String(text), at: checking.origin.at(at, "value") }];
+  });
+}

@@ -1,0 +1,194 @@
+import { z } from "zod";
+import type { JsonObject } from "../../model/json.ts";
+import { batchSchema } from "../fields/batch.ts";
+import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
+import { STEP_OPTIONS } from "./check_steps.ts";
+import { TRIGGER_OPTIONS } from "./check_triggers.ts";
+import { duration, fieldInfo } from "../fields/field.ts";
+import { fieldSchema } from "../fields/fields.ts";
+import type { Kind, Kinds } from "../kind.ts";
+import { retrySchema } from "../fields/retry_schema.ts";
+import { testKinds, testSchema } from "./test_kinds.ts";
+
+const TEMPLATE = { type: "string", pattern: "\\$\\{\\{" };
+const STEPS = { $ref: "#/definitions/steps" };
+const EXPRESSION = { type: ["string", "boolean"], description: "A CEL expression" };
+
+/** The JSON Schema (draft 7, which the YAML language server knows best) of rule files and YAML actions, for editors. */
+export function ruleJsonSchema(kinds: Kinds): JsonObject {
+  const steps = Object.values(kinds.steps);
+  const schema = {
+    $schema: "http://json-schema.org/draft-07/schema#",
+    title: "whenthen rule",
+    anyOf: [
+      objectOf("A rule: when something happens, if a condition holds, then do these steps", ruleProperties(), [
+        "when",
+        "then",
+      ]),
+      {
+        ...objectOf("An action: steps that rules call", actionProperties(), ["then"]),
+      },
+    ],
+    definitions: {
+      trigger: { anyOf: [...Object.values(kinds.triggers).map(triggerSchema), shortTriggers(kinds)] },
+      step: { anyOf: steps.map((kind) => entrySchema(kind, stepOptions(kind))) },
+      batch: { ...toSchema(batchSchema), oneOf: ["every", "quiet", "cron"].map((key) => ({ required: [key] })) },
+      steps: {
+        anyOf: [{ type: "array", items: { $ref: "#/definitions/step" }, minItems: 1 }, { $ref: "#/definitions/step" }],
+      },
+      test: testEntrySchema(),
+      source: { anyOf: steps.filter(({ controls }) => !controls).map((kind) => entrySchema(kind, {})) },
+      fields: {
+        type: "object",
+        additionalProperties: { anyOf: [toSchema(fieldSchema), { type: ["string", "number", "boolean", "array"] }] },
+      },
+    },
+  };
+  return schema as unknown as JsonObject;
+}
+
+type Schema = Record<string, unknown>;
+
+function ruleProperties(): Record<string, Schema> {
+  const properties: Record<string, Schema> = {
+    id: { type: "string", description: "Its id; by default its path in the folder without extension" },
+    name: { type: "string", description: "Its name for people" },
+    when: {
+      description: "What it reacts to: one trigger or a list",
+      anyOf: [{ $ref: "#/definitions/trigger" }, {
+        type: "array",
+        items: { $ref: "#/definitions/trigger" },
+        minItems: 1,
+      }],
+    },
+    if: conditions("A CEL expression, or a list that must all hold"),
+    then: { ...STEPS, description: "What it does" },
+    config: {
+      $ref: "#/definitions/fields",
+      description: "What an operator may set: threshold: 85, or { type: number, default: 85 }",
+    },
+    key: { type: ["string", "number", "boolean"], description: "A CEL expression; mode counts runs with equal keys" },
+    mode: {
+      enum: [...MODES],
+      description: "What happens while a run of the same key is not done; by default parallel",
+    },
+    max: { type: "integer", minimum: 1, description: "Runs at once in mode parallel; by default 10" },
+    timeout: { ...toSchema(duration()), description: "How long a run may take, waits excluded; by default 1h" },
+    limit: { type: "string", description: "Runs above it are held: 1000/m by default, or none" },
+    onError: { ...STEPS, description: "Done when the run failed; error.step and error.message say why" },
+    enabled: { type: "boolean", description: "false: its triggers rest" },
+    tests: { type: "array", items: { $ref: "#/definitions/test" }, description: "Its tests: whenthen test does them" },
+  };
+  return pick(properties, RULE_KEYS);
+}
+
+function actionProperties(): Record<string, Schema> {
+  const properties: Record<string, Schema> = {
+    name: { type: "string", description: "Its name for people" },
+    inputs: { $ref: "#/definitions/fields", description: "What its callers give it under with:" },
+    then: { ...STEPS, description: "What it does" },
+    output: { type: ["string", "number", "boolean"], description: "A CEL expression: the result of calling it" },
+  };
+  return pick(properties, ACTION_KEYS);
+}
+
+/** What the tables of the checker do not name must not be offered. */
+function pick(properties: Record<string, Schema>, keys: string[]): Record<string, Schema> {
+  return Object.fromEntries(keys.map((key) => [key, properties[key]]));
+}
+
+function triggerSchema(kind: Kind): Schema {
+  const properties: Record<string, Schema> = {
+    name: { type: "string", description: "Its id; by default its kind and address" },
+    if: conditions("A CEL expression, or a list that must all hold, for events of this trigger"),
+    batch: {
+      $ref: "#/definitions/batch",
+      description: "Its events are collected, and one run gets them as event.data.events",
+    },
+  };
+  const { properties: all, ...rest } = entrySchema(kind, pick(properties, TRIGGER_OPTIONS)) as {
+    properties: Record<string, Schema>;
+  };
+  const own = [kind.kind, ...Object.keys(kind.options)];
+  const withTemplates = Object.entries(all).map((
+    [key, schema],
+  ) => [key, own.includes(key) ? orTemplate(schema) : schema]);
+  return { ...rest, properties: Object.fromEntries(withTemplates) };
+}
+
+function testEntrySchema(): Schema {
+  const { properties, ...rest } = toSchema(testSchema) as { properties: Record<string, Schema> };
+  const entries = Object.values(testKinds).map((kind) => entrySchema(kind, {}));
+  const happens = { type: "array", items: { anyOf: entries }, minItems: 1, description: "What happens, in order" };
+  return { ...rest, properties: { ...properties, do: happens }, required: ["name", "do"] };
+}
+
+/** Config stands in any argument of a trigger. */
+function orTemplate(schema: Schema): Schema {
+  const isText = schema.type === "string" || (Array.isArray(schema.type) && schema.type.includes("string"));
+  if ((isText && schema.enum === undefined) || schema.$ref !== undefined) return schema;
+  const { description, default: standard, ...rest } = schema;
+  if (Object.keys(rest).length === 0) return schema;
+  return {
+    anyOf: [rest, TEMPLATE],
+    ...(description !== undefined && { description }),
+    ...(standard !== undefined && { default: standard }),
+  };
+}
+
+function shortTriggers({ triggers }: Kinds): Schema {
+  const short = Object.values(triggers).filter(({ main }) => main.safeParse(null).success);
+  return { enum: short.map(({ kind }) => kind), description: "A trigger without arguments" };
+}
+
+function stepOptions(kind: Kind): Record<string, Schema> {
+  const properties: Record<string, Schema> = {
+    id: { type: "string", pattern: "^[a-z][A-Za-z0-9_]*$", description: "Its result is steps.<id>" },
+    if: { ...EXPRESSION, description: "A CEL expression; where it is false the step is left out" },
+    timeout: { ...toSchema(duration()), description: "How long one attempt may take" },
+    retry: { ...toSchema(retrySchema), description: "Attempts in all, or { attempts, delay, max }" },
+    onError: {
+      anyOf: [...kind.nested?.stops ? [{ const: "stop" }] : [], { const: "continue" }, STEPS],
+      description: "continue, or steps whose last result takes the place of the failed one",
+    },
+    onTimeout: { ...STEPS, description: "Done where the step took too long" },
+  };
+  const children = (kind.children ?? []).map((key) => [key, STEPS] as const);
+  return { ...pick(properties, STEP_OPTIONS), ...Object.fromEntries(children) };
+}
+
+/** One entry of a kind: its key is required and says what it is. */
+function entrySchema(kind: Kind, common: Record<string, Schema>): Schema {
+  const own = Object.entries(kind.options).map(([key, schema]) => [key, toSchema(schema as z.ZodType)] as const);
+  const main = toSchema(kind.main);
+  const required = Object.entries(kind.options).filter(([, schema]) =>
+    !(schema as z.ZodType).safeParse(undefined).success
+  );
+  const properties = {
+    [kind.kind]: { ...main, description: main.description ?? kind.summary },
+    ...common,
+    ...Object.fromEntries(own),
+  };
+  return objectOf(kind.summary, properties, [kind.kind, ...required.map(([key]) => key)]);
+}
+
+function conditions(description: string): Schema {
+  return { anyOf: [EXPRESSION, { type: "array", items: EXPRESSION }], description };
+}
+
+function objectOf(description: string, properties: Record<string, Schema>, required: string[]): Schema {
+  return { type: "object", description, properties, required, additionalProperties: false };
+}
+
+function toSchema(schema: z.ZodType): Schema {
+  const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, {
+    target: "draft-7",
+    io: "input",
+    unrepresentable: "any",
+    override: ({ zodSchema, jsonSchema }) => {
+      const info = fieldInfo.get(zodSchema as unknown as z.ZodType);
+      if (info !== undefined) Object.assign(jsonSchema, info.schema);
+    },
+  });
+  return rest as Schema;
+}

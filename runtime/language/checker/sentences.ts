@@ -1,0 +1,201 @@
+import { z } from "zod";
+import { nearest } from "../nearest.ts";
+import { show } from "../show.ts";
+import { hintAtUnknownKey } from "./unknown_key.ts";
+
+/** What a schema finds wrong with a part of a value, in a person's words. */
+export interface SchemaProblem {
+  path: (string | number)[];
+  /** Whether the key or the value is to blame. */
+  part: "key" | "value";
+  message: string;
+  hint?: string;
+}
+
+/** Parses a value; where it does not fit, says why in sentences instead of zod's own. */
+export function parseWith(schema: z.ZodType, value: unknown): { value: unknown; problems: SchemaProblem[] } {
+  const parsed = schema.safeParse(value, { error: (issue) => sayIssue(issue) });
+  if (parsed.success) return { value: parsed.data, problems: [] };
+  const problems = parsed.error.issues.flatMap((issue) => problemsOf(issue, value, []));
+  return { value: undefined, problems: problems.filter((problem) => !isMisspelt(problem, problems)) };
+}
+
+/** For a schema of an object: what is no object at all is told how to write one. */
+export function asIn(example: string) {
+  return {
+    error: (issue: z.core.$ZodRawIssue) =>
+      issue.code === "invalid_type" ? `${sayIssue(issue)}\nas in ${example}` : undefined,
+  };
+}
+
+/** A key that is missing because another one beside it is its misspelling: one slip, one problem. */
+function isMisspelt({ path, message }: SchemaProblem, all: SchemaProblem[]): boolean {
+  const name = JSON.stringify(path.at(-1));
+  const above = JSON.stringify(path.slice(0, -1));
+  return message === `${name} is missing` && all.some((other) => {
+    return other.hint === `did you mean ${name}?` && JSON.stringify(other.path.slice(0, -1)) === above;
+  });
+}
+
+/** zod's message is one text; a hint stands on a second line of it. */
+function split(message: string): { message: string; hint?: string } {
+  const [sentence, hint] = message.split("\n");
+  return { message: sentence, ...(hint && { hint }) };
+}
+
+type Issue = z.core.$ZodIssue;
+type Path = (string | number)[];
+
+function problemsOf(issue: Issue, root: unknown, above: Path): SchemaProblem[] {
+  const path = [...above, ...issue.path as Path];
+  if (issue.code === "invalid_union") return problemsOfUnion(issue, root, path);
+  if (issue.code === "unrecognized_keys") {
+    const [first, ...hints] = issue.message.split("\n");
+    return issue.keys.map((key, index): SchemaProblem => {
+      return {
+        path: [...path, key],
+        part: "key",
+        message: first.replace("KEY", key),
+        ...(hints[index] && { hint: hints[index] }),
+      };
+    });
+  }
+  // A problem that is said already, of a part that has a grammar of its own.
+  if (issue.code === "custom" && issue.params?.part) {
+    return [{ path, part: issue.params.part, ...split(issue.message) }];
+  }
+  const name = path.at(-1);
+  if (valueAt(root, path) === undefined && typeof name === "string") {
+    return [{
+      path,
+      part: "value",
+      message: `${JSON.stringify(name)} is missing`,
+      hint: split(issue.message).message.replace(/, got nothing$/, ""),
+    }];
+  }
+  return [{ path, part: "value", ...addGot(split(issue.message), issue, valueAt(root, path)) }];
+}
+
+/** The makers of `field.ts` say only what they expect. */
+function addGot(
+  said: { message: string; hint?: string },
+  issue: Issue,
+  value: unknown,
+): { message: string; hint?: string } {
+  return issue.code === "custom" && issue.params?.expected
+    ? { ...said, message: `${said.message}, got ${show(value)}` }
+    : said;
+}
+
+/** Of the options of a union, those that the value was probably meant to be; else what all of them expect. */
+function problemsOfUnion(issue: Issue & { code: "invalid_union" }, root: unknown, path: Path): SchemaProblem[] {
+  const options = issue.errors.filter((issues) => issues.length > 0);
+  const meant = options.filter((issues) =>
+    issues.every(({ code, path }) => path.length > 0 || code === "unrecognized_keys")
+  );
+  if (meant.length > 0) {
+    const [closest] = meant.sort((a, b) => a.length - b.length);
+    return closest.flatMap((inner) => problemsOf(inner, root, path));
+  }
+  const all = options.flat().flatMap((inner) => problemsOf(inner, root, path));
+  const phrases = all.flatMap(({ message, hint }) => {
+    const [, phrase] = /^expected (.+?)(?:, got .*)?$/.exec(message) ?? /^expected (.+)$/.exec(hint ?? "") ?? [];
+    return phrase ? [phrase] : [];
+  });
+  const value = valueAt(root, path);
+  const expected = joinPhrases(phrases);
+  if (value === undefined) {
+    return [{
+      path,
+      part: "value",
+      message: `${JSON.stringify(path.at(-1))} is missing`,
+      hint: `expected ${expected}`,
+    }];
+  }
+  const close = all.find(({ hint }) => hint?.startsWith("did you mean"));
+  return [{
+    path,
+    part: "value",
+    message: `expected ${expected}, got ${show(value)}`,
+    ...(close && { hint: close.hint }),
+  }];
+}
+
+/** Names of several lists of names become one list. */
+function joinPhrases(phrases: string[]): string {
+  const names = phrases.flatMap((phrase) => phrase.match(/^(?:one of )?((?:"[^"]*"(?:, )?)+)$/)?.[1].split(", ") ?? []);
+  const others = [...new Set(phrases.filter((phrase) => !/^(?:one of )?"/.test(phrase)))];
+  const list = names.length > 1 ? [`one of ${names.join(", ")}`] : names;
+  return [...list, ...others].join(", or ") || "something else";
+}
+
+function sayIssue(issue: z.core.$ZodRawIssue): string | undefined {
+  switch (issue.code) {
+    case "invalid_type":
+      return `expected ${TYPES[issue.expected] ?? issue.expected}, got ${show(issue.input)}`;
+    case "invalid_value":
+      return sayChoice(issue.values, issue.input);
+    case "too_small":
+      return saySize(issue.origin, "at least", Number(issue.minimum), issue.input);
+    case "too_big":
+      return saySize(issue.origin, "at most", Number(issue.maximum), issue.input);
+    case "invalid_format":
+      return `expected ${FORMATS[issue.format] ?? `text that looks like ${issue.pattern ?? issue.format}`}, got ${
+        show(issue.input)
+      }`;
+    case "not_multiple_of":
+      return `expected a multiple of ${issue.divisor}, got ${show(issue.input)}`;
+    case "unrecognized_keys":
+      return sayKeys(issue);
+    default:
+      return undefined;
+  }
+}
+
+const TYPES: Record<string, string> = {
+  string: "text",
+  number: "a number",
+  int: "a whole number",
+  boolean: "true or false",
+  object: "an object",
+  record: "an object",
+  array: "a list",
+  null: "nothing behind the key",
+};
+
+const FORMATS: Record<string, string> = {
+  email: "an e-mail address",
+  url: "a URL",
+  datetime: "a time",
+  date: "a date",
+};
+
+function sayChoice(values: readonly unknown[], input: unknown): string {
+  const names = values.map((value) => JSON.stringify(value));
+  const close = typeof input === "string" ? nearest(input, values.map(String)) : undefined;
+  const expected = names.length === 1 ? names[0] : `one of ${names.join(", ")}`;
+  return `expected ${expected}, got ${show(input)}${
+    close === undefined ? "" : `\ndid you mean ${JSON.stringify(close)}?`
+  }`;
+}
+
+function saySize(origin: string, bound: string, limit: number, input: unknown): string {
+  const unit = origin === "string" ? " characters" : origin === "array" ? (limit === 1 ? " item" : " items") : "";
+  return `expected ${bound} ${limit}${unit}, got ${unit ? (input as { length: number }).length : show(input)}`;
+}
+
+/** The message for all the keys, then for each of them a line with its hint. */
+function sayKeys(issue: z.core.$ZodRawIssue): string {
+  const { keys, inst } = issue as unknown as { keys: string[]; inst?: z.core.$ZodObject };
+  const known = Object.keys(inst?._zod.def.shape ?? {});
+  return ['unknown key "KEY"', ...keys.map((key) => hintAtUnknownKey(key, known))].join("\n");
+}
+
+function valueAt(root: unknown, path: Path): unknown {
+  let value = root;
+  for (const key of path) {
+    if (typeof value !== "object" || value === null || !Object.hasOwn(value, key)) return undefined;
+    value = (value as Record<string | number, unknown>)[key];
+  }
+  return value;
+}

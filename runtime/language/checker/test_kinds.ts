@@ -1,0 +1,145 @@
+import { z } from "zod";
+import { parseDuration } from "../../model/duration.ts";
+import type { Json } from "../../model/json.ts";
+import type { TestEntryKind } from "../../model/test.ts";
+import type { Kind } from "../kind.ts";
+import { parseTime } from "./test_time.ts";
+
+const json = z.any() as z.ZodType<Json>;
+const object = z.record(z.string(), json);
+const texts = z.record(z.string(), z.string());
+const repeatable = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
+
+const RUN_STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const;
+const STEP_STATES = ["retrying", "waiting", "succeeded", "failed", "skipped", "cancelled"] as const;
+const VERDICTS = [
+  ...["started", "held", "condition", "busy", "batched", "disabled", "looped", "error"],
+  ...["accepted", "duplicate", "unmatched"],
+] as const;
+
+/** A point in time; in UTC where it names no zone. Comes out as milliseconds since the epoch. */
+export const time = custom("a time such as 2027-01-04T09:00:00Z", parseTime);
+
+const event = z.strictObject({
+  type: z.string().optional().describe("The event's type; for another trigger than event, by default the trigger's"),
+  trigger: z.string().optional().describe("The trigger that emits it, by its name, address or kind"),
+  data: json.optional().describe("What the event says"),
+  subject: z.string().optional().describe("What the event is about"),
+  id: z.string().optional().describe("The same id twice is the same event"),
+  source: z.string().optional().describe("By default /test"),
+  time: z.string().optional().describe("By default now"),
+});
+
+const request = z.strictObject({
+  webhook: z.string().regex(/^\//, { error: "expected a path such as /github" }).describe("The path below /hooks"),
+  method: z.string().optional().describe("By default that of the trigger"),
+  json: json.optional().describe("The body, as JSON"),
+  form: repeatable.optional().describe("The body, as form fields; a list repeats its field"),
+  body: z.string().optional().describe("The body, as text"),
+  headers: texts.optional().describe("Beside those that the signature takes"),
+  query: repeatable.optional().describe("Behind the path; a list repeats its name"),
+  signed: z.boolean().optional().describe("false leaves the signature out"),
+});
+
+const expectation = z.strictObject({
+  run: z.enum([...RUN_STATES, "none"]).optional().describe("The state of the newest run"),
+  runs: z.array(z.enum(RUN_STATES)).optional().describe("The states of all runs, oldest first"),
+  verdict: z.enum(VERDICTS).optional().describe("What became of the last event"),
+  clause: z.string().optional().describe("The clause of the condition that did not hold"),
+  form: z.union([z.literal("none"), object]).optional().describe("An open form: step, title, to, fields, until"),
+  waits: z.array(object).optional().describe("What the run waits for: step, kind, what, until"),
+  steps: z.union([
+    z.array(z.string()),
+    z.record(z.string(), z.union([z.enum([...STEP_STATES, "none"]), object])),
+  ]).optional().describe("Steps that have succeeded, in order; or what became of each"),
+  calls: z.array(object).optional().describe("What the steps asked of the world, in order"),
+  logs: z.array(z.string()).optional().describe("Parts of lines of the log, in order"),
+  events: z.array(object).optional().describe("Events that the rule emitted, in order"),
+  response: z.union([z.literal("none"), object]).optional()
+    .describe("The answer to the last request: status, headers, json or body; none as long as it waits"),
+  output: json.optional().describe("The run's output"),
+  error: z.string().optional().describe("A part of the run's error"),
+  state: object.optional().describe("Memory across runs, by key"),
+});
+
+/** The entries that stand under `do` of a test, by name. */
+export const testKinds: Record<TestEntryKind, Kind> = {
+  send: {
+    kind: "send",
+    summary: "An event, or a request to a webhook, signed as the webhook wants it",
+    main: z.union([event, request]),
+    options: {},
+  },
+  advance: {
+    kind: "advance",
+    summary: "Turns the clock on by a duration, or to a time; what is due on the way happens",
+    main: custom("a duration such as 2d, or a time such as 2027-01-04T09:00:00Z", parseAdvance),
+    options: {},
+  },
+  answer: {
+    kind: "answer",
+    summary: "Somebody answers a form",
+    main: z.string().describe("The form's step"),
+    options: {
+      as: z.string().optional().describe("Who; by default the first whom it is for"),
+      with: object.default({}).describe("The answers by field"),
+      refused: z.enum(["forbidden", "closed", "invalid"]).optional().describe("Why it is not taken"),
+    },
+  },
+  skip: {
+    kind: "skip",
+    summary: "An operator ends a wait",
+    main: z.string().describe("The step that waits"),
+    options: {},
+  },
+  expect: {
+    kind: "expect",
+    summary: "What is so by now; what is not mentioned is not looked at",
+    main: expectation,
+    options: { exact: z.boolean().default(false).describe("Lists are complete") },
+  },
+};
+
+/** What stands in a test beside `do`. */
+export const testSchema = z.strictObject({
+  name: z.string().min(1).describe("A sentence about what is tested"),
+  now: time.optional().describe("When it begins; by default Monday, 2027-01-04T09:00:00Z"),
+  people: z.record(z.string(), z.array(z.string()).min(1)).optional().describe("Groups with their members"),
+  config: object.optional().describe("Over the defaults; what has none is as configured"),
+  secrets: texts.optional().describe("Values of secrets; others are made up"),
+  env: texts.optional().describe("The environment"),
+  stub: object.optional().describe(
+    "What steps get from the world, by kind, step id or path; a list: successive answers",
+  ),
+});
+
+/** What the stubs of the kinds say that reach the world by themselves; that of any other is the step's result. */
+export const STUB_KEYS = {
+  http: ["status", "headers", "body", "error", "timeout"],
+  run: ["code", "stdout", "stderr", "error", "timeout"],
+  mail: ["accepted", "rejected", "error", "timeout"],
+};
+
+export type StubbedKind = keyof typeof STUB_KEYS;
+
+/** Monday morning. */
+export const DEFAULT_NOW = Date.parse("2027-01-04T09:00:00Z");
+
+/** How far the clock is turned: by milliseconds, or to a time. */
+export type Advance = { by: number } | { to: number };
+
+function parseAdvance(text: string): Advance | undefined {
+  const by = parseDuration(text);
+  if (by !== undefined) return { by };
+  const to = parseTime(text);
+  return to === undefined ? undefined : { to };
+}
+
+function custom<T>(expected: string, parse: (value: string) => T | undefined): z.ZodType<T> {
+  return z.string().transform((value, context): T => {
+    const parsed = parse(value);
+    if (parsed !== undefined) return parsed;
+    context.addIssue({ code: "custom", message: `expected ${expected}`, params: { expected }, input: value });
+    return z.NEVER;
+  }) as unknown as z.ZodType<T>;
+}

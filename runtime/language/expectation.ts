@@ -1,0 +1,163 @@
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
+import { isStep } from "./checker/step_names.ts";
+import { parseTime } from "./checker/test_time.ts";
+
+/** What is not as expected; undefined where it is. */
+type Found = Omit<Mismatch, "part"> | undefined;
+
+/**
+ * Holds what a test expects against what it sees.
+ * @param exact lists must be complete; else other items may stand between those that are expected
+ * @throws TypeError for a part that there is not
+ */
+export function findMismatches(expected: JsonObject, seen: Seen, exact: boolean): Mismatch[] {
+  return Object.entries(expected).flatMap(([part, value]) => {
+    if (!Object.hasOwn(PARTS, part)) {
+      throw new TypeError(`expect has no part "${part}"; known here: ${Object.keys(PARTS).join(", ")}`);
+    }
+    const found = PARTS[part as keyof Expectation](value, seen, exact);
+    return found === undefined ? [] : [{ part, ...found }];
+  });
+}
+
+const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boolean) => Found> = {
+  run: (expected, { runs }) => compare(expected, runs.at(-1) ?? "none"),
+  runs: (expected, { runs }) => compare(expected, runs),
+  verdict: (expected, { verdict }) => compare(expected, verdict),
+  clause: (expected, { clause }) => compare(expected, clause),
+  form: (expected, { forms }) => findForm(expected, forms as unknown as JsonObject[]),
+  waits: (expected, { waits }, exact) => compareWaits(expected as Json[], waits as unknown as JsonObject[], exact),
+  steps: (expected, { steps }, exact) =>
+    Array.isArray(expected) ? compareSteps(expected, steps, exact) : findSteps(expected as JsonObject, steps),
+  calls: (expected, { calls }, exact) => compareLists(expected, calls, exact, isCall),
+  logs: (expected, { logs }, exact) => compareLists(expected, logs, exact, contains),
+  events: (expected, { events }, exact) => compareLists(expected, events, exact),
+  response: (expected, { response }) => compare(expected, response ?? "none"),
+  output: (expected, { output }) => compare(expected, output),
+  error: (expected, { error }) => contains(expected, error) ? undefined : { expected, seen: error },
+  state: (expected, { state }) => compare(expected, state),
+};
+
+/** Whether a value is as expected: objects may have more keys, lists must have as many items. */
+export function matches(expected: Json, seen: Json | undefined): boolean {
+  if (Array.isArray(expected)) {
+    return Array.isArray(seen) && seen.length === expected.length &&
+      expected.every((item, index) => matches(item, seen[index]));
+  }
+  if (!isObject(expected)) return expected === (seen ?? null);
+  return isObject(seen) && Object.entries(expected).every(([key, value]) => matches(value, own(seen, key)));
+}
+
+/** The part of a value that the expectation speaks about. */
+function shownFor(expected: Json, seen: Json | undefined): Json {
+  if (Array.isArray(expected) && Array.isArray(seen)) {
+    return seen.map((item, index) => index < expected.length ? shownFor(expected[index], item) : item);
+  }
+  if (!isObject(expected) || !isObject(seen)) return seen ?? null;
+  const known = Object.entries(expected).filter(([key]) => Object.hasOwn(seen, key));
+  return Object.fromEntries(known.map(([key, value]) => [key, shownFor(value, seen[key])]));
+}
+
+function compare(expected: Json, seen: Json): Found {
+  return matches(expected, seen) ? undefined : { expected, seen: shownFor(expected, seen) };
+}
+
+/** The items expected stand among those seen, in this order. What is as expected is shown in the words of the expectation. */
+function compareLists(expected: Json, seen: Json[], exact: boolean, fits = matches): Found {
+  const wanted = expected as Json[];
+  let next = 0;
+  const shown = seen.map((item) => {
+    const isNext = next < wanted.length && fits(wanted[next], item);
+    return isNext ? wanted[next++] : shownFor(whole(wanted, item), item);
+  });
+  if (next === wanted.length && (!exact || seen.length === wanted.length)) return undefined;
+  return { expected, seen: shown };
+}
+
+/** What any of the items expected speaks about, with the key that says what the item seen is. */
+function whole(wanted: Json[], item: Json): Json {
+  if (!isObject(item)) return null;
+  const [named] = Object.keys(item);
+  return wanted.filter(isObject).reduce(together, { [named]: null });
+}
+
+/** All keys of both, at any depth. */
+function together(one: JsonObject, other: JsonObject): JsonObject {
+  const both = Object.entries(other).map(([key, value]) => {
+    const before = own(one, key);
+    return [key, isObject(before) && isObject(value) ? together(before, value) : value];
+  });
+  return { ...one, ...Object.fromEntries(both) };
+}
+
+/** Which of several branches began to wait first says nothing. */
+function compareWaits(expected: Json[], waits: JsonObject[], exact: boolean): Found {
+  const rest = [...waits];
+  const found = expected.flatMap((wanted) => {
+    const index = rest.findIndex((wait) => isWait(wanted, wait));
+    return index < 0 ? [] : rest.splice(index, 1);
+  });
+  return compareLists(expected, [...found, ...rest], exact, isWait);
+}
+
+function findForm(expected: Json, forms: JsonObject[]): Found {
+  if (expected === "none") return forms.length === 0 ? undefined : { expected, seen: forms };
+  if (forms.some((form) => isWait(expected, form))) return undefined;
+  const shown = forms.map((form) => shownFor({ step: null, ...expected as JsonObject }, form));
+  return { expected, seen: shown.length === 0 ? "none" : shown.length === 1 ? shown[0] : shown };
+}
+
+function compareSteps(expected: Json[], steps: SeenStep[], exact: boolean): Found {
+  const succeeded = steps.filter(({ state }) => state === "succeeded").map(({ step }) => step);
+  return compareLists(expected, succeeded, exact, (name, path) => isStep(name as string, path as string));
+}
+
+function findSteps(expected: JsonObject, steps: SeenStep[]): Found {
+  const seen: JsonObject = {};
+  for (const [name, value] of Object.entries(expected)) {
+    const step = steps.find(({ step }) => step === name) ?? steps.findLast(({ step }) => isStep(name, step));
+    seen[name] = isObject(value) && step ? shownFor(value, step as unknown as JsonObject) : step?.state ?? "none";
+  }
+  return matches(expected, seen) ? undefined : { expected, seen };
+}
+
+/** What can be written in two ways is the same: `https://…` and `GET https://…`, one recipient and a list of one. */
+function isCall(expected: Json, call: Json | undefined): boolean {
+  return matches(named(inOneWay(expected), call), inOneWay(call ?? null));
+}
+
+/** A time in any zone is the same. */
+function isWait(expected: Json, wait: Json | undefined): boolean {
+  if (!isObject(expected) || !isObject(wait)) return matches(expected, wait);
+  const { until } = expected;
+  const isSame = typeof until === "string" && parseTime(until) === parseTime(String(wait.until));
+  return matches(named({ ...expected, ...(isSame && { until: wait.until }) }, wait), wait);
+}
+
+/** The expectation with its step, named by less than its path, as the path that is seen. */
+function named(expected: Json, seen: Json | undefined): Json {
+  if (!isObject(expected) || !isObject(seen)) return expected;
+  const { step } = expected;
+  const isSame = typeof step === "string" && typeof seen.step === "string" && isStep(step, seen.step);
+  return isSame ? { ...expected, step: seen.step! } : expected;
+}
+
+function inOneWay(call: Json): Json {
+  if (!isObject(call)) return call;
+  const { http, mail } = call;
+  if (typeof http === "string" && /^https?:/.test(http)) return { ...call, http: `GET ${http}` };
+  return mail === undefined ? call : { ...call, mail: [mail].flat() };
+}
+
+function contains(part: Json, text: Json | undefined): boolean {
+  return typeof text === "string" && text.includes(String(part));
+}
+
+function own(object: JsonObject, key: string): Json | undefined {
+  return Object.hasOwn(object, key) ? object[key] : undefined;
+}
+
+function isObject(value: Json | undefined): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,195 @@
+import type { ASTNode } from "@marcbachmann/cel-js";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json } from "../../model/json.ts";
+import { bounded } from "./time_limit.ts";
+import { ABSENT, atTime, parseExpression } from "./environment.ts";
+import { explain, type ExpressionProblem } from "./explain.ts";
+import { REPLACED } from "./functions.ts";
+import type { Meter } from "./meter.ts";
+import { patternProblem } from "./pattern.ts";
+import { toPlain } from "./plain.ts";
+import { Recent } from "./lru_cache.ts";
+import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
+
+/**
+ * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
+ * `item`, `index`, `error`. `$now` is not a name: it is the time in milliseconds that `now()` gives, so that tests and
+ * replays are deterministic; without it `now()` is the machine's time. `$meter` is no name either: it measures what the rule's
+ * expressions cost.
+ */
+export type Scope = Record<string, unknown> & { $now?: number; $meter?: Meter };
+
+/** An expression could not be evaluated. Trying again with the same values gives the same. */
+export class ExpressionError extends Error {
+  override name = "ExpressionError";
+  /** @param missing the path that is absent, such as `event.data.new.used`, where that is the reason */
+  constructor(message: string, readonly missing?: string) {
+    super(message);
+  }
+}
+
+/** What is known of an expression before it is evaluated. */
+export interface Compiled {
+  problem?: ExpressionProblem;
+  references: Reference[];
+  /** Whether it may give something else at another time: it reads the clock, the environment, or memory across runs. */
+  varies: boolean;
+}
+
+interface Entry extends Compiled {
+  run?: (scope: Record<string, unknown>) => unknown;
+}
+
+/** Few rules have more. */
+const FOR_EACH_RULE = 8;
+const cache = new Recent(makeEntry);
+
+/** Expressions of so many rules are kept as they were parsed. */
+export function keepFor(rules: number): void {
+  cache.expect(FOR_EACH_RULE * rules);
+}
+
+/** Parses and checks an expression; cached by its text. */
+export function compile(text: string): Compiled {
+  return entryOf(text);
+}
+
+/**
+ * Evaluates an expression to plain JSON: integers come out as numbers, times as RFC 3339 text, durations as text such as `90s`.
+ * @throws ExpressionError, BudgetError
+ */
+export function evaluate(text: string, scope: Scope): Json {
+  const { $meter } = scope;
+  return $meter === undefined ? compute(text, scope) : $meter.measure(text, () => compute(text, scope));
+}
+
+function compute(text: string, scope: Scope): Json {
+  const { problem, run } = entryOf(text);
+  if (run === undefined) throw new ExpressionError(`cannot read ${quote(text)}: ${problem!.message}`);
+  return atTime(scope.$now ?? Date.now(), () =>
+    bounded(() => {
+      try {
+        return toPlain(run(scope));
+      } catch (error) {
+        return again(error, text, run, scope);
+      }
+    }));
+}
+
+/** What an expression gave, for messages, which are recorded: not of one that reads a secret, or an input, which may hold one. */
+export function showResult(text: string, result: Json): string {
+  const mayBeSecret = compile(text).references.some(({ path: [name] }) => name === "secrets" || name === "inputs");
+  return mayBeSecret ? "a value that may be secret" : writeExactJson(result);
+}
+
+/**
+ * The evaluator tells objects by their `constructor`, so data with a key of that name stops it: such data is given as maps, which
+ * only costs where it happens.
+ */
+function again(error: unknown, text: string, run: NonNullable<Entry["run"]>, names: Record<string, unknown>): Json {
+  const code = (error as { code?: string }).code;
+  if (code !== "unsupported_type" && !(error instanceof TypeError)) throw failure(error, text, names);
+  const mapped = mapConstructorKeys(names) as Record<string, unknown>;
+  if (mapped === names) throw failure(error, text, names);
+  try {
+    return toPlain(run(mapped));
+  } catch (second) {
+    throw failure(second, text, names);
+  }
+}
+
+function mapConstructorKeys(value: unknown): unknown {
+  if (typeof value !== "object" || value === null) return value;
+  if (Array.isArray(value)) {
+    const items = value.map(mapConstructorKeys);
+    return items.some((item, index) => item !== value[index]) ? items : value;
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== Object.prototype && prototype !== null) return value;
+  const entries = Object.entries(value).map(([key, entry]) => [key, mapConstructorKeys(entry)] as const);
+  if (Object.hasOwn(value, "constructor")) return new Map(entries);
+  const changed = entries.some(([key, entry]) => entry !== (value as Record<string, unknown>)[key]);
+  return changed ? Object.fromEntries(entries) : value;
+}
+
+function entryOf(text: string): Entry {
+  return cache.get(text);
+}
+
+function makeEntry(text: string): Entry {
+  let references: Reference[] = [];
+  try {
+    const parsed = parseExpression(text);
+    references = findReferences(parsed.ast);
+    const { valid, error } = parsed.check();
+    if (!valid) throw error;
+    checkPatterns(parsed.ast);
+    const varies = calls(parsed.ast, "now") || references.some(({ path }) => path[0] === "env" || path[0] === "state");
+    return { references, varies, run: (names) => parsed({ __proto__: null, ...names }) };
+  } catch (error) {
+    return { references, varies: false, problem: explain(error, text) };
+  }
+}
+
+/** @throws with its place, where a pattern that is written in the expression can match nothing */
+function checkPatterns(node: ASTNode): void {
+  const pattern = patternIn(node);
+  const summary = pattern === undefined ? undefined : patternProblem(pattern.text);
+  if (summary !== undefined) throw Object.assign(new Error(summary), { summary, range: pattern!.range });
+  for (const child of childrenOf(node)) checkPatterns(child);
+}
+
+/** The pattern of a call of `matches`, if it is written there. */
+function patternIn({ op, args }: ASTNode): { text: string; range: { start: number; end: number } } | undefined {
+  if ((op !== "call" && op !== "rcall") || args[0] !== REPLACED.matches) return undefined;
+  const pattern = op === "call" ? args[1][1] : args[2][0];
+  if (pattern?.op !== "value" || typeof pattern.args !== "string") return undefined;
+  return { text: pattern.args, range: { start: pattern.start, end: pattern.end } };
+}
+
+function failure(error: unknown, text: string, names: Record<string, unknown>): ExpressionError {
+  const { code, range } = error as { code?: string; range?: { start: number; end: number } };
+  const cannot = (why: string, missing?: string) =>
+    new ExpressionError(`cannot evaluate ${quote(text)}: ${why}`, missing);
+  if (!ABSENT.has(code ?? "")) return cannot(explain(error, text).message);
+  const absent = entryOf(text).references.find(({ path, offset, length }) => {
+    const around = range === undefined || (offset <= range.start && range.start <= offset + length);
+    return around && lookUp(names, path) === undefined;
+  });
+  if (absent !== undefined) return cannot(sayAbsent(absent.path, names), formatPath(absent.path));
+  // A part of an item in `map`, or of what a function gave: all that is known is its name.
+  const key = range === undefined ? text : text.slice(range.start, range.end);
+  return cannot(explain(error, text).message, key);
+}
+
+/** `event.data.new has no key "used"`, or which part of the way is missing or null. */
+function sayAbsent(path: string[], names: Record<string, unknown>): string {
+  const depth = path.findIndex((_name, index) => lookUp(names, path.slice(0, index + 1)) === undefined);
+  if (depth === 0) return `there is no ${path[0]} here`;
+  const parent = formatPath(path.slice(0, depth));
+  const value = lookUp(names, path.slice(0, depth));
+  if (value === null) return `${parent} is null, so it has no ${JSON.stringify(path[depth])}`;
+  if (Array.isArray(value)) return `${parent} has ${value.length} items, so there is no item ${path[depth]}`;
+  if (typeof value !== "object") {
+    return `${parent} is ${typeof value === "string" ? "text" : `a ${typeof value}`}, so it has no ${
+      JSON.stringify(path[depth])
+    }`;
+  }
+  const left = leftOut(path.slice(0, depth), path[depth], names) ? `: ${LEFT_OUT}` : "";
+  return `${parent} has no key ${JSON.stringify(path[depth])}${left}`;
+}
+
+const LEFT_OUT = "the header was sent, and the program left it out, as events are stored and shown: " +
+  "Authorization, Cookie and the signature that auth verified are in no event";
+
+/** Whether what is absent is a header that the event came with. */
+function leftOut(parent: string[], name: string, names: Record<string, unknown>): boolean {
+  if (parent.at(-1) !== "headers") return false;
+  const listed = lookUp(names, [...parent.slice(0, -1), "leftOut"]);
+  return Array.isArray(listed) && listed.includes(name.toLowerCase());
+}
+
+function quote(text: string): string {
+  const line = text.replaceAll(/\s+/g, " ").trim();
+  return line.length > 120 ? `${line.slice(0, 120)}…` : line;
+}

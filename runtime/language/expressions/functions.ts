@@ -1,0 +1,153 @@
+import { createHash } from "node:crypto";
+import type { Environment } from "@marcbachmann/cel-js";
+import { Duration } from "@marcbachmann/cel-js/evaluator";
+import { parseDuration } from "../../model/duration.ts";
+import { rawNumber, readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
+import type { Json } from "../../model/json.ts";
+import { parseJson } from "../../formats/parse_json.ts";
+import { checkText } from "./time_limit.ts";
+import { formatDate } from "./date_format.ts";
+import { int64, isWhole, type Numeric } from "./mixed_arithmetic.ts";
+import { matches } from "./pattern.ts";
+import { toPlain } from "./plain.ts";
+import { show } from "../show.ts";
+
+/**
+ * CEL's own functions that ours take the place of. The library refuses a second overload of the same signature, so calls
+ * are renamed after parsing: `matches` because its patterns run on a backtracking engine, `duration` because it knows no days,
+ * the others because
+ * theirs exist only as methods, for fewer types.
+ */
+export const REPLACED: Record<string, string> = {
+  matches: "_matches",
+  duration: "_duration",
+  split: "_split",
+  join: "_join",
+  trim: "_trim",
+  json: "_json",
+};
+
+/** Adds the functions of the rule language. Each works as `f(x, …)` and as `x.f(…)`. */
+export function addFunctions(environment: Environment, now: () => number): void {
+  const add = (
+    receiver: string,
+    name: string,
+    rest: string[],
+    returns: string,
+    handler: (...args: never[]) => unknown,
+  ) => {
+    environment.registerFunction(`${name}(${[receiver, ...rest].join(", ")}): ${returns}`, handler);
+    environment.registerFunction(`${receiver}.${name}(${rest.join(", ")}): ${returns}`, handler);
+  };
+  add("list", "sum", [], "dyn", sum);
+  for (const type of ["string", "int", "double", "bool"]) add(type, "number", [], "dyn", number);
+  add("string", "replace", ["string", "string"], "string", replace);
+  add("list", "sort", [], "list", sort);
+  add("list", "unique", [], "list", unique);
+  add("string", "lower", [], "string", (text: string) => text.toLowerCase());
+  add("string", "upper", [], "string", (text: string) => text.toUpperCase());
+  add("string", "_trim", [], "string", (text: string) => text.trim());
+  add("string", "_split", ["string"], "list<string>", (text: string, separator: string) => text.split(separator));
+  add("list", "_join", [], "string", (list: unknown[]) => join(list, ""));
+  add("list", "_join", ["string"], "string", join);
+  add("dyn", "_json", [], "string", (value: unknown) => writeExactJson(toPlain(value)));
+  add("string", "fromJson", [], "dyn", fromJson);
+  add("dyn", "hash", [], "string", hash);
+  add("string", "_matches", ["string"], "bool", matches);
+  add("string", "_duration", [], "google.protobuf.Duration", duration);
+  environment.registerFunction("now(): google.protobuf.Timestamp", () => new Date(now()));
+  for (const type of ["google.protobuf.Timestamp", "string"]) {
+    add(type, "date", ["string"], "string", (time: Date | string, format: string) => date(time, format, "UTC"));
+    add(type, "date", ["string", "string"], "string", date);
+  }
+}
+
+function sum(list: unknown[]): number | bigint {
+  let total = 0;
+  let largest = 0;
+  let areWhole = true;
+  for (const item of list) {
+    if (typeof item !== "number" && typeof item !== "bigint") throw new Error(`sum() needs numbers, got ${show(item)}`);
+    total += Number(item);
+    largest += Math.abs(Number(item));
+    areWhole &&= isWhole(item);
+  }
+  if (!areWhole || largest <= Number.MAX_SAFE_INTEGER) return total;
+  return int64((list as Numeric[]).reduce((exact: bigint, item) => exact + BigInt(item), 0n));
+}
+
+function number(value: string | bigint | number | boolean): number | bigint {
+  if (typeof value === "bigint") return value;
+  const result = typeof value !== "string" ? Number(value) : value.trim() === "" ? NaN : readExactNumber(value);
+  if (typeof result === "bigint" || Number.isFinite(result)) return result;
+  throw new Error(`number() needs text that is a number, got ${show(value)}`);
+}
+
+function replace(text: string, from: string, to: string): string {
+  if (to.length > from.length) checkText(text.length + (text.split(from).length - 1) * (to.length - from.length));
+  // A function, since `$&` and its like in a string would be read as patterns.
+  return text.replaceAll(from, () => to);
+}
+
+function sort(list: unknown[]): unknown[] {
+  const kinds = new Set(list.map((item) => typeof item === "bigint" ? "number" : typeof item));
+  const [kind] = kinds;
+  if (list.length > 0 && (kinds.size > 1 || (kind !== "number" && kind !== "string"))) {
+    throw new Error("sort() needs a list of numbers or a list of texts");
+  }
+  return [...list].sort((a, b) => (a as number) < (b as number) ? -1 : (a as number) > (b as number) ? 1 : 0);
+}
+
+function unique(list: unknown[]): unknown[] {
+  const seen = new Map(list.map((item) => [canonical(toPlain(item)), item] as const).reverse());
+  return [...seen.values()].reverse();
+}
+
+function join(list: unknown[], separator: string): string {
+  let length = 0;
+  return list.map((item) => {
+    const plain = toPlain(item);
+    const text = typeof plain === "string" ? plain : writeExactJson(plain);
+    checkText(length += text.length + separator.length);
+    return text;
+  }).join(separator);
+}
+
+function fromJson(text: string): Json {
+  try {
+    return parseJson(text);
+  } catch (error) {
+    throw new Error(`fromJson() needs JSON, got ${show(text)}: ${(error as Error).message}`);
+  }
+}
+
+/** SHA-256 in hex: of the text, or of the JSON with sorted keys, so that the order of keys does not matter. */
+function hash(value: unknown): string {
+  const plain = toPlain(value);
+  return createHash("sha256").update(typeof plain === "string" ? plain : canonical(plain)).digest("hex");
+}
+
+function canonical(value: Json): string {
+  return JSON.stringify(value, (_key, part) => {
+    if (typeof part === "bigint") return rawNumber(part);
+    if (typeof part !== "object" || part === null || Array.isArray(part)) return part;
+    return Object.fromEntries(Object.entries(part).sort(([a], [b]) => a < b ? -1 : 1));
+  });
+}
+
+function duration(text: string): Duration {
+  const [, sign, rest] = /^(-?)(.*)$/s.exec(text)!;
+  const parts = rest.match(/\d+(?:\.\d+)?(?:ms|s|m|h|d)/g);
+  const ms = parseDuration(rest) ??
+    (parts?.join("") === rest ? parts.reduce((total, part) => total + parseDuration(part)!, 0) : undefined);
+  if (ms === undefined) throw new Error(`duration() needs text such as 90s, 1h30m or 3d, got ${show(text)}`);
+  return Duration.fromMilliseconds(sign === "-" ? -ms : ms);
+}
+
+function date(time: Date | string, format: string, zone: string): string {
+  const at = typeof time === "string" ? new Date(time) : time;
+  if (Number.isNaN(at.getTime())) {
+    throw new Error(`date() needs a time such as 2027-01-31T09:00:00Z, got ${show(time)}`);
+  }
+  return formatDate(at, format, zone);
+}

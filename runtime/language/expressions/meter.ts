@@ -1,0 +1,114 @@
+import type { Clock } from "../../host/clock.ts";
+import { show } from "../show.ts";
+
+/** Milliseconds that the expressions of one rule may take of a minute of the program's thread, on which all rules wait. */
+const BUDGET = 10_000;
+const WINDOW = 60_000;
+/** Shorter evaluations keep nobody waiting, and are not counted: there may be thousands a second. */
+const COUNTED = 5;
+/** Evaluations that took so long are shown. */
+const LONG = 100;
+
+/** The longest evaluation of a rule's expressions. */
+export interface LongEvaluation {
+  expression: string;
+  /** Milliseconds. */
+  ms: number;
+}
+
+/** The expressions of a rule have used up their time: they are not evaluated for a while. Later, trying again may help. */
+export class BudgetError extends Error {
+  override name = "BudgetError";
+}
+
+/** Measures how long the expressions of one rule take, and refuses to evaluate more once it is too long. */
+export class Meter {
+  #spent: { until: number; ms: number }[] = [];
+  #sum = 0;
+  #longest: LongEvaluation | undefined;
+
+  constructor(private readonly rule: string, private readonly clock: Pick<Clock, "ticks">) {}
+
+  /** The longest evaluation, if it was long enough to be noticed. */
+  get longest(): LongEvaluation | undefined {
+    return this.#longest;
+  }
+
+  /**
+   * Evaluates, if there is time left.
+   * @throws BudgetError, or what `use` throws
+   */
+  measure<T>(expression: string, use: () => T): T {
+    const began = this.clock.ticks();
+    if (this.#sum > BUDGET) this.#refuse(began);
+    try {
+      return use();
+    } finally {
+      const until = this.clock.ticks();
+      if (until - began >= COUNTED) this.#count(expression, until, until - began);
+    }
+  }
+
+  /** Begins anew. */
+  reset(): void {
+    this.#spent = [];
+    this.#sum = 0;
+    this.#longest = undefined;
+  }
+
+  #count(expression: string, until: number, ms: number): void {
+    this.#spent.push({ until, ms });
+    this.#sum += ms;
+    if (ms >= LONG && ms > (this.#longest?.ms ?? 0)) this.#longest = { expression, ms };
+  }
+
+  #refuse(now: number): void {
+    while (this.#spent.length > 0 && this.#spent[0].until <= now - WINDOW) this.#sum -= this.#spent.shift()!.ms;
+    if (this.#sum <= BUDGET) return;
+    const { expression, ms } = this.#longest ?? { expression: "", ms: 0 };
+    const longest = ms > 0 ? `; the longest evaluation took ${ms} ms: ${show(expression)}` : "";
+    throw new BudgetError(
+      `the expressions of the rule ${this.rule} took ${seconds(this.#sum)} s of the last minute, and may take ` +
+        `${seconds(BUDGET)} s; they are evaluated again in ${Math.ceil(this.#left(now) / 1_000)} s${longest}`,
+    );
+  }
+
+  /** Milliseconds until so much of the time spent is over a minute ago that the rest is within the budget. */
+  #left(now: number): number {
+    let sum = this.#sum;
+    for (const { until, ms } of this.#spent) {
+      sum -= ms;
+      if (sum <= BUDGET) return until + WINDOW - now;
+    }
+    return 0;
+  }
+}
+
+/** The meters of all rules, by id. */
+export class Meters {
+  #meters = new Map<string, Meter>();
+  #rules: ReadonlyMap<string, { version: string }> = new Map();
+
+  constructor(private readonly clock: Pick<Clock, "ticks">) {}
+
+  /** That of a rule, also after a reload, for as long as the rule is there. */
+  of(rule: string): Meter {
+    let meter = this.#meters.get(rule);
+    if (meter === undefined) this.#meters.set(rule, meter = new Meter(rule, this.clock));
+    return meter;
+  }
+
+  /** These rules are in force: what changed begins anew, what is gone is forgotten. */
+  setRules(rules: ReadonlyMap<string, { version: string }>): void {
+    for (const [id, meter] of this.#meters) {
+      const version = rules.get(id)?.version;
+      if (version === undefined) this.#meters.delete(id);
+      else if (version !== this.#rules.get(id)?.version) meter.reset();
+    }
+    this.#rules = rules;
+  }
+}
+
+function seconds(ms: number): string {
+  return String(Math.round(ms / 100) / 10);
+}

@@ -1,0 +1,114 @@
+import type { Checking, Path } from "../checker/checking.ts";
+import { compile } from "./expression.ts";
+import { nearest } from "../nearest.ts";
+import type { Reference } from "./references.ts";
+import type { SecretFault } from "../../secrets/secrets.ts";
+
+/** What an expression at some place sees. */
+export interface Visible {
+  /** Names at the top: `event`, `config`, `item`. */
+  names: string[];
+  /** Ids under `steps` and `errors`. */
+  steps: string[];
+  /** Ids of steps in branches beside these: they have no result here, but their ids are taken. */
+  beside?: string[];
+  /** Ids of steps that were performed apart each time, with that of the step around them. */
+  apart?: Map<string, string>;
+  /** Further ids under `errors`: of the steps whose `onError` or `onTimeout` this is. */
+  failed?: string[];
+  /** Ids of all steps of the file, for the hint that one comes later. */
+  allSteps: string[];
+  /** Keys under `config` and `inputs`; undefined where they cannot be known. */
+  config?: string[];
+  inputs?: string[];
+}
+
+const EVENT = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
+
+/** Checks a bare expression that stands in the text at a path, from `offset` on. */
+export function checkExpression(checking: Checking, path: Path, text: string, visible: Visible, offset = 0): void {
+  const { problem, references } = compile(text);
+  if (problem !== undefined) {
+    const place = { offset: offset + problem.offset, length: problem.length };
+    checking.errorWithin(path, place, `bad expression: ${problem.message}`, problem.hint);
+  }
+  let dashed = false;
+  for (const reference of references) {
+    // The second half of an id with a dash in it: the first half has the problem.
+    if (dashed && /[\w\])]-$/.test(text.slice(0, reference.offset))) continue;
+    const found = checkReference(reference, text, visible);
+    const place = { offset: offset + reference.offset, length: reference.length };
+    dashed = found !== undefined && text[reference.offset + reference.length] === "-";
+    if (found !== undefined) checking.errorWithin(path, place, found.message, found.hint);
+    const fault = found === undefined ? faultOfSecret(checking, reference) : undefined;
+    if (fault !== undefined) checking.warnWithin(path, place, fault.message, fault.hint);
+  }
+}
+
+function faultOfSecret({ context }: Checking, { path }: Reference): SecretFault | undefined {
+  return path[0] === "secrets" && path.length > 1 ? context.secretFault?.(path[1]) : undefined;
+}
+
+interface Found {
+  message: string;
+  hint: string;
+}
+
+function checkReference({ path, offset }: Reference, text: string, visible: Visible): Found | undefined {
+  const [root, member] = path;
+  if (!visible.names.includes(root)) return unknownName(root, text, offset, visible);
+  if (member === undefined) return undefined;
+  switch (root) {
+    case "errors":
+      if (visible.failed?.includes(member)) return undefined;
+      return visible.steps.includes(member) ? undefined : unknownStep(member, text, offset, visible);
+    case "steps":
+      return visible.steps.includes(member) ? undefined : unknownStep(member, text, offset, visible);
+    case "config":
+      return unknownKey(root, member, visible.config, "add it under config:");
+    case "inputs":
+      return unknownKey(root, member, visible.inputs, "add it under inputs:");
+    case "event":
+      return unknownKey(root, member, EVENT, `an event has ${EVENT.join(", ")}; what it brought is under event.data`);
+    default:
+      return undefined;
+  }
+}
+
+function unknownName(name: string, text: string, offset: number, visible: Visible): Found {
+  const message = `unknown name ${JSON.stringify(name)}`;
+  const before = text.slice(0, offset);
+  if (/[\w\])]-$/.test(before)) {
+    return { message, hint: 'a dash reads as minus: write x["a-b"] for a key, and a_b in an id' };
+  }
+  const close = nearest(name, visible.names);
+  if (close) return { message, hint: `did you mean ${close}?` };
+  if (visible.allSteps.includes(name)) return { message, hint: `the result of a step is steps.${name}` };
+  if (visible.config?.includes(name)) return { message, hint: `a value of config is config.${name}` };
+  return { message, hint: `known here: ${visible.names.join(", ")}; text stands in quotes` };
+}
+
+function unknownStep(id: string, text: string, offset: number, { steps, allSteps, beside, apart }: Visible): Found {
+  const message = `unknown step ${JSON.stringify(id)}`;
+  if (/^-\w/.test(text.slice(offset).replace(/^(steps|errors)\.\w+/, ""))) {
+    return { message, hint: "a dash reads as minus: ids are written with _" };
+  }
+  if (beside?.includes(id)) return { message, hint: "it is in a branch beside this one, which may not be done yet" };
+  const around = apart?.get(id);
+  if (around !== undefined) {
+    return { message, hint: `it is performed apart each time; what came of that is in steps.${around}` };
+  }
+  if (allSteps.includes(id)) return { message, hint: "it comes later, so it has no result here yet" };
+  const close = nearest(id, steps);
+  if (close) return { message, hint: `did you mean ${close}?` };
+  return {
+    message,
+    hint: steps.length > 0 ? `steps before this one: ${steps.join(", ")}` : "there is no step before this one",
+  };
+}
+
+function unknownKey(root: string, member: string, known: string[] | undefined, otherwise: string): Found | undefined {
+  if (known === undefined || known.includes(member)) return undefined;
+  const close = nearest(member, known);
+  return { message: `unknown ${root}.${member}`, hint: close ? `did you mean ${root}.${close}?` : otherwise };
+}

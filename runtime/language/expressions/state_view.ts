@@ -1,0 +1,56 @@
+import type { Json } from "../../model/json.ts";
+
+/**
+ * `state['x']` is read synchronously, the store is not: evaluates with a view that notes the keys it is asked for, reads those
+ * it does not have yet, and evaluates again until all are there. Expressions are pure, so nothing happens twice.
+ * @param read gives the values of the keys that exist
+ * @param use evaluates with the view under the name `state`
+ */
+export async function withState<T>(
+  read: (keys: string[]) => Promise<Record<string, Json>>,
+  use: (state: unknown) => T,
+): Promise<T> {
+  const view = new StateView();
+  for (;;) {
+    const attempt = settle(() => use(view));
+    const wanted = view.takeWanted();
+    if (wanted.length === 0) {
+      if ("error" in attempt) throw attempt.error;
+      return attempt.value;
+    }
+    view.learn(wanted, await read(wanted));
+  }
+}
+
+function settle<T>(use: () => T): { value: T } | { error: unknown } {
+  try {
+    return { value: use() };
+  } catch (error) {
+    return { error };
+  }
+}
+
+class StateView extends Map<string, Json> {
+  #known = new Set<string>();
+  #wanted = new Set<string>();
+
+  override get(key: string): Json | undefined {
+    if (!this.#known.has(key)) this.#wanted.add(key);
+    return super.get(key);
+  }
+
+  takeWanted(): string[] {
+    const wanted = [...this.#wanted];
+    this.#wanted.clear();
+    return wanted;
+  }
+
+  learn(keys: string[], values: Record<string, Json>): void {
+    for (const key of keys) {
+      this.#known.add(key);
+      if (Object.hasOwn(values, key)) this.set(key, values[key]);
+    }
+  }
+}
+// The evaluator tells maps by this.
+StateView.prototype.constructor = Map;

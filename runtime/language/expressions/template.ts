@@ -1,0 +1,201 @@
+import { parseDuration, parseRate } from "../../model/duration.ts";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { compile, evaluate, ExpressionError, type Scope, showResult } from "./expression.ts";
+import { type FieldInfo, hasTemplate, parseSize } from "../fields/field.ts";
+import type { Kind } from "../kind.ts";
+import { isObject, mapFields } from "../fields/map_fields.ts";
+import { parseTemplate, type TemplateExpression } from "./template_text.ts";
+
+/**
+ * Resolves every `${{ }}` in a value, at any depth. A string that is one expression keeps its type; inside other text null
+ * is nothing and lists and objects are JSON. `$${{` is a literal `${{`.
+ * @throws ExpressionError
+ */
+export function resolve(value: Json, scope: Scope): Json {
+  return mapTexts(value, (text) => resolveText(text, scope)) as Json;
+}
+
+/**
+ * Resolves the arguments of a trigger or step by what its kind says of each: URLs percent-encode what expressions give,
+ * expressions stay text, durations, rates, sizes and numbers that were templates are read now.
+ * @throws ExpressionError
+ */
+export function resolveArgs(kind: Kind, args: JsonObject, scope: Scope): JsonObject {
+  return mapArgs(kind, args, (info, value) => resolveField(info, value as Json, scope)) as JsonObject;
+}
+
+/** Goes through the main argument and the options of one trigger or step along its kind's schemas. */
+export function mapArgs(
+  kind: Kind,
+  args: Record<string, unknown>,
+  visit: Parameters<typeof mapFields>[2],
+): Record<string, unknown> {
+  const schemas: Record<string, Parameters<typeof mapFields>[0]> = { ...kind.options, [kind.kind]: kind.main };
+  return Object.fromEntries(
+    Object.entries(args).map(([key, value]) => {
+      return [key, Object.hasOwn(schemas, key) ? mapFields(schemas[key], value, visit, [key]) : value];
+    }),
+  );
+}
+
+/**
+ * Resolves only what is known when a rule loads: templates that name nothing but the given names. Others stay as they are.
+ * @throws ExpressionError
+ */
+export function resolveKnown(
+  kind: Kind,
+  args: Record<string, unknown>,
+  names: string[],
+  scope: Scope,
+): Record<string, unknown> {
+  const known = (text: string) => {
+    const { parts, problem } = parseTemplate(text);
+    if (problem) return false;
+    return expressionsIn(parts).every(({ expression }) =>
+      compile(expression).references.every(({ path }) => names.includes(path[0]))
+    );
+  };
+  return mapArgs(kind, args, (info, value) => {
+    if (info?.is === "expression") return value;
+    const resolveOne = info?.is === "url" ? resolveUrl : info?.is === "source" ? resolveSourceText : resolveText;
+    return mapTexts(value, (text) => known(text) ? escape(resolveOne(text, scope)) : text);
+  });
+}
+
+/** What is resolved again later must not be taken for a template then: values are never expressions. */
+function escape(value: Json): Json {
+  return mapTexts(value, (text) => text.replaceAll("${{", () => "$${{")) as Json;
+}
+
+/** Resolves one field of the arguments by what its kind says of it. @throws ExpressionError */
+export function resolveField(info: FieldInfo | undefined, value: Json, scope: Scope): Json {
+  switch (info?.is) {
+    case undefined:
+    case "expression":
+    case "secret":
+    case "charset":
+    case "target":
+    case "branches":
+    case "fields":
+      return value;
+    case "people":
+      return resolvePeople(value, scope);
+    case "source":
+      return mapTexts(value, (text) => resolveSourceText(text, scope)) as Json;
+    case "url":
+      return resolveUrl(value as string, scope);
+    case "template":
+    case "path":
+      return asText(resolve(value, scope));
+    case "command":
+      // A shell string holds no expressions: the checker sees to it, and resolving it would let data become code.
+      return Array.isArray(value) ? value.map((part) => asText(resolve(part, scope))) : value;
+    case "json":
+      return resolve(value, scope);
+    case "duration":
+    case "rate":
+    case "size":
+    case "number":
+    case "boolean":
+      return hasTemplate(value) ? readResolved(info, resolve(value, scope), value as string) : value;
+  }
+}
+
+/** Names, and expressions that give a name or a list of names. */
+function resolvePeople(value: Json, scope: Scope): Json {
+  const names = (resolve(value, scope) as Json[]).flat();
+  const wrong = names.find((name) => typeof name !== "string" || name.trim() === "");
+  if (wrong === undefined) return names;
+  throw new ExpressionError(
+    `${writeExactJson(value)} gave ${writeExactJson(wrong)}, expected a person, a group or an e-mail address`,
+  );
+}
+
+/** The kind of step that a source is of is not known here, but what begins as a URL is one. */
+function resolveSourceText(text: string, scope: Scope): Json {
+  return /^(?:[A-Z]+ +)?https?:\/\//.test(text) ? resolveUrl(text, scope) : resolveText(text, scope);
+}
+
+/** Reads what a template in the place of a duration, rate, size, number or boolean gave. */
+function readResolved(info: FieldInfo, value: Json, text: string): Json {
+  const result = READERS[info.is]?.(value);
+  if (result !== undefined) return result;
+  const [{ expression }] = expressionsIn(parseText(text).parts);
+  throw new ExpressionError(`${text} gave ${showResult(expression, value)}, expected ${info.expected}`);
+}
+
+const READERS: Partial<Record<FieldInfo["is"], (value: Json) => Json | undefined>> = {
+  duration: (value) => typeof value === "string" ? parseDuration(value) : undefined,
+  rate: (value) => typeof value === "string" ? parseRate(value) as Json | undefined : undefined,
+  size: parseSize,
+  number: (value) => {
+    const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+    return typeof number === "number" && Number.isFinite(number) ? number : undefined;
+  },
+  boolean: (value) =>
+    value === "true" ? true : value === "false" ? false : typeof value === "boolean" ? value : undefined,
+};
+
+/**
+ * An expression at the start of a URL gives its beginning (scheme, host and what follows) and must be a URL itself; what any other
+ * gives is percent-encoded. `.` and `..` are refused there: no encoding keeps a server from reading them as folders.
+ */
+function resolveUrl(text: string, scope: Scope): string {
+  const { parts } = parseText(text);
+  return parts.map((part, index) => {
+    if (typeof part === "string") return part;
+    const value = asText(evaluate(part.expression, scope));
+    const before = parts[index - 1];
+    const first = index === 0 || (index === 1 && typeof before === "string" && /^[A-Z]+ +$/.test(before));
+    if (first) {
+      if (/^https?:\/\//.test(value) && URL.canParse(value)) return value;
+      throw new ExpressionError(
+        `\${{${part.expression}}} gave ${
+          showResult(part.expression, value)
+        }, expected a URL such as https://example.org/`,
+      );
+    }
+    if (value === "." || value === "..") {
+      throw new ExpressionError(
+        `\${{${part.expression}}} gave ${
+          showResult(part.expression, value)
+        }, which would name another folder of the URL`,
+      );
+    }
+    return encodeURIComponent(value);
+  }).join("");
+}
+
+function resolveText(text: string, scope: Scope): Json {
+  if (!hasTemplate(text)) return text;
+  const { parts } = parseText(text);
+  if (parts.length === 1 && typeof parts[0] !== "string") return evaluate(parts[0].expression, scope);
+  return parts.map((part) => typeof part === "string" ? part : asText(evaluate(part.expression, scope))).join("");
+}
+
+/** Takes a string apart. @throws ExpressionError where it is no template */
+export function parseText(text: string) {
+  const template = parseTemplate(text);
+  if (template.problem) throw new ExpressionError(`cannot read ${JSON.stringify(text)}: ${template.problem.message}`);
+  return template;
+}
+
+/** How a value stands inside text. */
+export function asText(value: Json): string {
+  if (typeof value === "string") return value;
+  return value === null ? "" : writeExactJson(value);
+}
+
+/** The expressions among the parts of a template. */
+export function expressionsIn(parts: (string | TemplateExpression)[]): TemplateExpression[] {
+  return parts.filter((part) => typeof part !== "string");
+}
+
+/** Replaces every text in a value, at any depth. */
+export function mapTexts(value: unknown, map: (text: string) => unknown): unknown {
+  if (typeof value === "string") return map(value);
+  if (Array.isArray(value)) return value.map((item) => mapTexts(item, map));
+  if (!isObject(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([key, part]) => [key, mapTexts(part, map)]));
+}

@@ -1,0 +1,144 @@
+import { z } from "zod";
+import type { Batch } from "../../model/rule.ts";
+import type { BatchTerms } from "../../store/store.ts";
+import { checkArgs } from "../checker/check_args.ts";
+import type { Checking, Path } from "../checker/checking.ts";
+import { cronProblem, cronSchedule, zone } from "./cron_schedule.ts";
+import { boolean, duration, number } from "./field.ts";
+import type { Kind } from "../kind.ts";
+import { isObject } from "./map_fields.ts";
+import { show } from "../show.ts";
+
+/** A batch becomes one event, which a run gets as a whole. */
+const MOST_EVENTS = 10_000;
+
+/** The options of `batch`. */
+export const batchSchema = z.strictObject({
+  every: duration().optional().describe("It closes so long after its first event"),
+  quiet: duration().optional().describe("It closes once no event came for so long"),
+  within: duration().optional().describe("Beside quiet: it closes so long after its first event at the latest"),
+  cron: z.string().optional().describe("It closes at the times of a cron pattern"),
+  timezone: zone.optional().describe("Beside cron; by default TZ, else UTC"),
+  empty: boolean().default(false).describe("Beside cron: it starts a run also where nothing came"),
+  max: number({ min: 1, max: MOST_EVENTS, integer: true }).default(1_000).describe(
+    "With so many events it closes early",
+  ),
+});
+
+/** `batch` is read like the argument of a trigger: config and environment may stand in it. */
+const kind: Kind = { kind: "batch", summary: "Collects events for one run", main: batchSchema, options: {} };
+
+const CLOSES = ["every", "quiet", "cron"];
+const EXAMPLES = 'write { every: 1h }, { quiet: 30s, within: 5m } or { cron: "0 9 * * 1" }';
+
+/** What a batch must know of the rule around it. */
+export interface AroundBatch {
+  /** Names of its config. */
+  config: string[] | undefined;
+  hasKey: boolean;
+  hasFunctionIf: boolean;
+}
+
+/** Reads the `batch` of a trigger; undefined where something is wrong with it. */
+export function checkBatch(checking: Checking, trigger: Path, raw: unknown, rule: AroundBatch): Batch | undefined {
+  const path = [...trigger, "batch"];
+  if (!isObject(raw)) {
+    checking.error(path, "value", `expected the options of a batch, got ${show(raw)}`, EXAMPLES);
+    return undefined;
+  }
+  const before = checking.problems.length;
+  const visible = { names: ["config", "env"], steps: [], allSteps: [], ...(rule.config && { config: rule.config }) };
+  const args = checkArgs(checking, trigger, kind, { batch: raw }, visible, {
+    resolve: true,
+    excused: [],
+    checkSource() {},
+  });
+  checkCombination(checking, path, raw);
+  const batch = args?.batch as unknown as Batch | undefined;
+  if (batch !== undefined) {
+    checkTimes(checking, path, batch);
+    checkRule(checking, path, batch, rule);
+  }
+  return checking.problems.slice(before).some(({ severity }) => severity === "error") ? undefined : batch;
+}
+
+function checkCombination(checking: Checking, path: Path, raw: Record<string, unknown>): void {
+  const closes = CLOSES.filter((key) => key in raw);
+  const expected = 'expected one of "every", "quiet", "cron"';
+  if (closes.length === 0) {
+    checking.error(path, "value", `a batch has to close: ${expected}`, EXAMPLES);
+    return;
+  }
+  if (closes.length > 1) {
+    const got = closes.map((key) => JSON.stringify(key)).join(" and ");
+    const hint = closes.includes("every") && closes.includes("quiet")
+      ? 'the longest time beside "quiet" is "within"'
+      : "keep the one that says when it closes";
+    checking.error([...path, closes[1]], "key", `${expected}, got ${got}`, hint);
+    return;
+  }
+  for (const [key, needs] of [["within", "quiet"], ["timezone", "cron"], ["empty", "cron"]]) {
+    if (!(key in raw) || closes[0] === needs) continue;
+    checking.error(
+      [...path, key],
+      "key",
+      `${JSON.stringify(key)} means nothing without ${JSON.stringify(needs)}`,
+      `take it out, or write ${needs}: instead of ${closes[0]}:`,
+    );
+  }
+}
+
+function checkTimes(checking: Checking, path: Path, { every, quiet, within, cron, timezone }: Batch): void {
+  for (const [key, time] of Object.entries({ every, quiet, within })) {
+    if (time !== 0) continue;
+    checking.error([...path, key], "value", "expected a time in which something can be collected, got 0", "write 1s");
+  }
+  if (quiet !== undefined && within !== undefined && within <= quiet) {
+    const hint = "make it longer, or write every: where the time since the first event alone counts";
+    checking.error([...path, "within"], "value", '"within" has to be longer than "quiet"', hint);
+  }
+  const problem = cron === undefined ? undefined : cronProblem(cron, timezone, checking.context.now);
+  if (problem === undefined) return;
+  const [message, hint] = problem.split("; ", 2);
+  checking.error([...path, "cron"], "value", message, hint);
+}
+
+function checkRule(checking: Checking, path: Path, batch: Batch, { hasKey, hasFunctionIf }: AroundBatch): void {
+  if (hasFunctionIf) {
+    const hint = 'write it as CEL, as in if: "event.data.amount > 100", and without a validator of the event';
+    checking.error(path, "key", "a function if cannot choose what is collected: rule code runs once it closes", hint);
+  }
+  if (batch.empty && hasKey) {
+    const hint = "take out one of the two; each key has a batch of its own, from its first event on";
+    checking.error([...path, "empty"], "key", '"empty" means nothing beside the key of the rule', hint);
+  }
+}
+
+/** What a batch's options mean at a moment. */
+export function batchTerms(batch: Batch, now: number): BatchTerms {
+  const { every, quiet, within = every, cron, max, empty } = batch;
+  return {
+    ...within !== undefined && { within },
+    ...quiet !== undefined && { quiet },
+    ...cron !== undefined && { at: nextOccurrence(batch, now) },
+    max,
+    empty,
+    options: JSON.stringify(batch),
+  };
+}
+
+/** Occurrences found last, each good from when it was asked for: finding one takes longer than storing an event. */
+const occurrences = new WeakMap<Batch, { from: number; at: number }>();
+
+function nextOccurrence(batch: Batch, now: number): number {
+  const known = occurrences.get(batch);
+  if (known !== undefined && known.from <= now && now < known.at) return known.at;
+  const at = cronSchedule(batch.cron!, batch.timezone).after(now)!;
+  occurrences.set(batch, { from: now, at });
+  return at;
+}
+
+/** The last occurrence of a batch's cron up to a moment. */
+export function lastOccurrence({ cron, timezone }: Batch, now: number): number | undefined {
+  return cron === undefined ? undefined : cronSchedule(cron, timezone).before(now + 1);
+}

@@ -1,0 +1,259 @@
+import { z } from "zod";
+import { parseDuration, parseRate, type Rate } from "../../model/duration.ts";
+import { isCharset } from "../../formats/decode_text.ts";
+import type { Json } from "../../model/json.ts";
+
+/** What one place in a kind's schema holds, for the checker, the templates and the JSON Schema. */
+export interface FieldInfo {
+  is:
+    | "expression"
+    | "template"
+    | "url"
+    | "json"
+    | "duration"
+    | "rate"
+    | "size"
+    | "path"
+    | "command"
+    | "target"
+    | "secret"
+    | "charset"
+    | "number"
+    | "boolean"
+    | "source"
+    | "people"
+    | "branches"
+    | "fields";
+  /** For an expression: names it sees beside the usual ones of its place, such as `item` or `body`. */
+  names?: string[];
+  /** What a person would call a right value, for messages: `a duration such as 30s`. */
+  expected: string;
+  /** Its JSON Schema. */
+  schema: Record<string, unknown>;
+}
+
+/** Where the makers below leave what they know; survives `.optional()`, `.describe()` and `.refine()`. */
+export const fieldInfo = z.registry<FieldInfo>();
+
+/** True where the text holds at least one `${{ … }}`. */
+export function hasTemplate(value: unknown): boolean {
+  return typeof value === "string" && value.includes("${{");
+}
+
+const TEXT = { type: "string" };
+const SCALAR = { type: ["string", "number", "boolean"] };
+
+/** A bare CEL expression. It stays text; the action or trigger evaluates it. `names` are those it sees beside the usual ones. */
+export function expression(options: { names?: string[] } = {}): z.ZodType<string> {
+  const { names } = options;
+  return make<string>(
+    { is: "expression", ...(names && { names }), expected: "an expression", schema: SCALAR },
+    (value) => {
+      // YAML reads `if: true` and `key: 1` as a boolean and a number; as expressions they mean the same.
+      if (typeof value === "boolean" || typeof value === "number") return String(value);
+      return typeof value === "string" && value.trim() !== "" ? value : undefined;
+    },
+  );
+}
+
+/** Text with `${{ }}` allowed; resolves to text, whatever the expressions give. */
+export function template(): z.ZodType<string> {
+  return make<string>({ is: "template", expected: "text", schema: SCALAR }, scalarText);
+}
+
+/** A URL, or `METHOD URL`; what its expressions give is percent-encoded. */
+export function url(): z.ZodType<string> {
+  return make<string>({ is: "url", expected: "a URL such as https://example.org/", schema: TEXT }, (value) => {
+    if (typeof value !== "string") return undefined;
+    if (hasTemplate(value)) return value;
+    const address = value.replace(/^[A-Z]+ +/, "");
+    return /^https?:\/\//.test(address) && URL.canParse(address) ? value : undefined;
+  });
+}
+
+/** Any value, templates inside at any depth; one that is a single expression keeps its type. */
+export function json(): z.ZodType<Json> {
+  return make<Json>({ is: "json", expected: "a value", schema: {} }, (value) => value as Json | undefined);
+}
+
+/** The name of a charset, such as `windows-1252`. */
+export function charset(): z.ZodType<string> {
+  return make<string>(
+    { is: "charset", expected: "a charset such as windows-1252, koi8-r or shift_jis", schema: TEXT },
+    (value) => typeof value === "string" && isCharset(value) ? value : undefined,
+  );
+}
+
+/** `30s` → milliseconds. A template stays text until it is resolved, then it is read as a duration. */
+export function duration(): z.ZodType<number> {
+  return make<number>(
+    { is: "duration", expected: "a duration such as 250ms, 30s, 5m, 2h or 3d", schema: TEXT },
+    (value) => {
+      if (hasTemplate(value)) return value as unknown as number;
+      return typeof value === "string" ? parseDuration(value) : undefined;
+    },
+  );
+}
+
+/** `100/m` → count and milliseconds. A template stays text until it is resolved. */
+export function rate(): z.ZodType<Rate> {
+  return make<Rate>({ is: "rate", expected: "a rate such as 100/m, 10/s or 5/h", schema: TEXT }, (value) => {
+    if (hasTemplate(value)) return value as unknown as Rate;
+    return typeof value === "string" ? parseRate(value) : undefined;
+  });
+}
+
+/** `1MB` → bytes (powers of 1,000 with KB, MB, GB; of 1,024 with KiB, MiB, GiB), or a plain number of bytes. */
+export function size(): z.ZodType<number> {
+  return make<number>(
+    { is: "size", expected: "a size such as 512KB or 1MB", schema: { type: ["string", "number"] } },
+    (value) => {
+      if (hasTemplate(value)) return value as unknown as number;
+      return parseSize(value);
+    },
+  );
+}
+
+/** A file, or a pattern of files, relative to the rule file. Templates are allowed. */
+export function path(): z.ZodType<string> {
+  return make<string>({ is: "path", expected: "a path such as ./file.txt", schema: TEXT }, (value) => {
+    return typeof value === "string" && value !== "" ? value : undefined;
+  });
+}
+
+/** `[command, argument, …]` with templates in its parts, or a string for the shell, which may hold no expression. */
+export function command(): z.ZodType<string | string[]> {
+  const schema = { anyOf: [TEXT, { type: "array", items: SCALAR, minItems: 1 }] };
+  return make<string | string[]>({ is: "command", expected: "a command: a string or a list", schema }, (value) => {
+    if (typeof value === "string") return value.trim() === "" ? undefined : value;
+    if (!Array.isArray(value) || value.length === 0) return undefined;
+    const parts = value.map(scalarText);
+    return parts.includes(undefined) ? undefined : parts as string[];
+  });
+}
+
+/** `./file.ts#export` or `./action.yaml`, relative to the rule file; found by `callTargets()`. No templates. */
+export function target(): z.ZodType<string> {
+  const expected = "a target such as ./file.ts#function or ./action.yaml";
+  return make<string>({ is: "target", expected, schema: TEXT }, (value) => {
+    if (typeof value !== "string" || hasTemplate(value)) return undefined;
+    return /^[^#]+\.([cm]?[jt]s#[A-Za-z_$][\w$]*|ya?ml)$/.test(value) ? value : undefined;
+  });
+}
+
+/** The name of a secret, or several (rotation), never a value; found by `secretNames()`. Comes out as a list. */
+export function secret(): z.ZodType<string[]> {
+  const schema = { anyOf: [TEXT, { type: "array", items: TEXT, minItems: 1 }] };
+  return make<string[]>({
+    is: "secret",
+    expected: "the name of a secret such as GITHUB_SECRET, or a list of names",
+    schema,
+  }, (value) => {
+    const names = Array.isArray(value) ? value : [value];
+    const named = names.length > 0 &&
+      names.every((name) => typeof name === "string" && /^[A-Za-z_][\w.-]*$/.test(name));
+    return named ? names : undefined;
+  });
+}
+
+/** A number, or a template that gives one. */
+export function number(limits: { min?: number; max?: number; integer?: boolean } = {}): z.ZodType<number> {
+  const { min, max, integer } = limits;
+  const range = (min !== undefined ? ` from ${min}` : "") + (max !== undefined ? ` up to ${max}` : "");
+  const info: FieldInfo = {
+    is: "number",
+    expected: (integer ? "a whole number" : "a number") + range,
+    schema: {
+      anyOf: [
+        {
+          type: integer ? "integer" : "number",
+          ...(min !== undefined && { minimum: min }),
+          ...(max !== undefined && { maximum: max }),
+        },
+        { type: "string", pattern: "\\$\\{\\{" },
+      ],
+    },
+  };
+  return make<number>(info, (value) => {
+    if (hasTemplate(value)) return value as unknown as number;
+    if (typeof value !== "number" || !Number.isFinite(value) || (integer && !Number.isInteger(value))) return undefined;
+    return value < (min ?? -Infinity) || value > (max ?? Infinity) ? undefined : value;
+  });
+}
+
+/** True or false, or a template that gives one. */
+export function boolean(): z.ZodType<boolean> {
+  const schema = { anyOf: [{ type: "boolean" }, { type: "string", pattern: "\\$\\{\\{" }] };
+  return make<boolean>({ is: "boolean", expected: "true or false", schema }, (value) => {
+    return typeof value === "boolean" || hasTemplate(value) ? value as boolean : undefined;
+  });
+}
+
+/**
+ * A step that gives the items of a poll: `{ run: … }`, `{ http: …, headers: … }`, `{ call: … }`. It is checked as a step is, its
+ * templates are resolved with the trigger's, and otherwise it stays as written: whoever performs it reads it with `parseArgs`.
+ */
+export function source(): z.ZodType<Record<string, Json>> {
+  const schema = { $ref: "#/definitions/source" };
+  return make<Record<string, Json>>(
+    { is: "source", expected: "a step such as { run: ./list.sh }", schema },
+    (value) => {
+      return typeof value === "object" && value !== null && !Array.isArray(value)
+        ? value as Record<string, Json>
+        : undefined;
+    },
+  );
+}
+
+/** Whom a form is for: a person or a group in `whenthen.yaml`, or an e-mail address; or several. Comes out as a list. */
+export function people(): z.ZodType<string[]> {
+  const schema = { anyOf: [TEXT, { type: "array", items: TEXT, minItems: 1 }] };
+  const expected = "a person, a group or an e-mail address, or a list of them";
+  return make<string[]>({ is: "people", expected, schema }, (value) => {
+    const names = Array.isArray(value) ? value : [value];
+    return names.length > 0 && names.every((name) => typeof name === "string" && name.trim() !== "")
+      ? names
+      : undefined;
+  });
+}
+
+/** Lists of steps by the names of their branches. They are checked as steps; what comes out is the names. */
+export function branches(): z.ZodType<string[]> {
+  const schema = { type: "object", additionalProperties: { $ref: "#/definitions/steps" }, minProperties: 1 };
+  const expected = "branches with their names, such as { crm: [...], mail: [...] }";
+  return make<string[]>({ is: "branches", expected, schema }, (value) => {
+    return typeof value === "object" && value !== null && !Array.isArray(value) && Object.keys(value).length > 0
+      ? Object.keys(value)
+      : undefined;
+  });
+}
+
+/** Reads `512KB`, `1MB`, `1.5GiB` or a number of bytes; undefined where it is no size. */
+export function parseSize(value: unknown): number | undefined {
+  if (typeof value === "number") return Number.isInteger(value) && value >= 0 ? value : undefined;
+  const match = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?(?:([KMG])(i?))?B$/.exec(value) : null;
+  if (!match) return undefined;
+  const exponent = match[2] === undefined ? 0 : "KMG".indexOf(match[2]) + 1;
+  return Math.round(Number(match[1]) * (match[3] ? 1_024 : 1_000) ** exponent);
+}
+
+function scalarText(value: unknown): string | undefined {
+  return ["string", "number", "bigint", "boolean"].includes(typeof value) ? String(value) : undefined;
+}
+
+/** A schema of one field: `read` gives the value, or undefined where it is not what is expected. */
+function make<T>(info: FieldInfo, read: (value: unknown) => T | undefined): z.ZodType<T> {
+  const schema = z.unknown().transform((value, context): T => {
+    const result = read(value);
+    if (result !== undefined) return result;
+    context.addIssue({
+      code: "custom",
+      message: `expected ${info.expected}`,
+      params: { expected: info.expected },
+      input: value,
+    });
+    return z.NEVER;
+  });
+  fieldInfo.add(schema, info);
+  return schema;
+}

@@ -1,0 +1,24 @@
+/**
+ * What rule files import: `import { poll, rule } from "whenthen"`.
+ *
+ * @module
+ */
+export { RetryAfterError, TerminalError } from "../model/errors.ts";
+export type { Event, HttpRequestFacts } from "../model/event.ts";
+export type { Json, JsonObject } from "../model/json.ts";
+export type { BatchData, BatchEvent, BatchOptions } from "./batch.ts";
+export type { AllResult, AnyResult, Branches, EachError, EachOptions, EachResult, SomeResult } from "./branches.ts";
+export type { ConfigField, ConfigSpec, ConfigValues } from "./config.ts";
+export type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
+export type { FormField, FormFields, FormOptions, FormResult } from "./form.ts";
+export { rule } from "./rule.ts";
+export type { RuleDefinition, RuleScope, RuleSpec } from "./rule.ts";
+export { type } from "./schema.ts";
+export type { StandardSchema, TypeOnly } from "./schema.ts";
+export type { HttpResult, MailOptions, MailResult, RunResult, Step, StepOptions } from "./step.ts";
+export { testRule } from "./test.ts";
+export type { RuleTester, TestOptions } from "./test.ts";
+export { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";
+export type { TriggerDefinition } from "./triggers.ts";
+export type { WaitForOptions, WaitOptions } from "./wait.ts";
+export type { Answering, Expectation, Seen, Sending } from "../model/test.ts";

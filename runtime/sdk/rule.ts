@@ -1,0 +1,64 @@
+import type { Json } from "../model/json.ts";
+import type { ConfigSpec, ConfigValues } from "./config.ts";
+import type { Step } from "./step.ts";
+import type { TriggerDefinition } from "./triggers.ts";
+
+/** One trigger or a list of them. */
+export type When = TriggerDefinition | readonly TriggerDefinition[];
+
+/** The event that one of the triggers emits; a union narrows by `event.type`. */
+export type EventFrom<W> = W extends TriggerDefinition<infer E> ? E
+  : W extends readonly TriggerDefinition<infer E>[] ? E
+  : never;
+
+/** What a rule's functions see. */
+export interface RuleScope<W, C> {
+  event: EventFrom<W>;
+  config: ConfigValues<C>;
+  /** Environment variables, without secrets. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** Asking for one that is not set throws. Recorded inputs name them, `${{ secrets.X }}`; what is shown is masked. */
+  secrets: Readonly<Record<string, string>>;
+  run: { readonly id: string; readonly attempt: number };
+  rule: { readonly id: string; readonly file: string };
+}
+
+/** A rule as `rule()` takes it; the words are those of YAML. */
+export interface RuleSpec<W extends When, C extends ConfigSpec> {
+  id?: string;
+  name?: string;
+  when: W;
+  /** CEL clauses that must all hold, or a function. */
+  if?: string | readonly string[] | ((scope: RuleScope<W, C>) => boolean | Promise<boolean>);
+  /** CEL; runs with equal keys count together for `mode`. */
+  key?: string;
+  /** @default "parallel" */
+  mode?: "parallel" | "queued" | "single" | "restart";
+  /** Runs of one key at once in mode `parallel`. @default 10 */
+  max?: number;
+  /** Waits excluded. @default "1h" */
+  timeout?: string;
+  /** Runs above it are held. @default "1000/m" */
+  limit?: string;
+  enabled?: boolean;
+  config?: C;
+  /** Steps as in YAML, done when the run failed. */
+  onError?: readonly { readonly [key: string]: unknown }[];
+  then: (scope: RuleScope<W, C> & { step: Step }) => unknown;
+}
+
+/**
+ * What `rule()` returns. It must have no `then` property: an object with one is thenable, and `await` would call it.
+ */
+export class RuleDefinition {
+  /** Where `rule(` was called, as a stack. */
+  readonly stack = new Error().stack;
+  constructor(readonly spec: RuleSpec<When, ConfigSpec>) {}
+}
+
+/** Declares a rule; a file's default export. */
+export function rule<const W extends When, const C extends ConfigSpec = Record<never, Json>>(
+  spec: RuleSpec<W, C>,
+): RuleDefinition {
+  return new RuleDefinition(spec as unknown as RuleSpec<When, ConfigSpec>);
+}

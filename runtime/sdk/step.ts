@@ -1,0 +1,202 @@
+import type { Event } from "../model/event.ts";
+import type { Repeatable } from "../model/repeatable.ts";
+import type { Json } from "../model/json.ts";
+import type { AllResult, AnyResult, Branches, EachOptions, EachResult, SomeResult } from "./branches.ts";
+import type { TypedEvent } from "./event.ts";
+import type { FormFields, FormOptions, FormResult } from "./form.ts";
+import type { Recorded } from "./recorded.ts";
+import type { EventOf, Format, TriggerDefinition } from "./triggers.ts";
+import type { WaitForOptions, WaitOptions } from "./wait.ts";
+
+/** What every step takes. */
+export interface StepOptions {
+  /** For one attempt: `30s`. */
+  timeout?: string;
+  /** Attempts in all, or the whole policy. */
+  retry?: number | { attempts: number; delay?: string; max?: string };
+}
+
+export interface HttpOptions extends StepOptions {
+  json?: unknown;
+  form?: Record<string, unknown>;
+  body?: string;
+  headers?: Record<string, string>;
+  query?: Record<string, unknown>;
+  auth?: { bearer: string } | { basic: string };
+  format?: Format;
+  /** Of the answer, whatever its content type says. */
+  charset?: string;
+  /** Statuses that count as success beside 2xx. */
+  ok?: readonly number[];
+}
+
+export interface HttpResult<Body> {
+  status: number;
+  /** Names in lower case; several `set-cookie` are a list. */
+  headers: Record<string, Repeatable>;
+  body: Body;
+}
+
+export interface RunOptions extends StepOptions {
+  /** Text as it is, anything else as JSON. */
+  stdin?: unknown;
+  env?: Record<string, string>;
+  cwd?: string;
+  format?: Format;
+  /** Of its output, if that is not UTF-8. */
+  charset?: string;
+  /** Exit codes that count as success. */
+  ok?: readonly number[];
+}
+
+export interface RunResult<Output> {
+  code: number;
+  stdout: string;
+  stderr: string;
+  /** What stdout says where it is JSON, else null. */
+  json: Output | null;
+}
+
+export interface CallOptions extends StepOptions {
+  /** What the function or action is given. */
+  with?: Record<string, unknown>;
+}
+
+export interface EmitOptions {
+  data?: unknown;
+  subject?: string;
+  id?: string;
+}
+
+export interface LogOptions {
+  /** @default "info" */
+  level?: "debug" | "info" | "warn" | "error";
+  data?: unknown;
+}
+
+export interface StateOptions {
+  value?: unknown;
+  /** How long it is kept: `7d`. */
+  ttl?: string;
+}
+
+export interface MailOptions extends StepOptions {
+  /** @default the rule's id */
+  subject?: string;
+  text?: string;
+  /** Instead of the text or beside it. */
+  html?: string;
+  /** @default as `smtp` in `whenthen.yaml` says */
+  from?: string;
+}
+
+/** What the mail server said. */
+export interface MailResult {
+  messageId: string;
+  /** Recipients that it took, and those that it did not. */
+  accepted: string[];
+  rejected: string[];
+}
+
+export interface ReplyOptions {
+  json?: unknown;
+  body?: string;
+  /** A list repeats its header. */
+  headers?: Record<string, string | readonly string[]>;
+}
+
+export interface ReplyResult {
+  status: number;
+  /** False where nobody waits for an answer, or not any more. */
+  sent: boolean;
+  reason?: string;
+}
+
+/**
+ * All effects of a rule function. Each call is a step with the name given first: recorded, and not done again when the
+ * run is attempted again. A name used again becomes `name#2`.
+ */
+export interface Step {
+  /** Any code of one's own. What it returns is recorded and must be JSON. Throw TerminalError or RetryAfterError to decide retry. */
+  do<T>(name: string, fn: (attempt: { attempt: number }) => T, options?: StepOptions): Promise<Recorded<Awaited<T>>>;
+  /** `step.http("tell", "POST https://…", { json })` */
+  http<Body = Json>(name: string, request: string, options?: HttpOptions): Promise<HttpResult<Body>>;
+  /** Runs a command: `step.run("disks", ["df", "-h"])`, or a string for the shell. */
+  run<Output = Json>(
+    name: string,
+    command: string | readonly string[],
+    options?: RunOptions,
+  ): Promise<RunResult<Output>>;
+  /** Calls `./x.ts#fn` or the action `./lib/tell.yaml`. */
+  call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
+  emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;
+  log(name: string, text: string, options?: LogOptions): Promise<null>;
+  /** Memory across runs: sets it and gives the previous value; without `value` reads it. */
+  state<T = Json>(name: string, key: string, options?: StateOptions): Promise<T | null>;
+  /** Answers the waiting webhook. */
+  reply(name: string, status: number, options?: ReplyOptions): Promise<ReplyResult>;
+  mail(name: string, to: string | readonly string[], options: MailOptions): Promise<MailResult>;
+  /** Waits for some time (`1h`), or until one: an RFC 3339 time, or the next `09:00`. */
+  wait(name: string, until: string, options?: WaitOptions): Promise<null>;
+  /**
+   * Waits for an event, also one that came since the run began. Null where none came within `timeout`, or where an operator
+   * ended the wait.
+   * @example const paid = await step.waitFor<Payment>("paid", "payment.received", { match: { "data.id": id }, timeout: "3d" })
+   */
+  waitFor<Data = Json, const Type extends string = string>(
+    name: string,
+    type: Type | readonly Type[],
+    options?: WaitForOptions,
+  ): Promise<EventOf<Type, Data> | null>;
+  /**
+   * For an event that is defined once: `const payment = event("payment.received", type<Payment>())` above the rule, and
+   * `step.waitFor("paid", payment)`. A validator is run over the event that came.
+   */
+  waitFor<E extends TypedEvent<string, unknown>>(
+    name: string,
+    event: TriggerDefinition<E>,
+    options?: WaitForOptions,
+  ): Promise<E | null>;
+  /**
+   * Asks people. With a `timeout` the result is null where nobody answered in time, or where an operator ended the wait.
+   * @example const { decision, by } = await step.form("ok", "Refund?", { to: "finance", fields: { decision: { type: "choice", choices: ["yes", "no"] } } })
+   */
+  form<const Fields extends FormFields = Record<never, never>>(
+    name: string,
+    title: string,
+    options: FormOptions<Fields> & { timeout: string },
+  ): Promise<FormResult<Fields> | null>;
+  form<const Fields extends FormFields = Record<never, never>>(
+    name: string,
+    title: string,
+    options: FormOptions<Fields> & { timeout?: undefined },
+  ): Promise<FormResult<Fields>>;
+  /**
+   * Performs a function for each item. The first failure cancels the others and is thrown; with `onError: "continue"` all items
+   * are done, and the result tells which failed.
+   * @example await step.each("lines", order.lines, async (line) => { await step.http("save", "POST …", { json: line }) }, { max: 5 })
+   */
+  each<Item, Result>(
+    name: string,
+    items: readonly Item[],
+    fn: (item: Item, index: number) => Result,
+    options?: EachOptions & { onError?: "stop" },
+  ): Promise<EachResult<Recorded<Awaited<Result>>>>;
+  each<Item, Result>(
+    name: string,
+    items: readonly Item[],
+    fn: (item: Item, index: number) => Result,
+    options: EachOptions & { onError: "continue" },
+  ): Promise<EachResult<Recorded<Awaited<Result>> | null>>;
+  /**
+   * Performs branches side by side, and gives what each gave. The first failure cancels the others and is thrown. With `join: 2` the
+   * first two that succeed are enough, and the others are cancelled.
+   * @example const { crm, mail } = await step.all("both", { crm: () => step.http("post", …), mail: () => step.mail("tell", …) })
+   */
+  all<B extends Branches>(name: string, branches: B, options?: { join?: undefined }): Promise<AllResult<B>>;
+  all<B extends Branches>(name: string, branches: B, options: { join: number }): Promise<SomeResult<B>>;
+  /** Performs branches side by side; the first that succeeds wins, and the others are cancelled. */
+  any<B extends Branches>(name: string, branches: B): Promise<AnyResult<B>>;
+  /** Ends the run here. */
+  stop(name: string, reason: string, options?: { as?: "succeeded" | "failed" }): Promise<never>;
+}

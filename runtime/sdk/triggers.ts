@@ -1,0 +1,273 @@
+import type { Json } from "../model/json.ts";
+import type { BatchEvent, Batching } from "./batch.ts";
+import type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
+import type { StandardSchema, TypeOnly } from "./schema.ts";
+
+/** One entry under `when`. The type parameter is the event that it emits. */
+export class TriggerDefinition<out E = unknown> {
+  /** Never set; carries the type of the event. */
+  declare readonly emits?: E;
+  /** @param entry what the same trigger is in YAML */
+  constructor(readonly entry: object, readonly schema?: StandardSchema) {}
+}
+
+/** What every trigger takes; and {@link Batching}, which changes what a run gets. */
+export interface TriggerOptions {
+  /** Its id; without one the id is made of kind and address. */
+  name?: string;
+  /** CEL; events that do not hold do not reach the rule. */
+  if?: string | readonly string[];
+}
+
+/** The data of what comes by the clock. */
+export interface Scheduled {
+  /** When it was due, RFC 3339; the event's id, too. */
+  scheduled: string;
+}
+
+export interface CronOptions extends TriggerOptions {
+  /** @default the variable TZ, else UTC */
+  timezone?: string;
+  /** @default "last" */
+  missed?: "skip" | "last" | "all";
+  /** How far back a missed occurrence counts. @default "1h" */
+  window?: string;
+}
+
+type CronEvent = TypedEvent<"cron", Scheduled>;
+
+/** Fires at the times of a cron expression. */
+export function cron(expression: string, options: CronOptions & Batching): TriggerDefinition<BatchEvent<CronEvent>>;
+export function cron(expression: string, options?: CronOptions): TriggerDefinition<CronEvent>;
+export function cron(expression: string, options: CronOptions = {}): TriggerDefinition<never> {
+  return new TriggerDefinition({ cron: expression, ...options });
+}
+
+export interface EveryOptions extends TriggerOptions {
+  missed?: "skip" | "last" | "all";
+}
+
+type EveryEvent = TypedEvent<"every", Scheduled>;
+
+/** Fires at a true interval, across restarts: `every("10m")`. */
+export function every(interval: string, options: EveryOptions & Batching): TriggerDefinition<BatchEvent<EveryEvent>>;
+export function every(interval: string, options?: EveryOptions): TriggerDefinition<EveryEvent>;
+export function every(interval: string, options: EveryOptions = {}): TriggerDefinition<never> {
+  return new TriggerDefinition({ every: interval, ...options });
+}
+
+type AtEvent = TypedEvent<"at", Scheduled>;
+
+/** Fires once, at an RFC 3339 time. */
+export function at(time: string, options: TriggerOptions & Batching): TriggerDefinition<BatchEvent<AtEvent>>;
+export function at(time: string, options?: TriggerOptions): TriggerDefinition<AtEvent>;
+export function at(time: string, options: TriggerOptions = {}): TriggerDefinition<never> {
+  return new TriggerDefinition({ at: time, ...options });
+}
+
+/** How a webhook's sender is known. */
+export type WebhookAuth =
+  | "none"
+  | "standard"
+  | "github"
+  | "stripe"
+  | "slack"
+  | "basic"
+  | "bearer"
+  | { hmac: string; header: string; encoding?: "hex" | "base64"; prefix?: string };
+
+export interface WebhookOptions extends TriggerOptions {
+  auth: WebhookAuth;
+  /** Names of the secrets, several while they are rotated; never a value. */
+  secret?: string | readonly string[];
+  /** @default "POST" */
+  method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
+  /** CEL over the event; equal values are one event. */
+  dedupe?: string;
+  /** How long `dedupe` remembers. */
+  within?: string;
+  /** How long an answer of the rule is waited for. @default "10s" */
+  replyWithin?: string;
+  /** @default "1MB" */
+  maxBody?: string | number;
+}
+
+/** Some providers name their events: `github.push`, `stripe.charge.succeeded`. */
+type WebhookType<Auth> = Auth extends "github" | "stripe" | "slack" ? `${Auth}.${string}` : "webhook";
+
+/**
+ * Listens at `/hooks/<path>`. Give the type, or a validator, of the body as the last argument.
+ * @example webhook("/orders", { auth: "standard", secret: "SHOP" }, type<Order>())
+ */
+export function webhook<const Options extends WebhookOptions & Batching, Data = Json>(
+  path: string,
+  options: Options,
+  schema?: TypeOnly<Data>,
+): TriggerDefinition<BatchEvent<WebhookEvent<WebhookType<Options["auth"]>, Data>>>;
+export function webhook<const Options extends WebhookOptions, Data = Json>(
+  path: string,
+  options: Options,
+  schema?: StandardSchema<Data> | TypeOnly<Data>,
+): TriggerDefinition<WebhookEvent<WebhookType<Options["auth"]>, Data>>;
+export function webhook(
+  path: string,
+  options: WebhookOptions,
+  schema?: StandardSchema | TypeOnly<unknown>,
+): TriggerDefinition<never> {
+  return new TriggerDefinition({ webhook: path, ...options }, validatorOf(schema));
+}
+
+export interface PollOptions extends TriggerOptions {
+  /** @default "5m" */
+  every?: string;
+  /** CEL: where the items stand in what the source gives. */
+  items?: string;
+  /** CEL over `item`: what tells items apart. */
+  key?: string;
+  /** @default ["added", "changed"] */
+  on?: readonly ChangeKind[];
+  /** Fields whose changes do not count. */
+  ignore?: readonly string[];
+  /** Whether what is there at first counts as added. @default "seed" */
+  first?: "seed" | "emit";
+  format?: Format;
+  /** Of the page or output, whatever it says of itself. */
+  charset?: string;
+  pages?: { next: string; max?: number };
+}
+
+export type ChangeKind = "added" | "changed" | "removed";
+export type Format = "json" | "feed" | "csv" | "lines" | "text";
+
+/** What is polled: a command, a request, or a function of a file. */
+export type PollSource =
+  | { run: string | readonly string[]; env?: Record<string, string>; stdin?: unknown; cwd?: string }
+  | {
+    http: string;
+    headers?: Record<string, string>;
+    query?: Record<string, unknown>;
+    json?: unknown;
+    body?: string;
+    auth?: { bearer: string } | { basic: string };
+  }
+  | { call: string; with?: Record<string, unknown> };
+
+const POLL_OPTIONS = new Set([
+  "name",
+  "if",
+  "batch",
+  "every",
+  "items",
+  "key",
+  "on",
+  "ignore",
+  "first",
+  "format",
+  "charset",
+  "pages",
+]);
+
+type PollEvent<Item> = TypedEvent<ChangeKind, Change<Item>>;
+
+/**
+ * Asks a source again and again and emits what changed: `poll<Disk>({ run: "./disks.sh", every: "5m", key: "item.mount" })`
+ * or `poll<Issue>("https://api.example.org/issues", { key: "item.id" })`.
+ */
+export function poll<Item = Json>(
+  source: string,
+  options: PollOptions & Batching & { headers?: Record<string, string> },
+): TriggerDefinition<BatchEvent<PollEvent<Item>>>;
+export function poll<Item = Json>(
+  source: PollSource & PollOptions & Batching,
+): TriggerDefinition<BatchEvent<PollEvent<Item>>>;
+export function poll<Item = Json>(
+  source: string,
+  options?: PollOptions & { headers?: Record<string, string> },
+): TriggerDefinition<PollEvent<Item>>;
+export function poll<Item = Json>(
+  source: PollSource & PollOptions,
+): TriggerDefinition<PollEvent<Item>>;
+export function poll(source: string | (PollSource & PollOptions), options: PollOptions = {}): TriggerDefinition<never> {
+  if (typeof source === "string") return new TriggerDefinition({ poll: source, ...options });
+  const isOption = ([name]: [string, unknown]) => POLL_OPTIONS.has(name);
+  // The kind names the step, so it comes first whatever the order it was written in.
+  const { run, http, call, ...rest }: Record<string, unknown> = { ...source };
+  const step = { run, http, call, ...Object.fromEntries(Object.entries(rest).filter((entry) => !isOption(entry))) };
+  return new TriggerDefinition({ poll: step, ...Object.fromEntries(Object.entries(rest).filter(isOption)) });
+}
+
+export interface WatchOptions extends TriggerOptions {
+  /** @default ["added", "changed"] */
+  on?: readonly ChangeKind[];
+  /** How long a file must stay as it is. @default "2s" */
+  settle?: string;
+  /** @default "emit" */
+  first?: "seed" | "emit";
+  format?: Format;
+  /** Of the content, whatever it says of itself. */
+  charset?: string;
+}
+
+type WatchEvent<Content> = TypedEvent<ChangeKind, FileChange<Content>>;
+
+/** Emits when files that match the pattern come, change or go. */
+export function watch<Content = Json>(
+  pattern: string,
+  options: WatchOptions & Batching,
+): TriggerDefinition<BatchEvent<WatchEvent<Content>>>;
+export function watch<Content = Json>(pattern: string, options?: WatchOptions): TriggerDefinition<WatchEvent<Content>>;
+export function watch(pattern: string, options: WatchOptions = {}): TriggerDefinition<never> {
+  return new TriggerDefinition({ watch: pattern, ...options });
+}
+
+/** `order.*` listens to all that begins so. */
+type EventType<Pattern extends string> = Pattern extends `${infer Prefix}.*` ? `${Prefix}.${string}` : Pattern;
+
+/** One event type of a union for each type named, so that `event.type` narrows. */
+export type EventOf<Pattern extends string, Data> = Pattern extends string ? TypedEvent<EventType<Pattern>, Data>
+  : never;
+
+/**
+ * Listens to what rules emit, to `POST /events` and to `whenthen emit`.
+ * @param schema the type of the data, or a Standard Schema validator (zod, valibot, arktype, …), which is run
+ * @example event("order.created", type<Order>())
+ */
+export function event<const Pattern extends string, Data = Json>(
+  type: Pattern | readonly Pattern[],
+  schema: TypeOnly<Data> | undefined,
+  options: TriggerOptions & Batching,
+): TriggerDefinition<BatchEvent<EventOf<Pattern, Data>>>;
+export function event<const Pattern extends string, Data = Json>(
+  type: Pattern | readonly Pattern[],
+  schema?: StandardSchema<Data> | TypeOnly<Data>,
+  options?: TriggerOptions,
+): TriggerDefinition<EventOf<Pattern, Data>>;
+export function event(
+  type: string | readonly string[],
+  schema?: StandardSchema | TypeOnly<unknown>,
+  options: TriggerOptions = {},
+): TriggerDefinition<never> {
+  return new TriggerDefinition({ event: type, ...options }, validatorOf(schema));
+}
+
+type StartEvent = TypedEvent<"start", null>;
+
+/** The program started. */
+export function start(options: TriggerOptions & Batching): TriggerDefinition<BatchEvent<StartEvent>>;
+export function start(options?: TriggerOptions): TriggerDefinition<StartEvent>;
+export function start(options: TriggerOptions = {}): TriggerDefinition<never> {
+  return new TriggerDefinition({ start: true, ...options });
+}
+
+/** Somebody asked for it: `whenthen emit --rule`, or a button. */
+export function manual<Data = Json>(
+  options: TriggerOptions & Batching,
+): TriggerDefinition<BatchEvent<TypedEvent<"manual", Data>>>;
+export function manual<Data = Json>(options?: TriggerOptions): TriggerDefinition<TypedEvent<"manual", Data>>;
+export function manual(options: TriggerOptions = {}): TriggerDefinition<never> {
+  return new TriggerDefinition({ manual: true, ...options });
+}
+
+function validatorOf(schema: StandardSchema | TypeOnly<unknown> | undefined): StandardSchema | undefined {
+  return schema && "~standard" in schema ? schema : undefined;
+}

@@ -1,0 +1,15 @@
+import type { Json } from "../model/json.ts";
+
+export interface WaitOptions {
+  /** A time at which it ends at the latest. */
+  until?: string;
+  /** Of a time such as `09:00`. @default the variable TZ, else UTC */
+  timezone?: string;
+}
+
+export interface WaitForOptions {
+  /** What must stand in the event, by path: `{ "data.id": order.id }`. */
+  match?: { readonly [path: string]: Json | readonly Json[] };
+  /** How long it is waited for: `3d`. Without it the run waits until the event comes. */
+  timeout?: string;
+}

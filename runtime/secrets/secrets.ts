@@ -1,0 +1,198 @@
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { readRegularFileSync } from "../host/regular_file.ts";
+import type { Json } from "../model/json.ts";
+import { parseEnvFile } from "./env_file.ts";
+import { base64Spellings, spellings } from "./spellings.ts";
+import { replaceAcrossLines } from "./wrapped_secrets.ts";
+
+/** Where secrets come from; an earlier source wins. */
+export interface SecretSources {
+  environment: Record<string, string | undefined>;
+  /** `.env` files, absolute. */
+  files: string[];
+  /** Mounted folders with one file for each secret, absolute. */
+  folders: string[];
+}
+
+/** Shorter values would mask ordinary text. */
+export const SHORTEST_MASKED = 4;
+/** Shorter base64 would be found in the ends and beginnings of ordinary lines. */
+const SHORTEST_WRAPPED = 8;
+/** Where it is masked, what is shorter masks ordinary words and numbers, too; letters only are a word up to here. */
+const SHORTEST_GOOD = { any: 8, letters: 12 };
+
+/** What is wrong with a secret. */
+export interface SecretFault {
+  message: string;
+  hint: string;
+}
+
+/** The secrets in use, and the masking of their values in all that is shown. Data in use and in the store is never masked. */
+export class Secrets {
+  #sources: SecretSources;
+  #fromFiles: Record<string, string> | undefined;
+  #used = new Map<string, string>();
+  #masked = new Set<string>();
+  #pattern: RegExp | undefined;
+  /** What may be broken over lines. */
+  #wrapped = new Set<string>();
+  #wrappedPattern: RegExp | undefined;
+
+  constructor(sources: SecretSources) {
+    this.#sources = sources;
+  }
+
+  /** The value, or undefined where no source has it. From now on it counts as used and its value is masked. */
+  get(name: string): string | undefined {
+    const value = this.#used.get(name) ?? this.#find(name);
+    if (value !== undefined && !this.#used.has(name)) {
+      this.#used.set(name, value);
+      this.#addMask(value);
+    }
+    return value;
+  }
+
+  /** Reads these secrets so that their values are masked before anything is done with them. */
+  use(names: Iterable<string>): void {
+    for (const name of names) this.get(name);
+  }
+
+  /** Why a secret is none, or a bad one; does not count as use. */
+  fault(name: string): SecretFault | undefined {
+    const value = this.#used.get(name) ?? this.#find(name);
+    const hint = "use a longer value, or config: where it is no secret";
+    if (value === undefined) {
+      const message = `the secret ${name} is not set`;
+      return { message, hint: "set it in the environment, in .env or in a mounted folder" };
+    }
+    const { length } = value;
+    if (length < SHORTEST_MASKED) {
+      return { message: `the secret ${name} has under ${SHORTEST_MASKED} characters: it is not masked`, hint };
+    }
+    const masksToo = "whatever is equal to it is shown as ***, ordinary words too";
+    if (length < SHORTEST_GOOD.any) {
+      return { message: `the secret ${name} has under ${SHORTEST_GOOD.any} characters: ${masksToo}`, hint };
+    }
+    if (length >= SHORTEST_GOOD.letters || !/^\p{L}+$/u.test(value)) return undefined;
+    return { message: `the secret ${name} is a word of under ${SHORTEST_GOOD.letters} letters: ${masksToo}`, hint };
+  }
+
+  /** Reads all sources anew where they are asked next, as after a rotation. Old values stay masked. */
+  refresh(sources: SecretSources = this.#sources): void {
+    this.#sources = sources;
+    this.#fromFiles = undefined;
+    this.#used.clear();
+  }
+
+  /** What expressions see as `secrets`: a map that reads, uses and masks what it is asked for. */
+  scope(): unknown {
+    return new SecretsView((name) => this.get(name));
+  }
+
+  /** Names of those in use. */
+  get names(): string[] {
+    return [...this.#used.keys()];
+  }
+
+  /** Names and values of all that the sources have, in use or not. */
+  all(): Record<string, string> {
+    const { environment, folders } = this.#sources;
+    const inFolders = folders.filter(existsSync).flatMap((folder) =>
+      readdirSync(folder).filter((name) => statSync(join(folder, name), { throwIfNoEntry: false })?.isFile())
+    );
+    const names = new Set([...Object.keys(environment), ...Object.keys(this.#files()), ...inFolders]);
+    const entries = [...names].map((name) => [name, this.#find(name)] as const);
+    return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
+  }
+
+  /** Names and values of those in use. */
+  snapshot(): Record<string, string> {
+    return Object.fromEntries(this.#used);
+  }
+
+  /** Replaces every value in use by `***`, in any of its {@link spellings}. */
+  mask(text: string): string {
+    if (this.#masked.size === 0) return text;
+    this.#pattern ??= patternOf(this.#masked);
+    const masked = text.replace(this.#pattern, "***");
+    // Not the newline that a log line ends with.
+    if (this.#wrapped.size === 0 || !/(?:\n|\\n)[^]/.test(masked)) return masked;
+    this.#wrappedPattern ??= patternOf(this.#wrapped);
+    return replaceAcrossLines(masked, this.#wrappedPattern, "***");
+  }
+
+  /** Masks all texts, keys and numbers in a value. */
+  maskJson<T extends Json>(value: T): T {
+    return (this.#masked.size === 0 ? value : this.#maskDeep(value)) as T;
+  }
+
+  #maskDeep(value: Json): Json {
+    if (typeof value === "string") return this.mask(value);
+    if (typeof value === "number" || typeof value === "bigint") {
+      return this.mask(String(value)) === String(value) ? value : "***";
+    }
+    if (Array.isArray(value)) return value.map((item) => this.#maskDeep(item));
+    if (typeof value !== "object" || value === null) return value;
+    return Object.fromEntries(Object.entries(value).map(([key, part]) => [this.mask(key), this.#maskDeep(part)]));
+  }
+
+  #addMask(value: string): void {
+    if (value.length < SHORTEST_MASKED) return;
+    for (const spelling of spellings(value)) this.#masked.add(spelling);
+    for (const spelling of base64Spellings(value)) if (spelling.length >= SHORTEST_WRAPPED) this.#wrapped.add(spelling);
+    this.#pattern = this.#wrappedPattern = undefined;
+  }
+
+  #files(): Record<string, string> {
+    const { files } = this.#sources;
+    return this.#fromFiles ??= Object.assign({}, ...files.toReversed().map(readEnvFile));
+  }
+
+  #find(name: string): string | undefined {
+    const { environment, folders } = this.#sources;
+    if (environment[name]) return environment[name];
+    const fromFiles = this.#files();
+    if (Object.hasOwn(fromFiles, name)) return fromFiles[name];
+    // A name is never a way out of the folder.
+    if (!/^[\w.-]+$/.test(name) || /^\.+$/.test(name)) return undefined;
+    const path = folders.map((folder) => join(folder, name)).find(existsSync);
+    // Files written with an editor or `echo` end in a newline that is not part of the secret.
+    return path === undefined ? undefined : read(path)?.replace(/\r?\n$/, "");
+  }
+}
+
+class SecretsView extends Map<string, string> {
+  #read: (name: string) => string | undefined;
+
+  constructor(read: (name: string) => string | undefined) {
+    super();
+    this.#read = read;
+  }
+
+  override get(name: string): string | undefined {
+    return this.#read(name);
+  }
+}
+// The evaluator tells maps by this.
+SecretsView.prototype.constructor = Map;
+
+function readEnvFile(path: string): Record<string, string> {
+  return parseEnvFile(read(path) ?? "");
+}
+
+/** Undefined where there is no file that can be read; the loader reports it where there is something else. */
+function read(path: string): string | undefined {
+  try {
+    return readRegularFileSync(path).toString();
+  } catch {
+    return undefined;
+  }
+}
+
+/** Finds any of the texts. */
+export function patternOf(masked: Iterable<string>): RegExp {
+  // The longest first: a value may hold another.
+  const longestFirst = [...masked].sort((a, b) => b.length - a.length);
+  return new RegExp(longestFirst.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&")).join("|"), "g");
+}

@@ -1,0 +1,190 @@
+import type { Buffer } from "node:buffer";
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import process from "node:process";
+import { Worker } from "node:worker_threads";
+import { type Disk, realDisk } from "../host/disk.ts";
+import type { FolderLock } from "../host/lock.ts";
+import { lockedDisk } from "../host/locked_disk.ts";
+import { collectGarbage } from "../host/memory.ts";
+import { noDisk } from "../host/no_disk.ts";
+import { chooseDisk } from "../host/test_disk.ts";
+import { readExactJson } from "../formats/exact_json.ts";
+import { Background } from "./background.ts";
+import { findCatalogues } from "./catalogues.ts";
+import { Folding } from "./folding.ts";
+import { History } from "./history/history.ts";
+import { readIds } from "./history/ids_file.ts";
+import { Recent } from "./history/recent.ts";
+import { Ids } from "./ledger/ids.ts";
+import { Ledger } from "./ledger/ledger.ts";
+import { unescapeKey } from "./ledger/encode.ts";
+import { loadIdentity } from "./ledger/load.ts";
+import { Rows } from "./ledger/rows.ts";
+import { Shelf } from "./ledger/shelf.ts";
+import { LedgerStore } from "./ledger_store.ts";
+import { recover, type RecoverySink } from "./log/recover.ts";
+import { SegmentLog } from "./log/segment_log.ts";
+import type { Retention, Store } from "./store.ts";
+import { storeTasks } from "./tasks.ts";
+
+/** What a store is opened with. */
+export interface StoreOptions {
+  /** Where its files are; made if it is missing. */
+  folder: string;
+  /** @default the machine's disk */
+  disk?: Disk;
+  /** The lock of the folder: once that is lost, every change fails. */
+  lock?: FolderLock;
+  /** Told what an operator must know: a store set aside, writes that fail. */
+  onWarning: (message: string) => void;
+  /** It lives in memory only: nothing of it is found again. @default false */
+  volatile?: boolean;
+  /** Milliseconds since the epoch; names the folder that a broken store is set aside into. */
+  now: number;
+}
+
+/** 1 GB of history, 30 days, 256 MB of live state. */
+export const DEFAULT_RETENTION: Retention = {
+  bytes: 1024 * 1024 * 1024,
+  identities: 30 * 86_400_000,
+  live: 256 * 1024 * 1024,
+};
+
+/** Bytes of rows and identities from which on a start leaves much behind. */
+const LARGE = 16 * 1024 * 1024;
+
+/** What recovery fills. */
+class Found implements RecoverySink {
+  readonly rows: Rows;
+  readonly recent = new Recent();
+
+  constructor(shelf: Shelf | undefined) {
+    this.rows = new Rows(undefined, shelf);
+  }
+
+  put(table: string, key: string, text: Buffer): void {
+    this.rows.load(table, unescapeKey(key), text);
+  }
+
+  drop(table: string, key: string): void {
+    this.rows.load(table, unescapeKey(key), undefined);
+  }
+
+  id(hash: string, json: string): void {
+    loadIdentity(this.rows, hash, json);
+  }
+
+  history(kind: "event" | "run" | "more", header: string, text: string, seq: number): void {
+    this.recent.add(seq, kind, header, text);
+  }
+}
+
+/**
+ * Opens the embedded store of a data folder as it was with its last durable frame.
+ * @throws UsageError if an older or newer version of the program wrote it
+ */
+export async function openStore(options: StoreOptions): Promise<Store> {
+  const { folder, lock, onWarning, now, volatile = false } = options;
+  const base = volatile ? noDisk : options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
+  const disk = lock ? lockedDisk(base, lock) : base;
+  const shelves = new Shelves(disk, folder);
+  const begin = () => new Found(shelves.open());
+  const found = await recover({ disk, folder, now, onWarning, begin, readIds: loadIds });
+  const { rows, recent } = found.sink;
+  // What was read for it would stay for hours.
+  if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
+  const ids = prepare(rows);
+  const log = new SegmentLog(found.seq, found.segments, {
+    disk,
+    folder,
+    onWarning,
+    onSealed: (segment) => folding.add(segment),
+    onRefused: () => ledger.refuseIntake(),
+  });
+  const ledger: Ledger = new Ledger({
+    rows,
+    log,
+    onHistory: (seq, history) => {
+      for (const { kind, header, text } of history) recent.add(seq, kind, header, text);
+    },
+  });
+  const background = () =>
+    new Background({
+      disk: base,
+      folder,
+      assertHeld: () => lock?.assertHeld(),
+      tasks: () => Promise.resolve(storeTasks),
+      startWorker,
+    });
+  // Folds take a while: reads have a thread of their own.
+  const [folds, reads] = [background(), background()];
+  const history = new History({
+    call: (task, question) => reads.run(task, question),
+    catalogues: await findCatalogues({ rows, parts: found.parts, reads, disk, folder, onWarning }),
+    recent,
+    syncedSeq: () => log.lastSeq,
+    onWarning,
+    parse: readExactJson,
+  });
+  const folding: Folding = new Folding({
+    disk,
+    folder,
+    log,
+    background: folds,
+    ledger,
+    rows,
+    history,
+    base: found.base,
+    deltas: found.deltas,
+    retention: DEFAULT_RETENTION,
+    onWarning,
+    volatile,
+    now,
+  });
+  for (const segment of [...log.sealed]) folding.add(segment);
+  return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
+}
+
+/** Makes the shelf of each attempt to recover a store; the last one is in use. */
+class Shelves {
+  #last: Shelf | undefined;
+
+  constructor(private readonly disk: Disk, private readonly folder: string) {}
+
+  open(): Shelf | undefined {
+    this.#last?.close();
+    const file = this.disk.scratch?.(join(this.folder, "scratch"));
+    return this.#last = file && new Shelf(file);
+  }
+}
+
+function startWorker(): Worker {
+  return new Worker(new URL("./store_worker.ts", import.meta.url));
+}
+
+function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<void> {
+  const hash = new Uint32Array(4);
+  return readIds(bytes, {
+    begin: (count) => identities.reserve(count),
+    read(packed) {
+      for (let index = 0; index < packed.count; index++) {
+        for (let word = 0; word < 4; word++) hash[word] = packed.hashWord(index, word);
+        const { event, at, within, runs, flags } = packed.get(index);
+        identities.load(hash, event, at, within ?? NaN, runs, flags);
+      }
+    },
+  });
+}
+
+/** Makes what a new store needs, and gives what event keys and run ids are made by. */
+function prepare(rows: Rows): Ids {
+  let secret = rows.get("fact", "secret") as string | undefined;
+  if (secret === undefined) {
+    secret = randomBytes(16).toString("hex");
+    rows.put("fact", "secret", secret);
+    rows.keep();
+  }
+  rows.identities.keyBy(secret);
+  return new Ids((rows.get("fact", "last") as { key: number } | undefined)?.key ?? 0, secret);
+}

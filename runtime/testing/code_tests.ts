@@ -1,0 +1,148 @@
+import type { DefinedTest, StepAnswer, StepCall } from "../workers/workers.ts";
+import { RuleCodeError } from "../workers/workers.ts";
+import { fieldsOf } from "../folder/checks.ts";
+import { messageOf } from "../model/errors.ts";
+import type { Json } from "../model/json.ts";
+import type { Problem } from "../model/problem.ts";
+import type { Mismatch, RuleTest, TestEntryKind, TestFailure, TestResult } from "../model/test.ts";
+import { parseArgs } from "../language/checker/check.ts";
+import { checkWorld, testedOf } from "../language/checker/check_tests.ts";
+import { Checking } from "../language/checker/checking.ts";
+import type { Kinds } from "../language/kind.ts";
+import { testKinds } from "../language/checker/test_kinds.ts";
+import { PATIENCE } from "./activity.ts";
+import { failureOf } from "./failure.ts";
+import { performEntry } from "./perform_entry.ts";
+import { look } from "./seen.ts";
+import type { Stage } from "./stage.ts";
+import { problemAt, type TestFile } from "./test_files.ts";
+import { TestFailed } from "./test_failed.ts";
+import type { LoadedRule } from "./tested_rule.ts";
+import type { World } from "./world.ts";
+
+/** A call of `testRule` that can be performed. */
+export interface CodeTest {
+  file: TestFile;
+  index: number;
+  loaded: LoadedRule;
+  test: Omit<RuleTest, "at" | "do">;
+}
+
+/** Finds the rules of a file's tests and checks what they begin with. */
+export async function checkTestFile(
+  file: TestFile,
+  rules: LoadedRule[],
+  kinds: Kinds,
+  folder: string,
+): Promise<{ tests: CodeTest[]; problems: Problem[] }> {
+  const tests: CodeTest[] = [];
+  const problems: Problem[] = [];
+  for (const [index, defined] of file.tests.entries()) {
+    const { at, name, rule: of } = defined;
+    const loaded = rules.find(({ rule }) => "file" in of ? rule.file === of.file : rule.id === of.id);
+    if (loaded === undefined) {
+      const known = rules.map(({ rule }) => rule.id).join(", ") || "none";
+      const wanted = "file" in of ? `in ${of.file}` : `"${of.id}"`;
+      problems.push(
+        await problemAt(at, `testRule: there is no rule ${wanted} that loads; there are: ${known}`, folder),
+      );
+      continue;
+    }
+    const found = checkOptions(defined, loaded, kinds);
+    for (const message of found.problems) problems.push(await problemAt(at, message, folder));
+    if (found.problems.length === 0) tests.push({ file, index, loaded, test: { ...found.test, name } });
+  }
+  return { tests, problems };
+}
+
+function checkOptions({ options, at, name }: DefinedTest, loaded: LoadedRule, kinds: Kinds) {
+  const { rule, source } = loaded;
+  const place = () => ({ line: at.line, column: at.column });
+  const origin = { file: at.file, language: "typescript" as const, at: place, within: place };
+  const checking = new Checking(origin, kinds, { env: {}, now: 0 });
+  const raw = { name, ...options };
+  checking.checkKeys(raw, [], TEST_OPTIONS);
+  const test = checkWorld(checking, [], raw, testedOf(rule, fieldsOf(source.raw.config)), []);
+  return { test, problems: checking.problems.map(({ message, hint }) => hint ? `${message}; ${hint}` : message) };
+}
+
+const TEST_OPTIONS = ["name", "now", "people", "config", "secrets", "env", "stub"];
+
+/** Performs a test in TypeScript in a world of its own. */
+export async function performCodeTest(stage: Stage, { file, index, loaded, test }: CodeTest): Promise<TestResult> {
+  const { at } = file.tests[index];
+  const startedAt = performance.now();
+  let failure: TestFailure | undefined;
+  try {
+    await stage.inWorld(loaded, test, async (world) => {
+      const calls = new Calls(world);
+      try {
+        const begin = { index, seen: await look(world) };
+        await stage.isolates.runTest(file.module, begin, (call) => calls.perform(call), calls.signal);
+      } catch (error) {
+        failure = await explain(error, at, world);
+        throw error;
+      } finally {
+        calls.close();
+      }
+    });
+  } catch (error) {
+    failure ??= await explain(error, at);
+  }
+  const place = { line: at.line, column: at.column };
+  const result = { rule: loaded.rule.id, file: file.module.file, at: place, name: test.name };
+  return { ...result, took: performance.now() - startedAt, ...failure && { failure } };
+}
+
+/** The calls of one test. */
+class Calls {
+  readonly #stop = new AbortController();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly world: World) {
+    this.#watch();
+  }
+
+  get signal(): AbortSignal {
+    return this.#stop.signal;
+  }
+
+  async perform({ kind, args }: StepCall): Promise<StepAnswer> {
+    clearTimeout(this.#timer);
+    try {
+      const parsed = parseArgs(testKinds[kind as TestEntryKind], args);
+      if ("problems" in parsed) {
+        const problems = parsed.problems.map((problem) => problem.replace(`${kind}: `, ""));
+        throw new TestFailed(`t.${kind}: ${problems.join("; ")}`);
+      }
+      await performEntry(this.world, { kind: kind as TestEntryKind, args: parsed.args });
+      return { kind: "result", output: await look(this.world) as unknown as Json };
+    } catch (error) {
+      return failed(error);
+    } finally {
+      this.#watch();
+    }
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #watch(): void {
+    const late = new TestFailed(`The test did nothing for ${PATIENCE / 1_000} s`);
+    this.#timer = setTimeout(() => this.#stop.abort(late), PATIENCE);
+  }
+}
+
+function failed(error: unknown): StepAnswer {
+  const detail = error instanceof TestFailed ? { detail: error.mismatches as unknown as Json } : {};
+  return { kind: "failed", error: { name: "TestFailed", message: messageOf(error), ...detail } };
+}
+
+/** The place is where test code threw, as far as that is known. */
+async function explain(error: unknown, test: DefinedTest["at"], world?: World): Promise<TestFailure> {
+  const { file, line, column } = error instanceof RuleCodeError && error.at !== undefined ? error.at : test;
+  const failure = await failureOf(error, { file, at: { line, column } }, world);
+  const detail = (error as { detail?: Json }).detail;
+  return Array.isArray(detail) ? { ...failure, mismatches: detail as unknown as Mismatch[] } : failure;
+}

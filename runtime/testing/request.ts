@@ -1,0 +1,42 @@
+import { writeExactJson } from "../formats/exact_json.ts";
+import { type Repeatable, toParameters } from "../model/repeatable.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { signatureOf } from "./sign.ts";
+import type { World } from "./world.ts";
+
+/** What `send: { webhook }` says. */
+interface Sent {
+  webhook: string;
+  method?: string;
+  json?: Json;
+  form?: Record<string, Repeatable>;
+  body?: string;
+  headers?: Record<string, string>;
+  query?: Record<string, Repeatable>;
+  signed?: boolean;
+}
+
+/** The request that a test sends to a webhook, with the signature that the webhook wants. */
+export function requestOf(world: World, sent: JsonObject): Request {
+  const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent as unknown as Sent;
+  const hook = world.hooks.match(webhook)[0]?.hook;
+  const method = rest.method ?? hook?.args.method as string | undefined ?? "POST";
+  const body = json !== undefined
+    ? writeExactJson(json)
+    : form !== undefined
+    ? toParameters(form).toString()
+    : rest.body ?? "";
+  const type = json !== undefined
+    ? "application/json"
+    : form !== undefined
+    ? "application/x-www-form-urlencoded"
+    : undefined;
+  const [secret] = (hook?.args.secret ?? []) as string[];
+  const signature = signed && hook && secret !== undefined
+    ? signatureOf(hook.args.auth, world.secretOf(secret), body, world.clock.now())
+    : {};
+  const url = new URL(`http://test/hooks${webhook}`);
+  url.search = toParameters(query).toString();
+  const headers = { ...type && { "content-type": type }, ...signature, ...given };
+  return new Request(url, { method, headers, ...body !== "" && { body } });
+}

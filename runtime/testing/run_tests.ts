@@ -1,0 +1,121 @@
+/**
+ * Tests of rules on a simulated clock. A layer of its own between `web` and the program: it puts the real parts of all
+ * layers together, as the program does, but for one rule, in memory, and with the world that a test gives.
+ *
+ * @module
+ */
+import { env as environment } from "node:process";
+import { faultOf, guarded } from "../folder/guard.ts";
+import { openLoading } from "../folder/open_folder.ts";
+import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
+import type { Problem } from "../model/problem.ts";
+import type { RuleTest, TestResult } from "../model/test.ts";
+import { Secrets } from "../secrets/secrets.ts";
+import { stepKinds } from "../engine/index.ts";
+import { logCode } from "../engine/run_log.ts";
+import { triggerKinds } from "../triggers/index.ts";
+import { checkTestFile, type CodeTest, performCodeTest } from "./code_tests.ts";
+import { failureOf } from "./failure.ts";
+import { performEntry } from "./perform_entry.ts";
+import { Stage } from "./stage.ts";
+import { findTestFiles, readTestFile } from "./test_files.ts";
+import { checkFor, type LoadedRule } from "./tested_rule.ts";
+
+/** What to test, by absolute paths. */
+export interface RunTestsOptions {
+  folder: string;
+  /** Keeps what TypeScript files declare, for the next load. */
+  data: string;
+  env?: string;
+  prebuilt?: Prebuilt;
+  /** Told of each test as soon as it is over. */
+  onResult?: (result: TestResult) => void;
+}
+
+/** How the tests of a folder went. */
+export interface TestReport {
+  results: TestResult[];
+  /** Errors of rules and tests that do not load. */
+  problems: Problem[];
+}
+
+const kinds = { triggers: triggerKinds, steps: stepKinds };
+
+/** Loads a folder and does all its tests, one after the other: `tests:` of each rule, then `*.test.ts`. */
+export async function runTests(options: RunTestsOptions): Promise<TestReport> {
+  const { folder, data, onResult = () => {} } = options;
+  const secrets = new Secrets({ environment, files: [], folders: [] });
+  const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
+  let stage: Stage | undefined;
+  try {
+    const { rules: inForce, problems, settings } = await loading.loader.load();
+    const sources = loading.loader.ruleSources();
+    const rules = [...inForce.values()].map((rule): LoadedRule => ({ rule, source: sources.get(rule.file)! }));
+    rules.sort((a, b) => a.rule.file < b.rule.file ? -1 : 1);
+    stage = new Stage({ folder, kinds, people: settings.people });
+    const report: TestReport = { results: [], problems: problems.filter(({ severity }) => severity === "error") };
+    for await (const result of performAll(stage, rules, { folder, data }, report.problems)) {
+      report.results.push(result);
+      onResult(result);
+    }
+    return report;
+  } finally {
+    await Promise.all([loading.close(), stage?.close()]);
+  }
+}
+
+/** @param problems what does not load is added to */
+async function* performAll(
+  stage: Stage,
+  rules: LoadedRule[],
+  { folder, data }: { folder: string; data: string },
+  problems: Problem[],
+): AsyncGenerator<TestResult> {
+  for (const loaded of rules) {
+    for (const test of testsOf(loaded, problems)) yield await performTest(stage, loaded, test);
+  }
+  for (const path of await findTestFiles(folder, data)) {
+    const loading = loadTestFile(path, stage, rules, { folder, data });
+    const loaded = await loading.catch((error) => ({ tests: [], problems: [faultOf(path, error)] }));
+    problems.push(...loaded.problems);
+    for (const test of loaded.tests) yield await performCodeTest(stage, test);
+  }
+}
+
+function testsOf(loaded: LoadedRule, problems: Problem[]): RuleTest[] {
+  const check = () => checkFor(loaded, { config: {}, env: environment, now: Date.now() }, kinds).tests;
+  return guarded(loaded.rule.file, check, (problem) => (problems.push(problem), []));
+}
+
+async function loadTestFile(
+  path: string,
+  { isolates }: Stage,
+  rules: LoadedRule[],
+  { folder, data }: { folder: string; data: string },
+): Promise<{ tests: CodeTest[]; problems: Problem[] }> {
+  const file = await readTestFile(path, { folder, data, isolates });
+  return "problems" in file ? { ...file, tests: [] } : await checkTestFile(file, rules, kinds, folder);
+}
+
+/** Does one entry under `tests`, in a world of its own. */
+async function performTest(stage: Stage, loaded: LoadedRule, test: RuleTest): Promise<TestResult> {
+  const { rule: { id: rule, file } } = loaded;
+  const { name, at } = test;
+  const startedAt = performance.now();
+  let place = at;
+  let failure: TestResult["failure"];
+  try {
+    await stage.inWorld(loaded, test, async (world) => {
+      for (const entry of test.do) {
+        place = entry.at;
+        await performEntry(world, entry).catch(async (error) => {
+          failure = await failureOf(error, { file, at: place }, world);
+          throw error;
+        });
+      }
+    });
+  } catch (error) {
+    failure ??= await failureOf(error, { file, at: place });
+  }
+  return { rule, file, at, name, took: performance.now() - startedAt, ...failure && { failure } };
+}

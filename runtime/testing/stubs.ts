@@ -1,0 +1,154 @@
+import { type Action, type ActionContext, type Outcome } from "../actions/action.ts";
+import { actions } from "../actions/index.ts";
+import { TimeoutError } from "../model/errors.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { stepNames } from "../language/checker/step_names.ts";
+import { answerChild, answerMail, answerRequest, StubError } from "./answers.ts";
+
+/** A step as the runner asks about it. */
+export interface AskingStep {
+  kind: string;
+  path: string;
+  /** Of a `call`. */
+  target?: string;
+}
+
+/** What a test gives for the kinds that touch the world, so that a message can show it. */
+const EXAMPLES: Record<string, string> = {
+  http: "{ status: 200 }",
+  run: '{ stdout: "…" }',
+  call: "what it returns",
+  mail: "{}",
+};
+
+/**
+ * The world as a test gives it: what it answers to steps, and what it was asked. Only what touches the world is replaced;
+ * what an action makes of an answer (statuses, exit codes, formats) is its own.
+ */
+export class Stubs {
+  /** Oldest first, each with its step. */
+  readonly calls: JsonObject[] = [];
+  /** What was asked and has no answer: the test fails by it, whatever the rule makes of it. */
+  readonly missing: string[] = [];
+  readonly #given: Record<string, Json>;
+  /** How many answers of a list were given. */
+  readonly #used = new Map<string, number>();
+
+  constructor(given: Record<string, Json>) {
+    this.#given = given;
+  }
+
+  /** What performs the step in the place of its kind's own action; undefined where that touches nothing. */
+  standIn(step: AskingStep): Action | undefined {
+    const named = stepNames(step.path).find((name) => this.has(name));
+    const isAction = step.kind === "call" && /\.ya?ml$/.test(step.target ?? "");
+    if (named === undefined && (isAction || !Object.hasOwn(EXAMPLES, step.kind))) return undefined;
+    const name = named ?? step.kind;
+    const perform = performers[step.kind] ?? giveAnswer;
+    return {
+      ...actions[step.kind] ?? actions.call,
+      perform: (args, context) => {
+        if (Object.hasOwn(EXAMPLES, step.kind)) this.calls.push({ ...args, step: context.path });
+        const what = `Step "${step.path}"`;
+        return this.#stubbed(what, () => this.#answer(name, what, step.kind), (give) => perform(args, context, give));
+      },
+    };
+  }
+
+  /** What performs the source of a poll: answered by the trigger's name or address, or by `poll`. */
+  source(trigger: string, kind: string): Action {
+    const name = this.has(trigger) ? trigger : "poll";
+    const perform = performers[kind] ?? giveAnswer;
+    const what = `The trigger "${trigger}"`;
+    return {
+      ...actions[kind],
+      perform: (args, context) =>
+        this.#stubbed(what, () => this.#answer(name, what, kind), (give) => perform(args, context, give)),
+    };
+  }
+
+  has(name: string): boolean {
+    return Object.hasOwn(this.#given, name);
+  }
+
+  /** Performs an action over a stub. What is wrong with the stub, and that its time is up, no action makes anything else of. */
+  async #stubbed(
+    what: string,
+    answer: () => Json,
+    perform: (give: Give) => Promise<Outcome> | Outcome,
+  ): Promise<Outcome> {
+    let failure: Error | undefined;
+    const give: Give = (convert) => {
+      try {
+        const answered = answer();
+        if (isTimeout(answered)) throw failure = new TimeoutError(`${what} took longer than its timeout`);
+        return convert(answered);
+      } catch (error) {
+        if (error instanceof StubError) this.missing.push((failure = error).message);
+        throw error;
+      }
+    };
+    try {
+      return await perform(give);
+    } catch (error) {
+      throw failure ?? error;
+    }
+  }
+
+  #answer(name: string, what: string, kind: string): Json {
+    if (!this.has(name)) {
+      throw new StubError(
+        `${what} touches the world and has no stub; add it, as in stub: { ${name}: ${EXAMPLES[kind]} }`,
+      );
+    }
+    const given = this.#given[name];
+    if (!Array.isArray(given)) return given;
+    const used = this.#used.get(name) ?? 0;
+    this.#used.set(name, used + 1);
+    if (used < given.length) return given[used];
+    throw new StubError(
+      `${what} asks for answer ${used + 1} of the stub "${name}", which has ${given.length}; add one`,
+    );
+  }
+}
+
+/** Gives the next answer, made into what the action gets from the world. */
+type Give = <T>(convert: (answer: Json) => T) => T;
+
+type Perform = (args: JsonObject, context: ActionContext, give: Give) => Promise<Outcome> | Outcome;
+
+/** The actions themselves do it, and reach the world through services: those give the answer. */
+const performers: Record<string, Perform> = {
+  http: (args, context, give) =>
+    actions.http.perform(
+      args,
+      withServices(context, {
+        admitRequest: () => Promise.resolve(),
+        fetch: () => Promise.try(give, answerRequest),
+      }),
+    ),
+  run: (args, context, give) =>
+    actions.run.perform(args, withServices(context, { runChild: () => Promise.try(give, answerChild) })),
+  mail: (args, context, give) =>
+    actions.mail.perform(
+      args,
+      withServices(context, { sendMail: (mail) => Promise.try(() => give((answer) => answerMail(mail, answer))) }),
+    ),
+};
+
+function isTimeout(answer: Json): boolean {
+  return typeof answer === "object" && answer !== null && "timeout" in answer && answer.timeout === true;
+}
+
+function withServices(context: ActionContext, services: Partial<ActionContext["services"]>): ActionContext {
+  return { ...context, services: { ...context.services, ...services } };
+}
+
+/** The answer is the result; `{ error: … }` is a failure. */
+function giveAnswer(_args: JsonObject, _context: ActionContext, give: Give): Outcome {
+  const output = give((answer) => answer);
+  if (typeof output === "object" && output !== null && "error" in output && Object.keys(output).length === 1) {
+    throw new Error(String(output.error));
+  }
+  return { output };
+}

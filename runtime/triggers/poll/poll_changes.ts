@@ -1,0 +1,173 @@
+import { isDeepStrictEqual } from "node:util";
+import { create, type DiffContext, type Filter } from "jsondiffpatch";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
+import type { Meter } from "../../language/expressions/meter.ts";
+import { listOf } from "./poll_source.ts";
+import { Slices } from "../../host/slices.ts";
+
+/** What became of one item since the last poll. */
+export interface Change {
+  type: "added" | "changed" | "removed";
+  key: string;
+  old: Json;
+  new: Json;
+}
+
+/** The key of a whole document that is one item. */
+export const WHOLE = "";
+
+/** Comparing two lists takes time and memory by the product of their lengths; above this the diff is the two values. */
+const MOST_COMPARED = 1_000_000;
+
+/** Characters of an item in a warning. */
+const EXCERPT = 200;
+
+const differ = create({ cloneDiffValues: true });
+/** Of two values of one type that it does not know it says that they are the same. */
+const diffBigInts: Filter<DiffContext> = Object.assign((context: DiffContext) => {
+  const { left, right } = context;
+  if (typeof left === "bigint" && typeof right === "bigint" && left !== right) context.setResult([left, right]).exit();
+}, { filterName: "bigints" });
+differ.processor.pipes.diff.before("trivial", diffBigInts);
+
+/** The items of one poll by their keys. */
+export interface KeyedItems {
+  items: Map<string, Json>;
+  /** What was left out, in sentences for the log. */
+  warnings: string[];
+}
+
+/**
+ * The items by their keys; without a `key` the whole document is one. An item without a key is left out, and so is one whose key an
+ * earlier item has, with a warning unless both are the same but for what `ignore` names.
+ * @param meter of the rule
+ * @throws Error where there is no list; BudgetError
+ */
+export async function keyItems(
+  items: Json,
+  key: string | undefined,
+  ignore: string[],
+  meter?: Meter,
+): Promise<KeyedItems> {
+  if (key === undefined) return { items: new Map([[WHOLE, items]]), warnings: [] };
+  const keyed = new Map<string, Json>();
+  const keyless: { index: number; item: Json }[] = [];
+  const conflicts: { name: string; first: Json; other: Json }[] = [];
+  const slices = new Slices();
+  const list = listOf(items, "the source");
+  for (const [index, item] of list.entries()) {
+    const name = keyIn(item, index, key, meter);
+    const first = name === undefined ? undefined : keyed.get(name);
+    if (name === undefined) keyless.push({ index, item });
+    else if (first === undefined) keyed.set(name, item);
+    else if (!isSameItem(first, item, ignore)) conflicts.push({ name, first, other: item });
+    if (slices.isOver) await slices.next();
+  }
+  const warnings: string[] = [];
+  if (keyless.length > 0) warnings.push(describeKeyless(keyless, key));
+  if (conflicts.length > 0) warnings.push(describeConflicts(conflicts));
+  return { items: keyed, warnings };
+}
+
+/** Undefined where the item has none: empty text, null, a list, or nothing that the expression could read. */
+function keyIn(item: Json, index: number, key: string, meter: Meter | undefined): string | undefined {
+  try {
+    const value = evaluate(key, { item, index, $meter: meter });
+    return value === null || value === "" || typeof value === "object" ? undefined : String(value);
+  } catch (error) {
+    if (error instanceof ExpressionError) return undefined;
+    throw error;
+  }
+}
+
+function describeKeyless(keyless: { index: number; item: Json }[], key: string): string {
+  const [{ index, item }] = keyless;
+  const count = keyless.length === 1 ? "1 item is" : `${keyless.length} items are`;
+  return `${count} skipped, as "key: ${key}" gives neither text nor a number for them; the first is item ${index}: ${
+    excerpt(item)
+  }`;
+}
+
+function describeConflicts(conflicts: { name: string; first: Json; other: Json }[]): string {
+  const [{ name, first, other }] = conflicts;
+  const count = conflicts.length === 1 ? "1 item has" : `${conflicts.length} items have`;
+  return `${count} the key of an earlier, different item; the first wins: ${JSON.stringify(name)} is the key of ${
+    excerpt(first)
+  } and of ${excerpt(other)}`;
+}
+
+function excerpt(item: Json): string {
+  const text = writeExactJson(item);
+  return text.length > EXCERPT ? `${text.slice(0, EXCERPT).toWellFormed()}…` : text;
+}
+
+/**
+ * What changed from the baseline to the items, in the order of the items, then what was removed.
+ * @param baseline in pages, of which none is kept
+ * @param ignore paths in an item that do not count: `updatedAt`, `stats.views`
+ * @param keepAbsent true where absence from the items does not mean that an item has gone
+ */
+export async function findChanges(
+  baseline: AsyncIterable<Map<string, Json>>,
+  items: Map<string, Json>,
+  ignore: string[],
+  keepAbsent: boolean,
+): Promise<Change[]> {
+  const known = new Set<string>();
+  const changed = new Map<string, Json>();
+  const removed: Change[] = [];
+  const slices = new Slices();
+  for await (const page of baseline) {
+    for (const [key, old] of page) {
+      const item = items.get(key);
+      if (item !== undefined) {
+        known.add(key);
+        if (!isSameItem(old, item, ignore)) changed.set(key, old);
+      } else if (!keepAbsent) removed.push({ type: "removed", key, old, new: null });
+      if (slices.isOver) await slices.next();
+    }
+  }
+  const present: Change[] = [];
+  for (const [key, item] of items) {
+    const old = changed.get(key);
+    if (old !== undefined) present.push({ type: "changed", key, old, new: item });
+    else if (!known.has(key)) present.push({ type: "added", key, old: null, new: item });
+  }
+  return [...present, ...removed];
+}
+
+/** An event's `data`: what was, what is, and for a change the delta in the format of jsondiffpatch. */
+export function changeData(change: Change, ignore: string[]): JsonObject {
+  const { type, old, new: item } = change;
+  return { old, new: item, diff: type === "changed" ? diff(without(old, ignore), without(item, ignore)) : null };
+}
+
+function diff(old: Json, item: Json): Json {
+  if (longestList(old) * longestList(item) > MOST_COMPARED) return [old, item];
+  return (differ.diff(old, item) ?? null) as Json;
+}
+
+function longestList(value: Json): number {
+  if (typeof value !== "object" || value === null) return 0;
+  const longest = Array.isArray(value) ? value.length : 0;
+  return Object.values(value).reduce((most: number, part: Json) => Math.max(most, longestList(part)), longest);
+}
+
+function isSameItem(one: Json, other: Json, ignore: string[]): boolean {
+  return isDeepStrictEqual(without(one, ignore), without(other, ignore));
+}
+
+/** The value without what lies at the paths; a list on the way stands for each of its elements. */
+function without(value: Json, paths: string[]): Json {
+  if (paths.length === 0) return value;
+  return paths.reduce((rest, path) => omit(rest, path.split(".")), value);
+}
+
+function omit(value: Json, [name, ...rest]: string[]): Json {
+  if (Array.isArray(value)) return value.map((element) => omit(element, [name, ...rest]));
+  if (typeof value !== "object" || value === null || !Object.hasOwn(value, name)) return value;
+  const { [name]: inner, ...others } = value;
+  return rest.length === 0 ? others : { ...value, [name]: omit(inner, rest) };
+}

@@ -1,0 +1,233 @@
+import { createHash } from "node:crypto";
+import { isDeepStrictEqual } from "node:util";
+import { inSlices } from "../../host/slices.ts";
+import { RetryAfterError } from "../../model/errors.ts";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { readBaseline } from "../baseline.ts";
+import { type Change, changeData, findChanges, keyItems, WHOLE } from "./poll_changes.ts";
+import { listOf, type Reading, readSource } from "./poll_source.ts";
+import type { TriggerContext, TriggerEvent } from "../trigger.ts";
+
+/** How far a poll has come; moves in the same transition as its events and its baseline. */
+export interface PollMark {
+  /** Of what the baseline was made with; another one starts a baseline anew. */
+  fingerprint: string;
+  /** When the baseline was started: part of the events' ids. */
+  began: string;
+  /** Counts the transitions that had changes: part of the events' ids. */
+  sequence: number;
+  polled: string;
+  /** The source asked not to be polled before. */
+  notBefore?: string;
+  /** The first baseline is not complete yet: it is started over. */
+  seeding?: true;
+  etag?: string;
+  lastModified?: string;
+  cursor?: Json;
+}
+
+/** Events, or items of a baseline, in one transition. */
+const CHUNK = 500;
+/** Polls that found nothing are noted this often, so that they cost no write each. */
+const NOTE_EVERY = 60_000;
+/** A source that asks for more patience than this is asked again all the same. */
+const LONGEST_PATIENCE = 86_400_000;
+
+export async function readPollMark({ store, rule, trigger }: TriggerContext): Promise<PollMark | undefined> {
+  const mark = await store.getMark({ rule: rule.id, trigger: trigger.id });
+  return mark as unknown as PollMark | undefined;
+}
+
+/**
+ * Polls once. What it finds, the new baseline and the cursor are one transition (several, each whole, where there is
+ * much); whatever fails leaves all of them as they were.
+ * @throws what made it fail
+ */
+export async function pollOnce(context: TriggerContext): Promise<void> {
+  const stored = await readPollMark(context);
+  const fingerprint = fingerprintOf(context.args);
+  const known = stored !== undefined && !stored.seeding && stored.fingerprint === fingerprint ? stored : undefined;
+  const polled = new Date(context.clock.now()).toISOString();
+  const reading = await readOrPostpone(context, stored, known);
+  if (context.signal.aborted) return;
+  if (reading === null) return await note(context, known!, { ...known!, polled, notBefore: undefined });
+  const { began, sequence } = known ?? { began: polled, sequence: 0 };
+  const { etag, lastModified, cursor } = reading;
+  const done = { fingerprint, began, sequence, polled, etag, lastModified, cursor };
+  if (known === undefined && !(stored === undefined && context.args.first === "emit")) {
+    return await seed(context, reading, done);
+  }
+  await emitChanges(context, reading, known, done);
+}
+
+/** Reads the source; where it asks for patience, that is written down before the failure goes on. */
+async function readOrPostpone(
+  context: TriggerContext,
+  stored: PollMark | undefined,
+  known: PollMark | undefined,
+): Promise<Reading | null> {
+  try {
+    return await readSource(context, known ?? {});
+  } catch (error) {
+    const until = patienceAsked(error, context.clock.now());
+    if (until !== undefined && stored !== undefined) {
+      await save(context, { ...stored, notBefore: new Date(until).toISOString() });
+    }
+    throw error;
+  }
+}
+
+/** Until when a source that failed asked not to be polled; undefined where it did not. */
+export function patienceAsked(error: unknown, now: number): number | undefined {
+  return error instanceof RetryAfterError ? now + Math.min(error.retryAfter, LONGEST_PATIENCE) : undefined;
+}
+
+async function note(context: TriggerContext, before: PollMark, mark: PollMark): Promise<void> {
+  const recent = Date.parse(mark.polled) - Date.parse(before.polled) < NOTE_EVERY;
+  if (recent && isDeepStrictEqual(asJson({ ...mark, polled: before.polled }), asJson(before))) return;
+  await save(context, mark);
+}
+
+async function seed(context: TriggerContext, reading: Reading, done: PollMark): Promise<void> {
+  const key = keyOf(context, reading);
+  const items = reading.incremental && key === undefined ? [] : [...await keyedItems(context, reading, key)];
+  const chunks = [...chunked(items)];
+  if (chunks.length === 0) chunks.push([]);
+  for (const [index, put] of chunks.entries()) {
+    if (context.signal.aborted) return;
+    const mark: PollMark = index === chunks.length - 1 ? done : { ...done, seeding: true };
+    await context.ingest([], {
+      mark: asJson(mark),
+      baseline: { ...(index === 0 && { clear: true }), put, remove: [] },
+    });
+  }
+}
+
+async function emitChanges(
+  context: TriggerContext,
+  reading: Reading,
+  known: PollMark | undefined,
+  done: PollMark,
+): Promise<void> {
+  const key = keyOf(context, reading);
+  if (reading.incremental && key === undefined) return await emitAll(context, reading, known, done);
+  const { args } = context;
+  const keepAbsent = reading.incremental || !reading.complete;
+  const items = await keyedItems(context, reading, key);
+  const baseline = known === undefined ? nothing() : readBaseline(context);
+  const chunks = [...chunked(await findChanges(baseline, items, ignoredOf(args), keepAbsent))];
+  if (chunks.length === 0 && known !== undefined) return await note(context, known, done);
+  if (chunks.length === 0) chunks.push([]);
+  // Until the last chunk the old cursor and validators stay: what is still to come is found again after a crash.
+  const { sequence } = done;
+  const { etag, lastModified, cursor } = known ?? {};
+  for (const [index, chunk] of chunks.entries()) {
+    if (context.signal.aborted) return;
+    const last = index === chunks.length - 1;
+    const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
+    const wanted = chunk.filter(({ type }) => (args.on as string[]).includes(type));
+    const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, ignoredOf(args)));
+    await context.ingest(events, {
+      mark: asJson(mark),
+      baseline: {
+        ...(known === undefined && index === 0 && { clear: true }),
+        put: chunk.filter(({ type }) => type !== "removed").map((change) => [change.key, change.new]),
+        remove: chunk.filter(({ type }) => type === "removed").map((change) => change.key),
+      },
+    });
+  }
+}
+
+/** Items since the last cursor that have no key: each is new. The same cursor gives the same ids, so that none is doubled. */
+async function emitAll(
+  context: TriggerContext,
+  reading: Reading,
+  known: PollMark | undefined,
+  done: PollMark,
+): Promise<void> {
+  const items = listOf(reading.items, "the source");
+  if (!(context.args.on as string[]).includes("added")) return await save(context, done);
+  const events = await inSlices(items, (item, index): TriggerEvent => ({
+    id: hashOf([known?.cursor ?? null, index, item]),
+    type: "added",
+    data: { old: null, new: item, diff: null },
+  }));
+  for (const chunk of chunked(events)) {
+    if (context.signal.aborted) return;
+    await context.ingest(chunk);
+  }
+  await save(context, done);
+}
+
+function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: string[]): TriggerEvent {
+  const { type, key } = change;
+  // An item that drops out of a feed and comes back is no news: it has the id that it had.
+  const moment = isFeed && type === "added" ? "feed" : `${Date.parse(mark.began).toString(36)}.${mark.sequence}`;
+  const id = `${moment}.${key}`;
+  return {
+    id: id.length <= 200 ? id : hashOf(id),
+    type,
+    ...(key !== WHOLE && { subject: key }),
+    data: changeData(change, ignore),
+  };
+}
+
+async function* nothing(): AsyncGenerator<never> {}
+
+/**
+ * Says in the log what is left out.
+ * @throws Error where all items are: it is another list than the one that was meant, and nothing of that one has gone
+ */
+async function keyedItems(
+  { args, trigger, log, meter }: TriggerContext,
+  reading: Reading,
+  key: string | undefined,
+): Promise<Map<string, Json>> {
+  const { items, warnings } = await keyItems(reading.items, key, ignoredOf(args), meter);
+  if (items.size === 0 && warnings.length > 0 && !reading.incremental) {
+    throw new Error(`No item of the source has a key: ${warnings[0]}`);
+  }
+  for (const warning of warnings) log.warn(`${trigger.id}: ${warning}`);
+  return items;
+}
+
+function keyOf({ args }: TriggerContext, { isFeed }: Reading): string | undefined {
+  return args.key as string | undefined ?? (isFeed && args.items === undefined ? "item.id" : undefined);
+}
+
+function ignoredOf(args: JsonObject): string[] {
+  return (args.ignore ?? []) as string[];
+}
+
+/** Credentials are not part of it: a new token is not a new source. */
+function fingerprintOf({ poll, items, key, format, charset }: JsonObject): string {
+  const reading = [items, key, format, charset].map((option) => option ?? null);
+  if (typeof poll === "string") return hashOf([poll, ...reading]);
+  const { headers: _headers, auth: _auth, env: _env, timeout: _timeout, retry: _retry, ...source } = poll as JsonObject;
+  return hashOf([source, ...reading]);
+}
+
+async function save(context: TriggerContext, mark: PollMark): Promise<void> {
+  await context.ingest([], { mark: asJson(mark) });
+}
+
+function asJson(mark: PollMark): JsonObject {
+  return Object.fromEntries(Object.entries(mark).filter(([, value]) => value !== undefined));
+}
+
+function* chunked<T>(values: Iterable<T>): Generator<T[]> {
+  let chunk: T[] = [];
+  for (const value of values) {
+    chunk.push(value);
+    if (chunk.length === CHUNK) {
+      yield chunk;
+      chunk = [];
+    }
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+function hashOf(value: Json): string {
+  return createHash("sha256").update(writeExactJson(value)).digest("hex").slice(0, 40);
+}

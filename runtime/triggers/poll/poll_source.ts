@@ -1,0 +1,230 @@
+import { turn } from "../../host/slices.ts";
+import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
+import type { Format } from "../../formats/format.ts";
+import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { expectColumns, expectTable } from "./poll_table.ts";
+import type { TriggerContext } from "../trigger.ts";
+
+/** What one look at the source gave. */
+export interface Reading {
+  /** What `items` found, or the whole document. */
+  items: Json;
+  /** True where the items are only those since the last cursor: what is absent has not gone. */
+  incremental: boolean;
+  /** False where pages were left unread: what is absent may be on one of those. */
+  complete: boolean;
+  /** True for a feed: a window on what is newest, from which items drop out and come back. */
+  isFeed: boolean;
+  cursor?: Json;
+  /** For the next request: what the answer said of its own state. */
+  etag?: string;
+  lastModified?: string;
+}
+
+/** What a source is asked with. */
+export type Asking = Pick<Reading, "cursor" | "etag" | "lastModified">;
+
+interface Document {
+  body: Json;
+  isFeed: boolean;
+  status?: number;
+  headers?: Record<string, string>;
+}
+
+const NOT_MODIFIED = 304;
+
+/**
+ * Reads the source of a poll: a URL, `{ http, … }`, `{ run }`, `{ call }` or any other step.
+ * @returns null where nothing changed (304)
+ * @throws whatever the step throws; FormatError, ExpressionError or Error where it gives something else than was expected
+ */
+export async function readSource(context: TriggerContext, asking: Asking): Promise<Reading | null> {
+  const { poll, headers, charset } = context.args;
+  const named: JsonObject = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll as JsonObject;
+  const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
+  if ("http" in source) return await readHttp(context, source, asking);
+  if ("run" in source) return await readRun(context, source, asking);
+  return await readStep(context, source, asking);
+}
+
+async function readHttp(context: TriggerContext, source: JsonObject, asking: Asking): Promise<Reading | null> {
+  const pages = context.args.pages as { next: string; max: number } | undefined;
+  // The first of several pages being the same says nothing about the others.
+  const first = await request(context, source, pages === undefined ? asking : {});
+  if (first === null) return null;
+  const { etag } = first.headers!;
+  const lastModified = readLastModified(first.headers!, context.clock.now());
+  const validators = { ...(etag && { etag }), ...(lastModified && { lastModified }) };
+  if (pages === undefined) return { ...toReading(context, first), ...validators };
+  return await readPages(context, source, first, pages);
+}
+
+/**
+ * `Last-Modified` counts whole seconds: while the one it names is not over, the page can change once more and keep it. Such a one is no
+ * validator (RFC 9110, section 8.8.2.2). Its age is taken from the answer's own `Date`, so that clocks that differ do not matter.
+ */
+function readLastModified(headers: Record<string, string>, now: number): string | undefined {
+  const { "last-modified": lastModified, date } = headers;
+  const sent = Date.parse(date ?? "");
+  const age = (Number.isNaN(sent) ? now : sent) - Date.parse(lastModified ?? "");
+  return age < 1_000 ? undefined : lastModified;
+}
+
+async function readPages(
+  context: TriggerContext,
+  source: JsonObject,
+  first: Document,
+  { next, max }: { next: string; max: number },
+): Promise<Reading> {
+  const reading = toReading(context, first);
+  const items = [...listOf(reading.items, "a page")];
+  const seen = new Set<string>();
+  let base = addressOf(source);
+  let page = first;
+  for (let count = 1;; count++) {
+    const address = nextAddress(context, next, page, base);
+    if (address === undefined) return { ...reading, items };
+    if (seen.has(address)) throw new Error(`The page ${address} leads back to itself`);
+    if (count === max) return { ...reading, items, complete: false };
+    seen.add(address);
+    base = address;
+    // Query and body belong to the first page; a link to the next one says all itself.
+    const { query: _query, json: _json, form: _form, body: _body, ...rest } = source;
+    page = (await request(context, { ...rest, http: `GET ${address}` }, {}))!;
+    // One by one, as a list of arguments may not be as long as a page.
+    for (const item of listOf(toReading(context, page).items, `the page ${address}`)) items.push(item);
+  }
+}
+
+/** Where the next page is, or undefined on the last one. Never on another host: the request carries our credentials. */
+function nextAddress(
+  { meter }: TriggerContext,
+  next: string,
+  { body, status, headers }: Document,
+  base: string,
+): string | undefined {
+  let found: Json;
+  try {
+    found = evaluate(next, { body, status, headers, $meter: meter });
+  } catch (error) {
+    if (error instanceof ExpressionError && error.missing !== undefined) return undefined;
+    throw error;
+  }
+  if (found === null || found === "" || found === false) return undefined;
+  if (typeof found !== "string" || !URL.canParse(found, base)) {
+    throw new Error(`Cannot find the next page: expected an address from "${next}", got ${writeExactJson(found)}`);
+  }
+  const address = new URL(found, base);
+  if (address.origin !== new URL(base).origin) {
+    throw new Error(`Cannot read the next page: ${address.origin} is another host than that of the first page`);
+  }
+  return address.href;
+}
+
+async function request(
+  context: TriggerContext,
+  source: JsonObject,
+  { etag, lastModified }: Asking,
+): Promise<Document | null> {
+  const conditions = {
+    ...(etag !== undefined && { "if-none-match": etag }),
+    ...(lastModified !== undefined && { "if-modified-since": lastModified }),
+  };
+  const asked = {
+    ...source,
+    headers: { ...source.headers as JsonObject | undefined, ...conditions },
+    ok: [...(source.ok as number[] | undefined) ?? [], NOT_MODIFIED],
+    // Read here: an empty body is right with 304 only, and a feed is known by its content.
+    format: "text",
+  };
+  const answer = await context.perform(asked, {}, context.signal) as {
+    status: number;
+    headers: Record<string, string>;
+    body: Json;
+  };
+  const { status, headers } = answer;
+  if (status === NOT_MODIFIED) {
+    if (Object.keys(conditions).length > 0) return null;
+    throw new Error(`${addressOf(source)} answered 304 to a request that did not ask for changes only`);
+  }
+  const text = typeof answer.body === "string" ? answer.body : "";
+  const contentType = headers["content-type"] ?? "";
+  const format = formatOf(context, source) ?? guessFormat(contentType, text);
+  expectTable(text, format, contentType);
+  const body = await parseBeside(text, format);
+  checkColumns(context, text, format, body);
+  // A page of 10 MB takes tens of milliseconds to decode, and as many to go through.
+  await turn();
+  return { body, isFeed: format === "feed", status, headers };
+}
+
+async function readRun(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
+  const format = formatOf(context, source) ?? "json";
+  const asked = { ...source, format };
+  const { json, stdout } = await context.perform(asked, inputOf(cursor), context.signal) as JsonObject;
+  // A command that prints no line and ends well has found nothing, as "find" does.
+  if (typeof stdout === "string" && !(format === "lines" && stdout === "")) {
+    expectTable(stdout, format);
+    checkColumns(context, stdout, format, json);
+  }
+  return toReading(context, { body: json, isFeed: format === "feed" });
+}
+
+function checkColumns({ args }: TriggerContext, text: string, format: Format, rows: Json): void {
+  if (format === "csv" && args.key !== undefined && (rows as Json[]).length === 0) {
+    expectColumns(text, args.key as string);
+  }
+}
+
+async function readStep(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
+  const output = await context.perform(source, inputOf(cursor), context.signal);
+  if (!isObject(output) || !Array.isArray(output.items)) return toReading(context, { body: output, isFeed: false });
+  const reading = toReading(context, { body: context.args.items === undefined ? output.items : output, isFeed: false });
+  // A source that has nothing new may leave its cursor out.
+  const next = output.cursor ?? cursor ?? null;
+  return next === null ? reading : { ...reading, incremental: true, cursor: next };
+}
+
+function toReading({ args, meter }: TriggerContext, { body, isFeed, status, headers }: Document): Reading {
+  const reading = { incremental: false, complete: true, isFeed };
+  if (typeof args.items === "string") {
+    const items = evaluate(args.items, { body, status, headers, $meter: meter });
+    return { ...reading, items: listOf(items, `"items: ${args.items}"`) };
+  }
+  return { ...reading, items: isFeed ? (body as JsonObject).items : body };
+}
+
+/** @throws Error where it is no list */
+export function listOf(value: Json, what: string): Json[] {
+  if (Array.isArray(value)) return value;
+  const found = isObject(value)
+    ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
+    : writeExactJson(value);
+  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
+}
+
+function guessFormat(contentType: string, text: string): Format {
+  if (/[/+]json\b/i.test(contentType)) return "json";
+  if (/\bcsv\b/i.test(contentType)) return "csv";
+  if (/xml\b/i.test(contentType) && /<(rss|feed|rdf:RDF)[\s>]/.test(text.slice(0, 4_000))) return "feed";
+  return "text";
+}
+
+function formatOf({ args }: TriggerContext, source: JsonObject): Format | undefined {
+  return (args.format ?? source.format) as Format | undefined;
+}
+
+/** The URL of `http: GET https://…`. */
+function addressOf(source: JsonObject): string {
+  return (source.http as string).replace(/^[A-Z]+ +/, "");
+}
+
+function inputOf(cursor: Json | undefined): JsonObject {
+  return { cursor: cursor ?? null };
+}
+
+function isObject(value: Json): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

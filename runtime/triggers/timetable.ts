@@ -1,0 +1,102 @@
+import type { Schedule } from "../language/fields/cron_schedule.ts";
+import { keepGoing } from "./loop.ts";
+import type { Detach, TriggerContext, TriggerEvent } from "./trigger.ts";
+
+/** What becomes of occurrences that nobody was there for. */
+export const MISSED = ["skip", "last", "all"] as const;
+
+export interface Timetable {
+  type: string;
+  /** @param mark the occurrence up to which all is done, which may be an anchor of the schedule */
+  schedule(mark: number): Schedule;
+  missed: typeof MISSED[number];
+  /** How many milliseconds back a missed occurrence is still made up for. */
+  window: number;
+  /** True where a mark in the future is an occurrence that has been, and not the trace of a wrong clock. */
+  isDone?(mark: number): boolean;
+}
+
+/** An occurrence this late is on time: the program was busy, or just restarted. */
+const ON_TIME = 60_000;
+/** A mark this far ahead comes from a clock that was set right in small steps. */
+const CLOCK_SLACK = 60_000;
+/** More missed occurrences than this are not made up for, also where `missed` is `all`. */
+const MOST_MISSED = 1_000;
+/**
+ * Emits the occurrences of a timetable as events. The id of each is its scheduled time, and the mark (everything up to there
+ * is done) moves in the same transition, so that no restart, reload or clock step emits one twice. What was due before the
+ * rule was first loaded is not made up for.
+ */
+export function keepTime(context: TriggerContext, timetable: Timetable): Detach {
+  return keepGoing(context, async () => {
+    const next = await emitDue(context, timetable);
+    context.report(null);
+    return next;
+  }).detach;
+}
+
+/** One pass for `whenthen once`: what fell due since the last pass is on time, however long ago that was. */
+export async function passTime(context: TriggerContext, timetable: Timetable): Promise<void> {
+  const missed = timetable.missed === "all" ? "all" : "last";
+  await emitDue(context, { ...timetable, missed, window: Infinity });
+  context.report(null);
+}
+
+/** @returns when the next occurrence is due, or undefined where there is none */
+async function emitDue(context: TriggerContext, timetable: Timetable): Promise<number | undefined> {
+  const { clock, store, rule, trigger } = context;
+  const now = clock.now();
+  let mark = readMark(await store.getMark({ rule: rule.id, trigger: trigger.id }));
+  const ahead = mark !== undefined && mark > now + CLOCK_SLACK && !timetable.isDone?.(mark);
+  if (ahead) {
+    context.log.warn(
+      `${trigger.id} had its last occurrence at ${iso(mark!)}, which is in the future: it goes on from now`,
+    );
+  }
+  if (mark === undefined || ahead) {
+    mark = now;
+    await context.ingest([], { mark: iso(mark) });
+  }
+  const schedule = timetable.schedule(mark);
+  const newest = schedule.before(now + 1);
+  if (newest === undefined || newest <= mark) return schedule.after(mark);
+  const due = dueOccurrences(context, timetable, schedule, mark, now);
+  await context.ingest(due.map((time) => eventOf(timetable.type, time)), { mark: iso(newest) });
+  return timetable.schedule(newest).after(newest);
+}
+
+/** The occurrences after the mark and up to now that are to be emitted, in order. */
+function dueOccurrences(
+  context: TriggerContext,
+  { missed, window }: Timetable,
+  schedule: Schedule,
+  mark: number,
+  now: number,
+): number[] {
+  const oldest = now - (missed === "skip" ? ON_TIME : Math.max(window, ON_TIME));
+  const most = missed === "all" ? MOST_MISSED : 1;
+  const due: number[] = [];
+  let time = schedule.before(now + 1);
+  for (; time !== undefined && time > mark && time >= oldest && due.length < most; time = schedule.before(time)) {
+    due.unshift(time);
+  }
+  if (due.length === MOST_MISSED && time !== undefined && time > mark && time >= oldest) {
+    context.log.warn(
+      `${context.trigger.id} missed more than ${MOST_MISSED} occurrences: only the last ${MOST_MISSED} are made up for`,
+    );
+  }
+  return due;
+}
+
+function eventOf(type: string, time: number): TriggerEvent {
+  return { id: iso(time), type, time: iso(time), data: { scheduled: iso(time) } };
+}
+
+function readMark(mark: unknown): number | undefined {
+  const time = typeof mark === "string" ? Date.parse(mark) : NaN;
+  return Number.isNaN(time) ? undefined : time;
+}
+
+function iso(time: number): string {
+  return new Date(time).toISOString();
+}

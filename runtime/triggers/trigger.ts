@@ -1,0 +1,82 @@
+import type { Event } from "../model/event.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Position } from "../model/problem.ts";
+import type { Clock } from "../host/clock.ts";
+import type { Kind } from "../language/kind.ts";
+import type { Meter } from "../language/expressions/meter.ts";
+import type { Progress, Receipt, Store } from "../store/store.ts";
+
+/** A trigger module: its schema, and `attach(context) → detach`. */
+export interface TriggerKind extends Kind {
+  /** Kind and address (URL, path, cron and zone); what a trigger without a name is called. */
+  address(args: JsonObject): string;
+  /** Starts emitting; the returned function stops it and resolves once nothing of it is under way. */
+  attach(context: TriggerContext): Detach | Promise<Detach>;
+  /** One pass for `whenthen once`: poll once, fire what is owed. Absent where there is nothing to do. */
+  pass?(context: TriggerContext): Promise<void>;
+}
+
+export type Detach = () => void | Promise<void>;
+
+/** What a trigger can reach. */
+export interface TriggerContext {
+  rule: { id: string; file: string };
+  trigger: { id: string; at: Position };
+  /** The trigger's arguments with every template resolved, secrets included. */
+  args: JsonObject;
+  /** The rules folder and the rule file's folder, absolute. */
+  folder: string;
+  ruleFolder: string;
+  clock: Clock;
+  /** When the program started, milliseconds since the epoch. */
+  startedAt: number;
+  store: Pick<Store, "getMark" | "getBaseline">;
+  /** Aborted on detach and at shutdown. */
+  signal: AbortSignal;
+  /** True while `whenthen once` makes its pass. */
+  once: boolean;
+  /** Measures what the expressions about the source cost. */
+  meter?: Meter;
+  /** Hands events and the trigger's own progress to ingest, in one transition. */
+  ingest(events: TriggerEvent[], progress?: Omit<Progress, "rule" | "trigger">): Promise<Receipt[]>;
+  /** Performs a step as the source of a poll: `{ run }`, `{ http, … }`, `{ call }`; gives its output. */
+  perform(source: JsonObject, input: JsonObject, signal: AbortSignal): Promise<Json>;
+  /** Registers what listens to HTTP; see `web/hooks.ts`. */
+  hooks: Registry<Hook>;
+  /** Registers what listens to emitted events. */
+  subscriptions: Registry<Subscription>;
+  log: TriggerLog;
+  /** Reports that a pass failed, for `/metrics`, the API and the exit code of `once`; null once it works again. */
+  report(failure: string | null): void;
+}
+
+/** An event as a trigger makes it; ingest adds the source (rule and trigger) where none is given. */
+export type TriggerEvent = Omit<Event, "source" | "time"> & { source?: string; time?: string };
+
+export interface Registry<T> {
+  /** @returns a function that takes it out again */
+  add(entry: T): () => void;
+}
+
+/** A webhook trigger as the HTTP side sees it. */
+export interface Hook {
+  rule: string;
+  trigger: string;
+  /** `/price/:sku`, below `/hooks`. */
+  path: string;
+  args: JsonObject;
+  /** Absolute folder and position for messages. */
+  at: Position;
+}
+
+/** An event trigger as ingest sees it: exact types and `prefix.*`. */
+export interface Subscription {
+  rule: string;
+  trigger: string;
+  types: string[];
+}
+
+export interface TriggerLog {
+  info(message: string, details?: JsonObject): void;
+  warn(message: string, details?: JsonObject): void;
+}

@@ -1,0 +1,98 @@
+import { watch as watchFolder } from "chokidar";
+import { join } from "node:path";
+import { z } from "zod";
+import { sleepUntil } from "../../host/clock.ts";
+import { charset, duration, path } from "../../language/fields/field.ts";
+import { formats } from "../../formats/format.ts";
+import { messageOf } from "../../model/errors.ts";
+import { keepGoing } from "../loop.ts";
+import type { Detach, TriggerContext, TriggerKind } from "../trigger.ts";
+import { Watching } from "./watch_pass.ts";
+
+/** Network folders and containers tell nothing about changes: all files are looked at this often. */
+const SLOW_PASS = 60_000;
+
+/**
+ * Files: added, changed, removed, also while the program was down. `data` = `{path, name, old, new}`, where `path` is absolute and `old`
+ * and `new` are `{size, modified}` or null; with `format` also `content`, or `content: null` and `error` where it cannot be read so.
+ */
+export const watch: TriggerKind = {
+  kind: "watch",
+  summary: "Watches files by a pattern such as ./inbox/*.csv",
+  main: path(),
+  options: {
+    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
+    settle: duration().default(2_000),
+    first: z.enum(["seed", "emit"]).default("emit"),
+    format: z.enum(formats).optional(),
+    charset: charset().optional(),
+  },
+  address: (args) => `watch ${args.watch}`,
+  check: ({ charset, format }) =>
+    charset !== undefined && format === undefined ? [`"charset" has no use without "format"`] : [],
+  attach,
+  async pass(context) {
+    const watching = new Watching(context);
+    const { clock, signal, args } = context;
+    // A file that is written all the time is left to the next pass.
+    const patience = clock.now() + 3 * (args.settle as number);
+    for (let next = await watching.look(); next !== undefined && next <= patience; next = await watching.look([])) {
+      await sleepUntil(clock, next, signal);
+      if (signal.aborted) return;
+    }
+    context.report(null);
+  },
+};
+
+function attach(context: TriggerContext): Detach {
+  const watching = new Watching(context);
+  const { pattern: { base, depth, matches } } = watching;
+  const touched = new Set<string>();
+  let nextFull = -Infinity;
+  const loop = keepGoing(context, async () => {
+    const now = context.clock.now();
+    // One that is further away than ever was planned by a clock that has been set back.
+    const all = now >= nextFull || nextFull > now + SLOW_PASS;
+    const paths = [...touched];
+    touched.clear();
+    if (all) nextFull = now + SLOW_PASS;
+    try {
+      const next = await watching.look(all ? undefined : paths);
+      context.report(null);
+      return Math.min(next ?? Infinity, nextFull);
+    } catch (error) {
+      nextFull = -Infinity;
+      throw error;
+    }
+  });
+  const watcher = watchFolder(base, {
+    ignoreInitial: true,
+    ignorePermissionErrors: true,
+    ...(depth !== Infinity && { depth }),
+    ignored: (path, stats) => stats?.isFile() === true && !matches(path),
+  });
+  watcher.on("all", (_event, path) => {
+    touched.add(path);
+    loop.wake();
+  });
+  // Of a change that keeps the modification time it tells only in this way.
+  watcher.on("raw", (_event, name, details) => {
+    const { watchedPath = base } = details as { watchedPath?: string };
+    for (const path of [watchedPath, join(watchedPath, name ?? "")]) {
+      if (!matches(path)) continue;
+      touched.add(path);
+      loop.wake();
+    }
+  });
+  // What happened between the first look and here was told to nobody.
+  watcher.on("ready", () => {
+    nextFull = -Infinity;
+    loop.wake();
+  });
+  watcher.on("error", (error) => {
+    context.log.warn(`${context.trigger.id} is looked at once a minute only: ${messageOf(error)}`);
+  });
+  return async () => {
+    await Promise.all([watcher.close(), loop.detach()]);
+  };
+}

@@ -1,0 +1,251 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { basename, relative, resolve } from "node:path";
+import { decodeText } from "../../formats/decode_text.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Format } from "../../formats/format.ts";
+import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
+import { messageOf } from "../../model/errors.ts";
+import { readBaseline } from "../baseline.ts";
+import type { TriggerContext, TriggerEvent } from "../trigger.ts";
+import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
+
+/** What is known of a file since it was last reported; the baseline, by path relative to the rule file. */
+interface Known extends Stamp {
+  /** Of the content, where it is small: a file that was only touched did not change. */
+  hash?: string;
+}
+
+interface Mark {
+  /** Another pattern under the same trigger id starts a baseline anew. */
+  pattern: string;
+  began: string;
+  sequence: number;
+  seeding?: true;
+}
+
+interface Change {
+  type: "added" | "changed" | "removed";
+  path: string;
+  old?: Known;
+  new?: Known;
+  read?: JsonObject;
+}
+
+/** Files up to this size are told apart by their content. */
+const HASHED = 1_000_000;
+/** Files up to this size are read by `format`. */
+const READ = 10_000_000;
+const CHUNK = 500;
+
+/**
+ * What a `watch` trigger knows, and how it finds out what changed. A file is reported once it has not changed for `settle`: whoever
+ * writes it has finished.
+ */
+export class Watching {
+  readonly pattern: FilePattern;
+  /** Files that differ from what is known, each with how it was first seen so, and when; missing ones without a stamp. */
+  readonly #unsettled = new Map<string, { stamp?: Stamp; since: number }>();
+  #known = new Map<string, Known>();
+  #mark?: Mark;
+
+  constructor(private readonly context: TriggerContext) {
+    this.pattern = readPattern(context.args.watch as string, context.ruleFolder);
+  }
+
+  /**
+   * Reports what changed and has settled.
+   * @param paths absolute; undefined means all files that the pattern means, and all that are known
+   * @returns when to look again at those that have not settled, or undefined where there are none
+   */
+  async look(paths?: Iterable<string>): Promise<number | undefined> {
+    if (this.#mark === undefined) await this.#open();
+    if (this.context.signal.aborted) return undefined;
+    const named = paths === undefined ? undefined : [...paths].map((path) => this.#keyOf(path));
+    const { clock, args } = this.context;
+    const settle = args.settle as number;
+    const due = [...this.#unsettled].filter(([, { since }]) => since + settle <= clock.now()).map(([path]) => path);
+    const settled: Change[] = [];
+    const told = new Set([...named ?? [], ...due]);
+    for (const path of new Set([...named ?? await this.#everything(), ...due])) {
+      const change = await this.#examine(path, told.has(path));
+      if (change !== undefined) settled.push(change);
+    }
+    await this.#report(settled);
+    const dues = [...this.#unsettled.values()].map(({ since }) => since + settle);
+    return dues.length === 0 ? undefined : dues.reduce((first, due) => Math.min(first, due));
+  }
+
+  /** Reads what is known from the store, or starts to know: `first: seed` takes what there is without a word. */
+  async #open(): Promise<void> {
+    const { store, rule, trigger, args, clock } = this.context;
+    const key = { rule: rule.id, trigger: trigger.id };
+    const stored = await store.getMark(key) as unknown as Mark | undefined;
+    const pattern = args.watch as string;
+    if (stored !== undefined && stored.pattern === pattern && !stored.seeding) {
+      const pages = await Array.fromAsync(readBaseline(this.context));
+      this.#known = new Map(pages.flatMap((page) => [...page])) as unknown as Map<string, Known>;
+      this.#mark = stored;
+      return;
+    }
+    const mark: Mark = { pattern, began: new Date(clock.now()).toISOString(), sequence: 0 };
+    const seeding = stored !== undefined || args.first === "seed";
+    const put = seeding ? await this.#takeAll() : [];
+    for (let start = 0; start === 0 || start < put.length; start += CHUNK) {
+      await this.context.ingest([], {
+        mark: asJson(start + CHUNK < put.length ? { ...mark, seeding: true } : mark),
+        baseline: { ...(start === 0 && { clear: true }), put: put.slice(start, start + CHUNK).map(toItem), remove: [] },
+      });
+    }
+    this.#known = new Map(put);
+    this.#mark = mark;
+  }
+
+  async #takeAll(): Promise<[string, Known][]> {
+    const taken: [string, Known][] = [];
+    for (const path of await listFiles(this.pattern)) {
+      const stamp = await stampOf(path);
+      if (stamp !== undefined) taken.push([this.#keyOf(path), await withHash(path, stamp)]);
+    }
+    return taken;
+  }
+
+  async #everything(): Promise<string[]> {
+    const files = await listFiles(this.pattern);
+    return [...files.map((path) => this.#keyOf(path)), ...this.#known.keys()];
+  }
+
+  /**
+   * What changed about a file; undefined where nothing did or it has not settled.
+   * @param told whether something was said to have happened to it. Deno (2.9) gives the change time in whole seconds, so what happens
+   * twice within one may leave the stamp as it was: then its content tells.
+   */
+  async #examine(path: string, told: boolean): Promise<Change | undefined> {
+    const old = this.#known.get(path);
+    const absolute = resolve(this.context.ruleFolder, path);
+    const stamp = this.pattern.matches(absolute) ? await stampOf(absolute) : undefined;
+    if (isSameStamp(old, stamp) && !(told && await hasOtherContent(absolute, old))) {
+      this.#unsettled.delete(path);
+      return undefined;
+    }
+    if (!this.#hasSettled(path, stamp)) return undefined;
+    if (stamp === undefined) return { type: "removed", path, old };
+    return { type: old === undefined ? "added" : "changed", path, old, ...await this.#read(absolute, stamp) };
+  }
+
+  #hasSettled(path: string, stamp: Stamp | undefined): boolean {
+    const now = this.context.clock.now();
+    const settle = this.context.args.settle as number;
+    if (stamp !== undefined && stamp.modified + settle <= now) return true;
+    const before = this.#unsettled.get(path);
+    if (before !== undefined && isSameStamp(before.stamp, stamp)) return before.since + settle <= now;
+    this.#unsettled.set(path, { stamp, since: now });
+    return settle === 0;
+  }
+
+  async #read(path: string, stamp: Stamp): Promise<Pick<Change, "new" | "read">> {
+    const { format, charset } = this.context.args as { format?: Format; charset?: string };
+    if (stamp.size > (format === undefined ? HASHED : READ)) {
+      return {
+        new: stamp,
+        ...(format && { read: { content: null, error: `Not read: it has more than ${READ} bytes` } }),
+      };
+    }
+    let bytes: Uint8Array;
+    try {
+      bytes = await readFile(path);
+    } catch (error) {
+      return { new: stamp, ...(format && { read: { content: null, error: messageOf(error) } }) };
+    }
+    return {
+      new: stamp.size > HASHED ? stamp : { ...stamp, hash: hashOf(bytes) },
+      ...(format && { read: await readContent(bytes, format, charset) }),
+    };
+  }
+
+  async #report(settled: Change[]): Promise<void> {
+    for (let start = 0; start < settled.length; start += CHUNK) {
+      if (this.context.signal.aborted) return;
+      const changes = settled.slice(start, start + CHUNK);
+      const mark = { ...this.#mark!, sequence: this.#mark!.sequence + 1 };
+      const events = changes.filter((change) => this.#isWanted(change)).map((change) => this.#toEvent(change, mark));
+      await this.context.ingest(events, {
+        mark: asJson(mark),
+        baseline: {
+          put: changes.filter((change) => change.new !== undefined).map((change) => toItem([change.path, change.new!])),
+          remove: changes.filter((change) => change.new === undefined).map(({ path }) => path),
+        },
+      });
+      this.#mark = mark;
+      for (const change of changes) {
+        this.#unsettled.delete(change.path);
+        if (change.new === undefined) this.#known.delete(change.path);
+        else this.#known.set(change.path, change.new);
+      }
+    }
+  }
+
+  #isWanted({ type, old, new: file }: Change): boolean {
+    const touched = type === "changed" && file!.hash !== undefined && file!.hash === old!.hash;
+    return !touched && (this.context.args.on as string[]).includes(type);
+  }
+
+  #toEvent({ type, path, old, new: file, read }: Change, { began, sequence }: Mark): TriggerEvent {
+    const id = `${Date.parse(began).toString(36)}.${sequence}.${path}`;
+    return {
+      id: id.length <= 200 ? id : createHash("sha256").update(id).digest("hex"),
+      type,
+      subject: path,
+      data: {
+        path: resolve(this.context.ruleFolder, path),
+        name: basename(path),
+        old: shown(old),
+        new: shown(file),
+        ...read,
+      },
+    };
+  }
+
+  #keyOf(path: string): string {
+    return slashed(relative(this.context.ruleFolder, path));
+  }
+}
+
+/** Whether a small file has other content than is known of it. */
+async function hasOtherContent(path: string, known: Known | undefined): Promise<boolean> {
+  return known?.hash !== undefined && (await withHash(path, known)).hash !== known.hash;
+}
+
+/** With the hash of a small file, if it can be read. */
+async function withHash(path: string, stamp: Stamp): Promise<Known> {
+  if (stamp.size > HASHED) return stamp;
+  try {
+    return { ...stamp, hash: hashOf(await readFile(path)) };
+  } catch {
+    return stamp;
+  }
+}
+
+function hashOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex").slice(0, 32);
+}
+
+async function readContent(bytes: Uint8Array, format: Format, charset: string | undefined): Promise<JsonObject> {
+  try {
+    return { content: await parseBeside(decodeText(bytes, { charset }), format) };
+  } catch (error) {
+    return { content: null, error: messageOf(error) };
+  }
+}
+
+function shown(file: Known | undefined): Json {
+  return file === undefined ? null : { size: file.size, modified: new Date(file.modified).toISOString() };
+}
+
+function toItem([path, known]: [string, Known]): [string, Json] {
+  return [path, { ...known }];
+}
+
+function asJson(mark: Mark): JsonObject {
+  return { ...mark };
+}

@@ -1,0 +1,87 @@
+import { messageOf } from "../../model/errors.ts";
+import { z } from "zod";
+import type { HttpRequestFacts } from "../../model/event.ts";
+import { newId } from "../../model/id.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { duration, expression, secret, size } from "../../language/fields/field.ts";
+import type { TriggerEvent, TriggerKind } from "../trigger.ts";
+import { authenticate, authSchema, checkAuth, verifiedHeader } from "./webhook_auth.ts";
+import { readBody } from "./webhook_body.ts";
+import type { WebhookRequest } from "./webhook_request.ts";
+import { handshakeOf, identityOf, readPayload, typeOf } from "./webhook_provider.ts";
+
+export type { WebhookRequest };
+
+/** What a request to a webhook turned out to be. */
+export type Received =
+  | { kind: "event"; event: TriggerEvent & { http: HttpRequestFacts }; within?: number }
+  | { kind: "handshake"; status: number; headers: Record<string, string>; body: string }
+  | { kind: "refused"; status: 400 | 401; message: string };
+
+const SECOND = 1_000;
+/** What proves who somebody is gets into no event, which is stored and shown; beside it what `auth` verified. */
+const CREDENTIALS = ["authorization", "cookie"];
+const SEGMENT = /^(:[A-Za-z_]\w*|[^\s/:?#*]+)$/;
+
+/** A path below `/hooks` that other programs send to. */
+export const webhook: TriggerKind = {
+  kind: "webhook",
+  summary: "Listens on a path below /hooks",
+  main: z.string(),
+  options: {
+    auth: authSchema,
+    secret: secret().optional(),
+    method: z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"]).default("POST"),
+    dedupe: expression({ names: ["event"] }).optional(),
+    within: duration().optional(),
+    replyWithin: duration().default(10 * SECOND),
+    maxBody: size().default(1_000_000),
+  },
+  address: ({ webhook, method }) => `webhook ${method === "POST" ? "" : `${method} `}${webhook}`,
+  check: (args) => [...checkPath(args.webhook as string), ...checkAuth(args)],
+  attach: ({ rule, trigger, args, hooks }) =>
+    hooks.add({ rule: rule.id, trigger: trigger.id, path: args.webhook as string, args, at: trigger.at }),
+};
+
+/**
+ * Decides what a request is: checks who sent it over its raw bytes, reads the body, answers a provider's handshake, and finds
+ * out the event's type and identity. Pure but for new ids.
+ * @param args the trigger's
+ * @param now milliseconds since the epoch
+ * @param secretOf the value of a secret, or undefined where it is not set
+ */
+export function receive(
+  args: JsonObject,
+  request: WebhookRequest,
+  now: number,
+  secretOf: (name: string) => string | undefined,
+): Received {
+  const denied = authenticate(args, request, now, secretOf);
+  if (denied !== undefined) return { kind: "refused", status: 401, message: denied };
+  let data: Json;
+  try {
+    data = readPayload(args.auth, readBody(request.body, request.headers["content-type"]));
+  } catch (error) {
+    return { kind: "refused", status: 400, message: messageOf(error) };
+  }
+  const handshake = handshakeOf(args.auth, request.headers, data);
+  if (handshake !== undefined) return { kind: "handshake", ...handshake };
+  const event = { type: typeOf(args.auth, request.headers, data), data, http: factsOf(args, request) };
+  const id = identityOf(args, request.headers, event, now) ?? newId(now);
+  const within = args.within as number | undefined;
+  return { kind: "event", event: { id, ...event }, ...(within !== undefined && { within }) };
+}
+
+function factsOf(args: JsonObject, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
+  const secret = [...CREDENTIALS, verifiedHeader(args)];
+  const leftOut = secret.filter((name) => name !== undefined && Object.hasOwn(headers, name)) as string[];
+  const shown = Object.entries(headers).filter(([name]) => !leftOut.includes(name));
+  const facts = { method, path, params, query, headers: Object.fromEntries(shown) };
+  return leftOut.length === 0 ? facts : { ...facts, leftOut: [...new Set(leftOut)] };
+}
+
+function checkPath(path: string): string[] {
+  const segments = path.split("/").slice(1);
+  if (path.startsWith("/") && segments.every((segment) => SEGMENT.test(segment))) return [];
+  return [`expected a path such as /github or /price/:sku, got "${path}"`];
+}

@@ -1,0 +1,174 @@
+import { Buffer } from "node:buffer";
+import { createHmac, timingSafeEqual } from "node:crypto";
+import { z } from "zod";
+import type { JsonObject } from "../../model/json.ts";
+import type { WebhookRequest } from "./webhook_request.ts";
+
+/** Who may send to a webhook: a preset, or an HMAC of the body in a header. */
+export const authSchema = z.union([
+  z.enum(["none", "standard", "github", "stripe", "slack", "basic", "bearer"]),
+  z.strictObject({
+    hmac: z.enum(["sha256", "sha1", "sha512"]),
+    header: z.string().regex(/^[\w-]+$/, { error: "expected the name of a header such as X-Signature" }),
+    encoding: z.enum(["hex", "base64"]).default("hex"),
+    prefix: z.string().default(""),
+  }),
+]);
+
+type Auth = z.infer<typeof authSchema>;
+
+/** A signature over a timestamp is taken for so many seconds, both ways. */
+const TOLERANCE = 300;
+
+type Verify = (request: WebhookRequest, secret: string, now: number) => string | undefined;
+
+const presets: Record<Exclude<Auth, object>, Verify> = {
+  none: () => undefined,
+  standard: verifyStandard,
+  github: (request, secret) =>
+    verifyHmac(request, secret, { hmac: "sha256", header: "X-Hub-Signature-256", encoding: "hex", prefix: "sha256=" }),
+  stripe: verifyStripe,
+  slack: verifySlack,
+  basic: verifyBasic,
+  bearer: verifyBearer,
+};
+
+/**
+ * Checks who sent a request, over its raw bytes and in constant time, with each of the secrets that are set (rotation).
+ * @returns why it is refused, or undefined where it is not
+ */
+export function authenticate(
+  args: JsonObject,
+  request: WebhookRequest,
+  now: number,
+  secretOf: (name: string) => string | undefined,
+): string | undefined {
+  const auth = args.auth as Auth;
+  if (auth === "none") return undefined;
+  const verify: Verify = typeof auth === "string"
+    ? presets[auth]
+    : (request, secret) => verifyHmac(request, secret, auth);
+  // An empty secret would be one that everybody knows.
+  const secrets = ((args.secret ?? []) as string[]).map(secretOf).filter((value) =>
+    value !== undefined && value !== ""
+  );
+  if (secrets.length === 0) return "No secret is set for this hook, so nothing can be verified";
+  let reason: string | undefined;
+  for (const secret of secrets) {
+    const denied = verify(request, secret!, now);
+    if (denied === undefined) return undefined;
+    reason ??= denied;
+  }
+  return reason;
+}
+
+/** The headers with what the presets verify; `basic` and `bearer` have theirs in `Authorization`. */
+const VERIFIED: Partial<Record<Exclude<Auth, object>, string>> = {
+  standard: "webhook-signature",
+  github: "x-hub-signature-256",
+  stripe: "stripe-signature",
+  slack: "x-slack-signature",
+};
+
+/** The name, in lower case, of the header with the signature that `auth` verifies. */
+export function verifiedHeader(args: JsonObject): string | undefined {
+  const auth = args.auth as Auth;
+  return typeof auth === "string" ? VERIFIED[auth] : auth.header.toLowerCase();
+}
+
+/** What is wrong with `auth` and `secret` together. */
+export function checkAuth(args: JsonObject): string[] {
+  const name = typeof args.auth === "string" ? args.auth : "{ hmac: … }";
+  if (args.auth === "none" && args.secret !== undefined) return [`"auth: none" checks nothing, so "secret" has no use`];
+  if (args.auth !== "none" && args.secret === undefined) {
+    return [
+      `"auth: ${name}" needs "secret"; add the name of the secret that requests are checked with, as in secret: HOOK_SECRET`,
+    ];
+  }
+  return [];
+}
+
+/** https://www.standardwebhooks.com: not by the `standardwebhooks` package, which reads the machine's clock and decodes the body first. */
+function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: number): string | undefined {
+  const { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures } = headers;
+  if (!id || !timestamp || !signatures) {
+    return "The headers webhook-id, webhook-timestamp and webhook-signature are needed";
+  }
+  const late = checkTimestamp("webhook-timestamp", timestamp, now);
+  if (late !== undefined) return late;
+  const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
+  if (key.length === 0) return "The secret of this hook is not one of Standard Webhooks (whsec_ and base64)";
+  const expected = mac("sha256", key, `${id}.${timestamp}.`, body).toString("base64");
+  // Headers that were sent twice come joined by a comma and a blank: who signs sends one.
+  if (signatures.includes(", ")) return "The header webhook-signature was sent more than once";
+  const found = signatures.split(" ").some((signature) => same(signature, `v1,${expected}`));
+  return found ? undefined : "The signature in webhook-signature does not match the body";
+}
+
+/** https://docs.stripe.com/webhooks#verify-manually */
+function verifyStripe({ headers, body }: WebhookRequest, secret: string, now: number): string | undefined {
+  const parts = (headers["stripe-signature"] ?? "").split(",").map((part) => part.trim().split("="));
+  const [timestamp, ...others] = parts.filter(([name]) => name === "t").map(([, value]) => value);
+  if (timestamp === undefined || others.length > 0) return "One header stripe-signature with t=…,v1=… is needed";
+  const late = checkTimestamp("stripe-signature", timestamp, now);
+  if (late !== undefined) return late;
+  const expected = mac("sha256", secret, `${timestamp}.`, body).toString("hex");
+  const found = parts.some(([name, signature]) => name === "v1" && same(signature ?? "", expected));
+  return found ? undefined : "The signature in stripe-signature does not match the body";
+}
+
+/** https://docs.slack.dev/authentication/verifying-requests-from-slack */
+function verifySlack({ headers, body }: WebhookRequest, secret: string, now: number): string | undefined {
+  const { "x-slack-request-timestamp": timestamp, "x-slack-signature": signature } = headers;
+  if (!timestamp || !signature) return "The headers X-Slack-Request-Timestamp and X-Slack-Signature are needed";
+  const late = checkTimestamp("X-Slack-Request-Timestamp", timestamp, now);
+  if (late !== undefined) return late;
+  const expected = `v0=${mac("sha256", secret, `v0:${timestamp}:`, body).toString("hex")}`;
+  return same(signature, expected) ? undefined : "The signature in X-Slack-Signature does not match the body";
+}
+
+function verifyHmac(
+  { headers, body }: WebhookRequest,
+  secret: string,
+  { hmac, header, encoding, prefix }: Extract<Auth, object>,
+): string | undefined {
+  const given = headers[header.toLowerCase()];
+  if (!given) return `The header ${header} with the signature is needed`;
+  const expected = prefix + mac(hmac, secret, "", body).toString(encoding);
+  return same(given, expected) ? undefined : `The signature in ${header} does not match the body`;
+}
+
+/** RFC 7617; the secret is `user:password`. */
+function verifyBasic({ headers }: WebhookRequest, secret: string): string | undefined {
+  const given = /^basic +(\S+)$/i.exec(headers.authorization ?? "");
+  if (!given) return "The header Authorization: Basic … is needed";
+  const decoded = Buffer.from(given[1], "base64").toString("utf8");
+  return same(decoded, secret) ? undefined : "The user name or the password is wrong";
+}
+
+/** RFC 6750. */
+function verifyBearer({ headers }: WebhookRequest, secret: string): string | undefined {
+  const given = /^bearer +(\S+)$/i.exec(headers.authorization ?? "");
+  if (!given) return "The header Authorization: Bearer … is needed";
+  return same(given[1], secret) ? undefined : "The token is wrong";
+}
+
+function checkTimestamp(header: string, timestamp: string, now: number): string | undefined {
+  const age = /^\d{1,12}$/.test(timestamp) ? Math.abs(now / 1_000 - Number(timestamp)) : Infinity;
+  return age <= TOLERANCE ? undefined : `The time in ${header} is more than ${TOLERANCE} seconds from ours`;
+}
+
+function mac(algorithm: string, key: string | Uint8Array, before: string, body: Uint8Array): Buffer {
+  const hmac = createHmac(algorithm, key);
+  if (before !== "") hmac.update(before);
+  return hmac.update(body).digest();
+}
+
+/** Compares in a time that tells nothing about where the texts differ, nor whether they are of one length. */
+function same(given: string, expected: string): boolean {
+  const right = Buffer.from(expected);
+  const left = Buffer.alloc(right.length);
+  left.write(given);
+  const matches = timingSafeEqual(left, right);
+  return matches && Buffer.byteLength(given) === right.length;
+}

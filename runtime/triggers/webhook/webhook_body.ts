@@ -1,0 +1,50 @@
+import { messageOf } from "../../model/errors.ts";
+import { Buffer } from "node:buffer";
+import type { Json } from "../../model/json.ts";
+import { parseJson, parseMaybeJson } from "../../formats/parse_json.ts";
+import { readFields } from "../../formats/url_fields.ts";
+
+/**
+ * Reads a request's body by its content type: JSON, a form (a repeated name gives a list), text; anything else is base64. An
+ * empty body is null.
+ * @throws Error where it says JSON and is none, says two things, or is a form of too many fields
+ */
+export function readBody(body: Uint8Array, contentType = ""): Json {
+  if (body.length === 0) return null;
+  // Sent twice it comes joined by a comma: which of the two would be meant?
+  if (contentType.replace(/"[^"]*"/g, "").includes(",")) {
+    throw new Error("The header content-type was sent more than once");
+  }
+  const type = contentType.split(";")[0].trim().toLowerCase();
+  const text = textOf(body, contentType);
+  if (/^application\/(.+\+)?json$/.test(type)) return readJson(text ?? "", type);
+  if (text === undefined) return Buffer.from(body).toString("base64");
+  // What "curl -d" says of everything that it sends.
+  if (type === "application/x-www-form-urlencoded") return maybeJson(text) ?? readFields(text, "body");
+  if (type === "") return maybeJson(text) ?? text;
+  if (/^text\/|[/+]xml$/.test(type)) return text;
+  return Buffer.from(body).toString("base64");
+}
+
+/** Undefined where the bytes are no text in the charset that the content type names. */
+function textOf(body: Uint8Array, contentType: string): string | undefined {
+  const charset = /;\s*charset="?([\w-]+)/i.exec(contentType)?.[1] ?? "utf-8";
+  try {
+    return new TextDecoder(charset, { fatal: true }).decode(body);
+  } catch {
+    return undefined;
+  }
+}
+
+function readJson(text: string, type: string): Json {
+  try {
+    return parseJson(text, "data");
+  } catch (error) {
+    const reason = messageOf(error);
+    throw new Error(`The body is not the JSON that its content type ${type} says: ${reason}`);
+  }
+}
+
+function maybeJson(text: string): Json | undefined {
+  return /^\s*[[{]/.test(text) ? parseMaybeJson(text, "data") : undefined;
+}

@@ -1,0 +1,111 @@
+import { createHash } from "node:crypto";
+import type { HttpRequestFacts } from "../../model/event.ts";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { parseJson } from "../../formats/parse_json.ts";
+import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
+
+type Headers = Record<string, string>;
+
+/** GitHub and Slack can send JSON in the field `payload` of a form: the event's data is what is in it. */
+export function readPayload(auth: Json, data: Json): Json {
+  const payload = (auth === "github" || auth === "slack") ? field(data, "payload") : undefined;
+  if (typeof payload !== "string") return data;
+  try {
+    return parseJson(payload, "data");
+  } catch (error) {
+    throw new Error(`The field payload is no JSON: ${error instanceof Error ? error.message : error}`);
+  }
+}
+
+/** The answer with which a provider's test of the address is satisfied; such a request is no event. */
+export function handshakeOf(
+  auth: Json,
+  headers: Headers,
+  data: Json,
+): { status: number; headers: Headers; body: string } | undefined {
+  const plain = { "content-type": "text/plain; charset=utf-8" };
+  if (auth === "github" && headers["x-github-event"] === "ping") {
+    return { status: 200, headers: { "content-type": "application/json" }, body: '{"pong":true}' };
+  }
+  const challenge = field(data, "challenge");
+  if (auth === "slack" && field(data, "type") === "url_verification" && typeof challenge === "string") {
+    return { status: 200, headers: plain, body: challenge };
+  }
+  return undefined;
+}
+
+/** `webhook`, or the provider's: `github.push`, `stripe.invoice.paid`, `slack.app_mention`. */
+export function typeOf(auth: Json, headers: Headers, data: Json): string {
+  switch (auth) {
+    case "github":
+      return typed("github", headers["x-github-event"]);
+    case "stripe":
+      return typed("stripe", field(data, "type"));
+    case "slack":
+      return typed("slack", field(field(data, "event"), "type") ?? field(data, "type") ?? slashCommand(data));
+    default:
+      return "webhook";
+  }
+}
+
+/**
+ * What makes two deliveries one event: the rule's `dedupe`, else the delivery id that the provider sends; undefined where there
+ * is neither. A `dedupe` that finds nothing (null, a missing key) leaves it to the provider.
+ */
+export function identityOf(
+  args: JsonObject,
+  headers: Headers,
+  event: { type: string; data: Json; http: HttpRequestFacts },
+  now: number,
+): string | undefined {
+  const asked = typeof args.dedupe === "string" ? evaluateDedupe(args.dedupe, event, now) : null;
+  if (asked !== null) return shortened(typeof asked === "string" ? asked : writeExactJson(asked));
+  const sent = deliveryId(args.auth, headers, event.data);
+  return sent === undefined ? undefined : shortened(sent);
+}
+
+function evaluateDedupe(text: string, event: JsonObject | object, now: number): Json {
+  try {
+    return evaluate(text, { event: { ...event, time: new Date(now).toISOString() }, $now: now });
+  } catch (error) {
+    if (error instanceof ExpressionError) return null;
+    throw error;
+  }
+}
+
+function deliveryId(auth: Json, headers: Headers, data: Json): string | undefined {
+  const inBody = auth === "stripe" ? field(data, "id") : auth === "slack" ? slackId(data) : undefined;
+  if (typeof inBody === "string") return inBody;
+  const inHeaders = headers["webhook-id"] ?? headers["x-github-delivery"];
+  if (inHeaders) return inHeaders;
+  if (headers["ce-id"] && headers["ce-source"]) return JSON.stringify([headers["ce-source"], headers["ce-id"]]);
+  if (/^application\/cloudevents\+json/i.test(headers["content-type"] ?? "")) {
+    const [source, id] = [field(data, "source"), field(data, "id")];
+    if (typeof source === "string" && typeof id === "string") return JSON.stringify([source, id]);
+  }
+  return headers["idempotency-key"] || undefined;
+}
+
+/** Of the Events API, and of what has no event id: commands, buttons, views. */
+function slackId(data: Json): Json | undefined {
+  return field(data, "event_id") ?? field(data, "trigger_id");
+}
+
+function slashCommand(data: Json): string | undefined {
+  return field(data, "command") === undefined ? undefined : "command";
+}
+
+function typed(provider: string, type: Json | undefined): string {
+  return typeof type === "string" && /^[\w.-]{1,200}$/.test(type) ? `${provider}.${type}` : "webhook";
+}
+
+/** An id of any length is one of a length that can be stored and shown. */
+function shortened(id: string): string {
+  return id.length <= 200 ? id : createHash("sha256").update(id).digest("hex");
+}
+
+function field(data: Json | undefined, name: string): Json | undefined {
+  if (typeof data !== "object" || data === null || Array.isArray(data)) return undefined;
+  return Object.hasOwn(data, name) ? data[name] : undefined;
+}

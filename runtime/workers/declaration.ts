@@ -1,0 +1,46 @@
+import type { JsonObject } from "../model/json.ts";
+import type { Declaration } from "./workers.ts";
+import { RuleDefinition } from "../sdk/rule.ts";
+import { TriggerDefinition } from "../sdk/triggers.ts";
+import { plainJson } from "./plain_json.ts";
+
+const FUNCTION = { function: true };
+
+/**
+ * What a rule declares as plain data, in the words of a YAML file. A rule with validators but no `if` gets a function
+ * `if`, so that an event that does not pass is a verdict instead of a failed run.
+ */
+export function declarationOf(rule: RuleDefinition): Declaration {
+  const { when, ...rest } = rule.spec;
+  const validates = triggersOf(rule).some((trigger) => trigger.schema !== undefined);
+  const entries: [string, unknown][] = [["when", Array.isArray(when) ? when.map(entryOf) : entryOf(when)]];
+  if (validates && rest.if === undefined) entries.push(["if", FUNCTION]);
+  for (const [key, value] of Object.entries(rest)) {
+    if (value !== undefined) entries.push([key, typeof value === "function" ? FUNCTION : value]);
+  }
+  return plainJson(Object.fromEntries(entries), "the rule") as JsonObject;
+}
+
+/** The entries under `when`, as a list. */
+export function triggersOf(rule: RuleDefinition): TriggerDefinition[] {
+  const { when } = rule.spec;
+  return [when].flat().filter((trigger) => trigger instanceof TriggerDefinition);
+}
+
+function entryOf(trigger: unknown): unknown {
+  return trigger instanceof TriggerDefinition ? trigger.entry : trigger;
+}
+
+/**
+ * The rule that a module's default export is; undefined where the module is a helper.
+ * @throws Error where it looks like a rule that was not made by `rule()`
+ */
+export function ruleOf(exported: unknown): RuleDefinition | undefined {
+  if (exported instanceof RuleDefinition) return exported;
+  if (typeof exported === "object" && exported !== null && "when" in exported && "then" in exported) {
+    throw new Error(
+      "the default export has `when` and `then` but is not made by rule(): write export default rule({ … })",
+    );
+  }
+  return undefined;
+}

@@ -1,0 +1,101 @@
+import { type DefinedTest, type Description, InterruptedError, type Isolates } from "./workers.ts";
+import type { LogLevel } from "./messages.ts";
+import { defaultMemoryLimit, limitBeside, watchMemory } from "./memory_watch.ts";
+import { type Lane, Pool } from "./pool.ts";
+import type { WorkOrder } from "./open_job.ts";
+
+/** What workers may use and how long they may take. */
+export interface IsolateOptions {
+  /** All secrets that rule code may ask for, by name; read when a worker starts. */
+  secrets: () => Record<string, string>;
+  /** Called with a secret's name before its value can leave the worker, so that it is masked. */
+  onSecret: (name: string) => void;
+  /** What workers see as `env` and `process.env`: without secrets. */
+  env: () => Record<string, string>;
+  /** Where `console.*` of rule code goes. */
+  onLog: (line: CodeLog) => void;
+  /** Resident workers for rules, and as many again for called functions. @default 32 */
+  maxWorkers?: number;
+  /** Bytes of resident memory of the whole process above which workers are ended. @default 1.5 GB, at most 3/4 of what there is */
+  memoryLimit?: number;
+  /** Bytes of the store in memory: what it and its checkpoints take comes on top of the limit. @default 0 */
+  storeBytes?: () => number;
+  /** The time that `Date` tells in rule code, where that is not the machine's. */
+  now?: () => number | undefined;
+  /** Milliseconds without an answer after which a worker counts as blocked. @default 10_000 */
+  blockedAfter?: number;
+  /** Milliseconds after which a worker without work is discarded. @default 60_000 */
+  idleAfter?: number;
+}
+
+/** A line that rule code wrote with `console.*`. */
+export interface CodeLog {
+  level: LogLevel;
+  message: string;
+  file: string;
+  /** The run that wrote it, where it is known. */
+  run?: string;
+}
+
+/** Workers that are tried alone, or that only read a declaration, at once. */
+const FEW = 4;
+
+/** Opens the pool of workers. No worker starts until the first call. */
+export function openIsolates(options: IsolateOptions): Isolates {
+  const { secrets, env, onSecret, onLog, maxWorkers = 32, memoryLimit = defaultMemoryLimit() } = options;
+  const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined, storeBytes = () => 0 } = options;
+  const room: Record<Lane, number> = { rules: maxWorkers, functions: maxWorkers, alone: FEW, describe: FEW };
+  const pool = new Pool({
+    room,
+    idleAfter,
+    blockedAfter,
+    heapLimit: memoryLimit / 2,
+    secrets,
+    env,
+    now,
+    onSecret,
+    onLog,
+  });
+  const stopWatching = watchMemory(pool, () => limitBeside(storeBytes(), memoryLimit));
+  const laneOf = (scope: { alone: boolean }): Lane => scope.alone ? "alone" : "rules";
+  return {
+    async describe(module) {
+      return await pool.do("describe", module, { work: { kind: "describe" } }) as unknown as Description;
+    },
+    async askCondition(module, scope, signal) {
+      const order: WorkOrder = { work: { kind: "condition", scope }, signal };
+      return await untilUndisturbed(pool, () => pool.do(laneOf(scope), module, order)) === true;
+    },
+    async runRule(module, scope, perform, signal, onQuiet) {
+      return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, perform, signal, onQuiet });
+    },
+    async callFunction(module, name, args, signal) {
+      const order: WorkOrder = { work: { kind: "function", name, args }, signal };
+      return await untilUndisturbed(pool, () => pool.do("functions", module, order));
+    },
+    async describeTests(module) {
+      return await pool.do("rules", module, { work: { kind: "tests" } }) as unknown as DefinedTest[];
+    },
+    async runTest(module, test, perform, signal) {
+      await pool.do("rules", module, { work: { kind: "test", ...test }, perform, signal });
+    },
+    handedSecrets: (version) => pool.handedSecrets(version),
+    discard: (version) => pool.discard(version),
+    count: () => pool.size,
+    async close() {
+      stopWatching();
+      await pool.close();
+    },
+  };
+}
+
+/** What has no recorded steps is simply done anew where it was interrupted for the sake of other work. */
+async function untilUndisturbed<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof InterruptedError) || pool.closed) throw error;
+    }
+  }
+}

@@ -1,0 +1,280 @@
+import { type CodeWorker, startCodeWorker } from "../host/code_worker.ts";
+import { formatDuration } from "../model/duration.ts";
+import type { Json } from "../model/json.ts";
+import { type BundledModule, InterruptedError, RuleCodeError, type StepAnswer } from "./workers.ts";
+import type { FromWorker, LogLevel, ToWorker, WorkerSetup } from "./messages.ts";
+import { type EndCause, isComputing, type OpenJob, suspectsOf, type WorkOrder } from "./open_job.ts";
+import { reviveThrown } from "./thrown.ts";
+
+/** What a worker needs of the pool that it belongs to. */
+export interface WorkerOptions {
+  module: BundledModule;
+  secrets: Record<string, string>;
+  env: Record<string, string>;
+  /** Bytes that the worker's own heap may have, where the host can limit it. */
+  heapLimit: number;
+  blockedAfter: number;
+  /** Of a simulated clock. */
+  now(): number | undefined;
+  onSecret(name: string): void;
+  onLog(level: LogLevel, message: string, run?: string): void;
+  /** The last job has ended. */
+  onIdle(): void;
+  /** Nothing may be given to it any more. @param gone resolves once it holds no thread and no memory any more */
+  onEnd(gone: Promise<void>): void;
+}
+
+/** Pings in one `blockedAfter`. Counted, not timed: a machine that slept must not look like a worker that loops. */
+const PINGS = 4;
+/** Milliseconds that a called function has to heed its signal before its worker is ended. */
+const GRACE = 500;
+
+/** The main side of one worker: one bundle, many jobs at once. Started by its constructor. */
+export class RuleWorker {
+  /** Bytes, as the worker last said. */
+  heap = 0;
+  /** Pings without an answer since the last answer. */
+  missed = 0;
+  /** True from when its version was discarded: it is ended once idle. */
+  retired = false;
+  #worker: CodeWorker;
+  #jobs = new Map<number, OpenJob>();
+  /** Aborted functions that have not come back yet. */
+  #dropped = new Set<number>();
+  #nextJob = 0;
+  #ready = false;
+  #loaded = false;
+  #ticks?: ReturnType<typeof setInterval>;
+  #loadTimer?: ReturnType<typeof setTimeout>;
+  #ended?: Promise<void>;
+
+  constructor(readonly options: WorkerOptions) {
+    const { module, secrets, env, heapLimit } = options;
+    const data: WorkerSetup = { file: module.file, code: module.code, secrets };
+    this.#worker = startCodeWorker(new URL("./worker.ts", import.meta.url), {
+      data,
+      env,
+      heapLimit,
+      onMessage: (message) => this.#receive(message as FromWorker),
+      onEnd: (end) => {
+        this.end(
+          end.kind === "memory" ? { kind: "memory", used: "its heap outgrew its limit" } : {
+            kind: "crashed",
+            error: end.error,
+          },
+        );
+      },
+    });
+  }
+
+  /** Bytes that it holds beside those of the program. */
+  get memory(): number {
+    return this.#worker.memory();
+  }
+
+  get busy(): boolean {
+    return this.#jobs.size > 0;
+  }
+
+  /** Does one job. Rejects as {@link Isolates} says; with the signal's reason as soon as it is aborted. */
+  do(order: WorkOrder): Promise<Json> {
+    return new Promise((resolve, reject) => {
+      const id = this.#nextJob++;
+      const abort = () => this.#abort(id, order.signal!.reason);
+      const settle: OpenJob["settle"] = (outcome) => {
+        this.#jobs.delete(id);
+        order.signal?.removeEventListener("abort", abort);
+        if ("error" in outcome) reject(outcome.error);
+        else resolve(outcome.output);
+      };
+      if (order.signal?.aborted) return reject(order.signal.reason);
+      order.signal?.addEventListener("abort", abort);
+      this.#jobs.set(id, { ...order, started: false, steps: new Map(), waiting: new Set(), answers: 0, settle });
+      this.#post({ type: "job", job: id, work: order.work, now: this.options.now() });
+      this.#watch();
+    });
+  }
+
+  /** Ends the worker; its jobs are told by the cause. */
+  end(cause: EndCause): Promise<void> {
+    this.#ended ??= this.#end(cause);
+    return this.#ended;
+  }
+
+  async #end(cause: EndCause): Promise<void> {
+    clearInterval(this.#ticks);
+    clearTimeout(this.#loadTimer);
+    const jobs = [...this.#jobs.values()];
+    const suspects = suspectsOf(jobs, cause);
+    for (const job of jobs) job.settle({ error: suspects.has(job) ? this.#blame(cause) : this.#interruption(cause) });
+    const gone = this.#worker.terminate();
+    this.options.onEnd(gone);
+    await gone;
+  }
+
+  #receive(message: FromWorker): void {
+    if (this.#ended) return;
+    switch (message.type) {
+      case "ready":
+        this.#ready = true;
+        this.#loadTimer = setTimeout(() => this.#failAll(this.#notLoaded()), this.options.blockedAfter);
+        return;
+      case "loaded":
+        this.#loaded = true;
+        return clearTimeout(this.#loadTimer);
+      case "got":
+        return this.#got(message.job, message.call);
+      case "call":
+      case "computed":
+        return void this.#call(message);
+      case "quiet":
+        return this.#quiet(message.job, message.answers);
+      case "done":
+        return this.#finish(message.job, { output: message.output });
+      case "failed": {
+        const error = reviveThrown(message.error, message.at, message.invalidEvent);
+        return this.#loaded ? this.#finish(message.job, { error }) : this.#failAll(error);
+      }
+      case "secret":
+        return this.options.onSecret(message.name);
+      case "log":
+        return this.options.onLog(message.level, message.message, message.run);
+      case "pong":
+        this.#pong(message.heap);
+        return;
+      case "crashed":
+        return this.#crashed(message);
+    }
+  }
+
+  #got(id: number, call: number | undefined): void {
+    const job = this.#jobs.get(id);
+    if (!job) return;
+    if (call === undefined) job.started = true;
+    else job.waiting.delete(call);
+  }
+
+  /** Is passed on unless another answer is on its way. */
+  #quiet(id: number, answers: number): void {
+    const job = this.#jobs.get(id);
+    if (job?.answers === answers) job.onQuiet?.();
+  }
+
+  async #call(message: Extract<FromWorker, { type: "call" | "computed" }>): Promise<void> {
+    const { job: id, call } = message;
+    const job = this.#jobs.get(id);
+    const step = message.type === "call" ? message.step : job?.steps.get(call);
+    if (!job?.perform || !step) return;
+    job.steps.set(call, step);
+    job.waiting.add(call);
+    let answer: StepAnswer;
+    try {
+      answer = await job.perform(step, message.type === "computed" ? message.computed : undefined);
+    } catch (error) {
+      return this.#drop(id, error);
+    }
+    if (answer.kind !== "compute") job.steps.delete(call);
+    if (this.#jobs.get(id) !== job) return;
+    if (answer.kind !== "abandon") job.answers++;
+    else if (answer.lost) job.waiting.delete(call);
+    this.#post({ type: "answer", job: id, call, answer, now: this.options.now() });
+  }
+
+  #finish(id: number, outcome: { output: Json } | { error: unknown }): void {
+    this.#dropped.delete(id);
+    this.#jobs.get(id)?.settle(outcome);
+    this.#checkIdle();
+  }
+
+  /** Gives a job up: what is left of its code is never heard again. */
+  #drop(id: number, error: unknown): void {
+    if (this.#ended || !this.#jobs.has(id)) return;
+    this.#post({ type: "drop", job: id });
+    this.#jobs.get(id)?.settle({ error });
+    this.#checkIdle();
+  }
+
+  #abort(id: number, reason: unknown): void {
+    const job = this.#jobs.get(id)!;
+    if (isComputing(job) && job.work.kind !== "function") {
+      job.settle({ error: reason });
+      this.end({ kind: "aborted" });
+      return;
+    }
+    if (isComputing(job)) {
+      this.#dropped.add(id);
+      setTimeout(() => this.#dropped.has(id) && this.end({ kind: "aborted" }), GRACE);
+    }
+    this.#drop(id, reason);
+  }
+
+  /**
+   * An error that no job awaits. Hosts do not reliably tell whose it is: only where the worker never had another job it
+   * is surely that one's; else each is tried alone.
+   */
+  #crashed({ error, at }: Extract<FromWorker, { type: "crashed" }>): void {
+    if (this.#nextJob === 1 && this.busy) return this.#failAll(reviveThrown(error, at));
+    this.options.onLog("error", `${this.options.module.file}: an error that nothing awaits: ${error.stack}`);
+    this.end({ kind: "crashed", error });
+  }
+
+  #failAll(error: Error): void {
+    for (const job of [...this.#jobs.values()]) job.settle({ error });
+    this.end({ kind: "discarded" });
+  }
+
+  #checkIdle(): void {
+    if (!this.#ended && !this.busy && this.#dropped.size === 0) this.options.onIdle();
+  }
+
+  /** Pings as long as there is work, and until the last ping is answered: what was given up may block, too. */
+  #watch(): void {
+    this.#ticks ??= setInterval(() => {
+      if (!this.#ready) return;
+      if (this.missed >= PINGS) return void this.end({ kind: "blocked" });
+      this.missed++;
+      this.#post({ type: "ping" });
+    }, this.options.blockedAfter / PINGS);
+  }
+
+  #pong(heap: number): void {
+    this.heap = heap;
+    this.missed = 0;
+    if (this.busy || this.#dropped.size > 0) return;
+    clearInterval(this.#ticks);
+    this.#ticks = undefined;
+  }
+
+  #post(message: ToWorker): void {
+    this.#worker.post(message);
+  }
+
+  #notLoaded(): Error {
+    const { module, blockedAfter } = this.options;
+    const message = `${module.file} was not loaded after ${formatDuration(blockedAfter)}: ` +
+      "a loop or an await at its top level does not end";
+    return new RuleCodeError(message, false, `RuleCodeError: ${message}`);
+  }
+
+  #blame(cause: EndCause): Error {
+    const message = this.#accusation(cause);
+    return new RuleCodeError(message, true, `RuleCodeError: ${message}`);
+  }
+
+  #accusation(cause: EndCause): string {
+    const { module, blockedAfter } = this.options;
+    switch (cause.kind) {
+      case "memory":
+        return `${module.file} was ended because of memory: ${cause.used}`;
+      case "crashed":
+        return `${module.file} was ended by an error that nothing awaits: ${cause.error.message}`;
+      default:
+        return `${module.file} did not answer for ${formatDuration(blockedAfter)} and was ended: a loop does not end`;
+    }
+  }
+
+  #interruption(cause: EndCause): Error {
+    const why = cause.kind === "closed" ? "the program stops" : "other work in the same worker was ended";
+    return new InterruptedError(`${this.options.module.file} was interrupted: ${why}`);
+  }
+}

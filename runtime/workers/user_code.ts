@@ -1,0 +1,67 @@
+import { Buffer } from "node:buffer";
+import { SourceMap } from "node:module";
+import type { CodePlace } from "./workers.ts";
+
+const MAP_COMMENT = "\n//# sourceMappingURL=data:application/json;base64,";
+const POSITION = /data:text\/javascript[^\s)]*?:(\d+):(\d+)/g;
+const FRAME = /^\s+at (?:(.*?) \()?data:text\/javascript[^\s)]*?:(\d+):(\d+)\)?$/;
+
+/**
+ * A bundle as a worker evaluates it, and where its lines come from. Hosts name code from a `data:` URL by the URL itself
+ * and heed neither its source map nor its `sourceURL`, so stacks are translated here.
+ */
+export class UserCode {
+  /** What to `import()`. */
+  readonly url: string;
+  #code: string;
+  #encodedMap: string | undefined;
+  #map: SourceMap | undefined;
+
+  constructor(code: string) {
+    const comment = code.lastIndexOf(MAP_COMMENT);
+    this.#code = comment === -1 ? code : code.slice(0, comment);
+    this.#encodedMap = comment === -1 ? undefined : code.slice(comment + MAP_COMMENT.length).trim();
+    this.url = `data:text/javascript;charset=utf-8;base64,${Buffer.from(this.#code).toString("base64")}`;
+  }
+
+  /** Where a position of the bundle stands in the user's source; all count from 1. */
+  placeOf(line: number, column: number): CodePlace | undefined {
+    if (this.#encodedMap === undefined) return undefined;
+    this.#map ??= new SourceMap(JSON.parse(Buffer.from(this.#encodedMap, "base64").toString()));
+    const entry = this.#map.findEntry(line - 1, column - 1);
+    if (!("originalSource" in entry)) return undefined;
+    return { file: entry.originalSource, line: entry.originalLine + 1, column: entry.originalColumn + 1 };
+  }
+
+  /** Where a piece of text of the bundle comes from, for each time that it occurs. */
+  placesOfText(text: string): CodePlace[] {
+    return this.#code.split("\n").flatMap((line, index) =>
+      [...line.matchAll(new RegExp(RegExp.escape(text), "g"))].map((match) => this.placeOf(index + 1, match.index + 1))
+    ).filter((place) => place !== undefined);
+  }
+
+  /** The stack's frames in the user's code, innermost first; those of the host and of whenthen are left out. */
+  frames(stack: string): { text: string; place: CodePlace }[] {
+    return stack.split("\n").flatMap((line) => {
+      const match = FRAME.exec(line);
+      const place = match && this.placeOf(Number(match[2]), Number(match[3]));
+      if (!match || !place) return [];
+      const position = `${place.file}:${place.line}:${place.column}`;
+      return [{ place, text: match[1] ? `    at ${match[1]} (${position})` : `    at ${position}` }];
+    });
+  }
+
+  /** The positions that a text names. */
+  placesIn(text: string): CodePlace[] {
+    return [...text.matchAll(POSITION)].map(([, line, column]) => this.placeOf(Number(line), Number(column)))
+      .filter((place) => place !== undefined);
+  }
+
+  /** Text for people, with the positions in it translated. */
+  translate(text: string): string {
+    return text.replace(POSITION, (position, line, column) => {
+      const place = this.placeOf(Number(line), Number(column));
+      return place ? `${place.file}:${place.line}:${place.column}` : position;
+    });
+  }
+}

@@ -1,0 +1,221 @@
+import { AsyncLocalStorage } from "node:async_hooks";
+import process from "node:process";
+import { setImmediate } from "node:timers";
+import { openCodeWorkerPort } from "../host/code_worker_port.ts";
+import { offerDeno } from "../host/deno_namespace.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { declarationOf, ruleOf, triggersOf } from "./declaration.ts";
+import { type CodeScope, InvalidEventError, type StepAnswer, type StepCall } from "./workers.ts";
+import type { RuleDefinition } from "../sdk/rule.ts";
+import type { FromWorker, Job, ToWorker, WorkerSetup } from "./messages.ts";
+import { plainJson } from "./plain_json.ts";
+import { secretsView } from "./secrets_view.ts";
+import { simulateDate } from "./simulated_date.ts";
+import { stepCalls } from "./step_calls.ts";
+import type { Ask } from "./step_caller.ts";
+import { describeTests, performTest } from "./test_calls.ts";
+import { describeThrown } from "./thrown.ts";
+import { UserCode } from "./user_code.ts";
+import { validatedEvent } from "./validated_event.ts";
+import { installGlobals } from "./worker_globals.ts";
+
+/** What runs in a worker: evaluates one bundle and does jobs with it, many at once. */
+
+interface OpenJob {
+  /** What continues each call that waits for its answer. */
+  calls: Map<number, (answer: StepAnswer) => void>;
+  /** How many answers were passed on. */
+  answers: number;
+  controller: AbortController;
+}
+
+const port = await openCodeWorkerPort();
+const setup = port.data as WorkerSetup;
+const send = (message: FromWorker) => port.post(message);
+const code = new UserCode(setup.code);
+const jobs = new Map<number, OpenJob>();
+const turns: (() => void)[] = [];
+const current = new AsyncLocalStorage<{ run?: string }>();
+const env = Object.freeze({ ...process.env });
+const secrets = secretsView(setup.secrets, (name) => send({ type: "secret", name }));
+
+// The module's namespace stands in an object: one that exports `then` would be thenable.
+let loading: Promise<{ exports: Record<string, unknown> }> | undefined;
+
+installGlobals((level, message) => {
+  const run = current.getStore()?.run;
+  send({ type: "log", level, message: code.translate(message), ...(run && { run }) });
+});
+watchForCrashes();
+port.onMessage((message) => receive(message as ToWorker));
+send({ type: "ready" });
+
+function receive(message: ToWorker): void {
+  if ("now" in message) simulateDate(message.now);
+  switch (message.type) {
+    case "job": {
+      const run = "scope" in message.work ? message.work.scope.run.id : undefined;
+      current.run({ run }, () => doJob(message.job, message.work));
+      return;
+    }
+    case "answer": {
+      const open = jobs.get(message.job);
+      const resume = open?.calls.get(message.call);
+      open?.calls.delete(message.call);
+      if (!open || !resume || message.answer.kind === "abandon") return;
+      inTurn(() => {
+        send({ type: "got", job: message.job, call: message.call });
+        open.answers++;
+        resume(message.answer);
+        inTurn(() => reportQuiet(message.job, open));
+      });
+      return;
+    }
+    case "drop":
+      jobs.get(message.job)?.controller.abort();
+      jobs.delete(message.job);
+      return;
+    case "ping":
+      send({ type: "pong", heap: process.memoryUsage().heapUsed });
+  }
+}
+
+/**
+ * Answers that arrive together are passed on one at a time, each with all that follows from it at once: by the number of
+ * answers that a step was asked for with, the main side tells branches side by side from a sequence.
+ */
+function inTurn(passOn: () => void): void {
+  if (turns.push(passOn) === 1) setImmediate(nextTurn);
+}
+
+function nextTurn(): void {
+  turns[0]();
+  turns.shift();
+  if (turns.length > 0) setImmediate(nextTurn);
+}
+
+/** By now the code has done all that it could at once, and its calls are sent. */
+function reportQuiet(job: number, { answers }: OpenJob): void {
+  send({ type: "quiet", job, answers });
+}
+
+async function doJob(job: number, work: Job): Promise<void> {
+  const open: OpenJob = { calls: new Map(), answers: 0, controller: new AbortController() };
+  jobs.set(job, open);
+  send({ type: "got", job });
+  try {
+    loading ??= load();
+    const { exports } = await loading;
+    send({ type: "done", job, output: await perform(job, open, work, exports) });
+  } catch (thrown) {
+    send({ type: "failed", job, ...describeThrown(thrown, code), invalidEvent: thrown instanceof InvalidEventError });
+  } finally {
+    jobs.delete(job);
+  }
+}
+
+async function load(): Promise<{ exports: Record<string, unknown> }> {
+  if (setup.code.includes("Deno")) await offerDeno();
+  const exports = await import(code.url);
+  send({ type: "loaded" });
+  return { exports: { ...exports } };
+}
+
+async function perform(job: number, open: OpenJob, work: Job, exports: Record<string, unknown>): Promise<Json> {
+  switch (work.kind) {
+    case "describe":
+      return describe(exports);
+    case "condition":
+      return await askCondition(theRule(exports), work.scope);
+    case "rule":
+      inTurn(() => reportQuiet(job, open));
+      return await runRule(theRule(exports), work.scope, asker(job, open));
+    case "function":
+      return await callFunction(exports, work.name, work.args, open.controller.signal);
+    case "tests":
+      return describeTests(code, setup.file) as unknown as Json;
+    case "test":
+      await performTest(work.index, work.seen, asker(job, open));
+      return null;
+  }
+}
+
+function describe(exports: Record<string, unknown>): Json {
+  const rule = ruleOf(exports.default);
+  if (!rule) return { exports: Object.keys(exports) };
+  const places = code.frames(rule.stack ?? "").map((frame) => frame.place);
+  const at = places.find((place) => place.file === setup.file) ?? places[0];
+  const description = { declaration: declarationOf(rule), ...(at && { at: { ...at } }) };
+  return { exports: Object.keys(exports), rule: description };
+}
+
+async function askCondition(rule: RuleDefinition, scope: CodeScope): Promise<boolean> {
+  const condition = rule.spec.if;
+  const seen = await scopeOf(rule, scope);
+  return typeof condition === "function" ? Boolean(await condition(seen as never)) : true;
+}
+
+async function runRule(rule: RuleDefinition, scope: CodeScope, ask: Ask): Promise<Json> {
+  const seen = await scopeOf(rule, scope);
+  const output = await rule.spec.then({ ...seen, step: stepCalls(ask, code) } as never);
+  return plainJson(output, "what `then` returned");
+}
+
+async function callFunction(
+  exports: Record<string, unknown>,
+  name: string,
+  args: Json,
+  signal: AbortSignal,
+): Promise<Json> {
+  const fn = exports[name];
+  if (typeof fn !== "function") {
+    throw new TypeError(`${setup.file} exports no function ${name}; it exports ${Object.keys(exports).join(", ")}`);
+  }
+  const isObject = typeof args === "object" && args !== null && !Array.isArray(args);
+  const output = await (isObject || args === null ? fn({ ...args as JsonObject, signal }) : fn(args, { signal }));
+  return plainJson(output, `the result of ${name}`);
+}
+
+function theRule(exports: Record<string, unknown>): RuleDefinition {
+  const rule = ruleOf(exports.default);
+  if (!rule) throw new Error(`${setup.file} has no default-exported rule`);
+  return rule;
+}
+
+/** What a rule's functions see, `step` aside; the event's data is what the trigger's validator made of it. */
+async function scopeOf(rule: RuleDefinition, scope: CodeScope) {
+  const { run, config } = scope;
+  const event = await validatedEvent(scope.event, triggersOf(rule)[scope.trigger]?.schema);
+  return { event, run, rule: scope.rule, config, env, secrets };
+}
+
+function asker(job: number, open: OpenJob): Ask {
+  const numbers = new WeakMap<StepCall, number>();
+  let count = 0;
+  return (step, computed) =>
+    new Promise((resolve) => {
+      // A job that is no longer open was given up by the main side; its code may still run on.
+      if (jobs.get(job) !== open) return warnOfLate(step);
+      const call = numbers.get(step) ?? count++;
+      numbers.set(step, call);
+      open.calls.set(call, resolve);
+      send(computed ? { type: "computed", job, call, computed } : { type: "call", job, call, step });
+    });
+}
+
+/** Its run would have stayed in memory, had the main side known that there was more to come. */
+function warnOfLate({ kind, name }: StepCall): void {
+  const remedy = "what a function waits for beside its steps belongs into step.do";
+  console.warn(`step.${kind}(${JSON.stringify(name)}, …) came after its run was parked or had ended: ${remedy}`);
+}
+
+/** Deno reports a rejection as a Web event, Bun and Node through `process`. */
+function watchForCrashes(): void {
+  const report = (thrown: unknown) => send({ type: "crashed", ...describeThrown(thrown, code) });
+  process.on("uncaughtException", report);
+  process.on("unhandledRejection", report);
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    report(event.reason);
+  });
+}

@@ -1,0 +1,421 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { setImmediate } from "node:timers";
+import { brotliCompressSync, gzipSync } from "node:zlib";
+import type { ActionContext } from "../../runtime/actions/action.ts";
+import { http } from "../../runtime/actions/http/http.ts";
+import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
+import type { JsonObject } from "../../runtime/model/json.ts";
+import { makeContext } from "./context.ts";
+import { withServer } from "./http/server.ts";
+
+interface Result {
+  status: number;
+  headers: Record<string, string | string[]>;
+  body: unknown;
+}
+
+async function perform(args: JsonObject, context: ActionContext = makeContext()): Promise<Result> {
+  return (await http.perform(args, context)).output as unknown as Result;
+}
+
+/** The error that a request ends with. */
+async function failureOf(args: JsonObject, context?: ActionContext): Promise<Error & { detail?: Result }> {
+  return await perform(args, context).then(() => assert.fail("it succeeded"), (error) => error);
+}
+
+Deno.test("http sends JSON and gives status, headers and the JSON it got", async () => {
+  await withServer((_, response) => {
+    response.writeHead(201, { "Content-Type": "application/problem+json; charset=utf-8", "X-Id": "7" });
+    response.end('{"id":7}');
+  }, async ({ origin, seen }) => {
+    const result = await perform({ http: `POST ${origin}/orders`, json: { a: [1, null] } });
+    assert.equal(result.status, 201);
+    assert.equal(result.headers["x-id"], "7");
+    assert.deepEqual(result.body, { id: 7 });
+    assert.equal(seen[0].method, "POST");
+    assert.equal(seen[0].headers["content-type"], "application/json");
+    assert.equal(seen[0].body, '{"a":[1,null]}');
+  });
+});
+
+Deno.test("http without a method is GET; other bodies are text, an empty one is null", async () => {
+  await withServer(
+    (request, response) => response.end(request.url === "/empty" ? "" : "zażółć"),
+    async ({ origin, seen }) => {
+      assert.equal((await perform({ http: origin })).body, "zażółć");
+      assert.equal((await perform({ http: `${origin}/empty` })).body, null);
+      assert.equal(seen[0].method, "GET");
+    },
+  );
+});
+
+Deno.test("http sends forms, text, query and headers", async () => {
+  await withServer((_, response) => response.end(), async ({ origin, seen }) => {
+    await perform({
+      http: `POST ${origin}/a?x=1`,
+      form: { a: "1 2", b: [3, 4] },
+      query: { q: "ü&", none: null, n: 5 },
+    });
+    await perform({ http: `PUT ${origin}`, body: "text", headers: { "Content-Type": "text/csv", "X-A": "b" } });
+    assert.equal(seen[0].url, "/a?x=1&q=%C3%BC%26&n=5");
+    assert.equal(seen[0].body, "a=1+2&b=3&b=4");
+    assert.equal(seen[0].headers["content-type"], "application/x-www-form-urlencoded;charset=UTF-8");
+    assert.equal(seen[1].body, "text");
+    assert.equal(seen[1].headers["content-type"], "text/csv");
+    assert.equal(seen[1].headers["x-a"], "b");
+  });
+});
+
+Deno.test("http sends bearer and basic credentials, also those in the URL", async () => {
+  await withServer((_, response) => response.end(), async ({ origin, seen }) => {
+    await perform({ http: origin, auth: { bearer: "token" } });
+    await perform({ http: origin, auth: { basic: "anna:pä:ss" } });
+    await perform({ http: origin.replace("//", "//anna:p%40ss@") });
+    const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;
+    const sent = seen.map((request) => request.headers.authorization);
+    assert.deepEqual(sent, ["Bearer token", basic("anna:pä:ss"), basic("anna:p@ss")]);
+  });
+});
+
+Deno.test("the idempotency key is the same on each attempt, another for each step, and the user's where set", async () => {
+  await withServer((_, response) => response.end(), async ({ origin, seen }) => {
+    const args = { http: `POST ${origin}` };
+    await perform(args, makeContext({ attempt: 1, path: "lines[3]/save#2" }));
+    await perform(args, makeContext({ attempt: 2, path: "lines[3]/save#2" }));
+    await perform(args, makeContext({ path: "lines[4]/save" }));
+    await perform({ ...args, headers: { "Idempotency-Key": "mine" } });
+    await perform({ http: `GET ${origin}` });
+    const keys = seen.map((request) => request.headers["idempotency-key"]);
+    assert.equal(keys[0], keys[1]);
+    assert.notEqual(keys[1], keys[2]);
+    assert.equal(keys[3], "mine");
+    assert.equal(keys[4], undefined);
+  });
+});
+
+Deno.test("every request waits for its host's limit and carries the causality header, which a rule cannot set", async () => {
+  await withServer((_, response) => response.end(), async ({ origin, seen }) => {
+    const context = makeContext();
+    await perform({ http: origin, headers: { "whenthen-cause": "forged" } }, context);
+    assert.equal(seen[0].headers["whenthen-cause"], "1.r1.signed");
+    assert.deepEqual(context.asked, [{ service: "admitRequest", with: `${origin}/` }]);
+  });
+});
+
+Deno.test("a status that is not 2xx is a final failure with an excerpt and the whole result", async () => {
+  await withServer((_, response) => {
+    response.writeHead(404, { "content-type": "application/json" });
+    response.end(JSON.stringify({ error: "no such order", more: "x".repeat(1_000) }));
+  }, async ({ origin }) => {
+    const error = await failureOf({ http: `${origin}/orders/7?token=s3cret` });
+    assert.ok(error instanceof TerminalError);
+    assert.match(
+      error.message,
+      /^GET http:\/\/127\.0\.0\.1:\d+\/orders\/7 answered 404 Not Found: \{"error":"no such order"/,
+    );
+    assert.ok(error.message.length < 300);
+    assert.equal(error.detail!.status, 404);
+    assert.equal((error.detail!.body as { error: string }).error, "no such order");
+  });
+});
+
+Deno.test("a status in ok is no failure", async () => {
+  await withServer((_, response) => response.writeHead(404).end("gone"), async ({ origin }) => {
+    assert.deepEqual((await perform({ http: origin, ok: [404] })).body, "gone");
+  });
+});
+
+Deno.test("304 in ok comes back without a body", async () => {
+  await withServer((_, response) => response.writeHead(304, { etag: '"1"' }).end(), async ({ origin }) => {
+    const result = await perform({ http: origin, ok: [304] });
+    assert.deepEqual([result.status, result.headers.etag, result.body], [304, '"1"', null]);
+  });
+});
+
+for (const status of [408, 429, 500, 502, 503]) {
+  Deno.test(`${status} is worth another attempt`, async () => {
+    await withServer((_, response) => response.writeHead(status).end("later"), async ({ origin }) => {
+      const error = await failureOf({ http: origin });
+      assert.ok(!(error instanceof TerminalError) && !(error instanceof RetryAfterError));
+    });
+  });
+}
+
+Deno.test("Retry-After decides when, in seconds and as a date by the server's own clock", async () => {
+  const date = new Date("2020-01-01T00:00:00Z").toUTCString();
+  const later = new Date("2020-01-01T00:00:30Z").toUTCString();
+  await withServer((request, response) => {
+    if (request.url === "/seconds") response.writeHead(429, { "retry-after": "7" }).end();
+    else response.writeHead(503, { date, "retry-after": later }).end();
+  }, async ({ origin }) => {
+    const seconds = await failureOf({ http: `${origin}/seconds` });
+    assert.ok(seconds instanceof RetryAfterError);
+    assert.equal(seconds.retryAfter, 7_000);
+    assert.equal((seconds as { detail?: Result }).detail!.status, 429);
+    const byDate = await failureOf({ http: `${origin}/date` });
+    assert.ok(byDate instanceof RetryAfterError);
+    assert.equal(byDate.retryAfter, 30_000);
+  });
+});
+
+Deno.test("nobody listening is a failure worth another attempt, without the query in its message", async () => {
+  let closed = "";
+  await withServer(() => {}, ({ origin }) => Promise.resolve(void (closed = origin)));
+  const error = await failureOf({ http: `POST ${closed}/a?token=s3cret` });
+  assert.ok(!(error instanceof TerminalError));
+  assert.match(error.message, /^Cannot POST http:\/\/127\.0\.0\.1:\d+\/a: /);
+  assert.doesNotMatch(error.message, /s3cret/);
+});
+
+Deno.test("a redirect is followed: 303 and a POST's 302 by GET, 307 with method and body", async () => {
+  await withServer((request, response) => {
+    const [, from, status] = request.url.split("/");
+    if (from === "from") response.writeHead(Number(status), { location: `/to/${status}` }).end("moved");
+    else response.end("arrived");
+  }, async ({ origin, seen }) => {
+    for (const status of [302, 303, 307]) {
+      const { body } = await perform({ http: `POST ${origin}/from/${status}`, json: 1, headers: { "X-Key": "k" } });
+      assert.equal(body, "arrived");
+    }
+    const arrived = seen.filter((request) => request.url.startsWith("/to"));
+    assert.deepEqual(arrived.map(({ method, body }) => [method, body]), [["GET", ""], ["GET", ""], ["POST", "1"]]);
+    assert.deepEqual(arrived.map(({ headers }) => headers["x-key"]), ["k", "k", "k"]);
+    assert.deepEqual(arrived.map(({ headers }) => headers["content-type"]), [undefined, undefined, "application/json"]);
+  });
+});
+
+Deno.test("a redirect to another origin carries no credentials", async () => {
+  await withServer((_, response) => response.end("there"), async (other) => {
+    await withServer(
+      (_, response) => response.writeHead(307, { location: `${other.origin}/x` }).end(),
+      async (first) => {
+        const context = makeContext();
+        const headers = { "X-Api-Key": "k", cookie: "c", accept: "text/plain" };
+        await perform({ http: `POST ${first.origin}`, auth: { bearer: "t" }, headers }, context);
+        assert.equal(first.seen[0].headers["x-api-key"], "k");
+        const { authorization, cookie, accept, ...rest } = other.seen[0].headers;
+        assert.deepEqual([authorization, cookie, rest["x-api-key"], accept], [
+          undefined,
+          undefined,
+          undefined,
+          "text/plain",
+        ]);
+        assert.deepEqual(context.asked.map((asked) => asked.with), [`${first.origin}/`, `${other.origin}/x`]);
+      },
+    );
+  });
+});
+
+Deno.test("redirects in a circle and to elsewhere than HTTP end", async () => {
+  await withServer((request, response) => {
+    response.writeHead(302, { location: request.url === "/file" ? "file:///etc/passwd" : "/" }).end();
+  }, async ({ origin, seen }) => {
+    assert.match((await failureOf({ http: origin })).message, /over 20 redirects/);
+    assert.equal(seen.length, 21);
+    assert.match((await failureOf({ http: `${origin}/file` })).message, /redirects to file:, expected/);
+  });
+});
+
+Deno.test("a redirect in ok is a result", async () => {
+  await withServer((_, response) => response.writeHead(302, { location: "/x" }).end(), async ({ origin }) => {
+    assert.equal((await perform({ http: origin, ok: [302] })).headers.location, "/x");
+  });
+});
+
+Deno.test("abort ends a request that is never answered, and closes its connection", async () => {
+  const abort = new AbortController();
+  await withServer(() => abort.abort(new Error("timed out")), async ({ origin, abandoned }) => {
+    const error = await failureOf({ http: origin }, makeContext({ signal: abort.signal }));
+    assert.equal(error.message, "timed out");
+    await abandoned;
+  });
+});
+
+Deno.test("abort ends an answer that drips, and closes its connection", async () => {
+  const abort = new AbortController();
+  await withServer((_, response) => {
+    let drops = 0;
+    const drip = () => {
+      if (++drops === 5) abort.abort(new Error("timed out"));
+      else response.write("drop\n", () => setImmediate(drip));
+    };
+    drip();
+  }, async ({ origin, abandoned }) => {
+    const error = await failureOf({ http: origin }, makeContext({ signal: abort.signal }));
+    assert.equal(error.message, "timed out");
+    await abandoned;
+  });
+});
+
+Deno.test("an aborted signal sends nothing", async () => {
+  await withServer((_, response) => response.end(), async ({ origin, seen }) => {
+    const signal = AbortSignal.abort(new Error("cancelled"));
+    assert.equal((await failureOf({ http: origin }, makeContext({ signal }))).message, "cancelled");
+    assert.equal(seen.length, 0);
+  });
+});
+
+Deno.test("an endless body is given up at 10 MB, and its connection closed", async () => {
+  await withServer((_, response) => {
+    const pour = () => !response.destroyed && response.write("x".repeat(1_000_000), pour);
+    pour();
+  }, async ({ origin, abandoned }) => {
+    const error = await failureOf({ http: origin });
+    assert.ok(error instanceof TerminalError);
+    assert.match(error.message, /has over 10 MB/);
+    await abandoned;
+  });
+});
+
+Deno.test("an endless body of a failure does not hide the failure", async () => {
+  await withServer((_, response) => {
+    response.writeHead(500);
+    const pour = () => !response.destroyed && response.write("x".repeat(1_000_000), pour);
+    pour();
+  }, async ({ origin, abandoned }) => {
+    const error = await failureOf({ http: origin });
+    assert.match(error.message, /answered 500/);
+    assert.equal((error.detail!.body as string).length, 64_000);
+    assert.equal((error.detail as { truncated?: boolean }).truncated, true);
+    await abandoned;
+  });
+});
+
+Deno.test("a compressed answer is read; one that unfolds beyond the limit is given up", async () => {
+  await withServer((request, response) => {
+    if (request.url === "/bomb") return void response.writeHead(200, { "content-encoding": "gzip" }).end(BOMB);
+    const encoding = request.url.slice(1);
+    const compress = encoding === "br" ? brotliCompressSync : gzipSync;
+    response.writeHead(200, { "content-encoding": encoding }).end(compress("plain"));
+  }, async ({ origin }) => {
+    assert.equal((await perform({ http: `${origin}/gzip` })).body, "plain");
+    assert.equal((await perform({ http: `${origin}/br` })).body, "plain");
+    assert.match((await failureOf({ http: `${origin}/bomb` })).message, /has over 10 MB/);
+  });
+});
+const BOMB = gzipSync(Buffer.alloc(20_000_000));
+
+Deno.test("a body that its content type calls JSON but is none is a final failure that shows it", async () => {
+  await withServer((request, response) => {
+    response.writeHead(request.url === "/500" ? 500 : 200, { "content-type": "application/json" }).end("<html>oops");
+  }, async ({ origin }) => {
+    const error = await failureOf({ http: origin });
+    assert.ok(error instanceof TerminalError);
+    assert.match(
+      error.message,
+      /Cannot read the answer to GET .* as JSON, which its content type says it is: .*<html>oops/,
+    );
+    assert.equal((await failureOf({ http: `${origin}/500` })).detail!.body, "<html>oops");
+  });
+});
+
+Deno.test("a connection that breaks in the middle of the body is worth another attempt", async () => {
+  await withServer((_, response) => {
+    response.writeHead(200, { "content-length": "1000", "content-type": "application/json" });
+    response.write('{"a":', () => response.destroy());
+  }, async ({ origin }) => {
+    const error = await failureOf({ http: origin });
+    assert.ok(!(error instanceof TerminalError));
+    assert.match(error.message, /^The answer to GET .* broke off after \d bytes/);
+  });
+});
+
+Deno.test("format reads the body whatever its content type says", async () => {
+  await withServer((_, response) => response.end("a,b\n1,2\n"), async ({ origin }) => {
+    assert.deepEqual((await perform({ http: origin, format: "csv" })).body, [{ a: "1", b: "2" }]);
+    assert.deepEqual((await perform({ http: origin, format: "lines" })).body, ["a,b", "1,2"]);
+    assert.ok(await failureOf({ http: origin, format: "json" }) instanceof TerminalError);
+  });
+});
+
+Deno.test("a charset other than UTF-8 is read", async () => {
+  await withServer((_, response) => {
+    response.writeHead(200, { "content-type": "text/plain; charset=ISO-8859-2" }).end(Buffer.from([0xbf, 0xf3, 0xb3]));
+  }, async ({ origin }) => assert.equal((await perform({ http: origin })).body, "żół"));
+});
+
+Deno.test("a body is read by its byte order mark, its XML declaration, or the charset that the step names", async () => {
+  const answers: Record<string, Uint8Array> = {
+    "/marked": Buffer.from("fffe7a017c01", "hex"),
+    "/declared": Buffer.concat([Buffer.from('<?xml version="1.0" encoding="koi8-r"?>'), Buffer.from([0xd0])]),
+    "/plain": Buffer.from([0xbf]),
+  };
+  await withServer((request, response) => {
+    response.writeHead(200, { "content-type": "text/plain" }).end(answers[request.url!]);
+  }, async ({ origin }) => {
+    assert.equal((await perform({ http: `${origin}/marked` })).body, "źż");
+    assert.equal((await perform({ http: `${origin}/declared` })).body, '<?xml version="1.0" encoding="koi8-r"?>п');
+    assert.equal((await perform({ http: `${origin}/plain`, charset: "iso-8859-2" })).body, "ż");
+    const error = await failureOf({ http: `${origin}/plain` });
+    assert.ok(error instanceof TerminalError);
+    assert.match(error.message, /Cannot read the answer to GET .*: it is not text in utf-8; "charset" can say/);
+  });
+});
+
+Deno.test("an answer that is not text is base64, whole; format and charset read it as text all the same", async () => {
+  const bytes = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x00, 0xff]);
+  const cases: [string | undefined, Uint8Array, unknown][] = [
+    ["image/png", bytes, bytes.toString("base64")],
+    ["application/octet-stream", Buffer.from("text"), Buffer.from("text").toString("base64")],
+    [undefined, bytes, bytes.toString("base64")],
+    [undefined, Buffer.from("ż"), "ż"],
+    ["application/yaml", Buffer.from("a: ż"), "a: ż"],
+    ["image/svg+xml", Buffer.from("<svg/>"), "<svg/>"],
+    ["application/x-own; charset=iso-8859-2", Buffer.from([0xbf]), "ż"],
+    ["image/png", Buffer.alloc(0), null],
+  ];
+  for (const [type, answer, body] of cases) {
+    await withServer((_, response) => {
+      response.writeHead(200, { ...(type !== undefined && { "content-type": type }) }).end(answer);
+    }, async ({ origin }) => assert.deepEqual((await perform({ http: origin })).body, body, type ?? "no type"));
+  }
+  await withServer((_, response) => {
+    response.writeHead(200, { "content-type": "application/octet-stream" }).end(Buffer.from("a\n1\n"));
+  }, async ({ origin }) => {
+    assert.deepEqual((await perform({ http: origin, format: "csv" })).body, [{ a: "1" }]);
+    assert.equal((await perform({ http: origin, charset: "utf-8" })).body, "a\n1\n");
+  });
+});
+
+Deno.test("the body of a failure that is not text is base64 in its detail, and not in its message", async () => {
+  const bytes = Buffer.from([0x1f, 0x8b, 0xff]);
+  await withServer((request, response) => {
+    response.writeHead(400, { "content-type": request.url === "/text" ? "text/plain" : "image/png" }).end(bytes);
+  }, async ({ origin }) => {
+    for (const path of ["/text", "/image"]) {
+      const error = await failureOf({ http: origin + path });
+      assert.match(error.message, /answered 400 Bad Request$/);
+      assert.equal(error.detail!.body, bytes.toString("base64"));
+    }
+  });
+});
+
+Deno.test("several cookies are a list, one is its text", async () => {
+  await withServer(
+    ({ url }, response) => response.writeHead(200, { "set-cookie": url === "/one" ? ["a=1"] : ["a=1", "b=2"] }).end(),
+    async ({ origin }) => {
+      assert.deepEqual((await perform({ http: origin })).headers["set-cookie"], ["a=1", "b=2"]);
+      assert.equal((await perform({ http: `${origin}/one` })).headers["set-cookie"], "a=1");
+    },
+  );
+});
+
+Deno.test("what cannot be sent is said before anything is sent", async () => {
+  const refused: [JsonObject, RegExp][] = [
+    [{ http: "POST /relative" }, /expected a URL with http:\/\/ or https:\/\//],
+    [{ http: "ftp://example.org/" }, /expected a URL with http/],
+    [{ http: "https://example.org/", json: 1 }, /"json" needs a method that carries a body, such as POST, got GET/],
+    [{ http: "POST https://example.org/", json: 1, body: "x" }, /"json" and "body" exclude each other/],
+    [
+      { http: "https://example.org/", headers: { "X-A": "a\nb" } },
+      /Cannot send ".*" with the header "X-A" with the value "a\\nb"/,
+    ],
+    [{ http: "https://example.org/", auth: { basic: "anna" } }, /expected "user:password" in auth.basic, got no colon/],
+  ];
+  for (const [args, message] of refused) {
+    const error = await failureOf(args);
+    assert.ok(error instanceof TerminalError, error.message);
+    assert.match(error.message, message);
+  }
+});

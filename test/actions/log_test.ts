@@ -1,0 +1,14 @@
+import assert from "node:assert/strict";
+import { log } from "../../runtime/actions/log.ts";
+import { makeContext } from "./context.ts";
+
+Deno.test("log writes the line with where it comes from, at info unless another level is given", async () => {
+  const context = makeContext();
+  await log.perform({ log: "hello" }, context);
+  await log.perform({ log: "hello", level: "warn", data: { a: 1 } }, context);
+  const details = { rule: "test", run: "r1", step: "step" };
+  assert.deepEqual(context.asked.map((asked) => asked.with), [
+    { level: "info", message: "hello", details },
+    { level: "warn", message: "hello", details: { ...details, data: { a: 1 } } },
+  ]);
+});

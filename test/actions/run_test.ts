@@ -1,0 +1,197 @@
+import assert from "node:assert/strict";
+import { chmod, mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { ActionContext } from "../../runtime/actions/action.ts";
+import { run } from "../../runtime/actions/run.ts";
+import { TerminalError } from "../../runtime/model/errors.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import { makeContext } from "./context.ts";
+
+interface Result {
+  code: number;
+  stdout: string;
+  stderr: string;
+  json: Json;
+}
+
+async function perform(args: JsonObject, context: ActionContext = makeContext()): Promise<Result> {
+  return (await run.perform(args, context)).output as unknown as Result;
+}
+
+async function failureOf(args: JsonObject, context?: ActionContext): Promise<Error & { detail?: Result }> {
+  return await perform(args, context).then(() => assert.fail("it succeeded"), (error) => error);
+}
+
+/** A rule folder with an executable `list.sh` in it. */
+async function inRuleFolder(
+  script: string,
+  use: (context: ActionContext, folder: string) => Promise<void>,
+): Promise<void> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "run-")));
+  try {
+    await writeFile(join(folder, "list.sh"), script);
+    await chmod(join(folder, "list.sh"), 0o755);
+    await use(makeContext({ folder, ruleFolder: folder }), folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+Deno.test("run gives code, standard output and error, and the JSON in its output", async () => {
+  assert.deepEqual(await perform({ run: ["echo", '{"a": 1}'] }), {
+    code: 0,
+    stdout: '{"a": 1}\n',
+    stderr: "",
+    json: { a: 1 },
+  });
+  assert.deepEqual(await perform({ run: "echo no json; echo err >&2" }), {
+    code: 0,
+    stdout: "no json\n",
+    stderr: "err\n",
+    json: null,
+  });
+});
+
+Deno.test("the arguments of a list reach the command as they are; a string is a line for the shell", async () => {
+  assert.equal((await perform({ run: ["printf", "%s|", "$HOME", "a b", "; ls"] })).stdout, "$HOME|a b|; ls|");
+  assert.equal((await perform({ run: "printf %s $((1 + 2)) | tr 3 4" })).stdout, "4");
+});
+
+Deno.test("stdin takes text as it is and anything else as JSON", async () => {
+  assert.equal((await perform({ run: ["cat"], stdin: "text" })).stdout, "text");
+  assert.deepEqual((await perform({ run: ["cat"], stdin: { a: [1, "ż"] } })).json, { a: [1, "ż"] });
+  assert.equal((await perform({ run: ["true"], stdin: "x".repeat(5_000_000) })).code, 0);
+});
+
+Deno.test("format reads standard output; what it cannot read is a failure that says so", async () => {
+  assert.deepEqual((await perform({ run: "printf 'a,b\\n1,2\\n'", format: "csv" })).json, [{ a: "1", b: "2" }]);
+  assert.match(
+    (await failureOf({ run: ["echo", "x"], format: "json" })).message,
+    /Cannot read the output of "echo x" as json/,
+  );
+});
+
+Deno.test("an exit code that is not in ok is a failure with the last lines of standard error", async () => {
+  const script = "for i in 1 2 3 4 5 6 7; do echo line $i >&2; done; echo out; exit 3";
+  const error = await failureOf({ run: script });
+  assert.match(error.message, /^"for i in .*" ended with exit code 3: line 3\nline 4\nline 5\nline 6\nline 7$/);
+  assert.deepEqual([error.detail!.code, error.detail!.stdout], [3, "out\n"]);
+  assert.equal((await perform({ run: script, ok: [0, 3] })).code, 3);
+  assert.match((await failureOf({ run: ["true"], ok: [1] })).message, /^"true" ended with exit code 0$/);
+});
+
+Deno.test("a command that a signal ended says which", async () => {
+  assert.match((await failureOf({ run: "kill -9 $$" })).message, /ended with signal SIGKILL/);
+});
+
+Deno.test("a command that does not exist is a final failure that names it and PATH", async () => {
+  const error = await failureOf({ run: ["no-such-command", "x"], env: { PATH: "/bin:/usr/bin" } });
+  assert.ok(error instanceof TerminalError);
+  assert.equal(
+    error.message,
+    'Cannot run "no-such-command x": there is no command "no-such-command" in PATH (/bin:/usr/bin)',
+  );
+});
+
+Deno.test("a script is relative to the rule file, its folder too, wherever it runs", async () => {
+  await inRuleFolder("#!/bin/sh\npwd\n", async (context, folder) => {
+    await mkdir(join(folder, "sub"));
+    assert.equal((await perform({ run: ["./list.sh"] }, context)).stdout, `${folder}\n`);
+    assert.equal((await perform({ run: "./list.sh" }, context)).stdout, `${folder}\n`);
+    assert.equal((await perform({ run: ["./list.sh"], cwd: "./sub" }, context)).stdout, `${folder}/sub\n`);
+  });
+});
+
+Deno.test("a script that cannot be started says what would help", async () => {
+  await inRuleFolder("#!/no/such/interpreter\n", async (context, folder) => {
+    const messages = [
+      (await failureOf({ run: ["./list.sh"] }, context)).message,
+      (await failureOf({ run: ["./nothing.sh"] }, context)).message,
+      (await failureOf({ run: ["true"], cwd: "./nowhere" }, context)).message,
+      (await chmod(join(folder, "list.sh"), 0o644), await failureOf({ run: ["./list.sh"] }, context)).message,
+    ];
+    assert.deepEqual(messages, [
+      `Cannot run "./list.sh": the interpreter in the first line of ${folder}/list.sh does not exist`,
+      `Cannot run "./nothing.sh": there is no file ${folder}/nothing.sh`,
+      `Cannot run "true" in ${folder}/nowhere: there is no such folder`,
+      `Cannot run "./list.sh": it is not executable; chmod +x would make it so`,
+    ]);
+  });
+});
+
+Deno.test("a child has the inherited environment, the step's, and knows its run", async () => {
+  const services = { childEnv: () => ({ PATH: "/bin:/usr/bin", A: "inherited", B: "inherited" }) };
+  const context = makeContext({ services, attempt: 2, path: "check/then/tell" });
+  const { stdout } = await perform({ run: ["env"], env: { B: "step" } }, context);
+  const variables = stdout.split("\n").filter((line) => /^(A|B|WHENTHEN_\w+)=/.test(line)).sort();
+  assert.deepEqual(variables, [
+    "A=inherited",
+    "B=step",
+    "WHENTHEN_ATTEMPT=2",
+    "WHENTHEN_CAUSE=1.r1.signed",
+    "WHENTHEN_RULE=test",
+    "WHENTHEN_RUN=r1",
+    "WHENTHEN_STEP=check/then/tell",
+  ]);
+});
+
+Deno.test("an argument that the system refuses is a final failure", async () => {
+  assert.ok(await failureOf({ run: ["echo", "a\0b"] }) instanceof TerminalError);
+  assert.ok(await failureOf({ run: ["echo", "x".repeat(5_000_000)] }) instanceof TerminalError);
+});
+
+Deno.test("output is whole up to 10 MB; more is a failure that says how much and what would work", async () => {
+  const whole = await perform({ run: "head -c 10000000 /dev/zero | tr '\\0' x; yes line | head -c 300000 >&2" });
+  assert.equal(whole.stdout, "x".repeat(10_000_000));
+  assert.equal(whole.stderr, "line\n".repeat(60_000));
+  for (const [run, stream] of [["cat", "output"], ["cat >&2", "error"]]) {
+    const error = await failureOf({ run: `head -c 10000001 /dev/zero | ${run}` });
+    assert.ok(error instanceof TerminalError);
+    const says = new RegExp(
+      `standard ${stream} of .*: it wrote 10000001 bytes, at most 10000000 are kept; have it write less, or`,
+    );
+    assert.match(error.message, says);
+  }
+});
+
+Deno.test("json and the text that it was read from are both whole", async () => {
+  const { json, stdout } = await perform({
+    run: `printf '["'; head -c 2000000 /dev/zero | tr '\\0' x; printf '"]'`,
+  });
+  assert.equal((json as string[])[0].length, 2_000_000);
+  assert.equal(stdout.length, 2_000_004);
+});
+
+Deno.test("a command that fails leaves the beginning of its output and the end of its errors, and says what is missing", async () => {
+  const { detail } = await failureOf({
+    run: "head -c 300000 /dev/zero | tr '\\0' x; yes line | head -c 300000 >&2; exit 3",
+  });
+  const { stdout, stderr, dropped } = detail as Result & { dropped: JsonObject };
+  assert.ok(stderr.endsWith("line\n"));
+  assert.deepEqual(dropped, { stdout: 300_000 - stdout.length, stderr: 300_000 - stderr.length });
+});
+
+Deno.test("abort ends the command; the reason is what the step fails with", async () => {
+  const abort = new AbortController();
+  const failure = failureOf({ run: ["sleep", "1000"] }, makeContext({ signal: abort.signal }));
+  abort.abort(new Error("timed out"));
+  assert.equal((await failure).message, "timed out");
+});
+
+Deno.test("output in another charset is read as charset says, and what is not text fails the step", async () => {
+  const polish = String.raw`printf '\277\n'; printf '\363' >&2`;
+  const { stdout, stderr } = await perform({ run: polish, charset: "iso-8859-2" });
+  assert.deepEqual([stdout, stderr], ["ż\n", "ó"]);
+  const marked = await perform({ run: String.raw`printf '\377\3761\0002\000'` });
+  assert.deepEqual([marked.stdout, marked.json], ["12", 12]);
+  for (const [script, stream] of [["printf '\\277'", "output"], ["printf '\\277' >&2", "error"]]) {
+    const error = await failureOf({ run: script });
+    assert.ok(error instanceof TerminalError);
+    assert.ok(error.message.startsWith(`Cannot read the standard ${stream} of `), error.message);
+    assert.ok(error.message.endsWith('it is not text in utf-8; "charset" can say in which charset it is'));
+  }
+  const failed = await failureOf({ run: String.raw`printf 'a\277'; exit 2` });
+  assert.match(failed.message, /ended with exit code 2/);
+  assert.equal(failed.detail!.stdout, "a\ufffd", "what can be read of it");
+});

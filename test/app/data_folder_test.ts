@@ -1,0 +1,24 @@
+import assert from "node:assert/strict";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { ManualClock } from "../../runtime/host/clock.ts";
+import { openDataFolder } from "../../runtime/app/data_folder.ts";
+
+Deno.test("a data folder that is replaced is noticed by itself; from then on the store takes nothing in", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-data-"));
+  const path = join(folder, "data");
+  const clock = new ManualClock(0);
+  const data = await openDataFolder({ path, clock, testDisk: undefined, onWarning() {} });
+  await data.begin();
+  await rename(path, join(folder, "old"));
+  await mkdir(path);
+  assert.match((await data.lost).message, /was deleted or replaced/);
+  const event = { id: "1", source: "/a", type: "a", time: new Date(0).toISOString(), data: null };
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await assert.rejects(data.store.accept([{ event, candidates: [] }], [], 0), { name: "StoreFullError" });
+  }
+  await data.close();
+  assert.deepEqual(await readdir(path), [], "nothing is written into the new one");
+  await rm(folder, { recursive: true });
+});

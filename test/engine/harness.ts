@@ -1,0 +1,275 @@
+import { mkdtemp, realpath, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import type { ActionServices } from "../../runtime/actions/action.ts";
+import { ManualClock } from "../../runtime/host/clock.ts";
+import type { Isolates } from "../../runtime/workers/workers.ts";
+import type { Event } from "../../runtime/model/event.ts";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import type { Rule, Step } from "../../runtime/model/rule.ts";
+import type { Person } from "../../runtime/model/person.ts";
+import type { Run, StepState } from "../../runtime/model/run.ts";
+import { Runner } from "../../runtime/engine/runner.ts";
+import type { RunnerOptions } from "../../runtime/engine/runner_options.ts";
+import { openStore } from "../../runtime/store/open_store.ts";
+import type { Reply, Store, Trace } from "../../runtime/store/store.ts";
+import { FaultyDisk } from "../host/faulty_disk.ts";
+import { Start } from "./start.ts";
+
+export const START = Date.parse("2026-11-21T08:00:00Z");
+const at = { line: 1, column: 1 };
+
+/** A function that rules call; what it is given, and which call of the bench it is, from 1. */
+export type Called = (args: JsonObject, signal: AbortSignal, count: number) => Json | Promise<Json>;
+
+interface BenchOptions extends Partial<RunnerOptions> {
+  secrets?: JsonObject;
+  /** Stands between the runner and the store. */
+  between?: (store: Store) => Store;
+}
+
+/** A program's store and runner, without rules folder and triggers. */
+export class Bench {
+  readonly clock = new ManualClock(START);
+  store!: Store;
+  runner!: Runner;
+  /** What `call: ./lib.ts#<name>` does. */
+  functions: Record<string, Called> = {};
+  /** Names of the functions called, with `with.n` where given. */
+  calls: string[] = [];
+  lines: string[] = [];
+  finished: Run[] = [];
+  replies: Reply[] = [];
+  errors: unknown[] = [];
+  /** Who answers forms. */
+  people: Person[] = [];
+  /** Mails sent: to whom, and the subject. */
+  mails: string[] = [];
+  /** What they said. */
+  texts: string[] = [];
+  /** Of the jitter. */
+  random = 1;
+  #starts = 0;
+  #start: Start | undefined;
+  /** In memory: it is quick, and a crash leaves of it only what was synced. */
+  readonly #disk = new FaultyDisk();
+  #events = 0;
+
+  constructor(
+    readonly folder: string,
+    private readonly options: BenchOptions,
+    private readonly workers?: Isolates,
+  ) {}
+
+  /** Opens the store and a runner that is not started. */
+  async open(): Promise<void> {
+    this.#start = new Start(this.clock, this.#disk);
+    this.store = await openStore({
+      folder: join(this.folder, "data"),
+      onWarning: (message) => this.errors.push(message),
+      now: this.clock.now(),
+      disk: this.#start.disk,
+    });
+    const services: Omit<ActionServices, "getState" | "callModule"> = {
+      emit: (event) =>
+        Promise.resolve({
+          event: { source: "/test", id: event.id },
+          delivery: "accepted",
+          verdicts: [],
+          runs: [],
+          replaces: [],
+          wakes: [],
+        }),
+      log: (_level, message) => void this.lines.push(message),
+      causeHeader: () => "cause",
+      childEnv: () => ({ PATH: process.env.PATH ?? "" }),
+      sendMail: (mail) => {
+        this.mails.push(`${mail.to.map(({ address }) => address).join(", ")}: ${mail.subject}`);
+        this.texts.push(mail.text ?? "");
+        const accepted = mail.to.map(({ address }) => address);
+        return Promise.resolve({ messageId: mail.id, accepted, rejected: [] });
+      },
+      awaitsReply: () => true,
+      admitRequest: () => Promise.resolve(),
+    };
+    const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
+    this.runner = new Runner({
+      store: between(this.store),
+      isolates: this.#isolates(this.#start),
+      clock: this.#start.clock,
+      owner: `owner${++this.#starts}`,
+      folder: this.folder,
+      surroundings: () => ({ env: { NAME: "test" }, secrets }),
+      services,
+      people: this.#people(),
+      onFinished: (run) => this.finished.push(run),
+      onReply: (_event, reply) => this.replies.push(reply),
+      onError: (_message, error) => this.errors.push(error),
+      random: () => this.random,
+      ...rest,
+    });
+  }
+
+  /** The process is gone: the old runner hears no more of the store; a new one finds what was on disk. */
+  async crash(): Promise<void> {
+    this.#start?.die();
+    this.#disk.cut(() => 0);
+    await this.open();
+    await this.runner.start();
+  }
+
+  /** One event for a rule. */
+  async send(rule: Rule, data: Json = {}, more: Partial<Event> & { key?: string } = {}): Promise<string> {
+    const { key = null, ...rest } = more;
+    const time = new Date(this.clock.now()).toISOString();
+    const event: Event = { id: `e${++this.#events}`, source: "/test", type: "test", time, data, ...rest };
+    await this.store.putVersions([rule]);
+    const outcome = {
+      kind: "admit" as const,
+      mode: rule.mode,
+      key,
+      max: rule.max,
+      limit: rule.limit,
+      asksFirst: rule.if === "function",
+    };
+    const candidate = { rule: rule.id, version: rule.version, trigger: "manual", outcome };
+    const [receipt] = await this.store.accept([{ event, candidates: [candidate] }], [], this.clock.now());
+    this.runner.replace(receipt.replaces);
+    this.runner.wake();
+    return receipt.runs[0];
+  }
+
+  /** An event that no rule listens to. @returns the runs that it wakes */
+  async emit(type: string, data: Json = {}): Promise<string[]> {
+    const now = this.clock.now();
+    const event: Event = { id: `e${++this.#events}`, source: "/test", type, time: new Date(now).toISOString(), data };
+    const [{ wakes }] = await this.store.accept([{ event, candidates: [] }], [], now);
+    this.runner.woken(wakes);
+    return wakes;
+  }
+
+  /** Sends an event and lets its run, its retries included, come to an end. */
+  async run(rule: Rule, data: Json = {}): Promise<Trace> {
+    const run = await this.send(rule, data);
+    await this.finish();
+    return await this.trace(run);
+  }
+
+  /** Turns the clock until nothing is due any more. */
+  async finish(): Promise<void> {
+    for (;;) {
+      await this.runner.settled(0);
+      const due = await this.store.nextDue();
+      if (due === undefined) return;
+      await this.clock.advanceTo(due);
+    }
+  }
+
+  /** Looks again and again until it is so: the store writes in real time. */
+  async until(isSo: () => boolean | Promise<boolean>): Promise<void> {
+    while (!await isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+
+  /** Waits until a step is recorded in that state. */
+  async reached(run: string, path: string, state: StepState): Promise<void> {
+    await this.until(async () => states(await this.trace(run)).includes(`${path} ${state}`));
+  }
+
+  async trace(run: string): Promise<Trace> {
+    const trace = await this.store.getRun(run);
+    if (trace === undefined) throw new Error(`There is no run ${run}`);
+    return trace;
+  }
+
+  #people(): RunnerOptions["people"] {
+    const found = (name: string): Person[] => {
+      const meant = this.people.filter(({ id, email, groups }) => [id, email, ...groups].includes(name));
+      return meant.length > 0 || !name.includes("@") ? meant : [{ id: name, name, email: name, groups: [] }];
+    };
+    return {
+      find: (to) => [...new Map(to.flatMap(found).map((person) => [person.id, person])).values()],
+      url: (form) => `https://example.org/forms/${form}`,
+      link: (form, { id }, expires) => `https://example.org/forms/${form}?as=${id}&until=${expires ?? ""}`,
+      canMail: () => true,
+    };
+  }
+
+  #isolates(start: Start): Isolates {
+    const { workers } = this;
+    const callFunction: Isolates["callFunction"] = async (_module, name, args, signal) => {
+      // What a crash left behind in memory does nothing any more.
+      if (start.crashed.aborted) return await new Promise(() => {});
+      const n = (args as JsonObject).n;
+      this.calls.push(n === undefined ? name : `${name} ${n}`);
+      return await this.functions[name](args as JsonObject, signal, this.calls.length);
+    };
+    // Workers are shared by all starts: what a dead one computes gives them back.
+    const untilCrash = (signal: AbortSignal) => AbortSignal.any([signal, start.crashed]);
+    return {
+      ...workers!,
+      callFunction,
+      runRule: (module, scope, perform, signal, ...more) =>
+        workers!.runRule(module, scope, perform, untilCrash(signal), ...more),
+      askCondition: (module, scope, signal) => workers!.askCondition(module, scope, untilCrash(signal)),
+    };
+  }
+}
+
+/** A bench on a temporary folder, gone after the test. */
+export async function withBench(
+  use: (bench: Bench) => Promise<void>,
+  options: BenchOptions = {},
+  workers?: Isolates,
+): Promise<void> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "whenthen-run-")));
+  const bench = new Bench(folder, options, workers);
+  try {
+    await bench.open();
+    await bench.runner.start();
+    await use(bench);
+  } finally {
+    await bench.runner.drain(0);
+    await bench.store.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+let versions = 0;
+
+/** A rule as the loader makes it. */
+export function makeRule(then: Rule["then"], more: Partial<Rule> = {}): Rule {
+  return {
+    id: "ops/test",
+    file: "ops/test.yaml",
+    language: then === "function" ? "typescript" : "yaml",
+    version: `v${++versions}`,
+    enabled: true,
+    triggers: [{ id: "manual", kind: "manual", at, args: {} }],
+    mode: "parallel",
+    max: 10,
+    timeout: 3_600_000,
+    limit: null,
+    onError: [],
+    then,
+    config: { threshold: 85 },
+    actions: {},
+    modules: { "ops/lib.ts": "" },
+    ...more,
+  };
+}
+
+/** A step as the checker makes it. */
+export function makeStep(id: string, kind: string, args: JsonObject, more: Partial<Step> = {}): Step {
+  return { id, kind, at, args, children: {}, ...more };
+}
+
+/** A step that calls a function of the bench. */
+export function callStep(id: string, name: string, more: Partial<Step> = {}, args?: JsonObject): Step {
+  return makeStep(id, "call", { call: `./lib.ts#${name}`, ...(args && { with: args }) }, more);
+}
+
+/** `path state` of each step of a trace, in order. */
+export function states(trace: Trace): string[] {
+  return trace.steps.map(({ path, state }) => `${path} ${state}`);
+}

@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import type { StepRecord } from "../../runtime/model/run.ts";
+import { ReplayError } from "../../runtime/engine/code/replay_error.ts";
+import { ReplayOrder } from "../../runtime/engine/code/replay_order.ts";
+
+/** What a life of a function asks and is answered: `+a` asks for a, `-a` answers it. Gives the records of what was answered. */
+function live(earlier: StepRecord[], moves: string[]): StepRecord[] {
+  const order = new ReplayOrder("ops/test", earlier);
+  const records = new Map(earlier.map((record) => [record.path, record]));
+  const asked = new Map<string, StepRecord>();
+  let answered = 0;
+  for (const move of moves) {
+    const name = move.slice(1);
+    if (move[0] === "+") {
+      const { path, after } = order.ask({ scope: "", name, kind: "log", answered });
+      const record = { path, kind: "log", state: "succeeded" as const, attempts: 1, startedAt: 0 };
+      asked.set(name, { ...record, ...(after !== undefined && { after }) });
+    } else {
+      const record = asked.get(name)!;
+      order.answer(record.path);
+      answered++;
+      if (!records.has(record.path)) records.set(record.path, record);
+    }
+  }
+  return [...records.values()];
+}
+
+Deno.test("steps one after the other are found in another order, missing or of another kind", () => {
+  const records = live([], ["+a", "-a", "+b", "-b", "+c", "-c"]);
+  assert.deepEqual(records.map(({ after }) => after), ["", "a", "b"]);
+  assert.deepEqual(live(records, ["+a", "-a", "+b", "-b", "+c", "-c"]), records);
+  assert.throws(
+    () => live(records, ["+a", "-a", "+c"]),
+    /"c" was asked for before "b".*Recorded: a, b, c. Asked: a, c/,
+  );
+  assert.throws(() => live(records, ["+a", "-a", "+new"]), /"new" was asked for before "b"/);
+  const order = new ReplayOrder("ops/test", records);
+  assert.throws(() => order.ask({ scope: "", name: "a", kind: "http", answered: 0 }), /"a" was log and is now http/);
+  order.ask({ scope: "", name: "a", kind: "log", answered: 0 });
+  assert.throws(() => order.end(), ReplayError);
+});
+
+Deno.test("branches side by side may be asked in any order that their own steps allow", () => {
+  const records = live([], ["+a1", "+b1", "-b1", "+b2", "-b2", "-a1", "+a2", "-a2", "+a3", "-a3"]);
+  live(records, ["+a1", "+b1", "-a1", "-b1", "+a2", "+b2", "-a2", "-b2", "+a3", "-a3"]);
+});
+
+Deno.test("what was recorded before a crash does not bind a branch that was still in its step", () => {
+  const first = live([], ["+a1", "+b1", "-a1", "+a2", "-a2"]);
+  const second = live(first, ["+a1", "-a1", "+b1", "+a2", "-a2", "-b1", "+b2", "-b2"]);
+  live(second, ["+a1", "+b1", "-a1", "-b1", "+a2", "+b2", "-a2", "-b2"]);
+});
+
+Deno.test("a repeated name counts up where steps follow each other, and never meets a name that is taken", () => {
+  const paths = live([], ["+a#2", "-a#2", "+a", "-a", "+a", "-a", "+if", "-if", "+x/y", "-x/y"]).map(({ path }) =>
+    path
+  );
+  assert.deepEqual(paths, ["a#2", "a", "a#3", "if#2", "x%2Fy"]);
+});
+
+Deno.test("a name may be repeated in one go and after a join, not by branches that go on side by side", () => {
+  const order = new ReplayOrder("ops/test", []);
+  const ask = (name: string, answered: number) => order.ask({ scope: "", name, kind: "log", answered }).path;
+  assert.deepEqual([ask("get", 0), ask("get", 0)], ["get", "get#2"]);
+  order.answer("get#2");
+  order.answer("get");
+  assert.deepEqual([ask("get", 2), ask("get", 2)], ["get#3", "get#4"]);
+  order.answer("get#4");
+  assert.equal(ask("save", 3), "save");
+  order.answer("get#3");
+  assert.throws(() => ask("save", 4), /Cannot tell the steps named "save" apart/);
+});
+
+Deno.test("a step counts as open until the function has its answer, whenever that was sent", () => {
+  const order = new ReplayOrder("ops/test", []);
+  order.ask({ scope: "", name: "a", kind: "log", answered: 0 });
+  order.answer("a");
+  assert.deepEqual(order.ask({ scope: "", name: "b", kind: "log", answered: 0 }), { path: "b" });
+});
+
+/** Asks for steps and answers each at once. Gives their records. */
+function asked(order: ReplayOrder, calls: [scope: string, name: string, kind?: string][]): StepRecord[] {
+  let answered = 0;
+  return calls.map(([scope, name, kind = "log"]) => {
+    const { path, after } = order.ask({ scope, name, kind, answered });
+    order.answer(path);
+    answered++;
+    return { path, kind, state: "succeeded", attempts: 1, startedAt: 0, ...(after !== undefined && { after }) };
+  });
+}
+
+Deno.test("each branch has names and an order of its own", () => {
+  const calls: [string, string][] = [["", "a"], ["both/x", "a"], ["both/y", "a"], ["both/x", "b"], ["both/x", "a"], [
+    "",
+    "b",
+  ]];
+  const records = asked(new ReplayOrder("ops/test", []), calls);
+  assert.deepEqual(records.map(({ path, after }) => [path, after]), [
+    ["a", ""],
+    ["both/x/a", ""],
+    ["both/y/a", ""],
+    ["both/x/b", "both/x/a"],
+    ["both/x/a#2", "both/x/b"],
+    ["b", "a"],
+  ]);
+  const other = new ReplayOrder("ops/test", records);
+  assert.throws(
+    () => asked(other, [["both/y", "a"], ["both/x", "a"], ["", "a"], ["both/x", "new"]]),
+    /\("both\/x\/new" was asked for before "both\/x\/b"\).*Recorded: a, both\/x\/a.*Asked: both\/y\/a, both\/x\/a, a, both\/x\/new/,
+  );
+});
+
+Deno.test("what is inside a recorded each, all or any counts as asked", () => {
+  const inside: [string, string][] = [["all#2/x", "a"], ["all#2/x", "b"], ["lines[0]/in/deep", "a"], [
+    "lines2[0]",
+    "a",
+  ]];
+  const records = asked(new ReplayOrder("ops/test", []), inside);
+  const composite = { state: "succeeded" as const, attempts: 1, startedAt: 0, after: "" };
+  records.push({ ...composite, path: "all#2", kind: "all" }, { ...composite, path: "lines", kind: "each" });
+  const order = new ReplayOrder("ops/test", records);
+  asked(order, [["", "all#2", "all"], ["", "lines", "each"]]);
+  assert.throws(() => order.end(), /"lines2\[0\]\/a" was not asked for/);
+  asked(order, [["lines2[0]", "a"]]);
+  order.end();
+});
+
+Deno.test("where a step's branches have ended, each has asked for all of its own, but for those that were given up", () => {
+  const records = asked(new ReplayOrder("ops/test", []), [["any/x", "a"], ["any/y", "a"], ["any/y", "b"], [
+    "any/yy",
+    "a",
+  ]]);
+  const order = () => {
+    const order = new ReplayOrder("ops/test", records);
+    asked(order, [["any/x", "a"], ["any/y", "a"]]);
+    return order;
+  };
+  assert.throws(() => order().close("any", ["any/yy"]), /"any\/y\/b" was not asked for/);
+  assert.throws(() => order().close("any", ["any/y"]), /"any\/yy\/a" was not asked for/);
+  order().close("any", ["any/y", "any/yy"]);
+  assert.throws(() => order().end(), ReplayError);
+  const stopped = order();
+  stopped.ask({ scope: "", name: "any", kind: "any", answered: 0 });
+  stopped.end();
+});
+
+/** Branches of so many steps each, run to the end or to a crash; `turns` says whose answer comes next. */
+function performBranches(lengths: number[], turns: number[], records: StepRecord[], crashAfter: number): StepRecord[] {
+  const moves: string[] = ["+start", "-start"];
+  const known = new Set(records.map(({ path }) => path));
+  const at = lengths.map(() => 0);
+  const name = (branch: number) => `b${branch}_${at[branch]}`;
+  lengths.forEach((_, branch) => moves.push(`+${name(branch)}`));
+  const open = () => lengths.flatMap((length, branch) => at[branch] < length ? [branch] : []);
+  let answered = 0;
+  let turn = 0;
+  while (open().length > 0) {
+    // What is recorded is answered at once, in the order in which it was asked for.
+    const recorded = open().filter((branch) => known.has(name(branch)));
+    const candidates = open();
+    const branch = recorded[0] ?? candidates[turns[turn++ % turns.length] % candidates.length];
+    if (recorded.length === 0 && answered++ === crashAfter) return live(records, moves);
+    moves.push(`-${name(branch)}`);
+    at[branch]++;
+    if (at[branch] < lengths[branch]) moves.push(`+${name(branch)}`);
+  }
+  moves.push("+end", "-end");
+  return live(records, moves);
+}
+
+Deno.test("no order of answers and no crash makes a deterministic function with branches fail its replay", () => {
+  const lengths = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 });
+  const turns = fc.array(fc.nat(20), { minLength: 1, maxLength: 20 });
+  const lives = fc.array(fc.tuple(turns, fc.nat(6)), { maxLength: 5 });
+  fc.assert(
+    fc.property(lengths, lives, turns, (lengths, lives, last) => {
+      let records: StepRecord[] = [];
+      for (const [turns, crashAfter] of lives) records = performBranches(lengths, turns, records, crashAfter);
+      records = performBranches(lengths, last, records, Infinity);
+      performBranches(lengths, last, records, Infinity);
+    }),
+    { numRuns: 500 },
+  );
+});

@@ -1,0 +1,265 @@
+import assert from "node:assert/strict";
+import type { JsonObject } from "../../runtime/model/json.ts";
+import type { Person } from "../../runtime/model/person.ts";
+import { answerForm } from "../../runtime/engine/answer_form.ts";
+import { codeRule, endOf, idle, withCode } from "./code.ts";
+import { type Bench, callStep, makeStep, START } from "./harness.ts";
+
+const HOUR = 3_600_000;
+const DAY = 24 * HOUR;
+const anna: Person = { id: "anna", name: "Anna", email: "anna@example.org", groups: ["finance"] };
+const carl: Person = { id: "carl", name: "Carl", email: "carl@example.org", groups: ["cfo"] };
+
+/** Answers the oldest open form of a run. */
+async function answer(bench: Bench, run: string, person: Person, values: JsonObject): Promise<string> {
+  const [form] = await bench.store.listForms({ run, state: "open", limit: 1 });
+  const { store, clock, runner } = bench;
+  const options = { store, clock, onWoken: (runs: string[]) => runner.woken(runs) };
+  return (await answerForm(options, form.id, person, { values, via: "api" })).kind;
+}
+
+Deno.test("step.wait waits for a while or until a time, also across a crash, and holds nothing meanwhile", () =>
+  withCode(async (bench) => {
+    bench.functions.now = () => new Date(bench.clock.now()).toISOString();
+    const run = await bench.send(codeRule(`
+      const times = [await step.wait("pause", "6d"), await call("a", "now")];
+      await step.wait("nine", "09:00", { timezone: "Europe/Vienna" });
+      times.push(await call("b", "now"));
+      await step.wait("short", "1h", { until: "2026-11-28T08:10:00Z" });
+      return [...times, await call("c", "now")];`));
+    await idle(bench);
+    const { run: parked } = await bench.trace(run);
+    assert.deepEqual([parked.state, parked.due, bench.runner.running()], ["waiting", START + 6 * DAY, 0]);
+    assert.deepEqual(parked.waits?.map(({ step, kind, until }) => [step, kind, until]), [[
+      "pause",
+      "time",
+      START + 6 * DAY,
+    ]]);
+    await bench.crash();
+    const trace = await endOf(bench, run);
+    assert.deepEqual(trace.run.output, [
+      null,
+      "2026-11-27T08:00:00.000Z",
+      "2026-11-28T08:00:00.000Z",
+      "2026-11-28T08:10:00.000Z",
+    ]);
+    assert.ok(trace.run.spent < HOUR, "waits are no time spent");
+    const wrong = await bench.run(
+      codeRule(`await step.wait("pause", "soon", { timeout: "1h" });`, { id: "ops/wrong" }),
+    );
+    assert.match(wrong.run.error!.message, /Cannot perform step "pause": .*a wait step does not take this/);
+  }));
+
+Deno.test("step.wait until a time of day is for that time by the new time where the clock is set back", () =>
+  withCode(async (bench) => {
+    bench.functions.now = () => new Date(bench.clock.now()).toISOString();
+    bench.clock.jumpTo(Date.parse("2099-01-01T08:00:00Z"));
+    const run = await bench.send(codeRule(`
+      await step.wait("nine", "09:00", { timezone: "UTC" });
+      return await call("a", "now");`));
+    await idle(bench);
+    bench.clock.jumpTo(START);
+    await bench.until(async () => (await bench.trace(run)).run.due === START + HOUR);
+    assert.equal((await endOf(bench, run)).run.output, "2026-11-21T09:00:00.000Z");
+  }));
+
+Deno.test("a step without a name, and an option that is wrong, are told once and with what to write", () =>
+  withCode(async (bench) => {
+    const failed = async (id: string, code: string) => (await bench.run(codeRule(code, { id }))).run.error!.message;
+    assert.equal(
+      await failed("ops/nameless", 'await step.wait("1h");'),
+      'step.wait("1h") needs a name for the step, which stands first, as in step.wait("name", "1h")',
+    );
+    assert.equal(
+      await failed("ops/soon", 'await step.waitFor("paid", "t", { timeout: "soon" });'),
+      'Cannot perform step "paid": timeout: expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "soon"',
+    );
+  }));
+
+Deno.test("step.waitFor gives the event that matches plain values, also one that came before it was reached, or null", () =>
+  withCode(async (bench) => {
+    const run = await bench.send(
+      codeRule(`
+        await step.wait("pause", "1h");
+        const match = { "data.id": event.data.id, "data.paid": true, "data.lines": [1], "data.text": "1 + 1" };
+        const paid = await step.waitFor("paid", ["payment.received", "payment.made"], { match, timeout: "3d" });
+        const late = await step.waitFor("late", "payment.received", { timeout: "3d" });
+        return { type: paid.type, amount: paid.data.amount, late };`),
+      { id: "A1" },
+    );
+    await idle(bench);
+    const data = { id: "A1", paid: true, lines: [1], amount: 5 };
+    await bench.emit("payment.made", { ...data, text: "2" });
+    await bench.emit("payment.made", { ...data, text: "1 + 1" });
+    const trace = await endOf(bench, run);
+    assert.deepEqual(trace.run.output, { type: "payment.made", amount: 5, late: null });
+    assert.equal(trace.run.endedAt, START + HOUR + 3 * DAY);
+  }));
+
+Deno.test("an event wakes a run at once, where it is parked and where others of its branches work", () =>
+  withCode(async (bench) => {
+    const working = Promise.withResolvers<string>();
+    bench.functions.work = () => working.promise;
+    const woken = Promise.withResolvers<void>();
+    bench.functions.woken = () => {
+      woken.resolve();
+      return "woken";
+    };
+    const run = await bench.send(codeRule(`
+      return await step.all("both", {
+        works: () => call("work", "work"),
+        waits: async () => { await step.waitFor("go", "go"); return await call("woken", "woken"); },
+      });`));
+    await bench.reached(run, "both/waits/go", "waiting");
+    await bench.emit("go", {});
+    await woken.promise;
+    working.resolve("worked");
+    assert.deepEqual((await endOf(bench, run)).run.output, { works: "worked", waits: "woken" });
+    const parked = await bench.send(codeRule(`return (await step.waitFor("go", "go")).data;`, { id: "ops/parked" }));
+    await idle(bench);
+    await bench.emit("go", { n: 1 });
+    await idle(bench);
+    assert.deepEqual((await bench.trace(parked)).run.output, { n: 1 });
+    assert.equal(bench.clock.now(), START);
+  }));
+
+Deno.test("step.form gives the answers with who and when; null after its timeout or where an operator skips it", () =>
+  withCode(async (bench) => {
+    bench.people = [anna, carl];
+    const rule = codeRule(`
+      return await step.form("approval", "Refund " + event.data.amount + " EUR?", {
+        to: "finance",
+        fields: { decision: { type: "choice", choices: ["approve", "reject"] }, reason: { type: "text", required: false } },
+        remind: "1d", escalate: { after: "2d", to: "cfo" }, timeout: "5d",
+      });`);
+    const run = await bench.send(rule, { amount: 250 });
+    await idle(bench);
+    assert.match((await bench.trace(run)).run.waitingFor!, /^form "Refund 250 EUR\?" for finance/);
+    for (const days of [1, 2]) {
+      await bench.clock.advanceTo(START + days * DAY);
+      await idle(bench);
+    }
+    await bench.crash();
+    await idle(bench);
+    const to = ({ email }: Person, what = "") => `${email}: ${what}Refund 250 EUR?`;
+    const told = [to(anna), to(anna, "Reminder: "), to(anna, "Reminder: "), to(carl)];
+    assert.deepEqual(bench.mails.toSorted(), told);
+    assert.equal(await answer(bench, run, carl, { decision: "maybe" }), "invalid");
+    assert.equal(await answer(bench, run, carl, { decision: "approve" }), "accepted");
+    await idle(bench);
+    const at = new Date(START + 2 * DAY).toISOString();
+    assert.deepEqual((await bench.trace(run)).run.output, { decision: "approve", reason: null, by: "carl", at });
+    const late = await bench.send(rule, { amount: 1 });
+    assert.equal((await endOf(bench, late)).run.output, null);
+    const skipped = await bench.send(rule, { amount: 2 });
+    await idle(bench);
+    assert.equal((await bench.store.skipWait(skipped, undefined, "anna", bench.clock.now()))?.kind, "done");
+    bench.runner.woken([skipped]);
+    await idle(bench);
+    assert.deepEqual([(await bench.trace(skipped)).run.state, (await bench.trace(skipped)).run.output], [
+      "succeeded",
+      null,
+    ]);
+  }));
+
+Deno.test("forms and waits in branches: the first to come wins, and the others are closed", () =>
+  withCode(async (bench) => {
+    bench.people = [anna];
+    const rule = codeRule(`
+      const { winner, result } = await step.any("race", {
+        form: () => step.form("ask", "Go on?", { to: "anna" }),
+        event: () => step.waitFor("go", "go"),
+        deadline: () => step.wait("end", "7d"),
+      });
+      return winner === "form" ? result.by : winner;`);
+    const answered = await bench.send(rule);
+    await idle(bench);
+    assert.equal((await bench.trace(answered)).run.waits?.length, 3);
+    await answer(bench, answered, anna, {});
+    await idle(bench);
+    const trace = await bench.trace(answered);
+    assert.deepEqual([trace.run.output, trace.run.waits], ["anna", undefined]);
+    assert.ok(
+      trace.notes.some(({ text }) => /"race\/event", "race\/deadline"/.test(text)),
+      JSON.stringify(trace.notes),
+    );
+    const told = await bench.send(rule);
+    await idle(bench);
+    const [form] = await bench.store.listForms({ run: told, limit: 1 });
+    await bench.emit("go", {});
+    await idle(bench);
+    assert.equal((await bench.trace(told)).run.output, "event");
+    assert.equal((await bench.store.getForm(form.id))?.state, "cancelled");
+    const neither = await bench.send(rule);
+    assert.equal((await endOf(bench, neither)).run.output, "deadline");
+  }));
+
+Deno.test("a form for each item, answered in any order", () =>
+  withCode(async (bench) => {
+    bench.people = [anna];
+    const run = await bench.send(codeRule(`
+      const { results } = await step.each("items", ["a", "b", "c"], async (item) => {
+        const { ok } = await step.form("ask", item, { to: "anna", fields: { ok: { type: "boolean" } } });
+        await step.wait("pause", "1h");
+        return item + ok;
+      }, { max: 2 });
+      return results;`));
+    for (const ok of [true, false]) {
+      await idle(bench);
+      assert.equal(await answer(bench, run, anna, { ok }), "accepted");
+    }
+    await idle(bench);
+    await bench.clock.advanceTo(START + HOUR);
+    await idle(bench);
+    assert.equal(await answer(bench, run, anna, { ok: true }), "accepted");
+    assert.deepEqual((await endOf(bench, run)).run.output, ["atrue", "bfalse", "ctrue"]);
+  }));
+
+Deno.test("a YAML action that waits is called by a function's branch as any other step", () =>
+  withCode(async (bench) => {
+    bench.functions.now = () => bench.clock.now() - START;
+    const later = {
+      inputs: {},
+      then: [makeStep("pause", "wait", { wait: "1h" }), callStep("at", "now")],
+      output: "steps.at",
+    };
+    const run = await bench.send(codeRule(
+      `return await step.all("both", {
+        yaml: () => step.call("later", "./later.yaml"),
+        code: async () => { await step.wait("pause", "2h"); return await call("at", "now"); },
+      });`,
+      { actions: { "ops/later.yaml": later } },
+    ));
+    const trace = await endOf(bench, run);
+    assert.equal(trace.run.error, undefined);
+    assert.deepEqual(trace.run.output, { yaml: HOUR, code: 2 * HOUR });
+  }));
+
+Deno.test("1,000 functions wait without being held, and all go on when their time comes", () =>
+  withCode(async (bench) => {
+    const rule = codeRule(`await step.wait("pause", "6d"); return event.data.n;`, { max: 2_000 });
+    const runs = await Promise.all(Array.from({ length: 1_000 }, (_, n) => bench.send(rule, { n })));
+    await idle(bench);
+    assert.deepEqual([bench.runner.running(), (await bench.store.countRuns()).waiting], [0, 1_000]);
+    await bench.clock.advanceTo(START + 6 * DAY);
+    await idle(bench);
+    assert.equal((await bench.store.countRuns()).succeeded, 1_000);
+    assert.deepEqual((await bench.trace(runs[999])).run.output, 999);
+  }));
+
+Deno.test("a function that computes for long between two steps is not parked by a wait beside it", () =>
+  withCode(async (bench) => {
+    bench.functions.now = () => bench.clock.now() - START;
+    const run = await bench.send(codeRule(`
+      const [at] = await Promise.all([
+        (async () => {
+          await step.do("first", () => 1);
+          const end = Date.now() + 200;
+          while (Date.now() < end);
+          return await call("at", "now");
+        })(),
+        step.wait("pause", "6d"),
+      ]);
+      return at;`));
+    assert.equal((await endOf(bench, run)).run.output, 0);
+  }));

@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { BundledModule, Isolates } from "../../runtime/workers/workers.ts";
+import type { IsolateOptions } from "../../runtime/workers/open_workers.ts";
+import { formatProblem } from "../../runtime/model/problem.ts";
+import { type LoadedTypeScript, loadTypeScript } from "../../runtime/folder/typescript/typescript.ts";
+import { never, performer, scope, withFolder, withIsolates } from "../workers/harness.ts";
+
+const RULE = `import { manual, rule } from "whenthen";\nexport default rule({ when: manual(), then: () => {} });\n`;
+
+interface Fixture {
+  folder: string;
+  isolates: Isolates;
+  load(file: string): Promise<LoadedTypeScript>;
+  /** The problems of a file as a person sees them. */
+  problems(file: string): Promise<string>;
+}
+
+function withLoader(
+  files: Record<string, string>,
+  use: (fixture: Fixture) => Promise<void>,
+  options: Partial<IsolateOptions> = {},
+): Promise<void> {
+  return withIsolates(options, ({ isolates }) =>
+    withFolder(files, async (folder) => {
+      const load = (file: string) =>
+        loadTypeScript({ folder, file, isolates, cacheFolder: join(folder, ".data/cache") });
+      const problems = async (file: string) => {
+        const loaded = await load(file);
+        assert.equal(loaded.kind, "problems");
+        return loaded.kind === "problems" ? loaded.problems.map(formatProblem).join("\n") : "";
+      };
+      await use({ folder, isolates, load, problems });
+    }));
+}
+
+function run(isolates: Isolates, code: string, version = "v") {
+  const module: BundledModule = { version, file: "a.ts", code };
+  return isolates.runRule(module, scope(), performer(), never);
+}
+
+Deno.test("a rule is bundled with what it imports, and its declaration read", () =>
+  withLoader({
+    "ops/disk.ts": `import { manual, rule } from "whenthen";
+import { double } from "../lib/double.ts";
+import { three } from "three";
+import { four } from "npm:four@4";
+
+// rule(…) in a comment
+export default rule({ when: manual(), then: () => double(three + four.value) });
+`,
+    "lib/double.ts": `export const double = (n: number): number => n * 2;`,
+    "node_modules/three/package.json": `{ "name": "three", "type": "module", "exports": "./index.js" }`,
+    "node_modules/three/index.js": `export const three = 3;`,
+    "node_modules/four/package.json": `{ "name": "four" }`,
+    "node_modules/four/index.js": `const { sep } = require("path"); exports.four = { value: sep.length * 4 };`,
+  }, async ({ folder, isolates, load }) => {
+    const loaded = await load("ops/disk.ts");
+    assert.ok(loaded.kind === "rule");
+    assert.deepEqual(loaded.declaration, { when: { manual: true }, then: { function: true } });
+    assert.deepEqual(loaded.at, { line: 7, column: 16, length: 4 });
+    assert.match(loaded.sourceLine, /^export default rule/);
+    assert.deepEqual(loaded.warnings, []);
+    const inputs = ["lib/double.ts", "node_modules/four/index.js", "node_modules/three/index.js", "ops/disk.ts"];
+    assert.deepEqual(loaded.inputs.toSorted(), inputs.map((path) => join(folder, path)));
+    assert.equal(await run(isolates, loaded.code), 14);
+  }));
+
+Deno.test("the same files give the same code in another folder", async () => {
+  const codes: string[] = [];
+  for (let n = 0; n < 2; n++) {
+    await withLoader({ "a.ts": `import "./b.ts";\n${RULE}`, "b.ts": "export {};" }, async ({ load }) => {
+      const loaded = await load("a.ts");
+      codes.push(loaded.kind === "rule" ? loaded.code : "");
+    });
+  }
+  assert.notEqual(codes[0], "");
+  assert.equal(codes[0], codes[1]);
+});
+
+Deno.test("a file without a rule as its default export is a helper", () =>
+  withLoader({ "a.ts": `export const read = () => 1; export default function () {}` }, async ({ load }) => {
+    const loaded = await load("a.ts");
+    assert.ok(loaded.kind === "helper");
+    assert.deepEqual(loaded.exports, ["default", "read"]);
+  }));
+
+Deno.test("a declaration is read once for the same contents, also by two programs at a time", () =>
+  withLoader({ "a.ts": RULE }, async ({ folder, load, isolates }) => {
+    const loads = await Promise.all([load("a.ts"), load("a.ts")]);
+    assert.deepEqual(loads.map((loaded) => loaded.kind), ["rule", "rule"]);
+    const cacheFolder = join(folder, ".data/cache");
+    const names = await readdir(cacheFolder);
+    assert.equal(names.length, 1);
+    const refuse = { describe: () => Promise.reject(new Error("asked again")) };
+    const again = await loadTypeScript({ folder, file: "a.ts", isolates: refuse, cacheFolder });
+    assert.deepEqual(again, loads[0]);
+    await writeFile(join(cacheFolder, names[0]), `{"torn`);
+    assert.deepEqual(await loadTypeScript({ folder, file: "a.ts", isolates, cacheFolder }), loads[0]);
+    assert.doesNotThrow(async () => JSON.parse(await readFile(join(cacheFolder, names[0]), "utf8")));
+  }));
+
+Deno.test("a cache that cannot be written hinders nobody", () =>
+  withLoader({ "a.ts": RULE, "file": "" }, async ({ folder, isolates }) => {
+    const loaded = await loadTypeScript({ folder, file: "a.ts", isolates, cacheFolder: join(folder, "file/cache") });
+    assert.equal(loaded.kind, "rule");
+  }));
+
+Deno.test("a syntax error is a problem with line, column and caret, counted in characters", () =>
+  withLoader({ "a.ts": `const ü = "ä"; const x = ];\n` }, async ({ problems }) => {
+    assert.equal(
+      await problems("a.ts"),
+      `a.ts:1:26: unexpected "]"\n    const ü = "ä"; const x = ];\n                             ^`,
+    );
+  }));
+
+Deno.test("an import that is not there says what would help, and is watched", () =>
+  withLoader({
+    "a.ts":
+      `import "./missing.ts";\nimport pad from "left-pad/lib";\nimport { x } from "@scope/name/sub";\nexport default [pad, x];\n`,
+    "b.ts": `import "npm:left-pad@1.2";\nimport "jsr:@std/path@1";\nimport "https://deno.land/x/y.ts";`,
+    "c.ts": `import { rulle } from "whenthen";\nrulle();`,
+  }, async ({ folder, load, problems }) => {
+    const shown = await problems("a.ts");
+    assert.match(shown, /a\.ts:1:8: cannot find "\.\/missing\.ts"\n {4}import "\.\/missing\.ts";\n {11}\^{14}\n/);
+    assert.match(shown, /a\.ts:2:17: cannot find the package "left-pad"\n.*\n.*\n {4}npm install left-pad/);
+    assert.match(shown, /a\.ts:3:19: cannot find the package "@scope\/name"\n.*\n.*\n {4}npm install @scope\/name/);
+    assert.ok((await load("a.ts")).inputs.includes(join(folder, "missing.ts")));
+    const prefixed = await problems("b.ts");
+    assert.match(
+      prefixed,
+      /b\.ts:1:8: cannot find the package "npm:left-pad@1\.2"\n.*\n.*\n {4}npm install left-pad@1\.2/,
+    );
+    assert.match(prefixed, /b\.ts:2:8: cannot find the package .*\n.*\n.*\n {4}npx jsr add @std\/path@1/);
+    assert.match(prefixed, /b\.ts:3:8: cannot import "https:.*\n.*\n.*\n {4}install the package with npm/);
+    assert.match(await problems("c.ts"), /c\.ts:1:10: there is no "rulle" to import/);
+  }));
+
+Deno.test("a problem in an imported file is reported there", () =>
+  withLoader(
+    { "a.ts": `import "./lib/b.ts";`, "lib/b.ts": `\nlet x = ;`, "ops/c.ts": "let x y;" },
+    async ({ problems }) => {
+      assert.match(await problems("a.ts"), /^lib\/b\.ts:2:9: unexpected ";"/);
+      assert.match(await problems("ops/c.ts"), /^ops\/c\.ts:1:7: expected ";" but found "y"/);
+    },
+  ));
+
+Deno.test("what rule code may not use is refused with what takes its place", () =>
+  withLoader({
+    "a.ts": `import { spawn } from "node:child_process";\nimport "worker_threads";\nexport default () => spawn("ls");`,
+    "b.ts":
+      `// Deno.serve is not meant\nconst text = "Bun.serve";\nconst Bun = { spawn() {} };\nBun.spawn();\nexport const x = () => Deno.serve(() => new Response(text));\nexport const y = new Deno.Command("ls");`,
+    "c.ts": `import { version } from "dep";\n${RULE}export { version };`,
+    "node_modules/dep/index.js":
+      `exports.version = typeof Deno !== "undefined" && Deno.env ? 1 : 2; require("child_process");`,
+  }, async ({ load, problems }) => {
+    const modules = await problems("a.ts");
+    assert.match(modules, /a\.ts:1:23: rule code cannot use "node:child_process"\n.*\n.*\n {4}use step\.run/);
+    assert.match(modules, /a\.ts:2:8: rule code cannot use "worker_threads"/);
+    const globals = await problems("b.ts");
+    assert.match(globals, /b\.ts:5:24: rule code cannot use Deno\.serve\n.*\n {27}\^{10}\n {4}use a webhook trigger/);
+    assert.match(globals, /b\.ts:6:22: rule code cannot use Deno\.Command\n.*\n.*\n {4}use step\.run/);
+    assert.doesNotMatch(globals, /Bun/);
+    assert.equal((await load("c.ts")).kind, "rule");
+  }));
+
+Deno.test("an error at the top level is a problem at its place", () =>
+  withLoader({
+    "a.ts": `import { x } from "./lib.ts";\n${RULE}\nconsole.log(x);`,
+    "lib.ts": `export const x = 1;\nfunction fail(): never {\n  throw new Error("no luck");\n}\nfail();\n`,
+    "b.ts": `await new Promise(() => {});\n${RULE}`,
+    "ops/e.ts": "let",
+    "c.ts": `export default { when: {}, then() {} };`,
+    "d.ts":
+      `import { manual, rule } from "whenthen";\n export default rule({ when: manual(), config: { at: new Date(0) } as never, then() {} });`,
+  }, async ({ problems }) => {
+    assert.match(
+      await problems("a.ts"),
+      /^lib\.ts:3:\d+: cannot be loaded: no luck\n {6}throw new Error\("no luck"\);/,
+    );
+    assert.match(await problems("b.ts"), /^b\.ts:1:1: cannot be loaded: b\.ts was not loaded after 2s: /);
+    assert.match(await problems("c.ts"), /^c\.ts:1:1: .*is not made by rule\(\): write export default rule/);
+    assert.match(await problems("ops/e.ts"), /^ops\/e\.ts:1:1: cannot be loaded: [^\n]* at ops\/e\.ts:1:1\n/);
+    assert.match(await problems("d.ts"), /^d\.ts:.*: cannot be loaded: the rule has a Date at config\.at/);
+  }, { blockedAfter: 2_000 }));
+
+Deno.test("a rule behind a symbolic link keeps its name", () =>
+  withLoader({ "..2026/a.ts": `${RULE}import "./b.ts";\n`, "..2026/b.ts": "" }, async ({ folder, load }) => {
+    await symlink("..2026/a.ts", join(folder, "a.ts"));
+    await symlink("..2026/b.ts", join(folder, "b.ts"));
+    const loaded = await load("a.ts");
+    assert.ok(loaded.kind === "rule", JSON.stringify(loaded));
+    assert.equal(loaded.at.line, 2);
+    assert.ok(loaded.inputs.includes(join(folder, "b.ts")));
+  }));
+
+Deno.test("a folder that is a symbolic link keeps its name", () =>
+  withLoader({ "real/ops/a.ts": `import "./b.ts";\n${RULE}`, "real/ops/b.ts": "" }, async ({ folder, isolates }) => {
+    await symlink("real", join(folder, "rules"));
+    const options = { folder: join(folder, "rules"), isolates, cacheFolder: join(folder, "data") };
+    const loaded = await loadTypeScript({ ...options, file: "ops/a.ts" });
+    assert.ok(loaded.kind === "rule");
+    assert.equal(loaded.at.line, 3);
+    assert.deepEqual(loaded.inputs.toSorted(), [join(folder, "rules/ops/a.ts"), join(folder, "rules/ops/b.ts")]);
+  }));
+
+Deno.test("import.meta.url and __dirname are those of the rule's file", () =>
+  withLoader({
+    "ops/a.ts": `import { manual, rule } from "whenthen";
+declare const __dirname: string;
+export default rule({ when: manual(), then: () => [new URL("./x.txt", import.meta.url).pathname, __dirname] });`,
+  }, async ({ folder, isolates, load }) => {
+    const loaded = await load("ops/a.ts");
+    assert.ok(loaded.kind === "rule");
+    assert.deepEqual(await run(isolates, loaded.code), [join(folder, "ops/x.txt"), join(folder, "ops")]);
+  }));
+
+Deno.test("esbuild's warnings are told", () =>
+  withLoader({ "a.ts": `${RULE}export const x = { a: 1, a: 2 };\n` }, async ({ load }) => {
+    const { warnings } = await load("a.ts");
+    assert.match(formatProblem(warnings[0]), /^a\.ts:3:26: warning: duplicate key "a" in object literal/);
+  }));
+
+Deno.test("a package in a folder above the rules is found", () =>
+  withLoader({
+    "rules/a.ts": `import { v } from "up";\n${RULE}export { v };`,
+    "node_modules/up/index.js": "exports.v = 1;",
+  }, async ({ folder, isolates }) => {
+    await mkdir(join(folder, "data"));
+    const options = { folder: join(folder, "rules"), isolates, cacheFolder: join(folder, "data") };
+    const loaded = await loadTypeScript({ ...options, file: join(folder, "rules/a.ts") });
+    assert.equal(loaded.kind, "rule");
+    assert.ok(loaded.inputs.includes(join(folder, "node_modules/up/index.js")));
+  }));

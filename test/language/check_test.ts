@@ -1,0 +1,250 @@
+import assert from "node:assert/strict";
+import type { JsonObject } from "../../runtime/model/json.ts";
+import { checkRule, parseArgs } from "../../runtime/language/checker/check.ts";
+import { check, checkActionText, kinds, underlined, withThen, withWhen } from "./check_support.ts";
+
+function ruleOf(text: string, more = {}) {
+  const { rule, problems } = check(text, more);
+  assert.deepEqual(problems, []);
+  return rule!;
+}
+
+Deno.test("the rule of the language page is read with all its defaults", () => {
+  const rule = ruleOf(`
+name: Disk alert
+when:
+  poll: { run: ./disks.sh }
+  every: 5m
+  key: item.mount
+  on: [changed]
+if: event.data.old.used <= config.threshold && event.data.new.used > config.threshold
+config:
+  threshold: 85
+then:
+  - id: tell
+    http: POST https://hooks.example.org/ops
+    json: { text: "\${{ event.subject }} is \${{ event.data.new.used }} % full" }
+    retry: 5
+`);
+  const { triggers: [trigger], if: clauses, then: [step], ...rest } = rule as typeof rule & { then: never[] };
+  assert.deepEqual(rest, {
+    id: "x",
+    name: "Disk alert",
+    file: "x.yaml",
+    language: "yaml",
+    enabled: true,
+    mode: "parallel",
+    max: 10,
+    timeout: 3_600_000,
+    limit: { count: 1_000, per: 60_000 },
+    onError: [],
+    config: { threshold: 85 },
+  });
+  assert.equal(trigger.kind, "poll");
+  assert.deepEqual(trigger.args.poll, { run: "./disks.sh" });
+  assert.equal(trigger.args.every, 300_000);
+  assert.deepEqual(clauses, [{
+    text: "event.data.old.used <= config.threshold && event.data.new.used > config.threshold",
+    at: { line: 8, column: 5, length: 81 },
+  }]);
+  assert.deepEqual(step, {
+    id: "tell",
+    kind: "http",
+    at: { line: 13, column: 5, length: 4 },
+    retry: { attempts: 5, delay: 1_000, max: 60_000 },
+    args: {
+      http: "POST https://hooks.example.org/ops",
+      json: { text: "${{ event.subject }} is ${{ event.data.new.used }} % full" },
+    },
+    children: {},
+  });
+});
+
+Deno.test("all common options of a rule are read", () => {
+  const rule = ruleOf(`
+id: ops/disk
+when: [start, { cron: "0 8 * * *", name: morning, if: event.type == 'cron' }]
+if: [true, event.data == null]
+key: event.subject
+mode: queued
+timeout: 90s
+limit: none
+enabled: false
+tests: [{ anything: goes }]
+onError: [{ log: "\${{ error.step }} \${{ steps.log.x }}" }]
+then: [{ log: hi }]
+`);
+  assert.deepEqual([rule.id, rule.key, rule.mode, rule.timeout, rule.limit, rule.enabled], [
+    "ops/disk",
+    "event.subject",
+    "queued",
+    90_000,
+    null,
+    false,
+  ]);
+  assert.deepEqual(rule.triggers.map(({ id }) => id), ["start", "morning"]);
+  assert.deepEqual((rule.if as { text: string }[]).map(({ text }) => text), ["true", "event.data == null"]);
+  assert.deepEqual(rule.onError.map(({ id }) => id), ["log"]);
+});
+
+Deno.test("every and if are kinds only where no other kind key is present", () => {
+  const rule = ruleOf(`
+when:
+  - every: 10m
+  - poll: https://example.org/
+    every: 1m
+    if: event.type == 'added'
+then:
+  - if: event.type == 'added'
+    then: [{ log: a }]
+  - if: event.type == 'added'
+    log: b
+`);
+  assert.deepEqual(rule.triggers.map(({ kind, args }) => [kind, args.every]), [["every", 600_000], ["poll", 60_000]]);
+  assert.deepEqual((rule.then as { kind: string; if?: string }[]).map((step) => [step.kind, step.if]), [[
+    "if",
+    undefined,
+  ], ["log", "event.type == 'added'"]]);
+});
+
+Deno.test("a trigger's id is its name, else its kind and address, wherever it stands", () => {
+  const entries = ["- cron: 0 8 * * *", "- webhook: /a\n  auth: none", "- poll: https://example.org/\n  name: feed"];
+  const ids = (order: string[]) => ruleOf(withWhen(order.join("\n"))).triggers.map(({ id }) => id).sort();
+  assert.deepEqual(ids(entries), ids(entries.toReversed()));
+  assert.ok(ids(entries).includes("feed"));
+});
+
+Deno.test("steps without an id are called by their kind, then kind#2", () => {
+  const rule = ruleOf(
+    withThen(
+      "- log: a\n- log: b\n- { id: tell, log: c }\n- log: d\n- { log: e, if: \"steps['log#2'] == null && steps.tell == null\" }",
+    ),
+  );
+  assert.deepEqual((rule.then as { id: string }[]).map(({ id }) => id), ["log", "log#2", "tell", "log#3", "log#4"]);
+});
+
+Deno.test("results of steps before, around and inside earlier ones are known", () => {
+  ruleOf(withThen(`- { id: a, log: x }
+- if: steps.a == null
+  then:
+    - { id: b, log: "\${{ steps.a }}" }
+    - { id: c, log: "\${{ steps.b }}", onError: [{ log: "\${{ error.message }} \${{ errors.b.message }}" }] }
+  else:
+    - { id: b, log: y }
+- { log: "\${{ steps.c }}" }`));
+});
+
+Deno.test("retry and timeout are read, from config too", () => {
+  const config = "config: { patience: 10s, tries: 2 }\n";
+  const rule = ruleOf(
+    config + withThen(`- { log: a, timeout: "\${{ config.patience }}", retry: "\${{ config.tries }}" }
+- { log: b, retry: { delay: 2m } }
+- { log: c, onError: continue, onTimeout: [{ stop: late }] }`),
+  );
+  const steps = rule.then as { timeout?: number; retry?: unknown; onError?: unknown }[];
+  assert.deepEqual(steps.map(({ timeout, retry, onError }) => [timeout, retry, onError]), [
+    [10_000, { attempts: 2, delay: 1_000, max: 60_000 }, undefined],
+    [undefined, { attempts: 3, delay: 120_000, max: 120_000 }, undefined],
+    [undefined, undefined, "continue"],
+  ]);
+});
+
+Deno.test("config and environment are put into triggers when the rule loads; secrets stay", () => {
+  const text = withWhen(
+    `- poll: https://\${{ config.host }}/\${{ env.HOME }}
+  every: \${{ config.pace }}
+  headers: { authorization: "Bearer \${{ secrets.KEY }}" }
+- poll: { run: [./list, "\${{ config.host }}"] }`,
+    "config: { host: a.example.org, pace: 1m }\n",
+  );
+  const { triggers: [url, source] } = ruleOf(text, { config: { pace: "2m" } });
+  assert.equal(url.args.poll, "https://a.example.org/%2Fhome%2Fx");
+  assert.equal(url.args.every, 120_000);
+  assert.deepEqual(url.args.headers, { authorization: "Bearer ${{ secrets.KEY }}" });
+  assert.deepEqual(source.args.poll, { run: ["./list", "a.example.org"] });
+});
+
+Deno.test("values and enabled of the config files go over those of the rule", () => {
+  const text = withWhen("- start", "config: { a: 1, b: { type: text, required: false } }\nenabled: true\n");
+  const rule = ruleOf(text, { config: { a: 2, other: 3 }, enabled: false });
+  assert.deepEqual([rule.config, rule.enabled], [{ a: 2, b: null }, false]);
+});
+
+Deno.test("a TypeScript declaration has functions in the place of if and then", () => {
+  const at = { line: 3, column: 16 };
+  const origin = { file: "x.ts", language: "typescript" as const, at: () => at, within: () => at };
+  const raw = { when: { event: "a" }, if: { function: true }, then: { function: true } };
+  const known = { id: "x", config: {}, env: {}, now: 0 };
+  const { rule, problems } = checkRule(raw, origin, kinds, known);
+  assert.deepEqual([rule?.if, rule?.then, problems], ["function", "function", []]);
+  const bad = checkRule({ ...raw, when: { cron: "99 * * * *" } }, origin, kinds, known);
+  assert.deepEqual(bad.problems.map(({ file, at }) => [file, at]), [["x.ts", at]]);
+});
+
+Deno.test("an action has inputs, steps and an output", () => {
+  const { action, problems } = checkActionText(`
+inputs:
+  channel: "#ops"
+  text: { type: text }
+then:
+  - { id: post, http: POST https://h/, json: { t: "\${{ inputs.text }}" } }
+output: steps.post.body.id
+`);
+  assert.deepEqual(problems, []);
+  assert.deepEqual(Object.keys(action!.inputs), ["channel", "text"]);
+  assert.equal(action!.output, "steps.post.body.id");
+});
+
+Deno.test("an action knows its inputs but not the config of who calls it", () => {
+  const text =
+    'inputs: { text: { type: text } }\nthen:\n  - log: "${{ inputs.txt }} ${{ config.a }}"\noutput: steps.nope';
+  assert.deepEqual(underlined(text, checkActionText(text).problems).map(([part, message]) => [part, message]), [
+    ["inputs.txt", "unknown inputs.txt"],
+    ["config.a", 'unknown name "config"'],
+    ["steps.nope", 'unknown step "nope"'],
+  ]);
+});
+
+Deno.test("arguments from code are read with their defaults, or their problems named", () => {
+  const { args } = parseArgs(kinds.steps.state, { state: "up", value: { a: 1 }, ttl: "1h" }) as { args: JsonObject };
+  assert.deepEqual(args, { state: "up", value: { a: 1 }, ttl: 3_600_000 });
+  assert.deepEqual(parseArgs(kinds.steps.http, { http: "ftp://x", jsn: 1, format: "xml" }), {
+    problems: [
+      'http: expected a URL such as https://example.org/, got "ftp://x"',
+      'format: expected one of "json", "feed", "csv", "lines", "text", got "xml"',
+      'unknown key "jsn"; did you mean "json"?',
+    ],
+  });
+});
+
+Deno.test("id beside emit names the step; with an expression in it, it is the event's identity", () => {
+  const steps = '- { id: said, emit: a.b }\n- { emit: a.c, id: "paid/${{ event.id }}" }\n- log: ${{ steps.said.id }}';
+  const [said, paid] = ruleOf(withThen(steps)).then as { id: string; args: JsonObject }[];
+  assert.deepEqual([said.id, said.args], ["said", { emit: "a.b" }]);
+  assert.deepEqual([paid.id, paid.args], ["emit", { emit: "a.c", id: "paid/${{ event.id }}" }]);
+});
+
+Deno.test("the steps of onError see what the failed step threw, under errors too, but no result of it", () => {
+  const steps = (text: string) => `- id: a\n  http: https://h/\n  onError:\n    - log: ${text}`;
+  assert.deepEqual(check(withThen(steps("${{ errors.a.message }} ${{ error.step }}"))).problems, []);
+  const [problem] = check(withThen(steps("${{ steps.a.body }}"))).problems;
+  assert.equal(problem.message, 'unknown step "a"');
+});
+
+Deno.test("a problem of a TypeScript declaration names the part that it is about", () => {
+  const at = { line: 2, column: 16 };
+  const origin = { file: "a.ts", language: "typescript" as const, at: () => at, within: () => at };
+  const raw = {
+    when: [{ every: "5 m" }, { cron: "0 8 * * *", timezone: "Mars/Phobos" }],
+    mod: "single",
+    if: "evnt.data",
+    then: { function: true },
+  };
+  const { problems } = checkRule(raw, origin, kinds, { id: "a", config: {}, env: {}, now: 0 });
+  assert.deepEqual(problems.map(({ message }) => message), [
+    'unknown key "mod"',
+    'when[0].every: expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "5 m"',
+    'when[1].timezone: expected a time zone such as Europe/Berlin, got "Mars/Phobos"',
+    'if: unknown name "evnt"',
+  ]);
+});

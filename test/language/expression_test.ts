@@ -1,0 +1,311 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { compile, evaluate, ExpressionError } from "../../runtime/language/expressions/expression.ts";
+import { writeExactJson as show } from "../../runtime/formats/exact_json.ts";
+
+const scope = {
+  $now: Date.UTC(2027, 0, 31, 8),
+  event: {
+    data: {
+      n: 5,
+      text: "Abc",
+      list: [1, 2, 3],
+      items: [{ sku: "a", price: 1 }, { sku: "b", price: 2.5 }],
+      nothing: null,
+      when: "2026-11-21T07:00:00Z",
+    },
+    http: { headers: { "x-other": "1" }, leftOut: ["cookie"] },
+  },
+  config: { threshold: 85 },
+};
+
+const gives: [string, unknown][] = [
+  ["event.data.n + 1", 6],
+  ["1 + event.data.n", 6],
+  ["event.data.n / 2", 2.5],
+  ["7 / 2", 3],
+  ["event.data.n % 2 == 1", true],
+  ["event.data.n * 2.0 == 10", true],
+  ["event.data.n in [1, 5]", true],
+  ["event.data.list == [1, 2, 3]", true],
+  ["size(event.data.list) * 1.5", 4.5],
+  ["event.data.list[event.data.n - 4]", 2],
+  ["event.data.items.map(i, i.price)", [1, 2.5]],
+  ["event.data.items.exists(i, i.price > 2)", true],
+  ["{'a': 1, 'b': 'x'}", { a: 1, b: "x" }],
+  ["9007199254740991", 9007199254740991],
+  ["event.data.n > 1 ? 'many' : null", "many"],
+  ["has(event.data.n) && !has(event.data.m)", true],
+  // default
+  ["default(event.data.n, 0)", 5],
+  ["default(event.data.missing, 0)", 0],
+  ["default(event.data.missing.deep.deeper, 'x')", "x"],
+  ["default(event.data.nothing, 1)", 1],
+  ["default(event.data.nothing.deep, 1)", 1],
+  ["default(event.data.list[9].x, 1)", 1],
+  ["default(event.data.text.x, 1)", 1],
+  ["default(nowhere.x, 1)", 1],
+  ["default(event.data.missing, event.data.n) + 1", 6],
+  // sum, number, sort, unique
+  ["sum(event.data.list)", 6],
+  ["event.data.items.map(i, i.price).sum()", 3.5],
+  ["sum([])", 0],
+  ["number('1.5') + number(1) + number(true)", 3.5],
+  ["sort([3, 1, 2])", [1, 2, 3]],
+  ["['b', 'a'].sort()", ["a", "b"]],
+  ["unique([1, 1.0, 2, {'a': 1}, {'a': 1}])", [1, 2, { a: 1 }]],
+  // text
+  ["replace('a.b.c', '.', '$&')", "a$&b$&c"],
+  ["event.data.text.lower() + upper('x') + trim(' y ')", "abcXy"],
+  ["'a,b'.split(',')", ["a", "b"]],
+  ["split('a,b', ',').join('-')", "a-b"],
+  ["[1, 'a', true].join(' ')", "1 a true"],
+  ["json({'a': [1, 2.5]})", '{"a":[1,2.5]}'],
+  ["fromJson('{\"a\": 1}').a + 1", 2],
+  ["hash('abc')", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"],
+  ["hash({'a': 1, 'b': 2}) == hash({'b': 2, 'a': 1})", true],
+  ["event.data.text.matches('^A.c$') && matches('x1', '[0-9]')", true],
+  // time
+  ["now()", "2027-01-31T08:00:00.000Z"],
+  ["now() - duration('1d')", "2027-01-30T08:00:00.000Z"],
+  ["duration('1d12h') == duration('36h')", true],
+  ["duration('90s')", "90s"],
+  ["timestamp(event.data.when) < now()", true],
+  ["date(now(), 'yyyy-MM-dd HH:mm')", "2027-01-31 08:00"],
+  [
+    "date(event.data.when, \"EEEE d MMMM yyyy 'at' h a XXX\", 'America/New_York')",
+    "Saturday 21 November 2026 at 2 AM -05:00",
+  ],
+];
+
+for (const [text, expected] of gives) {
+  Deno.test(`${text} gives ${JSON.stringify(expected)}`, () => {
+    assert.deepEqual(compile(text).problem, undefined);
+    assert.deepEqual(evaluate(text, scope), expected);
+  });
+}
+
+const fails: [string, RegExp, string?][] = [
+  ["event.data.used", /event\.data has no key "used"/, "event.data.used"],
+  ["event.data.new.used > 1", /event\.data has no key "new"/, "event.data.new.used"],
+  ["event.data.nothing.x", /event\.data\.nothing is null, so it has no "x"/, "event.data.nothing.x"],
+  ["event.data.text.x", /event\.data\.text is text/, "event.data.text.x"],
+  ["event.data.list[7]", /event\.data\.list has 3 items, so there is no item 7/, "event.data.list[7]"],
+  ["event.data['a-b']", /event\.data has no key "a-b"/, 'event.data["a-b"]'],
+  ["event.http.headers['x-sig']", /headers has no key "x-sig"$/, 'event.http.headers["x-sig"]'],
+  [
+    "event.http.headers.cookie",
+    /headers has no key "cookie": the header was sent, and the program left it out/,
+    "event.http.headers.cookie",
+  ],
+  [
+    "event.http.headers['Cookie']",
+    /headers has no key "Cookie": the header was sent, and the program left it out/,
+    "event.http.headers.Cookie",
+  ],
+  ["steps.x", /there is no steps here/, "steps.x"],
+  ["event.data.text + event.data.n", /"\+" does not work between text and a number/],
+  ["event.data.n && true", /true or false|bool/],
+  ["1.0 / 0", /Infinity is not a value that JSON can hold/],
+  ["1 / 0", /division by zero/],
+  ["default(1 / 0, 5)", /division by zero/],
+  ["sum(['a'])", /sum\(\) needs numbers, got "a"/],
+  ["number('abc')", /number\(\) needs text that is a number, got "abc"/],
+  ["number('')", /number\(\) needs/],
+  ["sort([1, 'a'])", /sort\(\) needs/],
+  ["fromJson('{')", /fromJson\(\) needs JSON/],
+  ["matches('a', '(')", /cannot read the pattern/],
+  ["duration('1y')", /duration\(\) needs text such as/],
+  ["date('x', 'yyyy')", /date\(\) needs a time/],
+  ["date(now(), 'yyyy', 'Mars/Base')", /needs a time zone such as Europe\/Berlin/],
+];
+
+for (const [text, message, missing] of fails) {
+  Deno.test(`${text} fails and says why`, () => {
+    assert.throws(() => evaluate(text, scope), (error: ExpressionError) => {
+      assert.ok(error instanceof ExpressionError);
+      assert.match(error.message, message);
+      assert.equal(error.missing, missing);
+      return true;
+    });
+  });
+}
+
+const bad: [string, string, string | undefined, number][] = [
+  ["event.data.x = 5", 'did not expect "=" here', "equality is written ==", 13],
+  ["event.data.x and true", 'did not expect "and" here', "and is written &&", 13],
+  ["1 +", "the expression ends too early", "is something missing at the end?", 3],
+  ["", "the expression is empty", undefined, 0],
+  ["event.data.x ?? 1", 'did not expect "?" here', "write default(x, y) for a value that may be absent", 14],
+  ["lowr('a')", 'unknown function "lowr"', "did you mean lower?", 0],
+  ["event.data.in", 'did not expect "in" here', 'a word that means something to CEL is written x["in"]', 11],
+];
+
+for (const [text, message, hint, offset] of bad) {
+  Deno.test(`${JSON.stringify(text)} is a problem at ${offset}: ${message}`, () => {
+    const { problem } = compile(text);
+    assert.deepEqual({ ...problem, length: 0 }, { message, ...(hint && { hint }), offset, length: 0 });
+    assert.throws(() => evaluate(text, scope), ExpressionError);
+  });
+}
+
+Deno.test("references are the paths that come from outside, without the variables of macros", () => {
+  const text = "event.data['new'].used > config.t && steps.a.list.map(x, x.y + event.id)[0] == state['a' + inputs.x]";
+  const paths = compile(text).references.map((
+    { path, offset, length },
+  ) => [path.join("."), text.slice(offset, offset + length)]);
+  assert.deepEqual(paths, [
+    ["event.data.new.used", "event.data['new'].used"],
+    ["config.t", "config.t"],
+    ["steps.a.list", "steps.a.list"],
+    ["event.id", "event.id"],
+    ["state", "state"],
+    ["inputs.x", "inputs.x"],
+  ]);
+});
+
+Deno.test("data with keys such as constructor and __proto__ is data like any other", () => {
+  const data = JSON.parse('{"constructor": "Ferrari", "__proto__": {"x": 1}, "list": [{"constructor": null, "n": 2}]}');
+  assert.equal(evaluate("data.constructor", { data }), "Ferrari");
+  assert.equal(evaluate("data.list[0].n + 1", { data }), 3);
+  assert.equal(evaluate("data['__proto__'].x", { data }), 1);
+  assert.deepEqual(evaluate("data", { data }), data);
+});
+
+Deno.test("a pattern that would take for ever elsewhere comes to its end", () => {
+  assert.equal(evaluate("text.matches('^(a+)+$')", { text: `${"a".repeat(20_000)}!` }), false);
+});
+
+Deno.test("prototypes and host objects cannot be reached", () => {
+  const names = ["constructor", "prototype", "__proto__", "toString", "valueOf", "hasOwnProperty", "length", "map"];
+  const value = fc.jsonValue().filter((value) => typeof value === "object" && value !== null);
+  fc.assert(fc.property(value, fc.constantFrom(...names), fc.constantFrom(...names), (value, a, b) => {
+    for (
+      const text of [
+        a,
+        `x.${a}`,
+        `x["${a}"]`,
+        `x.${a}.${b}`,
+        `"t".${a}`,
+        `(1).${a}`,
+        `[1].${a}`,
+        `x.${a}()`,
+        `default(x.${a}, "absent")`,
+      ]
+    ) {
+      let result: unknown;
+      try {
+        result = evaluate(text, { x: value });
+      } catch (error) {
+        assert.ok(error instanceof ExpressionError, `${text} threw ${error}`);
+        continue;
+      }
+      const own = Object.hasOwn(value as object, a) || text.startsWith("default(");
+      assert.ok(own, `${text} gave ${JSON.stringify(result)} of ${JSON.stringify(value)}`);
+    }
+  }));
+});
+
+Deno.test("whatever the text and the data, there is JSON or an ExpressionError", () => {
+  const word = fc.constantFrom(
+    "x",
+    "x.a",
+    "1",
+    "2.5",
+    "'t'",
+    "null",
+    "true",
+    "[",
+    "]",
+    "(",
+    ")",
+    "{",
+    "}",
+    "+",
+    "==",
+    "&&",
+    "?",
+    ":",
+    ",",
+    ".map(i, i)",
+    "default(",
+    "sum(",
+    "json(",
+    "now()",
+    "duration('1d')",
+    "!",
+    "-",
+    "in",
+  );
+  const text = fc.oneof(fc.string(), fc.array(word, { maxLength: 12 }).map((words) => words.join(" ")));
+  fc.assert(
+    fc.property(text, fc.jsonValue(), (text, x) => {
+      compile(text);
+      try {
+        const result = evaluate(text, { x });
+        assert.deepEqual(JSON.parse(JSON.stringify(result)), JSON.parse(JSON.stringify(result)));
+      } catch (error) {
+        assert.ok(error instanceof ExpressionError, `${JSON.stringify(text)} threw ${(error as Error).stack}`);
+      }
+    }),
+    { numRuns: 1_000 },
+  );
+});
+
+Deno.test("a value that is only passed on stays what it is", () => {
+  fc.assert(fc.property(fc.jsonValue(), (value) => {
+    const json = JSON.parse(JSON.stringify(value));
+    assert.deepEqual(evaluate("x.v", { x: { v: json } }), json);
+  }));
+});
+
+const LARGE = {
+  event: {
+    data: { id: 9007199254740993n, next: 9007199254740994n, n: 12345678901234567890n, one: 1, half: 0.5, e: 1e21 },
+  },
+};
+
+const exact: [string, unknown][] = [
+  ["event.data.id", 9007199254740993n],
+  ["event.data", LARGE.event.data],
+  ["event.data.id == 9007199254740993", true],
+  ["event.data.id == event.data.next", false],
+  ["event.data.id < event.data.next && event.data.next < event.data.e", true],
+  ["event.data.id in [9007199254740992]", false],
+  ["event.data.id + 1", 9007199254740994n],
+  ["event.data.id + event.data.one", 9007199254740994n],
+  ["event.data.one - event.data.id", -9007199254740992n],
+  ["event.data.id - event.data.next", -1],
+  ["event.data.id * event.data.half", 4503599627370496.5],
+  ["event.data.next / 2.0", 4503599627370497],
+  ["event.data.id % 10", 3],
+  ["9007199254740991 + event.data.one", 9007199254740992n],
+  ["3000000000 * 3000000001", 9000000003000000000n],
+  ["3000000000.0 * 3000000001", 9000000003000000000n],
+  ["1 + 0.5 + 1.5", 3],
+  ["event.data.one + event.data.one", 2],
+  ["string(event.data.id) + '/' + string(event.data.n)", "9007199254740993/12345678901234567890"],
+  ["json({'n': event.data.n})", '{"n":12345678901234567890}'],
+  ["fromJson('[9007199254740993, 1]')", [9007199254740993n, 1]],
+  ["number('9007199254740993')", 9007199254740993n],
+  ["number(event.data.id)", 9007199254740993n],
+  ["sum([event.data.id, 1, event.data.one])", 9007199254740995n],
+  ["sum([event.data.id, 0.5])", 9007199254740992],
+  ["sort([event.data.next, event.data.id, 1])", [1, 9007199254740993n, 9007199254740994n]],
+  ["unique([event.data.id, event.data.id, event.data.next])", [9007199254740993n, 9007199254740994n]],
+  ["hash(event.data.id) == hash('9007199254740993')", true],
+  ["hash([event.data.id]) == hash([event.data.next])", false],
+  ["[event.data.id].join('')", "9007199254740993"],
+];
+
+for (const [text, value] of exact) {
+  Deno.test(`with whole numbers beyond 2^53, ${text} gives ${show(value)}`, () => {
+    assert.deepEqual(evaluate(text, LARGE), value);
+  });
+}
+
+Deno.test("a whole number beyond 64 bits is an error in arithmetic only", () => {
+  const texts = ["event.data.n + 1", "event.data.n + event.data.one", "sum([event.data.n])", "9223372036854775807 + 1"];
+  for (const text of texts) assert.throws(() => evaluate(text, LARGE), /integer overflow/, text);
+  assert.throws(() => evaluate("fromJson('[1e400]')", LARGE), /1e400 at \[0\] is too large/);
+});

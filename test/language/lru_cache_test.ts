@@ -1,0 +1,36 @@
+import assert from "node:assert/strict";
+import { Recent } from "../../runtime/language/expressions/lru_cache.ts";
+
+function counting() {
+  const made: string[] = [];
+  const recent = new Recent((text: string) => {
+    made.push(text);
+    return { text };
+  });
+  return { made, get: (text: string) => recent.get(text), expect: (count: number) => recent.expect(count) };
+}
+
+Deno.test("what is used stays, among any number that is used once", () => {
+  const { made, get } = counting();
+  for (let turn = 0; turn < 10_000; turn++) {
+    assert.equal(get("used").text, "used");
+    get(`once ${turn}`);
+  }
+  assert.equal(made.filter((text) => text === "used").length, 1);
+});
+
+Deno.test("all of what is expected stays, in whatever order it comes", () => {
+  const { made, get, expect } = counting();
+  expect(10_000);
+  for (let round = 0; round < 10; round++) {
+    for (let rule = 0; rule < 10_000; rule++) get(`rule ${rule}`);
+  }
+  assert.equal(made.length, 10_000);
+});
+
+Deno.test("what is not used any more goes", () => {
+  const { made, get } = counting();
+  for (let turn = 0; turn < 5_000; turn++) get(`once ${turn}`);
+  for (let turn = 0; turn < 4_000; turn++) get(`once ${turn}`);
+  assert.equal(made.length, 9_000, "all had to be made again");
+});

@@ -1,0 +1,12 @@
+import assert from "node:assert/strict";
+import { nearest } from "../../runtime/language/nearest.ts";
+
+Deno.test("a slip finds what was meant", () => {
+  const words = ["cron", "poll", "timeout", "retry", "onError"];
+  assert.deepEqual(["crn", "pol", "tiemout", "rety", "onerror"].map((word) => nearest(word, words)), words);
+});
+
+Deno.test("another word finds nothing", () => {
+  assert.equal(nearest("channel", ["cron", "poll", "timeout"]), undefined);
+  assert.equal(nearest("x", ["on", "if"]), undefined);
+});

@@ -1,0 +1,16 @@
+import assert from "node:assert/strict";
+import { z } from "zod";
+import { asIn, parseWith } from "../../runtime/language/checker/sentences.ts";
+
+const schema = z.object({ repeat: z.strictObject({ times: z.number() }, asIn("repeat: { times: 3 }")) });
+const problems = (repeat: unknown) => parseWith(schema, { repeat }).problems;
+
+Deno.test("what is no object at all is told how to write one; what is wrong in it is told as anywhere", () => {
+  assert.deepEqual(problems(3), [
+    { path: ["repeat"], part: "value", message: "expected an object, got 3", hint: "as in repeat: { times: 3 }" },
+  ]);
+  assert.deepEqual(problems({ tims: 3 }), [
+    { path: ["repeat", "tims"], part: "key", message: 'unknown key "tims"', hint: 'did you mean "times"?' },
+  ]);
+  assert.deepEqual(problems({ times: "x" }).map(({ message }) => message), ['expected a number, got "x"']);
+});

@@ -1,0 +1,161 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { z } from "zod";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import { ExpressionError } from "../../runtime/language/expressions/expression.ts";
+import * as field from "../../runtime/language/fields/field.ts";
+import type { Kind } from "../../runtime/language/kind.ts";
+import { resolve, resolveArgs, resolveKnown } from "../../runtime/language/expressions/template.ts";
+
+const scope = { $now: 0, x: 5, name: "a/b c", items: [1, "t"], nothing: null, text: "${{ secrets.KEY }}" };
+
+Deno.test("a string that is one expression keeps its type, at any depth", () => {
+  assert.deepEqual(resolve({ a: "${{ x }}", b: ["${{ items }}", "${{ nothing }}"] }, scope), {
+    a: 5,
+    b: [[1, "t"], null],
+  });
+  assert.equal(resolve(" ${{ x }}", scope), " 5");
+});
+
+Deno.test("inside text null is nothing, lists and objects are JSON", () => {
+  assert.equal(resolve("<${{ nothing }}|${{ items }}|${{ {'a': 1} }}|${{ x > 4 }}>", scope), '<|[1,"t"]|{"a":1}|true>');
+});
+
+Deno.test("an expression ends at the }} that is not in a string or a map", () => {
+  assert.equal(resolve("${{ '}}' + \"}}\" + '\\\\' + r'\\}}' }}", scope), "}}}}\\\\}}");
+  assert.deepEqual(resolve("${{ {'a': {'b': 1}} }}", scope), { a: { b: 1 } });
+  assert.deepEqual(resolve("${{{'a': {'b': 1}}}}", scope), { a: { b: 1 } });
+});
+
+Deno.test("$${{ is a literal ${{", () => {
+  assert.equal(resolve("$${{ x }} ${{ x }}", scope), "${{ x }} 5");
+});
+
+Deno.test("an expression that is not closed fails", () => {
+  assert.throws(() => resolve("${{ x }", scope), ExpressionError);
+});
+
+Deno.test("what an expression gives is never an expression", () => {
+  assert.equal(resolve("${{ text }}", scope), "${{ secrets.KEY }}");
+  assert.equal(resolve("<${{ text }}>", scope), "<${{ secrets.KEY }}>");
+});
+
+Deno.test("a missing key fails and is named", () => {
+  assert.throws(() => resolve("${{ event.data.y }}", { event: { data: {} } }), /event\.data has no key "y"/);
+});
+
+Deno.test("parsing and resolving keeps any value that is passed on, and any text without templates", () => {
+  fc.assert(fc.property(fc.jsonValue(), fc.string(), (value, text) => {
+    const json = JSON.parse(JSON.stringify(value)) as Json;
+    assert.deepEqual(resolve({ v: "${{ v.w }}" }, { v: { w: json } }), { v: json });
+    const plain = text.replaceAll("${{", "");
+    assert.equal(resolve(plain, {}), plain);
+    assert.equal(resolve(text.replaceAll("${{", "$${{"), {}), text.replaceAll("$${{", "$${{"));
+  }));
+});
+
+const kind: Kind = {
+  kind: "http",
+  summary: "",
+  main: field.url(),
+  options: {
+    json: field.json().optional(),
+    headers: z.record(z.string(), field.template()).optional(),
+    each: field.expression().optional(),
+    wait: field.duration().optional(),
+    rate: field.rate().optional(),
+    most: field.number().optional(),
+    on: field.boolean().optional(),
+    body: field.size().optional(),
+    run: field.command().optional(),
+    auth: z.union([z.enum(["none"]), z.strictObject({ bearer: field.template() })]).optional(),
+    source: z.union([field.url(), field.source()]).optional(),
+  },
+};
+const resolved = (args: JsonObject, extra = {}) => resolveArgs(kind, args, { ...scope, ...extra });
+
+Deno.test("in a URL what expressions give is percent-encoded", () => {
+  assert.equal(
+    resolved({ http: "GET https://h/${{ name }}?q=${{ name }}" }).http,
+    "GET https://h/a%2Fb%20c?q=a%2Fb%20c",
+  );
+});
+
+Deno.test("an expression at the start of a URL must give a URL and stays as it is", () => {
+  const base = { base: "https://api.example.org:8080/v1" };
+  assert.equal(
+    resolved({ http: "POST ${{ base }}/x/${{ name }}" }, base).http,
+    "POST https://api.example.org:8080/v1/x/a%2Fb%20c",
+  );
+  assert.equal(resolved({ http: "${{ base }}/x" }, base).http, "https://api.example.org:8080/v1/x");
+  assert.throws(() => resolved({ http: "${{ name }}/x" }), /expected a URL/);
+  assert.throws(() => resolved({ http: "${{ base }}" }, { base: "file:///etc/passwd" }), /expected a URL/);
+});
+
+Deno.test("an expression in a URL cannot climb out of its folder", () => {
+  for (const name of [".", ".."]) {
+    assert.throws(() => resolved({ http: "https://h/u/${{ name }}/x" }, { name }), /another folder/);
+  }
+});
+
+Deno.test("expressions stay text; templates and JSON are resolved", () => {
+  const args = {
+    http: "https://h/",
+    each: "items",
+    headers: { a: "${{ x }}" },
+    json: { n: "${{ x }}" },
+    auth: { bearer: "${{ name }}" },
+  };
+  assert.deepEqual(resolved(args), {
+    http: "https://h/",
+    each: "items",
+    headers: { a: "5" },
+    json: { n: 5 },
+    auth: { bearer: "a/b c" },
+  });
+});
+
+Deno.test("durations, rates, sizes, numbers and booleans that were templates are read when they are resolved", () => {
+  const texts = { d: "5m", r: "10/s", s: "1MB", n: "7", b: "true" };
+  const args = {
+    http: "https://h/",
+    wait: "${{ d }}",
+    rate: "${{ r }}",
+    body: "${{ s }}",
+    most: "${{ n }}",
+    on: "${{ b }}",
+  };
+  const { http: _, ...rest } = resolved(args, texts);
+  assert.deepEqual(rest, { wait: 300_000, rate: { count: 10, per: 1_000 }, body: 1_000_000, most: 7, on: true });
+  assert.throws(
+    () => resolved({ http: "https://h/", wait: "${{ d }}" }, { d: "5x" }),
+    /gave "5x", expected a duration such as/,
+  );
+  assert.throws(() => resolved({ http: "https://h/", most: "${{ n }}" }, { n: "x" }), /expected a number/);
+});
+
+Deno.test("arguments of a command are text, a string for the shell is never resolved", () => {
+  assert.deepEqual(resolved({ http: "https://h/", run: ["echo", "${{ items }}", "${{ name }}"] }).run, [
+    "echo",
+    '[1,"t"]',
+    "a/b c",
+  ]);
+  assert.equal(resolved({ http: "https://h/", run: "echo ${{ name }}" }).run, "echo ${{ name }}");
+});
+
+Deno.test("the step in a source is resolved with its trigger, URLs in it percent-encoded", () => {
+  const source = { http: "https://h/${{ name }}", json: { n: "${{ x }}" } };
+  assert.deepEqual(resolved({ http: "https://h/", source }).source, { http: "https://h/a%2Fb%20c", json: { n: 5 } });
+});
+
+Deno.test("what is known when a rule loads is put in, the rest stays, and nothing is resolved twice", () => {
+  const args = {
+    http: "https://${{ config.host }}/x",
+    headers: { a: "${{ secrets.A }}", b: "${{ config.evil }}", c: "$${{ x }}" },
+  };
+  const config = { host: "h", evil: "${{ secrets.B }}" };
+  const known = resolveKnown(kind, args, ["config", "env"], { config, env: {} }) as JsonObject;
+  assert.deepEqual(known.headers, { a: "${{ secrets.A }}", b: "$${{ secrets.B }}", c: "$${{ x }}" });
+  const attached = resolveArgs(kind, known, { secrets: { A: "1", B: "2" } });
+  assert.deepEqual(attached, { http: "https://h/x", headers: { a: "1", b: "${{ secrets.B }}", c: "${{ x }}" } });
+});

@@ -1,0 +1,247 @@
+import assert from "node:assert/strict";
+import { cron, nextTimes } from "../../runtime/triggers/cron.ts";
+import { StoreFullError } from "../../runtime/store/store.ts";
+import { Program, START } from "./fake_context.ts";
+
+const MINUTE = 60_000;
+const HOUR = 60 * MINUTE;
+const DAY = 24 * HOUR;
+
+Deno.test("a cron emits each occurrence with its scheduled time as id, and moves its mark with it", async () => {
+  const program = new Program(cron, { cron: "*/5 * * * *" });
+  await program.attach();
+  await program.clock.advanceTo(START + 11 * MINUTE);
+  assert.deepEqual(program.ids, ["2026-11-23T07:05:00.000Z", "2026-11-23T07:10:00.000Z"]);
+  assert.equal(program.store.mark, "2026-11-23T07:10:00.000Z");
+  assert.deepEqual(program.events[0], {
+    id: "2026-11-23T07:05:00.000Z",
+    type: "cron",
+    time: "2026-11-23T07:05:00.000Z",
+    data: { scheduled: "2026-11-23T07:05:00.000Z" },
+  });
+  await program.detach();
+  await program.clock.advanceTo(START + HOUR);
+  assert.equal(program.events.length, 2, "detached, it is silent");
+});
+
+Deno.test("a cron makes up for nothing at first load", async () => {
+  const program = new Program(cron, { cron: "0 7 * * *" });
+  program.clock.jumpTo(START + 30 * MINUTE);
+  await program.attach();
+  await program.clock.advanceTo(START + 23 * HOUR);
+  assert.deepEqual(program.ids, []);
+  await program.detach();
+});
+
+Deno.test("a cron emits no occurrence twice over restarts and reloads", async () => {
+  let program = new Program(cron, { cron: "* * * * *" });
+  const ids: string[] = [];
+  for (let restart = 1; restart <= 10; restart++) {
+    await program.attach();
+    await program.clock.advanceTo(START + restart * 30_000);
+    await program.detach();
+    ids.push(...program.ids);
+    assert.equal(program.duplicates.length, 0);
+    program = program.restarted();
+  }
+  assert.deepEqual(ids, [1, 2, 3, 4, 5].map((minute) => new Date(START + minute * MINUTE).toISOString()));
+});
+
+for (
+  const [missed, expected] of [
+    ["skip", []],
+    ["last", ["2026-11-23T09:50:00.000Z"]],
+    ["all", [
+      "2026-11-23T09:00:00.000Z",
+      "2026-11-23T09:10:00.000Z",
+      "2026-11-23T09:20:00.000Z",
+      "2026-11-23T09:30:00.000Z",
+      "2026-11-23T09:40:00.000Z",
+      "2026-11-23T09:50:00.000Z",
+    ]],
+  ] as const
+) {
+  Deno.test(`a cron with "missed: ${missed}" after two hours and fifty-five minutes down`, async () => {
+    const program = new Program(cron, { cron: "*/10 * * * *", missed });
+    await program.attach();
+    await program.detach();
+    const later = program.restarted();
+    later.clock.jumpTo(START + 2 * HOUR + 55 * MINUTE);
+    await later.attach();
+    await later.clock.advanceTo(START + 2 * HOUR + 56 * MINUTE);
+    assert.deepEqual(later.ids, expected);
+    await later.clock.advanceTo(START + 3 * HOUR);
+    assert.equal(later.ids.at(-1), "2026-11-23T10:00:00.000Z");
+    assert.equal(later.events.length, expected.length + 1);
+    await later.detach();
+  });
+}
+
+Deno.test("an occurrence that fell into a restart of half a minute is on time, also with missed: skip", async () => {
+  const program = new Program(cron, { cron: "0 8 * * *", missed: "skip" });
+  await program.attach();
+  await program.detach();
+  const later = program.restarted();
+  later.clock.jumpTo(START + HOUR + 30_000);
+  await later.attach();
+  await later.until(() => later.events.length === 1);
+  await later.detach();
+});
+
+Deno.test("a missed occurrence older than the window is left", async () => {
+  const program = new Program(cron, { cron: "0 8 * * *" });
+  await program.attach();
+  await program.detach();
+  const later = program.restarted();
+  later.clock.jumpTo(START + HOUR + 61 * MINUTE);
+  await later.attach();
+  await later.clock.advanceTo(START + 3 * HOUR);
+  assert.deepEqual(later.ids, []);
+  await later.detach();
+});
+
+Deno.test("a pass of `once` fires what fell due since the last pass, however long ago", async () => {
+  const program = new Program(cron, { cron: "0 8 * * *" });
+  await program.pass();
+  assert.deepEqual(program.ids, []);
+  program.clock.jumpTo(START + 2 * DAY + 5 * HOUR);
+  await program.pass();
+  assert.deepEqual(program.ids, ["2026-11-25T08:00:00.000Z"]);
+  await program.pass();
+  assert.equal(program.events.length, 1);
+});
+
+Deno.test("a clock that goes to 2099 and back stops no cron, and a mark in the future is reset with a warning", async () => {
+  const program = new Program(cron, { cron: "0 * * * *" });
+  await program.attach();
+  await program.clock.advanceTo(START + HOUR);
+  const year2099 = Date.parse("2099-06-01T00:30:00Z");
+  await program.clock.advanceTo(START + HOUR + 1);
+  program.clock.jumpTo(year2099);
+  await program.clock.advanceTo(year2099 + HOUR);
+  assert.equal(program.ids.at(-1), "2099-06-01T01:00:00.000Z");
+  program.clock.jumpTo(START + 90 * MINUTE);
+  await program.until(() => program.warnings.length === 1);
+  assert.match(program.warnings[0], /2099-06-01T01:00:00.000Z, which is in the future/);
+  await program.clock.advanceTo(START + 2 * HOUR);
+  assert.equal(program.ids.at(-1), "2026-11-23T09:00:00.000Z");
+  await program.detach();
+});
+
+Deno.test("a clock that is set back by an hour emits no occurrence of that hour a second time", async () => {
+  const program = new Program(cron, { cron: "*/15 * * * *" });
+  await program.attach();
+  await program.clock.advanceTo(START + HOUR);
+  program.clock.jumpTo(START);
+  await program.clock.advanceTo(START + HOUR + 15 * MINUTE);
+  assert.deepEqual(program.ids, [15, 30, 45, 60, 75].map((minute) => new Date(START + minute * MINUTE).toISOString()));
+  await program.detach();
+});
+
+Deno.test("an occurrence that the store does not take is attempted again, not lost", async () => {
+  const program = new Program(cron, { cron: "0 8 * * *" });
+  await program.attach();
+  await program.clock.advanceTo(START + 1);
+  program.failing = new StoreFullError("Cannot take it in: the store is full", 60);
+  await program.clock.advanceTo(START + HOUR);
+  assert.equal(program.reports.at(-1), "Cannot take it in: the store is full");
+  await program.clock.advanceTo(START + HOUR + MINUTE);
+  assert.deepEqual(program.ids, ["2026-11-23T08:00:00.000Z"]);
+  assert.equal(program.reports.at(-1), null);
+  await program.detach();
+});
+
+Deno.test("missed: all makes up for no more than a thousand occurrences, and says so", async () => {
+  const program = new Program(cron, { cron: "* * * * * *", missed: "all" });
+  await program.attach();
+  await program.detach();
+  const later = program.restarted();
+  later.clock.jumpTo(START + HOUR);
+  await later.attach();
+  await later.until(() => later.events.length > 0);
+  assert.equal(later.events.length, 1_000);
+  assert.equal(later.ids.at(-1), "2026-11-23T08:00:00.000Z");
+  assert.match(later.warnings[0], /missed more than 1000 occurrences/);
+  await later.detach();
+});
+
+const zones: [string, string, string, string, string[]][] = [
+  [
+    "spring in Berlin: 02:30 is not there and fires when the hour is over",
+    "Europe/Berlin",
+    "30 2 * * *",
+    "2027-03-27T12:00Z",
+    [
+      "2027-03-28T01:00:00.000Z",
+      "2027-03-29T00:30:00.000Z",
+    ],
+  ],
+  ["autumn in Berlin: 02:30 is there twice and fires once", "Europe/Berlin", "30 2 * * *", "2027-10-30T12:00Z", [
+    "2027-10-31T00:30:00.000Z",
+    "2027-11-01T01:30:00.000Z",
+  ]],
+  ["spring in New York: a list of hours is not skipped", "America/New_York", "30 2,14 * * *", "2027-03-14T01:00Z", [
+    "2027-03-14T07:00:00.000Z",
+    "2027-03-14T18:30:00.000Z",
+  ]],
+  [
+    "autumn in New York: every half hour goes on through the hour that is there twice",
+    "America/New_York",
+    "*/30 * * * *",
+    "2027-11-07T04:59Z",
+    [
+      "2027-11-07T05:00:00.000Z",
+      "2027-11-07T05:30:00.000Z",
+      "2027-11-07T06:00:00.000Z",
+      "2027-11-07T06:30:00.000Z",
+      "2027-11-07T07:00:00.000Z",
+    ],
+  ],
+  [
+    "Lord Howe moves by half an hour: 02:15 fires when that is over",
+    "Australia/Lord_Howe",
+    "15 2 * * *",
+    "2027-10-02T00:00Z",
+    [
+      "2027-10-02T15:30:00.000Z",
+      "2027-10-03T15:15:00.000Z",
+    ],
+  ],
+  ["a leap day", "UTC", "0 12 29 2 *", "2026-11-23T00:00Z", ["2028-02-29T12:00:00.000Z", "2032-02-29T12:00:00.000Z"]],
+];
+for (const [name, timezone, pattern, from, expected] of zones) {
+  Deno.test(`cron: ${name}`, () => {
+    const times = nextTimes({ cron: pattern, timezone }, Date.parse(from), expected.length);
+    assert.deepEqual(times.map((time) => new Date(time).toISOString()), expected);
+  });
+}
+
+Deno.test("over a day without 02:30 the running cron emits what the listing says, once each", async () => {
+  const program = new Program(cron, { cron: "30 2 * * *", timezone: "Europe/Berlin" });
+  program.clock.jumpTo(Date.parse("2027-03-26T12:00Z"));
+  await program.attach();
+  await program.clock.advanceTo(Date.parse("2027-03-29T12:00Z"));
+  assert.deepEqual(program.ids, ["2027-03-27T01:30:00.000Z", "2027-03-28T01:00:00.000Z", "2027-03-29T00:30:00.000Z"]);
+  await program.detach();
+});
+
+Deno.test("a cron that can never fire, a bad pattern and a bad zone are problems", () => {
+  const check = (args: { cron: string; timezone?: string }) => cron.check!(args, START)[0];
+  assert.equal(
+    check({ cron: "0 0 31 2 *" }),
+    'the cron "0 0 31 2 *" never fires: there is no such date; write a day that one of its months has',
+  );
+  assert.match(
+    check({ cron: "61 * * * *" }),
+    /^expected a cron pattern such as "30 8 \* \* 1-5", got "61 \* \* \* \*": Invalid value for minute/,
+  );
+  assert.equal(
+    check({ cron: "0 8 * * *", timezone: "Mars/Phobos" }),
+    'expected a time zone such as Europe/Berlin, got "Mars/Phobos"',
+  );
+  assert.equal(check({ cron: "0 0 29 2 *" }), undefined);
+});
+
+Deno.test("a cron is called by its pattern and zone", () => {
+  assert.equal(cron.address({ cron: "0 8 * * *", timezone: "Europe/Berlin" }), "cron 0 8 * * * Europe/Berlin");
+});

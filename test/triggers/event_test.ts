@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { event } from "../../runtime/triggers/event.ts";
+import { manual } from "../../runtime/triggers/manual.ts";
+import { parseArgs, Program } from "./fake_context.ts";
+
+Deno.test("event registers its types while it is attached", async () => {
+  const program = new Program(event, { event: ["order.created", "refund.*"] });
+  await program.attach();
+  assert.deepEqual([...program.subscriptions], [
+    { rule: "test", trigger: "trigger", types: ["order.created", "refund.*"] },
+  ]);
+  await program.detach();
+  assert.equal(program.subscriptions.size, 0);
+});
+
+Deno.test("event takes one type, a prefix, or all, and nothing that can never match", () => {
+  for (const type of ["order.created", "order.*", "*", "a-b_c.d2"]) assert.ok(parseArgs(event, { event: type }));
+  for (const type of ["order.", "*.created", "order created", "", "order.*.paid"]) {
+    assert.throws(() => parseArgs(event, { event: type }), /expected an event type such as order.created, or order/);
+  }
+});
+
+Deno.test("event and manual are called by what they listen to", () => {
+  assert.equal(event.address({ event: ["a", "b.*"] }), "event a b.*");
+  assert.equal(manual.address({ manual: null }), "manual");
+});

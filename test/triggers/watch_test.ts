@@ -1,0 +1,240 @@
+import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { mkdir, mkdtemp, readFile, realpath, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import { watch } from "../../runtime/triggers/watch/watch.ts";
+import { readPattern } from "../../runtime/triggers/watch/watch_files.ts";
+import { parseArgs, Program, START } from "./fake_context.ts";
+
+/** Long before START: what was written then has settled. */
+const EARLIER = new Date(START - 60_000);
+
+class Folder {
+  constructor(readonly path: string) {}
+
+  static async make(): Promise<Folder> {
+    return new Folder(await realpath(await mkdtemp(join(tmpdir(), "watch-"))));
+  }
+
+  /** In one step, as far as a watcher can see: the machine's clock has no part in it. */
+  async write(name: string, text: string | Uint8Array, modified = EARLIER): Promise<void> {
+    const draft = `${this.path}.draft`;
+    await writeFile(draft, text);
+    await utimes(draft, modified, modified);
+    await mkdir(join(this.path, name, ".."), { recursive: true });
+    await rename(draft, join(this.path, name));
+  }
+
+  program(args: JsonObject): Program {
+    const program = new Program(watch, args);
+    program.ruleFolder = this.path;
+    return program;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.path, { recursive: true });
+  }
+}
+
+const seen = (program: Program) => program.events.map(({ type, subject }) => `${type} ${subject}`);
+
+/** Waits until the watch has looked once more. */
+async function looked(program: Program): Promise<void> {
+  const before = program.reports.length;
+  await program.until(() => program.reports.length > before);
+}
+
+/** Lets the clock run, and the file system tell what happened, until the condition holds. */
+async function eventually(program: Program, condition: () => boolean): Promise<void> {
+  while (!condition()) {
+    await program.clock.advanceTo(program.clock.now() + 500);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+Deno.test("watch emits what is there at first, then what happened while the program was down", async () => {
+  await using folder = await Folder.make();
+  await folder.write("inbox/a.csv", "1");
+  await folder.write("inbox/b.csv", "2");
+  await folder.write("inbox/notes.txt", "no");
+  await folder.write("inbox/deeper/c.csv", "no");
+  await folder.write("inbox/.hidden.csv", "no");
+  const args = { watch: "./inbox/*.csv", on: ["added", "changed", "removed"], settle: "0s" };
+  const program = folder.program(args);
+  await program.pass();
+  assert.deepEqual(seen(program), ["added inbox/a.csv", "added inbox/b.csv"]);
+  assert.deepEqual(program.events[0].data, {
+    path: join(folder.path, "inbox/a.csv"),
+    name: "a.csv",
+    old: null,
+    new: { size: 1, modified: EARLIER.toISOString() },
+  });
+  await folder.write("inbox/a.csv", "changed");
+  await folder.write("inbox/c.csv", "3");
+  await rm(join(folder.path, "inbox/b.csv"));
+  const later = program.restarted();
+  await later.pass();
+  assert.deepEqual(seen(later), ["changed inbox/a.csv", "added inbox/c.csv", "removed inbox/b.csv"]);
+  assert.deepEqual((later.events[2].data as JsonObject).new, null);
+  await later.pass();
+  assert.equal(later.events.length, 3);
+});
+
+Deno.test("a file that was only touched did not change", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.csv", "1");
+  const program = folder.program({ watch: "./*.csv" });
+  await program.pass();
+  await folder.write("a.csv", "1", new Date(START - 30_000));
+  await program.restarted().pass();
+  await folder.write("a.csv", "2", new Date(START - 20_000));
+  const later = program.restarted();
+  await later.pass();
+  assert.deepEqual(seen(later), ["changed a.csv"]);
+});
+
+Deno.test("a change that keeps size and modification time is seen, in another file of that name or in the same one", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.csv", "1");
+  const program = folder.program({ watch: "./*.csv" });
+  await program.pass();
+  await folder.write("a.csv", "2");
+  const later = program.restarted();
+  await later.pass();
+  assert.deepEqual(seen(later), ["changed a.csv"]);
+
+  const path = join(folder.path, "a.csv");
+  const before = Math.floor((await stat(path)).ctimeMs);
+  do {
+    await writeFile(path, "3");
+    await utimes(path, EARLIER, EARLIER);
+  } while (Math.floor((await stat(path)).ctimeMs) === before);
+  const last = program.restarted();
+  await last.pass();
+  assert.deepEqual(seen(last), ["changed a.csv"]);
+});
+
+Deno.test("a file that was there at first and is only touched did not change", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.csv", "1");
+  const program = folder.program({ watch: "./*.csv", first: "seed" });
+  await program.pass();
+  await folder.write("a.csv", "1", new Date(START - 30_000));
+  const later = program.restarted();
+  await later.pass();
+  assert.deepEqual(seen(later), []);
+});
+
+Deno.test("first: seed takes what is there without a word, and another pattern starts anew", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.csv", "1");
+  await folder.write("b.json", "1");
+  const program = folder.program({ watch: "*.csv", first: "seed" });
+  await program.pass();
+  assert.deepEqual(seen(program), []);
+  const other = program.restarted({ watch: "*.json" });
+  await other.pass();
+  assert.deepEqual(seen(other), []);
+  assert.deepEqual([...program.store.baseline.keys()], ["b.json"]);
+});
+
+Deno.test("format reads the content; what cannot be read is said in the event", async () => {
+  await using folder = await Folder.make();
+  await folder.write("good.csv", "id,n\n7,x\n");
+  await folder.write("bad.csv", 'id,n\n"7\n');
+  const program = folder.program({ watch: "*.csv", format: "csv" });
+  await program.pass();
+  const [bad, good] = program.events.map(({ data }) => data as JsonObject);
+  assert.deepEqual(good.content, [{ id: "7", n: "x" }]);
+  assert.equal(bad.content, null);
+  assert.match(bad.error as string, /expected CSV/);
+});
+
+Deno.test("content is read in its charset; what does not decode is said in the event", async () => {
+  await using folder = await Folder.make();
+  await folder.write("a.txt", Buffer.from([0xbf]));
+  await folder.write("b.txt", Buffer.from("fffe7a01", "hex"));
+  const contents = async (args: JsonObject) => {
+    const program = folder.program({ watch: "*.txt", format: "text", ...args });
+    await program.pass();
+    return program.events.map(({ data }) => (data as JsonObject)).map(({ content, error = "" }) => [content, error]);
+  };
+  const error = 'it is not text in utf-8; "charset" can say in which charset it is';
+  assert.deepEqual(await contents({}), [[null, error], ["ź", ""]]);
+  assert.deepEqual((await contents({ charset: "iso-8859-2" }))[0], ["ż", ""]);
+  const check = (args: JsonObject) => watch.check!(parseArgs(watch, { watch: "*.txt", ...args }), START);
+  assert.deepEqual(check({ charset: "iso-8859-2" }), ['"charset" has no use without "format"']);
+  assert.deepEqual(check({ charset: "iso-8859-2", format: "text" }), []);
+});
+
+Deno.test("a running watch reports a dropped file once it has settled, and each further change", async () => {
+  await using folder = await Folder.make();
+  await mkdir(join(folder.path, "inbox"));
+  const program = folder.program({ watch: "./inbox/**/*.csv", on: ["added", "changed", "removed"] });
+  await program.attach();
+  await program.until(() => program.reports.length >= 2);
+  // Written right now by our clock: it may not be complete yet.
+  const now = new Date(START);
+  await Promise.all([looked(program), folder.write("inbox/deep/a.csv", "1", now)]);
+  assert.deepEqual(seen(program), []);
+  await program.clock.advanceTo(START + 1_999);
+  assert.deepEqual(seen(program), []);
+  await eventually(program, () => program.events.length === 1);
+  assert.deepEqual(seen(program), ["added inbox/deep/a.csv"]);
+
+  await rename(join(folder.path, "inbox/deep/a.csv"), join(folder.path, "inbox/b.csv"));
+  await eventually(program, () => program.events.length === 3);
+  assert.deepEqual(seen(program).slice(1), ["added inbox/b.csv", "removed inbox/deep/a.csv"]);
+  await program.detach();
+});
+
+Deno.test("a file that goes on being written is not reported before it is left alone", async () => {
+  await using folder = await Folder.make();
+  const program = folder.program({ watch: "*.log", settle: "10s" });
+  await program.attach();
+  await program.until(() => program.reports.length >= 2);
+  for (let second = 0; second <= 30; second += 5) {
+    const text = "x".repeat(second + 1);
+    await Promise.all([looked(program), folder.write("a.log", text, new Date(START + second * 1_000))]);
+    await program.clock.advanceTo(START + (second + 4) * 1_000);
+  }
+  assert.deepEqual(seen(program), []);
+  await eventually(program, () => program.events.length === 1);
+  assert.deepEqual(((program.events[0].data as JsonObject).new as JsonObject).size, 31);
+  await program.detach();
+});
+
+Deno.test("a watched folder may not be there yet, and a slow pass finds what nobody told of", async () => {
+  await using folder = await Folder.make();
+  const program = folder.program({ watch: "./later/*.csv", settle: "0s" });
+  await program.attach();
+  await program.until(() => program.reports.length >= 2);
+  await folder.write("later/a.csv", "1");
+  await eventually(program, () => program.events.length === 1);
+  assert.deepEqual(seen(program), ["added later/a.csv"]);
+  await program.detach();
+});
+
+Deno.test("one file, a folder, and what lies above the rule file can be watched", () => {
+  const matches = (pattern: string, path: string) => readPattern(pattern, "/rules/ops [1]").matches(path);
+  assert.ok(matches("./notes.md", "/rules/ops [1]/notes.md"));
+  assert.ok(!matches("./notes.md", "/rules/ops [1]/notes.md.bak"));
+  assert.ok(matches("./inbox", "/rules/ops [1]/inbox/deep/a.csv"));
+  assert.ok(matches("../in/*.csv", "/rules/in/a.csv"));
+  assert.ok(!matches("../in/*.csv", "/rules/in/x/a.csv"));
+  assert.ok(matches("/data/**/*.{csv,json}", "/data/x/y/a.json"));
+  assert.ok(matches("./*.csv", "/rules/ops [1]/a.csv"));
+});
+
+Deno.test("many dropped files are several transitions, each with its baseline", async () => {
+  await using folder = await Folder.make();
+  for (let index = 0; index < 1_100; index++) await folder.write(`${index}.txt`, "x");
+  const program = folder.program({ watch: "*.txt" });
+  await program.pass();
+  assert.equal(new Set(program.ids).size, 1_100);
+  assert.deepEqual(program.transitions.map(({ events }) => events), [0, 500, 500, 100]);
+  const stored = program.store.baseline.get("7.txt") as { [name: string]: Json };
+  assert.equal(stored.size, (await readFile(join(folder.path, "7.txt"))).length);
+});

@@ -1,0 +1,309 @@
+import assert from "node:assert/strict";
+import type { Computed, PerformStep, StepCall } from "../../runtime/workers/workers.ts";
+import { type Fixture, gate, never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
+
+/** Runs a function with this body. `perform` as the main side does by default: computes, and answers others with null. */
+async function run({ isolates, module }: Fixture, body: string, perform: PerformStep = performer()) {
+  return await isolates.runRule(await module(ruleSource(body)), scope(), perform, never);
+}
+
+/** The performer, with what the worker said of the steps that it computed. */
+function listening(answer?: (call: StepCall) => unknown) {
+  const base = performer(answer);
+  const said: [string, Computed][] = [];
+  const perform: PerformStep = (call, computed) => {
+    if (computed) said.push([call.name, computed]);
+    return base(call, computed);
+  };
+  return Object.assign(perform, { calls: base.calls, said });
+}
+
+const pathsOf = (calls: StepCall[]) => calls.map(({ scope, name }) => scope === "" ? name : `${scope}/${name}`);
+
+Deno.test("steps in branches carry the branch's path, whatever they waited for before", () =>
+  withIsolates({}, async (fixture) => {
+    const perform = performer();
+    const output = await run(
+      fixture,
+      `
+      const both = await step.all("both", {
+        crm: async () => {
+          await new Promise((resolve) => setTimeout(resolve, 1));
+          await step.http("post", "https://x.org");
+          await Promise.all([1, 2].map(async (n) => { await null; await step.log("say" + n, "x"); }));
+          return "crm";
+        },
+        "e/mail": () => step.each("lines", ["a", "b"], async (line, index) => {
+          await step.log("save", line);
+          return line + index;
+        }),
+      });
+      await step.log("after", "x");
+      return both;`,
+      perform,
+    );
+    assert.deepEqual(output, { crm: "crm", "e/mail": { total: 2, failed: 0, results: ["a0", "b1"], errors: [] } });
+    assert.deepEqual(pathsOf(perform.calls).sort(), [
+      "after",
+      "both",
+      "both/crm/post",
+      "both/crm/say1",
+      "both/crm/say2",
+      "both/e%2Fmail/lines",
+      "both/e%2Fmail/lines[0]/save",
+      "both/e%2Fmail/lines[1]/save",
+    ]);
+    const both = perform.calls.find(({ name }) => name === "both")!;
+    assert.deepEqual([both.kind, both.args], ["all", { all: ["crm", "e/mail"] }]);
+    const lines = perform.calls.find(({ name }) => name === "lines")!;
+    assert.deepEqual([lines.kind, lines.args], ["each", { each: 2 }]);
+  }));
+
+Deno.test("branches stand below the path that the main side gave the step", () =>
+  withIsolates({}, async (fixture) => {
+    const base = performer();
+    const perform: PerformStep = async (call, computed) => {
+      const answer = await base(call, computed);
+      return answer.kind === "compute" ? { ...answer, path: "lines#2" } : answer;
+    };
+    await run(fixture, `await step.each("lines", [1], () => step.log("save", "x"));`, perform);
+    assert.deepEqual(pathsOf(base.calls), ["lines", "lines#2[0]/save"]);
+  }));
+
+Deno.test("each performs up to max items at once, and begins them in order", () =>
+  withIsolates({}, async (fixture) => {
+    const begun: string[] = [];
+    const gates = [gate(), gate(), gate(), gate()];
+    const three = gate();
+    const perform = performer(async ({ name, args }) => {
+      if (name !== "save") return null;
+      const n = Number(args.log);
+      begun.push(`${n}`);
+      if (begun.length === 3) three.resolve();
+      await gates[n].promise;
+      return n * 2;
+    });
+    const output = run(
+      fixture,
+      `return (await step.each("lines", [0, 1, 2, 3], (n) => step.log("save", String(n)), { max: 2 })).results;`,
+      perform,
+    );
+    gates[1].resolve();
+    await three.promise;
+    assert.deepEqual(begun, ["0", "1", "2"]);
+    for (const each of gates) each.resolve();
+    assert.deepEqual(await output, [0, 2, 4, 6]);
+  }));
+
+Deno.test("a failed item of an each cancels the others and is thrown, or is told beside the results", () =>
+  withIsolates({}, async (fixture) => {
+    const each = (options: string) => `
+      try {
+        return await step.each("lines", [0, 1, 2], async (n) => {
+          if (n === 1) throw new TypeError("boom");
+          return await step.log("save", String(n));
+        }, ${options});
+      } catch (error) { return error.name + ": " + error.message; }`;
+    const stopped = listening(({ args }) => args.log === "0" ? new Promise(() => {}) : "saved");
+    assert.equal(await run(fixture, each("{ max: 2 }"), stopped), "TypeError: boom");
+    const [[, computed]] = stopped.said;
+    assert.ok("error" in computed);
+    assert.deepEqual([computed.error.step, computed.lost], ["lines[1]", ["lines[0]"]]);
+    assert.deepEqual(pathsOf(stopped.calls), ["lines", "lines[0]/save"]);
+
+    const goesOn = listening(() => "saved");
+    assert.deepEqual(await run(fixture, each(`{ onError: "continue" }`), goesOn), {
+      total: 3,
+      failed: 1,
+      results: ["saved", null, "saved"],
+      errors: [{ index: 1, step: "lines[1]", message: "boom" }],
+    });
+  }));
+
+Deno.test("an error that is passed on names the step that failed, also as the cause of another", () =>
+  withIsolates({}, async (fixture) => {
+    const base = listening();
+    const perform: PerformStep = (call, computed) => {
+      if (call.kind !== "http") return base(call, computed);
+      const error = { name: "HttpError", message: "500", step: `${call.scope}/${call.name}` };
+      return Promise.resolve({ kind: "failed", error });
+    };
+    const output = await run(
+      fixture,
+      `
+      return await step.each("lines", [0, 1], async (n) => {
+        try { await step.http("post", "https://x.org"); }
+        catch (error) { if (n === 0) throw error; throw new Error("wrapped", { cause: error }); }
+      }, { onError: "continue" });`,
+      perform,
+    );
+    assert.deepEqual((output as { errors: unknown }).errors, [
+      { index: 0, step: "lines[0]/post", message: "500" },
+      { index: 1, step: "lines[1]/post", message: "wrapped" },
+    ]);
+    const failing = run(fixture, `await step.all("both", { crm: () => step.http("post", "https://x.org") });`, perform);
+    await assert.rejects(failing, /500/);
+    const [, computed] = base.said.at(-1)!;
+    assert.equal("error" in computed && computed.error.step, "both/crm/post");
+  }));
+
+Deno.test("the first branch of any that succeeds wins; the others are lost and not heard any more", () =>
+  withIsolates({}, async (fixture) => {
+    const late = gate();
+    const asked = gate();
+    const perform = listening(async ({ name }) => {
+      if (name === "other") asked.resolve();
+      if (name === "slow" || name === "other") await late.promise;
+      return name;
+    });
+    const output = run(
+      fixture,
+      `
+      const first = await step.any("first", {
+        slow: async () => { await step.log("slow", "x"); await step.log("never", "x"); },
+        inner: () => step.all("inner", { deep: async () => { await step.log("other", "x"); await step.log("never", "x"); } }),
+        none: () => { throw new Error("no") },
+        quick: async () => { await step.http("go", "https://x.org"); return 7; },
+      });
+      await step.log("after", "x");
+      return first;`,
+      async (call, computed) => {
+        if (call.name === "go") await asked.promise;
+        // The losers' answers arrive while the function goes on.
+        if (call.name === "after") late.resolve();
+        return await perform(call, computed);
+      },
+    );
+    assert.deepEqual(await output, { winner: "quick", result: 7 });
+    const [, computed] = perform.said.find(([name]) => name === "first")!;
+    assert.deepEqual("output" in computed && computed.lost, ["first/slow", "first/inner"]);
+    assert.ok(!pathsOf(perform.calls).some((path) => path.endsWith("never")));
+  }));
+
+Deno.test("any fails with its first failure when no branch succeeds, and all with join when too few can", () =>
+  withIsolates({}, async (fixture) => {
+    const fail = (name: string) => `${name}: () => { throw new Error("${name}") }`;
+    await assert.rejects(run(fixture, `await step.any("x", { ${fail("a")}, ${fail("b")} })`), /^\w*Error: a$/);
+    const perform = listening(({ name }) => name === "hang" ? new Promise(() => {}) : name);
+    const join = `await step.all("x", { a: () => step.log("hang", "x"), ${fail("b")}, c: () => step.log("c", "x"), ${
+      fail("d")
+    } }, { join: 3 })`;
+    await assert.rejects(run(fixture, join, perform), /^\w*Error: b$/);
+    const [, computed] = perform.said[0];
+    assert.deepEqual("error" in computed && computed.lost, ["x/a", "x/c"]);
+    const enough = run(
+      fixture,
+      `return await step.all("x", { a: () => 1, ${
+        fail("b")
+      }, c: () => undefined, d: () => step.log("hang", "x") }, { join: 2 })`,
+      perform,
+    );
+    assert.deepEqual(await enough, { a: 1, b: null, c: null, d: null });
+  }));
+
+Deno.test("an each with a rate asks before each item, one at a time and in order", () =>
+  withIsolates({}, async (fixture) => {
+    const base = performer();
+    let open = 0;
+    const order: string[] = [];
+    const perform: PerformStep = async (call, computed) => {
+      if (call.kind === "log") order.push(call.scope);
+      if (call.kind !== "item") return await base(call, computed);
+      assert.equal(call.scope, "lines");
+      order.push(`next ${call.name}`);
+      assert.equal(++open, 1);
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      open--;
+      return { kind: "result", output: null };
+    };
+    await run(
+      fixture,
+      `await step.each("lines", [1, 2, 3], () => step.log("save", "x"), { rate: "10/s", max: 3 });`,
+      perform,
+    );
+    assert.deepEqual(order.filter((entry) => entry.startsWith("next")), ["next 0", "next 1", "next 2"]);
+    assert.ok(order.indexOf("lines[0]") < order.indexOf("next 2"), String(order));
+    assert.deepEqual(base.calls[0].args, { each: 3, rate: "10/s", max: 3 });
+  }));
+
+Deno.test("a branch whose call is abandoned holds up its each, all or any", () =>
+  withIsolates({}, async (fixture) => {
+    const base = performer();
+    const asked = gate();
+    const controller = new AbortController();
+    const code = await fixture.module(ruleSource(
+      `await step.all("both", { a: () => step.wait("pause", "1d"), b: () => 1 }); await step.log("never", "x");`,
+    ));
+    const parked = fixture.isolates.runRule(code, scope(), (call, computed) => {
+      if (call.kind !== "wait") return base(call, computed);
+      asked.resolve();
+      return Promise.resolve({ kind: "abandon" });
+    }, controller.signal);
+    await asked.promise;
+    controller.abort(new Error("parked"));
+    await assert.rejects(parked, /parked/);
+    assert.deepEqual(pathsOf(base.calls), ["both"]);
+  }));
+
+Deno.test("what is no branch is refused where it is called", () =>
+  withIsolates({}, async (fixture) => {
+    await assert.rejects(
+      run(fixture, `await step.all("x", { a: 1 });`),
+      /step\.all\("x", …\) needs functions with their names/,
+    );
+    await assert.rejects(run(fixture, `await step.each("x", 3, () => {});`), /step\.each\("x", …\) needs a list/);
+    await assert.rejects(run(fixture, `await step.any({ a: () => 1 });`), /step\.any needs the step's name first/);
+    await assert.rejects(
+      run(fixture, `await step.all("x", { a: () => new Map() });`),
+      /the result of x\/a is a Map, which JSON cannot hold/,
+    );
+  }));
+
+Deno.test("an each of 5,000 items goes through", () =>
+  withIsolates({}, async (fixture) => {
+    const perform = performer(({ args }) => args.log);
+    const output = await run(
+      fixture,
+      `
+      const items = Array.from({ length: 5000 }, (_, n) => n);
+      return (await step.each("lines", items, (n) => step.log("save", String(n)), { max: 100 })).results.length;`,
+      perform,
+    );
+    assert.equal(output, 5_000);
+    assert.equal(perform.calls.length, 5_001);
+  }));
+
+Deno.test("an awaited event is what its definition's validator makes of it, or fails the function", () =>
+  withIsolates({}, async (fixture) => {
+    const received = { ...scope().event, type: "payment.received" };
+    const waitFor = async (definition: string, n = 1) => {
+      const source = ruleSource(`
+        const got = await step.waitFor("paid", payment, { match: { "data.id": ${n} }, timeout: "3d" });
+        return got && got.data;`);
+      const perform = performer(({ args }) => (args.match as { "data.id": number })["data.id"] === 0 ? null : received);
+      const output = fixture.isolates.runRule(
+        await fixture.module(`${source} const payment = ${definition};`),
+        scope(),
+        perform,
+        never,
+      );
+      return { perform, output };
+    };
+    const doubled = (data: string) =>
+      `event("payment.received", { "~standard": { version: 1, vendor: "test", validate: () => (${data}) } })`;
+    const { perform, output } = await waitFor(doubled("{ value: { n: 2 } }"));
+    assert.deepEqual(await output, { n: 2 });
+    assert.deepEqual(perform.calls[0].args, {
+      waitFor: "payment.received",
+      match: { "data.id": 1 },
+      timeout: "3d",
+    });
+    assert.equal(await (await waitFor(doubled("{ value: 1 }"), 0)).output, null);
+    const failing = async (definition: string, message: RegExp) => {
+      await assert.rejects((await waitFor(definition)).output, message);
+    };
+    const refused = doubled('{ issues: [{ message: "expected number", path: ["n"] }] }');
+    await failing(refused, /event payment\.received is not as the rule expects: data\.n: expected number/);
+    await failing("manual()", /got a manual trigger/);
+    await failing('event("a", undefined, { if: "true" })', /got one with the option "if"/);
+  }));

@@ -1,0 +1,103 @@
+import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import type { BundledModule, CodeScope, Isolates, PerformStep, StepCall } from "../../runtime/workers/workers.ts";
+import { type CodeLog, type IsolateOptions, openIsolates } from "../../runtime/workers/open_workers.ts";
+import { stepPath } from "../../runtime/workers/step_path.ts";
+import { bundle } from "../../runtime/folder/typescript/typescript_bundle.ts";
+import { esbuild, stopEsbuild } from "../../runtime/folder/typescript/esbuild.ts";
+
+/** A temporary folder with these files in it, gone after the test. */
+export async function withFolder(files: Record<string, string>, use: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "whenthen-ts-")));
+  try {
+    for (const [path, text] of Object.entries(files)) {
+      await mkdir(dirname(join(folder, path)), { recursive: true });
+      await writeFile(join(folder, path), text);
+    }
+    await use(folder);
+  } finally {
+    await stopEsbuild();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+export interface Fixture {
+  isolates: Isolates;
+  /** Bundles one file's text. */
+  module(source: string, file?: string): Promise<BundledModule>;
+  logs: CodeLog[];
+  secretsUsed: string[];
+}
+
+/** Bytes. All tests that run side by side are threads of one process, and no worker is to blame for what they use together. */
+export const ROOMY = 8e9;
+
+/** Isolates and a bundler, closed after the test. */
+export async function withIsolates(
+  options: Partial<IsolateOptions>,
+  use: (fixture: Fixture) => Promise<void>,
+): Promise<void> {
+  const logs: CodeLog[] = [];
+  const secretsUsed: string[] = [];
+  const isolates = openIsolates({
+    secrets: () => ({}),
+    onSecret: (name) => secretsUsed.push(name),
+    env: () => ({}),
+    onLog: (line) => logs.push(line),
+    memoryLimit: ROOMY,
+    ...options,
+  });
+  let count = 0;
+  try {
+    await withFolder({}, async (folder) => {
+      const module = async (source: string, file = `rule${count}.ts`) => {
+        await writeFile(join(folder, file), source);
+        const { code, problems } = await bundle(file, folder, await esbuild(folder));
+        if (problems.length > 0) throw new Error(problems.map((problem) => problem.message).join("; "));
+        return { version: `v${count++}`, file, code };
+      };
+      await use({ isolates, module, logs, secretsUsed });
+    });
+  } finally {
+    await isolates.close();
+  }
+}
+
+/** Source of a rule whose `then` has this body. */
+export function ruleSource(body: string, more = ""): string {
+  return `import { rule, manual, event, TerminalError, RetryAfterError } from "whenthen";\n` +
+    `export default rule({ when: manual(), ${more} then: async ({ event, step, config, env, secrets, run, rule }) => {\n` +
+    `${body}\n} });\n`;
+}
+
+export function scope(change: Partial<CodeScope> = {}): CodeScope {
+  const event = { id: "1", source: "test", type: "manual", time: "2026-01-01T00:00:00Z", data: { n: 1 } };
+  const run = { id: "run1", attempt: 1 };
+  return { run, rule: { id: "a", file: "a.ts" }, event, trigger: 0, config: {}, alone: false, ...change };
+}
+
+export const never = new AbortController().signal;
+
+/** The kinds that the worker computes. */
+const COMPUTED = ["do", "each", "all", "any"];
+
+/** The main side of a run without a store: has the worker compute what it can, answers others by `answer`. */
+export function performer(answer: (call: StepCall) => unknown = () => null): PerformStep & { calls: StepCall[] } {
+  const calls: StepCall[] = [];
+  const perform: PerformStep = async (call, computed) => {
+    if (!computed) calls.push(call);
+    if (!COMPUTED.includes(call.kind)) return { kind: "result", output: await answer(call) as null };
+    const path = stepPath(call.scope, call.name);
+    if (!computed) return { kind: "compute", attempt: 1, path };
+    return "error" in computed
+      ? { kind: "failed", error: computed.error }
+      : { kind: "result", output: computed.output };
+  };
+  return Object.assign(perform, { calls });
+}
+
+/** A promise with its handles. */
+export function gate<T = void>() {
+  return Promise.withResolvers<T>();
+}

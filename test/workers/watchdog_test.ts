@@ -1,0 +1,268 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import process from "node:process";
+import { promisify } from "node:util";
+import {
+  type BundledModule,
+  InterruptedError,
+  type Isolates,
+  type PerformStep,
+  RuleCodeError,
+} from "../../runtime/workers/workers.ts";
+import { limitBeside } from "../../runtime/workers/memory_watch.ts";
+import { gate, never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
+
+/** Waits on the main side until `release`, or loops, or hangs, as `config.do` says. */
+const CHOICE = ruleSource(`
+  await step.log("begun", config.do);
+  if (config.do === "loop") { console.log("looping"); for (;;); }
+  if (config.do === "hang") await new Promise(() => {});
+  if (config.do === "ask") await step.http("ask", "https://x.org");
+  if (config.do === "reject") { Promise.reject(new Error("floating")); await new Promise(() => {}); }
+  if (config.do === "throw") { setTimeout(() => { throw new Error("in a timer") }); await new Promise(() => {}); }
+  if (config.do === "exit") process.exit(3);
+  return "fine";`);
+
+/** Starts a run; `reached` resolves with the first call of that kind. */
+function startRun(isolates: Isolates, code: BundledModule, what: string, kind: string, signal = never, alone = false) {
+  const reached = gate();
+  const perform = performer((call) => {
+    if (call.kind === kind) reached.resolve();
+    return call.kind === "http" ? new Promise(() => {}) : null;
+  });
+  const result = isolates.runRule(code, scope({ config: { do: what }, alone }), perform, signal)
+    .then((output) => ({ output }), (error) => ({ error }));
+  return { result, reached: reached.promise };
+}
+
+Deno.test("a loop is ended and blamed; a run that waits for the main side meanwhile is interrupted, to be attempted again", () =>
+  withIsolates({ blockedAfter: 3_000 }, async ({ isolates, module }) => {
+    const code = await module(CHOICE);
+    const waiting = startRun(isolates, code, "ask", "http");
+    await waiting.reached;
+    const looping = startRun(isolates, code, "loop", "log");
+    const blamed = (await looping.result as { error: RuleCodeError }).error;
+    assert.ok(blamed instanceof RuleCodeError && blamed.blocked);
+    assert.match(blamed.message, /rule0\.ts did not answer for 3s and was ended/);
+    assert.ok((await waiting.result as { error: Error }).error instanceof InterruptedError);
+    assert.deepEqual(await startRun(isolates, code, "", "log").result, { output: "fine" });
+  }));
+
+Deno.test("a loop is blamed also where a call of a branch that was given up is never answered", () =>
+  withIsolates({ blockedAfter: 3_000 }, async ({ isolates, module }) => {
+    const code = await module(ruleSource(`
+      if (config.ask) return await step.http("ask", "https://x.org");
+      await step.any("race", { loser: () => step.http("loser", "https://x.org"), winner: () => 1 });
+      for (;;);`));
+    const base = performer(() => new Promise(() => {}));
+    const loser = gate();
+    const perform: PerformStep = async (call, computed) => {
+      if (call.name === "loser") {
+        await loser.promise;
+        return { kind: "abandon", lost: true };
+      }
+      if (computed) loser.resolve();
+      return await base(call, computed);
+    };
+    const waiting = isolates.runRule(code, scope({ config: { ask: true } }), perform, never);
+    const interrupted = assert.rejects(waiting, InterruptedError);
+    await assert.rejects(isolates.runRule(code, scope(), perform, never), (error: RuleCodeError) => error.blocked);
+    await interrupted;
+  }));
+
+Deno.test("other rules go on while one loops", () =>
+  withIsolates({ blockedAfter: 3_000 }, async ({ isolates, module }) => {
+    const [bad, good] = [await module(CHOICE), await module(CHOICE)];
+    const looping = startRun(isolates, bad, "loop", "log");
+    await looping.reached;
+    assert.deepEqual(await startRun(isolates, good, "", "log").result, { output: "fine" });
+    assert.equal(isolates.count(), 2);
+    assert.ok("error" in await looping.result);
+  }));
+
+Deno.test("aborting a run that computes ends its worker at once and interrupts the others", () => {
+  const begun = gate();
+  return withIsolates({ onLog: () => begun.resolve() }, async ({ isolates, module }) => {
+    const code = await module(CHOICE);
+    const waiting = startRun(isolates, code, "ask", "http");
+    await waiting.reached;
+    const controller = new AbortController();
+    const looping = startRun(isolates, code, "loop", "log", controller.signal);
+    await begun.promise;
+    controller.abort(new Error("timed out"));
+    assert.equal((await looping.result as { error: Error }).error.message, "timed out");
+    assert.ok((await waiting.result as { error: Error }).error instanceof InterruptedError);
+    assert.equal(isolates.count(), 0);
+  });
+});
+
+Deno.test("a loop that was given up while it waited is found, too", () => {
+  const begun = gate();
+  return withIsolates({ blockedAfter: 3_000, onLog: () => begun.resolve() }, async ({ isolates, module }) => {
+    const code = await module(ruleSource(`step.http("ask", "https://x.org"); console.log("looping"); for (;;);`));
+    const controller = new AbortController();
+    const run = startRun(isolates, code, "", "http", controller.signal);
+    await begun.promise;
+    controller.abort(new Error("timed out"));
+    await run.result;
+    while (isolates.count() > 0) await new Promise((resolve) => setTimeout(resolve, 20));
+  });
+});
+
+Deno.test("an error that nothing awaits fails the only run in the worker", () =>
+  withIsolates({}, async ({ isolates, module }) => {
+    for (const [what, message] of [["reject", "floating"], ["throw", "in a timer"]]) {
+      const code = await module(CHOICE);
+      const { error } = await startRun(isolates, code, what, "log").result as { error: RuleCodeError };
+      assert.equal(error.message, message);
+      assert.equal(error.blocked, false);
+      assert.match(error.stack!, /rule\d\.ts:\d+:\d+/);
+      assert.deepEqual(await startRun(isolates, code, "", "log").result, { output: "fine" });
+    }
+  }));
+
+Deno.test("where several runs share the worker of such an error, each is to be attempted alone, which tells whose it is", () =>
+  withIsolates({}, async ({ isolates, module }) => {
+    const code = await module(CHOICE);
+    const waiting = startRun(isolates, code, "ask", "http");
+    await waiting.reached;
+    const rejecting = startRun(isolates, code, "reject", "log");
+    for (const run of [waiting, rejecting]) {
+      const { error } = await run.result as { error: RuleCodeError };
+      assert.ok(error instanceof RuleCodeError && error.blocked);
+    }
+    const { error } = await startRun(isolates, code, "reject", "log", never, true).result as { error: RuleCodeError };
+    assert.deepEqual([error.message, error.blocked], ["floating", false]);
+  }));
+
+Deno.test("process.exit is an error and ends nothing", () =>
+  withIsolates({}, async ({ isolates, module }) => {
+    const { error } = await startRun(isolates, await module(CHOICE), "exit", "log").result as { error: Error };
+    assert.match(error.message, /process\.exit is not for rule code/);
+  }));
+
+Deno.test("a module that throws at its top level fails its runs with the place", () =>
+  withIsolates({}, async ({ isolates, module }) => {
+    const code = await module(`\nnull!.x;\n${CHOICE}`);
+    const { error } = await startRun(isolates, code, "", "log").result as { error: RuleCodeError };
+    assert.deepEqual([error.name, error.at?.file, error.at?.line, error.blocked], ["TypeError", "rule0.ts", 2, false]);
+    assert.equal(isolates.count(), 0);
+    await assert.rejects(isolates.describe(code), { name: "TypeError" });
+  }));
+
+Deno.test("a module that never finishes loading is given up", () =>
+  withIsolates({ blockedAfter: 400 }, async ({ isolates, module }) => {
+    const waits = await module(`await new Promise(() => {});\n${CHOICE}`);
+    await assert.rejects(isolates.describe(waits), /rule0\.ts was not loaded after 400ms/);
+    const loops = await module(`for (;;);\n${CHOICE}`);
+    await assert.rejects(isolates.describe(loops), /rule1\.ts (was not loaded|did not answer)/);
+    assert.equal(isolates.count(), 0);
+  }));
+
+Deno.test("a run that is alone has a worker of its own, gone with it", () =>
+  withIsolates({}, async ({ isolates, module }) => {
+    const code = await module(CHOICE);
+    const controller = new AbortController();
+    const waiting = startRun(isolates, code, "ask", "http", controller.signal);
+    await waiting.reached;
+    const alone = startRun(isolates, code, "ask", "http", controller.signal, true);
+    await alone.reached;
+    assert.equal(isolates.count(), 2);
+    controller.abort(new Error("over"));
+    await Promise.all([waiting.result, alone.result]);
+    assert.equal(isolates.count(), 1);
+  }));
+
+Deno.test("growing memory ends the worker and blames the run", () =>
+  withIsolates({ memoryLimit: process.memoryUsage().rss + 300e6 }, async ({ isolates, module }) => {
+    const code = await module(ruleSource(`
+      const kept = [];
+      for (;;) { kept.push(new Uint8Array(4e6).fill(1)); await new Promise((resolve) => setTimeout(resolve, 1)); }`));
+    for (const alone of [false, true]) {
+      const failed = isolates.runRule(code, scope({ alone }), performer(), never);
+      await assert.rejects(failed, (error: RuleCodeError) => {
+        assert.ok(error instanceof RuleCodeError && error.blocked, String(error));
+        assert.match(error.message, /because of memory: the program used \d+ MB, its limit is \d+ MB/);
+        return true;
+      });
+    }
+  }));
+
+Deno.test("what the store and its checkpoints take is no rule's fault, up to what the machine has", async () => {
+  assert.equal(limitBeside(0, 1.5e9), 1.5e9);
+  assert.equal(limitBeside(1, 1e18), 1e18, "never below the limit itself");
+  assert.ok(limitBeside(1e18, 1e6) < 1e15);
+  // The limit alone would end each worker.
+  const storeBytes = () => process.memoryUsage().rss;
+  await withIsolates({ memoryLimit: process.memoryUsage().rss / 2, storeBytes }, async ({ isolates, module }) => {
+    const code = await module(ruleSource(`await new Promise((resolve) => setTimeout(resolve, 500)); return "fine";`));
+    assert.equal(await isolates.runRule(code, scope(), performer(), never), "fine");
+  });
+});
+
+Deno.test("the longest idle worker makes room; where none is idle, work waits", () =>
+  withIsolates({ maxWorkers: 2 }, async ({ isolates, module }) => {
+    const [a, b, c] = [await module(CHOICE), await module(CHOICE), await module(CHOICE)];
+    await startRun(isolates, a, "", "log").result;
+    const controller = new AbortController();
+    const held = startRun(isolates, b, "ask", "http", controller.signal);
+    await held.reached;
+    assert.deepEqual(await startRun(isolates, c, "", "log").result, { output: "fine" });
+    assert.equal(isolates.count(), 2);
+    const second = startRun(isolates, c, "ask", "http", controller.signal);
+    await second.reached;
+    const waits = startRun(isolates, a, "", "log");
+    const gone = new AbortController();
+    const aborted = startRun(isolates, a, "", "log", gone.signal);
+    gone.abort(new Error("no longer"));
+    assert.equal((await aborted.result as { error: Error }).error.message, "no longer");
+    controller.abort(new Error("over"));
+    assert.deepEqual(await waits.result, { output: "fine" });
+  }));
+
+Deno.test("idle workers are discarded", () =>
+  withIsolates({ idleAfter: 50 }, async ({ isolates, module }) => {
+    await startRun(isolates, await module(CHOICE), "", "log").result;
+    while (isolates.count() > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+  }));
+
+Deno.test("a discarded version finishes its work first", () =>
+  withIsolates({}, async ({ isolates, module }) => {
+    const code = await module(CHOICE);
+    const answer = gate<unknown>();
+    const asked = gate();
+    const run = isolates.runRule(
+      code,
+      scope({ config: { do: "ask" } }),
+      performer((call) => {
+        if (call.kind !== "http") return null;
+        asked.resolve();
+        return answer.promise;
+      }),
+      never,
+    );
+    await asked.promise;
+    await isolates.discard(code.version);
+    answer.resolve(null);
+    assert.equal(await run, "fine");
+    assert.equal(isolates.count(), 0);
+  }));
+
+Deno.test("close() interrupts what runs", () =>
+  withIsolates({}, async ({ isolates, module }) => {
+    const code = await module(CHOICE);
+    const hanging = startRun(isolates, code, "hang", "log");
+    await hanging.reached;
+    await isolates.close();
+    assert.ok((await hanging.result as { error: Error }).error instanceof InterruptedError);
+    assert.ok((await startRun(isolates, code, "", "log").result as { error: Error }).error instanceof InterruptedError);
+  }));
+
+// In a process of its own: the tests beside this one are threads of the same, and their memory is counted with it.
+Deno.test("200 discarded workers leave memory about where it was", async () => {
+  const program = new URL("./discarded_workers.ts", import.meta.url).pathname;
+  const { stdout } = await promisify(execFile)(Deno.execPath(), ["run", "-A", "--no-check", program]);
+  const { grown, left } = JSON.parse(stdout);
+  assert.equal(left, 0);
+  assert.ok(grown < 100, `${grown} MB`);
+});

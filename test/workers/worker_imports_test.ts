@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { dirname, join, relative } from "node:path";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+
+/** Packages that the worker loads by what it imports, types aside, each with the file that asks for it. */
+function packagesOf(file: string, seen = new Set<string>()): string[] {
+  if (seen.has(file)) return [];
+  seen.add(file);
+  const text = readFileSync(join(ROOT, file), "utf8").replaceAll(/^(import|export) type [^;]*;/gms, "");
+  const specifiers = [...text.matchAll(/^(?:import|export)\b[^;]*?from "([^"]+)"/gms)].map(([, specifier]) =>
+    specifier
+  );
+  return specifiers.flatMap((specifier) => {
+    if (specifier.startsWith(".")) return packagesOf(relative("", join(dirname(file), specifier)), seen);
+    return specifier.startsWith("node:") ? [] : [`${specifier} by ${file}`];
+  });
+}
+
+Deno.test("a worker loads no library: each would cost every rule's start and memory", () => {
+  assert.deepEqual(packagesOf("runtime/workers/worker.ts"), []);
+  assert.ok(
+    packagesOf("runtime/language/checker/test_kinds.ts").includes("zod by runtime/language/checker/test_kinds.ts"),
+  );
+});
