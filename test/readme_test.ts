@@ -10,7 +10,7 @@ import { testKinds, testSchema } from "../runtime/language/checker/test_kinds.ts
 import { stepKinds } from "../runtime/engine/index.ts";
 import { triggerKinds } from "../runtime/triggers/index.ts";
 import { temporaryFolder, whenthen } from "./e2e/program.ts";
-import { PATIENCE } from "./e2e/until.ts";
+import { TIMEOUT } from "./e2e/until.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname;
 const readme = await readFile(join(ROOT, "README.md"), "utf8");
@@ -160,7 +160,7 @@ async function running(command: string, cwd: string) {
           if (output.includes(text)) finish(resolve);
         };
         const fail = () => finish(() => reject(new Error(`${command} did not print "${text}":\n${output}`)));
-        const timer = setTimeout(fail, PATIENCE);
+        const timer = setTimeout(fail, TIMEOUT);
         const finish = (settle: () => void) => {
           clearTimeout(timer);
           watchers.delete(look);

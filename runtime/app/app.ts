@@ -16,7 +16,7 @@ import { type Watch, watchFolder } from "../folder/watching/watch_folder.ts";
 import type { Json } from "../model/json.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
-import { assemble, type Parts, retentionOf } from "./parts.ts";
+import { type AppParts, assemble, retentionOf } from "./parts.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { answerForm } from "../engine/answer_form.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
@@ -56,7 +56,7 @@ export interface OnceReport {
 const DRAIN = 5_000;
 /** Milliseconds for the answers of those who were waiting when that time was up. */
 const LAST_ANSWERS = 500;
-/** A run that is due this soon is waited for by `whenthen once`; a later one is parked. */
+/** A run that is due this soon is waited for by `whenthen once`; a later one is suspended. */
 const ONCE_PATIENCE = 60_000;
 const DEFAULT_HOST = "127.0.0.1";
 const DEFAULT_PORT = 8080;
@@ -76,7 +76,7 @@ export async function openApp(options: AppOptions): Promise<App> {
 /** The program: load, attach, serve; on a signal stop intake, drain, close. */
 export class App {
   readonly web: Web;
-  readonly #parts: Parts;
+  readonly #parts: AppParts;
   readonly #replies = new ReplyWaiters();
   readonly #reloads: Coalescer;
   readonly #token = randomBytes(24).toString("base64url");
@@ -131,7 +131,7 @@ export class App {
     logLine("info", `Listening on ${this.#server.url}`, {});
   }
 
-  /** One pass: polls each poller once, fires what cron owes, finishes or parks all runs. What it reports is masked. */
+  /** One pass: polls each poller once, fires what cron owes, finishes or suspends all runs. What it reports is masked. */
   async once(): Promise<OnceReport> {
     const failedRuns: Run[] = this.#failedRuns = [];
     this.#parts.attachments.listenOnly();
@@ -162,7 +162,7 @@ export class App {
     return this.dataFolder.isNew();
   }
 
-  /** Stops as told: intake first, then what is under way, within the drain; then everything is parked and closed. */
+  /** Stops as told: intake first, then what is under way, within the drain; then everything is suspended and closed. */
   async stop(): Promise<void> {
     this.#phase = "draining";
     await Promise.all([

@@ -27,7 +27,7 @@ import { HookRegistry } from "../web/hook_registry.ts";
 import { Metrics } from "../web/metrics.ts";
 
 /** The parts that the program is made of; `app.ts` moves them. */
-export interface Parts {
+export interface AppParts {
   loading: Loading;
   ingest: Ingest;
   services: ProgramServices;
@@ -75,7 +75,7 @@ export function assemble(
   secrets: Secrets,
   { store, signer, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Told,
-): Parts {
+): AppParts {
   const { folder } = options;
   const outside = { env: environment, secrets: secrets.scope() };
   const meters = new Meters(clock);

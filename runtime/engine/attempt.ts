@@ -4,15 +4,15 @@ import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
 import { type StepEffects, StoreFullError } from "../store/store.ts";
-import type { Life } from "./frame.ts";
+import type { RunContext } from "./step_frame.ts";
 import { Interruption } from "./interruption.ts";
-import type { Parked, StepFailure, StepOutcome, Stopped } from "./outcome.ts";
+import type { StepFailure, StepOutcome, Stopped, Suspended } from "./outcome.ts";
 import { checkInput, checkSize } from "./records.ts";
 import { retryAt, STANDARD_DELAYS } from "./retry.ts";
 import { plainArgs, type StepArgs } from "./steps/step_args.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
-type Acted = Outcome | Parked | Stopped | StepFailure;
+type Acted = Outcome | Suspended | Stopped | StepFailure;
 
 /** One step that acts, whether of a YAML list or a `step.*` call. */
 export interface Task {
@@ -29,7 +29,7 @@ export interface Task {
   /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
   prepare(): Promise<StepArgs | null>;
   /**
-   * Does it once. A step with steps inside may also be parked, be stopped or fail with one of them.
+   * Does it once. A step with steps inside may also be suspended, be stopped or fail with one of them.
    * @param makeSignal see {@link withTimeout}
    */
   act(args: StepArgs, attempt: number, makeSignal: () => AbortSignal): Acted | Promise<Acted>;
@@ -41,25 +41,25 @@ export interface Task {
  * branch wait until then.
  * @throws the signal's reason where the run is ended meanwhile
  */
-export async function attemptStep(life: Life, task: Task, signal: AbortSignal): Promise<StepOutcome> {
-  const { records, waiting, options: { clock } } = life;
+export async function attemptStep(context: RunContext, task: Task, signal: AbortSignal): Promise<StepOutcome> {
+  const { records, waiting, options: { clock } } = context;
   for (;;) {
     signal.throwIfAborted();
     const earlier = records.get(task.path);
     if (earlier !== undefined && earlier.state !== "retrying") return outcomeOf(earlier);
     if (earlier?.due === undefined || earlier.due <= clock.now()) {
-      const outcome = await attemptOnce(life, task, begin(task, earlier, clock.now()), signal);
+      const outcome = await attemptOnce(context, task, begin(task, earlier, clock.now()), signal);
       if (outcome !== "again") return outcome;
     } else {
-      const parked = parkedUntil(earlier);
+      const suspended = suspendedUntil(earlier);
       const { path } = task;
-      if (!await waiting.wait(earlier.due, signal, { path, what: () => parked.waitingFor })) return parked;
+      if (!await waiting.wait(earlier.due, signal, { path, what: () => suspended.waitingFor })) return suspended;
     }
   }
 }
 
 async function attemptOnce(
-  life: Life,
+  context: RunContext,
   task: Task,
   record: StepRecord,
   signal: AbortSignal,
@@ -69,20 +69,20 @@ async function attemptOnce(
     args = await task.prepare();
     if (args !== null) checkInput(task.path, args.recorded);
   } catch (thrown) {
-    return await end(life, record, { state: "failed", error: recordError(thrown) });
+    return await end(context, record, { state: "failed", error: recordError(thrown) });
   }
   if (args !== null) record.input = args.recorded;
-  return await attempt(life, task, record, args ?? plainArgs({}), signal);
+  return await attempt(context, task, record, args ?? plainArgs({}), signal);
 }
 
 /** Performs a step that only computes: one attempt, recorded like any other. */
 export function computeStep(
-  life: Life,
+  context: RunContext,
   step: { path: string; kind: string; after?: string },
   signal: AbortSignal,
   compute: () => Promise<Json>,
 ): Promise<StepOutcome> {
-  return attemptStep(life, {
+  return attemptStep(context, {
     ...step,
     retry: { attempts: 1, ...STANDARD_DELAYS },
     worthRetrying: () => false,
@@ -102,7 +102,7 @@ export function outcomeOf(record: StepRecord): StepOutcome {
 }
 
 async function attempt(
-  life: Life,
+  context: RunContext,
   task: Task,
   record: StepRecord,
   args: StepArgs,
@@ -110,7 +110,7 @@ async function attempt(
 ): Promise<StepOutcome | "again"> {
   let outcome: Acted;
   try {
-    const { clock } = life.options;
+    const { clock } = context.options;
     outcome = await withTimeout(
       clock,
       { what: `Step "${task.path}"`, ms: task.timeout, grace: GRACE },
@@ -119,29 +119,34 @@ async function attempt(
     );
     if (!("kind" in outcome)) checkSize(task.path, outcome.output);
   } catch (thrown) {
-    if (signal.aborted) return await abandon(life, record, signal.reason);
+    if (signal.aborted) return await abandon(context, record, signal.reason);
     // Nothing that the run could do about: it is put back, and the step attempted again.
     if (thrown instanceof StoreFullError) throw thrown;
-    return await fail(life, task, record, thrown, recordError(thrown));
+    return await fail(context, task, record, thrown, recordError(thrown));
   }
   if (!("kind" in outcome)) {
     const { output, effects } = outcome;
-    const isEnd = task.isLast && life.records.unasked().length === 0;
-    return await end(life, record, { state: "succeeded", output }, isEnd ? { ...effects, end: life.end() } : effects);
+    const isEnd = task.isLast && context.records.unasked().length === 0;
+    return await end(
+      context,
+      record,
+      { state: "succeeded", output },
+      isEnd ? { ...effects, end: context.end() } : effects,
+    );
   }
   if (outcome.kind !== "failed") return outcome;
-  return await fail(life, task, record, outcome, { ...outcome.error, step: outcome.step });
+  return await fail(context, task, record, outcome, { ...outcome.error, step: outcome.step });
 }
 
 /** Records a failed attempt: `retrying` until the next one is due, or `failed` where there is none. */
 async function fail(
-  life: Life,
+  context: RunContext,
   task: Task,
   record: StepRecord,
   thrown: unknown,
   error: RecordedError,
 ): Promise<StepOutcome | "again"> {
-  const { clock, random = Math.random } = life.options;
+  const { clock, random = Math.random } = context.options;
   const due = retryAt({
     error: thrown,
     attempts: record.attempts,
@@ -150,15 +155,15 @@ async function fail(
     now: clock.now(),
     random,
   });
-  if (due === undefined) return await end(life, record, { state: "failed", error });
-  await life.records.write({ ...record, state: "retrying", error, due });
+  if (due === undefined) return await end(context, record, { state: "failed", error });
+  await context.records.write({ ...record, state: "retrying", error, due });
   return "again";
 }
 
 /** The run was ended from outside: a step that did not come through is attempted again where the run goes on. */
-export async function abandon(life: Life, record: StepRecord, reason: unknown): Promise<never> {
+export async function abandon(context: RunContext, record: StepRecord, reason: unknown): Promise<never> {
   if (!(reason instanceof Interruption && reason.kind === "shutdown")) {
-    await end(life, record, { state: "cancelled", error: recordError(reason) });
+    await end(context, record, { state: "cancelled", error: recordError(reason) });
   }
   throw reason;
 }
@@ -175,15 +180,15 @@ function begin(task: Task, earlier: StepRecord | undefined, now: number): StepRe
 }
 
 async function end(
-  life: Life,
+  context: RunContext,
   record: StepRecord,
   ending: { state: "succeeded"; output: Json } | { state: "failed" | "cancelled"; error: RecordedError },
   effects?: StepEffects,
 ): Promise<StepOutcome> {
-  const written = life.records.write({ ...record, ...ending, endedAt: life.options.clock.now() }, effects);
-  return outcomeOf(await (effects?.end ? life.leave(written) : written));
+  const written = context.records.write({ ...record, ...ending, endedAt: context.options.clock.now() }, effects);
+  return outcomeOf(await (effects?.end ? context.leave(written) : written));
 }
 
-function parkedUntil(record: StepRecord): Parked {
-  return { kind: "parked", due: record.due, waitingFor: `attempt ${record.attempts + 1} of step "${record.path}"` };
+function suspendedUntil(record: StepRecord): Suspended {
+  return { kind: "suspended", due: record.due, waitingFor: `attempt ${record.attempts + 1} of step "${record.path}"` };
 }

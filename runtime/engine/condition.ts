@@ -2,7 +2,7 @@ import { InterruptedError, InvalidEventError, RuleCodeError } from "../workers/w
 import { recordError } from "../model/errors.ts";
 import { CONDITION_STEP, type StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
-import type { Life } from "./frame.ts";
+import type { RunContext } from "./step_frame.ts";
 import { codeOf, codeScope } from "./code/rule_code.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
@@ -19,15 +19,15 @@ export interface ConditionAnswer {
  * @param alone how often a watchdog ended its worker
  * @throws Interruption, InterruptedError, or RuleCodeError where the worker was ended and it is to be asked again alone
  */
-export async function askCondition(life: Life, alone: number, signal: AbortSignal): Promise<ConditionAnswer> {
-  const { rule, options: { clock, isolates } } = life;
+export async function askCondition(context: RunContext, alone: number, signal: AbortSignal): Promise<ConditionAnswer> {
+  const { rule, options: { clock, isolates } } = context;
   const startedAt = clock.now();
   const record = (ending: Pick<StepRecord, "state" | "output" | "error">): StepRecord => {
     return { path: CONDITION_STEP, kind: "if", attempts: 1, startedAt, endedAt: clock.now(), ...ending };
   };
   const limit = { what: `The function if of ${rule.id}`, ms: CONDITION_TIMEOUT, grace: GRACE };
   const ask = (makeSignal: () => AbortSignal) =>
-    isolates.askCondition(codeOf(rule), codeScope(life, alone), makeSignal());
+    isolates.askCondition(codeOf(rule), codeScope(context, alone), makeSignal());
   try {
     const holds = await withTimeout(clock, limit, signal, ask);
     const verdict = holds ? "yes" : { kind: "condition" as const, reason: "The function if said no" };

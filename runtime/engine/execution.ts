@@ -3,13 +3,13 @@ import { type RecordedError, recordError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Verdict } from "../model/verdict.ts";
-import type { ClaimedRun, Park, RunEnd } from "../store/store.ts";
+import type { ClaimedRun, RunEnd, Suspension } from "../store/store.ts";
 import { askCondition } from "./condition.ts";
-import type { Life } from "./frame.ts";
+import type { RunContext } from "./step_frame.ts";
 import { Interruption } from "./interruption.ts";
-import type { Parked, StepOutcome } from "./outcome.ts";
+import type { StepOutcome, Suspended } from "./outcome.ts";
 import { Records } from "./records.ts";
-import { performRule } from "./rule_run.ts";
+import { runRule } from "./rule_run.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { servicesFor } from "./services.ts";
 import { Waiting } from "./waiting.ts";
@@ -17,7 +17,7 @@ import { Waiting } from "./waiting.ts";
 /** How long a run is left alone that could not be performed because of the program, not of itself. */
 const TROUBLE_DELAY = 30_000;
 
-/** Performs one claimed run until it has ended or is parked, and writes that. */
+/** Performs one claimed run until it has ended or is suspended, and writes that. */
 export class Execution {
   /** Resolves when the run is off our hands, with its children gone. Never rejects. Another one once it goes on again. */
   done: Promise<void>;
@@ -26,7 +26,7 @@ export class Execution {
   /** By the clock that nobody sets. */
   readonly #begun: number;
   #replaces: string[] = [];
-  #life: Life | undefined;
+  #context: RunContext | undefined;
   /** Woken before there was anything to wake. */
   #wokenEarly = false;
   /** Given up while it slept: what comes of it counts no more. */
@@ -51,17 +51,17 @@ export class Execution {
 
   /** Whether it does nothing but wait for a time. */
   get idle(): boolean {
-    return this.#life?.waiting.idle === true;
+    return this.#context?.waiting.idle === true;
   }
 
   /** It goes on later from what is recorded, where it is only held. */
-  park(): void {
-    this.#life?.waiting.park();
+  suspend(): void {
+    this.#context?.waiting.suspend();
   }
 
   /** How many branches wait while the run sleeps; 0 where it does not. */
   get sleeping(): number {
-    const waiting = this.#life?.waiting;
+    const waiting = this.#context?.waiting;
     return waiting?.asleep === true ? waiting.size : 0;
   }
 
@@ -70,7 +70,7 @@ export class Execution {
    * @returns false where it has to be performed anew, as somebody has changed more of it than a wait
    */
   goOn({ run, steps, alone }: ClaimedRun): boolean {
-    const { waiting, records } = this.#life!;
+    const { waiting, records } = this.#context!;
     const isSame = run.version === this.claim.run.version && alone === this.claim.alone && records.goOnWith(steps);
     if (!isSame) return false;
     this.#off = Promise.withResolvers();
@@ -82,10 +82,10 @@ export class Execution {
   /** Gives up a run that sleeps: in memory only. */
   forget(): void {
     this.#forgotten = true;
-    this.park();
+    this.suspend();
   }
 
-  /** Ends it; see {@link Interruption}. One that sleeps, or is about to, is parked. */
+  /** Ends it; see {@link Interruption}. One that sleeps, or is about to, is suspended. */
   interrupt(reason: Interruption): void {
     if (this.sleeping === 0) this.#stop.abort(reason);
   }
@@ -93,11 +93,11 @@ export class Execution {
   /** The store changed what the run waits for: those that wait here look at what became of theirs. Never rejects. */
   async wake(): Promise<void> {
     const { claim: { run }, options: { store, onError } } = this;
-    if (this.#life === undefined) return void (this.#wokenEarly = true);
+    if (this.#context === undefined) return void (this.#wokenEarly = true);
     try {
       const trace = await store.getRun(run.id);
-      if (trace !== undefined) this.#life.records.refresh(trace.steps);
-      this.#life.waiting.wake();
+      if (trace !== undefined) this.#context.records.refresh(trace.steps);
+      this.#context.waiting.wake();
     } catch (error) {
       onError(`Cannot wake run ${run.id} of ${run.rule}; it goes on when it is next due`, error);
     }
@@ -114,7 +114,7 @@ export class Execution {
     }
     const records = new Records(run, steps, store, clock, this.options);
     const services = servicesFor(rule, this.options);
-    const life: Life = {
+    const context: RunContext = {
       run,
       rule,
       records,
@@ -125,19 +125,19 @@ export class Execution {
       end: () => ({ state: "succeeded", output: null, spent: this.#spent() }),
       leave: (written) => this.#leave(written),
     };
-    this.#life = life;
+    this.#context = context;
     if (this.#wokenEarly) await this.wake();
     try {
-      if (asksFirst) return await this.#ask(life);
-      return await this.#end(await performRule(life, alone, this.#stop.signal));
+      if (asksFirst) return await this.#ask(context);
+      return await this.#end(await runRule(context, alone, this.#stop.signal));
     } catch (thrown) {
       return await this.#answerThrown(thrown);
     }
   }
 
-  async #ask(life: Life): Promise<void> {
+  async #ask(context: RunContext): Promise<void> {
     const { run, alone } = this.claim;
-    const { record, verdict } = await askCondition(life, alone, this.#stop.signal);
+    const { record, verdict } = await askCondition(context, alone, this.#stop.signal);
     const { store, clock } = this.options;
     const answered = await this.#leave(store.answerCondition(run.id, record, verdict, clock.now()));
     this.#replaces = answered.replaces;
@@ -145,10 +145,10 @@ export class Execution {
     if (became.kind !== "started" && became.kind !== "held") await this.#announce(became);
   }
 
-  /** The run is parked, and stays in memory: whoever performs runs says for how long. Never rejects. */
-  async #sleep({ waitingFor, due }: Parked): Promise<void> {
+  /** The run is suspended, and stays in memory: whoever performs runs says for how long. Never rejects. */
+  async #sleep({ waitingFor, due }: Suspended): Promise<void> {
     try {
-      await this.#park({ state: "waiting", waitingFor, due });
+      await this.#suspend({ state: "waiting", waitingFor, due });
     } catch (error) {
       this.forget();
       await this.#trouble(error);
@@ -165,8 +165,8 @@ export class Execution {
         return await this.#finish(outcome.as, undefined, outcome.reason, outcome.step);
       case "failed":
         return await this.#finish("failed", outcome.error, undefined, outcome.step);
-      case "parked":
-        return await this.#park({ state: "waiting", waitingFor: outcome.waitingFor, due: outcome.due });
+      case "suspended":
+        return await this.#suspend({ state: "waiting", waitingFor: outcome.waitingFor, due: outcome.due });
     }
   }
 
@@ -177,17 +177,19 @@ export class Execution {
     if (thrown instanceof Interruption && thrown.kind === "cancelled") {
       return await this.#finish("cancelled", { name: "Cancelled", message: thrown.message });
     }
-    if (thrown instanceof Interruption) return await this.#park({ ...again, waitingFor: "the program to start again" });
-    if (thrown instanceof InterruptedError) return await this.#park({ ...again, waitingFor: "another worker" });
+    if (thrown instanceof Interruption) {
+      return await this.#suspend({ ...again, waitingFor: "the program to start again" });
+    }
+    if (thrown instanceof InterruptedError) return await this.#suspend({ ...again, waitingFor: "another worker" });
     if (!(thrown instanceof RuleCodeError && thrown.blocked)) throw thrown;
-    if (alone === 0) return await this.#park({ ...again, waitingFor: "a worker of its own", alone: alone + 1 });
+    if (alone === 0) return await this.#suspend({ ...again, waitingFor: "a worker of its own", alone: alone + 1 });
     const error = recordError(thrown);
     await this.#finish("failed", { ...error, message: `Failed again in a worker of its own: ${error.message}` });
   }
 
   /** @param step the path of the step that failed it, unless it was none of them */
   async #finish(state: RunEnd["state"], error?: RecordedError, output?: Json, step?: string): Promise<void> {
-    const isStep = step !== undefined && this.#life?.records.get(step) !== undefined;
+    const isStep = step !== undefined && this.#context?.records.get(step) !== undefined;
     const end: RunEnd = {
       state,
       spent: this.#spent(),
@@ -196,14 +198,16 @@ export class Execution {
       ...(state === "failed" && isStep && { failedStep: step }),
     };
     const endedAt = this.options.clock.now();
-    if (!this.#life?.records.endedRun) await this.#leave(this.options.store.finishRun(this.claim.run.id, end, endedAt));
+    if (!this.#context?.records.endedRun) {
+      await this.#leave(this.options.store.finishRun(this.claim.run.id, end, endedAt));
+    }
     const ended = { state, spent: end.spent, ...(error && { error }), ...(output !== undefined && { output }) };
     this.options.onFinished?.({ ...this.claim.run, ...ended, endedAt });
   }
 
-  async #park(park: Omit<Park, "spent">): Promise<void> {
+  async #suspend(suspension: Omit<Suspension, "spent">): Promise<void> {
     const { store, clock } = this.options;
-    await this.#leave(store.parkRun(this.claim.run.id, { ...park, spent: this.#spent() }, clock.now()));
+    await this.#leave(store.suspendRun(this.claim.run.id, { ...suspension, spent: this.#spent() }, clock.now()));
   }
 
   #leave<T>(written: Promise<T>): Promise<T> {
@@ -224,13 +228,13 @@ export class Execution {
     this.options.onError(`Cannot go on with run ${id} of ${rule}`, error);
     const due = this.options.clock.now() + TROUBLE_DELAY;
     try {
-      await this.#park({ state: "queued", waitingFor: "the program to recover", due });
+      await this.#suspend({ state: "queued", waitingFor: "the program to recover", due });
     } catch (again) {
       this.options.onError(`Cannot put back run ${id} of ${rule}; it goes on after the next start`, again);
     }
   }
 
   #spent(): number {
-    return this.claim.run.spent + this.options.clock.ticks() - this.#begun - (this.#life?.waiting.held ?? 0);
+    return this.claim.run.spent + this.options.clock.ticks() - this.#begun - (this.#context?.waiting.held ?? 0);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Why a run is ended from outside; the reason of its abort signal. `shutdown` parks it so that it continues behind its
+ * Why a run is ended from outside; the reason of its abort signal. `shutdown` suspends it so that it continues behind its
  * last recorded step; `cancelled` ends it.
  */
 export class Interruption extends Error {

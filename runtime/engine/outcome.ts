@@ -2,13 +2,13 @@ import type { RecordedError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 
 /** What became of a step, or of a list of steps: the list goes on only after a `result`. */
-export type StepOutcome = StepResultOutcome | StepFailure | Parked | Stopped;
+export type StepOutcome = StepResultOutcome | StepFailure | Suspended | Stopped;
 
 export interface StepResultOutcome {
   kind: "result";
   output: Json;
   /** What it waited for did not come in time: `onTimeout` answers that. */
-  lapsed?: boolean;
+  timedOut?: boolean;
 }
 
 export interface StepFailure {
@@ -19,11 +19,11 @@ export interface StepFailure {
 }
 
 /**
- * The branch can go no further in this life of the run. Once all its live branches are parked the run is; at `due` it is
+ * The branch can go no further in this life of the run. Once all its live branches are suspended the run is; at `due` it is
  * performed again from the top, over what is recorded.
  */
-export interface Parked {
-  kind: "parked";
+export interface Suspended {
+  kind: "suspended";
   due?: number;
   /** For people, in a few words. */
   waitingFor: string;
@@ -41,13 +41,13 @@ export interface Stopped {
 /** Waits that are named where many branches wait. */
 const MOST_NAMED = 3;
 
-/** The outcome of branches that are all parked: the run goes on when the first of them is due. */
-export function parkedTogether(branches: Parked[]): Parked {
+/** The outcome of branches that are all suspended: the run goes on when the first of them is due. */
+export function suspendedTogether(branches: Suspended[]): Suspended {
   const dues = branches.flatMap(({ due }) => due ?? []);
   const named = [...new Set(branches.map(({ waitingFor }) => waitingFor))];
   const more = named.length > MOST_NAMED ? [`${named.length - MOST_NAMED} more`] : [];
   return {
-    kind: "parked",
+    kind: "suspended",
     ...(dues.length > 0 && { due: Math.min(...dues) }),
     waitingFor: [...named.slice(0, MOST_NAMED), ...more].join("; "),
   };

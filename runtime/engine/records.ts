@@ -21,7 +21,7 @@ export class Records {
   readonly #asked = new Set<string>();
   /** What is recorded in the place of texts that would let who reads a trace act as somebody else. */
   readonly #hidden = new Map<string, string>();
-  /** Branches that lost. */
+  /** BranchSet that lost. */
   readonly #cancelled = new Set<string>();
   #endedRun = false;
 

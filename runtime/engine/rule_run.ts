@@ -3,11 +3,11 @@ import type { JsonObject } from "../model/json.ts";
 import type { Step } from "../model/rule.ts";
 import { ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
 import { stoppedBy } from "./steps/stop.ts";
-import { errorValue, type Life, rootFrame } from "./frame.ts";
+import { errorValue, rootFrame, type RunContext } from "./step_frame.ts";
 import type { StepFailure, StepOutcome } from "./outcome.ts";
 import { gatherResults } from "./steps/gather_results.ts";
 import { checkAllAsked, ReplayError } from "./code/replay_error.ts";
-import { performSteps } from "./steps/sequence.ts";
+import { runSteps } from "./steps/sequence.ts";
 import { withTimeout } from "./timeout.ts";
 import { FunctionRun } from "./code/function_run.ts";
 
@@ -16,36 +16,36 @@ import { FunctionRun } from "./code/function_run.ts";
  * before `onError` begins, so that after a crash no step behind it is performed.
  * @param alone how often a watchdog ended the worker of this run
  */
-export async function performRule(life: Life, alone: number, signal: AbortSignal): Promise<StepOutcome> {
-  const { rule, records } = life;
+export async function runRule(context: RunContext, alone: number, signal: AbortSignal): Promise<StepOutcome> {
+  const { rule, records } = context;
   const recorded = records.get(ON_ERROR_STEP);
-  const outcome = recorded ? failureOf(recorded) : asFailure(await performThen(life, alone, signal));
+  const outcome = recorded ? failureOf(recorded) : asFailure(await runThen(context, alone, signal));
   if (outcome.kind !== "failed" || rule.onError.length === 0) return outcome;
-  if (recorded === undefined) await recordFailure(life, outcome);
-  const answered = await performOnError(life, outcome, signal);
-  return answered.kind === "parked" ? answered : outcome;
+  if (recorded === undefined) await recordFailure(context, outcome);
+  const answered = await runOnError(context, outcome, signal);
+  return answered.kind === "suspended" ? answered : outcome;
 }
 
-async function performThen(life: Life, alone: number, signal: AbortSignal): Promise<StepOutcome> {
-  const { rule: { id, then, timeout }, run, waiting, options: { clock } } = life;
+async function runThen(context: RunContext, alone: number, signal: AbortSignal): Promise<StepOutcome> {
+  const { rule: { id, then, timeout }, run, waiting, options: { clock } } = context;
   const ms = Math.max(0, timeout - run.spent);
   const limit = { what: `The run of ${id}`, ms, of: timeout, excluded: () => waiting.held };
   const perform = (makeSignal: () => AbortSignal) => {
     const signal = makeSignal();
-    return then === "function" ? new FunctionRun(life, alone, signal).perform() : performList(then, life, signal);
+    return then === "function" ? new FunctionRun(context, alone, signal).perform() : runList(then, context, signal);
   };
   return await failingLate(withTimeout(clock, limit, signal, perform));
 }
 
 /** A list gives nothing to the run; its steps are in the trace. */
-async function performList(then: Step[], life: Life, signal: AbortSignal): Promise<StepOutcome> {
-  // Branches beside a stop must not go on where the program died between it and the end of the run.
-  const stop = life.records.list().find(({ kind, state }) => kind === "stop" && state === "succeeded");
+async function runList(then: Step[], context: RunContext, signal: AbortSignal): Promise<StepOutcome> {
+  // BranchSet beside a stop must not go on where the program died between it and the end of the run.
+  const stop = context.records.list().find(({ kind, state }) => kind === "stop" && state === "succeeded");
   if (stop !== undefined) return stoppedBy(stop);
   try {
-    const outcome = await performSteps(then, rootFrame(life, signal), true);
+    const outcome = await runSteps(then, rootFrame(context, signal), true);
     if (outcome.kind !== "result") return outcome;
-    checkAllAsked(life);
+    checkAllAsked(context);
     return { kind: "result", output: null };
   } catch (thrown) {
     if (!(thrown instanceof ReplayError)) throw thrown;
@@ -54,14 +54,14 @@ async function performList(then: Step[], life: Life, signal: AbortSignal): Promi
 }
 
 /** Has as much time again as `then` had. */
-function performOnError(life: Life, failure: StepFailure, signal: AbortSignal): Promise<StepOutcome> {
-  const { rule: { id, then, onError, timeout }, records, waiting, options: { clock } } = life;
+function runOnError(context: RunContext, failure: StepFailure, signal: AbortSignal): Promise<StepOutcome> {
+  const { rule: { id, then, onError, timeout }, records, waiting, options: { clock } } = context;
   const error = errorValue(failure.error, failure.step);
   const limit = { what: `The onError of ${id}`, ms: timeout, excluded: () => waiting.held };
   const perform = (makeSignal: () => AbortSignal) => {
-    const frame = { ...rootFrame(life, makeSignal()), path: ON_ERROR_STEP, error };
+    const frame = { ...rootFrame(context, makeSignal()), path: ON_ERROR_STEP, error };
     if (then !== "function") gatherResults(then, "", records, frame.steps);
-    return performSteps(onError, frame);
+    return runSteps(onError, frame);
   };
   return failingLate(withTimeout(clock, limit, signal, perform));
 }
@@ -81,7 +81,7 @@ function asFailure(outcome: StepOutcome): StepOutcome {
   return { kind: "failed", error: { name: "Stopped", message: outcome.reason }, step: outcome.step };
 }
 
-async function recordFailure({ records, options: { clock } }: Life, { error, step }: StepFailure): Promise<void> {
+async function recordFailure({ records, options: { clock } }: RunContext, { error, step }: StepFailure): Promise<void> {
   const at = clock.now();
   const input = { step };
   await records.write({

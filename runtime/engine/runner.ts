@@ -43,7 +43,7 @@ export class Runner {
   async start(): Promise<void> {
     const { store, owner, clock } = this.options;
     await store.reclaimRuns(owner, clock.now());
-    this.#forgetClock = clock.onSetBack((by) => void this.#turnBack(by));
+    this.#forgetClock = clock.onRollback((by) => void this.#rollBackClock(by));
     this.wake();
   }
 
@@ -93,8 +93,8 @@ export class Runner {
   }
 
   /** Parks the runs that are held in memory. */
-  park(): void {
-    for (const execution of this.#active.values()) execution.park();
+  suspend(): void {
+    for (const execution of this.#active.values()) execution.suspend();
   }
 
   /**
@@ -115,7 +115,7 @@ export class Runner {
       }
       execution.interrupt(new Interruption("cancelled", reason));
       await execution.done;
-      // Asked once more: it may have been parked at that very moment.
+      // Asked once more: it may have been suspended at that very moment.
     }
   }
 
@@ -141,7 +141,7 @@ export class Runner {
     }
   }
 
-  /** Claims nothing more, waits up to `ms`, then aborts and parks what still runs: it goes on behind its last recorded step. */
+  /** Claims nothing more, waits up to `ms`, then aborts and suspends what still runs: it goes on behind its last recorded step. */
   async drain(ms: number): Promise<void> {
     const { clock } = this.options;
     this.#stopped = true;
@@ -158,10 +158,10 @@ export class Runner {
     this.#sleepers.clear();
   }
 
-  async #turnBack(by: number): Promise<void> {
+  async #rollBackClock(by: number): Promise<void> {
     const { store, clock, onError } = this.options;
     try {
-      await store.turnBack(by, clock.now());
+      await store.rollBackClock(by, clock.now());
     } catch (error) {
       onError("Cannot have go on what waits since before the clock was set back", error);
     }
@@ -240,7 +240,7 @@ export class Runner {
   /** What sleeps of a run that was claimed, if it can go on. */
   #goOn(claim: ClaimedRun): Execution | undefined {
     const { id } = claim.run;
-    // One that was parked a moment ago is still here.
+    // One that was suspended a moment ago is still here.
     const execution = this.#sleepers.take(id) ?? this.#active.get(id);
     if (execution === undefined || execution.sleeping === 0) return undefined;
     if (execution.goOn(claim)) return execution;

@@ -38,7 +38,7 @@ export interface RunnerOptions {
   standIn?: (step: { kind: string; path: string; target?: string }) => Action | undefined;
   /**
    * For tests, which turn the clock faster than runs can be read back: a run that waits is held in memory until
-   * {@link Runner.park}, and a function counts as waiting soon.
+   * {@link Runner.suspend}, and a function counts as waiting soon.
    */
   holds?: boolean;
   /** For the jitter of retries: from 0 up to 1. @default Math.random */

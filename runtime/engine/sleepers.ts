@@ -1,12 +1,12 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 import type { Execution } from "./execution.ts";
 
-/** Branches of all runs that sleep: each keeps a few kilobytes. */
+/** BranchSet of all runs that sleep: each keeps a few kilobytes. */
 const MOST_BRANCHES = 4_096;
 /** Milliseconds after which a run that nobody woke is read back from the store after all. */
 const LONGEST_SLEEP = 600_000;
 
-/** Runs that are parked in the store and still in memory, as many as there is room for: the longest asleep goes first. */
+/** Runs that are suspended in the store and still in memory, as many as there is room for: the longest asleep goes first. */
 export class Sleepers {
   readonly #runs = new Map<string, { execution: Execution; branches: number; cancel: Cancel }>();
   #branches = 0;

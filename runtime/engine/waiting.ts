@@ -1,5 +1,5 @@
 import type { Cancel, Clock } from "../host/clock.ts";
-import { type Parked, parkedTogether } from "./outcome.ts";
+import { type Suspended, suspendedTogether } from "./outcome.ts";
 
 /** How a branch waits. */
 interface WaitOptions {
@@ -14,24 +14,24 @@ interface WaitOptions {
 /** A branch that waits in this life of its run. */
 interface Waiter extends WaitOptions {
   due?: number;
-  /** True: look again; false: the run is to be parked. */
+  /** True: look again; false: the run is to be suspended. */
   resume(again: boolean): void;
 }
 
-/** Milliseconds that a run is held in memory for a wait that asks for it, rather than parked in the store. */
+/** Milliseconds that a run is held in memory for a wait that asks for it, rather than suspended in the store. */
 const LONGEST_HOLD = 10_000;
 
-/** Branches that wait from which on a run falls asleep rather than being read back: that takes some 15 µs for each of them. */
+/** BranchSet that wait from which on a run falls asleep rather than being read back: that takes some 15 µs for each of them. */
 const MANY = 32;
 
 /**
  * The waits of one life of a run. While any branch works, those that wait do so in memory: each goes on when it is due or
- * when something woke the run. Once all of them wait, the run is parked; only a wait with `hold`, such as the pace of an `each`,
+ * when something woke the run. Once all of them wait, the run is suspended; only a wait with `hold`, such as the pace of an `each`,
  * keeps it in memory for a few seconds, as reading back a long run for every item would cost more than it saves. Where many
- * branches wait the run falls asleep: it is parked in the store as well, and goes on in memory if it is claimed here again.
+ * branches wait the run falls asleep: it is suspended in the store as well, and goes on in memory if it is claimed here again.
  */
 export class Waiting {
-  /** Branches that work. */
+  /** BranchSet that work. */
   #active = 1;
   /** Milliseconds in which all branches waited and the run was held: they are no time spent. */
   #held = 0;
@@ -43,13 +43,13 @@ export class Waiting {
   #pins = 0;
 
   /**
-   * @param holds the run is held for every wait, until it is told to {@link park}
+   * @param holds the run is held for every wait, until it is told to {@link suspend}
    * @param onAsleep called when it falls asleep, with what it waits for; absent where it never does
    */
   constructor(
     private readonly clock: Clock,
     private readonly holds = false,
-    private readonly onAsleep?: (parked: Parked) => void,
+    private readonly onAsleep?: (suspended: Suspended) => void,
   ) {}
 
   /** Milliseconds for which the run was held although no branch worked. */
@@ -62,7 +62,7 @@ export class Waiting {
     return this.#active === 0;
   }
 
-  /** Whether the run sleeps: nothing of it goes on before {@link rouse}, or {@link park} gives it up. */
+  /** Whether the run sleeps: nothing of it goes on before {@link rouse}, or {@link suspend} gives it up. */
   get asleep(): boolean {
     return this.#asleep;
   }
@@ -74,7 +74,7 @@ export class Waiting {
 
   /**
    * The branch has nothing to do until `due`, or until the run is woken.
-   * @returns true where it is to look again, false where the run is parked
+   * @returns true where it is to look again, false where the run is suspended
    */
   wait(due: number | undefined, signal: AbortSignal, options: WaitOptions = {}): Promise<boolean> {
     signal.throwIfAborted();
@@ -140,14 +140,14 @@ export class Waiting {
 
   /** Something that the run waits for may have come: all who wait look again. */
   wake(): void {
-    // It has been parked: whoever claims it is told.
+    // It has been suspended: whoever claims it is told.
     if (this.#asleep) return;
     this.#resume(() => true, true);
     this.#setAlarm(undefined);
   }
 
-  /** The run is parked where it is held. */
-  park(): void {
+  /** The run is suspended where it is held. */
+  suspend(): void {
     this.#asleep = false;
     if (this.idle) this.#resume(() => true, false);
   }
@@ -178,16 +178,16 @@ export class Waiting {
     else this.#resume(() => true, false);
   }
 
-  #fallAsleep(onAsleep: (parked: Parked) => void): void {
+  #fallAsleep(onAsleep: (suspended: Suspended) => void): void {
     this.#asleep = true;
     this.#heldSince ??= this.clock.ticks();
     this.#setAlarm(undefined);
-    const parked = ({ due, what }: Waiter): Parked => ({
-      kind: "parked",
+    const suspended = ({ due, what }: Waiter): Suspended => ({
+      kind: "suspended",
       ...(due !== undefined && { due }),
       waitingFor: what?.() ?? "a time",
     });
-    onAsleep(parkedTogether([...this.#waiters].map(parked)));
+    onAsleep(suspendedTogether([...this.#waiters].map(suspended)));
   }
 
   /** Lets those go on that are due, and sees to it that the next one will be. */

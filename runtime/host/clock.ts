@@ -12,7 +12,7 @@ export interface Clock {
    * Calls back each time the wall clock is found to have been set back, with the milliseconds by which: who waits for a time may
    * wait for years. Whoever asked for this first is called first.
    */
-  onSetBack(wake: (by: number) => void): Cancel;
+  onRollback(wake: (by: number) => void): Cancel;
 }
 
 export type Cancel = () => void;
@@ -58,12 +58,12 @@ export function wallClock(now: () => number, longestSleep: number): Clock {
       timer = setTimeout(sleep, Math.min(ms, LONGEST_TIMER));
       return () => clearTimeout(timer);
     },
-    onSetBack: watchSetBack(now, longestSleep),
+    onRollback: watchSetBack(now, longestSleep),
   };
 }
 
 /** One look for all: each would find it at a time of its own, and who goes by what another one puts right would be too early. */
-function watchSetBack(now: () => number, pause: number): Clock["onSetBack"] {
+function watchSetBack(now: () => number, pause: number): Clock["onRollback"] {
   const listeners = new Set<(by: number) => void>();
   let last = { time: 0, ticks: 0 };
   let timer: ReturnType<typeof setInterval>;
@@ -129,7 +129,7 @@ export class ManualClock implements Clock {
     return () => this.#alarms.delete(alarm);
   }
 
-  onSetBack(wake: (by: number) => void): Cancel {
+  onRollback(wake: (by: number) => void): Cancel {
     const listener = (by: number) => wake(by);
     this.#setBack.add(listener);
     return () => this.#setBack.delete(listener);

@@ -21,7 +21,7 @@ export interface Run {
   createdAt: number;
   startedAt?: number;
   endedAt?: number;
-  /** Milliseconds spent running, waits excluded, up to the last time it was parked or ended. */
+  /** Milliseconds spent running, waits excluded, up to the last time it was suspended or ended. */
   spent: number;
   error?: RecordedError;
   /** What a TypeScript `then` returned, or the reason given to `stop`. */

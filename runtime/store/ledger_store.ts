@@ -24,7 +24,6 @@ import type {
   EventIdentity,
   Lease,
   Operated,
-  Park,
   Progress,
   Receipt,
   Reply,
@@ -34,6 +33,7 @@ import type {
   StepResult,
   Store,
   StoreStats,
+  Suspension,
   TriggerKey,
 } from "./store.ts";
 import { accept, isKnown } from "./transitions/accept.ts";
@@ -49,7 +49,7 @@ import { findIdentity } from "./transitions/events.ts";
 import { answerForm } from "./transitions/answer_form.ts";
 import { listForms, readForm } from "./transitions/forms.ts";
 import { moveRun } from "./transitions/move_run.ts";
-import { parkRun } from "./transitions/park_run.ts";
+import { suspendRun } from "./transitions/suspend_run.ts";
 import { getBaseline, getMark } from "./transitions/progress.ts";
 import { prune } from "./transitions/prune.ts";
 import { reclaimRuns } from "./transitions/reclaim_runs.ts";
@@ -179,7 +179,7 @@ export class LedgerStore implements Store {
     return this.#change(claimRuns, { owner, max }, now);
   }
 
-  turnBack(by: number, now: number): Promise<void> {
+  rollBackClock(by: number, now: number): Promise<void> {
     return this.#change(rollBackClock, by, now);
   }
 
@@ -197,8 +197,8 @@ export class LedgerStore implements Store {
     return { record: await this.#search({ run, path: record.path }, now) ?? result.record };
   }
 
-  parkRun(run: string, park: Park, now: number): Promise<void> {
-    return this.#change(parkRun, { run, park }, now);
+  suspendRun(run: string, suspension: Suspension, now: number): Promise<void> {
+    return this.#change(suspendRun, { run, suspension }, now);
   }
 
   finishRun(run: string, end: RunEnd, now: number): Promise<void> {
@@ -235,7 +235,7 @@ export class LedgerStore implements Store {
   async reclaimRuns(owner: string, now: number): Promise<number> {
     const newest = await this.#read((rows) => (rows.get("fact", "last") as { receivedAt?: number })?.receivedAt ?? 0);
     // The clock was set back while the program was down.
-    if (newest > now) await this.turnBack(newest - now, now);
+    if (newest > now) await this.rollBackClock(newest - now, now);
     let reclaimed = 0;
     for (let more = true; more;) {
       const slice = await this.#change(reclaimRuns, owner, now);

@@ -15,7 +15,7 @@ import { findCatalogues } from "./catalogues.ts";
 import { Folding } from "./folding.ts";
 import { History } from "./history/history.ts";
 import { readIds } from "./history/ids_file.ts";
-import { Recent } from "./history/recent.ts";
+import { Unfolded } from "./history/unfolded.ts";
 import { Ids } from "./ledger/ids.ts";
 import { Ledger } from "./ledger/ledger.ts";
 import { unescapeKey } from "./ledger/encode.ts";
@@ -57,7 +57,7 @@ const LARGE = 16 * 1024 * 1024;
 /** What recovery fills. */
 class Found implements RecoverySink {
   readonly rows: Rows;
-  readonly recent = new Recent();
+  readonly recent = new Unfolded();
 
   constructor(shelf: Shelf | undefined) {
     this.rows = new Rows(undefined, shelf);

@@ -87,7 +87,7 @@ export interface Store {
    * The clock was set back by so many milliseconds: what was to happen a while after its old time happens that while after
    * `now`.
    */
-  turnBack(by: number, now: number): Promise<void>;
+  rollBackClock(by: number, now: number): Promise<void>;
   /** When the next queued or waiting run becomes due, or undefined where none has a time. */
   nextDue(): Promise<number | undefined>;
   /**
@@ -99,7 +99,7 @@ export interface Store {
   /** Writes one step's record (replacing an earlier one of the same path) with the effects that belong to it. */
   recordStep(run: string, record: StepRecord, effects: StepEffects, now: number): Promise<StepResult>;
   /** `running` → `waiting` (or `queued`, to be attempted again) until `due`; the lease ends. */
-  parkRun(run: string, park: Park, now: number): Promise<void>;
+  suspendRun(run: string, suspension: Suspension, now: number): Promise<void>;
   /** Ends a run and frees its slot. */
   finishRun(run: string, end: RunEnd, now: number): Promise<void>;
   /**
@@ -237,7 +237,7 @@ export interface StepResult {
   ended?: boolean;
 }
 
-export interface Park {
+export interface Suspension {
   state: "waiting" | "queued";
   waitingFor: string;
   due?: number;

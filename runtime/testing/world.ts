@@ -144,12 +144,12 @@ export class World {
   }
 
   /**
-   * Resolves when nothing happens any more before the clock moves. Runs that wait are parked then: each entry of a test goes on
+   * Resolves when nothing happens any more before the clock moves. Runs that wait are suspended then: each entry of a test goes on
    * from what is recorded, as after a restart of the program.
    */
   async settled(): Promise<void> {
     await this.#quiet();
-    this.runner.park();
+    this.runner.suspend();
     await this.#quiet();
   }
 

@@ -43,7 +43,7 @@ export function keepGoing(
       return clock.now() + (error instanceof StoreFullError ? error.retryAfter * 1_000 : RETRY);
     }
   };
-  const forget = clock.onSetBack(wake);
+  const forget = clock.onRollback(wake);
   wake();
   const detach = async () => {
     forget();

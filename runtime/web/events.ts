@@ -3,7 +3,7 @@ import type { Context } from "hono";
 import { CAUSE_HEADER } from "../model/event.ts";
 import { newId } from "../model/id.ts";
 import { answerReceipts } from "./answer.ts";
-import { readBody } from "./body.ts";
+import { readRequestBody } from "./request_body.ts";
 import { parseCloudEvent, type SentEvent } from "./cloud_event.ts";
 import type { WebContext } from "./context.ts";
 
@@ -11,7 +11,7 @@ const MAX_BODY = 1024 * 1024;
 
 /** `POST /events`: an event for whoever listens to its type. */
 export async function receiveEvent(c: Context, context: WebContext): Promise<Response> {
-  const body = await readBody(c.req.raw, MAX_BODY);
+  const body = await readRequestBody(c.req.raw, MAX_BODY);
   if ("refused" in body) return body.refused;
   const parsed = parseCloudEvent(c.req.raw.headers, body.bytes);
   if ("problem" in parsed) return c.json({ error: context.mask(`Cannot take the event: ${parsed.problem}`) }, 400);

@@ -3,7 +3,7 @@ import { HTTPException } from "hono/http-exception";
 import { z } from "zod";
 import { UsageError } from "../model/errors.ts";
 import { parseJson } from "../formats/parse_json.ts";
-import { readBody } from "./body.ts";
+import { readRequestBody } from "./request_body.ts";
 
 const MAX_BODY = 1024 * 1024;
 
@@ -20,7 +20,7 @@ export function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
  * @throws UsageError where it does not fit
  */
 export async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
-  const body = await readBody(c.req.raw, MAX_BODY);
+  const body = await readRequestBody(c.req.raw, MAX_BODY);
   if ("refused" in body) throw new HTTPException(400, { res: body.refused });
   const text = new TextDecoder().decode(body.bytes);
   try {

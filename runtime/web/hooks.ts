@@ -6,7 +6,7 @@ import { receive, type Received, type WebhookRequest } from "../triggers/webhook
 import { readFields } from "../formats/url_fields.ts";
 import { refuseTokenless } from "./access.ts";
 import { answerFailure, answerReceipts, answerReply, awaitReply } from "./answer.ts";
-import { readBody } from "./body.ts";
+import { readRequestBody } from "./request_body.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
 import { mayReply } from "./may_reply.ts";
@@ -19,7 +19,7 @@ export async function receiveHook(request: Request, url: URL, context: HookConte
   const query = readQuery(url);
   if (query instanceof Response) return query;
   // Rules that share a path share the largest of their limits.
-  const body = await readBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
+  const body = await readRequestBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
   if ("refused" in body) return body.refused;
   // Asked anew: a reload may have swapped them while the body was under way.
   const hooks = listeners(request, path, context);

@@ -1,4 +1,4 @@
-import type { Ended, Plan } from "./branches.ts";
+import type { Ended, Plan } from "./code_branches.ts";
 import { TerminalError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Computed } from "./workers.ts";

@@ -1,5 +1,5 @@
 import type { Json, JsonObject } from "../model/json.ts";
-import { Branches, isLost } from "./branches.ts";
+import { CodeBranches, isLost } from "./code_branches.ts";
 import { type Computed, ITEM, type StepAnswer, type StepCall, type ThrownError } from "./workers.ts";
 import { plainJson } from "./plain_json.ts";
 import { describeThrown, reviveThrown } from "./thrown.ts";
@@ -23,7 +23,7 @@ export type Computing = Extract<StepAnswer, { kind: "compute" }>;
 
 /** Makes the calls of one function: each becomes a message, with the branch that the code stands in. */
 export class StepCaller {
-  readonly branches = new Branches();
+  readonly branches = new CodeBranches();
   #answered = 0;
 
   constructor(private readonly ask: Ask, private readonly code: UserCode) {}

@@ -206,7 +206,7 @@ function asker(job: number, open: OpenJob): Ask {
 /** Its run would have stayed in memory, had the main side known that there was more to come. */
 function warnOfLate({ kind, name }: StepCall): void {
   const remedy = "what a function waits for beside its steps belongs into step.do";
-  console.warn(`step.${kind}(${JSON.stringify(name)}, …) came after its run was parked or had ended: ${remedy}`);
+  console.warn(`step.${kind}(${JSON.stringify(name)}, …) came after its run was suspended or had ended: ${remedy}`);
 }
 
 /** Deno reports a rejection as a Web event, Bun and Node through `process`. */

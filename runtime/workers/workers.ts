@@ -146,7 +146,7 @@ export type StepAnswer =
   /** `path` is the step's own. */
   | { kind: "compute"; attempt: number; path: string }
   /**
-   * The function never hears from this call again: the run ends or is parked here, or (`lost`) its branch was given up, and the
+   * The function never hears from this call again: the run ends or is suspended here, or (`lost`) its branch was given up, and the
    * function goes on without it.
    */
   | { kind: "abandon"; lost?: true };

@@ -14,7 +14,7 @@ export interface ServerOptions {
   port?: number;
 }
 
-const PATIENCE = 120_000;
+const TIMEOUT = 120_000;
 
 /** A program that listens on loopback, started by a benchmark and ended by it. */
 export class Server implements AsyncDisposable {
@@ -100,7 +100,7 @@ async function answers(url: string, child: ChildProcess, begun: number): Promise
     if (child.exitCode !== null) {
       throw new Error(`It ended with ${child.exitCode} before it answered: ${child.spawnargs.join(" ")}`);
     }
-    if (performance.now() - begun > PATIENCE) throw new Error(`No answer in time: ${child.spawnargs.join(" ")}`);
+    if (performance.now() - begun > TIMEOUT) throw new Error(`No answer in time: ${child.spawnargs.join(" ")}`);
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
 }

@@ -1,5 +1,5 @@
 import type { Program } from "./program.ts";
-import { PATIENCE } from "./until.ts";
+import { TIMEOUT } from "./until.ts";
 
 /** The rule that the tests of forms run: a refund that finance decides about. */
 export const REFUND = `
@@ -31,7 +31,7 @@ people:
 `;
 
 /** Asks again until there is an answer; the pause is for the program, which has the same two cores. */
-export async function until<T>(what: string, ask: () => Promise<T | undefined>, patience = PATIENCE): Promise<T> {
+export async function until<T>(what: string, ask: () => Promise<T | undefined>, patience = TIMEOUT): Promise<T> {
   const end = performance.now() + patience;
   for (;;) {
     const answer = await ask();

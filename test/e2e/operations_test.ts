@@ -162,7 +162,7 @@ Deno.test("cancel, pause and resume say who asked", async () => {
   await program.waitForMessage(`Rule ask resumed by ${ME}`);
 });
 
-/** Waits until a run is parked. */
+/** Waits until a run is suspended. */
 async function waiting(program: Program, run: string): Promise<void> {
   const stateOf = async () => (await program.api(`runs/${run}`)).run.state;
   const state = await until(`run ${run} to wait`, stateOf, (state) => !["queued", "running"].includes(state));

@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
-import { PATIENCE } from "./until.ts";
+import { TIMEOUT } from "./until.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
@@ -95,7 +95,7 @@ export class Program implements AsyncDisposable {
   }
 
   /** Waits for a log line that `matches`; fails after `patience` milliseconds or when the program ends, showing the log. */
-  waitFor(what: string, matches: (line: LogLine) => boolean, patience = PATIENCE): Promise<LogLine> {
+  waitFor(what: string, matches: (line: LogLine) => boolean, patience = TIMEOUT): Promise<LogLine> {
     return new Promise((resolve, reject) => {
       const fail = (why: string) =>
         finish(() => reject(new Error(`${why} without ${what}; it printed:\n${this.#text}`)));

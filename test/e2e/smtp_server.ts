@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { SMTPServer, type SMTPServerOptions } from "smtp-server";
-import { PATIENCE } from "./until.ts";
+import { TIMEOUT } from "./until.ts";
 
 /** A mail that a {@link MailServer} got. */
 export interface Received {
@@ -97,7 +97,7 @@ export class MailServer implements AsyncDisposable {
   }
 
   /** Waits until it has got `count` mails in all that match. */
-  waitFor(count: number, matches: (mail: Received) => boolean = () => true, patience = PATIENCE): Promise<Received[]> {
+  waitFor(count: number, matches: (mail: Received) => boolean = () => true, patience = TIMEOUT): Promise<Received[]> {
     return new Promise((resolve, reject) => {
       const finish = (settle: () => void) => {
         clearTimeout(timer);

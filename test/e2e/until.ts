@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 
 /** Milliseconds that a test waits for what must come: a machine with other work may take ten times as long as one without. */
-export const PATIENCE = 120_000;
+export const TIMEOUT = 120_000;
 
 /** Milliseconds between two looks: one at once after the other would keep the program from what it is waited for. */
 const PAUSE = 20;
@@ -14,7 +14,7 @@ export async function until<Seen>(
   what: string,
   look: () => Promise<Seen>,
   holds: (seen: Seen) => boolean,
-  patience = PATIENCE,
+  patience = TIMEOUT,
 ): Promise<Seen> {
   const end = Date.now() + patience;
   for (;;) {

@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
-import { PATIENCE } from "./until.ts";
+import { TIMEOUT } from "./until.ts";
 
 /** A request that a {@link WebServer} got. */
 export interface Seen {
@@ -40,7 +40,7 @@ export class WebServer implements AsyncDisposable {
   }
 
   /** Waits until it has got `count` requests in all that match. */
-  waitFor(count: number, matches: (seen: Seen) => boolean = () => true, patience = PATIENCE): Promise<Seen[]> {
+  waitFor(count: number, matches: (seen: Seen) => boolean = () => true, patience = TIMEOUT): Promise<Seen[]> {
     return new Promise((resolve, reject) => {
       const look = () => {
         const found = this.seen.filter(matches);

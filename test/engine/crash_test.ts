@@ -30,7 +30,7 @@ class Killer {
     new Proxy(store, {
       get: (target, name) => {
         const method = Reflect.get(target, name).bind(target);
-        if (!["recordStep", "parkRun", "finishRun", "claimRuns"].includes(String(name))) return method;
+        if (!["recordStep", "suspendRun", "finishRun", "claimRuns"].includes(String(name))) return method;
         return async (...args: unknown[]) => {
           const now = this.moments++;
           const deadly = this.deadly.find(({ at }) => at === now);

@@ -51,9 +51,9 @@ Deno.test("a form waits until one of those asked has answered; the answer is the
     const { run, form: open, answer } = await asked(bench, [form({ timeout: 5 * DAY }), seeApproval]);
     assert.equal(open.title, "Refund 250 EUR?");
     assert.deepEqual([open.to, open.fields, open.due, open.state], [["finance"], fields, START + 5 * DAY, "open"]);
-    const parked = await bench.trace(run);
-    assert.equal(parked.run.waitingFor, 'form "Refund 250 EUR?" for finance');
-    assert.equal(parked.run.due, START + 5 * DAY);
+    const suspended = await bench.trace(run);
+    assert.equal(suspended.run.waitingFor, 'form "Refund 250 EUR?" for finance');
+    assert.equal(suspended.run.due, START + 5 * DAY);
     await bench.crash();
     await bench.clock.advanceTo(START + HOUR);
     assert.equal((await answer(PEOPLE[1], { decision: "approve" })).kind, "accepted");

@@ -57,7 +57,7 @@ Deno.test("after a crash the function is replayed over what is recorded", () =>
     assert.deepEqual(bench.calls, ["a", "b", "b", "c"]);
   }));
 
-Deno.test("retry of a call and of do is durable: the function is parked, and replayed when it is due", () =>
+Deno.test("retry of a call and of do is durable: the function is suspended, and replayed when it is due", () =>
   withCode(async (bench) => {
     bench.functions.flaky = (_args, _signal, count) => {
       if (count < 3) throw new Error("not yet");
@@ -113,7 +113,7 @@ Deno.test("step.stop ends the run, and the function goes no further", () =>
     assert.deepEqual(bench.lines, []);
   }));
 
-Deno.test("branches side by side park when all of them wait, and a crash among them recomputes nothing", () =>
+Deno.test("branches side by side suspend when all of them wait, and a crash among them recomputes nothing", () =>
   withCode(async (bench) => {
     bench.functions.flaky = (_args, _signal) => {
       if (bench.clock.now() < START + 60_000) throw new Error("not yet");

@@ -171,7 +171,7 @@ Deno.test("a branch that retries goes on at its time while another one works", (
     assert.equal((await bench.trace(run)).run.state, "succeeded");
   }));
 
-Deno.test("when all branches wait the run is parked, and says what for; each goes on at its own time", () =>
+Deno.test("when all branches wait the run is suspended, and says what for; each goes on at its own time", () =>
   withBench(async (bench) => {
     const times: [unknown, number][] = [];
     bench.functions.now = ({ n }) => {
@@ -185,10 +185,10 @@ Deno.test("when all branches wait the run is parked, and says what for; each goe
       }),
     ]));
     await bench.runner.settled(0);
-    const parked = await bench.trace(run);
-    assert.equal(parked.run.state, "waiting");
-    assert.equal(parked.run.due, START + 1_200_000);
-    assert.equal(parked.run.waitingFor, 'the time of step "both/a/pause"; the time of step "both/b/nap"');
+    const suspended = await bench.trace(run);
+    assert.equal(suspended.run.state, "waiting");
+    assert.equal(suspended.run.due, START + 1_200_000);
+    assert.equal(suspended.run.waitingFor, 'the time of step "both/a/pause"; the time of step "both/b/nap"');
     await bench.finish();
     assert.deepEqual(times, [["b", 1_200_000], ["a", 3_600_000]]);
     assert.equal((await bench.trace(run)).run.spent, 0);

@@ -87,9 +87,9 @@ Deno.test("every begins turns on a grid; those that a long turn missed are one, 
       ]),
     ]));
     await bench.runner.settled(0);
-    const parked = await bench.trace(run);
-    assert.equal(parked.run.waitingFor, 'turn 2 of step "mod"');
-    assert.deepEqual(parked.run.waits?.map(({ step, kind }) => [step, kind]), [["mod[1]", "time"]]);
+    const suspended = await bench.trace(run);
+    assert.equal(suspended.run.waitingFor, 'turn 2 of step "mod"');
+    assert.deepEqual(suspended.run.waits?.map(({ step, kind }) => [step, kind]), [["mod[1]", "time"]]);
     await bench.crash();
     await bench.finish();
     assert.deepEqual(times, [0, 1, 3.5, 4, 5]);

@@ -145,7 +145,7 @@ Deno.test("where a step's branches have ended, each has asked for all of its own
   stopped.end();
 });
 
-/** Branches of so many steps each, run to the end or to a crash; `turns` says whose answer comes next. */
+/** BranchSet of so many steps each, run to the end or to a crash; `turns` says whose answer comes next. */
 function performBranches(lengths: number[], turns: number[], records: StepRecord[], crashAfter: number): StepRecord[] {
   const moves: string[] = ["+start", "-start"];
   const known = new Set(records.map(({ path }) => path));

@@ -83,7 +83,7 @@ Deno.test("a retry survives a crash and keeps its time", () =>
     assert.equal((await bench.trace(run)).steps[0].output, 60_000);
   }));
 
-Deno.test("drain lets a run end in time, and parks what does not; it goes on behind its last recorded step", () =>
+Deno.test("drain lets a run end in time, and suspends what does not; it goes on behind its last recorded step", () =>
   withBench(async (bench) => {
     const quick = gate();
     const slow = gate();
@@ -99,10 +99,10 @@ Deno.test("drain lets a run end in time, and parks what does not; it goes on beh
     await drained;
     assert.equal((await slow.called).reason.kind, "shutdown");
     assert.equal((await bench.trace(one)).run.state, "succeeded");
-    const parked = await bench.trace(two);
-    assert.equal(parked.run.state, "queued");
-    assert.equal(parked.run.spent, 5_000);
-    assert.deepEqual(states(parked), ["a succeeded"]);
+    const suspended = await bench.trace(two);
+    assert.equal(suspended.run.state, "queued");
+    assert.equal(suspended.run.spent, 5_000);
+    assert.deepEqual(states(suspended), ["a succeeded"]);
     assert.equal((await bench.trace(three)).run.state, "queued");
     bench.functions.slow = () => 2;
     await bench.crash();
@@ -127,7 +127,7 @@ Deno.test("cancel ends a running run: what it does is told to stop, and is gone 
     assert.equal(bench.runner.running(), 0);
   }));
 
-Deno.test("cancel at the very moment in which a run is parked still ends it", () =>
+Deno.test("cancel at the very moment in which a run is suspended still ends it", () =>
   withBench(async (bench) => {
     let cancelled: Promise<unknown> | undefined;
     bench.functions.fail = () => {
@@ -136,10 +136,10 @@ Deno.test("cancel at the very moment in which a run is parked still ends it", ()
     const run = await bench.send(
       makeRule([callStep("a", "fail", { retry: { attempts: 5, delay: 1_000, max: 1_000 } })]),
     );
-    const parkRun = bench.store.parkRun.bind(bench.store);
-    bench.store.parkRun = (...args) => {
+    const suspendRun = bench.store.suspendRun.bind(bench.store);
+    bench.store.suspendRun = (...args) => {
       cancelled ??= bench.runner.cancel(run);
-      return parkRun(...args);
+      return suspendRun(...args);
     };
     await bench.runner.settled(0);
     assert.equal(await cancelled, "cancelled");

@@ -84,22 +84,24 @@ Deno.test("a form that is open beside a step that works has people reminded in i
     await bench.runner.settled(0);
   }));
 
-Deno.test("a wait until a time of day is for that time by the new time, whether its run is parked or works elsewhere", () =>
+Deno.test("a wait until a time of day is for that time by the new time, whether its run is suspended or works elsewhere", () =>
   withBench(async (bench) => {
     const pause = makeStep("pause", "wait", { wait: "09:00", timezone: "UTC" });
     const latest = makeStep("latest", "wait", { wait: "5h", until: "10:00", timezone: "UTC" });
     const { run, end } = await busyIn2099(bench, [pause, latest]);
-    const parked = await bench.send(makeRule([pause]));
+    const suspended = await bench.send(makeRule([pause]));
     await bench.reached(run, "both/a/pause", "waiting");
-    await bench.until(async () => (await bench.trace(parked)).run.state === "waiting");
+    await bench.until(async () => (await bench.trace(suspended)).run.state === "waiting");
     bench.clock.jumpTo(START + 30 * MINUTE);
     await turnedBack(bench, run, "both/a/pause");
-    await turnedBack(bench, parked, "pause");
+    await turnedBack(bench, suspended, "pause");
     await bench.clock.advanceTo(START + HOUR);
     await bench.reached(run, "both/a/latest", "waiting");
     end();
     await bench.finish();
-    for (const [id, path, at] of [[parked, "pause", 1], [run, "both/a/pause", 1], [run, "both/a/latest", 2]] as const) {
+    for (
+      const [id, path, at] of [[suspended, "pause", 1], [run, "both/a/pause", 1], [run, "both/a/latest", 2]] as const
+    ) {
       assert.equal(await endOf(bench, id, path), START + at * HOUR, path);
     }
   }));

@@ -3,7 +3,7 @@ import { ManualClock } from "../../runtime/host/clock.ts";
 import { turn } from "../../runtime/host/slices.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
 import { answerForm } from "../../runtime/engine/answer_form.ts";
-import type { Parked } from "../../runtime/engine/outcome.ts";
+import type { Suspended } from "../../runtime/engine/outcome.ts";
 import { Waiting } from "../../runtime/engine/waiting.ts";
 import { type Bench, callStep, makeRule, makeStep, START, withBench } from "./harness.ts";
 
@@ -50,11 +50,11 @@ function waitMany(waiting: Waiting): { ended: Map<number, boolean>; done: Promis
 
 Deno.test("where many branches wait the run falls asleep, saying what it waits for; those whose records changed go on", async () => {
   const clock = new ManualClock(0);
-  const parked: Parked[] = [];
-  const waiting = new Waiting(clock, false, (it) => parked.push(it));
+  const suspended: Suspended[] = [];
+  const waiting = new Waiting(clock, false, (it) => suspended.push(it));
   const { ended, done } = waitMany(waiting);
   const waitingFor = `wait 0; wait 1; wait 2; ${MANY - 3} more`;
-  assert.deepEqual(parked, [{ kind: "parked", due: 1_000, waitingFor }]);
+  assert.deepEqual(suspended, [{ kind: "suspended", due: 1_000, waitingFor }]);
   assert.equal(waiting.asleep, true);
   await clock.advanceTo(5_000);
   waiting.wake();
@@ -63,8 +63,8 @@ Deno.test("where many branches wait the run falls asleep, saying what it waits f
   waiting.rouse(new Set(["step7"]));
   // Until both have ended, and the others are asleep again.
   await turn();
-  assert.deepEqual([[...ended], waiting.asleep, parked.length], [[[0, true], [7, true]], true, 2]);
-  waiting.park();
+  assert.deepEqual([[...ended], waiting.asleep, suspended.length], [[[0, true], [7, true]], true, 2]);
+  waiting.suspend();
   await done;
   assert.deepEqual([...ended.values()].filter((again) => again), [true, true]);
   assert.equal(ended.size, MANY);
@@ -76,14 +76,14 @@ Deno.test("a run that is roused in vain falls asleep again; during the attempt o
   const { ended, done } = waitMany(waiting);
   waiting.rouse(new Set());
   assert.deepEqual([times, waiting.asleep, ended.size], [2, true, 0]);
-  waiting.park();
+  waiting.suspend();
   await done;
   assert.deepEqual(new Set(ended.values()), new Set([false]));
   await waiting.awake(() => waitMany(waiting).done);
   assert.equal(times, 2);
 });
 
-Deno.test("a run that asks many forms goes on in memory with each answer, parked in the store between them", async () => {
+Deno.test("a run that asks many forms goes on in memory with each answer, suspended in the store between them", async () => {
   let evaluated = 0;
   const surroundings = () => ({ env: {}, secrets: {}, n: evaluated++ });
   await withBench(async (bench) => {

@@ -13,7 +13,7 @@ export class Start {
       ticks: () => clock.ticks(),
       after: (ms, wake) => this.crashed.aborted ? () => {} : clock.after(ms, () => this.crashed.aborted || wake()),
       at: (at, wake) => this.crashed.aborted ? () => {} : clock.at(at, () => this.crashed.aborted || wake()),
-      onSetBack: (wake) => clock.onSetBack(wake),
+      onRollback: (wake) => clock.onRollback(wake),
     };
     const files = this.#mortal(disk);
     this.disk = new Proxy(files, {

@@ -58,7 +58,7 @@ Deno.test("stop ends the run in the state that it names; as failed it is answere
     assert.deepEqual(failed.steps.at(-1)?.output, { step: "end", message: "Nobody answered" });
   }));
 
-Deno.test("a failed step is attempted again after a doubling delay with full jitter, and the run is parked meanwhile", () =>
+Deno.test("a failed step is attempted again after a doubling delay with full jitter, and the run is suspended meanwhile", () =>
   withBench(async (bench) => {
     const times: number[] = [];
     bench.functions.flaky = () => {
@@ -70,11 +70,11 @@ Deno.test("a failed step is attempted again after a doubling delay with full jit
       makeRule([callStep("tell", "flaky", { retry: { attempts: 5, delay: 1_000, max: 3_000 } })]),
     );
     await bench.runner.settled(0);
-    const parked = await bench.trace(run);
-    assert.equal(parked.run.state, "waiting");
-    assert.equal(parked.run.due, START + 1_000);
-    assert.equal(parked.steps[0].state, "retrying");
-    assert.equal(parked.steps[0].error?.message, "not yet");
+    const suspended = await bench.trace(run);
+    assert.equal(suspended.run.state, "waiting");
+    assert.equal(suspended.run.due, START + 1_000);
+    assert.equal(suspended.steps[0].state, "retrying");
+    assert.equal(suspended.steps[0].error?.message, "not yet");
     bench.random = 0.5;
     await bench.finish();
     const trace = await bench.trace(run);

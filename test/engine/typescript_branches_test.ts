@@ -187,7 +187,7 @@ Deno.test("a crash after the winner is known changes nothing about it", () =>
     assert.equal(bench.calls.filter((call) => call === "second").length, 1);
   }));
 
-Deno.test("branches that wait are parked when all do; each goes on by itself while others work", () =>
+Deno.test("branches that wait are suspended when all do; each goes on by itself while others work", () =>
   withCode(async (bench) => {
     bench.functions.now = () => bench.clock.now() - START;
     const run = await bench.send(codeRule(`
@@ -201,9 +201,9 @@ Deno.test("branches that wait are parked when all do; each goes on by itself whi
         },
       });`));
     await idle(bench);
-    const { run: parked } = await bench.trace(run);
-    assert.equal(parked.state, "waiting");
-    assert.equal(parked.due, START + 60_000);
+    const { run: suspended } = await bench.trace(run);
+    assert.equal(suspended.state, "waiting");
+    assert.equal(suspended.due, START + 60_000);
     assert.equal(bench.runner.running(), 0);
     const trace = await endOf(bench, run);
     assert.deepEqual(trace.run.output, { short: 3_600_000, long: 6 * 86_400_000, retries: 60_000 });
@@ -266,7 +266,7 @@ Deno.test("items begin at the rate, over crashes too, and the run stays in memor
     assert.deepEqual(at, [0, 100, 200, 200, 300, 400]);
   }));
 
-Deno.test("a rate of a few an hour parks the run between its items", () =>
+Deno.test("a rate of a few an hour suspends the run between its items", () =>
   withCode(async (bench) => {
     bench.functions.save = () => bench.clock.now() - START;
     const run = await bench.send(codeRule(

@@ -28,9 +28,9 @@ Deno.test("step.wait waits for a while or until a time, also across a crash, and
       await step.wait("short", "1h", { until: "2026-11-28T08:10:00Z" });
       return [...times, await call("c", "now")];`));
     await idle(bench);
-    const { run: parked } = await bench.trace(run);
-    assert.deepEqual([parked.state, parked.due, bench.runner.running()], ["waiting", START + 6 * DAY, 0]);
-    assert.deepEqual(parked.waits?.map(({ step, kind, until }) => [step, kind, until]), [[
+    const { run: suspended } = await bench.trace(run);
+    assert.deepEqual([suspended.state, suspended.due, bench.runner.running()], ["waiting", START + 6 * DAY, 0]);
+    assert.deepEqual(suspended.waits?.map(({ step, kind, until }) => [step, kind, until]), [[
       "pause",
       "time",
       START + 6 * DAY,
@@ -96,7 +96,7 @@ Deno.test("step.waitFor gives the event that matches plain values, also one that
     assert.equal(trace.run.endedAt, START + HOUR + 3 * DAY);
   }));
 
-Deno.test("an event wakes a run at once, where it is parked and where others of its branches work", () =>
+Deno.test("an event wakes a run at once, where it is suspended and where others of its branches work", () =>
   withCode(async (bench) => {
     const working = Promise.withResolvers<string>();
     bench.functions.work = () => working.promise;
@@ -115,11 +115,13 @@ Deno.test("an event wakes a run at once, where it is parked and where others of 
     await woken.promise;
     working.resolve("worked");
     assert.deepEqual((await endOf(bench, run)).run.output, { works: "worked", waits: "woken" });
-    const parked = await bench.send(codeRule(`return (await step.waitFor("go", "go")).data;`, { id: "ops/parked" }));
+    const suspended = await bench.send(
+      codeRule(`return (await step.waitFor("go", "go")).data;`, { id: "ops/suspended" }),
+    );
     await idle(bench);
     await bench.emit("go", { n: 1 });
     await idle(bench);
-    assert.deepEqual((await bench.trace(parked)).run.output, { n: 1 });
+    assert.deepEqual((await bench.trace(suspended)).run.output, { n: 1 });
     assert.equal(bench.clock.now(), START);
   }));
 
@@ -247,7 +249,7 @@ Deno.test("1,000 functions wait without being held, and all go on when their tim
     assert.deepEqual((await bench.trace(runs[999])).run.output, 999);
   }));
 
-Deno.test("a function that computes for long between two steps is not parked by a wait beside it", () =>
+Deno.test("a function that computes for long between two steps is not suspended by a wait beside it", () =>
   withCode(async (bench) => {
     bench.functions.now = () => bench.clock.now() - START;
     const run = await bench.send(codeRule(`

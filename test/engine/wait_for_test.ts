@@ -17,9 +17,9 @@ Deno.test("waitFor waits for an event of the type with the values asked for, and
       { id: "A1" },
     );
     await bench.runner.settled(0);
-    const { run: parked, steps: [step] } = await bench.trace(run);
-    assert.equal(parked.waitingFor, 'payment.received with data.id "A1", data.paid true');
-    assert.equal(parked.due, START + 24 * HOUR);
+    const { run: suspended, steps: [step] } = await bench.trace(run);
+    assert.equal(suspended.waitingFor, 'payment.received with data.id "A1", data.paid true');
+    assert.equal(suspended.due, START + 24 * HOUR);
     const match = { "data.id": "A1", "data.paid": true };
     assert.deepEqual(step.input, { waitFor: "payment.received", match, timeout: "1d" });
     assert.deepEqual(await bench.emit("payment.received", { id: "A2", paid: true }), []);

@@ -4,7 +4,7 @@ import { callStep, makeRule, makeStep, START, states, withBench } from "./harnes
 const HOUR = 3_600_000;
 const wait = (args: Record<string, string>, more = {}) => makeStep("pause", "wait", args, more);
 
-Deno.test("wait parks the run for a while; it is a row, and no time spent", () =>
+Deno.test("wait suspends the run for a while; it is a row, and no time spent", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const run = await bench.send(
@@ -15,12 +15,12 @@ Deno.test("wait parks the run for a while; it is a row, and no time spent", () =
       { pause: "25h" },
     );
     await bench.runner.settled(0);
-    const { run: parked, steps } = await bench.trace(run);
-    assert.equal(parked.state, "waiting");
-    assert.equal(parked.due, START + 25 * HOUR);
-    assert.equal(parked.waitingFor, 'the time of step "pause"');
+    const { run: suspended, steps } = await bench.trace(run);
+    assert.equal(suspended.state, "waiting");
+    assert.equal(suspended.due, START + 25 * HOUR);
+    assert.equal(suspended.waitingFor, 'the time of step "pause"');
     const until = START + 25 * HOUR;
-    assert.deepEqual(parked.waits, [{ step: "pause", kind: "time", what: "a time", since: START, until }]);
+    assert.deepEqual(suspended.waits, [{ step: "pause", kind: "time", what: "a time", since: START, until }]);
     assert.deepEqual(steps[0].input, { wait: "25h" });
     assert.equal(bench.runner.running(), 0);
     await bench.crash();

@@ -32,7 +32,7 @@ function work() {
   return { branch: () => promise, end: () => resolve("worked") };
 }
 
-Deno.test("a run is parked as soon as its only branch waits, also for a time that is near", async () => {
+Deno.test("a run is suspended as soon as its only branch waits, also for a time that is near", async () => {
   const waiting = new Waiting(new ManualClock(0));
   assert.equal(await waiting.wait(1, never), false);
   assert.equal(await waiting.wait(undefined, never), false);
@@ -62,7 +62,7 @@ Deno.test("while a branch works the others wait in memory, and go on when they a
   assert.equal(waiting.held, 0);
 });
 
-Deno.test("when the last branch that works ends or waits, all that wait are parked", async () => {
+Deno.test("when the last branch that works ends or waits, all that wait are suspended", async () => {
   const waiting = new Waiting(new CountingClock(0));
   const { branch, end } = work();
   const done = waiting.fork<string | boolean>([
@@ -74,7 +74,7 @@ Deno.test("when the last branch that works ends or waits, all that wait are park
   assert.deepEqual(await done, ["worked", false, "false,false"]);
 });
 
-Deno.test("after branches have been joined, the one that goes on is parked by itself again", async () => {
+Deno.test("after branches have been joined, the one that goes on is suspended by itself again", async () => {
   const waiting = new Waiting(new ManualClock(0));
   await waiting.fork([() => Promise.resolve(1), () => Promise.resolve(2), () => Promise.resolve(3)]);
   await waiting.fork([]);
@@ -152,7 +152,7 @@ Deno.test("a branch whose signal is aborted waits no more, and leaves no alarm b
   assert.throws(() => waiting.wait(1, stop.signal), /lost/);
 });
 
-Deno.test("where runs are held for tests, all branches wait in memory until the run is told to park", async () => {
+Deno.test("where runs are held for tests, all branches wait in memory until the run is told to suspend", async () => {
   const clock = new ManualClock(0);
   const waiting = new Waiting(clock, true);
   const first = waiting.wait(86_400_000, never);
@@ -161,7 +161,7 @@ Deno.test("where runs are held for tests, all branches wait in memory until the 
   assert.equal(await first, true);
   assert.equal(waiting.held, 86_400_000);
   const second = waiting.wait(undefined, never);
-  waiting.park();
+  waiting.suspend();
   assert.equal(await second, false);
   assert.ok(!waiting.idle);
 });

@@ -6,7 +6,7 @@ import { dirname, join } from "node:path";
 import process from "node:process";
 import { BINARY } from "../binary/binary.ts";
 import { Program, temporaryFolder } from "../e2e/program.ts";
-import { PATIENCE } from "../e2e/until.ts";
+import { TIMEOUT } from "../e2e/until.ts";
 import { ROOT } from "./example.ts";
 
 const EXAMPLE = join(ROOT, "examples/11-container");
@@ -137,7 +137,7 @@ function childrenOf(parent: number): { pid: number; name: string; state: string 
 
 /** Looks again and again: nothing tells when another process has gone. */
 async function until(holds: () => boolean, message: () => string): Promise<void> {
-  for (let patience = PATIENCE / 50; !holds(); patience--) {
+  for (let patience = TIMEOUT / 50; !holds(); patience--) {
     if (patience === 0) throw new assert.AssertionError({ message: message() });
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

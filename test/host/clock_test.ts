@@ -41,11 +41,11 @@ Deno.test("a clock that is found to have been set back tells all at once, whoeve
   let time = 1_000_000;
   const clock = wallClock(() => time, 1);
   const told: string[] = [];
-  const cancel = clock.onSetBack(() => told.push("gone"));
-  const cancelFirst = clock.onSetBack((by) => told.push(`first ${Math.round(by / 60_000)}`));
+  const cancel = clock.onRollback(() => told.push("gone"));
+  const cancelFirst = clock.onRollback((by) => told.push(`first ${Math.round(by / 60_000)}`));
   time -= 60_000;
   const second = Promise.withResolvers<void>();
-  const cancelSecond = clock.onSetBack((by) => second.resolve(void told.push(`second ${Math.round(by / 60_000)}`)));
+  const cancelSecond = clock.onRollback((by) => second.resolve(void told.push(`second ${Math.round(by / 60_000)}`)));
   assert.deepEqual(told, ["gone", "first 1"], "the second one has asked after that");
   cancel();
   time -= 120_000;

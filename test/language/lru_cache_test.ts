@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { Recent } from "../../runtime/language/expressions/lru_cache.ts";
+import { LruCache } from "../../runtime/language/expressions/lru_cache.ts";
 
 function counting() {
   const made: string[] = [];
-  const recent = new Recent((text: string) => {
+  const recent = new LruCache((text: string) => {
     made.push(text);
     return { text };
   });

@@ -97,7 +97,7 @@ storeTest("mode single: a second run is busy while one of its key lives", async 
   assert.equal((await send(store, "e3", { mode: "single", key: "b" })).runs.length, 1);
   assert.equal((await send(store, "e4", { mode: "single", key: null })).runs.length, 1, "null is its own group");
   await claimIds(store);
-  await store.parkRun(first.runs[0], { state: "waiting", waitingFor: "an hour", due: NOW + 1e6, spent: 1 }, NOW);
+  await store.suspendRun(first.runs[0], { state: "waiting", waitingFor: "an hour", due: NOW + 1e6, spent: 1 }, NOW);
   assert.equal((await send(store, "e5", single)).verdicts[0].verdict.kind, "busy", "waiting runs live too");
   await store.finishRun(first.runs[0], { state: "succeeded", spent: 1 }, NOW);
   assert.equal((await send(store, "e6", single)).verdicts[0].verdict.kind, "started");
@@ -134,7 +134,7 @@ storeTest("mode queued: in order, one live at a time for a key, waits included",
   await send(store, "e2", queued);
   await send(store, "other", { mode: "queued", key: "b" });
   assert.deepEqual(await claimIds(store), ["e1", "other"]);
-  await store.parkRun(first.runs[0], { state: "waiting", waitingFor: "an hour", due: NOW + 1_000, spent: 1 }, NOW);
+  await store.suspendRun(first.runs[0], { state: "waiting", waitingFor: "an hour", due: NOW + 1_000, spent: 1 }, NOW);
   assert.deepEqual(await claimIds(store), []);
   assert.equal(await store.nextDue(), NOW + 1_000);
   assert.deepEqual(await claimIds(store, 9, NOW + 1_000), ["e1"]);
@@ -148,7 +148,7 @@ storeTest("mode parallel: at most `max` of a key run at once; waiting ones hold 
   for (const id of ["e1", "e2", "e3", "e4"]) runs.push(...(await send(store, id, two)).runs);
   assert.deepEqual(await claimIds(store), ["e1", "e2"]);
   assert.equal(await store.nextDue(), undefined);
-  await store.parkRun(runs[0], { state: "waiting", waitingFor: "an hour", due: NOW + 1_000, spent: 1 }, NOW);
+  await store.suspendRun(runs[0], { state: "waiting", waitingFor: "an hour", due: NOW + 1_000, spent: 1 }, NOW);
   assert.deepEqual(await claimIds(store), ["e3"]);
   await store.finishRun(runs[1], { state: "succeeded", spent: 1 }, NOW);
   await store.finishRun(runs[2], { state: "succeeded", spent: 1 }, NOW);

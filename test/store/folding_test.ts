@@ -3,7 +3,7 @@ import type { Background } from "../../runtime/store/background.ts";
 import { Folding, type FoldingOptions } from "../../runtime/store/folding.ts";
 import { History } from "../../runtime/store/history/history.ts";
 import { readPart } from "../../runtime/store/history/part_reader.ts";
-import { Recent } from "../../runtime/store/history/recent.ts";
+import { Unfolded } from "../../runtime/store/history/unfolded.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { SegmentLog } from "../../runtime/store/log/segment_log.ts";
 import { storeTasks } from "../../runtime/store/tasks.ts";
@@ -31,7 +31,7 @@ function dyingFolding(disk: FaultyDisk) {
   const history = new History({
     call: async (_, question) => (await readPart(disk, FOLDER, question)).result,
     catalogues: [],
-    recent: new Recent(),
+    recent: new Unfolded(),
     syncedSeq: () => log.lastSeq,
     onWarning,
   });

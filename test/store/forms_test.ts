@@ -9,13 +9,13 @@ import {
   dropHistory,
   NOW,
   open,
-  park,
   pruneAll,
   startRun,
   step,
   stepOf,
   storeTest,
   supersede,
+  suspend,
 } from "./helpers.ts";
 
 type Asked = Extract<Wait, { kind: "form" }>["form"];
@@ -28,11 +28,11 @@ function form(changes: Partial<Asked> = {}): Wait & { kind: "form" } {
 
 const answer: FormAnswer = { values: { decision: "approve" }, by: "anna", at: NOW + 60, via: "page" };
 
-/** A run parked at a form. */
+/** A run suspended at a form. */
 async function ask(store: Store, id: string, changes: Partial<Asked> = {}): Promise<string> {
   const run = await startRun(store, id);
   await beginWait(store, run, "approval", form({ id: `form of ${id}`, ...changes }), { due: NOW + 500 });
-  await park(store, run, NOW + 500);
+  await suspend(store, run, NOW + 500);
   return run;
 }
 

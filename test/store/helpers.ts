@@ -104,8 +104,8 @@ export async function beginWait(
   return (await store.recordStep(run, waiting, { wait }, NOW)).record;
 }
 
-export function park(store: Store, run: string, due?: number, now = NOW): Promise<void> {
-  return store.parkRun(run, { state: "waiting", waitingFor: "a wait", spent: 1, ...(due && { due }) }, now);
+export function suspend(store: Store, run: string, due?: number, now = NOW): Promise<void> {
+  return store.suspendRun(run, { state: "waiting", waitingFor: "a wait", spent: 1, ...(due && { due }) }, now);
 }
 
 /** Prunes until there is nothing more to drop. */

@@ -6,7 +6,6 @@ import {
   claimIds,
   NOW,
   open,
-  park,
   publish,
   rule,
   send,
@@ -14,6 +13,7 @@ import {
   step,
   stepOf,
   storeTest,
+  suspend,
 } from "./helpers.ts";
 
 const time: Wait = { kind: "time" };
@@ -21,7 +21,7 @@ const time: Wait = { kind: "time" };
 storeTest("a skipped wait has the result null, and the run goes on at once", async (store) => {
   const run = await startRun(store, "e1");
   await beginWait(store, run, "nap", time, { due: NOW + 500 });
-  await park(store, run, NOW + 500);
+  await suspend(store, run, NOW + 500);
   assert.deepEqual(await store.skipWait(run, undefined, "anna", NOW + 5), { kind: "done", step: "nap" });
   assert.deepEqual(await claimIds(store, 9, NOW + 5), ["e1"]);
   const record = step("nap", { kind: "time", state: "skipped", output: null, endedAt: NOW + 5 });
@@ -69,7 +69,7 @@ storeTest("a run that nobody performs moves to another version of its rule", asy
   const [claimed] = await store.claimRuns("me", 1, NOW);
   assert.equal(claimed.run.version, "v2");
   assert.match(String(await move("v1")), /it is running/);
-  await park(store, run);
+  await suspend(store, run);
   assert.deepEqual(await move("v1"), { kind: "done" });
   await store.dropVersions([]);
   assert.deepEqual([(await store.getVersion("v1"))?.version, await store.getVersion("v2")], ["v1", undefined]);
@@ -159,7 +159,7 @@ Deno.test("what an operator did is there after a crash", async () => {
   const store = await open({ disk });
   const run = await startRun(store, "e1");
   await beginWait(store, run, "nap", time, { due: NOW + 500 });
-  await park(store, run, NOW + 500);
+  await suspend(store, run, NOW + 500);
   await store.skipWait(run, "nap", "anna", NOW + 5);
   disk.cut();
   const again = await open({ disk });

@@ -177,7 +177,7 @@ Deno.test("a clock that is set back costs one row for all identities, and they g
   for (let at = 0; at < 1_000; at++) await publish(store, `p${at}`, "paid.in", {}, far);
   await store.checkpoint();
   const { journalBytes } = await store.stats();
-  await store.turnBack(far - NOW, NOW);
+  await store.rollBackClock(far - NOW, NOW);
   assert.ok((await store.stats()).journalBytes < journalBytes + 1_000);
   for (const restart of [false, true]) {
     if (restart) {

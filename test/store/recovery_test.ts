@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { encodeHead } from "../../runtime/store/log/frame.ts";
+import { encodeHead } from "../../runtime/store/log/log_frame.ts";
 import { recover } from "../../runtime/store/log/recover.ts";
 import { storeTasks } from "../../runtime/store/tasks.ts";
 import type { Store } from "../../runtime/store/store.ts";

@@ -11,7 +11,6 @@ import {
   dropHistory,
   NOW,
   open,
-  park,
   publish,
   rule,
   send,
@@ -20,6 +19,7 @@ import {
   stepOf,
   storeTest,
   supersede,
+  suspend,
 } from "./helpers.ts";
 
 const error = { name: "Error", message: "it broke" };
@@ -263,7 +263,7 @@ storeTest("in mode queued a retried run is the oldest again, but none runs besid
   await send(store, "e3", queued);
   await store.retryRun(first, "anna", NOW + 1);
   assert.deepEqual(await claimIds(store, 9, NOW + 1), []);
-  await park(store, second, NOW + 2);
+  await suspend(store, second, NOW + 2);
   assert.deepEqual(await claimIds(store, 9, NOW + 2), ["e1"]);
   await store.finishRun(first, { state: "succeeded", spent: 1 }, NOW + 3);
   assert.deepEqual(await claimIds(store, 9, NOW + 3), ["e2"]);

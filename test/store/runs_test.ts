@@ -34,7 +34,7 @@ storeTest("a step's record replaces the one of the same path and keeps its place
   await store.recordStep(run.id, step("b"), {}, NOW);
   const result = await store.recordStep(run.id, step("a", { attempts: 2, output: { ok: true } }), {}, NOW);
   assert.deepEqual(result, { record: step("a", { attempts: 2, output: { ok: true } }) });
-  await store.parkRun(run.id, { state: "queued", waitingFor: "a retry", due: NOW + 10, spent: 7 }, NOW);
+  await store.suspendRun(run.id, { state: "queued", waitingFor: "a retry", due: NOW + 10, spent: 7 }, NOW);
   const again = await claimOne(store, NOW + 10);
   assert.deepEqual(again.steps.map(({ path, attempts }) => [path, attempts]), [["a", 2], ["b", 1]]);
   assert.deepEqual([again.again, again.run.spent], [true, 7]);
@@ -94,7 +94,7 @@ storeTest("a result that comes after its run ended is dropped with its effects",
   assert.equal(late.dropped, true);
   assert.deepEqual(await store.getState(["k"], NOW), {});
   await store.finishRun(run.id, { state: "succeeded", spent: 9 }, NOW + 3);
-  await store.parkRun(run.id, { state: "queued", waitingFor: "x", spent: 9 }, NOW + 3);
+  await store.suspendRun(run.id, { state: "queued", waitingFor: "x", spent: 9 }, NOW + 3);
   const trace = await store.getRun(run.id);
   assert.deepEqual(
     [trace?.run.state, trace?.run.error?.message, trace?.run.endedAt, trace?.run.spent, trace?.steps],
@@ -105,7 +105,7 @@ storeTest("a result that comes after its run ended is dropped with its effects",
 storeTest("a run that waits without a time is not claimed", async (store) => {
   await send(store, "e1");
   const { run } = await claimOne(store);
-  await store.parkRun(run.id, { state: "waiting", waitingFor: "an event", spent: 1 }, NOW);
+  await store.suspendRun(run.id, { state: "waiting", waitingFor: "an event", spent: 1 }, NOW);
   assert.equal(await store.nextDue(), undefined);
   assert.deepEqual(await claimIds(store, 9, NOW + 1e9), []);
   assert.equal((await store.getRun(run.id))?.run.waitingFor, "an event");
@@ -114,7 +114,7 @@ storeTest("a run that waits without a time is not claimed", async (store) => {
 storeTest("a run that a watchdog ended says so at its next claim", async (store) => {
   await send(store, "e1");
   const { run } = await claimOne(store);
-  await store.parkRun(run.id, { state: "queued", waitingFor: "another attempt", spent: 1, alone: 1 }, NOW);
+  await store.suspendRun(run.id, { state: "queued", waitingFor: "another attempt", spent: 1, alone: 1 }, NOW);
   assert.equal((await claimOne(store)).alone, 1);
 });
 

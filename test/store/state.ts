@@ -23,7 +23,7 @@ import { closeBatch } from "../../runtime/store/transitions/close_batch.ts";
 import { type EndedTrace, finishRun } from "../../runtime/store/transitions/end_run.ts";
 import { answerForm } from "../../runtime/store/transitions/answer_form.ts";
 import { moveRun } from "../../runtime/store/transitions/move_run.ts";
-import { parkRun } from "../../runtime/store/transitions/park_run.ts";
+import { suspendRun } from "../../runtime/store/transitions/suspend_run.ts";
 import { prune } from "../../runtime/store/transitions/prune.ts";
 import { reclaimRuns } from "../../runtime/store/transitions/reclaim_runs.ts";
 import { recordStep } from "../../runtime/store/transitions/record_step.ts";
@@ -174,10 +174,15 @@ const OPERATIONS = {
       record: step("if", { kind: "if" }),
       answer: b % 2 ? "yes" : { kind: "condition", reason: "no" },
     }, state.at),
-  park: (state: State, a: number, b: number) =>
-    parkRun(state.rows, {
+  suspend: (state: State, a: number, b: number) =>
+    suspendRun(state.rows, {
       run: pick(state, a),
-      park: { state: b % 2 ? "waiting" : "queued", waitingFor: "x", spent: b, ...b % 3 && { due: state.now + b } },
+      suspension: {
+        state: b % 2 ? "waiting" : "queued",
+        waitingFor: "x",
+        spent: b,
+        ...b % 3 && { due: state.now + b },
+      },
     }, state.at),
   finish: (state: State, a: number, b: number) =>
     finishRun(state.rows, {
@@ -208,7 +213,7 @@ const OPERATIONS = {
   dropVersions: ({ rows }: State, a: number) => dropVersions(rows, [`v${a % 3}`]),
   pause: ({ rows }: State, a: number, b: number) =>
     setPaused(rows, { rule: `r${a}`, paused: b % 2 ? "by hand" : null }),
-  turnBack: ({ rows, at }: State, a: number) => rollBackClock(rows, DAY * a, at),
+  rollBackClock: ({ rows, at }: State, a: number) => rollBackClock(rows, DAY * a, at),
   prune: ({ rows, at }: State, a: number) => prune(rows, undefined, { ...at, now: at.now + a * 10 * DAY }),
 } satisfies Record<string, (state: State, a: number, b: number) => unknown>;
 

@@ -9,13 +9,13 @@ import {
   DAY,
   NOW,
   open,
-  park,
   pruneAll,
   send,
   startRun,
   step,
   stepOf,
   storeTest,
+  suspend,
 } from "./helpers.ts";
 
 const FAR = Date.UTC(2099, 0, 1);
@@ -31,7 +31,7 @@ storeTest(
   async (store) => {
     for (const id of ["e1", "e2", "e3"]) await send(store, id, { limit }, FAR);
     assert.deepEqual(await claimIds(store, 9, FAR), ["e1"]);
-    await store.turnBack(BY, NOW);
+    await store.rollBackClock(BY, NOW);
     assert.deepEqual(await dues(store, "queued"), [NOW + 60_000, NOW + 120_000]);
     assert.equal(await store.nextDue(), NOW + 60_000);
     const { verdicts: [{ verdict }] } = await send(store, "e4", { limit }, NOW);
@@ -48,20 +48,20 @@ storeTest(
     const old = claimed[0].run.id;
     const wait = { kind: "time" as const, what: "a day" };
     await store.recordStep(old, step("a", { kind: "wait", state: "waiting", due: FAR + DAY }), { wait }, NOW);
-    await store.parkRun(old, { state: "waiting", waitingFor: "a day", due: NOW + DAY, spent: 1 }, NOW);
+    await store.suspendRun(old, { state: "waiting", waitingFor: "a day", due: NOW + DAY, spent: 1 }, NOW);
     for (const id of ["retried", "waits"]) await send(store, id, {}, FAR);
     const runs = await store.claimRuns("me", 9, FAR);
     assert.equal(runs.length, 4);
     const idOf = (event: string) => runs.find(({ run }) => run.event.id === event)!.run.id;
-    await store.parkRun(old, { state: "waiting", waitingFor: "a day", due: FAR + DAY, spent: 1 }, FAR);
+    await store.suspendRun(old, { state: "waiting", waitingFor: "a day", due: FAR + DAY, spent: 1 }, FAR);
     const retried = step("a", { state: "retrying", startedAt: NOW, due: FAR + 20_000 });
     await store.recordStep(idOf("retried"), retried, {}, FAR);
-    await store.parkRun(idOf("retried"), { state: "waiting", waitingFor: "x", due: FAR + 20_000, spent: 1 }, FAR);
+    await store.suspendRun(idOf("retried"), { state: "waiting", waitingFor: "x", due: FAR + 20_000, spent: 1 }, FAR);
     const waits = step("a", { kind: "wait", state: "waiting", startedAt: FAR, due: FAR + 3_600_000 });
     await store.recordStep(idOf("waits"), waits, { wait }, FAR);
-    await store.parkRun(idOf("waits"), { state: "waiting", waitingFor: "x", due: FAR + 3_600_000, spent: 1 }, FAR);
-    await store.parkRun(idOf("ready"), { state: "queued", waitingFor: "x", spent: 1 }, FAR);
-    await store.turnBack(BY, NOW);
+    await store.suspendRun(idOf("waits"), { state: "waiting", waitingFor: "x", due: FAR + 3_600_000, spent: 1 }, FAR);
+    await store.suspendRun(idOf("ready"), { state: "queued", waitingFor: "x", spent: 1 }, FAR);
+    await store.rollBackClock(BY, NOW);
     assert.deepEqual(await claimIds(store, 9, NOW), ["ready"]);
     assert.deepEqual(await claimIds(store, 9, NOW + 20_000), ["retried"]);
     const [again] = await store.claimRuns("me", 9, NOW + 3_600_000);
@@ -79,8 +79,8 @@ storeTest(
     const run = await startRun(store, "e1", {}, FAR);
     await beginWait(store, run, "a", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });
     await beginWait(store, run, "b", { kind: "event", types: ["paid"], match: {} }, { startedAt: FAR });
-    await park(store, run, FAR + 3_600_000, FAR);
-    await store.turnBack(BY, NOW);
+    await suspend(store, run, FAR + 3_600_000, FAR);
+    await store.rollBackClock(BY, NOW);
     const { startedAt, ...wait } = (await stepOf(store, run, "b"))!;
     assert.equal(startedAt, NOW);
     assert.equal("due" in wait, false);
@@ -93,11 +93,11 @@ storeTest(
     const run = await startRun(store, "e1");
     await beginWait(store, run, "a", { kind: "event", types: ["shipped"], match: {} }, { startedAt: NOW - 1 });
     await beginWait(store, run, "b", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });
-    await park(store, run, FAR + 3_600_000, FAR);
+    await suspend(store, run, FAR + 3_600_000, FAR);
     const older = await startRun(store, "e2");
     await beginWait(store, older, "a", { kind: "time" }, { startedAt: NOW - 1, due: FAR });
-    await park(store, older, FAR, FAR - 1);
-    await store.turnBack(BY, NOW);
+    await suspend(store, older, FAR, FAR - 1);
+    await store.rollBackClock(BY, NOW);
     assert.equal(await store.nextDue(), NOW + 3_600_000);
     assert.deepEqual(await dues(store, "waiting"), [NOW + 3_600_000, FAR]);
   },
@@ -108,7 +108,7 @@ storeTest("what is remembered for a while is remembered that long, identities to
   await store.claimRuns("me", 9, FAR);
   const state = { key: "up", value: 1, ttl: 60_000 };
   await store.recordStep(receipt.runs[0], step("a"), { state }, FAR);
-  await store.turnBack(BY, NOW);
+  await store.rollBackClock(BY, NOW);
   assert.deepEqual(await store.getState(["up"], NOW + 59_000), { up: 1 });
   assert.deepEqual(await store.getState(["up"], NOW + 61_000), {});
   await pruneAll(store, {}, NOW + 31 * DAY);
@@ -128,13 +128,13 @@ Deno.test("a store that was left in 2099 goes on where the clock was set back me
 });
 
 storeTest(
-  "a run that is being performed has its steps turned back, and is not parked until the old time",
+  "a run that is being performed has its steps turned back, and is not suspended until the old time",
   async (store) => {
     const run = await startRun(store, "e1", {}, FAR);
     await beginWait(store, run, "a", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });
-    await store.turnBack(BY, NOW);
+    await store.rollBackClock(BY, NOW);
     assert.equal((await stepOf(store, run, "a"))!.due, NOW + 3_600_000);
-    await park(store, run, FAR + 3_600_000, NOW);
+    await suspend(store, run, FAR + 3_600_000, NOW);
     assert.deepEqual(await claimIds(store, 9, NOW), ["e1"]);
   },
 );
@@ -152,9 +152,9 @@ storeTest("a batch that closes at the times of a cron keeps its time, unless tha
   const hour = 3_600_000;
   await collect("cron", FAR, { cron: "0 9 * * *" }, { at: FAR + DAY });
   await collect("every", FAR, { every: DAY }, { within: DAY });
-  await store.turnBack(hour, FAR - hour);
+  await store.rollBackClock(hour, FAR - hour);
   assert.deepEqual(await due(), [FAR + DAY, FAR + DAY - hour]);
-  await store.turnBack(BY, NOW);
+  await store.rollBackClock(BY, NOW);
   assert.deepEqual(await due(), [NOW + DAY, NOW + DAY - hour]);
 });
 
@@ -163,9 +163,9 @@ storeTest(
   async (store) => {
     const run = await startRun(store, "e1");
     await beginWait(store, run, "a", { kind: "time" }, { due: NOW + DAY });
-    await park(store, run, NOW + DAY);
+    await suspend(store, run, NOW + DAY);
     await store.reclaimRuns("after", 60_000);
-    await store.turnBack(NOW, 61_000);
+    await store.rollBackClock(NOW, 61_000);
     assert.equal(await store.nextDue(), NOW + DAY);
     assert.equal((await stepOf(store, run, "a"))!.due, NOW + DAY);
     assert.equal((await send(store, "e1", {}, NOW + 1)).delivery, "duplicate");

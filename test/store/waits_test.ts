@@ -9,7 +9,6 @@ import {
   claimIds,
   NOW,
   open,
-  park,
   publish,
   rule,
   send,
@@ -17,17 +16,18 @@ import {
   step,
   stepOf,
   storeTest,
+  suspend,
 } from "./helpers.ts";
 
 function paid(match: Record<string, Json> = {}, ...types: string[]): Wait {
   return { kind: "event", types: types.length > 0 ? types : ["paid.in"], match };
 }
 
-/** A run with one wait for an event, parked. */
+/** A run with one wait for an event, suspended. */
 async function parkedRun(store: Store, id: string, wait: Wait = paid({ "data.id": id })): Promise<string> {
   const run = await startRun(store, id);
   await beginWait(store, run, "pay", wait, { due: NOW + 1_000 });
-  await park(store, run, NOW + 1_000);
+  await suspend(store, run, NOW + 1_000);
   return run;
 }
 
@@ -212,15 +212,15 @@ storeTest("a wait that its step ended itself is not ended by an event any more",
   assert.equal((await stepOf(store, run, "pay"))?.output, null);
 });
 
-storeTest("a running run that may have missed its wake is claimed at once after it is parked", async (store) => {
+storeTest("a running run that may have missed its wake is claimed at once after it is suspended", async (store) => {
   const run = await startRun(store, "e1");
   await beginWait(store, run, "s", paid());
   assert.deepEqual((await publish(store, "p1", "paid.in", {})).wakes, [run]);
   assert.equal((await store.getRun(run))?.run.state, "running");
-  await park(store, run, NOW + 1_000, NOW + 1);
+  await suspend(store, run, NOW + 1_000, NOW + 1);
   assert.equal(await store.nextDue(), NOW + 1);
   assert.deepEqual(await claimIds(store, 9, NOW + 1), ["e1"]);
-  await park(store, run, NOW + 1_000, NOW + 2);
+  await suspend(store, run, NOW + 1_000, NOW + 2);
   assert.deepEqual(await claimIds(store, 9, NOW + 2), [], "once");
 });
 
@@ -228,7 +228,7 @@ storeTest("a waiting run keeps its place in mode queued, woken or not", async (s
   const queued = { mode: "queued", key: "k" } as const;
   const first = await startRun(store, "e1", queued);
   await beginWait(store, first, "s", paid());
-  await park(store, first);
+  await suspend(store, first);
   await send(store, "e2", queued);
   assert.deepEqual(await claimIds(store), []);
   await publish(store, "p1", "paid.in", {}, NOW + 3);
@@ -240,7 +240,7 @@ storeTest("a waiting run keeps its place in mode queued, woken or not", async (s
 storeTest("a woken run waits for room in its lane like any other", async (store) => {
   const first = await startRun(store, "e1", { max: 1 });
   await beginWait(store, first, "s", paid());
-  await park(store, first);
+  await suspend(store, first);
   const second = await startRun(store, "e2", { max: 1 });
   await publish(store, "p1", "paid.in", {}, NOW + 3);
   assert.deepEqual(await claimIds(store, 9, NOW + 3), []);
@@ -254,7 +254,7 @@ storeTest(
     const restart = { mode: "restart" } as const;
     const first = await startRun(store, "e1", restart);
     await beginWait(store, first, "s", paid({}, "paid"));
-    await park(store, first);
+    await suspend(store, first);
     const receipt = await send(store, "e2", restart);
     assert.deepEqual([receipt.wakes, receipt.replaces], [[], []]);
     const trace = (await store.getRun(first))!;

@@ -129,7 +129,7 @@ Deno.test("an operator retries, skips and moves; what cannot be done is 409 with
     due: NOW + 1_000,
   } as const;
   await store.recordStep(waiting, step, { wait: { kind: "time" } }, NOW);
-  await store.parkRun(waiting, { state: "waiting", waitingFor: "a time", due: NOW + 1_000, spent: 1 }, NOW);
+  await store.suspendRun(waiting, { state: "waiting", waitingFor: "a time", due: NOW + 1_000, spent: 1 }, NOW);
   const list = await bench.ask("GET", "/api/runs?waiting=true");
   assert.deepEqual(list.body.map(({ id, waits }: { id: string; waits: unknown }) => [id, waits]), [[waiting, [
     { step: "pause", kind: "time", what: "a time", since: NOW, until: NOW + 1_000 },

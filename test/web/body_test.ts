@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
-import { readBody } from "../../runtime/web/body.ts";
+import { readRequestBody } from "../../runtime/web/request_body.ts";
 
 function post(body: BodyInit | null, headers: Record<string, string> = {}): Request {
   return new Request("http://127.0.0.1/", { method: "POST", body, headers });
 }
 
 Deno.test("a body within the limit is read whole", async () => {
-  const body = await readBody(post("0123456789"), 10);
+  const body = await readRequestBody(post("0123456789"), 10);
   assert.ok("bytes" in body);
   assert.equal(new TextDecoder().decode(body.bytes), "0123456789");
-  assert.deepEqual(await readBody(post(null), 10), { bytes: new Uint8Array() });
+  assert.deepEqual(await readRequestBody(post(null), 10), { bytes: new Uint8Array() });
 });
 
 Deno.test("a body is the same whether its length is known, small or large", async () => {
@@ -17,7 +17,7 @@ Deno.test("a body is the same whether its length is known, small or large", asyn
     const text = "x".repeat(size);
     const known: Record<string, string> = { "content-length": String(size) };
     for (const headers of [{}, known]) {
-      const body = await readBody(post(text, headers), 200_000);
+      const body = await readRequestBody(post(text, headers), 200_000);
       assert.ok("bytes" in body);
       assert.equal(new TextDecoder().decode(body.bytes), text);
     }
@@ -32,20 +32,20 @@ Deno.test("a body over the limit is 413 before it is read to its end", async () 
       controller.enqueue(new Uint8Array(1_000));
     },
   });
-  const body = await readBody(post(endless), 10_000);
+  const body = await readRequestBody(post(endless), 10_000);
   assert.ok("refused" in body);
   assert.equal(body.refused.status, 413);
   assert.ok(pulled < 20, `${pulled} chunks were read`);
 });
 
 Deno.test("a content-length over the limit is 413 without reading at all", async () => {
-  const body = await readBody(post("x", { "content-length": "11" }), 10);
+  const body = await readRequestBody(post("x", { "content-length": "11" }), 10);
   assert.ok("refused" in body);
   assert.equal(body.refused.status, 413);
 });
 
 Deno.test("a compressed body is refused, so that it cannot unfold", async () => {
-  const body = await readBody(post("x", { "content-encoding": "gzip" }), 10);
+  const body = await readRequestBody(post("x", { "content-encoding": "gzip" }), 10);
   assert.ok("refused" in body);
   assert.equal(body.refused.status, 415);
   assert.equal(body.refused.headers.get("accept-encoding"), "identity");
@@ -53,7 +53,7 @@ Deno.test("a compressed body is refused, so that it cannot unfold", async () => 
 
 Deno.test("a body that breaks off is 400", async () => {
   const broken = new ReadableStream<Uint8Array>({ pull: (controller) => controller.error(new Error("reset")) });
-  const body = await readBody(post(broken), 10);
+  const body = await readRequestBody(post(broken), 10);
   assert.ok("refused" in body);
   assert.equal(body.refused.status, 400);
 });

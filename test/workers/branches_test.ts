@@ -234,14 +234,14 @@ Deno.test("a branch whose call is abandoned holds up its each, all or any", () =
     const code = await fixture.module(ruleSource(
       `await step.all("both", { a: () => step.wait("pause", "1d"), b: () => 1 }); await step.log("never", "x");`,
     ));
-    const parked = fixture.isolates.runRule(code, scope(), (call, computed) => {
+    const suspended = fixture.isolates.runRule(code, scope(), (call, computed) => {
       if (call.kind !== "wait") return base(call, computed);
       asked.resolve();
       return Promise.resolve({ kind: "abandon" });
     }, controller.signal);
     await asked.promise;
-    controller.abort(new Error("parked"));
-    await assert.rejects(parked, /parked/);
+    controller.abort(new Error("suspended"));
+    await assert.rejects(suspended, /suspended/);
     assert.deepEqual(pathsOf(base.calls), ["both"]);
   }));
 

@@ -164,18 +164,18 @@ Deno.test("calls of a run go on side by side", () =>
 Deno.test("a call that is abandoned never settles, and the abort that follows leaves the worker to others", () =>
   withIsolates({}, async ({ isolates, module, logs }) => {
     const code = await module(ruleSource(`
-      if (config.park) try { await step.http("wait", "https://x.org"); } finally { console.log("settled"); }
+      if (config.suspend) try { await step.http("wait", "https://x.org"); } finally { console.log("settled"); }
       return "ok";`));
     const controller = new AbortController();
     const asked = gate();
-    const parked = isolates.runRule(code, scope({ config: { park: true } }), () => {
+    const suspended = isolates.runRule(code, scope({ config: { suspend: true } }), () => {
       asked.resolve();
       return Promise.resolve({ kind: "abandon" });
     }, controller.signal);
     await asked.promise;
     assert.equal(await isolates.runRule(code, scope(), performer(), never), "ok");
-    controller.abort(new Error("parked"));
-    await assert.rejects(parked, /parked/);
+    controller.abort(new Error("suspended"));
+    await assert.rejects(suspended, /suspended/);
     assert.equal(await isolates.runRule(code, scope(), performer(), never), "ok");
     assert.equal(isolates.count(), 1);
     assert.deepEqual(logs, []);
@@ -296,7 +296,7 @@ Deno.test("a function is quiet once it has made all the calls that it could make
     assert.deepEqual(seen, ["a1", "b1", "quiet", "a2", "quiet", "b2", "quiet", "quiet"]);
   }));
 
-Deno.test("a step that comes after its run was parked is told of, with what to do", () =>
+Deno.test("a step that comes after its run was suspended is told of, with what to do", () =>
   withIsolates({}, async ({ isolates, module, logs }) => {
     const code = await module(
       ruleSource(`
@@ -305,16 +305,19 @@ Deno.test("a step that comes after its run was parked is told of, with what to d
         await step.http("late", "https://x.org");
       })()]);`).replace("then: async", "if: () => { globalThis.goOn(); return true; }, then: async"),
     );
-    const parked = new AbortController();
+    const suspended = new AbortController();
     const asked = gate();
     const run = isolates.runRule(code, scope(), () => {
       asked.resolve();
       return Promise.resolve({ kind: "abandon" });
-    }, parked.signal);
+    }, suspended.signal);
     await asked.promise;
-    parked.abort(new Error("parked"));
-    await assert.rejects(run, /parked/);
+    suspended.abort(new Error("suspended"));
+    await assert.rejects(run, /suspended/);
     assert.equal(await isolates.askCondition(code, scope(), never), true);
     assert.equal(logs[0].level, "warn");
-    assert.match(logs[0].message, /^step\.http\("late", …\) came after its run was parked .* belongs into step\.do$/);
+    assert.match(
+      logs[0].message,
+      /^step\.http\("late", …\) came after its run was suspended .* belongs into step\.do$/,
+    );
   }));

@@ -12,7 +12,7 @@ import { StopSignal } from "../stop_signal.ts";
 
 /** `once`: one pass over everything, as a CI job makes it. */
 export function addOnce(program: Command, session: Session): void {
-  addCommand(program, "once", "poll each poller once, fire what cron owes, finish or park all runs")
+  addCommand(program, "once", "poll each poller once, fire what cron owes, finish or suspend all runs")
     .argument("[folder]", "the rules folder (default: rules)")
     .option("--require-state", "exit 3 where the data folder is new, instead of starting as on the first day")
     .addHelpText(

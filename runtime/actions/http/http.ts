@@ -6,7 +6,7 @@ import { charset, json, number, template, url } from "../../language/fields/fiel
 import { formats } from "../../formats/format.ts";
 import type { Action } from "../action.ts";
 import { withDetail } from "../detail.ts";
-import { type Body, parseBody, parseFailureBody, readableText, readBody } from "./response_body.ts";
+import { type Body, parseBody, parseFailureBody, readableText, readResponseBody } from "./response_body.ts";
 import { checkRequest, type HttpArgs, readRequest } from "./request.ts";
 import { readRetryAfter } from "./retry_after.ts";
 import { send } from "./send.ts";
@@ -50,7 +50,7 @@ export const http: Action = {
     const request = readRequest(options, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
-    const body = await readBody(request.name, response, accepted ? BODY_LIMIT : FAILURE_LIMIT, context.signal);
+    const body = await readResponseBody(request.name, response, accepted ? BODY_LIMIT : FAILURE_LIMIT, context.signal);
     if (!accepted) throw failure(request.name, response, body);
     if (!body.complete) {
       throw new TerminalError(

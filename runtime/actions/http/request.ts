@@ -62,7 +62,7 @@ export function readRequest(args: HttpArgs, { run, path, services, recorded }: A
   setMissing(headers, "authorization", authorization(args, url, shown));
   url.username = url.password = "";
   for (const [name, value] of parameters(args.query ?? {})) url.searchParams.append(name, value);
-  const body = readBody(args);
+  const body = readResponseBody(args);
   if (body) setMissing(headers, "content-type", body.type);
   setMissing(headers, "user-agent", "whenthen");
   if (!WITHOUT_BODY.includes(method)) setMissing(headers, "idempotency-key", idempotencyKey(run.id, path));
@@ -108,7 +108,7 @@ function authorization({ auth }: HttpArgs, { username, password }: URL, { http }
   return credentials ? `Basic ${Buffer.from(credentials).toString("base64")}` : undefined;
 }
 
-function readBody({ json, form, body }: HttpArgs): { text: string; type: string } | undefined {
+function readResponseBody({ json, form, body }: HttpArgs): { text: string; type: string } | undefined {
   if (json !== undefined) return { text: writeExactJson(json), type: "application/json" };
   if (form) {
     return { text: parameters(form).toString(), type: "application/x-www-form-urlencoded;charset=UTF-8" };

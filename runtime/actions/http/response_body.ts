@@ -43,7 +43,12 @@ const JSON_TYPE = /[/+]json$/;
  * Reads up to `limit` bytes, counted after decompression; what is beyond is not transferred.
  * @throws the signal's reason once aborted; an Error where the connection breaks
  */
-export async function readBody(name: string, response: Response, limit: number, signal: AbortSignal): Promise<Body> {
+export async function readResponseBody(
+  name: string,
+  response: Response,
+  limit: number,
+  signal: AbortSignal,
+): Promise<Body> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   const reader = response.body?.getReader();

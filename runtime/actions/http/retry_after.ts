@@ -1,4 +1,4 @@
-/** No answer parks a run for longer. */
+/** No answer suspends a run for longer. */
 const LONGEST = 86_400_000;
 
 /**

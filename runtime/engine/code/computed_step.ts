@@ -1,7 +1,7 @@
 import type { Computed, StepAnswer } from "../../workers/workers.ts";
 
 /** A step that the function itself computes: what passes between our `compute` and the function's next call. */
-export class Computing {
+export class ComputedStep {
   /** What the function's call is answered with as soon as it is to compute. */
   #asked = Promise.withResolvers<StepAnswer>();
   #said: PromiseWithResolvers<Computed> | undefined;

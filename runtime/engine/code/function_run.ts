@@ -13,16 +13,16 @@ import { recordError, TerminalError } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { isFinalStep } from "../../model/run.ts";
 import { nameSecrets } from "../../language/expressions/recorded_args.ts";
-import { AskedStep } from "./asked_step.ts";
-import { AskedSteps } from "./asked_steps.ts";
+import { PendingStep } from "./pending_step.ts";
+import { PendingSteps } from "./pending_steps.ts";
 import { abandon, outcomeOf } from "../attempt.ts";
-import { endComposite, type Ending } from "../steps/branches.ts";
+import { endComposite, type Ending } from "../steps/branch_set.ts";
 import { fitting } from "../steps/each.ts";
-import { type Frame, type Life, rootFrame } from "../frame.ts";
+import { rootFrame, type RunContext, type StepFrame } from "../step_frame.ts";
 import { FunctionActivity } from "./function_activity.ts";
 import { performCall } from "./function_step.ts";
 import { Interruption } from "../interruption.ts";
-import { type Parked, parkedTogether, type StepOutcome } from "../outcome.ts";
+import { type StepOutcome, type Suspended, suspendedTogether } from "../outcome.ts";
 import { Pace } from "../steps/pace.ts";
 import { checkSize } from "../records.ts";
 import { ReplayOrder } from "./replay_order.ts";
@@ -34,14 +34,14 @@ const LOST: StepAnswer = { kind: "abandon", lost: true };
 
 /**
  * One life of a TypeScript rule's function. It is performed from its top; steps that are recorded answer at once. It ends
- * with the function, with a `stop`, or parked when the function and all steps that it has asked for wait.
+ * with the function, with a `stop`, or suspended when the function and all steps that it has asked for wait.
  */
 export class FunctionRun {
   readonly #order: ReplayOrder;
-  readonly #frame: Frame;
+  readonly #frame: StepFrame;
   readonly #activity: FunctionActivity;
-  readonly #steps = new AskedSteps();
-  readonly #parked = new Map<AskedStep, Parked>();
+  readonly #steps = new PendingSteps();
+  readonly #suspended = new Map<PendingStep, Suspended>();
   readonly #over = Promise.withResolvers<StepOutcome>();
   /** Steps that others than the function perform, also those that wait. */
   #working = 0;
@@ -50,13 +50,13 @@ export class FunctionRun {
   /** Called when no step is performed any more. */
   #onIdle = () => {};
 
-  constructor(private readonly life: Life, private readonly alone: number, signal: AbortSignal) {
-    this.#order = new ReplayOrder(life.rule.id, life.records.list());
-    this.#frame = rootFrame(life, signal);
+  constructor(private readonly context: RunContext, private readonly alone: number, signal: AbortSignal) {
+    this.#order = new ReplayOrder(context.rule.id, context.records.list());
+    this.#frame = rootFrame(context, signal);
     this.#over.promise.catch(() => {});
-    const isWaiting = () => this.#computing === 0 && this.#working + this.#parked.size > 0;
+    const isWaiting = () => this.#computing === 0 && this.#working + this.#suspended.size > 0;
     const onRest = () => this.#parkWhenAllAre();
-    this.#activity = new FunctionActivity(life.waiting, isWaiting, onRest, life.options.holds);
+    this.#activity = new FunctionActivity(context.waiting, isWaiting, onRest, context.options.holds);
   }
 
   /**
@@ -69,11 +69,11 @@ export class FunctionRun {
     signal.addEventListener("abort", abort);
     const done = new AbortController();
     const returned = this.#runCode(AbortSignal.any([signal, done.signal]));
-    let reason = new Interruption("shutdown", "The run goes on in another life");
+    let reason = new Interruption("shutdown", "The run goes on in another context");
     try {
       const outcome = await this.#end(returned);
       if (outcome.kind === "stopped") reason = new Interruption("cancelled", `Step "${outcome.step}" ended the run`);
-      else if (outcome.kind !== "parked") reason = new Interruption("cancelled", UNAWAITED);
+      else if (outcome.kind !== "suspended") reason = new Interruption("cancelled", UNAWAITED);
       return outcome;
     } finally {
       this.#over.resolve({ kind: "result", output: null });
@@ -88,7 +88,7 @@ export class FunctionRun {
   async #end(returned: Promise<StepOutcome>): Promise<StepOutcome> {
     try {
       const outcome = await Promise.race([returned, this.#over.promise]);
-      if (outcome.kind !== "parked") this.#order.end();
+      if (outcome.kind !== "suspended") this.#order.end();
       return outcome;
     } catch (thrown) {
       if (!(thrown instanceof TerminalError)) throw thrown;
@@ -97,10 +97,10 @@ export class FunctionRun {
   }
 
   async #runCode(signal: AbortSignal): Promise<StepOutcome> {
-    const { rule, options: { isolates } } = this.life;
+    const { rule, options: { isolates } } = this.context;
     const perform = (call: StepCall, computed?: Computed) => this.#perform(call, computed);
     try {
-      const scope = codeScope(this.life, this.alone);
+      const scope = codeScope(this.context, this.alone);
       const output = await isolates.runRule(codeOf(rule), scope, perform, signal, () => this.#activity.quiet());
       checkSize("then", output);
       return await this.#afterReturn(output);
@@ -111,15 +111,15 @@ export class FunctionRun {
     }
   }
 
-  /** A step that was not awaited is still the run's: it ends, or is parked, first. */
+  /** A step that was not awaited is still the run's: it ends, or is suspended, first. */
   async #afterReturn(output: Json): Promise<StepOutcome> {
     const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
     this.#activity.end();
     if (this.#working > 0) await idle;
-    return this.#parked.size > 0 ? parkedTogether([...this.#parked.values()]) : { kind: "result", output };
+    return this.#suspended.size > 0 ? suspendedTogether([...this.#suspended.values()]) : { kind: "result", output };
   }
 
-  /** The main side of one call; see {@link PerformStep}. */
+  /** The main side of one call; see {@link RunStep}. */
   async #perform(call: StepCall, computed?: Computed): Promise<StepAnswer> {
     this.#activity.stir();
     try {
@@ -136,8 +136,8 @@ export class FunctionRun {
     }
   }
 
-  #begin(call: StepCall): AskedStep {
-    const step = new AskedStep(call, this.#order.ask(call));
+  #begin(call: StepCall): PendingStep {
+    const step = new PendingStep(call, this.#order.ask(call));
     if (this.#frame.signal.aborted) step.abort(this.#frame.signal.reason);
     this.#steps.add(step);
     step.outcome = this.#outcomeOf(step);
@@ -146,7 +146,7 @@ export class FunctionRun {
     return step;
   }
 
-  async #outcomeOf(step: AskedStep): Promise<StepOutcome> {
+  async #outcomeOf(step: PendingStep): Promise<StepOutcome> {
     this.#enter();
     try {
       let outcome = await performCall(step, this.#frame, {
@@ -155,7 +155,7 @@ export class FunctionRun {
       });
       // The function hangs in a computation that took too long; it learns of that when it is performed again.
       if (outcome.kind === "failed" && step.computing?.hangs) outcome = this.#parkedAgain();
-      if (outcome.kind === "parked") this.#parked.set(step, outcome);
+      if (outcome.kind === "suspended") this.#suspended.set(step, outcome);
       else this.#activity.stir();
       return outcome;
     } finally {
@@ -164,7 +164,7 @@ export class FunctionRun {
   }
 
   /** Tells the function how its step ended, unless the run goes no further here. */
-  async #answer(step: AskedStep): Promise<StepAnswer> {
+  async #answer(step: PendingStep): Promise<StepAnswer> {
     let outcome: StepOutcome;
     try {
       outcome = await step.outcome;
@@ -174,7 +174,7 @@ export class FunctionRun {
     }
     if (step.lost) {
       this.#steps.remove(step);
-      this.#parked.delete(step);
+      this.#suspended.delete(step);
       return LOST;
     }
     switch (outcome.kind) {
@@ -192,7 +192,7 @@ export class FunctionRun {
   }
 
   /** One attempt of a `do`. */
-  async #compute({ path, computing }: AskedStep, attempt: number, signal: AbortSignal): Promise<Outcome | Parked> {
+  async #compute({ path, computing }: PendingStep, attempt: number, signal: AbortSignal): Promise<Outcome | Suspended> {
     if (computing!.hangs) return this.#parkedAgain();
     this.#computing++;
     try {
@@ -206,16 +206,16 @@ export class FunctionRun {
   }
 
   /** The function performs the branches of a step; what came of them is recorded here. */
-  async #branch(step: AskedStep, args: JsonObject): Promise<StepOutcome> {
+  async #branch(step: PendingStep, args: JsonObject): Promise<StepOutcome> {
     const { path, kind, after, call, computing } = step;
-    const { records, options: { clock, isolates } } = this.life;
+    const { records, options: { clock, isolates } } = this.context;
     const recorded = records.get(path);
     if (recorded !== undefined && isFinalStep(recorded.state)) return outcomeOf(recorded);
     const startedAt = records.begunAt(path) ?? clock.now();
     if (args.rate !== undefined) {
-      step.pace = new Pace(this.life, path, args.each as number, args.rate as unknown as Rate);
+      step.pace = new Pace(this.context, path, args.each as number, args.rate as unknown as Rate);
     }
-    const input = nameSecrets(call.args, isolates.handedSecrets(this.life.rule.version));
+    const input = nameSecrets(call.args, isolates.handedSecrets(this.context.rule.version));
     const composite = { path, kind, input, ...(after !== undefined && { after }) };
     let computed: Computed;
     let unawaited: StepOutcome[];
@@ -226,15 +226,15 @@ export class FunctionRun {
       });
     } catch (thrown) {
       if (!step.signal.aborted) throw thrown;
-      return await abandon(this.life, { ...composite, state: "waiting", attempts: 1, startedAt }, thrown);
+      return await abandon(this.context, { ...composite, state: "waiting", attempts: 1, startedAt }, thrown);
     }
     // An item may still wait for its turn.
     step.abort(new Interruption("cancelled", `Step "${path}" is decided`));
-    const parked = unawaited.find((outcome) => outcome.kind === "parked");
-    if (parked !== undefined) return parked;
+    const suspended = unawaited.find((outcome) => outcome.kind === "suspended");
+    if (suspended !== undefined) return suspended;
     const { lost = [] } = computed;
     this.#order.close(path, lost);
-    const record = await endComposite(this.life, composite, startedAt, endingOf(step, computed), lost);
+    const record = await endComposite(this.context, composite, startedAt, endingOf(step, computed), lost);
     await this.#steps.endLosers(path, new Interruption("cancelled", `Step "${path}" was decided without it`));
     return outcomeOf(record);
   }
@@ -245,10 +245,10 @@ export class FunctionRun {
     if (step?.pace === undefined || step.lost) return LOST;
     this.#enter();
     try {
-      const parked = await step.pace.admit(Number(name), step.signal);
-      if (parked !== undefined) this.#parked.set(step, parked);
+      const suspended = await step.pace.admit(Number(name), step.signal);
+      if (suspended !== undefined) this.#suspended.set(step, suspended);
       else this.#activity.stir();
-      return parked === undefined ? { kind: "result", output: null } : ABANDON;
+      return suspended === undefined ? { kind: "result", output: null } : ABANDON;
     } catch (thrown) {
       if (step.signal.aborted) return LOST;
       throw thrown;
@@ -270,23 +270,27 @@ export class FunctionRun {
 
   #enter(): void {
     this.#working++;
-    this.life.waiting.enter();
+    this.context.waiting.enter();
   }
 
   #leave(): void {
     this.#working--;
-    this.life.waiting.leave();
+    this.context.waiting.leave();
     if (this.#working === 0) this.#onIdle();
     this.#parkWhenAllAre();
   }
 
   #parkWhenAllAre(): void {
-    if (this.#activity.works || this.#working > 0 || this.#parked.size === 0) return;
-    this.#over.resolve(parkedTogether([...this.#parked.values()]));
+    if (this.#activity.works || this.#working > 0 || this.#suspended.size === 0) return;
+    this.#over.resolve(suspendedTogether([...this.#suspended.values()]));
   }
 
-  #parkedAgain(): Parked {
-    return { kind: "parked", due: this.life.options.clock.now(), waitingFor: "its function to be performed again" };
+  #parkedAgain(): Suspended {
+    return {
+      kind: "suspended",
+      due: this.context.options.clock.now(),
+      waitingFor: "its function to be performed again",
+    };
   }
 
   #abort(reason: unknown): void {
@@ -294,7 +298,7 @@ export class FunctionRun {
   }
 }
 
-function endingOf({ path, kind }: AskedStep, computed: Computed): Ending {
+function endingOf({ path, kind }: PendingStep, computed: Computed): Ending {
   if ("output" in computed) {
     const { output } = computed;
     return { output: kind === "each" ? fitting(output as unknown as Parameters<typeof fitting>[0]) : output };

@@ -1,48 +1,48 @@
 import type { Outcome } from "../../actions/action.ts";
 import type { JsonObject } from "../../model/json.ts";
 import { nameSecrets } from "../../language/expressions/recorded_args.ts";
-import { performAction } from "../steps/action_step.ts";
-import type { AskedStep } from "./asked_step.ts";
+import { runAction } from "../steps/action_step.ts";
+import type { PendingStep } from "./pending_step.ts";
 import { attemptStep, computeStep } from "../attempt.ts";
 import { performStop } from "../steps/stop.ts";
 import { performWaitUntil } from "../steps/wait.ts";
 import { performWaitFor } from "../steps/wait_for.ts";
 import { performForm } from "../steps/form_step.ts";
-import type { Frame } from "../frame.ts";
-import type { Parked, StepOutcome } from "../outcome.ts";
+import type { StepFrame } from "../step_frame.ts";
+import type { StepOutcome, Suspended } from "../outcome.ts";
 import { STANDARD_DELAYS } from "../retry.ts";
-import { performSteps } from "../steps/sequence.ts";
+import { runSteps } from "../steps/sequence.ts";
 import { checkCall, type CheckedCall } from "../steps/step_options.ts";
 
 /** What the function does itself for a step. */
 export interface Performing {
   /** One attempt of a `do`. */
-  compute(attempt: number, signal: AbortSignal): Promise<Outcome | Parked>;
+  compute(attempt: number, signal: AbortSignal): Promise<Outcome | Suspended>;
   /** The branches of an `each`, `all` or `any`. */
   branch(args: JsonObject): Promise<StepOutcome>;
 }
 
 /** Performs one `step.*` call. A call that is not as its kind's schema says is a step that fails. */
-export function performCall(step: AskedStep, around: Frame, performing: Performing): Promise<StepOutcome> {
+export function performCall(step: PendingStep, around: StepFrame, performing: Performing): Promise<StepOutcome> {
   const { path, kind, after, signal } = step;
-  const frame: Frame = { ...around, signal };
-  const { life } = frame;
+  const frame: StepFrame = { ...around, signal };
+  const { context } = frame;
   let checked: CheckedCall;
   try {
-    checked = checkCall(path, kind, step.call.args, life.options.clock.now());
+    checked = checkCall(path, kind, step.call.args, context.options.clock.now());
   } catch (thrown) {
-    return computeStep(life, { path, kind, after }, signal, () => Promise.reject(thrown));
+    return computeStep(context, { path, kind, after }, signal, () => Promise.reject(thrown));
   }
   const { args, timeout, retry } = checked;
-  const recorded = nameSecrets(args, life.options.isolates.handedSecrets(life.rule.version));
+  const recorded = nameSecrets(args, context.options.isolates.handedSecrets(context.rule.version));
   const common = { path, kind, after, timeout, args: () => Promise.resolve({ used: args, recorded }) };
   const asAction = () => {
-    return performAction({ ...common, retry, target: args.call as string | undefined }, frame, performSteps);
+    return runAction({ ...common, retry, target: args.call as string | undefined }, frame, runSteps);
   };
   switch (kind) {
     case "do":
-      if (life.options.standIn?.({ kind, path })) return asAction();
-      return attemptStep(life, {
+      if (context.options.standIn?.({ kind, path })) return asAction();
+      return attemptStep(context, {
         ...common,
         retry: retry ?? { attempts: 1, ...STANDARD_DELAYS },
         worthRetrying: () => true,
@@ -54,13 +54,13 @@ export function performCall(step: AskedStep, around: Frame, performing: Performi
     case "any":
       return performing.branch(args);
     case "wait":
-      return performWaitUntil(common, life, signal);
+      return performWaitUntil(common, context, signal);
     case "waitFor":
-      return performWaitFor(common, life, signal);
+      return performWaitFor(common, context, signal);
     case "form":
-      return performForm(common, frame, performSteps);
+      return performForm(common, frame, runSteps);
     case "stop":
-      return performStop(common, life, signal);
+      return performStop(common, context, signal);
     default:
       return asAction();
   }

@@ -1,6 +1,6 @@
 import { TerminalError } from "../../model/errors.ts";
 import { ON_ERROR_STEP } from "../../model/run.ts";
-import type { Life } from "../frame.ts";
+import type { RunContext } from "../step_frame.ts";
 
 /** A run that goes on does not ask for the steps that it asked for before. */
 export class ReplayError extends TerminalError {
@@ -31,10 +31,10 @@ function list(paths: string[]): string {
  * A step of a YAML list is of the kind that it was: its version may not be the one that the run began with.
  * @throws ReplayError
  */
-export function checkKind(kind: string, path: string, life: Life): void {
-  const recorded = life.records.get(path);
+export function checkKind(kind: string, path: string, context: RunContext): void {
+  const recorded = context.records.get(path);
   if (recorded !== undefined && recorded.kind !== kind) {
-    throw differs(life, `"${path}" was ${recorded.kind} and is now ${kind}`);
+    throw differs(context, `"${path}" was ${recorded.kind} and is now ${kind}`);
   }
 }
 
@@ -42,12 +42,12 @@ export function checkKind(kind: string, path: string, life: Life): void {
  * The steps of a YAML rule have come to their end: all that was recorded before belongs to them.
  * @throws ReplayError
  */
-export function checkAllAsked(life: Life): void {
-  const [left] = life.records.unasked();
-  if (left !== undefined) throw differs(life, `"${left}" was not asked for`);
+export function checkAllAsked(context: RunContext): void {
+  const [left] = context.records.unasked();
+  if (left !== undefined) throw differs(context, `"${left}" was not asked for`);
 }
 
-function differs({ rule, records }: Life, what: string): ReplayError {
+function differs({ rule, records }: RunContext, what: string): ReplayError {
   const whose = `${rule.id}: its version ${rule.version} asks`;
   const remedy = "Move runs to versions that still have the steps that they have performed";
   const asked = records.asked.filter((path) => path !== ON_ERROR_STEP);

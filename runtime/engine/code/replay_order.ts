@@ -92,7 +92,7 @@ export class ReplayOrder {
   }
 
   /**
-   * The function has ended. Branches may still have been under way, as where one of them stopped the run.
+   * The function has ended. BranchSet may still have been under way, as where one of them stopped the run.
    * @throws ReplayError where it did not ask for a step that it asked for before
    */
   end(): void {

@@ -1,6 +1,6 @@
 import type { BundledModule, CodeScope } from "../../workers/workers.ts";
 import type { Rule } from "../../model/rule.ts";
-import type { Life } from "../frame.ts";
+import type { RunContext } from "../step_frame.ts";
 
 /** The bundled module of a TypeScript rule. */
 export function codeOf(rule: Rule): BundledModule {
@@ -8,7 +8,7 @@ export function codeOf(rule: Rule): BundledModule {
 }
 
 /** What a rule's functions see beside `step`. */
-export function codeScope({ run, rule }: Life, alone: number): CodeScope {
+export function codeScope({ run, rule }: RunContext, alone: number): CodeScope {
   return {
     run: { id: run.id, attempt: alone + 1 },
     rule: { id: rule.id, file: rule.file },

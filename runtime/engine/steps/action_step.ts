@@ -7,7 +7,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { CalledAction, RetryPolicy } from "../../model/rule.ts";
 import { checkValues } from "../../language/fields/field_value.ts";
 import { attemptStep, type Task } from "../attempt.ts";
-import { evaluateIn, type Frame, type PerformSteps } from "../frame.ts";
+import { evaluateIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { STANDARD_DELAYS } from "../retry.ts";
 import type { StepArgs } from "./step_args.ts";
@@ -27,9 +27,9 @@ export interface ActionStep {
 }
 
 /** Performs a step of a kind in `action/`, or a call of a YAML action. */
-export function performAction(step: ActionStep, frame: Frame, performSteps: PerformSteps): Promise<StepOutcome> {
-  const { life, signal } = frame;
-  const standIn = life.options.standIn?.(step);
+export function runAction(step: ActionStep, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
+  const { context, signal } = frame;
+  const standIn = context.options.standIn?.(step);
   const called = standIn ? undefined : findCalled(step, frame);
   const action = standIn ?? actions[step.kind];
   const task: Task = {
@@ -39,13 +39,17 @@ export function performAction(step: ActionStep, frame: Frame, performSteps: Perf
     retry: step.retry ?? { attempts: action.defaults.attempts, ...STANDARD_DELAYS },
     after: step.after,
     isLast: step.isLast,
-    ...(called ? calling(step, called, frame, performSteps) : performing(step, action, frame)),
+    ...(called ? calling(step, called, frame, runSteps) : performing(step, action, frame)),
   };
-  return attemptStep(life, task, signal);
+  return attemptStep(context, task, signal);
 }
 
-function performing(step: ActionStep, action: Action, frame: Frame): Pick<Task, "worthRetrying" | "prepare" | "act"> {
-  const { run, rule, services, options } = frame.life;
+function performing(
+  step: ActionStep,
+  action: Action,
+  frame: StepFrame,
+): Pick<Task, "worthRetrying" | "prepare" | "act"> {
+  const { run, rule, services, options } = frame.context;
   return {
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
@@ -71,9 +75,9 @@ interface Called {
   file: string;
 }
 
-function findCalled(step: ActionStep, frame: Frame): Called | undefined {
+function findCalled(step: ActionStep, frame: StepFrame): Called | undefined {
   if (step.target === undefined) return undefined;
-  const { rule, options: { folder } } = frame.life;
+  const { rule, options: { folder } } = frame.context;
   const file = relative(folder, resolve(frame.ruleFolder, step.target)).replaceAll(sep, posix.sep);
   return file in rule.actions ? { action: rule.actions[file], file } : undefined;
 }
@@ -82,8 +86,8 @@ function findCalled(step: ActionStep, frame: Frame): Called | undefined {
 function calling(
   step: ActionStep,
   { action, file }: Called,
-  frame: Frame,
-  performSteps: PerformSteps,
+  frame: StepFrame,
+  runSteps: RunSteps,
 ): Pick<Task, "worthRetrying" | "prepare" | "act"> {
   return {
     worthRetrying: () => true,
@@ -105,17 +109,17 @@ function calling(
       throw new TerminalError(`Cannot call ${file}: ${reasons}`);
     },
     act: async ({ used, recorded }, attempt, makeSignal) => {
-      const inner: Frame = {
-        life: frame.life,
+      const inner: StepFrame = {
+        context: frame.context,
         path: `${step.path}/${attempt === 1 ? "then" : `then@${attempt}`}`,
         steps: {},
         errors: {},
         inputs: used.with as JsonObject,
         unresolved: used.with === recorded.with ? {} : { inputs: recorded.with },
-        ruleFolder: join(frame.life.options.folder, dirname(file)),
+        ruleFolder: join(frame.context.options.folder, dirname(file)),
         signal: makeSignal(),
       };
-      const outcome = await frame.life.waiting.awake(() => performSteps(action.then, inner));
+      const outcome = await frame.context.waiting.awake(() => runSteps(action.then, inner));
       if (outcome.kind !== "result") return outcome;
       return { output: action.output === undefined ? null : await evaluateIn(inner, action.output) };
     },

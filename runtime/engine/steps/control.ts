@@ -3,12 +3,12 @@ import { TerminalError } from "../../model/errors.ts";
 import { showResult } from "../../language/expressions/expression.ts";
 import type { Step } from "../../model/rule.ts";
 import type { Kind } from "../../language/kind.ts";
-import { evaluateIn, type Frame, type PerformSteps } from "../frame.ts";
+import { evaluateIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepOutcome } from "../outcome.ts";
 
 /** A kind of step that decides which steps are performed and when, rather than acting itself. */
 export interface Control extends Kind {
-  perform(step: Step, frame: Frame, performSteps: PerformSteps): Promise<StepOutcome>;
+  perform(step: Step, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome>;
 }
 
 /** An option that other steps have and these do not, with what to do instead. */
@@ -25,7 +25,7 @@ export function notOn(kind: string, lists: string) {
  * Whether an expression holds.
  * @throws ExpressionError, or TerminalError where it gives neither true nor false
  */
-export async function holds(text: string, frame: Frame): Promise<boolean> {
+export async function holds(text: string, frame: StepFrame): Promise<boolean> {
   const value = await evaluateIn(frame, text);
   if (typeof value === "boolean") return value;
   throw new TerminalError(`The condition "${text}" gives ${showResult(text, value)}; true or false is expected`);

@@ -10,9 +10,9 @@ import { expression, number, rate } from "../../language/fields/field.ts";
 import { readsSecret } from "../../language/expressions/recorded_args.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
 import { computeStep, outcomeOf } from "../attempt.ts";
-import { Branches, endComposite, type Ending } from "./branches.ts";
-import { evaluateIn, type Frame, innerFrame, inScope, pathIn, type PerformSteps } from "../frame.ts";
-import type { Parked, StepFailure, Stopped } from "../outcome.ts";
+import { BranchSet, endComposite, type Ending } from "./branch_set.ts";
+import { evaluateIn, innerFrame, inScope, pathIn, type RunSteps, type StepFrame } from "../step_frame.ts";
+import type { StepFailure, Stopped, Suspended } from "../outcome.ts";
 import { Pace } from "./pace.ts";
 import { MAX_OUTPUT } from "../records.ts";
 import { type Control, notOn } from "./control.ts";
@@ -56,18 +56,18 @@ export const each: Control = {
   check({ as }) {
     return TAKEN.includes(as as string) ? [`as: "${as}" is the name of something else; choose another one`] : [];
   },
-  async perform(step, frame, performSteps) {
-    const { records } = frame.life;
+  async perform(step, frame, runSteps) {
+    const { records } = frame.context;
     const path = pathIn(frame, step.id);
     const recorded = records.ended(path);
     if (recorded !== undefined) return outcomeOf(recorded);
     const plan = await makePlan(step, frame);
-    const unfinished = await performItems(step, plan, frame, performSteps);
+    const unfinished = await performItems(step, plan, frame, runSteps);
     return unfinished ?? outcomeOf(records.get(path)!);
   },
 };
 
-async function makePlan(step: Step, frame: Frame): Promise<Plan | StepFailure> {
+async function makePlan(step: Step, frame: StepFrame): Promise<Plan | StepFailure> {
   try {
     const { max = 1, rate } = await inScope(frame, (scope) => resolveArgs(each, step.args, scope)) as Partial<Plan>;
     const items = await itemsOf(step, frame);
@@ -78,7 +78,7 @@ async function makePlan(step: Step, frame: Frame): Promise<Plan | StepFailure> {
 }
 
 /** The list, the same in all lives of the run: what may be another one later is kept as it was first. */
-async function itemsOf(step: Step, frame: Frame): Promise<Json[] | StepFailure> {
+async function itemsOf(step: Step, frame: StepFrame): Promise<Json[] | StepFailure> {
   const text = step.args.each as string;
   const read = async () => {
     const items = await evaluateIn(frame, text);
@@ -87,7 +87,7 @@ async function itemsOf(step: Step, frame: Frame): Promise<Json[] | StepFailure> 
   };
   if (!compile(text).varies) return await read();
   const kept = { path: `${pathIn(frame, step.id)}[items]`, kind: step.kind };
-  const outcome = await computeStep(frame.life, kept, frame.signal, read);
+  const outcome = await computeStep(frame.context, kept, frame.signal, read);
   return outcome.kind === "result" ? outcome.output as Json[] : outcome as StepFailure;
 }
 
@@ -95,33 +95,33 @@ async function itemsOf(step: Step, frame: Frame): Promise<Json[] | StepFailure> 
 async function performItems(
   step: Step,
   plan: Plan | StepFailure,
-  frame: Frame,
-  performSteps: PerformSteps,
-): Promise<Parked | Stopped | undefined> {
+  frame: StepFrame,
+  runSteps: RunSteps,
+): Promise<Suspended | Stopped | undefined> {
   const path = pathIn(frame, step.id);
-  const { life } = frame;
+  const { context } = frame;
   const composite = { path, kind: step.kind };
-  const begun = life.records.begunAt(path) ?? life.options.clock.now();
-  if ("error" in plan) return void await endComposite(life, composite, begun, plan);
+  const begun = context.records.begunAt(path) ?? context.options.clock.now();
+  if ("error" in plan) return void await endComposite(context, composite, begun, plan);
   const { items, max, rate } = plan;
   const { as = ITEM } = step.args as { as?: string };
   const result = new EachResult(items.length, step.onError === "continue");
-  if (items.length === 0) return void await endComposite(life, composite, begun, { output: result.output });
-  const branches = new Branches(life, { ...composite, input: { each: items.length } }, frame.signal);
+  if (items.length === 0) return void await endComposite(context, composite, begun, { output: result.output });
+  const branches = new BranchSet(context, { ...composite, input: { each: items.length } }, frame.signal);
   const isSecret = await inScope(frame, (scope) => readsSecret(step.args.each as string, scope, frame.unresolved));
-  const pace = rate && new Pace(life, path, items.length, rate);
+  const pace = rate && new Pace(context, path, items.length, rate);
   let next = 0;
   const performNext = async (): Promise<boolean> => {
     const index = next++;
     if (index >= items.length) return false;
-    const parked = await pace?.admit(index, branches.signal);
+    const suspended = await pace?.admit(index, branches.signal);
     const item = `${path}[${index}]`;
-    if (parked !== undefined) return branches.park(item, parked);
+    if (suspended !== undefined) return branches.suspend(item, suspended);
     const unresolved = isSecret ? { [as]: `\${{ (${step.args.each})[${index}] }}` } : {};
     const inner = innerFrame(frame, item, branches.signal, { [as]: items[index], index }, unresolved);
     return await branches.perform(
       item,
-      () => performSteps(step.children.then, inner),
+      () => runSteps(step.children.then, inner),
       (ending) => result.add(index, ending),
     );
   };

@@ -4,7 +4,7 @@ import { duration, people, template } from "../../language/fields/field.ts";
 import { fields } from "../../language/fields/fields.ts";
 import { asIn } from "../../language/checker/sentences.ts";
 import { performForm } from "./form_step.ts";
-import { pathIn } from "../frame.ts";
+import { pathIn } from "../step_frame.ts";
 import { resolveStepArgs } from "./step_args.ts";
 import { type Control, notTaken } from "./control.ts";
 
@@ -42,9 +42,9 @@ export const form: Control = {
         : [],
     ];
   },
-  perform(step, frame, performSteps) {
+  perform(step, frame, runSteps) {
     const args = () => resolveStepArgs(form, step.args, frame);
     const { notify } = step.children;
-    return performForm({ path: pathIn(frame, step.id), args, ...(notify && { notify }) }, frame, performSteps);
+    return performForm({ path: pathIn(frame, step.id), args, ...(notify && { notify }) }, frame, runSteps);
   },
 };

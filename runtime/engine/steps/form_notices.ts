@@ -4,8 +4,8 @@ import type { Person } from "../../model/person.ts";
 import type { Step } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import { askedAt, type FormCall, type FormInput } from "../code/form_call.ts";
-import { type Frame, innerFrame, type PerformSteps } from "../frame.ts";
-import type { Parked, Stopped } from "../outcome.ts";
+import { innerFrame, type RunSteps, type StepFrame } from "../step_frame.ts";
+import type { Stopped, Suspended } from "../outcome.ts";
 
 /** What is sent by itself where the rule does not say. */
 interface Mail extends JsonObject {
@@ -18,8 +18,8 @@ interface Mail extends JsonObject {
 export class FormNotices {
   constructor(
     private readonly call: FormCall,
-    private readonly frame: Frame,
-    private readonly performSteps: PerformSteps,
+    private readonly frame: StepFrame,
+    private readonly runSteps: RunSteps,
   ) {}
 
   /**
@@ -27,8 +27,8 @@ export class FormNotices {
    * were missed only the last one is sent.
    * @returns why the run does not go on here; undefined where there is nothing more to send
    */
-  async send(): Promise<Parked | Stopped | undefined> {
-    const { life: { waiting, options: { clock } }, signal } = this.frame;
+  async send(): Promise<Suspended | Stopped | undefined> {
+    const { context: { waiting, options: { clock } }, signal } = this.frame;
     const { remind, escalate } = this.#input;
     const every = remind === undefined ? undefined : Math.max(1_000, parseDuration(remind)!);
     let [reminded, escalated] = [0, false];
@@ -54,7 +54,7 @@ export class FormNotices {
         if (next >= due || next === Infinity) return undefined;
         const waitingFor = `a notice of step "${this.call.path}"`;
         if (!await waiting.wait(next, signal, { what: () => waitingFor })) {
-          return { kind: "parked", due: next, waitingFor };
+          return { kind: "suspended", due: next, waitingFor };
         }
       }
     }
@@ -62,7 +62,7 @@ export class FormNotices {
   }
 
   get #record(): StepRecord {
-    return this.frame.life.records.get(this.call.path)!;
+    return this.frame.context.records.get(this.call.path)!;
   }
 
   get #input(): FormInput {
@@ -70,8 +70,8 @@ export class FormNotices {
   }
 
   /** Adds people to the form, once, and tells them. */
-  async #escalate(more: string[]): Promise<Parked | Stopped | undefined> {
-    const { records, options: { store, clock } } = this.frame.life;
+  async #escalate(more: string[]): Promise<Suspended | Stopped | undefined> {
+    const { records, options: { store, clock } } = this.frame.context;
     const input = this.#input;
     if (input.escalated === undefined) {
       const { id, title, fields, due } = (await store.getForm(input.id))!;
@@ -90,8 +90,8 @@ export class FormNotices {
    * Performs the steps of one notice. A failure of theirs is in the trace, and nothing else.
    * @param told who knows already
    */
-  async #notify(notice: string, to: string[], told: string[] = []): Promise<Parked | Stopped | undefined> {
-    const { records, options: { people: known } } = this.frame.life;
+  async #notify(notice: string, to: string[], told: string[] = []): Promise<Suspended | Stopped | undefined> {
+    const { records, options: { people: known } } = this.frame.context;
     const knowing = new Set(known.find(told).map(({ id }) => id));
     const people = known.find(to).filter(({ id }) => !knowing.has(id));
     if (people.length === 0) return undefined;
@@ -100,20 +100,20 @@ export class FormNotices {
     // Most have been sent in an earlier life of the run: to sign links for nothing takes long where a run asks hundreds.
     if (steps.every(({ id }) => records.ended(`${path}/${id}`) !== undefined)) return undefined;
     const frame = innerFrame(this.frame, path, this.frame.signal, this.#names(notice, people));
-    const outcome = await this.performSteps(steps, frame);
-    return outcome.kind === "parked" || outcome.kind === "stopped" ? outcome : undefined;
+    const outcome = await this.runSteps(steps, frame);
+    return outcome.kind === "suspended" || outcome.kind === "stopped" ? outcome : undefined;
   }
 
   /** What the steps of a notice see as `form`; and as `mails`, which no rule can name, what is sent by itself. */
   #names(notice: string, people: Person[]): JsonObject {
-    const { people: known } = this.frame.life.options;
+    const { people: known } = this.frame.context.options;
     const { form: title, id } = this.#input;
     const { due } = this.#record;
     const shown = people.map((person) => {
       const { id: personId, name, email = null } = person;
       const url = known.link(id, person, due);
       // Whoever has the link answers as that person.
-      this.frame.life.records.hide(url, `${known.url(id)}?***`);
+      this.frame.context.records.hide(url, `${known.url(id)}?***`);
       return { id: personId, name, email, url };
     });
     const until = due === undefined ? null : new Date(due).toISOString();

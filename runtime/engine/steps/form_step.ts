@@ -6,10 +6,10 @@ import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import { describeWait } from "../../store/describe_wait.ts";
 import { askedAt, type FormCall, type FormInput } from "../code/form_call.ts";
 import { FormNotices } from "./form_notices.ts";
-import type { Frame, Life, PerformSteps } from "../frame.ts";
+import type { RunContext, RunSteps, StepFrame } from "../step_frame.ts";
 import { Interruption } from "../interruption.ts";
 import { later } from "./moment.ts";
-import { type Parked, parkedTogether, type StepOutcome, type Stopped } from "../outcome.ts";
+import { type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
 import { type Beginning, beginOnce, performWait, type WaitTask } from "./wait_step.ts";
 
 interface FormArgs {
@@ -27,35 +27,37 @@ const LONGEST_TITLE = 500;
 /**
  * Asks people and waits until one of them has answered. Beside the wait, they are told, reminded, and others are asked, too; none
  * of that can fail the form, and it ends with it.
- * @returns the answers with `by` and `at`; null, `lapsed`, where nobody answered in time
+ * @returns the answers with `by` and `at`; null, `timedOut`, where nobody answered in time
  */
-export async function performForm(call: FormCall, frame: Frame, performSteps: PerformSteps): Promise<StepOutcome> {
-  const { life, signal } = frame;
+export async function performForm(call: FormCall, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
+  const { context, signal } = frame;
   const task = waitTask(call, frame);
-  const record = await beginOnce(life, task);
+  const record = await beginOnce(context, task);
   const outcome = isFinalStep(record.state)
-    ? await performWait(life, task, signal)
-    : await askAndTell(call, task, frame, performSteps);
-  if (outcome.kind !== "parked") await endNotices(call.path, life);
+    ? await performWait(context, task, signal)
+    : await askAndTell(call, task, frame, runSteps);
+  if (outcome.kind !== "suspended") await endNotices(call.path, context);
   return outcome;
 }
 
 async function askAndTell(
   call: FormCall,
   task: WaitTask,
-  frame: Frame,
-  performSteps: PerformSteps,
+  frame: StepFrame,
+  runSteps: RunSteps,
 ): Promise<StepOutcome> {
-  const { life } = frame;
+  const { context } = frame;
   const stop = new AbortController();
   const signal = AbortSignal.any([frame.signal, stop.signal]);
-  const notices = new FormNotices(call, { ...frame, signal }, performSteps);
+  const notices = new FormNotices(call, { ...frame, signal }, runSteps);
   let asked: StepOutcome | undefined;
-  let told: Parked | Stopped | undefined;
+  let told: Suspended | Stopped | undefined;
   let trouble: { thrown: unknown } | undefined;
   const ask = async () => {
-    asked = await performWait(life, task, signal);
-    if (asked.kind !== "parked") stop.abort(new Interruption("cancelled", `The form of step "${call.path}" is closed`));
+    asked = await performWait(context, task, signal);
+    if (asked.kind !== "suspended") {
+      stop.abort(new Interruption("cancelled", `The form of step "${call.path}" is closed`));
+    }
   };
   const tell = async () => {
     told = await notices.send();
@@ -70,18 +72,18 @@ async function askAndTell(
       stop.abort(new Interruption("shutdown", "What goes on beside it could not be performed"));
     }
   };
-  await life.waiting.fork([guard(ask), guard(tell)]);
+  await context.waiting.fork([guard(ask), guard(tell)]);
   if (trouble !== undefined) throw trouble.thrown;
   if (asked === undefined) return told!;
-  return asked.kind === "parked" && told?.kind === "parked" ? parkedTogether([asked, told]) : asked;
+  return asked.kind === "suspended" && told?.kind === "suspended" ? suspendedTogether([asked, told]) : asked;
 }
 
-function waitTask({ path, after, args }: FormCall, { life }: Frame): WaitTask {
+function waitTask({ path, after, args }: FormCall, { context }: StepFrame): WaitTask {
   return {
     path,
     kind: "form",
     ...(after !== undefined && { after }),
-    begin: async () => beginForm((await args()).used as unknown as FormArgs, life),
+    begin: async () => beginForm((await args()).used as unknown as FormArgs, context),
     describe: ({ input }) => {
       const form = input as unknown as FormInput;
       return describeWait({ kind: "form", form: { title: form.form, to: askedAt(form, Infinity) } });
@@ -97,7 +99,7 @@ function titleOf(form: string): string {
 }
 
 /** @throws TerminalError where nobody could answer */
-function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArgs, { options }: Life): Beginning {
+function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArgs, { options }: RunContext): Beginning {
   const { people, clock } = options;
   const nobody = [...to, ...escalate?.to ?? []].find((name) => people.find([name]).length === 0);
   if (nobody !== undefined) {
@@ -125,7 +127,7 @@ function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArg
 }
 
 /** What was on its way when the form was closed is not sent any more: nothing of it goes on by itself later. */
-async function endNotices(path: string, { records, options: { clock } }: Life): Promise<void> {
+async function endNotices(path: string, { records, options: { clock } }: RunContext): Promise<void> {
   const isNotice = (record: StepRecord) => /^(notify|remind@\d+|escalate)\//.test(record.path.slice(path.length + 1));
   const open = records.below(path).filter((record) => isNotice(record) && !isFinalStep(record.state));
   const error = { name: "Cancelled", message: `The form of step "${path}" is closed` };

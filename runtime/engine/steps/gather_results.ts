@@ -1,7 +1,7 @@
 import type { Json } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { controls } from "./index.ts";
-import { leaveOut } from "../frame.ts";
+import { leaveOut } from "../step_frame.ts";
 import type { Records } from "../records.ts";
 
 /** The results of a rule's steps so far, as its `onError` sees them; null where a step gave none. */

@@ -1,6 +1,6 @@
 import { expression } from "../../language/fields/field.ts";
 import { computeStep } from "../attempt.ts";
-import { leaveOut, pathIn } from "../frame.ts";
+import { leaveOut, pathIn } from "../step_frame.ts";
 import { type Control, holds, notOn } from "./control.ts";
 
 const notHere = notOn("an if step", "then and else");
@@ -16,16 +16,16 @@ export const branch: Control = {
   options: { timeout: notHere, retry: notHere, onTimeout: notHere },
   controls: true,
   children: ["then", "else"],
-  async perform(step, frame, performSteps) {
+  async perform(step, frame, runSteps) {
     const path = pathIn(frame, step.id);
-    const decision = await computeStep(frame.life, { path, kind: step.kind }, frame.signal, () => {
+    const decision = await computeStep(frame.context, { path, kind: step.kind }, frame.signal, () => {
       return holds(step.args.if as string, frame);
     });
     if (decision.kind !== "result") return decision;
     // Also in the branch that is taken: a step of it that fails leaves those behind it out.
     leaveOut(Object.values(step.children).flat(), frame);
     const taken = decision.output === true ? "then" : "else";
-    const outcome = await performSteps(step.children[taken] ?? [], { ...frame, path: `${path}/${taken}` });
+    const outcome = await runSteps(step.children[taken] ?? [], { ...frame, path: `${path}/${taken}` });
     return outcome.kind === "result" ? decision : outcome;
   },
 };

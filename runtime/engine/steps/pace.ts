@@ -1,7 +1,7 @@
 import { branchPath } from "../../workers/step_path.ts";
 import type { Rate } from "../../model/duration.ts";
-import type { Life } from "../frame.ts";
-import type { Parked } from "../outcome.ts";
+import type { RunContext } from "../step_frame.ts";
+import type { Suspended } from "../outcome.ts";
 
 /** Spaces out the starts of an `each`'s items, over all lives of its run: `10/s` begins one every 100 ms. */
 export class Pace {
@@ -11,24 +11,29 @@ export class Pace {
   #next: number;
 
   /** @param path of the `each`, of so many items */
-  constructor(private readonly life: Life, private readonly path: string, items: number, { count, per }: Rate) {
+  constructor(
+    private readonly context: RunContext,
+    private readonly path: string,
+    items: number,
+    { count, per }: Rate,
+  ) {
     this.#interval = per / count;
-    const now = life.options.clock.now();
-    const starts = Array.from({ length: items }, (_, index) => life.records.begunAt(branchPath(path, index)) ?? 0);
+    const now = context.options.clock.now();
+    const starts = Array.from({ length: items }, (_, index) => context.records.begunAt(branchPath(path, index)) ?? 0);
     // Where the clock was set back since, some began in the time to come: how long ago that was is not known.
     this.#next = starts.reduce((last, start) => start > now ? last : Math.max(last, start), 0) + this.#interval;
   }
 
-  /** Resolves when an item may begin; with what it waits for where the run is parked before that. */
-  async admit(index: number, signal: AbortSignal): Promise<Parked | undefined> {
-    const { waiting, records, options: { clock } } = this.life;
+  /** Resolves when an item may begin; with what it waits for where the run is suspended before that. */
+  async admit(index: number, signal: AbortSignal): Promise<Suspended | undefined> {
+    const { waiting, records, options: { clock } } = this.context;
     if (records.isBegun(branchPath(this.path, index))) return undefined;
     const due = Math.max(this.#next, clock.now());
     this.#next = due + this.#interval;
     const waitingFor = `the pace of "${this.path}"`;
     while (clock.now() < due) {
       if (!await waiting.wait(due, signal, { hold: true, what: () => waitingFor })) {
-        return { kind: "parked", due, waitingFor };
+        return { kind: "suspended", due, waitingFor };
       }
     }
     return undefined;

@@ -3,9 +3,9 @@ import type { JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { branches } from "../../language/fields/field.ts";
 import { outcomeOf } from "../attempt.ts";
-import { Branches, type Ending } from "./branches.ts";
-import { type Frame, handOver, innerFrame, leaveOut, pathIn, type PerformSteps } from "../frame.ts";
-import type { Parked, StepFailure, Stopped } from "../outcome.ts";
+import { BranchSet, type Ending } from "./branch_set.ts";
+import { handOver, innerFrame, leaveOut, pathIn, type RunSteps, type StepFrame } from "../step_frame.ts";
+import type { StepFailure, Stopped, Suspended } from "../outcome.ts";
 import { type Control, notOn } from "./control.ts";
 
 const notHere = notOn("a parallel step", "its branches");
@@ -30,13 +30,13 @@ export const parallel: Control = {
       ? [`join: ${join} branches can never succeed where there are ${count}; write at most ${count}`]
       : [];
   },
-  async perform(step, frame, performSteps) {
-    const { records } = frame.life;
+  async perform(step, frame, runSteps) {
+    const { records } = frame.context;
     const path = pathIn(frame, step.id);
     const isRecorded = records.ended(path) !== undefined;
-    const inner = new Map<string, Frame>();
+    const inner = new Map<string, StepFrame>();
     if (!isRecorded) {
-      const unfinished = await performBranches(step, frame, performSteps, inner);
+      const unfinished = await performBranches(step, frame, runSteps, inner);
       if (unfinished !== undefined) return unfinished;
     }
     for (const [name, steps] of Object.entries(step.children)) {
@@ -46,7 +46,7 @@ export const parallel: Control = {
         continue;
       }
       // What is recorded answers at once; a failure among it is the step's own.
-      if (isRecorded) await performSteps(steps, branch);
+      if (isRecorded) await runSteps(steps, branch);
       handOver(steps, branch, frame);
     }
     return outcomeOf(records.get(path)!);
@@ -56,15 +56,19 @@ export const parallel: Control = {
 /** @returns why the run does not go on behind the step, or undefined where the step is decided */
 async function performBranches(
   step: Step,
-  frame: Frame,
-  performSteps: PerformSteps,
-  inner: Map<string, Frame>,
-): Promise<Parked | Stopped | undefined> {
+  frame: StepFrame,
+  runSteps: RunSteps,
+  inner: Map<string, StepFrame>,
+): Promise<Suspended | Stopped | undefined> {
   const path = pathIn(frame, step.id);
   const names = Object.keys(step.children);
   const { join = "all" } = step.args as { join?: "all" | "any" | number };
   const needed = join === "all" ? names.length : join === "any" ? 1 : join;
-  const branches = new Branches(frame.life, { path, kind: step.kind, input: { parallel: names, join } }, frame.signal);
+  const branches = new BranchSet(
+    frame.context,
+    { path, kind: step.kind, input: { parallel: names, join } },
+    frame.signal,
+  );
   const results: JsonObject = Object.fromEntries(names.map((name) => [name, null]));
   const failures: StepFailure[] = [];
   let succeeded = 0;
@@ -80,6 +84,6 @@ async function performBranches(
   return await branches.run(names.map((name) => async () => {
     const branch = innerFrame(frame, `${path}/${name}`, branches.signal);
     inner.set(name, branch);
-    await branches.perform(branch.path, () => performSteps(step.children[name], branch), settle(name));
+    await branches.perform(branch.path, () => runSteps(step.children[name], branch), settle(name));
   }));
 }

@@ -4,7 +4,7 @@ import { duration, expression, number } from "../../language/fields/field.ts";
 import { asIn } from "../../language/checker/sentences.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
 import { outcomeOf } from "../attempt.ts";
-import { handOver, inScope, leaveOut, pathIn } from "../frame.ts";
+import { handOver, inScope, leaveOut, pathIn } from "../step_frame.ts";
 import { type Repetition, Turns } from "./turns.ts";
 import { type Control, notOn } from "./control.ts";
 
@@ -31,18 +31,18 @@ export const repeat: Control = {
     const got = given.length === 0 ? "got none of them" : `got ${given.join(" and ")}`;
     return [`expected one of "while", "until" and "times", ${got}; write until: with the condition that ends it`];
   },
-  async perform(step, frame, performSteps) {
+  async perform(step, frame, runSteps) {
     const path = pathIn(frame, step.id);
     const plan = () => inScope(frame, (scope) => resolveArgs(repeat, step.args, scope).repeat as Repetition);
     const conditions = step.args.repeat as { while?: string; until?: string };
     const repeated = { ...conditions, path, kind: step.kind, steps: step.children.then, plan };
-    const turns = new Turns(repeated, frame, performSteps);
-    if (frame.life.records.ended(path) === undefined) {
+    const turns = new Turns(repeated, frame, runSteps);
+    if (frame.context.records.ended(path) === undefined) {
       const unfinished = await turns.perform();
       if (unfinished !== undefined) return unfinished;
     } else await turns.performLast();
     if (turns.last === undefined) leaveOut(step.children.then, frame);
     else handOver(step.children.then, turns.last, frame);
-    return outcomeOf(frame.life.records.get(path)!);
+    return outcomeOf(frame.context.records.get(path)!);
   },
 };

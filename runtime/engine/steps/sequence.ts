@@ -3,11 +3,11 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import { actions } from "../../actions/index.ts";
-import { performAction } from "./action_step.ts";
+import { runAction } from "./action_step.ts";
 import { outcomeOf } from "../attempt.ts";
 import { holds } from "./control.ts";
 import { controls } from "./index.ts";
-import { errorValue, type Frame, leaveOut, pathIn } from "../frame.ts";
+import { errorValue, leaveOut, pathIn, type StepFrame } from "../step_frame.ts";
 import type { StepFailure, StepOutcome, StepResultOutcome } from "../outcome.ts";
 import { checkKind } from "../code/replay_error.ts";
 import { resolveStepArgs } from "./step_args.ts";
@@ -18,33 +18,33 @@ import { resolveStepArgs } from "./step_args.ts";
  * @param endsRun with its last step, the run has nothing left to do
  * @returns the last result, or why the list went no further
  */
-export async function performSteps(steps: Step[], frame: Frame, endsRun = false): Promise<StepOutcome> {
+export async function runSteps(steps: Step[], frame: StepFrame, endsRun = false): Promise<StepOutcome> {
   let output: Json = null;
   for (const step of steps) {
-    const outcome = await performStep(step, frame, endsRun && step === steps.at(-1));
+    const outcome = await runStep(step, frame, endsRun && step === steps.at(-1));
     if (outcome.kind !== "result") return outcome;
     output = frame.steps[step.id] = outcome.output;
   }
   return { kind: "result", output };
 }
 
-async function performStep(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome> {
+async function runStep(step: Step, frame: StepFrame, isLast: boolean): Promise<StepOutcome> {
   frame.signal.throwIfAborted();
-  checkKind(step.kind, pathIn(frame, step.id), frame.life);
+  checkKind(step.kind, pathIn(frame, step.id), frame.context);
   const leftOut = step.if === undefined ? undefined : await decideIf(step, step.if, frame);
   const outcome = leftOut ?? await perform(step, frame, isLast);
   if (outcome.kind === "failed") return await answerFailure(step, outcome, frame);
-  return outcome.kind === "result" && outcome.lapsed ? await answerLapse(step, outcome, frame) : outcome;
+  return outcome.kind === "result" && outcome.timedOut ? await answerTimeout(step, outcome, frame) : outcome;
 }
 
 /** The outcome of a step that its `if` leaves out, or whose `if` fails; decided once, before the step begins. */
-async function decideIf(step: Step, condition: string, frame: Frame): Promise<StepOutcome | undefined> {
-  const { records } = frame.life;
+async function decideIf(step: Step, condition: string, frame: StepFrame): Promise<StepOutcome | undefined> {
+  const { records } = frame.context;
   const path = pathIn(frame, step.id);
   if (!records.isBegun(path)) {
     const leftOut = await leftOutBy(condition, frame);
     if (leftOut === undefined) return undefined;
-    const at = frame.life.options.clock.now();
+    const at = frame.context.options.clock.now();
     await records.write({ path, kind: step.kind, attempts: 0, startedAt: at, endedAt: at, ...leftOut });
   }
   const record = records.get(path);
@@ -55,7 +55,7 @@ async function decideIf(step: Step, condition: string, frame: Frame): Promise<St
 
 async function leftOutBy(
   condition: string,
-  frame: Frame,
+  frame: StepFrame,
 ): Promise<Pick<StepRecord, "state" | "output" | "error"> | undefined> {
   try {
     return await holds(condition, frame) ? undefined : { state: "skipped", output: null };
@@ -64,10 +64,10 @@ async function leftOutBy(
   }
 }
 
-function perform(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome> {
+function perform(step: Step, frame: StepFrame, isLast: boolean): Promise<StepOutcome> {
   const control = controls[step.kind];
-  if (control !== undefined) return control.perform(step, frame, performSteps);
-  return performAction(
+  if (control !== undefined) return control.perform(step, frame, runSteps);
+  return runAction(
     {
       path: pathIn(frame, step.id),
       kind: step.kind,
@@ -78,12 +78,12 @@ function perform(step: Step, frame: Frame, isLast: boolean): Promise<StepOutcome
       isLast,
     },
     frame,
-    performSteps,
+    runSteps,
   );
 }
 
 /** What the file says to a step that failed for good: go on without it, or with steps whose last result takes its place. */
-async function answerFailure(step: Step, failure: StepFailure, frame: Frame): Promise<StepOutcome> {
+async function answerFailure(step: Step, failure: StepFailure, frame: StepFrame): Promise<StepOutcome> {
   const timedOut = failure.error.name === "TimeoutError" && failure.step === pathIn(frame, step.id);
   const [role, answer] = timedOut && step.onTimeout ? ["onTimeout", step.onTimeout] : ["onError", step.onError];
   if (answer === undefined) return failure;
@@ -94,7 +94,7 @@ async function answerFailure(step: Step, failure: StepFailure, frame: Frame): Pr
 }
 
 /** What the file says to a step that waited for what did not come in time. */
-async function answerLapse(step: Step, { output }: StepResultOutcome, frame: Frame): Promise<StepOutcome> {
+async function answerTimeout(step: Step, { output }: StepResultOutcome, frame: StepFrame): Promise<StepOutcome> {
   if (step.onTimeout === undefined) return { kind: "result", output };
   const path = pathIn(frame, step.id);
   const error = { name: "TimeoutError", message: `What step "${path}" waited for did not come in time` };
@@ -106,8 +106,8 @@ async function performAnswer(
   role: string,
   answer: Step[],
   error: JsonObject,
-  frame: Frame,
+  frame: StepFrame,
 ): Promise<StepOutcome> {
   frame.errors[step.id] = error;
-  return await performSteps(answer, { ...frame, path: `${pathIn(frame, step.id)}/${role}`, error });
+  return await runSteps(answer, { ...frame, path: `${pathIn(frame, step.id)}/${role}`, error });
 }

@@ -2,7 +2,7 @@ import type { JsonObject } from "../../model/json.ts";
 import type { Kind } from "../../language/kind.ts";
 import { readSecrets, recordArgs } from "../../language/expressions/recorded_args.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
-import { type Frame, inScope } from "../frame.ts";
+import { inScope, type StepFrame } from "../step_frame.ts";
 
 /** The arguments of a step with nothing left to resolve. */
 export interface StepArgs {
@@ -18,7 +18,7 @@ export function plainArgs(args: JsonObject): StepArgs {
 }
 
 /** Resolves the arguments of a YAML step. @throws ExpressionError */
-export function resolveStepArgs(kind: Kind, args: JsonObject, frame: Frame): Promise<StepArgs> {
+export function resolveStepArgs(kind: Kind, args: JsonObject, frame: StepFrame): Promise<StepArgs> {
   const { unresolved } = frame;
   return inScope(frame, (scope) => {
     const used = resolveArgs(kind, args, scope);

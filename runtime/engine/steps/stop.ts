@@ -2,7 +2,7 @@ import { z } from "zod";
 import type { StepRecord } from "../../model/run.ts";
 import { template } from "../../language/fields/field.ts";
 import { computeStep } from "../attempt.ts";
-import { type Life, pathIn } from "../frame.ts";
+import { pathIn, type RunContext } from "../step_frame.ts";
 import type { StepOutcome, Stopped } from "../outcome.ts";
 import { resolveStepArgs, type StepArgs } from "./step_args.ts";
 import type { Control } from "./control.ts";
@@ -18,21 +18,21 @@ export const stop: Control = {
   controls: true,
   perform(step, frame) {
     const args = () => resolveStepArgs(stop, step.args, frame);
-    return performStop({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
+    return performStop({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
 };
 
 /** Ends the run with what the arguments say, of a YAML step or of `step.stop`. */
 export async function performStop(
   { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
-  life: Life,
+  context: RunContext,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  const outcome = await computeStep(life, { ...step, kind: stop.kind }, signal, async () => {
+  const outcome = await computeStep(context, { ...step, kind: stop.kind }, signal, async () => {
     const { used: { stop: reason, as = "succeeded" } } = await args();
     return { reason, as };
   });
-  return outcome.kind === "result" ? stoppedBy(life.records.get(step.path)!) : outcome;
+  return outcome.kind === "result" ? stoppedBy(context.records.get(step.path)!) : outcome;
 }
 
 /** How the record of a stop ends the run. */

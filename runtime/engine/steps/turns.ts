@@ -3,10 +3,10 @@ import type { JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import { attemptStep, computeStep, outcomeOf } from "../attempt.ts";
-import { endComposite, type Ending } from "./branches.ts";
+import { endComposite, type Ending } from "./branch_set.ts";
 import { holds } from "./control.ts";
-import { type Frame, innerFrame, leaveOut, type PerformSteps } from "../frame.ts";
-import type { Parked, StepOutcome, Stopped } from "../outcome.ts";
+import { innerFrame, leaveOut, type RunSteps, type StepFrame } from "../step_frame.ts";
+import type { StepOutcome, Stopped, Suspended } from "../outcome.ts";
 import { STANDARD_DELAYS } from "../retry.ts";
 import { plainArgs } from "./step_args.ts";
 import { performWait } from "./wait_step.ts";
@@ -40,21 +40,21 @@ const MOST_TURNS = 10_000;
  */
 export class Turns {
   /** The frame of the turn that was performed last. */
-  last: Frame | undefined;
+  last: StepFrame | undefined;
 
   constructor(
     private readonly step: Repeated,
-    private readonly frame: Frame,
-    private readonly performSteps: PerformSteps,
+    private readonly frame: StepFrame,
+    private readonly runSteps: RunSteps,
   ) {}
 
   /** @returns why the run does not go on behind the step, or undefined where it has ended */
-  async perform(): Promise<Parked | Stopped | undefined> {
-    const { records, options: { clock } } = this.frame.life;
+  async perform(): Promise<Suspended | Stopped | undefined> {
+    const { records, options: { clock } } = this.frame.context;
     const startedAt = records.begunAt(this.step.path) ?? clock.now();
     const end = async (ending: Ending) => {
       const { path, kind } = this.step;
-      await endComposite(this.frame.life, { path, kind }, startedAt, ending);
+      await endComposite(this.frame.context, { path, kind }, startedAt, ending);
       return undefined;
     };
     // Those before are over; what the last but one gave may be asked for.
@@ -78,7 +78,7 @@ export class Turns {
 
   /** Whether there is such a turn, once it is time for it. */
   async #decide(turn: number): Promise<StepOutcome> {
-    const { life, signal } = this.frame;
+    const { context, signal } = this.frame;
     const step = { path: this.#pathOf(turn), kind: this.step.kind };
     const recorded = this.#record(turn);
     if (this.#isPerformed(turn)) return { kind: "result", output: true };
@@ -88,10 +88,10 @@ export class Turns {
     if (recorded === undefined || recorded.state === "retrying") {
       if (times !== undefined && turn >= times) return { kind: "result", output: false };
       const over = this.#isOver();
-      if (await over.catch(() => true)) return await computeStep(life, step, signal, async () => !await over);
-      if (every === undefined) return await computeStep(life, step, signal, () => this.#holdsWhile(turn));
+      if (await over.catch(() => true)) return await computeStep(context, step, signal, async () => !await over);
+      if (every === undefined) return await computeStep(context, step, signal, () => this.#holdsWhile(turn));
     }
-    return await performWait(life, {
+    return await performWait(context, {
       ...step,
       begin: () => Promise.resolve({ input: {}, due: this.#dueOf(turn), wait: { kind: "time" } }),
       lapse: () => this.#holdsWhile(turn),
@@ -100,7 +100,7 @@ export class Turns {
   }
 
   #decideFirst(step: { path: string; kind: string }): Promise<StepOutcome> {
-    return attemptStep(this.frame.life, {
+    return attemptStep(this.frame.context, {
       ...step,
       retry: { attempts: 1, ...STANDARD_DELAYS },
       worthRetrying: () => false,
@@ -119,7 +119,7 @@ export class Turns {
       return { kind: "failed", error: { name: "TerminalError", message }, step: this.step.path };
     }
     this.last = innerFrame(this.frame, this.#pathOf(turn), this.frame.signal, { index: turn });
-    return await this.performSteps(this.step.steps, this.last);
+    return await this.runSteps(this.step.steps, this.last);
   }
 
   async #isOver(): Promise<boolean> {
@@ -143,7 +143,7 @@ export class Turns {
     const every = parseDuration(this.#plan.every!)!;
     const start = this.#record(0)!.endedAt!;
     // In the time to come, where the clock was set back since.
-    const last = Math.min(this.#record(turn - 1)!.endedAt!, this.frame.life.options.clock.now());
+    const last = Math.min(this.#record(turn - 1)!.endedAt!, this.frame.context.options.clock.now());
     return start + (Math.floor((last - start) / every) + 1) * every;
   }
 
@@ -160,12 +160,12 @@ export class Turns {
 
   #lastBegun(): number {
     let turn = 0;
-    while (this.frame.life.records.isBegun(this.#pathOf(turn + 1))) turn++;
+    while (this.frame.context.records.isBegun(this.#pathOf(turn + 1))) turn++;
     return turn;
   }
 
   #record(turn: number): StepRecord | undefined {
-    return this.frame.life.records.get(this.#pathOf(turn));
+    return this.frame.context.records.get(this.#pathOf(turn));
   }
 
   #pathOf(turn: number): string {

@@ -1,6 +1,6 @@
 import { TerminalError } from "../../model/errors.ts";
 import { hasTemplate, template } from "../../language/fields/field.ts";
-import { type Life, pathIn } from "../frame.ts";
+import { pathIn, type RunContext } from "../step_frame.ts";
 import { A_MOMENT, isZone, parseDue, parseMoment } from "./moment.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { resolveStepArgs, type StepArgs } from "./step_args.ts";
@@ -37,24 +37,24 @@ export const wait: Control = {
   },
   perform(step, frame) {
     const args = () => resolveStepArgs(wait, step.args, frame);
-    return performWaitUntil({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
+    return performWaitUntil({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
 };
 
 /** Waits for a while or until a time, of a YAML step or of `step.wait`. The result is null. */
 export async function performWaitUntil(
   { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
-  life: Life,
+  context: RunContext,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  const outcome = await performWait(life, {
+  const outcome = await performWait(context, {
     ...step,
     kind: wait.kind,
     begin: async () => {
       const { used, recorded } = await args();
       return {
         input: recorded,
-        due: dueOf(used as unknown as WaitArgs, life.options.clock.now()),
+        due: dueOf(used as unknown as WaitArgs, context.options.clock.now()),
         wait: { kind: "time" },
       };
     },

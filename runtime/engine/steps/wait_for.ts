@@ -6,7 +6,7 @@ import { asIn } from "../../language/checker/sentences.ts";
 import { evaluate } from "../../language/expressions/expression.ts";
 import { recordExpression } from "../../language/expressions/recorded_args.ts";
 import { describeWait } from "../../store/describe_wait.ts";
-import { inScope, type Life, pathIn } from "../frame.ts";
+import { inScope, pathIn, type RunContext } from "../step_frame.ts";
 import { later } from "./moment.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { resolveStepArgs, type StepArgs } from "./step_args.ts";
@@ -45,24 +45,24 @@ export const waitFor: Control = {
       }));
       return { used: { ...used, match: evaluated.used }, recorded: { ...recorded, match: evaluated.recorded } };
     };
-    return performWaitFor({ path: pathIn(frame, step.id), args }, frame.life, frame.signal);
+    return performWaitFor({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
 };
 
 /** Waits for an event, for a YAML step or `step.waitFor`. In `match` stand the values themselves. */
 export function performWaitFor(
   { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
-  life: Life,
+  context: RunContext,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  return performWait(life, {
+  return performWait(context, {
     ...step,
     kind: waitFor.kind,
     begin: async () => {
       const { used, recorded } = await args();
       const { waitFor: types, match = {}, timeout } = used as unknown as WaitForArgs;
       const input = { match: {}, ...recorded, ...(timeout !== undefined && { timeout: exactDuration(timeout) }) };
-      const due = timeout === undefined ? {} : { due: later(life.options.clock.now(), timeout) };
+      const due = timeout === undefined ? {} : { due: later(context.options.clock.now(), timeout) };
       return { input, ...due, wait: { kind: "event", types: [types].flat(), match } };
     },
     describe: ({ path, input }) => {

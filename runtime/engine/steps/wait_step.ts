@@ -3,8 +3,8 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import type { Wait } from "../../store/store.ts";
 import { abandon, outcomeOf } from "../attempt.ts";
-import type { Life } from "../frame.ts";
-import type { Parked, StepOutcome } from "../outcome.ts";
+import type { RunContext } from "../step_frame.ts";
+import type { StepOutcome, Suspended } from "../outcome.ts";
 import { checkInput } from "../records.ts";
 
 /** One step that waits, whether of a YAML list or a `step.*` call. */
@@ -32,24 +32,24 @@ export interface Beginning {
 
 /**
  * Performs a step that waits. Its wait is on disk before this waits, and stays there whatever becomes of the program: an event,
- * an answer or an operator ends it in the store. The result of a wait that nothing ended in time is null, and `lapsed`.
+ * an answer or an operator ends it in the store. The result of a wait that nothing ended in time is null, and `timedOut`.
  * @throws the signal's reason where the run is ended meanwhile
  */
-export async function performWait(life: Life, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
-  const { records, waiting, options: { clock } } = life;
+export async function performWait(context: RunContext, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
+  const { records, waiting, options: { clock } } = context;
   signal.throwIfAborted();
   for (;;) {
-    const record = await beginOnce(life, task);
+    const record = await beginOnce(context, task);
     if (isFinalStep(record.state)) return endedBy(record);
-    if (record.due !== undefined && record.due <= clock.now()) return endedBy(await lapse(life, task, record));
+    if (record.due !== undefined && record.due <= clock.now()) return endedBy(await lapse(context, task, record));
     try {
       const what = () => task.describe(records.get(task.path)!);
       if (!await waiting.wait(record.due, signal, { path: task.path, what })) {
-        return parked(task, records.get(task.path)!);
+        return suspended(task, records.get(task.path)!);
       }
     } catch (reason) {
       const { due: _due, ...rest } = record;
-      return await abandon(life, rest, reason);
+      return await abandon(context, rest, reason);
     }
   }
 }
@@ -58,29 +58,29 @@ export async function performWait(life: Life, task: WaitTask, signal: AbortSigna
  * Begins to wait, on disk. A step that was begun is not begun again, unless it failed and an operator had it retried, or the
  * clock was set back and when it ends has to be told from the new time.
  */
-export async function beginOnce(life: Life, task: WaitTask): Promise<StepRecord> {
-  const begun = life.records.get(task.path);
-  return begun === undefined || begun.state === "retrying" ? await beginWait(life, task) : begun;
+export async function beginOnce(context: RunContext, task: WaitTask): Promise<StepRecord> {
+  const begun = context.records.get(task.path);
+  return begun === undefined || begun.state === "retrying" ? await beginWait(context, task) : begun;
 }
 
-async function beginWait(life: Life, { path, kind, after, begin }: WaitTask): Promise<StepRecord> {
-  const now = life.options.clock.now();
+async function beginWait(context: RunContext, { path, kind, after, begin }: WaitTask): Promise<StepRecord> {
+  const now = context.options.clock.now();
   const record = { path, kind, attempts: 1, startedAt: now, ...(after !== undefined && { after }) };
   let beginning: Beginning;
   try {
     beginning = await begin();
     checkInput(path, beginning.input);
   } catch (thrown) {
-    return await life.records.write({ ...record, state: "failed", error: recordError(thrown), endedAt: now });
+    return await context.records.write({ ...record, state: "failed", error: recordError(thrown), endedAt: now });
   }
   const { input, due, wait } = beginning;
   const waiting: StepRecord = { ...record, state: "waiting", input, ...(due !== undefined && { due }) };
-  return await life.records.write(waiting, { wait });
+  return await context.records.write(waiting, { wait });
 }
 
 /** Nothing came in time. Where something did at the last moment, that stands. */
 async function lapse(
-  { records, options: { clock } }: Life,
+  { records, options: { clock } }: RunContext,
   { lapse = () => Promise.resolve(null) }: WaitTask,
   waiting: StepRecord,
 ): Promise<StepRecord> {
@@ -96,10 +96,10 @@ async function lapse(
 
 function endedBy(record: StepRecord): StepOutcome {
   const outcome = outcomeOf(record);
-  const lapsed = record.state === "succeeded" && record.output === null;
-  return outcome.kind === "result" && lapsed ? { ...outcome, lapsed } : outcome;
+  const timedOut = record.state === "succeeded" && record.output === null;
+  return outcome.kind === "result" && timedOut ? { ...outcome, timedOut } : outcome;
 }
 
-function parked({ describe }: WaitTask, record: StepRecord): Parked {
-  return { kind: "parked", ...(record.due !== undefined && { due: record.due }), waitingFor: describe(record) };
+function suspended({ describe }: WaitTask, record: StepRecord): Suspended {
+  return { kind: "suspended", ...(record.due !== undefined && { due: record.due }), waitingFor: describe(record) };
 }

@@ -25,7 +25,7 @@ export class Coalescer {
     private readonly clock: Clock,
     private readonly gap: number = 1_000,
   ) {
-    this.#forgetClock = clock.onSetBack(() => this.#plan());
+    this.#forgetClock = clock.onRollback(() => this.#plan());
   }
 
   /** Something changed. */

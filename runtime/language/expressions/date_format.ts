@@ -1,7 +1,7 @@
-import { Recent } from "./lru_cache.ts";
+import { LruCache } from "./lru_cache.ts";
 
 /** By zone, which may come from data, in any spelling. */
-const formatters = new Recent(newFormatter);
+const formatters = new LruCache(newFormatter);
 
 /**
  * Writes a time in a zone. Letters as in Unicode TR 35: `yyyy` `yy` `MMMM` `MMM` `MM` `M` `dd` `d` `EEEE` `EEE` `HH` `H` `hh` `h` `a` `mm`

@@ -8,7 +8,7 @@ import { REPLACED } from "./functions.ts";
 import type { Meter } from "./meter.ts";
 import { patternProblem } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
-import { Recent } from "./lru_cache.ts";
+import { LruCache } from "./lru_cache.ts";
 import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference } from "./references.ts";
 
 /**
@@ -42,7 +42,7 @@ interface Entry extends Compiled {
 
 /** Few rules have more. */
 const FOR_EACH_RULE = 8;
-const cache = new Recent(makeEntry);
+const cache = new LruCache(makeEntry);
 
 /** Expressions of so many rules are kept as they were parsed. */
 export function keepFor(rules: number): void {

@@ -5,7 +5,7 @@ const FEW = 200;
  * What was made of texts, as long as it is used: what came with versions of rules that are gone, or with data, goes. It keeps
  * what was used since it last made so many new ones, and in the time before that.
  */
-export class Recent<Made> {
+export class LruCache<Made> {
   #young = new Map<string, Made>();
   #old = new Map<string, Made>();
   #made = 0;

@@ -1,6 +1,6 @@
 import { RE2JS } from "re2js";
 import { checkTime } from "./time_limit.ts";
-import { Recent } from "./lru_cache.ts";
+import { LruCache } from "./lru_cache.ts";
 import { show } from "../show.ts";
 
 /**
@@ -25,7 +25,7 @@ interface Compiled {
 }
 
 /** Patterns may be computed from data. */
-const patterns = new Recent(compile);
+const patterns = new LruCache(compile);
 
 /**
  * Whether the pattern is found anywhere in the text.

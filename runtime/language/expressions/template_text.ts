@@ -1,4 +1,4 @@
-import { Recent } from "./lru_cache.ts";
+import { LruCache } from "./lru_cache.ts";
 
 /** A string with `${{ }}` in it, taken apart. */
 export interface TemplateText {
@@ -13,7 +13,7 @@ export interface TemplateExpression {
 }
 
 const OPEN = "${{";
-const cache = new Recent(parse);
+const cache = new LruCache(parse);
 
 /** Takes a string apart; cached. `$${{` stands for a literal `${{`. */
 export function parseTemplate(text: string): TemplateText {

@@ -6,7 +6,7 @@ import { type Catalogue, type EventFilter, type EventSearch, isOfType, Part, typ
 import type { EventMore, EventText, RunMore, RunText } from "./lines.ts";
 import { listEventRows, listRunRows } from "./list.ts";
 import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
-import type { Recent, RecentLine } from "./recent.ts";
+import type { Unfolded, UnfoldedLine } from "./unfolded.ts";
 import { type Row, Snapshot } from "./snapshot.ts";
 import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
 
@@ -20,7 +20,7 @@ export interface HistoryOptions {
   call(task: "readPart", args: PartQuestion<PartRead>): Promise<unknown>;
   /** Those of all parts. */
   catalogues: Catalogue[];
-  recent: Recent;
+  recent: Unfolded;
   /** The last frame that is on disk: nothing of later ones is shown. */
   syncedSeq(): number;
   onWarning(message: string): void;
@@ -221,7 +221,7 @@ export function unreadable(file: string, reason: string): string {
   return `Cannot read ${file}: ${reason}; the history in it is not shown`;
 }
 
-function isAwaited(line: RecentLine<[number, number, string, ...unknown[]]>, search: EventSearch): boolean {
+function isAwaited(line: UnfoldedLine<[number, number, string, ...unknown[]]>, search: EventSearch): boolean {
   if (!line.text.includes(search.needle)) return false;
   const [key, , type] = line.header();
   return (search.until === undefined || key < search.until) && search.types.some((pattern) => isOfType(type, pattern));

@@ -1,6 +1,6 @@
 import type { Part } from "./catalogue.ts";
 import type { PartRead, PartReads } from "./part_reader.ts";
-import type { RecentLine, RecentView } from "./recent.ts";
+import type { UnfoldedLine, UnfoldedView } from "./unfolded.ts";
 
 /** An event or run that was found, with what is known to have happened to it; texts are JSON. */
 export interface Row<I extends string | number = string | number> {
@@ -26,10 +26,10 @@ export type Ask = <K extends PartRead>(
 /** What one query sees: the parts, oldest first, and what was not folded when it began. */
 export class Snapshot {
   readonly parts: readonly Part[];
-  readonly recent: RecentView;
+  readonly recent: UnfoldedView;
   readonly #ask: Ask;
 
-  constructor(parts: readonly Part[], recent: RecentView, ask: Ask) {
+  constructor(parts: readonly Part[], recent: UnfoldedView, ask: Ask) {
     this.parts = parts;
     this.recent = recent;
     this.#ask = ask;
@@ -100,7 +100,7 @@ export class Snapshot {
 }
 
 /** A row that is not folded. */
-export function recentRow<I extends string | number>(id: I, line: RecentLine, listed = true): Row<I> {
+export function recentRow<I extends string | number>(id: I, line: UnfoldedLine, listed = true): Row<I> {
   return { id, text: line.text, listed, more: [], from: Infinity, line: line.number };
 }
 

@@ -5,7 +5,7 @@ import type { Disk } from "../../host/disk.ts";
 import { BlockWriter } from "./blocks.ts";
 import { writeDraft } from "./draft.ts";
 import { deltaName, idsName, partName, type Sized, sortFiles, type StoreFiles } from "./files.ts";
-import type { Frame } from "./frame.ts";
+import type { LogFrame } from "./log_frame.ts";
 import { foldedSeq } from "./generations.ts";
 import { isDrop, type Line, withoutBirth } from "./lines.ts";
 import { readWhole } from "./read_file.ts";
@@ -69,7 +69,7 @@ async function findFolded(
 }
 
 /** Sends all lines to where they belong. */
-async function readLines(frames: Frame[], rows: LastRows, range: SeqRange, bytes: number, hooks: FoldHooks) {
+async function readLines(frames: LogFrame[], rows: LastRows, range: SeqRange, bytes: number, hooks: FoldHooks) {
   const ids = await hooks.openIds(range);
   const history = await hooks.openHistory(range, bytes);
   try {

@@ -1,6 +1,6 @@
 import { DamagedError, FORMAT_VERSION, NewerFormatError } from "./errors.ts";
 import type { Sized } from "./files.ts";
-import { type Frame, newerFrameBehind, readFrame, versionOf } from "./frame.ts";
+import { type LogFrame, newerFrameBehind, readFrame, versionOf } from "./log_frame.ts";
 
 /** A segment to which nothing is appended any more. */
 export interface Segment extends Sized {
@@ -11,7 +11,7 @@ export interface Segment extends Sized {
 
 /** What was read of a segment. */
 export interface SegmentContent {
-  frames: Frame[];
+  frames: LogFrame[];
   /** Where the last frame ends. */
   end: number;
 }
@@ -22,7 +22,7 @@ export interface SegmentContent {
  * @throws DamagedError, NewerFormatError
  */
 export function readSegment(name: string, bytes: Uint8Array, first: number, last: number | undefined): SegmentContent {
-  const frames: Frame[] = [];
+  const frames: LogFrame[] = [];
   const head = readFrame(bytes, 0);
   let at = 0;
   let expected = first;
@@ -42,7 +42,7 @@ export function readSegment(name: string, bytes: Uint8Array, first: number, last
   return { frames, end: at };
 }
 
-function checkVersion(head: Frame): void {
+function checkVersion(head: LogFrame): void {
   const version = versionOf(head);
   if (version > FORMAT_VERSION) throw new NewerFormatError(version);
 }

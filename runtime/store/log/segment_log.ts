@@ -3,7 +3,7 @@ import type { Disk, DiskFile } from "../../host/disk.ts";
 import { FolderLostError } from "../../host/lock.ts";
 import { FORMAT_VERSION } from "./errors.ts";
 import { segmentName } from "./files.ts";
-import { encodeFrame, encodeHead } from "./frame.ts";
+import { encodeFrame, encodeHead } from "./log_frame.ts";
 import type { Segment } from "./segment.ts";
 
 /** A segment is sealed at this size: large enough for a part of some hundred runs, small enough to be folded in memory. */

@@ -6,7 +6,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import { duration, expression, secret, size } from "../../language/fields/field.ts";
 import type { TriggerEvent, TriggerKind } from "../trigger.ts";
 import { authenticate, authSchema, checkAuth, verifiedHeader } from "./webhook_auth.ts";
-import { readBody } from "./webhook_body.ts";
+import { parseBody } from "./webhook_body.ts";
 import type { WebhookRequest } from "./webhook_request.ts";
 import { handshakeOf, identityOf, readPayload, typeOf } from "./webhook_provider.ts";
 
@@ -60,7 +60,7 @@ export function receive(
   if (denied !== undefined) return { kind: "refused", status: 401, message: denied };
   let data: Json;
   try {
-    data = readPayload(args.auth, readBody(request.body, request.headers["content-type"]));
+    data = readPayload(args.auth, parseBody(request.body, request.headers["content-type"]));
   } catch (error) {
     return { kind: "refused", status: 400, message: messageOf(error) };
   }

@@ -9,7 +9,7 @@ import { readFields } from "../../formats/url_fields.ts";
  * empty body is null.
  * @throws Error where it says JSON and is none, says two things, or is a form of too many fields
  */
-export function readBody(body: Uint8Array, contentType = ""): Json {
+export function parseBody(body: Uint8Array, contentType = ""): Json {
   if (body.length === 0) return null;
   // Sent twice it comes joined by a comma: which of the two would be meant?
   if (contentType.replace(/"[^"]*"/g, "").includes(",")) {

@@ -1,6 +1,6 @@
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
-import { readBody } from "../body.ts";
+import { readRequestBody } from "../request_body.ts";
 import type { WebContext } from "../context.ts";
 import { notice } from "./notices.ts";
 import { respond } from "./respond.ts";
@@ -9,7 +9,7 @@ const MAX_BODY = 256 * 1_024;
 
 /** What a page sent, the last of inputs with one name; or the answer to a body that is not taken. */
 export async function readInputs(c: Context, context: WebContext): Promise<Record<string, string> | Response> {
-  const body = await readBody(c.req.raw, MAX_BODY);
+  const body = await readRequestBody(c.req.raw, MAX_BODY);
   if ("bytes" in body) return Object.fromEntries(new URLSearchParams(new TextDecoder().decode(body.bytes)));
   const { error } = await body.refused.json();
   return respond(c, context, notice("Not sent", error), body.refused.status as ContentfulStatusCode);

@@ -5,7 +5,7 @@ import type { Server } from "../server.ts";
 const FORMS = 600;
 /** Answers of which the processor time is taken: those before warm the program up. */
 const MEASURED = 500;
-const PATIENCE = 60_000;
+const TIMEOUT = 60_000;
 
 const RULE = `when:
   webhook: /ask
@@ -82,10 +82,10 @@ async function ended(server: Server): Promise<void> {
 }
 
 async function until<T>(look: () => Promise<T | undefined>): Promise<T> {
-  for (const end = performance.now() + PATIENCE; performance.now() < end;) {
+  for (const end = performance.now() + TIMEOUT; performance.now() < end;) {
     const found = await look();
     if (found !== undefined) return found;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  throw new Error(`It takes longer than ${PATIENCE} ms`);
+  throw new Error(`It takes longer than ${TIMEOUT} ms`);
 }

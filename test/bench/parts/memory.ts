@@ -14,7 +14,7 @@ const REST = 3_000;
 /** Webhooks a second. */
 const RATE = 1_000;
 /** Looks after which there should have been a fold. */
-const PATIENCE = 60;
+const TIMEOUT = 60;
 
 /** Start-up, resident memory and the longest pause during a fold with a million identities in the store. */
 export async function memory(lab: Lab): Promise<Part> {
@@ -42,7 +42,7 @@ export async function memory(lab: Lab): Promise<Part> {
   const during: Pauses[] = [];
   const known = await folds(data);
   while (await folds(data) === known) {
-    if (during.length === PATIENCE) throw new Error(`Nothing was folded in ${PATIENCE * seconds} s of load`);
+    if (during.length === TIMEOUT) throw new Error(`Nothing was folded in ${TIMEOUT * seconds} s of load`);
     during.push(await look());
   }
   const longest = (of: (each: Pauses) => number) => Math.max(...during.map(of));

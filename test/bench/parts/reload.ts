@@ -8,7 +8,7 @@ import type { Server } from "../server.ts";
 const RULES = 1_000;
 /** Between two saves, so that each is one by itself: a save of which the disk tells twice is loaded again a second later. */
 const REST = 2_200;
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 
 /** A path that no rule had before: asking for it while there is none costs a server next to nothing. */
 function pathOf(index: number, save: number): string {
@@ -58,7 +58,7 @@ async function live(server: Server, index: number, save: number): Promise<number
     const time = performance.now() - saved;
     if (response.ok && JSON.parse(text).save === save) return time;
     if (response.status !== 404) throw new Error(`A rule that was saved answers ${response.status}: ${text}`);
-    if (time > PATIENCE) throw new Error(`A rule that was saved is not live after ${PATIENCE} ms`);
+    if (time > TIMEOUT) throw new Error(`A rule that was saved is not live after ${TIMEOUT} ms`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }

@@ -15,7 +15,7 @@ const REST = 3_000;
 /** Milliseconds between two looks at what happens. */
 const LOOK = 200;
 const PAGES = 5;
-const PATIENCE = 300_000;
+const TIMEOUT = 300_000;
 
 function rule(until: Date): string {
   return `when:
@@ -123,9 +123,9 @@ async function allEnded(server: Server, count: number): Promise<{ seconds: numbe
 }
 
 async function until(look: () => Promise<true | undefined>): Promise<void> {
-  for (const end = performance.now() + PATIENCE; performance.now() < end;) {
+  for (const end = performance.now() + TIMEOUT; performance.now() < end;) {
     if (await look()) return;
     await new Promise((resolve) => setTimeout(resolve, LOOK));
   }
-  throw new Error(`It takes longer than ${PATIENCE / 1000} s`);
+  throw new Error(`It takes longer than ${TIMEOUT / 1000} s`);
 }

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { readAddress } from "../../../runtime/host/address_file.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, whenthen } from "../program.ts";
-import { PATIENCE, until } from "../until.ts";
+import { TIMEOUT, until } from "../until.ts";
 import { eightAtATime } from "./provider.ts";
 import { size, within } from "./size.ts";
 import { mountSmallDisk } from "./small_disk.ts";
@@ -91,7 +91,7 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
   const accepted = async () => {
     while (await deliveries.send(program) !== 202);
   };
-  await within(PATIENCE, "something that is accepted again", accepted());
+  await within(TIMEOUT, "something that is accepted again", accepted());
   assert.equal((await program.fetch("/readyz")).status, 200);
 }
 
@@ -265,7 +265,7 @@ Deno.test("a disk on which no file, or no folder, can be synced is refused at th
       return void await t.step({ name: "strace is not available here", ignore: true, fn() {} });
     }
     await using program = start(folder.rules, { data: folder.data, under });
-    assert.equal(await within(PATIENCE, "the end of the program", program.exited), 64);
+    assert.equal(await within(TIMEOUT, "the end of the program", program.exited), 64);
     assert.match(program.output, /^Cannot (make|write to) the data folder .*(EIO|Input.output error)/i);
     assert.doesNotMatch(program.output, /\n {4}at /);
   }

@@ -7,12 +7,12 @@ import { DatabaseSync } from "node:sqlite";
 import { crc32 } from "node:zlib";
 import { realDisk } from "../../../runtime/host/disk.ts";
 import { idsName, sortFiles } from "../../../runtime/store/log/files.ts";
-import { encodeHead, readFrame } from "../../../runtime/store/log/frame.ts";
+import { encodeHead, readFrame } from "../../../runtime/store/log/log_frame.ts";
 import { readSegment } from "../../../runtime/store/log/segment.ts";
 import { storeTasks } from "../../../runtime/store/tasks.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start, temporaryFolder, whenthen } from "../program.ts";
-import { PATIENCE, until } from "../until.ts";
+import { TIMEOUT, until } from "../until.ts";
 import { listAll } from "./provider.ts";
 import { between, isLong, within } from "./size.ts";
 
@@ -375,7 +375,7 @@ Deno.test("a store of a newer version is refused with what to do, and left as it
     await withCopy(folder, damage, async (launch, data) => {
       const before = await storeFiles(data);
       await using program = launch();
-      assert.equal(await within(PATIENCE, "the end of the program", program.exited), 64, kind);
+      assert.equal(await within(TIMEOUT, "the end of the program", program.exited), 64, kind);
       assert.match(
         program.output,
         /^Cannot open the store: .*use the newer program, or another --data folder\n$/,

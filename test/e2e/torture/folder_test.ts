@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, whenthen } from "../program.ts";
-import { PATIENCE } from "../until.ts";
+import { TIMEOUT } from "../until.ts";
 import { within } from "./size.ts";
 
 const hook = (name: string, text = name) => `when: { webhook: /${name}, auth: none }\nthen:\n  - log: ${text}\n`;
@@ -73,7 +73,7 @@ Deno.test("pipes, devices, huge files and names that are not UTF-8: problems of 
   assert.deepEqual(problems.map(({ file }) => file), files);
 
   const tested = await within(
-    PATIENCE,
+    TIMEOUT,
     "the tests",
     whenthen(["test", folder.rules, "--data", `${folder.data}2`, "--json"]),
   );

@@ -4,7 +4,7 @@ import examples from "@octokit/webhooks-examples/api.github.com/index.json" with
 import fc from "fast-check";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
-import { PATIENCE, until } from "../until.ts";
+import { TIMEOUT, until } from "../until.ts";
 import { rawRequest } from "./raw_request.ts";
 import { residentMegabytes } from "./resources.ts";
 import { size } from "./size.ts";
@@ -221,7 +221,7 @@ Deno.test("signatures that are wrong, cut, old or of another body: 401 each time
       const head = `POST /hooks/${name} HTTP/1.1\r\n${common}content-length: ${BODY.length}\r\n${headers.join("")}`;
       for (const twice of [[signature, bad], [bad, signature]]) {
         const raw = await rawRequest(await program.url(), [`${head}${twice.join("")}\r\n${BODY}`], {
-          patience: PATIENCE,
+          patience: TIMEOUT,
         });
         assert.match(raw, /^HTTP\/1\.1 40[01]/, `${name} signed twice`);
       }

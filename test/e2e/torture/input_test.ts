@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
-import { PATIENCE, until } from "../until.ts";
+import { TIMEOUT, until } from "../until.ts";
 import { rawRequest } from "./raw_request.ts";
 import { openFiles, residentMegabytes } from "./resources.ts";
 import { size, within } from "./size.ts";
@@ -161,8 +161,8 @@ Deno.test("forms of a hundred thousand fields: refused, while others are answere
   // Each of them took a minute when the time grew with the square of the fields.
   const many = Promise.all(Array.from({ length: 20 }, () => send(100_000)));
   const others = Promise.all(Array.from({ length: 20 }, () => isWell(program)));
-  assert.deepEqual(await within(PATIENCE, "20 forms", many), Array(20).fill(400));
-  await within(PATIENCE, "the others", others);
+  assert.deepEqual(await within(TIMEOUT, "20 forms", many), Array(20).fill(400));
+  await within(TIMEOUT, "the others", others);
 });
 
 const HEAD = "POST /hooks/in HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n";
@@ -207,7 +207,7 @@ Deno.test("requests that no client sends, and slow ones: refused or waited for, 
   await refused("100 MB in chunks", hundredMegabytes);
 
   const drip = [`${HEAD}content-length: 11\r\n\r\n`, ...'{"slow": 1}'];
-  const slow = Array.from({ length: size(50, 500) }, () => rawRequest(url, drip, { pause: 200, patience: PATIENCE }));
+  const slow = Array.from({ length: size(50, 500) }, () => rawRequest(url, drip, { pause: 200, patience: TIMEOUT }));
   const half = Array.from({ length: size(100, 1_000) }, () => rawRequest(url, [HEAD], { patience: 3_000 }));
   for (let count = 0; count < 20; count++) await isWell(program);
   for (const answer of await Promise.all(slow)) assert.match(answer, /^HTTP\/1\.1 202/, "a slow client is waited for");

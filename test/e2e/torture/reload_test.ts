@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { TestClock } from "../clock.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Answered, type Program, start } from "../program.ts";
-import { PATIENCE, until } from "../until.ts";
+import { TIMEOUT, until } from "../until.ts";
 import { Provider } from "./provider.ts";
 import { openFiles, residentMegabytes } from "./resources.ts";
 import { pause, size, within } from "./size.ts";
@@ -93,7 +93,7 @@ Deno.test("reload upon reload of fifty rules under load: no event is lost or dou
   const end = await until("memory and open files to be as they were", () => measure(program), ({ memory, files }) => {
     return memory <= warm.memory + growth && files <= warm.files + 3;
   });
-  await within(PATIENCE, "all answers", provider.end());
+  await within(TIMEOUT, "all answers", provider.end());
   console.log(
     `${provider.sent.size} events; after ${WARM} reloads ${JSON.stringify(warm)}, after ${RELOADS} ${
       JSON.stringify(end)

@@ -4,7 +4,7 @@ import type { Catalogue } from "../../../runtime/store/history/catalogue.ts";
 import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "../../../runtime/store/history/lines.ts";
 import { PartWriter } from "../../../runtime/store/history/part_writer.ts";
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
-import { Recent } from "../../../runtime/store/history/recent.ts";
+import { Unfolded } from "../../../runtime/store/history/unfolded.ts";
 import type { RunState } from "../../../runtime/model/run.ts";
 import { FaultyDisk } from "../../host/faulty_disk.ts";
 
@@ -94,7 +94,7 @@ export async function makePart(lines: Line[], first = lines[0].seq, last = lines
 /** A history on a disk in memory: lines are added, and folded when the test says so. */
 export class Archive {
   readonly disk = new FaultyDisk();
-  readonly recent = new Recent();
+  readonly recent = new Unfolded();
   readonly warnings: string[] = [];
   /** Files of the parts that were asked, in order. */
   asked: string[] = [];

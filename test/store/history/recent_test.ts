@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
-import { Recent, type RecentView } from "../../../runtime/store/history/recent.ts";
+import { Unfolded, type UnfoldedView } from "../../../runtime/store/history/unfolded.ts";
 import { eventLine, type Line, moreLine, runId, runLine } from "./helpers.ts";
 
-function add(recent: Recent, ...lines: Line[]): void {
+function add(recent: Unfolded, ...lines: Line[]): void {
   for (const { seq, table, header, text } of lines) recent.add(seq, table, JSON.stringify(header), text);
 }
 
-const keys = (view: RecentView) => [...view.eventsBefore()].map((line) => line.header()[0]);
-const runs = (view: RecentView) => [...view.runsBefore()].map((line) => [line.header()[0], line.header()[2]]);
+const keys = (view: UnfoldedView) => [...view.eventsBefore()].map((line) => line.header()[0]);
+const runs = (view: UnfoldedView) => [...view.runsBefore()].map((line) => [line.header()[0], line.header()[2]]);
 
 Deno.test("a view has the frames behind one and up to another", () => {
-  const recent = new Recent();
+  const recent = new Unfolded();
   add(
     recent,
     eventLine(1, 10),
@@ -31,7 +31,7 @@ Deno.test("a view has the frames behind one and up to another", () => {
 });
 
 Deno.test("runs come in the order of their creation, whatever the order of their ends, each as it ended last", () => {
-  const recent = new Recent();
+  const recent = new Unfolded();
   add(recent, runLine(1, 3), runLine(2, 1, { state: "failed" }), runLine(3, 2), runLine(4, 1));
   assert.deepEqual(runs(recent.view(0, 3)), [[runId(3), "succeeded"], [runId(2), "succeeded"], [runId(1), "failed"]]);
   add(recent, runLine(5, 5), runLine(6, 4));
@@ -41,7 +41,7 @@ Deno.test("runs come in the order of their creation, whatever the order of their
 });
 
 Deno.test("what was folded is dropped, but stays in a view that is open", () => {
-  const recent = new Recent();
+  const recent = new Unfolded();
   add(
     recent,
     eventLine(1, 1),
@@ -65,7 +65,7 @@ Deno.test("what was folded is dropped, but stays in a view that is open", () => 
 });
 
 Deno.test("nothing is parsed before somebody looks", () => {
-  const recent = new Recent();
+  const recent = new Unfolded();
   recent.add(1, "event", "[1,no JSON", "no JSON");
   recent.add(1, "run", '["00000000000000000001",no JSON', "no JSON");
   recent.add(1, "more", '["event",1]', "no JSON");

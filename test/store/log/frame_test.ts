@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
 import { DamagedError } from "../../../runtime/store/log/errors.ts";
-import { encodeFrame, encodeHead, newerFrameBehind, readFrame, versionOf } from "../../../runtime/store/log/frame.ts";
+import {
+  encodeFrame,
+  encodeHead,
+  newerFrameBehind,
+  readFrame,
+  versionOf,
+} from "../../../runtime/store/log/log_frame.ts";
 import { isDrop, lines, rowNameOf, splitHistory, withoutBirth } from "../../../runtime/store/log/lines.ts";
 
 Deno.test("a frame is read as it was written", () => {

@@ -58,7 +58,7 @@ export class FormsBench implements AsyncDisposable {
       { wait: { kind: "form", form: { ...rest, ...due !== undefined && { due } } } },
       clock.now(),
     );
-    await store.parkRun(run.id, { state: "waiting", waitingFor: "a form", spent: 1 }, clock.now());
+    await store.suspendRun(run.id, { state: "waiting", waitingFor: "a form", spent: 1 }, clock.now());
     return id;
   }
 

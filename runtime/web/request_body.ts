@@ -4,7 +4,7 @@ import { Buffer } from "node:buffer";
 export type Body = { bytes: Uint8Array } | { refused: Response };
 
 /** A body must be complete after this time: who sends half of one does not hold memory for ever. */
-const PATIENCE = 30_000;
+const TIMEOUT = 30_000;
 /** A body of so many bytes is read in one go, in half the time that its pieces take; to hold it costs next to nothing. */
 const SMALL = 65_536;
 
@@ -12,7 +12,7 @@ const SMALL = 65_536;
  * Reads a request's body up to `limit` bytes; a longer one is refused as soon as that is known. Compressed bodies are
  * refused: a few bytes of those can be a gigabyte.
  */
-export async function readBody(request: Request, limit: number): Promise<Body> {
+export async function readRequestBody(request: Request, limit: number): Promise<Body> {
   const encoding = request.headers.get("content-encoding") ?? "identity";
   if (encoding.toLowerCase() !== "identity") {
     return refuse(415, `Compressed bodies are not taken (content-encoding: ${encoding})`, {
@@ -25,8 +25,8 @@ export async function readBody(request: Request, limit: number): Promise<Body> {
   return await new Promise((resolve) => {
     const timer = setTimeout(() => {
       giveUp();
-      resolve(refuse(408, `The body was not complete after ${PATIENCE / 1_000} s`, { connection: "close" }));
-    }, PATIENCE);
+      resolve(refuse(408, `The body was not complete after ${TIMEOUT / 1_000} s`, { connection: "close" }));
+    }, TIMEOUT);
     const end = (read: Body) => {
       clearTimeout(timer);
       resolve(read);

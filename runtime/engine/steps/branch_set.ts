@@ -1,9 +1,9 @@
 import { type RecordedError, recordError } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
-import type { Life } from "../frame.ts";
+import type { RunContext } from "../step_frame.ts";
 import { Interruption } from "../interruption.ts";
-import { type Parked, parkedTogether, type StepFailure, type StepOutcome, type Stopped } from "../outcome.ts";
+import { type StepFailure, type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
 import { checkSize } from "../records.ts";
 
 /** A step with others inside, as its record has it. */
@@ -19,23 +19,23 @@ export interface Composite {
 export type Ending = { output: Json } | StepFailure;
 
 /**
- * Branches of a step that go on side by side until the step is decided. Who has not ended then has lost: the decision and the
+ * BranchSet of a step that go on side by side until the step is decided. Who has not ended then has lost: the decision and the
  * end of the losers are one transition, and what they were doing is gone before the run goes on.
  */
-export class Branches {
+export class BranchSet {
   /** Aborted when the step is decided, and with the signal around it. */
   readonly signal: AbortSignal;
   readonly #stop = new AbortController();
   readonly #startedAt: number;
-  /** Those that go on, by path, and what each is parked for. */
-  readonly #open = new Map<string, Parked | undefined>();
+  /** Those that go on, by path, and what each is suspended for. */
+  readonly #open = new Map<string, Suspended | undefined>();
   #stopped: Stopped | undefined;
   #decision: Promise<unknown> | undefined;
   #trouble: { thrown: unknown } | undefined;
 
-  constructor(private readonly life: Life, private readonly step: Composite, signal: AbortSignal) {
+  constructor(private readonly context: RunContext, private readonly step: Composite, signal: AbortSignal) {
     this.signal = AbortSignal.any([signal, this.#stop.signal]);
-    this.#startedAt = life.records.begunAt(step.path) ?? life.options.clock.now();
+    this.#startedAt = context.records.begunAt(step.path) ?? context.options.clock.now();
   }
 
   /**
@@ -51,7 +51,7 @@ export class Branches {
     this.#open.set(path, undefined);
     const outcome = await perform();
     if (this.#isOver) return false;
-    if (outcome.kind === "parked") return this.park(path, outcome);
+    if (outcome.kind === "suspended") return this.suspend(path, outcome);
     if (outcome.kind === "stopped") {
       this.#stopped = outcome;
       this.#stop.abort(new Interruption("cancelled", `Step "${outcome.step}" ended the run`));
@@ -63,9 +63,9 @@ export class Branches {
     return decision === undefined;
   }
 
-  /** The run is parked before a branch can begin, or go on. */
-  park(path: string, parked: Parked): false {
-    this.#open.set(path, parked);
+  /** The run is suspended before a branch can begin, or go on. */
+  suspend(path: string, suspended: Suspended): false {
+    this.#open.set(path, suspended);
     return false;
   }
 
@@ -74,12 +74,12 @@ export class Branches {
    * @returns why the run does not go on behind the step, or undefined where the step is decided
    * @throws the signal's reason, or what keeps the run from being performed
    */
-  async run(work: (() => Promise<void>)[]): Promise<Parked | Stopped | undefined> {
-    await this.life.waiting.fork(work.map((each) => () => this.#guard(each)));
+  async run(work: (() => Promise<void>)[]): Promise<Suspended | Stopped | undefined> {
+    await this.context.waiting.fork(work.map((each) => () => this.#guard(each)));
     if (this.#trouble !== undefined) throw this.#trouble.thrown;
     await this.#decision;
     if (this.#stopped !== undefined || this.#decision !== undefined) return this.#stopped;
-    return parkedTogether([...this.#open.values()].filter((parked) => parked !== undefined));
+    return suspendedTogether([...this.#open.values()].filter((suspended) => suspended !== undefined));
   }
 
   /** Whether nothing that a branch does from here on counts. */
@@ -88,7 +88,7 @@ export class Branches {
   }
 
   async #decide(ending: Ending): Promise<void> {
-    this.#decision = endComposite(this.life, this.step, this.#startedAt, ending, [...this.#open.keys()]);
+    this.#decision = endComposite(this.context, this.step, this.#startedAt, ending, [...this.#open.keys()]);
     this.#stop.abort(new Interruption("cancelled", `Step "${this.step.path}" was decided without it`));
     await this.#decision;
   }
@@ -107,7 +107,7 @@ export class Branches {
 
 /** Records how a step with others inside ended. */
 export async function endComposite(
-  { records, options: { clock } }: Life,
+  { records, options: { clock } }: RunContext,
   { path, kind, after, input }: Composite,
   startedAt: number,
   ending: Ending,

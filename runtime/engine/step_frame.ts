@@ -13,8 +13,8 @@ import type { Records } from "./records.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import type { Waiting } from "./waiting.ts";
 
-/** One life of a run: from being claimed until it is parked or ended. */
-export interface Life {
+/** One life of a run: from being claimed until it is suspended or ended. */
+export interface RunContext {
   run: Run;
   rule: Rule;
   records: Records;
@@ -34,8 +34,8 @@ export interface Results {
 }
 
 /** Where a list of steps stands in its run, and what its expressions see. */
-export interface Frame extends Results {
-  life: Life;
+export interface StepFrame extends Results {
+  context: RunContext;
   /** What the paths of its steps begin with: `""`, `check/then`. */
   path: string;
   /** Of a called action. */
@@ -52,16 +52,16 @@ export interface Frame extends Results {
 }
 
 /** Performs a list of steps in order, up to the first that does not end in a result. */
-export type PerformSteps = (steps: Step[], frame: Frame) => Promise<StepOutcome>;
+export type RunSteps = (steps: Step[], frame: StepFrame) => Promise<StepOutcome>;
 
 /** The frame of a rule's own steps. */
-export function rootFrame(life: Life, signal: AbortSignal): Frame {
-  const ruleFolder = join(life.options.folder, dirname(life.rule.file));
-  return { life, path: "", steps: {}, errors: {}, unresolved: {}, ruleFolder, signal };
+export function rootFrame(context: RunContext, signal: AbortSignal): StepFrame {
+  const ruleFolder = join(context.options.folder, dirname(context.rule.file));
+  return { context, path: "", steps: {}, errors: {}, unresolved: {}, ruleFolder, signal };
 }
 
 /** The path of a step in its run. */
-export function pathIn(frame: Frame, id: string): string {
+export function pathIn(frame: StepFrame, id: string): string {
   return frame.path === "" ? id : `${frame.path}/${id}`;
 }
 
@@ -71,12 +71,12 @@ export function pathIn(frame: Frame, id: string): string {
  * @param unresolved what is recorded instead of those that hold secrets
  */
 export function innerFrame(
-  frame: Frame,
+  frame: StepFrame,
   path: string,
   signal: AbortSignal,
   names: JsonObject = {},
   unresolved: Unresolved = {},
-): Frame {
+): StepFrame {
   const { steps, errors } = frame;
   const outer = Object.entries(frame.unresolved).filter(([name]) => !Object.hasOwn(names, name));
   return {
@@ -111,8 +111,8 @@ export function errorValue(error: RecordedError, step: string): JsonObject {
 }
 
 /** Calls `use` with what expressions in the frame see. */
-export function inScope<T>(frame: Frame, use: (scope: Scope) => T): Promise<T> {
-  const { life: { run, rule, options }, steps, errors, inputs, error, names } = frame;
+export function inScope<T>(frame: StepFrame, use: (scope: Scope) => T): Promise<T> {
+  const { context: { run, rule, options }, steps, errors, inputs, error, names } = frame;
   const now = options.clock.now();
   const scope: Scope = {
     ...options.surroundings(rule.id),
@@ -131,6 +131,6 @@ export function inScope<T>(frame: Frame, use: (scope: Scope) => T): Promise<T> {
 }
 
 /** Evaluates an expression in the frame. */
-export function evaluateIn(frame: Frame, text: string): Promise<Json> {
+export function evaluateIn(frame: StepFrame, text: string): Promise<Json> {
   return inScope(frame, (scope) => evaluate(text, scope));
 }

@@ -1,31 +1,31 @@
 import type { StepCall } from "../../workers/workers.ts";
 import { isBelow } from "../../workers/step_path.ts";
-import { AskedStep } from "./asked_step.ts";
+import { PendingStep } from "./pending_step.ts";
 import type { StepOutcome } from "../outcome.ts";
 
 /** The steps that a rule's function has asked for and has no answer to yet. */
-export class AskedSteps {
-  readonly #byCall = new WeakMap<StepCall, AskedStep>();
-  readonly #open = new Map<string, AskedStep>();
+export class PendingSteps {
+  readonly #byCall = new WeakMap<StepCall, PendingStep>();
+  readonly #open = new Map<string, PendingStep>();
 
-  add(step: AskedStep): void {
+  add(step: PendingStep): void {
     this.#byCall.set(step.call, step);
     this.#open.set(step.path, step);
   }
 
-  remove(step: AskedStep): void {
+  remove(step: PendingStep): void {
     this.#open.delete(step.path);
   }
 
-  ofCall(call: StepCall): AskedStep | undefined {
+  ofCall(call: StepCall): PendingStep | undefined {
     return this.#byCall.get(call);
   }
 
-  at(path: string): AskedStep | undefined {
+  at(path: string): PendingStep | undefined {
     return this.#open.get(path);
   }
 
-  all(): AskedStep[] {
+  all(): PendingStep[] {
     return [...this.#open.values()];
   }
 
@@ -46,7 +46,7 @@ export class AskedSteps {
     await Promise.allSettled(losers.map(({ outcome }) => outcome));
   }
 
-  #inside(path: string): AskedStep[] {
+  #inside(path: string): PendingStep[] {
     return this.all().filter((step) => isBelow(step.path, path));
   }
 }

@@ -10,7 +10,7 @@ export interface Branch {
   lost: boolean;
 }
 
-/** Branches to perform, and what is enough of them. */
+/** CodeBranches to perform, and what is enough of them. */
 export interface Plan {
   /** In the order in which they begin. */
   branches: { path: string; code: () => unknown }[];
@@ -35,7 +35,7 @@ export interface Ended {
 }
 
 /** The branches of one function: which of them the code that runs stands in, whatever it has awaited. */
-export class Branches {
+export class CodeBranches {
   readonly #root: Branch = { path: "", lost: false };
   readonly #current = new AsyncLocalStorage<Branch>();
 

@@ -1,17 +1,17 @@
 import { BRANCHING, type StepAnswer, type StepCall } from "../../workers/workers.ts";
-import { Computing } from "./computed_step.ts";
+import { ComputedStep } from "./computed_step.ts";
 import type { StepOutcome } from "../outcome.ts";
 import type { Pace } from "../steps/pace.ts";
 
 /** A step that a rule's function has asked for, until it has its answer. */
-export class AskedStep {
+export class PendingStep {
   readonly path: string;
   readonly kind: string;
   /** See {@link StepRecord.after}. */
   readonly after?: string;
   /** Of one that the function computes. */
-  readonly computing?: Computing;
-  /** Settles when it has ended or is parked. */
+  readonly computing?: ComputedStep;
+  /** Settles when it has ended or is suspended. */
   outcome!: Promise<StepOutcome>;
   /** What the function gets in the end. */
   answer!: Promise<StepAnswer>;
@@ -25,7 +25,7 @@ export class AskedStep {
     this.path = path;
     this.kind = call.kind;
     if (after !== undefined) this.after = after;
-    if (this.kind === "do" || this.isBranching) this.computing = new Computing();
+    if (this.kind === "do" || this.isBranching) this.computing = new ComputedStep();
   }
 
   /** It has branches: others perform the steps in them. */

@@ -13,7 +13,7 @@ const CHECKED_FROM = 4;
 const CHECKED_TO = 16;
 
 /** A frame found in a segment. */
-export interface Frame {
+export interface LogFrame {
   seq: number;
   /** A view of the segment's bytes. */
   payload: Buffer;
@@ -49,7 +49,7 @@ export function encodeHead(firstSeq: number, version: number): Uint8Array {
  * The format version in a segment's head.
  * @throws DamagedError
  */
-export function versionOf(head: Frame): number {
+export function versionOf(head: LogFrame): number {
   try {
     const { log, version } = JSON.parse(head.payload.toString()) as SegmentHead;
     if (log === "whenthen" && Number.isInteger(version)) return version;
@@ -60,7 +60,7 @@ export function versionOf(head: Frame): number {
 }
 
 /** The frame that begins at `at`, or undefined if none that checks does. */
-export function readFrame(bytes: Uint8Array, at: number): Frame | undefined {
+export function readFrame(bytes: Uint8Array, at: number): LogFrame | undefined {
   if (at + HEADER > bytes.length) return undefined;
   const rest = Buffer.from(bytes.buffer, bytes.byteOffset + at, bytes.length - at);
   if (!rest.subarray(0, MARK.length).equals(MARK)) return undefined;

@@ -1,7 +1,7 @@
 import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "./lines.ts";
 
 /** A history line as it was decided. */
-export interface RecentLine<H = EventHeader | RunHeader | MoreHeader> {
+export interface UnfoldedLine<H = EventHeader | RunHeader | MoreHeader> {
   seq: number;
   /** Counts all lines: what has a higher number happened later. */
   number: number;
@@ -14,22 +14,22 @@ export interface RecentLine<H = EventHeader | RunHeader | MoreHeader> {
 }
 
 /** Lines up to a frame, as they were when the view was taken; what is folded meanwhile stays in it. */
-export interface RecentView {
-  event(key: number): RecentLine<EventHeader> | undefined;
+export interface UnfoldedView {
+  event(key: number): UnfoldedLine<EventHeader> | undefined;
   /** The newest record of a run. */
-  run(id: string): RecentLine<RunHeader> | undefined;
+  run(id: string): UnfoldedLine<RunHeader> | undefined;
   /** Amendments of an event or run, oldest first. */
-  more(id: string | number): RecentLine<MoreHeader>[];
+  more(id: string | number): UnfoldedLine<MoreHeader>[];
   /** Newest first by key. */
-  eventsBefore(key?: number): Iterable<RecentLine<EventHeader>>;
+  eventsBefore(key?: number): Iterable<UnfoldedLine<EventHeader>>;
   /** Oldest first by key. */
-  eventsAfter(key: number): Iterable<RecentLine<EventHeader>>;
+  eventsAfter(key: number): Iterable<UnfoldedLine<EventHeader>>;
   /** Newest first by id; the newest record of each. Not for use across an await. */
-  runsBefore(id?: string): Iterable<RecentLine<RunHeader>>;
+  runsBefore(id?: string): Iterable<UnfoldedLine<RunHeader>>;
 }
 
 /** What was decided and is not folded yet. Adding is cheap: nothing is parsed or sorted before somebody looks. */
-export class Recent {
+export class Unfolded {
   /** By key. */
   #events: Line<EventHeader>[] = [];
   /** Oldest record first. */
@@ -72,7 +72,7 @@ export class Recent {
   }
 
   /** What there is now of the frames behind one and up to another. */
-  view(after: number, until: number): RecentView {
+  view(after: number, until: number): UnfoldedView {
     if (!this.#areSorted) this.#ids.sort();
     this.#areSorted = true;
     return viewOf(this.#events, this.#runs, this.#ids, this.#more, (line) => after < line.seq && line.seq <= until);
@@ -95,7 +95,7 @@ export class Recent {
   }
 }
 
-class Line<H> implements RecentLine<H> {
+class Line<H> implements UnfoldedLine<H> {
   #parsed: H | undefined;
 
   constructor(
@@ -160,7 +160,7 @@ function viewOf(
   ids: string[],
   more: Map<string | number, Line<MoreHeader>[]>,
   isSeen: (line: { seq: number }) => boolean,
-): RecentView {
+): UnfoldedView {
   const run = (id: string) => runs.get(id)?.findLast(isSeen);
   return {
     event(key) {
