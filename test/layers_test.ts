@@ -79,3 +79,7 @@ Deno.test("no file outgrows 400 lines", () => {
     .filter((line) => Number(line.split(": ")[1]) > 400);
   assert.deepEqual(long, []);
 });
+
+Deno.test("no environment variable makes the clock or the disk misbehave: only the program of the tests takes such", () => {
+  assert.deepEqual(files.filter((file) => texts.get(file)!.includes("WHENTHEN_TEST")), []);
+});
