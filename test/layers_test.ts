@@ -20,8 +20,8 @@ const LAYERS = [
   "runtime/folder",
   "runtime/engine",
   "runtime/web",
-  "runtime/testing",
   "runtime/app",
+  "runtime/testing",
   "bin",
 ];
 

@@ -268,9 +268,6 @@ export class App {
   #accepted(receipts: Receipt[]): void {
     this.#parts.metrics.countReceipts(receipts);
     receipts.forEach(logReceipt);
-    this.#parts.runner.replace(receipts.flatMap(({ replaces }) => replaces));
-    this.#parts.runner.woken(receipts.flatMap(({ wakes }) => wakes));
-    if (receipts.some(({ runs, claimed = [] }) => runs.length > claimed.length)) this.#parts.runner.wake();
   }
 
   #finished(run: Run, verdict: Verdict | undefined): void {
