@@ -1,4 +1,4 @@
-/** What the program's exit codes mean; the README lists them. */
+/** What the program's exit codes mean; `docs/operating.md` lists them. */
 export const ExitCode = {
   ok: 0,
   /** What was asked for went wrong: a run or a poll failed, there is no such run. */
