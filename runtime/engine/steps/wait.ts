@@ -69,7 +69,7 @@ interface WaitArgs {
   timezone?: string;
 }
 
-/** @throws TerminalError where a time or the zone cannot be read */
+/** @throws TerminalError if a time or the zone cannot be read */
 function dueOf({ wait, until, timezone }: WaitArgs, now: number): number {
   const cannot = (what: string, text: string, expected: string) =>
     new TerminalError(`Cannot wait ${what} "${text}": expected ${expected}`);
