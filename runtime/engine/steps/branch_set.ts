@@ -20,7 +20,7 @@ export type Ending = { output: Json } | StepFailure;
 
 /**
  * Branches of a step that run side by side until the step is decided. Branches that have not ended by then have lost: the
- * decision and the end of the losers are one transaction, and the losers have stopped before the run continues.
+ * decision and the end of the losers are one transition, and the losers have stopped before the run continues.
  */
 export class BranchSet {
   /** Aborted when the step is decided, and with the signal around it. */
