@@ -35,10 +35,7 @@ export class Execution {
   /** Given up while it slept: its outcome is ignored. */
   #forgotten = false;
 
-  /**
-   * @param onLeaving called right after the store was asked to free the run's place, so that claims share the
-   * transaction
-   */
+  /** @param onLeaving called right after the store was asked to free the run's place, so that claims share its sync */
   constructor(
     readonly claim: ClaimedRun,
     private readonly options: RunnerOptions,

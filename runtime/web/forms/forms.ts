@@ -7,11 +7,12 @@ import { notice } from "./notices.ts";
 import { respond } from "./respond.ts";
 import { addSessionRoutes } from "./session_routes.ts";
 
-/** Seconds after which somebody tries again while the program starts or stops. */
+/** Seconds after which people should retry while the program starts or stops. */
 const RETRY_AFTER = "5";
 
 /**
- * `/forms`: the pages where people answer. Whoever can reach the port may come here: a session or a link says who they are.
+ * `/forms`: the pages on which people answer. Everybody who can reach the port may open them; a session or a link
+ * identifies the person.
  */
 export function formPages(context: WebContext): Hono {
   const app = new Hono();
@@ -26,7 +27,8 @@ export function formPages(context: WebContext): Hono {
     },
     strictTransportSecurity: false,
     xFrameOptions: "DENY",
-    // Not `no-referrer`: with that a browser says `Origin: null` of our own pages. Links are credentials, so no other site sees them.
+    // Not `no-referrer`: with that a browser sends `Origin: null` from our own pages. Links are credentials, so no other
+    // site may see them.
     referrerPolicy: "same-origin",
   }));
   app.use(async (c, next) => {
