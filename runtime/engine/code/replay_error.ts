@@ -2,7 +2,7 @@ import { TerminalError } from "../../model/errors.ts";
 import { ON_ERROR_STEP } from "../../model/run.ts";
 import type { RunContext } from "../step_frame.ts";
 
-/** A replayed run does not ask for the steps that it asked for before. */
+/** A run that resumes does not ask for the same steps as before. */
 export class ReplayError extends TerminalError {
   override name = "ReplayError";
 }
