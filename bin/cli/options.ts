@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 
-/** Options that may stand before the command, or behind it. */
+/** Options that may be given before or after the command. */
 export interface CommonOptions {
   data?: string;
   env?: string;
@@ -24,7 +24,7 @@ export const logOption = () =>
 export const limitOption = () =>
   new Option("--limit <count>", "how many at most").argParser(wholeNumber("a count")).default(20);
 
-/** Parses what must be a whole number. */
+/** Parses a whole number. */
 export function wholeNumber(what: string): (text: string) => number {
   return (text) => {
     if (/^\d{1,9}$/.test(text)) return Number(text);

@@ -4,7 +4,7 @@ import { operatorName } from "../operator.ts";
 import type { CommonOptions } from "../options.ts";
 import { addCommand, ask, print, type Session } from "../session.ts";
 
-/** `replay`, `retry`, `skip`, `move`, `cancel`, `pause` and `resume`: what an operator does about a run or a rule. */
+/** `replay`, `retry`, `skip`, `move`, `cancel`, `pause` and `resume`: what an operator can do to a run or a rule. */
 export function addOperations(program: Command, session: Session): void {
   const onRun = (name: string, description: string, say: (run: string, answer: Answer) => string) =>
     addCommand(program, name, description)

@@ -68,7 +68,7 @@ async function add(id: string, options: AddOptions, session: Session): Promise<v
     ...password !== undefined && { password: await hashPassword(password) },
     ...token !== undefined && { token: hashToken(token) },
   };
-  // What is packed into the program cannot be changed.
+  // A packed folder cannot be changed.
   const isPacked = options.folder === undefined && await ownFolder() !== undefined;
   const written = !isPacked && await file.put(id, entry);
   const value = { id, ...entry, ...token !== undefined && { token } };
