@@ -11,7 +11,7 @@ export interface CommonOptions {
 export const dataOption = () =>
   new Option(
     "--data <dir>",
-    "where all state lives (default: .whenthen beside the rules; here, where they are packed into the program)",
+    "where all state lives (default: .whenthen beside the rules; the current folder if they are packed into the program)",
   );
 
 export const envOption = () => new Option("--env <name>", "also reads config.<name>.yaml").env("WHENTHEN_ENV");

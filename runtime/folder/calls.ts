@@ -124,7 +124,7 @@ function addModule(
   else if (module === "absent") {
     const present = [...modules].filter(([, each]) => each !== "absent").map(([each]) => each);
     report(`${file} does not exist`, suggest(folder, caller, path, present));
-  } else if (module.kind === "problems") report(`${file} does not load`, "mend what is wrong with it first");
+  } else if (module.kind === "problems") report(`${file} does not load`, "fix its problems first");
   else if (name === undefined || !module.exports.includes(name)) {
     const exported = module.exports.filter((each) => each !== "default").join(", ");
     report(`${file} exports no "${name}"`, exported === "" ? "it exports nothing" : `it exports: ${exported}`);
@@ -143,7 +143,7 @@ function addAction(
     called.actions[path] = callable.action;
     return true;
   }
-  if (callable) report(`${target} does not load`, "mend what is wrong with it first");
+  if (callable) report(`${target} does not load`, "fix its problems first");
   else if (others.has(path)) report(`${target} is no action`, "an action has inputs and then, and no when");
   else report(`${target} does not exist`, suggest(folder, caller, path, actions.keys()));
   return false;

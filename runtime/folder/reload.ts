@@ -67,7 +67,7 @@ export function describeReload(previous: Loaded | undefined, next: Loaded): Relo
   }
   for (const [file, rule] of next.late) {
     if (previous?.late.has(file)) continue;
-    const meanwhile = next.rules.has(rule) ? "the last good version goes on" : "its events find nobody";
+    const meanwhile = next.rules.has(rule) ? "the last good version goes on" : "its events start nothing";
     const text = `late ${
       escapeControls(rule)
     }: its code is still being evaluated, and until that has ended ${meanwhile}`;

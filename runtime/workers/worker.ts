@@ -205,7 +205,7 @@ function asker(job: number, open: OpenJob): Ask {
 
 /** The run would have stayed in memory if the main thread had known that this call was coming. */
 function warnOfLate({ kind, name }: StepCall): void {
-  const remedy = "what a function waits for beside its steps belongs into step.do";
+  const remedy = "put other things that a function waits for into step.do";
   console.warn(`step.${kind}(${JSON.stringify(name)}, …) came after its run was suspended or had ended: ${remedy}`);
 }
 

@@ -29,7 +29,7 @@ export const wait: Control = {
       text !== undefined && !hasTemplate(text) && parse(text, now) === undefined;
     return [
       ...isWrong(wait, parseDue) ? [`expected ${DUE}, got "${wait}"; write it as in wait: 1h or wait: "09:00"`] : [],
-      ...isWrong(until, parseMoment) ? [`until: expected ${A_MOMENT}, got "${until}"; a duration stands in wait`] : [],
+      ...isWrong(until, parseMoment) ? [`until: expected ${A_MOMENT}, got "${until}"; a duration goes in wait`] : [],
       ...isWrong(timezone, (name) => isZone(name) || undefined)
         ? [`timezone: there is no time zone "${timezone}"; write one such as Europe/Berlin`]
         : [],

@@ -14,7 +14,7 @@ export function notice(title: string, text: Markup | string, signedIn?: SignedIn
 /** The form is for others; the page reveals nothing about it. */
 export function forbiddenNotice(form: string, signedIn: SignedIn): Markup {
   const text = signedIn === undefined
-    ? markup`This link is not, or not any more, for this form.`
+    ? markup`This link is not, or no longer, valid for this form.`
     : markup`You are signed in as ${signedIn.person.name}, and this form is for somebody else.
 <a href="/forms/sign-in?form=${form}">Sign in as another person</a>`;
   return notice("This form is not for you", text, signedIn);
