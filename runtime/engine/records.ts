@@ -40,9 +40,7 @@ export class Records {
     return this.#records.get(path);
   }
 
-  /**
-   * The record of a step that has ended. For a step with others inside, it may change while an operator has it retried.
-   */
+  /** The record of an ended step. A step with others inside has an open record only while an operator has it retried. */
   ended(path: string): StepRecord | undefined {
     const record = this.get(path);
     return record !== undefined && isFinalStep(record.state) ? record : undefined;
