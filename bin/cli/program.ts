@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { type Ports, SYSTEM_PORTS } from "../../runtime/app/ports.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 import { RefusedError } from "./client.ts";
 import { addCheck } from "./commands/check.ts";
@@ -33,10 +34,15 @@ export interface Output {
 /**
  * Executes a command line.
  * @param words without the program's own name
+ * @param ports what the program reaches of the machine
  * @returns the code to exit with
  */
-export async function runProgram(words: string[], { terminal, ...output }: Output): Promise<ExitCode> {
-  const session = new Session(terminal);
+export async function runProgram(
+  words: string[],
+  { terminal, ...output }: Output,
+  ports: Ports = SYSTEM_PORTS,
+): Promise<ExitCode> {
+  const session = new Session(terminal, ports);
   const complain = (text: string) => output.complain(masked(text));
   try {
     const isPacked = await ownFolder() !== undefined;

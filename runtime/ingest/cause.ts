@@ -1,6 +1,6 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
-import { Buffer } from "node:buffer";
+import { createHmac } from "node:crypto";
 import type { Cause, Event } from "../model/event.ts";
+import { isSameText } from "../secrets/same_text.ts";
 
 /** The cause of an event or request that a run sends. */
 export function causeOf(run: { id: string; event: Event }): Cause {
@@ -23,7 +23,7 @@ export class CauseSigner {
     const match = /^((\d{1,3})\.([A-Za-z0-9_-]{1,64}))\.([A-Za-z0-9_-]{43})$/.exec(header ?? "");
     if (!match) return undefined;
     const [, text, depth, run, mac] = match;
-    if (!timingSafeEqual(Buffer.from(mac), Buffer.from(this.#mac(text)))) return undefined;
+    if (!isSameText(mac, this.#mac(text))) return undefined;
     return { depth: Number(depth), run };
   }
 

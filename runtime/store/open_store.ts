@@ -1,14 +1,12 @@
 import type { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import type { FolderLock } from "../host/lock.ts";
 import { lockedDisk } from "../host/locked_disk.ts";
 import { collectGarbage } from "../host/memory.ts";
 import { noDisk } from "../host/no_disk.ts";
-import { chooseDisk } from "../host/test_disk.ts";
 import { readExactJson } from "../formats/exact_json.ts";
 import { Background } from "./background.ts";
 import { findCatalogues } from "./catalogues.ts";
@@ -86,7 +84,7 @@ class Found implements RecoverySink {
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { folder, lock, onWarning, now, volatile = false } = options;
-  const base = volatile ? noDisk : options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
+  const base = volatile ? noDisk : options.disk ?? realDisk;
   const disk = lock ? lockedDisk(base, lock) : base;
   const shelves = new Shelves(disk, folder);
   const begin = () => new Found(shelves.open());

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
+import { wire, type WiringPorts } from "../app/wire.ts";
 import { ManualClock } from "../host/clock.ts";
-import { Attachments } from "../folder/attachments.ts";
+import type { Attachments } from "../folder/attachments.ts";
 import { CauseSigner } from "../ingest/cause.ts";
-import { Ingest, type Performer } from "../ingest/ingest.ts";
+import type { Ingest } from "../ingest/ingest.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { messageOf } from "../model/errors.ts";
 import type { JsonObject } from "../model/json.ts";
@@ -11,17 +12,13 @@ import type { Rule } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { programServices } from "../engine/program_services.ts";
-import { Runner } from "../engine/runner.ts";
-import type { RunnerOptions } from "../engine/runner_options.ts";
-import { performSource } from "../engine/source.ts";
+import type { Runner } from "../engine/runner.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Receipt, Store } from "../store/store.ts";
-import { triggerKinds } from "../triggers/index.ts";
 import type { HookContext } from "../web/context.ts";
-import { formPeople, openDesk } from "../web/forms/desk.ts";
+import { openDesk } from "../web/forms/desk.ts";
 import type { People } from "../web/forms/people.ts";
-import { HookRegistry } from "../web/hook_registry.ts";
+import type { HookRegistry } from "../web/hook_registry.ts";
 import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { Activity } from "./activity.ts";
@@ -54,7 +51,7 @@ export class World {
   readonly stubs: Stubs;
   readonly ingest: Ingest;
   readonly runner: Runner;
-  readonly hooks = new HookRegistry();
+  readonly hooks: HookRegistry;
   readonly store: Store;
   readonly people: People;
   /** Lines of `log` steps and of `console`. */
@@ -89,19 +86,39 @@ export class World {
       clock,
     });
     this.people = desk.people;
-    const surroundings = () => ({ env: test.env, secrets: secrets.scope() });
-    const onAccepted = (receipts: Receipt[]) => this.#accepted(receipts);
-    const performer: Performer = {
-      lease: (most) => this.runner.lease(most),
-      take: (lease, claimed) => this.runner.take(lease, claimed),
-    };
-    this.ingest = new Ingest({ store: this.store, clock, surroundings, performer, onAccepted });
-    const performing = { store: this.store, clock, isolates, folder, surroundings, services: this.#services() };
-    this.runner = new Runner({
-      ...performing,
-      owner: "test",
+    const { ingest, runner, hooks, attachments } = wire({
+      store: this.store,
+      clock,
+      isolates,
+      folder,
+      signer: this.#signer,
+      desk,
+      surroundings: () => ({ env: test.env, secrets: secrets.scope() }),
+      childEnv: () => ({}),
+      secretOf: (name) => secrets.get(name),
+      awaitsReply: (event) => this.#replies.isAwaited(event),
       // A form without `notify` sends mails only if the test has a stub for them.
-      people: formPeople(desk, clock, () => this.stubs.has("mail")),
+      canMail: () => this.stubs.has("mail"),
+      ruleOf: () => this.rule,
+      triggerLog: () => ({ info: (text) => this.logs.push(text), warn: (text) => this.logs.push(text) }),
+      onReport: (_rule, trigger, failure) => failure === null || this.logs.push(`${trigger}: ${failure}`),
+      onAccepted: (receipts) => this.#accepted(receipts),
+      runner: this.#runnerOptions(),
+      replaceServices: ({ emit }) => ({
+        log: (_level, message) => void this.logs.push(message),
+        emit: (event, run) => {
+          this.events.push({ ...event });
+          return emit(event, run);
+        },
+      }),
+      sourceStandIn: ({ kind, path }) => this.stubs.source(path, kind),
+    });
+    [this.ingest, this.runner, this.hooks, this.#attachments] = [ingest, runner, hooks, attachments];
+  }
+
+  #runnerOptions(): WiringPorts["runner"] {
+    return {
+      owner: "test",
       standIn: (step) => this.stubs.standIn(step),
       holds: true,
       maxRuns: MAX_RUNS,
@@ -111,8 +128,7 @@ export class World {
       onFinished: (run) => this.#replies.ended(run.event, run),
       onReply: (event, reply) => this.#replies.answered(event, reply),
       onError: (message, error) => this.troubles.push(`${message}: ${messageOf(error)}`),
-    });
-    this.#attachments = this.#triggers(performing);
+    };
   }
 
   /** Opens a world: attaches its triggers and performs what happens at the start. */
@@ -202,48 +218,6 @@ export class World {
     return kind !== "watch" && (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
   }
 
-  #triggers(performing: Omit<RunnerOptions, "owner" | "onError" | "people">): Attachments {
-    const { rule } = this.options;
-    const { clock, store, folder, surroundings } = performing;
-    return new Attachments({
-      kinds: triggerKinds,
-      folder,
-      clock,
-      store,
-      ingest: this.ingest,
-      hooks: this.hooks,
-      surroundings,
-      perform: (_rule, trigger, source, input, signal) => {
-        const standIn = ({ kind }: { kind: string }) => this.stubs.source(trigger, kind);
-        return performSource({ ...performing, standIn }, rule, trigger, source, input, signal);
-      },
-      log: () => ({ info: (text) => this.logs.push(text), warn: (text) => this.logs.push(text) }),
-      report: (_rule, trigger, failure) => failure === null || this.logs.push(`${trigger}: ${failure}`),
-    });
-  }
-
-  #services(): RunnerOptions["services"] {
-    const { clock, ingest } = this;
-    const { secrets } = this.options;
-    const secretOf = (name: string) => secrets.get(name);
-    const services = programServices({
-      clock,
-      ingest,
-      signer: this.#signer,
-      childEnv: () => ({}),
-      secretOf,
-      awaitsReply: (event) => this.#replies.isAwaited(event),
-    });
-    return {
-      ...services,
-      log: (_level, message) => void this.logs.push(message),
-      emit: (event, run) => {
-        this.events.push({ ...event });
-        return services.emit(event, run);
-      },
-    };
-  }
-
   #hookContext(): HookContext {
     const { rule, secrets } = this.options;
     return {
@@ -268,8 +242,5 @@ export class World {
   #accepted(receipts: Receipt[]): void {
     const own = `/rules/${this.options.rule.id}`;
     this.lastReceipt = receipts.findLast(({ event }) => event.source !== own) ?? this.lastReceipt;
-    this.runner.replace(receipts.flatMap(({ replaces }) => replaces));
-    this.runner.woken(receipts.flatMap(({ wakes }) => wakes));
-    if (receipts.some(({ runs }) => runs.length > 0)) this.runner.wake();
   }
 }

@@ -1,6 +1,5 @@
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { secureHeaders } from "hono/secure-headers";
 import { UsageError } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
 import { guard } from "./access.ts";
@@ -11,6 +10,7 @@ import { formsApi } from "./forms/api.ts";
 import { formPages } from "./forms/forms.ts";
 import { homePage } from "./home.ts";
 import { receiveHook } from "./hooks.ts";
+import { securityHeaders } from "./security_headers.ts";
 
 /** The HTTP interface of the program. */
 export interface Web {
@@ -35,16 +35,8 @@ export function createWeb(context: WebContext): Web {
     return state === "ready" ? c.text("ready\n") : c.text(`${state}\n`, 503, { "retry-after": RETRY_AFTER });
   });
 
+  app.use(securityHeaders());
   app.route("/forms", formPages(context));
-  app.use(secureHeaders({
-    contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"], frameAncestors: ["'none'"] },
-    strictTransportSecurity: false,
-    xFrameOptions: "DENY",
-  }));
-  app.use(async (c, next) => {
-    await next();
-    c.header("cache-control", "no-store");
-  });
   app.route("/api/forms", formsApi(context));
 
   // All routes below need a token, or a request from this machine.

@@ -4,9 +4,11 @@ import type { Embedded } from "../../../runtime/host/embedded.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** The program, and the entries that it starts in workers; the program finds a worker next to itself by its file name. */
-const ENTRIES = [
-  "bin/whenthen.ts",
+/** The entry of the program. */
+export const PROGRAM = "bin/whenthen.ts";
+
+/** What the program starts in workers; it finds a worker next to itself by its file name. */
+const WORKERS = [
   "runtime/workers/worker.ts",
   "runtime/store/store_worker.ts",
   "runtime/workers/parsing/parse_worker.ts",
@@ -14,12 +16,14 @@ const ENTRIES = [
 
 /**
  * Bundles the program, one file for each entry.
+ * @param program its entry
  * @returns the files, the program first
  */
-export async function bundleProgram(outdir: string, embedded: Embedded): Promise<string[]> {
+export async function bundleProgram(program: string, outdir: string, embedded: Embedded): Promise<string[]> {
+  const entries = [program, ...WORKERS];
   const { metafile } = await build({
     absWorkingDir: ROOT,
-    entryPoints: ENTRIES,
+    entryPoints: entries,
     entryNames: "[name]",
     outdir,
     bundle: true,
@@ -32,7 +36,7 @@ export async function bundleProgram(outdir: string, embedded: Embedded): Promise
     plugins: [embed(embedded), leaveOut(), loadLate()],
   });
   const outputs = Object.entries(metafile.outputs);
-  return ENTRIES.map((entry) => outputs.find(([, output]) => output.entryPoint === entry)![0]);
+  return entries.map((entry) => outputs.find(([, output]) => output.entryPoint === entry)![0]);
 }
 
 /** Replaces the module of a program without embedded data by the data of this binary. */

@@ -34,7 +34,7 @@ export function addEmit(program: Command, session: Session): void {
       }
       const event = { ...rule === undefined ? { type } : { rule }, data: parseData(options.data), id, subject };
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
-      return ask(common, async (client) => {
+      return ask(session, common, async (client) => {
         const answer = await client.post<EmitAnswer>("/api/emit", event);
         print(session, common, answer, (terminal) => {
           printAnswer(terminal, answer);

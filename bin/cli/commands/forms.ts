@@ -27,7 +27,7 @@ export function addForms(program: Command, session: Session): void {
     .addOption(limitOption())
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { for?: string; state: string; limit: number }>();
-      return ask(options, async (client) => {
+      return ask(session, options, async (client) => {
         const query = { for: options.for, state: options.state, limit: String(options.limit) };
         print(session, options, await client.get<Form[]>("/api/forms", query), printForms);
       });
@@ -46,7 +46,7 @@ export function addForms(program: Command, session: Session): void {
     .action((form: string, pairs: string[], options: AnswerOptions) => {
       const given = readGiven(pairs, options.data);
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
-      return ask(common, async (client) => {
+      return ask(session, common, async (client) => {
         const path = `/api/forms/${encodeURIComponent(form)}`;
         const values = "data" in given ? given.data : valuesOf(given.texts, await client.get<Form>(path));
         const answered = await client.post<Form>(path, { as: options.as, values });

@@ -23,7 +23,8 @@ export function addOnce(program: Command, session: Session): void {
       const options = command.optsWithGlobals<CommonOptions & { requireState?: true }>();
       const folders = await foldersToLoad(folder, options.data);
       await startLog(options.log, "info");
-      const app = await openApp({ ...folders, env: options.env, token: env.WHENTHEN_TOKEN, version: VERSION });
+      const opening = { ...folders, env: options.env, token: env.WHENTHEN_TOKEN, version: VERSION };
+      const app = await openApp(opening, session.ports);
       maskLog((text) => app.mask(text));
       using signal = new StopSignal();
       try {

@@ -46,7 +46,7 @@ export function addOperations(program: Command, session: Session): void {
 
   function post(command: Command, path: string, body: object, say: (answer: Answer) => string): Promise<void> {
     const options = command.optsWithGlobals<CommonOptions>();
-    return ask(options, async (client) => {
+    return ask(session, options, async (client) => {
       const answer = await client.post<Answer>(path, { ...body, by: operatorName() });
       print(session, options, answer, (terminal) => terminal.write(say(answer) + "\n"));
     });

@@ -42,7 +42,7 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
         env: options.env,
         token: env.WHENTHEN_TOKEN,
         version: VERSION,
-      });
+      }, session.ports);
       maskLog((text) => app.mask(text));
       try {
         if (!signal.isReceived) {

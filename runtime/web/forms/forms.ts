@@ -1,5 +1,4 @@
 import { type Context, Hono } from "hono";
-import { secureHeaders } from "hono/secure-headers";
 import { StoreFullError } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import { addFormRoutes } from "./form_routes.ts";
@@ -17,24 +16,6 @@ const RETRY_AFTER = "5";
 export function formPages(context: WebContext): Hono {
   const app = new Hono();
   app.onError((error, c) => failed(error, c, context));
-  app.use(secureHeaders({
-    contentSecurityPolicy: {
-      defaultSrc: ["'none'"],
-      styleSrc: ["'unsafe-inline'"],
-      formAction: ["'self'"],
-      baseUri: ["'none'"],
-      frameAncestors: ["'none'"],
-    },
-    strictTransportSecurity: false,
-    xFrameOptions: "DENY",
-    // Not `no-referrer`: with that a browser sends `Origin: null` from our own pages. Links are credentials, so no other
-    // site may see them.
-    referrerPolicy: "same-origin",
-  }));
-  app.use(async (c, next) => {
-    await next();
-    c.header("cache-control", "no-store");
-  });
   app.use(async (c, next) => {
     if (context.phase() === "ready" || c.req.method === "GET") return await next();
     return respond(

@@ -1,6 +1,6 @@
-import { Buffer } from "node:buffer";
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac } from "node:crypto";
 import type { Json } from "../../model/json.ts";
+import { isSameText } from "../../secrets/same_text.ts";
 
 /** Signs facts with HMAC-SHA-256, in base64url. They are encoded as JSON, so that no two lists of facts are the same text. */
 export function sign(key: Uint8Array, facts: Json[]): string {
@@ -9,7 +9,5 @@ export function sign(key: Uint8Array, facts: Json[]): string {
 
 /** Whether a signature is valid for these facts. */
 export function isSigned(key: Uint8Array, facts: Json[], signature: string): boolean {
-  const right = Buffer.from(sign(key, facts));
-  const given = Buffer.from(signature);
-  return given.length === right.length && timingSafeEqual(given, right);
+  return isSameText(signature, sign(key, facts));
 }
