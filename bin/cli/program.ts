@@ -24,15 +24,15 @@ import type { Terminal } from "./print/terminal.ts";
 import { Session } from "./session.ts";
 import { describeVersion } from "./version.ts";
 
-/** The streams that the program writes to. */
+/** The output streams of the program. */
 export interface Output {
   terminal: Terminal;
-  /** Messages about what went wrong. */
+  /** Writes error messages. */
   complain(text: string): void;
 }
 
 /**
- * Follows a command line.
+ * Executes a command line.
  * @param words without the program's own name
  * @param ports what the program reaches of the machine
  * @returns the code to exit with
@@ -49,7 +49,7 @@ export async function runProgram(
     await createProgram(session, complain, isPacked).parseAsync(words, { from: "user" });
     return session.exitCode;
   } catch (error) {
-    // Commander has printed its message, or the help or version that was asked for.
+    // Commander has already printed its message, or the requested help or version.
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
     if (error instanceof UsageError) {
       complain(`${error.message}\n`);
@@ -70,7 +70,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
     .showHelpAfterError("(whenthen --help lists the commands)")
     .exitOverride()
     .configureOutput({ writeOut: (text) => session.terminal.write(text), writeErr: complain });
-  // `run` is told by its own listener.
+  // `run` has a signal listener of its own.
   program.hook("preAction", (_program, command) => {
     if (command.name() !== "run") leaveSignals();
   });

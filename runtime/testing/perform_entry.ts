@@ -12,7 +12,7 @@ import { TestFailed } from "./test_failed.ts";
 import type { World } from "./world.ts";
 
 /**
- * Does what one entry of a test says, until nothing happens any more before the clock moves.
+ * Performs one entry of a test, until nothing more happens before the clock moves.
  * @throws TestFailed
  */
 export async function performEntry(world: World, { kind, args }: Omit<TestEntry, "at">): Promise<void> {
@@ -70,7 +70,7 @@ async function send(world: World, sent: JsonObject): Promise<void> {
   else await ingest.trigger(rule.id, { id, data, ...more, ...source !== undefined && { source } });
 }
 
-/** The event that a trigger of this kind emits, as far as the test leaves it out. */
+/** The event that a trigger of this kind emits, completing what the test leaves out. */
 function eventOf(world: World, kind: string, type: string | undefined, data: Json): { type: string; data: Json } {
   if (kind === "poll" || kind === "watch") {
     const { old = null, new: item = null } = (data ?? {}) as JsonObject;
@@ -86,7 +86,7 @@ function eventOf(world: World, kind: string, type: string | undefined, data: Jso
   return { type: type ?? kind, data: data ?? (isTime ? scheduled : null) };
 }
 
-/** The answer may wait for the clock: it is seen once it is there. */
+/** The answer may have to wait for the clock: it is recorded when it arrives. */
 async function sendRequest(world: World, sent: JsonObject): Promise<void> {
   world.response = null;
   const answered = world.request(requestOf(world, sent)).then((response) => void (world.response = response));

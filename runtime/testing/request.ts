@@ -4,7 +4,7 @@ import type { Json, JsonObject } from "../model/json.ts";
 import { signatureOf } from "./sign.ts";
 import type { World } from "./world.ts";
 
-/** What `send: { webhook }` says. */
+/** The contents of `send: { webhook }`. */
 interface Sent {
   webhook: string;
   method?: string;
@@ -16,7 +16,7 @@ interface Sent {
   signed?: boolean;
 }
 
-/** The request that a test sends to a webhook, with the signature that the webhook wants. */
+/** The request that a test sends to a webhook, with the signature that the webhook requires. */
 export function requestOf(world: World, sent: JsonObject): Request {
   const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent as unknown as Sent;
   const hook = world.hooks.match(webhook)[0]?.hook;

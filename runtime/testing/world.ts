@@ -25,12 +25,12 @@ import { Activity } from "./activity.ts";
 import { seenResponse } from "./seen_response.ts";
 import { Stubs } from "./stubs.ts";
 
-/** Runs that may be held at once: all of a test. */
+/** How many runs may be held at once: all runs of a test. */
 const MAX_RUNS = 100_000;
 
-/** What a world is made of. */
+/** What a world needs. */
 export interface WorldOptions {
-  /** As its version says: with the test's config, secrets and environment. */
+  /** The rule's version covers the test's config, secrets and environment. */
   rule: Rule;
   test: TestWorld;
   secrets: Secrets;
@@ -38,13 +38,13 @@ export interface WorldOptions {
   folder: string;
   isolates: Isolates;
   people: Person[];
-  /** Where lines of `log` steps go, beside those of `console`. */
+  /** Receives the lines of `log` steps and of `console`. */
   logs: string[];
 }
 
 /**
- * A program with one rule, nobody else, and a clock that moves only when told: the parts are the real ones, but for what
- * steps get from the world. Made anew for each test.
+ * A program with one rule and a clock that moves only on demand. Its parts are real, except for what steps get from the
+ * world. Each test gets a new one.
  */
 export class World {
   readonly clock: ManualClock;
@@ -56,15 +56,15 @@ export class World {
   readonly people: People;
   /** Lines of `log` steps and of `console`. */
   readonly logs: string[];
-  /** What the rule emitted. */
+  /** The events that the rule emitted. */
   readonly events: JsonObject[] = [];
   /** Keys of memory across runs that the rule has set. */
   readonly keys = new Set<string>();
-  /** What became of the last event that the rule did not emit itself. */
+  /** The receipt of the last event that the rule did not emit itself. */
   lastReceipt: Receipt | undefined;
-  /** The answer to the last request, once there is one. */
+  /** The response to the last request, if it has arrived. */
   response: JsonObject | null = null;
-  /** What went wrong that is nothing the rule could do about: the test fails by it. */
+  /** Errors that are not the rule's fault; they fail the test. */
   readonly troubles: string[] = [];
   readonly #activity = new Activity();
   readonly #replies = new ReplyWaiters();
@@ -97,7 +97,7 @@ export class World {
       childEnv: () => ({}),
       secretOf: (name) => secrets.get(name),
       awaitsReply: (event) => this.#replies.isAwaited(event),
-      // A form that says nothing else notifies by mail where the test has an answer to that.
+      // A form without `notify` sends mails only if the test has a stub for them.
       canMail: () => this.stubs.has("mail"),
       ruleOf: () => this.rule,
       triggerLog: () => ({ info: (text) => this.logs.push(text), warn: (text) => this.logs.push(text) }),
@@ -122,7 +122,7 @@ export class World {
       standIn: (step) => this.stubs.standIn(step),
       holds: true,
       maxRuns: MAX_RUNS,
-      // The longest delay that jitter allows, so that a test can tell when a step is attempted again.
+      // The longest delay that jitter allows, so that a test knows when a step is attempted again.
       random: () => 1,
       onStep: (record) => this.#noteKey(record),
       onFinished: (run) => this.#replies.ended(run.event, run),
@@ -131,7 +131,7 @@ export class World {
     };
   }
 
-  /** Opens a world; its triggers are attached, and what happens at the beginning has happened. */
+  /** Opens a world: attaches its triggers and performs what happens at the start. */
   static async open(options: WorldOptions): Promise<World> {
     const { test } = options;
     const store = await openStore({
@@ -154,14 +154,14 @@ export class World {
     return this.options.rule;
   }
 
-  /** The value of a secret, of which every one is there. */
+  /** The value of a secret; every secret has one. */
   secretOf(name: string): string {
     return this.options.secrets.get(name)!;
   }
 
   /**
-   * Resolves when nothing happens any more before the clock moves. Runs that wait are suspended then: each entry of a test goes on
-   * from what is recorded, as after a restart of the program.
+   * Resolves when nothing more happens before the clock moves. Waiting runs are then suspended, so that each entry of a
+   * test continues from the records, as after a restart of the program.
    */
   async settled(): Promise<void> {
     await this.#quiet();
@@ -169,14 +169,14 @@ export class World {
     await this.#quiet();
   }
 
-  /** Turns the clock on, and lets happen what is due on the way, one thing after the other. */
+  /** Advances the clock, and performs what becomes due on the way, one after another. */
   async advanceTo(time: number): Promise<void> {
     do await this.#quiet(); while (this.clock.wakeNext(time));
     await this.clock.advanceTo(time);
     await this.settled();
   }
 
-  /** Sends a request to the rule's webhooks; its answer, as a test sees it, may wait for the clock to move. */
+  /** Sends a request to the rule's webhooks; its response, as a test sees it, may wait for the clock to move. */
   async request(request: Request): Promise<JsonObject> {
     const delivered = Promise.withResolvers<void>();
     const context: HookContext = {
@@ -213,7 +213,7 @@ export class World {
     await this.settled();
   }
 
-  /** Files do not change in a test, and a source that has no stub is not polled. */
+  /** Files do not change in a test, and a source without a stub is not polled. */
   #keeps({ id, kind }: Rule["triggers"][number]): boolean {
     return kind !== "watch" && (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
   }

@@ -2,7 +2,7 @@ import type { MiddlewareHandler } from "hono";
 import { every } from "hono/combine";
 import { secureHeaders } from "hono/secure-headers";
 
-/** What every answer says to browsers, but for those to webhooks: nothing is loaded, framed, sent elsewhere or kept. */
+/** Security headers of every response except those to webhooks: nothing is loaded, framed, sent elsewhere or cached. */
 export function securityHeaders(): MiddlewareHandler {
   return every(
     secureHeaders({
@@ -15,7 +15,8 @@ export function securityHeaders(): MiddlewareHandler {
       },
       strictTransportSecurity: false,
       xFrameOptions: "DENY",
-      // Not `no-referrer`: with that a browser says `Origin: null` of our own pages. Links are credentials, so no other site sees them.
+      // Not `no-referrer`: with that a browser sends `Origin: null` from our own pages. Links are credentials, so no other
+      // site may see them.
       referrerPolicy: "same-origin",
     }),
     async (c, next) => {

@@ -10,7 +10,7 @@ import { ask, print, type Session } from "../session.ts";
 import type { CommonOptions } from "../options.ts";
 
 interface EmitOptions extends Omit<CommonOptions, "data"> {
-  /** The event's data as JSON; the data folder is given before the command. */
+  /** The event's data as JSON; the global option `--data` (the data folder) goes before the command. */
   data?: string;
   id?: string;
   subject?: string;

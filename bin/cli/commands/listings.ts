@@ -18,7 +18,7 @@ interface RunsOptions {
   limit: number;
 }
 
-/** `rules`, `events`, `runs` and `show`: what there is and what became of it. */
+/** `rules`, `events`, `runs` and `show`: what there is, and what happened to it. */
 export function addListings(program: Command, session: Session): void {
   addCommand(program, "rules", "the rules, how often each ran, and what is wrong with it")
     .action((_options, command: Command) => {

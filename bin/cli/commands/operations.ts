@@ -4,7 +4,7 @@ import { operatorName } from "../operator.ts";
 import type { CommonOptions } from "../options.ts";
 import { addCommand, ask, print, type Session } from "../session.ts";
 
-/** `replay`, `retry`, `skip`, `move`, `cancel`, `pause` and `resume`: what an operator does about a run or a rule. */
+/** `replay`, `retry`, `skip`, `move`, `cancel`, `pause` and `resume`: what an operator can do to a run or a rule. */
 export function addOperations(program: Command, session: Session): void {
   const onRun = (name: string, description: string, say: (run: string, answer: Answer) => string) =>
     addCommand(program, name, description)
@@ -26,7 +26,7 @@ export function addOperations(program: Command, session: Session): void {
 
   addCommand(program, "skip", "end a wait of a run without what it waits for; its result is null")
     .argument("<run>", "id of a run")
-    .argument("[step]", "which wait, where several steps wait, as runs --waiting shows it")
+    .argument("[step]", "which wait, if several steps wait, as runs --waiting shows it")
     .action((run: string, step: string | undefined, _options, command: Command) =>
       post(command, runPath(run, "skip"), { step }, (answer) => `Run ${run} does not wait at "${answer.step}" any more`)
     );

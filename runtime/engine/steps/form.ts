@@ -8,7 +8,7 @@ import { pathIn } from "../step_frame.ts";
 import { resolveStepArgs } from "./step_args.ts";
 import { type Control, notTaken } from "./control.ts";
 
-/** Results that a form has beside its fields. */
+/** Results of a form besides its fields. */
 const TAKEN = ["by", "at"];
 
 /** Asks people, and waits for the answer of one of them. */
@@ -19,12 +19,12 @@ export const form: Control = {
   options: {
     to: people().describe("Who may answer: people or groups of whenthen.yaml, or e-mail addresses"),
     fields: fields().optional().describe("What they fill in"),
-    remind: duration().optional().describe("How often they are told again until one has answered: 1d"),
+    remind: duration().optional().describe("How often they are reminded until one has answered: 1d"),
     escalate: z.strictObject({
       after: duration().describe("How long nobody has answered"),
       to: people().describe("Who is asked, too"),
     }, asIn("escalate: { after: 2d, to: cfo }")).optional()
-      .describe("Adds people to the form when nobody has answered: { after: 2d, to: cfo }"),
+      .describe("Adds people to the form if nobody has answered by then: { after: 2d, to: cfo }"),
     timeout: duration().optional().describe("How long it can be answered; by default until somebody does"),
     retry: notTaken("a form has one attempt, which lasts until its timeout"),
   },

@@ -21,13 +21,13 @@ interface FormArgs {
   timeout?: number;
 }
 
-/** Characters of a title; more would be no title, and in the way everywhere. */
+/** Characters of a title; a longer one would be no title, and would break every list that shows it. */
 const LONGEST_TITLE = 500;
 
 /**
- * Asks people and waits until one of them has answered. Beside the wait, they are told, reminded, and others are asked, too; none
- * of that can fail the form, and it ends with it.
- * @returns the answers with `by` and `at`; null, `timedOut`, where nobody answered in time
+ * Asks people and waits until one of them has answered. Meanwhile they are notified and reminded, and others may be asked,
+ * too. A failure of these notices does not fail the form; they end with it.
+ * @returns the answers with `by` and `at`; null, `timedOut`, if nobody answered in time
  */
 export async function performForm(call: FormCall, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
   const { context, signal } = frame;
@@ -69,7 +69,7 @@ async function askAndTell(
     } catch (thrown) {
       if (stop.signal.aborted) return;
       trouble = { thrown };
-      stop.abort(new Interruption("shutdown", "What goes on beside it could not be performed"));
+      stop.abort(new Interruption("shutdown", "The branch beside it could not be performed"));
     }
   };
   await context.waiting.fork([guard(ask), guard(tell)]);
@@ -98,7 +98,7 @@ function titleOf(form: string): string {
     : characters.join("");
 }
 
-/** @throws TerminalError where nobody could answer */
+/** @throws TerminalError if nobody could answer */
 function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArgs, { options }: RunContext): Beginning {
   const { people, clock } = options;
   const nobody = [...to, ...escalate?.to ?? []].find((name) => people.find([name]).length === 0);
@@ -126,7 +126,7 @@ function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArg
   };
 }
 
-/** What was on its way when the form was closed is not sent any more: nothing of it goes on by itself later. */
+/** Notices that were pending when the form was closed are cancelled, so that none is sent later. */
 async function endNotices(path: string, { records, options: { clock } }: RunContext): Promise<void> {
   const isNotice = (record: StepRecord) => /^(notify|remind@\d+|escalate)\//.test(record.path.slice(path.length + 1));
   const open = records.below(path).filter((record) => isNotice(record) && !isFinalStep(record.state));

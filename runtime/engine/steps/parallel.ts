@@ -10,14 +10,14 @@ import { type Control, notOn } from "./control.ts";
 
 const notHere = notOn("a parallel step", "its branches");
 
-/** Performs lists of steps side by side until as many have succeeded as it waits for. */
+/** Performs lists of steps side by side until the required number has succeeded. */
 export const parallel: Control = {
   kind: "parallel",
   summary: "Performs lists of steps side by side",
   main: branches().describe("The lists, each with a name"),
   options: {
     join: z.union([z.enum(["all", "any"]), z.number().int().min(1)]).optional()
-      .describe("How many have to succeed before it goes on: all, any, or a number; by default all"),
+      .describe("How many have to succeed before the run continues: all, any, or a number; by default all"),
     timeout: notHere,
     retry: notHere,
     onTimeout: notHere,
@@ -45,7 +45,7 @@ export const parallel: Control = {
         leaveOut(steps, frame);
         continue;
       }
-      // What is recorded answers at once; a failure among it is the step's own.
+      // Recorded steps answer at once; if one of them failed, that is the step's own failure.
       if (isRecorded) await runSteps(steps, branch);
       handOver(steps, branch, frame);
     }
@@ -53,7 +53,7 @@ export const parallel: Control = {
   },
 };
 
-/** @returns why the run does not go on behind the step, or undefined where the step is decided */
+/** @returns why the run does not continue after the step, or undefined if the step is decided */
 async function performBranches(
   step: Step,
   frame: StepFrame,

@@ -24,7 +24,7 @@ function notHere(kind: string) {
   return { timeout: never, retry: never };
 }
 
-/** Kinds that a function gives something else than a YAML file: a `match` of values, and branches by their names or number. */
+/** Kinds whose arguments differ between a function and a YAML file: `match` has values; branches have names or a number. */
 const kindsOfCode: Record<string, Kind> = {
   waitFor: { ...waitFor, options: { ...waitFor.options, match: z.record(z.string(), json()).optional() } },
   each: {
@@ -59,7 +59,7 @@ const kindsOfCode: Record<string, Kind> = {
 };
 
 /**
- * Checks what a rule function gave to a step as its kind's schema says; `timeout` and `retry` are known to every kind.
+ * Checks a function's arguments for a step against its kind's schema; every kind knows `timeout` and `retry`.
  * @throws TerminalError
  */
 export function checkCall(path: string, kind: string, raw: JsonObject, now: number): CheckedCall {
@@ -68,7 +68,7 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
   const known = kindsOfCode[kind] ?? stepKinds[kind];
   const checked = kind === "do" ? { args: {} } : checkKind(known, raw, rest, now);
   if (options.success && "args" in checked) return { args: checked.args, ...options.data };
-  // An option that the kind says something about itself has its problem there.
+  // If the kind itself checks an option, it reports the problem.
   const issues = options.error?.issues.filter(({ path: [name] }) => !Object.hasOwn(known?.options ?? {}, name)) ?? [];
   const problems = [
     ...issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
@@ -77,7 +77,7 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
   throw new TerminalError(`Cannot perform step "${path}": ${problems.join("; ")}`);
 }
 
-/** @param rest without the options of every kind, for those that do not say something about them themselves */
+/** @param rest without the options that every kind has, for kinds that do not check these themselves */
 function checkKind(
   kind: Kind,
   raw: JsonObject,

@@ -29,7 +29,7 @@ export const wait: Control = {
       text !== undefined && !hasTemplate(text) && parse(text, now) === undefined;
     return [
       ...isWrong(wait, parseDue) ? [`expected ${DUE}, got "${wait}"; write it as in wait: 1h or wait: "09:00"`] : [],
-      ...isWrong(until, parseMoment) ? [`until: expected ${A_MOMENT}, got "${until}"; a duration stands in wait`] : [],
+      ...isWrong(until, parseMoment) ? [`until: expected ${A_MOMENT}, got "${until}"; a duration goes in wait`] : [],
       ...isWrong(timezone, (name) => isZone(name) || undefined)
         ? [`timezone: there is no time zone "${timezone}"; write one such as Europe/Berlin`]
         : [],
@@ -69,7 +69,7 @@ interface WaitArgs {
   timezone?: string;
 }
 
-/** @throws TerminalError where a time or the zone cannot be read */
+/** @throws TerminalError if a time or the zone cannot be read */
 function dueOf({ wait, until, timezone }: WaitArgs, now: number): number {
   const cannot = (what: string, text: string, expected: string) =>
     new TerminalError(`Cannot wait ${what} "${text}": expected ${expected}`);

@@ -6,11 +6,12 @@ import { notice } from "./notices.ts";
 import { respond } from "./respond.ts";
 import { addSessionRoutes } from "./session_routes.ts";
 
-/** Seconds after which somebody tries again while the program starts or stops. */
+/** Seconds after which people should retry while the program starts or stops. */
 const RETRY_AFTER = "5";
 
 /**
- * `/forms`: the pages where people answer. Whoever can reach the port may come here: a session or a link says who they are.
+ * `/forms`: the pages on which people answer. Everybody who can reach the port may open them; a session or a link
+ * identifies the person.
  */
 export function formPages(context: WebContext): Hono {
   const app = new Hono();

@@ -2,12 +2,12 @@ import { createHmac } from "node:crypto";
 import type { Json } from "../../model/json.ts";
 import { isSameText } from "../../secrets/same_text.ts";
 
-/** Signs facts, HMAC-SHA-256 in base64url. As JSON no two lists of facts read alike. */
+/** Signs facts with HMAC-SHA-256, in base64url. They are encoded as JSON, so that no two lists of facts are the same text. */
 export function sign(key: Uint8Array, facts: Json[]): string {
   return createHmac("sha256", key).update(JSON.stringify(facts)).digest("base64url");
 }
 
-/** Whether it is the signature of these facts. */
+/** Whether a signature is valid for these facts. */
 export function isSigned(key: Uint8Array, facts: Json[], signature: string): boolean {
   return isSameText(signature, sign(key, facts));
 }
