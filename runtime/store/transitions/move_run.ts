@@ -6,14 +6,14 @@ import { addNote } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { getVersion } from "./versions.ts";
 
-/** Which run an operator pins to which version of its rule. */
+/** A request of an operator to pin a run to another version of its rule. */
 export interface Move {
   run: RunRow;
   version: string;
   by: string;
 }
 
-/** Pins a run that nobody runs at the moment to another version of its rule; it stays in its group. */
+/** Pins a run that is not running to another version of its rule; it stays in its group. */
 export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Operated {
   const refused = (why: string): Operated => ({
     kind: "refused",
