@@ -234,7 +234,7 @@ export class LedgerStore implements Store {
 
   async reclaimRuns(owner: string, now: number): Promise<number> {
     const newest = await this.#read((rows) => (rows.get("fact", "last") as { receivedAt?: number })?.receivedAt ?? 0);
-    // The clock was set back while the program was down.
+    // The clock was rolled back while the program was down.
     if (newest > now) await this.rollBackClock(newest - now, now);
     let reclaimed = 0;
     for (let more = true; more;) {
