@@ -92,7 +92,7 @@ function actionProperties(): Record<string, Schema> {
   return pick(properties, ACTION_KEYS);
 }
 
-/** What the tables of the checker do not name must not be offered. */
+/** Keeps only the keys that the checker knows, so that editors offer no others. */
 function pick(properties: Record<string, Schema>, keys: string[]): Record<string, Schema> {
   return Object.fromEntries(keys.map((key) => [key, properties[key]]));
 }
@@ -123,7 +123,7 @@ function testEntrySchema(): Schema {
   return { ...rest, properties: { ...properties, do: happens }, required: ["name", "do"] };
 }
 
-/** Config stands in any argument of a trigger. */
+/** Allows a template, as any argument of a trigger may use config. */
 function orTemplate(schema: Schema): Schema {
   const isText = schema.type === "string" || (Array.isArray(schema.type) && schema.type.includes("string"));
   if ((isText && schema.enum === undefined) || schema.$ref !== undefined) return schema;
@@ -157,7 +157,7 @@ function stepOptions(kind: Kind): Record<string, Schema> {
   return { ...pick(properties, STEP_OPTIONS), ...Object.fromEntries(children) };
 }
 
-/** One entry of a kind: its key is required and says what it is. */
+/** The schema of an entry of a kind; the key of the kind is required. */
 function entrySchema(kind: Kind, common: Record<string, Schema>): Schema {
   const own = Object.entries(kind.options).map(([key, schema]) => [key, toSchema(schema as z.ZodType)] as const);
   const main = toSchema(kind.main);

@@ -17,7 +17,7 @@ const VERDICTS = [
   ...["accepted", "duplicate", "unmatched"],
 ] as const;
 
-/** A point in time; in UTC where it names no zone. Comes out as milliseconds since the epoch. */
+/** A point in time; in UTC if it has no zone. Parsed to milliseconds since the epoch. */
 export const time = custom("a time such as 2027-01-04T09:00:00Z", parseTime);
 
 const event = z.strictObject({
@@ -62,7 +62,7 @@ const expectation = z.strictObject({
   state: object.optional().describe("Memory across runs, by key"),
 });
 
-/** The entries that stand under `do` of a test, by name. */
+/** The entries under `do` of a test, by name. */
 export const testKinds: Record<TestEntryKind, Kind> = {
   send: {
     kind: "send",
@@ -100,7 +100,7 @@ export const testKinds: Record<TestEntryKind, Kind> = {
   },
 };
 
-/** What stands in a test beside `do`. */
+/** The keys of a test besides `do`. */
 export const testSchema = z.strictObject({
   name: z.string().min(1).describe("A sentence about what is tested"),
   now: time.optional().describe("When it begins; by default Monday, 2027-01-04T09:00:00Z"),
@@ -113,7 +113,7 @@ export const testSchema = z.strictObject({
   ),
 });
 
-/** What the stubs of the kinds say that reach the world by themselves; that of any other is the step's result. */
+/** The keys of stubs for the kinds with external effects. The stub of any other kind is the step's result. */
 export const STUB_KEYS = {
   http: ["status", "headers", "body", "error", "timeout"],
   run: ["code", "stdout", "stderr", "error", "timeout"],
@@ -125,7 +125,7 @@ export type StubbedKind = keyof typeof STUB_KEYS;
 /** Monday morning. */
 export const DEFAULT_NOW = Date.parse("2027-01-04T09:00:00Z");
 
-/** How far the clock is turned: by milliseconds, or to a time. */
+/** How far to move the clock: by milliseconds, or to a time. */
 export type Advance = { by: number } | { to: number };
 
 function parseAdvance(text: string): Advance | undefined {

@@ -9,7 +9,7 @@ import type { Kind } from "../kind.ts";
 import { isObject } from "./map_fields.ts";
 import { show } from "../show.ts";
 
-/** A batch becomes one event, which a run gets as a whole. */
+/** Maximum events of a batch, which becomes one event that a run gets as a whole. */
 const MOST_EVENTS = 10_000;
 
 /** The options of `batch`. */
@@ -25,13 +25,13 @@ export const batchSchema = z.strictObject({
   ),
 });
 
-/** `batch` is read like the argument of a trigger: config and environment may stand in it. */
+/** `batch` is parsed like the argument of a trigger: it may use config and environment. */
 const kind: Kind = { kind: "batch", summary: "Collects events for one run", main: batchSchema, options: {} };
 
 const CLOSES = ["every", "quiet", "cron"];
 const EXAMPLES = 'write { every: 1h }, { quiet: 30s, within: 5m } or { cron: "0 9 * * 1" }';
 
-/** What a batch must know of the rule around it. */
+/** The data about the rule that the check of a batch needs. */
 export interface AroundBatch {
   /** Names of its config. */
   config: string[] | undefined;
@@ -39,7 +39,7 @@ export interface AroundBatch {
   hasFunctionIf: boolean;
 }
 
-/** Reads the `batch` of a trigger; undefined where something is wrong with it. */
+/** Parses the `batch` of a trigger; undefined if it has a problem. */
 export function checkBatch(checking: Checking, trigger: Path, raw: unknown, rule: AroundBatch): Batch | undefined {
   const path = [...trigger, "batch"];
   if (!isObject(raw)) {
@@ -114,7 +114,7 @@ function checkRule(checking: Checking, path: Path, batch: Batch, { hasKey, hasFu
   }
 }
 
-/** What a batch's options mean at a moment. */
+/** The terms of a batch by its options at a given time. */
 export function batchTerms(batch: Batch, now: number): BatchTerms {
   const { every, quiet, within = every, cron, max, empty } = batch;
   return {
@@ -127,7 +127,7 @@ export function batchTerms(batch: Batch, now: number): BatchTerms {
   };
 }
 
-/** Occurrences found last, each good from when it was asked for: finding one takes longer than storing an event. */
+/** Cached occurrences, each valid from the time of its computation: computing one takes longer than storing an event. */
 const occurrences = new WeakMap<Batch, { from: number; at: number }>();
 
 function nextOccurrence(batch: Batch, now: number): number {
@@ -138,7 +138,7 @@ function nextOccurrence(batch: Batch, now: number): number {
   return at;
 }
 
-/** The last occurrence of a batch's cron up to a moment. */
+/** The last occurrence of a batch's cron up to a given time. */
 export function lastOccurrence({ cron, timezone }: Batch, now: number): number | undefined {
   return cron === undefined ? undefined : cronSchedule(cron, timezone).before(now + 1);
 }
