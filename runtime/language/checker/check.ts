@@ -145,7 +145,7 @@ function readRule(
       ["max"],
       "key",
       `"max" means nothing in mode ${show(raw.mode)}`,
-      "it counts runs at once in mode parallel; take it out",
+      "it limits the runs at once in mode parallel; take it out",
     );
   }
   return {

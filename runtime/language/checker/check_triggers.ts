@@ -104,7 +104,7 @@ function fromName(checking: Checking, path: Path, name: string): Record<string, 
       path,
       "value",
       `${JSON.stringify(name)} needs an argument`,
-      `write it behind a colon, as in ${name}: …`,
+      `write it after a colon, as in ${name}: …`,
     );
     return undefined;
   }

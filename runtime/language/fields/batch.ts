@@ -14,14 +14,14 @@ const MOST_EVENTS = 10_000;
 
 /** The options of `batch`. */
 export const batchSchema = z.strictObject({
-  every: duration().optional().describe("It closes so long after its first event"),
-  quiet: duration().optional().describe("It closes once no event came for so long"),
-  within: duration().optional().describe("Beside quiet: it closes so long after its first event at the latest"),
+  every: duration().optional().describe("It closes this long after its first event"),
+  quiet: duration().optional().describe("It closes when no event has come for this long"),
+  within: duration().optional().describe("With quiet: it closes this long after its first event at the latest"),
   cron: z.string().optional().describe("It closes at the times of a cron pattern"),
-  timezone: zone.optional().describe("Beside cron; by default TZ, else UTC"),
-  empty: boolean().default(false).describe("Beside cron: it starts a run also where nothing came"),
+  timezone: zone.optional().describe("With cron; by default TZ, else UTC"),
+  empty: boolean().default(false).describe("With cron: it starts a run even without events"),
   max: number({ min: 1, max: MOST_EVENTS, integer: true }).default(1_000).describe(
-    "With so many events it closes early",
+    "It closes early with this many events",
   ),
 });
 

@@ -15,7 +15,7 @@ export const fieldSchema = z.strictObject({
   type: z.enum(FIELD_TYPES).describe("What kind of value it takes"),
   title: z.string().optional().describe("Its name for people"),
   help: z.string().optional().describe("A sentence that explains it"),
-  default: z.unknown().optional().describe("The value where none is set"),
+  default: z.unknown().optional().describe("The value if none is set"),
   required: z.boolean().default(true).describe("Whether a value must be set; by default yes"),
   choices: z.array(scalar).min(1).optional().describe("For a choice: the values to choose from"),
   min: z.number().optional().describe("Least number, or least length of a text or list"),

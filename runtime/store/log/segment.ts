@@ -18,7 +18,7 @@ export interface SegmentContent {
 
 /**
  * The frames of a segment, without a gap.
- * @param last the last frame in it; undefined if that is unknown, in which case a torn frame may stand at the end
+ * @param last the last frame in it; undefined if that is unknown, in which case there may be a torn frame at the end
  * @throws DamagedError, NewerFormatError
  */
 export function readSegment(name: string, bytes: Uint8Array, first: number, last: number | undefined): SegmentContent {
