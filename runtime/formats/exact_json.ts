@@ -14,7 +14,7 @@ const MAY_BE_TOO_LARGE = /[eE][+\d]\d\d\d*\s*(?:[,\]}]|$)/;
 
 const WHOLE = /^-?\d+$/;
 
-/** The context that `JSON.parse` passes to a reviver for a primitive value (TC39 proposal "JSON.parse source text access", stage 4). */
+/** The third argument of a `JSON.parse` reviver for primitive values (TC39 proposal "JSON.parse source text access", stage 4). */
 interface Source {
   source?: string;
 }

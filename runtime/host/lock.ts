@@ -25,7 +25,7 @@ export function acquireLock(folder: string): FolderLock | undefined {
     database?.close();
     // The hosts agree on SQLite's message, not on error codes.
     if (error instanceof Error && error.message.includes("database is locked")) return undefined;
-    const why = `${messageOf(error)}; it has to be a folder that can be written to`;
+    const why = `${messageOf(error)}; expected a writable folder`;
     throw new UsageError(`Cannot lock the data folder ${JSON.stringify(folder)}: ${why}`, { cause: error });
   }
 }

@@ -37,7 +37,7 @@ export async function intoCache<T>(what: string, cacheFolder: string, put: (fold
     }
   }
   throw new UsageError(
-    `Cannot unpack ${what}: ${failures.join("; ")}; name a folder that can be written by XDG_CACHE_HOME`,
+    `Cannot unpack ${what}: ${failures.join("; ")}; set XDG_CACHE_HOME to a writable folder`,
   );
 }
 

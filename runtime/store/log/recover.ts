@@ -232,8 +232,8 @@ async function cutTail<S extends RecoverySink>(
     onWarning(
       `The last ${
         bytes - end
-      } bytes of ${name} are not a whole commit and were dropped: a write that was cut short, which ` +
-        "was acknowledged to nobody, or damage",
+      } bytes of ${name} are not a whole commit and were dropped: either a torn write, which was ` +
+        "never acknowledged, or damage",
     );
   }
   if (isEmpty) await disk.remove(join(folder, name));

@@ -80,8 +80,8 @@ function duplicateOf(rows: Rows, { source, id }: Event, { key, runs }: Identity,
 function full(bytes: number, { live }: Retention): StoreFullError {
   const megabytes = (count: number) => `${Math.ceil(count / 1024 / 1024)} MB`;
   return new StoreFullError(
-    `The store is full: ${megabytes(bytes)} of ${megabytes(live)} are live runs, the events they need and what rules ` +
-      "remember; end runs to make room",
+    `The store is full: ${megabytes(bytes)} of ${megabytes(live)} are live runs, their events and the memory of ` +
+      "rules; end runs to make room",
     60,
   );
 }

@@ -21,9 +21,9 @@ export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Op
   });
   const live = rows.get("run", run.id);
   if (live === undefined) return refused(`${describeState(run.state)}; replay it with that version`);
-  if (live.state === "running") return refused("it is running; try again once it waits");
+  if (live.state === "running") return refused("it is running; try again when it waits");
   if (live.admission !== undefined) {
-    return refused("its condition is yet to be answered, by the version that it came with");
+    return refused("its condition is not answered yet, and only the version that it was created with can answer it");
   }
   if (live.version === version) return refused("that is the one it is on");
   const rule = getVersion(rows, version);
