@@ -44,7 +44,7 @@ export class Background<T extends Tasks> {
   }
 
   /**
-   * Ends the thread after the running task has ended. Tasks behind that one fail.
+   * Ends the thread after the running task has ended. Tasks after it fail.
    * @param signal ends the thread at once and leaves its work as a kill would
    */
   async close(signal?: AbortSignal): Promise<void> {

@@ -258,7 +258,7 @@ export interface RunEnd {
 export interface Trace {
   run: Run;
   steps: StepRecord[];
-  /** Other events in its life: delayed by the limit, replayed, cancelled by whom. */
+  /** Other events of the run: delayed by the limit, replayed, cancelled by whom. */
   notes: { at: number; text: string }[];
 }
 

@@ -10,7 +10,7 @@ export interface Identity {
   within?: number;
   /** How many runs it started: their ids follow from its key. */
   runs: number;
-  /** True once a `reply` step has answered it. */
+  /** True after a `reply` step has answered it. */
   replied: boolean;
 }
 

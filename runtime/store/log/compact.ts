@@ -12,7 +12,7 @@ import { readChecked } from "./read_file.ts";
 import type { Expiry, FoldHooks } from "./sinks.ts";
 
 /**
- * A merge is due once the deltas have this many bytes, or half of the base's, whichever is more: merges write at most three
+ * A merge is due when the deltas have this many bytes, or half of the base's, whichever is more: merges write at most three
  * times what the deltas do, and a start reads at most half of the base again.
  */
 const LEAST_BYTES = 32 * 1024 * 1024;

@@ -54,7 +54,7 @@ export interface Recovered<S> {
   parts: CheckedFile[];
 }
 
-/** Read at once at a start; a file that is smaller is read as a whole. */
+/** Bytes per read at a start; a smaller file is read in one go. */
 const CHUNK = 1024 * 1024;
 
 /**

@@ -19,7 +19,7 @@ export function laneOf(key: string | null): string {
   return JSON.stringify(key);
 }
 
-/** The bounds that an admission asks for. */
+/** The bounds of an admission. */
 export function boundsOf({ mode, max }: Pick<Admission, "mode" | "max">): Bounds {
   return { inOrder: mode === "queued", room: mode === "parallel" ? max : 1 };
 }
