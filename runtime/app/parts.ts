@@ -73,7 +73,7 @@ export function assemble(
   options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, keyFor }: DataFolder,
+  { store, signer, files, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Told,
 ): AppParts {
   const { folder } = options;
@@ -101,6 +101,7 @@ export function assemble(
     clock,
     ingest,
     signer,
+    files,
     childEnv: () => withoutSecrets(environment, secrets),
     secretOf: (name) => secrets.get(name),
     awaitsReply,
@@ -156,6 +157,7 @@ export function assemble(
   const operators = new Operators({ store, clock, live, runner });
   const upkeep = new Upkeep({
     store,
+    files,
     clock,
     retention: () => retentionOf(live.loaded!.settings),
     liveVersions: () => live.versions,

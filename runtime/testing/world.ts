@@ -1,5 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { ManualClock } from "../host/clock.ts";
+import { noDisk } from "../host/no_disk.ts";
+import { RunFiles } from "../host/run_files.ts";
 import { Attachments } from "../folder/attachments.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import { Ingest, type Performer } from "../ingest/ingest.ts";
@@ -230,6 +232,7 @@ export class World {
       clock,
       ingest,
       signer: this.#signer,
+      files: new RunFiles("/files", noDisk),
       childEnv: () => ({}),
       secretOf,
       awaitsReply: (event) => this.#replies.isAwaited(event),
