@@ -1,3 +1,4 @@
+import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -64,6 +65,8 @@ export interface ActionServices {
   awaitsReply(event: EventIdentity): boolean;
   /** Waits until the destination's rate limit has room. */
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
+  /** Begins a file in the run's folder. */
+  createFile(file: NewFile): Promise<FileDraft>;
   /** What requests go through. @default the network */
   fetch?: typeof fetch;
   /** What starts commands. @default this machine */

@@ -2,16 +2,19 @@ import { Buffer } from "node:buffer";
 import { statSync } from "node:fs";
 import { resolve } from "node:path";
 import { z } from "zod";
-import { type ChildEnd, type Kept, runChild } from "../host/spawn.ts";
+import type { Kept } from "../host/kept_output.ts";
+import type { FileDraft } from "../host/run_files.ts";
+import { type ChildEnd, runChild } from "../host/spawn.ts";
 import { TerminalError } from "../model/errors.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import { parseMaybeJson } from "../formats/parse_json.ts";
-import { charset, command, json, number, path, template } from "../language/fields/field.ts";
-import { type Format, formats } from "../formats/format.ts";
+import { charset, command, fileName, format, json, number, path, template } from "../language/fields/field.ts";
+import { type Format, nameOfFormat } from "../formats/format.ts";
 import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
 import type { Action, ActionContext } from "./action.ts";
 import { withDetail } from "./detail.ts";
+import { saving } from "./saving.ts";
 
 interface RunArgs {
   run: string | string[];
@@ -20,18 +23,25 @@ interface RunArgs {
   cwd?: string;
   format?: Format;
   charset?: string;
+  save?: string;
+  keep?: "tail";
   ok?: number[];
 }
 
 /** Bytes that a command may write to each of standard output and standard error. */
 const MOST_OUTPUT = 10_000_000;
+/** Bytes as JSON that are left for both texts in a result of 10 MB. */
+const TAIL_ROOM = MOST_OUTPUT - 1_000;
+/** How many times as much as standard output itself takes it takes with what `lines` or `text` make of it, at most. */
+const WITH_FORMAT = 2.5;
 /** Bytes of each stream that stay in the detail of a failure. */
 const FAILURE_OUTPUT = 200_000;
 
 /**
  * Runs a command and waits until it and what it started are gone. Its result holds what it wrote, whole; more than 10 MB fails the
  * step, and so does what is not text in `charset`. `json` is what `format` makes of standard output; without a format it is standard output read as JSON, or null where it is
- * none. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
+ * none. With `keep: tail` it holds the end of what would be too much, and in `dropped` how many bytes of each are missing in front of
+ * it; `json` is then only what `format` makes of it. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
  * are missing.
  */
 export const run: Action = {
@@ -42,29 +52,65 @@ export const run: Action = {
     stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
     env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
     cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
-    format: z.enum(formats).optional().describe("How its standard output is read into json"),
+    format: format().optional().describe("How its standard output is read into json"),
     charset: charset().optional().describe("Of its output, if that is not UTF-8"),
+    save: fileName().optional().describe("Puts its standard output into a file of this name in the run's folder"),
+    keep: z.literal("tail").optional().describe("tail: of output over 10 MB the end is kept, rather than failing"),
     ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
       "Exit codes that are no failure; by default 0",
     ),
   },
   defaults: { timeout: 600_000, attempts: 1 },
+  check: checkRun,
   async perform(args, context) {
     const options = args as unknown as RunArgs;
     const name = nameOf((context.recorded ?? args).run as RunArgs["run"]);
-    const end = await start(name, options, context);
-    if (!(options.ok ?? [0]).includes(end.code)) {
-      throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end), json: null });
-    }
-    checkWhole(name, end);
-    checkText(name, end);
-    const { code, stdout, stderr } = end;
-    return { output: { code, stdout: stdout.text, stderr: stderr.text, json: await read(name, end, options.format) } };
+    const [problem] = checkRun(args);
+    if (problem !== undefined) throw new TerminalError(`Cannot run ${name}: ${problem}`);
+    const { save } = options;
+    if (save === undefined) return { output: await runOnce(name, options, context) };
+    const file = { name: save, what: `the standard output of ${name}` };
+    return { output: await saving(context, file, (draft) => runOnce(name, options, context, draft)) };
   },
 };
 
-async function start(name: string, options: RunArgs, context: ActionContext): Promise<ChildEnd> {
-  const { run, stdin, env = {}, cwd = "." } = options;
+/** @param draft takes standard output */
+async function runOnce(name: string, options: RunArgs, context: ActionContext, draft?: FileDraft): Promise<Json> {
+  const end = await start(name, options, context, draft);
+  if (!(options.ok ?? [0]).includes(end.code)) {
+    throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end, options), json: null });
+  }
+  const { code, stdout, stderr } = end;
+  const texts: Texts = draft === undefined ? { output: stdout, error: stderr } : { error: stderr };
+  if (options.keep === undefined) checkWhole(name, texts);
+  checkText(name, texts);
+  const out = draft === undefined ? stdout.text : await draft.keep("application/octet-stream");
+  const json = draft === undefined ? await read(name, end, options) : null;
+  const dropped = { stdout: draft === undefined ? stdout.dropped : 0, stderr: stderr.dropped };
+  return { code, stdout: out, stderr: stderr.text, json, ...options.keep && { dropped } };
+}
+
+/** The streams that the result has as text. */
+type Texts = { output?: Kept; error: Kept };
+
+/** What is wrong with the options of a run step, templates aside. */
+function checkRun({ keep, format, save }: JsonObject): string[] {
+  if (save !== undefined && format !== undefined) {
+    return [`format: standard output goes into a file by "save", and is not read; take one of them away`];
+  }
+  const isOfParts = format === undefined || format === "lines" || format === "text";
+  if (keep === undefined || isOfParts) return [];
+  const name = nameOfFormat(format as Format);
+  return [`format: "keep: tail" may leave out the beginning, without which ${name} cannot be read; use lines or text`];
+}
+
+async function start(
+  name: string,
+  options: RunArgs,
+  context: ActionContext,
+  draft: FileDraft | undefined,
+): Promise<ChildEnd> {
+  const { run, stdin, env = {}, cwd = ".", keep, format } = options;
   const [program, ...rest] = typeof run === "string" ? ["sh", "-c", run] : run;
   const folder = resolve(context.ruleFolder, cwd);
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
@@ -72,6 +118,7 @@ async function start(name: string, options: RunArgs, context: ActionContext): Pr
   }
   // Relative to the rule file like all paths, also where `cwd` is another folder.
   const found = /^\.\.?\//.test(program) ? resolve(context.ruleFolder, program) : program;
+  let unsaved: Error | undefined;
   const environment = { ...context.services.childEnv(), ...contextVariables(context), ...env };
   try {
     return await (context.services.runChild ?? runChild)({
@@ -81,11 +128,16 @@ async function start(name: string, options: RunArgs, context: ActionContext): Pr
       env: environment,
       ...(stdin !== undefined && { stdin: typeof stdin === "string" ? stdin : writeExactJson(stdin) }),
       charset: options.charset,
-      keep: { stdout: MOST_OUTPUT, stderr: MOST_OUTPUT },
+      keep: { stdout: draft === undefined ? MOST_OUTPUT : FAILURE_OUTPUT, stderr: MOST_OUTPUT },
+      ...(draft && {
+        output: (bytes: Uint8Array) => draft.write(bytes).catch((error) => Promise.reject(unsaved = error)),
+      }),
+      ...(keep && { tail: format === undefined ? TAIL_ROOM : TAIL_ROOM / WITH_FORMAT }),
       signal: context.signal,
     });
   } catch (error) {
     if (context.signal.aborted) throw context.signal.reason;
+    if (unsaved !== undefined) throw unsaved;
     throw explain(error, name, program, resolve(folder, found), environment.PATH);
   }
 }
@@ -119,28 +171,33 @@ function explain(error: unknown, name: string, program: string, file: string, PA
 }
 
 /** @throws TerminalError where it wrote more than the result can hold: the next step would take the rest for the whole */
-function checkWhole(name: string, { stdout, stderr }: ChildEnd): void {
-  for (const [stream, { dropped }] of [["output", stdout], ["error", stderr]] as const) {
+function checkWhole(name: string, texts: Texts): void {
+  for (const [stream, { dropped }] of Object.entries(texts)) {
     if (dropped === 0) continue;
+    const remedy = stream === "output"
+      ? '"save: name" would put all of it into a file, "keep: tail" keep the end'
+      : '"keep: tail" would keep the end';
     throw new TerminalError(
       `Cannot keep the standard ${stream} of ${name}: it wrote ${
         MOST_OUTPUT + dropped
-      } bytes, at most ${MOST_OUTPUT} are kept; ` +
-        "have it write less, or to a file",
+      } bytes, at most ${MOST_OUTPUT} are kept; ${remedy}`,
     );
   }
 }
 
 /** @throws TerminalError where it wrote something else than text: it would be changed without a word */
-function checkText(name: string, { stdout, stderr }: ChildEnd): void {
-  for (const [stream, { undecodable }] of [["output", stdout], ["error", stderr]] as const) {
+function checkText(name: string, texts: Texts): void {
+  for (const [stream, { undecodable }] of Object.entries(texts)) {
     if (undecodable === undefined) continue;
     throw new TerminalError(`Cannot read the standard ${stream} of ${name}: ${undecodable}`);
   }
 }
 
-function shortened({ stdout, stderr }: ChildEnd): { stdout: string; stderr: string; dropped?: Json } {
-  const out = shorten(stdout, "first");
+function shortened(
+  { stdout, stderr }: ChildEnd,
+  { keep }: RunArgs,
+): { stdout: string; stderr: string; dropped?: Json } {
+  const out = shorten(stdout, keep === "tail" ? "last" : "first");
   const err = shorten(stderr, "last");
   const dropped = { stdout: out.dropped, stderr: err.dropped };
   return { stdout: out.text, stderr: err.text, ...((out.dropped > 0 || err.dropped > 0) && { dropped }) };
@@ -156,13 +213,19 @@ function shorten(kept: Kept, part: "first" | "last"): Kept {
   }
 }
 
-async function read(name: string, { stdout }: ChildEnd, format: Format | undefined): Promise<Json> {
+async function read(name: string, { stdout }: ChildEnd, { format, keep }: RunArgs): Promise<Json> {
   try {
     if (format !== undefined) return await parseBeside(stdout.text, format);
+    // What is left of a JSON text may be another one.
+    if (keep !== undefined) return null;
     return parseMaybeJson(stdout.text, "json") ?? null;
   } catch (error) {
     throw withDetail(
-      new Error(`Cannot read the output of ${name} as ${format ?? "JSON"}: ${(error as Error).message}`),
+      new Error(
+        `Cannot read the output of ${name} as ${format === undefined ? "JSON" : nameOfFormat(format)}: ${
+          (error as Error).message
+        }`,
+      ),
       stdout.text.slice(0, FAILURE_OUTPUT),
     );
   }

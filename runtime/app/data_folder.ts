@@ -5,7 +5,9 @@ import { platform } from "node:process";
 import type { Clock } from "../host/clock.ts";
 import type { Disk } from "../host/disk.ts";
 import { acquireLock, type FolderLock } from "../host/lock.ts";
+import { lockedDisk } from "../host/locked_disk.ts";
 import { dataFolderKey } from "../host/private_file.ts";
+import { RunFiles } from "../host/run_files.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
@@ -18,6 +20,8 @@ const BEGUN = { rule: "", trigger: "begun" };
 export interface DataFolder {
   store: Store;
   signer: CauseSigner;
+  /** What runs have saved. */
+  files: RunFiles;
   /** This folder's own key for one purpose: what is signed with it means nothing anywhere else. */
   keyFor(purpose: string): Uint8Array;
   /** True where no whenthen has worked on this store: nothing is known of earlier passes. */
@@ -63,6 +67,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     return {
       store,
       signer,
+      files: new RunFiles(join(path, "files"), lockedDisk(disk, lock)),
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {

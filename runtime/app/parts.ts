@@ -63,7 +63,7 @@ export function assemble(
   options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, keyFor }: DataFolder,
+  { store, signer, files, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Told,
 ): AppParts {
   const { folder } = options;
@@ -97,6 +97,7 @@ export function assemble(
     signer,
     desk,
     surroundings,
+    files,
     childEnv: () => withoutSecrets(environment, secrets),
     secretOf: (name) => secrets.get(name),
     awaitsReply,
@@ -135,6 +136,7 @@ export function assemble(
   const operators = new Operators({ store, clock, live, runner });
   const upkeep = new Upkeep({
     store,
+    files,
     clock,
     retention: () => retentionOf(live.loaded!.settings),
     liveVersions: () => live.versions,

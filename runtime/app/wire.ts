@@ -5,6 +5,7 @@ import type { RunnerOptions } from "../engine/runner_options.ts";
 import { performSource } from "../engine/source.ts";
 import { type AttachmentOptions, Attachments } from "../folder/attachments.ts";
 import type { Clock } from "../host/clock.ts";
+import type { RunFiles } from "../host/run_files.ts";
 import type { CauseSigner } from "../ingest/cause.ts";
 import { Ingest, type IngestOptions } from "../ingest/ingest.ts";
 import type { Rule } from "../model/rule.ts";
@@ -22,6 +23,8 @@ export interface WiringPorts {
   /** The rules folder, absolute. */
   folder: string;
   signer: CauseSigner;
+  /** Where steps put what they save. */
+  files: RunFiles;
   desk: FormDesk;
   surroundings: IngestOptions["surroundings"];
   /** The environment of children: without secrets. */
@@ -58,7 +61,7 @@ export interface Wiring {
 
 /** Makes the parts between a trigger and a step, and wires them together; nothing moves yet. */
 export function wire(ports: WiringPorts): Wiring {
-  const { store, clock, isolates, folder, surroundings, signer, childEnv, secretOf, awaitsReply } = ports;
+  const { store, clock, isolates, folder, surroundings, signer, files, childEnv, secretOf, awaitsReply } = ports;
   const ingest = new Ingest({
     store,
     clock,
@@ -72,7 +75,7 @@ export function wire(ports: WiringPorts): Wiring {
       startAccepted(runner, receipts);
     },
   });
-  const own = programServices({ clock, ingest, signer, childEnv, secretOf, awaitsReply });
+  const own = programServices({ clock, ingest, signer, files, childEnv, secretOf, awaitsReply });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const performing = { store, clock, isolates, folder, services };
   const hooks = new HookRegistry();

@@ -3,6 +3,7 @@ import { Mailer } from "../actions/mail/mailer.ts";
 import { RequestLimits } from "../actions/request_limits.ts";
 import type { Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
+import type { RunFiles } from "../host/run_files.ts";
 import { causeOf, type CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 
@@ -23,12 +24,13 @@ export function programServices(
     clock: Clock;
     ingest: Ingest;
     signer: CauseSigner;
+    files: RunFiles;
     childEnv: () => Record<string, string>;
     secretOf: (name: string) => string | undefined;
     awaitsReply: ActionServices["awaitsReply"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, childEnv, secretOf, awaitsReply } = options;
+  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -40,6 +42,7 @@ export function programServices(
     emit: (event, run) => ingest.publish({ ...event, source: `/rules/${run.rule}`, cause: causeOf(run) }),
     causeHeader: (run) => signer.sign(causeOf(run)),
     sendMail: (mail, signal) => mailer.send(mail, signal),
+    createFile: (file) => files.create(file),
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

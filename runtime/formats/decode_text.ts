@@ -4,6 +4,8 @@ export interface DecodeOptions {
   charset?: string;
   /** A header such as `text/html; charset=windows-1251`. */
   contentType?: string;
+  /** What {@link charsetIn} found at the beginning, if these bytes are only the end. */
+  known?: string;
   /** True if the bytes were cut at a limit: an incomplete last character is dropped. */
   cut?: boolean;
 }
@@ -47,6 +49,11 @@ export function decodeReadable(bytes: Uint8Array, options: DecodeOptions = {}): 
   return new TextDecoder(findCharset(bytes, options).label).decode(bytes, { stream: options.cut });
 }
 
+/** The charset that bytes are read in, see {@link decodeText}; their beginning is enough. */
+export function charsetIn(bytes: Uint8Array, options: DecodeOptions = {}): string {
+  return new TextDecoder(findCharset(bytes, options).label).encoding;
+}
+
 /** Whether it is the name of a supported charset. */
 export function isCharset(label: string): boolean {
   try {
@@ -62,7 +69,8 @@ export function charsetOf(contentType: string): string | undefined {
   return label !== undefined && isCharset(label) ? label.toLowerCase() : undefined;
 }
 
-function findCharset(bytes: Uint8Array, { charset, contentType = "" }: DecodeOptions): Found {
+function findCharset(bytes: Uint8Array, { charset, contentType = "", known }: DecodeOptions): Found {
+  if (known !== undefined) return { label: known, by: "" };
   const mark = MARKS.find((one) => one.bytes.every((byte, index) => bytes[index] === byte))?.label;
   const named = charset ?? charsetOf(contentType);
   if (named !== undefined) {

@@ -3,10 +3,18 @@ import type { Json } from "../model/json.ts";
 import { parseJson } from "./parse_json.ts";
 import { parseFeed } from "./feed.ts";
 
-/** The formats that text can be parsed as: the values of `format`. */
+/** The formats that text can be parsed as: the names of `format`. */
 export const formats = ["json", "feed", "csv", "lines", "text"] as const;
 
-export type Format = typeof formats[number];
+export type FormatName = typeof formats[number];
+
+/** A value of `format`: a name, or CSV that must have these columns in its header. */
+export type Format = FormatName | { csv: { columns: string[] } };
+
+/** The name alone, for messages and for what its options do not change. */
+export function nameOfFormat(format: Format): FormatName {
+  return typeof format === "string" ? format : "csv";
+}
 
 /** The text is not in the given format. */
 export class FormatError extends Error {
@@ -15,13 +23,14 @@ export class FormatError extends Error {
 
 /**
  * Parses text. `json`: the value; `feed`: `{title, link, description, updated, items}` (see `feed.ts`); `csv`: a list of
- * rows by the names in the header row, all values are text, separated by comma, semicolon or tab; `lines`: a list of lines without
- * their ends; `text`: the text. A byte order mark is dropped.
+ * rows by the names in the header row, all values text, separated by comma, semicolon or tab, with `columns` only if the header row
+ * has these; `lines`: a list of lines without their ends; `text`: the text. A byte order mark is dropped.
  * @throws FormatError
  */
 export function parse(text: string, format: Format): Json {
   const plain = withoutMark(text);
-  switch (format) {
+  if (typeof format === "object") demandColumns(plain, format.csv.columns);
+  switch (nameOfFormat(format)) {
     case "text":
       return plain;
     case "lines":
@@ -40,6 +49,17 @@ export function columnsOf(text: string): string[] {
   const plain = withoutMark(text);
   const [names = []] = parseRows(plain, { delimiter: delimiterOf(plain), skip_empty_lines: true, to: 1 }) as string[][];
   return trimmed(names);
+}
+
+/** Looks at the header row alone: it tells more of a wrong table than the first row that does not fit. */
+function demandColumns(text: string, columns: string[]): void {
+  const found = attempt("CSV", text, () => columnsOf(text));
+  const missing = columns.filter((name) => !found.includes(name));
+  if (missing.length === 0) return;
+  const list = (names: string[]) => names.map((name) => JSON.stringify(name)).join(", ");
+  const shown = list(found).slice(0, 1_000) || "nothing";
+  const lacking = `${list(missing)} ${missing.length === 1 ? "is" : "are"} missing`;
+  throw new FormatError(`expected csv with the columns ${list(columns)}, got ${shown}: ${lacking}`);
 }
 
 function parseCsv(text: string): Json {

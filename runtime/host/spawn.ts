@@ -1,8 +1,8 @@
 import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:os";
-import { type DecodeOptions, decodeReadable, decodeText } from "../formats/decode_text.ts";
-import { messageOf } from "../model/errors.ts";
+import { HandedOn, type Take, within } from "./handed_on.ts";
+import { Head, type Kept, lastLines, Tail } from "./kept_output.ts";
 import { ProcessGroup } from "./process_group.ts";
 
 /** How long background processes of a finished command may continue to write before its group is ended. */
@@ -20,6 +20,10 @@ export interface ChildOptions {
   charset?: string;
   /** Bytes kept: the first ones of standard output, the last ones of standard error. The rest is only counted. */
   keep: { stdout: number; stderr: number };
+  /** Keeps the last lines of both streams instead, as many as take up to this many bytes as JSON together. */
+  tail?: number;
+  /** Gets standard output, all of it, beside what is kept. What it throws ends the child. */
+  output?: Take;
   /** Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. */
   signal: AbortSignal;
 }
@@ -33,25 +37,16 @@ export interface ChildEnd {
   stderr: Kept;
 }
 
-/** The part of a stream that was kept. */
-export interface Kept {
-  text: string;
-  /** Why the bytes cannot be decoded; `text` then has U+FFFD for invalid bytes. */
-  undecodable?: string;
-  /** How many bytes were dropped. */
-  dropped: number;
-}
-
 const groups = new Set<ProcessGroup>();
 
 /**
- * Runs a program in its own process group and waits until it and everything that it started in that group has ended. Processes
- * that start their own session (`setsid`) are not included.
- * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) if it cannot be started; if aborted, the signal's reason, after the
- * group has ended
+ * Runs a program in a process group of its own and waits until it and everything it started in that group is gone.
+ * A process that made itself a session of its own (`setsid`) is on its own.
+ * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) where it cannot be started; the signal's reason once aborted, after
+ * the group is gone; what `output` throws
  */
 export async function runChild(options: ChildOptions): Promise<ChildEnd> {
-  const { program, args, cwd, env, stdin, charset, keep, signal } = options;
+  const { program, args, cwd, env, stdin, keep, tail, output, signal } = options;
   signal.throwIfAborted();
   const child = spawn(program, args, {
     cwd,
@@ -59,10 +54,11 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
     detached: true,
     stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
-  const stdout = new Head(keep.stdout);
+  const stdout = tail === undefined ? new Head(keep.stdout) : new Tail(keep.stdout);
   const stderr = new Tail(keep.stderr);
   child.stdout!.on("data", (chunk: Buffer) => stdout.add(chunk));
   child.stderr!.on("data", (chunk: Buffer) => stderr.add(chunk));
+  const handed = output && new HandedOn(child.stdout!, output);
   const failed = new Promise<never>((_, reject) => child.on("error", reject));
   const exited = new Promise<[number | null, string | null]>((resolve) =>
     child.once("exit", (code, endedBy) => resolve([code, endedBy]))
@@ -78,12 +74,14 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const end = () => group.end().then(aborted.resolve);
   signal.addEventListener("abort", end);
   try {
-    await Promise.race([exited, aborted.promise]);
-    if (!signal.aborted) await within(LINGER, closed);
+    await Promise.race([exited, aborted.promise, ...handed ? [handed.failed] : []]);
+    if (!signal.aborted) await (handed?.drained(LINGER, closed) ?? within(LINGER, closed));
     await group.end();
+    await handed?.taken;
     signal.throwIfAborted();
+    if (handed?.error !== undefined) throw handed.error;
     const [code, endedBy] = await exited;
-    return { ...status(code, endedBy), stdout: stdout.kept(charset), stderr: stderr.kept(charset) };
+    return { ...status(code, endedBy), ...keptOf(stdout, stderr, options) };
   } finally {
     groups.delete(group);
     signal.removeEventListener("abort", end);
@@ -97,63 +95,9 @@ export async function endChildren(): Promise<void> {
   await Promise.all([...groups].map((group) => group.end()));
 }
 
-/** Keeps the first bytes. */
-class Head {
-  #chunks: Buffer[] = [];
-  #room: number;
-  #dropped = 0;
-
-  constructor(limit: number) {
-    this.#room = limit;
-  }
-
-  add(chunk: Buffer): void {
-    const part = chunk.subarray(0, this.#room);
-    if (part.length > 0) this.#chunks.push(part);
-    this.#room -= part.length;
-    this.#dropped += chunk.length - part.length;
-  }
-
-  kept(charset?: string): Kept {
-    const cut = this.#dropped > 0;
-    return { ...decode(Buffer.concat(this.#chunks), { charset, cut }), dropped: this.#dropped };
-  }
-}
-
-/** Keeps the last bytes. */
-class Tail {
-  #chunks: Buffer[] = [];
-  #bytes = 0;
-  #dropped = 0;
-
-  constructor(private readonly limit: number) {}
-
-  add(chunk: Buffer): void {
-    this.#chunks.push(chunk);
-    this.#bytes += chunk.length;
-    while (this.#bytes - this.#chunks[0].length >= this.limit) this.#drop(this.#chunks.shift()!.length);
-  }
-
-  kept(charset?: string): Kept {
-    const bytes = Buffer.concat(this.#chunks);
-    let start = Math.max(0, bytes.length - this.limit);
-    // Bytes 10xxxxxx continue a character whose beginning was dropped.
-    if (start > 0 || this.#dropped > 0) { while ((bytes[start] & 0xc0) === 0x80) start++; }
-    return { ...decode(bytes.subarray(start), { charset }), dropped: this.#dropped + start };
-  }
-
-  #drop(bytes: number): void {
-    this.#bytes -= bytes;
-    this.#dropped += bytes;
-  }
-}
-
-function decode(bytes: Uint8Array, options: DecodeOptions): Pick<Kept, "text" | "undecodable"> {
-  try {
-    return { text: decodeText(bytes, options) };
-  } catch (error) {
-    return { text: decodeReadable(bytes, options), undecodable: messageOf(error) };
-  }
+function keptOf(stdout: Head | Tail, stderr: Tail, { tail, charset }: ChildOptions): { stdout: Kept; stderr: Kept } {
+  if (tail !== undefined && stdout instanceof Tail) return lastLines({ stdout, stderr }, tail, charset);
+  return { stdout: stdout.kept(charset), stderr: stderr.kept(charset) };
 }
 
 function feed(child: ChildProcess, stdin: string | undefined): void {
@@ -166,11 +110,4 @@ function feed(child: ChildProcess, stdin: string | undefined): void {
 function status(code: number | null, endedBy: string | null): { code: number; endedBy?: string } {
   if (!endedBy) return { code: code ?? 0 };
   return { code: 128 + constants.signals[endedBy as NodeJS.Signals], endedBy };
-}
-
-/** Resolves with the promise, or after this time. */
-async function within(ms: number, promise: Promise<void>): Promise<void> {
-  let timer;
-  await Promise.race([promise, new Promise<void>((resolve) => timer = setTimeout(resolve, ms))]);
-  clearTimeout(timer);
 }

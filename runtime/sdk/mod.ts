@@ -15,7 +15,7 @@ export { rule } from "./rule.ts";
 export type { RuleDefinition, RuleScope, RuleSpec } from "./rule.ts";
 export { type } from "./schema.ts";
 export type { StandardSchema, TypeOnly } from "./schema.ts";
-export type { HttpResult, MailOptions, MailResult, RunResult, Step, StepOptions } from "./step.ts";
+export type { HttpResult, MailOptions, MailResult, RunResult, SavedFile, Step, StepOptions } from "./step.ts";
 export { testRule } from "./test.ts";
 export type { RuleTester, TestOptions } from "./test.ts";
 export { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";

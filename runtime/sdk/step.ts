@@ -26,6 +26,8 @@ export interface HttpOptions extends StepOptions {
   format?: Format;
   /** Charset of the answer, whatever its content type says. */
   charset?: string;
+  /** Puts the body into a file of this name in the run's folder; `body` is then a {@link SavedFile}. */
+  save?: string;
   /** Statuses that count as success in addition to 2xx. */
   ok?: readonly number[];
 }
@@ -45,16 +47,34 @@ export interface RunOptions extends StepOptions {
   format?: Format;
   /** Charset of its output, if that is not UTF-8. */
   charset?: string;
+  /** Puts standard output into a file of this name in the run's folder; `stdout` is then a {@link SavedFile}. */
+  save?: string;
+  /** Of output over 10 MB the end is kept, rather than failing: `dropped` in the result says how much is missing. */
+  keep?: "tail";
   /** Exit codes that count as success. */
   ok?: readonly number[];
 }
 
-export interface RunResult<Output> {
+/** A file in the run's folder, which goes with the run's trace. */
+export interface SavedFile {
+  /** Absolute. */
+  path: string;
+  name: string;
+  /** The content type that the answer named; `application/octet-stream` where nothing is known. */
+  type: string;
+  bytes: number;
+  /** In hex. */
+  sha256: string;
+}
+
+export interface RunResult<Output, Stdout = string> {
   code: number;
-  stdout: string;
+  stdout: Stdout;
   stderr: string;
   /** Stdout as JSON; null if it is no JSON. */
   json: Output | null;
+  /** With `keep: "tail"`: the bytes that are missing in front of each. */
+  dropped?: { stdout: number; stderr: number };
 }
 
 export interface CallOptions extends StepOptions {
@@ -123,8 +143,14 @@ export interface Step {
    */
   do<T>(name: string, fn: (attempt: { attempt: number }) => T, options?: StepOptions): Promise<Recorded<Awaited<T>>>;
   /** `step.http("tell", "POST https://…", { json })` */
+  http(name: string, request: string, options: HttpOptions & { save: string }): Promise<HttpResult<SavedFile>>;
   http<Body = Json>(name: string, request: string, options?: HttpOptions): Promise<HttpResult<Body>>;
   /** Runs a command: `step.run("disks", ["df", "-h"])`, or a string for the shell. */
+  run(
+    name: string,
+    command: string | readonly string[],
+    options: RunOptions & { save: string },
+  ): Promise<RunResult<null, SavedFile>>;
   run<Output = Json>(
     name: string,
     command: string | readonly string[],

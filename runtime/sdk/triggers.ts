@@ -137,7 +137,8 @@ export interface PollOptions extends TriggerOptions {
 }
 
 export type ChangeKind = "added" | "changed" | "removed";
-export type Format = "json" | "feed" | "csv" | "lines" | "text";
+/** With `columns`, CSV whose header row lacks one of these is an error. */
+export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
 
 /** What is polled: a command, a request, or a function of a file. */
 export type PollSource =

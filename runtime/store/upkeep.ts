@@ -1,4 +1,5 @@
 import type { Cancel, Clock } from "../host/clock.ts";
+import type { RunFiles } from "../host/run_files.ts";
 import type { Retention, Store } from "./store.ts";
 
 /** Milliseconds between two checks of retention. */
@@ -12,6 +13,7 @@ const FASTEST = 10;
 /** Options of `Upkeep`. */
 export interface UpkeepOptions {
   store: Store;
+  files: Pick<RunFiles, "sweep">;
   clock: Clock;
   retention: () => Retention;
   /** Versions of rules in force: kept even if no run uses them. */
@@ -58,10 +60,12 @@ export class Upkeep {
   }
 
   async #prune(): Promise<void> {
-    const { store, retention, liveVersions } = this.options;
+    const { store, files, retention, liveVersions } = this.options;
     const now = await this.#believe();
     let more = true;
     while (more && !this.#stopped) more = await store.prune(retention(), now);
+    // A run's files go with its trace.
+    if (!this.#stopped) await files.sweep(async (run) => await store.getRun(run) !== undefined);
     if (!this.#stopped) await store.dropVersions(liveVersions());
   }
 }

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { type Action, type ActionContext, type Outcome } from "../actions/action.ts";
 import { actions } from "../actions/index.ts";
 import { TimeoutError } from "../model/errors.ts";
@@ -131,7 +132,16 @@ const performers: Record<string, Perform> = {
       }),
     ),
   run: (args, context, give) =>
-    actions.run.perform(args, withServices(context, { runChild: () => Promise.try(give, answerChild) })),
+    actions.run.perform(
+      args,
+      withServices(context, {
+        runChild: async ({ output }) => {
+          const end = await Promise.try(give, answerChild);
+          await output?.(Buffer.from(end.stdout.text));
+          return end;
+        },
+      }),
+    ),
   mail: (args, context, give) =>
     actions.mail.perform(
       args,

@@ -2,6 +2,8 @@ import { randomBytes } from "node:crypto";
 import { wire, type WiringPorts } from "../app/wire.ts";
 import { ManualClock } from "../host/clock.ts";
 import type { Attachments } from "../folder/attachments.ts";
+import { noDisk } from "../host/no_disk.ts";
+import { RunFiles } from "../host/run_files.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { Isolates } from "../workers/workers.ts";
@@ -92,6 +94,7 @@ export class World {
       isolates,
       folder,
       signer: this.#signer,
+      files: new RunFiles("/files", noDisk),
       desk,
       surroundings: () => ({ env: test.env, secrets: secrets.scope() }),
       childEnv: () => ({}),

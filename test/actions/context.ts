@@ -1,6 +1,8 @@
 import { tmpdir } from "node:os";
 import process from "node:process";
 import type { ActionContext, ActionServices } from "../../runtime/actions/action.ts";
+import { noDisk } from "../../runtime/host/no_disk.ts";
+import { RunFiles } from "../../runtime/host/run_files.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 
 /** A context as the step machine makes it; what the services were asked is in `asked`. */
@@ -37,6 +39,7 @@ export function makeContext(
         rejected: [],
       });
     },
+    createFile: (file) => new RunFiles("/files", noDisk).create(file),
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();

@@ -1,9 +1,15 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setImmediate } from "node:timers";
 import { brotliCompressSync, gzipSync } from "node:zlib";
 import type { ActionContext } from "../../runtime/actions/action.ts";
 import { http } from "../../runtime/actions/http/http.ts";
+import { realDisk } from "../../runtime/host/disk.ts";
+import { RunFiles, type SavedFile } from "../../runtime/host/run_files.ts";
 import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import { makeContext } from "./context.ts";
@@ -22,6 +28,17 @@ async function perform(args: JsonObject, context: ActionContext = makeContext())
 /** The error that a request ends with. */
 async function failureOf(args: JsonObject, context?: ActionContext): Promise<Error & { detail?: Result }> {
   return await perform(args, context).then(() => assert.fail("it succeeded"), (error) => error);
+}
+
+/** A context whose files are real, of up to 30 MB each. */
+async function withFiles(use: (context: ActionContext, folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), "http-save-"));
+  const files = new RunFiles(folder, realDisk, 30_000_000);
+  try {
+    await use(makeContext({ services: { createFile: (file) => files.create(file) } }), folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 }
 
 Deno.test("http sends JSON and gives status, headers and the JSON it got", async () => {
@@ -263,9 +280,73 @@ Deno.test("an endless body is given up at 10 MB, and its connection closed", asy
   }, async ({ origin, abandoned }) => {
     const error = await failureOf({ http: origin });
     assert.ok(error instanceof TerminalError);
-    assert.match(error.message, /has over 10 MB/);
+    assert.match(error.message, /has over 10 MB, more than an http step takes; "save: name" would put it into a file/);
     await abandoned;
   });
+});
+
+Deno.test("save puts the body into a file, whole and decompressed, with its type", async () => {
+  const content = Buffer.alloc(25_000_000, "0123456789\xff", "latin1");
+  await withServer((request, response) => {
+    if (request.url === "/empty") return response.writeHead(204).end();
+    const isPacked = request.url === "/gzip";
+    response.writeHead(200, { "content-type": "application/pdf", ...isPacked && { "content-encoding": "gzip" } });
+    response.end(isPacked ? gzipSync(content) : content);
+  }, async ({ origin }) => {
+    await withFiles(async (context) => {
+      const sha256 = createHash("sha256").update(content).digest("hex");
+      for (const path of ["/plain", "/gzip"]) {
+        const { status, headers, body } = await perform({ http: origin + path, save: "a.pdf" }, context);
+        const file = body as SavedFile;
+        assert.equal(status, 200);
+        assert.equal(headers["content-type"], "application/pdf");
+        const bytes = content.length;
+        assert.deepEqual(file, { path: file.path, name: "a.pdf", type: "application/pdf", bytes, sha256 });
+        assert.ok((await readFile(file.path)).equals(content));
+      }
+      const { body } = await perform({ http: `${origin}/empty`, save: "none" }, context);
+      const { bytes, type } = body as SavedFile;
+      assert.deepEqual([bytes, type], [0, "application/octet-stream"]);
+    });
+  });
+});
+
+Deno.test("an answer that fails, breaks off or has no end leaves no file", async () => {
+  await withServer((request, response) => {
+    if (request.url === "/500") return response.writeHead(500).end("broken");
+    if (request.url === "/short") {
+      response.writeHead(200, { "content-length": "5000000" }).write("x".repeat(2_000_000));
+      return setImmediate(() => response.destroy());
+    }
+    const pour = () => !response.destroyed && response.write("x".repeat(1_000_000), pour);
+    pour();
+  }, async ({ origin, abandoned }) => {
+    await withFiles(async (context, folder) => {
+      const failed = await failureOf({ http: `${origin}/500`, save: "a" }, context);
+      assert.equal(failed.detail!.body, "broken");
+      assert.match(
+        (await failureOf({ http: `${origin}/short`, save: "a" }, context)).message,
+        /broke off after|Cannot GET/,
+      );
+      const endless = await failureOf({ http: `${origin}/endless`, save: "a" }, context);
+      assert.ok(endless instanceof TerminalError);
+      assert.match(endless.message, /^Cannot save the answer to GET .* as "a": it has over 30000000 bytes/);
+      await abandoned;
+      const abort = new AbortController();
+      const aborted = failureOf({ http: `${origin}/endless`, save: "a" }, { ...context, signal: abort.signal });
+      abort.abort(new Error("timed out"));
+      assert.equal((await aborted).message, "timed out");
+      const names = await readdir(folder, { recursive: true, withFileTypes: true });
+      assert.deepEqual(names.filter((entry) => entry.isFile()), []);
+    });
+  });
+});
+
+Deno.test("save takes neither format nor charset", () => {
+  const check = (args: JsonObject) => http.check!({ http: "https://example.org/", save: "a", ...args }, 0);
+  assert.deepEqual(check({}), []);
+  assert.match(check({ format: "csv" })[0], /^format: the body goes into a file by "save"/);
+  assert.match(check({ charset: "latin1" })[0], /^charset: the body goes into a file by "save"/);
 });
 
 Deno.test("an endless body of a failure does not hide the failure", async () => {
@@ -324,6 +405,9 @@ Deno.test("a connection that breaks in the middle of the body is worth another a
 Deno.test("format reads the body whatever its content type says", async () => {
   await withServer((_, response) => response.end("a,b\n1,2\n"), async ({ origin }) => {
     assert.deepEqual((await perform({ http: origin, format: "csv" })).body, [{ a: "1", b: "2" }]);
+    assert.deepEqual((await perform({ http: origin, format: { csv: { columns: ["b"] } } })).body, [{ a: "1", b: "2" }]);
+    const lacking = await failureOf({ http: origin, format: { csv: { columns: ["id", "b"] } } });
+    assert.match(lacking.message, /as csv: expected csv with the columns "id", "b", got "a", "b": "id" is missing$/);
     assert.deepEqual((await perform({ http: origin, format: "lines" })).body, ["a,b", "1,2"]);
     assert.ok(await failureOf({ http: origin, format: "json" }) instanceof TerminalError);
   });

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { chmod, mkdir, mkdtemp, readdir, readFile, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { ActionContext } from "../../runtime/actions/action.ts";
 import { run } from "../../runtime/actions/run.ts";
+import { realDisk } from "../../runtime/host/disk.ts";
+import { RunFiles, type SavedFile } from "../../runtime/host/run_files.ts";
 import { TerminalError } from "../../runtime/model/errors.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
+import { parseArgs } from "../../runtime/language/checker/check.ts";
 import { makeContext } from "./context.ts";
 
 interface Result {
@@ -13,6 +17,7 @@ interface Result {
   stdout: string;
   stderr: string;
   json: Json;
+  dropped?: { stdout: number; stderr: number };
 }
 
 async function perform(args: JsonObject, context: ActionContext = makeContext()): Promise<Result> {
@@ -21,6 +26,24 @@ async function perform(args: JsonObject, context: ActionContext = makeContext())
 
 async function failureOf(args: JsonObject, context?: ActionContext): Promise<Error & { detail?: Result }> {
   return await perform(args, context).then(() => assert.fail("it succeeded"), (error) => error);
+}
+
+type Saved = Omit<Result, "stdout"> & { stdout: SavedFile };
+
+/** A context whose files are real, of up to 30 MB each. */
+async function withFiles(use: (context: ActionContext, folder: string) => Promise<void>): Promise<void> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), "run-save-")));
+  const files = new RunFiles(folder, realDisk, 30_000_000);
+  try {
+    await use(makeContext({ services: { createFile: (file) => files.create(file) } }), folder);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function filesIn(folder: string): Promise<string[]> {
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map(({ name }) => name);
 }
 
 /** A rule folder with an executable `list.sh` in it. */
@@ -70,6 +93,13 @@ Deno.test("format reads standard output; what it cannot read is a failure that s
     (await failureOf({ run: ["echo", "x"], format: "json" })).message,
     /Cannot read the output of "echo x" as json/,
   );
+});
+
+Deno.test("format with columns fails the step if the header lacks one", async () => {
+  const format = { csv: { columns: ["a", "c"] } };
+  assert.deepEqual((await perform({ run: "printf 'c,a\\n1,2\\n'", format })).json, [{ c: "1", a: "2" }]);
+  const { message } = await failureOf({ run: "printf 'a,b\\n1,2\\n'", format });
+  assert.match(message, /as csv: expected csv with the columns "a", "c", got "a", "b": "c" is missing$/);
 });
 
 Deno.test("an exit code that is not in ok is a failure with the last lines of standard error", async () => {
@@ -149,10 +179,128 @@ Deno.test("output is whole up to 10 MB; more is a failure that says how much and
     const error = await failureOf({ run: `head -c 10000001 /dev/zero | ${run}` });
     assert.ok(error instanceof TerminalError);
     const says = new RegExp(
-      `standard ${stream} of .*: it wrote 10000001 bytes, at most 10000000 are kept; have it write less, or`,
+      `standard ${stream} of .*: it wrote 10000001 bytes, at most 10000000 are kept; .*"keep: tail"`,
     );
     assert.match(error.message, says);
+    assert.equal(error.message.includes('"save: name"'), stream === "output", "a file takes standard output only");
   }
+});
+
+Deno.test("with keep: tail output beyond 10 MB is its last lines, and dropped says what is missing", async () => {
+  const { stdout, stderr, json, dropped } = await perform({ run: "seq 3000000; echo err >&2", keep: "tail" });
+  assert.deepEqual([stderr, json, dropped!.stderr], ["err\n", null, 0]);
+  const all = Array.from({ length: 3_000_000 }, (_, index) => `${index + 1}\n`).join("");
+  assert.ok(all.endsWith(stdout) && all[all.length - stdout.length - 1] === "\n", "whole lines");
+  assert.equal(dropped!.stdout, all.length - stdout.length);
+  const size = JSON.stringify({ code: 0, stdout, stderr, json, dropped }).length;
+  assert.ok(size <= 10_000_000 && size > 9_800_000, `${size}`);
+});
+
+Deno.test("with keep: tail output that fits is whole, and both streams beyond it share the room", async () => {
+  const small = await perform({ run: "echo 1", keep: "tail" });
+  assert.deepEqual(small, { code: 0, stdout: "1\n", stderr: "", json: null, dropped: { stdout: 0, stderr: 0 } });
+  const big = await perform({ run: "(seq 3000000 >&2) & seq 3000000; wait", keep: "tail" });
+  const size = JSON.stringify(big).length;
+  assert.ok(size <= 10_000_000 && size > 9_800_000, `${size}`);
+  for (const stream of ["stdout", "stderr"] as const) {
+    assert.ok(big[stream].endsWith("\n2999999\n3000000\n"), stream);
+    assert.ok(big.dropped![stream] > 0, stream);
+  }
+  const one = await perform({ run: "seq 1100000 >&2; echo 1", keep: "tail" });
+  assert.deepEqual(one.dropped, { stdout: 0, stderr: 0 }, "what the other stream leaves is for both");
+});
+
+Deno.test("with keep: tail lines and text are of the end, also of what takes most room as JSON", async () => {
+  const lines = await perform({ run: "yes '' | head -c 12000000; echo end", keep: "tail", format: "lines" });
+  assert.equal((lines.json as string[]).at(-1), "end");
+  assert.equal((lines.json as string[]).length, lines.stdout.split("\n").length - 1);
+  assert.ok(JSON.stringify(lines).length <= 10_000_000);
+  const text = await perform({ run: "head -c 12000000 /dev/zero; echo end", keep: "tail", format: "text" });
+  assert.equal(text.json, text.stdout);
+  assert.ok(text.stdout.endsWith("\0end\n") && JSON.stringify(text).length <= 10_000_000);
+  assert.equal(text.dropped!.stdout, 12_000_004 - text.stdout.length);
+});
+
+Deno.test("keep: tail takes no format that needs the beginning", async () => {
+  const message = /"keep: tail" may leave out the beginning, without which csv cannot be read; use lines or text/;
+  assert.match(run.check!({ run: "x", keep: "tail", format: "csv" }, 0)[0], message);
+  const error = await failureOf({ run: "touch never", keep: "tail", format: { csv: { columns: ["a"] } } });
+  assert.match(error.message, message);
+});
+
+Deno.test("save puts standard output into a file, byte by byte, whatever its size", async () => {
+  await withFiles(async (context) => {
+    const script = "seq 3000000; printf '\\377\\000'; echo err >&2; exit 3";
+    const { stdout, ...rest } = await perform({ run: script, save: "out.bin", ok: [3] }, context) as unknown as Saved;
+    assert.deepEqual(rest, { code: 3, stderr: "err\n", json: null });
+    const content = await readFile(stdout.path);
+    assert.equal(content.length, 22_888_896 + 2);
+    assert.deepEqual([...content.subarray(-3)], [10, 255, 0]);
+    const sha256 = createHash("sha256").update(content).digest("hex");
+    assert.deepEqual(stdout, {
+      path: stdout.path,
+      name: "out.bin",
+      type: "application/octet-stream",
+      bytes: content.length,
+      sha256,
+    });
+  });
+});
+
+Deno.test("with save and keep: tail only the errors are cut", async () => {
+  await withFiles(async (context) => {
+    const run = "seq 3000000; seq 3000000 >&2";
+    const { stdout, stderr, dropped } = await perform(
+      { run, save: "all.txt", keep: "tail" },
+      context,
+    ) as unknown as Saved;
+    assert.equal(stdout.bytes, 22_888_896);
+    assert.deepEqual(dropped, { stdout: 0, stderr: 22_888_896 - stderr.length });
+    assert.match((await failureOf({ run, save: "all.txt" }, context)).message, /the standard error of .*"keep: tail"/);
+  });
+});
+
+Deno.test("a command that fails leaves no file, but the beginning of its output in the detail", async () => {
+  await withFiles(async (context, folder) => {
+    const { message, detail } = await failureOf({ run: "seq 3000000; exit 1", save: "out.txt" }, context);
+    assert.match(message, /ended with exit code 1/);
+    assert.ok(detail!.stdout.startsWith("1\n2\n3\n"));
+    const { dropped } = detail as Result;
+    assert.equal(dropped!.stdout, 22_888_896 - detail!.stdout.length);
+    const abort = new AbortController();
+    const aborted = failureOf({ run: "yes", save: "out.txt" }, { ...context, signal: abort.signal });
+    abort.abort(new Error("timed out"));
+    assert.equal((await aborted).message, "timed out");
+    assert.ok((await failureOf({ run: ["no-such-command"], save: "out.txt" }, context)) instanceof TerminalError);
+    assert.deepEqual(await filesIn(folder), []);
+  });
+});
+
+Deno.test("output beyond what a file may have ends the command", async () => {
+  await withFiles(async (context, folder) => {
+    const error = await failureOf({ run: ["yes"], save: "yes.txt" }, context);
+    assert.ok(error instanceof TerminalError);
+    assert.match(error.message, /^Cannot save the standard output of "yes" as "yes.txt": it has over 30000000 bytes/);
+    assert.deepEqual(await filesIn(folder), []);
+  });
+});
+
+Deno.test("save takes a plain file name, and no format", async () => {
+  const problems = (args: JsonObject) => {
+    const parsed = parseArgs(run, { run: "x", ...args });
+    return "problems" in parsed ? parsed.problems : run.check!(parsed.args, 0);
+  };
+  assert.deepEqual(problems({ save: "a.csv" }), []);
+  assert.deepEqual(problems({ save: "${{ event.id }}/x" }), [], "known when it runs");
+  for (const save of ["../a", "a/b", "..", ""]) {
+    assert.deepEqual(problems({ save }), [
+      `save: expected a plain file name such as report.csv, got ${JSON.stringify(save)}`,
+    ]);
+  }
+  assert.match(problems({ save: "a.csv", format: "csv" })[0], /^format: standard output goes into a file by "save"/);
+  const error = await failureOf({ run: "touch never", save: "1/x" });
+  assert.ok(error instanceof TerminalError);
+  assert.match(error.message, /as "1\/x": expected a plain file name such as report.csv$/);
 });
 
 Deno.test("json and the text that it was read from are both whole", async () => {

@@ -3,6 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import type { ActionServices } from "../../runtime/actions/action.ts";
+import { RunFiles } from "../../runtime/host/run_files.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import type { Isolates } from "../../runtime/workers/workers.ts";
 import type { Event } from "../../runtime/model/event.ts";
@@ -71,6 +72,7 @@ export class Bench {
       now: this.clock.now(),
       disk: this.#start.disk,
     });
+    const files = new RunFiles(join(this.folder, "data", "files"), this.#start.disk);
     const services: Omit<ActionServices, "getState" | "callModule"> = {
       emit: (event) =>
         Promise.resolve({
@@ -92,6 +94,7 @@ export class Bench {
       },
       awaitsReply: () => true,
       admitRequest: () => Promise.resolve(),
+      createFile: (file) => files.create(file),
     };
     const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
     this.runner = new Runner({

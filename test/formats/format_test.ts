@@ -39,6 +39,23 @@ Deno.test("csv with a row that does not fit its header is refused", () => {
   assert.throws(() => parse("a,b\n1,2,3\n", "csv"), /expected CSV, got .*Invalid Record Length/);
 });
 
+Deno.test("csv with columns demands them in the header, in any order and beside others", () => {
+  const format = { csv: { columns: ["id", "name"] } };
+  const rows = [{ name: "Ann", more: "x", id: "1" }];
+  assert.deepEqual(parse("\uFEFFname; more; id\nAnn;x;1\n", format), rows);
+  assert.deepEqual(parse("id,name\n", format), []);
+  for (
+    const [text, message] of [
+      ["id,nam\n1,Ann\n", 'expected csv with the columns "id", "name", got "id", "nam": "name" is missing'],
+      ["id\n", 'expected csv with the columns "id", "name", got "id": "name" is missing'],
+      ["ID,Name\n", 'expected csv with the columns "id", "name", got "ID", "Name": "id", "name" are missing'],
+      // The wrong header tells more than the first row that does not fit it.
+      ["oops\n1,2,3\n", 'expected csv with the columns "id", "name", got "oops": "id", "name" are missing'],
+      ["", 'expected csv with the columns "id", "name", got nothing: "id", "name" are missing'],
+    ] as const
+  ) assert.throws(() => parse(text, format), { name: "FormatError", message });
+});
+
 Deno.test("an RSS feed gives items with the feed's ids, text decoded once, dates in UTC", () => {
   const feed = parse(fixture("rss.xml"), "feed") as JsonObject;
   assert.equal(feed.title, "Harbour Office – Notices & Tides");

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { watch } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout as pause } from "node:timers/promises";
 import { type ChildOptions, endChildren, runChild } from "../../runtime/host/spawn.ts";
 
 const KEEP = { stdout: 1_000_000, stderr: 1_000_000 };
@@ -92,6 +94,42 @@ Deno.test("a limit that cuts a character leaves the whole character out", async 
   const end = await shell("printf 'aé'; printf 'éa' >&2", { keep: { stdout: 2, stderr: 2 } });
   assert.deepEqual(end.stdout, { text: "a", dropped: 1 });
   assert.deepEqual(end.stderr, { text: "a", dropped: 2 });
+});
+
+Deno.test("output gets all of standard output, in order, also where it takes it slower than the child and its rest", async () => {
+  const taken: Buffer[] = [];
+  let busy = false;
+  const end = await shell("seq 20000; echo err >&2", {
+    keep: { stdout: 3, stderr: 100 },
+    async output(bytes) {
+      assert.ok(!busy, "one piece at a time");
+      busy = true;
+      // Longer in all than a background process may hold the output.
+      await pause(600);
+      busy = false;
+      taken.push(Buffer.from(bytes));
+    },
+  });
+  const all = Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join("");
+  assert.equal(Buffer.concat(taken).toString(), all);
+  assert.deepEqual([end.code, end.stdout.text, end.stderr.text], [0, "1\n2", "err\n"]);
+  assert.equal(end.stdout.dropped, all.length - 3);
+});
+
+Deno.test("output that fails ends the child, and what it threw is the reason", async () => {
+  const full = new Error("the disk is full");
+  await assert.rejects(shell("yes", { output: () => Promise.reject(full) }), full);
+  await assert.rejects(shell("echo last", { output: () => Promise.reject(full) }), full);
+});
+
+Deno.test("a background process that holds or fills the output does not hold the step that hands it on", async () => {
+  let bytes = 0;
+  const output = (piece: Uint8Array) => Promise.resolve(void (bytes += piece.length));
+  for (const background of ["sleep 1000", "while :; do echo x; sleep 0.01; done"]) {
+    bytes = 0;
+    assert.equal((await shell(`${background} & echo done`, { output })).code, 0);
+    assert.ok(bytes >= "done\n".length);
+  }
 });
 
 Deno.test("binary output becomes text with replacement characters, and says so", async () => {

@@ -211,10 +211,23 @@ Deno.test("arguments from code are read with their defaults, or their problems n
   assert.deepEqual(parseArgs(kinds.steps.http, { http: "ftp://x", jsn: 1, format: "xml" }), {
     problems: [
       'http: expected a URL such as https://example.org/, got "ftp://x"',
-      'format: expected one of "json", "feed", "csv", "lines", "text", got "xml"',
+      'format: expected one of "json", "feed", "csv", "lines", "text", or an object such as { csv: { columns: [id, name] } }, got "xml"',
       'unknown key "jsn"; did you mean "json"?',
     ],
   });
+});
+
+Deno.test("columns of csv are a list of names, at least one", () => {
+  const problemsOf = (format: unknown) => {
+    const parsed = parseArgs(kinds.steps.http, { http: "https://example.org/", format } as JsonObject);
+    return "problems" in parsed ? parsed.problems : [];
+  };
+  assert.deepEqual(problemsOf({ csv: { columns: ["id", "name"] } }), []);
+  assert.deepEqual(problemsOf({ csv: { columns: [] } }), ["format.csv.columns: expected at least 1 item, got 0"]);
+  assert.deepEqual(problemsOf({ csv: { columns: "id" } }), ['format.csv.columns: expected a list, got "id"']);
+  assert.deepEqual(problemsOf({ csv: { colums: ["id"] } }), [
+    'unknown key "colums"; did you mean "columns"?',
+  ]);
 });
 
 Deno.test("id beside emit names the step; with an expression in it, it is the event's identity", () => {

@@ -1,9 +1,14 @@
 import assert from "node:assert/strict";
+import { mkdtemp, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { ManualClock } from "../../runtime/host/clock.ts";
+import { realDisk } from "../../runtime/host/disk.ts";
+import { RunFiles } from "../../runtime/host/run_files.ts";
 import { turn } from "../../runtime/host/slices.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import { Upkeep } from "../../runtime/store/upkeep.ts";
-import { NOW, open, send } from "./helpers.ts";
+import { NOW, open, send, startRun } from "./helpers.ts";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
@@ -14,6 +19,7 @@ function keepUp(store: Store, clock: ManualClock) {
   let passed = () => {};
   const upkeep = new Upkeep({
     store,
+    files: { sweep: () => Promise.resolve() },
     clock,
     retention: () => RETENTION,
     liveVersions: () => {
@@ -64,4 +70,46 @@ Deno.test("a clock that is right only after the start still has identities forgo
   const { live, assertForgottenInTime } = keepUp(store, clock);
   await live(1);
   await assertForgottenInTime();
+});
+
+Deno.test("files of a run go once it is in history no more; those of live runs and of each rule's last run stay", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "upkeep-"));
+  const files = new RunFiles(folder, realDisk);
+  const store = await open();
+  const runs: Record<string, string> = {};
+  for (const name of ["live", "old", "older", "last"]) {
+    const run = runs[name] = await startRun(store, name, { max: 10 });
+    const draft = await files.create({ run, step: "get", name: "a.txt", what: "an answer" });
+    await draft.keep("text/plain");
+    if (name === "live") continue;
+    await store.finishRun(run, { state: "succeeded", output: null, spent: 1 }, NOW);
+    await store.checkpoint();
+  }
+  const clock = new ManualClock(NOW);
+  let bytes = 1e9;
+  let passed = Promise.withResolvers<void>();
+  const upkeep = new Upkeep({
+    store,
+    files,
+    clock,
+    retention: () => ({ ...RETENTION, bytes }),
+    liveVersions: () => {
+      passed.resolve();
+      return [];
+    },
+    onError: (_message, error) => assert.fail(String(error)),
+  });
+  const pass = async () => {
+    passed = Promise.withResolvers();
+    upkeep.start();
+    await passed.promise;
+    return (await readdir(folder)).sort();
+  };
+  assert.deepEqual(await pass(), Object.values(runs).sort());
+  bytes = 0;
+  assert.deepEqual(await pass(), [runs.live, runs.last].sort());
+  assert.equal(await store.getRun(runs.old), undefined);
+  await upkeep.stop();
+  await store.close();
+  await rm(folder, { recursive: true });
 });

@@ -573,6 +573,34 @@ Deno.test("a page that is not the table is a failed poll, not an empty table", a
   assert.deepEqual((await pass(csv)).map(({ type, subject }) => [type, subject]), [["removed", "1"], ["removed", "2"]]);
 });
 
+Deno.test("a table without the columns that format demands is a failed poll that changes nothing", async () => {
+  await using peer = await Peer.start();
+  const serve = (text: string) => {
+    peer.answer = (_, response) => response.writeHead(200, { "content-type": "text/csv" }).end(text);
+  };
+  const demanded = { format: { csv: { columns: ["id", "price"] } }, on: ["added", "changed", "removed"] };
+  const rows = "id,price\n1,10\n2,20\n";
+  const byUrl = new Program(poll, { poll: peer.url, key: "item.id", ...demanded });
+  const byCommand = new Program(poll, { poll: { run: ["cat"], stdin: rows }, key: "item.id", ...demanded });
+  serve(rows);
+  for (const program of [byUrl, byCommand]) {
+    await pass(program);
+    assert.equal(program.store.baseline.size, 2);
+  }
+  const lacking = "id,cost\n1,10\n2,20\n3,30\n";
+  serve(lacking);
+  const message = /expected csv with the columns "id", "price", got "id", "cost": "price" is missing/;
+  const laterCommand = new Program(poll, { poll: { run: ["cat"], stdin: lacking }, key: "item.id", ...demanded });
+  for (const program of [byUrl, laterCommand]) {
+    const known = new Map(program.store.baseline);
+    await assert.rejects(program.pass(), message);
+    assert.deepEqual(program.events, []);
+    assert.deepEqual(program.store.baseline, known);
+  }
+  serve("price,id\n11,1\n20,2\n");
+  assert.deepEqual((await pass(byUrl)).map(({ type, subject }) => [type, subject]), [["changed", "1"]]);
+});
+
 Deno.test("a command that prints no table fails the poll, but no lines are an empty list", async () => {
   const args = { poll: { run: "echo id; echo 1" }, format: "csv", key: "item.id", on: ["removed"] };
   const csv = new Program(poll, args);
@@ -632,6 +660,12 @@ Deno.test("options that a source cannot have are problems", () => {
   assert.deepEqual(check({ poll: { run: "x" }, pages: { next: "body.next" } }), ['"pages" needs a URL to poll']);
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, format: "csv" }), [
     '"format" reads text; what a step such as "call" gives is data already',
+  ]);
+  assert.deepEqual(check({ poll: { run: "x", save: "a" } }), [
+    '"save" puts a file into a run\'s folder, and a poll is no run',
+  ]);
+  assert.deepEqual(check({ poll: { run: "x", keep: "tail" } }), [
+    '"keep" leaves out items, which would count as removed',
   ]);
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, charset: "latin1" }), [
     '"charset" reads bytes; what a step such as "call" gives is data already',

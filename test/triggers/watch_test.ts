@@ -152,6 +152,17 @@ Deno.test("format reads the content; what cannot be read is said in the event", 
   assert.match(bad.error as string, /expected CSV/);
 });
 
+Deno.test("a table without the columns that format demands is said in the event", async () => {
+  await using folder = await Folder.make();
+  await folder.write("good.csv", "n,id\nx,7\n");
+  await folder.write("lacking.csv", "id,m\n7,x\n");
+  const program = folder.program({ watch: "*.csv", format: { csv: { columns: ["id", "n"] } } });
+  await program.pass();
+  assert.deepEqual(program.events.map(({ data }) => (data as JsonObject).content), [[{ id: "7", n: "x" }], null]);
+  const { error } = program.events[1].data as JsonObject;
+  assert.equal(error, 'expected csv with the columns "id", "n", got "id", "m": "n" is missing');
+});
+
 Deno.test("content is read in its charset; what does not decode is said in the event", async () => {
   await using folder = await Folder.make();
   await folder.write("a.txt", Buffer.from([0xbf]));

@@ -2,14 +2,14 @@ import { z } from "zod";
 import { RetryAfterError, TerminalError } from "../../model/errors.ts";
 import { headerFields } from "../../model/repeatable.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import { charset, json, number, template, url } from "../../language/fields/field.ts";
-import { formats } from "../../formats/format.ts";
-import type { Action } from "../action.ts";
+import { charset, fileName, format, json, number, template, url } from "../../language/fields/field.ts";
+import type { Action, ActionContext } from "../action.ts";
 import { withDetail } from "../detail.ts";
-import { type Body, parseBody, parseFailureBody, readableText, readResponseBody } from "./response_body.ts";
+import { type Body, parseBody, parseFailureBody, readableText, readResponseBody, takeBody } from "./response_body.ts";
 import { checkRequest, type HttpArgs, readRequest } from "./request.ts";
 import { readRetryAfter } from "./retry_after.ts";
 import { send } from "./send.ts";
+import { saving } from "../saving.ts";
 
 /** Bytes, after decompression, that the body of an answer may have. */
 const BODY_LIMIT = 10_000_000;
@@ -19,7 +19,8 @@ const EXCERPT = 200;
 
 /**
  * Sends one request. In its result header names are in lower case, several `set-cookie` a list; `body` is data if the answer is JSON or
- * `format` says how to read it, text if it is text, else base64, and null if it is empty. A status that is neither 2xx nor in `ok` is a
+ * `format` says how to read it, text if it is text, else base64, and null if it is empty; with `save` it is the file that the body is
+ * in. A status that is neither 2xx nor in `ok` is a
  * failure: worth another attempt after 408, 429
  * and 5xx, as network errors are, and final otherwise.
  */
@@ -37,8 +38,9 @@ export const http: Action = {
     ),
     auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
       .describe("{ bearer: token } or { basic: user:password }"),
-    format: z.enum(formats).optional().describe("How the body is read, whatever its content type says"),
+    format: format().optional().describe("How the body is read, whatever its content type says"),
     charset: charset().optional().describe("Of the body, whatever its content type says"),
+    save: fileName().optional().describe("Puts the body into a file of this name in the run's folder"),
     ok: z.array(number({ min: 100, max: 599, integer: true })).optional()
       .describe("Statuses beside 2xx that are no failure; a redirect named here is not followed"),
   },
@@ -50,19 +52,32 @@ export const http: Action = {
     const request = readRequest(options, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
+    if (accepted && options.save !== undefined) {
+      return { output: await save(options.save, request.name, response, context) };
+    }
     const body = await readResponseBody(request.name, response, accepted ? BODY_LIMIT : FAILURE_LIMIT, context.signal);
     if (!accepted) throw failure(request.name, response, body);
     if (!body.complete) {
       throw new TerminalError(
         `The answer to ${request.name} has over ${
           BODY_LIMIT / 1_000_000
-        } MB, more than an http step takes; ask for less, in pages or by a filter`,
+        } MB, more than an http step takes; "save: name" would put it into a file, or ask for less, in pages or by a filter`,
       );
     }
     const data = parseBody(request.name, body, options);
     return { output: result(response, data instanceof Promise ? await data : data) };
   },
 };
+
+function save(file: string, name: string, response: Response, context: ActionContext): Promise<JsonObject> {
+  return saving(context, { name: file, what: `the answer to ${name}` }, async (draft) => {
+    await takeBody(name, response, context.signal, async (chunk) => {
+      await draft.write(chunk);
+      return true;
+    });
+    return result(response, await draft.keep(response.headers.get("content-type") ?? "application/octet-stream"));
+  });
+}
 
 function failure(name: string, response: Response, body: Body): Error {
   const excerpt = (readableText(body) ?? "").replace(/\s+/g, " ").trim();

@@ -18,6 +18,7 @@ export interface HttpArgs {
   auth?: { bearer: string } | { basic: string };
   format?: Format;
   charset?: string;
+  save?: string;
   ok?: number[];
 }
 
@@ -43,6 +44,10 @@ export function checkRequest(args: JsonObject): string[] {
   }
   if (given.length === 1 && !String(args.http).startsWith("${{") && WITHOUT_BODY.includes(method)) {
     return [`"${given[0]}" needs a method that carries a body, such as POST, got ${method}`];
+  }
+  const read = ["format", "charset"].find((name) => args[name] !== undefined);
+  if (args.save !== undefined && read !== undefined) {
+    return [`${read}: the body goes into a file by "save", and is not read; take one of them away`];
   }
   return [];
 }

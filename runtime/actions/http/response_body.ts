@@ -3,7 +3,7 @@ import { messageOf, TerminalError } from "../../model/errors.ts";
 import { charsetOf, decodeText } from "../../formats/decode_text.ts";
 import type { Json } from "../../model/json.ts";
 import { parseJson } from "../../formats/parse_json.ts";
-import type { Format } from "../../formats/format.ts";
+import { type Format, nameOfFormat } from "../../formats/format.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
 import { withDetail } from "../detail.ts";
 
@@ -51,27 +51,49 @@ export async function readResponseBody(
 ): Promise<Body> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
+  await takeBody(name, response, signal, (chunk) => {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    return bytes <= limit;
+  });
+  const contentType = response.headers.get("content-type") ?? "";
+  return { bytes: Buffer.concat(chunks).subarray(0, limit), complete: bytes <= limit, contentType };
+}
+
+/**
+ * Reads a body piece by piece, decompressed, until there is no more or `take` gives false.
+ * @throws the signal's reason once aborted; an Error where the connection breaks; what `take` throws
+ */
+export async function takeBody(
+  name: string,
+  response: Response,
+  signal: AbortSignal,
+  take: (chunk: Uint8Array) => boolean | Promise<boolean>,
+): Promise<void> {
   const reader = response.body?.getReader();
   const abort = () => reader?.cancel(signal.reason).catch(() => {});
+  let bytes = 0;
+  const next = async () => {
+    try {
+      signal.throwIfAborted();
+      const read = await reader?.read();
+      signal.throwIfAborted();
+      return read?.value;
+    } catch (error) {
+      if (signal.aborted) throw signal.reason;
+      throw new Error(`The answer to ${name} broke off after ${bytes} bytes: ${(error as Error).message}`);
+    }
+  };
   signal.addEventListener("abort", abort);
   try {
-    while (reader !== undefined && bytes <= limit) {
-      signal.throwIfAborted();
-      const { done, value } = await reader.read();
-      if (done) break;
-      chunks.push(value);
-      bytes += value.length;
+    for (let chunk = await next(); chunk !== undefined; chunk = await next()) {
+      bytes += chunk.length;
+      if (!await take(chunk)) return;
     }
-    signal.throwIfAborted();
-  } catch (error) {
-    if (signal.aborted) throw signal.reason;
-    throw new Error(`The answer to ${name} broke off after ${bytes} bytes: ${(error as Error).message}`);
   } finally {
     signal.removeEventListener("abort", abort);
     await reader?.cancel().catch(() => {});
   }
-  const contentType = response.headers.get("content-type") ?? "";
-  return { bytes: Buffer.concat(chunks).subarray(0, limit), complete: bytes <= limit, contentType };
 }
 
 /**
@@ -90,7 +112,8 @@ export function parseBody(
   const text = decode(name, body, charset);
   if (format === undefined && !isJson) return text;
   const fail = (error: Error): never => {
-    const message = `Cannot read the answer to ${name} as ${format ?? "JSON, which its content type says it is"}`;
+    const as = format === undefined ? "JSON, which its content type says it is" : nameOfFormat(format);
+    const message = `Cannot read the answer to ${name} as ${as}`;
     throw withDetail(new TerminalError(`${message}: ${error.message}`), text.slice(0, 1_000).toWellFormed());
   };
   try {

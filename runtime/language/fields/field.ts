@@ -1,7 +1,9 @@
 import { z } from "zod";
+import { isFileName } from "../../host/run_files.ts";
 import { parseDuration, parseRate, type Rate } from "../../model/duration.ts";
 import { isCharset } from "../../formats/decode_text.ts";
 import type { Json } from "../../model/json.ts";
+import { type Format, formats } from "../../formats/format.ts";
 
 /** The description of a field in a kind's schema, for the checker, the templates and the JSON Schema. */
 export interface FieldInfo {
@@ -84,6 +86,14 @@ export function charset(): z.ZodType<string> {
   );
 }
 
+/** How text is read: a name, or `{ csv: { columns: [id, name] } }`. */
+export function format(): z.ZodType<Format> {
+  const columns = z.array(z.string().min(1)).min(1).describe("Names that the header row must have");
+  const error = ({ code }: { code?: string }) =>
+    code === "invalid_type" ? "expected an object such as { csv: { columns: [id, name] } }" : undefined;
+  return z.union([z.enum(formats), z.strictObject({ csv: z.strictObject({ columns }, { error }) }, { error })]);
+}
+
 /** `30s` → milliseconds. A template stays text until it is resolved, then the result is parsed as a duration. */
 export function duration(): z.ZodType<number> {
   return make<number>(
@@ -118,6 +128,15 @@ export function size(): z.ZodType<number> {
 export function path(): z.ZodType<string> {
   return make<string>({ is: "path", expected: "a path such as ./file.txt", schema: TEXT }, (value) => {
     return typeof value === "string" && value !== "" ? value : undefined;
+  });
+}
+
+/** The name of a file in a folder that is known: without slashes. Templates are allowed; what they give is not checked here. */
+export function fileName(): z.ZodType<string> {
+  const expected = "a plain file name such as report.csv";
+  return make<string>({ is: "template", expected, schema: TEXT }, (value) => {
+    const text = scalarText(value);
+    return text !== undefined && (hasTemplate(text) || isFileName(text)) ? text : undefined;
   });
 }
 

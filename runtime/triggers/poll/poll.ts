@@ -1,7 +1,6 @@
 import { z } from "zod";
 import type { JsonObject } from "../../model/json.ts";
-import { charset, duration, expression, number, source, template, url } from "../../language/fields/field.ts";
-import { formats } from "../../formats/format.ts";
+import { charset, duration, expression, format, number, source, template, url } from "../../language/fields/field.ts";
 import { checkInterval } from "../every.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../loop.ts";
@@ -26,7 +25,7 @@ export const poll: TriggerKind = {
     on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
     ignore: z.array(z.string()).optional(),
     first: z.enum(["seed", "emit"]).default("seed"),
-    format: z.enum(formats).optional(),
+    format: format().optional(),
     charset: charset().optional(),
     pages: z.strictObject({
       next: expression({ names: DOCUMENT }),
@@ -101,6 +100,12 @@ function checkSource({ poll, headers, pages, format, charset }: JsonObject): str
   }
   if (!isUrl && charset !== undefined && !("http" in (poll as JsonObject)) && !("run" in (poll as JsonObject))) {
     problems.push(`"charset" reads bytes; what a step such as "call" gives is data already`);
+  }
+  if (!isUrl && "save" in (poll as JsonObject)) {
+    problems.push(`"save" puts a file into a run's folder, and a poll is no run`);
+  }
+  if (!isUrl && "keep" in (poll as JsonObject)) {
+    problems.push(`"keep" leaves out items, which would count as removed`);
   }
   return problems;
 }

@@ -1,6 +1,6 @@
 import { turn } from "../../host/slices.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
-import type { Format } from "../../formats/format.ts";
+import { type Format, nameOfFormat } from "../../formats/format.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
@@ -152,7 +152,7 @@ async function request(
   const text = typeof answer.body === "string" ? answer.body : "";
   const contentType = headers["content-type"] ?? "";
   const format = formatOf(context, source) ?? guessFormat(contentType, text);
-  expectTable(text, format, contentType);
+  expectTable(text, nameOfFormat(format), contentType);
   const body = await parseBeside(text, format);
   checkColumns(context, text, format, body);
   // A page of 10 MB takes tens of milliseconds to decode, and as many to go through.
@@ -166,14 +166,14 @@ async function readRun(context: TriggerContext, source: JsonObject, { cursor }: 
   const { json, stdout } = await context.perform(asked, inputOf(cursor), context.signal) as JsonObject;
   // A command that prints no line and ends well has found nothing, as "find" does.
   if (typeof stdout === "string" && !(format === "lines" && stdout === "")) {
-    expectTable(stdout, format);
+    expectTable(stdout, nameOfFormat(format));
     checkColumns(context, stdout, format, json);
   }
   return toReading(context, { body: json, isFeed: format === "feed" });
 }
 
 function checkColumns({ args }: TriggerContext, text: string, format: Format, rows: Json): void {
-  if (format === "csv" && args.key !== undefined && (rows as Json[]).length === 0) {
+  if (nameOfFormat(format) === "csv" && args.key !== undefined && (rows as Json[]).length === 0) {
     expectColumns(text, args.key as string);
   }
 }

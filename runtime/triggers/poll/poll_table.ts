@@ -1,5 +1,5 @@
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
-import { columnsOf, type Format, FormatError } from "../../formats/format.ts";
+import { columnsOf, FormatError, type FormatName } from "../../formats/format.ts";
 
 /** How a web page begins, after an XML declaration and comments. */
 const WEB_PAGE = /^(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*<(!doctype\s+html|html|head|body)[\s>]/i;
@@ -9,7 +9,7 @@ const WEB_PAGE = /^(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*<(!doctype\s+html|html|he
  * would count as removed.
  * @throws FormatError for nothing at all and for a web page
  */
-export function expectTable(text: string, format: Format, contentType = ""): void {
+export function expectTable(text: string, format: FormatName, contentType = ""): void {
   if (format !== "csv" && format !== "lines") return;
   const start = text.slice(0, 4_000).trimStart();
   if (start === "" && text.trim() === "") throw new FormatError(`expected ${format}, got nothing`);

@@ -2,8 +2,7 @@ import { watch as watchFolder } from "chokidar";
 import { join } from "node:path";
 import { z } from "zod";
 import { sleepUntil } from "../../host/clock.ts";
-import { charset, duration, path } from "../../language/fields/field.ts";
-import { formats } from "../../formats/format.ts";
+import { charset, duration, format, path } from "../../language/fields/field.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../loop.ts";
 import type { Detach, TriggerContext, TriggerKind } from "../trigger.ts";
@@ -24,7 +23,7 @@ export const watch: TriggerKind = {
     on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
     settle: duration().default(2_000),
     first: z.enum(["seed", "emit"]).default("emit"),
-    format: z.enum(formats).optional(),
+    format: format().optional(),
     charset: charset().optional(),
   },
   address: (args) => `watch ${args.watch}`,

@@ -3,7 +3,7 @@ import { Worker } from "node:worker_threads";
 import { TaskThread } from "../../host/task_thread.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
-import { type Format, FormatError, parse } from "../../formats/format.ts";
+import { type Format, FormatError, nameOfFormat, parse } from "../../formats/format.ts";
 import { type Apart, putTogether } from "./pieces.ts";
 
 /** Texts up to this many characters are parsed here: it takes under 30 ms, and starting a thread takes as long. */
@@ -45,7 +45,9 @@ export class ParseThread {
       return await this.#thread.run({ text, format }) as Apart;
     } catch (error) {
       if ((error as Error).name === "FormatError") throw new FormatError((error as Error).message);
-      throw new Error(`the thread that reads it as ${format} failed: ${messageOf(error)}`, { cause: error });
+      throw new Error(`the thread that reads it as ${nameOfFormat(format)} failed: ${messageOf(error)}`, {
+        cause: error,
+      });
     } finally {
       this.#idle = setTimeout(() => void this.end(), this.idle);
       this.#idle.unref();

@@ -126,7 +126,8 @@ const limits: Case[] = [
   {
     kind: 3,
     input: "30 MB of output",
-    expected: /wrote 30000000 bytes, at most 10000000 are kept; have it write less, or to a file/,
+    expected:
+      /wrote 30000000 bytes, at most 10000000 are kept; "save: name" would put all of it into a file, "keep: tail" keep/,
     got: (lab) => lab.failure("/run", { script: print(30 * MB) }),
   },
   {

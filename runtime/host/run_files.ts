@@ -1,0 +1,183 @@
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
+import { readdir, rm } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { messageOf, TerminalError } from "../model/errors.ts";
+import type { Disk, DiskFile } from "./disk.ts";
+
+/** A file in a run's folder, as the run's data has it. */
+export type SavedFile = {
+  /** Absolute. */
+  path: string;
+  name: string;
+  /** What it is, as whoever gave it says: `image/png`. */
+  type: string;
+  bytes: number;
+  /** In hex. */
+  sha256: string;
+};
+
+/** A file that is being written. It is there under its name, whole, once `keep` resolves, or never. */
+export interface FileDraft {
+  /** @throws TerminalError where it has more than a file may have; Error where it cannot be written */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Puts it in its place, durably, instead of what an earlier attempt left there. */
+  keep(type: string): Promise<SavedFile>;
+  /** Leaves nothing of it. */
+  discard(): Promise<void>;
+}
+
+/** Which file is to be written. */
+export interface NewFile {
+  run: string;
+  /** The step's path: each step has its own place, so that none replaces what another has saved. */
+  step: string;
+  name: string;
+  /** For messages: `the answer to GET https://example.org/`. */
+  what: string;
+}
+
+/** Bytes that one file may have. */
+export const MOST_FILE_BYTES = 1_000_000_000;
+/** Bytes that are written at once. */
+const PIECE = 1_000_000;
+/** Folders that a sweep looks at: with a hundred thousand of them there is still no burst. */
+const SWEPT = 100;
+/** See `newId`: nothing else in there is a run's. */
+const RUN_ID = /^[0-9a-z]{20}$/;
+
+/** Whether it names a file and no folder, wherever it is put. */
+export function isFileName(name: string): boolean {
+  if (name === "" || name === "." || name === ".." || Buffer.byteLength(name) > 255) return false;
+  // deno-lint-ignore no-control-regex
+  return name.isWellFormed() && !/[/\\\u0000-\u001f\u007f]/.test(name);
+}
+
+/** The files that runs have saved: a folder for each run, `<folder>/<run>/<step>/<name>`. */
+export class RunFiles {
+  /** Runs that the sweep has not come to in this round. */
+  #round: string[] = [];
+
+  /** @param folder absolute; it is made with the first file */
+  constructor(
+    private readonly folder: string,
+    private readonly disk: Disk,
+    private readonly most = MOST_FILE_BYTES,
+  ) {}
+
+  /** @throws TerminalError where the name is no plain file name */
+  async create({ run, step, name, what }: NewFile): Promise<FileDraft> {
+    const task = `Cannot save ${what} as ${JSON.stringify(name)}`;
+    if (!isFileName(name)) throw new TerminalError(`${task}: expected a plain file name such as report.csv`);
+    // A path may have characters that a name cannot have, and be longer.
+    const place = join(this.folder, run, createHash("sha256").update(step).digest("hex").slice(0, 16));
+    const draft = `${place}.new`;
+    try {
+      await this.disk.mkdir(place);
+      // A program that was killed may have left one.
+      if ((await this.disk.list(dirname(draft))).includes(basename(draft))) await this.disk.remove(draft);
+      const file = await this.disk.create(draft);
+      return new Draft({ disk: this.disk, file, draft, path: join(place, name), task, most: this.most });
+    } catch (error) {
+      throw new Error(`${task}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  /**
+   * Removes what runs have left that nobody knows any more. Looks at some of the folders; the next call goes on behind them.
+   * @param isKnown whether the run is live or in history
+   */
+  async sweep(isKnown: (run: string) => Promise<boolean>): Promise<void> {
+    if (this.#round.length === 0) this.#round = await this.#runs();
+    for (const run of this.#round.splice(0, SWEPT)) {
+      if (!await isKnown(run)) await rm(join(this.folder, run), { recursive: true, force: true });
+    }
+  }
+
+  async #runs(): Promise<string[]> {
+    try {
+      return (await readdir(this.folder)).filter((name) => RUN_ID.test(name));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return [];
+      throw error;
+    }
+  }
+}
+
+interface DraftParts {
+  disk: Disk;
+  file: DiskFile;
+  /** Where it is while it is written. */
+  draft: string;
+  path: string;
+  /** How its errors begin. */
+  task: string;
+  most: number;
+}
+
+class Draft implements FileDraft {
+  readonly #parts: DraftParts;
+  readonly #hash = createHash("sha256");
+  #bytes = 0;
+  #unwritten: Uint8Array[] = [];
+  #unwrittenBytes = 0;
+  #isOpen = true;
+
+  constructor(parts: DraftParts) {
+    this.#parts = parts;
+  }
+
+  async write(bytes: Uint8Array): Promise<void> {
+    const { task, most } = this.#parts;
+    this.#bytes += bytes.length;
+    if (this.#bytes > most) {
+      throw new TerminalError(`${task}: it has over ${most} bytes, the most that a saved file may have`);
+    }
+    this.#hash.update(bytes);
+    this.#unwritten.push(bytes);
+    this.#unwrittenBytes += bytes.length;
+    if (this.#unwrittenBytes >= PIECE) await this.#trying(() => this.#flush());
+  }
+
+  async keep(type: string): Promise<SavedFile> {
+    const { disk, file, draft, path } = this.#parts;
+    await this.#trying(async () => {
+      await this.#flush();
+      await file.sync();
+      await this.#close();
+      await disk.rename(draft, path);
+      await disk.syncFolder(dirname(path));
+      await disk.syncFolder(dirname(draft));
+    });
+    return { path, name: basename(path), type, bytes: this.#bytes, sha256: this.#hash.digest("hex") };
+  }
+
+  /** What cannot be removed goes with the run's folder. */
+  async discard(): Promise<void> {
+    this.#unwritten = [];
+    await this.#close().catch(() => {});
+    await this.#parts.disk.remove(this.#parts.draft).catch(() => {});
+  }
+
+  async #flush(): Promise<void> {
+    const bytes = Buffer.concat(this.#unwritten);
+    this.#unwritten = [];
+    this.#unwrittenBytes = 0;
+    if (bytes.length > 0) await this.#parts.file.write(bytes);
+  }
+
+  async #close(): Promise<void> {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    await this.#parts.file.close();
+  }
+
+  /** A full disk may have room at the next attempt. */
+  async #trying(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      throw new Error(`${this.#parts.task}: ${messageOf(error)}`, { cause: error });
+    }
+  }
+}
