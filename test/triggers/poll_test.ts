@@ -497,7 +497,7 @@ Deno.test("what a server says of itself never becomes an expression", async () =
 
 Deno.test("an RSS feed emits each new entry once, also where an entry drops out and comes back", async () => {
   await using peer = await Peer.start();
-  const feed = readFileSync(new URL("../language/fixtures/rss.xml", import.meta.url), "utf8");
+  const feed = readFileSync(new URL("../formats/fixtures/rss.xml", import.meta.url), "utf8");
   const serve = (text: string) => {
     peer.answer = (_, response) =>
       response.writeHead(200, { "content-type": "application/rss+xml; charset=utf-8" }).end(text);

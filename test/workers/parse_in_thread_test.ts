@@ -62,7 +62,7 @@ Deno.test("what cannot be read is the same error from a thread, and the next tex
 });
 
 Deno.test("a thread that dies fails the text that it reads, and is started again for the next", async () => {
-  const { thread, started } = startThread(60_000, [new URL("../language/dying_worker_fixture.ts", import.meta.url)]);
+  const { thread, started } = startThread(60_000, [new URL("./dying_worker_fixture.ts", import.meta.url)]);
   const dying = assert.rejects(
     thread.parse("[1]", "json"),
     /^Error: the thread that reads it as json failed: the background thread ended with code 3$/,
