@@ -1,7 +1,7 @@
 import { Command, CommanderError } from "commander";
 import { type Ports, SYSTEM_PORTS } from "../../runtime/app/ports.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
-import { RefusedError } from "./client.ts";
+import { RefusedError } from "./open_client.ts";
 import { addCheck } from "./commands/check.ts";
 import { addEmit } from "./commands/emit.ts";
 import { addForms } from "./commands/forms.ts";

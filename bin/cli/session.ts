@@ -1,5 +1,5 @@
 import { Command } from "commander";
-import { type Client, openClient } from "./client.ts";
+import { type Client, openClient } from "./open_client.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { foldersInUse } from "./folders.ts";
 import { startLog } from "./start_log.ts";

@@ -3,7 +3,7 @@ import type { Rule } from "../model/rule.ts";
 import { batchTerms, lastOccurrence } from "../language/fields/batch.ts";
 import type { BatchClosing, DueBatch, Receipt, Store } from "../store/store.ts";
 import { keepGoing, type Loop } from "../triggers/loop.ts";
-import { admissionOf } from "./decide.ts";
+import { admissionOf } from "./decide_verdict.ts";
 
 /** What batches work with. */
 export interface BatchesOptions {

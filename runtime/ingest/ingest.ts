@@ -7,7 +7,7 @@ import { withState } from "../language/expressions/state_view.ts";
 import type { Arrival, Candidate, ClaimedRun, Lease, Progress, Receipt, Store, TriggerKey } from "../store/store.ts";
 import type { TriggerEvent } from "../triggers/trigger.ts";
 import { Batches } from "./batches.ts";
-import { decide } from "./decide.ts";
+import { decide } from "./decide_verdict.ts";
 import { Subscriptions } from "./subscriptions.ts";
 
 /** What ingest works with. */

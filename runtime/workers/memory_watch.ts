@@ -1,7 +1,7 @@
 import process from "node:process";
 import { memoryBytes } from "../host/memory.ts";
 import type { Pool } from "./pool.ts";
-import type { RuleWorker } from "./rule_worker.ts";
+import type { RuleWorker } from "./watched_worker.ts";
 
 /** Milliseconds; a loop that fills memory takes some 100 MB in this time. */
 const INTERVAL = 100;

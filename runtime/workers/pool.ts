@@ -3,7 +3,7 @@ import { formatDuration } from "../model/duration.ts";
 import { type BundledModule, InterruptedError } from "./workers.ts";
 import type { LogLevel } from "./messages.ts";
 import type { WorkOrder } from "./open_job.ts";
-import { RuleWorker } from "./rule_worker.ts";
+import { RuleWorker } from "./watched_worker.ts";
 
 /**
  * Workers of one lane never take a slot from another. A rule that waits for a function holds a worker of its own lane, so

@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { realDisk } from "../../runtime/host/disk.ts";
-import { SimulatedDisk, realMedium } from "../faults/simulated_disk.ts";
+import { realMedium, SimulatedDisk } from "../faults/simulated_disk.ts";
 import { isFileName, type NewFile, RunFiles } from "../../runtime/host/run_files.ts";
 import { newId } from "../../runtime/model/id.ts";
 import { TerminalError } from "../../runtime/model/errors.ts";

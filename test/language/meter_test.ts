@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { decide } from "../../runtime/ingest/decide.ts";
+import { decide } from "../../runtime/ingest/decide_verdict.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
 import { evaluate } from "../../runtime/language/expressions/expression.ts";

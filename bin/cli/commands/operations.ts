@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { describeState, type RunState } from "../../../runtime/model/run.ts";
-import { operatorName } from "../operator.ts";
+import { operatorName } from "../operator_name.ts";
 import type { CommonOptions } from "../options.ts";
 import { addCommand, ask, print, type Session } from "../session.ts";
 

@@ -51,7 +51,7 @@ export class RuleWorker {
   constructor(readonly options: WorkerOptions) {
     const { module, secrets, env, heapLimit } = options;
     const data: WorkerSetup = { file: module.file, code: module.code, secrets };
-    this.#worker = startCodeWorker(new URL("./worker.ts", import.meta.url), {
+    this.#worker = startCodeWorker(new URL("./rule_thread.ts", import.meta.url), {
       data,
       env,
       heapLimit,
