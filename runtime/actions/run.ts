@@ -7,21 +7,29 @@ import { TerminalError } from "../model/errors.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { parseMaybeJson } from "../formats/parse_json.ts";
+import type { Args } from "../language/kind.ts";
 import { charset, command, json, number, path, template } from "../language/fields/field.ts";
 import { type Format, formats } from "../formats/format.ts";
 import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
-import type { Action, ActionContext } from "./action.ts";
+import { type Action, type ActionContext, defineAction } from "./action.ts";
 import { withDetail } from "./detail.ts";
 
-interface RunArgs {
-  run: string | string[];
-  stdin?: Json;
-  env?: Record<string, string>;
-  cwd?: string;
-  format?: Format;
-  charset?: string;
-  ok?: number[];
-}
+const schemas = {
+  kind: "run",
+  main: command().describe("[command, argument, …], or a line for the shell, which may hold no expression"),
+  options: {
+    stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
+    env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
+    cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
+    format: z.enum(formats).optional().describe("How its standard output is read into json"),
+    charset: charset().optional().describe("Of its output, if that is not UTF-8"),
+    ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
+      "Exit codes that are no failure; by default 0",
+    ),
+  },
+} as const;
+
+type RunArgs = Args<typeof schemas>;
 
 /** Bytes that a command may write to each of standard output and standard error. */
 const MOST_OUTPUT = 10_000_000;
@@ -34,36 +42,24 @@ const FAILURE_OUTPUT = 200_000;
  * none. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
  * are missing.
  */
-export const run: Action = {
-  kind: "run",
+export const run: Action = defineAction({
+  ...schemas,
   summary: "Runs a command",
-  main: command().describe("[command, argument, …], or a line for the shell, which may hold no expression"),
-  options: {
-    stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
-    env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
-    cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
-    format: z.enum(formats).optional().describe("How its standard output is read into json"),
-    charset: charset().optional().describe("Of its output, if that is not UTF-8"),
-    ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
-      "Exit codes that are no failure; by default 0",
-    ),
-  },
   defaults: { timeout: 600_000, attempts: 1 },
   async perform(args, context) {
-    const options = args as unknown as RunArgs;
-    const name = nameOf((context.recorded ?? args).run as RunArgs["run"]);
-    const end = await start(name, options, context);
-    if (!(options.ok ?? [0]).includes(end.code)) {
+    const name = nameOf((context.recorded ?? args).run);
+    const end = await start(name, args, context);
+    if (!(args.ok ?? [0]).includes(end.code)) {
       throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end), json: null });
     }
     checkWhole(name, end);
     checkText(name, end);
     const { code, stdout, stderr } = end;
-    return { output: { code, stdout: stdout.text, stderr: stderr.text, json: await read(name, end, options.format) } };
+    return { output: { code, stdout: stdout.text, stderr: stderr.text, json: await read(name, end, args.format) } };
   },
-};
+});
 
-async function start(name: string, options: RunArgs, context: ActionContext): Promise<ChildEnd> {
+async function start(name: string, options: RunArgs, context: ActionContext<unknown>): Promise<ChildEnd> {
   const { run, stdin, env = {}, cwd = "." } = options;
   const [program, ...rest] = typeof run === "string" ? ["sh", "-c", run] : run;
   const folder = resolve(context.ruleFolder, cwd);
@@ -91,7 +87,7 @@ async function start(name: string, options: RunArgs, context: ActionContext): Pr
 }
 
 /** What a script may want to know; `WHENTHEN_CAUSE` goes into the header `whenthen-cause` of requests it sends to this program. */
-function contextVariables({ run, path, attempt, services }: ActionContext): Record<string, string> {
+function contextVariables({ run, path, attempt, services }: ActionContext<unknown>): Record<string, string> {
   return {
     WHENTHEN_RULE: run.rule,
     WHENTHEN_RUN: run.id,

@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { JsonObject } from "../model/json.ts";
+import type { Resolved } from "./fields/field.ts";
 
 /**
  * What the checker must know of one kind of trigger or step. The modules in `trigger/` and `action/` extend this with
@@ -29,6 +30,23 @@ export interface Kind {
   /** For a trigger: kind and address; what it is called without a name. */
   address?(args: JsonObject): string;
 }
+
+/** The schemas of a kind, with their types: the types of its arguments follow from them. */
+export interface Schemas<
+  Name extends string = string,
+  Main extends z.ZodType = z.ZodType,
+  Options extends z.ZodRawShape = z.ZodRawShape,
+> {
+  kind: Name;
+  main: Main;
+  options: Options;
+}
+
+/** The arguments of a kind as its schemas read them: where a template is not resolved yet, its text stands. */
+export type ReadArgs<S extends Schemas> = z.output<z.ZodObject<S["options"] & { [Name in S["kind"]]: S["main"] }>>;
+
+/** The arguments of a kind once every template is resolved. */
+export type Args<S extends Schemas> = Resolved<ReadArgs<S>>;
 
 /** All kinds, by name. */
 export interface Kinds {

@@ -1,13 +1,10 @@
-import { z } from "zod";
 import { RetryAfterError, TerminalError } from "../../model/errors.ts";
 import { headerFields } from "../../model/repeatable.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import { charset, json, number, template, url } from "../../language/fields/field.ts";
-import { formats } from "../../formats/format.ts";
-import type { Action } from "../action.ts";
+import { type Action, defineAction } from "../action.ts";
 import { withDetail } from "../detail.ts";
 import { type Body, parseBody, parseFailureBody, readableText, readResponseBody } from "./response_body.ts";
-import { checkRequest, type HttpArgs, readRequest } from "./request.ts";
+import { checkRequest, readRequest, schemas } from "./request.ts";
 import { readRetryAfter } from "./retry_after.ts";
 import { send } from "./send.ts";
 
@@ -23,31 +20,14 @@ const EXCERPT = 200;
  * failure: worth another attempt after 408, 429
  * and 5xx, as network errors are, and final otherwise.
  */
-export const http: Action = {
-  kind: "http",
+export const http: Action = defineAction({
+  ...schemas,
   summary: "Sends an HTTP request",
-  main: url().describe("METHOD https://…; without a method GET"),
-  options: {
-    json: json().optional().describe("The body, as JSON"),
-    form: z.record(z.string(), json()).optional().describe("The body, as form fields; a list repeats its field"),
-    body: template().optional().describe("The body, as text"),
-    headers: z.record(z.string(), template()).optional().describe("Request headers"),
-    query: z.record(z.string(), json()).optional().describe(
-      "Added to the URL; a list repeats its name, null leaves it out",
-    ),
-    auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
-      .describe("{ bearer: token } or { basic: user:password }"),
-    format: z.enum(formats).optional().describe("How the body is read, whatever its content type says"),
-    charset: charset().optional().describe("Of the body, whatever its content type says"),
-    ok: z.array(number({ min: 100, max: 599, integer: true })).optional()
-      .describe("Statuses beside 2xx that are no failure; a redirect named here is not followed"),
-  },
   defaults: { timeout: 30_000, attempts: 3 },
   check: checkRequest,
   async perform(args, context) {
-    const options = args as unknown as HttpArgs;
-    const { ok = [] } = options;
-    const request = readRequest(options, context);
+    const { ok = [] } = args;
+    const request = readRequest(args, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
     const body = await readResponseBody(request.name, response, accepted ? BODY_LIMIT : FAILURE_LIMIT, context.signal);
@@ -59,10 +39,10 @@ export const http: Action = {
         } MB, more than an http step takes; ask for less, in pages or by a filter`,
       );
     }
-    const data = parseBody(request.name, body, options);
+    const data = parseBody(request.name, body, args);
     return { output: result(response, data instanceof Promise ? await data : data) };
   },
-};
+});
 
 function failure(name: string, response: Response, body: Body): Error {
   const excerpt = (readableText(body) ?? "").replace(/\s+/g, " ").trim();

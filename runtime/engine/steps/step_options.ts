@@ -3,7 +3,7 @@ import { TerminalError } from "../../model/errors.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { RetryPolicy } from "../../model/rule.ts";
 import { parseArgs } from "../../language/checker/check.ts";
-import { duration, json, number, rate } from "../../language/fields/field.ts";
+import { duration, json, number, rate, type Resolved } from "../../language/fields/field.ts";
 import type { Kind } from "../../language/kind.ts";
 import { retrySchema } from "../../language/fields/retry_schema.ts";
 import { notOn } from "./control.ts";
@@ -67,7 +67,9 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
   const options = common.safeParse({ timeout, retry });
   const known = kindsOfCode[kind] ?? stepKinds[kind];
   const checked = kind === "do" ? { args: {} } : checkKind(known, raw, rest, now);
-  if (options.success && "args" in checked) return { args: checked.args, ...options.data };
+  if (options.success && "args" in checked) {
+    return { args: checked.args, ...options.data as Resolved<typeof options.data> };
+  }
   // An option that the kind says something about itself has its problem there.
   const issues = options.error?.issues.filter(({ path: [name] }) => !Object.hasOwn(known?.options ?? {}, name)) ?? [];
   const problems = [
