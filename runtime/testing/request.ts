@@ -20,7 +20,7 @@ interface Sent {
 export function requestOf(world: World, sent: JsonObject): Request {
   const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent as unknown as Sent;
   const hook = world.hooks.match(webhook)[0]?.hook;
-  const method = rest.method ?? hook?.args.method as string | undefined ?? "POST";
+  const method = rest.method ?? hook?.args.method ?? "POST";
   const body = json !== undefined
     ? writeExactJson(json)
     : form !== undefined
@@ -31,7 +31,7 @@ export function requestOf(world: World, sent: JsonObject): Request {
     : form !== undefined
     ? "application/x-www-form-urlencoded"
     : undefined;
-  const [secret] = (hook?.args.secret ?? []) as string[];
+  const [secret] = hook?.args.secret ?? [];
   const signature = signed && hook && secret !== undefined
     ? signatureOf(hook.args.auth, world.secretOf(secret), body, world.clock.now())
     : {};
