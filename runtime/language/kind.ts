@@ -48,6 +48,24 @@ export type ReadArgs<S extends Schemas> = z.output<z.ZodObject<S["options"] & { 
 /** The arguments of a kind once every template is resolved. */
 export type Args<S extends Schemas> = Resolved<ReadArgs<S>>;
 
+/** Arguments that a kind's schemas have read, in which nothing is left to resolve, with their types. */
+export function resolvedArgs<S extends Schemas>(_schemas: S, args: JsonObject): Args<S> {
+  return args as Args<S>;
+}
+
+/** A kind whose functions see the arguments with the types that its schemas give. */
+interface KindDefinition<S extends Schemas> extends Omit<Kind, keyof Schemas | "check" | "address"> {
+  /** See {@link Kind.check}. */
+  check?: (args: ReadArgs<S>, now: number) => string[];
+}
+
+/** Defines a kind that only the checker knows; the types of its arguments follow from `main` and `options`. */
+export function defineKind<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+  kind: Schemas<Name, Main, Options> & KindDefinition<Schemas<Name, Main, Options>>,
+): Kind {
+  return kind as Kind;
+}
+
 /** All kinds, by name. */
 export interface Kinds {
   triggers: Record<string, Kind>;
