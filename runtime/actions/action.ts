@@ -31,9 +31,9 @@ interface ActionDefinition<S extends Schemas> extends Omit<Action, keyof Schemas
 /** Defines an action; the types of its arguments follow from `main` and `options`. */
 export function defineAction<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
   action: Schemas<Name, Main, Options> & ActionDefinition<Schemas<Name, Main, Options>>,
-): Action {
+): Omit<Action, keyof Schemas> & Schemas<Name, Main, Options> {
   // Who calls it has read the arguments by these schemas.
-  return action as Action;
+  return action as Omit<Action, keyof Schemas> & Schemas<Name, Main, Options>;
 }
 
 export interface Outcome {

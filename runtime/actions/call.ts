@@ -1,10 +1,10 @@
 import { posix, relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import { json, target } from "../language/fields/field.ts";
-import { type Action, defineAction } from "./action.ts";
+import { defineAction } from "./action.ts";
 
 /** Calls an exported function in a worker. A YAML action has steps of its own: the step machine in `run/` interprets it. */
-export const call: Action = defineAction({
+export const call = defineAction({
   kind: "call",
   summary: "Calls a function of a TypeScript file, or a YAML action",
   main: target().describe("./file.ts#function or ./action.yaml, relative to this file"),

@@ -1,9 +1,9 @@
 import { TerminalError } from "../model/errors.ts";
 import { json, template } from "../language/fields/field.ts";
-import { type Action, defineAction } from "./action.ts";
+import { defineAction } from "./action.ts";
 
 /** Sends an event to the rules of this folder. Its id is the same on each attempt, so that a second one is a duplicate. */
-export const emit: Action = defineAction({
+export const emit = defineAction({
   kind: "emit",
   summary: "Sends an event to the rules that listen to its type",
   main: template().describe("The event's type, such as order.paid"),

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import { json, template } from "../language/fields/field.ts";
-import { type Action, defineAction } from "./action.ts";
+import { defineAction } from "./action.ts";
 
 /** Writes one line to the program's log. */
-export const log: Action = defineAction({
+export const log = defineAction({
   kind: "log",
   summary: "Writes a line to the program's log",
   main: template().describe("The line"),

@@ -6,7 +6,7 @@ import type { Json, JsonObject } from "../model/json.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
 import { json, number, template } from "../language/fields/field.ts";
 import { refusedHeader } from "./refused_header.ts";
-import { type Action, type ActionContext, defineAction, type Outcome } from "./action.ts";
+import { type ActionContext, defineAction, type Outcome } from "./action.ts";
 
 const schemas = {
   kind: "reply",
@@ -29,7 +29,7 @@ const WITHOUT_BODY: Json[] = [204, 205, 304];
  * Answers the webhook request that the run's event came by. For any other event nobody waits, nor after `replyWithin`: the step succeeds and its
  * result says so, so that a rule with several triggers needs no condition.
  */
-export const reply: Action = defineAction({
+export const reply = defineAction({
   ...schemas,
   summary: "Answers the request that a webhook trigger is holding",
   defaults: { timeout: 30_000, attempts: 1 },

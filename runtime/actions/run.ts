@@ -11,7 +11,7 @@ import type { Args } from "../language/kind.ts";
 import { charset, command, json, number, path, template } from "../language/fields/field.ts";
 import { type Format, formats } from "../formats/format.ts";
 import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
-import { type Action, type ActionContext, defineAction } from "./action.ts";
+import { type ActionContext, defineAction } from "./action.ts";
 import { withDetail } from "./detail.ts";
 
 const schemas = {
@@ -42,7 +42,7 @@ const FAILURE_OUTPUT = 200_000;
  * none. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
  * are missing.
  */
-export const run: Action = defineAction({
+export const run = defineAction({
   ...schemas,
   summary: "Runs a command",
   defaults: { timeout: 600_000, attempts: 1 },

@@ -1,11 +1,11 @@
 import { duration, json, template } from "../language/fields/field.ts";
-import { type Action, defineAction } from "./action.ts";
+import { defineAction } from "./action.ts";
 
 /**
  * Memory across runs: sets a value and gives the previous one, or reads where no value is given. The store writes the value
  * together with the step's record and puts the previous value there as the step's result.
  */
-export const state: Action = defineAction({
+export const state = defineAction({
   kind: "state",
   summary: "Remembers a value across runs and gives the previous one; without a value it reads",
   main: template().describe("The key, such as up/${{ event.subject }}"),

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Args } from "../language/kind.ts";
 import { keepTime, passTime, type Timetable } from "./timetable.ts";
-import { defineTrigger, type TriggerKind } from "./trigger.ts";
+import { defineTrigger } from "./trigger.ts";
 
 const WITH_ZONE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})$/;
 
@@ -12,7 +12,7 @@ const schemas = {
 } as const;
 
 /** One time, once ever. Made up for, however late, where the program was down; not where it was past at first load. */
-export const at: TriggerKind = defineTrigger({
+export const at = defineTrigger({
   ...schemas,
   summary: "Emits once, at a date and time",
   address: (args) => `at ${args.at}`,

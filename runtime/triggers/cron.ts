@@ -4,7 +4,7 @@ import { cronProblem, cronSchedule, zone, zoneOf } from "../language/fields/cron
 import { duration } from "../language/fields/field.ts";
 import type { Args } from "../language/kind.ts";
 import { keepTime, MISSED, passTime, type Timetable } from "./timetable.ts";
-import { defineTrigger, type TriggerKind } from "./trigger.ts";
+import { defineTrigger } from "./trigger.ts";
 
 const HOUR = 3_600_000;
 
@@ -19,7 +19,7 @@ const schemas = {
 } as const;
 
 /** A cron pattern of five fields, or six with seconds in front, in a time zone. */
-export const cron: TriggerKind = defineTrigger({
+export const cron = defineTrigger({
   ...schemas,
   summary: "Emits at the times of a cron pattern",
   address: (args) => `cron ${args.cron} ${zoneOf(args.timezone)}`,

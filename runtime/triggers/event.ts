@@ -1,12 +1,12 @@
 import { z } from "zod";
-import { defineTrigger, type TriggerKind } from "./trigger.ts";
+import { defineTrigger } from "./trigger.ts";
 
 const typePattern = z.string().regex(/^([\w-]+(\.[\w-]+)*(\.\*)?|\*)$/, {
   error: "expected an event type such as order.created, or order.*",
 });
 
 /** Emitted events: from a step `emit`, `POST /events` or `whenthen emit`. */
-export const event: TriggerKind = defineTrigger({
+export const event = defineTrigger({
   kind: "event",
   summary: "Listens to emitted events of one type, several, or all below a prefix: order.created, order.*",
   main: z.union([typePattern, z.array(typePattern).min(1)]),

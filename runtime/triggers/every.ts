@@ -3,7 +3,7 @@ import { formatDuration } from "../model/duration.ts";
 import { duration, type Template } from "../language/fields/field.ts";
 import type { Args } from "../language/kind.ts";
 import { keepTime, MISSED, passTime, type Timetable } from "./timetable.ts";
-import { defineTrigger, type TriggerKind } from "./trigger.ts";
+import { defineTrigger } from "./trigger.ts";
 
 /** Shorter intervals than this are a slip of the pen. */
 const SHORTEST_INTERVAL = 100;
@@ -15,7 +15,7 @@ const schemas = {
 } as const;
 
 /** A true interval: the next occurrence is one interval after the last, across restarts too. */
-export const every: TriggerKind = defineTrigger({
+export const every = defineTrigger({
   ...schemas,
   summary: "Emits at an interval, the first time one interval after the rule is first loaded",
   address: (args) => `every ${formatDuration(Number(args.every))}`,

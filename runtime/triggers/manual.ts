@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { defineTrigger, type TriggerKind } from "./trigger.ts";
+import { defineTrigger } from "./trigger.ts";
 
 /** `whenthen emit --rule`, the API, a button: they address the rule, so there is nothing to attach. */
-export const manual: TriggerKind = defineTrigger({
+export const manual = defineTrigger({
   kind: "manual",
   summary: "Starts the rule by hand: whenthen emit --rule, or the API",
   main: z.union([z.null(), z.literal(true), z.strictObject({})]),

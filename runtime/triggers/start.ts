@@ -1,8 +1,8 @@
 import { z } from "zod";
-import { defineTrigger, type TriggerContext, type TriggerKind } from "./trigger.ts";
+import { defineTrigger, type TriggerContext } from "./trigger.ts";
 
 /** Each start of the program, once for each rule: also for one that was dropped in or repaired later, but not on reload. */
-export const start: TriggerKind = defineTrigger({
+export const start = defineTrigger({
   kind: "start",
   summary: "Emits once each time the program starts",
   main: z.union([z.null(), z.literal(true), z.strictObject({})]),

@@ -34,9 +34,9 @@ interface TriggerKindDefinition<S extends Schemas>
 /** Defines a kind of trigger; the types of its arguments follow from `main` and `options`. */
 export function defineTrigger<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
   trigger: Schemas<Name, Main, Options> & TriggerKindDefinition<Schemas<Name, Main, Options>>,
-): TriggerKind {
+): Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options> {
   // Who calls it has read the arguments by these schemas.
-  return trigger as TriggerKind;
+  return trigger as Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options>;
 }
 
 export type Detach = () => void | Promise<void>;

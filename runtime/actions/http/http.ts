@@ -1,7 +1,7 @@
 import { RetryAfterError, TerminalError } from "../../model/errors.ts";
 import { headerFields } from "../../model/repeatable.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import { type Action, defineAction } from "../action.ts";
+import { defineAction } from "../action.ts";
 import { withDetail } from "../detail.ts";
 import { type Body, parseBody, parseFailureBody, readableText, readResponseBody } from "./response_body.ts";
 import { checkRequest, readRequest, schemas } from "./request.ts";
@@ -20,7 +20,7 @@ const EXCERPT = 200;
  * failure: worth another attempt after 408, 429
  * and 5xx, as network errors are, and final otherwise.
  */
-export const http: Action = defineAction({
+export const http = defineAction({
   ...schemas,
   summary: "Sends an HTTP request",
   defaults: { timeout: 30_000, attempts: 3 },

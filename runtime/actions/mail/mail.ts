@@ -3,7 +3,7 @@ import { TerminalError } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
 import { hasTemplate, json, template } from "../../language/fields/field.ts";
 import { show } from "../../language/show.ts";
-import { type Action, defineAction } from "../action.ts";
+import { defineAction } from "../action.ts";
 import { type MailAddress, parseAddress } from "./address.ts";
 
 const ADDRESS = "an e-mail address such as anna@example.org or Anna <anna@example.org>";
@@ -12,7 +12,7 @@ const ADDRESS = "an e-mail address such as anna@example.org or Anna <anna@exampl
  * Sends one mail by `smtp` of `whenthen.yaml`, to all recipients together. Its Message-ID is the same on each attempt, so that who gets it
  * twice can tell. Its result says which recipients the server took.
  */
-export const mail: Action = defineAction({
+export const mail = defineAction({
   kind: "mail",
   summary: "Sends a mail",
   main: json().refine((to) => typeof to === "string" || Array.isArray(to), {

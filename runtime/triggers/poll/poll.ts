@@ -3,13 +3,13 @@ import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../loop.ts";
 import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { patienceAsked, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
-import { defineTrigger, type TriggerKind } from "../trigger.ts";
+import { defineTrigger } from "../trigger.ts";
 
 /** A time this far ahead comes from a clock that was set right in small steps. */
 const CLOCK_SLACK = 60_000;
 
 /** Looks at a source again and again, and emits what was added, changed or removed in between. */
-export const poll: TriggerKind = defineTrigger({
+export const poll = defineTrigger({
   ...schemas,
   summary: "Looks at a URL, or at what a step gives, and emits what changed",
   address: (args) => `poll ${addressOf(args)}`,

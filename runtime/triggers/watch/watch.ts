@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { sleepUntil } from "../../host/clock.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../loop.ts";
-import { defineTrigger, type Detach, type TriggerKind } from "../trigger.ts";
+import { defineTrigger, type Detach } from "../trigger.ts";
 import { schemas, type WatchContext, Watching } from "./watch_pass.ts";
 
 /** Network folders and containers tell nothing about changes: all files are looked at this often. */
@@ -13,7 +13,7 @@ const SLOW_PASS = 60_000;
  * Files: added, changed, removed, also while the program was down. `data` = `{path, name, old, new}`, where `path` is absolute and `old`
  * and `new` are `{size, modified}` or null; with `format` also `content`, or `content: null` and `error` where it cannot be read so.
  */
-export const watch: TriggerKind = defineTrigger({
+export const watch = defineTrigger({
   ...schemas,
   summary: "Watches files by a pattern such as ./inbox/*.csv",
   address: (args) => `watch ${args.watch}`,

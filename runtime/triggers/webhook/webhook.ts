@@ -2,7 +2,7 @@ import { messageOf } from "../../model/errors.ts";
 import type { HttpRequestFacts } from "../../model/event.ts";
 import { newId } from "../../model/id.ts";
 import type { Json } from "../../model/json.ts";
-import { defineTrigger, type TriggerEvent, type TriggerKind } from "../trigger.ts";
+import { defineTrigger, type TriggerEvent } from "../trigger.ts";
 import { schemas, type WebhookArgs } from "./webhook_args.ts";
 import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
 import { parseBody } from "./webhook_body.ts";
@@ -22,7 +22,7 @@ const CREDENTIALS = ["authorization", "cookie"];
 const SEGMENT = /^(:[A-Za-z_]\w*|[^\s/:?#*]+)$/;
 
 /** A path below `/hooks` that other programs send to. */
-export const webhook: TriggerKind = defineTrigger({
+export const webhook = defineTrigger({
   ...schemas,
   summary: "Listens on a path below /hooks",
   address: ({ webhook, method }) => `webhook ${method === "POST" ? "" : `${method} `}${webhook}`,
