@@ -1,24 +1,16 @@
 import { writeExactJson } from "../formats/exact_json.ts";
-import { type Repeatable, toParameters } from "../model/repeatable.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import type { testKinds } from "../language/checker/test_kinds.ts";
+import type { Args } from "../language/kind.ts";
+import { toParameters } from "../model/repeatable.ts";
 import { signatureOf } from "./sign.ts";
 import type { World } from "./world.ts";
 
 /** What `send: { webhook }` says. */
-interface Sent {
-  webhook: string;
-  method?: string;
-  json?: Json;
-  form?: Record<string, Repeatable>;
-  body?: string;
-  headers?: Record<string, string>;
-  query?: Record<string, Repeatable>;
-  signed?: boolean;
-}
+export type SentRequest = Extract<Args<typeof testKinds.send>["send"], { webhook: string }>;
 
 /** The request that a test sends to a webhook, with the signature that the webhook wants. */
-export function requestOf(world: World, sent: JsonObject): Request {
-  const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent as unknown as Sent;
+export function requestOf(world: World, sent: SentRequest): Request {
+  const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent;
   const hook = world.hooks.match(webhook)[0]?.hook;
   const method = rest.method ?? hook?.args.method ?? "POST";
   const body = json !== undefined
