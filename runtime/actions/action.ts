@@ -1,8 +1,9 @@
 import type { FileDraft, NewFile } from "../host/run_files.ts";
+import type { z } from "zod";
 import type { runChild } from "../host/spawn.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { Kind } from "../language/kind.ts";
+import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
@@ -20,6 +21,22 @@ export interface Action extends Kind {
   perform(args: JsonObject, context: ActionContext): Outcome | Promise<Outcome>;
 }
 
+/** An action whose functions see the arguments with the types that its schemas give. */
+interface ActionDefinition<S extends Schemas> extends Omit<Action, keyof Schemas | "check" | "address" | "perform"> {
+  /** See {@link Kind.check}. */
+  check?: (args: ReadArgs<S>, now: number) => string[];
+  /** See {@link Action.perform}. */
+  perform: (args: Args<S>, context: ActionContext<ReadArgs<S>>) => Outcome | Promise<Outcome>;
+}
+
+/** Defines an action; the types of its arguments follow from `main` and `options`. */
+export function defineAction<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+  action: Schemas<Name, Main, Options> & ActionDefinition<Schemas<Name, Main, Options>>,
+): Omit<Action, keyof Schemas> & Schemas<Name, Main, Options> {
+  // Who calls it has read the arguments by these schemas.
+  return action as Omit<Action, keyof Schemas> & Schemas<Name, Main, Options>;
+}
+
 export interface Outcome {
   output: Json;
   /** Stored together with the step's record. */
@@ -27,7 +44,7 @@ export interface Outcome {
 }
 
 /** What an action can reach. */
-export interface ActionContext {
+export interface ActionContext<Recorded = JsonObject> {
   run: { id: string; rule: string; event: Event };
   /** The step's path in the run, with iterations. */
   path: string;
@@ -36,7 +53,7 @@ export interface ActionContext {
    * The arguments as they are recorded, with expressions in the place of secrets: messages, which are recorded, too, name these. Absent
    * where they are the same.
    */
-  recorded?: JsonObject;
+  recorded?: Recorded;
   /** Aborted by the step's timeout, by cancelling the run, and at shutdown. */
   signal: AbortSignal;
   /** The rules folder and the rule file's folder, absolute. */
@@ -58,7 +75,7 @@ export interface ActionServices {
   /** Reads memory across runs. */
   getState(key: string): Promise<Json | undefined>;
   /** Calls an exported function of a bundled module in a worker. */
-  callModule(call: { path: string; export: string; args: Json }, context: ActionContext): Promise<Json>;
+  callModule(call: { path: string; export: string; args: Json }, context: ActionContext<unknown>): Promise<Json>;
   /** Hands a mail to the SMTP server. */
   sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
   /** Whether a request still waits for the reply to its event. */

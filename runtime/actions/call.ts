@@ -1,16 +1,10 @@
 import { posix, relative, resolve, sep } from "node:path";
 import { z } from "zod";
-import type { JsonObject } from "../model/json.ts";
 import { json, target } from "../language/fields/field.ts";
-import type { Action } from "./action.ts";
-
-interface CallArgs {
-  call: string;
-  with?: JsonObject;
-}
+import { defineAction } from "./action.ts";
 
 /** Calls an exported function in a worker. A YAML action has steps of its own: the step machine in `run/` interprets it. */
-export const call: Action = {
+export const call = defineAction({
   kind: "call",
   summary: "Calls a function of a TypeScript file, or a YAML action",
   main: target().describe("./file.ts#function or ./action.yaml, relative to this file"),
@@ -18,10 +12,9 @@ export const call: Action = {
     with: z.record(z.string(), json()).optional().describe("The function's argument, or the action's inputs"),
   },
   defaults: { timeout: 600_000, attempts: 1 },
-  async perform(args, context) {
-    const { call: target, with: input = {} } = args as unknown as CallArgs;
+  async perform({ call: target, with: input = {} }, context) {
     const [file, name] = target.split("#");
     const path = relative(context.folder, resolve(context.ruleFolder, file)).replaceAll(sep, posix.sep);
     return { output: await context.services.callModule({ path, export: name, args: input }, context) };
   },
-};
+});

@@ -1,17 +1,9 @@
 import { TerminalError } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
 import { json, template } from "../language/fields/field.ts";
-import type { Action } from "./action.ts";
-
-interface EmitArgs {
-  emit: string;
-  data?: Json;
-  subject?: string;
-  id?: string;
-}
+import { defineAction } from "./action.ts";
 
 /** Sends an event to the rules of this folder. Its id is the same on each attempt, so that a second one is a duplicate. */
-export const emit: Action = {
+export const emit = defineAction({
   kind: "emit",
   summary: "Sends an event to the rules that listen to its type",
   main: template().describe("The event's type, such as order.paid"),
@@ -24,7 +16,7 @@ export const emit: Action = {
   },
   defaults: { timeout: 30_000, attempts: 1 },
   async perform(args, { run, path, services }) {
-    const { emit: type, data = null, subject, id = `${run.id}/${path}` } = args as unknown as EmitArgs;
+    const { emit: type, data = null, subject, id = `${run.id}/${path}` } = args;
     if (type === "") throw new TerminalError("Cannot emit an event with an empty type; write one such as order.paid");
     if (id === "") {
       throw new TerminalError(`Cannot emit "${type}" with an empty id; leave the id out for one of its own`);
@@ -33,4 +25,4 @@ export const emit: Action = {
     const receipt = await services.emit(event, run);
     return { output: { ...event, source: receipt.event.source } };
   },
-};
+});

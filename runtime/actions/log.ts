@@ -1,16 +1,9 @@
 import { z } from "zod";
-import type { Json } from "../model/json.ts";
 import { json, template } from "../language/fields/field.ts";
-import type { Action } from "./action.ts";
-
-interface LogArgs {
-  log: string;
-  level?: "debug" | "info" | "warn" | "error";
-  data?: Json;
-}
+import { defineAction } from "./action.ts";
 
 /** Writes one line to the program's log. */
-export const log: Action = {
+export const log = defineAction({
   kind: "log",
   summary: "Writes a line to the program's log",
   main: template().describe("The line"),
@@ -19,9 +12,8 @@ export const log: Action = {
     data: json().optional().describe("Shown beside the line"),
   },
   defaults: { timeout: 30_000, attempts: 1 },
-  perform(args, { run, path, services }) {
-    const { log: message, level = "info", data } = args as unknown as LogArgs;
+  perform({ log: message, level = "info", data }, { run, path, services }) {
     services.log(level, message, { rule: run.rule, run: run.id, step: path, ...(data !== undefined && { data }) });
     return { output: null };
   },
-};
+});

@@ -3,26 +3,13 @@ import { TerminalError } from "../model/errors.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { headerFields, type Repeatable, toHeaders } from "../model/repeatable.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import type { Args, ReadArgs } from "../language/kind.ts";
 import { json, number, template } from "../language/fields/field.ts";
 import { refusedHeader } from "./refused_header.ts";
-import type { Action, ActionContext, Outcome } from "./action.ts";
+import { type ActionContext, defineAction, type Outcome } from "./action.ts";
 
-interface ReplyArgs {
-  reply: number;
-  json?: Json;
-  body?: string;
-  headers?: JsonObject;
-}
-
-const WITHOUT_BODY: Json[] = [204, 205, 304];
-
-/**
- * Answers the webhook request that the run's event came by. For any other event nobody waits, nor after `replyWithin`: the step succeeds and its
- * result says so, so that a rule with several triggers needs no condition.
- */
-export const reply: Action = {
+const schemas = {
   kind: "reply",
-  summary: "Answers the request that a webhook trigger is holding",
   main: number({ min: 200, max: 599, integer: true }).describe("The status code"),
   options: {
     json: json().optional().describe("The body, as JSON"),
@@ -31,16 +18,30 @@ export const reply: Action = {
       "Response headers; a list repeats its header, null leaves it out",
     ),
   },
+} as const;
+
+type ReplyArgs = Args<typeof schemas>;
+type ReadReplyArgs = ReadArgs<typeof schemas>;
+
+const WITHOUT_BODY: Json[] = [204, 205, 304];
+
+/**
+ * Answers the webhook request that the run's event came by. For any other event nobody waits, nor after `replyWithin`: the step succeeds and its
+ * result says so, so that a rule with several triggers needs no condition.
+ */
+export const reply = defineAction({
+  ...schemas,
+  summary: "Answers the request that a webhook trigger is holding",
   defaults: { timeout: 30_000, attempts: 1 },
   check: checkReply,
   perform: (args, context) => Promise.try(answer, args, context),
-};
+});
 
-function answer(args: JsonObject, { run, services, recorded = args }: ActionContext): Outcome {
-  const { reply: status, json, body, headers: given = {} } = args as unknown as ReplyArgs;
+function answer(args: ReplyArgs, { run, services, recorded = args }: ActionContext<ReadReplyArgs>): Outcome {
+  const { reply: status, json, body, headers: given = {} } = args;
   const [problem] = checkReply(args);
   if (problem !== undefined) throw new TerminalError(`Cannot reply ${status}: ${problem}`);
-  const headers = readHeaders(given, recorded.headers as JsonObject);
+  const headers = readHeaders(given, recorded.headers ?? {});
   if (json !== undefined) headers["content-type"] ??= "application/json";
   if (body !== undefined) headers["content-type"] ??= "text/plain; charset=utf-8";
   if (!run.event.http) return { output: { status, sent: false, reason: "the event did not come by HTTP" } };
@@ -51,8 +52,8 @@ function answer(args: JsonObject, { run, services, recorded = args }: ActionCont
   return { output: { status, sent: false, reason: "nobody waited for it any more" }, effects };
 }
 
-function checkReply({ reply: status, json, body, headers = {} }: JsonObject): string[] {
-  const structured = Object.entries(headers as JsonObject).find(([, value]) => [value].flat().some(isStructured));
+function checkReply({ reply: status, json, body, headers = {} }: ReadReplyArgs): string[] {
+  const structured = Object.entries(headers).find(([, value]) => [value].flat().some(isStructured));
   if (structured) return [`expected text or a list of texts for the header "${structured[0]}"`];
   if (json !== undefined && body !== undefined) return ['"json" and "body" exclude each other: an answer has one body'];
   const hasBody = json !== undefined || body !== undefined;

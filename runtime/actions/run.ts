@@ -7,26 +7,34 @@ import type { FileDraft } from "../host/run_files.ts";
 import { type ChildEnd, runChild } from "../host/spawn.ts";
 import { TerminalError } from "../model/errors.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import type { Json } from "../model/json.ts";
 import { parseMaybeJson } from "../formats/parse_json.ts";
+import type { Args, ReadArgs } from "../language/kind.ts";
 import { charset, command, fileName, format, json, number, path, template } from "../language/fields/field.ts";
-import { type Format, nameOfFormat } from "../formats/format.ts";
+import { nameOfFormat } from "../formats/format.ts";
 import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
-import type { Action, ActionContext } from "./action.ts";
+import { type ActionContext, defineAction } from "./action.ts";
 import { withDetail } from "./detail.ts";
 import { saving } from "./saving.ts";
 
-interface RunArgs {
-  run: string | string[];
-  stdin?: Json;
-  env?: Record<string, string>;
-  cwd?: string;
-  format?: Format;
-  charset?: string;
-  save?: string;
-  keep?: "tail";
-  ok?: number[];
-}
+const schemas = {
+  kind: "run",
+  main: command().describe("[command, argument, …], or a line for the shell, which may hold no expression"),
+  options: {
+    stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
+    env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
+    cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
+    format: format().optional().describe("How its standard output is read into json"),
+    charset: charset().optional().describe("Of its output, if that is not UTF-8"),
+    save: fileName().optional().describe("Puts its standard output into a file of this name in the run's folder"),
+    keep: z.literal("tail").optional().describe("tail: of output over 10 MB the end is kept, rather than failing"),
+    ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
+      "Exit codes that are no failure; by default 0",
+    ),
+  },
+} as const;
+
+type RunArgs = Args<typeof schemas>;
 
 /** Bytes that a command may write to each of standard output and standard error. */
 const MOST_OUTPUT = 10_000_000;
@@ -44,38 +52,29 @@ const FAILURE_OUTPUT = 200_000;
  * it; `json` is then only what `format` makes of it. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
  * are missing.
  */
-export const run: Action = {
-  kind: "run",
+export const run = defineAction({
+  ...schemas,
   summary: "Runs a command",
-  main: command().describe("[command, argument, …], or a line for the shell, which may hold no expression"),
-  options: {
-    stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
-    env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
-    cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
-    format: format().optional().describe("How its standard output is read into json"),
-    charset: charset().optional().describe("Of its output, if that is not UTF-8"),
-    save: fileName().optional().describe("Puts its standard output into a file of this name in the run's folder"),
-    keep: z.literal("tail").optional().describe("tail: of output over 10 MB the end is kept, rather than failing"),
-    ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
-      "Exit codes that are no failure; by default 0",
-    ),
-  },
   defaults: { timeout: 600_000, attempts: 1 },
   check: checkRun,
   async perform(args, context) {
-    const options = args as unknown as RunArgs;
-    const name = nameOf((context.recorded ?? args).run as RunArgs["run"]);
+    const name = nameOf((context.recorded ?? args).run);
     const [problem] = checkRun(args);
     if (problem !== undefined) throw new TerminalError(`Cannot run ${name}: ${problem}`);
-    const { save } = options;
-    if (save === undefined) return { output: await runOnce(name, options, context) };
+    const { save } = args;
+    if (save === undefined) return { output: await runOnce(name, args, context) };
     const file = { name: save, what: `the standard output of ${name}` };
-    return { output: await saving(context, file, (draft) => runOnce(name, options, context, draft)) };
+    return { output: await saving(context, file, (draft) => runOnce(name, args, context, draft)) };
   },
-};
+});
 
 /** @param draft takes standard output */
-async function runOnce(name: string, options: RunArgs, context: ActionContext, draft?: FileDraft): Promise<Json> {
+async function runOnce(
+  name: string,
+  options: RunArgs,
+  context: ActionContext<unknown>,
+  draft?: FileDraft,
+): Promise<Json> {
   const end = await start(name, options, context, draft);
   if (!(options.ok ?? [0]).includes(end.code)) {
     throw withDetail(new Error(describe(name, end)), { code: end.code, ...shortened(end, options), json: null });
@@ -94,20 +93,20 @@ async function runOnce(name: string, options: RunArgs, context: ActionContext, d
 type Texts = { output?: Kept; error: Kept };
 
 /** What is wrong with the options of a run step, templates aside. */
-function checkRun({ keep, format, save }: JsonObject): string[] {
+function checkRun({ keep, format, save }: ReadArgs<typeof schemas>): string[] {
   if (save !== undefined && format !== undefined) {
     return [`format: standard output goes into a file by "save", and is not read; take one of them away`];
   }
   const isOfParts = format === undefined || format === "lines" || format === "text";
   if (keep === undefined || isOfParts) return [];
-  const name = nameOfFormat(format as Format);
+  const name = nameOfFormat(format);
   return [`format: "keep: tail" may leave out the beginning, without which ${name} cannot be read; use lines or text`];
 }
 
 async function start(
   name: string,
   options: RunArgs,
-  context: ActionContext,
+  context: ActionContext<unknown>,
   draft: FileDraft | undefined,
 ): Promise<ChildEnd> {
   const { run, stdin, env = {}, cwd = ".", keep, format } = options;
@@ -143,7 +142,7 @@ async function start(
 }
 
 /** What a script may want to know; `WHENTHEN_CAUSE` goes into the header `whenthen-cause` of requests it sends to this program. */
-function contextVariables({ run, path, attempt, services }: ActionContext): Record<string, string> {
+function contextVariables({ run, path, attempt, services }: ActionContext<unknown>): Record<string, string> {
   return {
     WHENTHEN_RULE: run.rule,
     WHENTHEN_RUN: run.id,

@@ -7,7 +7,7 @@ import type { ActionContext } from "./action.ts";
  * @param fill writes the draft and keeps it
  */
 export async function saving<T>(
-  { run, path, services }: ActionContext,
+  { run, path, services }: ActionContext<unknown>,
   { name, what }: { name: string; what: string },
   fill: (draft: FileDraft) => Promise<T>,
 ): Promise<T> {

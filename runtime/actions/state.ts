@@ -1,18 +1,11 @@
-import type { Json } from "../model/json.ts";
 import { duration, json, template } from "../language/fields/field.ts";
-import type { Action } from "./action.ts";
-
-interface StateArgs {
-  state: string;
-  value?: Json;
-  ttl?: number;
-}
+import { defineAction } from "./action.ts";
 
 /**
  * Memory across runs: sets a value and gives the previous one, or reads where no value is given. The store writes the value
  * together with the step's record and puts the previous value there as the step's result.
  */
-export const state: Action = {
+export const state = defineAction({
   kind: "state",
   summary: "Remembers a value across runs and gives the previous one; without a value it reads",
   main: template().describe("The key, such as up/${{ event.subject }}"),
@@ -21,10 +14,9 @@ export const state: Action = {
     ttl: duration().optional().describe("How long it is remembered; by default for ever"),
   },
   defaults: { timeout: 30_000, attempts: 1 },
-  async perform(args, { services }) {
-    const { state: key, value, ttl } = args as unknown as StateArgs;
+  async perform({ state: key, value, ttl }, { services }) {
     const current = await services.getState(key) ?? null;
     if (value === undefined) return { output: current };
     return { output: current, effects: { state: { key, value, ...(ttl !== undefined && { ttl }) } } };
   },
-};
+});

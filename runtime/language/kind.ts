@@ -1,5 +1,6 @@
 import type { z } from "zod";
 import type { JsonObject } from "../model/json.ts";
+import type { Resolved } from "./fields/field.ts";
 
 /**
  * The description of one kind of trigger or step for the checker. The modules in `trigger/` and `action/` extend it with
@@ -27,6 +28,41 @@ export interface Kind {
   check?(args: JsonObject, now: number): string[];
   /** For a trigger: kind and address, which is its id if it has no name. */
   address?(args: JsonObject): string;
+}
+
+/** The schemas of a kind, with their types: the types of its arguments follow from them. */
+export interface Schemas<
+  Name extends string = string,
+  Main extends z.ZodType = z.ZodType,
+  Options extends z.ZodRawShape = z.ZodRawShape,
+> {
+  kind: Name;
+  main: Main;
+  options: Options;
+}
+
+/** The arguments of a kind as its schemas read them: where a template is not resolved yet, its text stands. */
+export type ReadArgs<S extends Schemas> = z.output<z.ZodObject<S["options"] & { [Name in S["kind"]]: S["main"] }>>;
+
+/** The arguments of a kind once every template is resolved. */
+export type Args<S extends Schemas> = Resolved<ReadArgs<S>>;
+
+/** Arguments that a kind's schemas have read, in which nothing is left to resolve, with their types. */
+export function resolvedArgs<S extends Schemas>(_schemas: S, args: JsonObject): Args<S> {
+  return args as Args<S>;
+}
+
+/** A kind whose functions see the arguments with the types that its schemas give. */
+interface KindDefinition<S extends Schemas> extends Omit<Kind, keyof Schemas | "check" | "address"> {
+  /** See {@link Kind.check}. */
+  check?: (args: ReadArgs<S>, now: number) => string[];
+}
+
+/** Defines a kind that only the checker knows; the types of its arguments follow from `main` and `options`. */
+export function defineKind<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+  kind: Schemas<Name, Main, Options> & KindDefinition<Schemas<Name, Main, Options>>,
+): Kind {
+  return kind as Kind;
 }
 
 /** All kinds, by name. */

@@ -3,10 +3,11 @@ import type { Json, JsonObject } from "../model/json.ts";
 import type { Mismatch, TestEntry } from "../model/test.ts";
 import { findTrigger } from "../language/checker/check_tests.ts";
 import { findMismatches } from "../language/expectation.ts";
-import type { Advance } from "../language/checker/test_kinds.ts";
+import { type Args, resolvedArgs } from "../language/kind.ts";
+import { type Advance, testKinds } from "../language/checker/test_kinds.ts";
 import { changeData } from "../triggers/poll/poll_changes.ts";
 import { answer, skip } from "./answer.ts";
-import { requestOf } from "./request.ts";
+import { requestOf, type SentRequest } from "./request.ts";
 import { look } from "./seen.ts";
 import { TestFailed } from "./test_failed.ts";
 import type { World } from "./world.ts";
@@ -18,16 +19,16 @@ import type { World } from "./world.ts";
 export async function performEntry(world: World, { kind, args }: Omit<TestEntry, "at">): Promise<void> {
   switch (kind) {
     case "send":
-      await send(world, args.send as JsonObject);
+      await send(world, resolvedArgs(testKinds.send, args).send);
       break;
     case "advance":
-      await advance(world, args.advance as Advance);
+      await advance(world, resolvedArgs(testKinds.advance, args).advance);
       break;
     case "answer":
-      await answer(world, args as unknown as Parameters<typeof answer>[1]);
+      await answer(world, resolvedArgs(testKinds.answer, args));
       break;
     case "skip":
-      await skip(world, args.skip as string);
+      await skip(world, resolvedArgs(testKinds.skip, args).skip);
       break;
     case "expect":
       return expect(findMismatches(args.expect as JsonObject, await look(world), args.exact === true));
@@ -48,19 +49,9 @@ async function advance(world: World, advance: Advance): Promise<void> {
   await world.advanceTo(to);
 }
 
-interface Sent {
-  type?: string;
-  trigger?: string;
-  data?: Json;
-  subject?: string;
-  id?: string;
-  source?: string;
-  time?: string;
-}
-
-async function send(world: World, sent: JsonObject): Promise<void> {
-  if (sent.webhook !== undefined) return await sendRequest(world, sent);
-  const { type, trigger, data = null, id = newId(world.clock.now()), source, ...more } = sent as Sent;
+async function send(world: World, sent: Args<typeof testKinds.send>["send"]): Promise<void> {
+  if ("webhook" in sent) return await sendRequest(world, sent);
+  const { type, trigger, data = null, id = newId(world.clock.now()), source, ...more } = sent;
   const { rule, ingest } = world;
   if (trigger !== undefined) {
     const { id: key, kind } = findTrigger(rule.triggers, trigger)!;
@@ -87,7 +78,7 @@ function eventOf(world: World, kind: string, type: string | undefined, data: Jso
 }
 
 /** The answer may have to wait for the clock: it is recorded when it arrives. */
-async function sendRequest(world: World, sent: JsonObject): Promise<void> {
+async function sendRequest(world: World, sent: SentRequest): Promise<void> {
   world.response = null;
   const answered = world.request(requestOf(world, sent)).then((response) => void (world.response = response));
   answered.catch((error) => world.troubles.push(`The request to ${sent.webhook} failed: ${error}`));

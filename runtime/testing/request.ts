@@ -1,26 +1,18 @@
 import { writeExactJson } from "../formats/exact_json.ts";
-import { type Repeatable, toParameters } from "../model/repeatable.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import type { testKinds } from "../language/checker/test_kinds.ts";
+import type { Args } from "../language/kind.ts";
+import { toParameters } from "../model/repeatable.ts";
 import { signatureOf } from "./sign.ts";
 import type { World } from "./world.ts";
 
 /** The contents of `send: { webhook }`. */
-interface Sent {
-  webhook: string;
-  method?: string;
-  json?: Json;
-  form?: Record<string, Repeatable>;
-  body?: string;
-  headers?: Record<string, string>;
-  query?: Record<string, Repeatable>;
-  signed?: boolean;
-}
+export type SentRequest = Extract<Args<typeof testKinds.send>["send"], { webhook: string }>;
 
 /** The request that a test sends to a webhook, with the signature that the webhook requires. */
-export function requestOf(world: World, sent: JsonObject): Request {
-  const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent as unknown as Sent;
+export function requestOf(world: World, sent: SentRequest): Request {
+  const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent;
   const hook = world.hooks.match(webhook)[0]?.hook;
-  const method = rest.method ?? hook?.args.method as string | undefined ?? "POST";
+  const method = rest.method ?? hook?.args.method ?? "POST";
   const body = json !== undefined
     ? writeExactJson(json)
     : form !== undefined
@@ -31,7 +23,7 @@ export function requestOf(world: World, sent: JsonObject): Request {
     : form !== undefined
     ? "application/x-www-form-urlencoded"
     : undefined;
-  const [secret] = (hook?.args.secret ?? []) as string[];
+  const [secret] = hook?.args.secret ?? [];
   const signature = signed && hook && secret !== undefined
     ? signatureOf(hook.args.auth, world.secretOf(secret), body, world.clock.now())
     : {};

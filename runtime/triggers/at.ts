@@ -1,28 +1,32 @@
 import { z } from "zod";
-import type { JsonObject } from "../model/json.ts";
+import type { Args } from "../language/kind.ts";
 import { keepTime, passTime, type Timetable } from "./timetable.ts";
-import type { TriggerKind } from "./trigger.ts";
+import { defineTrigger } from "./trigger.ts";
 
 const WITH_ZONE = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})$/;
 
-/** One time, once ever. Made up for, however late, where the program was down; not where it was past at first load. */
-export const at: TriggerKind = {
+const schemas = {
   kind: "at",
-  summary: "Emits once, at a date and time",
   main: z.string(),
   options: {},
+} as const;
+
+/** One time, once ever. Made up for, however late, where the program was down; not where it was past at first load. */
+export const at = defineTrigger({
+  ...schemas,
+  summary: "Emits once, at a date and time",
   address: (args) => `at ${args.at}`,
   check(args) {
-    const text = args.at as string;
+    const text = args.at;
     if (WITH_ZONE.test(text) && !Number.isNaN(Date.parse(text))) return [];
     return [`expected a time with its offset such as 2027-01-01T09:00:00+01:00, got "${text}"`];
   },
   attach: (context) => keepTime(context, timetableOf(context.args)),
   pass: (context) => passTime(context, timetableOf(context.args)),
-};
+});
 
-function timetableOf(args: JsonObject): Timetable {
-  const moment = Date.parse(args.at as string);
+function timetableOf(args: Args<typeof schemas>): Timetable {
+  const moment = Date.parse(args.at);
   return {
     type: "at",
     schedule: () => ({

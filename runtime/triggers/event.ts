@@ -1,12 +1,12 @@
 import { z } from "zod";
-import type { TriggerKind } from "./trigger.ts";
+import { defineTrigger } from "./trigger.ts";
 
 const typePattern = z.string().regex(/^([\w-]+(\.[\w-]+)*(\.\*)?|\*)$/, {
   error: "expected an event type such as order.created, or order.*",
 });
 
 /** Emitted events: from a step `emit`, `POST /events` or `whenthen emit`. */
-export const event: TriggerKind = {
+export const event = defineTrigger({
   kind: "event",
   summary: "Listens to emitted events of one type, several, or all below a prefix: order.created, order.*",
   main: z.union([typePattern, z.array(typePattern).min(1)]),
@@ -14,8 +14,8 @@ export const event: TriggerKind = {
   address: (args) => `event ${typesOf(args.event).join(" ")}`,
   attach: ({ rule, trigger, args, subscriptions }) =>
     subscriptions.add({ rule: rule.id, trigger: trigger.id, types: typesOf(args.event) }),
-};
+});
 
-function typesOf(main: unknown): string[] {
-  return Array.isArray(main) ? main : [main as string];
+function typesOf(main: string | string[]): string[] {
+  return [main].flat();
 }

@@ -1,8 +1,8 @@
 import { z } from "zod";
-import type { TriggerContext, TriggerKind } from "./trigger.ts";
+import { defineTrigger, type TriggerContext } from "./trigger.ts";
 
 /** Each start of the program, once for each rule: also for one that was dropped in or repaired later, but not on reload. */
-export const start: TriggerKind = {
+export const start = defineTrigger({
   kind: "start",
   summary: "Emits once each time the program starts",
   main: z.union([z.null(), z.literal(true), z.strictObject({})]),
@@ -13,9 +13,9 @@ export const start: TriggerKind = {
     return () => {};
   },
   pass: emitStart,
-};
+});
 
-async function emitStart(context: TriggerContext): Promise<void> {
+async function emitStart(context: TriggerContext<unknown>): Promise<void> {
   const id = new Date(context.startedAt).toISOString();
   const key = { rule: context.rule.id, trigger: context.trigger.id };
   if (await context.store.getMark(key) === id) return;

@@ -27,7 +27,7 @@ const MOST_MISSED = 1_000;
  * is done) moves in the same transition, so that no restart, reload or clock step emits one twice. What was due before the
  * rule was first loaded is not made up for.
  */
-export function keepTime(context: TriggerContext, timetable: Timetable): Detach {
+export function keepTime(context: TriggerContext<unknown>, timetable: Timetable): Detach {
   return keepGoing(context, async () => {
     const next = await emitDue(context, timetable);
     context.report(null);
@@ -36,14 +36,14 @@ export function keepTime(context: TriggerContext, timetable: Timetable): Detach 
 }
 
 /** One pass for `whenthen once`: what fell due since the last pass is on time, however long ago that was. */
-export async function passTime(context: TriggerContext, timetable: Timetable): Promise<void> {
+export async function passTime(context: TriggerContext<unknown>, timetable: Timetable): Promise<void> {
   const missed = timetable.missed === "all" ? "all" : "last";
   await emitDue(context, { ...timetable, missed, window: Infinity });
   context.report(null);
 }
 
 /** @returns when the next occurrence is due, or undefined where there is none */
-async function emitDue(context: TriggerContext, timetable: Timetable): Promise<number | undefined> {
+async function emitDue(context: TriggerContext<unknown>, timetable: Timetable): Promise<number | undefined> {
   const { clock, store, rule, trigger } = context;
   const now = clock.now();
   let mark = readMark(await store.getMark({ rule: rule.id, trigger: trigger.id }));
@@ -67,7 +67,7 @@ async function emitDue(context: TriggerContext, timetable: Timetable): Promise<n
 
 /** The occurrences after the mark and up to now that are to be emitted, in order. */
 function dueOccurrences(
-  context: TriggerContext,
+  context: TriggerContext<unknown>,
   { missed, window }: Timetable,
   schedule: Schedule,
   mark: number,

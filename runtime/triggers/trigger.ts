@@ -1,10 +1,12 @@
+import type { z } from "zod";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Position } from "../model/problem.ts";
 import type { Clock } from "../host/clock.ts";
-import type { Kind } from "../language/kind.ts";
+import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Meter } from "../language/expressions/meter.ts";
 import type { Progress, Receipt, Store } from "../store/store.ts";
+import type { WebhookArgs } from "./webhook/webhook_args.ts";
 
 /** A trigger module: its schema, and `attach(context) → detach`. */
 export interface TriggerKind extends Kind {
@@ -16,14 +18,35 @@ export interface TriggerKind extends Kind {
   pass?(context: TriggerContext): Promise<void>;
 }
 
+/** A trigger whose functions see the arguments with the types that its schemas give. */
+interface TriggerKindDefinition<S extends Schemas>
+  extends Omit<TriggerKind, keyof Schemas | "check" | "address" | "attach" | "pass"> {
+  /** See {@link Kind.check}. */
+  check?: (args: ReadArgs<S>, now: number) => string[];
+  /** See {@link TriggerKind.address}. */
+  address: (args: ReadArgs<S>) => string;
+  /** See {@link TriggerKind.attach}. */
+  attach: (context: TriggerContext<Args<S>>) => Detach | Promise<Detach>;
+  /** See {@link TriggerKind.pass}. */
+  pass?: (context: TriggerContext<Args<S>>) => Promise<void>;
+}
+
+/** Defines a kind of trigger; the types of its arguments follow from `main` and `options`. */
+export function defineTrigger<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+  trigger: Schemas<Name, Main, Options> & TriggerKindDefinition<Schemas<Name, Main, Options>>,
+): Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options> {
+  // Who calls it has read the arguments by these schemas.
+  return trigger as Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options>;
+}
+
 export type Detach = () => void | Promise<void>;
 
 /** What a trigger can reach. */
-export interface TriggerContext {
+export interface TriggerContext<Arguments = JsonObject> {
   rule: { id: string; file: string };
   trigger: { id: string; at: Position };
   /** The trigger's arguments with every template resolved, secrets included. */
-  args: JsonObject;
+  args: Arguments;
   /** The rules folder and the rule file's folder, absolute. */
   folder: string;
   ruleFolder: string;
@@ -64,7 +87,7 @@ export interface Hook {
   trigger: string;
   /** `/price/:sku`, below `/hooks`. */
   path: string;
-  args: JsonObject;
+  args: WebhookArgs;
   /** Absolute folder and position for messages. */
   at: Position;
 }

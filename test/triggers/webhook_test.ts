@@ -4,6 +4,7 @@ import { createHmac } from "node:crypto";
 import examples from "@octokit/webhooks-examples/api.github.com/index.json" with { type: "json" };
 import { Webhook } from "standardwebhooks";
 import type { JsonObject } from "../../runtime/model/json.ts";
+import type { Hook } from "../../runtime/triggers/trigger.ts";
 import { receive, type Received, webhook, type WebhookRequest } from "../../runtime/triggers/webhook/webhook.ts";
 import { parseArgs, Program, START } from "./fake_context.ts";
 
@@ -32,7 +33,8 @@ function request(body: string | Uint8Array, headers: Record<string, string> = {}
 }
 
 function send(args: JsonObject, what: WebhookRequest, now = START): Received {
-  return receive(parseArgs(webhook, { webhook: "/hook", ...args }), what, now, (name) => secrets[name]);
+  const parsed = parseArgs(webhook, { webhook: "/hook", ...args }) as Hook["args"];
+  return receive(parsed, what, now, (name) => secrets[name]);
 }
 
 function accepted(received: Received) {

@@ -11,6 +11,7 @@ import { answerForm } from "../../runtime/engine/answer_form.ts";
 import { Operators } from "../../runtime/engine/operators.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import type { Store } from "../../runtime/store/store.ts";
+import type { Hook } from "../../runtime/triggers/trigger.ts";
 import type { WebContext } from "../../runtime/web/context.ts";
 import { openDesk } from "../../runtime/web/forms/desk.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";
@@ -66,7 +67,9 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
   ingest.setRules(live);
   for (const { id, triggers } of rules) {
     for (const { id: trigger, kind, args } of triggers) {
-      if (kind === "webhook") hooks.add({ rule: id, trigger, path: args.webhook as string, args, at: AT });
+      if (kind === "webhook") {
+        hooks.add({ rule: id, trigger, path: args.webhook as string, args: args as Hook["args"], at: AT });
+      }
       if (kind === "event") ingest.subscriptions.add({ rule: id, trigger, types: [args.event as string] });
     }
   }

@@ -1,9 +1,12 @@
 import assert from "node:assert/strict";
+import type { Hook } from "../../runtime/triggers/trigger.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";
+
+const ARGS: Hook["args"] = { webhook: "/", auth: "none", method: "POST", replyWithin: 10_000, maxBody: 1_000 };
 
 function registry(...paths: string[]): HookRegistry {
   const hooks = new HookRegistry();
-  for (const path of paths) hooks.add({ rule: path, trigger: "t", path, args: {}, at: { line: 1, column: 1 } });
+  for (const path of paths) hooks.add({ rule: path, trigger: "t", path, args: ARGS, at: { line: 1, column: 1 } });
   return hooks;
 }
 
@@ -29,7 +32,7 @@ Deno.test("literal segments win over params, from left to right", () => {
 
 Deno.test("rules share a path, and one that leaves it takes nobody along", () => {
   const hooks = registry("/github");
-  const leave = hooks.add({ rule: "second", trigger: "t", path: "/github", args: {}, at: { line: 1, column: 1 } });
+  const leave = hooks.add({ rule: "second", trigger: "t", path: "/github", args: ARGS, at: { line: 1, column: 1 } });
   assert.deepEqual(found(hooks, "/github").map(([rule]) => rule), ["/github", "second"]);
   assert.deepEqual(hooks.paths(), ["/github"]);
   leave();
@@ -54,7 +57,7 @@ Deno.test("rules that share a pattern may name its params differently; a path ma
 
 Deno.test("once the last hook of a path is gone the others are still found", () => {
   const hooks = registry("/a", "/a/b", "/a/:x");
-  const leave = hooks.add({ rule: "gone", trigger: "t", path: "/a/b/c", args: {}, at: { line: 1, column: 1 } });
+  const leave = hooks.add({ rule: "gone", trigger: "t", path: "/a/b/c", args: ARGS, at: { line: 1, column: 1 } });
   leave();
   leave();
   assert.deepEqual(hooks.paths(), ["/a", "/a/:x", "/a/b"]);

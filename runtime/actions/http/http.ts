@@ -1,12 +1,10 @@
-import { z } from "zod";
 import { RetryAfterError, TerminalError } from "../../model/errors.ts";
 import { headerFields } from "../../model/repeatable.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import { charset, fileName, format, json, number, template, url } from "../../language/fields/field.ts";
-import type { Action, ActionContext } from "../action.ts";
+import { type ActionContext, defineAction } from "../action.ts";
 import { withDetail } from "../detail.ts";
 import { type Body, parseBody, parseFailureBody, readableText, readResponseBody, takeBody } from "./response_body.ts";
-import { checkRequest, type HttpArgs, readRequest } from "./request.ts";
+import { checkRequest, readRequest, schemas } from "./request.ts";
 import { readRetryAfter } from "./retry_after.ts";
 import { send } from "./send.ts";
 import { saving } from "../saving.ts";
@@ -24,36 +22,18 @@ const EXCERPT = 200;
  * failure: worth another attempt after 408, 429
  * and 5xx, as network errors are, and final otherwise.
  */
-export const http: Action = {
-  kind: "http",
+export const http = defineAction({
+  ...schemas,
   summary: "Sends an HTTP request",
-  main: url().describe("METHOD https://…; without a method GET"),
-  options: {
-    json: json().optional().describe("The body, as JSON"),
-    form: z.record(z.string(), json()).optional().describe("The body, as form fields; a list repeats its field"),
-    body: template().optional().describe("The body, as text"),
-    headers: z.record(z.string(), template()).optional().describe("Request headers"),
-    query: z.record(z.string(), json()).optional().describe(
-      "Added to the URL; a list repeats its name, null leaves it out",
-    ),
-    auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
-      .describe("{ bearer: token } or { basic: user:password }"),
-    format: format().optional().describe("How the body is read, whatever its content type says"),
-    charset: charset().optional().describe("Of the body, whatever its content type says"),
-    save: fileName().optional().describe("Puts the body into a file of this name in the run's folder"),
-    ok: z.array(number({ min: 100, max: 599, integer: true })).optional()
-      .describe("Statuses beside 2xx that are no failure; a redirect named here is not followed"),
-  },
   defaults: { timeout: 30_000, attempts: 3 },
   check: checkRequest,
   async perform(args, context) {
-    const options = args as unknown as HttpArgs;
-    const { ok = [] } = options;
-    const request = readRequest(options, context);
+    const { ok = [] } = args;
+    const request = readRequest(args, context);
     const response = await send(request, ok, context);
     const accepted = response.ok || ok.includes(response.status);
-    if (accepted && options.save !== undefined) {
-      return { output: await save(options.save, request.name, response, context) };
+    if (accepted && args.save !== undefined) {
+      return { output: await save(args.save, request.name, response, context) };
     }
     const body = await readResponseBody(request.name, response, accepted ? BODY_LIMIT : FAILURE_LIMIT, context.signal);
     if (!accepted) throw failure(request.name, response, body);
@@ -64,12 +44,12 @@ export const http: Action = {
         } MB, more than an http step takes; "save: name" would put it into a file, or ask for less, in pages or by a filter`,
       );
     }
-    const data = parseBody(request.name, body, options);
+    const data = parseBody(request.name, body, args);
     return { output: result(response, data instanceof Promise ? await data : data) };
   },
-};
+});
 
-function save(file: string, name: string, response: Response, context: ActionContext): Promise<JsonObject> {
+function save(file: string, name: string, response: Response, context: ActionContext<unknown>): Promise<JsonObject> {
   return saving(context, { name: file, what: `the answer to ${name}` }, async (draft) => {
     await takeBody(name, response, context.signal, async (chunk) => {
       await draft.write(chunk);

@@ -1,26 +1,39 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
+import { z } from "zod";
 import { CAUSE_HEADER } from "../../model/event.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
-import type { Format } from "../../formats/format.ts";
+import type { JsonObject } from "../../model/json.ts";
+import { charset, fileName, format, json, number, template, url } from "../../language/fields/field.ts";
+import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { ActionContext } from "../action.ts";
 import { refusedHeader } from "../refused_header.ts";
 
-export interface HttpArgs {
-  http: string;
-  json?: Json;
-  form?: JsonObject;
-  body?: string;
-  headers?: Record<string, string>;
-  query?: JsonObject;
-  auth?: { bearer: string } | { basic: string };
-  format?: Format;
-  charset?: string;
-  save?: string;
-  ok?: number[];
-}
+/** What an http step takes. */
+export const schemas = {
+  kind: "http",
+  main: url().describe("METHOD https://…; without a method GET"),
+  options: {
+    json: json().optional().describe("The body, as JSON"),
+    form: z.record(z.string(), json()).optional().describe("The body, as form fields; a list repeats its field"),
+    body: template().optional().describe("The body, as text"),
+    headers: z.record(z.string(), template()).optional().describe("Request headers"),
+    query: z.record(z.string(), json()).optional().describe(
+      "Added to the URL; a list repeats its name, null leaves it out",
+    ),
+    auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
+      .describe("{ bearer: token } or { basic: user:password }"),
+    format: format().optional().describe("How the body is read, whatever its content type says"),
+    charset: charset().optional().describe("Of the body, whatever its content type says"),
+    save: fileName().optional().describe("Puts the body into a file of this name in the run's folder"),
+    ok: z.array(number({ min: 100, max: 599, integer: true })).optional()
+      .describe("Statuses beside 2xx that are no failure; a redirect named here is not followed"),
+  },
+} as const;
+
+type HttpArgs = Args<typeof schemas>;
+type ReadHttpArgs = ReadArgs<typeof schemas>;
 
 /** A request that can be sent. */
 export interface HttpRequest {
@@ -36,16 +49,16 @@ const BODIES = ["json", "form", "body"] as const;
 const WITHOUT_BODY = ["GET", "HEAD"];
 
 /** What is wrong with the options of an http step, templates aside. */
-export function checkRequest(args: JsonObject): string[] {
+export function checkRequest(args: ReadHttpArgs): string[] {
   const given = BODIES.filter((name) => args[name] !== undefined);
-  const { method } = split(args.http as string);
+  const { method } = split(args.http);
   if (given.length > 1) {
     return [`"${given.join('" and "')}" exclude each other: a request has one body`];
   }
   if (given.length === 1 && !String(args.http).startsWith("${{") && WITHOUT_BODY.includes(method)) {
     return [`"${given[0]}" needs a method that carries a body, such as POST, got ${method}`];
   }
-  const read = ["format", "charset"].find((name) => args[name] !== undefined);
+  const read = (["format", "charset"] as const).find((name) => args[name] !== undefined);
   if (args.save !== undefined && read !== undefined) {
     return [`${read}: the body goes into a file by "save", and is not read; take one of them away`];
   }
@@ -57,9 +70,12 @@ export function checkRequest(args: JsonObject): string[] {
  * `Idempotency-Key` that is the same on each attempt of the step.
  * @throws TerminalError where they describe none
  */
-export function readRequest(args: HttpArgs, { run, path, services, recorded }: ActionContext): HttpRequest {
-  const shown = (recorded ?? args) as unknown as HttpArgs;
-  const problems = checkRequest(args as unknown as JsonObject);
+export function readRequest(
+  args: HttpArgs,
+  { run, path, services, recorded }: ActionContext<ReadHttpArgs>,
+): HttpRequest {
+  const shown = recorded ?? args;
+  const problems = checkRequest(args);
   if (problems.length > 0) throw new TerminalError(`Cannot send "${shown.http}": ${problems[0]}`);
   const { method, address } = split(args.http);
   const url = readUrl(address, shown);
@@ -90,13 +106,13 @@ function nameOf(recorded: string): string {
   return `${method} ${scheme}${address.slice(before.length, plain.search(/[?#]|$/))}`;
 }
 
-function readUrl(address: string, { http: text }: HttpArgs): URL {
+function readUrl(address: string, { http: text }: ReadHttpArgs): URL {
   const url = URL.canParse(address) ? new URL(address) : undefined;
   if (url && ["http:", "https:"].includes(url.protocol)) return url;
   throw new TerminalError(`Cannot send "${text}": expected a URL with http:// or https://, or a method and such a URL`);
 }
 
-function readHeaders({ headers = {} }: HttpArgs, shown: HttpArgs): Headers {
+function readHeaders({ headers = {} }: HttpArgs, shown: ReadHttpArgs): Headers {
   try {
     return new Headers(headers);
   } catch {
@@ -104,7 +120,7 @@ function readHeaders({ headers = {} }: HttpArgs, shown: HttpArgs): Headers {
   }
 }
 
-function authorization({ auth }: HttpArgs, { username, password }: URL, { http }: HttpArgs): string | undefined {
+function authorization({ auth }: HttpArgs, { username, password }: URL, { http }: ReadHttpArgs): string | undefined {
   if (auth && "bearer" in auth) return `Bearer ${auth.bearer}`;
   if (auth && !auth.basic.includes(":")) {
     throw new TerminalError(`Cannot send "${http}": expected "user:password" in auth.basic, got no colon`);

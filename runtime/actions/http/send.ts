@@ -14,7 +14,7 @@ const HARMLESS = ["accept", "accept-language", "content-type", "idempotency-key"
  * the body.
  * @throws the signal's reason once aborted; TerminalError for redirects that lead nowhere; any other Error where the network fails
  */
-export async function send(request: HttpRequest, ok: number[], context: ActionContext): Promise<Response> {
+export async function send(request: HttpRequest, ok: number[], context: ActionContext<unknown>): Promise<Response> {
   let next = request;
   for (let redirects = 0;; redirects++) {
     const response = await sendOnce(next, context);
@@ -30,7 +30,7 @@ export async function send(request: HttpRequest, ok: number[], context: ActionCo
   }
 }
 
-async function sendOnce(request: HttpRequest, { services, signal }: ActionContext): Promise<Response> {
+async function sendOnce(request: HttpRequest, { services, signal }: ActionContext<unknown>): Promise<Response> {
   await services.admitRequest(request.url, signal);
   const { method, headers, body } = request;
   try {

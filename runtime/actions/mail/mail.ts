@@ -1,18 +1,10 @@
 import { createHash } from "node:crypto";
 import { TerminalError } from "../../model/errors.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import type { Json } from "../../model/json.ts";
 import { hasTemplate, json, template } from "../../language/fields/field.ts";
 import { show } from "../../language/show.ts";
-import type { Action } from "../action.ts";
+import { defineAction } from "../action.ts";
 import { type MailAddress, parseAddress } from "./address.ts";
-
-interface MailArgs {
-  mail: Json;
-  subject?: string;
-  text?: string;
-  html?: string;
-  from?: string;
-}
 
 const ADDRESS = "an e-mail address such as anna@example.org or Anna <anna@example.org>";
 
@@ -20,7 +12,7 @@ const ADDRESS = "an e-mail address such as anna@example.org or Anna <anna@exampl
  * Sends one mail by `smtp` of `whenthen.yaml`, to all recipients together. Its Message-ID is the same on each attempt, so that who gets it
  * twice can tell. Its result says which recipients the server took.
  */
-export const mail: Action = {
+export const mail = defineAction({
   kind: "mail",
   summary: "Sends a mail",
   main: json().refine((to) => typeof to === "string" || Array.isArray(to), {
@@ -33,9 +25,14 @@ export const mail: Action = {
     from: template().optional().describe("By default from of smtp in whenthen.yaml"),
   },
   defaults: { timeout: 120_000, attempts: 3 },
-  check: checkMail,
+  check({ mail, text, html, from }) {
+    const written = [...Array.isArray(mail) ? mail : [mail], ...from === undefined ? [] : [from]];
+    const wrong = written.filter((one) => !hasTemplate(one) && (typeof one !== "string" || !parseAddress(one)));
+    const problems = wrong.map((one) => `expected ${ADDRESS}, got ${show(one)}`);
+    return text === undefined && html === undefined ? [...problems, `${EMPTY}; add text: …`] : problems;
+  },
   async perform(args, { run, path, services, signal, recorded = args }) {
-    const { mail, subject = run.rule, text, html, from } = args as unknown as MailArgs;
+    const { mail, subject = run.rule, text, html, from } = args;
     const to = (Array.isArray(mail) ? mail : [mail]).filter((one) => one !== null && one !== "").map((one) =>
       readAddress(one, args === recorded ? one : recorded.mail)
     );
@@ -52,19 +49,12 @@ export const mail: Action = {
     }, signal);
     return { output: { ...sent } };
   },
-};
+});
 
 const EMPTY = "it has neither text nor html";
 
-function checkMail({ mail, text, html, from }: JsonObject): string[] {
-  const written = [...Array.isArray(mail) ? mail : [mail], ...from === undefined ? [] : [from]];
-  const wrong = written.filter((one) => !hasTemplate(one) && (typeof one !== "string" || !parseAddress(one)));
-  const problems = wrong.map((one) => `expected ${ADDRESS}, got ${show(one)}`);
-  return text === undefined && html === undefined ? [...problems, `${EMPTY}; add text: …`] : problems;
-}
-
 /** @param shown what is recorded of it */
-function readAddress(text: Json, shown: Json): MailAddress {
+function readAddress(text: Json, shown: Json | undefined): MailAddress {
   const address = typeof text === "string" ? parseAddress(text) : undefined;
   if (address !== undefined) return address;
   throw new TerminalError(`Cannot send mail: expected ${ADDRESS}, got ${show(shown)}`);

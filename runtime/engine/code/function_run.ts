@@ -8,10 +8,10 @@ import {
 } from "../../workers/workers.ts";
 import { reviveThrown, stepOf } from "../../workers/thrown.ts";
 import type { Outcome } from "../../actions/action.ts";
-import type { Rate } from "../../model/duration.ts";
 import { recordError, TerminalError } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { isFinalStep } from "../../model/run.ts";
+import { resolvedArgs } from "../../language/kind.ts";
 import { nameSecrets } from "../../language/expressions/recorded_args.ts";
 import { PendingStep } from "./pending_step.ts";
 import { PendingSteps } from "./pending_steps.ts";
@@ -24,6 +24,7 @@ import { performCall } from "./function_step.ts";
 import { Interruption } from "../interruption.ts";
 import { type StepOutcome, type Suspended, suspendedTogether } from "../outcome.ts";
 import { Pace } from "../steps/pace.ts";
+import { eachSchemas } from "../steps/step_options.ts";
 import { checkSize } from "../records.ts";
 import { ReplayOrder } from "./replay_order.ts";
 import { codeOf, codeScope } from "./rule_code.ts";
@@ -212,8 +213,9 @@ export class FunctionRun {
     const recorded = records.get(path);
     if (recorded !== undefined && isFinalStep(recorded.state)) return outcomeOf(recorded);
     const startedAt = records.begunAt(path) ?? clock.now();
-    if (args.rate !== undefined) {
-      step.pace = new Pace(this.context, path, args.each as number, args.rate as unknown as Rate);
+    if (kind === "each") {
+      const { each, rate } = resolvedArgs(eachSchemas, args);
+      if (rate !== undefined) step.pace = new Pace(this.context, path, each, rate);
     }
     const input = nameSecrets(call.args, isolates.handedSecrets(this.context.rule.version));
     const composite = { path, kind, input, ...(after !== undefined && { after }) };

@@ -1,7 +1,7 @@
 import type { Outcome } from "../../actions/action.ts";
 import type { JsonObject } from "../../model/json.ts";
 import { nameSecrets } from "../../language/expressions/recorded_args.ts";
-import { runAction } from "../steps/action_step.ts";
+import { runAction, targetOf } from "../steps/action_step.ts";
 import type { PendingStep } from "./pending_step.ts";
 import { attemptStep, computeStep } from "../attempt.ts";
 import { performStop } from "../steps/stop.ts";
@@ -37,7 +37,7 @@ export function performCall(step: PendingStep, around: StepFrame, performing: Pe
   const recorded = nameSecrets(args, context.options.isolates.handedSecrets(context.rule.version));
   const common = { path, kind, after, timeout, args: () => Promise.resolve({ used: args, recorded }) };
   const asAction = () => {
-    return runAction({ ...common, retry, target: args.call as string | undefined }, frame, runSteps);
+    return runAction({ ...common, retry, target: targetOf(args) }, frame, runSteps);
   };
   switch (kind) {
     case "do":

@@ -26,6 +26,11 @@ export interface ActionStep {
   isLast?: boolean;
 }
 
+/** The target where the arguments are those of a `call`. */
+export function targetOf({ call }: JsonObject): string | undefined {
+  return typeof call === "string" ? call : undefined;
+}
+
 /** Performs a step of a kind in `action/`, or a call of a YAML action. */
 export function runAction(step: ActionStep, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
   const { context, signal } = frame;

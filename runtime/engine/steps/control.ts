@@ -2,13 +2,31 @@ import { z } from "zod";
 import { TerminalError } from "../../model/errors.ts";
 import { showResult } from "../../language/expressions/expression.ts";
 import type { Step } from "../../model/rule.ts";
-import type { Kind } from "../../language/kind.ts";
+import type { Kind, ReadArgs, Schemas } from "../../language/kind.ts";
 import { evaluateIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepOutcome } from "../outcome.ts";
 
 /** A kind of step that decides which steps are performed and when, rather than acting itself. */
 export interface Control extends Kind {
   perform(step: Step, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome>;
+}
+
+/** A step of one kind: its arguments have the types that the kind's schemas give. */
+export type StepOf<S extends Schemas> = Step & { args: ReadArgs<S> };
+
+/** A control step whose functions see the arguments with the types that its schemas give. */
+interface ControlDefinition<S extends Schemas> extends Omit<Control, keyof Schemas | "check" | "address" | "perform"> {
+  /** See {@link Kind.check}. */
+  check?: (args: ReadArgs<S>, now: number) => string[];
+  /** See {@link Control.perform}. */
+  perform: (step: StepOf<S>, frame: StepFrame, runSteps: RunSteps) => Promise<StepOutcome>;
+}
+
+/** Defines a kind of control step; the types of its arguments follow from `main` and `options`. */
+export function defineControl<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
+  control: Schemas<Name, Main, Options> & ControlDefinition<Schemas<Name, Main, Options>>,
+): Control {
+  return control as Control;
 }
 
 /** An option that other steps have and these do not; the message says what to use instead. */

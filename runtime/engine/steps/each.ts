@@ -4,9 +4,9 @@ import type { Rate } from "../../model/duration.ts";
 import { recordError, TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import type { Step } from "../../model/rule.ts";
 import { compile, showResult } from "../../language/expressions/expression.ts";
 import { expression, number, rate } from "../../language/fields/field.ts";
+import { resolvedArgs } from "../../language/kind.ts";
 import { readsSecret } from "../../language/expressions/recorded_args.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
 import { computeStep, outcomeOf } from "../attempt.ts";
@@ -15,7 +15,7 @@ import { evaluateIn, innerFrame, inScope, pathIn, type RunSteps, type StepFrame 
 import type { StepFailure, Stopped, Suspended } from "../outcome.ts";
 import { Pace } from "./pace.ts";
 import { MAX_OUTPUT } from "../records.ts";
-import { type Control, notOn } from "./control.ts";
+import { type Control, defineControl, notOn, type StepOf } from "./control.ts";
 
 const notHere = notOn("an each step", "then");
 /** The name of an item without `as`. */
@@ -28,18 +28,8 @@ const TAKEN = [
 /** How many errors are kept if the results do not fit. */
 const MOST_ERRORS = 100;
 
-/** What an `each` does. */
-interface Plan {
-  items: Json[];
-  /** How many items at once. */
-  max: number;
-  rate?: Rate;
-}
-
-/** Performs its steps for every item of a list. */
-export const each: Control = {
+const schemas = {
   kind: "each",
-  summary: "Performs the steps under then for every item of a list",
   main: expression().describe("The list"),
   options: {
     as: z.string().regex(/^[A-Za-z_]\w*$/, { error: "expected a name of letters, digits and _" }).optional()
@@ -50,11 +40,29 @@ export const each: Control = {
     retry: notHere,
     onTimeout: notHere,
   },
+} as const;
+
+type EachStep = StepOf<typeof schemas>;
+
+/** What an `each` does. */
+interface Plan {
+  items: Json[];
+  /** How many items at once. */
+  max: number;
+  rate?: Rate;
+}
+
+/** Performs its steps for every item of a list. */
+export const each: Control = defineControl({
+  ...schemas,
+  summary: "Performs the steps under then for every item of a list",
   children: ["then"],
   controls: true,
   nested: { apart: true, stops: true, names: ({ as = ITEM }) => [String(as), "index"] },
   check({ as }) {
-    return TAKEN.includes(as as string) ? [`as: "${as}" is the name of something else; choose another one`] : [];
+    return as !== undefined && TAKEN.includes(as)
+      ? [`as: "${as}" is the name of something else; choose another one`]
+      : [];
   },
   async perform(step, frame, runSteps) {
     const { records } = frame.context;
@@ -65,11 +73,14 @@ export const each: Control = {
     const unfinished = await performItems(step, plan, frame, runSteps);
     return unfinished ?? outcomeOf(records.get(path)!);
   },
-};
+});
 
-async function makePlan(step: Step, frame: StepFrame): Promise<Plan | StepFailure> {
+async function makePlan(step: EachStep, frame: StepFrame): Promise<Plan | StepFailure> {
   try {
-    const { max = 1, rate } = await inScope(frame, (scope) => resolveArgs(each, step.args, scope)) as Partial<Plan>;
+    const { max = 1, rate } = await inScope(
+      frame,
+      (scope) => resolvedArgs(schemas, resolveArgs(each, step.args, scope)),
+    );
     const items = await itemsOf(step, frame);
     return "error" in items ? items : { items, max, ...(rate && { rate }) };
   } catch (thrown) {
@@ -78,8 +89,8 @@ async function makePlan(step: Step, frame: StepFrame): Promise<Plan | StepFailur
 }
 
 /** The list, the same in all executions of the run: if the expression may change, its first value is recorded. */
-async function itemsOf(step: Step, frame: StepFrame): Promise<Json[] | StepFailure> {
-  const text = step.args.each as string;
+async function itemsOf(step: EachStep, frame: StepFrame): Promise<Json[] | StepFailure> {
+  const text = step.args.each;
   const read = async () => {
     const items = await evaluateIn(frame, text);
     if (Array.isArray(items)) return items;
@@ -93,7 +104,7 @@ async function itemsOf(step: Step, frame: StepFrame): Promise<Json[] | StepFailu
 
 /** @returns why the run does not continue after the step, or undefined if the step is decided */
 async function performItems(
-  step: Step,
+  step: EachStep,
   plan: Plan | StepFailure,
   frame: StepFrame,
   runSteps: RunSteps,
@@ -104,11 +115,11 @@ async function performItems(
   const begun = context.records.begunAt(path) ?? context.options.clock.now();
   if ("error" in plan) return void await endComposite(context, composite, begun, plan);
   const { items, max, rate } = plan;
-  const { as = ITEM } = step.args as { as?: string };
+  const { as = ITEM } = step.args;
   const result = new EachResult(items.length, step.onError === "continue");
   if (items.length === 0) return void await endComposite(context, composite, begun, { output: result.output });
   const branches = new BranchSet(context, { ...composite, input: { each: items.length } }, frame.signal);
-  const isSecret = await inScope(frame, (scope) => readsSecret(step.args.each as string, scope, frame.unresolved));
+  const isSecret = await inScope(frame, (scope) => readsSecret(step.args.each, scope, frame.unresolved));
   const pace = rate && new Pace(context, path, items.length, rate);
   let next = 0;
   const performNext = async (): Promise<boolean> => {

@@ -1,8 +1,12 @@
+import { z } from "zod";
 import { exactDuration } from "../../model/duration.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { newId } from "../../model/id.ts";
-import type { Field } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import { asIn } from "../../language/checker/sentences.ts";
+import { duration, people, template } from "../../language/fields/field.ts";
+import { fields } from "../../language/fields/fields.ts";
+import { type Args, resolvedArgs } from "../../language/kind.ts";
 import { describeWait } from "../../store/describe_wait.ts";
 import { askedAt, type FormCall, type FormInput } from "../code/form_call.ts";
 import { FormNotices } from "./form_notices.ts";
@@ -10,16 +14,28 @@ import type { RunContext, RunSteps, StepFrame } from "../step_frame.ts";
 import { Interruption } from "../interruption.ts";
 import { later } from "./moment.ts";
 import { type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
+import { notTaken } from "./control.ts";
 import { type Beginning, beginOnce, performWait, type WaitTask } from "./wait_step.ts";
 
-interface FormArgs {
-  form: string;
-  to: string[];
-  fields?: Record<string, Field>;
-  remind?: number;
-  escalate?: { after: number; to: string[] };
-  timeout?: number;
-}
+/** What a form takes. */
+export const schemas = {
+  kind: "form",
+  main: template().describe("The question, as the title of the page"),
+  options: {
+    to: people().describe("Who may answer: people or groups of whenthen.yaml, or e-mail addresses"),
+    fields: fields().optional().describe("What they fill in"),
+    remind: duration().optional().describe("How often they are reminded until one has answered: 1d"),
+    escalate: z.strictObject({
+      after: duration().describe("How long nobody has answered"),
+      to: people().describe("Who is asked, too"),
+    }, asIn("escalate: { after: 2d, to: cfo }")).optional()
+      .describe("Adds people to the form if nobody has answered by then: { after: 2d, to: cfo }"),
+    timeout: duration().optional().describe("How long it can be answered; by default until somebody does"),
+    retry: notTaken("a form has one attempt, which lasts until its timeout"),
+  },
+} as const;
+
+type FormArgs = Args<typeof schemas>;
 
 /** Characters of a title; a longer one would be no title, and would break every list that shows it. */
 const LONGEST_TITLE = 500;
@@ -83,7 +99,7 @@ function waitTask({ path, after, args }: FormCall, { context }: StepFrame): Wait
     path,
     kind: "form",
     ...(after !== undefined && { after }),
-    begin: async () => beginForm((await args()).used as unknown as FormArgs, context),
+    begin: async () => beginForm(resolvedArgs(schemas, (await args()).used), context),
     describe: ({ input }) => {
       const form = input as unknown as FormInput;
       return describeWait({ kind: "form", form: { title: form.form, to: askedAt(form, Infinity) } });

@@ -1,19 +1,16 @@
 import { z } from "zod";
 import type { JsonObject } from "../../model/json.ts";
-import type { Step } from "../../model/rule.ts";
 import { branches } from "../../language/fields/field.ts";
 import { outcomeOf } from "../attempt.ts";
 import { BranchSet, type Ending } from "./branch_set.ts";
 import { handOver, innerFrame, leaveOut, pathIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepFailure, Stopped, Suspended } from "../outcome.ts";
-import { type Control, notOn } from "./control.ts";
+import { type Control, defineControl, notOn, type StepOf } from "./control.ts";
 
 const notHere = notOn("a parallel step", "its branches");
 
-/** Performs lists of steps side by side until the required number has succeeded. */
-export const parallel: Control = {
+const schemas = {
   kind: "parallel",
-  summary: "Performs lists of steps side by side",
   main: branches().describe("The lists, each with a name"),
   options: {
     join: z.union([z.enum(["all", "any"]), z.number().int().min(1)]).optional()
@@ -22,10 +19,16 @@ export const parallel: Control = {
     retry: notHere,
     onTimeout: notHere,
   },
+} as const;
+
+/** Performs lists of steps side by side until the required number has succeeded. */
+export const parallel: Control = defineControl({
+  ...schemas,
+  summary: "Performs lists of steps side by side",
   controls: true,
   nested: {},
   check({ parallel: names, join }) {
-    const count = (names as string[]).length;
+    const count = names.length;
     return typeof join === "number" && join > count
       ? [`join: ${join} branches can never succeed where there are ${count}; write at most ${count}`]
       : [];
@@ -51,18 +54,18 @@ export const parallel: Control = {
     }
     return outcomeOf(records.get(path)!);
   },
-};
+});
 
 /** @returns why the run does not continue after the step, or undefined if the step is decided */
 async function performBranches(
-  step: Step,
+  step: StepOf<typeof schemas>,
   frame: StepFrame,
   runSteps: RunSteps,
   inner: Map<string, StepFrame>,
 ): Promise<Suspended | Stopped | undefined> {
   const path = pathIn(frame, step.id);
   const names = Object.keys(step.children);
-  const { join = "all" } = step.args as { join?: "all" | "any" | number };
+  const { join = "all" } = step.args;
   const needed = join === "all" ? names.length : join === "any" ? 1 : join;
   const branches = new BranchSet(
     frame.context,

@@ -1,19 +1,17 @@
 import { z } from "zod";
-import type { JsonObject } from "../../model/json.ts";
 import { duration, expression, number } from "../../language/fields/field.ts";
+import { resolvedArgs } from "../../language/kind.ts";
 import { asIn } from "../../language/checker/sentences.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
 import { outcomeOf } from "../attempt.ts";
 import { handOver, inScope, leaveOut, pathIn } from "../step_frame.ts";
-import { type Repetition, Turns } from "./turns.ts";
-import { type Control, notOn } from "./control.ts";
+import { Turns } from "./turns.ts";
+import { type Control, defineControl, notOn } from "./control.ts";
 
 const notHere = notOn("a repeat step", "then");
 
-/** Performs its steps again and again. */
-export const repeat: Control = {
+const schemas = {
   kind: "repeat",
-  summary: "Performs the steps under then again and again",
   main: z.strictObject({
     while: expression().optional().describe("Before each turn: whether there is one"),
     until: expression().optional().describe("After each turn: whether it was the last one"),
@@ -22,20 +20,25 @@ export const repeat: Control = {
     max: number({ min: 1, integer: true }).optional().describe("Turns after which it fails; by default 10000"),
   }, asIn("repeat: { times: 3 }")).describe("One of while, until and times; index is the turn, from 0"),
   options: { timeout: notHere, retry: notHere, onTimeout: notHere },
+} as const;
+
+/** Performs its steps again and again. */
+export const repeat: Control = defineControl({
+  ...schemas,
+  summary: "Performs the steps under then again and again",
   children: ["then"],
   controls: true,
   nested: { seen: true, names: () => ["index"] },
   check({ repeat }) {
-    const given = ["while", "until", "times"].filter((key) => key in (repeat as JsonObject));
+    const given = ["while", "until", "times"].filter((key) => key in repeat);
     if (given.length === 1) return [];
     const got = given.length === 0 ? "got none of them" : `got ${given.join(" and ")}`;
     return [`expected one of "while", "until" and "times", ${got}; write until: with the condition that ends it`];
   },
   async perform(step, frame, runSteps) {
     const path = pathIn(frame, step.id);
-    const plan = () => inScope(frame, (scope) => resolveArgs(repeat, step.args, scope).repeat as Repetition);
-    const conditions = step.args.repeat as { while?: string; until?: string };
-    const repeated = { ...conditions, path, kind: step.kind, steps: step.children.then, plan };
+    const plan = () => inScope(frame, (scope) => resolvedArgs(schemas, resolveArgs(repeat, step.args, scope)).repeat);
+    const repeated = { ...step.args.repeat, path, kind: step.kind, steps: step.children.then, plan };
     const turns = new Turns(repeated, frame, runSteps);
     if (frame.context.records.ended(path) === undefined) {
       const unfinished = await turns.perform();
@@ -45,4 +48,4 @@ export const repeat: Control = {
     else handOver(step.children.then, turns.last, frame);
     return outcomeOf(frame.context.records.get(path)!);
   },
-};
+});

@@ -3,7 +3,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import { actions } from "../../actions/index.ts";
-import { runAction } from "./action_step.ts";
+import { runAction, targetOf } from "./action_step.ts";
 import { outcomeOf } from "../attempt.ts";
 import { holds } from "./control.ts";
 import { controls } from "./index.ts";
@@ -74,7 +74,7 @@ function perform(step: Step, frame: StepFrame, isLast: boolean): Promise<StepOut
       timeout: step.timeout,
       retry: step.retry,
       args: () => resolveStepArgs(actions[step.kind], step.args, frame),
-      target: step.kind === "call" ? step.args.call as string : undefined,
+      target: targetOf(step.args),
       isLast,
     },
     frame,

@@ -3,11 +3,11 @@ import { TerminalError } from "../../model/errors.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { RetryPolicy } from "../../model/rule.ts";
 import { parseArgs } from "../../language/checker/check.ts";
-import { duration, json, number, rate } from "../../language/fields/field.ts";
-import type { Kind } from "../../language/kind.ts";
+import { duration, number, rate, type Resolved } from "../../language/fields/field.ts";
+import { defineKind, type Kind } from "../../language/kind.ts";
 import { retrySchema } from "../../language/fields/retry_schema.ts";
 import { notOn } from "./control.ts";
-import { waitFor } from "./wait_for.ts";
+import { schemasOfCode, waitFor } from "./wait_for.ts";
 import { stepKinds } from "../index.ts";
 
 /** A `step.*` call, checked. */
@@ -24,32 +24,34 @@ function notHere(kind: string) {
   return { timeout: never, retry: never };
 }
 
+/** What `step.each` takes: the number of its items. */
+export const eachSchemas = {
+  kind: "each",
+  main: number({ min: 0, integer: true }),
+  options: {
+    max: number({ min: 1, integer: true }).optional(),
+    rate: rate().optional(),
+    onError: z.enum(["stop", "continue"]).optional(),
+    ...notHere("each"),
+  },
+} as const;
+
 /** Kinds whose arguments differ between a function and a YAML file: `match` has values; branches have names or a number. */
 const kindsOfCode: Record<string, Kind> = {
-  waitFor: { ...waitFor, options: { ...waitFor.options, match: z.record(z.string(), json()).optional() } },
-  each: {
-    kind: "each",
-    summary: "Performs a function for every item of a list",
-    main: number({ min: 0, integer: true }),
-    options: {
-      max: number({ min: 1, integer: true }).optional(),
-      rate: rate().optional(),
-      onError: z.enum(["stop", "continue"]).optional(),
-      ...notHere("each"),
-    },
-  },
-  all: {
+  waitFor: { ...waitFor, options: schemasOfCode.options },
+  each: { ...eachSchemas, summary: "Performs a function for every item of a list" },
+  all: defineKind({
     kind: "all",
     summary: "Performs branches side by side",
     main: z.array(z.string()),
     options: { join: number({ min: 1, integer: true }).optional(), ...notHere("all") },
     check({ all, join }) {
-      const count = (all as string[]).length;
+      const count = all.length;
       return typeof join === "number" && join > count
         ? [`join: ${join} of ${count} branches can never succeed; write at most ${count}`]
         : [];
     },
-  },
+  }),
   any: {
     kind: "any",
     summary: "Performs branches side by side until one has succeeded",
@@ -67,7 +69,9 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
   const options = common.safeParse({ timeout, retry });
   const known = kindsOfCode[kind] ?? stepKinds[kind];
   const checked = kind === "do" ? { args: {} } : checkKind(known, raw, rest, now);
-  if (options.success && "args" in checked) return { args: checked.args, ...options.data };
+  if (options.success && "args" in checked) {
+    return { args: checked.args, ...options.data as Resolved<typeof options.data> };
+  }
   // If the kind itself checks an option, it reports the problem.
   const issues = options.error?.issues.filter(({ path: [name] }) => !Object.hasOwn(known?.options ?? {}, name)) ?? [];
   const problems = [

@@ -5,10 +5,10 @@ import { computeStep } from "../attempt.ts";
 import { pathIn, type RunContext } from "../step_frame.ts";
 import type { StepOutcome, Stopped } from "../outcome.ts";
 import { resolveStepArgs, type StepArgs } from "./step_args.ts";
-import type { Control } from "./control.ts";
+import { type Control, defineControl } from "./control.ts";
 
 /** Ends the run. */
-export const stop: Control = {
+export const stop: Control = defineControl({
   kind: "stop",
   summary: "Ends the run",
   main: template().describe("The reason, for people"),
@@ -20,7 +20,7 @@ export const stop: Control = {
     const args = () => resolveStepArgs(stop, step.args, frame);
     return performStop({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
-};
+});
 
 /** Ends the run as the arguments of a YAML step or of `step.stop` say. */
 export async function performStop(

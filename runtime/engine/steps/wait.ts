@@ -1,19 +1,18 @@
 import { TerminalError } from "../../model/errors.ts";
 import { hasTemplate, template } from "../../language/fields/field.ts";
+import { type Args, resolvedArgs } from "../../language/kind.ts";
 import { pathIn, type RunContext } from "../step_frame.ts";
 import { A_MOMENT, isZone, parseDue, parseMoment } from "./moment.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { resolveStepArgs, type StepArgs } from "./step_args.ts";
 import { performWait } from "./wait_step.ts";
-import { type Control, notTaken } from "./control.ts";
+import { type Control, defineControl, notTaken } from "./control.ts";
 
 const DUE = `a duration such as 1h, or ${A_MOMENT}`;
 const notHere = notTaken("a wait step does not take this: it ends at its time; write until for the latest one");
 
-/** Waits for a while, or until a time. */
-export const wait: Control = {
+const schemas = {
   kind: "wait",
-  summary: "Waits for a while, or until a time",
   main: template().describe("A duration such as 1h, a time, or the next 09:00"),
   options: {
     until: template().optional().describe("A time at which it ends at the latest"),
@@ -22,9 +21,15 @@ export const wait: Control = {
     retry: notHere,
     onTimeout: notHere,
   },
+} as const;
+
+/** Waits for a while, or until a time. */
+export const wait: Control = defineControl({
+  ...schemas,
+  summary: "Waits for a while, or until a time",
   controls: true,
   check(args, now) {
-    const { wait, until, timezone } = args as Record<string, string | undefined>;
+    const { wait, until, timezone } = args;
     const isWrong = (text: string | undefined, parse: (text: string, now: number) => unknown) =>
       text !== undefined && !hasTemplate(text) && parse(text, now) === undefined;
     return [
@@ -39,7 +44,7 @@ export const wait: Control = {
     const args = () => resolveStepArgs(wait, step.args, frame);
     return performWaitUntil({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
-};
+});
 
 /** Waits for a while or until a time, of a YAML step or of `step.wait`. The result is null. */
 export async function performWaitUntil(
@@ -54,7 +59,7 @@ export async function performWaitUntil(
       const { used, recorded } = await args();
       return {
         input: recorded,
-        due: dueOf(used as unknown as WaitArgs, context.options.clock.now()),
+        due: dueOf(resolvedArgs(schemas, used), context.options.clock.now()),
         wait: { kind: "time" },
       };
     },
@@ -63,14 +68,8 @@ export async function performWaitUntil(
   return outcome.kind === "result" ? { kind: "result", output: null } : outcome;
 }
 
-interface WaitArgs {
-  wait: string;
-  until?: string;
-  timezone?: string;
-}
-
 /** @throws TerminalError if a time or the zone cannot be read */
-function dueOf({ wait, until, timezone }: WaitArgs, now: number): number {
+function dueOf({ wait, until, timezone }: Args<typeof schemas>, now: number): number {
   const cannot = (what: string, text: string, expected: string) =>
     new TerminalError(`Cannot wait ${what} "${text}": expected ${expected}`);
   if (timezone !== undefined && !isZone(timezone)) {

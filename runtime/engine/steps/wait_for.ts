@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { exactDuration } from "../../model/duration.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import { duration, expression, template } from "../../language/fields/field.ts";
+import { duration, expression, json, template } from "../../language/fields/field.ts";
+import { type Args, resolvedArgs } from "../../language/kind.ts";
 import { asIn } from "../../language/checker/sentences.ts";
 import { evaluate } from "../../language/expressions/expression.ts";
 import { recordExpression } from "../../language/expressions/recorded_args.ts";
@@ -11,15 +12,13 @@ import { later } from "./moment.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { resolveStepArgs, type StepArgs } from "./step_args.ts";
 import { performWait } from "./wait_step.ts";
-import { type Control, notTaken } from "./control.ts";
+import { type Control, defineControl, notTaken } from "./control.ts";
 
 /** Parts of an event that `match` can read. */
 const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
 
-/** Waits for an event. */
-export const waitFor: Control = {
+const schemas = {
   kind: "waitFor",
-  summary: "Waits for an event, also for one accepted since the run began",
   main: z.union([template(), z.array(template()).min(1)]).describe("Its type, a pattern such as order.*, or a list"),
   options: {
     match: z.record(z.string(), expression(), asIn("match: { data.id: event.data.id }")).optional()
@@ -27,9 +26,21 @@ export const waitFor: Control = {
     timeout: duration().optional().describe("How long it is waited for; by default until it comes"),
     retry: notTaken("waitFor has one attempt, which lasts until its timeout"),
   },
+} as const;
+
+/** The same for a function, which gives the values of a `match` themselves. */
+export const schemasOfCode = {
+  ...schemas,
+  options: { ...schemas.options, match: z.record(z.string(), json()).optional() },
+} as const;
+
+/** Waits for an event. */
+export const waitFor: Control = defineControl({
+  ...schemas,
+  summary: "Waits for an event, also for one accepted since the run began",
   controls: true,
   check({ match = {} }) {
-    return Object.keys(match as JsonObject).filter((path) => !isEventPath(path)).map((path) => {
+    return Object.keys(match).filter((path) => !isEventPath(path)).map((path) => {
       return `match: "${path}" is no part of an event; write a path such as data.id, which begins with one of ${
         PARTS.join(", ")
       }`;
@@ -38,7 +49,7 @@ export const waitFor: Control = {
   perform(step, frame) {
     const args = async () => {
       const { used, recorded } = await resolveStepArgs(waitFor, step.args, frame);
-      const { match = {} } = step.args as { match?: Record<string, string> };
+      const { match = {} } = step.args;
       const evaluated = await inScope(frame, (scope) => ({
         used: mapValues(match, (text) => evaluate(text, scope)),
         recorded: mapValues(match, (text) => recordExpression(text, scope, frame.unresolved)),
@@ -47,7 +58,7 @@ export const waitFor: Control = {
     };
     return performWaitFor({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
-};
+});
 
 /** Waits for an event, for a YAML step or `step.waitFor`. `match` contains the values themselves. */
 export function performWaitFor(
@@ -60,22 +71,16 @@ export function performWaitFor(
     kind: waitFor.kind,
     begin: async () => {
       const { used, recorded } = await args();
-      const { waitFor: types, match = {}, timeout } = used as unknown as WaitForArgs;
+      const { waitFor: types, match = {}, timeout } = resolvedArgs(schemasOfCode, used);
       const input = { match: {}, ...recorded, ...(timeout !== undefined && { timeout: exactDuration(timeout) }) };
       const due = timeout === undefined ? {} : { due: later(context.options.clock.now(), timeout) };
       return { input, ...due, wait: { kind: "event", types: [types].flat(), match } };
     },
     describe: ({ path, input }) => {
-      const { waitFor: types = path, match = {} } = input as unknown as Partial<WaitForArgs>;
+      const { waitFor: types = path, match = {} } = input as Partial<Args<typeof schemasOfCode>>;
       return describeWait({ kind: "event", types: [types].flat(), match });
     },
   }, signal);
-}
-
-interface WaitForArgs {
-  waitFor: string | string[];
-  match?: Record<string, Json>;
-  timeout?: number;
 }
 
 function mapValues(match: Record<string, string>, map: (text: string) => Json): JsonObject {

@@ -7,6 +7,7 @@ import type { Checking, Path } from "./checking.ts";
 import { checkValues } from "../fields/field_value.ts";
 import { findKind } from "./find_kind.ts";
 import { isObject } from "../fields/map_fields.ts";
+import { resolvedArgs } from "../kind.ts";
 import { nearest } from "../nearest.ts";
 import { parseWith } from "./sentences.ts";
 import { show } from "../show.ts";
@@ -167,9 +168,9 @@ function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: J
   const at = [...path, kind];
   switch (kind) {
     case "answer":
-      return checkForm(checking, at, args.answer as string, tested);
+      return checkForm(checking, at, resolvedArgs(testKinds.answer, args).answer, tested);
     case "skip":
-      return checkStep(checking, at, "value", args.skip as string, tested, []);
+      return checkStep(checking, at, "value", resolvedArgs(testKinds.skip, args).skip, tested, []);
     case "send":
       return checkSend(checking, at, args.send as JsonObject, tested);
     case "expect": {

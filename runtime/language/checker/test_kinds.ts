@@ -63,7 +63,7 @@ const expectation = z.strictObject({
 });
 
 /** The entries under `do` of a test, by name. */
-export const testKinds: Record<TestEntryKind, Kind> = {
+export const testKinds = {
   send: {
     kind: "send",
     summary: "An event, or a request to a webhook, signed as the webhook requires",
@@ -98,7 +98,7 @@ export const testKinds: Record<TestEntryKind, Kind> = {
     main: expectation,
     options: { exact: z.boolean().default(false).describe("Lists are complete") },
   },
-};
+} as const satisfies Record<TestEntryKind, Kind>;
 
 /** The keys of a test besides `do`. */
 export const testSchema = z.strictObject({

@@ -5,7 +5,7 @@ import { checkArgs } from "../checker/check_args.ts";
 import type { Checking, Path } from "../checker/checking.ts";
 import { cronProblem, cronSchedule, zone } from "./cron_schedule.ts";
 import { boolean, duration, number } from "./field.ts";
-import type { Kind } from "../kind.ts";
+import { type Kind, resolvedArgs } from "../kind.ts";
 import { isObject } from "./map_fields.ts";
 import { show } from "../show.ts";
 
@@ -26,7 +26,8 @@ export const batchSchema = z.strictObject({
 });
 
 /** `batch` is parsed like the argument of a trigger: it may use config and environment. */
-const kind: Kind = { kind: "batch", summary: "Collects events for one run", main: batchSchema, options: {} };
+const schemas = { kind: "batch", main: batchSchema, options: {} } as const;
+const kind: Kind = { ...schemas, summary: "Collects events for one run" };
 
 const CLOSES = ["every", "quiet", "cron"];
 const EXAMPLES = 'write { every: 1h }, { quiet: 30s, within: 5m } or { cron: "0 9 * * 1" }';
@@ -54,7 +55,7 @@ export function checkBatch(checking: Checking, trigger: Path, raw: unknown, rule
     checkSource() {},
   });
   checkCombination(checking, path, raw);
-  const batch = args?.batch as unknown as Batch | undefined;
+  const batch: Batch | undefined = args && resolvedArgs(schemas, args).batch;
   if (batch !== undefined) {
     checkTimes(checking, path, batch);
     checkRule(checking, path, batch, rule);

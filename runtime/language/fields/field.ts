@@ -37,8 +37,20 @@ export interface FieldInfo {
 /** The descriptions from the makers below; they survive `.optional()`, `.describe()` and `.refine()`. */
 export const fieldInfo = z.registry<FieldInfo>();
 
+declare const unresolved: unique symbol;
+
+/** Text that stands in the place of a value until its expressions are resolved. */
+export type Template = string & { readonly [unresolved]: true };
+
+/** What a schema gives once every template in it is resolved. */
+export type Resolved<T> = [Json] extends [T] ? T
+  : T extends Template ? never
+  : T extends readonly (infer Item)[] ? Resolved<Item>[]
+  : T extends object ? { [Key in keyof T]: Resolved<T[Key]> }
+  : T;
+
 /** True if the text contains at least one `${{ … }}`. */
-export function hasTemplate(value: unknown): boolean {
+export function hasTemplate(value: unknown): value is Template {
   return typeof value === "string" && value.includes("${{");
 }
 
@@ -95,30 +107,30 @@ export function format(): z.ZodType<Format> {
 }
 
 /** `30s` → milliseconds. A template stays text until it is resolved, then the result is parsed as a duration. */
-export function duration(): z.ZodType<number> {
-  return make<number>(
+export function duration(): z.ZodType<number | Template> {
+  return make<number | Template>(
     { is: "duration", expected: "a duration such as 250ms, 30s, 5m, 2h or 3d", schema: TEXT },
     (value) => {
-      if (hasTemplate(value)) return value as unknown as number;
+      if (hasTemplate(value)) return value;
       return typeof value === "string" ? parseDuration(value) : undefined;
     },
   );
 }
 
 /** `100/m` → count and milliseconds. A template stays text until it is resolved. */
-export function rate(): z.ZodType<Rate> {
-  return make<Rate>({ is: "rate", expected: "a rate such as 100/m, 10/s or 5/h", schema: TEXT }, (value) => {
-    if (hasTemplate(value)) return value as unknown as Rate;
+export function rate(): z.ZodType<Rate | Template> {
+  return make<Rate | Template>({ is: "rate", expected: "a rate such as 100/m, 10/s or 5/h", schema: TEXT }, (value) => {
+    if (hasTemplate(value)) return value;
     return typeof value === "string" ? parseRate(value) : undefined;
   });
 }
 
 /** `1MB` → bytes (powers of 1,000 with KB, MB, GB; of 1,024 with KiB, MiB, GiB), or a plain number of bytes. */
-export function size(): z.ZodType<number> {
-  return make<number>(
+export function size(): z.ZodType<number | Template> {
+  return make<number | Template>(
     { is: "size", expected: "a size such as 512KB or 1MB", schema: { type: ["string", "number"] } },
     (value) => {
-      if (hasTemplate(value)) return value as unknown as number;
+      if (hasTemplate(value)) return value;
       return parseSize(value);
     },
   );
@@ -176,7 +188,7 @@ export function secret(): z.ZodType<string[]> {
 }
 
 /** A number, or a template that results in one. */
-export function number(limits: { min?: number; max?: number; integer?: boolean } = {}): z.ZodType<number> {
+export function number(limits: { min?: number; max?: number; integer?: boolean } = {}): z.ZodType<number | Template> {
   const { min, max, integer } = limits;
   const range = (min !== undefined ? ` from ${min}` : "") + (max !== undefined ? ` up to ${max}` : "");
   const info: FieldInfo = {
@@ -193,18 +205,18 @@ export function number(limits: { min?: number; max?: number; integer?: boolean }
       ],
     },
   };
-  return make<number>(info, (value) => {
-    if (hasTemplate(value)) return value as unknown as number;
+  return make<number | Template>(info, (value) => {
+    if (hasTemplate(value)) return value;
     if (typeof value !== "number" || !Number.isFinite(value) || (integer && !Number.isInteger(value))) return undefined;
     return value < (min ?? -Infinity) || value > (max ?? Infinity) ? undefined : value;
   });
 }
 
 /** True or false, or a template that results in one. */
-export function boolean(): z.ZodType<boolean> {
+export function boolean(): z.ZodType<boolean | Template> {
   const schema = { anyOf: [{ type: "boolean" }, { type: "string", pattern: "\\$\\{\\{" }] };
-  return make<boolean>({ is: "boolean", expected: "true or false", schema }, (value) => {
-    return typeof value === "boolean" || hasTemplate(value) ? value as boolean : undefined;
+  return make<boolean | Template>({ is: "boolean", expected: "true or false", schema }, (value) => {
+    return typeof value === "boolean" || hasTemplate(value) ? value : undefined;
   });
 }
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import type { RetryPolicy } from "../../model/rule.ts";
-import { duration } from "./field.ts";
+import { duration, type Resolved } from "./field.ts";
 
 const attempts = z.number().int().min(1).max(1_000);
 const DELAY = 1_000;
@@ -17,7 +17,7 @@ export const retrySchema = z.union([
 ], { error: "expected a number of attempts in all, as in retry: 3, or { attempts, delay, max }" }).transform(
   (retry): RetryPolicy => {
     if (typeof retry === "number") return { attempts: retry, delay: DELAY, max: LONGEST_DELAY };
-    const { attempts, delay = DELAY, max = Math.max(LONGEST_DELAY, delay) } = retry;
+    const { attempts, delay = DELAY, max = Math.max(LONGEST_DELAY, delay) } = retry as Resolved<typeof retry>;
     return { attempts, delay, max };
   },
 );

@@ -1,39 +1,19 @@
-import { z } from "zod";
-import type { JsonObject } from "../../model/json.ts";
-import { charset, duration, expression, format, number, source, template, url } from "../../language/fields/field.ts";
 import { checkInterval } from "../every.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../loop.ts";
+import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { patienceAsked, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
-import type { TriggerContext, TriggerKind } from "../trigger.ts";
+import { defineTrigger } from "../trigger.ts";
 
-/** What an expression about a document sees: of a step other than http only the body. */
-const DOCUMENT = ["body", "status", "headers"];
 /** A time this far ahead comes from a clock that was set right in small steps. */
 const CLOCK_SLACK = 60_000;
 
 /** Looks at a source again and again, and emits what was added, changed or removed in between. */
-export const poll: TriggerKind = {
-  kind: "poll",
+export const poll = defineTrigger({
+  ...schemas,
   summary: "Looks at a URL, or at what a step gives, and emits what changed",
-  main: z.union([url(), source()]),
-  options: {
-    every: duration().default(300_000),
-    headers: z.record(z.string(), template()).optional(),
-    items: expression({ names: DOCUMENT }).optional(),
-    key: expression({ names: ["item", "index"] }).optional(),
-    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
-    ignore: z.array(z.string()).optional(),
-    first: z.enum(["seed", "emit"]).default("seed"),
-    format: format().optional(),
-    charset: charset().optional(),
-    pages: z.strictObject({
-      next: expression({ names: DOCUMENT }),
-      max: number({ min: 1, integer: true }).default(200),
-    }).optional(),
-  },
   address: (args) => `poll ${addressOf(args)}`,
-  check: (args) => [...checkInterval(args.every as number), ...checkSource(args)],
+  check: (args) => [...checkInterval(args.every), ...checkSource(args)],
   attach: (context) => keepGoing(context, () => pollWhenDue(context)).detach,
   async pass(context) {
     const mark = await readPollMark(context);
@@ -45,14 +25,14 @@ export const poll: TriggerKind = {
     await pollOnce(context);
     context.report(null);
   },
-};
+});
 
 /** @returns when it is due next */
-async function pollWhenDue(context: TriggerContext): Promise<number> {
+async function pollWhenDue(context: PollContext): Promise<number> {
   const { clock } = context;
   const mark = await readPollMark(context);
   const now = clock.now();
-  const interval = context.args.every as number;
+  const interval = context.args.every;
   const due = mark === undefined ? now : dueAfter(context, mark, interval, now);
   if (due > now) return due;
   try {
@@ -65,7 +45,7 @@ async function pollWhenDue(context: TriggerContext): Promise<number> {
   }
 }
 
-function dueAfter(context: TriggerContext, mark: PollMark, interval: number, now: number): number {
+function dueAfter(context: PollContext, mark: PollMark, interval: number, now: number): number {
   if (isAhead(mark, now)) {
     context.log.warn(
       `${context.trigger.id} was last polled at ${mark.polled}, which is in the future: it goes on from now`,
@@ -84,27 +64,27 @@ function isAhead(mark: PollMark, now: number): boolean {
   return Date.parse(mark.polled) > now + CLOCK_SLACK;
 }
 
-function addressOf({ poll }: JsonObject): string {
+function addressOf({ poll }: ReadPollArgs): string {
   if (typeof poll === "string") return poll;
-  const [kind, main] = Object.entries(poll as JsonObject)[0];
+  const [kind, main] = Object.entries(poll)[0];
   return `${kind} ${Array.isArray(main) ? main.join(" ") : main}`;
 }
 
-function checkSource({ poll, headers, pages, format, charset }: JsonObject): string[] {
+function checkSource({ poll, headers, pages, format, charset }: ReadPollArgs): string[] {
   const problems: string[] = [];
   const isUrl = typeof poll === "string";
   if (!isUrl && headers !== undefined) problems.push(`"headers" belongs into the step, beside "http"`);
-  if (!isUrl && pages !== undefined && !("http" in (poll as JsonObject))) problems.push(`"pages" needs a URL to poll`);
-  if (!isUrl && format !== undefined && !("http" in (poll as JsonObject)) && !("run" in (poll as JsonObject))) {
+  if (!isUrl && pages !== undefined && !("http" in poll)) problems.push(`"pages" needs a URL to poll`);
+  if (!isUrl && format !== undefined && !("http" in poll) && !("run" in poll)) {
     problems.push(`"format" reads text; what a step such as "call" gives is data already`);
   }
-  if (!isUrl && charset !== undefined && !("http" in (poll as JsonObject)) && !("run" in (poll as JsonObject))) {
+  if (!isUrl && charset !== undefined && !("http" in poll) && !("run" in poll)) {
     problems.push(`"charset" reads bytes; what a step such as "call" gives is data already`);
   }
-  if (!isUrl && "save" in (poll as JsonObject)) {
+  if (!isUrl && "save" in poll) {
     problems.push(`"save" puts a file into a run's folder, and a poll is no run`);
   }
-  if (!isUrl && "keep" in (poll as JsonObject)) {
+  if (!isUrl && "keep" in poll) {
     problems.push(`"keep" leaves out items, which would count as removed`);
   }
   return problems;

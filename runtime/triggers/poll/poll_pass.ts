@@ -5,9 +5,10 @@ import { RetryAfterError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline } from "../baseline.ts";
+import type { PollArgs, PollContext } from "./poll_args.ts";
 import { type Change, changeData, findChanges, keyItems, WHOLE } from "./poll_changes.ts";
 import { listOf, type Reading, readSource } from "./poll_source.ts";
-import type { TriggerContext, TriggerEvent } from "../trigger.ts";
+import type { TriggerEvent } from "../trigger.ts";
 
 /** How far a poll has come; moves in the same transition as its events and its baseline. */
 export interface PollMark {
@@ -34,7 +35,7 @@ const NOTE_EVERY = 60_000;
 /** A source that asks for more patience than this is asked again all the same. */
 const LONGEST_PATIENCE = 86_400_000;
 
-export async function readPollMark({ store, rule, trigger }: TriggerContext): Promise<PollMark | undefined> {
+export async function readPollMark({ store, rule, trigger }: PollContext): Promise<PollMark | undefined> {
   const mark = await store.getMark({ rule: rule.id, trigger: trigger.id });
   return mark as unknown as PollMark | undefined;
 }
@@ -44,7 +45,7 @@ export async function readPollMark({ store, rule, trigger }: TriggerContext): Pr
  * much); whatever fails leaves all of them as they were.
  * @throws what made it fail
  */
-export async function pollOnce(context: TriggerContext): Promise<void> {
+export async function pollOnce(context: PollContext): Promise<void> {
   const stored = await readPollMark(context);
   const fingerprint = fingerprintOf(context.args);
   const known = stored !== undefined && !stored.seeding && stored.fingerprint === fingerprint ? stored : undefined;
@@ -63,7 +64,7 @@ export async function pollOnce(context: TriggerContext): Promise<void> {
 
 /** Reads the source; where it asks for patience, that is written down before the failure goes on. */
 async function readOrPostpone(
-  context: TriggerContext,
+  context: PollContext,
   stored: PollMark | undefined,
   known: PollMark | undefined,
 ): Promise<Reading | null> {
@@ -83,13 +84,13 @@ export function patienceAsked(error: unknown, now: number): number | undefined {
   return error instanceof RetryAfterError ? now + Math.min(error.retryAfter, LONGEST_PATIENCE) : undefined;
 }
 
-async function note(context: TriggerContext, before: PollMark, mark: PollMark): Promise<void> {
+async function note(context: PollContext, before: PollMark, mark: PollMark): Promise<void> {
   const recent = Date.parse(mark.polled) - Date.parse(before.polled) < NOTE_EVERY;
   if (recent && isDeepStrictEqual(asJson({ ...mark, polled: before.polled }), asJson(before))) return;
   await save(context, mark);
 }
 
-async function seed(context: TriggerContext, reading: Reading, done: PollMark): Promise<void> {
+async function seed(context: PollContext, reading: Reading, done: PollMark): Promise<void> {
   const key = keyOf(context, reading);
   const items = reading.incremental && key === undefined ? [] : [...await keyedItems(context, reading, key)];
   const chunks = [...chunked(items)];
@@ -105,7 +106,7 @@ async function seed(context: TriggerContext, reading: Reading, done: PollMark): 
 }
 
 async function emitChanges(
-  context: TriggerContext,
+  context: PollContext,
   reading: Reading,
   known: PollMark | undefined,
   done: PollMark,
@@ -126,7 +127,7 @@ async function emitChanges(
     if (context.signal.aborted) return;
     const last = index === chunks.length - 1;
     const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
-    const wanted = chunk.filter(({ type }) => (args.on as string[]).includes(type));
+    const wanted = chunk.filter(({ type }) => args.on.includes(type));
     const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, ignoredOf(args)));
     await context.ingest(events, {
       mark: asJson(mark),
@@ -141,13 +142,13 @@ async function emitChanges(
 
 /** Items since the last cursor that have no key: each is new. The same cursor gives the same ids, so that none is doubled. */
 async function emitAll(
-  context: TriggerContext,
+  context: PollContext,
   reading: Reading,
   known: PollMark | undefined,
   done: PollMark,
 ): Promise<void> {
   const items = listOf(reading.items, "the source");
-  if (!(context.args.on as string[]).includes("added")) return await save(context, done);
+  if (!context.args.on.includes("added")) return await save(context, done);
   const events = await inSlices(items, (item, index): TriggerEvent => ({
     id: hashOf([known?.cursor ?? null, index, item]),
     type: "added",
@@ -180,7 +181,7 @@ async function* nothing(): AsyncGenerator<never> {}
  * @throws Error where all items are: it is another list than the one that was meant, and nothing of that one has gone
  */
 async function keyedItems(
-  { args, trigger, log, meter }: TriggerContext,
+  { args, trigger, log, meter }: PollContext,
   reading: Reading,
   key: string | undefined,
 ): Promise<Map<string, Json>> {
@@ -192,23 +193,23 @@ async function keyedItems(
   return items;
 }
 
-function keyOf({ args }: TriggerContext, { isFeed }: Reading): string | undefined {
-  return args.key as string | undefined ?? (isFeed && args.items === undefined ? "item.id" : undefined);
+function keyOf({ args }: PollContext, { isFeed }: Reading): string | undefined {
+  return args.key ?? (isFeed && args.items === undefined ? "item.id" : undefined);
 }
 
-function ignoredOf(args: JsonObject): string[] {
-  return (args.ignore ?? []) as string[];
+function ignoredOf({ ignore = [] }: PollArgs): string[] {
+  return ignore;
 }
 
 /** Credentials are not part of it: a new token is not a new source. */
-function fingerprintOf({ poll, items, key, format, charset }: JsonObject): string {
+function fingerprintOf({ poll, items, key, format, charset }: PollArgs): string {
   const reading = [items, key, format, charset].map((option) => option ?? null);
   if (typeof poll === "string") return hashOf([poll, ...reading]);
-  const { headers: _headers, auth: _auth, env: _env, timeout: _timeout, retry: _retry, ...source } = poll as JsonObject;
+  const { headers: _headers, auth: _auth, env: _env, timeout: _timeout, retry: _retry, ...source } = poll;
   return hashOf([source, ...reading]);
 }
 
-async function save(context: TriggerContext, mark: PollMark): Promise<void> {
+async function save(context: PollContext, mark: PollMark): Promise<void> {
   await context.ingest([], { mark: asJson(mark) });
 }
 

@@ -4,8 +4,8 @@ import { type Format, nameOfFormat } from "../../formats/format.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
+import type { PollContext } from "./poll_args.ts";
 import { expectColumns, expectTable } from "./poll_table.ts";
-import type { TriggerContext } from "../trigger.ts";
 
 /** What one look at the source gave. */
 export interface Reading {
@@ -40,17 +40,17 @@ const NOT_MODIFIED = 304;
  * @returns null where nothing changed (304)
  * @throws whatever the step throws; FormatError, ExpressionError or Error where it gives something else than was expected
  */
-export async function readSource(context: TriggerContext, asking: Asking): Promise<Reading | null> {
+export async function readSource(context: PollContext, asking: Asking): Promise<Reading | null> {
   const { poll, headers, charset } = context.args;
-  const named: JsonObject = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll as JsonObject;
+  const named: JsonObject = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll;
   const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
   if ("http" in source) return await readHttp(context, source, asking);
   if ("run" in source) return await readRun(context, source, asking);
   return await readStep(context, source, asking);
 }
 
-async function readHttp(context: TriggerContext, source: JsonObject, asking: Asking): Promise<Reading | null> {
-  const pages = context.args.pages as { next: string; max: number } | undefined;
+async function readHttp(context: PollContext, source: JsonObject, asking: Asking): Promise<Reading | null> {
+  const { pages } = context.args;
   // The first of several pages being the same says nothing about the others.
   const first = await request(context, source, pages === undefined ? asking : {});
   if (first === null) return null;
@@ -73,7 +73,7 @@ function readLastModified(headers: Record<string, string>, now: number): string 
 }
 
 async function readPages(
-  context: TriggerContext,
+  context: PollContext,
   source: JsonObject,
   first: Document,
   { next, max }: { next: string; max: number },
@@ -100,7 +100,7 @@ async function readPages(
 
 /** Where the next page is, or undefined on the last one. Never on another host: the request carries our credentials. */
 function nextAddress(
-  { meter }: TriggerContext,
+  { meter }: PollContext,
   next: string,
   { body, status, headers }: Document,
   base: string,
@@ -124,7 +124,7 @@ function nextAddress(
 }
 
 async function request(
-  context: TriggerContext,
+  context: PollContext,
   source: JsonObject,
   { etag, lastModified }: Asking,
 ): Promise<Document | null> {
@@ -160,7 +160,7 @@ async function request(
   return { body, isFeed: format === "feed", status, headers };
 }
 
-async function readRun(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
+async function readRun(context: PollContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
   const format = formatOf(context, source) ?? "json";
   const asked = { ...source, format };
   const { json, stdout } = await context.perform(asked, inputOf(cursor), context.signal) as JsonObject;
@@ -172,13 +172,13 @@ async function readRun(context: TriggerContext, source: JsonObject, { cursor }: 
   return toReading(context, { body: json, isFeed: format === "feed" });
 }
 
-function checkColumns({ args }: TriggerContext, text: string, format: Format, rows: Json): void {
+function checkColumns({ args }: PollContext, text: string, format: Format, rows: Json): void {
   if (nameOfFormat(format) === "csv" && args.key !== undefined && (rows as Json[]).length === 0) {
-    expectColumns(text, args.key as string);
+    expectColumns(text, args.key);
   }
 }
 
-async function readStep(context: TriggerContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
+async function readStep(context: PollContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
   const output = await context.perform(source, inputOf(cursor), context.signal);
   if (!isObject(output) || !Array.isArray(output.items)) return toReading(context, { body: output, isFeed: false });
   const reading = toReading(context, { body: context.args.items === undefined ? output.items : output, isFeed: false });
@@ -187,7 +187,7 @@ async function readStep(context: TriggerContext, source: JsonObject, { cursor }:
   return next === null ? reading : { ...reading, incremental: true, cursor: next };
 }
 
-function toReading({ args, meter }: TriggerContext, { body, isFeed, status, headers }: Document): Reading {
+function toReading({ args, meter }: PollContext, { body, isFeed, status, headers }: Document): Reading {
   const reading = { incremental: false, complete: true, isFeed };
   if (typeof args.items === "string") {
     const items = evaluate(args.items, { body, status, headers, $meter: meter });
@@ -212,7 +212,7 @@ function guessFormat(contentType: string, text: string): Format {
   return "text";
 }
 
-function formatOf({ args }: TriggerContext, source: JsonObject): Format | undefined {
+function formatOf({ args }: PollContext, source: JsonObject): Format | undefined {
   return (args.format ?? source.format) as Format | undefined;
 }
 

@@ -1,12 +1,10 @@
 import { watch as watchFolder } from "chokidar";
 import { join } from "node:path";
-import { z } from "zod";
 import { sleepUntil } from "../../host/clock.ts";
-import { charset, duration, format, path } from "../../language/fields/field.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../loop.ts";
-import type { Detach, TriggerContext, TriggerKind } from "../trigger.ts";
-import { Watching } from "./watch_pass.ts";
+import { defineTrigger, type Detach } from "../trigger.ts";
+import { schemas, type WatchContext, Watching } from "./watch_pass.ts";
 
 /** Network folders and containers tell nothing about changes: all files are looked at this often. */
 const SLOW_PASS = 60_000;
@@ -15,17 +13,9 @@ const SLOW_PASS = 60_000;
  * Files: added, changed, removed, also while the program was down. `data` = `{path, name, old, new}`, where `path` is absolute and `old`
  * and `new` are `{size, modified}` or null; with `format` also `content`, or `content: null` and `error` where it cannot be read so.
  */
-export const watch: TriggerKind = {
-  kind: "watch",
+export const watch = defineTrigger({
+  ...schemas,
   summary: "Watches files by a pattern such as ./inbox/*.csv",
-  main: path(),
-  options: {
-    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
-    settle: duration().default(2_000),
-    first: z.enum(["seed", "emit"]).default("emit"),
-    format: format().optional(),
-    charset: charset().optional(),
-  },
   address: (args) => `watch ${args.watch}`,
   check: ({ charset, format }) =>
     charset !== undefined && format === undefined ? [`"charset" has no use without "format"`] : [],
@@ -34,16 +24,16 @@ export const watch: TriggerKind = {
     const watching = new Watching(context);
     const { clock, signal, args } = context;
     // A file that is written all the time is left to the next pass.
-    const patience = clock.now() + 3 * (args.settle as number);
+    const patience = clock.now() + 3 * args.settle;
     for (let next = await watching.look(); next !== undefined && next <= patience; next = await watching.look([])) {
       await sleepUntil(clock, next, signal);
       if (signal.aborted) return;
     }
     context.report(null);
   },
-};
+});
 
-function attach(context: TriggerContext): Detach {
+function attach(context: WatchContext): Detach {
   const watching = new Watching(context);
   const { pattern: { base, depth, matches } } = watching;
   const touched = new Set<string>();

@@ -1,14 +1,32 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { basename, relative, resolve } from "node:path";
+import { z } from "zod";
 import { decodeText } from "../../formats/decode_text.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Format } from "../../formats/format.ts";
+import { charset, duration, format, path } from "../../language/fields/field.ts";
+import type { Args } from "../../language/kind.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
 import { messageOf } from "../../model/errors.ts";
 import { readBaseline } from "../baseline.ts";
 import type { TriggerContext, TriggerEvent } from "../trigger.ts";
 import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
+
+/** What a watch takes. */
+export const schemas = {
+  kind: "watch",
+  main: path(),
+  options: {
+    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
+    settle: duration().default(2_000),
+    first: z.enum(["seed", "emit"]).default("emit"),
+    format: format().optional(),
+    charset: charset().optional(),
+  },
+} as const;
+
+export type WatchContext = TriggerContext<Args<typeof schemas>>;
 
 /** What is known of a file since it was last reported; the baseline, by path relative to the rule file. */
 interface Known extends Stamp {
@@ -49,8 +67,8 @@ export class Watching {
   #known = new Map<string, Known>();
   #mark?: Mark;
 
-  constructor(private readonly context: TriggerContext) {
-    this.pattern = readPattern(context.args.watch as string, context.ruleFolder);
+  constructor(private readonly context: WatchContext) {
+    this.pattern = readPattern(context.args.watch, context.ruleFolder);
   }
 
   /**
@@ -63,7 +81,7 @@ export class Watching {
     if (this.context.signal.aborted) return undefined;
     const named = paths === undefined ? undefined : [...paths].map((path) => this.#keyOf(path));
     const { clock, args } = this.context;
-    const settle = args.settle as number;
+    const settle = args.settle;
     const due = [...this.#unsettled].filter(([, { since }]) => since + settle <= clock.now()).map(([path]) => path);
     const settled: Change[] = [];
     const told = new Set([...named ?? [], ...due]);
@@ -81,7 +99,7 @@ export class Watching {
     const { store, rule, trigger, args, clock } = this.context;
     const key = { rule: rule.id, trigger: trigger.id };
     const stored = await store.getMark(key) as unknown as Mark | undefined;
-    const pattern = args.watch as string;
+    const pattern = args.watch;
     if (stored !== undefined && stored.pattern === pattern && !stored.seeding) {
       const pages = await Array.fromAsync(readBaseline(this.context));
       this.#known = new Map(pages.flatMap((page) => [...page])) as unknown as Map<string, Known>;
@@ -135,7 +153,7 @@ export class Watching {
 
   #hasSettled(path: string, stamp: Stamp | undefined): boolean {
     const now = this.context.clock.now();
-    const settle = this.context.args.settle as number;
+    const settle = this.context.args.settle;
     if (stamp !== undefined && stamp.modified + settle <= now) return true;
     const before = this.#unsettled.get(path);
     if (before !== undefined && isSameStamp(before.stamp, stamp)) return before.since + settle <= now;
@@ -144,7 +162,7 @@ export class Watching {
   }
 
   async #read(path: string, stamp: Stamp): Promise<Pick<Change, "new" | "read">> {
-    const { format, charset } = this.context.args as { format?: Format; charset?: string };
+    const { format, charset } = this.context.args;
     if (stamp.size > (format === undefined ? HASHED : READ)) {
       return {
         new: stamp,
@@ -187,7 +205,7 @@ export class Watching {
 
   #isWanted({ type, old, new: file }: Change): boolean {
     const touched = type === "changed" && file!.hash !== undefined && file!.hash === old!.hash;
-    return !touched && (this.context.args.on as string[]).includes(type);
+    return !touched && this.context.args.on.includes(type);
   }
 
   #toEvent({ type, path, old, new: file, read }: Change, { began, sequence }: Mark): TriggerEvent {

@@ -1,11 +1,10 @@
 import { messageOf } from "../../model/errors.ts";
-import { z } from "zod";
 import type { HttpRequestFacts } from "../../model/event.ts";
 import { newId } from "../../model/id.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
-import { duration, expression, secret, size } from "../../language/fields/field.ts";
-import type { TriggerEvent, TriggerKind } from "../trigger.ts";
-import { authenticate, authSchema, checkAuth, verifiedHeader } from "./webhook_auth.ts";
+import type { Json } from "../../model/json.ts";
+import { defineTrigger, type TriggerEvent } from "../trigger.ts";
+import { schemas, type WebhookArgs } from "./webhook_args.ts";
+import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
 import { parseBody } from "./webhook_body.ts";
 import type { WebhookRequest } from "./webhook_request.ts";
 import { handshakeOf, identityOf, readPayload, typeOf } from "./webhook_provider.ts";
@@ -18,30 +17,19 @@ export type Received =
   | { kind: "handshake"; status: number; headers: Record<string, string>; body: string }
   | { kind: "refused"; status: 400 | 401; message: string };
 
-const SECOND = 1_000;
 /** What proves who somebody is gets into no event, which is stored and shown; beside it what `auth` verified. */
 const CREDENTIALS = ["authorization", "cookie"];
 const SEGMENT = /^(:[A-Za-z_]\w*|[^\s/:?#*]+)$/;
 
 /** A path below `/hooks` that other programs send to. */
-export const webhook: TriggerKind = {
-  kind: "webhook",
+export const webhook = defineTrigger({
+  ...schemas,
   summary: "Listens on a path below /hooks",
-  main: z.string(),
-  options: {
-    auth: authSchema,
-    secret: secret().optional(),
-    method: z.enum(["GET", "POST", "PUT", "PATCH", "DELETE"]).default("POST"),
-    dedupe: expression({ names: ["event"] }).optional(),
-    within: duration().optional(),
-    replyWithin: duration().default(10 * SECOND),
-    maxBody: size().default(1_000_000),
-  },
   address: ({ webhook, method }) => `webhook ${method === "POST" ? "" : `${method} `}${webhook}`,
-  check: (args) => [...checkPath(args.webhook as string), ...checkAuth(args)],
+  check: (args) => [...checkPath(args.webhook), ...checkAuth(args)],
   attach: ({ rule, trigger, args, hooks }) =>
-    hooks.add({ rule: rule.id, trigger: trigger.id, path: args.webhook as string, args, at: trigger.at }),
-};
+    hooks.add({ rule: rule.id, trigger: trigger.id, path: args.webhook, args, at: trigger.at }),
+});
 
 /**
  * Decides what a request is: checks who sent it over its raw bytes, reads the body, answers a provider's handshake, and finds
@@ -51,7 +39,7 @@ export const webhook: TriggerKind = {
  * @param secretOf the value of a secret, or undefined where it is not set
  */
 export function receive(
-  args: JsonObject,
+  args: WebhookArgs,
   request: WebhookRequest,
   now: number,
   secretOf: (name: string) => string | undefined,
@@ -68,11 +56,11 @@ export function receive(
   if (handshake !== undefined) return { kind: "handshake", ...handshake };
   const event = { type: typeOf(args.auth, request.headers, data), data, http: factsOf(args, request) };
   const id = identityOf(args, request.headers, event, now) ?? newId(now);
-  const within = args.within as number | undefined;
+  const { within } = args;
   return { kind: "event", event: { id, ...event }, ...(within !== undefined && { within }) };
 }
 
-function factsOf(args: JsonObject, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
+function factsOf(args: WebhookArgs, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {
   const secret = [...CREDENTIALS, verifiedHeader(args)];
   const leftOut = secret.filter((name) => name !== undefined && Object.hasOwn(headers, name)) as string[];
   const shown = Object.entries(headers).filter(([name]) => !leftOut.includes(name));

@@ -1,22 +1,10 @@
 import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
-import { z } from "zod";
-import type { JsonObject } from "../../model/json.ts";
 import { isSameText } from "../../secrets/same_text.ts";
+import type { ReadWebhookArgs, WebhookArgs } from "./webhook_args.ts";
 import type { WebhookRequest } from "./webhook_request.ts";
 
-/** Who may send to a webhook: a preset, or an HMAC of the body in a header. */
-export const authSchema = z.union([
-  z.enum(["none", "standard", "github", "stripe", "slack", "basic", "bearer"]),
-  z.strictObject({
-    hmac: z.enum(["sha256", "sha1", "sha512"]),
-    header: z.string().regex(/^[\w-]+$/, { error: "expected the name of a header such as X-Signature" }),
-    encoding: z.enum(["hex", "base64"]).default("hex"),
-    prefix: z.string().default(""),
-  }),
-]);
-
-type Auth = z.infer<typeof authSchema>;
+type Auth = WebhookArgs["auth"];
 
 /** A signature over a timestamp is taken for so many seconds, both ways. */
 const TOLERANCE = 300;
@@ -39,20 +27,17 @@ const presets: Record<Exclude<Auth, object>, Verify> = {
  * @returns why it is refused, or undefined where it is not
  */
 export function authenticate(
-  args: JsonObject,
+  { auth, secret: names = [] }: WebhookArgs,
   request: WebhookRequest,
   now: number,
   secretOf: (name: string) => string | undefined,
 ): string | undefined {
-  const auth = args.auth as Auth;
   if (auth === "none") return undefined;
   const verify: Verify = typeof auth === "string"
     ? presets[auth]
     : (request, secret) => verifyHmac(request, secret, auth);
   // An empty secret would be one that everybody knows.
-  const secrets = ((args.secret ?? []) as string[]).map(secretOf).filter((value) =>
-    value !== undefined && value !== ""
-  );
+  const secrets = names.map(secretOf).filter((value) => value !== undefined && value !== "");
   if (secrets.length === 0) return "No secret is set for this hook, so nothing can be verified";
   let reason: string | undefined;
   for (const secret of secrets) {
@@ -72,13 +57,12 @@ const VERIFIED: Partial<Record<Exclude<Auth, object>, string>> = {
 };
 
 /** The name, in lower case, of the header with the signature that `auth` verifies. */
-export function verifiedHeader(args: JsonObject): string | undefined {
-  const auth = args.auth as Auth;
+export function verifiedHeader({ auth }: WebhookArgs): string | undefined {
   return typeof auth === "string" ? VERIFIED[auth] : auth.header.toLowerCase();
 }
 
 /** What is wrong with `auth` and `secret` together. */
-export function checkAuth(args: JsonObject): string[] {
+export function checkAuth(args: ReadWebhookArgs): string[] {
   const name = typeof args.auth === "string" ? args.auth : "{ hmac: … }";
   if (args.auth === "none" && args.secret !== undefined) return [`"auth: none" checks nothing, so "secret" has no use`];
   if (args.auth !== "none" && args.secret === undefined) {

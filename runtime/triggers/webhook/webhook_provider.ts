@@ -4,6 +4,7 @@ import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { parseJson } from "../../formats/parse_json.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
+import type { WebhookArgs } from "./webhook_args.ts";
 
 type Headers = Record<string, string>;
 
@@ -54,14 +55,14 @@ export function typeOf(auth: Json, headers: Headers, data: Json): string {
  * is neither. A `dedupe` that finds nothing (null, a missing key) leaves it to the provider.
  */
 export function identityOf(
-  args: JsonObject,
+  { auth, dedupe }: WebhookArgs,
   headers: Headers,
   event: { type: string; data: Json; http: HttpRequestFacts },
   now: number,
 ): string | undefined {
-  const asked = typeof args.dedupe === "string" ? evaluateDedupe(args.dedupe, event, now) : null;
+  const asked = dedupe !== undefined ? evaluateDedupe(dedupe, event, now) : null;
   if (asked !== null) return shortened(typeof asked === "string" ? asked : writeExactJson(asked));
-  const sent = deliveryId(args.auth, headers, event.data);
+  const sent = deliveryId(auth, headers, event.data);
   return sent === undefined ? undefined : shortened(sent);
 }
 

@@ -1,0 +1,79 @@
+import assert from "node:assert/strict";
+import { call } from "../../runtime/actions/call.ts";
+import { emit } from "../../runtime/actions/emit.ts";
+import { http } from "../../runtime/actions/http/http.ts";
+import { actions } from "../../runtime/actions/index.ts";
+import { log } from "../../runtime/actions/log.ts";
+import { mail } from "../../runtime/actions/mail/mail.ts";
+import { reply } from "../../runtime/actions/reply.ts";
+import { run } from "../../runtime/actions/run.ts";
+import { state } from "../../runtime/actions/state.ts";
+import * as sdk from "../../runtime/sdk/mod.ts";
+import type {
+  CallOptions,
+  EmitOptions,
+  HttpOptions,
+  LogOptions,
+  MailOptions,
+  ReplyOptions,
+  RunOptions,
+  StateOptions,
+  StepOptions,
+} from "../../runtime/sdk/step.ts";
+import type {
+  CronOptions,
+  EveryOptions,
+  PollOptions,
+  TriggerOptions,
+  WatchOptions,
+  WebhookOptions,
+} from "../../runtime/sdk/triggers.ts";
+import { cron } from "../../runtime/triggers/cron.ts";
+import { every } from "../../runtime/triggers/every.ts";
+import { triggerKinds } from "../../runtime/triggers/index.ts";
+import { poll } from "../../runtime/triggers/poll/poll.ts";
+import { watch } from "../../runtime/triggers/watch/watch.ts";
+import { webhook } from "../../runtime/triggers/webhook/webhook.ts";
+import { stepCalls } from "../../runtime/workers/step_calls.ts";
+
+/** Options that only the function of the SDK takes, or only its kind. */
+type Missing<Options, Common, Kind extends { options: object }> = Exclude<
+  Exclude<keyof Options, keyof Common> | keyof Kind["options"],
+  keyof Options & keyof Kind["options"]
+>;
+
+/** True where both take the same, else what one of them lacks: then this file does not compile. */
+type Same<Options, Common, Kind extends { options: object }> = [Missing<Options, Common, Kind>] extends [never] ? true
+  : Missing<Options, Common, Kind>;
+
+const steps: {
+  http: Same<HttpOptions, StepOptions, typeof http>;
+  run: Same<RunOptions, StepOptions, typeof run>;
+  call: Same<CallOptions, StepOptions, typeof call>;
+  emit: Same<EmitOptions, StepOptions, typeof emit>;
+  log: Same<LogOptions, StepOptions, typeof log>;
+  mail: Same<MailOptions, StepOptions, typeof mail>;
+  reply: Same<ReplyOptions, StepOptions, typeof reply>;
+  state: Same<StateOptions, StepOptions, typeof state>;
+} = { http: true, run: true, call: true, emit: true, log: true, mail: true, reply: true, state: true };
+
+const triggers: {
+  cron: Same<CronOptions, TriggerOptions, typeof cron>;
+  every: Same<EveryOptions, TriggerOptions, typeof every>;
+  poll: Same<PollOptions & { headers?: unknown }, TriggerOptions, typeof poll>;
+  watch: Same<WatchOptions, TriggerOptions, typeof watch>;
+  webhook: Same<WebhookOptions, TriggerOptions, typeof webhook>;
+} = { cron: true, every: true, poll: true, watch: true, webhook: true };
+
+Deno.test("every action has a function step.… that takes its options and no others", () => {
+  const calls = stepCalls(() => Promise.reject(new Error("not called")), {} as never);
+  const missing = Object.keys(actions).filter((kind) => !(kind in calls) || !(kind in steps));
+  assert.deepEqual(missing, []);
+});
+
+Deno.test("every trigger has a function in the SDK, and those with options take these and no others", () => {
+  const names = Object.keys(triggerKinds);
+  assert.deepEqual(names.filter((kind) => !(kind in sdk)), []);
+  const withOptions = names.filter((kind) => Object.keys(triggerKinds[kind].options).length > 0);
+  assert.deepEqual(withOptions.toSorted(), Object.keys(triggers).toSorted());
+});
