@@ -73,22 +73,19 @@ export async function takeBody(
   const reader = response.body?.getReader();
   const abort = () => reader?.cancel(signal.reason).catch(() => {});
   let bytes = 0;
-  const next = async () => {
-    try {
-      signal.throwIfAborted();
-      const read = await reader?.read();
-      signal.throwIfAborted();
-      return read?.value;
-    } catch (error) {
-      if (signal.aborted) throw signal.reason;
-      throw new Error(`The answer to ${name} broke off after ${bytes} bytes: ${(error as Error).message}`);
-    }
-  };
   signal.addEventListener("abort", abort);
   try {
-    for (let chunk = await next(); chunk !== undefined; chunk = await next()) {
-      bytes += chunk.length;
-      if (!await take(chunk)) return;
+    while (reader !== undefined) {
+      signal.throwIfAborted();
+      const { done, value } = await reader.read().catch((error) => {
+        if (signal.aborted) throw signal.reason;
+        throw new Error(`The answer to ${name} broke off after ${bytes} bytes: ${error.message}`);
+      });
+      signal.throwIfAborted();
+      if (done) return;
+      bytes += value.length;
+      const taken = take(value);
+      if (!(taken instanceof Promise ? await taken : taken)) return;
     }
   } finally {
     signal.removeEventListener("abort", abort);
