@@ -20,8 +20,8 @@ const LAYERS = [
   "runtime/folder",
   "runtime/engine",
   "runtime/web",
-  "runtime/testing",
   "runtime/app",
+  "runtime/testing",
   "bin",
 ];
 
@@ -78,4 +78,8 @@ Deno.test("no file outgrows 400 lines", () => {
   const long = [...texts].map(([file, text]) => `${file}: ${text.split("\n").length}`)
     .filter((line) => Number(line.split(": ")[1]) > 400);
   assert.deepEqual(long, []);
+});
+
+Deno.test("no environment variable makes the clock or the disk misbehave: only the program of the tests takes such", () => {
+  assert.deepEqual(files.filter((file) => texts.get(file)!.includes("WHENTHEN_TEST")), []);
 });

@@ -8,7 +8,7 @@ import { join, relative, resolve } from "node:path";
 import { stdout } from "node:process";
 import { fileURLToPath } from "node:url";
 import manifest from "../../package.json" with { type: "json" };
-import { bundleProgram } from "./compile/bundle.ts";
+import { bundleProgram, PROGRAM } from "./compile/bundle.ts";
 import { npmPackage } from "./compile/npm_package.ts";
 import { runTool } from "./compile/run_tool.ts";
 import { HOST, isTarget, type Target, TARGETS } from "./compile/targets.ts";
@@ -19,8 +19,14 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** Where a compiled program reads the files that it was built with. */
 const INSIDE = "/$bunfs/root";
 
-/** Builds the single binary: esbuild bundles the program, bun compiles it. */
-async function compile(target: Target, outfile: string): Promise<void> {
+/** The program for tests: its clock and its disk can be told to misbehave. */
+const WITH_FAULTS = "test/faults/whenthen.ts";
+
+/**
+ * Builds the single binary: esbuild bundles the program, bun compiles it.
+ * @param program its entry
+ */
+async function compile(program: string, target: Target, outfile: string): Promise<void> {
   const { bun, esbuild } = TARGETS[target];
   const version = { bun: manifest.config.bun, esbuild: manifest.dependencies.esbuild };
   const [compiler, base, native] = await Promise.all([
@@ -33,7 +39,7 @@ async function compile(target: Target, outfile: string): Promise<void> {
     await copyFile(join(native, "bin/esbuild"), join(folder, "esbuild"));
     await copyFile(join(ROOT, "node_modules/sql.js/dist/sql-wasm.wasm"), join(folder, "sql-wasm.wasm"));
     const hash = createHash("sha256").update(await readFile(join(folder, "esbuild"))).digest("hex").slice(0, 16);
-    const bundles = await bundleProgram(folder, {
+    const bundles = await bundleProgram(program, folder, {
       commit: await commit(),
       target,
       esbuild: { path: `${INSIDE}/esbuild`, hash },
@@ -73,8 +79,10 @@ async function commit(): Promise<string> {
 
 const options = new Command("compile").description("Builds the single binary")
   .addOption(new Option("--target <target>", "what it is for").choices(Object.keys(TARGETS)).default(HOST))
-  .parse().opts<{ target: Target }>();
+  .option("--faults", "build the program for tests whose clock and disk can be told to misbehave")
+  .parse().opts<{ target: Target; faults?: true }>();
 if (!isTarget(HOST)) throw new Error(`Cannot build on ${HOST}; what builds is ${Object.keys(TARGETS).join(", ")}`);
-const outfile = join(ROOT, "bin", options.target === HOST ? "whenthen" : `whenthen-${options.target}`);
-await compile(options.target, outfile);
+const name = options.faults ? "whenthen-with-faults" : "whenthen";
+const outfile = join(ROOT, "bin", options.target === HOST ? name : `${name}-${options.target}`);
+await compile(options.faults ? WITH_FAULTS : PROGRAM, options.target, outfile);
 stdout.write(`${relative("", outfile)}\n`);

@@ -6,7 +6,7 @@ const ENTRY = "sdk/mod.ts";
 const RUNTIME = new URL("../../runtime/", import.meta.url);
 
 /**
- * The source of what `import … from "whenthen"` gives, with all that it imports, so that an editor resolves it.
+ * The source of `import … from "whenthen"` with all its imports, so that an editor can resolve it.
  * @returns sources by path; the first one is the entry
  */
 export async function editorTypes(): Promise<Map<string, string>> {

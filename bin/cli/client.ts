@@ -1,4 +1,5 @@
 import { openApp } from "../../runtime/app/app.ts";
+import type { Ports } from "../../runtime/app/ports.ts";
 import { readAddress } from "../../runtime/host/address_file.ts";
 import type { Folders } from "./folders.ts";
 import { maskLog } from "./start_log.ts";
@@ -24,7 +25,7 @@ export class RefusedError extends Error {
  * is asked in this process.
  * @throws UsageError where another program holds the lock but does not answer
  */
-export async function openClient(folders: Folders, env: string | undefined): Promise<Client> {
+export async function openClient(folders: Folders, env: string | undefined, ports: Ports): Promise<Client> {
   const address = await readAddress(folders.data);
   if (address !== undefined) {
     const send = (path: string, init?: RequestInit) => {
@@ -33,7 +34,7 @@ export async function openClient(folders: Folders, env: string | undefined): Pro
     };
     if (await isRunning(send)) return { live: true, ...clientOf(send), close: () => Promise.resolve() };
   }
-  const app = await openApp({ ...folders, env, host: "127.0.0.1", version: VERSION });
+  const app = await openApp({ ...folders, env, host: "127.0.0.1", version: VERSION }, ports);
   maskLog((text) => app.mask(text));
   try {
     await app.serveCommand();

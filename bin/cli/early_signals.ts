@@ -1,6 +1,6 @@
 import process from "node:process";
 
-/** What service managers and terminals end a program with. */
+/** The signals by which service managers and terminals end a program. */
 const SIGNALS = ["SIGTERM", "SIGINT", "SIGHUP"] as const;
 
 type Signal = typeof SIGNALS[number];
@@ -14,22 +14,22 @@ function receive(signal: Signal): void {
   else told(signal);
 }
 
-/** Notes signals from here on, while the program loads: nothing has begun that a signal could end half-way. */
+/** From now on, records signals while the program loads; nothing has started yet that a signal could interrupt. */
 export function noteSignals(): void {
   if (isListening) return;
   isListening = true;
   for (const signal of SIGNALS) process.on(signal, receive);
 }
 
-/** Calls `tell` with each signal from here on, at once with one that came while the program loaded. */
+/** From now on, calls `tell` with each signal; at once if a signal came while the program loaded. */
 export function listenToSignals(tell: (signal: Signal) => void): void {
-  // Always the same listener: between one that goes and one that comes a signal would be lost.
+  // Always the same listener: between the removal of one and the addition of another, a signal would be lost.
   noteSignals();
   told = tell;
   if (early !== undefined) tell(early);
 }
 
-/** From here on a signal ends the program as it ends any other; one that came while it loaded does so now. */
+/** From now on, a signal ends the program as it does any other; one that came while it loaded ends it now. */
 export function leaveSignals(): void {
   isListening = false;
   for (const signal of SIGNALS) process.off(signal, receive);

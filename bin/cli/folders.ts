@@ -6,23 +6,23 @@ import { UsageError } from "../../runtime/model/errors.ts";
 import { type OwnFolder, ownFolder } from "../build/pack/packed_folder.ts";
 import { unpackFolder } from "../build/pack/unpack_folder.ts";
 
-/** Where the rules are and where all state lives, both absolute. */
+/** The folders of the rules and of all state, both absolute. */
 export interface Folders {
   folder: string;
   data: string;
-  /** Of the folder packed into this program. */
+  /** The TypeScript files of the folder packed into this program. */
   prebuilt?: Prebuilt;
 }
 
 const RULES = "rules";
-/** Where commands look for the data folder unless told. */
+/** The default data folder of commands. */
 export const DATA = ".whenthen";
 
 /**
  * The folders of a command that loads rules.
  * @param given @default the folder packed into this program, else "rules"
  * @param data @default ".whenthen" beside the rules folder; in the current one for a packed folder
- * @throws UsageError where there is no such rules folder
+ * @throws UsageError if there is no such rules folder
  */
 export async function foldersToLoad(given?: string, data?: string): Promise<Folders> {
   const own = await ownFolder();
@@ -38,9 +38,9 @@ export async function foldersToLoad(given?: string, data?: string): Promise<Fold
 }
 
 /**
- * The folders of a command that asks about what has run; the rules are those packed into this program, else those that the
- * data folder was used with last.
- * @throws UsageError where nothing has run yet
+ * The folders of a command that reads what has run. The rules are those packed into this program, or else those that the
+ * data folder was last used with.
+ * @throws UsageError if nothing has run yet
  */
 export async function foldersInUse(data: string = DATA): Promise<Folders> {
   const absolute = resolve(data);

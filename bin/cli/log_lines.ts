@@ -2,18 +2,18 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 
 /**
- * Lines on their way to a stream. Those of one turn leave in one write: a folder of a thousand rules says `loaded` a
- * thousand times in one, and each write costs a quarter of a millisecond.
+ * Buffers lines for a stream. The lines of one turn of the event loop are written at once: a folder of a thousand rules
+ * logs `loaded` a thousand times in one turn, and each write costs a quarter of a millisecond.
  */
 export class LogLines {
   #waiting = "";
 
   constructor(private readonly stream: { write(text: string): unknown }) {
-    // What was logged in the turn that ends the program.
+    // Writes what was logged in the turn that ends the program.
     process.on("exit", () => this.#flush());
   }
 
-  /** @param line with its newline */
+  /** @param line including its newline */
   add(line: string): void {
     if (this.#waiting === "") setImmediate(() => this.#flush());
     this.#waiting += line;
@@ -26,7 +26,7 @@ export class LogLines {
     try {
       this.stream.write(text);
     } catch {
-      // A disk that is full, on Deno: there is nobody left to tell, and the program goes on.
+      // A full disk, on Deno: there is nowhere to report it, and the program continues.
     }
   }
 }

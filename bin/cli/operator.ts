@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { userInfo } from "node:os";
 
-/** The name of who uses the command line, for the notes of runs; undefined where the system knows none. */
+/** The name of the user of the command line, for the notes of runs; undefined if the system knows none. */
 export function operatorName(): string | undefined {
   try {
     const { username, uid } = userInfo();
-    // The engine inside the binary looks at $USER alone, which services and containers need not set.
+    // Bun, inside the binary, only reads $USER, which services and containers need not set.
     return username === "unknown" ? accountName(uid) : username;
   } catch {
     // In a container the user may be a number without a name.

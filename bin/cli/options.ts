@@ -1,6 +1,6 @@
 import { InvalidArgumentError, Option } from "commander";
 
-/** Options that may stand before the command, or behind it. */
+/** Options that may be given before or after the command. */
 export interface CommonOptions {
   data?: string;
   env?: string;
@@ -11,7 +11,7 @@ export interface CommonOptions {
 export const dataOption = () =>
   new Option(
     "--data <dir>",
-    "where all state lives (default: .whenthen beside the rules; here, where they are packed into the program)",
+    "where all state lives (default: .whenthen beside the rules; the current folder if they are packed into the program)",
   );
 
 export const envOption = () => new Option("--env <name>", "also reads config.<name>.yaml").env("WHENTHEN_ENV");
@@ -24,7 +24,7 @@ export const logOption = () =>
 export const limitOption = () =>
   new Option("--limit <count>", "how many at most").argParser(wholeNumber("a count")).default(20);
 
-/** Parses what must be a whole number. */
+/** Parses a whole number. */
 export function wholeNumber(what: string): (text: string) => number {
   return (text) => {
     if (/^\d{1,9}$/.test(text)) return Number(text);

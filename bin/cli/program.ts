@@ -1,4 +1,5 @@
 import { Command, CommanderError } from "commander";
+import { type Ports, SYSTEM_PORTS } from "../../runtime/app/ports.ts";
 import { UsageError } from "../../runtime/model/errors.ts";
 import { RefusedError } from "./client.ts";
 import { addCheck } from "./commands/check.ts";
@@ -23,27 +24,32 @@ import type { Terminal } from "./print/terminal.ts";
 import { Session } from "./session.ts";
 import { describeVersion } from "./version.ts";
 
-/** The streams that the program writes to. */
+/** The output streams of the program. */
 export interface Output {
   terminal: Terminal;
-  /** Messages about what went wrong. */
+  /** Writes error messages. */
   complain(text: string): void;
 }
 
 /**
- * Follows a command line.
+ * Executes a command line.
  * @param words without the program's own name
+ * @param ports what the program reaches of the machine
  * @returns the code to exit with
  */
-export async function runProgram(words: string[], { terminal, ...output }: Output): Promise<ExitCode> {
-  const session = new Session(terminal);
+export async function runProgram(
+  words: string[],
+  { terminal, ...output }: Output,
+  ports: Ports = SYSTEM_PORTS,
+): Promise<ExitCode> {
+  const session = new Session(terminal, ports);
   const complain = (text: string) => output.complain(masked(text));
   try {
     const isPacked = await ownFolder() !== undefined;
     await createProgram(session, complain, isPacked).parseAsync(words, { from: "user" });
     return session.exitCode;
   } catch (error) {
-    // Commander has printed its message, or the help or version that was asked for.
+    // Commander has already printed its message, or the requested help or version.
     if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage;
     if (error instanceof UsageError) {
       complain(`${error.message}\n`);
@@ -64,7 +70,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
     .showHelpAfterError("(whenthen --help lists the commands)")
     .exitOverride()
     .configureOutput({ writeOut: (text) => session.terminal.write(text), writeErr: complain });
-  // `run` is told by its own listener.
+  // `run` has a signal listener of its own.
   program.hook("preAction", (_program, command) => {
     if (command.name() !== "run") leaveSignals();
   });

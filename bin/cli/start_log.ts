@@ -6,13 +6,13 @@ import { escapeControls } from "../../runtime/model/escape_controls.ts";
 import { writeExactJson } from "../../runtime/formats/exact_json.ts";
 
 /**
- * Sets up the log: one line for each record on standard error, so that listings on standard output stay clean. Every
- * line passes through the mask once there is one.
+ * Sets up the log: one line for each record on standard error, so that listings on standard output stay clean. Every line
+ * passes through the mask after {@link maskLog} was called.
  */
 export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel): Promise<void> {
   const colours = stderr.isTTY === true && !env.NO_COLOR;
   const write = format === "json" ? jsonLine : (record: LogRecord) => prettyLine(record, colours);
-  // What LogTape says of itself has values of any kind in it.
+  // LogTape's messages about itself may contain values of any kind.
   const writeMeta = format === "json" ? getJsonLinesFormatter() : getTextFormatter();
   const sink = (record: LogRecord) => lines.add(masked(write(record)));
   await configure({
@@ -28,23 +28,23 @@ export async function startLog(format: "pretty" | "json", lowestLevel: LogLevel)
   });
 }
 
-/** From here on log lines and complaints pass through `masking`, which knows the secrets of the rules. */
+/** From now on log lines and error messages pass through `masking`, which knows the secrets of the rules. */
 export function maskLog(masking: (text: string) => string): void {
   mask = masking;
 }
 
-/** A text as it may be shown. */
+/** A text with its secrets masked. */
 export function masked(text: string): string {
   return mask(text);
 }
 
-/** What LogTape marks its own sinks with that need no copy of a record, as they have written it when they return. */
+/** The mark of LogTape's own sinks that need no copy of a record, because they write it before they return. */
 const WRITES_AT_ONCE = Symbol.for("LogTape.sinkSnapshotPolicy.immediate");
 
 const lines = new LogLines(stderr);
 let mask = (text: string): string => text;
 
-/** As LogTape's own JSON lines, at a third of their cost: here all values are plain JSON. */
+/** The same as LogTape's own JSON lines, at a third of their cost: here all values are plain JSON. */
 function jsonLine({ timestamp, level, message, category, properties }: LogRecord): string {
   const line = writeExactJson({
     "@timestamp": new Date(timestamp).toISOString(),
@@ -53,11 +53,11 @@ function jsonLine({ timestamp, level, message, category, properties }: LogRecord
     logger: category.join("."),
     properties,
   });
-  // Terminals and readers of lines obey some that JSON lets stand.
+  // Terminals and line readers interpret some characters that JSON does not escape.
   return `${escapeControls(line)}\n`;
 }
 
-/** `08:06:31 what happened`; the level is said where it is worth a look. */
+/** `08:06:31 what happened`; the level is shown only for warnings and errors. */
 function prettyLine({ timestamp, level, message: texts, properties }: LogRecord, colours: boolean): string {
   const paint = (colour: "dim" | "yellow" | "red", text: string) =>
     colours ? styleText(colour, text, { validateStream: false }) : text;
@@ -71,7 +71,7 @@ function prettyLine({ timestamp, level, message: texts, properties }: LogRecord,
 
 let shown = { second: NaN, time: "" };
 
-/** The local time of day. The lines of one second share it. */
+/** The local time of day, cached for the lines of one second. */
 function timeOf(timestamp: number): string {
   const second = Math.floor(timestamp / 1_000);
   if (second !== shown.second) shown = { second, time: new Date(timestamp).toTimeString().slice(0, 8) };

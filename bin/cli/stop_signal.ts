@@ -1,13 +1,15 @@
 import process from "node:process";
 import { leaveSignals, listenToSignals } from "./early_signals.ts";
 
-/** Whatever hangs: this long after the signal the program is gone (promise 10 says 25 s). What counts is on disk. */
+/** This long after the signal the program ends, even if something hangs (promise 10 says 25 s). What counts is on disk. */
 const LONGEST_STOP = 24_000;
 
-/** A terminal's Ctrl-C reaches every process of its group, and npm passes it on once more: the same wish within this is one. */
+/**
+ * A terminal's Ctrl-C reaches every process of its group, and npm forwards it again: signals within this time count as one.
+ */
 const ONE_WISH = 1_000;
 
-/** Waits to be told to stop. A second signal, or a stop that takes too long, ends the program at once. */
+/** Waits for a stop signal. A second signal, or a stop that takes too long, ends the program at once. */
 export class StopSignal {
   readonly received: Promise<void>;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -27,7 +29,7 @@ export class StopSignal {
     });
   }
 
-  /** Whether it has been told. */
+  /** Whether a stop signal has come. */
   get isReceived(): boolean {
     return this.#timer !== undefined;
   }

@@ -5,7 +5,7 @@ import { embedded } from "../../runtime/host/embedded.ts";
 /** The program's version. */
 export const VERSION = manifest.version;
 
-/** Which program this is: version, commit and target of the binary. */
+/** Identifies this program: version, commit and target of the binary. */
 export function describeVersion(): string {
   const origin = embedded ? `commit ${embedded.commit}, ${embedded.target}` : `from source, Deno ${versions.deno}`;
   return `${VERSION} (${origin})`;

@@ -1,11 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { env as environment } from "node:process";
 import { writeAddress } from "../host/address_file.ts";
-import { type Clock, systemClock } from "../host/clock.ts";
+import { type Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
 import { addressOf, serve, type Server } from "../host/serve.ts";
 import { endChildren } from "../host/spawn.ts";
-import { chooseClock } from "../host/test_clock.ts";
+import { type Ports, SYSTEM_PORTS } from "./ports.ts";
 import { type DataFolder, openDataFolder } from "./data_folder.ts";
 import { type TriggerFailure, TriggerFailures } from "../folder/trigger_failures.ts";
 import { Coalescer } from "../folder/watching/coalesce.ts";
@@ -65,11 +65,9 @@ const DEFAULT_PORT = 8080;
  * Opens the data folder and wires the parts together; nothing moves before `start` or `once`.
  * @throws UsageError where another program holds the data folder
  */
-export async function openApp(options: AppOptions): Promise<App> {
+export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
-  const clock = chooseClock(systemClock, environment.WHENTHEN_TEST_CLOCK);
-  const testDisk = environment.WHENTHEN_TEST_DISK;
-  const dataFolder = await openDataFolder({ path: options.data, clock, testDisk, onWarning: logWarning });
+  const dataFolder = await openDataFolder({ path: options.data, clock, disk, onWarning: logWarning });
   return new App(options, clock, secrets, dataFolder);
 }
 
@@ -270,9 +268,6 @@ export class App {
   #accepted(receipts: Receipt[]): void {
     this.#parts.metrics.countReceipts(receipts);
     receipts.forEach(logReceipt);
-    this.#parts.runner.replace(receipts.flatMap(({ replaces }) => replaces));
-    this.#parts.runner.woken(receipts.flatMap(({ wakes }) => wakes));
-    if (receipts.some(({ runs, claimed = [] }) => runs.length > claimed.length)) this.#parts.runner.wake();
   }
 
   #finished(run: Run, verdict: Verdict | undefined): void {

@@ -3,10 +3,9 @@ import { chmod, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { platform } from "node:process";
 import type { Clock } from "../host/clock.ts";
-import { type Disk, realDisk } from "../host/disk.ts";
+import type { Disk } from "../host/disk.ts";
 import { acquireLock, type FolderLock } from "../host/lock.ts";
 import { dataFolderKey } from "../host/private_file.ts";
-import { chooseDisk } from "../host/test_disk.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
@@ -35,8 +34,7 @@ export interface DataFolder {
 export interface DataFolderOptions {
   path: string;
   clock: Clock;
-  /** What `WHENTHEN_TEST_DISK` says. */
-  testDisk: string | undefined;
+  disk: Disk;
   onWarning: (message: string) => void;
 }
 
@@ -45,8 +43,7 @@ export interface DataFolderOptions {
  * @throws UsageError where another program holds it, or it cannot be made or written to
  */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
-  const { path, clock, testDisk, onWarning } = options;
-  const disk = chooseDisk(realDisk, testDisk);
+  const { path, clock, disk, onWarning } = options;
   await disk.mkdir(path).catch((error) => {
     throw new UsageError(`Cannot make the data folder ${path}: ${(error as Error).message}; name another with --data`);
   });

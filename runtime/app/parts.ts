@@ -2,9 +2,8 @@ import { env as environment } from "node:process";
 import type { ActionServices } from "../actions/action.ts";
 import type { Clock } from "../host/clock.ts";
 import { memoryBytes } from "../host/memory.ts";
-import { Attachments } from "../folder/attachments.ts";
 import type { DataFolder } from "./data_folder.ts";
-import { Ingest, type IngestOptions, type Performer } from "../ingest/ingest.ts";
+import type { IngestOptions } from "../ingest/ingest.ts";
 import { LiveRules, type LiveRulesOptions } from "../folder/live_rules.ts";
 import type { Settings } from "../folder/loaded.ts";
 import { type Loading, openLoading, withoutSecrets } from "../folder/open_folder.ts";
@@ -15,30 +14,21 @@ import type { Secrets } from "../secrets/secrets.ts";
 import { stepKinds } from "../engine/index.ts";
 import { logCode, logError, triggerLog } from "../engine/run_log.ts";
 import { Operators } from "../engine/operators.ts";
-import { type ProgramServices, programServices } from "../engine/program_services.ts";
-import { Runner } from "../engine/runner.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
-import { performSource } from "../engine/source.ts";
 import type { Retention } from "../store/store.ts";
 import { Upkeep } from "../store/upkeep.ts";
-import { triggerKinds } from "../triggers/index.ts";
-import { type FormDesk, formPeople, openDesk } from "../web/forms/desk.ts";
-import { HookRegistry } from "../web/hook_registry.ts";
+import { type FormDesk, openDesk } from "../web/forms/desk.ts";
 import { Metrics } from "../web/metrics.ts";
+import { wire, type Wiring } from "./wire.ts";
 
 /** The parts that the program is made of; `app.ts` moves them. */
-export interface AppParts {
+export interface AppParts extends Wiring {
   loading: Loading;
-  ingest: Ingest;
-  services: ProgramServices;
-  attachments: Attachments;
   live: LiveRules;
-  runner: Runner;
   operators: Operators;
   meters: Meters;
   metrics: Metrics;
   upkeep: Upkeep;
-  hooks: HookRegistry;
   desk: FormDesk;
 }
 
@@ -92,34 +82,40 @@ export function assemble(
     onLate: requestReload,
   });
   const { isolates, loader } = loading;
-  const performer: Performer = {
-    lease: (most) => runner.lease(most),
-    take: (lease, claimed) => runner.take(lease, claimed),
-  };
-  const ingest = new Ingest({ store, clock, surroundings, performer, onAccepted });
-  const services = programServices({
+  const desk = openDesk({
+    keyFor,
+    people: () => live.loaded?.settings.people ?? [],
+    address: () => live.loaded?.settings.url ?? address(),
+    store,
     clock,
-    ingest,
+  });
+  const wiring = wire({
+    store,
+    clock,
+    isolates,
+    folder,
     signer,
+    desk,
+    surroundings,
     childEnv: () => withoutSecrets(environment, secrets),
     secretOf: (name) => secrets.get(name),
     awaitsReply,
+    canMail: ({ mailer }) => mailer.canMail(),
+    ruleOf: (id) => live.rules.get(id)!,
+    triggerLog,
+    onReport,
+    onAccepted,
+    runner: {
+      owner: newId(clock.now()),
+      onFinished,
+      onReply,
+      onStep({ kind, state, startedAt, endedAt = startedAt }) {
+        metrics.observeStep(kind, state, endedAt - startedAt);
+      },
+      onError: logError,
+    },
   });
-  const performing = { store, clock, isolates, folder, services };
-  const hooks = new HookRegistry();
-  const attachments = new Attachments({
-    kinds: triggerKinds,
-    folder,
-    clock,
-    store,
-    ingest,
-    hooks,
-    surroundings,
-    perform: (rule, trigger, source, input, signal) =>
-      performSource(performing, live.rules.get(rule)!, trigger, source, input, signal),
-    log: triggerLog,
-    report: onReport,
-  });
+  const { ingest, attachments, runner } = wiring;
   const live: LiveRules = new LiveRules({
     loader,
     store,
@@ -136,23 +132,6 @@ export function assemble(
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
     workers: () => isolates.count(),
   });
-  const desk = openDesk({
-    keyFor,
-    people: () => live.loaded?.settings.people ?? [],
-    address: () => live.loaded?.settings.url ?? address(),
-    store,
-    clock,
-  });
-  const runner: Runner = new Runner({
-    ...performing,
-    owner: newId(clock.now()),
-    surroundings,
-    people: formPeople(desk, clock, () => services.mailer.canMail()),
-    onFinished,
-    onReply,
-    onStep: ({ kind, state, startedAt, endedAt = startedAt }) => metrics.observeStep(kind, state, endedAt - startedAt),
-    onError: logError,
-  });
   const operators = new Operators({ store, clock, live, runner });
   const upkeep = new Upkeep({
     store,
@@ -161,5 +140,5 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { loading, ingest, services, attachments, live, runner, operators, meters, metrics, upkeep, hooks, desk };
+  return { ...wiring, loading, live, operators, meters, metrics, upkeep, desk };
 }

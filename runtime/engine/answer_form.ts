@@ -6,40 +6,40 @@ import { checkValue } from "../language/fields/field_value.ts";
 import { nearest } from "../language/nearest.ts";
 import type { Store } from "../store/store.ts";
 
-/** What became of an answer. */
+/** The outcome of an answer. */
 export type FormAnswered =
-  /** It ended the wait; its run goes on. */
+  /** It ended the wait; the run continues. */
   | { kind: "accepted"; form: Form }
   /** There is no such form. */
   | { kind: "unknown" }
-  /** It is for others. */
+  /** The form asks other people. */
   | { kind: "forbidden"; form: Form }
-  /** It was answered before, nobody can answer it any more, or its run has ended. */
+  /** It was already answered, its time is up, or its run has ended. */
   | { kind: "closed"; form: Form }
-  /** By field, what is wrong with the value. */
+  /** What is wrong with each invalid value, by field. */
   | { kind: "invalid"; form: Form; problems: Record<string, string> };
 
-/** What an answer needs. */
+/** What {@link answerForm} works with. */
 export interface AnswerOptions {
   store: Pick<Store, "getForm" | "answerForm">;
   clock: Clock;
-  /** Runs that go on: {@link Runner.woken}. */
+  /** Receives the runs that continue: {@link Runner.woken}. */
   onWoken: (runs: string[]) => void;
 }
 
-/** Whether the form is for this person: by id, by one of the groups, or by e-mail address. */
+/** Whether the form asks this person: by id, by a group, or by e-mail address. */
 export function mayAnswer({ to }: Pick<Form, "to">, { id, email, groups }: Person): boolean {
   const own = new Set([id, ...groups]);
   const address = email?.toLowerCase();
   return to.some((name) => own.has(name) || name.toLowerCase() === address);
 }
 
-/** Whether anybody can answer it now. Its run notes a moment later that its time is up. */
+/** Whether the form can still be answered. The run records a moment later that the time is up. */
 export function isOpen({ state, due }: Form, now: number): boolean {
   return state === "open" && (due === undefined || due > now);
 }
 
-/** A person's answer to a form, from wherever it comes: checked here, then the run goes on at once. */
+/** Takes a person's answer to a form from any channel: it is checked here, then the run continues at once. */
 export async function answerForm(
   { store, clock, onWoken }: AnswerOptions,
   id: string,
@@ -60,7 +60,7 @@ export async function answerForm(
   return { kind: "accepted", form: answered.form };
 }
 
-/** The values of all fields, and what is wrong with them, by field. A text that must be there is not empty. */
+/** The values of all fields, and what is wrong with them, by field. An empty text is not a value for a required field. */
 function checkAnswer(
   { fields }: Form,
   given: Record<string, Json>,

@@ -14,32 +14,32 @@ import { GRACE, withTimeout } from "./timeout.ts";
 
 type Acted = Outcome | Suspended | Stopped | StepFailure;
 
-/** One step that acts, whether of a YAML list or a `step.*` call. */
+/** One step that performs an action, either of a YAML list or a `step.*` call. */
 export interface Task {
   path: string;
   kind: string;
-  /** Milliseconds for one attempt; absent where only the run's timeout counts. */
+  /** Milliseconds for one attempt; absent if only the run's timeout applies. */
   timeout?: number;
   retry: RetryPolicy;
   /** See {@link StepRecord.after}. */
   after?: string;
-  /** Where it succeeds, nothing is left for the run to do. */
+  /** If it succeeds, the run has nothing left to do. */
   isLast?: boolean;
   worthRetrying(error: unknown): boolean;
-  /** Makes the arguments; what it throws is never attempted again. Null where there are none to record. */
+  /** Makes the arguments; what it throws is never retried. Null if there are none to record. */
   prepare(): Promise<StepArgs | null>;
   /**
-   * Does it once. A step with steps inside may also be suspended, be stopped or fail with one of them.
+   * Makes one attempt. A step with steps inside may also be suspended, be stopped or fail with one of them.
    * @param makeSignal see {@link withTimeout}
    */
   act(args: StepArgs, attempt: number, makeSignal: () => AbortSignal): Acted | Promise<Acted>;
 }
 
 /**
- * Performs a step that acts, the only way that anything acts: what is recorded is never computed twice; else it is
- * attempted, and its result or failure is on disk before this resolves. A failure worth another attempt has the
- * branch wait until then.
- * @throws the signal's reason where the run is ended meanwhile
+ * Performs a step; no action is executed in any other way. A recorded step is never performed twice. Otherwise it is
+ * attempted, and its result or failure is on disk before this resolves. If the failure is worth a retry, the branch
+ * waits until then.
+ * @throws the signal's reason if the run is ended meanwhile
  */
 export async function attemptStep(context: RunContext, task: Task, signal: AbortSignal): Promise<StepOutcome> {
   const { records, waiting, options: { clock } } = context;
@@ -91,7 +91,7 @@ export function computeStep(
   }, signal);
 }
 
-/** What a record that has ended says. */
+/** The outcome of a record that has ended. */
 export function outcomeOf(record: StepRecord): StepOutcome {
   if (record.state === "succeeded" || record.state === "skipped") {
     return { kind: "result", output: record.output ?? null };
@@ -120,7 +120,7 @@ async function attempt(
     if (!("kind" in outcome)) checkSize(task.path, outcome.output);
   } catch (thrown) {
     if (signal.aborted) return await abandon(context, record, signal.reason);
-    // Nothing that the run could do about: it is put back, and the step attempted again.
+    // Not the run's fault: the run is put back, and the step attempted again.
     if (thrown instanceof StoreFullError) throw thrown;
     return await fail(context, task, record, thrown, recordError(thrown));
   }
@@ -138,7 +138,7 @@ async function attempt(
   return await fail(context, task, record, outcome, { ...outcome.error, step: outcome.step });
 }
 
-/** Records a failed attempt: `retrying` until the next one is due, or `failed` where there is none. */
+/** Records a failed attempt: `retrying` until the next one is due, or `failed` if there is none. */
 async function fail(
   context: RunContext,
   task: Task,
@@ -160,7 +160,7 @@ async function fail(
   return "again";
 }
 
-/** The run was ended from outside: a step that did not come through is attempted again where the run goes on. */
+/** The run was ended from outside. A step that did not end is attempted again if the run continues later. */
 export async function abandon(context: RunContext, record: StepRecord, reason: unknown): Promise<never> {
   if (!(reason instanceof Interruption && reason.kind === "shutdown")) {
     await end(context, record, { state: "cancelled", error: recordError(reason) });

@@ -15,9 +15,10 @@ export interface ConditionAnswer {
 }
 
 /**
- * Asks the function `if` of a TypeScript rule.
+ * Calls the function `if` of a TypeScript rule.
  * @param alone how often a watchdog ended its worker
- * @throws Interruption, InterruptedError, or RuleCodeError where the worker was ended and it is to be asked again alone
+ * @throws Interruption, InterruptedError, or RuleCodeError if the worker was ended and the call is to be repeated in a
+ * worker of its own
  */
 export async function askCondition(context: RunContext, alone: number, signal: AbortSignal): Promise<ConditionAnswer> {
   const { rule, options: { clock, isolates } } = context;

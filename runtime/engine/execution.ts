@@ -14,25 +14,28 @@ import type { RunnerOptions } from "./runner_options.ts";
 import { servicesFor } from "./services.ts";
 import { Waiting } from "./waiting.ts";
 
-/** How long a run is left alone that could not be performed because of the program, not of itself. */
+/** How long to wait before a run is tried again that failed because of the program, not because of its rule. */
 const TROUBLE_DELAY = 30_000;
 
-/** Performs one claimed run until it has ended or is suspended, and writes that. */
+/** Performs one claimed run until it ends or is suspended, and records that. */
 export class Execution {
-  /** Resolves when the run is off our hands, with its children gone. Never rejects. Another one once it goes on again. */
+  /**
+   * Resolves when the run has ended or is suspended, with its children gone. Never rejects. Replaced when the run
+   * continues.
+   */
   done: Promise<void>;
   #off = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
-  /** By the clock that nobody sets. */
+  /** From the monotonic clock. */
   readonly #begun: number;
   #replaces: string[] = [];
   #context: RunContext | undefined;
-  /** Woken before there was anything to wake. */
+  /** Woken before the run was set up. */
   #wokenEarly = false;
-  /** Given up while it slept: what comes of it counts no more. */
+  /** Given up while it slept: its outcome is ignored. */
   #forgotten = false;
 
-  /** @param onLeaving called when what frees its place for others has just been asked of the store: they go along */
+  /** @param onLeaving called right after the store was asked to free the run's place, so that claims share its sync */
   constructor(
     readonly claim: ClaimedRun,
     private readonly options: RunnerOptions,
@@ -44,30 +47,30 @@ export class Execution {
     this.#perform(getRule).catch((error) => this.#trouble(error)).finally(() => this.#off.resolve());
   }
 
-  /** Runs that this one replaces (mode `restart`), once its function `if` said yes: they have to end. */
+  /** Runs that this one replaces (mode `restart`), known after its function `if` said yes: they must end. */
   get replaces(): string[] {
     return this.#replaces;
   }
 
-  /** Whether it does nothing but wait for a time. */
+  /** Whether all that it does is wait for a time. */
   get idle(): boolean {
     return this.#context?.waiting.idle === true;
   }
 
-  /** It goes on later from what is recorded, where it is only held. */
+  /** Suspends it if it is only held in memory; it continues later from its records. */
   suspend(): void {
     this.#context?.waiting.suspend();
   }
 
-  /** How many branches wait while the run sleeps; 0 where it does not. */
+  /** How many branches wait while the run sleeps; 0 if it does not. */
   get sleeping(): number {
     const waiting = this.#context?.waiting;
     return waiting?.asleep === true ? waiting.size : 0;
   }
 
   /**
-   * The run was claimed again: it goes on where it slept.
-   * @returns false where it has to be performed anew, as somebody has changed more of it than a wait
+   * The run was claimed again: it continues in memory.
+   * @returns false if it must be performed anew, because more of it was changed than waits that ended
    */
   goOn({ run, steps, alone }: ClaimedRun): boolean {
     const { waiting, records } = this.#context!;
@@ -79,18 +82,18 @@ export class Execution {
     return true;
   }
 
-  /** Gives up a run that sleeps: in memory only. */
+  /** Gives up a sleeping run, in memory only. */
   forget(): void {
     this.#forgotten = true;
     this.suspend();
   }
 
-  /** Ends it; see {@link Interruption}. One that sleeps, or is about to, is suspended. */
+  /** Ends it; see {@link Interruption}. A run that sleeps, or is about to, is suspended instead. */
   interrupt(reason: Interruption): void {
     if (this.sleeping === 0) this.#stop.abort(reason);
   }
 
-  /** The store changed what the run waits for: those that wait here look at what became of theirs. Never rejects. */
+  /** The store changed what the run waits for: the waiting branches check their records. Never rejects. */
   async wake(): Promise<void> {
     const { claim: { run }, options: { store, onError } } = this;
     if (this.#context === undefined) return void (this.#wokenEarly = true);
@@ -99,7 +102,7 @@ export class Execution {
       if (trace !== undefined) this.#context.records.refresh(trace.steps);
       this.#context.waiting.wake();
     } catch (error) {
-      onError(`Cannot wake run ${run.id} of ${run.rule}; it goes on when it is next due`, error);
+      onError(`Cannot wake run ${run.id} of ${run.rule}; it continues when it is next due`, error);
     }
   }
 
@@ -120,7 +123,7 @@ export class Execution {
       records,
       services,
       options: this.options,
-      // A function would keep its worker.
+      // A function that sleeps would keep its worker.
       waiting: new Waiting(clock, this.options.holds, rule.then === "function" ? undefined : (it) => this.#sleep(it)),
       end: () => ({ state: "succeeded", output: null, spent: this.#spent() }),
       leave: (written) => this.#leave(written),
@@ -145,7 +148,7 @@ export class Execution {
     if (became.kind !== "started" && became.kind !== "held") await this.#announce(became);
   }
 
-  /** The run is suspended, and stays in memory: whoever performs runs says for how long. Never rejects. */
+  /** The run is suspended, but stays in memory for as long as the runner keeps it. Never rejects. */
   async #sleep({ waitingFor, due }: Suspended): Promise<void> {
     try {
       await this.#suspend({ state: "waiting", waitingFor, due });
@@ -170,7 +173,7 @@ export class Execution {
     }
   }
 
-  /** What ends a life of a run from outside: most of it is nothing that the run could do about. */
+  /** Handles what ends an execution from outside; in most cases the run is not at fault. */
   async #answerThrown(thrown: unknown): Promise<void> {
     const { alone } = this.claim;
     const again = { state: "queued", due: this.options.clock.now() } as const;
@@ -187,7 +190,7 @@ export class Execution {
     await this.#finish("failed", { ...error, message: `Failed again in a worker of its own: ${error.message}` });
   }
 
-  /** @param step the path of the step that failed it, unless it was none of them */
+  /** @param step the path of the step that failed the run, if it was a step */
   async #finish(state: RunEnd["state"], error?: RecordedError, output?: Json, step?: string): Promise<void> {
     const isStep = step !== undefined && this.#context?.records.get(step) !== undefined;
     const end: RunEnd = {
@@ -215,22 +218,22 @@ export class Execution {
     return written;
   }
 
-  /** Reads the run back: the store decided how it ended. */
+  /** Reads the run back, because the store decided how it ended. */
   async #announce(verdict: Verdict): Promise<void> {
     const { store, onFinished } = this.options;
     const trace = onFinished && await store.getRun(this.claim.run.id);
     if (trace) onFinished(trace.run, verdict);
   }
 
-  /** The program failed, not the run: it is put back, or stays leased until the next start where even that fails. */
+  /** The program failed, not the run: the run is put back. If that fails too, it stays leased until the next start. */
   async #trouble(error: unknown): Promise<void> {
     const { id, rule } = this.claim.run;
-    this.options.onError(`Cannot go on with run ${id} of ${rule}`, error);
+    this.options.onError(`Cannot continue run ${id} of ${rule}`, error);
     const due = this.options.clock.now() + TROUBLE_DELAY;
     try {
       await this.#suspend({ state: "queued", waitingFor: "the program to recover", due });
     } catch (again) {
-      this.options.onError(`Cannot put back run ${id} of ${rule}; it goes on after the next start`, again);
+      this.options.onError(`Cannot put back run ${id} of ${rule}; it continues after the next start`, again);
     }
   }
 

@@ -5,7 +5,7 @@ import type { RunState } from "../model/run.ts";
 import type { Operated, Store } from "../store/store.ts";
 import type { Runner } from "./runner.ts";
 
-/** What operators work on. */
+/** What the operators' commands work on. */
 export interface OperatorsOptions {
   store: Pick<Store, "getRun" | "replayRun" | "retryRun" | "skipWait" | "moveRun">;
   clock: Clock;
@@ -14,20 +14,23 @@ export interface OperatorsOptions {
 }
 
 /**
- * What an operator can do about runs and rules. `by` says who asks: that stands in the notes of the run and in the log. All of a
- * run's methods give undefined where there is no such run.
+ * What an operator can do to runs and rules. `by` names the operator, in the notes of the run and in the log. All
+ * methods for a run return undefined if there is no such run.
  */
 export class Operators {
   constructor(private readonly options: OperatorsOptions) {}
 
-  /** Ends a run; it is gone, with its children, when this resolves. @returns the state it is in then */
+  /** Ends a run; it has stopped, with its children, when this resolves. @returns its state then */
   async cancel(run: string, by: string): Promise<RunState | undefined> {
     const state = await this.options.runner.cancel(run, `Cancelled by ${by}`);
     if (state === "cancelled") log(`Run ${run} cancelled by ${by}`, { run });
     return state;
   }
 
-  /** A new run of the same event by the rule as it is now, or as it was where it is gone. @returns its id */
+  /**
+   * A new run of the same event with the current rule, or with the recorded version if the rule was removed. @returns
+   * its id
+   */
   async replay(run: string, by: string): Promise<string | undefined> {
     const { store, clock, live, runner } = this.options;
     const trace = await store.getRun(run);
@@ -37,7 +40,7 @@ export class Operators {
     return replayed;
   }
 
-  /** A failed run goes on behind its last good step. */
+  /** A failed run resumes after its last good step. */
   async retry(run: string, by: string): Promise<Operated | undefined> {
     const { store, clock, runner } = this.options;
     const operated = await store.retryRun(run, by, clock.now());
@@ -46,7 +49,7 @@ export class Operators {
     return operated;
   }
 
-  /** Ends a wait of a run: that of the step, or its only one. */
+  /** Ends a wait of a run: that of the given step, or the only one. */
   async skip(run: string, step: string | undefined, by: string): Promise<Operated | undefined> {
     const { store, clock, runner } = this.options;
     const operated = await store.skipWait(run, step, by, clock.now());
@@ -57,14 +60,14 @@ export class Operators {
     return operated;
   }
 
-  /** A queued or waiting run goes on by its rule as it is now. */
+  /** A queued or waiting run continues with the current version of its rule. */
   async move(run: string, by: string): Promise<Operated | undefined> {
     const { store, clock, live, runner } = this.options;
     const trace = await store.getRun(run);
     if (trace === undefined) return undefined;
     const version = live.rules.get(trace.run.rule)?.version;
     if (version === undefined) {
-      return { kind: "refused", reason: `Cannot move run ${run}: its rule "${trace.run.rule}" is not there any more` };
+      return { kind: "refused", reason: `Cannot move run ${run}: its rule "${trace.run.rule}" was removed` };
     }
     const operated = await store.moveRun(run, version, by, clock.now());
     if (operated?.kind === "done") log(`Run ${run} moved to version ${version} by ${by}`, { run });

@@ -1,13 +1,13 @@
 import type { RecordedError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 
-/** What became of a step, or of a list of steps: the list goes on only after a `result`. */
+/** The outcome of a step, or of a list of steps: the list continues only after a `result`. */
 export type StepOutcome = StepResultOutcome | StepFailure | Suspended | Stopped;
 
 export interface StepResultOutcome {
   kind: "result";
   output: Json;
-  /** What it waited for did not come in time: `onTimeout` answers that. */
+  /** What it waited for did not come in time: `onTimeout` handles that. */
   timedOut?: boolean;
 }
 
@@ -19,8 +19,8 @@ export interface StepFailure {
 }
 
 /**
- * The branch can go no further in this life of the run. Once all its live branches are suspended the run is; at `due` it is
- * performed again from the top, over what is recorded.
+ * The branch can go no further in this execution of the run. When all live branches are suspended, so is the run; at
+ * `due` it is performed again from the top, over its records.
  */
 export interface Suspended {
   kind: "suspended";
@@ -38,10 +38,10 @@ export interface Stopped {
   step: string;
 }
 
-/** Waits that are named where many branches wait. */
+/** How many waits a message names. */
 const MOST_NAMED = 3;
 
-/** The outcome of branches that are all suspended: the run goes on when the first of them is due. */
+/** The outcome of branches that are all suspended: the run continues when the first of them is due. */
 export function suspendedTogether(branches: Suspended[]): Suspended {
   const dues = branches.flatMap(({ due }) => due ?? []);
   const named = [...new Set(branches.map(({ waitingFor }) => waitingFor))];

@@ -8,15 +8,15 @@ import type { Ingest } from "../ingest/ingest.ts";
 
 /** What the program offers to the actions of all rules, in runs and in polls. */
 export interface ProgramServices extends Omit<ActionServices, "getState" | "callModule"> {
-  /** Requests per destination host, as `whenthen.yaml` says. */
+  /** Requests per destination host, from `whenthen.yaml`. */
   limits: RequestLimits;
-  /** By `smtp` of `whenthen.yaml`. */
+  /** Uses `smtp` of `whenthen.yaml`. */
   mailer: Mailer;
 }
 
 /**
  * @param childEnv the environment that children inherit: without secrets
- * @param secretOf the value of a secret, by its name
+ * @param secretOf the value of a secret, by name
  */
 export function programServices(
   options: {

@@ -8,20 +8,20 @@ import type { StepEffects, Store } from "../store/store.ts";
 import { Interruption } from "./interruption.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
-/** Bytes of JSON that one step may give, or be asked to do. More fails the step: nothing is cut. */
+/** The most bytes of JSON that a step's result or arguments may have. Larger ones fail the step: nothing is truncated. */
 export const MAX_OUTPUT = 10_000_000;
 
 /** What is recorded of one run's steps, in memory and in the store. */
 export class Records {
   readonly #records = new Map<string, StepRecord>();
-  /** When the first record of a step, or of one inside it, was begun. */
+  /** When the first record of a step, or of a step inside it, was begun. */
   readonly #begun = new Map<string, number>();
-  /** The paths of the records inside a step, in the order in which they were first made. */
+  /** The paths of the records inside a step, in the order of their creation. */
   readonly #inside = new Map<string, string[]>();
   readonly #asked = new Set<string>();
-  /** What is recorded in the place of texts that would let who reads a trace act as somebody else. */
+  /** Texts that would let a reader of a trace act as somebody else, and what is recorded instead of each. */
   readonly #hidden = new Map<string, string>();
-  /** BranchSet that lost. */
+  /** Branches that lost. */
   readonly #cancelled = new Set<string>();
   #endedRun = false;
 
@@ -40,7 +40,7 @@ export class Records {
     return this.#records.get(path);
   }
 
-  /** The record of a step that has ended. One with others inside has another only while an operator has it retried. */
+  /** The record of an ended step. A step with others inside has an open record only while an operator has it retried. */
   ended(path: string): StepRecord | undefined {
     const record = this.get(path);
     return record !== undefined && isFinalStep(record.state) ? record : undefined;
@@ -55,12 +55,12 @@ export class Records {
     return this.#inside.get(path)?.map((inside) => this.#records.get(inside)!) ?? [];
   }
 
-  /** Whether the step or one inside it has a record: what was decided about it stands. */
+  /** Whether the step or one inside it has a record: decisions about it stand. */
   isBegun(path: string): boolean {
     return this.#begun.has(path);
   }
 
-  /** When the first record of the step, or of one inside it, was begun; undefined where there is none. */
+  /** When the first record of the step, or of one inside it, was begun; undefined if there is none. */
   begunAt(path: string): number | undefined {
     return this.#begun.get(path);
   }
@@ -75,17 +75,19 @@ export class Records {
     return this.#endedRun;
   }
 
-  /** Paths that this life of the run has asked for. */
+  /** Paths that this execution of the run has asked for. */
   get asked(): string[] {
     return [...this.#asked];
   }
 
-  /** Paths that earlier lives recorded. */
+  /** Paths that earlier executions recorded. */
   get recorded(): string[] {
     return this.earlier.map(({ path }) => path);
   }
 
-  /** Paths that earlier lives recorded and this one has not asked for. What is inside a step that has ended belongs to it. */
+  /**
+   * Paths that earlier executions recorded and this one has not asked for. The steps inside an ended step belong to it.
+   */
   unasked(): string[] {
     const isOver = (path: string) => {
       const record = this.#asked.has(path) ? this.#records.get(path) : undefined;
@@ -94,14 +96,14 @@ export class Records {
     return this.recorded.filter((path) => !this.#asked.has(path) && !pathsAround(path).some(isOver));
   }
 
-  /** From now on `shown` is recorded where `text` stands. */
+  /** From now on `shown` is recorded instead of `text`. */
   hide(text: string, shown: string): void {
     this.#hidden.set(text, shown);
   }
 
   /**
-   * Takes over what the store has changed meanwhile: waits that it has ended, as nothing else ends a step from outside; and of
-   * steps that have not ended, times that it has turned back.
+   * Takes over what the store has changed: waits that it has ended (nothing else ends a step from outside), and the
+   * times of open steps that it changed after a clock rollback.
    * @returns the paths of those that changed
    */
   refresh(steps: StepRecord[]): Set<string> {
@@ -118,7 +120,7 @@ export class Records {
     return changed;
   }
 
-  /** Whether these are the same steps, but for waits that have ended: what is in memory of the run can go on. */
+  /** Whether these are the same steps, except for waits that have ended: if so, the run can continue in memory. */
   goOnWith(steps: StepRecord[]): boolean {
     return steps.length === this.#records.size && steps.every(({ path, state }) => {
       const known = this.#records.get(path)?.state;
@@ -128,14 +130,15 @@ export class Records {
 
   /**
    * Writes a record; resolves when it is on disk.
-   * @returns the record as stored, the same in this life of the run as in any later one: a wait may have ended meanwhile
-   * @throws Interruption where the run has ended, or its branch has lost: a late result is dropped
+   * @returns the record as stored, the same in this execution of the run as in later ones: a wait may have ended
+   * meanwhile
+   * @throws Interruption if the run has ended, or its branch has lost: a late result is dropped
    */
   async write(record: StepRecord, effects: StepEffects = {}): Promise<StepRecord> {
     if ([record.path, ...pathsAround(record.path)].some((path) => this.#cancelled.has(path))) {
       throw new Interruption("cancelled", `Step "${record.path}" came too late: its branch has lost`);
     }
-    // From here on: what a loser asks to be written is behind this in the store.
+    // From here on, a loser's write reaches the store only after this one.
     for (const branch of effects.cancels ?? []) this.#cancelled.add(branch);
     const shown = this.#withoutHidden(record);
     const result = await this.store.recordStep(this.run.id, shown, effects, this.clock.now());
@@ -160,7 +163,7 @@ export class Records {
     return readExactJson(text) as StepRecord;
   }
 
-  /** A wait that {@link refresh} saw ended before its own beginning was told stays ended. */
+  /** A wait that {@link refresh} saw ended, before the write of its beginning returned, stays ended. */
   #keep(record: StepRecord): StepRecord {
     const known = this.#records.get(record.path);
     if (record.state === "waiting" && known !== undefined && isFinalStep(known.state)) return known;
@@ -185,7 +188,7 @@ export class Records {
   }
 }
 
-/** Whether nothing has happened to a step that has not ended. */
+/** Whether an open step has not changed. */
 function isSame(one: StepRecord, other: StepRecord): boolean {
   return one.state === other.state && one.due === other.due && one.startedAt === other.startedAt;
 }
@@ -199,7 +202,7 @@ function pathsAround(path: string): string[] {
   return around;
 }
 
-/** @throws TerminalError where the result is larger than may be kept */
+/** @throws TerminalError if the result is larger than the limit */
 export function checkSize(path: string, output: Json): void {
   const size = Buffer.byteLength(writeExactJson(output));
   if (size <= MAX_OUTPUT) return;
@@ -208,7 +211,7 @@ export function checkSize(path: string, output: Json): void {
   );
 }
 
-/** @throws TerminalError where what a step is asked to do is larger than may be kept */
+/** @throws TerminalError if the arguments are larger than the limit */
 export function checkInput(path: string, input: Json): void {
   const size = Buffer.byteLength(writeExactJson(input));
   if (size <= MAX_OUTPUT) return;

@@ -2,16 +2,16 @@ import { RetryAfterError, TerminalError } from "../model/errors.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import { ExpressionError } from "../language/expressions/expression.ts";
 
-/** Delays where neither step nor action says otherwise. */
+/** Delays if neither the step nor its action says otherwise. */
 export const STANDARD_DELAYS = { delay: 1_000, max: 60_000 };
 
-/** A failed attempt, and what decides whether there is another. */
+/** A failed attempt, and what decides whether there is another one. */
 export interface FailedAttempt {
   error: unknown;
   /** Attempts so far, this one included. */
   attempts: number;
   policy: RetryPolicy;
-  /** Whether the action thinks a failure of this kind worth another attempt. */
+  /** Whether the action considers this kind of failure worth a retry. */
   worthwhile: boolean;
   now: number;
   /** From 0 up to 1. */
@@ -19,10 +19,11 @@ export interface FailedAttempt {
 }
 
 /**
- * When a failed step is attempted again: exponential backoff with full jitter, so that many runs that failed together do
- * not come back together (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A RetryAfterError
- * says itself when; a TerminalError never, nor an expression that would give the same again.
- * @returns milliseconds since the epoch, or undefined where the failure stands
+ * When a failed step is attempted again: exponential backoff with full jitter, so that many runs that failed together
+ * do not come back together (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). A
+ * RetryAfterError brings its own time. A TerminalError is never retried, nor is an expression error, which would only
+ * repeat itself.
+ * @returns milliseconds since the epoch, or undefined if the failure is final
  */
 export function retryAt({ error, attempts, policy, worthwhile, now, random }: FailedAttempt): number | undefined {
   if (attempts >= policy.attempts || error instanceof TerminalError || error instanceof ExpressionError) {

@@ -12,8 +12,8 @@ import { withTimeout } from "./timeout.ts";
 import { FunctionRun } from "./code/function_run.ts";
 
 /**
- * Performs a rule's `then` and, where that fails, its `onError`: then the run fails all the same. The failure is recorded
- * before `onError` begins, so that after a crash no step behind it is performed.
+ * Performs a rule's `then` and, if that fails, its `onError`; the run fails all the same. The failure is recorded
+ * before `onError` begins, so that no later step is performed after a crash.
  * @param alone how often a watchdog ended the worker of this run
  */
 export async function runRule(context: RunContext, alone: number, signal: AbortSignal): Promise<StepOutcome> {
@@ -37,9 +37,9 @@ async function runThen(context: RunContext, alone: number, signal: AbortSignal):
   return await failingLate(withTimeout(clock, limit, signal, perform));
 }
 
-/** A list gives nothing to the run; its steps are in the trace. */
+/** A list has no result for the run; its steps are in the trace. */
 async function runList(then: Step[], context: RunContext, signal: AbortSignal): Promise<StepOutcome> {
-  // BranchSet beside a stop must not go on where the program died between it and the end of the run.
+  // If the program died between a stop and the end of the run, the branches beside the stop must not continue.
   const stop = context.records.list().find(({ kind, state }) => kind === "stop" && state === "succeeded");
   if (stop !== undefined) return stoppedBy(stop);
   try {
@@ -53,7 +53,7 @@ async function runList(then: Step[], context: RunContext, signal: AbortSignal): 
   }
 }
 
-/** Has as much time again as `then` had. */
+/** It has as much time as `then` had. */
 function runOnError(context: RunContext, failure: StepFailure, signal: AbortSignal): Promise<StepOutcome> {
   const { rule: { id, then, onError, timeout }, records, waiting, options: { clock } } = context;
   const error = errorValue(failure.error, failure.step);
@@ -75,7 +75,7 @@ async function failingLate(performing: Promise<StepOutcome>): Promise<StepOutcom
   }
 }
 
-/** A `stop` as failed is a failure too: `onError` answers it. */
+/** A `stop` as failed is a failure too: `onError` handles it. */
 function asFailure(outcome: StepOutcome): StepOutcome {
   if (outcome.kind !== "stopped" || outcome.as !== "failed") return outcome;
   return { kind: "failed", error: { name: "Stopped", message: outcome.reason }, step: outcome.step };

@@ -8,11 +8,11 @@ import { Sleepers } from "./sleepers.ts";
 import { VersionCache } from "./version_cache.ts";
 
 /**
- * Runs at once: most of them wait for someone else's answer and cost a few kilobytes. More would not be faster on the one
- * main thread, and each may hold a socket or a child; 1,024 open files are a usual limit.
+ * How many runs are performed at once: most of them wait for an answer and cost a few kilobytes. More would not be
+ * faster on the one main thread, and each may hold a socket or a child; 1,024 open files are a usual limit.
  */
 const MAX_RUNS = 256;
-/** Milliseconds after which a store that failed to give runs is asked again. */
+/** Milliseconds until the store is asked again after it failed to give runs. */
 const CLAIM_AGAIN = 5_000;
 
 /** Claims due runs and performs them; woken after ingest, when a run ends, and by the clock. */
@@ -24,13 +24,13 @@ export class Runner {
   #claiming: Promise<void> | undefined;
   #woken = false;
   #stopped = false;
-  /** Room set aside for what ingest may claim. */
+  /** Slots reserved for runs that ingest may claim. */
   #leased = 0;
-  /** There was no room for what may be due: what is new waits behind it. */
+  /** There was no free slot for runs that may be due: new ones wait behind them. */
   #behind = false;
   #alarm: Cancel | undefined;
   #forgetClock: Cancel = () => {};
-  /** Resolves at the next change, where anybody waits for that. */
+  /** Resolves at the next change, if anybody waits for it. */
   #change: PromiseWithResolvers<void> | undefined;
 
   constructor(private readonly options: RunnerOptions) {
@@ -39,7 +39,7 @@ export class Runner {
     this.#sleepers = new Sleepers(options.clock);
   }
 
-  /** Queues again what a crash left running, then claims. */
+  /** Queues again the runs that a crash left running, then claims. */
   async start(): Promise<void> {
     const { store, owner, clock } = this.options;
     await store.reclaimRuns(owner, clock.now());
@@ -54,26 +54,26 @@ export class Runner {
     this.#claiming ??= this.#claim();
   }
 
-  /** The store changed what these runs wait for: those being performed look again, the others are claimed. */
+  /** The store changed what these runs wait for: those being performed check their records, the others are claimed. */
   woken(runs: string[]): void {
     if (runs.length === 0) return;
     const look = () => {
       for (const run of runs) this.#active.get(run)?.wake();
     };
     look();
-    // One may be on its way here, as it was before that.
+    // A claim may be in flight that read the old state; look again when it lands.
     this.#claiming?.then(look);
     this.wake();
   }
 
-  /** Sets room aside for up to so many runs that are claimed together with their event, until {@link take} is called. */
+  /** Reserves up to `most` slots for runs that are claimed together with their event, until {@link take} is called. */
   lease(most: number): Lease {
     const max = this.#stopped || this.#behind ? 0 : Math.max(0, Math.min(most, this.#room()));
     this.#leased += max;
     return { owner: this.options.owner, max };
   }
 
-  /** Performs what was claimed on a lease. What comes once it has stopped goes on after the next start. */
+  /** Performs the runs that were claimed on a lease. Those that come after the stop continue after the next start. */
   take(lease: Lease, claimed: ClaimedRun[]): void {
     this.#leased -= lease.max;
     if (!this.#stopped) { for (const claim of claimed) this.#perform(claim); }
@@ -86,26 +86,26 @@ export class Runner {
     return this.#active.size;
   }
 
-  /** Whether nothing happens before the clock moves or somebody wakes it. */
+  /** Whether nothing happens until the clock moves or somebody wakes it. */
   get idle(): boolean {
     return this.#claiming === undefined && !this.#woken && this.#leased === 0 &&
       [...this.#active.values()].every(({ idle }) => idle);
   }
 
-  /** Parks the runs that are held in memory. */
+  /** Suspends the runs that are held in memory. */
   suspend(): void {
     for (const execution of this.#active.values()) execution.suspend();
   }
 
   /**
-   * Ends a run; one that is running is gone, with its children, when this resolves.
-   * @returns the state it is in then, or undefined where there is no such run
+   * Ends a run. If it was running, it has stopped, with its children, when this resolves.
+   * @returns its state then, or undefined if there is no such run
    */
   async cancel(run: string, reason = "Cancelled by an operator"): Promise<RunState | undefined> {
     const { store, clock } = this.options;
     for (;;) {
       const state = await store.cancelRun(run, reason, clock.now());
-      // It may have been claimed a moment ago.
+      // A claim of it may be in flight.
       if (state === "running" && !this.#active.has(run)) await this.#claiming;
       const execution = this.#active.get(run);
       if (state !== "running" || execution === undefined) {
@@ -115,11 +115,11 @@ export class Runner {
       }
       execution.interrupt(new Interruption("cancelled", reason));
       await execution.done;
-      // Asked once more: it may have been suspended at that very moment.
+      // Ask once more: it may have been suspended in the meantime.
     }
   }
 
-  /** Ends the running runs that a new one replaces (mode `restart`); it is claimed once they are gone. */
+  /** Ends the running runs that a new one replaces (mode `restart`); the new one is claimed when they have ended. */
   replace(runs: string[]): void {
     for (const run of runs) {
       this.cancel(run, "Replaced by a newer run").catch((error) => {
@@ -128,7 +128,7 @@ export class Runner {
     }
   }
 
-  /** Resolves when nothing is running and nothing becomes claimable within `within` milliseconds: for `whenthen once`. */
+  /** Resolves when nothing is running and nothing becomes claimable within `within` milliseconds, for `whenthen once`. */
   async settled(within: number): Promise<void> {
     const isQuiet = () => this.#active.size + this.#leased === 0 && this.#claiming === undefined && !this.#woken;
     for (;;) {
@@ -141,7 +141,10 @@ export class Runner {
     }
   }
 
-  /** Claims nothing more, waits up to `ms`, then aborts and suspends what still runs: it goes on behind its last recorded step. */
+  /**
+   * Claims nothing more, waits up to `ms`, then aborts and suspends what still runs: it resumes after its last recorded
+   * step.
+   */
   async drain(ms: number): Promise<void> {
     const { clock } = this.options;
     this.#stopped = true;
@@ -163,9 +166,9 @@ export class Runner {
     try {
       await store.rollBackClock(by, clock.now());
     } catch (error) {
-      onError("Cannot have go on what waits since before the clock was set back", error);
+      onError("Cannot resume runs after the clock was set back", error);
     }
-    // One may be on its way here, as it was before that.
+    // A claim may be in flight that read the old times; wait for it.
     await this.#claiming;
     this.woken([...this.#active.keys()]);
     this.wake();
@@ -192,17 +195,17 @@ export class Runner {
     for (;;) {
       const room = this.#room();
       this.#behind = room <= 0;
-      // Whoever gives room back wakes us.
+      // `take` or the end of a run, which free a slot, wake us.
       if (this.#behind) return;
       const now = clock.now();
-      // Asked together, as between two questions a disk may have to sync.
+      // Asked together: in sequence, the disk might have to sync in between.
       const [claimed, due] = await Promise.allSettled([store.claimRuns(owner, room, now), store.nextDue()]);
       if (claimed.status === "rejected") throw claimed.reason;
-      // First: what is claimed and not performed would stay so until the next start.
+      // Perform first: a claimed run that nobody performs would stay claimed until the next start.
       for (const claim of claimed.value) this.#perform(claim);
       if (due.status === "rejected") throw due.reason;
       if (claimed.value.length === room) continue;
-      // What was due at `now` and not given waits for a run that has to end first, which wakes us.
+      // A run that was due at `now` and not given waits for another one to end, which wakes us.
       if (due.value !== undefined && due.value > now) this.#wakeAt(due.value);
       return;
     }
@@ -223,7 +226,7 @@ export class Runner {
     const { done } = execution;
     this.#active.set(id, execution);
     await done;
-    // It may be here again by now.
+    // It may have been claimed again by now.
     if (this.#active.get(id) === execution && execution.done === done) {
       this.#active.delete(id);
       if (!this.#stopped) this.#sleepers.add(id, execution);
@@ -237,10 +240,10 @@ export class Runner {
     return new Execution(claim, this.options, (version) => this.#versions.get(version), () => this.wake());
   }
 
-  /** What sleeps of a run that was claimed, if it can go on. */
+  /** The execution of a claimed run that sleeps in memory, if it can continue. */
   #goOn(claim: ClaimedRun): Execution | undefined {
     const { id } = claim.run;
-    // One that was suspended a moment ago is still here.
+    // A run that was suspended a moment ago is still here.
     const execution = this.#sleepers.take(id) ?? this.#active.get(id);
     if (execution === undefined || execution.sleeping === 0) return undefined;
     if (execution.goOn(claim)) return execution;

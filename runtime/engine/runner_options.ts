@@ -7,52 +7,52 @@ import type { Verdict } from "../model/verdict.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import type { EventIdentity, Reply, Store } from "../store/store.ts";
 
-/** What runs work with. */
+/** What the runner works with. */
 export interface RunnerOptions {
   store: Store;
   isolates: Isolates;
   clock: Clock;
-  /** Whose leases they are; a new one for each start of the program. */
+  /** The owner of the leases; a new one for each start of the program. */
   owner: string;
   /** The rules folder, absolute. */
   folder: string;
-  /** What expressions see beside the run's own: `env` and `secrets`. */
+  /** What expressions see beside the run's own names: `env` and `secrets`. */
   surroundings: (rule: string) => Scope;
-  /** What actions can reach; the rest comes from the run itself. */
+  /** What actions can reach, apart from what belongs to a run. */
   services: Omit<ActionServices, "getState" | "callModule">;
-  /** Who answers forms, and where. */
+  /** Who answers forms, and on which pages. */
   people: FormPeople;
   /**
-   * A run ended, and that is on disk. Where its function `if` ended it, the verdict says why.
+   * A run ended, and that is on disk. If its function `if` ended it, the verdict says why.
    */
   onFinished?: (run: Run, verdict?: Verdict) => void;
   /** A step ended, and that is on disk. */
   onStep?: (record: StepRecord) => void;
   /** A run recorded the reply to its event, and that is on disk. */
   onReply?: (event: EventIdentity, reply: Reply, run: string) => void;
-  /** Something went wrong that is no run's fault, such as a store that refuses. */
+  /** Something failed that is no run's fault, such as a write of the store. */
   onError: (message: string, error: unknown) => void;
   /** Runs at once. @default 256 */
   maxRuns?: number;
-  /** What performs a step in the place of its kind's own action, or of the action that it calls: for tests. */
+  /** An action to perform instead of that of the step's kind, or of the action that it calls: for tests. */
   standIn?: (step: { kind: string; path: string; target?: string }) => Action | undefined;
   /**
-   * For tests, which turn the clock faster than runs can be read back: a run that waits is held in memory until
-   * {@link Runner.suspend}, and a function counts as waiting soon.
+   * For tests, which advance the clock faster than runs can be read back: a run that waits is held in memory until
+   * {@link Runner.suspend}, and a function gets next to no time of its own.
    */
   holds?: boolean;
   /** For the jitter of retries: from 0 up to 1. @default Math.random */
   random?: () => number;
 }
 
-/** What steps that ask people know of them and of the form pages. */
+/** What steps that ask people need to know about them and the form pages. */
 export interface FormPeople {
   /**
-   * Those who are meant: by an id, by a group, or by an e-mail address, which may be of somebody who is not in `people`. Each
-   * once, in the order in which they are named; what is none of these gives nobody.
+   * The people that `to` names: by id, by group, or by an e-mail address, also of somebody who is not in `people`. Each
+   * once, in the given order; an unknown name is ignored.
    */
   find(to: string[]): Person[];
-  /** The page of a form for those with an account. */
+  /** The page of a form for people with an account. */
   url(form: string): string;
   /**
    * The page of a form for one person, without an account.

@@ -12,7 +12,7 @@ export function servicesFor(
     ...services,
     getState: async (key) => {
       const found = await store.getState([key], clock.now());
-      // A key may be called as what every object has: constructor.
+      // A key may have the name of a property that every object has: constructor.
       return Object.hasOwn(found, key) ? found[key] : undefined;
     },
     callModule: ({ path, export: name, args }, { signal }) => {

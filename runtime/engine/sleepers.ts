@@ -1,12 +1,15 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 import type { Execution } from "./execution.ts";
 
-/** BranchSet of all runs that sleep: each keeps a few kilobytes. */
+/** The most branches of all sleeping runs: each keeps a few kilobytes. */
 const MOST_BRANCHES = 4_096;
-/** Milliseconds after which a run that nobody woke is read back from the store after all. */
+/** Milliseconds after which a run that was not woken is released; it is then read back from the store. */
 const LONGEST_SLEEP = 600_000;
 
-/** Runs that are suspended in the store and still in memory, as many as there is room for: the longest asleep goes first. */
+/**
+ * Runs that are suspended in the store and still in memory, as long as there is room: the longest asleep is evicted
+ * first.
+ */
 export class Sleepers {
   readonly #runs = new Map<string, { execution: Execution; branches: number; cancel: Cancel }>();
   #branches = 0;
@@ -26,7 +29,7 @@ export class Sleepers {
     }
   }
 
-  /** A run that is to go on, or be given up. */
+  /** Removes a run that is to continue, or to be given up. */
   take(run: string): Execution | undefined {
     const found = this.#runs.get(run);
     if (found === undefined) return undefined;
@@ -36,7 +39,7 @@ export class Sleepers {
     return found.execution;
   }
 
-  /** Gives up all of them. */
+  /** Gives up all runs. */
   clear(): void {
     for (const run of [...this.#runs.keys()]) this.#forget(run);
   }

@@ -9,9 +9,10 @@ import { servicesFor } from "./services.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
 /**
- * Performs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. One attempt within the
- * kind's timeout, nothing is recorded; the poll decides what a failure means. Templates were resolved with the trigger.
- * @param input added to what a called function gets (its cursor)
+ * Performs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. There is one
+ * attempt within the kind's timeout, and nothing is recorded; the poll decides how to handle a failure. Templates were
+ * resolved with the trigger.
+ * @param input added to the arguments of a called function (its cursor)
  * @returns the step's output
  */
 export async function performSource(

@@ -13,7 +13,7 @@ import type { Records } from "./records.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import type { Waiting } from "./waiting.ts";
 
-/** One life of a run: from being claimed until it is suspended or ended. */
+/** One execution of a run, from claim to suspension or end. */
 export interface RunContext {
   run: Run;
   rule: Rule;
@@ -21,37 +21,37 @@ export interface RunContext {
   services: ActionServices;
   options: RunnerOptions;
   waiting: Waiting;
-  /** How the run would end now, with a step that succeeds. */
+  /** How the run ends if a step now succeeds as its last one. */
   end(): RunEnd;
-  /** Says that what frees the run's place for others has been asked of the store. @returns what was given */
+  /** Reports that the store has been asked to free the run's place. @returns its argument */
   leave<T>(written: Promise<T>): Promise<T>;
 }
 
-/** What steps gave, and what those failed with that were answered, by id. */
+/** The results of steps, and the errors of those that failed and were handled, by id. */
 export interface Results {
   steps: Record<string, Json>;
   errors: Record<string, Json>;
 }
 
-/** Where a list of steps stands in its run, and what its expressions see. */
+/** The place of a list of steps in its run, and what its expressions see. */
 export interface StepFrame extends Results {
   context: RunContext;
-  /** What the paths of its steps begin with: `""`, `check/then`. */
+  /** Prefix of the paths of its steps: `""`, `check/then`. */
   path: string;
   /** Of a called action. */
   inputs?: JsonObject;
   /** In `onError` and `onTimeout`. */
   error?: Json;
-  /** Names whose values hold secrets, and what is recorded in the place of those. */
+  /** Names whose values hold secrets, and what is recorded instead of the values. */
   unresolved: Unresolved;
-  /** Further names: `item` and `index` in an `each`, `form` in what a form sends. */
+  /** Further names: `item` and `index` in an `each`, `form` in the steps of a form's notice. */
   names?: JsonObject;
   /** The folder of the rule file, or of the called action's file, absolute. */
   ruleFolder: string;
   signal: AbortSignal;
 }
 
-/** Performs a list of steps in order, up to the first that does not end in a result. */
+/** Performs a list of steps in order, up to the first one without a result. */
 export type RunSteps = (steps: Step[], frame: StepFrame) => Promise<StepOutcome>;
 
 /** The frame of a rule's own steps. */
@@ -66,9 +66,10 @@ export function pathIn(frame: StepFrame, id: string): string {
 }
 
 /**
- * The frame of steps inside a step, with results of their own: those outside see none of them before they are handed over.
+ * The frame of steps inside a step. It has its own results; the steps outside see none of them before they are handed
+ * over.
  * @param names further ones; they hide those of the frame
- * @param unresolved what is recorded instead of those that hold secrets
+ * @param unresolved what is recorded instead of names that hold secrets
  */
 export function innerFrame(
   frame: StepFrame,
@@ -90,7 +91,7 @@ export function innerFrame(
   };
 }
 
-/** Shows what steps inside a step gave to those behind it; null where they gave nothing. */
+/** Makes the results of steps inside a step visible to the steps after it; null for those without a result. */
 export function handOver(steps: Step[], inner: Results, frame: Results): void {
   for (const { id, children } of steps) {
     frame.steps[id] = inner.steps[id] ?? null;
@@ -99,7 +100,7 @@ export function handOver(steps: Step[], inner: Results, frame: Results): void {
   }
 }
 
-/** Steps that are not performed have the result null. */
+/** Gives steps that are not performed the result null. */
 export function leaveOut(steps: Step[], frame: Results): void {
   handOver(steps, { steps: {}, errors: {} }, frame);
 }
@@ -110,7 +111,7 @@ export function errorValue(error: RecordedError, step: string): JsonObject {
   return { step, name, message, ...(detail !== undefined && { detail }) };
 }
 
-/** Calls `use` with what expressions in the frame see. */
+/** Calls `use` with the scope of expressions in the frame. */
 export function inScope<T>(frame: StepFrame, use: (scope: Scope) => T): Promise<T> {
   const { context: { run, rule, options }, steps, errors, inputs, error, names } = frame;
   const now = options.clock.now();

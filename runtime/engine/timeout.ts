@@ -2,28 +2,28 @@ import type { Cancel, Clock } from "../host/clock.ts";
 import { formatDuration } from "../model/duration.ts";
 import { TimeoutError } from "../model/errors.ts";
 
-/** How long something may take. */
+/** A limit on how long something may take. */
 export interface TimeLimit {
   /** For the message: `Step "tell"`. */
   what: string;
-  /** Milliseconds from now; absent where only the signal ends it. */
+  /** Milliseconds from now; absent if only the signal ends it. */
   ms?: number;
-  /** Milliseconds that the message names, where `ms` is what is left of them. */
+  /** Milliseconds that the message names, if `ms` is what is left of them. */
   of?: number;
   /** Milliseconds so far that do not count, such as those in which a run only waited. */
   excluded?: () => number;
-  /** Milliseconds after which what was told to stop and did not is left behind; absent where it surely stops. */
+  /** Milliseconds after which an action that ignores its signal is abandoned; absent if it surely stops. */
   grace?: number;
 }
 
-/** A child gets 2 s between TERM and KILL; what takes longer than this to stop does not listen. */
+/** A child gets 2 s between TERM and KILL; what takes longer than this ignores its signal. */
 export const GRACE = 5_000;
 
 /**
- * Does something that ends with its signal: when the time is up, or when the signal given is aborted.
- * @param act given what makes that signal: what is done at once needs none, nor a timer
- * @returns what it gave, also where it came through although it was told to stop
- * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what it threw
+ * Performs something that ends with its signal: when the time is up, or when the given signal is aborted.
+ * @param act receives what makes its signal: work that ends at once needs neither a signal nor a timer
+ * @returns its result, also if it succeeded although it was told to stop
+ * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what `act` threw
  */
 export async function withTimeout<T>(
   clock: Clock,
@@ -38,7 +38,7 @@ export async function withTimeout<T>(
   return await endInTime(clock, limit, signal, acting, stop ??= new AbortController());
 }
 
-/** @param stop ends what is being done */
+/** @param stop ends the work */
 async function endInTime<T>(
   clock: Clock,
   limit: TimeLimit,
@@ -55,7 +55,7 @@ async function endInTime<T>(
   };
   const tooLate = () => end(new TimeoutError(`${what} took longer than its timeout of ${formatDuration(of!)}`));
   const cancel = ms === undefined ? undefined : afterCounted(clock, ms, excluded, tooLate);
-  // Not AbortSignal.any, which costs more than all else here.
+  // Not AbortSignal.any, which costs more than all the rest here.
   const stopped = () => end(signal.reason);
   signal.addEventListener("abort", stopped);
   try {
@@ -69,7 +69,7 @@ async function endInTime<T>(
   }
 }
 
-/** Calls back once so many milliseconds that count are over. */
+/** Calls back when so many milliseconds that count have passed. */
 function afterCounted(clock: Clock, ms: number, excluded: () => number = () => 0, call: () => void): Cancel {
   const end = clock.ticks() + ms - excluded();
   const look = () => {

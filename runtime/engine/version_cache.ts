@@ -4,7 +4,7 @@ import type { Store } from "../store/store.ts";
 /** Rule versions kept in memory. */
 const SIZE = 64;
 
-/** The rule versions that runs are pinned to; those used last are kept in memory. */
+/** The rule versions that runs are pinned to, in an LRU cache. */
 export class VersionCache {
   readonly #rules = new Map<string, Promise<Rule | undefined>>();
 
@@ -12,7 +12,7 @@ export class VersionCache {
 
   get(version: string): Promise<Rule | undefined> {
     const rule = this.#rules.get(version) ?? this.#read(version);
-    // Moves it to the end: a Map keeps the order of insertion, so the first is the one not used for longest.
+    // Moves it to the end: a Map keeps the insertion order, so the first entry is the least recently used.
     this.#rules.delete(version);
     this.#rules.set(version, rule);
     if (this.#rules.size > SIZE) this.#rules.delete(this.#rules.keys().next().value!);

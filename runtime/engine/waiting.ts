@@ -5,46 +5,50 @@ import { type Suspended, suspendedTogether } from "./outcome.ts";
 interface WaitOptions {
   /** The run stays in memory for this wait, if it is short. */
   hold?: boolean;
-  /** The step that waits: once the run has slept, it looks again only where its record has changed, or it is due. */
+  /** The step that waits. After a sleep it checks again only if its record has changed or it is due. */
   path?: string;
-  /** In a few words, what it waits for; called only where the run falls asleep. */
+  /** What it waits for, in a few words; called only if the run falls asleep. */
   what?(): string;
 }
 
-/** A branch that waits in this life of its run. */
+/** A branch that waits in this execution of its run. */
 interface Waiter extends WaitOptions {
   due?: number;
-  /** True: look again; false: the run is to be suspended. */
+  /** True: check again; false: the run is to be suspended. */
   resume(again: boolean): void;
 }
 
-/** Milliseconds that a run is held in memory for a wait that asks for it, rather than suspended in the store. */
+/** Longest wait, in milliseconds, for which a run with `hold` stays in memory instead of being suspended. */
 const LONGEST_HOLD = 10_000;
 
-/** BranchSet that wait from which on a run falls asleep rather than being read back: that takes some 15 µs for each of them. */
+/** From this many waiting branches on, a run falls asleep instead of being read back, which takes some 15 µs for each. */
 const MANY = 32;
 
 /**
- * The waits of one life of a run. While any branch works, those that wait do so in memory: each goes on when it is due or
- * when something woke the run. Once all of them wait, the run is suspended; only a wait with `hold`, such as the pace of an `each`,
- * keeps it in memory for a few seconds, as reading back a long run for every item would cost more than it saves. Where many
- * branches wait the run falls asleep: it is suspended in the store as well, and goes on in memory if it is claimed here again.
+ * The waits of one execution of a run. While any branch works, the others wait in memory: each continues when it is due
+ * or when something wakes the run. When all of them wait, the run is suspended. Only a wait with `hold`, such as the
+ * pace of an `each`, keeps it in memory for a few seconds, because reading back a long run for every item would cost
+ * more. If many branches wait, the run falls asleep: it is suspended in the store, but continues in memory if it is
+ * claimed here again.
  */
 export class Waiting {
-  /** BranchSet that work. */
+  /** Branches that work. */
   #active = 1;
-  /** Milliseconds in which all branches waited and the run was held: they are no time spent. */
+  /** Milliseconds in which all branches waited and the run was held: they do not count as time spent. */
   #held = 0;
   #heldSince: number | undefined;
   #alarm: { at: number; cancel: Cancel } | undefined;
   readonly #waiters = new Set<Waiter>();
   #asleep = false;
-  /** What goes on while a branch waits, and would not be told to stop: the time of a called action. */
+  /**
+   * Number of timers that count while a branch waits, such as the timeout of a called action; the run must not sleep
+   * then.
+   */
   #pins = 0;
 
   /**
-   * @param holds the run is held for every wait, until it is told to {@link suspend}
-   * @param onAsleep called when it falls asleep, with what it waits for; absent where it never does
+   * @param holds hold the run for every wait, until {@link suspend} is called
+   * @param onAsleep called when it falls asleep, with what it waits for; absent if it never does
    */
   constructor(
     private readonly clock: Clock,
@@ -62,7 +66,7 @@ export class Waiting {
     return this.#active === 0;
   }
 
-  /** Whether the run sleeps: nothing of it goes on before {@link rouse}, or {@link suspend} gives it up. */
+  /** Whether the run sleeps: nothing continues before {@link rouse} or {@link suspend}. */
   get asleep(): boolean {
     return this.#asleep;
   }
@@ -74,7 +78,7 @@ export class Waiting {
 
   /**
    * The branch has nothing to do until `due`, or until the run is woken.
-   * @returns true where it is to look again, false where the run is suspended
+   * @returns true if it is to check again, false if the run is suspended
    */
   wait(due: number | undefined, signal: AbortSignal, options: WaitOptions = {}): Promise<boolean> {
     signal.throwIfAborted();
@@ -105,11 +109,11 @@ export class Waiting {
     });
   }
 
-  /** Performs branches side by side; the one that calls this does nothing meanwhile. Rejects as the first that does. */
+  /** Performs branches side by side while the calling branch rests. Rejects as the first branch that does. */
   async fork<T>(branches: (() => Promise<T>)[]): Promise<T[]> {
     let left = branches.length;
     for (let count = 1; count < left; count++) this.enter();
-    // The last one to end hands its place to the caller.
+    // The last one to end hands its slot to the caller.
     const done = () => void (--left > 0 && this.leave());
     const running = branches.map((branch) => branch().finally(done));
     const settled = await Promise.allSettled(running);
@@ -118,7 +122,7 @@ export class Waiting {
     return await Promise.all(running);
   }
 
-  /** Does something during which the run does not fall asleep. */
+  /** Performs work during which the run does not fall asleep. */
   async awake<T>(work: () => Promise<T>): Promise<T> {
     this.#pins++;
     try {
@@ -128,7 +132,7 @@ export class Waiting {
     }
   }
 
-  /** The run goes on here: those look again whose records have changed meanwhile, or that are due. */
+  /** The run continues here: branches check again if they are due or their record has changed. */
   rouse(changed: Set<string>): void {
     this.#asleep = false;
     const now = this.clock.now();
@@ -138,15 +142,15 @@ export class Waiting {
     else this.#setAlarm(this.#nextDue());
   }
 
-  /** Something that the run waits for may have come: all who wait look again. */
+  /** Something that the run waits for may have come: all branches check again. */
   wake(): void {
-    // It has been suspended: whoever claims it is told.
+    // It is suspended: the execution that claims it next reads the change.
     if (this.#asleep) return;
     this.#resume(() => true, true);
     this.#setAlarm(undefined);
   }
 
-  /** The run is suspended where it is held. */
+  /** Suspends the run if it is held. */
   suspend(): void {
     this.#asleep = false;
     if (this.idle) this.#resume(() => true, false);
@@ -190,14 +194,17 @@ export class Waiting {
     onAsleep(suspendedTogether([...this.#waiters].map(suspended)));
   }
 
-  /** Lets those go on that are due, and sees to it that the next one will be. */
+  /** Resumes the branches that are due, and sets the alarm for the next one. */
   #resumeDue(): void {
     const now = this.clock.now();
     this.#resume(({ due }) => due !== undefined && due <= now, true);
     this.#setAlarm(this.#nextDue());
   }
 
-  /** One alarm for all. It may be of one that waits no more: to look at thousands whenever one comes or goes would take seconds. */
+  /**
+   * One alarm for all. It may belong to a branch that no longer waits: to search thousands at each change would take
+   * seconds.
+   */
   #setAlarm(at: number | undefined): void {
     this.#alarm?.cancel();
     this.#alarm = at === undefined ? undefined : { at, cancel: this.clock.at(at, () => this.#resumeDue()) };

@@ -2,14 +2,14 @@ import { isDeepStrictEqual } from "node:util";
 import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 
-/** A rule file with the id that it claims. */
+/** A rule file with the id that it uses. */
 export interface Claim {
   id: string;
   file: string;
   at: Problem["at"];
 }
 
-/** Two files with one id: neither can be the rule, because nobody knows which runs and cursors belong to which. */
+/** Two files with one id: neither can be the rule, because it is unknown which runs and cursors belong to which. */
 export function findSharedIds(claims: Claim[]): Problem[] {
   const byId = Map.groupBy(claims, ({ id }) => id);
   return [...byId.values()].filter((group) => group.length > 1).flatMap((group) =>
@@ -26,14 +26,14 @@ export function findSharedIds(claims: Claim[]): Problem[] {
   );
 }
 
-/** One webhook path with two kinds of `auth`: a request could not be both refused and taken. */
+/** One webhook path with two kinds of `auth`: a request could be both refused and accepted. */
 export function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers">>): Problem[] {
   const hooks = [...rules].flatMap(({ file, triggers }) =>
     triggers.filter(({ kind }) => kind === "webhook").map(({ args, at }) => ({
       file,
       at,
       path: String(args.webhook),
-      // Names of parameters do not tell paths apart: /price/:sku is /price/:id.
+      // Names of parameters do not distinguish paths: /price/:sku is /price/:id.
       route: `${args.method} ${String(args.webhook).replace(/:[^/]+/g, ":")}`,
       auth: [args.auth ?? null, args.secret ?? null],
     }))

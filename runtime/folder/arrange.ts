@@ -2,7 +2,7 @@ import type { Problem } from "../model/problem.ts";
 import type { FolderFile } from "./folder_reader.ts";
 import { lineOf } from "./yaml/yaml.ts";
 
-/** In order of file, line and column, each once, with the line that it points into. */
+/** Sorts problems by file, line and column, without duplicates, and adds the source line of each. */
 export function arrange(problems: Problem[], files: FolderFile[]): Problem[] {
   const texts = new Map(files.map(({ path, text }) => [path, text]));
   const shown = problems.map((problem): Problem => {

@@ -9,13 +9,13 @@ import { isError, type RuleCheck } from "./checks.ts";
 import { guarded } from "./guard.ts";
 import type { RuleSource } from "./source.ts";
 
-/** A checked rule file and what it claims to be. */
+/** A checked rule file and its source. */
 export interface Candidate {
   source: RuleSource;
   check: RuleCheck;
 }
 
-/** What became of the candidates. */
+/** The result of assembling the candidates. */
 export interface Assembly {
   rules: Map<string, Rule>;
   broken: Map<string, string>;
@@ -23,14 +23,14 @@ export interface Assembly {
   problems: Problem[];
 }
 
-/** What most rules call. */
+/** The calls of most rules: none. */
 const NOTHING: Called = { actions: {}, modules: {}, problems: [], late: false };
 
-/** Finished rules by what they were made of, so that an unchanged rule stays the same object. */
+/** Finished rules by their parts, so that an unchanged rule stays the same object. */
 export type FinishedRules = WeakMap<CheckedRule, Rule>;
 
 /**
- * Marks actions that call what cannot be called, or themselves, as not loading, and with them those that call them.
+ * Marks actions that call themselves or something uncallable as not loading, and with them the actions that call those.
  * @returns the problems of the actions
  */
 export function settleActions(callables: Callables): Problem[] {
@@ -53,8 +53,8 @@ export function settleActions(callables: Callables): Problem[] {
 }
 
 /**
- * Makes rules of what was checked: follows their calls, settles what concerns several files, and puts the last good version
- * in the place of what does not load.
+ * Makes rules from what was checked: follows their calls, checks across files, and keeps the last good version of what does
+ * not load.
  * @param broken rule files that could not even be checked, with their ids; also `late`
  */
 export function assemble(
@@ -96,7 +96,9 @@ function keepLastGood({ rules, broken, late }: Assembly, previous: ReadonlyMap<s
   }
 }
 
-/** What goes on for a rule in conflict may be in conflict with others in turn, so this is repeated until nothing is. */
+/**
+ * The last good version of a rule in conflict may conflict with others in turn, so this repeats until no conflict is left.
+ */
 function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule>): void {
   const { rules, broken, problems } = assembly;
   for (;;) {
@@ -113,7 +115,7 @@ function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule
   }
 }
 
-/** Adds what a rule calls, and its version: a hash of its text and of everything it is made of. */
+/** Adds what a rule calls, and its version: a hash of its text and all its parts. */
 function finish(checked: CheckedRule, source: RuleSource, called: Called, finished: FinishedRules): Rule {
   const known = finished.get(checked);
   const alone = Object.keys(called.actions).length + Object.keys(called.modules).length === 0;

@@ -19,11 +19,11 @@ export interface AttachmentOptions {
   store: Store;
   ingest: Ingest;
   hooks: Registry<Hook>;
-  /** The names of the surroundings that a rule's expressions see: `env`, `secrets`. */
+  /** The surroundings that a rule's expressions see: `env`, `secrets`. */
   surroundings: (rule: string) => Scope;
-  /** Performs a step as the source of a poll, with the modules and config of the rule as it is now. */
+  /** Performs a step as the source of a poll, with the current modules and config of the rule. */
   perform: (rule: string, trigger: string, source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json>;
-  /** Where a trigger's lines go, and whether its last pass worked (null) or not. */
+  /** The log of a trigger, and how it reports that its last pass worked (null) or failed. */
   log: (rule: string, trigger: string) => TriggerLog;
   report: (rule: string, trigger: string, failure: string | null) => void;
 }
@@ -35,18 +35,18 @@ interface Wanted {
 }
 
 interface Attachment extends Wanted {
-  /** Its arguments hold no template: they are the same at each reload. */
+  /** Its arguments contain no template: they are the same at each reload. */
   isFixed: boolean;
   stop: AbortController;
   detach: Detach;
 }
 
-/** Kinds that only listen: a disabled rule keeps them, so that what arrives gets the verdict `disabled`. */
+/** Kinds that only listen: a disabled rule keeps them, so that its events get the verdict `disabled`. */
 const LISTENERS = new Set(["webhook", "event", "manual"]);
 
 /**
- * The triggers that are attached. A reload swaps them by rule and trigger id: one whose arguments are the same is not
- * touched, so its timer and connection go on; what it has seen belongs to its ids and survives either way.
+ * The attached triggers. A reload swaps them by rule and trigger id. One with unchanged arguments is not touched, so its
+ * timer and connection continue; its cursor and identities belong to its ids and survive either way.
  */
 export class Attachments {
   readonly #attached = new Map<string, Attachment>();
@@ -58,14 +58,14 @@ export class Attachments {
     this.#startedAt = options.clock.now();
   }
 
-  /** From here on only listeners are attached; everything else makes one {@link pass}, as in `whenthen once`. */
+  /** From now on only listeners are attached; all other triggers make one {@link pass}, as in `whenthen once`. */
   listenOnly(): void {
     this.#once = true;
   }
 
   /**
-   * Detaches what is gone or changed, then attaches what is new or changed.
-   * @returns what could not be attached; the others are
+   * Detaches triggers that were removed or changed, then attaches new and changed ones.
+   * @returns those that could not be attached; the others are
    */
   async swap(rules: ReadonlyMap<string, Rule>): Promise<{ rule: Rule; trigger: Trigger; error: unknown }[]> {
     const wanted = new Map<string, Wanted>();
@@ -96,7 +96,7 @@ export class Attachments {
     return failures;
   }
 
-  /** One pass of every trigger that has one, for `whenthen once`; failures are reported, not thrown. */
+  /** Performs one pass of every trigger that has one, for `whenthen once`; failures are reported, not thrown. */
   async pass(rules: ReadonlyMap<string, Rule>): Promise<void> {
     for (const rule of rules.values()) {
       for (const trigger of rule.triggers) {
@@ -112,12 +112,12 @@ export class Attachments {
     }
   }
 
-  /** Stops them all. */
+  /** Detaches all triggers. */
   async detachAll(): Promise<void> {
     await Promise.all([...this.#attached.keys()].map((key) => this.#detach(key)));
   }
 
-  /** @returns false where it has to be attached anew */
+  /** @returns false if it must be attached anew */
   #keep(key: string, wanted: Wanted | undefined): boolean {
     const attached = this.#attached.get(key);
     if (attached === wanted) return true;
@@ -128,13 +128,13 @@ export class Attachments {
 
   async #replace(key: string, next: Wanted | undefined): Promise<void> {
     const detached = this.#detach(key);
-    // A listener is swapped within one turn of the event loop, so that no request finds its path unattended; anything
-    // else first finishes what it has under way, so that no two polls write one baseline.
+    // A listener is swapped within one turn of the event loop, so that its path is never unattended; any other trigger
+    // first finishes its pass, so that no two polls write one baseline.
     if (next === undefined || !LISTENERS.has(next.trigger.kind)) await detached;
     if (next === undefined) return;
     const stop = new AbortController();
     const attaching = this.#kind(next.trigger).attach(this.#context(next.rule, next.trigger, next.args, stop.signal));
-    // A listener is attached by now, and has to go in one turn, too: a request between the two would be two events.
+    // The listener is attached now, so the old one must go in the same turn: a request in between would become two events.
     const detach = typeof attaching === "function" ? attaching : async () => await (await attaching)();
     this.#attached.set(key, { ...next, isFixed: isFixed(next), stop, detach });
     try {
@@ -187,7 +187,7 @@ export class Attachments {
   }
 }
 
-/** Positions do not count: moving a trigger in its file does not restart it. */
+/** Positions do not count: moving a trigger within its file does not restart it. */
 function same(attached: Wanted, wanted: Wanted): boolean {
   return attached.rule.file === wanted.rule.file && attached.trigger.kind === wanted.trigger.kind &&
     isDeepStrictEqual(attached.args, wanted.args);

@@ -10,19 +10,19 @@ import type { TypeScriptFiles } from "./typescript/typescript_files.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 import { parseYaml } from "./yaml/yaml.ts";
 
-/** Where to look for what is called. */
+/** Where to look for call targets. */
 export interface Search {
-  /** The actions of the folder: checked whether somebody calls them or not. */
+  /** The actions of the folder: checked even if nothing calls them. */
   actions: ActionSource[];
   /** The rules. */
   callers: { file: string; calls: Call[] }[];
   files: FolderFile[];
-  /** YAML files that cannot be checked: nobody knows what they are. */
+  /** YAML files that cannot be checked, so that their kind is unknown. */
   unreadable: string[];
   /** The TypeScript files of the folder that are ready. */
   ready: Map<string, LoadedTypeScript>;
   check: (source: ActionSource) => ActionCheck;
-  /** Takes what is wrong with the actions. */
+  /** Receives the problems of the actions. */
   problems: Problem[];
 }
 

@@ -11,11 +11,11 @@ export interface Call {
   /** As written: `./lib/tell.yaml`, `./read.ts#read`. */
   target: string;
   at: Position;
-  /** Whether the target may turn out to be no target, because the text was only found in code. */
+  /** True if the text was found in code and may be no target. */
   guessed?: boolean;
 }
 
-/** A YAML action of the folder; without `action` it does not load. */
+/** A YAML action of the folder; it does not load if `action` is absent. */
 export interface CallableAction {
   action?: CalledAction;
   calls: Call[];
@@ -27,11 +27,11 @@ export interface Callables {
   actions: Map<string, CallableAction>;
   /** Undefined while it is still being evaluated. */
   modules: Map<string, LoadedTypeScript | "absent" | undefined>;
-  /** Paths of rules and of files that are neither rule nor action. */
+  /** Paths of rules and of files that are neither rules nor actions. */
   others: Set<string>;
 }
 
-/** What a rule calls, and what that calls. */
+/** What a rule calls, directly and through actions. */
 export interface Called {
   actions: Record<string, CalledAction>;
   modules: Record<string, string>;
@@ -40,28 +40,28 @@ export interface Called {
   late: boolean;
 }
 
-/** The file that a target means, relative to the folder, and the export; targets are relative to the file they stand in. */
+/** The path of a target's file, relative to the folder, and its export; targets are relative to the calling file. */
 export function calleeOf(folder: string, caller: string, target: string): { path: string; name?: string } {
   const [file, name] = target.split("#");
   const path = relative(folder, resolve(folder, dirname(caller), file)).replaceAll(sep, posix.sep);
   return { path, ...(name !== undefined && { name }) };
 }
 
-/** True for targets that are functions. */
+/** Whether a target is a function. */
 export function isModule(path: string): boolean {
   return /\.[cm]?[jt]s$/.test(path);
 }
 
-/** Targets named by literals in TypeScript code: its steps are not known before they run. */
+/** Targets that are literals in TypeScript code: its steps are unknown before it runs. */
 export function callsInCode(code: string, at: Position): Call[] {
   const literals = code.matchAll(/(\.call\([^()]*?,\s*)?(["'`])(\.{1,2}\/[^"'`\n$]+\.(?:ya?ml|[cm]?[jt]s#[\w$]+))\2/g);
   return [...literals].map(([, call, , target]) => ({ target, at, ...(call === undefined && { guessed: true }) }));
 }
 
-/** Where steps stand below a rule or an action. */
+/** The keys of a rule or action that contain steps. */
 const STEP_PLACES = new Set(["when", "then", "else", "notify", "onError", "onTimeout", "poll"]);
 
-/** Targets in a file as it was read: also in one that has errors, so that all is reported together. */
+/** Targets in a raw file, even in one with errors, so that all problems are reported together. */
 export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] = []): Call[] {
   if (Array.isArray(raw)) return raw.flatMap((item, index) => callsInRaw(item, origin, [...path, index]));
   if (typeof raw !== "object" || raw === null) return [];
@@ -74,13 +74,13 @@ export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] 
   });
 }
 
-/** Below the names of branches, which may be anything. */
+/** Skips the names of branches, which may be anything. */
 function callsInBranches(raw: Json, origin: Origin, path: (string | number)[]): Call[] {
   if (typeof raw !== "object" || raw === null || Array.isArray(raw)) return [];
   return Object.entries(raw).flatMap(([name, steps]) => callsInRaw(steps, origin, [...path, name]));
 }
 
-/** Calls as a checked file has them, each with the place of its target in the raw file, where it stands there. */
+/** The calls of a checked file, each with the position of its target in the raw file, if it is found there. */
 export function placeCalls(calls: Call[], raw: Call[]): Call[] {
   const places = Map.groupBy(raw, ({ target }) => target);
   return calls.map((call) => ({ ...call, at: places.get(call.target)?.shift()?.at ?? call.at }));
@@ -124,7 +124,7 @@ function addModule(
   else if (module === "absent") {
     const present = [...modules].filter(([, each]) => each !== "absent").map(([each]) => each);
     report(`${file} does not exist`, suggest(folder, caller, path, present));
-  } else if (module.kind === "problems") report(`${file} does not load`, "mend what is wrong with it first");
+  } else if (module.kind === "problems") report(`${file} does not load`, "fix its problems first");
   else if (name === undefined || !module.exports.includes(name)) {
     const exported = module.exports.filter((each) => each !== "default").join(", ");
     report(`${file} exports no "${name}"`, exported === "" ? "it exports nothing" : `it exports: ${exported}`);
@@ -143,13 +143,13 @@ function addAction(
     called.actions[path] = callable.action;
     return true;
   }
-  if (callable) report(`${target} does not load`, "mend what is wrong with it first");
+  if (callable) report(`${target} does not load`, "fix its problems first");
   else if (others.has(path)) report(`${target} is no action`, "an action has inputs and then, and no when");
   else report(`${target} does not exist`, suggest(folder, caller, path, actions.keys()));
   return false;
 }
 
-/** Names what there is instead, as it would have to be written in the calling file. */
+/** Suggests an existing target, written as the calling file needs it. */
 function suggest(folder: string, caller: string, path: string, candidates: Iterable<string>): string {
   const paths = [...candidates].filter((candidate) => candidate !== path);
   const written = (target: string) => {
@@ -162,7 +162,7 @@ function suggest(folder: string, caller: string, path: string, candidates: Itera
   return `there are: ${paths.slice(0, 10).map(written).join(", ")}`;
 }
 
-/** Reports each action that, through others or by itself, calls itself. */
+/** Reports each action that calls itself, directly or through others. */
 export function findCycles({ folder, actions }: Callables): Problem[] {
   const problems: Problem[] = [];
   const pathTo = (from: string, goal: string, seen: Set<string>): string[] | undefined => {

@@ -13,15 +13,16 @@ export interface CheckedFile {
   memo: Memo<RuleCheck>;
 }
 
-/** A hash, and in the next line what it is of. */
+/** The file's name. Its first line is the hash of the second. */
 const FILE = "rules.checked";
-/** Characters of a value: aliases of YAML make large ones of small files. */
+/** Characters of a value: YAML aliases make small files large. */
 const LARGEST = 100_000;
 
 /**
- * What the start before found out about the YAML rules of a folder, so that a start reads and checks only those that have changed. A
- * file counts as the same where its path, its text and the program are. Nothing is kept of a file with problems, which would
- * need its positions, or that may look at the environment or the clock, on which the check would depend.
+ * The check results of a folder's YAML rules from the previous start, so that a start reads and checks only those that have
+ * changed. A file counts as unchanged if its path, its text and the program are the same. Nothing is kept of a file with
+ * problems, which would need its positions, or of one that may read the environment or the clock, on which the check would
+ * depend.
  */
 export class CheckedRules {
   /**
@@ -30,7 +31,7 @@ export class CheckedRules {
    */
   constructor(private readonly folder: string, private readonly build: string | undefined) {}
 
-  /** By {@link keyOf}; a damaged file counts as none. */
+  /** By {@link keyOf}; a damaged file counts as absent. */
   async read(): Promise<Map<string, CheckedFile>> {
     if (this.build === undefined) return new Map();
     try {
@@ -47,7 +48,10 @@ export class CheckedRules {
     return hashOf(`${this.build}\n${path}\n${text}`);
   }
 
-  /** Keeps these and no others, by rename, so that another process never reads half of it. Without a data folder, or room, it does nothing. */
+  /**
+   * Keeps exactly these, by rename, so that another process never reads half of the file. Does nothing without a data
+   * folder or disk space.
+   */
   async write(files: ReadonlyMap<string, CheckedFile>): Promise<void> {
     if (this.build === undefined) return;
     try {
@@ -62,7 +66,7 @@ export class CheckedRules {
   }
 }
 
-/** Whether what the check gives depends on nothing but the file, the program and what the memo says, and is small. */
+/** Whether the check depends only on the file, the program and the contents of the memo, and its result is small. */
 export function canKeep(value: JsonObject, { result }: Memo<RuleCheck>): boolean {
   if (result.rule === undefined || result.problems.length > 0) return false;
   const text = writeExactJson(value);

@@ -12,7 +12,7 @@ import { guarded } from "./guard.ts";
 import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
 import type { SecretFault } from "../secrets/secrets.ts";
 
-/** What a check needs beside the file; the same for all files of a load. */
+/** What a check needs besides the file; the same for all files of a load. */
 export interface Surroundings {
   configs: ConfigFile[];
   secretFault: (name: string) => SecretFault | undefined;
@@ -22,7 +22,7 @@ export interface Surroundings {
 }
 
 export interface RuleCheck {
-  /** Absent where the file has errors. */
+  /** Absent if the file has errors. */
   rule?: CheckedRule;
   calls: Call[];
   problems: Problem[];
@@ -34,10 +34,10 @@ export interface ActionCheck {
   problems: Problem[];
 }
 
-/** Which secrets a check asked for and what it was told: part of what its result depends on. */
+/** The secrets that a check asked for, with the answers: its result depends on them. */
 type Asked = [name: string, told: string | null][];
 
-/** The result of a check with all that it depends on, beside the file. */
+/** The result of a check with all that it depends on, besides the file. */
 export interface Memo<T> {
   /** The config and the people that it was checked with. */
   given: string;
@@ -45,12 +45,12 @@ export interface Memo<T> {
   result: T;
 }
 
-/** Checks rules and actions; a file that is the same, with the same config, people and secrets, is not checked again. */
+/** Checks rules and actions. A file that is unchanged is not checked again with the same config, people and secrets. */
 export class Checks {
   readonly #checkedRules = new WeakMap<RuleSource, Memo<RuleCheck>>();
   readonly #checkedActions = new WeakMap<ActionSource, Memo<ActionCheck>>();
 
-  /** @param env what `env.X` gives in `when` */
+  /** @param env the values of `env.X` in `when` */
   constructor(
     private readonly kinds: Kinds,
     private readonly env: Record<string, string | undefined>,
@@ -65,12 +65,12 @@ export class Checks {
     return guarded(source.file, () => this.#action(source, surroundings), (problem) => failed(source, problem));
   }
 
-  /** What the last check of a rule gave, or undefined. */
+  /** The result of a rule's last check, or undefined. */
   memoOf(source: RuleSource): Memo<RuleCheck> | undefined {
     return this.#checkedRules.get(source);
   }
 
-  /** From here on the rule counts as checked. */
+  /** From now on the rule counts as checked. */
   remember(source: RuleSource, memo: Memo<RuleCheck>): void {
     this.#checkedRules.set(source, memo);
   }
@@ -141,13 +141,13 @@ export function isError({ severity }: Problem): boolean {
   return severity === "error";
 }
 
-/** What the checker says about a place that is a slip in YAML already only follows from it. */
+/** At a position with a YAML problem, the checker's problems are only consequences and are dropped. */
 function together(slips: Problem[], checked: Problem[]): Problem[] {
   const places = new Set(slips.map(({ at }) => `${at.line}:${at.column}`));
   return [...slips, ...checked.filter(({ at }) => !places.has(`${at.line}:${at.column}`))];
 }
 
-/** The config fields that a rule declares; what is wrong with them is the checker's to report. */
+/** The config fields that a rule declares; the checker reports problems in them. */
 export function fieldsOf(declared: Json | undefined): Record<string, Field> {
   return declared === undefined ? {} : readFields(declared).fields;
 }

@@ -3,50 +3,50 @@ import { readdir, realpath, stat } from "node:fs/promises";
 import { basename } from "node:path";
 import { Slices } from "../host/slices.ts";
 
-/** What belongs to a rules folder. */
+/** The extent of a rules folder. */
 export interface FolderScope {
   /** Absolute. */
   folder: string;
-  /** Absolute paths below which nothing is looked at: the data folder. */
+  /** Absolute paths whose contents are ignored: the data folder. */
   ignore: string[];
 }
 
 /**
- * The scope of a rules folder: all of it but the data folder. A packed folder is unpacked below the data folder; then
+ * The scope of a rules folder: all of it except the data folder. A packed folder is unpacked below the data folder; then
  * nothing of it is left out.
  */
 export function scopeOf(folder: string, dataFolder: string): FolderScope {
   return { folder, ignore: `${folder}/`.startsWith(`${dataFolder}/`) ? [] : [dataFolder] };
 }
 
-/** More than this is no rules folder: somebody pointed the program at a disk, or a link leads to one. */
+/** More files than this are no rules folder: the program was pointed at a disk, or a link leads to one. */
 const MAX_FILES = 20_000;
 
-/** What tells one state of a file from another without reading it. */
+/** Distinguishes states of a file without reading it. */
 export interface Mark {
   state: string;
-  /** When it was changed last, by its file system's clock. */
+  /** When it was last changed, by its file system's clock. */
   savedAt: number;
 }
 
-/** Where a path of the folder leads. */
+/** The absolute path of a path in the folder. */
 export function absolute({ folder }: FolderScope, path: string): string {
   return `${folder}/${path}`;
 }
 
-/** Milliseconds in which two states of a file may have one mark: some file systems know even seconds only by twos. */
+/** Milliseconds in which two states of a file may have the same mark: some file systems have a resolution of two seconds. */
 const FRESH = 2_000;
 
 /**
- * False where the same mark may stand for another content next time.
+ * False if the same mark may stand for different content next time.
  * @param lookedAt when the mark was taken
- * @param fresh for so many milliseconds a file that was saved may change without a trace
+ * @param fresh milliseconds after a save in which the file may change without a new mark
  */
 export function isSettled({ savedAt }: Mark, lookedAt: number, fresh: number = FRESH): boolean {
   return savedAt > 0 && savedAt < lookedAt - fresh;
 }
 
-/** The state of a file that is not there. */
+/** The state of a file that does not exist. */
 export const ABSENT = "absent";
 
 /** The marks of all files below the folder, by absolute path. */
@@ -54,7 +54,7 @@ export async function markFolder(scope: FolderScope): Promise<Map<string, Mark>>
   return await markFiles((await listFolder(scope)).files.map((path) => absolute(scope, path)));
 }
 
-/** The same for some files; one that is not there has a mark too. */
+/** The same for given files; a missing file has a mark too. */
 export async function markFiles(paths: string[]): Promise<Map<string, Mark>> {
   const marks = new Map<string, Mark>();
   const slices = new Slices();
@@ -65,11 +65,11 @@ export async function markFiles(paths: string[]): Promise<Map<string, Mark>> {
   return marks;
 }
 
-/** True for what is never looked at, wherever it stands. */
+/** Whether a path is ignored, in any folder. */
 export function isIgnored(path: string, ignore: string[]): boolean {
   const name = basename(path);
   return name === "node_modules" || ignore.some((root) => path === root || path.startsWith(`${root}/`)) ||
-    // Kubernetes swaps mounted files by renaming the link "..data"; that is the one hidden name worth an event.
+    // Kubernetes swaps mounted files by renaming the link "..data"; that is the only hidden name that matters.
     (name.startsWith(".") && !name.startsWith("..") && name !== ".env");
 }
 
@@ -78,17 +78,17 @@ export function isRuleFile(path: string): boolean {
   return /\.(yaml|yml|ts)$/.test(path) && !/\.(test|d)\.ts$/.test(path);
 }
 
-/** What is below the folder, by paths relative to it, sorted. */
+/** The contents of the folder, by paths relative to it, sorted. */
 export interface Listing {
-  /** All files: those that rules can be made of, and all others. */
+  /** All files, whether rules can be made of them or not. */
   files: string[];
-  /** Folders that cannot be looked into. */
+  /** Folders that cannot be read. */
   closed: { path: string; failure: string }[];
 }
 
 /**
  * Lists the folder.
- * @throws Error where the folder itself cannot be read, or has more than 20,000 files
+ * @throws Error if the folder itself cannot be read, or has more than 20,000 files
  */
 export async function listFolder(scope: FolderScope): Promise<Listing> {
   const { folder, ignore } = scope;
@@ -121,7 +121,7 @@ export async function listFolder(scope: FolderScope): Promise<Listing> {
   return listing;
 }
 
-/** What is no UTF-8 in a name comes as this; no file is found by it. */
+/** Bytes of a name that are not UTF-8 are read as this character; such a name finds no file. */
 export function hasUnreadableName(path: string): boolean {
   return path.includes("\uFFFD");
 }
@@ -130,7 +130,7 @@ async function leadsToFolder(path: string): Promise<boolean> {
   return await stat(path).then((facts) => facts.isDirectory(), () => false);
 }
 
-/** The mark of one. Asking for it here takes 1 µs, on another thread 8. */
+/** The mark of one file. A synchronous call takes 1 µs, an asynchronous one 8. */
 export function markFile(path: string): Mark {
   try {
     const { mtimeMs, ctimeMs, size, ino } = statSync(path);

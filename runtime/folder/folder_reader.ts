@@ -19,26 +19,26 @@ export interface FolderFile {
   /** Its content, or why it cannot be read. */
   text?: string;
   failure?: string;
-  /** It is a folder that cannot be looked into: what files are in it nobody knows. */
+  /** It is a folder that cannot be read: the files in it are unknown. */
   isFolder?: true;
 }
 
-/** A file as it was read, and what it looked like just before. */
+/** A file as it was read, with its mark from just before. */
 interface Known {
   path: string;
   mark: Mark;
   file?: FolderFile;
 }
 
-/** How often a file that was emptied just now is looked at, and the milliseconds between. */
+/** How often a file that was just emptied is read again, and the milliseconds in between. */
 const LOOKS = 10;
 const BETWEEN_LOOKS = 10;
 /** Files read at the same time, far below the usual limit of open files. */
 const AT_ONCE = 64;
 
 /**
- * Reads the rules folder over and over. Each time it looks at every file, but it reads only those that do not look as they
- * did before.
+ * Reads the rules folder repeatedly. Each time it looks at every file's mark, but it reads only files whose mark has
+ * changed.
  */
 export class FolderReader {
   #known = new Map<string, Known>();
@@ -48,8 +48,8 @@ export class FolderReader {
 
   /**
    * All rule files: `*.yaml`, `*.yml` and `*.ts` in nested folders, without hidden ones, `node_modules`, the data folder,
-   * tests and type declarations. Links are followed, but never in a circle. Then the folders that cannot be looked into.
-   * @throws Error where the folder itself cannot be read
+   * tests and type declarations. Links are followed, but never in a circle. Then the folders that cannot be read.
+   * @throws Error if the folder itself cannot be read
    */
   async read(): Promise<FolderFile[]> {
     const { files, closed } = await listFolder(this.scope);
@@ -84,7 +84,8 @@ export class FolderReader {
       return { path, text: await readSaved(at) };
     } catch (error) {
       const { code, message } = error as NodeJS.ErrnoException;
-      // Gone since it was listed: the event of its removal brings the next load. A dangling link stays and is reported.
+      // Removed since it was listed: the event of its removal triggers the next load. A dangling link stays and is
+      // reported.
       const facts = await lstat(at).catch(() => undefined);
       if (facts === undefined) {
         return hasUnreadableName(path) ? { path, failure: "the name of this file is not UTF-8" } : { path };
@@ -100,8 +101,8 @@ function isThere({ text, failure }: FolderFile): boolean {
 }
 
 /**
- * Most programs save by emptying the file and then writing it. Read in between, a rule would look as if it had been
- * taken out: its webhook would answer 404 for a moment.
+ * Most programs save by emptying the file and then writing it. If it were read in between, the rule would seem to be
+ * removed: its webhook would answer 404 for a moment.
  */
 async function readSaved(path: string): Promise<string> {
   for (let look = 1;; look++) {

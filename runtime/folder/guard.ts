@@ -2,10 +2,10 @@ import { messageOf } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 
 /**
- * What reading or checking one file gives; whatever is thrown meanwhile is a problem of that file. Unguarded, one file
- * would stop every reload, and every start after it, for all files beside it.
+ * The result of reading or checking one file; anything thrown becomes a problem of that file. Without this guard, one file
+ * would stop every reload and every later start for all other files.
  * @param file path for the problem
- * @param otherwise gives the result where the work throws
+ * @param otherwise gives the result if the work throws
  */
 export function guarded<T>(file: string, work: () => T, otherwise: (problem: Problem) => T): T {
   try {
@@ -15,7 +15,9 @@ export function guarded<T>(file: string, work: () => T, otherwise: (problem: Pro
   }
 }
 
-/** What the program itself throws over a file: its own fault, but all that the user can change is the file. */
+/**
+ * An error that the program itself throws over a file: a bug of the program, but only the file can be changed by the user.
+ */
 export function faultOf(file: string, thrown: unknown): Problem {
   return {
     severity: "error",

@@ -7,19 +7,19 @@ import type { Store } from "../store/store.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 
-/** What rules in force work with. */
+/** What the rules in force work with. */
 export interface LiveRulesOptions {
   loader: Loader;
   store: Store;
   ingest: Ingest;
   attachments: Attachments;
-  /** Called with what was loaded before anything of it is live: secrets and limits must be those of the new rules. */
+  /** Called with the loaded rules before they take effect: secrets and limits must be those of the new rules. */
   onLoaded: (loaded: Loaded) => void;
   /** A trigger could not be attached. */
   onFailure: (rule: string, trigger: string, message: string) => void;
 }
 
-/** The rules in force: brought from the folder by a reload, swapped in one consistent set. */
+/** The rules in force: a reload takes them from the folder and swaps them as one consistent set. */
 export class LiveRules {
   #loaded: Loaded | undefined;
   #paused: Record<string, string> = {};
@@ -27,7 +27,7 @@ export class LiveRules {
 
   constructor(private readonly options: LiveRulesOptions) {}
 
-  /** What the last reload found, or undefined before the first. */
+  /** The result of the last reload, or undefined before the first. */
   get loaded(): Loaded | undefined {
     return this.#loaded;
   }
@@ -38,26 +38,26 @@ export class LiveRules {
   }
 
   /**
-   * The versions that a run may be pinned to: of the rules in force, of those about to be, and of those just replaced, by
-   * which an event may still be decided.
+   * The versions that a run may be pinned to: those in force, those about to be, and those just replaced, which may still
+   * decide an event.
    */
   get versions(): string[] {
     return this.#versions;
   }
 
-  /** Why a rule's events start nothing, by rule id. */
+  /** The reason of each paused rule, by rule id. */
   get paused(): Readonly<Record<string, string>> {
     return this.#paused;
   }
 
-  /** Folder → rules in force. What did not change is not touched; a file that does not load keeps its last good version. */
+  /** Folder → rules in force. Unchanged rules are not touched; a file that does not load keeps its last good version. */
   async reload(): Promise<void> {
     const { loader, ingest, attachments, onLoaded, onFailure } = this.options;
     const before = this.#loaded;
     const loaded = await loader.load(before);
     if (before === undefined) await this.#keepFromBefore(loaded);
     onLoaded(loaded);
-    // A run can be pinned only to a version that is in the store. Named before they are put there: upkeep may look meanwhile.
+    // Runs can be pinned only to stored versions. Set this before the versions are stored: upkeep may look in between.
     this.#versions = [before, loaded].flatMap((each) => [...each?.rules.values() ?? []].map(({ version }) => version));
     await this.#putVersions(before?.rules, loaded.rules);
     if (before === undefined) await this.#readPaused();
@@ -70,7 +70,7 @@ export class LiveRules {
     logReload(before, loaded);
   }
 
-  /** Pauses a rule for the reason given, so that its events start nothing; null resumes it. */
+  /** Pauses a rule with a reason, so that its events start nothing; null resumes it. */
   async pause(rule: string, reason: string | null): Promise<void> {
     await this.options.store.setPaused(rule, reason);
     await this.#readPaused();

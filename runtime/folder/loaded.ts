@@ -3,15 +3,15 @@ import type { Person } from "../model/person.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 
-/** What one reload found: a consistent set of rules and everything that is wrong. */
+/** The result of one reload: a consistent set of rules, and all problems. */
 export interface Loaded {
   /** The rules in force, by id: those that loaded, and the last good versions of those that did not. */
   rules: Map<string, Rule>;
   /** All problems of all files, in order of file, line and column. */
   problems: Problem[];
-  /** Rule files that do not load, each with the rule id that it had or would have: their last good version is kept. */
+  /** Rule files that do not load, each with the id of its rule: the last good version is kept. */
   broken: Map<string, string>;
-  /** TypeScript files that are still being evaluated, with the rule id that they had or would have; kept like broken ones. */
+  /** TypeScript files that are still being evaluated, each with the id of its rule; kept like broken ones. */
   late: Map<string, string>;
   settings: Settings;
   /** Names of the secrets that the rules use. */
@@ -20,16 +20,16 @@ export interface Loaded {
   outside: string[];
 }
 
-/** What `whenthen.yaml` in the folder says, with the defaults for what it does not. */
+/** The settings of `whenthen.yaml`, with defaults for what it does not set. */
 export interface Settings {
   port?: number;
   host?: string;
   retention: { bytes: number; identities: number };
   /** Requests per destination host: `api.example.org: 10/s`. */
   limits: Record<string, { count: number; per: number }>;
-  /** Where secrets come from beside the environment: env files and mounted folders, absolute. */
+  /** Where secrets come from besides the environment: env files and mounted folders, absolute. */
   secrets: { files: string[]; folders: string[] };
-  /** Where people reach the program, without a trailing slash; absent where that is the address that it listens on. */
+  /** Where people reach the program, without a trailing slash; absent if that is the address that it listens on. */
   url?: string;
   smtp?: SmtpSettings;
   people: Person[];

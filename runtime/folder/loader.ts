@@ -34,41 +34,42 @@ import { TypeScriptFiles } from "./typescript/typescript_files.ts";
 import { idsByFile, looksLikeRule, type Unready } from "./unready.ts";
 import { knownYaml, parseYaml, unread, type YamlFile } from "./yaml/yaml.ts";
 
-/** What a loader needs to know. */
+/** Options of a loader. */
 export interface LoaderOptions {
   /** The rules folder, absolute. */
   folder: string;
   /** The data folder, absolute: never read as rules; bundles are cached in it. */
   dataFolder: string;
-  /** Names the code of this program; without it, what was found out about rules is not kept for the next start. */
+  /** Identifies the code of this program; without it, check results are not kept for the next start. */
   build?: string;
-  /** Name of the environment: `config.<env>.yaml` goes over `config.yaml`. */
+  /** Name of the environment: `config.<env>.yaml` overrides `config.yaml`. */
   env?: string;
   triggerKinds: Record<string, TriggerKind>;
   stepKinds: Record<string, Kind>;
   isolates: Isolates;
-  /** TypeScript files that are bundled already. */
+  /** TypeScript files that are already bundled. */
   prebuilt?: Prebuilt;
   /** The process's environment: `env.X` in `when`, and the first source of secrets. */
   environment: Record<string, string | undefined>;
   now: () => number;
   /**
-   * Milliseconds that a load waits for TypeScript files that are slow to evaluate; then it goes on without them, their
-   * last good versions stay, and `onLate` says when another load would find them. The first load has 10 s at least.
+   * Milliseconds that a load waits for TypeScript files that are slow to evaluate. After that it continues without them,
+   * their last good versions stay, and `onLate` reports when another load would find them. The first load waits 10 s at
+   * least.
    * @default Infinity
    */
   patience?: number;
   onLate?: () => void;
 }
 
-/** At first there are no last good versions: an event that comes before its rule is there would find nobody. */
+/** The first load has no last good versions: an event that comes before its rule is loaded would be lost. */
 const FIRST_PATIENCE = 10_000;
 
 const SETTINGS_FILE = "whenthen.yaml";
 const CONFIG_FILE = /^config(\.[^/]+)?\.yaml$/;
 
 interface Parsed {
-  /** Absent where the file cannot be read. */
+  /** Absent if the file cannot be read. */
   text?: string;
   yaml: YamlFile;
   source: Source;
@@ -76,7 +77,7 @@ interface Parsed {
 
 /**
  * Turns the rules folder into rules. It remembers what it has read, so that a load costs little more than what changed;
- * each load looks at the whole folder and gives one consistent picture of it.
+ * each load checks the whole folder and returns one consistent set.
  */
 export class Loader {
   readonly #folder: FolderReader;
@@ -88,7 +89,7 @@ export class Loader {
   readonly #configs = new Map<string, ConfigFile>();
   readonly #bundled = new WeakMap<LoadedTypeScript, Source>();
   readonly #checkedRules: CheckedRules;
-  /** What the start before found out; empty once this one has loaded. */
+  /** Results of the previous start; empty after the first load. */
   #checked = new Map<string, CheckedFile>();
   readonly #finished: FinishedRules = new WeakMap();
   readonly #secretNames = new WeakMap<Rule, string[]>();
@@ -113,9 +114,9 @@ export class Loader {
   }
 
   /**
-   * Reads the folder as it is now. Never two at the same time.
+   * Loads the folder's current state. Calls must not overlap.
    * @param previous what is in force: what does not load now keeps its last good version from it
-   * @throws UsageError where the folder cannot be read at all
+   * @throws UsageError if the folder cannot be read at all
    */
   async load(previous?: Loaded): Promise<Loaded> {
     const { environment, patience = Infinity } = this.options;
@@ -197,7 +198,7 @@ export class Loader {
     return this.#ruleSources;
   }
 
-  /** Parses what changed and forgets what is gone. */
+  /** Parses changed files and forgets removed ones. */
   #parseAll(files: FolderFile[]): void {
     const parsed = new Map<string, Parsed>();
     for (const file of files) {
@@ -240,7 +241,7 @@ export class Loader {
     return read.settings;
   }
 
-  /** `certain` is false where a file cannot be read and no earlier state of it is known: no rule can then be trusted. */
+  /** `certain` is false if a file cannot be read and no earlier state of it is known: then no rule can be trusted. */
   #readConfigs(problems: Problem[]): { files: ConfigFile[]; certain: boolean } {
     const names = ["config.yaml", ...(this.options.env ? [`config.${this.options.env}.yaml`] : [])];
     const files: ConfigFile[] = [];
@@ -260,7 +261,7 @@ export class Loader {
     return { files, certain };
   }
 
-  /** What each file of the folder is. Rules that cannot be checked are put down in `unready`. */
+  /** The source of each file of the folder. Rules that cannot be checked are added to `unready`. */
   async #sources(
     files: FolderFile[],
     previous: Loaded | undefined,
@@ -273,7 +274,7 @@ export class Loader {
     for (const file of code) if (file.text === undefined) ready.set(file.path, unreadableCode(file));
     for (const { path, text, isFolder } of files) {
       if (isSpecial(path)) continue;
-      // Rules that stood in a folder that cannot be looked into may stand there still.
+      // Rules in a folder that cannot be read may still exist.
       if (isFolder) { for (const [file, id] of ids) if (file.startsWith(`${path}/`)) unready.broken.set(file, id); }
       if (isFolder) continue;
       const bundle = ready.get(path);
@@ -307,7 +308,7 @@ export class Loader {
     return [...new Set([...names, ...smtp?.password ? [smtp.password] : []])].sort();
   }
 
-  /** What the rules depend on beside the folder itself. */
+  /** What the rules depend on outside the folder. */
   #outside(settings: Settings): string[] {
     const { folder } = this.options;
     const all = [

@@ -8,12 +8,12 @@ import { stopEsbuild } from "./typescript/esbuild.ts";
 import { Loader } from "./loader.ts";
 import type { Prebuilt } from "./typescript/prebuilt.ts";
 
-/** What loading a folder needs from around it. */
+/** What loading a folder needs from its surroundings. */
 export interface LoadingOptions {
   folder: string;
   data: string;
   env?: string;
-  /** TypeScript files that are bundled already. */
+  /** TypeScript files that are already bundled. */
   prebuilt?: Prebuilt;
   environment: Record<string, string | undefined>;
   stepKinds: Record<string, Kind>;
@@ -23,19 +23,19 @@ export interface LoadingOptions {
   storeBytes?: () => number;
   /** A line that rule code wrote with `console.*`. */
   onLog: (level: "debug" | "info" | "warn" | "error", message: string, file: string, run?: string) => void;
-  /** Milliseconds that a load waits for slow TypeScript rules, and what to do once such a one is ready. */
+  /** Milliseconds that a load waits for slow TypeScript rules, and what to do when such a rule is ready. */
   patience?: number;
   onLate?: () => void;
 }
 
-/** A loader with the workers that it reads TypeScript rules in. */
+/** A loader with the workers in which it reads TypeScript rules. */
 export interface Loading {
   loader: Loader;
   isolates: Isolates;
   close(): Promise<void>;
 }
 
-/** Opens what turns a folder into rules. Workers and esbuild start when they are first needed. */
+/** Opens a loader. Workers and esbuild start on first use. */
 export function openLoading(options: LoadingOptions): Loading {
   const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, storeBytes, onLog, patience, onLate } =
     options;
@@ -64,14 +64,14 @@ export function openLoading(options: LoadingOptions): Loading {
   return { loader, isolates, close };
 }
 
-/** A commit names the code only where nothing differed from it. */
+/** A commit identifies the code only if the working tree was clean. */
 function buildOf(embedded: Embedded | undefined): string | undefined {
   return embedded !== undefined && /^[0-9a-f]+$/.test(embedded.commit)
     ? `${embedded.commit} ${embedded.target}`
     : undefined;
 }
 
-/** The environment that children and rule code get: secrets reach them only where a rule hands them over. */
+/** The environment of children and rule code: they get secrets only if a rule passes them. */
 export function withoutSecrets(
   environment: Record<string, string | undefined>,
   secrets: Secrets,

@@ -3,15 +3,15 @@ import { escapeControls } from "../model/escape_controls.ts";
 import { formatProblem } from "../model/problem.ts";
 import type { Loaded } from "./loaded.ts";
 
-/** What a reload means for each rule, by id. `Loaded.rules` holds kept rules too: it is what is in force. */
+/** What a reload changes for each rule, by id. `Loaded.rules` contains kept rules too: it is what is in force. */
 export interface Reload {
-  /** New, or in another version than before: its triggers are swapped. */
+  /** New, or in another version: its triggers are swapped. */
   loaded: string[];
-  /** Its file does not load; its last good version goes on. */
+  /** Its file does not load; its last good version continues. */
   kept: string[];
   /** Its file does not load and there is no good version to keep. */
   failed: string[];
-  /** Its file is gone. */
+  /** Its file was removed. */
   removed: string[];
   unchanged: string[];
 }
@@ -21,7 +21,7 @@ export interface ReloadLine {
   rule: string;
   what: "loaded" | "kept" | "failed" | "late" | "removed";
   file: string;
-  /** One line, or several where problems are shown. */
+  /** One line, or several if it shows problems. */
   text: string;
 }
 
@@ -42,7 +42,8 @@ export function diff(previous: Loaded | undefined, next: Loaded): Reload {
 }
 
 /**
- * One line for each rule that the reload affects. A rule that is still broken in the same way, or still late, is not repeated.
+ * One line for each rule that the reload affects. A rule that is still broken in the same way, or still late, is not
+ * repeated.
  */
 export function describeReload(previous: Loaded | undefined, next: Loaded): ReloadLine[] {
   const reload = diff(previous, next);
@@ -66,7 +67,7 @@ export function describeReload(previous: Loaded | undefined, next: Loaded): Relo
   }
   for (const [file, rule] of next.late) {
     if (previous?.late.has(file)) continue;
-    const meanwhile = next.rules.has(rule) ? "the last good version goes on" : "its events find nobody";
+    const meanwhile = next.rules.has(rule) ? "the last good version goes on" : "its events start nothing";
     const text = `late ${
       escapeControls(rule)
     }: its code is still being evaluated, and until that has ended ${meanwhile}`;

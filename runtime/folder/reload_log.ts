@@ -3,7 +3,7 @@ import { formatProblem } from "../model/problem.ts";
 import type { Loaded } from "./loaded.ts";
 import { describeReload, type ReloadLine } from "./reload.ts";
 
-/** How loud each line is. */
+/** The log level of each line. */
 const LEVELS: Record<ReloadLine["what"], "info" | "warn" | "error"> = {
   loaded: "info",
   kept: "error",
@@ -12,7 +12,7 @@ const LEVELS: Record<ReloadLine["what"], "info" | "warn" | "error"> = {
   removed: "info",
 };
 
-/** Logs a reload: a line for each affected rule, then the problems that no such line shows. */
+/** Logs a reload: a line for each affected rule, then the problems that these lines do not show. */
 export function logReload(before: Loaded | undefined, after: Loaded): void {
   const lines = describeReload(before, after);
   for (const { rule, what, file, text } of lines) {

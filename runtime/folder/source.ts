@@ -6,24 +6,24 @@ import { guarded } from "./guard.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 import type { YamlFile } from "./yaml/yaml.ts";
 
-/** What one file of the folder turned out to be, before it is checked. */
+/** The kind and contents of one file of the folder, before it is checked. */
 export type Source =
   | RuleSource
   | ActionSource
-  /** Made to be imported or called. */
+  /** A module to import or call. */
   | { kind: "helper"; file: string; problems: Problem[] }
-  /** Nothing of it can be checked. */
+  /** Nothing in it can be checked. */
   | { kind: "unreadable"; file: string; problems: Problem[] };
 
 export interface RuleSource {
   kind: "rule";
   file: string;
-  /** The id that it claims, by `id:` or by its path. */
+  /** Its id, from `id:` or from its path. */
   id: string;
   idAt: Position;
   raw: JsonObject;
   origin: Origin;
-  /** What is wrong with it so far. */
+  /** Its problems so far. */
   problems: Problem[];
   /** The file, or the bundle of a TypeScript file. */
   text: string;
@@ -37,15 +37,15 @@ export interface ActionSource {
   problems: Problem[];
 }
 
-/** The rule id that a path gives: `ops/disk.yaml` → `ops/disk`. */
+/** The rule id of a path: `ops/disk.yaml` → `ops/disk`. */
 export function idOfPath(file: string): string {
   return file.replace(/\.[^./]+$/, "");
 }
 
-/** Files that mean something only at the top of the folder. */
+/** Files that have a meaning only at the top of the folder. */
 const TOP_FILE = /\/(config(\.[^/]+)?|whenthen)\.ya?ml$/;
 
-/** Tells rules from actions: a file with `inputs` or `output` and without `when` is an action. */
+/** Distinguishes rules and actions: a file with `inputs` or `output` and without `when` is an action. */
 export function sourceOfYaml(yaml: YamlFile): Source {
   const { origin: { file }, problems } = yaml;
   return guarded(file, () => readSource(yaml), (problem) => unreadable(file, [...problems, problem]));
@@ -95,7 +95,7 @@ function readBundled(file: string, loaded: LoadedTypeScript): Source {
     id: idOf(declaration, file),
     idAt: at,
     raw: declaration,
-    // Where a value stands in the source is lost when it has been evaluated; the call is near enough.
+    // Evaluation loses the positions of values in the source; the `rule(` call is near enough.
     origin: { file, language: "typescript", at: () => at, within: () => at },
     problems: warnings,
     text: code,

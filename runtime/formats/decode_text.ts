@@ -1,36 +1,36 @@
-/** What is known of the bytes from outside. */
+/** Information about the bytes from other sources. */
 export interface DecodeOptions {
-  /** What the user says they are; it wins over all that they say of themselves. */
+  /** The charset set by the user; overrides all others. */
   charset?: string;
   /** A header such as `text/html; charset=windows-1251`. */
   contentType?: string;
-  /** True where the bytes were cut at a limit: a character that was cut in two is left out. */
+  /** True if the bytes were cut at a limit: an incomplete last character is dropped. */
   cut?: boolean;
 }
 
-/** The bytes are no text in the charset that they should be in. */
+/** The bytes are not valid text in their charset. */
 export class DecodeError extends Error {
   override name = "DecodeError";
 }
 
-/** A charset, and how it is known. */
+/** A charset, and its source. */
 interface Found {
   label: string;
   by: string;
 }
 
-/** By its first bytes; UTF-8 has one, too, but needs none. */
+/** Byte order marks. That of UTF-8 is not needed, as UTF-8 is the default. */
 const MARKS = [
   { bytes: [0xef, 0xbb, 0xbf], label: "utf-8" },
   { bytes: [0xff, 0xfe], label: "utf-16le" },
   { bytes: [0xfe, 0xff], label: "utf-16be" },
 ];
-/** Bytes in which an XML declaration ends. */
+/** An XML declaration must end within this many bytes. */
 const DECLARATION = 200;
 
 /**
- * Reads bytes as text: in the charset that `charset` names, else the content type, the byte order mark, the XML declaration; else as
- * UTF-8. A byte order mark is dropped. Names are those of the encoding standard (https://encoding.spec.whatwg.org/#names-and-labels).
+ * Decodes text in the charset of `charset`, else of the content type, the byte order mark or the XML declaration; else UTF-8.
+ * Drops a byte order mark. Names are those of the encoding standard (https://encoding.spec.whatwg.org/#names-and-labels).
  * @throws DecodeError
  */
 export function decodeText(bytes: Uint8Array, options: DecodeOptions = {}): string {
@@ -42,12 +42,12 @@ export function decodeText(bytes: Uint8Array, options: DecodeOptions = {}): stri
   }
 }
 
-/** The same with U+FFFD for what cannot be read: for what is shown of a failure. */
+/** The same, but with U+FFFD for invalid bytes: to show the text in failures. */
 export function decodeReadable(bytes: Uint8Array, options: DecodeOptions = {}): string {
   return new TextDecoder(findCharset(bytes, options).label).decode(bytes, { stream: options.cut });
 }
 
-/** Whether it names a charset that can be read. */
+/** Whether it is the name of a supported charset. */
 export function isCharset(label: string): boolean {
   try {
     return new TextDecoder(label).encoding !== "";
@@ -56,7 +56,7 @@ export function isCharset(label: string): boolean {
   }
 }
 
-/** The charset that a content type names, if it can be read. */
+/** The charset of a content type, if it is supported. */
 export function charsetOf(contentType: string): string | undefined {
   const label = /;\s*charset\s*=\s*["']?([^"';\s]+)/i.exec(contentType)?.[1];
   return label !== undefined && isCharset(label) ? label.toLowerCase() : undefined;
@@ -66,7 +66,7 @@ function findCharset(bytes: Uint8Array, { charset, contentType = "" }: DecodeOpt
   const mark = MARKS.find((one) => one.bytes.every((byte, index) => bytes[index] === byte))?.label;
   const named = charset ?? charsetOf(contentType);
   if (named !== undefined) {
-    // The name alone does not tell the order of its bytes (RFC 2781, section 4.3).
+    // The name alone does not define the byte order (RFC 2781, section 4.3).
     const label = named.toLowerCase() === "utf-16" && mark === "utf-16be" ? mark : named;
     return { label, by: charset === undefined ? ", as its content type says" : ', as "charset" says' };
   }
@@ -78,6 +78,6 @@ function findCharset(bytes: Uint8Array, { charset, contentType = "" }: DecodeOpt
 function declaredIn(bytes: Uint8Array): string | undefined {
   const start = new TextDecoder("latin1").decode(bytes.subarray(0, DECLARATION));
   const label = /^<\?xml\s[^>]*?\bencoding\s*=\s*["']([^"'>]+)["']/.exec(start)?.[1].toLowerCase();
-  // Could it be read so far, it is not in UTF-16, whatever it says.
+  // If it was readable so far, it is not UTF-16, whatever it declares.
   return label === undefined || label.startsWith("utf-16") || !isCharset(label) ? undefined : label;
 }

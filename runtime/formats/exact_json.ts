@@ -1,20 +1,20 @@
 /**
- * JSON with whole numbers as they are written: those that a double cannot hold become a BigInt, and are written back digit by
- * digit. RFC 8259, section 6, leaves to the reader what becomes of them.
+ * JSON with exact whole numbers: those that a double cannot represent become a BigInt, and are written back digit by digit. RFC
+ * 8259, section 6, leaves their treatment to the parser.
  */
 
 /**
- * A number that may be whole and beyond 2^53, which begins with 9007: it has 17 digits, or 16 with a 9 in front. Exact readers and
- * writers take ten times as long as the plain ones, so most texts must not look like that: microseconds since the epoch do not.
+ * A number that may be whole and beyond 2^53, which begins with 9007: it has 17 digits, or 16 with a leading 9. Exact parsing and
+ * writing take ten times as long, so most texts must not match: microseconds since the epoch do not.
  */
 const MAY_BE_UNSAFE = /(?:^|[[:,\s])-?(?:9\d{15}|\d{17})/;
 
-/** An exponent enough for a number beyond a double. Apart from the digits: two expressions take half the time of one. */
+/** An exponent large enough to exceed a double. Separate from the pattern of digits: two expressions take half the time of one. */
 const MAY_BE_TOO_LARGE = /[eE][+\d]\d\d\d*\s*(?:[,\]}]|$)/;
 
 const WHOLE = /^-?\d+$/;
 
-/** What `JSON.parse` tells a reviver of a primitive value (TC39 proposal "JSON.parse source text access", stage 4). */
+/** The third argument of a `JSON.parse` reviver for primitive values (TC39 proposal "JSON.parse source text access", stage 4). */
 interface Source {
   source?: string;
 }
@@ -35,16 +35,16 @@ export class NumberTooLargeError extends RangeError {
 }
 
 /**
- * Reads JSON.
+ * Parses JSON.
  * @param name of the value, with which paths in errors begin
- * @throws SyntaxError if it is none, NumberTooLargeError if a number is too large for a double
+ * @throws SyntaxError if it is not JSON, NumberTooLargeError if a number is too large for a double
  */
 export function readExactJson(text: string, name = ""): unknown {
   if (!MAY_BE_UNSAFE.test(text) && !MAY_BE_TOO_LARGE.test(text)) return JSON.parse(text);
   let hasTooLarge = false;
   const exact: Reviver = (_key, value, { source }) => {
     if (typeof value !== "number" || source === undefined || Number.isSafeInteger(value)) return value;
-    // Whole ones too: to read and write a number takes time that grows with the square of its digits.
+    // Also whole ones: the time to parse and write a BigInt grows with the square of its digits.
     if (!Number.isFinite(value)) {
       hasTooLarge = true;
       return new TooLarge(source);
@@ -56,20 +56,20 @@ export function readExactJson(text: string, name = ""): unknown {
   return value;
 }
 
-/** The number that a text is, exact if it is whole; NaN or infinite if a double is that. */
+/** Parses a number, exactly if it is whole; NaN or infinite if the double is. */
 export function readExactNumber(text: string): number | bigint {
   const value = Number(text);
   const isExact = Number.isSafeInteger(value) || !Number.isFinite(value) || !WHOLE.test(text.trim());
   return isExact ? value : BigInt(text);
 }
 
-/** The same whole number as data has it: a BigInt only beyond ±2^53. */
+/** The whole number in the form used in data: a BigInt only beyond ±2^53. */
 export function normalized(value: bigint): number | bigint {
   const double = Number(value);
   return Number.isSafeInteger(double) ? double : value;
 }
 
-/** Stands where a number is that cannot be read: a reviver does not know the path. */
+/** A placeholder for a number that is too large, as a reviver does not know the path. */
 class TooLarge {
   constructor(readonly source: string) {}
 }
@@ -88,8 +88,8 @@ function member(key: string): string {
 }
 
 /**
- * Writes JSON; undefined for a value that JSON has no text for, such as a function.
- * @param indent spaces for each level; without it all is one line
+ * Writes JSON; undefined for a value that JSON cannot represent, such as a function.
+ * @param indent spaces per level; without it the result is one line
  * @throws TypeError if it has a cycle
  */
 export function writeExactJson(value: unknown, indent?: number): string {
@@ -102,8 +102,8 @@ export function writeExactJson(value: unknown, indent?: number): string {
 }
 
 /**
- * Writes JSON that {@link readExactJson} reads as the very same values: a double that happens to be whole beyond 2^53 gets an
- * exponent, so that it does not come back as a BigInt.
+ * Writes JSON that {@link readExactJson} parses to the same values: a double that is whole beyond 2^53 gets an exponent, so that
+ * it does not come back as a BigInt.
  * @throws TypeError if it has a cycle
  */
 export function writeRecordJson(value: unknown): string {
@@ -115,7 +115,7 @@ export function writeRecordJson(value: unknown): string {
   });
 }
 
-/** What any `JSON.stringify` writes as this number. */
+/** A value that any `JSON.stringify` writes as this number. */
 export function rawNumber(value: bigint): unknown {
   return raw(String(value));
 }

@@ -8,7 +8,7 @@ const parser = new XMLParser({
   parseTagValue: false,
   parseAttributeValue: false,
   htmlEntities: true,
-  // Counts those of HTML and numbers too; no feed that is read has as many characters.
+  // Also counts HTML and numeric entities; no feed has as many characters.
   processEntities: { enabled: true, maxEntityCount: 1, maxExpandedLength: 10_000_000 },
 });
 
@@ -16,16 +16,16 @@ type Element = { [name: string]: Element | Element[] | string };
 type Node = Element | string | undefined;
 
 /**
- * Reads RSS 2.0, Atom and RSS 1.0 (RDF) into one shape. Every item has all of `id`, `title`, `link`, `published`, `updated`, `author`,
- * `summary`, `content`, `categories`, `enclosures`; what a feed does not say is null. `id` is the feed's own, else the link, else a
- * hash of title and date, so it is stable. Dates are RFC 3339 in UTC.
- * @throws Error where it is no such feed, is cut off, or declares entities (which could expand without bound)
+ * Parses RSS 2.0, Atom and RSS 1.0 (RDF) into one shape. Every item has all of `id`, `title`, `link`, `published`, `updated`,
+ * `author`, `summary`, `content`, `categories`, `enclosures`; missing values are null. `id` is the feed's own, else the link, else
+ * a hash of title and date, so it is stable. Dates are RFC 3339 in UTC.
+ * @throws Error if it is no such feed, is cut off, or declares entities (which could expand without bound)
  */
 export function parseFeed(text: string): Json {
   const root = /<(rss|feed|rdf:RDF)[\s>]/.exec(text);
   if (!root) throw new Error("it has no <rss>, <feed> or <rdf:RDF> element");
   if (/<!ENTITY/i.test(text.slice(0, root.index))) throw new Error("it declares entities, which are refused");
-  // The parser closes what is open at the end of the text, so that a download cut in half would look like a shorter feed.
+  // The parser closes open elements at the end of the text, so a truncated download would look like a shorter feed.
   const end = new RegExp(`</${root[1]}\\s*>\\s*(<!--[^]*?-->\\s*)*$`);
   if (!end.test(text)) throw new Error(`it ends before </${root[1]}>`);
   const document = parser.parse(text)[root[1]] as Element;
@@ -34,7 +34,7 @@ export function parseFeed(text: string): Json {
 
 function rss(document: Element): Json {
   const channel = first(document.channel) as Element | undefined ?? {};
-  // RSS 1.0 has its items beside the channel, not in it.
+  // RSS 1.0 has its items next to the channel, not in it.
   const items = [...list(channel.item), ...list(document.item)];
   return {
     title: textOf(channel.title),
@@ -122,7 +122,7 @@ function elementOf(node: Node): Element {
   return typeof node === "object" ? node : {};
 }
 
-/** The text of an element, whether or not it has attributes; null where it is absent or empty. */
+/** The text of an element, with or without attributes; null if it is absent or empty. */
 function textOf(value: Element | Element[] | string | undefined): string | null {
   const node = first(value);
   const text = typeof node === "object" ? node["#text"] : node;

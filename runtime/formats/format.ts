@@ -3,19 +3,19 @@ import type { Json } from "../model/json.ts";
 import { parseJson } from "./parse_json.ts";
 import { parseFeed } from "./feed.ts";
 
-/** What text can be read as: the values of `format`. */
+/** The formats that text can be parsed as: the values of `format`. */
 export const formats = ["json", "feed", "csv", "lines", "text"] as const;
 
 export type Format = typeof formats[number];
 
-/** The text is not what `format` says. */
+/** The text is not in the given format. */
 export class FormatError extends Error {
   override name = "FormatError";
 }
 
 /**
- * Reads text as data. `json`: the value; `feed`: `{title, link, description, updated, items}` (see `feed.ts`); `csv`: a list of
- * rows by the names in the header row, all values text, separated by comma, semicolon or tab; `lines`: a list of lines without
+ * Parses text. `json`: the value; `feed`: `{title, link, description, updated, items}` (see `feed.ts`); `csv`: a list of
+ * rows by the names in the header row, all values are text, separated by comma, semicolon or tab; `lines`: a list of lines without
  * their ends; `text`: the text. A byte order mark is dropped.
  * @throws FormatError
  */
@@ -58,7 +58,7 @@ function withoutMark(text: string): string {
   return text.startsWith("\uFEFF") ? text.slice(1) : text;
 }
 
-/** Spreadsheets in many countries write semicolons; the header row tells, being names without separators in them. */
+/** Spreadsheets in many countries write semicolons. The header row shows that, as names contain no separators. */
 function delimiterOf(text: string): string {
   const header = /[^\r\n]*/.exec(text.trimStart())![0];
   const counts = [",", ";", "\t"].map((mark) => ({ mark, count: header.split(mark).length }));

@@ -1,14 +1,14 @@
 import { NumberTooLargeError, readExactJson } from "./exact_json.ts";
 import type { Json } from "../model/json.ts";
 
-/** Levels of nesting that data from outside may have; a parser may set such a limit (RFC 8259, section 9). */
+/** Maximum nesting of data from outside; a parser may set such a limit (RFC 8259, section 9). */
 const DEEPEST = 500;
 
 /**
- * Reads JSON that comes from outside, whole numbers as they are written. Whatever looks at data later (masks, expressions, listings) goes into it level by
- * level, so that one deep document would fail everything that it is shown in.
+ * Parses JSON from outside, with exact whole numbers. Later code (masks, expressions, listings) recurses into data, so a single
+ * deeply nested document would make everything fail that shows it.
  * @param name of the value, with which paths in errors begin
- * @throws SyntaxError where it is no JSON, nested too deeply, or has a number that is too large for a double
+ * @throws SyntaxError if it is not JSON, is nested too deeply, or has a number that is too large for a double
  */
 export function parseJson(text: string, name?: string): Json {
   const value = read(text, name);
@@ -19,15 +19,15 @@ export function parseJson(text: string, name?: string): Json {
 }
 
 /**
- * Reads what may be JSON and may be something else.
- * @returns undefined where it is none
- * @throws SyntaxError where it is, but has a number that is too large for a double: what is there instead must not be guessed
+ * Parses a text that may or may not be JSON.
+ * @returns undefined if it is not JSON
+ * @throws SyntaxError if it is JSON with a number that is too large for a double, as a replacement value would be a guess
  */
 export function parseMaybeJson(text: string, name?: string): Json | undefined {
   try {
     return parseJson(text, name);
   } catch (error) {
-    // A number alone is none: a short hash such as 71e4553 looks like that.
+    // A single number does not count as JSON: a short hash such as 71e4553 looks like one.
     const { cause } = error as SyntaxError;
     if (cause instanceof NumberTooLargeError && cause.isWithin) throw error;
     return undefined;
@@ -42,7 +42,7 @@ function read(text: string, name?: string): Json {
   }
 }
 
-/** Whether the text opens so many lists and objects that it may be that deep: most have fewer in all. */
+/** Whether the text has so many opening brackets that it may be that deep; most texts have fewer in total. */
 function hasMoreBrackets(text: string, most: number): boolean {
   let count = 0;
   for (const bracket of ["[", "{"]) {

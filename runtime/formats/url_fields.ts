@@ -1,12 +1,12 @@
 import type { Repeatable } from "../model/repeatable.ts";
 
-/** A form or a query may have so many fields. Forms that people fill in have dozens, and each field costs time to store and show. */
+/** Maximum fields of a form or a query. Forms for people have dozens, and each field costs time to store and show. */
 const MAX_FIELDS = 10_000;
 
 /**
- * The fields of a query or of a urlencoded form, a list where a name came several times; in time linear to the text.
- * @param what for the message: `body`
- * @throws Error where there are more than 10,000 fields
+ * Parses the fields of a query or of a urlencoded form. A repeated name has a list. Takes time linear in the text.
+ * @param what the source, for the message: `body`
+ * @throws Error if there are more than 10,000 fields
  */
 export function readFields(text: string, what: string): Record<string, Repeatable> {
   const count = countFields(text);
@@ -20,7 +20,7 @@ export function readFields(text: string, what: string): Record<string, Repeatabl
   return Object.fromEntries([...fields].map(([name, values]) => [name, values.length === 1 ? values[0] : values]));
 }
 
-/** Counted without taking the text apart: that is what many fields make slow. */
+/** Counts without parsing, which is slow with many fields. */
 function countFields(text: string): number {
   let count = 1;
   for (let at = text.indexOf("&"); at !== -1; at = text.indexOf("&", at + 1)) count++;

@@ -2,12 +2,12 @@ import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { writePrivate } from "./private_file.ts";
 
-/** Where a running program can be reached by commands; only the owner of the data folder can read it. */
+/** The address at which commands reach the running program. Only the owner of the data folder can read it. */
 export interface Address {
   url: string;
-  /** A bearer token of this start of the program. */
+  /** A bearer token, new at each start of the program. */
   token: string;
-  /** The rules folder, absolute: what a command loads where the program is not running any more. */
+  /** The rules folder, absolute: a command loads it if the program no longer runs. */
   folder: string;
 }
 
@@ -16,7 +16,7 @@ export async function writeAddress(dataFolder: string, address: Address): Promis
   await writePrivate(join(dataFolder, FILE), JSON.stringify(address) + "\n");
 }
 
-/** The address of the program that holds, or last held, the data folder; undefined where there was none. */
+/** The address of the program that holds, or last held, the data folder; undefined if there was none. */
 export async function readAddress(dataFolder: string): Promise<Address | undefined> {
   try {
     return JSON.parse(await readFile(join(dataFolder, FILE), "utf8"));

@@ -1,16 +1,16 @@
-/** The time, and waking up at a time. Everything that waits takes one of these, so that tests can turn the hands. */
+/** The time, and timers. Everything that waits uses a clock, so that tests can control the time. */
 export interface Clock {
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Whole milliseconds of a clock that nobody sets, from any beginning: what lies between two of them has passed. */
+  /** The monotonic clock in whole milliseconds, with an arbitrary origin. Use it to measure elapsed time. */
   ticks(): number;
-  /** Calls back once when the wall clock has reached `at`. Follows clock steps: it never sleeps over 30 s at a stretch. */
+  /** Calls back once when the wall clock has reached `at`. Follows clock steps: it never sleeps longer than 30 s at a time. */
   at(at: number, wake: () => void): Cancel;
-  /** Calls back once, so many milliseconds from now, whatever the wall clock is set to: for what may only take so long. */
+  /** Calls back once after this many milliseconds, by the monotonic clock. For timeouts. */
   after(ms: number, wake: () => void): Cancel;
   /**
-   * Calls back each time the wall clock is found to have been set back, with the milliseconds by which: who waits for a time may
-   * wait for years. Whoever asked for this first is called first.
+   * Calls back each time that a clock rollback is detected, with its milliseconds: without this, a wait until a time may last for
+   * years. Listeners are called in the order in which they were added.
    */
   onRollback(wake: (by: number) => void): Cancel;
 }
@@ -18,10 +18,10 @@ export interface Clock {
 export type Cancel = () => void;
 
 const LONGEST_SLEEP = 30_000;
-/** What a timer of the hosts can hold: 2^31 - 1 milliseconds. */
+/** The longest timer of the hosts: 2^31 - 1 milliseconds. */
 const LONGEST_TIMER = 2_147_483_647;
 
-/** A clock that is this many milliseconds slow was slowed, not set. */
+/** Milliseconds of drift that do not count as a rollback: the clock may have been slowed down. */
 const SLACK = 1_000;
 
 const ticks = () => Math.floor(performance.now());
@@ -30,8 +30,8 @@ const ticks = () => Math.floor(performance.now());
 export const systemClock: Clock = wallClock(Date.now, LONGEST_SLEEP);
 
 /**
- * A clock that goes by itself, and may be set.
- * @param longestSleep milliseconds after which it is looked at again
+ * A clock that follows `now`, which may be set.
+ * @param longestSleep milliseconds after which it is checked again
  */
 export function wallClock(now: () => number, longestSleep: number): Clock {
   return {
@@ -62,7 +62,7 @@ export function wallClock(now: () => number, longestSleep: number): Clock {
   };
 }
 
-/** One look for all: each would find it at a time of its own, and who goes by what another one puts right would be too early. */
+/** One check for all listeners: with a check each, a listener could run before another one has corrected what it depends on. */
 function watchSetBack(now: () => number, pause: number): Clock["onRollback"] {
   const listeners = new Set<(by: number) => void>();
   let last = { time: 0, ticks: 0 };
@@ -74,7 +74,7 @@ function watchSetBack(now: () => number, pause: number): Clock["onRollback"] {
     if (by > SLACK) { for (const wake of [...listeners]) wake(by); }
   };
   return (wake) => {
-    // What was before is nothing to who asks only now.
+    // A new listener must not get rollbacks from before.
     look();
     if (listeners.size === 0) timer = setInterval(look, pause);
     const listener = (by: number) => wake(by);
@@ -89,15 +89,15 @@ function watchSetBack(now: () => number, pause: number): Clock["onRollback"] {
 interface Alarm {
   at: number;
   wake: () => void;
-  /** It is a time from when it was set, wherever the hands jump. */
+  /** Whether it is relative to the time when it was set, and so not affected by jumps. */
   relative: boolean;
 }
 
-/** A clock that moves only when told. */
+/** A clock that moves only by its methods. */
 export class ManualClock implements Clock {
   #now: number;
   #alarms = new Set<Alarm>();
-  /** Milliseconds that jumps have made up: nobody lived through them. */
+  /** The sum of all jumps in milliseconds, which are not part of elapsed time. */
   #jumped = 0;
   #setBack = new Set<(by: number) => void>();
 
@@ -124,7 +124,7 @@ export class ManualClock implements Clock {
   #set(alarm: Alarm): Cancel {
     const { at, wake } = alarm;
     this.#alarms.add(alarm);
-    // As with any clock: what is due already is not left to the next turn of the hands.
+    // As with the real clock, an alarm that is already due does not wait for the next move.
     if (at <= this.#now) queueMicrotask(() => void (this.#alarms.delete(alarm) && wake()));
     return () => this.#alarms.delete(alarm);
   }
@@ -135,14 +135,14 @@ export class ManualClock implements Clock {
     return () => this.#setBack.delete(listener);
   }
 
-  /** Moves to `to`, waking what is due on the way in order of time; lets pending promises settle before and after each. */
+  /** Moves to `to` and fires the alarms due on the way, in order of time. Lets pending promises settle before and after each. */
   async advanceTo(to: number): Promise<void> {
     do await new Promise((resolve) => setTimeout(resolve, 0)); while (this.wakeNext(to));
     this.#now = Math.max(this.#now, to);
     await new Promise((resolve) => setTimeout(resolve, 0));
   }
 
-  /** Moves to what is due first up to `to`, and wakes it. @returns false where nothing is: the time is as it was */
+  /** Moves to the first alarm due up to `to`, and fires it. @returns false if there is none; the time is then unchanged */
   wakeNext(to: number): boolean {
     const due = [...this.#alarms].filter((alarm) => alarm.at <= to);
     if (due.length === 0) return false;
@@ -153,7 +153,7 @@ export class ManualClock implements Clock {
     return true;
   }
 
-  /** Sets the time as a clock step does: wakes nothing but, where it goes backwards, those who asked about that. */
+  /** Sets the time like a clock step. Fires no alarms; a step backwards calls the rollback listeners. */
   jumpTo(to: number): void {
     const by = to - this.#now;
     this.#now = to;
@@ -168,7 +168,7 @@ export function sleepUntil(clock: Clock, at: number, signal: AbortSignal): Promi
   return sleep((wake) => clock.at(at, wake), signal);
 }
 
-/** Resolves after so many milliseconds, or at once when the signal is aborted. */
+/** Resolves after this many milliseconds, or at once when the signal is aborted. */
 export function sleepFor(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
   return sleep((wake) => clock.after(ms, wake), signal);
 }

@@ -4,34 +4,34 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
 
-/** Where rule code runs, beside the program's own thread. Messages are plain JSON, in order, both ways. */
+/** A worker for rule code, outside the program's own thread. Messages in both directions are plain JSON and keep their order. */
 export interface CodeWorker {
   post(message: unknown): void;
   /**
-   * Ends it at once, also in the middle of a loop. Resolves once it is gone. A thread that is in a native call, such as `pbkdf2Sync`, goes
-   * only once that returns; the exit of the program does not wait for it.
+   * Ends it at once, even during a loop. Resolves when it has ended. A thread in a native call, such as `pbkdf2Sync`, ends only
+   * when that call returns; the exit of the program does not wait for it.
    */
   terminate(): Promise<void>;
-  /** Bytes of memory that it holds beside those of the program; 0 where it is a thread of the program. */
+  /** Bytes of memory that it uses in addition to those of the program; 0 if it is a thread of the program. */
   memory(): number;
 }
 
-/** What a worker is started with. */
+/** Options of `startCodeWorker`. */
 export interface CodeWorkerOptions {
-  /** What its code finds as `data`, see `code_worker_port.ts`. */
+  /** The `data` of its port, see `code_worker_port.ts`. */
   data: unknown;
   env: Record<string, string>;
-  /** Bytes that its heap may have, where the host can limit that. */
+  /** Maximum bytes of its heap, if the host can limit that. */
   heapLimit: number;
   onMessage(message: unknown): void;
-  /** It ended without being told to. */
+  /** Called when it ends by itself. */
   onEnd(end: { kind: "memory" } | { kind: "error"; error: Error }): void;
 }
 
 /**
  * Starts a worker with the module at `url`. On Bun it is a thread. Deno does not stop a thread that computes (2.9:
- * `terminate()` resolves, the loop goes on and holds a core; https://github.com/denoland/deno/pull/35657), so there it is a
- * process, which the system ends.
+ * `terminate()` resolves, the loop continues and keeps a core busy; https://github.com/denoland/deno/pull/35657), so there it is a
+ * process, which the operating system ends.
  */
 export function startCodeWorker(url: URL, options: CodeWorkerOptions): CodeWorker {
   return "Deno" in globalThis ? startProcess(url, options) : startThread(url, options);
@@ -67,7 +67,7 @@ function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: Code
   const ended = new Promise<void>((resolve) => {
     child.on("exit", (code, signal) => {
       resolve();
-      // V8 gives up with a trap or an abort when its heap is full.
+      // V8 ends with a trap or an abort when its heap is full.
       if (signal === "SIGTRAP" || signal === "SIGABRT") onEnd({ kind: "memory" });
       else onEnd({ kind: "error", error: new Error(`it ended by itself with ${signal ?? `code ${code}`}`) });
     });
@@ -85,7 +85,7 @@ function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: Code
   };
 }
 
-/** As text of our own: the host's has no BigInt. What is sent to a process that has just ended is for nobody. */
+/** Sends our own JSON text, as the host's has no BigInt. Messages to a process that has just ended are ignored. */
 function post(child: ChildProcess, message: unknown): void {
   if (child.connected) child.send(writeRecordJson(message), () => {});
 }
@@ -94,7 +94,7 @@ function residentBytes({ pid }: ChildProcess): number {
   try {
     return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
   } catch {
-    // It has ended, or this is no Linux: then only its heap is limited.
+    // It has ended, or this is not Linux: then only its heap is limited.
     return 0;
   }
 }

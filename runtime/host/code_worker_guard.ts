@@ -1,6 +1,6 @@
 /**
- * A thread beside rule code in a process of its own. Its standard input is a pipe that the program holds and never writes
- * to: when that ends, the program is gone, however it went, and with it goes the process, also in the middle of a loop.
+ * A thread next to rule code that runs in a separate process. Its standard input is a pipe that the program holds and never
+ * writes to. When the pipe ends, the program has ended in some way, and this thread ends the process, even during a loop.
  *
  * @module
  */

@@ -2,15 +2,15 @@ import process from "node:process";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
 
-/** The side of a code worker on which the code runs. */
+/** The end of a code worker's channel on the side of the rule code. */
 export interface CodeWorkerPort {
-  /** What it was started with. */
+  /** The data that it was started with. */
   data: unknown;
   post(message: unknown): void;
   onMessage(receive: (message: unknown) => void): void;
 }
 
-/** Signals that a terminal or a service manager sends to all processes of the program: only the program answers them. */
+/** Signals that a terminal or a service manager sends to all processes of the program: only the program handles them. */
 const NOT_OURS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 interface Setup {
@@ -18,7 +18,7 @@ interface Setup {
   env: Record<string, string>;
 }
 
-/** Opens the way to the program, from the thread or process that `startCodeWorker` started. */
+/** Opens the channel to the program, in the thread or process that `startCodeWorker` started. */
 export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
   if (!isMainThread) {
     const port = parentPort!;
@@ -34,7 +34,7 @@ export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
   const { data, env } = await new Promise<Setup>((resolve) =>
     process.once("message", (text) => resolve(readExactJson(text as string) as Setup))
   );
-  // As in a thread, an object of its own: Deno's is a view of `Deno.env`, with folders of Deno's own in the PATH.
+  // A separate object, as in a thread: Deno's is a view of `Deno.env`, with folders of Deno itself in the PATH.
   Object.defineProperty(process, "env", { value: { ...env }, configurable: true, writable: true });
   return {
     data,

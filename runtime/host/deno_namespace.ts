@@ -1,6 +1,6 @@
 import process from "node:process";
 
-/** The part of Deno's namespace that is made anew for rule code. */
+/** The part of Deno's namespace that is replaced for rule code. */
 interface Offered {
   env: unknown;
   exit: unknown;
@@ -9,9 +9,9 @@ interface Offered {
 }
 
 /**
- * Makes a worker's `Deno` what code written for Deno expects: the files, directories, processes' facts and so on, on every
- * host. `Deno.env` is the worker's own environment, in which no secret stands; what would reach the whole program is
- * refused as the same of `process` is.
+ * Gives a worker the `Deno` namespace that code written for Deno expects, on every host: files, directories, process information
+ * and so on. `Deno.env` is the worker's own environment, without secrets. Functions that affect the whole program are refused,
+ * like those of `process`.
  */
 export async function offerDeno(): Promise<void> {
   if (!("Deno" in globalThis)) {

@@ -4,18 +4,18 @@ import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { openScratchFile, type ScratchFile } from "./scratch_file.ts";
 
-/** The few things the store does with files: one seam, so that tests can cut the power, fill the disk or hold a sync. */
+/** The file operations of the store, behind one interface, so that tests can simulate a power cut, a full disk or a slow sync. */
 export interface Disk {
-  /** Creates a folder and those above it, durably. */
+  /** Creates a folder and its parents, durably. */
   mkdir(path: string): Promise<void>;
   /** Names in a folder, in no order. */
   list(folder: string): Promise<string[]>;
   read(path: string): Promise<Uint8Array>;
-  /** Opens a file, to be read piece by piece. */
+  /** Opens a file for reading in pieces. */
   open(path: string): Promise<OpenFile>;
-  /** Makes a new file, for appending. @throws where the path exists */
+  /** Creates a file for appending. @throws if the path exists */
   create(path: string): Promise<DiskFile>;
-  /** Opens a file to append to it. @throws if there is none */
+  /** Opens a file for appending. @throws if it does not exist */
   append(path: string): Promise<DiskFile>;
   /** Shortens a file and syncs it. */
   truncate(path: string, length: number): Promise<void>;
@@ -23,14 +23,14 @@ export interface Disk {
   remove(path: string): Promise<void>;
   /** Makes creations, renames and removals in a folder durable. */
   syncFolder(folder: string): Promise<void>;
-  /** Makes a file for what is in no memory; absent where everything is to stay there. */
+  /** Creates a scratch file for data outside of memory; absent if all data stay in memory. */
   scratch?(path: string): ScratchFile;
 }
 
 /** A file that is being appended to. */
 export interface DiskFile {
   write(bytes: Uint8Array): Promise<void>;
-  /** Resolves once all that was written is on disk. */
+  /** Resolves when everything written so far is on disk. */
   sync(): Promise<void>;
   close(): Promise<void>;
 }
@@ -49,7 +49,7 @@ export const realDisk: Disk = {
   async mkdir(path) {
     const first = await fs.mkdir(path, { recursive: true, mode: 0o700 });
     if (first === undefined) return;
-    // Each folder that was made is an entry of the one above it.
+    // Each new folder is an entry of its parent, which must be synced.
     const top = dirname(resolve(first));
     for (let folder = resolve(path); folder !== top;) await realDisk.syncFolder(folder = dirname(folder));
   },
@@ -70,7 +70,7 @@ export const realDisk: Disk = {
   rename: (from, to) => fs.rename(from, to),
   remove: (path) => fs.unlink(path),
   async syncFolder(folder) {
-    // Windows cannot open folders; its file system keeps entries in order by itself.
+    // Windows cannot open folders; its file system orders changes of entries itself.
     if (process.platform === "win32") return;
     await using handle = await fs.open(folder, constants.O_RDONLY);
     await handle.sync();
@@ -94,9 +94,9 @@ const PIECE = 256 * 1024;
 function appendTo(handle: fs.FileHandle): DiskFile {
   return {
     async write(bytes) {
-      // A frame gets into the page cache in less time than a busy event loop takes to come back from another thread.
+      // Writing a frame to the page cache takes less time than a busy event loop needs to get back from another thread.
       let done = bytes.length <= PIECE ? writeSync(handle.fd, bytes) : 0;
-      // More in pieces, as Deno copies on the calling thread; and a write may be short, near a full disk above all.
+      // More is written in pieces, as Deno copies on the calling thread. A write may be short, above all on a nearly full disk.
       while (done < bytes.length) {
         done += (await handle.write(bytes, done, Math.min(bytes.length - done, PIECE))).bytesWritten;
       }

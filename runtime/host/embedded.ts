@@ -1,23 +1,23 @@
-/** What travels inside the single binary. */
+/** The files and facts embedded in the single binary. */
 export interface Embedded {
-  /** The commit it was built from, with `-dirty` behind it where files differed from that. */
+  /** The commit it was built from, followed by `-dirty` if files differed from that. */
   commit: string;
-  /** What it was built for: `linux-x64`. */
+  /** The target of the build: `linux-x64`. */
   target: string;
-  /** esbuild's own executable, which has to lie on disk to be started. */
+  /** esbuild's own executable, which must be on disk to be started. */
   esbuild: EmbeddedFile;
-  /** Where SQLite's WebAssembly can be read from inside the binary. */
+  /** The path of SQLite's WebAssembly inside the binary. */
   sqlite: string;
-  /** The sources of what rule files import, by their path in `runtime/`; the first one is the entry. */
+  /** The sources of the types that rule files import, by their path in `runtime/`; the first one is the entry. */
   editorTypes: Record<string, string>;
 }
 
 export interface EmbeddedFile {
-  /** Where it can be read from inside the binary. */
+  /** Its path inside the binary. */
   path: string;
-  /** Of its content, in hexadecimal digits. */
+  /** The hash of its content, in hexadecimal digits. */
   hash: string;
 }
 
-/** Undefined where the program runs from source; `bin/build/compile.ts` puts a module in the place of this one. */
+/** Undefined if the program runs from source; `bin/build/compile.ts` replaces this module. */
 export const embedded: Embedded | undefined = undefined;

@@ -3,16 +3,16 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { messageOf, UsageError } from "../model/errors.ts";
 
-/** The data folder is not the one that was locked: what is written now would be lost, or end up in somebody else's folder. */
+/** The data folder is not the one that was locked: further writes would be lost, or go to another program's folder. */
 export class FolderLostError extends Error {
   override name = "FolderLostError";
 }
 
 /**
  * Makes this the only runtime of a data folder, by an exclusive SQLite transaction on `<folder>/lock`. The operating
- * system drops it with the process, however that ends; no pid is compared, so containers where every pid is 1 are safe.
- * @returns the lock, or undefined where another runtime holds it
- * @throws UsageError where there is no such folder, or it cannot be written to
+ * system releases it with the process, however that ends. No pid is compared, so containers where every pid is 1 are safe.
+ * @returns the lock, or undefined if another runtime holds it
+ * @throws UsageError if the folder does not exist or is not writable
  */
 export function acquireLock(folder: string): FolderLock | undefined {
   let database: DatabaseSync | undefined;
@@ -25,12 +25,12 @@ export function acquireLock(folder: string): FolderLock | undefined {
     database?.close();
     // The hosts agree on SQLite's message, not on error codes.
     if (error instanceof Error && error.message.includes("database is locked")) return undefined;
-    const why = `${messageOf(error)}; it has to be a folder that can be written to`;
+    const why = `${messageOf(error)}; expected a writable folder`;
     throw new UsageError(`Cannot lock the data folder ${JSON.stringify(folder)}: ${why}`, { cause: error });
   }
 }
 
-/** A locked data folder. The lock is on an inode: it says nothing about what stands at the path later. */
+/** A locked data folder. The lock is on an inode, so it does not cover a different folder that later appears at the path. */
 export class FolderLock {
   readonly #paths: string[];
   readonly #locked: string[];
@@ -41,13 +41,13 @@ export class FolderLock {
     this.#locked = this.#paths.map(inodeOf);
   }
 
-  /** Set once {@link assertHeld} has found the folder lost; it stays lost. */
+  /** Set after {@link assertHeld} has found the folder lost; it stays lost. */
   get lost(): FolderLostError | undefined {
     return this.#lost;
   }
 
   /**
-   * Looks at the folder and its lock file: two `stat` calls.
+   * Checks the folder and its lock file: two `stat` calls.
    * @throws FolderLostError if one of them was deleted, moved away or replaced
    */
   assertHeld(): void {
@@ -67,7 +67,7 @@ export class FolderLock {
     try {
       return this.#paths.some((path, index) => inodeOf(path) !== this.#locked[index]);
     } catch (error) {
-      // A network file system may fail for a while, which says nothing about the folder.
+      // A network file system may fail for a while, which does not mean that the folder is lost.
       return ["ENOENT", "ENOTDIR"].includes((error as NodeJS.ErrnoException).code ?? "");
     }
   }

@@ -2,8 +2,8 @@ import type { Disk, DiskFile } from "./disk.ts";
 import type { FolderLock } from "./lock.ts";
 
 /**
- * A disk that changes nothing in a folder that is not the locked one. It looks before each change of the folder; an append
- * to an open file goes to the inode that was locked, and only fails once the folder is known to be lost.
+ * A disk that makes no changes if the folder is no longer the locked one. It checks before each change of the folder. An append to
+ * an open file goes to the locked inode, and fails only after the folder is known to be lost.
  */
 export function lockedDisk(disk: Disk, lock: Pick<FolderLock, "assertHeld" | "lost">): Disk {
   const held = <A extends unknown[], R>(act: (...args: A) => Promise<R>) => async (...args: A): Promise<R> => {

@@ -6,18 +6,18 @@ const LEVELS = { debug: "debug", info: "info", warn: "warning", error: "error" }
 
 type Level = keyof typeof LEVELS;
 
-/** Writes one line to the program's log; where it goes and how it looks is set up in `bin/cli/start_log.ts`. */
+/** Writes one line to the program's log; `bin/cli/start_log.ts` sets up its destination and format. */
 export function logLine(level: Level, message: string, details: JsonObject): void {
   emit(level, [message], details);
 }
 
-/** Writes a record of several lines: those that follow the first one are ours, not of data in it. */
+/** Writes a record of several lines. Line breaks between them are ours, not from data. */
 export function logLines(level: Level, lines: string[], details: JsonObject): void {
   emit(level, lines, details);
 }
 
 function emit(level: Level, message: string[], properties: JsonObject): void {
-  // Not `log.info`, which takes the message for a template. With its category, LogTape need not copy the record.
+  // Not `log.info`, which treats the message as a template. With its category, LogTape need not copy the record.
   const record: LogRecord = {
     category: log.category,
     level: LEVELS[level],

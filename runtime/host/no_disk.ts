@@ -1,6 +1,6 @@
 import type { Disk } from "./disk.ts";
 
-/** A disk that is always empty and takes everything: for a store that is to live in memory only. */
+/** A disk that is always empty and discards all writes: for a store in memory only. */
 export const noDisk: Disk = {
   mkdir: () => Promise.resolve(),
   list: () => Promise.resolve([]),

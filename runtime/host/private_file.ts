@@ -4,8 +4,8 @@ import { join } from "node:path";
 import type { Disk } from "./disk.ts";
 
 /**
- * The data folder's own key, made on first use and readable by its owner only. Signs what must be recognised again
- * after a restart, so it is on disk before it signs anything.
+ * The key of the data folder, created on first use and readable only by its owner. Its signatures must still be valid after a
+ * restart, so the key is on disk before it signs anything.
  * @returns 32 bytes
  */
 export async function dataFolderKey(dataFolder: string, disk: Disk): Promise<Uint8Array> {
@@ -30,7 +30,7 @@ export async function dataFolderKey(dataFolder: string, disk: Disk): Promise<Uin
   return key;
 }
 
-/** Replaces a file in one step; only its owner can read it. */
+/** Replaces a file atomically; only its owner can read it. */
 export async function writePrivate(path: string, content: Uint8Array | string): Promise<void> {
   const temporary = `${path}.new`;
   await rm(temporary, { force: true });

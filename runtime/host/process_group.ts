@@ -3,18 +3,18 @@ import process from "node:process";
 
 /** Milliseconds between SIGTERM and SIGKILL. */
 const GRACE = 2_000;
-/** Milliseconds that the system gets to carry out SIGKILL. */
+/** Milliseconds that the system has to carry out SIGKILL. */
 const KILLED_WITHIN = 500;
 const FIRST_LOOK = 5;
 const LONGEST_PAUSE = 100;
 
-/** A child that leads a process group of its own, with all that it started there. */
+/** A child process that leads its own process group, with all processes that it started there. */
 export class ProcessGroup {
   #ended?: Promise<void>;
 
   constructor(readonly id: number) {}
 
-  /** Ends what is left of it: SIGTERM, two seconds, SIGKILL. Resolves when nothing of it runs. */
+  /** Ends the remaining processes: SIGTERM, two seconds, SIGKILL. Resolves when none of them runs. */
   end(): Promise<void> {
     return this.#ended ??= this.#end();
   }
@@ -40,13 +40,13 @@ export class ProcessGroup {
     return this.#signal(0) && (process.platform !== "linux" || await hasRunningMember(this.id));
   }
 
-  /** False where nothing of the group is left. */
+  /** Returns false if no process of the group remains. */
   #signal(signal: "SIGTERM" | "SIGKILL" | 0): boolean {
     try {
       process.kill(-this.id, signal);
       return true;
     } catch (error) {
-      // EPERM: what is left runs as another user, by its own doing; nothing here can end it.
+      // EPERM: the remaining processes have changed to another user; this program cannot end them.
       if (["ESRCH", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
       throw error;
     }
@@ -54,8 +54,8 @@ export class ProcessGroup {
 }
 
 /**
- * Signals reach zombies too. In a container whose first process does not reap orphans they stay for ever, and waiting for them would
- * make every abort last as long as its longest time.
+ * Ignores zombies, which signals also reach. In a container whose first process does not reap orphans they stay for ever, and
+ * waiting for them would make every abort take its maximum time.
  */
 async function hasRunningMember(group: number): Promise<boolean> {
   const entries = await readdir("/proc").catch(() => undefined);
@@ -63,7 +63,7 @@ async function hasRunningMember(group: number): Promise<boolean> {
   const members = await Promise.all(
     entries.filter((name) => /^\d+$/.test(name)).map(async (pid) => {
       const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
-      // `pid (name) state parent group …`; the name may hold anything.
+      // `pid (name) state parent group …`; the name may contain anything.
       const [state, , itsGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
       return Number(itsGroup) === group && state !== "Z" && state !== "X";
     }),

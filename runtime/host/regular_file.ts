@@ -2,23 +2,22 @@ import { Buffer } from "node:buffer";
 import { closeSync, constants, openSync, readSync, type Stats, statSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 
-/** Bytes that a file of the rules folder may have: files for people to read are far smaller, and what is not must not stall a reload. */
+/** Maximum bytes of a file in the rules folder. Hand-written files are far smaller, and others must not stall a reload. */
 export const LARGEST_FILE = 5_000_000;
 
-/** What is at a path cannot be read as a file; the message says what it is. */
+/** The path is not a readable regular file; the message says what it is. */
 export class IrregularFileError extends Error {
   override name = "IrregularFileError";
 }
 
-/** A named pipe has no writer, and is then waited for; whatever may take its place behind the back of a look, too. */
+/** Without O_NONBLOCK, opening a named pipe waits for a writer. One may replace the file after the check. */
 const FLAGS = constants.O_RDONLY | (constants.O_NONBLOCK ?? 0);
-/** Bytes read at a time of a file that grows meanwhile, or that does not say how large it is. */
+/** Bytes read at a time from a file that grows meanwhile, or whose size is not known. */
 const PIECE = 65_536;
 
 /**
- * Reads a file that may be anything, without ever waiting for it: a named pipe would wait for its writer, a device has no
- * end.
- * @throws IrregularFileError where it is no regular file, or larger than 5 MB
+ * Reads a path that may be anything, without ever blocking: a named pipe would wait for its writer, a device has no end.
+ * @throws IrregularFileError if it is not a regular file, or larger than 5 MB
  */
 export async function readRegularFile(path: string): Promise<Buffer> {
   const size = sizeOf(path);
@@ -32,7 +31,7 @@ export async function readRegularFile(path: string): Promise<Buffer> {
 
 /**
  * Reads a file of text.
- * @throws IrregularFileError as readRegularFile() does, and where it is not UTF-8
+ * @throws IrregularFileError as readRegularFile() does, and if it is not UTF-8
  */
 export async function readRegularText(path: string): Promise<string> {
   const bytes = await readRegularFile(path);
@@ -43,7 +42,7 @@ export async function readRegularText(path: string): Promise<string> {
   }
 }
 
-/** The bytes of a file as readRegularFile() gives them, at once, for what cannot wait. */
+/** The synchronous version of readRegularFile(). */
 export function readRegularFileSync(path: string): Buffer {
   const buffer = Buffer.alloc(Math.min(sizeOf(path), LARGEST_FILE) + 1);
   const file = openSync(path, FLAGS);
@@ -59,14 +58,14 @@ export function readRegularFileSync(path: string): Buffer {
 }
 
 /**
- * Refuses what cannot be read as a file.
+ * Checks that a path is a readable regular file.
  * @throws IrregularFileError
  */
 export function assertRegular(path: string): void {
   sizeOf(path);
 }
 
-/** Looked at before it is opened: opening a device may do something. */
+/** Checks the file before it is opened, as opening a device may have side effects. */
 function sizeOf(path: string): number {
   const facts = statSync(path);
   if (!facts.isFile()) throw new IrregularFileError(`expected a regular file, got ${kindOf(facts)}`);
@@ -83,7 +82,7 @@ async function readWhole(file: FileHandle, expected: number): Promise<Buffer> {
     length += bytesRead;
     if (length > LARGEST_FILE) throw tooLarge("more");
     pieces.push(buffer.subarray(0, bytesRead));
-    // The look for its end is usually one byte: a whole piece for each file would be 64 MB for a folder of 1,000 rules.
+    // Usually one byte to detect the end: a whole piece for each file would be 64 MB for a folder of 1,000 rules.
     size = bytesRead < size ? size - bytesRead : PIECE;
   }
 }

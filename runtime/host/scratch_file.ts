@@ -1,19 +1,19 @@
 import { closeSync, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import process from "node:process";
 
-/** A file for what is in no memory; nothing of it is needed after a start. */
+/** A file for data outside of memory. It is not needed after a restart. */
 export interface ScratchFile {
-  /** @throws where not all can be written */
+  /** @throws if not all bytes can be written */
   write(at: number, bytes: Uint8Array): void;
-  /** Fills the buffer; what lies behind the end of the file stays as it is. */
+  /** Fills the buffer. Bytes beyond the end of the file leave the buffer unchanged. */
   read(at: number, into: Uint8Array): void;
   close(): void;
 }
 
-/** Makes a file that goes with the process, even where that is killed. One that is left from before is written anew. */
+/** Creates a file that is removed with the process, even if that is killed. Overwrites a file left from before. */
 export function openScratchFile(path: string): ScratchFile {
   const file = openSync(path, "w+", 0o600);
-  // Windows removes no file that is open.
+  // Windows cannot remove an open file.
   if (process.platform !== "win32") unlinkSync(path);
   return {
     write(at, bytes) {

@@ -4,31 +4,31 @@ import { messageOf, UsageError } from "../model/errors.ts";
 /** Where to listen. */
 export interface ServeOptions {
   host: string;
-  /** 0 takes a free one. */
+  /** 0 for any free port. */
   port: number;
 }
 
 /** A listening server. */
 export interface Server {
-  /** With the host as it can be reached from this machine: `http://127.0.0.1:8080`. */
+  /** The URL by which this machine reaches the server: `http://127.0.0.1:8080`. */
   url: string;
   port: number;
   /**
-   * Ends intake at once (503), lets requests under way finish for up to `graceMs`, then aborts all connections: a
-   * half-sent request does not hold the exit.
+   * Refuses new requests at once (503), lets requests in progress finish for up to `graceMs`, then aborts all connections: a
+   * half-sent request does not delay the exit.
    */
   stop(graceMs: number): Promise<void>;
 }
 
-/** Milliseconds for the last answers: the hosts call an answer sent when the connection has it, not when it has left. */
+/** Milliseconds for the last responses: the hosts report a response as sent when it is buffered, not when it is transmitted. */
 const LINGER = 50;
 
-/** @param address gives the IP address of who sent the request, while that is under way */
+/** @param address returns the IP address of the client while the request is in progress */
 export type Handler = (request: Request, address: () => string) => Response | Promise<Response>;
 
 /**
- * Serves HTTP with what the host offers.
- * @throws UsageError where the address cannot be listened on
+ * Serves HTTP with the host's own server.
+ * @throws UsageError if it cannot listen on the address
  */
 export function serve(handler: Handler, options: ServeOptions): Server {
   const flight = new Flight(handler);
@@ -48,7 +48,7 @@ export function serve(handler: Handler, options: ServeOptions): Server {
   };
 }
 
-/** The requests under way. */
+/** The requests in progress. */
 class Flight {
   #underWay = 0;
   #closed = false;
@@ -61,7 +61,7 @@ class Flight {
     if (this.#underWay === 0) this.#landed.resolve();
   }
 
-  /** To be followed by {@link sent}. */
+  /** Must be followed by {@link sent}. */
   handle(request: Request, address: () => string): Response | Promise<Response> {
     this.#underWay++;
     if (this.#closed) {
@@ -71,13 +71,13 @@ class Flight {
     return this.handler(request, address);
   }
 
-  /** The connection has the answer, or is gone. */
+  /** Called when the response is buffered, or the connection has closed. */
   sent(): void {
     this.#underWay--;
     if (this.#closed && this.#underWay === 0) this.#landed.resolve();
   }
 
-  /** Resolves once it is closed and the connections have all answers. */
+  /** Resolves when it is closed and all responses are buffered. */
   get landed(): Promise<void> {
     return this.#landed.promise;
   }
@@ -100,7 +100,7 @@ function listen(flight: Flight, options: ServeOptions): Listener {
 }
 
 function listenOnDeno(flight: Flight, { host, port }: ServeOptions): Listener {
-  // Not server.shutdown(): it waits for half-sent requests without end, and aborting after it throws.
+  // Not server.shutdown(): it waits for half-sent requests for ever, and aborting after it throws.
   const stop = new AbortController();
   const server = Deno.serve(
     { hostname: host, port, signal: stop.signal, onListen() {} },
@@ -118,7 +118,7 @@ function listenOnDeno(flight: Flight, { host, port }: ServeOptions): Listener {
   };
 }
 
-/** As much of Bun as is needed here; its own types would clash with those of Deno. */
+/** The part of Bun that is used here; Bun's own types would conflict with Deno's. */
 interface BunHost {
   serve(options: {
     hostname: string;
@@ -156,7 +156,7 @@ function nameOf(error: unknown): string {
   return code ?? name ?? "";
 }
 
-/** The URL of what listens there, as it can be reached from this machine: a wildcard address is no address to connect to. */
+/** The URL by which this machine reaches a server: one cannot connect to a wildcard address. */
 export function addressOf(host: string, port: number): string {
   return `http://${reachable(host)}:${port}`;
 }

@@ -3,7 +3,7 @@ import { setImmediate, setTimeout } from "node:timers";
 /** Milliseconds of work in one turn of the event loop. */
 const SLICE = 5;
 
-/** Work that is long, such as going over 100,000 items, in slices between which everybody else has a turn. */
+/** Splits long work, such as a loop over 100,000 items, into slices, so that other work can run in between. */
 export class Slices {
   #until = performance.now() + SLICE;
 
@@ -13,8 +13,7 @@ export class Slices {
   }
 
   /**
-   * Resolves when it is this work's turn again. A timer: on Deno (2.9) immediates that follow each other keep requests waiting
-   * for 300 ms and more.
+   * Resolves when this work may continue. Uses a timer: on Deno (2.9), consecutive immediates delay requests by 300 ms and more.
    */
   async next(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 0));
@@ -22,12 +21,12 @@ export class Slices {
   }
 }
 
-/** Resolves once everybody else had a turn. */
+/** Resolves after other pending work has run. */
 export function turn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
 }
 
-/** What `make` gives for each value, in slices. */
+/** Maps values with `make`, in slices. */
 export async function inSlices<From, To>(values: From[], make: (value: From, index: number) => To): Promise<To[]> {
   const made: To[] = [];
   const slices = new Slices();

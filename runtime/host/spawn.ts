@@ -5,27 +5,27 @@ import { type DecodeOptions, decodeReadable, decodeText } from "../formats/decod
 import { messageOf } from "../model/errors.ts";
 import { ProcessGroup } from "./process_group.ts";
 
-/** How long a finished command's background processes may go on writing before its group is ended. */
+/** How long background processes of a finished command may continue to write before its group is ended. */
 const LINGER = 2_000;
 
 export interface ChildOptions {
   program: string;
   args: string[];
   cwd: string;
-  /** The whole environment; nothing is inherited beside it. */
+  /** The whole environment; nothing else is inherited. */
   env: Record<string, string>;
-  /** Written to its standard input, which is empty where this is absent. A child that does not read it all is fine. */
+  /** Written to its standard input, which is empty if this is absent. The child need not read it all. */
   stdin?: string;
-  /** Of its output, where that is not UTF-8. */
+  /** The charset of its output, if not UTF-8. */
   charset?: string;
-  /** Bytes kept: the first ones of standard output, the last ones of standard error. The rest is read and counted. */
+  /** Bytes kept: the first ones of standard output, the last ones of standard error. The rest is only counted. */
   keep: { stdout: number; stderr: number };
   /** Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. */
   signal: AbortSignal;
 }
 
 export interface ChildEnd {
-  /** Its exit code; 128 + the signal's number where a signal ended it, as a shell reports it. */
+  /** Its exit code; 128 + the signal's number if a signal ended it, as in a shell. */
   code: number;
   /** The signal that ended it. */
   endedBy?: string;
@@ -33,22 +33,22 @@ export interface ChildEnd {
   stderr: Kept;
 }
 
-/** What was kept of a stream. */
+/** The part of a stream that was kept. */
 export interface Kept {
   text: string;
-  /** Why the bytes are not the text that they should be; `text` then has U+FFFD for what cannot be read. */
+  /** Why the bytes cannot be decoded; `text` then has U+FFFD for invalid bytes. */
   undecodable?: string;
-  /** How many bytes were left out. */
+  /** How many bytes were dropped. */
   dropped: number;
 }
 
 const groups = new Set<ProcessGroup>();
 
 /**
- * Runs a program in a process group of its own and waits until it and everything it started in that group is gone.
- * A process that made itself a session of its own (`setsid`) is on its own.
- * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) where it cannot be started; the signal's reason once aborted, after
- * the group is gone
+ * Runs a program in its own process group and waits until it and everything that it started in that group has ended. Processes
+ * that start their own session (`setsid`) are not included.
+ * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) if it cannot be started; if aborted, the signal's reason, after the
+ * group has ended
  */
 export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const { program, args, cwd, env, stdin, charset, keep, signal } = options;
@@ -92,7 +92,7 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   }
 }
 
-/** Ends all children with their process groups; resolves when they are gone. */
+/** Ends all children with their process groups; resolves when they have ended. */
 export async function endChildren(): Promise<void> {
   await Promise.all([...groups].map((group) => group.end()));
 }
@@ -158,7 +158,7 @@ function decode(bytes: Uint8Array, options: DecodeOptions): Pick<Kept, "text" | 
 
 function feed(child: ChildProcess, stdin: string | undefined): void {
   if (stdin === undefined) return;
-  // EPIPE: it ended or closed its input before it had read everything, as `head -1` does.
+  // EPIPE: it ended or closed its input without reading everything, as `head -1` does.
   child.stdin!.on("error", () => {});
   child.stdin!.end(stdin);
 }
@@ -168,7 +168,7 @@ function status(code: number | null, endedBy: string | null): { code: number; en
   return { code: 128 + constants.signals[endedBy as NodeJS.Signals], endedBy };
 }
 
-/** Resolves with the promise, or after that time. */
+/** Resolves with the promise, or after this time. */
 async function within(ms: number, promise: Promise<void>): Promise<void> {
   let timer;
   await Promise.race([promise, new Promise<void>((resolve) => timer = setTimeout(resolve, ms))]);

@@ -1,9 +1,9 @@
 import { parentPort, type Worker } from "node:worker_threads";
 
-/** What a thread answers to an order. An error keeps what a structured clone would lose. */
+/** The answer of a thread to an order. The error is in a form that keeps fields which a structured clone would lose. */
 type Answer = { result: unknown } | { error: { name: string; message: string; stack?: string; code?: unknown } };
 
-/** What a task gives; the buffers in `transfer` are handed over, anything else is cloned. */
+/** The result of a task. The buffers in `transfer` are transferred, everything else is cloned. */
 export interface TaskResult {
   result: unknown;
   transfer?: ArrayBuffer[];
@@ -30,13 +30,13 @@ export class TaskThread {
 
   /**
    * Sends an order, and waits for its answer. One at a time.
-   * @param transfer buffers in the order that are handed over
+   * @param transfer buffers in the order that are transferred
    * @throws what the task throws, by name, message and code; Error if the thread dies
    */
   async run(order: unknown, transfer: ArrayBuffer[] = []): Promise<unknown> {
     this.#worker.ref();
     try {
-      // An order that came before the thread listens would be lost.
+      // An order sent before the thread listens would be lost.
       await (this.#ready ??= this.#take());
       this.#worker.postMessage(order, transfer);
       const answer = await this.#take();
@@ -47,7 +47,7 @@ export class TaskThread {
     }
   }
 
-  /** Ends it, also in the middle of a task. */
+  /** Ends the thread, even during a task. */
   async end(): Promise<void> {
     await this.#worker.terminate();
   }
@@ -60,7 +60,7 @@ export class TaskThread {
 
   #nextAnswer() {
     const answer = Promise.withResolvers<Answer>();
-    // The thread may die while nobody waits for it.
+    // The thread may die while nothing awaits the answer.
     answer.promise.catch(() => {});
     return answer;
   }
@@ -75,7 +75,7 @@ function toError({ name, message, stack, code }: Extract<Answer, { error: unknow
   return Object.assign(new Error(message), { name, stack }, code === undefined ? {} : { code });
 }
 
-/** Performs the orders that the main thread sends. Called once, by the thread's own file. */
+/** Carries out the orders that the main thread sends. Called once, by the thread's own file. */
 export function serveOrders<Order>(perform: (order: Order) => Promise<TaskResult>): void {
   parentPort!.on("message", async (order: Order) => {
     try {

@@ -7,9 +7,8 @@ import { UsageError } from "../model/errors.ts";
 import type { EmbeddedFile } from "./embedded.ts";
 
 /**
- * Puts an executable that travels inside the binary where it can be started. Its name holds its content's hash, so that
- * versions of the program do not disturb each other, and it appears by rename, so that several processes can do this at
- * once.
+ * Unpacks an executable from the binary to disk, so that it can be started. Its name contains the hash of its content, so that
+ * versions of the program do not affect each other. It appears by rename, so that several processes can unpack at once.
  * @param cacheFolder see {@link intoCache}
  * @returns its path
  */
@@ -20,11 +19,11 @@ export async function unpack(name: string, file: EmbeddedFile, cacheFolder: stri
 }
 
 /**
- * Unpacks into the user's cache (`XDG_CACHE_HOME`), else into `cacheFolder`; where neither can be written, as with everything
- * mounted read-only, into a private folder for temporary files.
- * @param what for the message
- * @param put gets the folder
- * @throws UsageError where no folder can be written
+ * Unpacks into the user's cache (`XDG_CACHE_HOME`), else into `cacheFolder`. If neither is writable, for example because everything
+ * is mounted read-only, unpacks into a private temporary folder.
+ * @param what the name of the content, for the message
+ * @param put writes the content into the folder
+ * @throws UsageError if no folder is writable
  */
 export async function intoCache<T>(what: string, cacheFolder: string, put: (folder: string) => Promise<T>): Promise<T> {
   const home = process.env.XDG_CACHE_HOME;
@@ -38,7 +37,7 @@ export async function intoCache<T>(what: string, cacheFolder: string, put: (fold
     }
   }
   throw new UsageError(
-    `Cannot unpack ${what}: ${failures.join("; ")}; name a folder that can be written by XDG_CACHE_HOME`,
+    `Cannot unpack ${what}: ${failures.join("; ")}; set XDG_CACHE_HOME to a writable folder`,
   );
 }
 
@@ -62,7 +61,7 @@ async function make(folder: string): Promise<string> {
   return folder;
 }
 
-/** Anybody can make a folder of this name first and put a program of theirs into it. */
+/** Another user could create a folder of this name first and put a program into it. */
 async function privateTemporary(): Promise<string> {
   const user = process.getuid?.() ?? 0;
   const folder = await make(join(tmpdir(), `whenthen-${user}`));

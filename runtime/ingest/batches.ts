@@ -12,30 +12,31 @@ export interface BatchesOptions {
   /** The rules in force, and why some of them are paused. */
   rules: () => ReadonlyMap<string, Rule>;
   paused: () => Readonly<Record<string, string>>;
-  /** Told after the transition is on disk: batches became events. */
+  /** Called after the transition is on disk: batches became events. */
   onClosed: (receipts: Receipt[]) => void;
 }
 
-/** Batches that are closed side by side; each is a transition of its own, and they share one sync. */
+/** How many batches are closed side by side; each is a transition of its own, and they share one sync. */
 const AT_ONCE = 64;
 
 /**
- * The open batches: they close when it is time, by their rule as it is then. One timer for all of them. Those of a rule that
- * is paused, disabled or gone stay open until it is there again, for a verdict on them would lose what they hold.
+ * The open batches. They close when their time comes, by the current options of their rule. One timer serves all of them.
+ * Batches of a rule that is paused, disabled or removed stay open until it is back, because a verdict would lose their
+ * events.
  */
 export class Batches {
   readonly #stop = new AbortController();
-  /** The options of each trigger, as the store knows them. */
+  /** The options of each trigger that the store knows. */
   #adapted = new Map<string, string>();
   #loop: Loop | undefined;
-  /** When the timer goes off; undefined while that is being found out. */
+  /** When the timer fires; undefined while that is being determined. */
   #next: number | undefined;
 
   constructor(private readonly options: BatchesOptions) {}
 
   /**
-   * From here on they close by themselves.
-   * @param onFailure told why one could not be closed; it is attempted again
+   * From now on they close by themselves.
+   * @param onFailure called with the reason if one could not be closed; it is attempted again
    */
   start(onFailure: (message: string) => void): void {
     const report = (failure: string | null) => failure === null || onFailure(failure);
@@ -47,13 +48,13 @@ export class Batches {
     });
   }
 
-  /** Resolves once none is being closed. */
+  /** Resolves when none is being closed. */
   async stop(): Promise<void> {
     this.#stop.abort();
     await this.#loop?.detach();
   }
 
-  /** Rules were loaded, paused or resumed: what is collected closes by what they say now. */
+  /** Rules were loaded, paused or resumed: open batches follow their current options. */
   async rulesChanged(): Promise<void> {
     const { store, clock, rules } = this.options;
     const now = clock.now();
@@ -73,7 +74,7 @@ export class Batches {
     this.#loop?.wake();
   }
 
-  /** Events were taken in: one may have opened a batch that closes before all others, or filled one. */
+  /** Events were accepted: one may have opened a batch that closes before all others, or filled one. */
   collected(receipts: Receipt[]): void {
     const next = this.#next ?? Infinity;
     const isSooner = receipts.some(({ verdicts }) =>
@@ -82,7 +83,7 @@ export class Batches {
     if (isSooner) this.#loop?.wake();
   }
 
-  /** Closes all whose time has come by now. @throws where one could not be closed; the others are */
+  /** Closes all batches that are due. @throws if one could not be closed; the others still are */
   async closeDue(): Promise<void> {
     const { store, clock, onClosed } = this.options;
     const now = clock.now();
@@ -110,7 +111,7 @@ export class Batches {
   }
 }
 
-/** Missed occurrences of a cron are one: the last of them. */
+/** Missed occurrences of a cron become one: the last of them. */
 function closingOf({ id, trigger, closesAt }: DueBatch, rule: Rule, now: number): BatchClosing {
   const closing = { batch: id, version: rule.version, admission: admissionOf(rule) };
   const batch = rule.triggers.find((each) => each.id === trigger)?.batch;
@@ -118,7 +119,7 @@ function closingOf({ id, trigger, closesAt }: DueBatch, rule: Rule, now: number)
   const last = lastOccurrence(batch, now);
   return {
     ...closing,
-    // A full one, or one collected under other options, closes between two of them.
+    // A full batch, or one collected under other options, closes between two occurrences.
     ...last !== undefined && last >= closesAt && { scheduled: last },
     ...batch.empty && { next: batchTerms(batch, now) },
   };

@@ -1,8 +1,8 @@
-import { createHmac, timingSafeEqual } from "node:crypto";
-import { Buffer } from "node:buffer";
+import { createHmac } from "node:crypto";
 import type { Cause, Event } from "../model/event.ts";
+import { isSameText } from "../secrets/same_text.ts";
 
-/** What an event, or a request, that a run sends has as its cause. */
+/** The cause of an event or request that a run sends. */
 export function causeOf(run: { id: string; event: Event }): Cause {
   return { depth: (run.event.cause?.depth ?? 0) + 1, run: run.id };
 }
@@ -18,12 +18,12 @@ export class CauseSigner {
     return `${text}.${this.#mac(text)}`;
   }
 
-  /** The cause in a header's value; undefined where it is absent or was not signed with this key. */
+  /** The cause in a header's value; undefined if it is absent or was not signed with this key. */
   verify(header: string | undefined): Cause | undefined {
     const match = /^((\d{1,3})\.([A-Za-z0-9_-]{1,64}))\.([A-Za-z0-9_-]{43})$/.exec(header ?? "");
     if (!match) return undefined;
     const [, text, depth, run, mac] = match;
-    if (!timingSafeEqual(Buffer.from(mac), Buffer.from(this.#mac(text)))) return undefined;
+    if (!isSameText(mac, this.#mac(text))) return undefined;
     return { depth: Number(depth), run };
   }
 

@@ -10,8 +10,8 @@ import { evaluate, type Scope } from "../language/expressions/expression.ts";
 import type { Admission, Collection } from "../store/store.ts";
 
 /**
- * What becomes of an event at a rule, as far as that can be said without the store: a verdict, or what the store needs
- * to admit a run or to collect the event in a batch. Never waits for rule code: a function `if` is asked later, as the run's first step.
+ * Decides an event for a rule as far as possible without the store: a verdict, or what the store needs to admit a run or to
+ * collect the event in a batch. Never waits for rule code: a function `if` is called later, as the run's first step.
  * @param paused why an operator or the watchdog paused the rule, or undefined
  * @param now milliseconds since the epoch
  */
@@ -47,7 +47,7 @@ export function decide(
   }
 }
 
-/** What the store must know of a rule to admit a run of it. */
+/** What the store needs to know of a rule to admit a run of it. */
 export function admissionOf({ mode, max, limit, if: condition }: Rule): Omit<Admission, "key"> {
   return { kind: "admit", mode, max, limit, asksFirst: condition === "function" };
 }

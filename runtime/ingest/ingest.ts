@@ -14,30 +14,30 @@ import { Subscriptions } from "./subscriptions.ts";
 export interface IngestOptions {
   store: Store;
   clock: Clock;
-  /** The names of the surroundings that a rule's expressions see: `env`, `secrets`. */
+  /** The surroundings that a rule's expressions see: `env`, `secrets`. */
   surroundings: (rule: string) => Scope;
-  /** Who performs runs, where anybody does: takes those over that go on at once. */
+  /** Performs runs, if the program does; takes over those that start at once. */
   performer?: Performer;
-  /** Told after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
+  /** Called after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
   onAccepted: (receipts: Receipt[]) => void;
 }
 
-/** Performs runs that were claimed together with their event, which saves them a transition of their own. */
+/** Performs runs that were claimed together with their event, which saves a transition for each. */
 export interface Performer {
-  /** Sets room aside for up to so many runs, until {@link take} is called. */
+  /** Reserves up to `most` slots, until {@link take} is called. */
   lease(most: number): Lease;
-  /** @param claimed on that lease */
+  /** @param claimed the runs claimed on that lease */
   take(lease: Lease, claimed: ClaimedRun[]): void;
 }
 
 /** An event that a trigger of a rule received. */
 export interface Delivery extends TriggerKey {
   event: Event;
-  /** Identity retention in milliseconds, where the trigger names one. */
+  /** Identity retention in milliseconds, if the trigger sets it. */
   within?: number;
 }
 
-/** Event → identity · match · condition → run: decides beside the store, then one transition of it. */
+/** Event → identity · match · condition → run: decides without the store, then makes one transition. */
 export class Ingest {
   readonly subscriptions = new Subscriptions();
   readonly batches: Batches;
@@ -50,12 +50,12 @@ export class Ingest {
     this.batches = new Batches({ store, clock, rules, paused: () => this.#paused, onClosed: onAccepted });
   }
 
-  /** The rules that are live from here on; their versions are in the store already. */
+  /** The rules in force from now on; their versions are already in the store. */
   setRules(rules: ReadonlyMap<string, Rule>): void {
     this.#rules = rules;
   }
 
-  /** The rules whose events start nothing, each with the reason. */
+  /** The paused rules, whose events start nothing, each with the reason. */
   setPaused(paused: Readonly<Record<string, string>>): void {
     this.#paused = paused;
   }
@@ -75,8 +75,7 @@ export class Ingest {
   }
 
   /**
-   * Events for known rules, in one transition. Deliveries of the same identity are one event that concerns several
-   * rules.
+   * Events for known rules, in one transition. Deliveries of the same identity are one event for several rules.
    * @throws StoreFullError
    */
   async deliver(deliveries: Delivery[], progress: Progress[] = []): Promise<Receipt[]> {
@@ -86,7 +85,7 @@ export class Ingest {
   }
 
   /**
-   * An event for whoever subscribes to its type: from a step `emit`, `POST /events` or `whenthen emit`.
+   * An event for all rules that subscribe to its type: from a step `emit`, `POST /events` or `whenthen emit`.
    * @throws StoreFullError
    */
   async publish(event: Omit<Event, "time"> & { time?: string }): Promise<Receipt> {
@@ -99,8 +98,8 @@ export class Ingest {
   }
 
   /**
-   * Starts a rule by hand: through its `manual` trigger, or its first trigger where it has none.
-   * @throws UsageError where there is no such rule
+   * Starts a rule by hand: through its `manual` trigger, or its first trigger if it has none.
+   * @throws UsageError if there is no such rule
    */
   async trigger(rule: string, event: Omit<TriggerEvent, "type">): Promise<Receipt> {
     const live = this.#rules.get(rule);

@@ -1,7 +1,7 @@
 import { typePatterns } from "../model/event.ts";
 import type { Registry, Subscription } from "../triggers/trigger.ts";
 
-/** Who listens to which event types: exact ones by a map, `prefix.*` by a map of prefixes. */
+/** Which rules listen to which event types: exact ones in a map, `prefix.*` in a map of prefixes. */
 export class Subscriptions implements Registry<Subscription> {
   readonly #byType = new Map<string, Set<Subscription>>();
 
@@ -19,7 +19,7 @@ export class Subscriptions implements Registry<Subscription> {
     };
   }
 
-  /** The subscriptions that an event of this type concerns: `order.paid` concerns `order.paid`, `order.*` and `*`. */
+  /** The subscriptions that match an event type: `order.paid` matches `order.paid`, `order.*` and `*`. */
   of(type: string): Subscription[] {
     const found = new Set<Subscription>();
     for (const pattern of typePatterns(type)) {

@@ -3,13 +3,13 @@ import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
 import { isStep } from "./checker/step_names.ts";
 import { parseTime } from "./checker/test_time.ts";
 
-/** What is not as expected; undefined where it is. */
+/** A mismatch; undefined if the value is as expected. */
 type Found = Omit<Mismatch, "part"> | undefined;
 
 /**
- * Holds what a test expects against what it sees.
- * @param exact lists must be complete; else other items may stand between those that are expected
- * @throws TypeError for a part that there is not
+ * Compares what a test expects with what it sees.
+ * @param exact lists must be complete; else other items may come between the expected ones
+ * @throws TypeError for an unknown part
  */
 export function findMismatches(expected: JsonObject, seen: Seen, exact: boolean): Mismatch[] {
   return Object.entries(expected).flatMap(([part, value]) => {
@@ -49,7 +49,7 @@ export function matches(expected: Json, seen: Json | undefined): boolean {
   return isObject(seen) && Object.entries(expected).every(([key, value]) => matches(value, own(seen, key)));
 }
 
-/** The part of a value that the expectation speaks about. */
+/** The part of a value that the expectation mentions. */
 function shownFor(expected: Json, seen: Json | undefined): Json {
   if (Array.isArray(expected) && Array.isArray(seen)) {
     return seen.map((item, index) => index < expected.length ? shownFor(expected[index], item) : item);
@@ -63,7 +63,7 @@ function compare(expected: Json, seen: Json): Found {
   return matches(expected, seen) ? undefined : { expected, seen: shownFor(expected, seen) };
 }
 
-/** The items expected stand among those seen, in this order. What is as expected is shown in the words of the expectation. */
+/** Checks that the expected items are among those seen, in this order. Matching items are shown as written in the expectation. */
 function compareLists(expected: Json, seen: Json[], exact: boolean, fits = matches): Found {
   const wanted = expected as Json[];
   let next = 0;
@@ -75,14 +75,14 @@ function compareLists(expected: Json, seen: Json[], exact: boolean, fits = match
   return { expected, seen: shown };
 }
 
-/** What any of the items expected speaks about, with the key that says what the item seen is. */
+/** The parts of a seen item that any of the expected items mentions, with the key that identifies the item. */
 function whole(wanted: Json[], item: Json): Json {
   if (!isObject(item)) return null;
   const [named] = Object.keys(item);
   return wanted.filter(isObject).reduce(together, { [named]: null });
 }
 
-/** All keys of both, at any depth. */
+/** All keys of both objects, at any depth. */
 function together(one: JsonObject, other: JsonObject): JsonObject {
   const both = Object.entries(other).map(([key, value]) => {
     const before = own(one, key);
@@ -91,7 +91,7 @@ function together(one: JsonObject, other: JsonObject): JsonObject {
   return { ...one, ...Object.fromEntries(both) };
 }
 
-/** Which of several branches began to wait first says nothing. */
+/** Compares waits in any order, as it does not matter which of several branches began to wait first. */
 function compareWaits(expected: Json[], waits: JsonObject[], exact: boolean): Found {
   const rest = [...waits];
   const found = expected.flatMap((wanted) => {
@@ -122,12 +122,12 @@ function findSteps(expected: JsonObject, steps: SeenStep[]): Found {
   return matches(expected, seen) ? undefined : { expected, seen };
 }
 
-/** What can be written in two ways is the same: `https://…` and `GET https://…`, one recipient and a list of one. */
+/** Two ways to write the same call are equal: `https://…` and `GET https://…`, one recipient and a list of one. */
 function isCall(expected: Json, call: Json | undefined): boolean {
   return matches(named(inOneWay(expected), call), inOneWay(call ?? null));
 }
 
-/** A time in any zone is the same. */
+/** Compares waits; times are equal in any zone. */
 function isWait(expected: Json, wait: Json | undefined): boolean {
   if (!isObject(expected) || !isObject(wait)) return matches(expected, wait);
   const { until } = expected;
@@ -135,7 +135,7 @@ function isWait(expected: Json, wait: Json | undefined): boolean {
   return matches(named({ ...expected, ...(isSame && { until: wait.until }) }, wait), wait);
 }
 
-/** The expectation with its step, named by less than its path, as the path that is seen. */
+/** The expectation with its step, which may be only the end of a path, replaced by the full path seen. */
 function named(expected: Json, seen: Json | undefined): Json {
   if (!isObject(expected) || !isObject(seen)) return expected;
   const { step } = expected;

@@ -3,8 +3,8 @@ import type { JsonObject } from "../model/json.ts";
 import type { Resolved } from "./fields/field.ts";
 
 /**
- * What the checker must know of one kind of trigger or step. The modules in `trigger/` and `action/` extend this with
- * what the kind does; the checker, the templates and the JSON Schema are driven by the tables of these.
+ * The description of one kind of trigger or step for the checker. The modules in `trigger/` and `action/` extend it with
+ * the implementation. The checker, the templates and the JSON Schema use the tables of kinds.
  */
 export interface Kind {
   /** The key that names it in a rule file: `cron`, `http`. */
@@ -13,21 +13,20 @@ export interface Kind {
   summary: string;
   /** Schema of the main argument. */
   main: z.ZodType;
-  /** Schemas of the options beside it. Field makers such as `expression()` say which are CEL and which are URLs. */
+  /** Schemas of the options besides it. Field makers such as `expression()` mark which are CEL and which are URLs. */
   options: z.ZodRawShape;
-  /** Options that hold a nested list of steps, such as `then` and `else`; unless they are optional, one of them must be there. */
+  /** Options that hold a nested list of steps, such as `then` and `else`. Unless they are optional, one of them is required. */
   children?: string[];
-  /** What is particular about the steps inside it, whether under `children` or as the `branches()` of its main argument. */
+  /** The properties of the steps inside it, either under `children` or as the `branches()` of its main argument. */
   nested?: Nested;
-  /** Whether it decides about steps rather than doing something itself: it cannot be what a poll looks at. */
+  /** Whether it only controls other steps: it cannot be the source of a poll. */
   controls?: boolean;
   /**
-   * What only this kind can find wrong before it runs: options that exclude each other, a cron that never fires. Templates in the
-   * arguments are unresolved. Messages without trailing period; `join: ` stands before one that is about that option, `; ` before
-   * the remedy.
+   * Finds problems specific to this kind before it runs: options that exclude each other, a cron that never fires. Templates in the
+   * arguments are unresolved. Messages have no trailing period; `join: ` precedes a message about that option, `; ` the remedy.
    */
   check?(args: JsonObject, now: number): string[];
-  /** For a trigger: kind and address; what it is called without a name. */
+  /** For a trigger: kind and address, which is its id if it has no name. */
   address?(args: JsonObject): string;
 }
 
@@ -72,16 +71,16 @@ export interface Kinds {
   steps: Record<string, Kind>;
 }
 
-/** What the checker must know of steps inside a step. */
+/** Properties of the steps inside a step, for the checker. */
 export interface Nested {
-  /** It may do without them. */
+  /** Whether they are optional. */
   optional?: boolean;
-  /** Names that their expressions see beside those of the step itself. @param args as written */
+  /** Names that their expressions can use in addition to those of the step itself. @param args as written */
   names?(args: Record<string, unknown>): string[];
-  /** They are performed any number of times, each time apart: their results are not visible behind the step. */
+  /** Whether they run in separate iterations: their results are not visible after the step. */
   apart?: boolean;
-  /** Its `onError` says what a failure among them does to the others: `stop` them, as it does by default, or `continue`. */
+  /** Whether `onError` decides what a failure of one does to the others: `stop` them, the default, or `continue`. */
   stops?: boolean;
-  /** The step's own expressions see their results and names, as a `while` does. */
+  /** Whether the step's own expressions can use their results and names, as with `while`. */
   seen?: boolean;
 }

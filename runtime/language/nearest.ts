@@ -1,4 +1,4 @@
-/** The candidate that was probably meant: at most a third of its letters differ (Levenshtein, a swap counts as one). */
+/** The candidate that was probably meant: at most a third of its letters differ (Levenshtein; a swap counts as one). */
 export function nearest(word: string, candidates: Iterable<string>): string | undefined {
   let best: string | undefined;
   let least = Infinity;

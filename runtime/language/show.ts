@@ -1,4 +1,4 @@
-/** Writes a value in a message: short, and so that text and other things can be told apart. */
+/** Formats a value for a message: short, and with text in quotes to distinguish it from other values. */
 export function show(value: unknown): string {
   if (value === undefined) return "nothing";
   if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";

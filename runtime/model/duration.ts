@@ -2,9 +2,9 @@ const UNITS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000
 const ISO = /^P(?:(\d+)W)?(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+(?:\.\d+)?)S)?)?$/;
 
 /**
- * Reads `250ms`, `30s`, `5m`, `2h`, `3d`, or an ISO 8601 duration of weeks and below (months and years have no
+ * Parses `250ms`, `30s`, `5m`, `2h`, `3d`, or an ISO 8601 duration of weeks and below (months and years have no
  * fixed length).
- * @returns milliseconds, or undefined where the text is no duration
+ * @returns milliseconds, or undefined if the text is not a duration
  */
 export function parseDuration(text: string): number | undefined {
   const short = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)$/.exec(text);
@@ -15,7 +15,7 @@ export function parseDuration(text: string): number | undefined {
   return Math.round((weeks * 7 + days) * UNITS.d + hours * UNITS.h + minutes * UNITS.m + seconds * UNITS.s);
 }
 
-/** Writes milliseconds in the largest units that read well: `1h30m`, `2.5s`, `40ms`. */
+/** Formats milliseconds in the largest suitable units: `1h30m`, `2.5s`, `40ms`. */
 export function formatDuration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)}ms`;
   if (ms < UNITS.m) return `${Math.round(ms / 100) / 10}s`;
@@ -29,7 +29,7 @@ export function formatDuration(ms: number): string {
   return parts.join("");
 }
 
-/** Writes milliseconds as a duration that {@link parseDuration} reads as the same. */
+/** Formats milliseconds as a duration that {@link parseDuration} parses to the same value. */
 export function exactDuration(ms: number): string {
   const unit = ["d", "h", "m", "s"].find((unit) => ms > 0 && ms % UNITS[unit] === 0) ?? "ms";
   return `${ms / UNITS[unit]}${unit}`;
@@ -41,7 +41,7 @@ export interface Rate {
   per: number;
 }
 
-/** Reads `100/m`, `10/s`, `5/h`, `1/d`; undefined where the text is no rate. */
+/** Parses `100/m`, `10/s`, `5/h`, `1/d`; undefined if the text is not a rate. */
 export function parseRate(text: string): Rate | undefined {
   const match = /^(\d+)\/(s|m|h|d)$/.exec(text);
   if (!match || Number(match[1]) < 1) return undefined;

@@ -14,34 +14,34 @@ export class RetryAfterError extends Error {
   }
 }
 
-/** A step took longer than its `timeout`. Attempted again by the step's policy; `onTimeout` answers it. */
+/** A step took longer than its `timeout`. Retried by the step's policy; `onTimeout` handles it. */
 export class TimeoutError extends Error {
   override name = "TimeoutError";
 }
 
-/** What a user's command line or request asked for cannot be done; the message says what would work. */
+/** A command line or request of a user cannot be carried out; the message says what would work. */
 export class UsageError extends Error {
   override name = "UsageError";
 }
 
-/** What went wrong, in words, of anything thrown. */
+/** The message of anything thrown. */
 export function messageOf(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }
 
-/** An error as it is recorded in a trace. */
+/** An error as recorded in a trace. */
 export interface RecordedError {
   name: string;
   message: string;
-  /** Frames in the user's code, where it is the one that threw. */
+  /** Frames in the user's code, if that code threw. */
   stack?: string;
-  /** What the action got before it failed, e.g. an HTTP response. */
+  /** Data that the action received before it failed, such as an HTTP response. */
   detail?: Json;
   /** The path of the step inside the failed one that failed it. */
   step?: string;
 }
 
-/** Turns anything thrown into its recorded form. Frames of the host say nothing about a rule and are left out. */
+/** Converts anything thrown to its recorded form, without frames of the host, which are not helpful. */
 export function recordError(thrown: unknown): RecordedError {
   if (!(thrown instanceof Error)) return { name: "Error", message: String(thrown) };
   const { name, message } = thrown;

@@ -13,28 +13,28 @@ export interface Event {
   /** When it happened, RFC 3339 in UTC. */
   time: string;
   data: Json;
-  /** Only on events that came in by HTTP. */
+  /** Only on events received by HTTP. */
   http?: HttpRequestFacts;
-  /** What brought it about; absent on events from outside. */
+  /** The run that caused it; absent on events from outside. */
   cause?: Cause;
 }
 
-/** The parts of a request that rules can see. What proved who the sender is was left out before this is made. */
+/** The parts of a request that rules can see. The credentials of the sender are already removed. */
 export interface HttpRequestFacts {
   method: string;
   path: string;
   params: Record<string, string>;
-  /** A name that came several times has a list of its values. */
+  /** A repeated name has a list of its values. */
   query: Record<string, Repeatable>;
   /** Names in lower case; several values joined with ", ". */
   headers: Record<string, string>;
-  /** The names of headers that were sent and left out: `Authorization`, `Cookie` and what `auth` verified. Absent where none was. */
+  /** Names of headers that were sent but removed: `Authorization`, `Cookie` and those that `auth` verified. Absent if none. */
   leftOut?: string[];
 }
 
 /** The chain from run to event to run. At depth {@link MAX_DEPTH} the verdict is `looped`. */
 export interface Cause {
-  /** How many runs stand between this event and the outside world. */
+  /** How many runs are between this event and the outside world. */
   depth: number;
   /** The run that caused it. */
   run: string;
@@ -43,10 +43,10 @@ export interface Cause {
 /** The request header that carries a signed {@link Cause} over HTTP. */
 export const CAUSE_HEADER = "whenthen-cause";
 
-/** Past this depth an event starts nothing: a rule that triggers itself ends here. */
+/** Beyond this depth an event starts nothing: a rule that triggers itself ends here. */
 export const MAX_DEPTH = 16;
 
-/** The type itself and the patterns that mean it: `order.paid` is also `order.*` and `*`. */
+/** The type itself and the patterns that match it: `order.paid` also matches `order.*` and `*`. */
 export function typePatterns(type: string): string[] {
   const patterns = [type, "*"];
   for (let dot = type.indexOf("."); dot !== -1; dot = type.indexOf(".", dot + 1)) {

@@ -9,11 +9,11 @@ export interface Form {
   /** The path of its step. */
   step: string;
   title: string;
-  /** Who may answer: ids of people, names of groups, e-mail addresses; those that it was escalated to included. */
+  /** Who may answer: ids of people, names of groups, e-mail addresses; including those that it was escalated to. */
   to: string[];
   fields: Record<string, Field>;
   createdAt: number;
-  /** When nobody can answer it any more; milliseconds since the epoch. */
+  /** The end of the time to answer it; milliseconds since the epoch. */
   due?: number;
   state: FormState;
   answer?: FormAnswer;
@@ -21,13 +21,13 @@ export interface Form {
 
 export type FormState = "open" | "answered" | "expired" | "cancelled";
 
-/** Who answered a form, and what. */
+/** An answer to a form, and who gave it. */
 export interface FormAnswer {
   values: Record<string, Json>;
-  /** A person's id, or the e-mail address of somebody who is not in `people`. */
+  /** A person's id, or an e-mail address if the person is not in `people`. */
   by: string;
   at: number;
-  /** How it came in. */
+  /** How it was submitted. */
   via: "page" | "link" | "api";
 }
 

@@ -1,14 +1,14 @@
 import { randomBytes } from "node:crypto";
 
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
-/** Fetched many at a time: a call costs as much as all the rest of an id. */
+/** Random bytes are fetched in bulk: one call costs as much as the rest of an id. */
 let random = new Uint8Array();
 let lastTime = 0;
 let lastCount = 0;
 
 /**
  * A new id that sorts by time: 9 characters of milliseconds, 3 of a count within the millisecond, 8 random ones
- * (base 32 without i, l, o, u). Ids made by one process are strictly increasing, also when the clock goes back.
+ * (base 32 without i, l, o, u). Ids made by one process are strictly increasing, even after a clock rollback.
  * @param now milliseconds since the epoch
  */
 export function newId(now: number): string {

@@ -1,11 +1,11 @@
-/** Somebody who answers forms: an entry of `people` in `whenthen.yaml`. */
+/** A person who answers forms: an entry of `people` in `whenthen.yaml`. */
 export interface Person {
-  /** Its key there; of somebody who is not in there, the e-mail address. */
+  /** The key of the entry, or the e-mail address of a person without one. */
   id: string;
   name: string;
   email?: string;
   groups: string[];
-  /** `scrypt` hash, as `whenthen people add` makes it. */
+  /** `scrypt` hash, created by `whenthen people add`. */
   password?: string;
   /** `sha256` hash of an API token. */
   token?: string;

@@ -4,11 +4,11 @@ import { escapeControls, hideControls } from "./escape_controls.ts";
 export interface Position {
   line: number;
   column: number;
-  /** How many characters the caret underlines; 1 where unknown. */
+  /** How many characters the caret underlines; 1 if unknown. */
   length?: number;
 }
 
-/** Something wrong in a user's file: data, not an exception. All problems of all files are shown at once. */
+/** A problem in a user's file: data, not an exception. All problems of all files are shown at once. */
 export interface Problem {
   severity: "error" | "warning";
   /** Path relative to the rules folder. */
@@ -23,8 +23,8 @@ export interface Problem {
 }
 
 /**
- * Renders a problem as `file:line:col: message`, the source line, a caret and the hint. Its lines are its own: control
- * characters of names and data in it are escaped.
+ * Renders a problem as `file:line:col: message`, the source line, a caret and the hint. Control characters of names and data
+ * in it are escaped, so they cannot add lines.
  */
 export function formatProblem(problem: Problem): string {
   const { file, at, message, hint, sourceLine, severity } = problem;

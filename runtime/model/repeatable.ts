@@ -1,4 +1,4 @@
-/** What stands under a name: its value, or a list of its values in order if it came several times. */
+/** The value of a name, or a list of its values in order if it is repeated. */
 export type Repeatable = string | string[];
 
 /**
@@ -13,7 +13,7 @@ export function headerFields(headers: Headers): Record<string, Repeatable> {
 
 /**
  * The headers of {@link headerFields}; a list repeats its name.
- * @throws TypeError where a name or a value is none that HTTP allows
+ * @throws TypeError if HTTP does not allow a name or a value
  */
 export function toHeaders(fields: Record<string, Repeatable>): Headers {
   const headers = new Headers();

@@ -4,7 +4,7 @@ import type { Position } from "./problem.ts";
 
 /**
  * One checked rule file: `when`, `if`, `then`. Plain data, so that a version can be kept in the store and outlive
- * its file. Only the checker makes one; everything behind it trusts the type.
+ * its file. Only the checker creates it; all later code trusts the type.
  */
 export interface Rule {
   /** The file's path in the folder without extension, or its `id:`. */
@@ -13,10 +13,10 @@ export interface Rule {
   /** Path relative to the rules folder, with forward slashes. */
   file: string;
   language: "yaml" | "typescript";
-  /** Hash of the file, of all that it imports or calls, and of its config. A run stays on the version it started with. */
+  /** Hash of the file, of everything that it imports or calls, and of its config. A run stays on the version it started with. */
   version: string;
   enabled: boolean;
-  /** One entry for each entry under `when`. */
+  /** One trigger for each entry under `when`. */
   triggers: Trigger[];
   /** CEL clauses that must all hold, or a TypeScript function; absent means always. */
   if?: Clause[] | "function";
@@ -27,22 +27,22 @@ export interface Rule {
   max: number;
   /** Milliseconds a run may take, waits excluded. */
   timeout: number;
-  /** Runs above it are held; null is `limit: none`. */
+  /** Runs above it are delayed; null is `limit: none`. */
   limit: Rate | null;
   onError: Step[];
   /** The steps, or a TypeScript function. */
   then: Step[] | "function";
-  /** The values in force. */
+  /** The config values in force. */
   config: JsonObject;
-  /** The YAML actions that it calls, and those that they call, by path relative to the folder. */
+  /** The YAML actions that it calls, directly or indirectly, by path relative to the folder. */
   actions: Record<string, CalledAction>;
-  /** Bundled ESM: under `""` the rule itself where it is TypeScript; else by path the modules that `call:` names. */
+  /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names. */
   modules: Record<string, string>;
 }
 
 export type Mode = "parallel" | "queued" | "single" | "restart";
 
-/** One CEL condition with the place where it stands. */
+/** One CEL condition with its position. */
 export interface Clause {
   text: string;
   at: Position;
@@ -55,9 +55,9 @@ export interface Trigger {
   kind: string;
   at: Position;
   if?: Clause[];
-  /** What the kind's schema made of the entry. Templates with secrets are still unresolved in it. */
+  /** The entry parsed by the kind's schema. Templates with secrets are still unresolved. */
   args: JsonObject;
-  /** Its events are collected, and a run gets them together. */
+  /** If set, its events are collected, and a run gets them together. */
   batch?: Batch;
 }
 
@@ -67,19 +67,19 @@ export interface Batch {
   every?: number;
   /** After its last event. */
   quiet?: number;
-  /** After its first event at the latest, where silence is waited for. */
+  /** With `quiet`: after its first event at the latest. */
   within?: number;
   cron?: string;
   timezone?: string;
-  /** True where an occurrence of the cron starts a run also without events. */
+  /** True if an occurrence of the cron starts a run even without events. */
   empty: boolean;
-  /** With so many events it closes early. */
+  /** It closes early with this many events. */
   max: number;
 }
 
 /** One entry under `then`, checked by its kind's module. */
 export interface Step {
-  /** Unique among its siblings; where the file gives none, its kind, then `kind#2`. */
+  /** Unique among its siblings; if the file sets none, its kind, then `kind#2`. */
   id: string;
   kind: string;
   at: Position;
@@ -90,18 +90,18 @@ export interface Step {
   retry?: RetryPolicy;
   onError?: "continue" | Step[];
   onTimeout?: Step[];
-  /** What the kind's schema made of the main argument (under the kind's own name) and the options; templates unresolved. */
+  /** The main argument (under the kind's own name) and the options, parsed by the kind's schema; templates unresolved. */
   args: JsonObject;
   /** The nested lists of steps: `then` and `else` of an `if`. */
   children: Record<string, Step[]>;
 }
 
 export interface RetryPolicy {
-  /** In all, the first one included. */
+  /** Total attempts, including the first one. */
   attempts: number;
   /** Milliseconds before the second attempt; doubled each time, with jitter. */
   delay: number;
-  /** Milliseconds that the delay never exceeds. */
+  /** The longest delay in milliseconds. */
   max: number;
 }
 

@@ -11,11 +11,11 @@ export interface Run {
   trigger: string;
   event: Event;
   state: RunState;
-  /** What it is waiting for, in a few words, where the state is `queued` or `waiting`. */
+  /** A short description of what it waits for, if the state is `queued` or `waiting`. */
   waitingFor?: string;
-  /** What its steps wait for, where the state is `queued`, `running` or `waiting`. */
+  /** What its steps wait for, if the state is `queued`, `running` or `waiting`. */
   waits?: StepWait[];
-  /** When a held, retried or waiting run goes on by itself; milliseconds since the epoch. */
+  /** When a delayed, retried or waiting run resumes by itself; milliseconds since the epoch. */
   due?: number;
   key?: string;
   createdAt: number;
@@ -34,7 +34,7 @@ export interface Run {
 export interface StepWait {
   step: string;
   kind: "time" | "event" | "form";
-  /** In a few words: `payment.received with data.id "A1"`, `form "Refund 250 EUR?" for finance, cfo`. */
+  /** A short description: `payment.received with data.id "A1"`, `form "Refund 250 EUR?" for finance, cfo`. */
   what: string;
   /** Until when at the latest; milliseconds since the epoch. */
   until?: number;
@@ -43,7 +43,7 @@ export interface StepWait {
 
 export type RunState = "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
 
-/** A sentence's part about a run: `it has failed`. */
+/** A clause about a run's state: `it has failed`. */
 export function describeState(state: RunState): string {
   if (state === "succeeded" || state === "failed") return `it has ${state}`;
   return state === "cancelled" ? "it was cancelled" : `it is ${state}`;
@@ -55,33 +55,33 @@ export function isFinal(state: RunState): boolean {
 }
 
 /**
- * What is recorded of one step of a run. Its `path` is its id below those of the steps around it: `notify`,
- * `check/then/tell`, `lines[3]/save`. A step whose state is final is never computed again.
+ * The record of one step of a run. Its `path` is its id after those of the steps around it: `notify`,
+ * `check/then/tell`, `lines[3]/save`. A step with a final state never runs again.
  */
 export interface StepRecord {
   path: string;
   kind: string;
   state: StepState;
-  /** Attempts so far; the one in progress included. */
+  /** Attempts so far, including the one in progress. */
   attempts: number;
   startedAt: number;
   endedAt?: number;
-  /** What the step was asked to do, templates resolved; expressions that read secrets stay what they are. */
+  /** The arguments of the step, with templates resolved; expressions that read secrets stay unresolved. */
   input?: Json;
   output?: Json;
   error?: RecordedError;
   /** When it is attempted again, or its wait ends; milliseconds since the epoch. */
   due?: number;
   /**
-   * TypeScript only: the path of the step that had ended, alone in its scope, when this one was asked for ("" for the
-   * first one). A replay has to ask for them in this order. Absent where branches ran side by side.
+   * TypeScript only: the path of the step that had ended, alone in its scope, when this one was requested ("" for the
+   * first one). A replay must request them in this order. Absent if branches ran in parallel.
    */
   after?: string;
 }
 
 export type StepState = "retrying" | "waiting" | "succeeded" | "failed" | "skipped" | "cancelled";
 
-/** True for the states in which a step is never performed again. */
+/** True for the states in which a step never runs again. */
 export function isFinalStep(state: StepState): boolean {
   return state !== "retrying" && state !== "waiting";
 }
@@ -89,5 +89,5 @@ export function isFinalStep(state: StepState): boolean {
 /** The path in a trace under which a function `if` is recorded. */
 export const CONDITION_STEP = "if";
 
-/** The path under which the failure that a rule's `onError` answers is recorded; its steps stand below. No step has it. */
+/** The path of the record of the failure that a rule's `onError` handles; its steps are below. No step can have this path. */
 export const ON_ERROR_STEP = "rule.onError";

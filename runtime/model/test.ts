@@ -10,21 +10,21 @@ export interface RuleTest extends TestWorld {
   do: TestEntry[];
 }
 
-/** What a test begins with. */
+/** The initial state of a test. */
 export interface TestWorld {
   /** Milliseconds since the epoch at which it begins. */
   now: number;
-  /** Members by group; absent where those of `whenthen.yaml` are asked. */
+  /** Members by group; if absent, those of `whenthen.yaml` apply. */
   people?: Record<string, string[]>;
-  /** Over the defaults; what has none is as configured. */
+  /** Replaces the defaults; values without a default are as configured. */
   config: JsonObject;
   secrets: Record<string, string>;
   env: Record<string, string>;
-  /** What steps get from the world, by step id, path or kind; a list holds successive answers. */
+  /** The external answers that steps get, by step id, path or kind; a list contains successive answers. */
   stub: Record<string, Json>;
 }
 
-/** One entry under `do`; `args` is what its kind's schema made of it. */
+/** One entry under `do`; `args` is the entry parsed by its kind's schema. */
 export interface TestEntry {
   kind: TestEntryKind;
   at: Position;
@@ -33,15 +33,15 @@ export interface TestEntry {
 
 export type TestEntryKind = "send" | "advance" | "answer" | "skip" | "expect";
 
-/** What a test sees of its rule, and `expect` is held against. */
+/** The state of a rule that a test sees, and that `expect` is compared with. */
 export interface Seen {
   /** RFC 3339. */
   now: string;
   /** Oldest first. */
   runs: RunState[];
-  /** What became of the event that came last, at the rule. */
+  /** The rule's verdict on the last event. */
   verdict: VerdictKind | DeliveryVerdict | null;
-  /** Of the verdict `condition`: the clause that did not hold. */
+  /** For the verdict `condition`: the clause that did not hold. */
   clause: string | null;
   /** Open forms, oldest first. */
   forms: SeenForm[];
@@ -49,13 +49,13 @@ export interface Seen {
   waits: SeenWait[];
   /** Steps of the newest run, in the order in which they began. */
   steps: SeenStep[];
-  /** What steps asked of the world, each with its `step` and its arguments under the names that the rule file uses. */
+  /** The external calls of steps, each with its `step` and its arguments under the names that the rule file uses. */
   calls: JsonObject[];
   /** Lines of `log` steps and of `console`. */
   logs: string[];
   /** Events that the rule emitted. */
   events: JsonObject[];
-  /** The answer to the request that was sent to a webhook last, once there is one. */
+  /** The answer to the last request to a webhook, if there is one yet. */
   response: JsonObject | null;
   /** Of the newest run. */
   output: Json;
@@ -91,13 +91,13 @@ export interface SeenStep {
   error: string | null;
 }
 
-/** An event: by its type, of a trigger, or by hand where neither is given; or a request to a webhook, signed by itself. */
+/** An event by its type, of a trigger, or manual if neither is given; or a request to a webhook, which is signed automatically. */
 export type Sending = SentEvent | SentRequest;
 
 export interface SentEvent {
-  /** Of another trigger than `event`, by default the trigger's. */
+  /** For a trigger other than `event`, by default the trigger's. */
   type?: string;
-  /** The trigger that emits it: its name, its address, or its kind where that says which. */
+  /** The trigger that emits it: its name, its address, or its kind if that is unambiguous. */
   trigger?: string;
   data?: unknown;
   subject?: string;
@@ -125,33 +125,33 @@ export interface SentRequest {
   signed?: boolean;
 }
 
-/** Who answers a form, and what. */
+/** An answer to a form, and who gives it. */
 export interface Answering {
-  /** By default the first whom the form is for. */
+  /** By default the form's first recipient. */
   as?: string;
   with?: Record<string, unknown>;
-  /** Why the answer is not taken. */
+  /** Why the answer is not accepted. */
   refused?: "forbidden" | "closed" | "invalid";
 }
 
-/** What `expect` says. It is partial: what it does not mention is not looked at, at any depth. */
+/** The content of `expect`. It is partial: values that it does not mention are not checked, at any depth. */
 export interface Expectation {
-  /** The newest run; `none` where no event has started one. */
+  /** The newest run; `none` if no event has started one. */
   run?: RunState | "none";
   /** All runs, oldest first. */
   runs?: readonly RunState[];
   verdict?: VerdictKind | DeliveryVerdict;
   clause?: string;
-  /** One of the open forms, or `none` where none is open. */
+  /** One of the open forms, or `none` if none is open. */
   form?: Partial<SeenForm> | "none";
   waits?: readonly Partial<SeenWait>[];
-  /** Steps that have succeeded, in this order; or by step its state or more about it, `none` where it was not come to. */
+  /** Steps that have succeeded, in this order; or by step its state or more details, `none` if it was not reached. */
   steps?: readonly string[] | Readonly<Record<string, StepState | "none" | Partial<SeenStep>>>;
   calls?: readonly Readonly<Record<string, unknown>>[];
-  /** Each is a part of a line. */
+  /** Each is part of a line. */
   logs?: readonly string[];
   events?: readonly Readonly<Record<string, unknown>>[];
-  /** The answer to the last request; `none` as long as it waits. */
+  /** The answer to the last request; `none` while it waits. */
   response?: Readonly<Record<string, unknown>> | "none";
   output?: unknown;
   /** A part of the run's error. */
@@ -159,23 +159,23 @@ export interface Expectation {
   state?: Readonly<Record<string, unknown>>;
 }
 
-/** One part of an `expect` that is not as expected; `seen` holds only what it speaks about. */
+/** One part of an `expect` that does not match; `seen` contains only what it mentions. */
 export interface Mismatch {
   part: string;
   expected: Json;
   seen: Json;
 }
 
-/** How one test went. */
+/** The result of one test. */
 export interface TestResult {
   rule: string;
-  /** The file that the test stands in, relative to the folder. */
+  /** The file of the test, relative to the folder. */
   file: string;
   at: Position;
   name: string;
-  /** Milliseconds. */
+  /** Duration in milliseconds. */
   took: number;
-  /** Absent where it passed. */
+  /** Absent if it passed. */
   failure?: TestFailure;
 }
 
@@ -184,6 +184,6 @@ export interface TestFailure {
   file: string;
   at: Position;
   mismatches: Mismatch[];
-  /** What else may explain it: the error of a run, what a run waits for. */
+  /** Further facts that may explain it: the error of a run, what a run waits for. */
   notes: string[];
 }

@@ -1,6 +1,6 @@
 import type { Json } from "./json.ts";
 
-/** What became of an event at a rule. `reason` is a sentence for people; only `started` has none. */
+/** A rule's verdict on an event. `reason` is a sentence for people; only `started` has none. */
 export type Verdict =
   | { kind: "started"; run: string }
   | { kind: "held"; run: string; reason: string; until: number }
@@ -13,5 +13,5 @@ export type Verdict =
 
 export type VerdictKind = Verdict["kind"];
 
-/** What became of a delivery as a whole, where no rule was concerned. */
+/** The verdict on a delivery as a whole, if no rule was concerned. */
 export type DeliveryVerdict = "accepted" | "duplicate" | "unmatched";

@@ -1,26 +1,26 @@
 import type { TypedEvent } from "./event.ts";
 
 /**
- * How events are collected for one run: `{ every: "1h" }` closes so long after the first of them, `{ quiet: "30s", within: "5m" }`
- * once no more come, `{ cron: "0 9 * * 1" }` at set times.
+ * How events are collected for one run: `{ every: "1h" }` closes that long after the first event, `{ quiet: "30s", within:
+ * "5m" }` when no more events come, `{ cron: "0 9 * * 1" }` at set times.
  */
 export type BatchOptions =
   & {
-    /** With so many events it closes early. @default 1000 */
+    /** Number of events at which it closes early. @default 1000 */
     max?: number;
   }
   & (
     | { every: string }
     | {
       quiet: string;
-      /** After the first event at the latest. */
+      /** The latest time after the first event. */
       within?: string;
     }
     | {
       cron: string;
       /** @default the variable TZ, else UTC */
       timezone?: string;
-      /** Starts a run also where nothing came. */
+      /** Starts a run even if no events came. */
       empty?: boolean;
     }
   );
@@ -30,15 +30,15 @@ export interface Batching {
   batch: BatchOptions;
 }
 
-/** The events that were collected, as one. */
+/** The collected events, as one event. */
 export type BatchEvent<E> = TypedEvent<"batch", BatchData<E>>;
 
 export interface BatchData<E> {
-  /** In the order in which they came. */
+  /** In order of arrival. */
   events: E[];
   count: number;
   /** When it was opened, RFC 3339. */
   since: string;
-  /** With `cron`: the time for which it was collected. */
+  /** With `cron`: the time at which it was due. */
   scheduled?: string;
 }

@@ -3,7 +3,7 @@ import type { Json } from "../model/json.ts";
 /** One entry under `config`: a plain default value, or a field. */
 export type ConfigEntry = string | number | boolean | readonly Json[] | ConfigField;
 
-/** A field of `config` as it is written in a rule. */
+/** A field of `config`, as a rule declares it. */
 export interface ConfigField {
   readonly type: "text" | "number" | "boolean" | "choice" | "duration" | "date" | "email" | "url" | "list";
   readonly title?: string;
@@ -17,10 +17,10 @@ export interface ConfigField {
 
 export type ConfigSpec = { readonly [name: string]: ConfigEntry };
 
-/** The values that a rule's functions see, from what it declares. */
+/** The config values that a rule's functions see. */
 export type ConfigValues<C> = { readonly [Name in keyof C]: ValueOf<C[Name], undefined> };
 
-/** The value of an entry; `Missing` where there may be none. */
+/** The value of an entry, or `Missing` if it may have none. */
 export type ValueOf<E, Missing> = E extends { type: infer T } ? FieldValue<T, E> | Absent<E, Missing> : Widen<E>;
 
 /** Durations, dates and addresses are text. */

@@ -1,24 +1,24 @@
 import type { Event, HttpRequestFacts } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 
-/** An event whose type and data are known. */
+/** An event with known type and data. */
 export interface TypedEvent<Type extends string = string, Data = Json> extends Omit<Event, "type" | "data"> {
   type: Type;
   data: Data;
 }
 
-/** An event that came in by a webhook. */
+/** An event from a webhook. */
 export interface WebhookEvent<Type extends string = string, Data = Json> extends TypedEvent<Type, Data> {
   http: HttpRequestFacts;
 }
 
 /** The data of a `poll` event. */
 export interface Change<Item> {
-  /** The item before; null where it was added. */
+  /** The item before; null if it was added. */
   old: Item | null;
-  /** The item now; null where it was removed. */
+  /** The item now; null if it was removed. */
   new: Item | null;
-  /** What changed, in the format of jsondiffpatch; null where it was added or removed. */
+  /** What changed, in the format of jsondiffpatch; null if it was added or removed. */
   diff: Json;
 }
 
@@ -29,7 +29,7 @@ export interface FileChange<Content> {
   name: string;
   old: FileFacts | null;
   new: FileFacts | null;
-  /** What is in it, with `format`; null where it cannot be read so. */
+  /** The content, with `format`; null if it cannot be read in that format. */
   content?: Content | null;
   /** Why the content cannot be read. */
   error?: string;

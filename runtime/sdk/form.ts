@@ -1,6 +1,6 @@
 import type { ConfigEntry, ConfigField, ValueOf } from "./config.ts";
 
-/** The fields of a form, as those of `config`: `{ decision: { type: "choice", choices: ["approve", "reject"] } }`. */
+/** The fields of a form, declared like `config`: `{ decision: { type: "choice", choices: ["approve", "reject"] } }`. */
 export type FormFields = { readonly [name: string]: ConfigEntry | FormField };
 
 /** One field of a form. */
@@ -10,19 +10,19 @@ export interface FormField extends ConfigField {
 }
 
 export interface FormOptions<Fields extends FormFields> {
-  /** A person or group in `whenthen.yaml`, or an e-mail address; or several. */
+  /** A person or group in `whenthen.yaml`, or an e-mail address; or a list of these. */
   to: string | readonly string[];
   /** What they fill in. */
   fields?: Fields;
-  /** How often they are told again until one has answered: `1d`. */
+  /** How often they are reminded until one has answered: `1d`. */
   remind?: string;
-  /** Adds people to the form when nobody has answered: `{ after: "2d", to: "cfo" }`. */
+  /** Adds people to the form if nobody has answered by then: `{ after: "2d", to: "cfo" }`. */
   escalate?: { after: string; to: string | readonly string[] };
   /** How long it can be answered: `5d`. Without it the run waits until somebody answers. */
   timeout?: string;
 }
 
-/** What was answered, by whom and when. */
+/** The answer, with who gave it and when. */
 export type FormResult<Fields extends FormFields> =
   & { [Name in keyof Fields]: ValueOf<Fields[Name], null> }
   & {

@@ -5,8 +5,8 @@ import { testRule } from "./test.ts";
 import { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";
 
 /**
- * What `import … from "whenthen"` means at run time. Bundles hold only the key, so that one made by an older program
- * runs in a newer one: entries may be added here, a change of meaning needs a new key.
+ * The run-time meaning of `import … from "whenthen"`. Bundles contain only the key, so that a bundle made by an older
+ * program runs in a newer one: entries may be added here, but a change of meaning needs a new key.
  */
 export const protocol = {
   rule,
@@ -25,5 +25,5 @@ export const protocol = {
   RetryAfterError,
 };
 
-/** Under this registered symbol the worker leaves the protocol on `globalThis`. */
+/** The worker stores the protocol on `globalThis` under this registered symbol. */
 export const PROTOCOL_KEY = "whenthen/1";

@@ -1,2 +1,2 @@
-/** What a value is after it was recorded: properties that hold undefined are gone, no value is null. */
+/** The type of a value after it was recorded: properties with the value undefined are gone, and no value is null. */
 export type Recorded<T> = T extends undefined | void ? null : T;

@@ -17,13 +17,13 @@ export interface RuleScope<W, C> {
   config: ConfigValues<C>;
   /** Environment variables, without secrets. */
   env: Readonly<Record<string, string | undefined>>;
-  /** Asking for one that is not set throws. Recorded inputs name them, `${{ secrets.X }}`; what is shown is masked. */
+  /** Reading an unset secret throws. Recorded inputs name secrets, `${{ secrets.X }}`; output is masked. */
   secrets: Readonly<Record<string, string>>;
   run: { readonly id: string; readonly attempt: number };
   rule: { readonly id: string; readonly file: string };
 }
 
-/** A rule as `rule()` takes it; the words are those of YAML. */
+/** The argument of `rule()`; the keys are those of YAML. */
 export interface RuleSpec<W extends When, C extends ConfigSpec> {
   id?: string;
   name?: string;
@@ -34,15 +34,15 @@ export interface RuleSpec<W extends When, C extends ConfigSpec> {
   key?: string;
   /** @default "parallel" */
   mode?: "parallel" | "queued" | "single" | "restart";
-  /** Runs of one key at once in mode `parallel`. @default 10 */
+  /** How many runs of one key at once in mode `parallel`. @default 10 */
   max?: number;
-  /** Waits excluded. @default "1h" */
+  /** Waits do not count. @default "1h" */
   timeout?: string;
-  /** Runs above it are held. @default "1000/m" */
+  /** Runs above it are delayed. @default "1000/m" */
   limit?: string;
   enabled?: boolean;
   config?: C;
-  /** Steps as in YAML, done when the run failed. */
+  /** Steps as in YAML, performed if the run failed. */
   onError?: readonly { readonly [key: string]: unknown }[];
   then: (scope: RuleScope<W, C> & { step: Step }) => unknown;
 }
@@ -51,12 +51,12 @@ export interface RuleSpec<W extends When, C extends ConfigSpec> {
  * What `rule()` returns. It must have no `then` property: an object with one is thenable, and `await` would call it.
  */
 export class RuleDefinition {
-  /** Where `rule(` was called, as a stack. */
+  /** The stack of the `rule(` call. */
   readonly stack = new Error().stack;
   constructor(readonly spec: RuleSpec<When, ConfigSpec>) {}
 }
 
-/** Declares a rule; a file's default export. */
+/** Declares a rule; the default export of a rule file. */
 export function rule<const W extends When, const C extends ConfigSpec = Record<never, Json>>(
   spec: RuleSpec<W, C>,
 ): RuleDefinition {

@@ -8,7 +8,7 @@ export interface StandardSchema<Output = unknown> {
   };
 }
 
-/** What a validator answers: a value, or what is wrong with it. */
+/** The result of a validator: a value, or its problems. */
 export type SchemaResult<Output> =
   | { readonly value: Output; readonly issues?: undefined }
   | { readonly issues: readonly SchemaIssue[] };
@@ -18,7 +18,7 @@ export interface SchemaIssue {
   readonly path?: readonly (PropertyKey | { readonly key: PropertyKey })[] | undefined;
 }
 
-/** A type without a validator: says what an event's data is and checks nothing. */
+/** A type without a validator: names the type of an event's data and checks nothing. */
 export interface TypeOnly<T> {
   readonly typeOnly: true;
   /** Never set; carries the type. */
@@ -26,7 +26,7 @@ export interface TypeOnly<T> {
 }
 
 /**
- * Names the type of an event's data where no validator is wanted.
+ * Names the type of an event's data if no validator is wanted.
  * @example event("order.created", type<Order>())
  */
 export function type<T>(): TypeOnly<T> {
@@ -35,7 +35,7 @@ export function type<T>(): TypeOnly<T> {
 
 /**
  * Runs a validator over `value`.
- * @returns the validated value, or one line for each thing that is wrong: `data.amount: expected number`
+ * @returns the validated value, or one line for each problem: `data.amount: expected number`
  */
 export async function validate(
   schema: StandardSchema,

@@ -8,11 +8,11 @@ import type { Recorded } from "./recorded.ts";
 import type { EventOf, Format, TriggerDefinition } from "./triggers.ts";
 import type { WaitForOptions, WaitOptions } from "./wait.ts";
 
-/** What every step takes. */
+/** Options of every step. */
 export interface StepOptions {
   /** For one attempt: `30s`. */
   timeout?: string;
-  /** Attempts in all, or the whole policy. */
+  /** The number of attempts, or the whole policy. */
   retry?: number | { attempts: number; delay?: string; max?: string };
 }
 
@@ -24,9 +24,9 @@ export interface HttpOptions extends StepOptions {
   query?: Record<string, unknown>;
   auth?: { bearer: string } | { basic: string };
   format?: Format;
-  /** Of the answer, whatever its content type says. */
+  /** Charset of the answer, whatever its content type says. */
   charset?: string;
-  /** Statuses that count as success beside 2xx. */
+  /** Statuses that count as success in addition to 2xx. */
   ok?: readonly number[];
 }
 
@@ -43,7 +43,7 @@ export interface RunOptions extends StepOptions {
   env?: Record<string, string>;
   cwd?: string;
   format?: Format;
-  /** Of its output, if that is not UTF-8. */
+  /** Charset of its output, if that is not UTF-8. */
   charset?: string;
   /** Exit codes that count as success. */
   ok?: readonly number[];
@@ -53,12 +53,12 @@ export interface RunResult<Output> {
   code: number;
   stdout: string;
   stderr: string;
-  /** What stdout says where it is JSON, else null. */
+  /** Stdout as JSON; null if it is no JSON. */
   json: Output | null;
 }
 
 export interface CallOptions extends StepOptions {
-  /** What the function or action is given. */
+  /** The argument of the function or action. */
   with?: Record<string, unknown>;
 }
 
@@ -76,7 +76,7 @@ export interface LogOptions {
 
 export interface StateOptions {
   value?: unknown;
-  /** How long it is kept: `7d`. */
+  /** How long the value is kept: `7d`. */
   ttl?: string;
 }
 
@@ -84,16 +84,16 @@ export interface MailOptions extends StepOptions {
   /** @default the rule's id */
   subject?: string;
   text?: string;
-  /** Instead of the text or beside it. */
+  /** Instead of the text or in addition to it. */
   html?: string;
-  /** @default as `smtp` in `whenthen.yaml` says */
+  /** @default `from` of `smtp` in `whenthen.yaml` */
   from?: string;
 }
 
-/** What the mail server said. */
+/** The mail server's response. */
 export interface MailResult {
   messageId: string;
-  /** Recipients that it took, and those that it did not. */
+  /** Recipients that it accepted, and those that it rejected. */
   accepted: string[];
   rejected: string[];
 }
@@ -107,17 +107,20 @@ export interface ReplyOptions {
 
 export interface ReplyResult {
   status: number;
-  /** False where nobody waits for an answer, or not any more. */
+  /** False if nobody waits for an answer (any more). */
   sent: boolean;
   reason?: string;
 }
 
 /**
- * All effects of a rule function. Each call is a step with the name given first: recorded, and not done again when the
- * run is attempted again. A name used again becomes `name#2`.
+ * All effects of a rule function. Each call is a step; its name is the first argument. A recorded step is not performed
+ * again when the run resumes. A repeated name becomes `name#2`.
  */
 export interface Step {
-  /** Any code of one's own. What it returns is recorded and must be JSON. Throw TerminalError or RetryAfterError to decide retry. */
+  /**
+   * Any code. Its return value is recorded and must be JSON. Throw TerminalError or RetryAfterError to decide about
+   * retries.
+   */
   do<T>(name: string, fn: (attempt: { attempt: number }) => T, options?: StepOptions): Promise<Recorded<Awaited<T>>>;
   /** `step.http("tell", "POST https://…", { json })` */
   http<Body = Json>(name: string, request: string, options?: HttpOptions): Promise<HttpResult<Body>>;
@@ -131,15 +134,15 @@ export interface Step {
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;
   log(name: string, text: string, options?: LogOptions): Promise<null>;
-  /** Memory across runs: sets it and gives the previous value; without `value` reads it. */
+  /** Memory across runs: sets a key and returns the previous value; without `value` it reads the key. */
   state<T = Json>(name: string, key: string, options?: StateOptions): Promise<T | null>;
   /** Answers the waiting webhook. */
   reply(name: string, status: number, options?: ReplyOptions): Promise<ReplyResult>;
   mail(name: string, to: string | readonly string[], options: MailOptions): Promise<MailResult>;
-  /** Waits for some time (`1h`), or until one: an RFC 3339 time, or the next `09:00`. */
+  /** Waits for some time (`1h`), or until a time: in RFC 3339, or the next `09:00`. */
   wait(name: string, until: string, options?: WaitOptions): Promise<null>;
   /**
-   * Waits for an event, also one that came since the run began. Null where none came within `timeout`, or where an operator
+   * Waits for an event, including one that came since the run began. Null if none came within `timeout`, or if an operator
    * ended the wait.
    * @example const paid = await step.waitFor<Payment>("paid", "payment.received", { match: { "data.id": id }, timeout: "3d" })
    */
@@ -149,8 +152,8 @@ export interface Step {
     options?: WaitForOptions,
   ): Promise<EventOf<Type, Data> | null>;
   /**
-   * For an event that is defined once: `const payment = event("payment.received", type<Payment>())` above the rule, and
-   * `step.waitFor("paid", payment)`. A validator is run over the event that came.
+   * For an event that is defined in one place: `const payment = event("payment.received", type<Payment>())` above the rule,
+   * and `step.waitFor("paid", payment)`. Its validator, if any, checks the event that came.
    */
   waitFor<E extends TypedEvent<string, unknown>>(
     name: string,
@@ -158,7 +161,7 @@ export interface Step {
     options?: WaitForOptions,
   ): Promise<E | null>;
   /**
-   * Asks people. With a `timeout` the result is null where nobody answered in time, or where an operator ended the wait.
+   * Asks people. With a `timeout` the result is null if nobody answered in time, or if an operator ended the wait.
    * @example const { decision, by } = await step.form("ok", "Refund?", { to: "finance", fields: { decision: { type: "choice", choices: ["yes", "no"] } } })
    */
   form<const Fields extends FormFields = Record<never, never>>(
@@ -172,8 +175,8 @@ export interface Step {
     options: FormOptions<Fields> & { timeout?: undefined },
   ): Promise<FormResult<Fields>>;
   /**
-   * Performs a function for each item. The first failure cancels the others and is thrown; with `onError: "continue"` all items
-   * are done, and the result tells which failed.
+   * Performs a function for each item. The first failure cancels the others and is thrown; with `onError: "continue"` all
+   * items are performed, and the result lists the failed ones.
    * @example await step.each("lines", order.lines, async (line) => { await step.http("save", "POST …", { json: line }) }, { max: 5 })
    */
   each<Item, Result>(
@@ -189,8 +192,8 @@ export interface Step {
     options: EachOptions & { onError: "continue" },
   ): Promise<EachResult<Recorded<Awaited<Result>> | null>>;
   /**
-   * Performs branches side by side, and gives what each gave. The first failure cancels the others and is thrown. With `join: 2` the
-   * first two that succeed are enough, and the others are cancelled.
+   * Performs branches side by side, and returns the result of each. The first failure cancels the others and is thrown.
+   * With `join: 2` the first two that succeed are enough, and the others are cancelled.
    * @example const { crm, mail } = await step.all("both", { crm: () => step.http("post", …), mail: () => step.mail("tell", …) })
    */
   all<B extends Branches>(name: string, branches: B, options?: { join?: undefined }): Promise<AllResult<B>>;

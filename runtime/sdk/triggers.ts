@@ -7,21 +7,21 @@ import type { StandardSchema, TypeOnly } from "./schema.ts";
 export class TriggerDefinition<out E = unknown> {
   /** Never set; carries the type of the event. */
   declare readonly emits?: E;
-  /** @param entry what the same trigger is in YAML */
+  /** @param entry the same trigger as an object of YAML */
   constructor(readonly entry: object, readonly schema?: StandardSchema) {}
 }
 
-/** What every trigger takes; and {@link Batching}, which changes what a run gets. */
+/** Options of every trigger; see also {@link Batching}, which changes the event that a run gets. */
 export interface TriggerOptions {
-  /** Its id; without one the id is made of kind and address. */
+  /** Its id; by default the id is built from kind and address. */
   name?: string;
-  /** CEL; events that do not hold do not reach the rule. */
+  /** CEL; events for which it does not hold do not reach the rule. */
   if?: string | readonly string[];
 }
 
-/** The data of what comes by the clock. */
+/** The data of an event from the clock. */
 export interface Scheduled {
-  /** When it was due, RFC 3339; the event's id, too. */
+  /** When it was due, RFC 3339; also the event's id. */
   scheduled: string;
 }
 
@@ -30,7 +30,7 @@ export interface CronOptions extends TriggerOptions {
   timezone?: string;
   /** @default "last" */
   missed?: "skip" | "last" | "all";
-  /** How far back a missed occurrence counts. @default "1h" */
+  /** How late a missed occurrence may still fire. @default "1h" */
   window?: string;
 }
 
@@ -49,7 +49,7 @@ export interface EveryOptions extends TriggerOptions {
 
 type EveryEvent = TypedEvent<"every", Scheduled>;
 
-/** Fires at a true interval, across restarts: `every("10m")`. */
+/** Fires at a fixed interval, across restarts: `every("10m")`. */
 export function every(interval: string, options: EveryOptions & Batching): TriggerDefinition<BatchEvent<EveryEvent>>;
 export function every(interval: string, options?: EveryOptions): TriggerDefinition<EveryEvent>;
 export function every(interval: string, options: EveryOptions = {}): TriggerDefinition<never> {
@@ -65,7 +65,7 @@ export function at(time: string, options: TriggerOptions = {}): TriggerDefinitio
   return new TriggerDefinition({ at: time, ...options });
 }
 
-/** How a webhook's sender is known. */
+/** How the sender of a webhook is authenticated. */
 export type WebhookAuth =
   | "none"
   | "standard"
@@ -78,7 +78,7 @@ export type WebhookAuth =
 
 export interface WebhookOptions extends TriggerOptions {
   auth: WebhookAuth;
-  /** Names of the secrets, several while they are rotated; never a value. */
+  /** Names of the secrets, several during a rotation; never a value. */
   secret?: string | readonly string[];
   /** @default "POST" */
   method?: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
@@ -86,7 +86,7 @@ export interface WebhookOptions extends TriggerOptions {
   dedupe?: string;
   /** How long `dedupe` remembers. */
   within?: string;
-  /** How long an answer of the rule is waited for. @default "10s" */
+  /** How long to wait for the rule's reply. @default "10s" */
   replyWithin?: string;
   /** @default "1MB" */
   maxBody?: string | number;
@@ -120,18 +120,18 @@ export function webhook(
 export interface PollOptions extends TriggerOptions {
   /** @default "5m" */
   every?: string;
-  /** CEL: where the items stand in what the source gives. */
+  /** CEL: the list of items in the source's output. */
   items?: string;
-  /** CEL over `item`: what tells items apart. */
+  /** CEL over `item`: the identity of an item. */
   key?: string;
   /** @default ["added", "changed"] */
   on?: readonly ChangeKind[];
-  /** Fields whose changes do not count. */
+  /** Fields whose changes are ignored. */
   ignore?: readonly string[];
-  /** Whether what is there at first counts as added. @default "seed" */
+  /** Whether the items of the first poll count as added. @default "seed" */
   first?: "seed" | "emit";
   format?: Format;
-  /** Of the page or output, whatever it says of itself. */
+  /** Charset of the page or output, whatever it declares. */
   charset?: string;
   pages?: { next: string; max?: number };
 }
@@ -170,8 +170,8 @@ const POLL_OPTIONS = new Set([
 type PollEvent<Item> = TypedEvent<ChangeKind, Change<Item>>;
 
 /**
- * Asks a source again and again and emits what changed: `poll<Disk>({ run: "./disks.sh", every: "5m", key: "item.mount" })`
- * or `poll<Issue>("https://api.example.org/issues", { key: "item.id" })`.
+ * Polls a source and emits changes: `poll<Disk>({ run: "./disks.sh", every: "5m", key: "item.mount" })` or
+ * `poll<Issue>("https://api.example.org/issues", { key: "item.id" })`.
  */
 export function poll<Item = Json>(
   source: string,
@@ -190,7 +190,7 @@ export function poll<Item = Json>(
 export function poll(source: string | (PollSource & PollOptions), options: PollOptions = {}): TriggerDefinition<never> {
   if (typeof source === "string") return new TriggerDefinition({ poll: source, ...options });
   const isOption = ([name]: [string, unknown]) => POLL_OPTIONS.has(name);
-  // The kind names the step, so it comes first whatever the order it was written in.
+  // The kind names the step, so it comes first, in whatever order the options were written.
   const { run, http, call, ...rest }: Record<string, unknown> = { ...source };
   const step = { run, http, call, ...Object.fromEntries(Object.entries(rest).filter((entry) => !isOption(entry))) };
   return new TriggerDefinition({ poll: step, ...Object.fromEntries(Object.entries(rest).filter(isOption)) });
@@ -199,18 +199,18 @@ export function poll(source: string | (PollSource & PollOptions), options: PollO
 export interface WatchOptions extends TriggerOptions {
   /** @default ["added", "changed"] */
   on?: readonly ChangeKind[];
-  /** How long a file must stay as it is. @default "2s" */
+  /** How long a file must stay unchanged. @default "2s" */
   settle?: string;
   /** @default "emit" */
   first?: "seed" | "emit";
   format?: Format;
-  /** Of the content, whatever it says of itself. */
+  /** Charset of the content, whatever it declares. */
   charset?: string;
 }
 
 type WatchEvent<Content> = TypedEvent<ChangeKind, FileChange<Content>>;
 
-/** Emits when files that match the pattern come, change or go. */
+/** Emits when files that match the pattern are added, changed or removed. */
 export function watch<Content = Json>(
   pattern: string,
   options: WatchOptions & Batching,
@@ -220,15 +220,15 @@ export function watch(pattern: string, options: WatchOptions = {}): TriggerDefin
   return new TriggerDefinition({ watch: pattern, ...options });
 }
 
-/** `order.*` listens to all that begins so. */
+/** `order.*` matches all types with that prefix. */
 type EventType<Pattern extends string> = Pattern extends `${infer Prefix}.*` ? `${Prefix}.${string}` : Pattern;
 
-/** One event type of a union for each type named, so that `event.type` narrows. */
+/** One event type of a union for each named type, so that `event.type` narrows. */
 export type EventOf<Pattern extends string, Data> = Pattern extends string ? TypedEvent<EventType<Pattern>, Data>
   : never;
 
 /**
- * Listens to what rules emit, to `POST /events` and to `whenthen emit`.
+ * Listens to events that rules emit, to `POST /events` and to `whenthen emit`.
  * @param schema the type of the data, or a Standard Schema validator (zod, valibot, arktype, …), which is run
  * @example event("order.created", type<Order>())
  */
@@ -259,7 +259,7 @@ export function start(options: TriggerOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ start: true, ...options });
 }
 
-/** Somebody asked for it: `whenthen emit --rule`, or a button. */
+/** Started by hand: `whenthen emit --rule`, or a button. */
 export function manual<Data = Json>(
   options: TriggerOptions & Batching,
 ): TriggerDefinition<BatchEvent<TypedEvent<"manual", Data>>>;

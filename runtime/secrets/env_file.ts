@@ -1,6 +1,6 @@
 /**
- * Reads a `.env` file: `NAME=value`, `export NAME=value`, `# comments`. Values in single quotes are literal; in double quotes `\n`,
- * `\"` and `\\` are escapes; both may go over several lines. Nothing is expanded.
+ * Parses a `.env` file: `NAME=value`, `export NAME=value`, `# comments`. Values in single quotes are literal; in double quotes
+ * `\n`, `\"` and `\\` are escapes; both may span several lines. Nothing is expanded.
  */
 export function parseEnvFile(text: string): Record<string, string> {
   const line =

@@ -1,11 +1,12 @@
 import { Buffer } from "node:buffer";
-import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
+import { createHash, randomBytes, scrypt } from "node:crypto";
+import { isSameText } from "./same_text.ts";
 
-/** log2 of N, r and p: 32 MB and a good tenth of a second (OWASP Password Storage Cheat Sheet, scrypt). */
+/** log2 of N, r and p: 32 MB and a little over a tenth of a second (OWASP Password Storage Cheat Sheet, scrypt). */
 const COST = { ln: 15, r: 8, p: 3 };
 const SALT = 16;
 const KEY = 32;
-/** Dots instead of the usual `$` and commas: it stands unquoted in YAML, also between braces, and in a shell. */
+/** Dots instead of the usual `$` and commas, so that it needs no quotes in a shell and in YAML, also between braces. */
 const PASSWORD_HASH = /^scrypt\.(1[0-7])\.([1-9]|1[0-6])\.([1-8])\.([\w-]{22})\.([\w-]{43})$/;
 const TOKEN_HASH = /^sha256\.[\w-]{43}$/;
 
@@ -17,16 +18,16 @@ export async function hashPassword(password: string): Promise<string> {
   return ["scrypt", ln, r, p, salt.toString("base64url"), key.toString("base64url")].join(".");
 }
 
-/** True where a text is a hash that {@link hashPassword} could have made. */
+/** True if a text has the form of {@link hashPassword}'s hashes. */
 export function isPasswordHash(text: string): boolean {
   return PASSWORD_HASH.test(text);
 }
 
-/** Whether a password is the one that was hashed; takes as long for a wrong one. */
+/** Whether a password matches a hash; takes equally long for a wrong one. */
 export async function verifyPassword(password: string, hash: string): Promise<boolean> {
   const [, ln, r, p, salt, key] = PASSWORD_HASH.exec(hash)!;
   const given = await derive(password, Buffer.from(salt, "base64url"), { ln: Number(ln), r: Number(r), p: Number(p) });
-  return timingSafeEqual(given, Buffer.from(key, "base64url"));
+  return isSameText(given.toString("base64url"), key);
 }
 
 /** A new API token, long enough that its hash needs neither salt nor cost. */
@@ -39,20 +40,20 @@ export function hashToken(token: string): string {
   return `sha256.${createHash("sha256").update(token).digest("base64url")}`;
 }
 
-/** True where a text is a hash that {@link hashToken} could have made. */
+/** True if a text has the form of {@link hashToken}'s hashes. */
 export function isTokenHash(text: string): boolean {
   return TOKEN_HASH.test(text);
 }
 
-/** Whether a token is the one that was hashed. */
+/** Whether a token matches a hash. */
 export function verifyToken(token: string, hash: string): boolean {
-  return timingSafeEqual(Buffer.from(hashToken(token)), Buffer.from(hash));
+  return isSameText(hashToken(token), hash);
 }
 
 function derive(password: string, salt: Uint8Array, { ln, r, p }: typeof COST): Promise<Buffer> {
   const N = 2 ** ln;
   return new Promise((resolve, reject) => {
-    // The same text may be composed of other characters on another keyboard.
+    // Another keyboard may compose the same text of other code points.
     scrypt(password.normalize("NFC"), salt, KEY, { N, r, p, maxmem: 256 * N * r }, (error, key) => {
       if (error) reject(error);
       else resolve(key);

@@ -6,36 +6,36 @@ import { parseEnvFile } from "./env_file.ts";
 import { base64Spellings, spellings } from "./spellings.ts";
 import { replaceAcrossLines } from "./wrapped_secrets.ts";
 
-/** Where secrets come from; an earlier source wins. */
+/** The sources of secrets; an earlier source wins. */
 export interface SecretSources {
   environment: Record<string, string | undefined>;
   /** `.env` files, absolute. */
   files: string[];
-  /** Mounted folders with one file for each secret, absolute. */
+  /** Mounted folders with one file per secret, absolute. */
   folders: string[];
 }
 
 /** Shorter values would mask ordinary text. */
 export const SHORTEST_MASKED = 4;
-/** Shorter base64 would be found in the ends and beginnings of ordinary lines. */
+/** Shorter base64 would match across the ends and beginnings of ordinary lines. */
 const SHORTEST_WRAPPED = 8;
-/** Where it is masked, what is shorter masks ordinary words and numbers, too; letters only are a word up to here. */
+/** Minimum lengths of good secrets: shorter ones also mask ordinary words and numbers. `letters`: if it has only letters. */
 const SHORTEST_GOOD = { any: 8, letters: 12 };
 
-/** What is wrong with a secret. */
+/** A problem of a secret. */
 export interface SecretFault {
   message: string;
   hint: string;
 }
 
-/** The secrets in use, and the masking of their values in all that is shown. Data in use and in the store is never masked. */
+/** The secrets in use. Masks their values in all output; data in use and in the store is never masked. */
 export class Secrets {
   #sources: SecretSources;
   #fromFiles: Record<string, string> | undefined;
   #used = new Map<string, string>();
   #masked = new Set<string>();
   #pattern: RegExp | undefined;
-  /** What may be broken over lines. */
+  /** Spellings that may be broken across lines. */
   #wrapped = new Set<string>();
   #wrappedPattern: RegExp | undefined;
 
@@ -43,7 +43,7 @@ export class Secrets {
     this.#sources = sources;
   }
 
-  /** The value, or undefined where no source has it. From now on it counts as used and its value is masked. */
+  /** The value, or undefined if no source has it. From now on the secret counts as used and its value is masked. */
   get(name: string): string | undefined {
     const value = this.#used.get(name) ?? this.#find(name);
     if (value !== undefined && !this.#used.has(name)) {
@@ -53,15 +53,15 @@ export class Secrets {
     return value;
   }
 
-  /** Reads these secrets so that their values are masked before anything is done with them. */
+  /** Reads these secrets, so that their values are masked before anything uses them. */
   use(names: Iterable<string>): void {
     for (const name of names) this.get(name);
   }
 
-  /** Why a secret is none, or a bad one; does not count as use. */
+  /** The problem if a secret is missing or weak; does not count as use. */
   fault(name: string): SecretFault | undefined {
     const value = this.#used.get(name) ?? this.#find(name);
-    const hint = "use a longer value, or config: where it is no secret";
+    const hint = "use a longer value, or config: if it is not a secret";
     if (value === undefined) {
       const message = `the secret ${name} is not set`;
       return { message, hint: "set it in the environment, in .env or in a mounted folder" };
@@ -78,24 +78,24 @@ export class Secrets {
     return { message: `the secret ${name} is a word of under ${SHORTEST_GOOD.letters} letters: ${masksToo}`, hint };
   }
 
-  /** Reads all sources anew where they are asked next, as after a rotation. Old values stay masked. */
+  /** Makes the next use read all sources again, for example after a rotation. Old values stay masked. */
   refresh(sources: SecretSources = this.#sources): void {
     this.#sources = sources;
     this.#fromFiles = undefined;
     this.#used.clear();
   }
 
-  /** What expressions see as `secrets`: a map that reads, uses and masks what it is asked for. */
+  /** The `secrets` of expressions: a map that reads, uses and masks a secret on access. */
   scope(): unknown {
     return new SecretsView((name) => this.get(name));
   }
 
-  /** Names of those in use. */
+  /** Names of the secrets in use. */
   get names(): string[] {
     return [...this.#used.keys()];
   }
 
-  /** Names and values of all that the sources have, in use or not. */
+  /** Names and values of all secrets in the sources, in use or not. */
   all(): Record<string, string> {
     const { environment, folders } = this.#sources;
     const inFolders = folders.filter(existsSync).flatMap((folder) =>
@@ -106,7 +106,7 @@ export class Secrets {
     return Object.fromEntries(entries.filter((entry): entry is [string, string] => entry[1] !== undefined));
   }
 
-  /** Names and values of those in use. */
+  /** Names and values of the secrets in use. */
   snapshot(): Record<string, string> {
     return Object.fromEntries(this.#used);
   }
@@ -154,7 +154,7 @@ export class Secrets {
     if (environment[name]) return environment[name];
     const fromFiles = this.#files();
     if (Object.hasOwn(fromFiles, name)) return fromFiles[name];
-    // A name is never a way out of the folder.
+    // A name must not lead out of the folder.
     if (!/^[\w.-]+$/.test(name) || /^\.+$/.test(name)) return undefined;
     const path = folders.map((folder) => join(folder, name)).find(existsSync);
     // Files written with an editor or `echo` end in a newline that is not part of the secret.
@@ -174,14 +174,14 @@ class SecretsView extends Map<string, string> {
     return this.#read(name);
   }
 }
-// The evaluator tells maps by this.
+// The evaluator recognises maps by this.
 SecretsView.prototype.constructor = Map;
 
 function readEnvFile(path: string): Record<string, string> {
   return parseEnvFile(read(path) ?? "");
 }
 
-/** Undefined where there is no file that can be read; the loader reports it where there is something else. */
+/** Undefined if there is no readable file; the loader reports anything else at the path. */
 function read(path: string): string | undefined {
   try {
     return readRegularFileSync(path).toString();
@@ -190,9 +190,9 @@ function read(path: string): string | undefined {
   }
 }
 
-/** Finds any of the texts. */
+/** A pattern that matches any of the texts. */
 export function patternOf(masked: Iterable<string>): RegExp {
-  // The longest first: a value may hold another.
+  // The longest first, as a value may contain another.
   const longestFirst = [...masked].sort((a, b) => b.length - a.length);
   return new RegExp(longestFirst.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&")).join("|"), "g");
 }

@@ -1,9 +1,9 @@
 import { Buffer } from "node:buffer";
 
-/** Lines of a secret that has several (a private key) are masked on their own from this length. */
+/** Lines of a multi-line secret (a private key) are also masked separately from this length. */
 const SHORTEST_LINE = 12;
 
-/** All the ways in which a secret may stand in a text: raw, and as JSON, HTML, URLs, base64 and hex have it. */
+/** All forms in which a secret may occur in a text: raw, and encoded for JSON, HTML, URLs, base64 and hex. */
 export function spellings(secret: string): Set<string> {
   const lines = secret.split(/\r?\n/).filter((line) => line.length >= SHORTEST_LINE);
   const found = new Set<string>();
@@ -18,8 +18,8 @@ export function spellings(secret: string): Set<string> {
 }
 
 /**
- * JSON may escape more than it has to: `\/`, and as `\u0026` what means something in HTML or is not ASCII. All of it may stand in a text
- * that is in JSON itself, as a line of the log is.
+ * JSON may escape more than it must: `\/`, and as `\u0026` characters that are special in HTML or not ASCII. All of these may
+ * occur in a text that is itself in JSON, such as a line of the log.
  */
 function inJson(text: string): string[] {
   const plain = JSON.stringify(text).slice(1, -1);
@@ -46,9 +46,9 @@ function inUrls(text: string): string[] {
   const wellFormed = text.toWellFormed();
   const strict = encodeURIComponent(wellFormed);
   const form = new URLSearchParams({ v: wellFormed }).toString().slice(2);
-  // RFC 3986 has `!'()*` among what may be encoded.
+  // By RFC 3986, `!'()*` may also be encoded.
   const strictest = strict.replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
-  // The URL parser leaves some characters of a path and a query as they are.
+  // The URL parser leaves some characters of a path and a query unchanged.
   const url = new URL("http://h/");
   url.pathname = `/${wellFormed}`;
   url.search = wellFormed;
@@ -59,13 +59,13 @@ function inUrls(text: string): string[] {
     encoded,
     encoded.replace(/%[0-9A-F]{2}/g, (code) => code.toLowerCase()),
   ]);
-  // What the URL parser shortens (`..`) or drops (a newline) is no spelling of the secret any more.
+  // If the URL parser shortens (`..`) or drops (a newline) something, the result no longer contains the secret.
   return both.filter((encoded) => encoded.length >= text.length);
 }
 
 /**
- * How a text stands in base64, on one line. Inside a longer base64 text a value is shifted by 0, 1 or 2 bytes; its first and last characters then hold bits of its
- * neighbours, those between are always the same.
+ * The forms of a text in base64, on one line. Inside a longer base64 text, a value is shifted by 0, 1 or 2 bytes. Its first and
+ * last characters then contain bits of its neighbours; those in between are always the same.
  */
 export function base64Spellings(text: string): string[] {
   const bytes = Buffer.from(text, "utf8");

@@ -1,15 +1,15 @@
-/** What a line break is in a text, or in a text that is JSON; the next line may be indented. */
+/** A line break in a text, or in a text that is JSON; the next line may be indented. */
 const BREAK = /(?:\r|\\r)?(?:\n|\\n)[ \t]*/g;
 
 /**
- * Replaces what a pattern finds across line breaks, as base64 is broken in mails and keys. What stands on one line is left
- * alone.
- * @param pattern global; of texts without line breaks
+ * Replaces matches of a pattern across line breaks, as base64 is broken in mails and keys. Matches within one line stay
+ * unchanged.
+ * @param pattern global; matches texts without line breaks
  */
 export function replaceAcrossLines(text: string, pattern: RegExp, replacement: string): string {
   const breaks = [...text.matchAll(BREAK)];
   if (breaks.length === 0) return text;
-  // How much of the text is gone in front of each place of the joined lines.
+  // How many characters were removed before each position of the joined lines.
   const gaps: { at: number; gone: number }[] = [];
   let gone = 0;
   for (const { index, 0: { length } } of breaks) gaps.push({ at: index - gone, gone: gone += length });

@@ -9,37 +9,37 @@ export interface EventIdentity {
   id: string;
 }
 
-/** A trigger's ids: its cursors and timers belong to these, not to a file's contents. */
+/** The ids of a trigger. Its cursors and timers belong to these ids, not to the content of a file. */
 export interface TriggerKey {
   rule: string;
   trigger: string;
 }
 
-/** One delivery of an event, with every rule that it concerns. */
+/** One delivery of an event, with all rules that listen to it. */
 export interface Arrival {
   event: Event;
   candidates: Candidate[];
-  /** Identity retention where a webhook says `within`, in milliseconds. */
+  /** Identity retention if a webhook sets `within`, in milliseconds. */
   within?: number;
 }
 
-/** A rule that listens to the event, and what ingest found out about it. */
+/** A rule that listens to the event, and the outcome of ingest for it. */
 export interface Candidate {
   rule: string;
   version: string;
   trigger: string;
-  /** Decided already (`condition`, `disabled`, `looped`, `error`), to be collected, or to be admitted by mode, key and limit. */
+  /** A final verdict (`condition`, `disabled`, `looped`, `error`), or to be collected, or to be admitted by mode, key and limit. */
   outcome: Verdict | Collection | Admission;
 }
 
-/** What the store needs to collect an event in the open batch of its trigger and key, or to open one. */
+/** The data to collect an event in the open batch of its trigger and key, or to open one. */
 export interface Collection {
   kind: "collect";
   key: string | null;
   terms: BatchTerms;
 }
 
-/** When a batch closes: at the first of these times. Milliseconds. */
+/** When a batch closes: at the earliest of these times. In milliseconds. */
 export interface BatchTerms {
   /** After its first event. */
   within?: number;
@@ -47,21 +47,21 @@ export interface BatchTerms {
   quiet?: number;
   /** The next occurrence of a cron. */
   at?: number;
-  /** With so many events it closes early. */
+  /** It closes early with this number of events. */
   max: number;
-  /** One is always open, and closes without events, too. */
+  /** A batch is always open, and closes even without events. */
   empty: boolean;
-  /** The trigger's options as text. A batch that was opened by others never closes later than it would have by those. */
+  /** The trigger's options as text. A batch opened under other options never closes later than under those. */
   options: string;
 }
 
-/** A batch whose time has come. */
+/** A batch that is due. */
 export interface DueBatch extends TriggerKey {
   id: string;
   closesAt: number;
 }
 
-/** How a batch closes, by its rule as it is at that moment. */
+/** How a batch closes, according to its rule at that time. */
 export interface BatchClosing {
   batch: string;
   version: string;
@@ -69,18 +69,18 @@ export interface BatchClosing {
   admission: Omit<Admission, "key">;
   /** The occurrence of a cron at which it closes. */
   scheduled?: number;
-  /** The terms of the next one, where one is always open. */
+  /** The terms of the next batch, if one is always open. */
   next?: BatchTerms;
 }
 
-/** What the store needs to admit a run: started, held above the limit, queued behind its key, or busy. */
+/** The data to admit a run: it starts, is delayed by the limit, is queued behind runs of its key, or is busy. */
 export interface Admission {
   kind: "admit";
   mode: "parallel" | "queued" | "single" | "restart";
   key: string | null;
   max: number;
   limit: { count: number; per: number } | null;
-  /** True where a function `if` is asked first; mode, key and limit are then claimed with its answer. */
+  /** True if a function `if` runs first; mode, key and limit then apply when it has answered. */
   asksFirst: boolean;
 }
 
@@ -88,33 +88,33 @@ export interface Receipt {
   event: EventIdentity;
   delivery: DeliveryVerdict;
   verdicts: { rule: string; trigger: string; verdict: Verdict }[];
-  /** Ids of the runs made, in the candidates' order; those of the first delivery for a duplicate. */
+  /** Ids of the new runs, in the candidates' order. For a duplicate, those of the first delivery. */
   runs: string[];
-  /** Running runs that mode `restart` replaces; the runner ends them, then the new one starts. */
+  /** Running runs that mode `restart` replaces. The runner ends them, then the new run starts. */
   replaces: string[];
-  /** Runs whose wait this event ended, waiting or running: the runner looks at them again. */
+  /** Waiting or running runs with a wait that this event ended: the runner checks them again. */
   wakes: string[];
-  /** Those of `runs` that were claimed at once, where a lease was given. */
+  /** Those of `runs` that were claimed at once, if a lease was given. */
   claimed?: ClaimedRun[];
   /** For a duplicate, the reply recorded so far. */
   reply?: Reply;
 }
 
-/** Who claims runs, and how many at most. */
+/** The owner that claims runs, and how many at most. */
 export interface Lease {
   owner: string;
   max: number;
 }
 
-/** A run that is `running` from here on, leased to who claimed it. */
+/** A claimed run: it is now `running`, leased to its owner. */
 export interface ClaimedRun {
   run: Run;
   steps: StepRecord[];
-  /** True where the function `if` has to be asked before anything else. */
+  /** True if the function `if` must run first. */
   asksFirst: boolean;
-  /** True where it was running before: it is attempted again from behind its last recorded step. */
+  /** True if it was running before: it resumes after its last recorded step. */
   again: boolean;
-  /** How often a watchdog ended its worker; such a run is attempted alone. */
+  /** How often a watchdog ended its worker. If ever, the run is attempted alone. */
   alone: number;
 }
 
@@ -130,7 +130,7 @@ export interface Progress extends TriggerKey {
 export interface Reply {
   status: number;
   headers: Record<string, Repeatable>;
-  /** Text, or base64 where `binary`. */
+  /** Text, or base64 if `binary`. */
   body: string;
   binary?: boolean;
 }

@@ -9,22 +9,22 @@ type Result<T extends Task> = Awaited<ReturnType<T>>["result"];
 export interface BackgroundOptions<T extends Tasks> {
   disk: Disk;
   folder: string;
-  /** Throws if the folder must not be changed any more. */
+  /** Throws if the folder must no longer be changed. */
   assertHeld?: () => void;
-  /** The table; loaded only if the tasks run in this thread. */
+  /** Loads the table, only if the tasks run in this thread. */
   tasks: () => Promise<T>;
   /** Makes the thread, whose file calls `serveTasks` with the same table. Written as `new Worker(new URL(…))` for the bundler. */
   startWorker: () => Worker;
 }
 
 /**
- * Runs tasks one after the other: in a worker thread if the disk is the machine's, else in this one, on the disk that is
- * given. The thread is started by the first task, and again after it has died.
+ * Runs tasks one after the other: in a worker thread if the disk is the machine's, else in this thread, on the given disk. The
+ * first task starts the thread, and so does the next task after the thread has died.
  */
 export class Background<T extends Tasks> {
   readonly #options: BackgroundOptions<T>;
   #thread: TaskThread | undefined;
-  /** Ends with the last task that was asked for. */
+  /** Settles with the last task that was added. */
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -33,8 +33,8 @@ export class Background<T extends Tasks> {
   }
 
   /**
-   * Runs a task once those before it have ended.
-   * @param transfer buffers in `args` that are handed over
+   * Runs a task after those before it have ended.
+   * @param transfer buffers in `args` that are transferred
    * @throws what the task throws, by name, message and code; Error if the thread dies or the background is closed
    */
   run<N extends keyof T & string>(name: N, args: Args<T[N]>, transfer: ArrayBuffer[] = []): Promise<Result<T[N]>> {
@@ -44,8 +44,8 @@ export class Background<T extends Tasks> {
   }
 
   /**
-   * Ends the thread, once the task that runs has ended; those behind it fail.
-   * @param signal ends it at once: what it was doing is left as a kill would leave it
+   * Ends the thread after the running task has ended. Tasks after it fail.
+   * @param signal ends the thread at once and leaves its work as a kill would
    */
   async close(signal?: AbortSignal): Promise<void> {
     this.#closed = true;

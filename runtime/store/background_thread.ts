@@ -2,8 +2,8 @@ import { type Disk, realDisk } from "../host/disk.ts";
 import { serveOrders, type TaskResult } from "../host/task_thread.ts";
 
 /**
- * A piece of work beside the main thread. Arguments and result are cloned or, if they are plain ArrayBuffers that are listed
- * in `transfer`, handed over.
+ * Work outside the main thread. Arguments and results are cloned, except for plain ArrayBuffers listed in `transfer`, which are
+ * transferred.
  */
 // deno-lint-ignore no-explicit-any
 export type Task = (disk: Disk, folder: string, args: any) => Promise<TaskResult>;
@@ -12,8 +12,8 @@ export type Task = (disk: Disk, folder: string, args: any) => Promise<TaskResult
 export type Tasks = Record<string, Task>;
 
 /**
- * What the thread is told to do. Large bytes are plain ArrayBuffers: Deno looks at each element of a typed array that comes to
- * a thread (10 s for 33 MB; a buffer takes 2 ms).
+ * A message to the thread. Large data are plain ArrayBuffers: Deno visits each element of a typed array that a thread receives
+ * (10 s for 33 MB; a buffer takes 2 ms).
  */
 export interface Order {
   name: string;

@@ -10,10 +10,10 @@ import type { Rows } from "./ledger/rows.ts";
 import type { CheckedFile } from "./log/files.ts";
 import type { storeTasks } from "./tasks.ts";
 
-/** Where catalogues are looked for. */
+/** The sources of catalogues. */
 export interface CatalogueSources {
   rows: Rows;
-  /** The files that are there. */
+  /** The part files on disk. */
   parts: CheckedFile[];
   reads: Background<typeof storeTasks>;
   disk: Disk;
@@ -22,9 +22,9 @@ export interface CatalogueSources {
 }
 
 /**
- * The catalogues of the parts that are there. They are live rows; one that a crash took is read out of its part, and rows are
- * brought in line with the files. A crash while a part was thinned leaves two files of one range: each of them is whole, and
- * the one that the row names stays.
+ * The catalogues of the parts on disk. They are live rows. If a crash lost one, it is read from its part, and the rows are
+ * updated to match the files. A crash while a part was thinned leaves two files of one range: both are complete, and the one
+ * that the row names stays.
  */
 export async function findCatalogues({ rows, parts, ...sources }: CatalogueSources): Promise<Catalogue[]> {
   const known = new Map([...rows.all("part")].map(([key, row]) => [key, row as unknown as Catalogue]));

@@ -10,13 +10,13 @@ import type { SegmentLog } from "./log/segment_log.ts";
 import type { Retention } from "./store.ts";
 import { trimHistory, type TrimmingOptions } from "./trimming.ts";
 
-/** Milliseconds that closing spends on folds: the program has 25 s to stop, and the log is enough. */
+/** Milliseconds that closing spends on folds: the program has 25 s to stop, and nothing is lost if the log stays unfolded. */
 const CLOSING = 10_000;
 
-/** Sealed segments that a start would replay: from here on closing folds them. */
+/** With this many sealed segments, closing folds them; else the next start replays them. */
 const MANY_SEGMENTS = 3;
 
-/** Milliseconds until a fold that failed is tried again. */
+/** Milliseconds until a failed fold is retried. */
 const RETRY = 10_000;
 
 export interface FoldingOptions extends TrimmingOptions {
@@ -25,12 +25,12 @@ export interface FoldingOptions extends TrimmingOptions {
   base: Sized | undefined;
   deltas: Sized[];
   retention: Retention;
-  /** Nothing is kept on disk: what is sealed is forgotten. */
+  /** Nothing is kept on disk: sealed segments are discarded. */
   volatile: boolean;
   now: number;
 }
 
-/** Turns sealed segments into history and deltas, deltas into a new base, and keeps history within its bytes. */
+/** Turns sealed segments into history and deltas, and deltas into a new base. Keeps history within its size limit. */
 export class Folding {
   readonly #options: FoldingOptions;
   #base: Sized | undefined;
@@ -39,7 +39,7 @@ export class Folding {
   #working: Promise<void> | undefined;
   #retry: ReturnType<typeof setTimeout> | undefined;
   #closed = false;
-  /** By what identities expire in a merge; told by upkeep, as a clock may be wrong. */
+  /** The time by which identities expire in a merge. Upkeep sets it, as the clock may be wrong. */
   now: number;
   retention: Retention;
 
@@ -56,9 +56,9 @@ export class Folding {
     return this.#options.log.bytes;
   }
 
-  /** A segment is complete: it is folded after those before it. */
+  /** Adds a sealed segment, which is folded after those before it. */
   add(segment: Segment): void {
-    // So much was written since the last one: most of what it was made of is garbage by now.
+    // A whole segment was written since the last call, and most of the memory used for it is garbage by now.
     relieveMemory();
     if (this.#options.volatile) {
       this.#options.log.forget(segment);
@@ -68,22 +68,22 @@ export class Folding {
     if (!this.#closed) this.#start();
   }
 
-  /** Folds all that the log has by now. @throws what a fold throws */
+  /** Folds everything that is in the log now. @throws what a fold throws */
   async foldAll(): Promise<void> {
     await this.#options.log.seal();
     while (this.#working) await this.#working;
     const working = this.#work();
-    // One at a time: what is sealed meanwhile waits for it.
+    // One at a time: segments sealed meanwhile wait.
     this.#working = working.catch(() => {}).finally(() => this.#working = undefined);
     await working;
   }
 
-  /** Keeps history within its bytes. @returns whether there may be more to remove */
+  /** Keeps history within its size limit. @returns whether there may be more to remove */
   trim({ bytes }: Retention): Promise<boolean> {
     return trimHistory(this.#options, bytes);
   }
 
-  /** Ends what it does; folds first if a start would take long to replay what is left. */
+  /** Stops. Folds first if a start would take long to replay the remaining segments. */
   async close(): Promise<void> {
     const { log, background, onWarning, volatile } = this.#options;
     this.#closed = true;
@@ -100,7 +100,7 @@ export class Folding {
 
   #start(): void {
     this.#working ??= this.#work().catch((error) => {
-      // The next start folds what closing cuts short.
+      // Closing interrupted the fold; the next start repeats it.
       if (this.#closed) return;
       this.#options.onWarning(this.#failure(error));
       clearTimeout(this.#retry);
@@ -112,7 +112,7 @@ export class Folding {
     return `Cannot fold the log of the store: ${messageOf(error)}; nothing is lost, and it is tried again later`;
   }
 
-  /** Folds what waits, segment by segment. */
+  /** Folds the waiting segments one by one. */
   async #work(signal?: AbortSignal): Promise<void> {
     while (this.#waiting.length > 0 && !signal?.aborted) {
       await this.#fold(this.#waiting[0]);
@@ -133,10 +133,10 @@ export class Folding {
     if (part) await this.#keep(part);
   }
 
-  /** The part's catalogue is live state. One that a crash takes is read out of the part at the next start. */
+  /** Keeps the part's catalogue as live state. If a crash loses it, the next start reads it from the part. */
   async #keep(part: Catalogue): Promise<void> {
     const { ledger, rows } = this.#options;
-    // While the store closes nothing is decided any more.
+    // A closing store makes no more transitions.
     await ledger.add("change", () => rows.put("part", ordered(part.first), part as unknown as Json)).catch(() => {});
   }
 

@@ -70,14 +70,14 @@ import {
   setPaused,
 } from "./transitions/versions.ts";
 
-/** What the store is put together of; see `open.ts`. */
+/** The parts of the store; see `open_store.ts`. */
 export interface LedgerStoreParts {
   rows: Rows;
   ids: Ids;
   ledger: Ledger;
   history: History;
   folding: Folding;
-  /** What reads parts of history. */
+  /** Reads parts of history. */
   reads: Background<typeof storeTasks>;
   retention: Retention;
   onWarning: (message: string) => void;
@@ -87,7 +87,7 @@ export interface LedgerStoreParts {
 export class LedgerStore implements Store {
   readonly #parts: LedgerStoreParts;
   #retention: Retention;
-  /** Searches for events that waits were looking for when the program ended. */
+  /** Searches of event waits that were interrupted when the program ended. */
   #searches: Promise<unknown> = Promise.resolve();
   #closed = false;
 
@@ -116,7 +116,7 @@ export class LedgerStore implements Store {
 
   async dropVersions(live: string[]): Promise<void> {
     const { history } = this.#parts;
-    // What has ended by then is in history once this resolves.
+    // Runs that have ended by then are in history when this resolves.
     const unused = await this.#read((rows) => listUnused(rows, live));
     const outlived = findOutlived(unused, (version) => history.lastUseOf(version));
     if (outlived.length > 0) await this.#change(dropVersions, outlived);
@@ -234,7 +234,7 @@ export class LedgerStore implements Store {
 
   async reclaimRuns(owner: string, now: number): Promise<number> {
     const newest = await this.#read((rows) => (rows.get("fact", "last") as { receivedAt?: number })?.receivedAt ?? 0);
-    // The clock was set back while the program was down.
+    // The clock was rolled back while the program was down.
     if (newest > now) await this.rollBackClock(newest - now, now);
     let reclaimed = 0;
     for (let more = true; more;) {
@@ -244,7 +244,7 @@ export class LedgerStore implements Store {
     }
     const searching = await this.#read((rows) => rows.range("wait", "searching", ""));
     this.#searches = Promise.all(searching.map((place) => this.#search(place, now))).catch((error) => {
-      // The next start looks for what closing cuts short.
+      // Closing interrupted the search; the next start repeats it.
       if (!this.#closed) this.#parts.onWarning(`Cannot look for awaited events: ${error.message}`);
     });
     return reclaimed;
@@ -334,12 +334,12 @@ export class LedgerStore implements Store {
   }
 
   async checkpoint(): Promise<void> {
-    // In its turn, so that all that was asked for before is in it.
+    // Takes its turn, so that everything requested before is included.
     await this.#read(() => {});
     await this.#parts.folding.foldAll();
   }
 
-  /** Finishes what waits; what the log has is folded if a start would take long for it. */
+  /** Finishes waiting work. Folds the log if a start would take long to replay it. */
   async close(): Promise<void> {
     this.#closed = true;
     await this.#parts.ledger.close();
@@ -355,23 +355,23 @@ export class LedgerStore implements Store {
     return { now, ids: this.#parts.ids, retention: this.#retention };
   }
 
-  /** Decides a transition in its turn; resolves once it is durable. */
+  /** Runs a transition in its turn; resolves when it is durable. */
   #decide<I, R>(kind: JobKind, transition: Transition<I, R>, input: I, now: number): Promise<R> {
     const { rows, ledger } = this.#parts;
     return ledger.add(kind, () => transition(rows, input, this.#at(now)));
   }
 
-  /** @param now 0 where nothing goes by it */
+  /** @param now 0 if the transition does not use the time */
   #change<I, R>(transition: Transition<I, R>, input: I, now = 0): Promise<R> {
     return this.#decide("change", transition, input, now);
   }
 
-  /** Reads in its turn; resolves once all that it saw is durable. */
+  /** Reads in its turn; resolves when everything that it saw is durable. */
   #read<T>(work: (rows: Rows) => T): Promise<T> {
     return this.#parts.ledger.add("read", () => work(this.#parts.rows));
   }
 
-  /** What became of the first delivery, as far as history still has it. */
+  /** Adds the verdicts on the first delivery, if history still has them. */
   async #addVerdicts(receipt: Receipt): Promise<void> {
     const { rows, history } = this.#parts;
     const identity = findIdentity(rows, receipt.event);

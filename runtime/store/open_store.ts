@@ -1,14 +1,12 @@
 import type { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import process from "node:process";
 import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../host/disk.ts";
 import type { FolderLock } from "../host/lock.ts";
 import { lockedDisk } from "../host/locked_disk.ts";
 import { collectGarbage } from "../host/memory.ts";
 import { noDisk } from "../host/no_disk.ts";
-import { chooseDisk } from "../host/test_disk.ts";
 import { readExactJson } from "../formats/exact_json.ts";
 import { Background } from "./background.ts";
 import { findCatalogues } from "./catalogues.ts";
@@ -28,19 +26,19 @@ import { SegmentLog } from "./log/segment_log.ts";
 import type { Retention, Store } from "./store.ts";
 import { storeTasks } from "./tasks.ts";
 
-/** What a store is opened with. */
+/** Options of `openStore`. */
 export interface StoreOptions {
-  /** Where its files are; made if it is missing. */
+  /** The folder of its files; created if missing. */
   folder: string;
   /** @default the machine's disk */
   disk?: Disk;
-  /** The lock of the folder: once that is lost, every change fails. */
+  /** The lock of the folder. After it is lost, every change fails. */
   lock?: FolderLock;
-  /** Told what an operator must know: a store set aside, writes that fail. */
+  /** Called with problems that an operator must know about: a store set aside, failed writes. */
   onWarning: (message: string) => void;
-  /** It lives in memory only: nothing of it is found again. @default false */
+  /** Keeps the store in memory only; it is lost when the program ends. @default false */
   volatile?: boolean;
-  /** Milliseconds since the epoch; names the folder that a broken store is set aside into. */
+  /** Milliseconds since the epoch; part of the name of the folder for a damaged store that is set aside. */
   now: number;
 }
 
@@ -51,10 +49,10 @@ export const DEFAULT_RETENTION: Retention = {
   live: 256 * 1024 * 1024,
 };
 
-/** Bytes of rows and identities from which on a start leaves much behind. */
+/** Bytes of rows and identities above which a start leaves much garbage. */
 const LARGE = 16 * 1024 * 1024;
 
-/** What recovery fills. */
+/** The state that recovery fills. */
 class Found implements RecoverySink {
   readonly rows: Rows;
   readonly recent = new Unfolded();
@@ -81,18 +79,18 @@ class Found implements RecoverySink {
 }
 
 /**
- * Opens the embedded store of a data folder as it was with its last durable frame.
+ * Opens the embedded store of a data folder in the state of its last durable frame.
  * @throws UsageError if an older or newer version of the program wrote it
  */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const { folder, lock, onWarning, now, volatile = false } = options;
-  const base = volatile ? noDisk : options.disk ?? chooseDisk(realDisk, process.env.WHENTHEN_TEST_DISK);
+  const base = volatile ? noDisk : options.disk ?? realDisk;
   const disk = lock ? lockedDisk(base, lock) : base;
   const shelves = new Shelves(disk, folder);
   const begin = () => new Found(shelves.open());
   const found = await recover({ disk, folder, now, onWarning, begin, readIds: loadIds });
   const { rows, recent } = found.sink;
-  // What was read for it would stay for hours.
+  // Without this, the garbage of recovery would stay in memory for hours.
   if (rows.bytes + rows.identities.bytes > LARGE) collectGarbage();
   const ids = prepare(rows);
   const log = new SegmentLog(found.seq, found.segments, {
@@ -117,7 +115,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       tasks: () => Promise.resolve(storeTasks),
       startWorker,
     });
-  // Folds take a while: reads have a thread of their own.
+  // Folds take long, so reads have a separate thread.
   const [folds, reads] = [background(), background()];
   const history = new History({
     call: (task, question) => reads.run(task, question),
@@ -146,7 +144,7 @@ export async function openStore(options: StoreOptions): Promise<Store> {
   return new LedgerStore({ rows, ids, ledger, history, folding, reads, retention: DEFAULT_RETENTION, onWarning });
 }
 
-/** Makes the shelf of each attempt to recover a store; the last one is in use. */
+/** Makes a shelf for each attempt to recover a store; the last one is in use. */
 class Shelves {
   #last: Shelf | undefined;
 
@@ -177,7 +175,7 @@ function loadIds(bytes: Uint8Array, { rows: { identities } }: Found): Promise<vo
   });
 }
 
-/** Makes what a new store needs, and gives what event keys and run ids are made by. */
+/** Adds the facts that a new store needs, and returns the generator of event keys and run ids. */
 function prepare(rows: Rows): Ids {
   let secret = rows.get("fact", "secret") as string | undefined;
   if (secret === undefined) {

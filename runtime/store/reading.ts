@@ -12,13 +12,13 @@ import type { RunTrace } from "./transitions/retry_run.ts";
 import { readWaits, toRun } from "./transitions/run_rows.ts";
 import { readNotes, readSteps } from "./transitions/trace.ts";
 
-/** All that is known of a live run. */
+/** The whole trace of a live run. */
 export function readTrace(rows: Rows, id: string): Trace | undefined {
   const row = rows.get("run", id);
   return row && { run: liveRun(rows, row), steps: readSteps(rows, id), notes: readNotes(rows, id) };
 }
 
-/** All that is known of a run that has ended. */
+/** The whole trace of a run that has ended. */
 export async function getRun(history: History, id: string): Promise<Trace | undefined> {
   const ended = await history.getRun(id);
   if (ended === undefined) return undefined;
@@ -29,7 +29,7 @@ export async function getRun(history: History, id: string): Promise<Trace | unde
 /** Reads live rows in its turn; see `LedgerStore`. */
 type Read = <T>(work: (rows: Rows) => T) => Promise<T>;
 
-/** A run as it is live, without its steps, or with its whole trace once it has ended. */
+/** A live run without its steps, or an ended run with its whole trace. */
 export async function findTrace(
   history: History,
   id: string,
@@ -39,7 +39,7 @@ export async function findTrace(
     const run = rows.get("run", id);
     return run && { run, event: run.event, steps: [], notes: [] };
   });
-  // What history has of a run is the row that was ended.
+  // History stores the row of the run as it was at its end.
   return live ?? await history.getRun(id) as unknown as EndedTrace | undefined;
 }
 
@@ -56,7 +56,7 @@ export async function findEvent(history: History, key: number, read: Read): Prom
 type Filter = Parameters<Store["listRuns"]>[0];
 
 /**
- * Runs, newest first, live and ended. Without those that only their condition was asked of.
+ * Runs, newest first, live and ended. Excludes runs that ended with their condition.
  * @param event the key of the filter's event
  */
 export async function listRuns(
@@ -97,7 +97,7 @@ function liveRun(rows: Rows, row: RunRow): Run {
   return toRun(row, readEvent(rows, row.event), readWaits(rows, row.id));
 }
 
-/** @param events those that history still has; without its event a run has the head of it */
+/** @param events those that history still has; without its event, a run has only the event's head */
 function endedRun({ run, event }: BriefText, events: Map<number, Event>): Run {
   const row = run as unknown as EndedTrace["run"];
   return toRun(row, events.get(event) ?? { ...row.head, data: null } as Event);

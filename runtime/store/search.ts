@@ -9,11 +9,11 @@ import { type Place, type Resolved, resolveSearch, type Search } from "./transit
 import type { Transition } from "./transitions/transition.ts";
 
 /**
- * Looks for the oldest event since a run began that one of its waits is for. The wait is registered already, so no event is
- * missed: those that come meanwhile are noted there.
+ * Searches for the oldest event since a run began that matches one of its waits. The wait is already registered, so no event is
+ * missed: the wait notes events that arrive during the search.
  * @param read reads live rows
- * @param decide decides the outcome
- * @returns the step's record as it stands then; undefined if it waits no more
+ * @param decide runs the transition with the outcome
+ * @returns the step's current record; undefined if it no longer waits
  */
 export async function findAwaited(
   place: Place,
@@ -42,7 +42,7 @@ export async function findAwaited(
   }
 }
 
-/** The oldest event behind a key that the wait is for and that has ended no other wait of its run. */
+/** The oldest matching event after a key that has not ended another wait of the run. */
 async function findBehind(
   after: number,
   wait: WaitRow,

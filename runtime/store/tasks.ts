@@ -3,5 +3,5 @@ import { readPart } from "./history/part_reader.ts";
 import { thinPart } from "./history/thin_part.ts";
 import { logTasks } from "./log/tasks.ts";
 
-/** What the store does beside the main thread. */
+/** The background tasks of the store. */
 export const storeTasks = { ...logTasks({ openHistory, openIds, readCatalogue, mergeIds }), readPart, thin: thinPart };

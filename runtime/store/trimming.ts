@@ -11,7 +11,7 @@ import type { Rows } from "./ledger/rows.ts";
 import type { storeTasks } from "./tasks.ts";
 import { readKept } from "./transitions/counters.ts";
 
-/** What trimming works with. */
+/** Options of `trimHistory`. */
 export interface TrimmingOptions {
   disk: Disk;
   folder: string;
@@ -23,14 +23,14 @@ export interface TrimmingOptions {
 }
 
 /**
- * Removes the oldest part of history if there is too much of it. A part that has a rule's last run or last verdict of a kind is
- * thinned to these instead.
- * @param bytes that history may take
+ * Removes the oldest part of history if history is too large. If the part has a rule's last run or its last verdict of a kind,
+ * the part is reduced to these instead.
+ * @param bytes that history may use
  * @returns whether there may be more to remove
  */
 export async function trimHistory(options: TrimmingOptions, bytes: number): Promise<boolean> {
   const { ledger, rows, history } = options;
-  // What is durable by then tells what is kept.
+  // Decided on durable state, in turn with the transitions.
   const next = await ledger.add("read", () => history.nextToTrim(bytes, () => readKept(rows)));
   if (next === undefined) return false;
   const thinned = next.ids.length > 0 ? await thin(next, options) : undefined;
@@ -39,7 +39,7 @@ export async function trimHistory(options: TrimmingOptions, bytes: number): Prom
   return true;
 }
 
-/** @returns the new part; undefined if nothing of the old one is to stay, or can be read */
+/** @returns the new part; undefined if the old one has nothing to keep, or cannot be read */
 async function thin({ part, ids }: Trimming, options: TrimmingOptions): Promise<Catalogue | undefined> {
   const thinned = await options.background.run("thin", { file: part.file, ids });
   if (thinned.kind === "thinned") return thinned.catalogue;

@@ -1,30 +1,30 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 import type { Retention, Store } from "./store.ts";
 
-/** Milliseconds between two looks at what retention may drop. */
+/** Milliseconds between two checks of retention. */
 const INTERVAL = 10_000;
 /**
- * How many times as fast as the program runs the time may pass by which identities are dropped: a clock that shows 2099 for a
- * while does not forget in a moment what was delivered.
+ * The time by which identities expire advances at most this many times as fast as the monotonic clock. So a clock that shows
+ * 2099 for a while does not expire all identities at once.
  */
 const FASTEST = 10;
 
-/** What upkeep works with. */
+/** Options of `Upkeep`. */
 export interface UpkeepOptions {
   store: Store;
   clock: Clock;
   retention: () => Retention;
-  /** Versions of rules in force: kept although no run may need them yet. */
+  /** Versions of rules in force: kept even if no run uses them. */
   liveVersions: () => string[];
   onError: (message: string, error: unknown) => void;
 }
 
-/** Keeps the store within its bounds: looks at once and every ten seconds, drops in slices. */
+/** Applies retention to the store: checks at the start and every ten seconds, and drops in slices. */
 export class Upkeep {
   #stopped = false;
   #cancel: Cancel = () => {};
   #pass: Promise<void> = Promise.resolve();
-  /** The time by which things are old, and when it was that, by the clock that nobody sets. */
+  /** The time by which retention decides, and the reading of the monotonic clock when that was set. */
   #believed: { time: number; ticks: number } | undefined;
 
   constructor(private readonly options: UpkeepOptions) {}
@@ -38,20 +38,20 @@ export class Upkeep {
       });
   }
 
-  /** Resolves once no slice is under way. */
+  /** Stops; resolves when no slice is running. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel();
     await this.#pass;
   }
 
-  /** The clock's time, but no later than it can be since what was believed before: at first, since the newest event. */
+  /** The clock's time, limited by the time that can have passed since the last believed one: at first, since the newest event. */
   async #believe(): Promise<number> {
     const { store, clock } = this.options;
     const [now, ticks] = [clock.now(), clock.ticks()];
     const newest = async () => (await store.listEvents({ limit: 1 }))[0]?.receivedAt ?? now;
     const { time, ticks: then } = this.#believed ?? { time: await newest(), ticks };
-    // Never back: a clock that was wrong by years is not caught up with from there.
+    // Never backwards: else, after the clock was wrong by years, this would take long to catch up.
     const believed = Math.max(time, Math.min(now, time + FASTEST * (ticks - then)));
     this.#believed = { time: believed, ticks };
     return Math.min(now, believed);

@@ -3,20 +3,20 @@ import { turn } from "../host/slices.ts";
 import type { Store } from "../store/store.ts";
 import { TestFailed } from "./test_failed.ts";
 
-/** Turns of the event loop in which nothing is under way before the world counts as quiet. */
+/** Turns of the event loop without activity after which the world counts as quiet. */
 const QUIET_TURNS = 3;
-/** Turns that are taken at full speed, a few milliseconds: a worker answers in less, and a pause takes longer than that. */
+/** Turns at full speed, a few milliseconds: a worker answers in less, and a pause takes longer than that. */
 const EAGER_TURNS = 2_000;
-/** Milliseconds of the machine's own time in which something has to happen. */
+/** Milliseconds of real time within which something must happen. */
 export const PATIENCE = 10_000;
 
-/** What is under way in a simulated world: nothing in it waits for real time, so it gets quiet by itself. */
+/** Tracks the activity in a simulated world: nothing in it waits for real time, so it becomes quiet by itself. */
 export class Activity {
   #open = 0;
-  /** Counts what has happened. */
+  /** Counts finished activities. */
   #happened = 0;
 
-  /** Something is under way until the promise settles. */
+  /** Counts as active until the promise settles. */
   async during<T>(promise: Promise<T>): Promise<T> {
     this.#open++;
     try {
@@ -27,7 +27,7 @@ export class Activity {
     }
   }
 
-  /** The store, whose transitions count as under way. */
+  /** Wraps the store so that its calls count as activity. */
   watch(store: Store): Store {
     return new Proxy(store, {
       get: (target, name) => (...args: unknown[]) =>
@@ -36,9 +36,9 @@ export class Activity {
   }
 
   /**
-   * Resolves when nothing is under way any more.
-   * @param isIdle whether what is not counted here waits, too
-   * @throws TestFailed where nothing happens, and yet something is under way
+   * Resolves when nothing is active any more.
+   * @param isIdle whether the parts that are not counted here wait, too
+   * @throws TestFailed if nothing happens although something is active
    */
   async settled(isIdle: () => boolean): Promise<void> {
     let quiet = 0;

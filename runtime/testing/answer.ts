@@ -5,10 +5,10 @@ import { answerForm, type FormAnswered } from "../engine/answer_form.ts";
 import { TestFailed } from "./test_failed.ts";
 import type { World } from "./world.ts";
 
-/** Forms that are looked at. */
+/** How many forms are searched. */
 const MOST = 1_000;
 
-/** What an entry `answer` says. */
+/** The contents of an entry `answer`. */
 export interface Answering {
   /** The form's step. */
   answer: string;
@@ -17,7 +17,7 @@ export interface Answering {
   refused?: "forbidden" | "closed" | "invalid";
 }
 
-/** Somebody answers a form; whether that is taken must be as the test says. */
+/** Somebody answers a form; acceptance or refusal must be as the test expects. */
 export async function answer(world: World, { answer: step, as, with: values, refused }: Answering): Promise<void> {
   const { store, clock, runner } = world;
   const open = await store.listForms({ state: "open", limit: MOST });
@@ -58,7 +58,7 @@ function personOf({ people }: World, name: string | undefined, to: string[]): Pe
     if (first !== undefined) return first;
     throw new TestFailed(`Nobody is ${to.join(" or ")}; say who, as in people: { ${to[0]}: [anna] }`);
   }
-  // Somebody whom nobody knows.
+  // A person who is not in the settings.
   return people.get(name) ?? { id: name, name, groups: [] };
 }
 

@@ -7,14 +7,14 @@ import type { Json, JsonObject } from "../model/json.ts";
 import { STUB_KEYS, type StubbedKind } from "../language/checker/test_kinds.ts";
 import { hintAtUnknownKey } from "../language/checker/unknown_key.ts";
 
-/** A step asked for something that the test's stubs do not give. */
+/** A step needs an answer that the test's stubs do not provide. */
 export class StubError extends TerminalError {
   override name = "StubError";
 }
 
 const BODILESS = [204, 205, 304];
 
-/** What the network answers: `{ status, headers, body }`, each with a default; `{ error }` is a network that fails. */
+/** The response of the network: `{ status, headers, body }`, each with a default; `{ error }` makes the network fail. */
 export function answerRequest(answer: Json): Response {
   const { status = 200, headers = {}, body = null } = read(answer, "http");
   const given = toHeaders(headers as Record<string, Repeatable>);
@@ -30,20 +30,20 @@ export function answerRequest(answer: Json): Response {
   });
 }
 
-/** How a command ends: `{ code, stdout, stderr }`; what is no text is JSON. `{ error }` is one that cannot be started. */
+/** How a command ends: `{ code, stdout, stderr }`; values that are no text become JSON. `{ error }` makes its start fail. */
 export function answerChild(answer: Json): ChildEnd {
   const { code = 0, stdout = "", stderr = "" } = read(answer, "run");
   const kept = (output: Json) => ({ text: typeof output === "string" ? output : writeExactJson(output), dropped: 0 });
   return { code: code as number, stdout: kept(stdout), stderr: kept(stderr) };
 }
 
-/** What the mail server says: all are taken unless `{ accepted, rejected }` says otherwise. */
+/** The mail server's response: all recipients are accepted unless `{ accepted, rejected }` says otherwise. */
 export function answerMail(mail: Mail, answer: Json): SentMail {
   const given = read(answer, "mail");
   return { messageId: `<${mail.id}@test>`, accepted: mail.to.map(({ address }) => address), rejected: [], ...given };
 }
 
-/** @throws Error where the answer is a failure, StubError where it is none that the step can get */
+/** @throws Error if the answer is a failure, StubError if the step cannot get such an answer */
 function read(answer: Json, kind: StubbedKind): JsonObject {
   const keys = STUB_KEYS[kind];
   if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {

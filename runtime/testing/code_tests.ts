@@ -28,7 +28,7 @@ export interface CodeTest {
   test: Omit<RuleTest, "at" | "do">;
 }
 
-/** Finds the rules of a file's tests and checks what they begin with. */
+/** Finds the rules of a file's tests and checks the tests' initial worlds. */
 export async function checkTestFile(
   file: TestFile,
   rules: LoadedRule[],
@@ -68,7 +68,7 @@ function checkOptions({ options, at, name }: DefinedTest, loaded: LoadedRule, ki
 
 const TEST_OPTIONS = ["name", "now", "people", "config", "secrets", "env", "stub"];
 
-/** Performs a test in TypeScript in a world of its own. */
+/** Performs a TypeScript test in its own world. */
 export async function performCodeTest(stage: Stage, { file, index, loaded, test }: CodeTest): Promise<TestResult> {
   const { at } = file.tests[index];
   const startedAt = performance.now();
@@ -139,7 +139,7 @@ function failed(error: unknown): StepAnswer {
   return { kind: "failed", error: { name: "TestFailed", message: messageOf(error), ...detail } };
 }
 
-/** The place is where test code threw, as far as that is known. */
+/** The place is where test code threw, if known. */
 async function explain(error: unknown, test: DefinedTest["at"], world?: World): Promise<TestFailure> {
   const { file, line, column } = error instanceof RuleCodeError && error.at !== undefined ? error.at : test;
   const failure = await failureOf(error, { file, at: { line, column } }, world);

@@ -6,9 +6,9 @@ import { TestFailed } from "./test_failed.ts";
 import type { World } from "./world.ts";
 
 /**
- * What is said about a test that failed.
- * @param place where in the test's file
- * @param world as it is now, where there is one
+ * Describes a failed test.
+ * @param place in the test's file
+ * @param world in its current state, if there is one
  */
 export async function failureOf(
   error: unknown,

@@ -13,7 +13,7 @@ import { TestFailed } from "./test_failed.ts";
 import type { World } from "./world.ts";
 
 /**
- * Does what one entry of a test says, until nothing happens any more before the clock moves.
+ * Performs one entry of a test, until nothing more happens before the clock moves.
  * @throws TestFailed
  */
 export async function performEntry(world: World, { kind, args }: Omit<TestEntry, "at">): Promise<void> {
@@ -61,7 +61,7 @@ async function send(world: World, sent: Args<typeof testKinds.send>["send"]): Pr
   else await ingest.trigger(rule.id, { id, data, ...more, ...source !== undefined && { source } });
 }
 
-/** The event that a trigger of this kind emits, as far as the test leaves it out. */
+/** The event that a trigger of this kind emits, completing what the test leaves out. */
 function eventOf(world: World, kind: string, type: string | undefined, data: Json): { type: string; data: Json } {
   if (kind === "poll" || kind === "watch") {
     const { old = null, new: item = null } = (data ?? {}) as JsonObject;
@@ -77,7 +77,7 @@ function eventOf(world: World, kind: string, type: string | undefined, data: Jso
   return { type: type ?? kind, data: data ?? (isTime ? scheduled : null) };
 }
 
-/** The answer may wait for the clock: it is seen once it is there. */
+/** The answer may have to wait for the clock: it is recorded when it arrives. */
 async function sendRequest(world: World, sent: SentRequest): Promise<void> {
   world.response = null;
   const answered = world.request(requestOf(world, sent)).then((response) => void (world.response = response));

@@ -5,10 +5,10 @@ import { toParameters } from "../model/repeatable.ts";
 import { signatureOf } from "./sign.ts";
 import type { World } from "./world.ts";
 
-/** What `send: { webhook }` says. */
+/** The contents of `send: { webhook }`. */
 export type SentRequest = Extract<Args<typeof testKinds.send>["send"], { webhook: string }>;
 
-/** The request that a test sends to a webhook, with the signature that the webhook wants. */
+/** The request that a test sends to a webhook, with the signature that the webhook requires. */
 export function requestOf(world: World, sent: SentRequest): Request {
   const { webhook, json, form, query = {}, headers: given = {}, signed = true, ...rest } = sent;
   const hook = world.hooks.match(webhook)[0]?.hook;

@@ -1,6 +1,6 @@
 /**
- * Tests of rules on a simulated clock. A layer of its own between `web` and the program: it puts the real parts of all
- * layers together, as the program does, but for one rule, in memory, and with the world that a test gives.
+ * Tests of rules on a simulated clock. A layer of its own between `web` and the program: it combines the real parts of all
+ * layers, as the program does, but for one rule, in memory, and in the world that a test describes.
  *
  * @module
  */
@@ -21,18 +21,18 @@ import { Stage } from "./stage.ts";
 import { findTestFiles, readTestFile } from "./test_files.ts";
 import { checkFor, type LoadedRule } from "./tested_rule.ts";
 
-/** What to test, by absolute paths. */
+/** What to test; all paths are absolute. */
 export interface RunTestsOptions {
   folder: string;
-  /** Keeps what TypeScript files declare, for the next load. */
+  /** Caches the declarations of TypeScript files for the next load. */
   data: string;
   env?: string;
   prebuilt?: Prebuilt;
-  /** Told of each test as soon as it is over. */
+  /** Called with the result of each test as soon as it has ended. */
   onResult?: (result: TestResult) => void;
 }
 
-/** How the tests of a folder went. */
+/** The results of a folder's tests. */
 export interface TestReport {
   results: TestResult[];
   /** Errors of rules and tests that do not load. */
@@ -41,7 +41,7 @@ export interface TestReport {
 
 const kinds = { triggers: triggerKinds, steps: stepKinds };
 
-/** Loads a folder and does all its tests, one after the other: `tests:` of each rule, then `*.test.ts`. */
+/** Loads a folder and runs all its tests in sequence: `tests:` of each rule, then `*.test.ts`. */
 export async function runTests(options: RunTestsOptions): Promise<TestReport> {
   const { folder, data, onResult = () => {} } = options;
   const secrets = new Secrets({ environment, files: [], folders: [] });
@@ -64,7 +64,7 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
   }
 }
 
-/** @param problems what does not load is added to */
+/** @param problems receives the problems of what does not load */
 async function* performAll(
   stage: Stage,
   rules: LoadedRule[],
@@ -97,7 +97,7 @@ async function loadTestFile(
   return "problems" in file ? { ...file, tests: [] } : await checkTestFile(file, rules, kinds, folder);
 }
 
-/** Does one entry under `tests`, in a world of its own. */
+/** Performs one entry under `tests`, in its own world. */
 async function performTest(stage: Stage, loaded: LoadedRule, test: RuleTest): Promise<TestResult> {
   const { rule: { id: rule, file } } = loaded;
   const { name, at } = test;

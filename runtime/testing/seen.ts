@@ -3,14 +3,14 @@ import { CONDITION_STEP, type StepRecord, type StepWait } from "../model/run.ts"
 import type { Seen, SeenForm, SeenStep, SeenWait } from "../model/test.ts";
 import type { World } from "./world.ts";
 
-/** Runs and forms that are looked at. */
+/** How many runs and forms are read. */
 const MOST = 1_000;
-/** Events among which the last one that the rule did not emit itself is looked for. */
+/** How many events are searched for the last one that the rule did not emit itself. */
 const LAST_EVENTS = 200;
-/** Failed steps that are told of. */
+/** How many failed steps are reported. */
 const MOST_FAILURES = 5;
 
-/** What a test sees of a world as it is now. */
+/** What a test sees of a world in its current state. */
 export async function look(world: World): Promise<Seen> {
   const { store, clock, stubs, logs, events, keys } = world;
   const runs = (await store.listRuns({ limit: MOST })).toReversed();
@@ -18,7 +18,7 @@ export async function look(world: World): Promise<Seen> {
   const trace = newest && await store.getRun(newest.id);
   const forms = await store.listForms({ state: "open", limit: MOST });
   const verdict = await verdictOf(world);
-  // The function if is no step of the rule, though it is recorded as one.
+  // The function if is recorded as a step, but it is no step of the rule.
   const asked = world.rule.if === "function";
   return {
     now: timeOf(clock.now()),
@@ -37,7 +37,7 @@ export async function look(world: World): Promise<Seen> {
   };
 }
 
-/** What became of the last event at the rule; told anew where it was decided later, as by a function `if`. */
+/** The rule's verdict on the last event; read again, because it may come later, for example from a function `if`. */
 async function verdictOf({ lastReceipt, store }: World): Promise<Pick<Seen, "verdict" | "clause">> {
   if (lastReceipt === undefined) return { verdict: null, clause: null };
   const { event, delivery } = lastReceipt;
@@ -45,7 +45,7 @@ async function verdictOf({ lastReceipt, store }: World): Promise<Pick<Seen, "ver
   const records = await store.listEvents({ limit: LAST_EVENTS });
   const record = records.find(({ event: { source, id } }) => source === event.source && id === event.id);
   const verdict = (record?.verdicts ?? lastReceipt.verdicts)[0]?.verdict;
-  // It was waited for, and nobody else listens to it.
+  // A run waited for it, and no rule listens to it.
   if (verdict === undefined) return { verdict: delivery, clause: null };
   return { verdict: verdict.kind, clause: verdict.kind === "condition" ? verdict.clause ?? null : null };
 }
@@ -62,7 +62,7 @@ function seenStep({ path, kind, state, attempts, input = null, output = null, er
   return { step: path, kind, state, attempts, input, output, error: error?.message ?? null };
 }
 
-/** What else may explain why something is not as expected. */
+/** Further facts that may explain a failed expectation. */
 export async function notesOn({ store, lastReceipt }: World): Promise<string[]> {
   const notes: string[] = [];
   for (const { verdict } of lastReceipt?.verdicts ?? []) {

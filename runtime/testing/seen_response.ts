@@ -2,7 +2,7 @@ import { readExactJson } from "../formats/exact_json.ts";
 import { headerFields } from "../model/repeatable.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 
-/** An answer to a request, as a test sees it: its body under `json` where it is JSON. */
+/** The response to a request, as a test sees it: its body is under `json` if it is JSON. */
 export async function seenResponse(response: Response): Promise<JsonObject> {
   const { status } = response;
   const headers = headerFields(response.headers) as JsonObject;

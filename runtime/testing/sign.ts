@@ -3,8 +3,8 @@ import { createHmac, randomUUID } from "node:crypto";
 import type { Json } from "../model/json.ts";
 
 /**
- * The headers by which a webhook knows who sent a request: what `trigger/webhook_auth.ts` checks, from the other side.
- * @param secret as the test or {@link madeUpSecret} has it
+ * The headers that authenticate a webhook's sender: the counterpart of `trigger/webhook_auth.ts`.
+ * @param secret from the test or from {@link madeUpSecret}
  * @param now milliseconds since the epoch
  */
 export function signatureOf(auth: Json, secret: string, body: string, now: number): Record<string, string> {
@@ -43,7 +43,7 @@ export function signatureOf(auth: Json, secret: string, body: string, now: numbe
   }
 }
 
-/** The value of a secret that a test does not give; right for every scheme. */
+/** The value of a secret that a test does not set; valid for every scheme. */
 export function madeUpSecret(name: string): string {
   return `whsec_${Buffer.from(`made up for tests: ${name}`).toString("base64")}`;
 }

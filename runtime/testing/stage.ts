@@ -8,19 +8,21 @@ import { logCode } from "../engine/run_log.ts";
 import { type LoadedRule, ruleFor, secretsFor } from "./tested_rule.ts";
 import { World } from "./world.ts";
 
-/** Milliseconds after which code that does not answer counts as a loop without an end: nobody else needs the time. */
+/**
+ * Milliseconds after which code that does not answer counts as an endless loop: nothing else uses the machine's time here.
+ */
 const BLOCKED_AFTER = 2_000;
 
-/** What is performed on. */
+/** What a stage needs. */
 export interface StageOptions {
   /** Absolute. */
   folder: string;
   kinds: Kinds;
-  /** Those of `whenthen.yaml`. */
+  /** The people of `whenthen.yaml`. */
   people: Person[];
 }
 
-/** Where tests are performed, one at a time: the workers of rule code see the secrets and the environment of that one. */
+/** Where tests are performed, one at a time: the workers see the secrets and the environment of the current test. */
 export class Stage {
   readonly isolates: Isolates;
   #test: { world: TestWorld; secrets: Secrets; lines: string[]; now: () => number } | undefined;
@@ -31,7 +33,7 @@ export class Stage {
       onSecret: (name) => void this.#test?.secrets.get(name),
       env: () => this.#test?.world.env ?? {},
       now: () => this.#test?.now(),
-      // What test code writes is for who runs it, and nothing that the rule has said.
+      // Output of test code is for the person who runs it; it is not a log of the rule.
       onLog: ({ level, message, file, run }) => {
         if (/\.test\.ts$/.test(file)) logCode(level, message, file, run);
         else this.#test?.lines.push(message);
@@ -41,8 +43,8 @@ export class Stage {
   }
 
   /**
-   * Performs something in a world of its own.
-   * @throws TestFailed where the rule does not load with what the test says
+   * Performs something in its own world.
+   * @throws TestFailed if the rule does not load with the test's settings
    */
   async inWorld(loaded: LoadedRule, test: TestWorld, perform: (world: World) => Promise<void>): Promise<void> {
     const { folder, kinds } = this.options;
@@ -66,7 +68,7 @@ export class Stage {
   }
 }
 
-/** The people of a test: the members of its groups, by name and address as `whenthen.yaml` has them, else made up. */
+/** The people of a test: the members of its groups, with name and address from `whenthen.yaml`, else made up. */
 function peopleOf({ people: groups }: TestWorld, known: Person[]): Person[] {
   if (groups === undefined) return known;
   const ids = [...new Set(Object.values(groups).flat())];

@@ -5,15 +5,15 @@ import type { Json, JsonObject } from "../model/json.ts";
 import { stepNames } from "../language/checker/step_names.ts";
 import { answerChild, answerMail, answerRequest, StubError } from "./answers.ts";
 
-/** A step as the runner asks about it. */
+/** A step that needs an answer. */
 export interface AskingStep {
   kind: string;
   path: string;
-  /** Of a `call`. */
+  /** The target of a `call`. */
   target?: string;
 }
 
-/** What a test gives for the kinds that touch the world, so that a message can show it. */
+/** An example answer for each kind that touches the world, for messages. */
 const EXAMPLES: Record<string, string> = {
   http: "{ status: 200 }",
   run: '{ stdout: "…" }',
@@ -22,23 +22,23 @@ const EXAMPLES: Record<string, string> = {
 };
 
 /**
- * The world as a test gives it: what it answers to steps, and what it was asked. Only what touches the world is replaced;
- * what an action makes of an answer (statuses, exit codes, formats) is its own.
+ * The world as a test describes it: its answers to steps, and a record of their calls. Only contact with the world is
+ * replaced; how an action interprets an answer (statuses, exit codes, formats) is real.
  */
 export class Stubs {
   /** Oldest first, each with its step. */
   readonly calls: JsonObject[] = [];
-  /** What was asked and has no answer: the test fails by it, whatever the rule makes of it. */
+  /** Calls without an answer: they fail the test, even if the rule handles the error. */
   readonly missing: string[] = [];
   readonly #given: Record<string, Json>;
-  /** How many answers of a list were given. */
+  /** How many answers of each list were used. */
   readonly #used = new Map<string, number>();
 
   constructor(given: Record<string, Json>) {
     this.#given = given;
   }
 
-  /** What performs the step in the place of its kind's own action; undefined where that touches nothing. */
+  /** An action to perform instead of that of the step's kind; undefined if that does not touch the world. */
   standIn(step: AskingStep): Action | undefined {
     const named = stepNames(step.path).find((name) => this.has(name));
     const isAction = step.kind === "call" && /\.ya?ml$/.test(step.target ?? "");
@@ -55,7 +55,7 @@ export class Stubs {
     };
   }
 
-  /** What performs the source of a poll: answered by the trigger's name or address, or by `poll`. */
+  /** The action for the source of a poll: answered by the stub of the trigger's name or address, or by `poll`. */
   source(trigger: string, kind: string): Action {
     const name = this.has(trigger) ? trigger : "poll";
     const perform = performers[kind] ?? giveAnswer;
@@ -71,7 +71,10 @@ export class Stubs {
     return Object.hasOwn(this.#given, name);
   }
 
-  /** Performs an action over a stub. What is wrong with the stub, and that its time is up, no action makes anything else of. */
+  /**
+   * Performs an action over a stub. Errors of the stub itself, and its timeout, are thrown as they are, whatever the action
+   * throws.
+   */
   async #stubbed(
     what: string,
     answer: () => Json,
@@ -112,12 +115,12 @@ export class Stubs {
   }
 }
 
-/** Gives the next answer, made into what the action gets from the world. */
+/** Gives the next answer, converted into what the action gets from the world. */
 type Give = <T>(convert: (answer: Json) => T) => T;
 
 type Perform = (args: JsonObject, context: ActionContext, give: Give) => Promise<Outcome> | Outcome;
 
-/** The actions themselves do it, and reach the world through services: those give the answer. */
+/** Actions that reach the world through services are performed themselves: the services give the answer. */
 const performers: Record<string, Perform> = {
   http: (args, context, give) =>
     actions.http.perform(

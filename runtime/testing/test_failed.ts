@@ -1,6 +1,6 @@
 import type { Mismatch } from "../model/test.ts";
 
-/** Something in a test is not as the test says. */
+/** An expectation of a test has failed. */
 export class TestFailed extends Error {
   override name = "TestFailed";
   constructor(message: string, readonly mismatches: Mismatch[] = []) {

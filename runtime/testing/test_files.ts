@@ -8,7 +8,7 @@ import { bundle, readLine } from "../folder/typescript/typescript_bundle.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 
-/** A `*.test.ts` file, bundled, with what its calls of `testRule` say. */
+/** A `*.test.ts` file, bundled, with its `testRule` calls. */
 export interface TestFile {
   module: BundledModule;
   tests: DefinedTest[];
@@ -41,7 +41,7 @@ async function problemOf(error: unknown, file: string, folder: string): Promise<
   return await problemAt(place, `cannot be loaded: ${messageOf(error)}`, folder);
 }
 
-/** Something wrong with a test in TypeScript. */
+/** A problem of a TypeScript test. */
 export async function problemAt(
   { file, line, column }: DefinedTest["at"],
   message: string,

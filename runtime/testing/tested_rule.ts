@@ -12,15 +12,15 @@ import { secretNames } from "../language/expressions/used_names.ts";
 import { madeUpSecret } from "./sign.ts";
 import { TestFailed } from "./test_failed.ts";
 
-/** A rule as loaded, and the file that it was read from. */
+/** A loaded rule, and the file that it was read from. */
 export interface LoadedRule {
   rule: Rule;
   source: RuleSource;
 }
 
 /**
- * What a file says with the config and the environment of a test. What an operator has set does not count, so that a test of
- * a rule does not fail by it; only a field without a default has the value that is in force.
+ * Checks a file with the config and the environment of a test. An operator's settings do not apply, so that they cannot
+ * fail a rule's test; only a field without a default has the value in force.
  */
 export function checkFor(
   { rule, source }: LoadedRule,
@@ -34,8 +34,8 @@ export function checkFor(
 }
 
 /**
- * The rule as a test has it.
- * @throws TestFailed where it does not load with the test's config and environment
+ * The rule for a test.
+ * @throws TestFailed if it does not load with the test's config and environment
  */
 export function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
   const { rule: checked, problems } = checkFor(loaded, test, kinds);
@@ -44,13 +44,13 @@ export function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule
     throw new TestFailed(`The rule does not load with the config and the environment of this test:\n${said}`);
   }
   const { version, actions, modules } = loaded.rule;
-  // Workers hold one version each, with its secrets and its environment.
+  // A worker holds one version, with its secrets and its environment, so these are part of the version here.
   const world = writeExactJson([version, checked.config, test.secrets, test.env]);
   const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
   return { ...checked, actions, modules, version: own };
 }
 
-/** The secrets of a test: those that it gives, and made up ones for all others that the rule names. */
+/** The secrets of a test: those that it sets, and made-up ones for all others that the rule names. */
 export function secretsFor(rule: Rule, { secrets: given }: TestWorld, kinds: Kinds): Secrets {
   const parts = [rule, ...Object.values(rule.actions)];
   const inCode = Object.values(rule.modules).flatMap((code) =>

@@ -1,8 +1,9 @@
 import { randomBytes } from "node:crypto";
+import { wire, type WiringPorts } from "../app/wire.ts";
 import { ManualClock } from "../host/clock.ts";
-import { Attachments } from "../folder/attachments.ts";
+import type { Attachments } from "../folder/attachments.ts";
 import { CauseSigner } from "../ingest/cause.ts";
-import { Ingest, type Performer } from "../ingest/ingest.ts";
+import type { Ingest } from "../ingest/ingest.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { messageOf } from "../model/errors.ts";
 import type { JsonObject } from "../model/json.ts";
@@ -11,29 +12,25 @@ import type { Rule } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { programServices } from "../engine/program_services.ts";
-import { Runner } from "../engine/runner.ts";
-import type { RunnerOptions } from "../engine/runner_options.ts";
-import { performSource } from "../engine/source.ts";
+import type { Runner } from "../engine/runner.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Receipt, Store } from "../store/store.ts";
-import { triggerKinds } from "../triggers/index.ts";
 import type { HookContext } from "../web/context.ts";
-import { formPeople, openDesk } from "../web/forms/desk.ts";
+import { openDesk } from "../web/forms/desk.ts";
 import type { People } from "../web/forms/people.ts";
-import { HookRegistry } from "../web/hook_registry.ts";
+import type { HookRegistry } from "../web/hook_registry.ts";
 import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { Activity } from "./activity.ts";
 import { seenResponse } from "./seen_response.ts";
 import { Stubs } from "./stubs.ts";
 
-/** Runs that may be held at once: all of a test. */
+/** How many runs may be held at once: all runs of a test. */
 const MAX_RUNS = 100_000;
 
-/** What a world is made of. */
+/** What a world needs. */
 export interface WorldOptions {
-  /** As its version says: with the test's config, secrets and environment. */
+  /** The rule's version covers the test's config, secrets and environment. */
   rule: Rule;
   test: TestWorld;
   secrets: Secrets;
@@ -41,33 +38,33 @@ export interface WorldOptions {
   folder: string;
   isolates: Isolates;
   people: Person[];
-  /** Where lines of `log` steps go, beside those of `console`. */
+  /** Receives the lines of `log` steps and of `console`. */
   logs: string[];
 }
 
 /**
- * A program with one rule, nobody else, and a clock that moves only when told: the parts are the real ones, but for what
- * steps get from the world. Made anew for each test.
+ * A program with one rule and a clock that moves only on demand. Its parts are real, except for what steps get from the
+ * world. Each test gets a new one.
  */
 export class World {
   readonly clock: ManualClock;
   readonly stubs: Stubs;
   readonly ingest: Ingest;
   readonly runner: Runner;
-  readonly hooks = new HookRegistry();
+  readonly hooks: HookRegistry;
   readonly store: Store;
   readonly people: People;
   /** Lines of `log` steps and of `console`. */
   readonly logs: string[];
-  /** What the rule emitted. */
+  /** The events that the rule emitted. */
   readonly events: JsonObject[] = [];
   /** Keys of memory across runs that the rule has set. */
   readonly keys = new Set<string>();
-  /** What became of the last event that the rule did not emit itself. */
+  /** The receipt of the last event that the rule did not emit itself. */
   lastReceipt: Receipt | undefined;
-  /** The answer to the last request, once there is one. */
+  /** The response to the last request, if it has arrived. */
   response: JsonObject | null = null;
-  /** What went wrong that is nothing the rule could do about: the test fails by it. */
+  /** Errors that are not the rule's fault; they fail the test. */
   readonly troubles: string[] = [];
   readonly #activity = new Activity();
   readonly #replies = new ReplyWaiters();
@@ -89,33 +86,52 @@ export class World {
       clock,
     });
     this.people = desk.people;
-    const surroundings = () => ({ env: test.env, secrets: secrets.scope() });
-    const onAccepted = (receipts: Receipt[]) => this.#accepted(receipts);
-    const performer: Performer = {
-      lease: (most) => this.runner.lease(most),
-      take: (lease, claimed) => this.runner.take(lease, claimed),
-    };
-    this.ingest = new Ingest({ store: this.store, clock, surroundings, performer, onAccepted });
-    const performing = { store: this.store, clock, isolates, folder, surroundings, services: this.#services() };
-    this.runner = new Runner({
-      ...performing,
+    const { ingest, runner, hooks, attachments } = wire({
+      store: this.store,
+      clock,
+      isolates,
+      folder,
+      signer: this.#signer,
+      desk,
+      surroundings: () => ({ env: test.env, secrets: secrets.scope() }),
+      childEnv: () => ({}),
+      secretOf: (name) => secrets.get(name),
+      awaitsReply: (event) => this.#replies.isAwaited(event),
+      // A form without `notify` sends mails only if the test has a stub for them.
+      canMail: () => this.stubs.has("mail"),
+      ruleOf: () => this.rule,
+      triggerLog: () => ({ info: (text) => this.logs.push(text), warn: (text) => this.logs.push(text) }),
+      onReport: (_rule, trigger, failure) => failure === null || this.logs.push(`${trigger}: ${failure}`),
+      onAccepted: (receipts) => this.#accepted(receipts),
+      runner: this.#runnerOptions(),
+      replaceServices: ({ emit }) => ({
+        log: (_level, message) => void this.logs.push(message),
+        emit: (event, run) => {
+          this.events.push({ ...event });
+          return emit(event, run);
+        },
+      }),
+      sourceStandIn: ({ kind, path }) => this.stubs.source(path, kind),
+    });
+    [this.ingest, this.runner, this.hooks, this.#attachments] = [ingest, runner, hooks, attachments];
+  }
+
+  #runnerOptions(): WiringPorts["runner"] {
+    return {
       owner: "test",
-      // A form that says nothing else notifies by mail where the test has an answer to that.
-      people: formPeople(desk, clock, () => this.stubs.has("mail")),
       standIn: (step) => this.stubs.standIn(step),
       holds: true,
       maxRuns: MAX_RUNS,
-      // The longest delay that jitter allows, so that a test can tell when a step is attempted again.
+      // The longest delay that jitter allows, so that a test knows when a step is attempted again.
       random: () => 1,
       onStep: (record) => this.#noteKey(record),
       onFinished: (run) => this.#replies.ended(run.event, run),
       onReply: (event, reply) => this.#replies.answered(event, reply),
       onError: (message, error) => this.troubles.push(`${message}: ${messageOf(error)}`),
-    });
-    this.#attachments = this.#triggers(performing);
+    };
   }
 
-  /** Opens a world; its triggers are attached, and what happens at the beginning has happened. */
+  /** Opens a world: attaches its triggers and performs what happens at the start. */
   static async open(options: WorldOptions): Promise<World> {
     const { test } = options;
     const store = await openStore({
@@ -138,14 +154,14 @@ export class World {
     return this.options.rule;
   }
 
-  /** The value of a secret, of which every one is there. */
+  /** The value of a secret; every secret has one. */
   secretOf(name: string): string {
     return this.options.secrets.get(name)!;
   }
 
   /**
-   * Resolves when nothing happens any more before the clock moves. Runs that wait are suspended then: each entry of a test goes on
-   * from what is recorded, as after a restart of the program.
+   * Resolves when nothing more happens before the clock moves. Waiting runs are then suspended, so that each entry of a
+   * test continues from the records, as after a restart of the program.
    */
   async settled(): Promise<void> {
     await this.#quiet();
@@ -153,14 +169,14 @@ export class World {
     await this.#quiet();
   }
 
-  /** Turns the clock on, and lets happen what is due on the way, one thing after the other. */
+  /** Advances the clock, and performs what becomes due on the way, one after another. */
   async advanceTo(time: number): Promise<void> {
     do await this.#quiet(); while (this.clock.wakeNext(time));
     await this.clock.advanceTo(time);
     await this.settled();
   }
 
-  /** Sends a request to the rule's webhooks; its answer, as a test sees it, may wait for the clock to move. */
+  /** Sends a request to the rule's webhooks; its response, as a test sees it, may wait for the clock to move. */
   async request(request: Request): Promise<JsonObject> {
     const delivered = Promise.withResolvers<void>();
     const context: HookContext = {
@@ -197,51 +213,9 @@ export class World {
     await this.settled();
   }
 
-  /** Files do not change in a test, and a source that has no stub is not polled. */
+  /** Files do not change in a test, and a source without a stub is not polled. */
   #keeps({ id, kind }: Rule["triggers"][number]): boolean {
     return kind !== "watch" && (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
-  }
-
-  #triggers(performing: Omit<RunnerOptions, "owner" | "onError" | "people">): Attachments {
-    const { rule } = this.options;
-    const { clock, store, folder, surroundings } = performing;
-    return new Attachments({
-      kinds: triggerKinds,
-      folder,
-      clock,
-      store,
-      ingest: this.ingest,
-      hooks: this.hooks,
-      surroundings,
-      perform: (_rule, trigger, source, input, signal) => {
-        const standIn = ({ kind }: { kind: string }) => this.stubs.source(trigger, kind);
-        return performSource({ ...performing, standIn }, rule, trigger, source, input, signal);
-      },
-      log: () => ({ info: (text) => this.logs.push(text), warn: (text) => this.logs.push(text) }),
-      report: (_rule, trigger, failure) => failure === null || this.logs.push(`${trigger}: ${failure}`),
-    });
-  }
-
-  #services(): RunnerOptions["services"] {
-    const { clock, ingest } = this;
-    const { secrets } = this.options;
-    const secretOf = (name: string) => secrets.get(name);
-    const services = programServices({
-      clock,
-      ingest,
-      signer: this.#signer,
-      childEnv: () => ({}),
-      secretOf,
-      awaitsReply: (event) => this.#replies.isAwaited(event),
-    });
-    return {
-      ...services,
-      log: (_level, message) => void this.logs.push(message),
-      emit: (event, run) => {
-        this.events.push({ ...event });
-        return services.emit(event, run);
-      },
-    };
   }
 
   #hookContext(): HookContext {
@@ -268,8 +242,5 @@ export class World {
   #accepted(receipts: Receipt[]): void {
     const own = `/rules/${this.options.rule.id}`;
     this.lastReceipt = receipts.findLast(({ event }) => event.source !== own) ?? this.lastReceipt;
-    this.runner.replace(receipts.flatMap(({ replaces }) => replaces));
-    this.runner.woken(receipts.flatMap(({ wakes }) => wakes));
-    if (receipts.some(({ runs }) => runs.length > 0)) this.runner.wake();
   }
 }

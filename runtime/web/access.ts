@@ -1,20 +1,20 @@
-import { createHash, timingSafeEqual } from "node:crypto";
+import { isSameText } from "../secrets/same_text.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import { UsageError } from "../model/errors.ts";
 
-/** Who may use what is not open to everybody. */
+/** Who may use what is not public. */
 export interface Access {
-  /** True where requests that this machine itself sends need no token: only it can reach the port, and none is set. */
+  /** True if requests from this machine itself need no token: only it can reach the port, and no token is set. */
   tokenless: boolean;
-  /** Bearer tokens that open everything. */
+  /** Bearer tokens with full access. */
   tokens: string[];
 }
 
 /**
- * Who may use a program that listens on `host`.
- * @param token what `WHENTHEN_TOKEN` says
+ * Decides the access to a program that listens on `host`.
+ * @param token the value of `WHENTHEN_TOKEN`
  * @param dataToken the random token in the data folder, which only its owner can read
- * @throws UsageError where others could reach it and no token is set
+ * @throws UsageError if others could reach it and no token is set
  */
 export function accessTo(host: string, token: string | undefined, dataToken: string): Access {
   const loopback = isLoopback(host);
@@ -29,14 +29,14 @@ export function accessTo(host: string, token: string | undefined, dataToken: str
 
 const SHORTEST_TOKEN = 16;
 
-/** What is wrong with the token that `WHENTHEN_TOKEN` says; undefined if nothing is, or none is set. */
+/** What is wrong with the token in `WHENTHEN_TOKEN`; undefined if it is good or not set. */
 export function tokenFault(token: string | undefined): string | undefined {
   if (!token || token.length >= SHORTEST_TOKEN) return undefined;
   return `WHENTHEN_TOKEN has under ${SHORTEST_TOKEN} characters and can be guessed; ` +
     "set it to a long random text (openssl rand -hex 24)";
 }
 
-/** Lets a request pass that has a token, or that needs none. */
+/** Accepts a request with a valid token, or one that needs none. */
 export function guard(access: Access): MiddlewareHandler {
   return async (c, next) => {
     const given = bearerToken(c);
@@ -51,8 +51,8 @@ export function guard(access: Access): MiddlewareHandler {
 }
 
 /**
- * Why a request needs a token; undefined where this machine sent it itself and none is asked of it. Who comes through a
- * proxy on this machine is somebody else, and so is a page in a browser on it: that is known by a foreign `Host` (DNS
+ * Why a request needs a token; undefined if this machine sent it itself and needs none. A request through a proxy on this
+ * machine comes from somebody else. So does one from a page in a local browser: it is detected by a foreign `Host` (DNS
  * rebinding) or a foreign `Origin`.
  */
 export function refuseTokenless(request: Request, { tokenless }: Pick<Access, "tokenless">): Refusal | undefined {
@@ -63,7 +63,7 @@ export function refuseTokenless(request: Request, { tokenless }: Pick<Access, "t
       "Authorization: Bearer <WHENTHEN_TOKEN>";
     return { status: 401, error };
   }
-  // Browsers always send one; with none at all it cannot be a name that was rebound.
+  // Browsers always send a Host; without one it cannot be a rebound name.
   const host = request.headers.get("host") ?? URL.parse(request.url)?.host ?? "localhost";
   if (!isLoopback(hostnameOf(`http://${host}`))) {
     return { status: 403, error: `Refused for the host "${host}": use 127.0.0.1 or a token` };
@@ -80,10 +80,10 @@ interface Refusal {
   error: string;
 }
 
-/** What proxies add: RFC 7239, RFC 9110 7.6.3, and what was usual before. */
+/** Headers that proxies add: RFC 7239, RFC 9110 7.6.3, and the older de facto ones. */
 const PROXY_HEADER = /^(forwarded|via|x-forwarded-.+|x-real-ip)$/;
 
-/** The token that a request brings, if any. */
+/** The token of a request, if any. */
 export function bearerToken(c: Context): string | undefined {
   return /^Bearer +(\S+)$/i.exec(c.req.header("authorization") ?? "")?.[1];
 }
@@ -103,12 +103,6 @@ function hostnameOf(url: string): string {
   return URL.canParse(url) ? new URL(url).hostname : "";
 }
 
-/** Compares hashes, so that neither content nor length shows in the time that it takes. */
 function holdsToken(given: string, tokens: string[]): boolean {
-  const wanted = hash(given);
-  return tokens.map((token) => timingSafeEqual(hash(token), wanted)).includes(true);
-}
-
-function hash(text: string): Uint8Array {
-  return createHash("sha256").update(text).digest();
+  return tokens.map((token) => isSameText(given, token)).includes(true);
 }

@@ -9,7 +9,7 @@ import type { Receipt, Reply } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
 import type { WaitOutcome } from "./reply_waiters.ts";
 
-/** What a sender of an event is told about it. */
+/** What the sender of an event gets as an answer. */
 export interface EventAnswer {
   /** The event's id. */
   event: string;
@@ -17,7 +17,7 @@ export interface EventAnswer {
   duplicate: boolean;
 }
 
-/** What becomes of an event as its sender is told it. */
+/** The outcome of an event, for its sender. */
 export function eventAnswer(receipts: Receipt[]): EventAnswer {
   return {
     event: receipts[0].event.id,
@@ -26,18 +26,18 @@ export function eventAnswer(receipts: Receipt[]): EventAnswer {
   };
 }
 
-/** What `POST /hooks` and `POST /events` answer once the receipts are on disk: 202, or 200 for a duplicate. */
+/** The answer of `POST /hooks` and `POST /events` after the receipts are on disk: 202, or 200 for a duplicate. */
 export function answerReceipts(receipts: Receipt[]): Response {
   const answer = eventAnswer(receipts);
   return Response.json(answer, { status: answer.duplicate ? 200 : 202 });
 }
 
-/** What a request is answered that waited for a reply, if the run failed before it came to that. */
+/** The answer to a request that waited for a reply, if the run failed before the reply. */
 export function answerFailure(receipts: Receipt[]): Response {
   return Response.json({ error: "The run failed before its reply", ...eventAnswer(receipts) }, { status: 500 });
 }
 
-/** Answers with JSON in which all numbers are exact. */
+/** Answers with JSON that keeps all numbers exact. */
 export function answerJson(c: Context, value: Json, status: ContentfulStatusCode = 200): Response {
   return c.body(writeExactJson(value), status, { "content-type": "application/json" });
 }
@@ -45,7 +45,7 @@ export function answerJson(c: Context, value: Json, status: ContentfulStatusCode
 /** Headers that belong to the connection, not to the rule. */
 const NOT_OURS = ["connection", "content-length", "keep-alive", "transfer-encoding", "upgrade"];
 
-/** A recorded reply as a response. It is data that is sent: nothing in it is masked. */
+/** A recorded reply as a response. It is data to be sent, so nothing in it is masked. */
 export function answerReply(reply: Reply): Response {
   const headers = toHeaders(reply.headers);
   for (const name of NOT_OURS) headers.delete(name);
@@ -56,7 +56,7 @@ export function answerReply(reply: Reply): Response {
 
 type ReplyContext = Pick<WebContext, "clock" | "replies" | "store">;
 
-/** The reply recorded for one of the events, or the first that comes within `ms`; else the rules whose runs failed. */
+/** The reply recorded for one of the events, or the first that arrives within `ms`; otherwise the rules whose runs failed. */
 export async function awaitReply(receipts: Receipt[], ms: number, context: ReplyContext): Promise<WaitOutcome> {
   const stop = new AbortController();
   const cancel = context.clock.after(ms, () => stop.abort());
@@ -83,7 +83,7 @@ async function replyTo(
   const outcome = replies.wait(event, runs, signal);
   // The runs of a first delivery cannot have recorded anything before this turn of the event loop ends.
   if (delivery !== "duplicate") return await outcome;
-  // What was recorded or had ended before the wait began is not told to it.
+  // The waiter gets no callback for a reply or an end from before the wait began, so read them.
   const recorded = await store.getReply(event);
   if (recorded !== undefined) return { reply: recorded };
   for (const run of runs) {

@@ -10,7 +10,7 @@ import { complete } from "./events.ts";
 import { bodyOf, queryOf } from "./given.ts";
 import { listRules } from "./rule_listing.ts";
 
-/** What `POST /api/emit` answers: also what became of the event at each rule, and the runs that had waited for it. */
+/** The answer of `POST /api/emit`: also the verdict of each rule, and the runs that the event woke. */
 export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts" | "wakes">;
 
 const STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const satisfies RunState[];
@@ -19,7 +19,7 @@ const RUNS = z.strictObject({
   ...page,
   rule: z.string().optional(),
   state: z.enum(STATES).optional(),
-  /** Only runs with steps that wait, each with what it waits for. */
+  /** Only runs with waiting steps, each with what it waits for. */
   waiting: z.stringbool().optional(),
 });
 const EVENTS = z.strictObject({ ...page, rule: z.string().optional(), type: z.string().optional() });
@@ -32,14 +32,14 @@ const EMIT = z.union([
   z.strictObject({ type: z.string().min(1), ...fact }),
   z.strictObject({ rule: z.string().min(1), ...fact }),
 ]);
-/** Who asks for it, for the notes. */
+/** Who asks, for the notes. */
 const by = z.string().trim().min(1).max(100);
 const SOMEBODY = "an operator";
 const OPERATION = z.strictObject({ by: by.default(SOMEBODY) });
 const SKIP = OPERATION.extend({ step: z.string().min(1).optional() });
 const PAUSE = z.strictObject({ reason: z.string().min(1).optional(), by: by.optional() });
 
-/** `/api`: what the command line and other programs read and do. */
+/** `/api`: for the command line and other programs. */
 export function api(context: WebContext): Hono {
   const app = new Hono();
   const answer = (c: Context, value: unknown) => answerJson(c, context.maskJson(value as Json));

@@ -3,10 +3,10 @@ import { z } from "zod";
 import type { Json } from "../model/json.ts";
 import { parseJson } from "../formats/parse_json.ts";
 
-/** An event as it came by `POST /events`, with what the sender left out. */
+/** An event from `POST /events`; the sender may omit some properties. */
 export type SentEvent = z.infer<typeof PLAIN>;
 
-/** Sources below it are those of our own triggers: nobody else can take the identity of their events. */
+/** Sources below it belong to the program's own triggers: nobody else can use the identities of their events. */
 const RESERVED = "/rules/";
 
 const text = z.string().min(1).max(1_000);
@@ -28,7 +28,7 @@ const STRUCTURED = PLAIN.required({ id: true, source: true }).extend({
 /**
  * Reads a CloudEvent in structured mode (`application/cloudevents+json`) or binary mode (`ce-` headers), or a plain
  * `{ type, data }`.
- * @returns the event, or what is wrong with it
+ * @returns the event, or its problem
  */
 export function parseCloudEvent(headers: Headers, body: Uint8Array): { event: SentEvent } | { problem: string } {
   const type = (headers.get("content-type") ?? "application/json").split(";")[0].trim().toLowerCase();
@@ -42,7 +42,7 @@ export function parseCloudEvent(headers: Headers, body: Uint8Array): { event: Se
   if (type === "application/cloudevents+json") return check(STRUCTURED, fromStructured(content));
   if (isJson(type)) {
     const given = parseContent(content);
-    // Many senders call a structured CloudEvent plain JSON; only a CloudEvent has a specversion.
+    // Many senders label a structured CloudEvent as plain JSON; only a CloudEvent has a specversion.
     const whole = "value" in given && isCloudEvent(given.value);
     return whole ? check(STRUCTURED, fromStructured(content)) : check(PLAIN.strict(), given);
   }

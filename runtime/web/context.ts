@@ -16,39 +16,39 @@ import type { HookRegistry } from "./hook_registry.ts";
 import type { Metrics } from "./metrics.ts";
 import type { ReplyWaiters } from "./reply_waiters.ts";
 
-/** Everything that the HTTP side works with; `app.ts` builds it. */
+/** Everything that the HTTP side works with; `app.ts` creates it. */
 export interface WebContext extends Access {
   /** The program's version. */
   version: string;
   clock: Clock;
-  /** Intake is open only while `ready`: everything else answers 503 until the rules are loaded and while draining. */
+  /** Intake is open only while `ready`; otherwise requests get 503, until the rules are loaded and while draining. */
   phase(): "starting" | "ready" | "draining";
-  /** What the webhook triggers registered. */
+  /** The registered webhook triggers. */
   hooks: HookRegistry;
-  /** What the last reload found. */
+  /** The result of the last reload. */
   rules(): RulesView;
   ingest: Pick<Ingest, "deliver" | "publish" | "trigger">;
   store: Store;
-  /** What operators do about runs and rules. */
+  /** What operators can do to runs and rules. */
   operators: Pick<Operators, "cancel" | "replay" | "retry" | "skip" | "move" | "pause" | "resume">;
-  /** Who may come to the forms, and how they are known. */
+  /** Who may use the forms, and how they are authenticated. */
   desk: FormDesk;
-  /** A person's answer to a form: checked, and where it is right its run goes on. */
+  /** A person's answer to a form. It is checked; if it is valid, the run continues. */
   answerForm(form: string, person: Person, answer: Pick<FormAnswer, "values" | "via">): Promise<FormAnswered>;
-  /** Who waits for the `reply` step of an event. */
+  /** Requests that wait for the `reply` step of their event. */
   replies: ReplyWaiters;
-  /** The cause in a `whenthen-cause` header; undefined where it is absent or was not signed by us. */
+  /** The cause in a `whenthen-cause` header; undefined if it is absent or not signed by this program. */
   verifyCause(header: string | undefined): Cause | undefined;
   secretOf(name: string): string | undefined;
   /** Replaces the values of secrets by `***`. */
   mask(text: string): string;
   maskJson(value: Json): Json;
   metrics: Metrics;
-  /** A request could not be answered: for the log. */
+  /** A request could not be answered; goes to the log. */
   onError(message: string, error: unknown): void;
 }
 
-/** What receiving webhooks takes of it. */
+/** The part that receiving webhooks needs. */
 export interface HookContext
   extends
     Pick<WebContext, "tokenless" | "clock" | "hooks" | "store" | "replies" | "verifyCause" | "secretOf" | "mask"> {
@@ -56,16 +56,16 @@ export interface HookContext
   ingest: Pick<Ingest, "deliver">;
 }
 
-/** The rules as they are live, and what is wrong with them. */
+/** The rules in force, and what is wrong with them. */
 export interface RulesView {
   rules: ReadonlyMap<string, Rule>;
   problems: Problem[];
-  /** Rule files that do not load, each with the rule id that it had or would have. */
+  /** Rule files that do not load, each with the id of its rule. */
   broken: ReadonlyMap<string, string>;
   /** Why an operator or the watchdog paused a rule, by rule id. */
   paused: Readonly<Record<string, string>>;
-  /** What went wrong in a trigger's last pass, by rule id and trigger id. */
+  /** Failures of triggers' last passes, by rule id and trigger id. */
   failures: { rule: string; trigger: string; message: string }[];
-  /** The longest evaluation of a rule's expressions, if it was long enough to be noticed. */
+  /** The longest evaluation of a rule's expressions, if it was long enough to be recorded. */
   longest(rule: string): LongEvaluation | undefined;
 }

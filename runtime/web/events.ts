@@ -9,7 +9,7 @@ import type { WebContext } from "./context.ts";
 
 const MAX_BODY = 1024 * 1024;
 
-/** `POST /events`: an event for whoever listens to its type. */
+/** `POST /events`: an event for all rules that subscribe to its type. */
 export async function receiveEvent(c: Context, context: WebContext): Promise<Response> {
   const body = await readRequestBody(c.req.raw, MAX_BODY);
   if ("refused" in body) return body.refused;
@@ -20,7 +20,7 @@ export async function receiveEvent(c: Context, context: WebContext): Promise<Res
   return answerReceipts([receipt]);
 }
 
-/** An event with an identity: what its sender left out is made up. */
+/** Completes an event with generated values for what its sender omitted. */
 export function complete(
   event: SentEvent,
   { clock }: Pick<WebContext, "clock">,

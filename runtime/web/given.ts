@@ -8,16 +8,16 @@ import { readRequestBody } from "./request_body.ts";
 const MAX_BODY = 1024 * 1024;
 
 /**
- * What a request's query says.
- * @throws UsageError where it does not fit
+ * Reads and checks a request's query.
+ * @throws UsageError if it is invalid
  */
 export function queryOf<T>(c: Context, schema: z.ZodType<T>): T {
   return check(schema, c.req.query(), "query");
 }
 
 /**
- * What a request's body says, as JSON; an empty one is an empty object.
- * @throws UsageError where it does not fit
+ * Reads and checks a request's body as JSON; an empty one is an empty object.
+ * @throws UsageError if it is invalid
  */
 export async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
   const body = await readRequestBody(c.req.raw, MAX_BODY);

@@ -1,16 +1,16 @@
 import type { Hook, Registry } from "../triggers/trigger.ts";
 
-/** A hook that listens on a requested path, with the values of its `:params`. */
+/** A hook that matches a requested path, with the values of its `:params`. */
 export interface HookMatch {
   hook: Hook;
   params: Record<string, string>;
 }
 
-/** One segment of the paths that are listened on, with what follows it. */
+/** One segment of the registered paths, with the segments that may follow it. */
 class Place {
   readonly hooks = new Set<Hook>();
   readonly literals = new Map<string, Place>();
-  /** Behind a `:param`, whatever it is called. */
+  /** The segment for a `:param`, whatever its name. */
   param: Place | undefined;
 
   get isEmpty(): boolean {
@@ -18,7 +18,10 @@ class Place {
   }
 }
 
-/** Which webhook triggers listen on which path below `/hooks`: a tree of segments, so that the number of hooks does not count. */
+/**
+ * Which webhook triggers listen on which path below `/hooks`: a tree of segments, so that lookup does not depend on the
+ * number of hooks.
+ */
 export class HookRegistry implements Registry<Hook> {
   readonly #root = new Place();
 
@@ -28,13 +31,13 @@ export class HookRegistry implements Registry<Hook> {
     return () => void remove(this.#root, segments, hook);
   }
 
-  /** The paths that somebody listens on, sorted. */
+  /** The paths with at least one hook, sorted. */
   paths(): string[] {
     return [...new Set(pathsIn(this.#root))].sort();
   }
 
   /**
-   * The hooks of the most specific pattern that fits: literal segments win over `:params` from left to right, so
+   * The hooks of the most specific pattern that matches: literal segments win over `:params` from left to right, so
    * `/price/all` is not also a `/price/:sku`.
    * @param path as requested, below `/hooks`, still percent-encoded
    */
@@ -45,7 +48,7 @@ export class HookRegistry implements Registry<Hook> {
   }
 }
 
-/** The place of a pattern, made where it is missing. */
+/** The place of a pattern, created if missing. */
 function placeFor(root: Place, segments: string[]): Place {
   return segments.reduce((place, segment) => {
     if (isParam(segment)) return place.param ??= new Place();
@@ -55,7 +58,7 @@ function placeFor(root: Place, segments: string[]): Place {
   }, root);
 }
 
-/** Takes a hook out, with the places that nobody needs any more: a program that runs for months sees many paths. */
+/** Removes a hook and the places that become empty: a program that runs for months sees many paths. */
 function remove(place: Place, [segment, ...rest]: string[], hook: Hook): void {
   if (segment === undefined) return void place.hooks.delete(hook);
   const next = isParam(segment) ? place.param : place.literals.get(segment);

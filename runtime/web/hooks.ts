@@ -11,7 +11,7 @@ import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
 import { mayReply } from "./may_reply.ts";
 
-/** `/hooks/<path>`: one delivery to all webhook triggers that listen there. */
+/** `/hooks/<path>`: one delivery to all webhook triggers that listen on the path. */
 export async function receiveHook(request: Request, url: URL, context: HookContext): Promise<Response> {
   const path = url.pathname.slice("/hooks".length);
   const asked = listeners(request, path, context);
@@ -21,13 +21,13 @@ export async function receiveHook(request: Request, url: URL, context: HookConte
   // Rules that share a path share the largest of their limits.
   const body = await readRequestBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
   if ("refused" in body) return body.refused;
-  // Asked anew: a reload may have swapped them while the body was under way.
+  // Look them up again: a reload may have swapped them while the body was read.
   const hooks = listeners(request, path, context);
   if (hooks instanceof Response) return hooks;
   const received: WebhookRequest = {
     method: request.method,
     path,
-    // Hooks of one path may call its params differently; the event is the same for all of them.
+    // Hooks of one path may name its params differently; the event is the same for all of them.
     params: Object.assign({}, ...hooks.map(({ params }) => params)),
     query,
     headers: Object.fromEntries(request.headers),
@@ -38,7 +38,7 @@ export async function receiveHook(request: Request, url: URL, context: HookConte
   return deliveries.length > 0 ? await deliver(deliveries, hooks, context) : refusal(outcomes, context);
 }
 
-/** Who listens to the request, or the answer where nobody does. */
+/** The hooks for the request, or the answer if there are none. */
 function listeners(request: Request, path: string, context: HookContext): HookMatch[] | Response {
   const matches = context.hooks.match(path);
   if (matches.length === 0) return nobodyListens(request, path, context);
@@ -49,8 +49,8 @@ function listeners(request: Request, path: string, context: HookContext): HookMa
 type Outcome = { match: HookMatch; received: Received };
 
 /**
- * What the request is to each hook. Hooks that tell events apart in the same way see one event, with one id also where
- * neither rule nor provider gives it one.
+ * The result of each hook's check of the request. Hooks with the same auth and identity options share one event, so that it
+ * has one id even if neither rule nor provider gives it one.
  */
 function receiveOnce(hooks: HookMatch[], request: WebhookRequest, context: HookContext): Outcome[] {
   const known = new Map<string, Received>();
@@ -87,7 +87,7 @@ async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: Hook
   });
 }
 
-/** The answer where it was an event to nobody: a handshake wins over a refusal. */
+/** The answer if no hook accepted an event: a handshake wins over a refusal. */
 function refusal(outcomes: Outcome[], context: HookContext): Response {
   for (const { received } of outcomes) {
     if (received.kind === "handshake") {
@@ -104,7 +104,7 @@ function refusal(outcomes: Outcome[], context: HookContext): Response {
   throw new Error("a hook's outcome is an event, a handshake or a refusal");
 }
 
-/** Which paths there are is told only to those who may list the rules. */
+/** Only those who may list the rules learn which paths exist. */
 function nobodyListens(request: Request, path: string, context: HookContext): Response {
   const error = context.mask(`No webhook listens on /hooks${path}`);
   const paths = context.hooks.paths().map((known) => context.mask(`/hooks${known}`));
@@ -117,7 +117,7 @@ function wrongMethod(request: Request, matches: HookMatch[]): Response {
   return Response.json({ error }, { status: 405, headers: { allow } });
 }
 
-/** The values of the query, or the answer to one that is not taken. */
+/** The values of the query, or the answer if it is refused. */
 function readQuery(url: URL): Record<string, Repeatable> | Response {
   if (url.search === "") return {};
   try {

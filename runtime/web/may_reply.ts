@@ -1,8 +1,8 @@
 import type { Rule, Step } from "../model/rule.ts";
 
 /**
- * Whether a run of the rule may come to a `reply` step. Of a TypeScript rule only its text is known: one that mentions
- * no `reply` has none.
+ * Whether a run of the rule may reach a `reply` step. Of a TypeScript rule only the text is known: without the word `reply`
+ * in it, it has no such step.
  */
 export function mayReply(rule: Rule): boolean {
   const lists = [rule.onError, ...Object.values(rule.actions).map((action) => action.then)];

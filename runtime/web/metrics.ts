@@ -2,7 +2,7 @@ import { memoryUsage } from "node:process";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 import type { Receipt, Store } from "../store/store.ts";
 
-/** What is read at the moment somebody scrapes. */
+/** Values that are read at each scrape. */
 export interface MetricFacts {
   store: Pick<Store, "countVerdicts" | "countRuns" | "stats">;
   rules(): { loaded: number; broken: number };
@@ -10,11 +10,11 @@ export interface MetricFacts {
   workers(): number;
 }
 
-/** What the program counts, in the text format of Prometheus. Names start with `whenthen_`. */
+/** The program's metrics in the text format of Prometheus. Names start with `whenthen_`. */
 export class Metrics {
   readonly #registry = new Registry();
-  readonly #events = this.#counter("events_total", "Events taken in, duplicates not counted");
-  readonly #duplicates = this.#counter("duplicates_total", "Deliveries of an event that was known already");
+  readonly #events = this.#counter("events_total", "Events accepted, duplicates not counted");
+  readonly #duplicates = this.#counter("duplicates_total", "Deliveries of an event that was already known");
   readonly #reloads = this.#counter("reloads_total", "Reloads of the rules folder");
   readonly #pollFailures = this.#counter("poll_failures_total", "Passes of a trigger that failed", ["rule", "trigger"]);
   readonly #steps = new Histogram({
@@ -70,10 +70,10 @@ export class Metrics {
   }
 
   #readAtScrape({ store, rules, workers }: MetricFacts): void {
-    // The store counts verdicts for ever, also across restarts: a counter that is set to its value.
+    // The store counts verdicts for ever, also across restarts, so this counter is set to the stored value.
     new Counter({
       name: "whenthen_verdicts_total",
-      help: "What became of events at rules",
+      help: "Verdicts of rules on events",
       labelNames: ["rule", "verdict"],
       registers: [this.#registry],
       async collect() {
@@ -99,7 +99,7 @@ export class Metrics {
     this.#gauge("journal_bytes", "Size of the journal since the last checkpoint", [], async (gauge) => {
       gauge.set((await store.stats()).journalBytes);
     });
-    this.#gauge("workers", "Workers that rule code runs in", [], (gauge) => gauge.set(workers()));
+    this.#gauge("workers", "Workers that run rule code", [], (gauge) => gauge.set(workers()));
     this.#gauge("memory_bytes", "Resident memory of the process", [], (gauge) => gauge.set(memoryUsage().rss));
   }
 }

@@ -2,20 +2,20 @@ import type { Run } from "../model/run.ts";
 import type { EventIdentity, Reply } from "../store/store.ts";
 
 /**
- * Requests that wait for the `reply` step of their event. Told by the runner, after the reply is on disk; one process
- * only, as is the connection that waits.
+ * Requests that wait for the `reply` step of their event. The runner calls this after the reply is on disk. Limited to one
+ * process, like the waiting connection itself.
  */
 export class ReplyWaiters {
   readonly #waiting = new Map<string, Set<Waiter>>();
-  /** Requests that want a reply, by event: from before their delivery, when they do not know their runs yet. */
+  /** Requests that want a reply, by event. They are counted before the delivery, when their runs are not yet known. */
   readonly #wanted = new Map<string, number>();
 
-  /** Whether anybody still wants a reply to the event. */
+  /** Whether any request still wants a reply to the event. */
   isAwaited(event: EventIdentity): boolean {
     return this.#wanted.has(keyOf(event));
   }
 
-  /** Replies to the events are wanted until `answer` has made the response. */
+  /** Keeps replies to the events wanted until `answer` has made the response. */
   async during<T>(events: EventIdentity[], answer: () => Promise<T>): Promise<T> {
     for (const event of events) this.#count(keyOf(event), 1);
     try {
@@ -30,7 +30,7 @@ export class ReplyWaiters {
     for (const waiter of this.#of(event)) waiter.settle({ reply });
   }
 
-  /** A run of the event ended; once none of its runs can reply any more nobody needs to wait on. */
+  /** A run of the event ended; when none of its runs can reply any more, the wait ends. */
   ended(event: EventIdentity, { id, rule, state }: Pick<Run, "id" | "rule" | "state">): void {
     for (const waiter of this.#of(event)) {
       if (state === "failed" && waiter.runs.has(id)) waiter.failed.push(rule);
@@ -39,7 +39,7 @@ export class ReplyWaiters {
     }
   }
 
-  /** Lets all requests go without a reply, as at the end of draining. */
+  /** Ends all waits without a reply, as at the end of draining. */
   release(): void {
     for (const waiters of [...this.#waiting.values()]) for (const waiter of [...waiters]) waiter.settle({});
   }
@@ -79,10 +79,10 @@ export class ReplyWaiters {
   }
 }
 
-/** What became of a wait; neither is there if it ran out, or the runs ended well without a reply. */
+/** The outcome of a wait. Both are absent if it timed out, or the runs succeeded without a reply. */
 export interface WaitOutcome {
   reply?: Reply;
-  /** The rules whose runs failed, once all runs have ended without a reply. */
+  /** The rules whose runs failed, if all runs have ended without a reply. */
   failed?: string[];
 }
 

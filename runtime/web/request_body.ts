@@ -1,16 +1,16 @@
 import { Buffer } from "node:buffer";
 
-/** A request's body, or the answer to a request whose body is not taken. */
+/** A request's body, or the answer to a request whose body is refused. */
 export type Body = { bytes: Uint8Array } | { refused: Response };
 
-/** A body must be complete after this time: who sends half of one does not hold memory for ever. */
+/** Time limit for a complete body: a sender that stops half-way must not hold memory for ever. */
 const TIMEOUT = 30_000;
-/** A body of so many bytes is read in one go, in half the time that its pieces take; to hold it costs next to nothing. */
+/** A body up to this size is read in one go, in half the time that its pieces take; holding it costs next to nothing. */
 const SMALL = 65_536;
 
 /**
- * Reads a request's body up to `limit` bytes; a longer one is refused as soon as that is known. Compressed bodies are
- * refused: a few bytes of those can be a gigabyte.
+ * Reads a request's body up to `limit` bytes; a longer one is refused as early as possible. Compressed bodies are refused:
+ * a few bytes can expand to a gigabyte.
  */
 export async function readRequestBody(request: Request, limit: number): Promise<Body> {
   const encoding = request.headers.get("content-encoding") ?? "identity";
@@ -40,7 +40,7 @@ interface Reading {
   giveUp(): void;
 }
 
-/** The host holds a sender to the length that it gave. */
+/** The host enforces the length that the sender declared. */
 function readWhole(request: Request): Reading {
   return { body: request.arrayBuffer().then((buffer) => ({ bytes: new Uint8Array(buffer) })), giveUp() {} };
 }

@@ -3,16 +3,16 @@ import type { VerdictKind } from "../model/verdict.ts";
 import type { LongEvaluation } from "../language/expressions/meter.ts";
 import type { WebContext } from "./context.ts";
 
-/** One rule, or one file that does not load, as listings show it. */
+/** One rule, or one file that does not load, for listings. */
 export interface RuleListing {
   id: string;
   name?: string;
   file: string;
   language?: "yaml" | "typescript";
   version?: string;
-  /** `kept`: the file does not load, the last good version goes on. `broken`: there is none. */
+  /** `kept`: the file does not load, the last good version stays in force. `broken`: there is none. */
   state: "on" | "disabled" | "paused" | "kept" | "broken";
-  /** Why it is not simply on. */
+  /** Why the state is not `on`. */
   reason?: string;
   triggers: TriggerListing[];
   /** The longest evaluation of its expressions since it was loaded, if one took over 100 ms of the program's thread. */
@@ -26,7 +26,7 @@ export interface TriggerListing {
   kind: string;
   /** Why its last pass failed. */
   failure?: string;
-  /** Where a webhook listens; `open` to everybody where its `auth` is `none`. */
+  /** Where a webhook listens; `open` if its `auth` is `none`. */
   hook?: { method: string; path: string; open: boolean };
 }
 

@@ -1,6 +1,5 @@
 import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
-import { secureHeaders } from "hono/secure-headers";
 import { UsageError } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
 import { guard } from "./access.ts";
@@ -11,14 +10,15 @@ import { formsApi } from "./forms/api.ts";
 import { formPages } from "./forms/forms.ts";
 import { homePage } from "./home.ts";
 import { receiveHook } from "./hooks.ts";
+import { securityHeaders } from "./security_headers.ts";
 
-/** All that the program answers over HTTP. */
+/** The HTTP interface of the program. */
 export interface Web {
-  /** @param address of who sent the request; absent in process */
+  /** @param address of the sender; absent for requests within the process */
   fetch(request: Request, address?: () => string): Promise<Response>;
 }
 
-/** Seconds after which a sender tries again while intake is closed. */
+/** Seconds after which a sender should retry while intake is closed. */
 const RETRY_AFTER = "5";
 
 /** The HTTP side of the program: hooks, events, forms, API, health, metrics, the page. */
@@ -35,19 +35,11 @@ export function createWeb(context: WebContext): Web {
     return state === "ready" ? c.text("ready\n") : c.text(`${state}\n`, 503, { "retry-after": RETRY_AFTER });
   });
 
+  app.use(securityHeaders());
   app.route("/forms", formPages(context));
-  app.use(secureHeaders({
-    contentSecurityPolicy: { defaultSrc: ["'none'"], styleSrc: ["'unsafe-inline'"], frameAncestors: ["'none'"] },
-    strictTransportSecurity: false,
-    xFrameOptions: "DENY",
-  }));
-  app.use(async (c, next) => {
-    await next();
-    c.header("cache-control", "no-store");
-  });
   app.route("/api/forms", formsApi(context));
 
-  // Below this line everything needs a token, or to come from this machine.
+  // All routes below need a token, or a request from this machine.
   app.use(guard(context));
   app.post("/events", (c) => closed(context) ?? receiveEvent(c, context));
   app.get("/metrics", async (c) => {
@@ -60,7 +52,7 @@ export function createWeb(context: WebContext): Web {
     async fetch(request, address) {
       const url = urlOf(request);
       if (url === undefined) return Response.json({ error: "The header Host names no host" }, { status: 400 });
-      // Not by the router and its chain of middleware: nothing else is asked for thousands of times a second.
+      // Not through the router and its middleware: no other route gets thousands of requests a second.
       if (/^\/hooks(\/|$)/.test(url.pathname)) return closed(context) ?? await answerHook(request, url, context);
       return await app.fetch(URL.canParse(request.url) ? request : new Request(url, request), { address });
     },
@@ -68,8 +60,8 @@ export function createWeb(context: WebContext): Web {
 }
 
 /**
- * Undefined where there is none. Without a `Host`, as HTTP/1.0 allows, a host may give the path alone; for one that is none Bun gives
- * another.
+ * The URL of a request, or undefined if it is invalid. Without a `Host`, as HTTP/1.0 allows, a host may give only the path;
+ * for an invalid `Host` Bun gives another one.
  */
 function urlOf({ url, headers }: Request): URL | undefined {
   const host = headers.get("host");

@@ -7,7 +7,7 @@ import type { Computing, StepCaller } from "./step_caller.ts";
 import { branchPath } from "./step_path.ts";
 import { stepOf } from "./thrown.ts";
 
-/** `step.each`, `step.all` and `step.any`: the worker performs the branches, and says what came of them. */
+/** `step.each`, `step.all` and `step.any`: the worker performs the branches and reports their outcome. */
 export function branchCalls(caller: StepCaller) {
   return { each: eachCall(caller), all: allCall(caller), any: anyCall(caller) };
 }
@@ -68,7 +68,7 @@ function eachCall(caller: StepCaller) {
   };
 }
 
-/** Where the results of all items together are more than is kept of a step, the function learns of that when it asks for them. */
+/** If the results of all items together exceed the limit for a step, the function gets an error when it reads them. */
 function withResults(name: string, output: JsonObject): JsonObject {
   if ("results" in output) return output;
   return Object.defineProperty(output, "results", {
@@ -112,7 +112,7 @@ function planOf(path: string, branches: Branches): Pick<Plan, "branches" | "max"
   return { branches: entries.map(([name, code]) => ({ path: branchPath(path, name), code })), max: entries.length };
 }
 
-/** Asks in the order in which it was asked itself, each time after the answer before. */
+/** Makes calls one at a time and in order: each starts after the answer to the one before. */
 function oneAtATime(ask: (index: number) => Promise<void>): (index: number) => Promise<void> {
   let last = Promise.resolve();
   return (index) => last = last.then(() => ask(index));

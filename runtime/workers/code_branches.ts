@@ -6,45 +6,45 @@ import { plainJson } from "./plain_json.ts";
 export interface Branch {
   path: string;
   around?: Branch;
-  /** Given up: its code goes on until its next step, which it never hears from. */
+  /** Given up: its code continues until its next step, which is never answered. */
   lost: boolean;
 }
 
-/** CodeBranches to perform, and what is enough of them. */
+/** Branches to perform, and how many of them are enough. */
 export interface Plan {
-  /** In the order in which they begin. */
+  /** In starting order. */
   branches: { path: string; code: () => unknown }[];
-  /** How many go on at once. */
+  /** How many run at once. */
   max: number;
   /** Successes after which the others are given up. */
   needed: number;
-  /** Failures after which the others go on. */
+  /** How many failures do not yet give up the others. */
   tolerated: number;
   /** Resolves when the branch may begin. */
   admit?: (index: number) => Promise<void>;
 }
 
-/** What became of branches. */
+/** The outcome of branches. */
 export interface Ended {
-  /** By branch; undefined where it has not succeeded. */
+  /** By branch; undefined for those that did not succeed. */
   outputs: (Json | undefined)[];
-  /** In the order of time. */
+  /** In order of time. */
   failures: { index: number; thrown: unknown }[];
-  /** The paths of those that were given up. */
+  /** The paths of the branches that were given up. */
   lost: string[];
 }
 
-/** The branches of one function: which of them the code that runs stands in, whatever it has awaited. */
+/** The branches of one function; knows which branch the running code belongs to, across awaits. */
 export class CodeBranches {
   readonly #root: Branch = { path: "", lost: false };
   readonly #current = new AsyncLocalStorage<Branch>();
 
-  /** The innermost branch around the code that asks. */
+  /** The innermost branch around the calling code. */
   get current(): Branch {
     return this.#current.getStore() ?? this.#root;
   }
 
-  /** Performs branches until enough is known of them. */
+  /** Performs branches until the outcome is decided. */
   perform(plan: Plan): Promise<Ended> {
     const around = this.current;
     return new Performance(plan, (path, code) => {

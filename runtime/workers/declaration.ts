@@ -7,8 +7,8 @@ import { plainJson } from "./plain_json.ts";
 const FUNCTION = { function: true };
 
 /**
- * What a rule declares as plain data, in the words of a YAML file. A rule with validators but no `if` gets a function
- * `if`, so that an event that does not pass is a verdict instead of a failed run.
+ * What a rule declares, as plain data with the keys of a YAML file. A rule with validators but no `if` gets a function
+ * `if`, so that an invalid event gets a verdict instead of a failed run.
  */
 export function declarationOf(rule: RuleDefinition): Declaration {
   const { when, ...rest } = rule.spec;
@@ -32,8 +32,8 @@ function entryOf(trigger: unknown): unknown {
 }
 
 /**
- * The rule that a module's default export is; undefined where the module is a helper.
- * @throws Error where it looks like a rule that was not made by `rule()`
+ * The rule that a module exports as default; undefined if the module is a helper.
+ * @throws Error if it looks like a rule but was not made by `rule()`
  */
 export function ruleOf(exported: unknown): RuleDefinition | undefined {
   if (exported instanceof RuleDefinition) return exported;

@@ -5,15 +5,16 @@ import type { RuleWorker } from "./rule_worker.ts";
 
 /** Milliseconds; a loop that fills memory takes some 100 MB in this time. */
 const INTERVAL = 100;
-/** Milliseconds until the memory of ended workers is back with the system and can be judged anew. */
+/** Milliseconds until the memory of ended workers has returned to the system, so that the next measurement is valid. */
 const SETTLE = 1_500;
-/** Of the memory of the machine or container. */
+/** Share of the memory of the machine or container. */
 const SHARE = 0.75;
 
 /**
- * Ends workers while they and the process use more than `limit` bytes, which is asked each time. Hosts differ in what they
+ * Ends workers while they and the process use more than `limit` bytes; `limit` is read each time. Hosts differ in what they
  * limit by themselves (Bun nothing, Deno no buffers), so the process is measured from outside. Work that was among the
- * suspects is attempted again alone, and of those that run alone only the heaviest is ended at a time: that one is to blame.
+ * suspects is attempted again in a worker of its own. Of those that run alone, only the heaviest is ended at a time, which
+ * is then to blame.
  * @returns a function that stops watching
  */
 export function watchMemory(pool: Pool, limit: () => number, used: () => number = residentBytes): () => void {
@@ -38,8 +39,8 @@ export function defaultMemoryLimit(): number {
 }
 
 /**
- * The limit of a program that has a store of so many bytes in memory. A checkpoint takes up to three times as much beside it (the
- * file before, a database, the new file), and no rule is to blame for that.
+ * The limit of a program that has a store of this size in memory. A checkpoint takes up to three times as much in addition
+ * (the previous file, a database, the new file), and no rule is to blame for that.
  * @param limit what the program may use without a store
  */
 export function limitBeside(storeBytes: number, limit: number): number {
@@ -54,7 +55,7 @@ function residentBytes(): number {
   return process.memoryUsage().rss;
 }
 
-/** One that does not answer can have any size by now. */
+/** A worker that does not answer may have grown to any size by now. */
 function heaviest(workers: RuleWorker[]): RuleWorker {
   return workers.toSorted((a, b) => b.memory - a.memory || b.missed - a.missed || b.heap - a.heap)[0];
 }

@@ -15,13 +15,13 @@ export type Job =
   | { kind: "condition"; scope: CodeScope }
   | { kind: "rule"; scope: CodeScope }
   | { kind: "function"; name: string; args: Json }
-  /** Of a `*.test.ts` file: what its calls of `testRule` say, and one of them. */
+  /** The `testRule` calls of a `*.test.ts` file, and one of its tests. */
   | { kind: "tests" }
   | { kind: "test"; index: number; seen: Seen };
 
 /**
- * From the main side to a worker. `job` and `call` are numbers that the sender of the first message made up, `now` the time of a
- * simulated clock.
+ * From the main thread to a worker. `job` and `call` are numbers that the sender of the first message chose; `now` is the
+ * time of a simulated clock.
  */
 export type ToWorker =
   | { type: "job"; job: number; work: Job; now?: number }
@@ -30,28 +30,28 @@ export type ToWorker =
   | { type: "drop"; job: number }
   | { type: "ping" };
 
-/** From a worker to the main side. */
+/** From a worker to the main thread. */
 export type FromWorker =
   /** The worker has started and listens. */
   | { type: "ready" }
   /** The module is evaluated. */
   | { type: "loaded" }
   /**
-   * Sent before the code goes on with a job or with the answer to a call, so that the main side knows which jobs can be
-   * the one that blocks.
+   * Sent before the code continues with a job or with the answer to a call, so that the main thread knows which jobs may be
+   * blocking.
    */
   | { type: "got"; job: number; call?: number }
   | { type: "call"; job: number; call: number; step: StepCall }
-  /** Asks again for a call that was answered `compute`. */
+  /** Repeats a call that was answered `compute`, with the result. */
   | { type: "computed"; job: number; call: number; computed: Computed }
-  /** With so many answers the code has gone as far as it could: it waits for more, or for something of its own. */
+  /** After this many answers the code has done all that it could: it waits for more, or for something of its own. */
   | { type: "quiet"; job: number; answers: number }
   | { type: "done"; job: number; output: Json }
   | { type: "failed"; job: number; error: ThrownError; at?: CodePlace; invalidEvent?: boolean }
   /** Sent before the secret's value is handed out. */
   | { type: "secret"; name: string }
   | { type: "log"; level: LogLevel; message: string; run?: string }
-  /** `heap` is the worker's own, in bytes. */
+  /** `heap` is the worker's own heap, in bytes. */
   | { type: "pong"; heap: number }
   /** An error that no job awaits: an unhandled rejection, a throw in a timer. */
   | { type: "crashed"; error: ThrownError; at?: CodePlace };

@@ -4,7 +4,7 @@ import { defaultMemoryLimit, limitBeside, watchMemory } from "./memory_watch.ts"
 import { type Lane, Pool } from "./pool.ts";
 import type { WorkOrder } from "./open_job.ts";
 
-/** What workers may use and how long they may take. */
+/** What workers may use, and how long they may take. */
 export interface IsolateOptions {
   /** All secrets that rule code may ask for, by name; read when a worker starts. */
   secrets: () => Record<string, string>;
@@ -12,15 +12,17 @@ export interface IsolateOptions {
   onSecret: (name: string) => void;
   /** What workers see as `env` and `process.env`: without secrets. */
   env: () => Record<string, string>;
-  /** Where `console.*` of rule code goes. */
+  /** Takes the `console.*` lines of rule code. */
   onLog: (line: CodeLog) => void;
-  /** Resident workers for rules, and as many again for called functions. @default 32 */
+  /** Resident workers for rules, and the same number again for called functions. @default 32 */
   maxWorkers?: number;
-  /** Bytes of resident memory of the whole process above which workers are ended. @default 1.5 GB, at most 3/4 of what there is */
+  /**
+   * Bytes of resident memory of the whole process above which workers are ended. @default 1.5 GB, at most 3/4 of the memory
+   */
   memoryLimit?: number;
-  /** Bytes of the store in memory: what it and its checkpoints take comes on top of the limit. @default 0 */
+  /** Bytes of the store in memory: the limit is raised by what it and its checkpoints take. @default 0 */
   storeBytes?: () => number;
-  /** The time that `Date` tells in rule code, where that is not the machine's. */
+  /** The time that `Date` returns in rule code, if it differs from the machine's. */
   now?: () => number | undefined;
   /** Milliseconds without an answer after which a worker counts as blocked. @default 10_000 */
   blockedAfter?: number;
@@ -33,11 +35,11 @@ export interface CodeLog {
   level: LogLevel;
   message: string;
   file: string;
-  /** The run that wrote it, where it is known. */
+  /** The run that wrote it, if known. */
   run?: string;
 }
 
-/** Workers that are tried alone, or that only read a declaration, at once. */
+/** The most workers at once that run suspects alone, and the most that only read a declaration. */
 const FEW = 4;
 
 /** Opens the pool of workers. No worker starts until the first call. */
@@ -89,7 +91,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
   };
 }
 
-/** What has no recorded steps is simply done anew where it was interrupted for the sake of other work. */
+/** Work without recorded steps is repeated if it was interrupted because of other work. */
 async function untilUndisturbed<T>(pool: Pool, work: () => Promise<T>): Promise<T> {
   for (;;) {
     try {

@@ -3,9 +3,9 @@ import { normalized } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 
 /**
- * The JSON form of a value from rule code. Properties that hold undefined are left out, `toJSON` is honoured.
+ * The JSON form of a value from rule code. Properties with the value undefined are left out; `toJSON` is honoured.
  * @param what names the value in the message: `the result of step "read"`
- * @throws TerminalError naming the path and the type of what JSON cannot hold; a Map would silently be stored as `{}`
+ * @throws TerminalError with the path and type of a value that JSON cannot hold; a Map would silently be stored as `{}`
  */
 export function plainJson(value: unknown, what: string): Json {
   return convert(value, "", what, new Set());
@@ -14,7 +14,7 @@ export function plainJson(value: unknown, what: string): Json {
 function convert(value: unknown, path: string, what: string, within: Set<object>): Json {
   if (value === undefined || value === null) return null;
   if (typeof value === "string" || typeof value === "boolean") return value;
-  // -0 + 0 is 0, which JSON.stringify makes of it, too.
+  // -0 + 0 is 0, which is also what JSON.stringify writes.
   if (typeof value === "number") return Number.isFinite(value) ? value + 0 : refuse(String(value), path, what);
   if (typeof value === "bigint") {
     return Number.isFinite(Number(value)) ? normalized(value) : refuse("a number too large for a double", path, what);

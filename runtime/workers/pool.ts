@@ -6,8 +6,8 @@ import type { WorkOrder } from "./open_job.ts";
 import { RuleWorker } from "./rule_worker.ts";
 
 /**
- * Workers of one lane never take room from another: a rule that waits for a function holds a worker of its own lane, so
- * that waiting in a circle cannot happen.
+ * Workers of one lane never take a slot from another. A rule that waits for a function holds a worker of its own lane, so
+ * that circular waiting cannot happen.
  */
 export type Lane = "rules" | "functions" | "alone" | "describe";
 
@@ -18,7 +18,7 @@ export interface PoolOptions {
   heapLimit: number;
   secrets(): Record<string, string>;
   env(): Record<string, string>;
-  /** Of a simulated clock. */
+  /** The time of a simulated clock. */
   now(): number | undefined;
   onSecret(name: string): void;
   onLog(line: { level: LogLevel; message: string; file: string; run?: string }): void;
@@ -32,25 +32,28 @@ interface Seat {
 }
 
 /**
- * Workers that may be ending while others start. Each is a thread that uses a core until its native call returns: replaced without a
- * bound they would take the machine.
+ * How many workers may be ending while others start. Each is a thread that uses a core until its native call returns: if
+ * they were replaced without a bound, they would use up the machine.
  */
 const MOST_ENDING = 8;
-/** Milliseconds for a worker to end, until it is said in the log that it does not. */
+/** Milliseconds after which a worker that has not ended is reported in the log. */
 const LONG_END = 10_000;
-/** Milliseconds that anybody waits for a worker to end. */
+/** Milliseconds that callers wait for a worker to end. */
 const END_PATIENCE = 1_000;
 
 const NONE: ReadonlyMap<string, string> = new Map();
 
-/** The workers in use: one for each version and lane, started when needed, the longest idle one making room. */
+/**
+ * The workers in use: one for each version and lane, started on demand. If a lane is full, the longest idle worker is
+ * evicted.
+ */
 export class Pool {
   /** In order of last use. */
   #seats = new Map<string, Seat>();
   #waiting = new Set<() => void>();
-  /** Those that were told to end and are not gone. */
+  /** Those that are ending. */
   #ending = new Set<Promise<void>>();
-  /** By version: value to name. */
+  /** By version: maps value to name. */
   #handed = new Map<string, Map<string, string>>();
   closed = false;
   #alone = 0;
@@ -68,7 +71,7 @@ export class Pool {
     );
   }
 
-  /** Does one job in the version's worker, waiting for room where all are at work. */
+  /** Does one job in the version's worker. Waits for a free slot if all workers are busy. */
   async do(lane: Lane, module: BundledModule, order: WorkOrder): Promise<Json> {
     const key = lane === "alone" ? `alone/${this.#alone++}` : `${lane}/${module.version}`;
     for (;;) {
@@ -85,7 +88,7 @@ export class Pool {
     return this.#handed.get(version) ?? NONE;
   }
 
-  /** Ends the workers of a version: at once where idle, else when their work is done. */
+  /** Ends the workers of a version: at once if idle, else when their work is done. */
   async discard(version: string): Promise<void> {
     for (const seat of [...this.#seats.values()].filter((seat) => seat.version === version)) {
       seat.worker.retired = true;
@@ -189,7 +192,7 @@ export class Pool {
   }
 }
 
-/** Resolves with it, or after so many milliseconds. */
+/** Resolves with the promise, or after the given time. */
 async function atMost(milliseconds: number, ended: Promise<unknown>): Promise<void> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   await Promise.race([ended, new Promise((resolve) => timer = setTimeout(resolve, milliseconds))]);

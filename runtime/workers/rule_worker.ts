@@ -6,40 +6,40 @@ import type { FromWorker, LogLevel, ToWorker, WorkerSetup } from "./messages.ts"
 import { type EndCause, isComputing, type OpenJob, suspectsOf, type WorkOrder } from "./open_job.ts";
 import { reviveThrown } from "./thrown.ts";
 
-/** What a worker needs of the pool that it belongs to. */
+/** What a worker needs from its pool. */
 export interface WorkerOptions {
   module: BundledModule;
   secrets: Record<string, string>;
   env: Record<string, string>;
-  /** Bytes that the worker's own heap may have, where the host can limit it. */
+  /** The limit of the worker's own heap in bytes, if the host can enforce it. */
   heapLimit: number;
   blockedAfter: number;
-  /** Of a simulated clock. */
+  /** The time of a simulated clock. */
   now(): number | undefined;
   onSecret(name: string): void;
   onLog(level: LogLevel, message: string, run?: string): void;
   /** The last job has ended. */
   onIdle(): void;
-  /** Nothing may be given to it any more. @param gone resolves once it holds no thread and no memory any more */
+  /** It takes no more jobs. @param gone resolves when its thread and memory are released */
   onEnd(gone: Promise<void>): void;
 }
 
-/** Pings in one `blockedAfter`. Counted, not timed: a machine that slept must not look like a worker that loops. */
+/** Pings in one `blockedAfter`. Counted, not timed: a machine that slept must not look like a worker in a loop. */
 const PINGS = 4;
-/** Milliseconds that a called function has to heed its signal before its worker is ended. */
+/** Milliseconds that a called function has to react to its signal before its worker is ended. */
 const GRACE = 500;
 
-/** The main side of one worker: one bundle, many jobs at once. Started by its constructor. */
+/** The main thread's side of one worker: one bundle, many jobs at once. The constructor starts the worker. */
 export class RuleWorker {
-  /** Bytes, as the worker last said. */
+  /** Bytes, from the last answer to a ping. */
   heap = 0;
   /** Pings without an answer since the last answer. */
   missed = 0;
-  /** True from when its version was discarded: it is ended once idle. */
+  /** True after its version was discarded: it is ended as soon as it is idle. */
   retired = false;
   #worker: CodeWorker;
   #jobs = new Map<number, OpenJob>();
-  /** Aborted functions that have not come back yet. */
+  /** Aborted functions that have not returned yet. */
   #dropped = new Set<number>();
   #nextJob = 0;
   #ready = false;
@@ -67,7 +67,7 @@ export class RuleWorker {
     });
   }
 
-  /** Bytes that it holds beside those of the program. */
+  /** Bytes that it uses in addition to the program's own memory. */
   get memory(): number {
     return this.#worker.memory();
   }
@@ -76,7 +76,7 @@ export class RuleWorker {
     return this.#jobs.size > 0;
   }
 
-  /** Does one job. Rejects as {@link Isolates} says; with the signal's reason as soon as it is aborted. */
+  /** Does one job. Rejects as {@link Isolates} documents; with the signal's reason as soon as it is aborted. */
   do(order: WorkOrder): Promise<Json> {
     return new Promise((resolve, reject) => {
       const id = this.#nextJob++;
@@ -95,7 +95,7 @@ export class RuleWorker {
     });
   }
 
-  /** Ends the worker; its jobs are told by the cause. */
+  /** Ends the worker; the cause decides which error each job gets. */
   end(cause: EndCause): Promise<void> {
     this.#ended ??= this.#end(cause);
     return this.#ended;
@@ -154,7 +154,7 @@ export class RuleWorker {
     else job.waiting.delete(call);
   }
 
-  /** Is passed on unless another answer is on its way. */
+  /** Reported unless another answer is on its way. */
   #quiet(id: number, answers: number): void {
     const job = this.#jobs.get(id);
     if (job?.answers === answers) job.onQuiet?.();
@@ -186,7 +186,7 @@ export class RuleWorker {
     this.#checkIdle();
   }
 
-  /** Gives a job up: what is left of its code is never heard again. */
+  /** Gives up a job: messages from its code are ignored from now on. */
   #drop(id: number, error: unknown): void {
     if (this.#ended || !this.#jobs.has(id)) return;
     this.#post({ type: "drop", job: id });
@@ -209,8 +209,8 @@ export class RuleWorker {
   }
 
   /**
-   * An error that no job awaits. Hosts do not reliably tell whose it is: only where the worker never had another job it
-   * is surely that one's; else each is tried alone.
+   * An error that no job awaits. Hosts do not reliably tell which job caused it: only if the worker never had another job
+   * is it certain; otherwise each job is tried alone.
    */
   #crashed({ error, at }: Extract<FromWorker, { type: "crashed" }>): void {
     if (this.#nextJob === 1 && this.busy) return this.#failAll(reviveThrown(error, at));
@@ -227,7 +227,7 @@ export class RuleWorker {
     if (!this.#ended && !this.busy && this.#dropped.size === 0) this.options.onIdle();
   }
 
-  /** Pings as long as there is work, and until the last ping is answered: what was given up may block, too. */
+  /** Pings as long as there is work, and until the last ping is answered: code that was given up may block, too. */
   #watch(): void {
     this.#ticks ??= setInterval(() => {
       if (!this.#ready) return;

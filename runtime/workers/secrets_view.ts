@@ -1,7 +1,7 @@
 /**
- * The secrets as rule code sees them. The name is told before the value is handed out, so that it is masked wherever it
- * turns up. The values stand beside the proxy, not in its target: `console.log(secrets)` looks at the target.
- * @throws from the property where the secret is not set, so that `Bearer undefined` is never sent
+ * The secrets as rule code sees them. The name is reported before the value is handed out, so that the value is masked
+ * wherever it appears. The values are kept outside the proxy's target, because `console.log(secrets)` shows the target.
+ * @throws when an unset secret is read, so that `Bearer undefined` is never sent
  */
 export function secretsView(values: Record<string, string>, tell: (name: string) => void): Record<string, string> {
   const told = new Set<string>();
@@ -14,7 +14,7 @@ export function secretsView(values: Record<string, string>, tell: (name: string)
   return new Proxy({}, {
     get(_target, name) {
       if (isSet(name)) return read(name);
-      // What `await` and JSON.stringify look for on any object.
+      // `await` and JSON.stringify look these up on any object.
       if (typeof name === "symbol" || name === "then" || name === "toJSON") return undefined;
       throw new Error(`the secret ${JSON.stringify(name)} is not set`);
     },

@@ -1,10 +1,10 @@
-/** The machine's own. */
+/** The machine's own Date. */
 const RealDate = Date;
 let now: number | undefined;
 
 /**
- * Makes `Date` tell a time of a simulated clock, where it stands until it is told another, in all code of this worker. Undefined lets it
- * tell the machine's.
+ * Makes `Date` return a fixed simulated time in all code of this worker, until the next call. With undefined it returns the
+ * machine's time again.
  */
 export function simulateDate(time: number | undefined): void {
   now = time;

@@ -5,7 +5,7 @@ import { plainJson } from "./plain_json.ts";
 import { describeThrown, reviveThrown } from "./thrown.ts";
 import type { UserCode } from "./user_code.ts";
 
-/** Sends a call to the main side. The promise never settles where the call is abandoned. */
+/** Sends a call to the main thread. The promise never settles if the call is abandoned. */
 export type Ask = (step: StepCall, computed?: Computed) => Promise<StepAnswer>;
 
 /** A call of a function of `step`. */
@@ -14,14 +14,14 @@ export interface Call {
   name: unknown;
   /** The main argument under the kind's name, and the options. */
   args: object;
-  /** What the worker does for it where the main side says so. */
+  /** Performs the step in the worker, if the main thread says so. */
   compute?: (asked: Computing) => Promise<Computed>;
 }
 
 /** A step that the worker computes. */
 export type Computing = Extract<StepAnswer, { kind: "compute" }>;
 
-/** Makes the calls of one function: each becomes a message, with the branch that the code stands in. */
+/** Makes the calls of one function: each becomes a message, with the branch of the calling code. */
 export class StepCaller {
   readonly branches = new CodeBranches();
   #answered = 0;
@@ -29,11 +29,11 @@ export class StepCaller {
   constructor(private readonly ask: Ask, private readonly code: UserCode) {}
 
   /**
-   * @returns what the step gave. Never settles where the call is abandoned or its branch given up
-   * @throws what the step failed with, as thrown where this was called
+   * @returns the step's result. Never settles if the call is abandoned or its branch given up
+   * @throws the step's failure, as thrown where this was called
    */
   async perform({ kind, name, args, compute }: Call): Promise<Json> {
-    // Taken before the first await: later the caller is no longer on the stack.
+    // Read before the first await: later the caller is no longer on the stack.
     const callSite = new Error().stack ?? "";
     const branch = this.branches.current;
     const step: StepCall = {
@@ -46,7 +46,7 @@ export class StepCaller {
     const heard = async (computed?: Computed): Promise<StepAnswer> => {
       if (isLost(branch)) return await new Promise(() => {});
       const answer = await this.ask(step, computed);
-      // The main side counts in the same way: also what nobody listens to any more.
+      // Count even answers that nobody waits for, because the main thread counts them too.
       if (answer.kind !== "compute") this.#answered++;
       return isLost(branch) ? await new Promise(() => {}) : answer;
     };
@@ -61,7 +61,7 @@ export class StepCaller {
     await this.ask({ name: String(index), scope: each, kind: ITEM, args: {}, answered: this.#answered });
   }
 
-  /** What the main side is told of an error that a step's own code threw. */
+  /** An error that a step's own code threw, as it is sent to the main thread. */
   describe(thrown: unknown): ThrownError {
     return describeThrown(thrown, this.code).error;
   }
@@ -73,7 +73,7 @@ function checkName(kind: string, name: unknown): string {
   throw new TypeError(`step.${kind} needs the step's name first, got ${found}`);
 }
 
-/** A failed step throws where it was called, not where the main side found out. */
+/** A failed step throws where it was called, not where the main thread reported it. */
 export function failureAt(callSite: string, error: ThrownError): Error {
   const frames = callSite.split("\n").slice(1);
   return Object.assign(reviveThrown(error), { stack: [`${error.name}: ${error.message}`, ...frames].join("\n") });

@@ -8,7 +8,7 @@ import type { UserCode } from "./user_code.ts";
 import { validatedEvent } from "./validated_event.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 
-/** The kinds that take nothing but data. */
+/** The kinds that take only data. */
 const KINDS = [
   ...["http", "run", "call", "emit", "log", "state", "reply", "mail", "wait", "form", "stop"] as const,
 ] satisfies (keyof Step)[];
@@ -28,7 +28,7 @@ export function stepCalls(ask: Ask, code: UserCode): Step {
   }) as unknown as Step;
 }
 
-/** Who gives one argument has forgotten the name. */
+/** A call with only one argument lacks the name. */
 function withoutName(kind: string, only: unknown): string {
   const given = writeExactJson(only);
   return `step.${kind}(${given}) needs a name for the step, which stands first, as in step.${kind}("name", ${given})`;

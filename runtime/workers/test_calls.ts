@@ -10,7 +10,7 @@ import type { UserCode } from "./user_code.ts";
 
 const FORGOTTEN = "is an await missing?";
 
-/** Something is not as a test expects it; `detail` says what. */
+/** A test's expectation failed; `detail` says which. */
 class ExpectationError extends Error {
   override name = "ExpectationError";
   readonly detail: Json;
@@ -21,7 +21,7 @@ class ExpectationError extends Error {
   }
 }
 
-/** What the module's calls of `testRule` say. */
+/** The tests that the module defines with `testRule`. */
 export function describeTests(code: UserCode, file: string): DefinedTest[] {
   return definedTests.map(({ rule, name, options, stack }) => ({
     name: String(name),
@@ -31,7 +31,7 @@ export function describeTests(code: UserCode, file: string): DefinedTest[] {
   }));
 }
 
-/** Performs one of them. Each of its calls becomes a message; `expect` looks at what the last one came to. */
+/** Performs one of these tests. Each of its calls becomes a message; `expect` checks what the last call resulted in. */
 export async function performTest(index: number, begin: Seen, ask: Ask): Promise<void> {
   let seen = begin;
   const open = new Set<string>();
@@ -39,7 +39,7 @@ export async function performTest(index: number, begin: Seen, ask: Ask): Promise
     if (open.size > 0) throw new TypeError(`t.${kind} was called before t.${[...open][0]} had settled: ${FORGOTTEN}`);
   };
   const perform = async (kind: string, args: object): Promise<void> => {
-    // Taken before the first await: later the caller is no longer on the stack.
+    // Read before the first await: later the caller is no longer on the stack.
     const callSite = new Error().stack ?? "";
     const given = plainJson(args, `what t.${kind} was given`) as JsonObject;
     settled(kind);
@@ -68,7 +68,7 @@ export async function performTest(index: number, begin: Seen, ask: Ask): Promise
   if (kind !== undefined) throw new TypeError(`t.${kind} had not settled when the test ended: ${FORGOTTEN}`);
 }
 
-/** The innermost place of a stack, in a file where one is named. */
+/** The innermost place of a stack, or the innermost one in a given file. */
 function placeIn(code: UserCode, stack: string | undefined, file?: string): CodePlace {
   const places = code.frames(stack ?? "").map(({ place }) => place);
   return places.find((place) => place.file === file) ?? places[0] ?? { file: file ?? "", line: 1, column: 1 };

@@ -4,12 +4,12 @@ import type { Json } from "../model/json.ts";
 import { type CodePlace, InvalidEventError, RuleCodeError, type ThrownError } from "./workers.ts";
 import type { UserCode } from "./user_code.ts";
 
-/** The steps whose failures these errors are. */
+/** Which step's failure each of these errors is. */
 const failedSteps = new WeakMap<Error, string>();
-/** How far back an error's causes are followed; they may go in a circle. */
+/** How many causes of an error are followed; they may form a cycle. */
 const DEEPEST_CAUSE = 8;
 
-/** The path of the step whose failure was thrown, or caused what was thrown. */
+/** The path of the step whose failure was thrown, or caused the error that was thrown. */
 export function stepOf(thrown: unknown): string | undefined {
   let error = thrown;
   for (let depth = 0; depth < DEEPEST_CAUSE && error instanceof Error; depth++) {
@@ -20,13 +20,13 @@ export function stepOf(thrown: unknown): string | undefined {
   return undefined;
 }
 
-/** What is sent to the main side of anything that rule code threw; the stack shows the user's files only. */
+/** An error thrown by rule code, as it is sent to the main thread; the stack shows only the user's files. */
 export function describeThrown(thrown: unknown, code: UserCode): { error: ThrownError; at?: CodePlace } {
   const { name, ...rest } = recordError(thrown);
   const message = code.translate(rest.message);
   const detail = toJson(rest.detail);
   const frames = code.frames((thrown as Error | undefined)?.stack ?? "");
-  // A syntax error that only the host finds has no frame of ours, but names the position in its message.
+  // A syntax error that only the host finds has no stack frame in user code, but its message names the position.
   const at = frames[0]?.place ?? code.placesIn(rest.message)[0];
   const stack = [`${name}: ${message}`, ...frames.map((frame) => frame.text)].join("\n");
   const step = stepOf(thrown);
@@ -43,7 +43,7 @@ export function describeThrown(thrown: unknown, code: UserCode): { error: Thrown
   };
 }
 
-/** The error to throw on the other side: of the class that its name stands for. */
+/** The error to throw on the other side, of the class that its name stands for. */
 export function reviveThrown(error: ThrownError, at?: CodePlace, invalidEvent = false): Error {
   const revived = revive(error, at, invalidEvent);
   if (error.step !== undefined) failedSteps.set(revived, error.step);
@@ -67,7 +67,7 @@ function withDetail(target: Error, error: ThrownError): Error {
   return error.detail === undefined ? target : Object.assign(target, { detail: error.detail });
 }
 
-/** Someone else's error may carry a `detail` of any kind, which must not hinder reporting it. */
+/** Foreign errors may carry a `detail` of any kind, which must not prevent their report. */
 function toJson(detail: unknown): Json | undefined {
   try {
     return readExactJson(writeRecordJson(detail)) as Json;

@@ -7,11 +7,11 @@ const POSITION = /data:text\/javascript[^\s)]*?:(\d+):(\d+)/g;
 const FRAME = /^\s+at (?:(.*?) \()?data:text\/javascript[^\s)]*?:(\d+):(\d+)\)?$/;
 
 /**
- * A bundle as a worker evaluates it, and where its lines come from. Hosts name code from a `data:` URL by the URL itself
- * and heed neither its source map nor its `sourceURL`, so stacks are translated here.
+ * A bundle as a worker evaluates it, with the origin of its lines. Hosts name code from a `data:` URL by the URL itself and
+ * ignore both its source map and its `sourceURL`, so stacks are translated here.
  */
 export class UserCode {
-  /** What to `import()`. */
+  /** The URL to `import()`. */
   readonly url: string;
   #code: string;
   #encodedMap: string | undefined;
@@ -24,7 +24,7 @@ export class UserCode {
     this.url = `data:text/javascript;charset=utf-8;base64,${Buffer.from(this.#code).toString("base64")}`;
   }
 
-  /** Where a position of the bundle stands in the user's source; all count from 1. */
+  /** The place in the user's source of a position in the bundle; all numbers count from 1. */
   placeOf(line: number, column: number): CodePlace | undefined {
     if (this.#encodedMap === undefined) return undefined;
     this.#map ??= new SourceMap(JSON.parse(Buffer.from(this.#encodedMap, "base64").toString()));
@@ -33,14 +33,14 @@ export class UserCode {
     return { file: entry.originalSource, line: entry.originalLine + 1, column: entry.originalColumn + 1 };
   }
 
-  /** Where a piece of text of the bundle comes from, for each time that it occurs. */
+  /** The places in the user's source of each occurrence of a text in the bundle. */
   placesOfText(text: string): CodePlace[] {
     return this.#code.split("\n").flatMap((line, index) =>
       [...line.matchAll(new RegExp(RegExp.escape(text), "g"))].map((match) => this.placeOf(index + 1, match.index + 1))
     ).filter((place) => place !== undefined);
   }
 
-  /** The stack's frames in the user's code, innermost first; those of the host and of whenthen are left out. */
+  /** The stack's frames in the user's code, innermost first; frames of the host and of whenthen are left out. */
   frames(stack: string): { text: string; place: CodePlace }[] {
     return stack.split("\n").flatMap((line) => {
       const match = FRAME.exec(line);
@@ -51,7 +51,7 @@ export class UserCode {
     });
   }
 
-  /** The positions that a text names. */
+  /** The positions that a text mentions. */
   placesIn(text: string): CodePlace[] {
     return [...text.matchAll(POSITION)].map(([, line, column]) => this.placeOf(Number(line), Number(column)))
       .filter((place) => place !== undefined);

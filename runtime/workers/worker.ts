@@ -19,10 +19,10 @@ import { UserCode } from "./user_code.ts";
 import { validatedEvent } from "./validated_event.ts";
 import { installGlobals } from "./worker_globals.ts";
 
-/** What runs in a worker: evaluates one bundle and does jobs with it, many at once. */
+/** The code of a worker: evaluates one bundle and does jobs with it, many at once. */
 
 interface OpenJob {
-  /** What continues each call that waits for its answer. */
+  /** The continuation of each call that waits for its answer. */
   calls: Map<number, (answer: StepAnswer) => void>;
   /** How many answers were passed on. */
   answers: number;
@@ -39,7 +39,7 @@ const current = new AsyncLocalStorage<{ run?: string }>();
 const env = Object.freeze({ ...process.env });
 const secrets = secretsView(setup.secrets, (name) => send({ type: "secret", name }));
 
-// The module's namespace stands in an object: one that exports `then` would be thenable.
+// The module's namespace is wrapped in an object: one that exports `then` would be thenable.
 let loading: Promise<{ exports: Record<string, unknown> }> | undefined;
 
 installGlobals((level, message) => {
@@ -81,8 +81,8 @@ function receive(message: ToWorker): void {
 }
 
 /**
- * Answers that arrive together are passed on one at a time, each with all that follows from it at once: by the number of
- * answers that a step was asked for with, the main side tells branches side by side from a sequence.
+ * Passes answers on one at a time, each with all that follows from it synchronously, even if they arrive together. From the
+ * number of answers at each call, the main thread tells branches side by side from a sequence.
  */
 function inTurn(passOn: () => void): void {
   if (turns.push(passOn) === 1) setImmediate(nextTurn);
@@ -94,7 +94,7 @@ function nextTurn(): void {
   if (turns.length > 0) setImmediate(nextTurn);
 }
 
-/** By now the code has done all that it could at once, and its calls are sent. */
+/** At this point the code has done all that it could at once, and its calls are sent. */
 function reportQuiet(job: number, { answers }: OpenJob): void {
   send({ type: "quiet", job, answers });
 }
@@ -182,7 +182,7 @@ function theRule(exports: Record<string, unknown>): RuleDefinition {
   return rule;
 }
 
-/** What a rule's functions see, `step` aside; the event's data is what the trigger's validator made of it. */
+/** What a rule's functions see, apart from `step`; the event's data is the output of the trigger's validator. */
 async function scopeOf(rule: RuleDefinition, scope: CodeScope) {
   const { run, config } = scope;
   const event = await validatedEvent(scope.event, triggersOf(rule)[scope.trigger]?.schema);
@@ -194,7 +194,7 @@ function asker(job: number, open: OpenJob): Ask {
   let count = 0;
   return (step, computed) =>
     new Promise((resolve) => {
-      // A job that is no longer open was given up by the main side; its code may still run on.
+      // The main thread gave up jobs that are no longer open; their code may still run.
       if (jobs.get(job) !== open) return warnOfLate(step);
       const call = numbers.get(step) ?? count++;
       numbers.set(step, call);
@@ -203,9 +203,9 @@ function asker(job: number, open: OpenJob): Ask {
     });
 }
 
-/** Its run would have stayed in memory, had the main side known that there was more to come. */
+/** The run would have stayed in memory if the main thread had known that this call was coming. */
 function warnOfLate({ kind, name }: StepCall): void {
-  const remedy = "what a function waits for beside its steps belongs into step.do";
+  const remedy = "put other things that a function waits for into step.do";
   console.warn(`step.${kind}(${JSON.stringify(name)}, …) came after its run was suspended or had ended: ${remedy}`);
 }
 

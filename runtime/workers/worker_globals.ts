@@ -6,8 +6,8 @@ import { protocol, PROTOCOL_KEY } from "../sdk/protocol.ts";
 import type { LogLevel } from "./messages.ts";
 
 /**
- * Makes the worker's globals what rule code may use: `whenthen`, a `require` for bundled CommonJS, a console that writes
- * to the program's log, and a `process` that cannot end the program.
+ * Sets up the globals that rule code may use: `whenthen`, a `require` for bundled CommonJS, a console that writes to the
+ * program's log, and a `process` that cannot end the program.
  */
 export function installGlobals(log: (level: LogLevel, message: string) => void): void {
   Object.defineProperty(globalThis, Symbol.for(PROTOCOL_KEY), { value: Object.freeze({ ...protocol }) });

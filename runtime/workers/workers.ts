@@ -8,18 +8,18 @@ import type { Seen } from "../model/test.ts";
  * version each, are bounded in number, and are discarded on reload, after a timeout and when idle.
  */
 export interface Isolates {
-  /** Evaluates a bundled module and reads its exports and, where its default export is a rule, the declaration. */
+  /** Evaluates a bundled module and reads its exports and, if its default export is a rule, the declaration. */
   describe(module: BundledModule): Promise<Description>;
   /**
-   * Asks a TypeScript rule's function `if`.
-   * @throws InvalidEventError where the event does not pass the validator given to `event(…)`: the verdict is `condition`
+   * Calls a TypeScript rule's function `if`.
+   * @throws InvalidEventError if the event does not pass the validator given to `event(…)`: the verdict is `condition`
    */
   askCondition(module: BundledModule, scope: CodeScope, signal: AbortSignal): Promise<boolean>;
   /**
-   * Runs a TypeScript rule's function `then`; every `step.*` call goes through `perform`. Where a call is answered with
-   * `abandon`, the promise stays open until the function ends by other branches or the signal is aborted.
-   * @param onQuiet called each time that the function, with all answers that it was given, has made all calls that it could
-   * make at once: it waits for its steps, or for something of its own
+   * Runs a TypeScript rule's function `then`; every `step.*` call goes through `perform`. If a call is answered with
+   * `abandon`, its promise stays open until the function ends through other branches or the signal is aborted.
+   * @param onQuiet called each time the function has made all calls that its answers so far allow: it waits for its steps,
+   * or for something of its own
    * @throws TerminalError, RetryAfterError, {@link RuleCodeError}, {@link InterruptedError}, or the signal's reason
    */
   runRule(
@@ -34,12 +34,12 @@ export interface Isolates {
    * @throws TerminalError, RetryAfterError, {@link RuleCodeError}, or the signal's reason
    */
   callFunction(module: BundledModule, name: string, args: Json, signal: AbortSignal): Promise<Json>;
-  /** Evaluates a bundled `*.test.ts` and reads what its calls of `testRule` say. */
+  /** Evaluates a bundled `*.test.ts` and reads its `testRule` calls. */
   describeTests(module: BundledModule): Promise<DefinedTest[]>;
   /**
-   * Performs one of these tests, which begins with what is `seen`; every call of `t` goes through `perform`, which answers with
-   * what is seen then.
-   * @throws {@link RuleCodeError}, whose `detail` holds what is not as expected, or the signal's reason
+   * Performs one of these tests, starting with `seen`; every call of `t` goes through `perform`, which returns the new
+   * state that the test sees.
+   * @throws {@link RuleCodeError}, whose `detail` holds the failed expectations, or the signal's reason
    */
   runTest(
     module: BundledModule,
@@ -47,28 +47,28 @@ export interface Isolates {
     perform: PerformStep,
     signal: AbortSignal,
   ): Promise<void>;
-  /** The secrets that the code of a version has been handed while its worker lives: value to name. */
+  /** The secrets that the code of a version has received while its worker lives, by value: their names. */
   handedSecrets(version: string): ReadonlyMap<string, string>;
-  /** Ends the worker of a version, as after a reload: at once where it is idle, else when its work is done. */
+  /** Ends the worker of a version, as after a reload: at once if idle, else when its work is done. */
   discard(version: string): Promise<void>;
   /** Resident workers, for metrics. */
   count(): number;
   close(): Promise<void>;
 }
 
-/** Bundled ESM. `whenthen` is external to it: the worker provides it by a versioned protocol. */
+/** Bundled ESM. `whenthen` is external to it: the worker provides it through a versioned protocol. */
 export interface BundledModule {
-  /** Which worker it goes to: a rule version, or a hash of the code. */
+  /** Selects the worker: a rule version, or a hash of the code. */
   version: string;
   /** Relative to the rules folder, for messages. */
   file: string;
   code: string;
 }
 
-/** What evaluating a module tells of it. */
+/** What evaluating a module reveals. */
 export interface Description {
   exports: string[];
-  /** Absent where the default export is no rule. `at` is the `rule(` call. */
+  /** Absent if the default export is no rule. `at` is the `rule(` call. */
   rule?: { declaration: Declaration; at?: CodePlace };
 }
 
@@ -77,43 +77,44 @@ export interface DefinedTest {
   name: string;
   options: JsonObject;
   at: CodePlace;
-  /** The file whose default export it was given, or an id. */
+  /** The file that default-exports the rule under test, or the rule's id. */
   rule: { file: string } | { id: string };
 }
 
-/** What a rule function sees beside `step`. */
+/** What a rule function sees besides `step`. */
 export interface CodeScope {
   run: { id: string; attempt: number };
   rule: { id: string; file: string };
   event: Event;
-  /** Which entry under `when` the event came by, from 0: its validator is asked. -1 where the rule has it no more. */
+  /** The index of the entry under `when` that received the event; its validator is used. -1 if the rule no longer has it. */
   trigger: number;
   config: JsonObject;
   inputs?: JsonObject;
-  /** True where a watchdog ended it before: it gets a worker of its own. */
+  /** True if a watchdog ended it before: it gets a worker of its own. */
   alone: boolean;
 }
 
-/** What `rule({...})` was given, with functions replaced by `{ "function": true }`. Checked like a YAML file. */
+/** The argument of `rule({...})`, with functions replaced by `{ "function": true }`. Checked like a YAML file. */
 export type Declaration = JsonObject;
 
 /** One `step.*` call of a rule function. */
 export interface StepCall {
-  /** The step's name as given; a repeated one becomes `name#2` on the main side. */
+  /** The step's name as given; a repeated one becomes `name#2` on the main thread. */
   name: string;
-  /** The path of the branch around it, as `branchPath` makes it: `both/crm`, `lines[3]`; empty where there is none. */
+  /** The path of the branch around it, as `branchPath` makes it: `both/crm`, `lines[3]`; empty if there is none. */
   scope: string;
   kind: string;
   /** The raw main argument (under the kind's name) and options, to be checked by the kind's schema. */
   args: JsonObject;
-  /** How many calls the function had got answers to when it made this one: tells branches side by side from a sequence. */
+  /** How many answers the function had when it made this call: tells branches side by side from a sequence. */
   answered: number;
 }
 
 /**
- * The main side of a step call. Kinds `do`, `each`, `all` and `any` the worker computes: the first answer is either the
- * recorded result or `compute`; the worker then calls again, with the same `call` object, and `computed`. That is answered in
- * the same way: the result, the failure to throw, or `compute` for another attempt. Kind {@link ITEM} is no step.
+ * Handles a step call on the main thread. The worker computes the kinds `do`, `each`, `all` and `any`: the first answer is
+ * either the recorded result or `compute`; the worker then calls again, with the same `call` object, and `computed`. That
+ * call is answered in the same way: with the result, the failure to throw, or `compute` for another attempt. Kind {@link
+ * ITEM} is no step.
  */
 export type PerformStep = (call: StepCall, computed?: Computed) => Promise<StepAnswer>;
 
@@ -121,22 +122,22 @@ export type PerformStep = (call: StepCall, computed?: Computed) => Promise<StepA
 export const BRANCHING: ReadonlySet<string> = new Set(["each", "all", "any"]);
 
 /**
- * The kind of a call by which an `each` with a rate asks whether its next item may begin: answered with a result when it may.
- * Its name is the item's index, its scope the path of the each.
+ * The kind of a call by which an `each` with a rate asks whether its next item may begin; the answer comes when it may. Its
+ * name is the item's index, its scope the path of the each.
  */
 export const ITEM = "item";
 
 /**
- * What came of a step that the worker computed. `lost` are the paths of branches that are given up: the worker listens to no
- * answer for their steps any more.
+ * The outcome of a step that the worker computed. `lost` holds the paths of branches that are given up: the worker ignores
+ * answers for their steps.
  */
 export type Computed = { output: Json; lost?: string[] } | { error: ThrownError; lost?: string[] };
 
-/** An error as it crosses between worker and main side: `name` says whether it is a TerminalError or RetryAfterError. */
+/** An error as it is sent between worker and main thread: `name` tells whether it is a TerminalError or RetryAfterError. */
 export interface ThrownError extends RecordedError {
   /** Milliseconds, of a RetryAfterError. */
   retryAfter?: number;
-  /** The path of the step whose failure it is, or that caused it. */
+  /** The path of the step that failed with this error, or whose failure caused it. */
   step?: string;
 }
 
@@ -146,18 +147,19 @@ export type StepAnswer =
   /** `path` is the step's own. */
   | { kind: "compute"; attempt: number; path: string }
   /**
-   * The function never hears from this call again: the run ends or is suspended here, or (`lost`) its branch was given up, and the
-   * function goes on without it.
+   * The function never gets an answer to this call: the run ends or is suspended here, or (`lost`) its branch was given up,
+   * and the function continues without it.
    */
   | { kind: "abandon"; lost?: true };
 
 /**
- * Rule code threw, or its worker was ended. `name` is that of the error thrown. `blocked` where the worker stopped
- * answering, crashed or outgrew the memory while this work was among the suspects: it is attempted again alone.
+ * Rule code threw, or its worker was ended. `name` is that of the error thrown. `blocked` if the worker stopped answering,
+ * crashed or exceeded the memory limit while this work was among the suspects: the work is attempted again in a worker of
+ * its own.
  */
 export class RuleCodeError extends Error {
   override name = "RuleCodeError";
-  /** @param at where in the user's source, as far as it is known */
+  /** @param at the place in the user's source, if known */
   constructor(message: string, readonly blocked: boolean, stack?: string, readonly at?: CodePlace) {
     super(message);
     if (stack !== undefined) this.stack = stack;
@@ -171,12 +173,12 @@ export interface CodePlace {
   column: number;
 }
 
-/** The worker was ended because of something else that it did: the work is to be attempted again as if nothing happened. */
+/** The worker was ended because of other work in it: this work is repeated as if nothing had happened. */
 export class InterruptedError extends Error {
   override name = "InterruptedError";
 }
 
-/** The event's data does not pass the validator that the rule's trigger names. Never attempted again. */
+/** The event's data does not pass the validator of the rule's trigger. Never attempted again. */
 export class InvalidEventError extends TerminalError {
   override name = "InvalidEventError";
 }

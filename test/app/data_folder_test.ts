@@ -3,13 +3,14 @@ import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ManualClock } from "../../runtime/host/clock.ts";
+import { realDisk } from "../../runtime/host/disk.ts";
 import { openDataFolder } from "../../runtime/app/data_folder.ts";
 
 Deno.test("a data folder that is replaced is noticed by itself; from then on the store takes nothing in", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-data-"));
   const path = join(folder, "data");
   const clock = new ManualClock(0);
-  const data = await openDataFolder({ path, clock, testDisk: undefined, onWarning() {} });
+  const data = await openDataFolder({ path, clock, disk: realDisk, onWarning() {} });
   await data.begin();
   await rename(path, join(folder, "old"));
   await mkdir(path);

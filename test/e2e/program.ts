@@ -8,14 +8,16 @@ import { TIMEOUT } from "./until.ts";
 const ROOT = new URL("../..", import.meta.url).pathname;
 
 /** The program under test: `WHENTHEN_COMMAND` (words separated by blanks), else the source on Deno. */
-const COMMAND = process.env.WHENTHEN_COMMAND?.split(" ") ?? [
-  Deno.execPath(),
-  "run",
-  "-A",
-  "--config",
-  join(ROOT, "deno.json"),
-  join(ROOT, "bin/whenthen.ts"),
-];
+const COMMAND = process.env.WHENTHEN_COMMAND?.split(" ") ?? fromSource("bin/whenthen.ts");
+
+/** The same program with a clock and a disk that misbehave as the environment says: of the binary a build of its own. */
+const COMMAND_WITH_FAULTS = process.env.WHENTHEN_COMMAND === undefined
+  ? fromSource("test/faults/whenthen.ts")
+  : [join(ROOT, "bin/whenthen-with-faults")];
+
+function fromSource(entry: string): string[] {
+  return [Deno.execPath(), "run", "-A", "--config", join(ROOT, "deno.json"), join(ROOT, entry)];
+}
 
 /** JSON of any shape, as a test reads it. */
 // deno-lint-ignore no-explicit-any
@@ -199,7 +201,8 @@ interface LaunchOptions {
 }
 
 function launch(args: string[], options: LaunchOptions): ChildProcess {
-  const [command, ...before] = [...options.under ?? [], ...COMMAND];
+  const hasFaults = Object.keys(options.env ?? {}).some((name) => name.startsWith("WHENTHEN_TEST_"));
+  const [command, ...before] = [...options.under ?? [], ...hasFaults ? COMMAND_WITH_FAULTS : COMMAND];
   // Where a time of day has no zone it is that of the machine.
   const env = { ...process.env, TZ: "UTC", WHENTHEN_TOKEN: "", NO_COLOR: "1", ...options.env };
   return spawn(command, [...before, ...args], { cwd: options.cwd, env, stdio: ["ignore", "pipe", "pipe"] });

@@ -14,7 +14,7 @@ import { Runner } from "../../runtime/engine/runner.ts";
 import type { RunnerOptions } from "../../runtime/engine/runner_options.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import type { Reply, Store, Trace } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { Start } from "./start.ts";
 
 export const START = Date.parse("2026-11-21T08:00:00Z");

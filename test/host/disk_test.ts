@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { realDisk } from "../../runtime/host/disk.ts";
-import { chooseDisk } from "../../runtime/host/test_disk.ts";
+import { chooseDisk } from "../faults/chosen_disk.ts";
 
 async function inFolder(work: (folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-disk-"));

@@ -7,7 +7,7 @@ import type { Batch, Rule } from "../../runtime/model/rule.ts";
 import type { Run } from "../../runtime/model/run.ts";
 import type { VerdictKind } from "../../runtime/model/verdict.ts";
 import type { Receipt, Store } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { open, rule } from "../store/helpers.ts";
 
 /** 08:00 in UTC. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Json } from "../../runtime/model/json.ts";
 import type { Admission, Store } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { arrival, candidate, claimIds, DAY, NOW, open, send, step, storeTest } from "./helpers.ts";
 
 storeTest("a new event is stored with its verdicts and starts a run for each rule", async (store) => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Worker } from "node:worker_threads";
 import { type Disk, realDisk } from "../../runtime/host/disk.ts";
 import { Background } from "../../runtime/store/background.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { fixtureTasks } from "./background_tasks_fixture.ts";
 
 async function withBackground(

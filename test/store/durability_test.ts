@@ -7,7 +7,7 @@ import type { Json } from "../../runtime/model/json.ts";
 import { sortFiles } from "../../runtime/store/log/files.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import { type Arrival, type Store, StoreFullError } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { arrival, candidate, claimIds, FOLDER, NOW, open, rule, send, settle, step } from "./helpers.ts";
 
 /** Holds syncs until it is called. */

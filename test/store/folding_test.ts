@@ -7,7 +7,7 @@ import { Unfolded } from "../../runtime/store/history/unfolded.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { SegmentLog } from "../../runtime/store/log/segment_log.ts";
 import { storeTasks } from "../../runtime/store/tasks.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { FOLDER, NOW, RETENTION } from "./helpers.ts";
 import { eventLine } from "./history/helpers.ts";
 

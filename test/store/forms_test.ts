@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Form, FormAnswer } from "../../runtime/model/form.ts";
 import type { Store, Wait } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import {
   beginWait,
   claimIds,

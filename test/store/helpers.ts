@@ -4,7 +4,7 @@ import type { Json } from "../../runtime/model/json.ts";
 import type { Admission, Arrival, Candidate, Receipt, Retention, Store, Wait } from "../../runtime/store/store.ts";
 import { turn } from "../../runtime/host/slices.ts";
 import { openStore, type StoreOptions } from "../../runtime/store/open_store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 
 export const FOLDER = "/data";
 export const NOW = Date.UTC(2026, 0, 5, 12);

@@ -3,7 +3,7 @@ import type { Json } from "../../runtime/model/json.ts";
 import { type FrameLog, Ledger } from "../../runtime/store/ledger/ledger.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { NOW, open, send, settle } from "./helpers.ts";
 
 /** A disk whose next sync waits until it is let go; from the second on they pass. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type Store, StoreFullError } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import {
   arrival,
   candidate,

@@ -4,7 +4,7 @@ import { encodeHead } from "../../runtime/store/log/log_frame.ts";
 import { recover } from "../../runtime/store/log/recover.ts";
 import { storeTasks } from "../../runtime/store/tasks.ts";
 import type { Store } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { arrival, candidate, claimIds, DAY, FOLDER, NOW, open, send, step } from "./helpers.ts";
 
 /** The ids of all events: what the model compares. Every operation below takes in exactly one. */

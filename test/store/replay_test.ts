@@ -4,7 +4,7 @@ import { Ledger } from "../../runtime/store/ledger/ledger.ts";
 import type { Segment } from "../../runtime/store/log/segment.ts";
 import { SegmentLog } from "../../runtime/store/log/segment_log.ts";
 import { storeTasks } from "../../runtime/store/tasks.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { FOLDER, NOW } from "./helpers.ts";
 import { dump, operation, perform, recoverRows, State } from "./state.ts";
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { StepRecord } from "../../runtime/model/run.ts";
 import type { Rule } from "../../runtime/model/rule.ts";
 import type { RunEnd, Store } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import {
   arrival,
   beginWait,

@@ -33,7 +33,7 @@ import { skipWait } from "../../runtime/store/transitions/skip_wait.ts";
 import type { At } from "../../runtime/store/transitions/transition.ts";
 import { changeVersions, dropVersions, setPaused } from "../../runtime/store/transitions/versions.ts";
 import { resolveSearch } from "../../runtime/store/transitions/waits.ts";
-import type { FaultyDisk } from "../host/faulty_disk.ts";
+import type { FaultyDisk } from "../faults/faulty_disk.ts";
 import { admission, arrival, DAY, FOLDER, NOW, RETENTION, rule, step } from "./helpers.ts";
 
 /** Rows with what transitions need beside them, as the façade has it. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Disk } from "../../runtime/host/disk.ts";
 import type { Store } from "../../runtime/store/store.ts";
-import { FaultyDisk } from "../host/faulty_disk.ts";
+import { FaultyDisk } from "../faults/faulty_disk.ts";
 import {
   arrival,
   candidate,

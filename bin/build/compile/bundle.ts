@@ -4,9 +4,11 @@ import type { Embedded } from "../../../runtime/host/embedded.ts";
 
 const ROOT = fileURLToPath(new URL("../../../", import.meta.url));
 
-/** The program, and what it starts in workers; a worker is found beside the program by its file's name. */
-const ENTRIES = [
-  "bin/whenthen.ts",
+/** The entry of the program. */
+export const PROGRAM = "bin/whenthen.ts";
+
+/** What the program starts in workers; it finds a worker next to itself by its file name. */
+const WORKERS = [
   "runtime/workers/worker.ts",
   "runtime/store/store_worker.ts",
   "runtime/workers/parsing/parse_worker.ts",
@@ -14,12 +16,14 @@ const ENTRIES = [
 
 /**
  * Bundles the program, one file for each entry.
+ * @param program its entry
  * @returns the files, the program first
  */
-export async function bundleProgram(outdir: string, embedded: Embedded): Promise<string[]> {
+export async function bundleProgram(program: string, outdir: string, embedded: Embedded): Promise<string[]> {
+  const entries = [program, ...WORKERS];
   const { metafile } = await build({
     absWorkingDir: ROOT,
-    entryPoints: ENTRIES,
+    entryPoints: entries,
     entryNames: "[name]",
     outdir,
     bundle: true,
@@ -32,10 +36,10 @@ export async function bundleProgram(outdir: string, embedded: Embedded): Promise
     plugins: [embed(embedded), leaveOut(), loadLate()],
   });
   const outputs = Object.entries(metafile.outputs);
-  return ENTRIES.map((entry) => outputs.find(([, output]) => output.entryPoint === entry)![0]);
+  return entries.map((entry) => outputs.find(([, output]) => output.entryPoint === entry)![0]);
 }
 
-/** Puts what the binary holds in the place of the module that says that there is nothing. */
+/** Replaces the module of a program without embedded data by the data of this binary. */
 function embed(embedded: Embedded): Plugin {
   return {
     name: "embedded",
@@ -47,8 +51,8 @@ function embed(embedded: Embedded): Plugin {
 }
 
 /**
- * Parts of packages that nobody here uses, but that are loaded with the others: prom-client's with Node's HTTP client and
- * cluster would take 10 ms of each start, zod's messages in 50 languages 3 ms.
+ * Parts of packages that are unused here, but loaded with the rest: prom-client's with Node's HTTP client and cluster would
+ * take 10 ms of each start, zod's messages in 50 languages 3 ms.
  */
 function leaveOut(): Plugin {
   return {
@@ -61,9 +65,9 @@ function leaveOut(): Plugin {
 }
 
 /**
- * Node's network modules, loaded where the module that imports them runs. In one file with the rest, the imports of what is
- * loaded late stand at the top with all others: nodemailer, of which most programs send nothing, would cost each start
- * 10 ms and 5 MB.
+ * Loads Node's network modules only when the module that imports them runs. In a single file, the imports of lazily loaded
+ * modules are hoisted to the top with all others: nodemailer, which most programs never use, would cost each start 10 ms
+ * and 5 MB.
  */
 function loadLate(): Plugin {
   return {

@@ -6,9 +6,9 @@ import { runTool } from "./run_tool.ts";
 const CACHE = fileURLToPath(new URL("../../../node_modules/.cache/whenthen/", import.meta.url));
 
 /**
- * A package of the npm registry, fetched once. Not a dependency of the project: npm installs only what fits the
- * machine it runs on, and 200 MB would hang on every clone that only wants to run from source.
- * @returns the folder it lies in
+ * Fetches a package of the npm registry, once. It is no dependency of the project: npm installs only what fits the machine,
+ * and every clone that only runs from source would have to load 200 MB.
+ * @returns the folder of the package
  */
 export async function npmPackage(name: string, version: string): Promise<string> {
   const folder = join(CACHE, `${name.replace("/", "+")}@${version}`);

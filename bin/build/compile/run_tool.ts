@@ -2,9 +2,9 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
 /**
- * Runs a program of the machine that builds.
- * @returns what it printed
- * @throws Error with what it printed as its reason, where it fails
+ * Runs a program on the build machine.
+ * @returns its output
+ * @throws Error with its output as the reason if it fails
  */
 export async function runTool(program: string, args: string[], cwd: string): Promise<string> {
   try {

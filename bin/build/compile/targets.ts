@@ -1,6 +1,6 @@
 import process from "node:process";
 
-/** What a binary can be built for, and what the npm packages with its native parts are called. */
+/** The targets of a binary, with the names of the npm packages that contain its native parts. */
 export const TARGETS = {
   "linux-x64": { bun: "@oven/bun-linux-x64", esbuild: "@esbuild/linux-x64" },
   "linux-arm64": { bun: "@oven/bun-linux-aarch64", esbuild: "@esbuild/linux-arm64" },
@@ -10,7 +10,7 @@ export const TARGETS = {
 
 export type Target = keyof typeof TARGETS;
 
-/** This machine's. */
+/** The target of this machine. */
 export const HOST = `${process.platform}-${process.arch}` as Target;
 
 export function isTarget(text: string): text is Target {

@@ -13,9 +13,9 @@ const SETTINGS = "whenthen.yaml";
 const SECRETS_REMEDY =
   "the packed program takes secrets from its environment, or from a folder named by its absolute path";
 
-/** What there is to pack, or why it cannot be packed. */
+/** What to pack, or why it cannot be packed. */
 export interface Collected {
-  /** Warnings too; with an error among them there is no `packed`. */
+  /** Also warnings; if there is an error among them, `packed` is absent. */
   problems: Problem[];
   rules: number;
   packed?: PackedFolder;
@@ -26,11 +26,11 @@ export interface CollectOptions {
   folder: string;
   data: string;
   env?: string;
-  /** Where the packed file will be; an earlier one may lie in the folder. */
+  /** The path of the packed file; an earlier one may be in the folder. */
   out: string;
 }
 
-/** Checks a folder and gathers all that its rules need from it: their own files, and everything beside them. */
+/** Checks a folder and collects all that its rules need from it: their own files, and all files next to them. */
 export async function collect(options: CollectOptions): Promise<Collected> {
   const { folder, data } = options;
   const checked = await checkFolder(options);
@@ -44,7 +44,7 @@ export async function collect(options: CollectOptions): Promise<Collected> {
   return { problems, rules, packed: { files, prebuilt } };
 }
 
-/** What rules call outside of the folder would not be there. What TypeScript imports is in its bundle. */
+/** Call targets outside of the folder would be missing. TypeScript imports are in the bundle. */
 function callsOutside({ rules }: CheckedFolder): Problem[] {
   return [...rules.values()].flatMap(({ file, actions, modules }) =>
     [...Object.keys(actions), ...Object.keys(modules)].filter((path) => path.startsWith("../")).map((
@@ -59,7 +59,7 @@ function callsOutside({ rules }: CheckedFolder): Problem[] {
   );
 }
 
-/** What is bundled with code travels with it, wherever it was read from. */
+/** A file that is bundled with code is packed, wherever it was read from. */
 async function importedSecrets({ typescript }: CheckedFolder, secrets: SecretFiles): Promise<Problem[]> {
   const problems: Problem[] = [];
   for (const [file, { inputs }] of typescript) {
@@ -72,7 +72,7 @@ async function importedSecrets({ typescript }: CheckedFolder, secrets: SecretFil
   return problems;
 }
 
-/** Who has the packed file can try passwords on these for as long as they like. */
+/** Whoever has the packed file can try passwords against these hashes without limit. */
 function passwordHashes({ settings: { people } }: CheckedFolder, files: PackedFile[]): Problem[] {
   const settings = files.find(({ path }) => path === SETTINGS);
   const owners = people.filter(({ password }) => password !== undefined);
@@ -88,8 +88,8 @@ function passwordHashes({ settings: { people } }: CheckedFolder, files: PackedFi
 }
 
 /**
- * All that is not hidden. Secrets stay outside, `.env` as well as the files and folders that the settings name: the packed
- * file is copied around.
+ * All files that are not hidden. Secrets stay outside, both `.env` and the files and folders that the settings name,
+ * because the packed file is copied around.
  */
 async function filesOf(
   { folder, data, out }: CollectOptions,

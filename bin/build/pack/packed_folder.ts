@@ -5,7 +5,7 @@ import { embedded } from "../../../runtime/host/embedded.ts";
 import type { Prebuilt } from "../../../runtime/folder/typescript/prebuilt.ts";
 import { readPayload, sha256 } from "./payload.ts";
 
-/** A rules folder as it travels inside the program. */
+/** A rules folder as it is packed into the program. */
 export interface PackedFolder {
   files: PackedFile[];
   /** Its TypeScript files, bundled. */
@@ -20,7 +20,7 @@ export interface PackedFile {
   content: string;
 }
 
-/** Makes a payload of a folder. */
+/** Encodes a folder as a payload. */
 export function encode(folder: PackedFolder): Buffer {
   return gzipSync(JSON.stringify(folder), { level: 9 });
 }
@@ -29,7 +29,7 @@ export function decode(payload: Uint8Array): PackedFolder {
   return JSON.parse(gunzipSync(payload).toString());
 }
 
-/** The folder inside this program, and the hash of it. */
+/** The folder packed into this program, with its hash. */
 export interface OwnFolder extends PackedFolder {
   hash: string;
 }
@@ -37,8 +37,8 @@ export interface OwnFolder extends PackedFolder {
 let own: Promise<OwnFolder | undefined> | undefined;
 
 /**
- * What is packed into the program that runs; undefined where nothing is. Read once.
- * @throws DamagedError where it is not whole
+ * The folder packed into the running program; undefined if there is none. Read once.
+ * @throws DamagedError if it is incomplete
  */
 export function ownFolder(): Promise<OwnFolder | undefined> {
   return own ??= read();

@@ -4,21 +4,21 @@ import { appendFile, copyFile, type FileHandle, open, rename, rm } from "node:fs
 import { executableEnd, HEAD } from "./executable_end.ts";
 
 /*
- * A packed file is the program, then the payload, then a trailer: a mark, the payload's length (64 bits, big-endian),
- * its SHA-256. The program does not see what is appended to it: bun keeps its own in a section of the executable.
+ * A packed file is the program, then the payload, then a trailer: a mark, the payload's length (64 bits, big-endian), its
+ * SHA-256. The program ignores what is appended to it: bun keeps its own data in a section of the executable.
  */
 const MARK = Buffer.from("whenthen packed\n");
 const TRAILER = MARK.length + 8 + 32;
 
-/** What is appended to the program is not what was packed. */
+/** The payload differs from what was packed. */
 export class DamagedError extends Error {
   override name = "DamagedError";
 }
 
 /**
- * What is packed into a program's file.
- * @returns undefined where nothing is
- * @throws DamagedError where it is not whole
+ * Reads the payload of a program's file.
+ * @returns undefined if there is none
+ * @throws DamagedError if it is incomplete
  */
 export async function readPayload(path: string): Promise<Buffer | undefined> {
   await using file = await open(path);
@@ -39,7 +39,7 @@ export async function readPayload(path: string): Promise<Buffer | undefined> {
   return payload;
 }
 
-/** Writes a copy of a program with this packed into it, in the place of what may be in it already; appears at once. */
+/** Writes a copy of a program with this payload, replacing an earlier one; the file appears atomically. */
 export async function writePacked(program: string, payload: Buffer, path: string): Promise<void> {
   const draft = `${path}.${randomUUID()}.tmp`;
   try {

@@ -2,7 +2,7 @@ import { realpath } from "node:fs/promises";
 import { sep } from "node:path";
 import type { Settings } from "../../../runtime/folder/loaded.ts";
 
-/** The files that secrets come from, by what they really are: a link beside them would lead to the same. */
+/** The files that secrets come from, by their real paths: a link to one of them counts as the same file. */
 export class SecretFiles {
   private constructor(private readonly places: string[]) {}
 
@@ -18,7 +18,7 @@ export class SecretFiles {
   }
 }
 
-/** What is not there yet is known by its own path. */
+/** A missing file is known by its own path. */
 async function realPath(path: string): Promise<string> {
   return await realpath(path).catch(() => path);
 }

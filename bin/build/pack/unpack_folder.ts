@@ -7,10 +7,10 @@ import { intoCache } from "../../../runtime/host/unpack.ts";
 import type { OwnFolder, PackedFile } from "./packed_folder.ts";
 
 /**
- * Puts the folder inside the program where its files can be read and its commands started, under the hash of its
- * content, and for reading only. It appears by rename, so that several programs can do this at once. What is there
- * already is compared, and made anew where it is not what was packed.
- * @param cacheFolder where to, if the user has no cache
+ * Unpacks the folder inside the program, so that its files can be read and its commands started. It is read-only and named
+ * by the hash of its content. It appears by rename, so that several programs can do this at once. An existing folder is
+ * compared, and replaced if it differs from what was packed.
+ * @param cacheFolder where to unpack it if the user has no cache folder
  * @returns its path
  */
 export async function unpackFolder({ hash, files }: OwnFolder, cacheFolder: string): Promise<string> {
@@ -47,7 +47,7 @@ async function write(folder: string, files: PackedFile[]): Promise<void> {
   await setFolderModes(folder, 0o555);
 }
 
-/** Whether exactly these files are there, with their content. In one go: at a start nothing else is to be done. */
+/** Whether exactly these files exist, with their content. Synchronous: at a start there is nothing else to do. */
 function holds(folder: string, files: PackedFile[]): boolean {
   try {
     const found = readdirSync(folder, { recursive: true, withFileTypes: true });
@@ -65,7 +65,7 @@ function modeOf(executable: boolean): number {
   return executable ? 0o555 : 0o444;
 }
 
-/** Nobody but root can remove what lies in a folder for reading only. */
+/** Only root can remove files from a read-only folder, so make it writable first. */
 async function remove(folder: string): Promise<void> {
   await setFolderModes(folder, 0o700).catch(ignoreAbsent);
   await rm(folder, { recursive: true, force: true });

@@ -12,7 +12,7 @@ import { addCommand, print, type Session } from "../session.ts";
 /** How many of the next cron times are shown. */
 const NEXT_TIMES = 5;
 
-/** `check`: loads the folder and says what is wrong with it. */
+/** `check`: loads the folder and reports its problems. */
 export function addCheck(program: Command, session: Session): void {
   addCommand(program, "check", "load and check only: problems with their places, and the next cron times")
     .argument("[folder]", "the rules folder (default: rules)")

@@ -10,7 +10,7 @@ import { ask, print, type Session } from "../session.ts";
 import type { CommonOptions } from "../options.ts";
 
 interface EmitOptions extends Omit<CommonOptions, "data"> {
-  /** The event's data as JSON; the data folder is given before the command. */
+  /** The event's data as JSON; the global option `--data` (the data folder) goes before the command. */
   data?: string;
   id?: string;
   subject?: string;
@@ -34,7 +34,7 @@ export function addEmit(program: Command, session: Session): void {
       }
       const event = { ...rule === undefined ? { type } : { rule }, data: parseData(options.data), id, subject };
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
-      return ask(common, async (client) => {
+      return ask(session, common, async (client) => {
         const answer = await client.post<EmitAnswer>("/api/emit", event);
         print(session, common, answer, (terminal) => {
           printAnswer(terminal, answer);

@@ -10,11 +10,11 @@ import { addCommand, ask, print, type Session } from "../session.ts";
 
 interface AnswerOptions extends Omit<CommonOptions, "data"> {
   as: string;
-  /** The values as JSON; the data folder is given before the command. */
+  /** The values as JSON; the global option `--data` (the data folder) goes before the command. */
   data?: string;
 }
 
-/** `forms` and `answer`: what waits for people, and what they say, from a terminal. */
+/** `forms` and `answer`: lists forms and answers them, from a terminal. */
 export function addForms(program: Command, session: Session): void {
   addCommand(program, "forms", "the forms that wait for people, oldest first")
     .option("--for <who>", "only those for this person (id or e-mail address) or group")
@@ -27,7 +27,7 @@ export function addForms(program: Command, session: Session): void {
     .addOption(limitOption())
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { for?: string; state: string; limit: number }>();
-      return ask(options, async (client) => {
+      return ask(session, options, async (client) => {
         const query = { for: options.for, state: options.state, limit: String(options.limit) };
         print(session, options, await client.get<Form[]>("/api/forms", query), printForms);
       });
@@ -46,7 +46,7 @@ export function addForms(program: Command, session: Session): void {
     .action((form: string, pairs: string[], options: AnswerOptions) => {
       const given = readGiven(pairs, options.data);
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
-      return ask(common, async (client) => {
+      return ask(session, common, async (client) => {
         const path = `/api/forms/${encodeURIComponent(form)}`;
         const values = "data" in given ? given.data : valuesOf(given.texts, await client.get<Form>(path));
         const answered = await client.post<Form>(path, { as: options.as, values });
@@ -89,7 +89,7 @@ function parseData(text: string): JsonObject {
   throw new UsageError(`Cannot answer with --data ${text}: expected an object such as {"decision":"approve"}`);
 }
 
-/** What the texts mean in the form's fields; what has no field stays, for the answer to say so. */
+/** Parses the texts by the form's fields; an unknown field is kept, so that the answer reports it. */
 function valuesOf(texts: Map<string, string>, { fields }: Form): JsonObject {
   const values = [...texts].map(([name, text]) =>
     [name, Object.hasOwn(fields, name) ? valueOfText(fields[name], text) : text] as const

@@ -6,7 +6,7 @@ import { editorTypes } from "../../build/editor_types.ts";
 import type { Session } from "../session.ts";
 import { schemaText } from "./schema.ts";
 
-/** What editors read; rules are never looked for in hidden folders. */
+/** The folder for files that editors read; rules are never looked for in hidden folders. */
 const EDITOR = ".editor";
 
 const YAML_RULE = `# yaml-language-server: $schema=./${EDITOR}/rule.schema.json
@@ -48,7 +48,7 @@ const TSCONFIG = {
   },
 };
 
-/** `init`: a folder with two rules, and what editors need to complete and check them. */
+/** `init`: creates a folder with two rules, and the files that editors need to complete and check them. */
 export function addInit(program: Command, session: Session): void {
   program.command("init").description("make a folder with two rules, types and the editor schema")
     .argument("[folder]", "where", "rules")
@@ -71,7 +71,7 @@ export function addInit(program: Command, session: Session): void {
     });
 }
 
-/** Writes a file that is not there yet; what is made for editors is made anew, so that it fits this version. */
+/** Writes a file that does not exist yet; files for editors are always replaced, so that they match this version. */
 async function writeNew(path: string, content: string, replace: boolean): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   try {

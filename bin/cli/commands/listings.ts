@@ -18,12 +18,12 @@ interface RunsOptions {
   limit: number;
 }
 
-/** `rules`, `events`, `runs` and `show`: what there is and what became of it. */
+/** `rules`, `events`, `runs` and `show`: what there is, and what happened to it. */
 export function addListings(program: Command, session: Session): void {
   addCommand(program, "rules", "the rules, how often each ran, and what is wrong with it")
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
-      return ask(options, async (client) => {
+      return ask(session, options, async (client) => {
         print(session, options, await client.get<RuleListing[]>("/api/rules"), printRules);
       });
     });
@@ -34,7 +34,7 @@ export function addListings(program: Command, session: Session): void {
     .addOption(limitOption())
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { type?: string; rule?: string; limit: number }>();
-      return ask(options, async (client) => {
+      return ask(session, options, async (client) => {
         const query = { type: options.type, rule: options.rule, limit: String(options.limit) };
         print(session, options, await client.get<EventRecord[]>("/api/events", query), printEvents);
       });
@@ -52,7 +52,7 @@ export function addListings(program: Command, session: Session): void {
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & RunsOptions>();
       const { rule, state, waiting, limit } = options;
-      return ask(options, async (client) => {
+      return ask(session, options, async (client) => {
         const query = { rule, state, waiting: waiting && "true", limit: String(limit) };
         print(session, options, await client.get<Run[]>("/api/runs", query), waiting ? printWaits : printRuns);
       });
@@ -62,7 +62,7 @@ export function addListings(program: Command, session: Session): void {
     .argument("<run>", "id of a run")
     .action((run: string, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
-      return ask(options, async (client) => {
+      return ask(session, options, async (client) => {
         print(session, options, await client.get<Trace>(`/api/runs/${encodeURIComponent(run)}`), printTrace);
       });
     });

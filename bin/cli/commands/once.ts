@@ -10,11 +10,11 @@ import { addCommand, print, type Session } from "../session.ts";
 import { VERSION } from "../version.ts";
 import { StopSignal } from "../stop_signal.ts";
 
-/** `once`: one pass over everything, as a CI job makes it. */
+/** `once`: one pass over everything, for CI jobs. */
 export function addOnce(program: Command, session: Session): void {
   addCommand(program, "once", "poll each poller once, fire what cron owes, finish or suspend all runs")
     .argument("[folder]", "the rules folder (default: rules)")
-    .option("--require-state", "exit 3 where the data folder is new, instead of starting as on the first day")
+    .option("--require-state", "exit 3 if the data folder is new, instead of starting as on the first day")
     .addHelpText(
       "after",
       "\nExits with 0; 1 if a run or a poll failed; 2 if a rule does not load; 3 see --require-state",
@@ -23,7 +23,8 @@ export function addOnce(program: Command, session: Session): void {
       const options = command.optsWithGlobals<CommonOptions & { requireState?: true }>();
       const folders = await foldersToLoad(folder, options.data);
       await startLog(options.log, "info");
-      const app = await openApp({ ...folders, env: options.env, token: env.WHENTHEN_TOKEN, version: VERSION });
+      const opening = { ...folders, env: options.env, token: env.WHENTHEN_TOKEN, version: VERSION };
+      const app = await openApp(opening, session.ports);
       maskLog((text) => app.mask(text));
       using signal = new StopSignal();
       try {
@@ -42,7 +43,7 @@ export function addOnce(program: Command, session: Session): void {
     });
 }
 
-/** A rule that does not load weighs more than a run that failed: it never had a chance. */
+/** A rule that does not load outweighs a run that failed: it never had a chance to run. */
 function exitCodeOf({ broken, failedRuns, failures }: OnceReport): ExitCode {
   if (broken.length > 0) return ExitCode.broken;
   return failedRuns.length + failures.length > 0 ? ExitCode.failed : ExitCode.ok;

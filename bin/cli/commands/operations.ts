@@ -4,7 +4,7 @@ import { operatorName } from "../operator.ts";
 import type { CommonOptions } from "../options.ts";
 import { addCommand, ask, print, type Session } from "../session.ts";
 
-/** `replay`, `retry`, `skip`, `move`, `cancel`, `pause` and `resume`: what an operator does about a run or a rule. */
+/** `replay`, `retry`, `skip`, `move`, `cancel`, `pause` and `resume`: what an operator can do to a run or a rule. */
 export function addOperations(program: Command, session: Session): void {
   const onRun = (name: string, description: string, say: (run: string, answer: Answer) => string) =>
     addCommand(program, name, description)
@@ -26,7 +26,7 @@ export function addOperations(program: Command, session: Session): void {
 
   addCommand(program, "skip", "end a wait of a run without what it waits for; its result is null")
     .argument("<run>", "id of a run")
-    .argument("[step]", "which wait, where several steps wait, as runs --waiting shows it")
+    .argument("[step]", "which wait, if several steps wait, as runs --waiting shows it")
     .action((run: string, step: string | undefined, _options, command: Command) =>
       post(command, runPath(run, "skip"), { step }, (answer) => `Run ${run} does not wait at "${answer.step}" any more`)
     );
@@ -46,7 +46,7 @@ export function addOperations(program: Command, session: Session): void {
 
   function post(command: Command, path: string, body: object, say: (answer: Answer) => string): Promise<void> {
     const options = command.optsWithGlobals<CommonOptions>();
-    return ask(options, async (client) => {
+    return ask(session, options, async (client) => {
       const answer = await client.post<Answer>(path, { ...body, by: operatorName() });
       print(session, options, answer, (terminal) => terminal.write(say(answer) + "\n"));
     });

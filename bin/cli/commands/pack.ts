@@ -14,7 +14,7 @@ import { writePacked } from "../../build/pack/payload.ts";
 import { count, printProblems } from "../print/checked.ts";
 import type { Session } from "../session.ts";
 
-/** `pack`: a copy of the binary with a folder inside. */
+/** `pack`: makes a copy of the binary with a folder inside. */
 export function addPack(program: Command, session: Session): void {
   program.command("pack").description("make a copy of this program with a folder inside, which runs that folder")
     .argument("<folder>", "the rules folder")
@@ -23,7 +23,7 @@ export function addPack(program: Command, session: Session): void {
     .addHelpText(
       "after",
       "\nLeft out are hidden files (so .env), files of secrets that whenthen.yaml names, and node_modules (what TypeScript imports is in its bundle)." +
-        "\nExits with 2 where the folder has problems",
+        "\nExits with 2 if the folder has problems",
     )
     .action(async (folder: string, _options, command: Command) => {
       if (!embedded) {

@@ -46,7 +46,7 @@ export function addPeople(program: Command, session: Session): void {
     .argument("<id>", "what rules call the person in to:")
     .option("--folder <dir>", "the rules folder (default: rules)")
     .option("--name <name>", "for people to read")
-    .option("--email <address>", "where mails go")
+    .option("--email <address>", "the e-mail address")
     .option("--group <name...>", "groups that the person is in")
     .option("--password-stdin", "read the password from standard input instead of asking on the terminal")
     .option("--token", "make an API token, shown once, instead of asking for a password")
@@ -68,7 +68,7 @@ async function add(id: string, options: AddOptions, session: Session): Promise<v
     ...password !== undefined && { password: await hashPassword(password) },
     ...token !== undefined && { token: hashToken(token) },
   };
-  // What is packed into the program cannot be changed.
+  // A packed folder cannot be changed.
   const isPacked = options.folder === undefined && await ownFolder() !== undefined;
   const written = !isPacked && await file.put(id, entry);
   const value = { id, ...entry, ...token !== undefined && { token } };

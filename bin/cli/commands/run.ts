@@ -18,7 +18,7 @@ interface RunOptions extends CommonOptions {
   host?: string;
 }
 
-/** `run`: watches the folder, serves and runs until it is told to stop. */
+/** `run`: watches the folder, serves, and performs runs until it gets a stop signal. */
 export function addRun(program: Command, session: Session, { isDefault }: { isDefault: boolean }): void {
   program.command("run", { isDefault }).description("watch the folder, serve and run, until told to stop")
     .argument("[folder]", "the rules folder (default: rules)")
@@ -31,7 +31,7 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
       const options = command.optsWithGlobals<RunOptions>();
       const folders = await foldersToLoad(folder, options.data);
       await startLog(options.log, "info");
-      // Before anything is opened: process 1 of a container is not ended by a signal that nobody listens to.
+      // Before anything is opened: a signal without a listener does not end process 1 of a container.
       using signal = new StopSignal();
       if (signal.isReceived) return;
       const { port, host } = options;
@@ -42,7 +42,7 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
         env: options.env,
         token: env.WHENTHEN_TOKEN,
         version: VERSION,
-      });
+      }, session.ports);
       maskLog((text) => app.mask(text));
       try {
         if (!signal.isReceived) {
@@ -57,7 +57,7 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
     });
 }
 
-/** Says where it is and what to try next. */
+/** Prints the program's address and what to try next. */
 async function welcome(app: App, { folder, data, prebuilt }: Folders, { terminal }: Session): Promise<void> {
   const address = await readAddress(data);
   if (address === undefined) return;

@@ -10,7 +10,7 @@ export function addSchema(program: Command, session: Session): void {
     .action(() => session.terminal.write(schemaText()));
 }
 
-/** The schema as it is written to a file. */
+/** The schema as the text of a file. */
 export function schemaText(): string {
   return JSON.stringify(ruleJsonSchema({ triggers: triggerKinds, steps: stepKinds }), null, 2) + "\n";
 }

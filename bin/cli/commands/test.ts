@@ -8,7 +8,7 @@ import { printSummary, resultPrinter } from "../print/tests.ts";
 import { addCommand, type Session } from "../session.ts";
 import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 
-/** `test`: does the tests of a folder on a simulated clock. */
+/** `test`: runs the tests of a folder on a simulated clock. */
 export function addTest(program: Command, session: Session): void {
   addCommand(program, "test", "run the tests: blocks and *.test.ts, on a simulated clock")
     .argument("[folder]", "the rules folder (default: rules)")

@@ -5,8 +5,8 @@ import { UsageError } from "../../../runtime/model/errors.ts";
 const SHORTEST = 8;
 
 /**
- * Asks for a new password on the terminal, twice and without showing it.
- * @returns undefined where the answer is empty
+ * Asks for a new password on the terminal, twice and without echo.
+ * @returns undefined if the answer is empty
  */
 export async function askPassword(person: string): Promise<string | undefined> {
   if (!stdin.isTTY) {
@@ -23,7 +23,7 @@ export async function askPassword(person: string): Promise<string | undefined> {
   return password;
 }
 
-/** Reads a password from standard input; a line break at its end does not belong to it. */
+/** Reads a password from standard input, without a line break at its end. */
 export async function readPassword(): Promise<string> {
   const password = (await text(stdin)).replace(/\r?\n$/, "");
   checkLength(password);
@@ -37,7 +37,7 @@ function checkLength(password: string): void {
 
 const KEYS = { enter: "\r\n", end: "\x04", interrupt: "\x03", erase: "\x7f\b" };
 
-/** One line typed on a terminal that shows nothing of it. */
+/** Reads one line from a terminal without echo. */
 function askHidden(question: string): Promise<string> {
   stderr.write(question);
   return new Promise((resolve, reject) => {

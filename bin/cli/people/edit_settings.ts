@@ -2,9 +2,9 @@ import { Document, isMap, isNode, isScalar, isSeq, type Pair, parseDocument, vis
 import type { Json } from "../../../runtime/model/json.ts";
 
 /**
- * Sets one value in a YAML text and leaves every other character as it is, comments included.
- * @param path keys from the top; what is missing on the way is made
- * @returns undefined where the text is of a shape that this cannot be done in
+ * Sets one value in a YAML text and keeps every other character, including comments.
+ * @param path keys from the top; missing ones are created
+ * @returns undefined if the text has a form in which this is impossible
  */
 export function setInYaml(text: string, path: string[], value: Json): string | undefined {
   const document = parseDocument(text, { keepSourceTokens: true });
@@ -49,7 +49,7 @@ function insert(text: string, map: YAMLMap, entries: Json): string | undefined {
   return addLines(text, lastOffset(map), written(entries, false), indent);
 }
 
-/** Gives a key a value that has none. */
+/** Sets the value of a key that has none. */
 function fill(text: string, map: YAMLMap, { key }: Pair, value: Json): string | undefined {
   if (map.flow || !isNode(key) || key.range == null || typeof value !== "object") return undefined;
   const indent = key.range[0] - (text.lastIndexOf("\n", key.range[0] - 1) + 1);
@@ -65,7 +65,7 @@ function appended(text: string, value: Json, indent: number): string {
   return addLines(text, text.length, written(value, false), indent);
 }
 
-/** Puts lines behind the one that holds an offset. */
+/** Inserts lines after the line at an offset. */
 function addLines(text: string, offset: number, lines: string, indent: number): string {
   const end = text.indexOf("\n", Math.max(0, offset - 1));
   const [before, after] = end === -1 ? [text, ""] : [text.slice(0, end), text.slice(end + 1)];
@@ -73,7 +73,7 @@ function addLines(text: string, offset: number, lines: string, indent: number): 
   return `${before}${before === "" ? "" : "\n"}${block}${after}`;
 }
 
-/** Where the last thing in a block ends. */
+/** The end of the last item in a block. */
 function lastOffset(map: YAMLMap): number {
   let last = 0;
   visit(map, {
@@ -86,7 +86,7 @@ function lastOffset(map: YAMLMap): number {
   return last;
 }
 
-/** A value as YAML: in braces, or as lines with their line break; lists always stand on one line. */
+/** A value as YAML: in braces, or as lines with line breaks; lists are always on one line. */
 function written(value: Json, flow: boolean): string {
   const document = new Document(value);
   visit(document, { Seq: (_key, node) => void (node.flow = true) });

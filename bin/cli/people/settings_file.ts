@@ -12,11 +12,11 @@ import { setInYaml } from "./edit_settings.ts";
 
 const NAME = "whenthen.yaml";
 
-/** The settings of a rules folder, as a command reads and changes them. */
+/** The settings of a rules folder, for commands that read and change them. */
 export class SettingsFile {
   private constructor(readonly path: string, private readonly text: string) {}
 
-  /** @throws UsageError where what is in the file has a problem */
+  /** @throws UsageError if the file has a problem */
   static async open(folder: string): Promise<SettingsFile> {
     const path = join(folder, NAME);
     const text = await readRegularFile(path).then(String, (error) => {
@@ -33,9 +33,9 @@ export class SettingsFile {
   }
 
   /**
-   * Adds a person, or these keys to one, and leaves all else as it is, comments included.
-   * @returns false where the file is of a shape in which that is not certain; nothing is changed then
-   * @throws UsageError where the person would be a problem
+   * Adds a person, or sets these keys of one, and keeps everything else, including comments.
+   * @returns false if the file has a form in which this is not safe; then nothing is changed
+   * @throws UsageError if the person would be a problem
    */
   async put(id: string, entry: JsonObject): Promise<boolean> {
     const known = this.people.some((person) => person.id === id);

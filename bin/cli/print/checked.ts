@@ -2,18 +2,18 @@ import { formatProblem, type Problem } from "../../../runtime/model/problem.ts";
 import { type Colour, paint, type Terminal, visible } from "./terminal.ts";
 import { absoluteTime } from "./time.ts";
 
-/** What `whenthen check` found. */
+/** The result of `whenthen check`. */
 export interface Checked {
   rules: {
     id: string;
     file: string;
-    /** `next`: when a cron fires next, RFC 3339. `batch`: when what it collects is closed by a cron. */
+    /** `next`: when a cron fires next, RFC 3339. `batch`: when a cron closes the open batch. */
     triggers: { id: string; kind: string; next?: string[]; batch?: string[] }[];
   }[];
   problems: Problem[];
 }
 
-/** Prints all problems with their places, then when the crons fire, then a count. */
+/** Prints all problems with their places, then the next cron times, then a count. */
 export function printChecked(terminal: Terminal, { rules, problems }: Checked): void {
   printProblems(terminal, problems);
   for (const { id, triggers } of rules) {
@@ -35,7 +35,7 @@ export function printChecked(terminal: Terminal, { rules, problems }: Checked): 
   terminal.write(paint(terminal, errors > 0 ? "red" : "green", counts.join(", ")) + "\n");
 }
 
-/** Each with its place and a caret. */
+/** Prints each problem with its place and a caret. */
 export function printProblems(terminal: Terminal, problems: Problem[]): void {
   for (const problem of problems) {
     const [head, ...rest] = visible(formatProblem(problem)).split("\n");
@@ -45,7 +45,7 @@ export function printProblems(terminal: Terminal, problems: Problem[]): void {
 
 const COLOURS: Record<Problem["severity"], Colour> = { error: "red", warning: "yellow" };
 
-/** An amount with its word: "1 rule", "2 rules". */
+/** An amount with its noun: "1 rule", "2 rules". */
 export function count(amount: number, what: string): string {
   return `${amount} ${what}${amount === 1 ? "" : "s"}`;
 }

@@ -3,7 +3,7 @@ import { fit, oneLine, paint, type Terminal } from "./terminal.ts";
 import { relativeTime } from "./time.ts";
 import { verdictColour, verdictSentence } from "./verdict.ts";
 
-/** Prints events, each with what became of it at every rule that it concerned. */
+/** Prints events, each with the verdicts of the rules that it concerned. */
 export function printEvents(terminal: Terminal, events: EventRecord[]): void {
   if (events.length === 0) terminal.write("No events yet\n");
   for (const { event, receivedAt, deliveries, delivery, verdicts, ended } of events) {

@@ -3,7 +3,7 @@ import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { relativeTime } from "./time.ts";
 
-/** Prints forms as a table, the oldest first as they come. */
+/** Prints forms as a table, oldest first. */
 export function printForms(terminal: Terminal, forms: Form[]): void {
   if (forms.length === 0) return terminal.write("No forms\n");
   const rows = forms.map((form) => [

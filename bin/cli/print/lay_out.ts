@@ -1,10 +1,10 @@
 import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 import type { Json } from "../../../runtime/model/json.ts";
 
-/** JSON up to this length stands on one line. */
+/** JSON up to this length is printed on one line. */
 const SHORT = 90;
 
-/** JSON in which each part that fits on a line stands on one. */
+/** JSON in which each part that fits is on one line. */
 export function layOut(json: Json, indent = ""): string {
   const short = writeExactJson(json);
   if (typeof json !== "object" || json === null || indent.length + short.length <= SHORT) return short;

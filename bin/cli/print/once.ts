@@ -1,7 +1,7 @@
 import type { OnceReport } from "../../../runtime/app/app.ts";
 import { oneLine, paint, type Terminal } from "./terminal.ts";
 
-/** Prints how a pass went: what failed, or that nothing did. */
+/** Prints the result of a pass: the failures, or that there were none. */
 export function printOnce(terminal: Terminal, { broken, failedRuns, failures }: OnceReport): void {
   const complain = (text: string) => terminal.write(paint(terminal, "red", oneLine(text)) + "\n");
   for (const file of broken) complain(`${file} does not load`);

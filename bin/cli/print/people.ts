@@ -2,7 +2,7 @@ import type { Person } from "../../../runtime/model/person.ts";
 import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 
-/** A person as listings show it: whether there is a password, never its hash. */
+/** A person in listings: says whether there is a password, but never shows its hash. */
 export type ListedPerson = Omit<Person, "password" | "token"> & { password: boolean; token: boolean };
 
 /** Prints people as a table. */

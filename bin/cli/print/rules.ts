@@ -10,10 +10,10 @@ const COLOURS: Record<RuleListing["state"], Colour> = {
   broken: "red",
 };
 
-/** Characters of an expression. */
+/** The most characters of an expression that are shown. */
 const LONGEST_EXPRESSION = 80;
 
-/** Prints rules as a table, with why one is not simply on and which of its triggers fail. */
+/** Prints rules as a table, with the reason of each state other than `on`, and with the failures of triggers. */
 export function printRules(terminal: Terminal, rules: RuleListing[]): void {
   if (rules.length === 0) return terminal.write("No rules yet\n");
   const rows = rules.map((rule) => [

@@ -4,7 +4,7 @@ import { printTable } from "./table.ts";
 import type { Colour, Terminal } from "./terminal.ts";
 import { relativeTime } from "./time.ts";
 
-/** The colour that goes with a state. */
+/** The colour of each state. */
 export const STATE_COLOURS: Record<RunState, Colour | undefined> = {
   queued: "yellow",
   running: "cyan",
@@ -14,7 +14,7 @@ export const STATE_COLOURS: Record<RunState, Colour | undefined> = {
   cancelled: "dim",
 };
 
-/** Prints runs as a table, the newest first as they come. */
+/** Prints runs as a table, newest first. */
 export function printRuns(terminal: Terminal, runs: Run[]): void {
   if (runs.length === 0) return terminal.write("No runs yet\n");
   const rows = runs.map((run) => [

@@ -1,18 +1,18 @@
 import type { StepRecord } from "../../../runtime/model/run.ts";
 
-/** A step, a branch or an iteration, with what stands below it. */
+/** A step, a branch or an iteration, with its children. */
 export interface StepNode {
-  /** The last part of its path: `save`, `[3]`; of a branch that holds one step only, both: `[3]/save`. */
+  /** The last part of its path: `save`, `[3]`; for a branch with only one step, both: `[3]/save`. */
   name: string;
-  /** Absent where only what is below it was recorded: a branch, or a step around others that has not ended. */
+  /** Absent if only its children were recorded: a branch, or a step around others that has not ended. */
   record?: StepRecord;
   children: StepNode[];
 }
 
-/** How far a step and all below it have come, the worst of it. */
+/** The progress of a step and its children: the worst of them. */
 export type Progress = "open" | "failed" | "cancelled" | "done";
 
-/** Records by their paths: `lines[3]/save` stands below `[3]`, that below `lines`. */
+/** Builds a tree of records by their paths: `lines[3]/save` is below `[3]`, which is below `lines`. */
 export function stepTree(steps: StepRecord[]): StepNode[] {
   const roots: StepNode[] = [];
   const known = new Map<string, StepNode>();
@@ -20,7 +20,7 @@ export function stepTree(steps: StepRecord[]): StepNode[] {
   return roots.map(compact);
 }
 
-/** The node of a path; made, with those around it, where there is none. */
+/** The node of a path; created, with its parents, if missing. */
 function nodeAt(path: string, roots: StepNode[], known: Map<string, StepNode>): StepNode {
   const found = known.get(path);
   if (found) return found;
@@ -33,7 +33,7 @@ function nodeAt(path: string, roots: StepNode[], known: Map<string, StepNode>): 
   return node;
 }
 
-/** A branch with one step in it is one line; iterations stand in order, whichever ended first. */
+/** A branch with one step becomes one line; iterations are sorted by number, whichever ended first. */
 function compact(node: StepNode): StepNode {
   const children = node.children.map(compact).sort((a, b) => indexOf(a) - indexOf(b));
   const [only] = children;
@@ -60,13 +60,13 @@ function ofRecord({ state }: StepRecord): Progress {
   return state === "waiting" || state === "retrying" ? "open" : "done";
 }
 
-/** Siblings up to this many are all shown. */
+/** Up to this many siblings are all shown. */
 const FEW = 20;
-/** Of more, these are shown: so many at the beginning and the end, and the first of those that did not simply succeed. */
+/** Of more siblings, these are shown: the first and last few, and the first of those that did not simply succeed. */
 const EDGES = { first: 2, last: 5 };
 const SHOWN: Record<Progress, number> = { open: 10, failed: 5, cancelled: 2, done: 0 };
 
-/** Siblings as they are shown: one after another, and those between them that are not, together. */
+/** Siblings for display: shown ones singly, and each gap of hidden ones as a list. */
 export function fold(nodes: StepNode[]): (StepNode | StepNode[])[] {
   if (nodes.length <= FEW) return nodes;
   const left = { ...SHOWN };
@@ -78,6 +78,6 @@ export function fold(nodes: StepNode[]): (StepNode | StepNode[])[] {
     else if (Array.isArray(hidden)) hidden.push(node);
     else folded.push([node]);
   }
-  // One alone is as short as the line that would stand for it.
+  // A single hidden node is as short as the line that would replace it.
   return folded.map((part) => Array.isArray(part) && part.length === 1 ? part[0] : part);
 }

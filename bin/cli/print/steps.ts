@@ -15,7 +15,7 @@ const STEP_COLOURS: Record<StepState, Colour> = {
   cancelled: "dim",
 };
 
-/** Prints what was recorded of a run's steps, those inside others below them. Of thousands only the telling ones. */
+/** Prints the recorded steps of a run, nested ones below their parents. Of thousands, only the informative ones. */
 export function printSteps(terminal: Terminal, steps: StepRecord[], waits: StepWait[]): void {
   printNodes(terminal, stepTree(steps), "  ", waits);
 }
@@ -54,13 +54,13 @@ function goesOn({ due }: StepRecord, wait: StepWait | undefined, now: number): s
   return due === undefined ? undefined : `goes on ${relativeTime(due, now)}`;
 }
 
-/** A wait in a few words: what for, and until when. */
+/** A wait in a few words: for what, and until when. */
 export function waitSentence({ kind, what, until }: StepWait, now: number): string {
   const latest = until === undefined ? [] : [`until ${deadline(until, now)}`];
   return ["waits", ...kind === "time" ? [] : [`for ${what}`], ...latest].join(" ");
 }
 
-/** Why a step was not done, or who answered it. */
+/** Why a step was not performed, or who answered it. */
 function reasonOf({ kind, state, attempts, output, error }: StepRecord): string | undefined {
   if (state === "cancelled") return error && oneLine(error.message);
   if (state === "skipped") return attempts === 0 ? "its if does not hold" : "by an operator";
@@ -76,13 +76,13 @@ function answeredBy(output: Json | undefined): string | undefined {
 
 function printRecord(terminal: Terminal, record: StepRecord, indent: string): void {
   const { kind, input, output, error, state } = record;
-  // The failure that the steps in it answer is told where it happened.
+  // The failure that these steps handle is shown where it happened.
   if (kind === "onError") return;
   if (input !== undefined) printValue(terminal, `${indent}input`, input);
-  // A turn's own record says only whether there is one.
+  // The record of a turn says only whether it takes place.
   const isTurn = kind === "repeat" && typeof output === "boolean";
   if (output != null && !isTurn) printValue(terminal, `${indent}output`, output);
-  // Why it was cancelled stands beside its name.
+  // The reason of a cancellation is shown next to its name.
   if (error !== undefined && state !== "cancelled") printError(terminal, `${indent}error`, error);
 }
 

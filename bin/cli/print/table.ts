@@ -6,8 +6,8 @@ export type Cell = string | { text: string; colour?: Colour };
 const GAP = "  ";
 
 /**
- * Prints aligned columns. On a terminal the last column, which takes the longest texts, is cut to what is left of the
- * width; the other columns keep their full text, since ids are copied from them.
+ * Prints aligned columns. On a terminal the last column, with the longest texts, is cut to the remaining width; the other
+ * columns keep their full text, because ids are copied from them.
  */
 export function printTable(terminal: Terminal, heads: string[], rows: Cell[][]): void {
   const texts = rows.map((row) => row.map((cell) => oneLine(typeof cell === "string" ? cell : cell.text)));

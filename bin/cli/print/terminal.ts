@@ -1,10 +1,10 @@
 import { env, stdout } from "node:process";
 import { styleText } from "node:util";
 
-/** What is printed on, and what it can do. */
+/** An output, and what it can do. */
 export interface Terminal {
   write(text: string): void;
-  /** Columns; Infinity where the output is no terminal, so that nothing is cut off. */
+  /** Columns; Infinity if the output is no terminal, so that nothing is cut off. */
   width: number;
   colours: boolean;
   /** Milliseconds since the epoch, for relative times. */
@@ -13,7 +13,7 @@ export interface Terminal {
 
 export type Colour = "red" | "green" | "yellow" | "cyan" | "dim" | "bold";
 
-/** The program's own standard output. Colours only on a terminal, and not where `NO_COLOR` is set. */
+/** The program's own standard output. Colours only on a terminal, and not if `NO_COLOR` is set. */
 export function standardOutput(): Terminal {
   return {
     write: (text) => stdout.write(text),
@@ -23,23 +23,23 @@ export function standardOutput(): Terminal {
   };
 }
 
-/** Colours a text where the terminal does. */
+/** Colours a text if the terminal supports it. */
 export function paint(terminal: Terminal, colour: Colour | undefined, text: string): string {
   return terminal.colours && colour !== undefined ? styleText(colour, text, { validateStream: false }) : text;
 }
 
-/** One line of text that cannot move the cursor: what came from outside may hold escape sequences. */
+/** One line of text that cannot move the cursor: external text may contain escape sequences. */
 export function oneLine(text: string): string {
   return visible(text.replaceAll(/\s+/g, " "));
 }
 
-/** The text with its lines, but without anything else that a terminal would obey. */
+/** The text with its lines, but without control characters that a terminal would interpret. */
 export function visible(text: string): string {
   // deno-lint-ignore no-control-regex
   return text.replaceAll("\r\n", "\n").replaceAll(/[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]/g, "�");
 }
 
-/** Cuts a text to a number of columns, with an ellipsis where something is missing. */
+/** Cuts a text to a number of columns, with an ellipsis if something is missing. */
 export function fit(text: string, width: number): string {
   if (text.length <= width) return text;
   const characters = [...text];

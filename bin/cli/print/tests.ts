@@ -7,12 +7,12 @@ import { count, printProblems } from "./checked.ts";
 import { layOut } from "./lay_out.ts";
 import { oneLine, paint, type Terminal, visible } from "./terminal.ts";
 
-/** Lines of one part that are shown; `--json` shows all. */
+/** How many lines of one part are shown; `--json` shows all. */
 const MOST_LINES = 40;
-/** Lines at each end of what is the same on both sides, or was seen only, that are shown. */
+/** How many lines are shown at each end of a part that is equal on both sides, or was only seen. */
 const ENDS = 3;
 
-/** Prints results as they come, each file's below its name. */
+/** Prints results as they arrive, those of a file below its name. */
 export function resultPrinter(terminal: Terminal): (result: TestResult) => void {
   let last: string | undefined;
   return (result) => {
@@ -25,7 +25,7 @@ export function resultPrinter(terminal: Terminal): (result: TestResult) => void 
   };
 }
 
-/** What does not load, and a count. */
+/** Prints what does not load, and a count. */
 export function printSummary(terminal: Terminal, { results, problems }: TestReport): void {
   if (results.length + problems.length > 0) terminal.write("\n");
   printProblems(terminal, problems);
@@ -61,15 +61,15 @@ function printMismatch(terminal: Terminal, { part, expected, seen }: Mismatch): 
   terminal.write(shown.map((line) => `        ${line}\n`).join(""));
 }
 
-/** What stands around the differences does not hide them. */
+/** Shortens the context, so that it does not hide the differences. */
 function fold(lines: string[]): string[] {
   const hidden = lines.length - 2 * ENDS;
   return hidden > ENDS ? [...lines.slice(0, ENDS), `… ${hidden} lines`, ...lines.slice(-ENDS)] : lines;
 }
 
-/** The items of a list each on lines of their own, so that a diff shows which of them differ. */
+/** Puts each item of a list on its own line, so that a diff shows which of them differ. */
 function linesOf(json: Json): string[] {
   const parts = Array.isArray(json) && json.length > 0 ? json : [json];
-  // A comma at the end would make the last of some lines differ from the same among others.
+  // With a comma at the end, the last line would differ from the same line among others.
   return parts.flatMap((part) => layOut(part).split("\n")).map((line) => line.replace(/,$/, ""));
 }

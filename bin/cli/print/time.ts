@@ -2,7 +2,7 @@ import { formatDuration } from "../../../runtime/model/duration.ts";
 
 const UNITS: [name: string, ms: number][] = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1_000]];
 
-/** A time as seen from now: `3m ago`, `in 2h30m`, `now`. */
+/** A time relative to now: `3m ago`, `in 2h30m`, `now`. */
 export function relativeTime(at: number, now: number): string {
   const distance = Math.abs(at - now);
   const unit = UNITS.find(([, ms]) => distance >= ms);
@@ -15,7 +15,7 @@ export function absoluteTime(at: number): string {
   return new Date(at).toISOString().replace("T", " ").replace(/\.\d+Z$/, "Z");
 }
 
-/** A time at which something ends, with what is left: `2026-11-23 08:00:00Z (in 1d12h)`. */
+/** The time at which something ends, and how long until then: `2026-11-23 08:00:00Z (in 1d12h)`. */
 export function deadline(at: number, now: number): string {
   return `${absoluteTime(at)} (${at > now ? `in ${formatDuration(at - now)}` : "now"})`;
 }

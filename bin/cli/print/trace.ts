@@ -9,7 +9,7 @@ import { oneLine, paint, type Terminal } from "./terminal.ts";
 import { absoluteTime, relativeTime } from "./time.ts";
 import { column, printError, printValue } from "./value.ts";
 
-/** Prints one run as a person reads it: what happened, what was decided, what it waits for, each step, how it ended. */
+/** Prints one run for people: what happened, what was decided, what it waits for, each step, how it ended. */
 export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): void {
   const say = (text = "") => terminal.write(text + "\n");
   const fact = (label: string, text: string) =>
@@ -48,7 +48,7 @@ export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): vo
   for (const note of notes) say(`  ${absoluteTime(note.at)}  ${oneLine(note.text)}`);
   if (run.output != null) printValue(terminal, "output", run.output);
   if (run.error === undefined) return;
-  // A step's error that ended the run has been shown at the step, but not from where in rule code it was called.
+  // The error of the step that ended the run was shown at the step, but without the stack in rule code.
   const shown = steps.find((step) => step.error?.message === run.error?.message)?.error;
   if (shown?.stack !== undefined) fact("error", run.error.message);
   else if (shown !== undefined) {

@@ -3,17 +3,17 @@ import type { Json } from "../../../runtime/model/json.ts";
 import { layOut } from "./lay_out.ts";
 import { type Colour, paint, type Terminal, visible } from "./terminal.ts";
 
-/** Lines of one input, output or event that are shown; `--json` shows all. */
+/** How many lines of one input, output or event are shown; `--json` shows all. */
 const MOST_LINES = 30;
-/** Columns that a label takes. */
+/** Width of a label in columns. */
 const LABEL = 9;
 
-/** Prints a value beside a label; text as it is, anything else as JSON. */
+/** Prints a value next to a label; text as it is, anything else as JSON. */
 export function printValue(terminal: Terminal, label: string, json: Json): void {
   printBlock(terminal, label, typeof json === "string" ? json : layOut(json));
 }
 
-/** Prints what went wrong, and where in rule code it was thrown. */
+/** Prints an error, and where in rule code it was thrown. */
 export function printError(terminal: Terminal, label: string, { name, message, stack, detail }: RecordedError): void {
   const frames = (stack ?? "").split("\n").filter((line) => /^\s+at /.test(line));
   const says = name === "Error" || name === "TerminalError" ? message : `${name}: ${message}`;
@@ -21,7 +21,7 @@ export function printError(terminal: Terminal, label: string, { name, message, s
   if (detail !== undefined) printValue(terminal, label.replace("error", "detail"), detail);
 }
 
-/** Where the text beside a label begins: labels of one depth are aligned. */
+/** The column at which the text after a label begins: labels of one depth are aligned. */
 export function column(label: string): number {
   return label.search(/\S/) + LABEL;
 }

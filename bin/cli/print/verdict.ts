@@ -4,7 +4,7 @@ import type { Json } from "../../../runtime/model/json.ts";
 import type { Verdict } from "../../../runtime/model/verdict.ts";
 import type { Colour } from "./terminal.ts";
 
-/** What became of an event at a rule, as a sentence. */
+/** A verdict as a sentence. */
 export function verdictSentence(verdict: Verdict, now: number): string {
   switch (verdict.kind) {
     case "started":
@@ -30,7 +30,7 @@ export function verdictSentence(verdict: Verdict, now: number): string {
   }
 }
 
-/** The values that a clause saw, as far as they are short enough for a sentence. */
+/** The values in a clause, if they are short enough for a sentence. */
 function valuesIn(values: Record<string, Json> = {}): string {
   const shown = Object.entries(values).map(([name, value]) => `${name} is ${writeExactJson(value)}`);
   const short = shown.filter((text) => text.length <= LONGEST_VALUE);
@@ -39,7 +39,7 @@ function valuesIn(values: Record<string, Json> = {}): string {
 
 const LONGEST_VALUE = 120;
 
-/** The colour that goes with a verdict. */
+/** The colour of a verdict. */
 export function verdictColour(verdict: Verdict): Colour {
   if (verdict.kind === "started") return "green";
   return verdict.kind === "error" || verdict.kind === "looped" ? "red" : "yellow";

@@ -3,7 +3,7 @@ import { printTable } from "./table.ts";
 import type { Terminal } from "./terminal.ts";
 import { deadline, relativeTime } from "./time.ts";
 
-/** Prints what runs wait for: a line for each step that waits. */
+/** Prints what runs wait for: one line for each waiting step. */
 export function printWaits(terminal: Terminal, runs: Run[]): void {
   if (runs.length === 0) return terminal.write("No run waits\n");
   const { now } = terminal;

@@ -4,15 +4,15 @@ import { embedded } from "../../../runtime/host/embedded.ts";
 import type { RuleListing } from "../../../runtime/web/rule_listing.ts";
 import { paint, type Terminal } from "./terminal.ts";
 
-/** What a program that has just started says about itself. */
+/** What a program that has just started prints about itself. */
 export interface Welcome {
   url: string;
-  /** Absent where it is packed into the program: then nothing in it can be changed. */
+  /** Absent if it is packed into the program: then it cannot be changed. */
   folder?: string;
-  /** Absent where commands find it by themselves. */
+  /** Absent if commands find it by default. */
   data?: string;
   rules: RuleListing[];
-  /** Without a token nothing but hooks and forms is open: a browser, which has none, does not get the page. */
+  /** Without a token only hooks and forms are open: a browser, which has none, does not get the page. */
   asksForToken: boolean;
 }
 
@@ -43,7 +43,7 @@ export function printWelcome(terminal: Terminal, { url, folder, data, rules, ask
   terminal.write("\n");
 }
 
-/** How the person who reads this calls the program: as an npm script, as a Deno task, or by its name. */
+/** How the reader calls the program: as an npm script, as a Deno task, or by its name. */
 function commandName(): string {
   if (embedded) return basename(execPath);
   if (!argv[1]?.endsWith(".ts")) return "whenthen";

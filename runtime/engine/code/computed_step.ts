@@ -1,11 +1,11 @@
 import type { Computed, StepAnswer } from "../../workers/workers.ts";
 
-/** A step that the function itself computes: what passes between our `compute` and the function's next call. */
+/** A step that the function computes itself; connects the engine's `compute` with the function's next call. */
 export class ComputedStep {
-  /** What the function's call is answered with as soon as it is to compute. */
+  /** The answer to the function's call: to compute. */
   #asked = Promise.withResolvers<StepAnswer>();
   #said: PromiseWithResolvers<Computed> | undefined;
-  /** The function was not done with it in time, and cannot be asked again in this life. */
+  /** The function did not finish in time, and cannot be asked again in this execution. */
   hangs = false;
 
   get asked(): Promise<StepAnswer> {
@@ -18,7 +18,7 @@ export class ComputedStep {
   }
 
   /**
-   * Has the function compute.
+   * Lets the function compute.
    * @throws the signal's reason
    */
   async ask(step: { path: string; attempt: number }, signal: AbortSignal): Promise<Computed> {
@@ -37,7 +37,7 @@ export class ComputedStep {
     }
   }
 
-  /** The function says what came of it. */
+  /** The function reports its result. */
   say(computed: Computed): void {
     this.#asked = Promise.withResolvers();
     this.#said?.resolve(computed);

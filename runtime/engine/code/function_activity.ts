@@ -1,14 +1,14 @@
 import type { Waiting } from "../waiting.ts";
 
 /**
- * Milliseconds that a function gets to ask for another step when all it could do at once is done: it may wait for something
- * of its own. Parking a little early would only repeat what it does between steps.
+ * Milliseconds that a function gets to ask for another step after it has done all that it could at once: it may wait for
+ * something of its own, such as a timer. Suspending too early would only repeat what it does between steps.
  */
 const QUIET = 20;
-/** The same where the clock is turned by hand, and nobody waits for anything of the machine's. */
+/** The same for tests with a manual clock, where nothing outside the program is waited for. */
 const SOON = 1;
 
-/** Whether a rule's function works, as one of the branches of its run. */
+/** Whether a rule's function is working, as one of the branches of its run. */
 export class FunctionActivity {
   #works = true;
   #isOver = false;
@@ -17,8 +17,8 @@ export class FunctionActivity {
 
   /**
    * @param isWaiting whether it waits for steps that others perform
-   * @param onRest it works no more
-   * @param soon it gets next to no time for something of its own
+   * @param onRest called when it stops working
+   * @param soon give it next to no time for something of its own
    */
   constructor(
     private readonly waiting: Waiting,
@@ -31,7 +31,7 @@ export class FunctionActivity {
     return this.#works;
   }
 
-  /** It calls, or is about to be answered. */
+  /** It calls a step, or is about to get an answer. */
   stir(): void {
     if (this.#isOver) return;
     clearTimeout(this.#timer);
@@ -57,14 +57,14 @@ export class FunctionActivity {
     }, this.soon ? SOON : QUIET);
   }
 
-  /** It has returned or thrown: it never works again. */
+  /** It has returned or thrown: it does not work again. */
   end(): void {
     this.#isOver = true;
     clearTimeout(this.#timer);
     this.#setWorks(false);
   }
 
-  /** Gives its place among the branches back to the run. */
+  /** Returns its slot among the branches to the run. */
   close(): void {
     this.end();
     this.#setWorks(true);

@@ -34,8 +34,8 @@ const ABANDON: StepAnswer = { kind: "abandon" };
 const LOST: StepAnswer = { kind: "abandon", lost: true };
 
 /**
- * One life of a TypeScript rule's function. It is performed from its top; steps that are recorded answer at once. It ends
- * with the function, with a `stop`, or suspended when the function and all steps that it has asked for wait.
+ * One execution of a TypeScript rule's function. The function is called from the top; recorded steps answer at once. The
+ * execution ends with the function, with a `stop`, or suspended when the function and all steps that it has asked for wait.
  */
 export class FunctionRun {
   readonly #order: ReplayOrder;
@@ -44,7 +44,7 @@ export class FunctionRun {
   readonly #steps = new PendingSteps();
   readonly #suspended = new Map<PendingStep, Suspended>();
   readonly #over = Promise.withResolvers<StepOutcome>();
-  /** Steps that others than the function perform, also those that wait. */
+  /** Steps that the engine performs, including those that wait. */
   #working = 0;
   /** Steps that the function computes. */
   #computing = 0;
@@ -61,8 +61,8 @@ export class FunctionRun {
   }
 
   /**
-   * @returns what the function returned, or how else the run goes on
-   * @throws Interruption, InterruptedError, or RuleCodeError where the worker was ended
+   * @returns what the function returned, or how else the execution ended
+   * @throws Interruption, InterruptedError, or RuleCodeError if the worker was ended
    */
   async perform(): Promise<StepOutcome> {
     const { signal } = this.#frame;
@@ -70,7 +70,7 @@ export class FunctionRun {
     signal.addEventListener("abort", abort);
     const done = new AbortController();
     const returned = this.#runCode(AbortSignal.any([signal, done.signal]));
-    let reason = new Interruption("shutdown", "The run goes on in another context");
+    let reason = new Interruption("shutdown", "The run continues in another context");
     try {
       const outcome = await this.#end(returned);
       if (outcome.kind === "stopped") reason = new Interruption("cancelled", `Step "${outcome.step}" ended the run`);
@@ -112,7 +112,7 @@ export class FunctionRun {
     }
   }
 
-  /** A step that was not awaited is still the run's: it ends, or is suspended, first. */
+  /** A step that was not awaited still belongs to the run, which waits until it ends or is suspended. */
   async #afterReturn(output: Json): Promise<StepOutcome> {
     const idle = new Promise<void>((resolve) => this.#onIdle = resolve);
     this.#activity.end();
@@ -120,7 +120,7 @@ export class FunctionRun {
     return this.#suspended.size > 0 ? suspendedTogether([...this.#suspended.values()]) : { kind: "result", output };
   }
 
-  /** The main side of one call; see {@link RunStep}. */
+  /** The engine's side of one call; see {@link RunStep}. */
   async #perform(call: StepCall, computed?: Computed): Promise<StepAnswer> {
     this.#activity.stir();
     try {
@@ -128,7 +128,7 @@ export class FunctionRun {
       const step = this.#steps.ofCall(call) ?? this.#begin(call);
       if (computed !== undefined) step.computing!.say(computed);
       const answer = await (step.computing ? Promise.race([step.computing.asked, step.answer]) : step.answer);
-      // In the order in which the function gets them.
+      // Count the answers in the order in which the function gets them.
       if (answer.kind === "result" || answer.kind === "failed") this.#order.answer(step.path);
       return answer;
     } catch (thrown) {
@@ -154,7 +154,7 @@ export class FunctionRun {
         compute: (attempt, signal) => this.#compute(step, attempt, signal),
         branch: (args) => this.#branch(step, args),
       });
-      // The function hangs in a computation that took too long; it learns of that when it is performed again.
+      // The function hangs in a computation that timed out; it gets the failure when it is called again.
       if (outcome.kind === "failed" && step.computing?.hangs) outcome = this.#parkedAgain();
       if (outcome.kind === "suspended") this.#suspended.set(step, outcome);
       else this.#activity.stir();
@@ -164,7 +164,7 @@ export class FunctionRun {
     }
   }
 
-  /** Tells the function how its step ended, unless the run goes no further here. */
+  /** Answers the function with its step's outcome, unless this execution ends here. */
   async #answer(step: PendingStep): Promise<StepAnswer> {
     let outcome: StepOutcome;
     try {
@@ -206,7 +206,7 @@ export class FunctionRun {
     }
   }
 
-  /** The function performs the branches of a step; what came of them is recorded here. */
+  /** The function performs the branches of a step; their outcome is recorded here. */
   async #branch(step: PendingStep, args: JsonObject): Promise<StepOutcome> {
     const { path, kind, after, call, computing } = step;
     const { records, options: { clock, isolates } } = this.context;
@@ -259,7 +259,7 @@ export class FunctionRun {
     }
   }
 
-  /** While the function computes a step, it is the function that works. */
+  /** While the function computes a step, the function counts as working, not the step. */
   async #leftToFunction<T>(compute: () => Promise<T>): Promise<T> {
     this.#activity.stir();
     this.#leave();

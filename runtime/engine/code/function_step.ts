@@ -14,7 +14,7 @@ import { STANDARD_DELAYS } from "../retry.ts";
 import { runSteps } from "../steps/sequence.ts";
 import { checkCall, type CheckedCall } from "../steps/step_options.ts";
 
-/** What the function does itself for a step. */
+/** The parts of a step that the function performs itself. */
 export interface Performing {
   /** One attempt of a `do`. */
   compute(attempt: number, signal: AbortSignal): Promise<Outcome | Suspended>;
@@ -22,7 +22,7 @@ export interface Performing {
   branch(args: JsonObject): Promise<StepOutcome>;
 }
 
-/** Performs one `step.*` call. A call that is not as its kind's schema says is a step that fails. */
+/** Performs one `step.*` call. A call that does not match its kind's schema fails the step. */
 export function performCall(step: PendingStep, around: StepFrame, performing: Performing): Promise<StepOutcome> {
   const { path, kind, after, signal } = step;
   const frame: StepFrame = { ...around, signal };

@@ -9,13 +9,13 @@ export class PendingStep {
   readonly kind: string;
   /** See {@link StepRecord.after}. */
   readonly after?: string;
-  /** Of one that the function computes. */
+  /** Set if the function computes the step. */
   readonly computing?: ComputedStep;
   /** Settles when it has ended or is suspended. */
   outcome!: Promise<StepOutcome>;
-  /** What the function gets in the end. */
+  /** The final answer to the function. */
   answer!: Promise<StepAnswer>;
-  /** Of an `each` with a rate. */
+  /** Set for an `each` with a rate. */
   pace?: Pace;
   /** Its branch was given up: nobody waits for its answer. */
   lost = false;
@@ -28,12 +28,12 @@ export class PendingStep {
     if (this.kind === "do" || this.isBranching) this.computing = new ComputedStep();
   }
 
-  /** It has branches: others perform the steps in them. */
+  /** Whether it has branches, whose steps are pending steps of their own. */
   get isBranching(): boolean {
     return BRANCHING.has(this.kind);
   }
 
-  /** What ends it from outside. */
+  /** Ends the step from outside. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }

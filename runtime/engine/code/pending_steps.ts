@@ -3,7 +3,7 @@ import { isBelow } from "../../workers/step_path.ts";
 import { PendingStep } from "./pending_step.ts";
 import type { StepOutcome } from "../outcome.ts";
 
-/** The steps that a rule's function has asked for and has no answer to yet. */
+/** The steps that a rule's function has asked for and not yet been answered. */
 export class PendingSteps {
   readonly #byCall = new WeakMap<StepCall, PendingStep>();
   readonly #open = new Map<string, PendingStep>();
@@ -30,8 +30,8 @@ export class PendingSteps {
   }
 
   /**
-   * Nobody hears any more of steps in these branches of a step.
-   * @returns how those inside it ended that stand in no such branch: its code did not wait for them
+   * Marks the steps in these branches of a step as lost: nobody waits for their answers.
+   * @returns the outcomes of the other steps inside it, which its code did not await
    */
   async giveUp(path: string, branches: string[]): Promise<StepOutcome[]> {
     const inside = this.#inside(path);
@@ -39,7 +39,7 @@ export class PendingSteps {
     return await Promise.all(inside.filter(({ lost }) => !lost).map(({ outcome }) => outcome));
   }
 
-  /** Ends those inside a step that were given up: what they were doing is gone when this resolves. */
+  /** Ends the lost steps inside a step; they have stopped when this resolves. */
   async endLosers(path: string, reason: unknown): Promise<void> {
     const losers = this.#inside(path).filter(({ lost }) => lost);
     for (const loser of losers) loser.abort(reason);

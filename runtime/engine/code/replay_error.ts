@@ -2,12 +2,12 @@ import { TerminalError } from "../../model/errors.ts";
 import { ON_ERROR_STEP } from "../../model/run.ts";
 import type { RunContext } from "../step_frame.ts";
 
-/** A run that goes on does not ask for the steps that it asked for before. */
+/** A run that resumes does not ask for the same steps as before. */
 export class ReplayError extends TerminalError {
   override name = "ReplayError";
 }
 
-/** Says how the steps differ, with both lists. */
+/** Describes how the steps differ, with both lists. */
 export function replayError(
   { whose, what, remedy }: { whose: string; what: string; remedy: string },
   recorded: string[],
@@ -19,7 +19,7 @@ export function replayError(
   );
 }
 
-/** Steps that a message names; the last ones tell most. */
+/** How many steps a message names; the last ones are the most useful. */
 const MOST_NAMED = 100;
 
 function list(paths: string[]): string {
@@ -28,7 +28,7 @@ function list(paths: string[]): string {
 }
 
 /**
- * A step of a YAML list is of the kind that it was: its version may not be the one that the run began with.
+ * A step of a YAML list must be of the recorded kind: the run may have moved to another version of its rule.
  * @throws ReplayError
  */
 export function checkKind(kind: string, path: string, context: RunContext): void {
@@ -39,7 +39,7 @@ export function checkKind(kind: string, path: string, context: RunContext): void
 }
 
 /**
- * The steps of a YAML rule have come to their end: all that was recorded before belongs to them.
+ * The steps of a YAML rule have all been performed: every record must belong to one of them.
  * @throws ReplayError
  */
 export function checkAllAsked(context: RunContext): void {

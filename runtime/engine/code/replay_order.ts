@@ -7,13 +7,13 @@ import { type ReplayError, replayError } from "./replay_error.ts";
 /** A step that the function has asked for. */
 interface Asked {
   path: string;
-  /** The function's answers when it asked: steps asked for in one go have the same. */
+  /** How many answers the function had when it asked: steps asked for in one go have the same number. */
   moment: number;
-  /** The function's answers with this one, once it has it. */
+  /** How many answers the function had, this one included, when it got the answer. */
   answered?: number;
   /** Open at the same time as another one. */
   overlapped: boolean;
-  /** Asked for while a step from an earlier moment was open: other branches go on beside this one. */
+  /** Asked for while a step from an earlier moment was open: other branches run beside this one. */
   raced: boolean;
 }
 
@@ -25,18 +25,18 @@ interface Scope {
 }
 
 /**
- * Gives the steps of a function their paths, and finds a function that does not ask as it did before.
+ * Gives the steps of a function their paths, and detects a function that does not ask for the same steps as before.
  *
- * The order counts only where the function itself fixed it: between two steps of one scope of which the first was, from
- * asking to answer, the only one open. Then the function has one live branch, and whatever it asks for next follows from
- * that answer. Steps of branches side by side (`Promise.all`) overlap; they may be answered, and so followed, in any
- * order, and a replay answers at once what took time before. So nothing is demanded of them, and a name may be repeated only
- * where the order of asking is the function's own: one after the other, or in one go. Otherwise `name#2` could be another
- * branch's step after a restart.
+ * The order counts only if the function itself fixed it: between two steps of one scope of which the first was the only
+ * open one from asking to answer. Then the function has one live branch, and whatever it asks for next follows from that
+ * answer. Steps of branches side by side (`Promise.all`) overlap; they may be answered, and so followed, in any order, and
+ * a replay answers at once what took time before. So their order is not checked, and a name may be repeated only if the
+ * order of asking is the function's own: one after the other, or in one go. Otherwise `name#2` could be another branch's
+ * step after a restart.
  */
 export class ReplayOrder {
   readonly #recorded: Map<string, StepRecord>;
-  /** Recorded in a fixed order, and not asked for yet; by the branch that they stand in. */
+  /** Steps recorded in a fixed order and not asked for yet, by branch. */
   readonly #expected = new Map<string, Map<string, StepRecord>>();
   readonly #asked = new Map<string, Asked>();
   readonly #scopes = new Map<string, Scope>();
@@ -53,7 +53,7 @@ export class ReplayOrder {
 
   /**
    * The function asks for a step.
-   * @throws ReplayError, or TerminalError where a name is repeated side by side
+   * @throws ReplayError, or TerminalError if branches side by side use the same name
    */
   ask({ scope: within, name, kind, answered }: Omit<StepCall, "args">): { path: string; after?: string } {
     const scope = this.#scope(within);
@@ -72,7 +72,7 @@ export class ReplayOrder {
     scope.names.set(name, raced || scope.names.get(name) === true);
     this.#asked.set(path, asked);
     this.#met(within, path);
-    // What is inside a step that has ended belongs to it.
+    // The steps inside an ended step belong to it.
     if (earlier !== undefined && BRANCHING.has(kind) && isFinalStep(earlier.state)) this.#forget(path);
     return { path, ...(after !== undefined && { after }) };
   }
@@ -83,8 +83,8 @@ export class ReplayOrder {
   }
 
   /**
-   * The branches of a step have ended, but for those that are given up: what they would still have asked for nobody knows.
-   * @throws ReplayError where one did not ask for a step that it asked for before
+   * The branches of a step have ended, or were given up: what those would still have asked for is unknown.
+   * @throws ReplayError if one did not ask for a step that it asked for before
    */
   close(path: string, givenUp: string[]): void {
     for (const branch of givenUp) this.#forget(branch);
@@ -92,8 +92,8 @@ export class ReplayOrder {
   }
 
   /**
-   * The function has ended. BranchSet may still have been under way, as where one of them stopped the run.
-   * @throws ReplayError where it did not ask for a step that it asked for before
+   * The function has ended. Branches may still have been open, for example if one of them stopped the run.
+   * @throws ReplayError if it did not ask for a step that it asked for before
    */
   end(): void {
     for (const [path, { answered }] of this.#asked) if (answered === undefined) this.#forget(path);
@@ -106,7 +106,7 @@ export class ReplayOrder {
     if (expected?.size === 0) this.#expected.delete(within);
   }
 
-  /** What was recorded in a branch, or in those of a step, is not expected any more. */
+  /** Steps recorded in a branch, or in the branches of a step, are not expected any more. */
   #forget(path: string): void {
     for (const within of this.#expected.keys()) {
       if (within === path || isBelow(within, path)) this.#expected.delete(within);
@@ -138,7 +138,7 @@ export class ReplayOrder {
     if (after !== "" && !this.#asked.has(after)) throw this.#differs(`"${path}" was asked for before "${after}"`, path);
   }
 
-  /** Where a new step is asked for, no recorded one may have been due instead. */
+  /** When a new step is asked for, no recorded step may be due in its place. */
   #checkNew(within: string, path: string, answered: number): void {
     for (const [expected, { after = "" }] of this.#expected.get(within) ?? []) {
       const before = this.#asked.get(after);
@@ -163,20 +163,20 @@ export class ReplayOrder {
   }
 }
 
-/** The branch that a path stands in. */
+/** The branch that contains a path. */
 function branchOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf("/")));
 }
 
-/** Paths that the runtime uses itself. */
+/** Paths that the runtime itself uses. */
 const RESERVED = new Set([CONDITION_STEP, ON_ERROR_STEP]);
 
-/** Whether the function, with so many answers, still waits for a step. */
+/** Whether the function, after this many answers, still waits for a step. */
 function isOpen(step: Asked, answered: number): boolean {
   return step.answered === undefined || step.answered > answered;
 }
 
-/** What a step asked for now follows: the last one, or nothing (`""`); undefined where branches are side by side. */
+/** What a new step follows: the last one, or nothing (`""`); undefined if branches run side by side. */
 function follows(last: Asked | undefined, open: Asked[]): string | undefined {
   if (open.length > 0 || last?.overlapped) return undefined;
   return last?.path ?? "";

@@ -7,7 +7,7 @@ export function codeOf(rule: Rule): BundledModule {
   return { version: rule.version, file: rule.file, code: rule.modules[""] };
 }
 
-/** What a rule's functions see beside `step`. */
+/** What a rule's functions see besides `step`. */
 export function codeScope({ run, rule }: RunContext, alone: number): CodeScope {
   return {
     run: { id: run.id, attempt: alone + 1 },

@@ -12,7 +12,7 @@ import type { StepOutcome } from "../outcome.ts";
 import { STANDARD_DELAYS } from "../retry.ts";
 import type { StepArgs } from "./step_args.ts";
 
-/** A step of a YAML list or a `step.*` call, as far as both say the same. */
+/** What a step of a YAML list and a `step.*` call have in common. */
 export interface ActionStep {
   path: string;
   kind: string;
@@ -20,7 +20,7 @@ export interface ActionStep {
   retry?: RetryPolicy;
   after?: string;
   args(): Promise<StepArgs>;
-  /** The target where it is a `call`; known before the arguments are. */
+  /** The target of a `call`, which is known before the arguments are. */
   target?: string;
   /** See {@link Task.isLast}. */
   isLast?: boolean;
@@ -87,7 +87,7 @@ function findCalled(step: ActionStep, frame: StepFrame): Called | undefined {
   return file in rule.actions ? { action: rule.actions[file], file } : undefined;
 }
 
-/** A called action has a scope of its own: its inputs, and steps of its own. A further attempt performs them anew. */
+/** A called action has its own scope, with its inputs and its own steps. A further attempt performs them anew. */
 function calling(
   step: ActionStep,
   { action, file }: Called,
@@ -131,7 +131,10 @@ function calling(
   };
 }
 
-/** The inputs of a called action as they are recorded: the values, but as the caller wrote those that hold secrets. */
+/**
+ * The inputs of a called action as they are recorded: their values, or the caller's expressions for those that hold
+ * secrets.
+ */
 function withSecretsNamed(values: JsonObject, used: Json = {}, recorded: Json = {}): JsonObject {
   if (used === recorded) return values;
   const [given, named] = [used, recorded] as [JsonObject, JsonObject];

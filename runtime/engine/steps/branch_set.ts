@@ -6,7 +6,7 @@ import { Interruption } from "../interruption.ts";
 import { type StepFailure, type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
 import { checkSize } from "../records.ts";
 
-/** A step with others inside, as its record has it. */
+/** A step with others inside, as it is recorded. */
 export interface Composite {
   path: string;
   kind: string;
@@ -15,19 +15,19 @@ export interface Composite {
   input?: JsonObject;
 }
 
-/** How such a step ended: with its result, or as one of those inside failed. */
+/** How such a step ended: with its result, or with the failure of a step inside. */
 export type Ending = { output: Json } | StepFailure;
 
 /**
- * BranchSet of a step that go on side by side until the step is decided. Who has not ended then has lost: the decision and the
- * end of the losers are one transition, and what they were doing is gone before the run goes on.
+ * Branches of a step that run side by side until the step is decided. Branches that have not ended by then have lost: the
+ * decision and the end of the losers are one transition, and the losers have stopped before the run continues.
  */
 export class BranchSet {
   /** Aborted when the step is decided, and with the signal around it. */
   readonly signal: AbortSignal;
   readonly #stop = new AbortController();
   readonly #startedAt: number;
-  /** Those that go on, by path, and what each is suspended for. */
+  /** Open branches, by path, and what each is suspended for. */
   readonly #open = new Map<string, Suspended | undefined>();
   #stopped: Stopped | undefined;
   #decision: Promise<unknown> | undefined;
@@ -40,7 +40,7 @@ export class BranchSet {
 
   /**
    * Performs one branch.
-   * @param settle told how the branch ended; says how the step ends with that, or undefined while it is not decided
+   * @param settle takes the branch's ending; returns the ending of the step, or undefined while it is not decided
    * @returns whether there is more to do: the branch has ended, and the step is not decided
    */
   async perform(
@@ -63,15 +63,15 @@ export class BranchSet {
     return decision === undefined;
   }
 
-  /** The run is suspended before a branch can begin, or go on. */
+  /** The run is suspended before a branch can begin or continue. */
   suspend(path: string, suspended: Suspended): false {
     this.#open.set(path, suspended);
     return false;
   }
 
   /**
-   * Does work side by side, each of which performs one branch or several after one another.
-   * @returns why the run does not go on behind the step, or undefined where the step is decided
+   * Performs work side by side; each piece performs one branch, or several in sequence.
+   * @returns why the run does not continue after the step, or undefined if the step is decided
    * @throws the signal's reason, or what keeps the run from being performed
    */
   async run(work: (() => Promise<void>)[]): Promise<Suspended | Stopped | undefined> {
@@ -82,7 +82,7 @@ export class BranchSet {
     return suspendedTogether([...this.#open.values()].filter((suspended) => suspended !== undefined));
   }
 
-  /** Whether nothing that a branch does from here on counts. */
+  /** Whether the branches' outcomes no longer count. */
   get #isOver(): boolean {
     return this.#stop.signal.aborted;
   }
@@ -93,7 +93,7 @@ export class BranchSet {
     await this.#decision;
   }
 
-  /** What a loser throws is nobody's concern; what any other does ends them all. */
+  /** What a loser throws is ignored; what any other branch throws ends them all. */
   async #guard(work: () => Promise<void>): Promise<void> {
     try {
       await work();

@@ -29,19 +29,19 @@ export function defineControl<const Name extends string, Main extends z.ZodType,
   return control as Control;
 }
 
-/** An option that other steps have and these do not, with what to do instead. */
+/** An option that other steps have and these do not; the message says what to use instead. */
 export function notTaken(message: string) {
   return z.never({ error: message }).optional();
 }
 
-/** A step around others has no time and no attempts of its own: those of its steps count. */
+/** A step around others has no timeout and no attempts of its own: those of its steps apply. */
 export function notOn(kind: string, lists: string) {
   return notTaken(`${kind} does not take this; write it on the steps under ${lists}`);
 }
 
 /**
  * Whether an expression holds.
- * @throws ExpressionError, or TerminalError where it gives neither true nor false
+ * @throws ExpressionError, or TerminalError if the result is neither true nor false
  */
 export async function holds(text: string, frame: StepFrame): Promise<boolean> {
   const value = await evaluateIn(frame, text);

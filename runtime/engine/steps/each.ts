@@ -18,14 +18,14 @@ import { MAX_OUTPUT } from "../records.ts";
 import { type Control, defineControl, notOn, type StepOf } from "./control.ts";
 
 const notHere = notOn("an each step", "then");
-/** What an item is called where `as` does not say. */
+/** The name of an item without `as`. */
 const ITEM = "item";
-/** What it cannot be called: expressions see something else under these names. */
+/** Names that an item cannot have: expressions see something else under them. */
 const TAKEN = [
   ...["event", "steps", "errors", "config", "env", "secrets", "state", "inputs", "run", "rule"],
   ...["error", "index", "form"],
 ];
-/** Errors that are kept where the results do not fit. */
+/** How many errors are kept if the results do not fit. */
 const MOST_ERRORS = 100;
 
 const schemas = {
@@ -47,7 +47,7 @@ type EachStep = StepOf<typeof schemas>;
 /** What an `each` does. */
 interface Plan {
   items: Json[];
-  /** At once. */
+  /** How many items at once. */
   max: number;
   rate?: Rate;
 }
@@ -88,7 +88,7 @@ async function makePlan(step: EachStep, frame: StepFrame): Promise<Plan | StepFa
   }
 }
 
-/** The list, the same in all lives of the run: what may be another one later is kept as it was first. */
+/** The list, the same in all executions of the run: if the expression may change, its first value is recorded. */
 async function itemsOf(step: EachStep, frame: StepFrame): Promise<Json[] | StepFailure> {
   const text = step.args.each;
   const read = async () => {
@@ -102,7 +102,7 @@ async function itemsOf(step: EachStep, frame: StepFrame): Promise<Json[] | StepF
   return outcome.kind === "result" ? outcome.output as Json[] : outcome as StepFailure;
 }
 
-/** @returns why the run does not go on behind the step, or undefined where the step is decided */
+/** @returns why the run does not continue after the step, or undefined if the step is decided */
 async function performItems(
   step: EachStep,
   plan: Plan | StepFailure,
@@ -142,7 +142,7 @@ async function performItems(
   return await branches.run(Array.from({ length: Math.min(max, items.length) }, () => work));
 }
 
-/** What has come of the items so far. */
+/** The results of the items so far. */
 class EachResult {
   readonly #results: Json[];
   readonly #errors: { index: number; step: string; message: string }[] = [];
@@ -152,7 +152,7 @@ class EachResult {
     this.#results = Array(total).fill(null);
   }
 
-  /** @returns how the step ends with that item, or undefined while it goes on */
+  /** @returns the ending of the step if this item decides it, or undefined while it continues */
   add(index: number, ending: Ending): Ending | undefined {
     this.#ended++;
     if ("output" in ending) this.#results[index] = ending.output;
@@ -168,8 +168,8 @@ class EachResult {
 }
 
 /**
- * The result of an `each`. Where the results of its items together are more than one step may give, they are left out rather
- * than failing what has been done for all of them; an expression that asks for them says that they are not there.
+ * The result of an `each`. If the results of its items together exceed the limit for one step, they are left out: failing
+ * the step would waste the work. An expression that uses them reports that they are missing.
  */
 export function fitting(result: { total: number; failed: number; results: Json[]; errors: JsonObject[] }): JsonObject {
   if (Buffer.byteLength(writeExactJson(result)) <= MAX_OUTPUT) return result;

@@ -3,7 +3,7 @@ import { pathIn } from "../step_frame.ts";
 import { resolveStepArgs } from "./step_args.ts";
 import { type Control, defineControl } from "./control.ts";
 
-/** Results that a form has beside its fields. */
+/** Results of a form besides its fields. */
 const TAKEN = ["by", "at"];
 
 /** Asks people, and waits for the answer of one of them. */

@@ -7,14 +7,14 @@ import { askedAt, type FormCall, type FormInput } from "../code/form_call.ts";
 import { innerFrame, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { Stopped, Suspended } from "../outcome.ts";
 
-/** What is sent by itself where the rule does not say. */
+/** The default mail, sent if the rule has no `notify`. */
 interface Mail extends JsonObject {
   to: string;
   subject: string;
   text: string;
 }
 
-/** Tells those whom a form asks: at once, again and again, and others when it is escalated to them. */
+/** Notifies the people that a form asks: at once, then with reminders; and those to whom it is escalated. */
 export class FormNotices {
   constructor(
     private readonly call: FormCall,
@@ -23,9 +23,9 @@ export class FormNotices {
   ) {}
 
   /**
-   * Sends all that is due, now and later. What was sent in an earlier life of the run is not sent again; of reminders that
-   * were missed only the last one is sent.
-   * @returns why the run does not go on here; undefined where there is nothing more to send
+   * Sends all that is due, now and later. What an earlier execution of the run sent is not sent again. Of the reminders
+   * that were missed, only the last one is sent.
+   * @returns why the run does not continue here; undefined if there is nothing more to send
    */
   async send(): Promise<Suspended | Stopped | undefined> {
     const { context: { waiting, options: { clock } }, signal } = this.frame;
@@ -34,7 +34,7 @@ export class FormNotices {
     let [reminded, escalated] = [0, false];
     let unfinished = await this.#notify("notify", this.#input.to);
     while (unfinished === undefined) {
-      // Looked at anew, as they change where the clock is set back.
+      // Read again each time, because a clock rollback changes them.
       const { startedAt, due = Infinity } = this.#record;
       const escalateAt = escalate === undefined ? Infinity : startedAt + parseDuration(escalate.after)!;
       const now = clock.now();
@@ -45,7 +45,7 @@ export class FormNotices {
         unfinished = await this.#escalate(escalate!.to);
       } else if (reminders > reminded) {
         reminded = reminders;
-        // Those whom it is escalated to at this very time have just been told.
+        // The people to whom it is escalated at this very time have just been notified.
         const asked = askedAt(this.#input, startedAt + reminders * every! - 1);
         unfinished = await this.#notify(`remind@${reminders}`, asked);
       } else {
@@ -87,8 +87,8 @@ export class FormNotices {
   }
 
   /**
-   * Performs the steps of one notice. A failure of theirs is in the trace, and nothing else.
-   * @param told who knows already
+   * Performs the steps of one notice. Their failure appears in the trace, but fails nothing else.
+   * @param told who was already notified
    */
   async #notify(notice: string, to: string[], told: string[] = []): Promise<Suspended | Stopped | undefined> {
     const { records, options: { people: known } } = this.frame.context;
@@ -97,14 +97,15 @@ export class FormNotices {
     if (people.length === 0) return undefined;
     const steps = this.call.notify ?? (known.canMail() ? people.flatMap(mailStep) : []);
     const path = `${this.call.path}/${notice}`;
-    // Most have been sent in an earlier life of the run: to sign links for nothing takes long where a run asks hundreds.
+    // Most were sent in an earlier execution of the run: signing unneeded links takes long if a run asks hundreds of
+    // people.
     if (steps.every(({ id }) => records.ended(`${path}/${id}`) !== undefined)) return undefined;
     const frame = innerFrame(this.frame, path, this.frame.signal, this.#names(notice, people));
     const outcome = await this.runSteps(steps, frame);
     return outcome.kind === "suspended" || outcome.kind === "stopped" ? outcome : undefined;
   }
 
-  /** What the steps of a notice see as `form`; and as `mails`, which no rule can name, what is sent by itself. */
+  /** What the steps of a notice see as `form`; and, as `mails`, which no rule can name, the default mails. */
   #names(notice: string, people: Person[]): JsonObject {
     const { people: known } = this.frame.context.options;
     const { form: title, id } = this.#input;
@@ -123,7 +124,7 @@ export class FormNotices {
   }
 }
 
-/** The mail of the person at that place. What it says comes from outside as a value, so that it is no template. */
+/** The mail to the person at that index. Its text is passed as a value, so that it is never read as a template. */
 function mailStep({ email }: Person, index: number): Step[] {
   if (email === undefined) return [];
   const args = Object.fromEntries(

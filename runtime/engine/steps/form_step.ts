@@ -24,12 +24,12 @@ export const schemas = {
   options: {
     to: people().describe("Who may answer: people or groups of whenthen.yaml, or e-mail addresses"),
     fields: fields().optional().describe("What they fill in"),
-    remind: duration().optional().describe("How often they are told again until one has answered: 1d"),
+    remind: duration().optional().describe("How often they are reminded until one has answered: 1d"),
     escalate: z.strictObject({
       after: duration().describe("How long nobody has answered"),
       to: people().describe("Who is asked, too"),
     }, asIn("escalate: { after: 2d, to: cfo }")).optional()
-      .describe("Adds people to the form when nobody has answered: { after: 2d, to: cfo }"),
+      .describe("Adds people to the form if nobody has answered by then: { after: 2d, to: cfo }"),
     timeout: duration().optional().describe("How long it can be answered; by default until somebody does"),
     retry: notTaken("a form has one attempt, which lasts until its timeout"),
   },
@@ -37,13 +37,13 @@ export const schemas = {
 
 type FormArgs = Args<typeof schemas>;
 
-/** Characters of a title; more would be no title, and in the way everywhere. */
+/** Characters of a title; a longer one would be no title, and would break every list that shows it. */
 const LONGEST_TITLE = 500;
 
 /**
- * Asks people and waits until one of them has answered. Beside the wait, they are told, reminded, and others are asked, too; none
- * of that can fail the form, and it ends with it.
- * @returns the answers with `by` and `at`; null, `timedOut`, where nobody answered in time
+ * Asks people and waits until one of them has answered. Meanwhile they are notified and reminded, and others may be asked,
+ * too. A failure of these notices does not fail the form; they end with it.
+ * @returns the answers with `by` and `at`; null, `timedOut`, if nobody answered in time
  */
 export async function performForm(call: FormCall, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
   const { context, signal } = frame;
@@ -85,7 +85,7 @@ async function askAndTell(
     } catch (thrown) {
       if (stop.signal.aborted) return;
       trouble = { thrown };
-      stop.abort(new Interruption("shutdown", "What goes on beside it could not be performed"));
+      stop.abort(new Interruption("shutdown", "The branch beside it could not be performed"));
     }
   };
   await context.waiting.fork([guard(ask), guard(tell)]);
@@ -114,7 +114,7 @@ function titleOf(form: string): string {
     : characters.join("");
 }
 
-/** @throws TerminalError where nobody could answer */
+/** @throws TerminalError if nobody could answer */
 function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArgs, { options }: RunContext): Beginning {
   const { people, clock } = options;
   const nobody = [...to, ...escalate?.to ?? []].find((name) => people.find([name]).length === 0);
@@ -142,7 +142,7 @@ function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArg
   };
 }
 
-/** What was on its way when the form was closed is not sent any more: nothing of it goes on by itself later. */
+/** Notices that were pending when the form was closed are cancelled, so that none is sent later. */
 async function endNotices(path: string, { records, options: { clock } }: RunContext): Promise<void> {
   const isNotice = (record: StepRecord) => /^(notify|remind@\d+|escalate)\//.test(record.path.slice(path.length + 1));
   const open = records.below(path).filter((record) => isNotice(record) && !isFinalStep(record.state));

@@ -4,7 +4,7 @@ import { controls } from "./index.ts";
 import { leaveOut } from "../step_frame.ts";
 import type { Records } from "../records.ts";
 
-/** The results of a rule's steps so far, as its `onError` sees them; null where a step gave none. */
+/** The results of a rule's steps so far, as its `onError` sees them; null for a step without one. */
 export function gatherResults(steps: Step[], prefix: string, records: Records, results: Record<string, Json>): void {
   for (const { id, kind, children, onError, onTimeout } of steps) {
     const path = `${prefix}${id}`;

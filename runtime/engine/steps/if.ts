@@ -6,12 +6,12 @@ import { type Control, defineControl, holds, notOn } from "./control.ts";
 const notHere = notOn("an if step", "then and else");
 
 /**
- * Performs `then` where its expression holds, else `else`. Its record is the decision, made once before the branch; its
- * result is whether it held.
+ * Performs `then` if its expression holds, else `else`. Its record is the decision, made once before the branch; its result
+ * is whether the expression held.
  */
 export const branch: Control = defineControl({
   kind: "if",
-  summary: "Performs the steps under then where the expression holds, else those under else",
+  summary: "Performs the steps under then if the expression holds, else those under else",
   main: expression().describe("The condition"),
   options: { timeout: notHere, retry: notHere, onTimeout: notHere },
   controls: true,
@@ -22,7 +22,7 @@ export const branch: Control = defineControl({
       return holds(step.args.if, frame);
     });
     if (decision.kind !== "result") return decision;
-    // Also in the branch that is taken: a step of it that fails leaves those behind it out.
+    // Also for the branch that is taken: if a step of it fails, those after it are not performed.
     leaveOut(Object.values(step.children).flat(), frame);
     const taken = decision.output === true ? "then" : "else";
     const outcome = await runSteps(step.children[taken] ?? [], { ...frame, path: `${path}/${taken}` });

@@ -5,14 +5,14 @@ import { zone, zoneOf } from "../../language/fields/cron_schedule.ts";
 const CLOCK_TIME = /^([01]\d|2[0-3]):([0-5]\d)(?::([0-5]\d))?$/;
 const DATE = /^\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$/;
 
-/** What can stand where a moment is expected, for messages. */
+/** What a moment looks like, for messages. */
 export const A_MOMENT = "a time such as 2027-01-01T09:00:00Z or 09:00";
 
 /**
- * Reads a moment: `2027-01-01T09:00:00+01:00`; without an offset (`2027-01-01`, `2027-01-01T09:00`) in the zone; or `09:00`, the
- * next one there. A time that the clocks skip is the one after the gap.
+ * Reads a moment: `2027-01-01T09:00:00+01:00`; without an offset (`2027-01-01`, `2027-01-01T09:00`) in the zone; or
+ * `09:00`, the next one there. A time that daylight saving skips becomes the time after the gap.
  * @param timezone by default `TZ`, else UTC
- * @returns milliseconds since the epoch, or undefined where the text is none
+ * @returns milliseconds since the epoch, or undefined if the text is no moment
  */
 export function parseMoment(text: string, now: number, timezone?: string): number | undefined {
   const [, hour, minute, second = "0"] = CLOCK_TIME.exec(text) ?? [];
@@ -25,16 +25,16 @@ export function parseMoment(text: string, now: number, timezone?: string): numbe
   return firstOf(`${day}T${time.length === 5 ? `${time}:00` : time.slice(0, 8)}`, 0, timezone);
 }
 
-/** Reads a duration from `now`, or a moment; undefined where the text is neither. */
+/** Reads a duration from `now`, or a moment; undefined if the text is neither. */
 export function parseDue(text: string, now: number, timezone?: string): number | undefined {
   const duration = parseDuration(text);
   return duration === undefined ? parseMoment(text, now, timezone) : later(now, duration);
 }
 
-/** The last moment that a `Date` can hold; one behind it could not be shown. */
+/** The last moment that a `Date` can hold; a later one could not be shown. */
 const LAST = 8_640_000_000_000_000;
 
-/** The moment so many milliseconds later. */
+/** The moment that many milliseconds later. */
 export function later(now: number, ms: number): number {
   return Math.min(now + ms, LAST);
 }
@@ -44,7 +44,7 @@ export function isZone(name: string): boolean {
   return zone.safeParse(name).success;
 }
 
-/** The first time behind `after` at which a pattern, or a date and time of the zone, comes true. */
+/** The first time after `after` that matches a cron pattern, or a date and time of the zone. */
 function firstOf(pattern: string, after: number, timezone: string | undefined): number | undefined {
   return new Cron(pattern, { paused: true, timezone: zoneOf(timezone) }).nextRun(new Date(after))?.getTime();
 }

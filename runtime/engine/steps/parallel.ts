@@ -14,14 +14,14 @@ const schemas = {
   main: branches().describe("The lists, each with a name"),
   options: {
     join: z.union([z.enum(["all", "any"]), z.number().int().min(1)]).optional()
-      .describe("How many have to succeed before it goes on: all, any, or a number; by default all"),
+      .describe("How many have to succeed before the run continues: all, any, or a number; by default all"),
     timeout: notHere,
     retry: notHere,
     onTimeout: notHere,
   },
 } as const;
 
-/** Performs lists of steps side by side until as many have succeeded as it waits for. */
+/** Performs lists of steps side by side until the required number has succeeded. */
 export const parallel: Control = defineControl({
   ...schemas,
   summary: "Performs lists of steps side by side",
@@ -48,7 +48,7 @@ export const parallel: Control = defineControl({
         leaveOut(steps, frame);
         continue;
       }
-      // What is recorded answers at once; a failure among it is the step's own.
+      // Recorded steps answer at once; if one of them failed, that is the step's own failure.
       if (isRecorded) await runSteps(steps, branch);
       handOver(steps, branch, frame);
     }
@@ -56,7 +56,7 @@ export const parallel: Control = defineControl({
   },
 });
 
-/** @returns why the run does not go on behind the step, or undefined where the step is decided */
+/** @returns why the run does not continue after the step, or undefined if the step is decided */
 async function performBranches(
   step: StepOf<typeof schemas>,
   frame: StepFrame,

@@ -13,10 +13,10 @@ import { checkKind } from "../code/replay_error.ts";
 import { resolveStepArgs } from "./step_args.ts";
 
 /**
- * Performs a list of YAML steps in order, up to the first that does not end in a result. After a crash it is called again and
- * goes through the same steps: what is recorded answers at once.
- * @param endsRun with its last step, the run has nothing left to do
- * @returns the last result, or why the list went no further
+ * Performs a list of YAML steps in order, up to the first one without a result. After a crash it is called again and goes
+ * through the same steps: recorded ones answer at once.
+ * @param endsRun the run has nothing left to do after its last step
+ * @returns the last result, or why the list ended early
  */
 export async function runSteps(steps: Step[], frame: StepFrame, endsRun = false): Promise<StepOutcome> {
   let output: Json = null;
@@ -37,7 +37,7 @@ async function runStep(step: Step, frame: StepFrame, isLast: boolean): Promise<S
   return outcome.kind === "result" && outcome.timedOut ? await answerTimeout(step, outcome, frame) : outcome;
 }
 
-/** The outcome of a step that its `if` leaves out, or whose `if` fails; decided once, before the step begins. */
+/** The outcome of a step that its `if` skips, or whose `if` fails; decided once, before the step begins. */
 async function decideIf(step: Step, condition: string, frame: StepFrame): Promise<StepOutcome | undefined> {
   const { records } = frame.context;
   const path = pathIn(frame, step.id);
@@ -49,7 +49,7 @@ async function decideIf(step: Step, condition: string, frame: StepFrame): Promis
   }
   const record = records.get(path);
   if (record?.state === "skipped") leaveOut(Object.values(step.children).flat(), frame);
-  // One that an operator retries may be open with none: its first attempt goes on.
+  // A step that an operator retries may be open with no attempts: its first attempt continues.
   return record?.attempts === 0 && isFinalStep(record.state) ? outcomeOf(record) : undefined;
 }
 
@@ -82,7 +82,7 @@ function perform(step: Step, frame: StepFrame, isLast: boolean): Promise<StepOut
   );
 }
 
-/** What the file says to a step that failed for good: go on without it, or with steps whose last result takes its place. */
+/** Handles a step that failed for good: continues without it, or with steps whose last result replaces its own. */
 async function answerFailure(step: Step, failure: StepFailure, frame: StepFrame): Promise<StepOutcome> {
   const timedOut = failure.error.name === "TimeoutError" && failure.step === pathIn(frame, step.id);
   const [role, answer] = timedOut && step.onTimeout ? ["onTimeout", step.onTimeout] : ["onError", step.onError];
@@ -93,7 +93,7 @@ async function answerFailure(step: Step, failure: StepFailure, frame: StepFrame)
   return { kind: "result", output: null };
 }
 
-/** What the file says to a step that waited for what did not come in time. */
+/** Handles a wait that timed out. */
 async function answerTimeout(step: Step, { output }: StepResultOutcome, frame: StepFrame): Promise<StepOutcome> {
   if (step.onTimeout === undefined) return { kind: "result", output };
   const path = pathIn(frame, step.id);

@@ -4,11 +4,11 @@ import { readSecrets, recordArgs } from "../../language/expressions/recorded_arg
 import { resolveArgs } from "../../language/expressions/template.ts";
 import { inScope, type StepFrame } from "../step_frame.ts";
 
-/** The arguments of a step with nothing left to resolve. */
+/** The resolved arguments of a step. */
 export interface StepArgs {
   /** What the step acts on. */
   used: JsonObject;
-  /** What its record holds: the same, but with expressions in the place of secrets. */
+  /** What its record holds: the same, but with expressions instead of secrets. */
   recorded: JsonObject;
 }
 

@@ -36,7 +36,7 @@ export const eachSchemas = {
   },
 } as const;
 
-/** Kinds that a function gives something else than a YAML file: a `match` of values, and branches by their names or number. */
+/** Kinds whose arguments differ between a function and a YAML file: `match` has values; branches have names or a number. */
 const kindsOfCode: Record<string, Kind> = {
   waitFor: { ...waitFor, options: schemasOfCode.options },
   each: { ...eachSchemas, summary: "Performs a function for every item of a list" },
@@ -61,7 +61,7 @@ const kindsOfCode: Record<string, Kind> = {
 };
 
 /**
- * Checks what a rule function gave to a step as its kind's schema says; `timeout` and `retry` are known to every kind.
+ * Checks a function's arguments for a step against its kind's schema; every kind knows `timeout` and `retry`.
  * @throws TerminalError
  */
 export function checkCall(path: string, kind: string, raw: JsonObject, now: number): CheckedCall {
@@ -72,7 +72,7 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
   if (options.success && "args" in checked) {
     return { args: checked.args, ...options.data as Resolved<typeof options.data> };
   }
-  // An option that the kind says something about itself has its problem there.
+  // If the kind itself checks an option, it reports the problem.
   const issues = options.error?.issues.filter(({ path: [name] }) => !Object.hasOwn(known?.options ?? {}, name)) ?? [];
   const problems = [
     ...issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
@@ -81,7 +81,7 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
   throw new TerminalError(`Cannot perform step "${path}": ${problems.join("; ")}`);
 }
 
-/** @param rest without the options of every kind, for those that do not say something about them themselves */
+/** @param rest without the options that every kind has, for kinds that do not check these themselves */
 function checkKind(
   kind: Kind,
   raw: JsonObject,

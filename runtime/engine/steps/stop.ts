@@ -22,7 +22,7 @@ export const stop: Control = defineControl({
   },
 });
 
-/** Ends the run with what the arguments say, of a YAML step or of `step.stop`. */
+/** Ends the run as the arguments of a YAML step or of `step.stop` say. */
 export async function performStop(
   { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
   context: RunContext,
@@ -35,7 +35,7 @@ export async function performStop(
   return outcome.kind === "result" ? stoppedBy(context.records.get(step.path)!) : outcome;
 }
 
-/** How the record of a stop ends the run. */
+/** How a recorded stop ends the run. */
 export function stoppedBy({ path, output }: StepRecord): Stopped {
   const { reason, as } = output as { reason: string; as: Stopped["as"] };
   return { kind: "stopped", as, reason, step: path };

@@ -24,19 +24,19 @@ export interface Repeated {
   path: string;
   kind: string;
   steps: Step[];
-  /** Conditions: before and after a turn. */
+  /** Conditions, checked before and after a turn. */
   while?: string;
   until?: string;
-  /** Asked once, when it begins. */
+  /** Called once, when the step begins. */
   plan(): Promise<Repetition>;
 }
 
-/** Turns after which a step fails that does not say how many are too many. */
+/** Turns after which a step without `max` fails. */
 const MOST_TURNS = 10_000;
 
 /**
- * The turns of one step. Before each there is a record at the path of the turn, which says whether there is one; with
- * `every` the step waits there. That of the first one also keeps what all of them go by.
+ * The turns of one step. Before each turn there is a record at its path, which says whether it takes place; with `every`
+ * the step waits there. The record of the first turn also keeps the plan for all of them.
  */
 export class Turns {
   /** The frame of the turn that was performed last. */
@@ -48,7 +48,7 @@ export class Turns {
     private readonly runSteps: RunSteps,
   ) {}
 
-  /** @returns why the run does not go on behind the step, or undefined where it has ended */
+  /** @returns why the run does not continue after the step, or undefined if it has ended */
   async perform(): Promise<Suspended | Stopped | undefined> {
     const { records, options: { clock } } = this.frame.context;
     const startedAt = records.begunAt(this.step.path) ?? clock.now();
@@ -57,7 +57,7 @@ export class Turns {
       await endComposite(this.frame.context, { path, kind }, startedAt, ending);
       return undefined;
     };
-    // Those before are over; what the last but one gave may be asked for.
+    // Earlier turns are over, but conditions may read the results of the last one that was performed.
     for (let turn = Math.max(0, this.#lastBegun() - 1);; turn++) {
       const decision = await this.#decide(turn);
       if (decision.kind === "failed") return await end(decision);
@@ -69,14 +69,14 @@ export class Turns {
     }
   }
 
-  /** Performs the last turn once more, over what is recorded of it. */
+  /** Performs the last turn once more from its records, to restore its results. */
   async performLast(): Promise<void> {
     const last = this.#lastBegun();
     const turn = this.#isPerformed(last) ? last : last - 1;
     if (turn >= 0) await this.#performTurn(turn);
   }
 
-  /** Whether there is such a turn, once it is time for it. */
+  /** Decides whether a turn takes place, when its time has come. */
   async #decide(turn: number): Promise<StepOutcome> {
     const { context, signal } = this.frame;
     const step = { path: this.#pathOf(turn), kind: this.step.kind };
@@ -136,23 +136,23 @@ export class Turns {
   }
 
   /**
-   * The next time on the grid that the first turn began. A turn that took longer than there was between two of them is followed
-   * by one at once: those missed are one.
+   * The next time on the grid that the first turn began. If a turn took longer than the interval, the next one follows at
+   * once, and the missed ones are dropped.
    */
   #dueOf(turn: number): number {
     const every = parseDuration(this.#plan.every!)!;
     const start = this.#record(0)!.endedAt!;
-    // In the time to come, where the clock was set back since.
+    // After a clock rollback the recorded end may be in the future.
     const last = Math.min(this.#record(turn - 1)!.endedAt!, this.frame.context.options.clock.now());
     return start + (Math.floor((last - start) / every) + 1) * every;
   }
 
-  /** What the turns go by, as the record of the first one has it. */
+  /** The plan for all turns, from the record of the first one. */
   get #plan(): Omit<Repetition, "every"> & { every?: string } {
     return this.#record(0)?.input as JsonObject & { every?: string };
   }
 
-  /** Whether the turn has been decided to be. An operator who ends the wait for it has it begin. */
+  /** Whether the turn was decided to take place. An operator who skips the wait for it lets it begin. */
   #isPerformed(turn: number): boolean {
     const record = this.#record(turn);
     return record?.state === "skipped" || (record?.state === "succeeded" && record.output === true);

@@ -34,7 +34,7 @@ export const wait: Control = defineControl({
       text !== undefined && !hasTemplate(text) && parse(text, now) === undefined;
     return [
       ...isWrong(wait, parseDue) ? [`expected ${DUE}, got "${wait}"; write it as in wait: 1h or wait: "09:00"`] : [],
-      ...isWrong(until, parseMoment) ? [`until: expected ${A_MOMENT}, got "${until}"; a duration stands in wait`] : [],
+      ...isWrong(until, parseMoment) ? [`until: expected ${A_MOMENT}, got "${until}"; a duration goes in wait`] : [],
       ...isWrong(timezone, (name) => isZone(name) || undefined)
         ? [`timezone: there is no time zone "${timezone}"; write one such as Europe/Berlin`]
         : [],
@@ -68,7 +68,7 @@ export async function performWaitUntil(
   return outcome.kind === "result" ? { kind: "result", output: null } : outcome;
 }
 
-/** @throws TerminalError where a time or the zone cannot be read */
+/** @throws TerminalError if a time or the zone cannot be read */
 function dueOf({ wait, until, timezone }: Args<typeof schemas>, now: number): number {
   const cannot = (what: string, text: string, expected: string) =>
     new TerminalError(`Cannot wait ${what} "${text}": expected ${expected}`);

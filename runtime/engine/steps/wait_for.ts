@@ -14,7 +14,7 @@ import { resolveStepArgs, type StepArgs } from "./step_args.ts";
 import { performWait } from "./wait_step.ts";
 import { type Control, defineControl, notTaken } from "./control.ts";
 
-/** Parts of an event that a value can be asked of. */
+/** Parts of an event that `match` can read. */
 const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
 
 const schemas = {
@@ -60,7 +60,7 @@ export const waitFor: Control = defineControl({
   },
 });
 
-/** Waits for an event, for a YAML step or `step.waitFor`. In `match` stand the values themselves. */
+/** Waits for an event, for a YAML step or `step.waitFor`. `match` contains the values themselves. */
 export function performWaitFor(
   { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
   context: RunContext,

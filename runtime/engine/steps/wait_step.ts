@@ -13,11 +13,11 @@ export interface WaitTask {
   kind: string;
   /** See {@link StepRecord.after}. */
   after?: string;
-  /** What it waits for, asked once, when it begins; what this throws fails the step. */
+  /** What it waits for; called once, when it begins. What this throws fails the step. */
   begin(): Promise<Beginning>;
-  /** Its result where nothing ended it in time; by default null. What this throws fails the step. */
+  /** Its result if nothing ended it in time; by default null. What this throws fails the step. */
   lapse?(): Promise<Json>;
-  /** In a few words, what it waits for; of its record, as a later life of the run knows no more. */
+  /** What it waits for, in a few words, from its record: a later execution of the run has nothing else. */
   describe(record: StepRecord): string;
 }
 
@@ -31,9 +31,9 @@ export interface Beginning {
 }
 
 /**
- * Performs a step that waits. Its wait is on disk before this waits, and stays there whatever becomes of the program: an event,
- * an answer or an operator ends it in the store. The result of a wait that nothing ended in time is null, and `timedOut`.
- * @throws the signal's reason where the run is ended meanwhile
+ * Performs a step that waits. The wait is on disk before this waits, and survives the program: an event, an answer or an
+ * operator ends it in the store. If nothing ended a wait in time, its result is null, with `timedOut`.
+ * @throws the signal's reason if the run is ended meanwhile
  */
 export async function performWait(context: RunContext, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
   const { records, waiting, options: { clock } } = context;
@@ -55,8 +55,8 @@ export async function performWait(context: RunContext, task: WaitTask, signal: A
 }
 
 /**
- * Begins to wait, on disk. A step that was begun is not begun again, unless it failed and an operator had it retried, or the
- * clock was set back and when it ends has to be told from the new time.
+ * Begins to wait, on disk. A step that was begun is not begun again, unless it failed and an operator had it retried, or
+ * its end must be computed anew after a clock rollback.
  */
 export async function beginOnce(context: RunContext, task: WaitTask): Promise<StepRecord> {
   const begun = context.records.get(task.path);
@@ -78,7 +78,7 @@ async function beginWait(context: RunContext, { path, kind, after, begin }: Wait
   return await context.records.write(waiting, { wait });
 }
 
-/** Nothing came in time. Where something did at the last moment, that stands. */
+/** Nothing came in time. If something came at the last moment, that stands. */
 async function lapse(
   { records, options: { clock } }: RunContext,
   { lapse = () => Promise.resolve(null) }: WaitTask,

@@ -14,18 +14,18 @@ export interface ConfigFile {
   blocks: Record<string, JsonObject>;
 }
 
-/** What an operator may set of one rule. */
+/** What an operator may set for one rule. */
 export interface Configurable {
   id: string;
-  /** Undefined where the rule's file does not say, because it does not load. */
+  /** Undefined if unknown, because the rule's file does not load. */
   fields?: Record<string, Field>;
 }
 
-/** What the config files say about one rule. */
+/** The settings of the config files for one rule. */
 export interface RuleConfig {
   values: JsonObject;
   enabled?: boolean;
-  /** Keys whose value is bad and of which no good one is known: the rule cannot be loaded with certainty. */
+  /** Keys with a bad value and no known good one: the rule cannot be loaded with certainty. */
   missing: string[];
 }
 
@@ -33,8 +33,8 @@ const ALL = "all";
 const ENABLED = "enabled";
 
 /**
- * Takes a config file apart.
- * @param last the last good state of the same file; it stands in where the new one has a syntax error
+ * Splits a config file into blocks.
+ * @param last the last good state of the same file; used if the new one has a syntax error
  */
 export function readConfig(
   yaml: YamlFile,
@@ -60,7 +60,7 @@ function readBlocks(yaml: YamlFile, last: ConfigFile | undefined): ReturnType<ty
   for (const [id, block] of Object.entries(value)) {
     if (isObject(block)) blocks[id] = block;
     else if (block !== null) report([id], `expected the settings of "${id}"`);
-    // A block that is no block says nothing, so what it said last goes on.
+    // A malformed block is ignored, so the previous one stays in force.
     if (!isObject(block) && block !== null && last?.blocks[id]) blocks[id] = last.blocks[id];
   }
   return { config: { file, yaml, blocks }, problems: found };
@@ -93,8 +93,8 @@ export function checkConfigNames({ file, yaml, blocks }: ConfigFile, rules: Conf
 }
 
 /**
- * The values for one rule: `all` first, then the rule's block, a later file over an earlier one. Of a bad value the rule
- * keeps its last good one.
+ * The values for one rule: `all` first, then the rule's block; a later file overrides an earlier one. If a value is bad,
+ * the rule keeps its last good one.
  */
 export function configOf(
   rule: Required<Configurable>,
@@ -136,7 +136,7 @@ interface Setting {
   at: () => Problem["at"];
 }
 
-/** The setting in force for each key, with the place it comes from. */
+/** The setting in force for each key, with its position. */
 function settingsFor(rule: Required<Configurable>, files: ConfigFile[]): Iterable<Setting> {
   const inForce = new Map<string, Setting>();
   for (const id of [ALL, rule.id]) {

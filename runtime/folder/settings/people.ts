@@ -3,7 +3,7 @@ import { parseAddress } from "../../actions/mail/address.ts";
 import type { Person } from "../../model/person.ts";
 import { isPasswordHash, isTokenHash } from "../../secrets/passwords.ts";
 
-/** A person's id, and a group's name: what stands in `to:` and is no e-mail address. */
+/** A person's id, or a group's name: the entries of `to:` that are no e-mail addresses. */
 const ID = /^[A-Za-z0-9][\w.-]*$/;
 const NAME = "letters, digits, _, - and .";
 const REMEDY = "make one with: whenthen people add";
@@ -31,7 +31,7 @@ export const peopleSchema = z.record(z.string().regex(ID, `expected an id of a p
   return listed;
 });
 
-/** What can stand in `to:` beside e-mail addresses: ids, then groups. */
+/** What `to:` may contain besides e-mail addresses: ids, then groups. */
 export function namesOf(people: Person[]): string[] {
   return [...new Set([...people.map(({ id }) => id), ...people.flatMap(({ groups }) => groups)])];
 }
@@ -41,7 +41,7 @@ interface Conflict {
   message: string;
 }
 
-/** What makes it unclear who somebody is. */
+/** Finds duplicates that make a person ambiguous. */
 function findConflicts(people: Person[]): Conflict[] {
   const conflicts: Conflict[] = [];
   const emails = new Map<string, string>();

@@ -17,7 +17,7 @@ import type { SecretFault } from "../../secrets/secrets.ts";
 
 const DAY = 86_400_000;
 
-/** A text that is read into a value; `expected` names a right one. */
+/** A schema for a text that is parsed into a value; `expected` gives a valid example. */
 function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.ZodType<T> {
   return z.unknown().transform((value, context): T => {
     const result = parse(value);
@@ -27,7 +27,7 @@ function read<T>(parse: (text: unknown) => T | undefined, expected: string): z.Z
   });
 }
 
-/** Bytes of history that are kept on disk if nobody says otherwise. */
+/** Bytes of history that are kept on disk by default. */
 const HISTORY = 1_000_000_000;
 
 const size = read(parseSize, "a size such as 256MB");
@@ -44,7 +44,7 @@ const secrets = z.strictObject({ files: paths.optional(), folders: paths.optiona
 const SCHEMA = z.strictObject({
   port: z.int({ error: "expected a port from 0 to 65535" }).min(0).max(65_535).optional(),
   host: z.string({ error: "expected an address such as 127.0.0.1" }).optional(),
-  // Short for { bytes }; what is wrong with it is then found at the nearest place that exists.
+  // Short for { bytes }; problems in it are then reported at the nearest position that exists.
   retention: z.preprocess((value) => isObject(value) ? value : { bytes: value }, retention).optional(),
   limits: z.record(z.string(), rate, { error: "expected a rate for each host, such as api.example.org: 10/s" })
     .optional(),
@@ -64,8 +64,8 @@ const KEYS: Record<string, string[]> = {
 
 /**
  * Reads `whenthen.yaml`.
- * @param yaml undefined where there is no such file
- * @param last what was in force before; it goes on where the file has a problem
+ * @param yaml undefined if there is no such file
+ * @param last the settings in force before; they stay in force if the file has a problem
  */
 export function readSettings(
   yaml: YamlFile | undefined,
@@ -89,7 +89,7 @@ function parseSettings(yaml: YamlFile, folder: string, last: Settings): { settin
   return { settings: good ? withDefaults(parsed.data, folder) : last, problems };
 }
 
-/** Warns where the password of `smtp` is not set, as mails will fail, or is a bad secret. */
+/** Warns if the password of `smtp` is not set, because mails will fail, or is a bad secret. */
 export function checkSmtpPassword(
   yaml: YamlFile | undefined,
   { smtp }: Settings,
@@ -105,7 +105,10 @@ export function checkSmtpPassword(
   }];
 }
 
-/** Reports files of secrets that are there but cannot be read, as the secrets in them would only be missing, or that everybody can read. */
+/**
+ * Reports secrets files that cannot be read, because their secrets would only seem to be missing, or that everybody can
+ * read.
+ */
 export function checkSecretsFiles({ secrets }: Settings, folder: string): Problem[] {
   return secrets.files.flatMap((path): Problem[] => {
     const place = { file: relative(folder, path), at: { line: 1, column: 1 } };
@@ -137,7 +140,7 @@ function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
   };
 }
 
-/** Turns what the schema says into problems at their place. */
+/** Turns the schema's issues into problems with positions. */
 function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
   const path = issue.path as (string | number)[];
   const problem = (at: Problem["at"], message: string, hint?: string): Problem => ({

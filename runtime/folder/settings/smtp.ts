@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parseAddress } from "../../actions/mail/address.ts";
 import type { SmtpSettings } from "../../actions/mail/mailer.ts";
 
-/** RFC 8314: 465 for TLS from the first byte, 587 for mail that is upgraded to it. */
+/** RFC 8314: 465 for TLS from the first byte, 587 for connections that are upgraded to it. */
 const PORTS = { secure: 465, upgraded: 587 };
 const FROM = "expected whom mails are from, such as rules@example.org or Rules <rules@example.org>";
 
@@ -19,7 +19,7 @@ export const smtpShape = {
   from: z.string({ error: FROM }),
 };
 
-/** `smtp`: the server that mails go out by. */
+/** `smtp`: the server that sends mails. */
 export const smtpSchema = z.strictObject(smtpShape, {
   error: "expected a mail server, such as { host: mail.example.org, from: rules@example.org }",
 }).transform(({ port, secure = port === PORTS.secure, from, ...smtp }, context): SmtpSettings => {

@@ -4,15 +4,15 @@ import { unpack } from "../../host/unpack.ts";
 
 export type Esbuild = typeof import("esbuild");
 
-/** Read by esbuild while it is imported. */
+/** esbuild reads this variable while it is imported. */
 const EXECUTABLE = "ESBUILD_BINARY_PATH";
 
 let loading: Promise<Esbuild> | undefined;
 
 /**
- * esbuild, imported when the first TypeScript file is there: most folders need none. In the single binary its own
- * executable is unpacked first.
- * @param cacheFolder where to, if the user has no cache
+ * Loads esbuild when the first TypeScript file is found: most folders need none. In the single binary its executable is
+ * unpacked first.
+ * @param cacheFolder where to unpack it if the user has no cache folder
  */
 export async function esbuild(cacheFolder: string): Promise<Esbuild> {
   loading ??= load(cacheFolder);

@@ -6,12 +6,12 @@ import { bundle } from "./typescript_bundle.ts";
 /** TypeScript files that were bundled and described in advance, by path relative to their folder. */
 export type Prebuilt = Record<string, LoadedTypeScript>;
 
-/** Stands in bundles for the folder, until it is known where that will lie. */
+/** Replaces the folder's path in bundles until its place is known. */
 const SOMEWHERE = "/__whenthen_folder__";
 
 /**
- * Makes what was loaded from a folder independent of where that is: bundles, with no traces of this machine.
- * @param loaded without problems, by path
+ * Makes the files loaded from a folder independent of its place: bundles without traces of this machine.
+ * @param loaded the files by path, without problems
  */
 export async function prebuild(
   folder: string,
@@ -31,7 +31,7 @@ export async function prebuild(
   return prebuilt;
 }
 
-/** Says where the folder lies. */
+/** Sets the folder's place. */
 export function placePrebuilt(prebuilt: Prebuilt, folder: string): Prebuilt {
   const url = pathToFileURL(folder).href;
   const path = JSON.stringify(folder).slice(1, -1);

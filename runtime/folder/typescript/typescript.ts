@@ -11,11 +11,14 @@ import { type Esbuild, esbuild } from "./esbuild.ts";
 import { bundle, readLine } from "./typescript_bundle.ts";
 import { contentHash, readCached, writeCached } from "./typescript_cache.ts";
 
-/** What became of one TypeScript file. `inputs` are the files it is made of, absolute: they are watched. */
+/**
+ * The result of loading one TypeScript file. `inputs` are the files that its bundle consists of, absolute: they are
+ * watched.
+ */
 export type LoadedTypeScript =
   & { inputs: string[]; warnings: Problem[] }
   & (
-    /** `at` is the `rule(` call, where a wrong declaration is reported; `sourceLine` the line it stands in. */
+    /** `at` is the `rule(` call, where a wrong declaration is reported; `sourceLine` is its line. */
     | { kind: "rule"; declaration: Declaration; code: string; exports: string[]; at: Position; sourceLine: string }
     | { kind: "helper"; code: string; exports: string[] }
     | { kind: "problems"; problems: Problem[] }
@@ -27,13 +30,13 @@ export interface LoadTypeScriptOptions {
   /** The file, absolute or relative to the folder. */
   file: string;
   isolates: Pick<Isolates, "describe">;
-  /** Declarations are kept here by content hash, e.g. `<data>/cache`; and in the single binary what it has to unpack. */
+  /** Declarations are cached here by content hash, e.g. `<data>/cache`; the single binary also unpacks files here. */
   cacheFolder: string;
 }
 
 /**
- * Bundles a TypeScript file and reads what it declares: a rule, or the exports of a helper. What is wrong with the file
- * comes back as problems; it throws only where the file cannot be read or the program stops.
+ * Bundles a TypeScript file and reads its declaration: a rule, or the exports of a helper. Problems of the file are
+ * returned; it throws only if the file cannot be read or the program stops.
  */
 export async function loadTypeScript(options: LoadTypeScriptOptions): Promise<LoadedTypeScript> {
   const { folder } = options;
@@ -70,7 +73,7 @@ async function describe(options: LoadTypeScriptOptions, file: string, code: stri
   const cached = await readCached(options.cacheFolder, version);
   if (cached) return cached;
   const description = await options.isolates.describe({ version, file, code });
-  // The cache only saves time: a disk that is full must not make a good rule a broken one.
+  // The cache only saves time: a full disk must not break a good rule.
   await writeCached(options.cacheFolder, version, description).catch(() => {});
   return description;
 }
@@ -84,7 +87,7 @@ async function ruleCall(path: string, near: Position | undefined): Promise<{ at:
   return { at: nearest === undefined ? { line, column } : { line, column: nearest, length: 4 }, sourceLine };
 }
 
-/** An error that evaluating the module threw. */
+/** The problem for an error that evaluating the module threw. */
 async function problemOf(error: Error, file: string, folder: string): Promise<Problem> {
   const place = error instanceof RuleCodeError ? error.at : undefined;
   const { line, column } = place ?? { line: 1, column: 1 };

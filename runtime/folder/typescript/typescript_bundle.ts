@@ -11,19 +11,19 @@ import { findRefused, mayUseRefused, refusedDefines } from "./typescript_refused
 
 /** A TypeScript file with all that it imports, as one ESM text with an inline source map. */
 export interface Bundle {
-  /** Empty where there are errors. */
+  /** Empty if there are errors. */
   code: string;
-  /** Every file that it is made of, or that it asked for in vain; absolute. */
+  /** Every file that it consists of, or that was imported but not found; absolute. */
   inputs: string[];
   /** Errors and warnings. */
   problems: Problem[];
 }
 
 /**
- * Bundles a TypeScript or JavaScript file. `whenthen` and Node's modules stay outside; paths in it are relative to the
+ * Bundles a TypeScript or JavaScript file. `whenthen` and Node's modules stay external; paths in it are relative to the
  * folder, so that the same files give the same code everywhere.
  * @param file relative to the folder, with forward slashes
- * @param place where the code takes its folder to be, where that is another one
+ * @param place what the code takes for its folder, if that is another one
  */
 export async function bundle(file: string, folder: string, esbuild: Esbuild, place?: string): Promise<Bundle> {
   const root = await realpath(folder);
@@ -56,7 +56,7 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
   }
 }
 
-/** The file's text, or why esbuild cannot be given it. */
+/** The file's text, or why it cannot be passed to esbuild. */
 async function readEntry(path: string): Promise<string | { text: string }> {
   try {
     const contents = await readRegularText(path);
@@ -69,7 +69,7 @@ async function readEntry(path: string): Promise<string | { text: string }> {
 
 function buildOptions(of: { root: string; entry: string; contents: string; seen: Set<string>; known: string }) {
   return {
-    // As text under the name the user knows: by path, a symbolic link would be followed and its target named.
+    // Passed as text under the name that the user knows: by path, esbuild would follow a symbolic link and name its target.
     stdin: { contents: of.contents, resolveDir: dirname(of.entry), sourcefile: of.entry, loader: loaderOf(of.entry) },
     absWorkingDir: of.root,
     bundle: true,
@@ -89,13 +89,13 @@ function buildOptions(of: { root: string; entry: string; contents: string; seen:
   } satisfies BuildOptions;
 }
 
-/** Where the folder itself is a symbolic link, its files are known by the name that the user gave it. */
+/** If the folder itself is a symbolic link, its files keep the name that the user gave it. */
 function underFolder(path: string, root: string, folder: string): string {
   const inside = relative(root, path);
   return inside.startsWith("..") ? path : join(folder, inside);
 }
 
-/** The code runs from a `data:` URL, which knows no place; where it asks, it is that of the rule's file. */
+/** The code runs from a `data:` URL, which has no location; `import.meta` and the like give that of the rule's file. */
 function locationDefines(entry: string): Record<string, string> {
   const [url, file, folder] = [pathToFileURL(entry).href, entry, dirname(entry)].map((text) => JSON.stringify(text));
   return {
@@ -128,7 +128,7 @@ async function refusedUses(
   );
 }
 
-/** One line of a file, from 1; undefined where there is none. */
+/** One line of a file, counted from 1; undefined if there is none. */
 export async function readLine(path: string, line: number): Promise<string | undefined> {
   const text = await readRegularFile(path).then(String, () => "");
   return text.split(/\r?\n/)[line - 1];
@@ -154,7 +154,7 @@ function problemOf(message: Message, severity: Problem["severity"], file: string
   };
 }
 
-/** esbuild counts bytes from 0; a person counts characters from 1. */
+/** esbuild counts bytes from 0; people count characters from 1. */
 function positionOf({ line, column, length, lineText }: Location): Problem["at"] {
   const bytes = Buffer.from(lineText);
   const before = bytes.subarray(0, column).toString().length;

@@ -11,34 +11,34 @@ export interface TypeScriptFilesOptions {
   folder: string;
   cacheFolder: string;
   isolates: Isolates;
-  /** What need not be made. */
+  /** Files that are already bundled. */
   prebuilt?: Prebuilt;
-  /** Milliseconds after which a load goes on without those that are not ready; asked at each. */
+  /** Milliseconds after which a load continues without files that are not ready; called for each load. */
   patience: () => number;
-  /** Called when a file is ready that a load went on without. */
+  /** Called when a file is ready that a load continued without. */
   onLate: () => void;
 }
 
 interface Entry {
-  /** Hashes of what the result was made of, by absolute path; unknown while it is being made. */
+  /** Hashes of the result's inputs, by absolute path; absent while it is being made. */
   inputs?: Map<string, string>;
-  /** Hash and time of the file itself when making it began. */
+  /** Hash and time of the file itself when bundling it began. */
   text: string;
   savedAt: number;
   result: Promise<LoadedTypeScript>;
   settled?: LoadedTypeScript;
-  /** A load went on without it. */
+  /** A load continued without it. */
   late: boolean;
 }
 
-/** Bundles made at the same time; a module that hangs takes one of these until its isolate's timeout. */
+/** How many bundles are made at the same time; a module that hangs occupies a slot until its isolate's timeout. */
 const AT_ONCE = 8;
-/** Of a file saved this shortly before it was bundled, or later, nobody knows which state is in the bundle. */
+/** If a file was saved less than this before it was bundled, or later, it is unknown which state is in the bundle. */
 const FRESH = 10;
 
 /**
- * The TypeScript files that rules and `call:` are made of. What is made of the same contents is not made again. A module that
- * is slow to evaluate delays nobody longer than the load's patience.
+ * The TypeScript files that rules and `call:` consist of. Unchanged contents are not bundled again. A module that is slow
+ * to evaluate delays a load no longer than its patience.
  */
 export class TypeScriptFiles {
   readonly #entries = new Map<string, Entry>();
@@ -50,7 +50,7 @@ export class TypeScriptFiles {
 
   /**
    * @param files relative to the folder
-   * @returns what they are, by path; a file that is not ready is absent
+   * @returns the loaded files, by path; a file that is not ready is absent
    */
   async load(files: string[]): Promise<Map<string, LoadedTypeScript>> {
     const look = this.#hashes.look();
@@ -64,20 +64,20 @@ export class TypeScriptFiles {
     return ready;
   }
 
-  /** Forgets all but these files. */
+  /** Forgets all other files. */
   keep(files: Set<string>): void {
     for (const file of this.#entries.keys()) if (!files.has(file)) this.#entries.delete(file);
     this.#hashes.keep(new Set([...[...files].map((file) => join(this.options.folder, file)), ...this.inputs()]));
   }
 
-  /** Those that are ready, by path relative to the folder. */
+  /** The files that are ready, by path relative to the folder. */
   ready(): Map<string, LoadedTypeScript> {
     const ready = new Map<string, LoadedTypeScript>();
     for (const [file, { settled }] of this.#entries) if (settled) ready.set(file, settled);
     return ready;
   }
 
-  /** Everything that they are made of, absolute. */
+  /** All files that they consist of, absolute. */
   inputs(): string[] {
     return [...this.#entries.values()].flatMap(({ settled }) => settled?.inputs ?? []);
   }
@@ -95,7 +95,7 @@ export class TypeScriptFiles {
       if (entry.late && this.#entries.get(file) === entry) this.options.onLate();
       return result;
     });
-    // The file went away while it was read, or the program stops: whoever asks next begins anew.
+    // The file was removed while it was read, or the program stops: the next call starts anew.
     entry.result.catch(() => this.#entries.get(file) === entry && this.#entries.delete(file));
     return entry;
   }
@@ -117,7 +117,7 @@ export class TypeScriptFiles {
   }
 }
 
-/** True where making it again would give the same. What failed is tried again also when its file is only saved again. */
+/** True if loading it again would give the same. A failed file is tried again even if it was only saved again. */
 async function isCurrent(entry: Entry, text: string, savedAt: number, look: Look): Promise<boolean> {
   if (entry.text !== text) return false;
   if (!entry.settled) return true;
@@ -126,7 +126,7 @@ async function isCurrent(entry: Entry, text: string, savedAt: number, look: Look
   return true;
 }
 
-/** Hashes of the inputs; undefined where one was saved while the bundle was made. Those that are missing count too. */
+/** Hashes of the inputs; undefined if one was saved while the bundle was made. Missing files count too. */
 async function contentsSince(inputs: string[], startedAt: number, look: Look): Promise<Entry["inputs"]> {
   const hashes = new Map<string, string>();
   for (const path of inputs) {

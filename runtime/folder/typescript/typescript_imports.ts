@@ -5,7 +5,7 @@ import { assertRegular, IrregularFileError } from "../../host/regular_file.ts";
 import { protocol, PROTOCOL_KEY } from "../../sdk/protocol.ts";
 import { REFUSED_MODULES } from "./typescript_refused.ts";
 
-/** How imports of rule files are resolved. `seen` collects files that were asked for, found or not: they are watched. */
+/** Resolves the imports of rule files. `seen` collects all files that were asked for, found or not: they are watched. */
 export function ruleImports(seen: Set<string>): Plugin {
   return {
     name: "whenthen",
@@ -53,7 +53,7 @@ async function resolvePrefixed(build: PluginBuild, args: OnResolveArgs): Promise
   return { errors: [refusal(`cannot find the package ${JSON.stringify(args.path)}`, command)] };
 }
 
-/** What esbuild calls an import that it cannot resolve, in terms of what the user can do. */
+/** Explains an import that esbuild cannot resolve by what the user can do. */
 export function explainUnresolved(specifier: string): { message: string; hint: string } {
   if (/^[./]/.test(specifier)) {
     return { message: `cannot find ${JSON.stringify(specifier)}`, hint: "the path is relative to this file" };
@@ -68,7 +68,7 @@ function irregularFile(path: string): { text: string }[] {
     assertRegular(path);
     return [];
   } catch (error) {
-    // What is not there, esbuild explains better; in packages lies what is larger.
+    // esbuild explains missing files better, and packages may contain larger files.
     if (!(error instanceof IrregularFileError) || isPackaged(path)) return [];
     return [{ text: `cannot read ${JSON.stringify(path)}: ${error.message}` }];
   }
@@ -80,7 +80,7 @@ export function irregularPackages(folder: string): { text: string }[] {
   return [...irregularFile(join(folder, "package.json")), ...above === folder ? [] : irregularPackages(above)];
 }
 
-/** The hint travels as the note of esbuild's message. */
+/** The hint is passed as a note of esbuild's message. */
 function refusal(text: string, hint: string) {
   return { text, notes: [{ text: hint }] };
 }

@@ -4,14 +4,14 @@ import { UserCode } from "../../workers/user_code.ts";
 const CHILDREN = "use step.run: the program starts children itself, so that it can end them";
 const SERVERS = 'use a webhook trigger: webhook("/path", { auth: … })';
 
-/** Modules that the user's own files may not import, and what takes their place. */
+/** Modules that the user's own files may not import, and what to use instead. */
 export const REFUSED_MODULES: Record<string, string> = {
   child_process: CHILDREN,
   cluster: CHILDREN,
   worker_threads: "rule code runs in a worker already; use step.run for heavy work",
 };
 
-/** Of Deno what the single binary does not offer, or what would reach the whole program. */
+/** Parts of Deno that the single binary lacks, or that would affect the whole program. */
 const REFUSED_GLOBALS: Record<string, string> = {
   "Deno.serve": SERVERS,
   "Deno.serveHttp": SERVERS,
@@ -33,27 +33,27 @@ const REFUSED_GLOBALS: Record<string, string> = {
   "Bun.env": "use env and secrets, which rule functions get",
 };
 
-/** A use of something that rule code may not use. */
+/** A use of something that is not allowed in rule code. */
 export interface RefusedUse {
   name: string;
   hint: string;
   place: CodePlace;
 }
 
-/** True where a second look is worth its time. */
+/** A quick test: true if the code is worth a real search. */
 export function mayUseRefused(code: string): boolean {
   return /\b(Deno|Bun)\b/.test(code);
 }
 
 /**
- * For esbuild's `define`: only a real, unshadowed use of the global is replaced, none in comments or texts. The bundle
- * made with it is not run, only searched by {@link findRefused}.
+ * For esbuild's `define`: only a real, unshadowed use of the global is replaced, none in comments or texts. The resulting
+ * bundle is not run, only searched by {@link findRefused}.
  */
 export function refusedDefines(): Record<string, string> {
   return Object.fromEntries(Object.keys(REFUSED_GLOBALS).map((name) => [name, mark(name)]));
 }
 
-/** Where the user's own files use refused globals. Packages are let through: they often only ask what is there. */
+/** Finds refused globals in the user's own files. Packages are exempt: they often only check what exists. */
 export function findRefused(markedCode: string): RefusedUse[] {
   const code = new UserCode(markedCode);
   return Object.entries(REFUSED_GLOBALS).flatMap(([name, hint]) =>

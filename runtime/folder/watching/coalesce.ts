@@ -1,11 +1,11 @@
 import type { Cancel, Clock } from "../../host/clock.ts";
 
-/** A save is often several file events; the first of them waits this long for the others. */
+/** Milliseconds that a load waits for further file events, because one save often causes several. */
 const SETTLE = 5;
 
 /**
- * Turns bursts of changes into few loads: the first change loads at once, those within `gap` after a load's start
- * become one trailing load, and two loads never run at the same time.
+ * Turns bursts of changes into few loads: the first change loads at once, changes within `gap` after a load's start become
+ * one trailing load, and two loads never overlap.
  */
 export class Coalescer {
   #wanted = false;
@@ -35,13 +35,16 @@ export class Coalescer {
     this.#plan();
   }
 
-  /** Does something that no load must coincide with, such as the first one; changes that come meanwhile bring a load behind it. */
+  /**
+   * Performs work that must not overlap with a load, such as the first load; changes in the meantime cause a load
+   * afterwards.
+   */
   async alone(work: () => Promise<void>): Promise<void> {
     while (this.#running) await this.#running;
     await this.#run(work);
   }
 
-  /** No load starts after this; resolves once none is under way. */
+  /** Starts no further load; resolves when none is running. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#forgetClock();
@@ -51,7 +54,7 @@ export class Coalescer {
 
   #plan(): void {
     if (this.#closed || this.#running || !this.#wanted) return;
-    // A clock that was set back must not postpone the load until the old time comes round again.
+    // A clock rollback must not postpone the load until the old time is reached again.
     this.#due = Math.min(this.#due, this.clock.now() + this.gap);
     this.#timer?.();
     this.#timer = this.clock.at(this.#due, () => void this.#run(this.load));
@@ -65,7 +68,7 @@ export class Coalescer {
       this.#running = undefined;
       this.#plan();
     });
-    // Who waits for its end does not have to hear how it ended.
+    // A failure is reported to the caller of `work`, not to those who wait for its end.
     this.#running = done.catch(() => {});
     return done;
   }

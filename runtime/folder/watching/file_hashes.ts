@@ -4,20 +4,20 @@ import { isSettled, type Mark, markFile } from "../folder.ts";
 
 /** A file's content by its hash. */
 export interface Content {
-  /** One that is not there, or cannot be read, has one too: how it looks. */
+  /** For a missing or unreadable file, the hash of its mark. */
   hash: string;
-  /** When it was changed last, by its file system's clock. */
+  /** When it was last changed, by its file system's clock. */
   savedAt: number;
 }
 
-/** Looks at a file by its absolute path. */
+/** Reads a file's hash, by its absolute path. */
 export type Look = (path: string) => Promise<Content>;
 
-/** Hashes of files. Those that look as they did before are not read again. */
+/** Hashes of files. Files whose mark is unchanged are not read again. */
 export class FileHashes {
   readonly #known = new Map<string, { mark: Mark; hash: string }>();
 
-  /** Looks at each file once, however often it is asked for. */
+  /** Reads each file only once, however often it is asked for. */
   look(): Look {
     const contents = new Map<string, Promise<Content>>();
     return (path) => {
@@ -27,7 +27,7 @@ export class FileHashes {
     };
   }
 
-  /** Forgets all but these files. */
+  /** Forgets all other files. */
   keep(paths: Set<string>): void {
     for (const path of this.#known.keys()) if (!paths.has(path)) this.#known.delete(path);
   }

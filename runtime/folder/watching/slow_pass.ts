@@ -1,12 +1,12 @@
 import type { Clock } from "../../host/clock.ts";
 import { ABSENT, type FolderScope, type Mark, markFile, markFiles, markFolder } from "../folder.ts";
 
-/** Milliseconds between two looks. */
+/** Milliseconds between two passes. */
 const PERIOD = 30_000;
 
-/** Looks at every file now and then, for file systems that send no events: network shares, some containers. */
+/** Checks every file periodically, for file systems that send no events: network shares, some containers. */
 export class SlowPass {
-  /** Files outside the folder that are looked at too, absolute. */
+  /** Files outside the folder that are checked too, absolute. */
   outside: string[] = [];
   #folder = new Map<string, Mark>();
   #outside = new Map<string, Mark>();
@@ -19,13 +19,13 @@ export class SlowPass {
     private readonly onChange: () => void,
   ) {}
 
-  /** Takes the present state as known; resolves once that is done. */
+  /** Records the present state; resolves when that is done. */
   async start(): Promise<void> {
     this.#folder = await markFolder(this.scope);
     this.#plan();
   }
 
-  /** Something else has told of this file: the change is no news to the next look. */
+  /** An event already reported this file: the next pass does not report the change again. */
   told(path: string): void {
     const mark = markFile(path);
     if (!path.startsWith(`${this.scope.folder}/`)) this.#outside.set(path, mark);
@@ -47,7 +47,7 @@ export class SlowPass {
     try {
       const folder = await markFolder(this.scope);
       const outside = await markFiles(this.outside);
-      // A file outside that is looked at for the first time has just been read by the load that found it.
+      // A file outside that is checked for the first time has just been read by the load that found it.
       const changed = folder.size !== this.#folder.size || differs(folder, this.#folder) ||
         differs(outside, new Map([...outside, ...this.#outside]));
       [this.#folder, this.#outside] = [folder, outside];

@@ -6,15 +6,15 @@ import { SlowPass } from "./slow_pass.ts";
 /** How a folder is watched. */
 export interface WatchOptions {
   clock: Clock;
-  /** Absolute paths below which nothing matters: the data folder. */
+  /** Absolute paths whose contents are ignored: the data folder. */
   ignore: string[];
-  /** What goes wrong with watching itself, e.g. too few inotify watches; the slow pass goes on. */
+  /** Called if watching itself fails, e.g. because of too few inotify watches; the slow pass continues. */
   onWarning: (message: string) => void;
 }
 
 const FILE_EVENTS = new Set(["add", "change", "unlink"]);
 
-/** A folder under watch. */
+/** A watched folder. */
 export interface Watch {
   /** Replaces the set of files outside the folder that are watched too. */
   outside(files: string[]): void;
@@ -22,8 +22,8 @@ export interface Watch {
 }
 
 /**
- * Calls back when something in the folder may have changed; whether it did is the loader's to find out.
- * Resolves once every change from now on is seen.
+ * Calls back when something in the folder may have changed; the loader finds out whether it did.
+ * Resolves when all later changes will be seen.
  * @param folder absolute
  */
 export async function watchFolder(folder: string, options: WatchOptions, onChange: () => void): Promise<Watch> {

@@ -2,8 +2,8 @@
 export type ScalarStyle = "PLAIN" | "QUOTE_SINGLE" | "QUOTE_DOUBLE" | "BLOCK_LITERAL" | "BLOCK_FOLDED";
 
 /**
- * Finds where a character of a scalar's value stands in its source. YAML changes only whitespace and escapes between
- * the two, so the n-th visible character of the one is the n-th of the other; that holds for every style, folded or not.
+ * Finds the source position of a character of a scalar's value. YAML changes only whitespace and escapes between the two,
+ * so the n-th visible character of one is the n-th of the other; that holds for every style, folded or not.
  *
  * @param source the scalar as written, quotes and block header included
  * @param offset counts UTF-16 units in the value
@@ -33,7 +33,7 @@ interface Unit {
   visible: boolean;
 }
 
-/** How many visible units stand before the offset, and how far behind the last of them it is. */
+/** How many visible units are before the offset, and how far after the last of them it is. */
 function visible(value: string, offset: number): { before: number; gap: number } {
   let before = 0;
   let last = -1;
@@ -75,7 +75,7 @@ function plain(source: string, at: number, style: ScalarStyle): Unit {
 function escape(source: string, at: number): Unit {
   const digits = ESCAPE_DIGITS[source[at + 1]];
   if (digits === undefined) {
-    // The other escapes give whitespace or control characters, or the escaped character itself.
+    // The other escapes give whitespace, control characters, or the escaped character itself.
     return { at, width: 2, length: 1, visible: !/[tnvfrNLP_ \s]/.test(source[at + 1] ?? " ") };
   }
   const code = Number.parseInt(source.slice(at + 2, at + 2 + digits), 16);

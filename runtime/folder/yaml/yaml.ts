@@ -8,19 +8,19 @@ import { findTraps } from "./yaml_traps.ts";
 
 /** One YAML file, read but not yet checked. */
 export interface YamlFile {
-  /** Absent where a syntax error leaves nothing to check. */
+  /** Absent if a syntax error leaves nothing to check. */
   value?: Json;
   origin: YamlOrigin;
   text: string;
   problems: Problem[];
 }
 
-/** Characters a file may have: rules are small, and what is not one must not stall the reload. */
+/** Most characters of a file: rules are small, and other files must not stall the reload. */
 const MAX_LENGTH = 1_000_000;
-/** Levels of nesting; deeper files would exhaust the stack of everything that walks them. */
+/** Levels of nesting; deeper files would exhaust the stack of every recursive function. */
 const MAX_DEPTH = 100;
 const TOO_DEEP = `a file may nest ${MAX_DEPTH} levels deep`;
-/** These leave the shape of the file in no doubt, so all of them are reported and the checker goes on. */
+/** These errors leave the shape of the file unambiguous, so all of them are reported and the checker continues. */
 const HARMLESS = new Set(["DUPLICATE_KEY", "TAG_RESOLVE_FAILED"]);
 
 const OPTIONS = {
@@ -32,15 +32,15 @@ const OPTIONS = {
 } as const;
 
 /**
- * Reads a YAML 1.2 file: its value, where everything stands, and what is wrong with it as YAML. Of syntax errors only
- * the first is reported, because the others usually follow from it.
+ * Reads a YAML 1.2 file: its value, the positions in it, and its problems as YAML. Only the first syntax error is reported,
+ * because the others usually follow from it.
  * @param file path for the problems
  */
 export function parseYaml(source: string, file: string): YamlFile {
   return guarded(file, () => parse(source, file), unread);
 }
 
-/** A file without problems whose value is known; it is parsed only where a place in it is asked for. */
+/** A file without problems whose value is known; it is parsed only if a position in it is needed. */
 export function knownYaml(source: string, file: string, value: Json): YamlFile {
   const text = withoutMark(source);
   return { value, origin: new YamlOrigin(file, text, undefined, read), text, problems: [] };
@@ -57,7 +57,7 @@ function parse(source: string, file: string): YamlFile {
   try {
     reading = read(text);
   } catch (error) {
-    // The library collects errors; it throws only where the stack does not suffice.
+    // The library collects errors; it throws only on stack overflow.
     if (error instanceof RangeError) return refused(file, TOO_DEEP);
     throw error;
   }
@@ -76,7 +76,7 @@ function parse(source: string, file: string): YamlFile {
     if (!isShallow(value, MAX_DEPTH)) return refused(file, TOO_DEEP);
     return { value, origin, text, problems: report(findings) };
   } catch {
-    // The library counts what aliases multiply and stops; whatever else it throws is about aliases too.
+    // The library limits what aliases multiply; its other errors here are about aliases, too.
     const from = Math.max(0, text.indexOf("*"));
     findings.push({ from, to: from + 1, message: "too many aliases of aliases", hint: "write the values out" });
     return { origin, text, problems: report(findings) };
@@ -84,7 +84,7 @@ function parse(source: string, file: string): YamlFile {
 }
 
 interface Reading extends YamlTree {
-  /** The error that leaves the shape of the file in doubt. */
+  /** The error that makes the shape of the file ambiguous. */
   syntax?: YAMLError;
   findings: Finding[];
 }
@@ -104,7 +104,7 @@ function duplicates(errors: YAMLError[], text: string): Finding[] {
   });
 }
 
-/** Everything else that the library warns about is a problem too. */
+/** All other warnings of the library are problems too. */
 function rest(warnings: YAMLError[], known: Finding[], text: string): Finding[] {
   return warnings
     .filter(({ pos }) => !known.some(({ from, to }) => from <= pos[0] && pos[0] < to))
@@ -140,7 +140,7 @@ function refused(file: string, message: string): YamlFile {
   return unread({ severity: "error", file, at, message, hint: "split it into several files" });
 }
 
-/** A file of which nothing is known but the problem. */
+/** A file of which only the problem is known. */
 export function unread(problem: Problem): YamlFile {
   return { origin: new YamlOrigin(problem.file, "", read(""), read), text: "", problems: [problem] };
 }

@@ -14,22 +14,22 @@ import type { Position } from "../../model/problem.ts";
 import type { Origin } from "../../language/checker/origin.ts";
 import { type ScalarStyle, sourceOffset } from "./scalar_offsets.ts";
 
-/** What the parser makes of a text: many times as large. */
+/** The parsed form of a text, many times as large. */
 export interface YamlTree {
   document: Document.Parsed;
   lines: LineCounter;
-  /** Values that were read anew from the text because YAML took them for something else; see `yaml_traps.ts`. */
+  /** Values that were read again as text because YAML took them for something else; see `yaml_traps.ts`. */
   reread: ReadonlyMap<Scalar, number>;
 }
 
-/** Where the values of a YAML file stand in its text. */
+/** The positions of a YAML file's values in its text. */
 export class YamlOrigin implements Origin {
   readonly language = "yaml";
   #known: YamlTree | undefined;
 
   /**
    * @param tree of the text, if it was parsed
-   * @param parse gives it where it is not known, or was forgotten
+   * @param parse makes the tree if it is unknown or was released
    */
   constructor(
     readonly file: string,
@@ -40,7 +40,7 @@ export class YamlOrigin implements Origin {
     this.#known = tree;
   }
 
-  /** Lets go of what the text was parsed into: places are asked for again only where a file is checked again. */
+  /** Releases the tree: positions are needed again only if a file is checked again. */
   forget(): void {
     this.#known = undefined;
   }
@@ -49,7 +49,7 @@ export class YamlOrigin implements Origin {
     return this.#known ??= this.parse(this.text);
   }
 
-  /** The position of a path's key or value; of the nearest thing around it where the path is not in the file. */
+  /** The position of a path's key or value; if the path is not in the file, of its nearest ancestor. */
   at(path: (string | number)[], part: "key" | "value"): Position {
     let node: Node | null = this.#tree.document.contents;
     let key: Node | null = null;
@@ -103,7 +103,7 @@ export class YamlOrigin implements Origin {
   }
 }
 
-/** One step down: the key and the value below `name`, or undefined where there is none. */
+/** One step down: the key and value of `name`, or undefined if there is none. */
 function enter(node: Node | null, name: string | number): [key: Node | null, value: Node | null] | undefined {
   if (isMap(node)) {
     const pair = (node.items as Pair<Node, Node | null>[]).find(({ key }) =>
@@ -118,7 +118,7 @@ function enter(node: Node | null, name: string | number): [key: Node | null, val
   return undefined;
 }
 
-/** True for `key:` with nothing behind it: the key is then the better place to point at. */
+/** True for `key:` without a value: then the key is the better place to point at. */
 function isEmpty(node: Node | null): boolean {
   return node === null || (isScalar(node) && node.value === null && (node.source ?? "") === "");
 }

@@ -1,6 +1,6 @@
 import type { YAMLError } from "yaml";
 
-/** Something wrong in a piece of text: where, what, and what would work. */
+/** Something wrong in a piece of text: the place, the problem, and what would work. */
 export interface Finding {
   /** Offsets in the text. */
   from: number;
@@ -10,7 +10,7 @@ export interface Finding {
   severity?: "error" | "warning";
 }
 
-/** Says in a rule author's words what a syntax error of the YAML library is about, for the usual slips with a remedy. */
+/** Explains a syntax error of the YAML library in the terms of a rule author, with a remedy for the usual mistakes. */
 export function explainSyntaxError(error: YAMLError, text: string): Finding {
   const slip = new Slip(error, text);
   for (const explain of EXPLANATIONS) {
@@ -25,14 +25,14 @@ export function quoted(text: string): string {
   return /["\\]/.test(text) ? `'${text.replaceAll("'", "''")}'` : `"${text}"`;
 }
 
-/** A syntax error with the line it stands in, taken apart. */
+/** A syntax error with the parts of its line. */
 class Slip {
   readonly at: number;
   readonly code: string;
   readonly says: string;
   readonly lineStart: number;
   readonly line: string;
-  /** What stands before the value: dashes and, where there is one, the key. */
+  /** The text before the value: dashes and, if present, the key. */
   readonly key: string | undefined;
   readonly value: string;
   readonly valueAt: number;
@@ -92,7 +92,7 @@ function tab(slip: Slip): Finding | undefined {
 
 function expressionInFlow(slip: Slip): Finding | undefined {
   const from = slip.text.startsWith("${{", slip.at) ? slip.at : slip.at - 1;
-  // At the beginning of a value in a block, it is a ": " that needs the quotes.
+  // At the beginning of a value in a block, only ": " would require the quotes.
   if (!slip.text.startsWith("${{", from) || slip.code === "BLOCK_AS_IMPLICIT_KEY") return undefined;
   const end = slip.text.indexOf("}}", from);
   const to = end === -1 ? from + 3 : end + 2;
@@ -141,7 +141,7 @@ function afterQuoteOrBracket(slip: Slip): Finding | undefined {
 function unclosedQuote(slip: Slip): Finding | undefined {
   const quote = /Missing closing (["'])/.exec(slip.says)?.[1];
   if (!quote) return undefined;
-  // The error stands at the end of the file; the quote that was opened last in a line of its own is what is meant.
+  // The error is reported at the end of the file; the last unpaired quote of a line is the likely cause.
   const opening = [...slip.text.slice(0, slip.at).matchAll(new RegExp(`(?:^|[\\s,[{])${quote}`, "g"))]
     .map(({ index, 0: match }) => index + match.length - 1)
     .findLast((at) => !slip.text.slice(at + 1, slip.text.indexOf("\n", at) + 1 || undefined).includes(quote));

@@ -13,16 +13,16 @@ import {
 } from "yaml";
 import { type Finding, quoted } from "./yaml_syntax.ts";
 
-/** What YAML reads without complaint but not as it was meant. */
+/** What YAML accepts but reads differently than intended. */
 export interface Traps {
   findings: Finding[];
-  /** Values that were given back the text that was meant, with the offset where it begins. */
+  /** Values that got their intended text back, with the offset where it begins. */
   reread: Map<Scalar, number>;
 }
 
 /**
- * Finds tags (`if: !x`), aliases, comments in place of values (`channel: #deals`), numbers that lose digits. Values
- * taken for a tag, alias or comment get their text back, so that the checker behind does not report them a second time.
+ * Finds tags (`if: !x`), aliases, comments instead of values (`channel: #deals`), numbers that lose digits. Values read as
+ * a tag, alias or comment get their text back, so that the checker does not report them again.
  */
 export function findTraps(document: Document.Parsed, text: string): Traps {
   const traps: Traps = { findings: [], reread: new Map() };
@@ -120,7 +120,7 @@ export function findTraps(document: Document.Parsed, text: string): Traps {
     traps.findings.push({ from, to, message: '"<<" is not part of YAML 1.2', hint: "write the keys out" });
   }
 
-  /** An alias of nothing, or of what it stands in. */
+  /** An alias of nothing, or of a value that contains it. */
   function dangling(alias: Alias): Scalar | undefined {
     const [from, to] = alias.range!;
     const anchor = alias.resolve(document);
@@ -145,7 +145,7 @@ export function findTraps(document: Document.Parsed, text: string): Traps {
   }
 }
 
-/** Tells an empty item from a comment at the end of a list. */
+/** Distinguishes an empty item from a comment at the end of a list. */
 function beginsItem(token: CST.SourceToken): boolean {
   return token.type === "seq-item-ind" || token.type === "tag";
 }

@@ -20,9 +20,9 @@ import { show } from "../show.ts";
 import { allStepIds, idsIn } from "./step_ids.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 
-/** What the checker must know beside the file. */
+/** The context of a check, besides the file. */
 export interface Known {
-  /** The id that the file's path gives: `ops/disk`. */
+  /** The id from the file's path: `ops/disk`. */
   id: string;
   /** Values that the config files set for this rule, by key. */
   config: JsonObject;
@@ -30,11 +30,11 @@ export interface Known {
   enabled?: boolean;
   /** `env.X` in `when`. */
   env: Record<string, string | undefined>;
-  /** What is wrong with a secret; where given, that is a warning. */
+  /** The problem of a secret; if given, it becomes a warning. */
   secretFault?: (name: string) => SecretFault | undefined;
-  /** Ids of people and names of groups; where given, a form for anybody else has a problem. */
+  /** Ids of people and names of groups; if given, a form for anybody else is a problem. */
   people?: string[];
-  /** Milliseconds since the epoch, for what a kind finds wrong with the time (a cron that never fires). */
+  /** Milliseconds since the epoch, for problems that depend on the time (a cron that never fires). */
   now: number;
 }
 
@@ -69,17 +69,17 @@ const LIMIT: Rate = { count: 1_000, per: 60_000 };
 const STEP_NAMES = ["event", "steps", "errors", "config", "env", "secrets", "state", "run", "rule"];
 const ACTION_NAMES = ["inputs", "event", "steps", "errors", "env", "secrets", "state", "run", "rule"];
 
-/** What a check found. */
+/** The result of a check. */
 export interface RuleFound {
-  /** Absent where there are errors among the problems. */
+  /** Absent if there are errors among the problems. */
   rule?: CheckedRule;
   problems: Problem[];
   tests: RuleTest[];
-  /** What is wrong with the tests: the rule does its work all the same. */
+  /** Problems of the tests; the rule works nevertheless. */
   testProblems: Problem[];
 }
 
-/** Reads a rule, and its tests, out of anything. */
+/** Parses a rule and its tests from any value. */
 export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Known): RuleFound {
   const { env, secretFault, people, now } = known;
   const context: CheckContext = {
@@ -145,7 +145,7 @@ function readRule(
       ["max"],
       "key",
       `"max" means nothing in mode ${show(raw.mode)}`,
-      "it counts runs at once in mode parallel; take it out",
+      "it limits the runs at once in mode parallel; take it out",
     );
   }
   return {
@@ -179,7 +179,7 @@ const limit = z.unknown().transform((value, context): Rate | null => {
   return rate;
 });
 
-// Made once: a schema made for each rule takes as long as the rest of its check.
+// Created once: creating a schema for each rule takes as long as the rest of its check.
 const ruleName = z.string();
 const enabled = z.boolean();
 const mode = z.enum(MODES);
@@ -187,14 +187,14 @@ const max = z.number().int().min(1);
 const timeout = duration();
 const ruleId = z.string().regex(/^[A-Za-z0-9_][\w.-]*(\/[A-Za-z0-9_][\w.-]*)*$/);
 
-/** Ids of all that may have run before `onError` or `output` is looked at. */
+/** Ids of all steps that may have run before `onError` or `output` is evaluated. */
 function ran(raw: unknown, then: CheckedRule["then"], kinds: Kinds): string[] {
   const entries = Array.isArray(raw) ? raw : [raw];
   const given = entries.flatMap((entry) => isObject(entry) && typeof entry.id === "string" ? [entry.id] : []);
   return [...new Set([...given, ...(then === "function" ? [] : then.flatMap((step) => idsIn(step, kinds)))])];
 }
 
-/** How the worker writes a function in a declaration. */
+/** Whether a value is a function, as the worker writes it in a declaration. */
 function isFunction(value: unknown): boolean {
   return isObject(value) && value.function === true;
 }
@@ -205,7 +205,7 @@ function checkFields(checking: Checking, key: "config" | "inputs", raw: unknown)
   return fields;
 }
 
-/** The values in force: those of the config files, else the defaults. */
+/** The config values in force: those of the config files, else the defaults. */
 function checkConfig(checking: Checking, fields: Record<string, Field>, set: JsonObject): Record<string, Json> {
   const known = Object.fromEntries(Object.entries(set).filter(([key]) => Object.hasOwn(fields, key)));
   const { values, problems } = checkValues(fields, known);
@@ -216,7 +216,7 @@ function checkConfig(checking: Checking, fields: Record<string, Field>, set: Jso
   return values;
 }
 
-/** Reads a YAML action (`inputs`, `then`, `output`) out of anything. */
+/** Parses a YAML action (`inputs`, `then`, `output`) from any value. */
 export function checkAction(
   raw: unknown,
   origin: Origin,
@@ -253,7 +253,7 @@ export function checkAction(
   return checking.ok ? { action, problems: checking.problems } : { problems: checking.problems };
 }
 
-/** Reads the main argument (under the kind's name) and the options of one step or trigger, as for a TypeScript `step.*` call. */
+/** Parses the main argument (under the kind's name) and the options of one step or trigger, as for a TypeScript `step.*` call. */
 export function parseArgs(kind: Kind, raw: JsonObject): { args: JsonObject } | { problems: string[] } {
   const parsed = parseKindArgs(kind, raw);
   if ("args" in parsed) return parsed;

@@ -14,15 +14,15 @@ import { expressionsIn, mapArgs, resolveKnown } from "../expressions/template.ts
 import { parseTemplate } from "../expressions/template_text.ts";
 
 interface ArgOptions {
-  /** Whether config and environment are put in now, as under `when`. */
+  /** Whether to resolve config and environment now, as under `when`. */
   resolve: boolean;
-  /** Keys that have their problem already if they are missing. */
+  /** Keys that are not reported as missing, as they already have a problem. */
   excused: string[];
   /** Checks the step in a `source()`. */
   checkSource(source: Record<string, unknown>, path: Path): void;
 }
 
-/** Checks the main argument and the options of one trigger or step and reads them; undefined where something is wrong. */
+/** Checks and parses the main argument and the options of one trigger or step; undefined if there is a problem. */
 export function checkArgs(
   checking: Checking,
   path: Path,
@@ -63,7 +63,7 @@ function schemaOf(kind: Kind): z.ZodObject {
   return schema;
 }
 
-/** Reads arguments that come from code at run time: no templates, no positions. */
+/** Parses arguments from code at run time: without templates and positions. */
 export function parseKindArgs(kind: Kind, raw: JsonObject): { args: JsonObject } | { problems: SchemaProblem[] } {
   const { value, problems } = parseWith(schemaOf(kind), raw);
   return problems.length > 0 ? { problems } : { args: value as JsonObject };
@@ -112,7 +112,7 @@ function checkLeaf(
   }
 }
 
-/** What no field maker made is never resolved at run time: at most it can name what is known when the rule loads. */
+/** Checks a field without a field maker, which is never resolved at run time: it can only use values known when the rule loads. */
 function checkPlain(checking: Checking, path: Path, value: unknown, visible: Visible, resolve: boolean): void {
   if (!hasTemplate(value)) return;
   const { parts } = parseTemplate(value as string);
@@ -126,7 +126,7 @@ function checkPlain(checking: Checking, path: Path, value: unknown, visible: Vis
   } else checking.error(path, "value", "an expression cannot stand here", "write the value itself");
 }
 
-/** Checks an expression that stands without `${{ }}`. */
+/** Checks an expression without `${{ }}`. */
 export function checkBare(checking: Checking, path: Path, value: unknown, visible: Visible): void {
   if (typeof value !== "string") return;
   if (hasTemplate(value)) {
@@ -160,7 +160,7 @@ function checkSecrets(checking: Checking, path: Path, value: unknown): void {
   }
 }
 
-/** Whom a form names is known, or has an e-mail address. */
+/** Checks that the recipients of a form are known, or are e-mail addresses. */
 function checkPeople(checking: Checking, path: Path, value: unknown): void {
   const { people } = checking.context;
   if (people === undefined) return;
@@ -175,7 +175,7 @@ function checkPeople(checking: Checking, path: Path, value: unknown): void {
   }
 }
 
-/** Templates are resolved nowhere in it. */
+/** Checks a value that must not contain templates. */
 function checkLiteral(checking: Checking, path: Path, value: unknown): void {
   if (typeof value === "object" && value !== null) {
     for (const [key, part] of Object.entries(value)) {
@@ -186,7 +186,7 @@ function checkLiteral(checking: Checking, path: Path, value: unknown): void {
   }
 }
 
-/** Puts in what is known when a rule loads: config and environment. */
+/** Resolves the values known when a rule loads: config and environment. */
 function resolveForLoad(
   checking: Checking,
   path: Path,
@@ -198,7 +198,7 @@ function resolveForLoad(
     return resolveKnown(kind, raw, ["config", "env"], { config, env, $now: now });
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
-    // A value that is missing because its field is wrong has its problem there.
+    // If a value is missing because its field is not valid, the problem is reported there.
     if (error.missing?.startsWith("config.") && !checking.ok) return raw;
     checking.error([...path, kind.kind], "value", error.message);
     return raw;

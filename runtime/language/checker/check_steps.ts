@@ -17,7 +17,7 @@ import type { z } from "zod";
 /** Options that every step has. */
 export const STEP_OPTIONS = ["id", "if", "timeout", "retry", "onError", "onTimeout"];
 
-/** Below a step, the steps that answer it stand under these; no branch is called so. */
+/** The lists below a step that handle its failure; a branch cannot have these names. */
 const ANSWERS = ["onError", "onTimeout"];
 
 /** Checks a list of steps; the results of earlier ones are visible in later ones. */
@@ -47,7 +47,7 @@ export function checkSteps(checking: Checking, path: Path, raw: unknown, visible
   return steps;
 }
 
-/** What is seen behind a step. */
+/** The names visible after a step. */
 function behind(visible: Visible, id: string, step: Step | undefined, kinds: Kinds): Visible {
   const inner = step === undefined ? [] : innerIds(step, kinds);
   const apart = new Map([...visible.apart ?? [], ...step === undefined ? [] : idsApart(step, kinds)]);
@@ -194,7 +194,7 @@ function checkCondition(checking: Checking, path: Path, value: unknown, visible:
   return undefined;
 }
 
-/** Reads an option that must be known when the rule loads: at most config stands in it. */
+/** Parses an option that must be known when the rule loads: it may use only config. */
 export function readKnown(
   checking: Checking,
   path: Path,
@@ -217,7 +217,7 @@ export function readKnown(
   return parsed.value;
 }
 
-/** Checks the step that a poll looks at. */
+/** Checks the source of a poll. */
 export function checkSource(checking: Checking, path: Path, source: Record<string, unknown>, visible: Visible): void {
   const acting = Object.entries(checking.kinds.steps).filter(([, { controls }]) => !controls);
   const kind: Kind | undefined = findKind(checking, path, source, Object.fromEntries(acting), []);

@@ -15,15 +15,15 @@ import { isStep, withoutIterations } from "./step_names.ts";
 import { DEFAULT_NOW, STUB_KEYS, type StubbedKind, testKinds, testSchema } from "./test_kinds.ts";
 import { stepsIn } from "../expressions/used_names.ts";
 
-/** The rule that tests are about, as far as they name parts of it. */
+/** The parts of the tested rule that tests can name. */
 export interface Tested {
   triggers: Rule["triggers"];
-  /** All its steps, at any depth; undefined where they cannot be known (TypeScript, called actions). */
+  /** All its steps, at any depth; undefined if they cannot be known (TypeScript, called actions). */
   steps?: Step[];
   fields: Record<string, Field>;
 }
 
-/** What tests of a rule can name. */
+/** The parts that tests of a rule can name. */
 export function testedOf(rule: Pick<Rule, "triggers" | "then" | "onError">, fields: Record<string, Field>): Tested {
   const steps = stepsIn(rule);
   const calls = steps.some(({ kind, args }) => kind === "call" && /\.ya?ml$/.test(String(args.call)));
@@ -32,7 +32,7 @@ export function testedOf(rule: Pick<Rule, "triggers" | "then" | "onError">, fiel
 }
 
 const KEYS = [...Object.keys(testSchema.shape), "do"];
-/** What `stub` may name beside steps: the kinds that touch the world, and what polls look at. */
+/** Names for `stub` besides steps: the kinds with external effects, and the sources of polls. */
 const STUBBED = ["http", "run", "call", "mail", "poll"];
 
 /** Checks the entries under `tests` of a rule that has no errors. */
@@ -52,7 +52,7 @@ export function checkTests(checking: Checking, raw: unknown, tested: Tested): Ru
   return tests.filter((test) => test !== undefined);
 }
 
-/** Checks one test; undefined where something is wrong with it. */
+/** Checks one test; undefined if it has a problem. */
 function checkTest(checking: Checking, path: Path, raw: unknown, tested: Tested): RuleTest | undefined {
   const before = checking.problems.length;
   if (!isObject(raw)) {
@@ -72,8 +72,8 @@ function checkTest(checking: Checking, path: Path, raw: unknown, tested: Tested)
 }
 
 /**
- * Checks what stands beside `do`.
- * @param excused keys that have their problem already if they are missing
+ * Checks the keys besides `do`.
+ * @param excused keys that are not reported as missing, as they already have a problem
  */
 export function checkWorld(
   checking: Checking,
@@ -85,7 +85,7 @@ export function checkWorld(
   const read: Record<string, unknown> = {};
   for (const [key, schema] of Object.entries(testSchema.shape)) {
     if (raw[key] === null || excused.includes(key)) continue;
-    // Each on its own, so that all that is wrong is found at once.
+    // One by one, so that all problems are found at once.
     const { value, problems } = parseWith(z.object({ [key]: schema }), { [key]: raw[key] });
     checking.addAll(path, problems);
     Object.assign(read, value);
@@ -103,7 +103,7 @@ export function checkWorld(
   return { name, now, ...people && { people }, config, secrets, env, stub };
 }
 
-/** An answer that a step can get, or a list of them, as far as the kind of step is known. */
+/** Checks an answer that a step can get, or a list of them, if the kind of step is known. */
 function checkAnswers(checking: Checking, path: Path, name: string, answers: Json, { steps = [] }: Tested): void {
   const kind = steps.find(({ id }) => id === name.slice(name.lastIndexOf("/") + 1))?.kind ?? name;
   if (!Object.hasOwn(STUB_KEYS, kind)) return;
@@ -115,7 +115,7 @@ function checkAnswers(checking: Checking, path: Path, name: string, answers: Jso
   }
 }
 
-/** What is wrong with the values that a test sets; those that it leaves out stay as they are. */
+/** Checks the config values that a test sets; others stay unchanged. */
 function checkConfig(
   fields: Record<string, Field>,
   config: JsonObject,
@@ -163,7 +163,7 @@ function checkEntry(checking: Checking, path: Path, raw: unknown, tested: Tested
   return { kind: kind.kind as TestEntryKind, at: checking.origin.at(path, "value"), args: parsed.args };
 }
 
-/** The parts of the rule that an entry names are there. */
+/** Checks that the parts of the rule that an entry names exist. */
 function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: JsonObject, tested: Tested): void {
   const at = [...path, kind];
   switch (kind) {
@@ -200,7 +200,7 @@ function checkSend(checking: Checking, path: Path, { trigger, webhook }: JsonObj
   checking.error([...path, "trigger"], "value", `the rule has no trigger ${show(trigger)}`, hint);
 }
 
-/** The trigger that a test names: by its name or address, or by its kind where that says which. */
+/** The trigger that a test names: by its name or address, or by its kind if that is unambiguous. */
 export function findTrigger(triggers: Rule["triggers"], name: string): Rule["triggers"][number] | undefined {
   const ofKind = triggers.filter(({ kind }) => kind === name);
   return triggers.find(({ id }) => id === name) ?? (ofKind.length === 1 ? ofKind[0] : undefined);
@@ -215,7 +215,7 @@ function checkForm(checking: Checking, path: Path, name: string, tested: Tested)
   checking.error(path, "value", `the rule has no form ${show(name)}`, hint);
 }
 
-/** A step is named by its id, or by its path, whose last part that is. */
+/** Checks the name of a step: its id, or its path, which ends with the id. */
 function checkStep(
   checking: Checking,
   path: Path,
@@ -225,7 +225,7 @@ function checkStep(
   others: string[],
 ): void {
   if (steps === undefined || others.includes(name) || (others.length > 0 && findTrigger(triggers, name))) return;
-  // A form that says nothing else notifies by mail.
+  // A form without other settings notifies by mail.
   const implied = steps.some(({ kind }) => kind === "form") ? ["mail"] : [];
   const ids = [...steps.map(({ id }) => id), ...implied];
   const last = withoutIterations(name.slice(name.lastIndexOf("/") + 1));

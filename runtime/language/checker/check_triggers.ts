@@ -87,7 +87,7 @@ function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: Arou
   };
 }
 
-/** What a condition of a rule or a trigger sees, and `key`. */
+/** The names that `key` and the condition of a rule or a trigger can use. */
 export function conditionNames(config: string[] | undefined): Visible {
   const names = ["event", "config", "env", "secrets", "state", "rule"];
   return { names, steps: [], allSteps: [], ...(config && { config }) };
@@ -104,7 +104,7 @@ function fromName(checking: Checking, path: Path, name: string): Record<string, 
       path,
       "value",
       `${JSON.stringify(name)} needs an argument`,
-      `write it behind a colon, as in ${name}: …`,
+      `write it after a colon, as in ${name}: …`,
     );
     return undefined;
   }
@@ -127,7 +127,7 @@ function checkName(checking: Checking, path: Path, name: unknown): string | unde
   return undefined;
 }
 
-/** Reads one condition or a list of them that must all hold. */
+/** Parses one condition, or a list of conditions that must all hold. */
 export function checkClauseList(checking: Checking, path: Path, raw: unknown, visible: Visible): Clause[] {
   const texts = Array.isArray(raw) ? raw : [raw];
   return texts.flatMap((text, index) => {

@@ -10,45 +10,45 @@ import type { SecretFault } from "../../secrets/secrets.ts";
 
 export type Path = (string | number)[];
 
-/** One check of one file: collects all that is wrong with it. */
+/** One check of one file: collects all its problems. */
 export class Checking {
   readonly problems: Problem[] = [];
 
   constructor(readonly origin: Origin, readonly kinds: Kinds, readonly context: CheckContext) {}
 
-  /** Something is wrong with the key or the value at a path. */
+  /** Reports an error of the key or the value at a path. */
   error(path: Path, part: "key" | "value", message: string, hint?: string): void {
     this.#add("error", path, this.origin.at(path, part), message, hint);
   }
 
-  /** Something is wrong with a part of the text at a path. */
+  /** Reports an error in a part of the text at a path. */
   errorWithin(path: Path, part: { offset: number; length: number }, message: string, hint?: string): void {
     this.#add("error", path, this.origin.within(path, part.offset, part.length), message, hint);
   }
 
-  /** Something is odd about a part of the text at a path; the rule loads all the same. */
+  /** Reports a warning about a part of the text at a path; the rule still loads. */
   warnWithin(path: Path, part: { offset: number; length: number }, message: string, hint?: string): void {
     this.#add("warning", path, this.origin.within(path, part.offset, part.length), message, hint);
   }
 
-  /** Something is odd about the value at a path; the rule loads all the same. */
+  /** Reports a warning about the value at a path; the rule still loads. */
   warn(path: Path, message: string, hint?: string): void {
     this.#add("warning", path, this.origin.at(path, "value"), message, hint);
   }
 
-  /** What a schema found below a path. */
+  /** Adds the problems that a schema found below a path. */
   addAll(path: Path, problems: SchemaProblem[]): void {
     for (const { path: below, part, message, hint } of problems) this.error([...path, ...below], part, message, hint);
   }
 
-  /** Whether there were no errors so far; warnings do not count. */
+  /** Whether there are no errors so far; warnings do not count. */
   get ok(): boolean {
     return this.problems.every(({ severity }) => severity !== "error");
   }
 
   /**
-   * Reports keys that mean nothing, and those with nothing behind them: `channel: #deals` is a comment.
-   * @returns keys that need no second problem because they are missing: they are empty, or misspelt
+   * Reports unknown keys, and keys without a value: in `channel: #deals`, the value is a comment.
+   * @returns keys that must not also be reported as missing: they are empty, or misspelt
    */
   checkKeys(raw: Record<string, unknown>, path: Path, known: string[], mayBeEmpty: string[] = []): string[] {
     const excused: string[] = [];
@@ -79,20 +79,20 @@ export class Checking {
   }
 }
 
-/** Everything wrong with a declaration in TypeScript stands at the rule call, so the message says which part it is about. */
+/** All problems of a declaration in TypeScript have the position of the rule call, so the message names the part. */
 function withPath(path: Path, message: string): string {
   const named = message.includes(JSON.stringify(path.at(-1)));
   const part = formatPath((named ? path.slice(0, -1) : path).map(String));
   return part === "" ? message : `${part}: ${message}`;
 }
 
-/** What a check knows beside the file. */
+/** The context of a check besides the file. */
 export interface CheckContext {
-  /** Values of `config` in force, once they are known; undefined in an action, which has none. */
+  /** Values of `config` in force, after they are known; undefined in an action, which has none. */
   config?: Record<string, Json>;
   env: Record<string, string | undefined>;
   secretFault?: (name: string) => SecretFault | undefined;
-  /** Ids of people and names of groups, where they are known. */
+  /** Ids of people and names of groups, if known. */
   people?: string[];
   now: number;
 }

@@ -3,8 +3,8 @@ import type { Kind } from "../kind.ts";
 import { nearest } from "../nearest.ts";
 
 /**
- * Finds the one key of an entry that says what it is. A key that is also an option of another kind present, or common to all,
- * is no kind there: `every` beside `poll`, `if` on any step.
+ * Finds the key of an entry that names its kind. A key that is also an option of another kind present, or of all kinds, is not
+ * the kind there: `every` next to `poll`, `if` on any step.
  */
 export function findKind(
   checking: Checking,

@@ -74,10 +74,10 @@ function ruleProperties(): Record<string, Schema> {
     },
     max: { type: "integer", minimum: 1, description: "Runs at once in mode parallel; by default 10" },
     timeout: { ...toSchema(duration()), description: "How long a run may take, waits excluded; by default 1h" },
-    limit: { type: "string", description: "Runs above it are held: 1000/m by default, or none" },
-    onError: { ...STEPS, description: "Done when the run failed; error.step and error.message say why" },
-    enabled: { type: "boolean", description: "false: its triggers rest" },
-    tests: { type: "array", items: { $ref: "#/definitions/test" }, description: "Its tests: whenthen test does them" },
+    limit: { type: "string", description: "Runs above it are delayed: 1000/m by default, or none" },
+    onError: { ...STEPS, description: "Done if the run fails; error.step and error.message say why" },
+    enabled: { type: "boolean", description: "false: its triggers are off" },
+    tests: { type: "array", items: { $ref: "#/definitions/test" }, description: "Its tests: whenthen test runs them" },
   };
   return pick(properties, RULE_KEYS);
 }
@@ -85,14 +85,14 @@ function ruleProperties(): Record<string, Schema> {
 function actionProperties(): Record<string, Schema> {
   const properties: Record<string, Schema> = {
     name: { type: "string", description: "Its name for people" },
-    inputs: { $ref: "#/definitions/fields", description: "What its callers give it under with:" },
+    inputs: { $ref: "#/definitions/fields", description: "The values that its callers pass under with:" },
     then: { ...STEPS, description: "What it does" },
     output: { type: ["string", "number", "boolean"], description: "A CEL expression: the result of calling it" },
   };
   return pick(properties, ACTION_KEYS);
 }
 
-/** What the tables of the checker do not name must not be offered. */
+/** Keeps only the keys that the checker knows, so that editors offer no others. */
 function pick(properties: Record<string, Schema>, keys: string[]): Record<string, Schema> {
   return Object.fromEntries(keys.map((key) => [key, properties[key]]));
 }
@@ -123,7 +123,7 @@ function testEntrySchema(): Schema {
   return { ...rest, properties: { ...properties, do: happens }, required: ["name", "do"] };
 }
 
-/** Config stands in any argument of a trigger. */
+/** Allows a template, as any argument of a trigger may use config. */
 function orTemplate(schema: Schema): Schema {
   const isText = schema.type === "string" || (Array.isArray(schema.type) && schema.type.includes("string"));
   if ((isText && schema.enum === undefined) || schema.$ref !== undefined) return schema;
@@ -144,20 +144,20 @@ function shortTriggers({ triggers }: Kinds): Schema {
 function stepOptions(kind: Kind): Record<string, Schema> {
   const properties: Record<string, Schema> = {
     id: { type: "string", pattern: "^[a-z][A-Za-z0-9_]*$", description: "Its result is steps.<id>" },
-    if: { ...EXPRESSION, description: "A CEL expression; where it is false the step is left out" },
+    if: { ...EXPRESSION, description: "A CEL expression; if it is false the step is skipped" },
     timeout: { ...toSchema(duration()), description: "How long one attempt may take" },
     retry: { ...toSchema(retrySchema), description: "Attempts in all, or { attempts, delay, max }" },
     onError: {
       anyOf: [...kind.nested?.stops ? [{ const: "stop" }] : [], { const: "continue" }, STEPS],
-      description: "continue, or steps whose last result takes the place of the failed one",
+      description: "continue, or steps whose last result replaces that of the failed step",
     },
-    onTimeout: { ...STEPS, description: "Done where the step took too long" },
+    onTimeout: { ...STEPS, description: "Done if the step takes too long" },
   };
   const children = (kind.children ?? []).map((key) => [key, STEPS] as const);
   return { ...pick(properties, STEP_OPTIONS), ...Object.fromEntries(children) };
 }
 
-/** One entry of a kind: its key is required and says what it is. */
+/** The schema of an entry of a kind; the key of the kind is required. */
 function entrySchema(kind: Kind, common: Record<string, Schema>): Schema {
   const own = Object.entries(kind.options).map(([key, schema]) => [key, toSchema(schema as z.ZodType)] as const);
   const main = toSchema(kind.main);

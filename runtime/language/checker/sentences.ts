@@ -3,16 +3,16 @@ import { nearest } from "../nearest.ts";
 import { show } from "../show.ts";
 import { hintAtUnknownKey } from "./unknown_key.ts";
 
-/** What a schema finds wrong with a part of a value, in a person's words. */
+/** A problem that a schema found in a part of a value, in plain words. */
 export interface SchemaProblem {
   path: (string | number)[];
-  /** Whether the key or the value is to blame. */
+  /** Whether it concerns the key or the value. */
   part: "key" | "value";
   message: string;
   hint?: string;
 }
 
-/** Parses a value; where it does not fit, says why in sentences instead of zod's own. */
+/** Parses a value; if it is not valid, explains why in our own sentences instead of zod's. */
 export function parseWith(schema: z.ZodType, value: unknown): { value: unknown; problems: SchemaProblem[] } {
   const parsed = schema.safeParse(value, { error: (issue) => sayIssue(issue) });
   if (parsed.success) return { value: parsed.data, problems: [] };
@@ -20,7 +20,7 @@ export function parseWith(schema: z.ZodType, value: unknown): { value: unknown; 
   return { value: undefined, problems: problems.filter((problem) => !isMisspelt(problem, problems)) };
 }
 
-/** For a schema of an object: what is no object at all is told how to write one. */
+/** For a schema of an object: the error for other values, with an example. */
 export function asIn(example: string) {
   return {
     error: (issue: z.core.$ZodRawIssue) =>
@@ -28,7 +28,7 @@ export function asIn(example: string) {
   };
 }
 
-/** A key that is missing because another one beside it is its misspelling: one slip, one problem. */
+/** Whether a key is missing because another key is its misspelling: one mistake is one problem. */
 function isMisspelt({ path, message }: SchemaProblem, all: SchemaProblem[]): boolean {
   const name = JSON.stringify(path.at(-1));
   const above = JSON.stringify(path.slice(0, -1));
@@ -37,7 +37,7 @@ function isMisspelt({ path, message }: SchemaProblem, all: SchemaProblem[]): boo
   });
 }
 
-/** zod's message is one text; a hint stands on a second line of it. */
+/** Splits zod's message, which is one text with the hint on its second line. */
 function split(message: string): { message: string; hint?: string } {
   const [sentence, hint] = message.split("\n");
   return { message: sentence, ...(hint && { hint }) };
@@ -60,7 +60,7 @@ function problemsOf(issue: Issue, root: unknown, above: Path): SchemaProblem[] {
       };
     });
   }
-  // A problem that is said already, of a part that has a grammar of its own.
+  // Already explained by the parser of a part with its own grammar.
   if (issue.code === "custom" && issue.params?.part) {
     return [{ path, part: issue.params.part, ...split(issue.message) }];
   }
@@ -76,7 +76,7 @@ function problemsOf(issue: Issue, root: unknown, above: Path): SchemaProblem[] {
   return [{ path, part: "value", ...addGot(split(issue.message), issue, valueAt(root, path)) }];
 }
 
-/** The makers of `field.ts` say only what they expect. */
+/** Adds the actual value, as the makers of `field.ts` only say what they expect. */
 function addGot(
   said: { message: string; hint?: string },
   issue: Issue,
@@ -87,7 +87,7 @@ function addGot(
     : said;
 }
 
-/** Of the options of a union, those that the value was probably meant to be; else what all of them expect. */
+/** The problems of the union's option that was probably meant; else the expectations of all options. */
 function problemsOfUnion(issue: Issue & { code: "invalid_union" }, root: unknown, path: Path): SchemaProblem[] {
   const options = issue.errors.filter((issues) => issues.length > 0);
   const meant = options.filter((issues) =>
@@ -121,7 +121,7 @@ function problemsOfUnion(issue: Issue & { code: "invalid_union" }, root: unknown
   }];
 }
 
-/** Names of several lists of names become one list. */
+/** Joins several lists of names into one. */
 function joinPhrases(phrases: string[]): string {
   const names = phrases.flatMap((phrase) => phrase.match(/^(?:one of )?((?:"[^"]*"(?:, )?)+)$/)?.[1].split(", ") ?? []);
   const others = [...new Set(phrases.filter((phrase) => !/^(?:one of )?"/.test(phrase)))];
@@ -184,7 +184,7 @@ function saySize(origin: string, bound: string, limit: number, input: unknown): 
   return `expected ${bound} ${limit}${unit}, got ${unit ? (input as { length: number }).length : show(input)}`;
 }
 
-/** The message for all the keys, then for each of them a line with its hint. */
+/** The message about all unknown keys, followed by a line with the hint for each. */
 function sayKeys(issue: z.core.$ZodRawIssue): string {
   const { keys, inst } = issue as unknown as { keys: string[]; inst?: z.core.$ZodObject };
   const known = Object.keys(inst?._zod.def.shape ?? {});

@@ -1,6 +1,6 @@
 import { hasTemplate } from "../fields/field.ts";
 
-/** Where an expression stands in code, and how its value can be passed instead. */
+/** The position of an expression in code, and how to pass its value instead. */
 export interface ShellExpression {
   path: number[];
   offset: number;
@@ -15,8 +15,8 @@ const SHELL_CODE = /^-[a-z]*c$|^\/c$|^-command$/i;
 const INTERPRETER_CODE = /^-[a-z]*[cepr]$|^--(?:eval|print)$/i;
 
 /**
- * Finds an expression in a string for the shell, or in the code argument of `[sh, -c, "…"]` and its like: what it gives would
- * be read as code.
+ * Finds an expression in a string for the shell, or in the code argument of `[sh, -c, "…"]` and similar commands: its result
+ * would run as code.
  */
 export function findShellExpression(command: unknown): ShellExpression | undefined {
   if (typeof command === "string") {

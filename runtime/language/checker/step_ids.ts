@@ -8,25 +8,25 @@ import { show } from "../show.ts";
 
 const ID = /^[a-z][A-Za-z0-9_]*$/;
 
-/** A step's id and those of the steps in it that have a result afterwards. */
+/** The ids of a step and of the steps in it whose results are visible after it. */
 export function idsIn(step: Step, kinds: Kinds): string[] {
   return [step.id, ...innerIds(step, kinds)];
 }
 
-/** The ids of the steps in a step that have a result behind it. */
+/** The ids of the steps in a step whose results are visible after it. */
 export function innerIds({ kind, children }: Step, kinds: Kinds): string[] {
   if (kinds.steps[kind]?.nested?.apart) return [];
   return Object.values(children).flat().flatMap((inner) => idsIn(inner, kinds));
 }
 
-/** The ids of the steps in a step that is performed apart each time, with the id of that step: nothing is seen of them behind it. */
+/** The ids of the steps inside an iterating step, with the id of that step: their results are not visible after it. */
 export function idsApart({ id, kind, children }: Step, kinds: Kinds): [id: string, around: string][] {
   const inner = Object.values(children).flat();
   if (!kinds.steps[kind]?.nested?.apart) return inner.flatMap((step) => idsApart(step, kinds));
   return inner.flatMap((step) => [step, ...Object.values(step.children).flat()]).map((step) => [step.id, id]);
 }
 
-/** The ids among those that the file gave itself, rather than the checker. */
+/** The ids that are set in the file, rather than by the checker. */
 export function givenIds(steps: Step[], kinds: Kinds): string[] {
   return steps.flatMap((step) => idsIn(step, kinds)).filter((id) => !Object.hasOwn(kinds.steps, id.split("#")[0]));
 }
@@ -39,12 +39,12 @@ export function allStepIds(raw: unknown): string[] {
   return typeof raw.id === "string" ? [raw.id, ...nested] : nested;
 }
 
-/** A list, or lists by the names of their branches. */
+/** Whether a value is a list of steps, or lists by the names of their branches. */
 function holdsSteps(value: unknown): boolean {
   return Array.isArray(value) || (isObject(value) && Object.values(value).some(Array.isArray));
 }
 
-/** Ids as given, else the kind, then `kind#2`. */
+/** Sets the ids: those in the file, else the kind, then `kind#2`. */
 export function giveIds(checking: Checking, path: Path, entries: unknown[], visible: Visible): string[] {
   const given = entries.map((entry, index) =>
     isObject(entry) && "id" in entry && !isIdOfEvent(checking, entry)
@@ -68,14 +68,14 @@ export function giveIds(checking: Checking, path: Path, entries: unknown[], visi
   return entries.map((entry, index) => given[index] ?? freeId(kindName(checking, entry), taken));
 }
 
-/** Whether the name is one that a step, or a branch, may have. */
+/** Whether a name is valid for a step or a branch. */
 export function isId(name: string): boolean {
   return ID.test(name);
 }
 
 /**
- * `id` beside `emit` is the event's where an expression stands in it, else the step's like everywhere: a fixed text as identity would
- * make every event after the first a duplicate.
+ * Whether `id` next to `emit` is the event's: it is if it contains an expression, else it is the step's as everywhere. A fixed text
+ * as identity would make every event after the first a duplicate.
  */
 export function isIdOfEvent({ kinds }: Checking, entry: Record<string, unknown>): boolean {
   if (!hasTemplate(entry.id)) return false;

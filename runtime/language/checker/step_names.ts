@@ -1,6 +1,6 @@
 /**
- * The names by which a test may speak of the step at a path, the longest first: the path, and each end of it down to the id, with
- * and without its iterations.
+ * The names that a test may use for the step at a path, longest first: the path, and each suffix of it down to the id, with and
+ * without iterations.
  */
 export function stepNames(path: string): string[] {
   const parts = path.split("/");
@@ -10,7 +10,7 @@ export function stepNames(path: string): string[] {
   });
 }
 
-/** Whether a step at a path is the one that a test names. */
+/** Whether a name in a test means the step at a path. */
 export function isStep(name: string, path: string): boolean {
   return stepNames(path).includes(name);
 }

@@ -17,11 +17,11 @@ const VERDICTS = [
   ...["accepted", "duplicate", "unmatched"],
 ] as const;
 
-/** A point in time; in UTC where it names no zone. Comes out as milliseconds since the epoch. */
+/** A point in time; in UTC if it has no zone. Parsed to milliseconds since the epoch. */
 export const time = custom("a time such as 2027-01-04T09:00:00Z", parseTime);
 
 const event = z.strictObject({
-  type: z.string().optional().describe("The event's type; for another trigger than event, by default the trigger's"),
+  type: z.string().optional().describe("The event's type; for a trigger other than event, by default the trigger's"),
   trigger: z.string().optional().describe("The trigger that emits it, by its name, address or kind"),
   data: json.optional().describe("What the event says"),
   subject: z.string().optional().describe("What the event is about"),
@@ -36,43 +36,43 @@ const request = z.strictObject({
   json: json.optional().describe("The body, as JSON"),
   form: repeatable.optional().describe("The body, as form fields; a list repeats its field"),
   body: z.string().optional().describe("The body, as text"),
-  headers: texts.optional().describe("Beside those that the signature takes"),
-  query: repeatable.optional().describe("Behind the path; a list repeats its name"),
+  headers: texts.optional().describe("Besides those of the signature"),
+  query: repeatable.optional().describe("Appended to the path; a list repeats its name"),
   signed: z.boolean().optional().describe("false leaves the signature out"),
 });
 
 const expectation = z.strictObject({
   run: z.enum([...RUN_STATES, "none"]).optional().describe("The state of the newest run"),
   runs: z.array(z.enum(RUN_STATES)).optional().describe("The states of all runs, oldest first"),
-  verdict: z.enum(VERDICTS).optional().describe("What became of the last event"),
+  verdict: z.enum(VERDICTS).optional().describe("The verdict on the last event"),
   clause: z.string().optional().describe("The clause of the condition that did not hold"),
   form: z.union([z.literal("none"), object]).optional().describe("An open form: step, title, to, fields, until"),
   waits: z.array(object).optional().describe("What the run waits for: step, kind, what, until"),
   steps: z.union([
     z.array(z.string()),
     z.record(z.string(), z.union([z.enum([...STEP_STATES, "none"]), object])),
-  ]).optional().describe("Steps that have succeeded, in order; or what became of each"),
-  calls: z.array(object).optional().describe("What the steps asked of the world, in order"),
+  ]).optional().describe("Steps that have succeeded, in order; or the outcome of each"),
+  calls: z.array(object).optional().describe("The external calls of the steps, in order"),
   logs: z.array(z.string()).optional().describe("Parts of lines of the log, in order"),
   events: z.array(object).optional().describe("Events that the rule emitted, in order"),
   response: z.union([z.literal("none"), object]).optional()
-    .describe("The answer to the last request: status, headers, json or body; none as long as it waits"),
+    .describe("The answer to the last request: status, headers, json or body; none while it waits"),
   output: json.optional().describe("The run's output"),
   error: z.string().optional().describe("A part of the run's error"),
   state: object.optional().describe("Memory across runs, by key"),
 });
 
-/** The entries that stand under `do` of a test, by name. */
+/** The entries under `do` of a test, by name. */
 export const testKinds = {
   send: {
     kind: "send",
-    summary: "An event, or a request to a webhook, signed as the webhook wants it",
+    summary: "An event, or a request to a webhook, signed as the webhook requires",
     main: z.union([event, request]),
     options: {},
   },
   advance: {
     kind: "advance",
-    summary: "Turns the clock on by a duration, or to a time; what is due on the way happens",
+    summary: "Moves the clock forward by a duration, or to a time; what is due on the way happens",
     main: custom("a duration such as 2d, or a time such as 2027-01-04T09:00:00Z", parseAdvance),
     options: {},
   },
@@ -81,9 +81,9 @@ export const testKinds = {
     summary: "Somebody answers a form",
     main: z.string().describe("The form's step"),
     options: {
-      as: z.string().optional().describe("Who; by default the first whom it is for"),
+      as: z.string().optional().describe("Who; by default its first recipient"),
       with: object.default({}).describe("The answers by field"),
-      refused: z.enum(["forbidden", "closed", "invalid"]).optional().describe("Why it is not taken"),
+      refused: z.enum(["forbidden", "closed", "invalid"]).optional().describe("Why it is not accepted"),
     },
   },
   skip: {
@@ -94,26 +94,26 @@ export const testKinds = {
   },
   expect: {
     kind: "expect",
-    summary: "What is so by now; what is not mentioned is not looked at",
+    summary: "What must be true by now; what is not mentioned is not checked",
     main: expectation,
     options: { exact: z.boolean().default(false).describe("Lists are complete") },
   },
 } as const satisfies Record<TestEntryKind, Kind>;
 
-/** What stands in a test beside `do`. */
+/** The keys of a test besides `do`. */
 export const testSchema = z.strictObject({
   name: z.string().min(1).describe("A sentence about what is tested"),
   now: time.optional().describe("When it begins; by default Monday, 2027-01-04T09:00:00Z"),
   people: z.record(z.string(), z.array(z.string()).min(1)).optional().describe("Groups with their members"),
-  config: object.optional().describe("Over the defaults; what has none is as configured"),
+  config: object.optional().describe("Replaces the defaults; values without a default are as configured"),
   secrets: texts.optional().describe("Values of secrets; others are made up"),
   env: texts.optional().describe("The environment"),
   stub: object.optional().describe(
-    "What steps get from the world, by kind, step id or path; a list: successive answers",
+    "The external answers that steps get, by kind, step id or path; a list: successive answers",
   ),
 });
 
-/** What the stubs of the kinds say that reach the world by themselves; that of any other is the step's result. */
+/** The keys of stubs for the kinds with external effects. The stub of any other kind is the step's result. */
 export const STUB_KEYS = {
   http: ["status", "headers", "body", "error", "timeout"],
   run: ["code", "stdout", "stderr", "error", "timeout"],
@@ -125,7 +125,7 @@ export type StubbedKind = keyof typeof STUB_KEYS;
 /** Monday morning. */
 export const DEFAULT_NOW = Date.parse("2027-01-04T09:00:00Z");
 
-/** How far the clock is turned: by milliseconds, or to a time. */
+/** How far to move the clock: by milliseconds, or to a time. */
 export type Advance = { by: number } | { to: number };
 
 function parseAdvance(text: string): Advance | undefined {

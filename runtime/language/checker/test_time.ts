@@ -1,8 +1,8 @@
 const TIME = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
 
 /**
- * Reads a time of a test, in UTC where it names no zone.
- * @returns milliseconds since the epoch, or undefined where the text is no time
+ * Parses a time of a test, in UTC if it has no zone.
+ * @returns milliseconds since the epoch, or undefined if the text is not a time
  */
 export function parseTime(text: string): number | undefined {
   const match = TIME.exec(text);

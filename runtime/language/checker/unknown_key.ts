@@ -1,6 +1,6 @@
 import { nearest } from "../nearest.ts";
 
-/** What to do about a key that means nothing: the nearest known one, else where it belongs, else all that are known. */
+/** The hint for an unknown key: the nearest known key, else where it belongs, else all known keys. */
 export function hintAtUnknownKey(key: string, known: string[]): string {
   const close = nearest(key, known);
   if (close) return `did you mean ${JSON.stringify(close)}?`;

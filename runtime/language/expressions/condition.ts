@@ -5,17 +5,17 @@ import { compile, evaluate, ExpressionError, type Scope, showResult } from "./ex
 import { toPlain } from "./plain.ts";
 import { formatPath, lookUp } from "./references.ts";
 
-/** Whether all clauses hold; where not, the first that does not, with the values that it mentions. */
+/** Whether all clauses hold; if not, the first one that does not, with the values that it uses. */
 export type Answer =
   | { holds: true }
   | { holds: false; clause: string; values: Record<string, Json>; reason: string };
 
-/** Longer texts, and lists and objects whose JSON is longer, are only described: a verdict is kept for each event. */
+/** Longer texts, and lists and objects with longer JSON, are only described, as a verdict is stored for each event. */
 const LONGEST_VALUE = 200;
 
 /**
- * Evaluates clauses in order up to the first that does not hold. A missing key means that it does not hold.
- * @throws ExpressionError where a clause cannot be evaluated for another reason, or gives neither true nor false
+ * Evaluates clauses in order, up to the first that does not hold. A clause with a missing key does not hold.
+ * @throws ExpressionError if a clause cannot be evaluated for another reason, or its result is not a boolean
  */
 export function checkClauses(clauses: Clause[], scope: Scope): Answer {
   for (const { text } of clauses) {
@@ -38,7 +38,7 @@ export function checkClauses(clauses: Clause[], scope: Scope): Answer {
   return { holds: true };
 }
 
-/** The paths that a clause names, with what stands there. */
+/** The paths in a clause, with their values. */
 function valuesIn(text: string, scope: Scope): Record<string, Json> {
   const values: Record<string, Json> = {};
   for (const { path } of compile(text).references) {

@@ -1,12 +1,13 @@
 import { LruCache } from "./lru_cache.ts";
 
-/** By zone, which may come from data, in any spelling. */
+/** By zone. The zone may come from data and have any spelling. */
 const formatters = new LruCache(newFormatter);
 
 /**
- * Writes a time in a zone. Letters as in Unicode TR 35: `yyyy` `yy` `MMMM` `MMM` `MM` `M` `dd` `d` `EEEE` `EEE` `HH` `H` `hh` `h` `a` `mm`
- * `m` `ss` `s` `SSS` `XXX` (offset); `YYYY` and `DD` mean `yyyy` and `dd`. Other characters stay; text in single quotes is literal.
- * @throws RangeError where the zone is unknown
+ * Formats a time in a zone. Letters as in Unicode TR 35: `yyyy` `yy` `MMMM` `MMM` `MM` `M` `dd` `d` `EEEE` `EEE` `HH` `H` `hh` `h`
+ * `a` `mm` `m` `ss` `s` `SSS` `XXX` (offset); `YYYY` and `DD` mean `yyyy` and `dd`. Other characters are kept; text in single
+ * quotes is literal.
+ * @throws RangeError if the zone is unknown
  */
 export function formatDate(time: Date, format: string, zone: string): string {
   const parts = partsOf(time, zone);

@@ -4,10 +4,10 @@ import { addFunctions, REPLACED } from "./functions.ts";
 import { addMixedArithmetic } from "./mixed_arithmetic.ts";
 import { childrenOf } from "./references.ts";
 
-/** Kinds of failures that mean: what the expression names is not there. */
+/** Codes of errors which mean that a value in the expression does not exist. */
 export const ABSENT = new Set(["no_such_key", "index_out_of_bounds", "unknown_variable"]);
 
-/** The parts of the evaluator that a macro is given; the library does not type them. */
+/** The parts of the evaluator that a macro receives; the library has no types for them. */
 interface Evaluator {
   run(node: ASTNode, context: unknown): unknown;
 }
@@ -19,7 +19,7 @@ interface DefaultMacro {
   args: ASTNode[];
 }
 
-/** A node; that of `map`, `filter`, `exists` and `all` has the loop that it means beside it. */
+/** A node. Nodes of `map`, `filter`, `exists` and `all` also have their expansion to a loop. */
 interface Expanded {
   meta: {
     alternate?: { op: string; args: { condition?: (result: unknown) => boolean } };
@@ -28,7 +28,7 @@ interface Expanded {
 
 let currentTime = 0;
 
-/** Runs `use` while `now()` gives `time`. Evaluation is synchronous: no other can come between. */
+/** Runs `use` while `now()` returns `time`. Evaluation is synchronous, so no other evaluation can run in between. */
 export function atTime<T>(time: number, use: () => T): T {
   currentTime = time;
   return use();
@@ -75,7 +75,7 @@ function makeEnvironment(): Environment {
 }
 
 /**
- * Calls our functions instead of CEL's own of the same name, bounds the loops, and lets the branches of `? :` differ in type.
+ * Replaces CEL's own functions by ours of the same name, limits loops, and lets the branches of `? :` differ in type.
  */
 function prepare(node: ASTNode): void {
   const { alternate } = (node as unknown as Expanded).meta;

@@ -2,7 +2,7 @@ import { functionNames } from "./environment.ts";
 import { REPLACED } from "./functions.ts";
 import { nearest } from "../nearest.ts";
 
-/** A bad expression, with its place in the text. */
+/** A problem of an expression, with its position in the text. */
 export interface ExpressionProblem {
   message: string;
   hint?: string;
@@ -17,7 +17,7 @@ interface CelError {
   range?: { start: number; end: number };
 }
 
-/** Says in a person's words what the evaluator found wrong, where, and what would work. */
+/** Explains an error of the evaluator in plain words: what is wrong, where, and what would work. */
 export function explain(thrown: unknown, text: string): ExpressionProblem {
   const error = thrown as CelError;
   const summary = error.summary ?? error.message;
@@ -41,14 +41,14 @@ function reword(error: CelError, summary: string, text: string, offset: number):
     case "invalid_condition_type":
       return { message: speakTypes(lowerFirst(summary)), hint: "compare it: x == y, x > 0, x != null" };
     case undefined:
-      // Thrown by one of our own functions, in a person's words already.
+      // Thrown by one of our own functions, already in plain words.
       return { message: summary };
     default:
       return { message: speakTypes(lowerFirst(summary)) };
   }
 }
 
-/** What people write out of habit from other languages, with the place of the error as `¦`. */
+/** Syntax that people write out of habit from other languages; `¦` marks the position of the error. */
 const HABITS: { at: RegExp; hint: string }[] = [
   { at: /=¦?>/, hint: "CEL knows no arrow functions: write list.map(x, x.name)" },
   { at: /\?¦?[?.]/, hint: "write default(x, y) for a value that may be absent" },
@@ -118,7 +118,7 @@ const TYPES: Record<string, string> = {
   "google.protobuf.Duration": "a duration",
 };
 
-/** Replaces the evaluator's names of types with words. */
+/** Replaces the evaluator's type names with words. */
 function speakTypes(text: string): string {
   return text.replaceAll("'", "").replace(
     /\bdyn<((?:list|map)<.*>|[\w.]+)>/g,

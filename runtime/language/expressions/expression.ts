@@ -13,26 +13,26 @@ import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference }
 
 /**
  * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
- * `item`, `index`, `error`. `$now` is not a name: it is the time in milliseconds that `now()` gives, so that tests and
- * replays are deterministic; without it `now()` is the machine's time. `$meter` is no name either: it measures what the rule's
- * expressions cost.
+ * `item`, `index`, `error`. `$now` is not a name: it is the time in milliseconds that `now()` returns, so that tests and
+ * replays are deterministic; without it `now()` is the machine's time. `$meter` is not a name either: it measures the cost of the
+ * rule's expressions.
  */
 export type Scope = Record<string, unknown> & { $now?: number; $meter?: Meter };
 
-/** An expression could not be evaluated. Trying again with the same values gives the same. */
+/** An expression could not be evaluated. A retry with the same values fails in the same way. */
 export class ExpressionError extends Error {
   override name = "ExpressionError";
-  /** @param missing the path that is absent, such as `event.data.new.used`, where that is the reason */
+  /** @param missing the path that is absent, such as `event.data.new.used`, if that is the reason */
   constructor(message: string, readonly missing?: string) {
     super(message);
   }
 }
 
-/** What is known of an expression before it is evaluated. */
+/** The static properties of an expression. */
 export interface Compiled {
   problem?: ExpressionProblem;
   references: Reference[];
-  /** Whether it may give something else at another time: it reads the clock, the environment, or memory across runs. */
+  /** Whether its result may change over time: it reads the clock, the environment, or memory across runs. */
   varies: boolean;
 }
 
@@ -40,11 +40,11 @@ interface Entry extends Compiled {
   run?: (scope: Record<string, unknown>) => unknown;
 }
 
-/** Few rules have more. */
+/** Cached expressions per rule; few rules have more. */
 const FOR_EACH_RULE = 8;
 const cache = new LruCache(makeEntry);
 
-/** Expressions of so many rules are kept as they were parsed. */
+/** Sets the size of the cache of parsed expressions by the number of rules. */
 export function keepFor(rules: number): void {
   cache.expect(FOR_EACH_RULE * rules);
 }
@@ -55,7 +55,7 @@ export function compile(text: string): Compiled {
 }
 
 /**
- * Evaluates an expression to plain JSON: integers come out as numbers, times as RFC 3339 text, durations as text such as `90s`.
+ * Evaluates an expression to plain JSON: integers become numbers, times RFC 3339 text, durations text such as `90s`.
  * @throws ExpressionError, BudgetError
  */
 export function evaluate(text: string, scope: Scope): Json {
@@ -76,15 +76,18 @@ function compute(text: string, scope: Scope): Json {
     }));
 }
 
-/** What an expression gave, for messages, which are recorded: not of one that reads a secret, or an input, which may hold one. */
+/**
+ * The result of an expression for messages, which are recorded. Hidden if the expression reads a secret, or an input, which may
+ * contain one.
+ */
 export function showResult(text: string, result: Json): string {
   const mayBeSecret = compile(text).references.some(({ path: [name] }) => name === "secrets" || name === "inputs");
   return mayBeSecret ? "a value that may be secret" : writeExactJson(result);
 }
 
 /**
- * The evaluator tells objects by their `constructor`, so data with a key of that name stops it: such data is given as maps, which
- * only costs where it happens.
+ * Evaluates again with objects as maps. The evaluator recognises objects by their `constructor`, so it fails on data with a key of
+ * that name. Only such data pays for the second evaluation.
  */
 function again(error: unknown, text: string, run: NonNullable<Entry["run"]>, names: Record<string, unknown>): Json {
   const code = (error as { code?: string }).code;
@@ -131,7 +134,7 @@ function makeEntry(text: string): Entry {
   }
 }
 
-/** @throws with its place, where a pattern that is written in the expression can match nothing */
+/** @throws with the position, if a literal pattern in the expression is not valid */
 function checkPatterns(node: ASTNode): void {
   const pattern = patternIn(node);
   const summary = pattern === undefined ? undefined : patternProblem(pattern.text);
@@ -139,7 +142,7 @@ function checkPatterns(node: ASTNode): void {
   for (const child of childrenOf(node)) checkPatterns(child);
 }
 
-/** The pattern of a call of `matches`, if it is written there. */
+/** The pattern of a call of `matches`, if it is a literal. */
 function patternIn({ op, args }: ASTNode): { text: string; range: { start: number; end: number } } | undefined {
   if ((op !== "call" && op !== "rcall") || args[0] !== REPLACED.matches) return undefined;
   const pattern = op === "call" ? args[1][1] : args[2][0];
@@ -157,12 +160,12 @@ function failure(error: unknown, text: string, names: Record<string, unknown>): 
     return around && lookUp(names, path) === undefined;
   });
   if (absent !== undefined) return cannot(sayAbsent(absent.path, names), formatPath(absent.path));
-  // A part of an item in `map`, or of what a function gave: all that is known is its name.
+  // A part of an item in `map`, or of a function's result: only its name is known.
   const key = range === undefined ? text : text.slice(range.start, range.end);
   return cannot(explain(error, text).message, key);
 }
 
-/** `event.data.new has no key "used"`, or which part of the way is missing or null. */
+/** `event.data.new has no key "used"`, or which part of the path is missing or null. */
 function sayAbsent(path: string[], names: Record<string, unknown>): string {
   const depth = path.findIndex((_name, index) => lookUp(names, path.slice(0, index + 1)) === undefined);
   if (depth === 0) return `there is no ${path[0]} here`;
@@ -182,7 +185,7 @@ function sayAbsent(path: string[], names: Record<string, unknown>): string {
 const LEFT_OUT = "the header was sent, and the program left it out, as events are stored and shown: " +
   "Authorization, Cookie and the signature that auth verified are in no event";
 
-/** Whether what is absent is a header that the event came with. */
+/** Whether the absent value is a header that was sent with the event. */
 function leftOut(parent: string[], name: string, names: Record<string, unknown>): boolean {
   if (parent.at(-1) !== "headers") return false;
   const listed = lookUp(names, [...parent.slice(0, -1), "leftOut"]);

@@ -13,10 +13,9 @@ import { toPlain } from "./plain.ts";
 import { show } from "../show.ts";
 
 /**
- * CEL's own functions that ours take the place of. The library refuses a second overload of the same signature, so calls
- * are renamed after parsing: `matches` because its patterns run on a backtracking engine, `duration` because it knows no days,
- * the others because
- * theirs exist only as methods, for fewer types.
+ * CEL's own functions that ours replace. The library rejects a second overload of the same signature, so calls are renamed
+ * after parsing: `matches` because its patterns run on a backtracking engine, `duration` because it does not support days, the
+ * others because the library has them only as methods, for fewer types.
  */
 export const REPLACED: Record<string, string> = {
   matches: "_matches",
@@ -85,7 +84,7 @@ function number(value: string | bigint | number | boolean): number | bigint {
 
 function replace(text: string, from: string, to: string): string {
   if (to.length > from.length) checkText(text.length + (text.split(from).length - 1) * (to.length - from.length));
-  // A function, since `$&` and its like in a string would be read as patterns.
+  // A function, as `$&` and similar in a string would be replacement patterns.
   return text.replaceAll(from, () => to);
 }
 
@@ -121,7 +120,7 @@ function fromJson(text: string): Json {
   }
 }
 
-/** SHA-256 in hex: of the text, or of the JSON with sorted keys, so that the order of keys does not matter. */
+/** SHA-256 in hex of the text, or of the JSON with sorted keys, so that the order of keys does not matter. */
 function hash(value: unknown): string {
   const plain = toPlain(value);
   return createHash("sha256").update(typeof plain === "string" ? plain : canonical(plain)).digest("hex");

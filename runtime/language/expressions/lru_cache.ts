@@ -1,9 +1,9 @@
-/** How many that are not used any more are kept at least. */
+/** Minimum number of unused entries that are kept. */
 const FEW = 200;
 
 /**
- * What was made of texts, as long as it is used: what came with versions of rules that are gone, or with data, goes. It keeps
- * what was used since it last made so many new ones, and in the time before that.
+ * A cache of values made from texts. Evicts texts that are no longer used, which came from old versions of rules or from data. It
+ * has two generations: entries that were used in the current or in the previous one stay.
  */
 export class LruCache<Made> {
   #young = new Map<string, Made>();
@@ -13,7 +13,7 @@ export class LruCache<Made> {
 
   constructor(private readonly make: (text: string) => Made) {}
 
-  /** Room for so many that are all used, in whatever order. */
+  /** Sets the number of entries that may all be in use. */
   expect(count: number): void {
     this.#most = Math.max(FEW, count);
   }
@@ -31,7 +31,7 @@ export class LruCache<Made> {
     return made;
   }
 
-  /** What was not used since the last time goes. */
+  /** Starts a new generation: evicts entries that were not used in the one that ends. */
   #grow(): void {
     this.#old = this.#young;
     this.#young = new Map();

@@ -1,12 +1,12 @@
 import type { Clock } from "../../host/clock.ts";
 import { show } from "../show.ts";
 
-/** Milliseconds that the expressions of one rule may take of a minute of the program's thread, on which all rules wait. */
+/** Milliseconds per minute that the expressions of one rule may take of the program's thread, which all rules share. */
 const BUDGET = 10_000;
 const WINDOW = 60_000;
-/** Shorter evaluations keep nobody waiting, and are not counted: there may be thousands a second. */
+/** Shorter evaluations delay nothing and are not counted: there may be thousands per second. */
 const COUNTED = 5;
-/** Evaluations that took so long are shown. */
+/** Evaluations of this length or more are shown. */
 const LONG = 100;
 
 /** The longest evaluation of a rule's expressions. */
@@ -16,12 +16,12 @@ export interface LongEvaluation {
   ms: number;
 }
 
-/** The expressions of a rule have used up their time: they are not evaluated for a while. Later, trying again may help. */
+/** The expressions of a rule have used up their time: they are not evaluated for a while. A later retry may succeed. */
 export class BudgetError extends Error {
   override name = "BudgetError";
 }
 
-/** Measures how long the expressions of one rule take, and refuses to evaluate more once it is too long. */
+/** Measures how long the expressions of one rule take, and refuses further evaluations when the budget is used up. */
 export class Meter {
   #spent: { until: number; ms: number }[] = [];
   #sum = 0;
@@ -49,7 +49,7 @@ export class Meter {
     }
   }
 
-  /** Begins anew. */
+  /** Resets the budget. */
   reset(): void {
     this.#spent = [];
     this.#sum = 0;
@@ -73,7 +73,7 @@ export class Meter {
     );
   }
 
-  /** Milliseconds until so much of the time spent is over a minute ago that the rest is within the budget. */
+  /** Milliseconds until enough of the time spent is over a minute ago, so that the rest is within the budget. */
   #left(now: number): number {
     let sum = this.#sum;
     for (const { until, ms } of this.#spent) {
@@ -91,14 +91,14 @@ export class Meters {
 
   constructor(private readonly clock: Pick<Clock, "ticks">) {}
 
-  /** That of a rule, also after a reload, for as long as the rule is there. */
+  /** The meter of a rule. It survives reloads as long as the rule exists. */
   of(rule: string): Meter {
     let meter = this.#meters.get(rule);
     if (meter === undefined) this.#meters.set(rule, meter = new Meter(rule, this.clock));
     return meter;
   }
 
-  /** These rules are in force: what changed begins anew, what is gone is forgotten. */
+  /** Sets the rules in force: resets the meters of changed rules, removes those of removed ones. */
   setRules(rules: ReadonlyMap<string, { version: string }>): void {
     for (const [id, meter] of this.#meters) {
       const version = rules.get(id)?.version;

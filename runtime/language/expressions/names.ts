@@ -4,28 +4,28 @@ import { nearest } from "../nearest.ts";
 import type { Reference } from "./references.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 
-/** What an expression at some place sees. */
+/** The names that an expression can use at its place. */
 export interface Visible {
-  /** Names at the top: `event`, `config`, `item`. */
+  /** Top-level names: `event`, `config`, `item`. */
   names: string[];
   /** Ids under `steps` and `errors`. */
   steps: string[];
-  /** Ids of steps in branches beside these: they have no result here, but their ids are taken. */
+  /** Ids of steps in parallel branches: they have no result here, but their ids are taken. */
   beside?: string[];
-  /** Ids of steps that were performed apart each time, with that of the step around them. */
+  /** Ids of steps inside iterations, whose results are not visible here, with the id of the step around them. */
   apart?: Map<string, string>;
-  /** Further ids under `errors`: of the steps whose `onError` or `onTimeout` this is. */
+  /** Further ids under `errors`: of the steps that this `onError` or `onTimeout` belongs to. */
   failed?: string[];
-  /** Ids of all steps of the file, for the hint that one comes later. */
+  /** Ids of all steps of the file, for the hint that a step comes later. */
   allSteps: string[];
-  /** Keys under `config` and `inputs`; undefined where they cannot be known. */
+  /** Keys under `config` and `inputs`; undefined if they cannot be known. */
   config?: string[];
   inputs?: string[];
 }
 
 const EVENT = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
 
-/** Checks a bare expression that stands in the text at a path, from `offset` on. */
+/** Checks a bare expression in the text at a path, which begins at `offset`. */
 export function checkExpression(checking: Checking, path: Path, text: string, visible: Visible, offset = 0): void {
   const { problem, references } = compile(text);
   if (problem !== undefined) {
@@ -34,7 +34,7 @@ export function checkExpression(checking: Checking, path: Path, text: string, vi
   }
   let dashed = false;
   for (const reference of references) {
-    // The second half of an id with a dash in it: the first half has the problem.
+    // The second half of an id with a dash: the problem is reported at the first half.
     if (dashed && /[\w\])]-$/.test(text.slice(0, reference.offset))) continue;
     const found = checkReference(reference, text, visible);
     const place = { offset: offset + reference.offset, length: reference.length };

@@ -4,27 +4,27 @@ import { LruCache } from "./lru_cache.ts";
 import { show } from "../show.ts";
 
 /**
- * Instructions of a pattern's program times characters of a text. A match takes time by this product at worst, up to 30 ns for
- * each, and nothing interrupts it.
+ * Maximum of a pattern's instructions times a text's characters. The worst-case time of a match is proportional to this product,
+ * up to 30 ns per unit, and a match cannot be interrupted.
  */
 const MOST_WORK = 50_000_000;
-/** Instructions of a program, and characters of a pattern: to compile so many takes up to 0.2 s. */
+/** Maximum of a program's instructions, and of a pattern's characters: compiling them takes up to 0.2 s. */
 const MOST_INSTRUCTIONS = 10_000;
-/** Work that is not worth a look at the clock. */
+/** Work that is too small to check the clock. */
 const LITTLE_WORK = 100_000;
 
-/** What stands in a pattern: quoted text, an escape, the start of a class, what is named in it, a count, or one character. */
+/** The tokens of a pattern: quoted text, an escape, the start of a class, a named class in it, a count, or one character. */
 const TOKENS =
   /\\Q(?<quoted>[^]*?)(?:\\E|$)|\\[pP]\{\^?\w*\}|\\[^]|\[:\^?\w+:\]|\[\^?\]?|\{(?<min>\d+)(?:,(?<max>\d*))?\}|[^]/g;
 
-/** A compiled pattern, or why there is none: one that cannot be used is not read again for each text. */
+/** A compiled pattern, or the reason why it cannot be used, so that it is not compiled again for each text. */
 interface Compiled {
   program?: RE2JS;
   size: number;
   problem?: string;
 }
 
-/** Patterns may be computed from data. */
+/** An LRU cache, as patterns may be computed from data. */
 const patterns = new LruCache(compile);
 
 /**
@@ -65,8 +65,8 @@ function compile(pattern: string): Compiled {
 }
 
 /**
- * About how many instructions a pattern compiles to: at least half of them. Known before it is compiled, which for a million
- * takes ten seconds.
+ * Estimates how many instructions a pattern compiles to; the result is at least half of them. Compiling it to find out would take
+ * ten seconds for a million instructions.
  */
 function estimateSize(pattern: string): number {
   const open: number[] = [];

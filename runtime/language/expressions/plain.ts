@@ -5,9 +5,9 @@ import type { Json } from "../../model/json.ts";
 import { countValue } from "./time_limit.ts";
 
 /**
- * Turns a value as CEL has it into plain JSON: integers become numbers, times RFC 3339 text, durations text such as `90s`,
+ * Converts a CEL value to plain JSON: integers become numbers, times RFC 3339 text, durations text such as `90s`,
  * bytes base64.
- * @throws RangeError where JSON has nothing for it (infinity, not a number, a type); Error where it is too large
+ * @throws RangeError if JSON cannot represent it (infinity, not a number, a type); Error if it is too large
  */
 export function toPlain(value: unknown): Json {
   countValue(typeof value === "string" ? value.length : 0);
@@ -44,7 +44,7 @@ function plainEntries(entries: Iterable<[unknown, unknown]>): Json {
   const plain: { [key: string]: Json } = {};
   for (const [key, entry] of entries) {
     if (entry === undefined) continue;
-    // Assigning `__proto__` would set the prototype; defined, it is a key like any other.
+    // An assignment to `__proto__` would set the prototype; `defineProperty` makes it an ordinary key.
     if (key === "__proto__") Object.defineProperty(plain, key, { value: toPlain(entry), enumerable: true });
     else plain[String(key)] = toPlain(entry);
   }

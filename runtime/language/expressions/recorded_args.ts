@@ -9,13 +9,13 @@ import { spellings } from "../../secrets/spellings.ts";
 import { asText, mapArgs, mapTexts, parseText, resolveField } from "./template.ts";
 import { templatesIn } from "./used_names.ts";
 
-/** Names whose values hold secrets, and what is recorded instead: `{ inputs: { token: "${{ secrets.TOKEN }}" } }`. */
+/** Names whose values contain secrets, with the text that is recorded instead: `{ inputs: { token: "${{ secrets.TOKEN }}" } }`. */
 export type Unresolved = JsonObject;
 
-/** The names that the templates of some arguments read. Arguments stand in a rule, which keeps them. */
+/** The names that the templates of some arguments read. Weak, as a rule owns its arguments. */
 const namesOf = new WeakMap<JsonObject, Set<string>>();
 
-/** Whether arguments read a secret, or a name whose value holds one. */
+/** Whether arguments read a secret, or a name whose value contains one. */
 export function readSecrets(args: JsonObject, unresolved: Unresolved): boolean {
   let names = namesOf.get(args);
   if (names === undefined) {
@@ -26,7 +26,7 @@ export function readSecrets(args: JsonObject, unresolved: Unresolved): boolean {
 }
 
 /**
- * Resolves arguments as they are recorded: an expression that reads a secret stays what it is, `${{ secrets.X }}` or
+ * Resolves arguments for the record: an expression that reads a secret stays unresolved, `${{ secrets.X }}` or
  * `${{ hash(secrets.X) }}`, so that its value never reaches the disk. All others are resolved.
  * @throws ExpressionError
  */
@@ -39,17 +39,17 @@ export function recordArgs(kind: Kind, args: JsonObject, scope: Scope, unresolve
   }) as JsonObject;
 }
 
-/** What is recorded of an expression: its value, or the expression where it reads a secret. */
+/** The recorded form of an expression: its value, or the expression itself if it reads a secret. */
 export function recordExpression(expression: string, scope: Scope, unresolved: Unresolved): Json {
   if (!readsSecret(expression, scope, unresolved)) return evaluate(expression, scope);
   const text = expression.trim();
   const [whole] = compile(expression).references;
-  // `${{ inputs.token }}` is known by what the caller wrote.
+  // For `${{ inputs.token }}`, the expression that the caller wrote.
   const known = whole.length === text.length ? lookUp(unresolved, whole.path) : undefined;
   return known === undefined ? `\${{ ${text} }}` : known as Json;
 }
 
-/** Whether an expression reads a secret: by its own name, or by one whose value holds it. */
+/** Whether an expression reads a secret, directly or by a name whose value contains it. */
 export function readsSecret(expression: string, scope: Scope, unresolved: Unresolved): boolean {
   return compile(expression).references.some(({ path }: Reference) => {
     if (path[0] === "secrets") return true;
@@ -73,8 +73,8 @@ function recordText(info: FieldInfo | undefined, text: string, scope: Scope, unr
 }
 
 /**
- * Names the secrets in a value that rule code made: each text that is one of them, in any spelling, becomes `${{ secrets.X }}`.
- * @param secrets value to name
+ * Replaces the secrets in a value from rule code: each text that is one of them, in any spelling, becomes `${{ secrets.X }}`.
+ * @param secrets names by value
  */
 export function nameSecrets<T extends Json>(value: T, secrets: ReadonlyMap<string, string>): T {
   const named = new Map<string, string>();

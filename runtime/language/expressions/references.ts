@@ -2,13 +2,13 @@ import type { ASTNode } from "@marcbachmann/cel-js";
 
 /** One path that an expression reads: `event.data.new.used`. */
 export interface Reference {
-  /** Its names; `steps['a'].body` and `steps.a.body` are the same. Ends before the first computed index. */
+  /** Its names; `steps['a'].body` and `steps.a.body` give the same. Ends before the first computed index. */
   path: string[];
   offset: number;
   length: number;
 }
 
-/** Names that CEL itself gives a meaning: its types and namespaces. */
+/** Names that CEL itself defines: its types and namespaces. */
 const CONSTANTS = new Set([
   "string",
   "bool",
@@ -26,7 +26,7 @@ const CONSTANTS = new Set([
 
 const MACROS = new Set(["all", "exists", "exists_one", "map", "filter"]);
 
-/** All paths that start at a name from outside; variables of `map`, `filter` and their like are none. */
+/** All paths that start at a name of the scope; not variables of `map`, `filter` and similar macros. */
 export function findReferences(root: ASTNode): Reference[] {
   const found: Reference[] = [];
   walk(root, new Set(), found);
@@ -48,7 +48,7 @@ function walk(node: ASTNode, bound: Set<string>, found: Reference[]): void {
   }
 }
 
-/** The names of `a.b['c'][0]`; undefined where the node is anything else. */
+/** The names of a path such as `a.b['c'][0]`; undefined for any other node. */
 function pathOf(node: ASTNode): string[] | undefined {
   if (node.op === "id") return [node.args];
   if (node.op === ".") {
@@ -60,7 +60,7 @@ function pathOf(node: ASTNode): string[] | undefined {
   return left && [...left, String(node.args[1].args)];
 }
 
-/** The node that names the variable of `list.map(x, …)` or `cel.bind(x, …)`. */
+/** The variable node of `list.map(x, …)` or `cel.bind(x, …)`. */
 function boundBy(node: ASTNode): ASTNode | undefined {
   if (node.op !== "rcall") return undefined;
   const [name, receiver, args] = node.args;
@@ -68,12 +68,12 @@ function boundBy(node: ASTNode): ASTNode | undefined {
   return binds && args[0]?.op === "id" ? args[0] : undefined;
 }
 
-/** Whether a function is called anywhere in an expression. */
+/** Whether an expression calls a function. */
 export function calls(node: ASTNode, name: string): boolean {
   return (node.op === "call" && node.args[0] === name) || childrenOf(node).some((child) => calls(child, name));
 }
 
-/** The nodes directly below one. */
+/** The direct children of a node. */
 export function childrenOf(node: ASTNode): ASTNode[] {
   switch (node.op) {
     case "value":
@@ -96,7 +96,7 @@ export function childrenOf(node: ASTNode): ASTNode[] {
   }
 }
 
-/** Writes a path as it would stand in an expression: `event.data.new`, `state["up/x"]`. */
+/** Formats a path as in an expression: `event.data.new`, `state["up/x"]`. */
 export function formatPath(path: string[]): string {
   return path.map((name, index) => {
     if (index === 0) return name;
@@ -105,7 +105,7 @@ export function formatPath(path: string[]): string {
   }).join("");
 }
 
-/** What stands at a path in a value; undefined where nothing does. Never reaches a prototype. */
+/** The value at a path; undefined if there is none. Never reads from a prototype. */
 export function lookUp(value: unknown, path: string[]): unknown {
   let at = value;
   for (const name of path) {

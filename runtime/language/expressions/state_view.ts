@@ -1,10 +1,10 @@
 import type { Json } from "../../model/json.ts";
 
 /**
- * `state['x']` is read synchronously, the store is not: evaluates with a view that notes the keys it is asked for, reads those
- * it does not have yet, and evaluates again until all are there. Expressions are pure, so nothing happens twice.
- * @param read gives the values of the keys that exist
- * @param use evaluates with the view under the name `state`
+ * Expressions read `state['x']` synchronously, but the store is asynchronous. So this evaluates with a view that notes the keys
+ * read, fetches missing keys, and evaluates again until none is missing. Expressions are pure, so repetition has no effect.
+ * @param read returns the values of the keys that exist
+ * @param use evaluates with the view as `state`
  */
 export async function withState<T>(
   read: (keys: string[]) => Promise<Record<string, Json>>,
@@ -52,5 +52,5 @@ class StateView extends Map<string, Json> {
     }
   }
 }
-// The evaluator tells maps by this.
+// The evaluator recognises maps by this.
 StateView.prototype.constructor = Map;

@@ -9,7 +9,7 @@ import { parseTemplate, type TemplateExpression } from "./template_text.ts";
 
 /**
  * Resolves every `${{ }}` in a value, at any depth. A string that is one expression keeps its type; inside other text null
- * is nothing and lists and objects are JSON. `$${{` is a literal `${{`.
+ * is empty, and lists and objects are JSON. `$${{` is a literal `${{`.
  * @throws ExpressionError
  */
 export function resolve(value: Json, scope: Scope): Json {
@@ -17,15 +17,15 @@ export function resolve(value: Json, scope: Scope): Json {
 }
 
 /**
- * Resolves the arguments of a trigger or step by what its kind says of each: URLs percent-encode what expressions give,
- * expressions stay text, durations, rates, sizes and numbers that were templates are read now.
+ * Resolves the arguments of a trigger or step by their schema in its kind: the results of expressions in URLs are
+ * percent-encoded, bare expressions stay text; durations, rates, sizes and numbers that were templates are parsed now.
  * @throws ExpressionError
  */
 export function resolveArgs(kind: Kind, args: JsonObject, scope: Scope): JsonObject {
   return mapArgs(kind, args, (info, value) => resolveField(info, value as Json, scope)) as JsonObject;
 }
 
-/** Goes through the main argument and the options of one trigger or step along its kind's schemas. */
+/** Visits the main argument and the options of a trigger or step along its kind's schemas. */
 export function mapArgs(
   kind: Kind,
   args: Record<string, unknown>,
@@ -40,7 +40,7 @@ export function mapArgs(
 }
 
 /**
- * Resolves only what is known when a rule loads: templates that name nothing but the given names. Others stay as they are.
+ * Resolves only templates that are known when a rule loads: those that use only the given names. Others stay unchanged.
  * @throws ExpressionError
  */
 export function resolveKnown(
@@ -63,12 +63,12 @@ export function resolveKnown(
   });
 }
 
-/** What is resolved again later must not be taken for a template then: values are never expressions. */
+/** Escapes a value, which is resolved again later and must not be taken for a template: values are never expressions. */
 function escape(value: Json): Json {
   return mapTexts(value, (text) => text.replaceAll("${{", () => "$${{")) as Json;
 }
 
-/** Resolves one field of the arguments by what its kind says of it. @throws ExpressionError */
+/** Resolves one field of the arguments by its schema. @throws ExpressionError */
 export function resolveField(info: FieldInfo | undefined, value: Json, scope: Scope): Json {
   switch (info?.is) {
     case undefined:
@@ -89,7 +89,7 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
     case "path":
       return asText(resolve(value, scope));
     case "command":
-      // A shell string holds no expressions: the checker sees to it, and resolving it would let data become code.
+      // The checker allows no expressions in a shell string: resolving one would let data become code.
       return Array.isArray(value) ? value.map((part) => asText(resolve(part, scope))) : value;
     case "json":
       return resolve(value, scope);
@@ -102,7 +102,7 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
   }
 }
 
-/** Names, and expressions that give a name or a list of names. */
+/** Resolves names, and expressions that return a name or a list of names. */
 function resolvePeople(value: Json, scope: Scope): Json {
   const names = (resolve(value, scope) as Json[]).flat();
   const wrong = names.find((name) => typeof name !== "string" || name.trim() === "");
@@ -112,12 +112,12 @@ function resolvePeople(value: Json, scope: Scope): Json {
   );
 }
 
-/** The kind of step that a source is of is not known here, but what begins as a URL is one. */
+/** The step kind of a source is not known here, so a text that begins like a URL counts as one. */
 function resolveSourceText(text: string, scope: Scope): Json {
   return /^(?:[A-Z]+ +)?https?:\/\//.test(text) ? resolveUrl(text, scope) : resolveText(text, scope);
 }
 
-/** Reads what a template in the place of a duration, rate, size, number or boolean gave. */
+/** Parses the result of a template for a duration, rate, size, number or boolean. */
 function readResolved(info: FieldInfo, value: Json, text: string): Json {
   const result = READERS[info.is]?.(value);
   if (result !== undefined) return result;
@@ -138,8 +138,8 @@ const READERS: Partial<Record<FieldInfo["is"], (value: Json) => Json | undefined
 };
 
 /**
- * An expression at the start of a URL gives its beginning (scheme, host and what follows) and must be a URL itself; what any other
- * gives is percent-encoded. `.` and `..` are refused there: no encoding keeps a server from reading them as folders.
+ * The result of an expression at the start of a URL is its beginning (scheme, host and what follows) and must be a URL itself. The
+ * results of all others are percent-encoded, and must not be `.` or `..`: no encoding stops a server from using them as folders.
  */
 function resolveUrl(text: string, scope: Scope): string {
   const { parts } = parseText(text);
@@ -174,14 +174,14 @@ function resolveText(text: string, scope: Scope): Json {
   return parts.map((part) => typeof part === "string" ? part : asText(evaluate(part.expression, scope))).join("");
 }
 
-/** Takes a string apart. @throws ExpressionError where it is no template */
+/** Parses a template. @throws ExpressionError if it is not valid */
 export function parseText(text: string) {
   const template = parseTemplate(text);
   if (template.problem) throw new ExpressionError(`cannot read ${JSON.stringify(text)}: ${template.problem.message}`);
   return template;
 }
 
-/** How a value stands inside text. */
+/** A value as part of a text. */
 export function asText(value: Json): string {
   if (typeof value === "string") return value;
   return value === null ? "" : writeExactJson(value);

@@ -1,12 +1,12 @@
 import { LruCache } from "./lru_cache.ts";
 
-/** A string with `${{ }}` in it, taken apart. */
+/** A parsed string with `${{ }}` in it. */
 export interface TemplateText {
   parts: (string | TemplateExpression)[];
   problem?: { message: string; hint?: string; offset: number; length: number };
 }
 
-/** One expression of a template: its text, and where that stands in the string. */
+/** One expression of a template: its text, and the position in the string. */
 export interface TemplateExpression {
   expression: string;
   offset: number;
@@ -15,7 +15,7 @@ export interface TemplateExpression {
 const OPEN = "${{";
 const cache = new LruCache(parse);
 
-/** Takes a string apart; cached. `$${{` stands for a literal `${{`. */
+/** Parses a string; cached. `$${{` is a literal `${{`. */
 export function parseTemplate(text: string): TemplateText {
   return cache.get(text);
 }
@@ -49,7 +49,7 @@ function parse(text: string): TemplateText {
   return { parts };
 }
 
-/** Where the `}}` stands that closes an expression: not in a string, not of a map. */
+/** The position of the `}}` that closes an expression, ignoring those in strings and of maps. */
 function findEnd(text: string, start: number): number | undefined {
   let depth = 0;
   for (let at = start; at < text.length; at++) {
@@ -65,7 +65,7 @@ function findEnd(text: string, start: number): number | undefined {
   return undefined;
 }
 
-/** The place of the quote that closes the string which opens at `open`. A backslash takes the next character with it, in raw strings too. */
+/** The position of the quote that closes the string opened at `open`. A backslash escapes a quote, also in raw strings. */
 function skipString(text: string, open: number): number | undefined {
   const quote = text.startsWith(text[open].repeat(3), open) ? text[open].repeat(3) : text[open];
   for (let at = open + quote.length; at < text.length; at++) {

@@ -1,19 +1,19 @@
 /**
- * What one evaluation may cost. Expressions are computed on the program's own thread, where a loop within a loop over a large
- * list, or text that grows with each call, would keep everybody waiting.
+ * Limits of one evaluation. Expressions run on the program's own thread, where nested loops over a large list, or text that
+ * grows with each call, would block everything else.
  *
  * @module
  */
 
-/** Milliseconds. Two million small expressions take one second. */
+/** Maximum time in milliseconds. Two million small expressions take one second. */
 const LONGEST = 2_000;
-/** Characters that a function may make of others. */
+/** Maximum characters of a text that a function returns. */
 const MOST_TEXT = 16 * 1024 * 1024;
-/** Values in a result, and characters in its texts. */
+/** Maximum values in a result, and characters in its texts. */
 const MOST_VALUES = 5_000_000;
 const MOST_CHARACTERS = 256 * 1024 * 1024;
 
-/** How often a turn of a loop, or a value of a result, is not worth a look at the clock. */
+/** The clock is checked only once per this many loop iterations or result values. */
 const BETWEEN_LOOKS = 32;
 
 let until = Infinity;
@@ -22,7 +22,7 @@ let turns = 0;
 let values = 0;
 let characters = 0;
 
-/** Runs `use`, an evaluation, within these bounds. It is synchronous: no other can come between. */
+/** Runs `use`, an evaluation, within these limits. It is synchronous, so no other evaluation can run in between. */
 export function bounded<T>(use: () => T): T {
   until = performance.now() + LONGEST;
   isOver = false;
@@ -32,18 +32,18 @@ export function bounded<T>(use: () => T): T {
 }
 
 /**
- * Called in each turn of a loop.
- * @throws Error where the evaluation has taken too long
+ * Called in each iteration of a loop.
+ * @throws Error if the evaluation has taken too long
  */
 export function countTurn(): void {
-  // Once over, in every turn: `all` and `exists` go on behind an error in one of theirs.
+  // Once over the limit, throw in every iteration: `all` and `exists` continue after an error in one of theirs.
   if (!isOver && ++turns % BETWEEN_LOOKS !== 0) return;
   checkTime();
 }
 
 /**
- * Called before what takes long by itself.
- * @throws Error where the evaluation has taken too long
+ * Called before operations that take long by themselves.
+ * @throws Error if the evaluation has taken too long
  */
 export function checkTime(): void {
   if (!isOver && performance.now() < until) return;
@@ -56,7 +56,7 @@ export function checkTime(): void {
 /**
  * Called for each value of a result.
  * @param length of a text
- * @throws Error where the result is too large
+ * @throws Error if the result is too large
  */
 export function countValue(length: number): void {
   characters += length;
@@ -66,7 +66,7 @@ export function countValue(length: number): void {
   countTurn();
 }
 
-/** @throws Error where a function would make a text that is too long */
+/** @throws Error if a function would return a text that is too long */
 export function checkText(length: number): void {
   if (length > MOST_TEXT) throw new Error(`it makes a text of more than ${MOST_TEXT} characters`);
 }

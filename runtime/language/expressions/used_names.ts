@@ -8,10 +8,10 @@ import { isObject } from "../fields/map_fields.ts";
 import { expressionsIn, mapArgs } from "./template.ts";
 import { parseTemplate } from "./template_text.ts";
 
-/** What rules and actions have in common here. */
+/** The parts that rules and actions share. */
 type Part = Pick<Rule, "then"> & Partial<Pick<Rule, "triggers" | "if" | "key" | "onError">> | CalledAction;
 
-/** The names of the secrets that a rule or an action names: `secrets.X` in expressions, and `secret:` options. */
+/** The names of the secrets that a rule or an action uses: `secrets.X` in expressions, and `secret:` options. */
 export function secretNames(part: Part, kinds: Kinds): string[] {
   const names = new Set<string>();
   const addExpression = (text: string) => {
@@ -26,7 +26,7 @@ export function secretNames(part: Part, kinds: Kinds): string[] {
   return [...names];
 }
 
-/** The targets of `call:` in a rule or an action, sources of polls included, with the place of the step or trigger. */
+/** The targets of `call:` in a rule or an action, including sources of polls, with the position of the step or trigger. */
 export function callTargets(part: Part, kinds: Kinds): { target: string; at: Position }[] {
   const targets: { target: string; at: Position }[] = [];
   visitArgs(part, kinds, (info, value, at) => {

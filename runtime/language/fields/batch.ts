@@ -9,30 +9,30 @@ import { type Kind, resolvedArgs } from "../kind.ts";
 import { isObject } from "./map_fields.ts";
 import { show } from "../show.ts";
 
-/** A batch becomes one event, which a run gets as a whole. */
+/** Maximum events of a batch, which becomes one event that a run gets as a whole. */
 const MOST_EVENTS = 10_000;
 
 /** The options of `batch`. */
 export const batchSchema = z.strictObject({
-  every: duration().optional().describe("It closes so long after its first event"),
-  quiet: duration().optional().describe("It closes once no event came for so long"),
-  within: duration().optional().describe("Beside quiet: it closes so long after its first event at the latest"),
+  every: duration().optional().describe("It closes this long after its first event"),
+  quiet: duration().optional().describe("It closes when no event has come for this long"),
+  within: duration().optional().describe("With quiet: it closes this long after its first event at the latest"),
   cron: z.string().optional().describe("It closes at the times of a cron pattern"),
-  timezone: zone.optional().describe("Beside cron; by default TZ, else UTC"),
-  empty: boolean().default(false).describe("Beside cron: it starts a run also where nothing came"),
+  timezone: zone.optional().describe("With cron; by default TZ, else UTC"),
+  empty: boolean().default(false).describe("With cron: it starts a run even without events"),
   max: number({ min: 1, max: MOST_EVENTS, integer: true }).default(1_000).describe(
-    "With so many events it closes early",
+    "It closes early with this many events",
   ),
 });
 
-/** `batch` is read like the argument of a trigger: config and environment may stand in it. */
+/** `batch` is parsed like the argument of a trigger: it may use config and environment. */
 const schemas = { kind: "batch", main: batchSchema, options: {} } as const;
 const kind: Kind = { ...schemas, summary: "Collects events for one run" };
 
 const CLOSES = ["every", "quiet", "cron"];
 const EXAMPLES = 'write { every: 1h }, { quiet: 30s, within: 5m } or { cron: "0 9 * * 1" }';
 
-/** What a batch must know of the rule around it. */
+/** The data about the rule that the check of a batch needs. */
 export interface AroundBatch {
   /** Names of its config. */
   config: string[] | undefined;
@@ -40,7 +40,7 @@ export interface AroundBatch {
   hasFunctionIf: boolean;
 }
 
-/** Reads the `batch` of a trigger; undefined where something is wrong with it. */
+/** Parses the `batch` of a trigger; undefined if it has a problem. */
 export function checkBatch(checking: Checking, trigger: Path, raw: unknown, rule: AroundBatch): Batch | undefined {
   const path = [...trigger, "batch"];
   if (!isObject(raw)) {
@@ -115,7 +115,7 @@ function checkRule(checking: Checking, path: Path, batch: Batch, { hasKey, hasFu
   }
 }
 
-/** What a batch's options mean at a moment. */
+/** The terms of a batch by its options at a given time. */
 export function batchTerms(batch: Batch, now: number): BatchTerms {
   const { every, quiet, within = every, cron, max, empty } = batch;
   return {
@@ -128,7 +128,7 @@ export function batchTerms(batch: Batch, now: number): BatchTerms {
   };
 }
 
-/** Occurrences found last, each good from when it was asked for: finding one takes longer than storing an event. */
+/** Cached occurrences, each valid from the time of its computation: computing one takes longer than storing an event. */
 const occurrences = new WeakMap<Batch, { from: number; at: number }>();
 
 function nextOccurrence(batch: Batch, now: number): number {
@@ -139,7 +139,7 @@ function nextOccurrence(batch: Batch, now: number): number {
   return at;
 }
 
-/** The last occurrence of a batch's cron up to a moment. */
+/** The last occurrence of a batch's cron up to a given time. */
 export function lastOccurrence({ cron, timezone }: Batch, now: number): number | undefined {
   return cron === undefined ? undefined : cronSchedule(cron, timezone).before(now + 1);
 }

@@ -2,9 +2,9 @@ import process from "node:process";
 import { Cron } from "croner";
 import { z } from "zod";
 
-/** When something is to happen. */
+/** The times of a cron pattern. */
 export interface Schedule {
-  /** The first occurrence after `time`, milliseconds since the epoch; undefined where there is none. */
+  /** The first occurrence after `time`, milliseconds since the epoch; undefined if there is none. */
   after(time: number): number | undefined;
   /** The last occurrence before `time`. */
   before(time: number): number | undefined;
@@ -18,16 +18,16 @@ export const zone = z.string().superRefine((name, context) => {
 });
 
 /**
- * The times of a cron pattern of five fields, or six with seconds in front.
+ * Parses a cron pattern of five fields, or six with seconds first.
  * @param timezone by default `TZ`, else UTC
- * @throws Error where the pattern or the zone cannot be read
+ * @throws Error if the pattern or the zone is not valid
  */
 export function cronSchedule(cron: string, timezone: string | undefined): Schedule {
   const pattern = new Cron(cron, {
     paused: true,
     timezone: zoneOf(timezone),
     mode: "5-or-6-parts",
-    // "0 2,14 * * *" must not be skipped on the day on which there is no 02:00, as "0 2 * * *" is not.
+    // On a day without 02:00, "0 2,14 * * *" must still fire for it, as "0 2 * * *" does.
     fixedTimeRule: "no-wildcard",
   });
   return {
@@ -36,7 +36,7 @@ export function cronSchedule(cron: string, timezone: string | undefined): Schedu
   };
 }
 
-/** What is wrong with a cron pattern, the remedy behind `; `; undefined where nothing is. */
+/** The problem of a cron pattern, with the remedy after `; `; undefined if there is none. */
 export function cronProblem(cron: string, timezone: string | undefined, now: number): string | undefined {
   try {
     if (cronSchedule(cron, timezone).after(now) !== undefined) return undefined;
@@ -48,7 +48,7 @@ export function cronProblem(cron: string, timezone: string | undefined, now: num
   }
 }
 
-/** The zone meant where a rule names none. */
+/** The zone of a rule: by default `TZ`, else UTC. */
 export function zoneOf(timezone: string | undefined): string {
   return timezone ?? (process.env.TZ || "UTC");
 }

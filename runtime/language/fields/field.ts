@@ -3,7 +3,7 @@ import { parseDuration, parseRate, type Rate } from "../../model/duration.ts";
 import { isCharset } from "../../formats/decode_text.ts";
 import type { Json } from "../../model/json.ts";
 
-/** What one place in a kind's schema holds, for the checker, the templates and the JSON Schema. */
+/** The description of a field in a kind's schema, for the checker, the templates and the JSON Schema. */
 export interface FieldInfo {
   is:
     | "expression"
@@ -24,15 +24,15 @@ export interface FieldInfo {
     | "people"
     | "branches"
     | "fields";
-  /** For an expression: names it sees beside the usual ones of its place, such as `item` or `body`. */
+  /** For an expression: names that it can use besides the usual ones, such as `item` or `body`. */
   names?: string[];
-  /** What a person would call a right value, for messages: `a duration such as 30s`. */
+  /** A description of a valid value, for messages: `a duration such as 30s`. */
   expected: string;
   /** Its JSON Schema. */
   schema: Record<string, unknown>;
 }
 
-/** Where the makers below leave what they know; survives `.optional()`, `.describe()` and `.refine()`. */
+/** The descriptions from the makers below; they survive `.optional()`, `.describe()` and `.refine()`. */
 export const fieldInfo = z.registry<FieldInfo>();
 
 declare const unresolved: unique symbol;
@@ -47,7 +47,7 @@ export type Resolved<T> = [Json] extends [T] ? T
   : T extends object ? { [Key in keyof T]: Resolved<T[Key]> }
   : T;
 
-/** True where the text holds at least one `${{ … }}`. */
+/** True if the text contains at least one `${{ … }}`. */
 export function hasTemplate(value: unknown): value is Template {
   return typeof value === "string" && value.includes("${{");
 }
@@ -55,25 +55,25 @@ export function hasTemplate(value: unknown): value is Template {
 const TEXT = { type: "string" };
 const SCALAR = { type: ["string", "number", "boolean"] };
 
-/** A bare CEL expression. It stays text; the action or trigger evaluates it. `names` are those it sees beside the usual ones. */
+/** A bare CEL expression. It stays text; the action or trigger evaluates it. `names`: further names that it can use. */
 export function expression(options: { names?: string[] } = {}): z.ZodType<string> {
   const { names } = options;
   return make<string>(
     { is: "expression", ...(names && { names }), expected: "an expression", schema: SCALAR },
     (value) => {
-      // YAML reads `if: true` and `key: 1` as a boolean and a number; as expressions they mean the same.
+      // YAML parses `if: true` and `key: 1` as a boolean and a number; as expressions they mean the same.
       if (typeof value === "boolean" || typeof value === "number") return String(value);
       return typeof value === "string" && value.trim() !== "" ? value : undefined;
     },
   );
 }
 
-/** Text with `${{ }}` allowed; resolves to text, whatever the expressions give. */
+/** Text that may contain `${{ }}`; always resolves to text. */
 export function template(): z.ZodType<string> {
   return make<string>({ is: "template", expected: "text", schema: SCALAR }, scalarText);
 }
 
-/** A URL, or `METHOD URL`; what its expressions give is percent-encoded. */
+/** A URL, or `METHOD URL`; the results of its expressions are percent-encoded. */
 export function url(): z.ZodType<string> {
   return make<string>({ is: "url", expected: "a URL such as https://example.org/", schema: TEXT }, (value) => {
     if (typeof value !== "string") return undefined;
@@ -83,7 +83,7 @@ export function url(): z.ZodType<string> {
   });
 }
 
-/** Any value, templates inside at any depth; one that is a single expression keeps its type. */
+/** Any value, with templates at any depth; a single expression keeps its type. */
 export function json(): z.ZodType<Json> {
   return make<Json>({ is: "json", expected: "a value", schema: {} }, (value) => value as Json | undefined);
 }
@@ -96,7 +96,7 @@ export function charset(): z.ZodType<string> {
   );
 }
 
-/** `30s` → milliseconds. A template stays text until it is resolved, then it is read as a duration. */
+/** `30s` → milliseconds. A template stays text until it is resolved, then the result is parsed as a duration. */
 export function duration(): z.ZodType<number | Template> {
   return make<number | Template>(
     { is: "duration", expected: "a duration such as 250ms, 30s, 5m, 2h or 3d", schema: TEXT },
@@ -133,7 +133,7 @@ export function path(): z.ZodType<string> {
   });
 }
 
-/** `[command, argument, …]` with templates in its parts, or a string for the shell, which may hold no expression. */
+/** `[command, argument, …]` with templates in its parts, or a string for the shell, which must not contain expressions. */
 export function command(): z.ZodType<string | string[]> {
   const schema = { anyOf: [TEXT, { type: "array", items: SCALAR, minItems: 1 }] };
   return make<string | string[]>({ is: "command", expected: "a command: a string or a list", schema }, (value) => {
@@ -153,7 +153,7 @@ export function target(): z.ZodType<string> {
   });
 }
 
-/** The name of a secret, or several (rotation), never a value; found by `secretNames()`. Comes out as a list. */
+/** The name of a secret, or several (rotation), never a value; found by `secretNames()`. Parsed to a list. */
 export function secret(): z.ZodType<string[]> {
   const schema = { anyOf: [TEXT, { type: "array", items: TEXT, minItems: 1 }] };
   return make<string[]>({
@@ -168,7 +168,7 @@ export function secret(): z.ZodType<string[]> {
   });
 }
 
-/** A number, or a template that gives one. */
+/** A number, or a template that results in one. */
 export function number(limits: { min?: number; max?: number; integer?: boolean } = {}): z.ZodType<number | Template> {
   const { min, max, integer } = limits;
   const range = (min !== undefined ? ` from ${min}` : "") + (max !== undefined ? ` up to ${max}` : "");
@@ -193,7 +193,7 @@ export function number(limits: { min?: number; max?: number; integer?: boolean }
   });
 }
 
-/** True or false, or a template that gives one. */
+/** True or false, or a template that results in one. */
 export function boolean(): z.ZodType<boolean | Template> {
   const schema = { anyOf: [{ type: "boolean" }, { type: "string", pattern: "\\$\\{\\{" }] };
   return make<boolean | Template>({ is: "boolean", expected: "true or false", schema }, (value) => {
@@ -202,8 +202,8 @@ export function boolean(): z.ZodType<boolean | Template> {
 }
 
 /**
- * A step that gives the items of a poll: `{ run: … }`, `{ http: …, headers: … }`, `{ call: … }`. It is checked as a step is, its
- * templates are resolved with the trigger's, and otherwise it stays as written: whoever performs it reads it with `parseArgs`.
+ * A step that returns the items of a poll: `{ run: … }`, `{ http: …, headers: … }`, `{ call: … }`. It is checked like a step, and
+ * its templates are resolved with the trigger's. Otherwise it stays as written; the poll parses it with `parseArgs`.
  */
 export function source(): z.ZodType<Record<string, Json>> {
   const schema = { $ref: "#/definitions/source" };
@@ -217,7 +217,7 @@ export function source(): z.ZodType<Record<string, Json>> {
   );
 }
 
-/** Whom a form is for: a person or a group in `whenthen.yaml`, or an e-mail address; or several. Comes out as a list. */
+/** The recipients of a form: a person or a group in `whenthen.yaml`, or an e-mail address; or several. Parsed to a list. */
 export function people(): z.ZodType<string[]> {
   const schema = { anyOf: [TEXT, { type: "array", items: TEXT, minItems: 1 }] };
   const expected = "a person, a group or an e-mail address, or a list of them";
@@ -229,7 +229,7 @@ export function people(): z.ZodType<string[]> {
   });
 }
 
-/** Lists of steps by the names of their branches. They are checked as steps; what comes out is the names. */
+/** Lists of steps by the names of their branches. They are checked as steps; the parsed value has only the names. */
 export function branches(): z.ZodType<string[]> {
   const schema = { type: "object", additionalProperties: { $ref: "#/definitions/steps" }, minProperties: 1 };
   const expected = "branches with their names, such as { crm: [...], mail: [...] }";
@@ -240,7 +240,7 @@ export function branches(): z.ZodType<string[]> {
   });
 }
 
-/** Reads `512KB`, `1MB`, `1.5GiB` or a number of bytes; undefined where it is no size. */
+/** Parses `512KB`, `1MB`, `1.5GiB` or a number of bytes; undefined if it is not a size. */
 export function parseSize(value: unknown): number | undefined {
   if (typeof value === "number") return Number.isInteger(value) && value >= 0 ? value : undefined;
   const match = typeof value === "string" ? /^(\d+(?:\.\d+)?) ?(?:([KMG])(i?))?B$/.exec(value) : null;
@@ -253,7 +253,7 @@ function scalarText(value: unknown): string | undefined {
   return ["string", "number", "bigint", "boolean"].includes(typeof value) ? String(value) : undefined;
 }
 
-/** A schema of one field: `read` gives the value, or undefined where it is not what is expected. */
+/** A schema of one field: `read` returns the value, or undefined if it is not valid. */
 function make<T>(info: FieldInfo, read: (value: unknown) => T | undefined): z.ZodType<T> {
   const schema = z.unknown().transform((value, context): T => {
     const result = read(value);

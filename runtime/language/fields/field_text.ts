@@ -3,9 +3,9 @@ import type { Json } from "../../model/json.ts";
 import type { Field } from "../../model/rule.ts";
 
 /**
- * The value that a text means in a field: what people type on a page or in a terminal. What it cannot be stays text, for
- * {@link checkValue} to say so.
- * @returns undefined where the text is empty
+ * The value of a text in a field, as people type it on a page or in a terminal. Text that does not fit the type stays text, and
+ * {@link checkValue} reports it.
+ * @returns undefined if the text is empty
  */
 export function valueOfText({ type, choices = [] }: Field, text: string): Json | undefined {
   const trimmed = text.trim();
@@ -26,7 +26,7 @@ export function valueOfText({ type, choices = [] }: Field, text: string): Json |
   }
 }
 
-/** A value as text that {@link valueOfText} reads again; items of a list each on a line. */
+/** A value as text that {@link valueOfText} parses back; each item of a list is on its own line. */
 export function textOfValue(value: Json): string {
   if (Array.isArray(value)) return value.map(textOfValue).join("\n");
   if (value === null) return "";

@@ -6,7 +6,7 @@ import { show } from "../show.ts";
 
 /**
  * Checks a value against a field of `config`, of a form, or of an action's `inputs`.
- * @returns the value (the default where it is absent), or what is wrong with it
+ * @returns the value (the default if it is absent), or its problem
  */
 export function checkValue(field: Field, value: Json | undefined): { value: Json } | { problem: string } {
   if (value === undefined || value === null || (value === "" && field.type !== "text")) {
@@ -18,7 +18,7 @@ export function checkValue(field: Field, value: Json | undefined): { value: Json
   return outside === undefined ? { value } : { problem: outside };
 }
 
-/** Checks the values of all fields; problems name the field, unknown keys the nearest known one. */
+/** Checks the values of all fields. Problems name the field; those of unknown keys also the nearest known one. */
 export function checkValues(
   fields: Record<string, Field>,
   values: Record<string, Json>,
@@ -67,7 +67,7 @@ export function isEmail(text: string): boolean {
   return /^[^\s@]+@[^\s@]+$/.test(text);
 }
 
-/** `Date` rolls 31 February over into March. */
+/** Checks the day, as `Date` turns 31 February into March. */
 function isDate(text: string): boolean {
   const [year, month, day] = text.slice(0, 10).split("-").map(Number);
   return !Number.isNaN(Date.parse(text)) && new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day;

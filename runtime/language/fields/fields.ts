@@ -15,7 +15,7 @@ export const fieldSchema = z.strictObject({
   type: z.enum(FIELD_TYPES).describe("What kind of value it takes"),
   title: z.string().optional().describe("Its name for people"),
   help: z.string().optional().describe("A sentence that explains it"),
-  default: z.unknown().optional().describe("The value where none is set"),
+  default: z.unknown().optional().describe("The value if none is set"),
   required: z.boolean().default(true).describe("Whether a value must be set; by default yes"),
   choices: z.array(scalar).min(1).optional().describe("For a choice: the values to choose from"),
   min: z.number().optional().describe("Least number, or least length of a text or list"),
@@ -24,7 +24,8 @@ export const fieldSchema = z.strictObject({
 });
 
 /**
- * Reads the fields of `config`, of a form, or of an action's `inputs`. `threshold: 85` is short for `{ type: number, default: 85 }`.
+ * Parses the fields of `config`, of a form, or of an action's `inputs`. `threshold: 85` is short for
+ * `{ type: number, default: 85 }`.
  */
 export function readFields(raw: unknown): { fields: Record<string, Field>; problems: SchemaProblem[] } {
   const fields: Record<string, Field> = {};
@@ -41,7 +42,7 @@ export function readFields(raw: unknown): { fields: Record<string, Field>; probl
   return { fields, problems };
 }
 
-/** The fields of a form, by name; templates cannot stand in them. */
+/** The fields of a form, by name; they cannot contain templates. */
 export function fields(): z.ZodType<Record<string, Field>> {
   const schema = z.unknown().transform((value, context): Record<string, Field> => {
     const { fields, problems } = readFields(value);
@@ -57,7 +58,7 @@ export function fields(): z.ZodType<Record<string, Field>> {
   return schema;
 }
 
-/** Who writes a list as the field of a form means what can be chosen, not a list that is filled in already. */
+/** A list as the field of a form is meant as the choices, not as a list with a default. */
 function chosenFrom(raw: unknown): SchemaProblem[] {
   const lists = isObject(raw) ? Object.entries(raw).filter(([, entry]) => Array.isArray(entry)) : [];
   return lists.map(([name, entry]): SchemaProblem => {

@@ -4,8 +4,8 @@ import { type FieldInfo, fieldInfo } from "./field.ts";
 export type FieldPath = (string | number)[];
 
 /**
- * Goes through a value along its schema and replaces every leaf by what `visit` makes of it. `info` is undefined for leaves that
- * no field maker made, such as `z.enum(…)`.
+ * Walks a value along its schema and replaces every leaf by the result of `visit`. `info` is undefined for leaves whose schema is
+ * not from a field maker, such as `z.enum(…)`.
  */
 export function mapFields(
   schema: z.core.$ZodType,
@@ -55,7 +55,7 @@ export function mapFields(
   }
 }
 
-/** Whether a value, raw or read already, has the shape of a schema: tells the options of a union apart. */
+/** Whether a value, raw or parsed, has the shape of a schema: used to find the matching option of a union. */
 function fits(schema: z.core.$ZodType, value: unknown): boolean {
   const info = fieldInfo.get(schema as z.ZodType);
   if (info !== undefined) return fitsField(info, value);
@@ -112,7 +112,7 @@ function fitsField(info: FieldInfo, value: unknown): boolean {
   }
 }
 
-/** True for objects that are no lists. */
+/** True for objects that are not lists. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

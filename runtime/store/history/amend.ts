@@ -3,11 +3,11 @@ import type { EventRecord } from "../store.ts";
 
 /** A run that has ended. */
 export interface EndedRun extends RunText {
-  /** False where only its condition was asked for: it is not in listings. */
+  /** False if it ended with its condition: it is not listed. */
   listed: boolean;
 }
 
-/** An event with all that happened to it. @param more in the order in which it happened */
+/** An event with its amendments applied. @param more in chronological order */
 export function amendEvent(key: number, { event, receivedAt, delivery, verdicts }: EventText, more: EventMore[]) {
   const record: EventRecord = {
     key: String(key),
@@ -35,7 +35,7 @@ function replaceVerdict(verdicts: EventRecord["verdicts"], verdict: EventRecord[
   else verdicts[at] = verdict;
 }
 
-/** A run with all that happened to it later. @param more in the order in which it happened */
+/** A run with its amendments applied. @param more in chronological order */
 export function amendRun({ run, event, steps, notes }: RunText, listed: boolean, more: RunMore[]): EndedRun {
   return { run, event, steps, notes: [...notes, ...more.map(({ note }) => note)], listed };
 }

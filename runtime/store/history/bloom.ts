@@ -1,15 +1,15 @@
 import { Buffer } from "node:buffer";
 
-/** A Bloom filter as it stands in a catalogue. */
+/** A Bloom filter as stored in a catalogue. */
 export interface BloomData {
-  /** Base64; empty where nothing was added. */
+  /** Base64; empty if nothing was added. */
   bits: string;
   probes: number;
 }
 
 /**
- * A set of texts that may say yes to one that is not in it, by the bits that it spends on each: 10 make 1 in 120 wrong, 20 make
- * 1 in 15,000. It never says no to one that is. https://en.wikipedia.org/wiki/Bloom_filter
+ * A set of texts with false positives but no false negatives. The rate depends on the bits per text: 10 bits give 1 in 120, 20
+ * bits 1 in 15,000. https://en.wikipedia.org/wiki/Bloom_filter
  */
 export class Bloom {
   readonly #bits: Uint8Array;
@@ -38,7 +38,7 @@ export class Bloom {
     return this.#bits.length > 0 && this.#each(text, (byte, bit) => (this.#bits[byte] & bit) !== 0);
   }
 
-  /** Visits the bits of a text until one gives false: double hashing, as by Kirsch and Mitzenmacher. */
+  /** Visits the bits of a text until `visit` returns false. Double hashing by Kirsch and Mitzenmacher. */
   #each(text: string, visit: (byte: number, bit: number) => boolean): boolean {
     const size = this.#bits.length * 8;
     let [at, step] = hashes(text);
@@ -52,7 +52,7 @@ export class Bloom {
   }
 }
 
-/** Two hashes of 32 bits: FNV-1a, and a multiplicative one; both mixed at the end as by MurmurHash3. */
+/** Two 32-bit hashes: FNV-1a and a multiplicative one, both with the finalizer of MurmurHash3. */
 function hashes(text: string): [number, number] {
   let first = 0x811c9dc5;
   let second = 0x9747b28c;

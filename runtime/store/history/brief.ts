@@ -1,14 +1,14 @@
 import { Buffer } from "node:buffer";
 import type { RunText, Text } from "./lines.ts";
 
-/** What a listing has of a run: no steps, which may be large, and no notes. */
+/** A run in a listing: without notes and without steps, which may be large. */
 export type BriefText = Pick<RunText, "run" | "event">;
 
-/** How the text of a run begins, and what follows the run in it. */
+/** The start of a run's text, and the text after the run object. */
 const START = '{"run":{';
 const EVENT = /^,"event":\d+(?=,"steps":)/;
 
-/** More than {@link EVENT} can match. */
+/** Longer than any match of {@link EVENT}. */
 const EVENT_LENGTH = 48;
 
 /** The text of a run without steps and notes: cut, not parsed. */
@@ -18,8 +18,8 @@ export function briefText(text: string): string {
 }
 
 /**
- * How many bytes (of a string: characters) of a run's text stand before its steps. With a `}` behind them they are a
- * {@link BriefText}. It is the length of the text if that has another form.
+ * How many bytes (for a string: characters) of a run's text come before its steps. Followed by a `}` they are a
+ * {@link BriefText}. Returns the length of the text if that has another form.
  */
 export function briefLength(text: Text): number {
   if (textAt(text, 0, START.length) !== START) return text.length;
@@ -36,7 +36,7 @@ function textAt(text: Text, from: number, to: number): string {
 const [QUOTE, BACKSLASH] = Buffer.from('"\\');
 const [OPEN, CLOSE] = Buffer.from("{}");
 
-/** Where an object of a JSON text ends. @param from its opening brace */
+/** The end of an object in a JSON text. @param from its opening brace */
 function endOfObject(text: Text, from: number): number {
   const codeAt = typeof text === "string" ? (at: number) => text.charCodeAt(at) : (at: number) => text[at];
   let depth = 0;
@@ -49,7 +49,7 @@ function endOfObject(text: Text, from: number): number {
   return text.length;
 }
 
-/** Where the closing quote of a string stands. @param from its opening quote */
+/** The position of a string's closing quote. @param from its opening quote */
 function endOfString(codeAt: (at: number) => number, from: number, length: number): number {
   let at = from + 1;
   while (at < length && codeAt(at) !== QUOTE) at += codeAt(at) === BACKSLASH ? 2 : 1;

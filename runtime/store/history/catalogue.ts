@@ -2,14 +2,14 @@ import type { RunState } from "../../model/run.ts";
 import { Bloom, type BloomData } from "./bloom.ts";
 import type { EventHeader, MoreHeader, RunHeader } from "./lines.ts";
 
-/** What is in a part, to know without opening it whether a query can find something there. Plain JSON. */
+/** A summary of a part: tells whether a query can find anything in it, without opening it. Plain JSON. */
 export interface Catalogue {
   /** The frames of its segment. */
   first: number;
   last: number;
   file: string;
   bytes: number;
-  /** How many events and runs the part was thinned to, counting those that it only has amendments of; absent if it is whole. */
+  /** How many events and runs the part was thinned to, including those with only amendments here; absent if it was not thinned. */
   thinned?: number;
   events: {
     count: number;
@@ -21,7 +21,7 @@ export interface Catalogue {
   };
   runs: {
     count: number;
-    /** The lowest and the highest id of runs whose event is in this part, too. */
+    /** The lowest and the highest id of runs whose event is also in this part. */
     ids: [string, string] | null;
     /** Ranges of ids that cover all listed runs, newest first. */
     spans: [string, string][];
@@ -31,25 +31,25 @@ export interface Catalogue {
     versions: Counts;
   };
   subjects: BloomData;
-  /** What concerns earlier parts: see {@link Part}. */
+  /** Records that belong to earlier parts: see {@link Part}. */
   earlier: BloomData;
 }
 
-/** How often each name is there, or that there are too many names to say. */
+/** How often each name occurs, or "many" if there are too many names. */
 export type Counts = Record<string, number> | "many";
 
-/** Which runs a listing wants. */
+/** The runs to list. */
 export interface RunFilter {
   rule?: string;
   state?: RunState;
-  /** The key of the event that they answer. */
+  /** The key of their event. */
   event?: number;
   subject?: string;
-  /** Only older ones than this id. */
+  /** Only runs older than this id. */
   before?: string;
 }
 
-/** Which events a listing wants. */
+/** The events to list. */
 export interface EventFilter {
   type?: string;
   /** With a verdict of this rule. */
@@ -59,29 +59,29 @@ export interface EventFilter {
   before?: number;
 }
 
-/** Which events a wait may be looking for. */
+/** The events that may match a wait. */
 export interface EventSearch {
   /** Types and patterns such as `order.*` and `*`. */
   types: string[];
-  /** Only newer ones than this key. */
+  /** Only events newer than this key. */
   after: number;
   /** Only older ones than this key. */
   until?: number;
-  /** A text that stands in the JSON of each event that can match. */
+  /** A text that is in the JSON of each event that can match. */
   needle: string;
 }
 
-/** Names that a catalogue counts one by one, and their characters in all. */
+/** Maximum number of names that a catalogue counts, and of their characters in total. */
 const MOST_NAMES = 256;
 const MOST_CHARACTERS = 8192;
 
 const MOST_SPANS = 16;
 const SUBJECT_BITS = 10;
 
-/** A listing asks each newer part about each of its rows, so that a wrong answer has to be rare. */
+/** A listing asks each newer part about each of its rows, so false positives must be rare. */
 const EARLIER_BITS = 20;
 
-/** Collects the catalogue of a part while that is written. */
+/** Builds the catalogue of a part while the part is written. */
 export class CatalogueBuilder {
   readonly #types = new Map<string, number>();
   readonly #rules = new Map<string, number>();
@@ -120,7 +120,7 @@ export class CatalogueBuilder {
     if (of === "event" ? this.#isEarlier(id) : !this.#ended.has(id)) this.#earlier.add(`more/${id}`);
   }
 
-  /** @param rest what is known once the file is made */
+  /** @param rest fields that are known after the file is made */
   finish(rest: Pick<Catalogue, "first" | "last" | "file" | "bytes" | "thinned">): Catalogue {
     const isMany = hasMany(this.#states.keys());
     return {
@@ -145,7 +145,7 @@ export class CatalogueBuilder {
     };
   }
 
-  /** An event comes before all that happens because of it, so its segment is known by the first key of this one. */
+  /** Whether an event is in an earlier segment. Keys ascend, so the first key of this segment decides. */
   #isEarlier(event: number): boolean {
     return this.#keys === null || event < this.#keys[0];
   }
@@ -174,7 +174,7 @@ function hasMany(names: Iterable<string>): boolean {
   return false;
 }
 
-/** Cuts the runs, by age, where nothing was created for longest: those that began days ago are apart from the others. */
+/** Splits the runs, by age, at the longest gaps without a new run: this separates runs that began days ago from the others. */
 function spansOf(runs: { id: string; createdAt: number }[]): [string, string][] {
   if (runs.length === 0) return [];
   runs.sort((a, b) => a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
@@ -184,9 +184,9 @@ function spansOf(runs: { id: string; createdAt: number }[]): [string, string][] 
 }
 
 /**
- * A catalogue with its answers. Each `mayHave` is wrong in one direction only: what it denies is not there.
+ * A catalogue with its queries. Each `mayHave` can have false positives, but no false negatives.
  *
- * A part also has what concerns events and runs of earlier segments: runs that answer an older event or were retried, and
+ * A part also has records that belong to events and runs of earlier segments: runs of an older event, retried runs, and
  * amendments. These are in the filter `earlier`: `run/<id>` of such a run, `of/<key>` of its event, `more/<id or key>`.
  */
 export class Part {
@@ -198,7 +198,7 @@ export class Part {
     this.catalogue = catalogue;
   }
 
-  /** The best that a listing of runs before an id can hope for; `before` itself where that is between two of them. */
+  /** An upper bound of the newest run before an id; `before` itself if that is within a span. */
   newestRunBefore(before: string | undefined): string {
     const { spans } = this.catalogue.runs;
     const span = spans.find(([oldest]) => before === undefined || oldest < before);
@@ -217,7 +217,7 @@ export class Part {
     return ids !== null && ids[0] <= id && id <= ids[1] || this.#mayHaveEarlier(`run/${id}`);
   }
 
-  /** Whether a run ended here that was on a version of its rule. */
+  /** Whether a run that used this version of its rule ended here. */
   mayHaveVersion(version: string): boolean {
     return mayCount(this.catalogue.runs.versions, version);
   }
@@ -227,7 +227,7 @@ export class Part {
     return this.#mayHaveEarlier(`more/${id}`);
   }
 
-  /** @param after only newer ones than this id count */
+  /** @param after only runs newer than this id count */
   mayHaveRuns({ rule, state, event, subject, before }: RunFilter, after = ""): boolean {
     const { spans, rules } = this.catalogue.runs;
     if (!spans.some(([oldest, newest]) => newest > after && (before === undefined || oldest < before))) return false;
@@ -260,7 +260,7 @@ export class Part {
   }
 }
 
-/** Whether a pattern (`order.paid`, `order.*`, `*`) means a type. */
+/** Whether a type matches a pattern (`order.paid`, `order.*`, `*`). */
 export function isOfType(type: string, pattern: string): boolean {
   if (pattern === "*") return true;
   return pattern.endsWith(".*") ? type.startsWith(pattern.slice(0, -1)) : type === pattern;

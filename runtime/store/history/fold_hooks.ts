@@ -8,19 +8,19 @@ import { type MadePart, PartWriter } from "./part_writer.ts";
 
 export { mergeIds } from "./ids_file.ts";
 
-/** Takes the history lines of a segment as they stand there, in their order; headers are JSON. */
+/** Receives the history lines of a segment unchanged and in order; headers are JSON. */
 export interface PartSink {
   event(header: string, text: Text): void;
   run(header: string, text: Text): void;
   more(header: string, text: Text): void;
-  /** The same bytes for the same lines. */
+  /** Returns the same bytes for the same lines. */
   finish(): MadePart;
-  /** Gives up, instead of `finish`. */
+  /** Abandons the part; called instead of `finish`. */
   discard(): void;
 }
 
 /**
- * Begins the part of a segment.
+ * Creates the part of a segment.
  * @param range its frames
  * @param bytes of the segment
  */
@@ -35,24 +35,24 @@ export async function openHistory(range: { first: number; last: number }, bytes:
   };
 }
 
-/** Reads the catalogue out of a part; undefined if it cannot be read. */
+/** Reads the catalogue from a part; undefined if that cannot be read. */
 export async function readCatalogue(disk: Disk, folder: string, file: string): Promise<Catalogue | undefined> {
   const { result } = await readPart(disk, folder, { file, read: "catalogue", args: {} });
   return result.kind === "read" ? result.result : undefined;
 }
 
-/** Takes the identities of a segment as they stand there. */
+/** Receives the identities of a segment unchanged. */
 export interface IdsSink {
   /**
    * @param hash 32 hexadecimal digits
    * @param text JSON: `[event, at, within or null, runs, flags]`
    */
   id(hash: string, text: string): void;
-  /** The same bytes for the same identities. */
+  /** Returns the same bytes for the same identities. */
   finish(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
-/** Begins the ids file of a segment. */
+/** Creates the ids file of a segment. */
 export function openIds(): Promise<IdsSink> {
   const packer = new IdentityPacker();
   return Promise.resolve({

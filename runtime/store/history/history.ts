@@ -12,40 +12,40 @@ import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
 
 export type { EndedRun } from "./amend.ts";
 
-/** How many events a search takes out of a part at once. */
+/** How many events a search reads from a part at once. */
 const SEARCH_EVENTS = 64;
 
 export interface HistoryOptions {
-  /** Has the worker thread perform a task, which is `readPart` always. */
+  /** Runs a task in the worker thread; the task is always `readPart`. */
   call(task: "readPart", args: PartQuestion<PartRead>): Promise<unknown>;
-  /** Those of all parts. */
+  /** The catalogues of all parts. */
   catalogues: Catalogue[];
   recent: Unfolded;
-  /** The last frame that is on disk: nothing of later ones is shown. */
+  /** The last synced frame. Data of later frames is not visible. */
   syncedSeq(): number;
   onWarning(message: string): void;
-  /** How JSON texts are read. @default JSON.parse */
+  /** Parses JSON texts. @default JSON.parse */
   parse?(text: string): unknown;
 }
 
-/** An event that may be what a wait waits for. */
+/** An event that may match a wait. */
 export interface FoundEvent {
   key: number;
   event: Event;
 }
 
 /**
- * What has happened: accepted events and ended runs, in parts and not folded yet. A query sees what there was when it began; a
- * part that is removed meanwhile is skipped. A part that is damaged is skipped, too, with a warning that names it.
+ * History: accepted events and ended runs, in parts or not folded yet. A query sees the state from when it began. It skips parts
+ * that are removed meanwhile, and damaged parts with a warning that names them.
  */
 export class History {
   readonly #options: HistoryOptions;
   readonly #parse: (text: string) => unknown;
   /** Oldest first. */
   #parts: Part[];
-  /** Parts that were warned of. */
+  /** Parts with a warning already given. */
   readonly #unreadable = new Set<string>();
-  /** Those of them that are damaged or missing: to check one again takes as long as to read it. */
+  /** Those of them that are damaged or missing. They are not checked again, as that takes as long as reading them. */
   readonly #lost = new Set<string>();
 
   constructor(options: HistoryOptions) {
@@ -64,16 +64,16 @@ export class History {
     return this.#toEvent(row);
   }
 
-  /** Those of some events that are known, by key, as they were accepted. */
+  /** Those of these events that are known, by key, as accepted, without amendments. */
   async getEvents(keys: number[]): Promise<Map<number, Event>> {
     const rows = await this.#snapshot().findEvents([...new Set(keys)]);
     return new Map([...rows].map(([key, { text }]) => [key, this.#eventOf(text)]));
   }
 
-  /** The reply to an event: the first one stands. */
+  /** The reply to an event: the first one counts. */
   async getReply(key: number): Promise<Reply | undefined> {
     const snapshot = this.#snapshot();
-    // The event itself may be gone with its part, and the reply be in a later one.
+    // The event may have been removed with its part, while the reply is in a later part.
     const row = await snapshot.findEvent(key) ?? { id: key, text: "", listed: true, more: [], from: 0, line: -1 };
     await snapshot.amend([row]);
     return this.#parseAll<EventMore>(row.more).find((amendment) => "reply" in amendment)?.reply;
@@ -90,7 +90,7 @@ export class History {
 
   /**
    * Runs that have ended, newest first by creation, without steps and notes.
-   * @param filter `skip`: runs that are not wanted, as they live again
+   * @param filter `skip`: runs to leave out, as they are live again
    */
   async listRuns(
     { limit, skip = () => false, ...filter }: RunFilter & { limit: number; skip?: (id: string) => boolean },
@@ -109,8 +109,8 @@ export class History {
   }
 
   /**
-   * Events that may be what a wait waits for, oldest first, as of now; also those that are not on disk yet, as nothing is shown
-   * by them. Each is of one of the types and has the needle somewhere in its JSON; the rest of the match is up to the caller.
+   * Events that may match a wait, oldest first, as of now. Includes events that are not on disk yet, as the search shows them to
+   * nobody. Each has one of the types and contains the needle in its JSON; the caller checks the rest of the match.
    */
   findEvents(search: EventSearch): AsyncIterable<FoundEvent> {
     return this.#find(search, this.#snapshot(this.#options.recent.lastSeq));
@@ -118,29 +118,29 @@ export class History {
 
   // ── parts ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** A segment was folded: what is in the part is not read from memory any more. Or a part was thinned: it is read instead. */
+  /** Adds the part of a folded segment, whose lines are no longer read from memory, or replaces a thinned part. */
   addPart(catalogue: Catalogue): void {
     const others = this.#parts.filter((part) => part.catalogue.first !== catalogue.first);
     this.#parts = [...others, new Part(catalogue)].sort(byAge);
   }
 
-  /** All up to a frame is in parts: drops it from memory. */
+  /** Drops the lines up to a frame from memory, as they are in parts now. */
   folded(last: number): void {
     this.#options.recent.drop(last);
   }
 
-  /** Which part is to be removed or thinned next; see `trim.ts`. */
+  /** The next part to remove or to thin; see `trim.ts`. */
   nextToTrim(most: number, kept: () => Kept): Trimming | undefined {
     return nextToTrim(this.#parts, most, kept);
   }
 
-  /** Forgets a part, whose file is to be removed. */
+  /** Removes a part from the listing, before its file is removed. */
   removePart({ file }: Catalogue): void {
     this.#parts = this.#parts.filter(({ catalogue }) => catalogue.file !== file);
     for (const files of [this.#unreadable, this.#lost]) files.delete(file);
   }
 
-  /** The last frame of the newest part that may have a run on a version of its rule; Infinity if one is not folded yet. */
+  /** The last frame of the newest part that may have a run with this version of its rule; Infinity if one is not folded yet. */
   lastUseOf(version: string): number | undefined {
     if (this.#options.recent.hasVersion(version)) return Infinity;
     return this.#parts.findLast((part) => part.mayHaveVersion(version))?.catalogue.last;
@@ -175,7 +175,7 @@ export class History {
     if (this.#lost.has(file)) return undefined;
     const answer = await this.#options.call("readPart", { file, read, args }) as PartAnswer<K>;
     if (answer.kind === "read") return answer.result;
-    // It was removed or replaced under the query.
+    // It was removed or replaced during the query.
     if (answer.kind === "missing" && !this.#parts.includes(part)) return undefined;
     if (answer.kind !== "failed") this.#lost.add(file);
     if (this.#unreadable.has(file)) return undefined;
@@ -216,7 +216,7 @@ export class History {
   }
 }
 
-/** What is said of a part that cannot be read. */
+/** The warning about a part that cannot be read. */
 export function unreadable(file: string, reason: string): string {
   return `Cannot read ${file}: ${reason}; the history in it is not shown`;
 }

@@ -1,10 +1,10 @@
-/** What is known of one event's identity. */
+/** The data of an event's identity. */
 export interface Identity {
   /** The event's key. */
   event: number;
   /** When it was accepted, milliseconds since the epoch. */
   at: number;
-  /** For how many milliseconds it is known; null: for as long as the store's retention says. */
+  /** Its retention in milliseconds; null for the store's general retention. */
   within: number | null;
   /** How many runs it started. */
   runs: number;
@@ -19,7 +19,7 @@ export const IDENTITY_BYTES = HASH_BYTES + 3 * 8 + 2 + 1;
 const MOST_RUNS = 0xffff;
 const BY_RETENTION = -1;
 
-/** Packs identities one behind the other, in one buffer that grows. */
+/** Packs identities one after the other in a growing buffer. */
 export class IdentityPacker {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
@@ -45,7 +45,7 @@ export class IdentityPacker {
     this.#length += IDENTITY_BYTES;
   }
 
-  /** All of them, in a buffer of their own. */
+  /** All packed identities, in a new buffer. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#bytes.slice(0, this.#length);
   }
@@ -74,12 +74,12 @@ export class PackedIdentities {
     this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
-  /** One of them as it is packed. */
+  /** An identity in packed form. */
   bytes(index: number): Uint8Array {
     return this.#bytes.subarray(index * IDENTITY_BYTES, (index + 1) * IDENTITY_BYTES);
   }
 
-  /** Four times 32 bits of the hash, big endian. @param word 0 to 3 */
+  /** A 32-bit word of the hash, big endian. @param word 0 to 3 */
   hashWord(index: number, word: number): number {
     return this.#view.getUint32(index * IDENTITY_BYTES + 4 * word);
   }
@@ -96,7 +96,7 @@ export class PackedIdentities {
     };
   }
 
-  /** Whether its time is over. @param retention milliseconds, for those without a time of their own */
+  /** Whether an identity has expired. @param retention milliseconds, for those without their own retention */
   isExpired(index: number, now: number, retention: number): boolean {
     const start = index * IDENTITY_BYTES;
     const within = this.#view.getFloat64(start + 32, true);

@@ -2,34 +2,34 @@ import { NewerFormatError } from "../log/errors.ts";
 import { HASH_BYTES, IDENTITY_BYTES, PackedIdentities } from "./identities.ts";
 import { type Database, NewFile, openFile, release, type Statement } from "./sqlite.ts";
 
-/** The number of the format that this program writes. */
+/** The format version that this program writes. */
 export const IDS_FORMAT = 1;
 
-/** A row has this many identities. */
+/** Number of identities per row. */
 const IDENTITIES_A_ROW = 1000;
 
 const SCHEMA = `
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE identities (block INTEGER PRIMARY KEY, packed BLOB NOT NULL) STRICT;`;
 
-/** Makes a file of packed identities, see `identities.ts`. Of two with the same hash the later one counts. */
+/** Makes a file of packed identities, see `identities.ts`. Of two with the same hash, the later one counts. */
 export async function writeIds(packed: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
   const writer = await IdsWriter.create(packed.length);
   for (let at = 0; at < packed.length; at += IDENTITY_BYTES) writer.add(packed.subarray(at, at + IDENTITY_BYTES));
   return writer.finish();
 }
 
-/** Takes the identities of a file. */
+/** Receives the identities of a file. */
 export interface IdsReader {
-  /** Called first, with the number of them. */
+  /** Called first, with their number. */
   begin(count: number): void;
-  /** Some of them, in order; valid until it returns. */
+  /** Called with some of them, in order; valid until it returns. */
   read(packed: PackedIdentities): void;
 }
 
 /**
  * Reads the identities of a file.
- * @param bytes are used up
+ * @param bytes are consumed: do not use them afterwards
  * @throws NewerFormatError
  */
 export async function readIds(bytes: Uint8Array, reader: IdsReader): Promise<void> {
@@ -46,15 +46,15 @@ export async function readIds(bytes: Uint8Array, reader: IdsReader): Promise<voi
 
 export interface MergeOptions {
   now: number;
-  /** Milliseconds for which identities without a time of their own are known. */
+  /** In milliseconds, for identities without their own retention. */
   retention: number;
-  /** Bytes of all files: so many are set aside at once, as growing copies. @default the bytes of the first one */
+  /** Bytes of all files, which are allocated at once, as growing copies. @default the bytes of the first one */
   expected?: number;
 }
 
 /**
- * Makes one file of several, without what has expired and with the newest of each hash.
- * @param files newest first; each is used up, and let go of before the next one is taken
+ * Merges several files into one, without expired identities and with the newest of each hash.
+ * @param files newest first; each is consumed and released before the next one is read
  * @throws NewerFormatError
  */
 export async function mergeIds(
@@ -124,9 +124,9 @@ class IdsWriter {
     file.database.run("INSERT INTO about VALUES ('format', ?)", [String(IDS_FORMAT)]);
   }
 
-  /** @param expected how many bytes the identities may come to */
+  /** @param expected estimated bytes of the identities */
   static async create(expected: number): Promise<IdsWriter> {
-    // A row fills its last page in part only.
+    // A row fills its last page only partly.
     return new IdsWriter(await NewFile.create(SCHEMA, Math.ceil(expected * 1.2)));
   }
 
@@ -151,14 +151,14 @@ class IdsWriter {
   }
 }
 
-/** A set of hashes: open addressing, 24 bytes for each at most and no object. The hashes are keyed, so their bits are random. */
+/** A set of hashes: open addressing, at most 24 bytes per hash and no objects. The hashes are keyed, so their bits are random. */
 class HashSet {
   #hashes = new Uint32Array(1024 * HASH_WORDS);
-  /** Where in `#hashes` the one in a slot is, and 1; 0 where the slot is free. */
+  /** The index in `#hashes` of the hash in a slot, plus 1; 0 if the slot is free. */
   #slots = new Uint32Array(2048);
   #count = 0;
 
-  /** @returns whether it was not there before */
+  /** @returns whether it is new */
   add(packed: PackedIdentities, index: number): boolean {
     const place = this.#count * HASH_WORDS;
     if (place === this.#hashes.length) this.#grow();
@@ -169,7 +169,7 @@ class HashSet {
     return true;
   }
 
-  /** Where the hash at a place is, or belongs. */
+  /** The slot of the hash at an index, or the free slot for it. */
   #slotOf(place: number): number {
     const mask = this.#slots.length - 1;
     let slot = this.#hashes[place * HASH_WORDS] & mask;

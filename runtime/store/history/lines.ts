@@ -4,10 +4,10 @@ import type { EventRecord, Reply, Trace } from "../store.ts";
 /** The body of a history line: JSON, as text or as its UTF-8 bytes. */
 export type Text = Uint8Array | string;
 
-/** The tables of history; in a frame they stand as `+event`, `+run` and `+more`. */
+/** The tables of history; their lines in a frame are `+event`, `+run` and `+more`. */
 export type HistoryTable = "event" | "run" | "more";
 
-/** An event was accepted. Keys grow. `rules` are those with a verdict on it. */
+/** An accepted event. Keys ascend. `rules` are those with a verdict on it. */
 export type EventHeader = [
   key: number,
   at: number,
@@ -17,7 +17,7 @@ export type EventHeader = [
   rules: string[],
 ];
 
-/** A run ended. A later one of the same id replaces it. Unlisted ones are found by their id only. */
+/** An ended run. A later one with the same id replaces it. Unlisted runs are only found by id. */
 export type RunHeader = [
   id: string,
   rule: string,
@@ -30,13 +30,13 @@ export type RunHeader = [
   version: string,
 ];
 
-/** Something happened to an event or an ended run later. */
+/** An amendment of an event or an ended run. */
 export type MoreHeader = ["event", key: number] | ["run", id: string];
 
-/** What the text of an event holds. */
+/** The content of an event's text. */
 export type EventText = Pick<EventRecord, "event" | "receivedAt" | "delivery" | "verdicts">;
 
-/** What the text of a run holds. */
+/** The content of a run's text. */
 export interface RunText {
   run: Omit<Trace["run"], "event">;
   event: number;
@@ -44,14 +44,14 @@ export interface RunText {
   notes: Trace["notes"];
 }
 
-/** What is added to an event. */
+/** An amendment of an event. */
 export type EventMore =
   | { deliveries: number }
   | { verdict: EventRecord["verdicts"][number] }
   | { ended: EventRecord["ended"][number] }
   | { reply: Reply };
 
-/** What is added to a run. */
+/** An amendment of a run. */
 export interface RunMore {
   note: Trace["notes"][number];
 }

@@ -3,7 +3,7 @@ import type { EventFilter, Part, RunFilter } from "./catalogue.ts";
 import type { EventHeader, RunHeader } from "./lines.ts";
 import { type Ask, partRow, recentRow, type Row, type Snapshot } from "./snapshot.ts";
 
-/** A page of events, newest first. Parts have one range of keys behind the other. */
+/** A page of events, newest first. The key ranges of parts ascend and do not overlap. */
 export async function listEventRows(
   snapshot: Snapshot,
   ask: Ask,
@@ -34,9 +34,9 @@ function isEventWanted([, , type, subject, , rules]: EventHeader, filter: EventF
 }
 
 /**
- * A page of runs, newest first by creation, without steps and notes. A part has runs that began long before it, so parts are asked in the order of what
- * they can have at best, until no other one can have a run that belongs into the page.
- * @param skip runs that are not wanted
+ * A page of runs, newest first by creation, without steps and notes. A part may have runs that began long before it. So parts are
+ * read in the order of the newest run that each may have, until no remaining part can have a run for the page.
+ * @param skip runs to leave out
  */
 export async function listRunRows(
   snapshot: Snapshot,
@@ -64,7 +64,7 @@ export async function listRunRows(
   return page.rows;
 }
 
-/** Adds to a page what belongs there of a part. */
+/** Adds the runs of a part to a page, if they are new enough for it. */
 async function addRuns(
   page: Page,
   part: Part,
@@ -90,12 +90,12 @@ function isRunWanted([, rule, state, event, subject, , , listed]: RunHeader, fil
     (filter.subject === undefined || filter.subject === subject);
 }
 
-/** How values stand in JSON; without those that could be escaped in more than one way. */
+/** The JSON texts of values, without those that can be escaped in more than one way. */
 function plainTexts(values: (string | undefined)[]): string[] {
   return values.flatMap((value) => value !== undefined && /^[\w./: -]*$/.test(value) ? [`"${value}"`] : []);
 }
 
-/** The newest runs of those added. */
+/** Keeps the newest of the runs added. */
 class Page {
   readonly rows: Row<string>[] = [];
 
@@ -105,7 +105,7 @@ class Page {
     return this.rows.length >= this.limit;
   }
 
-  /** The oldest run of a full page: what is older does not belong there. */
+  /** The oldest run of a full page; older runs do not belong to the page. */
   get last(): string | undefined {
     return this.isFull ? this.rows[this.rows.length - 1]?.id : undefined;
   }

@@ -1,10 +1,10 @@
 /**
- * How much text may stay only because history shows it. Versions are live state, which has a cap; one with the bundle of a
- * TypeScript rule can have some 100 kB, and each save of a rule makes one.
+ * The limit for versions that are kept only because history shows them. Versions are live state, which has a cap. A version with
+ * the bundle of a TypeScript rule can have about 100 kB, and each save of a rule makes a version.
  */
 const MOST_CHARACTERS = 32 * 1024 * 1024;
 
-/** A version that neither the rules in force nor a live run needs. */
+/** A version that neither the rules in force nor a live run uses. */
 export interface UnusedVersion {
   version: string;
   /** In characters. */
@@ -12,9 +12,9 @@ export interface UnusedVersion {
 }
 
 /**
- * Those of some versions that history does not need for its source view: no run that it has was on them, or runs on newer
- * versions have taken all the space.
- * @param lastUseOf when a version was used last, as a number that grows; undefined if history has no run on it
+ * Those of these versions that history does not keep for its source view: no run in history used them, or more recently used
+ * versions take all the space.
+ * @param lastUseOf when a version was last used, as an ascending number; undefined if no run in history used it
  */
 export function findOutlived(
   unused: UnusedVersion[],

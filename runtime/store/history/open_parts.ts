@@ -4,16 +4,16 @@ import type { Disk } from "../../host/disk.ts";
 import { parsePartName, PART_FORMAT } from "./part_file.ts";
 import { type Database, openFile, release, type Statement } from "./sqlite.ts";
 
-/** Open parts are in memory whole; so many bytes of them stay for the next question. */
+/** Open parts are held in memory completely; this many bytes of them stay cached for later queries. */
 const MOST_OPEN_BYTES = 24 * 1024 * 1024;
 
-/** What columns hold and conditions compare with. */
+/** A value of a column or a condition. */
 export type Value = string | number | null;
 
-/** A part that can be asked. */
+/** A part that is open for queries. */
 export interface OpenPart {
   database: Database;
-  /** Statements by their SQL: to prepare one takes as long as to execute it. */
+  /** Prepared statements by SQL: preparing one takes as long as executing it. */
   statements: Map<string, Statement>;
   file: string;
   bytes: Uint8Array;
@@ -22,8 +22,8 @@ export interface OpenPart {
 const allOpen = new WeakMap<Disk, OpenParts>();
 
 /**
- * Does something with a part, which is opened where it is not yet.
- * @throws Error where it cannot be read or does not check
+ * Runs `work` on a part; opens the part if it is not open yet.
+ * @throws Error if it cannot be read or is not valid
  */
 export function usePart<R>(disk: Disk, folder: string, file: string, work: (part: OpenPart) => R): Promise<R> {
   let parts = allOpen.get(disk);
@@ -32,8 +32,8 @@ export function usePart<R>(disk: Disk, folder: string, file: string, work: (part
 }
 
 /**
- * Does something with a part that is opened only for that.
- * @throws Error where it cannot be read or does not check
+ * Runs `work` on a part that is opened only for this call.
+ * @throws Error if it cannot be read or is not valid
  */
 export async function usePartOnce<R>(
   disk: Disk,
@@ -51,10 +51,10 @@ export async function usePartOnce<R>(
 
 /** An LRU cache of open parts. */
 class OpenParts {
-  /** The one that was used last is the last one. */
+  /** Ordered by use: the most recently used part is last. */
   readonly #parts = new Map<string, { opening: Promise<OpenPart>; users: number; bytes: number }>();
 
-  /** Does something with a part, which stays open until that is done. */
+  /** Runs `work` on a part, which stays open until that is done. */
   async use<R>(disk: Disk, path: string, file: string, work: (part: OpenPart) => R): Promise<R> {
     const entry = this.#parts.get(path) ?? { opening: openPart(disk, path, file), users: 0, bytes: 0 };
     this.#parts.delete(path);
@@ -73,7 +73,7 @@ class OpenParts {
     }
   }
 
-  /** Closes the parts whose use is longest ago, but the last one. */
+  /** Closes the least recently used parts that are not in use, until the rest fits. */
   async #evict(): Promise<void> {
     let open = this.#parts.values().reduce((sum, { bytes }) => sum + bytes, 0);
     const closing: Promise<OpenPart>[] = [];

@@ -1,7 +1,7 @@
-/** The number of the format that this program writes. */
+/** The format version that this program writes. */
 export const PART_FORMAT = 1;
 
-/** A part by its name. */
+/** The name of a part, parsed. */
 export interface PartFile {
   name: string;
   first: number;
@@ -15,16 +15,16 @@ export function partName(first: number, last: number, crc: number): string {
   return `part-${from}-${to}-${crc.toString(16).padStart(8, "0")}.sqlite`;
 }
 
-/** A part by its name, or undefined where it is another file. */
+/** Parses the name of a part; undefined if it is another file. */
 export function parsePartName(name: string): PartFile | undefined {
   const parts = /^part-(\d{12,})-(\d{12,})-([0-9a-f]{8})\.sqlite$/.exec(name);
   return parts ? { name, first: Number(parts[1]), last: Number(parts[2]), crc: parseInt(parts[3], 16) } : undefined;
 }
 
 /**
- * The tables of a part. Texts stand in blocks, JSON arrays of about 64 kB, so that a row is small and a table quick to look
- * through; `from_byte` and `bytes` say where in its block a row's text is, and the views have it beside the row. `line` counts
- * the lines of the segment: what has a higher one happened later. The first `brief_bytes` of a run's text stand before its steps.
+ * The tables of a part. Texts are stored in blocks, JSON arrays of about 64 kB, so that rows are small and table scans fast.
+ * `from_byte` and `bytes` locate a row's text in its block, and the views join it to the row. `line` is the line number in the
+ * segment: later records have higher ones. The first `brief_bytes` of a run's text come before its steps.
  */
 export const PART_SCHEMA = `
 CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
@@ -47,7 +47,7 @@ ${viewOf("events")}
 ${viewOf("runs", `, ${textOf("brief_bytes")} || iif(brief_bytes < bytes, '}', '') AS brief`)}
 ${viewOf("more")}`;
 
-/** @param more columns, each behind a comma */
+/** @param more columns, each after a comma */
 function viewOf(table: string, more = ""): string {
   return `CREATE VIEW ${table}_with_text AS SELECT ${table}.*, ${textOf("bytes")} AS text${more}
   FROM ${table} CROSS JOIN blocks ON blocks.block = ${table}.block;`;

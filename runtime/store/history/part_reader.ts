@@ -3,7 +3,7 @@ import { messageOf } from "../../model/errors.ts";
 import { type OpenPart, rowsOf, usePart, type Value } from "./open_parts.ts";
 import type { Catalogue, EventFilter, EventSearch, RunFilter } from "./catalogue.ts";
 
-/** An event out of a part; texts are JSON. */
+/** An event from a part; texts are JSON. */
 export interface PartEvent {
   id: number;
   text: string;
@@ -11,41 +11,41 @@ export interface PartEvent {
   more: string[];
 }
 
-/** A run out of a part. */
+/** A run from a part. */
 export interface PartRun {
   id: string;
   listed: boolean;
   text: string;
-  /** Its amendments in the same part that came after it, oldest first. */
+  /** Its later amendments in the same part, oldest first. */
   more: string[];
 }
 
-/** A listed run out of a part, without steps and notes. */
+/** A listed run from a part, without steps and notes. */
 export interface PartBrief {
   id: string;
   text: string;
 }
 
-/** What a part adds to events and runs of earlier parts. */
+/** The amendments in a part to events and runs of earlier parts. */
 export interface PartMore {
   id: string | number;
-  /** The run ended in this part, too: what is known from an earlier part does not count any more. */
+  /** Whether the run also ended in this part, which makes the record of an earlier part obsolete. */
   ended: boolean;
   more: string[];
 }
 
-/** What can be asked of a part, by name. */
+/** The queries on a part, by name. */
 export interface PartReads {
-  /** Those that are there. */
+  /** Those of the events that the part has. */
   eventsByKey: { args: { keys: number[] }; result: PartEvent[] };
   run: { args: { id: string }; result: PartRun | undefined };
   /** Newest first. */
   events: { args: { filter: EventFilter; limit: number }; result: PartEvent[] };
-  /** Listed ones, newest first. `after`: only newer ones than this id. */
+  /** Listed runs, newest first. `after`: only runs newer than this id. */
   runs: { args: { filter: RunFilter; after?: string; limit: number }; result: PartBrief[] };
   /** Oldest first, without amendments. */
   awaited: { args: { search: EventSearch; limit: number }; result: PartEvent[] };
-  /** Those of the ids (events' keys, runs' ids) that something happened to. */
+  /** Those of the ids (events' keys, runs' ids) with amendments. */
   more: { args: { ids: (string | number)[] }; result: PartMore[] };
   /** The catalogue, for a part whose row was lost in a crash. */
   catalogue: { args: Record<never, never>; result: Catalogue };
@@ -53,7 +53,7 @@ export interface PartReads {
 
 export type PartRead = keyof PartReads;
 
-/** One question to one part. */
+/** A query on one part. */
 export interface PartQuestion<K extends PartRead> {
   file: string;
   read: K;
@@ -61,15 +61,15 @@ export interface PartQuestion<K extends PartRead> {
 }
 
 /**
- * `missing`: there is no such file; `damaged`: it does not check, or its sectors cannot be read, and that stays so; `failed`: this
- * time it could not be read, for a reason such as too many open files.
+ * `missing`: the file does not exist. `damaged`: it is not valid or has unreadable sectors, which is permanent. `failed`: it could
+ * not be read this time, for example because of too many open files.
  */
 export type PartAnswer<K extends PartRead> =
   | { kind: "read"; result: PartReads[K]["result"] }
   | { kind: "missing" }
   | { kind: "damaged" | "failed"; reason: string };
 
-/** Reads from one part: a task of the worker thread. A part that cannot be read is an answer, never an exception. */
+/** Reads from one part: a task of the worker thread. If a part cannot be read, that is a result, never an exception. */
 export async function readPart<K extends PartRead>(
   disk: Disk,
   folder: string,
@@ -84,7 +84,7 @@ export async function readPart<K extends PartRead>(
   }
 }
 
-/** Whether what reading a part has thrown will be thrown each time. */
+/** Whether an error from reading a part is permanent. */
 export function isDamage(error: unknown): boolean {
   const { code } = error as { code?: string };
   return code === undefined || code === "EIO";
@@ -133,7 +133,7 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     where.also("key < ?", until);
     where.alsoOneOf(types.map(typeCondition));
     if (needle !== "") {
-      // Most blocks do not have it, and are looked at only once.
+      // Most blocks do not contain it, and this searches each block only once.
       where.also("block IN (SELECT block FROM blocks WHERE instr(texts, ?) > 0)", needle);
       where.also("instr(text, ?) > 0", needle);
     }
@@ -171,18 +171,18 @@ function runsOf(part: OpenPart, sql: string, values: Value[]): PartRun[] {
   }));
 }
 
-/** The amendments of a run or event behind a line. */
+/** The amendments of a run or event after a line. */
 function moreOf(part: OpenPart, id: string | number, line = -1): string[] {
   return rowsOf(part, "SELECT text FROM more_with_text WHERE id = ? AND line > ? ORDER BY line", [id, line])
     .map(([text]) => text as string);
 }
 
-/** A WHERE clause with what is bound in it. */
+/** A WHERE clause with its bound values. */
 class Conditions {
   readonly values: Value[] = [];
   readonly #conditions: string[] = [];
 
-  /** @param value where it is undefined, there is no such condition */
+  /** @param value if undefined, the condition is left out */
   also(condition: string, value: Value | undefined): void {
     if (value === undefined) return;
     this.#conditions.push(condition);
@@ -199,7 +199,7 @@ class Conditions {
   }
 }
 
-/** Types are compared by their bytes; the character behind "." is "/". */
+/** Types are compared by their bytes; the character after "." is "/". */
 function typeCondition(pattern: string): [string, ...Value[]] {
   if (pattern === "*") return ["TRUE"];
   if (!pattern.endsWith(".*")) return ["type = ?", pattern];

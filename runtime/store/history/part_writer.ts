@@ -6,17 +6,17 @@ import type { EventHeader, MoreHeader, RunHeader, Text } from "./lines.ts";
 import { PART_FORMAT, PART_SCHEMA, partName } from "./part_file.ts";
 import { type Database, NewFile, type Statement } from "./sqlite.ts";
 
-/** Bytes of JSON text in a block. A longer text has a block of its own. */
+/** Bytes of JSON text in a block. A longer text gets its own block. */
 const BLOCK_BYTES = 65536;
 
-/** A part that is made. */
+/** A finished part. */
 export interface MadePart {
   bytes: Uint8Array<ArrayBuffer>;
-  /** With the name that the file has to get. */
+  /** Includes the file name for the part. */
   catalogue: Catalogue;
 }
 
-/** Makes a part, the history of one segment, out of the segment's history lines in their order. */
+/** Makes a part, the history of one segment, from the segment's history lines in order. */
 export class PartWriter {
   readonly #file: NewFile;
   readonly #first: number;
@@ -42,7 +42,7 @@ export class PartWriter {
 
   /**
    * @param first the first frame of the segment
-   * @param expected how many bytes the texts may come to; the bytes of the segment are a good guess
+   * @param expected estimated bytes of the texts; the bytes of the segment are a good guess
    */
   static async create(first: number, expected: number): Promise<PartWriter> {
     return new PartWriter(await NewFile.create(PART_SCHEMA, expected), first);
@@ -55,7 +55,7 @@ export class PartWriter {
     this.#catalogue.event(header);
   }
 
-  /** A run that is in this part already, as it was retried and has ended again, is replaced. */
+  /** Adds a run. Replaces its earlier record in this part if the run was retried and has ended again. */
   run(header: RunHeader, text: Text): void {
     const bytes = typeof text === "string" ? Buffer.from(text) : text;
     this.#runs.add([...header, this.#line++, briefLength(bytes)], bytes);
@@ -88,7 +88,7 @@ export class PartWriter {
     return { bytes, catalogue: { ...catalogue, file: partName(this.#first, last, crc32(bytes)), bytes: bytes.length } };
   }
 
-  /** Gives up. */
+  /** Abandons the part. */
   discard(): void {
     this.#file.discard();
   }
@@ -100,11 +100,11 @@ class Blocks {
   readonly #insert: Statement;
 
   constructor(database: Database) {
-    // Bytes are bound as they are; a string would be encoded once more.
+    // Bytes are bound unchanged; a string would be encoded again.
     this.#insert = database.prepare("INSERT INTO blocks VALUES (?, CAST(? AS TEXT))");
   }
 
-  /** The number of a block that is begun. */
+  /** Starts a block and returns its number. */
   begin(): number {
     return this.#count++;
   }
@@ -114,7 +114,7 @@ class Blocks {
   }
 }
 
-/** A table with its texts, which fill blocks of their own: a page of a listing then reads few. */
+/** A table with its texts, in separate blocks per table, so that a page of a listing reads few blocks. */
 class TextTable {
   readonly #blocks: Blocks;
   readonly #insert: Statement;
@@ -129,7 +129,7 @@ class TextTable {
 
   add(columns: (string | number | null)[], text: Text): void {
     const bytes = typeof text === "string" ? Buffer.byteLength(text) : text.length;
-    // One byte before it, and the bracket at the end.
+    // One byte before the text, and the bracket at the end.
     if (this.#length > 0 && this.#length + bytes + 2 > BLOCK_BYTES) this.finish();
     if (this.#length === 0) {
       this.#block = this.#blocks.begin();
@@ -143,7 +143,7 @@ class TextTable {
     this.#length += bytes;
   }
 
-  /** Writes the block that is open. */
+  /** Writes the open block. */
   finish(): void {
     if (this.#length === 0) return;
     this.#buffer[this.#length++] = CLOSING;

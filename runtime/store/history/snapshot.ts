@@ -2,28 +2,28 @@ import type { Part } from "./catalogue.ts";
 import type { PartRead, PartReads } from "./part_reader.ts";
 import type { UnfoldedLine, UnfoldedView } from "./unfolded.ts";
 
-/** An event or run that was found, with what is known to have happened to it; texts are JSON. */
+/** An event or run, with its amendments; texts are JSON. */
 export interface Row<I extends string | number = string | number> {
   id: I;
   text: string;
-  /** False for runs that are not in listings. */
+  /** False for runs that are not listed. */
   listed: boolean;
   /** Amendments, oldest first. */
   more: string[];
-  /** The last frame of the part that it was found in; Infinity where it is not folded. */
+  /** The last frame of its part; Infinity if it is not folded. */
   from: number;
-  /** The number of its line where it is not folded, else -1. */
+  /** The number of its line if it is not folded, else -1. */
   line: number;
 }
 
-/** How a part is asked. Gives undefined where the part is gone or cannot be read. */
+/** Queries a part. Returns undefined if the part was removed or cannot be read. */
 export type Ask = <K extends PartRead>(
   part: Part,
   read: K,
   args: PartReads[K]["args"],
 ) => Promise<PartReads[K]["result"] | undefined>;
 
-/** What one query sees: the parts, oldest first, and what was not folded when it began. */
+/** The data that one query sees: the parts, oldest first, and the lines that were not folded when it began. */
 export class Snapshot {
   readonly parts: readonly Part[];
   readonly recent: UnfoldedView;
@@ -39,7 +39,7 @@ export class Snapshot {
     return (await this.findEvents([key])).get(key);
   }
 
-  /** Those of some events that are there, by key. Each part is asked once. */
+  /** Those of these events that exist, by key. Queries each part once. */
   async findEvents(keys: number[]): Promise<Map<number, Row<number>>> {
     const rows = new Map<number, Row<number>>();
     for (const key of keys) {
@@ -65,7 +65,7 @@ export class Snapshot {
     }
   }
 
-  /** Those of the runs in a part that have ended again since: what the part says of them does not count any more. */
+  /** Those of the runs in a part that have ended again since, which makes the part's records of them obsolete. */
   async endedAgain(ids: string[], part: Part): Promise<Set<string>> {
     const again = new Set(ids.filter((id) => this.recent.run(id) !== undefined));
     for (const newer of this.#partsBehind(part.catalogue.last)) {
@@ -78,7 +78,7 @@ export class Snapshot {
     return again;
   }
 
-  /** Adds what happened to rows after their own part, or line. */
+  /** Adds the amendments that came after a row's own part or line. */
   async amend(rows: Row[]): Promise<void> {
     const oldest = rows.reduce((least, { from }) => Math.min(least, from), Infinity);
     const byId = new Map(rows.map((row) => [row.id, row]));
@@ -104,7 +104,7 @@ export function recentRow<I extends string | number>(id: I, line: UnfoldedLine, 
   return { id, text: line.text, listed, more: [], from: Infinity, line: line.number };
 }
 
-/** A row out of a part. */
+/** A row from a part. */
 export function partRow<I extends string | number>(
   { id, text, more = [] }: { id: I; text: string; more?: string[] },
   part: Part,

@@ -8,25 +8,24 @@ export type { Database, Statement } from "sql.js";
 
 const PAGE_BYTES = 8192;
 
-/** A file is written once and renamed when it is complete, so SQLite's own journal and syncs would be in vain. */
+/** A file is written once and renamed when it is complete, so SQLite's own journal and syncs are not needed. */
 const SETTINGS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -2048";
 
 let starting: Promise<SqlJsStatic> | undefined;
 
-/** SQLite in WebAssembly, compiled once for each thread. Call it early to have it ready later. */
+/** SQLite in WebAssembly, compiled once for each thread. Call it early, so that it is ready when needed. */
 export function startSqlite(): Promise<SqlJsStatic> {
   return starting ??= start();
 }
 
 async function start(): Promise<SqlJsStatic> {
   const path = embedded?.sqlite ?? createRequire(import.meta.url).resolve("sql.js/dist/sql-wasm.wasm");
-  // Without its bytes it would look for the file beside itself, which the binary does not have.
+  // Without the bytes, sql.js would look for the file next to itself, where the binary has none.
   return await initSqlJs({ wasmBinary: new Uint8Array(await readFile(path)).buffer });
 }
 
 /**
- * Opens the bytes of a file. They are the file, without a copy: don't use them before the database is closed, and release them
- * then.
+ * Opens the bytes of a file without a copy: do not use them before the database is closed, and release them then.
  */
 export async function openFile(bytes: Uint8Array): Promise<Database> {
   const sqlite = await startSqlite();
@@ -35,12 +34,12 @@ export async function openFile(bytes: Uint8Array): Promise<Database> {
   return database;
 }
 
-/** Frees the bytes of a file at once: for them alone a collector may not run for hours. */
+/** Frees the bytes of a file at once: the garbage collector may not run for hours because of them alone. */
 export function release({ buffer, byteLength }: Uint8Array): void {
   if (buffer instanceof ArrayBuffer && buffer.byteLength === byteLength) buffer.transfer(0);
 }
 
-/** A new SQLite file that is filled within one transaction. */
+/** A new SQLite file, filled in one transaction. */
 export class NewFile {
   readonly database: Database;
   readonly #buffer: Uint8Array<ArrayBuffer>;
@@ -51,9 +50,9 @@ export class NewFile {
   }
 
   /**
-   * @param schema SQL that makes the tables
-   * @param expected how many bytes it may come to. sql.js copies a file each time that it grows by an eighth, so it starts with
-   *   as many zeros behind the tables. More than expected is fine, but costs those copies
+   * @param schema SQL that creates the tables
+   * @param expected estimated bytes. sql.js copies a file each time that it grows by an eighth, so it starts with this many zeros
+   *   after the tables. A larger file is fine, but costs those copies
    */
   static async create(schema: string, expected: number): Promise<NewFile> {
     const sqlite = await startSqlite();
@@ -69,11 +68,11 @@ export class NewFile {
     return new NewFile(database, buffer);
   }
 
-  /** Ends the transaction and closes. @returns the file's bytes, in a buffer of their own */
+  /** Ends the transaction and closes the file. @returns the file's bytes, in a separate buffer */
   finish(): Uint8Array<ArrayBuffer> {
     this.database.run("COMMIT");
     const pages = this.database.exec("PRAGMA page_count")[0].values[0][0] as number;
-    // Where it outgrew the buffer, sql.js has moved it to another one.
+    // If it outgrew the buffer, sql.js has moved it to another one.
     const isInPlace = pages === new DataView(this.#buffer.buffer).getUint32(PAGE_COUNT_AT) &&
       pages * PAGE_BYTES <= this.#buffer.length;
     const exported = isInPlace ? undefined : this.database.export() as Uint8Array<ArrayBuffer>;
@@ -82,17 +81,17 @@ export class NewFile {
     return exported ?? new Uint8Array(cut);
   }
 
-  /** Closes without a result. */
+  /** Closes the file without a result. */
   discard(): void {
     this.database.close();
     release(this.#buffer);
   }
 }
 
-/** Where the header of a SQLite file has the number of its pages; https://sqlite.org/fileformat2.html#in_header_database_size */
+/** Offset of the number of pages in the header of a SQLite file; https://sqlite.org/fileformat2.html#in_header_database_size */
 const PAGE_COUNT_AT = 28;
 
-/** Has sql.js use these bytes as the file, where it else would make a copy with `slice` and use that. */
+/** Makes sql.js use these bytes as the file; else it would use a copy made with `slice`. */
 function lent(bytes: Uint8Array): Uint8Array {
   return Object.assign(bytes, { slice: () => bytes });
 }

@@ -8,23 +8,23 @@ import { parsePartName } from "./part_file.ts";
 import { isDamage } from "./part_reader.ts";
 import { type MadePart, PartWriter } from "./part_writer.ts";
 
-/** What of a part is to stay. */
+/** The content of a part that is kept. */
 export interface Thinning {
   file: string;
   /** Keys of events and ids of runs. */
   ids: (string | number)[];
 }
 
-/** `nothing`: the part has none of what was to stay, or is missing. `damaged`: it cannot be read. No file was made then. */
+/** `nothing`: the part has none of the ids, or is missing. `damaged`: it cannot be read. Neither makes a file. */
 export type Thinned =
   | { kind: "thinned"; catalogue: Catalogue }
   | { kind: "nothing" }
   | { kind: "damaged"; reason: string };
 
 /**
- * Makes a part that has only some events and runs of another one, with their amendments, for the same frames: a task of the
- * worker thread. The other file stays; whoever asked removes it.
- * @throws the disk's error if this time the part cannot be read, or the new file cannot be written
+ * Makes a part with only some events and runs of another part, with their amendments, for the same frames: a task of the worker
+ * thread. The old file stays; the caller removes it.
+ * @throws the disk's error if the part cannot be read this time, or the new file cannot be written
  */
 export async function thinPart(disk: Disk, folder: string, { file, ids }: Thinning): Promise<{ result: Thinned }> {
   let made: MadePart | undefined;
@@ -44,7 +44,7 @@ export async function thinPart(disk: Disk, folder: string, { file, ids }: Thinni
 async function copy(part: OpenPart, ids: (string | number)[]): Promise<MadePart | undefined> {
   const lines = ids.flatMap((id) => linesOf(part, id));
   if (lines.length === 0) return undefined;
-  // Keys grow: the events of a part are in the order of their lines.
+  // Keys ascend, so the events of a part are in the order of their lines.
   lines.sort((a, b) => a.line - b.line || Number(a.id) - Number(b.id));
   const { first, last } = parsePartName(part.file)!;
   const writer = await PartWriter.create(first, lines.reduce((sum, { text }) => sum + text.length, 0));
@@ -60,13 +60,13 @@ async function copy(part: OpenPart, ids: (string | number)[]): Promise<MadePart 
 /** A line of the part. */
 interface CopiedLine {
   id: string | number;
-  /** Its place among the lines. */
+  /** Its position among the lines. */
   line: number;
   text: string;
   add(writer: PartWriter): void;
 }
 
-/** All lines about an event or run. An event comes before all that happens because of it, so that its own line needs no number. */
+/** All lines about an event or run. An event comes before all lines that refer to it, so its own line needs no number. */
 function linesOf(part: OpenPart, id: string | number): CopiedLine[] {
   const own = typeof id === "number" ? eventOf(part, id) : runOf(part, id);
   const header = [typeof id === "number" ? "event" : "run", id] as MoreHeader;

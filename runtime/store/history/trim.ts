@@ -1,12 +1,12 @@
 import type { Catalogue, Part } from "./catalogue.ts";
 
-/** Thinned parts count as this share of what history may take at most, so that they never take the room of all others. */
+/** Thinned parts may use at most this share of the size limit of history, so that they do not displace all others. */
 const THINNED_SHARE = 1 / 2;
 
-/** A part is thinned again once less than this share of what it has is still to be kept. */
+/** A part is thinned again when less than this share of its content must still be kept. */
 const STILL_KEPT = 1 / 2;
 
-/** The events and runs that stay whatever becomes of their parts. */
+/** The events and runs that are kept even if their parts are removed. */
 export interface Kept {
   /** Keys. */
   events: ReadonlySet<number>;
@@ -14,18 +14,18 @@ export interface Kept {
   runs: ReadonlySet<string>;
 }
 
-/** The part that is to go next. */
+/** The next part to remove or to thin. */
 export interface Trimming {
   part: Catalogue;
-  /** Keys of events and ids of runs that it may have and that are to be kept; if there are none, all of it goes. */
+  /** Keys of events and ids of runs to keep that it may have; if there are none, the whole part is removed. */
   ids: (string | number)[];
 }
 
 /**
- * Decides which part is to be removed or thinned: the oldest whole one if all parts together have too many bytes; else one that
- * was thinned, once other events and runs are to be kept instead of those in it.
+ * Decides which part to remove or thin next: the oldest part that was not thinned yet, if all parts together are too large; else
+ * a thinned part most of whose content no longer needs to be kept.
  * @param parts oldest first
- * @param most bytes that history may take
+ * @param most bytes that history may use
  * @param kept called only if it matters
  */
 export function nextToTrim(parts: readonly Part[], most: number, kept: () => Kept): Trimming | undefined {

@@ -1,19 +1,19 @@
 import type { EventHeader, HistoryTable, MoreHeader, RunHeader } from "./lines.ts";
 
-/** A history line as it was decided. */
+/** A history line of a transition. */
 export interface UnfoldedLine<H = EventHeader | RunHeader | MoreHeader> {
   seq: number;
-  /** Counts all lines: what has a higher number happened later. */
+  /** The line number: later lines have higher ones. */
   number: number;
   /** JSON. */
   text: string;
-  /** Parsed when it is first asked for. */
+  /** The header, parsed on first use. */
   header(): H;
-  /** Whether all these texts stand in the header's JSON: most lines that a filter does not want need not be parsed. */
+  /** Whether the header's JSON contains all these texts. Lets a filter skip most lines without parsing them. */
   mentions(texts: string[]): boolean;
 }
 
-/** Lines up to a frame, as they were when the view was taken; what is folded meanwhile stays in it. */
+/** The lines up to a frame, as of when the view was created. Lines that are folded meanwhile stay in it. */
 export interface UnfoldedView {
   event(key: number): UnfoldedLine<EventHeader> | undefined;
   /** The newest record of a run. */
@@ -28,7 +28,7 @@ export interface UnfoldedView {
   runsBefore(id?: string): Iterable<UnfoldedLine<RunHeader>>;
 }
 
-/** What was decided and is not folded yet. Adding is cheap: nothing is parsed or sorted before somebody looks. */
+/** The history lines that are not folded yet. Adding is cheap: lines are parsed and sorted only when read. */
 export class Unfolded {
   /** By key. */
   #events: Line<EventHeader>[] = [];
@@ -47,9 +47,9 @@ export class Unfolded {
   }
 
   /**
-   * Adds a line of a frame; lines come in their order.
+   * Adds a line of a frame. Lines must come in order.
    * @param header JSON, made without spaces
-   * @param text JSON; of an event that lives, what its put has
+   * @param text JSON; for a live event, the JSON of its row
    */
   add(seq: number, table: HistoryTable, header: string, text: string): void {
     this.#lastSeq = seq;
@@ -59,26 +59,26 @@ export class Unfolded {
     else push(this.#more, moreIdOf(header), new Line<MoreHeader>(seq, number, header, text));
   }
 
-  /** How many events and runs there are. */
+  /** The number of events and runs. */
   counts(): { events: number; runs: number } {
     return { events: this.#events.length, runs: this.#runs.size };
   }
 
-  /** Whether a run has ended that was on a version of its rule. */
+  /** Whether a run that used this version of its rule has ended. */
   hasVersion(version: string): boolean {
     // The last column of a run's header.
     const end = `,${JSON.stringify(version)}]`;
     return this.#runs.values().some((lines) => lines.some((line) => line.endsWith(end)));
   }
 
-  /** What there is now of the frames behind one and up to another. */
+  /** A view of the current lines of the frames after `after`, up to `until`. */
   view(after: number, until: number): UnfoldedView {
     if (!this.#areSorted) this.#ids.sort();
     this.#areSorted = true;
     return viewOf(this.#events, this.#runs, this.#ids, this.#more, (line) => after < line.seq && line.seq <= until);
   }
 
-  /** Drops all up to a frame: it was folded. Views that are open keep theirs. */
+  /** Drops the lines up to a frame, as they are folded. Open views keep their lines. */
   drop(last: number): void {
     const stays = (line: { seq: number }) => line.seq > last;
     this.#events = this.#events.filter(stays);
@@ -103,7 +103,7 @@ class Line<H> implements UnfoldedLine<H> {
     readonly number: number,
     private readonly raw: string,
     readonly text: string,
-    /** Of an event. */
+    /** The key, if it is an event. */
     readonly key = 0,
   ) {}
 
@@ -137,7 +137,7 @@ function moreIdOf(header: string): string | number {
   return header[comma + 1] === '"' ? header.slice(comma + 2, -2) : Number(header.slice(comma + 1, -1));
 }
 
-/** @returns how many lines of that id there are now */
+/** @returns the number of lines of that id now */
 function push<K, H>(lines: Map<K, Line<H>[]>, id: K, line: Line<H>): number {
   const list = lines.get(id);
   if (list !== undefined) return list.push(line);
@@ -188,7 +188,7 @@ function viewOf(
   };
 }
 
-/** Where in a sorted list the first one is that is not less than a value. */
+/** The index of the first item in a sorted list that is not less than a value. */
 function placeOf<T, V>(sorted: T[], value: V, of: (item: T) => V): number {
   let [low, high] = [0, sorted.length];
   while (low < high) {

@@ -3,15 +3,15 @@ import type { HistoryRecord, Rows } from "./rows.ts";
 import type { EventRow } from "./tables.ts";
 import { toJson } from "./to_json.ts";
 
-/** A line of history as it stands in a frame. */
+/** A line of history as stored in a frame. */
 export interface HistoryText {
   kind: HistoryRecord["kind"];
   header: string;
-  /** JSON; of an event that is live, that of its row. */
+  /** JSON; for a live event, the JSON of its row. */
   text: string;
 }
 
-/** What a frame makes durable. */
+/** The content of a frame. */
 export interface Encoded {
   /** Its payload; empty if nothing has changed. */
   text: string;
@@ -19,17 +19,17 @@ export interface Encoded {
 }
 
 /**
- * Encodes what has changed since the last call as the payload of a frame; it cannot be undone any more.
- * @throws if JSON cannot hold something of it, as a BigInt; it can still be undone then
+ * Encodes the changes since the last call as the payload of a frame. They can no longer be undone.
+ * @throws if JSON cannot represent a value, such as a BigInt; the changes can then still be undone
  */
 export function encode(rows: Rows): Encoded {
   const { changed, identities, history } = rows.changes();
   const lines: string[] = [];
-  /** The texts of events that are put here: their lines in history need none of their own. */
+  /** The texts of events put in this frame: their lines in history need no text of their own. */
   const events = new Map<string, string>();
   for (const { table, key, before, entry, text } of changed) {
     if (entry === undefined && before === undefined) continue;
-    // A key that was not there before is marked: if it is dropped in the same segment, nothing of it has to be kept.
+    // A new key is marked: if it is dropped in the same segment, a fold keeps nothing of it.
     const name = `${table}${before === undefined ? "*" : ""}/${escapeKey(key)}\t`;
     if (entry === undefined) {
       lines.push(name, "\n");
@@ -54,19 +54,19 @@ export function encode(rows: Rows): Encoded {
   return { text, history: texts };
 }
 
-/** Characters that would end a column or a line, begin an escape, or be changed by UTF-8. */
+/** Characters that would end a column or a line, begin an escape, or be lost in UTF-8. */
 // deno-lint-ignore no-control-regex
 const UNSAFE = /[\u0000-\u001f\\\ud800-\udfff]/;
 // deno-lint-ignore no-control-regex
 const EACH_UNSAFE = /[\u0000-\u001f\\\ud800-\udfff]/g;
 
-/** A key as it stands in a line: without tabs, newlines and lone surrogates. */
+/** A key as stored in a line: without tabs, newlines and lone surrogates. */
 export function escapeKey(key: string): string {
   if (!UNSAFE.test(key)) return key;
   return key.replace(EACH_UNSAFE, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 }
 
-/** The key that {@link escapeKey} was given. */
+/** Reverses {@link escapeKey}. */
 export function unescapeKey(text: string): string {
   if (!text.includes("\\")) return text;
   return text.replace(/\\u([0-9a-f]{4})/g, (_, code) => String.fromCharCode(parseInt(code, 16)));

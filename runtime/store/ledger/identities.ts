@@ -1,48 +1,48 @@
 import { hash as digest } from "node:crypto";
 
-/** What is kept of an event's identity. */
+/** The data stored for an event's identity. */
 export interface Identity {
   /** The event's key. */
   key: number;
   /** When it was received; milliseconds since the epoch. */
   at: number;
-  /** Retention where its webhook says `within`, in milliseconds. */
+  /** Retention if its webhook sets `within`, in milliseconds. */
   within?: number;
   /** How many runs it started: their ids follow from its key. */
   runs: number;
-  /** True once a `reply` step has answered it. */
+  /** True after a `reply` step has answered it. */
   replied: boolean;
 }
 
-/** Words of 32 bits of a hash, and its hex digits. */
+/** The number of 32-bit words of a hash, and of its hex digits. */
 const WORDS = 4;
 const HEX_DIGITS = 32;
 
 const REPLIED = 1;
 
-/** Slots at least, the share of them that is in use at most, and by how much their number grows. */
+/** Minimum number of slots, their maximum load, and the factor by which their number grows. */
 const LEAST = 1024;
 const FULL = 0.75;
-/** The share that is in use once room was made: some more come before it has to be made again. */
+/** The load after a rebuild: leaves room for more identities before the next rebuild. */
 const LOADED = 0.6;
 const GROWTH = 1.5;
 
 /**
- * Identities by a keyed hash, in typed arrays with open addressing: 35 bytes a slot, 43 once one has a retention of its own, and
- * 50 to 75 % of the slots in use. The hash is 128 bits of SHA-256 over a secret of the store and the identity, so that no sender
- * can make two identities collide.
+ * Identities by a keyed hash, in typed arrays with open addressing: 35 bytes per slot, 43 if any identity has its own retention;
+ * 50 to 75 % of the slots are in use. The hash is 128 bits of SHA-256 over a secret of the store and the identity, so that no
+ * sender can make two identities collide.
  */
 export class Identities {
   #secret = "";
   #lastText = "";
   #lastHash = "";
   #slots = 0;
-  /** Slots that are taken, by expired ones too. */
+  /** Slots in use, including those of expired identities. */
   #used = 0;
   #hash!: Uint32Array;
   #key!: Float64Array;
   #at!: Float64Array;
-  /** NaN where retention decides; absent while it does for all. */
+  /** NaN if the general retention applies; absent while that applies to all. */
   #within: Float64Array | undefined;
   #runs!: Uint16Array;
   #flags!: Uint8Array;
@@ -56,7 +56,7 @@ export class Identities {
     this.#secret = secret;
   }
 
-  /** How many are known, expired ones included until the next {@link expire}. */
+  /** The number of identities, including expired ones until the next {@link expire}. */
   get size(): number {
     return this.#used;
   }
@@ -67,9 +67,9 @@ export class Identities {
 
   /** The hash of an identity, as 32 hex digits. */
   hashOf(source: string, id: string): string {
-    // Each text by its length, so that no two identities are one text.
+    // With a length before the source, so that no two identities give the same text.
     const text = `${this.#secret}${source.length}\n${source}${id}`;
-    // An identity is looked for, then put.
+    // An identity is usually looked up, then put.
     if (text === this.#lastText) return this.#lastHash;
     this.#lastText = text;
     return this.#lastHash = digest("sha256", text).slice(0, HEX_DIGITS);
@@ -92,7 +92,7 @@ export class Identities {
     this.#put(words(hash), key, at, within, runs, replied ? REPLIED : 0);
   }
 
-  /** Takes one back: its slot stays, as one that has expired. */
+  /** Removes an identity: its slot stays in use, as if expired. */
   remove(hash: string): void {
     const slot = this.#slotOf(words(hash));
     if (this.#key[slot] === 0) return;
@@ -100,23 +100,23 @@ export class Identities {
     this.#setWithin(slot, 0);
   }
 
-  /** Makes room for so many more, so that loading them does not grow the table again and again. */
+  /** Makes room for this many more, so that loading them does not grow the table repeatedly. */
   reserve(more: number): void {
     const count = this.#used + more;
     if (count <= this.#slots * FULL) return;
-    // At least as if it grew by itself: what comes next is a little more, often.
+    // At least the normal growth, as more identities usually follow.
     this.#rebuild(Math.ceil(Math.max(count / LOADED, this.#slots * GROWTH)), () => true);
   }
 
-  /** Adds one as it is packed on disk. */
+  /** Adds an identity in its packed form from disk. */
   load(hash: Uint32Array, key: number, at: number, within: number, runs: number, flags: number): void {
     this.#put(hash, key, at, within, runs, flags);
   }
 
   /**
-   * Frees the slots of those whose time is over, once they are a tenth of all.
+   * Frees the slots of expired identities if they are at least a tenth of all.
    * @param isKnown by key, time of receipt and own retention (NaN: none)
-   * @returns how many are known
+   * @returns how many identities are known
    */
   expire(isKnown: (key: number, at: number, within: number) => boolean): number {
     let known = 0;
@@ -157,7 +157,7 @@ export class Identities {
     this.#within[slot] = within;
   }
 
-  /** The slot that has the hash, or the free one where it belongs. */
+  /** The slot of the hash, or the free slot for it. */
   #slotOf(hash: Uint32Array): number {
     const known = this.#hash;
     for (let slot = (hash[0] >>> 1) % this.#slots;; slot = slot + 1 === this.#slots ? 0 : slot + 1) {

@@ -1,15 +1,15 @@
 const ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz";
 
 /**
- * Event keys and the ids that follow from them. Keys are whole numbers below 2^53: microseconds, as there may be many events in a
- * millisecond; they grow, whatever the clock does.
+ * Event keys and the ids derived from them. Keys are integers below 2^53: microseconds, as there may be many events in a
+ * millisecond. They always grow, even after a clock rollback.
  */
 export class Ids {
   #last: number;
   readonly #secret: number;
 
   /**
-   * @param last the newest key that was ever given
+   * @param last the newest key that was ever issued
    * @param secret hex digits that only this store knows
    */
   constructor(last: number, secret: string) {
@@ -28,7 +28,7 @@ export class Ids {
   }
 
   /**
-   * The id of the n-th run that an event started: 11 characters of the event's key, 3 of the ordinal, 6 that tell
+   * The id of the n-th run that an event started: 11 characters of the event's key, 3 of the ordinal, 6 that distinguish
    * stores apart (base 32 without i, l, o, u). Ids sort by creation.
    */
   run(key: number, ordinal: number): string {

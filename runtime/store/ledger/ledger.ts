@@ -5,10 +5,10 @@ import { StoreFullError } from "../store.ts";
 import { encode, type Encoded, type HistoryText } from "./encode.ts";
 import type { Rows } from "./rows.ts";
 
-/** Milliseconds of work in one turn of the event loop, so that no burst holds it. */
+/** Milliseconds of work per turn of the event loop, so that no burst blocks it. */
 const SLICE = 5;
 
-/** Seconds after which refused intake may try again. */
+/** Seconds after which a refused sender may retry. */
 const RETRY_AFTER = 5;
 
 /** `intake` is refused while writes fail; everything else waits for them. */
@@ -16,12 +16,12 @@ export type JobKind = "intake" | "change" | "read";
 
 /** Makes frames durable, one at a time. */
 export interface FrameLog {
-  /** The last frame that is synced. */
+  /** The last synced frame. */
   readonly lastSeq: number;
-  /** Why writes fail at the moment. */
+  /** Why writes fail at the moment; undefined if they succeed. */
   readonly refusal: Error | undefined;
   append(text: string): Promise<void>;
-  /** From here on a write that fails is not tried again. */
+  /** From now on a failed write is not retried. */
   stop(): void;
 }
 
@@ -32,10 +32,10 @@ interface Job {
   reject: (error: unknown) => void;
 }
 
-/** What has been decided and will be one frame. */
+/** Transitions that have run and will become one frame. */
 interface Group {
   jobs: Job[];
-  /** How each of them is settled. */
+  /** Settles the promise of each. */
   outcomes: (() => void)[];
 }
 
@@ -47,9 +47,9 @@ export interface LedgerOptions {
 }
 
 /**
- * Decides one transition after the other, and makes them durable as frames. All that comes while one frame is written is decided
- * meanwhile and becomes the next one; its promises settle once that is synced, too. So nobody, reader or duplicate, is
- * ever shown what a power cut could still take back.
+ * Runs one transition after the other, and makes them durable as frames. Transitions that arrive while a frame is written run
+ * meanwhile and become the next frame; their promises settle when that is synced. So no caller, be it a reader or a duplicate
+ * delivery, ever sees state that a power cut could still undo.
  */
 export class Ledger {
   readonly #options: LedgerOptions;
@@ -58,14 +58,14 @@ export class Ledger {
   #scheduled = false;
   #writing: Promise<void> | undefined;
   #closed = false;
-  /** Why nothing is written any more: what is in memory was decided on something that never became durable. */
+  /** Why no more frames are written: the state in memory depends on a change that never became durable. */
   #lost: Error | undefined;
 
   constructor(options: LedgerOptions) {
     this.#options = options;
   }
 
-  /** Does `work` in its turn; what it throws is undone and rejects only this promise. */
+  /** Runs `work` in its turn. If it throws, its changes are undone and only this promise rejects. */
   add<T>(kind: JobKind, work: () => T): Promise<T> {
     if (this.#closed) return Promise.reject(new Error("The store is closed"));
     if (kind === "intake" && this.#options.log.refusal) return Promise.reject(this.#refusal());
@@ -75,7 +75,7 @@ export class Ledger {
     });
   }
 
-  /** Undoes what is not being written yet, and sends away what wants in; called when writes begin to fail. */
+  /** Undoes all changes that are not being written yet, and rejects waiting intake. Called when writes start to fail. */
   refuseIntake(): void {
     const jobs = [...this.#undoOpen(), ...this.#waiting];
     this.#waiting = jobs.filter((job) => job.kind !== "intake");
@@ -83,19 +83,19 @@ export class Ledger {
     this.#schedule();
   }
 
-  /** Why intake is refused at the moment. */
+  /** Why intake is refused at the moment; undefined if it is not. */
   get refusal(): string | undefined {
     return this.#options.log.refusal && this.#refusal().message;
   }
 
-  /** Takes nothing more; resolves when what waited is done, or has failed with its write. */
+  /** Accepts no more work; resolves when the waiting work is done, or has failed with its write. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#options.log.stop();
     while (this.#scheduled || this.#writing) await (this.#writing ?? turn());
   }
 
-  /** Everything that this turn of the event loop brings is decided at its end. */
+  /** Runs everything that arrives in this turn of the event loop at the end of the turn. */
   #schedule(): void {
     if (this.#scheduled) return;
     this.#scheduled = true;
@@ -107,7 +107,7 @@ export class Ledger {
     });
   }
 
-  /** Does what waits, up to the end of the slice. */
+  /** Runs waiting work until the slice is over. */
   #decide(): void {
     const until = performance.now() + SLICE;
     let done = 0;
@@ -118,7 +118,7 @@ export class Ledger {
     this.#waiting.splice(0, done);
   }
 
-  /** @param isChecked whether all that it changes is looked at now: can it be written? */
+  /** @param isChecked whether to check at once that every change can be written */
   #attempt(job: Job, { jobs, outcomes }: Group, isChecked = false): void {
     const { rows } = this.#options;
     const mark = rows.mark();
@@ -139,7 +139,7 @@ export class Ledger {
     return jobs;
   }
 
-  /** Writes what has been decided, and what is decided meanwhile, group after group. */
+  /** Writes the group, and groups that arrive meanwhile, one after the other. */
   async #write(): Promise<void> {
     const { log, onHistory } = this.#options;
     for (let group; (group = this.#open);) {
@@ -160,7 +160,7 @@ export class Ledger {
     }
   }
 
-  /** Encodes what a group has changed. What cannot be written is undone, and rejects only who wanted it. */
+  /** Encodes the changes of a group. A job whose changes cannot be written is undone, and only its promise rejects. */
   #encode(group: Group): Encoded {
     const { rows } = this.#options;
     try {
@@ -174,7 +174,7 @@ export class Ledger {
     try {
       return encode(rows);
     } catch (error) {
-      // Each alone could be written: together they are too much for one text.
+      // Each job alone can be written, but together they are too large for one string.
       rows.undo(0);
       group.outcomes = group.jobs.map((job) => () => job.reject(error));
       return encode(rows);

@@ -1,7 +1,7 @@
 import type { Identity } from "./identities.ts";
 import type { Rows } from "./rows.ts";
 
-/** Puts an identity as it is on disk. */
+/** Loads an identity from its JSON on disk. */
 export function loadIdentity(rows: Rows, hash: string, json: string): void {
   const [key, at, within, runs, flags] = JSON.parse(json) as [number, number, number | null, number, number];
   const identity: Identity = { key, at, ...(within !== null && { within }), runs, replied: flags === 1 };

@@ -5,20 +5,20 @@ type Tree = InstanceType<typeof sortedBtree.default<string, string>>;
 const BTree = (sortedBtree as unknown as { default?: typeof sortedBtree.default }).default ??
   sortedBtree as unknown as typeof sortedBtree.default;
 
-/** Parts of an index key, or of a row's key, in one text. No part has this character first to last. */
+/** Separates the parts of an index key or a row's key. No part contains this character. */
 export const SEPARATOR = "\0";
 
-/** Joins the parts of a key. A prefix of parts, joined with a separator behind it, is a prefix of the key. */
+/** Joins the parts of a key. The first parts, joined and followed by a separator, are a prefix of the key. */
 export function join(...parts: string[]): string {
   return parts.join(SEPARATOR);
 }
 
-/** A whole number as text that sorts like it; milliseconds and event keys fit. */
+/** An integer as text with the same order; milliseconds and event keys fit. */
 export function ordered(value: number): string {
   return String(value).padStart(16, "0");
 }
 
-/** The first text behind all that begin with a prefix. */
+/** The smallest text after all texts with a prefix. */
 export function behind(prefix: string): string {
   if (prefix === "") return "\uffff\uffff";
   return prefix.slice(0, -1) + String.fromCharCode(prefix.charCodeAt(prefix.length - 1) + 1);
@@ -37,7 +37,7 @@ export class OrderedKeys {
     this.#tree.delete(at);
   }
 
-  /** The first entry behind `after` whose index key begins with the prefix. @returns [index key, row key] */
+  /** The first entry after `after` whose index key begins with the prefix. @returns [index key, row key] */
   first(prefix: string, after?: string): [string, string] | undefined {
     // Most indexes of notes and waits are empty.
     if (this.#tree.size === 0) return undefined;
@@ -54,7 +54,7 @@ export class OrderedKeys {
     return pair?.[0].startsWith(prefix) ? pair : undefined;
   }
 
-  /** Row keys in order: those whose index key begins with the prefix and stands behind `after`, up to `limit`. */
+  /** Row keys in order: those whose index key begins with the prefix and comes after `after`, up to `limit`. */
   range(prefix: string, after: string | undefined, limit: number): string[] {
     const keys: string[] = [];
     if (this.#tree.size === 0 || limit < 1) return keys;

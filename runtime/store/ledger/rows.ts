@@ -7,17 +7,17 @@ import { type TableName, TABLES, type Tables } from "./tables.ts";
 import { toJson } from "./to_json.ts";
 
 /**
- * A row. Once it is encoded it has its JSON text, and when it was not put for a while that is all it has, on a shelf where there
- * is one: a run that waits for days takes a fifth of the memory.
+ * A row. After it is encoded it has its JSON text. If it was not put for a while, it has only that text, on the shelf if there is
+ * one: a run that waits for days then takes a fifth of the memory.
  */
 interface Entry {
   row?: unknown;
   text?: string;
   /** Where its text is on the shelf. */
   at?: number | undefined;
-  /** What its line takes on disk. */
+  /** Size of its line on disk. */
   bytes: number;
-  /** Where it stands in each index, and in which group of each count; made of the row when it is needed. */
+  /** Its keys in each index, and its group in each count; computed from the row when needed. */
   places?: (string | string[] | undefined)[];
 }
 
@@ -25,28 +25,28 @@ type IndexKeys = (row: never, key: string) => string | string[] | undefined;
 
 interface Table {
   text: boolean;
-  /** What stands behind the part of a row's text that says its place in indexes. */
+  /** The text that follows the part of a row's text that the indexes need. */
   behindHead: string | undefined;
   entries: Map<string, Entry>;
   indexes: [keysOf: IndexKeys, keys: OrderedKeys][];
   byName: Map<string, OrderedKeys>;
   counts: [groupOf: (row: never) => string | undefined, counted: Map<string, number>][];
   countsByName: Map<string, Map<string, number>>;
-  /** Keys changed since the last frame, with what stood there then. */
+  /** Keys changed since the last frame, with their entries as of that frame. */
   dirty: Map<string, Entry | undefined>;
 }
 
-/** Something for history, beside the rows: an event, a run that ended, or what happened to one of them later. */
+/** A record for history, besides the rows: an event, an ended run, or a later change to one of them. */
 export interface HistoryRecord {
   kind: "event" | "run" | "more";
   header: unknown[];
-  /** Its JSON text is made when the frame is. */
+  /** Encoded as JSON with the frame. */
   body: unknown;
 }
 
 /**
- * All live state: typed tables with declared indexes. Transitions read it, and change it by putting and dropping whole rows;
- * what they changed can be undone until it was encoded as a frame.
+ * All live state: typed tables with declared indexes. Transitions read it, and change it by putting and dropping whole rows.
+ * Changes can be undone until they are encoded as a frame.
  */
 export class Rows {
   readonly identities: Identities;
@@ -58,14 +58,14 @@ export class Rows {
   #identities = new Map<string, Identity>();
   #bytes = 0;
   #isChecking = false;
-  /** The rows that were encoded last, in a ring. */
+  /** Ring buffer of the most recently encoded rows. */
   readonly #warm: Entry[] = [];
   #nextWarm = 0;
   readonly #mostWarm: number;
 
   /**
-   * @param shelf where texts of rows go that were not put for a while; absent where they stay in memory
-   * @param warm how many rows that were put last stay as values, beside their texts
+   * @param shelf for texts of rows that were not put for a while; without it they stay in memory
+   * @param warm how many of the most recently put rows keep their values, besides their texts
    */
   constructor(identities = new Identities(), shelf?: Shelf, warm = 8_192) {
     this.identities = identities;
@@ -87,7 +87,7 @@ export class Rows {
     }
   }
 
-  /** Bytes that all rows take on disk, as far as they have been encoded. */
+  /** Size of all encoded rows on disk, in bytes. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -118,12 +118,12 @@ export class Rows {
     return this.#tables.get(table)!.countsByName.get(count)!.get(group) ?? 0;
   }
 
-  /** An index of a table, to be walked by prefix. */
+  /** An index of a table. */
   index(table: TableName, index: string): OrderedKeys {
     return this.#tables.get(table)!.byName.get(index)!;
   }
 
-  /** Rows in the order of an index: those whose index key begins with the prefix and stands behind `after`. */
+  /** Rows in the order of an index: those whose index key begins with the prefix and comes after `after`. */
   range<T extends TableName>(table: T, index: string, prefix: string, limit = Infinity, after?: string): Tables[T][] {
     const known = this.#tables.get(table)!;
     const keys = this.index(table, index).range(prefix, after, limit);
@@ -141,7 +141,7 @@ export class Rows {
     this.#set(table, key, { row, bytes: 0 });
   }
 
-  /** @returns whether it was there */
+  /** @returns whether the row existed */
   drop(table: TableName, key: string): boolean {
     if (!this.#tables.get(table)!.entries.has(key)) return false;
     this.#set(table, key, undefined);
@@ -168,17 +168,17 @@ export class Rows {
     });
   }
 
-  /** A point to which {@link undo} can go back. */
+  /** A point that {@link undo} can return to. */
   mark(): number {
     return this.#undo.length;
   }
 
-  /** Takes back all changes since a mark. */
+  /** Undoes all changes since a mark. */
   undo(mark: number): void {
     while (this.#undo.length > mark) this.#undo.pop()!();
   }
 
-  /** Does work that throws if it puts what cannot be written. */
+  /** Runs work such that putting a row that cannot be written throws. */
   checked<T>(work: () => T): T {
     this.#isChecking = true;
     try {
@@ -188,20 +188,20 @@ export class Rows {
     }
   }
 
-  /** Puts a row that comes from disk, or drops it if there is no text: it is neither undone nor encoded again. */
+  /** Puts a row read from disk, or drops it if there is no text. This is neither undone nor encoded again. */
   load(name: string, key: string, text: Buffer | undefined): void {
     const table = this.#tables.get(name as TableName);
-    // A table of a newer version: not for this program.
+    // A table of a newer version, which this program does not know.
     if (table === undefined) return;
     const entry: Entry | undefined = text && { bytes: name.length + key.length + text.length + 3, at: undefined };
-    // Most rows need never be text here.
+    // The bytes are enough: most rows are never decoded to a string here.
     const isShelved = entry && this.#shelf?.put(entry, text!);
     if (entry && !isShelved) entry.text = text!.toString();
     const before = this.#replace(table, key, entry, text);
     if (before) this.#release(before);
   }
 
-  /** What has changed and is in no frame yet. */
+  /** The changes that are not in a frame yet. */
   changes(): { changed: Changed[]; identities: Map<string, Identity>; history: HistoryRecord[] } {
     const changed: Changed[] = [];
     for (const [table, { dirty, entries, text }] of this.#tables) {
@@ -210,17 +210,17 @@ export class Rows {
     return { changed, identities: this.#identities, history: this.#history };
   }
 
-  /** From here on nothing that has changed so far can be undone. */
+  /** Makes all changes so far permanent: they can no longer be undone. */
   keep(): void {
     this.#undo = [];
   }
 
-  /** No row is read any more. */
+  /** Closes the shelf; no row may be read after that. */
   close(): void {
     this.#shelf?.close();
   }
 
-  /** What has changed so far is in a frame. */
+  /** Called when all changes so far are in a frame. */
   encoded(): void {
     for (const { dirty } of this.#tables.values()) {
       // The ring of warm rows would keep them alive.
@@ -232,7 +232,7 @@ export class Rows {
     this.#undo = [];
   }
 
-  /** Says what a row's text is, once it was encoded, and how many bytes its line took. */
+  /** Sets the text of an encoded row, and the size of its line. */
   measured(entry: Entry, text: string, bytes: number): void {
     this.#bytes += bytes - entry.bytes;
     entry.bytes = bytes;
@@ -248,7 +248,7 @@ export class Rows {
     if (entry.text !== undefined && this.#shelf?.put(entry, entry.text)) entry.text = undefined;
   }
 
-  /** Lets go of a row that was put anew or dropped, and cannot come back. */
+  /** Releases a row that was replaced or dropped, and can no longer be restored. */
   #release(entry: Entry): void {
     if (entry.at !== undefined) this.#shelf!.drop(entry);
     entry.row = entry.text = entry.places = undefined;
@@ -266,7 +266,7 @@ export class Rows {
     const places: NonNullable<Entry["places"]> = [];
     for (const [keysOf] of table.indexes) places.push(keysOf(row, key));
     for (const [groupOf] of table.counts) places.push(groupOf(row));
-    // A row that is a text only, as it comes from disk, is left as small as it is.
+    // A row that has only its text, as read from disk, stays that small.
     if (entry.row !== undefined) entry.places = places;
     return places;
   }
@@ -283,8 +283,8 @@ export class Rows {
   }
 
   /**
-   * The one place where tables, indexes and counts change: live, on undo and in recovery.
-   * @param bytes the text of the entry, where it is at hand
+   * The only function that changes tables, indexes and counts: live, on undo and in recovery.
+   * @param bytes the text of the entry, if available
    */
   #replace(table: Table, key: string, entry: Entry | undefined, bytes?: Buffer): Entry | undefined {
     const { entries, indexes, counts } = table;
@@ -304,7 +304,7 @@ export class Rows {
   }
 }
 
-/** What of a row's text indexes need. */
+/** Reads the part of a row's text that the indexes need. */
 function readHead(bytes: Buffer, behind: string | undefined): unknown {
   const end = behind === undefined ? -1 : bytes.indexOf(behind);
   return readExactJson(end === -1 ? bytes.toString() : `${bytes.toString("utf8", 0, end)}}`);
@@ -334,7 +334,7 @@ export interface Changed {
   before: Entry | undefined;
   /** As it is now. */
   entry: Entry | undefined;
-  /** Its row is JSON text already. */
+  /** Whether its row is already JSON text. */
   text: boolean;
 }
 

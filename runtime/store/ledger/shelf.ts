@@ -1,45 +1,45 @@
 import { Buffer } from "node:buffer";
 import type { ScratchFile } from "../../host/scratch_file.ts";
 
-/** What is written at once, and freed once nothing in it is needed. */
+/** Bytes that are written at once, and freed when no text in them is needed. */
 const CHUNK = 1024 * 1024;
-/** A text that is longer stays in memory. */
+/** Longer texts stay in memory. */
 const LONGEST = CHUNK / 4;
-/** Before each text stands its length. */
+/** Size of the length before each text. */
 const HEADER = 4;
-/** What is read at once, and how many such pieces are kept: runs that go on one after the other find theirs in a few places. */
+/** Bytes read at once, and how many such pieces are cached: runs that resume one after the other have texts close together. */
 const PIECE = 64 * 1024;
 const MOST_PIECES = 32;
-/** Chunks from which on a shelf is tidied when more than half of what was put there has been dropped. */
+/** A shelf with at least this many chunks is compacted when more than half of its texts have been dropped. */
 const LEAST_TIDIED = 16;
 
-/** Something whose text may be on a shelf. */
+/** An object whose text may be on a shelf. */
 export interface Shelved {
-  /** Where it is. */
+  /** The offset of its text. */
   at?: number | undefined;
 }
 
 interface Chunk {
-  /** Whose texts were put there. */
+  /** The owners of the texts in the chunk. */
   owners: Shelved[];
   /** How many of them are still needed. */
   live: number;
 }
 
 /**
- * Texts of rows that nobody has touched for a while, in a scratch file rather than in memory: 100,000 runs that wait for days have
- * more of it than all else together. The file is written in chunks; one in which nothing is needed any more is written anew, and
- * where many are nearly so, what is left in the emptiest is moved.
+ * Texts of rows that were not used for a while, in a scratch file instead of in memory: with 100,000 runs that wait for days,
+ * they are most of the state. The file is written in chunks. A chunk without needed texts is overwritten; if many chunks are
+ * nearly empty, the texts of the emptiest one are moved.
  */
 export class Shelf {
   readonly #file: ScratchFile;
   readonly #chunks: Chunk[] = [];
   readonly #free: number[] = [];
-  /** The chunk that is being filled, which is in memory. */
+  /** The chunk that is being filled, in memory. */
   #open = 0;
   readonly #buffer = Buffer.allocUnsafeSlow(CHUNK);
   #end = 0;
-  /** Pieces of the file by their number, the one that was read last at the end. */
+  /** Cached pieces of the file by number; the most recently read one is last. */
   readonly #pieces = new Map<number, Buffer>();
   #texts = 0;
   #live = 0;
@@ -54,7 +54,7 @@ export class Shelf {
     return this.#chunks.length * CHUNK;
   }
 
-  /** Takes a text over. @returns false where it has to stay in memory: it is too long, or the file cannot be written */
+  /** Stores a text. @returns false if it must stay in memory: it is too long, or the file cannot be written */
   put(owner: Shelved, text: string | Uint8Array): boolean {
     const length = typeof text === "string" ? Buffer.byteLength(text) : text.length;
     if (HEADER + length > LONGEST) return false;
@@ -73,7 +73,7 @@ export class Shelf {
     return true;
   }
 
-  /** The text at a place. @throws where the file cannot be read */
+  /** The text at an offset. @throws if the file cannot be read */
   get(at: number): string {
     const chunk = chunkOf(at);
     if (chunk === this.#open) return textIn(this.#buffer, at - chunk * CHUNK);
@@ -88,7 +88,7 @@ export class Shelf {
     return bytes.toString();
   }
 
-  /** The text of an owner is not needed any more. */
+  /** Drops the text of an owner. */
   drop(owner: Shelved): void {
     const number = chunkOf(owner.at!);
     owner.at = undefined;
@@ -100,7 +100,7 @@ export class Shelf {
     this.#file.close();
   }
 
-  /** Writes the open chunk and opens another one. @returns false where it cannot be written: it is tried again with the next text */
+  /** Writes the open chunk and opens another one. @returns false if that fails; the next text retries it */
   #turn(): boolean {
     try {
       this.#file.write(this.#open * CHUNK, this.#buffer);
@@ -119,7 +119,7 @@ export class Shelf {
     return true;
   }
 
-  /** Moves what is needed of the emptiest chunk into the open one, in which there is room for all of it. */
+  /** Moves the needed texts of the emptiest chunk to the open one, which has room for all of them. */
   #tidy(): void {
     const share = ({ owners, live }: Chunk) => live / owners.length;
     let emptiest: number | undefined;

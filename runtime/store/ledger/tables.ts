@@ -7,19 +7,19 @@ import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.
 import type { Admission, Reply, RunEnd } from "../store.ts";
 import { join, ordered } from "./ordered.ts";
 
-/** What is known of a rule for ever. */
+/** Data about a rule that is kept for ever. */
 export interface RuleRow {
   id: string;
-  /** That in force; absent once the rule is gone from the folder. */
+  /** The version in force; absent after the rule was removed from the folder. */
   version?: string;
   /** Why it is paused. */
   paused?: string;
   /** The theoretical arrival time of its `limit`. */
   arrival: number;
   counts: Partial<Record<VerdictKind | RunEnd["state"], number>>;
-  /** Its run that ended last, of those that are listed, with its event: history always keeps them. */
+  /** Its listed run that ended last, with its event: history always keeps both. */
   lastRun?: { id: string; event: number };
-  /** Its newest event with each kind of verdict, kept the same way. */
+  /** Its newest event with each kind of verdict; history always keeps these, too. */
   lastVerdicts?: Partial<Record<VerdictKind, number>>;
 }
 
@@ -39,7 +39,7 @@ export interface RunRow {
   version: string;
   trigger: string;
   event: number;
-  /** The newest event when it was made. */
+  /** The newest event when the run was created. */
   began: number;
   state: RunState;
   waitingFor?: string;
@@ -47,11 +47,11 @@ export interface RunRow {
   key: string | null;
   /** The concurrency group that it counts in; see `transitions/lanes.ts`. */
   lane: string;
-  /** When it may be claimed; absent while it runs, or waits for something else than a time. */
+  /** When it may be claimed; absent while it runs, or waits for anything other than a time. */
   readyAt?: number;
-  /** Who runs it. */
+  /** The runner that holds its lease. */
   owner?: string;
-  /** How it is to be admitted once its function `if` has been answered. */
+  /** How to admit it after its function `if` has answered. */
   admission?: Admission;
   createdAt: number;
   startedAt?: number;
@@ -59,7 +59,7 @@ export interface RunRow {
   spent: number;
   /** How often a watchdog ended its worker. */
   alone: number;
-  /** A wait of it ended while it was running: it is claimed again once it is suspended. */
+  /** One of its waits ended while it was running: it is claimed again after it is suspended. */
   woken?: true;
   error?: RecordedError;
   failedStep?: string;
@@ -70,10 +70,10 @@ export interface RunRow {
 /** One step's record. */
 export interface StepRow {
   run: string;
-  /** Its place among the steps of its run, by first record. */
+  /** Its position among the steps of its run, by first record. */
   position: number;
   record: StepRecord;
-  /** The store ended it: what is recorded later is dropped. */
+  /** The store ended it: later records are dropped. */
   settled?: true;
 }
 
@@ -81,7 +81,7 @@ export interface StepRow {
 export interface LaneRow {
   rule: string;
   lane: string;
-  /** Only the oldest live run may run. */
+  /** Whether only the oldest live run may run. */
   inOrder: boolean;
   /** How many may run at once. */
   room: number;
@@ -93,19 +93,19 @@ export interface LaneRow {
 export interface WaitRow {
   run: string;
   path: string;
-  /** Grows: waits that began earlier have smaller ones. */
+  /** Ascending: waits that began earlier have smaller ones. */
   position: number;
   kind: StepWait["kind"];
-  /** For people. */
+  /** A description for people. */
   what: string;
   form?: string;
   since: number;
   until?: number;
-  /** Of an event wait: the types, and the values (as JSON text) that must stand at the paths (as JSON text). */
+  /** For an event wait: the types, and the values (as JSON text) required at the paths (as JSON text). */
   types?: string[];
   paths?: string;
   values?: string;
-  /** The events since its run began are still being searched; `seen` is the first one that came meanwhile. */
+  /** The search of the events since its run began is not finished; `seen` is the first match that arrived meanwhile. */
   searching?: true;
   seen?: number;
 }
@@ -124,7 +124,7 @@ export interface BatchRow {
   bytes: number;
 }
 
-/** The rows of each table. A row is never changed in place: a change puts another one. */
+/** The rows of each table. A row is never changed in place: a change puts a new row. */
 export interface Tables {
   /** By id. */
   rule: RuleRow;
@@ -137,7 +137,7 @@ export interface Tables {
   note: { run: string; at: number; text: string };
   lane: LaneRow;
   wait: WaitRow;
-  /** An event that ended a wait of a run: it ends no other one of it. */
+  /** An event that ended a wait of a run: it cannot end another wait of that run. */
   taken: { run: string; event: number; path: string };
   form: Form;
   batch: BatchRow;
@@ -148,7 +148,7 @@ export interface Tables {
   /** By rule, trigger and the item's key as JSON: the item, as JSON text. */
   baseline: string;
   state: { key: string; value: Json; expiresAt?: number };
-  /** What is known of a part of history, by its first frame. */
+  /** The catalogue of a part of history, by its first frame. */
   part: Json;
   /** Facts of the store itself: see {@link Facts}. */
   fact: Json;
@@ -156,19 +156,19 @@ export interface Tables {
 
 export type TableName = keyof Tables;
 
-/** How a table is found other than by the key of its rows. */
+/** The indexes and counts of a table. */
 interface Definition<R> {
-  /** Rows are JSON text already. */
+  /** Whether rows are already JSON text. */
   text?: true;
-  /** What indexes and counts need stands before this field: a row that is found on disk is read up to there. */
+  /** The fields that indexes and counts need come before this one: a row read from disk is parsed up to here. */
   before?: string;
-  /** Index keys of a row: it stands in an index once, not at all, or several times. */
+  /** Index keys of a row: none, one or several per index. */
   indexes?: Record<string, (row: R, key: string) => string | string[] | undefined>;
   /** Groups that rows are counted in. */
   counts?: Record<string, (row: R) => string | undefined>;
 }
 
-/** Behind the addressees of an e-mail address, however it is written. */
+/** An addressee for comparison: an e-mail address in any letter case is the same. */
 export function addresseeOf(name: string): string {
   return name.includes("@") ? name.toLowerCase() : name;
 }
@@ -233,12 +233,12 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   fact: {},
 };
 
-/** What the store knows of itself, in the table `fact`. */
+/** Facts about the store itself, in the table `fact`. */
 export interface Facts {
   /** The newest event key. */
   last: { key: number; receivedAt: number };
-  /** Keys the hash of identities, and run ids: 32 hex digits. */
+  /** The key of the identities' hash and of run ids: 32 hex digits. */
   secret: string;
-  /** Identities of events up to `key` count as received at `at`, where they say later: the clock was set back. */
+  /** After a clock rollback: identities of events up to `key` count as received at `at` at the latest. */
   rollback: { key: number; at: number };
 }

@@ -1,8 +1,8 @@
 import { writeRecordJson } from "../../formats/exact_json.ts";
 
 /**
- * A value as it stands in a line.
- * @throws if JSON cannot hold it
+ * A value as JSON text for a line.
+ * @throws if JSON cannot represent it
  */
 export function toJson(value: unknown): string {
   const text = writeRecordJson(value);

@@ -21,10 +21,10 @@ const CRC_AT = 28;
 const ROWS = 1;
 const CLOSING = 2;
 
-/** A block is written once the next line would make it longer; a line that is longer has a block to itself. */
+/** A block is written when the next line would exceed this size. A longer line gets its own block. */
 export const BLOCK_BYTES = 64 * 1024;
 
-/** What a reader holds at once: a block, as a rule. */
+/** Bytes that a reader holds in memory; usually enough for a block. */
 const CHUNK = 128 * 1024;
 
 const NOTHING = Buffer.alloc(0);
@@ -54,7 +54,7 @@ export class BlockWriter {
   }
 
   /**
-   * Adds a row. To be awaited before the next one if it returns a promise.
+   * Adds a row. If it returns a promise, await that before the next row.
    * @param text JSON; undefined if the row is dropped
    */
   add(key: string, text: Uint8Array | undefined): Promise<void> | undefined {
@@ -65,13 +65,13 @@ export class BlockWriter {
     this.#append(key, text);
   }
 
-  /** Adds a block of another file as it is. */
+  /** Adds a block of another file unchanged. */
   async copy(block: Block): Promise<void> {
     await this.#flush();
     await this.#put(ROWS, block, [block.body]);
   }
 
-  /** Writes what is left and the closing block. */
+  /** Writes the remaining rows and the closing block. */
   async close(): Promise<void> {
     await this.#flush();
     await this.#put(CLOSING, { rows: this.#rows, drops: false, first: "", last: "" }, []);
@@ -144,10 +144,10 @@ interface Header {
 }
 
 /**
- * Reads a block file; holds one chunk of it in memory, or one block if that is larger.
+ * Reads a block file. Holds one chunk of it in memory, or one block if that is larger.
  * @param name for messages
- * @param chunk bytes to read at once; a file that is smaller is read at once
- * @throws DamagedError if anything does not check, NewerFormatError
+ * @param chunk bytes to read at once
+ * @throws DamagedError if the file is not valid, NewerFormatError
  */
 export async function* readBlocks(file: OpenFile, name: string, chunk = CHUNK): AsyncGenerator<Block> {
   const window = new Window(file, name, chunk);
@@ -213,7 +213,7 @@ class Window {
     return new DamagedError(`${this.#name} is damaged before byte ${this.#at}: ${why}`);
   }
 
-  /** The next bytes, which are read again by the next call. */
+  /** The next bytes; does not advance. */
   async peek(length: number): Promise<Buffer> {
     const left = this.#file.size - this.#at;
     // Before anything is allocated: a damaged length may say 4 GB.
@@ -227,7 +227,7 @@ class Window {
     return this.#bytes.subarray(from, from + length);
   }
 
-  /** The next bytes. */
+  /** The next bytes; advances past them. */
   async take(length: number): Promise<Buffer> {
     const bytes = await this.peek(length);
     this.#at += length;

@@ -12,7 +12,7 @@ import { readChecked } from "./read_file.ts";
 import type { Expiry, FoldHooks } from "./sinks.ts";
 
 /**
- * A merge is due once the deltas have this many bytes, or half of the base's, whichever is more: merges write at most three
+ * A merge is due when the deltas have this many bytes, or half of the base's, whichever is more: merges write at most three
  * times what the deltas do, and a start reads at most half of the base again.
  */
 const LEAST_BYTES = 32 * 1024 * 1024;
@@ -21,21 +21,21 @@ const SHARE = 1 / 2;
 /** Short segments, one for each start, make small deltas; a merge has one block of each in memory. */
 const MOST_DELTAS = 128;
 
-/** What a merge has made. */
+/** The result of a merge. */
 export interface Merged {
   base: Sized;
   ids: Sized;
 }
 
-/** Whether the deltas behind a base are to be merged into a new one. */
+/** Whether it is time to merge the deltas after a base into a new base. */
 export function mergeDue(base: Sized | undefined, deltas: readonly Sized[]): boolean {
   const bytes = deltas.reduce((sum, delta) => sum + delta.bytes, 0);
   return deltas.length >= MOST_DELTAS || bytes > Math.max(LEAST_BYTES, (base?.bytes ?? 0) * SHARE);
 }
 
 /**
- * Merges the newest base and its deltas into a new base, their ids files into one, and removes what that makes superfluous.
- * The rename of the base commits. If the newest base is damaged the one before it is used.
+ * Merges the newest base and its deltas into a new base, and their ids files into one; removes the files that these replace.
+ * The rename of the base commits. If the newest base is damaged, the previous one is used.
  * @returns undefined if there is nothing to merge
  * @throws DamagedError if no base can be used, or the disk's error; nothing is lost then
  */
@@ -87,7 +87,7 @@ async function* readNewestFirst(disk: Disk, folder: string, ids: CheckedFile[]):
   for (const file of ids.toReversed()) yield await readChecked(disk, folder, file);
 }
 
-/** What cannot be removed is removed by the next start. */
+/** The next start removes files that cannot be removed now. */
 async function removeAll(disk: Disk, folder: string, names: string[]): Promise<void> {
   for (const name of names) await disk.remove(join(folder, name)).catch(() => {});
 }

@@ -3,12 +3,12 @@ import type { Disk, DiskFile } from "../../host/disk.ts";
 import { draftName, type Sized } from "./files.ts";
 
 /**
- * This much is written between two syncs: a sync of the log waits for everything that the file system has yet to write,
- * which for a whole file would delay the requests that wait for the log.
+ * Bytes written between two syncs. A sync of the log waits for all data that the file system has yet to write; a whole file
+ * would delay the requests that wait for the log.
  */
 const PIECE = 1024 * 1024;
 
-/** A file that appears under its name once it is whole and synced. */
+/** A file that appears under its name only when it is complete and synced. */
 export class Draft {
   readonly #disk: Disk;
   readonly #folder: string;
@@ -25,7 +25,7 @@ export class Draft {
     this.name = name;
   }
 
-  /** Begins a file; what an earlier attempt left is replaced. */
+  /** Creates the file; replaces what an earlier attempt left. */
   static async create(disk: Disk, folder: string, name: string): Promise<Draft> {
     const path = join(folder, draftName(name));
     if ((await disk.list(folder)).includes(draftName(name))) await disk.remove(path);
@@ -44,7 +44,7 @@ export class Draft {
     }
   }
 
-  /** Gives the file its name; a file that has it already is replaced. Durable once this resolves. */
+  /** Gives the file its name and replaces any file of that name. Durable when this resolves. */
   async publish(): Promise<Sized> {
     await this.#sync();
     await this.#file.close();
@@ -53,14 +53,14 @@ export class Draft {
     try {
       await this.#disk.syncFolder(this.#folder);
     } catch (error) {
-      // Whether it would survive a power cut is unknown, so nobody may take it for a file that is there.
+      // It may not survive a power cut, so it must not be taken for a durable file.
       await this.#disk.remove(path).catch(() => {});
       throw error;
     }
     return { name: this.name, bytes: this.bytes };
   }
 
-  /** Gives the file up. It never throws: the next start removes what is left. */
+  /** Abandons the file. Never throws: the next start removes what is left. */
   async discard(): Promise<void> {
     await this.#file.close().catch(() => {});
     await this.#disk.remove(join(this.#folder, draftName(this.name))).catch(() => {});
@@ -72,7 +72,7 @@ export class Draft {
   }
 }
 
-/** Makes a file: all or nothing. `fill` writes it. */
+/** Writes a file, all or nothing. `fill` writes the content. */
 export async function writeDraft(
   disk: Disk,
   folder: string,

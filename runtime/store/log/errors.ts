@@ -3,12 +3,12 @@ import { UsageError } from "../../model/errors.ts";
 /** The version of the formats of segments and block files. */
 export const FORMAT_VERSION = 1;
 
-/** A file of the store does not check. */
+/** A file of the store is damaged. */
 export class DamagedError extends Error {
   override name = "DamagedError";
 }
 
-/** The store was written by a newer program; it is left as it is. */
+/** A newer program wrote the store; it is left unchanged. */
 export class NewerFormatError extends UsageError {
   override name = "NewerFormatError";
   constructor(version: number) {
@@ -19,7 +19,7 @@ export class NewerFormatError extends UsageError {
   }
 }
 
-/** The store was written before the format had a version; it is left as it is. */
+/** The store was written before the format had a version; it is left unchanged. */
 export class OlderStoreError extends UsageError {
   override name = "OlderStoreError";
   constructor(folder: string, name: string) {

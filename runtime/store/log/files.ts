@@ -65,12 +65,12 @@ export function idsName(range: SeqRange, crc: number): string {
   return `ids-${checked(range, crc)}`;
 }
 
-/** While it is written, a file has this name. */
+/** The name of a file while it is being written. */
 export function draftName(name: string): string {
   return `${name}.tmp`;
 }
 
-/** Sorts the names in a folder. Others than the store's are left out. */
+/** Sorts the names in a folder by kind. Ignores files that are not the store's. */
 export function sortFiles(names: string[]): StoreFiles {
   const files: StoreFiles = { segments: [], bases: [], deltas: [], ids: [], parts: [], drafts: [] };
   for (const name of names.toSorted()) addFile(files, name);
@@ -87,7 +87,7 @@ function addFile(files: StoreFiles, name: string): void {
   if (kind === undefined) return;
   if (draft) return void files.drafts.push(name);
   const [first, last, crc] = [Number(one), Number(two), parseInt(digits, 16)];
-  // The shape tells the kinds apart, too: a base has one number, a delta two, a part and ids have a CRC.
+  // The kind alone is not enough: a base must have one number, a delta two, a part and an ids file also a CRC.
   switch (`${kind} ${(two ? 1 : 0) + (digits ? 1 : 0)}`) {
     case "log 0":
       return void files.segments.push({ name, first });

@@ -13,18 +13,18 @@ import { readSegment, type Segment } from "./segment.ts";
 import type { FoldHooks, SeqRange } from "./sinks.ts";
 import { visitFrame } from "./visit_frame.ts";
 
-/** What a fold has made. */
+/** The result of a fold. */
 export interface Folded {
   delta: Sized;
-  /** As the history's sink gave it; undefined if the segment was folded before and its part cannot be read. */
+  /** From the history's sink. Undefined if an earlier fold made the part and it cannot be read. */
   catalogue: unknown;
 }
 
 /**
- * Makes part, ids file and delta of a sealed segment, then removes the segment. The rename of the delta, the last one,
- * commits. It needs nothing but the segment; if it is repeated after a crash it writes the same files. If the thread died after the
- * commit and before its answer, the segment may be gone already: what was made is found again.
- * @throws DamagedError, or the disk's error; the segment is still there then
+ * Makes the part, ids file and delta of a sealed segment, then removes the segment. The last rename, that of the delta,
+ * commits. The segment is the only input, so a fold that is repeated after a crash writes the same files. If the thread died
+ * after the commit and before its answer, the segment may already be removed; the fold then finds the files it made.
+ * @throws DamagedError, or the disk's error; the segment still exists then
  */
 export async function foldSegment(disk: Disk, folder: string, segment: Segment, hooks: FoldHooks): Promise<Folded> {
   const range = { first: segment.firstSeq, last: segment.lastSeq };
@@ -45,12 +45,12 @@ export async function foldSegment(disk: Disk, folder: string, segment: Segment, 
     await rows.writeTo(writer);
     await writer.close();
   });
-  // It is covered now; if it cannot be removed the next start does.
+  // The new files replace it. If it cannot be removed now, the next start removes it.
   await disk.remove(join(folder, segment.name)).catch(() => {});
   return { delta, catalogue: made.part.catalogue };
 }
 
-/** What an earlier fold of a segment has made. No merge has come since then: it waits for the answer of the fold. */
+/** The files that an earlier fold of a segment made. No merge has run since then, as merges wait for the fold's answer. */
 async function findFolded(
   disk: Disk,
   folder: string,
@@ -68,7 +68,7 @@ async function findFolded(
   return { delta: { name: delta.name, bytes: file.size }, catalogue };
 }
 
-/** Sends all lines to where they belong. */
+/** Passes each line to its sink. */
 async function readLines(frames: LogFrame[], rows: LastRows, range: SeqRange, bytes: number, hooks: FoldHooks) {
   const ids = await hooks.openIds(range);
   const history = await hooks.openHistory(range, bytes);
@@ -92,14 +92,14 @@ export function writeBytes(disk: Disk, folder: string, name: string, bytes: Uint
   return writeDraft(disk, folder, name, (draft) => draft.write(bytes));
 }
 
-/** The last put or drop of each key. Rows that were born and dropped meanwhile are left out. */
+/** The last put or drop of each key. Leaves out rows that were both created and dropped in the segment. */
 class LastRows {
   readonly #rows = new Map<string, { text: Buffer | undefined; born: boolean }>();
 
   add(line: Line, payload: Buffer): void {
     const { key, born } = withoutBirth(line.key);
     const known = this.#rows.get(key);
-    // Only the first mention tells whether older files have the key.
+    // Only the first line of a key says whether older files have it.
     const isBorn = known ? known.born : born;
     if (!isDrop(line)) this.#rows.set(key, { text: payload.subarray(line.from, line.to), born: isBorn });
     else if (isBorn) this.#rows.delete(key);

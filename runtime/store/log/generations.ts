@@ -44,7 +44,7 @@ export function foldedSeq({ bases, deltas }: StoreFiles): number {
   return Math.max(0, bases.at(-1)?.last ?? 0, deltas.at(-1)?.last ?? 0);
 }
 
-/** The bases, deltas and ids files that merges have made superfluous. */
+/** The bases, deltas and ids files that merges have superseded. */
 export function covered(files: StoreFiles): string[] {
   const bases = files.bases.slice(-BASES);
   const last = bases.length === BASES ? bases[0].last : 0;
@@ -57,7 +57,7 @@ export function covered(files: StoreFiles): string[] {
   ];
 }
 
-/** All files that nothing needs any more when the program starts: what folds and merges leave behind if it is killed. */
+/** All files that are no longer needed at a start. Folds and merges leave them if the program is killed. */
 export function leftovers(files: StoreFiles): string[] {
   const folded = foldedSeq(files);
   return [
@@ -68,7 +68,7 @@ export function leftovers(files: StoreFiles): string[] {
   ];
 }
 
-/** The last frame that any file says was written. */
+/** The last frame that was written, according to the names of all files. */
 export function lastKnownSeq({ bases, deltas, ids, parts }: StoreFiles): number {
   return Math.max(0, ...[bases, deltas, ids, parts].map((kind) => kind.at(-1)?.last ?? 0));
 }

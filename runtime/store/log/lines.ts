@@ -16,13 +16,13 @@ const TAB = 9;
 const NEWLINE = 10;
 const BORN = "*/";
 
-/** One line. What stands behind its first tab is not decoded. */
+/** One line. The text after its first tab is not decoded. */
 export interface Line {
   /** The first column. */
   key: string;
   /** Where it begins. */
   start: number;
-  /** Where the rest begins, behind the first tab. */
+  /** Where the rest begins, after the first tab. */
   from: number;
   /** Where the rest ends: at the newline. */
   to: number;
@@ -47,10 +47,10 @@ export function isDrop({ from, to }: Line): boolean {
   return from === to;
 }
 
-/** The row that a line is about. */
+/** The row that a line puts or drops. */
 export interface RowName {
   table: string;
-  /** A text of its own: a part of the column would keep all of it in memory. */
+  /** A separate string: a slice of the column would keep the whole column in memory. */
   key: string;
   /** Whether the put says that the key did not exist before. */
   born: boolean;
@@ -64,12 +64,12 @@ export function rowNameOf(bytes: Buffer, { key: column, start, from }: Line): Ro
   const slash = findSlash(column);
   const born = column.startsWith(BORN, slash - 1);
   const table = column.slice(0, born ? slash - 1 : slash);
-  // Names of tables are ASCII.
+  // Table names are ASCII, so characters and bytes have the same offsets.
   return { table, key: bytes.toString("utf8", start + slash + 1, from - 1), born };
 }
 
 /**
- * The first column without the mark of a birth, as deltas and bases have it.
+ * The first column without the mark of a new key, as in deltas and bases.
  * @throws DamagedError if there is no table
  */
 export function withoutBirth(text: string): { key: string; born: boolean } {
@@ -87,7 +87,7 @@ function findSlash(text: string): number {
 /** A line of history: `+event`, `+run` or `+more`. */
 export type HistoryKind = "event" | "run" | "more";
 
-/** The kind of a history line, or undefined if the line is none. */
+/** The kind of a history line, or undefined for other lines. */
 export function historyKind(key: string): HistoryKind | undefined {
   switch (key) {
     case "+event":
@@ -99,14 +99,14 @@ export function historyKind(key: string): HistoryKind | undefined {
   }
 }
 
-/** What a history line holds: the header is decoded, the text is a view. */
+/** The content of a history line: the header is decoded, the text is a view. */
 export interface HistoryLine {
   header: string;
   text: Buffer;
 }
 
 /**
- * Splits what stands behind the first tab of a history line.
+ * Splits the text after the first tab of a history line.
  * @throws DamagedError if there is no second tab
  */
 export function splitHistory(bytes: Buffer, { key, from, to }: Line): HistoryLine {

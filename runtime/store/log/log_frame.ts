@@ -3,10 +3,10 @@ import { crc32 } from "node:zlib";
 import { DamagedError } from "./errors.ts";
 
 /**
- * A frame is one group commit on disk: a mark (4 bytes), the payload's length (4), the sequence number (8), a CRC32 over
+ * A frame is one group commit on disk: a mark (4 bytes), the payload's length (4), the sequence number (8), a CRC32 of
  * length, sequence number and payload (4), then the payload: lines in UTF-8, see `lines.ts`. Little endian.
  */
-// 0xff never occurs in UTF-8, so no payload contains something that looks like a frame.
+// 0xff never occurs in UTF-8, so no payload can contain a mark.
 const MARK = Buffer.from("\xffwtF", "latin1");
 const HEADER = 20;
 const CHECKED_FROM = 4;
@@ -27,7 +27,7 @@ export interface SegmentHead {
   version: number;
 }
 
-/** Encodes a frame; needs memory for its bytes once. */
+/** Encodes a frame, and allocates its bytes only once. */
 export function encodeFrame(seq: number, text: string): Uint8Array {
   const length = Buffer.byteLength(text);
   const bytes = Buffer.allocUnsafeSlow(HEADER + length);
@@ -54,12 +54,12 @@ export function versionOf(head: LogFrame): number {
     const { log, version } = JSON.parse(head.payload.toString()) as SegmentHead;
     if (log === "whenthen" && Number.isInteger(version)) return version;
   } catch {
-    // The same as any other text that is no head.
+    // Not JSON: reported below, like any other text that is not a head.
   }
   throw new DamagedError(`a segment begins with ${JSON.stringify(head.payload.toString("utf8", 0, 80))}`);
 }
 
-/** The frame that begins at `at`, or undefined if none that checks does. */
+/** The frame that begins at `at`, or undefined if no valid one does. */
 export function readFrame(bytes: Uint8Array, at: number): LogFrame | undefined {
   if (at + HEADER > bytes.length) return undefined;
   const rest = Buffer.from(bytes.buffer, bytes.byteOffset + at, bytes.length - at);
@@ -72,8 +72,8 @@ export function readFrame(bytes: Uint8Array, at: number): LogFrame | undefined {
 }
 
 /**
- * Whether a frame after `seq` that checks begins behind `at`. A write that was cut short leaves none: if there is one, the
- * bytes at `at` were damaged after they had been synced.
+ * Whether a valid frame later than `seq` begins after `at`. A torn write leaves none, so if there is one, the bytes at `at`
+ * were damaged after they had been synced.
  */
 export function newerFrameBehind(bytes: Uint8Array, at: number, seq: number): boolean {
   const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);

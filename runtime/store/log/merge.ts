@@ -3,12 +3,12 @@ import type { Disk, OpenFile } from "../../host/disk.ts";
 import { type Block, BLOCK_BYTES, type BlockWriter, readBlocks } from "./blocks.ts";
 import { isDrop, type Line, lines } from "./lines.ts";
 
-/** A block that is smaller is written anew with its neighbours; else each merge would leave more and smaller blocks. */
+/** Smaller blocks are rewritten together with their neighbours; else each merge would leave more and smaller blocks. */
 const LEAST_COPIED = BLOCK_BYTES / 2;
 
 /**
- * Merges block files into one without drops: the last put of each key, unless a drop came after it. One block of each file is
- * in memory; blocks that no other file touches are copied whole.
+ * Merges block files into one without drops: the last put of each key, unless a drop came after it. Holds one block of each
+ * file in memory. Copies a block whole if no other file has keys in its range.
  * @param names older files first
  * @throws DamagedError
  */
@@ -52,15 +52,15 @@ async function mergeCursors(heap: Heap, writer: BlockWriter): Promise<void> {
   }
 }
 
-/** A place in a block file. */
+/** A position in a block file. */
 class Cursor {
   readonly #blocks: AsyncGenerator<Block>;
-  /** The place of its file among all: newer files have larger ones. */
+  /** The position of its file among all: higher for newer files. */
   readonly age: number;
   block!: Block;
   /** The key of the current row; undefined at the end. */
   key: string | undefined;
-  /** The rest of the block; undefined as long as nothing of it was read. */
+  /** The rest of the block; undefined until its first line is read. */
   #lines: Generator<Line> | undefined;
   #line: Line | undefined;
 
@@ -69,7 +69,7 @@ class Cursor {
     this.age = age;
   }
 
-  /** Whether the block may be copied: nothing of it was read, and it is worth it. */
+  /** Whether the block may be copied: no line of it was read, and it is large enough. */
   get isUntouched(): boolean {
     return !this.#lines && !this.block.drops && this.block.body.length >= LEAST_COPIED;
   }
@@ -80,7 +80,7 @@ class Cursor {
     return isDrop(line) ? undefined : this.block.body.subarray(line.from, line.to);
   }
 
-  /** Goes to the next row; to be awaited if it returns a promise. */
+  /** Moves to the next row. If it returns a promise, await that. */
   next(): Promise<void> | undefined {
     this.#current();
     const { value, done } = this.#lines!.next();
@@ -89,7 +89,7 @@ class Cursor {
     this.key = value.key;
   }
 
-  /** Goes to the first row of the next block. */
+  /** Moves to the first row of the next block. */
   async nextBlock(): Promise<void> {
     const { value, done } = await this.#blocks.next();
     this.#lines = this.#line = undefined;
@@ -122,7 +122,7 @@ class Heap {
     return right && isBefore(right, left) ? right.key : left?.key;
   }
 
-  /** Puts the first cursor, which has moved, into its place; one at its end leaves. */
+  /** Restores the order after the first cursor has moved; removes that cursor if it is at its end. */
   settle(): void {
     const items = this.#items;
     if (items[0].key === undefined) {

@@ -6,7 +6,7 @@ import type { CheckedFile } from "./files.ts";
 
 /**
  * Reads a file.
- * @throws DamagedError if a sector cannot be read; any other error of the disk (permissions) as it is
+ * @throws DamagedError if a sector cannot be read; other errors of the disk (permissions) unchanged
  */
 export async function readWhole(disk: Disk, folder: string, name: string): Promise<Uint8Array> {
   return await damagedIfUnreadable(name, disk.read(join(folder, name)));
@@ -14,7 +14,7 @@ export async function readWhole(disk: Disk, folder: string, name: string): Promi
 
 /**
  * Reads a part or an ids file.
- * @throws DamagedError if its bytes are not those that its name says
+ * @throws DamagedError if its bytes do not match the checksum in its name
  */
 export async function readChecked(disk: Disk, folder: string, { name, crc }: CheckedFile): Promise<Uint8Array> {
   const bytes = await readWhole(disk, folder, name);
@@ -23,8 +23,8 @@ export async function readChecked(disk: Disk, folder: string, { name, crc }: Che
 }
 
 /**
- * Reads a piece of an open file.
- * @throws DamagedError if it is not there as a whole
+ * Reads part of an open file.
+ * @throws DamagedError if the file ends before that, or cannot be read
  */
 export async function readPiece(file: OpenFile, name: string, at: number, length: number): Promise<Uint8Array> {
   const bytes = await damagedIfUnreadable(name, file.read(at, length));

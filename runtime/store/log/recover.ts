@@ -10,7 +10,7 @@ import { readChecked, readWhole } from "./read_file.ts";
 import { readSegment, type Segment } from "./segment.ts";
 import { visitFrame } from "./visit_frame.ts";
 
-/** Takes the state as it is found, in the order of the frames. What it throws is damage. */
+/** Receives the state in the order of the frames. Anything that it throws counts as damage. */
 export interface RecoverySink {
   /** @param text JSON; valid until it returns */
   put(table: string, key: string, text: Buffer): void;
@@ -25,13 +25,13 @@ export interface RecoverOptions<S extends RecoverySink> {
   disk: Disk;
   folder: string;
   onWarning: (message: string) => void;
-  /** In ms; names the folder of files that are set aside. */
+  /** In ms; part of the name of the folder for files that are set aside. */
   now: number;
   /** Called for each attempt. */
   begin: () => S;
   /**
-   * Reads an ids file, whose checksum fits; older files come first, while rows are read.
-   * @throws DamagedError; any other error ends the recovery and leaves the store as it is
+   * Reads an ids file with a valid checksum. Older files come first, while rows are read.
+   * @throws DamagedError; any other error ends the recovery and leaves the store unchanged
    */
   readIds: (bytes: Uint8Array, sink: S) => void | Promise<void>;
 }
@@ -43,23 +43,24 @@ export interface Recovered<S> {
   seq: number;
   /** The last frame that is folded. */
   folded: number;
-  /** The segments behind that one, in order: to be folded. */
+  /** The segments after that frame, in order: to be folded. */
   segments: Segment[];
   base: Sized | undefined;
-  /** The deltas behind the base, in order. */
+  /** The deltas after the base, in order. */
   deltas: Sized[];
   /** The ids files of the base and the deltas, in order. */
   ids: Sized[];
-  /** The parts that are there, in order. */
+  /** The parts on disk, in order. */
   parts: CheckedFile[];
 }
 
-/** Read at once at a start; a file that is smaller is read as a whole. */
+/** Bytes per read at a start; a smaller file is read in one go. */
 const CHUNK = 1024 * 1024;
 
 /**
- * Brings back the state of the last commit. A torn last frame is dropped. If anything else does not check, the base before is
- * tried with all files behind it, then none; then all files are set aside and the store is empty. Never half.
+ * Restores the state of the last commit. Drops a torn last frame. If anything else is damaged, tries the previous base with all
+ * files after it, then all deltas and segments without a base. If that fails too, sets all files aside and starts with an empty
+ * store. It never restores half a state.
  * @throws OlderStoreError, NewerFormatError, or the disk's error if a file cannot be read
  */
 export async function recover<S extends RecoverySink>(options: RecoverOptions<S>): Promise<Recovered<S>> {
@@ -85,7 +86,7 @@ export async function recover<S extends RecoverySink>(options: RecoverOptions<S>
       if (base) broken.push(base);
     }
   }
-  // In this order a start after a kill in the middle of it finds that something is missing, and does the rest.
+  // In this order, a start after a kill halfway through notices that files are missing, and completes the move.
   const aside = await setAside([files.bases, files.deltas, files.segments, files.ids, files.parts].flat(), options);
   onWarning(
     `THE STORE IS DAMAGED AND WAS SET ASIDE, starting empty: ${reasons.join("; ")}. Its files are in ${aside}`,
@@ -93,13 +94,13 @@ export async function recover<S extends RecoverySink>(options: RecoverOptions<S>
   return await settle(await recoverFrom(undefined, sortFiles(await disk.list(folder)), options), options);
 }
 
-/** A generation that checks, with the segments behind it. */
+/** A valid generation, with the segments after it. */
 interface Attempt<S> {
   sink: S;
   generation: Generation;
   seq: number;
   segments: Segment[];
-  /** Of the last segment: where its last frame ends, and whether there is one. */
+  /** The last segment: where its last frame ends, and whether it has any frame. */
   tail: { name: string; bytes: number; end: number; isEmpty: boolean } | undefined;
 }
 
@@ -167,7 +168,7 @@ async function replaySegments<S extends RecoverySink>(
       throw new DamagedError(`frame ${attempt.seq + 1} is missing, ${name} is the next file of the log`);
     }
     const bytes = await readWhole(disk, folder, name);
-    // What stands behind the first frame of the next segment is what a failed write left there.
+    // A segment ends before the first frame of the next one. Bytes after that come from a failed write.
     const last = at + 1 < left.length ? left[at + 1].first - 1 : undefined;
     const { frames, end } = readSegment(name, bytes, first, last);
     for (const { payload, seq } of frames) asDamage(name, () => replayFrame(payload, seq, sink));
@@ -193,7 +194,7 @@ function applyRow(line: Line, bytes: Buffer, sink: RecoverySink): void {
   else sink.put(table, key, bytes.subarray(line.from, line.to));
 }
 
-/** Makes what a sink throws damage of a file. */
+/** Turns any error of a sink into a DamagedError of the file. */
 function asDamage(name: string, read: () => void): void {
   try {
     read();
@@ -202,12 +203,12 @@ function asDamage(name: string, read: () => void): void {
   }
 }
 
-/** Cuts off a torn frame, makes durable what a kill left unsynced, removes what nothing needs any more. */
+/** Cuts off a torn frame, syncs what a kill left unsynced, and removes files that are no longer needed. */
 async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: RecoverOptions<S>): Promise<Recovered<S>> {
   const { disk, folder } = options;
   const { sink, generation: { base, deltas, ids, last }, seq, segments } = attempt;
   if (attempt.tail) await cutTail(attempt.tail, options);
-  // A rename or a new segment may be visible and not durable yet. From here on it is built upon.
+  // A rename or a new segment may be visible but not durable yet. Everything from here on depends on it.
   await disk.syncFolder(folder);
   for (const name of leftovers(sortFiles(await disk.list(folder)))) await disk.remove(join(folder, name));
   return {
@@ -222,7 +223,7 @@ async function settle<S extends RecoverySink>(attempt: Attempt<S>, options: Reco
   };
 }
 
-/** Not silently: a write that was cut short had been acknowledged to nobody, but damage to the last frame looks the same. */
+/** Warns, because a torn write, which was never acknowledged, and damage to the last frame look the same. */
 async function cutTail<S extends RecoverySink>(
   { name, bytes, end, isEmpty }: NonNullable<Attempt<S>["tail"]>,
   { disk, folder, onWarning }: RecoverOptions<S>,
@@ -231,12 +232,12 @@ async function cutTail<S extends RecoverySink>(
     onWarning(
       `The last ${
         bytes - end
-      } bytes of ${name} are not a whole commit and were dropped: a write that was cut short, which ` +
-        "was acknowledged to nobody, or damage",
+      } bytes of ${name} are not a whole commit and were dropped: either a torn write, which was ` +
+        "never acknowledged, or damage",
     );
   }
   if (isEmpty) await disk.remove(join(folder, name));
-  // It syncs, too: the program may have been killed between a write and its sync.
+  // This also syncs: the program may have been killed between a write and its sync.
   else await disk.truncate(join(folder, name), end);
 }
 
@@ -257,7 +258,7 @@ function idsOfBroken({ ids }: StoreFiles, bases: BaseFile[], used: Generation): 
   return theirs.filter((file) => !used.ids.includes(file));
 }
 
-/** Moves files into a folder of their own. @returns its path */
+/** Moves files into a new folder. @returns its path */
 async function setAside<S extends RecoverySink>(
   files: { name: string }[],
   { disk, folder, now }: RecoverOptions<S>,

@@ -2,14 +2,14 @@ import { DamagedError, FORMAT_VERSION, NewerFormatError } from "./errors.ts";
 import type { Sized } from "./files.ts";
 import { type LogFrame, newerFrameBehind, readFrame, versionOf } from "./log_frame.ts";
 
-/** A segment to which nothing is appended any more. */
+/** A segment that nothing is appended to any more. */
 export interface Segment extends Sized {
   firstSeq: number;
-  /** The last frame that belongs to it; what a failed write left behind it does not count. */
+  /** The last frame that belongs to it. Bytes that a failed write left after it do not count. */
   lastSeq: number;
 }
 
-/** What was read of a segment. */
+/** The frames read from a segment. */
 export interface SegmentContent {
   frames: LogFrame[];
   /** Where the last frame ends. */
@@ -18,7 +18,7 @@ export interface SegmentContent {
 
 /**
  * The frames of a segment, without a gap.
- * @param last the last frame in it; undefined if that is unknown, in which case a torn frame may stand at the end
+ * @param last the last frame in it; undefined if that is unknown, in which case there may be a torn frame at the end
  * @throws DamagedError, NewerFormatError
  */
 export function readSegment(name: string, bytes: Uint8Array, first: number, last: number | undefined): SegmentContent {

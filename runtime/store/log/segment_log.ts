@@ -16,10 +16,10 @@ const LONGEST_RETRY = 2_000;
 export interface SegmentLogOptions {
   disk: Disk;
   folder: string;
-  /** Called with each segment to which nothing will be appended any more. */
+  /** Called with each segment that is sealed. */
   onSealed: (segment: Segment) => void;
   onWarning: (message: string) => void;
-  /** Called when writes begin to fail. */
+  /** Called when writes start to fail. */
   onRefused: () => void;
 }
 
@@ -32,8 +32,8 @@ interface OpenSegment {
 }
 
 /**
- * The segments that frames are appended to, one frame at a time. After a failed write or sync the segment is left as it is
- * and the frame is written anew into a new segment: what a failed fsync left on disk is unknown, and a second fsync that
+ * The segments that frames are appended to, one frame at a time. After a failed write or sync the log leaves the segment as it
+ * is and writes the frame to a new segment: what a failed fsync left on disk is unknown, and a second fsync that
  * succeeds proves nothing (fsyncgate, 2018).
  */
 export class SegmentLog {
@@ -41,21 +41,21 @@ export class SegmentLog {
   readonly #sealed: Segment[];
   #open: OpenSegment | undefined;
   #lastSeq: number;
-  /** The last frame in front of the open segment. */
+  /** The last frame before the open segment. */
   #sealedSeq: number;
   #refusal: Error | undefined;
   #appending: Promise<void> | undefined;
-  /** Whether the open segment is sealed behind the frame that is being written. */
+  /** Whether to seal the open segment after the frame that is being written. */
   #sealNext = false;
   #stopped = false;
   #stopWaiting = () => {};
 
-  /** The last segment that was found, as long as nothing was appended to it. */
+  /** The last segment that was found, until a frame is appended to it. */
   #resumable: Segment | undefined;
 
   /**
    * @param lastSeq the last frame on disk
-   * @param found the segments that were found, in order; the last one is appended to if it has room
+   * @param found the segments that were found, in order; frames are appended to the last one if it has room
    */
   constructor(lastSeq: number, found: readonly Segment[], options: SegmentLogOptions) {
     this.#lastSeq = this.#sealedSeq = lastSeq;
@@ -67,17 +67,17 @@ export class SegmentLog {
     this.#sealedSeq = last.firstSeq - 1;
   }
 
-  /** The last frame that is synced. */
+  /** The last synced frame. */
   get lastSeq(): number {
     return this.#lastSeq;
   }
 
-  /** Why writes fail at the moment. */
+  /** Why writes fail at the moment; undefined if they succeed. */
   get refusal(): Error | undefined {
     return this.#refusal;
   }
 
-  /** The sealed segments that are still there, in order. */
+  /** The sealed segments that still exist, in order. */
   get sealed(): readonly Segment[] {
     return this.#sealed;
   }
@@ -89,9 +89,9 @@ export class SegmentLog {
   }
 
   /**
-   * Writes one frame; resolves once it is synced, however many attempts that takes. Not to be called again before that. Its
-   * sequence number, and the segment that it goes to if the write succeeds, are fixed by this call.
-   * @throws the disk's error once the log is stopped, or the folder is lost
+   * Writes one frame; resolves when it is synced, however many attempts that takes. Must not be called again before that. This
+   * call fixes the sequence number, and the segment that the frame goes to if the write succeeds.
+   * @throws the disk's error after the log is stopped, or if the folder is lost
    */
   append(text: string): Promise<void> {
     const seq = this.#lastSeq + 1;
@@ -100,12 +100,12 @@ export class SegmentLog {
   }
 
   /**
-   * Seals the open segment, behind the frame that is being written; the next frame begins a new one.
+   * Seals the open segment after the frame that is being written. The next frame begins a new segment.
    * @returns the last frame before the seal
    */
   async seal(): Promise<number> {
     this.#sealNext = true;
-    // The append that is under way seals; where it has just looked, the next one does.
+    // The append in flight seals the segment, or the next one does if that append has already checked the flag.
     while (this.#sealNext && this.#appending) await this.#appending.catch(() => {});
     if (this.#sealNext) await this.#seal();
     return this.#sealedSeq;
@@ -117,7 +117,7 @@ export class SegmentLog {
     if (at >= 0) this.#sealed.splice(at, 1);
   }
 
-  /** From here on a write that fails is not tried again: the append fails. */
+  /** From now on a failed write is not retried: the append fails. */
   stop(): void {
     this.#stopped = true;
     this.#stopWaiting();
@@ -150,7 +150,7 @@ export class SegmentLog {
     open.bytes += bytes.length;
   }
 
-  /** So that a program that is started often does not leave a segment for each start. */
+  /** Appends to a segment that was found, so that frequent starts do not leave one segment each. */
   async #resume({ name, firstSeq, bytes }: Segment): Promise<OpenSegment> {
     const { disk, folder } = this.#options;
     const file = await disk.append(join(folder, name));

@@ -5,7 +5,7 @@ import { type Folded, foldSegment } from "./fold.ts";
 import type { Segment } from "./segment.ts";
 import type { Expiry, FoldHooks } from "./sinks.ts";
 
-/** Fold and merge as tasks for the background. */
+/** Fold and merge as background tasks. */
 export function logTasks(hooks: FoldHooks) {
   return {
     /** Makes part, ids file and delta of the oldest sealed segment. */

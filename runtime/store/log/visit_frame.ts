@@ -2,11 +2,11 @@ import type { Buffer } from "node:buffer";
 import { DamagedError } from "./errors.ts";
 import { type HistoryKind, historyKind, isDrop, type Line, lines, splitHistory, withoutBirth } from "./lines.ts";
 
-/** What to do with the lines of a frame. */
+/** Callbacks for the lines of a frame. */
 export interface FrameVisitor {
   row(line: Line): void;
   id(hash: string, text: string): void;
-  /** @param text a view; an event that has none comes with that of its row, which is put before it in the same frame */
+  /** @param text a view. An event without a text of its own gets the text of its row, put earlier in the same frame */
   history(kind: HistoryKind, header: string, text: Buffer): void;
 }
 
@@ -34,7 +34,7 @@ export function visitFrame(payload: Buffer, visitor: FrameVisitor): void {
   }
 }
 
-/** The text of an event's row, which is put before it in the frame that accepts it. */
+/** The text of an event's row. The frame that accepts the event puts the row first. */
 function textOfEvent(header: string, payload: Buffer, events: Map<string, Line>): Buffer {
   const [eventKey] = JSON.parse(header) as [number];
   const key = `event/${String(eventKey).padStart(16, "0")}`;

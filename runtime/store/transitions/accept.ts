@@ -22,7 +22,7 @@ import { newlyClaimed, NO_LEASE, putRun } from "./put_run.ts";
 import type { At } from "./transition.ts";
 import { endAwaiting } from "./waits.ts";
 
-/** What one call takes in. */
+/** The input of one call. */
 export interface Accepting {
   arrivals: Arrival[];
   progress: Progress[];
@@ -35,7 +35,7 @@ export interface Accepting {
  * @throws StoreFullError if there was no room for all of them
  */
 export function accept(rows: Rows, { arrivals, progress, lease = NO_LEASE }: Accepting, at: At): Receipt[] {
-  // Counted down while runs are claimed.
+  // A copy, as claiming runs decrements it.
   const left = { ...lease };
   const receipts = arrivals.map((arrival) => acceptOne(rows, arrival, at, left));
   for (const each of progress) writeProgress(rows, each);
@@ -56,7 +56,7 @@ export function isKnown(rows: Rows, { key, at: received, within }: Identity, { n
   return now < receivedAt(rows, key, received) + (within ?? retention.identities);
 }
 
-/** When an event was received, by what the clock said after it was set back. */
+/** When an event was received, corrected for a clock rollback. */
 export function receivedAt(rows: Rows, key: number, received: number): number {
   const rollback = rows.get("fact", "rollback") as { key: number; at: number } | undefined;
   return rollback && key <= rollback.key ? Math.min(received, rollback.at) : received;
@@ -68,7 +68,7 @@ function duplicateOf(rows: Rows, { source, id }: Event, { key, runs }: Identity,
   return {
     event: { source, id },
     delivery: "duplicate",
-    // History has them.
+    // Read from history.
     verdicts: [],
     runs: ids.runs(key, runs),
     replaces: [],
@@ -80,13 +80,13 @@ function duplicateOf(rows: Rows, { source, id }: Event, { key, runs }: Identity,
 function full(bytes: number, { live }: Retention): StoreFullError {
   const megabytes = (count: number) => `${Math.ceil(count / 1024 / 1024)} MB`;
   return new StoreFullError(
-    `The store is full: ${megabytes(bytes)} of ${megabytes(live)} are live runs, the events they need and what rules ` +
-      "remember; end runs to make room",
+    `The store is full: ${megabytes(bytes)} of ${megabytes(live)} are live runs, their events and the memory of ` +
+      "rules; end runs to make room",
     60,
   );
 }
 
-/** Stores an event whose identity is new, with what becomes of it at each rule. */
+/** Stores an event with a new identity, with the verdict of each rule. */
 export function takeIn(rows: Rows, { event, candidates, within }: Arrival, at: At, lease: Lease = NO_LEASE): Receipt {
   const key = at.ids.key(at.now);
   const receipt: Receipt = {
@@ -125,21 +125,21 @@ export function takeIn(rows: Rows, { event, candidates, within }: Arrival, at: A
   return receipt;
 }
 
-/** An event on its way in. */
+/** An event that is being accepted. */
 interface Taking {
   event: Event;
   key: number;
   at: At;
   lease: Lease;
-  /** The runs that were claimed on the lease. */
+  /** The runs claimed with the lease. */
   claimed: ClaimedRun[];
-  /** How many runs it has started. */
+  /** How many runs it has started so far. */
   runs: number;
-  /** By rule: why nothing else is to be done, as another trigger of it has taken the event. One event, one run per rule. */
+  /** By rule: the reason to do nothing more, as another trigger of the rule has taken the event. One event, one run per rule. */
   answered: Map<string, string>;
 }
 
-/** The verdict on a candidate; makes its run if there is to be one. */
+/** The verdict on a candidate; makes its run if it starts one. */
 function decide(rows: Rows, taking: Taking, candidate: Candidate): { verdict: Verdict; replaces: string[] } {
   const { rule, outcome } = candidate;
   const { event, key, at, answered } = taking;
@@ -158,7 +158,7 @@ function decide(rows: Rows, taking: Taking, candidate: Candidate): { verdict: Ve
     return { verdict: collectEvent(rows, event, key, candidate, outcome, at), replaces: [] };
   }
   const run = at.ids.run(key, taking.runs);
-  // What becomes of it is counted once its condition is answered.
+  // The verdict is counted when its condition is answered.
   if (outcome.asksFirst) {
     start(rows, taking, candidate, run, at.now);
     return { verdict: { kind: "started", run }, replaces: [] };

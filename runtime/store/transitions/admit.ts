@@ -8,18 +8,18 @@ import { laneOf, liveInLane } from "./lanes.ts";
 import { takePlace } from "./limit.ts";
 import { addNote } from "./trace.ts";
 
-/** What mode, key and limit say to a run. */
+/** The decision of mode, key and limit on a run. */
 export interface Admitted {
   verdict: Verdict;
-  /** When it may start; undefined if it is turned away. */
+  /** When it may start; undefined if it is rejected. */
   readyAt?: number;
-  /** What the limit says is to be stored with the verdict. */
+  /** The limit's new theoretical arrival time, to be stored with the verdict. */
   arrival?: number;
   /** Running runs that it replaces. */
   replaces: string[];
 }
 
-/** Admits a run by its rule's mode and key, then by its limit: what is busy takes no place in the limit. */
+/** Admits a run by its rule's mode and key, then by its limit: a busy run does not count towards the limit. */
 export function admit(rows: Rows, run: string, rule: string, admission: Admission, now: number): Admitted {
   const { mode, key, limit } = admission;
   const lane = laneOf(key);
@@ -37,7 +37,7 @@ export function admit(rows: Rows, run: string, rule: string, admission: Admissio
   return { verdict: { kind: "held", run, reason, until: readyAt }, readyAt, arrival, replaces };
 }
 
-/** Cancels what is live in the group. What runs is left to its runner; the new run waits until it is gone. */
+/** Cancels the live runs of the group. A running one is ended by its runner; the new run waits for that. */
 function replace(rows: Rows, rule: string, lane: string, by: string, now: number): string[] {
   const running: string[] = [];
   for (const live of liveInLane(rows, rule, lane)) {

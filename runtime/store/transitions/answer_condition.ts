@@ -12,7 +12,7 @@ import { withoutPlans } from "./run_rows.ts";
 import { putStep } from "./trace.ts";
 import type { At } from "./transition.ts";
 
-/** What a function `if` said. */
+/** The answer of a function `if`. */
 export interface ConditionAnswer {
   run: string;
   record: StepRecord;
@@ -21,7 +21,7 @@ export interface ConditionAnswer {
 
 /**
  * Turns the answer of a function `if` into the verdict. After a yes the run is admitted and queued again; anything else
- * ends it. What a condition declined is not listed among the runs, for it never was one to an operator; an `error` is.
+ * ends it. A run that its condition declined is not listed, as operators never see it as a run; one with an `error` is.
  */
 export function answerCondition(rows: Rows, { run: id, record, answer }: ConditionAnswer, { now }: At): Answered {
   const run = rows.get("run", id);
@@ -39,7 +39,7 @@ function admitRun(rows: Rows, run: RunRow, now: number): Answered & { arrival?: 
   if (readyAt === undefined) return decline(rows, run, verdict, now);
   const lane = laneOf(admission.key);
   const isHeld = verdict.kind === "held";
-  // If it may start at once, it does so by the age of its event.
+  // A run that may start at once is ordered by the age of its event.
   const turn = isHeld ? readyAt : run.createdAt;
   const { admission: _admission, ...rest } = withoutPlans(run);
   rows.put("run", run.id, {

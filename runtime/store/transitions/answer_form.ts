@@ -5,7 +5,7 @@ import { closeForm, readForm } from "./forms.ts";
 import { addNote } from "./trace.ts";
 import { endWait } from "./waits.ts";
 
-/** The first answer to an open form ends its step; one that comes after its time finds it expired. */
+/** The first answer to an open form ends its step. An answer after the form's time finds it expired. */
 export function answerForm(
   rows: Rows,
   { form: id, answer }: { form: string; answer: FormAnswer },

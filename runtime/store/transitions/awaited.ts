@@ -6,7 +6,7 @@ import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
 import type { Wait } from "../store.ts";
 
-/** What an event wait is found by: values are compared as JSON, whatever the order of keys. */
+/** The index fields of an event wait. Values are compared as JSON, regardless of key order. */
 export function targetOf(
   { types, match }: Extract<Wait, { kind: "event" }>,
 ): Required<Pick<WaitRow, "types" | "paths" | "values">> {
@@ -19,8 +19,8 @@ export function targetOf(
 }
 
 /**
- * The waits that an event ends, in each run the oldest one. It costs a look-up for each pattern of its type and for each
- * list of paths that is asked for with it, however many runs wait.
+ * The waits that an event ends: the oldest one of each run. Costs one look-up per pattern that matches its type and per list of
+ * paths used with that pattern, however many runs wait.
  */
 export function findWaits(rows: Rows, event: Event): WaitRow[] {
   const found = new Map<string, WaitRow>();
@@ -38,13 +38,13 @@ export function findWaits(rows: Rows, event: Event): WaitRow[] {
   return [...found.values()].sort((a, b) => a.position - b.position);
 }
 
-/** Whether an event is one that the wait is for; its type has been looked at. */
+/** Whether an event matches the wait; its type is already checked. */
 export function matches(event: Event, { paths, values }: WaitRow): boolean {
   const found = valuesAt(event, JSON.parse(paths!));
   return found !== undefined && writeExactJson(found) === values;
 }
 
-/** A text that is in the JSON of each event with these values, the longest: most others need not be parsed. */
+/** The longest text that is in the JSON of each event with these values. It lets a search skip most other events unparsed. */
 export function needleOf({ paths, values }: WaitRow): string {
   const [names, wanted]: [string[], Json[]] = [JSON.parse(paths!), readExactJson(values!) as Json[]];
   const texts = wanted.flatMap((value, at) =>
@@ -62,7 +62,7 @@ export function takenKey(run: string, event: number): string {
   return join(run, ordered(event));
 }
 
-/** The lists of paths that are asked for with a type: from one to the next by the index, past all rows between them. */
+/** The lists of paths used with a type. Jumps from one to the next in the index, past all rows between them. */
 function* listsOfPaths(rows: Rows, type: string): Generator<string> {
   const prefix = join(type, "");
   const index = rows.index("wait", "event");
@@ -73,7 +73,7 @@ function* listsOfPaths(rows: Rows, type: string): Generator<string> {
   }
 }
 
-/** What is at the paths of an event, keys sorted; undefined if something is missing. */
+/** The values at the paths of an event, keys sorted; undefined if one is missing. */
 function valuesAt(event: Event, paths: string[]): Json[] | undefined {
   const values: Json[] = [];
   for (const path of paths) {
@@ -94,7 +94,7 @@ function valueAt(value: Json | undefined, path: string): Json | undefined {
   return value;
 }
 
-/** The same value with the keys of all objects in one order. */
+/** The same value with the keys of all objects sorted. */
 function sorted(value: Json): Json {
   if (value === null || typeof value !== "object") return value;
   if (Array.isArray(value)) return value.map(sorted);

@@ -8,10 +8,10 @@ import type { BatchRow } from "../ledger/tables.ts";
 import type { BatchTerms, Candidate, Collection, DueBatch, TriggerKey } from "../store.ts";
 import type { At } from "./transition.ts";
 
-/** Bytes of JSON with which a batch closes early: it becomes one event, which rule code gets as a whole. */
+/** Bytes of JSON at which a batch closes early: it becomes one event, which rule code gets as a whole. */
 const MOST_BYTES = 4 * 1024 * 1024;
 
-/** Opens a batch of a trigger and key, without events so far. */
+/** Opens an empty batch of a trigger and key. */
 function openBatch(rows: Rows, { rule, trigger }: TriggerKey, key: string | null, terms: BatchTerms, { now }: At) {
   const { within = Infinity, quiet = Infinity, at = Infinity, options } = terms;
   const batch: BatchRow = {
@@ -30,7 +30,7 @@ function openBatch(rows: Rows, { rule, trigger }: TriggerKey, key: string | null
   return batch;
 }
 
-/** Sees to it that one is open: a report is due even if nothing comes. One that waits for its rule to be resumed is enough. */
+/** Makes sure that a batch is open, so that it closes even without events. One that waits for its paused rule also counts. */
 export function keepOpen(rows: Rows, trigger: TriggerKey, terms: BatchTerms, at: At): void {
   const open = rows.first("batch", "key", join(trigger.rule, trigger.trigger, "null", ""));
   if (open === undefined) openBatch(rows, trigger, null, terms, at);
@@ -47,7 +47,7 @@ export function collectEvent(
 ): Verdict {
   const { now } = at;
   const prefix = join(rule, trigger, JSON.stringify(key), "");
-  // One that is due takes nothing more, so that neither a rule that is paused nor a busy program makes it larger.
+  // A due batch takes no more events, so that it does not grow while its rule is paused or the program is busy.
   const batch = rows.first("batch", "key", prefix, join(prefix.slice(0, -1), ordered(now + 1))) ??
     openBatch(rows, { rule, trigger }, key, terms, at);
   const count = batch.count + 1;
@@ -65,13 +65,13 @@ export function collectedEvents(rows: Rows, batch: string): number[] {
   return rows.range("collected", "batch", join(batch, "")).map(({ event }) => event);
 }
 
-/** The batch is gone. */
+/** Removes a batch. */
 export function dropBatch(rows: Rows, { id, count }: BatchRow): void {
   for (let position = 0; position < count; position++) rows.drop("collected", collectedKey(id, position));
   rows.drop("batch", id);
 }
 
-/** What was collected under other options closes at the earlier of the two times. One without events begins again. */
+/** Applies new options: a batch with events closes at the earlier of its old and new time; an empty one starts again. */
 export function adaptBatches(rows: Rows, triggers: (TriggerKey & { terms: BatchTerms })[], at: At): void {
   for (const { rule, trigger, terms } of triggers) {
     for (const batch of rows.range("batch", "key", join(rule, trigger, ""))) {
@@ -88,13 +88,13 @@ function adaptedTime({ closesAt, openedAt, lastAt, count }: BatchRow, terms: Bat
   return Math.min(closesAt, openedAt + within, lastAt + quiet, at, count >= max ? now : Infinity);
 }
 
-/** When the next batch of one of these rules closes; one look at an index for each rule, however many batches it has. */
+/** When the next batch of one of these rules closes. One index look-up per rule, however many batches it has. */
 export function nextBatchDue(rows: Rows, rules: string[]): number | undefined {
   const times = rules.flatMap((rule) => rows.first("batch", "due", join(rule, ""))?.closesAt ?? []);
   return times.length > 0 ? Math.min(...times) : undefined;
 }
 
-/** Up to `max` batches of these rules whose time has come, oldest first. */
+/** Up to `max` due batches of these rules, oldest first. */
 export function dueBatches(rows: Rows, rules: string[], max: number, now: number): DueBatch[] {
   const due = rules.flatMap((rule) => {
     const batches = rows.range("batch", "due", join(rule, ""), max);
@@ -108,7 +108,7 @@ function collectedKey(batch: string, position: number): string {
   return join(batch, String(position).padStart(6, "0"));
 }
 
-/** Silence is waited for again with each event; nothing else moves the end of a batch, and new options never move it away. */
+/** Each event restarts the `quiet` time. Nothing else moves the end of a batch, and new options never delay it. */
 function closingTime(batch: BatchRow, terms: BatchTerms, now: number): number {
   const { within = Infinity, quiet = Infinity, at = Infinity } = terms;
   const time = Math.min(batch.openedAt + within, now + quiet, at);

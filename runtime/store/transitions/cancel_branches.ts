@@ -4,8 +4,8 @@ import { addNote, readStep, readStepsBelow } from "./trace.ts";
 import { cancelStep } from "./waits.ts";
 
 /**
- * Ends branches that lost: what is below these paths and has not ended is `cancelled`, and so is each path itself.
- * @param by the step that was decided without them
+ * Ends branches that lost: these paths, and all steps below them that have not ended, become `cancelled`.
+ * @param by the step that ended without them
  */
 export function cancelBranches(rows: Rows, run: string, by: StepRecord, paths: string[], now: number): void {
   const lost: string[] = [];

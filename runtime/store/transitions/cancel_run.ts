@@ -5,8 +5,8 @@ import { addNote } from "./trace.ts";
 import type { At } from "./transition.ts";
 
 /**
- * Ends a queued or waiting run; leaves a note at a running one, which its runner ends.
- * @returns its state now; undefined if it is not live
+ * Ends a queued or waiting run. Adds a note to a running one, which its runner ends.
+ * @returns its current state; undefined if it is not live
  */
 export function cancelRun(
   rows: Rows,

@@ -7,7 +7,7 @@ import { readWaits, toRun, withoutPlans } from "./run_rows.ts";
 import { readSteps } from "./trace.ts";
 import type { At } from "./transition.ts";
 
-/** Leases due runs to an owner, oldest first. It looks at groups, not at runs: those without a free slot cost nothing. */
+/** Leases due runs to an owner, oldest first. Reads groups, not runs: groups without a free slot cost nothing. */
 export function claimRuns(rows: Rows, { owner, max }: Lease, { now }: At): ClaimedRun[] {
   const claimed: ClaimedRun[] = [];
   while (claimed.length < max) {
@@ -21,7 +21,7 @@ export function claimRuns(rows: Rows, { owner, max }: Lease, { now }: At): Claim
 
 function claim(rows: Rows, before: RunRow, owner: string, now: number): ClaimedRun {
   const asksFirst = before.admission !== undefined;
-  // Asking is not yet the run's own work: it has started once its steps have.
+  // Running the condition is not a start: the run starts with its steps.
   const startedAt = before.startedAt ?? (asksFirst ? undefined : now);
   const { woken: _woken, ...rest } = withoutPlans(before);
   const row: RunRow = { ...rest, state: "running", owner, ...(startedAt !== undefined && { startedAt }) };

@@ -8,15 +8,15 @@ import type { At } from "./transition.ts";
 
 const DAY = 24 * 3_600_000;
 
-/** This program is younger: a machine that shows an earlier time has lost it, in a power cut say, and will be set forward. */
+/** Before the first release: a machine with an earlier time has lost it, for example in a power cut, and will be corrected. */
 const EARLIEST = Date.UTC(2026, 0, 1);
 
 /**
- * The clock was set back by so many milliseconds to `now`. What was to come a while after its old time comes that while after
- * the new one: what is ready, what a limit holds, what is attempted again, a batch that waits for quiet, what began to wait in
- * the time that is yet to come. Without this all of it would wait until the old time comes round, which may be in 2099. A
- * wait that had begun before is for its time, whatever the clock did in between. If the new time cannot be right nothing is
- * changed, for all of it would come at once when it is corrected.
+ * Adapts to a clock rollback by this many milliseconds, to `now`. Times that were a while after the old time move to the same
+ * while after the new time: ready runs, runs delayed by a limit, retries, batches that wait for quiet, and waits that began
+ * after `now` by the old clock. Without this, all of them would wait until the old time is reached again, which may be in 2099.
+ * A wait that began before `now` keeps its time, whatever the clock did in between. If the new time cannot be right, nothing
+ * changes, as everything would become due at once when the clock is corrected.
  */
 export function rollBackClock(rows: Rows, by: number, { now }: At): void {
   if (now < EARLIEST) return;
@@ -25,7 +25,7 @@ export function rollBackClock(rows: Rows, by: number, { now }: At): void {
   }
   rollBackSteps(rows, by, now);
   rollBackRuns(rows, by, now);
-  // After the runs: up to here the waits say which of them began in the time to come.
+  // After the runs, which need the old waits to see which of them began after `now`.
   rollBackWaits(rows, by, now);
   for (const [, { rule, lane, nextAt }] of [...rows.all("lane")]) {
     if (nextAt !== undefined && nextAt > now) refreshLane(rows, rule, lane);
@@ -33,7 +33,7 @@ export function rollBackClock(rows: Rows, by: number, { now }: At): void {
   for (const [key, batch] of [...rows.all("batch")]) {
     if (hasBegunLater(batch, now)) rows.put("batch", key, rolledBackBatch(batch, by, now));
   }
-  // What has not expired by the old time has as long to live as it had.
+  // A value that had not expired by the old time keeps its remaining time.
   for (const [key, row] of [...rows.all("state")]) {
     if (row.expiresAt !== undefined && row.expiresAt > now + by) {
       rows.put("state", key, { ...row, expiresAt: row.expiresAt - by });
@@ -42,7 +42,7 @@ export function rollBackClock(rows: Rows, by: number, { now }: At): void {
   rollBackIdentities(rows, by, now);
 }
 
-/** One row stands for all identities, of which there may be millions. An hour more of them does no harm. */
+/** One row covers all identities, of which there may be millions. To keep them up to a day longer does no harm. */
 function rollBackIdentities(rows: Rows, by: number, now: number): void {
   const last = rows.get("fact", "last") as { key: number; receivedAt: number } | undefined;
   if (last === undefined) return;
@@ -51,7 +51,7 @@ function rollBackIdentities(rows: Rows, by: number, now: number): void {
   if (last.receivedAt > now) rows.put("fact", "last", { ...last, receivedAt: now });
 }
 
-/** What steps began to wait for in the time to come, and when they are attempted again. */
+/** Moves the waits that began after `now`, and the retries of steps. */
 function rollBackSteps(rows: Rows, by: number, now: number): void {
   for (const [key, step] of [...rows.all("step")]) {
     const record = rolledBackStep(step.record, by, now);
@@ -67,21 +67,21 @@ function rolledBackStep(record: StepRecord, by: number, now: number): StepRecord
     return { ...rest, state: "retrying" };
   }
   if (!hasBegunToWait && !(state === "retrying" && due !== undefined && due > now)) return record;
-  // A wait without an end must not be given one.
+  // A wait without an end must not get one.
   return { ...record, startedAt: startedAt - by, ...(due !== undefined && { due: due - by }) };
 }
 
-/** A time such as 09:00 is told from the new time: the step begins to wait once more. No duration has a colon or a hyphen. */
+/** A time such as 09:00 is computed again from the new time: the step's wait begins anew. No duration has a colon or a hyphen. */
 function isForTimeOfDay({ kind, input }: StepRecord): boolean {
   if (kind !== "wait" || input === null || typeof input !== "object" || Array.isArray(input)) return false;
   return (typeof input.wait === "string" && /[-:]/.test(input.wait)) || (input.until ?? null) !== null;
 }
 
-/** When runs go on that do not run now. */
+/** Moves the times at which runs that are not running resume. */
 function rollBackRuns(rows: Rows, by: number, now: number): void {
   for (const [key, run] of [...rows.all("run")]) {
     const changed = run.readyAt !== undefined && run.readyAt > now ? rolledBackRun(rows, run, by, now) : run;
-    // One that runs, and is about to be suspended until the old time, is claimed again and reads its steps.
+    // A running run may be about to suspend until the old time. It is claimed again and reads its steps.
     const row = changed.owner === undefined || changed.woken ? changed : { ...changed, woken: true as const };
     if (row !== run) rows.put("run", key, row);
   }
@@ -92,7 +92,7 @@ function rolledBackRun(rows: Rows, run: RunRow, by: number, now: number): RunRow
   const waits = rows.range("wait", "run", join(run.id, ""));
   const hasOlderWait = waits.some(({ since }) => since <= now);
   const shift = (time: number) => hasOlderWait ? time : Math.max(time - by, now);
-  // What a run began to wait for in the time to come may stand beside an older wait.
+  // A run may have both a wait that began after `now` and an older one.
   const [due, readyAt] = [shift(run.due), shift(run.readyAt!)];
   const soonest = Math.max(now, soonestStep(rows, run.id, now));
   return readyAt > soonest && soonest < Infinity
@@ -119,13 +119,13 @@ function rollBackWaits(rows: Rows, by: number, now: number): void {
   }
 }
 
-/** Whether a batch was opened in the time to come, or waits for quiet after an event that came then. */
+/** Whether a batch was opened after `now`, or waits for quiet after an event from then. */
 function hasBegunLater({ openedAt, lastAt, options }: BatchRow, now: number): boolean {
   return openedAt > now || (lastAt > now && JSON.parse(options).quiet !== undefined);
 }
 
 function rolledBackBatch(batch: BatchRow, by: number, now: number): BatchRow {
-  // The time of a cron is kept, unless it may be years away: then it closes too early, once.
+  // The time of a cron is kept, unless it may be years away: then the batch closes too early, once.
   const keepsTime = by <= DAY && JSON.parse(batch.options).cron !== undefined;
   return {
     ...batch,

@@ -9,7 +9,7 @@ import { collectedEvents, dropBatch, keepOpen } from "./batches.ts";
 import { addToEvent, findIdentity, readEvent, releaseEvent } from "./events.ts";
 import type { At } from "./transition.ts";
 
-/** The batch becomes an event, which is admitted like any other, and is gone: one run for each batch. */
+/** Turns a batch into an event, which is admitted like any other, and removes the batch: one run per batch. */
 export function closeBatch(rows: Rows, closing: BatchClosing, at: At): Receipt | undefined {
   const batch = rows.get("batch", closing.batch);
   if (!batch) return undefined;
@@ -43,7 +43,7 @@ function eventOf(rows: Rows, batch: BatchRow, { scheduled }: BatchClosing, now: 
   const occurrence = scheduled === undefined ? undefined : new Date(scheduled).toISOString();
   const deepest = events.flatMap(({ cause }) => cause ?? []).sort((a, b) => b.depth - a.depth)[0];
   const id = [occurrence, subject].filter((part) => part !== undefined).join(" ");
-  // After a clock rollback an occurrence comes again; what was collected for it is still an event of its own.
+  // After a clock rollback an occurrence comes again; the batch collected for it is still a separate event.
   const isNew = occurrence !== undefined && findIdentity(rows, { source, id }) === undefined;
   return {
     id: isNew ? id : batch.id,
@@ -61,7 +61,7 @@ function eventOf(rows: Rows, batch: BatchRow, { scheduled }: BatchClosing, now: 
   };
 }
 
-/** A key is JSON; one that is text reads better without quotes. */
+/** A key is JSON; a string reads better without quotes. */
 function textOf(key: string): string {
   const value = readExactJson(key);
   return typeof value === "string" ? value : key;

@@ -15,14 +15,14 @@ const VERDICT_KINDS: VerdictKind[] = [
   "error",
 ];
 
-/** The row of a rule, or that of one of which nothing is known yet. */
+/** The row of a rule, or the initial row of an unknown one. */
 export function ruleRow(rows: Rows, id: string): RuleRow {
   return rows.get("rule", id) ?? { id, arrival: 0, counts: {} };
 }
 
 /**
- * Counts a verdict of a rule on an event, for ever, whatever becomes of history.
- * @param arrival the rule's new theoretical arrival time, if its limit was asked
+ * Counts a verdict of a rule on an event. Counts are permanent, even after history has dropped the event.
+ * @param arrival the rule's new theoretical arrival time, if its limit was applied
  */
 export function countVerdict(rows: Rows, rule: string, kind: VerdictKind, event: number, arrival?: number): void {
   const row = ruleRow(rows, rule);
@@ -42,7 +42,7 @@ export function countEnd(rows: Rows, { id, rule, event }: RunRow, state: RunEnd[
   rows.put("rule", rule, { ...row, counts, lastRun: { id, event } });
 }
 
-/** A run that had failed lives again: its end does not count any more. */
+/** A failed run is live again: its end no longer counts. */
 export function uncountFailure(rows: Rows, rule: string): void {
   const row = ruleRow(rows, rule);
   rows.put("rule", rule, { ...row, counts: { ...row.counts, failed: (row.counts.failed ?? 0) - 1 } });
@@ -70,7 +70,7 @@ export function countVerdicts(rows: Rows): Record<string, Partial<Record<Verdict
   return counted;
 }
 
-/** Runs by state: live ones as they are, ended ones since the first day. */
+/** Runs by state: live ones now, ended ones since the store was created. */
 export function countRuns(rows: Rows): Record<RunState, number> {
   const counted = { queued: 0, running: 0, waiting: 0, succeeded: 0, failed: 0, cancelled: 0 };
   for (const state of ["queued", "running", "waiting"] as const) counted[state] = rows.count("run", "state", state);

@@ -12,26 +12,26 @@ import { dropStep, readNotes, readSteps } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { cancelWaits } from "./waits.ts";
 
-/** A run that has ended, as history has it. */
+/** An ended run as stored in history. */
 export interface EndedTrace {
-  /** With its event but for the body, which may be in an older part of history. */
+  /** With its event, without the body, which may be in an older part of history. */
   run: RunRow & { head: Omit<Event, "data" | "http"> };
   event: number;
   steps: StepRecord[];
   notes: { at: number; text: string }[];
 }
 
-/** How a run is ended. */
+/** Options of `endRun`. */
 interface EndOptions {
-  /** False if only the verdict is to be seen, as after a condition's no. @default true */
+  /** False if only the verdict is shown, as after a condition's no. @default true */
   listed?: boolean;
-  /** The record of its last step, if that is in no row. */
+  /** The record of its last step, if that has no row. */
   last?: StepRecord;
 }
 
 /**
- * Ends a live run, whatever state it is in, and frees its slot. It goes to history whole, with its trace, and all its rows go: so
- * history needs nothing but the segment that the end is in.
+ * Ends a live run in any state and frees its slot. Moves it to history with its whole trace, and drops all its rows. So history
+ * needs only the segment that contains the end.
  */
 export function endRun(
   rows: Rows,
@@ -76,7 +76,7 @@ function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
   releaseEvent(rows, run.event);
 }
 
-/** Ends a run; one that has ended stays as it is. */
+/** Ends a run; does nothing if it has already ended. */
 export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunEnd }, { now }: At): void {
   const run = rows.get("run", id);
   if (run) endRun(rows, run, end, now);

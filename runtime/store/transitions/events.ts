@@ -10,7 +10,7 @@ export function readEvent(rows: Rows, key: number): Event {
   return rows.get("event", ordered(key))!.event;
 }
 
-/** Stores an event: in history, and among the live rows if something needs it from here on. */
+/** Stores an event: in history, and among the live rows if a live run or batch needs it. */
 export function putEvent(rows: Rows, row: EventRow): void {
   if (isNeeded(rows, row.key)) rows.put("event", ordered(row.key), row);
   const { key, receivedAt, delivery, verdicts, event } = row;
@@ -18,12 +18,12 @@ export function putEvent(rows: Rows, row: EventRow): void {
   rows.record("event", [key, receivedAt, event.type, event.subject ?? null, delivery, rules], row);
 }
 
-/** Makes an event of history live again. */
+/** Makes an event from history live again. */
 export function reviveEvent(rows: Rows, row: EventRow): void {
   if (!rows.get("event", ordered(row.key))) rows.put("event", ordered(row.key), row);
 }
 
-/** Drops an event that nothing live needs any more; history has it. */
+/** Drops an event that no live run or batch needs any more; history keeps it. */
 export function releaseEvent(rows: Rows, key: number): void {
   if (isNeeded(rows, key)) return;
   rows.drop("event", ordered(key));
@@ -34,7 +34,7 @@ function isNeeded(rows: Rows, key: number): boolean {
   return rows.count("run", "event", String(key)) > 0 || rows.count("collected", "event", String(key)) > 0;
 }
 
-/** What happens to an event after it was taken in is a record of its own, added up by who reads it. */
+/** Changes to an accepted event are separate records; readers combine them. */
 type More =
   | { deliveries: number }
   | { verdict: { rule: string; trigger: string; verdict: Verdict } }
@@ -45,7 +45,7 @@ export function addToEvent(rows: Rows, key: number, more: More): void {
   rows.record("more", ["event", key], more);
 }
 
-/** Records a reply unless there is one: the first one stands. @returns whether it was recorded */
+/** Records a reply unless there is one: the first one counts. @returns whether it was recorded */
 export function putReply(rows: Rows, key: number, reply: Reply): boolean {
   if (rows.get("reply", ordered(key))) return false;
   rows.put("reply", ordered(key), reply);
@@ -56,7 +56,7 @@ export function putReply(rows: Rows, key: number, reply: Reply): boolean {
   return true;
 }
 
-/** What is known of an event's identity, expired or not. */
+/** The stored identity of an event, expired or not. */
 export function findIdentity(rows: Rows, { source, id }: EventIdentity) {
   return rows.identities.get(rows.identities.hashOf(source, id));
 }

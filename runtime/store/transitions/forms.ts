@@ -6,7 +6,7 @@ import type { Store, Wait } from "../store.ts";
 
 const STATES: FormState[] = ["open", "answered", "expired", "cancelled"];
 
-/** Asks a form; or asks it again, of more people or until another time. */
+/** Opens a form, or updates it: more people, or another time. */
 export function putForm(
   rows: Rows,
   { run, path }: { run: string; path: string },
@@ -27,7 +27,7 @@ export function putForm(
   });
 }
 
-/** Ends an open form; one that has ended stays as it is. */
+/** Ends an open form; does nothing if it has already ended. */
 export function closeForm(rows: Rows, id: string, state: FormState, answer?: FormAnswer): void {
   const form = rows.get("form", id);
   if (form?.state === "open") rows.put("form", id, { ...form, state, ...(answer && { answer }) });
@@ -58,7 +58,7 @@ function listAll(rows: Rows, { state, run }: Filter, from: string | undefined, l
   return state === undefined ? page(rows, "age", "", from, limit) : page(rows, "state", join(state, ""), from, limit);
 }
 
-/** Those of each addressee and state are found by themselves, as many as the page has, then put in one order. */
+/** Reads up to a page of forms for each addressee and state, then merges them in order. */
 function listAddressed(
   rows: Rows,
   to: string[],

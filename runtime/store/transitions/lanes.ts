@@ -4,27 +4,27 @@ import type { LaneRow, RunRow } from "../ledger/tables.ts";
 import type { Admission } from "../store.ts";
 
 /**
- * A lane is a concurrency group: the live runs of one rule that count together for `mode`. Those of one key, or those whose
- * condition is yet to be asked. Its row says when its next run may be claimed, so that claiming looks at one row a group,
+ * A lane is a concurrency group: the live runs of one rule that count together for `mode`, which are those of one key, or those
+ * whose condition has not run yet. Its row says when its next run may be claimed, so that claiming reads one row per group,
  * whether it has one run or 100,000.
  */
 export type Bounds = Pick<LaneRow, "inOrder" | "room">;
 
-/** The group of runs whose function `if` is unasked: in event order, one at a time. */
+/** The group of runs whose function `if` has not run yet: in event order, one at a time. */
 export const ASKING = "?";
 export const ASKING_BOUNDS: Bounds = { inOrder: true, room: 1 };
 
-/** The group of a key; null is a group of its own. */
+/** The group of a key; null is a separate group. */
 export function laneOf(key: string | null): string {
   return JSON.stringify(key);
 }
 
-/** The bounds that an admission asks for. */
+/** The bounds of an admission. */
 export function boundsOf({ mode, max }: Pick<Admission, "mode" | "max">): Bounds {
   return { inOrder: mode === "queued", room: mode === "parallel" ? max : 1 };
 }
 
-/** Whether a run that is put into a group may be claimed at once: a slot is free, and no other run goes first. */
+/** Whether a run added to a group may be claimed at once: a slot is free, and no other run comes first. */
 export function isNext(rows: Rows, rule: string, lane: string, { inOrder, room }: Bounds, now: number): boolean {
   const known = rows.get("lane", join(rule, lane));
   if (known === undefined) return true;
@@ -33,7 +33,7 @@ export function isNext(rows: Rows, rule: string, lane: string, { inOrder, room }
 }
 
 /**
- * Makes a group, or gives it its rule's present bounds, after a run has been put into it.
+ * Creates a group, or updates its bounds to those of its rule, after a run was added to it.
  * @param readyAt of that run; undefined if it is running
  */
 export function enterLane(rows: Rows, rule: string, lane: string, bounds: Bounds, readyAt: number | undefined): void {
@@ -49,13 +49,13 @@ export function enterLane(rows: Rows, rule: string, lane: string, bounds: Bounds
   } else if (readyAt === undefined && known.nextAt === undefined) {
     return;
   } else if (readyAt !== undefined && !inOrder && known.nextAt !== undefined && known.nextAt <= readyAt) {
-    // The usual case under load: another run goes first, so nothing changes.
+    // The usual case under load: another run comes first, so nothing changes.
     return;
   }
   refreshLane(rows, rule, lane);
 }
 
-/** Finds a group's next run again, after something in it changed; a group without live runs goes. */
+/** Finds a group's next run again after a change; removes a group without live runs. */
 export function refreshLane(rows: Rows, rule: string, lane: string): void {
   const key = join(rule, lane);
   const known = rows.get("lane", key);
@@ -65,7 +65,7 @@ export function refreshLane(rows: Rows, rule: string, lane: string): void {
     rows.drop("lane", key);
     return;
   }
-  // In order, too: an older run that is retried stands before one that is running.
+  // Also if in order: an older run that is retried comes before a running one.
   const ready = known.inOrder ? head.readyAt : firstReady(rows, rule, lane)?.readyAt;
   const nextAt = ready !== undefined && hasFreeSlot(rows, rule, lane, known.room) ? ready : undefined;
   if (nextAt === known.nextAt) return;
@@ -83,7 +83,7 @@ export function liveInLane(rows: Rows, rule: string, lane: string, limit = Infin
   return rows.range("run", "lane", join(rule, lane, ""), limit);
 }
 
-/** The run that replaces another one in mode `restart`: the next one that no operator asked for. */
+/** The run that replaces another one in mode `restart`: the next one that no operator requested. */
 export function newerInLane(rows: Rows, { id, rule, lane }: Pick<RunRow, "id" | "rule" | "lane">): string | undefined {
   const prefix = join(rule, lane, "");
   for (let after = prefix + id;;) {

@@ -6,14 +6,14 @@ import { addNote } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { getVersion } from "./versions.ts";
 
-/** Which run an operator pins to which version of its rule. */
+/** A request of an operator to pin a run to another version of its rule. */
 export interface Move {
   run: RunRow;
   version: string;
   by: string;
 }
 
-/** Pins a run that nobody runs at the moment to another version of its rule; it stays in its group. */
+/** Pins a run that is not running to another version of its rule; it stays in its group. */
 export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Operated {
   const refused = (why: string): Operated => ({
     kind: "refused",
@@ -21,9 +21,9 @@ export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Op
   });
   const live = rows.get("run", run.id);
   if (live === undefined) return refused(`${describeState(run.state)}; replay it with that version`);
-  if (live.state === "running") return refused("it is running; try again once it waits");
+  if (live.state === "running") return refused("it is running; try again when it waits");
   if (live.admission !== undefined) {
-    return refused("its condition is yet to be answered, by the version that it came with");
+    return refused("its condition is not answered yet, and only the version that it was created with can answer it");
   }
   if (live.version === version) return refused("that is the one it is on");
   const rule = getVersion(rows, version);

@@ -25,7 +25,7 @@ export function getMark(rows: Rows, { rule, trigger }: TriggerKey): Json | undef
   return rows.get("mark", join(rule, trigger));
 }
 
-/** Up to `max` items of a trigger's baseline, in the order of their keys as JSON, behind a key. */
+/** Up to `max` items of a trigger's baseline, in the order of their keys as JSON, after a key. */
 export function getBaseline(rows: Rows, { rule, trigger }: TriggerKey, max: number, after?: string): Map<string, Json> {
   const prefix = join(rule, trigger, "");
   const from = after === undefined ? undefined : prefix + JSON.stringify(after);

@@ -2,11 +2,11 @@ import { join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { At } from "./transition.ts";
 
-/** How many rows of each kind are dropped by one transition. */
+/** How many rows of each kind one transition drops. */
 const SLICE = 256;
 
 /**
- * One slice of retention over live rows: memory across runs whose time is over, and closed forms as old as identities get.
+ * One slice of retention over live rows: drops expired memory across runs, and closed forms older than the identity retention.
  * @returns true while there may be more
  */
 export function prune(rows: Rows, _input: undefined, { now, retention }: At): boolean {

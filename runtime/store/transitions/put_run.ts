@@ -5,10 +5,10 @@ import type { Admission, Candidate, ClaimedRun, Lease } from "../store.ts";
 import { ASKING, ASKING_BOUNDS, boundsOf, enterLane, isNext, laneOf } from "./lanes.ts";
 import { toRun } from "./run_rows.ts";
 
-/** Nothing is claimed. */
+/** A lease that claims nothing. */
 export const NO_LEASE: Lease = { owner: "", max: 0 };
 
-/** A run that is to be made. */
+/** The data of a new run. */
 export interface NewRun {
   id: string;
   event: number;
@@ -19,13 +19,13 @@ export interface NewRun {
   readyAt: number;
   now: number;
   replayOf?: string;
-  /** Counted down if the run is claimed. */
+  /** Decremented if the run is claimed. */
   lease?: Lease;
 }
 
 /**
- * Stores a new run as `queued`, in the group of its key or of those whose condition is to be asked. If its lease allows, and no
- * other run goes first, it is `running` instead.
+ * Stores a new run as `queued`, in the group of its key or of runs whose condition has not run yet. If its lease allows and no
+ * other run comes first, it is `running` instead.
  * @returns its row
  */
 export function putRun(rows: Rows, run: NewRun): RunRow {
@@ -54,7 +54,7 @@ export function putRun(rows: Rows, run: NewRun): RunRow {
     ...(asksFirst && { admission: run.admission }),
     ...(run.replayOf !== undefined && { replayOf: run.replayOf }),
     ...(isClaimed
-      // As in `claimRuns`: asking is not yet the run's own work.
+      // As in `claimRuns`: running the condition is not a start.
       ? { owner: lease.owner, ...(!asksFirst && { startedAt: run.now }) }
       : { readyAt: run.readyAt, ...(waitingFor !== undefined && { waitingFor }) }),
   };
@@ -64,7 +64,7 @@ export function putRun(rows: Rows, run: NewRun): RunRow {
   return row;
 }
 
-/** A run that was claimed as it was made. */
+/** A new run that was claimed at once. */
 export function newlyClaimed(row: RunRow, event: Event): ClaimedRun {
   return { run: toRun(row, event), steps: [], asksFirst: row.admission !== undefined, again: false, alone: 0 };
 }

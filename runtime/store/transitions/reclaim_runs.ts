@@ -7,11 +7,11 @@ import { addNote } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { getVersion } from "./versions.ts";
 
-/** How many runs are reclaimed by one transition. */
+/** How many runs one transition reclaims. */
 const SLICE = 256;
 
 /**
- * Queues runs again that another owner left running, but for those that a newer one replaces. A slice: it finds those that are left.
+ * Queues runs again that another owner left running, except those that a newer run replaces. Handles one slice per call.
  * @returns how many were queued; `more` if there may be more
  */
 export function reclaimRuns(rows: Rows, owner: string, { now }: At): { queued: number; more: boolean } {
@@ -32,7 +32,7 @@ export function reclaimRuns(rows: Rows, owner: string, { now }: At): { queued: n
   return { queued, more: left.length === SLICE };
 }
 
-/** The program may have ended after a run was replaced (mode `restart`) and before it was told to end. */
+/** Ends a run that was replaced (mode `restart`), if the program ended before the runner could end it. */
 function endReplaced(rows: Rows, run: RunRow, now: number): boolean {
   const newer = newerInLane(rows, run);
   if (newer === undefined || getVersion(rows, run.version)?.mode !== "restart") return false;

@@ -10,7 +10,7 @@ import { putStep, readStep, stepKey } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { dropWait, putWait } from "./waits.ts";
 
-/** A step's record with what changes together with it. */
+/** A step's record with its effects. */
 export interface Recording {
   run: string;
   record: StepRecord;
@@ -27,7 +27,7 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   const output: Json | undefined = state ? exchangeState(rows, state, at.now) : record.output;
   const stored = output === undefined ? record : { ...record, output };
   const isKnown = rows.get("step", stepKey(id, record.path)) !== undefined;
-  // The usual end of a run: its last step goes to history with it, and needs no row before.
+  // The usual end of a run: its last step moves to history with it, and needs no row before that.
   if (end && !reply && !cancels && !wait && !isKnown) {
     endRun(rows, run, end, at.now, { last: stored });
     return { record: stored, ended: true };
@@ -47,7 +47,7 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   return { record: stored, ...(reply && { replied }), ...(ended && { ended }) };
 }
 
-/** What is recorded of a step that the store has ended: its wait ended, or it was lost with its branch. */
+/** The record of a step that the store has ended: its wait ended, or its branch lost. */
 function readSettled(rows: Rows, run: string, record: StepRecord): StepRecord | undefined {
   const own = settledAt(rows, run, record.path);
   if (own !== undefined) return own;
@@ -59,7 +59,7 @@ function readSettled(rows: Rows, run: string, record: StepRecord): StepRecord | 
   return cancelled;
 }
 
-/** A step that has ended waits no more, although an escalation that was on its way says so: its form would stay open for ever. */
+/** An ended step does not wait again, even if an escalation in flight records a wait: its form would stay open for ever. */
 function readEnded(rows: Rows, run: string, path: string): StepRecord | undefined {
   const record = readStep(rows, run, path);
   return record && isFinalStep(record.state) ? record : undefined;

@@ -1,6 +1,6 @@
 import { isFinalStep, ON_ERROR_STEP, type StepRecord } from "../../model/run.ts";
 
-/** What a retry changes in a run's records. */
+/** The changes of a retry to a run's records. */
 export interface Reopened {
   put: StepRecord[];
   /** Paths. */
@@ -8,20 +8,20 @@ export interface Reopened {
 }
 
 /**
- * Opens the records of a failed run again, so that it is performed from behind its last good step: the failed step and
- * those around it that failed with it are attempted again, what was cancelled because of the failure begins anew, and
- * `rule.onError` has not been. Failures that were answered stay, and so do branches that lost against others.
+ * Reopens the records of a failed run, so that it resumes after its last good step. The failed step and the steps around it
+ * that failed with it are attempted again. Steps that were cancelled because of the failure start anew, and the records of
+ * `rule.onError` are removed. Failures that were handled stay, and so do branches that lost against others.
  */
 export function reopen(steps: StepRecord[], failedStep: string | undefined, now: number): Reopened {
   const failed = steps.find(({ path }) => path === failedStep);
   const removed = new Set(steps.map(({ path }) => path).filter((path) => isIn(path, ON_ERROR_STEP)));
   const put = new Map<string, StepRecord>();
   const open = (record: StepRecord, attempts: number) => put.set(record.path, opened(record, attempts, now));
-  // One that failed before its first attempt did so with its `if`, which is asked again only where nothing is recorded.
+  // A step that failed before its first attempt failed in its `if`, which runs again only if the step has no record.
   if (failed?.attempts === 0) removed.add(failed.path);
   else if (failed) open(failed, failed.attempts);
   for (const record of steps) {
-    // Its attempt goes on: a further one of a called action would perform all its steps anew.
+    // Its attempt continues: another attempt of a called action would run all its steps again.
     if (failed && record.state === "failed" && failedWith(record.path, failed.path)) open(record, record.attempts - 1);
   }
   const stays = ({ path, state }: StepRecord) => isFinalStep(state) && !put.has(path) && !removed.has(path);
@@ -52,7 +52,7 @@ function isAround(path: string, inside: string): boolean {
   return inside.length > path.length && inside.startsWith(path) && "/[@".includes(inside[path.length]);
 }
 
-/** Whether a step that failed did so with one inside it, rather than that it was answered by the steps it stands in. */
+/** Whether a failed step failed because of a step inside it, whose failure was not handled in between. */
 function failedWith(path: string, inside: string): boolean {
   return isAround(path, inside) && !/^\/(onError|onTimeout)\//.test(inside.slice(path.length));
 }

@@ -6,25 +6,25 @@ import { addNote, addNoteLater } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { getVersion } from "./versions.ts";
 
-/** The run that an operator replays, with its event. */
+/** A run that an operator replays, with its event. */
 export interface Replay {
   run: RunRow;
   event: EventRow;
-  /** Of the rule; that of the old run if undefined. */
+  /** The version of the rule; that of the old run if undefined. */
   version: string | undefined;
   by: string;
 }
 
 /**
- * A new run of an old one's event. An operator asked for it: no limit holds it and no mode turns it away, but it takes
- * its turn in the group of the old run's key.
- * @returns its id, or undefined if the version is no longer there
+ * Makes a new run of an old run's event. As an operator requests it, no limit delays it and no mode rejects it, but it queues in
+ * the group of the old run's key.
+ * @returns its id, or undefined if the version is no longer stored
  */
 export function replayRun(rows: Rows, { run: old, event, version, by }: Replay, { now, ids }: At): string | undefined {
   const rule = getVersion(rows, version ?? old.version);
   if (rule === undefined) return undefined;
   const began = ids.last;
-  // A key of its own: the ids of runs that an event starts follow from the event's.
+  // A new key, as the ids of an event's own runs are derived from the event's key.
   const key = ids.key(now);
   const run = ids.run(key, 0);
   rows.put("fact", "last", { ...rows.get("fact", "last") as object, key });

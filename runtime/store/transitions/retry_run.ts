@@ -11,21 +11,21 @@ import { addNote, putStep } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { getVersion } from "./versions.ts";
 
-/** A run with its trace, as it is live or in history. */
+/** A run with its trace, live or from history. */
 export interface RunTrace {
   run: RunRow;
   steps: StepRecord[];
   notes: { at: number; text: string }[];
 }
 
-/** The run that an operator retries, with its event if that is still known. */
+/** A run that an operator retries, with its event if that is still stored. */
 export interface Retry {
   trace: RunTrace;
   event: EventRow | undefined;
   by: string;
 }
 
-/** A failed run lives again and resumes after its last good step, at its old place among the runs of its key. */
+/** Makes a failed run live again. It resumes after its last good step, at its old position among the runs of its key. */
 export function retryRun(rows: Rows, { trace, event, by }: Retry, { now }: At): Operated {
   const { run, steps, notes } = trace;
   const rule = getVersion(rows, run.version);
@@ -49,7 +49,7 @@ export function retryRun(rows: Rows, { trace, event, by }: Retry, { now }: At): 
   return { kind: "done", ...(step !== undefined && { step }) };
 }
 
-/** Why a run cannot be retried, and what can be done. */
+/** Why a run cannot be retried, and what to do instead. */
 function refusal(
   rows: Rows,
   { run, steps }: RunTrace,
@@ -69,7 +69,7 @@ function refusal(
   return newer && `the newer run ${newer} has replaced it, as its rule's mode is restart`;
 }
 
-/** @param step the one that failed it; if there is none and it ran out of time, it gets all its time again */
+/** @param step the step that failed it. Without one, a run that exceeded its time limit gets its full time again */
 function revive(rows: Rows, run: RunRow, rule: Rule, step: string | undefined, now: number): void {
   const hasTimedOut = step === undefined && run.error?.name === "TimeoutError";
   const { endedAt: _endedAt, error: _error, failedStep: _failedStep, output: _output, ...rest } = run;

@@ -4,7 +4,7 @@ import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 
-/** Makes a run of its row. @param waits what its steps wait for */
+/** Converts a row to a run. @param waits what its steps wait for */
 export function toRun(row: RunRow, event: Event, waits: StepWait[] = []): Run {
   return {
     id: row.id,
@@ -40,7 +40,7 @@ export function readWaits(rows: Rows, run: string): StepWait[] {
   }));
 }
 
-/** A row without what says when and how it is to go on. */
+/** A row without the fields that say when and how it resumes. */
 export function withoutPlans(row: RunRow): RunRow {
   const { waitingFor: _waitingFor, due: _due, readyAt: _readyAt, owner: _owner, ...rest } = row;
   return rest;

@@ -5,14 +5,14 @@ import { addNote } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { endWait } from "./waits.ts";
 
-/** Which wait an operator skips, and who that is. */
+/** A request of an operator to skip a wait. */
 export interface Skipping {
   run: string;
   step: string | undefined;
   by: string;
 }
 
-/** Ends a wait of a run without what it waits for: that of the step, or its only one. */
+/** Skips a wait of a run: the wait of `step`, or its only one. */
 export function skipWait(rows: Rows, { run, step, by }: Skipping, { now }: At): Operated {
   const waiting = readWaits(rows, run).map((wait) => wait.step);
   const asked = step ?? waiting[0];

@@ -2,7 +2,7 @@ import type { Json } from "../../model/json.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { StepEffects } from "../store.ts";
 
-/** Sets memory across runs; null removes it. @returns the value before, null if there was none */
+/** Sets a value of the memory across runs; null removes it. @returns the previous value, null if there was none */
 export function exchangeState(rows: Rows, { key, value, ttl }: NonNullable<StepEffects["state"]>, now: number): Json {
   const before = readState(rows, key, now) ?? null;
   if (value === null) rows.drop("state", key);
@@ -10,7 +10,7 @@ export function exchangeState(rows: Rows, { key, value, ttl }: NonNullable<StepE
   return before;
 }
 
-/** The values of those keys that have one. */
+/** The values of these keys, without those that have none. */
 export function getState(rows: Rows, keys: string[], now: number): Record<string, Json> {
   const found = keys.flatMap((key): [string, Json][] => {
     const value = readState(rows, key, now);

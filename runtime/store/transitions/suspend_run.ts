@@ -6,8 +6,8 @@ import { withoutPlans } from "./run_rows.ts";
 import type { At } from "./transition.ts";
 
 /**
- * Suspends a run, `running` → `waiting` or `queued`, and frees its slot. If a wait of it ended meanwhile, it is to be claimed at
- * once. A run that is not running is left as it is.
+ * Suspends a run, `running` → `waiting` or `queued`, and frees its slot. If one of its waits ended meanwhile, it may be claimed
+ * at once. Does nothing if the run is not running.
  */
 export function suspendRun(
   rows: Rows,

@@ -12,7 +12,7 @@ export function readSteps(rows: Rows, run: string): StepRecord[] {
   return rows.range("step", "run", join(run, "")).map(({ record }) => record);
 }
 
-/** What is recorded of one step. */
+/** The record of one step. */
 export function readStep(rows: Rows, run: string, path: string): StepRecord | undefined {
   return rows.get("step", stepKey(run, path))?.record;
 }
@@ -23,8 +23,8 @@ export function readStepsBelow(rows: Rows, run: string, path: string): StepRecor
 }
 
 /**
- * Writes a step's record; it keeps its place if there was one of the same path.
- * @param settled the store ended it: nothing that is recorded later changes it
+ * Writes a step's record; it keeps its position if it replaces one of the same path.
+ * @param settled the store ended it: later records do not change it
  */
 export function putStep(rows: Rows, run: string, record: StepRecord, settled = false): void {
   const key = stepKey(run, record.path);

@@ -2,7 +2,7 @@ import type { Ids } from "../ledger/ids.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { Retention } from "../store.ts";
 
-/** What a transition is decided with, beside rows and input. */
+/** The context of a transition, besides rows and input. */
 export interface At {
   /** Milliseconds since the epoch. */
   now: number;
@@ -11,7 +11,7 @@ export interface At {
 }
 
 /**
- * One decision: it reads rows, checks, then puts and drops. Pure and synchronous: no disk, no clock, no randomness. What it throws
- * leaves nothing behind.
+ * One decision: it reads rows, checks, then puts and drops rows. Pure and synchronous: no disk, no clock, no randomness. If it
+ * throws, its changes are undone.
  */
 export type Transition<I, R> = (rows: Rows, input: I, at: At) => R;

@@ -3,14 +3,14 @@ import type { Rule } from "../../model/rule.ts";
 import type { Rows } from "../ledger/rows.ts";
 import { ruleRow } from "./counters.ts";
 
-/** Keeps rule versions, and the rules in force: all of them. */
+/** Stores rule versions, and sets all rules in force. */
 export function putVersions(rows: Rows, rules: Rule[]): void {
   const ids = new Set(rules.map(({ id }) => id));
   const gone = [...rows.all("rule")].flatMap(([id, { version }]) => version !== undefined && !ids.has(id) ? [id] : []);
   changeVersions(rows, { changed: rules, gone });
 }
 
-/** The same if the others are known to be in force already: costs as much as what changed. */
+/** The same for a reload, if the other rules are already in force: costs only as much as the changes. */
 export function changeVersions(rows: Rows, { changed, gone }: { changed: Rule[]; gone: string[] }): void {
   for (const rule of changed) {
     if (rows.get("version", rule.version) === undefined) rows.put("version", rule.version, writeRecordJson(rule));
@@ -25,7 +25,7 @@ export function changeVersions(rows: Rows, { changed, gone }: { changed: Rule[];
   }
 }
 
-/** The rules that were in force when they were put here last, of those named. */
+/** Those of these rules that are in force. */
 export function getInForce(rows: Rows, ids: string[]): Rule[] {
   return [...new Set(ids)].sort().flatMap((id) => {
     const version = rows.get("rule", id)?.version;
@@ -47,7 +47,7 @@ export function listUnused(rows: Rows, live: string[]): { version: string; lengt
   });
 }
 
-/** Drops versions, unless a run was pinned to one meanwhile. */
+/** Drops versions, except those that a run was pinned to meanwhile. */
 export function dropVersions(rows: Rows, versions: string[]): void {
   for (const version of versions) if (!isPinned(rows, version)) rows.drop("version", version);
 }
@@ -56,7 +56,7 @@ function isPinned(rows: Rows, version: string): boolean {
   return rows.count("run", "version", version) > 0;
 }
 
-/** Sets or takes away the reason why a rule is paused. */
+/** Sets or removes the reason why a rule is paused. */
 export function setPaused(rows: Rows, { rule, paused }: { rule: string; paused: string | null }): void {
   const { paused: _paused, ...rest } = ruleRow(rows, rule);
   rows.put("rule", rule, paused === null ? rest : { ...rest, paused });

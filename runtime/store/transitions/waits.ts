@@ -22,8 +22,8 @@ export interface Place {
 }
 
 /**
- * A step waits, or waits for something else than before. If it waits for an event, it is `searching` until the events since its
- * run began have been looked at (see {@link resolveSearch}); the first one that comes meanwhile is noted.
+ * Registers the wait of a step, or replaces it. An event wait is `searching` until the events since its run began have been
+ * searched (see {@link resolveSearch}); the first match that arrives meanwhile is noted.
  */
 export function putWait(rows: Rows, run: string, record: StepRecord, wait: Wait, { now, ids }: At): void {
   const key = stepKey(run, record.path);
@@ -45,22 +45,22 @@ export function putWait(rows: Rows, run: string, record: StepRecord, wait: Wait,
   if (wait.kind === "form") putForm(rows, { run, path: record.path }, wait.form, now);
 }
 
-/** What a search for events since a run began came to: the oldest one that matches, or how far it looked in vain. */
+/** The result of a search of the events since a run began: the oldest match, or how far it searched in vain. */
 export interface Search extends Place {
   found?: { key: number; event: Event };
-  /** The event that came meanwhile, if it is not in history any more. */
+  /** The event that arrived meanwhile, if it is no longer in history. */
   gone?: number;
 }
 
-/** What is next after a search: the step's record, or an event that came meanwhile and is to be fetched. */
+/** The outcome of a search: the step's record, or an event that arrived meanwhile and must be fetched. */
 export type Resolved =
   | { kind: "record"; record: StepRecord; ended: boolean }
   | { kind: "fetch"; key: number }
   | { kind: "again"; after: number };
 
 /**
- * Ends the search of a wait: it has succeeded with the event that was found, else with the one that came meanwhile; else it goes
- * on waiting. An event that has ended another wait of the run since is passed over.
+ * Ends the search of a wait. The wait succeeds with the found event, else with the one that arrived meanwhile; else it continues
+ * to wait. Skips an event that has ended another wait of the run since.
  */
 export function resolveSearch(rows: Rows, { run, path, found, gone }: Search, { now }: At): Resolved {
   const key = stepKey(run, path);
@@ -85,13 +85,13 @@ export function resolveSearch(rows: Rows, { run, path, found, gone }: Search, { 
   return { kind: "record", record, ended: true };
 }
 
-/** What a wait came to. */
+/** How a wait ends. */
 interface Ending {
   state: "succeeded" | "skipped";
   output: Json;
 }
 
-/** Ends a step's wait from outside the run: its record is final, and the run goes on at once. */
+/** Ends a step's wait from outside the run: its record is final, and the run resumes at once. */
 export function endWait(rows: Rows, place: Place, ending: Ending, now: number): void {
   settle(rows, place, ending, now);
   wakeRuns(rows, [place.run], now);
@@ -105,7 +105,7 @@ function settle(rows: Rows, place: Place, ending: Ending, now: number): StepReco
   return record;
 }
 
-/** The step waits no more; a form that it asked becomes `form`. */
+/** Removes a step's wait; the state of its form, if any, becomes `form`. */
 export function dropWait(rows: Rows, { run, path }: Place, form: FormState): void {
   const key = stepKey(run, path);
   const wait = rows.get("wait", key);
@@ -114,14 +114,14 @@ export function dropWait(rows: Rows, { run, path }: Place, form: FormState): voi
   if (wait.form !== undefined) closeForm(rows, wait.form, form);
 }
 
-/** A run that ends waits for nothing any more: its steps that did are cancelled, and its open forms. */
+/** Cancels the waiting steps and open forms of a run that ends. */
 export function cancelWaits(rows: Rows, run: string, now: number): void {
   for (const { path } of rows.range("wait", "run", join(run, ""))) {
     cancelStep(rows, run, readStep(rows, run, path)!, "The run ended before", now);
   }
 }
 
-/** Cancels a step that has not ended; a result of it that comes later is dropped. */
+/** Cancels a step that has not ended; a later result of it is dropped. */
 export function cancelStep(rows: Rows, run: string, record: StepRecord, message: string, now: number): void {
   const { due: _due, ...rest } = record;
   putStep(rows, run, { ...rest, state: "cancelled", endedAt: now, error: { name: "Cancelled", message } }, true);
@@ -129,8 +129,8 @@ export function cancelStep(rows: Rows, run: string, record: StepRecord, message:
 }
 
 /**
- * Ends the waits for an event that was just stored, in each run at most one.
- * @returns the runs
+ * Ends the waits for a new event, at most one per run.
+ * @returns the ids of the runs
  */
 export function endAwaiting(rows: Rows, key: number, event: Event, now: number): string[] {
   const ended: string[] = [];
@@ -147,13 +147,13 @@ export function endAwaiting(rows: Rows, key: number, event: Event, now: number):
   return ended;
 }
 
-/** Notes that an event ended a wait: it ends no other one of the same run. */
+/** Records that an event ended a wait, so that it ends no other wait of the same run. */
 function takeEvent(rows: Rows, { run, path }: WaitRow, event: number): void {
   rows.put("taken", takenKey(run, event), { run, event, path });
   addToEvent(rows, event, { ended: { rule: rows.get("run", run)!.rule, run, step: path } });
 }
 
-/** Waiting runs may be claimed at once. One that is running may have missed it: it may be claimed again once it is suspended. */
+/** Lets waiting runs be claimed at once. A running one may have missed the event: it may be claimed again after it is suspended. */
 function wakeRuns(rows: Rows, runs: string[], now: number): void {
   for (const id of runs) {
     const run = rows.get("run", id)!;

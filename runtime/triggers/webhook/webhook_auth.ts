@@ -1,5 +1,6 @@
 import { Buffer } from "node:buffer";
-import { createHmac, timingSafeEqual } from "node:crypto";
+import { createHmac } from "node:crypto";
+import { isSameText } from "../../secrets/same_text.ts";
 import type { ReadWebhookArgs, WebhookArgs } from "./webhook_args.ts";
 import type { WebhookRequest } from "./webhook_request.ts";
 
@@ -85,7 +86,7 @@ function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: 
   const expected = mac("sha256", key, `${id}.${timestamp}.`, body).toString("base64");
   // Headers that were sent twice come joined by a comma and a blank: who signs sends one.
   if (signatures.includes(", ")) return "The header webhook-signature was sent more than once";
-  const found = signatures.split(" ").some((signature) => same(signature, `v1,${expected}`));
+  const found = signatures.split(" ").some((signature) => isSameText(signature, `v1,${expected}`));
   return found ? undefined : "The signature in webhook-signature does not match the body";
 }
 
@@ -97,7 +98,7 @@ function verifyStripe({ headers, body }: WebhookRequest, secret: string, now: nu
   const late = checkTimestamp("stripe-signature", timestamp, now);
   if (late !== undefined) return late;
   const expected = mac("sha256", secret, `${timestamp}.`, body).toString("hex");
-  const found = parts.some(([name, signature]) => name === "v1" && same(signature ?? "", expected));
+  const found = parts.some(([name, signature]) => name === "v1" && isSameText(signature ?? "", expected));
   return found ? undefined : "The signature in stripe-signature does not match the body";
 }
 
@@ -108,7 +109,7 @@ function verifySlack({ headers, body }: WebhookRequest, secret: string, now: num
   const late = checkTimestamp("X-Slack-Request-Timestamp", timestamp, now);
   if (late !== undefined) return late;
   const expected = `v0=${mac("sha256", secret, `v0:${timestamp}:`, body).toString("hex")}`;
-  return same(signature, expected) ? undefined : "The signature in X-Slack-Signature does not match the body";
+  return isSameText(signature, expected) ? undefined : "The signature in X-Slack-Signature does not match the body";
 }
 
 function verifyHmac(
@@ -119,7 +120,7 @@ function verifyHmac(
   const given = headers[header.toLowerCase()];
   if (!given) return `The header ${header} with the signature is needed`;
   const expected = prefix + mac(hmac, secret, "", body).toString(encoding);
-  return same(given, expected) ? undefined : `The signature in ${header} does not match the body`;
+  return isSameText(given, expected) ? undefined : `The signature in ${header} does not match the body`;
 }
 
 /** RFC 7617; the secret is `user:password`. */
@@ -127,14 +128,14 @@ function verifyBasic({ headers }: WebhookRequest, secret: string): string | unde
   const given = /^basic +(\S+)$/i.exec(headers.authorization ?? "");
   if (!given) return "The header Authorization: Basic … is needed";
   const decoded = Buffer.from(given[1], "base64").toString("utf8");
-  return same(decoded, secret) ? undefined : "The user name or the password is wrong";
+  return isSameText(decoded, secret) ? undefined : "The user name or the password is wrong";
 }
 
 /** RFC 6750. */
 function verifyBearer({ headers }: WebhookRequest, secret: string): string | undefined {
   const given = /^bearer +(\S+)$/i.exec(headers.authorization ?? "");
   if (!given) return "The header Authorization: Bearer … is needed";
-  return same(given[1], secret) ? undefined : "The token is wrong";
+  return isSameText(given[1], secret) ? undefined : "The token is wrong";
 }
 
 function checkTimestamp(header: string, timestamp: string, now: number): string | undefined {
@@ -146,13 +147,4 @@ function mac(algorithm: string, key: string | Uint8Array, before: string, body: 
   const hmac = createHmac(algorithm, key);
   if (before !== "") hmac.update(before);
   return hmac.update(body).digest();
-}
-
-/** Compares in a time that tells nothing about where the texts differ, nor whether they are of one length. */
-function same(given: string, expected: string): boolean {
-  const right = Buffer.from(expected);
-  const left = Buffer.alloc(right.length);
-  left.write(given);
-  const matches = timingSafeEqual(left, right);
-  return matches && Buffer.byteLength(given) === right.length;
 }

@@ -11,7 +11,7 @@ import type { WebContext } from "../context.ts";
 import { bodyOf, queryOf } from "../given.ts";
 import { namesOf, type People } from "./people.ts";
 
-/** Who asks: a person by a token of their own, or (undefined) an operator, who speaks for anybody. */
+/** Who asks: a person with a token of their own, or (undefined) an operator, who may act for anybody. */
 type Asking = { Variables: { person?: Person } };
 
 const STATES = ["open", "answered", "expired", "cancelled"] as const satisfies FormState[];
@@ -62,7 +62,7 @@ async function list(c: Context<Asking>, context: WebContext): Promise<Response> 
   return answerJson(c, context.maskJson(forms as unknown as Json));
 }
 
-/** A person's forms are also those of the groups; a group's are those that name it. */
+/** A person's forms include those of the person's groups; a group's forms are those that name the group. */
 function addressees(name: string, people: People): string[] {
   const person = people.get(name);
   if (person !== undefined) return namesOf(person);
@@ -111,7 +111,7 @@ function notFor(c: Context, context: WebContext, id: string, person: Person): Re
   return refuse(c, context, 403, `The form "${id}" is not for ${person.id}`);
 }
 
-/** Why a form that was open is not any more. */
+/** Why a form cannot be answered any more. */
 function whyClosed({ state, answer, due }: Form): string {
   if (answer !== undefined) return `${answer.by} answered it at ${new Date(answer.at).toISOString()}`;
   if (state === "cancelled") return "what asked for it has ended";

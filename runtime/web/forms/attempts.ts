@@ -1,22 +1,22 @@
 import type { Clock } from "../../host/clock.ts";
 
-/** How often something may be tried within a time. */
+/** How many attempts are allowed within a time. */
 export interface AttemptLimit {
   most: number;
   /** Milliseconds. */
   within: number;
 }
 
-/** Names counted at once; who tries ever new ones pushes out the oldest, not the memory. */
+/** The most names counted at once; trying ever new names evicts the oldest instead of filling the memory. */
 const MOST_NAMES = 10_000;
 
-/** Counts attempts by name, in memory: after a restart everybody begins anew. */
+/** Counts attempts by name, in memory: a restart resets the counts. */
 export class Attempts {
   readonly #times = new Map<string, number[]>();
 
   constructor(private readonly clock: Clock, private readonly limit: AttemptLimit) {}
 
-  /** Counts one. */
+  /** Counts an attempt. */
   add(name: string): void {
     const times = [...this.#recent(name), this.clock.now()];
     this.#times.delete(name);
@@ -25,17 +25,17 @@ export class Attempts {
     if (this.#times.size > MOST_NAMES) this.#times.delete(oldest);
   }
 
-  /** Forgets what was counted: it was all the right person. */
+  /** Forgets the attempts of a name after the right person has signed in. */
   clear(name: string): void {
     this.#times.delete(name);
   }
 
-  /** Takes the last one back: it was none of those that are counted. */
+  /** Takes back the last attempt, because it succeeded. */
   takeBack(name: string): void {
     this.#times.set(name, this.#recent(name).slice(0, -1));
   }
 
-  /** Milliseconds until another attempt is allowed; 0 where it is now. */
+  /** Milliseconds until another attempt is allowed; 0 if it is allowed now. */
   wait(name: string): number {
     const { most, within } = this.limit;
     const times = this.#recent(name);

@@ -2,17 +2,18 @@ import type { Context } from "hono";
 import type { FormDesk } from "./desk.ts";
 import { isSigned, sign } from "./signature.ts";
 
-/** The hidden input that says that a form was sent from our own page; no field's name has a dash. */
+/** The hidden input that proves that a form was sent from our own page; no field's name has a dash. */
 export const CSRF_INPUT = "csrf-token";
 
-/** What a page that was made for one session or link sends back. @param owner the session's cookie, or the link's signature */
+/** The token of a page that was made for one session or link. @param owner the session's cookie, or the link's signature */
 export function csrfToken({ csrfKey }: FormDesk, owner: string): string {
   return sign(csrfKey, [owner]);
 }
 
 /**
- * Whether the request was sent from a page of ours: browsers say from which one, and the page says for whom it was made.
- * @param owner as for {@link csrfToken}; undefined where nobody is known yet, as at the sign-in
+ * Whether the request was sent from one of our own pages: browsers send its origin, and the token shows for whom the page
+ * was made.
+ * @param owner as for {@link csrfToken}; undefined if nobody is known yet, as at the sign-in
  */
 export function isFromOurPage(c: Context, desk: FormDesk, token: string, owner: string | undefined): boolean {
   if (!isOurOrigin(c, desk)) return false;
@@ -25,7 +26,7 @@ function isOurOrigin(c: Context, { address }: FormDesk): boolean {
   const origin = c.req.header("origin");
   if (origin === undefined) return true;
   if (!URL.canParse(origin)) return false;
-  // A proxy may have put its own name for us in the place of the one that people know.
+  // A proxy may have replaced the public host name by its own name for us.
   const ours = [new URL(address()).host, c.req.header("host") ?? new URL(c.req.url).host];
   return ours.includes(new URL(origin).host);
 }

@@ -8,24 +8,24 @@ import { PasswordCheck } from "./password_check.ts";
 import { People } from "./people.ts";
 import { Sessions } from "./sessions.ts";
 
-/** Who may come to the forms, and how they are known: by link, session or token. */
+/** Who may use the forms, and how they are authenticated: by link, session or token. */
 export interface FormDesk {
   people: People;
   links: FormLinks;
   sessions: Sessions;
   devices: Devices;
   passwords: PasswordCheck;
-  /** Signs what proves that a form was sent from our own page. */
+  /** Key for the proof that a form was sent from our own page. */
   csrfKey: Uint8Array;
   /** Where people reach the program, without a trailing slash. */
   address(): string;
 }
 
-/** What a desk is made of. */
+/** What a desk needs. */
 export interface DeskOptions {
   /** A key of the data folder for one purpose. */
   keyFor: (purpose: string) => Uint8Array;
-  /** Those in the settings in force. */
+  /** The people of the settings in force. */
   people: () => Person[];
   address: () => string;
   store: Pick<Store, "getMark" | "accept">;
@@ -46,7 +46,7 @@ export function openDesk({ keyFor, people: listed, address, store, clock }: Desk
   };
 }
 
-/** What steps that ask people know of them. */
+/** What steps that ask people need to know about them. */
 export function formPeople({ people, links, address }: FormDesk, clock: Clock, canMail: () => boolean): FormPeople {
   const url = (form: string) => `${address()}/forms/${form}`;
   return {

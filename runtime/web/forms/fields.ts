@@ -2,26 +2,26 @@ import type { Field } from "../../model/rule.ts";
 import { textOfValue } from "../../language/fields/field_text.ts";
 import { attributes, type Markup, markup } from "./markup.ts";
 
-/** A field of a form as it is shown. */
+/** A field of a form for display. */
 export interface ShownField {
   name: string;
   field: Field;
-  /** What stands in it. */
+  /** Its text. */
   text: string;
-  /** What is wrong with that. */
+  /** What is wrong with the text. */
   problem?: string;
 }
 
-/** Up to so many choices are all seen at once. */
+/** Up to this many choices are shown as radio buttons. */
 const MOST_RADIOS = 7;
 const YES_NO = [{ value: "true", label: "Yes" }, { value: "false", label: "No" }];
-/** What a person has to know who has never seen the format. */
+/** Format hints for people who do not know the format. */
 const FORMATS: Partial<Record<Field["type"], string>> = {
   duration: "Such as 30m, 2h or 3d",
   list: "One on each line",
 };
 
-/** One question: its label, help, problem and input, tied together for those who do not see them side by side. */
+/** One question: its label, help, problem and input, linked for screen readers. */
 export function fieldMarkup(shown: ShownField): Markup {
   const { name, field, problem } = shown;
   const help = [field.help, FORMATS[field.type]].filter((part) => part !== undefined).join("\n");
@@ -47,12 +47,12 @@ ${notes}${choices.map((choice, index) => radio(shown, choice, index))}</fieldset
 `;
 }
 
-/** The id of a field's input, or of the first of them: where a problem leads to. */
+/** The id of a field's input, or of the first of them: the target of links from problems. */
 export function idOf(name: string): string {
   return `field-${name}`;
 }
 
-/** What a field is called where it has no title: `orderId` is "Order id". */
+/** The label of a field without a title: `orderId` becomes "Order id". */
 export function labelOf(name: string, { title }: Field): string {
   if (title !== undefined) return title;
   const words = name.replaceAll("_", " ").replaceAll(/([a-z0-9])([A-Z])/g, (_, a, b) => `${a} ${b.toLowerCase()}`)
@@ -89,7 +89,7 @@ function radio({ name, field, text }: ShownField, { value, label }: Choice, inde
   }><span>${label}</span></label>\n`;
 }
 
-/** Types and limits for the browser's own help; what counts is checked by the server. */
+/** Types and limits for the browser's own help; the server's check is what counts. */
 function input({ name, field, text }: ShownField, described: Record<string, string | undefined>): Markup {
   const { type, required, min, max, lines = 1 } = field;
   const common = { id: idOf(name), name, required, ...described };
@@ -125,7 +125,7 @@ function select(choices: Choice[], text: string, none: string, own: Parameters<t
 ${options}</select>`;
 }
 
-/** A line break at its very start would be taken for layout by the browser. */
+/** A browser drops a line break at the very start of a textarea, so one is added. */
 function area(text: string, own: Parameters<typeof attributes>[0]): Markup {
   return markup`<textarea${attributes(own)}>
 ${text}</textarea>`;

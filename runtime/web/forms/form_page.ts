@@ -5,22 +5,22 @@ import { csrfInput, layout, type Page } from "./layout.ts";
 import { type Markup, markup } from "./markup.ts";
 import { time } from "./times.ts";
 
-/** What the page of an open form shows. */
+/** The contents of an open form's page. */
 export interface FormPage {
   form: Form;
-  /** What the rule that asks is called. */
+  /** The name of the rule that asks. */
   rule: string;
-  /** Where it is sent to: the page's own address, with the query of a link. */
+  /** Where it is sent: the page's own address, with the query of a link. */
   action: string;
   csrf: string;
   now: number;
   signedIn?: Page["signedIn"];
-  /** What was sent before, where that did not fit. */
+  /** The texts that were sent before, if they were invalid. */
   texts?: Record<string, string>;
   problems?: Record<string, string>;
 }
 
-/** The page on which a person answers. */
+/** The page on which a person answers a form. */
 export function formPage(page: FormPage): Markup {
   const { form, rule, action, csrf, now, signedIn, problems = {} } = page;
   const fields = Object.entries(form.fields).map(([name, field]): ShownField => {
@@ -40,12 +40,12 @@ ${fields.map(fieldMarkup)}
   return layout({ title: wrong.length > 0 ? `Error: ${form.title}` : form.title, body, signedIn });
 }
 
-/** A field may be called as something that every object has. */
+/** A field may have the name of a property that every object has. */
 function sentText(texts: Record<string, string>, name: string): string {
   return Object.hasOwn(texts, name) ? texts[name] : "";
 }
 
-/** All problems in one place, which has the focus when the page opens; each leads to its field. */
+/** All problems in one place, which has the focus when the page opens; each links to its field. */
 function summary(wrong: ShownField[]): Markup {
   const items = wrong.map(({ name, field, problem }) =>
     markup`<li><a href="#${idOf(name)}">${labelOf(name, field)}: ${problem}</a></li>\n`

@@ -14,7 +14,7 @@ import { respond } from "./respond.ts";
 import { refuseForeign, sessionOf, signedInAs, toSignIn } from "./session_routes.ts";
 import { tooLate, unknownForm, type Visit, visitOf } from "./visit.ts";
 
-/** Forms on one page of the list. */
+/** How many forms a page of the list has. */
 const PAGE = 50;
 
 /** `/forms` and `/forms/<id>`. */
@@ -77,7 +77,7 @@ async function answer(c: Context, context: WebContext): Promise<Response> {
   }
 }
 
-/** @param sent what did not fit, to be shown again with why */
+/** @param sent the invalid answer, shown again with its problems */
 function openForm(
   { form, query, csrf, signedIn }: Visit,
   context: WebContext,
@@ -95,7 +95,7 @@ function openForm(
   });
 }
 
-/** The values that were typed; what was left empty is left out. */
+/** The values that were typed; empty ones are left out. */
 function valuesOf({ fields }: Form, inputs: Record<string, string>): Record<string, Json> {
   const values = Object.entries(fields).map(([name, field]) =>
     [name, Object.hasOwn(inputs, name) ? valueOfText(field, inputs[name]) : undefined] as const
@@ -103,7 +103,7 @@ function valuesOf({ fields }: Form, inputs: Record<string, string>): Record<stri
   return Object.fromEntries(values.filter((entry): entry is [string, Json] => entry[1] !== undefined));
 }
 
-/** A problem as the person is told who made the mistake. */
+/** A problem in words for the person who answers. */
 function forPeople(problem: string): string {
   if (problem.endsWith(", got nothing")) return "An answer is needed";
   return problem.charAt(0).toUpperCase() + problem.slice(1);

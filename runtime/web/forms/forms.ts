@@ -1,5 +1,4 @@
 import { type Context, Hono } from "hono";
-import { secureHeaders } from "hono/secure-headers";
 import { StoreFullError } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import { addFormRoutes } from "./form_routes.ts";
@@ -7,32 +6,16 @@ import { notice } from "./notices.ts";
 import { respond } from "./respond.ts";
 import { addSessionRoutes } from "./session_routes.ts";
 
-/** Seconds after which somebody tries again while the program starts or stops. */
+/** Seconds after which people should retry while the program starts or stops. */
 const RETRY_AFTER = "5";
 
 /**
- * `/forms`: the pages where people answer. Whoever can reach the port may come here: a session or a link says who they are.
+ * `/forms`: the pages on which people answer. Everybody who can reach the port may open them; a session or a link
+ * identifies the person.
  */
 export function formPages(context: WebContext): Hono {
   const app = new Hono();
   app.onError((error, c) => failed(error, c, context));
-  app.use(secureHeaders({
-    contentSecurityPolicy: {
-      defaultSrc: ["'none'"],
-      styleSrc: ["'unsafe-inline'"],
-      formAction: ["'self'"],
-      baseUri: ["'none'"],
-      frameAncestors: ["'none'"],
-    },
-    strictTransportSecurity: false,
-    xFrameOptions: "DENY",
-    // Not `no-referrer`: with that a browser says `Origin: null` of our own pages. Links are credentials, so no other site sees them.
-    referrerPolicy: "same-origin",
-  }));
-  app.use(async (c, next) => {
-    await next();
-    c.header("cache-control", "no-store");
-  });
   app.use(async (c, next) => {
     if (context.phase() === "ready" || c.req.method === "GET") return await next();
     return respond(

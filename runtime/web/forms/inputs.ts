@@ -7,7 +7,7 @@ import { respond } from "./respond.ts";
 
 const MAX_BODY = 256 * 1_024;
 
-/** What a page sent, the last of inputs with one name; or the answer to a body that is not taken. */
+/** The inputs that a page sent, the last one of each name; or the answer if the body is refused. */
 export async function readInputs(c: Context, context: WebContext): Promise<Record<string, string> | Response> {
   const body = await readRequestBody(c.req.raw, MAX_BODY);
   if ("bytes" in body) return Object.fromEntries(new URLSearchParams(new TextDecoder().decode(body.bytes)));

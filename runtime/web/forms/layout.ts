@@ -11,7 +11,7 @@ export interface Page {
   signedIn?: { person: Person; csrf: string };
 }
 
-/** Contrast at least 4.5 to 1 on both backgrounds (WCAG 2.2, 1.4.3); what can be touched is 44 pixels high (2.5.5). */
+/** Contrast at least 4.5 to 1 on both backgrounds (WCAG 2.2, 1.4.3); touch targets are 44 pixels high (2.5.5). */
 const STYLE = `
 :root { color-scheme: light dark; --text: #1b1b1b; --soft: #555; --line: #767676; --back: #fff; --accent: #0b57d0; --bad: #b3261e }
 @media (prefers-color-scheme: dark) {

@@ -1,13 +1,13 @@
 import type { Person } from "../../model/person.ts";
 import { isSigned, sign } from "./signature.ts";
 
-/** What a link says: who comes by it, and until when it counts (milliseconds since the epoch). */
+/** The contents of a link: the person, and until when it is valid (milliseconds since the epoch). */
 export interface Link {
   person: string;
   until: number;
 }
 
-/** How long a link counts where its form has no end. */
+/** How long a link is valid if its form has no end. */
 const LONGEST = 30 * 86_400_000;
 
 /** Links to one form for one person, without an account. */
@@ -21,7 +21,7 @@ export class FormLinks {
     return String(new URLSearchParams({ for: id, until: String(until), sig: sign(this.key, [form, id, until]) }));
   }
 
-  /** What the query of a link says; undefined where it was not signed for this form. */
+  /** Reads the query of a link; undefined if it was not signed for this form. */
   read(form: string, query: Record<string, string>): Link | undefined {
     const { for: person = "", sig = "" } = query;
     const until = Number(query.until);

@@ -3,19 +3,19 @@ import { layout, type Page } from "./layout.ts";
 import { type Markup, markup } from "./markup.ts";
 import { time } from "./times.ts";
 
-/** What the list shows. */
+/** The contents of the list. */
 export interface ListPage {
   /** Oldest first. */
   forms: Form[];
-  /** What a rule is called. */
+  /** The name of a rule. */
   ruleName: (id: string) => string;
   now: number;
   signedIn: NonNullable<Page["signedIn"]>;
-  /** Behind which the next page begins, where there is one. */
+  /** The form after which the next page begins, if there is one. */
   next?: string;
 }
 
-/** What waits for a person. */
+/** The list of forms that wait for a person. */
 export function listPage({ forms, ruleName, now, signedIn, next }: ListPage): Markup {
   const items = forms.map(({ id, title, rule, createdAt, due }) => {
     const until = due !== undefined && markup`, until ${time(due, now)}`;

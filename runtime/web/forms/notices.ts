@@ -6,21 +6,21 @@ import { time } from "./times.ts";
 
 type SignedIn = Page["signedIn"];
 
-/** A page that says one thing. */
+/** A page with one message. */
 export function notice(title: string, text: Markup | string, signedIn?: SignedIn): Markup {
   return layout({ title, body: markup`<h1>${title}</h1>\n<p>${text}</p>`, signedIn });
 }
 
-/** The form is for others; it says nothing about it. */
+/** The form is for others; the page reveals nothing about it. */
 export function forbiddenNotice(form: string, signedIn: SignedIn): Markup {
   const text = signedIn === undefined
-    ? markup`This link is not, or not any more, for this form.`
+    ? markup`This link is not, or no longer, valid for this form.`
     : markup`You are signed in as ${signedIn.person.name}, and this form is for somebody else.
 <a href="/forms/sign-in?form=${form}">Sign in as another person</a>`;
   return notice("This form is not for you", text, signedIn);
 }
 
-/** The form cannot be answered any more. @param person who asks */
+/** The form cannot be answered any more. @param person the visitor */
 export function closedNotice(
   form: Form,
   person: Person,
@@ -41,7 +41,7 @@ export function closedNotice(
   return notice(title, markup`The time to answer this form is over.${until}`, signedIn);
 }
 
-/** After an answer. */
+/** The page after an answer. */
 export function thanksNotice({ title }: Form, signedIn: SignedIn): Markup {
   const text = markup`Your answer to “${title}” has been taken.
 ${signedIn && markup`<a href="/forms">What else waits for you</a>`}`;

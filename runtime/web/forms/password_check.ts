@@ -5,24 +5,24 @@ import { Attempts } from "./attempts.ts";
 import type { Devices } from "./devices.ts";
 import type { People } from "./people.ts";
 
-/** What came of a name and a password. */
+/** The result of checking a name and a password. */
 export type PasswordChecked =
   | { kind: "right"; person: Person }
   | { kind: "wrong" }
-  /** Too many wrong ones; seconds until the next is looked at. */
+  /** Too many wrong ones; seconds until the next attempt is checked. */
   | { kind: "later"; seconds: number };
 
 const MINUTES = 60_000;
-/** Of one person from one address, or from one browser that this person has used: a person who errs, or somebody who guesses. */
+/** Limit for one person from one address, or from one known browser of that person: typing errors, or one guesser. */
 const OF_PAIR = { most: 5, within: 15 * MINUTES };
-/** Of one person from everywhere, and from one address for everybody: guesses that are spread. */
+/** Limit for one person from everywhere, and for one address with any person: distributed guesses. */
 const OF_ONE = { most: 50, within: 60 * MINUTES };
-/** Passwords that wait to be checked; each takes memory and a core for a moment. */
+/** How many passwords may wait to be checked; each check takes memory and a core for a moment. */
 const MOST_WAITING = 20;
-/** Of nobody: who is unknown is told so only after the same time as who errs. */
+/** Nobody's hash: an unknown name takes the same time to check as a wrong password. */
 const NOBODY = `scrypt.15.8.3.${"A".repeat(22)}.${"A".repeat(43)}`;
 
-/** Checks names and passwords, one at a time, and not more of them than a person needs. */
+/** Checks names and passwords, one at a time, with a limit on attempts. */
 export class PasswordCheck {
   readonly #ofPair: Attempts;
   readonly #ofOne: Attempts;
@@ -43,12 +43,12 @@ export class PasswordCheck {
     const who = person?.id ?? name.trim().toLowerCase().slice(0, 100);
     const known = this.devices.read(device, person);
     const pair = known === undefined ? `${address} ${who}` : `device ${known}`;
-    // What is guessed elsewhere locks nobody out of a browser of their own.
+    // Guesses from elsewhere must not lock people out of their own browsers.
     const spread = known === undefined ? [`person ${who}`, `address ${address}`] : [];
     const wait = Math.max(this.#ofPair.wait(pair), ...spread.map((name) => this.#ofOne.wait(name)));
     if (wait > 0) return { kind: "later", seconds: Math.ceil(wait / 1_000) };
     if (this.#waiting >= MOST_WAITING) return { kind: "later", seconds: 10 };
-    // Counted before it is looked at: many at once are many.
+    // Counted before the check, so that parallel attempts count too.
     this.#ofPair.add(pair);
     for (const name of spread) this.#ofOne.add(name);
     if (!await this.#verify(password, person?.password ?? NOBODY) || person?.password === undefined) {

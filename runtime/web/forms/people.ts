@@ -2,12 +2,12 @@ import { parseAddress } from "../../actions/mail/address.ts";
 import { verifyToken } from "../../secrets/passwords.ts";
 import type { Person } from "../../model/person.ts";
 
-/** Who answers forms: `people` of `whenthen.yaml` as it is now, and whoever has an e-mail address. */
+/** Who answers forms: the current `people` of `whenthen.yaml`, and anybody with an e-mail address. */
 export class People {
-  /** @param listed those in the settings in force */
+  /** @param listed the people of the settings in force */
   constructor(private readonly listed: () => Person[]) {}
 
-  /** Those who are meant by ids, groups and addresses: each once, in the order in which they are named. */
+  /** The people named by ids, groups and addresses: each once, in the given order. */
   find(to: string[]): Person[] {
     const found = new Map<string, Person>();
     for (const name of to) {
@@ -18,20 +18,20 @@ export class People {
     return [...found.values()];
   }
 
-  /** One person by id or e-mail address. An address that nobody in the settings has is a person of its own. */
+  /** One person by id or e-mail address. An address that is not in the settings is a person of its own. */
   get(name: string): Person | undefined {
     const known = this.listed().find(({ id }) => id === name) ?? this.#byAddress(name);
     return known ?? strangerAt(name);
   }
 
-  /** Who signs in by that id or e-mail address. */
+  /** The person who signs in with that id or e-mail address. */
   account(name: string): Person | undefined {
     const written = name.trim();
     return this.listed().find(({ id }) => id === written) ??
       this.listed().find(({ id }) => id.toLowerCase() === written.toLowerCase()) ?? this.#byAddress(written);
   }
 
-  /** Whose API token it is. */
+  /** The owner of an API token. */
   byToken(token: string): Person | undefined {
     return this.listed().find((person) => person.token !== undefined && verifyToken(token, person.token));
   }
@@ -42,12 +42,12 @@ export class People {
   }
 }
 
-/** What a person is called in `to` of a form. */
+/** The names of a person that a form's `to` may contain. */
 export function namesOf({ id, groups, email }: Person): string[] {
   return [id, ...groups, ...email === undefined ? [] : [email]];
 }
 
-/** One address is one person, however it is written. */
+/** An address is one person, in any spelling. */
 function strangerAt(name: string): Person | undefined {
   const parsed = parseAddress(name);
   if (parsed === undefined || parsed.name !== "") return undefined;

@@ -3,10 +3,13 @@ import type { ContentfulStatusCode } from "hono/utils/http-status";
 import type { WebContext } from "../context.ts";
 import type { Markup } from "./markup.ts";
 
-/** What of a page is not shown, or is sent back as it is: its style, its tags with their attributes, and what is typed. */
+/**
+ * The parts of a page that are not shown, or must be sent back unchanged: its style, its tags with attributes, and typed
+ * text.
+ */
 const NOT_SHOWN = /<style>[^]*?<\/style>|<textarea[^>]*>[^]*?<\/textarea>|<[^>]*>/g;
 
-/** Answers with a page. What people read on it passes through the mask. */
+/** Answers with a page. Its visible text passes through the mask. */
 export function respond(
   c: Context,
   { mask }: Pick<WebContext, "mask">,
@@ -17,7 +20,7 @@ export function respond(
   return c.html(maskShown(String(page), mask), status, headers);
 }
 
-/** Inputs keep their values: a choice or a text that is equal to a secret is an answer like any other. */
+/** Inputs keep their values: a choice or a text that equals a secret is an answer like any other. */
 function maskShown(html: string, mask: (text: string) => string): string {
   let masked = "";
   let done = 0;

@@ -12,10 +12,10 @@ import { signInPage } from "./sign_in_page.ts";
 
 const COOKIE = "whenthen_session";
 const DEVICE_COOKIE = "whenthen_device";
-/** A form's id; nothing else is ever a place to go to after signing in. */
+/** A form's id, the only possible target after signing in. */
 const FORM_ID = /^[\w-]{1,64}$/;
 
-/** Who is signed in. */
+/** The session of a request, if somebody is signed in. */
 export function sessionOf(c: Context, { desk }: WebContext): Promise<Session | undefined> {
   return desk.sessions.read(getCookie(c, COOKIE));
 }
@@ -25,12 +25,12 @@ export function signedInAs(session: Session | undefined, { desk }: WebContext): 
   return session && { person: session.person, csrf: csrfToken(desk, session.cookie) };
 }
 
-/** Sends somebody who is not known yet to the sign-in, and from there back to the form. */
+/** Sends an unknown visitor to the sign-in, and from there back to the form. */
 export function toSignIn(c: Context, form?: string): Response {
   return c.redirect(`/forms/sign-in${form !== undefined && FORM_ID.test(form) ? `?form=${form}` : ""}`, 303);
 }
 
-/** Refuses what another site's page may have sent. */
+/** Refuses a request that another site's page may have sent. */
 export async function refuseForeign(c: Context, context: WebContext): Promise<Response> {
   const text =
     "What was sent did not come from this page, or the page was too old. Nothing was changed: open it again.";
@@ -91,8 +91,8 @@ function formOf(given: string | undefined): string | undefined {
 }
 
 /**
- * Where a request came from. What a proxy says counts where only a proxy can have said it: the connection comes from this
- * machine or its private network, and the last entry is the one that the nearest proxy wrote.
+ * The address that a request came from. A proxy's header is trusted only if a proxy must have set it: the connection comes
+ * from this machine or its private network, and the last entry is the one that the nearest proxy wrote.
  */
 function addressOf(c: Context): string {
   const address = (c.env as { address?: () => string } | undefined)?.address?.() ?? "";

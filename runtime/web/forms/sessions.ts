@@ -7,32 +7,32 @@ import type { Store } from "../../store/store.ts";
 import type { People } from "./people.ts";
 import { isSigned, sign } from "./signature.ts";
 
-/** Milliseconds after which everybody signs in anew. */
+/** Milliseconds after which everybody has to sign in again. */
 export const SESSION_LIFE = 7 * 86_400_000;
-/** Sessions of one person that are known one by one to have ended; those that are as old as the oldest of them have, too. */
+/** How many ended sessions of a person are remembered singly; all those that are older than these count as ended, too. */
 const MOST_ENDED = 100;
 
-/** Who is signed in, and the cookie that says so. */
+/** Who is signed in, and the session's cookie. */
 export interface Session {
   person: Person;
   cookie: string;
 }
 
-/** The sessions of a person that were ended before their time. */
+/** The sessions of a person that were ended early. */
 interface Ended {
-  /** All that would have ended by then, milliseconds since the epoch. */
+  /** All sessions that would have expired by then have ended; milliseconds since the epoch. */
   until: number;
-  /** Nonce to when it would have ended. */
+  /** By nonce: when the session would have expired. */
   sessions: Record<string, number>;
 }
 
 /**
- * Sessions without a list of them: the cookie says who and until when, signed together with the hash of the person's
- * password. With a new password, or once the person is gone, it says nothing any more. Those that were ended by a sign-out are kept in
- * the store for as long as their cookies would say something.
+ * Stateless sessions: the cookie names the person and the expiry, signed together with the hash of the person's password. A
+ * new password, or the removal of the person, makes it invalid. Sessions that were ended by a sign-out are kept in the
+ * store until their cookies expire.
  */
 export class Sessions {
-  /** By person, as the store has them. */
+  /** By person, as stored. */
   readonly #ended = new Map<string, Promise<Ended>>();
 
   /** @param key of the data folder, for sessions only */
@@ -61,8 +61,8 @@ export class Sessions {
   }
 
   /**
-   * Ends a session: from here on, and after a restart, its cookie says nothing any more.
-   * @throws StoreFullError where that cannot be written down
+   * Ends a session: from now on, and after a restart, its cookie is invalid.
+   * @throws StoreFullError if that cannot be stored
    */
   async end({ person, cookie }: Session): Promise<void> {
     const ended = await this.#endedOf(person);

@@ -1,16 +1,16 @@
 import { layout } from "./layout.ts";
 import { type Markup, markup } from "./markup.ts";
 
-/** What the sign-in page shows. */
+/** The contents of the sign-in page. */
 export interface SignInPage {
-  /** The form that the person came for. */
+  /** The form that the person wants to open. */
   form?: string;
-  /** What was typed before. */
+  /** The name typed before. */
   name?: string;
   problem?: string;
 }
 
-/** Where people with an account say who they are. */
+/** The page on which people with an account sign in. */
 export function signInPage({ form, name = "", problem }: SignInPage): Markup {
   const summary = problem !== undefined && markup`<div class="summary" role="alert" tabindex="-1" autofocus>
 <p class="error">${problem}</p>

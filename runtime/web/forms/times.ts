@@ -4,7 +4,7 @@ import { type Markup, markup } from "./markup.ts";
 const MINUTE = 60_000;
 const UNITS = [["day", 86_400_000], ["hour", 3_600_000], ["minute", MINUTE]] as const;
 
-/** A time as people read it, with its zone (`TZ`, else UTC), and how far off it is. */
+/** A time for people, with its zone (`TZ`, else UTC) and its distance from now. */
 export function time(at: number, now: number): Markup {
   const written = new Intl.DateTimeFormat("en-GB", {
     dateStyle: "medium",
@@ -17,11 +17,11 @@ export function time(at: number, now: number): Markup {
 }
 
 function distance(at: number, now: number): string {
-  // Five days, looked at a second later, are still five.
+  // Rounded to minutes, so that five days shown a second later are still five days.
   const away = Math.round((at - now) / MINUTE) * MINUTE;
   const unit = UNITS.find(([, ms]) => Math.abs(away) >= ms);
   if (unit === undefined) return "now";
-  // Made here, not once for all: loading its tables would take 4 ms of each start.
+  // Created here, not at the start: loading its tables would take 4 ms of each start.
   return new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(Math.trunc(away / unit[1]), unit[0]);
 }
 

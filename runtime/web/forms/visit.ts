@@ -10,11 +10,11 @@ import { closedNotice, forbiddenNotice, notice } from "./notices.ts";
 import { respond } from "./respond.ts";
 import { sessionOf, signedInAs, toSignIn } from "./session_routes.ts";
 
-/** Somebody for whom a form is, and how they came. */
+/** A person whom a form asks, and how they were identified. */
 export interface Visit {
   form: Form;
   person: Person;
-  /** What they came by, where that was no session. */
+  /** The link, unless they came with a session. */
   link?: Link;
   /** The query of the link, with its question mark. */
   query: string;
@@ -24,7 +24,7 @@ export interface Visit {
   signedIn?: Page["signedIn"];
 }
 
-/** Who comes to a form, by a link or a session; or the answer to those for whom it is not. */
+/** The visitor of a form, by link or session; or the answer to a visitor whom it does not ask. */
 export async function visitOf(c: Context, context: WebContext): Promise<Visit | Response> {
   const { desk, store } = context;
   const id = c.req.param("id")!;
@@ -39,7 +39,7 @@ export async function visitOf(c: Context, context: WebContext): Promise<Visit | 
   return { form, person, ...rest, csrf: csrfToken(desk, rest.owner) };
 }
 
-/** The answer where the form cannot be answered any more, or not by this link. */
+/** The answer if the form cannot be answered any more, or not with this link. */
 export function tooLate(c: Context, context: WebContext, visit: Visit): Promise<Response> | Response | undefined {
   const { form, person, link, signedIn } = visit;
   const { desk: { people }, clock } = context;

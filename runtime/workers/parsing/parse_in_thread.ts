@@ -6,23 +6,23 @@ import type { Json } from "../../model/json.ts";
 import { type Format, FormatError, parse } from "../../formats/format.ts";
 import { type Apart, putTogether } from "./pieces.ts";
 
-/** Characters up to which a text is parsed here: it takes under 30 ms, and to start a thread takes as long. */
+/** Texts up to this many characters are parsed here: it takes under 30 ms, and starting a thread takes as long. */
 const SMALL = 256_000;
-/** Milliseconds after which a thread that has nothing to do ends: it holds the memory that the last text took. */
+/** Milliseconds after which an idle thread ends: it holds the memory that the last text took. */
 const IDLE = 30_000;
 
 /**
- * Parses texts in a thread, one after the other. The thread is started by the first text, ends when it has had nothing to do for
- * a while, and is started again by the next.
+ * Parses texts in a thread, one after another. The first text starts the thread; it ends when it has been idle for a while,
+ * and the next text starts it again.
  */
 export class ParseThread {
   #thread: TaskThread | undefined;
   #idle: ReturnType<typeof setTimeout> | undefined;
-  /** Ends with the last text that is to be parsed. */
+  /** Settles when the last text in the queue is parsed. */
   #last: Promise<unknown> = Promise.resolve();
 
   /**
-   * @param startWorker makes the thread. Written as `new Worker(new URL(…))` for the bundler
+   * @param startWorker creates the thread. Callers write it as `new Worker(new URL(…))` for the bundler
    * @param idle milliseconds after which the thread ends
    */
   constructor(private readonly startWorker: () => Worker, private readonly idle = IDLE) {}
@@ -64,9 +64,10 @@ export class ParseThread {
 const parseThread = new ParseThread(() => new Worker(new URL("./parse_worker.ts", import.meta.url)));
 
 /**
- * Reads text as data, see `parse`; a large one in a thread, so that everybody else goes on meanwhile. `text` and `lines` take no
- * time worth that.
- * @returns a promise only for what is parsed in the thread: parallel steps are recorded in the same order whatever they read
+ * Reads text as data, see `parse`; a large one in a thread, so that the main thread stays responsive. `text` and `lines`
+ * are too fast to be worth that.
+ * @returns a promise only for what is parsed in the thread: this way parallel steps are recorded in the same order whatever
+ * they read
  * @throws FormatError; Error if the thread dies
  */
 export function parseBeside(text: string, format: Format): Json | Promise<Json> {

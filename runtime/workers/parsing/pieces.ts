@@ -2,22 +2,22 @@ import { Slices } from "../../host/slices.ts";
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 
-/** Data on its way from the thread that parsed it, in pieces: to read it in one go would take as long as parsing did. */
+/** Data in pieces, as the parsing thread sends it: reading it in one go would take as long as parsing did. */
 export interface Apart {
-  /** The data as JSON, its longest list being empty. */
+  /** The data as JSON, with its longest list empty. */
   rest: string;
-  /** Where that list is: `["data", "items"]`. */
+  /** The path of that list: `["data", "items"]`. */
   path: string[];
   /** The elements of that list as JSON, separated by commas. */
   pieces: string[];
 }
 
-/** Characters of a piece: to read them takes about a millisecond. */
+/** Characters of a piece: reading one takes about a millisecond. */
 const PIECE = 100_000;
-/** Levels of objects in which the list is looked for. */
+/** How many levels of objects are searched for the list. */
 const DEEPEST = 4;
 
-/** Takes data apart at its longest list; data without a list stays whole. */
+/** Splits data at its longest list; data without a list stays whole. */
 export function takeApart(value: Json): Apart {
   const { path, list } = longestList(value, DEEPEST);
   const pieces: string[] = [];
@@ -37,7 +37,7 @@ export function takeApart(value: Json): Apart {
   return { rest: writeRecordJson(value), path, pieces };
 }
 
-/** Puts the data together again, and lets everybody else have a turn meanwhile. */
+/** Puts the data together again, and lets other work run in between. */
 export async function putTogether({ rest, path, pieces }: Apart): Promise<Json> {
   const value = readExactJson(rest) as Json;
   const list = path.reduce((at, name) => (at as { [name: string]: Json })[name], value) as Json[];
@@ -49,7 +49,7 @@ export async function putTogether({ rest, path, pieces }: Apart): Promise<Json> 
   return value;
 }
 
-/** An empty list of nobody where there is none. */
+/** If there is no list, an empty one that is not part of the value. */
 function longestList(value: Json, levels: number): { path: string[]; list: Json[] } {
   if (Array.isArray(value)) return { path: [], list: value };
   const none = { path: [], list: [] };

@@ -6,7 +6,7 @@ import { PartWriter } from "../../../runtime/store/history/part_writer.ts";
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
 import { Unfolded } from "../../../runtime/store/history/unfolded.ts";
 import type { RunState } from "../../../runtime/model/run.ts";
-import { FaultyDisk } from "../../host/faulty_disk.ts";
+import { FaultyDisk } from "../../faults/faulty_disk.ts";
 
 export const FOLDER = "/data";
 export const NOW = Date.UTC(2026, 0, 5, 12);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { diskError } from "../../../runtime/host/forgetful_disk.ts";
+import { diskError } from "../../faults/simulated_disk.ts";
 import { Archive, eventLine, FOLDER, type Line, moreLine, NOW, runId, runLine } from "./helpers.ts";
 
 const ids = (runs: { run: { id: string } }[]) => runs.map(({ run }) => parseInt(run.id, 32));

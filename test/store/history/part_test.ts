@@ -8,7 +8,7 @@ import { parsePartName, partName } from "../../../runtime/store/history/part_fil
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
 import { PartWriter } from "../../../runtime/store/history/part_writer.ts";
 import { openFile } from "../../../runtime/store/history/sqlite.ts";
-import { FaultyDisk } from "../../host/faulty_disk.ts";
+import { FaultyDisk } from "../../faults/faulty_disk.ts";
 import { eventLine, FOLDER, makePart, moreLine, runId, runLine } from "./helpers.ts";
 
 /** Opens bytes in SQLite itself, as a shell does. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { diskError } from "../../../runtime/host/forgetful_disk.ts";
+import { diskError } from "../../faults/simulated_disk.ts";
 import { type Catalogue, Part } from "../../../runtime/store/history/catalogue.ts";
 import { thinPart } from "../../../runtime/store/history/thin_part.ts";
 import { type Kept, nextToTrim } from "../../../runtime/store/history/trim.ts";

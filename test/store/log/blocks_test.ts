@@ -5,7 +5,7 @@ import { BlockWriter, readBlocks } from "../../../runtime/store/log/blocks.ts";
 import { DamagedError } from "../../../runtime/store/log/errors.ts";
 import { lines } from "../../../runtime/store/log/lines.ts";
 import { mergeBlocks } from "../../../runtime/store/log/merge.ts";
-import { FaultyDisk } from "../../host/faulty_disk.ts";
+import { FaultyDisk } from "../../faults/faulty_disk.ts";
 import { FOLDER } from "./helpers.ts";
 
 type Rows = Map<string, string | undefined>;

@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { Disk } from "../../../runtime/host/disk.ts";
 import { foldSegment } from "../../../runtime/store/log/fold.ts";
 import type { SegmentLog } from "../../../runtime/store/log/segment_log.ts";
-import { FaultyDisk } from "../../host/faulty_disk.ts";
+import { FaultyDisk } from "../../faults/faulty_disk.ts";
 import { CuttingDisk, PowerCut } from "./cutting_disk.ts";
 import { foldAll, FOLDER, hooks, names, openLog, recovered } from "./helpers.ts";
 import { appendSegments, check, frameText, merge } from "./workload.ts";

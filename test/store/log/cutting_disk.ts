@@ -1,5 +1,5 @@
 import type { Disk, DiskFile } from "../../../runtime/host/disk.ts";
-import type { FaultyDisk } from "../../host/faulty_disk.ts";
+import type { FaultyDisk } from "../../faults/faulty_disk.ts";
 
 /** What a disk without power answers. */
 export class PowerCut extends Error {
@@ -11,7 +11,7 @@ export class CuttingDisk implements Disk {
   /** Steps so far. */
   steps = 0;
 
-  /** @param survives how much of what is unsynced survives, see `ForgetfulDisk.writeBack` */
+  /** @param survives how much of what is unsynced survives, see `SimulatedDisk.writeBack` */
   constructor(readonly disk: FaultyDisk, readonly cutBefore = Infinity, readonly survives: () => number = () => 0) {}
 
   list = (folder: string) => this.disk.list(folder);

@@ -3,8 +3,8 @@ import { readBlocks } from "../../../runtime/store/log/blocks.ts";
 import { mergeDue, mergeFiles } from "../../../runtime/store/log/compact.ts";
 import { DamagedError } from "../../../runtime/store/log/errors.ts";
 import { foldSegment } from "../../../runtime/store/log/fold.ts";
-import { diskError } from "../../../runtime/host/forgetful_disk.ts";
-import { FaultyDisk } from "../../host/faulty_disk.ts";
+import { diskError } from "../../faults/simulated_disk.ts";
+import { FaultyDisk } from "../../faults/faulty_disk.ts";
 import { EXPIRY, foldAll, FOLDER, hooks, names, partLines, recovered, writeSegment } from "./helpers.ts";
 import { appendSegments, check, merge } from "./workload.ts";
 

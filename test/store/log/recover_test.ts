@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { NewerFormatError, OlderStoreError } from "../../../runtime/store/log/errors.ts";
 import { encodeHead } from "../../../runtime/store/log/log_frame.ts";
 import { recover } from "../../../runtime/store/log/recover.ts";
-import { FaultyDisk } from "../../host/faulty_disk.ts";
+import { FaultyDisk } from "../../faults/faulty_disk.ts";
 import { foldAll, FOLDER, names, openLog, recovered, TestSink } from "./helpers.ts";
 import { appendSegments, check, frameText, merge } from "./workload.ts";
 

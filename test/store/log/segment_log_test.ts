@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Segment } from "../../../runtime/store/log/segment.ts";
-import { FaultyDisk } from "../../host/faulty_disk.ts";
+import { FaultyDisk } from "../../faults/faulty_disk.ts";
 import { FOLDER, names, openLog, recovered } from "./helpers.ts";
 import { check, frameText } from "./workload.ts";
 

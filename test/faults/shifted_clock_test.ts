@@ -3,7 +3,7 @@ import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../../runtime/host/clock.ts";
-import { chooseClock } from "../../runtime/host/test_clock.ts";
+import { chooseClock } from "./shifted_clock.ts";
 
 const DAY = 86_400_000;
 

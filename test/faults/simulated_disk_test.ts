@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import type { Disk, DiskFile } from "../../runtime/host/disk.ts";
-import { ForgetfulDisk, realPlatter } from "../../runtime/host/forgetful_disk.ts";
+import { realMedium, SimulatedDisk } from "./simulated_disk.ts";
 import { FaultyDisk } from "./faulty_disk.ts";
 
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
@@ -17,7 +17,7 @@ async function fileWith(disk: Disk, path: string, content: string): Promise<Disk
 }
 
 /** What is left of a disk after a power cut. */
-async function left(disk: ForgetfulDisk, folder: string): Promise<Record<string, string>> {
+async function left(disk: SimulatedDisk, folder: string): Promise<Record<string, string>> {
   disk.cut();
   const names = (await disk.list(folder)).sort();
   return Object.fromEntries(
@@ -106,7 +106,7 @@ Deno.test("an open file is read as it was opened, until the power goes", async (
 
 Deno.test("on the machine's disk: only what was synced is in the folder", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-forgetful-"));
-  const disk = new ForgetfulDisk(realPlatter);
+  const disk = new SimulatedDisk(realMedium);
   const file = await fileWith(disk, join(folder, "draft"), "one");
   await file.sync();
   await disk.rename(join(folder, "draft"), join(folder, "done"));

@@ -1,11 +1,11 @@
 import { dirname } from "node:path";
-import { concat, diskError, ForgetfulDisk, type Platter } from "../../runtime/host/forgetful_disk.ts";
+import { concat, diskError, type Medium, SimulatedDisk } from "./simulated_disk.ts";
 import type { DiskFile } from "../../runtime/host/disk.ts";
 
 type Fault = "ENOSPC" | "EIO";
 
 /** A disk in memory that can lose its power, fill up, and fail to sync, as pessimistic as POSIX allows. */
-export class FaultyDisk extends ForgetfulDisk {
+export class FaultyDisk extends SimulatedDisk {
   /** Set to have every write fail, after half of its bytes. */
   failWrites: Fault | undefined;
   /** Set to have every sync fail. */
@@ -17,7 +17,7 @@ export class FaultyDisk extends ForgetfulDisk {
   /** Files synced since it was made. */
   syncs = 0;
 
-  constructor(private readonly memory = new MemoryPlatter()) {
+  constructor(private readonly memory = new MemoryMedium()) {
     super(memory);
   }
 
@@ -70,7 +70,7 @@ export class FaultyDisk extends ForgetfulDisk {
   }
 }
 
-class MemoryPlatter implements Platter {
+class MemoryMedium implements Medium {
   readonly files = new Map<string, Uint8Array>();
 
   mkdir(): void {}

@@ -1,5 +1,5 @@
-import type { Disk, DiskFile } from "./disk.ts";
-import { ForgetfulDisk, realPlatter } from "./forgetful_disk.ts";
+import type { Disk, DiskFile } from "../../runtime/host/disk.ts";
+import { realMedium, SimulatedDisk } from "./simulated_disk.ts";
 
 /**
  * A disk for black-box tests, by what `WHENTHEN_TEST_DISK` wishes; undefined or empty leaves the disk as it is.
@@ -13,7 +13,7 @@ export function chooseDisk(disk: Disk, wish: string | undefined): Disk {
   if (!wish) return disk;
   const [, kind, number] = /^(hold|forget):(\d+)$/.exec(wish) ?? [];
   if (kind === "hold") return holdSyncs(disk, Number(number));
-  if (kind === "forget") return new ForgetfulDisk(realPlatter, sometimes(Number(number)));
+  if (kind === "forget") return new SimulatedDisk(realMedium, sometimes(Number(number)));
   throw new Error(`Cannot use WHENTHEN_TEST_DISK ${JSON.stringify(wish)}: expected "hold:<ms>" or "forget:<seed>"`);
 }
 

@@ -1,9 +1,9 @@
 import * as fs from "node:fs";
 import { dirname, join } from "node:path";
-import type { Disk, DiskFile, OpenFile } from "./disk.ts";
+import type { Disk, DiskFile, OpenFile } from "../../runtime/host/disk.ts";
 
 /** What keeps its contents when the power goes. Each call is whole, and they take effect in order. */
-export interface Platter {
+export interface Medium {
   mkdir(folder: string): void;
   list(folder: string): string[];
   read(path: string): Uint8Array;
@@ -14,8 +14,8 @@ export interface Platter {
   remove(path: string): void;
 }
 
-/** The machine's disk as a platter: a program that is killed leaves there what a power cut would leave. */
-export const realPlatter: Platter = {
+/** The machine's disk as a medium: a program that is killed leaves there what a power cut would leave. */
+export const realMedium: Medium = {
   mkdir: (folder) => void fs.mkdirSync(folder, { recursive: true, mode: 0o700 }),
   list: (folder) => fs.readdirSync(folder),
   read: (path) => fs.readFileSync(path),
@@ -27,16 +27,16 @@ export const realPlatter: Platter = {
 };
 
 interface File {
-  /** Where the platter has it; undefined while no synced folder names it. */
+  /** Where the medium has it; undefined while no synced folder names it. */
   at?: string;
-  /** What is synced, as long as the platter has no place for it. */
+  /** What is synced, as long as the medium has no place for it. */
   synced: Uint8Array;
   dirty: Uint8Array;
-  /** How many zeros stand on the platter where dirty bytes belong. */
+  /** How many zeros stand on the medium where dirty bytes belong. */
   zeros: number;
 }
 
-/** A change of a folder, visible at once; `keep` brings it onto the platter. */
+/** A change of a folder, visible at once; `keep` brings it onto the medium. */
 interface Change {
   folder: string;
   keep: () => void;
@@ -45,25 +45,25 @@ interface Change {
 const NOTHING = new Uint8Array();
 
 /**
- * A disk that is as forgetful as POSIX allows: what was not synced never reaches the platter, be it bytes or the creation,
+ * A disk that is as forgetful as POSIX allows: what was not synced never reaches the medium, be it bytes or the creation,
  * renaming and removal of files; except for what a machine writes back early, by itself.
  */
-export class ForgetfulDisk implements Disk {
-  readonly #platter: Platter;
+export class SimulatedDisk implements Disk {
+  readonly #medium: Medium;
   readonly #early: () => number;
   #files = new Map<string, File>();
   #known = new Set<string>();
   #changes: Change[] = [];
   #power = {};
 
-  /** @param early the share of what is unsynced that reaches the platter after a write: 0 to 1 each time it is asked */
-  constructor(platter: Platter, early: () => number = () => 0) {
-    this.#platter = platter;
+  /** @param early the share of what is unsynced that reaches the medium after a write: 0 to 1 each time it is asked */
+  constructor(medium: Medium, early: () => number = () => 0) {
+    this.#medium = medium;
     this.#early = early;
   }
 
   mkdir(path: string): Promise<void> {
-    this.#platter.mkdir(path);
+    this.#medium.mkdir(path);
     return Promise.resolve();
   }
 
@@ -127,7 +127,7 @@ export class ForgetfulDisk implements Disk {
     const file = this.#find(path);
     this.#keep(file, file.dirty.length);
     if (file.at === undefined) file.synced = file.synced.slice(0, length);
-    else this.#platter.truncate(file.at, length);
+    else this.#medium.truncate(file.at, length);
   }
 
   async rename(from: string, to: string): Promise<void> {
@@ -140,7 +140,7 @@ export class ForgetfulDisk implements Disk {
     this.#change(dirname(to), () => {
       if (replaced !== undefined) this.#drop(replaced);
       if (file.at === undefined) return this.#place(file, to);
-      this.#platter.rename(file.at, to);
+      this.#medium.rename(file.at, to);
       file.at = to;
     });
   }
@@ -160,7 +160,7 @@ export class ForgetfulDisk implements Disk {
   }
 
   /**
-   * Lets part of what is unsynced reach the platter: the first changes of folders, the beginning of each file's dirty bytes;
+   * Lets part of what is unsynced reach the medium: the first changes of folders, the beginning of each file's dirty bytes;
    * a file may have grown already, with zeros where the rest belongs.
    * @param share 0 to 1 each time it is asked
    */
@@ -170,7 +170,7 @@ export class ForgetfulDisk implements Disk {
     for (const file of new Set(this.#files.values())) {
       this.#keep(file, Math.round(share() * file.dirty.length));
       if (file.at === undefined || file.dirty.length === 0 || file.zeros > 0 || share() <= 0.5) continue;
-      this.#platter.append(file.at, new Uint8Array(file.dirty.length));
+      this.#medium.append(file.at, new Uint8Array(file.dirty.length));
       file.zeros = file.dirty.length;
     }
   }
@@ -194,11 +194,11 @@ export class ForgetfulDisk implements Disk {
     return new Map([...this.#files].map(([path, file]) => [path, this.#content(file)]));
   }
 
-  /** What is on the platter is seen when a folder is looked at first. */
+  /** What is on the medium is seen when a folder is looked at first. */
   look(folder: string): void {
     if (this.#known.has(folder)) return;
     this.#known.add(folder);
-    for (const name of this.#platter.list(folder)) {
+    for (const name of this.#medium.list(folder)) {
       const at = join(folder, name);
       this.#files.set(at, { at, synced: NOTHING, dirty: NOTHING, zeros: 0 });
     }
@@ -221,7 +221,7 @@ export class ForgetfulDisk implements Disk {
   }
 
   #content({ at, synced, dirty, zeros }: File): Uint8Array {
-    const kept = at === undefined ? synced : this.#platter.read(at);
+    const kept = at === undefined ? synced : this.#medium.read(at);
     return concat(kept.subarray(0, kept.length - zeros), dirty);
   }
 
@@ -236,24 +236,24 @@ export class ForgetfulDisk implements Disk {
     const { at, synced, dirty, zeros } = file;
     if (at === undefined) file.synced = concat(synced, dirty.subarray(0, count));
     else {
-      if (zeros > 0) this.#platter.truncate(at, this.#platter.read(at).length - zeros);
-      this.#platter.append(at, dirty.subarray(0, count));
+      if (zeros > 0) this.#medium.truncate(at, this.#medium.read(at).length - zeros);
+      this.#medium.append(at, dirty.subarray(0, count));
     }
     file.zeros = 0;
     file.dirty = dirty.slice(count);
   }
 
-  /** Gives a file a place on the platter, unless a rename that was synced before has given it one. */
+  /** Gives a file a place on the medium, unless a rename that was synced before has given it one. */
   #place(file: File, path: string): void {
     if (file.at !== undefined) return;
-    this.#platter.create(path);
-    this.#platter.append(path, file.synced);
+    this.#medium.create(path);
+    this.#medium.append(path, file.synced);
     file.at = path;
     file.synced = NOTHING;
   }
 
   #drop(file: File): void {
-    if (file.at !== undefined) this.#platter.remove(file.at);
+    if (file.at !== undefined) this.#medium.remove(file.at);
     file.at = undefined;
   }
 }

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { setInterval } from "node:timers";
-import { type Clock, wallClock } from "./clock.ts";
+import { type Clock, wallClock } from "../../runtime/host/clock.ts";
 
 /** Milliseconds after which the file is read again: whoever sets the clock sees what follows soon. */
 const LOOK_AGAIN = 100;

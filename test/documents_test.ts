@@ -1,0 +1,223 @@
+import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
+import { cp, readFile, rm, symlink } from "node:fs/promises";
+import { dirname, join, normalize } from "node:path";
+import type { z } from "zod";
+import { batchSchema } from "../runtime/language/fields/batch.ts";
+import { STEP_OPTIONS } from "../runtime/language/checker/check_steps.ts";
+import { testKinds, testSchema } from "../runtime/language/checker/test_kinds.ts";
+import { stepKinds } from "../runtime/engine/index.ts";
+import type { Store } from "../runtime/store/store.ts";
+import { triggerKinds } from "../runtime/triggers/index.ts";
+import { Metrics } from "../runtime/web/metrics.ts";
+import {
+  isFile,
+  linesOf,
+  nameOf,
+  readDocument,
+  readDocuments,
+  ROOT,
+  running,
+  shell,
+  type UserDocument,
+  walk,
+  writeBlock,
+} from "./documents.ts";
+import { temporaryFolder, whenthen } from "./e2e/program.ts";
+
+const documents = await readDocuments();
+const [readme] = documents;
+const named = (name: string) => documents.find(({ path }) => path === `docs/${name}.md`)!;
+
+/** Its files are saved while the program runs, as the reader does. */
+const tutorial = named("tutorial");
+/** The other texts for people, in which links and names of files must be true as well. */
+const others = await Promise.all(
+  ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "examples/README.md"].map(readDocument),
+);
+const contributing = others[0];
+
+/** Commands that run until they are told to stop, and those that would run this test again. */
+const STARTS = ["npm start", "deno task start"];
+const TESTS = ["npm test", "deno task test"];
+/** What needs minutes or the binary; test/binary/documents_test.ts runs the binary's commands. */
+const COMPILE = "npm run compile";
+/** What the program must have printed once a document's commands are run. */
+const SEEN: Record<string, string[]> = {
+  "README.md": ["(Ada was greeted 1 times so far)", "more.csv has 3 rows, 32 pieces in all"],
+  "docs/operating.md": ["(Bob was greeted 1 times so far)"],
+  "docs/tutorial.md": ["Order A1 is paid", "Order A1 is refunded with code "],
+};
+
+Deno.test("documents: README has at most 200 lines and links to every file in docs/", () => {
+  assert.ok(readme.text.split("\n").length <= 201, "more than 200 lines");
+  for (const { path } of documents.slice(1)) assert.ok(readme.text.includes(`](${path})`), `a link to ${path}`);
+});
+
+Deno.test("documents: every link between them leads to a file, and to a heading in it", () => {
+  const all = new Map([...documents, ...others].map((document) => [document.path, document]));
+  const wrong = [...all.values()].flatMap(({ path, text }) =>
+    linksOf(text).filter((link) => {
+      const [file, heading] = link.split("#");
+      const target = file === "" ? path : normalize(join(dirname(path), file));
+      if (!existsSync(join(ROOT, target))) return true;
+      return heading !== undefined && !headingsOf(all.get(target)!).includes(heading);
+    }).map((link) => `${path}: ${link}`)
+  );
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("documents: every source file that they name exists", () => {
+  const wrong = [...documents, ...others].flatMap(({ path, text }) =>
+    [...text.matchAll(/`((?:runtime|bin|test)\/[\w./-]*(?:\.ts|\/))`/g)].map(([, file]) => file)
+      .filter((file) => !existsSync(join(ROOT, file))).map((file) => `${path}: ${file}`)
+  );
+  assert.deepEqual(wrong, []);
+});
+
+Deno.test("documents: every rule, action and setting in them loads, their TypeScript has the right types, their tests pass", async () => {
+  await using folder = await temporaryFolder();
+  const written = new Set<string>();
+  for (const document of documents) {
+    for (const block of document.blocks.filter(isFile)) {
+      const name = join(document === tutorial ? "tutorial" : "all", nameOf(block));
+      assert.ok(!written.has(name), `${document.path}: ${name} is the name of another file already`);
+      written.add(name);
+      await writeBlock(block, join(folder.path, document === tutorial ? "tutorial" : "all"));
+    }
+  }
+  const env = { SHOP_TOKEN: "correct-horse-battery", STRIPE_WEBHOOK_SECRET: "whsec_correct-horse-battery" };
+  for (const [rules, loaded, passed] of [["all", 12, 3], ["tutorial/rules", 3, 1]] as const) {
+    const at = [join(folder.path, rules), "--data", join(folder.path, ".data")];
+    const checked = await whenthen(["check", ...at], { env });
+    assert.equal(checked.code, 0, checked.stdout);
+    assert.match(checked.stdout, new RegExp(`^${loaded} rules, 0 problems$`, "m"));
+    const tested = await whenthen(["test", ...at], { env });
+    assert.equal(tested.code, 0, tested.stdout);
+    assert.match(tested.stdout, new RegExp(`^${passed} tests? passed, 0 failed$`, "m"));
+  }
+  const check = `deno check --config ${join(ROOT, "deno.json")} ${join(folder.path, "**/*.ts")}`;
+  const types = await shell(`shopt -s globstar; ${check}`, folder.path);
+  assert.equal(types.code, 0, types.output);
+});
+
+Deno.test("documents: the tables of triggers and steps name all kinds and options that there are, and no others", () => {
+  for (const [title, kinds] of [["triggers", triggerKinds], ["steps", stepKinds]] as const) {
+    const rows = named(title).text.split("\n").filter((line) => /^\| `/.test(line));
+    const names = rows.map((row) => /^\| `(\w+)/.exec(row)![1]);
+    assert.deepEqual([...new Set(names)].sort(), Object.keys(kinds).sort(), title);
+    for (const [name, { options, children = [] }] of Object.entries(kinds)) {
+      const row = rows[names.indexOf(name)];
+      const own = Object.keys(options).filter((option) => !STEP_OPTIONS.includes(option));
+      for (const option of [...own, ...children]) {
+        assert.match(row, new RegExp(`\`${option}\\b`), `${option} in the row of ${name}`);
+      }
+    }
+  }
+});
+
+Deno.test("documents: the section on batches names all options of batch", () => {
+  const section = named("rules").text.split("\n## Batches\n")[1].split("\n## ")[0];
+  for (const option of Object.keys(batchSchema.shape)) assert.match(section, new RegExp(`\\b${option}\\b`), option);
+});
+
+Deno.test("documents: the one on tests names all that a test can say", () => {
+  const parts = Object.keys((testKinds.expect.main as z.ZodObject).shape);
+  const options = Object.values(testKinds).flatMap(({ kind, options }) => [kind, ...Object.keys(options)]);
+  for (const name of [...Object.keys(testSchema.shape), ...options, ...parts]) {
+    assert.match(named("testing").text, new RegExp("[`{ ]" + name + "\\b"), name);
+  }
+});
+
+Deno.test("documents: the list of commands is that of the program", async () => {
+  const listed = linesOf("text", named("operating")).map((line) => /^whenthen (\w+)/.exec(line)![1]);
+  const { stdout } = await whenthen(["--help"]);
+  const commands = [...stdout.split("Commands:")[1].matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name);
+  assert.deepEqual(listed.sort(), commands.filter((name) => name !== "help").sort());
+});
+
+Deno.test("documents: the table of metrics is that of the program", async () => {
+  const store = {
+    countVerdicts: () => Promise.resolve({}),
+    countRuns: () => Promise.resolve({}),
+    stats: () => Promise.resolve({ bytes: 0, journalBytes: 0 }),
+  } as unknown as Store;
+  const metrics = new Metrics({ store, rules: () => ({ loaded: 0, broken: 0 }), workers: () => 0 });
+  const exposed = [...(await metrics.expose()).body.matchAll(/^# TYPE (\w+)/gm)].map(([, name]) => name);
+  const rows = named("operating").text.split("\n").filter((line) => line.startsWith("| `whenthen_"));
+  const listed = rows.flatMap((row) => [...row.split("|")[1].matchAll(/\w+/g)].map(([name]) => name));
+  assert.deepEqual(listed.sort(), exposed.sort());
+});
+
+Deno.test("documents: every command of README and docs/ runs, in a copy of the project", async (test) => {
+  const { scripts } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+  const { tasks } = JSON.parse(await readFile(join(ROOT, "deno.json"), "utf8"));
+  for (const name of ["start", "test", "compile"]) {
+    assert.ok(scripts[name].endsWith(`deno@2.9.6 task ${name}`) && tasks[name]);
+  }
+  const written = documents.flatMap((document) => linesOf("sh", document));
+  for (const command of [...STARTS, ...TESTS, COMPILE]) assert.ok(written.includes(command), command);
+
+  for (const document of documents.filter((document) => linesOf("sh", document).length > 0)) {
+    await test.step(document.path, async () => {
+      await using copy = await projectCopy();
+      await walk(
+        document,
+        {
+          cwd: copy.path,
+          start: STARTS[0],
+          command: (line) => isLeftOut(line) ? undefined : { line, isStart: STARTS.includes(line) },
+        },
+        document === tutorial,
+        SEEN[document.path],
+      );
+    });
+  }
+});
+
+Deno.test("documents: something is alive once the program starts, and not only when the first minute is over", async () => {
+  await using copy = await projectCopy();
+  await using program = await running(STARTS[0], copy.path);
+  await program.shown("Pulse 1: ");
+  const pulses = await (await fetch(`${program.url}/api/runs?rule=pulse`)).json();
+  assert.equal(pulses.at(-1).trigger, "start");
+});
+
+Deno.test("documents: every task that CONTRIBUTING names exists, with the options that it is given", async () => {
+  const { tasks } = JSON.parse(await readFile(join(ROOT, "deno.json"), "utf8"));
+  const { scripts } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
+  for (const [, name] of contributing.text.matchAll(/\bdeno task ([\w:]+)/g)) assert.ok(tasks[name], name);
+  for (const [, name] of contributing.text.matchAll(/\bnpm run ([\w:]+)/g)) assert.ok(scripts[name], name);
+  const bench = await readFile(join(ROOT, "test/bench/bench.ts"), "utf8");
+  for (const line of linesOf("sh", contributing).filter((line) => line.startsWith("deno task bench "))) {
+    for (const [option] of line.matchAll(/--\w+/g)) assert.ok(bench.includes(`"${option} `), option);
+  }
+});
+
+function isLeftOut(line: string): boolean {
+  return [...TESTS, COMPILE].includes(line) || line.startsWith("bin/whenthen");
+}
+
+/** Links to files of the project, outside code. */
+function linksOf(text: string): string[] {
+  const prose = text.replace(/^ *```.*?^ *```$/gms, "").replace(/`[^`\n]*`/g, "");
+  return [...prose.matchAll(/\]\(([^)\s]+)\)/g)].map(([, link]) => link).filter((link) => !/^\w+:/.test(link));
+}
+
+/** The anchors of its headings, as GitHub makes them. */
+function headingsOf({ text }: UserDocument): string[] {
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, title]) =>
+    title.toLowerCase().replace(/[^\p{L}\p{N}\s_-]/gu, "").replaceAll(" ", "-")
+  );
+}
+
+/** What a clone of the project has that its commands need; packages are linked, not copied. */
+async function projectCopy() {
+  const folder = await temporaryFolder();
+  for (const name of ["bin", "runtime", "examples", "rules", "deno.json", "deno.lock", "package.json"]) {
+    await cp(join(ROOT, name), join(folder.path, name), { recursive: true });
+  }
+  await rm(join(folder.path, "examples/.whenthen"), { recursive: true, force: true });
+  await symlink(join(ROOT, "node_modules"), join(folder.path, "node_modules"));
+  return folder;
+}
