@@ -318,6 +318,6 @@ Deno.test("a step that comes after its run was suspended is told of, with what t
     assert.equal(logs[0].level, "warn");
     assert.match(
       logs[0].message,
-      /^step\.http\("late", …\) came after its run was suspended .* belongs into step\.do$/,
+      /^step\.http\("late", …\) came after its run was suspended .* into step\.do$/,
     );
   }));
