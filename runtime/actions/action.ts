@@ -7,15 +7,15 @@ import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
-/** An action module: its schema, and what a step of that kind does. */
+/** An action: its schemas, and the function that performs a step of this kind. */
 export interface Action extends Kind {
-  /** Policy where the step names none. */
+  /** The policy of steps that set none. */
   defaults: { timeout: number; attempts: number };
   /** Whether a failure of this kind is worth another attempt when the policy has attempts left. */
   retries?(error: unknown): boolean;
   /**
-   * Does it once; gives no promise where there is nothing to wait for.
-   * @param args what the schema made of the step, templates resolved
+   * Performs one attempt; returns no promise if there is nothing to wait for.
+   * @param args as parsed by the schemas, with templates resolved
    * @throws TerminalError, RetryAfterError, TimeoutError, or anything else
    */
   perform(args: JsonObject, context: ActionContext): Outcome | Promise<Outcome>;
@@ -33,7 +33,7 @@ interface ActionDefinition<S extends Schemas> extends Omit<Action, keyof Schemas
 export function defineAction<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
   action: Schemas<Name, Main, Options> & ActionDefinition<Schemas<Name, Main, Options>>,
 ): Omit<Action, keyof Schemas> & Schemas<Name, Main, Options> {
-  // Who calls it has read the arguments by these schemas.
+  // Callers parse the arguments with these schemas.
   return action as Omit<Action, keyof Schemas> & Schemas<Name, Main, Options>;
 }
 
@@ -50,8 +50,8 @@ export interface ActionContext<Recorded = JsonObject> {
   path: string;
   attempt: number;
   /**
-   * The arguments as they are recorded, with expressions in the place of secrets: messages, which are recorded, too, name these. Absent
-   * where they are the same.
+   * The arguments as they are recorded, with expressions instead of secrets. Messages name these, as they are recorded, too. Absent if
+   * they are the same.
    */
   recorded?: Recorded;
   /** Aborted by the step's timeout, by cancelling the run, and at shutdown. */
@@ -62,7 +62,7 @@ export interface ActionContext<Recorded = JsonObject> {
   services: ActionServices;
 }
 
-/** What the program around it offers to actions. */
+/** The services that the program offers to actions. */
 export interface ActionServices {
   /** Sends an event on behalf of the run; its id is stable over attempts. */
   emit(event: { type: string; data: Json; subject?: string; id: string }, run: ActionContext["run"]): Promise<Receipt>;
@@ -70,7 +70,7 @@ export interface ActionServices {
   log(level: "debug" | "info" | "warn" | "error", message: string, details: JsonObject): void;
   /** The value of the signed causality header for outgoing requests. */
   causeHeader(run: ActionContext["run"]): string;
-  /** Environment that children inherit: the process's own without secrets. */
+  /** The environment of child processes: that of this process without secrets. */
   childEnv(): Record<string, string>;
   /** Reads memory across runs. */
   getState(key: string): Promise<Json | undefined>;
@@ -84,8 +84,8 @@ export interface ActionServices {
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
   /** Begins a file in the run's folder. */
   createFile(file: NewFile): Promise<FileDraft>;
-  /** What requests go through. @default the network */
+  /** Sends requests. @default the network */
   fetch?: typeof fetch;
-  /** What starts commands. @default this machine */
+  /** Starts commands. @default this machine */
   runChild?: typeof runChild;
 }

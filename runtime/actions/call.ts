@@ -3,7 +3,7 @@ import { z } from "zod";
 import { json, target } from "../language/fields/field.ts";
 import { defineAction } from "./action.ts";
 
-/** Calls an exported function in a worker. A YAML action has steps of its own: the step machine in `run/` interprets it. */
+/** Calls an exported function in a worker. A YAML action has its own steps, which `engine/` interprets. */
 export const call = defineAction({
   kind: "call",
   summary: "Calls a function of a TypeScript file, or a YAML action",

@@ -1,6 +1,6 @@
 import type { Json } from "../model/json.ts";
 
-/** Adds what the action got before it failed, for the trace and `onError`. */
+/** Adds to an error what the action received before it failed, for the trace and `onError`. */
 export function withDetail<E extends Error>(error: E, detail: Json): E & { detail: Json } {
   return Object.assign(error, { detail });
 }

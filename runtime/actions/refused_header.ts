@@ -2,7 +2,7 @@ import type { Json } from "../model/json.ts";
 import { type Repeatable, toHeaders } from "../model/repeatable.ts";
 
 /**
- * Says which of these headers no host takes. What the hosts say themselves may hold the value, which may be a secret.
+ * Finds a header that no host accepts. The errors of the hosts themselves may contain its value, which may be a secret.
  * @param shown the headers as they are recorded
  */
 export function refusedHeader(headers: Record<string, Repeatable>, shown: Record<string, Json>): string {

@@ -26,8 +26,8 @@ type ReadReplyArgs = ReadArgs<typeof schemas>;
 const WITHOUT_BODY: Json[] = [204, 205, 304];
 
 /**
- * Answers the webhook request that the run's event came by. For any other event nobody waits, nor after `replyWithin`: the step succeeds and its
- * result says so, so that a rule with several triggers needs no condition.
+ * Answers the webhook request that the run's event came from. If no request waits, as with other events or after `replyWithin`, the
+ * step succeeds and its result says so. This way a rule with several triggers needs no condition.
  */
 export const reply = defineAction({
   ...schemas,
@@ -46,7 +46,7 @@ function answer(args: ReplyArgs, { run, services, recorded = args }: ActionConte
   if (body !== undefined) headers["content-type"] ??= "text/plain; charset=utf-8";
   if (!run.event.http) return { output: { status, sent: false, reason: "the event did not come by HTTP" } };
   const text = json !== undefined ? writeExactJson(json) : body ?? "";
-  // Recorded also if it comes too late: a duplicate of the event gets it.
+  // Recorded even if it is too late: a duplicate of the event is answered with it.
   const effects = { reply: { status, headers, body: text } };
   if (services.awaitsReply(run.event)) return { output: { status, sent: true }, effects };
   return { output: { status, sent: false, reason: "nobody waited for it any more" }, effects };

@@ -2,7 +2,7 @@ import { type Clock, sleepFor } from "../host/clock.ts";
 import type { Rate } from "../model/duration.ts";
 
 /**
- * How fast requests may go to a destination host, over all rules: `limits` in `whenthen.yaml`. A burst of `count` passes
+ * The rate limit of requests to a destination host, over all rules: `limits` in `whenthen.yaml`. A burst of `count` passes
  * at once, the rest at the rate and in order (GCRA, ITU-T I.371).
  */
 export class RequestLimits {
@@ -11,12 +11,12 @@ export class RequestLimits {
 
   constructor(private readonly clock: Clock) {}
 
-  /** @param rates by host name, with the port where the URL has one */
+  /** @param rates by host name, with the port if the URL has one */
   setRates(rates: Record<string, Rate>): void {
     this.#rates = rates;
   }
 
-  /** Resolves when the host has room for one more request. Rejects with the signal's reason when that is aborted. */
+  /** Resolves when the host has room for one more request. Rejects with the signal's reason if it is aborted. */
   async admit(url: URL, signal: AbortSignal): Promise<void> {
     const rate = this.#rates[url.host] ?? this.#rates[url.hostname];
     if (rate === undefined) return;

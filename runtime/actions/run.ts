@@ -40,17 +40,17 @@ type RunArgs = Args<typeof schemas>;
 const MOST_OUTPUT = 10_000_000;
 /** Bytes as JSON that are left for both texts in a result of 10 MB. */
 const TAIL_ROOM = MOST_OUTPUT - 1_000;
-/** How many times as much as standard output itself takes it takes with what `lines` or `text` make of it, at most. */
+/** The most that standard output and its `lines` or `text` take together, as a multiple of standard output alone. */
 const WITH_FORMAT = 2.5;
 /** Bytes of each stream that stay in the detail of a failure. */
 const FAILURE_OUTPUT = 200_000;
 
 /**
- * Runs a command and waits until it and what it started are gone. Its result holds what it wrote, whole; more than 10 MB fails the
- * step, and so does what is not text in `charset`. `json` is what `format` makes of standard output; without a format it is standard output read as JSON, or null where it is
- * none. With `keep: tail` it holds the end of what would be too much, and in `dropped` how many bytes of each are missing in front of
- * it; `json` is then only what `format` makes of it. The detail of a failure holds the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` how many bytes of each
- * are missing.
+ * Runs a command and waits until it and everything that it started has ended. The result contains its whole output. More than 10 MB
+ * fails the step, and so does output that is not text in `charset`. `json` is standard output parsed by `format`; without a format it is
+ * standard output parsed as JSON, or null if it is no JSON. With `keep: tail` the result contains the end of an output that is too
+ * large, and in `dropped` the number of bytes missing before it; `json` is then null without a `format`. The detail of a failure
+ * contains the first 200 kB of `stdout` and the last of `stderr`, and in `dropped` the number of missing bytes of each.
  */
 export const run = defineAction({
   ...schemas,
@@ -115,7 +115,7 @@ async function start(
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
     throw new TerminalError(`Cannot run ${name} in ${folder}: there is no such folder`);
   }
-  // Relative to the rule file like all paths, also where `cwd` is another folder.
+  // Relative to the rule file like all paths, even if `cwd` is another folder.
   const found = /^\.\.?\//.test(program) ? resolve(context.ruleFolder, program) : program;
   let unsaved: Error | undefined;
   const environment = { ...context.services.childEnv(), ...contextVariables(context), ...env };
@@ -141,7 +141,7 @@ async function start(
   }
 }
 
-/** What a script may want to know; `WHENTHEN_CAUSE` goes into the header `whenthen-cause` of requests it sends to this program. */
+/** Facts for scripts; `WHENTHEN_CAUSE` belongs into the header `whenthen-cause` of requests it sends to this program. */
 function contextVariables({ run, path, attempt, services }: ActionContext<unknown>): Record<string, string> {
   return {
     WHENTHEN_RULE: run.rule,
@@ -164,12 +164,12 @@ function explain(error: unknown, name: string, program: string, file: string, PA
   if (code === "EACCES") {
     return new TerminalError(`Cannot run ${name}: it is not executable; chmod +x would make it so`);
   }
-  // No room for another process or file may pass; a command line that the system refuses stays refused.
+  // A lack of processes or files may be temporary; a command line that the system refuses stays refused.
   const mayPass = ["EAGAIN", "EMFILE", "ENFILE", "ENOMEM", "ETXTBSY"].includes(code ?? "");
   return mayPass ? new Error(`Cannot run ${name}: ${message}`) : new TerminalError(`Cannot run ${name}: ${message}`);
 }
 
-/** @throws TerminalError where it wrote more than the result can hold: the next step would take the rest for the whole */
+/** @throws TerminalError if the output is larger than a result may be: the next step would take a part for the whole */
 function checkWhole(name: string, texts: Texts): void {
   for (const [stream, { dropped }] of Object.entries(texts)) {
     if (dropped === 0) continue;
@@ -184,7 +184,7 @@ function checkWhole(name: string, texts: Texts): void {
   }
 }
 
-/** @throws TerminalError where it wrote something else than text: it would be changed without a word */
+/** @throws TerminalError if the output is not text: it would be changed silently */
 function checkText(name: string, texts: Texts): void {
   for (const [stream, { undecodable }] of Object.entries(texts)) {
     if (undecodable === undefined) continue;
@@ -215,7 +215,7 @@ function shorten(kept: Kept, part: "first" | "last"): Kept {
 async function read(name: string, { stdout }: ChildEnd, { format, keep }: RunArgs): Promise<Json> {
   try {
     if (format !== undefined) return await parseBeside(stdout.text, format);
-    // What is left of a JSON text may be another one.
+    // The rest of a JSON text may be another valid JSON text.
     if (keep !== undefined) return null;
     return parseMaybeJson(stdout.text, "json") ?? null;
   } catch (error) {

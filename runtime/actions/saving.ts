@@ -2,7 +2,7 @@ import type { FileDraft } from "../host/run_files.ts";
 import type { ActionContext } from "./action.ts";
 
 /**
- * Has a step's file written, and leaves nothing where that fails.
+ * Has a step's file written, and leaves nothing if that fails.
  * @param what for messages: `the answer to GET https://example.org/`
  * @param fill writes the draft and keeps it
  */

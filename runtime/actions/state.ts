@@ -2,7 +2,7 @@ import { duration, json, template } from "../language/fields/field.ts";
 import { defineAction } from "./action.ts";
 
 /**
- * Memory across runs: sets a value and gives the previous one, or reads where no value is given. The store writes the value
+ * Memory across runs: sets a value and returns the previous one, or only reads if no value is given. The store writes the value
  * together with the step's record and puts the previous value there as the step's result.
  */
 export const state = defineAction({

@@ -25,45 +25,45 @@ import { accessTo, tokenFault } from "../web/access.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { createWeb, type Web } from "../web/web.ts";
 
-/** What the program is started with. */
+/** The options that the program starts with. */
 export interface AppOptions {
   /** The rules folder, absolute. */
   folder: string;
   /** The data folder, absolute. */
   data: string;
-  /** Over `whenthen.yaml`; 0 takes a free port. */
+  /** Overrides `whenthen.yaml`; 0 means a free port. */
   port?: number;
   host?: string;
-  /** Name of the environment: `config.<env>.yaml` goes over `config.yaml`. */
+  /** Name of the environment: `config.<env>.yaml` overrides `config.yaml`. */
   env?: string;
   /** TypeScript files of the folder that are bundled already. */
   prebuilt?: Prebuilt;
-  /** What others than this machine's user must know. */
+  /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
   token?: string;
   version: string;
 }
 
-/** How a pass of `whenthen once` went. */
+/** The result of one pass of `whenthen once`. */
 export interface OnceReport {
   failedRuns: Run[];
   /** Triggers whose pass failed, with the reason. */
   failures: TriggerFailure[];
-  /** Files of rules that do not load. */
+  /** Rule files that do not load. */
   broken: string[];
 }
 
-/** How long requests and runs under way may take once it has been told to stop (promise 10). */
+/** How long requests and runs under way may take after a signal to stop. */
 const DRAIN = 5_000;
-/** Milliseconds for the answers of those who were waiting when that time was up. */
+/** Milliseconds for the answers to requests that still waited when that time was over. */
 const LAST_ANSWERS = 500;
-/** A run that is due this soon is waited for by `whenthen once`; a later one is suspended. */
+/** `whenthen once` waits for runs that are due within this time; later ones are suspended. */
 const ONCE_PATIENCE = 60_000;
 const DEFAULT_HOST = "127.0.0.1";
 const DEFAULT_PORT = 8080;
 
 /**
- * Opens the data folder and wires the parts together; nothing moves before `start` or `once`.
- * @throws UsageError where another program holds the data folder
+ * Opens the data folder and wires the parts together; nothing starts before `start` or `once`.
+ * @throws UsageError if another program holds the data folder
  */
 export async function openApp(options: AppOptions, { clock, disk }: Ports = SYSTEM_PORTS): Promise<App> {
   const secrets = new Secrets({ environment, files: [], folders: [] });
@@ -79,12 +79,12 @@ export class App {
   readonly #reloads: Coalescer;
   readonly #token = randomBytes(24).toString("base64url");
   readonly #failures = new TriggerFailures();
-  /** Only in a pass: a program that runs for months would never let them go. */
+  /** Only kept during a pass: a program that runs for months would collect them without end. */
   #failedRuns: Run[] | undefined;
   #phase: "starting" | "ready" | "draining" = "starting";
-  /** The data folder was deleted or replaced: intake is closed, and all that is left to do is to stop. */
+  /** The data folder was deleted or replaced: intake is closed, and the program can only stop. */
   readonly lost: Promise<void>;
-  /** Milliseconds that runs have to come to an end when it stops. */
+  /** Milliseconds that runs have to end when the program stops. */
   #drain = DRAIN;
   #server: Server | undefined;
   #watch: Watch | undefined;
@@ -107,11 +107,11 @@ export class App {
       address: () => this.#address(),
     });
     this.lost = dataFolder.lost.then((error) => this.#lose(error));
-    // Commands that hold the data folder themselves ask in process, as from this machine.
+    // Commands that hold the data folder themselves send their requests in process; they count as local.
     this.web = this.#createWeb(DEFAULT_HOST);
   }
 
-  /** Loads the folder, attaches the triggers, goes on with the runs, serves. Resolves once it is ready. */
+  /** Loads the folder, attaches the triggers, resumes the runs, serves. Resolves when it is ready. */
   async start(): Promise<void> {
     const { folder, data } = this.options;
     this.#watch = await watchFolder(
@@ -124,7 +124,7 @@ export class App {
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
     this.#phase = "ready";
     this.#parts.upkeep.start();
-    // Behind the runner, which has the store turn its times back where the clock is set back: they go by these.
+    // After the runner: when the clock is rolled back, the runner has the store correct its times, which batches depend on.
     this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
     logLine("info", `Listening on ${this.#server.url}`, {});
   }
@@ -143,7 +143,7 @@ export class App {
     return this.secrets.maskJson(report as unknown as Json) as unknown as OnceReport;
   }
 
-  /** For a command that holds the data folder itself: events find their rules, but nothing polls, keeps time or runs. */
+  /** For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs. */
   async serveCommand(): Promise<void> {
     this.#parts.attachments.listenOnly();
     await this.#parts.runner.drain(0);
@@ -160,7 +160,7 @@ export class App {
     return this.dataFolder.isNew();
   }
 
-  /** Stops as told: intake first, then what is under way, within the drain; then everything is suspended and closed. */
+  /** Stops: first intake, then it waits for work in progress up to the drain time, then it suspends and closes everything. */
   async stop(): Promise<void> {
     this.#phase = "draining";
     await Promise.all([
@@ -169,7 +169,7 @@ export class App {
       this.#parts.upkeep.stop(),
       this.#parts.ingest.batches.stop(),
     ]);
-    // Who still waits for a reply once nothing runs, or the time is up, is told that its event is taken in.
+    // Requests that still wait for a reply when nothing runs any more, or the time is over, are answered that their event was accepted.
     const release = () => this.#replies.release();
     const cancelRelease = this.clock.after(this.#drain, release);
     const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
@@ -179,7 +179,7 @@ export class App {
     await this.dataFolder.close();
   }
 
-  /** Nothing that runs do now can be recorded: they are not waited for. */
+  /** Results of runs can no longer be recorded, so nothing waits for them. */
   #lose({ message }: Error): void {
     this.#phase = "draining";
     this.#drain = 0;
@@ -199,14 +199,14 @@ export class App {
       this.#watch?.outside(this.#parts.live.loaded!.outside);
       this.#parts.metrics.countReload();
     } catch (error) {
-      // The rules in force stay; before the first load there are none to stay.
+      // The rules in force stay in force; before the first load there are none.
       if (this.#parts.live.loaded === undefined) throw error;
       logError("The reload failed; the rules stay as they were", error);
     }
   }
 
   #prepare({ settings, secretNames }: Loaded): void {
-    // Before anything comes in; upkeep applies what a later reload changes, and drops at once what is above it.
+    // Before the first event. Upkeep applies what a later reload changes, and at once removes what exceeds it.
     if (this.#parts.live.loaded === undefined) this.dataFolder.store.retain(retentionOf(settings));
     this.secrets.refresh({ environment, ...settings.secrets });
     this.secrets.use(secretNames);
@@ -222,7 +222,7 @@ export class App {
     return serve((request, address) => web.fetch(request, address), place);
   }
 
-  /** Where it listens, or would. */
+  /** The address that it listens on, or would listen on. */
   #place(): { host: string; port: number } {
     const { host, port } = this.#parts.live.loaded?.settings ?? {};
     return { host: this.options.host ?? host ?? DEFAULT_HOST, port: this.options.port ?? port ?? DEFAULT_PORT };

@@ -10,20 +10,20 @@ import { logCode } from "../engine/run_log.ts";
 /** What to check, by absolute paths. */
 export interface CheckFolderOptions {
   folder: string;
-  /** Keeps what TypeScript rules declare, for the next load. */
+  /** A cache of what TypeScript rules declare, for the next load. */
   data: string;
   env?: string;
   prebuilt?: Prebuilt;
 }
 
-/** What a check found. */
+/** The result of a check. */
 export interface CheckedFolder extends Loaded {
   /** The TypeScript files, bundled, by path relative to the folder. */
   typescript: Map<string, LoadedTypeScript>;
 }
 
 /**
- * Loads a folder and says what is wrong with it, secrets masked; no store, triggers or runs.
+ * Loads a folder and returns its problems, with secrets masked; without store, triggers or runs.
  */
 export async function checkFolder(options: CheckFolderOptions): Promise<CheckedFolder> {
   const secrets = new Secrets({ environment, files: [], folders: [] });

@@ -13,28 +13,28 @@ import { openStore } from "../store/open_store.ts";
 import type { Store } from "../store/store.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 
-/** The mark of a store that a whenthen has worked on. */
+/** The mark that a store has after the program has worked on it. */
 const BEGUN = { rule: "", trigger: "begun" };
 
-/** A data folder in the hands of this program. */
+/** A data folder that this program holds. */
 export interface DataFolder {
   store: Store;
   signer: CauseSigner;
-  /** What runs have saved. */
+  /** The files that runs have saved. */
   files: RunFiles;
-  /** This folder's own key for one purpose: what is signed with it means nothing anywhere else. */
+  /** A key of this folder for one purpose: signatures made with it are not valid elsewhere. */
   keyFor(purpose: string): Uint8Array;
-  /** True where no whenthen has worked on this store: nothing is known of earlier passes. */
+  /** True if no program has worked on this store: nothing is known of earlier passes. */
   isNew(): Promise<boolean>;
-  /** From here on it is not new any more. */
+  /** Marks it as not new. */
   begin(): Promise<void>;
-  /** Resolves if the folder is deleted or replaced, within a second: nothing is saved any more. */
+  /** Resolves within a second after the folder is deleted or replaced; from then on nothing is saved. */
   lost: Promise<Error>;
-  /** Closes the store and gives the folder back. */
+  /** Closes the store and releases the folder. */
   close(): Promise<void>;
 }
 
-/** What a data folder is opened with. */
+/** The options for opening a data folder. */
 export interface DataFolderOptions {
   path: string;
   clock: Clock;
@@ -44,7 +44,7 @@ export interface DataFolderOptions {
 
 /**
  * Takes a data folder: one program at a time.
- * @throws UsageError where another program holds it, or it cannot be made or written to
+ * @throws UsageError if another program holds it, or it cannot be created or written
  */
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
   const { path, clock, disk, onWarning } = options;
@@ -87,10 +87,10 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
   }
 }
 
-/** Milliseconds between two looks at the folder. */
+/** Milliseconds between two checks of the folder. */
 const LOOK = 1_000;
 
-/** By the machine's own time: a folder is lost whatever time a test says it is. */
+/** Uses the machine's own time: a folder can be lost whatever the time of a test is. */
 function watchLock(lock: FolderLock): { lost: Promise<Error>; end(): void } {
   const { promise, resolve } = Promise.withResolvers<Error>();
   const timer = setInterval(() => {
@@ -104,7 +104,7 @@ function watchLock(lock: FolderLock): { lost: Promise<Error>; end(): void } {
   return { lost: promise, end: () => clearInterval(timer) };
 }
 
-/** What is in it is data as it came, secrets that rules made data of included: only its user may read it. */
+/** It contains data as received, and secrets if rules put them into data: only its user may read it. */
 async function makePrivate(folder: string, onWarning: (message: string) => void): Promise<void> {
   const { mode } = await stat(folder);
   if (platform === "win32" || (mode & 0o077) === 0) return;
@@ -115,17 +115,17 @@ async function makePrivate(folder: string, onWarning: (message: string) => void)
   }
 }
 
-/** What the first commits of a program take on disk, generously. */
+/** A generous estimate of the disk space for the first commits of a program. */
 const PROBE_BYTES = 64 * 1024;
 
 /**
- * A disk that takes nothing is found out before anything begins: later a commit waits for it, and a program that starts would
- * hang without a word to whoever started it.
+ * Detects a disk that accepts no writes before anything starts. Later a commit would wait for the disk, and the start would hang
+ * without a message.
  */
 async function probe(folder: string, disk: Disk): Promise<void> {
   const path = join(folder, "probe");
   try {
-    // A program that was killed may have left one.
+    // A killed program may have left one.
     if ((await disk.list(folder)).includes("probe")) await disk.remove(path);
     const file = await disk.create(path);
     try {

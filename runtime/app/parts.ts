@@ -21,7 +21,7 @@ import { type FormDesk, openDesk } from "../web/forms/desk.ts";
 import { Metrics } from "../web/metrics.ts";
 import { wire, type Wiring } from "./wire.ts";
 
-/** The parts that the program is made of; `app.ts` moves them. */
+/** The parts of the program; `app.ts` starts and stops them. */
 export interface AppParts extends Wiring {
   loading: Loading;
   live: LiveRules;
@@ -32,7 +32,7 @@ export interface AppParts extends Wiring {
   desk: FormDesk;
 }
 
-/** What the parts tell the program. */
+/** The callbacks from the parts to the program. */
 export interface Told {
   onAccepted: IngestOptions["onAccepted"];
   onFinished: NonNullable<RunnerOptions["onFinished"]>;
@@ -41,16 +41,16 @@ export interface Told {
   onLoaded: LiveRulesOptions["onLoaded"];
   /** A trigger's last pass failed, with the reason, or worked again (null). */
   onReport: (rule: string, trigger: string, failure: string | null) => void;
-  /** Something came late: the folder is to be loaded anew. */
+  /** Something was late: the folder must be loaded again. */
   requestReload: () => void;
-  /** Where people reach the program where the settings do not say. */
+  /** The address under which people reach the program if the settings name none. */
   address: () => string;
 }
 
-/** Bytes that live state may take on disk: in memory it takes some three times as much. */
+/** Bytes that live state may take on disk: in memory it takes about three times as much. */
 const MOST_LIVE = 256_000_000;
 
-/** What the store keeps by the settings; live state may have a share of the memory, as the rest is for what runs. */
+/** The retention of the store by the settings. Live state may take a share of the memory; the rest is for runs. */
 export function retentionOf({ retention }: Settings): Retention {
   return { ...retention, live: Math.min(MOST_LIVE, Math.floor(memoryBytes() / 10)) };
 }
@@ -58,7 +58,7 @@ export function retentionOf({ retention }: Settings): Retention {
 /** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */
 const LOAD_PATIENCE = 1_000;
 
-/** Makes the parts and wires them together; nothing moves yet. */
+/** Makes the parts and wires them together; nothing starts yet. */
 export function assemble(
   options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
   clock: Clock,

@@ -1,12 +1,12 @@
 import { type Clock, systemClock } from "../host/clock.ts";
 import { type Disk, realDisk } from "../host/disk.ts";
 
-/** What the program reaches of the machine that a test may want to be otherwise. */
+/** The parts of the machine that tests replace. */
 export interface Ports {
   clock: Clock;
   /** The disk that the data folder is on. */
   disk: Disk;
 }
 
-/** The machine as it is. */
+/** The real machine. */
 export const SYSTEM_PORTS: Ports = { clock: systemClock, disk: realDisk };

@@ -15,7 +15,7 @@ import { type FormDesk, formPeople } from "../web/forms/desk.ts";
 import { HookRegistry } from "../web/hook_registry.ts";
 import type { Isolates } from "../workers/workers.ts";
 
-/** What the way from an event to a step is wired to: by the program, and by each test of a rule. */
+/** The dependencies of the parts between an event and a step; the program and each test of a rule pass their own. */
 export interface WiringPorts {
   store: Store;
   clock: Clock;
@@ -23,22 +23,22 @@ export interface WiringPorts {
   /** The rules folder, absolute. */
   folder: string;
   signer: CauseSigner;
-  /** Where steps put what they save. */
+  /** The files that steps save. */
   files: RunFiles;
   desk: FormDesk;
   surroundings: IngestOptions["surroundings"];
-  /** The environment of children: without secrets. */
+  /** The environment of child processes, without secrets. */
   childEnv: () => Record<string, string>;
   secretOf: (name: string) => string | undefined;
   awaitsReply: ActionServices["awaitsReply"];
   /** Whether mail can be sent. */
   canMail: (services: ProgramServices) => boolean;
-  /** A rule that triggers are attached for. */
+  /** The live rule with an id. */
   ruleOf: (id: string) => Rule;
   triggerLog: AttachmentOptions["log"];
   /** A trigger's last pass failed, with the reason, or worked again (null). */
   onReport: AttachmentOptions["report"];
-  /** Called with what was taken in, once it is on disk, before anything of it runs. */
+  /** Called with the receipts of accepted events after they are on disk, before any of their runs start. */
   onAccepted: (receipts: Receipt[]) => void;
   runner: Pick<
     RunnerOptions,
@@ -46,11 +46,11 @@ export interface WiringPorts {
   >;
   /** Services instead of the program's own. */
   replaceServices?: (services: ProgramServices) => Partial<ProgramServices>;
-  /** What answers instead of the source of a trigger, whose id is the path. */
+  /** Replaces the source of a trigger; the path is the trigger's id. */
   sourceStandIn?: RunnerOptions["standIn"];
 }
 
-/** The way from an event to a step. */
+/** The parts between an event and a step. */
 export interface Wiring {
   hooks: HookRegistry;
   ingest: Ingest;
@@ -59,7 +59,7 @@ export interface Wiring {
   runner: Runner;
 }
 
-/** Makes the parts between a trigger and a step, and wires them together; nothing moves yet. */
+/** Makes the parts between a trigger and a step, and wires them together; nothing starts yet. */
 export function wire(ports: WiringPorts): Wiring {
   const { store, clock, isolates, folder, surroundings, signer, files, childEnv, secretOf, awaitsReply } = ports;
   const ingest = new Ingest({
@@ -103,7 +103,7 @@ export function wire(ports: WiringPorts): Wiring {
   return { hooks, ingest, services, attachments, runner };
 }
 
-/** Ends the runs that others replace, wakes those whose wait has ended, and has claimed what was not claimed with its event. */
+/** Ends replaced runs, wakes runs whose wait has ended, and has the other new runs claimed. */
 function startAccepted(runner: Runner, receipts: Receipt[]): void {
   runner.replace(receipts.flatMap(({ replaces }) => replaces));
   runner.woken(receipts.flatMap(({ wakes }) => wakes));

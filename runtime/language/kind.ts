@@ -3,7 +3,7 @@ import type { JsonObject } from "../model/json.ts";
 import type { Resolved } from "./fields/field.ts";
 
 /**
- * The description of one kind of trigger or step for the checker. The modules in `trigger/` and `action/` extend it with
+ * The description of one kind of trigger or step for the checker. The modules in `triggers/` and `actions/` extend it with
  * the implementation. The checker, the templates and the JSON Schema use the tables of kinds.
  */
 export interface Kind {

@@ -3,7 +3,7 @@ import { createHmac, randomUUID } from "node:crypto";
 import type { Json } from "../model/json.ts";
 
 /**
- * The headers that authenticate a webhook's sender: the counterpart of `trigger/webhook_auth.ts`.
+ * The headers that authenticate a webhook's sender: the counterpart of `triggers/webhook/webhook_auth.ts`.
  * @param secret from the test or from {@link madeUpSecret}
  * @param now milliseconds since the epoch
  */

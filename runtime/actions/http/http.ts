@@ -9,18 +9,17 @@ import { readRetryAfter } from "./retry_after.ts";
 import { send } from "./send.ts";
 import { saving } from "../saving.ts";
 
-/** Bytes, after decompression, that the body of an answer may have. */
+/** The most bytes, after decompression, of the body of an answer. */
 const BODY_LIMIT = 10_000_000;
-/** Bytes that are kept of the body of a failure; its detail says `truncated` where there was more. */
+/** How many bytes of the body of a failure are kept; its detail says `truncated` if there were more. */
 const FAILURE_LIMIT = 64_000;
 const EXCERPT = 200;
 
 /**
  * Sends one request. In its result header names are in lower case, several `set-cookie` a list; `body` is data if the answer is JSON or
- * `format` says how to read it, text if it is text, else base64, and null if it is empty; with `save` it is the file that the body is
- * in. A status that is neither 2xx nor in `ok` is a
- * failure: worth another attempt after 408, 429
- * and 5xx, as network errors are, and final otherwise.
+ * `format` says how to parse it, text if it is text, else base64, and null if it is empty; with `save` it is the file with the body. A
+ * status that is neither 2xx nor in `ok` is a failure. As after network errors, there is another attempt after 408, 429 and 5xx; all
+ * other statuses are final.
  */
 export const http = defineAction({
   ...schemas,

@@ -10,7 +10,7 @@ import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { ActionContext } from "../action.ts";
 import { refusedHeader } from "../refused_header.ts";
 
-/** What an http step takes. */
+/** The schemas of an http step. */
 export const schemas = {
   kind: "http",
   main: url().describe("METHOD https://…; without a method GET"),
@@ -68,7 +68,7 @@ export function checkRequest(args: ReadHttpArgs): string[] {
 /**
  * Makes the request that the arguments describe, with the headers that every request carries: causality, and except for GET and HEAD an
  * `Idempotency-Key` that is the same on each attempt of the step.
- * @throws TerminalError where they describe none
+ * @throws TerminalError if they describe no request
  */
 export function readRequest(
   args: HttpArgs,
@@ -100,7 +100,7 @@ function split(text: string): { method: string; address: string } {
 /** Method and URL without its query and password, as they are recorded: `POST https://host/bot${{ secrets.TOKEN }}/send`. */
 function nameOf(recorded: string): string {
   const { method, address } = split(recorded);
-  // What stands in an expression ends no part of the URL.
+  // Characters within an expression end no part of the URL.
   const plain = address.replace(/\$\{\{.*?\}\}/gs, (expression) => "x".repeat(expression.length));
   const [before, scheme] = /^(https?:\/\/)(?:[^/?#]*@)?/.exec(plain) ?? ["", ""];
   return `${method} ${scheme}${address.slice(before.length, plain.search(/[?#]|$/))}`;
@@ -152,6 +152,6 @@ function setMissing(headers: Headers, name: string, value: string | undefined): 
 }
 
 function idempotencyKey(run: string, path: string): string {
-  // Hashed, since a path may hold what a header cannot.
+  // Hashed, as a path may contain characters that a header cannot.
   return createHash("sha256").update(`${run}/${path}`).digest("hex").slice(0, 32);
 }

@@ -10,12 +10,12 @@ import { withDetail } from "../detail.ts";
 /** The body of an answer, as far as it was read. */
 export interface Body {
   bytes: Uint8Array;
-  /** False where it has more than was read. */
+  /** False if only a part was read. */
   complete: boolean;
   contentType: string;
 }
 
-/** Content types of text beside `text/…`, JSON and XML, as far as they are known. */
+/** Known content types of text in addition to `text/…`, JSON and XML. */
 const TEXTS = [
   "csv",
   "ecmascript",
@@ -40,8 +40,8 @@ const TEXT = new RegExp(`^(text/.*|.*[/+](json|xml|yaml|${TEXTS.join("|")}))$`);
 const JSON_TYPE = /[/+]json$/;
 
 /**
- * Reads up to `limit` bytes, counted after decompression; what is beyond is not transferred.
- * @throws the signal's reason once aborted; an Error where the connection breaks
+ * Reads up to `limit` bytes, counted after decompression; the rest is not transferred.
+ * @throws the signal's reason once aborted; an Error if the connection breaks
  */
 export async function readResponseBody(
   name: string,
@@ -61,8 +61,8 @@ export async function readResponseBody(
 }
 
 /**
- * Reads a body piece by piece, decompressed, until there is no more or `take` gives false.
- * @throws the signal's reason once aborted; an Error where the connection breaks; what `take` throws
+ * Reads a body piece by piece, decompressed, until its end or until `take` returns false.
+ * @throws the signal's reason once aborted; an Error if the connection breaks; what `take` throws
  */
 export async function takeBody(
   name: string,
@@ -94,9 +94,9 @@ export async function takeBody(
 }
 
 /**
- * What the body of a success is in a step's result: data, text, or base64 where its content type is not one of text.
- * @throws TerminalError where it cannot be read as `format` or its content type say: what was asked has been done, so asking again
- * could do it a second time
+ * The body of a success in a step's result: data, text, or base64 if its content type is not a text type.
+ * @throws TerminalError if it cannot be parsed as `format` or its content type say. The server has performed the request, so another
+ * attempt could perform it a second time
  */
 export function parseBody(
   name: string,
@@ -121,7 +121,7 @@ export function parseBody(
   }
 }
 
-/** What the body of a failure is in its detail: data where it is JSON, else as that of a success. */
+/** The body of a failure in its detail: data if it is JSON, else as with a success. */
 export function parseFailureBody(body: Body): Json {
   const text = readableText(body);
   if (text === undefined) return toBase64(body);
@@ -133,7 +133,7 @@ export function parseFailureBody(body: Body): Json {
   }
 }
 
-/** The text of a failure, or undefined where it is none. */
+/** The body of a failure as text, or undefined if it is no text. */
 export function readableText(body: Body): string | undefined {
   return isText(body) ? tryDecode(body) : undefined;
 }
@@ -155,7 +155,7 @@ function tryDecode({ bytes, contentType, complete }: Body): string | undefined {
   }
 }
 
-/** Of one that has no content type, its bytes tell. */
+/** Without a content type its bytes decide. */
 function isText(body: Body): boolean {
   const type = typeOf(body);
   if (type === "") return tryDecode(body) !== undefined;

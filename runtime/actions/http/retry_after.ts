@@ -1,10 +1,10 @@
-/** No answer suspends a run for longer. */
+/** The longest time that an answer may delay an attempt. */
 const LONGEST = 86_400_000;
 
 /**
- * Reads `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). A date is taken relative to the answer's own `Date`, so that clocks
- * that differ do not matter.
- * @returns milliseconds from now, at most a day; undefined where there is none or it is neither
+ * Reads `Retry-After`: seconds, or a date (RFC 9110, section 10.2.3). A date is taken relative to the answer's own `Date`, so that a
+ * difference between the clocks does not matter.
+ * @returns milliseconds from now, at most a day; undefined if there is none or it is neither
  */
 export function readRetryAfter(headers: Headers, now: number): number | undefined {
   const value = headers.get("retry-after")?.trim();

@@ -6,13 +6,13 @@ import type { HttpRequest } from "./request.ts";
 /** As browsers do (fetch standard, section 4.4). */
 const MOST_REDIRECTS = 20;
 const REDIRECTS = [301, 302, 303, 307, 308];
-/** What another origin may see of a request's headers: whatever else a rule sets there may be a credential. */
+/** The headers that another origin may see: all others may contain credentials. */
 const HARMLESS = ["accept", "accept-language", "content-type", "idempotency-key", "user-agent", "whenthen-cause"];
 
 /**
  * Sends a request and follows redirects, each hop under its host's limit. Statuses in `ok` are not followed. The caller reads or cancels
  * the body.
- * @throws the signal's reason once aborted; TerminalError for redirects that lead nowhere; any other Error where the network fails
+ * @throws the signal's reason once aborted; TerminalError for redirects that lead nowhere; any other Error if the network fails
  */
 export async function send(request: HttpRequest, ok: number[], context: ActionContext<unknown>): Promise<Response> {
   let next = request;
@@ -34,7 +34,7 @@ async function sendOnce(request: HttpRequest, { services, signal }: ActionContex
   await services.admitRequest(request.url, signal);
   const { method, headers, body } = request;
   try {
-    // Attempts and their time are the step machine's, so that each is in the trace.
+    // Attempts and their timeouts belong to the engine, so that each is in the trace.
     const options = { retry: 0, timeout: false, throwHttpErrors: false, redirect: "manual", signal } as const;
     const through = services.fetch && { fetch: services.fetch };
     return await ky(request.url, { method, headers, body, ...options, ...through });
@@ -72,7 +72,7 @@ function placeOf(location: string, from: URL): string {
   return `${url.protocol}${url.host && `//${url.host}`}`;
 }
 
-/** Hosts wrap what happened in one or two layers that only say that something did, with the whole URL. */
+/** Hosts wrap the cause in one or two errors that only say that something failed, with the whole URL. */
 function innermost(error: Error): string {
   let inner = error;
   while (inner.cause instanceof Error) inner = inner.cause;

@@ -9,8 +9,8 @@ import { type MailAddress, parseAddress } from "./address.ts";
 const ADDRESS = "an e-mail address such as anna@example.org or Anna <anna@example.org>";
 
 /**
- * Sends one mail by `smtp` of `whenthen.yaml`, to all recipients together. Its Message-ID is the same on each attempt, so that who gets it
- * twice can tell. Its result says which recipients the server took.
+ * Sends one mail by `smtp` of `whenthen.yaml`, to all recipients together. Its Message-ID is the same on each attempt, so that a
+ * recipient can recognise a duplicate. Its result says which recipients the server accepted.
  */
 export const mail = defineAction({
   kind: "mail",
@@ -53,7 +53,7 @@ export const mail = defineAction({
 
 const EMPTY = "it has neither text nor html";
 
-/** @param shown what is recorded of it */
+/** @param shown the text as it is recorded */
 function readAddress(text: Json, shown: Json | undefined): MailAddress {
   const address = typeof text === "string" ? parseAddress(text) : undefined;
   if (address !== undefined) return address;

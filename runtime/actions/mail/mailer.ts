@@ -8,18 +8,18 @@ import type { MailAddress } from "./address.ts";
 export interface SmtpSettings {
   host: string;
   port: number;
-  /** TLS from the first byte; else the connection is upgraded (STARTTLS) where the server offers it. */
+  /** TLS from the first byte; else the connection is upgraded (STARTTLS) if the server offers that. */
   secure: boolean;
   user?: string;
   /** Name of the secret. */
   password?: string;
-  /** Whom mails are from that do not say it themselves. */
+  /** The sender of mails that name none. */
   from: MailAddress;
 }
 
-/** One mail as it leaves. */
+/** One mail as it is sent. */
 export interface Mail {
-  /** What stands before the `@` in its Message-ID: the same on each attempt. */
+  /** The part of its Message-ID before the `@`: the same on each attempt. */
   id: string;
   to: MailAddress[];
   from?: MailAddress;
@@ -28,16 +28,16 @@ export interface Mail {
   html?: string;
 }
 
-/** What the server said to it. */
+/** The answer of the server. */
 export interface SentMail {
   messageId: string;
   accepted: string[];
   rejected: string[];
 }
 
-/** Connections at once; servers refuse those that come with too many. */
+/** The most connections at once; servers refuse clients with too many. */
 const MOST_CONNECTIONS = 5;
-/** Milliseconds without a word from the server. */
+/** Milliseconds without an answer from the server. */
 const SILENCE = 30_000;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1)$/;
 
@@ -60,8 +60,8 @@ export class Mailer {
 
   /**
    * Hands one mail to the server.
-   * @throws TerminalError where another attempt would end alike (no `smtp`, a 5xx answer), Error where it may not (network, 4xx), the
-   * signal's reason where that is aborted
+   * @throws TerminalError if another attempt would fail the same way (no `smtp`, a 5xx answer), Error if it may not (network, 4xx), the
+   * signal's reason if it is aborted
    */
   async send(mail: Mail, signal: AbortSignal): Promise<SentMail> {
     const smtp = this.#smtp;
@@ -102,7 +102,7 @@ export class Mailer {
       host,
       port,
       secure,
-      // A password never travels in the clear, but to this machine itself.
+      // A password is sent unencrypted only to this machine itself.
       requireTLS: !secure && user !== undefined && !LOOPBACK.test(host),
       ...(user !== undefined && { auth: { user, pass: pass ?? "" } }),
       connectionTimeout: SILENCE,
@@ -127,7 +127,7 @@ export class Mailer {
   }
 }
 
-/** What nodemailer throws, as far as it is looked at here. */
+/** The properties of nodemailer's errors that are used here. */
 interface SmtpError extends Error {
   code?: string;
   command?: string;
@@ -136,7 +136,7 @@ interface SmtpError extends Error {
 }
 
 /**
- * RFC 5321, 4.2.1: 4yz may go well another time, 5yz will not (but 503 is about the session, not about this mail). Without an answer it
+ * RFC 5321, 4.2.1: 4yz may succeed later, 5yz will not (but 503 is about the session, not about this mail). Without an answer the cause
  * was the network, or the mail itself.
  */
 function explain(error: SmtpError, { host, port }: SmtpSettings): Error {
@@ -148,7 +148,7 @@ function explain(error: SmtpError, { host, port }: SmtpSettings): Error {
   return withDetail(failure, Object.fromEntries(detail) as Json);
 }
 
-/** Codes of failures that the client itself finds in the mail or the account. */
+/** Codes of errors that the client itself finds in the mail or the account. */
 const OF_THE_MAIL = ["EENVELOPE", "EMESSAGE", "EAUTH"];
 
 function addressOf(recipient: string | { address: string }): string {

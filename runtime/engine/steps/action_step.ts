@@ -31,7 +31,7 @@ export function targetOf({ call }: JsonObject): string | undefined {
   return typeof call === "string" ? call : undefined;
 }
 
-/** Performs a step of a kind in `action/`, or a call of a YAML action. */
+/** Performs a step of a kind in `actions/`, or a call of a YAML action. */
 export function runAction(step: ActionStep, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
   const { context, signal } = frame;
   const standIn = context.options.standIn?.(step);
