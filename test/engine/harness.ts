@@ -17,6 +17,7 @@ import { openStore } from "../../runtime/store/open_store.ts";
 import type { Reply, Store, Trace } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { Start } from "./start.ts";
+import { plainRule } from "../model/plain_rule.ts";
 
 export const START = Date.parse("2026-11-21T08:00:00Z");
 const at = { line: 1, column: 1 };
@@ -242,24 +243,16 @@ let versions = 0;
 
 /** A rule as the loader makes it. */
 export function makeRule(then: Rule["then"], more: Partial<Rule> = {}): Rule {
-  return {
+  return plainRule({
     id: "ops/test",
-    file: "ops/test.yaml",
     language: then === "function" ? "typescript" : "yaml",
     version: `v${++versions}`,
-    enabled: true,
     triggers: [{ id: "manual", kind: "manual", at, args: {} }],
-    mode: "parallel",
-    max: 10,
-    timeout: 3_600_000,
-    limit: null,
-    onError: [],
     then,
     config: { threshold: 85 },
-    actions: {},
     modules: { "ops/lib.ts": "" },
     ...more,
-  };
+  });
 }
 
 /** A step as the checker makes it. */

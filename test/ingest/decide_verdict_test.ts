@@ -2,26 +2,11 @@ import assert from "node:assert/strict";
 import { decide } from "../../runtime/ingest/decide_verdict.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Rule, Trigger } from "../../runtime/model/rule.ts";
+import { plainRule } from "../model/plain_rule.ts";
 
 const at = { line: 1, column: 1 };
 const trigger: Trigger = { id: "event a", kind: "event", at, args: {} };
-const rule: Rule = {
-  id: "r",
-  file: "r.yaml",
-  language: "yaml",
-  version: "v",
-  enabled: true,
-  triggers: [trigger],
-  mode: "parallel",
-  max: 10,
-  timeout: 1_000,
-  limit: null,
-  onError: [],
-  then: [],
-  config: {},
-  actions: {},
-  modules: {},
-};
+const rule = plainRule({ id: "r", version: "v", triggers: [trigger], timeout: 1_000 });
 const event: Event = { id: "1", source: "/a", type: "a", time: "2026-11-21T00:00:00Z", data: { sku: "x", price: 5 } };
 const scope = { event, config: { limit: 10 } };
 const NOW = Date.parse("2026-11-21T00:00:00Z");

@@ -5,6 +5,7 @@ import type { Admission, Arrival, Candidate, Receipt, Retention, Store, Wait } f
 import { turn } from "../../runtime/host/slices.ts";
 import { openStore, type StoreOptions } from "../../runtime/store/open_store.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
+import { plainRule } from "../model/plain_rule.ts";
 
 export const FOLDER = "/data";
 export const NOW = Date.UTC(2026, 0, 5, 12);
@@ -132,22 +133,5 @@ export async function stepOf(store: Store, run: string, path: string): Promise<S
 }
 
 export function rule(version: string, changes: Partial<Rule> = {}): Rule {
-  return {
-    id: "shop/pay",
-    file: "shop/pay.yaml",
-    language: "yaml",
-    version,
-    enabled: true,
-    triggers: [],
-    mode: "parallel",
-    max: 10,
-    timeout: 3_600_000,
-    limit: null,
-    onError: [],
-    then: [],
-    config: {},
-    actions: {},
-    modules: {},
-    ...changes,
-  };
+  return plainRule({ id: "shop/pay", version, ...changes });
 }

@@ -18,6 +18,7 @@ import { HookRegistry } from "../../runtime/web/hook_registry.ts";
 import { Metrics } from "../../runtime/web/metrics.ts";
 import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
 import { createWeb, type Web } from "../../runtime/web/web.ts";
+import { plainRule } from "../model/plain_rule.ts";
 
 export const NOW = Date.parse("2026-11-21T08:00:00Z");
 const AT = { line: 1, column: 1 };
@@ -136,23 +137,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
 
 /** A checked rule. */
 export function rule(id: string, triggers: Trigger[], then: Step[] = []): Rule {
-  return {
-    id,
-    file: `${id}.yaml`,
-    language: "yaml",
-    version: `version-of-${id}`,
-    enabled: true,
-    triggers,
-    mode: "parallel",
-    max: 10,
-    timeout: 3_600_000,
-    limit: null,
-    onError: [],
-    then,
-    config: {},
-    actions: {},
-    modules: {},
-  };
+  return plainRule({ id, version: `version-of-${id}`, triggers, then });
 }
 
 /** A webhook trigger as the checker makes it. */

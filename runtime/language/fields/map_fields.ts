@@ -19,19 +19,9 @@ export function mapFields(
   const { def } = (schema as z.core.$ZodTypes)._zod;
   const below = (inner: z.core.$ZodType, part: unknown, key: string | number) =>
     mapFields(inner, part, visit, [...path, key]);
+  const inside = insideOf(def);
+  if (inside !== undefined) return mapFields(inside, value, visit, path);
   switch (def.type) {
-    case "optional":
-    case "nullable":
-    case "default":
-    case "prefault":
-    case "nonoptional":
-    case "readonly":
-    case "catch":
-      return mapFields(def.innerType, value, visit, path);
-    case "pipe":
-      return mapFields(def.in, value, visit, path);
-    case "lazy":
-      return mapFields(def.getter(), value, visit, path);
     case "union": {
       const option = def.options.find((candidate) => fits(candidate, value));
       return option === undefined ? visit(undefined, value, path) : mapFields(option, value, visit, path);
@@ -55,11 +45,8 @@ export function mapFields(
   }
 }
 
-/** Whether a value, raw or parsed, has the shape of a schema: used to find the matching option of a union. */
-function fits(schema: z.core.$ZodType, value: unknown): boolean {
-  const info = fieldInfo.get(schema as z.ZodType);
-  if (info !== undefined) return fitsField(info, value);
-  const { def } = (schema as z.core.$ZodTypes)._zod;
+/** The schema that one wraps, such as an optional one; undefined if it wraps none. */
+function insideOf(def: z.core.$ZodTypes["_zod"]["def"]): z.core.$ZodType | undefined {
   switch (def.type) {
     case "optional":
     case "nullable":
@@ -68,11 +55,22 @@ function fits(schema: z.core.$ZodType, value: unknown): boolean {
     case "nonoptional":
     case "readonly":
     case "catch":
-      return fits(def.innerType, value);
+      return def.innerType;
     case "pipe":
-      return fits(def.in, value);
+      return def.in;
     case "lazy":
-      return fits(def.getter(), value);
+      return def.getter();
+  }
+}
+
+/** Whether a value, raw or parsed, has the shape of a schema: used to find the matching option of a union. */
+function fits(schema: z.core.$ZodType, value: unknown): boolean {
+  const info = fieldInfo.get(schema as z.ZodType);
+  if (info !== undefined) return fitsField(info, value);
+  const { def } = (schema as z.core.$ZodTypes)._zod;
+  const inside = insideOf(def);
+  if (inside !== undefined) return fits(inside, value);
+  switch (def.type) {
     case "union":
       return def.options.some((option) => fits(option, value));
     case "array":
