@@ -11,7 +11,7 @@ const schemas = {
   options: {},
 } as const;
 
-/** One time, once ever. Made up for, however late, where the program was down; not where it was past at first load. */
+/** Fires once at one time. If the program was down then, it fires later, however late; not if the time was past at first load. */
 export const at = defineTrigger({
   ...schemas,
   summary: "Emits once, at a date and time",

@@ -1,10 +1,10 @@
 import type { Json } from "../model/json.ts";
 import type { TriggerContext } from "./trigger.ts";
 
-/** Items in one read: of 1 kB they take a few milliseconds, for which everybody else waits. */
+/** Items in one read. With items of 1 kB, a read takes a few milliseconds, and all other work waits for it. */
 const PAGE = 500;
 
-/** A trigger's baseline, page by page, in order of the keys. Only the trigger itself changes it, so the pages fit together. */
+/** A trigger's baseline, in pages ordered by key. Only the trigger itself changes it, so the pages are consistent. */
 export async function* readBaseline(
   { store, rule, trigger }: Pick<TriggerContext, "store" | "rule" | "trigger">,
 ): AsyncGenerator<Map<string, Json>> {

@@ -18,7 +18,7 @@ const schemas = {
   },
 } as const;
 
-/** A cron pattern of five fields, or six with seconds in front, in a time zone. */
+/** A cron pattern in a time zone: five fields, or six with seconds first. */
 export const cron = defineTrigger({
   ...schemas,
   summary: "Emits at the times of a cron pattern",
@@ -32,8 +32,8 @@ export const cron = defineTrigger({
 });
 
 /**
- * The next times that a cron fires, for listings.
- * @param now milliseconds since the epoch; so are the results
+ * The next times at which a cron trigger fires, for listings.
+ * @param now milliseconds since the epoch, like the results
  */
 export function nextTimes(args: JsonObject, now: number, count: number): number[] {
   const schedule = cronSchedule(args.cron as string, args.timezone as string | undefined);

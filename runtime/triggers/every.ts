@@ -5,7 +5,7 @@ import type { Args } from "../language/kind.ts";
 import { keepTime, MISSED, passTime, type Timetable } from "./timetable.ts";
 import { defineTrigger } from "./trigger.ts";
 
-/** Shorter intervals than this are a slip of the pen. */
+/** A shorter interval is taken for a mistake. */
 const SHORTEST_INTERVAL = 100;
 
 const schemas = {
@@ -14,7 +14,7 @@ const schemas = {
   options: { missed: z.enum(MISSED).default("last") },
 } as const;
 
-/** A true interval: the next occurrence is one interval after the last, across restarts too. */
+/** A true interval: each occurrence is one interval after the last, also across restarts. */
 export const every = defineTrigger({
   ...schemas,
   summary: "Emits at an interval, the first time one interval after the rule is first loaded",
@@ -24,9 +24,9 @@ export const every = defineTrigger({
   pass: (context) => passTime(context, timetableOf(context.args)),
 });
 
-/** What is wrong with an interval that something is repeated at. */
+/** What is wrong with an interval of repetition. */
 export function checkInterval(given: number | Template): string[] {
-  // Of a template nothing is known yet: NaN, which is refused.
+  // The value of a template is not known yet: it gives NaN, which is refused.
   const interval = Number(given);
   if (interval >= SHORTEST_INTERVAL) return [];
   return [`expected an interval of at least ${formatDuration(SHORTEST_INTERVAL)}, got ${formatDuration(interval)}`];

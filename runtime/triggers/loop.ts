@@ -2,19 +2,20 @@ import { messageOf } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
 import type { Detach, TriggerContext } from "./trigger.ts";
 
-/** When work that failed is attempted again. */
+/** How long after a failure the work is attempted again. */
 const RETRY = 10_000;
 
 export interface Loop {
-  /** Has the work done now, or right after the one that is under way. */
+  /** Does the work now, or right after the run in progress. */
   wake(): void;
   detach: Detach;
 }
 
 /**
- * Does work that recurs, such as a trigger's, now, and again each time it asks for. Never twice at once; failures are reported and
- * attempted again. It is also done when the clock was set back, for what it waits for may then be years away.
- * @param work gives the time at which it is to be done again, or undefined where it never is
+ * Does recurring work, such as a trigger's: now, and again at each time that the work returns. It never runs twice at once.
+ * Failures are reported and attempted again. The work also runs when the clock jumps back, as the planned time may then be
+ * years away.
+ * @param work returns the time of its next run, or undefined if there is none
  */
 export function keepGoing(
   context: Pick<TriggerContext, "clock" | "signal" | "report">,

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { defineTrigger } from "./trigger.ts";
 
-/** `whenthen emit --rule`, the API, a button: they address the rule, so there is nothing to attach. */
+/** `whenthen emit --rule`, the API, a button: these address the rule, so there is nothing to attach. */
 export const manual = defineTrigger({
   kind: "manual",
   summary: "Starts the rule by hand: whenthen emit --rule, or the API",

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { defineTrigger, type TriggerContext } from "./trigger.ts";
 
-/** Each start of the program, once for each rule: also for one that was dropped in or repaired later, but not on reload. */
+/** Fires once per rule and program start, also for a rule that was added or repaired later, but not on reload. */
 export const start = defineTrigger({
   kind: "start",
   summary: "Emits once each time the program starts",

@@ -2,30 +2,30 @@ import type { Schedule } from "../language/fields/cron_schedule.ts";
 import { keepGoing } from "./loop.ts";
 import type { Detach, TriggerContext, TriggerEvent } from "./trigger.ts";
 
-/** What becomes of occurrences that nobody was there for. */
+/** What happens to occurrences that fell due while the program was down. */
 export const MISSED = ["skip", "last", "all"] as const;
 
 export interface Timetable {
   type: string;
-  /** @param mark the occurrence up to which all is done, which may be an anchor of the schedule */
+  /** @param mark the last occurrence that is done; the schedule may count from it */
   schedule(mark: number): Schedule;
   missed: typeof MISSED[number];
-  /** How many milliseconds back a missed occurrence is still made up for. */
+  /** A missed occurrence is made up for if it is at most this many milliseconds old. */
   window: number;
-  /** True where a mark in the future is an occurrence that has been, and not the trace of a wrong clock. */
+  /** True if a mark in the future is an occurrence that was emitted, not the result of a wrong clock. */
   isDone?(mark: number): boolean;
 }
 
-/** An occurrence this late is on time: the program was busy, or just restarted. */
+/** An occurrence that is at most this late counts as on time: the program was busy or just restarted. */
 const ON_TIME = 60_000;
-/** A mark this far ahead comes from a clock that was set right in small steps. */
+/** A mark may be this far ahead, because the clock was corrected in small steps. */
 const CLOCK_SLACK = 60_000;
-/** More missed occurrences than this are not made up for, also where `missed` is `all`. */
+/** At most this many missed occurrences are made up for, even if `missed` is `all`. */
 const MOST_MISSED = 1_000;
 /**
- * Emits the occurrences of a timetable as events. The id of each is its scheduled time, and the mark (everything up to there
- * is done) moves in the same transition, so that no restart, reload or clock step emits one twice. What was due before the
- * rule was first loaded is not made up for.
+ * Emits the occurrences of a timetable as events. The id of an event is its scheduled time. The mark (everything up to it is
+ * done) moves in the same transition as the events, so no restart, reload or clock step emits an occurrence twice.
+ * Occurrences from before the rule was first loaded are not made up for.
  */
 export function keepTime(context: TriggerContext<unknown>, timetable: Timetable): Detach {
   return keepGoing(context, async () => {
@@ -35,14 +35,14 @@ export function keepTime(context: TriggerContext<unknown>, timetable: Timetable)
   }).detach;
 }
 
-/** One pass for `whenthen once`: what fell due since the last pass is on time, however long ago that was. */
+/** One pass for `whenthen once`: all that fell due since the last pass counts as on time, however long ago. */
 export async function passTime(context: TriggerContext<unknown>, timetable: Timetable): Promise<void> {
   const missed = timetable.missed === "all" ? "all" : "last";
   await emitDue(context, { ...timetable, missed, window: Infinity });
   context.report(null);
 }
 
-/** @returns when the next occurrence is due, or undefined where there is none */
+/** @returns when the next occurrence is due, or undefined if there is none */
 async function emitDue(context: TriggerContext<unknown>, timetable: Timetable): Promise<number | undefined> {
   const { clock, store, rule, trigger } = context;
   const now = clock.now();
@@ -65,7 +65,7 @@ async function emitDue(context: TriggerContext<unknown>, timetable: Timetable): 
   return timetable.schedule(newest).after(newest);
 }
 
-/** The occurrences after the mark and up to now that are to be emitted, in order. */
+/** The occurrences to emit, in order: after the mark, up to now. */
 function dueOccurrences(
   context: TriggerContext<unknown>,
   { missed, window }: Timetable,

@@ -10,15 +10,15 @@ import type { WebhookArgs } from "./webhook/webhook_args.ts";
 
 /** A trigger module: its schema, and `attach(context) → detach`. */
 export interface TriggerKind extends Kind {
-  /** Kind and address (URL, path, cron and zone); what a trigger without a name is called. */
+  /** Kind and address (URL, path, cron and zone): the name of a trigger that was given none. */
   address(args: JsonObject): string;
-  /** Starts emitting; the returned function stops it and resolves once nothing of it is under way. */
+  /** Starts emitting. The returned function stops that, and resolves once no work is in progress. */
   attach(context: TriggerContext): Detach | Promise<Detach>;
-  /** One pass for `whenthen once`: poll once, fire what is owed. Absent where there is nothing to do. */
+  /** One pass for `whenthen once`: polls once, fires what is due. Absent if there is nothing to do. */
   pass?(context: TriggerContext): Promise<void>;
 }
 
-/** A trigger whose functions see the arguments with the types that its schemas give. */
+/** A trigger; its functions get the arguments with the types from its schemas. */
 interface TriggerKindDefinition<S extends Schemas>
   extends Omit<TriggerKind, keyof Schemas | "check" | "address" | "attach" | "pass"> {
   /** See {@link Kind.check}. */
@@ -35,7 +35,7 @@ interface TriggerKindDefinition<S extends Schemas>
 export function defineTrigger<const Name extends string, Main extends z.ZodType, Options extends z.ZodRawShape>(
   trigger: Schemas<Name, Main, Options> & TriggerKindDefinition<Schemas<Name, Main, Options>>,
 ): Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options> {
-  // Who calls it has read the arguments by these schemas.
+  // The caller has parsed the arguments with these schemas.
   return trigger as Omit<TriggerKind, keyof Schemas> & Schemas<Name, Main, Options>;
 }
 
@@ -58,26 +58,26 @@ export interface TriggerContext<Arguments = JsonObject> {
   signal: AbortSignal;
   /** True while `whenthen once` makes its pass. */
   once: boolean;
-  /** Measures what the expressions about the source cost. */
+  /** Measures the cost of the expressions about the source. */
   meter?: Meter;
   /** Hands events and the trigger's own progress to ingest, in one transition. */
   ingest(events: TriggerEvent[], progress?: Omit<Progress, "rule" | "trigger">): Promise<Receipt[]>;
-  /** Performs a step as the source of a poll: `{ run }`, `{ http, … }`, `{ call }`; gives its output. */
+  /** Performs a step as the source of a poll: `{ run }`, `{ http, … }`, `{ call }`; returns its output. */
   perform(source: JsonObject, input: JsonObject, signal: AbortSignal): Promise<Json>;
-  /** Registers what listens to HTTP; see `web/hooks.ts`. */
+  /** Registers webhook triggers; see `web/hooks.ts`. */
   hooks: Registry<Hook>;
-  /** Registers what listens to emitted events. */
+  /** Registers event triggers. */
   subscriptions: Registry<Subscription>;
   log: TriggerLog;
   /** Reports that a pass failed, for `/metrics`, the API and the exit code of `once`; null once it works again. */
   report(failure: string | null): void;
 }
 
-/** An event as a trigger makes it; ingest adds the source (rule and trigger) where none is given. */
+/** An event as a trigger makes it; ingest adds the source (rule and trigger) if none is given. */
 export type TriggerEvent = Omit<Event, "source" | "time"> & { source?: string; time?: string };
 
 export interface Registry<T> {
-  /** @returns a function that takes it out again */
+  /** @returns a function that removes the entry */
   add(entry: T): () => void;
 }
 

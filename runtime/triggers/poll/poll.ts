@@ -5,10 +5,10 @@ import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { patienceAsked, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
 import { defineTrigger } from "../trigger.ts";
 
-/** A time this far ahead comes from a clock that was set right in small steps. */
+/** A stored time may be this far ahead, because the clock was corrected in small steps. */
 const CLOCK_SLACK = 60_000;
 
-/** Looks at a source again and again, and emits what was added, changed or removed in between. */
+/** Reads a source at intervals, and emits what was added, changed or removed since the last read. */
 export const poll = defineTrigger({
   ...schemas,
   summary: "Looks at a URL, or at what a step gives, and emits what changed",
@@ -27,7 +27,7 @@ export const poll = defineTrigger({
   },
 });
 
-/** @returns when it is due next */
+/** @returns when the next poll is due */
 async function pollWhenDue(context: PollContext): Promise<number> {
   const { clock } = context;
   const mark = await readPollMark(context);
@@ -55,7 +55,7 @@ function dueAfter(context: PollContext, mark: PollMark, interval: number, now: n
   return Math.max(Date.parse(mark.polled) + interval, patience(mark, now));
 }
 
-/** Until when the source asked not to be polled. */
+/** The time before which the source asked not to be polled. */
 function patience(mark: PollMark, now: number): number {
   return mark.notBefore === undefined || isAhead(mark, now) ? 0 : Date.parse(mark.notBefore);
 }

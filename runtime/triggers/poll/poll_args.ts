@@ -3,10 +3,10 @@ import { charset, duration, expression, format, number, source, template, url } 
 import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { TriggerContext } from "../trigger.ts";
 
-/** What an expression about a document sees: of a step other than http only the body. */
+/** The names in an expression about a document. A step other than http has only the body. */
 const DOCUMENT = ["body", "status", "headers"];
 
-/** What a poll takes. */
+/** The arguments of a poll. */
 export const schemas = {
   kind: "poll",
   main: z.union([url(), source()]),

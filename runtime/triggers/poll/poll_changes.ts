@@ -7,7 +7,7 @@ import type { Meter } from "../../language/expressions/meter.ts";
 import { listOf } from "./poll_source.ts";
 import { Slices } from "../../host/slices.ts";
 
-/** What became of one item since the last poll. */
+/** What happened to one item since the last poll. */
 export interface Change {
   type: "added" | "changed" | "removed";
   key: string;
@@ -15,35 +15,35 @@ export interface Change {
   new: Json;
 }
 
-/** The key of a whole document that is one item. */
+/** The key if the whole document is one item. */
 export const WHOLE = "";
 
-/** Comparing two lists takes time and memory by the product of their lengths; above this the diff is the two values. */
+/** Comparing two lists costs time and memory by the product of their lengths. Above this product, the diff is the two values. */
 const MOST_COMPARED = 1_000_000;
 
-/** Characters of an item in a warning. */
+/** A warning quotes this many characters of an item. */
 const EXCERPT = 200;
 
 const differ = create({ cloneDiffValues: true });
-/** Of two values of one type that it does not know it says that they are the same. */
+/** jsondiffpatch takes two values of a type unknown to it for equal, so bigints need a filter. */
 const diffBigInts: Filter<DiffContext> = Object.assign((context: DiffContext) => {
   const { left, right } = context;
   if (typeof left === "bigint" && typeof right === "bigint" && left !== right) context.setResult([left, right]).exit();
 }, { filterName: "bigints" });
 differ.processor.pipes.diff.before("trivial", diffBigInts);
 
-/** The items of one poll by their keys. */
+/** The items of one poll, by key. */
 export interface KeyedItems {
   items: Map<string, Json>;
-  /** What was left out, in sentences for the log. */
+  /** Which items were left out, in sentences for the log. */
   warnings: string[];
 }
 
 /**
- * The items by their keys; without a `key` the whole document is one. An item without a key is left out, and so is one whose key an
- * earlier item has, with a warning unless both are the same but for what `ignore` names.
- * @param meter of the rule
- * @throws Error where there is no list; BudgetError
+ * The items by key; without a `key` the whole document is one item. An item without a key is left out with a warning. An item
+ * with the key of an earlier one is left out too, with a warning if the two differ in anything outside the paths in `ignore`.
+ * @param meter the rule's
+ * @throws Error if there is no list; BudgetError
  */
 export async function keyItems(
   items: Json,
@@ -71,7 +71,7 @@ export async function keyItems(
   return { items: keyed, warnings };
 }
 
-/** Undefined where the item has none: empty text, null, a list, or nothing that the expression could read. */
+/** Undefined if the item has no key: the expression fails, or gives empty text, null, a list or an object. */
 function keyIn(item: Json, index: number, key: string, meter: Meter | undefined): string | undefined {
   try {
     const value = evaluate(key, { item, index, $meter: meter });
@@ -104,10 +104,10 @@ function excerpt(item: Json): string {
 }
 
 /**
- * What changed from the baseline to the items, in the order of the items, then what was removed.
- * @param baseline in pages, of which none is kept
+ * The changes from the baseline to the items: first those of present items, in their order, then the removed ones.
+ * @param baseline in pages, which are not kept in memory
  * @param ignore paths in an item that do not count: `updatedAt`, `stats.views`
- * @param keepAbsent true where absence from the items does not mean that an item has gone
+ * @param keepAbsent true if an item that is absent does not count as removed
  */
 export async function findChanges(
   baseline: AsyncIterable<Map<string, Json>>,
@@ -138,7 +138,7 @@ export async function findChanges(
   return [...present, ...removed];
 }
 
-/** An event's `data`: what was, what is, and for a change the delta in the format of jsondiffpatch. */
+/** An event's `data`: the old item, the new one, and for a change the delta in the format of jsondiffpatch. */
 export function changeData(change: Change, ignore: string[]): JsonObject {
   const { type, old, new: item } = change;
   return { old, new: item, diff: type === "changed" ? diff(without(old, ignore), without(item, ignore)) : null };
@@ -159,7 +159,7 @@ function isSameItem(one: Json, other: Json, ignore: string[]): boolean {
   return isDeepStrictEqual(without(one, ignore), without(other, ignore));
 }
 
-/** The value without what lies at the paths; a list on the way stands for each of its elements. */
+/** The value without the fields at the paths. A path that meets a list applies to each of its elements. */
 function without(value: Json, paths: string[]): Json {
   if (paths.length === 0) return value;
   return paths.reduce((rest, path) => omit(rest, path.split(".")), value);

@@ -10,29 +10,29 @@ import { type Change, changeData, findChanges, keyItems, WHOLE } from "./poll_ch
 import { listOf, type Reading, readSource } from "./poll_source.ts";
 import type { TriggerEvent } from "../trigger.ts";
 
-/** How far a poll has come; moves in the same transition as its events and its baseline. */
+/** The progress of a poll; stored in the same transition as its events and its baseline. */
 export interface PollMark {
-  /** Of what the baseline was made with; another one starts a baseline anew. */
+  /** A hash of the settings that the baseline was made with. If it differs, a new baseline is started. */
   fingerprint: string;
   /** When the baseline was started: part of the events' ids. */
   began: string;
   /** Counts the transitions that had changes: part of the events' ids. */
   sequence: number;
   polled: string;
-  /** The source asked not to be polled before. */
+  /** The source asked not to be polled before this time. */
   notBefore?: string;
-  /** The first baseline is not complete yet: it is started over. */
+  /** The first baseline is not complete yet; the next poll starts it again. */
   seeding?: true;
   etag?: string;
   lastModified?: string;
   cursor?: Json;
 }
 
-/** Events, or items of a baseline, in one transition. */
+/** At most this many events, or items of a baseline, are in one transition. */
 const CHUNK = 500;
-/** Polls that found nothing are noted this often, so that they cost no write each. */
+/** Polls that found nothing are stored this often, to avoid a write for each. */
 const NOTE_EVERY = 60_000;
-/** A source that asks for more patience than this is asked again all the same. */
+/** A source that asks for a longer pause is polled again after this time. */
 const LONGEST_PATIENCE = 86_400_000;
 
 export async function readPollMark({ store, rule, trigger }: PollContext): Promise<PollMark | undefined> {
@@ -41,9 +41,9 @@ export async function readPollMark({ store, rule, trigger }: PollContext): Promi
 }
 
 /**
- * Polls once. What it finds, the new baseline and the cursor are one transition (several, each whole, where there is
- * much); whatever fails leaves all of them as they were.
- * @throws what made it fail
+ * Polls once. The events, the new baseline and the cursor are stored in one transition, or in several complete ones if there are
+ * many changes. A failure leaves all of them as they were.
+ * @throws the cause of a failure
  */
 export async function pollOnce(context: PollContext): Promise<void> {
   const stored = await readPollMark(context);
@@ -62,7 +62,7 @@ export async function pollOnce(context: PollContext): Promise<void> {
   await emitChanges(context, reading, known, done);
 }
 
-/** Reads the source; where it asks for patience, that is written down before the failure goes on. */
+/** Reads the source. If it fails and asks for a pause, the pause is stored before the error is thrown again. */
 async function readOrPostpone(
   context: PollContext,
   stored: PollMark | undefined,
@@ -79,7 +79,7 @@ async function readOrPostpone(
   }
 }
 
-/** Until when a source that failed asked not to be polled; undefined where it did not. */
+/** The time before which a failed source asked not to be polled; undefined if it did not ask. */
 export function patienceAsked(error: unknown, now: number): number | undefined {
   return error instanceof RetryAfterError ? now + Math.min(error.retryAfter, LONGEST_PATIENCE) : undefined;
 }
@@ -120,7 +120,7 @@ async function emitChanges(
   const chunks = [...chunked(await findChanges(baseline, items, ignoredOf(args), keepAbsent))];
   if (chunks.length === 0 && known !== undefined) return await note(context, known, done);
   if (chunks.length === 0) chunks.push([]);
-  // Until the last chunk the old cursor and validators stay: what is still to come is found again after a crash.
+  // The old cursor and validators stay until the last chunk, so that the remaining changes are found again after a crash.
   const { sequence } = done;
   const { etag, lastModified, cursor } = known ?? {};
   for (const [index, chunk] of chunks.entries()) {
@@ -140,7 +140,7 @@ async function emitChanges(
   }
 }
 
-/** Items since the last cursor that have no key: each is new. The same cursor gives the same ids, so that none is doubled. */
+/** Emits items without a key since the last cursor: all are new. The same cursor gives the same ids, so none is doubled. */
 async function emitAll(
   context: PollContext,
   reading: Reading,
@@ -163,7 +163,7 @@ async function emitAll(
 
 function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: string[]): TriggerEvent {
   const { type, key } = change;
-  // An item that drops out of a feed and comes back is no news: it has the id that it had.
+  // An item that drops out of a feed and comes back is not new: it gets the same id as before.
   const moment = isFeed && type === "added" ? "feed" : `${Date.parse(mark.began).toString(36)}.${mark.sequence}`;
   const id = `${moment}.${key}`;
   return {
@@ -177,8 +177,8 @@ function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: st
 async function* nothing(): AsyncGenerator<never> {}
 
 /**
- * Says in the log what is left out.
- * @throws Error where all items are: it is another list than the one that was meant, and nothing of that one has gone
+ * The items by key; logs which ones are left out.
+ * @throws Error if all items are left out: this is then not the intended list, and no item of that list was removed
  */
 async function keyedItems(
   { args, trigger, log, meter }: PollContext,
@@ -201,7 +201,7 @@ function ignoredOf({ ignore = [] }: PollArgs): string[] {
   return ignore;
 }
 
-/** Credentials are not part of it: a new token is not a new source. */
+/** Leaves out credentials: a new token does not make a new source. */
 function fingerprintOf({ poll, items, key, format, charset }: PollArgs): string {
   const reading = [items, key, format, charset].map((option) => option ?? null);
   if (typeof poll === "string") return hashOf([poll, ...reading]);

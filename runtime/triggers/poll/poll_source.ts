@@ -7,23 +7,23 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { PollContext } from "./poll_args.ts";
 import { expectColumns, expectTable } from "./poll_table.ts";
 
-/** What one look at the source gave. */
+/** The result of reading the source once. */
 export interface Reading {
-  /** What `items` found, or the whole document. */
+  /** The value of `items`, or the whole document. */
   items: Json;
-  /** True where the items are only those since the last cursor: what is absent has not gone. */
+  /** True if these are only the items since the last cursor: an absent item was not removed. */
   incremental: boolean;
-  /** False where pages were left unread: what is absent may be on one of those. */
+  /** False if pages were left unread: an absent item may be on one of them. */
   complete: boolean;
-  /** True for a feed: a window on what is newest, from which items drop out and come back. */
+  /** True for a feed: it shows only the newest items, and items drop out and come back. */
   isFeed: boolean;
   cursor?: Json;
-  /** For the next request: what the answer said of its own state. */
+  /** Validators from the answer's headers, for the next request. */
   etag?: string;
   lastModified?: string;
 }
 
-/** What a source is asked with. */
+/** What is sent to the source to get only changes. */
 export type Asking = Pick<Reading, "cursor" | "etag" | "lastModified">;
 
 interface Document {
@@ -37,8 +37,8 @@ const NOT_MODIFIED = 304;
 
 /**
  * Reads the source of a poll: a URL, `{ http, … }`, `{ run }`, `{ call }` or any other step.
- * @returns null where nothing changed (304)
- * @throws whatever the step throws; FormatError, ExpressionError or Error where it gives something else than was expected
+ * @returns null if nothing changed (304)
+ * @throws the errors of the step; FormatError, ExpressionError or Error if its output is not what was expected
  */
 export async function readSource(context: PollContext, asking: Asking): Promise<Reading | null> {
   const { poll, headers, charset } = context.args;
@@ -51,7 +51,7 @@ export async function readSource(context: PollContext, asking: Asking): Promise<
 
 async function readHttp(context: PollContext, source: JsonObject, asking: Asking): Promise<Reading | null> {
   const { pages } = context.args;
-  // The first of several pages being the same says nothing about the others.
+  // If there are several pages, an unchanged first page says nothing about the others.
   const first = await request(context, source, pages === undefined ? asking : {});
   if (first === null) return null;
   const { etag } = first.headers!;
@@ -62,8 +62,9 @@ async function readHttp(context: PollContext, source: JsonObject, asking: Asking
 }
 
 /**
- * `Last-Modified` counts whole seconds: while the one it names is not over, the page can change once more and keep it. Such a one is no
- * validator (RFC 9110, section 8.8.2.2). Its age is taken from the answer's own `Date`, so that clocks that differ do not matter.
+ * `Last-Modified` has whole seconds: the page can change again within the same second and keep the value. A value from the
+ * current second is therefore no validator (RFC 9110, section 8.8.2.2). Its age is relative to the answer's own `Date`, so that
+ * a difference between the clocks does not matter.
  */
 function readLastModified(headers: Record<string, string>, now: number): string | undefined {
   const { "last-modified": lastModified, date } = headers;
@@ -90,15 +91,15 @@ async function readPages(
     if (count === max) return { ...reading, items, complete: false };
     seen.add(address);
     base = address;
-    // Query and body belong to the first page; a link to the next one says all itself.
+    // Query and body belong to the first page; the link to the next page is complete.
     const { query: _query, json: _json, form: _form, body: _body, ...rest } = source;
     page = (await request(context, { ...rest, http: `GET ${address}` }, {}))!;
-    // One by one, as a list of arguments may not be as long as a page.
+    // One by one: a page may have more items than a call can have arguments.
     for (const item of listOf(toReading(context, page).items, `the page ${address}`)) items.push(item);
   }
 }
 
-/** Where the next page is, or undefined on the last one. Never on another host: the request carries our credentials. */
+/** The address of the next page; undefined on the last one. Never on another host, as the request carries our credentials. */
 function nextAddress(
   { meter }: PollContext,
   next: string,
@@ -136,7 +137,7 @@ async function request(
     ...source,
     headers: { ...source.headers as JsonObject | undefined, ...conditions },
     ok: [...(source.ok as number[] | undefined) ?? [], NOT_MODIFIED],
-    // Read here: an empty body is right with 304 only, and a feed is known by its content.
+    // The text is parsed in this function: an empty body is valid only with 304, and a feed is recognized by its content.
     format: "text",
   };
   const answer = await context.perform(asked, {}, context.signal) as {
@@ -155,7 +156,7 @@ async function request(
   expectTable(text, nameOfFormat(format), contentType);
   const body = await parseBeside(text, format);
   checkColumns(context, text, format, body);
-  // A page of 10 MB takes tens of milliseconds to decode, and as many to go through.
+  // A page of 10 MB takes tens of milliseconds to decode, and as long again to process.
   await turn();
   return { body, isFeed: format === "feed", status, headers };
 }
@@ -164,7 +165,7 @@ async function readRun(context: PollContext, source: JsonObject, { cursor }: Ask
   const format = formatOf(context, source) ?? "json";
   const asked = { ...source, format };
   const { json, stdout } = await context.perform(asked, inputOf(cursor), context.signal) as JsonObject;
-  // A command that prints no line and ends well has found nothing, as "find" does.
+  // A command that succeeds and prints no line has found nothing, as with "find".
   if (typeof stdout === "string" && !(format === "lines" && stdout === "")) {
     expectTable(stdout, nameOfFormat(format));
     checkColumns(context, stdout, format, json);
@@ -182,7 +183,7 @@ async function readStep(context: PollContext, source: JsonObject, { cursor }: As
   const output = await context.perform(source, inputOf(cursor), context.signal);
   if (!isObject(output) || !Array.isArray(output.items)) return toReading(context, { body: output, isFeed: false });
   const reading = toReading(context, { body: context.args.items === undefined ? output.items : output, isFeed: false });
-  // A source that has nothing new may leave its cursor out.
+  // A source with nothing new may leave out its cursor.
   const next = output.cursor ?? cursor ?? null;
   return next === null ? reading : { ...reading, incremental: true, cursor: next };
 }
@@ -196,7 +197,7 @@ function toReading({ args, meter }: PollContext, { body, isFeed, status, headers
   return { ...reading, items: isFeed ? (body as JsonObject).items : body };
 }
 
-/** @throws Error where it is no list */
+/** @throws Error if the value is no list */
 export function listOf(value: Json, what: string): Json[] {
   if (Array.isArray(value)) return value;
   const found = isObject(value)

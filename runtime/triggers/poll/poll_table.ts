@@ -5,9 +5,9 @@ import { columnsOf, FormatError, type FormatName } from "../../formats/format.ts
 const WEB_PAGE = /^(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*<(!doctype\s+html|html|head|body)[\s>]/i;
 
 /**
- * Checks that a text may be the `csv` or the `lines` that were asked for: an error page can be read as those, too, and then every row
- * would count as removed.
- * @throws FormatError for nothing at all and for a web page
+ * Checks that a text can be the expected `csv` or `lines`. An error page can be parsed as those too, and then every row would
+ * count as removed.
+ * @throws FormatError for an empty text and for a web page
  */
 export function expectTable(text: string, format: FormatName, contentType = ""): void {
   if (format !== "csv" && format !== "lines") return;
@@ -19,8 +19,8 @@ export function expectTable(text: string, format: FormatName, contentType = ""):
 }
 
 /**
- * Checks that a CSV text without rows has the columns that the key needs. Where there are rows, those that lack a key are found when
- * they get theirs.
+ * Checks that a CSV text without rows has the columns that the key needs. If there are rows, a missing key is found when the
+ * keys are read.
  * @throws FormatError
  */
 export function expectColumns(text: string, key: string): void {

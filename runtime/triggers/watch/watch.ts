@@ -6,12 +6,13 @@ import { keepGoing } from "../loop.ts";
 import { defineTrigger, type Detach } from "../trigger.ts";
 import { schemas, type WatchContext, Watching } from "./watch_pass.ts";
 
-/** Network folders and containers tell nothing about changes: all files are looked at this often. */
+/** Network folders and containers do not report changes, so all files are checked this often. */
 const SLOW_PASS = 60_000;
 
 /**
- * Files: added, changed, removed, also while the program was down. `data` = `{path, name, old, new}`, where `path` is absolute and `old`
- * and `new` are `{size, modified}` or null; with `format` also `content`, or `content: null` and `error` where it cannot be read so.
+ * Files: added, changed, removed, also while the program was down. `data` = `{path, name, old, new}`: `path` is absolute; `old`
+ * and `new` are `{size, modified}` or null. With `format` there is also `content`; if that cannot be read, it is null, with an
+ * `error`.
  */
 export const watch = defineTrigger({
   ...schemas,
@@ -23,7 +24,7 @@ export const watch = defineTrigger({
   async pass(context) {
     const watching = new Watching(context);
     const { clock, signal, args } = context;
-    // A file that is written all the time is left to the next pass.
+    // A file that is still being written after this time is left to the next pass.
     const patience = clock.now() + 3 * args.settle;
     for (let next = await watching.look(); next !== undefined && next <= patience; next = await watching.look([])) {
       await sleepUntil(clock, next, signal);
@@ -40,7 +41,7 @@ function attach(context: WatchContext): Detach {
   let nextFull = -Infinity;
   const loop = keepGoing(context, async () => {
     const now = context.clock.now();
-    // One that is further away than ever was planned by a clock that has been set back.
+    // A full look further away than SLOW_PASS was planned before the clock jumped back.
     const all = now >= nextFull || nextFull > now + SLOW_PASS;
     const paths = [...touched];
     touched.clear();
@@ -64,7 +65,7 @@ function attach(context: WatchContext): Detach {
     touched.add(path);
     loop.wake();
   });
-  // Of a change that keeps the modification time it tells only in this way.
+  // A change that keeps the modification time is reported only by this event.
   watcher.on("raw", (_event, name, details) => {
     const { watchedPath = base } = details as { watchedPath?: string };
     for (const path of [watchedPath, join(watchedPath, name ?? "")]) {
@@ -73,7 +74,7 @@ function attach(context: WatchContext): Detach {
       loop.wake();
     }
   });
-  // What happened between the first look and here was told to nobody.
+  // Changes between the first look and this event were not reported.
   watcher.on("ready", () => {
     nextFull = -Infinity;
     loop.wake();

@@ -2,31 +2,31 @@ import { readdir, stat } from "node:fs/promises";
 import { join, relative, resolve, sep } from "node:path";
 import picomatch from "picomatch";
 
-/** What tells one state of a file from another. */
+/** Identifies one state of a file. */
 export interface Stamp {
   size: number;
   /** Milliseconds since the epoch. */
   modified: number;
-  /** When the system last changed the file or what it knows of it: a program can set `modified`, but not this. */
+  /** When the file's content or metadata last changed. A program can set `modified`, but not this. */
   changed: number;
-  /** Another file under the same name has another one. */
+  /** A different file under the same name has a different inode. */
   inode: number;
 }
 
-/** The files that a pattern means. */
+/** The files that match a pattern. */
 export interface FilePattern {
-  /** The folder, or the one file, that holds them all; absolute. */
+  /** The folder with all the files, or the one file itself; absolute. */
   base: string;
-  /** How many folders deep below it they can be. */
+  /** How many folders deep below `base` the files can be. */
   depth: number;
   /** @param path absolute */
   matches(path: string): boolean;
 }
 
 /**
- * Reads a pattern such as `./inbox/*.csv`. One without wildcards means the file, or all files in the folder of that name. Names that
- * begin with a dot are meant only where the pattern says so: programs write those while a file is not finished.
- * @param folder absolute, that the pattern is relative to
+ * Reads a pattern such as `./inbox/*.csv`. A pattern without wildcards matches the file, or all files in the folder, of that
+ * name. Names that begin with a dot match only if the pattern has the dot: programs use such names for unfinished files.
+ * @param folder absolute; the pattern is relative to it
  */
 export function readPattern(pattern: string, folder: string): FilePattern {
   const { base, glob, isGlob } = picomatch.scan(pattern);
@@ -42,7 +42,7 @@ export function readPattern(pattern: string, folder: string): FilePattern {
   };
 }
 
-/** All files that the pattern means, absolute. What cannot be read is not there. */
+/** All files that match the pattern, absolute. Files and folders that cannot be read are left out. */
 export async function listFiles({ base, depth, matches }: FilePattern): Promise<string[]> {
   const files: string[] = [];
   const visit = async (folder: string, left: number): Promise<void> => {
@@ -58,7 +58,7 @@ export async function listFiles({ base, depth, matches }: FilePattern): Promise<
   return files.sort();
 }
 
-/** Undefined where there is no such file. Links to files count as files. */
+/** Undefined if there is no such file. Links to files count as files. */
 export async function stampOf(path: string): Promise<Stamp | undefined> {
   try {
     const found = await stat(path);
@@ -79,7 +79,7 @@ export function isSameStamp(one: Stamp | undefined, other: Stamp | undefined): b
     one.inode === other.inode;
 }
 
-/** With forward slashes, as a pattern has them. */
+/** The path with forward slashes, as in a pattern. */
 export function slashed(path: string): string {
   return path.replaceAll(sep, "/");
 }

@@ -13,7 +13,7 @@ import { readBaseline } from "../baseline.ts";
 import type { TriggerContext, TriggerEvent } from "../trigger.ts";
 import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
 
-/** What a watch takes. */
+/** The arguments of a watch. */
 export const schemas = {
   kind: "watch",
   main: path(),
@@ -28,14 +28,14 @@ export const schemas = {
 
 export type WatchContext = TriggerContext<Args<typeof schemas>>;
 
-/** What is known of a file since it was last reported; the baseline, by path relative to the rule file. */
+/** The last reported state of a file. The baseline holds these by path, relative to the rule file's folder. */
 interface Known extends Stamp {
-  /** Of the content, where it is small: a file that was only touched did not change. */
+  /** Hash of the content, if the file is small: a file that was only touched did not change. */
   hash?: string;
 }
 
 interface Mark {
-  /** Another pattern under the same trigger id starts a baseline anew. */
+  /** A different pattern under the same trigger id starts a new baseline. */
   pattern: string;
   began: string;
   sequence: number;
@@ -50,19 +50,19 @@ interface Change {
   read?: JsonObject;
 }
 
-/** Files up to this size are told apart by their content. */
+/** Files up to this size are compared by content. */
 const HASHED = 1_000_000;
-/** Files up to this size are read by `format`. */
+/** Files up to this size are read if there is a `format`. */
 const READ = 10_000_000;
 const CHUNK = 500;
 
 /**
- * What a `watch` trigger knows, and how it finds out what changed. A file is reported once it has not changed for `settle`: whoever
- * writes it has finished.
+ * The state of a `watch` trigger, and how it finds changes. A file is reported once it has not changed for `settle`: the
+ * program that writes it has then finished.
  */
 export class Watching {
   readonly pattern: FilePattern;
-  /** Files that differ from what is known, each with how it was first seen so, and when; missing ones without a stamp. */
+  /** Files that differ from their known state: the new stamp (none if the file is missing), and when it was first seen. */
   readonly #unsettled = new Map<string, { stamp?: Stamp; since: number }>();
   #known = new Map<string, Known>();
   #mark?: Mark;
@@ -72,9 +72,9 @@ export class Watching {
   }
 
   /**
-   * Reports what changed and has settled.
-   * @param paths absolute; undefined means all files that the pattern means, and all that are known
-   * @returns when to look again at those that have not settled, or undefined where there are none
+   * Reports the changes that have settled.
+   * @param paths absolute; undefined means all files that match the pattern, and all known files
+   * @returns when to look again at the files that have not settled, or undefined if there are none
    */
   async look(paths?: Iterable<string>): Promise<number | undefined> {
     if (this.#mark === undefined) await this.#open();
@@ -94,7 +94,7 @@ export class Watching {
     return dues.length === 0 ? undefined : dues.reduce((first, due) => Math.min(first, due));
   }
 
-  /** Reads what is known from the store, or starts to know: `first: seed` takes what there is without a word. */
+  /** Reads the known files from the store, or starts a baseline: `first: seed` takes the present files without reporting them. */
   async #open(): Promise<void> {
     const { store, rule, trigger, args, clock } = this.context;
     const key = { rule: rule.id, trigger: trigger.id };
@@ -134,9 +134,9 @@ export class Watching {
   }
 
   /**
-   * What changed about a file; undefined where nothing did or it has not settled.
-   * @param told whether something was said to have happened to it. Deno (2.9) gives the change time in whole seconds, so what happens
-   * twice within one may leave the stamp as it was: then its content tells.
+   * The change of a file; undefined if there is none or it has not settled.
+   * @param told whether a change of the file was reported. Deno (2.9) gives the change time in whole seconds, so a second
+   * change within one second may leave the stamp as it was. The content is then compared.
    */
   async #examine(path: string, told: boolean): Promise<Change | undefined> {
     const old = this.#known.get(path);
@@ -229,12 +229,12 @@ export class Watching {
   }
 }
 
-/** Whether a small file has other content than is known of it. */
+/** Whether a small file's content differs from its known content. */
 async function hasOtherContent(path: string, known: Known | undefined): Promise<boolean> {
   return known?.hash !== undefined && (await withHash(path, known)).hash !== known.hash;
 }
 
-/** With the hash of a small file, if it can be read. */
+/** The stamp, with a hash if the file is small and can be read. */
 async function withHash(path: string, stamp: Stamp): Promise<Known> {
   if (stamp.size > HASHED) return stamp;
   try {

@@ -11,17 +11,17 @@ import { handshakeOf, identityOf, readPayload, typeOf } from "./webhook_provider
 
 export type { WebhookRequest };
 
-/** What a request to a webhook turned out to be. */
+/** What a request to a webhook is. */
 export type Received =
   | { kind: "event"; event: TriggerEvent & { http: HttpRequestFacts }; within?: number }
   | { kind: "handshake"; status: number; headers: Record<string, string>; body: string }
   | { kind: "refused"; status: 400 | 401; message: string };
 
-/** What proves who somebody is gets into no event, which is stored and shown; beside it what `auth` verified. */
+/** Events are stored and shown, so they leave out headers with credentials: these, and the one that `auth` verified. */
 const CREDENTIALS = ["authorization", "cookie"];
 const SEGMENT = /^(:[A-Za-z_]\w*|[^\s/:?#*]+)$/;
 
-/** A path below `/hooks` that other programs send to. */
+/** A path below `/hooks`, to which other programs send requests. */
 export const webhook = defineTrigger({
   ...schemas,
   summary: "Listens on a path below /hooks",
@@ -32,11 +32,11 @@ export const webhook = defineTrigger({
 });
 
 /**
- * Decides what a request is: checks who sent it over its raw bytes, reads the body, answers a provider's handshake, and finds
- * out the event's type and identity. Pure but for new ids.
+ * Decides what a request is: authenticates its sender by its raw bytes, reads the body, answers a provider's handshake, and finds
+ * the event's type and identity. Pure, except for new ids.
  * @param args the trigger's
  * @param now milliseconds since the epoch
- * @param secretOf the value of a secret, or undefined where it is not set
+ * @param secretOf the value of a secret, or undefined if it is not set
  */
 export function receive(
   args: WebhookArgs,

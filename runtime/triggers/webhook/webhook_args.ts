@@ -15,7 +15,7 @@ const authSchema = z.union([
   }),
 ]);
 
-/** What a webhook trigger takes. */
+/** The arguments of a webhook trigger. */
 export const schemas = {
   kind: "webhook",
   main: z.string(),

@@ -6,7 +6,7 @@ import type { WebhookRequest } from "./webhook_request.ts";
 
 type Auth = WebhookArgs["auth"];
 
-/** A signature over a timestamp is taken for so many seconds, both ways. */
+/** A signed timestamp is accepted if it is at most this many seconds before or after now. */
 const TOLERANCE = 300;
 
 type Verify = (request: WebhookRequest, secret: string, now: number) => string | undefined;
@@ -23,8 +23,8 @@ const presets: Record<Exclude<Auth, object>, Verify> = {
 };
 
 /**
- * Checks who sent a request, over its raw bytes and in constant time, with each of the secrets that are set (rotation).
- * @returns why it is refused, or undefined where it is not
+ * Authenticates the sender of a request by its raw bytes, in constant time, with each secret that is set (rotation).
+ * @returns why the request is refused, or undefined if it is accepted
  */
 export function authenticate(
   { auth, secret: names = [] }: WebhookArgs,
@@ -36,7 +36,7 @@ export function authenticate(
   const verify: Verify = typeof auth === "string"
     ? presets[auth]
     : (request, secret) => verifyHmac(request, secret, auth);
-  // An empty secret would be one that everybody knows.
+  // An empty secret would be known to everybody.
   const secrets = names.map(secretOf).filter((value) => value !== undefined && value !== "");
   if (secrets.length === 0) return "No secret is set for this hook, so nothing can be verified";
   let reason: string | undefined;
@@ -48,7 +48,7 @@ export function authenticate(
   return reason;
 }
 
-/** The headers with what the presets verify; `basic` and `bearer` have theirs in `Authorization`. */
+/** The headers that the presets verify; `basic` and `bearer` use `Authorization`. */
 const VERIFIED: Partial<Record<Exclude<Auth, object>, string>> = {
   standard: "webhook-signature",
   github: "x-hub-signature-256",
@@ -73,7 +73,10 @@ export function checkAuth(args: ReadWebhookArgs): string[] {
   return [];
 }
 
-/** https://www.standardwebhooks.com: not by the `standardwebhooks` package, which reads the machine's clock and decodes the body first. */
+/**
+ * https://www.standardwebhooks.com. The `standardwebhooks` package is not used, as it reads the machine's clock and decodes
+ * the body first.
+ */
 function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: number): string | undefined {
   const { "webhook-id": id, "webhook-timestamp": timestamp, "webhook-signature": signatures } = headers;
   if (!id || !timestamp || !signatures) {
@@ -84,7 +87,7 @@ function verifyStandard({ headers, body }: WebhookRequest, secret: string, now: 
   const key = Buffer.from(secret.replace(/^whsec_/, ""), "base64");
   if (key.length === 0) return "The secret of this hook is not one of Standard Webhooks (whsec_ and base64)";
   const expected = mac("sha256", key, `${id}.${timestamp}.`, body).toString("base64");
-  // Headers that were sent twice come joined by a comma and a blank: who signs sends one.
+  // A header that was sent twice arrives joined by a comma and a blank. A real signer sends it once.
   if (signatures.includes(", ")) return "The header webhook-signature was sent more than once";
   const found = signatures.split(" ").some((signature) => isSameText(signature, `v1,${expected}`));
   return found ? undefined : "The signature in webhook-signature does not match the body";

@@ -7,11 +7,11 @@ import { readFields } from "../../formats/url_fields.ts";
 /**
  * Reads a request's body by its content type: JSON, a form (a repeated name gives a list), text; anything else is base64. An
  * empty body is null.
- * @throws Error where it says JSON and is none, says two things, or is a form of too many fields
+ * @throws Error if the content type is JSON and the body is not, if there are two content types, or if a form has too many fields
  */
 export function parseBody(body: Uint8Array, contentType = ""): Json {
   if (body.length === 0) return null;
-  // Sent twice it comes joined by a comma: which of the two would be meant?
+  // A header that was sent twice arrives joined by a comma, and it is unclear which of the two is right.
   if (contentType.replace(/"[^"]*"/g, "").includes(",")) {
     throw new Error("The header content-type was sent more than once");
   }
@@ -19,14 +19,14 @@ export function parseBody(body: Uint8Array, contentType = ""): Json {
   const text = textOf(body, contentType);
   if (/^application\/(.+\+)?json$/.test(type)) return readJson(text ?? "", type);
   if (text === undefined) return Buffer.from(body).toString("base64");
-  // What "curl -d" says of everything that it sends.
+  // "curl -d" sends this content type with every body, also with JSON.
   if (type === "application/x-www-form-urlencoded") return maybeJson(text) ?? readFields(text, "body");
   if (type === "") return maybeJson(text) ?? text;
   if (/^text\/|[/+]xml$/.test(type)) return text;
   return Buffer.from(body).toString("base64");
 }
 
-/** Undefined where the bytes are no text in the charset that the content type names. */
+/** Undefined if the bytes are not valid text in the charset from the content type. */
 function textOf(body: Uint8Array, contentType: string): string | undefined {
   const charset = /;\s*charset="?([\w-]+)/i.exec(contentType)?.[1] ?? "utf-8";
   try {

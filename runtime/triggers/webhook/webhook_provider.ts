@@ -8,7 +8,7 @@ import type { WebhookArgs } from "./webhook_args.ts";
 
 type Headers = Record<string, string>;
 
-/** GitHub and Slack can send JSON in the field `payload` of a form: the event's data is what is in it. */
+/** GitHub and Slack can send JSON in the field `payload` of a form: the event's data is the value of that field. */
 export function readPayload(auth: Json, data: Json): Json {
   const payload = (auth === "github" || auth === "slack") ? field(data, "payload") : undefined;
   if (typeof payload !== "string") return data;
@@ -19,7 +19,7 @@ export function readPayload(auth: Json, data: Json): Json {
   }
 }
 
-/** The answer with which a provider's test of the address is satisfied; such a request is no event. */
+/** The answer to a provider's test of the address; such a request is no event. */
 export function handshakeOf(
   auth: Json,
   headers: Headers,
@@ -36,7 +36,7 @@ export function handshakeOf(
   return undefined;
 }
 
-/** `webhook`, or the provider's: `github.push`, `stripe.invoice.paid`, `slack.app_mention`. */
+/** `webhook`, or the provider's type: `github.push`, `stripe.invoice.paid`, `slack.app_mention`. */
 export function typeOf(auth: Json, headers: Headers, data: Json): string {
   switch (auth) {
     case "github":
@@ -51,8 +51,8 @@ export function typeOf(auth: Json, headers: Headers, data: Json): string {
 }
 
 /**
- * What makes two deliveries one event: the rule's `dedupe`, else the delivery id that the provider sends; undefined where there
- * is neither. A `dedupe` that finds nothing (null, a missing key) leaves it to the provider.
+ * Two deliveries with the same identity are one event. It is the rule's `dedupe`, else the provider's delivery id; undefined if
+ * there is neither. If `dedupe` finds nothing (null, a missing key), the provider's id is used.
  */
 export function identityOf(
   { auth, dedupe }: WebhookArgs,
@@ -88,7 +88,7 @@ function deliveryId(auth: Json, headers: Headers, data: Json): string | undefine
   return headers["idempotency-key"] || undefined;
 }
 
-/** Of the Events API, and of what has no event id: commands, buttons, views. */
+/** The event id from the Events API; commands, buttons and views have none, so their trigger id is used. */
 function slackId(data: Json): Json | undefined {
   return field(data, "event_id") ?? field(data, "trigger_id");
 }
@@ -101,7 +101,7 @@ function typed(provider: string, type: Json | undefined): string {
   return typeof type === "string" && /^[\w.-]{1,200}$/.test(type) ? `${provider}.${type}` : "webhook";
 }
 
-/** An id of any length is one of a length that can be stored and shown. */
+/** Replaces a long id by its hash, so that it can be stored and shown. */
 function shortened(id: string): string {
   return id.length <= 200 ? id : createHash("sha256").update(id).digest("hex");
 }

@@ -1,12 +1,12 @@
 import type { Repeatable } from "../../model/repeatable.ts";
 
-/** A request below `/hooks`, as it came in. */
+/** A request below `/hooks`, as received. */
 export interface WebhookRequest {
   method: string;
-  /** As requested, below `/hooks`. */
+  /** The requested path, below `/hooks`. */
   path: string;
   params: Record<string, string>;
-  /** A name that came several times has a list of its values. */
+  /** A repeated name has a list of its values. */
   query: Record<string, Repeatable>;
   /** Names in lower case; several values joined with ", ". */
   headers: Record<string, string>;
