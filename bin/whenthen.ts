@@ -1,5 +1,5 @@
 #!/usr/bin/env -S deno run -A
-import { noteSignals } from "./cli/early_signals.ts";
+import { noteSignals } from "./cli/signals.ts";
 
 noteSignals();
 const { main } = await import("./cli/main.ts");

@@ -6,7 +6,7 @@ import type { z } from "zod";
 import { batchSchema } from "../runtime/language/fields/batch.ts";
 import { STEP_OPTIONS } from "../runtime/language/checker/check_steps.ts";
 import { testKinds, testSchema } from "../runtime/language/checker/test_kinds.ts";
-import { stepKinds } from "../runtime/engine/index.ts";
+import { stepKinds } from "../runtime/engine/steps/index.ts";
 import type { Store } from "../runtime/store/store.ts";
 import { triggerKinds } from "../runtime/triggers/index.ts";
 import { Metrics } from "../runtime/web/metrics.ts";

@@ -5,14 +5,29 @@ import { createHash } from "node:crypto";
 import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
-import { stdout } from "node:process";
+import process, { stdout } from "node:process";
 import { fileURLToPath } from "node:url";
 import manifest from "../../package.json" with { type: "json" };
 import { bundleProgram, PROGRAM } from "./compile/bundle.ts";
-import { npmPackage } from "./compile/npm_package.ts";
-import { runTool } from "./compile/run_tool.ts";
-import { HOST, isTarget, type Target, TARGETS } from "./compile/targets.ts";
+import { npmPackage, runTool } from "./compile/npm_package.ts";
 import { editorTypes } from "./editor_types.ts";
+
+/** The targets of a binary, with the names of the npm packages that contain its native parts. */
+const TARGETS = {
+  "linux-x64": { bun: "@oven/bun-linux-x64", esbuild: "@esbuild/linux-x64" },
+  "linux-arm64": { bun: "@oven/bun-linux-aarch64", esbuild: "@esbuild/linux-arm64" },
+  "darwin-x64": { bun: "@oven/bun-darwin-x64", esbuild: "@esbuild/darwin-x64" },
+  "darwin-arm64": { bun: "@oven/bun-darwin-aarch64", esbuild: "@esbuild/darwin-arm64" },
+} as const;
+
+type Target = keyof typeof TARGETS;
+
+/** The target of this machine. */
+const HOST = `${process.platform}-${process.arch}` as Target;
+
+function isTarget(text: string): text is Target {
+  return Object.hasOwn(TARGETS, text);
+}
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 

@@ -1,6 +1,6 @@
 import { openApp } from "../../runtime/app/app.ts";
-import type { Ports } from "../../runtime/app/ports.ts";
-import { readAddress } from "../../runtime/host/address_file.ts";
+import type { Ports } from "../../runtime/app/wire.ts";
+import { readAddress } from "../../runtime/host/private_file.ts";
 import type { Folders } from "./folders.ts";
 import { maskLog } from "./start_log.ts";
 import { VERSION } from "./version.ts";

@@ -1,12 +1,43 @@
-import { Command } from "commander";
-import { type Client, openClient } from "./open_client.ts";
+import { Command, InvalidArgumentError, Option } from "commander";
+import type { Ports } from "../../runtime/app/wire.ts";
+import { writeExactJson } from "../../runtime/formats/exact_json.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { foldersInUse } from "./folders.ts";
-import { startLog } from "./start_log.ts";
-import { type CommonOptions, dataOption, envOption, jsonOption, logOption } from "./options.ts";
+import { type Client, openClient } from "./open_client.ts";
 import type { Terminal } from "./print/terminal.ts";
-import type { Ports } from "../../runtime/app/ports.ts";
-import { writeExactJson } from "../../runtime/formats/exact_json.ts";
+import { startLog } from "./start_log.ts";
+
+/** Options that may be given before or after the command. */
+export interface CommonOptions {
+  data?: string;
+  env?: string;
+  log: "pretty" | "json";
+  json?: true;
+}
+
+export const dataOption = () =>
+  new Option(
+    "--data <dir>",
+    "where all state lives (default: .whenthen beside the rules; the current folder if they are packed into the program)",
+  );
+
+export const envOption = () => new Option("--env <name>", "also reads config.<name>.yaml").env("WHENTHEN_ENV");
+
+export const jsonOption = () => new Option("--json", "print JSON");
+
+export const logOption = () =>
+  new Option("--log <format>", "how log lines look").choices(["pretty", "json"]).default("pretty");
+
+export const limitOption = () =>
+  new Option("--limit <count>", "how many at most").argParser(wholeNumber("a count")).default(20);
+
+/** Parses a whole number. */
+export function wholeNumber(what: string): (text: string) => number {
+  return (text) => {
+    if (/^\d{1,9}$/.test(text)) return Number(text);
+    throw new InvalidArgumentError(`expected ${what}, got "${text}"`);
+  };
+}
 
 /** One call of the program: where it prints, and with what it will exit. */
 export class Session {

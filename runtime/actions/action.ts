@@ -1,9 +1,9 @@
-import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { z } from "zod";
+import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
+import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
@@ -88,4 +88,23 @@ export interface ActionServices {
   fetch?: typeof fetch;
   /** Starts commands. @default this machine */
   runChild?: typeof runChild;
+}
+
+/**
+ * Has a step's file written, and leaves nothing if that fails.
+ * @param what for messages: `the answer to GET https://example.org/`
+ * @param fill writes the draft and keeps it
+ */
+export async function saving<T>(
+  { run, path, services }: ActionContext<unknown>,
+  { name, what }: { name: string; what: string },
+  fill: (draft: FileDraft) => Promise<T>,
+): Promise<T> {
+  const draft = await services.createFile({ run: run.id, step: path, name, what });
+  try {
+    return await fill(draft);
+  } catch (error) {
+    await draft.discard();
+    throw error;
+  }
 }

@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { TerminalError } from "../model/errors.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
-import { headerFields, type Repeatable, toHeaders } from "../model/repeatable.ts";
+import { headerFields, type Repeatable, toHeaders } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Args, ReadArgs } from "../language/kind.ts";
 import { json, number, template } from "../language/fields/field.ts";
-import { refusedHeader } from "./refused_header.ts";
+import { refusedHeader } from "./http/headers.ts";
 import { type ActionContext, defineAction, type Outcome } from "./action.ts";
 
 const schemas = {

@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Kept } from "../host/kept_output.ts";
 import type { FileDraft } from "../host/run_files.ts";
 import { type ChildEnd, runChild } from "../host/spawn.ts";
-import { TerminalError } from "../model/errors.ts";
+import { TerminalError, withDetail } from "../model/errors.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { parseMaybeJson } from "../formats/parse_json.ts";
@@ -13,9 +13,7 @@ import type { Args, ReadArgs } from "../language/kind.ts";
 import { charset, command, fileName, format, json, number, path, template } from "../language/fields/field.ts";
 import { nameOfFormat } from "../formats/format.ts";
 import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
-import { type ActionContext, defineAction } from "./action.ts";
-import { withDetail } from "./detail.ts";
-import { saving } from "./saving.ts";
+import { type ActionContext, defineAction, saving } from "./action.ts";
 
 const schemas = {
   kind: "run",

@@ -4,7 +4,7 @@ import { openLoading } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import type { LoadedTypeScript } from "../folder/typescript/typescript.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { stepKinds } from "../engine/index.ts";
+import { stepKinds } from "../engine/steps/index.ts";
 import { logCode } from "../engine/run_log.ts";
 
 /** What to check, by absolute paths. */

@@ -11,7 +11,7 @@ import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import { newId } from "../model/id.ts";
 import { Meters } from "../language/expressions/meter.ts";
 import type { Secrets } from "../secrets/secrets.ts";
-import { stepKinds } from "../engine/index.ts";
+import { stepKinds } from "../engine/steps/index.ts";
 import { logCode, logError, triggerLog } from "../engine/run_log.ts";
 import { Operators } from "../engine/operators.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";

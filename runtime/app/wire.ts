@@ -1,10 +1,11 @@
 import type { ActionServices } from "../actions/action.ts";
-import { type ProgramServices, programServices } from "../engine/program_services.ts";
+import { performSource } from "../engine/rule_code.ts";
 import { Runner } from "../engine/runner.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
-import { performSource } from "../engine/source.ts";
+import { type ProgramServices, programServices } from "../engine/services.ts";
 import { type AttachmentOptions, Attachments } from "../folder/attachments.ts";
-import type { Clock } from "../host/clock.ts";
+import { type Clock, systemClock } from "../host/clock.ts";
+import { type Disk, realDisk } from "../host/disk.ts";
 import type { RunFiles } from "../host/run_files.ts";
 import type { CauseSigner } from "../ingest/cause.ts";
 import { Ingest, type IngestOptions } from "../ingest/ingest.ts";
@@ -14,6 +15,16 @@ import { triggerKinds } from "../triggers/index.ts";
 import { type FormDesk, formPeople } from "../web/forms/desk.ts";
 import { HookRegistry } from "../web/hook_registry.ts";
 import type { Isolates } from "../workers/workers.ts";
+
+/** The parts of the machine that tests replace. */
+export interface Ports {
+  clock: Clock;
+  /** The disk that the data folder is on. */
+  disk: Disk;
+}
+
+/** The real machine. */
+export const SYSTEM_PORTS: Ports = { clock: systemClock, disk: realDisk };
 
 /** The dependencies of the parts between an event and a step; the program and each test of a rule pass their own. */
 export interface WiringPorts {

@@ -1,9 +1,8 @@
 import type { Clock } from "../host/clock.ts";
-import { type Form, type FormAnswer } from "../model/form.ts";
+import type { Form, FormAnswer, Person } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
-import type { Person } from "../model/person.ts";
 import { checkValue } from "../language/fields/field_value.ts";
-import { nearest } from "../language/nearest.ts";
+import { nearest } from "../language/hints.ts";
 import type { Store } from "../store/store.ts";
 
 /** The outcome of an answer. */

@@ -5,11 +5,10 @@ import type { RetryPolicy } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
 import { type StepEffects, StoreFullError } from "../store/store.ts";
 import type { RunContext } from "./step_frame.ts";
-import { Interruption } from "./interruption.ts";
-import type { StepFailure, StepOutcome, Stopped, Suspended } from "./outcome.ts";
+import { Interruption, type StepFailure, type StepOutcome, type Stopped, type Suspended } from "./outcome.ts";
 import { checkInput, checkSize } from "./records.ts";
 import { retryAt, STANDARD_DELAYS } from "./retry.ts";
-import { plainArgs, type StepArgs } from "./steps/step_args.ts";
+import { plainArgs, type StepArgs } from "./steps/control.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
 type Acted = Outcome | Suspended | Stopped | StepFailure;

@@ -5,7 +5,7 @@ import { readExactJson, writeExactJson, writeRecordJson } from "../formats/exact
 import type { Json } from "../model/json.ts";
 import { isFinalStep, type Run, type StepRecord } from "../model/run.ts";
 import type { StepEffects, Store } from "../store/store.ts";
-import { Interruption } from "./interruption.ts";
+import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
 /** The most bytes of JSON that a step's result or arguments may have. Larger ones fail the step: nothing is truncated. */

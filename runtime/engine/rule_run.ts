@@ -5,9 +5,8 @@ import { ON_ERROR_STEP, type StepRecord } from "../model/run.ts";
 import { stoppedBy } from "./steps/stop.ts";
 import { errorValue, rootFrame, type RunContext } from "./step_frame.ts";
 import type { StepFailure, StepOutcome } from "./outcome.ts";
-import { gatherResults } from "./steps/gather_results.ts";
+import { gatherResults, runSteps } from "./steps/sequence.ts";
 import { checkAllAsked, ReplayError } from "./code/replay_error.ts";
-import { runSteps } from "./steps/sequence.ts";
 import { withTimeout } from "./timeout.ts";
 import { FunctionRun } from "./code/function_run.ts";
 

@@ -1,11 +1,11 @@
 import { type Cancel, type Clock, sleepFor } from "../host/clock.ts";
+import type { Rule } from "../model/rule.ts";
 import type { RunState } from "../model/run.ts";
-import type { ClaimedRun, Lease } from "../store/store.ts";
+import type { ClaimedRun, Lease, Store } from "../store/store.ts";
 import { Execution } from "./execution.ts";
-import { Interruption } from "./interruption.ts";
+import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { Sleepers } from "./sleepers.ts";
-import { VersionCache } from "./version_cache.ts";
 
 /**
  * How many runs are performed at once: most of them wait for an answer and cost a few kilobytes. More would not be
@@ -261,4 +261,34 @@ async function within(clock: Clock, ms: number, something: Promise<unknown>): Pr
   const done = new AbortController();
   await Promise.race([something, sleepFor(clock, ms, done.signal)]);
   done.abort();
+}
+
+/** Rule versions kept in memory. */
+const SIZE = 64;
+
+/** The rule versions that runs are pinned to, in an LRU cache. */
+class VersionCache {
+  readonly #rules = new Map<string, Promise<Rule | undefined>>();
+
+  constructor(private readonly store: Pick<Store, "getVersion">) {}
+
+  get(version: string): Promise<Rule | undefined> {
+    const rule = this.#rules.get(version) ?? this.#read(version);
+    // Moves it to the end: a Map keeps the insertion order, so the first entry is the least recently used.
+    this.#rules.delete(version);
+    this.#rules.set(version, rule);
+    if (this.#rules.size > SIZE) this.#rules.delete(this.#rules.keys().next().value!);
+    return rule;
+  }
+
+  async #read(version: string): Promise<Rule | undefined> {
+    try {
+      const rule = await this.store.getVersion(version);
+      if (rule === undefined) this.#rules.delete(version);
+      return rule;
+    } catch (error) {
+      this.#rules.delete(version);
+      throw error;
+    }
+  }
 }

@@ -1,7 +1,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { Isolates } from "../workers/workers.ts";
 import type { Action, ActionServices } from "../actions/action.ts";
-import type { Person } from "../model/person.ts";
+import type { Person } from "../model/form.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { Scope } from "../language/expressions/expression.ts";

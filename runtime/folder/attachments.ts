@@ -1,15 +1,15 @@
-import { messageOf } from "../model/errors.ts";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../host/clock.ts";
+import type { Ingest } from "../ingest/ingest.ts";
+import type { Scope } from "../language/expressions/expression.ts";
+import { resolveArgs } from "../language/expressions/template.ts";
+import { hasTemplate } from "../language/fields/field.ts";
+import { messageOf } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
-import type { Scope } from "../language/expressions/expression.ts";
-import { hasTemplate } from "../language/fields/field.ts";
-import { resolveArgs } from "../language/expressions/template.ts";
 import type { Store } from "../store/store.ts";
 import type { Detach, Hook, Registry, TriggerContext, TriggerKind, TriggerLog } from "../triggers/trigger.ts";
-import type { Ingest } from "../ingest/ingest.ts";
 
 /** What the triggers work with. */
 export interface AttachmentOptions {
@@ -195,4 +195,30 @@ function same(attached: Wanted, wanted: Wanted): boolean {
 
 function isFixed({ trigger }: Wanted): boolean {
   return !hasTemplate(JSON.stringify(trigger.args));
+}
+
+/** A trigger whose last pass failed. */
+export interface TriggerFailure {
+  rule: string;
+  trigger: string;
+  message: string;
+}
+
+/** Failures in the last pass of each trigger; dropped when a pass works again, or when the trigger is removed. */
+export class TriggerFailures {
+  readonly #failures = new Map<string, TriggerFailure>();
+
+  /** @param message null if the pass worked */
+  report(rule: string, trigger: string, message: string | null): void {
+    const key = JSON.stringify([rule, trigger]);
+    if (message === null) this.#failures.delete(key);
+    else this.#failures.set(key, { rule, trigger, message });
+  }
+
+  /** The failures of triggers that still exist. */
+  list(rules: ReadonlyMap<string, Rule>): TriggerFailure[] {
+    return [...this.#failures.values()].filter(({ rule, trigger }) =>
+      rules.get(rule)?.triggers.some(({ id }) => id === trigger)
+    );
+  }
 }

@@ -2,8 +2,8 @@ import { dirname, posix, relative, resolve, sep } from "node:path";
 import type { Json } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
 import type { CalledAction } from "../model/rule.ts";
-import { nearest } from "../language/nearest.ts";
-import type { Origin } from "../language/checker/origin.ts";
+import { nearest } from "../language/hints.ts";
+import type { Origin } from "../language/checker/checking.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 
 /** One `call:`, or a step of TypeScript code that calls by a literal. */

@@ -1,7 +1,7 @@
 import { messageOf } from "../model/errors.ts";
 import type { Loaded } from "./loaded.ts";
 import type { Loader } from "./loader.ts";
-import { logReload } from "./reload_log.ts";
+import { logReload } from "./reload.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Store } from "../store/store.ts";
 import type { Attachments } from "./attachments.ts";

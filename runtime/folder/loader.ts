@@ -5,18 +5,16 @@ import type { Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
 import { keepFor } from "../language/expressions/expression.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { secretNames } from "../language/expressions/used_names.ts";
+import { secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
-import { arrange } from "./arrange.ts";
+import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
 import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
 import { CallableFinder } from "./callable_finder.ts";
-import { canKeep, type CheckedFile, CheckedRules } from "./checked_rules.ts";
-import { Checks, fieldsOf } from "./checks.ts";
+import { canKeep, type CheckedFile, CheckedRules, Checks, fieldsOf } from "./checks.ts";
 import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./settings/config.ts";
 import { scopeOf } from "./folder.ts";
-import { type FolderFile, FolderReader } from "./folder_reader.ts";
 import { guarded } from "./guard.ts";
-import type { Loaded, Settings } from "./loaded.ts";
+import { idsByFile, type Loaded, looksLikeRule, type Settings, type Unready } from "./loaded.ts";
 import { namesOf } from "./settings/people.ts";
 import { checkSecretsFiles, checkSmtpPassword, readSettings } from "./settings/settings.ts";
 import {
@@ -31,7 +29,6 @@ import {
 import type { Prebuilt } from "./typescript/prebuilt.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 import { TypeScriptFiles } from "./typescript/typescript_files.ts";
-import { idsByFile, looksLikeRule, type Unready } from "./unready.ts";
 import { knownYaml, parseYaml, unread, type YamlFile } from "./yaml/yaml.ts";
 
 /** Options of a loader. */

@@ -1,6 +1,5 @@
-import type { Problem } from "../model/problem.ts";
-import { escapeControls } from "../model/escape_controls.ts";
-import { formatProblem } from "../model/problem.ts";
+import { logLines } from "../host/log_line.ts";
+import { escapeControls, formatProblem, type Problem } from "../model/problem.ts";
 import type { Loaded } from "./loaded.ts";
 
 /** What a reload changes for each rule, by id. `Loaded.rules` contains kept rules too: it is what is in force. */
@@ -17,7 +16,7 @@ export interface Reload {
 }
 
 /** One log line about one rule. */
-export interface ReloadLine {
+interface ReloadLine {
   rule: string;
   what: "loaded" | "kept" | "failed" | "late" | "removed";
   file: string;
@@ -95,4 +94,28 @@ function problemsOf(loaded: Loaded, file: string): Problem[] {
 
 function listed(problems: Problem[]): string {
   return problems.map((problem) => `\n${formatProblem(problem)}`).join("");
+}
+
+/** The log level of each line. */
+const LEVELS: Record<ReloadLine["what"], "info" | "warn" | "error"> = {
+  loaded: "info",
+  kept: "error",
+  failed: "error",
+  late: "warn",
+  removed: "info",
+};
+
+/** Logs a reload: a line for each affected rule, then the problems that these lines do not show. */
+export function logReload(before: Loaded | undefined, after: Loaded): void {
+  const lines = describeReload(before, after);
+  for (const { rule, what, file, text } of lines) {
+    logLines(LEVELS[what], text.split("\n"), { rule, what, file });
+  }
+  const shown = new Set(lines.map(({ file }) => file));
+  const known = new Set(before?.problems.map(formatProblem));
+  for (const problem of after.problems) {
+    const text = formatProblem(problem);
+    if (shown.has(problem.file) || known.has(text)) continue;
+    logLines(problem.severity === "error" ? "error" : "warn", text.split("\n"), { file: problem.file });
+  }
 }

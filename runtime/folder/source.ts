@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import type { JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
-import type { Origin } from "../language/checker/origin.ts";
+import type { Origin } from "../language/checker/checking.ts";
 import { guarded } from "./guard.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 import type { YamlFile } from "./yaml/yaml.ts";

@@ -1,4 +1,4 @@
-import type { Repeatable } from "../model/repeatable.ts";
+import type { Repeatable } from "../model/event.ts";
 
 /** Maximum fields of a form or a query. Forms for people have dozens, and each field costs time to store and show. */
 const MAX_FIELDS = 10_000;

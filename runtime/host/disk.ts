@@ -1,8 +1,7 @@
-import { constants, writeSync } from "node:fs";
+import { closeSync, constants, openSync, readSync, unlinkSync, writeSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
-import { openScratchFile, type ScratchFile } from "./scratch_file.ts";
 
 /** The file operations of the store, behind one interface, so that tests can simulate a power cut, a full disk or a slow sync. */
 export interface Disk {
@@ -104,4 +103,57 @@ function appendTo(handle: fs.FileHandle): DiskFile {
     sync: () => handle.datasync(),
     close: () => handle.close(),
   };
+}
+
+/** A file for data outside of memory. It is not needed after a restart. */
+export interface ScratchFile {
+  /** @throws if not all bytes can be written */
+  write(at: number, bytes: Uint8Array): void;
+  /** Fills the buffer. Bytes beyond the end of the file leave the buffer unchanged. */
+  read(at: number, into: Uint8Array): void;
+  close(): void;
+}
+
+/** Creates a file that is removed with the process, even if that is killed. Overwrites a file left from before. */
+export function openScratchFile(path: string): ScratchFile {
+  const file = openSync(path, "w+", 0o600);
+  // Windows cannot remove an open file.
+  if (process.platform !== "win32") unlinkSync(path);
+  return {
+    write(at, bytes) {
+      for (let done = 0; done < bytes.length;) {
+        done += writeSync(file, bytes, done, bytes.length - done, at + done);
+      }
+    },
+    read(at, into) {
+      for (let done = 0; done < into.length;) {
+        const count = readSync(file, into, done, into.length - done, at + done);
+        if (count === 0) return;
+        done += count;
+      }
+    },
+    close: () => closeSync(file),
+  };
+}
+
+/** A disk that is always empty and discards all writes: for a store in memory only. */
+export const noDisk: Disk = {
+  mkdir: () => Promise.resolve(),
+  list: () => Promise.resolve([]),
+  read: nothing,
+  open: nothing,
+  create: () => Promise.resolve({ write: done, sync: done, close: done }),
+  append: (path) => Promise.reject(new Error(`Cannot append to ${path}: nothing is kept`)),
+  truncate: done,
+  rename: done,
+  remove: done,
+  syncFolder: done,
+};
+
+function done(): Promise<void> {
+  return Promise.resolve();
+}
+
+function nothing(path: string): Promise<never> {
+  return Promise.reject(new Error(`Cannot read ${path}: nothing is kept`));
 }

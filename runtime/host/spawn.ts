@@ -1,9 +1,10 @@
 import { Buffer } from "node:buffer";
 import { type ChildProcess, spawn } from "node:child_process";
+import { readdir, readFile } from "node:fs/promises";
 import { constants } from "node:os";
-import { HandedOn, type Take, within } from "./handed_on.ts";
+import process from "node:process";
+import type { Readable } from "node:stream";
 import { Head, type Kept, lastLines, Tail } from "./kept_output.ts";
-import { ProcessGroup } from "./process_group.ts";
 
 /** How long background processes of a finished command may continue to write before its group is ended. */
 const LINGER = 2_000;
@@ -110,4 +111,138 @@ function feed(child: ChildProcess, stdin: string | undefined): void {
 function status(code: number | null, endedBy: string | null): { code: number; endedBy?: string } {
   if (!endedBy) return { code: code ?? 0 };
   return { code: 128 + constants.signals[endedBy as NodeJS.Signals], endedBy };
+}
+
+/** Milliseconds between SIGTERM and SIGKILL. */
+const GRACE = 2_000;
+/** Milliseconds that the system has to carry out SIGKILL. */
+const KILLED_WITHIN = 500;
+const FIRST_LOOK = 5;
+const LONGEST_PAUSE = 100;
+
+/** A child process that leads its own process group, with all processes that it started there. */
+class ProcessGroup {
+  #ended?: Promise<void>;
+
+  constructor(readonly id: number) {}
+
+  /** Ends the remaining processes: SIGTERM, two seconds, SIGKILL. Resolves when none of them runs. */
+  end(): Promise<void> {
+    return this.#ended ??= this.#end();
+  }
+
+  async #end(): Promise<void> {
+    if (!await this.#runs()) return;
+    this.#signal("SIGTERM");
+    if (await this.#goneWithin(GRACE)) return;
+    this.#signal("SIGKILL");
+    await this.#goneWithin(KILLED_WITHIN);
+  }
+
+  async #goneWithin(ms: number): Promise<boolean> {
+    const until = performance.now() + ms;
+    for (let pause = FIRST_LOOK; performance.now() < until; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
+      await new Promise((resolve) => setTimeout(resolve, pause));
+      if (!await this.#runs()) return true;
+    }
+    return false;
+  }
+
+  async #runs(): Promise<boolean> {
+    return this.#signal(0) && (process.platform !== "linux" || await hasRunningMember(this.id));
+  }
+
+  /** Returns false if no process of the group remains. */
+  #signal(signal: "SIGTERM" | "SIGKILL" | 0): boolean {
+    try {
+      process.kill(-this.id, signal);
+      return true;
+    } catch (error) {
+      // EPERM: the remaining processes have changed to another user; this program cannot end them.
+      if (["ESRCH", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+      throw error;
+    }
+  }
+}
+
+/**
+ * Ignores zombies, which signals also reach. In a container whose first process does not reap orphans they stay for ever, and
+ * waiting for them would make every abort take its maximum time.
+ */
+async function hasRunningMember(group: number): Promise<boolean> {
+  const entries = await readdir("/proc").catch(() => undefined);
+  if (entries === undefined) return true;
+  const members = await Promise.all(
+    entries.filter((name) => /^\d+$/.test(name)).map(async (pid) => {
+      const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
+      // `pid (name) state parent group …`; the name may contain anything.
+      const [state, , itsGroup] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+      return Number(itsGroup) === group && state !== "Z" && state !== "X";
+    }),
+  );
+  return members.includes(true);
+}
+
+/** Takes a piece of a stream; the next one comes once it resolves. */
+type Take = (bytes: Uint8Array) => Promise<void>;
+
+/** Milliseconds between two looks at whether a stream is taken. */
+const LOOK = 50;
+
+/** Hands a stream on, piece by piece: whoever writes it waits for whoever takes it. */
+class HandedOn {
+  /** Resolves if it could not be taken. */
+  readonly failed: Promise<void>;
+  error: unknown;
+  #taking: Promise<void> = Promise.resolve();
+  readonly #fail: () => void;
+
+  constructor(private readonly stream: Readable, private readonly take: Take) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    [this.failed, this.#fail] = [promise, resolve];
+    stream.on("data", (chunk: Buffer) => {
+      stream.pause();
+      this.#taking = this.#taking.then(() => this.#hand(chunk));
+    });
+  }
+
+  /** What came is taken. */
+  get taken(): Promise<void> {
+    return this.#taking;
+  }
+
+  /**
+   * Waits until all is taken, also what a slow disk keeps in the pipe. Who still has the stream open has `ms` to write, beside the
+   * time that taking it takes.
+   * @param closed resolves when the stream has ended and was read
+   */
+  async drained(ms: number, closed: Promise<void>): Promise<void> {
+    let isClosed = false;
+    closed.then(() => isClosed = true);
+    for (let left = ms; left > 0 && !isClosed && this.error === undefined;) {
+      await this.#taking;
+      const began = performance.now();
+      await within(Math.min(left, LOOK), closed);
+      left -= performance.now() - began;
+    }
+    await this.#taking;
+  }
+
+  async #hand(chunk: Buffer): Promise<void> {
+    if (this.error !== undefined) return;
+    try {
+      await this.take(chunk);
+      this.stream.resume();
+    } catch (error) {
+      this.error = error;
+      this.#fail();
+    }
+  }
+}
+
+/** Resolves with the promise, or after that time. */
+async function within(ms: number, promise: Promise<void>): Promise<void> {
+  let timer;
+  await Promise.race([promise, new Promise<void>((resolve) => timer = setTimeout(resolve, ms))]);
+  clearTimeout(timer);
 }

@@ -2,7 +2,7 @@ import type { Clock } from "../host/clock.ts";
 import type { Rule } from "../model/rule.ts";
 import { batchTerms, lastOccurrence } from "../language/fields/batch.ts";
 import type { BatchClosing, DueBatch, Receipt, Store } from "../store/store.ts";
-import { keepGoing, type Loop } from "../triggers/loop.ts";
+import { keepGoing, type Loop } from "../triggers/timetable.ts";
 import { admissionOf } from "./decide_verdict.ts";
 
 /** What batches work with. */

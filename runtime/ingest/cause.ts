@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import type { Cause, Event } from "../model/event.ts";
-import { isSameText } from "../secrets/same_text.ts";
+import { isSameText } from "../secrets/passwords.ts";
 
 /** The cause of an event or request that a run sends. */
 export function causeOf(run: { id: string; event: Event }): Cause {

@@ -1,14 +1,13 @@
 import type { Clock } from "../host/clock.ts";
-import type { Event } from "../model/event.ts";
-import type { Rule } from "../model/rule.ts";
-import { UsageError } from "../model/errors.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { withState } from "../language/expressions/state_view.ts";
+import { UsageError } from "../model/errors.ts";
+import { type Event, typePatterns } from "../model/event.ts";
+import type { Rule } from "../model/rule.ts";
 import type { Arrival, Candidate, ClaimedRun, Lease, Progress, Receipt, Store, TriggerKey } from "../store/store.ts";
-import type { TriggerEvent } from "../triggers/trigger.ts";
+import type { Registry, Subscription, TriggerEvent } from "../triggers/trigger.ts";
 import { Batches } from "./batches.ts";
 import { decide } from "./decide_verdict.ts";
-import { Subscriptions } from "./subscriptions.ts";
 
 /** What ingest works with. */
 export interface IngestOptions {
@@ -163,4 +162,32 @@ export class Ingest {
 
 function byIdentity(deliveries: Delivery[]): Delivery[][] {
   return [...Map.groupBy(deliveries, ({ event }) => JSON.stringify([event.source, event.id])).values()];
+}
+
+/** Which rules listen to which event types: exact ones in a map, `prefix.*` in a map of prefixes. */
+export class Subscriptions implements Registry<Subscription> {
+  readonly #byType = new Map<string, Set<Subscription>>();
+
+  add(subscription: Subscription): () => void {
+    for (const type of subscription.types) {
+      const listeners = this.#byType.get(type) ?? new Set();
+      this.#byType.set(type, listeners.add(subscription));
+    }
+    return () => {
+      for (const type of subscription.types) {
+        const listeners = this.#byType.get(type);
+        listeners?.delete(subscription);
+        if (listeners?.size === 0) this.#byType.delete(type);
+      }
+    };
+  }
+
+  /** The subscriptions that match an event type: `order.paid` matches `order.paid`, `order.*` and `*`. */
+  of(type: string): Subscription[] {
+    const found = new Set<Subscription>();
+    for (const pattern of typePatterns(type)) {
+      this.#byType.get(pattern)?.forEach((subscription) => found.add(subscription));
+    }
+    return [...found];
+  }
 }

@@ -1,7 +1,5 @@
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
-import { isStep } from "./checker/step_names.ts";
-import { parseTime } from "./checker/test_time.ts";
 
 /** A mismatch; undefined if the value is as expected. */
 type Found = Omit<Mismatch, "part"> | undefined;
@@ -160,4 +158,39 @@ function own(object: JsonObject, key: string): Json | undefined {
 
 function isObject(value: Json | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+const TIME = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;
+
+/**
+ * Parses a time of a test, in UTC if it has no zone.
+ * @returns milliseconds since the epoch, or undefined if the text is not a time
+ */
+export function parseTime(text: string): number | undefined {
+  const match = TIME.exec(text);
+  if (!match) return undefined;
+  const moment = Date.parse(match[1] === undefined || match[4] !== undefined ? match[0] : `${match[0]}Z`);
+  return Number.isNaN(moment) ? undefined : moment;
+}
+
+/**
+ * The names that a test may use for the step at a path, longest first: the path, and each suffix of it down to the id, with and
+ * without iterations.
+ */
+export function stepNames(path: string): string[] {
+  const parts = path.split("/");
+  return parts.flatMap((_, index) => {
+    const end = parts.slice(index).join("/");
+    return [end, withoutIterations(end)];
+  });
+}
+
+/** Whether a name in a test means the step at a path. */
+export function isStep(name: string, path: string): boolean {
+  return stepNames(path).includes(name);
+}
+
+/** `lines[3]/save#2` → `lines/save` */
+export function withoutIterations(path: string): string {
+  return path.replaceAll(/[[@#]\d+\]?/g, "");
 }

@@ -48,3 +48,8 @@ export function recordError(thrown: unknown): RecordedError {
   const { detail, userStack: stack } = thrown as { detail?: Json; userStack?: string };
   return { name, message, ...(stack && { stack }), ...(detail !== undefined && { detail }) };
 }
+
+/** Adds to an error what the action received before it failed, for the trace and `onError`. */
+export function withDetail<E extends Error>(error: E, detail: Json): E & { detail: Json } {
+  return Object.assign(error, { detail });
+}

@@ -1,5 +1,5 @@
 import type { Json } from "../model/json.ts";
-import type { ConfigSpec, ConfigValues } from "./config.ts";
+import type { ConfigSpec, ConfigValues } from "./fields.ts";
 import type { Step } from "./step.ts";
 import type { TriggerDefinition } from "./triggers.ts";
 

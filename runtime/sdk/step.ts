@@ -1,12 +1,11 @@
-import type { Event } from "../model/event.ts";
-import type { Repeatable } from "../model/repeatable.ts";
+import type { Event, Repeatable } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
-import type { AllResult, AnyResult, Branches, EachOptions, EachResult, SomeResult } from "./branches.ts";
 import type { TypedEvent } from "./event.ts";
-import type { FormFields, FormOptions, FormResult } from "./form.ts";
-import type { Recorded } from "./recorded.ts";
+import type { FormFields, FormOptions, FormResult } from "./fields.ts";
 import type { EventOf, Format, TriggerDefinition } from "./triggers.ts";
-import type { WaitForOptions, WaitOptions } from "./wait.ts";
+
+/** The type of a value after it was recorded: properties with the value undefined are gone, and no value is null. */
+type Recorded<T> = T extends undefined | void ? null : T;
 
 /** Options of every step. */
 export interface StepOptions {
@@ -228,4 +227,59 @@ export interface Step {
   any<B extends Branches>(name: string, branches: B): Promise<AnyResult<B>>;
   /** Ends the run here. */
   stop(name: string, reason: string, options?: { as?: "succeeded" | "failed" }): Promise<never>;
+}
+
+export interface WaitOptions {
+  /** A time at which it ends at the latest. */
+  until?: string;
+  /** Time zone of a time such as `09:00`. @default the variable TZ, else UTC */
+  timezone?: string;
+}
+
+export interface WaitForOptions {
+  /** Values that the event must have, by path: `{ "data.id": order.id }`. */
+  match?: { readonly [path: string]: Json | readonly Json[] };
+  /** How long to wait: `3d`. Without it the run waits until the event comes. */
+  timeout?: string;
+}
+
+/** Branches by name. Steps in them are called on the same `step`; their paths begin with the path of the branch. */
+export type Branches = { readonly [name: string]: () => unknown };
+
+/** The result of a branch. */
+export type BranchResult<Branch> = Branch extends () => infer Result ? Recorded<Awaited<Result>> : never;
+
+/** The results of all branches. */
+export type AllResult<B extends Branches> = { -readonly [Name in keyof B]: BranchResult<B[Name]> };
+
+/** The results of the branches that succeeded first; null for those that failed or were cancelled. */
+export type SomeResult<B extends Branches> = { -readonly [Name in keyof B]: BranchResult<B[Name]> | null };
+
+/** The branch that succeeded first, with its result. `winner` is its name, so that `result` has that branch's type. */
+export type AnyResult<B extends Branches> = {
+  [Name in keyof B & string]: { winner: Name; result: BranchResult<B[Name]> };
+}[keyof B & string];
+
+export interface EachOptions {
+  /** How many items at once. @default 1 */
+  max?: number;
+  /** How fast items may begin: `10/s`. */
+  rate?: string;
+}
+
+/** The result of an `each`. */
+export interface EachResult<Result> {
+  total: number;
+  failed: number;
+  /** By item. */
+  results: Result[];
+  errors: EachError[];
+}
+
+/** An item that failed. */
+export interface EachError {
+  index: number;
+  /** The path of the step that failed; if no step failed, that of the item. */
+  step: string;
+  message: string;
 }

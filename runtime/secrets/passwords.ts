@@ -1,6 +1,5 @@
 import { Buffer } from "node:buffer";
-import { createHash, randomBytes, scrypt } from "node:crypto";
-import { isSameText } from "./same_text.ts";
+import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 
 /** log2 of N, r and p: 32 MB and a little over a tenth of a second (OWASP Password Storage Cheat Sheet, scrypt). */
 const COST = { ln: 15, r: 8, p: 3 };
@@ -59,4 +58,16 @@ function derive(password: string, salt: Uint8Array, { ln, r, p }: typeof COST): 
       else resolve(key);
     });
   });
+}
+
+/**
+ * Compares a text that somebody gave with the right one, in a time that tells nothing about where they differ, nor whether they
+ * are of one length.
+ */
+export function isSameText(given: string, right: string): boolean {
+  const expected = Buffer.from(right);
+  const compared = Buffer.alloc(expected.length);
+  compared.write(given);
+  const isSame = timingSafeEqual(compared, expected);
+  return isSame && Buffer.byteLength(given) === expected.length;
 }

@@ -2,9 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { readRegularFileSync } from "../host/regular_file.ts";
 import type { Json } from "../model/json.ts";
-import { parseEnvFile } from "./env_file.ts";
 import { base64Spellings, spellings } from "./spellings.ts";
-import { replaceAcrossLines } from "./wrapped_secrets.ts";
 
 /** The sources of secrets; an earlier source wins. */
 export interface SecretSources {
@@ -195,4 +193,55 @@ export function patternOf(masked: Iterable<string>): RegExp {
   // The longest first, as a value may contain another.
   const longestFirst = [...masked].sort((a, b) => b.length - a.length);
   return new RegExp(longestFirst.map((text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&")).join("|"), "g");
+}
+
+/**
+ * Parses a `.env` file: `NAME=value`, `export NAME=value`, `# comments`. Values in single quotes are literal; in double quotes
+ * `\n`, `\"` and `\\` are escapes; both may span several lines. Nothing is expanded.
+ */
+export function parseEnvFile(text: string): Record<string, string> {
+  const line =
+    /^[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*=[ \t]*(?:'([^']*)'|"((?:[^"\\]|\\[\s\S])*)"|([^\r\n]*?))[ \t]*(?:(?<=\s)#.*)?$/gm;
+  const values: Record<string, string> = {};
+  for (const [, name, literal, quoted, bare] of text.matchAll(line)) {
+    values[name] = literal ?? (quoted === undefined ? bare : unescape(quoted));
+  }
+  return values;
+}
+
+function unescape(text: string): string {
+  return text.replace(
+    /\\([\s\S])/g,
+    (_all, char) => char === "n" ? "\n" : char === "r" ? "\r" : char === "t" ? "\t" : char,
+  );
+}
+
+/** A line break in a text, or in a text that is JSON; the next line may be indented. */
+const BREAK = /(?:\r|\\r)?(?:\n|\\n)[ \t]*/g;
+
+/**
+ * Replaces matches of a pattern across line breaks, as base64 is broken in mails and keys. Matches within one line stay
+ * unchanged.
+ * @param pattern global; matches texts without line breaks
+ */
+function replaceAcrossLines(text: string, pattern: RegExp, replacement: string): string {
+  const breaks = [...text.matchAll(BREAK)];
+  if (breaks.length === 0) return text;
+  // How many characters were removed before each position of the joined lines.
+  const gaps: { at: number; gone: number }[] = [];
+  let gone = 0;
+  for (const { index, 0: { length } } of breaks) gaps.push({ at: index - gone, gone: gone += length });
+  let result = "";
+  let done = 0;
+  let gap = 0;
+  for (const { index, 0: { length } } of text.replace(BREAK, "").matchAll(pattern)) {
+    while (gap < gaps.length && gaps[gap].at <= index) gap++;
+    const start = index + (gap === 0 ? 0 : gaps[gap - 1].gone);
+    while (gap < gaps.length && gaps[gap].at < index + length) gap++;
+    const end = index + length + (gap === 0 ? 0 : gaps[gap - 1].gone);
+    if (end - start === length) continue;
+    result += text.slice(done, start) + replacement;
+    done = end;
+  }
+  return result + text.slice(done);
 }

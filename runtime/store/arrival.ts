@@ -1,5 +1,4 @@
-import type { Event } from "../model/event.ts";
-import type { Repeatable } from "../model/repeatable.ts";
+import type { Event, Repeatable } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { DeliveryVerdict, Verdict } from "../model/verdict.ts";

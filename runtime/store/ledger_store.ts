@@ -6,7 +6,7 @@ import type { Verdict } from "../model/verdict.ts";
 import type { Background } from "./background.ts";
 import type { Folding } from "./folding.ts";
 import type { History } from "./history/history.ts";
-import { findOutlived } from "./history/old_versions.ts";
+import { findOutlived } from "./history/trim.ts";
 import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
@@ -39,26 +39,14 @@ import type {
 import { accept, isKnown } from "./transitions/accept.ts";
 import { answerCondition } from "./transitions/answer_condition.ts";
 import { adaptBatches, dueBatches, nextBatchDue } from "./transitions/batches.ts";
-import { cancelRun } from "./transitions/cancel_run.ts";
-import { claimRuns } from "./transitions/claim_runs.ts";
+import { cancelRun, finishRun } from "./transitions/end_run.ts";
+import { claimRuns, reclaimRuns, suspendRun } from "./transitions/claim_runs.ts";
 import { rollBackClock } from "./transitions/clock_rollback.ts";
 import { closeBatch } from "./transitions/close_batch.ts";
 import { countRuns, countVerdicts } from "./transitions/counters.ts";
-import { finishRun } from "./transitions/end_run.ts";
 import { findIdentity } from "./transitions/events.ts";
 import { answerForm } from "./transitions/answer_form.ts";
 import { listForms, readForm } from "./transitions/forms.ts";
-import { moveRun } from "./transitions/move_run.ts";
-import { suspendRun } from "./transitions/suspend_run.ts";
-import { getBaseline, getMark } from "./transitions/progress.ts";
-import { prune } from "./transitions/prune.ts";
-import { reclaimRuns } from "./transitions/reclaim_runs.ts";
-import { recordStep } from "./transitions/record_step.ts";
-import { replayRun } from "./transitions/replay_run.ts";
-import { retryRun, type RunTrace } from "./transitions/retry_run.ts";
-import { skipWait } from "./transitions/skip_wait.ts";
-import { getState } from "./transitions/state.ts";
-import type { At, Transition } from "./transitions/transition.ts";
 import {
   changeVersions,
   dropVersions,
@@ -66,9 +54,16 @@ import {
   getVersion,
   listPaused,
   listUnused,
+  moveRun,
+  prune,
   putVersions,
   setPaused,
 } from "./transitions/versions.ts";
+import { getBaseline, getMark, getState } from "./transitions/progress.ts";
+import { recordStep } from "./transitions/record_step.ts";
+import { replayRun, retryRun, type RunTrace } from "./transitions/retry_run.ts";
+import { skipWait } from "./transitions/waits.ts";
+import type { At, Transition } from "./transitions/transition.ts";
 
 /** The parts of the store; see `open_store.ts`. */
 export interface LedgerStoreParts {

@@ -1,6 +1,6 @@
 import { type Event } from "../model/event.ts";
 import { isFinal, type Run } from "../model/run.ts";
-import type { BriefText } from "./history/brief.ts";
+import type { BriefText } from "./history/lines.ts";
 import type { History } from "./history/history.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";

@@ -1,4 +1,4 @@
-import { serveTasks } from "./background_thread.ts";
+import { serveTasks } from "./background.ts";
 import { storeTasks } from "./tasks.ts";
 
 serveTasks(storeTasks);

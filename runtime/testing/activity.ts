@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { turn } from "../host/slices.ts";
+import type { Mismatch } from "../model/test.ts";
 import type { Store } from "../store/store.ts";
-import { TestFailed } from "./test_failed.ts";
 
 /** Turns of the event loop without activity after which the world counts as quiet. */
 const QUIET_TURNS = 3;
@@ -53,5 +53,13 @@ export class Activity {
         throw new TestFailed(`Nothing has happened for ${PATIENCE / 1_000} s, and yet the rule is at work`);
       }
     }
+  }
+}
+
+/** An expectation of a test has failed. */
+export class TestFailed extends Error {
+  override name = "TestFailed";
+  constructor(message: string, readonly mismatches: Mismatch[] = []) {
+    super(message);
   }
 }

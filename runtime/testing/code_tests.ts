@@ -1,23 +1,30 @@
-import type { DefinedTest, StepAnswer, StepCall } from "../workers/workers.ts";
-import { RuleCodeError } from "../workers/workers.ts";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
 import { fieldsOf } from "../folder/checks.ts";
+import { listFolder, scopeOf } from "../folder/folder.ts";
+import { esbuild } from "../folder/typescript/esbuild.ts";
+import { bundle, readLine } from "../folder/typescript/typescript_bundle.ts";
+import { parseArgs } from "../language/checker/check.ts";
+import { checkWorld, testedOf } from "../language/checker/check_tests.ts";
+import { Checking } from "../language/checker/checking.ts";
+import { testKinds } from "../language/checker/test_kinds.ts";
+import type { Kinds } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Mismatch, RuleTest, TestEntryKind, TestFailure, TestResult } from "../model/test.ts";
-import { parseArgs } from "../language/checker/check.ts";
-import { checkWorld, testedOf } from "../language/checker/check_tests.ts";
-import { Checking } from "../language/checker/checking.ts";
-import type { Kinds } from "../language/kind.ts";
-import { testKinds } from "../language/checker/test_kinds.ts";
-import { PATIENCE } from "./activity.ts";
-import { failureOf } from "./failure.ts";
+import {
+  type BundledModule,
+  type DefinedTest,
+  type Isolates,
+  RuleCodeError,
+  type StepAnswer,
+  type StepCall,
+} from "../workers/workers.ts";
+import { PATIENCE, TestFailed } from "./activity.ts";
 import { performEntry } from "./perform_entry.ts";
-import { look } from "./seen.ts";
-import type { Stage } from "./stage.ts";
-import { problemAt, type TestFile } from "./test_files.ts";
-import { TestFailed } from "./test_failed.ts";
-import type { LoadedRule } from "./tested_rule.ts";
+import { failureOf, look } from "./seen.ts";
+import type { LoadedRule, Stage } from "./stage.ts";
 import type { World } from "./world.ts";
 
 /** A call of `testRule` that can be performed. */
@@ -145,4 +152,47 @@ async function explain(error: unknown, test: DefinedTest["at"], world?: World): 
   const failure = await failureOf(error, { file, at: { line, column } }, world);
   const detail = (error as { detail?: Json }).detail;
   return Array.isArray(detail) ? { ...failure, mismatches: detail as unknown as Mismatch[] } : failure;
+}
+
+/** A `*.test.ts` file, bundled, with its `testRule` calls. */
+interface TestFile {
+  module: BundledModule;
+  tests: DefinedTest[];
+}
+
+/** Paths of the test files of a folder, relative to it. */
+export async function findTestFiles(folder: string, data: string): Promise<string[]> {
+  return (await listFolder(scopeOf(folder, data))).files.filter((path) => path.endsWith(".test.ts"));
+}
+
+/** Bundles a test file and evaluates it. */
+export async function readTestFile(
+  file: string,
+  { folder, data, isolates }: { folder: string; data: string; isolates: Isolates },
+): Promise<TestFile | { problems: Problem[] }> {
+  const { code, problems } = await bundle(file, folder, await esbuild(join(data, "cache")));
+  const errors = problems.filter(({ severity }) => severity === "error");
+  if (errors.length > 0) return { problems: errors };
+  const version = createHash("sha256").update(file).update(code).digest("hex").slice(0, 16);
+  const module = { version, file, code };
+  try {
+    return { module, tests: await isolates.describeTests(module) };
+  } catch (error) {
+    return { problems: [await problemOf(error, file, folder)] };
+  }
+}
+
+async function problemOf(error: unknown, file: string, folder: string): Promise<Problem> {
+  const place = error instanceof RuleCodeError && error.at !== undefined ? error.at : { file, line: 1, column: 1 };
+  return await problemAt(place, `cannot be loaded: ${messageOf(error)}`, folder);
+}
+
+/** A problem of a TypeScript test. */
+async function problemAt(
+  { file, line, column }: DefinedTest["at"],
+  message: string,
+  folder: string,
+): Promise<Problem> {
+  const sourceLine = await readLine(join(folder, file), line);
+  return { severity: "error", file, at: { line, column }, message, ...sourceLine !== undefined && { sourceLine } };
 }

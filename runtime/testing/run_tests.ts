@@ -11,15 +11,13 @@ import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import type { Problem } from "../model/problem.ts";
 import type { RuleTest, TestResult } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { stepKinds } from "../engine/index.ts";
+import { stepKinds } from "../engine/steps/index.ts";
 import { logCode } from "../engine/run_log.ts";
 import { triggerKinds } from "../triggers/index.ts";
-import { checkTestFile, type CodeTest, performCodeTest } from "./code_tests.ts";
-import { failureOf } from "./failure.ts";
+import { checkTestFile, type CodeTest, findTestFiles, performCodeTest, readTestFile } from "./code_tests.ts";
+import { failureOf } from "./seen.ts";
 import { performEntry } from "./perform_entry.ts";
-import { Stage } from "./stage.ts";
-import { findTestFiles, readTestFile } from "./test_files.ts";
-import { checkFor, type LoadedRule } from "./tested_rule.ts";
+import { checkFor, type LoadedRule, Stage } from "./stage.ts";
 
 /** What to test; all paths are absolute. */
 export interface RunTestsOptions {

@@ -1,6 +1,9 @@
+import { messageOf } from "../model/errors.ts";
 import type { Form } from "../model/form.ts";
+import type { Position } from "../model/problem.ts";
 import { CONDITION_STEP, type StepRecord, type StepWait } from "../model/run.ts";
-import type { Seen, SeenForm, SeenStep, SeenWait } from "../model/test.ts";
+import type { Seen, SeenForm, SeenStep, SeenWait, TestFailure } from "../model/test.ts";
+import { TestFailed } from "./activity.ts";
 import type { World } from "./world.ts";
 
 /** How many runs and forms are read. */
@@ -63,7 +66,7 @@ function seenStep({ path, kind, state, attempts, input = null, output = null, er
 }
 
 /** Further facts that may explain a failed expectation. */
-export async function notesOn({ store, lastReceipt }: World): Promise<string[]> {
+async function notesOn({ store, lastReceipt }: World): Promise<string[]> {
   const notes: string[] = [];
   for (const { verdict } of lastReceipt?.verdicts ?? []) {
     if (verdict.kind !== "started") notes.push(`the verdict is ${verdict.kind}: ${verdict.reason}`);
@@ -89,4 +92,19 @@ function stepsOf(steps: StepRecord[] = []): string {
 
 function timeOf(time: number): string {
   return new Date(time).toISOString();
+}
+
+/**
+ * Describes a failed test.
+ * @param place in the test's file
+ * @param world in its current state, if there is one
+ */
+export async function failureOf(
+  error: unknown,
+  { file, at }: { file: string; at: Position },
+  world?: World,
+): Promise<TestFailure> {
+  const mismatches = error instanceof TestFailed ? error.mismatches : [];
+  const notes = world === undefined ? [] : await notesOn(world);
+  return { message: messageOf(error), file, at, mismatches, notes };
 }

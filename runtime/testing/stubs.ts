@@ -1,10 +1,15 @@
 import { Buffer } from "node:buffer";
-import { type Action, type ActionContext, type Outcome } from "../actions/action.ts";
+import type { Action, ActionContext, Outcome } from "../actions/action.ts";
 import { actions } from "../actions/index.ts";
-import { TimeoutError } from "../model/errors.ts";
+import type { Mail, SentMail } from "../actions/mail/mailer.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
+import type { ChildEnd } from "../host/spawn.ts";
+import { STUB_KEYS, type StubbedKind } from "../language/checker/test_kinds.ts";
+import { stepNames } from "../language/expectation.ts";
+import { hintAtUnknownKey } from "../language/hints.ts";
+import { TerminalError, TimeoutError } from "../model/errors.ts";
+import { type Repeatable, toHeaders } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { stepNames } from "../language/checker/step_names.ts";
-import { answerChild, answerMail, answerRequest, StubError } from "./answers.ts";
 
 /** A step that needs an answer. */
 export interface AskingStep {
@@ -164,4 +169,54 @@ function giveAnswer(_args: JsonObject, _context: ActionContext, give: Give): Out
     throw new Error(String(output.error));
   }
   return { output };
+}
+
+/** A step needs an answer that the test's stubs do not provide. */
+class StubError extends TerminalError {
+  override name = "StubError";
+}
+
+const BODILESS = [204, 205, 304];
+
+/** The response of the network: `{ status, headers, body }`, each with a default; `{ error }` makes the network fail. */
+function answerRequest(answer: Json): Response {
+  const { status = 200, headers = {}, body = null } = read(answer, "http");
+  const given = toHeaders(headers as Record<string, Repeatable>);
+  if (body === null || BODILESS.includes(status as number)) {
+    return new Response(null, { status: status as number, headers: given });
+  }
+  if (!given.has("content-type")) {
+    given.set("content-type", typeof body === "string" ? "text/plain" : "application/json");
+  }
+  return new Response(typeof body === "string" ? body : writeExactJson(body), {
+    status: status as number,
+    headers: given,
+  });
+}
+
+/** How a command ends: `{ code, stdout, stderr }`; values that are no text become JSON. `{ error }` makes its start fail. */
+function answerChild(answer: Json): ChildEnd {
+  const { code = 0, stdout = "", stderr = "" } = read(answer, "run");
+  const kept = (output: Json) => ({ text: typeof output === "string" ? output : writeExactJson(output), dropped: 0 });
+  return { code: code as number, stdout: kept(stdout), stderr: kept(stderr) };
+}
+
+/** The mail server's response: all recipients are accepted unless `{ accepted, rejected }` says otherwise. */
+function answerMail(mail: Mail, answer: Json): SentMail {
+  const given = read(answer, "mail");
+  return { messageId: `<${mail.id}@test>`, accepted: mail.to.map(({ address }) => address), rejected: [], ...given };
+}
+
+/** @throws Error if the answer is a failure, StubError if the step cannot get such an answer */
+function read(answer: Json, kind: StubbedKind): JsonObject {
+  const keys = STUB_KEYS[kind];
+  if (typeof answer !== "object" || answer === null || Array.isArray(answer)) {
+    throw new StubError(`The stub of ${kind} is { ${keys.join(", ")} }, got ${writeExactJson(answer)}`);
+  }
+  const unknown = Object.keys(answer).find((key) => !keys.includes(key));
+  if (unknown !== undefined) {
+    throw new StubError(`The stub of ${kind} has no "${unknown}"; ${hintAtUnknownKey(unknown, keys)}`);
+  }
+  if (answer.error !== undefined) throw new Error(String(answer.error));
+  return answer;
 }

@@ -1,20 +1,21 @@
 import { randomBytes } from "node:crypto";
 import { wire, type WiringPorts } from "../app/wire.ts";
-import { ManualClock } from "../host/clock.ts";
+import type { Runner } from "../engine/runner.ts";
 import type { Attachments } from "../folder/attachments.ts";
-import { noDisk } from "../host/no_disk.ts";
+import { readExactJson } from "../formats/exact_json.ts";
+import { ManualClock } from "../host/clock.ts";
+import { noDisk } from "../host/disk.ts";
 import { RunFiles } from "../host/run_files.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
-import type { Isolates } from "../workers/workers.ts";
 import { messageOf } from "../model/errors.ts";
-import type { JsonObject } from "../model/json.ts";
-import type { Person } from "../model/person.ts";
+import { headerFields } from "../model/event.ts";
+import type { Person } from "../model/form.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { StepRecord } from "../model/run.ts";
 import type { TestWorld } from "../model/test.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import type { Runner } from "../engine/runner.ts";
 import { openStore } from "../store/open_store.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import type { HookContext } from "../web/context.ts";
@@ -23,8 +24,8 @@ import type { People } from "../web/forms/people.ts";
 import type { HookRegistry } from "../web/hook_registry.ts";
 import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
+import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
-import { seenResponse } from "./seen_response.ts";
 import { Stubs } from "./stubs.ts";
 
 /** How many runs may be held at once: all runs of a test. */
@@ -245,5 +246,22 @@ export class World {
   #accepted(receipts: Receipt[]): void {
     const own = `/rules/${this.options.rule.id}`;
     this.lastReceipt = receipts.findLast(({ event }) => event.source !== own) ?? this.lastReceipt;
+  }
+}
+
+/** The response to a request, as a test sees it: its body is under `json` if it is JSON. */
+async function seenResponse(response: Response): Promise<JsonObject> {
+  const { status } = response;
+  const headers = headerFields(response.headers) as JsonObject;
+  const text = await response.text();
+  const json = parse(text);
+  return json === undefined ? { status, headers, body: text } : { status, headers, json };
+}
+
+function parse(text: string): Json | undefined {
+  try {
+    return readExactJson(text) as Json;
+  } catch {
+    return undefined;
   }
 }

@@ -1,12 +1,12 @@
 import type { z } from "zod";
+import type { Clock } from "../host/clock.ts";
+import type { Meter } from "../language/expressions/meter.ts";
+import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Position } from "../model/problem.ts";
-import type { Clock } from "../host/clock.ts";
-import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
-import type { Meter } from "../language/expressions/meter.ts";
 import type { Progress, Receipt, Store } from "../store/store.ts";
-import type { WebhookArgs } from "./webhook/webhook_args.ts";
+import type { WebhookArgs } from "./webhook/webhook_request.ts";
 
 /** A trigger module: its schema, and `attach(context) → detach`. */
 export interface TriggerKind extends Kind {
@@ -102,4 +102,21 @@ export interface Subscription {
 export interface TriggerLog {
   info(message: string, details?: JsonObject): void;
   warn(message: string, details?: JsonObject): void;
+}
+
+/** Items in one read. With items of 1 kB, a read takes a few milliseconds, and all other work waits for it. */
+const PAGE = 500;
+
+/** A trigger's baseline, in pages ordered by key. Only the trigger itself changes it, so the pages are consistent. */
+export async function* readBaseline(
+  { store, rule, trigger }: Pick<TriggerContext, "store" | "rule" | "trigger">,
+): AsyncGenerator<Map<string, Json>> {
+  const key = { rule: rule.id, trigger: trigger.id };
+  let after: string | undefined;
+  for (;;) {
+    const page = await store.getBaseline(key, PAGE, after);
+    if (page.size > 0) yield page;
+    if (page.size < PAGE) return;
+    after = [...page.keys()].at(-1);
+  }
 }

@@ -1,4 +1,4 @@
-import { isSameText } from "../secrets/same_text.ts";
+import { isSameText } from "../secrets/passwords.ts";
 import type { Context, MiddlewareHandler } from "hono";
 import { UsageError } from "../model/errors.ts";
 

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { writeExactJson } from "../formats/exact_json.ts";
-import { toHeaders } from "../model/repeatable.ts";
+import { toHeaders } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";
 import type { Receipt, Reply } from "../store/store.ts";

@@ -1,7 +1,6 @@
 import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
-import { CAUSE_HEADER } from "../model/event.ts";
-import type { Repeatable } from "../model/repeatable.ts";
+import { CAUSE_HEADER, type Repeatable } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../triggers/webhook/webhook.ts";
 import { readFields } from "../formats/url_fields.ts";
 import { refuseTokenless } from "./access.ts";

@@ -1,8 +1,10 @@
+import type { Event } from "../model/event.ts";
 import type { JsonObject } from "../model/json.ts";
-import type { Declaration } from "./workers.ts";
 import { RuleDefinition } from "../sdk/rule.ts";
+import { type StandardSchema, validate } from "../sdk/schema.ts";
 import { TriggerDefinition } from "../sdk/triggers.ts";
 import { plainJson } from "./plain_json.ts";
+import { type Declaration, InvalidEventError } from "./workers.ts";
 
 const FUNCTION = { function: true };
 
@@ -43,4 +45,20 @@ export function ruleOf(exported: unknown): RuleDefinition | undefined {
     );
   }
   return undefined;
+}
+
+/** An event with the output of a validator as its data. */
+export interface ValidatedEvent extends Omit<Event, "data"> {
+  data: unknown;
+}
+
+/**
+ * Runs the validator, if there is one, over an event's data.
+ * @throws InvalidEventError if the data is invalid
+ */
+export async function validatedEvent(event: Event, schema: StandardSchema | undefined): Promise<ValidatedEvent> {
+  if (schema === undefined) return event;
+  const checked = await validate(schema, event.data);
+  if ("value" in checked) return { ...event, data: checked.value };
+  throw new InvalidEventError(`event ${event.type} is not as the rule expects: ${checked.problems.join("; ")}`);
 }

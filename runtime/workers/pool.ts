@@ -1,8 +1,7 @@
 import type { Json } from "../model/json.ts";
 import { formatDuration } from "../model/duration.ts";
 import { type BundledModule, InterruptedError } from "./workers.ts";
-import type { LogLevel } from "./messages.ts";
-import type { WorkOrder } from "./open_job.ts";
+import type { LogLevel, WorkOrder } from "./messages.ts";
 import { RuleWorker } from "./watched_worker.ts";
 
 /**

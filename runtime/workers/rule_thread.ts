@@ -1,23 +1,19 @@
 import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { setImmediate } from "node:timers";
-import { openCodeWorkerPort } from "../host/code_worker_port.ts";
-import { offerDeno } from "../host/deno_namespace.ts";
+import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { declarationOf, ruleOf, triggersOf } from "./declaration.ts";
+import { declarationOf, ruleOf, triggersOf, validatedEvent } from "./declaration.ts";
 import { type CodeScope, InvalidEventError, type StepAnswer, type StepCall } from "./workers.ts";
 import type { RuleDefinition } from "../sdk/rule.ts";
 import type { FromWorker, Job, ToWorker, WorkerSetup } from "./messages.ts";
 import { plainJson } from "./plain_json.ts";
-import { secretsView } from "./secrets_view.ts";
-import { simulateDate } from "./simulated_date.ts";
+import { installGlobals, secretsView, simulateDate } from "./worker_globals.ts";
 import { stepCalls } from "./step_calls.ts";
 import type { Ask } from "./step_caller.ts";
 import { describeTests, performTest } from "./test_calls.ts";
 import { describeThrown } from "./thrown.ts";
 import { UserCode } from "./user_code.ts";
-import { validatedEvent } from "./validated_event.ts";
-import { installGlobals } from "./worker_globals.ts";
 
 /** The code of a worker: evaluates one bundle and does jobs with it, many at once. */
 

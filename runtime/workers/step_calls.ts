@@ -1,12 +1,17 @@
+import { writeExactJson } from "../formats/exact_json.ts";
+import { TerminalError } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
-import { branchCalls } from "./branch_calls.ts";
-import type { Step, StepOptions } from "../sdk/step.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Branches, EachOptions, Step, StepOptions } from "../sdk/step.ts";
 import { TriggerDefinition } from "../sdk/triggers.ts";
+import type { Ended, Plan } from "./code_branches.ts";
+import { validatedEvent } from "./declaration.ts";
 import { plainJson } from "./plain_json.ts";
 import { type Ask, type Computing, StepCaller } from "./step_caller.ts";
+import { branchPath } from "./step_path.ts";
+import { stepOf } from "./thrown.ts";
 import type { UserCode } from "./user_code.ts";
-import { validatedEvent } from "./validated_event.ts";
-import { writeExactJson } from "../formats/exact_json.ts";
+import type { Computed } from "./workers.ts";
 
 /** The kinds that take only data. */
 const KINDS = [
@@ -67,4 +72,115 @@ function typeOf(name: string, { entry }: TriggerDefinition): unknown {
   throw new TypeError(
     `step.waitFor(${JSON.stringify(name)}, …) needs the type of an event, or event(type, schema), got ${found}`,
   );
+}
+
+/** `step.each`, `step.all` and `step.any`: the worker performs the branches and reports their outcome. */
+function branchCalls(caller: StepCaller) {
+  return { each: eachCall(caller), all: allCall(caller), any: anyCall(caller) };
+}
+
+function allCall(caller: StepCaller) {
+  return async (name: string, branches: Branches, options: { join?: number } = {}) => {
+    const names = namesOf("all", name, branches);
+    const { join = names.length } = options;
+    const compute = async ({ path }: Computing) => {
+      const plan = { ...planOf(path, branches), needed: join, tolerated: names.length - join };
+      return outcomeOf(caller, plan, await caller.branches.perform(plan), ({ outputs }) => {
+        return Object.fromEntries(names.map((name, index) => [name, outputs[index] ?? null]));
+      });
+    };
+    return await caller.perform({ kind: "all", name, args: { all: names, ...options }, compute });
+  };
+}
+
+function anyCall(caller: StepCaller) {
+  return async (name: string, branches: Branches) => {
+    const names = namesOf("any", name, branches);
+    const compute = async ({ path }: Computing) => {
+      const plan = { ...planOf(path, branches), needed: 1, tolerated: names.length - 1 };
+      return outcomeOf(caller, plan, await caller.branches.perform(plan), ({ outputs }) => {
+        const winner = outputs.findIndex((output) => output !== undefined);
+        return { winner: names[winner], result: outputs[winner] ?? null };
+      });
+    };
+    return await caller.perform({ kind: "any", name, args: { any: names }, compute });
+  };
+}
+
+type ItemFunction = (item: unknown, index: number) => unknown;
+
+function eachCall(caller: StepCaller) {
+  return async (
+    name: string,
+    items: readonly unknown[],
+    fn: ItemFunction,
+    options: EachOptions & { onError?: "stop" | "continue" } = {},
+  ) => {
+    if (!Array.isArray(items) || typeof fn !== "function") {
+      throw new TypeError(`step.each(${JSON.stringify(name)}, …) needs a list and a function of its items`);
+    }
+    const { max = 1, rate, onError } = options;
+    const compute = async ({ path }: Computing) => {
+      const plan: Plan = {
+        branches: items.map((item, index) => ({ path: branchPath(path, index), code: () => fn(item, index) })),
+        max,
+        needed: items.length,
+        tolerated: onError === "continue" ? items.length : 0,
+        ...(rate !== undefined && { admit: oneAtATime((index) => caller.admit(path, index)) }),
+      };
+      return outcomeOf(caller, plan, await caller.branches.perform(plan), (ended) => eachResult(plan, ended));
+    };
+    const output = await caller.perform({ kind: "each", name, args: { each: items.length, ...options }, compute });
+    return withResults(name, output as JsonObject);
+  };
+}
+
+/** If the results of all items together exceed the limit for a step, the function gets an error when it reads them. */
+function withResults(name: string, output: JsonObject): JsonObject {
+  if ("results" in output) return output;
+  return Object.defineProperty(output, "results", {
+    get() {
+      const remedy = "have each give less, or write it to a file";
+      throw new TerminalError(
+        `The results of step.each(${JSON.stringify(name)}, …) were too large to be kept: ${remedy}`,
+      );
+    },
+  });
+}
+
+function eachResult({ branches }: Plan, { outputs, failures }: Ended): Json {
+  const errors = failures.toSorted((a, b) => a.index - b.index).map(({ index, thrown }) => ({
+    index,
+    step: stepOf(thrown) ?? branches[index].path,
+    message: thrown instanceof Error ? thrown.message : String(thrown),
+  }));
+  const results = outputs.map((output) => output ?? null);
+  return { total: branches.length, failed: errors.length, results, errors };
+}
+
+function outcomeOf(caller: StepCaller, plan: Plan, ended: Ended, output: (ended: Ended) => Json): Computed {
+  const { failures, lost } = ended;
+  const given = lost.length > 0 ? { lost } : {};
+  if (failures.length <= plan.tolerated) return { output: output(ended), ...given };
+  const [{ index, thrown }] = failures;
+  return { error: { step: plan.branches[index].path, ...caller.describe(thrown) }, ...given };
+}
+
+function namesOf(kind: string, name: string, branches: Branches): string[] {
+  const entries = Object.entries(branches ?? {});
+  if (entries.every(([name, branch]) => name !== "" && typeof branch === "function")) {
+    return entries.map(([name]) => name);
+  }
+  throw new TypeError(`step.${kind}(${JSON.stringify(name)}, …) needs functions with their names: { crm: () => … }`);
+}
+
+function planOf(path: string, branches: Branches): Pick<Plan, "branches" | "max"> {
+  const entries = Object.entries(branches);
+  return { branches: entries.map(([name, code]) => ({ path: branchPath(path, name), code })), max: entries.length };
+}
+
+/** Makes calls one at a time and in order: each starts after the answer to the one before. */
+function oneAtATime(ask: (index: number) => Promise<void>): (index: number) => Promise<void> {
+  let last = Promise.resolve();
+  return (index) => last = last.then(() => ask(index));
 }

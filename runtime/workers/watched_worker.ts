@@ -2,8 +2,17 @@ import { type CodeWorker, startCodeWorker } from "../host/code_worker.ts";
 import { formatDuration } from "../model/duration.ts";
 import type { Json } from "../model/json.ts";
 import { type BundledModule, InterruptedError, RuleCodeError, type StepAnswer } from "./workers.ts";
-import type { FromWorker, LogLevel, ToWorker, WorkerSetup } from "./messages.ts";
-import { type EndCause, isComputing, type OpenJob, suspectsOf, type WorkOrder } from "./open_job.ts";
+import {
+  type EndCause,
+  type FromWorker,
+  isComputing,
+  type LogLevel,
+  type OpenJob,
+  suspectsOf,
+  type ToWorker,
+  type WorkerSetup,
+  type WorkOrder,
+} from "./messages.ts";
 import { reviveThrown } from "./thrown.ts";
 
 /** What a worker needs from its pool. */

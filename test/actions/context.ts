@@ -1,7 +1,7 @@
 import { tmpdir } from "node:os";
 import process from "node:process";
 import type { ActionContext, ActionServices } from "../../runtime/actions/action.ts";
-import { noDisk } from "../../runtime/host/no_disk.ts";
+import { noDisk } from "../../runtime/host/disk.ts";
 import { RunFiles } from "../../runtime/host/run_files.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
-import { LogLines } from "../../bin/cli/log_lines.ts";
+import { LogLines } from "../../bin/cli/start_log.ts";
 
 Deno.test("lines of one turn leave in one write, in order; those of the next in another", async () => {
   const writes: string[] = [];

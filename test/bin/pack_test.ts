@@ -2,8 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { appendFile, readdir, readFile, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { executableEnd } from "../../bin/build/pack/executable_end.ts";
-import { DamagedError, readPayload, writePacked } from "../../bin/build/pack/payload.ts";
+import { DamagedError, executableEnd, readPayload, writePacked } from "../../bin/build/pack/payload.ts";
 import { temporaryFolder } from "../e2e/program.ts";
 
 const SIZE = 0x11000;

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { printSteps } from "../../bin/cli/print/steps.ts";
+import { printSteps, printTrace } from "../../bin/cli/print/trace.ts";
 import type { Terminal } from "../../bin/cli/print/terminal.ts";
-import { printTrace } from "../../bin/cli/print/trace.ts";
-import { printWaits } from "../../bin/cli/print/waits.ts";
+import { printWaits } from "../../bin/cli/print/listings.ts";
 import type { Run, StepRecord, StepWait } from "../../runtime/model/run.ts";
 
 const NOW = Date.parse("2026-11-21T08:00:00Z");

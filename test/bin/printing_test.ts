@@ -1,10 +1,15 @@
 import assert from "node:assert/strict";
-import { printEvents } from "../../bin/cli/print/events.ts";
-import { printRules } from "../../bin/cli/print/rules.ts";
-import { printRuns } from "../../bin/cli/print/runs.ts";
-import { printTable } from "../../bin/cli/print/table.ts";
-import { fit, oneLine, type Terminal, visible } from "../../bin/cli/print/terminal.ts";
-import { absoluteTime, deadline, relativeTime } from "../../bin/cli/print/time.ts";
+import { printEvents, printRules, printRuns } from "../../bin/cli/print/listings.ts";
+import {
+  absoluteTime,
+  deadline,
+  fit,
+  oneLine,
+  printTable,
+  relativeTime,
+  type Terminal,
+  visible,
+} from "../../bin/cli/print/terminal.ts";
 import { printTrace } from "../../bin/cli/print/trace.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { RecordedError } from "../../runtime/model/errors.ts";

@@ -3,7 +3,7 @@ import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ExitCode } from "../../bin/cli/exit_codes.ts";
-import { runProgram } from "../../bin/cli/program.ts";
+import { runProgram } from "../../bin/cli/main.ts";
 
 /** Follows a command line in this process. */
 async function run(...words: string[]) {

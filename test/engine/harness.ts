@@ -9,7 +9,7 @@ import type { Isolates } from "../../runtime/workers/workers.ts";
 import type { Event } from "../../runtime/model/event.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Rule, Step } from "../../runtime/model/rule.ts";
-import type { Person } from "../../runtime/model/person.ts";
+import type { Person } from "../../runtime/model/form.ts";
 import type { Run, StepState } from "../../runtime/model/run.ts";
 import { Runner } from "../../runtime/engine/runner.ts";
 import type { RunnerOptions } from "../../runtime/engine/runner_options.ts";

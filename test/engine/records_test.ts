@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import type { Run, StepRecord, StepState } from "../../runtime/model/run.ts";
-import { Interruption } from "../../runtime/engine/interruption.ts";
+import { Interruption } from "../../runtime/engine/outcome.ts";
 import { Records } from "../../runtime/engine/records.ts";
 import type { StepEffects, StepResult } from "../../runtime/store/store.ts";
 

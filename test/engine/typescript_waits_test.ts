@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { JsonObject } from "../../runtime/model/json.ts";
-import type { Person } from "../../runtime/model/person.ts";
+import type { Person } from "../../runtime/model/form.ts";
 import { answerForm } from "../../runtime/engine/answer_form.ts";
 import { codeRule, endOf, idle, withCode } from "./code.ts";
 import { type Bench, callStep, makeStep, START } from "./harness.ts";

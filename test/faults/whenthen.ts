@@ -1,5 +1,5 @@
 import { env } from "node:process";
-import { noteSignals } from "../../bin/cli/early_signals.ts";
+import { noteSignals } from "../../bin/cli/signals.ts";
 
 /*
  * The program as tests start it that want the machine to be otherwise: WHENTHEN_TEST_CLOCK and WHENTHEN_TEST_DISK say how. From
@@ -8,7 +8,7 @@ import { noteSignals } from "../../bin/cli/early_signals.ts";
 
 noteSignals();
 const { main } = await import("../../bin/cli/main.ts");
-const { SYSTEM_PORTS: { clock, disk } } = await import("../../runtime/app/ports.ts");
+const { SYSTEM_PORTS: { clock, disk } } = await import("../../runtime/app/wire.ts");
 const { chooseClock } = await import("./shifted_clock.ts");
 const { chooseDisk } = await import("./chosen_disk.ts");
 await main({ clock: chooseClock(clock, env.WHENTHEN_TEST_CLOCK), disk: chooseDisk(disk, env.WHENTHEN_TEST_DISK) });

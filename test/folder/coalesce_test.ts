@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { ManualClock } from "../../runtime/host/clock.ts";
-import { Coalescer } from "../../runtime/folder/watching/coalesce.ts";
+import { Coalescer } from "../../runtime/folder/watching/watch_folder.ts";
 
 /** Loads that end when they are told to, or at once. */
 function setUp(options: { manual?: boolean } = {}) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { guarded } from "../../runtime/folder/guard.ts";
 import type { LoaderOptions } from "../../runtime/folder/loader.ts";
 import type { LoadedTypeScript } from "../../runtime/folder/typescript/typescript.ts";
-import { stepKinds } from "../../runtime/engine/index.ts";
+import { stepKinds } from "../../runtime/engine/steps/index.ts";
 import { simulate } from "../testing/simulating.ts";
 import { heads, shown, TestFolder } from "./loading.ts";
 

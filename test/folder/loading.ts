@@ -5,7 +5,7 @@ import type { Description, Isolates } from "../../runtime/workers/workers.ts";
 import type { Loaded } from "../../runtime/folder/loaded.ts";
 import { Loader, type LoaderOptions } from "../../runtime/folder/loader.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
-import { stepKinds } from "../../runtime/engine/index.ts";
+import { stepKinds } from "../../runtime/engine/steps/index.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
 
 /** Workers that describe every module with `description`; where a test needs real ones it brings them. */

@@ -3,7 +3,7 @@ import { mkdtemp, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ManualClock } from "../../runtime/host/clock.ts";
-import { SlowPass } from "../../runtime/folder/watching/slow_pass.ts";
+import { SlowPass } from "../../runtime/folder/watching/watch_folder.ts";
 
 Deno.test("a slow pass finds each change once: inside, outside, added, removed", async () => {
   const [folder, other, drafts] = await Promise.all(

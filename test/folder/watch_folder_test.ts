@@ -3,9 +3,8 @@ import { mkdir, mkdtemp, realpath, rename, rm, symlink, writeFile } from "node:f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ManualClock, systemClock } from "../../runtime/host/clock.ts";
-import { Coalescer } from "../../runtime/folder/watching/coalesce.ts";
+import { Coalescer, watchFolder, type WatchOptions } from "../../runtime/folder/watching/watch_folder.ts";
 import { FolderReader } from "../../runtime/folder/folder_reader.ts";
-import { watchFolder, type WatchOptions } from "../../runtime/folder/watching/watch_folder.ts";
 
 /** Counts changes and lets a test wait for the next one. */
 class Changes {

@@ -6,8 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { realDisk } from "../../runtime/host/disk.ts";
-import { acquireLock } from "../../runtime/host/lock.ts";
-import { lockedDisk } from "../../runtime/host/locked_disk.ts";
+import { acquireLock, lockedDisk } from "../../runtime/host/lock.ts";
 
 async function inFolder(work: (folder: string) => Promise<void> | void): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-lock-"));

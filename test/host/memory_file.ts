@@ -1,4 +1,4 @@
-import type { ScratchFile } from "../../runtime/host/scratch_file.ts";
+import type { ScratchFile } from "../../runtime/host/disk.ts";
 
 /** A scratch file in memory. */
 export class MemoryFile implements ScratchFile {

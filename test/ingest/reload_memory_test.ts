@@ -9,7 +9,7 @@ import { Ingest } from "../../runtime/ingest/ingest.ts";
 import { LiveRules } from "../../runtime/folder/live_rules.ts";
 import { openLoading } from "../../runtime/folder/open_folder.ts";
 import { Secrets } from "../../runtime/secrets/secrets.ts";
-import { stepKinds } from "../../runtime/engine/index.ts";
+import { stepKinds } from "../../runtime/engine/steps/index.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";

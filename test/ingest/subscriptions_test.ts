@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { Subscriptions } from "../../runtime/ingest/subscriptions.ts";
+import { Subscriptions } from "../../runtime/ingest/ingest.ts";
 
 const subscription = (rule: string, ...types: string[]) => ({ rule, trigger: "t", types });
 

@@ -1,6 +1,6 @@
 import { parseYaml } from "../../runtime/folder/yaml/yaml.ts";
 import { checkAction, checkRule, type Known } from "../../runtime/language/checker/check.ts";
-import { stepKinds } from "../../runtime/engine/index.ts";
+import { stepKinds } from "../../runtime/engine/steps/index.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
 import type { Problem } from "../../runtime/model/problem.ts";
 

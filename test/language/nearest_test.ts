@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { nearest } from "../../runtime/language/nearest.ts";
+import { nearest } from "../../runtime/language/hints.ts";
 
 Deno.test("a slip finds what was meant", () => {
   const words = ["cron", "poll", "timeout", "retry", "onError"];

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { findShellExpression } from "../../runtime/language/checker/shell.ts";
+import { findShellExpression } from "../../runtime/language/checker/check_args.ts";
 
 const code: [unknown, number[]][] = [
   ["echo ${{ x }}", []],

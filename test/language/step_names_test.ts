@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { isStep, stepNames, withoutIterations } from "../../runtime/language/checker/step_names.ts";
+import { isStep, stepNames, withoutIterations } from "../../runtime/language/expectation.ts";
 
 Deno.test("a step is named by its path or an end of it, with and without iterations", () => {
   const path = "week/lines[3]/save#2";

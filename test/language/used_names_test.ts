@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { callTargets, secretNames } from "../../runtime/language/expressions/used_names.ts";
+import { callTargets, secretNames } from "../../runtime/language/expressions/names.ts";
 import { check, checkActionText, kinds } from "./check_support.ts";
 
 const text = `

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { parseEnvFile } from "../../runtime/secrets/env_file.ts";
+import { parseEnvFile } from "../../runtime/secrets/secrets.ts";
 
 Deno.test("a .env file has names, values in quotes or bare, exports and comments", () => {
   const text = [

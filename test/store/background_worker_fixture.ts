@@ -1,4 +1,4 @@
-import { serveTasks } from "../../runtime/store/background_thread.ts";
+import { serveTasks } from "../../runtime/store/background.ts";
 import { fixtureTasks } from "./background_tasks_fixture.ts";
 
 serveTasks(fixtureTasks);

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Ledger } from "../../runtime/store/ledger/ledger.ts";
-import type { Segment } from "../../runtime/store/log/segment.ts";
-import { SegmentLog } from "../../runtime/store/log/segment_log.ts";
+import { type Segment, SegmentLog } from "../../runtime/store/log/segment_log.ts";
 import { storeTasks } from "../../runtime/store/tasks.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { FOLDER, NOW } from "./helpers.ts";

@@ -4,7 +4,7 @@ import { mkdtemp, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
-import { openScratchFile } from "../../runtime/host/scratch_file.ts";
+import { openScratchFile } from "../../runtime/host/disk.ts";
 import { encode } from "../../runtime/store/ledger/encode.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
 import { Shelf, type Shelved } from "../../runtime/store/ledger/shelf.ts";

@@ -5,7 +5,7 @@ import { ManualClock } from "../../runtime/host/clock.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
-import type { Person } from "../../runtime/model/person.ts";
+import type { Person } from "../../runtime/model/form.ts";
 import type { Rule, Step, Trigger } from "../../runtime/model/rule.ts";
 import { answerForm } from "../../runtime/engine/answer_form.ts";
 import { Operators } from "../../runtime/engine/operators.ts";

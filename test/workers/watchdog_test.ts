@@ -9,7 +9,7 @@ import {
   type PerformStep,
   RuleCodeError,
 } from "../../runtime/workers/workers.ts";
-import { limitBeside } from "../../runtime/workers/memory_watch.ts";
+import { limitBeside } from "../../runtime/workers/open_workers.ts";
 import { gate, never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
 
 /** Waits on the main side until `release`, or loops, or hangs, as `config.do` says. */

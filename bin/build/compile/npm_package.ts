@@ -1,7 +1,8 @@
+import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, rename, rm, stat } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { runTool } from "./run_tool.ts";
+import { promisify } from "node:util";
 
 const CACHE = fileURLToPath(new URL("../../../node_modules/.cache/whenthen/", import.meta.url));
 
@@ -30,4 +31,20 @@ export async function npmPackage(name: string, version: string): Promise<string>
 
 async function exists(path: string): Promise<boolean> {
   return await stat(path).then(() => true, () => false);
+}
+
+/**
+ * Runs a program on the build machine.
+ * @returns its output
+ * @throws Error with its output as the reason if it fails
+ */
+export async function runTool(program: string, args: string[], cwd: string): Promise<string> {
+  try {
+    const { stdout } = await promisify(execFile)(program, args, { cwd, maxBuffer: 2 ** 26 });
+    return stdout;
+  } catch (error) {
+    const { stderr, stdout, message } = error as { stderr?: string; stdout?: string; message: string };
+    const reason = [stdout, stderr].join("").trim() || message;
+    throw new Error(`Cannot run ${program} ${args.join(" ")}: ${reason}`, { cause: error });
+  }
 }

@@ -1,13 +1,13 @@
 import { Buffer } from "node:buffer";
-import { readFile, stat } from "node:fs/promises";
-import { basename, join } from "node:path";
-import { listFolder, scopeOf } from "../../../runtime/folder/folder.ts";
-import { parseYaml } from "../../../runtime/folder/yaml/yaml.ts";
-import { prebuild } from "../../../runtime/folder/typescript/prebuilt.ts";
-import type { Problem } from "../../../runtime/model/problem.ts";
+import { readFile, realpath, stat } from "node:fs/promises";
+import { basename, join, sep } from "node:path";
 import { type CheckedFolder, checkFolder } from "../../../runtime/app/check_folder.ts";
+import { listFolder, scopeOf } from "../../../runtime/folder/folder.ts";
+import type { Settings } from "../../../runtime/folder/loaded.ts";
+import { prebuild } from "../../../runtime/folder/typescript/prebuilt.ts";
+import { parseYaml } from "../../../runtime/folder/yaml/yaml.ts";
+import type { Problem } from "../../../runtime/model/problem.ts";
 import type { PackedFile, PackedFolder } from "./packed_folder.ts";
-import { SecretFiles } from "./secret_files.ts";
 
 const SETTINGS = "whenthen.yaml";
 const SECRETS_REMEDY =
@@ -115,4 +115,25 @@ async function filesOf(
     else files.push({ path, executable: (facts.mode & 0o100) !== 0, content: await readFile(absolute, "base64") });
   }
   return { files, leftOut };
+}
+
+/** The files that secrets come from, by their real paths: a link to one of them counts as the same file. */
+class SecretFiles {
+  private constructor(private readonly places: string[]) {}
+
+  static async of({ secrets }: Pick<Settings, "secrets">): Promise<SecretFiles> {
+    const places = await Promise.all([...secrets.files, ...secrets.folders].map(realPath));
+    return new SecretFiles(places);
+  }
+
+  /** @param path absolute */
+  async has(path: string): Promise<boolean> {
+    const real = await realPath(path);
+    return this.places.some((place) => real === place || real.startsWith(place + sep));
+  }
+}
+
+/** A missing file is known by its own path. */
+async function realPath(path: string): Promise<string> {
+  return await realpath(path).catch(() => path);
 }

@@ -5,9 +5,8 @@ import { nextTimes } from "../../../runtime/triggers/cron.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { foldersToLoad } from "../folders.ts";
 import { startLog } from "../start_log.ts";
-import type { CommonOptions } from "../options.ts";
+import { addCommand, type CommonOptions, print, type Session } from "../session.ts";
 import { type Checked, printChecked } from "../print/checked.ts";
-import { addCommand, print, type Session } from "../session.ts";
 
 /** How many of the next cron times are shown. */
 const NEXT_TIMES = 5;

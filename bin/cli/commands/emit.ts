@@ -3,11 +3,9 @@ import { readExactJson } from "../../../runtime/formats/exact_json.ts";
 import type { Json } from "../../../runtime/model/json.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
 import type { EmitAnswer } from "../../../runtime/web/api.ts";
-import { envOption, jsonOption, logOption } from "../options.ts";
+import { ask, type CommonOptions, envOption, jsonOption, logOption, print, type Session } from "../session.ts";
 import { oneLine, paint, type Terminal } from "../print/terminal.ts";
-import { verdictColour, verdictSentence } from "../print/verdict.ts";
-import { ask, print, type Session } from "../session.ts";
-import type { CommonOptions } from "../options.ts";
+import { verdictColour, verdictSentence } from "../print/listings.ts";
 
 interface EmitOptions extends Omit<CommonOptions, "data"> {
   /** The event's data as JSON; the global option `--data` (the data folder) goes before the command. */

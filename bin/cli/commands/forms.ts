@@ -3,10 +3,19 @@ import { UsageError } from "../../../runtime/model/errors.ts";
 import { readExactJson } from "../../../runtime/formats/exact_json.ts";
 import type { Form } from "../../../runtime/model/form.ts";
 import type { Json, JsonObject } from "../../../runtime/model/json.ts";
-import { valueOfText } from "../../../runtime/language/fields/field_text.ts";
-import { type CommonOptions, envOption, jsonOption, limitOption, logOption } from "../options.ts";
-import { printForms } from "../print/forms.ts";
-import { addCommand, ask, print, type Session } from "../session.ts";
+import { valueOfText } from "../../../runtime/language/fields/field_value.ts";
+import {
+  addCommand,
+  ask,
+  type CommonOptions,
+  envOption,
+  jsonOption,
+  limitOption,
+  logOption,
+  print,
+  type Session,
+} from "../session.ts";
+import { printForms } from "../print/listings.ts";
 
 interface AnswerOptions extends Omit<CommonOptions, "data"> {
   as: string;

@@ -1,10 +1,12 @@
 import type { Command } from "commander";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
+import { stepKinds } from "../../../runtime/engine/steps/index.ts";
+import { ruleJsonSchema } from "../../../runtime/language/checker/json_schema.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
+import { triggerKinds } from "../../../runtime/triggers/index.ts";
 import { editorTypes } from "../../build/editor_types.ts";
 import type { Session } from "../session.ts";
-import { schemaText } from "./schema.ts";
 
 /** The folder for files that editors read; rules are never looked for in hidden folders. */
 const EDITOR = ".editor";
@@ -80,4 +82,15 @@ async function writeNew(path: string, content: string, replace: boolean): Promis
     if ((error as { code?: string }).code !== "EEXIST") throw error;
     throw new UsageError(`Cannot write ${path}: it exists already; name another folder: whenthen init FOLDER`);
   }
+}
+
+/** `schema`: the JSON Schema of rule files. */
+export function addSchema(program: Command, session: Session): void {
+  program.command("schema").description("print the JSON Schema of rule files, for editors")
+    .action(() => session.terminal.write(schemaText()));
+}
+
+/** The schema as the text of a file. */
+function schemaText(): string {
+  return JSON.stringify(ruleJsonSchema({ triggers: triggerKinds, steps: stepKinds }), null, 2) + "\n";
 }

@@ -3,13 +3,9 @@ import { Option } from "commander";
 import type { Run } from "../../../runtime/model/run.ts";
 import type { EventRecord, Trace } from "../../../runtime/store/store.ts";
 import type { RuleListing } from "../../../runtime/web/rule_listing.ts";
-import { type CommonOptions, limitOption } from "../options.ts";
-import { printEvents } from "../print/events.ts";
-import { printRules } from "../print/rules.ts";
-import { printRuns } from "../print/runs.ts";
+import { addCommand, ask, type CommonOptions, limitOption, print, type Session } from "../session.ts";
+import { printEvents, printRules, printRuns, printWaits } from "../print/listings.ts";
 import { printTrace } from "../print/trace.ts";
-import { printWaits } from "../print/waits.ts";
-import { addCommand, ask, print, type Session } from "../session.ts";
 
 interface RunsOptions {
   rule?: string;

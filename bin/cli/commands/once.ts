@@ -3,12 +3,11 @@ import { env } from "node:process";
 import { type OnceReport, openApp } from "../../../runtime/app/app.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { foldersToLoad } from "../folders.ts";
+import { oneLine, paint, type Terminal } from "../print/terminal.ts";
+import { addCommand, type CommonOptions, print, type Session } from "../session.ts";
+import { StopSignal } from "../signals.ts";
 import { maskLog, startLog } from "../start_log.ts";
-import type { CommonOptions } from "../options.ts";
-import { printOnce } from "../print/once.ts";
-import { addCommand, print, type Session } from "../session.ts";
 import { VERSION } from "../version.ts";
-import { StopSignal } from "../stop_signal.ts";
 
 /** `once`: one pass over everything, for CI jobs. */
 export function addOnce(program: Command, session: Session): void {
@@ -47,4 +46,15 @@ export function addOnce(program: Command, session: Session): void {
 function exitCodeOf({ broken, failedRuns, failures }: OnceReport): ExitCode {
   if (broken.length > 0) return ExitCode.broken;
   return failedRuns.length + failures.length > 0 ? ExitCode.failed : ExitCode.ok;
+}
+
+/** Prints the result of a pass: the failures, or that there were none. */
+function printOnce(terminal: Terminal, { broken, failedRuns, failures }: OnceReport): void {
+  const complain = (text: string) => terminal.write(paint(terminal, "red", oneLine(text)) + "\n");
+  for (const file of broken) complain(`${file} does not load`);
+  for (const { rule, trigger, message } of failures) complain(`${rule}: ${trigger} failed: ${message}`);
+  for (const { id, rule, error } of failedRuns) {
+    complain(`${rule}: run ${id} failed: ${error?.message ?? "no message"}`);
+  }
+  if (broken.length + failures.length + failedRuns.length === 0) terminal.write("The pass went well\n");
 }

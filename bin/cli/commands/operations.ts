@@ -1,8 +1,8 @@
 import type { Command } from "commander";
+import { readFileSync } from "node:fs";
+import { userInfo } from "node:os";
 import { describeState, type RunState } from "../../../runtime/model/run.ts";
-import { operatorName } from "../operator_name.ts";
-import type { CommonOptions } from "../options.ts";
-import { addCommand, ask, print, type Session } from "../session.ts";
+import { addCommand, ask, type CommonOptions, print, type Session } from "../session.ts";
 
 /** `replay`, `retry`, `skip`, `move`, `cancel`, `pause` and `resume`: what an operator can do to a run or a rule. */
 export function addOperations(program: Command, session: Session): void {
@@ -62,4 +62,21 @@ function runPath(run: string, operation: string): string {
 /** A rule's id is a path; its slashes stay. */
 function pathOf(rule: string): string {
   return rule.split("/").map(encodeURIComponent).join("/");
+}
+
+/** The name of the user of the command line, for the notes of runs; undefined if the system knows none. */
+export function operatorName(): string | undefined {
+  try {
+    const { username, uid } = userInfo();
+    // Bun, inside the binary, only reads $USER, which services and containers need not set.
+    return username === "unknown" ? accountName(uid) : username;
+  } catch {
+    // In a container the user may be a number without a name.
+    return undefined;
+  }
+}
+
+function accountName(uid: number): string | undefined {
+  const accounts = readFileSync("/etc/passwd", "utf8").split("\n").map((line) => line.split(":"));
+  return accounts.find(([, , id]) => id === String(uid))?.[0];
 }

@@ -7,12 +7,11 @@ import { UsageError } from "../../../runtime/model/errors.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { foldersToLoad } from "../folders.ts";
 import { startLog } from "../start_log.ts";
-import { type CommonOptions, dataOption, envOption, logOption } from "../options.ts";
+import { type CommonOptions, dataOption, envOption, logOption, type Session } from "../session.ts";
 import { collect } from "../../build/pack/collect.ts";
 import { encode } from "../../build/pack/packed_folder.ts";
 import { writePacked } from "../../build/pack/payload.ts";
 import { count, printProblems } from "../print/checked.ts";
-import type { Session } from "../session.ts";
 
 /** `pack`: makes a copy of the binary with a folder inside. */
 export function addPack(program: Command, session: Session): void {

@@ -1,16 +1,16 @@
 import type { Command } from "commander";
 import { relative } from "node:path";
+import { stderr, stdin } from "node:process";
+import { text } from "node:stream/consumers";
 import { stringify } from "yaml";
-import { hashPassword, hashToken, newToken } from "../../../runtime/secrets/passwords.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
 import type { JsonObject } from "../../../runtime/model/json.ts";
-import { foldersToLoad } from "../folders.ts";
-import { jsonOption } from "../options.ts";
+import { hashPassword, hashToken, newToken } from "../../../runtime/secrets/passwords.ts";
 import { ownFolder } from "../../build/pack/packed_folder.ts";
-import { askPassword, readPassword } from "../people/ask_password.ts";
+import { foldersToLoad } from "../folders.ts";
 import { SettingsFile } from "../people/settings_file.ts";
-import { printPeople } from "../print/people.ts";
-import { print, type Session } from "../session.ts";
+import { printPeople } from "../print/listings.ts";
+import { jsonOption, print, type Session } from "../session.ts";
 
 interface FolderOptions {
   json?: true;
@@ -80,5 +80,62 @@ async function add(id: string, options: AddOptions, session: Session): Promise<v
         : `Put this into whenthen.yaml of the rules folder:\n\n${lines}\n`,
     );
     if (token !== undefined) write(`API token of ${id}, shown only now: ${token}\n`);
+  });
+}
+
+const SHORTEST = 8;
+
+/**
+ * Asks for a new password on the terminal, twice and without echo.
+ * @returns undefined if the answer is empty
+ */
+async function askPassword(person: string): Promise<string | undefined> {
+  if (!stdin.isTTY) {
+    throw new UsageError(
+      "Cannot ask for a password: this is no terminal; give it with --password-stdin, or make a token with --token",
+    );
+  }
+  const password = await askHidden(`Password of ${person} (empty: none, only links by mail): `);
+  if (password === "") return undefined;
+  checkLength(password);
+  if (await askHidden("Once more: ") !== password) {
+    throw new UsageError("Cannot set the password: these are two different ones");
+  }
+  return password;
+}
+
+/** Reads a password from standard input, without a line break at its end. */
+async function readPassword(): Promise<string> {
+  const password = (await text(stdin)).replace(/\r?\n$/, "");
+  checkLength(password);
+  return password;
+}
+
+function checkLength(password: string): void {
+  if ([...password].length >= SHORTEST) return;
+  throw new UsageError(`Cannot set the password: it has under ${SHORTEST} characters`);
+}
+
+const KEYS = { enter: "\r\n", end: "\x04", interrupt: "\x03", erase: "\x7f\b" };
+
+/** Reads one line from a terminal without echo. */
+function askHidden(question: string): Promise<string> {
+  stderr.write(question);
+  return new Promise((resolve, reject) => {
+    let typed: string[] = [];
+    const finish = (settle: () => void) => {
+      stdin.off("data", read).setRawMode(false).pause();
+      stderr.write("\n");
+      settle();
+    };
+    const read = (chunk: string) => {
+      for (const key of chunk) {
+        if (KEYS.enter.includes(key) || key === KEYS.end) return finish(() => resolve(typed.join("")));
+        if (key === KEYS.interrupt) return finish(() => reject(new UsageError("Nothing was changed")));
+        if (KEYS.erase.includes(key)) typed = typed.slice(0, -1);
+        else typed.push(key);
+      }
+    };
+    stdin.setRawMode(true).setEncoding("utf8").on("data", read).resume();
   });
 }

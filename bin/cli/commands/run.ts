@@ -3,15 +3,14 @@ import { Option } from "commander";
 import { relative, resolve } from "node:path";
 import { env } from "node:process";
 import { type App, openApp } from "../../../runtime/app/app.ts";
-import { readAddress } from "../../../runtime/host/address_file.ts";
+import { readAddress } from "../../../runtime/host/private_file.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { DATA, type Folders, foldersToLoad } from "../folders.ts";
 import { maskLog, startLog } from "../start_log.ts";
-import { type CommonOptions, dataOption, envOption, logOption, wholeNumber } from "../options.ts";
+import { type CommonOptions, dataOption, envOption, logOption, type Session, wholeNumber } from "../session.ts";
 import { printWelcome } from "../print/welcome.ts";
-import type { Session } from "../session.ts";
 import { VERSION } from "../version.ts";
-import { StopSignal } from "../stop_signal.ts";
+import { StopSignal } from "../signals.ts";
 
 interface RunOptions extends CommonOptions {
   port?: number;

@@ -3,9 +3,8 @@ import { runTests } from "../../../runtime/testing/run_tests.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { foldersToLoad } from "../folders.ts";
 import { startLog } from "../start_log.ts";
-import type { CommonOptions } from "../options.ts";
+import { addCommand, type CommonOptions, type Session } from "../session.ts";
 import { printSummary, resultPrinter } from "../print/tests.ts";
-import { addCommand, type Session } from "../session.ts";
 import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 
 /** `test`: runs the tests of a folder on a simulated clock. */

@@ -1,6 +1,5 @@
 import { formatProblem, type Problem } from "../../../runtime/model/problem.ts";
-import { type Colour, paint, type Terminal, visible } from "./terminal.ts";
-import { absoluteTime } from "./time.ts";
+import { absoluteTime, type Colour, paint, type Terminal, visible } from "./terminal.ts";
 
 /** The result of `whenthen check`. */
 export interface Checked {

@@ -4,7 +4,7 @@ import type { Json } from "../../../runtime/model/json.ts";
 import type { Mismatch, TestFailure, TestResult } from "../../../runtime/model/test.ts";
 import type { TestReport } from "../../../runtime/testing/run_tests.ts";
 import { count, printProblems } from "./checked.ts";
-import { layOut } from "./lay_out.ts";
+import { layOut } from "./value.ts";
 import { oneLine, paint, type Terminal, visible } from "./terminal.ts";
 
 /** How many lines of one part are shown; `--json` shows all. */

@@ -1,13 +1,11 @@
-import { RetryAfterError, TerminalError } from "../../model/errors.ts";
-import { headerFields } from "../../model/repeatable.ts";
+import { RetryAfterError, TerminalError, withDetail } from "../../model/errors.ts";
+import { headerFields } from "../../model/event.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import { type ActionContext, defineAction } from "../action.ts";
-import { withDetail } from "../detail.ts";
+import { type ActionContext, defineAction, saving } from "../action.ts";
 import { type Body, parseBody, parseFailureBody, readableText, readResponseBody, takeBody } from "./response_body.ts";
 import { checkRequest, readRequest, schemas } from "./request.ts";
-import { readRetryAfter } from "./retry_after.ts";
+import { readRetryAfter } from "./headers.ts";
 import { send } from "./send.ts";
-import { saving } from "../saving.ts";
 
 /** The most bytes, after decompression, of the body of an answer. */
 const BODY_LIMIT = 10_000_000;

@@ -8,7 +8,7 @@ import type { JsonObject } from "../../model/json.ts";
 import { charset, fileName, format, json, number, template, url } from "../../language/fields/field.ts";
 import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { ActionContext } from "../action.ts";
-import { refusedHeader } from "../refused_header.ts";
+import { refusedHeader } from "./headers.ts";
 
 /** The schemas of an http step. */
 export const schemas = {

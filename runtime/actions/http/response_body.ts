@@ -1,11 +1,10 @@
 import { Buffer } from "node:buffer";
-import { messageOf, TerminalError } from "../../model/errors.ts";
+import { messageOf, TerminalError, withDetail } from "../../model/errors.ts";
 import { charsetOf, decodeText } from "../../formats/decode_text.ts";
 import type { Json } from "../../model/json.ts";
 import { parseJson } from "../../formats/parse_json.ts";
 import { type Format, nameOfFormat } from "../../formats/format.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
-import { withDetail } from "../detail.ts";
 
 /** The body of an answer, as far as it was read. */
 export interface Body {

@@ -2,9 +2,9 @@ import { createHash } from "node:crypto";
 import { TerminalError } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
 import { hasTemplate, json, template } from "../../language/fields/field.ts";
-import { show } from "../../language/show.ts";
+import { show } from "../../language/hints.ts";
 import { defineAction } from "../action.ts";
-import { type MailAddress, parseAddress } from "./address.ts";
+import { type MailAddress, parseAddress } from "./mailer.ts";
 
 const ADDRESS = "an e-mail address such as anna@example.org or Anna <anna@example.org>";
 

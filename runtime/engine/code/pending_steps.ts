@@ -1,7 +1,7 @@
-import type { StepCall } from "../../workers/workers.ts";
 import { isBelow } from "../../workers/step_path.ts";
-import { PendingStep } from "./pending_step.ts";
+import { BRANCHING, type Computed, type StepAnswer, type StepCall } from "../../workers/workers.ts";
 import type { StepOutcome } from "../outcome.ts";
+import type { Pace } from "../steps/each.ts";
 
 /** The steps that a rule's function has asked for and not yet been answered. */
 export class PendingSteps {
@@ -48,5 +48,89 @@ export class PendingSteps {
 
   #inside(path: string): PendingStep[] {
     return this.all().filter((step) => isBelow(step.path, path));
+  }
+}
+
+/** A step that a rule's function has asked for, until it has its answer. */
+export class PendingStep {
+  readonly path: string;
+  readonly kind: string;
+  /** See {@link StepRecord.after}. */
+  readonly after?: string;
+  /** Set if the function computes the step. */
+  readonly computing?: ComputedStep;
+  /** Settles when it has ended or is suspended. */
+  outcome!: Promise<StepOutcome>;
+  /** The final answer to the function. */
+  answer!: Promise<StepAnswer>;
+  /** Set for an `each` with a rate. */
+  pace?: Pace;
+  /** Its branch was given up: nobody waits for its answer. */
+  lost = false;
+  readonly #controller = new AbortController();
+
+  constructor(readonly call: StepCall, { path, after }: { path: string; after?: string }) {
+    this.path = path;
+    this.kind = call.kind;
+    if (after !== undefined) this.after = after;
+    if (this.kind === "do" || this.isBranching) this.computing = new ComputedStep();
+  }
+
+  /** Whether it has branches, whose steps are pending steps of their own. */
+  get isBranching(): boolean {
+    return BRANCHING.has(this.kind);
+  }
+
+  /** Ends the step from outside. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+}
+
+/** A step that the function computes itself; connects the engine's `compute` with the function's next call. */
+class ComputedStep {
+  /** The answer to the function's call: to compute. */
+  #asked = Promise.withResolvers<StepAnswer>();
+  #said: PromiseWithResolvers<Computed> | undefined;
+  /** The function did not finish in time, and cannot be asked again in this execution. */
+  hangs = false;
+
+  get asked(): Promise<StepAnswer> {
+    return this.#asked.promise;
+  }
+
+  /** Whether the function computes now. */
+  get goesOn(): boolean {
+    return this.#said !== undefined;
+  }
+
+  /**
+   * Lets the function compute.
+   * @throws the signal's reason
+   */
+  async ask(step: { path: string; attempt: number }, signal: AbortSignal): Promise<Computed> {
+    const said = this.#said = Promise.withResolvers<Computed>();
+    const abort = () => {
+      this.hangs = true;
+      said.reject(signal.reason);
+    };
+    signal.addEventListener("abort", abort);
+    try {
+      this.#asked.resolve({ kind: "compute", ...step });
+      return await said.promise;
+    } finally {
+      this.#said = undefined;
+      signal.removeEventListener("abort", abort);
+    }
+  }
+
+  /** The function reports its result. */
+  say(computed: Computed): void {
+    this.#asked = Promise.withResolvers();
+    this.#said?.resolve(computed);
   }
 }

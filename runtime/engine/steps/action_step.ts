@@ -10,7 +10,7 @@ import { attemptStep, type Task } from "../attempt.ts";
 import { evaluateIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { STANDARD_DELAYS } from "../retry.ts";
-import type { StepArgs } from "./step_args.ts";
+import type { StepArgs } from "./control.ts";
 
 /** What a step of a YAML list and a `step.*` call have in common. */
 export interface ActionStep {

@@ -2,8 +2,14 @@ import { type RecordedError, recordError } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import type { RunContext } from "../step_frame.ts";
-import { Interruption } from "../interruption.ts";
-import { type StepFailure, type StepOutcome, type Stopped, type Suspended, suspendedTogether } from "../outcome.ts";
+import {
+  Interruption,
+  type StepFailure,
+  type StepOutcome,
+  type Stopped,
+  type Suspended,
+  suspendedTogether,
+} from "../outcome.ts";
 import { checkSize } from "../records.ts";
 
 /** A step with others inside, as it is recorded. */

@@ -1,10 +1,13 @@
 import { z } from "zod";
-import { TerminalError } from "../../model/errors.ts";
 import { showResult } from "../../language/expressions/expression.ts";
-import type { Step } from "../../model/rule.ts";
+import { readSecrets, recordArgs } from "../../language/expressions/recorded_args.ts";
+import { resolveArgs } from "../../language/expressions/template.ts";
 import type { Kind, ReadArgs, Schemas } from "../../language/kind.ts";
-import { evaluateIn, type RunSteps, type StepFrame } from "../step_frame.ts";
+import { TerminalError } from "../../model/errors.ts";
+import type { JsonObject } from "../../model/json.ts";
+import type { Step } from "../../model/rule.ts";
 import type { StepOutcome } from "../outcome.ts";
+import { evaluateIn, inScope, type RunSteps, type StepFrame } from "../step_frame.ts";
 
 /** A kind of step that decides which steps are performed and when, rather than acting itself. */
 export interface Control extends Kind {
@@ -47,4 +50,26 @@ export async function holds(text: string, frame: StepFrame): Promise<boolean> {
   const value = await evaluateIn(frame, text);
   if (typeof value === "boolean") return value;
   throw new TerminalError(`The condition "${text}" gives ${showResult(text, value)}; true or false is expected`);
+}
+
+/** The resolved arguments of a step. */
+export interface StepArgs {
+  /** What the step acts on. */
+  used: JsonObject;
+  /** What its record holds: the same, but with expressions instead of secrets. */
+  recorded: JsonObject;
+}
+
+/** Arguments that hold no secrets. */
+export function plainArgs(args: JsonObject): StepArgs {
+  return { used: args, recorded: args };
+}
+
+/** Resolves the arguments of a YAML step. @throws ExpressionError */
+export function resolveStepArgs(kind: Kind, args: JsonObject, frame: StepFrame): Promise<StepArgs> {
+  const { unresolved } = frame;
+  return inScope(frame, (scope) => {
+    const used = resolveArgs(kind, args, scope);
+    return { used, recorded: readSecrets(args, unresolved) ? recordArgs(kind, args, scope, unresolved) : used };
+  });
 }

@@ -1,20 +1,28 @@
 import { Buffer } from "node:buffer";
 import { z } from "zod";
-import type { Rate } from "../../model/duration.ts";
-import { recordError, TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
 import { compile, showResult } from "../../language/expressions/expression.ts";
-import { expression, number, rate } from "../../language/fields/field.ts";
-import { resolvedArgs } from "../../language/kind.ts";
 import { readsSecret } from "../../language/expressions/recorded_args.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
+import { expression, number, rate } from "../../language/fields/field.ts";
+import { resolvedArgs } from "../../language/kind.ts";
+import type { Rate } from "../../model/duration.ts";
+import { recordError, TerminalError } from "../../model/errors.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { branchPath } from "../../workers/step_path.ts";
 import { computeStep, outcomeOf } from "../attempt.ts";
-import { BranchSet, endComposite, type Ending } from "./branch_set.ts";
-import { evaluateIn, innerFrame, inScope, pathIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepFailure, Stopped, Suspended } from "../outcome.ts";
-import { Pace } from "./pace.ts";
 import { MAX_OUTPUT } from "../records.ts";
+import {
+  evaluateIn,
+  innerFrame,
+  inScope,
+  pathIn,
+  type RunContext,
+  type RunSteps,
+  type StepFrame,
+} from "../step_frame.ts";
+import { BranchSet, endComposite, type Ending } from "./branch_set.ts";
 import { type Control, defineControl, notOn, type StepOf } from "./control.ts";
 
 const notHere = notOn("an each step", "then");
@@ -175,4 +183,41 @@ export function fitting(result: { total: number; failed: number; results: Json[]
   if (Buffer.byteLength(writeExactJson(result)) <= MAX_OUTPUT) return result;
   const { total, failed, errors } = result;
   return { total, failed, errors: errors.slice(0, MOST_ERRORS) };
+}
+
+/** Spaces out the starts of an `each`'s items, across all executions of its run: `10/s` begins one every 100 ms. */
+export class Pace {
+  /** Milliseconds from one start to the next. */
+  readonly #interval: number;
+  /** When the next one may begin. */
+  #next: number;
+
+  /** @param path of the `each` with that many items */
+  constructor(
+    private readonly context: RunContext,
+    private readonly path: string,
+    items: number,
+    { count, per }: Rate,
+  ) {
+    this.#interval = per / count;
+    const now = context.options.clock.now();
+    const starts = Array.from({ length: items }, (_, index) => context.records.begunAt(branchPath(path, index)) ?? 0);
+    // After a clock rollback, some items began in the future; how long ago that was is unknown, so they are ignored.
+    this.#next = starts.reduce((last, start) => start > now ? last : Math.max(last, start), 0) + this.#interval;
+  }
+
+  /** Resolves when an item may begin, or with what it waits for if the run is suspended first. */
+  async admit(index: number, signal: AbortSignal): Promise<Suspended | undefined> {
+    const { waiting, records, options: { clock } } = this.context;
+    if (records.isBegun(branchPath(this.path, index))) return undefined;
+    const due = Math.max(this.#next, clock.now());
+    this.#next = due + this.#interval;
+    const waitingFor = `the pace of "${this.path}"`;
+    while (clock.now() < due) {
+      if (!await waiting.wait(due, signal, { hold: true, what: () => waitingFor })) {
+        return { kind: "suspended", due, waitingFor };
+      }
+    }
+    return undefined;
+  }
 }

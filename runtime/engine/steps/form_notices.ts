@@ -1,11 +1,40 @@
 import { parseDuration } from "../../model/duration.ts";
+import type { Person } from "../../model/form.ts";
 import type { JsonObject } from "../../model/json.ts";
-import type { Person } from "../../model/person.ts";
 import type { Step } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
-import { askedAt, type FormCall, type FormInput } from "../code/form_call.ts";
-import { innerFrame, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { Stopped, Suspended } from "../outcome.ts";
+import { innerFrame, type RunSteps, type StepFrame } from "../step_frame.ts";
+import type { StepArgs } from "./control.ts";
+
+/** A form of a YAML step or of `step.form`. */
+export interface FormCall {
+  path: string;
+  /** See {@link StepRecord.after}. */
+  after?: string;
+  /** The question and its options. What people are shown is recorded as it is, secrets too. */
+  args(): Promise<StepArgs>;
+  /** Steps that notify the people asked, instead of a mail to each. */
+  notify?: Step[];
+}
+
+/** What is recorded of a form as its step's input. Every execution of the run takes reminders and escalation from it. */
+export interface FormInput {
+  form: string;
+  to: string[];
+  id: string;
+  remind?: string;
+  escalate?: { after: string; to: string[] };
+  timeout?: string;
+  /** When it was escalated. */
+  escalated?: string;
+}
+
+/** Whom a form asks at a given time: after the escalation, also the people that it added. */
+export function askedAt({ to, escalate, escalated }: FormInput, at: number): string[] {
+  const more = escalated !== undefined && Date.parse(escalated) <= at ? escalate!.to : [];
+  return [...new Set([...to, ...more])];
+}
 
 /** The default mail, sent if the rule has no `notify`. */
 interface Mail extends JsonObject {

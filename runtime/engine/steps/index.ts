@@ -1,3 +1,5 @@
+import { actions } from "../../actions/index.ts";
+import type { Kind } from "../../language/kind.ts";
 import type { Control } from "./control.ts";
 import { each } from "./each.ts";
 import { form } from "./form.ts";
@@ -19,3 +21,6 @@ export const controls: Record<string, Control> = {
   repeat,
   stop,
 };
+
+/** All kinds of steps, by name: actions and controls. */
+export const stepKinds: Record<string, Kind> = { ...actions, ...controls };

@@ -1,12 +1,19 @@
 import { z } from "zod";
-import { duration, expression, number } from "../../language/fields/field.ts";
-import { resolvedArgs } from "../../language/kind.ts";
 import { asIn } from "../../language/checker/sentences.ts";
 import { resolveArgs } from "../../language/expressions/template.ts";
-import { outcomeOf } from "../attempt.ts";
-import { handOver, inScope, leaveOut, pathIn } from "../step_frame.ts";
-import { Turns } from "./turns.ts";
-import { type Control, defineControl, notOn } from "./control.ts";
+import { duration, expression, number } from "../../language/fields/field.ts";
+import { resolvedArgs } from "../../language/kind.ts";
+import { exactDuration, parseDuration } from "../../model/duration.ts";
+import type { JsonObject } from "../../model/json.ts";
+import type { Step } from "../../model/rule.ts";
+import { isFinalStep, type StepRecord } from "../../model/run.ts";
+import { attemptStep, computeStep, outcomeOf } from "../attempt.ts";
+import type { StepOutcome, Stopped, Suspended } from "../outcome.ts";
+import { STANDARD_DELAYS } from "../retry.ts";
+import { handOver, innerFrame, inScope, leaveOut, pathIn, type RunSteps, type StepFrame } from "../step_frame.ts";
+import { endComposite, type Ending } from "./branch_set.ts";
+import { type Control, defineControl, holds, notOn, plainArgs } from "./control.ts";
+import { performWait } from "./wait_step.ts";
 
 const notHere = notOn("a repeat step", "then");
 
@@ -49,3 +56,165 @@ export const repeat: Control = defineControl({
     return outcomeOf(frame.context.records.get(path)!);
   },
 });
+
+/** How often something is repeated at most, and how fast. */
+export interface Repetition {
+  times?: number;
+  /** Milliseconds from the start of one turn to that of the next. */
+  every?: number;
+  max?: number;
+}
+
+/** A step that is performed in turns. */
+export interface Repeated {
+  path: string;
+  kind: string;
+  steps: Step[];
+  /** Conditions, checked before and after a turn. */
+  while?: string;
+  until?: string;
+  /** Called once, when the step begins. */
+  plan(): Promise<Repetition>;
+}
+
+/** Turns after which a step without `max` fails. */
+const MOST_TURNS = 10_000;
+
+/**
+ * The turns of one step. Before each turn there is a record at its path, which says whether it takes place; with `every`
+ * the step waits there. The record of the first turn also keeps the plan for all of them.
+ */
+class Turns {
+  /** The frame of the turn that was performed last. */
+  last: StepFrame | undefined;
+
+  constructor(
+    private readonly step: Repeated,
+    private readonly frame: StepFrame,
+    private readonly runSteps: RunSteps,
+  ) {}
+
+  /** @returns why the run does not continue after the step, or undefined if it has ended */
+  async perform(): Promise<Suspended | Stopped | undefined> {
+    const { records, options: { clock } } = this.frame.context;
+    const startedAt = records.begunAt(this.step.path) ?? clock.now();
+    const end = async (ending: Ending) => {
+      const { path, kind } = this.step;
+      await endComposite(this.frame.context, { path, kind }, startedAt, ending);
+      return undefined;
+    };
+    // Earlier turns are over, but conditions may read the results of the last one that was performed.
+    for (let turn = Math.max(0, this.#lastBegun() - 1);; turn++) {
+      const decision = await this.#decide(turn);
+      if (decision.kind === "failed") return await end(decision);
+      if (decision.kind !== "result") return decision;
+      if (decision.output === false) return await end({ output: { turns: turn } });
+      const outcome = await this.#performTurn(turn);
+      if (outcome.kind === "failed") return await end(outcome);
+      if (outcome.kind !== "result") return outcome;
+    }
+  }
+
+  /** Performs the last turn once more from its records, to restore its results. */
+  async performLast(): Promise<void> {
+    const last = this.#lastBegun();
+    const turn = this.#isPerformed(last) ? last : last - 1;
+    if (turn >= 0) await this.#performTurn(turn);
+  }
+
+  /** Decides whether a turn takes place, when its time has come. */
+  async #decide(turn: number): Promise<StepOutcome> {
+    const { context, signal } = this.frame;
+    const step = { path: this.#pathOf(turn), kind: this.step.kind };
+    const recorded = this.#record(turn);
+    if (this.#isPerformed(turn)) return { kind: "result", output: true };
+    if (recorded !== undefined && isFinalStep(recorded.state)) return outcomeOf(recorded);
+    if (turn === 0) return await this.#decideFirst(step);
+    const { every, times } = this.#plan;
+    if (recorded === undefined || recorded.state === "retrying") {
+      if (times !== undefined && turn >= times) return { kind: "result", output: false };
+      const over = this.#isOver();
+      if (await over.catch(() => true)) return await computeStep(context, step, signal, async () => !await over);
+      if (every === undefined) return await computeStep(context, step, signal, () => this.#holdsWhile(turn));
+    }
+    return await performWait(context, {
+      ...step,
+      begin: () => Promise.resolve({ input: {}, due: this.#dueOf(turn), wait: { kind: "time" } }),
+      lapse: () => this.#holdsWhile(turn),
+      describe: () => `turn ${turn + 1} of step "${this.step.path}"`,
+    }, signal);
+  }
+
+  #decideFirst(step: { path: string; kind: string }): Promise<StepOutcome> {
+    return attemptStep(this.frame.context, {
+      ...step,
+      retry: { attempts: 1, ...STANDARD_DELAYS },
+      worthRetrying: () => false,
+      prepare: async () => {
+        const { every, ...rest } = await this.step.plan();
+        return plainArgs({ ...rest, ...(every && { every: exactDuration(every) }) });
+      },
+      act: async ({ used: { times } }) => ({ output: times !== 0 && await this.#holdsWhile(0) }),
+    }, this.frame.signal);
+  }
+
+  async #performTurn(turn: number): Promise<StepOutcome> {
+    const { max = Math.max(MOST_TURNS, this.#plan.times ?? 0) } = this.#plan;
+    if (turn >= max) {
+      const message = `Cannot repeat "${this.step.path}" more than ${max} times; max: allows more`;
+      return { kind: "failed", error: { name: "TerminalError", message }, step: this.step.path };
+    }
+    this.last = innerFrame(this.frame, this.#pathOf(turn), this.frame.signal, { index: turn });
+    return await this.runSteps(this.step.steps, this.last);
+  }
+
+  async #isOver(): Promise<boolean> {
+    const { until } = this.step;
+    return until !== undefined && await holds(until, this.last!);
+  }
+
+  async #holdsWhile(turn: number): Promise<boolean> {
+    const { while: condition } = this.step;
+    if (condition === undefined) return true;
+    const frame = innerFrame(this.last ?? this.frame, "", this.frame.signal, { index: turn });
+    if (this.last === undefined) leaveOut(this.step.steps, frame);
+    return await holds(condition, frame);
+  }
+
+  /**
+   * The next time on the grid that the first turn began. If a turn took longer than the interval, the next one follows at
+   * once, and the missed ones are dropped.
+   */
+  #dueOf(turn: number): number {
+    const every = parseDuration(this.#plan.every!)!;
+    const start = this.#record(0)!.endedAt!;
+    // After a clock rollback the recorded end may be in the future.
+    const last = Math.min(this.#record(turn - 1)!.endedAt!, this.frame.context.options.clock.now());
+    return start + (Math.floor((last - start) / every) + 1) * every;
+  }
+
+  /** The plan for all turns, from the record of the first one. */
+  get #plan(): Omit<Repetition, "every"> & { every?: string } {
+    return this.#record(0)?.input as JsonObject & { every?: string };
+  }
+
+  /** Whether the turn was decided to take place. An operator who skips the wait for it lets it begin. */
+  #isPerformed(turn: number): boolean {
+    const record = this.#record(turn);
+    return record?.state === "skipped" || (record?.state === "succeeded" && record.output === true);
+  }
+
+  #lastBegun(): number {
+    let turn = 0;
+    while (this.frame.context.records.isBegun(this.#pathOf(turn + 1))) turn++;
+    return turn;
+  }
+
+  #record(turn: number): StepRecord | undefined {
+    return this.frame.context.records.get(this.#pathOf(turn));
+  }
+
+  #pathOf(turn: number): string {
+    return `${this.step.path}[${turn}]`;
+  }
+}

@@ -1,16 +1,16 @@
+import { actions } from "../../actions/index.ts";
 import { recordError } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
-import { actions } from "../../actions/index.ts";
-import { runAction, targetOf } from "./action_step.ts";
 import { outcomeOf } from "../attempt.ts";
-import { holds } from "./control.ts";
-import { controls } from "./index.ts";
-import { errorValue, leaveOut, pathIn, type StepFrame } from "../step_frame.ts";
-import type { StepFailure, StepOutcome, StepResultOutcome } from "../outcome.ts";
 import { checkKind } from "../code/replay_error.ts";
-import { resolveStepArgs } from "./step_args.ts";
+import type { StepFailure, StepOutcome, StepResultOutcome } from "../outcome.ts";
+import type { Records } from "../records.ts";
+import { errorValue, leaveOut, pathIn, type StepFrame } from "../step_frame.ts";
+import { runAction, targetOf } from "./action_step.ts";
+import { holds, resolveStepArgs } from "./control.ts";
+import { controls } from "./index.ts";
 
 /**
  * Performs a list of YAML steps in order, up to the first one without a result. After a crash it is called again and goes
@@ -110,4 +110,26 @@ async function performAnswer(
 ): Promise<StepOutcome> {
   frame.errors[step.id] = error;
   return await runSteps(answer, { ...frame, path: `${pathIn(frame, step.id)}/${role}`, error });
+}
+
+/** The results of a rule's steps so far, as its `onError` sees them; null for a step without one. */
+export function gatherResults(steps: Step[], prefix: string, records: Records, results: Record<string, Json>): void {
+  for (const { id, kind, children, onError, onTimeout } of steps) {
+    const path = `${prefix}${id}`;
+    results[id] = records.get(path)?.output ?? null;
+    const answers = { ...(Array.isArray(onError) && { onError }), ...(onTimeout && { onTimeout }) };
+    for (const [role, nested] of Object.entries(answers)) gatherResults(nested, `${path}/${role}/`, records, results);
+    if (controls[kind]?.nested?.apart) continue;
+    for (const [role, nested] of Object.entries(children)) {
+      const inner = kind === "repeat" ? lastTurn(path, records) : `${path}/${role}`;
+      if (records.hasLost(inner)) leaveOut(nested, { steps: results, errors: {} });
+      else gatherResults(nested, `${inner}/`, records, results);
+    }
+  }
+}
+
+function lastTurn(path: string, records: Records): string {
+  let turn = 0;
+  while (records.get(`${path}[${turn + 1}]`)?.output === true) turn++;
+  return `${path}[${turn}]`;
 }

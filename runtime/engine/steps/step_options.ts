@@ -3,12 +3,11 @@ import { TerminalError } from "../../model/errors.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { RetryPolicy } from "../../model/rule.ts";
 import { parseArgs } from "../../language/checker/check.ts";
-import { duration, number, rate, type Resolved } from "../../language/fields/field.ts";
+import { duration, number, rate, type Resolved, retrySchema } from "../../language/fields/field.ts";
 import { defineKind, type Kind } from "../../language/kind.ts";
-import { retrySchema } from "../../language/fields/retry_schema.ts";
 import { notOn } from "./control.ts";
 import { schemasOfCode, waitFor } from "./wait_for.ts";
-import { stepKinds } from "../index.ts";
+import { stepKinds } from "./index.ts";
 
 /** A `step.*` call, checked. */
 export interface CheckedCall {

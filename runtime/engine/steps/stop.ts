@@ -4,8 +4,7 @@ import { template } from "../../language/fields/field.ts";
 import { computeStep } from "../attempt.ts";
 import { pathIn, type RunContext } from "../step_frame.ts";
 import type { StepOutcome, Stopped } from "../outcome.ts";
-import { resolveStepArgs, type StepArgs } from "./step_args.ts";
-import { type Control, defineControl } from "./control.ts";
+import { type Control, defineControl, resolveStepArgs, type StepArgs } from "./control.ts";
 
 /** Ends the run. */
 export const stop: Control = defineControl({

@@ -4,9 +4,8 @@ import { type Args, resolvedArgs } from "../../language/kind.ts";
 import { pathIn, type RunContext } from "../step_frame.ts";
 import { A_MOMENT, isZone, parseDue, parseMoment } from "./moment.ts";
 import type { StepOutcome } from "../outcome.ts";
-import { resolveStepArgs, type StepArgs } from "./step_args.ts";
+import { type Control, defineControl, notTaken, resolveStepArgs, type StepArgs } from "./control.ts";
 import { performWait } from "./wait_step.ts";
-import { type Control, defineControl, notTaken } from "./control.ts";
 
 const DUE = `a duration such as 1h, or ${A_MOMENT}`;
 const notHere = notTaken("a wait step does not take this: it ends at its time; write until for the latest one");

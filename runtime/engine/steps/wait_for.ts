@@ -10,9 +10,8 @@ import { describeWait } from "../../store/describe_wait.ts";
 import { inScope, pathIn, type RunContext } from "../step_frame.ts";
 import { later } from "./moment.ts";
 import type { StepOutcome } from "../outcome.ts";
-import { resolveStepArgs, type StepArgs } from "./step_args.ts";
+import { type Control, defineControl, notTaken, resolveStepArgs, type StepArgs } from "./control.ts";
 import { performWait } from "./wait_step.ts";
-import { type Control, defineControl, notTaken } from "./control.ts";
 
 /** Parts of an event that `match` can read. */
 const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];

@@ -2,7 +2,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { Field, Rule } from "../../model/rule.ts";
 import { checkValue } from "../../language/fields/field_value.ts";
-import { nearest } from "../../language/nearest.ts";
+import { nearest } from "../../language/hints.ts";
 import { guarded } from "../guard.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 

@@ -1,6 +1,6 @@
 import { z } from "zod";
-import { parseAddress } from "../../actions/mail/address.ts";
-import type { Person } from "../../model/person.ts";
+import { parseAddress } from "../../actions/mail/mailer.ts";
+import type { Person } from "../../model/form.ts";
 import { isPasswordHash, isTokenHash } from "../../secrets/passwords.ts";
 
 /** A person's id, or a group's name: the entries of `to:` that are no e-mail addresses. */

@@ -2,18 +2,51 @@ import { statSync } from "node:fs";
 import { basename, relative, resolve } from "node:path";
 import { platform } from "node:process";
 import { z } from "zod";
+import { parseAddress, type SmtpSettings } from "../../actions/mail/mailer.ts";
 import { readRegularFileSync } from "../../host/regular_file.ts";
+import { parseSize } from "../../language/fields/field.ts";
+import { nearest } from "../../language/hints.ts";
 import { parseDuration, parseRate } from "../../model/duration.ts";
 import { messageOf } from "../../model/errors.ts";
 import type { Problem } from "../../model/problem.ts";
-import { parseSize } from "../../language/fields/field.ts";
-import { nearest } from "../../language/nearest.ts";
+import type { SecretFault } from "../../secrets/secrets.ts";
 import { guarded } from "../guard.ts";
 import type { Settings } from "../loaded.ts";
-import { peopleSchema, personSchema } from "./people.ts";
-import { smtpSchema, smtpShape } from "./smtp.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
-import type { SecretFault } from "../../secrets/secrets.ts";
+import { peopleSchema, personSchema } from "./people.ts";
+
+/** RFC 8314: 465 for TLS from the first byte, 587 for connections that are upgraded to it. */
+const PORTS = { secure: 465, upgraded: 587 };
+const FROM = "expected whom mails are from, such as rules@example.org or Rules <rules@example.org>";
+
+/** The keys of `smtp`. */
+const smtpShape = {
+  host: z.string({ error: "expected the name of a mail server" }).min(1, "expected the name of a mail server"),
+  port: z.int({ error: "expected a port from 1 to 65535" }).min(1, "expected a port from 1 to 65535")
+    .max(65_535, "expected a port from 1 to 65535").optional(),
+  secure: z.boolean({ error: "expected true (TLS from the start) or false" }).optional(),
+  user: z.string({ error: "expected the name of an account" }).optional(),
+  password: z.string({ error: "expected the name of a secret such as SMTP_PASSWORD" })
+    .regex(/^[A-Za-z_][\w.-]*$/, "expected the name of a secret such as SMTP_PASSWORD, never the password itself")
+    .optional(),
+  from: z.string({ error: FROM }),
+};
+
+/** `smtp`: the server that sends mails. */
+const smtpSchema = z.strictObject(smtpShape, {
+  error: "expected a mail server, such as { host: mail.example.org, from: rules@example.org }",
+}).transform(({ port, secure = port === PORTS.secure, from, ...smtp }, context): SmtpSettings => {
+  const refuse = (key: string, message: string) => context.addIssue({ code: "custom", path: [key], message });
+  const address = parseAddress(from);
+  if (address === undefined) refuse("from", FROM);
+  if (smtp.user !== undefined && smtp.password === undefined) {
+    refuse("user", "an account needs its password: add password: with the name of a secret");
+  }
+  if (smtp.password !== undefined && smtp.user === undefined) {
+    refuse("password", "a password needs its account: add user:");
+  }
+  return { ...smtp, secure, port: port ?? (secure ? PORTS.secure : PORTS.upgraded), from: address! };
+});
 
 const DAY = 86_400_000;
 

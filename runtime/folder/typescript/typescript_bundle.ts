@@ -6,8 +6,14 @@ import { pathToFileURL } from "node:url";
 import { IrregularFileError, readRegularFile, readRegularText } from "../../host/regular_file.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { Esbuild } from "./esbuild.ts";
-import { explainUnresolved, irregularPackages, ruleImports } from "./typescript_imports.ts";
-import { findRefused, mayUseRefused, refusedDefines } from "./typescript_refused.ts";
+import {
+  explainUnresolved,
+  findRefused,
+  irregularPackages,
+  mayUseRefused,
+  refusedDefines,
+  ruleImports,
+} from "./typescript_imports.ts";
 
 /** A TypeScript file with all that it imports, as one ESM text with an inline source map. */
 export interface Bundle {

@@ -8,15 +8,14 @@ import { checkBare, parseKindArgs } from "./check_args.ts";
 import { checkSteps, readKnown } from "./check_steps.ts";
 import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
-import { type CheckContext, Checking } from "./checking.ts";
+import { type CheckContext, Checking, type Origin } from "./checking.ts";
 import { checkValues } from "../fields/field_value.ts";
 import { duration } from "../fields/field.ts";
 import { readFields } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
-import type { Origin } from "./origin.ts";
-import { show } from "../show.ts";
+import { show } from "../hints.ts";
 import { allStepIds, idsIn } from "./step_ids.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 

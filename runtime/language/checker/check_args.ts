@@ -1,17 +1,15 @@
 import { z } from "zod";
 import type { JsonObject } from "../../model/json.ts";
-import type { Checking, Path } from "./checking.ts";
 import { compile, ExpressionError } from "../expressions/expression.ts";
+import { checkExpression, type Visible } from "../expressions/names.ts";
+import { lookUp } from "../expressions/references.ts";
+import { expressionsIn, mapArgs, parseTemplate, resolveKnown } from "../expressions/template.ts";
 import { type FieldInfo, hasTemplate } from "../fields/field.ts";
 import { isEmail } from "../fields/field_value.ts";
+import { nearest } from "../hints.ts";
 import type { Kind } from "../kind.ts";
-import { checkExpression, type Visible } from "../expressions/names.ts";
-import { nearest } from "../nearest.ts";
-import { lookUp } from "../expressions/references.ts";
+import type { Checking, Path } from "./checking.ts";
 import { parseWith, type SchemaProblem } from "./sentences.ts";
-import { findShellExpression } from "./shell.ts";
-import { expressionsIn, mapArgs, resolveKnown } from "../expressions/template.ts";
-import { parseTemplate } from "../expressions/template_text.ts";
 
 interface ArgOptions {
   /** Whether to resolve config and environment now, as under `when`. */
@@ -203,4 +201,48 @@ function resolveForLoad(
     checking.error([...path, kind.kind], "value", error.message);
     return raw;
   }
+}
+
+/** The position of an expression in code, and how to pass its value instead. */
+export interface ShellExpression {
+  path: number[];
+  offset: number;
+  length: number;
+  hint: string;
+}
+
+const SHELLS = /^(?:.*[/\\])?(?:ba|z|da|k|a|fi|c|tc)?sh(?:\.exe)?$|^(?:.*[/\\])?(?:cmd|powershell|pwsh)(?:\.exe)?$/i;
+const INTERPRETERS = /^(?:.*[/\\])?(?:python[\d.]*|node|nodejs|bun|perl|ruby|php|osascript)(?:\.exe)?$/i;
+/** `-c`, `-lc`, `-ec`, `/c`, `-Command`; for interpreters also `-e`, `--eval`, `-r`, `-p`. */
+const SHELL_CODE = /^-[a-z]*c$|^\/c$|^-command$/i;
+const INTERPRETER_CODE = /^-[a-z]*[cepr]$|^--(?:eval|print)$/i;
+
+/**
+ * Finds an expression in a string for the shell, or in the code argument of `[sh, -c, "…"]` and similar commands: its result
+ * would run as code.
+ */
+export function findShellExpression(command: unknown): ShellExpression | undefined {
+  if (typeof command === "string") {
+    return inText(command, [], 'write it as a list, run: [command, "${{ x }}"], or pass it by env: or stdin:');
+  }
+  if (!Array.isArray(command)) return undefined;
+  for (const [index, part] of command.entries()) {
+    const flag = index > 0 && typeof command[index - 1] === "string" ? command[index - 1] : "";
+    const before = command.slice(0, Math.max(0, index - 1)).filter((word) => typeof word === "string");
+    const isShell = SHELL_CODE.test(flag) && before.some((word) => SHELLS.test(word));
+    const isCode = INTERPRETER_CODE.test(flag) && before.some((word) => INTERPRETERS.test(word));
+    const hint = isShell
+      ? 'pass it as an argument behind the code, [sh, -c, \'echo "$1"\', sh, "${{ x }}"], or by env: or stdin:'
+      : "pass it as an argument behind the code, or by env: or stdin:";
+    const found = isShell || isCode ? inText(part, [index], hint) : undefined;
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+function inText(text: unknown, path: number[], hint: string): ShellExpression | undefined {
+  if (typeof text !== "string" || !hasTemplate(text)) return undefined;
+  const offset = text.indexOf("${{");
+  const end = text.indexOf("}}", offset);
+  return { path, offset, length: (end === -1 ? text.length : end + 2) - offset, hint };
 }

@@ -1,16 +1,14 @@
 import type { Json } from "../../model/json.ts";
 import type { RetryPolicy, Step } from "../../model/rule.ts";
 import { checkArgs, checkBare } from "./check_args.ts";
-import type { Checking, Path } from "./checking.ts";
+import { type Checking, findKind, type Path } from "./checking.ts";
 import { resolve } from "../expressions/template.ts";
-import { duration, fieldInfo, hasTemplate } from "../fields/field.ts";
-import { findKind } from "./find_kind.ts";
+import { duration, fieldInfo, hasTemplate, retrySchema } from "../fields/field.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
-import { retrySchema } from "../fields/retry_schema.ts";
 import { parseWith } from "./sentences.ts";
-import { show } from "../show.ts";
+import { show } from "../hints.ts";
 import { giveIds, givenIds, idsApart, idsIn, innerIds, isId, isIdOfEvent } from "./step_ids.ts";
 import type { z } from "zod";
 

@@ -3,17 +3,15 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { Field, Rule, Step } from "../../model/rule.ts";
 import type { RuleTest, TestEntry, TestEntryKind } from "../../model/test.ts";
 import { parseKindArgs } from "./check_args.ts";
-import type { Checking, Path } from "./checking.ts";
+import { type Checking, findKind, type Path } from "./checking.ts";
 import { checkValues } from "../fields/field_value.ts";
-import { findKind } from "./find_kind.ts";
 import { isObject } from "../fields/map_fields.ts";
 import { resolvedArgs } from "../kind.ts";
-import { nearest } from "../nearest.ts";
+import { nearest, show } from "../hints.ts";
 import { parseWith } from "./sentences.ts";
-import { show } from "../show.ts";
-import { isStep, withoutIterations } from "./step_names.ts";
+import { isStep, withoutIterations } from "../expectation.ts";
 import { DEFAULT_NOW, STUB_KEYS, type StubbedKind, testKinds, testSchema } from "./test_kinds.ts";
-import { stepsIn } from "../expressions/used_names.ts";
+import { stepsIn } from "../expressions/names.ts";
 
 /** The parts of the tested rule that tests can name. */
 export interface Tested {

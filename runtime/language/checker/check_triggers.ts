@@ -3,13 +3,11 @@ import type { Clause, Trigger } from "../../model/rule.ts";
 import { type AroundBatch, checkBatch } from "../fields/batch.ts";
 import { checkArgs, checkBare } from "./check_args.ts";
 import { checkSource } from "./check_steps.ts";
-import type { Checking, Path } from "./checking.ts";
-import { findKind } from "./find_kind.ts";
+import { type Checking, findKind, type Path } from "./checking.ts";
 import type { Kind } from "../kind.ts";
 import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
-import { nearest } from "../nearest.ts";
-import { show } from "../show.ts";
+import { nearest, show } from "../hints.ts";
 
 /** Options that every trigger has. */
 export const TRIGGER_OPTIONS = ["name", "if", "batch"];

@@ -4,10 +4,9 @@ import { batchSchema } from "../fields/batch.ts";
 import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
 import { TRIGGER_OPTIONS } from "./check_triggers.ts";
-import { duration, fieldInfo } from "../fields/field.ts";
+import { duration, fieldInfo, retrySchema } from "../fields/field.ts";
 import { fieldSchema } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
-import { retrySchema } from "../fields/retry_schema.ts";
 import { testKinds, testSchema } from "./test_kinds.ts";
 
 const TEMPLATE = { type: "string", pattern: "\\$\\{\\{" };

@@ -1,7 +1,5 @@
 import { z } from "zod";
-import { nearest } from "../nearest.ts";
-import { show } from "../show.ts";
-import { hintAtUnknownKey } from "./unknown_key.ts";
+import { hintAtUnknownKey, nearest, show } from "../hints.ts";
 
 /** A problem that a schema found in a part of a value, in plain words. */
 export interface SchemaProblem {

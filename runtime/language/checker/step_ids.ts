@@ -4,7 +4,7 @@ import { hasTemplate } from "../fields/field.ts";
 import type { Kinds } from "../kind.ts";
 import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
-import { show } from "../show.ts";
+import { show } from "../hints.ts";
 
 const ID = /^[a-z][A-Za-z0-9_]*$/;
 

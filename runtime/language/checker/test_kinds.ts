@@ -3,7 +3,7 @@ import { parseDuration } from "../../model/duration.ts";
 import type { Json } from "../../model/json.ts";
 import type { TestEntryKind } from "../../model/test.ts";
 import type { Kind } from "../kind.ts";
-import { parseTime } from "./test_time.ts";
+import { parseTime } from "../expectation.ts";
 
 const json = z.any() as z.ZodType<Json>;
 const object = z.record(z.string(), json);

@@ -1,7 +1,6 @@
 import { type ASTNode, Environment } from "@marcbachmann/cel-js";
-import { countTurn } from "./time_limit.ts";
-import { addFunctions, REPLACED } from "./functions.ts";
-import { addMixedArithmetic } from "./mixed_arithmetic.ts";
+import { countTurn } from "./meter.ts";
+import { addFunctions, addMixedArithmetic, REPLACED } from "./functions.ts";
 import { childrenOf } from "./references.ts";
 
 /** Codes of errors which mean that a value in the expression does not exist. */

@@ -1,6 +1,6 @@
 import { functionNames } from "./environment.ts";
 import { REPLACED } from "./functions.ts";
-import { nearest } from "../nearest.ts";
+import { nearest } from "../hints.ts";
 
 /** A problem of an expression, with its position in the text. */
 export interface ExpressionProblem {

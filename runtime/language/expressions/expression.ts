@@ -1,11 +1,10 @@
 import type { ASTNode } from "@marcbachmann/cel-js";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
-import { bounded } from "./time_limit.ts";
+import { bounded, type Meter } from "./meter.ts";
 import { ABSENT, atTime, parseExpression } from "./environment.ts";
 import { explain, type ExpressionProblem } from "./explain.ts";
 import { REPLACED } from "./functions.ts";
-import type { Meter } from "./meter.ts";
 import { patternProblem } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
 import { LruCache } from "./lru_cache.ts";

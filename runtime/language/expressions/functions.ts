@@ -1,16 +1,15 @@
-import { createHash } from "node:crypto";
 import type { Environment } from "@marcbachmann/cel-js";
 import { Duration } from "@marcbachmann/cel-js/evaluator";
-import { parseDuration } from "../../model/duration.ts";
+import { createHash } from "node:crypto";
 import { rawNumber, readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
-import type { Json } from "../../model/json.ts";
 import { parseJson } from "../../formats/parse_json.ts";
-import { checkText } from "./time_limit.ts";
+import { parseDuration } from "../../model/duration.ts";
+import type { Json } from "../../model/json.ts";
+import { show } from "../hints.ts";
 import { formatDate } from "./date_format.ts";
-import { int64, isWhole, type Numeric } from "./mixed_arithmetic.ts";
+import { checkText } from "./meter.ts";
 import { matches } from "./pattern.ts";
 import { toPlain } from "./plain.ts";
-import { show } from "../show.ts";
 
 /**
  * CEL's own functions that ours replace. The library rejects a second overload of the same signature, so calls are renamed
@@ -149,4 +148,58 @@ function date(time: Date | string, format: string, zone: string): string {
     throw new Error(`date() needs a time such as 2027-01-31T09:00:00Z, got ${show(time)}`);
   }
   return formatDate(at, format, zone);
+}
+
+/** A number in an expression: JSON's are doubles; literals and whole numbers beyond 2^53 are integers. */
+type Numeric = number | bigint;
+
+interface Operator {
+  double: (a: number, b: number) => number;
+  /** Undefined if the result is not an integer. */
+  exact: (a: bigint, b: bigint) => bigint | undefined;
+}
+
+const OPERATORS: Record<string, Operator> = {
+  "+": { double: (a, b) => a + b, exact: (a, b) => a + b },
+  "-": { double: (a, b) => a - b, exact: (a, b) => a - b },
+  "*": { double: (a, b) => a * b, exact: (a, b) => a * b },
+  "/": { double: (a, b) => a / b, exact: (a, b) => b !== 0n && a % b === 0n ? a / b : undefined },
+  "%": { double: (a, b) => a % b, exact: (a, b) => b !== 0n ? a % b : undefined },
+};
+
+/** Adds what CEL lacks: arithmetic between doubles and integers, and `%` of doubles. */
+export function addMixedArithmetic(environment: Environment): void {
+  for (const [sign, operator] of Object.entries(OPERATORS)) {
+    const handler = (a: Numeric, b: Numeric) => compute(operator, a, b);
+    // `dyn`, as the type depends on the values, and the operators around it trust the declared type.
+    environment.registerOperator(`int ${sign} double: dyn`, handler);
+    environment.registerOperator(`double ${sign} int: dyn`, handler);
+  }
+  environment.registerOperator("double % double: double", OPERATORS["%"].double);
+  // deno-lint-ignore eqeqeq
+  environment.registerOperator("int == double", (a: Numeric, b: Numeric) => a == b);
+}
+
+/** Computes with doubles while they are exact, else with integers. */
+function compute({ double, exact }: Operator, a: Numeric, b: Numeric): Numeric {
+  const result = double(Number(a), Number(b));
+  if (isSafe(a) && isSafe(b) && Math.abs(result) <= Number.MAX_SAFE_INTEGER) return result;
+  if (!isWhole(a) || !isWhole(b)) return result;
+  const whole = exact(BigInt(a), BigInt(b));
+  return whole === undefined ? result : int64(whole);
+}
+
+/** Whether it is a whole number that is represented exactly. */
+function isWhole(value: Numeric): boolean {
+  return typeof value === "bigint" || Number.isSafeInteger(value);
+}
+
+/** @throws Error if the integer exceeds the 64 bits of CEL's `int` */
+function int64(value: bigint): bigint {
+  if (BigInt.asIntN(64, value) === value) return value;
+  throw new Error(`integer overflow: ${value}`);
+}
+
+function isSafe(value: Numeric): boolean {
+  return Math.abs(Number(value)) <= Number.MAX_SAFE_INTEGER;
 }

@@ -1,7 +1,7 @@
 import { RE2JS } from "re2js";
-import { checkTime } from "./time_limit.ts";
+import { checkTime } from "./meter.ts";
 import { LruCache } from "./lru_cache.ts";
-import { show } from "../show.ts";
+import { show } from "../hints.ts";
 
 /**
  * Maximum of a pattern's instructions times a text's characters. The worst-case time of a match is proportional to this product,

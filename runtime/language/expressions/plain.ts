@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { Duration, UnsignedInt } from "@marcbachmann/cel-js/evaluator";
 import { normalized } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
-import { countValue } from "./time_limit.ts";
+import { countValue } from "./meter.ts";
 
 /**
  * Converts a CEL value to plain JSON: integers become numbers, times RFC 3339 text, durations text such as `90s`,

@@ -7,7 +7,7 @@ import { cronProblem, cronSchedule, zone } from "./cron_schedule.ts";
 import { boolean, duration, number } from "./field.ts";
 import { type Kind, resolvedArgs } from "../kind.ts";
 import { isObject } from "./map_fields.ts";
-import { show } from "../show.ts";
+import { show } from "../hints.ts";
 
 /** Maximum events of a batch, which becomes one event that a run gets as a whole. */
 const MOST_EVENTS = 10_000;

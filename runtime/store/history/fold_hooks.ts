@@ -1,7 +1,6 @@
 import type { Disk } from "../../host/disk.ts";
 import type { Catalogue } from "./catalogue.ts";
-import { IdentityPacker } from "./identities.ts";
-import { writeIds } from "./ids_file.ts";
+import { IdentityPacker, writeIds } from "./ids_file.ts";
 import type { Text } from "./lines.ts";
 import { readPart } from "./part_reader.ts";
 import { type MadePart, PartWriter } from "./part_writer.ts";

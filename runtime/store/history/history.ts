@@ -1,16 +1,11 @@
 import type { Event } from "../../model/event.ts";
 import type { EventRecord, Reply } from "../store.ts";
-import { amendEvent, amendRun, type EndedRun } from "./amend.ts";
-import type { BriefText } from "./brief.ts";
 import { type Catalogue, type EventFilter, type EventSearch, isOfType, Part, type RunFilter } from "./catalogue.ts";
-import type { EventMore, EventText, RunMore, RunText } from "./lines.ts";
-import { listEventRows, listRunRows } from "./list.ts";
+import type { BriefText, EventMore, EventText, RunMore, RunText } from "./lines.ts";
+import { listEventRows, listRunRows, type Row, Snapshot } from "./list.ts";
 import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
-import type { Unfolded, UnfoldedLine } from "./unfolded.ts";
-import { type Row, Snapshot } from "./snapshot.ts";
 import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
-
-export type { EndedRun } from "./amend.ts";
+import type { Unfolded, UnfoldedLine } from "./unfolded.ts";
 
 /** How many events a search reads from a part at once. */
 const SEARCH_EVENTS = 64;
@@ -229,4 +224,43 @@ function isAwaited(line: UnfoldedLine<[number, number, string, ...unknown[]]>, s
 
 function byAge(a: Part, b: Part): number {
   return a.catalogue.first - b.catalogue.first;
+}
+
+/** A run that has ended. */
+interface EndedRun extends RunText {
+  /** False if it ended with its condition: it is not listed. */
+  listed: boolean;
+}
+
+/** An event with its amendments applied. @param more in chronological order */
+function amendEvent(key: number, { event, receivedAt, delivery, verdicts }: EventText, more: EventMore[]) {
+  const record: EventRecord = {
+    key: String(key),
+    event,
+    receivedAt,
+    deliveries: 1,
+    delivery,
+    verdicts: [...verdicts],
+    ended: [],
+  };
+  for (const amendment of more) {
+    if ("deliveries" in amendment) record.deliveries += amendment.deliveries;
+    else if ("verdict" in amendment) replaceVerdict(record.verdicts, amendment.verdict);
+    else if ("ended" in amendment) {
+      record.ended.push(amendment.ended);
+      record.delivery = "accepted";
+    }
+  }
+  return record;
+}
+
+function replaceVerdict(verdicts: EventRecord["verdicts"], verdict: EventRecord["verdicts"][number]): void {
+  const at = verdicts.findIndex(({ rule, trigger }) => rule === verdict.rule && trigger === verdict.trigger);
+  if (at === -1) verdicts.push(verdict);
+  else verdicts[at] = verdict;
+}
+
+/** A run with its amendments applied. @param more in chronological order */
+function amendRun({ run, event, steps, notes }: RunText, listed: boolean, more: RunMore[]): EndedRun {
+  return { run, event, steps, notes: [...notes, ...more.map(({ note }) => note)], listed };
 }

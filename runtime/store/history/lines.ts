@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import type { RunState, StepRecord } from "../../model/run.ts";
 import type { EventRecord, Reply, Trace } from "../store.ts";
 
@@ -54,4 +55,59 @@ export type EventMore =
 /** An amendment of a run. */
 export interface RunMore {
   note: Trace["notes"][number];
+}
+
+/** A run in a listing: without notes and without steps, which may be large. */
+export type BriefText = Pick<RunText, "run" | "event">;
+
+/** The start of a run's text, and the text after the run object. */
+const START = '{"run":{';
+const EVENT = /^,"event":\d+(?=,"steps":)/;
+
+/** Longer than any match of {@link EVENT}. */
+const EVENT_LENGTH = 48;
+
+/** The text of a run without steps and notes: cut, not parsed. */
+export function briefText(text: string): string {
+  const length = briefLength(text);
+  return length < text.length ? `${text.slice(0, length)}}` : text;
+}
+
+/**
+ * How many bytes (for a string: characters) of a run's text come before its steps. Followed by a `}` they are a
+ * {@link BriefText}. Returns the length of the text if that has another form.
+ */
+export function briefLength(text: Text): number {
+  if (textAt(text, 0, START.length) !== START) return text.length;
+  const end = endOfObject(text, START.length - 1);
+  const event = EVENT.exec(textAt(text, end, end + EVENT_LENGTH));
+  return event ? end + event[0].length : text.length;
+}
+
+function textAt(text: Text, from: number, to: number): string {
+  if (typeof text === "string") return text.slice(from, to);
+  return Buffer.from(text.buffer, text.byteOffset, text.length).toString("latin1", from, to);
+}
+
+const [QUOTE, BACKSLASH] = Buffer.from('"\\');
+const [OPEN, CLOSE] = Buffer.from("{}");
+
+/** The end of an object in a JSON text. @param from its opening brace */
+function endOfObject(text: Text, from: number): number {
+  const codeAt = typeof text === "string" ? (at: number) => text.charCodeAt(at) : (at: number) => text[at];
+  let depth = 0;
+  for (let at = from; at < text.length; at++) {
+    const code = codeAt(at);
+    if (code === QUOTE) at = endOfString(codeAt, at, text.length);
+    else if (code === OPEN) depth++;
+    else if (code === CLOSE && --depth === 0) return at + 1;
+  }
+  return text.length;
+}
+
+/** The position of a string's closing quote. @param from its opening quote */
+function endOfString(codeAt: (at: number) => number, from: number, length: number): number {
+  let at = from + 1;
+  while (at < length && codeAt(at) !== QUOTE) at += codeAt(at) === BACKSLASH ? 2 : 1;
+  return at;
 }

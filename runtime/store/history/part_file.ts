@@ -1,3 +1,8 @@
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import type { Disk } from "../../host/disk.ts";
+import { type Database, openFile, release, type Statement } from "./sqlite.ts";
+
 /** The format version that this program writes. */
 export const PART_FORMAT = 1;
 
@@ -55,4 +60,120 @@ function viewOf(table: string, more = ""): string {
 
 function textOf(bytes: string): string {
   return `CAST(substr(CAST(texts AS BLOB), from_byte + 1, ${bytes}) AS TEXT)`;
+}
+
+/** Open parts are held in memory completely; this many bytes of them stay cached for later queries. */
+const MOST_OPEN_BYTES = 24 * 1024 * 1024;
+
+/** A value of a column or a condition. */
+export type Value = string | number | null;
+
+/** A part that is open for queries. */
+export interface OpenPart {
+  database: Database;
+  /** Prepared statements by SQL: preparing one takes as long as executing it. */
+  statements: Map<string, Statement>;
+  file: string;
+  bytes: Uint8Array;
+}
+
+const allOpen = new WeakMap<Disk, OpenParts>();
+
+/**
+ * Runs `work` on a part; opens the part if it is not open yet.
+ * @throws Error if it cannot be read or is not valid
+ */
+export function usePart<R>(disk: Disk, folder: string, file: string, work: (part: OpenPart) => R): Promise<R> {
+  let parts = allOpen.get(disk);
+  if (parts === undefined) allOpen.set(disk, parts = new OpenParts());
+  return parts.use(disk, join(folder, file), file, work);
+}
+
+/**
+ * Runs `work` on a part that is opened only for this call.
+ * @throws Error if it cannot be read or is not valid
+ */
+export async function usePartOnce<R>(
+  disk: Disk,
+  folder: string,
+  file: string,
+  work: (part: OpenPart) => Promise<R>,
+): Promise<R> {
+  const part = await openPart(disk, join(folder, file), file);
+  try {
+    return await work(part);
+  } finally {
+    close(part);
+  }
+}
+
+/** An LRU cache of open parts. */
+class OpenParts {
+  /** Ordered by use: the most recently used part is last. */
+  readonly #parts = new Map<string, { opening: Promise<OpenPart>; users: number; bytes: number }>();
+
+  /** Runs `work` on a part, which stays open until that is done. */
+  async use<R>(disk: Disk, path: string, file: string, work: (part: OpenPart) => R): Promise<R> {
+    const entry = this.#parts.get(path) ?? { opening: openPart(disk, path, file), users: 0, bytes: 0 };
+    this.#parts.delete(path);
+    this.#parts.set(path, entry);
+    entry.users++;
+    try {
+      const part = await entry.opening;
+      entry.bytes = part.bytes.length;
+      return work(part);
+    } catch (error) {
+      if (entry.bytes === 0 && this.#parts.get(path) === entry) this.#parts.delete(path);
+      throw error;
+    } finally {
+      entry.users--;
+      await this.#evict();
+    }
+  }
+
+  /** Closes the least recently used parts that are not in use, until the rest fits. */
+  async #evict(): Promise<void> {
+    let open = this.#parts.values().reduce((sum, { bytes }) => sum + bytes, 0);
+    const closing: Promise<OpenPart>[] = [];
+    for (const [path, { users, bytes, opening }] of this.#parts) {
+      if (open <= MOST_OPEN_BYTES) break;
+      if (users > 0) continue;
+      this.#parts.delete(path);
+      closing.push(opening);
+      open -= bytes;
+    }
+    for (const part of await Promise.all(closing)) close(part);
+  }
+}
+
+async function openPart(disk: Disk, path: string, file: string): Promise<OpenPart> {
+  const bytes = await disk.read(path);
+  if (crc32(bytes) !== parsePartName(file)?.crc) {
+    release(bytes);
+    throw new Error("its checksum differs");
+  }
+  const part: OpenPart = { database: await openFile(bytes), statements: new Map(), file, bytes };
+  const [format] = rowsOf(part, "SELECT value FROM about WHERE name = 'format'")[0] as [string];
+  if (Number(format) <= PART_FORMAT) return part;
+  close(part);
+  throw new Error(`it has format ${format}, this program knows formats up to ${PART_FORMAT}`);
+}
+
+function close({ database, bytes }: OpenPart): void {
+  database.close();
+  release(bytes);
+}
+
+/** The rows of a query. */
+export function rowsOf({ database, statements }: OpenPart, sql: string, values: Value[] = []): Value[][] {
+  let statement = statements.get(sql);
+  if (statement === undefined) statements.set(sql, statement = database.prepare(sql));
+  try {
+    statement.bind(values);
+    const rows: Value[][] = [];
+    while (statement.step()) rows.push(statement.get() as Value[]);
+    return rows;
+  } finally {
+    statement.reset();
+  }
 }

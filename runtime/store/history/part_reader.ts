@@ -1,6 +1,6 @@
 import type { Disk } from "../../host/disk.ts";
 import { messageOf } from "../../model/errors.ts";
-import { type OpenPart, rowsOf, usePart, type Value } from "./open_parts.ts";
+import { type OpenPart, rowsOf, usePart, type Value } from "./part_file.ts";
 import type { Catalogue, EventFilter, EventSearch, RunFilter } from "./catalogue.ts";
 
 /** An event from a part; texts are JSON. */

@@ -1,8 +1,7 @@
 import { Buffer } from "node:buffer";
 import { crc32 } from "node:zlib";
-import { briefLength } from "./brief.ts";
+import { briefLength, type EventHeader, type MoreHeader, type RunHeader, type Text } from "./lines.ts";
 import { type Catalogue, CatalogueBuilder } from "./catalogue.ts";
-import type { EventHeader, MoreHeader, RunHeader, Text } from "./lines.ts";
 import { PART_FORMAT, PART_SCHEMA, partName } from "./part_file.ts";
 import { type Database, NewFile, type Statement } from "./sqlite.ts";
 

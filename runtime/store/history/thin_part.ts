@@ -3,8 +3,7 @@ import { messageOf } from "../../model/errors.ts";
 import { writeDraft } from "../log/draft.ts";
 import type { Catalogue } from "./catalogue.ts";
 import type { EventHeader, MoreHeader, RunHeader } from "./lines.ts";
-import { type OpenPart, rowsOf, usePartOnce, type Value } from "./open_parts.ts";
-import { parsePartName } from "./part_file.ts";
+import { type OpenPart, parsePartName, rowsOf, usePartOnce, type Value } from "./part_file.ts";
 import { isDamage } from "./part_reader.ts";
 import { type MadePart, PartWriter } from "./part_writer.ts";
 

@@ -1,7 +1,6 @@
 import { ordered } from "./ordered.ts";
 import type { HistoryRecord, Rows } from "./rows.ts";
-import type { EventRow } from "./tables.ts";
-import { toJson } from "./to_json.ts";
+import { type EventRow, toJson } from "./tables.ts";
 
 /** A line of history as stored in a frame. */
 export interface HistoryText {

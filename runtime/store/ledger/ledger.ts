@@ -1,8 +1,9 @@
-import { FolderLostError } from "../../host/lock.ts";
 import { setImmediate } from "node:timers";
+import { FolderLostError } from "../../host/lock.ts";
 import { turn } from "../../host/slices.ts";
 import { StoreFullError } from "../store.ts";
 import { encode, type Encoded, type HistoryText } from "./encode.ts";
+import type { Identity } from "./identities.ts";
 import type { Rows } from "./rows.ts";
 
 /** Milliseconds of work per turn of the event loop, so that no burst blocks it. */
@@ -184,4 +185,11 @@ export class Ledger {
   #refusal(): StoreFullError {
     return new StoreFullError(`Writes to the disk fail: ${this.#options.log.refusal?.message}`, RETRY_AFTER);
   }
+}
+
+/** Loads an identity from its JSON on disk. */
+export function loadIdentity(rows: Rows, hash: string, json: string): void {
+  const [key, at, within, runs, flags] = JSON.parse(json) as [number, number, number | null, number, number];
+  const identity: Identity = { key, at, ...(within !== null && { within }), runs, replied: flags === 1 };
+  rows.identities.put(hash, identity);
 }

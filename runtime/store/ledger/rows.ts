@@ -3,8 +3,7 @@ import { readExactJson } from "../../formats/exact_json.ts";
 import { Identities, type Identity } from "./identities.ts";
 import { OrderedKeys } from "./ordered.ts";
 import type { Shelf } from "./shelf.ts";
-import { type TableName, TABLES, type Tables } from "./tables.ts";
-import { toJson } from "./to_json.ts";
+import { type TableName, TABLES, type Tables, toJson } from "./tables.ts";
 
 /**
  * A row. After it is encoded it has its JSON text. If it was not put for a while, it has only that text, on the shelf if there is

@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import type { ScratchFile } from "../../host/scratch_file.ts";
+import type { ScratchFile } from "../../host/disk.ts";
 
 /** Bytes that are written at once, and freed when no text in them is needed. */
 const CHUNK = 1024 * 1024;

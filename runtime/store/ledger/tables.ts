@@ -1,3 +1,4 @@
+import { writeRecordJson } from "../../formats/exact_json.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { Event } from "../../model/event.ts";
 import type { Form } from "../../model/form.ts";
@@ -241,4 +242,14 @@ export interface Facts {
   secret: string;
   /** After a clock rollback: identities of events up to `key` count as received at `at` at the latest. */
   rollback: { key: number; at: number };
+}
+
+/**
+ * A value as JSON text for a line.
+ * @throws if JSON cannot represent it
+ */
+export function toJson(value: unknown): string {
+  const text = writeRecordJson(value);
+  if (text === undefined) throw new TypeError(`Cannot store ${typeof value}: expected a value that JSON can hold`);
+  return text;
 }

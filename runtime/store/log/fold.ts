@@ -4,14 +4,12 @@ import { crc32 } from "node:zlib";
 import type { Disk } from "../../host/disk.ts";
 import { BlockWriter } from "./blocks.ts";
 import { writeDraft } from "./draft.ts";
-import { deltaName, idsName, partName, type Sized, sortFiles, type StoreFiles } from "./files.ts";
-import type { LogFrame } from "./log_frame.ts";
+import { deltaName, idsName, partName, readWhole, type Sized, sortFiles, type StoreFiles } from "./files.ts";
+import { type LogFrame, visitFrame } from "./log_frame.ts";
 import { foldedSeq } from "./generations.ts";
 import { isDrop, type Line, withoutBirth } from "./lines.ts";
-import { readWhole } from "./read_file.ts";
-import { readSegment, type Segment } from "./segment.ts";
+import { readSegment, type Segment } from "./segment_log.ts";
 import type { FoldHooks, SeqRange } from "./sinks.ts";
-import { visitFrame } from "./visit_frame.ts";
 
 /** The result of a fold. */
 export interface Folded {

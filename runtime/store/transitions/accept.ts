@@ -18,7 +18,7 @@ import { collectEvent } from "./batches.ts";
 import { countVerdict } from "./counters.ts";
 import { addToEvent, findIdentity, putEvent } from "./events.ts";
 import { writeProgress } from "./progress.ts";
-import { newlyClaimed, NO_LEASE, putRun } from "./put_run.ts";
+import { newlyClaimed, NO_LEASE, putRun } from "./run_rows.ts";
 import type { At } from "./transition.ts";
 import { endAwaiting } from "./waits.ts";
 

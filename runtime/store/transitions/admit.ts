@@ -1,11 +1,10 @@
-import { formatDuration } from "../../model/duration.ts";
+import { formatDuration, type Rate } from "../../model/duration.ts";
 import type { Verdict } from "../../model/verdict.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { Admission } from "../store.ts";
 import { endRun } from "./end_run.ts";
 import { laneOf, liveInLane } from "./lanes.ts";
-import { takePlace } from "./limit.ts";
 import { addNote } from "./trace.ts";
 
 /** The decision of mode, key and limit on a run. */
@@ -55,4 +54,17 @@ function replace(rows: Rows, rule: string, lane: string, by: string, now: number
 function busyReason(live: RunRow, key: string | null): string {
   const which = key === null ? "" : ` for key ${key}`;
   return `Run ${live.id} of this rule${which} is still ${live.state}, and its mode is single`;
+}
+
+/**
+ * Takes one place in a rule's limit by the generic cell rate algorithm (ITU-T I.371): `count` may start at once, then
+ * one each `per / count`. Places are assigned in order, so delayed runs keep their order.
+ * @returns when the run may start (now, or later if it is delayed), and the rule's new theoretical arrival time, to be
+ * stored with the verdict
+ */
+function takePlace(rows: Rows, rule: string, { count, per }: Rate, now: number) {
+  const interval = per / count;
+  // The theoretical arrival time of this run, if runs arrived evenly.
+  const arrival = Math.max(rows.get("rule", rule)?.arrival ?? 0, now);
+  return { readyAt: Math.max(now, Math.ceil(arrival - (per - interval))), arrival: arrival + interval };
 }

@@ -1,11 +1,13 @@
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
-import type { ClaimedRun, Lease } from "../store.ts";
+import type { ClaimedRun, Lease, Suspension } from "../store.ts";
+import { endRun } from "./end_run.ts";
 import { readEvent } from "./events.ts";
-import { headOfLane, refreshLane } from "./lanes.ts";
+import { headOfLane, newerInLane, refreshLane } from "./lanes.ts";
 import { readWaits, toRun, withoutPlans } from "./run_rows.ts";
-import { readSteps } from "./trace.ts";
+import { addNote, readSteps } from "./trace.ts";
 import type { At } from "./transition.ts";
+import { getVersion } from "./versions.ts";
 
 /** Leases due runs to an owner, oldest first. Reads groups, not runs: groups without a free slot cost nothing. */
 export function claimRuns(rows: Rows, { owner, max }: Lease, { now }: At): ClaimedRun[] {
@@ -33,4 +35,67 @@ function claim(rows: Rows, before: RunRow, owner: string, now: number): ClaimedR
     again: before.startedAt !== undefined,
     alone: before.alone,
   };
+}
+
+/** How many runs one transition reclaims. */
+const SLICE = 256;
+
+/**
+ * Queues runs again that another owner left running, except those that a newer run replaces. Handles one slice per call.
+ * @returns how many were queued; `more` if there may be more
+ */
+export function reclaimRuns(rows: Rows, owner: string, { now }: At): { queued: number; more: boolean } {
+  const left: RunRow[] = rows.range("run", "owned", "").filter((run) => run.owner !== owner).slice(0, SLICE);
+  let queued = 0;
+  for (const run of left) {
+    if (endReplaced(rows, run, now)) continue;
+    rows.put("run", run.id, {
+      ...withoutPlans(run),
+      state: "queued",
+      readyAt: Math.min(run.createdAt, now),
+      waitingFor: "another attempt",
+    });
+    addNote(rows, run.id, "The program ended while it was running; queued again", now);
+    refreshLane(rows, run.rule, run.lane);
+    queued++;
+  }
+  return { queued, more: left.length === SLICE };
+}
+
+/** Ends a run that was replaced (mode `restart`), if the program ended before the runner could end it. */
+function endReplaced(rows: Rows, run: RunRow, now: number): boolean {
+  const newer = newerInLane(rows, run);
+  if (newer === undefined || getVersion(rows, run.version)?.mode !== "restart") return false;
+  const error = { name: "Cancelled", message: `Replaced by run ${newer}` };
+  endRun(rows, run, { state: "cancelled", error, spent: run.spent }, now);
+  return true;
+}
+
+/**
+ * Suspends a run, `running` → `waiting` or `queued`, and frees its slot. If one of its waits ended meanwhile, it may be claimed
+ * at once. Does nothing if the run is not running.
+ */
+export function suspendRun(
+  rows: Rows,
+  { run: id, suspension }: { run: string; suspension: Suspension },
+  { now }: At,
+): void {
+  const run = rows.get("run", id);
+  if (run?.state !== "running") return;
+  const { woken, ...rest } = withoutPlans(run);
+  const isWoken = suspension.state === "waiting" && woken === true;
+  const state = isWoken ? "queued" : suspension.state;
+  const due = isWoken || suspension.due === undefined ? undefined : Math.ceil(suspension.due);
+  const readyAt = due ?? (state === "queued" ? now : undefined);
+  const row: RunRow = {
+    ...rest,
+    state,
+    ...(!isWoken && { waitingFor: suspension.waitingFor }),
+    ...(due !== undefined && { due }),
+    ...(readyAt !== undefined && { readyAt }),
+    spent: Math.round(suspension.spent),
+    alone: suspension.alone ?? run.alone,
+  };
+  rows.put("run", id, row);
+  refreshLane(rows, run.rule, run.lane);
 }

@@ -1,5 +1,5 @@
 import type { Event } from "../../model/event.ts";
-import type { StepRecord } from "../../model/run.ts";
+import type { RunState, StepRecord } from "../../model/run.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
@@ -8,7 +8,7 @@ import { countEnd } from "./counters.ts";
 import { readEvent, releaseEvent } from "./events.ts";
 import { refreshLane } from "./lanes.ts";
 import { withoutPlans } from "./run_rows.ts";
-import { dropStep, readNotes, readSteps } from "./trace.ts";
+import { addNote, dropStep, readNotes, readSteps } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { cancelWaits } from "./waits.ts";
 
@@ -80,4 +80,21 @@ function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
 export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunEnd }, { now }: At): void {
   const run = rows.get("run", id);
   if (run) endRun(rows, run, end, now);
+}
+
+/**
+ * Ends a queued or waiting run. Adds a note to a running one, which its runner ends.
+ * @returns its current state; undefined if it is not live
+ */
+export function cancelRun(
+  rows: Rows,
+  { run: id, reason }: { run: string; reason: string },
+  { now }: At,
+): RunState | undefined {
+  const run = rows.get("run", id);
+  if (run === undefined) return undefined;
+  addNote(rows, id, reason, now);
+  if (run.state === "running") return "running";
+  endRun(rows, run, { state: "cancelled", error: { name: "Cancelled", message: reason }, spent: run.spent }, now);
+  return "cancelled";
 }

@@ -2,7 +2,7 @@ import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { Progress, TriggerKey } from "../store.ts";
+import type { Progress, StepEffects, TriggerKey } from "../store.ts";
 
 /** Writes a trigger's mark and the changes of its baseline. */
 export function writeProgress(rows: Rows, { rule, trigger, mark, baseline }: Progress): void {
@@ -33,4 +33,26 @@ export function getBaseline(rows: Rows, { rule, trigger }: TriggerKey, max: numb
   return new Map(
     keys.map((key) => [JSON.parse(key.slice(prefix.length)), readExactJson(rows.get("baseline", key)!) as Json]),
   );
+}
+
+/** Sets a value of the memory across runs; null removes it. @returns the previous value, null if there was none */
+export function exchangeState(rows: Rows, { key, value, ttl }: NonNullable<StepEffects["state"]>, now: number): Json {
+  const before = readState(rows, key, now) ?? null;
+  if (value === null) rows.drop("state", key);
+  else rows.put("state", key, { key, value, ...(ttl !== undefined && { expiresAt: Math.ceil(now + ttl) }) });
+  return before;
+}
+
+/** The values of these keys, without those that have none. */
+export function getState(rows: Rows, keys: string[], now: number): Record<string, Json> {
+  const found = keys.flatMap((key): [string, Json][] => {
+    const value = readState(rows, key, now);
+    return value === undefined ? [] : [[key, value]];
+  });
+  return Object.fromEntries(found);
+}
+
+function readState(rows: Rows, key: string, now: number): Json | undefined {
+  const row = rows.get("state", key);
+  return row === undefined || (row.expiresAt !== undefined && row.expiresAt <= now) ? undefined : row.value;
 }

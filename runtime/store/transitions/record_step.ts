@@ -2,13 +2,12 @@ import type { Json } from "../../model/json.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { StepEffects, StepResult } from "../store.ts";
-import { cancelBranches } from "./cancel_branches.ts";
 import { endRun } from "./end_run.ts";
 import { putReply } from "./events.ts";
-import { exchangeState } from "./state.ts";
-import { putStep, readStep, stepKey } from "./trace.ts";
+import { exchangeState } from "./progress.ts";
+import { addNote, putStep, readStep, readStepsBelow, stepKey } from "./trace.ts";
 import type { At } from "./transition.ts";
-import { dropWait, putWait } from "./waits.ts";
+import { cancelStep, dropWait, putWait } from "./waits.ts";
 
 /** A step's record with its effects. */
 export interface Recording {
@@ -77,4 +76,26 @@ function findLost(rows: Rows, run: string, path: string): StepRecord | undefined
 function settledAt(rows: Rows, run: string, path: string): StepRecord | undefined {
   const step = rows.get("step", stepKey(run, path));
   return step?.settled && step.record;
+}
+
+/**
+ * Ends branches that lost: these paths, and all steps below them that have not ended, become `cancelled`.
+ * @param by the step that ended without them
+ */
+function cancelBranches(rows: Rows, run: string, by: StepRecord, paths: string[], now: number): void {
+  const lost: string[] = [];
+  const failure = by.state === "failed" ? `step "${by.error?.step ?? by.path}" failed` : undefined;
+  const reason = failure === undefined
+    ? `Its branch lost: "${by.path}" was decided without it`
+    : `Its branch was given up: ${failure}`;
+  for (const path of paths) {
+    const branch: StepRecord = readStep(rows, run, path) ??
+      { path, kind: "branch", state: "waiting", attempts: 0, startedAt: now };
+    const open = [...readStepsBelow(rows, run, path), branch].filter(({ state }) => !isFinalStep(state));
+    for (const record of open) cancelStep(rows, run, record, reason, now);
+    if (open.includes(branch)) lost.push(`"${path}"`);
+  }
+  const them = lost.length === 1 ? "it" : "them";
+  const why = failure ?? `"${by.path}" was decided without ${them}`;
+  if (lost.length > 0) addNote(rows, run, `Cancelled ${lost.join(", ")}: ${why}`, now);
 }

@@ -1,7 +1,13 @@
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Rule } from "../../model/rule.ts";
+import { describeState } from "../../model/run.ts";
+import { join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
+import type { RunRow } from "../ledger/tables.ts";
+import type { Operated } from "../store.ts";
 import { ruleRow } from "./counters.ts";
+import { addNote } from "./trace.ts";
+import type { At } from "./transition.ts";
 
 /** Stores rule versions, and sets all rules in force. */
 export function putVersions(rows: Rows, rules: Rule[]): void {
@@ -66,4 +72,52 @@ export function setPaused(rows: Rows, { rule, paused }: { rule: string; paused: 
 export function listPaused(rows: Rows): Record<string, string> {
   const paused = [...rows.all("rule")].flatMap(([id, { paused }]) => paused === undefined ? [] : [[id, paused]]);
   return Object.fromEntries(paused.sort(([a], [b]) => a < b ? -1 : 1));
+}
+
+/** A request of an operator to pin a run to another version of its rule. */
+export interface Move {
+  run: RunRow;
+  version: string;
+  by: string;
+}
+
+/** Pins a run that is not running to another version of its rule; it stays in its group. */
+export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Operated {
+  const refused = (why: string): Operated => ({
+    kind: "refused",
+    reason: `Cannot move run ${run.id} to version ${version}: ${why}`,
+  });
+  const live = rows.get("run", run.id);
+  if (live === undefined) return refused(`${describeState(run.state)}; replay it with that version`);
+  if (live.state === "running") return refused("it is running; try again when it waits");
+  if (live.admission !== undefined) {
+    return refused("its condition is not answered yet, and only the version that it was created with can answer it");
+  }
+  if (live.version === version) return refused("that is the one it is on");
+  const rule = getVersion(rows, version);
+  if (!rule) return refused("the store does not have it; those in force and those of live runs can be moved to");
+  if (rule.id !== live.rule) return refused(`that is one of ${rule.id}, not of ${live.rule}`);
+  rows.put("run", live.id, { ...live, version });
+  addNote(rows, live.id, `Moved from version ${live.version} to ${version} by ${by}`, now);
+  return { kind: "done" };
+}
+
+/** How many rows of each kind one transition drops. */
+const SLICE = 256;
+
+/**
+ * One slice of retention over live rows: drops expired memory across runs, and closed forms older than the identity retention.
+ * @returns true while there may be more
+ */
+export function prune(rows: Rows, _input: undefined, { now, retention }: At): boolean {
+  const expired = rows.range("state", "end", "", SLICE).filter(({ expiresAt }) => expiresAt! <= now);
+  for (const { key } of expired) rows.drop("state", key);
+  const oldest = ordered(Math.max(0, now - retention.identities));
+  let dropped = 0;
+  for (const state of ["answered", "expired", "cancelled"]) {
+    const ids = rows.index("form", "state").range(join(state, ""), undefined, SLICE);
+    const old = ids.filter((id) => ordered(rows.get("form", id)!.createdAt) <= oldest);
+    for (const id of old) if (!rows.get("run", rows.get("form", id)!.run)) dropped += Number(rows.drop("form", id));
+  }
+  return expired.length === SLICE || dropped >= SLICE;
 }

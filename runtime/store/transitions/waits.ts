@@ -6,13 +6,13 @@ import { describeWait } from "../describe_wait.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
-import type { Wait } from "../store.ts";
+import type { Operated, Wait } from "../store.ts";
 import { findWaits, isTaken, takenKey, targetOf } from "./awaited.ts";
 import { addToEvent } from "./events.ts";
 import { closeForm, putForm } from "./forms.ts";
 import { refreshLane } from "./lanes.ts";
-import { withoutPlans } from "./run_rows.ts";
-import { putStep, readStep, stepKey } from "./trace.ts";
+import { readWaits, withoutPlans } from "./run_rows.ts";
+import { addNote, putStep, readStep, stepKey } from "./trace.ts";
 import type { At } from "./transition.ts";
 
 /** A step of a run. */
@@ -162,4 +162,35 @@ function wakeRuns(rows: Rows, runs: string[], now: number): void {
       refreshLane(rows, run.rule, run.lane);
     } else if (run.state === "running" && !run.woken) rows.put("run", id, { ...run, woken: true });
   }
+}
+
+/** A request of an operator to skip a wait. */
+export interface Skipping {
+  run: string;
+  step: string | undefined;
+  by: string;
+}
+
+/** Skips a wait of a run: the wait of `step`, or its only one. */
+export function skipWait(rows: Rows, { run, step, by }: Skipping, { now }: At): Operated {
+  const waiting = readWaits(rows, run).map((wait) => wait.step);
+  const asked = step ?? waiting[0];
+  if (asked === undefined) return refused(`Cannot skip a wait of run ${run}: none of its steps waits`);
+  if (!waiting.includes(asked)) {
+    return refused(`Cannot skip step "${asked}" of run ${run}: it does not wait; ${those(waiting)}`);
+  }
+  if (step === undefined && waiting.length > 1) {
+    return refused(`Cannot skip a wait of run ${run} without a step: several wait; ${those(waiting)}`);
+  }
+  endWait(rows, { run, path: asked }, { state: "skipped", output: null }, now);
+  addNote(rows, run, `Wait "${asked}" skipped by ${by}`, now);
+  return { kind: "done", step: asked };
+}
+
+function refused(reason: string): Operated {
+  return { kind: "refused", reason };
+}
+
+function those(waiting: string[]): string {
+  return waiting.length === 0 ? "none does" : `those that do: ${waiting.join(", ")}`;
 }

@@ -1,7 +1,7 @@
 import { checkInterval } from "../every.ts";
 import { messageOf } from "../../model/errors.ts";
-import { keepGoing } from "../loop.ts";
-import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
+import { keepGoing } from "../timetable.ts";
+import { type PollContext, type ReadPollArgs, schemas } from "./poll_source.ts";
 import { patienceAsked, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
 import { defineTrigger } from "../trigger.ts";
 

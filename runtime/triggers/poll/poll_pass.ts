@@ -4,11 +4,9 @@ import { inSlices } from "../../host/slices.ts";
 import { RetryAfterError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import { readBaseline } from "../baseline.ts";
-import type { PollArgs, PollContext } from "./poll_args.ts";
+import { readBaseline, type TriggerEvent } from "../trigger.ts";
+import { listOf, type PollArgs, type PollContext, type Reading, readSource } from "./poll_source.ts";
 import { type Change, changeData, findChanges, keyItems, WHOLE } from "./poll_changes.ts";
-import { listOf, type Reading, readSource } from "./poll_source.ts";
-import type { TriggerEvent } from "../trigger.ts";
 
 /** The progress of a poll; stored in the same transition as its events and its baseline. */
 export interface PollMark {

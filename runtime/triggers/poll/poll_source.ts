@@ -1,11 +1,41 @@
+import { z } from "zod";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import { columnsOf, type Format, FormatError, type FormatName, nameOfFormat } from "../../formats/format.ts";
 import { turn } from "../../host/slices.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
-import { type Format, nameOfFormat } from "../../formats/format.ts";
-import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
-import { writeExactJson } from "../../formats/exact_json.ts";
+import { charset, duration, expression, format, number, source, template, url } from "../../language/fields/field.ts";
+import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import type { PollContext } from "./poll_args.ts";
-import { expectColumns, expectTable } from "./poll_table.ts";
+import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
+import type { TriggerContext } from "../trigger.ts";
+
+/** The names in an expression about a document. A step other than http has only the body. */
+const DOCUMENT = ["body", "status", "headers"];
+
+/** The arguments of a poll. */
+export const schemas = {
+  kind: "poll",
+  main: z.union([url(), source()]),
+  options: {
+    every: duration().default(300_000),
+    headers: z.record(z.string(), template()).optional(),
+    items: expression({ names: DOCUMENT }).optional(),
+    key: expression({ names: ["item", "index"] }).optional(),
+    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
+    ignore: z.array(z.string()).optional(),
+    first: z.enum(["seed", "emit"]).default("seed"),
+    format: format().optional(),
+    charset: charset().optional(),
+    pages: z.strictObject({
+      next: expression({ names: DOCUMENT }),
+      max: number({ min: 1, integer: true }).default(200),
+    }).optional(),
+  },
+} as const;
+
+export type PollArgs = Args<typeof schemas>;
+export type ReadPollArgs = ReadArgs<typeof schemas>;
+export type PollContext = TriggerContext<PollArgs>;
 
 /** The result of reading the source once. */
 export interface Reading {
@@ -228,4 +258,37 @@ function inputOf(cursor: Json | undefined): JsonObject {
 
 function isObject(value: Json): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+/** How a web page begins, after an XML declaration and comments. */
+const WEB_PAGE = /^(<\?xml[^>]*>\s*)?(<!--[^]*?-->\s*)*<(!doctype\s+html|html|head|body)[\s>]/i;
+
+/**
+ * Checks that a text can be the expected `csv` or `lines`. An error page can be parsed as those too, and then every row would
+ * count as removed.
+ * @throws FormatError for an empty text and for a web page
+ */
+function expectTable(text: string, format: FormatName, contentType = ""): void {
+  if (format !== "csv" && format !== "lines") return;
+  const start = text.slice(0, 4_000).trimStart();
+  if (start === "" && text.trim() === "") throw new FormatError(`expected ${format}, got nothing`);
+  if (WEB_PAGE.test(start) || (/\bhtml\b/i.test(contentType) && start.startsWith("<"))) {
+    throw new FormatError(`expected ${format}, got a web page: ${JSON.stringify(`${start.slice(0, 60)}…`)}`);
+  }
+}
+
+/**
+ * Checks that a CSV text without rows has the columns that the key needs. If there are rows, a missing key is found when the
+ * keys are read.
+ * @throws FormatError
+ */
+function expectColumns(text: string, key: string): void {
+  const columns = columnsOf(text);
+  try {
+    evaluate(key, { item: Object.fromEntries(columns.map((name) => [name, ""])), index: 0 });
+  } catch (error) {
+    if (!(error instanceof ExpressionError) || error.missing === undefined) return;
+    const found = JSON.stringify(columns.join(",").slice(0, 200));
+    throw new FormatError(`expected csv with the columns of "key: ${key}", got the header row ${found}`);
+  }
 }

@@ -2,7 +2,7 @@ import { watch as watchFolder } from "chokidar";
 import { join } from "node:path";
 import { sleepUntil } from "../../host/clock.ts";
 import { messageOf } from "../../model/errors.ts";
-import { keepGoing } from "../loop.ts";
+import { keepGoing } from "../timetable.ts";
 import { defineTrigger, type Detach } from "../trigger.ts";
 import { schemas, type WatchContext, Watching } from "./watch_pass.ts";
 

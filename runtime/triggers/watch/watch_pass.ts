@@ -9,8 +9,7 @@ import { charset, duration, format, path } from "../../language/fields/field.ts"
 import type { Args } from "../../language/kind.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
 import { messageOf } from "../../model/errors.ts";
-import { readBaseline } from "../baseline.ts";
-import type { TriggerContext, TriggerEvent } from "../trigger.ts";
+import { readBaseline, type TriggerContext, type TriggerEvent } from "../trigger.ts";
 import { type FilePattern, isSameStamp, listFiles, readPattern, slashed, type Stamp, stampOf } from "./watch_files.ts";
 
 /** The arguments of a watch. */

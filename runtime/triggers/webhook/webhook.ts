@@ -3,10 +3,8 @@ import type { HttpRequestFacts } from "../../model/event.ts";
 import { newId } from "../../model/id.ts";
 import type { Json } from "../../model/json.ts";
 import { defineTrigger, type TriggerEvent } from "../trigger.ts";
-import { schemas, type WebhookArgs } from "./webhook_args.ts";
+import { parseBody, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
 import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
-import { parseBody } from "./webhook_body.ts";
-import type { WebhookRequest } from "./webhook_request.ts";
 import { handshakeOf, identityOf, readPayload, typeOf } from "./webhook_provider.ts";
 
 export type { WebhookRequest };

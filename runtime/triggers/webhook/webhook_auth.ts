@@ -1,8 +1,7 @@
 import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
-import { isSameText } from "../../secrets/same_text.ts";
-import type { ReadWebhookArgs, WebhookArgs } from "./webhook_args.ts";
-import type { WebhookRequest } from "./webhook_request.ts";
+import { isSameText } from "../../secrets/passwords.ts";
+import type { ReadWebhookArgs, WebhookArgs, WebhookRequest } from "./webhook_request.ts";
 
 type Auth = WebhookArgs["auth"];
 

@@ -4,7 +4,7 @@ import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { parseJson } from "../../formats/parse_json.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
-import type { WebhookArgs } from "./webhook_args.ts";
+import type { WebhookArgs } from "./webhook_request.ts";
 
 type Headers = Record<string, string>;
 

@@ -1,9 +1,8 @@
 import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { UsageError } from "../../model/errors.ts";
-import type { Form, FormState } from "../../model/form.ts";
+import type { Form, FormState, Person } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import type { Person } from "../../model/person.ts";
 import { mayAnswer } from "../../engine/answer_form.ts";
 import { bearerToken, guard } from "../access.ts";
 import { answerJson } from "../answer.ts";

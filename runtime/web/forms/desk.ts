@@ -1,5 +1,5 @@
 import type { Clock } from "../../host/clock.ts";
-import type { Person } from "../../model/person.ts";
+import type { Person } from "../../model/form.ts";
 import type { FormPeople } from "../../engine/runner_options.ts";
 import type { Store } from "../../store/store.ts";
 import { Devices } from "./devices.ts";

@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import type { Person } from "../../model/person.ts";
+import type { Person } from "../../model/form.ts";
 import { isSigned, sign } from "./signature.ts";
 
 /** Seconds for which a browser is remembered: the longest that browsers keep a cookie (RFC 6265bis). */

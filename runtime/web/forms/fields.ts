@@ -1,5 +1,5 @@
 import type { Field } from "../../model/rule.ts";
-import { textOfValue } from "../../language/fields/field_text.ts";
+import { textOfValue } from "../../language/fields/field_value.ts";
 import { attributes, type Markup, markup } from "./markup.ts";
 
 /** A field of a form for display. */

@@ -1,5 +1,5 @@
 import type { Form } from "../../model/form.ts";
-import { textOfValue } from "../../language/fields/field_text.ts";
+import { textOfValue } from "../../language/fields/field_value.ts";
 import { fieldMarkup, idOf, labelOf, type ShownField } from "./fields.ts";
 import { csrfInput, layout, type Page } from "./layout.ts";
 import { type Markup, markup } from "./markup.ts";

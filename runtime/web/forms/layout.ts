@@ -1,5 +1,5 @@
 import { raw } from "hono/html";
-import type { Person } from "../../model/person.ts";
+import type { Person } from "../../model/form.ts";
 import { CSRF_INPUT } from "./csrf.ts";
 import { type Markup, markup } from "./markup.ts";
 

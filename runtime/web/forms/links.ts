@@ -1,4 +1,4 @@
-import type { Person } from "../../model/person.ts";
+import type { Person } from "../../model/form.ts";
 import { isSigned, sign } from "./signature.ts";
 
 /** The contents of a link: the person, and until when it is valid (milliseconds since the epoch). */

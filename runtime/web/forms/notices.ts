@@ -1,5 +1,4 @@
-import type { Form } from "../../model/form.ts";
-import type { Person } from "../../model/person.ts";
+import type { Form, Person } from "../../model/form.ts";
 import { layout, type Page } from "./layout.ts";
 import { type Markup, markup } from "./markup.ts";
 import { time } from "./times.ts";

@@ -1,6 +1,6 @@
 import type { Clock } from "../../host/clock.ts";
 import { verifyPassword } from "../../secrets/passwords.ts";
-import type { Person } from "../../model/person.ts";
+import type { Person } from "../../model/form.ts";
 import { Attempts } from "./attempts.ts";
 import type { Devices } from "./devices.ts";
 import type { People } from "./people.ts";

@@ -1,6 +1,6 @@
-import { parseAddress } from "../../actions/mail/address.ts";
+import { parseAddress } from "../../actions/mail/mailer.ts";
 import { verifyToken } from "../../secrets/passwords.ts";
-import type { Person } from "../../model/person.ts";
+import type { Person } from "../../model/form.ts";
 
 /** Who answers forms: the current `people` of `whenthen.yaml`, and anybody with an e-mail address. */
 export class People {

@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import type { Clock } from "../../host/clock.ts";
 import type { JsonObject } from "../../model/json.ts";
-import type { Person } from "../../model/person.ts";
+import type { Person } from "../../model/form.ts";
 import type { Store } from "../../store/store.ts";
 import type { People } from "./people.ts";
 import { isSigned, sign } from "./signature.ts";

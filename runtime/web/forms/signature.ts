@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import type { Json } from "../../model/json.ts";
-import { isSameText } from "../../secrets/same_text.ts";
+import { isSameText } from "../../secrets/passwords.ts";
 
 /** Signs facts with HMAC-SHA-256, in base64url. They are encoded as JSON, so that no two lists of facts are the same text. */
 export function sign(key: Uint8Array, facts: Json[]): string {

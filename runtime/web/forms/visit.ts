@@ -1,6 +1,5 @@
 import type { Context } from "hono";
-import type { Form } from "../../model/form.ts";
-import type { Person } from "../../model/person.ts";
+import type { Form, Person } from "../../model/form.ts";
 import { isOpen, mayAnswer } from "../../engine/answer_form.ts";
 import type { WebContext } from "../context.ts";
 import { csrfToken } from "./csrf.ts";

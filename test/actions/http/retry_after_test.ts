@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readRetryAfter } from "../../../runtime/actions/http/retry_after.ts";
+import { readRetryAfter } from "../../../runtime/actions/http/headers.ts";
 
 const NOW = Date.parse("2026-11-21T07:00:00Z");
 const read = (headers: Record<string, string>) => readRetryAfter(new Headers(headers), NOW);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { readAddress } from "../../../runtime/host/address_file.ts";
+import { readAddress } from "../../../runtime/host/private_file.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start, whenthen } from "../program.ts";
 import { TIMEOUT, until } from "../until.ts";

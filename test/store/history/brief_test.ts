@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { briefLength, briefText } from "../../../runtime/store/history/brief.ts";
+import { briefLength, briefText } from "../../../runtime/store/history/lines.ts";
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
 import { Archive, eventLine, FOLDER, runId, runLine } from "./helpers.ts";
 

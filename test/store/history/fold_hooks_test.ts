@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PackedIdentities } from "../../../runtime/store/history/identities.ts";
+import { PackedIdentities } from "../../../runtime/store/history/ids_file.ts";
 import { mergeIds, openHistory, openIds } from "../../../runtime/store/history/fold_hooks.ts";
 import { eventLine, makePart, moreLine, NOW, runLine } from "./helpers.ts";
 import { idsOf } from "./ids_of.ts";

@@ -1,6 +1,11 @@
 import assert from "node:assert/strict";
-import { type Identity, IdentityPacker, PackedIdentities } from "../../../runtime/store/history/identities.ts";
-import { mergeIds, writeIds } from "../../../runtime/store/history/ids_file.ts";
+import {
+  type Identity,
+  IdentityPacker,
+  mergeIds,
+  PackedIdentities,
+  writeIds,
+} from "../../../runtime/store/history/ids_file.ts";
 import { NewerFormatError } from "../../../runtime/store/log/errors.ts";
 import { NOW } from "./helpers.ts";
 import { idsOf } from "./ids_of.ts";

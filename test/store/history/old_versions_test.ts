@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { findOutlived } from "../../../runtime/store/history/old_versions.ts";
+import { findOutlived } from "../../../runtime/store/history/trim.ts";
 import { Archive, eventLine, runId, runLine } from "./helpers.ts";
 
 const of = (versions: string[]) => versions.map((version) => ({ version, length: 10 }));

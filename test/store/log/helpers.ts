@@ -2,8 +2,7 @@ import { Buffer } from "node:buffer";
 import type { Disk } from "../../../runtime/host/disk.ts";
 import { foldSegment } from "../../../runtime/store/log/fold.ts";
 import { recover, type Recovered, type RecoverySink } from "../../../runtime/store/log/recover.ts";
-import type { Segment } from "../../../runtime/store/log/segment.ts";
-import { SegmentLog, type SegmentLogOptions } from "../../../runtime/store/log/segment_log.ts";
+import { type Segment, SegmentLog, type SegmentLogOptions } from "../../../runtime/store/log/segment_log.ts";
 import type { FoldHooks, HistorySink, IdsSink } from "../../../runtime/store/log/sinks.ts";
 
 export const FOLDER = "/data";

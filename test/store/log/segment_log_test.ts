@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { Segment } from "../../../runtime/store/log/segment.ts";
+import type { Segment } from "../../../runtime/store/log/segment_log.ts";
 import { FaultyDisk } from "../../faults/faulty_disk.ts";
 import { FOLDER, names, openLog, recovered } from "./helpers.ts";
 import { check, frameText } from "./workload.ts";

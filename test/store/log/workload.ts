@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Disk } from "../../../runtime/host/disk.ts";
-import { mergeFiles } from "../../../runtime/store/log/compact.ts";
+import { mergeFiles } from "../../../runtime/store/log/merge.ts";
 import { EXPIRY, FOLDER, hooks, NOW, openLog, partLines, recovered } from "./helpers.ts";
 
 /** What a store must hold: frames are a function of their number alone. */

@@ -1,5 +1,4 @@
-import type { Form } from "../../../runtime/model/form.ts";
-import type { Person } from "../../../runtime/model/person.ts";
+import type { Form, Person } from "../../../runtime/model/form.ts";
 import { type Bench, NOW, onEvent, openBench, rule } from "../harness.ts";
 
 const DAY = 86_400_000;

@@ -27,3 +27,22 @@ function editDistance(a: string, b: string): number {
   }
   return last[b.length];
 }
+
+/** Formats a value for a message: short, and with text in quotes to distinguish it from other values. */
+export function show(value: unknown): string {
+  if (value === undefined) return "nothing";
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+  if (typeof value === "object" && value !== null) return "an object";
+  if (typeof value !== "string") return String(value);
+  const line = value.replaceAll(/\s+/g, " ");
+  return JSON.stringify(line.length > 60 ? `${line.slice(0, 60)}…` : line);
+}
+
+/** The hint for an unknown key: the nearest known key, else where it belongs, else all known keys. */
+export function hintAtUnknownKey(key: string, known: string[]): string {
+  const close = nearest(key, known);
+  if (close) return `did you mean ${JSON.stringify(close)}?`;
+  if (known.includes("call")) return `what is handed over stands under with, as in with: { ${key}: … }`;
+  if (key === "method" && known.includes("http")) return "write it before the URL, as in http: POST https://…";
+  return `known here: ${known.join(", ")}`;
+}

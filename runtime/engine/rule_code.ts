@@ -1,0 +1,122 @@
+import { dirname, join } from "node:path";
+import { actions } from "../actions/index.ts";
+import { parseArgs } from "../language/checker/check.ts";
+import { recordError } from "../model/errors.ts";
+import { newId } from "../model/id.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Rule } from "../model/rule.ts";
+import { CONDITION_STEP, type StepRecord } from "../model/run.ts";
+import type { Verdict } from "../model/verdict.ts";
+import {
+  type BundledModule,
+  type CodeScope,
+  InterruptedError,
+  InvalidEventError,
+  RuleCodeError,
+} from "../workers/workers.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+import { servicesFor } from "./services.ts";
+import type { RunContext } from "./step_frame.ts";
+import { GRACE, withTimeout } from "./timeout.ts";
+
+/** The bundled module of a TypeScript rule. */
+export function codeOf(rule: Rule): BundledModule {
+  return { version: rule.version, file: rule.file, code: rule.modules[""] };
+}
+
+/** What a rule's functions see besides `step`. */
+export function codeScope({ run, rule }: RunContext, alone: number): CodeScope {
+  return {
+    run: { id: run.id, attempt: alone + 1 },
+    rule: { id: rule.id, file: rule.file },
+    event: run.event,
+    trigger: rule.triggers.findIndex((trigger) => trigger.id === run.trigger),
+    config: rule.config,
+    alone: alone > 0,
+  };
+}
+
+/** Milliseconds that a function `if` may take. */
+const CONDITION_TIMEOUT = 10_000;
+
+export interface ConditionAnswer {
+  record: StepRecord;
+  verdict: "yes" | Verdict;
+}
+
+/**
+ * Calls the function `if` of a TypeScript rule.
+ * @param alone how often a watchdog ended its worker
+ * @throws Interruption, InterruptedError, or RuleCodeError if the worker was ended and the call is to be repeated in a
+ * worker of its own
+ */
+export async function askCondition(context: RunContext, alone: number, signal: AbortSignal): Promise<ConditionAnswer> {
+  const { rule, options: { clock, isolates } } = context;
+  const startedAt = clock.now();
+  const record = (ending: Pick<StepRecord, "state" | "output" | "error">): StepRecord => {
+    return { path: CONDITION_STEP, kind: "if", attempts: 1, startedAt, endedAt: clock.now(), ...ending };
+  };
+  const limit = { what: `The function if of ${rule.id}`, ms: CONDITION_TIMEOUT, grace: GRACE };
+  const ask = (makeSignal: () => AbortSignal) =>
+    isolates.askCondition(codeOf(rule), codeScope(context, alone), makeSignal());
+  try {
+    const holds = await withTimeout(clock, limit, signal, ask);
+    const verdict = holds ? "yes" : { kind: "condition" as const, reason: "The function if said no" };
+    return { record: record({ state: "succeeded", output: holds }), verdict };
+  } catch (thrown) {
+    if (signal.aborted) throw signal.reason;
+    if (thrown instanceof InterruptedError || (thrown instanceof RuleCodeError && thrown.blocked && alone === 0)) {
+      throw thrown;
+    }
+    const error = recordError(thrown);
+    const kind = thrown instanceof InvalidEventError ? "condition" : "error";
+    return { record: record({ state: "failed", error }), verdict: { kind, reason: reasonOf(thrown, error.message) } };
+  }
+}
+
+function reasonOf(thrown: unknown, message: string): string {
+  if (thrown instanceof InvalidEventError) return message;
+  const again = thrown instanceof RuleCodeError && thrown.blocked ? ", also in a worker of its own" : "";
+  return `The function if failed${again}: ${message}`;
+}
+
+/**
+ * Performs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. There is one
+ * attempt within the kind's timeout, and nothing is recorded; the poll decides how to handle a failure. Templates were
+ * resolved with the trigger.
+ * @param input added to the arguments of a called function (its cursor)
+ * @returns the step's output
+ */
+export async function performSource(
+  options: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder" | "standIn">,
+  rule: Rule,
+  trigger: string,
+  source: JsonObject,
+  input: JsonObject,
+  signal: AbortSignal,
+): Promise<Json> {
+  const kind = Object.keys(source).find((key) => Object.hasOwn(actions, key));
+  if (kind === undefined) {
+    throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
+  }
+  const raw = kind === "call" ? { ...source, with: { ...source.with as JsonObject, ...input } } : source;
+  const action = options.standIn?.({ kind, path: trigger }) ?? actions[kind];
+  const parsed = parseArgs(action, raw);
+  if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);
+  const { clock, folder } = options;
+  const now = clock.now();
+  const time = new Date(now).toISOString();
+  const event = { id: trigger, source: `/rules/${rule.id}/${trigger}`, type: "poll", time, data: null };
+  const limit = { what: `The poll's ${kind}`, ms: action.defaults.timeout, grace: GRACE };
+  const outcome = await withTimeout(clock, limit, signal, (makeSignal) =>
+    action.perform(parsed.args, {
+      run: { id: newId(now), rule: rule.id, event },
+      path: kind,
+      attempt: 1,
+      signal: makeSignal(),
+      folder,
+      ruleFolder: join(folder, dirname(rule.file)),
+      services: servicesFor(rule, options),
+    }));
+  return outcome.output;
+}
