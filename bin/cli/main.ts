@@ -56,7 +56,7 @@ export interface Output {
 }
 
 /**
- * Executes a command line.
+ * Runs a command line.
  * @param words without the program's own name
  * @param ports what the program reaches of the machine
  * @returns the code to exit with

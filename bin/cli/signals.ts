@@ -7,11 +7,11 @@ type Signal = typeof SIGNALS[number];
 
 let isListening = false;
 let early: Signal | undefined;
-let told: ((signal: Signal) => void) | undefined;
+let listener: ((signal: Signal) => void) | undefined;
 
 function receive(signal: Signal): void {
-  if (told === undefined) early ??= signal;
-  else told(signal);
+  if (listener === undefined) early ??= signal;
+  else listener(signal);
 }
 
 /** From now on, records signals while the program loads; nothing has started yet that a signal could interrupt. */
@@ -25,7 +25,7 @@ export function noteSignals(): void {
 function listenToSignals(tell: (signal: Signal) => void): void {
   // Always the same listener: between the removal of one and the addition of another, a signal would be lost.
   noteSignals();
-  told = tell;
+  listener = tell;
   if (early !== undefined) tell(early);
 }
 
@@ -33,8 +33,8 @@ function listenToSignals(tell: (signal: Signal) => void): void {
 export function leaveSignals(): void {
   isListening = false;
   for (const signal of SIGNALS) process.off(signal, receive);
-  if (told === undefined && early !== undefined) process.kill(process.pid, early);
-  told = early = undefined;
+  if (listener === undefined && early !== undefined) process.kill(process.pid, early);
+  listener = early = undefined;
 }
 
 /** This long after the signal the program ends, even if something hangs (promise 10 says 25 s). What counts is on disk. */
@@ -49,17 +49,17 @@ const ONE_WISH = 1_000;
 export class StopSignal {
   readonly received: Promise<void>;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #told = 0;
+  #lastSignal = 0;
 
   constructor() {
     const { promise, resolve } = Promise.withResolvers<void>();
     this.received = promise;
     listenToSignals(() => {
       if (this.#timer !== undefined) {
-        if (performance.now() - this.#told > ONE_WISH) process.exit(1);
+        if (performance.now() - this.#lastSignal > ONE_WISH) process.exit(1);
         return;
       }
-      this.#told = performance.now();
+      this.#lastSignal = performance.now();
       this.#timer = setTimeout(() => process.exit(0), LONGEST_STOP);
       resolve();
     });

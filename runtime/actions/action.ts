@@ -7,26 +7,26 @@ import type { Json, JsonObject } from "../model/json.ts";
 import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
-/** An action: its schemas, and the function that performs a step of this kind. */
+/** An action: its schemas, and the function that executes a step of this kind. */
 export interface Action extends Kind {
   /** The policy of steps that set none. */
   defaults: { timeout: number; attempts: number };
   /** Whether a failure of this kind is worth another attempt when the policy has attempts left. */
   retries?(error: unknown): boolean;
   /**
-   * Performs one attempt; returns no promise if there is nothing to wait for.
+   * Runs one attempt; returns no promise if there is nothing to wait for.
    * @param args as parsed by the schemas, with templates resolved
    * @throws TerminalError, RetryAfterError, TimeoutError, or anything else
    */
-  perform(args: JsonObject, context: ActionContext): Outcome | Promise<Outcome>;
+  execute(args: JsonObject, context: ActionContext): Outcome | Promise<Outcome>;
 }
 
 /** An action whose functions see the arguments with the types that its schemas give. */
-interface ActionDefinition<S extends Schemas> extends Omit<Action, keyof Schemas | "check" | "address" | "perform"> {
+interface ActionDefinition<S extends Schemas> extends Omit<Action, keyof Schemas | "check" | "address" | "execute"> {
   /** See {@link Kind.check}. */
   check?: (args: ReadArgs<S>, now: number) => string[];
-  /** See {@link Action.perform}. */
-  perform: (args: Args<S>, context: ActionContext<ReadArgs<S>>) => Outcome | Promise<Outcome>;
+  /** See {@link Action.execute}. */
+  execute: (args: Args<S>, context: ActionContext<ReadArgs<S>>) => Outcome | Promise<Outcome>;
 }
 
 /** Defines an action; the types of its arguments follow from `main` and `options`. */

@@ -12,7 +12,7 @@ export const call = defineAction({
     with: z.record(z.string(), json()).optional().describe("The function's argument, or the action's inputs"),
   },
   defaults: { timeout: 600_000, attempts: 1 },
-  async perform({ call: target, with: input = {} }, context) {
+  async execute({ call: target, with: input = {} }, context) {
     const [file, name] = target.split("#");
     const path = relative(context.folder, resolve(context.ruleFolder, file)).replaceAll(sep, posix.sep);
     return { output: await context.services.callModule({ path, export: name, args: input }, context) };

@@ -15,7 +15,7 @@ export const emit = defineAction({
     ),
   },
   defaults: { timeout: 30_000, attempts: 1 },
-  async perform(args, { run, path, services }) {
+  async execute(args, { run, path, services }) {
     const { emit: type, data = null, subject, id = `${run.id}/${path}` } = args;
     if (type === "") throw new TerminalError("Cannot emit an event with an empty type; write one such as order.paid");
     if (id === "") {

@@ -12,7 +12,7 @@ export const log = defineAction({
     data: json().optional().describe("Shown beside the line"),
   },
   defaults: { timeout: 30_000, attempts: 1 },
-  perform({ log: message, level = "info", data }, { run, path, services }) {
+  execute({ log: message, level = "info", data }, { run, path, services }) {
     services.log(level, message, { rule: run.rule, run: run.id, step: path, ...(data !== undefined && { data }) });
     return { output: null };
   },

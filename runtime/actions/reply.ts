@@ -34,7 +34,7 @@ export const reply = defineAction({
   summary: "Answers the request that a webhook trigger is holding",
   defaults: { timeout: 30_000, attempts: 1 },
   check: checkReply,
-  perform: (args, context) => Promise.try(answer, args, context),
+  execute: (args, context) => Promise.try(answer, args, context),
 });
 
 function answer(args: ReplyArgs, { run, services, recorded = args }: ActionContext<ReadReplyArgs>): Outcome {

@@ -55,7 +55,7 @@ export const run = defineAction({
   summary: "Runs a command",
   defaults: { timeout: 600_000, attempts: 1 },
   check: checkRun,
-  async perform(args, context) {
+  async execute(args, context) {
     const name = nameOf((context.recorded ?? args).run);
     const [problem] = checkRun(args);
     if (problem !== undefined) throw new TerminalError(`Cannot run ${name}: ${problem}`);

@@ -14,7 +14,7 @@ export const state = defineAction({
     ttl: duration().optional().describe("How long it is remembered; by default for ever"),
   },
   defaults: { timeout: 30_000, attempts: 1 },
-  async perform({ state: key, value, ttl }, { services }) {
+  async execute({ state: key, value, ttl }, { services }) {
     const current = await services.getState(key) ?? null;
     if (value === undefined) return { output: current };
     return { output: current, effects: { state: { key, value, ...(ttl !== undefined && { ttl }) } } };

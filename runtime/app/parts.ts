@@ -33,7 +33,7 @@ export interface AppParts extends Wiring {
 }
 
 /** The callbacks from the parts to the program. */
-export interface Told {
+export interface Callbacks {
   onAccepted: IngestOptions["onAccepted"];
   onFinished: NonNullable<RunnerOptions["onFinished"]>;
   onReply: NonNullable<RunnerOptions["onReply"]>;
@@ -56,7 +56,7 @@ export function retentionOf({ retention }: Settings): Retention {
 }
 
 /** Milliseconds that a reload waits for TypeScript rules that are slow to evaluate. */
-const LOAD_PATIENCE = 1_000;
+const LOAD_TIMEOUT = 1_000;
 
 /** Makes the parts and wires them together; nothing starts yet. */
 export function assemble(
@@ -64,7 +64,7 @@ export function assemble(
   clock: Clock,
   secrets: Secrets,
   { store, signer, files, keyFor }: DataFolder,
-  { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Told,
+  { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
   const outside = { env: environment, secrets: secrets.scope() };
@@ -78,7 +78,7 @@ export function assemble(
     storeBytes: () => store.bytes(),
     onLog: logCode,
     secrets,
-    patience: LOAD_PATIENCE,
+    loadTimeout: LOAD_TIMEOUT,
     onLate: requestReload,
   });
   const { isolates, loader } = loading;

@@ -1,5 +1,5 @@
 import type { ActionServices } from "../actions/action.ts";
-import { performSource } from "../engine/rule_code.ts";
+import { runSource } from "../engine/rule_code.ts";
 import { Runner } from "../engine/runner.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
 import { type ProgramServices, programServices } from "../engine/services.ts";
@@ -77,7 +77,7 @@ export function wire(ports: WiringPorts): Wiring {
     store,
     clock,
     surroundings,
-    performer: {
+    executor: {
       lease: (most) => runner.lease(most),
       take: (lease, claimed) => runner.take(lease, claimed),
     },
@@ -88,7 +88,7 @@ export function wire(ports: WiringPorts): Wiring {
   });
   const own = programServices({ clock, ingest, signer, files, childEnv, secretOf, awaitsReply });
   const services = { ...own, ...ports.replaceServices?.(own) };
-  const performing = { store, clock, isolates, folder, services };
+  const executing = { store, clock, isolates, folder, services };
   const hooks = new HookRegistry();
   const attachments = new Attachments({
     kinds: triggerKinds,
@@ -98,15 +98,15 @@ export function wire(ports: WiringPorts): Wiring {
     ingest,
     hooks,
     surroundings,
-    perform(rule, trigger, source, input, signal) {
-      const sourcing = { ...performing, standIn: ports.sourceStandIn };
-      return performSource(sourcing, ports.ruleOf(rule), trigger, source, input, signal);
+    execute(rule, trigger, source, input, signal) {
+      const sourcing = { ...executing, standIn: ports.sourceStandIn };
+      return runSource(sourcing, ports.ruleOf(rule), trigger, source, input, signal);
     },
     log: ports.triggerLog,
     report: ports.onReport,
   });
   const runner: Runner = new Runner({
-    ...performing,
+    ...executing,
     ...ports.runner,
     surroundings,
     people: formPeople(ports.desk, clock, () => ports.canMail(services)),

@@ -13,7 +13,7 @@ import { GRACE, withTimeout } from "./timeout.ts";
 
 type Acted = Outcome | Suspended | Stopped | StepFailure;
 
-/** One step that performs an action, either of a YAML list or a `step.*` call. */
+/** One step that executes an action, either of a YAML list or a `step.*` call. */
 export interface Task {
   path: string;
   kind: string;
@@ -35,7 +35,7 @@ export interface Task {
 }
 
 /**
- * Performs a step; no action is executed in any other way. A recorded step is never performed twice. Otherwise it is
+ * Runs a step; no action is executed in any other way. A recorded step is never executed twice. Otherwise it is
  * attempted, and its result or failure is on disk before this resolves. If the failure is worth a retry, the branch
  * waits until then.
  * @throws the signal's reason if the run is ended meanwhile
@@ -74,7 +74,7 @@ async function attemptOnce(
   return await attempt(context, task, record, args ?? plainArgs({}), signal);
 }
 
-/** Performs a step that only computes: one attempt, recorded like any other. */
+/** Runs a step that only computes: one attempt, recorded like any other. */
 export function computeStep(
   context: RunContext,
   step: { path: string; kind: string; after?: string },

@@ -16,7 +16,7 @@ import { Waiting } from "./waiting.ts";
 /** How long to wait before a run is tried again that failed because of the program, not because of its rule. */
 const TROUBLE_DELAY = 30_000;
 
-/** Performs one claimed run until it ends or is suspended, and records that. */
+/** Runs one claimed run until it ends or is suspended, and records that. */
 export class Execution {
   /**
    * Resolves when the run has ended or is suspended, with its children gone. Never rejects. Replaced when the run
@@ -43,7 +43,7 @@ export class Execution {
   ) {
     this.#begun = options.clock.ticks();
     this.done = this.#off.promise;
-    this.#perform(getRule).catch((error) => this.#trouble(error)).finally(() => this.#off.resolve());
+    this.#execute(getRule).catch((error) => this.#trouble(error)).finally(() => this.#off.resolve());
   }
 
   /** Runs that this one replaces (mode `restart`), known after its function `if` said yes: they must end. */
@@ -69,7 +69,7 @@ export class Execution {
 
   /**
    * The run was claimed again: it continues in memory.
-   * @returns false if it must be performed anew, because more of it was changed than waits that ended
+   * @returns false if it must be executed anew, because more of it was changed than waits that ended
    */
   goOn({ run, steps, alone }: ClaimedRun): boolean {
     const { waiting, records } = this.#context!;
@@ -105,13 +105,13 @@ export class Execution {
     }
   }
 
-  async #perform(getRule: (version: string) => Promise<Rule | undefined>): Promise<void> {
+  async #execute(getRule: (version: string) => Promise<Rule | undefined>): Promise<void> {
     const { run, steps, asksFirst, alone } = this.claim;
     const { store, clock } = this.options;
     const rule = await getRule(run.version);
     if (rule === undefined) {
       const message =
-        `Cannot perform the run: version ${run.version} of ${run.rule} is not in the store; replay it with the rule as it is now`;
+        `Cannot run the run: version ${run.version} of ${run.rule} is not in the store; replay it with the rule as it is now`;
       return await this.#finish("failed", { name: "Error", message });
     }
     const records = new Records(run, steps, store, clock, this.options);

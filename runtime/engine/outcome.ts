@@ -20,7 +20,7 @@ export interface StepFailure {
 
 /**
  * The branch can go no further in this execution of the run. When all live branches are suspended, so is the run; at
- * `due` it is performed again from the top, over its records.
+ * `due` it is executed again from the top, over its records.
  */
 export interface Suspended {
   kind: "suspended";

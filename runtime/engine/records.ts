@@ -30,7 +30,7 @@ export class Records {
     private readonly earlier: StepRecord[],
     private readonly store: Pick<Store, "recordStep">,
     private readonly clock: Clock,
-    private readonly told: Pick<RunnerOptions, "onReply" | "onStep">,
+    private readonly listeners: Pick<RunnerOptions, "onReply" | "onStep">,
   ) {
     for (const step of earlier) this.#set(step);
   }
@@ -145,11 +145,11 @@ export class Records {
     if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
     this.#endedRun ||= result.ended === true;
     const stored = this.#keep(result.record);
-    if (record.endedAt !== undefined) this.told.onStep?.(stored);
+    if (record.endedAt !== undefined) this.listeners.onStep?.(stored);
     if (effects.reply === undefined) return stored;
     const { source, id } = this.run.event;
     if (result.replied !== false) {
-      this.told.onReply?.({ source, id }, effects.reply, this.run.id);
+      this.listeners.onReply?.({ source, id }, effects.reply, this.run.id);
       return stored;
     }
     const output = { sent: false, reason: "the event has been replied to before; the first reply stands" };

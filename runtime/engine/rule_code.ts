@@ -81,13 +81,13 @@ function reasonOf(thrown: unknown, message: string): string {
 }
 
 /**
- * Performs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. There is one
+ * Runs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. There is one
  * attempt within the kind's timeout, and nothing is recorded; the poll decides how to handle a failure. Templates were
  * resolved with the trigger.
  * @param input added to the arguments of a called function (its cursor)
  * @returns the step's output
  */
-export async function performSource(
+export async function runSource(
   options: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder" | "standIn">,
   rule: Rule,
   trigger: string,
@@ -109,7 +109,7 @@ export async function performSource(
   const event = { id: trigger, source: `/rules/${rule.id}/${trigger}`, type: "poll", time, data: null };
   const limit = { what: `The poll's ${kind}`, ms: action.defaults.timeout, grace: GRACE };
   const outcome = await withTimeout(clock, limit, signal, (makeSignal) =>
-    action.perform(parsed.args, {
+    action.execute(parsed.args, {
       run: { id: newId(now), rule: rule.id, event },
       path: kind,
       attempt: 1,

@@ -11,8 +11,8 @@ import { withTimeout } from "./timeout.ts";
 import { FunctionRun } from "./code/function_run.ts";
 
 /**
- * Performs a rule's `then` and, if that fails, its `onError`; the run fails all the same. The failure is recorded
- * before `onError` begins, so that no later step is performed after a crash.
+ * Runs a rule's `then` and, if that fails, its `onError`; the run fails all the same. The failure is recorded
+ * before `onError` begins, so that no later step is executed after a crash.
  * @param alone how often a watchdog ended the worker of this run
  */
 export async function runRule(context: RunContext, alone: number, signal: AbortSignal): Promise<StepOutcome> {
@@ -29,11 +29,11 @@ async function runThen(context: RunContext, alone: number, signal: AbortSignal):
   const { rule: { id, then, timeout }, run, waiting, options: { clock } } = context;
   const ms = Math.max(0, timeout - run.spent);
   const limit = { what: `The run of ${id}`, ms, of: timeout, excluded: () => waiting.held };
-  const perform = (makeSignal: () => AbortSignal) => {
+  const execute = (makeSignal: () => AbortSignal) => {
     const signal = makeSignal();
-    return then === "function" ? new FunctionRun(context, alone, signal).perform() : runList(then, context, signal);
+    return then === "function" ? new FunctionRun(context, alone, signal).execute() : runList(then, context, signal);
   };
-  return await failingLate(withTimeout(clock, limit, signal, perform));
+  return await failingLate(withTimeout(clock, limit, signal, execute));
 }
 
 /** A list has no result for the run; its steps are in the trace. */
@@ -57,17 +57,17 @@ function runOnError(context: RunContext, failure: StepFailure, signal: AbortSign
   const { rule: { id, then, onError, timeout }, records, waiting, options: { clock } } = context;
   const error = errorValue(failure.error, failure.step);
   const limit = { what: `The onError of ${id}`, ms: timeout, excluded: () => waiting.held };
-  const perform = (makeSignal: () => AbortSignal) => {
+  const execute = (makeSignal: () => AbortSignal) => {
     const frame = { ...rootFrame(context, makeSignal()), path: ON_ERROR_STEP, error };
     if (then !== "function") gatherResults(then, "", records, frame.steps);
     return runSteps(onError, frame);
   };
-  return failingLate(withTimeout(clock, limit, signal, perform));
+  return failingLate(withTimeout(clock, limit, signal, execute));
 }
 
-async function failingLate(performing: Promise<StepOutcome>): Promise<StepOutcome> {
+async function failingLate(executing: Promise<StepOutcome>): Promise<StepOutcome> {
   try {
-    return await performing;
+    return await executing;
   } catch (thrown) {
     if (!(thrown instanceof TimeoutError)) throw thrown;
     return { kind: "failed", error: { name: thrown.name, message: thrown.message }, step: "then" };

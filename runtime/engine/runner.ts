@@ -8,14 +8,14 @@ import type { RunnerOptions } from "./runner_options.ts";
 import { Sleepers } from "./sleepers.ts";
 
 /**
- * How many runs are performed at once: most of them wait for an answer and cost a few kilobytes. More would not be
+ * How many runs are executed at once: most of them wait for an answer and cost a few kilobytes. More would not be
  * faster on the one main thread, and each may hold a socket or a child; 1,024 open files are a usual limit.
  */
 const MAX_RUNS = 256;
 /** Milliseconds until the store is asked again after it failed to give runs. */
 const CLAIM_AGAIN = 5_000;
 
-/** Claims due runs and performs them; woken after ingest, when a run ends, and by the clock. */
+/** Claims due runs and executes them; woken after ingest, when a run ends, and by the clock. */
 export class Runner {
   readonly #active = new Map<string, Execution>();
   readonly #sleepers: Sleepers;
@@ -54,7 +54,7 @@ export class Runner {
     this.#claiming ??= this.#claim();
   }
 
-  /** The store changed what these runs wait for: those being performed check their records, the others are claimed. */
+  /** The store changed what these runs wait for: those being executed check their records, the others are claimed. */
   woken(runs: string[]): void {
     if (runs.length === 0) return;
     const look = () => {
@@ -73,15 +73,15 @@ export class Runner {
     return { owner: this.options.owner, max };
   }
 
-  /** Performs the runs that were claimed on a lease. Those that come after the stop continue after the next start. */
+  /** Runs the runs that were claimed on a lease. Those that come after the stop continue after the next start. */
   take(lease: Lease, claimed: ClaimedRun[]): void {
     this.#leased -= lease.max;
-    if (!this.#stopped) { for (const claim of claimed) this.#perform(claim); }
+    if (!this.#stopped) { for (const claim of claimed) this.#execute(claim); }
     if (this.#behind && claimed.length < lease.max) this.wake();
     this.#changed();
   }
 
-  /** Runs being performed now. */
+  /** Runs being executed now. */
   running(): number {
     return this.#active.size;
   }
@@ -201,8 +201,8 @@ export class Runner {
       // Asked together: in sequence, the disk might have to sync in between.
       const [claimed, due] = await Promise.allSettled([store.claimRuns(owner, room, now), store.nextDue()]);
       if (claimed.status === "rejected") throw claimed.reason;
-      // Perform first: a claimed run that nobody performs would stay claimed until the next start.
-      for (const claim of claimed.value) this.#perform(claim);
+      // Execute first: a claimed run that nobody executes would stay claimed until the next start.
+      for (const claim of claimed.value) this.#execute(claim);
       if (due.status === "rejected") throw due.reason;
       if (claimed.value.length === room) continue;
       // A run that was due at `now` and not given waits for another one to end, which wakes us.
@@ -220,7 +220,7 @@ export class Runner {
     if (!this.#stopped) this.#alarm = this.options.clock.at(at, () => this.wake());
   }
 
-  async #perform(claim: ClaimedRun): Promise<void> {
+  async #execute(claim: ClaimedRun): Promise<void> {
     const { id } = claim.run;
     const execution = this.#goOn(claim) ?? this.#begin(claim);
     const { done } = execution;

@@ -34,7 +34,7 @@ export interface RunnerOptions {
   onError: (message: string, error: unknown) => void;
   /** Runs at once. @default 256 */
   maxRuns?: number;
-  /** An action to perform instead of that of the step's kind, or of the action that it calls: for tests. */
+  /** An action to execute instead of that of the step's kind, or of the action that it calls: for tests. */
   standIn?: (step: { kind: string; path: string; target?: string }) => Action | undefined;
   /**
    * For tests, which advance the clock faster than runs can be read back: a run that waits is held in memory until

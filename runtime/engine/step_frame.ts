@@ -51,7 +51,7 @@ export interface StepFrame extends Results {
   signal: AbortSignal;
 }
 
-/** Performs a list of steps in order, up to the first one without a result. */
+/** Runs a list of steps in order, up to the first one without a result. */
 export type RunSteps = (steps: Step[], frame: StepFrame) => Promise<StepOutcome>;
 
 /** The frame of a rule's own steps. */
@@ -100,7 +100,7 @@ export function handOver(steps: Step[], inner: Results, frame: Results): void {
   }
 }
 
-/** Gives steps that are not performed the result null. */
+/** Gives steps that are not executed the result null. */
 export function leaveOut(steps: Step[], frame: Results): void {
   handOver(steps, { steps: {}, errors: {} }, frame);
 }

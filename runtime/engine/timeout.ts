@@ -20,7 +20,7 @@ export interface TimeLimit {
 export const GRACE = 5_000;
 
 /**
- * Performs something that ends with its signal: when the time is up, or when the given signal is aborted.
+ * Runs something that ends with its signal: when the time is up, or when the given signal is aborted.
  * @param act receives what makes its signal: work that ends at once needs neither a signal nor a timer
  * @returns its result, also if it succeeded although it was told to stop
  * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what `act` threw

@@ -109,7 +109,7 @@ export class Waiting {
     });
   }
 
-  /** Performs branches side by side while the calling branch rests. Rejects as the first branch that does. */
+  /** Runs branches side by side while the calling branch rests. Rejects as the first branch that does. */
   async fork<T>(branches: (() => Promise<T>)[]): Promise<T[]> {
     let left = branches.length;
     for (let count = 1; count < left; count++) this.enter();
@@ -122,7 +122,7 @@ export class Waiting {
     return await Promise.all(running);
   }
 
-  /** Performs work during which the run does not fall asleep. */
+  /** Runs work during which the run does not fall asleep. */
   async awake<T>(work: () => Promise<T>): Promise<T> {
     this.#pins++;
     try {

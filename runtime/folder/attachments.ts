@@ -21,8 +21,8 @@ export interface AttachmentOptions {
   hooks: Registry<Hook>;
   /** The surroundings that a rule's expressions see: `env`, `secrets`. */
   surroundings: (rule: string) => Scope;
-  /** Performs a step as the source of a poll, with the current modules and config of the rule. */
-  perform: (rule: string, trigger: string, source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json>;
+  /** Runs a step as the source of a poll, with the current modules and config of the rule. */
+  execute: (rule: string, trigger: string, source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json>;
   /** The log of a trigger, and how it reports that its last pass worked (null) or failed. */
   log: (rule: string, trigger: string) => TriggerLog;
   report: (rule: string, trigger: string, failure: string | null) => void;
@@ -96,7 +96,7 @@ export class Attachments {
     return failures;
   }
 
-  /** Performs one pass of every trigger that has one, for `whenthen once`; failures are reported, not thrown. */
+  /** Runs one pass of every trigger that has one, for `whenthen once`; failures are reported, not thrown. */
   async pass(rules: ReadonlyMap<string, Rule>): Promise<void> {
     for (const rule of rules.values()) {
       for (const trigger of rule.triggers) {
@@ -178,7 +178,7 @@ export class Attachments {
       once: this.#once,
       meter: this.options.surroundings(rule.id).$meter,
       ingest: (events, progress) => ingest.fromTrigger(key, events, progress),
-      perform: (source, input, signal) => this.options.perform(rule.id, trigger.id, source, input, signal),
+      execute: (source, input, signal) => this.options.execute(rule.id, trigger.id, source, input, signal),
       hooks,
       subscriptions: ingest.subscriptions,
       log: this.options.log(rule.id, trigger.id),

@@ -38,7 +38,7 @@ export interface ActionCheck {
 }
 
 /** The secrets that a check asked for, with the answers: its result depends on them. */
-type Asked = [name: string, told: string | null][];
+type Asked = [name: string, answer: string | null][];
 
 /** The result of a check with all that it depends on, besides the file. */
 interface Memo<T> {
@@ -163,12 +163,12 @@ function recall<S extends object, T>(
   check: (ask: (name: string) => SecretFault | undefined) => T,
 ): T {
   const memo = memos.get(source);
-  const toldOf = (name: string) => secretFault(name)?.message ?? null;
-  const same = memo?.given === given && memo.asked.every(([name, told]) => toldOf(name) === told);
+  const answerTo = (name: string) => secretFault(name)?.message ?? null;
+  const same = memo?.given === given && memo.asked.every(([name, answer]) => answerTo(name) === answer);
   if (same) return memo.result;
   const asked: Asked = [];
   const result = check((name) => {
-    asked.push([name, toldOf(name)]);
+    asked.push([name, answerTo(name)]);
     return secretFault(name);
   });
   memos.set(source, { given, asked, result });

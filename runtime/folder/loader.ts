@@ -55,12 +55,12 @@ export interface LoaderOptions {
    * least.
    * @default Infinity
    */
-  patience?: number;
+  loadTimeout?: number;
   onLate?: () => void;
 }
 
 /** The first load has no last good versions: an event that comes before its rule is loaded would be lost. */
-const FIRST_PATIENCE = 10_000;
+const FIRST_LOAD_TIMEOUT = 10_000;
 
 const SETTINGS_FILE = "whenthen.yaml";
 const CONFIG_FILE = /^config(\.[^/]+)?\.yaml$/;
@@ -91,7 +91,7 @@ export class Loader {
   readonly #finished: FinishedRules = new WeakMap();
   readonly #secretNames = new WeakMap<Rule, string[]>();
   #ruleSources: ReadonlyMap<string, RuleSource> = new Map();
-  #patience = Infinity;
+  #loadTimeout = Infinity;
 
   constructor(private readonly options: LoaderOptions) {
     const { triggerKinds, stepKinds, environment, now, folder, dataFolder, isolates, onLate = () => {} } = options;
@@ -104,7 +104,7 @@ export class Loader {
       cacheFolder: join(dataFolder, "cache"),
       isolates,
       prebuilt: options.prebuilt,
-      patience: () => this.#patience,
+      loadTimeout: () => this.#loadTimeout,
       onLate,
     });
     this.#callables = new CallableFinder(folder, this.#typescript);
@@ -116,8 +116,8 @@ export class Loader {
    * @throws UsageError if the folder cannot be read at all
    */
   async load(previous?: Loaded): Promise<Loaded> {
-    const { environment, patience = Infinity } = this.options;
-    this.#patience = previous === undefined ? Math.max(patience, FIRST_PATIENCE) : patience;
+    const { environment, loadTimeout = Infinity } = this.options;
+    this.#loadTimeout = previous === undefined ? Math.max(loadTimeout, FIRST_LOAD_TIMEOUT) : loadTimeout;
     const files = await this.#folder.read();
     if (previous === undefined) this.#checked = await this.#checkedRules.read();
     this.#parseAll(files);

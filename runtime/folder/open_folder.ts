@@ -24,7 +24,7 @@ export interface LoadingOptions {
   /** A line that rule code wrote with `console.*`. */
   onLog: (level: "debug" | "info" | "warn" | "error", message: string, file: string, run?: string) => void;
   /** Milliseconds that a load waits for slow TypeScript rules, and what to do when such a rule is ready. */
-  patience?: number;
+  loadTimeout?: number;
   onLate?: () => void;
 }
 
@@ -37,7 +37,7 @@ export interface Loading {
 
 /** Opens a loader. Workers and esbuild start on first use. */
 export function openLoading(options: LoadingOptions): Loading {
-  const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, storeBytes, onLog, patience, onLate } =
+  const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, storeBytes, onLog, loadTimeout, onLate } =
     options;
   const isolates = openIsolates({
     secrets: () => secrets.all(),
@@ -57,7 +57,7 @@ export function openLoading(options: LoadingOptions): Loading {
     stepKinds,
     isolates,
     now,
-    patience,
+    loadTimeout,
     onLate,
   });
   const close = async () => void await Promise.all([isolates.close(), stopEsbuild()]);

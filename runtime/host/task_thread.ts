@@ -76,10 +76,10 @@ function toError({ name, message, stack, code }: Extract<Answer, { error: unknow
 }
 
 /** Carries out the orders that the main thread sends. Called once, by the thread's own file. */
-export function serveOrders<Order>(perform: (order: Order) => Promise<TaskResult>): void {
+export function serveOrders<Order>(execute: (order: Order) => Promise<TaskResult>): void {
   parentPort!.on("message", async (order: Order) => {
     try {
-      const { result, transfer } = await perform(order);
+      const { result, transfer } = await execute(order);
       answer({ result }, transfer);
     } catch (error) {
       const { name, message, stack, code } = error as Error & { code?: unknown };

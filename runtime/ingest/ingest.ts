@@ -15,14 +15,14 @@ export interface IngestOptions {
   clock: Clock;
   /** The surroundings that a rule's expressions see: `env`, `secrets`. */
   surroundings: (rule: string) => Scope;
-  /** Performs runs, if the program does; takes over those that start at once. */
-  performer?: Performer;
+  /** Runs runs, if the program does; takes over those that start at once. */
+  executor?: Executor;
   /** Called after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
   onAccepted: (receipts: Receipt[]) => void;
 }
 
-/** Performs runs that were claimed together with their event, which saves a transition for each. */
-export interface Performer {
+/** Runs runs that were claimed together with their event, which saves a transition for each. */
+export interface Executor {
   /** Reserves up to `most` slots, until {@link take} is called. */
   lease(most: number): Lease;
   /** @param claimed the runs claimed on that lease */
@@ -145,8 +145,8 @@ export class Ingest {
 
   async #accept(arrivals: Arrival[], progress: Progress[]): Promise<Receipt[]> {
     if (arrivals.length === 0 && progress.length === 0) return [];
-    const { store, clock, performer, onAccepted } = this.options;
-    const lease = performer?.lease(arrivals.reduce((sum, { candidates }) => sum + candidates.length, 0));
+    const { store, clock, executor, onAccepted } = this.options;
+    const lease = executor?.lease(arrivals.reduce((sum, { candidates }) => sum + candidates.length, 0));
     const claimed: ClaimedRun[] = [];
     try {
       const receipts = await store.accept(arrivals, progress, clock.now(), lease);
@@ -155,7 +155,7 @@ export class Ingest {
       this.batches.collected(receipts);
       return receipts;
     } finally {
-      if (lease) performer?.take(lease, claimed);
+      if (lease) executor?.take(lease, claimed);
     }
   }
 }

@@ -42,7 +42,7 @@ export interface RuleSpec<W extends When, C extends ConfigSpec> {
   limit?: string;
   enabled?: boolean;
   config?: C;
-  /** Steps as in YAML, performed if the run failed. */
+  /** Steps as in YAML, executed if the run failed. */
   onError?: readonly { readonly [key: string]: unknown }[];
   then: (scope: RuleScope<W, C> & { step: Step }) => unknown;
 }

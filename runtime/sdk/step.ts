@@ -132,7 +132,7 @@ export interface ReplyResult {
 }
 
 /**
- * All effects of a rule function. Each call is a step; its name is the first argument. A recorded step is not performed
+ * All effects of a rule function. Each call is a step; its name is the first argument. A recorded step is not executed
  * again when the run resumes. A repeated name becomes `name#2`.
  */
 export interface Step {
@@ -200,8 +200,8 @@ export interface Step {
     options: FormOptions<Fields> & { timeout?: undefined },
   ): Promise<FormResult<Fields>>;
   /**
-   * Performs a function for each item. The first failure cancels the others and is thrown; with `onError: "continue"` all
-   * items are performed, and the result lists the failed ones.
+   * Runs a function for each item. The first failure cancels the others and is thrown; with `onError: "continue"` all
+   * items are executed, and the result lists the failed ones.
    * @example await step.each("lines", order.lines, async (line) => { await step.http("save", "POST …", { json: line }) }, { max: 5 })
    */
   each<Item, Result>(
@@ -217,13 +217,13 @@ export interface Step {
     options: EachOptions & { onError: "continue" },
   ): Promise<EachResult<Recorded<Awaited<Result>> | null>>;
   /**
-   * Performs branches side by side, and returns the result of each. The first failure cancels the others and is thrown.
+   * Runs branches side by side, and returns the result of each. The first failure cancels the others and is thrown.
    * With `join: 2` the first two that succeed are enough, and the others are cancelled.
    * @example const { crm, mail } = await step.all("both", { crm: () => step.http("post", …), mail: () => step.mail("tell", …) })
    */
   all<B extends Branches>(name: string, branches: B, options?: { join?: undefined }): Promise<AllResult<B>>;
   all<B extends Branches>(name: string, branches: B, options: { join: number }): Promise<SomeResult<B>>;
-  /** Performs branches side by side; the first that succeeds wins, and the others are cancelled. */
+  /** Runs branches side by side; the first that succeeds wins, and the others are cancelled. */
   any<B extends Branches>(name: string, branches: B): Promise<AnyResult<B>>;
   /** Ends the run here. */
   stop(name: string, reason: string, options?: { as?: "succeeded" | "failed" }): Promise<never>;

@@ -20,7 +20,7 @@ export interface TestOptions {
 export interface RuleTester {
   /** `t.send({ type: "order.paid", data })`, `t.send({ trigger: "cron" })`, `t.send({ webhook: "/stripe", json })` */
   send(sent: Sending): Promise<void>;
-  /** Advances the clock by a duration, or to a time; what becomes due on the way is performed. */
+  /** Advances the clock by a duration, or to a time; what becomes due on the way is executed. */
   advance(by: string): Promise<void>;
   /** Somebody answers the form of this step. */
   answer(step: string, answering?: Answering): Promise<void>;

@@ -8,7 +8,7 @@ const QUIET_TURNS = 3;
 /** Turns at full speed, a few milliseconds: a worker answers in less, and a pause takes longer than that. */
 const EAGER_TURNS = 2_000;
 /** Milliseconds of real time within which something must happen. */
-export const PATIENCE = 10_000;
+export const TIMEOUT = 10_000;
 
 /** Tracks the activity in a simulated world: nothing in it waits for real time, so it becomes quiet by itself. */
 export class Activity {
@@ -49,8 +49,8 @@ export class Activity {
       else await pause(1);
       quiet = this.#open === 0 && isIdle() ? quiet + 1 : 0;
       if (happened !== this.#happened) [happened, since, turns] = [this.#happened, performance.now(), 0];
-      if (performance.now() - since > PATIENCE) {
-        throw new TestFailed(`Nothing has happened for ${PATIENCE / 1_000} s, and yet the rule is at work`);
+      if (performance.now() - since > TIMEOUT) {
+        throw new TestFailed(`Nothing has happened for ${TIMEOUT / 1_000} s, and yet the rule is at work`);
       }
     }
   }

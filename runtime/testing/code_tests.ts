@@ -21,13 +21,13 @@ import {
   type StepAnswer,
   type StepCall,
 } from "../workers/workers.ts";
-import { PATIENCE, TestFailed } from "./activity.ts";
-import { performEntry } from "./perform_entry.ts";
+import { TestFailed, TIMEOUT } from "./activity.ts";
+import { runEntry } from "./run_entry.ts";
 import { failureOf, look } from "./seen.ts";
 import type { LoadedRule, Stage } from "./stage.ts";
 import type { World } from "./world.ts";
 
-/** A call of `testRule` that can be performed. */
+/** A call of `testRule` that can be executed. */
 export interface CodeTest {
   file: TestFile;
   index: number;
@@ -75,8 +75,8 @@ function checkOptions({ options, at, name }: DefinedTest, loaded: LoadedRule, ki
 
 const TEST_OPTIONS = ["name", "now", "people", "config", "secrets", "env", "stub"];
 
-/** Performs a TypeScript test in its own world. */
-export async function performCodeTest(stage: Stage, { file, index, loaded, test }: CodeTest): Promise<TestResult> {
+/** Runs a TypeScript test in its own world. */
+export async function runCodeTest(stage: Stage, { file, index, loaded, test }: CodeTest): Promise<TestResult> {
   const { at } = file.tests[index];
   const startedAt = performance.now();
   let failure: TestFailure | undefined;
@@ -85,7 +85,7 @@ export async function performCodeTest(stage: Stage, { file, index, loaded, test 
       const calls = new Calls(world);
       try {
         const begin = { index, seen: await look(world) };
-        await stage.isolates.runTest(file.module, begin, (call) => calls.perform(call), calls.signal);
+        await stage.isolates.runTest(file.module, begin, (call) => calls.execute(call), calls.signal);
       } catch (error) {
         failure = await explain(error, at, world);
         throw error;
@@ -114,7 +114,7 @@ class Calls {
     return this.#stop.signal;
   }
 
-  async perform({ kind, args }: StepCall): Promise<StepAnswer> {
+  async execute({ kind, args }: StepCall): Promise<StepAnswer> {
     clearTimeout(this.#timer);
     try {
       const parsed = parseArgs(testKinds[kind as TestEntryKind], args);
@@ -122,7 +122,7 @@ class Calls {
         const problems = parsed.problems.map((problem) => problem.replace(`${kind}: `, ""));
         throw new TestFailed(`t.${kind}: ${problems.join("; ")}`);
       }
-      await performEntry(this.world, { kind: kind as TestEntryKind, args: parsed.args });
+      await runEntry(this.world, { kind: kind as TestEntryKind, args: parsed.args });
       return { kind: "result", output: await look(this.world) as unknown as Json };
     } catch (error) {
       return failed(error);
@@ -136,8 +136,8 @@ class Calls {
   }
 
   #watch(): void {
-    const late = new TestFailed(`The test did nothing for ${PATIENCE / 1_000} s`);
-    this.#timer = setTimeout(() => this.#stop.abort(late), PATIENCE);
+    const late = new TestFailed(`The test did nothing for ${TIMEOUT / 1_000} s`);
+    this.#timer = setTimeout(() => this.#stop.abort(late), TIMEOUT);
   }
 }
 

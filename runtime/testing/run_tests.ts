@@ -14,9 +14,9 @@ import { Secrets } from "../secrets/secrets.ts";
 import { stepKinds } from "../engine/steps/index.ts";
 import { logCode } from "../engine/run_log.ts";
 import { triggerKinds } from "../triggers/index.ts";
-import { checkTestFile, type CodeTest, findTestFiles, performCodeTest, readTestFile } from "./code_tests.ts";
+import { checkTestFile, type CodeTest, findTestFiles, readTestFile, runCodeTest } from "./code_tests.ts";
 import { failureOf } from "./seen.ts";
-import { performEntry } from "./perform_entry.ts";
+import { runEntry } from "./run_entry.ts";
 import { checkFor, type LoadedRule, Stage } from "./stage.ts";
 
 /** What to test; all paths are absolute. */
@@ -52,7 +52,7 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
     rules.sort((a, b) => a.rule.file < b.rule.file ? -1 : 1);
     stage = new Stage({ folder, kinds, people: settings.people });
     const report: TestReport = { results: [], problems: problems.filter(({ severity }) => severity === "error") };
-    for await (const result of performAll(stage, rules, { folder, data }, report.problems)) {
+    for await (const result of runAll(stage, rules, { folder, data }, report.problems)) {
       report.results.push(result);
       onResult(result);
     }
@@ -63,20 +63,20 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
 }
 
 /** @param problems receives the problems of what does not load */
-async function* performAll(
+async function* runAll(
   stage: Stage,
   rules: LoadedRule[],
   { folder, data }: { folder: string; data: string },
   problems: Problem[],
 ): AsyncGenerator<TestResult> {
   for (const loaded of rules) {
-    for (const test of testsOf(loaded, problems)) yield await performTest(stage, loaded, test);
+    for (const test of testsOf(loaded, problems)) yield await runDefinedTest(stage, loaded, test);
   }
   for (const path of await findTestFiles(folder, data)) {
     const loading = loadTestFile(path, stage, rules, { folder, data });
     const loaded = await loading.catch((error) => ({ tests: [], problems: [faultOf(path, error)] }));
     problems.push(...loaded.problems);
-    for (const test of loaded.tests) yield await performCodeTest(stage, test);
+    for (const test of loaded.tests) yield await runCodeTest(stage, test);
   }
 }
 
@@ -95,8 +95,8 @@ async function loadTestFile(
   return "problems" in file ? { ...file, tests: [] } : await checkTestFile(file, rules, kinds, folder);
 }
 
-/** Performs one entry under `tests`, in its own world. */
-async function performTest(stage: Stage, loaded: LoadedRule, test: RuleTest): Promise<TestResult> {
+/** Runs one entry under `tests`, in its own world. */
+async function runDefinedTest(stage: Stage, loaded: LoadedRule, test: RuleTest): Promise<TestResult> {
   const { rule: { id: rule, file } } = loaded;
   const { name, at } = test;
   const startedAt = performance.now();
@@ -106,7 +106,7 @@ async function performTest(stage: Stage, loaded: LoadedRule, test: RuleTest): Pr
     await stage.inWorld(loaded, test, async (world) => {
       for (const entry of test.do) {
         place = entry.at;
-        await performEntry(world, entry).catch(async (error) => {
+        await runEntry(world, entry).catch(async (error) => {
           failure = await failureOf(error, { file, at: place }, world);
           throw error;
         });

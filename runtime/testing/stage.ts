@@ -31,7 +31,7 @@ export interface StageOptions {
   people: Person[];
 }
 
-/** Where tests are performed, one at a time: the workers see the secrets and the environment of the current test. */
+/** Where tests are executed, one at a time: the workers see the secrets and the environment of the current test. */
 export class Stage {
   readonly isolates: Isolates;
   #test: { world: TestWorld; secrets: Secrets; lines: string[]; now: () => number } | undefined;
@@ -52,10 +52,10 @@ export class Stage {
   }
 
   /**
-   * Performs something in its own world.
+   * Runs something in its own world.
    * @throws TestFailed if the rule does not load with the test's settings
    */
-  async inWorld(loaded: LoadedRule, test: TestWorld, perform: (world: World) => Promise<void>): Promise<void> {
+  async inWorld(loaded: LoadedRule, test: TestWorld, execute: (world: World) => Promise<void>): Promise<void> {
     const { folder, kinds } = this.options;
     const rule = ruleFor(loaded, test, kinds);
     const secrets = secretsFor(rule, test, kinds);
@@ -65,7 +65,7 @@ export class Stage {
     const world = await World.open({ rule, test, secrets, folder, isolates: this.isolates, people, logs: lines });
     this.#test.now = () => world.clock.now();
     try {
-      await perform(world);
+      await execute(world);
     } finally {
       await world.close();
       this.#test = undefined;

@@ -44,19 +44,19 @@ export class Stubs {
     this.#given = given;
   }
 
-  /** An action to perform instead of that of the step's kind; undefined if that does not touch the world. */
+  /** An action to execute instead of that of the step's kind; undefined if that does not touch the world. */
   standIn(step: AskingStep): Action | undefined {
     const named = stepNames(step.path).find((name) => this.has(name));
     const isAction = step.kind === "call" && /\.ya?ml$/.test(step.target ?? "");
     if (named === undefined && (isAction || !Object.hasOwn(EXAMPLES, step.kind))) return undefined;
     const name = named ?? step.kind;
-    const perform = performers[step.kind] ?? giveAnswer;
+    const execute = executors[step.kind] ?? giveAnswer;
     return {
       ...actions[step.kind] ?? actions.call,
-      perform: (args, context) => {
+      execute: (args, context) => {
         if (Object.hasOwn(EXAMPLES, step.kind)) this.calls.push({ ...args, step: context.path });
         const what = `Step "${step.path}"`;
-        return this.#stubbed(what, () => this.#answer(name, what, step.kind), (give) => perform(args, context, give));
+        return this.#stubbed(what, () => this.#answer(name, what, step.kind), (give) => execute(args, context, give));
       },
     };
   }
@@ -64,12 +64,12 @@ export class Stubs {
   /** The action for the source of a poll: answered by the stub of the trigger's name or address, or by `poll`. */
   source(trigger: string, kind: string): Action {
     const name = this.has(trigger) ? trigger : "poll";
-    const perform = performers[kind] ?? giveAnswer;
+    const execute = executors[kind] ?? giveAnswer;
     const what = `The trigger "${trigger}"`;
     return {
       ...actions[kind],
-      perform: (args, context) =>
-        this.#stubbed(what, () => this.#answer(name, what, kind), (give) => perform(args, context, give)),
+      execute: (args, context) =>
+        this.#stubbed(what, () => this.#answer(name, what, kind), (give) => execute(args, context, give)),
     };
   }
 
@@ -78,13 +78,13 @@ export class Stubs {
   }
 
   /**
-   * Performs an action over a stub. Errors of the stub itself, and its timeout, are thrown as they are, whatever the action
+   * Runs an action over a stub. Errors of the stub itself, and its timeout, are thrown as they are, whatever the action
    * throws.
    */
   async #stubbed(
     what: string,
     answer: () => Json,
-    perform: (give: Give) => Promise<Outcome> | Outcome,
+    execute: (give: Give) => Promise<Outcome> | Outcome,
   ): Promise<Outcome> {
     let failure: Error | undefined;
     const give: Give = (convert) => {
@@ -98,7 +98,7 @@ export class Stubs {
       }
     };
     try {
-      return await perform(give);
+      return await execute(give);
     } catch (error) {
       throw failure ?? error;
     }
@@ -124,12 +124,12 @@ export class Stubs {
 /** Gives the next answer, converted into what the action gets from the world. */
 type Give = <T>(convert: (answer: Json) => T) => T;
 
-type Perform = (args: JsonObject, context: ActionContext, give: Give) => Promise<Outcome> | Outcome;
+type Execute = (args: JsonObject, context: ActionContext, give: Give) => Promise<Outcome> | Outcome;
 
-/** Actions that reach the world through services are performed themselves: the services give the answer. */
-const performers: Record<string, Perform> = {
+/** Actions that reach the world through services are executed themselves: the services give the answer. */
+const executors: Record<string, Execute> = {
   http: (args, context, give) =>
-    actions.http.perform(
+    actions.http.execute(
       args,
       withServices(context, {
         admitRequest: () => Promise.resolve(),
@@ -137,7 +137,7 @@ const performers: Record<string, Perform> = {
       }),
     ),
   run: (args, context, give) =>
-    actions.run.perform(
+    actions.run.execute(
       args,
       withServices(context, {
         runChild: async ({ output }) => {
@@ -148,7 +148,7 @@ const performers: Record<string, Perform> = {
       }),
     ),
   mail: (args, context, give) =>
-    actions.mail.perform(
+    actions.mail.execute(
       args,
       withServices(context, { sendMail: (mail) => Promise.try(() => give((answer) => answerMail(mail, answer))) }),
     ),

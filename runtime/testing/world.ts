@@ -135,7 +135,7 @@ export class World {
     };
   }
 
-  /** Opens a world: attaches its triggers and performs what happens at the start. */
+  /** Opens a world: attaches its triggers and executes what happens at the start. */
   static async open(options: WorldOptions): Promise<World> {
     const { test } = options;
     const store = await openStore({
@@ -173,7 +173,7 @@ export class World {
     await this.#quiet();
   }
 
-  /** Advances the clock, and performs what becomes due on the way, one after another. */
+  /** Advances the clock, and executes what becomes due on the way, one after another. */
   async advanceTo(time: number): Promise<void> {
     do await this.#quiet(); while (this.clock.wakeNext(time));
     await this.clock.advanceTo(time);

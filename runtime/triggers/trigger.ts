@@ -62,8 +62,8 @@ export interface TriggerContext<Arguments = JsonObject> {
   meter?: Meter;
   /** Hands events and the trigger's own progress to ingest, in one transition. */
   ingest(events: TriggerEvent[], progress?: Omit<Progress, "rule" | "trigger">): Promise<Receipt[]>;
-  /** Performs a step as the source of a poll: `{ run }`, `{ http, … }`, `{ call }`; returns its output. */
-  perform(source: JsonObject, input: JsonObject, signal: AbortSignal): Promise<Json>;
+  /** Runs a step as the source of a poll: `{ run }`, `{ http, … }`, `{ call }`; returns its output. */
+  execute(source: JsonObject, input: JsonObject, signal: AbortSignal): Promise<Json>;
   /** Registers webhook triggers; see `web/hooks.ts`. */
   hooks: Registry<Hook>;
   /** Registers event triggers. */

@@ -10,7 +10,7 @@ export interface Branch {
   lost: boolean;
 }
 
-/** Branches to perform, and how many of them are enough. */
+/** Branches to execute, and how many of them are enough. */
 export interface Plan {
   /** In starting order. */
   branches: { path: string; code: () => unknown }[];
@@ -44,8 +44,8 @@ export class CodeBranches {
     return this.#current.getStore() ?? this.#root;
   }
 
-  /** Performs branches until the outcome is decided. */
-  perform(plan: Plan): Promise<Ended> {
+  /** Runs branches until the outcome is decided. */
+  execute(plan: Plan): Promise<Ended> {
     const around = this.current;
     return new Performance(plan, (path, code) => {
       const branch = { path, around, lost: false };
@@ -73,7 +73,7 @@ class Performance {
   ) {
     this.#outputs = plan.branches.map(() => undefined);
     this.#endWhenDecided();
-    for (let count = 0; count < Math.min(plan.max, plan.branches.length); count++) this.#performSome();
+    for (let count = 0; count < Math.min(plan.max, plan.branches.length); count++) this.#runSome();
   }
 
   get ended(): Promise<Ended> {
@@ -86,16 +86,16 @@ class Performance {
       this.#succeeded + this.#failures.length === branches.length;
   }
 
-  async #performSome(): Promise<void> {
+  async #runSome(): Promise<void> {
     const { branches, admit } = this.plan;
     while (this.#next < branches.length && !this.#isDecided) {
       const index = this.#next++;
       await admit?.(index);
-      if (!this.#isDecided) await this.#performOne(index);
+      if (!this.#isDecided) await this.#runOne(index);
     }
   }
 
-  async #performOne(index: number): Promise<void> {
+  async #runOne(index: number): Promise<void> {
     const { path, code } = this.plan.branches[index];
     const { branch, output } = this.begin(path, code);
     this.#open.add(branch);

@@ -1,7 +1,7 @@
 import type { RecordedError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { Seen } from "../model/test.ts";
-import type { CodePlace, CodeScope, Computed, PerformStep, StepAnswer, StepCall, ThrownError } from "./workers.ts";
+import type { CodePlace, CodeScope, Computed, ExecuteStep, StepAnswer, StepCall, ThrownError } from "./workers.ts";
 
 /** What a worker is started with. */
 export interface WorkerSetup {
@@ -63,8 +63,8 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 export interface WorkOrder {
   work: Job;
   signal?: AbortSignal;
-  /** For a rule: performs its steps on the main thread. */
-  perform?: PerformStep;
+  /** For a rule: executes its steps on the main thread. */
+  execute?: ExecuteStep;
   /** The rule's function waits for its steps, or for something of its own. */
   onQuiet?: () => void;
 }

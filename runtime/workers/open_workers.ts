@@ -69,8 +69,8 @@ export function openIsolates(options: IsolateOptions): Isolates {
       const order: WorkOrder = { work: { kind: "condition", scope }, signal };
       return await untilUndisturbed(pool, () => pool.do(laneOf(scope), module, order)) === true;
     },
-    async runRule(module, scope, perform, signal, onQuiet) {
-      return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, perform, signal, onQuiet });
+    async runRule(module, scope, execute, signal, onQuiet) {
+      return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
     },
     async callFunction(module, name, args, signal) {
       const order: WorkOrder = { work: { kind: "function", name, args }, signal };
@@ -79,8 +79,8 @@ export function openIsolates(options: IsolateOptions): Isolates {
     async describeTests(module) {
       return await pool.do("rules", module, { work: { kind: "tests" } }) as unknown as DefinedTest[];
     },
-    async runTest(module, test, perform, signal) {
-      await pool.do("rules", module, { work: { kind: "test", ...test }, perform, signal });
+    async runTest(module, test, execute, signal) {
+      await pool.do("rules", module, { work: { kind: "test", ...test }, execute, signal });
     },
     handedSecrets: (version) => pool.handedSecrets(version),
     discard: (version) => pool.discard(version),

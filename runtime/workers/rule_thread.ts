@@ -11,7 +11,7 @@ import { plainJson } from "./plain_json.ts";
 import { installGlobals, secretsView, simulateDate } from "./worker_globals.ts";
 import { stepCalls } from "./step_calls.ts";
 import type { Ask } from "./step_caller.ts";
-import { describeTests, performTest } from "./test_calls.ts";
+import { describeTests, runDefinedTest } from "./test_calls.ts";
 import { describeThrown } from "./thrown.ts";
 import { UserCode } from "./user_code.ts";
 
@@ -102,7 +102,7 @@ async function doJob(job: number, work: Job): Promise<void> {
   try {
     loading ??= load();
     const { exports } = await loading;
-    send({ type: "done", job, output: await perform(job, open, work, exports) });
+    send({ type: "done", job, output: await execute(job, open, work, exports) });
   } catch (thrown) {
     send({ type: "failed", job, ...describeThrown(thrown, code), invalidEvent: thrown instanceof InvalidEventError });
   } finally {
@@ -117,7 +117,7 @@ async function load(): Promise<{ exports: Record<string, unknown> }> {
   return { exports: { ...exports } };
 }
 
-async function perform(job: number, open: OpenJob, work: Job, exports: Record<string, unknown>): Promise<Json> {
+async function execute(job: number, open: OpenJob, work: Job, exports: Record<string, unknown>): Promise<Json> {
   switch (work.kind) {
     case "describe":
       return describe(exports);
@@ -131,7 +131,7 @@ async function perform(job: number, open: OpenJob, work: Job, exports: Record<st
     case "tests":
       return describeTests(code, setup.file) as unknown as Json;
     case "test":
-      await performTest(work.index, work.seen, asker(job, open));
+      await runDefinedTest(work.index, work.seen, asker(job, open));
       return null;
   }
 }

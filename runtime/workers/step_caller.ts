@@ -14,7 +14,7 @@ export interface Call {
   name: unknown;
   /** The main argument under the kind's name, and the options. */
   args: object;
-  /** Performs the step in the worker, if the main thread says so. */
+  /** Runs the step in the worker, if the main thread says so. */
   compute?: (asked: Computing) => Promise<Computed>;
 }
 
@@ -32,7 +32,7 @@ export class StepCaller {
    * @returns the step's result. Never settles if the call is abandoned or its branch given up
    * @throws the step's failure, as thrown where this was called
    */
-  async perform({ kind, name, args, compute }: Call): Promise<Json> {
+  async execute({ kind, name, args, compute }: Call): Promise<Json> {
     // Read before the first await: later the caller is no longer on the stack.
     const callSite = new Error().stack ?? "";
     const branch = this.branches.current;

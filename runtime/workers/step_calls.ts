@@ -23,7 +23,7 @@ export function stepCalls(ask: Ask, code: UserCode): Step {
   const caller = new StepCaller(ask, code);
   const ofKind = (kind: string) => async (name: string, main: unknown, options: object = {}) => {
     if (main === undefined) throw new TypeError(withoutName(kind, name));
-    return await caller.perform({ kind, name, args: { [kind]: main, ...options } });
+    return await caller.execute({ kind, name, args: { [kind]: main, ...options } });
   };
   return Object.freeze({
     ...Object.fromEntries(KINDS.map((kind) => [kind, ofKind(kind)])),
@@ -49,7 +49,7 @@ function doCall(caller: StepCaller) {
         return { error: caller.describe(thrown) };
       }
     };
-    return await caller.perform({ kind: "do", name, args: options, compute });
+    return await caller.execute({ kind: "do", name, args: options, compute });
   };
 }
 
@@ -58,7 +58,7 @@ function waitForCall(caller: StepCaller) {
     const { type, schema } = awaited instanceof TriggerDefinition
       ? { type: typeOf(name, awaited), schema: awaited.schema }
       : { type: awaited };
-    const event = await caller.perform({ kind: "waitFor", name, args: { waitFor: type, ...options } });
+    const event = await caller.execute({ kind: "waitFor", name, args: { waitFor: type, ...options } });
     return event === null ? null : await validatedEvent(event as unknown as Event, schema);
   };
 }
@@ -74,7 +74,7 @@ function typeOf(name: string, { entry }: TriggerDefinition): unknown {
   );
 }
 
-/** `step.each`, `step.all` and `step.any`: the worker performs the branches and reports their outcome. */
+/** `step.each`, `step.all` and `step.any`: the worker executes the branches and reports their outcome. */
 function branchCalls(caller: StepCaller) {
   return { each: eachCall(caller), all: allCall(caller), any: anyCall(caller) };
 }
@@ -85,11 +85,11 @@ function allCall(caller: StepCaller) {
     const { join = names.length } = options;
     const compute = async ({ path }: Computing) => {
       const plan = { ...planOf(path, branches), needed: join, tolerated: names.length - join };
-      return outcomeOf(caller, plan, await caller.branches.perform(plan), ({ outputs }) => {
+      return outcomeOf(caller, plan, await caller.branches.execute(plan), ({ outputs }) => {
         return Object.fromEntries(names.map((name, index) => [name, outputs[index] ?? null]));
       });
     };
-    return await caller.perform({ kind: "all", name, args: { all: names, ...options }, compute });
+    return await caller.execute({ kind: "all", name, args: { all: names, ...options }, compute });
   };
 }
 
@@ -98,12 +98,12 @@ function anyCall(caller: StepCaller) {
     const names = namesOf("any", name, branches);
     const compute = async ({ path }: Computing) => {
       const plan = { ...planOf(path, branches), needed: 1, tolerated: names.length - 1 };
-      return outcomeOf(caller, plan, await caller.branches.perform(plan), ({ outputs }) => {
+      return outcomeOf(caller, plan, await caller.branches.execute(plan), ({ outputs }) => {
         const winner = outputs.findIndex((output) => output !== undefined);
         return { winner: names[winner], result: outputs[winner] ?? null };
       });
     };
-    return await caller.perform({ kind: "any", name, args: { any: names }, compute });
+    return await caller.execute({ kind: "any", name, args: { any: names }, compute });
   };
 }
 
@@ -128,9 +128,9 @@ function eachCall(caller: StepCaller) {
         tolerated: onError === "continue" ? items.length : 0,
         ...(rate !== undefined && { admit: oneAtATime((index) => caller.admit(path, index)) }),
       };
-      return outcomeOf(caller, plan, await caller.branches.perform(plan), (ended) => eachResult(plan, ended));
+      return outcomeOf(caller, plan, await caller.branches.execute(plan), (ended) => eachResult(plan, ended));
     };
-    const output = await caller.perform({ kind: "each", name, args: { each: items.length, ...options }, compute });
+    const output = await caller.execute({ kind: "each", name, args: { each: items.length, ...options }, compute });
     return withResults(name, output as JsonObject);
   };
 }

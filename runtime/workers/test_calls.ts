@@ -31,14 +31,14 @@ export function describeTests(code: UserCode, file: string): DefinedTest[] {
   }));
 }
 
-/** Performs one of these tests. Each of its calls becomes a message; `expect` checks what the last call resulted in. */
-export async function performTest(index: number, begin: Seen, ask: Ask): Promise<void> {
+/** Runs one of these tests. Each of its calls becomes a message; `expect` checks what the last call resulted in. */
+export async function runDefinedTest(index: number, begin: Seen, ask: Ask): Promise<void> {
   let seen = begin;
   const open = new Set<string>();
   const settled = (kind: string) => {
     if (open.size > 0) throw new TypeError(`t.${kind} was called before t.${[...open][0]} had settled: ${FORGOTTEN}`);
   };
-  const perform = async (kind: string, args: object): Promise<void> => {
+  const execute = async (kind: string, args: object): Promise<void> => {
     // Read before the first await: later the caller is no longer on the stack.
     const callSite = new Error().stack ?? "";
     const given = plainJson(args, `what t.${kind} was given`) as JsonObject;
@@ -50,10 +50,10 @@ export async function performTest(index: number, begin: Seen, ask: Ask): Promise
     if (answer.kind === "result") seen = answer.output as unknown as Seen;
   };
   const t: RuleTester = {
-    send: (sent) => perform("send", { send: sent }),
-    advance: (by) => perform("advance", { advance: by }),
-    answer: (step, answering) => perform("answer", { answer: step, ...answering }),
-    skip: (step) => perform("skip", { skip: step }),
+    send: (sent) => execute("send", { send: sent }),
+    advance: (by) => execute("advance", { advance: by }),
+    answer: (step, answering) => execute("answer", { answer: step, ...answering }),
+    skip: (step) => execute("skip", { skip: step }),
     expect(expected, { exact = false } = {}) {
       settled("expect");
       const mismatches = findMismatches(plainJson(expected, "what is expected") as JsonObject, seen, exact);

@@ -173,12 +173,12 @@ export class RuleWorker {
     const { job: id, call } = message;
     const job = this.#jobs.get(id);
     const step = message.type === "call" ? message.step : job?.steps.get(call);
-    if (!job?.perform || !step) return;
+    if (!job?.execute || !step) return;
     job.steps.set(call, step);
     job.waiting.add(call);
     let answer: StepAnswer;
     try {
-      answer = await job.perform(step, message.type === "computed" ? message.computed : undefined);
+      answer = await job.execute(step, message.type === "computed" ? message.computed : undefined);
     } catch (error) {
       return this.#drop(id, error);
     }

@@ -82,10 +82,10 @@ const SimulatedDate = new Proxy(RealDate, {
  * @throws when an unset secret is read, so that `Bearer undefined` is never sent
  */
 export function secretsView(values: Record<string, string>, tell: (name: string) => void): Record<string, string> {
-  const told = new Set<string>();
+  const reported = new Set<string>();
   const read = (name: string) => {
-    if (!told.has(name)) tell(name);
-    told.add(name);
+    if (!reported.has(name)) tell(name);
+    reported.add(name);
     return values[name];
   };
   const isSet = (name: string | symbol): name is string => typeof name === "string" && Object.hasOwn(values, name);

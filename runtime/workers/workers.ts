@@ -16,7 +16,7 @@ export interface Isolates {
    */
   askCondition(module: BundledModule, scope: CodeScope, signal: AbortSignal): Promise<boolean>;
   /**
-   * Runs a TypeScript rule's function `then`; every `step.*` call goes through `perform`. If a call is answered with
+   * Runs a TypeScript rule's function `then`; every `step.*` call goes through `execute`. If a call is answered with
    * `abandon`, its promise stays open until the function ends through other branches or the signal is aborted.
    * @param onQuiet called each time the function has made all calls that its answers so far allow: it waits for its steps,
    * or for something of its own
@@ -25,7 +25,7 @@ export interface Isolates {
   runRule(
     module: BundledModule,
     scope: CodeScope,
-    perform: PerformStep,
+    execute: ExecuteStep,
     signal: AbortSignal,
     onQuiet?: () => void,
   ): Promise<Json>;
@@ -37,14 +37,14 @@ export interface Isolates {
   /** Evaluates a bundled `*.test.ts` and reads its `testRule` calls. */
   describeTests(module: BundledModule): Promise<DefinedTest[]>;
   /**
-   * Performs one of these tests, starting with `seen`; every call of `t` goes through `perform`, which returns the new
+   * Runs one of these tests, starting with `seen`; every call of `t` goes through `execute`, which returns the new
    * state that the test sees.
    * @throws {@link RuleCodeError}, whose `detail` holds the failed expectations, or the signal's reason
    */
   runTest(
     module: BundledModule,
     test: { index: number; seen: Seen },
-    perform: PerformStep,
+    execute: ExecuteStep,
     signal: AbortSignal,
   ): Promise<void>;
   /** The secrets that the code of a version has received while its worker lives, by value: their names. */
@@ -116,9 +116,9 @@ export interface StepCall {
  * call is answered in the same way: with the result, the failure to throw, or `compute` for another attempt. Kind {@link
  * ITEM} is no step.
  */
-export type PerformStep = (call: StepCall, computed?: Computed) => Promise<StepAnswer>;
+export type ExecuteStep = (call: StepCall, computed?: Computed) => Promise<StepAnswer>;
 
-/** The kinds whose branches the function performs. */
+/** The kinds whose branches the function executes. */
 export const BRANCHING: ReadonlySet<string> = new Set(["each", "all", "any"]);
 
 /**

@@ -4,8 +4,8 @@ import { makeContext } from "./context.ts";
 
 Deno.test("call names the module by its path in the folder", async () => {
   const context = makeContext({ folder: "/rules", ruleFolder: "/rules/ops" });
-  const { output } = await call.perform({ call: "../lib/x.ts#read", with: { a: 1 } }, context);
-  await call.perform({ call: "./y.ts#fn" }, context);
+  const { output } = await call.execute({ call: "../lib/x.ts#read", with: { a: 1 } }, context);
+  await call.execute({ call: "./y.ts#fn" }, context);
   assert.deepEqual(output, { called: "read" });
   assert.deepEqual(context.asked.map((asked) => asked.with), [
     { path: "lib/x.ts", export: "read", args: { a: 1 } },

@@ -6,8 +6,8 @@ Deno.test("emit gives the event; its id is the same on each attempt of the step"
   const args = { emit: "order.paid", data: { total: 7 }, subject: "A1" };
   const first = makeContext({ attempt: 1, path: "lines[3]/tell" });
   const second = makeContext({ attempt: 2, path: "lines[3]/tell" });
-  const { output } = await emit.perform(args, first);
-  await emit.perform(args, second);
+  const { output } = await emit.execute(args, first);
+  await emit.execute(args, second);
   assert.deepEqual(first.asked, second.asked);
   assert.deepEqual(output, {
     type: "order.paid",
@@ -20,16 +20,16 @@ Deno.test("emit gives the event; its id is the same on each attempt of the step"
 
 Deno.test("emit takes the id that the rule gives, and null where there is no data", async () => {
   const context = makeContext();
-  await emit.perform({ emit: "order.paid", id: "A1" }, context);
+  await emit.execute({ emit: "order.paid", id: "A1" }, context);
   assert.deepEqual(context.asked, [{ service: "emit", with: { type: "order.paid", data: null, id: "A1" } }]);
 });
 
 Deno.test("emit refuses an empty type and an empty id", async () => {
-  await assert.rejects(async () => await emit.perform({ emit: "" }, makeContext()), {
+  await assert.rejects(async () => await emit.execute({ emit: "" }, makeContext()), {
     name: "TerminalError",
     message: /empty type/,
   });
-  await assert.rejects(async () => await emit.perform({ emit: "a", id: "" }, makeContext()), {
+  await assert.rejects(async () => await emit.execute({ emit: "a", id: "" }, makeContext()), {
     name: "TerminalError",
     message: /empty id/,
   });

@@ -21,13 +21,13 @@ interface Result {
   body: unknown;
 }
 
-async function perform(args: JsonObject, context: ActionContext = makeContext()): Promise<Result> {
-  return (await http.perform(args, context)).output as unknown as Result;
+async function execute(args: JsonObject, context: ActionContext = makeContext()): Promise<Result> {
+  return (await http.execute(args, context)).output as unknown as Result;
 }
 
 /** The error that a request ends with. */
 async function failureOf(args: JsonObject, context?: ActionContext): Promise<Error & { detail?: Result }> {
-  return await perform(args, context).then(() => assert.fail("it succeeded"), (error) => error);
+  return await execute(args, context).then(() => assert.fail("it succeeded"), (error) => error);
 }
 
 /** A context whose files are real, of up to 30 MB each. */
@@ -46,7 +46,7 @@ Deno.test("http sends JSON and gives status, headers and the JSON it got", async
     response.writeHead(201, { "Content-Type": "application/problem+json; charset=utf-8", "X-Id": "7" });
     response.end('{"id":7}');
   }, async ({ origin, seen }) => {
-    const result = await perform({ http: `POST ${origin}/orders`, json: { a: [1, null] } });
+    const result = await execute({ http: `POST ${origin}/orders`, json: { a: [1, null] } });
     assert.equal(result.status, 201);
     assert.equal(result.headers["x-id"], "7");
     assert.deepEqual(result.body, { id: 7 });
@@ -60,8 +60,8 @@ Deno.test("http without a method is GET; other bodies are text, an empty one is 
   await withServer(
     (request, response) => response.end(request.url === "/empty" ? "" : "zażółć"),
     async ({ origin, seen }) => {
-      assert.equal((await perform({ http: origin })).body, "zażółć");
-      assert.equal((await perform({ http: `${origin}/empty` })).body, null);
+      assert.equal((await execute({ http: origin })).body, "zażółć");
+      assert.equal((await execute({ http: `${origin}/empty` })).body, null);
       assert.equal(seen[0].method, "GET");
     },
   );
@@ -69,12 +69,12 @@ Deno.test("http without a method is GET; other bodies are text, an empty one is 
 
 Deno.test("http sends forms, text, query and headers", async () => {
   await withServer((_, response) => response.end(), async ({ origin, seen }) => {
-    await perform({
+    await execute({
       http: `POST ${origin}/a?x=1`,
       form: { a: "1 2", b: [3, 4] },
       query: { q: "ü&", none: null, n: 5 },
     });
-    await perform({ http: `PUT ${origin}`, body: "text", headers: { "Content-Type": "text/csv", "X-A": "b" } });
+    await execute({ http: `PUT ${origin}`, body: "text", headers: { "Content-Type": "text/csv", "X-A": "b" } });
     assert.equal(seen[0].url, "/a?x=1&q=%C3%BC%26&n=5");
     assert.equal(seen[0].body, "a=1+2&b=3&b=4");
     assert.equal(seen[0].headers["content-type"], "application/x-www-form-urlencoded;charset=UTF-8");
@@ -86,9 +86,9 @@ Deno.test("http sends forms, text, query and headers", async () => {
 
 Deno.test("http sends bearer and basic credentials, also those in the URL", async () => {
   await withServer((_, response) => response.end(), async ({ origin, seen }) => {
-    await perform({ http: origin, auth: { bearer: "token" } });
-    await perform({ http: origin, auth: { basic: "anna:pä:ss" } });
-    await perform({ http: origin.replace("//", "//anna:p%40ss@") });
+    await execute({ http: origin, auth: { bearer: "token" } });
+    await execute({ http: origin, auth: { basic: "anna:pä:ss" } });
+    await execute({ http: origin.replace("//", "//anna:p%40ss@") });
     const basic = (text: string) => `Basic ${Buffer.from(text).toString("base64")}`;
     const sent = seen.map((request) => request.headers.authorization);
     assert.deepEqual(sent, ["Bearer token", basic("anna:pä:ss"), basic("anna:p@ss")]);
@@ -98,11 +98,11 @@ Deno.test("http sends bearer and basic credentials, also those in the URL", asyn
 Deno.test("the idempotency key is the same on each attempt, another for each step, and the user's where set", async () => {
   await withServer((_, response) => response.end(), async ({ origin, seen }) => {
     const args = { http: `POST ${origin}` };
-    await perform(args, makeContext({ attempt: 1, path: "lines[3]/save#2" }));
-    await perform(args, makeContext({ attempt: 2, path: "lines[3]/save#2" }));
-    await perform(args, makeContext({ path: "lines[4]/save" }));
-    await perform({ ...args, headers: { "Idempotency-Key": "mine" } });
-    await perform({ http: `GET ${origin}` });
+    await execute(args, makeContext({ attempt: 1, path: "lines[3]/save#2" }));
+    await execute(args, makeContext({ attempt: 2, path: "lines[3]/save#2" }));
+    await execute(args, makeContext({ path: "lines[4]/save" }));
+    await execute({ ...args, headers: { "Idempotency-Key": "mine" } });
+    await execute({ http: `GET ${origin}` });
     const keys = seen.map((request) => request.headers["idempotency-key"]);
     assert.equal(keys[0], keys[1]);
     assert.notEqual(keys[1], keys[2]);
@@ -114,7 +114,7 @@ Deno.test("the idempotency key is the same on each attempt, another for each ste
 Deno.test("every request waits for its host's limit and carries the causality header, which a rule cannot set", async () => {
   await withServer((_, response) => response.end(), async ({ origin, seen }) => {
     const context = makeContext();
-    await perform({ http: origin, headers: { "whenthen-cause": "forged" } }, context);
+    await execute({ http: origin, headers: { "whenthen-cause": "forged" } }, context);
     assert.equal(seen[0].headers["whenthen-cause"], "1.r1.signed");
     assert.deepEqual(context.asked, [{ service: "admitRequest", with: `${origin}/` }]);
   });
@@ -139,13 +139,13 @@ Deno.test("a status that is not 2xx is a final failure with an excerpt and the w
 
 Deno.test("a status in ok is no failure", async () => {
   await withServer((_, response) => response.writeHead(404).end("gone"), async ({ origin }) => {
-    assert.deepEqual((await perform({ http: origin, ok: [404] })).body, "gone");
+    assert.deepEqual((await execute({ http: origin, ok: [404] })).body, "gone");
   });
 });
 
 Deno.test("304 in ok comes back without a body", async () => {
   await withServer((_, response) => response.writeHead(304, { etag: '"1"' }).end(), async ({ origin }) => {
-    const result = await perform({ http: origin, ok: [304] });
+    const result = await execute({ http: origin, ok: [304] });
     assert.deepEqual([result.status, result.headers.etag, result.body], [304, '"1"', null]);
   });
 });
@@ -192,7 +192,7 @@ Deno.test("a redirect is followed: 303 and a POST's 302 by GET, 307 with method 
     else response.end("arrived");
   }, async ({ origin, seen }) => {
     for (const status of [302, 303, 307]) {
-      const { body } = await perform({ http: `POST ${origin}/from/${status}`, json: 1, headers: { "X-Key": "k" } });
+      const { body } = await execute({ http: `POST ${origin}/from/${status}`, json: 1, headers: { "X-Key": "k" } });
       assert.equal(body, "arrived");
     }
     const arrived = seen.filter((request) => request.url.startsWith("/to"));
@@ -209,7 +209,7 @@ Deno.test("a redirect to another origin carries no credentials", async () => {
       async (first) => {
         const context = makeContext();
         const headers = { "X-Api-Key": "k", cookie: "c", accept: "text/plain" };
-        await perform({ http: `POST ${first.origin}`, auth: { bearer: "t" }, headers }, context);
+        await execute({ http: `POST ${first.origin}`, auth: { bearer: "t" }, headers }, context);
         assert.equal(first.seen[0].headers["x-api-key"], "k");
         const { authorization, cookie, accept, ...rest } = other.seen[0].headers;
         assert.deepEqual([authorization, cookie, rest["x-api-key"], accept], [
@@ -236,7 +236,7 @@ Deno.test("redirects in a circle and to elsewhere than HTTP end", async () => {
 
 Deno.test("a redirect in ok is a result", async () => {
   await withServer((_, response) => response.writeHead(302, { location: "/x" }).end(), async ({ origin }) => {
-    assert.equal((await perform({ http: origin, ok: [302] })).headers.location, "/x");
+    assert.equal((await execute({ http: origin, ok: [302] })).headers.location, "/x");
   });
 });
 
@@ -296,7 +296,7 @@ Deno.test("save puts the body into a file, whole and decompressed, with its type
     await withFiles(async (context) => {
       const sha256 = createHash("sha256").update(content).digest("hex");
       for (const path of ["/plain", "/gzip"]) {
-        const { status, headers, body } = await perform({ http: origin + path, save: "a.pdf" }, context);
+        const { status, headers, body } = await execute({ http: origin + path, save: "a.pdf" }, context);
         const file = body as SavedFile;
         assert.equal(status, 200);
         assert.equal(headers["content-type"], "application/pdf");
@@ -304,7 +304,7 @@ Deno.test("save puts the body into a file, whole and decompressed, with its type
         assert.deepEqual(file, { path: file.path, name: "a.pdf", type: "application/pdf", bytes, sha256 });
         assert.ok((await readFile(file.path)).equals(content));
       }
-      const { body } = await perform({ http: `${origin}/empty`, save: "none" }, context);
+      const { body } = await execute({ http: `${origin}/empty`, save: "none" }, context);
       const { bytes, type } = body as SavedFile;
       assert.deepEqual([bytes, type], [0, "application/octet-stream"]);
     });
@@ -370,8 +370,8 @@ Deno.test("a compressed answer is read; one that unfolds beyond the limit is giv
     const compress = encoding === "br" ? brotliCompressSync : gzipSync;
     response.writeHead(200, { "content-encoding": encoding }).end(compress("plain"));
   }, async ({ origin }) => {
-    assert.equal((await perform({ http: `${origin}/gzip` })).body, "plain");
-    assert.equal((await perform({ http: `${origin}/br` })).body, "plain");
+    assert.equal((await execute({ http: `${origin}/gzip` })).body, "plain");
+    assert.equal((await execute({ http: `${origin}/br` })).body, "plain");
     assert.match((await failureOf({ http: `${origin}/bomb` })).message, /has over 10 MB/);
   });
 });
@@ -404,11 +404,11 @@ Deno.test("a connection that breaks in the middle of the body is worth another a
 
 Deno.test("format reads the body whatever its content type says", async () => {
   await withServer((_, response) => response.end("a,b\n1,2\n"), async ({ origin }) => {
-    assert.deepEqual((await perform({ http: origin, format: "csv" })).body, [{ a: "1", b: "2" }]);
-    assert.deepEqual((await perform({ http: origin, format: { csv: { columns: ["b"] } } })).body, [{ a: "1", b: "2" }]);
+    assert.deepEqual((await execute({ http: origin, format: "csv" })).body, [{ a: "1", b: "2" }]);
+    assert.deepEqual((await execute({ http: origin, format: { csv: { columns: ["b"] } } })).body, [{ a: "1", b: "2" }]);
     const lacking = await failureOf({ http: origin, format: { csv: { columns: ["id", "b"] } } });
     assert.match(lacking.message, /as csv: expected csv with the columns "id", "b", got "a", "b": "id" is missing$/);
-    assert.deepEqual((await perform({ http: origin, format: "lines" })).body, ["a,b", "1,2"]);
+    assert.deepEqual((await execute({ http: origin, format: "lines" })).body, ["a,b", "1,2"]);
     assert.ok(await failureOf({ http: origin, format: "json" }) instanceof TerminalError);
   });
 });
@@ -416,7 +416,7 @@ Deno.test("format reads the body whatever its content type says", async () => {
 Deno.test("a charset other than UTF-8 is read", async () => {
   await withServer((_, response) => {
     response.writeHead(200, { "content-type": "text/plain; charset=ISO-8859-2" }).end(Buffer.from([0xbf, 0xf3, 0xb3]));
-  }, async ({ origin }) => assert.equal((await perform({ http: origin })).body, "żół"));
+  }, async ({ origin }) => assert.equal((await execute({ http: origin })).body, "żół"));
 });
 
 Deno.test("a body is read by its byte order mark, its XML declaration, or the charset that the step names", async () => {
@@ -428,9 +428,9 @@ Deno.test("a body is read by its byte order mark, its XML declaration, or the ch
   await withServer((request, response) => {
     response.writeHead(200, { "content-type": "text/plain" }).end(answers[request.url!]);
   }, async ({ origin }) => {
-    assert.equal((await perform({ http: `${origin}/marked` })).body, "źż");
-    assert.equal((await perform({ http: `${origin}/declared` })).body, '<?xml version="1.0" encoding="koi8-r"?>п');
-    assert.equal((await perform({ http: `${origin}/plain`, charset: "iso-8859-2" })).body, "ż");
+    assert.equal((await execute({ http: `${origin}/marked` })).body, "źż");
+    assert.equal((await execute({ http: `${origin}/declared` })).body, '<?xml version="1.0" encoding="koi8-r"?>п');
+    assert.equal((await execute({ http: `${origin}/plain`, charset: "iso-8859-2" })).body, "ż");
     const error = await failureOf({ http: `${origin}/plain` });
     assert.ok(error instanceof TerminalError);
     assert.match(error.message, /Cannot read the answer to GET .*: it is not text in utf-8; "charset" can say/);
@@ -452,13 +452,13 @@ Deno.test("an answer that is not text is base64, whole; format and charset read 
   for (const [type, answer, body] of cases) {
     await withServer((_, response) => {
       response.writeHead(200, { ...(type !== undefined && { "content-type": type }) }).end(answer);
-    }, async ({ origin }) => assert.deepEqual((await perform({ http: origin })).body, body, type ?? "no type"));
+    }, async ({ origin }) => assert.deepEqual((await execute({ http: origin })).body, body, type ?? "no type"));
   }
   await withServer((_, response) => {
     response.writeHead(200, { "content-type": "application/octet-stream" }).end(Buffer.from("a\n1\n"));
   }, async ({ origin }) => {
-    assert.deepEqual((await perform({ http: origin, format: "csv" })).body, [{ a: "1" }]);
-    assert.equal((await perform({ http: origin, charset: "utf-8" })).body, "a\n1\n");
+    assert.deepEqual((await execute({ http: origin, format: "csv" })).body, [{ a: "1" }]);
+    assert.equal((await execute({ http: origin, charset: "utf-8" })).body, "a\n1\n");
   });
 });
 
@@ -479,8 +479,8 @@ Deno.test("several cookies are a list, one is its text", async () => {
   await withServer(
     ({ url }, response) => response.writeHead(200, { "set-cookie": url === "/one" ? ["a=1"] : ["a=1", "b=2"] }).end(),
     async ({ origin }) => {
-      assert.deepEqual((await perform({ http: origin })).headers["set-cookie"], ["a=1", "b=2"]);
-      assert.equal((await perform({ http: `${origin}/one` })).headers["set-cookie"], "a=1");
+      assert.deepEqual((await execute({ http: origin })).headers["set-cookie"], ["a=1", "b=2"]);
+      assert.equal((await execute({ http: `${origin}/one` })).headers["set-cookie"], "a=1");
     },
   );
 });

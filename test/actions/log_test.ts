@@ -4,8 +4,8 @@ import { makeContext } from "./context.ts";
 
 Deno.test("log writes the line with where it comes from, at info unless another level is given", async () => {
   const context = makeContext();
-  await log.perform({ log: "hello" }, context);
-  await log.perform({ log: "hello", level: "warn", data: { a: 1 } }, context);
+  await log.execute({ log: "hello" }, context);
+  await log.execute({ log: "hello", level: "warn", data: { a: 1 } }, context);
   const details = { rule: "test", run: "r1", step: "step" };
   assert.deepEqual(context.asked.map((asked) => asked.with), [
     { level: "info", message: "hello", details },

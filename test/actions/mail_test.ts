@@ -18,19 +18,19 @@ function contextOf(smtp: Partial<SmtpSettings> | undefined, changes: Partial<Act
   return makeContext({ ...changes, services: { sendMail: (mail, signal) => mailer.send(mail, signal) } });
 }
 
-async function perform(args: JsonObject, context: ActionContext): Promise<JsonObject> {
-  return (await mail.perform(args, context)).output as JsonObject;
+async function execute(args: JsonObject, context: ActionContext): Promise<JsonObject> {
+  return (await mail.execute(args, context)).output as JsonObject;
 }
 
 /** The error that a mail ends with. */
 async function failureOf(args: JsonObject, context: ActionContext): Promise<Error & { detail?: Json }> {
-  return await perform(args, context).then(() => assert.fail("it was sent"), (error) => error);
+  return await execute(args, context).then(() => assert.fail("it was sent"), (error) => error);
 }
 
 Deno.test("mail goes to one or several with subject, text and HTML; the result says who was accepted", async () => {
   await using server = await MailServer.start();
   const context = contextOf({ port: server.port });
-  const result = await perform({
+  const result = await execute({
     mail: ["anna@example.org", "Carl Ü <carl@example.org>", null, ""],
     subject: "Grüße: 5 €",
     text: "Hallo Anna",
@@ -54,7 +54,7 @@ Deno.test("mail goes to one or several with subject, text and HTML; the result s
 
 Deno.test("without from and subject, the settings and the rule say them; only text is one part", async () => {
   await using server = await MailServer.start();
-  await perform({ mail: "anna@example.org", text: "x".repeat(2_000) + "\nÜ" }, contextOf({ port: server.port }));
+  await execute({ mail: "anna@example.org", text: "x".repeat(2_000) + "\nÜ" }, contextOf({ port: server.port }));
   const [got] = server.mails;
   assert.equal(got.headers.from, "Rules <rules@example.org>");
   assert.equal(got.headers.subject, "test");
@@ -66,7 +66,7 @@ Deno.test("all attempts of a step have one Message-ID, other steps and runs anot
   await using server = await MailServer.start();
   const args = { mail: "anna@example.org", text: "x" };
   const idOf = async (changes: Partial<ActionContext>) =>
-    (await perform(args, contextOf({ port: server.port }, changes))).messageId;
+    (await execute(args, contextOf({ port: server.port }, changes))).messageId;
   const first = await idOf({ attempt: 1 });
   assert.match(String(first), /^<[0-9a-f]{32}@example\.org>$/);
   assert.equal(await idOf({ attempt: 2 }), first);
@@ -77,7 +77,7 @@ Deno.test("all attempts of a step have one Message-ID, other steps and runs anot
 Deno.test("nothing that comes from outside adds a header or a recipient", async () => {
   await using server = await MailServer.start();
   const context = () => contextOf({ port: server.port });
-  await perform({
+  await execute({
     mail: "anna@example.org",
     subject: "Hello\r\nBcc: victim@example.org\n\nbody",
     text: "\r\n.\r\nRCPT TO:<victim@example.org>\r\n",
@@ -109,7 +109,7 @@ Deno.test("nothing that comes from outside adds a header or a recipient", async 
 
 Deno.test("text never names a file or an address to read", async () => {
   await using server = await MailServer.start();
-  await perform({ mail: "a@b.org", html: '<img src="file:///etc/passwd">' }, contextOf({ port: server.port }));
+  await execute({ mail: "a@b.org", html: '<img src="file:///etc/passwd">' }, contextOf({ port: server.port }));
   assert.match(server.mails[0].body, /file:\/\/\/etc\/passwd/);
 });
 
@@ -152,7 +152,7 @@ Deno.test("a 4xx answer and a network error are worth another attempt, a 5xx ans
 Deno.test("where some recipients are refused the others get it, and the result names both", async () => {
   const recipient = (address: string) => address === "gone@b.org" ? { code: 550, message: "gone" } : undefined;
   await using server = await MailServer.start({}, { recipient });
-  const result = await perform({ mail: ["a@b.org", "gone@b.org"], text: "x" }, contextOf({ port: server.port }));
+  const result = await execute({ mail: ["a@b.org", "gone@b.org"], text: "x" }, contextOf({ port: server.port }));
   assert.deepEqual([result.accepted, result.rejected], [["a@b.org"], ["gone@b.org"]]);
 });
 
@@ -220,7 +220,7 @@ Deno.test("a wrong password is final, a right one goes through", async () => {
   const smtp = { user: "rules", password: "SMTP_PASSWORD" };
   {
     await using server = await authorize("correct horse");
-    await perform({ mail: "a@b.org", text: "x" }, contextOf({ ...smtp, port: server.port }));
+    await execute({ mail: "a@b.org", text: "x" }, contextOf({ ...smtp, port: server.port }));
     assert.equal(server.mails[0].user, "rules");
   }
   await using server = await authorize("another");

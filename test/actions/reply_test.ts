@@ -7,7 +7,7 @@ const event = { id: "e", source: "/hooks/price", type: "webhook", time: "2026-11
 const byWebhook = () => makeContext({ run: { id: "r1", rule: "test", event } });
 
 Deno.test("reply answers with JSON, with text, or with nothing", async () => {
-  const effects = async (args: Parameters<typeof reply.perform>[0]) => (await reply.perform(args, byWebhook())).effects;
+  const effects = async (args: Parameters<typeof reply.execute>[0]) => (await reply.execute(args, byWebhook())).effects;
   assert.deepEqual(await effects({ reply: 200, json: { price: 7 } }), {
     reply: { status: 200, headers: { "content-type": "application/json" }, body: '{"price":7}' },
   });
@@ -24,7 +24,7 @@ Deno.test("reply answers with JSON, with text, or with nothing", async () => {
 });
 
 Deno.test("reply to an event that did not come by HTTP does nothing and says so", async () => {
-  assert.deepEqual(await reply.perform({ reply: 200, json: 1 }, makeContext()), {
+  assert.deepEqual(await reply.execute({ reply: 200, json: 1 }, makeContext()), {
     output: { status: 200, sent: false, reason: "the event did not come by HTTP" },
   });
 });
@@ -32,7 +32,7 @@ Deno.test("reply to an event that did not come by HTTP does nothing and says so"
 Deno.test("reply that nobody waits for any more says so, and is recorded for duplicates", async () => {
   const context = makeContext({ run: { id: "r1", rule: "test", event }, services: { awaitsReply: () => false } });
   assert.deepEqual(
-    await reply.perform({ reply: 200, body: "late", headers: { "content-type": "text/plain" } }, context),
+    await reply.execute({ reply: 200, body: "late", headers: { "content-type": "text/plain" } }, context),
     {
       output: { status: 200, sent: false, reason: "nobody waited for it any more" },
       effects: { reply: { status: 200, headers: { "content-type": "text/plain" }, body: "late" } },
@@ -41,13 +41,13 @@ Deno.test("reply that nobody waits for any more says so, and is recorded for dup
 });
 
 Deno.test("reply refuses what HTTP does not allow", async () => {
-  const refused: [Parameters<typeof reply.perform>[0], RegExp][] = [
+  const refused: [Parameters<typeof reply.execute>[0], RegExp][] = [
     [{ reply: 204, json: 1 }, /Cannot reply 204: HTTP allows no body with 204/],
     [{ reply: 200, json: 1, body: "x" }, /Cannot reply 200: "json" and "body" exclude/],
     [{ reply: 200, headers: { "X-A": [{ a: 1 }] } }, /expected text or a list of texts for the header "X-A"/],
     [{ reply: 200, headers: { "a b": "c" } }, /Cannot reply with the header "a b"/],
   ];
   for (const [args, message] of refused) {
-    await assert.rejects(async () => await reply.perform(args, byWebhook()), { name: "TerminalError", message });
+    await assert.rejects(async () => await reply.execute(args, byWebhook()), { name: "TerminalError", message });
   }
 });

@@ -20,12 +20,12 @@ interface Result {
   dropped?: { stdout: number; stderr: number };
 }
 
-async function perform(args: JsonObject, context: ActionContext = makeContext()): Promise<Result> {
-  return (await run.perform(args, context)).output as unknown as Result;
+async function execute(args: JsonObject, context: ActionContext = makeContext()): Promise<Result> {
+  return (await run.execute(args, context)).output as unknown as Result;
 }
 
 async function failureOf(args: JsonObject, context?: ActionContext): Promise<Error & { detail?: Result }> {
-  return await perform(args, context).then(() => assert.fail("it succeeded"), (error) => error);
+  return await execute(args, context).then(() => assert.fail("it succeeded"), (error) => error);
 }
 
 type Saved = Omit<Result, "stdout"> & { stdout: SavedFile };
@@ -62,13 +62,13 @@ async function inRuleFolder(
 }
 
 Deno.test("run gives code, standard output and error, and the JSON in its output", async () => {
-  assert.deepEqual(await perform({ run: ["echo", '{"a": 1}'] }), {
+  assert.deepEqual(await execute({ run: ["echo", '{"a": 1}'] }), {
     code: 0,
     stdout: '{"a": 1}\n',
     stderr: "",
     json: { a: 1 },
   });
-  assert.deepEqual(await perform({ run: "echo no json; echo err >&2" }), {
+  assert.deepEqual(await execute({ run: "echo no json; echo err >&2" }), {
     code: 0,
     stdout: "no json\n",
     stderr: "err\n",
@@ -77,18 +77,18 @@ Deno.test("run gives code, standard output and error, and the JSON in its output
 });
 
 Deno.test("the arguments of a list reach the command as they are; a string is a line for the shell", async () => {
-  assert.equal((await perform({ run: ["printf", "%s|", "$HOME", "a b", "; ls"] })).stdout, "$HOME|a b|; ls|");
-  assert.equal((await perform({ run: "printf %s $((1 + 2)) | tr 3 4" })).stdout, "4");
+  assert.equal((await execute({ run: ["printf", "%s|", "$HOME", "a b", "; ls"] })).stdout, "$HOME|a b|; ls|");
+  assert.equal((await execute({ run: "printf %s $((1 + 2)) | tr 3 4" })).stdout, "4");
 });
 
 Deno.test("stdin takes text as it is and anything else as JSON", async () => {
-  assert.equal((await perform({ run: ["cat"], stdin: "text" })).stdout, "text");
-  assert.deepEqual((await perform({ run: ["cat"], stdin: { a: [1, "ż"] } })).json, { a: [1, "ż"] });
-  assert.equal((await perform({ run: ["true"], stdin: "x".repeat(5_000_000) })).code, 0);
+  assert.equal((await execute({ run: ["cat"], stdin: "text" })).stdout, "text");
+  assert.deepEqual((await execute({ run: ["cat"], stdin: { a: [1, "ż"] } })).json, { a: [1, "ż"] });
+  assert.equal((await execute({ run: ["true"], stdin: "x".repeat(5_000_000) })).code, 0);
 });
 
 Deno.test("format reads standard output; what it cannot read is a failure that says so", async () => {
-  assert.deepEqual((await perform({ run: "printf 'a,b\\n1,2\\n'", format: "csv" })).json, [{ a: "1", b: "2" }]);
+  assert.deepEqual((await execute({ run: "printf 'a,b\\n1,2\\n'", format: "csv" })).json, [{ a: "1", b: "2" }]);
   assert.match(
     (await failureOf({ run: ["echo", "x"], format: "json" })).message,
     /Cannot read the output of "echo x" as json/,
@@ -97,7 +97,7 @@ Deno.test("format reads standard output; what it cannot read is a failure that s
 
 Deno.test("format with columns fails the step if the header lacks one", async () => {
   const format = { csv: { columns: ["a", "c"] } };
-  assert.deepEqual((await perform({ run: "printf 'c,a\\n1,2\\n'", format })).json, [{ c: "1", a: "2" }]);
+  assert.deepEqual((await execute({ run: "printf 'c,a\\n1,2\\n'", format })).json, [{ c: "1", a: "2" }]);
   const { message } = await failureOf({ run: "printf 'a,b\\n1,2\\n'", format });
   assert.match(message, /as csv: expected csv with the columns "a", "c", got "a", "b": "c" is missing$/);
 });
@@ -107,7 +107,7 @@ Deno.test("an exit code that is not in ok is a failure with the last lines of st
   const error = await failureOf({ run: script });
   assert.match(error.message, /^"for i in .*" ended with exit code 3: line 3\nline 4\nline 5\nline 6\nline 7$/);
   assert.deepEqual([error.detail!.code, error.detail!.stdout], [3, "out\n"]);
-  assert.equal((await perform({ run: script, ok: [0, 3] })).code, 3);
+  assert.equal((await execute({ run: script, ok: [0, 3] })).code, 3);
   assert.match((await failureOf({ run: ["true"], ok: [1] })).message, /^"true" ended with exit code 0$/);
 });
 
@@ -127,9 +127,9 @@ Deno.test("a command that does not exist is a final failure that names it and PA
 Deno.test("a script is relative to the rule file, its folder too, wherever it runs", async () => {
   await inRuleFolder("#!/bin/sh\npwd\n", async (context, folder) => {
     await mkdir(join(folder, "sub"));
-    assert.equal((await perform({ run: ["./list.sh"] }, context)).stdout, `${folder}\n`);
-    assert.equal((await perform({ run: "./list.sh" }, context)).stdout, `${folder}\n`);
-    assert.equal((await perform({ run: ["./list.sh"], cwd: "./sub" }, context)).stdout, `${folder}/sub\n`);
+    assert.equal((await execute({ run: ["./list.sh"] }, context)).stdout, `${folder}\n`);
+    assert.equal((await execute({ run: "./list.sh" }, context)).stdout, `${folder}\n`);
+    assert.equal((await execute({ run: ["./list.sh"], cwd: "./sub" }, context)).stdout, `${folder}/sub\n`);
   });
 });
 
@@ -153,7 +153,7 @@ Deno.test("a script that cannot be started says what would help", async () => {
 Deno.test("a child has the inherited environment, the step's, and knows its run", async () => {
   const services = { childEnv: () => ({ PATH: "/bin:/usr/bin", A: "inherited", B: "inherited" }) };
   const context = makeContext({ services, attempt: 2, path: "check/then/tell" });
-  const { stdout } = await perform({ run: ["env"], env: { B: "step" } }, context);
+  const { stdout } = await execute({ run: ["env"], env: { B: "step" } }, context);
   const variables = stdout.split("\n").filter((line) => /^(A|B|WHENTHEN_\w+)=/.test(line)).sort();
   assert.deepEqual(variables, [
     "A=inherited",
@@ -172,7 +172,7 @@ Deno.test("an argument that the system refuses is a final failure", async () => 
 });
 
 Deno.test("output is whole up to 10 MB; more is a failure that says how much and what would work", async () => {
-  const whole = await perform({ run: "head -c 10000000 /dev/zero | tr '\\0' x; yes line | head -c 300000 >&2" });
+  const whole = await execute({ run: "head -c 10000000 /dev/zero | tr '\\0' x; yes line | head -c 300000 >&2" });
   assert.equal(whole.stdout, "x".repeat(10_000_000));
   assert.equal(whole.stderr, "line\n".repeat(60_000));
   for (const [run, stream] of [["cat", "output"], ["cat >&2", "error"]]) {
@@ -187,7 +187,7 @@ Deno.test("output is whole up to 10 MB; more is a failure that says how much and
 });
 
 Deno.test("with keep: tail output beyond 10 MB is its last lines, and dropped says what is missing", async () => {
-  const { stdout, stderr, json, dropped } = await perform({ run: "seq 3000000; echo err >&2", keep: "tail" });
+  const { stdout, stderr, json, dropped } = await execute({ run: "seq 3000000; echo err >&2", keep: "tail" });
   assert.deepEqual([stderr, json, dropped!.stderr], ["err\n", null, 0]);
   const all = Array.from({ length: 3_000_000 }, (_, index) => `${index + 1}\n`).join("");
   assert.ok(all.endsWith(stdout) && all[all.length - stdout.length - 1] === "\n", "whole lines");
@@ -197,25 +197,25 @@ Deno.test("with keep: tail output beyond 10 MB is its last lines, and dropped sa
 });
 
 Deno.test("with keep: tail output that fits is whole, and both streams beyond it share the room", async () => {
-  const small = await perform({ run: "echo 1", keep: "tail" });
+  const small = await execute({ run: "echo 1", keep: "tail" });
   assert.deepEqual(small, { code: 0, stdout: "1\n", stderr: "", json: null, dropped: { stdout: 0, stderr: 0 } });
-  const big = await perform({ run: "(seq 3000000 >&2) & seq 3000000; wait", keep: "tail" });
+  const big = await execute({ run: "(seq 3000000 >&2) & seq 3000000; wait", keep: "tail" });
   const size = JSON.stringify(big).length;
   assert.ok(size <= 10_000_000 && size > 9_800_000, `${size}`);
   for (const stream of ["stdout", "stderr"] as const) {
     assert.ok(big[stream].endsWith("\n2999999\n3000000\n"), stream);
     assert.ok(big.dropped![stream] > 0, stream);
   }
-  const one = await perform({ run: "seq 1100000 >&2; echo 1", keep: "tail" });
+  const one = await execute({ run: "seq 1100000 >&2; echo 1", keep: "tail" });
   assert.deepEqual(one.dropped, { stdout: 0, stderr: 0 }, "what the other stream leaves is for both");
 });
 
 Deno.test("with keep: tail lines and text are of the end, also of what takes most room as JSON", async () => {
-  const lines = await perform({ run: "yes '' | head -c 12000000; echo end", keep: "tail", format: "lines" });
+  const lines = await execute({ run: "yes '' | head -c 12000000; echo end", keep: "tail", format: "lines" });
   assert.equal((lines.json as string[]).at(-1), "end");
   assert.equal((lines.json as string[]).length, lines.stdout.split("\n").length - 1);
   assert.ok(JSON.stringify(lines).length <= 10_000_000);
-  const text = await perform({ run: "head -c 12000000 /dev/zero; echo end", keep: "tail", format: "text" });
+  const text = await execute({ run: "head -c 12000000 /dev/zero; echo end", keep: "tail", format: "text" });
   assert.equal(text.json, text.stdout);
   assert.ok(text.stdout.endsWith("\0end\n") && JSON.stringify(text).length <= 10_000_000);
   assert.equal(text.dropped!.stdout, 12_000_004 - text.stdout.length);
@@ -231,7 +231,7 @@ Deno.test("keep: tail takes no format that needs the beginning", async () => {
 Deno.test("save puts standard output into a file, byte by byte, whatever its size", async () => {
   await withFiles(async (context) => {
     const script = "seq 3000000; printf '\\377\\000'; echo err >&2; exit 3";
-    const { stdout, ...rest } = await perform({ run: script, save: "out.bin", ok: [3] }, context) as unknown as Saved;
+    const { stdout, ...rest } = await execute({ run: script, save: "out.bin", ok: [3] }, context) as unknown as Saved;
     assert.deepEqual(rest, { code: 3, stderr: "err\n", json: null });
     const content = await readFile(stdout.path);
     assert.equal(content.length, 22_888_896 + 2);
@@ -250,7 +250,7 @@ Deno.test("save puts standard output into a file, byte by byte, whatever its siz
 Deno.test("with save and keep: tail only the errors are cut", async () => {
   await withFiles(async (context) => {
     const run = "seq 3000000; seq 3000000 >&2";
-    const { stdout, stderr, dropped } = await perform(
+    const { stdout, stderr, dropped } = await execute(
       { run, save: "all.txt", keep: "tail" },
       context,
     ) as unknown as Saved;
@@ -304,7 +304,7 @@ Deno.test("save takes a plain file name, and no format", async () => {
 });
 
 Deno.test("json and the text that it was read from are both whole", async () => {
-  const { json, stdout } = await perform({
+  const { json, stdout } = await execute({
     run: `printf '["'; head -c 2000000 /dev/zero | tr '\\0' x; printf '"]'`,
   });
   assert.equal((json as string[])[0].length, 2_000_000);
@@ -329,9 +329,9 @@ Deno.test("abort ends the command; the reason is what the step fails with", asyn
 
 Deno.test("output in another charset is read as charset says, and what is not text fails the step", async () => {
   const polish = String.raw`printf '\277\n'; printf '\363' >&2`;
-  const { stdout, stderr } = await perform({ run: polish, charset: "iso-8859-2" });
+  const { stdout, stderr } = await execute({ run: polish, charset: "iso-8859-2" });
   assert.deepEqual([stdout, stderr], ["ż\n", "ó"]);
-  const marked = await perform({ run: String.raw`printf '\377\3761\0002\000'` });
+  const marked = await execute({ run: String.raw`printf '\377\3761\0002\000'` });
   assert.deepEqual([marked.stdout, marked.json], ["12", 12]);
   for (const [script, stream] of [["printf '\\277'", "output"], ["printf '\\277' >&2", "error"]]) {
     const error = await failureOf({ run: script });

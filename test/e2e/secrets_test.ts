@@ -92,7 +92,7 @@ Deno.test("data that is equal to a secret stays what it is, is stored so, and is
   const [typescript] = await peer.waitFor(1, ({ path }) => path === "/typescript");
   assert.deepEqual([typescript.headers["x-token"], JSON.parse(typescript.body)], [TOKEN, { city: "lisbon" }]);
 
-  // Its function waited: it is performed again, over what is recorded.
+  // Its function waited: it is executed again, over what is recorded.
   await program.post("/events", { type: "again" });
   assert.match((await ended(program, "seen")).message, /^seen succeeded/);
 

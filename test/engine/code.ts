@@ -40,7 +40,7 @@ export function codeRule(then: string, more: Partial<Rule> & { condition?: strin
   return makeRule("function", { file: "ops/test.ts", modules, ...(condition && { if: "function" as const }), ...rest });
 }
 
-/** Resolves when every run that is being performed waits, and nothing is to be claimed. */
+/** Resolves when every run that is being executed waits, and nothing is to be claimed. */
 export function idle(bench: Bench): Promise<void> {
   return until(() => bench.runner.idle);
 }

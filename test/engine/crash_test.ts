@@ -43,7 +43,7 @@ class Killer {
     });
 
   /** Has a run come to its end, whenever the program is killed. */
-  async perform(bench: Bench, rule: Rule): Promise<Trace> {
+  async execute(bench: Bench, rule: Rule): Promise<Trace> {
     const run = await bench.send(rule);
     for (;;) {
       const end = bench.finish().then(() => true, () => false);
@@ -74,8 +74,8 @@ function outcome({ run, steps }: Trace) {
   return { state: run.state, error: run.error?.message, steps: ended.sort((a, b) => a.path < b.path ? -1 : 1) };
 }
 
-/** Performs a rule, killed at these moments. */
-async function perform(rule: Rule, deadly: Moment[] = []): Promise<{ outcome: unknown; moments: number }> {
+/** Runs a rule, killed at these moments. */
+async function execute(rule: Rule, deadly: Moment[] = []): Promise<{ outcome: unknown; moments: number }> {
   const killer = new Killer(deadly);
   let result: { outcome: unknown; moments: number } | undefined;
   await withBench(async (bench) => {
@@ -84,7 +84,7 @@ async function perform(rule: Rule, deadly: Moment[] = []): Promise<{ outcome: un
     bench.functions.fail = () => {
       throw new Error("by nature");
     };
-    const trace = await killer.perform(bench, rule);
+    const trace = await killer.execute(bench, rule);
     assert.deepEqual(killer.repeated, []);
     assert.ok(isFinal(trace.run.state), `${trace.run.state}: ${trace.run.waitingFor}`);
     assert.equal(trace.run.waits, undefined);
@@ -96,7 +96,7 @@ async function perform(rule: Rule, deadly: Moment[] = []): Promise<{ outcome: un
   return result!;
 }
 
-Deno.test("killed at any moment, a process goes on as if nothing had been, and no step is performed twice", async () => {
+Deno.test("killed at any moment, a process goes on as if nothing had been, and no step is executed twice", async () => {
   const rule = makeRule([
     makeStep("both", "parallel", { parallel: ["sync", "mod", "race", "ask"] }, {
       children: {
@@ -129,14 +129,14 @@ Deno.test("killed at any moment, a process goes on as if nothing had been, and n
     }),
     act("last", "last ${{ json(steps.both) }} ${{ json(steps.turn) }} ${{ json(steps.begun) }}"),
   ], { timeout: 1_000 * HOUR });
-  const undisturbed = await perform(rule);
+  const undisturbed = await execute(rule);
   assert.match(JSON.stringify(undisturbed.outcome), /"state":"succeeded","steps":.*"path":"last"/);
   const all = Array.from({ length: undisturbed.moments }, (_, at) => [{ at, isKept: true }, { at, isKept: false }])
     .flat();
   while (all.length > 0) {
     await Promise.all(
       all.splice(0, 16).map(async (moment) => {
-        const { outcome } = await perform(rule, [moment]);
+        const { outcome } = await execute(rule, [moment]);
         assert.deepEqual(outcome, undisturbed.outcome, `killed at moment ${moment.at}, kept: ${moment.isKept}`);
       }),
     );
@@ -221,7 +221,7 @@ function build(shapes: Shape[], actions: Rule["actions"], around: string, next: 
   });
 }
 
-Deno.test("no kill changes what any process of steps in steps gives, and no step is performed twice", async () => {
+Deno.test("no kill changes what any process of steps in steps gives, and no step is executed twice", async () => {
   const moments = fc.array(fc.record({ at: fc.nat(40), isKept: fc.boolean() }), { minLength: 1, maxLength: 6 });
   await fc.assert(
     fc.asyncProperty(shapes, moments, async (shapes, moments) => {
@@ -229,7 +229,7 @@ Deno.test("no kill changes what any process of steps in steps gives, and no step
       const steps = build(shapes, actions, "", { n: 0 });
       const rule = makeRule([...steps, act("last", "${{ json(steps) }}")], { actions, timeout: 1e6 * HOUR });
       rule.modules = { "ops/lib.ts": "" };
-      const [undisturbed, killed] = await Promise.all([perform(rule), perform(rule, moments)]);
+      const [undisturbed, killed] = await Promise.all([execute(rule), execute(rule, moments)]);
       assert.match(JSON.stringify(undisturbed.outcome), /"state":"succeeded","steps"/);
       assert.deepEqual(killed.outcome, undisturbed.outcome);
     }),

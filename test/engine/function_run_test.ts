@@ -99,7 +99,7 @@ Deno.test("a failed step throws in the function, which may catch it; uncaught it
 Deno.test("wrong options of a step fail it with what is expected", () =>
   withCode(async (bench) => {
     const trace = await bench.run(codeRule('await step.log("a", "x", { level: "loud", retry: "often" });'));
-    assert.match(trace.run.error!.message, /Cannot perform step "a": .*retry.*level/);
+    assert.match(trace.run.error!.message, /Cannot run step "a": .*retry.*level/);
     assert.deepEqual(states(trace), ["a failed"]);
   }));
 
@@ -189,7 +189,7 @@ Deno.test("code that stops answering is attempted again alone, fails there sayin
     assert.deepEqual(states(trace), ["x succeeded"]);
   }));
 
-Deno.test("a run beside one that stops answering is performed again, and the step that it was in is attempted again", () =>
+Deno.test("a run beside one that stops answering is executed again, and the step that it was in is attempted again", () =>
   withCode(async (bench) => {
     const begun = Promise.withResolvers<void>();
     bench.functions.slow = (_args, signal, count) => {

@@ -213,8 +213,8 @@ export class Bench {
     return {
       ...workers!,
       callFunction,
-      runRule: (module, scope, perform, signal, ...more) =>
-        workers!.runRule(module, scope, perform, untilCrash(signal), ...more),
+      runRule: (module, scope, execute, signal, ...more) =>
+        workers!.runRule(module, scope, execute, untilCrash(signal), ...more),
       askCondition: (module, scope, signal) => workers!.askCondition(module, scope, untilCrash(signal)),
     };
   }

@@ -93,18 +93,18 @@ async function moved(from: Step[], to: Step[]) {
 
 const pause = makeStep("pause", "wait", { wait: "1h" });
 
-Deno.test("a run moved to a version that has what it performed goes on there", async () => {
+Deno.test("a run moved to a version that has what it executed goes on there", async () => {
   assert.equal(await moved([act("a"), pause, act("b")], [act("a"), pause, act("c"), act("d")]), undefined);
   const inner = (id: string) => makeStep("both", "parallel", { parallel: ["x"] }, { children: { x: [act(id)] } });
   assert.equal(await moved([inner("a"), pause], [inner("a"), pause, act("b")]), undefined);
   assert.equal(await moved([inner("a"), pause], [inner("b"), pause]), undefined, "it belongs to a step that has ended");
 });
 
-Deno.test("one that ends there without having asked for a step that it performed fails, with both lists", async () => {
+Deno.test("one that ends there without having asked for a step that it executed fails, with both lists", async () => {
   assert.equal(
     await moved([act("a"), act("b"), pause], [act("a"), pause, act("c")]),
     'Cannot replay ops/test: its version v asks for other steps than before ("b" was not asked for). ' +
-      "Recorded: a, b, pause. Asked: a, pause, c. Move runs to versions that still have the steps that they have performed",
+      "Recorded: a, b, pause. Asked: a, pause, c. Move runs to versions that still have the steps that they have executed",
   );
   assert.match(
     (await moved([act("a"), pause], [makeStep("a", "log", { log: "x" }), pause]))!,

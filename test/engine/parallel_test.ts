@@ -7,7 +7,7 @@ export function fork(id: string, branches: Record<string, Step[]>, args = {}, mo
   return makeStep(id, "parallel", { parallel: Object.keys(branches), ...args }, { children: branches, ...more });
 }
 
-Deno.test("branches are performed side by side; what they give is there behind them, by branch and by step", () =>
+Deno.test("branches are executed side by side; what they give is there behind them, by branch and by step", () =>
   withBench(async (bench) => {
     const order: string[] = [];
     const met = Promise.withResolvers<void>();

@@ -146,7 +146,7 @@ Deno.test("where a step's branches have ended, each has asked for all of its own
 });
 
 /** BranchSet of so many steps each, run to the end or to a crash; `turns` says whose answer comes next. */
-function performBranches(lengths: number[], turns: number[], records: StepRecord[], crashAfter: number): StepRecord[] {
+function runBranches(lengths: number[], turns: number[], records: StepRecord[], crashAfter: number): StepRecord[] {
   const moves: string[] = ["+start", "-start"];
   const known = new Set(records.map(({ path }) => path));
   const at = lengths.map(() => 0);
@@ -176,9 +176,9 @@ Deno.test("no order of answers and no crash makes a deterministic function with 
   fc.assert(
     fc.property(lengths, lives, turns, (lengths, lives, last) => {
       let records: StepRecord[] = [];
-      for (const [turns, crashAfter] of lives) records = performBranches(lengths, turns, records, crashAfter);
-      records = performBranches(lengths, last, records, Infinity);
-      performBranches(lengths, last, records, Infinity);
+      for (const [turns, crashAfter] of lives) records = runBranches(lengths, turns, records, crashAfter);
+      records = runBranches(lengths, last, records, Infinity);
+      runBranches(lengths, last, records, Infinity);
     }),
     { numRuns: 500 },
   );

@@ -29,7 +29,7 @@ function parallel(id: string, children: Record<string, Step[]>): Step {
   return makeStep(id, "parallel", { parallel: Object.keys(children) }, { children });
 }
 
-Deno.test("a retry in branches, items and turns performs again only what failed, and what was cancelled with it", () =>
+Deno.test("a retry in branches, items and turns executes again only what failed, and what was cancelled with it", () =>
   withBench(async (bench) => {
     const { mend } = flaky(bench);
     const item = [callStep("first", "fine", {}, { n: "${{ item }}" }), callStep("save", "flaky", once)];
@@ -53,7 +53,7 @@ Deno.test("a retry in branches, items and turns performs again only what failed,
     const trace = await bench.trace(run);
     assert.deepEqual([trace.run.state, trace.run.error], ["succeeded", undefined]);
     const calls = ["flaky", "fine 2", "flaky", "fine 1", "flaky", "fine 2", "flaky", "fine", "see"];
-    assert.deepEqual(bench.calls, calls, "before, first and send are not performed again");
+    assert.deepEqual(bench.calls, calls, "before, first and send are not executed again");
     const lines = { total: 2, failed: 0, results: ["mended", "mended"], errors: [] };
     assert.deepEqual(trace.steps.find(({ path }) => path === "both/crm/mod[1]/lines")?.output, lines);
     assert.deepEqual(trace.steps.find(({ path }) => path === "after")?.output, {

@@ -6,12 +6,12 @@ import { callStep, makeRule, makeStep, START, states, withBench } from "./harnes
 function gate() {
   const called = Promise.withResolvers<AbortSignal>();
   const back = Promise.withResolvers<null>();
-  const perform = (_args: unknown, signal: AbortSignal) => {
+  const execute = (_args: unknown, signal: AbortSignal) => {
     called.resolve(signal);
     signal.addEventListener("abort", () => back.reject(signal.reason));
     return back.promise;
   };
-  return { called: called.promise, back, perform };
+  return { called: called.promise, back, execute };
 }
 
 Deno.test("after a crash a run goes on behind its last recorded step; the one caught in the middle is attempted again", () =>
@@ -87,7 +87,7 @@ Deno.test("drain lets a run end in time, and suspends what does not; it goes on 
   withBench(async (bench) => {
     const quick = gate();
     const slow = gate();
-    bench.functions = { quick: quick.perform, slow: slow.perform, first: () => 1 };
+    bench.functions = { quick: quick.execute, slow: slow.execute, first: () => 1 };
     const one = await bench.send(makeRule([callStep("a", "quick")]));
     const two = await bench.send(makeRule([callStep("a", "first"), callStep("b", "slow")]));
     await Promise.all([quick.called, slow.called]);
@@ -115,7 +115,7 @@ Deno.test("drain lets a run end in time, and suspends what does not; it goes on 
 Deno.test("cancel ends a running run: what it does is told to stop, and is gone when cancel resolves", () =>
   withBench(async (bench) => {
     const slow = gate();
-    bench.functions.slow = slow.perform;
+    bench.functions.slow = slow.execute;
     const run = await bench.send(makeRule([callStep("a", "slow"), callStep("b", "slow")]));
     const signal = await slow.called;
     assert.equal(await bench.runner.cancel(run, "Cancelled by anna"), "cancelled");
@@ -317,7 +317,7 @@ Deno.test("settled waits for retries that are due soon and not for those that ar
     assert.equal((await bench.trace(run)).run.due, START + 6_000);
   }));
 
-Deno.test("no more runs than the bound are performed at once, and none is forgotten", () =>
+Deno.test("no more runs than the bound are executed at once, and none is forgotten", () =>
   withBench(async (bench) => {
     let now = 0;
     let most = 0;

@@ -142,7 +142,7 @@ Deno.test("a loop whose turn works while the clock is set back goes on with the 
     assert.ok(bench.clock.now() <= START + 10 * MINUTE, new Date(bench.clock.now()).toISOString());
   }));
 
-Deno.test("what was claimed is performed also where the store does not tell when the next run is due", () => {
+Deno.test("what was claimed is executed also where the store does not tell when the next run is due", () => {
   let fails = true;
   const between = (store: Store): Store =>
     new Proxy(store, {

@@ -3,7 +3,7 @@ import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
 import { Meters } from "../../runtime/language/expressions/meter.ts";
 import { callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
 
-Deno.test("steps are performed in order, each sees the results of those before it", () =>
+Deno.test("steps are executed in order, each sees the results of those before it", () =>
   withBench(async (bench) => {
     bench.functions.double = ({ n }) => (n as number) * 2;
     const rule = makeRule([
@@ -211,7 +211,7 @@ Deno.test("a YAML action has inputs with defaults, steps of its own and an outpu
     assert.match(wrong.run.error!.message, /Cannot call ops\/lib\/tell.yaml: .*text/);
   }));
 
-Deno.test("a further attempt of a YAML action performs its steps anew", () =>
+Deno.test("a further attempt of a YAML action executes its steps anew", () =>
   withBench(async (bench) => {
     bench.functions.flaky = (_args, _signal, count) => {
       if (count === 2) throw new Error("boom");

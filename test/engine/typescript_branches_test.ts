@@ -30,7 +30,7 @@ function hanging(bench: Bench, ...names: string[]) {
   };
 }
 
-Deno.test("all performs its branches side by side, and gives what each gave; their steps stand below them", () =>
+Deno.test("all executes its branches side by side, and gives what each gave; their steps stand below them", () =>
   withCode(async (bench) => {
     const { begun, release } = hanging(bench, "crm", "mail");
     const run = await bench.send(codeRule(`
@@ -210,7 +210,7 @@ Deno.test("branches that wait are suspended when all do; each goes on by itself 
     assert.deepEqual(bench.calls, ["now", "now", "now"]);
   }));
 
-Deno.test("an each over 1,000 items performs each once, also across a crash, and in the order of its list", () =>
+Deno.test("an each over 1,000 items executes each once, also across a crash, and in the order of its list", () =>
   withCode(async (bench) => {
     const half = Promise.withResolvers<void>();
     let hang = true;

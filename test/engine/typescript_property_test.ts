@@ -71,8 +71,8 @@ function codeOf(part: Part, nextId: () => number): string {
   }
 }
 
-/** Performs a run that crashes at calls or ends of waits, each after so many of them since the crash before. */
-async function performCrashing(bench: Bench, rule: Rule, crashes: number[]) {
+/** Runs a run that crashes at calls or ends of waits, each after so many of them since the crash before. */
+async function executeCrashing(bench: Bench, rule: Rule, crashes: number[]) {
   const left = [...crashes];
   const before = bench.calls.length;
   let moments = 0;
@@ -122,9 +122,9 @@ Deno.test("no crash changes what a function with nested branches gives, and no r
         let id = 0;
         const body = `return ${codeOf(part, () => id++)};`;
         const rule = () => codeRule(body, { id: `ops/v${rules++}` });
-        const { trace: { run } } = await performCrashing(bench, rule(), []);
+        const { trace: { run } } = await executeCrashing(bench, rule(), []);
         assert.equal(run.error, undefined, body);
-        const again = await performCrashing(bench, rule(), crashes);
+        const again = await executeCrashing(bench, rule(), crashes);
         assert.deepEqual([again.trace.run.error, again.trace.run.output], [undefined, run.output], body);
         assert.equal(again.made, recordedCalls(again.trace), body);
         assert.deepEqual(bench.errors, []);

@@ -47,7 +47,7 @@ Deno.test("step.wait waits for a while or until a time, also across a crash, and
     const wrong = await bench.run(
       codeRule(`await step.wait("pause", "soon", { timeout: "1h" });`, { id: "ops/wrong" }),
     );
-    assert.match(wrong.run.error!.message, /Cannot perform step "pause": .*a wait step does not take this/);
+    assert.match(wrong.run.error!.message, /Cannot run step "pause": .*a wait step does not take this/);
   }));
 
 Deno.test("step.wait until a time of day is for that time by the new time where the clock is set back", () =>
@@ -72,7 +72,7 @@ Deno.test("a step without a name, and an option that is wrong, are told once and
     );
     assert.equal(
       await failed("ops/soon", 'await step.waitFor("paid", "t", { timeout: "soon" });'),
-      'Cannot perform step "paid": timeout: expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "soon"',
+      'Cannot run step "paid": timeout: expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "soon"',
     );
   }));
 

@@ -145,9 +145,9 @@ async function begin(program: Program, rule: string): Promise<string> {
 }
 
 /** Changes the rule's file, and waits until the program has seen it. */
-async function change(program: Program, rule: string, perform: () => Promise<void>): Promise<void> {
+async function change(program: Program, rule: string, execute: () => Promise<void>): Promise<void> {
   const before = program.lines.length;
-  await perform();
+  await execute();
   const isNews = ({ message }: LogLine) => new RegExp(`^(loaded|removed) ${rule}\\b`).test(message);
   await program.waitFor("a reload", (line) => isNews(line) && program.lines.indexOf(line) >= before);
 }
@@ -163,11 +163,11 @@ async function journey(version: Version, isEdited: boolean): Promise<void> {
   const steps: string[] = [];
   let moment = 0;
   let run = "";
-  const at = async (time: number, perform: (program: Program) => Promise<void>) => {
+  const at = async (time: number, execute: (program: Program) => Promise<void>) => {
     await clock.set(T0 + time + moment * MINUTE);
     await using program = world.start();
     await program.url();
-    await perform(program);
+    await execute(program);
   };
   const goesOn = async (program: Program, ...waits: string[]) => {
     steps.push(...moments[moment++]);

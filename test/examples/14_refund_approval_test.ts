@@ -33,11 +33,11 @@ for (const type of ["refund.requested", "refund.wanted"]) {
       "whenthen.yaml": `${settings}smtp: { host: 127.0.0.1, port: ${server.port}, from: rules@example.org }\n`,
     });
     const clock = await TestClock.in(dirname(folder.rules), T0);
-    const at = async (time: number, perform: (program: Program) => Promise<void>) => {
+    const at = async (time: number, execute: (program: Program) => Promise<void>) => {
       await clock.set(T0 + time);
       await using program = start(folder.rules, { data: folder.data, env: clock.env });
       await program.url();
-      await perform(program);
+      await execute(program);
     };
     const states = async (program: Program) => {
       const runs: Answered[] = await program.api("runs");

@@ -23,11 +23,11 @@ for (const [type, rule] of [["order.paid", "report"], ["order.settled", "report_
       }: { enabled: false }\n`,
     });
     const clock = await TestClock.in(dirname(folder.rules), T0);
-    const at = async (time: number, perform: (program: Program) => Promise<unknown>) => {
+    const at = async (time: number, execute: (program: Program) => Promise<unknown>) => {
       await clock.set(time);
       await using program = start(folder.rules, { data: folder.data, env: clock.env });
       await program.url();
-      await perform(program);
+      await execute(program);
     };
     const pay = async (program: Program, amount: number) => {
       const { status } = await program.post("/events", { type, data: { amount } });

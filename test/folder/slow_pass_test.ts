@@ -50,7 +50,7 @@ Deno.test("a slow pass finds each change once: inside, outside, added, removed",
   ] as const;
   for (const [path, change] of told) {
     await change();
-    pass.told(path);
+    pass.noteEvent(path);
   }
   for (const [index, change] of changes.entries()) {
     // The file outside is known from its first pass on.

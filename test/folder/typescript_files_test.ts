@@ -98,7 +98,7 @@ test("files that did not change are not bundled again", { "a.ts": rule("") }, as
   assert.equal(after.rules.get("a"), before.rules.get("a"));
 });
 
-Deno.test("a module that hangs delays the YAML rules no longer than the patience, and is a problem in the end", async () => {
+Deno.test("a module that hangs delays the YAML rules no longer than the loadTimeout, and is a problem in the end", async () => {
   const isolates = openIsolates({
     secrets: () => ({}),
     onSecret: () => {},
@@ -111,7 +111,7 @@ Deno.test("a module that hangs delays the YAML rules no longer than the patience
   const ready = new Promise<void>((resolve) => late = resolve);
   {
     const files = { "slow.ts": rule(""), "quick.yaml": "when:\n  every: 5m\nthen:\n  - log: hi\n" };
-    await using folder = await TestFolder.with(files, { isolates, patience: 120_000, onLate: late });
+    await using folder = await TestFolder.with(files, { isolates, loadTimeout: 120_000, onLate: late });
     const first = await folder.load();
     assert.ok(first.rules.has("slow"));
     await folder.write({
@@ -119,7 +119,7 @@ Deno.test("a module that hangs delays the YAML rules no longer than the patience
       "quick.yaml": "when:\n  every: 6m\nthen:\n  - log: hi\n",
     });
     await utimes(join(folder.path, "slow.ts"), 1, 1);
-    folder.reopen({ isolates, patience: 100, onLate: late });
+    folder.reopen({ isolates, loadTimeout: 100, onLate: late });
     const second = await folder.load();
     assert.deepEqual(diff(first, second), {
       loaded: ["quick"],

@@ -5,7 +5,7 @@ import type { BundledModule, Isolates } from "../../runtime/workers/workers.ts";
 import type { IsolateOptions } from "../../runtime/workers/open_workers.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
 import { type LoadedTypeScript, loadTypeScript } from "../../runtime/folder/typescript/typescript.ts";
-import { never, performer, scope, withFolder, withIsolates } from "../workers/harness.ts";
+import { executor, never, scope, withFolder, withIsolates } from "../workers/harness.ts";
 
 const RULE = `import { manual, rule } from "whenthen";\nexport default rule({ when: manual(), then: () => {} });\n`;
 
@@ -37,7 +37,7 @@ function withLoader(
 
 function run(isolates: Isolates, code: string, version = "v") {
   const module: BundledModule = { version, file: "a.ts", code };
-  return isolates.runRule(module, scope(), performer(), never);
+  return isolates.runRule(module, scope(), executor(), never);
 }
 
 Deno.test("a rule is bundled with what it imports, and its declaration read", () =>

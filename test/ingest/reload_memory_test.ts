@@ -53,7 +53,7 @@ Deno.test("300 reloads under load leave memory and hooks where they were, and lo
     ingest,
     hooks,
     surroundings,
-    perform: () => Promise.reject(new Error("nothing polls here")),
+    execute: () => Promise.reject(new Error("nothing polls here")),
     log: () => ({ info() {}, warn() {} }),
     report: () => {},
   });

@@ -93,7 +93,7 @@ const slips: [string, string, string[], object?][] = [
   ["a step inside an each, from outside", `${each("[{ id: save, log: hi }]")}\n  - log: \${{ steps.save }}`, [
     "steps.save",
     'unknown step "save"',
-    "it is performed apart each time; what came of that is in steps.each",
+    "it is executed apart each time; what came of that is in steps.each",
   ]],
   [
     "a step in a branch beside",

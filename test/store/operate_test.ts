@@ -54,7 +54,7 @@ storeTest("skipping is refused with what waits, where it is not clear or nothing
   assert.equal(await store.skipWait("nobody", undefined, "anna", NOW), undefined);
 });
 
-storeTest("a run that nobody performs moves to another version of its rule", async (store) => {
+storeTest("a run that nobody executes moves to another version of its rule", async (store) => {
   await store.putVersions([rule("v1")]);
   await store.putVersions([rule("v2"), { ...rule("v9"), id: "other" }]);
   const { runs: [run] } = await send(store, "e1");

@@ -295,12 +295,12 @@ Deno.test("a power cut at any moment: everything answered is there, nothing is t
         let store = await open({ disk });
         for (const each of operations) {
           if (each.kind === "send") asked.add(`e${each.at}`);
-          const done = perform(each);
+          const done = execute(each);
           done.catch(() => {});
           if (await Promise.race([done, dead]) === "cut") break;
           if (each.kind === "send") answered.add(`e${each.at}`);
         }
-        async function perform(each: Operation): Promise<unknown> {
+        async function execute(each: Operation): Promise<unknown> {
           if (each.kind === "send") return (await store.accept([arrival(`e${each.at}`, [candidate()])], [], NOW))[0];
           if (each.kind === "work") return await work(store);
           if (each.kind === "checkpoint") return await store.checkpoint();

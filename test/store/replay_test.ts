@@ -5,7 +5,7 @@ import { type Segment, SegmentLog } from "../../runtime/store/log/segment_log.ts
 import { storeTasks } from "../../runtime/store/tasks.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { FOLDER, NOW } from "./helpers.ts";
-import { dump, operation, perform, recoverRows, State } from "./state.ts";
+import { dump, execute, operation, recoverRows, State } from "./state.ts";
 
 /** A ledger on a disk, whose segments are sealed, folded and merged when a test says so. */
 class OnDisk {
@@ -68,12 +68,12 @@ Deno.test("the state after a replay is the live state: all rows, indexes, counts
         state.now += 500;
         if (what === "fail") {
           const failing = store.add(() => {
-            perform(state, each);
+            execute(state, each);
             throw new Error("half-way");
           });
           // In one group with it.
-          await Promise.all([store.add(() => perform(state, each)), assert.rejects(failing, /half-way/)]);
-        } else await store.add(() => perform(state, each));
+          await Promise.all([store.add(() => execute(state, each)), assert.rejects(failing, /half-way/)]);
+        } else await store.add(() => execute(state, each));
         if (what === "seal" || what === "fold" || what === "merge") await store[what]();
       }
       const cut = store.disk.copy();
@@ -96,7 +96,7 @@ Deno.test("a replay up to any frame is the state as it was with that frame", asy
       const states = new Map<number, unknown>([[0, plain(dump(state.rows, groups))]]);
       for (const each of operations) {
         state.now += 500;
-        await store.add(() => perform(state, each));
+        await store.add(() => execute(state, each));
         states.set(store.seq, plain(dump(state.rows, groups)));
       }
       const path = `${FOLDER}/log-000000000001`;

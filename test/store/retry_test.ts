@@ -179,7 +179,7 @@ storeTest(
   },
 );
 
-storeTest("the steps under the rule's onError are performed again where the run fails again", async (store) => {
+storeTest("the steps under the rule's onError are executed again where the run fails again", async (store) => {
   await store.putVersions([rule("v1")]);
   const run = await startRun(store, "e1");
   await store.recordStep(run, failed("a"), {}, NOW);

@@ -218,7 +218,7 @@ export const operation: fc.Arbitrary<Operation> = fc.record({
   b: fc.nat(20),
 });
 
-export function perform(state: State, { name, a, b }: Operation): void {
+export function execute(state: State, { name, a, b }: Operation): void {
   OPERATIONS[name](state, a, b);
 }
 

@@ -128,7 +128,7 @@ Deno.test("a store that was left in 2099 goes on where the clock was set back me
 });
 
 storeTest(
-  "a run that is being performed has its steps turned back, and is not suspended until the old time",
+  "a run that is being executed has its steps turned back, and is not suspended until the old time",
   async (store) => {
     const run = await startRun(store, "e1", {}, FAR);
     await beginWait(store, run, "a", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });

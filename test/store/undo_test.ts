@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { encode } from "../../runtime/store/ledger/encode.ts";
-import { dump, operation, perform, rebuilt, State } from "./state.ts";
+import { dump, execute, operation, rebuilt, State } from "./state.ts";
 
 Deno.test("what is undone leaves rows, indexes, counts, bytes and what is to be written as they were", () => {
   fc.assert(
@@ -14,10 +14,10 @@ Deno.test("what is undone leaves rows, indexes, counts, bytes and what is to be 
         const before = [dump(rows, groups), rows.bytes, rows.changes()];
         const copy = structuredClone(before);
         const mark = rows.mark();
-        perform(state, each);
+        execute(state, each);
         rows.undo(mark);
         assert.deepEqual([dump(rows, groups), rows.bytes, rows.changes()], copy);
-        perform(state, each);
+        execute(state, each);
         if (isFrame) state.remember(encode(rows).history);
       }
     }),
@@ -32,7 +32,7 @@ Deno.test("indexes and counts are those that the rows say, whatever happened to 
       const groups = new Map();
       for (const each of operations) {
         state.now += 500;
-        perform(state, each);
+        execute(state, each);
         state.remember(encode(state.rows).history);
         assert.deepEqual(dump(state.rows, groups), dump(rebuilt(state.rows), groups));
       }

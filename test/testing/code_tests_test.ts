@@ -228,7 +228,7 @@ testRule(a, "is well", async (t) => {
     "is stuck: Nothing has happened for 10 s, and yet the rule is at work",
     "is well",
   ]);
-  assert.deepEqual(report.results[0].failure!.notes, ["the run is performed; so far: tell succeeded"]);
+  assert.deepEqual(report.results[0].failure!.notes, ["the run is executed; so far: tell succeeded"]);
 });
 
 Deno.test("what is wrong with a test file, or with what a test begins with, is a problem with its place", async () => {

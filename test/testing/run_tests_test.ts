@@ -12,7 +12,7 @@ then:
   - log: paid \${{ steps.pay.body.n }} in \${{ env.TOWN }}
 `;
 
-Deno.test("a test performs the rule as it is, but for the world that it gives", async () => {
+Deno.test("a test executes the rule as it is, but for the world that it gives", async () => {
   const report = await simulate({
     "refund.yaml": `${REFUND}tests:
   - name: pays

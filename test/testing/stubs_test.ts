@@ -40,7 +40,7 @@ tests: [{ name: inside, do: [{ send: { type: a } }] }]
   ]);
 });
 
-Deno.test("stubs by kind, by step, by path; called YAML actions are performed unless they are stubbed by their step", async () => {
+Deno.test("stubs by kind, by step, by path; called YAML actions are executed unless they are stubbed by their step", async () => {
   const report = await simulate({
     "lib/tell.yaml": `inputs: { text: { type: text } }
 then:

@@ -54,13 +54,13 @@ export class Program {
   readonly transitions: { events: number; put: number }[] = [];
   readonly warnings: string[] = [];
   readonly reports: (string | null)[] = [];
-  readonly performed: { source: JsonObject; input: JsonObject }[] = [];
+  readonly executed: { source: JsonObject; input: JsonObject }[] = [];
   readonly hooks = new Set<Hook>();
   readonly subscriptions = new Set<Subscription>();
   /** Set, the next transition fails with it. */
   failing?: Error;
   /** Set, it gives what a source gives. */
-  perform?: (source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json> | Json;
+  execute?: (source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json> | Json;
   ruleFolder = tmpdir();
   #waiting = new Set<() => void>();
   #stop?: AbortController;
@@ -91,7 +91,7 @@ export class Program {
   /** The same folder and data, started once more. */
   restarted(args: JsonObject = this.args): Program {
     const next = new Program(this.kind, args, this.store, this.clock);
-    next.perform = this.perform;
+    next.execute = this.execute;
     next.ruleFolder = this.ruleFolder;
     return next;
   }
@@ -119,9 +119,9 @@ export class Program {
       signal,
       once: false,
       ingest: (events, progress = {}) => this.#ingest(events, progress),
-      perform: async (source, input, signal) => {
-        this.performed.push({ source, input });
-        return await (this.perform ?? performStep)(source, input, signal);
+      execute: async (source, input, signal) => {
+        this.executed.push({ source, input });
+        return await (this.execute ?? executeStep)(source, input, signal);
       },
       hooks: registry(this.hooks),
       subscriptions: registry(this.subscriptions),
@@ -164,11 +164,11 @@ export function parseArgs({ kind, main, options }: TriggerKind, args: JsonObject
   return z.strictObject({ [kind]: main, ...options }).parse(args) as JsonObject;
 }
 
-async function performStep(source: JsonObject, _input: JsonObject, signal: AbortSignal): Promise<Json> {
+async function executeStep(source: JsonObject, _input: JsonObject, signal: AbortSignal): Promise<Json> {
   const action = "http" in source ? http : run;
   const parsed = parseStep(action, source);
   if ("problems" in parsed) throw new Error(parsed.problems.join("; "));
-  const { output } = await action.perform(parsed.args, makeContext({ signal }));
+  const { output } = await action.execute(parsed.args, makeContext({ signal }));
   return output;
 }
 

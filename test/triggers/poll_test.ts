@@ -57,7 +57,7 @@ Deno.test("a poll takes what it first finds without a word, then emits what was 
     key: "item.mount",
     on: ["added", "changed", "removed"],
   });
-  program.perform = () => items;
+  program.execute = () => items;
   assert.deepEqual(await pass(program), []);
   assert.deepEqual(await pass(program), []);
   items = [{ mount: "/", used: 91 }, { mount: "/srv", used: 1 }];
@@ -72,7 +72,7 @@ Deno.test("a poll takes what it first finds without a word, then emits what was 
 Deno.test("A→B→C between polls is one change A→C, and A→B→A→B are three changes with three ids", async () => {
   let used = 1;
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.mount" });
-  program.perform = () => [{ mount: "/", used }];
+  program.execute = () => [{ mount: "/", used }];
   await pass(program);
   used = 2;
   used = 3;
@@ -84,7 +84,7 @@ Deno.test("A→B→C between polls is one change A→C, and A→B→A→B are th
 Deno.test("only the wanted kinds of changes are emitted, the baseline follows all", async () => {
   let items: Json = [diskA];
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.mount", on: ["removed"] });
-  program.perform = () => items;
+  program.execute = () => items;
   await pass(program);
   items = [diskA, diskB];
   assert.deepEqual(await pass(program), []);
@@ -94,7 +94,7 @@ Deno.test("only the wanted kinds of changes are emitted, the baseline follows al
 
 Deno.test("first: emit reports what it first finds as added", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.mount", first: "emit" });
-  program.perform = () => [diskA, diskB];
+  program.execute = () => [diskA, diskB];
   assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["/", "/home"]);
   assert.deepEqual(await pass(program), []);
 });
@@ -102,7 +102,7 @@ Deno.test("first: emit reports what it first finds as added", async () => {
 Deno.test("without key the whole document is one item; ignored paths do not count, in lists neither", async () => {
   let document: Json = { at: 1, hosts: [{ name: "a", seen: 1, up: true }] };
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, ignore: ["at", "hosts.seen"] });
-  program.perform = () => document;
+  program.execute = () => document;
   await pass(program);
   document = { hosts: [{ seen: 2, up: true, name: "a" }], at: 2 };
   assert.deepEqual(await pass(program), [], "neither ignored values nor the order of names are a change");
@@ -227,10 +227,10 @@ Deno.test("an answer without Date is as old as our clock says", async () => {
 
 Deno.test("identical repeats are one item; of different ones with one key the first counts, and a warning names both", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", first: "emit", ignore: ["seen"] });
-  program.perform = (): Json => [{ id: 1, v: 1 }, { id: 1, v: 1 }, { id: 1, v: 1, seen: 3 }, { id: 2, v: 1 }];
+  program.execute = (): Json => [{ id: 1, v: 1 }, { id: 1, v: 1 }, { id: 1, v: 1, seen: 3 }, { id: 2, v: 1 }];
   assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["1", "2"]);
   assert.deepEqual(program.warnings, []);
-  program.perform = () => [{ id: 1, v: 2 }, { id: 2, v: 1 }, { id: 1, v: 3 }, { id: 3, v: 1 }];
+  program.execute = () => [{ id: 1, v: 2 }, { id: 2, v: 1 }, { id: 1, v: 3 }, { id: 3, v: 1 }];
   assert.deepEqual(
     (await pass(program)).map(({ type, data }) => [type, (data as JsonObject).new]),
     [["changed", { id: 1, v: 2 }], ["added", { id: 3, v: 1 }]],
@@ -242,20 +242,20 @@ Deno.test("identical repeats are one item; of different ones with one key the fi
 
 Deno.test("items without a key are skipped, with a warning that counts them and shows one", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", first: "emit", on: ["removed"] });
-  program.perform = (): Json => [{ v: 1 }, null, 7, { id: null }, { id: "" }, { id: [1] }, { id: 2 }];
+  program.execute = (): Json => [{ v: 1 }, null, 7, { id: null }, { id: "" }, { id: [1] }, { id: 2 }];
   await pass(program);
   assert.deepEqual([...program.store.baseline.keys()], ["2"]);
   assert.deepEqual(program.warnings, [
     'trigger: 6 items are skipped, as "key: item.id" gives neither text nor a number for them; the first is item 0: {"v":1}',
   ]);
-  program.perform = () => [{ v: 1 }];
+  program.execute = () => [{ v: 1 }];
   await assert.rejects(program.pass(), /No item of the source has a key: 1 item is skipped/);
   assert.deepEqual([...program.store.baseline.keys()], ["2"], "none has gone: it is another list");
 });
 
 Deno.test("an item without a key does not hold up a cursor", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id" });
-  program.perform = () => ({ items: [{ v: 1 }], cursor: "next" });
+  program.execute = () => ({ items: [{ v: 1 }], cursor: "next" });
   await pass(program);
   assert.equal((program.store.mark as JsonObject).cursor, "next");
   assert.equal(program.warnings.length, 1);
@@ -312,37 +312,37 @@ Deno.test("Retry-After is honoured, also after a restart", async () => {
 Deno.test("a poll keeps its interval across restarts, and no second one starts while one is under way", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, every: "5m" });
   let release = () => {};
-  program.perform = () => new Promise((resolve) => release = () => resolve([]));
+  program.execute = () => new Promise((resolve) => release = () => resolve([]));
   await program.attach();
   await program.clock.advanceTo(START + 12 * MINUTE);
-  assert.equal(program.performed.length, 1, "still under way");
+  assert.equal(program.executed.length, 1, "still under way");
   release();
   await program.until(() => program.reports.length === 1);
   await program.clock.advanceTo(START + 12 * MINUTE);
-  assert.equal(program.performed.length, 2, "overdue: at once");
+  assert.equal(program.executed.length, 2, "overdue: at once");
   release();
   await program.until(() => program.reports.length === 2);
   await program.detach();
   const later = program.restarted();
-  later.perform = () => [];
+  later.execute = () => [];
   await later.attach();
   await later.clock.advanceTo(START + 16 * MINUTE);
-  assert.equal(later.performed.length, 0);
+  assert.equal(later.executed.length, 0);
   await later.clock.advanceTo(START + 17 * MINUTE);
-  assert.equal(later.performed.length, 1);
+  assert.equal(later.executed.length, 1);
   await later.detach();
 });
 
 Deno.test("a poll that fails is reported and goes on at its interval; detached, it is aborted", async () => {
   const program = new Program(poll, { poll: { run: ["false"] }, every: "5m" });
-  program.perform = () => Promise.reject(new Error("exit code 1"));
+  program.execute = () => Promise.reject(new Error("exit code 1"));
   await program.attach();
   await program.clock.advanceTo(START + 5 * MINUTE);
   assert.deepEqual(program.reports, ["exit code 1", "exit code 1"]);
-  program.perform = () => ({ json: [] });
+  program.execute = () => ({ json: [] });
   await program.clock.advanceTo(START + 10 * MINUTE);
   assert.equal(program.reports.at(-1), null);
-  program.perform = (_source, _input, signal) =>
+  program.execute = (_source, _input, signal) =>
     new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
   await program.clock.advanceTo(START + 15 * MINUTE);
   await program.detach();
@@ -351,7 +351,7 @@ Deno.test("a poll that fails is reported and goes on at its interval; detached, 
 
 Deno.test("a poll goes on after a clock error into 2099", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" } });
-  program.perform = () => [];
+  program.execute = () => [];
   await program.attach();
   await program.clock.advanceTo(START + 1);
   program.clock.jumpTo(Date.parse("2099-01-01T00:00:00Z"));
@@ -359,16 +359,16 @@ Deno.test("a poll goes on after a clock error into 2099", async () => {
   program.clock.jumpTo(START + MINUTE);
   await program.until(() => program.warnings.length === 1);
   await program.clock.advanceTo(START + 6 * MINUTE);
-  assert.equal(program.performed.length, 4);
+  assert.equal(program.executed.length, 4);
   await program.detach();
 });
 
 Deno.test("many items are several transitions; one that is interrupted is gone on with, nothing lost or doubled", async () => {
   const items = Array.from({ length: 12_345 }, (_, id) => ({ id }));
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", on: ["added", "removed"] });
-  program.perform = () => [];
+  program.execute = () => [];
   await pass(program);
-  program.perform = () => items;
+  program.execute = () => items;
   const { ingest } = program.context(new AbortController().signal);
   let transitions = 0;
   const context = program.context(new AbortController().signal);
@@ -386,7 +386,7 @@ Deno.test("many items are several transitions; one that is interrupted is gone o
 
 Deno.test("a first baseline that was interrupted is started over, not reported as added", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id" });
-  program.perform = () => Array.from({ length: 1_200 }, (_, id) => ({ id }));
+  program.execute = () => Array.from({ length: 1_200 }, (_, id) => ({ id }));
   const context = program.context(new AbortController().signal);
   const { ingest } = context;
   let transitions = 0;
@@ -401,13 +401,13 @@ Deno.test("a first baseline that was interrupted is started over, not reported a
 
 Deno.test("a source with a cursor is asked from there on, and the cursor moves with the events", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, first: "emit" });
-  program.perform = (_source, { cursor }) => ({
+  program.execute = (_source, { cursor }) => ({
     items: [{ n: Number(cursor ?? 0) }, { n: 100 }],
     cursor: Number(cursor ?? 0) + 1,
   });
   assert.equal((await pass(program)).length, 2);
   assert.equal((await pass(program)).length, 2);
-  assert.deepEqual(program.performed.map(({ input }) => input), [{ cursor: null }, { cursor: 1 }]);
+  assert.deepEqual(program.executed.map(({ input }) => input), [{ cursor: null }, { cursor: 1 }]);
   const context = program.context(new AbortController().signal);
   const { ingest } = context;
   context.ingest = (events, progress) => {
@@ -430,7 +430,7 @@ Deno.test("keyed items of a source with a cursor do not go because they are not 
     items: [{ id: 2, v: 1 }, { id: 1, v: 2 }],
     cursor: "b",
   }, { items: [] }];
-  program.perform = () => answers.shift()!;
+  program.execute = () => answers.shift()!;
   await pass(program);
   assert.deepEqual((await pass(program)).map(({ type, subject }) => [type, subject]), [["added", "2"], [
     "changed",
@@ -644,7 +644,7 @@ Deno.test("a source is read in its charset, and what does not decode is a failed
 Deno.test("two long lists are not compared element by element", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" } });
   let list = Array.from({ length: 50_000 }, (_, index) => index);
-  program.perform = () => list;
+  program.execute = () => list;
   await pass(program);
   list = list.map((number) => number + 100_000);
   const [{ data }] = await pass(program);

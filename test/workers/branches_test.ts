@@ -1,28 +1,28 @@
 import assert from "node:assert/strict";
-import type { Computed, PerformStep, StepCall } from "../../runtime/workers/workers.ts";
-import { type Fixture, gate, never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
+import type { Computed, ExecuteStep, StepCall } from "../../runtime/workers/workers.ts";
+import { executor, type Fixture, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
-/** Runs a function with this body. `perform` as the main side does by default: computes, and answers others with null. */
-async function run({ isolates, module }: Fixture, body: string, perform: PerformStep = performer()) {
-  return await isolates.runRule(await module(ruleSource(body)), scope(), perform, never);
+/** Runs a function with this body. `execute` as the main side does by default: computes, and answers others with null. */
+async function run({ isolates, module }: Fixture, body: string, execute: ExecuteStep = executor()) {
+  return await isolates.runRule(await module(ruleSource(body)), scope(), execute, never);
 }
 
-/** The performer, with what the worker said of the steps that it computed. */
+/** The executor, with what the worker said of the steps that it computed. */
 function listening(answer?: (call: StepCall) => unknown) {
-  const base = performer(answer);
+  const base = executor(answer);
   const said: [string, Computed][] = [];
-  const perform: PerformStep = (call, computed) => {
+  const execute: ExecuteStep = (call, computed) => {
     if (computed) said.push([call.name, computed]);
     return base(call, computed);
   };
-  return Object.assign(perform, { calls: base.calls, said });
+  return Object.assign(execute, { calls: base.calls, said });
 }
 
 const pathsOf = (calls: StepCall[]) => calls.map(({ scope, name }) => scope === "" ? name : `${scope}/${name}`);
 
 Deno.test("steps in branches carry the branch's path, whatever they waited for before", () =>
   withIsolates({}, async (fixture) => {
-    const perform = performer();
+    const execute = executor();
     const output = await run(
       fixture,
       `
@@ -40,10 +40,10 @@ Deno.test("steps in branches carry the branch's path, whatever they waited for b
       });
       await step.log("after", "x");
       return both;`,
-      perform,
+      execute,
     );
     assert.deepEqual(output, { crm: "crm", "e/mail": { total: 2, failed: 0, results: ["a0", "b1"], errors: [] } });
-    assert.deepEqual(pathsOf(perform.calls).sort(), [
+    assert.deepEqual(pathsOf(execute.calls).sort(), [
       "after",
       "both",
       "both/crm/post",
@@ -53,29 +53,29 @@ Deno.test("steps in branches carry the branch's path, whatever they waited for b
       "both/e%2Fmail/lines[0]/save",
       "both/e%2Fmail/lines[1]/save",
     ]);
-    const both = perform.calls.find(({ name }) => name === "both")!;
+    const both = execute.calls.find(({ name }) => name === "both")!;
     assert.deepEqual([both.kind, both.args], ["all", { all: ["crm", "e/mail"] }]);
-    const lines = perform.calls.find(({ name }) => name === "lines")!;
+    const lines = execute.calls.find(({ name }) => name === "lines")!;
     assert.deepEqual([lines.kind, lines.args], ["each", { each: 2 }]);
   }));
 
 Deno.test("branches stand below the path that the main side gave the step", () =>
   withIsolates({}, async (fixture) => {
-    const base = performer();
-    const perform: PerformStep = async (call, computed) => {
+    const base = executor();
+    const execute: ExecuteStep = async (call, computed) => {
       const answer = await base(call, computed);
       return answer.kind === "compute" ? { ...answer, path: "lines#2" } : answer;
     };
-    await run(fixture, `await step.each("lines", [1], () => step.log("save", "x"));`, perform);
+    await run(fixture, `await step.each("lines", [1], () => step.log("save", "x"));`, execute);
     assert.deepEqual(pathsOf(base.calls), ["lines", "lines#2[0]/save"]);
   }));
 
-Deno.test("each performs up to max items at once, and begins them in order", () =>
+Deno.test("each executes up to max items at once, and begins them in order", () =>
   withIsolates({}, async (fixture) => {
     const begun: string[] = [];
     const gates = [gate(), gate(), gate(), gate()];
     const three = gate();
-    const perform = performer(async ({ name, args }) => {
+    const execute = executor(async ({ name, args }) => {
       if (name !== "save") return null;
       const n = Number(args.log);
       begun.push(`${n}`);
@@ -86,7 +86,7 @@ Deno.test("each performs up to max items at once, and begins them in order", () 
     const output = run(
       fixture,
       `return (await step.each("lines", [0, 1, 2, 3], (n) => step.log("save", String(n)), { max: 2 })).results;`,
-      perform,
+      execute,
     );
     gates[1].resolve();
     await three.promise;
@@ -123,7 +123,7 @@ Deno.test("a failed item of an each cancels the others and is thrown, or is told
 Deno.test("an error that is passed on names the step that failed, also as the cause of another", () =>
   withIsolates({}, async (fixture) => {
     const base = listening();
-    const perform: PerformStep = (call, computed) => {
+    const execute: ExecuteStep = (call, computed) => {
       if (call.kind !== "http") return base(call, computed);
       const error = { name: "HttpError", message: "500", step: `${call.scope}/${call.name}` };
       return Promise.resolve({ kind: "failed", error });
@@ -135,13 +135,13 @@ Deno.test("an error that is passed on names the step that failed, also as the ca
         try { await step.http("post", "https://x.org"); }
         catch (error) { if (n === 0) throw error; throw new Error("wrapped", { cause: error }); }
       }, { onError: "continue" });`,
-      perform,
+      execute,
     );
     assert.deepEqual((output as { errors: unknown }).errors, [
       { index: 0, step: "lines[0]/post", message: "500" },
       { index: 1, step: "lines[1]/post", message: "wrapped" },
     ]);
-    const failing = run(fixture, `await step.all("both", { crm: () => step.http("post", "https://x.org") });`, perform);
+    const failing = run(fixture, `await step.all("both", { crm: () => step.http("post", "https://x.org") });`, execute);
     await assert.rejects(failing, /500/);
     const [, computed] = base.said.at(-1)!;
     assert.equal("error" in computed && computed.error.step, "both/crm/post");
@@ -151,7 +151,7 @@ Deno.test("the first branch of any that succeeds wins; the others are lost and n
   withIsolates({}, async (fixture) => {
     const late = gate();
     const asked = gate();
-    const perform = listening(async ({ name }) => {
+    const execute = listening(async ({ name }) => {
       if (name === "other") asked.resolve();
       if (name === "slow" || name === "other") await late.promise;
       return name;
@@ -171,42 +171,42 @@ Deno.test("the first branch of any that succeeds wins; the others are lost and n
         if (call.name === "go") await asked.promise;
         // The losers' answers arrive while the function goes on.
         if (call.name === "after") late.resolve();
-        return await perform(call, computed);
+        return await execute(call, computed);
       },
     );
     assert.deepEqual(await output, { winner: "quick", result: 7 });
-    const [, computed] = perform.said.find(([name]) => name === "first")!;
+    const [, computed] = execute.said.find(([name]) => name === "first")!;
     assert.deepEqual("output" in computed && computed.lost, ["first/slow", "first/inner"]);
-    assert.ok(!pathsOf(perform.calls).some((path) => path.endsWith("never")));
+    assert.ok(!pathsOf(execute.calls).some((path) => path.endsWith("never")));
   }));
 
 Deno.test("any fails with its first failure when no branch succeeds, and all with join when too few can", () =>
   withIsolates({}, async (fixture) => {
     const fail = (name: string) => `${name}: () => { throw new Error("${name}") }`;
     await assert.rejects(run(fixture, `await step.any("x", { ${fail("a")}, ${fail("b")} })`), /^\w*Error: a$/);
-    const perform = listening(({ name }) => name === "hang" ? new Promise(() => {}) : name);
+    const execute = listening(({ name }) => name === "hang" ? new Promise(() => {}) : name);
     const join = `await step.all("x", { a: () => step.log("hang", "x"), ${fail("b")}, c: () => step.log("c", "x"), ${
       fail("d")
     } }, { join: 3 })`;
-    await assert.rejects(run(fixture, join, perform), /^\w*Error: b$/);
-    const [, computed] = perform.said[0];
+    await assert.rejects(run(fixture, join, execute), /^\w*Error: b$/);
+    const [, computed] = execute.said[0];
     assert.deepEqual("error" in computed && computed.lost, ["x/a", "x/c"]);
     const enough = run(
       fixture,
       `return await step.all("x", { a: () => 1, ${
         fail("b")
       }, c: () => undefined, d: () => step.log("hang", "x") }, { join: 2 })`,
-      perform,
+      execute,
     );
     assert.deepEqual(await enough, { a: 1, b: null, c: null, d: null });
   }));
 
 Deno.test("an each with a rate asks before each item, one at a time and in order", () =>
   withIsolates({}, async (fixture) => {
-    const base = performer();
+    const base = executor();
     let open = 0;
     const order: string[] = [];
-    const perform: PerformStep = async (call, computed) => {
+    const execute: ExecuteStep = async (call, computed) => {
       if (call.kind === "log") order.push(call.scope);
       if (call.kind !== "item") return await base(call, computed);
       assert.equal(call.scope, "lines");
@@ -219,7 +219,7 @@ Deno.test("an each with a rate asks before each item, one at a time and in order
     await run(
       fixture,
       `await step.each("lines", [1, 2, 3], () => step.log("save", "x"), { rate: "10/s", max: 3 });`,
-      perform,
+      execute,
     );
     assert.deepEqual(order.filter((entry) => entry.startsWith("next")), ["next 0", "next 1", "next 2"]);
     assert.ok(order.indexOf("lines[0]") < order.indexOf("next 2"), String(order));
@@ -228,7 +228,7 @@ Deno.test("an each with a rate asks before each item, one at a time and in order
 
 Deno.test("a branch whose call is abandoned holds up its each, all or any", () =>
   withIsolates({}, async (fixture) => {
-    const base = performer();
+    const base = executor();
     const asked = gate();
     const controller = new AbortController();
     const code = await fixture.module(ruleSource(
@@ -261,16 +261,16 @@ Deno.test("what is no branch is refused where it is called", () =>
 
 Deno.test("an each of 5,000 items goes through", () =>
   withIsolates({}, async (fixture) => {
-    const perform = performer(({ args }) => args.log);
+    const execute = executor(({ args }) => args.log);
     const output = await run(
       fixture,
       `
       const items = Array.from({ length: 5000 }, (_, n) => n);
       return (await step.each("lines", items, (n) => step.log("save", String(n)), { max: 100 })).results.length;`,
-      perform,
+      execute,
     );
     assert.equal(output, 5_000);
-    assert.equal(perform.calls.length, 5_001);
+    assert.equal(execute.calls.length, 5_001);
   }));
 
 Deno.test("an awaited event is what its definition's validator makes of it, or fails the function", () =>
@@ -280,20 +280,20 @@ Deno.test("an awaited event is what its definition's validator makes of it, or f
       const source = ruleSource(`
         const got = await step.waitFor("paid", payment, { match: { "data.id": ${n} }, timeout: "3d" });
         return got && got.data;`);
-      const perform = performer(({ args }) => (args.match as { "data.id": number })["data.id"] === 0 ? null : received);
+      const execute = executor(({ args }) => (args.match as { "data.id": number })["data.id"] === 0 ? null : received);
       const output = fixture.isolates.runRule(
         await fixture.module(`${source} const payment = ${definition};`),
         scope(),
-        perform,
+        execute,
         never,
       );
-      return { perform, output };
+      return { execute, output };
     };
     const doubled = (data: string) =>
       `event("payment.received", { "~standard": { version: 1, vendor: "test", validate: () => (${data}) } })`;
-    const { perform, output } = await waitFor(doubled("{ value: { n: 2 } }"));
+    const { execute, output } = await waitFor(doubled("{ value: { n: 2 } }"));
     assert.deepEqual(await output, { n: 2 });
-    assert.deepEqual(perform.calls[0].args, {
+    assert.deepEqual(execute.calls[0].args, {
       waitFor: "payment.received",
       match: { "data.id": 1 },
       timeout: "3d",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import process from "node:process";
-import { never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
+import { executor, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
 /** What rule code written for Deno finds; the tests of the binary see that it finds the same there. */
 
@@ -12,7 +12,7 @@ Deno.test("Deno.env is the worker's own environment: no secret stands in it, and
         Deno.env.set("OWN", "own");
         const { get, has, toObject } = Deno.env;
         return [get("SHOWN"), get("OWN"), has("WHENTHEN_TEST_HIDDEN"), Object.keys(toObject()).includes("WHENTHEN_TEST_HIDDEN")];`));
-      const output = await isolates.runRule(code, scope(), performer(), never);
+      const output = await isolates.runRule(code, scope(), executor(), never);
       assert.deepEqual(output, ["shown", "own", false, false]);
       assert.equal(process.env.OWN, undefined);
     });
@@ -34,7 +34,7 @@ Deno.test("rule code reads and writes files as on Deno", () =>
       await Deno.remove(folder, { recursive: true });
       const missing = await Deno.stat(folder).catch((error) => error instanceof Deno.errors.NotFound);
       return { names, text, isFile, size, missing };`));
-    const output = await isolates.runRule(code, scope(), performer(), never);
+    const output = await isolates.runRule(code, scope(), executor(), never);
     assert.deepEqual(output, { names: ["a.txt"], text: "one two", isFile: true, size: 7, missing: true });
   }));
 
@@ -42,6 +42,6 @@ Deno.test("rule code cannot end or move the program through Deno", () =>
   withIsolates({}, async ({ isolates, module }) => {
     for (const call of [`const { exit } = Deno; exit(3)`, `Deno.chdir("/")`, `Deno.kill(1, "SIGTERM")`]) {
       const code = await module(ruleSource(call));
-      await assert.rejects(isolates.runRule(code, scope(), performer(), never), /is not for rule code/, call);
+      await assert.rejects(isolates.runRule(code, scope(), executor(), never), /is not for rule code/, call);
     }
   }));

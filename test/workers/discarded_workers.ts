@@ -1,5 +1,5 @@
 import { memoryUsage } from "node:process";
-import { never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
+import { executor, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
 /** A program that discards one worker after the other; prints by how many megabytes it has grown since the first forty. */
 await withIsolates({}, async ({ isolates, module }) => {
@@ -7,7 +7,7 @@ await withIsolates({}, async ({ isolates, module }) => {
   const use = async (count: number) => {
     for (let n = 0; n < count; n += 4) {
       const versions = [0, 1, 2, 3].map((k) => ({ ...code, version: `m${n + k}` }));
-      await Promise.all(versions.map((version) => isolates.runRule(version, scope(), performer(), never)));
+      await Promise.all(versions.map((version) => isolates.runRule(version, scope(), executor(), never)));
       await Promise.all(versions.map(({ version }) => isolates.discard(version)));
     }
   };

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import type { BundledModule, CodeScope, Isolates, PerformStep, StepCall } from "../../runtime/workers/workers.ts";
+import type { BundledModule, CodeScope, ExecuteStep, Isolates, StepCall } from "../../runtime/workers/workers.ts";
 import { type CodeLog, type IsolateOptions, openIsolates } from "../../runtime/workers/open_workers.ts";
 import { stepPath } from "../../runtime/workers/step_path.ts";
 import { bundle } from "../../runtime/folder/typescript/typescript_bundle.ts";
@@ -83,9 +83,9 @@ export const never = new AbortController().signal;
 const COMPUTED = ["do", "each", "all", "any"];
 
 /** The main side of a run without a store: has the worker compute what it can, answers others by `answer`. */
-export function performer(answer: (call: StepCall) => unknown = () => null): PerformStep & { calls: StepCall[] } {
+export function executor(answer: (call: StepCall) => unknown = () => null): ExecuteStep & { calls: StepCall[] } {
   const calls: StepCall[] = [];
-  const perform: PerformStep = async (call, computed) => {
+  const execute: ExecuteStep = async (call, computed) => {
     if (!computed) calls.push(call);
     if (!COMPUTED.includes(call.kind)) return { kind: "result", output: await answer(call) as null };
     const path = stepPath(call.scope, call.name);
@@ -94,7 +94,7 @@ export function performer(answer: (call: StepCall) => unknown = () => null): Per
       ? { kind: "failed", error: computed.error }
       : { kind: "result", output: computed.output };
   };
-  return Object.assign(perform, { calls });
+  return Object.assign(execute, { calls });
 }
 
 /** A promise with its handles. */

@@ -1,19 +1,19 @@
 import assert from "node:assert/strict";
 import { InvalidEventError, RuleCodeError, type StepCall } from "../../runtime/workers/workers.ts";
 import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
-import { gate, never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
+import { executor, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
 Deno.test("a rule's function runs in a worker and its steps on the main side", () =>
   withIsolates({}, async ({ isolates, module }) => {
-    const perform = performer((call) => call.kind === "http" ? { status: 200 } : null);
+    const execute = executor((call) => call.kind === "http" ? { status: 200 } : null);
     const code = await module(ruleSource(`
       const sum = await step.do("sum", ({ attempt }) => event.data.n + config.add + attempt);
       const { status } = await step.http("tell", "POST https://example.org/", { json: { sum }, retry: 5, body: undefined });
       await step.log("say", "done", { level: "warn" });
       return { sum, status, id: run.id, rule: rule.id, none: undefined };`));
-    const output = await isolates.runRule(code, scope({ config: { add: 40 } }), perform, never);
+    const output = await isolates.runRule(code, scope({ config: { add: 40 } }), execute, never);
     assert.deepEqual(output, { sum: 42, status: 200, id: "run1", rule: "a" });
-    assert.deepEqual(perform.calls, [
+    assert.deepEqual(execute.calls, [
       { name: "sum", scope: "", kind: "do", args: {}, answered: 0 },
       {
         name: "tell",
@@ -73,7 +73,7 @@ Deno.test("what rule code throws comes back with its class, name, message and th
   withIsolates({}, async ({ isolates, module }) => {
     const run = async (body: string) => {
       const code = await module(ruleSource(body));
-      return await isolates.runRule(code, scope(), performer(), never).then(() => assert.fail(), (error) => error);
+      return await isolates.runRule(code, scope(), executor(), never).then(() => assert.fail(), (error) => error);
     };
     const plain = await run(`const x: undefined = undefined;\n  (x as any).y;`);
     assert.ok(plain instanceof RuleCodeError);
@@ -96,7 +96,7 @@ Deno.test("an error in step.do reaches the main side with its class and is throw
     const code = await module(ruleSource(`
       try { await step.do("a", () => { throw new RetryAfterError("later", 7) }); }
       catch (error) { return { name: error.name, isRetry: error instanceof RetryAfterError, after: error.retryAfter }; }`));
-    const base = performer();
+    const base = executor();
     const output = await isolates.runRule(code, scope(), (call, computed) => {
       if (computed && "error" in computed) seen.push(computed.error.name, computed.error.retryAfter);
       return base(call, computed);
@@ -135,7 +135,7 @@ Deno.test("a result that JSON cannot hold is a clear error", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(ruleSource(`await step.do("read", () => ({ items: [1, { at: new Date(0) }] }));`));
     await assert.rejects(
-      isolates.runRule(code, scope(), performer(), never),
+      isolates.runRule(code, scope(), executor(), never),
       /the result of step "read" has a Date at items\[1\]\.at, which JSON cannot hold: use toISOString\(\)/,
     );
   }));
@@ -150,7 +150,7 @@ Deno.test("calls of a run go on side by side", () =>
     const output = await isolates.runRule(
       code,
       scope(),
-      performer(async (call) => {
+      executor(async (call) => {
         arrived.push(call.name);
         if (arrived.length === 3) all.resolve();
         await all.promise;
@@ -173,10 +173,10 @@ Deno.test("a call that is abandoned never settles, and the abort that follows le
       return Promise.resolve({ kind: "abandon" });
     }, controller.signal);
     await asked.promise;
-    assert.equal(await isolates.runRule(code, scope(), performer(), never), "ok");
+    assert.equal(await isolates.runRule(code, scope(), executor(), never), "ok");
     controller.abort(new Error("suspended"));
     await assert.rejects(suspended, /suspended/);
-    assert.equal(await isolates.runRule(code, scope(), performer(), never), "ok");
+    assert.equal(await isolates.runRule(code, scope(), executor(), never), "ok");
     assert.equal(isolates.count(), 1);
     assert.deepEqual(logs, []);
   }));
@@ -200,7 +200,7 @@ Deno.test("an event that its validator refuses is an InvalidEventError that says
       then: { function: true },
     });
     assert.equal(await isolates.askCondition(code, scope(), never), true);
-    assert.deepEqual(await isolates.runRule(code, scope(), performer(), never), { n: 2 });
+    assert.deepEqual(await isolates.runRule(code, scope(), executor(), never), { n: 2 });
     const wrong = scope({ event: { ...scope().event, type: "order", data: { n: "1" } } });
     const refused = (error: Error) => {
       assert.ok(error instanceof InvalidEventError);
@@ -208,7 +208,7 @@ Deno.test("an event that its validator refuses is an InvalidEventError that says
       return true;
     };
     await assert.rejects(isolates.askCondition(code, wrong, never), refused);
-    await assert.rejects(isolates.runRule(code, wrong, performer(), never), refused);
+    await assert.rejects(isolates.runRule(code, wrong, executor(), never), refused);
   }));
 
 Deno.test("callFunction() calls an export with its arguments and a signal", () =>
@@ -236,17 +236,17 @@ Deno.test("a secret's name is told before a step that uses it; one that is not s
       await step.log("has", String("OTHER" in secrets));
       return secrets.OTHER;`));
     const told: string[][] = [];
-    const perform = performer(() => void told.push([...secretsUsed]));
-    await assert.rejects(isolates.runRule(code, scope(), perform, never), /the secret "OTHER" is not set/);
+    const execute = executor(() => void told.push([...secretsUsed]));
+    await assert.rejects(isolates.runRule(code, scope(), execute, never), /the secret "OTHER" is not set/);
     assert.deepEqual(told[0], ["TOKEN"]);
-    assert.equal(perform.calls[1].args.log, "false");
+    assert.equal(execute.calls[1].args.log, "false");
     assert.doesNotMatch(logs[0].message, /s3cret/);
   }));
 
 Deno.test("workers see the environment that they are given and no other", () =>
   withIsolates({ env: () => ({ COLOUR: "blue" }) }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`return [env.COLOUR, process.env.COLOUR, process.env.PATH ?? null];`));
-    assert.deepEqual(await isolates.runRule(code, scope(), performer(), never), ["blue", "blue", null]);
+    assert.deepEqual(await isolates.runRule(code, scope(), executor(), never), ["blue", "blue", null]);
   }));
 
 Deno.test("console output goes to the log with its level and run", () =>
@@ -254,7 +254,7 @@ Deno.test("console output goes to the log with its level and run", () =>
     const code = await module(ruleSource(`
       console.log("a %d", 1, { b: 2 }); console.warn("careful"); console.error(new Error("here").stack); console.debug("d");
       process.stdout.write("raw\\n");`));
-    await isolates.runRule(code, scope(), performer(), never);
+    await isolates.runRule(code, scope(), executor(), never);
     assert.deepEqual(logs.map((line) => line.level), ["info", "warn", "error", "debug", "info"]);
     assert.deepEqual(logs[0], { level: "info", message: "a 1 { b: 2 }", file: "rule0.ts", run: "run1" });
     assert.match(logs[2].message, /rule0\.ts:4:/);
@@ -277,7 +277,7 @@ Deno.test("a function is quiet once it has made all the calls that it could make
     const done = isolates.runRule(
       code,
       scope(),
-      performer(({ name }) => {
+      executor(({ name }) => {
         seen.push(name);
         return new Promise<void>((resolve) => answers.set(name, resolve));
       }),

@@ -4,13 +4,13 @@ import process from "node:process";
 import { promisify } from "node:util";
 import {
   type BundledModule,
+  type ExecuteStep,
   InterruptedError,
   type Isolates,
-  type PerformStep,
   RuleCodeError,
 } from "../../runtime/workers/workers.ts";
 import { limitBeside } from "../../runtime/workers/open_workers.ts";
-import { gate, never, performer, ruleSource, scope, withIsolates } from "./harness.ts";
+import { executor, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
 /** Waits on the main side until `release`, or loops, or hangs, as `config.do` says. */
 const CHOICE = ruleSource(`
@@ -26,11 +26,11 @@ const CHOICE = ruleSource(`
 /** Starts a run; `reached` resolves with the first call of that kind. */
 function startRun(isolates: Isolates, code: BundledModule, what: string, kind: string, signal = never, alone = false) {
   const reached = gate();
-  const perform = performer((call) => {
+  const execute = executor((call) => {
     if (call.kind === kind) reached.resolve();
     return call.kind === "http" ? new Promise(() => {}) : null;
   });
-  const result = isolates.runRule(code, scope({ config: { do: what }, alone }), perform, signal)
+  const result = isolates.runRule(code, scope({ config: { do: what }, alone }), execute, signal)
     .then((output) => ({ output }), (error) => ({ error }));
   return { result, reached: reached.promise };
 }
@@ -54,9 +54,9 @@ Deno.test("a loop is blamed also where a call of a branch that was given up is n
       if (config.ask) return await step.http("ask", "https://x.org");
       await step.any("race", { loser: () => step.http("loser", "https://x.org"), winner: () => 1 });
       for (;;);`));
-    const base = performer(() => new Promise(() => {}));
+    const base = executor(() => new Promise(() => {}));
     const loser = gate();
-    const perform: PerformStep = async (call, computed) => {
+    const execute: ExecuteStep = async (call, computed) => {
       if (call.name === "loser") {
         await loser.promise;
         return { kind: "abandon", lost: true };
@@ -64,9 +64,9 @@ Deno.test("a loop is blamed also where a call of a branch that was given up is n
       if (computed) loser.resolve();
       return await base(call, computed);
     };
-    const waiting = isolates.runRule(code, scope({ config: { ask: true } }), perform, never);
+    const waiting = isolates.runRule(code, scope({ config: { ask: true } }), execute, never);
     const interrupted = assert.rejects(waiting, InterruptedError);
-    await assert.rejects(isolates.runRule(code, scope(), perform, never), (error: RuleCodeError) => error.blocked);
+    await assert.rejects(isolates.runRule(code, scope(), execute, never), (error: RuleCodeError) => error.blocked);
     await interrupted;
   }));
 
@@ -179,7 +179,7 @@ Deno.test("growing memory ends the worker and blames the run", () =>
       const kept = [];
       for (;;) { kept.push(new Uint8Array(4e6).fill(1)); await new Promise((resolve) => setTimeout(resolve, 1)); }`));
     for (const alone of [false, true]) {
-      const failed = isolates.runRule(code, scope({ alone }), performer(), never);
+      const failed = isolates.runRule(code, scope({ alone }), executor(), never);
       await assert.rejects(failed, (error: RuleCodeError) => {
         assert.ok(error instanceof RuleCodeError && error.blocked, String(error));
         assert.match(error.message, /because of memory: the program used \d+ MB, its limit is \d+ MB/);
@@ -196,7 +196,7 @@ Deno.test("what the store and its checkpoints take is no rule's fault, up to wha
   const storeBytes = () => process.memoryUsage().rss;
   await withIsolates({ memoryLimit: process.memoryUsage().rss / 2, storeBytes }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`await new Promise((resolve) => setTimeout(resolve, 500)); return "fine";`));
-    assert.equal(await isolates.runRule(code, scope(), performer(), never), "fine");
+    assert.equal(await isolates.runRule(code, scope(), executor(), never), "fine");
   });
 });
 
@@ -234,7 +234,7 @@ Deno.test("a discarded version finishes its work first", () =>
     const run = isolates.runRule(
       code,
       scope({ config: { do: "ask" } }),
-      performer((call) => {
+      executor((call) => {
         if (call.kind !== "http") return null;
         asked.resolve();
         return answer.promise;

@@ -17,7 +17,7 @@ interface RunOptions extends CommonOptions {
   host?: string;
 }
 
-/** `run`: watches the folder, serves, and performs runs until it gets a stop signal. */
+/** `run`: watches the folder, serves, and executes runs until it gets a stop signal. */
 export function addRun(program: Command, session: Session, { isDefault }: { isDefault: boolean }): void {
   program.command("run", { isDefault }).description("watch the folder, serve and run, until told to stop")
     .argument("[folder]", "the rules folder (default: rules)")

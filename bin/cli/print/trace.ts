@@ -123,7 +123,7 @@ function waitSentence({ kind, what, until }: StepWait, now: number): string {
   return ["waits", ...kind === "time" ? [] : [`for ${what}`], ...latest].join(" ");
 }
 
-/** Why a step was not performed, or who answered it. */
+/** Why a step was not executed, or who answered it. */
 function reasonOf({ kind, state, attempts, output, error }: StepRecord): string | undefined {
   if (state === "cancelled") return error && oneLine(error.message);
   if (state === "skipped") return attempts === 0 ? "its if does not hold" : "by an operator";

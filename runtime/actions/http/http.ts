@@ -24,7 +24,7 @@ export const http = defineAction({
   summary: "Sends an HTTP request",
   defaults: { timeout: 30_000, attempts: 3 },
   check: checkRequest,
-  async perform(args, context) {
+  async execute(args, context) {
     const { ok = [] } = args;
     const request = readRequest(args, context);
     const response = await send(request, ok, context);

@@ -94,8 +94,8 @@ export async function takeBody(
 
 /**
  * The body of a success in a step's result: data, text, or base64 if its content type is not a text type.
- * @throws TerminalError if it cannot be parsed as `format` or its content type say. The server has performed the request, so another
- * attempt could perform it a second time
+ * @throws TerminalError if it cannot be parsed as `format` or its content type say. The server has executed the request, so another
+ * attempt could execute it a second time
  */
 export function parseBody(
   name: string,

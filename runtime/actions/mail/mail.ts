@@ -31,7 +31,7 @@ export const mail = defineAction({
     const problems = wrong.map((one) => `expected ${ADDRESS}, got ${show(one)}`);
     return text === undefined && html === undefined ? [...problems, `${EMPTY}; add text: …`] : problems;
   },
-  async perform(args, { run, path, services, signal, recorded = args }) {
+  async execute(args, { run, path, services, signal, recorded = args }) {
     const { mail, subject = run.rule, text, html, from } = args;
     const to = (Array.isArray(mail) ? mail : [mail]).filter((one) => one !== null && one !== "").map((one) =>
       readAddress(one, args === recorded ? one : recorded.mail)

@@ -16,7 +16,7 @@ export class FunctionActivity {
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   /**
-   * @param isWaiting whether it waits for steps that others perform
+   * @param isWaiting whether it waits for steps that others execute
    * @param onRest called when it stops working
    * @param soon give it next to no time for something of its own
    */

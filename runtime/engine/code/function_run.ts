@@ -19,7 +19,7 @@ import { endComposite, type Ending } from "../steps/branch_set.ts";
 import { fitting, Pace } from "../steps/each.ts";
 import { rootFrame, type RunContext, type StepFrame } from "../step_frame.ts";
 import { FunctionActivity } from "./function_activity.ts";
-import { performCall } from "./function_step.ts";
+import { runCall } from "./function_step.ts";
 import { Interruption, type StepOutcome, type Suspended, suspendedTogether } from "../outcome.ts";
 import { eachSchemas } from "../steps/step_options.ts";
 import { checkSize } from "../records.ts";
@@ -41,11 +41,11 @@ export class FunctionRun {
   readonly #steps = new PendingSteps();
   readonly #suspended = new Map<PendingStep, Suspended>();
   readonly #over = Promise.withResolvers<StepOutcome>();
-  /** Steps that the engine performs, including those that wait. */
+  /** Steps that the engine executes, including those that wait. */
   #working = 0;
   /** Steps that the function computes. */
   #computing = 0;
-  /** Called when no step is performed any more. */
+  /** Called when no step is executed any more. */
   #onIdle = () => {};
 
   constructor(private readonly context: RunContext, private readonly alone: number, signal: AbortSignal) {
@@ -61,7 +61,7 @@ export class FunctionRun {
    * @returns what the function returned, or how else the execution ended
    * @throws Interruption, InterruptedError, or RuleCodeError if the worker was ended
    */
-  async perform(): Promise<StepOutcome> {
+  async execute(): Promise<StepOutcome> {
     const { signal } = this.#frame;
     const abort = () => this.#abort(signal.reason);
     signal.addEventListener("abort", abort);
@@ -96,10 +96,10 @@ export class FunctionRun {
 
   async #runCode(signal: AbortSignal): Promise<StepOutcome> {
     const { rule, options: { isolates } } = this.context;
-    const perform = (call: StepCall, computed?: Computed) => this.#perform(call, computed);
+    const execute = (call: StepCall, computed?: Computed) => this.#execute(call, computed);
     try {
       const scope = codeScope(this.context, this.alone);
-      const output = await isolates.runRule(codeOf(rule), scope, perform, signal, () => this.#activity.quiet());
+      const output = await isolates.runRule(codeOf(rule), scope, execute, signal, () => this.#activity.quiet());
       checkSize("then", output);
       return await this.#afterReturn(output);
     } catch (thrown) {
@@ -118,7 +118,7 @@ export class FunctionRun {
   }
 
   /** The engine's side of one call; see {@link RunStep}. */
-  async #perform(call: StepCall, computed?: Computed): Promise<StepAnswer> {
+  async #execute(call: StepCall, computed?: Computed): Promise<StepAnswer> {
     this.#activity.stir();
     try {
       if (call.kind === ITEM) return await this.#admit(call);
@@ -147,7 +147,7 @@ export class FunctionRun {
   async #outcomeOf(step: PendingStep): Promise<StepOutcome> {
     this.#enter();
     try {
-      let outcome = await performCall(step, this.#frame, {
+      let outcome = await runCall(step, this.#frame, {
         compute: (attempt, signal) => this.#compute(step, attempt, signal),
         branch: (args) => this.#branch(step, args),
       });
@@ -203,7 +203,7 @@ export class FunctionRun {
     }
   }
 
-  /** The function performs the branches of a step; their outcome is recorded here. */
+  /** The function executes the branches of a step; their outcome is recorded here. */
   async #branch(step: PendingStep, args: JsonObject): Promise<StepOutcome> {
     const { path, kind, after, call, computing } = step;
     const { records, options: { clock, isolates } } = this.context;
@@ -288,7 +288,7 @@ export class FunctionRun {
     return {
       kind: "suspended",
       due: this.context.options.clock.now(),
-      waitingFor: "its function to be performed again",
+      waitingFor: "its function to be executed again",
     };
   }
 

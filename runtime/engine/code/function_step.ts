@@ -4,26 +4,26 @@ import { nameSecrets } from "../../language/expressions/recorded_args.ts";
 import { runAction, targetOf } from "../steps/action_step.ts";
 import type { PendingStep } from "./pending_steps.ts";
 import { attemptStep, computeStep } from "../attempt.ts";
-import { performStop } from "../steps/stop.ts";
-import { performWaitUntil } from "../steps/wait.ts";
-import { performWaitFor } from "../steps/wait_for.ts";
-import { performForm } from "../steps/form.ts";
+import { runStop } from "../steps/stop.ts";
+import { runWaitUntil } from "../steps/wait.ts";
+import { runWaitFor } from "../steps/wait_for.ts";
+import { runForm } from "../steps/form.ts";
 import type { StepFrame } from "../step_frame.ts";
 import type { StepOutcome, Suspended } from "../outcome.ts";
 import { STANDARD_DELAYS } from "../retry.ts";
 import { runSteps } from "../steps/sequence.ts";
 import { checkCall, type CheckedCall } from "../steps/step_options.ts";
 
-/** The parts of a step that the function performs itself. */
-export interface Performing {
+/** The parts of a step that the function executes itself. */
+export interface Executing {
   /** One attempt of a `do`. */
   compute(attempt: number, signal: AbortSignal): Promise<Outcome | Suspended>;
   /** The branches of an `each`, `all` or `any`. */
   branch(args: JsonObject): Promise<StepOutcome>;
 }
 
-/** Performs one `step.*` call. A call that does not match its kind's schema fails the step. */
-export function performCall(step: PendingStep, around: StepFrame, performing: Performing): Promise<StepOutcome> {
+/** Runs one `step.*` call. A call that does not match its kind's schema fails the step. */
+export function runCall(step: PendingStep, around: StepFrame, executing: Executing): Promise<StepOutcome> {
   const { path, kind, after, signal } = step;
   const frame: StepFrame = { ...around, signal };
   const { context } = frame;
@@ -47,20 +47,20 @@ export function performCall(step: PendingStep, around: StepFrame, performing: Pe
         retry: retry ?? { attempts: 1, ...STANDARD_DELAYS },
         worthRetrying: () => true,
         prepare: () => Promise.resolve(null),
-        act: (_args, attempt, makeSignal) => performing.compute(attempt, makeSignal()),
+        act: (_args, attempt, makeSignal) => executing.compute(attempt, makeSignal()),
       }, signal);
     case "each":
     case "all":
     case "any":
-      return performing.branch(args);
+      return executing.branch(args);
     case "wait":
-      return performWaitUntil(common, context, signal);
+      return runWaitUntil(common, context, signal);
     case "waitFor":
-      return performWaitFor(common, context, signal);
+      return runWaitFor(common, context, signal);
     case "form":
-      return performForm(common, frame, runSteps);
+      return runForm(common, frame, runSteps);
     case "stop":
-      return performStop(common, context, signal);
+      return runStop(common, context, signal);
     default:
       return asAction();
   }

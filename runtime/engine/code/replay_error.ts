@@ -39,7 +39,7 @@ export function checkKind(kind: string, path: string, context: RunContext): void
 }
 
 /**
- * The steps of a YAML rule have all been performed: every record must belong to one of them.
+ * The steps of a YAML rule have all been executed: every record must belong to one of them.
  * @throws ReplayError
  */
 export function checkAllAsked(context: RunContext): void {
@@ -49,7 +49,7 @@ export function checkAllAsked(context: RunContext): void {
 
 function differs({ rule, records }: RunContext, what: string): ReplayError {
   const whose = `${rule.id}: its version ${rule.version} asks`;
-  const remedy = "Move runs to versions that still have the steps that they have performed";
+  const remedy = "Move runs to versions that still have the steps that they have executed";
   const asked = records.asked.filter((path) => path !== ON_ERROR_STEP);
   return replayError({ whose, what, remedy }, records.recorded, asked);
 }

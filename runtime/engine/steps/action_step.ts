@@ -31,7 +31,7 @@ export function targetOf({ call }: JsonObject): string | undefined {
   return typeof call === "string" ? call : undefined;
 }
 
-/** Performs a step of a kind in `actions/`, or a call of a YAML action. */
+/** Runs a step of a kind in `actions/`, or a call of a YAML action. */
 export function runAction(step: ActionStep, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
   const { context, signal } = frame;
   const standIn = context.options.standIn?.(step);
@@ -44,12 +44,12 @@ export function runAction(step: ActionStep, frame: StepFrame, runSteps: RunSteps
     retry: step.retry ?? { attempts: action.defaults.attempts, ...STANDARD_DELAYS },
     after: step.after,
     isLast: step.isLast,
-    ...(called ? calling(step, called, frame, runSteps) : performing(step, action, frame)),
+    ...(called ? calling(step, called, frame, runSteps) : executing(step, action, frame)),
   };
   return attemptStep(context, task, signal);
 }
 
-function performing(
+function executing(
   step: ActionStep,
   action: Action,
   frame: StepFrame,
@@ -59,7 +59,7 @@ function performing(
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
     act: ({ used, recorded }, attempt, makeSignal) =>
-      action.perform(used, {
+      action.execute(used, {
         ...used !== recorded && { recorded },
         run: { id: run.id, rule: rule.id, event: run.event },
         path: step.path,
@@ -87,7 +87,7 @@ function findCalled(step: ActionStep, frame: StepFrame): Called | undefined {
   return file in rule.actions ? { action: rule.actions[file], file } : undefined;
 }
 
-/** A called action has its own scope, with its inputs and its own steps. A further attempt performs them anew. */
+/** A called action has its own scope, with its inputs and its own steps. A further attempt executes them anew. */
 function calling(
   step: ActionStep,
   { action, file }: Called,

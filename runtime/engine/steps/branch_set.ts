@@ -45,17 +45,17 @@ export class BranchSet {
   }
 
   /**
-   * Performs one branch.
+   * Runs one branch.
    * @param settle takes the branch's ending; returns the ending of the step, or undefined while it is not decided
    * @returns whether there is more to do: the branch has ended, and the step is not decided
    */
-  async perform(
+  async execute(
     path: string,
-    perform: () => Promise<StepOutcome>,
+    execute: () => Promise<StepOutcome>,
     settle: (ending: Ending) => Ending | undefined,
   ): Promise<boolean> {
     this.#open.set(path, undefined);
-    const outcome = await perform();
+    const outcome = await execute();
     if (this.#isOver) return false;
     if (outcome.kind === "suspended") return this.suspend(path, outcome);
     if (outcome.kind === "stopped") {
@@ -76,9 +76,9 @@ export class BranchSet {
   }
 
   /**
-   * Performs work side by side; each piece performs one branch, or several in sequence.
+   * Runs work side by side; each piece executes one branch, or several in sequence.
    * @returns why the run does not continue after the step, or undefined if the step is decided
-   * @throws the signal's reason, or what keeps the run from being performed
+   * @throws the signal's reason, or what keeps the run from being executed
    */
   async run(work: (() => Promise<void>)[]): Promise<Suspended | Stopped | undefined> {
     await this.context.waiting.fork(work.map((each) => () => this.#guard(each)));
@@ -106,7 +106,7 @@ export class BranchSet {
     } catch (thrown) {
       if (this.#isOver) return;
       this.#trouble = { thrown };
-      this.#stop.abort(new Interruption("shutdown", "A branch beside it could not be performed"));
+      this.#stop.abort(new Interruption("shutdown", "A branch beside it could not be executed"));
     }
   }
 }

@@ -9,20 +9,20 @@ import type { Step } from "../../model/rule.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { evaluateIn, inScope, type RunSteps, type StepFrame } from "../step_frame.ts";
 
-/** A kind of step that decides which steps are performed and when, rather than acting itself. */
+/** A kind of step that decides which steps are executed and when, rather than acting itself. */
 export interface Control extends Kind {
-  perform(step: Step, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome>;
+  execute(step: Step, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome>;
 }
 
 /** A step of one kind: its arguments have the types that the kind's schemas give. */
 export type StepOf<S extends Schemas> = Step & { args: ReadArgs<S> };
 
 /** A control step whose functions see the arguments with the types that its schemas give. */
-interface ControlDefinition<S extends Schemas> extends Omit<Control, keyof Schemas | "check" | "address" | "perform"> {
+interface ControlDefinition<S extends Schemas> extends Omit<Control, keyof Schemas | "check" | "address" | "execute"> {
   /** See {@link Kind.check}. */
   check?: (args: ReadArgs<S>, now: number) => string[];
-  /** See {@link Control.perform}. */
-  perform: (step: StepOf<S>, frame: StepFrame, runSteps: RunSteps) => Promise<StepOutcome>;
+  /** See {@link Control.execute}. */
+  execute: (step: StepOf<S>, frame: StepFrame, runSteps: RunSteps) => Promise<StepOutcome>;
 }
 
 /** Defines a kind of control step; the types of its arguments follow from `main` and `options`. */

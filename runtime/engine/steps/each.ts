@@ -60,10 +60,10 @@ interface Plan {
   rate?: Rate;
 }
 
-/** Performs its steps for every item of a list. */
+/** Runs its steps for every item of a list. */
 export const each: Control = defineControl({
   ...schemas,
-  summary: "Performs the steps under then for every item of a list",
+  summary: "Runs the steps under then for every item of a list",
   children: ["then"],
   controls: true,
   nested: { apart: true, stops: true, names: ({ as = ITEM }) => [String(as), "index"] },
@@ -72,13 +72,13 @@ export const each: Control = defineControl({
       ? [`as: "${as}" is the name of something else; choose another one`]
       : [];
   },
-  async perform(step, frame, runSteps) {
+  async execute(step, frame, runSteps) {
     const { records } = frame.context;
     const path = pathIn(frame, step.id);
     const recorded = records.ended(path);
     if (recorded !== undefined) return outcomeOf(recorded);
     const plan = await makePlan(step, frame);
-    const unfinished = await performItems(step, plan, frame, runSteps);
+    const unfinished = await runItems(step, plan, frame, runSteps);
     return unfinished ?? outcomeOf(records.get(path)!);
   },
 });
@@ -111,7 +111,7 @@ async function itemsOf(step: EachStep, frame: StepFrame): Promise<Json[] | StepF
 }
 
 /** @returns why the run does not continue after the step, or undefined if the step is decided */
-async function performItems(
+async function runItems(
   step: EachStep,
   plan: Plan | StepFailure,
   frame: StepFrame,
@@ -130,7 +130,7 @@ async function performItems(
   const isSecret = await inScope(frame, (scope) => readsSecret(step.args.each, scope, frame.unresolved));
   const pace = rate && new Pace(context, path, items.length, rate);
   let next = 0;
-  const performNext = async (): Promise<boolean> => {
+  const runNext = async (): Promise<boolean> => {
     const index = next++;
     if (index >= items.length) return false;
     const suspended = await pace?.admit(index, branches.signal);
@@ -138,14 +138,14 @@ async function performItems(
     if (suspended !== undefined) return branches.suspend(item, suspended);
     const unresolved = isSecret ? { [as]: `\${{ (${step.args.each})[${index}] }}` } : {};
     const inner = innerFrame(frame, item, branches.signal, { [as]: items[index], index }, unresolved);
-    return await branches.perform(
+    return await branches.execute(
       item,
       () => runSteps(step.children.then, inner),
       (ending) => result.add(index, ending),
     );
   };
   const work = async () => {
-    while (await performNext());
+    while (await runNext());
   };
   return await branches.run(Array.from({ length: Math.min(max, items.length) }, () => work));
 }

@@ -13,7 +13,7 @@ import { pathIn, type RunContext, type RunSteps, type StepFrame } from "../step_
 import { type Control, defineControl, notTaken, resolveStepArgs } from "./control.ts";
 import { askedAt, type FormCall, type FormInput, FormNotices } from "./form_notices.ts";
 import { later } from "./moment.ts";
-import { type Beginning, beginOnce, performWait, type WaitTask } from "./wait_step.ts";
+import { type Beginning, beginOnce, runWait, type WaitTask } from "./wait_step.ts";
 
 /** What a form takes. */
 const schemas = {
@@ -43,12 +43,12 @@ const LONGEST_TITLE = 500;
  * too. A failure of these notices does not fail the form; they end with it.
  * @returns the answers with `by` and `at`; null, `timedOut`, if nobody answered in time
  */
-export async function performForm(call: FormCall, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
+export async function runForm(call: FormCall, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
   const { context, signal } = frame;
   const task = waitTask(call, frame);
   const record = await beginOnce(context, task);
   const outcome = isFinalStep(record.state)
-    ? await performWait(context, task, signal)
+    ? await runWait(context, task, signal)
     : await askAndTell(call, task, frame, runSteps);
   if (outcome.kind !== "suspended") await endNotices(call.path, context);
   return outcome;
@@ -65,17 +65,17 @@ async function askAndTell(
   const signal = AbortSignal.any([frame.signal, stop.signal]);
   const notices = new FormNotices(call, { ...frame, signal }, runSteps);
   let asked: StepOutcome | undefined;
-  let told: Suspended | Stopped | undefined;
+  let sent: Suspended | Stopped | undefined;
   let trouble: { thrown: unknown } | undefined;
   const ask = async () => {
-    asked = await performWait(context, task, signal);
+    asked = await runWait(context, task, signal);
     if (asked.kind !== "suspended") {
       stop.abort(new Interruption("cancelled", `The form of step "${call.path}" is closed`));
     }
   };
   const tell = async () => {
-    told = await notices.send();
-    if (told?.kind === "stopped") stop.abort(new Interruption("shutdown", `Step "${told.step}" ended the run`));
+    sent = await notices.send();
+    if (sent?.kind === "stopped") stop.abort(new Interruption("shutdown", `Step "${sent.step}" ended the run`));
   };
   const guard = (branch: () => Promise<void>) => async () => {
     try {
@@ -83,13 +83,13 @@ async function askAndTell(
     } catch (thrown) {
       if (stop.signal.aborted) return;
       trouble = { thrown };
-      stop.abort(new Interruption("shutdown", "The branch beside it could not be performed"));
+      stop.abort(new Interruption("shutdown", "The branch beside it could not be executed"));
     }
   };
   await context.waiting.fork([guard(ask), guard(tell)]);
   if (trouble !== undefined) throw trouble.thrown;
-  if (asked === undefined) return told!;
-  return asked.kind === "suspended" && told?.kind === "suspended" ? suspendedTogether([asked, told]) : asked;
+  if (asked === undefined) return sent!;
+  return asked.kind === "suspended" && sent?.kind === "suspended" ? suspendedTogether([asked, sent]) : asked;
 }
 
 function waitTask({ path, after, args }: FormCall, { context }: StepFrame): WaitTask {
@@ -171,9 +171,9 @@ export const form: Control = defineControl({
         : [],
     ];
   },
-  perform(step, frame, runSteps) {
+  execute(step, frame, runSteps) {
     const args = () => resolveStepArgs(form, step.args, frame);
     const { notify } = step.children;
-    return performForm({ path: pathIn(frame, step.id), args, ...(notify && { notify }) }, frame, runSteps);
+    return runForm({ path: pathIn(frame, step.id), args, ...(notify && { notify }) }, frame, runSteps);
   },
 });

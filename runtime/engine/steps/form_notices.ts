@@ -116,12 +116,12 @@ export class FormNotices {
   }
 
   /**
-   * Performs the steps of one notice. Their failure appears in the trace, but fails nothing else.
-   * @param told who was already notified
+   * Runs the steps of one notice. Their failure appears in the trace, but fails nothing else.
+   * @param notified the already notified ones
    */
-  async #notify(notice: string, to: string[], told: string[] = []): Promise<Suspended | Stopped | undefined> {
+  async #notify(notice: string, to: string[], notified: string[] = []): Promise<Suspended | Stopped | undefined> {
     const { records, options: { people: known } } = this.frame.context;
-    const knowing = new Set(known.find(told).map(({ id }) => id));
+    const knowing = new Set(known.find(notified).map(({ id }) => id));
     const people = known.find(to).filter(({ id }) => !knowing.has(id));
     if (people.length === 0) return undefined;
     const steps = this.call.notify ?? (known.canMail() ? people.flatMap(mailStep) : []);

@@ -21,10 +21,10 @@ const schemas = {
   },
 } as const;
 
-/** Performs lists of steps side by side until the required number has succeeded. */
+/** Runs lists of steps side by side until the required number has succeeded. */
 export const parallel: Control = defineControl({
   ...schemas,
-  summary: "Performs lists of steps side by side",
+  summary: "Runs lists of steps side by side",
   controls: true,
   nested: {},
   check({ parallel: names, join }) {
@@ -33,13 +33,13 @@ export const parallel: Control = defineControl({
       ? [`join: ${join} branches can never succeed where there are ${count}; write at most ${count}`]
       : [];
   },
-  async perform(step, frame, runSteps) {
+  async execute(step, frame, runSteps) {
     const { records } = frame.context;
     const path = pathIn(frame, step.id);
     const isRecorded = records.ended(path) !== undefined;
     const inner = new Map<string, StepFrame>();
     if (!isRecorded) {
-      const unfinished = await performBranches(step, frame, runSteps, inner);
+      const unfinished = await runBranches(step, frame, runSteps, inner);
       if (unfinished !== undefined) return unfinished;
     }
     for (const [name, steps] of Object.entries(step.children)) {
@@ -57,7 +57,7 @@ export const parallel: Control = defineControl({
 });
 
 /** @returns why the run does not continue after the step, or undefined if the step is decided */
-async function performBranches(
+async function runBranches(
   step: StepOf<typeof schemas>,
   frame: StepFrame,
   runSteps: RunSteps,
@@ -87,6 +87,6 @@ async function performBranches(
   return await branches.run(names.map((name) => async () => {
     const branch = innerFrame(frame, `${path}/${name}`, branches.signal);
     inner.set(name, branch);
-    await branches.perform(branch.path, () => runSteps(step.children[name], branch), settle(name));
+    await branches.execute(branch.path, () => runSteps(step.children[name], branch), settle(name));
   }));
 }

@@ -13,7 +13,7 @@ import { STANDARD_DELAYS } from "../retry.ts";
 import { handOver, innerFrame, inScope, leaveOut, pathIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import { endComposite, type Ending } from "./branch_set.ts";
 import { type Control, defineControl, holds, notOn, plainArgs } from "./control.ts";
-import { performWait } from "./wait_step.ts";
+import { runWait } from "./wait_step.ts";
 
 const notHere = notOn("a repeat step", "then");
 
@@ -29,10 +29,10 @@ const schemas = {
   options: { timeout: notHere, retry: notHere, onTimeout: notHere },
 } as const;
 
-/** Performs its steps again and again. */
+/** Runs its steps again and again. */
 export const repeat: Control = defineControl({
   ...schemas,
-  summary: "Performs the steps under then again and again",
+  summary: "Runs the steps under then again and again",
   children: ["then"],
   controls: true,
   nested: { seen: true, names: () => ["index"] },
@@ -42,15 +42,15 @@ export const repeat: Control = defineControl({
     const got = given.length === 0 ? "got none of them" : `got ${given.join(" and ")}`;
     return [`expected one of "while", "until" and "times", ${got}; write until: with the condition that ends it`];
   },
-  async perform(step, frame, runSteps) {
+  async execute(step, frame, runSteps) {
     const path = pathIn(frame, step.id);
     const plan = () => inScope(frame, (scope) => resolvedArgs(schemas, resolveArgs(repeat, step.args, scope)).repeat);
     const repeated = { ...step.args.repeat, path, kind: step.kind, steps: step.children.then, plan };
     const turns = new Turns(repeated, frame, runSteps);
     if (frame.context.records.ended(path) === undefined) {
-      const unfinished = await turns.perform();
+      const unfinished = await turns.execute();
       if (unfinished !== undefined) return unfinished;
-    } else await turns.performLast();
+    } else await turns.runLast();
     if (turns.last === undefined) leaveOut(step.children.then, frame);
     else handOver(step.children.then, turns.last, frame);
     return outcomeOf(frame.context.records.get(path)!);
@@ -65,7 +65,7 @@ export interface Repetition {
   max?: number;
 }
 
-/** A step that is performed in turns. */
+/** A step that is executed in turns. */
 export interface Repeated {
   path: string;
   kind: string;
@@ -85,7 +85,7 @@ const MOST_TURNS = 10_000;
  * the step waits there. The record of the first turn also keeps the plan for all of them.
  */
 class Turns {
-  /** The frame of the turn that was performed last. */
+  /** The frame of the turn that was executed last. */
   last: StepFrame | undefined;
 
   constructor(
@@ -95,7 +95,7 @@ class Turns {
   ) {}
 
   /** @returns why the run does not continue after the step, or undefined if it has ended */
-  async perform(): Promise<Suspended | Stopped | undefined> {
+  async execute(): Promise<Suspended | Stopped | undefined> {
     const { records, options: { clock } } = this.frame.context;
     const startedAt = records.begunAt(this.step.path) ?? clock.now();
     const end = async (ending: Ending) => {
@@ -103,23 +103,23 @@ class Turns {
       await endComposite(this.frame.context, { path, kind }, startedAt, ending);
       return undefined;
     };
-    // Earlier turns are over, but conditions may read the results of the last one that was performed.
+    // Earlier turns are over, but conditions may read the results of the last one that was executed.
     for (let turn = Math.max(0, this.#lastBegun() - 1);; turn++) {
       const decision = await this.#decide(turn);
       if (decision.kind === "failed") return await end(decision);
       if (decision.kind !== "result") return decision;
       if (decision.output === false) return await end({ output: { turns: turn } });
-      const outcome = await this.#performTurn(turn);
+      const outcome = await this.#runTurn(turn);
       if (outcome.kind === "failed") return await end(outcome);
       if (outcome.kind !== "result") return outcome;
     }
   }
 
-  /** Performs the last turn once more from its records, to restore its results. */
-  async performLast(): Promise<void> {
+  /** Runs the last turn once more from its records, to restore its results. */
+  async runLast(): Promise<void> {
     const last = this.#lastBegun();
-    const turn = this.#isPerformed(last) ? last : last - 1;
-    if (turn >= 0) await this.#performTurn(turn);
+    const turn = this.#isExecuted(last) ? last : last - 1;
+    if (turn >= 0) await this.#runTurn(turn);
   }
 
   /** Decides whether a turn takes place, when its time has come. */
@@ -127,7 +127,7 @@ class Turns {
     const { context, signal } = this.frame;
     const step = { path: this.#pathOf(turn), kind: this.step.kind };
     const recorded = this.#record(turn);
-    if (this.#isPerformed(turn)) return { kind: "result", output: true };
+    if (this.#isExecuted(turn)) return { kind: "result", output: true };
     if (recorded !== undefined && isFinalStep(recorded.state)) return outcomeOf(recorded);
     if (turn === 0) return await this.#decideFirst(step);
     const { every, times } = this.#plan;
@@ -137,10 +137,10 @@ class Turns {
       if (await over.catch(() => true)) return await computeStep(context, step, signal, async () => !await over);
       if (every === undefined) return await computeStep(context, step, signal, () => this.#holdsWhile(turn));
     }
-    return await performWait(context, {
+    return await runWait(context, {
       ...step,
       begin: () => Promise.resolve({ input: {}, due: this.#dueOf(turn), wait: { kind: "time" } }),
-      lapse: () => this.#holdsWhile(turn),
+      onTimeout: () => this.#holdsWhile(turn),
       describe: () => `turn ${turn + 1} of step "${this.step.path}"`,
     }, signal);
   }
@@ -158,7 +158,7 @@ class Turns {
     }, this.frame.signal);
   }
 
-  async #performTurn(turn: number): Promise<StepOutcome> {
+  async #runTurn(turn: number): Promise<StepOutcome> {
     const { max = Math.max(MOST_TURNS, this.#plan.times ?? 0) } = this.#plan;
     if (turn >= max) {
       const message = `Cannot repeat "${this.step.path}" more than ${max} times; max: allows more`;
@@ -199,7 +199,7 @@ class Turns {
   }
 
   /** Whether the turn was decided to take place. An operator who skips the wait for it lets it begin. */
-  #isPerformed(turn: number): boolean {
+  #isExecuted(turn: number): boolean {
     const record = this.#record(turn);
     return record?.state === "skipped" || (record?.state === "succeeded" && record.output === true);
   }

@@ -13,7 +13,7 @@ import { holds, resolveStepArgs } from "./control.ts";
 import { controls } from "./index.ts";
 
 /**
- * Performs a list of YAML steps in order, up to the first one without a result. After a crash it is called again and goes
+ * Runs a list of YAML steps in order, up to the first one without a result. After a crash it is called again and goes
  * through the same steps: recorded ones answer at once.
  * @param endsRun the run has nothing left to do after its last step
  * @returns the last result, or why the list ended early
@@ -32,7 +32,7 @@ async function runStep(step: Step, frame: StepFrame, isLast: boolean): Promise<S
   frame.signal.throwIfAborted();
   checkKind(step.kind, pathIn(frame, step.id), frame.context);
   const leftOut = step.if === undefined ? undefined : await decideIf(step, step.if, frame);
-  const outcome = leftOut ?? await perform(step, frame, isLast);
+  const outcome = leftOut ?? await execute(step, frame, isLast);
   if (outcome.kind === "failed") return await answerFailure(step, outcome, frame);
   return outcome.kind === "result" && outcome.timedOut ? await answerTimeout(step, outcome, frame) : outcome;
 }
@@ -64,9 +64,9 @@ async function leftOutBy(
   }
 }
 
-function perform(step: Step, frame: StepFrame, isLast: boolean): Promise<StepOutcome> {
+function execute(step: Step, frame: StepFrame, isLast: boolean): Promise<StepOutcome> {
   const control = controls[step.kind];
-  if (control !== undefined) return control.perform(step, frame, runSteps);
+  if (control !== undefined) return control.execute(step, frame, runSteps);
   return runAction(
     {
       path: pathIn(frame, step.id),
@@ -88,7 +88,7 @@ async function answerFailure(step: Step, failure: StepFailure, frame: StepFrame)
   const [role, answer] = timedOut && step.onTimeout ? ["onTimeout", step.onTimeout] : ["onError", step.onError];
   if (answer === undefined) return failure;
   const error = errorValue(failure.error, failure.step);
-  if (answer !== "continue") return await performAnswer(step, role, answer, error, frame);
+  if (answer !== "continue") return await runAnswer(step, role, answer, error, frame);
   frame.errors[step.id] = error;
   return { kind: "result", output: null };
 }
@@ -98,10 +98,10 @@ async function answerTimeout(step: Step, { output }: StepResultOutcome, frame: S
   if (step.onTimeout === undefined) return { kind: "result", output };
   const path = pathIn(frame, step.id);
   const error = { name: "TimeoutError", message: `What step "${path}" waited for did not come in time` };
-  return await performAnswer(step, "onTimeout", step.onTimeout, errorValue(error, path), frame);
+  return await runAnswer(step, "onTimeout", step.onTimeout, errorValue(error, path), frame);
 }
 
-async function performAnswer(
+async function runAnswer(
   step: Step,
   role: string,
   answer: Step[],

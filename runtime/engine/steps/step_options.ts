@@ -38,10 +38,10 @@ export const eachSchemas = {
 /** Kinds whose arguments differ between a function and a YAML file: `match` has values; branches have names or a number. */
 const kindsOfCode: Record<string, Kind> = {
   waitFor: { ...waitFor, options: schemasOfCode.options },
-  each: { ...eachSchemas, summary: "Performs a function for every item of a list" },
+  each: { ...eachSchemas, summary: "Runs a function for every item of a list" },
   all: defineKind({
     kind: "all",
-    summary: "Performs branches side by side",
+    summary: "Runs branches side by side",
     main: z.array(z.string()),
     options: { join: number({ min: 1, integer: true }).optional(), ...notHere("all") },
     check({ all, join }) {
@@ -53,7 +53,7 @@ const kindsOfCode: Record<string, Kind> = {
   }),
   any: {
     kind: "any",
-    summary: "Performs branches side by side until one has succeeded",
+    summary: "Runs branches side by side until one has succeeded",
     main: z.array(z.string()).min(1, { error: "expected at least one branch" }),
     options: notHere("any"),
   },
@@ -77,7 +77,7 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
     ...issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`),
     ...("problems" in checked ? checked.problems : []),
   ];
-  throw new TerminalError(`Cannot perform step "${path}": ${problems.join("; ")}`);
+  throw new TerminalError(`Cannot run step "${path}": ${problems.join("; ")}`);
 }
 
 /** @param rest without the options that every kind has, for kinds that do not check these themselves */

@@ -15,14 +15,14 @@ export const stop: Control = defineControl({
     as: z.enum(["succeeded", "failed"]).optional().describe("The state that the run ends in; by default succeeded"),
   },
   controls: true,
-  perform(step, frame) {
+  execute(step, frame) {
     const args = () => resolveStepArgs(stop, step.args, frame);
-    return performStop({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
+    return runStop({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
 });
 
 /** Ends the run as the arguments of a YAML step or of `step.stop` say. */
-export async function performStop(
+export async function runStop(
   { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
   context: RunContext,
   signal: AbortSignal,

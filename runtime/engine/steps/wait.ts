@@ -5,7 +5,7 @@ import { pathIn, type RunContext } from "../step_frame.ts";
 import { A_MOMENT, isZone, parseDue, parseMoment } from "./moment.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { type Control, defineControl, notTaken, resolveStepArgs, type StepArgs } from "./control.ts";
-import { performWait } from "./wait_step.ts";
+import { runWait } from "./wait_step.ts";
 
 const DUE = `a duration such as 1h, or ${A_MOMENT}`;
 const notHere = notTaken("a wait step does not take this: it ends at its time; write until for the latest one");
@@ -39,19 +39,19 @@ export const wait: Control = defineControl({
         : [],
     ];
   },
-  perform(step, frame) {
+  execute(step, frame) {
     const args = () => resolveStepArgs(wait, step.args, frame);
-    return performWaitUntil({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
+    return runWaitUntil({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
 });
 
 /** Waits for a while or until a time, of a YAML step or of `step.wait`. The result is null. */
-export async function performWaitUntil(
+export async function runWaitUntil(
   { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
   context: RunContext,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  const outcome = await performWait(context, {
+  const outcome = await runWait(context, {
     ...step,
     kind: wait.kind,
     begin: async () => {

@@ -11,7 +11,7 @@ import { inScope, pathIn, type RunContext } from "../step_frame.ts";
 import { later } from "./moment.ts";
 import type { StepOutcome } from "../outcome.ts";
 import { type Control, defineControl, notTaken, resolveStepArgs, type StepArgs } from "./control.ts";
-import { performWait } from "./wait_step.ts";
+import { runWait } from "./wait_step.ts";
 
 /** Parts of an event that `match` can read. */
 const PARTS = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
@@ -45,7 +45,7 @@ export const waitFor: Control = defineControl({
       }`;
     });
   },
-  perform(step, frame) {
+  execute(step, frame) {
     const args = async () => {
       const { used, recorded } = await resolveStepArgs(waitFor, step.args, frame);
       const { match = {} } = step.args;
@@ -55,17 +55,17 @@ export const waitFor: Control = defineControl({
       }));
       return { used: { ...used, match: evaluated.used }, recorded: { ...recorded, match: evaluated.recorded } };
     };
-    return performWaitFor({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
+    return runWaitFor({ path: pathIn(frame, step.id), args }, frame.context, frame.signal);
   },
 });
 
 /** Waits for an event, for a YAML step or `step.waitFor`. `match` contains the values themselves. */
-export function performWaitFor(
+export function runWaitFor(
   { args, ...step }: { path: string; after?: string; args(): Promise<StepArgs> },
   context: RunContext,
   signal: AbortSignal,
 ): Promise<StepOutcome> {
-  return performWait(context, {
+  return runWait(context, {
     ...step,
     kind: waitFor.kind,
     begin: async () => {

@@ -16,7 +16,7 @@ export interface WaitTask {
   /** What it waits for; called once, when it begins. What this throws fails the step. */
   begin(): Promise<Beginning>;
   /** Its result if nothing ended it in time; by default null. What this throws fails the step. */
-  lapse?(): Promise<Json>;
+  onTimeout?(): Promise<Json>;
   /** What it waits for, in a few words, from its record: a later execution of the run has nothing else. */
   describe(record: StepRecord): string;
 }
@@ -31,17 +31,17 @@ export interface Beginning {
 }
 
 /**
- * Performs a step that waits. The wait is on disk before this waits, and survives the program: an event, an answer or an
+ * Runs a step that waits. The wait is on disk before this waits, and survives the program: an event, an answer or an
  * operator ends it in the store. If nothing ended a wait in time, its result is null, with `timedOut`.
  * @throws the signal's reason if the run is ended meanwhile
  */
-export async function performWait(context: RunContext, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
+export async function runWait(context: RunContext, task: WaitTask, signal: AbortSignal): Promise<StepOutcome> {
   const { records, waiting, options: { clock } } = context;
   signal.throwIfAborted();
   for (;;) {
     const record = await beginOnce(context, task);
     if (isFinalStep(record.state)) return endedBy(record);
-    if (record.due !== undefined && record.due <= clock.now()) return endedBy(await lapse(context, task, record));
+    if (record.due !== undefined && record.due <= clock.now()) return endedBy(await onTimeout(context, task, record));
     try {
       const what = () => task.describe(records.get(task.path)!);
       if (!await waiting.wait(record.due, signal, { path: task.path, what })) {
@@ -79,15 +79,15 @@ async function beginWait(context: RunContext, { path, kind, after, begin }: Wait
 }
 
 /** Nothing came in time. If something came at the last moment, that stands. */
-async function lapse(
+async function onTimeout(
   { records, options: { clock } }: RunContext,
-  { lapse = () => Promise.resolve(null) }: WaitTask,
+  { onTimeout = () => Promise.resolve(null) }: WaitTask,
   waiting: StepRecord,
 ): Promise<StepRecord> {
   const { due: _due, ...record } = waiting;
   let ending: Pick<StepRecord, "state" | "output" | "error">;
   try {
-    ending = { state: "succeeded", output: await lapse() };
+    ending = { state: "succeeded", output: await onTimeout() };
   } catch (thrown) {
     ending = { state: "failed", error: recordError(thrown) };
   }

@@ -16,7 +16,7 @@ export interface TypeScriptFilesOptions {
   /** Files that are already bundled. */
   prebuilt?: Prebuilt;
   /** Milliseconds after which a load continues without files that are not ready; called for each load. */
-  patience: () => number;
+  loadTimeout: () => number;
   /** Called when a file is ready that a load continued without. */
   onLate: () => void;
 }
@@ -40,7 +40,7 @@ const FRESH = 10;
 
 /**
  * The TypeScript files that rules and `call:` consist of. Unchanged contents are not bundled again. A module that is slow
- * to evaluate delays a load no longer than its patience.
+ * to evaluate delays a load no longer than its timeout.
  */
 export class TypeScriptFiles {
   readonly #entries = new Map<string, Entry>();
@@ -57,7 +57,7 @@ export class TypeScriptFiles {
   async load(files: string[]): Promise<Map<string, LoadedTypeScript>> {
     const look = this.#hashes.look();
     const entries = await Promise.all(files.map(async (file) => [file, await this.#entry(file, look)] as const));
-    await settledWithin(entries.map(([, entry]) => entry.result), this.options.patience());
+    await settledWithin(entries.map(([, entry]) => entry.result), this.options.loadTimeout());
     const ready = new Map<string, LoadedTypeScript>();
     for (const [file, entry] of entries) {
       if (entry.settled) ready.set(file, entry.settled);
@@ -139,11 +139,11 @@ async function contentsSince(inputs: string[], startedAt: number, look: Look): P
   return hashes;
 }
 
-async function settledWithin(results: Promise<unknown>[], patience: number): Promise<void> {
+async function settledWithin(results: Promise<unknown>[], loadTimeout: number): Promise<void> {
   const all = Promise.allSettled(results);
-  if (!Number.isFinite(patience)) return void await all;
+  if (!Number.isFinite(loadTimeout)) return void await all;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  await Promise.race([all, new Promise((resolve) => timer = setTimeout(resolve, patience))]);
+  await Promise.race([all, new Promise((resolve) => timer = setTimeout(resolve, loadTimeout))]);
   clearTimeout(timer);
 }
 

@@ -34,7 +34,7 @@ export async function watchFolder(folder: string, options: WatchOptions, onChang
     ignored: (path) => path !== folder && isIgnored(path, options.ignore),
   });
   events.on("all", (event, path) => {
-    if (FILE_EVENTS.has(event)) slow.told(path);
+    if (FILE_EVENTS.has(event)) slow.noteEvent(path);
     onChange();
   });
   events.on("error", (error) => options.onWarning(`Cannot watch ${folder} fully: ${String(error)}`));
@@ -78,7 +78,7 @@ export class SlowPass {
   }
 
   /** An event already reported this file: the next pass does not report the change again. */
-  told(path: string): void {
+  noteEvent(path: string): void {
     const mark = markFile(path);
     if (!path.startsWith(`${this.scope.folder}/`)) this.#outside.set(path, mark);
     else if (mark.state === ABSENT) this.#folder.delete(path);
@@ -151,7 +151,7 @@ export class Coalescer {
   }
 
   /**
-   * Performs work that must not overlap with a load, such as the first load; changes in the meantime cause a load
+   * Runs work that must not overlap with a load, such as the first load; changes in the meantime cause a load
    * afterwards.
    */
   async alone(work: () => Promise<void>): Promise<void> {

@@ -103,7 +103,7 @@ function unknownStep(id: string, text: string, offset: number, { steps, allSteps
   if (beside?.includes(id)) return { message, hint: "it is in a branch beside this one, which may not be done yet" };
   const around = apart?.get(id);
   if (around !== undefined) {
-    return { message, hint: `it is performed apart each time; what came of that is in steps.${around}` };
+    return { message, hint: `it is executed apart each time; what came of that is in steps.${around}` };
   }
   if (allSteps.includes(id)) return { message, hint: "it comes later, so it has no result here yet" };
   const close = nearest(id, steps);

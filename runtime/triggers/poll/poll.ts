@@ -2,7 +2,7 @@ import { checkInterval } from "../every.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../timetable.ts";
 import { type PollContext, type ReadPollArgs, schemas } from "./poll_source.ts";
-import { patienceAsked, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
+import { askedBackOff, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
 import { defineTrigger } from "../trigger.ts";
 
 /** A stored time may be this far ahead, because the clock was corrected in small steps. */
@@ -17,7 +17,7 @@ export const poll = defineTrigger({
   attach: (context) => keepGoing(context, () => pollWhenDue(context)).detach,
   async pass(context) {
     const mark = await readPollMark(context);
-    const until = mark === undefined ? 0 : patience(mark, context.clock.now());
+    const until = mark === undefined ? 0 : backOffUntil(mark, context.clock.now());
     if (until > context.clock.now()) {
       context.log.info(`${context.trigger.id} is not polled before ${mark!.notBefore}, as its source asked`);
       return;
@@ -41,7 +41,7 @@ async function pollWhenDue(context: PollContext): Promise<number> {
     return now + interval;
   } catch (error) {
     if (!context.signal.aborted) context.report(messageOf(error));
-    return Math.max(now + interval, patienceAsked(error, clock.now()) ?? 0);
+    return Math.max(now + interval, askedBackOff(error, clock.now()) ?? 0);
   }
 }
 
@@ -52,11 +52,11 @@ function dueAfter(context: PollContext, mark: PollMark, interval: number, now: n
     );
     return now;
   }
-  return Math.max(Date.parse(mark.polled) + interval, patience(mark, now));
+  return Math.max(Date.parse(mark.polled) + interval, backOffUntil(mark, now));
 }
 
 /** The time before which the source asked not to be polled. */
-function patience(mark: PollMark, now: number): number {
+function backOffUntil(mark: PollMark, now: number): number {
   return mark.notBefore === undefined || isAhead(mark, now) ? 0 : Date.parse(mark.notBefore);
 }
 

@@ -69,7 +69,7 @@ async function readOrPostpone(
   try {
     return await readSource(context, known ?? {});
   } catch (error) {
-    const until = patienceAsked(error, context.clock.now());
+    const until = askedBackOff(error, context.clock.now());
     if (until !== undefined && stored !== undefined) {
       await save(context, { ...stored, notBefore: new Date(until).toISOString() });
     }
@@ -78,7 +78,7 @@ async function readOrPostpone(
 }
 
 /** The time before which a failed source asked not to be polled; undefined if it did not ask. */
-export function patienceAsked(error: unknown, now: number): number | undefined {
+export function askedBackOff(error: unknown, now: number): number | undefined {
   return error instanceof RetryAfterError ? now + Math.min(error.retryAfter, LONGEST_PATIENCE) : undefined;
 }
 

@@ -170,7 +170,7 @@ async function request(
     // The text is parsed in this function: an empty body is valid only with 304, and a feed is recognized by its content.
     format: "text",
   };
-  const answer = await context.perform(asked, {}, context.signal) as {
+  const answer = await context.execute(asked, {}, context.signal) as {
     status: number;
     headers: Record<string, string>;
     body: Json;
@@ -194,7 +194,7 @@ async function request(
 async function readRun(context: PollContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
   const format = formatOf(context, source) ?? "json";
   const asked = { ...source, format };
-  const { json, stdout } = await context.perform(asked, inputOf(cursor), context.signal) as JsonObject;
+  const { json, stdout } = await context.execute(asked, inputOf(cursor), context.signal) as JsonObject;
   // A command that succeeds and prints no line has found nothing, as with "find".
   if (typeof stdout === "string" && !(format === "lines" && stdout === "")) {
     expectTable(stdout, nameOfFormat(format));
@@ -210,7 +210,7 @@ function checkColumns({ args }: PollContext, text: string, format: Format, rows:
 }
 
 async function readStep(context: PollContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
-  const output = await context.perform(source, inputOf(cursor), context.signal);
+  const output = await context.execute(source, inputOf(cursor), context.signal);
   if (!isObject(output) || !Array.isArray(output.items)) return toReading(context, { body: output, isFeed: false });
   const reading = toReading(context, { body: context.args.items === undefined ? output.items : output, isFeed: false });
   // A source with nothing new may leave out its cursor.

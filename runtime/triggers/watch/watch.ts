@@ -25,8 +25,8 @@ export const watch = defineTrigger({
     const watching = new Watching(context);
     const { clock, signal, args } = context;
     // A file that is still being written after this time is left to the next pass.
-    const patience = clock.now() + 3 * args.settle;
-    for (let next = await watching.look(); next !== undefined && next <= patience; next = await watching.look([])) {
+    const settledBy = clock.now() + 3 * args.settle;
+    for (let next = await watching.look(); next !== undefined && next <= settledBy; next = await watching.look([])) {
       await sleepUntil(clock, next, signal);
       if (signal.aborted) return;
     }

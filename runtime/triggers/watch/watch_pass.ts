@@ -83,9 +83,9 @@ export class Watching {
     const settle = args.settle;
     const due = [...this.#unsettled].filter(([, { since }]) => since + settle <= clock.now()).map(([path]) => path);
     const settled: Change[] = [];
-    const told = new Set([...named ?? [], ...due]);
+    const reported = new Set([...named ?? [], ...due]);
     for (const path of new Set([...named ?? await this.#everything(), ...due])) {
-      const change = await this.#examine(path, told.has(path));
+      const change = await this.#examine(path, reported.has(path));
       if (change !== undefined) settled.push(change);
     }
     await this.#report(settled);
@@ -134,14 +134,14 @@ export class Watching {
 
   /**
    * The change of a file; undefined if there is none or it has not settled.
-   * @param told whether a change of the file was reported. Deno (2.9) gives the change time in whole seconds, so a second
+   * @param reported whether a change of the file was reported. Deno (2.9) gives the change time in whole seconds, so a second
    * change within one second may leave the stamp as it was. The content is then compared.
    */
-  async #examine(path: string, told: boolean): Promise<Change | undefined> {
+  async #examine(path: string, reported: boolean): Promise<Change | undefined> {
     const old = this.#known.get(path);
     const absolute = resolve(this.context.ruleFolder, path);
     const stamp = this.pattern.matches(absolute) ? await stampOf(absolute) : undefined;
-    if (isSameStamp(old, stamp) && !(told && await hasOtherContent(absolute, old))) {
+    if (isSameStamp(old, stamp) && !(reported && await hasOtherContent(absolute, old))) {
       this.#unsettled.delete(path);
       return undefined;
     }

@@ -127,7 +127,7 @@ Deno.test("a power cut at any moment of writing, folding and merging: every fram
         const disk = new FaultyDisk();
         let survived = 0;
         const cutting = new CuttingDisk(disk, cutBefore, () => parts[survived++ % parts.length]);
-        const acknowledged = await perform(operations, cutting);
+        const acknowledged = await execute(operations, cutting);
         disk.cut(cutting.survives);
         const { seq } = await recovered(disk);
         assert.ok(seq === acknowledged || seq === acknowledged + 1, `${seq}, ${acknowledged}`);
@@ -139,7 +139,7 @@ Deno.test("a power cut at any moment of writing, folding and merging: every fram
 });
 
 /** Appends beside folds and merges. @returns the last frame that was acknowledged */
-async function perform(operations: string[], disk: CuttingDisk): Promise<number> {
+async function execute(operations: string[], disk: CuttingDisk): Promise<number> {
   let acknowledged = 0;
   let log = openLog(disk);
   // One at a time, in order; after a cut nothing follows.

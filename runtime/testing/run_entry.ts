@@ -14,10 +14,10 @@ import { look } from "./seen.ts";
 import type { World } from "./world.ts";
 
 /**
- * Performs one entry of a test, until nothing more happens before the clock moves.
+ * Runs one entry of a test, until nothing more happens before the clock moves.
  * @throws TestFailed
  */
-export async function performEntry(world: World, { kind, args }: Omit<TestEntry, "at">): Promise<void> {
+export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at">): Promise<void> {
   switch (kind) {
     case "send":
       await send(world, resolvedArgs(testKinds.send, args).send);
