@@ -2,12 +2,13 @@
 import { Command, Option } from "commander";
 import { stop } from "esbuild";
 import { createHash } from "node:crypto";
-import { copyFile, mkdtemp, readFile, rm } from "node:fs/promises";
+import { copyFile, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, relative, resolve } from "node:path";
 import process, { stdout } from "node:process";
 import { fileURLToPath } from "node:url";
 import manifest from "../../package.json" with { type: "json" };
+import { bundleAssets } from "../../runtime/web/console/assets.ts";
 import { bundleProgram, PROGRAM } from "./compile/bundle.ts";
 import { npmPackage, runTool } from "./compile/npm_package.ts";
 import { editorTypes } from "./editor_types.ts";
@@ -53,27 +54,24 @@ async function compile(program: string, target: Target, outfile: string): Promis
   try {
     await copyFile(join(native, "bin/esbuild"), join(folder, "esbuild"));
     await copyFile(join(ROOT, "node_modules/sql.js/dist/sql-wasm.wasm"), join(folder, "sql-wasm.wasm"));
+    const { script, style } = await bundleAssets();
+    await writeFile(join(folder, "console.js"), script);
+    await writeFile(join(folder, "console.css"), style);
     const hash = createHash("sha256").update(await readFile(join(folder, "esbuild"))).digest("hex").slice(0, 16);
     const bundles = await bundleProgram(program, folder, {
       commit: await commit(),
       target,
       esbuild: { path: `${INSIDE}/esbuild`, hash },
       sqlite: `${INSIDE}/sql-wasm.wasm`,
+      console: { script: `${INSIDE}/console.js`, style: `${INSIDE}/console.css` },
       editorTypes: Object.fromEntries(await editorTypes()),
     });
     const args = [
       ...["build", "--compile", `--target=bun-${target}`, `--compile-executable-path=${join(base, "bin/bun")}`],
       ...["--bytecode", "--format=esm", "--minify", "--keep-names"],
       ...["--no-compile-autoload-dotenv", "--no-compile-autoload-bunfig"],
-      ...[
-        "--asset",
-        "esbuild",
-        "--asset",
-        "sql-wasm.wasm",
-        "--outfile",
-        outfile,
-        ...bundles.map((file) => resolve(ROOT, file)),
-      ],
+      ...["esbuild", "sql-wasm.wasm", "console.js", "console.css"].flatMap((file) => ["--asset", file]),
+      ...["--outfile", outfile, ...bundles.map((file) => resolve(ROOT, file))],
     ];
     await runTool(join(compiler, "bin/bun"), args, folder);
   } finally {

@@ -8,6 +8,8 @@ export interface Embedded {
   esbuild: EmbeddedFile;
   /** The path of SQLite's WebAssembly inside the binary. */
   sqlite: string;
+  /** The paths of the console's script and stylesheet inside the binary. */
+  console: { script: string; style: string };
   /** The sources of the types that rule files import, by their path in `runtime/`; the first one is the entry. */
   editorTypes: Record<string, string>;
 }

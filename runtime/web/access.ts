@@ -103,6 +103,7 @@ function hostnameOf(url: string): string {
   return URL.canParse(url) ? new URL(url).hostname : "";
 }
 
-function holdsToken(given: string, tokens: string[]): boolean {
+/** Whether this is one of the tokens with full access. */
+export function holdsToken(given: string, tokens: string[]): boolean {
   return tokens.map((token) => isSameText(given, token)).includes(true);
 }

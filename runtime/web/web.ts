@@ -7,8 +7,6 @@ import { api } from "./api.ts";
 import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
 import { formsApi } from "./forms/api.ts";
-import { formPages } from "./forms/forms.ts";
-import { homePage } from "./home.ts";
 import { receiveHook } from "./hooks.ts";
 import { securityHeaders } from "./security_headers.ts";
 
@@ -21,11 +19,10 @@ export interface Web {
 /** Seconds after which a sender should retry while intake is closed. */
 const RETRY_AFTER = "5";
 
-/** The HTTP side of the program: hooks, events, forms, API, health, metrics, the page. */
+/** The HTTP side of the program: hooks, events, API, health, metrics; forms and console. */
 export function createWeb(context: WebContext): Web {
   const app = new Hono();
   app.onError((error, c) => answerError(error, c.req.raw, context));
-  app.notFound((c) => c.json({ error: "There is nothing at this path" }, 404));
 
   app.get("/healthz", (c) => c.text("ok\n"));
   app.get("/readyz", (c) => {
@@ -36,18 +33,26 @@ export function createWeb(context: WebContext): Web {
   });
 
   app.use(securityHeaders());
-  app.route("/forms", formPages(context));
   app.route("/api/forms", formsApi(context));
 
-  // All routes below need a token, or a request from this machine.
-  app.use(guard(context));
-  app.post("/events", (c) => closed(context) ?? receiveEvent(c, context));
-  app.get("/metrics", async (c) => {
+  // For programs: these need a token, or a request from this machine.
+  const guarded = guard(context);
+  app.post("/events", guarded, (c) => closed(context) ?? receiveEvent(c, context));
+  app.get("/metrics", guarded, async (c) => {
     const { body, contentType } = await context.metrics.expose();
     return c.body(context.mask(body), 200, { "content-type": contentType });
   });
+  app.use("/api/*", guarded);
   app.route("/api", api(context));
-  app.get("/", async (c) => c.html(await homePage(context)));
+  app.all("/api/*", (c) => c.json({ error: "There is nothing at this path" }, 404));
+
+  // For people.
+  let pages: Promise<{ fetch(request: Request, env: unknown): Response | Promise<Response> }> | undefined;
+  app.all("*", async (c) => {
+    // Loaded with the first page: most starts show none.
+    pages ??= import("./console/console.ts").then(({ consolePages }) => consolePages(context));
+    return await (await pages).fetch(c.req.raw, c.env);
+  });
   return {
     async fetch(request, address) {
       const url = urlOf(request);

@@ -70,7 +70,7 @@ Deno.test("a session, a link and an open form outlive a crash; who is taken out 
     settings.replace(/^ {2}(anna|bob).*\n/gm, "").replace("people:", "people:\n  eve: { groups: [finance] }"),
   );
   await until("the end of the link", async () => (await visitor.get(link)).status === 403 || undefined);
-  assert.equal((await visitor.get(`/forms/${form}`)).location, `/forms/sign-in?form=${form}`);
+  assert.equal((await visitor.get(`/forms/${form}`)).location, `/forms/sign-in?to=%2Fforms%2F${form}`);
 });
 
 Deno.test("forms are listed and answered from a terminal, with the program running or not", async () => {

@@ -2,11 +2,10 @@ import type { Clock } from "../../host/clock.ts";
 import type { Person } from "../../model/form.ts";
 import type { FormPeople } from "../../engine/runner_options.ts";
 import type { Store } from "../../store/store.ts";
-import { Devices } from "./devices.ts";
-import { FormLinks } from "./links.ts";
 import { PasswordCheck } from "./password_check.ts";
 import { People } from "./people.ts";
 import { Sessions } from "./sessions.ts";
+import { Devices, FormLinks } from "./signatures.ts";
 
 /** Who may use the forms, and how they are authenticated: by link, session or token. */
 export interface FormDesk {

@@ -1,6 +1,6 @@
 import type { Field } from "../../model/rule.ts";
 import { textOfValue } from "../../language/fields/field_value.ts";
-import { attributes, type Markup, markup } from "./markup.ts";
+import { attributes, type Markup, markup } from "../console/markup.ts";
 
 /** A field of a form for display. */
 export interface ShownField {

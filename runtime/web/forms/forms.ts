@@ -1,44 +1,127 @@
 import { type Context, Hono } from "hono";
-import { StoreFullError } from "../../store/store.ts";
+import type { Form } from "../../model/form.ts";
+import type { Json } from "../../model/json.ts";
+import { valueOfText } from "../../language/fields/field_value.ts";
+import { isOpen } from "../../engine/answer_form.ts";
+import { readInputs, refuseForeign } from "../console/inputs.ts";
+import { notice, page } from "../console/shell.ts";
+import { timesFor } from "../console/times.ts";
+import { type ConsoleEnv, sessionViewer } from "../console/viewer.ts";
 import type { WebContext } from "../context.ts";
-import { addFormRoutes } from "./form_routes.ts";
-import { notice } from "./notices.ts";
-import { respond } from "./respond.ts";
-import { addSessionRoutes } from "./session_routes.ts";
+import { forbiddenNotice, formPage, listPage, thanksNotice } from "./form_page.ts";
+import { namesOf } from "./people.ts";
+import { toSignIn } from "./sessions.ts";
+import { addSignIn } from "./sign_in.ts";
+import { CSRF_INPUT, isFromOurPage } from "./signatures.ts";
+import { isByLink, tooLate, unknownForm, type Visit, visitOf } from "./visit.ts";
 
-/** Seconds after which people should retry while the program starts or stops. */
-const RETRY_AFTER = "5";
+/** How many forms a page of the list has. */
+const PAGE = 50;
 
 /**
  * `/forms`: the pages on which people answer. Everybody who can reach the port may open them; a session or a link
  * identifies the person.
  */
-export function formPages(context: WebContext): Hono {
-  const app = new Hono();
-  app.onError((error, c) => failed(error, c, context));
+export function formPages(context: WebContext): Hono<ConsoleEnv> {
+  const app = new Hono<ConsoleEnv>();
   app.use(async (c, next) => {
-    if (context.phase() === "ready" || c.req.method === "GET") return await next();
-    return respond(
-      c,
-      context,
-      notice("Not now", "The program is being started or stopped. Try again in a moment."),
-      503,
-      {
-        "retry-after": RETRY_AFTER,
-      },
-    );
+    const viewer = isByLink(c) ? undefined : await sessionViewer(c, context);
+    if (viewer !== undefined) c.set("viewer", viewer);
+    await next();
   });
-  addSessionRoutes(app, context);
-  addFormRoutes(app, context);
-  app.all("/*", (c) => respond(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404));
+  addSignIn(app, context);
+  app.get("/", (c) => list(c, context));
+  app.get("/:id", async (c) => {
+    const visit = await visitOf(c, context);
+    if (visit instanceof Response) return visit;
+    return tooLate(c, context, visit) ?? showForm(c, visit, context);
+  });
+  app.post("/:id", (c) => answer(c, context));
+  app.get("/:id/thanks", async (c) => {
+    const visit = await visitOf(c, context);
+    if (visit instanceof Response) return visit;
+    const { form, person, query, link } = visit;
+    if (form.answer?.by !== person.id) return c.redirect(`/forms/${form.id}${query}`, 303);
+    return page(c, context, thanksNotice(form, link === undefined));
+  });
+  app.all("/*", (c) => page(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404));
   return app;
 }
 
-function failed(error: Error, c: Context, context: WebContext) {
-  if (error instanceof StoreFullError) {
-    const page = notice("Not now", "The program cannot take in anything at the moment. Try again in a while.");
-    return respond(c, context, page, 503, { "retry-after": String(error.retryAfter) });
+async function list(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
+  const person = c.get("viewer")?.person;
+  if (person === undefined) return toSignIn(c, "/forms");
+  const { store, clock } = context;
+  const after = c.req.query("after");
+  const to = namesOf(person);
+  const found = await store.listForms({ state: "open", to, limit: PAGE + 1, ...after !== undefined && { after } });
+  const listed = listPage({
+    forms: found.slice(0, PAGE).filter((form) => isOpen(form, clock.now())),
+    next: found.length > PAGE ? found[PAGE - 1].id : undefined,
+    ruleName: (id) => ruleName(id, context),
+    times: timesFor(c, context),
+  });
+  return await page(c, context, listed);
+}
+
+async function answer(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
+  const inputs = await readInputs(c, context);
+  if (inputs instanceof Response) return inputs;
+  const visit = await visitOf(c, context);
+  if (visit instanceof Response) return visit;
+  const { form, person, link, query, owner } = visit;
+  if (!isFromOurPage(c, context.desk, inputs[CSRF_INPUT] ?? "", owner)) return refuseForeign(c, context);
+  const late = tooLate(c, context, visit);
+  if (late !== undefined) return late;
+  const via = link === undefined ? "page" : "link";
+  const answered = await context.answerForm(form.id, person, { values: valuesOf(form, inputs), via });
+  switch (answered.kind) {
+    case "accepted":
+      return c.redirect(`/forms/${form.id}/thanks${query}`, 303);
+    case "invalid":
+      return showForm(c, visit, context, { texts: inputs, problems: answered.problems });
+    case "closed":
+      return tooLate(c, context, { ...visit, form: answered.form })!;
+    case "forbidden":
+      return page(c, context, forbiddenNotice(form.id, c.get("viewer")?.person), 403);
+    case "unknown":
+      return unknownForm(c, context);
   }
-  context.onError(`Cannot answer ${c.req.method} ${c.req.path}`, error);
-  return respond(c, context, notice("Something went wrong", "The program's log says what."), 500);
+}
+
+/** @param sent the invalid answer, shown again with its problems */
+function showForm(
+  c: Context,
+  { form, query, csrf }: Visit,
+  context: WebContext,
+  sent?: { texts: Record<string, string>; problems: Record<string, string> },
+): Promise<Response> {
+  const problems = Object.entries(sent?.problems ?? {}).map(([name, problem]) => [name, forPeople(problem)]);
+  const shown = formPage({
+    form,
+    rule: ruleName(form.rule, context),
+    action: `/forms/${form.id}${query}`,
+    csrf,
+    times: timesFor(c, context),
+    ...sent && { texts: sent.texts, problems: Object.fromEntries(problems) },
+  });
+  return page(c, context, shown, sent === undefined ? 200 : 422);
+}
+
+/** The values that were typed; empty ones are left out. */
+function valuesOf({ fields }: Form, inputs: Record<string, string>): Record<string, Json> {
+  const values = Object.entries(fields).map(([name, field]) =>
+    [name, Object.hasOwn(inputs, name) ? valueOfText(field, inputs[name]) : undefined] as const
+  );
+  return Object.fromEntries(values.filter((entry): entry is [string, Json] => entry[1] !== undefined));
+}
+
+/** A problem in words for the person who answers. */
+function forPeople(problem: string): string {
+  if (problem.endsWith(", got nothing")) return "An answer is needed";
+  return problem.charAt(0).toUpperCase() + problem.slice(1);
+}
+
+function ruleName(id: string, { rules }: WebContext): string {
+  return rules().rules.get(id)?.name ?? id;
 }

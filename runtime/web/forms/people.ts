@@ -53,3 +53,10 @@ function strangerAt(name: string): Person | undefined {
   if (parsed === undefined || parsed.name !== "") return undefined;
   return { id: parsed.address.toLowerCase(), name: parsed.address, email: parsed.address, groups: [] };
 }
+
+/** The group whose members see and do everything in the console. */
+const OPERATORS = "operators";
+
+export function isOperator({ groups }: Person): boolean {
+  return groups.includes(OPERATORS);
+}

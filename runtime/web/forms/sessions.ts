@@ -1,14 +1,18 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import type { Context } from "hono";
+import { getCookie } from "hono/cookie";
 import type { Clock } from "../../host/clock.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { Person } from "../../model/form.ts";
 import type { Store } from "../../store/store.ts";
 import type { People } from "./people.ts";
-import { isSigned, sign } from "./signature.ts";
+import { isSigned, sign } from "./signatures.ts";
 
 /** Milliseconds after which everybody has to sign in again. */
 export const SESSION_LIFE = 7 * 86_400_000;
+/** The cookie of a session. */
+export const SESSION_COOKIE = "whenthen_session";
 /** How many ended sessions of a person are remembered singly; all those that are older than these count as ended, too. */
 const MOST_ENDED = 100;
 
@@ -89,4 +93,14 @@ export class Sessions {
 
 function markOf({ id }: Person): { rule: string; trigger: string } {
   return { rule: "", trigger: `signed out/${id}` };
+}
+
+/** The session of a request, if somebody is signed in. */
+export function sessionOf(c: Context, { desk }: { desk: { sessions: Sessions } }): Promise<Session | undefined> {
+  return desk.sessions.read(getCookie(c, SESSION_COOKIE));
+}
+
+/** Sends an unknown visitor to the sign-in, and from there back to the page. @param to its path and query */
+export function toSignIn(c: Context, to = "/"): Response {
+  return c.redirect(`/forms/sign-in${to === "/" ? "" : `?${new URLSearchParams({ to })}`}`, 303);
 }

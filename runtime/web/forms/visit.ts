@@ -1,13 +1,13 @@
 import type { Context } from "hono";
 import type { Form, Person } from "../../model/form.ts";
 import { isOpen, mayAnswer } from "../../engine/answer_form.ts";
+import { notice, page } from "../console/shell.ts";
+import { timesFor } from "../console/times.ts";
+import type { ConsoleEnv } from "../console/viewer.ts";
 import type { WebContext } from "../context.ts";
-import { csrfToken } from "./csrf.ts";
-import type { Page } from "./layout.ts";
-import type { Link } from "./links.ts";
-import { closedNotice, forbiddenNotice, notice } from "./notices.ts";
-import { respond } from "./respond.ts";
-import { sessionOf, signedInAs, toSignIn } from "./session_routes.ts";
+import { closedNotice, forbiddenNotice } from "./form_page.ts";
+import { toSignIn } from "./sessions.ts";
+import { csrfToken, type Link } from "./signatures.ts";
 
 /** A person whom a form asks, and how they were identified. */
 export interface Visit {
@@ -20,49 +20,52 @@ export interface Visit {
   /** For whom the page is made: see {@link csrfToken}. */
   owner: string;
   csrf: string;
-  signedIn?: Page["signedIn"];
+}
+
+/** Whether a request came by a link, which counts more than a session. */
+export function isByLink(c: Context): boolean {
+  return c.req.query("sig") !== undefined;
 }
 
 /** The visitor of a form, by link or session; or the answer to a visitor whom it does not ask. */
-export async function visitOf(c: Context, context: WebContext): Promise<Visit | Response> {
+export async function visitOf(c: Context<ConsoleEnv>, context: WebContext): Promise<Visit | Response> {
   const { desk, store } = context;
   const id = c.req.param("id")!;
-  const known = c.req.query("sig") === undefined ? await bySession(c, context) : byLink(c, id, context);
-  if (known === undefined) return toSignIn(c, id);
+  const known = isByLink(c) ? byLink(c, id, context) : bySession(c);
+  if (known === undefined) return toSignIn(c, `/forms/${id}`);
   const { person, ...rest } = known;
-  const forbidden = () => respond(c, context, forbiddenNotice(id, rest.signedIn), 403);
+  const forbidden = () => page(c, context, forbiddenNotice(id, c.get("viewer")?.person), 403);
   if (person === undefined) return forbidden();
   const form = await store.getForm(id);
-  if (form === undefined) return unknownForm(c, context, rest.signedIn);
+  if (form === undefined) return unknownForm(c, context);
   if (!mayAnswer(form, person)) return forbidden();
   return { form, person, ...rest, csrf: csrfToken(desk, rest.owner) };
 }
 
 /** The answer if the form cannot be answered any more, or not with this link. */
-export function tooLate(c: Context, context: WebContext, visit: Visit): Promise<Response> | Response | undefined {
-  const { form, person, link, signedIn } = visit;
+export function tooLate(c: Context, context: WebContext, { form, person, link }: Visit): Promise<Response> | undefined {
   const { desk: { people }, clock } = context;
   const now = clock.now();
   if (!isOpen(form, now)) {
     const nameOf = (id: string) => people.get(id)?.name ?? id;
-    return respond(c, context, closedNotice(form, person, nameOf, now, signedIn), 409);
+    return page(c, context, closedNotice(form, person, nameOf, timesFor(c, context)), 409);
   }
   if (link === undefined || link.until > now) return undefined;
   const text = "Ask for a new one, or sign in if you have an account.";
-  return respond(c, context, notice("This link has expired", text), 410);
+  return page(c, context, notice("This link has expired", text), 410);
 }
 
-export function unknownForm(c: Context, context: WebContext, signedIn: Page["signedIn"]) {
+export function unknownForm(c: Context, context: WebContext): Promise<Response> {
   const text = "Forms are removed some time after they were answered.";
-  return respond(c, context, notice("There is no such form", text, signedIn), 404);
+  return page(c, context, notice("There is no such form", text, "/forms"), 404);
 }
 
 type Known = Omit<Visit, "form" | "person" | "csrf"> & { person?: Person };
 
-async function bySession(c: Context, context: WebContext): Promise<Known | undefined> {
-  const session = await sessionOf(c, context);
-  if (session === undefined) return undefined;
-  return { person: session.person, query: "", owner: session.cookie, signedIn: signedInAs(session, context) };
+function bySession(c: Context<ConsoleEnv>): Known | undefined {
+  const viewer = c.get("viewer");
+  if (viewer?.person === undefined || viewer.owner === undefined) return undefined;
+  return { person: viewer.person, query: "", owner: viewer.owner };
 }
 
 function byLink(c: Context, form: string, { desk }: WebContext): Known {

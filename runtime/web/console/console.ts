@@ -1,0 +1,62 @@
+import { type Context, Hono } from "hono";
+import { UsageError } from "../../model/errors.ts";
+import { StoreFullError } from "../../store/store.ts";
+import type { WebContext } from "../context.ts";
+import { formPages } from "../forms/forms.ts";
+import { assetFor } from "./assets.ts";
+import { addHelp } from "./help.ts";
+import { addOverview } from "./overview.ts";
+import { addRule } from "./rule.ts";
+import { addRules } from "./rules.ts";
+import { notice, page } from "./shell.ts";
+import { type ConsoleEnv, letIn, sessionViewer, wantsPage } from "./viewer.ts";
+
+/** Seconds after which people should retry while the program starts or stops. */
+const RETRY_AFTER = "5";
+
+/**
+ * The pages for people: forms and console. Loaded when the first of them is asked for. Each page is a file with a function
+ * that adds its routes; `viewer` is who looks.
+ */
+export function consolePages(context: WebContext): Hono<ConsoleEnv> {
+  const app = new Hono<ConsoleEnv>();
+  app.onError((error, c) => failed(error, c, context));
+  app.get("/assets/*", async (c) => await assetFor(c) ?? c.json({ error: "There is nothing at this path" }, 404));
+  app.use(async (c, next) => {
+    if (context.phase() === "ready" || c.req.method === "GET") return await next();
+    const text = "The program is being started or stopped. Try again in a moment.";
+    return page(c, context, notice("Not now", text), 503, { "retry-after": RETRY_AFTER });
+  });
+  app.route("/forms", formPages(context));
+
+  // All routes below know their viewer.
+  app.use(letIn(context));
+  addHelp(app, context);
+  app.use(async (c, next) => {
+    if (c.get("viewer").isOperator) return await next();
+    if (c.req.path === "/") return c.redirect("/forms", 303);
+    return page(c, context, notice("Only for operators", "This page is for members of the group operators."), 403);
+  });
+  addOverview(app, context);
+  addRules(app, context);
+  addRule(app, context);
+  app.all("*", (c) => {
+    if (!wantsPage(c)) return c.json({ error: "There is nothing at this path" }, 404);
+    return page(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404);
+  });
+  return app;
+}
+
+async function failed(error: Error, c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
+  if (c.get("viewer") === undefined) {
+    const viewer = await sessionViewer(c, context).catch(() => undefined);
+    if (viewer !== undefined) c.set("viewer", viewer);
+  }
+  if (error instanceof StoreFullError) {
+    const text = "The program cannot take in anything at the moment. Try again in a while.";
+    return page(c, context, notice("Not now", text), 503, { "retry-after": String(error.retryAfter) });
+  }
+  if (error instanceof UsageError) return page(c, context, notice("Not possible", error.message), 400);
+  context.onError(`Cannot answer ${c.req.method} ${c.req.path}`, error);
+  return page(c, context, notice("Something went wrong", "The program's log says what."), 500);
+}

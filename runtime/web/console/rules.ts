@@ -1,0 +1,9 @@
+import type { Hono } from "hono";
+import type { WebContext } from "../context.ts";
+import { markup } from "./markup.ts";
+import { page } from "./shell.ts";
+import type { ConsoleEnv } from "./viewer.ts";
+
+export function addRules(app: Hono<ConsoleEnv>, context: WebContext): void {
+  app.get("/rules", (c) => page(c, context, { title: "Overview", at: "/rules", body: markup`<h1>Overview</h1>` }));
+}

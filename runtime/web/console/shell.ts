@@ -1,0 +1,104 @@
+import type { Context } from "hono";
+import type { ContentfulStatusCode } from "hono/utils/http-status";
+import type { WebContext } from "../context.ts";
+import { CSRF_INPUT } from "../forms/signatures.ts";
+import { assets } from "./assets.ts";
+import { type Markup, markup, type Part, respond } from "./markup.ts";
+import { timesFor } from "./times.ts";
+import type { Viewer } from "./viewer.ts";
+
+/** One page: what differs from all others. */
+export interface Page {
+  title: string;
+  body: Part;
+  /** The entry of the navigation that it belongs to. */
+  at?: string;
+  /** For reading and filling in: a narrow column with larger controls. */
+  narrow?: boolean;
+  /** More elements of the head's right side, as the state of a live page. */
+  head?: Part;
+}
+
+/** The navigation; an entry is shown to everybody, or only to operators. */
+const NAV = [
+  { path: "/", name: "Overview", all: false },
+  { path: "/events", name: "Events", all: false },
+  { path: "/runs", name: "Runs", all: false },
+  { path: "/rules", name: "Rules", all: false },
+  { path: "/forms", name: "Forms", all: true },
+];
+
+/** Nothing that htmx would evaluate as code, no style from script: the content security policy forbids both. */
+const HTMX = JSON.stringify({ includeIndicatorCSS: false, implicitInheritance: false, history: false });
+
+/** Answers with a page in the shell: head, navigation, foot. Works without scripts; they only keep a page current. */
+export async function page(
+  c: Context,
+  context: WebContext,
+  page: Page,
+  status: ContentfulStatusCode = 200,
+  headers: Record<string, string> = {},
+): Promise<Response> {
+  const { script, style, icon } = await assets();
+  const { title, body, narrow } = page;
+  // After a POST a page must not be loaded again to change its zone.
+  const zone = c.req.method === "GET" && markup` data-zone="${timesFor(c, context).zone}"`;
+  const whole = markup`<!doctype html>
+<html lang="en"${zone}>
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta name="robots" content="noindex">
+<meta name="htmx-config" content="${HTMX}">
+<title>${title} · whenthen</title>
+<link rel="icon" href="${icon.path}">
+<link rel="stylesheet" href="${style.path}">
+<script src="${script.path}" defer></script>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the content</a>
+${header(c.get("viewer"), page, c)}
+<main id="main"${narrow && markup` class="narrow"`}>
+${body}
+</main>
+</body>
+</html>
+`;
+  return await respond(c, context, whole, status, headers);
+}
+
+function header(viewer: Viewer | undefined, { at, head }: Page, c: Context): Markup {
+  if (viewer === undefined) return markup`<header class="head"><span class="brand">whenthen</span></header>`;
+  const links = NAV.filter(({ all }) => all || viewer.isOperator).map(({ path, name }) =>
+    markup`<a href="${path}"${path === at && markup` aria-current="page"`}>${name}</a>\n`
+  );
+  const { person, csrf, isOperator } = viewer;
+  return markup`<header class="head">
+<nav aria-label="Pages">
+${links}</nav>
+${head}
+${
+    isOperator && markup`<form class="go" role="search" action="/go">
+<input type="search" name="q" value="${
+      at === "/go" ? c.req.query("q") ?? "" : ""
+    }" aria-label="An id or a subject" placeholder="Id or subject" autocomplete="off" spellcheck="false">
+</form>`
+  }
+${
+    person && markup`<form class="who" method="post" action="/forms/sign-out">
+${csrfInput(csrf)}<span>Signed in as ${person.name}</span> <button class="plain">Sign out</button>
+</form>`
+  }
+</header>`;
+}
+
+/** The hidden input that every form with an effect sends back: it proves that the form was on our own page. */
+export function csrfInput(token: string): Markup {
+  return markup`<input type="hidden" name="${CSRF_INPUT}" value="${token}">`;
+}
+
+/** A page with one message. */
+export function notice(title: string, text: Part, at?: string): Page {
+  return { title, at, narrow: true, body: markup`<h1>${title}</h1>\n<p>${text}</p>` };
+}

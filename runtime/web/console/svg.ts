@@ -1,0 +1,58 @@
+import { type Markup, markup } from "./markup.ts";
+import type { Tone } from "./words.ts";
+
+/** One cell of a strip. */
+export interface Cell {
+  tone: Tone;
+  /** What a pointer shows; part of no other text, so say the same elsewhere. */
+  title?: string;
+}
+
+/**
+ * A strip of cells from old to new. Failures are also taller than the rest, so that they are seen without colour.
+ * @param label what the strip says, for people who do not see it
+ * @param slots its width in cells; cells fill it from the right
+ */
+export function strip(label: string, cells: readonly Cell[], slots = cells.length): Markup {
+  const first = slots - cells.length;
+  return markup`<svg class="strip" role="img" aria-label="${label}" width="${slots * 6}" height="16" viewBox="0 0 ${
+    slots * 6
+  } 16">${
+    cells.map(({ tone, title }, index) => {
+      const tall = tone === "bad";
+      return markup`<rect class="${tone}" x="${(first + index) * 6}" y="${tall ? 1 : 5}" width="5" height="${
+        tall ? 14 : 10
+      }">${title !== undefined && markup`<title>${title}</title>`}</rect>`;
+    })
+  }</svg>`;
+}
+
+/** One bar of a chart: how many of each tone, from below. */
+export interface Bar {
+  counts: readonly (readonly [tone: Tone, count: number])[];
+  title?: string;
+}
+
+/** Bars from old to new over the whole width. The height of a bar is its share of the highest. @param height in pixels */
+export function bars(label: string, all: readonly Bar[], height = 40): Markup {
+  const totals = all.map(({ counts }) => counts.reduce((sum, [, count]) => sum + count, 0));
+  const most = Math.max(1, ...totals);
+  return markup`<svg class="bars" role="img" aria-label="${label}" width="100%" height="${height}" viewBox="0 0 ${
+    all.length * 6
+  } ${height}" preserveAspectRatio="none">${all.map((bar, index) => drawBar(bar, index * 6, height, most))}</svg>`;
+}
+
+function drawBar({ counts, title }: Bar, x: number, height: number, most: number): Markup {
+  let top = height;
+  const parts = counts.filter(([, count]) => count > 0).map(([tone, count]) => {
+    // One failure among thousands is still seen.
+    const size = Math.max(2, count / most * (height - 2));
+    top -= size;
+    return markup`<rect class="${tone}" x="${x}" y="${Math.max(0, top).toFixed(1)}" width="5" height="${
+      size.toFixed(1)
+    }"/>`;
+  });
+  return markup`<g>${title !== undefined && markup`<title>${title}</title>`}${parts}<rect class="floor" x="${x}" y="${
+    height - 1
+  }" width="5" height="1"/></g>`;
+}

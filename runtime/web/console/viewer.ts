@@ -1,0 +1,79 @@
+import type { Context, MiddlewareHandler } from "hono";
+import type { Person } from "../../model/form.ts";
+import { bearerToken, holdsToken, refuseTokenless } from "../access.ts";
+import type { WebContext } from "../context.ts";
+import { isOperator } from "../forms/people.ts";
+import { sessionOf, toSignIn } from "../forms/sessions.ts";
+import { csrfToken } from "../forms/signatures.ts";
+
+/** Who looks at a page, and acts on it. */
+export interface Viewer {
+  /** Absent where nobody is asked for a name: on this machine while no token is set, and with the API token. */
+  person?: Person;
+  /** Sees and does everything. Others see the forms that ask them. */
+  isOperator: boolean;
+  /** The name that is recorded with what the viewer does. */
+  by: string;
+  /** The token that forms on the viewer's pages send back, see {@link readInputs}. */
+  csrf: string;
+  /** For whom the token was made; undefined if none is needed, because no browser sends this request by itself. */
+  owner?: string;
+}
+
+/** What the routes of the console know of a request. */
+export interface ConsoleEnv {
+  Variables: { viewer: Viewer };
+}
+
+/** The name under which acts somebody who is not signed in. */
+export const SOMEBODY = "an operator";
+
+/** The viewer of a request; or why it is refused. */
+export async function viewerOf(
+  c: Context,
+  context: WebContext,
+): Promise<Viewer | { refused: 401 | 403; error: string }> {
+  const given = bearerToken(c);
+  if (given !== undefined) {
+    if (!holdsToken(given, context.tokens)) return { refused: 401, error: "Wrong token" };
+    return { isOperator: true, by: SOMEBODY, csrf: "" };
+  }
+  const signedIn = await sessionViewer(c, context);
+  if (signedIn !== undefined) return signedIn;
+  const refusal = refuseTokenless(c.req.raw, context);
+  if (refusal !== undefined) return { refused: refusal.status, error: refusal.error };
+  return { isOperator: true, by: SOMEBODY, csrf: csrfToken(context.desk, LOCAL), owner: LOCAL };
+}
+
+/** The viewer who has signed in, if there is one. */
+export async function sessionViewer(c: Context, { desk }: WebContext): Promise<Viewer | undefined> {
+  const session = await sessionOf(c, { desk });
+  if (session === undefined) return undefined;
+  const { person, cookie } = session;
+  return { person, isOperator: isOperator(person), by: person.id, csrf: csrfToken(desk, cookie), owner: cookie };
+}
+
+/** The owner of the pages that this machine sees without a session. */
+const LOCAL = "this machine";
+
+/** Lets viewers in. A browser without a session is sent to the sign-in, and from there back; programs are answered 401. */
+export function letIn(context: WebContext): MiddlewareHandler<ConsoleEnv> {
+  return async (c, next) => {
+    const viewer = await viewerOf(c, context);
+    if (!("refused" in viewer)) {
+      c.set("viewer", viewer);
+      return await next();
+    }
+    const { refused, error } = viewer;
+    if (refused === 401 && bearerToken(c) === undefined && wantsPage(c)) {
+      const { pathname, search } = new URL(c.req.url);
+      return toSignIn(c, c.req.method === "GET" ? pathname + search : undefined);
+    }
+    return c.json({ error }, refused, refused === 401 ? { "www-authenticate": 'Bearer realm="whenthen"' } : {});
+  };
+}
+
+/** Whether a person with a browser asks, not a program. */
+export function wantsPage(c: Context): boolean {
+  return /\btext\/html\b/.test(c.req.header("accept") ?? "");
+}

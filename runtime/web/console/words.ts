@@ -1,0 +1,144 @@
+import type { RunState, StepState } from "../../model/run.ts";
+import type { DeliveryVerdict, VerdictKind } from "../../model/verdict.ts";
+import { type Markup, markup } from "./markup.ts";
+
+/** How a state is coloured; the icon and the word say the same without colour. */
+export type Tone = "good" | "bad" | "wait" | "off" | "plain";
+
+/** A word that the pages use for a state or a verdict. */
+export interface Word {
+  icon: string;
+  tone: Tone;
+  /** What it means, for the help page. */
+  sentence: string;
+}
+
+const RUNS = {
+  queued: {
+    icon: "○",
+    tone: "wait",
+    sentence: "The run has its turn later: after the runs before it, or at the rate of its rule's limit.",
+  },
+  running: { icon: "●", tone: "plain", sentence: "A step of the run is being executed." },
+  waiting: {
+    icon: "◐",
+    tone: "wait",
+    sentence: "The run is suspended until a time, an event or an answer; it survives a restart.",
+  },
+  succeeded: { icon: "✓", tone: "good", sentence: "All steps of the run have ended as they should." },
+  failed: {
+    icon: "✕",
+    tone: "bad",
+    sentence: "A step failed with an error that nothing handled. Retry resumes the run at that step.",
+  },
+  cancelled: {
+    icon: "⊘",
+    tone: "off",
+    sentence: "The run was ended early, by a person or by a newer run of its rule.",
+  },
+} satisfies Record<RunState, Word>;
+
+const STEPS = {
+  retrying: { icon: "↻", tone: "wait", sentence: "An attempt of the step failed; it is attempted again." },
+  skipped: {
+    icon: "⤼",
+    tone: "off",
+    sentence: "The step's condition did not hold, or somebody ended its wait; its result is null.",
+  },
+} satisfies Partial<Record<StepState, Word>>;
+
+const VERDICTS = {
+  started: { icon: "✓", tone: "good", sentence: "The event started a run of the rule." },
+  held: {
+    icon: "○",
+    tone: "wait",
+    sentence: "The event started a run that is delayed by the rule's limit; it runs later.",
+  },
+  batched: { icon: "○", tone: "wait", sentence: "The event was collected; a run gets it together with others." },
+  condition: {
+    icon: "–",
+    tone: "off",
+    sentence: "A clause of the rule's condition did not hold for the event; the clause and its values are recorded.",
+  },
+  busy: {
+    icon: "–",
+    tone: "off",
+    sentence: "The rule's mode is single and a run of the same key was still going, so the event started nothing.",
+  },
+  disabled: {
+    icon: "–",
+    tone: "off",
+    sentence: "The rule was paused, or has enabled: false, so the event started nothing.",
+  },
+  looped: {
+    icon: "✕",
+    tone: "bad",
+    sentence:
+      "A chain of runs and events was longer than 16; it ends here, so that rules cannot trigger themselves for ever.",
+  },
+  error: { icon: "✕", tone: "bad", sentence: "The condition or the key of the rule failed with an error." },
+} satisfies Record<VerdictKind, Word>;
+
+const DELIVERIES = {
+  accepted: { icon: "✓", tone: "plain", sentence: "The event is new, and at least one rule was concerned." },
+  duplicate: {
+    icon: "–",
+    tone: "off",
+    sentence: "An event with the same source and id was here before; it starts nothing a second time.",
+  },
+  unmatched: { icon: "–", tone: "off", sentence: "No rule listens for events of this type." },
+} satisfies Record<DeliveryVerdict, Word>;
+
+const RULES = {
+  broken: {
+    icon: "✕",
+    tone: "bad",
+    sentence: "The rule's file does not load. If there was a good version before, that one stays in force.",
+  },
+  failing: { icon: "✕", tone: "bad", sentence: "The rule's last run failed, or one of its triggers cannot look." },
+  overdue: {
+    icon: "!",
+    tone: "bad",
+    sentence: "A run of the rule should have gone on over a minute ago, or people have not answered in time.",
+  },
+  paused: {
+    icon: "‖",
+    tone: "wait",
+    sentence:
+      "Somebody paused the rule: its events get the verdict disabled until it is resumed. Runs under way go on.",
+  },
+  off: { icon: "–", tone: "off", sentence: "The rule's file has enabled: false." },
+  on: { icon: "✓", tone: "plain", sentence: "The rule is in force, and nothing about it needs anybody." },
+} satisfies Record<string, Word>;
+
+const OTHERS = {
+  refused: {
+    icon: "✕",
+    tone: "bad",
+    sentence: "The request was not taken: its path, its credentials or its body were wrong, or intake was closed.",
+  },
+} satisfies Record<string, Word>;
+
+/** The sections of the help page, and all words. */
+export const SECTIONS = {
+  "Rules": RULES,
+  "Runs": RUNS,
+  "Steps": STEPS,
+  "Verdicts of rules on events": VERDICTS,
+  "Deliveries": { ...DELIVERIES, ...OTHERS },
+};
+
+const WORDS = { ...RULES, ...RUNS, ...STEPS, ...VERDICTS, ...DELIVERIES, ...OTHERS };
+
+/** A word with a sentence on the help page. */
+export type WordName = keyof typeof WORDS;
+
+export function wordOf(name: WordName): Word {
+  return WORDS[name];
+}
+
+/** A state or verdict with its icon, as a link to its sentence. @param text instead of the word itself */
+export function word(name: WordName, text: string = name): Markup {
+  const { icon, tone } = WORDS[name];
+  return markup`<a class="word ${tone}" href="/help#${name}"><span aria-hidden="true">${icon}</span> ${text}</a>`;
+}
