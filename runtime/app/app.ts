@@ -1,4 +1,6 @@
 import { randomBytes } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { env as environment } from "node:process";
 import { writeAddress } from "../host/private_file.ts";
 import { type Clock } from "../host/clock.ts";
@@ -21,6 +23,7 @@ import { answerForm } from "../engine/answer_form.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
 import type { Receipt } from "../store/store.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
+import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import { createWeb, type Web } from "../web/web.ts";
 
@@ -75,6 +78,7 @@ export class App {
   readonly web: Web;
   readonly #parts: AppParts;
   readonly #replies = new ReplyWaiters();
+  readonly #activity: Activity;
   readonly #reloads: Coalescer;
   readonly #token = randomBytes(24).toString("base64url");
   readonly #failures = new TriggerFailures();
@@ -94,6 +98,7 @@ export class App {
     private readonly secrets: Secrets,
     private readonly dataFolder: DataFolder,
   ) {
+    this.#activity = new Activity(dataFolder.store, clock);
     this.#reloads = new Coalescer(() => this.#reload(), clock);
     this.#parts = assemble(options, clock, secrets, dataFolder, {
       onAccepted: (receipts) => this.#accepted(receipts),
@@ -260,6 +265,8 @@ export class App {
       mask: (text) => secrets.mask(text),
       maskJson: (value) => secrets.maskJson(value),
       metrics: this.#parts.metrics,
+      activity: this.#activity,
+      readRuleFile: (file) => readFile(join(this.options.folder, file), "utf8").catch(() => undefined),
       onError: logError,
     });
   }
@@ -270,8 +277,12 @@ export class App {
   }
 
   #finished(run: Run, verdict: Verdict | undefined): void {
-    if (verdict === undefined) logRun(run);
-    else logVerdict(run.rule, run.event.id, verdict);
+    if (verdict === undefined) {
+      logRun(run);
+      this.#activity.ended(run);
+    } else {
+      logVerdict(run.rule, run.event.id, verdict);
+    }
     if (run.state === "failed") this.#failedRuns?.push(run);
     this.#replies.ended(run.event, run);
   }

@@ -10,6 +10,7 @@ import type { FormAnswer, Person } from "../model/form.ts";
 import type { FormAnswered } from "../engine/answer_form.ts";
 import type { Operators } from "../engine/operators.ts";
 import type { Access } from "./access.ts";
+import type { Activity } from "./activity.ts";
 import type { FormDesk } from "./forms/desk.ts";
 import type { HookRegistry } from "./hook_registry.ts";
 import type { Metrics } from "./metrics.ts";
@@ -43,6 +44,10 @@ export interface WebContext extends Access {
   mask(text: string): string;
   maskJson(value: Json): Json;
   metrics: Metrics;
+  /** What has ended lately. */
+  activity: Activity;
+  /** The text of a rule's file, by its path relative to the rules folder; undefined if it cannot be read. */
+  readRuleFile(file: string): Promise<string | undefined>;
   /** A request could not be answered; goes to the log. */
   onError(message: string, error: unknown): void;
 }

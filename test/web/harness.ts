@@ -12,6 +12,7 @@ import { Operators } from "../../runtime/engine/operators.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
 import type { Store } from "../../runtime/store/store.ts";
 import type { Hook } from "../../runtime/triggers/trigger.ts";
+import { Activity } from "../../runtime/web/activity.ts";
 import type { WebContext } from "../../runtime/web/context.ts";
 import { openDesk } from "../../runtime/web/forms/desk.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";
@@ -36,6 +37,8 @@ export interface Bench extends AsyncDisposable {
   people: Person[];
   /** Runs that went on after an answer, or as an operator ended their wait. */
   woken: string[];
+  /** The texts of rules' files, by path; a test may change them. */
+  files: Record<string, string>;
   /** Sends a request and gives its status and its answer. */
   ask(method: string, path: string, init?: RequestInit): Promise<Answer>;
   /** Sends JSON. */
@@ -62,6 +65,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
   const errors: string[] = [];
   const people: Person[] = [];
   const woken: string[] = [];
+  const files: Record<string, string> = {};
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
   await store.putVersions(rules);
@@ -105,6 +109,8 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     mask: (text) => text.replaceAll("hook-secret", "***"),
     maskJson: (value) => JSON.parse(JSON.stringify(value).replaceAll("hook-secret", "***")),
     metrics: new Metrics({ store, rules: () => ({ loaded: live.size, broken: 0 }), workers: () => 0 }),
+    activity: new Activity(store, clock),
+    readRuleFile: (file) => Promise.resolve(files[file]),
     onError: (message, error) => errors.push(`${message}: ${error}`),
     ...changes,
   };
@@ -125,6 +131,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     errors,
     people,
     woken,
+    files,
     ask,
     post: (path, body, headers = {}) =>
       ask("POST", path, { body: JSON.stringify(body), headers: { "content-type": "application/json", ...headers } }),

@@ -1,9 +1,145 @@
 import type { Hono } from "hono";
+import type { Outcome } from "../activity.ts";
 import type { WebContext } from "../context.ts";
-import { markup } from "./markup.ts";
+import { type Filter, filterForm, filtersOf, pageOf, pager } from "./lists.ts";
+import { type Markup, markup, type Part } from "./markup.ts";
 import { page } from "./shell.ts";
+import { MOST_LOOKED_AT, type Need, NEEDS, nextTimes, type Standing, standings } from "./standing.ts";
+import { strip } from "./svg.ts";
+import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
+import { word, wordOf } from "./words.ts";
+import { RECENT } from "../activity.ts";
 
+/** Rules of a page; their rows are short, and most folders have fewer. */
+const PAGE = 50;
+
+const FILTERS = [
+  { name: "state", label: "State", choices: NEEDS },
+  { name: "text", label: "Name", placeholder: "part of a name" },
+] as const satisfies Filter[];
+
+/** `/rules`: all rules, what needs somebody first. */
 export function addRules(app: Hono<ConsoleEnv>, context: WebContext): void {
-  app.get("/rules", (c) => page(c, context, { title: "Overview", at: "/rules", body: markup`<h1>Overview</h1>` }));
+  app.get("/rules", async (c) => {
+    const set = filtersOf(c, FILTERS);
+    const { before } = c.req.query();
+    const all = await standings(context);
+    const text = set.text?.toLowerCase();
+    const wanted = all.filter(({ need, id, name }) =>
+      (set.state === undefined || need === set.state) &&
+      (text === undefined || id.toLowerCase().includes(text) || name?.toLowerCase().includes(text))
+    );
+    const start = Number(before) || 0;
+    const { rows, last } = pageOf(wanted.slice(start, start + PAGE + 1), PAGE);
+    const next = last && String(start + PAGE);
+    const body = markup`<h1>Rules</h1>
+${countsOf(all, set.state)}
+${filterForm("/rules", FILTERS, set)}
+${await ruleTable(rows, context, timesFor(c, context))}
+${
+      wanted.length === 0 &&
+      markup`<p class="soft">${
+        all.length === 0 ? "There are no rules yet: save a file in the rules folder." : "No rule is like that."
+      }</p>`
+    }
+${pager("/rules", set, before, next)}`;
+    return page(c, context, { title: "Rules", at: "/rules", body });
+  });
+}
+
+/** How many rules need what; each leads to the list of them. */
+export function countsOf(rules: Standing[], current?: string): Markup {
+  const counts = Map.groupBy(rules, ({ need }) => need);
+  return markup`<p class="counts">${
+    NEEDS.map((need) => {
+      const count = counts.get(need)?.length ?? 0;
+      const { icon, tone } = wordOf(need);
+      return markup`<a class="${count > 0 ? tone : "none"}" href="/rules?state=${need}"${
+        need === current && markup` aria-current="true"`
+      }><span aria-hidden="true">${icon}</span> <b>${count}</b> ${need}</a>\n`;
+    })
+  }</p>`;
+}
+
+/** One row for each rule: state, name, why, the last outcomes, when next. */
+export async function ruleTable(rules: Standing[], context: WebContext, times: Times): Promise<Markup | false> {
+  if (rules.length === 0) return false;
+  const recent = await context.activity.recent(rules.map(({ id }) => id));
+  const next = await Promise.all(rules.map(async ({ id }) => {
+    const rule = context.rules().rules.get(id);
+    return rule && (await nextTimes(rule, context)).at(0)?.at;
+  }));
+  const rows = rules.map((rule, index) =>
+    markup`<tr><td>${word(rule.need)}</td><td class="grow"><a href="${pathOf(rule.id)}">${
+      rule.name ?? rule.id
+    }</a></td><td class="why">${whyOf(rule, times)}</td><td class="wide">${
+      outcomeStrip(recent.get(rule.id)!)
+    }</td><td class="number nowrap">${next[index] !== undefined && times.short(next[index])}</td></tr>\n`
+  );
+  return markup`<table class="rows rules">
+<thead><tr><th>State</th><th>Rule</th><th>Why</th><th class="wide">Last ${RECENT} runs</th><th class="number">Next</th></tr></thead>
+<tbody>
+${rows}</tbody>
+</table>`;
+}
+
+/** The path of a rule's page; a rule's id may contain slashes. */
+export function pathOf(rule: string): string {
+  return `/rules/${rule.split("/").map(encodeURIComponent).join("/")}`;
+}
+
+const TONES = { succeeded: "good", failed: "bad", cancelled: "off" } as const;
+
+/** The last outcomes of a rule, the newest at the right. */
+export function outcomeStrip(outcomes: Outcome[]): Markup | false {
+  if (outcomes.length === 0) return false;
+  const failed = outcomes.filter(({ state }) => state === "failed").length;
+  const label = `${failed} of the last ${outcomes.length} runs failed`;
+  return strip(label, outcomes.map(({ state }) => ({ tone: TONES[state], title: state })), RECENT);
+}
+
+/** Why a rule needs somebody, with links to what it is about. */
+export function whyOf(rule: Standing, times: Times): Part {
+  const { failed, overdue, waiting, triggers, reason } = rule;
+  const reasons: Record<Need, () => Part> = {
+    broken: () => reason,
+    failing: () => [
+      failed &&
+      markup`<a href="/runs/${failed.id}">${times.short(failed.endedAt)}</a> ${firstLine(failed.error ?? "")}`,
+      ...triggers.filter(({ failure }) => failure !== undefined).map(({ id, failure }) =>
+        markup` <span class="mono">${id}</span>: ${firstLine(failure!)}`
+      ),
+    ],
+    overdue: () => markup`${runsOf(overdue.length, "should have gone on")} since ${times.short(overdue[0].due!)}`,
+    waiting: () => waitsOf(rule, times),
+    paused: () => reason,
+    on: () => false,
+    off: () => reason,
+  };
+  const more = rule.need !== "waiting" && waiting.length > 0 && markup`${" "}${waitsOf(rule, times)}`;
+  return [reasons[rule.need](), more];
+}
+
+function waitsOf({ id, forms, waiting }: Standing, times: Times): Part {
+  if (forms.length > 0) {
+    const [{ id: form, title, to, createdAt }] = forms;
+    const others = forms.length > 1 && markup`, ${forms.length - 1} more`;
+    return markup`<a href="/forms/${form}">${title}</a> for ${to.join(", ")}, since ${times.short(createdAt)}${others}`;
+  }
+  const oldest = waiting[waiting.length - 1];
+  const path = waiting.length === 1 ? `/runs/${oldest.id}` : `/runs?rule=${encodeURIComponent(id)}&state=waiting`;
+  const count = waiting.length === MOST_LOOKED_AT ? `${MOST_LOOKED_AT} or more` : waiting.length;
+  return markup`<a href="${path}">${count === 1 ? "1 run" : `${count} runs`}</a> ${
+    count === 1 ? "waits" : "wait"
+  } for ${oldest.waitingFor ?? "something"}`;
+}
+
+function runsOf(count: number, what: string): string {
+  return `${count === 1 ? "1 run" : `${count} runs`} ${what}`;
+}
+
+function firstLine(text: string): string {
+  const [line] = text.split("\n", 1);
+  return line.length > 160 ? `${line.slice(0, 160)}…` : line;
 }

@@ -1,0 +1,129 @@
+import type { Clock } from "../host/clock.ts";
+import { isFinal, type Run } from "../model/run.ts";
+import type { Store } from "../store/store.ts";
+
+/** How a run ended. */
+export interface Outcome {
+  id: string;
+  state: "succeeded" | "failed" | "cancelled";
+  endedAt: number;
+  /** The message of its error. */
+  error?: string;
+}
+
+/** How many runs ended in a quarter of an hour. */
+export interface Slot {
+  /** Its begin, milliseconds since the epoch. */
+  from: number;
+  succeeded: number;
+  failed: number;
+  cancelled: number;
+}
+
+const SLOT = 900_000;
+const SLOTS = 96;
+/** Outcomes that are kept of each rule. */
+export const RECENT = 20;
+/** Runs of the time before the program's start that are read for the day, and failed ones that are looked for. */
+const SEED = { day: 1_000, failed: 200 };
+
+/**
+ * What has ended lately, for pages that show many rules at once: the store would have to read it for each of them. It is counted
+ * in memory as runs end; what ended before the program's start is read from the store when a page first needs it.
+ */
+export class Activity {
+  readonly #slots = new Map<number, Slot>();
+  readonly #recent = new Map<string, Outcome[]>();
+  /** The rules whose earlier outcomes were read, or are being read. */
+  readonly #seeded = new Map<string, Promise<void>>();
+  #before: Promise<void> | undefined;
+  readonly #startedAt: number;
+
+  constructor(private readonly store: Pick<Store, "listRuns">, private readonly clock: Clock) {
+    this.#startedAt = clock.now();
+  }
+
+  /** A run ended. */
+  ended(run: Run): void {
+    const outcome = outcomeOf(run);
+    if (outcome === undefined) return;
+    this.#count(outcome);
+    this.#keep(run.rule, [outcome]);
+  }
+
+  /** The last day in quarters of an hour, oldest first. */
+  async day(): Promise<Slot[]> {
+    await this.#seed();
+    const last = Math.floor(this.clock.now() / SLOT);
+    return Array.from({ length: SLOTS }, (_, index) => {
+      const slot = last - SLOTS + 1 + index;
+      return this.#slots.get(slot) ?? emptySlot(slot);
+    });
+  }
+
+  /** The last outcomes of these rules, oldest first. */
+  async recent(rules: string[]): Promise<Map<string, Outcome[]>> {
+    await Promise.all(rules.map((rule) => this.#seedRule(rule)));
+    return new Map(rules.map((rule) => [rule, this.#recent.get(rule) ?? []]));
+  }
+
+  /** The last outcome of each rule whose last run failed. */
+  async failing(): Promise<Map<string, Outcome>> {
+    await this.#seed();
+    const last = [...this.#recent].map(([rule, outcomes]) => [rule, outcomes.at(-1)] as const);
+    return new Map(last.filter((entry): entry is [string, Outcome] => entry[1]?.state === "failed"));
+  }
+
+  #seed(): Promise<void> {
+    return this.#before ??= this.#readBefore();
+  }
+
+  async #readBefore(): Promise<void> {
+    const runs = await this.store.listRuns({ limit: SEED.day });
+    for (const outcome of runs.map(outcomeOf)) {
+      if (outcome !== undefined && outcome.endedAt < this.#startedAt) this.#count(outcome);
+    }
+    const failed = await this.store.listRuns({ state: "failed", limit: SEED.failed });
+    await this.recent([...new Set(failed.map(({ rule }) => rule))]);
+  }
+
+  #seedRule(rule: string): Promise<void> {
+    const seeding = this.#seeded.get(rule) ?? this.#readRule(rule);
+    this.#seeded.set(rule, seeding);
+    return seeding;
+  }
+
+  async #readRule(rule: string): Promise<void> {
+    const runs = await this.store.listRuns({ rule, limit: RECENT });
+    this.#keep(rule, runs.map(outcomeOf).filter((outcome) => outcome !== undefined));
+  }
+
+  #count({ state, endedAt }: Outcome): void {
+    const at = Math.floor(endedAt / SLOT);
+    let slot = this.#slots.get(at);
+    if (slot === undefined) {
+      this.#slots.set(at, slot = emptySlot(at));
+      for (const old of this.#slots.keys()) if (old <= at - SLOTS) this.#slots.delete(old);
+    }
+    slot[state]++;
+  }
+
+  /** A run that was retried has a later outcome, which replaces the earlier one. */
+  #keep(rule: string, outcomes: Outcome[]): void {
+    const known = new Map(this.#recent.get(rule)?.map((outcome) => [outcome.id, outcome]));
+    for (const outcome of outcomes) {
+      if ((known.get(outcome.id)?.endedAt ?? 0) <= outcome.endedAt) known.set(outcome.id, outcome);
+    }
+    const sorted = [...known.values()].sort((a, b) => a.endedAt - b.endedAt);
+    this.#recent.set(rule, sorted.slice(-RECENT));
+  }
+}
+
+function outcomeOf({ id, state, createdAt, endedAt = createdAt, error }: Run): Outcome | undefined {
+  if (!isFinal(state)) return undefined;
+  return { id, state: state as Outcome["state"], endedAt, ...error && { error: error.message } };
+}
+
+function emptySlot(at: number): Slot {
+  return { from: at * SLOT, succeeded: 0, failed: 0, cancelled: 0 };
+}

@@ -1,0 +1,117 @@
+import type { Form } from "../../model/form.ts";
+import type { JsonObject } from "../../model/json.ts";
+import type { Rule, Trigger } from "../../model/rule.ts";
+import type { Run } from "../../model/run.ts";
+import { cronSchedule } from "../../language/fields/cron_schedule.ts";
+import type { Outcome } from "../activity.ts";
+import type { WebContext } from "../context.ts";
+import { listRules, type RuleListing } from "../rule_listing.ts";
+
+/** What a rule needs, most urgent first; the order of lists of rules. */
+export const NEEDS = ["broken", "failing", "overdue", "waiting", "paused", "on", "off"] as const;
+
+export type Need = typeof NEEDS[number];
+
+/** A rule and what it needs. */
+export interface Standing extends RuleListing {
+  need: Need;
+  /** Its last run, if that failed. */
+  failed?: Outcome;
+  /** Runs that should have gone on by now. */
+  overdue: Run[];
+  /** Runs that wait, newest first. */
+  waiting: Run[];
+  /** Open forms of its runs, oldest first. */
+  forms: Form[];
+}
+
+/** A run that should have gone on this long ago is overdue: the program was busy, or its limit is too low. */
+const LATE = 60_000;
+/** Live runs, and open forms, that are looked at: a page that counts must not take longer the more wait. */
+export const MOST_LOOKED_AT = 1_000;
+
+/** All rules: what needs somebody first, then by id. */
+export async function standings(context: WebContext): Promise<Standing[]> {
+  const { store, clock, activity } = context;
+  const now = clock.now();
+  const [rules, failing, waiting, forms, late] = await Promise.all([
+    listRules(context),
+    activity.failing(),
+    store.listRuns({ state: "waiting", limit: MOST_LOOKED_AT }),
+    store.listForms({ state: "open", limit: MOST_LOOKED_AT }),
+    lateRuns(context, now - LATE),
+  ]);
+  const waitingBy = Map.groupBy(waiting, ({ rule }) => rule);
+  const formsBy = Map.groupBy(forms.filter(({ due = Infinity }) => due > now), ({ rule }) => rule);
+  const lateBy = Map.groupBy(late, ({ rule }) => rule);
+  return rules.map((listing): Standing => {
+    const { id } = listing;
+    const failed = failing.get(id);
+    const found = {
+      overdue: lateBy.get(id) ?? [],
+      waiting: waitingBy.get(id) ?? [],
+      forms: formsBy.get(id) ?? [],
+      ...failed && { failed },
+    };
+    return { ...listing, ...found, need: needOf(listing, found) };
+  }).sort((a, b) => NEEDS.indexOf(a.need) - NEEDS.indexOf(b.need) || (a.id < b.id ? -1 : 1));
+}
+
+function needOf(
+  { state, triggers }: RuleListing,
+  { failed, overdue, waiting }: Pick<Standing, "failed" | "overdue" | "waiting">,
+): Need {
+  if (state === "broken" || state === "kept") return "broken";
+  // Whoever paused a rule knows what it does.
+  if (state === "paused") return "paused";
+  if (failed !== undefined || triggers.some(({ failure }) => failure !== undefined)) return "failing";
+  if (overdue.length > 0) return "overdue";
+  if (waiting.length > 0) return "waiting";
+  return state === "disabled" ? "off" : "on";
+}
+
+async function lateRuns({ store }: WebContext, before: number): Promise<Run[]> {
+  if ((await store.nextDue() ?? Infinity) > before) return [];
+  const states = ["queued", "waiting"] as const;
+  const lists = await Promise.all(states.map((state) => store.listRuns({ state, limit: MOST_LOOKED_AT })));
+  return lists.flat().filter(({ due = Infinity }) => due < before);
+}
+
+/** When a rule's triggers look or fire next, the soonest first; triggers that wait for others have no time. */
+export async function nextTimes(
+  rule: Rule,
+  { store, clock }: Pick<WebContext, "store" | "clock">,
+): Promise<{ trigger: Trigger; at: number }[]> {
+  const now = clock.now();
+  const times = await Promise.all(rule.triggers.map(async (trigger) => {
+    const mark = await store.getMark({ rule: rule.id, trigger: trigger.id });
+    return { trigger, at: nextOf(trigger, mark, now) };
+  }));
+  return times.filter((time): time is { trigger: Trigger; at: number } => time.at !== undefined)
+    .sort((a, b) => a.at - b.at);
+}
+
+/** @param mark the trigger's own progress, see `triggers/timetable.ts` and `triggers/poll/` */
+function nextOf({ kind, args }: Trigger, mark: unknown, now: number): number | undefined {
+  switch (kind) {
+    case "cron":
+      return cronSchedule(args.cron as string, args.timezone as string | undefined).after(now);
+    case "every":
+      return nextAfter(String(mark), args.every as number, now);
+    case "poll": {
+      const { polled, notBefore } = (mark ?? {}) as JsonObject;
+      const next = nextAfter(String(polled), args.every as number, now);
+      return next === undefined ? undefined : Math.max(next, Date.parse(String(notBefore)) || 0);
+    }
+    case "at": {
+      const at = Date.parse(args.at as string);
+      return at > now ? at : undefined;
+    }
+  }
+}
+
+/** The first time after now that is a whole number of intervals after the last time. */
+function nextAfter(last: string, interval: number, now: number): number | undefined {
+  const from = Date.parse(last);
+  return Number.isNaN(from) ? undefined : from + Math.max(1, Math.floor((now - from) / interval) + 1) * interval;
+}
