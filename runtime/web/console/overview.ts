@@ -22,9 +22,8 @@ export function addOverview(app: Hono<ConsoleEnv>, context: WebContext): void {
     const times = timesFor(c, context);
     const rest = all.length - RULES;
     const body = markup`<h1 class="hidden">Overview</h1>
-<h2>Rules</h2>
-${countsOf(all)}
-<h2>The last 24 hours</h2>
+<div class="beside"><h2>Rules</h2>
+${countsOf(all)}</div>
 ${dayStrip(day, times)}
 ${await ruleTable(all.slice(0, RULES), context, times)}
 ${
@@ -52,11 +51,10 @@ function dayStrip(day: Slot[], times: Times): Markup {
     { length: MARKS },
     (_, index) => times.clock(day[0].from + index / (MARKS - 1) * 86_400_000),
   );
-  return markup`${bars(label, all)}
-<div class="axis" aria-hidden="true">${marks.map((mark) => markup`<span>${mark}</span>`)}</div>
-<p class="counts">${
-    (["succeeded", "failed", "cancelled"] as const).map((state, index) =>
-      markup`<span><b>${totals[index]}</b> ${word(state)}</span>\n`
-    )
-  }</p>`;
+  const counts = (["succeeded", "failed", "cancelled"] as const).map((state, index) =>
+    markup`<span><b>${totals[index]}</b> ${word(state)}</span>\n`
+  );
+  return markup`<div class="beside"><h2>Last 24 hours</h2> <p class="counts">${counts}</p></div>
+${bars(label, all)}
+<div class="axis" aria-hidden="true">${marks.map((mark) => markup`<span>${mark}</span>`)}</div>`;
 }

@@ -71,17 +71,24 @@ export async function ruleTable(rules: Standing[], context: WebContext, times: T
     return rule && (await nextTimes(rule, context)).at(0)?.at;
   }));
   const rows = rules.map((rule, index) =>
-    markup`<tr><td>${word(rule.need)}</td><td class="grow"><a href="${pathOf(rule.id)}">${
+    markup`<tr><td>${word(rule.need)}</td><td class="grow cut"><div><a href="${pathOf(rule.id)}">${
       rule.name ?? rule.id
-    }</a></td><td class="why">${whyOf(rule, times)}</td><td class="wide">${
-      outcomeStrip(recent.get(rule.id)!)
-    }</td><td class="number nowrap">${next[index] !== undefined && times.short(next[index])}</td></tr>\n`
+    }</a></div></td>
+<td class="why cut">${inBox(whyOf(rule, times))}</td>
+<td class="wide">${outcomeStrip(recent.get(rule.id)!)}</td><td class="number nowrap">${
+      next[index] !== undefined && times.short(next[index])
+    }</td></tr>\n`
   );
   return markup`<table class="rows rules">
 <thead><tr><th>State</th><th>Rule</th><th>Why</th><th class="wide">Last ${RECENT} runs</th><th class="number">Next</th></tr></thead>
 <tbody>
 ${rows}</tbody>
 </table>`;
+}
+
+/** A box that cuts its only line; none if it is empty, so that the cell takes no room on a phone. */
+function inBox(content: Part): Part {
+  return content && markup`<div>${content}</div>`;
 }
 
 /** The path of a rule's page; a rule's id may contain slashes. */
@@ -117,8 +124,9 @@ export function whyOf(rule: Standing, times: Times): Part {
     on: () => false,
     off: () => reason,
   };
-  const more = rule.need !== "waiting" && waiting.length > 0 && markup`${" "}${waitsOf(rule, times)}`;
-  return [reasons[rule.need](), more];
+  const why = reasons[rule.need]();
+  if (rule.need === "waiting" || waiting.length === 0) return why;
+  return [why, why && "; ", waitsOf(rule, times)];
 }
 
 function waitsOf({ id, forms, waiting }: Standing, times: Times): Part {

@@ -1,0 +1,101 @@
+import { LineCounter, parseDocument } from "yaml";
+import type { Rule } from "../../model/rule.ts";
+import type { Problem } from "../../model/problem.ts";
+import type { WebContext } from "../context.ts";
+import { type Markup, markup, type Part } from "./markup.ts";
+import type { Standing } from "./standing.ts";
+
+/** What the page of a rule can show below its numbers. */
+export const SEE = ["source", "tests", "config"] as const;
+
+export type See = typeof SEE[number];
+
+/** A longer file is shown up to here: a page must stay quick. */
+const MOST_LINES = 2_000;
+
+/** The file of a rule, as it is in the folder; lines with problems are marked. */
+export async function sourceView({ file }: Standing, context: WebContext): Promise<Part> {
+  const text = await context.readRuleFile(file);
+  if (text === undefined) return markup`<p class="soft">The file ${file} cannot be read: it was moved or removed.</p>`;
+  const problems = context.rules().problems.filter((problem) => problem.file === file);
+  return [problemList(problems), sourceLines(text, 1, new Set(problems.map(({ at }) => at.line)))];
+}
+
+function problemList(problems: Problem[]): Part {
+  return problems.length > 0 && markup`<ul class="problems">
+${
+    problems.map(({ at, message, hint, severity }) =>
+      markup`<li class="${
+        severity === "error" ? "bad" : "wait"
+      }"><a href="#L${at.line}">Line ${at.line}</a>: ${message}${
+        hint && markup`<span class="soft">; ${hint}</span>`
+      }</li>\n`
+    )
+  }</ul>`;
+}
+
+/** Lines of a file with their numbers. @param first the number of the first line; @param marked numbers of lines to mark */
+export function sourceLines(text: string, first = 1, marked: ReadonlySet<number> = new Set()): Markup {
+  const lines = text.replace(/\n$/, "").split("\n");
+  const rest = lines.length - MOST_LINES;
+  const shown = lines.slice(0, MOST_LINES).map((line, index) => {
+    const at = first + index;
+    return markup`<span id="L${at}"${
+      marked.has(at) && markup` class="marked"`
+    }><span class="at">${at}</span>${line}\n</span>`;
+  });
+  return markup`<pre class="source" tabindex="0" aria-label="Source">${shown}</pre>${
+    rest > 0 && markup`<p class="soft">${rest} more lines are not shown.</p>`
+  }`;
+}
+
+/** The tests of a rule, and how to run them. */
+export async function testsView({ file, language }: Standing, context: WebContext): Promise<Part> {
+  return language === "typescript" ? await codeTests(file, context) : await yamlTests(file, context);
+}
+
+async function codeTests(file: string, context: WebContext): Promise<Part> {
+  const path = file.replace(/\.ts$/, ".test.ts");
+  const text = await context.readRuleFile(path);
+  if (text === undefined) {
+    return noTests(markup`a file <span class="mono">${path}</span> beside it, with <code>testRule</code>`);
+  }
+  return [markup`<p><span class="mono">${path}</span>. ${HOW_TO_RUN}</p>`, sourceLines(text)];
+}
+
+const HOW_TO_RUN = markup`They run on a simulated clock, with <code>whenthen test</code>.`;
+
+async function yamlTests(file: string, context: WebContext): Promise<Part> {
+  const text = await context.readRuleFile(file) ?? "";
+  const counter = new LineCounter();
+  const tests = parseDocument(text, { lineCounter: counter, logLevel: "silent" }).get("tests", true) as
+    | { range?: [number, number, number]; items?: unknown[] }
+    | undefined;
+  if (!tests?.range || !tests.items?.length) return noTests(markup`<code>tests:</code> in its file`);
+  const count = tests.items.length;
+  const { line } = counter.linePos(tests.range[0]);
+  const lines = text.split("\n").slice(line - 1, counter.linePos(tests.range[1]).line);
+  return [
+    markup`<p>${count === 1 ? "One test" : `${count} tests`}. ${HOW_TO_RUN}</p>`,
+    sourceLines(lines.join("\n").trimEnd(), line),
+  ];
+}
+
+function noTests(where: Markup): Markup {
+  return markup`<p class="soft">It has no tests: they stand under ${where}.</p>`;
+}
+
+/** The values of a rule's config in force. */
+export function configView(rule: Rule | undefined): Part {
+  const entries = Object.entries(rule?.config ?? {});
+  if (entries.length === 0) {
+    return markup`<p class="soft">It has no config: fields stand under <code>config:</code> in its file, values in <code>config.yaml</code>.</p>`;
+  }
+  const rows = entries.map(([name, value]) =>
+    markup`<tr><td class="mono nowrap">${name}</td><td class="grow mono">${
+      typeof value === "string" ? value : JSON.stringify(value)
+    }</td></tr>\n`
+  );
+  return markup`<table class="rows"><thead><tr><th>Field</th><th>Value in force</th></tr></thead><tbody>
+${rows}</tbody></table>`;
+}
