@@ -11,6 +11,13 @@ export interface Outcome {
   error?: string;
 }
 
+/** The last day, in quarters of an hour, oldest first. */
+export interface Day {
+  slots: Slot[];
+  /** From when on all runs are counted. Before it, only the last thousand runs and failed ones are known. */
+  completeFrom: number;
+}
+
 /** How many runs ended in a quarter of an hour. */
 export interface Slot {
   /** Its begin, milliseconds since the epoch. */
@@ -38,6 +45,7 @@ export class Activity {
   readonly #seeded = new Map<string, Promise<void>>();
   #before: Promise<void> | undefined;
   readonly #startedAt: number;
+  #completeFrom = 0;
 
   constructor(private readonly store: Pick<Store, "listRuns">, private readonly clock: Clock) {
     this.#startedAt = clock.now();
@@ -51,14 +59,14 @@ export class Activity {
     this.#keep(run.rule, [outcome]);
   }
 
-  /** The last day in quarters of an hour, oldest first. */
-  async day(): Promise<Slot[]> {
+  async day(): Promise<Day> {
     await this.#seed();
     const last = Math.floor(this.clock.now() / SLOT);
-    return Array.from({ length: SLOTS }, (_, index) => {
+    const slots = Array.from({ length: SLOTS }, (_, index) => {
       const slot = last - SLOTS + 1 + index;
       return this.#slots.get(slot) ?? emptySlot(slot);
     });
+    return { slots, completeFrom: this.#completeFrom };
   }
 
   /** The last outcomes of these rules, oldest first. */
@@ -80,10 +88,12 @@ export class Activity {
 
   async #readBefore(): Promise<void> {
     const runs = await this.store.listRuns({ limit: SEED.day });
-    for (const outcome of runs.map(outcomeOf)) {
+    const failed = await this.store.listRuns({ state: "failed", limit: SEED.failed });
+    const outcomes = new Map([...runs, ...failed].map((run) => [run.id, outcomeOf(run)]));
+    for (const outcome of outcomes.values()) {
       if (outcome !== undefined && outcome.endedAt < this.#startedAt) this.#count(outcome);
     }
-    const failed = await this.store.listRuns({ state: "failed", limit: SEED.failed });
+    this.#completeFrom = runs.length < SEED.day ? 0 : Math.min(this.#startedAt, runs[runs.length - 1].createdAt);
     await this.recent([...new Set(failed.map(({ rule }) => rule))]);
   }
 

@@ -1,5 +1,5 @@
 import type { Hono } from "hono";
-import type { Slot } from "../activity.ts";
+import type { Day } from "../activity.ts";
 import type { WebContext } from "../context.ts";
 import { type Markup, markup } from "./markup.ts";
 import { countsOf, ruleTable } from "./rules.ts";
@@ -37,24 +37,28 @@ ${rest > 0 && markup`<p class="more"><a href="/rules?before=${RULES}">${rest} mo
 }
 
 /** Runs that ended, by the quarter of an hour. */
-function dayStrip(day: Slot[], times: Times): Markup {
-  const sum = (state: "succeeded" | "failed" | "cancelled") => day.reduce((total, slot) => total + slot[state], 0);
+function dayStrip({ slots, completeFrom }: Day, times: Times): Markup {
+  const sum = (state: "succeeded" | "failed" | "cancelled") => slots.reduce((total, slot) => total + slot[state], 0);
   const totals = [sum("succeeded"), sum("failed"), sum("cancelled")] as const;
   const [succeeded, failed, cancelled] = totals;
   const label =
     `Runs that ended in the last 24 hours: ${succeeded} succeeded, ${failed} failed, ${cancelled} cancelled`;
-  const all = day.map((slot) => ({
+  const all = slots.map((slot) => ({
     title: `${times.clock(slot.from)}: ${slot.succeeded} succeeded, ${slot.failed} failed, ${slot.cancelled} cancelled`,
     counts: [["bad", slot.failed], ["good", slot.succeeded], ["off", slot.cancelled]] as const,
   }));
   const marks = Array.from(
     { length: MARKS },
-    (_, index) => times.clock(day[0].from + index / (MARKS - 1) * 86_400_000),
+    (_, index) => times.clock(slots[0].from + index / (MARKS - 1) * 86_400_000),
   );
   const counts = (["succeeded", "failed", "cancelled"] as const).map((state, index) =>
     markup`<span><b>${totals[index]}</b> ${word(state)}</span>\n`
   );
-  return markup`<div class="beside"><h2>Last 24 hours</h2> <p class="counts">${counts}</p></div>
+  return markup`<div class="beside"><h2>Last 24 hours</h2> <p class="counts">${counts}</p>
+${
+    completeFrom > slots[0].from &&
+    markup`<p class="soft">All since ${times.short(completeFrom)}; of the time before, failed ones.</p>`
+  }</div>
 ${bars(label, all)}
 <div class="axis" aria-hidden="true">${marks.map((mark) => markup`<span>${mark}</span>`)}</div>`;
 }

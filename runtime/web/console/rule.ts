@@ -39,13 +39,14 @@ async function show(c: Context<ConsoleEnv>, context: WebContext, problem?: strin
   const see = SEE.find((view) => view === c.req.query("see")) ?? "source";
   const why = whyOf(rule, times);
   const body = markup`<h1>${rule.name ?? id}</h1>
-<p>${word(rule.need)} ${why}</p>
+<div class="beside state"><p>${word(rule.need)} ${why}</p>
+${outcomeStrip(recent.get(id)!)}
+${next.length > 0 && markup`<p class="soft">next ${times.short(next[0].at)}</p>`}</div>
 ${problem !== undefined && markup`<p class="error" role="alert">${problem}</p>`}
 ${actions(rule, c.get("viewer").csrf)}
 <div class="columns">
 <section>
 <h2>The last runs</h2>
-${outcomeStrip(recent.get(id)!)}
 ${runDots(runs, times)}
 <p><a href="/runs?rule=${encodeURIComponent(id)}">All runs</a></p>
 </section>

@@ -4,8 +4,8 @@ import { span, type Times } from "./times.ts";
 import { wordOf } from "./words.ts";
 
 const HEIGHT = 120;
-const STEP = 12;
-const LEFT = 44;
+const STEP = 10;
+const LEFT = 60;
 /** Lines of the logarithmic axis, milliseconds. */
 const LINES = [1, 10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 86_400_000, 864_000_000];
 
@@ -46,7 +46,7 @@ function column(
   const { tone } = wordOf(run.state);
   const waited = wait >= 1;
   const title = `${run.state}: work ${span(work)}${waited ? `, wait ${span(wait)}` : ""}`;
-  return markup`<a href="/runs/${run.id}" aria-label="${title}"><title>${title}</title><rect class="hit" x="${
+  return markup`<a href="/runs/${run.id}" tabindex="-1" aria-label="${title}"><title>${title}</title><rect class="hit" x="${
     x - STEP / 2
   }" y="0" width="${STEP}" height="${HEIGHT}"/>${
     waited && markup`<circle class="ring ${tone}" cx="${x}" cy="${y(wait)}" r="3.5"/>`
