@@ -39,7 +39,8 @@ async function show(c: Context<ConsoleEnv>, context: WebContext, problem?: strin
   const see = SEE.find((view) => view === c.req.query("see")) ?? "source";
   const why = whyOf(rule, times);
   const body = markup`<h1>${rule.name ?? id}</h1>
-<div class="beside state"><p>${word(rule.need)} ${why}</p>
+<div class="beside state">${word(rule.need)}
+${why && markup`<p class="wrap">${why}</p>`}
 ${outcomeStrip(recent.get(id)!)}
 ${next.length > 0 && markup`<p class="soft">next ${times.short(next[0].at)}</p>`}</div>
 ${problem !== undefined && markup`<p class="error" role="alert">${problem}</p>`}

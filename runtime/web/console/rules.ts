@@ -121,7 +121,7 @@ export function whyOf(rule: Standing, times: Times): Part {
     overdue: () => markup`${runsOf(overdue.length, "should have gone on")} since ${times.short(overdue[0].due!)}`,
     waiting: () => waitsOf(rule, times),
     paused: () => reason,
-    on: () => false,
+    on: () => waiting.length === 0 && markup`<span class="soft">${triggers.map(({ id }) => id).join(", ")}</span>`,
     off: () => reason,
   };
   const why = reasons[rule.need]();

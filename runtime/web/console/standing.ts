@@ -66,8 +66,13 @@ function needOf(
   if (state === "paused") return "paused";
   if (failed !== undefined || triggers.some(({ failure }) => failure !== undefined)) return "failing";
   if (overdue.length > 0) return "overdue";
-  if (waiting.length > 0) return "waiting";
+  if (waiting.some(waitsForOthers)) return "waiting";
   return state === "disabled" ? "off" : "on";
+}
+
+/** A wait for a time ends by itself. */
+function waitsForOthers({ waits = [] }: Run): boolean {
+  return waits.some(({ kind }) => kind !== "time");
 }
 
 async function lateRuns({ store }: WebContext, before: number): Promise<Run[]> {

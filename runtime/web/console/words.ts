@@ -99,7 +99,7 @@ const RULES = {
   overdue: {
     icon: "!",
     tone: "bad",
-    sentence: "A run of the rule should have gone on over a minute ago, or people have not answered in time.",
+    sentence: "A run of the rule should have gone on over a minute ago: the program was busy, or its limit is too low.",
   },
   paused: {
     icon: "‖",

@@ -38,6 +38,9 @@ Deno.test("what needs somebody stands first: broken, failing, overdue, waiting, 
     await bench.post("/api/emit", { type });
     const [{ run }] = await store.claimRuns("me", 1, clock.now());
     const due = type === "late" ? NOW + 60_000 : NOW + 86_400_000;
+    const record = { path: "paid", kind: "waitFor", state: "waiting", attempts: 1, startedAt: NOW } as const;
+    const wait = { kind: "event", types: ["payment.received"], match: {} } as const;
+    await store.recordStep(run.id, record, { wait: { ...wait, types: [...wait.types] } }, clock.now());
     await store.suspendRun(run.id, { state: "waiting", waitingFor: "payment.received", due, spent: 1 }, clock.now());
   }
   await bench.post("/api/rules/stopped/pause", { by: "ada", reason: "floods" });
@@ -102,7 +105,7 @@ Deno.test("an operator pauses a rule with a reason; it is shown, kept and counte
   assert.deepEqual([paused.status, paused.location], [303, path]);
   assert.deepEqual(await bench.store.listPaused(), { "shop/refund": "the shop <moves> (olga)" });
   const shown = await olga.get(path);
-  assert.match(shown.text, /paused<\/a> the shop &lt;moves&gt; \(olga\)/);
+  assert.match(shown.text, /paused<\/a>\s*<p class="wrap">the shop &lt;moves&gt; \(olga\)/);
 
   const headers = { authorization: "Bearer operators-token" };
   const { body } = await bench.ask("POST", "/api/emit", {
