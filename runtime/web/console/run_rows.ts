@@ -1,0 +1,298 @@
+import type { Run, StepRecord, StepWait } from "../../model/run.ts";
+import { foldRepeated, listedTurns, type Loop, loopOf, type Turn, turnAround } from "./run_loop.ts";
+import { join, lengthOf, type Span, type Times } from "./run_timeline.ts";
+import { isBegun, isHandled, type Progress, progressOf, type StepNode, walk, worst } from "./run_tree.ts";
+import { oneLine, outcomeOf, type Text } from "./run_words.ts";
+
+/** One line of the tree of a run. */
+export interface Row {
+  depth: number;
+  /** For a list of folded steps, that of the first one. */
+  path: string;
+  name: string;
+  /** Absent where it is the name, and for branches. */
+  kind?: string;
+  progress: Progress;
+  /** It is being attempted, as far as can be seen: the first attempt of a step is recorded when it ends. */
+  isCurrent: boolean;
+  outcome: Text;
+  attempts: number;
+  /** Milliseconds in which it, or something inside, worked, and in which all of it waited. */
+  work: number;
+  wait: number;
+  times: Times;
+  loop?: LoopRow;
+  /** How many steps this line stands for. */
+  folded?: number;
+  /** Its record, if this is the row that is open. */
+  open?: StepRecord;
+}
+
+/** What a row of a loop shows besides. */
+export interface LoopRow extends Omit<Loop, "turns"> {
+  count: number;
+  /** By what its turns are numbered: `lines[12]`, `look#12`. */
+  base: string;
+  /** Whether one of its turns is open, or it is itself: then turns are listed. */
+  isOpen: boolean;
+}
+
+/** What rows are made from. */
+export interface RowContext {
+  run: Run;
+  now: number;
+  /** The path of the step that is open. */
+  open: string | undefined;
+  /** Whether steps that are not recorded are known. */
+  hasPlan: boolean;
+}
+
+/** Kinds of steps that wait, rather than work, between begin and end. */
+const WAITS = new Set(["wait", "waitFor", "form"]);
+/** Of more siblings than this, those in a row that are simply done are folded. */
+const MOST_SIBLINGS = 16;
+/** At least so many are folded; and so many stay beside what is not folded. */
+const FEWEST_FOLDED = 4;
+const EDGE = 2;
+/** Rows of one page; behind them are only those that matter. */
+export const MOST_ROWS = 110;
+
+/** The rows of a list of steps and of what is inside them. */
+export function rowsOf(nodes: StepNode[], context: RowContext, depth = 0, isLive = isRunning(context)): Row[] {
+  const current = isLive && context.hasPlan ? nodes.find((node, index) => isNext(nodes, node, index)) : undefined;
+  const rows = foldRepeated(nodes).flatMap((part): Row[][] => {
+    if ("loop" in part) return [repeatedRows(part, context, depth)];
+    if (isTechnical(part, nodes)) return [];
+    return [part === current ? [currentRow(part, nodes, context, depth)] : nodeRows(part, context, depth, isLive)];
+  });
+  return foldDone(rows, depth, context);
+}
+
+function isRunning({ run }: RowContext): boolean {
+  return run.state === "running";
+}
+
+/** The first step that is not recorded, behind those that have ended. */
+function isNext(nodes: StepNode[], node: StepNode, index: number): boolean {
+  if (isBegun(node) || node.step === undefined) return false;
+  return nodes.slice(0, index).every((before) =>
+    ["done", "failed"].includes(progressOf(before)) || before.step === undefined
+  );
+}
+
+/** The list that an `each` has kept, and the record that says that there is no further turn. */
+function isTechnical({ name, record, children }: StepNode, siblings: StepNode[]): boolean {
+  if (name === "[items]") return true;
+  return record?.kind === "repeat" && /^\[\d+\]$/.test(name) && children.length === 0 && siblings.length > 1;
+}
+
+/** The row of a step in its first attempt, which began when the steps before it had ended. */
+function currentRow(node: StepNode, siblings: StepNode[], context: RowContext, depth: number): Row {
+  const { run, now } = context;
+  const before = siblings.slice(0, siblings.indexOf(node)).map((sibling) => lastEndOf([sibling]));
+  const from = Math.min(now, Math.max(run.startedAt ?? run.createdAt, ...before));
+  const times = { work: [{ from, to: now }], wait: [] };
+  const row = rowOf(node, context, depth);
+  return { ...row, progress: "open", isCurrent: true, outcome: ["is attempted"], times, work: now - from };
+}
+
+/** When the last of the steps that have ended did so; 0 if none has. */
+export function lastEndOf(nodes: StepNode[]): number {
+  let last = 0;
+  for (const node of nodes) walk(node, ({ record }) => last = Math.max(last, record?.endedAt ?? 0));
+  return last;
+}
+
+function nodeRows(node: StepNode, context: RowContext, depth: number, isLive: boolean): Row[] {
+  const loop = loopOf(node);
+  const row = rowOf(node, context, depth);
+  if (loop !== undefined) {
+    const turn = turnAround(loop, context.open);
+    const isOpen = turn !== undefined || context.open === node.path;
+    const others = node.children.filter(({ name }) => !name.startsWith("["));
+    return [
+      { ...row, loop: loopRow(loop, node.path, isOpen) },
+      ...isOpen ? turnRows(loop, turn, context, depth + 1) : [],
+      ...rowsOf(others, context, depth + 1, isLive),
+    ];
+  }
+  return [row, ...insideRows(node, context, depth + 1, isLive)];
+}
+
+/** `then` and `else` of an `if`, and the steps of a call, stand directly below it: its outcome says which they are. */
+function insideRows({ children, record, step }: StepNode, context: RowContext, depth: number, isLive: boolean): Row[] {
+  const kind = record?.kind ?? step?.kind;
+  const isOpen = isLive && (record === undefined || record.endedAt === undefined || kind === "if");
+  return children.flatMap((child) => {
+    const isFlat = child.record === undefined && (child.name === "then" || (kind === "if" && child.name === "else"));
+    if (isFlat) return rowsOf(child.children, context, depth, isOpen);
+    return nodeRows(child, context, depth, isOpen);
+  });
+}
+
+function repeatedRows({ name, loop }: { name: string; loop: Loop }, context: RowContext, depth: number): Row[] {
+  const turn = turnAround(loop, context.open);
+  const [first] = loop.turns;
+  const base = first.node.path;
+  const isOpen = turn !== undefined;
+  const nodes = loop.turns.map(({ node }) => node);
+  const node: StepNode = { path: base, name, children: nodes };
+  const kind = first.node.record?.kind;
+  const row = { ...rowOf(node, context, depth), ...kind !== undefined && kind !== name && { kind } };
+  return [
+    { ...row, loop: loopRow(loop, base, isOpen) },
+    ...isOpen ? turnRows(loop, turn, context, depth + 1) : [],
+  ];
+}
+
+function loopRow({ turns, ...rest }: Loop, base: string, isOpen: boolean): LoopRow {
+  return { ...rest, count: turns.length, base, isOpen };
+}
+
+/** The turns that are listed, and the steps of the one that is open. */
+function turnRows(loop: Loop, chosen: Turn | undefined, context: RowContext, depth: number): Row[] {
+  return listedTurns(loop, chosen).flatMap((turn) => {
+    const { node } = turn;
+    const row = { ...rowOf(node, context, depth), name: `#${turn.number}` };
+    if (turn !== chosen) return [withFailure(row, node)];
+    return [row, ...rowsOf(node.children, context, depth + 1, isRunning(context) && turn.progress === "open")];
+  });
+}
+
+function withFailure(row: Row, node: StepNode): Row {
+  if (row.progress !== "failed" || row.outcome.length > 0) return row;
+  let message = "";
+  walk(node, ({ record }) => {
+    if (record?.state === "failed") message = record.error?.message ?? "";
+  });
+  return { ...row, outcome: [oneLine(message)] };
+}
+
+function rowOf(node: StepNode, context: RowContext, depth: number): Row {
+  const { run, now, open } = context;
+  const { path, name, record, step } = node;
+  const kind = record?.kind ?? step?.kind;
+  const times = timesOf(node, now);
+  const work = lengthOf(times.work);
+  const wait = lengthOf(join([...times.work, ...times.wait])) - work;
+  return {
+    depth,
+    path,
+    name: labelOf(name, run),
+    ...kind !== undefined && kind !== name && record?.kind !== "onError" && { kind },
+    progress: ended(progressOf(node), run),
+    isCurrent: false,
+    outcome: words(node, run),
+    attempts: record?.attempts ?? 0,
+    work,
+    wait,
+    times,
+    ...record !== undefined && path === open && { open: record },
+  };
+}
+
+/** In a run that has ended nothing is open: a stop may have left steps as they were. */
+function ended(progress: Progress, { state }: Run): Progress {
+  const isOver = state === "succeeded" || state === "failed" || state === "cancelled";
+  return isOver && progress === "open" ? "cancelled" : progress;
+}
+
+function labelOf(name: string, { rule }: Run): string {
+  if (name === "rule.onError") return `onError of ${rule}`;
+  const [, attempt] = /^then@(\d+)$/.exec(name) ?? [];
+  return attempt === undefined ? decoded(name) : `attempt ${attempt}`;
+}
+
+/** Names of TypeScript steps are encoded in paths. */
+function decoded(name: string): string {
+  return name.replaceAll("%2F", "/").replaceAll("%5B", "[").replaceAll("%25", "%");
+}
+
+function words(node: StepNode, { waits = [] }: Run): Text {
+  const { record, step, children } = node;
+  if (record === undefined) return isBegun(node) ? aroundOpen(node) : ["not reached"];
+  if (record.kind === "onError") return [];
+  const wait: StepWait | undefined = waits.find((wait) => wait.step === record.path);
+  const text = outcomeOf(record, wait, step);
+  const isAnswered = isHandled(node) && worst(children) !== "failed";
+  return isAnswered ? [...text, "; handled by its onError"] : text;
+}
+
+/** A step around others has its record when it ends. */
+function aroundOpen({ step }: StepNode): Text {
+  if (step?.kind !== "parallel") return [];
+  const { parallel: names, join = "all" } = step.args;
+  return [`${join} of ${Array.isArray(names) ? names.length : Object.keys(step.children).length}`];
+}
+
+/** When a step worked and when it waited, with all that is inside. */
+function timesOf(node: StepNode, now: number): Times {
+  const work: Span[] = [];
+  const wait: Span[] = [];
+  walk(node, ({ record, children }) => {
+    if (record !== undefined) addTimes(record, children.length > 0, now, work, wait);
+  });
+  return { work: join(work), wait: join(wait) };
+}
+
+function addTimes(record: StepRecord, hasInside: boolean, now: number, work: Span[], wait: Span[]): void {
+  const { kind, state, startedAt: from, endedAt, input } = record;
+  const to = Math.max(from, endedAt ?? now);
+  // A turn of a repeat with `every` waits for its time.
+  const isPaced = kind === "repeat" && /\[\d+\]$/.test(record.path) && input !== undefined;
+  if (WAITS.has(kind) || isPaced) wait.push({ from, to });
+  else if (hasInside || attemptedNever(record)) return;
+  else if (state === "retrying") wait.push({ from, to });
+  else work.push({ from, to });
+}
+
+function attemptedNever({ attempts, kind }: StepRecord): boolean {
+  return attempts === 0 || kind === "branch" || kind === "onError";
+}
+
+/** Of many siblings, those that are simply done become one line, except beside what is not. */
+function foldDone(groups: Row[][], depth: number, { open }: RowContext): Row[] {
+  if (groups.length <= MOST_SIBLINGS) return groups.flat();
+  const isPlain = groups.map(([row, ...inside]) =>
+    (row.progress === "done" || row.progress === "none") && row.loop === undefined &&
+    ![row, ...inside].some(({ path }) => path === open)
+  );
+  const isKept = (index: number) =>
+    index < EDGE || index >= groups.length - EDGE ||
+    isPlain.slice(index - EDGE, index + EDGE + 1).some((plain) => !plain);
+  const shown: Row[] = [];
+  let hidden: Row[] = [];
+  const flush = () => {
+    if (hidden.length >= FEWEST_FOLDED) shown.push(foldedRow(hidden, depth));
+    else shown.push(...hidden);
+    hidden = [];
+  };
+  for (const [index, group] of groups.entries()) {
+    if (isKept(index)) flush(), shown.push(...group);
+    else hidden.push(group[0]);
+  }
+  flush();
+  return shown;
+}
+
+function foldedRow(rows: Row[], depth: number): Row {
+  const times = {
+    work: join(rows.flatMap(({ times }) => times.work)),
+    wait: join(rows.flatMap(({ times }) => times.wait)),
+  };
+  const isDone = rows.every(({ progress }) => progress === "done");
+  const work = lengthOf(times.work);
+  return {
+    depth,
+    path: rows[0].path,
+    name: `${rows[0].name} to ${rows.at(-1)!.name}`,
+    progress: isDone ? "done" : "none",
+    isCurrent: false,
+    outcome: [`${rows.length} steps ${isDone ? "succeeded" : "not reached"}`],
+    attempts: 0,
+    work,
+    wait: lengthOf(join([...times.work, ...times.wait])) - work,
+    times,
+    folded: rows.length,
+  };
+}

@@ -1,0 +1,150 @@
+import type { Rule, Step } from "../../model/rule.ts";
+import { isFinalStep, ON_ERROR_STEP, type StepRecord } from "../../model/run.ts";
+
+/** A step of a run, or a branch, turn or list of one, with what is inside. */
+export interface StepNode {
+  path: string;
+  /** The last part of its path: `save`, `[3]`, `then`. */
+  name: string;
+  /** Absent if it has not been recorded, or only what is inside was. */
+  record?: StepRecord;
+  /** As the rule has it; absent in TypeScript, and where the rule's version is not known. */
+  step?: Step;
+  children: StepNode[];
+}
+
+/** The state of a step or of all that is inside: the worst of it. */
+export type Progress = "open" | "failed" | "cancelled" | "done" | "none";
+
+const WORST_FIRST: Progress[] = ["open", "failed", "cancelled", "done"];
+
+/**
+ * The tree of a run: its recorded steps and, in the order of the rule, those not reached yet. Steps that only the records
+ * know, such as all those of TypeScript, follow as recorded.
+ * @param rule the version that the run is on, if it is known
+ */
+export function runTree(steps: StepRecord[], rule: Rule | undefined): StepNode[] {
+  const { roots, nodes } = recordedTree(steps);
+  if (rule === undefined) return roots;
+  const handler = nodes.get(ON_ERROR_STEP);
+  if (handler !== undefined) handler.children = arrange(handler.children, rule.onError, `${ON_ERROR_STEP}/`);
+  return rule.then === "function" ? roots : arrange(roots, rule.then, "");
+}
+
+function recordedTree(steps: StepRecord[]): { roots: StepNode[]; nodes: Map<string, StepNode> } {
+  const roots: StepNode[] = [];
+  const nodes = new Map<string, StepNode>();
+  const nodeAt = (path: string): StepNode => {
+    const found = nodes.get(path);
+    if (found !== undefined) return found;
+    const [parent, name] = splitPath(path);
+    const node: StepNode = { path, name, children: [] };
+    (parent === "" ? roots : nodeAt(parent).children).push(node);
+    nodes.set(path, node);
+    return node;
+  };
+  for (const record of steps) nodeAt(record.path).record = record;
+  return { roots, nodes };
+}
+
+/** The path around a path, and its last part: `lines[3]` is in `lines`, and `lines[3]/save` in `lines[3]`. */
+function splitPath(path: string): [string, string] {
+  const slash = path.lastIndexOf("/");
+  const bracket = /\[(\d+|items)\]$/.exec(path)?.index ?? -1;
+  if (bracket > slash + 1) return [path.slice(0, bracket), path.slice(bracket)];
+  return [path.slice(0, Math.max(0, slash)), path.slice(slash + 1)];
+}
+
+function arrange(recorded: StepNode[], steps: Step[], prefix: string): StepNode[] {
+  const left = new Map(recorded.map((node) => [node.name, node]));
+  const known = steps.map((step) => {
+    const node = left.get(step.id) ?? { path: prefix + step.id, name: step.id, children: [] };
+    left.delete(step.id);
+    return arrangeInside({ ...node, step });
+  });
+  // The condition comes before all steps, what handles a failure behind them.
+  const others = [...left.values()];
+  return [...others.filter(({ name }) => name === "if"), ...known, ...others.filter(({ name }) => name !== "if")];
+}
+
+function arrangeInside(node: StepNode & { step: Step }): StepNode {
+  const { step, path } = node;
+  const lists = listsOf(step);
+  const left = new Map(node.children.map((child) => [child.name, child]));
+  // Branches that have not begun are shown as soon as one of them has.
+  const isParallel = step.kind === "parallel" && isBegun(node);
+  const inside = Object.entries(lists).flatMap(([name, steps]): StepNode[] => {
+    const found = left.get(name) ?? (isParallel ? { path: `${path}/${name}`, name, children: [] } : undefined);
+    left.delete(name);
+    return found === undefined ? [] : [{ ...found, children: arrange(found.children, steps, `${found.path}/`) }];
+  });
+  // The steps of a turn stand directly in it.
+  const turns = [...left.values()].map((child) =>
+    turnOf(child) === undefined ? child : { ...child, children: arrange(child.children, lists.then, `${child.path}/`) }
+  );
+  return { ...node, children: [...inside, ...turns] };
+}
+
+/** The lists of steps inside a step, by the part of their paths that names them. */
+export function listsOf({ children, onError, onTimeout }: Step): Record<string, Step[]> {
+  return { ...children, ...Array.isArray(onError) && { onError }, ...onTimeout && { onTimeout } };
+}
+
+/** Whether anything of it is recorded. */
+export function isBegun({ record, children }: StepNode): boolean {
+  return record !== undefined || children.some(isBegun);
+}
+
+/** How far a step is. Inside one that has ended, failures that it handled do not count. */
+export function progressOf(node: StepNode): Progress {
+  const { record, children } = node;
+  if (record !== undefined && isFinalStep(record.state) && !isDecision(record)) {
+    if (record.state === "failed") return isHandled(node) ? worst(handlersOf(node), "done") : "failed";
+    return record.state === "cancelled" ? "cancelled" : "done";
+  }
+  return worst(children, ownProgress(node));
+}
+
+/** A step around branches or turns is recorded when it ends; a branch or turn is not recorded. */
+function ownProgress({ record, step, children }: StepNode): Progress {
+  if (record !== undefined) return isFinalStep(record.state) ? "done" : "open";
+  const isAround = children.length > 0 &&
+    (step?.kind === "parallel" || children.some((child) => turnOf(child) !== undefined));
+  return isAround ? "open" : "none";
+}
+
+/** The worst progress among nodes. What is done in part is open. */
+export function worst(nodes: StepNode[], least: Progress = "none"): Progress {
+  const all = new Set(nodes.map(progressOf));
+  const isPartial = all.has("none") && all.has("done");
+  if (isPartial) all.add("open");
+  all.add(least);
+  return WORST_FIRST.find((progress) => all.has(progress)) ?? "none";
+}
+
+/** Whether a step ends without failing what is around it: its rule says what to do then. */
+export function isHandled({ record, step }: StepNode): boolean {
+  if (record?.state !== "failed" || step === undefined) return false;
+  return step.onError !== undefined || (record.error?.name === "TimeoutError" && step.onTimeout !== undefined);
+}
+
+function handlersOf({ children }: StepNode): StepNode[] {
+  return children.filter(({ name }) => name === "onError" || name === "onTimeout");
+}
+
+/** The record of an `if` or of a turn is its decision; whether what follows is done, the steps inside say. */
+function isDecision({ kind, state, path }: StepRecord): boolean {
+  return state !== "failed" && (kind === "if" || (kind === "repeat" && path.endsWith("]")));
+}
+
+/** The number of a turn or item, from 0; undefined for any other node. */
+export function turnOf({ name }: Pick<StepNode, "name">): number | undefined {
+  const [, index] = /^\[(\d+)\]$/.exec(name) ?? [];
+  return index === undefined ? undefined : Number(index);
+}
+
+/** Calls `visit` with a node and all that is inside. */
+export function walk(node: StepNode, visit: (node: StepNode) => void): void {
+  visit(node);
+  for (const child of node.children) walk(child, visit);
+}

@@ -1,0 +1,42 @@
+import assert from "node:assert/strict";
+import type { Run } from "../../../runtime/model/run.ts";
+import { actionsOf, type ActionSource } from "../../../runtime/web/console/run_actions.ts";
+import { BEGAN, ruleOf, said, traceOf } from "./traces.ts";
+
+function actions(run: Partial<Run>, more: Partial<ActionSource> = {}): Record<string, string> {
+  const source = { trace: traceOf([], run), rule: ruleOf([]), current: "b2c4d5", failed: undefined, ...more };
+  return Object.fromEntries(
+    actionsOf(source).map((
+      { label, effect, refused },
+    ) => [label, refused === undefined ? said(effect) : `no: ${refused}`]),
+  );
+}
+
+Deno.test("of a failed run one can retry from the failed step by its version, or replay all by the current one", () => {
+  const shown = actions({ state: "failed" }, { failed: "pay" });
+  assert.deepEqual(Object.keys(shown).slice(0, 2), ["Retry", "Replay"], "what can be done comes first");
+  assert.equal(shown.Retry, "The run resumes with step pay, by version a1f3; what succeeded stays");
+  assert.equal(shown.Replay, "A new run of the same event performs all steps again, by the current version b2c4");
+  assert.equal(shown.Cancel, "no: it has failed");
+  assert.equal(shown.Move, "no: it has failed; replay it with the current version");
+  assert.match(shown.Skip, /^no: none of its steps waits/);
+});
+
+Deno.test("each wait of a run can be skipped by itself", () => {
+  const wait = { kind: "event" as const, what: "bank.booked", since: BEGAN };
+  const shown = actions({ state: "waiting", waits: [{ ...wait, step: "a" }, { ...wait, step: "b" }] });
+  assert.match(shown["Skip b"], /^b waits for bank.booked no longer: its result is null/);
+  assert.match(shown.Retry, /^no: only a failed run can be retried; it is waiting$/);
+});
+
+Deno.test("a run on the current version cannot be moved, nor one that is running", () => {
+  assert.equal(actions({ state: "waiting" }, { current: "a1f3" }).Move, "no: it is on the current version");
+  assert.match(actions({ state: "running" }).Move, /^no: it is running/);
+  assert.equal(actions({ state: "waiting" }, { current: undefined }).Move, "no: its rule was removed");
+});
+
+Deno.test("without the rule and without its version a run can be neither retried nor replayed", () => {
+  const shown = actions({ state: "failed" }, { rule: undefined, current: undefined });
+  assert.match(shown.Retry, /^no: version a1f3 of its rule is no longer kept/);
+  assert.match(shown.Replay, /^no: its rule was removed/);
+});

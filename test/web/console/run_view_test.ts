@@ -1,0 +1,206 @@
+import assert from "node:assert/strict";
+import type { StepRecord } from "../../../runtime/model/run.ts";
+import { spoken } from "../../../runtime/web/console/run_words.ts";
+import { BEGAN, DAY, drawn, failure, openRecord, record, ruleOf, said, SECOND, step, traceOf, view } from "./traces.ts";
+
+const REFUND = ruleOf([
+  step("approval", "form"),
+  step("parallel", "parallel", {
+    children: { bank: [step("http", "http"), step("booked", "waitFor")], customer: [step("tell", "mail")] },
+  }, {
+    parallel: ["bank", "customer"],
+  }),
+  step("report", "http"),
+]);
+
+Deno.test("a waiting run says what it waits for, until when and what then; steps not reached stand in the rule's order", () => {
+  const until = BEGAN + 3 * DAY;
+  const shown = view(
+    traceOf([
+      record("approval", "form", 0, 2 * DAY, { output: { decision: "approve", by: "anna", at: "x" } }),
+      record("parallel/bank/http", "http", 2 * DAY, 2 * DAY + 2 * SECOND, { attempts: 3, output: { status: 200 } }),
+      record("parallel/customer/tell", "mail", 2 * DAY, 2 * DAY + SECOND, { output: { messageId: "m" } }),
+      openRecord("parallel/bank/booked", "waitFor", 2 * DAY + 2 * SECOND, { due: until }),
+    ], {
+      state: "waiting",
+      spent: 3 * SECOND,
+      waits: [{ step: "parallel/bank/booked", kind: "event", what: "bank.booked", since: BEGAN + 2 * DAY, until }],
+    }),
+    REFUND,
+    { now: BEGAN + 2 * DAY + 3_600_000 },
+  );
+  assert.equal(said(shown.sentence), "waits for bank.booked until +259200s, then null");
+  assert.deepEqual(drawn(shown), [
+    "✓ approval | form | anna: approve",
+    "◐ parallel | all of 2",
+    "  ◐ bank",
+    "    ✓ http | 200 | 3 attempts",
+    "    ◐ booked | waitFor | waits for bank.booked until +259200s, then null",
+    "  ✓ customer",
+    "    ✓ tell | mail",
+    "○ report | http | not reached",
+  ]);
+  assert.deepEqual([shown.work, spoken(shown.wait)], [3 * SECOND, "2 d 59 m"]);
+  assert.equal(shown.axis.cuts.length, 2, "two days for the approval, then an hour for the booking");
+  const approval = shown.rows[0];
+  assert.deepEqual([approval.work, approval.wait], [0, 2 * DAY]);
+  assert.equal(shown.open, "parallel/bank/booked");
+});
+
+Deno.test("a failed run opens the innermost step that failed it, not the ones around it", () => {
+  const error = { name: "Error", message: "HTTP 503" };
+  const lines = step("lines", "each", { children: { then: [step("save", "http")] } });
+  const shown = view(
+    traceOf([
+      record("lines[0]/save", "http", 0, SECOND, { output: { status: 200 } }),
+      record("lines[1]/save", "http", SECOND, 2 * SECOND, failure("HTTP 503")),
+      record("lines", "each", 0, 2 * SECOND, { ...failure("HTTP 503"), input: { each: 3 } }),
+    ], { state: "failed", error, endedAt: BEGAN + 2 * SECOND, spent: 2 * SECOND }),
+    ruleOf([lines, step("report", "log")]),
+  );
+  assert.equal(said(shown.sentence), "failed +2s at lines[1]/save: HTTP 503");
+  assert.equal(shown.open, "lines[1]/save");
+  assert.deepEqual(drawn(shown), [
+    "✕ lines | each | HTTP 503 | ×2 1✓ 1✕ 0◐",
+    "  ✓ #0",
+    "  ✕ #1",
+    "    ✕ save | http | HTTP 503",
+    "○ report | log | not reached",
+  ]);
+  assert.deepEqual(shown.rows[0].loop!.cells, ["done", "failed", "none"]);
+  assert.equal(shown.rows[3].open?.path, "lines[1]/save");
+});
+
+Deno.test("a failure that its step handles does not fail what is around it", () => {
+  const pay = step("pay", "http", { onError: [step("note", "log")] });
+  const shown = view(
+    traceOf([
+      record("pay", "http", 0, SECOND, failure("refused")),
+      record("pay/onError/note", "log", SECOND, SECOND),
+    ], { endedAt: BEGAN + SECOND, spent: SECOND }),
+    ruleOf([pay]),
+  );
+  assert.deepEqual(drawn(shown), ["✓ pay | http | refused; handled by its onError", "  ✓ onError", "    ✓ note | log"]);
+  assert.equal(said(shown.sentence), "succeeded +1s");
+});
+
+Deno.test("a run of 1,000 turns is one row: counts, rate, a strip of 100 cells, failures by message, 20 turns", () => {
+  const steps: StepRecord[] = [];
+  for (let turn = 0; turn < 1_000; turn++) {
+    const from = turn * 5 * SECOND;
+    const wrong = turn === 871 ? failure("timeout") : turn % 125 === 12 ? failure("HTTP 503") : {};
+    steps.push(record(`look[${turn}]/get`, "http", from, from + SECOND, { output: { status: 200 }, ...wrong }));
+    if (turn < 999) steps.push(record(`look[${turn}]/keep`, "state", from + SECOND, from + SECOND));
+  }
+  steps.push(record("look[items]", "each", 0, 0, { output: Array(2_000).fill(1) }));
+  const then = [step("get", "http"), step("keep", "state")];
+  const rule = ruleOf([step("look", "each", { children: { then } }), step("report", "log")]);
+  const trace = traceOf(steps, { state: "running" });
+  const closed = view(trace, rule, { now: BEGAN + 5_000 * SECOND });
+  assert.deepEqual(drawn(closed), ["◐ look | each | ×1000 990✓ 9✕ 1◐", "○ report | log | not reached"]);
+  const { loop } = closed.rows[0];
+  assert.equal(Math.round(loop!.perMinute!), 12);
+  assert.equal(loop!.cells.length, 100);
+  assert.equal(loop!.total, 2_000);
+  assert.deepEqual(loop!.cells.filter((cell) => cell === "failed").length, 9);
+  assert.deepEqual(loop!.failures.map(({ message, turns }) => [message, turns.map(({ number }) => number)]), [
+    ["HTTP 503", [12, 137, 262, 387, 512, 637, 762, 887]],
+    ["timeout", [871]],
+  ]);
+  const opened = view(trace, rule, { step: "look[137]/get" });
+  assert.equal(opened.rows.filter(({ name }) => name.startsWith("#")).length, 20);
+  assert.ok(drawn(opened).includes("    ✕ get | http | HTTP 503"));
+  assert.ok(drawn(opened).includes("    ✓ keep | state"));
+});
+
+Deno.test("a TypeScript run shows its rows as recorded; a name that repeats folds from five on", () => {
+  const looks = (count: number) =>
+    Array.from(
+      { length: count },
+      (_, at) => record(at === 0 ? "look" : `look#${at + 1}`, "http", at * 10, at * 10 + 5),
+    );
+  const rule = ruleOf("function", { language: "typescript" });
+  const running = { state: "running" } as const;
+  const few = view(traceOf([record("first", "do", 0, 0), ...looks(4)], running), rule);
+  assert.deepEqual(drawn(few).length, 5);
+  const trace = traceOf([record("first", "do", 0, 0), ...looks(7), record("a%2Fb", "do", 90, 95)], running);
+  const many = view(trace, rule);
+  assert.deepEqual(drawn(many), ["✓ first | do", "✓ look | http | ×7 7✓ 0✕ 0◐", "✓ a/b | do"]);
+  assert.ok(many.isOpenEnded);
+  const opened = view(trace, rule, { step: "look#3" });
+  assert.deepEqual(drawn(opened).slice(1, 5), [
+    "✓ look | http | ×7 7✓ 0✕ 0◐",
+    "  ✓ #1 | http",
+    "  ✓ #2 | http",
+    "  ✓ #3 | http",
+  ]);
+  assert.equal(opened.rows.find(({ open }) => open)?.name, "#3");
+});
+
+Deno.test("a running run shows the step that is attempted, which has no record yet", () => {
+  const rule = ruleOf([step("one", "log"), step("two", "http"), step("three", "log")]);
+  const shown = view(traceOf([record("one", "log", 0, SECOND)], { state: "running" }), rule, {
+    now: BEGAN + 5 * SECOND,
+  });
+  assert.deepEqual(drawn(shown), ["✓ one | log", "◐ two | http | is attempted", "○ three | log | not reached"]);
+  assert.deepEqual([shown.work, shown.wait, shown.axis.cuts], [5 * SECOND, 0, []]);
+});
+
+Deno.test("a step between two attempts says when the next one is, and after what", () => {
+  const again = openRecord("pay", "http", 0, {
+    state: "retrying",
+    attempts: 2,
+    due: BEGAN + 60_000,
+    ...{ error: { name: "Error", message: "HTTP 503\nmore" } },
+  });
+  const shown = view(
+    traceOf([again], { state: "waiting", waitingFor: 'attempt 3 of step "pay"', due: BEGAN + 60_000 }),
+    ruleOf([step("pay", "http")]),
+  );
+  assert.equal(said(shown.sentence), 'waits for attempt 3 of step "pay" until +60s');
+  assert.deepEqual(drawn(shown), ["◐ pay | http | attempt 3 at +60s after HTTP 503 | 2 attempts"]);
+});
+
+Deno.test("of many steps those that are done fold, those beside a failure do not", () => {
+  const steps = Array.from({ length: 40 }, (_, at) => record(`s${at}`, "log", at, at + 1));
+  steps[30] = record("s30", "log", 30, 31, failure("boom"));
+  const shown = view(
+    traceOf(steps, { state: "failed", error: { name: "Error", message: "boom" }, endedAt: BEGAN + 40 }),
+    undefined,
+  );
+  assert.deepEqual(drawn(shown), [
+    ...[
+      "✓ s0 | log",
+      "✓ s1 | log",
+      "✓ s2 to s27 | 26 steps succeeded",
+      "✓ s28 | log",
+      "✓ s29 | log",
+      "✕ s30 | log | boom",
+    ],
+    ...["✓ s31 | log", "✓ s32 | log", "✓ s33 to s37 | 5 steps succeeded", "✓ s38 | log", "✓ s39 | log"],
+  ]);
+});
+
+Deno.test("a run that has ended has nothing open: what a stop left behind counts as cancelled", () => {
+  const both = step("both", "parallel", {
+    children: { a: [step("end", "stop")], b: [step("one", "log"), step("two", "log")] },
+  });
+  const output = { reason: "nothing to do", as: "succeeded" };
+  const shown = view(
+    traceOf([record("both/b/one", "log", 0, 1), record("both/a/end", "stop", 0, 1, { output })], {
+      output: "nothing to do",
+      endedAt: BEGAN + 1,
+    }),
+    ruleOf([both, step("after", "log")]),
+  );
+  assert.equal(said(shown.sentence), "succeeded +0.001s: nothing to do");
+  assert.deepEqual(drawn(shown), [
+    "- both | parallel | all of 2",
+    "  ✓ a",
+    "    ✓ end | stop | stops the run: nothing to do",
+    "  - b",
+    "    ✓ one | log",
+    "    ○ two | log | not reached",
+    "○ after | log | not reached",
+  ]);
+});
