@@ -2,7 +2,7 @@ import type { Outcome } from "../actions/action.ts";
 import { type RecordedError, recordError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
-import type { StepRecord } from "../model/run.ts";
+import { type StepRecord, withFailure } from "../model/run.ts";
 import { type StepEffects, StoreFullError } from "../store/store.ts";
 import type { RunContext } from "./step_frame.ts";
 import { Interruption, type StepFailure, type StepOutcome, type Stopped, type Suspended } from "./outcome.ts";
@@ -155,7 +155,8 @@ async function fail(
     random,
   });
   if (due === undefined) return await end(context, record, { state: "failed", error });
-  await context.records.write({ ...record, state: "retrying", error, due });
+  const failures = withFailure(record, error, clock.now());
+  await context.records.write({ ...record, state: "retrying", error, due, failures });
   return "again";
 }
 
@@ -167,6 +168,7 @@ export async function abandon(context: RunContext, record: StepRecord, reason: u
   throw reason;
 }
 
+/** Only a step that is attempted again keeps more than one attempt: the usual one is recorded with nothing added. */
 function begin(task: Task, earlier: StepRecord | undefined, now: number): StepRecord {
   return {
     path: task.path,
@@ -174,6 +176,8 @@ function begin(task: Task, earlier: StepRecord | undefined, now: number): StepRe
     state: "retrying",
     attempts: (earlier?.attempts ?? 0) + 1,
     startedAt: earlier?.startedAt ?? now,
+    ...(earlier !== undefined && { attemptedAt: now }),
+    ...(earlier?.failures !== undefined && { failures: earlier.failures }),
     ...(task.after !== undefined && { after: task.after }),
   };
 }

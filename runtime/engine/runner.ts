@@ -1,7 +1,7 @@
 import { type Cancel, type Clock, sleepFor } from "../host/clock.ts";
 import type { Rule } from "../model/rule.ts";
 import type { RunState } from "../model/run.ts";
-import type { ClaimedRun, Lease, Store } from "../store/store.ts";
+import type { ClaimedRun, Lease, Refused, Seen, Store } from "../store/store.ts";
 import { Execution } from "./execution.ts";
 import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
@@ -99,12 +99,19 @@ export class Runner {
 
   /**
    * Ends a run. If it was running, it has stopped, with its children, when this resolves.
+   * @param by the person who ends it, for the notes
+   * @param seen refuses a run that has changed since
    * @returns its state then, or undefined if there is no such run
    */
-  async cancel(run: string, reason = "Cancelled by an operator"): Promise<RunState | undefined> {
+  async cancel(
+    run: string,
+    reason = "Cancelled by an operator",
+    by?: string,
+    seen?: Seen,
+  ): Promise<RunState | Refused | undefined> {
     const { store, clock } = this.options;
-    for (;;) {
-      const state = await store.cancelRun(run, reason, clock.now());
+    for (let asked = seen;; asked = undefined) {
+      const state = await store.cancelRun(run, reason, clock.now(), by, asked);
       // A claim of it may be in flight.
       if (state === "running" && !this.#active.has(run)) await this.#claiming;
       const execution = this.#active.get(run);

@@ -65,7 +65,11 @@ export interface StepRecord {
   /** Attempts so far, including the one in progress. */
   attempts: number;
   startedAt: number;
+  /** When its last attempt began, if that was not the first one. */
+  attemptedAt?: number;
   endedAt?: number;
+  /** The attempts before the last one, which failed: the first and the last few of them. Absent if there were none. */
+  failures?: PastAttempt[];
   /** The arguments of the step, with templates resolved; expressions that read secrets stay unresolved. */
   input?: Json;
   output?: Json;
@@ -77,6 +81,29 @@ export interface StepRecord {
    * first one). A replay must request them in this order. Absent if branches ran in parallel.
    */
   after?: string;
+}
+
+/** An attempt of a step that failed, and after which there was another one. */
+export interface PastAttempt {
+  /** From 1. */
+  attempt: number;
+  startedAt: number;
+  endedAt: number;
+  error: Pick<RecordedError, "name" | "message">;
+}
+
+/** Of the attempts of a step, the first and the last ones that are kept; and characters of each one's message. */
+const FIRST_ATTEMPTS = 3;
+const LAST_ATTEMPTS = 7;
+const LONGEST_MESSAGE = 1_000;
+
+/** The failed attempts of a step with its last one, which failed too: at most the first three and the last seven. */
+export function withFailure(record: StepRecord, { name, message }: RecordedError, endedAt: number): PastAttempt[] {
+  const { failures = [], attempts: attempt, attemptedAt, startedAt } = record;
+  const error = { name, message: message.length > LONGEST_MESSAGE ? `${message.slice(0, LONGEST_MESSAGE)}…` : message };
+  const all = [...failures, { attempt, startedAt: attemptedAt ?? startedAt, endedAt, error }];
+  if (all.length <= FIRST_ATTEMPTS + LAST_ATTEMPTS) return all;
+  return [...all.slice(0, FIRST_ATTEMPTS), ...all.slice(-LAST_ATTEMPTS)];
 }
 
 export type StepState = "retrying" | "waiting" | "succeeded" | "failed" | "skipped" | "cancelled";

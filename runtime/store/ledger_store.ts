@@ -1,7 +1,7 @@
 import type { Form, FormAnswer } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
-import type { RunState, StepRecord } from "../model/run.ts";
+import type { StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { Background } from "./background.ts";
 import type { Folding } from "./folding.ts";
@@ -11,8 +11,8 @@ import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
-import type { EventRow } from "./ledger/tables.ts";
 import { findEvent, findTrace, getRun, listRuns, readTrace } from "./reading.ts";
+import { RunActions } from "./run_actions.ts";
 import { findAwaited } from "./search.ts";
 import type { storeTasks } from "./tasks.ts";
 import type {
@@ -29,6 +29,7 @@ import type {
   Reply,
   Retention,
   RunEnd,
+  Seen,
   StepEffects,
   StepResult,
   Store,
@@ -39,7 +40,7 @@ import type {
 import { accept, isKnown } from "./transitions/accept.ts";
 import { answerCondition } from "./transitions/answer_condition.ts";
 import { adaptBatches, dueBatches, nextBatchDue } from "./transitions/batches.ts";
-import { cancelRun, finishRun } from "./transitions/end_run.ts";
+import { finishRun } from "./transitions/end_run.ts";
 import { claimRuns, reclaimRuns, suspendRun } from "./transitions/claim_runs.ts";
 import { rollBackClock } from "./transitions/clock_rollback.ts";
 import { closeBatch } from "./transitions/close_batch.ts";
@@ -54,15 +55,12 @@ import {
   getVersion,
   listPaused,
   listUnused,
-  moveRun,
   prune,
   putVersions,
   setPaused,
 } from "./transitions/versions.ts";
 import { getBaseline, getMark, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
-import { replayRun, retryRun, type RunTrace } from "./transitions/retry_run.ts";
-import { skipWait } from "./transitions/waits.ts";
 import type { At, Transition } from "./transitions/transition.ts";
 
 /** The parts of the store; see `open_store.ts`. */
@@ -85,6 +83,11 @@ export class LedgerStore implements Store {
   /** Searches of event waits that were interrupted when the program ended. */
   #searches: Promise<unknown> = Promise.resolve();
   #closed = false;
+  readonly #actions = new RunActions({
+    change: (transition, input, now) => this.#change(transition, input, now),
+    traceOf: (run) => findTrace(this.#parts.history, run, (work) => this.#read(work)),
+    eventOf: (key) => findEvent(this.#parts.history, key, (work) => this.#read(work)),
+  });
 
   constructor(parts: LedgerStoreParts) {
     this.#parts = parts;
@@ -200,31 +203,24 @@ export class LedgerStore implements Store {
     return this.#change(finishRun, { run, end }, now);
   }
 
-  async cancelRun(run: string, reason: string, now: number): Promise<RunState | undefined> {
-    return await this.#change(cancelRun, { run, reason }, now) ??
-      (await this.#parts.history.getRun(run))?.run.state;
+  cancelRun(...[run, reason, now, by, seen]: Parameters<Store["cancelRun"]>): ReturnType<Store["cancelRun"]> {
+    return this.#actions.cancel(run, reason, now, by, seen);
   }
 
-  async replayRun(run: string, version: string | undefined, by: string, now: number): Promise<string | undefined> {
-    const trace = await this.#traceOf(run);
-    const event = trace && await this.#eventOf(trace.event);
-    return event && await this.#change(replayRun, { run: trace!.run, event, version, by }, now);
+  replayRun(...[run, version, by, now, seen]: Parameters<Store["replayRun"]>): ReturnType<Store["replayRun"]> {
+    return this.#actions.replay(run, version, by, now, seen);
   }
 
-  async retryRun(run: string, by: string, now: number): Promise<Operated | undefined> {
-    const trace = await this.#traceOf(run);
-    if (trace === undefined) return undefined;
-    return await this.#change(retryRun, { trace, event: await this.#eventOf(trace.event), by }, now);
+  retryRun(run: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
+    return this.#actions.retry(run, by, now, seen);
   }
 
-  async skipWait(run: string, step: string | undefined, by: string, now: number): Promise<Operated | undefined> {
-    if (await this.#traceOf(run) === undefined) return undefined;
-    return await this.#change(skipWait, { run, step, by }, now);
+  skipWait(...[run, step, by, now, seen]: Parameters<Store["skipWait"]>): Promise<Operated | undefined> {
+    return this.#actions.skip(run, step, by, now, seen);
   }
 
-  async moveRun(run: string, version: string, by: string, now: number): Promise<Operated | undefined> {
-    const trace = await this.#traceOf(run);
-    return trace && await this.#change(moveRun, { run: trace.run, version, by }, now);
+  moveRun(run: string, version: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
+    return this.#actions.move(run, version, by, now, seen);
   }
 
   async reclaimRuns(owner: string, now: number): Promise<number> {
@@ -372,14 +368,6 @@ export class LedgerStore implements Store {
     const identity = findIdentity(rows, receipt.event);
     const first = identity && await history.getEvent(identity.key);
     if (first) receipt.verdicts = first.verdicts;
-  }
-
-  #traceOf(run: string): Promise<RunTrace & { event: number } | undefined> {
-    return findTrace(this.#parts.history, run, (work) => this.#read(work));
-  }
-
-  #eventOf(key: number): Promise<EventRow | undefined> {
-    return findEvent(this.#parts.history, key, (work) => this.#read(work));
   }
 
   async #search(place: { run: string; path: string }, now: number): Promise<StepRecord | undefined> {

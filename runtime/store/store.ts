@@ -103,26 +103,39 @@ export interface Store {
   finishRun(run: string, end: RunEnd, now: number): Promise<void>;
   /**
    * Ends a queued or waiting run at once. A running one is ended by its runner, with `finishRun`.
+   * @param by the person who ends it, for the notes; absent if the program does
    * @returns its current state (`running`: notify the runner), or undefined if there is no such run
    */
-  cancelRun(run: string, reason: string, now: number): Promise<RunState | undefined>;
+  cancelRun(
+    run: string,
+    reason: string,
+    now: number,
+    by?: string,
+    seen?: Seen,
+  ): Promise<RunState | Refused | undefined>;
   /**
    * Makes a new run of the same event, with the given version of the rule, or the old run's version if that is undefined. The
    * new run is not limited and never `busy`, but queues behind the runs of its key. A function `if` runs again.
    * @param by who requested it, for the notes
    * @returns its id, or undefined if the run, its event's body or the version is no longer stored
    */
-  replayRun(run: string, version: string | undefined, by: string, now: number): Promise<string | undefined>;
+  replayRun(
+    run: string,
+    version: string | undefined,
+    by: string,
+    now: number,
+    seen?: Seen,
+  ): Promise<string | Refused | undefined>;
   /**
    * Resumes a failed run after its last good step. The failed step and the steps around it are attempted again; their records are
    * `retrying` until then. The records of steps that were cancelled because of the failure are removed.
    * @param by who requested it, for the notes
    */
-  retryRun(run: string, by: string, now: number): Promise<Operated | undefined>;
+  retryRun(run: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined>;
   /** Ends a wait of a run as `skipped`, with the result null: the wait of `step`, or the only wait if `step` is undefined. */
-  skipWait(run: string, step: string | undefined, by: string, now: number): Promise<Operated | undefined>;
+  skipWait(run: string, step: string | undefined, by: string, now: number, seen?: Seen): Promise<Operated | undefined>;
   /** Moves a queued or waiting run to another version of its rule. The run fails if that version has other steps. */
-  moveRun(run: string, version: string, by: string, now: number): Promise<Operated | undefined>;
+  moveRun(run: string, version: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined>;
   /** After a start: queues runs again that another owner left `running`. Returns how many. */
   reclaimRuns(owner: string, now: number): Promise<number>;
 
@@ -207,7 +220,23 @@ export type Wait =
   | { kind: "form"; form: Pick<Form, "id" | "title" | "to" | "fields" | "due"> };
 
 /** The outcome of an operator's request: done, and on which step, or the reason why not. */
-export type Operated = { kind: "done"; step?: string } | { kind: "refused"; reason: string };
+export type Operated = { kind: "done"; step?: string } | Refused;
+
+/** Nothing was done, and why. */
+export interface Refused {
+  kind: "refused";
+  reason: string;
+}
+
+/** What somebody saw of a run and decided on. If it has changed since, what they ask for is refused. */
+export interface Seen {
+  /** How many notes it had of what people did. */
+  actions: number;
+  /** Whether it had ended. */
+  ended: boolean;
+  /** Since when the step waited that is to be skipped; milliseconds since the epoch. */
+  since?: number;
+}
 
 /** The current form; `accepted` if this answer ended it, else it was no longer open. */
 export interface AnsweredForm {
@@ -259,7 +288,15 @@ export interface Trace {
   run: Run;
   steps: StepRecord[];
   /** Other events of the run: delayed by the limit, replayed, cancelled by whom. */
-  notes: { at: number; text: string }[];
+  notes: Note[];
+}
+
+/** One line of a trace besides its steps. */
+export interface Note {
+  at: number;
+  text: string;
+  /** The person who did it; absent if the program did. */
+  by?: string;
 }
 
 export interface EventRecord {

@@ -84,6 +84,35 @@ Deno.test("a failed step is attempted again after a doubling delay with full jit
     assert.deepEqual(times, [0, 1_000, 2_000, 3_500]);
   }));
 
+Deno.test("earlier attempts are recorded with their errors, of many the first and the last ones; the usual step keeps nothing", () =>
+  withBench(async (bench) => {
+    bench.functions = {
+      fine: () => null,
+      flaky: (_args, _signal, count) => {
+        throw new Error(`no ${count} ${"x".repeat(count === 2 ? 2_000 : 0)}`);
+      },
+    };
+    const flaky = callStep("flaky", "flaky", { retry: { attempts: 15, delay: 1_000, max: 1_000 } });
+    const { steps: [failed] } = await bench.run(makeRule([flaky]));
+    assert.deepEqual([failed.attempts, failed.error?.message.trim()], [15, "no 15"]);
+    assert.deepEqual(failed.failures?.map(({ attempt }) => attempt), [1, 2, 3, 8, 9, 10, 11, 12, 13, 14]);
+    const [first, second] = failed.failures!;
+    assert.deepEqual(first, {
+      attempt: 1,
+      startedAt: START,
+      endedAt: START,
+      error: { name: "Error", message: "no 1 " },
+    });
+    assert.equal(second.startedAt, START + 1_000);
+    assert.deepEqual([second.error.message.length, second.error.message.at(-1)], [1_001, "…"]);
+    assert.equal(failed.attemptedAt, START + 14_000);
+    const { steps: [fine] } = await bench.run(makeRule([callStep("fine", "fine")]));
+    assert.deepEqual(
+      Object.keys(fine).sort(),
+      ["attempts", "endedAt", "input", "kind", "output", "path", "startedAt", "state"],
+    );
+  }));
+
 Deno.test("a RetryAfterError says when, a TerminalError never, attempts are counted in all", () =>
   withBench(async (bench) => {
     let at = 0;

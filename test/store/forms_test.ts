@@ -61,7 +61,7 @@ storeTest("a form is open until its answer ends its step and has the run claimed
   const record = step("approval", { kind: "form", state: "succeeded", output, endedAt: NOW + 60 });
   assert.deepEqual(await stepOf(store, run, "approval"), record);
   assert.deepEqual((await store.getRun(run))?.notes, [
-    { at: NOW + 60, text: 'Form "Refund?" answered by anna (page)' },
+    { at: NOW + 60, text: 'Form "Refund?" answered by anna (page)', by: "anna" },
   ]);
 });
 

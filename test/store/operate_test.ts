@@ -26,7 +26,11 @@ storeTest("a skipped wait has the result null, and the run goes on at once", asy
   assert.deepEqual(await claimIds(store, 9, NOW + 5), ["e1"]);
   const record = step("nap", { kind: "time", state: "skipped", output: null, endedAt: NOW + 5 });
   assert.deepEqual(await stepOf(store, run, "nap"), record);
-  assert.deepEqual((await store.getRun(run))?.notes, [{ at: NOW + 5, text: 'Wait "nap" skipped by anna' }]);
+  assert.deepEqual((await store.getRun(run))?.notes, [{
+    at: NOW + 5,
+    text: 'Wait "nap" skipped by anna',
+    by: "anna",
+  }]);
 });
 
 storeTest("a skipped form is cancelled", async (store) => {
@@ -153,6 +157,51 @@ storeTest(
     assert.equal((await stepOf(store, run, "both/mail/loop[0]/late"))?.state, "cancelled");
   },
 );
+
+storeTest(
+  "what somebody asks for is refused if the run has changed since they looked: by whom and how",
+  async (store) => {
+    await store.putVersions([rule("v1")]);
+    const run = await startRun(store, "e1");
+    const looked = { actions: 0, ended: false };
+    await beginWait(store, run, "nap", time, { due: NOW + 500 });
+    await beginWait(store, run, "rest", time, { due: NOW + 500 });
+    await suspend(store, run, NOW + 500);
+    const reasonOf = (answer: unknown) => (answer as { reason?: string } | undefined)?.reason ?? answer;
+    const other = { ...looked, since: NOW - 1 };
+    assert.match(String(reasonOf(await store.skipWait(run, "nap", "carl", NOW, other))), /does not wait/);
+    assert.deepEqual(await store.skipWait(run, "nap", "anna", NOW, { ...looked, since: NOW }), {
+      kind: "done",
+      step: "nap",
+    });
+    const changed = `Run ${run} has changed since it was looked at: Wait "nap" skipped by anna`;
+    assert.equal(reasonOf(await store.skipWait(run, "rest", "carl", NOW, looked)), changed);
+    assert.equal(reasonOf(await store.moveRun(run, "v1", "carl", NOW, looked)), changed);
+    assert.equal(reasonOf(await store.cancelRun(run, "Cancelled by carl", NOW, "carl", looked)), changed);
+    assert.equal(
+      await store.cancelRun(run, "Cancelled by carl", NOW + 1, "carl", { actions: 1, ended: false }),
+      "cancelled",
+    );
+    const ended = `Run ${run} has changed since it was looked at: Cancelled by carl`;
+    assert.equal(reasonOf(await store.retryRun(run, "anna", NOW, { actions: 1, ended: false })), ended);
+    const { notes } = (await store.getRun(run))!;
+    assert.deepEqual(notes.map(({ by }) => by), ["anna", "carl"]);
+  },
+);
+
+storeTest("two clicks on the same button are one replay, also of a run in history", async (store) => {
+  await store.putVersions([rule("v1")]);
+  const run = await startRun(store, "e1");
+  await store.finishRun(run, { state: "succeeded", spent: 1 }, NOW);
+  await store.checkpoint();
+  const seen = { actions: 0, ended: true };
+  const replays = await Promise.all([1, 2].map(() => store.replayRun(run, undefined, "anna", NOW, seen)));
+  const [done, refused] = replays.sort((a) => typeof a === "string" ? -1 : 1);
+  assert.equal(typeof done, "string");
+  const reason = `Run ${run} has changed since it was looked at: Replayed by anna as run ${done}`;
+  assert.deepEqual(refused, { kind: "refused", reason });
+  assert.equal((await store.listRuns({ limit: 9 })).length, 2);
+});
 
 Deno.test("what an operator did is there after a crash", async () => {
   const disk = new FaultyDisk();

@@ -106,7 +106,7 @@ storeTest("live runs, with the events that they need, outlive all history", asyn
   const replayed = (await store.replayRun(live[0].id, undefined, "anna", NOW))!;
   await store.cancelRun(live[0].id, "by anna", NOW);
   await dropHistory(store);
-  assert.equal(((await store.getRun(replayed))!.run.event.data as string).length, 10_000);
+  assert.equal(((await store.getRun(replayed as string))!.run.event.data as string).length, 10_000);
   assert.deepEqual((await store.claimRuns("me", 9, NOW + 9)).map(({ run }) => run.id), [replayed]);
 });
 

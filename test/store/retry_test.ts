@@ -70,9 +70,20 @@ storeTest("a retried run goes on behind its last good step; the failed one is du
   ]);
   assert.deepEqual(steps, [
     step("a"),
-    step("b", { state: "retrying", attempts: 3, input: { x: 1 }, error, due: NOW + 9 }),
+    step("b", {
+      state: "retrying",
+      attempts: 3,
+      input: { x: 1 },
+      error,
+      due: NOW + 9,
+      failures: [{ attempt: 3, startedAt: NOW, endedAt: NOW + 1, error: { name: error.name, message: error.message } }],
+    }),
   ]);
-  assert.deepEqual(notes, [{ at: NOW + 9, text: 'Retried by anna: it resumes with step "b"' }]);
+  assert.deepEqual(notes, [{
+    at: NOW + 9,
+    text: 'Retried by anna: it resumes with step "b"',
+    by: "anna",
+  }]);
   assert.deepEqual(await store.countRuns(), {
     queued: 1,
     running: 0,

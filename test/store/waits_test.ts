@@ -181,7 +181,7 @@ storeTest("its own event is none that a run waits for; a replay began when it wa
   const replayed = (await store.replayRun(run, undefined, "anna", NOW))!;
   await store.claimRuns("me", 1, NOW);
   await publish(store, "p2", "paid", {});
-  assert.equal(((await beginWait(store, replayed, "s", paid({}, "paid"))).output as { id: string }).id, "p2");
+  assert.equal(((await beginWait(store, replayed as string, "s", paid({}, "paid"))).output as { id: string }).id, "p2");
 });
 
 storeTest("events at any depth of a search are found by their values, among many others", async (store) => {

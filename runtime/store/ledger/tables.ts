@@ -5,7 +5,7 @@ import type { Form } from "../../model/form.ts";
 import type { Json } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
-import type { Admission, Reply, RunEnd } from "../store.ts";
+import type { Admission, Note, Reply, RunEnd } from "../store.ts";
 import { join, ordered } from "./ordered.ts";
 
 /** Data about a rule that is kept for ever. */
@@ -135,7 +135,7 @@ export interface Tables {
   reply: Reply;
   run: RunRow;
   step: StepRow;
-  note: { run: string; at: number; text: string };
+  note: Note & { run: string };
   lane: LaneRow;
   wait: WaitRow;
   /** An event that ended a wait of a run: it cannot end another wait of that run. */

@@ -88,12 +88,12 @@ export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunE
  */
 export function cancelRun(
   rows: Rows,
-  { run: id, reason }: { run: string; reason: string },
+  { run: id, reason, by }: { run: string; reason: string; by?: string },
   { now }: At,
 ): RunState | undefined {
   const run = rows.get("run", id);
   if (run === undefined) return undefined;
-  addNote(rows, id, reason, now);
+  addNote(rows, id, reason, now, by);
   if (run.state === "running") return "running";
   endRun(rows, run, { state: "cancelled", error: { name: "Cancelled", message: reason }, spent: run.spent }, now);
   return "cancelled";

@@ -1,8 +1,15 @@
 import type { Rule } from "../../model/rule.ts";
-import { CONDITION_STEP, describeState, isFinalStep, ON_ERROR_STEP, type StepRecord } from "../../model/run.ts";
+import {
+  CONDITION_STEP,
+  describeState,
+  isFinalStep,
+  ON_ERROR_STEP,
+  type StepRecord,
+  withFailure,
+} from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { EventRow, RunRow } from "../ledger/tables.ts";
-import type { Operated } from "../store.ts";
+import type { Note, Operated } from "../store.ts";
 import { uncountFailure } from "./counters.ts";
 import { reviveEvent } from "./events.ts";
 import { boundsOf, enterLane, newerInLane } from "./lanes.ts";
@@ -15,7 +22,7 @@ import { getVersion } from "./versions.ts";
 export interface RunTrace {
   run: RunRow;
   steps: StepRecord[];
-  notes: { at: number; text: string }[];
+  notes: Note[];
 }
 
 /** A run that an operator retries, with its event if that is still stored. */
@@ -41,11 +48,11 @@ export function retryRun(rows: Rows, { trace, event, by }: Retry, { now }: At): 
     reopened.delete(record.path);
   }
   for (const record of reopened.values()) putStep(rows, run.id, record);
-  for (const note of notes) addNote(rows, run.id, note.text, note.at);
+  for (const note of notes) addNote(rows, run.id, note.text, note.at, note.by);
   revive(rows, run, rule, step, now);
   reviveEvent(rows, event);
   const from = step === undefined ? "after its last recorded step" : `with step "${step}"`;
-  addNote(rows, run.id, `Retried by ${by}: it resumes ${from}`, now);
+  addNote(rows, run.id, `Retried by ${by}: it resumes ${from}`, now, by);
   return { kind: "done", ...(step !== undefined && { step }) };
 }
 
@@ -117,8 +124,11 @@ function reopen(steps: StepRecord[], failedStep: string | undefined, now: number
 }
 
 function opened(record: StepRecord, attempts: number, now: number): StepRecord {
-  const { endedAt: _endedAt, output: _output, ...rest } = record;
-  return { ...rest, state: "retrying", attempts, due: now };
+  const { endedAt, output: _output, ...rest } = record;
+  // Another attempt follows, so this one joins those that failed.
+  const isAnother = attempts === record.attempts && record.state === "failed" && endedAt !== undefined && record.error;
+  const failures = isAnother ? { failures: withFailure(record, record.error!, endedAt) } : {};
+  return { ...rest, ...failures, state: "retrying", attempts, due: now };
 }
 
 function isIn(path: string, around: string): boolean {
@@ -175,7 +185,7 @@ export function replayRun(rows: Rows, { run: old, event, version, by }: Replay, 
     replayOf: old.id,
   });
   reviveEvent(rows, event);
-  addNoteLater(rows, old.id, `Replayed by ${by} as run ${run}`, now);
-  addNote(rows, run, `Replays run ${old.id}, asked for by ${by}`, now);
+  addNoteLater(rows, old.id, `Replayed by ${by} as run ${run}`, now, by);
+  addNote(rows, run, `Replays run ${old.id}, asked for by ${by}`, now, by);
   return run;
 }

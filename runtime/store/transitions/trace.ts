@@ -1,4 +1,6 @@
 import type { StepRecord } from "../../model/run.ts";
+import type { Note, Refused, Seen } from "../store.ts";
+import type { Transition } from "./transition.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 
@@ -41,20 +43,43 @@ function nextPosition(rows: Rows, run: string): number {
   return last === undefined ? 0 : rows.get("step", last[1])!.position + 1;
 }
 
-/** Adds a line to a live run's trace. */
-export function addNote(rows: Rows, run: string, text: string, now: number): void {
+/** Adds a line to a live run's trace. @param by the person who did it; absent if the program did */
+export function addNote(rows: Rows, run: string, text: string, now: number, by?: string): void {
   const last = rows.index("note", "run").last(join(run, ""));
   const position = last === undefined ? 0 : Number(last[0].slice(run.length + 1)) + 1;
-  rows.put("note", join(run, String(position).padStart(6, "0")), { run, at: now, text });
+  rows.put("note", join(run, String(position).padStart(6, "0")), { run, ...noteOf(text, now, by) });
 }
 
 /** Adds a line to the trace of a run, whether it is live or has ended. */
-export function addNoteLater(rows: Rows, run: string, text: string, now: number): void {
-  if (rows.get("run", run)) addNote(rows, run, text, now);
-  else rows.record("more", ["run", run], { note: { at: now, text } });
+export function addNoteLater(rows: Rows, run: string, text: string, now: number, by?: string): void {
+  if (rows.get("run", run)) addNote(rows, run, text, now, by);
+  else rows.record("more", ["run", run], { note: noteOf(text, now, by) });
+}
+
+function noteOf(text: string, at: number, by: string | undefined): Note {
+  return { at, text, ...by !== undefined && { by } };
 }
 
 /** The lines of a live run's trace, in order. */
-export function readNotes(rows: Rows, run: string): { at: number; text: string }[] {
-  return rows.range("note", "run", join(run, "")).map(({ at, text }) => ({ at, text }));
+export function readNotes(rows: Rows, run: string): Note[] {
+  return rows.range("note", "run", join(run, "")).map(({ at, text, by }) => noteOf(text, at, by));
+}
+
+/**
+ * Makes an action refuse a run that has changed since somebody decided on it: it has ended or lives again, or a person has done
+ * something to it meanwhile.
+ * @param trace of the run, with its notes if it has ended
+ */
+export function unlessChanged<I, R>(
+  transition: Transition<I, R>,
+  { run: { id }, notes }: { run: { id: string }; notes: Note[] },
+  seen: Seen,
+): Transition<I, R | Refused> {
+  return (rows, input, at) => {
+    const live = rows.get("run", id);
+    const acts = (live === undefined ? notes : readNotes(rows, id)).filter(({ by }) => by !== undefined);
+    if (acts.length === seen.actions && (live === undefined) === seen.ended) return transition(rows, input, at);
+    const last = acts.length > seen.actions ? `: ${acts.at(-1)!.text}` : live === undefined ? ": it has ended" : "";
+    return { kind: "refused", reason: `Run ${id} has changed since it was looked at${last}` };
+  };
 }

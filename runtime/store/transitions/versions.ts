@@ -98,7 +98,7 @@ export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Op
   if (!rule) return refused("the store does not have it; those in force and those of live runs can be moved to");
   if (rule.id !== live.rule) return refused(`that is one of ${rule.id}, not of ${live.rule}`);
   rows.put("run", live.id, { ...live, version });
-  addNote(rows, live.id, `Moved from version ${live.version} to ${version} by ${by}`, now);
+  addNote(rows, live.id, `Moved from version ${live.version} to ${version} by ${by}`, now, by);
   return { kind: "done" };
 }
 

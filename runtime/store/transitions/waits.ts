@@ -169,11 +169,14 @@ export interface Skipping {
   run: string;
   step: string | undefined;
   by: string;
+  /** When the wait began that is meant; absent if whichever there is. */
+  since?: number;
 }
 
 /** Skips a wait of a run: the wait of `step`, or its only one. */
-export function skipWait(rows: Rows, { run, step, by }: Skipping, { now }: At): Operated {
-  const waiting = readWaits(rows, run).map((wait) => wait.step);
+export function skipWait(rows: Rows, { run, step, by, since }: Skipping, { now }: At): Operated {
+  const waits = readWaits(rows, run).filter((wait) => since === undefined || wait.since === since);
+  const waiting = waits.map((wait) => wait.step);
   const asked = step ?? waiting[0];
   if (asked === undefined) return refused(`Cannot skip a wait of run ${run}: none of its steps waits`);
   if (!waiting.includes(asked)) {
@@ -183,7 +186,7 @@ export function skipWait(rows: Rows, { run, step, by }: Skipping, { now }: At): 
     return refused(`Cannot skip a wait of run ${run} without a step: several wait; ${those(waiting)}`);
   }
   endWait(rows, { run, path: asked }, { state: "skipped", output: null }, now);
-  addNote(rows, run, `Wait "${asked}" skipped by ${by}`, now);
+  addNote(rows, run, `Wait "${asked}" skipped by ${by}`, now, by);
   return { kind: "done", step: asked };
 }
 

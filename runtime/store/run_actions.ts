@@ -1,0 +1,97 @@
+import type { RunState } from "../model/run.ts";
+import type { EventRow } from "./ledger/tables.ts";
+import type { Operated, Refused, Seen } from "./store.ts";
+import { cancelRun } from "./transitions/end_run.ts";
+import { replayRun, retryRun, type RunTrace } from "./transitions/retry_run.ts";
+import { unlessChanged } from "./transitions/trace.ts";
+import type { Transition } from "./transitions/transition.ts";
+import { moveRun } from "./transitions/versions.ts";
+import { skipWait } from "./transitions/waits.ts";
+
+/** A run that somebody acts on: live without its steps, or ended with its whole trace. */
+type Found = RunTrace & { event: number };
+
+/** How actions reach the rows. */
+interface Reach {
+  change<I, R>(transition: Transition<I, R>, input: I, now: number): Promise<R>;
+  traceOf(run: string): Promise<Found | undefined>;
+  eventOf(key: number): Promise<EventRow | undefined>;
+}
+
+/**
+ * What people do to runs. Actions on one run are performed one after the other, so that each sees the notes of those before it,
+ * also where these are in history: two clicks on the same button are one action.
+ */
+export class RunActions {
+  /** The last action on a run that is under way. */
+  readonly #last = new Map<string, Promise<unknown>>();
+
+  constructor(private readonly reach: Reach) {}
+
+  cancel(run: string, reason: string, now: number, by?: string, seen?: Seen): Promise<RunState | Refused | undefined> {
+    return this.#inTurn(run, async () => {
+      // A run may end between these two reads, but an ended one becomes live only by another action.
+      const before = seen && await this.reach.traceOf(run);
+      const cancelled = await this.#change(cancelRun, { run, reason, by }, before, seen, now);
+      return cancelled ?? (await this.reach.traceOf(run))?.run.state;
+    });
+  }
+
+  replay(run: string, version: string | undefined, by: string, now: number, seen?: Seen) {
+    return this.#inTurn(run, async (): Promise<string | Refused | undefined> => {
+      const trace = await this.reach.traceOf(run);
+      const event = trace && await this.reach.eventOf(trace.event);
+      return event && await this.#change(replayRun, { run: trace!.run, event, version, by }, trace, seen, now);
+    });
+  }
+
+  retry(run: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
+    return this.#onTrace(run, async (trace) => {
+      const event = await this.reach.eventOf(trace.event);
+      return await this.#change(retryRun, { trace, event, by }, trace, seen, now);
+    });
+  }
+
+  skip(run: string, step: string | undefined, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
+    return this.#onTrace(
+      run,
+      (trace) => this.#change(skipWait, { run, step, by, since: seen?.since }, trace, seen, now),
+    );
+  }
+
+  move(run: string, version: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
+    return this.#onTrace(run, (trace) => this.#change(moveRun, { run: trace.run, version, by }, trace, seen, now));
+  }
+
+  #onTrace<R>(run: string, act: (trace: Found) => Promise<R>): Promise<R | undefined> {
+    return this.#inTurn(run, async () => {
+      const trace = await this.reach.traceOf(run);
+      return trace && await act(trace);
+    });
+  }
+
+  #change<I, R>(
+    transition: Transition<I, R>,
+    input: I,
+    trace: Found | undefined,
+    seen: Seen | undefined,
+    now: number,
+  ): Promise<R | Refused> {
+    if (seen === undefined || trace === undefined) return this.reach.change(transition, input, now);
+    return this.reach.change(unlessChanged(transition, trace, seen), input, now);
+  }
+
+  async #inTurn<R>(run: string, act: () => Promise<R>): Promise<R> {
+    const before = this.#last.get(run);
+    const own = (async () => {
+      await before?.catch(() => {});
+      return await act();
+    })();
+    this.#last.set(run, own);
+    try {
+      return await own;
+    } finally {
+      if (this.#last.get(run) === own) this.#last.delete(run);
+    }
+  }
+}
