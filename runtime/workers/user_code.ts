@@ -1,8 +1,9 @@
 import { Buffer } from "node:buffer";
-import { SourceMap } from "node:module";
+import { SourceMap, type SourceMapPayload } from "node:module";
 import type { CodePlace } from "./workers.ts";
 
-const MAP_COMMENT = "\n//# sourceMappingURL=data:application/json;base64,";
+/** What precedes the source map of a bundle, in base64. */
+export const MAP_COMMENT = "\n//# sourceMappingURL=data:application/json;base64,";
 const POSITION = /data:text\/javascript[^\s)]*?:(\d+):(\d+)/g;
 const FRAME = /^\s+at (?:(.*?) \()?data:text\/javascript[^\s)]*?:(\d+):(\d+)\)?$/;
 
@@ -27,10 +28,21 @@ export class UserCode {
   /** The place in the user's source of a position in the bundle; all numbers count from 1. */
   placeOf(line: number, column: number): CodePlace | undefined {
     if (this.#encodedMap === undefined) return undefined;
-    this.#map ??= new SourceMap(JSON.parse(Buffer.from(this.#encodedMap, "base64").toString()));
+    this.#map ??= new SourceMap(this.#readMap());
     const entry = this.#map.findEntry(line - 1, column - 1);
     if (!("originalSource" in entry)) return undefined;
     return { file: entry.originalSource, line: entry.originalLine + 1, column: entry.originalColumn + 1 };
+  }
+
+  /** The text of one of the files that the bundle was made of; bundles keep only that of the rule itself. */
+  textOf(file: string): string | undefined {
+    if (this.#encodedMap === undefined) return undefined;
+    const { sources, sourcesContent } = this.#readMap();
+    return sourcesContent?.[sources.indexOf(file)] ?? undefined;
+  }
+
+  #readMap(): SourceMapPayload {
+    return JSON.parse(Buffer.from(this.#encodedMap!, "base64").toString());
   }
 
   /** The places in the user's source of each occurrence of a text in the bundle. */

@@ -2,8 +2,10 @@ import type { BuildFailure, BuildOptions, Loader, Location, Message } from "esbu
 import { Buffer } from "node:buffer";
 import { realpath } from "node:fs/promises";
 import { dirname, join, relative, resolve } from "node:path";
+import type { SourceMapPayload } from "node:module";
 import { pathToFileURL } from "node:url";
 import { IrregularFileError, readRegularFile, readRegularText } from "../../host/regular_file.ts";
+import { MAP_COMMENT } from "../../workers/user_code.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { Esbuild } from "./esbuild.ts";
 import {
@@ -47,7 +49,7 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
     for (const path of Object.keys(result.metafile.inputs)) {
       if (!path.startsWith("whenthen:")) seen.add(resolve(root, path));
     }
-    const code = result.outputFiles[0].text;
+    const code = withOwnSource(result.outputFiles[0].text, file);
     const warnings = result.warnings.map((message) => problemOf(message, "warning", file));
     const refused = mayUseRefused(code) ? await refusedUses(options, root, esbuild) : [];
     return { code: refused.length > 0 ? "" : code, inputs: inputs(), problems: [...refused, ...warnings] };
@@ -86,13 +88,22 @@ function buildOptions(of: { root: string; entry: string; contents: string; seen:
     target: "es2024",
     charset: "utf8",
     sourcemap: "inline",
-    sourcesContent: false,
+    sourcesContent: true,
     legalComments: "none",
     logLevel: "silent",
     tsconfigRaw: {},
     plugins: [ruleImports(of.seen)],
     define: locationDefines(of.known),
   } satisfies BuildOptions;
+}
+
+/** Of the sources in its map, a bundle keeps only that of the rule itself: people read it, and packages are large. */
+function withOwnSource(code: string, file: string): string {
+  const start = code.lastIndexOf(MAP_COMMENT) + MAP_COMMENT.length;
+  const map: SourceMapPayload = JSON.parse(Buffer.from(code.slice(start), "base64").toString());
+  if (map.sources.length === 1) return code;
+  const sourcesContent = map.sources.map((source, index) => source === file ? map.sourcesContent[index] : null);
+  return `${code.slice(0, start)}${Buffer.from(JSON.stringify({ ...map, sourcesContent })).toString("base64")}\n`;
 }
 
 /** If the folder itself is a symbolic link, its files keep the name that the user gave it. */

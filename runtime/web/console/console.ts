@@ -7,6 +7,7 @@ import { assetFor } from "./assets.ts";
 import { addHelp } from "./help.ts";
 import { addOverview } from "./overview.ts";
 import { addRule } from "./rule.ts";
+import { addRun } from "./run.ts";
 import { addRules } from "./rules.ts";
 import { notice, page } from "./shell.ts";
 import { type ConsoleEnv, letIn, sessionViewer, wantsPage } from "./viewer.ts";
@@ -40,6 +41,7 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addOverview(app, context);
   addRules(app, context);
   addRule(app, context);
+  addRun(app, context);
   app.all("*", (c) => {
     if (!wantsPage(c)) return c.json({ error: "There is nothing at this path" }, 404);
     return page(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404);

@@ -1,6 +1,6 @@
 import type { Rule } from "../../model/rule.ts";
 import { CONDITION_STEP, describeState, isFinal, type StepWait } from "../../model/run.ts";
-import type { Trace } from "../../store/store.ts";
+import type { Seen, Trace } from "../../store/store.ts";
 import { oneLine, type Text } from "./run_words.ts";
 
 export const ACTIONS = ["retry", "skip", "move", "cancel", "replay"] as const;
@@ -10,8 +10,10 @@ export type ActionName = typeof ACTIONS[number];
 export interface RunAction {
   name: ActionName;
   label: string;
-  /** What it repeats or ends, and by which version. */
+  /** What it repeats or ends, and by which version; in a few words. */
   effect: Text;
+  /** The same in whole sentences, for the page that asks once more. */
+  explained?: Text;
   /** Why it cannot be done now. */
   refused?: string;
   /** Whether it asks once more, on a page of its own. */
@@ -44,7 +46,7 @@ export function actionsOf(source: ActionSource): RunAction[] {
 }
 
 function retry({ trace: { run, steps }, rule, failed }: ActionSource): RunAction {
-  const from: Text = failed === undefined ? ["after its last recorded step"] : ["with step ", { step: failed }];
+  const from: Text = failed === undefined ? ["after the last recorded step"] : ["with step ", { step: failed }];
   const isCondition = steps.some(({ path, state }) => path === CONDITION_STEP && state === "failed");
   const refused = run.state !== "failed"
     ? `only a failed run can be retried; ${describeState(run.state)}`
@@ -53,7 +55,7 @@ function retry({ trace: { run, steps }, rule, failed }: ActionSource): RunAction
     : isCondition
     ? "its condition failed, before any step; replay it"
     : undefined;
-  const effect: Text = ["The run resumes ", ...from, `, by version ${shortVersion(run.version)}; what succeeded stays`];
+  const effect: Text = ["resumes ", ...from, `, by version ${shortVersion(run.version)}`];
   return { name: "retry", label: "Retry", effect, confirms: false, ...refused !== undefined && { refused } };
 }
 
@@ -64,13 +66,16 @@ function skips({ trace: { run } }: ActionSource): RunAction[] {
     const refused = "none of its steps waits for something that could be skipped";
     return [{ name: "skip", label: "Skip", effect: [], confirms: true, refused }];
   }
-  return waits.map((wait) => skip(wait, waits.length > 1));
+  return waits.map((wait) => skip(wait, run.version));
 }
 
-function skip({ step, what, kind }: StepWait, isOneOfSeveral: boolean): RunAction {
+function skip({ step, what, kind }: StepWait, version: string): RunAction {
   const wait = kind === "time" ? "its time" : oneLine(what, 80);
-  const effect: Text = [{ step }, ` waits for ${wait} no longer: its result is null, and the run continues`];
-  return { name: "skip", label: isOneOfSeveral ? `Skip ${step}` : "Skip", effect, confirms: true, step };
+  const explained: Text = [
+    ...["Step ", { step }, ` no longer waits for ${wait}: its result is null`],
+    `, and the run continues by version ${shortVersion(version)}`,
+  ];
+  return { name: "skip", label: "Skip", effect: [{ step }, " ends with null"], explained, confirms: true, step };
 }
 
 function move({ trace: { run }, current }: ActionSource): RunAction {
@@ -83,27 +88,47 @@ function move({ trace: { run }, current }: ActionSource): RunAction {
     : run.state === "running"
     ? "it is running; a run can be moved while it waits"
     : undefined;
-  const to = current === undefined ? "" : ` ${shortVersion(current)}`;
-  const effect: Text = [
-    `The run continues by the current version${to} rather than ${
-      shortVersion(run.version)
-    }; it fails if that has other steps`,
+  const to = current === undefined ? "the current version" : `the current version ${shortVersion(current)}`;
+  const explained: Text = [
+    `The run continues by ${to} rather than by ${shortVersion(run.version)}. What is recorded stays; `,
+    "if that version has other steps before it, the run fails",
   ];
-  return { name: "move", label: "Move", effect, confirms: true, ...refused !== undefined && { refused } };
+  const effect: Text = [`continues by ${to}`];
+  return { name: "move", label: "Move", effect, explained, confirms: true, ...refused !== undefined && { refused } };
 }
 
 function cancel({ trace: { run } }: ActionSource): RunAction {
-  const effect: Text = ["The run ends as cancelled; steps that are performed now are aborted, later ones never begin"];
   const refused = isFinal(run.state) ? describeState(run.state) : undefined;
-  return { name: "cancel", label: "Cancel", effect, confirms: true, ...refused !== undefined && { refused } };
+  const explained: Text = ["The run ends as cancelled: what it does now is aborted, and its later steps never begin"];
+  const effect: Text = ["ends the run"];
+  return {
+    name: "cancel",
+    label: "Cancel",
+    effect,
+    explained,
+    confirms: true,
+    ...refused !== undefined && { refused },
+  };
 }
 
-function replay({ trace: { run }, rule, current }: ActionSource): RunAction {
+function replay({ rule, trace: { run }, current }: ActionSource): RunAction {
   const version = current ?? (rule && run.version);
   const refused = version === undefined ? "its rule was removed, and its version is no longer kept" : undefined;
-  const by = current === undefined
-    ? `its version ${shortVersion(run.version)}`
-    : `the current version ${shortVersion(current)}`;
-  const effect: Text = [`A new run of the same event performs all steps again, by ${by}`];
+  const by = `${current === undefined || current === run.version ? "" : "the current "}version ${
+    shortVersion(version ?? "")
+  }`;
+  const effect: Text = [`repeats all steps in a new run, by ${by}`];
   return { name: "replay", label: "Replay", effect, confirms: false, ...refused !== undefined && { refused } };
+}
+
+/** What a page shows of a run, for the forms on it: how many actions of people were recorded, and whether it had ended. */
+export function writeSeen({ run: { state }, notes }: Trace): string {
+  return `${notes.filter(({ by }) => by !== undefined).length} ${isFinal(state) ? "ended" : "live"}`;
+}
+
+/** @returns undefined if it is no text of {@link writeSeen} */
+export function readSeen({ seen = "", since }: Record<string, string | undefined>): Seen | undefined {
+  const [, actions, state] = /^(\d{1,9}) (ended|live)$/.exec(seen) ?? [];
+  if (actions === undefined) return undefined;
+  return { actions: Number(actions), ended: state === "ended", ...since !== undefined && { since: Number(since) } };
 }

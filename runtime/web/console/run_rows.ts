@@ -111,7 +111,7 @@ function nodeRows(node: StepNode, context: RowContext, depth: number, isLive: bo
     const isOpen = turn !== undefined || context.open === node.path;
     const others = node.children.filter(({ name }) => !name.startsWith("["));
     return [
-      { ...row, loop: loopRow(loop, node.path, isOpen) },
+      { ...row, ...row.progress === "done" && { outcome: [] }, loop: loopRow(loop, node.path, isOpen) },
       ...isOpen ? turnRows(loop, turn, context, depth + 1) : [],
       ...rowsOf(others, context, depth + 1, isLive),
     ];
@@ -236,14 +236,17 @@ function timesOf(node: StepNode, now: number): Times {
 }
 
 function addTimes(record: StepRecord, hasInside: boolean, now: number, work: Span[], wait: Span[]): void {
-  const { kind, state, startedAt: from, endedAt, input } = record;
+  const { kind, state, startedAt: from, endedAt, input, failures = [], attemptedAt = from } = record;
   const to = Math.max(from, endedAt ?? now);
   // A turn of a repeat with `every` waits for its time.
   const isPaced = kind === "repeat" && /\[\d+\]$/.test(record.path) && input !== undefined;
   if (WAITS.has(kind) || isPaced) wait.push({ from, to });
   else if (hasInside || attemptedNever(record)) return;
-  else if (state === "retrying") wait.push({ from, to });
-  else work.push({ from, to });
+  else {
+    for (const { startedAt, endedAt } of failures) work.push({ from: startedAt, to: endedAt });
+    if (state !== "retrying") work.push({ from: Math.max(from, attemptedAt), to });
+    if (state === "retrying" || failures.length > 0) wait.push({ from, to });
+  }
 }
 
 function attemptedNever({ attempts, kind }: StepRecord): boolean {

@@ -28,11 +28,14 @@ export interface Axis extends Span {
 export const AXIS_WIDTH = 1_000;
 /** A wait of all branches is cut if it takes more than this share of what is drawn to scale. */
 const LONGEST_WAIT = 0.1;
-/** Width of a gap, and of the shortest stretch of work between gaps. */
-const GAP = 70;
-const SHORTEST = 12;
+/** Milliseconds below which nothing is cut: what takes so little between steps is no wait. */
+const SHORTEST_CUT = 1_000;
+/** Units that all gaps together take at most, one of them at most, and the shortest stretch of work between gaps. */
+const GAPS = 480;
+const WIDEST_GAP = 140;
+const SHORTEST = 24;
 /** More gaps than this would leave no room for the work between them. */
-const MOST_CUTS = 6;
+const MOST_CUTS = 4;
 
 /** Spans in order, joined where they overlap or are closer than `within`. */
 export function join(spans: Span[], within = 0): Span[] {
@@ -56,12 +59,13 @@ export function lengthOf(spans: Span[]): number {
  * @param work of all steps, joined
  */
 export function layOutAxis(whole: Span, work: Span[]): Axis {
-  const gaps = longestFirst(gapsBetween(whole, work));
+  // Where nothing has worked, there is nothing to make room for.
+  const gaps = work.length === 0 ? [] : longestFirst(gapsBetween(whole, work));
   const chosen: Span[] = [];
   let toScale = whole.to - whole.from;
   for (const gap of gaps.slice(0, MOST_CUTS)) {
     const length = gap.to - gap.from;
-    if (length <= toScale * LONGEST_WAIT) break;
+    if (length < SHORTEST_CUT || length <= toScale * LONGEST_WAIT) break;
     chosen.push(gap);
     toScale -= length;
   }
@@ -85,7 +89,8 @@ function longestFirst(spans: Span[]): Span[] {
 
 function place(whole: Span, chosen: Span[], toScale: number): Axis {
   const shortest = chosen.length === 0 ? 0 : SHORTEST;
-  const room = AXIS_WIDTH - chosen.length * GAP - (chosen.length + 1) * shortest;
+  const gap = Math.min(WIDEST_GAP, GAPS / chosen.length);
+  const room = AXIS_WIDTH - (chosen.length && chosen.length * gap) - (chosen.length + 1) * shortest;
   const widthOf = (length: number) => shortest + (toScale > 0 ? room * length / toScale : room / (chosen.length + 1));
   /** Where each stretch begins and ends, in time and in units. */
   const stretches: (Span & { x: number; width: number })[] = [];
@@ -93,9 +98,9 @@ function place(whole: Span, chosen: Span[], toScale: number): Axis {
   let [at, x] = [whole.from, 0];
   for (const cut of chosen) {
     const width = widthOf(cut.from - at);
-    stretches.push({ from: at, to: cut.from, x, width }, { ...cut, x: x + width, width: GAP });
+    stretches.push({ from: at, to: cut.from, x, width }, { ...cut, x: x + width, width: gap });
     cuts.push(stretches.at(-1)!);
-    [at, x] = [cut.to, x + width + GAP];
+    [at, x] = [cut.to, x + width + gap];
   }
   stretches.push({ from: at, to: whole.to, x, width: AXIS_WIDTH - x });
   const placeOf = (moment: number) => {

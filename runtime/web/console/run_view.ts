@@ -18,8 +18,10 @@ export interface RunView {
   rows: Row[];
   /** Rows that the page has no room for. */
   more: number;
-  /** The step that is open: the one asked for, else the failed one, else the first one that waits. */
+  /** The step that is open: the one asked for, else the one that failed the run. */
   open: string | undefined;
+  /** The step that failed the run. */
+  failed: string | undefined;
   /** A TypeScript run that has not ended: which steps follow, its code says. */
   isOpenEnded: boolean;
 }
@@ -38,7 +40,7 @@ export interface RunSource {
 export function viewRun({ trace: { run, steps }, rule, step, now }: RunSource): RunView {
   const roots = runTree(steps, rule);
   const failed = run.state === "failed" ? failedStep(roots, run.error?.message) : undefined;
-  const open = step ?? failed?.path ?? run.waits?.[0]?.step;
+  const open = step ?? failed?.path;
   const hasPlan = rule !== undefined && rule.then !== "function";
   const rows = rowsOf(roots, { run, now, open, hasPlan });
   const whole = { from: run.createdAt, to: Math.max(run.createdAt + 1, run.endedAt ?? now) };
@@ -55,6 +57,7 @@ export function viewRun({ trace: { run, steps }, rule, step, now }: RunSource): 
     rows: shown,
     more: rows.length - shown.length,
     open,
+    failed: failed?.path,
     isOpenEnded: rule?.then === "function" && !isFinal(run.state),
   };
 }

@@ -1,5 +1,4 @@
 import type { Json, JsonObject } from "../../model/json.ts";
-import { formatDuration } from "../../model/duration.ts";
 import type { Rule, Step } from "../../model/rule.ts";
 import { ON_ERROR_STEP, type Run, type StepRecord, type StepWait } from "../../model/run.ts";
 import { listsOf, turnOf } from "./run_tree.ts";
@@ -9,11 +8,6 @@ export type Text = (string | { at: number } | { step: string })[];
 
 /** Characters of an error, a name or a value in a row. */
 const SHORT = 120;
-
-/** Milliseconds as people write them: `2 d 3 h`, `41 s`. */
-export function spoken(ms: number): string {
-  return formatDuration(ms).replaceAll(/(\d)([a-z]+)(?=\d)/g, "$1 $2 ").replace(/(\d)([a-z]+)$/, "$1 $2");
-}
 
 /** The first line of a text, shortened to fit into a row. */
 export function oneLine(text: string, most = SHORT): string {
@@ -129,7 +123,10 @@ const MOST_NAMED = 2;
 function waitingText(run: Run, stepAt: (path: string) => Step | undefined): Text {
   const { waits = [] } = run;
   if (waits.length === 0) return [`waits for ${run.waitingFor ?? "its time"}`, ...dueText(run)];
-  const named = waits.slice(0, MOST_NAMED).map((wait) => waitText(wait, stepAt(wait.step)));
+  const named = waits.slice(0, MOST_NAMED).map((wait): Text => {
+    const text = waitText(wait, stepAt(wait.step));
+    return wait.kind === "time" ? [...text, " at ", { step: wait.step }] : text;
+  });
   const more = waits.length - named.length;
   return [
     ...named.flatMap((text, index) => index === 0 ? text : ["; ", ...text]),

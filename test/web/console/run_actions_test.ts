@@ -15,8 +15,8 @@ function actions(run: Partial<Run>, more: Partial<ActionSource> = {}): Record<st
 Deno.test("of a failed run one can retry from the failed step by its version, or replay all by the current one", () => {
   const shown = actions({ state: "failed" }, { failed: "pay" });
   assert.deepEqual(Object.keys(shown).slice(0, 2), ["Retry", "Replay"], "what can be done comes first");
-  assert.equal(shown.Retry, "The run resumes with step pay, by version a1f3; what succeeded stays");
-  assert.equal(shown.Replay, "A new run of the same event performs all steps again, by the current version b2c4");
+  assert.equal(shown.Retry, "resumes with step pay, by version a1f3");
+  assert.equal(shown.Replay, "repeats all steps in a new run, by the current version b2c4");
   assert.equal(shown.Cancel, "no: it has failed");
   assert.equal(shown.Move, "no: it has failed; replay it with the current version");
   assert.match(shown.Skip, /^no: none of its steps waits/);
@@ -24,9 +24,16 @@ Deno.test("of a failed run one can retry from the failed step by its version, or
 
 Deno.test("each wait of a run can be skipped by itself", () => {
   const wait = { kind: "event" as const, what: "bank.booked", since: BEGAN };
-  const shown = actions({ state: "waiting", waits: [{ ...wait, step: "a" }, { ...wait, step: "b" }] });
-  assert.match(shown["Skip b"], /^b waits for bank.booked no longer: its result is null/);
-  assert.match(shown.Retry, /^no: only a failed run can be retried; it is waiting$/);
+  const trace = traceOf([], { state: "waiting", waits: [{ ...wait, step: "a" }, { ...wait, step: "b" }] });
+  const skips = actionsOf({ trace, rule: ruleOf([]), current: "a1f3", failed: undefined }).filter(({ name }) =>
+    name === "skip"
+  );
+  assert.deepEqual(skips.map(({ step, effect }) => [step, said(effect)]), [["a", "a ends with null"], [
+    "b",
+    "b ends with null",
+  ]]);
+  const explained = "Step b no longer waits for bank.booked: its result is null, and the run continues by version a1f3";
+  assert.equal(said(skips[1].explained!), explained);
 });
 
 Deno.test("a run on the current version cannot be moved, nor one that is running", () => {

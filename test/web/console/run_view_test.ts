@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import type { StepRecord } from "../../../runtime/model/run.ts";
-import { spoken } from "../../../runtime/web/console/run_words.ts";
 import { BEGAN, DAY, drawn, failure, openRecord, record, ruleOf, said, SECOND, step, traceOf, view } from "./traces.ts";
 
 const REFUND = ruleOf([
@@ -40,11 +39,11 @@ Deno.test("a waiting run says what it waits for, until when and what then; steps
     "    ✓ tell | mail",
     "○ report | http | not reached",
   ]);
-  assert.deepEqual([shown.work, spoken(shown.wait)], [3 * SECOND, "2 d 59 m"]);
+  assert.deepEqual([shown.work, shown.wait], [3 * SECOND, 2 * DAY + 3_600_000 - 3 * SECOND]);
   assert.equal(shown.axis.cuts.length, 2, "two days for the approval, then an hour for the booking");
   const approval = shown.rows[0];
   assert.deepEqual([approval.work, approval.wait], [0, 2 * DAY]);
-  assert.equal(shown.open, "parallel/bank/booked");
+  assert.equal(shown.open, undefined);
 });
 
 Deno.test("a failed run opens the innermost step that failed it, not the ones around it", () => {
@@ -203,4 +202,21 @@ Deno.test("a run that has ended has nothing open: what a stop left behind counts
     "    ○ two | log | not reached",
     "○ after | log | not reached",
   ]);
+});
+
+Deno.test("a step works in its attempts and waits between them", () => {
+  const failed = (attempt: number, from: number) => ({
+    attempt,
+    startedAt: BEGAN + from * SECOND,
+    endedAt: BEGAN + (from + 1) * SECOND,
+    error: { name: "Error", message: "HTTP 503" },
+  });
+  const pay = record("pay", "http", 0, 12 * SECOND, {
+    attempts: 3,
+    failures: [failed(1, 0), failed(2, 5)],
+    attemptedAt: BEGAN + 10 * SECOND,
+  });
+  const [row] = view(traceOf([pay], { endedAt: BEGAN + 12 * SECOND, spent: 4 * SECOND })).rows;
+  assert.deepEqual([row.work, row.wait], [4 * SECOND, 8 * SECOND]);
+  assert.equal(row.times.work.length, 3);
 });

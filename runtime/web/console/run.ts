@@ -1,0 +1,322 @@
+import type { Context, Hono } from "hono";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Rule } from "../../model/rule.ts";
+import { describeState } from "../../model/run.ts";
+import type { Operated, Seen, Trace } from "../../store/store.ts";
+import { UserCode } from "../../workers/user_code.ts";
+import type { WebContext } from "../context.ts";
+import { answerJson } from "../answer.ts";
+import { readAction } from "./inputs.ts";
+import { href } from "./lists.ts";
+import { type Markup, markup } from "./markup.ts";
+import {
+  type ActionName,
+  ACTIONS,
+  actionsOf,
+  readSeen,
+  type RunAction,
+  shortVersion,
+  writeSeen,
+} from "./run_actions.ts";
+import { viewSource } from "./run_source.ts";
+import { type Drawing, shownText, stepHref, stepTable } from "./run_steps.ts";
+import { type RunView, viewRun } from "./run_view.ts";
+import { csrfInput, notice, page } from "./shell.ts";
+import { span, timesFor } from "./times.ts";
+import { shownValue } from "./values.ts";
+import type { ConsoleEnv } from "./viewer.ts";
+import { wordOf } from "./words.ts";
+
+/** A run with all that its pages show. */
+interface Shown extends Drawing {
+  trace: Trace;
+  /** At the run's version, if that is still stored. */
+  rule: Rule | undefined;
+  /** The version in force; undefined if the rule was removed. */
+  current: string | undefined;
+  view: RunView;
+  actions: RunAction[];
+}
+
+/** `/runs/<id>`: what a run did, step by step, and what somebody can do to it. */
+export function addRun(app: Hono<ConsoleEnv>, context: WebContext): void {
+  app.get("/runs/:id", async (c) => {
+    const { of, turn, step } = c.req.query();
+    if (of !== undefined && turn !== undefined) return await toTurn(c, context, of, turn);
+    const shown = await load(c, context, step);
+    return shown === undefined ? unknownRun(c, context) : page(c, context, runPage(c, shown));
+  });
+  app.get("/runs/:id/value", (c) => rawValue(c, context));
+  const action = `/runs/:id/:action{${ACTIONS.join("|")}}`;
+  app.get(action, (c) => confirm(c, context));
+  app.post(action, (c) => act(c, context));
+}
+
+async function load(c: Context<ConsoleEnv>, context: WebContext, step?: string): Promise<Shown | undefined> {
+  const trace = await context.store.getRun(c.req.param("id")!);
+  if (trace === undefined) return undefined;
+  const times = timesFor(c, context);
+  const rule = await context.store.getVersion(trace.run.version);
+  const current = context.rules().rules.get(trace.run.rule)?.version;
+  const view = viewRun({ trace, rule, now: times.now, ...step !== undefined && step !== "" && { step } });
+  const actions = actionsOf({ trace, rule, current, failed: view.failed });
+  return { trace, rule, current, view, actions, times, run: trace.run.id };
+}
+
+function unknownRun(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
+  const text = "There is no run with this id. Runs are removed with the oldest part of history.";
+  return page(c, context, notice("No such run", text, "/runs"), 404);
+}
+
+/** Opens a turn by its number: `lines[12]`, or the step `look#12`. */
+async function toTurn(c: Context<ConsoleEnv>, context: WebContext, of: string, turn: string): Promise<Response> {
+  const id = c.req.param("id")!;
+  const trace = await context.store.getRun(id);
+  if (trace === undefined) return await unknownRun(c, context);
+  const number = Number(turn);
+  const paths = [`${of}[${number}]`, number === 1 ? of : `${of}#${number}`];
+  const isThere = (path: string) =>
+    trace.steps.some((step) =>
+      step.path === path || step.path.startsWith(`${path}/`) || step.path.startsWith(`${path}[`)
+    );
+  const path = paths.find(isThere);
+  if (path !== undefined) return c.redirect(stepHref(id, path), 303);
+  const text = `Step "${of}" has no turn ${turn} in this run.`;
+  return await page(c, context, notice("No such turn", text, "/runs"), 404);
+}
+
+// ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function runPage(c: Context<ConsoleEnv>, shown: Shown) {
+  const { trace: { run, notes }, view, rule } = shown;
+  const { icon, tone } = wordOf(run.state);
+  const body = markup`<p class="crumbs"><a href="/runs">Runs</a> of <a href="/rules/${run.rule}">${run.rule}</a></p>
+<h1 class="sentence"><a class="word ${tone}" href="/help#${run.state}"><span aria-hidden="true">${icon}</span></a> ${
+    shownText(view.sentence, shown)
+  }</h1>
+${buttons(c, shown)}
+${facts(shown)}
+${lastActions(shown)}
+${stepTable(view, shown)}
+${rule?.then === "function" && sourceOf(shown)}
+${eventOf(shown)}
+${notes.length > 0 && notesOf(shown)}`;
+  return { title: `${icon} ${run.rule}`, at: "/runs", body };
+}
+
+function facts({ trace: { run }, view, current, times }: Shown): Markup {
+  const behind = current === undefined
+    ? ", whose rule was removed"
+    : current === run.version
+    ? ""
+    : markup`, older than the current <code>${shortVersion(current)}</code>`;
+  const parts = [
+    markup`since ${times.short(view.since)}`,
+    markup`version <code>${shortVersion(run.version)}</code>${behind}`,
+    markup`work ${span(view.work)}`,
+    view.wait >= 1_000 && markup`waits ${span(view.wait)}`,
+    run.key !== undefined && markup`key <code>${run.key}</code>`,
+    run.replayOf !== undefined && markup`replays <a href="/runs/${run.replayOf}">${run.replayOf}</a>`,
+  ].filter((part) => part !== false);
+  return markup`<p class="about">${parts.map((part, index) => markup`${index > 0 && " · "}${part}`)}</p>`;
+}
+
+/** What can be done now, each with its effect; below them what cannot, with the reason. */
+function buttons(c: Context<ConsoleEnv>, shown: Shown): Markup {
+  const can = shown.actions.filter(({ refused }) => refused === undefined);
+  const cannot = shown.actions.filter(({ refused }) => refused !== undefined);
+  return markup`<div class="actions">
+${can.map((action, index) => button(c, action, shown, index === 0))}${
+    cannot.length > 0 && markup`<details class="refused">
+<summary>Not now: ${cannot.map(({ label }) => label.toLowerCase()).join(", ")}</summary>
+<ul>
+${
+      cannot.map(({ label, refused }) =>
+        markup`<li><button disabled>${label}</button> <span class="soft">${refused}</span></li>\n`
+      )
+    }</ul>
+</details>`
+  }
+</div>`;
+}
+
+function button(c: Context<ConsoleEnv>, action: RunAction, shown: Shown, isFirst: boolean): Markup {
+  const { name, label, effect, confirms, step } = action;
+  const path = `/runs/${shown.run}/${name}`;
+  const open = confirms ? markup`<form action="${path}">` : markup`<form method="post" action="${path}">`;
+  const inputs = confirms
+    ? step !== undefined && markup`<input type="hidden" name="step" value="${step}">`
+    : hiddenInputs(c, action, shown);
+  return markup`${open}${inputs}<button${isFirst && markup` class="main"`}>${label}</button> <span class="effect">${
+    shownText(effect, shown)
+  }</span></form>
+`;
+}
+
+/** What was seen when the button was shown, so that a late click on an old page does nothing that nobody wanted. */
+function hiddenInputs(c: Context<ConsoleEnv>, { name, step }: RunAction, { trace, current }: Shown): Markup[] {
+  const given = {
+    seen: writeSeen(trace),
+    ...step !== undefined && { step, since: String(trace.run.waits?.find((wait) => wait.step === step)?.since) },
+    ...(name === "move" || name === "replay") && { version: current ?? "" },
+  };
+  return [
+    csrfInput(c.get("viewer").csrf),
+    ...Object.entries(given).map(([name, value]) => markup`<input type="hidden" name="${name}" value="${value}">`),
+  ];
+}
+
+function lastActions({ trace: { notes }, times }: Shown): Markup | false {
+  const last = notes.findLast(({ by }) => by !== undefined);
+  return last !== undefined && markup`<p class="about">${last.text} ${times.short(last.at)}</p>`;
+}
+
+function notesOf({ trace: { notes }, times }: Shown): Markup {
+  const lines = notes.map(({ at, text }) => markup`<li>${times.short(at)} ${text}</li>\n`);
+  return markup`<section><h2>What else happened</h2>
+<ol class="notes">
+${lines}</ol></section>
+`;
+}
+
+function eventOf({ trace: { run: { id, event, trigger } } }: Shown): Markup {
+  const by = event.cause && markup` · caused by run <a href="/runs/${event.cause.run}">${event.cause.run}</a>`;
+  return markup`<section><h2>Event</h2>
+<p class="about"><a href="${href("/go", { q: event.id })}">${event.type}</a>${
+    event.subject !== undefined &&
+    markup` · subject <a href="${href("/go", { q: event.subject })}">${event.subject}</a>`
+  } · id <code>${event.id}</code> from <code>${event.source}</code> · trigger ${trigger}${by}</p>
+${shownValue("Data", event.data, href(`/runs/${id}/value`, { of: "event" }))}</section>
+`;
+}
+
+/** The rule's code as of the run's version, with the open step marked. */
+function sourceOf({ rule, view: { open }, trace: { run } }: Shown): Markup | false {
+  const source = rule && new UserCode(rule.modules[""]).textOf(rule.file);
+  if (source === undefined) return false;
+  const { before, line, after, first, total } = viewSource(source, open === undefined ? undefined : { path: open });
+  const lines = before.split("\n").length + after.split("\n").length - 1;
+  const part = lines < total &&
+    markup` <span class="soft">lines ${first} to ${Math.min(total, first + lines - 1)} of ${total}</span>`;
+  return markup`<section><h2>${rule!.file} <span class="soft">version ${shortVersion(run.version)}</span>${part}</h2>
+<pre class="source" tabindex="0">${before}${
+    line !== undefined && markup`<mark>${line}</mark>\n`
+  }${after}</pre></section>
+`;
+}
+
+/** `/runs/<id>/value?step=&of=`: one value of a run, whole. */
+async function rawValue(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
+  const trace = await context.store.getRun(c.req.param("id")!);
+  if (trace === undefined) return await unknownRun(c, context);
+  const { step, of = "" } = c.req.query();
+  const record = trace.steps.find(({ path }) => path === step);
+  const value = of === "event" ? trace.run.event.data : VALUES[of]?.(record as unknown as JsonObject ?? {});
+  if (value === undefined) {
+    const text = "The run has no such value.";
+    return await page(c, context, notice("No such value", text, "/runs"), 404);
+  }
+  if (typeof value === "string") return c.text(context.mask(value));
+  return answerJson(c, context.maskJson(value));
+}
+
+/** The values of a step that can be asked for. */
+const VALUES: Record<string, (record: JsonObject) => Json | undefined> = {
+  input: ({ input }) => input,
+  output: ({ output }) => output,
+  detail: ({ error }) => (error as JsonObject | undefined)?.detail,
+  stdout: ({ output }) => (output as JsonObject | undefined)?.stdout,
+  stderr: ({ output }) => (output as JsonObject | undefined)?.stderr,
+  json: ({ output }) => (output as JsonObject | undefined)?.json,
+};
+
+// ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The page that asks before what cannot be undone. */
+async function confirm(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
+  const shown = await load(c, context);
+  if (shown === undefined) return await unknownRun(c, context);
+  const action = askedAction(c, shown, c.req.query("step"));
+  if (action?.refused !== undefined || action === undefined) return await refuse(c, context, shown, action?.refused);
+  const { label, effect, explained = effect } = action;
+  const body = markup`<h1>${label}?</h1>
+<p>${shownText(explained, shown)}.</p>
+<p class="soft">Run <a href="/runs/${shown.run}">${shown.run}</a> of ${shown.trace.run.rule}: ${
+    shownText(shown.view.sentence, shown)
+  }</p>
+<form method="post" action="/runs/${shown.run}/${action.name}">${hiddenInputs(c, action, shown)}
+<p class="actions"><button class="main">${label}</button> <a href="/runs/${shown.run}">Back, and change nothing</a></p>
+</form>`;
+  return await page(c, context, { title: `${label}?`, at: "/runs", narrow: true, body });
+}
+
+function askedAction(c: Context<ConsoleEnv>, { actions }: Shown, step: string | undefined): RunAction | undefined {
+  const name = c.req.param("action") as ActionName;
+  return actions.find((action) => action.name === name && (step === undefined || step === "" || action.step === step));
+}
+
+async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
+  const inputs = await readAction(c, context);
+  if (inputs instanceof Response) return inputs;
+  const id = c.req.param("id")!;
+  const seen = readSeen(inputs);
+  const current = context.rules().rules.get((await context.store.getRun(id))?.run.rule ?? "")?.version ?? "";
+  const isChanged = inputs.version !== undefined && inputs.version !== current;
+  const done = isChanged
+    ? { kind: "refused" as const, reason: `its rule has changed: the current version is ${shortVersion(current)} now` }
+    : await perform(c.req.param("action") as ActionName, id, { ...inputs, seen }, c.get("viewer").by, context);
+  if (done === undefined) return await unknownRun(c, context);
+  if (done.kind === "done") return c.redirect(`/runs/${done.run ?? id}`, 303);
+  const shown = await load(c, context);
+  return shown === undefined ? await unknownRun(c, context) : await refuse(c, context, shown, done.reason, seen);
+}
+
+type Done = { kind: "done"; run?: string } | Extract<Operated, { kind: "refused" }>;
+
+async function perform(
+  name: ActionName,
+  run: string,
+  { step, seen }: { step?: string; seen: Seen | undefined },
+  by: string,
+  { operators }: WebContext,
+): Promise<Done | undefined> {
+  switch (name) {
+    case "retry":
+      return await operators.retry(run, by, seen);
+    case "skip":
+      return await operators.skip(run, step, by, seen);
+    case "move":
+      return await operators.move(run, by, seen);
+    case "cancel": {
+      const state = await operators.cancel(run, by, seen);
+      if (typeof state !== "string") return state;
+      return state === "cancelled" ? { kind: "done" } : { kind: "refused", reason: describeState(state) };
+    }
+    case "replay": {
+      const replayed = await operators.replay(run, by, seen);
+      return typeof replayed === "string" ? { kind: "done", run: replayed } : replayed;
+    }
+  }
+}
+
+/** 409: nothing was done. Says why, and what people did to the run since the page was made. */
+function refuse(
+  c: Context<ConsoleEnv>,
+  context: WebContext,
+  shown: Shown,
+  reason = "none of its steps waits there",
+  seen?: Seen,
+): Promise<Response> {
+  const { trace: { notes }, times, view } = shown;
+  const since = seen === undefined ? [] : notes.filter(({ by }) => by !== undefined).slice(seen.actions);
+  const body = markup`<h1>Nothing was done</h1>
+<p>${reason}.</p>
+${
+    since.length > 0 && markup`<p>Since this page was opened:</p>
+<ul>
+${since.map(({ at, text }) => markup`<li>${times.short(at)} ${text}</li>\n`)}</ul>`
+  }
+<p class="soft">The run now: ${shownText(view.sentence, shown)}</p>
+<p><a href="/runs/${shown.run}">To the run as it is now</a></p>`;
+  return page(c, context, { title: "Nothing was done", at: "/runs", narrow: true, body }, 409);
+}
