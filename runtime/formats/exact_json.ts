@@ -1,3 +1,4 @@
+import type { Json } from "../model/json.ts";
 /**
  * JSON with exact whole numbers: those that a double cannot represent become a BigInt, and are written back digit by digit. RFC
  * 8259, section 6, leaves their treatment to the parser.
@@ -122,4 +123,19 @@ export function rawNumber(value: bigint): unknown {
 
 function raw(text: string): unknown {
   return (JSON as unknown as { rawJSON(text: string): unknown }).rawJSON(text);
+}
+
+/** JSON up to this length stays on one line for people. */
+const SHORT_LINE = 90;
+
+/** JSON for people: each part that fits is on one line. */
+export function layOutJson(json: Json, indent = ""): string {
+  const short = writeExactJson(json);
+  if (typeof json !== "object" || json === null || indent.length + short.length <= SHORT_LINE) return short;
+  const within = `${indent}  `;
+  const parts = Array.isArray(json)
+    ? json.map((part) => within + layOutJson(part, within))
+    : Object.entries(json).map(([key, part]) => `${within}${JSON.stringify(key)}: ${layOutJson(part, within)}`);
+  const [open, close] = Array.isArray(json) ? "[]" : "{}";
+  return `${open}\n${parts.join(",\n")}\n${indent}${close}`;
 }

@@ -1,10 +1,10 @@
+import { layOutJson } from "../../../runtime/formats/exact_json.ts";
 import { diffArrays } from "diff";
 import { formatDuration } from "../../../runtime/model/duration.ts";
 import type { Json } from "../../../runtime/model/json.ts";
 import type { Mismatch, TestFailure, TestResult } from "../../../runtime/model/test.ts";
 import type { TestReport } from "../../../runtime/testing/run_tests.ts";
 import { count, printProblems } from "./checked.ts";
-import { layOut } from "./value.ts";
 import { oneLine, paint, type Terminal, visible } from "./terminal.ts";
 
 /** How many lines of one part are shown; `--json` shows all. */
@@ -71,5 +71,5 @@ function fold(lines: string[]): string[] {
 function linesOf(json: Json): string[] {
   const parts = Array.isArray(json) && json.length > 0 ? json : [json];
   // With a comma at the end, the last line would differ from the same line among others.
-  return parts.flatMap((part) => layOut(part).split("\n")).map((line) => line.replace(/,$/, ""));
+  return parts.flatMap((part) => layOutJson(part).split("\n")).map((line) => line.replace(/,$/, ""));
 }

@@ -1,4 +1,4 @@
-import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
+import { layOutJson } from "../../../runtime/formats/exact_json.ts";
 import type { RecordedError } from "../../../runtime/model/errors.ts";
 import type { Json } from "../../../runtime/model/json.ts";
 import { type Colour, paint, type Terminal, visible } from "./terminal.ts";
@@ -10,7 +10,7 @@ const LABEL = 9;
 
 /** Prints a value next to a label; text as it is, anything else as JSON. */
 export function printValue(terminal: Terminal, label: string, json: Json): void {
-  printBlock(terminal, label, typeof json === "string" ? json : layOut(json));
+  printBlock(terminal, label, typeof json === "string" ? json : layOutJson(json));
 }
 
 /** Prints an error, and where in rule code it was thrown. */
@@ -35,19 +35,4 @@ function printBlock(terminal: Terminal, label: string, text: string, colour?: Co
   terminal.write(
     shown.map((line, index) => (index === 0 ? head : indent) + paint(terminal, colour, line)).join("\n") + "\n",
   );
-}
-
-/** JSON up to this length is printed on one line. */
-const SHORT = 90;
-
-/** JSON in which each part that fits is on one line. */
-export function layOut(json: Json, indent = ""): string {
-  const short = writeExactJson(json);
-  if (typeof json !== "object" || json === null || indent.length + short.length <= SHORT) return short;
-  const within = `${indent}  `;
-  const parts = Array.isArray(json)
-    ? json.map((part) => within + layOut(part, within))
-    : Object.entries(json).map(([key, part]) => `${within}${JSON.stringify(key)}: ${layOut(part, within)}`);
-  const [open, close] = Array.isArray(json) ? "[]" : "{}";
-  return `${open}\n${parts.join(",\n")}\n${indent}${close}`;
 }

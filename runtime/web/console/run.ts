@@ -125,7 +125,7 @@ function facts({ trace: { run }, view, current, times }: Shown): Markup {
 function buttons(c: Context<ConsoleEnv>, shown: Shown): Markup {
   const can = shown.actions.filter(({ refused }) => refused === undefined);
   const cannot = shown.actions.filter(({ refused }) => refused !== undefined);
-  return markup`<div class="actions">
+  return markup`<div class="run-actions">
 ${can.map((action, index) => button(c, action, shown, index === 0))}${
     cannot.length > 0 && markup`<details class="refused">
 <summary>Not now: ${cannot.map(({ label }) => label.toLowerCase()).join(", ")}</summary>
@@ -190,11 +190,12 @@ ${shownValue("Data", event.data, href(`/runs/${id}/value`, { of: "event" }))}</s
 `;
 }
 
-/** The rule's code as of the run's version, with the open step marked. */
-function sourceOf({ rule, view: { open }, trace: { run } }: Shown): Markup | false {
+/** The rule's code as of the run's version, with the open step marked, else the one that waits. */
+function sourceOf({ rule, view, trace: { run } }: Shown): Markup | false {
   const source = rule && new UserCode(rule.modules[""]).textOf(rule.file);
   if (source === undefined) return false;
-  const { before, line, after, first, total } = viewSource(source, open === undefined ? undefined : { path: open });
+  const path = view.open ?? run.waits?.[0]?.step;
+  const { before, line, after, first, total } = viewSource(source, path === undefined ? undefined : { path });
   const lines = before.split("\n").length + after.split("\n").length - 1;
   const part = lines < total &&
     markup` <span class="soft">lines ${first} to ${Math.min(total, first + lines - 1)} of ${total}</span>`;

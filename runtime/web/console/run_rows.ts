@@ -54,6 +54,8 @@ const MOST_SIBLINGS = 16;
 /** At least so many are folded; and so many stay beside what is not folded. */
 const FEWEST_FOLDED = 4;
 const EDGE = 2;
+/** Beside the one that is open, more stay: so that a folded step can be opened. */
+const BESIDE_OPEN = 8;
 /** Rows of one page; behind them are only those that matter. */
 export const MOST_ROWS = 110;
 
@@ -256,12 +258,12 @@ function attemptedNever({ attempts, kind }: StepRecord): boolean {
 /** Of many siblings, those that are simply done become one line, except beside what is not. */
 function foldDone(groups: Row[][], depth: number, { open }: RowContext): Row[] {
   if (groups.length <= MOST_SIBLINGS) return groups.flat();
-  const isPlain = groups.map(([row, ...inside]) =>
-    (row.progress === "done" || row.progress === "none") && row.loop === undefined &&
-    ![row, ...inside].some(({ path }) => path === open)
+  const opened = groups.findIndex((rows) => rows.some(({ path }) => path === open));
+  const isPlain = groups.map(([{ progress, loop }], index) =>
+    (progress === "done" || progress === "none") && loop === undefined && index !== opened
   );
   const isKept = (index: number) =>
-    index < EDGE || index >= groups.length - EDGE ||
+    index < EDGE || index >= groups.length - EDGE || (opened !== -1 && Math.abs(index - opened) <= BESIDE_OPEN) ||
     isPlain.slice(index - EDGE, index + EDGE + 1).some((plain) => !plain);
   const shown: Row[] = [];
   let hidden: Row[] = [];

@@ -64,11 +64,9 @@ ${isOpenEnded && markup`<p class="soft further">○ further steps: known once th
 }
 
 function rowMarkup(row: Row, isOpen: boolean, axis: Axis, drawing: Drawing): Markup {
-  const { depth, path, name, kind, progress, outcome, attempts, loop, folded } = row;
+  const { depth, path, name, kind, progress, outcome, attempts, loop } = row;
   const { icon, tone, word } = MARKS[progress];
-  const label = folded === undefined
-    ? markup`<a href="${stepHref(drawing.run, path)}"${isOpen && markup` aria-current="step"`}>${name}</a>`
-    : markup`<span class="soft">${name}</span>`;
+  const label = markup`<a href="${stepHref(drawing.run, path)}"${isOpen && markup` aria-current="step"`}>${name}</a>`;
   const says = shownText(outcome, drawing);
   const tries = attempts > 1 && markup` <span class="soft">${attempts} attempts</span>`;
   const counts = loop && loopCounts(loop);

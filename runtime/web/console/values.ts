@@ -1,5 +1,5 @@
 import { Buffer } from "node:buffer";
-import { writeExactJson } from "../../formats/exact_json.ts";
+import { layOutJson, writeExactJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 import { type Markup, markup } from "./markup.ts";
 
@@ -11,9 +11,10 @@ const LAST_LINES = 500;
 
 /** A value under its label: text as it is, anything else as JSON. Of a large one, its beginning and where it is whole. */
 export function shownValue(label: string, value: Json, raw: string): Markup {
+  const whole = typeof value === "string" ? value : writeExactJson(value);
+  const bytes = Buffer.byteLength(whole);
+  if (bytes <= WHOLE) return labelled(label, typeof value === "string" ? value : layOutJson(value));
   const text = typeof value === "string" ? value : writeExactJson(value, 2);
-  const bytes = Buffer.byteLength(text);
-  if (bytes <= WHOLE) return labelled(label, text);
   const note = markup`the first ${sizeOf(BEGINNING)} of ${sizeOf(bytes)}; <a href="${raw}">all of it</a>`;
   return labelled(label, `${beginningOf(text)}…`, note);
 }

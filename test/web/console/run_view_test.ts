@@ -160,23 +160,29 @@ Deno.test("a step between two attempts says when the next one is, and after what
   assert.deepEqual(drawn(shown), ["◐ pay | http | attempt 3 at +60s after HTTP 503 | 2 attempts"]);
 });
 
-Deno.test("of many steps those that are done fold, those beside a failure do not", () => {
-  const steps = Array.from({ length: 40 }, (_, at) => record(`s${at}`, "log", at, at + 1));
-  steps[30] = record("s30", "log", 30, 31, failure("boom"));
-  const shown = view(
-    traceOf(steps, { state: "failed", error: { name: "Error", message: "boom" }, endedAt: BEGAN + 40 }),
-    undefined,
-  );
+Deno.test("of many steps those that are done fold, those beside a failure or the open one do not", () => {
+  const steps = Array.from({ length: 60 }, (_, at) => record(`s${at}`, "log", at, at + 1));
+  steps[40] = record("s40", "log", 40, 41, failure("boom"));
+  const trace = traceOf(steps, { state: "failed", error: { name: "Error", message: "boom" }, endedAt: BEGAN + 60 });
+  const done = (from: number, to: number) => steps.slice(from, to + 1).map(({ path }) => `✓ ${path} | log`);
+  const failed = "✕ s40 | log | boom";
+  const folded = (from: number, to: number) => `✓ s${from} to s${to} | ${to - from + 1} steps succeeded`;
+  const shown = view(trace);
   assert.deepEqual(drawn(shown), [
-    ...[
-      "✓ s0 | log",
-      "✓ s1 | log",
-      "✓ s2 to s27 | 26 steps succeeded",
-      "✓ s28 | log",
-      "✓ s29 | log",
-      "✕ s30 | log | boom",
-    ],
-    ...["✓ s31 | log", "✓ s32 | log", "✓ s33 to s37 | 5 steps succeeded", "✓ s38 | log", "✓ s39 | log"],
+    ...done(0, 1),
+    folded(2, 31),
+    ...[...done(32, 39), failed, ...done(41, 48)],
+    folded(49, 57),
+    ...done(58, 59),
+  ]);
+  const link = shown.rows[2].path;
+  assert.equal(link, "s2");
+  assert.deepEqual(drawn(view(trace, undefined, { step: link })), [
+    ...done(0, 10),
+    folded(11, 37),
+    ...[...done(38, 39), failed, ...done(41, 42)],
+    folded(43, 57),
+    ...done(58, 59),
   ]);
 });
 
