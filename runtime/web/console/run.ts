@@ -126,7 +126,7 @@ function buttons(c: Context<ConsoleEnv>, shown: Shown): Markup {
   const can = shown.actions.filter(({ refused }) => refused === undefined);
   const cannot = shown.actions.filter(({ refused }) => refused !== undefined);
   return markup`<div class="run-actions">
-${can.map((action, index) => button(c, action, shown, index === 0))}${
+${can.map((action) => button(c, action, shown))}${
     cannot.length > 0 && markup`<details class="refused">
 <summary>Not now: ${cannot.map(({ label }) => label.toLowerCase()).join(", ")}</summary>
 <ul>
@@ -140,16 +140,16 @@ ${
 </div>`;
 }
 
-function button(c: Context<ConsoleEnv>, action: RunAction, shown: Shown, isFirst: boolean): Markup {
+function button(c: Context<ConsoleEnv>, action: RunAction, shown: Shown): Markup {
   const { name, label, effect, confirms, step } = action;
   const path = `/runs/${shown.run}/${name}`;
   const open = confirms ? markup`<form action="${path}">` : markup`<form method="post" action="${path}">`;
   const inputs = confirms
     ? step !== undefined && markup`<input type="hidden" name="step" value="${step}">`
     : hiddenInputs(c, action, shown);
-  return markup`${open}${inputs}<button${isFirst && markup` class="main"`}>${label}</button> <span class="effect">${
-    shownText(effect, shown)
-  }</span></form>
+  return markup`${open}${inputs}<button${
+    name === "retry" && markup` class="main"`
+  }>${label}</button> <span class="effect">${shownText(effect, shown)}</span></form>
 `;
 }
 
@@ -311,9 +311,8 @@ function refuse(
   const { trace: { notes }, times, view } = shown;
   const since = seen === undefined ? [] : notes.filter(({ by }) => by !== undefined).slice(seen.actions);
   const body = markup`<h1>Nothing was done</h1>
-<p>${reason}.</p>
 ${
-    since.length > 0 && markup`<p>Since this page was opened:</p>
+    since.length === 0 ? markup`<p>${reason}.</p>` : markup`<p>Somebody else has acted since this page was opened:</p>
 <ul>
 ${since.map(({ at, text }) => markup`<li>${times.short(at)} ${text}</li>\n`)}</ul>`
   }

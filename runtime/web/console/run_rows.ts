@@ -184,7 +184,7 @@ function rowOf(node: StepNode, context: RowContext, depth: number): Row {
     ...kind !== undefined && kind !== name && record?.kind !== "onError" && { kind },
     progress: ended(progressOf(node), run),
     isCurrent: false,
-    outcome: words(node, run),
+    outcome: words(node, context),
     attempts: record?.attempts ?? 0,
     work,
     wait,
@@ -210,12 +210,12 @@ function decoded(name: string): string {
   return name.replaceAll("%2F", "/").replaceAll("%5B", "[").replaceAll("%25", "%");
 }
 
-function words(node: StepNode, { waits = [] }: Run): Text {
+function words(node: StepNode, { run: { waits = [] }, now }: RowContext): Text {
   const { record, step, children } = node;
   if (record === undefined) return isBegun(node) ? aroundOpen(node) : ["not reached"];
   if (record.kind === "onError") return [];
   const wait: StepWait | undefined = waits.find((wait) => wait.step === record.path);
-  const text = outcomeOf(record, wait, step);
+  const text = outcomeOf(record, wait, step, now);
   const isAnswered = isHandled(node) && worst(children) !== "failed";
   return isAnswered ? [...text, "; handled by its onError"] : text;
 }

@@ -50,7 +50,7 @@ export function viewRun({ trace: { run, steps }, rule, step, now }: RunSource): 
   const work = join([...rows.flatMap(({ times }) => times.work), ...coded]);
   const shown = withinRoom(rows);
   return {
-    sentence: sentenceOf(run, failed, stepFinder(rule)),
+    sentence: sentenceOf(run, { step: failed?.path ?? attempted(rows, steps), stepAt: stepFinder(rule) }),
     since: run.endedAt ?? run.waits?.[0]?.since ?? run.startedAt ?? run.createdAt,
     ...totals(run, whole, work, rows),
     axis: layOutAxis(whole, work),
@@ -60,6 +60,11 @@ export function viewRun({ trace: { run, steps }, rule, step, now }: RunSource): 
     failed: failed?.path,
     isOpenEnded: rule?.then === "function" && !isFinal(run.state),
   };
+}
+
+/** The step that is attempted, as far as can be seen. */
+function attempted(rows: Row[], steps: StepRecord[]): string | undefined {
+  return rows.find(({ isCurrent }) => isCurrent)?.path ?? steps.find(({ state }) => state === "retrying")?.path;
 }
 
 /** What a run spent is known when it is suspended or has ended; until then, its steps say how long they waited. */

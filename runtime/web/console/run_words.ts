@@ -16,7 +16,7 @@ export function oneLine(text: string, most = SHORT): string {
 }
 
 /** What became of a step, in a few words. @param wait what it waits for, if it does */
-export function outcomeOf(record: StepRecord, wait: StepWait | undefined, step: Step | undefined): Text {
+export function outcomeOf(record: StepRecord, wait: StepWait | undefined, step: Step | undefined, now: number): Text {
   const { state, attempts, due, error } = record;
   switch (state) {
     case "failed":
@@ -26,10 +26,8 @@ export function outcomeOf(record: StepRecord, wait: StepWait | undefined, step: 
     case "skipped":
       return [attempts === 0 ? "skipped: its if does not hold" : "skipped by an operator"];
     case "retrying":
-      if (due === undefined) return ["is attempted"];
       return [
-        `attempt ${attempts + 1} at `,
-        { at: due },
+        ...due === undefined || due <= now ? [`attempt ${attempts + 1}`] : [`attempt ${attempts + 1} at `, { at: due }],
         ...error === undefined ? [] : [` after ${oneLine(error.message)}`],
       ];
     case "waiting":
@@ -96,20 +94,28 @@ function counted(count: number, what: string): string {
   return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 }
 
+/** What the sentence about a run needs besides. */
+interface SentenceFacts {
+  /** The step that failed the run, or the one that is attempted now. */
+  step: string | undefined;
+  /** The rule's step at a path. */
+  stepAt(path: string): Step | undefined;
+}
+
 /** The sentence that a run's page begins with: its state, the error, or what it waits for and until when. */
-export function sentenceOf(run: Run, failed: StepRecord | undefined, stepAt: (path: string) => Step | undefined): Text {
+export function sentenceOf(run: Run, { step, stepAt }: SentenceFacts): Text {
   const at = { at: run.endedAt ?? run.createdAt };
   switch (run.state) {
     case "queued":
       return [`is queued and waits for ${run.waitingFor ?? "its turn"}`, ...dueText(run)];
     case "running":
-      return ["is running"];
+      return step === undefined ? ["is running"] : ["is running at ", { step }];
     case "waiting":
       return waitingText(run, stepAt);
     case "succeeded":
       return ["succeeded ", at, ...typeof run.output === "string" ? [`: ${oneLine(run.output)}`] : []];
     case "failed": {
-      const where = failed === undefined ? [] : [" at ", { step: failed.path }];
+      const where = step === undefined ? [] : [" at ", { step }];
       return ["failed ", at, ...where, `: ${oneLine(run.error?.message ?? String(run.output ?? "no message"), 300)}`];
     }
     case "cancelled":

@@ -109,7 +109,7 @@ Deno.test("a late click on an old page is 409: nothing is done, and the page say
   assert.equal(late.status, 409);
   assert.match(
     textOf(late.body),
-    /Nothing was done.*Since this page was opened: 08:00:00 Retried by anna: it resumes with step "pay"/,
+    /Nothing was done.*Somebody else has acted since this page was opened: 08:00:00 Retried by anna: it resumes with step "pay"/,
   );
   assert.equal((await bench.store.getRun(run))!.run.state, "failed");
   const replayed = await press(bench, body, `/runs/${run}/replay`);

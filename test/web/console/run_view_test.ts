@@ -142,6 +142,7 @@ Deno.test("a running run shows the step that is attempted, which has no record y
     now: BEGAN + 5 * SECOND,
   });
   assert.deepEqual(drawn(shown), ["✓ one | log", "◐ two | http | is attempted", "○ three | log | not reached"]);
+  assert.equal(said(shown.sentence), "is running at two");
   assert.deepEqual([shown.work, shown.wait, shown.axis.cuts], [5 * SECOND, 0, []]);
 });
 
@@ -155,6 +156,7 @@ Deno.test("a step between two attempts says when the next one is, and after what
   const shown = view(
     traceOf([again], { state: "waiting", waitingFor: 'attempt 3 of step "pay"', due: BEGAN + 60_000 }),
     ruleOf([step("pay", "http")]),
+    { now: BEGAN + SECOND },
   );
   assert.equal(said(shown.sentence), 'waits for attempt 3 of step "pay" until +60s');
   assert.deepEqual(drawn(shown), ["◐ pay | http | attempt 3 at +60s after HTTP 503 | 2 attempts"]);
