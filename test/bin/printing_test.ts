@@ -216,6 +216,12 @@ Deno.test("a run is shown as a person would want to read it", () => {
         attempts: 3,
         startedAt: NOW - 179_960,
         endedAt: NOW - 178_000,
+        failures: [1, 2].map((attempt) => ({
+          attempt,
+          startedAt: NOW - 179_960,
+          endedAt: NOW - 179_900,
+          error: { name: "Error", message: `No answer ${attempt}` },
+        })),
         input: { method: "POST", url: "https://hooks.example.org/ops?key=***" },
         error: { name: "HttpError", message: "The answer was 500", detail: { status: 500 } },
       },
@@ -270,6 +276,8 @@ steps
              }
   tell  http  failed  2s  3 attempts
     input    {"method":"POST","url":"https://hooks.example.org/ops?key=***"}
+    #1       No answer 1
+    #2       No answer 2
     error    HttpError: The answer was 500
     detail   {"status":500}
   log  skipped  0ms  its if does not hold

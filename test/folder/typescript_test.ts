@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { BundledModule, Isolates } from "../../runtime/workers/workers.ts";
+import { UserCode } from "../../runtime/workers/user_code.ts";
 import type { IsolateOptions } from "../../runtime/workers/open_workers.ts";
 import { formatProblem } from "../../runtime/model/problem.ts";
 import { type LoadedTypeScript, loadTypeScript } from "../../runtime/folder/typescript/typescript.ts";
@@ -65,6 +66,10 @@ export default rule({ when: manual(), then: () => double(three + four.value) });
     const inputs = ["lib/double.ts", "node_modules/four/index.js", "node_modules/three/index.js", "ops/disk.ts"];
     assert.deepEqual(loaded.inputs.toSorted(), inputs.map((path) => join(folder, path)));
     assert.equal(await run(isolates, loaded.code), 14);
+    const code = new UserCode(loaded.code);
+    assert.equal(code.textOf("ops/disk.ts"), await readFile(join(folder, "ops/disk.ts"), "utf8"), "people read it");
+    assert.equal(code.textOf("node_modules/three/index.js"), undefined, "sources of packages are not kept");
+    assert.deepEqual(code.placesOfText("double(").at(-1), { file: "ops/disk.ts", line: 7, column: 51 });
   }));
 
 Deno.test("the same files give the same code in another folder", async () => {

@@ -138,13 +138,14 @@ function answeredBy(output: Json | undefined): string | undefined {
 }
 
 function printRecord(terminal: Terminal, record: StepRecord, indent: string): void {
-  const { kind, input, output, error, state } = record;
+  const { kind, input, output, error, state, failures = [] } = record;
   // The failure that these steps handle is shown where it happened.
   if (kind === "onError") return;
   if (input !== undefined) printValue(terminal, `${indent}input`, input);
   // The record of a turn says only whether it takes place.
   const isTurn = kind === "repeat" && typeof output === "boolean";
   if (output != null && !isTurn) printValue(terminal, `${indent}output`, output);
+  for (const { attempt, error } of failures) printError(terminal, `${indent}#${attempt}`, error);
   // The reason of a cancellation is shown next to its name.
   if (error !== undefined && state !== "cancelled") printError(terminal, `${indent}error`, error);
 }
