@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import process from "node:process";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
@@ -33,3 +34,13 @@ export async function newPage(browser: Browser, options: BrowserContextOptions =
 
 /** A phone held upright. */
 export const PHONE: BrowserContextOptions = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
+
+/** What a checker of accessibility has to say about the page (WCAG 2.2, A and AA). */
+export async function accessibility(page: Page): Promise<string[]> {
+  await page.evaluate(await readFile(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8"));
+  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+  const run = `axe.run({ runOnly: ${
+    JSON.stringify(tags)
+  } }).then(({ violations }) => violations.map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")))`;
+  return await page.evaluate(run);
+}

@@ -91,7 +91,7 @@ function runPage(c: Context<ConsoleEnv>, shown: Shown) {
   const { trace: { run, notes }, view, rule } = shown;
   const { icon, tone } = wordOf(run.state);
   const body = markup`<p class="crumbs"><a href="/runs">Runs</a> of <a href="/rules/${run.rule}">${run.rule}</a></p>
-<h1 class="sentence"><a class="word ${tone}" href="/help#${run.state}"><span aria-hidden="true">${icon}</span></a> ${
+<h1 class="sentence"><a class="word ${tone}" href="/help#${run.state}" aria-label="${run.state}"><span aria-hidden="true">${icon}</span></a> ${
     shownText(view.sentence, shown)
   }</h1>
 ${buttons(c, shown)}

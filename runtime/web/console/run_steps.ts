@@ -48,7 +48,8 @@ export function stepTable(view: RunView, drawing: Drawing): Markup {
   const { axis, rows, more, open, isOpenEnded } = view;
   const { times } = drawing;
   const body = rows.map((row) => rowMarkup(row, row.path === open, axis, drawing));
-  return markup`${hatching()}<table class="steps">
+  return markup`${hatching()}<h2 class="hidden">Steps</h2>
+<table class="steps">
 <thead><tr><th scope="col">Step</th><th scope="col" class="from">${
     times.short(axis.from)
   }</th><th scope="col" class="plot">${axisMarkup(axis)}</th><th scope="col" class="took">${
@@ -66,15 +67,15 @@ ${isOpenEnded && markup`<p class="soft further">○ further steps: known once th
 function rowMarkup(row: Row, isOpen: boolean, axis: Axis, drawing: Drawing): Markup {
   const { depth, path, name, kind, progress, outcome, attempts, loop } = row;
   const { icon, tone, word } = MARKS[progress];
-  const label = markup`<a href="${stepHref(drawing.run, path)}"${isOpen && markup` aria-current="step"`}>${name}</a>`;
+  const label = markup`<a href="${stepHref(drawing.run, path)}"${isOpen && markup` aria-current="step"`}>${name}${
+    kind !== undefined && markup` <span class="kind">${kind}</span>`
+  }</a>`;
   const says = shownText(outcome, drawing);
   const tries = attempts > 1 && markup` <span class="soft">${attempts} attempts</span>`;
   const counts = loop && loopCounts(loop);
   return markup`<tr class="is-${tone}${isOpen && " open"}"${isOpen && markup` id="step"`}><td class="d${
     Math.min(depth, 8)
-  }"><span class="mark" title="${word}">${icon}</span> ${label}${
-    kind !== undefined && markup` <span class="kind">${kind}</span>`
-  }</td><td class="outcome">${says}${tries}${counts}</td><td class="plot">${
+  }"><span class="mark" title="${word}">${icon}</span> ${label}</td><td class="outcome">${says}${tries}${counts}</td><td class="plot">${
     loop ? loopStrip(loop) : bars(row, axis)
   }</td><td class="took">${took(row)}</td></tr>
 ${loop && (loop.failures.length > 0 || loop.count > MOST_LISTED) && loopLines(row, loop, drawing)}${
@@ -156,8 +157,8 @@ function hatching(): Markup {
 }
 
 /** The gaps of the axis, each with its length. */
-function axisMarkup({ cuts }: Axis): Markup | false {
-  if (cuts.length === 0) return false;
+function axisMarkup({ cuts }: Axis): Markup {
+  if (cuts.length === 0) return markup`<span class="hidden">When</span>`;
   const labels = cuts.map(({ x, width, from, to }) =>
     markup`<text x="${percent(x + width / 2)}" y="12">╱ ${span(to - from)} ╱</text>`
   );
