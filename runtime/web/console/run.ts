@@ -121,9 +121,15 @@ function facts({ trace: { run }, view, current, times }: Shown): Markup {
   return markup`<p class="about">${parts.map((part, index) => markup`${index > 0 && " · "}${part}`)}</p>`;
 }
 
+/** Of a run with hundreds of waits the first ones have a button, and the one that is open. */
+const MOST_SKIPS = 3;
+
 /** What can be done now, each with its effect; below them what cannot, with the reason. */
 function buttons(c: Context<ConsoleEnv>, shown: Shown): Markup {
-  const can = shown.actions.filter(({ refused }) => refused === undefined);
+  const possible = shown.actions.filter(({ refused }) => refused === undefined);
+  const skips = possible.filter(({ name }) => name === "skip");
+  const some = skips.filter((skip, index) => index < MOST_SKIPS || skip.step === shown.view.open);
+  const can = possible.filter((action) => action.name !== "skip" || some.includes(action));
   const cannot = shown.actions.filter(({ refused }) => refused !== undefined);
   return markup`<div class="run-actions">
 ${can.map((action) => button(c, action, shown))}${

@@ -125,11 +125,12 @@ function nodeRows(node: StepNode, context: RowContext, depth: number, isLive: bo
 function insideRows({ children, record, step }: StepNode, context: RowContext, depth: number, isLive: boolean): Row[] {
   const kind = record?.kind ?? step?.kind;
   const isOpen = isLive && (record === undefined || record.endedAt === undefined || kind === "if");
-  return children.flatMap((child) => {
-    const isFlat = child.record === undefined && (child.name === "then" || (kind === "if" && child.name === "else"));
-    if (isFlat) return rowsOf(child.children, context, depth, isOpen);
-    return nodeRows(child, context, depth, isOpen);
-  });
+  const isFlat = ({ record, name }: StepNode) =>
+    record === undefined && (name === "then" || (kind === "if" && name === "else"));
+  const groups = children.map((child) =>
+    isFlat(child) ? rowsOf(child.children, context, depth, isOpen) : nodeRows(child, context, depth, isOpen)
+  );
+  return foldDone(groups.filter(({ length }) => length > 0), depth, context);
 }
 
 function repeatedRows({ name, loop }: { name: string; loop: Loop }, context: RowContext, depth: number): Row[] {

@@ -160,11 +160,16 @@ function hatching(): Markup {
 function axisMarkup({ cuts }: Axis): Markup {
   if (cuts.length === 0) return markup`<span class="hidden">When</span>`;
   const labels = cuts.map(({ x, width, from, to }) =>
-    markup`<text x="${percent(x + width / 2)}" y="12">╱ ${span(to - from)} ╱</text>`
+    markup`<text x="${percent(x + width / 2)}" y="12">╱ ${roughly(to - from)} ╱</text>`
   );
   return markup`<svg class="cuts" width="100%" height="16" role="img" aria-label="${
     cuts.map(({ from, to }) => `a gap of ${span(to - from)}`).join(", ")
   }">${labels}</svg>`;
+}
+
+/** A length in its largest unit: a gap has room for no more. */
+function roughly(ms: number): string {
+  return span(ms).split(" ").slice(0, 2).join(" ");
 }
 
 function bars({ times, progress }: Row, axis: Axis): Markup | false {

@@ -155,6 +155,23 @@ Deno.test("cancel and skip ask on a page of their own, which changes nothing by 
   assert.equal((await look(bench, `/runs/${run}/cancel`)).status, 409);
 });
 
+Deno.test("of a run with many waits the first ones have a button, and the one that is open", async () => {
+  await using bench = await openBench([REFUND]);
+  const wait: StepEffects = { wait: { kind: "event", types: ["bank.booked"], match: {} } };
+  const steps = Array.from({ length: 50 }, (_, at) => ({
+    path: `all[${at}]/booked`,
+    kind: "waitFor",
+    state: "waiting" as const,
+    endedAt: undefined,
+    effects: wait,
+  }));
+  const run = await runWith(bench, { steps });
+  const { body } = await look(bench, `/runs/${run}?step=all%5B40%5D%2Fbooked`);
+  const skips = [...body.matchAll(/name="step" value="([^"]*)"/g)].map(([, step]) => step);
+  assert.deepEqual(skips, ["all[0]/booked", "all[1]/booked", "all[2]/booked", "all[40]/booked"]);
+  assert.match(textOf(body), /waits for bank\.booked; waits for bank\.booked; 48 more/);
+});
+
 Deno.test("a run moves to the version that its page named, or not at all", async () => {
   await using bench = await openBench([REFUND]);
   const run = await runWith(bench, WAITING);

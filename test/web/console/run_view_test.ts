@@ -228,3 +228,19 @@ Deno.test("a step works in its attempts and waits between them", () => {
   assert.deepEqual([row.work, row.wait], [4 * SECOND, 8 * SECOND]);
   assert.equal(row.times.work.length, 3);
 });
+
+Deno.test("of many branches those that are done fold, too", () => {
+  const names = Array.from({ length: 60 }, (_, at) => `b${at}`);
+  const children = Object.fromEntries(names.map((name) => [name, [step("one", "log"), step("two", "log")]]));
+  const records = names.flatMap((
+    name,
+  ) => [record(`wide/${name}/one`, "log", 0, 1), record(`wide/${name}/two`, "log", 1, 2)]);
+  records[101] = record("wide/b50/two", "log", 1, 2, failure("boom"));
+  const rule = ruleOf([step("wide", "parallel", { children }, { parallel: names })]);
+  const { rows } = view(
+    traceOf(records, { state: "failed", error: { name: "Error", message: "boom" }, endedAt: BEGAN + 2 }),
+    rule,
+  );
+  assert.ok(rows.length < 70, `${rows.length} rows`);
+  assert.equal(rows.find(({ open }) => open)?.path, "wide/b50/two");
+});
