@@ -1,5 +1,5 @@
 import type { Run, StepRecord, StepWait } from "../../model/run.ts";
-import { foldRepeated, listedTurns, type Loop, loopOf, type Turn, turnAround } from "./run_loop.ts";
+import { failureOf, foldRepeated, listedTurns, type Loop, loopOf, type Turn, turnAround } from "./run_loop.ts";
 import { join, lengthOf, type Span, type Times } from "./run_timeline.ts";
 import { isBegun, isHandled, type Progress, progressOf, type StepNode, walk, worst } from "./run_tree.ts";
 import { oneLine, outcomeOf, type Text } from "./run_words.ts";
@@ -22,8 +22,6 @@ export interface Row {
   wait: number;
   times: Times;
   loop?: LoopRow;
-  /** How many steps this line stands for. */
-  folded?: number;
   /** Its record, if this is the row that is open. */
   open?: StepRecord;
 }
@@ -33,8 +31,6 @@ export interface LoopRow extends Omit<Loop, "turns"> {
   count: number;
   /** By what its turns are numbered: `lines[12]`, `look#12`. */
   base: string;
-  /** Whether one of its turns is open, or it is itself: then turns are listed. */
-  isOpen: boolean;
 }
 
 /** What rows are made from. */
@@ -113,16 +109,20 @@ function nodeRows(node: StepNode, context: RowContext, depth: number, isLive: bo
     const isOpen = turn !== undefined || context.open === node.path;
     const others = node.children.filter(({ name }) => !name.startsWith("["));
     return [
-      { ...row, ...row.progress === "done" && { outcome: [] }, loop: loopRow(loop, node.path, isOpen) },
+      { ...row, ...row.progress === "done" && { outcome: [] }, loop: loopRow(loop, node.path) },
       ...isOpen ? turnRows(loop, turn, context, depth + 1) : [],
       ...rowsOf(others, context, depth + 1, isLive),
     ];
   }
-  return [row, ...insideRows(node, context, depth + 1, isLive)];
+  const inside = insideRows(node, context, depth + 1, isLive);
+  const isBeginning = row.progress === "none" && inside.some(({ isCurrent }) => isCurrent);
+  return [isBeginning ? { ...row, progress: "open", outcome: [] } : row, ...inside];
 }
 
 /** `then` and `else` of an `if`, and the steps of a call, stand directly below it: its outcome says which they are. */
 function insideRows({ children, record, step }: StepNode, context: RowContext, depth: number, isLive: boolean): Row[] {
+  // What stands in a branch is a list of steps.
+  if (record === undefined && step === undefined) return rowsOf(children, context, depth, isLive);
   const kind = record?.kind ?? step?.kind;
   const isOpen = isLive && (record === undefined || record.endedAt === undefined || kind === "if");
   const isFlat = ({ record, name }: StepNode) =>
@@ -137,19 +137,18 @@ function repeatedRows({ name, loop }: { name: string; loop: Loop }, context: Row
   const turn = turnAround(loop, context.open);
   const [first] = loop.turns;
   const base = first.node.path;
-  const isOpen = turn !== undefined;
   const nodes = loop.turns.map(({ node }) => node);
   const node: StepNode = { path: base, name, children: nodes };
   const kind = first.node.record?.kind;
   const row = { ...rowOf(node, context, depth), ...kind !== undefined && kind !== name && { kind } };
   return [
-    { ...row, loop: loopRow(loop, base, isOpen) },
-    ...isOpen ? turnRows(loop, turn, context, depth + 1) : [],
+    { ...row, loop: loopRow(loop, base) },
+    ...turn === undefined ? [] : turnRows(loop, turn, context, depth + 1),
   ];
 }
 
-function loopRow({ turns, ...rest }: Loop, base: string, isOpen: boolean): LoopRow {
-  return { ...rest, count: turns.length, base, isOpen };
+function loopRow({ turns, ...rest }: Loop, base: string): LoopRow {
+  return { ...rest, count: turns.length, base };
 }
 
 /** The turns that are listed, and the steps of the one that is open. */
@@ -164,11 +163,7 @@ function turnRows(loop: Loop, chosen: Turn | undefined, context: RowContext, dep
 
 function withFailure(row: Row, node: StepNode): Row {
   if (row.progress !== "failed" || row.outcome.length > 0) return row;
-  let message = "";
-  walk(node, ({ record }) => {
-    if (record?.state === "failed") message = record.error?.message ?? "";
-  });
-  return { ...row, outcome: [oneLine(message)] };
+  return { ...row, outcome: [oneLine(failureOf(node)?.error?.message ?? "")] };
 }
 
 function rowOf(node: StepNode, context: RowContext, depth: number): Row {
@@ -299,6 +294,5 @@ function foldedRow(rows: Row[], depth: number): Row {
     work,
     wait: lengthOf(join([...times.work, ...times.wait])) - work,
     times,
-    folded: rows.length,
   };
 }

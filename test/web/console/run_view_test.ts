@@ -146,6 +146,24 @@ Deno.test("a running run shows the step that is attempted, which has no record y
   assert.deepEqual([shown.work, shown.wait, shown.axis.cuts], [5 * SECOND, 0, []]);
 });
 
+Deno.test("in branches side by side each shows the step that it attempts", () => {
+  const children = { a: [step("one", "log"), step("two", "http")], b: [step("three", "http"), step("four", "log")] };
+  const rule = ruleOf([step("both", "parallel", { children }, { parallel: ["a", "b"] }), step("after", "log")]);
+  const shown = view(traceOf([record("both/a/one", "log", 0, SECOND)], { state: "running" }), rule, {
+    now: BEGAN + 5 * SECOND,
+  });
+  assert.deepEqual(drawn(shown), [
+    "◐ both | parallel | all of 2",
+    "  ◐ a",
+    "    ✓ one | log",
+    "    ◐ two | http | is attempted",
+    "  ◐ b",
+    "    ◐ three | http | is attempted",
+    "    ○ four | log | not reached",
+    "○ after | log | not reached",
+  ]);
+});
+
 Deno.test("a step between two attempts says when the next one is, and after what", () => {
   const again = openRecord("pay", "http", 0, {
     state: "retrying",
