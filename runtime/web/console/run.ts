@@ -18,6 +18,7 @@ import {
   shortVersion,
   writeSeen,
 } from "./run_actions.ts";
+import { sourceLines } from "./rule_source.ts";
 import { viewSource } from "./run_source.ts";
 import { type Drawing, shownText, stepHref, stepTable } from "./run_steps.ts";
 import { type RunView, viewRun } from "./run_view.ts";
@@ -201,14 +202,13 @@ function sourceOf({ rule, view, trace: { run } }: Shown): Markup | false {
   const source = rule && new UserCode(rule.modules[""]).textOf(rule.file);
   if (source === undefined) return false;
   const path = view.open ?? run.waits?.[0]?.step;
-  const { before, line, after, first, total } = viewSource(source, path === undefined ? undefined : { path });
-  const lines = before.split("\n").length + after.split("\n").length - 1;
+  const { text, first, lines, total, marked } = viewSource(source, path === undefined ? undefined : { path });
   const part = lines < total &&
-    markup` <span class="soft">lines ${first} to ${Math.min(total, first + lines - 1)} of ${total}</span>`;
-  return markup`<section><h2>${rule!.file} <span class="soft">version ${shortVersion(run.version)}</span>${part}</h2>
-<pre class="source" tabindex="0">${before}${
-    line !== undefined && markup`<mark>${line}</mark>\n`
-  }${after}</pre></section>
+    markup` <span class="soft">lines ${first} to ${first + lines - 1} of ${total}</span>`;
+  return markup`<section class="code"><h2>${rule!.file} <span class="soft">version ${
+    shortVersion(run.version)
+  }</span>${part}</h2>
+${sourceLines(text, first, new Set(marked === undefined ? [] : [marked]))}</section>
 `;
 }
 

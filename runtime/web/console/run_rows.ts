@@ -1,5 +1,6 @@
 import type { Run, StepRecord, StepWait } from "../../model/run.ts";
 import { failureOf, foldRepeated, listedTurns, type Loop, loopOf, type Turn, turnAround } from "./run_loop.ts";
+import { decodeName } from "./run_source.ts";
 import { join, lengthOf, type Span, type Times } from "./run_timeline.ts";
 import { isBegun, isHandled, type Progress, progressOf, type StepNode, walk, worst } from "./run_tree.ts";
 import { oneLine, outcomeOf, type Text } from "./run_words.ts";
@@ -198,12 +199,7 @@ function ended(progress: Progress, { state }: Run): Progress {
 function labelOf(name: string, { rule }: Run): string {
   if (name === "rule.onError") return `onError of ${rule}`;
   const [, attempt] = /^then@(\d+)$/.exec(name) ?? [];
-  return attempt === undefined ? decoded(name) : `attempt ${attempt}`;
-}
-
-/** Names of TypeScript steps are encoded in paths. */
-function decoded(name: string): string {
-  return name.replaceAll("%2F", "/").replaceAll("%5B", "[").replaceAll("%25", "%");
+  return attempt === undefined ? decodeName(name) : `attempt ${attempt}`;
 }
 
 function words(node: StepNode, { run: { waits = [] }, now }: RowContext): Text {

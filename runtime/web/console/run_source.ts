@@ -2,14 +2,14 @@ import type { StepRecord } from "../../model/run.ts";
 
 /** The source of a TypeScript rule around one of its steps. */
 export interface SourceView {
-  before: string;
-  /** The line of the step; absent if its name stands nowhere, or more than once. */
-  line?: string;
-  after: string;
+  text: string;
   /** The number of the first line shown, from 1. */
   first: number;
-  /** Lines of the whole source. */
+  /** Lines shown, and lines of the whole source. */
+  lines: number;
   total: number;
+  /** The number of the line of the step; absent if its name stands nowhere, or more than once. */
+  marked?: number;
 }
 
 /** Lines shown before and after the step, or from the beginning. */
@@ -18,22 +18,26 @@ const BESIDE = 40;
 /** The part of a source that shows the step, or its beginning. */
 export function viewSource(source: string, step: Pick<StepRecord, "path"> | undefined): SourceView {
   const lines = source.trimEnd().split("\n");
-  const marked = step === undefined ? undefined : lineOf(lines, nameOf(step.path));
-  const from = marked === undefined ? 0 : Math.max(0, marked - BESIDE);
-  const to = Math.min(lines.length, (marked ?? BESIDE) + BESIDE + 1);
-  const text = (start: number, end: number) => lines.slice(start, end).map((line) => `${line}\n`).join("");
+  const at = step === undefined ? undefined : lineOf(lines, nameOf(step.path));
+  const from = at === undefined ? 0 : Math.max(0, at - BESIDE);
+  const shown = lines.slice(from, (at ?? BESIDE) + BESIDE + 1);
   return {
-    before: text(from, marked ?? to),
-    ...marked !== undefined && { line: lines[marked] },
-    after: marked === undefined ? "" : text(marked + 1, to),
+    text: shown.join("\n"),
     first: from + 1,
+    lines: shown.length,
     total: lines.length,
+    ...at !== undefined && { marked: at + 1 },
   };
 }
 
 /** The name in the code of the step at a path: `both/crm/save#3` was written `save`. */
 function nameOf(path: string): string {
   const name = path.slice(path.lastIndexOf("/") + 1).replace(/#\d+$/, "").replace(/\[\d+\]$/, "");
+  return decodeName(name);
+}
+
+/** Names of TypeScript steps are encoded in paths. */
+export function decodeName(name: string): string {
   return name.replaceAll("%2F", "/").replaceAll("%5B", "[").replaceAll("%25", "%");
 }
 

@@ -258,6 +258,21 @@ Deno.test("of a large value the page shows the beginning, of output the end; bot
   assert.equal((await look(bench, `/runs/${run}/value?step=booked&of=error`)).status, 404);
 });
 
+Deno.test("a TypeScript run shows the source of its own version, the line of the step marked", async () => {
+  const text = 'step.log("one");\nstep.log("two <b>");\n';
+  const map = { version: 3, sources: ["code.ts"], sourcesContent: [text], mappings: "" };
+  const bundled = `\n//# sourceMappingURL=data:application/json;base64,${btoa(JSON.stringify(map))}\n`;
+  const code: Rule = {
+    ...rule("code", [MANUAL]),
+    ...{ file: "code.ts", language: "typescript", then: "function", modules: { "": bundled } },
+  };
+  await using bench = await openBench([code]);
+  const run = await runWith(bench, { steps: [{ path: "two <b>", kind: "log", output: null }], end: {} }, code);
+  const { body } = await look(bench, `/runs/${run}?step=${encodeURIComponent("two <b>")}`);
+  assert.match(textOf(body), /code\.ts version vers/);
+  assert.match(body, /<span id="L2" class="marked"><span class="at">2<\/span>step\.log\(&quot;two &lt;b&gt;&quot;\);/);
+});
+
 Deno.test("a run that nobody knows is 404", async () => {
   await using bench = await openBench([REFUND]);
   for (const path of ["/runs/none", "/runs/none/cancel", "/runs/none/value"]) {
