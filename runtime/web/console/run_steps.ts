@@ -73,7 +73,9 @@ function rowMarkup(row: Row, isOpen: boolean, axis: Axis, drawing: Drawing): Mar
   const says = shownText(outcome, drawing);
   const tries = attempts > 1 && markup` <span class="soft">${attempts} attempts</span>`;
   const counts = loop && loopCounts(loop);
-  return markup`<tr class="is-${tone}${isOpen && " open"}"${isOpen && markup` id="step"`}><td class="d${
+  return markup`<tr class="is-${tone}${loop && " looped"}${isOpen && " open"}"${
+    isOpen && markup` id="step"`
+  }><td class="d${
     Math.min(depth, 8)
   }"><span class="mark" title="${word}">${icon}</span> ${label}</td><td class="outcome">${says}${tries}${counts}</td><td class="plot">${
     loop ? loopStrip(loop) : bars(row, axis)
