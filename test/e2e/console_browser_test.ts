@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
-import { readFile } from "node:fs/promises";
 import type { Browser, Page } from "playwright-core";
-import { browserTest, newPage, PHONE } from "./browser.ts";
+import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
 import { ask, PASSWORD, PEOPLE, REFUND, until } from "./forms.ts";
 import { rulesFolder } from "./folder.ts";
 import { type Program, start } from "./program.ts";
@@ -37,14 +36,6 @@ async function signIn(page: Page, program: Program, name: string, path = "/forms
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("button", { name: "Sign out" }).waitFor();
-}
-
-async function accessibility(page: Page): Promise<string[]> {
-  await page.evaluate(await readFile(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8"));
-  const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-  const run = `axe.run({ runOnly: ${JSON.stringify(tags)} }).then(({ violations }) =>
-    violations.map(({ id, nodes }) => id + ": " + nodes.map(({ html }) => html).join(" ")))`;
-  return await page.evaluate(run);
 }
 
 /** Waits until a failed run is on the first page. */
