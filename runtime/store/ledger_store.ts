@@ -1,7 +1,7 @@
 import type { Form, FormAnswer } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
-import type { StepRecord } from "../model/run.ts";
+import type { Run, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { Background } from "./background.ts";
 import type { Folding } from "./folding.ts";
@@ -11,7 +11,7 @@ import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
-import { findEvent, findTrace, getRun, listRuns, readTrace } from "./reading.ts";
+import { findEvent, findTrace, getRun, readTrace, searchEvents, searchRuns } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
 import { findAwaited } from "./search.ts";
 import type { storeTasks } from "./tasks.ts";
@@ -22,6 +22,9 @@ import type {
   BatchClosing,
   ClaimedRun,
   EventIdentity,
+  EventRecord,
+  EventSearch,
+  Found,
   Lease,
   Operated,
   Progress,
@@ -29,6 +32,7 @@ import type {
   Reply,
   Retention,
   RunEnd,
+  RunSearch,
   Seen,
   StepEffects,
   StepResult,
@@ -266,15 +270,41 @@ export class LedgerStore implements Store {
     return live ?? await getRun(this.#parts.history, id);
   }
 
-  async listRuns(filter: Parameters<Store["listRuns"]>[0]): ReturnType<Store["listRuns"]> {
-    const { rows, history } = this.#parts;
-    const event = filter.event && await this.#read(() => findIdentity(rows, filter.event!)?.key ?? null);
-    return event === null ? [] : await listRuns(history, filter, event, (work) => this.#read(work));
+  async getEvent(id: string): Promise<EventRecord | undefined> {
+    const key = /^\d{1,16}$/.test(id)
+      ? Number(id)
+      : (await findTrace(this.#parts.history, id, (work) => this.#read(work)))?.event;
+    return key === undefined ? undefined : await this.#parts.history.getEvent(key);
   }
 
-  async listEvents(filter: Parameters<Store["listEvents"]>[0]): ReturnType<Store["listEvents"]> {
+  findEventKey(event: EventIdentity): Promise<string | undefined> {
+    return this.#read((rows) => {
+      const identity = findIdentity(rows, event);
+      return identity && String(identity.key);
+    });
+  }
+
+  async searchRuns(search: RunSearch): Promise<Found<Run>> {
+    const { rows, history } = this.#parts;
+    const event = search.event && await this.#read(() => findIdentity(rows, search.event!)?.key ?? null);
+    return event === null ? { rows: [] } : await searchRuns(history, search, event, (work) => this.#read(work));
+  }
+
+  async listRuns(filter: Omit<RunSearch, "parts">): Promise<Run[]> {
+    return (await this.searchRuns(filter)).rows;
+  }
+
+  async searchEvents(search: EventSearch): Promise<Found<EventRecord>> {
     await this.#read(() => {});
-    return await this.#parts.history.listEvents(filter);
+    return await searchEvents(this.#parts.history, search);
+  }
+
+  async listEvents(filter: Omit<EventSearch, "parts">): Promise<EventRecord[]> {
+    return (await this.searchEvents(filter)).rows;
+  }
+
+  changes(): number {
+    return this.#parts.history.newest();
   }
 
   countVerdicts(): ReturnType<Store["countVerdicts"]> {

@@ -2,10 +2,11 @@ import { type Event } from "../model/event.ts";
 import { isFinal, type Run } from "../model/run.ts";
 import type { BriefText } from "./history/lines.ts";
 import type { History } from "./history/history.ts";
+import { keyAt, runIdAt } from "./ledger/ids.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { EventRow, RunRow } from "./ledger/tables.ts";
-import type { Store, Trace } from "./store.ts";
+import type { EventRecord, EventSearch, Found, RunSearch, Trace } from "./store.ts";
 import type { EndedTrace } from "./transitions/end_run.ts";
 import { readEvent } from "./transitions/events.ts";
 import type { RunTrace } from "./transitions/retry_run.ts";
@@ -53,44 +54,72 @@ export async function findEvent(history: History, key: number, read: Read): Prom
   return { key, receivedAt, delivery: delivery as EventRow["delivery"], verdicts, event };
 }
 
-type Filter = Parameters<Store["listRuns"]>[0];
-
 /**
  * Runs, newest first, live and ended. Excludes runs that ended with their condition.
  * @param event the key of the filter's event
  */
-export async function listRuns(
+export async function searchRuns(
   history: History,
-  filter: Filter,
+  filter: RunSearch,
   event: number | undefined,
   read: Read,
-): Promise<Run[]> {
+): Promise<Found<Run>> {
   const live = new Set<string>();
+  const range = rangeOf(filter);
   const found = await read((rows) => {
     for (const id of rows.keys("run")) live.add(id);
-    return liveRuns(rows, filter, event);
+    return liveRuns(rows, { ...filter, ...range }, event);
   });
-  if (filter.waiting || (filter.state !== undefined && !isFinal(filter.state))) return found;
-  const { rule, state, before, limit } = filter;
-  const ended = await history.listRuns({ rule, state, before, event, limit, skip: (id) => live.has(id) });
-  const events = await history.getEvents(ended.map(({ event }) => event));
-  const runs = ended.map((run) => endedRun(run, events));
-  return [...found, ...runs].sort((a, b) => a.id < b.id ? 1 : -1).slice(0, limit);
+  if (filter.waiting || (filter.state !== undefined && !isFinal(filter.state))) return { rows: found };
+  const { rule, state, subject, limit, parts } = filter;
+  const skip = (id: string) => live.has(id);
+  const ended = await history.listRuns({ rule, state, subject, ...range, event, limit, parts, skip });
+  const { rows, stoppedAt } = ended;
+  const events = await history.getEvents(rows.map(({ event }) => event));
+  const runs = [...found, ...rows.map((run) => endedRun(run, events))].sort((a, b) => a.id < b.id ? 1 : -1);
+  const reached = stoppedAt === undefined ? runs : runs.filter(({ id }) => id >= stoppedAt);
+  // The search ended early only if the page is not full by then.
+  const isOpen = stoppedAt !== undefined && reached.length < limit;
+  return { rows: reached.slice(0, limit), ...isOpen && { stoppedAt } };
 }
 
-function liveRuns(rows: Rows, { rule, state, waiting, before, limit }: Filter, event: number | undefined): Run[] {
+/** The ids of the runs that a filter's times and cursor allow. */
+function rangeOf({ before, from, to }: RunSearch): { before?: string; after?: string } {
+  const end = to === undefined ? undefined : runIdAt(to);
+  const least = before === undefined || end !== undefined && end < before ? end : before;
+  return { ...least !== undefined && { before: least }, ...from !== undefined && { after: runIdAt(from) } };
+}
+
+function liveRuns(rows: Rows, filter: RunSearch & { after?: string }, event: number | undefined): Run[] {
+  const { rule, state, subject, waiting, before, after = "", limit } = filter;
   if (state !== undefined && isFinal(state)) return [];
   const runs: Run[] = [];
   const index = rows.index("run", "id");
   for (let entry = index.last("", before); entry && runs.length < limit; entry = index.last("", entry[0])) {
+    if (entry[0] <= after) break;
     const row = rows.get("run", entry[1])!;
     if (rule !== undefined && row.rule !== rule) continue;
     if (state !== undefined && row.state !== state) continue;
     if (event !== undefined && row.event !== event) continue;
+    if (subject !== undefined && readEvent(rows, row.event).subject !== subject) continue;
     if (waiting && readWaits(rows, row.id).length === 0) continue;
     runs.push(liveRun(rows, row));
   }
   return runs;
+}
+
+/** Events, newest first. */
+export async function searchEvents(history: History, search: EventSearch): Promise<Found<EventRecord>> {
+  const { from, to, before, text, ...filter } = search;
+  const ends = [before, to === undefined ? undefined : String(keyAt(to))].filter((key) => key !== undefined);
+  const end = ends.reduce<string | undefined>((a, b) => a === undefined || Number(b) < Number(a) ? b : a, undefined);
+  return await history.listEvents({
+    ...filter,
+    ...end !== undefined && { before: end },
+    ...from !== undefined && { after: keyAt(from) - 1 },
+    // As it is written in JSON.
+    ...text !== undefined && { text: JSON.stringify(text).slice(1, -1) },
+  });
 }
 
 function liveRun(rows: Rows, row: RunRow): Run {

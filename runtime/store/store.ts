@@ -158,22 +158,24 @@ export interface Store {
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
   getRun(id: string): Promise<Trace | undefined>;
-  listRuns(
-    filter: {
-      rule?: string;
-      state?: RunState;
-      event?: EventIdentity;
-      /** Only runs with waits, which are in {@link Run.waits}. */
-      waiting?: boolean;
-      limit: number;
-      before?: string;
-    },
-  ): Promise<Run[]>;
-  listEvents(filter: { type?: string; rule?: string; limit: number; before?: string }): Promise<EventRecord[]>;
+  /** An event by its key, or that of a run by the run's id; undefined if it is no longer in history. */
+  getEvent(id: string): Promise<EventRecord | undefined>;
+  /** The key of an event whose identity is still known. */
+  findEventKey(event: EventIdentity): Promise<string | undefined>;
+  /** Runs, newest first. A cursor stays valid while there are new runs. */
+  searchRuns(search: RunSearch): Promise<Found<Run>>;
+  /** The same without a limit of work, which finds all up to the limit. */
+  listRuns(filter: Omit<RunSearch, "parts">): Promise<Run[]>;
+  /** Events, newest first. A cursor stays valid while there are new events. */
+  searchEvents(search: EventSearch): Promise<Found<EventRecord>>;
+  /** The same without a limit of work, which finds all up to the limit. */
+  listEvents(filter: Omit<EventSearch, "parts">): Promise<EventRecord[]>;
   countVerdicts(): Promise<Record<string, Partial<Record<VerdictKind, number>>>>;
   /** Live runs by current state; ended ones since the store was created. */
   countRuns(): Promise<Record<RunState, number>>;
   stats(): Promise<StoreStats>;
+  /** Grows with each durable change; for those who want to know whether to look again. */
+  changes(): number;
   /** Why no new events are accepted at the moment: writes to the disk fail. */
   refusal(): string | undefined;
   /** Bytes of live state, as of now. */
@@ -310,6 +312,51 @@ export interface EventRecord {
   verdicts: { rule: string; trigger: string; verdict: Verdict }[];
   /** The waits of runs that it ended, if these are still stored. */
   ended: { rule: string; run: string; step: string }[];
+}
+
+/** What limits a listing: see {@link Found}. */
+export interface Paging {
+  limit: number;
+  /** Only rows older than this id or key. */
+  before?: string;
+  /** Milliseconds since the epoch: only rows created or received since then. */
+  from?: number;
+  /** Only rows created or received before then. */
+  to?: number;
+  /** About how many parts of history (6 MB each) may be read for it. @default all */
+  parts?: number;
+}
+
+/** Which runs to list. */
+export interface RunSearch extends Paging {
+  rule?: string;
+  state?: RunState;
+  /** The subject of their event. */
+  subject?: string;
+  event?: EventIdentity;
+  /** Only runs with waits, which are in {@link Run.waits}. */
+  waiting?: boolean;
+}
+
+/** Which events to list. */
+export interface EventSearch extends Paging {
+  type?: string;
+  /** With a verdict of this rule. */
+  rule?: string;
+  subject?: string;
+  /** With a verdict of this kind (of `rule`, if that is set), or `unmatched`. */
+  verdict?: VerdictKind | "unmatched";
+  /** With this text in the event or its verdicts as first recorded; upper and lower case differ. */
+  text?: string;
+  /** Caused by this run. */
+  cause?: string;
+}
+
+/** Rows of a listing. */
+export interface Found<T> {
+  rows: T[];
+  /** Set if the search ended early, with as many parts read as it may: with this as `before` it continues. */
+  stoppedAt?: string;
 }
 
 export interface StoreStats {

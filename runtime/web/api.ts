@@ -3,7 +3,7 @@ import { z } from "zod";
 import { newId } from "../model/id.ts";
 import type { Json } from "../model/json.ts";
 import type { RunState } from "../model/run.ts";
-import type { Operated, Receipt } from "../store/store.ts";
+import type { EventSearch, Found, Operated, Receipt } from "../store/store.ts";
 import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { complete } from "./events.ts";
@@ -14,15 +14,42 @@ import { listRules } from "./rule_listing.ts";
 export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts" | "wakes">;
 
 const STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const satisfies RunState[];
-const page = { limit: z.coerce.number().int().min(1).max(1_000).default(50), before: z.string().optional() };
+const VERDICTS = [
+  "started",
+  "held",
+  "batched",
+  "condition",
+  "busy",
+  "disabled",
+  "looped",
+  "error",
+  "unmatched",
+] as const satisfies EventSearch["verdict"][];
+const time = z.iso.datetime({ offset: true, error: "expected a time such as 2026-11-21T09:00:00Z" })
+  .transform((text) => Date.parse(text));
+const page = {
+  limit: z.coerce.number().int().min(1).max(1_000).default(50),
+  before: z.string().optional(),
+  from: time.optional(),
+  to: time.optional(),
+  rule: z.string().optional(),
+  subject: z.string().optional(),
+};
 const RUNS = z.strictObject({
   ...page,
-  rule: z.string().optional(),
   state: z.enum(STATES).optional(),
   /** Only runs with waiting steps, each with what it waits for. */
   waiting: z.stringbool().optional(),
 });
-const EVENTS = z.strictObject({ ...page, rule: z.string().optional(), type: z.string().optional() });
+const EVENTS = z.strictObject({
+  ...page,
+  type: z.string().optional(),
+  verdict: z.enum(VERDICTS).optional(),
+  text: z.string().min(1).optional(),
+});
+
+/** How many parts of history one listing reads: the first page of a filter that fits little is answered in about 100 ms. */
+export const MOST_PARTS = 8;
 const fact = {
   data: z.custom<Json>().default(null),
   id: z.string().min(1).optional(),
@@ -44,6 +71,17 @@ export function api(context: WebContext): Hono {
   const app = new Hono();
   const answer = (c: Context, value: unknown) => answerJson(c, context.maskJson(value as Json));
   const absent = (c: Context, what: string) => c.json({ error: context.mask(`There is no ${what}`) }, 404);
+
+  /** The rows, with a link to the next page if there may be one (RFC 8288): a search may end early with few rows. */
+  const listing = <T>(c: Context, { rows, stoppedAt }: Found<T>, idOf: (row: T) => string) => {
+    const isFull = rows.length === Number(c.req.query("limit") ?? 50);
+    const before = stoppedAt ?? (isFull ? idOf(rows[rows.length - 1]) : undefined);
+    if (before !== undefined) {
+      const query = new URLSearchParams({ ...c.req.query(), before });
+      c.header("link", `<${c.req.path}?${query}>; rel="next"`);
+    }
+    return answer(c, rows);
+  };
 
   const operated = (c: Context, operated: Operated | undefined) => {
     const run = c.req.param("id");
@@ -71,8 +109,12 @@ export function api(context: WebContext): Hono {
     return answer(c, { rule: id, paused: null });
   });
 
-  app.get("/events", async (c) => answer(c, await context.store.listEvents(queryOf(c, EVENTS))));
-  app.get("/runs", async (c) => answer(c, await context.store.listRuns(queryOf(c, RUNS))));
+  app.get("/events", async (c) => {
+    return listing(c, await context.store.searchEvents({ ...queryOf(c, EVENTS), parts: MOST_PARTS }), ({ key }) => key);
+  });
+  app.get("/runs", async (c) => {
+    return listing(c, await context.store.searchRuns({ ...queryOf(c, RUNS), parts: MOST_PARTS }), ({ id }) => id);
+  });
   app.get("/runs/:id", async (c) => {
     const trace = await context.store.getRun(c.req.param("id"));
     return trace === undefined ? absent(c, `run "${c.req.param("id")}"`) : answer(c, trace);

@@ -1,6 +1,7 @@
 import type { RunState } from "../../model/run.ts";
+import type { VerdictKind } from "../../model/verdict.ts";
 import { Bloom, type BloomData } from "./bloom.ts";
-import type { EventHeader, MoreHeader, RunHeader } from "./lines.ts";
+import { causesIn, type EventHeader, type MoreHeader, type RunHeader, type Text, verdictKinds } from "./lines.ts";
 
 /** A summary of a part: tells whether a query can find anything in it, without opening it. Plain JSON. */
 export interface Catalogue {
@@ -18,6 +19,10 @@ export interface Catalogue {
     types: Counts;
     /** Events with a verdict of that rule. */
     rules: Counts;
+    /** Events by the kinds of their verdicts, amendments in this part included, and those `unmatched`. Absent in older parts. */
+    verdicts?: Counts;
+    /** Amended verdicts of events in earlier parts: the key and the kind, at most {@link MOST_LATE}. Absent in older parts. */
+    late?: [key: number, kind: string][];
   };
   runs: {
     count: number;
@@ -30,6 +35,7 @@ export interface Catalogue {
     /** Runs by the version of their rule. */
     versions: Counts;
   };
+  /** Subjects, and `cause/<run>` of events that a run caused, except in parts without `verdicts`. */
   subjects: BloomData;
   /** Records that belong to earlier parts: see {@link Part}. */
   earlier: BloomData;
@@ -47,6 +53,8 @@ export interface RunFilter {
   subject?: string;
   /** Only runs older than this id. */
   before?: string;
+  /** Only runs newer than this id. */
+  after?: string;
 }
 
 /** The events to list. */
@@ -55,8 +63,16 @@ export interface EventFilter {
   /** With a verdict of this rule. */
   rule?: string;
   subject?: string;
+  /** With a verdict of this kind (of `rule`, if that is set), or `unmatched`. */
+  verdict?: VerdictKind | "unmatched";
+  /** With this text in their JSON. */
+  text?: string;
+  /** Caused by this run. */
+  cause?: string;
   /** Only older ones than this key. */
   before?: number;
+  /** Only newer ones than this key. */
+  after?: number;
 }
 
 /** The events that may match a wait. */
@@ -75,6 +91,9 @@ export interface EventSearch {
 const MOST_NAMES = 256;
 const MOST_CHARACTERS = 8192;
 
+/** Maximum number of late verdicts that a catalogue lists: conditions that were answered long after their event. */
+const MOST_LATE = 1_000;
+
 const MOST_SPANS = 16;
 const SUBJECT_BITS = 10;
 
@@ -85,6 +104,8 @@ const EARLIER_BITS = 20;
 export class CatalogueBuilder {
   readonly #types = new Map<string, number>();
   readonly #rules = new Map<string, number>();
+  readonly #verdicts = new Map<string, number>();
+  readonly #late: [key: number, kind: string][] = [];
   readonly #states = new Map<string, Map<RunState, number>>();
   readonly #versions = new Map<string, number>();
   readonly #subjects = new Set<string>();
@@ -95,8 +116,11 @@ export class CatalogueBuilder {
   #keys: [number, number] | null = null;
   #ids: [string, string] | null = null;
 
-  event([key, , type, subject, , rules]: EventHeader): void {
+  event([key, , type, subject, delivery, rules]: EventHeader, text: Text): void {
     this.#events++;
+    for (const kind of verdictKinds(text)) count(this.#verdicts, kind);
+    for (const run of causesIn(text)) this.#subjects.add(`cause/${run}`);
+    if (delivery === "unmatched") count(this.#verdicts, delivery);
     this.#keys = widened(this.#keys, key);
     count(this.#types, type);
     for (const rule of rules) count(this.#rules, rule);
@@ -116,7 +140,8 @@ export class CatalogueBuilder {
     count(states, state);
   }
 
-  more([of, id]: MoreHeader): void {
+  more([of, id]: MoreHeader, text: Text): void {
+    if (of === "event") this.#amend(id, text);
     if (of === "event" ? this.#isEarlier(id) : !this.#ended.has(id)) this.#earlier.add(`more/${id}`);
   }
 
@@ -130,6 +155,8 @@ export class CatalogueBuilder {
         keys: this.#keys,
         types: countsOf(this.#types),
         rules: countsOf(this.#rules),
+        verdicts: countsOf(this.#verdicts),
+        late: this.#late,
       },
       runs: {
         count: this.#ended.size,
@@ -143,6 +170,13 @@ export class CatalogueBuilder {
       subjects: Bloom.of(this.#subjects, SUBJECT_BITS).toData(),
       earlier: Bloom.of(this.#earlier, EARLIER_BITS).toData(),
     };
+  }
+
+  #amend(key: number, text: Text): void {
+    for (const kind of verdictKinds(text)) {
+      if (!this.#isEarlier(key)) count(this.#verdicts, kind);
+      else if (this.#late.length < MOST_LATE) this.#late.push([key, kind]);
+    }
   }
 
   /** Whether an event is in an earlier segment. Keys ascend, so the first key of this segment decides. */
@@ -227,9 +261,10 @@ export class Part {
     return this.#mayHaveEarlier(`more/${id}`);
   }
 
-  /** @param after only runs newer than this id count */
-  mayHaveRuns({ rule, state, event, subject, before }: RunFilter, after = ""): boolean {
+  /** @param than only runs newer than this id count */
+  mayHaveRuns({ rule, state, event, subject, before, after: from = "" }: RunFilter, than = from): boolean {
     const { spans, rules } = this.catalogue.runs;
+    const after = than > from ? than : from;
     if (!spans.some(([oldest, newest]) => newest > after && (before === undefined || oldest < before))) return false;
     if (event !== undefined && !this.mayHaveEvent(event) && !this.#mayHaveEarlier(`of/${event}`)) return false;
     if (rules !== "many") {
@@ -239,9 +274,16 @@ export class Part {
     return this.#mayHaveSubject(subject);
   }
 
-  mayHaveEvents({ type, rule, subject, before }: EventFilter): boolean {
-    const { keys, types, rules } = this.catalogue.events;
-    if (keys === null || before !== undefined && keys[0] >= before) return false;
+  /** @param late keys of earlier events that have got the verdict of the filter since */
+  mayHaveEvents({ type, rule, subject, verdict, cause, before, after }: EventFilter, late: number[] = []): boolean {
+    const { keys, types, rules, verdicts } = this.catalogue.events;
+    if (keys === null || before !== undefined && keys[0] >= before || after !== undefined && keys[1] <= after) {
+      return false;
+    }
+    if (verdicts !== undefined) {
+      if (cause !== undefined && !this.#mayHaveSubject(`cause/${cause}`)) return false;
+      if (!mayCount(verdicts, verdict) && !late.some((key) => this.mayHaveEvent(key))) return false;
+    }
     return mayCount(types, type) && mayCount(rules, rule) && this.#mayHaveSubject(subject);
   }
 

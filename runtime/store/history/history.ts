@@ -2,7 +2,7 @@ import type { Event } from "../../model/event.ts";
 import type { EventRecord, Reply } from "../store.ts";
 import { type Catalogue, type EventFilter, type EventSearch, isOfType, Part, type RunFilter } from "./catalogue.ts";
 import type { BriefText, EventMore, EventText, RunMore, RunText } from "./lines.ts";
-import { listEventRows, listRunRows, type Row, Snapshot } from "./list.ts";
+import { type Bounds, type Listed, listEventRows, listRunRows, type Row, Snapshot } from "./list.ts";
 import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
 import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
 import type { Unfolded, UnfoldedLine } from "./unfolded.ts";
@@ -88,19 +88,20 @@ export class History {
    * @param filter `skip`: runs to leave out, as they are live again
    */
   async listRuns(
-    { limit, skip = () => false, ...filter }: RunFilter & { limit: number; skip?: (id: string) => boolean },
-  ): Promise<BriefText[]> {
-    const rows = await listRunRows(this.#snapshot(), this.#ask, filter, limit, skip);
-    return rows.map(({ text }) => this.#parse(text) as BriefText);
+    { limit, parts, skip = () => false, ...filter }: RunFilter & Bounds & { skip?: (id: string) => boolean },
+  ): Promise<Listed<BriefText>> {
+    const listed = await listRunRows(this.#snapshot(), this.#ask, filter, { limit, parts }, skip);
+    return { ...listed, rows: listed.rows.map(({ text }) => this.#parse(text) as BriefText) };
   }
 
   /** Events, newest first. @param filter `before` is the key of an {@link EventRecord} */
   async listEvents(
-    { limit, before, ...filter }: Omit<EventFilter, "before"> & { limit: number; before?: string },
-  ): Promise<EventRecord[]> {
+    { limit, parts, before, ...filter }: Omit<EventFilter, "before"> & Bounds & { before?: string },
+  ): Promise<Listed<EventRecord>> {
     const upTo = before === undefined ? {} : { before: Number(before) };
-    const rows = await listEventRows(this.#snapshot(), this.#ask, { ...filter, ...upTo }, limit);
-    return rows.map((row) => this.#toEvent(row));
+    const fits = (row: Row<number>) => fitsFilter(this.#toEvent(row), filter);
+    const listed = await listEventRows(this.#snapshot(), this.#ask, { ...filter, ...upTo }, { limit, parts }, fits);
+    return { ...listed, rows: listed.rows.map((row) => this.#toEvent(row)) };
   }
 
   /**
@@ -149,6 +150,11 @@ export class History {
       counts.runs += catalogue.runs.count;
     }
     return counts;
+  }
+
+  /** The newest frame that queries see. */
+  newest(): number {
+    return this.#options.syncedSeq();
   }
 
   /** Bytes of all parts. */
@@ -220,6 +226,13 @@ function isAwaited(line: UnfoldedLine<[number, number, string, ...unknown[]]>, s
   if (!line.text.includes(search.needle)) return false;
   const [key, , type] = line.header();
   return (search.until === undefined || key < search.until) && search.types.some((pattern) => isOfType(type, pattern));
+}
+
+function fitsFilter(record: EventRecord, { rule, verdict: kind, cause }: Omit<EventFilter, "before">): boolean {
+  if (cause !== undefined && record.event.cause?.run !== cause) return false;
+  if (kind === undefined) return true;
+  if (kind === "unmatched") return record.delivery === "unmatched";
+  return record.verdicts.some((each) => each.verdict.kind === kind && (rule === undefined || each.rule === rule));
 }
 
 function byAge(a: Part, b: Part): number {

@@ -111,3 +111,36 @@ function endOfString(codeAt: (at: number) => number, from: number, length: numbe
   while (at < length && codeAt(at) !== QUOTE) at += codeAt(at) === BACKSLASH ? 2 : 1;
   return at;
 }
+
+const VERDICT = '"verdict":{"kind":"';
+
+/** What the JSON of an event with a verdict of this kind has in it. JSON that only looks like it may have it, too. */
+export function verdictNeedle(kind: string): string {
+  return `${VERDICT}${kind}"`;
+}
+
+/** What the JSON of an event that a run caused has in it. */
+export function causeNeedle(run: string): string {
+  return `,"run":${JSON.stringify(run)}}`;
+}
+
+/** The kinds of verdicts in the text of an event or its amendment. */
+export function verdictKinds(text: Text): string[] {
+  return [...new Set(valuesAfter(text, VERDICT, /^\w{1,40}(?=")/).map(([kind]) => kind))];
+}
+
+/** The run that caused an event; data that look like a cause count as well. */
+export function causesIn(text: Text): string[] {
+  return valuesAfter(text, '"cause":{"depth":', /^\d{1,6},"run":"([\w-]{1,64})"\}/).map(([, run]) => run);
+}
+
+/** What follows each occurrence of a mark, as far as it fits. */
+function valuesAfter(text: Text, mark: string, value: RegExp): RegExpExecArray[] {
+  const source = typeof text === "string" ? text : Buffer.from(text.buffer, text.byteOffset, text.length);
+  const found: RegExpExecArray[] = [];
+  for (let at = source.indexOf(mark); at !== -1; at = source.indexOf(mark, at + mark.length)) {
+    const match = value.exec(textAt(text, at + mark.length, at + mark.length + 100));
+    if (match) found.push(match);
+  }
+  return found;
+}

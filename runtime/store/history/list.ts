@@ -1,30 +1,96 @@
 import type { EventFilter, Part, RunFilter } from "./catalogue.ts";
-import { briefText, type EventHeader, type RunHeader } from "./lines.ts";
+import { briefText, causeNeedle, type EventHeader, type RunHeader, verdictNeedle } from "./lines.ts";
 import type { PartRead, PartReads } from "./part_reader.ts";
 import type { UnfoldedLine, UnfoldedView } from "./unfolded.ts";
 
-/** A page of events, newest first. The key ranges of parts ascend and do not overlap. */
+/** Rows of a listing. */
+export interface Listed<T> {
+  rows: T[];
+  /** Set if the search ended early, with as many parts read as it may: with this as `before` it continues. */
+  stoppedAt?: string;
+}
+
+/** What limits the work of a listing. */
+export interface Bounds {
+  limit: number;
+  /** How many parts may be read, about; catalogues exclude others for free. @default all */
+  parts?: number;
+}
+
+/**
+ * A page of events, newest first. The key ranges of parts ascend and do not overlap.
+ * @param fits whether an event, with its amendments, has the verdict and the cause of the filter
+ */
 export async function listEventRows(
   snapshot: Snapshot,
   ask: Ask,
   filter: EventFilter,
+  { limit, parts: most = Infinity }: Bounds,
+  fits: (row: Row<number>) => boolean,
+): Promise<Listed<Row<number>>> {
+  const rows = recentEvents(snapshot, filter, limit, fits);
+  const late = lateVerdicts(snapshot, filter);
+  let read = 0;
+  for (const part of snapshot.parts.filter((other) => other.mayHaveEvents(filter, late)).reverse()) {
+    if (rows.length === limit) break;
+    if (read++ >= most) {
+      return { rows: await amended(snapshot, rows, filter), stoppedAt: String(part.catalogue.events.keys![1] + 1) };
+    }
+    for (let { before } = filter;;) {
+      const args = { filter: { ...filter, before }, late, limit: limit - rows.length };
+      const found = (await ask(part, "events", args) ?? []).map((event) => partRow(event, part));
+      if (isRough(filter)) await snapshot.amend(found);
+      rows.push(...isRough(filter) ? found.filter(fits) : found);
+      if (found.length < args.limit || rows.length === limit) break;
+      before = found[found.length - 1].id;
+    }
+  }
+  return { rows: await amended(snapshot, rows, filter) };
+}
+
+/** Whether the queries find too many: a verdict may have been amended, and other JSON may look like a cause. */
+function isRough({ verdict, cause }: EventFilter): boolean {
+  return verdict !== undefined || cause !== undefined;
+}
+
+async function amended(snapshot: Snapshot, rows: Row<number>[], filter: EventFilter): Promise<Row<number>[]> {
+  if (!isRough(filter)) await snapshot.amend(rows);
+  return rows;
+}
+
+/** Those that are not folded, with amendments if {@link isRough}. */
+function recentEvents(
+  { recent }: Snapshot,
+  filter: EventFilter,
   limit: number,
-): Promise<Row<number>[]> {
+  fits: (row: Row<number>) => boolean,
+): Row<number>[] {
   const rows: Row<number>[] = [];
   const mentioned = plainTexts([filter.type, filter.rule, filter.subject]);
-  for (const line of snapshot.recent.eventsBefore(filter.before)) {
-    if (rows.length === limit) break;
-    if (!line.mentions(mentioned)) continue;
+  const texts = [filter.text, filter.cause && causeNeedle(filter.cause)].filter((text) => text !== undefined);
+  for (const line of recent.eventsBefore(filter.before)) {
+    if (rows.length === limit || filter.after !== undefined && line.header()[0] <= filter.after) break;
+    if (!line.mentions(mentioned) || !texts.every((text) => line.text.includes(text))) continue;
     const header = line.header();
-    if (isEventWanted(header, filter)) rows.push(recentRow(header[0], line));
+    if (!isEventWanted(header, filter)) continue;
+    const row = recentRow(header[0], line);
+    if (!isRough(filter)) rows.push(row);
+    else {
+      row.more.push(...recent.more(row.id).filter(({ number }) => number > row.line).map(({ text }) => text));
+      if (fits(row)) rows.push(row);
+    }
   }
-  for (const part of snapshot.parts.filter((other) => other.mayHaveEvents(filter)).reverse()) {
-    if (rows.length === limit) break;
-    const found = await ask(part, "events", { filter, limit: limit - rows.length }) ?? [];
-    rows.push(...found.map((event) => partRow(event, part)));
-  }
-  await snapshot.amend(rows);
   return rows;
+}
+
+/** Keys of events in parts that got the verdict of the filter in later parts, or not folded yet. */
+function lateVerdicts({ parts, recent }: Snapshot, { verdict }: EventFilter): number[] {
+  if (verdict === undefined || verdict === "unmatched") return [];
+  const inParts = parts.flatMap(({ catalogue: { events: { late = [] } } }) => late);
+  return [
+    ...inParts.filter(([, kind]) => kind === verdict).map(([key]) => key),
+    ...recent.amendedWith(verdictNeedle(verdict)),
+  ];
 }
 
 function isEventWanted([, , type, subject, , rules]: EventHeader, filter: EventFilter): boolean {
@@ -42,13 +108,13 @@ export async function listRunRows(
   snapshot: Snapshot,
   ask: Ask,
   filter: RunFilter,
-  limit: number,
+  { limit, parts: most = Infinity }: Bounds,
   skip: (id: string) => boolean,
-): Promise<Row<string>[]> {
+): Promise<Listed<Row<string>>> {
   const page = new Page(limit);
   const mentioned = plainTexts([filter.rule, filter.state, filter.subject]);
   for (const line of snapshot.recent.runsBefore(filter.before)) {
-    if (page.isFull) break;
+    if (page.isFull || filter.after !== undefined && line.header()[0] <= filter.after) break;
     if (!line.mentions(mentioned)) continue;
     const header = line.header();
     if (!isRunWanted(header, filter) || skip(header[0])) continue;
@@ -57,11 +123,20 @@ export async function listRunRows(
   const parts = snapshot.parts.filter((part) => part.mayHaveRuns(filter))
     .map((part) => ({ part, best: part.newestRunBefore(filter.before) }))
     .sort((a, b) => a.best < b.best ? 1 : a.best > b.best ? -1 : 0);
+  let read = 0;
   for (const { part, best } of parts) {
     if (page.last !== undefined && best <= page.last) break;
-    if (part.mayHaveRuns(filter, page.last)) await addRuns(page, part, snapshot, ask, filter, skip);
+    // The run itself is still to come, and none is between it and this.
+    const stoppedAt = `${best}0`;
+    // Parts with runs on both sides of `before` are all read, so that the next page begins further on.
+    if (read >= most && (filter.before === undefined || stoppedAt < filter.before)) {
+      return { rows: page.rows.filter(({ id }) => id > best), stoppedAt };
+    }
+    if (!part.mayHaveRuns(filter, page.last)) continue;
+    read++;
+    await addRuns(page, part, snapshot, ask, filter, skip);
   }
-  return page.rows;
+  return { rows: page.rows };
 }
 
 /** Adds the runs of a part to a page, if they are new enough for it. */

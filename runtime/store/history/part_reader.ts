@@ -1,6 +1,7 @@
 import type { Disk } from "../../host/disk.ts";
 import { messageOf } from "../../model/errors.ts";
 import { type OpenPart, rowsOf, usePart, type Value } from "./part_file.ts";
+import { causeNeedle, verdictNeedle } from "./lines.ts";
 import type { Catalogue, EventFilter, EventSearch, RunFilter } from "./catalogue.ts";
 
 /** An event from a part; texts are JSON. */
@@ -39,8 +40,10 @@ export interface PartReads {
   /** Those of the events that the part has. */
   eventsByKey: { args: { keys: number[] }; result: PartEvent[] };
   run: { args: { id: string }; result: PartRun | undefined };
-  /** Newest first. */
-  events: { args: { filter: EventFilter; limit: number }; result: PartEvent[] };
+  /**
+   * Newest first. By verdict, it gives each event that has or had it; `late` are keys of events that got it in later parts.
+   */
+  events: { args: { filter: EventFilter; late?: number[]; limit: number }; result: PartEvent[] };
   /** Listed runs, newest first. `after`: only runs newer than this id. */
   runs: { args: { filter: RunFilter; after?: string; limit: number }; result: PartBrief[] };
   /** Oldest first, without amendments. */
@@ -99,23 +102,29 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     return runsOf(part, "SELECT id, listed, text, line FROM runs_with_text WHERE id = ?", [id])[0];
   },
 
-  events(part, { filter: { type, rule, subject, before }, limit }) {
+  events(part, { filter: { type, rule, subject, verdict, text, cause, before, after }, late = [], limit }) {
     const where = new Conditions();
     where.also("key < ?", before);
+    where.also("key > ?", after);
     where.also("type = ?", type);
     where.also("subject = ?", subject);
     where.also("EXISTS (SELECT 1 FROM json_each(rules) WHERE value = ?)", rule);
+    for (const needle of [text, cause && causeNeedle(cause)]) if (needle) where.alsoOneOf([textHas(needle)]);
+    if (verdict === "unmatched") where.also("delivery = ?", verdict);
+    else if (verdict !== undefined) where.alsoOneOf(hasVerdict(verdict, late));
     return eventsOf(part, `SELECT key, text FROM events_with_text ${where} ORDER BY key DESC LIMIT ?`, [
       ...where.values,
       limit,
     ]);
   },
 
-  runs(part, { filter: { rule, state, event, subject, before }, after, limit }) {
+  runs(part, { filter, after, limit }) {
+    const { rule, state, event, subject, before } = filter;
     const where = new Conditions();
     where.also("listed = ?", 1);
     where.also("id < ?", before);
     where.also("id > ?", after);
+    where.also("id > ?", filter.after);
     where.also("rule = ?", rule);
     where.also("state = ?", state);
     where.also("event = ?", event);
@@ -132,11 +141,7 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     where.also("key > ?", after);
     where.also("key < ?", until);
     where.alsoOneOf(types.map(typeCondition));
-    if (needle !== "") {
-      // Most blocks do not contain it, and this searches each block only once.
-      where.also("block IN (SELECT block FROM blocks WHERE instr(texts, ?) > 0)", needle);
-      where.also("instr(text, ?) > 0", needle);
-    }
+    if (needle !== "") where.alsoOneOf([textHas(needle)]);
     const sql = `SELECT key, text FROM events_with_text ${where} ORDER BY key LIMIT ?`;
     return rowsOf(part, sql, [...where.values, limit])
       .map(([key, text]) => ({ id: key as number, text: text as string, more: [] }));
@@ -197,6 +202,20 @@ class Conditions {
   toString(): string {
     return this.#conditions.length === 0 ? "" : `WHERE ${this.#conditions.join(" AND ")}`;
   }
+}
+
+/** Most blocks do not contain the text, and this searches each block only once. */
+function textHas(needle: string): [string, ...Value[]] {
+  return ["block IN (SELECT block FROM blocks WHERE instr(texts, ?) > 0) AND instr(text, ?) > 0", needle, needle];
+}
+
+function hasVerdict(kind: string, late: number[]): [string, ...Value[]][] {
+  const needle = verdictNeedle(kind);
+  return [
+    textHas(needle),
+    ["key IN (SELECT id FROM more_with_text WHERE typeof(id) = 'integer' AND instr(text, ?) > 0)", needle],
+    ["key IN (SELECT value FROM json_each(?))", JSON.stringify(late)],
+  ];
 }
 
 /** Types are compared by their bytes; the character after "." is "/". */

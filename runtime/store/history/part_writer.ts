@@ -51,7 +51,7 @@ export class PartWriter {
     this.#line++;
     const [key, at, type, subject, delivery, rules] = header;
     this.#events.add([key, at, type, subject, delivery, JSON.stringify(rules)], text);
-    this.#catalogue.event(header);
+    this.#catalogue.event(header, text);
   }
 
   /** Adds a run. Replaces its earlier record in this part if the run was retried and has ended again. */
@@ -63,7 +63,7 @@ export class PartWriter {
 
   more(header: MoreHeader, text: Text): void {
     this.#more.add([header[1], this.#line++], text);
-    this.#catalogue.more(header);
+    this.#catalogue.more(header, text);
   }
 
   /**

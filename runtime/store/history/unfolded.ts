@@ -20,6 +20,8 @@ export interface UnfoldedView {
   run(id: string): UnfoldedLine<RunHeader> | undefined;
   /** Amendments of an event or run, oldest first. */
   more(id: string | number): UnfoldedLine<MoreHeader>[];
+  /** The events with an amendment that has this text in its JSON. */
+  amendedWith(text: string): number[];
   /** Newest first by key. */
   eventsBefore(key?: number): Iterable<UnfoldedLine<EventHeader>>;
   /** Oldest first by key. */
@@ -169,6 +171,10 @@ function viewOf(
     },
     run,
     more: (id) => more.get(id)?.filter(isSeen) ?? [],
+    amendedWith: (text) =>
+      [...more].flatMap(([id, lines]) =>
+        typeof id === "number" && lines.some((line) => isSeen(line) && line.text.includes(text)) ? [id] : []
+      ),
     *eventsBefore(key = Infinity) {
       for (let at = placeOf(events, key, (other) => other.key) - 1; at >= 0; at--) {
         if (isSeen(events[at])) yield events[at];

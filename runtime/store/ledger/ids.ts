@@ -19,7 +19,7 @@ export class Ids {
 
   /** A new key. @param now milliseconds since the epoch */
   key(now: number): number {
-    return this.#last = Math.max(this.#last + 1, Math.floor(now) * 1_000);
+    return this.#last = Math.max(this.#last + 1, keyAt(now));
   }
 
   /** The newest key. */
@@ -42,6 +42,16 @@ export class Ids {
   runs(key: number, count: number): string[] {
     return Array.from({ length: count }, (_, ordinal) => this.run(key, ordinal));
   }
+}
+
+/** The smallest key of a time. */
+export function keyAt(time: number): number {
+  return Math.floor(time) * 1_000;
+}
+
+/** The ids of runs that were created at a time or later are greater than this, those of older ones are not. */
+export function runIdAt(time: number): string {
+  return base32(keyAt(time), 11);
 }
 
 /** The finalizer of MurmurHash3, by Austin Appleby: every bit of the input changes every bit of the output. */

@@ -37,7 +37,7 @@ Deno.test("a page of runs with large steps is small, and its events are asked fo
     for (let nth = part * 10 + 1; nth <= part * 10 + 10; nth++) archive.add(eventLine(nth, nth), large(nth));
     if (part < 2) files.push((await archive.fold()).file);
   }
-  const runs = await archive.history.listRuns({ limit: 50 });
+  const runs = (await archive.history.listRuns({ limit: 50 })).rows;
   assert.equal(runs.length, 30);
   assert.ok(JSON.stringify(runs).length < 30 * 500);
   assert.deepEqual(runs[29], { run: (await archive.history.getRun(runId(1)))!.run, event: 1 });

@@ -26,6 +26,8 @@ Deno.test("a catalogue knows what is in its part", async () => {
     keys: [100, 101],
     types: { "order.paid": 1, "order.sent": 1 },
     rules: { a: 1, b: 1 },
+    verdicts: { started: 1 },
+    late: [],
   });
   assert.deepEqual([runs.count, runs.ids], [4, [runId(100), runId(101)]]);
   assert.deepEqual(runs.rules, { a: { failed: 1 }, b: { succeeded: 2 } });

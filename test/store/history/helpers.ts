@@ -25,6 +25,10 @@ export interface EventFacts {
   rules?: string[];
   data?: unknown;
   delivery?: "accepted" | "unmatched";
+  /** The kind of its verdicts. */
+  kind?: string;
+  /** The run that caused it. */
+  cause?: string;
 }
 
 export interface RunFacts {
@@ -43,7 +47,15 @@ export function runId(nth: number): string {
 }
 
 export function eventLine(seq: number, key: number, facts: EventFacts = {}): Line {
-  const { type = "order.paid", subject, rules = ["ops/disk"], data = { n: key }, delivery = "accepted" } = facts;
+  const {
+    type = "order.paid",
+    subject,
+    rules = ["ops/disk"],
+    data = { n: key },
+    delivery = "accepted",
+    kind = "started",
+    cause,
+  } = facts;
   const event = {
     id: `id-${key}`,
     source: "test",
@@ -51,8 +63,9 @@ export function eventLine(seq: number, key: number, facts: EventFacts = {}): Lin
     ...(subject && { subject }),
     time: "2026-01-05T12:00:00Z",
     data,
+    ...(cause && { cause: { depth: 1, run: cause } }),
   };
-  const verdicts = rules.map((rule) => ({ rule, trigger: "hook", verdict: { kind: "started", run: runId(key) } }));
+  const verdicts = rules.map((rule) => ({ rule, trigger: "hook", verdict: { kind, run: runId(key) } }));
   return {
     seq,
     table: "event",

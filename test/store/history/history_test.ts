@@ -14,13 +14,13 @@ Deno.test("runs are listed in order of creation, over what is not folded and par
   await archive.fold();
   archive.add(eventLine(9, 6), runLine(10, 6), runLine(11, 3), runLine(12, 5));
   const { history } = archive;
-  assert.deepEqual(ids(await history.listRuns({ limit: 10 })), [6, 5, 4, 3, 2, 1]);
-  assert.deepEqual(ids(await history.listRuns({ limit: 2 })), [6, 5]);
-  assert.deepEqual(ids(await history.listRuns({ limit: 3, before: runId(5) })), [4, 3, 2]);
-  assert.deepEqual(ids(await history.listRuns({ limit: 3, before: runId(2) })), [1]);
-  assert.deepEqual(ids(await history.listRuns({ limit: 2, skip: (id) => id === runId(5) })), [6, 4]);
-  assert.deepEqual(keys(await history.listEvents({ limit: 10 })), [6, 5, 4, 3, 2, 1]);
-  assert.deepEqual(keys(await history.listEvents({ limit: 3, before: "5" })), [4, 3, 2]);
+  assert.deepEqual(ids((await history.listRuns({ limit: 10 })).rows), [6, 5, 4, 3, 2, 1]);
+  assert.deepEqual(ids((await history.listRuns({ limit: 2 })).rows), [6, 5]);
+  assert.deepEqual(ids((await history.listRuns({ limit: 3, before: runId(5) })).rows), [4, 3, 2]);
+  assert.deepEqual(ids((await history.listRuns({ limit: 3, before: runId(2) })).rows), [1]);
+  assert.deepEqual(ids((await history.listRuns({ limit: 2, skip: (id) => id === runId(5) })).rows), [6, 4]);
+  assert.deepEqual(keys((await history.listEvents({ limit: 10 })).rows), [6, 5, 4, 3, 2, 1]);
+  assert.deepEqual(keys((await history.listEvents({ limit: 3, before: "5" })).rows), [4, 3, 2]);
   assert.deepEqual(history.counts(), { events: 6, runs: 6 });
 });
 
@@ -29,7 +29,7 @@ Deno.test("a run that only its condition was asked of is found by its id, but no
   archive.add(eventLine(1, 1), runLine(1, 1, { listed: false }));
   await archive.fold();
   archive.add(eventLine(2, 2), runLine(2, 2, { listed: false }));
-  assert.deepEqual(await archive.history.listRuns({ limit: 10 }), []);
+  assert.deepEqual((await archive.history.listRuns({ limit: 10 })).rows, []);
   for (const nth of [1, 2]) {
     const run = await archive.history.getRun(runId(nth));
     assert.deepEqual([run?.run.id, run?.event, run?.listed], [runId(nth), nth, false]);
@@ -62,7 +62,7 @@ Deno.test("an event has what happened to it later, over several parts, in order"
   assert.deepEqual([event.key, event.deliveries, event.delivery], ["7", 3, "accepted"]);
   assert.deepEqual(event.verdicts, [verdict("second").verdict]);
   assert.deepEqual(event.ended, [ended.ended]);
-  assert.deepEqual((await archive.history.listEvents({ limit: 3 })).at(-1), event);
+  assert.deepEqual((await archive.history.listEvents({ limit: 3 })).rows.at(-1), event);
   assert.equal((await archive.history.getReply(7))?.status, 201, "the first one stands");
   assert.equal(await archive.history.getReply(8), undefined);
   archive.dropOldest(0);
@@ -84,10 +84,10 @@ Deno.test("a run that was retried and ended again counts as it ended last, with 
     const run = (await archive.history.getRun(runId(1)))!;
     assert.equal(run.run.state, "succeeded");
     assert.deepEqual(run.notes.map(({ text }) => text), ["retried", "replayed", "seen"]);
-    assert.deepEqual((await archive.history.listRuns({ limit: 10 })).at(-1), { run: run.run, event: run.event });
-    assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [2, 1]);
-    assert.deepEqual(ids(await archive.history.listRuns({ limit: 1, before: runId(2) })), [1]);
-    assert.deepEqual(await archive.history.listRuns({ limit: 10, state: "failed" }), []);
+    assert.deepEqual((await archive.history.listRuns({ limit: 10 })).rows.at(-1), { run: run.run, event: run.event });
+    assert.deepEqual(ids((await archive.history.listRuns({ limit: 10 })).rows), [2, 1]);
+    assert.deepEqual(ids((await archive.history.listRuns({ limit: 1, before: runId(2) })).rows), [1]);
+    assert.deepEqual((await archive.history.listRuns({ limit: 10, state: "failed" })).rows, []);
   };
   await check();
   await archive.fold();
@@ -103,7 +103,7 @@ Deno.test("a run that ended twice in one segment is there once", async () => {
   );
   archive.add(runLine(3, 1), moreLine(4, runId(1), { note: { at: 1, text: "new" } }));
   const check = async () => {
-    const listed = await archive.history.listRuns({ limit: 10 });
+    const listed = (await archive.history.listRuns({ limit: 10 })).rows;
     const runs = await Promise.all(listed.map(async ({ run }) => (await archive.history.getRun(run.id))!));
     assert.deepEqual(runs.map(({ run, notes }) => [run.state, notes.map(({ text }) => text)]), [["succeeded", [
       "new",
@@ -128,8 +128,8 @@ Deno.test("a damaged or missing part costs that part, and is named once", async 
   await archive.disk.remove(join(FOLDER, files[2]));
   archive.asked = [];
   for (let time = 0; time < 2; time++) {
-    assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [8, 7, 2, 1]);
-    assert.deepEqual(keys(await archive.history.listEvents({ limit: 10 })), [8, 7, 2, 1]);
+    assert.deepEqual(ids((await archive.history.listRuns({ limit: 10 })).rows), [8, 7, 2, 1]);
+    assert.deepEqual(keys((await archive.history.listEvents({ limit: 10 })).rows), [8, 7, 2, 1]);
     assert.equal(await archive.history.getEvent(3), undefined);
     assert.equal(await archive.history.getRun(runId(5)), undefined);
   }
@@ -164,7 +164,7 @@ Deno.test("a part that retention removes under a query is skipped without a word
     const { file } = archive.dropOldest(archive.history.bytes() - 1)!;
     await archive.disk.remove(join(FOLDER, file));
   };
-  assert.deepEqual(ids(await archive.history.listRuns({ limit: 10 })), [3, 2]);
+  assert.deepEqual(ids((await archive.history.listRuns({ limit: 10 })).rows), [3, 2]);
   assert.deepEqual(archive.warnings, []);
 });
 
@@ -177,9 +177,9 @@ Deno.test("what is folded under a query is in its answer once", async () => {
     archive.beforeAsk = () => {};
     await archive.fold();
   };
-  const events = await archive.history.listEvents({ limit: 10 });
+  const events = (await archive.history.listEvents({ limit: 10 })).rows;
   assert.deepEqual(events.map(({ key, deliveries }) => [key, deliveries]), [["2", 1], ["1", 2]]);
-  assert.deepEqual(await archive.history.listEvents({ limit: 10 }), events);
+  assert.deepEqual((await archive.history.listEvents({ limit: 10 })).rows, events);
 });
 
 Deno.test("nothing of a frame that is not on disk is shown, but a search sees it", async () => {
@@ -188,18 +188,21 @@ Deno.test("nothing of a frame that is not on disk is shown, but a search sees it
   archive.add(runLine(2, 1), moreLine(2, runId(1), { note: { at: 1, text: "late" } }), runLine(3, 2));
   archive.synced = 1;
   const { history } = archive;
-  assert.deepEqual((await history.listEvents({ limit: 10 })).map(({ key, deliveries }) => [key, deliveries]), [[
+  assert.deepEqual((await history.listEvents({ limit: 10 })).rows.map(({ key, deliveries }) => [key, deliveries]), [[
     "1",
     1,
   ]]);
-  assert.deepEqual((await history.listRuns({ limit: 10 })).map(({ run }) => run.state), ["failed"]);
+  assert.deepEqual((await history.listRuns({ limit: 10 })).rows.map(({ run }) => run.state), ["failed"]);
   assert.equal(await history.getEvent(2), undefined);
   assert.equal(await history.getRun(runId(2)), undefined);
   assert.deepEqual((await history.getRun(runId(1)))?.notes, []);
   const found = await Array.fromAsync(history.findEvents({ types: ["*"], after: 0, needle: "" }));
   assert.deepEqual(found.map(({ key }) => key), [1, 2]);
   archive.synced = 3;
-  assert.deepEqual((await history.listRuns({ limit: 10 })).map(({ run }) => run.state), ["succeeded", "succeeded"]);
+  assert.deepEqual((await history.listRuns({ limit: 10 })).rows.map(({ run }) => run.state), [
+    "succeeded",
+    "succeeded",
+  ]);
 });
 
 Deno.test("events that a wait may be for are found oldest first, by type, pattern, key and needle", async () => {
@@ -250,9 +253,9 @@ Deno.test("a first page opens few parts, also of a rule, and none for what is no
     await archive.fold();
   }
   const { history } = archive;
-  const count = async (expected: number, most: number, query: () => Promise<unknown[]>) => {
+  const count = async (expected: number, most: number, query: () => Promise<{ rows: unknown[] }>) => {
     archive.countAsked();
-    assert.equal((await query()).length, expected);
+    assert.equal((await query()).rows.length, expected);
     const asked = archive.countAsked();
     assert.ok(asked <= most, `${asked} parts were asked`);
   };
@@ -269,7 +272,7 @@ Deno.test("a first page opens few parts, also of a rule, and none for what is no
   await count(1, 2, () => history.listRuns({ limit: 50, subject: "customer-777" }));
   await count(0, 2, () => history.listEvents({ limit: 50, subject: "customer-0" }));
   await count(1, 2, () => history.listRuns({ limit: 50, event: 1001 }));
-  await count(1, 1, async () => [(await history.getRun(runId(1001)))!].filter(Boolean));
+  await count(1, 1, async () => ({ rows: [(await history.getRun(runId(1001)))!].filter(Boolean) }));
 });
 
 Deno.test("parts go by their bytes, the oldest one first", async () => {
@@ -284,7 +287,7 @@ Deno.test("parts go by their bytes, the oldest one first", async () => {
   assert.equal(archive.dropOldest(all), undefined);
   assert.equal(archive.dropOldest(all - 1)?.file, files[0]);
   assert.equal(archive.dropOldest(all - 1), undefined);
-  assert.deepEqual(keys(await history.listEvents({ limit: 10 })), [3, 2]);
+  assert.deepEqual(keys((await history.listEvents({ limit: 10 })).rows), [3, 2]);
   assert.equal(archive.dropOldest(0)?.file, files[1]);
   assert.equal(archive.dropOldest(0)?.file, files[2]);
   assert.equal(archive.dropOldest(0), undefined);

@@ -5,20 +5,31 @@ import { Archive, eventLine, moreLine, NOW, runId, runLine } from "./helpers.ts"
 
 /** What the history has to say, kept as plain arrays. */
 class Model {
-  events: { key: number; type: string; subject: string; rule: string; deliveries: number }[] = [];
+  events: EventFacts[] = [];
   /** Those that live have no state. */
   runs: { nth: number; event: number; rule: string; subject: string; state?: State; listed: boolean; notes: number }[] =
     [];
+}
+
+interface EventFacts {
+  key: number;
+  type: string;
+  subject: string;
+  rule: string;
+  kind: typeof KINDS[number];
+  cause: string;
+  deliveries: number;
 }
 
 type State = "succeeded" | "failed";
 
 const TYPES = ["a", "b", "b.c"];
 const RULES = ["r1", "r2", "r3"];
+const KINDS = ["started", "condition", "busy"] as const;
 const SUBJECTS = ["s1", "s2", "s3", "s4"];
 
 interface Step {
-  kind: "event" | "replay" | "end" | "again" | "redelivered" | "note" | "fold";
+  kind: "event" | "replay" | "end" | "again" | "redelivered" | "answered" | "note" | "fold";
   pick: number;
 }
 
@@ -28,7 +39,7 @@ const step: fc.Arbitrary<Step> = fc.record({
     { weight: 1, arbitrary: fc.constant("replay" as const) },
     { weight: 6, arbitrary: fc.constant("end" as const) },
     { weight: 1, arbitrary: fc.constant("again" as const) },
-    { weight: 2, arbitrary: fc.constantFrom("redelivered" as const, "note" as const) },
+    { weight: 2, arbitrary: fc.constantFrom("redelivered" as const, "answered" as const, "note" as const) },
     { weight: 1, arbitrary: fc.constant("fold" as const) },
   ),
   pick: fc.nat(10_000),
@@ -48,8 +59,9 @@ async function take(archive: Archive, model: Model, { kind, pick }: Step, seq: n
     case "event": {
       const key = events.length + 1;
       const facts = { type: of(TYPES, pick), subject: of(SUBJECTS, pick >> 2), rule: of(RULES, pick >> 4) };
-      events.push({ key, deliveries: 1, ...facts });
-      archive.add(eventLine(seq, key, { ...facts, rules: [facts.rule] }));
+      const more = { kind: of(KINDS, pick >> 6), cause: runId(pick % 7) };
+      events.push({ key, deliveries: 1, ...facts, ...more });
+      archive.add(eventLine(seq, key, { ...facts, ...more, rules: [facts.rule], data: { text: `${pick % 10}" ü` } }));
       runs.push({ nth: runs.length + 1, event: key, ...facts, listed: pick % 5 > 0, notes: 0 });
       break;
     }
@@ -72,6 +84,15 @@ async function take(archive: Archive, model: Model, { kind, pick }: Step, seq: n
       of(events, pick).deliveries++;
       archive.add(moreLine(seq, of(events, pick).key, { deliveries: 1 }));
       break;
+    case "answered": {
+      if (events.length === 0) break;
+      // As after a function `if`: the verdict may be another one.
+      const event = of(events, pick);
+      event.kind = of(KINDS, pick >> 3);
+      const verdict = { rule: event.rule, trigger: "hook", verdict: { kind: event.kind, reason: "so" } };
+      archive.add(moreLine(seq, event.key, { verdict }));
+      break;
+    }
     case "note":
       if (ended.length === 0) break;
       of(ended, pick).notes++;
@@ -88,29 +109,41 @@ const filter = fc.record({
   state: fc.constantFrom(undefined, "succeeded" as const, "failed" as const),
   type: fc.constantFrom(undefined, ...TYPES),
   event: fc.option(fc.nat(60), { nil: undefined, freq: 8 }),
+  verdict: fc.constantFrom(undefined, undefined, ...KINDS),
+  cause: fc.option(fc.nat(7), { nil: undefined, freq: 3 }),
+  after: fc.option(fc.nat(60), { nil: undefined, freq: 3 }),
+  parts: fc.constantFrom(undefined, 1, 2, 3),
   limit: fc.integer({ min: 1, max: 12 }),
 });
 
 type Filter = typeof filter extends fc.Arbitrary<infer F> ? F : never;
 
 /** All pages, one behind the other. */
-async function pages<T>(page: (before: string | undefined) => Promise<T[]>, idOf: (row: T) => string, limit: number) {
+async function pages<T>(
+  page: (before: string | undefined) => Promise<{ rows: T[]; stoppedAt?: string }>,
+  idOf: (row: T) => string,
+  limit: number,
+) {
   const rows: T[] = [];
-  for (;;) {
-    const next = await page(rows.length === 0 ? undefined : idOf(rows[rows.length - 1]));
+  for (let before: string | undefined;;) {
+    const { rows: next, stoppedAt } = await page(before);
     assert.ok(next.length <= limit);
     rows.push(...next);
-    if (next.length < limit) return rows;
+    if (next.length < limit && stoppedAt === undefined) return rows;
+    before = next.length < limit ? stoppedAt : idOf(next[next.length - 1]);
   }
 }
 
-async function checkRuns({ history }: Archive, { runs }: Model, { rule, subject, state, event, limit }: Filter) {
+async function checkRuns({ history }: Archive, { runs }: Model, filter: Filter) {
+  const { rule, subject, state, event, parts, limit } = filter;
+  const after = filter.after === undefined ? undefined : runId(filter.after);
   const wanted = runs.filter((run) =>
     run.listed && run.state !== undefined && (state ?? run.state) === run.state && (rule ?? run.rule) === run.rule &&
-    (subject ?? run.subject) === run.subject && (event ?? run.event) === run.event
+    (subject ?? run.subject) === run.subject && (event ?? run.event) === run.event &&
+    runId(run.nth) > (after ?? "")
   );
   const found = await pages(
-    (before) => history.listRuns({ rule, subject, state, event, limit, before }),
+    (before) => history.listRuns({ rule, subject, state, event, after, limit, parts, before }),
     ({ run }) => run.id,
     limit,
   );
@@ -121,19 +154,22 @@ async function checkRuns({ history }: Archive, { runs }: Model, { rule, subject,
   );
 }
 
-async function checkEvents({ history }: Archive, { events }: Model, { rule, subject, type, limit }: Filter) {
+async function checkEvents({ history }: Archive, { events }: Model, filter: Filter) {
+  const { rule, subject, type, verdict, parts, after, limit } = filter;
+  const cause = filter.cause === undefined ? undefined : runId(filter.cause);
   const wanted = events.filter((event) =>
     (rule ?? event.rule) === event.rule && (subject ?? event.subject) === event.subject &&
-    (type ?? event.type) === event.type
+    (type ?? event.type) === event.type && (verdict ?? event.kind) === event.kind &&
+    (cause ?? event.cause) === event.cause && event.key > (after ?? 0)
   );
   const found = await pages(
-    (before) => history.listEvents({ rule, subject, type, limit, before }),
+    (before) => history.listEvents({ rule, subject, type, verdict, cause, after, limit, parts, before }),
     ({ key }: EventRecord) => key,
     limit,
   );
   assert.deepEqual(
-    found.map(({ key, deliveries }) => [Number(key), deliveries]),
-    wanted.reverse().map(({ key, deliveries }) => [key, deliveries]),
+    found.map(({ key, deliveries, verdicts }) => [Number(key), deliveries, verdicts[0].verdict.kind]),
+    wanted.reverse().map(({ key, deliveries, kind }) => [key, deliveries, kind]),
   );
 }
 

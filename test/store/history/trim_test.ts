@@ -75,7 +75,7 @@ Deno.test("a thinned part has its events and runs as they were, with what happen
   archive.history.addPart(catalogue);
   assert.deepEqual(await shown(), before);
   assert.equal(await archive.history.getEvent(3), undefined);
-  assert.equal((await archive.history.listRuns({ limit: 9 })).length, 2);
+  assert.equal((await archive.history.listRuns({ limit: 9 })).rows.length, 2);
   assert.deepEqual(archive.warnings, []);
 });
 

@@ -1,0 +1,125 @@
+import assert from "node:assert/strict";
+import type { Store } from "../../runtime/store/store.ts";
+import { admission, arrival, candidate, NOW, open, publish, send, startRun, step, storeTest } from "./helpers.ts";
+
+const MINUTE = 60_000;
+
+function finish(store: Store, run: string, state: "succeeded" | "failed" = "succeeded") {
+  return store.finishRun(run, { state, spent: 1 }, NOW);
+}
+
+/** The events' ids, newest first. */
+async function eventIds(store: Store, filter: Partial<Parameters<Store["searchEvents"]>[0]>): Promise<string[]> {
+  return (await store.searchEvents({ limit: 50, ...filter })).rows.map(({ event }) => event.id);
+}
+
+async function runIds(store: Store, filter: Partial<Parameters<Store["searchRuns"]>[0]>): Promise<string[]> {
+  return (await store.searchRuns({ limit: 50, ...filter })).rows.map(({ id }) => id);
+}
+
+/** Checks the same before and after everything was folded. */
+async function twice(store: Store, check: () => Promise<void>): Promise<void> {
+  await check();
+  await store.checkpoint();
+  await check();
+}
+
+storeTest("events are found by verdict, also if it was changed after the event was folded", async (store) => {
+  const busy = { rule: "a", version: "v1", trigger: "t", outcome: { kind: "condition", reason: "no" } as const };
+  await store.accept([arrival("started")], [], NOW);
+  await store.accept([arrival("no", [busy])], [], NOW + 1);
+  await publish(store, "nobody", "other", { note: '"verdict":{"kind":"busy"' }, NOW + 2);
+  const { runs: [asking] } = await send(store, "asked", { asksFirst: true }, NOW + 3);
+  await store.checkpoint();
+  await store.claimRuns("me", 9, NOW + 3);
+  assert.deepEqual(await eventIds(store, { verdict: "started" }), ["asked", "started"]);
+  await store.answerCondition(asking, step("if"), { kind: "condition", reason: "no" }, NOW + 4);
+  await twice(store, async () => {
+    assert.deepEqual(await eventIds(store, { verdict: "started" }), ["started"]);
+    assert.deepEqual(await eventIds(store, { verdict: "condition" }), ["asked", "no"]);
+    assert.deepEqual(await eventIds(store, { verdict: "condition", rule: "a" }), ["no"]);
+    assert.deepEqual(await eventIds(store, { verdict: "unmatched" }), ["nobody"]);
+    assert.deepEqual(await eventIds(store, { verdict: "busy" }), [], "data are no verdict");
+  });
+});
+
+storeTest("events and runs are found by time and subject, live and ended", async (store) => {
+  const runs: string[] = [];
+  for (const [at, subject] of ["anna", "bob", "anna"].entries()) {
+    const { event, candidates } = arrival(`e${at}`, [candidate(admission)]);
+    const [{ runs: [run] }] = await store.accept([{ event: { ...event, subject }, candidates }], [], NOW + at * MINUTE);
+    runs.push(run);
+  }
+  await store.claimRuns("me", 9, NOW + 3 * MINUTE);
+  await finish(store, runs[0]);
+  const [first, second, third] = runs;
+  await twice(store, async () => {
+    assert.deepEqual(await eventIds(store, { from: NOW + MINUTE }), ["e2", "e1"]);
+    assert.deepEqual(await eventIds(store, { from: NOW, to: NOW + 2 * MINUTE }), ["e1", "e0"]);
+    assert.deepEqual(await eventIds(store, { subject: "anna" }), ["e2", "e0"]);
+    assert.deepEqual(await runIds(store, { from: NOW + MINUTE }), [third, second]);
+    assert.deepEqual(await runIds(store, { to: NOW + 2 * MINUTE }), [second, first]);
+    assert.deepEqual(await runIds(store, { to: NOW + 2 * MINUTE, before: second }), [first]);
+    assert.deepEqual(await runIds(store, { subject: "anna" }), [third, first]);
+    assert.deepEqual(await runIds(store, { subject: "anna", to: NOW + 1 }), [first]);
+    assert.deepEqual(await runIds(store, { subject: "nobody" }), []);
+  });
+});
+
+storeTest("events are found by their text, and by the run that caused them", async (store) => {
+  const run = await startRun(store, "cause");
+  const { event, candidates } = arrival("effect", []);
+  await store.accept([{ event: { ...event, data: 'said "hé"', cause: { depth: 1, run } }, candidates }], [], NOW);
+  await publish(store, "other", "x", { run });
+  await finish(store, run);
+  await twice(store, async () => {
+    assert.deepEqual(await eventIds(store, { text: '"hé"' }), ["effect"]);
+    assert.deepEqual(await eventIds(store, { text: "HÉ" }), []);
+    assert.deepEqual(await eventIds(store, { cause: run }), ["effect"]);
+    assert.deepEqual(await eventIds(store, { cause: "nobody" }), []);
+    assert.equal((await store.getEvent(run))?.event.id, "cause");
+  });
+  const key = await store.findEventKey({ source: "/shop", id: "other" });
+  assert.equal((await store.getEvent(key!))?.event.id, "other");
+  assert.equal(await store.getEvent("7"), undefined);
+  assert.equal(await store.getEvent("nonsense"), undefined);
+});
+
+Deno.test("a search reads so many parts, says where it stopped, and goes on from there", async () => {
+  const store = await open();
+  const ended: string[] = [];
+  for (let part = 0; part < 6; part++) {
+    const run = await startRun(store, `e${part}`);
+    await finish(store, run, part === 0 ? "failed" : "succeeded");
+    ended.unshift(run);
+    await publish(store, part === 0 ? "wanted" : `other-${part}`, "x", part === 0 ? "needle" : "hay");
+    await store.checkpoint();
+  }
+  const found: string[] = [];
+  let pages = 0;
+  for (let before: string | undefined;; pages++) {
+    const { rows, stoppedAt } = await store.searchEvents({ text: "needle", limit: 20, parts: 2, before });
+    found.push(...rows.map(({ event }) => event.id));
+    if (stoppedAt === undefined) break;
+    before = stoppedAt;
+  }
+  assert.deepEqual([found, pages], [["wanted"], 2]);
+  const first = await store.searchRuns({ limit: 20, parts: 4 });
+  assert.equal(first.rows.length, 4);
+  const rest = await store.searchRuns({ limit: 20, parts: 4, before: first.stoppedAt });
+  assert.deepEqual([...first.rows, ...rest.rows].map(({ id }) => id), ended);
+  assert.equal(rest.stoppedAt, undefined);
+  const { rows, stoppedAt } = await store.searchRuns({ state: "failed", limit: 20, parts: 1 });
+  assert.deepEqual([rows.map(({ id }) => id), stoppedAt], [[ended[5]], undefined], "catalogues exclude the others");
+  await store.close();
+});
+
+storeTest("a cursor stays where it is while there are new events and runs", async (store) => {
+  for (let at = 0; at < 6; at++) await startRun(store, `e${at}`);
+  const first = await store.searchEvents({ limit: 3 });
+  const runs = await store.searchRuns({ limit: 3 });
+  for (let at = 6; at < 9; at++) await startRun(store, `e${at}`);
+  assert.deepEqual(await eventIds(store, { limit: 3, before: first.rows[2].key }), ["e2", "e1", "e0"]);
+  const next = await store.searchRuns({ limit: 3, before: runs.rows[2].id });
+  assert.deepEqual(next.rows.map(({ event }) => event.id), ["e2", "e1", "e0"]);
+});
