@@ -25,6 +25,7 @@ import type { Receipt } from "../store/store.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
+import { RefusedRequests } from "../web/refused.ts";
 import { createWeb, type Web } from "../web/web.ts";
 
 /** The options that the program starts with. */
@@ -79,6 +80,7 @@ export class App {
   readonly #parts: AppParts;
   readonly #replies = new ReplyWaiters();
   readonly #activity: Activity;
+  readonly #refused: RefusedRequests;
   readonly #reloads: Coalescer;
   readonly #token = randomBytes(24).toString("base64url");
   readonly #failures = new TriggerFailures();
@@ -99,6 +101,7 @@ export class App {
     private readonly dataFolder: DataFolder,
   ) {
     this.#activity = new Activity(dataFolder.store, clock);
+    this.#refused = new RefusedRequests(clock);
     this.#reloads = new Coalescer(() => this.#reload(), clock);
     this.#parts = assemble(options, clock, secrets, dataFolder, {
       onAccepted: (receipts) => this.#accepted(receipts),
@@ -266,6 +269,7 @@ export class App {
       maskJson: (value) => secrets.maskJson(value),
       metrics: this.#parts.metrics,
       activity: this.#activity,
+      refused: this.#refused,
       readRuleFile: (file) => readFile(join(this.options.folder, file), "utf8").catch(() => undefined),
       onError: logError,
     });

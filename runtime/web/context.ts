@@ -14,6 +14,7 @@ import type { Activity } from "./activity.ts";
 import type { FormDesk } from "./forms/desk.ts";
 import type { HookRegistry } from "./hook_registry.ts";
 import type { Metrics } from "./metrics.ts";
+import type { RefusedRequests } from "./refused.ts";
 import type { ReplyWaiters } from "./reply_waiters.ts";
 
 /** Everything that the HTTP side works with; `app.ts` creates it. */
@@ -44,6 +45,8 @@ export interface WebContext extends Access {
   mask(text: string): string;
   maskJson(value: Json): Json;
   metrics: Metrics;
+  /** Requests that were refused as events. */
+  refused: RefusedRequests;
   /** What has ended lately. */
   activity: Activity;
   /** The text of a rule's file, by its path relative to the rules folder; undefined if it cannot be read. */

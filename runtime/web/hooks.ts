@@ -10,8 +10,16 @@ import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
 import { mayReply } from "./may_reply.ts";
 
-/** `/hooks/<path>`: one delivery to all webhook triggers that listen on the path. */
-export async function receiveHook(request: Request, url: URL, context: HookContext): Promise<Response> {
+/**
+ * `/hooks/<path>`: one delivery to all webhook triggers that listen on the path.
+ * @param onTaken called once the event is stored; whatever is answered then is no refusal
+ */
+export async function receiveHook(
+  request: Request,
+  url: URL,
+  context: HookContext,
+  onTaken: () => void = () => {},
+): Promise<Response> {
   const path = url.pathname.slice("/hooks".length);
   const asked = listeners(request, path, context);
   if (asked instanceof Response) return asked;
@@ -34,7 +42,7 @@ export async function receiveHook(request: Request, url: URL, context: HookConte
   };
   const outcomes = receiveOnce(hooks, received, context);
   const deliveries = deliveriesOf(outcomes, request, context);
-  return deliveries.length > 0 ? await deliver(deliveries, hooks, context) : refusal(outcomes, context);
+  return deliveries.length > 0 ? await deliver(deliveries, hooks, context, onTaken) : refusal(outcomes, context);
 }
 
 /** The hooks for the request, or the answer if there are none. */
@@ -73,13 +81,23 @@ function deliveriesOf(outcomes: Outcome[], request: Request, context: HookContex
   });
 }
 
-async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: HookContext): Promise<Response> {
+async function deliver(
+  deliveries: Delivery[],
+  hooks: HookMatch[],
+  context: HookContext,
+  onTaken: () => void,
+): Promise<Response> {
+  const take = async () => {
+    const receipts = await context.ingest.deliver(deliveries);
+    onTaken();
+    return receipts;
+  };
   const { rules } = context.rules();
   const repliers = hooks.map(({ hook }) => hook).filter(({ rule }) => rules.has(rule) && mayReply(rules.get(rule)!));
-  if (repliers.length === 0) return answerReceipts(await context.ingest.deliver(deliveries));
+  if (repliers.length === 0) return answerReceipts(await take());
   const longest = Math.max(...repliers.map(({ args }) => args.replyWithin as number));
   return await context.replies.during(deliveries.map(({ event }) => event), async () => {
-    const receipts = await context.ingest.deliver(deliveries);
+    const receipts = await take();
     const { reply, failed = [] } = await awaitReply(receipts, longest, context);
     if (reply !== undefined) return answerReply(reply);
     return repliers.some(({ rule }) => failed.includes(rule)) ? answerFailure(receipts) : answerReceipts(receipts);

@@ -54,12 +54,21 @@ export function createWeb(context: WebContext): Web {
     return await (await pages).fetch(c.req.raw, c.env);
   });
   return {
-    async fetch(request, address) {
+    async fetch(request, address = () => "") {
       const url = urlOf(request);
       if (url === undefined) return Response.json({ error: "The header Host names no host" }, { status: 400 });
+      const isHook = /^\/hooks(\/|$)/.test(url.pathname);
       // Not through the router and its middleware: no other route gets thousands of requests a second.
-      if (/^\/hooks(\/|$)/.test(url.pathname)) return closed(context) ?? await answerHook(request, url, context);
-      return await app.fetch(URL.canParse(request.url) ? request : new Request(url, request), { address });
+      let isTaken = false;
+      const response = isHook
+        ? closed(context) ?? await answerHook(request, url, context, () => isTaken = true)
+        : await app.fetch(URL.canParse(request.url) ? request : new Request(url, request), { address });
+      const isIntake = isHook || url.pathname === "/events" && request.method !== "GET";
+      // A rule may reply with any status to a request that was taken.
+      if (isIntake && !isTaken && response.status >= 400) {
+        await context.refused.note(request, url.pathname, response, address);
+      }
+      return response;
     },
   };
 }
@@ -74,9 +83,9 @@ function urlOf({ url, headers }: Request): URL | undefined {
   return URL.parse(url.startsWith("/") ? `http://localhost${url}` : url) ?? undefined;
 }
 
-async function answerHook(request: Request, url: URL, context: WebContext): Promise<Response> {
+async function answerHook(request: Request, url: URL, context: WebContext, onTaken: () => void): Promise<Response> {
   try {
-    return await receiveHook(request, url, context);
+    return await receiveHook(request, url, context, onTaken);
   } catch (error) {
     return answerError(error as Error, request, context);
   }

@@ -17,6 +17,7 @@ import type { WebContext } from "../../runtime/web/context.ts";
 import { openDesk } from "../../runtime/web/forms/desk.ts";
 import { HookRegistry } from "../../runtime/web/hook_registry.ts";
 import { Metrics } from "../../runtime/web/metrics.ts";
+import { RefusedRequests } from "../../runtime/web/refused.ts";
 import { ReplyWaiters } from "../../runtime/web/reply_waiters.ts";
 import { createWeb, type Web } from "../../runtime/web/web.ts";
 import { plainRule } from "../model/plain_rule.ts";
@@ -109,6 +110,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     secretOf: (name) => name === "HOOK" ? "hook-secret" : undefined,
     mask: (text) => text.replaceAll("hook-secret", "***"),
     maskJson: (value) => JSON.parse(JSON.stringify(value).replaceAll("hook-secret", "***")),
+    refused: new RefusedRequests(clock),
     metrics: new Metrics({ store, rules: () => ({ loaded: live.size, broken: 0 }), workers: () => 0 }),
     activity: new Activity(store, clock),
     readRuleFile: (file) => Promise.resolve(files[file]),

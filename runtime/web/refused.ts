@@ -1,0 +1,96 @@
+import type { Clock } from "../host/clock.ts";
+
+/** A request that was not taken, as the page of events shows it. Never its body, its query or its headers. */
+export interface RefusedRequest {
+  /** Ascends, also within a millisecond; in the unit of the keys of events, so that both sort together. */
+  key: number;
+  /** When it came, or the last one of several; milliseconds since the epoch. */
+  at: number;
+  method: string;
+  path: string;
+  status: number;
+  /** What its sender was told. */
+  reason: string;
+  /** The address that it came from: of a proxy, if there is one in between. */
+  sender: string;
+  /** The bytes of its body, as it declared them. */
+  size?: number;
+  /** How many equal ones came in a row. */
+  count: number;
+}
+
+const KEPT = 1_000;
+const STATUSES = [400, 401, 404, 405, 408, 413, 415, 503];
+const MOST_CHARACTERS = 500;
+
+/**
+ * The last requests to webhooks and to `POST /events` that were refused, in memory. Without them a sender with a wrong path or
+ * secret looks like one that sends nothing. They have a ring of their own, so that no flood of them pushes out events.
+ */
+export class RefusedRequests {
+  /** Oldest first. */
+  readonly #ring: RefusedRequest[] = [];
+  #last = 0;
+
+  constructor(private readonly clock: Pick<Clock, "now">) {}
+
+  /** Notes a request if its answer is a refusal. @param address of the sender */
+  async note(request: Request, path: string, response: Response, address: () => string): Promise<void> {
+    if (!STATUSES.includes(response.status)) return;
+    // The address is only known while the request is in progress.
+    const sender = address();
+    const reason = await reasonOf(response.clone());
+    this.#add({
+      method: request.method,
+      path: path.slice(0, MOST_CHARACTERS),
+      status: response.status,
+      reason,
+      sender,
+      ...sizeOf(request),
+    });
+  }
+
+  /** Newest first. @param before a key */
+  list(limit: number, before = Infinity, wanted: (request: RefusedRequest) => boolean = () => true): RefusedRequest[] {
+    const found: RefusedRequest[] = [];
+    for (let at = this.#ring.length - 1; at >= 0 && found.length < limit; at--) {
+      if (this.#ring[at].key < before && wanted(this.#ring[at])) found.push(this.#ring[at]);
+    }
+    return found;
+  }
+
+  /** How many are kept. */
+  get count(): number {
+    return this.#ring.reduce((sum, { count }) => sum + count, 0);
+  }
+
+  /** The key of the newest; 0 without one. */
+  get last(): number {
+    return this.#last;
+  }
+
+  #add(request: Omit<RefusedRequest, "key" | "at" | "count">): void {
+    const at = this.clock.now();
+    this.#last = Math.max(this.#last + 1, at * 1_000);
+    const newest = this.#ring[this.#ring.length - 1];
+    const isSame = newest !== undefined && newest.path === request.path && newest.status === request.status &&
+      newest.method === request.method && newest.sender === request.sender && newest.reason === request.reason;
+    if (isSame) Object.assign(newest, request, { at, key: this.#last, count: newest.count + 1 });
+    else this.#ring.push({ ...request, at, key: this.#last, count: 1 });
+    if (this.#ring.length > KEPT) this.#ring.shift();
+  }
+}
+
+async function reasonOf(response: Response): Promise<string> {
+  try {
+    const { error } = await response.json();
+    return String(error).slice(0, MOST_CHARACTERS);
+  } catch {
+    return "";
+  }
+}
+
+function sizeOf(request: Request): { size?: number } {
+  const size = Number(request.headers.get("content-length") ?? NaN);
+  return Number.isSafeInteger(size) ? { size } : {};
+}
