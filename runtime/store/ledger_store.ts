@@ -11,7 +11,7 @@ import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
-import { findEvent, findTrace, getRun, readTrace, searchEvents, searchRuns } from "./reading.ts";
+import { findEvent, findTrace, getRun, readLiveRuns, readTrace, searchEvents, searchRuns } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
 import { findAwaited } from "./search.ts";
 import type { storeTasks } from "./tasks.ts";
@@ -268,6 +268,10 @@ export class LedgerStore implements Store {
   async getRun(id: string): ReturnType<Store["getRun"]> {
     const live = await this.#read((rows) => readTrace(rows, id));
     return live ?? await getRun(this.#parts.history, id);
+  }
+
+  getLiveRuns(ids: string[]): Promise<Run[]> {
+    return this.#read((rows) => readLiveRuns(rows, ids));
   }
 
   async getEvent(id: string): Promise<EventRecord | undefined> {

@@ -84,10 +84,11 @@ export async function searchRuns(
 }
 
 /** The ids of the runs that a filter's times and cursor allow. */
-function rangeOf({ before, from, to }: RunSearch): { before?: string; after?: string } {
+function rangeOf({ before, after = "", from, to }: RunSearch): { before?: string; after?: string } {
   const end = to === undefined ? undefined : runIdAt(to);
   const least = before === undefined || end !== undefined && end < before ? end : before;
-  return { ...least !== undefined && { before: least }, ...from !== undefined && { after: runIdAt(from) } };
+  const start = from === undefined ? "" : runIdAt(from);
+  return { ...least !== undefined && { before: least }, after: start > after ? start : after };
 }
 
 function liveRuns(rows: Rows, filter: RunSearch & { after?: string }, event: number | undefined): Run[] {
@@ -110,16 +111,23 @@ function liveRuns(rows: Rows, filter: RunSearch & { after?: string }, event: num
 
 /** Events, newest first. */
 export async function searchEvents(history: History, search: EventSearch): Promise<Found<EventRecord>> {
-  const { from, to, before, text, ...filter } = search;
+  const { from, to, before, after, text, id, ...filter } = search;
   const ends = [before, to === undefined ? undefined : String(keyAt(to))].filter((key) => key !== undefined);
   const end = ends.reduce<string | undefined>((a, b) => a === undefined || Number(b) < Number(a) ? b : a, undefined);
-  return await history.listEvents({
+  const found = await history.listEvents({
     ...filter,
     ...end !== undefined && { before: end },
-    ...from !== undefined && { after: keyAt(from) - 1 },
+    after: Math.max(Number(after ?? 0), from === undefined ? 0 : keyAt(from) - 1),
     // As it is written in JSON.
     ...text !== undefined && { text: JSON.stringify(text).slice(1, -1) },
+    ...id !== undefined && { text: `"id":${JSON.stringify(id)}` },
   });
+  return id === undefined ? found : { ...found, rows: found.rows.filter(({ event }) => event.id === id) };
+}
+
+/** Those of the runs that are live. */
+export function readLiveRuns(rows: Rows, ids: string[]): Run[] {
+  return ids.map((id) => rows.get("run", id)).filter((row) => row !== undefined).map((row) => liveRun(rows, row));
 }
 
 function liveRun(rows: Rows, row: RunRow): Run {

@@ -158,6 +158,8 @@ export interface Store {
 
   // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
   getRun(id: string): Promise<Trace | undefined>;
+  /** Those of these runs that have not ended. */
+  getLiveRuns(ids: string[]): Promise<Run[]>;
   /** An event by its key, or that of a run by the run's id; undefined if it is no longer in history. */
   getEvent(id: string): Promise<EventRecord | undefined>;
   /** The key of an event whose identity is still known. */
@@ -319,6 +321,8 @@ export interface Paging {
   limit: number;
   /** Only rows older than this id or key. */
   before?: string;
+  /** Only rows newer than this id or key. */
+  after?: string;
   /** Milliseconds since the epoch: only rows created or received since then. */
   from?: number;
   /** Only rows created or received before then. */
@@ -350,6 +354,8 @@ export interface EventSearch extends Paging {
   text?: string;
   /** Caused by this run. */
   cause?: string;
+  /** With this id, from any source. Not together with `text`. */
+  id?: string;
 }
 
 /** Rows of a listing. */

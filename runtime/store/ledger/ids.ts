@@ -54,6 +54,11 @@ export function runIdAt(time: number): string {
   return base32(keyAt(time), 11);
 }
 
+/** When a run was created, in milliseconds since the epoch; also for the beginning of an id. */
+export function timeOfRun(id: string): number {
+  return [...id.slice(0, 11)].reduce((value, digit) => value * 32 + ALPHABET.indexOf(digit), 0) / 1_000;
+}
+
 /** The finalizer of MurmurHash3, by Austin Appleby: every bit of the input changes every bit of the output. */
 function mix(value: number): number {
   let mixed = value ^ (value >>> 16);

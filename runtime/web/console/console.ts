@@ -4,11 +4,17 @@ import { StoreFullError } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import { formPages } from "../forms/forms.ts";
 import { assetFor } from "./assets.ts";
+import { addBulk } from "./bulk.ts";
+import { addEvent } from "./event.ts";
+import { addEvents, lookForEvents } from "./events.ts";
+import { addGo } from "./go.ts";
 import { addHelp } from "./help.ts";
+import { addLive } from "./live.ts";
 import { addOverview } from "./overview.ts";
 import { addRule } from "./rule.ts";
 import { addRun } from "./run.ts";
 import { addRules } from "./rules.ts";
+import { addRuns, lookForRuns } from "./runs.ts";
 import { notice, page } from "./shell.ts";
 import { type ConsoleEnv, letIn, sessionViewer, wantsPage } from "./viewer.ts";
 
@@ -41,7 +47,13 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addOverview(app, context);
   addRules(app, context);
   addRule(app, context);
+  addEvents(app, context);
+  addEvent(app, context);
+  addBulk(app, context);
+  addRuns(app, context);
   addRun(app, context);
+  addGo(app, context);
+  addLive(app, context, { events: lookForEvents, runs: lookForRuns });
   app.all("*", (c) => {
     if (!wantsPage(c)) return c.json({ error: "There is nothing at this path" }, 404);
     return page(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404);

@@ -5,8 +5,6 @@ import "htmx.org/dist/ext/hx-sse.js";
 /** Set once the viewer's zone was asked for: a browser without cookies must not load for ever. */
 const ZONE_ASKED = "whenthen-zone";
 
-keepZone();
-
 /** Has the server write times in the viewer's zone: the page names the zone that it was written in, if it is not the viewer's. */
 function keepZone(): void {
   const { zone } = document.documentElement.dataset;
@@ -21,3 +19,63 @@ function keepZone(): void {
     // Storage is refused to this page: the next page will be in the right zone.
   }
 }
+
+/** Without a sign from the server for this long, the page is not live: beats come every 25 s. */
+const SILENCE = 60_000;
+
+/** Says in the head whether the page is live, has too many others beside it, or has lost contact, and since when. */
+function sayLive(): void {
+  const mark = document.getElementById("live");
+  if (mark === null) return;
+  let heard = Date.now();
+  const say = (state: "live" | "paused" | "lost") => {
+    if (state === "live") heard = Date.now();
+    const since = new Date(heard).toLocaleTimeString("en-GB", { hour: "2-digit", minute: "2-digit" });
+    const text = state === "lost"
+      ? `no contact since ${since}`
+      : state === "paused"
+      ? "paused: live in other tabs"
+      : "live";
+    mark.dataset.state = state;
+    if (mark.textContent !== text) mark.textContent = text;
+  };
+  const on = (names: string[], act: (event: Event) => void) => {
+    for (const name of names) mark.addEventListener(name, act);
+  };
+  on(["htmx:sse:after:connection", "htmx:sse:after:message", "beat"], () => say("live"));
+  on(["htmx:sse:error", "htmx:sse:close", "htmx:error"], () => {
+    if (!document.hidden) say("lost");
+  });
+  on(["htmx:response:error"], (event) => {
+    const { status } = (event as CustomEvent).detail.ctx?.response ?? {};
+    say(status === 429 ? "paused" : "lost");
+  });
+  setInterval(() => {
+    if (!document.hidden && mark.dataset.state === "live" && Date.now() - heard > SILENCE) say("lost");
+  }, 5_000);
+  document.addEventListener("visibilitychange", () => {
+    // The stream of a hidden tab is closed, so nothing was heard for good reason.
+    if (!document.hidden) heard = Date.now();
+  });
+}
+
+/** Opens again, after Back, the rows that were open. */
+function keepOpen(): void {
+  const key = `whenthen-open ${location.pathname}${location.search}`;
+  try {
+    const [navigation] = performance.getEntriesByType("navigation") as PerformanceNavigationTiming[];
+    const open: string[] = navigation?.type === "back_forward" ? JSON.parse(sessionStorage.getItem(key) ?? "[]") : [];
+    for (const id of open) document.getElementById(id)?.setAttribute("open", "");
+    addEventListener("pagehide", () => {
+      const ids = [...document.querySelectorAll<HTMLElement>("details[open][id]")].map(({ id }) => id);
+      if (ids.length > 0) sessionStorage.setItem(key, JSON.stringify(ids));
+      else sessionStorage.removeItem(key);
+    });
+  } catch {
+    // Storage is refused to this page: rows are closed after Back.
+  }
+}
+
+keepZone();
+sayLive();
+keepOpen();

@@ -280,7 +280,8 @@ async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Respons
 
 type Done = { kind: "done"; run?: string } | Extract<Operated, { kind: "refused" }>;
 
-async function perform(
+/** Does something to a run, in the name of somebody. */
+export async function perform(
   name: ActionName,
   run: string,
   { step, seen }: { step?: string; seen: Seen | undefined },

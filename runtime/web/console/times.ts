@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import { zoneOf } from "../../language/fields/cron_schedule.ts";
+import { UsageError } from "../../model/errors.ts";
 import type { WebContext } from "../context.ts";
 import { type Markup, markup } from "./markup.ts";
 
@@ -33,6 +34,30 @@ export class Times {
   /** The hour and minute, as on an axis. */
   clock(at: number): string {
     return this.#format(at, { hour: "2-digit", minute: "2-digit" });
+  }
+
+  /**
+   * The times of a filter. Without a zone of their own they are in the viewer's; a date is its first moment.
+   * @throws UsageError if one is no time
+   */
+  range(from: string | undefined, to: string | undefined): { from?: number; to?: number } {
+    return { ...from !== undefined && { from: this.#read(from) }, ...to !== undefined && { to: this.#read(to) } };
+  }
+
+  #read(text: string): number {
+    const local = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?))?$/.exec(text);
+    const read = local ? Date.parse(`${local[1]}T${local[2] ?? "00:00"}Z`) : Date.parse(text);
+    if (Number.isNaN(read)) throw new UsageError(`Cannot read the time "${text}": write one such as 2026-11-21 09:00`);
+    // Twice, as the first guess may be on the other side of a change of the clock.
+    return local ? read - this.#offset(read - this.#offset(read)) : read;
+  }
+
+  /** Milliseconds by which the viewer's clock is ahead of UTC. */
+  #offset(at: number): number {
+    const parts = formatOf(this.zone, { timeZoneName: "longOffset" }).formatToParts(at);
+    const name = parts.find(({ type }) => type === "timeZoneName")!.value;
+    const [, sign, hours, minutes] = /([+-])(\d\d):(\d\d)/.exec(name) ?? [];
+    return sign === undefined ? 0 : (sign === "-" ? -1 : 1) * (Number(hours) * 60 + Number(minutes)) * MINUTE;
   }
 
   #short(at: number): string {

@@ -1,0 +1,162 @@
+import type { Context, Hono } from "hono";
+import type { VerdictKind } from "../../model/verdict.ts";
+import type { EventRecord } from "../../store/store.ts";
+import type { WebContext } from "../context.ts";
+import type { RefusedRequest } from "../refused.ts";
+import {
+  EVENT_FILTERS,
+  type EventFilters,
+  type EventPage,
+  type EventRow,
+  findEventRows,
+  VERDICTS,
+} from "./event_list.ts";
+import { liveMark, type Look, newerMark, newerPart } from "./live.ts";
+import { filterForm, filtersOf, href, pager, stoppedHint } from "./lists.ts";
+import { type Markup, markup, type Part } from "./markup.ts";
+import { pathOf } from "./rules.ts";
+import { page } from "./shell.ts";
+import { type Times, timesFor } from "./times.ts";
+import { sizeOf } from "./values.ts";
+import type { ConsoleEnv } from "./viewer.ts";
+import { word, type WordName, wordOf } from "./words.ts";
+
+/** Verdicts of one event that its row says; the rest is counted. */
+const MOST_SAID = 2;
+/** Newer rows that are counted; more are "99+". */
+const MOST_NEWER = 100;
+
+/** `/events`: what came in and what each rule made of it, with requests that were refused. */
+export function addEvents(app: Hono<ConsoleEnv>, context: WebContext): void {
+  app.get("/events", async (c) => {
+    const set = filtersOf(c, EVENT_FILTERS);
+    const { before } = c.req.query();
+    const times = timesFor(c, context);
+    const found = await findEventRows(context, set, times, { before });
+    const newest = Math.max(found.rows[0]?.key ?? 0, times.now * 1_000 - 1);
+    const live = before === undefined && href("/live", { page: "events", ...set, after: found.rows[0]?.key ?? newest });
+    const body = markup`<div class="beside"><h1>Events</h1> ${newerMark()}</div>
+${await countsOf(context, set)}
+${filterForm("/events", EVENT_FILTERS, set)}
+${eventTable(found, times)}
+${found.rows.length === 0 && !found.isPartial && nothing(set)}
+${found.isPartial && stoppedHint(href("/events", { ...set, before: found.next }), times, Number(found.next) / 1_000)}
+${pager("/events", set, before, found.isPartial ? undefined : found.next)}`;
+    return page(c, context, { title: "Events", at: "/events", head: liveMark(live), body });
+  });
+}
+
+/** How many newer rows there are than a page has. */
+export function lookForEvents(c: Context, context: WebContext): Look {
+  const set = filtersOf(c, EVENT_FILTERS);
+  const after = Number(c.req.query("after"));
+  const path = href("/events", set);
+  return async () => {
+    const { rows } = await findEventRows(context, set, timesFor(c, context), { after, limit: MOST_NEWER });
+    return { parts: [newerPart(path, rows.length, MOST_NEWER)], isLast: rows.length === MOST_NEWER };
+  };
+}
+
+/** How often each verdict was given, since the store began; each leads to the list of them. */
+async function countsOf(context: WebContext, set: EventFilters): Promise<Markup> {
+  const isCounted = Object.keys(set).every((name) => name === "rule" || name === "verdict");
+  const byRule = isCounted ? await context.store.countVerdicts() : {};
+  const rules = set.rule === undefined ? Object.values(byRule) : [byRule[set.rule] ?? {}];
+  const counts = (kind: VerdictKind) => rules.reduce((sum, each) => sum + (each[kind] ?? 0), 0);
+  const shown: [WordName, number | undefined][] = [
+    ...VERDICTS.map((kind): [WordName, number] => [kind, counts(kind)]),
+    ["unmatched", undefined],
+    ...set.rule === undefined ? [["refused", context.refused.count] satisfies [WordName, number]] : [],
+  ];
+  const links = shown.filter(([kind, count]) => !isCounted || count !== 0 || kind === set.verdict).map(
+    ([kind, count]) => {
+      const { icon, tone } = wordOf(kind);
+      const isOn = kind === set.verdict;
+      const path = href("/events", { ...set, verdict: isOn ? undefined : kind });
+      return markup`<a class="${tone}" href="${path}"${isOn && markup` aria-current="true"`}><span aria-hidden="true">${
+        isOn ? "▪" : icon
+      }</span> ${isCounted && count !== undefined && markup`<b>${count.toLocaleString("en")}</b> `}${kind}</a>\n`;
+    },
+  );
+  return markup`<p class="counts" aria-label="By verdict">${links}</p>`;
+}
+
+function nothing(set: EventFilters): Markup {
+  const hasFilter = Object.keys(set).length > 0;
+  return markup`<p class="soft">${
+    hasFilter ? "No event is like that. Upper and lower case differ." : "No event has come yet."
+  }</p>`;
+}
+
+function eventTable({ rows }: EventPage, times: Times): Markup | false {
+  return rows.length > 0 && markup`<table class="rows events">
+<thead><tr><th>Time</th><th>Event</th><th>Subject</th><th>Verdict</th><th>Why</th></tr></thead>
+<tbody>
+${rows.map((row) => rowOf(row, times))}</tbody>
+</table>`;
+}
+
+function rowOf(row: EventRow, times: Times): Markup {
+  return "event" in row ? eventRow(row.event, times) : refusedRow(row.refused, times);
+}
+
+function eventRow(
+  { key, event: { type, subject }, receivedAt, deliveries, ...record }: EventRecord,
+  times: Times,
+): Markup {
+  const again = deliveries > 1 && markup` <span class="soft">came ${deliveries} times</span>`;
+  return markup`<tr><td class="nowrap">${
+    times.short(receivedAt)
+  }</td><td class="grow cut"><div><a href="/events/${key}">${type}</a></div></td>
+<td class="wide cut"><div>${subject}</div></td><td class="nowrap">${word(verdictOf(record))}</td><td class="why"><div>${
+    whyOf(record)
+  }${again}</div></td></tr>
+`;
+}
+
+function refusedRow({ at, method, path, status, reason, sender, size, count }: RefusedRequest, times: Times): Markup {
+  const from = sender === "" ? "" : ` · from ${sender}`;
+  const bytes = size === undefined || size === 0 ? "" : ` · ${sizeOf(size)}`;
+  const often = count > 1 && markup` <b>×${count.toLocaleString("en")}</b>`;
+  return markup`<tr><td class="nowrap">${
+    times.short(at)
+  }</td><td class="grow cut"><div><code>${method} ${path}</code></div></td>
+<td class="wide"></td><td class="nowrap">${
+    word("refused")
+  }</td><td class="why"><div>${status}: ${reason}${often}<span class="soft">${from}${bytes}</span></div></td></tr>
+`;
+}
+
+type Record = Pick<EventRecord, "delivery" | "verdicts" | "ended">;
+
+/** What interests most: trouble first, then what started. */
+const ORDER: VerdictKind[] = ["error", "looped", "started", "held", "batched", "busy", "disabled", "condition"];
+
+/** The verdict that a row shows for an event with several. */
+export function verdictOf({ delivery, verdicts }: Record): WordName {
+  const kinds = verdicts.map(({ verdict }) => verdict.kind);
+  return ORDER.find((kind) => kinds.includes(kind)) ?? delivery;
+}
+
+/** Why an event has its verdicts: a sentence with links to what it started. */
+function whyOf(record: Record): Part {
+  const { verdicts, ended, delivery } = record;
+  const byInterest = [...verdicts].sort((a, b) => ORDER.indexOf(a.verdict.kind) - ORDER.indexOf(b.verdict.kind));
+  const said = byInterest.slice(0, MOST_SAID).map((verdict) => sentenceOf(verdict));
+  const rest = verdicts.length - said.length;
+  const waits = ended.map(({ rule, run, step }) =>
+    markup`ended the wait ${step} of <a href="/runs/${run}">${rule}</a>`
+  );
+  const parts: Part[] = [...said, ...waits, rest > 0 && `${rest} more`].filter(Boolean);
+  if (parts.length === 0) return delivery === "unmatched" ? "No rule listens for this type" : "";
+  return parts.map((part, index) => [index > 0 && " · ", part]);
+}
+
+/** One rule's verdict in words. */
+export function sentenceOf({ rule, verdict }: EventRecord["verdicts"][number]): Part {
+  const name = markup`<a href="${pathOf(rule)}">${rule}</a>`;
+  if (verdict.kind === "started") return markup`run of <a href="/runs/${verdict.run}">${rule}</a>`;
+  const run = "run" in verdict && verdict.run !== undefined &&
+    markup` (<a href="/runs/${verdict.run}">its run</a>)`;
+  return markup`${name}: ${verdict.reason}${run}`;
+}

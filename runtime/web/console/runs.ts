@@ -1,0 +1,179 @@
+import type { Context, Hono } from "hono";
+import { isFinal, type Run } from "../../model/run.ts";
+import { timeOfRun } from "../../store/ledger/ids.ts";
+import type { WebContext } from "../context.ts";
+import { bulkLinks } from "./bulk.ts";
+import { type LiveChange, liveMark, type Look, newerMark, newerPart, part } from "./live.ts";
+import { filterForm, filtersOf, href, pager, stoppedHint } from "./lists.ts";
+import { type Markup, markup, type Part } from "./markup.ts";
+import { findRunRows, RUN_FILTERS, type RunFilters, type RunRow, runSearch, STATES } from "./run_list.ts";
+import { oneLine } from "./run_words.ts";
+import { page } from "./shell.ts";
+import { span, type Times, timesFor } from "./times.ts";
+import type { ConsoleEnv } from "./viewer.ts";
+import { word, wordOf } from "./words.ts";
+
+/** Newer rows that are counted; more are "99+". */
+const MOST_NEWER = 100;
+/** Runs of a folded row that can be opened from it. */
+const MOST_LISTED = 50;
+
+/** `/runs`: what ran, what runs and what waits. */
+export function addRuns(app: Hono<ConsoleEnv>, context: WebContext): void {
+  app.get("/runs", async (c) => {
+    const set = filtersOf(c, RUN_FILTERS);
+    const { before } = c.req.query();
+    const times = timesFor(c, context);
+    const found = await findRunRows(context.store, set, times, before);
+    const isFirst = before === undefined;
+    const body = markup`<div class="beside"><h1>Runs</h1> ${isFirst && newerMark()}</div>
+${await countsOf(context, set)}
+${filterForm("/runs", RUN_FILTERS, set)}
+${found.rows.length > 0 && bulkLinks(set)}
+${runTable(found.rows, set, times)}
+${found.rows.length === 0 && !found.isPartial && nothing(set)}
+${
+      found.isPartial &&
+      stoppedHint(href("/runs", { ...set, before: found.next }), times, Math.min(timeOfRun(found.next!), times.now))
+    }
+${pager("/runs", set, before, found.isPartial ? undefined : found.next)}`;
+    const live = isFirst && liveFor(set, found.rows);
+    return page(c, context, { title: "Runs", at: "/runs", head: liveMark(live), body });
+  });
+}
+
+// ── live ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function liveFor(set: RunFilters, rows: RunRow[]): string {
+  const live = rows.flat().filter(({ state }) => !isFinal(state)).map(({ id }) => id);
+  return href("/live", {
+    page: "runs",
+    ...set,
+    after: rows[0]?.[0].id ?? "",
+    ...live.length > 0 && { live: live.join(".") },
+  });
+}
+
+/** How many newer runs there are than a page has, and the states of those that were live. */
+export function lookForRuns(c: Context, context: WebContext): Look {
+  const set = filtersOf(c, RUN_FILTERS);
+  const { after = "", live = "" } = c.req.query();
+  const watched = new Set(live.split(".").filter((id) => /^[\da-z]{20}$/.test(id)).slice(0, 100));
+  const path = href("/runs", set);
+  let newer = 0;
+  return async () => {
+    const times = timesFor(c, context);
+    const parts: Markup[] = [];
+    for (const run of await changedRuns(watched, context)) {
+      parts.push(part(`s-${run.id}`, word(run.state)), part(`w-${run.id}`, markup`${whyOf(run, times)}`));
+    }
+    if (newer < MOST_NEWER) {
+      const found = await context.store.searchRuns({ ...runSearch(set, times), after, limit: MOST_NEWER });
+      newer = found.rows.length;
+    }
+    return {
+      parts: [newerPart(path, newer, MOST_NEWER), ...parts],
+      isLast: newer === MOST_NEWER && watched.size === 0,
+    } satisfies LiveChange;
+  };
+}
+
+/** The runs that are watched, as they are now. Those that have ended are not watched any more. */
+async function changedRuns(watched: Set<string>, { store }: WebContext): Promise<Run[]> {
+  const runs = await store.getLiveRuns([...watched]);
+  const live = new Set(runs.map(({ id }) => id));
+  for (const id of watched) {
+    if (live.has(id)) continue;
+    const ended = await store.getRun(id);
+    if (ended !== undefined) runs.push(ended.run);
+    watched.delete(id);
+  }
+  return runs;
+}
+
+// ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Runs by state: live ones now, ended ones since the store began. Numbers are of all runs, so only without other filters. */
+async function countsOf({ store }: WebContext, set: RunFilters): Promise<Markup> {
+  const isCounted = Object.keys(set).every((name) => name === "state");
+  const counts = await store.countRuns();
+  const links = STATES.map((state) => {
+    const { icon, tone } = wordOf(state);
+    const isOn = state === set.state;
+    const path = href("/runs", { ...set, state: isOn ? undefined : state });
+    const isNone = isCounted && counts[state] === 0 && !isOn;
+    return markup`<a class="${isNone ? "none" : tone}" href="${path}"${
+      isOn && markup` aria-current="true"`
+    }><span aria-hidden="true">${icon}</span> ${
+      isCounted && markup`<b>${counts[state].toLocaleString("en")}</b> `
+    }${state}</a>\n`;
+  });
+  return markup`<p class="counts" aria-label="By state">${links}</p>`;
+}
+
+function nothing(set: RunFilters): Markup {
+  const hasFilter = Object.keys(set).length > 0;
+  return markup`<p class="soft">${
+    hasFilter ? "No run is like that. Upper and lower case differ." : "No run has been started yet."
+  }</p>`;
+}
+
+function runTable(rows: RunRow[], set: RunFilters, times: Times): Markup | false {
+  return rows.length > 0 && markup`<table class="rows runs">
+<thead><tr><th>State</th><th>Rule</th><th>Subject</th><th>Why</th><th class="number">Work</th><th class="number">Started</th></tr></thead>
+<tbody>
+${rows.map((row) => row.length === 1 ? runRow(row[0], times) : foldedRow(row, set, times))}</tbody>
+</table>`;
+}
+
+function runRow(run: Run, times: Times): Markup {
+  const { id, rule, state, event, createdAt, spent } = run;
+  return markup`<tr><td id="s-${id}" class="state nowrap">${
+    word(state)
+  }</td><td class="grow cut"><div><a href="/runs/${id}">${rule}</a></div></td>
+<td class="wide cut"><div>${event.subject}</div></td><td class="why cut"><div id="w-${id}">${
+    whyOf(run, times)
+  }</div></td><td class="wide number nowrap">${isFinal(state) && span(spent)}</td><td class="number nowrap">${
+    times.short(createdAt)
+  }</td></tr>
+`;
+}
+
+/** What a run waits for, or why it failed; otherwise what it was about. */
+function whyOf({ state, waitingFor, due, error, output, event }: Run, times: Times): Part {
+  if (!isFinal(state) && waitingFor !== undefined) {
+    return markup`for ${oneLine(waitingFor, 120)}${due !== undefined && markup` until ${times.short(due)}`}`;
+  }
+  if (error !== undefined) return oneLine(error.message, 200);
+  if (typeof output === "string") return oneLine(output, 120);
+  return markup`<span class="soft">${event.type}</span>`;
+}
+
+/** Several runs in one row; opened, it has a link to each of them. */
+function foldedRow(row: RunRow, set: RunFilters, times: Times): Markup {
+  const [newest, oldest] = [row[0], row[row.length - 1]];
+  const { rule, state, id } = newest;
+  const all = href("/runs", { ...set, rule, state, before: `${id}0` });
+  const work = row.reduce((sum, { spent }) => sum + spent, 0) / row.length;
+  const links = row.slice(0, MOST_LISTED).map((run) =>
+    markup`<li><a href="/runs/${run.id}">${times.short(run.createdAt)}${
+      run.event.subject !== undefined && markup` ${oneLine(run.event.subject, 40)}`
+    }</a></li>\n`
+  );
+  return markup`<tr class="folded"><td class="state nowrap">${
+    word(state)
+  }</td><td class="grow cut"><div>${rule}</div></td>
+<td class="wide"></td><td class="why"><details id="f-${id}"><summary>×${
+    row.length.toLocaleString("en")
+  } ${state}</summary>
+<ul class="folded">
+${links}</ul>
+${
+    row.length > MOST_LISTED && markup`<p><a href="${all}">All of them, one by one</a></p>`
+  }</details></td><td class="wide number nowrap soft">${
+    span(work)
+  } each</td><td class="number nowrap"><span class="wide-only">${times.short(oldest.createdAt)} – </span>${
+    times.short(newest.createdAt)
+  }</td></tr>
+`;
+}
