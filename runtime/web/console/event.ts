@@ -5,7 +5,7 @@ import type { Run } from "../../model/run.ts";
 import type { EventRecord, Store } from "../../store/store.ts";
 import { answerJson } from "../answer.ts";
 import type { WebContext } from "../context.ts";
-import { sentenceOf, verdictOf } from "./events.ts";
+import { reasonOf, verdictOf } from "./events.ts";
 import { href } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
 import { pathOf } from "./rules.ts";
@@ -67,9 +67,9 @@ function sentence({ event, delivery, verdicts, ended }: EventRecord): string {
   const parts = [
     started > 0 && `started ${started === 1 ? "a run" : `${started} runs`}`,
     ended.length > 0 && `ended ${ended.length === 1 ? "a wait" : `${ended.length} waits`}`,
-    nothing > 0 && `started nothing at ${nothing === 1 ? "one rule" : `${nothing} rules`}`,
+    nothing > 0 && `${started > 0 ? "" : "started "}nothing at ${nothing === 1 ? "one rule" : `${nothing} rules`}`,
   ].filter((part) => part !== false);
-  if (parts.length > 0) return `${event.type} ${parts.join(", ")}`;
+  if (parts.length > 0) return `${event.type} ${parts.join(", and ")}`;
   return delivery === "unmatched" ? `${event.type} started nothing: no rule listens for this type` : event.type;
 }
 
@@ -98,7 +98,7 @@ function verdicts({ verdicts, ended }: EventRecord, runs: Run[]): Markup | false
     return markup`<tr><td class="nowrap">${word(verdict.kind)}</td><td class="grow cut"><div><a href="${
       pathOf(rule)
     }">${rule}</a></div></td>
-<td class="wide mono cut"><div>${trigger}</div></td><td class="why">${sentenceOf({ rule, trigger, verdict })}${
+<td class="wide mono cut"><div>${trigger}</div></td><td class="why">${reasonOf(verdict)}${
       run !== undefined && markup` ${word(run.state)}`
     }${verdict.kind === "condition" && valuesOf(verdict)}</td></tr>
 `;
@@ -202,8 +202,12 @@ ${after}</ul>`
 </ul></section>`;
 }
 
-function eventLink({ key, event: { type, subject }, receivedAt, ...record }: EventRecord, times: Times): Markup {
+function eventLink(
+  { key, event: { type, subject }, receivedAt, ...record }: EventRecord,
+  times: Times,
+  withVerdict = true,
+): Markup {
   return markup`<a href="/events/${key}">${type}</a>${subject !== undefined && ` ${oneLine(subject, 60)}`} ${
     times.short(receivedAt)
-  } ${word(verdictOf(record))}`;
+  }${withVerdict && markup` ${word(verdictOf(record))}`}`;
 }

@@ -22,9 +22,9 @@ export const EVENT_FILTERS = [
   { name: "rule", label: "Rule" },
   { name: "subject", label: "Subject" },
   { name: "verdict", label: "Verdict", choices: [...VERDICTS, "unmatched", "refused"] },
-  { name: "from", label: "From", time: true },
-  { name: "to", label: "To", time: true },
-  { name: "text", label: "Text", placeholder: "in data, as written" },
+  { name: "from", label: "From", placeholder: "2h or 09:00" },
+  { name: "to", label: "To", placeholder: "2026-11-30" },
+  { name: "text", label: "Text", placeholder: "in its data" },
 ] as const satisfies Filter[];
 
 export type EventFilters = Filters<typeof EVENT_FILTERS[number]["name"]>;

@@ -1,5 +1,5 @@
 import type { Context, Hono } from "hono";
-import type { VerdictKind } from "../../model/verdict.ts";
+import type { Verdict, VerdictKind } from "../../model/verdict.ts";
 import type { EventRecord } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import type { RefusedRequest } from "../refused.ts";
@@ -21,7 +21,8 @@ import { sizeOf } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word, type WordName, wordOf } from "./words.ts";
 
-/** Verdicts of one event that its row says; the rest is counted. */
+/** Runs and other verdicts of one event that its row says; the rest is counted. */
+const MOST_RUNS = 4;
 const MOST_SAID = 2;
 /** Newer rows that are counted; more are "99+". */
 const MOST_NEWER = 100;
@@ -35,8 +36,7 @@ export function addEvents(app: Hono<ConsoleEnv>, context: WebContext): void {
     const found = await findEventRows(context, set, times, { before });
     const newest = Math.max(found.rows[0]?.key ?? 0, times.now * 1_000 - 1);
     const live = before === undefined && href("/live", { page: "events", ...set, after: found.rows[0]?.key ?? newest });
-    const body = markup`<div class="beside"><h1>Events</h1> ${newerMark()}</div>
-${await countsOf(context, set)}
+    const body = markup`<div class="beside top"><h1>Events</h1> ${await countsOf(context, set)} ${newerMark()}</div>
 ${filterForm("/events", EVENT_FILTERS, set)}
 ${eventTable(found, times)}
 ${found.rows.length === 0 && !found.isPartial && nothing(set)}
@@ -108,9 +108,9 @@ function eventRow(
   return markup`<tr><td class="nowrap">${
     times.short(receivedAt)
   }</td><td class="grow cut"><div><a href="/events/${key}">${type}</a></div></td>
-<td class="wide cut"><div>${subject}</div></td><td class="nowrap">${word(verdictOf(record))}</td><td class="why"><div>${
-    whyOf(record)
-  }${again}</div></td></tr>
+<td class="wide cut"><div>${subject}</div></td><td class="nowrap">${
+    word(verdictOf(record))
+  }</td><td class="why cut"><div>${whyOf(record)}${again}</div></td></tr>
 `;
 }
 
@@ -138,25 +138,42 @@ export function verdictOf({ delivery, verdicts }: Record): WordName {
   return ORDER.find((kind) => kinds.includes(kind)) ?? delivery;
 }
 
-/** Why an event has its verdicts: a sentence with links to what it started. */
-function whyOf(record: Record): Part {
-  const { verdicts, ended, delivery } = record;
-  const byInterest = [...verdicts].sort((a, b) => ORDER.indexOf(a.verdict.kind) - ORDER.indexOf(b.verdict.kind));
-  const said = byInterest.slice(0, MOST_SAID).map((verdict) => sentenceOf(verdict));
-  const rest = verdicts.length - said.length;
-  const waits = ended.map(({ rule, run, step }) =>
-    markup`ended the wait ${step} of <a href="/runs/${run}">${rule}</a>`
+/** Why an event has its verdicts: what it started, and the reasons why it started nothing elsewhere. */
+function whyOf({ verdicts, ended, delivery }: Record): Part {
+  const started = verdicts.flatMap(({ rule, verdict }) =>
+    verdict.kind === "started" ? [{ rule, run: verdict.run }] : []
   );
-  const parts: Part[] = [...said, ...waits, rest > 0 && `${rest} more`].filter(Boolean);
-  if (parts.length === 0) return delivery === "unmatched" ? "No rule listens for this type" : "";
+  const others = verdicts.filter(({ verdict }) => verdict.kind !== "started")
+    .sort((a, b) => ORDER.indexOf(a.verdict.kind) - ORDER.indexOf(b.verdict.kind));
+  const runs = started.slice(0, MOST_RUNS).map(({ rule, run }, index) =>
+    markup`${index > 0 && ", "}<a href="/runs/${run}">${rule}</a>`
+  );
+  const rest = started.length - runs.length + Math.max(0, others.length - MOST_SAID);
+  const parts: Part[] = [
+    ...runs.length > 0 ? [markup`${started.length === 1 ? "run of " : "runs of "}${runs}`] : [],
+    ...ended.map(({ rule, run, step }) => markup`ended the wait ${step} of <a href="/runs/${run}">${rule}</a>`),
+    ...others.slice(0, MOST_SAID).map(sentenceOf),
+    ...rest > 0 ? [`${rest} more`] : [],
+  ];
+  if (parts.length === 0) return delivery === "unmatched" ? "no rule listens for this type" : "";
   return parts.map((part, index) => [index > 0 && " · ", part]);
 }
 
 /** One rule's verdict in words. */
-export function sentenceOf({ rule, verdict }: EventRecord["verdicts"][number]): Part {
-  const name = markup`<a href="${pathOf(rule)}">${rule}</a>`;
-  if (verdict.kind === "started") return markup`run of <a href="/runs/${verdict.run}">${rule}</a>`;
-  const run = "run" in verdict && verdict.run !== undefined &&
+function sentenceOf({ rule, verdict }: EventRecord["verdicts"][number]): Part {
+  return markup`<a href="${pathOf(rule)}">${rule}</a>: ${reasonOf(verdict)}`;
+}
+
+/** Why a rule gave its verdict, with links to the runs that it names. */
+export function reasonOf(verdict: Verdict): Part {
+  if (verdict.kind === "started") return markup`<a href="/runs/${verdict.run}">its run</a>`;
+  const run = "run" in verdict && verdict.run !== undefined && !verdict.reason.includes(verdict.run) &&
     markup` (<a href="/runs/${verdict.run}">its run</a>)`;
-  return markup`${name}: ${verdict.reason}${run}`;
+  return [...verdict.reason.split(RUN_ID).map((part, index) => index % 2 === 1 ? runLink(part) : part), run];
+}
+
+const RUN_ID = /\b([0-9a-hjkmnp-tv-z]{20})\b/;
+
+function runLink(id: string): Markup {
+  return markup`<a class="mono" href="/runs/${id}">${id}</a>`;
 }

@@ -15,8 +15,6 @@ export interface Filter<Name extends string = string> {
   /** A list to choose from; without it any text. Each is a value, or a value and its text. */
   choices?: readonly (string | readonly [value: string, text: string])[];
   placeholder?: string;
-  /** A date and time in the viewer's zone. */
-  time?: true;
 }
 
 /** The filters of a request: trimmed, and without empty ones, as a form sends them. */
@@ -51,11 +49,11 @@ ${controls}<button>Filter</button>${count > 0 && markup` <a href="${action}">Cle
 </details>`;
 }
 
-function control({ name, choices, placeholder, time }: Filter, value: string): Markup {
+function control({ name, choices, placeholder }: Filter, value: string): Markup {
   if (choices === undefined) {
-    // A browser shows no time that is not in its own form, so a link with another one keeps it as text.
-    const type = time && (value === "" || LOCAL_TIME.test(value)) ? "datetime-local" : "search";
-    return markup`<input${attributes({ type, name, value, placeholder, autocomplete: "off", spellcheck: "false" })}>`;
+    return markup`<input${
+      attributes({ type: "search", name, value, placeholder, autocomplete: "off", spellcheck: "false" })
+    }>`;
   }
   const options = choices.map((choice) => typeof choice === "string" ? [choice, choice] as const : choice);
   // A value that is no choice stays visible, as it does filter.
@@ -68,8 +66,6 @@ ${
     )
   }</select>`;
 }
-
-const LOCAL_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d)?$/;
 
 /** Says how far a search got that read as much as one page may, with a link that goes on from there. */
 export function stoppedHint(path: string, times: Times, reached: number): Markup {

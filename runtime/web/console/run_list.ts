@@ -17,8 +17,8 @@ export const RUN_FILTERS = [
   { name: "rule", label: "Rule" },
   { name: "state", label: "State", choices: STATES },
   { name: "subject", label: "Subject" },
-  { name: "from", label: "From", time: true },
-  { name: "to", label: "To", time: true },
+  { name: "from", label: "From", placeholder: "2h or 09:00" },
+  { name: "to", label: "To", placeholder: "2026-11-30" },
 ] as const satisfies Filter[];
 
 export type RunFilters = Filters<typeof RUN_FILTERS[number]["name"]>;

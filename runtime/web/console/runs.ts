@@ -26,10 +26,11 @@ export function addRuns(app: Hono<ConsoleEnv>, context: WebContext): void {
     const times = timesFor(c, context);
     const found = await findRunRows(context.store, set, times, before);
     const isFirst = before === undefined;
-    const body = markup`<div class="beside"><h1>Runs</h1> ${isFirst && newerMark()}</div>
-${await countsOf(context, set)}
-${filterForm("/runs", RUN_FILTERS, set)}
-${found.rows.length > 0 && bulkLinks(set)}
+    const body = markup`<div class="beside top"><h1>Runs</h1> ${await countsOf(context, set)} ${
+      isFirst && newerMark()
+    }</div>
+<div class="over">${filterForm("/runs", RUN_FILTERS, set)}
+${found.rows.length > 0 && bulkLinks(set)}</div>
 ${runTable(found.rows, set, times)}
 ${found.rows.length === 0 && !found.isPartial && nothing(set)}
 ${

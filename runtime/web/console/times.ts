@@ -1,6 +1,7 @@
 import type { Context } from "hono";
 import { getCookie } from "hono/cookie";
 import { zoneOf } from "../../language/fields/cron_schedule.ts";
+import { parseDuration } from "../../model/duration.ts";
 import { UsageError } from "../../model/errors.ts";
 import type { WebContext } from "../context.ts";
 import { type Markup, markup } from "./markup.ts";
@@ -37,7 +38,8 @@ export class Times {
   }
 
   /**
-   * The times of a filter. Without a zone of their own they are in the viewer's; a date is its first moment.
+   * The times of a filter: `2h` ago, `09:00` of today, a date (its first moment), or both; in the viewer's zone unless they name
+   * another.
    * @throws UsageError if one is no time
    */
   range(from: string | undefined, to: string | undefined): { from?: number; to?: number } {
@@ -45,9 +47,16 @@ export class Times {
   }
 
   #read(text: string): number {
-    const local = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d)?))?$/.exec(text);
-    const read = local ? Date.parse(`${local[1]}T${local[2] ?? "00:00"}Z`) : Date.parse(text);
-    if (Number.isNaN(read)) throw new UsageError(`Cannot read the time "${text}": write one such as 2026-11-21 09:00`);
+    const ago = parseDuration(text);
+    if (ago !== undefined) return this.now - ago;
+    const local = /^(\d{4}-\d\d-\d\d)?(?:^|[T ]|$)(\d{1,2}:\d\d(?::\d\d)?)?$/.exec(text);
+    const today = new Date(this.now + this.#offset(this.now)).toISOString().slice(0, 10);
+    const read = local && text !== ""
+      ? Date.parse(`${local[1] ?? today}T${(local[2] ?? "00:00").padStart(5, "0")}Z`)
+      : Date.parse(text);
+    if (Number.isNaN(read)) {
+      throw new UsageError(`Cannot read the time "${text}": write one such as 2h (ago), 09:00 or 2026-11-21 09:00`);
+    }
     // Twice, as the first guess may be on the other side of a change of the clock.
     return local ? read - this.#offset(read - this.#offset(read)) : read;
   }
