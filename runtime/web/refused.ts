@@ -71,7 +71,8 @@ export class RefusedRequests {
 
   #add(request: Omit<RefusedRequest, "key" | "at" | "count">): void {
     const at = this.clock.now();
-    this.#last = Math.max(this.#last + 1, at * 1_000);
+    // After the events of the same millisecond, whose keys begin at its first microsecond.
+    this.#last = Math.max(this.#last + 1, at * 1_000 + 999);
     const newest = this.#ring[this.#ring.length - 1];
     const isSame = newest !== undefined && newest.path === request.path && newest.status === request.status &&
       newest.method === request.method && newest.sender === request.sender && newest.reason === request.reason;

@@ -176,7 +176,8 @@ async function actOnAll(
 ): Promise<Result> {
   const { by } = c.get("viewer");
   const result: Result = { name, by, reason, at: context.clock.now(), done: 0, refused: [] };
-  const others = runs.length === 1 ? "" : `with ${countOf(runs.length - 1).replace(/ runs?$/, " others")}: `;
+  const rest = runs.length - 1;
+  const others = rest === 0 ? "" : `with ${rest === 1 ? "1 other" : `${rest} others`}: `;
   for (let at = 0; at < runs.length; at += AT_ONCE) {
     await Promise.all(
       runs.slice(at, at + AT_ONCE).map(async (run) => {

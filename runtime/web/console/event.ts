@@ -40,8 +40,10 @@ export function addEvent(app: Hono<ConsoleEnv>, context: WebContext): void {
 ${facts(record, times)}
 ${verdicts(record, effects.runs)}
 ${chain(record, causes, effects, times)}
+<div class="columns">
 ${shownValue("Data", event.data, `/events/${record.key}/data`)}
-${event.http !== undefined && shownValue("Request", event.http as unknown as Json, `/events/${record.key}/request`)}`;
+${event.http !== undefined && shownValue("Request", event.http as unknown as Json, `/events/${record.key}/request`)}
+</div>`;
     return page(c, context, { title: `${icon} ${event.type}`, at: "/events", body });
   });
 
