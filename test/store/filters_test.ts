@@ -97,7 +97,8 @@ Deno.test("a search reads so many parts, says where it stopped, and goes on from
   }
   const found: string[] = [];
   let pages = 0;
-  for (let before: string | undefined;; pages++) {
+  let before: string | undefined;
+  for (;; pages++) {
     const { rows, stoppedAt } = await store.searchEvents({ text: "needle", limit: 20, parts: 2, before });
     found.push(...rows.map(({ event }) => event.id));
     if (stoppedAt === undefined) break;

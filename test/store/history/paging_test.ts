@@ -125,7 +125,8 @@ async function pages<T>(
   limit: number,
 ) {
   const rows: T[] = [];
-  for (let before: string | undefined;;) {
+  let before: string | undefined;
+  for (;;) {
     const { rows: next, stoppedAt } = await page(before);
     assert.ok(next.length <= limit);
     rows.push(...next);
