@@ -204,7 +204,8 @@ ${after}</ul>`
 </ul></section>`;
 }
 
-function eventLink(
+/** An event in a list of causes or effects. */
+export function eventLink(
   { key, event: { type, subject }, receivedAt, ...record }: EventRecord,
   times: Times,
   withVerdict = true,

@@ -2,10 +2,11 @@ import type { Context, Hono } from "hono";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Rule } from "../../model/rule.ts";
 import { describeState } from "../../model/run.ts";
-import type { Operated, Seen, Trace } from "../../store/store.ts";
+import type { EventRecord, Operated, Seen, Trace } from "../../store/store.ts";
 import { UserCode } from "../../workers/user_code.ts";
 import type { WebContext } from "../context.ts";
 import { answerJson } from "../answer.ts";
+import { causedBy, eventLink } from "./event.ts";
 import { readAction } from "./inputs.ts";
 import { href } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
@@ -45,7 +46,8 @@ export function addRun(app: Hono<ConsoleEnv>, context: WebContext): void {
     const { of, turn, step } = c.req.query();
     if (of !== undefined && turn !== undefined) return await toTurn(c, context, of, turn);
     const shown = await load(c, context, step);
-    return shown === undefined ? unknownRun(c, context) : page(c, context, runPage(c, shown));
+    if (shown === undefined) return await unknownRun(c, context);
+    return await page(c, context, runPage(c, shown, await causedBy(shown.trace.run, context.store)));
   });
   app.get("/runs/:id/value", (c) => rawValue(c, context));
   const action = `/runs/:id/:action{${ACTIONS.join("|")}}`;
@@ -88,7 +90,7 @@ async function toTurn(c: Context<ConsoleEnv>, context: WebContext, of: string, t
 
 // ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function runPage(c: Context<ConsoleEnv>, shown: Shown) {
+function runPage(c: Context<ConsoleEnv>, shown: Shown, caused: EventRecord[]) {
   const { trace: { run, notes }, view, rule } = shown;
   const { icon, tone } = wordOf(run.state);
   const body = markup`<p class="crumbs"><a href="/runs">Runs</a> of <a href="/rules/${run.rule}">${run.rule}</a></p>
@@ -101,6 +103,7 @@ ${lastActions(shown)}
 ${stepTable(view, shown)}
 ${rule?.then === "function" && sourceOf(shown)}
 ${eventOf(shown)}
+${caused.length > 0 && effectsOf(caused, shown)}
 ${notes.length > 0 && notesOf(shown)}`;
   return { title: `${icon} ${run.rule}`, at: "/runs", body };
 }
@@ -189,11 +192,19 @@ ${lines}</ol></section>
 function eventOf({ trace: { run: { id, event, trigger } } }: Shown): Markup {
   const by = event.cause && markup` · caused by run <a href="/runs/${event.cause.run}">${event.cause.run}</a>`;
   return markup`<section><h2>Event</h2>
-<p class="about"><a href="${href("/go", { q: event.id })}">${event.type}</a>${
+<p class="about"><a href="/events/${id}">${event.type}</a>${
     event.subject !== undefined &&
     markup` · subject <a href="${href("/go", { q: event.subject })}">${event.subject}</a>`
   } · id <code>${event.id}</code> from <code>${event.source}</code> · trigger ${trigger}${by}</p>
 ${shownValue("Data", event.data, href(`/runs/${id}/value`, { of: "event" }))}</section>
+`;
+}
+
+/** The events that the run caused. */
+function effectsOf(caused: EventRecord[], { times }: Shown): Markup {
+  return markup`<section><h2>It caused</h2>
+<ul class="hits">
+${caused.map((record) => markup`<li>${eventLink(record, times)}</li>\n`)}</ul></section>
 `;
 }
 

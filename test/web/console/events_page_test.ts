@@ -117,6 +117,8 @@ Deno.test("an event's page has each rule's verdict, its data, and the chain of c
   assert.ok(effect.length < 6_000);
   const raw = await bench.ask("GET", `/events/${next.key}/data`);
   assert.equal(raw.body.length, 20_000);
+  const run = await textOf(bench, `/runs/${first.id}`);
+  assert.match(run, /It caused next .*✓ started/);
   const byRun = await bench.ask("GET", `/events/${first.id}`, { headers: { accept: "text/html" } });
   assert.deepEqual([byRun.status, byRun.headers.get("location")], [302, `/events/${webhookEvent.key}`]);
   assert.equal((await bench.ask("GET", "/events/7", { headers: { accept: "text/html" } })).status, 404);
