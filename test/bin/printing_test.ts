@@ -47,7 +47,7 @@ const RUN: Run = {
   spent: 1_500,
 };
 
-Deno.test("times read as distances, or to the second", () => {
+Deno.test("times are relative, or exact to the second", () => {
   const shown = [-200, -59_000, -90_000, 3_600_000, 3 * 86_400_000, 5 * 86_400_000 - 300].map((offset) =>
     relativeTime(NOW + offset, NOW)
   );
@@ -57,7 +57,7 @@ Deno.test("times read as distances, or to the second", () => {
   assert.equal(deadline(NOW - 5, NOW), "2026-11-21 07:59:59Z (now)");
 });
 
-Deno.test("what came from outside cannot steer the terminal", () => {
+Deno.test("data from outside cannot control the terminal", () => {
   assert.equal(oneLine("a\n\tb\x1b[2Jc\u202ed"), "a b�[2Jc�d");
   assert.equal(visible("a\r\n\tb\x9bc"), "a\n\tb�c");
   assert.equal(fit("äöü😀!", 5), "äöü😀!");
@@ -89,7 +89,7 @@ long-id  ok      b
   );
 });
 
-Deno.test("colours appear only where the terminal has them", () => {
+Deno.test("colours appear only on terminals that have them", () => {
   const print = (terminal: Terminal) => printTable(terminal, ["A"], [[{ text: "x", colour: "green" }]]);
   assert.equal(printed(80, print), "\nA\nx\n");
   assert.equal(printed(80, print, true), "\n\x1b[2mA\x1b[22m\n\x1b[32mx\x1b[39m\n");
@@ -167,7 +167,7 @@ RUN    RULE      STATE      CREATED  TOOK  EVENT
   );
 });
 
-Deno.test("rules are listed with what fails and why one is not on", () => {
+Deno.test("rules are listed with failures and the reason why one is off", () => {
   const rule = {
     id: "a",
     file: "a.yaml",
@@ -189,7 +189,7 @@ b     paused  0     poll https://x (failed: HTTP 500); it eats memory
   );
 });
 
-Deno.test("a run is shown as a person would want to read it", () => {
+Deno.test("a run is shown in a readable form", () => {
   const trace: Trace = {
     run: {
       ...RUN,
@@ -283,7 +283,7 @@ error    The answer was 500
   );
 });
 
-Deno.test("the verdict of a run whose function if said no is told", () => {
+Deno.test("a run whose function if returned false shows its verdict", () => {
   const asked = {
     path: "if",
     kind: "if",
@@ -310,7 +310,7 @@ Deno.test("an error shows where in rule code it was thrown", () => {
   assert.match(ended(run.error!), /\nerror {4}no\n$/, "it was shown at the step");
 });
 
-Deno.test("of long JSON each part that fits stands on one line; an event shows its request", () => {
+Deno.test("long JSON is broken into parts that fit on a line; an event shows its request", () => {
   const output = { status: 200, list: [1, 2, 3], body: { text: "x".repeat(80), ok: true } };
   const step = { path: "ask", kind: "http", state: "succeeded", attempts: 1, startedAt: NOW, endedAt: NOW } as const;
   const http = { method: "GET", path: "/price/7", params: { sku: "7" }, query: { in: "EUR" }, headers: {} };
