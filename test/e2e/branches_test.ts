@@ -6,7 +6,7 @@ import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
 import { until } from "./until.ts";
 
-Deno.test("branches of a rule's function: killed and started again, each step is done once, and losers' children end", async () => {
+Deno.test("branches of a rule's function: across kill and restart each step is done once, and children of lost branches end", async () => {
   await using folder = await rulesFolder({
     "order.ts": `
 import { readFile, rm } from "node:fs/promises";
@@ -64,7 +64,7 @@ export default rule({
     await waits(program);
     const sleeper = await startedSleeper();
     await program.kill();
-    // Nobody else ends it now.
+    // Nothing else ends it now.
     process.kill(sleeper);
     await rm(pidFile);
   }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { rulesFolder } from "./folder.ts";
 import { whenthen } from "./program.ts";
 
-/** Twelve mistakes in six files, each with where it stands and a word of its remedy. */
+/** Twelve mistakes in six files, each with its position and a word of its remedy. */
 const FILES = {
   "a.yaml": `when:
   crn: "0 8 * * *"
@@ -78,7 +78,7 @@ Deno.test("twelve mistakes in six files are twelve problems, each at its place w
   for (const { hint, message } of problems) assert.ok(hint ?? /expected /.test(message), `a remedy for: ${message}`);
 });
 
-Deno.test("a right folder checks clean and shows when its crons fire", async () => {
+Deno.test("a correct folder has no problems and shows when its crons fire", async () => {
   await using folder = await rulesFolder({
     "ok.yaml": `when: { cron: "30 8 * * 1-5", timezone: Europe/Berlin }\nthen:\n  - log: good morning\n`,
   });

@@ -7,7 +7,7 @@ import { rulesFolder } from "./folder.ts";
 import { type Program, start } from "./program.ts";
 import { MailServer } from "./smtp_server.ts";
 
-/** Is over after a moment. */
+/** Expires after a moment. */
 const QUICK = `
 when: { event: quick }
 then:
@@ -32,7 +32,7 @@ async function signIn(page: Page, program: Program, name: string): Promise<void>
   await page.getByText(`Signed in as`).waitFor();
 }
 
-/** What a checker of accessibility has to say about the page (WCAG 2.2, A and AA). */
+/** Findings of an accessibility checker about the page (WCAG 2.2, A and AA). */
 async function accessibility(page: Page): Promise<string[]> {
   await page.evaluate(await readFile(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8"));
   const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
@@ -42,7 +42,7 @@ async function accessibility(page: Page): Promise<string[]> {
   return await page.evaluate(run);
 }
 
-browserTest("a person finds what waits, is told what does not fit, answers, and is thanked", async (browser) => {
+browserTest("a person finds an open form, sees what is invalid, answers, and is thanked", async (browser) => {
   const { folder, program } = await open();
   await using _folder = folder;
   await using _program = program;
@@ -99,7 +99,7 @@ browserTest("a person finds what waits, is told what does not fit, answers, and 
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
 });
 
-browserTest("two tabs: the second answer is told that the first one counts", async (browser) => {
+browserTest("two tabs: the second answer is refused because the first one counts", async (browser) => {
   const { folder, program } = await open();
   await using _folder = folder;
   await using _program = program;
@@ -123,7 +123,7 @@ browserTest("two tabs: the second answer is told that the first one counts", asy
   await program.waitForMessage("A1: approve by anna");
 });
 
-browserTest("somebody else is refused, and an expired form says so", async (browser) => {
+browserTest("another person is refused, and an expired form says so", async (browser) => {
   const { folder, program } = await open();
   await using _folder = folder;
   await using _program = program;
@@ -136,7 +136,7 @@ browserTest("somebody else is refused, and an expired form says so", async (brow
   assert.equal(refused!.status(), 403);
   assert.doesNotMatch(await carl.content(), /Refund/);
   assert.deepEqual(await accessibility(carl), []);
-  // Nor by sending what the page would.
+  // Nor by sending the page's request directly.
   const posted = await carl.request.post(`${await program.url()}/forms/${form}`, {
     form: { decision: "approve", amount: "5" },
   });

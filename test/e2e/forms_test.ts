@@ -6,7 +6,7 @@ import { MailServer } from "./smtp_server.ts";
 
 const smtp = (port: number) => `smtp: { host: 127.0.0.1, port: ${port}, from: rules@example.org }\n`;
 
-Deno.test("each person gets a mail with a link of their own; the first answer moves the run on, the second is 409", async () => {
+Deno.test("each person gets a mail with a link of their own; the first answer resumes the run, the second gets 409", async () => {
   await using server = await MailServer.start();
   await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": PEOPLE + smtp(server.port) });
   await using program = start(folder.rules, { data: folder.data });
@@ -43,7 +43,7 @@ Deno.test("each person gets a mail with a link of their own; the first answer mo
   });
 });
 
-Deno.test("a session, a link and an open form outlive a crash; who is taken out of people loses both at once", async () => {
+Deno.test("a session, a link and an open form outlive a crash; a person removed from people loses session and link at once", async () => {
   await using server = await MailServer.start();
   const settings = PEOPLE + smtp(server.port);
   await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": settings });
@@ -171,7 +171,7 @@ Deno.test("people are added from a terminal, and answer with their token at once
   await program.waitForMessage("A1: approve by eve");
 });
 
-Deno.test("behind a proxy wrong passwords are counted by where they come from", async () => {
+Deno.test("behind a proxy wrong passwords are counted by client address", async () => {
   await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": PEOPLE });
   await using program = start(folder.rules, { data: folder.data });
   const signIn = async (from: string) => {

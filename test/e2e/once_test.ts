@@ -5,7 +5,7 @@ import { WebServer } from "./web_server.ts";
 
 const items = (...prices: number[]) => JSON.stringify(prices.map((price, index) => ({ id: `i${index}`, price })));
 
-Deno.test("whenthen once: polls once, finishes what starts, exits with what a CI job needs to know", async () => {
+Deno.test("whenthen once: polls once, finishes what starts, exits with a code for CI jobs", async () => {
   await using peer = await WebServer.start((_, response) => {
     response.writeHead(200, { "content-type": "application/json" }).end(items(1, 2));
   });

@@ -21,7 +21,7 @@ const ended = (program: Program, run: string) =>
 const notesOf = async (program: Program, run: string): Promise<string[]> =>
   (await program.api(`runs/${run}`)).notes.map(({ text }: Answered) => text);
 
-Deno.test("retry goes on behind the last good step, and only a failed run can be retried", async () => {
+Deno.test("retry resumes after the last successful step, and only a failed run can be retried", async () => {
   await using peer = await WebServer.start((_, response) => response.writeHead(500).end("no"));
   await using folder = await rulesFolder({
     "pay.yaml": `
@@ -110,7 +110,7 @@ Deno.test("runs --waiting says what each waits for; skip ends one wait, with and
   ]);
 });
 
-Deno.test("move lets a waiting run go on by the newest version; one that asks for other steps fails with both lists", async () => {
+Deno.test("move lets a waiting run continue with the newest version; a version with other steps fails with both lists", async () => {
   const rule = (first: string, text: string) => `
 when: { webhook: /go, auth: none }
 then:
@@ -147,7 +147,7 @@ then:
   assert.equal((await program.api(`runs/${stays}`)).run.state, "succeeded");
 });
 
-Deno.test("cancel, pause and resume say who asked", async () => {
+Deno.test("cancel, pause and resume record who asked", async () => {
   await using folder = await rulesFolder({ "ask.yaml": WAITS });
   const ask = operator(folder.data);
   await using program = start(folder.rules, folder);
