@@ -22,7 +22,7 @@ const feed = (...titles: string[]) =>
     ).join("")
   }</feed>`;
 
-Deno.test("example 09: the workflow's own command tells what is new since the state that the cache carries", async () => {
+Deno.test("example 09: the workflow's own command reports what is new since the cached state", async () => {
   let titles = ["v1"];
   let broken = false;
   await using peer = await WebServer.start((seen, response) => {
@@ -66,7 +66,7 @@ Deno.test("example 09: the workflow's own command tells what is new since the st
   assert.equal(posts().length, 1);
 });
 
-/** Runs a step's script as GitHub's runner does. */
+/** Runs a step's script like GitHub's runner. */
 function job(script: string, cwd: string, env: Record<string, string>): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
     const options = { cwd, env: { ...process.env, NO_COLOR: "1", ...env } };
