@@ -26,7 +26,7 @@ then:
   - log: "version ${version} \${{ event.data.id }}"
 `;
 
-Deno.test("300 reloads under load leave memory and hooks where they were, and lose no event", async () => {
+Deno.test("300 reloads under load leave memory and hooks unchanged, and lose no event", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-reloads-"));
   const data = join(folder, "data");
   const rules = join(folder, "rules");
