@@ -24,7 +24,7 @@ Deno.test("a digest, a debounce and a report are read with their defaults", () =
   assert.equal(check(withWhen("- event: a")).rule!.triggers[0].batch, undefined);
 });
 
-Deno.test("config and environment stand in the options of a batch, as in those of a trigger", () => {
+Deno.test("config and environment may be used in the options of a batch, as in those of a trigger", () => {
   const rest =
     'config: { digest: 2h, most: 5, zone: { type: text, default: Europe/Paris }, at: "0 7 * * *", none: true }\n';
   assert.deepEqual(batchOf('{ every: "${{ config.digest }}", max: "${{ config.most }}" }', rest, {}), {
@@ -159,22 +159,22 @@ const traps: [what: string, batch: string, rest: string, ...expected: string[]][
 ];
 
 for (const [what, batch, rest, ...expected] of traps) {
-  Deno.test(`${what} is one problem of a batch at its place, with a remedy`, () => {
+  Deno.test(`${what} is one problem of a batch at its position, with a remedy`, () => {
     const text = withWhen(`- event: a\n  batch: ${batch}`, rest);
     assert.deepEqual(underlined(text, check(text).problems), [expected]);
   });
 }
 
-Deno.test("a function if cannot choose what is collected", () => {
+Deno.test("a function if cannot filter collected events", () => {
   const text = withWhen("- event: a\n  batch: { every: 1h }", "if: { function: true }\n");
   assert.deepEqual(underlined(text, check(text).problems), [[
     "batch",
-    "a function if cannot choose what is collected: rule code runs once it closes",
+    "a function `if` cannot filter collected events: rule code runs only after the batch closes",
     'write it as CEL, as in if: "event.data.amount > 100", and without a validator of the event',
   ]]);
 });
 
-Deno.test("the terms of a batch say when it closes, from now on", () => {
+Deno.test("the options of a batch determine when it closes", () => {
   const terms = batchTerms({ every: HOUR, empty: false, max: 5 }, NOW);
   assert.deepEqual(terms, { within: HOUR, max: 5, empty: false, options: '{"every":3600000,"empty":false,"max":5}' });
   const { within, quiet } = batchTerms({ quiet: 1_000, within: 5_000, empty: false, max: 5 }, NOW);

@@ -9,7 +9,7 @@ function stepsOf(text: string, more = {}): Step[] {
   return rule!.then as Step[];
 }
 
-Deno.test("branches are lists of steps by name; what they gave is seen behind them, not beside them", () => {
+Deno.test("branches are lists of steps by name; later steps see their results, other branches do not", () => {
   const [both] = stepsOf(`
 - id: both
   parallel:
@@ -25,7 +25,7 @@ Deno.test("branches are lists of steps by name; what they gave is seen behind th
   ]);
 });
 
-Deno.test("the steps of an each see the item and its number; those of a repeat, and its condition, the turn", () => {
+Deno.test("the steps of an each see the item and its index; those of a repeat, and its condition, the turn", () => {
   const [, each, repeat] = stepsOf(`
 - { id: list, http: GET https://h/ }
 - each: steps.list.body
@@ -50,7 +50,7 @@ Deno.test("the steps of an each see the item and its number; those of a repeat, 
   assert.deepEqual(repeat.args, { repeat: { until: "steps.look.body.done && index > 2", every: 3_600_000, max: 50 } });
 });
 
-Deno.test("a form has fields, people, reminders, an escalation and steps that tell; a time of its own", () => {
+Deno.test("a form has fields, people, reminders, an escalation, notification steps and a timeout", () => {
   const [approval, again] = stepsOf(
     `
 - id: approval
@@ -239,7 +239,7 @@ const slips: [string, string, string[], object?][] = [
 ];
 
 for (const [name, text, expected, more] of slips) {
-  Deno.test(`${name} is one problem at its place`, () => {
+  Deno.test(`${name} is one problem at its position`, () => {
     assert.deepEqual(underlined(text, check(text, more).problems), [expected]);
   });
 }

@@ -20,7 +20,7 @@ function found(tests: string, rule = RULE) {
   return underlined(text, testProblems);
 }
 
-Deno.test("a test is read with its defaults, each entry with its place", () => {
+Deno.test("a test is read with its defaults, each entry with its position", () => {
   const { rule, tests, testProblems } = check(`${RULE}tests:
   - name: pays
     now: 2027-03-01
@@ -64,7 +64,7 @@ Deno.test("a test is read with its defaults, each entry with its place", () => {
   ]);
 });
 
-Deno.test("what is wrong with a test has its place and a remedy, and the rule loads all the same", () => {
+Deno.test("a mistake in a test has its position and a remedy, and the rule still loads", () => {
   const { rule } = check(`${RULE}tests: yes`);
   assert.ok(rule);
   assert.deepEqual(found("tests: yes"), [

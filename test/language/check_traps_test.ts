@@ -225,7 +225,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
 ];
 
 for (const [name, text, expected] of traps) {
-  Deno.test(`${name} is one problem at its place, with a remedy`, () => oneProblem(text, expected));
+  Deno.test(`${name} is one problem at its position, with a remedy`, () => oneProblem(text, expected));
 }
 
 Deno.test("a missing secret is a warning: the rule loads", () => {
