@@ -22,7 +22,7 @@ import {
 
 const MB = 1024 * 1024;
 
-/** Takes in events with a body of 10 kB; those whose number is in `finish` are run to their end. @returns their runs */
+/** Accepts events with a body of 10 kB; runs of those whose number is in `finish` end. @returns their runs */
 async function fill(store: Store, from: number, to: number, finish: (at: number) => boolean): Promise<string[]> {
   const runs: string[] = [];
   for (let at = from; at < to; at++) {
@@ -42,7 +42,7 @@ async function eventIds(store: Store): Promise<string[]> {
   return (await store.listEvents({ limit: 1e6 })).map(({ event }) => event.id).reverse();
 }
 
-storeTest("identities go when their time is over, and only then", async (store) => {
+storeTest("identities are removed when they expire, and only then", async (store) => {
   await send(store, "old");
   await store.accept([arrival("short", [candidate()], 1_000)], [], NOW);
   await send(store, "new", {}, NOW + DAY);
@@ -53,7 +53,7 @@ storeTest("identities go when their time is over, and only then", async (store) 
   assert.equal((await store.stats()).events, 3, "history does not go by time");
 });
 
-Deno.test("by bytes: the oldest part of history goes first, with its file; counters and identities stay", async () => {
+Deno.test("by bytes: the oldest part of history is removed first, with its file; counters and identities stay", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const runs: string[] = [];
@@ -110,7 +110,7 @@ storeTest("live runs, with the events that they need, outlive all history", asyn
   assert.deepEqual((await store.claimRuns("me", 9, NOW + 9)).map(({ run }) => run.id), [replayed]);
 });
 
-storeTest("what happens to an event or run after its history is gone is no trouble", async (store) => {
+storeTest("changes of an event or run whose history was removed do no harm", async (store) => {
   const { runs: [run] } = await send(store, "e1");
   await supersede(store);
   await dropHistory(store);
@@ -126,7 +126,7 @@ storeTest("what happens to an event or run after its history is gone is no troub
   assert.deepEqual(await store.getReply(arrival("e1").event), reply);
 });
 
-Deno.test("above the cap of live state intake is refused; duplicates are answered, what is inside goes on", async () => {
+Deno.test("above the cap of live state intake is refused; duplicates are answered, existing runs continue", async () => {
   const store = await open();
   await pruneAll(store, { live: 1.5 * MB });
   const refused = fill(store, 0, 600, () => false);
@@ -149,7 +149,7 @@ Deno.test("above the cap of live state intake is refused; duplicates are answere
   await store.close();
 });
 
-Deno.test("history takes no room of live state", async () => {
+Deno.test("history does not count as live state", async () => {
   const store = await open();
   await pruneAll(store, { live: MB });
   await fill(store, 0, 300, () => true);
@@ -158,7 +158,7 @@ Deno.test("history takes no room of live state", async () => {
   await store.close();
 });
 
-storeTest("what retention is holds before anything is dropped by it", async (store) => {
+storeTest("the retention setting applies before anything is removed", async (store) => {
   store.retain({ ...RETENTION, live: 1.5 * MB, identities: 60 * DAY });
   await send(store, "e0");
   assert.equal((await send(store, "e0", {}, NOW + 59 * DAY)).delivery, "duplicate");
@@ -166,7 +166,7 @@ storeTest("what retention is holds before anything is dropped by it", async (sto
   await assert.rejects(fill(store, 1, 600, () => false), StoreFullError);
 });
 
-storeTest("an identity that was forgotten leaves room, in memory and in the store", async (store) => {
+storeTest("an expired identity frees its space, in memory and in the store", async (store) => {
   for (let at = 0; at < 1_000; at++) await publish(store, `p${at}`, "paid.in", {});
   await store.checkpoint();
   assert.equal((await store.stats()).identities, 1_000);
@@ -176,7 +176,7 @@ storeTest("an identity that was forgotten leaves room, in memory and in the stor
   assert.ok((await store.stats()).bytes < bytes);
 });
 
-storeTest("memory across runs goes when its time is over", async (store) => {
+storeTest("memory across runs is removed when its ttl is over", async (store) => {
   const run = await startRun(store, "e1");
   for (let at = 0; at < 300; at++) {
     await store.recordStep(run, step(`s${at}`), { state: { key: `k${at}`, value: at, ttl: 1_000 + at } }, NOW);

@@ -3,10 +3,10 @@ import fc from "fast-check";
 import type { EventRecord } from "../../../runtime/store/store.ts";
 import { Archive, eventLine, moreLine, NOW, runId, runLine } from "./helpers.ts";
 
-/** What the history has to say, kept as plain arrays. */
+/** The model of the history, as plain arrays. */
 class Model {
   events: { key: number; type: string; subject: string; rule: string; deliveries: number }[] = [];
-  /** Those that live have no state. */
+  /** Live ones have no state. */
   runs: { nth: number; event: number; rule: string; subject: string; state?: State; listed: boolean; notes: number }[] =
     [];
 }
@@ -93,7 +93,7 @@ const filter = fc.record({
 
 type Filter = typeof filter extends fc.Arbitrary<infer F> ? F : never;
 
-/** All pages, one behind the other. */
+/** All pages, one after the other. */
 async function pages<T>(page: (before: string | undefined) => Promise<T[]>, idOf: (row: T) => string, limit: number) {
   const rows: T[] = [];
   for (;;) {
@@ -137,7 +137,7 @@ async function checkEvents({ history }: Archive, { events }: Model, { rule, subj
   );
 }
 
-Deno.test("pages have no gap and nothing twice, whatever was folded when, and by every filter", async () => {
+Deno.test("pages have no gaps and no duplicates, whenever rows are folded, with every filter", async () => {
   const steps = fc.array(step, { minLength: 20, maxLength: 200, size: "max" });
   const filters = fc.array(filter, { minLength: 4, maxLength: 8 });
   const property = fc.asyncProperty(steps, filters, async (steps, filters) => {
