@@ -34,9 +34,9 @@ export interface Bench extends AsyncDisposable {
   errors: string[];
   /** Those in the settings; a test may change it. */
   people: Person[];
-  /** Runs that went on after an answer, or as an operator ended their wait. */
+  /** Runs that resumed after an answer, or because an operator ended their wait. */
   woken: string[];
-  /** Sends a request and gives its status and its answer. */
+  /** Sends a request. @returns its status and body */
   ask(method: string, path: string, init?: RequestInit): Promise<Answer>;
   /** Sends JSON. */
   post(path: string, body: Json, headers?: Record<string, string>): Promise<Answer>;
@@ -44,13 +44,13 @@ export interface Bench extends AsyncDisposable {
 
 interface Answer {
   status: number;
-  /** Parsed where it is JSON. */
+  /** Parsed if it is JSON. */
   // deno-lint-ignore no-explicit-any
   body: any;
   headers: Headers;
 }
 
-/** Opens one over these rules, ready unless `context` says something else. */
+/** Opens one with these rules, ready unless `context` overrides it. */
 export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-web-"));
   const store = await openStore({ folder, onWarning() {}, now: NOW });
