@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { plainJson } from "../../runtime/workers/plain_json.ts";
 import type { Json } from "../../runtime/model/json.ts";
 
-Deno.test("plainJson() gives what JSON would give", () => {
+Deno.test("plainJson() returns what JSON would", () => {
   fc.assert(fc.property(fc.jsonValue(), (value) => {
     assert.deepEqual(plainJson(value, "it"), JSON.parse(JSON.stringify(value)) as Json);
   }));
@@ -11,7 +11,7 @@ Deno.test("plainJson() gives what JSON would give", () => {
   assert.equal(plainJson(undefined, "it"), null);
 });
 
-Deno.test("plainJson() names the path and the type of what JSON cannot hold", () => {
+Deno.test("plainJson() names the path and the type of a value that JSON cannot represent", () => {
   const message = (value: unknown) => {
     try {
       return plainJson(value, "it");
@@ -35,7 +35,7 @@ Deno.test("plainJson() names the path and the type of what JSON cannot hold", ()
   assert.deepEqual(plainJson([twice, twice], "it"), [twice, twice]);
 });
 
-Deno.test("plainJson() keeps whole numbers beyond 2^53, smaller ones are numbers as they are read again", () => {
+Deno.test("plainJson() keeps whole numbers beyond 2^53, smaller BigInts become numbers", () => {
   assert.deepEqual(plainJson([9007199254740993n, -(2n ** 63n), 5n, 2 ** 60], "it"), [
     9007199254740993n,
     -(2n ** 63n),
