@@ -107,7 +107,12 @@ function checkTimes(checking: Checking, path: Path, { every, quiet, within, cron
 function checkRule(checking: Checking, path: Path, batch: Batch, { hasKey, hasFunctionIf }: AroundBatch): void {
   if (hasFunctionIf) {
     const hint = 'write it as CEL, as in if: "event.data.amount > 100", and without a validator of the event';
-    checking.error(path, "key", "a function if cannot choose what is collected: rule code runs once it closes", hint);
+    checking.error(
+      path,
+      "key",
+      "a function `if` cannot filter collected events: rule code runs only after the batch closes",
+      hint,
+    );
   }
   if (batch.empty && hasKey) {
     const hint = "take out one of the two; each key has a batch of its own, from its first event on";
