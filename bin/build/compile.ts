@@ -94,7 +94,7 @@ async function commit(): Promise<string> {
 
 const options = new Command("compile").description("Builds the single binary")
   .addOption(new Option("--target <target>", "what it is for").choices(Object.keys(TARGETS)).default(HOST))
-  .option("--faults", "build the program for tests whose clock and disk can be told to misbehave")
+  .option("--faults", "build the program for tests, whose clock and disk can be made to fail")
   .parse().opts<{ target: Target; faults?: true }>();
 if (!isTarget(HOST)) throw new Error(`Cannot build on ${HOST}; what builds is ${Object.keys(TARGETS).join(", ")}`);
 const name = options.faults ? "whenthen-with-faults" : "whenthen";

@@ -64,7 +64,7 @@ Deno.test("password hashes are packed, with a warning that names the people", as
   const { paths, said } = await collected(folder);
   assert.deepEqual(paths, ["a.yaml", "whenthen.yaml"]);
   assert.deepEqual(said, [
-    "whenthen.yaml:3:5: warning: the hash of the password of anna is packed: who has the file can guess at it",
+    "whenthen.yaml:3:5: warning: the hash of the password of anna is packed: whoever has the file can try to guess it",
   ]);
 });
 
@@ -74,6 +74,6 @@ Deno.test("a pipe and a link to nowhere are left out with a warning", async () =
   await symlink("nowhere", join(folder.rules, "link.txt"));
   assert.deepEqual(await collected(folder), {
     paths: ["a.yaml"],
-    said: ["link.txt", "pipe.txt"].map((path) => `${path}:1:1: warning: left out: it is no regular file`),
+    said: ["link.txt", "pipe.txt"].map((path) => `${path}:1:1: warning: left out: it is not a regular file`),
   });
 });

@@ -139,7 +139,7 @@ Deno.test("of 5,000 iterations only the notable ones are shown; the others are c
     "… [2]/save to [76]/save: 75 done (--json shows all)",
   ]);
   assert.equal(lines.filter((line) => line.startsWith("error")).length, 5);
-  assert.ok(lines.includes("[4000]/save  http  retrying  goes on in 1m"));
+  assert.ok(lines.includes("[4000]/save  http  retrying  resumes in 1m"));
   assert.ok(lines.includes("… [2078]/save to [3999]/save: 1,919 done, 3 failed (--json shows all)"), text);
   assert.equal(lines.at(-1), "[4999]/save  http  succeeded  5ms");
 });

@@ -132,20 +132,20 @@ Deno.test("every verdict of an event is a sentence", () => {
   assert.equal(
     printed(100, (terminal) => printEvents(terminal, [record, unmatched, awaited])),
     `
-github.push  octo/repo  id 72d3  from /hooks/github  3m ago, delivered 2 times and taken once
+github.push  octo/repo  id 72d3  from /hooks/github  3m ago, delivered 2 times and accepted once
   a started run 01run
   b did not start, the condition does not hold: size > 5 is false (size is 2)
-  c held as run 02run: above 10/m, goes on in 30s
+  c delayed as run 02run: above 10/m, starts in 30s
   d did not start, the rule is busy: run 03run of the same key is not done
   e did not start: the rule has enabled: false
-  f did not start, this would go round for ever: 17 runs in a row
+  f did not start, this would loop for ever: 17 runs in a row
   g did not start because of an error: no such key: x
   h joined a batch: Collected; 2 events so far, closes in 1m
   i joined a batch: Run 04run answers it
 github.push  octo/repo  id 72d3  from /hooks/github  3m ago
   no rule listens to it, and no run waited for it
 github.push  octo/repo  id 72d3  from /hooks/github  3m ago
-  pay had waited for it: step "a/paid" of run 05run
+  pay was waiting for it: step "a/paid" of run 05run
 `,
   );
   assert.equal(printed(100, (terminal) => printEvents(terminal, [])), "\nNo events yet\n");
@@ -160,7 +160,7 @@ Deno.test("runs are listed with what they wait for or why they failed", () => {
     `
 RUN    RULE      STATE      CREATED  TOOK  EVENT
 01run  ops/disk  succeeded  3m ago   1.5s  github.push octo/repo
-02run  ops/disk  waiting    3m ago   1.5s  github.push octo/repo; waits for a retry of tell; goes on in 1m
+02run  ops/disk  waiting    3m ago   1.5s  github.push octo/repo; waits for a retry of tell; resumes in 1m
 03run  ops/disk  failed     3m ago   1.5s  github.push octo/repo; HTTP 500
 04run  ops/disk  queued     3m ago         github.push octo/repo
 `,
@@ -273,7 +273,7 @@ steps
     error    HttpError: The answer was 500
     detail   {"status":500}
   log  skipped  0ms  its if does not hold
-  rule.onError  answers what failed in "tell"
+  rule.onError  handles the failure of "tell"
     log  succeeded  0ms
 
 notes
@@ -294,7 +294,7 @@ Deno.test("a run whose function if returned false shows its verdict", () => {
     output: false,
   } as const;
   const text = printed(100, (terminal) => printTrace(terminal, { run: RUN, steps: [asked], notes: [] }));
-  assert.match(text, /verdict {2}condition: the function if said no/);
+  assert.match(text, /verdict {2}condition: the function if returned false/);
 });
 
 Deno.test("an error shows where in rule code it was thrown", () => {

@@ -103,7 +103,7 @@ Deno.test("forms are listed and answered from a terminal, with the program runni
       "reason=too late = no",
     );
     assert.equal(answered.code, 0, answered.stderr);
-    assert.match(answered.stdout, /^Answered as anna; run \w+ goes on\n$/);
+    assert.match(answered.stdout, /^Answered as anna; run \w+ resumes\n$/);
     await program.waitForMessage("A1: reject by anna");
     assert.equal((await cli("answer", first, "--as", "anna", "decision=reject", "amount=5")).code, 1);
     assert.match((await cli("forms", "--state", "answered")).stdout, /Refund 250 EUR\?; answered by anna .*\(api\)/);

@@ -46,7 +46,7 @@ then:
 
   peer.answer((_, response) => response.writeHead(200).end("cash"));
   const retried = await ask("retry", run);
-  assert.deepEqual([retried.code, retried.stdout], [0, `Run ${run} goes on with step "pay"\n`], retried.stderr);
+  assert.deepEqual([retried.code, retried.stdout], [0, `Run ${run} resumes with step "pay"\n`], retried.stderr);
   await program.waitForMessage("paid with cash");
   assert.equal(await readFile(out, "utf8"), "once\n", "what was done stays done");
   assert.deepEqual(await notesOf(program, run), [`Retried by ${ME}: it resumes with step "pay"`]);
@@ -130,8 +130,12 @@ then:
   await folder.write("go.yaml", rule("note", "by the new one"));
   await program.waitFor("a reload", () => loads() === 2);
   const moved = await ask("move", moves);
-  assert.deepEqual([moved.code, moved.stdout], [0, `Run ${moves} goes on by its rule as it is now\n`], moved.stderr);
-  assert.match((await ask("move", moves)).stderr, /that is the one it is on/);
+  assert.deepEqual(
+    [moved.code, moved.stdout],
+    [0, `Run ${moves} continues with its rule as it is now\n`],
+    moved.stderr,
+  );
+  assert.match((await ask("move", moves)).stderr, /it is on that version already/);
   await folder.write("go.yaml", rule("other", "by the third"));
   await program.waitFor("another reload", () => loads() === 3);
   await ask("move", breaks);
