@@ -51,7 +51,7 @@ export function createWeb(context: WebContext): Web {
   return {
     async fetch(request, address) {
       const url = urlOf(request);
-      if (url === undefined) return Response.json({ error: "The header Host names no host" }, { status: 400 });
+      if (url === undefined) return Response.json({ error: "The header Host is not valid" }, { status: 400 });
       // Not through the router and its middleware: no other route gets thousands of requests a second.
       if (/^\/hooks(\/|$)/.test(url.pathname)) return closed(context) ?? await answerHook(request, url, context);
       return await app.fetch(URL.canParse(request.url) ? request : new Request(url, request), { address });

@@ -345,8 +345,8 @@ Deno.test("a response that fails, breaks off or never ends leaves no file", asyn
 Deno.test("save excludes format and charset", () => {
   const check = (args: JsonObject) => http.check!({ http: "https://example.org/", save: "a", ...args }, 0);
   assert.deepEqual(check({}), []);
-  assert.match(check({ format: "csv" })[0], /^format: the body goes into a file by "save"/);
-  assert.match(check({ charset: "latin1" })[0], /^charset: the body goes into a file by "save"/);
+  assert.match(check({ format: "csv" })[0], /^format: "save" writes the body to a file/);
+  assert.match(check({ charset: "latin1" })[0], /^charset: "save" writes the body to a file/);
 });
 
 Deno.test("an endless body of a failure does not hide the failure", async () => {

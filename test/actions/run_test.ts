@@ -145,7 +145,7 @@ Deno.test("a script that cannot be started is an error with a remedy", async () 
       `Cannot run "./list.sh": the interpreter in the first line of ${folder}/list.sh does not exist`,
       `Cannot run "./nothing.sh": there is no file ${folder}/nothing.sh`,
       `Cannot run "true" in ${folder}/nowhere: there is no such folder`,
-      `Cannot run "./list.sh": it is not executable; chmod +x would make it so`,
+      `Cannot run "./list.sh": it is not executable; run chmod +x on it`,
     ]);
   });
 });
@@ -297,7 +297,7 @@ Deno.test("save accepts a plain file name, and no format", async () => {
       `save: expected a plain file name such as report.csv, got ${JSON.stringify(save)}`,
     ]);
   }
-  assert.match(problems({ save: "a.csv", format: "csv" })[0], /^format: standard output goes into a file by "save"/);
+  assert.match(problems({ save: "a.csv", format: "csv" })[0], /^format: "save" writes standard output to a file/);
   const error = await failureOf({ run: "touch never", save: "1/x" });
   assert.ok(error instanceof TerminalError);
   assert.match(error.message, /as "1\/x": expected a plain file name such as report.csv$/);

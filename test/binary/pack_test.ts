@@ -113,7 +113,7 @@ binaryTest("a packed file that cannot store its state says so", async () => {
   await using alone = await packedMachine({ "hello.yaml": "when: start\nthen: [{ log: hello }]\n" });
   const { code, stdout } = await runPacked(alone, ["run", "--port", "0"]);
   assert.equal(code, 64, stdout);
-  assert.match(stdout, /^Cannot make the data folder \S+\/empty\/\.whenthen: .+; name another with --data$/m);
+  assert.match(stdout, /^Cannot create the data folder \S+\/empty\/\.whenthen: .+; name another with --data$/m);
 });
 
 binaryTest("a damaged packed file refuses every command, and says so", async () => {

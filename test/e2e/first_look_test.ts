@@ -45,6 +45,6 @@ export default rule({
   };
   assert.match(await show("orders"), /\n {4}error {4}POST .*\/tell answered 500/, "no class, no frames of the program");
   const thrown = await show("thrown");
-  assert.match(thrown, /what is handed over stands under with, as in with: \{ text: … \}/);
+  assert.match(thrown, /arguments go under with, as in with: \{ text: … \}/);
   assert.doesNotMatch(thrown, /\b(node|ext|file):|NodeWorker/, "only frames of the files of the user");
 });

@@ -111,8 +111,8 @@ tests:
   });
   const { code, stdout } = await whenthen(["test", folder.rules]);
   assert.equal(code, 1, stdout);
-  assert.match(stdout, /a\.yaml:6:\d+: Step "get" touches the world and has no stub/);
-  assert.match(stdout, /a\.yaml:7:\d+: Step "touch" touches the world and has no stub/);
+  assert.match(stdout, /a\.yaml:6:\d+: Step "get" acts on the outside world and has no stub/);
+  assert.match(stdout, /a\.yaml:7:\d+: Step "touch" acts on the outside world and has no stub/);
   assert.match(stdout, /\n1 test passed, 2 failed\n$/);
   assert.deepEqual(server.seen, []);
   assert.deepEqual(await readdir(folder.rules), ["a.yaml"]);

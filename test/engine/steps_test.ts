@@ -282,7 +282,7 @@ Deno.test("a reply is sent after it is on disk; of two the first counts", () =>
     assert.equal((await bench.trace(run)).steps[1].output !== null, true);
     assert.deepEqual((await bench.trace(run)).steps[1].output, {
       sent: false,
-      reason: "the event has been replied to before; the first reply stands",
+      reason: "the event has been replied to before; the first reply counts",
     });
   }));
 

@@ -68,7 +68,7 @@ Deno.test("a missing name and an invalid option are each one error that says wha
     const failed = async (id: string, code: string) => (await bench.run(codeRule(code, { id }))).run.error!.message;
     assert.equal(
       await failed("ops/nameless", 'await step.wait("1h");'),
-      'step.wait("1h") needs a name for the step, which stands first, as in step.wait("name", "1h")',
+      'step.wait("1h") needs the step\'s name as its first argument, as in step.wait("name", "1h")',
     );
     assert.equal(
       await failed("ops/soon", 'await step.waitFor("paid", "t", { timeout: "soon" });'),

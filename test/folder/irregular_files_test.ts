@@ -76,7 +76,7 @@ Deno.test("if a pipe or a device replaces a rule, its last good version stays", 
   assert.equal(loaded.rules.get("a")!.version, version);
   await folder.remove("a.yaml");
   await folder.write({ "a.yaml": "" });
-  assert.deepEqual(heads(await folder.load()), ["a.yaml:1:1: warning: there is nothing in this file"]);
+  assert.deepEqual(heads(await folder.load()), ["a.yaml:1:1: warning: this file is empty"]);
 });
 
 Deno.test("settings and config that are no longer files change nothing", async () => {

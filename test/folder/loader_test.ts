@@ -105,7 +105,10 @@ Deno.test("each rule gets one line about a reload, with the problems of kept ver
   const second = await folder.load();
   const lines = describeReload(first, second);
   assert.deepEqual(lines.map(({ what, rule }) => `${what} ${rule}`), ["loaded a", "kept b", "failed d", "removed c"]);
-  assert.match(lines[1].text, /^kept b: the last good version goes on\nb\.yaml:2:3: expected one of .* got "evry"\n/);
+  assert.match(
+    lines[1].text,
+    /^kept b: the last good version stays live\nb\.yaml:2:3: expected one of .* got "evry"\n/,
+  );
   assert.deepEqual(describeReload(second, await folder.load()), []);
 });
 
@@ -244,7 +247,7 @@ Deno.test("links to files and folders are followed, cycles and dead links are no
 Deno.test("an empty file is a warning, not a rule", async () => {
   await using folder = await TestFolder.with({ "a.yaml": "# nothing yet\n" });
   const loaded = await folder.load();
-  assert.deepEqual(heads(loaded), ["a.yaml:1:1: warning: there is nothing in this file"]);
+  assert.deepEqual(heads(loaded), ["a.yaml:1:1: warning: this file is empty"]);
   assert.equal(loaded.broken.size, 0);
 });
 

@@ -62,7 +62,7 @@ ops/hook.yaml:6:11: ./lib/tel.yaml does not exist
       - call: ./lib/tel.yaml
               ^^^^^^^^^^^^^^
     did you mean ./lib/tell.yaml?
-ops/hook.yaml:7:15: an expression inside code for the shell: what it gives would run as code
+ops/hook.yaml:7:15: an expression inside a shell command: its value would run as code
       - run: echo \${{ event.data.x }}
                   ^^^^^^^^^^^^^^^^^^^
     write it as a list, run: [command, "\${{ x }}"], or pass it by env: or stdin:

@@ -132,9 +132,9 @@ Deno.test("a module that hangs delays the YAML rules no longer than the loadTime
     const says = (from?: Loaded) =>
       describeReload(from, second).map(({ text }) => text).filter((text) => /slow/.test(text));
     assert.deepEqual(says(first), [
-      "late slow: its code is still being evaluated, and until that has ended the last good version goes on",
+      "late slow: its code is still being evaluated; until then the last good version stays live",
     ]);
-    assert.deepEqual(says(second), [], "it is told once");
+    assert.deepEqual(says(second), [], "it is reported once");
     await ready;
     const third = await folder.load();
     assert.match(heads(third)[0], /^slow\.ts:\d+:\d+: cannot be loaded/);

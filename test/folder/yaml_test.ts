@@ -64,16 +64,16 @@ const SLIPS: [name: string, text: string, problem: string][] = [
   [
     "a comment that cuts a value off",
     "text: Order #${{ id }}",
-    'a.yaml:1:13: "#${{ id }}" is a comment: "#" behind a space begins one|    text: Order #${{ id }}' +
-    '|                ^^^^^^^^^^|    quote the whole: "Order #${{ id }}"; or put a space behind the "#"',
+    'a.yaml:1:13: "#${{ id }}" is a comment: "#" after a space begins one|    text: Order #${{ id }}' +
+    '|                ^^^^^^^^^^|    quote the whole: "Order #${{ id }}"; or put a space after the "#"',
   ],
   ["a tab", "a:\n\tb: 1", "a.yaml:2:1: a tab in the indentation|     b: 1|    ^|    indent with spaces"],
-  ["a key twice", "a: 1\na: 2", 'a.yaml:2:1: "a" stands here twice|    a: 2|    ^|    keep one of them'],
+  ["a key twice", "a: 1\na: 2", 'a.yaml:2:1: "a" is here twice|    a: 2|    ^|    keep one of them'],
   [
     "a missing space",
     "then: []\nevery:5m\nname: a",
     'a.yaml:2:1: expected a key with a value, got "every:5m"|    every:5m|    ^^^^^^^^' +
-    "|    put a space behind the colon: every: 5m",
+    "|    put a space after the colon: every: 5m",
   ],
   [
     "a quoted beginning",
@@ -126,7 +126,7 @@ Deno.test("anchors may be used, but not for exponential growth", () => {
   const { value, problems } = parseYaml(bomb.join("\n"), "a.yaml");
   assert.equal(value, undefined);
   assert.equal(problems[0].message, "too many aliases of aliases");
-  assert.match(shown("a: &x [*x]")[0], /stands inside of what it refers to/);
+  assert.match(shown("a: &x [*x]")[0], /refers to a value that contains it/);
 });
 
 Deno.test("the length and depth of a file are limited", () => {

@@ -88,12 +88,12 @@ const slips: [string, string, string[], object?][] = [
   ["a name outside its each", `${each("[{ id: save, log: hi }]")}\n  - log: \${{ item }}`, [
     "item",
     'unknown name "item"',
-    "known here: event, steps, errors, config, env, secrets, state, run, rule; text stands in quotes",
+    "known here: event, steps, errors, config, env, secrets, state, run, rule; write text in quotes",
   ]],
   ["a step inside an each, from outside", `${each("[{ id: save, log: hi }]")}\n  - log: \${{ steps.save }}`, [
     "steps.save",
     'unknown step "save"',
-    "it is executed apart each time; what came of that is in steps.each",
+    "it is executed separately each time; its results are in steps.each",
   ]],
   [
     "a step in a branch beside",
@@ -101,7 +101,7 @@ const slips: [string, string, string[], object?][] = [
     [
       "steps.x",
       'unknown step "x"',
-      "it is in a branch beside this one, which may not be done yet",
+      "it is in a concurrent branch, which may not have finished",
     ],
   ],
   ["an id in two branches", withThen("- parallel:\n    a: [{ id: x, log: a }]\n    b: [{ id: x, log: b }]"), [
@@ -111,12 +111,12 @@ const slips: [string, string, string[], object?][] = [
   ]],
   ["a branch whose name is no id", withThen("- parallel:\n    my-crm: [{ log: a }]"), [
     "my-crm",
-    '"my-crm" is no name for a branch',
+    '"my-crm" is not a valid branch name',
     "begin with a small letter, then letters, digits and _; onError and onTimeout are taken",
   ]],
   ["a branch whose name is taken", withThen("- parallel:\n    onError: [{ log: a }]"), [
     "onError",
-    '"onError" is no name for a branch',
+    '"onError" is not a valid branch name',
     "begin with a small letter, then letters, digits and _; onError and onTimeout are taken",
   ]],
   ["a list where branches belong", withThen("- parallel: [{ log: a }]"), [
@@ -146,7 +146,7 @@ const slips: [string, string, string[], object?][] = [
   ]],
   ["a name for items that is taken", each("[{ log: a }]", "  as: event\n"), [
     "event",
-    '"event" is the name of something else',
+    '"event" is already the name of something else',
     "choose another one",
   ]],
   ["a name for items that is none", each("[{ log: a }]", "  as: my-item\n"), [
@@ -180,7 +180,7 @@ const slips: [string, string, string[], object?][] = [
   ]],
   ["a template where an expression stands", withThen('- waitFor: paid\n  match: { data.id: "${{ event.id }}" }'), [
     '"${{ event.id }}"',
-    "here stands an expression without ${{ }}",
+    "this is an expression already, so it takes no ${{ }}",
     "write event.id",
   ]],
   ["somebody whom nobody knows", withThen("- form: Ok?\n  to: [anna, finanze]"), [
@@ -198,8 +198,8 @@ const slips: [string, string, string[], object?][] = [
     withThen("- form: Ok?\n  to: a@b.org\n  timeout: 1d\n  escalate: { after: 2d, to: b@b.org }"),
     [
       "{",
-      "its time comes after the timeout",
-      "write a shorter one",
+      "it would come after the timeout",
+      "write a shorter time",
     ],
   ],
   ["a field that hides who answered", withThen("- form: Ok?\n  to: a@b.org\n  fields: { by: { type: text } }"), [
@@ -222,19 +222,19 @@ const slips: [string, string, string[], object?][] = [
     withThen('- form: Ok?\n  to: a@b.org\n  fields: { a: { type: text, title: "${{ event.id }}" } }'),
     [
       '"${{ event.id }}"',
-      "an expression cannot stand here",
+      "an expression is not allowed here",
       "write the value itself",
     ],
   ],
   ["reminders without end", withThen("- form: Ok?\n  to: a@b.org\n  remind: 5ms"), [
     "5ms",
-    "a reminder every moment",
+    "the interval is too short",
     "write at least 1s",
   ]],
   ["form.people outside notify", withThen("- form: Ok?\n  to: a@b.org\n- log: ${{ form.url }}"), [
     "form.url",
     'unknown name "form"',
-    "known here: event, steps, errors, config, env, secrets, state, run, rule; text stands in quotes",
+    "known here: event, steps, errors, config, env, secrets, state, run, rule; write text in quotes",
   ]],
 ];
 

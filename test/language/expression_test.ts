@@ -106,7 +106,7 @@ const fails: [string, RegExp, string?][] = [
   ["steps.x", /there is no steps here/, "steps.x"],
   ["event.data.text + event.data.n", /"\+" does not work between text and a number/],
   ["event.data.n && true", /true or false|bool/],
-  ["1.0 / 0", /Infinity is not a value that JSON can hold/],
+  ["1.0 / 0", /Infinity is not a value that JSON can represent/],
   ["1 / 0", /division by zero/],
   ["default(1 / 0, 5)", /division by zero/],
   ["sum(['a'])", /sum\(\) needs numbers, got "a"/],

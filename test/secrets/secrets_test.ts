@@ -63,8 +63,8 @@ Deno.test("a secret has a fault if it is not set, short, or a common word", () =
   const faults = [...Object.keys(values), "NOPE"].map((name) => of(values).fault(name)?.message);
   assert.deepEqual(faults, [
     "the secret PIN has under 4 characters: it is not masked",
-    "the secret ADMIN has under 8 characters: whatever is equal to it is shown as ***, ordinary words too",
-    "the secret REGION is a word of under 12 letters: whatever is equal to it is shown as ***, ordinary words too",
+    "the secret ADMIN has under 8 characters: any equal text is shown as ***, even ordinary words",
+    "the secret REGION is a word of under 12 letters: any equal text is shown as ***, even ordinary words",
     undefined,
     undefined,
     "the secret NOPE is not set",

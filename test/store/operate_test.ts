@@ -62,7 +62,7 @@ storeTest("a run that is not executing moves to another version of its rule", as
     const result = (await store.moveRun(run, version, "anna", NOW))!;
     return result.kind === "refused" ? result.reason : result;
   };
-  assert.match(String(await move("v1")), /that is the one it is on$/);
+  assert.match(String(await move("v1")), /it is on that version already$/);
   assert.match(String(await move("v3")), /the store does not have it/);
   assert.match(String(await move("v9")), /one of other, not of shop\/pay$/);
   assert.deepEqual(await move("v2"), { kind: "done" });
@@ -93,9 +93,9 @@ storeTest("branches beside one that failed finally are cancelled because of that
   await store.recordStep(run, step("all", { kind: "each", state: "failed", error }), { cancels: ["all[3]"] }, NOW);
   const { steps, notes } = (await store.getRun(run))!;
   assert.deepEqual(steps.map(({ path, error }) => [path, error?.message]), [
-    ["all[3]/late", 'Its branch was given up: step "all[2]/save" failed'],
+    ["all[3]/late", 'Its branch was abandoned: step "all[2]/save" failed'],
     ["all", "no"],
-    ["all[3]", 'Its branch was given up: step "all[2]/save" failed'],
+    ["all[3]", 'Its branch was abandoned: step "all[2]/save" failed'],
   ]);
   assert.equal(notes[0].text, 'Cancelled "all[3]": step "all[2]/save" failed');
 });

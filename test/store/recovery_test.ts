@@ -191,7 +191,7 @@ Deno.test("without all parts identities, live runs and counters are there, and t
   for (const path of disk.paths().filter((path) => path.includes("/part-"))) await disk.remove(path);
   const { ids, warnings } = await recovered(disk, true);
   assert.deepEqual([ids, warnings.length], [["e5"], 2]);
-  assert.match(warnings[0], /^Cannot find part-.*, a part of history: what was in it is not shown any more$/);
+  assert.match(warnings[0], /^Cannot find part-.*, a part of history: its history is no longer shown$/);
 });
 
 Deno.test("a missing file of the log or its folds is damage", async () => {

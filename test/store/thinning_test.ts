@@ -138,9 +138,7 @@ Deno.test("a damaged part cannot be thinned: it is removed with a warning, the o
   const store = await open({ disk, onWarning: (message) => warnings.push(message) });
   await pruneAll(store, { bytes: 0 });
   assert.deepEqual(warnings, [
-    `Cannot read ${
-      first.split("/").at(-1)
-    }, which is removed from history with all that is in it: its checksum differs`,
+    `Cannot read ${first.split("/").at(-1)}, which is removed from history with all its content: its checksum differs`,
   ]);
   assert.equal(await store.getRun(run), undefined);
   assert.equal((await store.listRuns({ limit: 9 })).length, 1);

@@ -123,7 +123,7 @@ testRule("a", "has no such part", async (t) => {
   );
   assert.deepEqual(shown, [
     "not as expected: a.test.ts:7: not as expected",
-    'no stub: a.test.ts:10: Step "get" touches the world and has no stub; add it, as in stub: { http: { status: 200 } }',
+    'no stub: a.test.ts:10: Step "get" acts on the outside world and has no stub; add it, as in stub: { http: { status: 200 } }',
     "throws: helper.ts:2: boom",
     "cannot be: a.test.ts:14: t.advance: expected a duration such as 2d, or a time such as 2027-01-04T09:00:00Z, " +
     'got "soon"',
@@ -225,10 +225,10 @@ testRule(a, "is well", async (t) => {
 `,
   });
   assert.deepEqual(outcomes(report), [
-    "is stuck: Nothing has happened for 10 s, and yet the rule is at work",
+    "is stuck: Nothing has happened for 10 s, but the rule is still running",
     "is well",
   ]);
-  assert.deepEqual(report.results[0].failure!.notes, ["the run is executed; so far: tell succeeded"]);
+  assert.deepEqual(report.results[0].failure!.notes, ["the run is executing; so far: tell succeeded"]);
 });
 
 Deno.test("a mistake in a test file, or in the setup of a test, is a problem with its position", async () => {

@@ -112,7 +112,7 @@ Deno.test("answers: by whom, the reason of a refusal, and the state of the form"
     "reminded, escalated, given up",
     "an operator skips it",
     'nobody is there: There is no open form "approval"; open are: none',
-    "a wrong refusal: The answer of anna was taken, not refused as forbidden",
+    "a wrong refusal: The answer of anna was accepted, not refused as forbidden",
     'a refusal that was not expected: The answer of anna was refused: invalid, decision: expected one of "approve", ' +
     '"reject", got "maybe"',
   ]);
@@ -264,7 +264,7 @@ testRule(refund, "an operator is quicker", { people }, async (t) => {
   assert.deepEqual(report.problems, []);
   const [decided, late, skipped] = outcomes(report);
   assert.deepEqual([decided, late], ["the CFO decides", "nobody decides"]);
-  assert.match(skipped, /^an operator is quicker: Step "both\/pay\/send" touches the world and has no stub/);
+  assert.match(skipped, /^an operator is quicker: Step "both\/pay\/send" acts on the outside world and has no stub/);
 });
 
 Deno.test("code that is not deterministic in a replay fails in a test, too", async () => {

@@ -32,11 +32,11 @@ tests: [{ name: inside, do: [{ send: { type: a } }] }]
 `,
   });
   assert.deepEqual(outcomes(report), [
-    'http: Step "get" touches the world and has no stub; add it, as in stub: { http: { status: 200 } }',
-    'run: Step "run" touches the world and has no stub; add it, as in stub: { run: { stdout: "…" } }',
-    'call: Step "call" touches the world and has no stub; add it, as in stub: { call: what it returns }',
-    'mail: Step "mail" touches the world and has no stub; add it, as in stub: { mail: {} }',
-    'inside: Step "call/then/post" touches the world and has no stub; add it, as in stub: { http: { status: 200 } }',
+    'http: Step "get" acts on the outside world and has no stub; add it, as in stub: { http: { status: 200 } }',
+    'run: Step "run" acts on the outside world and has no stub; add it, as in stub: { run: { stdout: "…" } }',
+    'call: Step "call" acts on the outside world and has no stub; add it, as in stub: { call: what it returns }',
+    'mail: Step "mail" acts on the outside world and has no stub; add it, as in stub: { mail: {} }',
+    'inside: Step "call/then/post" acts on the outside world and has no stub; add it, as in stub: { http: { status: 200 } }',
   ]);
 });
 

@@ -655,20 +655,20 @@ Deno.test("options that a source cannot have are problems", () => {
   const check = (args: JsonObject) => poll.check!(parseArgs(poll, args), START);
   assert.deepEqual(check({ poll: "https://example.org/", headers: { a: "b" }, pages: { next: "body.next" } }), []);
   assert.deepEqual(check({ poll: { run: "x" }, headers: { a: "b" } }), [
-    '"headers" belongs into the step, beside "http"',
+    '"headers" belongs in the step, beside "http"',
   ]);
   assert.deepEqual(check({ poll: { run: "x" }, pages: { next: "body.next" } }), ['"pages" needs a URL to poll']);
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, format: "csv" }), [
-    '"format" reads text; what a step such as "call" gives is data already',
+    '"format" parses text; a step such as "call" returns parsed data',
   ]);
   assert.deepEqual(check({ poll: { run: "x", save: "a" } }), [
-    '"save" puts a file into a run\'s folder, and a poll is no run',
+    '"save" writes to a run\'s folder, and a poll has no run',
   ]);
   assert.deepEqual(check({ poll: { run: "x", keep: "tail" } }), [
     '"keep" leaves out items, which would count as removed',
   ]);
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, charset: "latin1" }), [
-    '"charset" reads bytes; what a step such as "call" gives is data already',
+    '"charset" decodes bytes; a step such as "call" returns parsed data',
   ]);
   assert.throws(() => parseArgs(poll, { poll: "https://example.org/", charset: "none" }), /expected a charset such as/);
   assert.equal(poll.address({ poll: { run: ["df", "-h"] } }), "poll run df -h");

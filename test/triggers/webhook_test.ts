@@ -248,7 +248,7 @@ Deno.test("bodies are read by their content type", () => {
 
 Deno.test("a body that is not valid JSON despite its type is refused with the reason", () => {
   const message = refused(send({ auth: "none" }, request('{"a": ')), 400);
-  assert.match(message, /^The body is not the JSON that its content type application\/json says: ./);
+  assert.match(message, /^The body is not valid JSON, although its content type is application\/json: ./);
 });
 
 Deno.test("names such as __proto__ are plain data", () => {

@@ -136,7 +136,7 @@ Deno.test("an operator retries, skips and moves; impossible requests are 409 wit
   ]]]);
   assert.equal((await bench.ask("GET", "/api/runs?waiting=false")).body.length, 2);
   const same = await bench.post(`/api/runs/${waiting}/move`, {});
-  assert.match(same.body.error, /that is the one it is on/);
+  assert.match(same.body.error, /it is on that version already/);
   bench.context.rules().rules.get("a")!.version = "v2";
   await store.putVersions([bench.context.rules().rules.get("a")!]);
   assert.deepEqual((await bench.post(`/api/runs/${waiting}/move`, { by: "bob" })).body, { run: waiting });

@@ -255,7 +255,7 @@ Deno.test("an invalid branch is refused at the call", () =>
     await assert.rejects(run(fixture, `await step.any({ a: () => 1 });`), /step\.any needs the step's name first/);
     await assert.rejects(
       run(fixture, `await step.all("x", { a: () => new Map() });`),
-      /the result of x\/a is a Map, which JSON cannot hold/,
+      /the result of x\/a is a Map, which JSON cannot represent/,
     );
   }));
 

@@ -136,7 +136,7 @@ Deno.test("a result that JSON cannot represent is a clear error", () =>
     const code = await module(ruleSource(`await step.do("read", () => ({ items: [1, { at: new Date(0) }] }));`));
     await assert.rejects(
       isolates.runRule(code, scope(), executor(), never),
-      /the result of step "read" has a Date at items\[1\]\.at, which JSON cannot hold: use toISOString\(\)/,
+      /the result of step "read" has a Date at items\[1\]\.at, which JSON cannot represent: use toISOString\(\)/,
     );
   }));
 

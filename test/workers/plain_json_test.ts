@@ -21,16 +21,19 @@ Deno.test("plainJson() names the path and the type of a value that JSON cannot r
   };
   const circle: Record<string, unknown> = {};
   circle.self = [circle];
-  assert.equal(message(new Map()), "TerminalError: it is a Map, which JSON cannot hold: use Object.fromEntries()");
-  assert.equal(message({ "a b": [Symbol()] }), 'TerminalError: it has a symbol at ["a b"][0], which JSON cannot hold');
+  assert.equal(message(new Map()), "TerminalError: it is a Map, which JSON cannot represent: use Object.fromEntries()");
+  assert.equal(
+    message({ "a b": [Symbol()] }),
+    'TerminalError: it has a symbol at ["a b"][0], which JSON cannot represent',
+  );
   assert.match(String(message([10n ** 400n])), /a number too large for a double at \[0\]/);
-  assert.equal(message([NaN]), "TerminalError: it has NaN at [0], which JSON cannot hold");
-  assert.equal(message({ f() {} }), "TerminalError: it has a function at f, which JSON cannot hold");
+  assert.equal(message([NaN]), "TerminalError: it has NaN at [0], which JSON cannot represent");
+  assert.equal(message({ f() {} }), "TerminalError: it has a function at f, which JSON cannot represent");
   assert.equal(
     message({ p: Promise.resolve() }),
-    "TerminalError: it has a Promise at p, which JSON cannot hold: await it",
+    "TerminalError: it has a Promise at p, which JSON cannot represent: await it",
   );
-  assert.match(String(message(circle)), /a reference to what it stands in at self\[0\]/);
+  assert.match(String(message(circle)), /a reference to itself at self\[0\]/);
   const twice = { n: 1 };
   assert.deepEqual(plainJson([twice, twice], "it"), [twice, twice]);
 });

@@ -21,10 +21,10 @@ const schemas = {
   },
 } as const;
 
-/** Runs lists of steps side by side until the required number has succeeded. */
+/** Runs lists of steps concurrently until the required number has succeeded. */
 export const parallel: Control = defineControl({
   ...schemas,
-  summary: "Runs lists of steps side by side",
+  summary: "Runs lists of steps concurrently",
   controls: true,
   nested: {},
   check({ parallel: names, join }) {

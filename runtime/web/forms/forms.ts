@@ -36,7 +36,7 @@ export function formPages(context: WebContext): Hono {
 
 function failed(error: Error, c: Context, context: WebContext) {
   if (error instanceof StoreFullError) {
-    const page = notice("Not now", "The program cannot take in anything at the moment. Try again in a while.");
+    const page = notice("Not now", "The program cannot accept anything at the moment. Try again later.");
     return respond(c, context, page, 503, { "retry-after": String(error.retryAfter) });
   }
   context.onError(`Cannot answer ${c.req.method} ${c.req.path}`, error);

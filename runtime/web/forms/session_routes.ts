@@ -55,7 +55,7 @@ export function addSessionRoutes(app: Hono, context: WebContext): void {
       return respond(c, context, signInPage({ form, name, problem }), 429, { "retry-after": String(checked.seconds) });
     }
     if (checked.kind === "wrong") {
-      const problem = "This name and this password do not belong together.";
+      const problem = "The name or the password is wrong.";
       return respond(c, context, signInPage({ form, name, problem }), 401);
     }
     const secure = desk.address().startsWith("https:");

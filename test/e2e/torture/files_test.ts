@@ -37,7 +37,7 @@ const DROPPED = /bytes of log-\d+ are not a whole commit and were dropped/;
 const RECOVERED = /had to be recovered from base-\d+: (base|ids)-.* (is damaged|ends within|cannot be read)/;
 const ASIDE = /THE STORE IS DAMAGED AND WAS SET ASIDE/;
 const UNREADABLE = /^Cannot read (part-[\w-]+\.sqlite): .*; the history in it is not shown$/;
-const GONE = /^Cannot find (part-[\w-]+\.sqlite), a part of history: what was in it is not shown any more$/;
+const GONE = /^Cannot find (part-[\w-]+\.sqlite), a part of history: its history is no longer shown$/;
 
 async function send(program: Program, ...ids: string[]): Promise<void> {
   for (const id of ids) assert.equal((await program.post("/hooks/in", { id })).status, 202, id);

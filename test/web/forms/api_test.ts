@@ -44,7 +44,7 @@ Deno.test("an operator answers as one of the people asked, and as nobody else", 
     amount: "expected at most 100, got 500",
     reson: "unknown field; did you mean reason?",
   });
-  assert.match(invalid.body.error, /^The answer does not fit: decision: expected one of/);
+  assert.match(invalid.body.error, /^The answer is not valid: decision: expected one of/);
   const accepted = await answer({ as: "anna", values });
   assert.equal(accepted.status, 200);
   assert.deepEqual(accepted.body.answer, { values: { ...values, reason: null }, by: "anna", at: NOW, via: "api" });
