@@ -68,7 +68,7 @@ export async function ask(
   }
 }
 
-/** Prints for people, or as JSON where that was asked for. */
+/** Prints for people, or as JSON if requested. */
 export function print<T>(
   session: Session,
   options: Pick<CommonOptions, "json">,

@@ -207,7 +207,7 @@ Deno.test("with keep: tail output that fits is kept whole; beyond that, both str
     assert.ok(big.dropped![stream] > 0, stream);
   }
   const one = await execute({ run: "seq 1100000 >&2; echo 1", keep: "tail" });
-  assert.deepEqual(one.dropped, { stdout: 0, stderr: 0 }, "what the other stream leaves is for both");
+  assert.deepEqual(one.dropped, { stdout: 0, stderr: 0 }, "space that the other stream leaves is shared");
 });
 
 Deno.test("with keep: tail lines and text come from the end, even if they need much space as JSON", async () => {
@@ -291,7 +291,7 @@ Deno.test("save accepts a plain file name, and no format", async () => {
     return "problems" in parsed ? parsed.problems : run.check!(parsed.args, 0);
   };
   assert.deepEqual(problems({ save: "a.csv" }), []);
-  assert.deepEqual(problems({ save: "${{ event.id }}/x" }), [], "known when it runs");
+  assert.deepEqual(problems({ save: "${{ event.id }}/x" }), [], "checked when it runs");
   for (const save of ["../a", "a/b", "..", ""]) {
     assert.deepEqual(problems({ save }), [
       `save: expected a plain file name such as report.csv, got ${JSON.stringify(save)}`,
@@ -341,5 +341,5 @@ Deno.test("output is decoded by charset, and output that is not text fails the s
   }
   const failed = await failureOf({ run: String.raw`printf 'a\277'; exit 2` });
   assert.match(failed.message, /ended with exit code 2/);
-  assert.equal(failed.detail!.stdout, "a\ufffd", "what can be read of it");
+  assert.equal(failed.detail!.stdout, "a\ufffd", "the readable part");
 });

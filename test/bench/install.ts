@@ -58,7 +58,7 @@ export function installWebhook(scratch: string): Installed {
 
 /**
  * Node-RED from npm.
- * @throws Error where npm cannot install it
+ * @throws Error if npm cannot install it
  */
 export function installNodeRed(scratch: string): Installed {
   const folder = fromNpm(scratch, "node-red", [`node-red@${NODE_RED}`]);
@@ -74,7 +74,7 @@ export interface Restate extends Installed {
 
 /**
  * Restate from npm.
- * @throws Error where npm cannot install it
+ * @throws Error if npm cannot install it
  */
 export function installRestate(scratch: string): Restate {
   const packages = [`@restatedev/restate-server@${RESTATE}`, `@restatedev/restate-sdk@${RESTATE_SDK}`, `node@${NODE}`];

@@ -12,7 +12,7 @@ export interface Row {
   note?: string;
 }
 
-/** A target and its result. */
+/** An aim and its result. */
 export interface Aim {
   aim: string;
   came: string;
@@ -26,7 +26,7 @@ export interface Part {
   aims: Aim[];
 }
 
-/** A target for a number; undefined if the reference is missing. */
+/** An aim for a number; undefined if the reference is missing. */
 export function aimFor(
   aim: string,
   value: number | undefined,
@@ -54,7 +54,7 @@ export function printPart({ title, rows }: Part): void {
   }
 }
 
-/** Writes the results of all targets. */
+/** Writes the results of all aims. */
 export function printAims(parts: Part[]): void {
   stdout.write("\nAims\n");
   const aims = parts.flatMap((part) => part.aims);

@@ -38,7 +38,7 @@ binaryTest(
     assert.equal((await program.post("/hooks/add", [1, 2, 39])).status, 202);
     await program.waitForMessage("the sum is 42");
     const unpacked = (await readdir(join(alone.data, "cache"))).filter((name) => name.startsWith("esbuild-"));
-    assert.equal(unpacked.length, 1, "what it unpacks goes to the data folder where the user has no cache");
+    assert.equal(unpacked.length, 1, "it unpacks into the data folder if the user has no cache");
     assert.equal(await program.stop(), 0);
   },
 );

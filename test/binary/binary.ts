@@ -39,7 +39,7 @@ export async function machine(files: Record<string, string>) {
 
 export type Machine = Awaited<ReturnType<typeof machine>>;
 
-/** Starts the binary as another user where that is possible, with no environment but this, in a folder that cannot be written. */
+/** Starts the binary as another user if that is possible, with no environment but this, in a folder that cannot be written. */
 export function launchAlone({ binary, empty }: Machine, args: string[], env: Record<string, string> = {}) {
   return spawn(binary, args, { cwd: empty, env, ...OTHER_USER, stdio: ["ignore", "pipe", "pipe"] });
 }

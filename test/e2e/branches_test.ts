@@ -78,7 +78,11 @@ export default rule({
   // The line is printed before the step is recorded, and the run ends with that.
   const { steps } = await until("the run to end", () => runOf(program), ({ run }) => run.state === "succeeded");
   const told = (await readFile(join(folder.rules, "told.txt"), "utf8")).trim().split("\n");
-  assert.deepEqual(told.slice(0, 3).sort(), ["a", "b", "c"], "each line once, in any order as they go side by side");
+  assert.deepEqual(
+    told.slice(0, 3).sort(),
+    ["a", "b", "c"],
+    "each line once, in any order, as branches are concurrent",
+  );
   assert.deepEqual(told.slice(3), ["paid"]);
   const state = Object.fromEntries(steps.map(({ path, state }: { path: string; state: string }) => [path, state]));
   assert.equal(state["both/race/first/slow"], "cancelled");

@@ -174,7 +174,7 @@ browserTest("the link in a mail opens its form on a phone, without account and w
   const small = await wide.evaluate(
     `[...document.querySelectorAll("button, input:not([type=hidden]):not([type=radio]), select, textarea, .choice")].filter((part) => part.getBoundingClientRect().height < 44).map((part) => part.outerHTML)`,
   );
-  assert.deepEqual(small, [], "what is touched is large enough");
+  assert.deepEqual(small, [], "touch targets are large enough");
 
   await page.getByLabel("reject").check();
   await page.getByLabel("How much?").fill("5");

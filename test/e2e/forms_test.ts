@@ -185,6 +185,6 @@ Deno.test("behind a proxy wrong passwords are counted by client address", async 
     return response.status;
   };
   for (let count = 0; count < 5; count++) assert.equal(await signIn("198.51.100.1, 198.51.100.7"), 401);
-  assert.equal(await signIn("198.51.100.99, 198.51.100.7"), 429, "what the nearest proxy wrote counts");
+  assert.equal(await signIn("198.51.100.99, 198.51.100.7"), 429, "the address from the nearest proxy counts");
   assert.equal(await signIn("198.51.100.1, 198.51.100.8"), 401);
 });

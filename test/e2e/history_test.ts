@@ -44,7 +44,7 @@ async function pages(program: Program, query: string): Promise<Answered[]> {
   return all;
 }
 
-Deno.test("identities, and what is live, survive the deletion of all parts between two starts; the start names each", async () => {
+Deno.test("identities, and what is live, survive the deletion of all parts between two starts; the start names each part", async () => {
   await using folder = await rulesFolder(RULES);
   const runs = new Map<string, string>();
   let stays: string;
@@ -75,8 +75,8 @@ Deno.test("identities, and what is live, survive the deletion of all parts betwe
     await program.waitForMessage(`Cannot find ${name}, a part of history: what was in it is not`);
   }
   const listed = (await program.api("runs")).map(({ id }: Answered) => id);
-  for (const id of [stays, runs.get("last")]) assert.ok(listed.includes(id), "what was not folded is listed");
-  assert.ok(!listed.includes(runs.get("e0")), "what was in a part is not");
+  for (const id of [stays, runs.get("last")]) assert.ok(listed.includes(id), "unfolded runs are listed");
+  assert.ok(!listed.includes(runs.get("e0")), "runs in the removed part are not");
 });
 
 Deno.test("listings page in order of creation over live, unfolded and folded runs, each of them once", async () => {

@@ -28,11 +28,11 @@ then:
   const once = (...more: string[]) =>
     whenthen(["once", folder.rules, "--data", folder.data, "--log", "json", ...more], { env: { OUT_FILE: out } });
 
-  assert.equal((await once("--require-state")).code, 3, "a new store where state is required");
+  assert.equal((await once("--require-state")).code, 3, "a new store, but state is required");
   await Deno.remove(folder.data, { recursive: true }).catch(() => {});
   const seeded = await once();
   assert.equal(seeded.code, 0, seeded.stdout + seeded.stderr);
-  await assert.rejects(Deno.readTextFile(out), "the first pass only learns what is there");
+  await assert.rejects(Deno.readTextFile(out), "the first pass only sets the baseline");
 
   peer.answer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(items(1, 3)));
   const changed = await once("--require-state");

@@ -48,7 +48,7 @@ then:
   const retried = await ask("retry", run);
   assert.deepEqual([retried.code, retried.stdout], [0, `Run ${run} resumes with step "pay"\n`], retried.stderr);
   await program.waitForMessage("paid with cash");
-  assert.equal(await readFile(out, "utf8"), "once\n", "what was done stays done");
+  assert.equal(await readFile(out, "utf8"), "once\n", "earlier steps are not repeated");
   assert.deepEqual(await notesOf(program, run), [`Retried by ${ME}: it resumes with step "pay"`]);
 
   await program.waitFor("its success", ({ properties }) => properties.state === "succeeded");

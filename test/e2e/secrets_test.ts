@@ -138,7 +138,7 @@ Deno.test("a secret that was only used in arguments never reaches the data folde
   assert.equal(await program.stop(), 0);
 
   const { text, modes } = await read(folder.data);
-  assert.ok(text.includes("lisbon"), "data is there as it came");
+  assert.ok(text.includes("lisbon"), "data is stored unchanged");
   for (const spelling of SPELLINGS) assert.ok(!text.includes(spelling), spelling);
   // Folders, and the esbuild that the binary unpacks.
   for (const [path, mode] of modes) assert.equal(mode, /^$|\/$|\/esbuild-/.test(path) ? "700" : "600", path);

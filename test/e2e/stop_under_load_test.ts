@@ -70,7 +70,7 @@ export default rule({ when: webhook("/loops", { auth: "none" }), then: async () 
     for (const socket of sockets) socket.destroy();
     console.log(`${accepted.length} accepted; it stopped in ${took.toFixed(0)} ms`);
     assert.ok(took < LONGEST_STOP, `${took} ms`);
-    assert.equal((await replied).status, 202, "who waits for a reply is told that the event is taken in");
+    assert.equal((await replied).status, 202, "a client that waits for a reply learns that the event is accepted");
   }
   peer.answer((_, response) => response.end("{}"));
   await using program = start(folder.rules, { data: folder.data });

@@ -265,7 +265,7 @@ Deno.test("an unknown person cannot be asked: the step fails and says so", () =>
     for (const args of wrong) {
       const { run } = await bench.run(makeRule([form(args)]), "finanze");
       assert.equal(run.state, "failed");
-      assert.match(run.error!.message, /^Cannot ask "finanze": there is no such person, nobody in a group/);
+      assert.match(run.error!.message, /^Cannot ask "finanze": there is no such person, nobody is in a group/);
     }
     assert.deepEqual(bench.mails, []);
   }));

@@ -38,7 +38,7 @@ export class Bench {
   runner!: Runner;
   /** The implementations of `call: ./lib.ts#<name>`. */
   functions: Record<string, Called> = {};
-  /** Names of the functions called, with `with.n` where given. */
+  /** Names of the functions called, with `with.n` if given. */
   calls: string[] = [];
   lines: string[] = [];
   finished: Run[] = [];

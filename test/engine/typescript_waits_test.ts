@@ -43,7 +43,7 @@ Deno.test("step.wait waits for a duration or until a time, also across a crash, 
       "2026-11-28T08:00:00.000Z",
       "2026-11-28T08:10:00.000Z",
     ]);
-    assert.ok(trace.run.spent < HOUR, "waits are no time spent");
+    assert.ok(trace.run.spent < HOUR, "waits do not count as running time");
     const wrong = await bench.run(
       codeRule(`await step.wait("pause", "soon", { timeout: "1h" });`, { id: "ops/wrong" }),
     );

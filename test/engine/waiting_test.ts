@@ -114,7 +114,7 @@ Deno.test("however many branches wait, only the first has a timer", async () => 
   const done = waiting.fork<unknown>([branch, ...waits]);
   assert.deepEqual(dues, [1_000]);
   await clock.advanceTo(1_049);
-  assert.equal(dues.length, 51, "and for the next one when it has come");
+  assert.equal(dues.length, 51, "then the next one");
   end();
   await done;
 });

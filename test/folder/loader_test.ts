@@ -165,7 +165,7 @@ Deno.test("a call must lead to an action or an export; the problem says what exi
   assert.deepEqual(
     shown(await folder.load()).map((text) => text.split("\n").filter((_, line) => line !== 1 && line !== 2)),
     [
-      ["a.yaml:5:11: ./b.yaml is no action", "    an action has inputs and then, and no when"],
+      ["a.yaml:5:11: ./b.yaml is not an action", "    an action has inputs and then, and no when"],
       ["a.yaml:6:11: ./lib/tel.yaml does not exist", "    did you mean ./lib/tell.yaml?"],
       [
         "a.yaml:7:11: ./gone.ts does not exist",
@@ -204,7 +204,7 @@ Deno.test("a secret that is not set is a warning until it is set", async () => {
     await folder.write({ [file]: "TOKEN=abcdef12\n" });
     assert.deepEqual(heads(await folder.load()), []);
     await folder.remove(file);
-    assert.deepEqual(shown(await folder.load()), shown(warned), "a file that is checked again has its places again");
+    assert.deepEqual(shown(await folder.load()), shown(warned), "a file that is checked again has its positions");
   }
   await folder.write({ "mounted/TOKEN": "abcdef12\n" });
   assert.deepEqual(heads(await folder.load()), []);

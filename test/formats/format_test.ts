@@ -129,7 +129,7 @@ Deno.test("a feed that is truncated, declares entities, or is a web page is refu
     `<rss><channel><title>&b;</title></channel></rss>`;
   assert.throws(() => parse(bomb, "feed"), /it declares entities, which are refused/);
   const hidden = bomb.replace("<!DOCTYPE", "<!-- <rss > --><!DOCTYPE");
-  assert.ok(JSON.stringify(parse(hidden, "feed")).length < 1_000, "nothing is expanded behind a comment either");
+  assert.ok(JSON.stringify(parse(hidden, "feed")).length < 1_000, "nothing is expanded after a comment either");
   assert.throws(() => parse("<html><body>503</body></html>", "feed"), /expected an RSS or Atom feed, got "<html>/);
 });
 

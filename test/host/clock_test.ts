@@ -46,7 +46,7 @@ Deno.test("a clock rollback is reported to all listeners, in the order of subscr
   time -= 60_000;
   const second = Promise.withResolvers<void>();
   const cancelSecond = clock.onRollback((by) => second.resolve(void told.push(`second ${Math.round(by / 60_000)}`)));
-  assert.deepEqual(told, ["gone", "first 1"], "the second one has asked after that");
+  assert.deepEqual(told, ["gone", "first 1"], "the second one subscribed later");
   cancel();
   time -= 120_000;
   await second.promise;

@@ -68,5 +68,5 @@ Deno.test("a code worker that loops ends with its program, also when that is kil
   assert.ok(runs(pid));
   process.kill(program.pid!, "SIGKILL");
   for (let rounds = 2_400; runs(pid) && rounds > 0; rounds--) await setTimeout(50);
-  assert.ok(!runs(pid), "it is gone");
+  assert.ok(!runs(pid), "it has ended");
 });

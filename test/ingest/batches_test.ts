@@ -64,9 +64,9 @@ Deno.test("a debounce waits for quiet, but not for ever", async () => {
     await bench.advance(25 * SECOND);
     await bench.send(id);
   }
-  assert.deepEqual(await bench.closed(), [], "each event waits for silence anew");
+  assert.deepEqual(await bench.closed(), [], "each event restarts the quiet period");
   await bench.advance(20 * SECOND);
-  assert.deepEqual(await bench.closed(), [["1", "2", "3"]], "70 s after the first it is enough");
+  assert.deepEqual(await bench.closed(), [["1", "2", "3"]], "within ends it 70 s after the first");
   await bench.send("4");
   await bench.advance(29 * SECOND);
   assert.equal((await bench.closed()).length, 1);
@@ -119,7 +119,7 @@ Deno.test("if filters the collected events", async () => {
   assert.equal((await bench.send("1", { n: 1 })).kind, "condition");
   await bench.send("2", { n: 2 });
   await bench.advance(HOUR);
-  assert.deepEqual(await bench.closed(), [["2"]], "and is not asked about the batch");
+  assert.deepEqual(await bench.closed(), [["2"]], "if is not evaluated for the batch");
 });
 
 Deno.test("a report closes at the times of its cron, in its zone, with the time as its id", async () => {
@@ -177,7 +177,7 @@ Deno.test("a clock rollback repeats no report, and loses no event", async () => 
   bench.clock.jumpTo(START);
   await bench.send("2");
   await bench.advance(HOUR);
-  assert.deepEqual(await bench.closed(), [["1"]], "the time has been");
+  assert.deepEqual(await bench.closed(), [["1"]], "the time is past");
   await bench.advance(DAY);
   assert.deepEqual(await bench.closed(), [["1"], ["2"]]);
 });
@@ -247,7 +247,7 @@ Deno.test("new options close the open batch at the earlier of the old and the ne
       assert.equal((await bench.runs()).length, closesAfter === 10 * MINUTE ? 1 : 0);
       await bench.advance(1);
       assert.deepEqual(await bench.closed(), [["1"]]);
-      assert.equal((await bench.runs())[0].version, "v2", "by the rule as it is now");
+      assert.equal((await bench.runs())[0].version, "v2", "with the rule as it is now");
     });
   }
 });
@@ -288,7 +288,7 @@ Deno.test("paused, disabled and deleted rules keep collected events until they a
       await bench.kill();
       await bench.open();
       assert.deepEqual(await bench.closed(), []);
-      assert.deepEqual(await bench.store.nextBatchDue([]), undefined, "nothing turns in circles meanwhile");
+      assert.deepEqual(await bench.store.nextBatchDue([]), undefined, "no busy loop meanwhile");
       await back(bench);
       assert.deepEqual(await bench.closed(), [["1"]]);
     });
@@ -388,5 +388,5 @@ Deno.test("10,000 open batches need one timer, and close together", async () => 
   await bench.ingest.batches.closeDue();
   await bench.settle();
   assert.equal((await bench.store.countRuns()).queued, 10_000);
-  assert.ok(!bench.clock.wakeNext(START + DAY), "nothing else was to be woken");
+  assert.ok(!bench.clock.wakeNext(START + DAY), "nothing else was due");
 });

@@ -180,7 +180,7 @@ Deno.test("the options of a batch determine when it closes", () => {
   const { within, quiet } = batchTerms({ quiet: 1_000, within: 5_000, empty: false, max: 5 }, NOW);
   assert.deepEqual([within, quiet], [5_000, 1_000]);
   const report = { cron: "0 9 * * *", timezone: "Europe/Berlin", empty: true, max: 5 };
-  assert.equal(batchTerms(report, NOW).at, NOW + 24 * HOUR, "at 9 o'clock in Berlin the next one is tomorrow's");
+  assert.equal(batchTerms(report, NOW).at, NOW + 24 * HOUR, "at 9 o'clock in Berlin the next one is tomorrow");
   assert.equal(lastOccurrence(report, NOW), NOW);
   assert.equal(lastOccurrence(report, NOW - 1), NOW - 24 * HOUR);
   assert.equal(lastOccurrence({ every: HOUR, empty: false, max: 5 }, NOW), undefined);

@@ -109,7 +109,7 @@ const slips: [string, string, string[], object?][] = [
     'the step id "x" is used twice',
     "give one of the two another id",
   ]],
-  ["a branch whose name is no id", withThen("- parallel:\n    my-crm: [{ log: a }]"), [
+  ["a branch whose name is not an id", withThen("- parallel:\n    my-crm: [{ log: a }]"), [
     "my-crm",
     '"my-crm" is not a valid branch name',
     "begin with a small letter, then letters, digits and _; onError and onTimeout are taken",
@@ -119,20 +119,20 @@ const slips: [string, string, string[], object?][] = [
     '"onError" is not a valid branch name',
     "begin with a small letter, then letters, digits and _; onError and onTimeout are taken",
   ]],
-  ["a list where branches belong", withThen("- parallel: [{ log: a }]"), [
+  ["a list instead of branches", withThen("- parallel: [{ log: a }]"), [
     "[",
     "expected branches with their names, such as { crm: [...], mail: [...] }, got a list",
   ]],
   ["more to join than there is", withThen("- parallel: { a: [{ log: a }] }\n  join: 2"), [
     "2",
-    "2 branches can never succeed where there are 1",
+    "2 of 1 branches can never succeed",
     "write at most 1",
   ]],
   ["a join of no kind", withThen("- parallel: { a: [{ log: a }] }\n  join: some"), [
     "some",
     'expected one of "all", "any", or a number, got "some"',
   ]],
-  ["a timeout on a step around others", each("[{ log: a }]", "  timeout: 5m\n"), [
+  ["a timeout on a step that contains others", each("[{ log: a }]", "  timeout: 5m\n"), [
     "5m",
     "an each step does not take this; write it on the steps under then",
   ]],
@@ -149,7 +149,7 @@ const slips: [string, string, string[], object?][] = [
     '"event" is already the name of something else',
     "choose another one",
   ]],
-  ["a name for items that is none", each("[{ log: a }]", "  as: my-item\n"), [
+  ["an invalid name for items", each("[{ log: a }]", "  as: my-item\n"), [
     "my-item",
     "expected a name of letters, digits and _",
   ]],
@@ -173,17 +173,17 @@ const slips: [string, string, string[], object?][] = [
     'unknown name "stps"',
     "did you mean steps?",
   ]],
-  ["a path that is no part of an event", withThen("- waitFor: paid\n  match: { dta.id: event.id }"), [
+  ["a path that is not a part of an event", withThen("- waitFor: paid\n  match: { dta.id: event.id }"), [
     "{",
-    '"dta.id" is no part of an event',
+    '"dta.id" is not a part of an event',
     "write a path such as data.id, which begins with one of id, source, type, subject, time, data, http, cause",
   ]],
-  ["a template where an expression stands", withThen('- waitFor: paid\n  match: { data.id: "${{ event.id }}" }'), [
+  ["a template instead of an expression", withThen('- waitFor: paid\n  match: { data.id: "${{ event.id }}" }'), [
     '"${{ event.id }}"',
     "this is an expression already, so it takes no ${{ }}",
     "write event.id",
   ]],
-  ["somebody whom nobody knows", withThen("- form: Ok?\n  to: [anna, finanze]"), [
+  ["an unknown person", withThen("- form: Ok?\n  to: [anna, finanze]"), [
     "finanze",
     'unknown person or group "finanze"',
     "did you mean finance?",

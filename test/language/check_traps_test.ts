@@ -17,7 +17,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     /^expected one of "cron", "every", .*, got "crn"$/,
     'did you mean "cron"?',
   ]],
-  ["a zone that is none", withWhen('- cron: "0 8 * * *"\n  timezone: Mars/Phobos'), [
+  ["an unknown zone", withWhen('- cron: "0 8 * * *"\n  timezone: Mars/Phobos'), [
     "Mars/Phobos",
     'expected a time zone such as Europe/Berlin, got "Mars/Phobos"',
   ]],
@@ -102,7 +102,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["a form without people", withThen("- form: Refund?\n  timeout: 5d"), ["f", '"to" is missing', /a person, a group/]],
   ["an id with a dash", withThen("- id: my-step\n  log: a"), [
     "my-step",
-    '"my-step" is no id',
+    '"my-step" is not a valid id',
     /a dash would read as minus.*myStep/,
   ]],
   ["a step id used twice", withThen("- { id: a, log: x }\n- { id: a, log: y }"), [
@@ -172,12 +172,12 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     "${{ is not closed",
     /close the expression/,
   ]],
-  ["an expression where a bare one stands", "if: ${{ event.data.x }}\n" + withThen("- log: a"), [
+  ["an expression in ${{ }} instead of a bare one", "if: ${{ event.data.x }}\n" + withThen("- log: a"), [
     "${{ event.data.x }}",
     "this is an expression already, so it takes no ${{ }}",
     "write event.data.x",
   ]],
-  ["an expression where none can stand", withThen('- log: a\n  level: "${{ event.data.level }}"'), [
+  ["an expression where none is allowed", withThen('- log: a\n  level: "${{ event.data.level }}"'), [
     '"${{ event.data.level }}"',
     "an expression is not allowed here",
     "write the value itself",
@@ -221,7 +221,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     "NOPE",
     "the secret NOPE is not set",
   ]],
-  ["something that is no rule", "[1]", ["[", "expected a rule, got a list"]],
+  ["a value that is not a rule", "[1]", ["[", "expected a rule, got a list"]],
 ];
 
 for (const [name, text, expected] of traps) {

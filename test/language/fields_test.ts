@@ -35,7 +35,7 @@ const bad: [string, unknown, (string | number)[], RegExp, RegExp?][] = [
   ],
   ["a choice without choices", { a: { type: "choice" } }, ["a", "type"], /needs its choices/, /choices: \[a, b\]/],
   [
-    "a default that does not fit",
+    "a default that is not valid",
     { a: { type: "number", default: "x" } },
     ["a", "default"],
     /the default is not valid: expected a number/,
@@ -44,7 +44,7 @@ const bad: [string, unknown, (string | number)[], RegExp, RegExp?][] = [
   ["nothing after the name", { a: null }, ["a"], /has no value/, /a: 85/],
   ["a name with a dash", { "a-b": 1 }, ["a-b"], /is not a valid field name/, /minus/],
   [
-    "a type where a default stands",
+    "a type in place of a default",
     { a: "text" },
     ["a"],
     /would be a text with the default "text"/,

@@ -32,5 +32,5 @@ Deno.test("unused entries are evicted", () => {
   const { made, get } = counting();
   for (let turn = 0; turn < 5_000; turn++) get(`once ${turn}`);
   for (let turn = 0; turn < 4_000; turn++) get(`once ${turn}`);
-  assert.equal(made.length, 9_000, "all had to be made again");
+  assert.equal(made.length, 9_000, "all were evicted");
 });

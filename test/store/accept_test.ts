@@ -98,7 +98,7 @@ storeTest("mode single: a second run is busy while one with its key is live", as
   assert.equal((await send(store, "e4", { mode: "single", key: null })).runs.length, 1, "null is its own group");
   await claimIds(store);
   await store.suspendRun(first.runs[0], { state: "waiting", waitingFor: "an hour", due: NOW + 1e6, spent: 1 }, NOW);
-  assert.equal((await send(store, "e5", single)).verdicts[0].verdict.kind, "busy", "waiting runs live too");
+  assert.equal((await send(store, "e5", single)).verdicts[0].verdict.kind, "busy", "waiting runs are live, too");
   await store.finishRun(first.runs[0], { state: "succeeded", spent: 1 }, NOW);
   assert.equal((await send(store, "e6", single)).verdicts[0].verdict.kind, "started");
 });
@@ -213,7 +213,7 @@ storeTest("progress is written with the events: mark, baseline, removal", async 
   await store.accept([], [{ ...key, baseline: { clear: true, put, remove: [] } }], NOW);
   const paged: [string, Json][] = [];
   for (let page; (page = [...await store.getBaseline(key, 2, paged.at(-1)?.[0])]).length > 0;) paged.push(...page);
-  assert.deepEqual(paged, [...await store.getBaseline(key, 9)], "page by page as in one go");
+  assert.deepEqual(paged, [...await store.getBaseline(key, 9)], "paging lists the same");
   assert.deepEqual(new Map(paged), new Map(put));
 });
 

@@ -69,7 +69,7 @@ storeTest(
     assert.deepEqual([again.steps[0].startedAt, again.steps[0].due], [NOW, NOW + 3_600_000]);
     const trace = await store.getRun(idOf("retried"));
     assert.equal(trace!.steps[0].due, NOW + 20_000);
-    assert.deepEqual(await claimIds(store, 9, NOW + 10 * DAY), [], "a wait from before is for its time");
+    assert.deepEqual(await claimIds(store, 9, NOW + 10 * DAY), [], "an earlier wait keeps its time");
   },
 );
 
@@ -122,7 +122,11 @@ Deno.test("a store closed in 2099 resumes if the clock was set back meanwhile, a
   await store.claimRuns("before", 9, FAR);
   for (const start of ["first", "second"]) await store.reclaimRuns(start, NOW);
   assert.deepEqual(await claimIds(store, 9, NOW), ["e1"]);
-  assert.deepEqual(await claimIds(store, 9, NOW + 59_000), [], "what the limit holds is not let go by a second start");
+  assert.deepEqual(
+    await claimIds(store, 9, NOW + 59_000),
+    [],
+    "runs delayed by the limit are not released by a second start",
+  );
   assert.deepEqual(await claimIds(store, 9, NOW + 60_000), ["e2"]);
   await store.close();
 });

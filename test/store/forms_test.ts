@@ -157,7 +157,7 @@ storeTest("forms are listed oldest first: by state, by whom they are for, by run
 storeTest("a form outlives its run and the run's history, for the lifetime of identities", async (store) => {
   const run = await ask(store, "e1");
   await dropHistory(store, NOW + 31 * DAY);
-  assert.equal((await store.getForm("form of e1"))?.state, "open", "its run lives");
+  assert.equal((await store.getForm("form of e1"))?.state, "open", "its run is live");
   await store.answerForm("form of e1", answer);
   await store.finishRun(run, { state: "succeeded", spent: 1 }, NOW + 60);
   await supersede(store, NOW + 61);

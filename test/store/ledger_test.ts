@@ -50,7 +50,7 @@ Deno.test("transitions during a sync form one group after it, in order, over any
   await Promise.all(sending);
   assert.deepEqual(order, ["e0", "e1", "e2", "e3"]);
   assert.deepEqual(await read, ["before", ...order]);
-  assert.equal(disk.syncs, before + 2, "one sync for what was held, one for all that came meanwhile");
+  assert.equal(disk.syncs, before + 2, "one sync for the delayed transition, one for all later ones");
   await store.close();
 });
 

@@ -50,7 +50,7 @@ storeTest("identities are removed when they expire, and only then", async (store
   assert.equal((await store.stats()).identities, 2);
   await pruneAll(store, {}, NOW + 30 * DAY);
   assert.equal((await store.stats()).identities, 1);
-  assert.equal((await store.stats()).events, 3, "history does not go by time");
+  assert.equal((await store.stats()).events, 3, "history is not removed by age");
 });
 
 Deno.test("by bytes: the oldest part of history is removed first, with its file; counters and identities stay", async () => {
@@ -65,7 +65,7 @@ Deno.test("by bytes: the oldest part of history is removed first, with its file;
   const [first, ...others] = parts();
   const { historyBytes } = await store.stats();
   await pruneAll(store, { bytes: historyBytes });
-  assert.equal(parts().length, 3, "there is room");
+  assert.equal(parts().length, 3, "there is space");
   await pruneAll(store, { bytes: historyBytes - 1 });
   assert.deepEqual(parts(), others, first);
   assert.deepEqual(await eventIds(store), ["e3", "e4", "e5", "e6", "e7", "e8"]);
@@ -82,7 +82,7 @@ Deno.test("by bytes: the oldest part of history is removed first, with its file;
     const { identities, events } = await now.stats();
     assert.deepEqual([identities, events], [9, 1]);
     const again = await send(now, "e0");
-    assert.deepEqual([again.delivery, again.runs], ["duplicate", [runs[0]]], "its run has a name still");
+    assert.deepEqual([again.delivery, again.runs], ["duplicate", [runs[0]]], "its run is still known");
   };
   await check(store);
   await store.checkpoint();
@@ -139,12 +139,12 @@ Deno.test("above the cap of live state intake is refused; duplicates are answere
   assert.ok(bytes > 1.5 * MB && bytes < 1.6 * MB, `${bytes}`);
   await dropHistory(store);
   await pruneAll(store, { live: 1.5 * MB });
-  await assert.rejects(send(store, "new"), StoreFullError, "history is not what is in the way");
+  await assert.rejects(send(store, "new"), StoreFullError, "history does not count");
   assert.equal((await send(store, "e0")).delivery, "duplicate");
   const [{ run }] = await store.claimRuns("me", 1, NOW + DAY);
   await store.recordStep(run.id, step("a"), { state: { key: "k", value: 1 } }, NOW);
   for (const { id } of await store.listRuns({ limit: 20 })) await store.cancelRun(id, "by anna", NOW);
-  assert.equal((await send(store, "new")).delivery, "accepted", "there is room again");
+  assert.equal((await send(store, "new")).delivery, "accepted", "there is space again");
   assert.ok(events > 100);
   await store.close();
 });

@@ -135,7 +135,7 @@ Deno.test("any flipped bit in any file: the last commit, or everything set aside
         // A part costs its own events; a flip within the very last frame cannot be told from a torn write.
         else if (path.includes("/part-")) assert.ok(ids.every((id) => ALL.includes(id)));
         else assert.deepEqual(ids, isLastLog && ids.length < 5 ? ALL.slice(0, -1) : ALL);
-        assert.ok(ids.length === 5 || warnings.length > 0, "nothing that was answered goes without a word");
+        assert.ok(ids.length === 5 || warnings.length > 0, "no answered event is lost without a warning");
       },
     ),
     { numRuns: 60 },
@@ -311,7 +311,7 @@ Deno.test("a power cut at any moment: everything answered is there, nothing is p
         if (after === undefined) cutPower();
         const { ids, warnings } = await recovered(after!);
         assert.deepEqual(warnings.filter((warning) => !DROPPED.test(warning)), []);
-        assert.ok([...answered].every((id) => ids.includes(id)), "an answered event is gone");
+        assert.ok([...answered].every((id) => ids.includes(id)), "an answered event is lost");
         assert.ok(ids.every((id) => asked.has(id)), "an event that nobody sent");
       },
     ),

@@ -249,7 +249,7 @@ storeTest("a retry that cannot be done is refused with an alternative", async (s
   );
   await supersede(store);
   await dropHistory(store);
-  assert.equal(await store.retryRun(run, "anna", NOW), undefined, "nobody knows it any more");
+  assert.equal(await store.retryRun(run, "anna", NOW), undefined, "it is no longer known");
   assert.equal(await store.retryRun("nobody", "anna", NOW), undefined);
 });
 

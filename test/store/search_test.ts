@@ -86,7 +86,7 @@ Deno.test("an event that arrives while parts are searched is found, after older 
     const waiting = beginWait(store, run, "s", paid({ "data.id": "A" }));
     await disk.asked.promise;
     const { wakes } = await publish(store, "new", "paid.in", { id: "A" });
-    assert.deepEqual(wakes, [], "it is looked at once the search is at its end");
+    assert.deepEqual(wakes, [], "it is checked after the search has finished");
     disk.released.resolve();
     const record = await waiting;
     assert.deepEqual([record.state, idOf(record.output)], ["succeeded", isThere ? "old" : "new"]);

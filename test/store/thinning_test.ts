@@ -88,7 +88,7 @@ Deno.test("each rule's last run and verdicts stay, with their later changes, how
   }
   await assertShown(store, run);
   const { historyBytes, events } = await store.stats();
-  assert.ok(historyBytes < CAP && events < 6, "thinned parts are small, the others are gone");
+  assert.ok(historyBytes < CAP && events < 6, "thinned parts are small, the others are removed");
   await dropHistory(store);
   await assertShown(store, run);
   assert.deepEqual((await store.listRuns({ limit: 9 })).map(({ rule }) => rule), ["shop/pay", "ops/rare"]);

@@ -42,7 +42,7 @@ function keepUp(store: Store, clock: ManualClock) {
     clock.jumpTo(NOW + 10 * HOUR);
     await live(15);
     clock.jumpTo(NOW + HOUR);
-    assert.equal((await send(store, "e1", {}, clock.now())).delivery, "accepted", "it was forgotten");
+    assert.equal((await send(store, "e1", {}, clock.now())).delivery, "accepted", "it has expired");
     await upkeep.stop();
     await store.close();
   };

@@ -164,7 +164,7 @@ storeTest("a wait looks at the events since its run began, oldest first, each on
   assert.equal(await taken("s3", paid({ "data.id": "A" })), undefined);
   assert.equal(await taken("s4", paid({ "data.id": "A" }, "paid.in", "*")), "p4");
   assert.deepEqual((await publish(store, "p5", "paid.in", { id: "A" })).wakes, [run]);
-  assert.equal(await taken("s5", paid({ "data.id": "A" }, "*")), undefined, "p5 was taken when it came");
+  assert.equal(await taken("s5", paid({ "data.id": "A" }, "*")), undefined, "p5 was matched when it arrived");
   const [begun] = await store.listRuns({ waiting: true, limit: 9 });
   assert.deepEqual(begun.waits?.map((wait) => wait.step), ["s5"]);
   assert.equal((await stepOf(store, run, "s1"))?.state, "succeeded");

@@ -176,7 +176,7 @@ const zones: [string, string, string, string, string[]][] = [
       "2027-03-29T00:30:00.000Z",
     ],
   ],
-  ["autumn in Berlin: 02:30 is there twice and fires once", "Europe/Berlin", "30 2 * * *", "2027-10-30T12:00Z", [
+  ["autumn in Berlin: 02:30 occurs twice and fires once", "Europe/Berlin", "30 2 * * *", "2027-10-30T12:00Z", [
     "2027-10-31T00:30:00.000Z",
     "2027-11-01T01:30:00.000Z",
   ]],
@@ -185,7 +185,7 @@ const zones: [string, string, string, string, string[]][] = [
     "2027-03-14T18:30:00.000Z",
   ]],
   [
-    "autumn in New York: every half hour goes on through the hour that is there twice",
+    "autumn in New York: every half hour continues through the repeated hour",
     "America/New_York",
     "*/30 * * * *",
     "2027-11-07T04:59Z",

@@ -105,11 +105,11 @@ Deno.test("without key the whole document is one item; ignored paths do not coun
   program.execute = () => document;
   await pass(program);
   document = { hosts: [{ seen: 2, up: true, name: "a" }], at: 2 };
-  assert.deepEqual(await pass(program), [], "neither ignored values nor the order of names are a change");
+  assert.deepEqual(await pass(program), [], "neither ignored values nor the order of keys is a change");
   document = { at: 3, hosts: [{ name: "a", seen: 3, up: false }] };
   const [{ subject, data }] = await pass(program);
   assert.equal(subject, undefined);
-  assert.deepEqual((data as JsonObject).new, document, "what is ignored is still in the data");
+  assert.deepEqual((data as JsonObject).new, document, "ignored values are still in the data");
   assert.deepEqual((data as JsonObject).diff, { hosts: { _t: "a", 0: { up: [true, false] } } });
 });
 
@@ -202,7 +202,7 @@ Deno.test("If-Modified-Since is not sent for a page that was under a second old"
   peer.json([{ id: 1 }], { "last-modified": second, date: second });
   await pass(program);
   peer.json([{ id: 1 }, { id: 2 }], { "last-modified": second, date: "Mon, 23 Nov 2026 06:05:00 GMT" });
-  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["2"], "it changed once more in that second");
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["2"], "it changed again within that second");
   await pass(program);
   assert.deepEqual(peer.requests.map(({ headers }) => headers["if-modified-since"]), [undefined, undefined, second]);
 });
@@ -250,7 +250,7 @@ Deno.test("items without a key are skipped, with a warning that counts them and 
   ]);
   program.execute = () => [{ v: 1 }];
   await assert.rejects(program.pass(), /No item of the source has a key: 1 item is skipped/);
-  assert.deepEqual([...program.store.baseline.keys()], ["2"], "none has gone: it is another list");
+  assert.deepEqual([...program.store.baseline.keys()], ["2"], "nothing was removed: it is another list");
 });
 
 Deno.test("an item without a key does not hold up a cursor", async () => {
@@ -346,7 +346,7 @@ Deno.test("a poll that fails is reported and goes on at its interval; detached, 
     new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
   await program.clock.advanceTo(START + 15 * MINUTE);
   await program.detach();
-  assert.equal(program.reports.at(-1), null, "that it was stopped is no failure");
+  assert.equal(program.reports.at(-1), null, "a stop is not a failure");
 });
 
 Deno.test("a poll continues after a clock error into 2099", async () => {
@@ -459,10 +459,10 @@ Deno.test("pages are followed on the same host, up to a number", async () => {
   await pass(program);
   assert.deepEqual([...program.store.baseline.keys()], ["1", "2", "3"]);
   await pass(program);
-  assert.equal(peer.requests.length, 6, "the first page being the same says nothing about the others");
+  assert.equal(peer.requests.length, 6, "an unchanged first page says nothing about the others");
   assert.equal(peer.requests[3].headers["if-none-match"], undefined);
   const fewer = program.restarted({ ...args, pages: { next: "body.next", max: 2 } });
-  assert.deepEqual(await pass(fewer), [], "what is on an unread page has not gone");
+  assert.deepEqual(await pass(fewer), [], "items on an unread page are not removed");
 
   for (
     const [next, message] of [["http://example.org/", /is another host/], [

@@ -279,7 +279,7 @@ Deno.test("/metrics counts in the format of Prometheus", async () => {
   ) assert.ok(body.includes(line), `${line} is missing in\n${body}`);
   assert.match(body, /whenthen_memory_bytes \d{7,}/);
   const again = await bench.ask("GET", "/metrics");
-  assert.ok(again.body.includes('whenthen_verdicts_total{rule="a",verdict="started"} 1'), "a scrape adds nothing");
+  assert.ok(again.body.includes('whenthen_verdicts_total{rule="a",verdict="started"} 1'), "a scrape creates no series");
 });
 
 Deno.test("an unexpected error is logged and reveals nothing to the client", async () => {

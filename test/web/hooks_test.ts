@@ -20,7 +20,7 @@ Deno.test("a delivery is answered 202 with its event and runs once they are in t
   assert.deepEqual(event.data, { x: 1 });
   assert.deepEqual(event.http!.params, { name: "ada" });
   assert.deepEqual(event.http!.query, { a: ["1", "2"], b: "3" });
-  assert.equal(event.http!.headers.authorization, undefined, "credentials stay outside");
+  assert.equal(event.http!.headers.authorization, undefined, "credentials are left out");
 });
 
 Deno.test("a second delivery of an event is answered 200 as a duplicate, with the runs of the first", async () => {

@@ -118,7 +118,7 @@ function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArg
   const nobody = [...to, ...escalate?.to ?? []].find((name) => people.find([name]).length === 0);
   if (nobody !== undefined) {
     throw new TerminalError(
-      `Cannot ask "${nobody}": there is no such person, nobody in a group of that name, and it is no e-mail address`,
+      `Cannot ask "${nobody}": there is no such person, nobody is in a group of that name, and it is not an e-mail address`,
     );
   }
   const title = titleOf(form);

@@ -30,7 +30,7 @@ export const parallel: Control = defineControl({
   check({ parallel: names, join }) {
     const count = names.length;
     return typeof join === "number" && join > count
-      ? [`join: ${join} branches can never succeed where there are ${count}; write at most ${count}`]
+      ? [`join: ${join} of ${count} branches can never succeed; write at most ${count}`]
       : [];
   },
   async execute(step, frame, runSteps) {

@@ -40,7 +40,7 @@ export const waitFor: Control = defineControl({
   controls: true,
   check({ match = {} }) {
     return Object.keys(match).filter((path) => !isEventPath(path)).map((path) => {
-      return `match: "${path}" is no part of an event; write a path such as data.id, which begins with one of ${
+      return `match: "${path}" is not a part of an event; write a path such as data.id, which begins with one of ${
         PARTS.join(", ")
       }`;
     });

@@ -62,7 +62,7 @@ export async function memory(lab: Lab): Promise<Part> {
     ],
     aims: [
       { aim: "fold: no pause of 50 ms", came: `${pause.toFixed(0)} ms`, reached: pause < 50 },
-      // The targets are for this many; fewer prove nothing.
+      // The aims are for this many; fewer prove nothing.
       ...count < IDENTITIES ? [] : [
         { aim: "a million identities: 150 MB", came: `${atRest.toFixed(0)} MB`, reached: atRest <= 150 },
         {

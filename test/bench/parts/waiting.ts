@@ -59,7 +59,7 @@ export async function waiting(lab: Lab): Promise<Part> {
     ...note && { note },
   });
   const aim = (text: string, value: number, most: number, unit: string) =>
-    // The targets are for this many; fewer prove nothing.
+    // The aims are for this many; fewer prove nothing.
     aimFor(
       text,
       count === RUNS ? value : undefined,

@@ -63,7 +63,7 @@ Deno.test("attacks from outside on a program without a token: each is refused, a
     for (const name of ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"]) {
       assert.equal(await statusOf("/events", { body: '{"type":"x"}', headers: { [name]: "127.0.0.1" } }), 401, name);
     }
-    assert.equal((await program.fetch("/api/rules")).status, 200, "one that none has");
+    assert.equal((await program.fetch("/api/rules")).status, 200, "an unknown one");
   });
 
   await t.step("8: no Host, an invalid Host, and a foreign Host", async () => {
@@ -82,7 +82,7 @@ Deno.test("attacks from outside on a program without a token: each is refused, a
     }
     assert.match(await nobody(host), /^HTTP\/1\.1 404 /);
     const known = await (await send("/hooks/none")).json();
-    assert.deepEqual(known.paths.toSorted(), ["/hooks/in", "/hooks/memory"], "who sits at the machine is");
+    assert.deepEqual(known.paths.toSorted(), ["/hooks/in", "/hooks/memory"], "local requests see them");
   });
 
   await t.step("8: state under names that every object inherits", async () => {
@@ -132,7 +132,7 @@ Deno.test("8: a cookie is refused after its sign-out, after a restart, too; a si
     const body = new URLSearchParams({ "csrf-token": token });
     const init = { method: "POST", body, headers: { cookie: stolen }, redirect: "manual" as const };
     assert.equal((await program.fetch("/forms/sign-out", init)).status, 303);
-    assert.equal((await open(program, stolen)).status, 303, "it is sent to sign in");
+    assert.equal((await open(program, stolen)).status, 303, "it is redirected to sign in");
     assert.equal((await open(program, other)).status, 200);
     assert.equal(await program.stop(), 0);
   }
@@ -153,8 +153,8 @@ Deno.test("8: wrong passwords lock out their sender only", async () => {
   assert.equal(await statusOf(PASSWORD, "198.51.100.8"), 303, "the person, from elsewhere");
 
   for (let from = 0; from < 45; from++) assert.equal(await statusOf("guess", `203.0.113.${from}`), 401);
-  assert.equal(await statusOf(PASSWORD, "203.0.113.99"), 429, "who guesses from everywhere");
-  assert.equal(await statusOf(PASSWORD, "203.0.113.99", device), 303, "the person, in a browser that is known");
+  assert.equal(await statusOf(PASSWORD, "203.0.113.99"), 429, "guesses from many addresses");
+  assert.equal(await statusOf(PASSWORD, "203.0.113.99", device), 303, "the person, in a known browser");
 });
 
 Deno.test("8: a token that can be guessed and a .env that everybody can read are warned about", async () => {

@@ -172,7 +172,7 @@ Deno.test("hostile rules, all at once: each fails or is delayed alone, a healthy
 
   const deaf = Number(await readFile(join(folder.rules, "deaf.pid"), "utf8"));
   // A killed process disappears when the kernel reaps it; another one stays until the test fails.
-  await until("its child to be gone", () => Promise.resolve(livingMembers(deaf)), ({ length }) => length === 0);
+  await until("its child to end", () => Promise.resolve(livingMembers(deaf)), ({ length }) => length === 0);
   const memory = () => Promise.resolve(residentMegabytes(program));
   const left = await until("the memory to come back", memory, (now) => now < before + 250);
   console.log(`${before} MB before, ${left} MB after`);

@@ -68,7 +68,7 @@ then:
   );
   // On a machine that is too slow for this rate the store refuses events because it is full of live runs; other refusals are errors.
   assert.match(load.failure ?? "HTTP/1.1 503", /^HTTP\/1\.1 503/);
-  assert.ok(load.answered * BYTES > RETENTION * 1e6, `${load.answered} were taken in, ${load.failed} refused`);
+  assert.ok(load.answered * BYTES > RETENTION * 1e6, `${load.answered} were accepted, ${load.failed} refused`);
   const succeeded = async () => {
     const metrics = await (await program.fetch("/metrics")).text();
     return Number(/^whenthen_runs\{state="succeeded"\} (\d+)/m.exec(metrics)![1]);

@@ -80,7 +80,7 @@ then:
   assert.equal(await program.stop(), 0);
   const calls = callsOf(await readFile(file, "utf8"));
   const folders = calls.filter(({ name }) => name === "fsync").map(({ on }) => on);
-  assert.ok(folders.includes(dirname(folder.data)), "the data folder is on disk, too, where it was made");
+  assert.ok(folders.includes(dirname(folder.data)), "the new data folder is synced, too");
   const order = happenings(calls, {
     asked: /"POST \/hooks\/in/,
     answered: /"HTTP\/1\.1 202/,

@@ -168,7 +168,7 @@ async function goesOn(
     await until("the interval", () => occurrences(program, "every"), near);
   }
   const inTheLastHour = (hours: number[]) => hours.some((time) => time > now - HOUR && time <= now);
-  await until("the cron to go on", () => occurrences(program, "hourly"), inTheLastHour);
+  await until("the cron to continue", () => occurrences(program, "hourly"), inTheLastHour);
   const polls = () => Promise.resolve(peer.seen.filter(({ path }) => path === "/items").length);
   const before = await polls();
   await set(now += 6 * MINUTE);

@@ -48,5 +48,5 @@ Deno.test("a page of runs with large steps is small, and its events are read onc
   assert.equal(events.get(7)?.id, "id-7");
   const question = { file: files[0], read: "runs", args: { filter: {}, limit: 10 } } as const;
   const { result } = await readPart(archive.disk, FOLDER, question);
-  assert.ok(result.kind === "read" && JSON.stringify(result).length < 10 * 600, "the part gives no more");
+  assert.ok(result.kind === "read" && JSON.stringify(result).length < 10 * 600, "the part returns no more");
 });

@@ -58,12 +58,12 @@ Deno.test("an event includes its later changes, over several parts, in order", a
   archive.add(...steps.at(-1)!);
   archive.countAsked();
   const event = (await archive.history.getEvent(7))!;
-  assert.equal(archive.countAsked(), 3, "the part that has nothing of it is not opened");
+  assert.equal(archive.countAsked(), 3, "the part without it is not opened");
   assert.deepEqual([event.key, event.deliveries, event.delivery], ["7", 3, "accepted"]);
   assert.deepEqual(event.verdicts, [verdict("second").verdict]);
   assert.deepEqual(event.ended, [ended.ended]);
   assert.deepEqual((await archive.history.listEvents({ limit: 3 })).at(-1), event);
-  assert.equal((await archive.history.getReply(7))?.status, 201, "the first one stands");
+  assert.equal((await archive.history.getReply(7))?.status, 201, "the first one counts");
   assert.equal(await archive.history.getReply(8), undefined);
   archive.dropOldest(0);
   assert.equal(await archive.history.getEvent(7), undefined);

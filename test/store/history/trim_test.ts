@@ -31,7 +31,7 @@ Deno.test("the oldest complete part is next, with the kept rows that may be in i
   assert.deepEqual(next(bytes - 1, keptOf([25])), { part: parts[1], ids: [] });
   parts[1].thinned = parts[2].thinned = 1;
   assert.equal(next(0, keptOf([3, 13, 23])), undefined, "all are thinned");
-  assert.deepEqual(next(bytes, keptOf([13, 23])), { part: parts[0], ids: [] }, "nothing in it is kept any more");
+  assert.deepEqual(next(bytes, keptOf([13, 23])), { part: parts[0], ids: [] }, "it has nothing left to keep");
 });
 
 Deno.test("thinned parts leave at least half of the bytes to complete ones", async () => {

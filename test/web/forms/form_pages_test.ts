@@ -26,7 +26,7 @@ Deno.test("the list shows forms for me and my groups, oldest first, and none of 
   );
   assert.match(text, /until <time datetime="2026-11-22T08:00:00.000Z">.*?<\/time> \(in 23 hours\)/);
   await bench.web.clock.advanceTo(NOW + HOUR + 2_000);
-  assert.match((await bench.get("/forms")).text, /\(in 23 hours\)/, "two seconds make no hour");
+  assert.match((await bench.get("/forms")).text, /\(in 23 hours\)/, "two seconds are not shown as an hour");
   assert.match(text, /Signed in as Anna Smith/);
   assert.doesNotMatch(text, /Carl/);
 });
@@ -256,7 +256,7 @@ Deno.test("a choice equal to a secret is shown masked, and submitted as its valu
   assert.match(text, /value="hook-secret" required><span>\*\*\*<\/span>/);
   const again = await bench.fill("/forms/f1", { city: "hook-secret", note: "hook-secret" });
   assert.equal(again.status, 422);
-  assert.match(again.text, /<textarea[^>]*>\nhook-secret<\/textarea>/, "what a person typed stays");
+  assert.match(again.text, /<textarea[^>]*>\nhook-secret<\/textarea>/, "the typed values stay");
   await bench.fill("/forms/f1", { city: "hook-secret", note: "hook-secret is where we are" });
   const { answer } = (await bench.web.store.getForm("f1"))!;
   assert.deepEqual(answer?.values, { city: "hook-secret", note: "hook-secret is where we are" });

@@ -60,9 +60,9 @@ Deno.test("a link that was changed, is for another form, or whose person is no l
   }
   assert.equal((await bench.get(link)).status, 200);
   bench.web.people[0].groups = [];
-  assert.equal((await bench.get(link)).status, 403, "not in the group any more");
+  assert.equal((await bench.get(link)).status, 403, "no longer in the group");
   bench.web.people.length = 0;
-  assert.equal((await bench.get(link)).status, 403, "not in people any more");
+  assert.equal((await bench.get(link)).status, 403, "no longer in people");
 });
 
 Deno.test("a link expires with its form, or after thirty days, and says so", async () => {

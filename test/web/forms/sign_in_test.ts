@@ -139,15 +139,15 @@ Deno.test("beyond a hundred ended sessions, all sessions of that age end, too", 
   assert.equal((await sessions.read(fresh))?.person.id, "anna");
 });
 
-Deno.test("guesses from elsewhere lock nobody out of a browser in which they have signed in", async () => {
+Deno.test("guesses from elsewhere lock nobody out of a browser in which they signed in before", async () => {
   await using bench = await FormsBench.open();
   const { passwords, devices } = bench.web.context.desk;
   const device = devices.open(ANNA);
   const guess = async (address: string, device?: string) => (await passwords.check("anna", "x", address, device)).kind;
   for (let count = 0; count < 50; count++) assert.equal(await guess(`192.0.2.${count}`), "wrong");
-  assert.equal(await guess("192.0.2.99"), "later", "guesses that are spread are slow");
+  assert.equal(await guess("192.0.2.99"), "later", "distributed guesses are slow");
   assert.equal(await guess("192.0.2.99", devices.open(CARL)), "later", "another person's browser");
   assert.equal((await passwords.check("anna", "correct horse", "192.0.2.1", device)).kind, "right");
   for (let count = 0; count < 5; count++) assert.equal(await guess(`192.0.2.${count}`, device), "wrong");
-  assert.equal(await guess("192.0.2.9", device), "later", "a browser that was stolen guesses no faster");
+  assert.equal(await guess("192.0.2.9", device), "later", "a stolen browser guesses no faster");
 });
