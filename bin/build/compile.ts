@@ -34,7 +34,7 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** Where a compiled program reads the files that it was built with. */
 const INSIDE = "/$bunfs/root";
 
-/** The program for tests: its clock and its disk can be told to misbehave. */
+/** The program for tests: its clock and its disk can be made to fail. */
 const WITH_FAULTS = "test/faults/whenthen.ts";
 
 /**

@@ -59,7 +59,7 @@ export interface SavedFile {
   /** Absolute. */
   path: string;
   name: string;
-  /** The content type that the answer named; `application/octet-stream` where nothing is known. */
+  /** The content type that the answer named; `application/octet-stream` if unknown. */
   type: string;
   bytes: number;
   /** In hex. */

@@ -166,7 +166,7 @@ binaryTest("a folder with problems is not packed: they are shown as check shows 
   await assert.rejects(stat(out));
 });
 
-binaryTest("what is packed is replaced when a packed file packs another folder", async () => {
+binaryTest("a packed file that packs another folder replaces its own", async () => {
   await using alone = await packedMachine(FILES);
   const folder = { "hello.yaml": "when: start\nthen: [{ log: hello }]\n" };
   await mkdir(alone.rules);
@@ -202,7 +202,7 @@ binaryTest("many processes unpack at once and leave one folder; changed files in
 });
 
 binaryTest(
-  "a newer packed file on the same data finishes what was running, with the rules that it started with",
+  "a newer packed file on the same data finishes the running runs, with the rules that they started with",
   async () => {
     await using peer = await WebServer.start(() => {});
     const files = (text: string) => ({

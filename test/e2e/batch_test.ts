@@ -59,7 +59,7 @@ Deno.test("a batch is one run with all events, in YAML and in TypeScript, and ea
   assert.match(stdout, new RegExp(`in_yaml started run ${run.id}`));
 });
 
-Deno.test("what is collected survives kill -9 at any moment, and becomes one run", async () => {
+Deno.test("collected events survive kill -9 at any moment, and become one run", async () => {
   await using folder = await rulesFolder({ "digest.yaml": IN_YAML("{ quiet: 1500ms, within: 1m }") });
   const sent: string[] = [];
   for (let round = 0; round < 4; round++) {

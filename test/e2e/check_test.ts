@@ -60,7 +60,7 @@ const EXPECTED: [place: string, text: RegExp][] = [
   ["f/g.yaml:2:5", /tag|quote/],
 ];
 
-Deno.test("twelve mistakes in six files are twelve problems, each at its place with a remedy", async () => {
+Deno.test("twelve mistakes in six files are twelve problems, each at its position with a remedy", async () => {
   await using folder = await rulesFolder(FILES);
   const text = await whenthen(["check", folder.rules]);
   assert.notEqual(text.code, 0);

@@ -44,7 +44,7 @@ async function pages(program: Program, query: string): Promise<Answered[]> {
   return all;
 }
 
-Deno.test("identities, and what is live, survive the deletion of all parts between two starts; the start names each part", async () => {
+Deno.test("identities and live state survive the deletion of all parts between two starts; the start names each part", async () => {
   await using folder = await rulesFolder(RULES);
   const runs = new Map<string, string>();
   let stays: string;

@@ -95,7 +95,7 @@ orders/paid.yaml:8:9: the step id "tell" is used twice
             ^^^^
     give one of the two another id`;
 
-Deno.test("twelve mistakes in six files are twelve problems, each at its place and with a remedy", async () => {
+Deno.test("twelve mistakes in six files are twelve problems, each at its position with a remedy", async () => {
   const isolates = openIsolates({
     secrets: () => ({}),
     onSecret: () => {},

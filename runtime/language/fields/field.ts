@@ -40,7 +40,7 @@ export const fieldInfo = z.registry<FieldInfo>();
 
 declare const unresolved: unique symbol;
 
-/** Text that stands in the place of a value until its expressions are resolved. */
+/** Text that replaces a value until its expressions are resolved. */
 export type Template = string & { readonly [unresolved]: true };
 
 /** What a schema gives once every template in it is resolved. */

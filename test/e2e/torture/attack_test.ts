@@ -36,7 +36,7 @@ then:
 const FORM = { "content-type": "application/x-www-form-urlencoded" };
 const fields = (count: number) => Array.from({ length: count }, (_, at) => `${at}=`).join("&");
 
-Deno.test("attacks from outside on a program without a token: each is refused, and others are served", async (t) => {
+Deno.test("attacks from outside on a program without a token: each is refused, and other requests are served", async (t) => {
   await using folder = await rulesFolder(FILES);
   await using program = start(folder.rules, { data: folder.data });
   const url = await program.url();
@@ -157,7 +157,7 @@ Deno.test("8: wrong passwords lock out their sender only", async () => {
   assert.equal(await statusOf(PASSWORD, "203.0.113.99", device), 303, "the person, in a known browser");
 });
 
-Deno.test("8: a token that can be guessed and a .env that everybody can read are warned about", async () => {
+Deno.test("8: a token that can be guessed and a .env that everybody can read cause warnings", async () => {
   await using folder = await rulesFolder({ "in.yaml": FILES["in.yaml"], ".env": "TOKEN=a-long-random-text\n" });
   await chmod(join(folder.rules, ".env"), 0o644);
   await using program = start(folder.rules, { data: folder.data, env: { WHENTHEN_TOKEN: "a" } });
