@@ -69,8 +69,8 @@ export interface Walk {
 }
 
 /**
- * Does what a document says, from top to bottom: runs its commands while the program runs, and saves its files if `saves`.
- * A block `text` is what the reader sees: after commands their output, after a file what the program prints.
+ * Follows a document from top to bottom: runs its commands while the program runs, and saves its files if `saves`.
+ * A block `text` is the expected output: after commands theirs, after a file that of the program.
  * @param seen lines that the program must have printed at the end
  */
 export async function walk(document: UserDocument, how: Walk, saves: boolean, seen: string[] = []): Promise<void> {
@@ -131,7 +131,7 @@ async function succeed(line: string, cwd: string): Promise<string> {
   return output;
 }
 
-/** A command that runs until it is told to stop, once it listens; in a process group of its own, as npm starts others. */
+/** A command that runs until it is stopped; resolves when it listens. It has its own process group, because npm starts other processes. */
 export async function running(command: string, cwd: string) {
   const child: ChildProcess = spawn("bash", ["-c", command], {
     cwd,

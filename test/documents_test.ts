@@ -29,20 +29,20 @@ const documents = await readDocuments();
 const [readme] = documents;
 const named = (name: string) => documents.find(({ path }) => path === `docs/${name}.md`)!;
 
-/** Its files are saved while the program runs, as the reader does. */
+/** Its files are saved while the program runs, as a reader would. */
 const tutorial = named("tutorial");
-/** The other texts for people, in which links and names of files must be true as well. */
+/** The other documents, whose links and file names must be correct, too. */
 const others = await Promise.all(
   ["CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", "examples/README.md"].map(readDocument),
 );
 const contributing = others[0];
 
-/** Commands that run until they are told to stop, and those that would run this test again. */
+/** Commands that run until they are stopped, and those that would run this test again. */
 const STARTS = ["npm start", "deno task start"];
 const TESTS = ["npm test", "deno task test"];
 /** What needs minutes or the binary; test/binary/documents_test.ts runs the binary's commands. */
 const COMPILE = "npm run compile";
-/** What the program must have printed once a document's commands are run. */
+/** What the program must have printed after a document's commands have run. */
 const SEEN: Record<string, string[]> = {
   "README.md": ["(Ada was greeted 1 times so far)", "more.csv has 3 rows, 32 pieces in all"],
   "docs/operating.md": ["(Bob was greeted 1 times so far)"],
@@ -54,7 +54,7 @@ Deno.test("documents: README has at most 200 lines and links to every file in do
   for (const { path } of documents.slice(1)) assert.ok(readme.text.includes(`](${path})`), `a link to ${path}`);
 });
 
-Deno.test("documents: every link between them leads to a file, and to a heading in it", () => {
+Deno.test("documents: every link between them leads to an existing file and heading", () => {
   const all = new Map([...documents, ...others].map((document) => [document.path, document]));
   const wrong = [...all.values()].flatMap(({ path, text }) =>
     linksOf(text).filter((link) => {
@@ -67,7 +67,7 @@ Deno.test("documents: every link between them leads to a file, and to a heading 
   assert.deepEqual(wrong, []);
 });
 
-Deno.test("documents: every source file that they name exists", () => {
+Deno.test("documents: every source file named in them exists", () => {
   const wrong = [...documents, ...others].flatMap(({ path, text }) =>
     [...text.matchAll(/`((?:runtime|bin|test)\/[\w./-]*(?:\.ts|\/))`/g)].map(([, file]) => file)
       .filter((file) => !existsSync(join(ROOT, file))).map((file) => `${path}: ${file}`)
@@ -101,7 +101,7 @@ Deno.test("documents: every rule, action and setting in them loads, their TypeSc
   assert.equal(types.code, 0, types.output);
 });
 
-Deno.test("documents: the tables of triggers and steps name all kinds and options that there are, and no others", () => {
+Deno.test("documents: the tables of triggers and steps list exactly the kinds and options that exist", () => {
   for (const [title, kinds] of [["triggers", triggerKinds], ["steps", stepKinds]] as const) {
     const rows = named(title).text.split("\n").filter((line) => /^\| `/.test(line));
     const names = rows.map((row) => /^\| `(\w+)/.exec(row)![1]);
@@ -116,12 +116,12 @@ Deno.test("documents: the tables of triggers and steps name all kinds and option
   }
 });
 
-Deno.test("documents: the section on batches names all options of batch", () => {
+Deno.test("documents: the section on batches lists every option of batch", () => {
   const section = named("rules").text.split("\n## Batches\n")[1].split("\n## ")[0];
   for (const option of Object.keys(batchSchema.shape)) assert.match(section, new RegExp(`\\b${option}\\b`), option);
 });
 
-Deno.test("documents: the one on tests names all that a test can say", () => {
+Deno.test("documents: the document on tests lists every entry and option of a test", () => {
   const parts = Object.keys((testKinds.expect.main as z.ZodObject).shape);
   const options = Object.values(testKinds).flatMap(({ kind, options }) => [kind, ...Object.keys(options)]);
   for (const name of [...Object.keys(testSchema.shape), ...options, ...parts]) {
@@ -129,14 +129,14 @@ Deno.test("documents: the one on tests names all that a test can say", () => {
   }
 });
 
-Deno.test("documents: the list of commands is that of the program", async () => {
+Deno.test("documents: the list of commands is the program's", async () => {
   const listed = linesOf("text", named("operating")).map((line) => /^whenthen (\w+)/.exec(line)![1]);
   const { stdout } = await whenthen(["--help"]);
   const commands = [...stdout.split("Commands:")[1].matchAll(/^ {2}(\w+)/gm)].map(([, name]) => name);
   assert.deepEqual(listed.sort(), commands.filter((name) => name !== "help").sort());
 });
 
-Deno.test("documents: the table of metrics is that of the program", async () => {
+Deno.test("documents: the table of metrics is the program's", async () => {
   const store = {
     countVerdicts: () => Promise.resolve({}),
     countRuns: () => Promise.resolve({}),
@@ -175,7 +175,7 @@ Deno.test("documents: every command of README and docs/ runs, in a copy of the p
   }
 });
 
-Deno.test("documents: something is alive once the program starts, and not only when the first minute is over", async () => {
+Deno.test("documents: the folder of npm start does something as soon as the program starts, not only after a minute", async () => {
   await using copy = await projectCopy();
   await using program = await running(STARTS[0], copy.path);
   await program.shown("Pulse 1: ");
@@ -183,7 +183,7 @@ Deno.test("documents: something is alive once the program starts, and not only w
   assert.equal(pulses.at(-1).trigger, "start");
 });
 
-Deno.test("documents: every task that CONTRIBUTING names exists, with the options that it is given", async () => {
+Deno.test("documents: every task in CONTRIBUTING exists and takes the options shown", async () => {
   const { tasks } = JSON.parse(await readFile(join(ROOT, "deno.json"), "utf8"));
   const { scripts } = JSON.parse(await readFile(join(ROOT, "package.json"), "utf8"));
   for (const [, name] of contributing.text.matchAll(/\bdeno task ([\w:]+)/g)) assert.ok(tasks[name], name);
@@ -211,7 +211,7 @@ function headingsOf({ text }: UserDocument): string[] {
   );
 }
 
-/** What a clone of the project has that its commands need; packages are linked, not copied. */
+/** What the commands need of a clone of the project; packages are linked, not copied. */
 async function projectCopy() {
   const folder = await temporaryFolder();
   for (const name of ["bin", "runtime", "examples", "rules", "deno.json", "deno.lock", "package.json"]) {

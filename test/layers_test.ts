@@ -42,7 +42,7 @@ function layerOf(file: string): number {
   return LAYERS.findIndex((layer) => file === layer || file.startsWith(`${layer}/`));
 }
 
-Deno.test("every file belongs to a layer and imports only its own and those above", () => {
+Deno.test("every file belongs to a layer and imports only its own layer and those before it", () => {
   const wrong = files.flatMap((file) =>
     layerOf(file) === -1 ? [`${file} is in no layer`] : importsOf(file)
       .filter((imported) => layerOf(imported) > layerOf(file))
@@ -68,18 +68,18 @@ function withoutStrings(text: string): string {
   return text.replace(/"(?:[^"\\\n]|\\.)*"/g, '""');
 }
 
-Deno.test("only host/ and bin/ know on what the program runs", () => {
+Deno.test("only host/ and bin/ use Deno or Bun", () => {
   const wrong = files.filter((file) => !file.startsWith("runtime/host/") && !file.startsWith("bin/"))
     .filter((file) => /^(?!\s*(?:\/\/|\*|\/\*)).*(?<![\w.`])(?:Deno|Bun)\.\w/m.test(withoutStrings(texts.get(file)!)));
   assert.deepEqual(wrong, []);
 });
 
-Deno.test("no file outgrows 400 lines", () => {
+Deno.test("no file has more than 400 lines", () => {
   const long = [...texts].map(([file, text]) => `${file}: ${text.split("\n").length}`)
     .filter((line) => Number(line.split(": ")[1]) > 400);
   assert.deepEqual(long, []);
 });
 
-Deno.test("no environment variable makes the clock or the disk misbehave: only the program of the tests takes such", () => {
+Deno.test("no environment variable makes the clock or the disk of the released program misbehave", () => {
   assert.deepEqual(files.filter((file) => texts.get(file)!.includes("WHENTHEN_TEST")), []);
 });

@@ -35,7 +35,7 @@ const ROOT = fileURLToPath(new URL("../../", import.meta.url));
 /** Where a compiled program reads the files that it was built with. */
 const INSIDE = "/$bunfs/root";
 
-/** The program for tests: its clock and its disk can be told to misbehave. */
+/** The program for tests: its clock and its disk can be made to fail. */
 const WITH_FAULTS = "test/faults/whenthen.ts";
 
 /**
@@ -92,7 +92,7 @@ async function commit(): Promise<string> {
 
 const options = new Command("compile").description("Builds the single binary")
   .addOption(new Option("--target <target>", "what it is for").choices(Object.keys(TARGETS)).default(HOST))
-  .option("--faults", "build the program for tests whose clock and disk can be told to misbehave")
+  .option("--faults", "build the program for tests, whose clock and disk can be made to fail")
   .parse().opts<{ target: Target; faults?: true }>();
 if (!isTarget(HOST)) throw new Error(`Cannot build on ${HOST}; what builds is ${Object.keys(TARGETS).join(", ")}`);
 const name = options.faults ? "whenthen-with-faults" : "whenthen";

@@ -8,7 +8,7 @@ import { readExactJson, writeExactJson } from "../../runtime/formats/exact_json.
 
 /** Asks the program: the one that is running, or one opened for the purpose. The questions are the same. */
 export interface Client {
-  /** False where nothing is running: what is started waits in the store. */
+  /** False if nothing is running: started runs wait in the store. */
   live: boolean;
   get<T>(path: string, query?: Record<string, string | undefined>): Promise<T>;
   post<T>(path: string, body?: unknown): Promise<T>;
@@ -21,9 +21,9 @@ export class RefusedError extends Error {
 }
 
 /**
- * A client of the program that is running on the data folder; where none is, its lock is taken and the same HTTP side
+ * A client of the program that is running on the data folder; if none is, its lock is taken and the same HTTP side
  * is asked in this process.
- * @throws UsageError where another program holds the lock but does not answer
+ * @throws UsageError if another program holds the lock but does not answer
  */
 export async function openClient(folders: Folders, env: string | undefined, ports: Ports): Promise<Client> {
   const address = await readAddress(folders.data);

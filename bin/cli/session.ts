@@ -26,10 +26,10 @@ export const envOption = () => new Option("--env <name>", "also reads config.<na
 export const jsonOption = () => new Option("--json", "print JSON");
 
 export const logOption = () =>
-  new Option("--log <format>", "how log lines look").choices(["pretty", "json"]).default("pretty");
+  new Option("--log <format>", "the format of log lines").choices(["pretty", "json"]).default("pretty");
 
 export const limitOption = () =>
-  new Option("--limit <count>", "how many at most").argParser(wholeNumber("a count")).default(20);
+  new Option("--limit <count>", "the maximum number of entries").argParser(wholeNumber("a count")).default(20);
 
 /** Parses a whole number. */
 export function wholeNumber(what: string): (text: string) => number {
@@ -68,7 +68,7 @@ export async function ask(
   }
 }
 
-/** Prints for people, or as JSON where that was asked for. */
+/** Prints for people, or as JSON if requested. */
 export function print<T>(
   session: Session,
   options: Pick<CommonOptions, "json">,

@@ -10,12 +10,12 @@ interface Push {
 }
 
 /**
- * Tells a chat room about what was pushed to the default branch.
+ * Tells a chat room about pushes to the default branch.
  *
  * In the settings of the repository add a webhook with the address https://<your host>/hooks/github, the content type
  * application/json and a secret; put the same secret into the environment variable GITHUB_WEBHOOK_SECRET, or into .env
  * beside this file. Requests with a wrong signature are answered 401. A redelivery has the id of the first delivery, so
- * nothing is told twice.
+ * nothing is posted twice.
  */
 export default rule({
   name: "Tell about pushes",
@@ -32,7 +32,7 @@ export default rule({
   then: async ({ event: { data: push }, config, step }) => {
     const lines = push.commits.map(({ id, message }) => `${id.slice(0, 7)} ${message.split("\n")[0]}`);
     const text = `${push.pusher.name} pushed to ${push.repository.full_name}:\n${lines.join("\n")}\n${push.compare}`;
-    // Every effect is a step with a name: recorded, and not done again when the run goes on after a crash.
+    // Every effect is a step with a name: recorded, and not repeated when the run resumes after a crash.
     await step.http("tell", `POST ${config.chat}`, { json: { text }, retry: 5 });
   },
 });

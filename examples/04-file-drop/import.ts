@@ -7,8 +7,8 @@ interface Row {
 }
 
 /**
- * Each CSV file dropped into inbox/ becomes one event for each row; then the file moves to done/. A file counts once it
- * has not changed for two seconds (settle), so one that is still being copied is not read half. Files that came while the
+ * Each CSV file dropped into inbox/ becomes one event for each row; then the file moves to done/. A file counts as soon as it
+ * has not changed for two seconds (settle), so a file that is still being copied is not read. Files that came while the
  * program was down are found at the next start.
  */
 export default rule({

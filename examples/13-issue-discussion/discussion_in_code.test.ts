@@ -6,7 +6,7 @@ const now = "2027-01-04T08:00:00Z"; // Monday, nine o'clock in Berlin: T0
 const list = "https://list.example.org";
 const mails = [{ from: "ann", subject: "Hello" }, { from: "bob", subject: "Me too" }];
 
-// A list of answers is used up: whoever asks once more than there are fails the test.
+// A list of answers is used up: one request more than it has fails the test.
 const stub = {
   announce: [{ status: 201 }],
   calls: [{ body: [{ subject: "Talk", at: "2027-01-06" }] }],

@@ -37,13 +37,13 @@ export default rule({
 
     const loop = async () => {
       for (;;) {
-        // The list cannot be asked, or does not take the decision: in an hour again.
+        // The list cannot be read, or refuses the decision: again in an hour.
         await moderate().catch((error) => step.log("trouble", error.message, { level: "warn" }));
         await step.wait("hour", "1h");
       }
     };
 
-    // The deadline ends the loop, also while a form is open.
+    // The deadline ends the loop, even while a form is open.
     const moderation = () => step.any("discussion", { deadline: () => step.wait("wait", "7d"), loop });
 
     const warning = async () => {

@@ -8,10 +8,10 @@ export const emit = defineAction({
   summary: "Sends an event to the rules that listen to its type",
   main: template().describe("The event's type, such as order.paid"),
   options: {
-    data: json().optional().describe("What the event says"),
-    subject: template().optional().describe("What the event is about"),
+    data: json().optional().describe("The event's data"),
+    subject: template().optional().describe("The event's subject"),
     id: template().optional().describe(
-      "With an expression in it, the event's identity (by default this run and step); else the step's id",
+      "With an expression, the event's identity (by default this run and step); otherwise the step's id",
     ),
   },
   defaults: { timeout: 30_000, attempts: 1 },
@@ -19,7 +19,7 @@ export const emit = defineAction({
     const { emit: type, data = null, subject, id = `${run.id}/${path}` } = args;
     if (type === "") throw new TerminalError("Cannot emit an event with an empty type; write one such as order.paid");
     if (id === "") {
-      throw new TerminalError(`Cannot emit "${type}" with an empty id; leave the id out for one of its own`);
+      throw new TerminalError(`Cannot emit "${type}" with an empty id; leave the id out to get a generated one`);
     }
     const event = { type, data, ...(subject !== undefined && { subject }), id };
     const receipt = await services.emit(event, run);

@@ -9,7 +9,7 @@ export const log = defineAction({
   main: template().describe("The line"),
   options: {
     level: z.enum(["debug", "info", "warn", "error"]).optional().describe("By default info"),
-    data: json().optional().describe("Shown beside the line"),
+    data: json().optional().describe("Logged with the line"),
   },
   defaults: { timeout: 30_000, attempts: 1 },
   execute({ log: message, level = "info", data }, { run, path, services }) {

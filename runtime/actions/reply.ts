@@ -31,7 +31,7 @@ const WITHOUT_BODY: Json[] = [204, 205, 304];
  */
 export const reply = defineAction({
   ...schemas,
-  summary: "Answers the request that a webhook trigger is holding",
+  summary: "Answers the waiting request of a webhook trigger",
   defaults: { timeout: 30_000, attempts: 1 },
   check: checkReply,
   execute: (args, context) => Promise.try(answer, args, context),

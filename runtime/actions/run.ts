@@ -17,17 +17,19 @@ import { type ActionContext, defineAction, saving } from "./action.ts";
 
 const schemas = {
   kind: "run",
-  main: command().describe("[command, argument, …], or a line for the shell, which may hold no expression"),
+  main: command().describe("[command, argument, …], or a shell command without expressions"),
   options: {
-    stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
-    env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
+    stdin: json().optional().describe("Its standard input: text unchanged, anything else as JSON"),
+    env: z.record(z.string(), template()).optional().describe(
+      "Environment variables in addition to the inherited ones",
+    ),
     cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
-    format: format().optional().describe("How its standard output is read into json"),
-    charset: charset().optional().describe("Of its output, if that is not UTF-8"),
-    save: fileName().optional().describe("Puts its standard output into a file of this name in the run's folder"),
-    keep: z.literal("tail").optional().describe("tail: of output over 10 MB the end is kept, rather than failing"),
+    format: format().optional().describe("How its standard output is parsed into json"),
+    charset: charset().optional().describe("The charset of its output, if not UTF-8"),
+    save: fileName().optional().describe("Saves its standard output to a file of this name in the run's folder"),
+    keep: z.literal("tail").optional().describe("tail: keeps the end of output over 10 MB instead of failing"),
     ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
-      "Exit codes that are no failure; by default 0",
+      "Exit codes that count as success; by default 0",
     ),
   },
 } as const;
@@ -93,7 +95,7 @@ type Texts = { output?: Kept; error: Kept };
 /** What is wrong with the options of a run step, templates aside. */
 function checkRun({ keep, format, save }: ReadArgs<typeof schemas>): string[] {
   if (save !== undefined && format !== undefined) {
-    return [`format: standard output goes into a file by "save", and is not read; take one of them away`];
+    return [`format: "save" writes standard output to a file, so it is not parsed; remove one of the two`];
   }
   const isOfParts = format === undefined || format === "lines" || format === "text";
   if (keep === undefined || isOfParts) return [];
@@ -160,7 +162,7 @@ function explain(error: unknown, name: string, program: string, file: string, PA
   }
   if (code === "ENOENT") return new TerminalError(`Cannot run ${name}: there is no file ${file}`);
   if (code === "EACCES") {
-    return new TerminalError(`Cannot run ${name}: it is not executable; chmod +x would make it so`);
+    return new TerminalError(`Cannot run ${name}: it is not executable; run chmod +x on it`);
   }
   // A lack of processes or files may be temporary; a command line that the system refuses stays refused.
   const mayPass = ["EAGAIN", "EMFILE", "ENFILE", "ENOMEM", "ETXTBSY"].includes(code ?? "");

@@ -7,11 +7,11 @@ import { defineAction } from "./action.ts";
  */
 export const state = defineAction({
   kind: "state",
-  summary: "Remembers a value across runs and gives the previous one; without a value it reads",
+  summary: "Stores a value across runs and returns the previous one; without a value it only reads",
   main: template().describe("The key, such as up/${{ event.subject }}"),
   options: {
-    value: json().optional().describe("The value to remember"),
-    ttl: duration().optional().describe("How long it is remembered; by default for ever"),
+    value: json().optional().describe("The value to store"),
+    ttl: duration().optional().describe("How long it is kept; by default for ever"),
   },
   defaults: { timeout: 30_000, attempts: 1 },
   async execute({ state: key, value, ttl }, { services }) {

@@ -190,7 +190,7 @@ export class App {
   #lose({ message }: Error): void {
     this.#phase = "draining";
     this.#drain = 0;
-    logLine("error", `${message}: nothing is saved any more, so nothing is accepted, and it stops`, {});
+    logLine("error", `${message}: nothing can be saved any more, so no events are accepted, and the program stops`, {});
   }
 
   async #begin(): Promise<void> {

@@ -48,7 +48,9 @@ export interface DataFolderOptions {
 export async function openDataFolder(options: DataFolderOptions): Promise<DataFolder> {
   const { path, clock, disk, onWarning } = options;
   await disk.mkdir(path).catch((error) => {
-    throw new UsageError(`Cannot make the data folder ${path}: ${(error as Error).message}; name another with --data`);
+    throw new UsageError(
+      `Cannot create the data folder ${path}: ${(error as Error).message}; name another with --data`,
+    );
   });
   await makePrivate(path, onWarning);
   const lock = acquireLock(path);
@@ -110,7 +112,7 @@ async function makePrivate(folder: string, onWarning: (message: string) => void)
   try {
     await chmod(folder, 0o700);
   } catch (error) {
-    onWarning(`The data folder ${folder} can be read by others, which cannot be changed: ${messageOf(error)}`);
+    onWarning(`The data folder ${folder} can be read by others, and its mode cannot be changed: ${messageOf(error)}`);
   }
 }
 
@@ -137,6 +139,6 @@ async function probe(folder: string, disk: Disk): Promise<void> {
     await disk.syncFolder(folder);
   } catch (error) {
     const why = messageOf(error);
-    throw new UsageError(`Cannot write to the data folder ${folder}: ${why}; make room, or name another with --data`);
+    throw new UsageError(`Cannot write to the data folder ${folder}: ${why}; free space, or name another with --data`);
   }
 }

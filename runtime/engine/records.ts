@@ -152,7 +152,7 @@ export class Records {
       this.listeners.onReply?.({ source, id }, effects.reply, this.run.id);
       return stored;
     }
-    const output = { sent: false, reason: "the event has been replied to before; the first reply stands" };
+    const output = { sent: false, reason: "the event has been replied to before; the first reply counts" };
     return await this.write({ ...stored, output });
   }
 
@@ -207,7 +207,7 @@ export function checkSize(path: string, output: Json): void {
   const size = Buffer.byteLength(writeExactJson(output));
   if (size <= MAX_OUTPUT) return;
   throw new TerminalError(
-    `Cannot keep the result of step "${path}": it has ${size} bytes, at most ${MAX_OUTPUT} are kept; have the step give less, or write it to a file and give its path`,
+    `Cannot keep the result of step "${path}": it has ${size} bytes, at most ${MAX_OUTPUT} are kept; return less, or write it to a file and return its path`,
   );
 }
 
@@ -216,6 +216,6 @@ export function checkInput(path: string, input: Json): void {
   const size = Buffer.byteLength(writeExactJson(input));
   if (size <= MAX_OUTPUT) return;
   throw new TerminalError(
-    `Cannot keep the arguments of step "${path}": they have ${size} bytes, at most ${MAX_OUTPUT} are kept; give it less, or a file`,
+    `Cannot keep the arguments of step "${path}": they have ${size} bytes, at most ${MAX_OUTPUT} are kept; pass less, or the path of a file`,
   );
 }

@@ -61,7 +61,7 @@ export async function askCondition(context: RunContext, alone: number, signal: A
     isolates.askCondition(codeOf(rule), codeScope(context, alone), makeSignal());
   try {
     const holds = await withTimeout(clock, limit, signal, ask);
-    const verdict = holds ? "yes" : { kind: "condition" as const, reason: "The function if said no" };
+    const verdict = holds ? "yes" : { kind: "condition" as const, reason: "The function if returned false" };
     return { record: record({ state: "succeeded", output: holds }), verdict };
   } catch (thrown) {
     if (signal.aborted) throw signal.reason;

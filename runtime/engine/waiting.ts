@@ -109,7 +109,7 @@ export class Waiting {
     });
   }
 
-  /** Runs branches side by side while the calling branch rests. Rejects as the first branch that does. */
+  /** Runs branches concurrently while the calling branch rests. Rejects as the first branch that does. */
   async fork<T>(branches: (() => Promise<T>)[]): Promise<T[]> {
     let left = branches.length;
     for (let count = 1; count < left; count++) this.enter();

@@ -144,7 +144,7 @@ function addAction(
     return true;
   }
   if (callable) report(`${target} does not load`, "fix its problems first");
-  else if (others.has(path)) report(`${target} is no action`, "an action has inputs and then, and no when");
+  else if (others.has(path)) report(`${target} is not an action`, "an action has inputs and then, and no when");
   else report(`${target} does not exist`, suggest(folder, caller, path, actions.keys()));
   return false;
 }

@@ -60,16 +60,14 @@ export function describeReload(previous: Loaded | undefined, next: Loaded): Relo
       const file = fileOf(next, rule);
       const problems = listed(problemsOf(next, file));
       if (previous && previous.broken.has(file) && listed(problemsOf(previous, file)) === problems) continue;
-      const says = what === "kept" ? "the last good version goes on" : "it does not load";
+      const says = what === "kept" ? "the last good version stays live" : "it does not load";
       lines.push({ rule, what, file, text: `${what} ${escapeControls(rule)}: ${says}${problems}` });
     }
   }
   for (const [file, rule] of next.late) {
     if (previous?.late.has(file)) continue;
-    const meanwhile = next.rules.has(rule) ? "the last good version goes on" : "its events start nothing";
-    const text = `late ${
-      escapeControls(rule)
-    }: its code is still being evaluated, and until that has ended ${meanwhile}`;
+    const meanwhile = next.rules.has(rule) ? "the last good version stays live" : "its events start nothing";
+    const text = `late ${escapeControls(rule)}: its code is still being evaluated; until then ${meanwhile}`;
     lines.push({ rule, what: "late", file, text });
   }
   for (const rule of reload.removed) {

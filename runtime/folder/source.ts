@@ -56,7 +56,7 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
   if (value === undefined) return unreadable(file, problems);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
     const severity = value === null ? "warning" : "error";
-    const message = value === null ? "there is nothing in this file" : "expected a rule";
+    const message = value === null ? "this file is empty" : "expected a rule";
     const at = { line: 1, column: 1 };
     const problem: Problem = { severity, file, at, message, hint: "write when: and then: at the beginning of a line" };
     return { kind: value === null ? "helper" : "unreadable", file, problems: [...problems, problem] };

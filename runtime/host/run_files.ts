@@ -10,7 +10,7 @@ export type SavedFile = {
   /** Absolute. */
   path: string;
   name: string;
-  /** What it is, as whoever gave it says: `image/png`. */
+  /** Its media type, as its source reported it: `image/png`. */
   type: string;
   bytes: number;
   /** In hex. */
@@ -19,7 +19,7 @@ export type SavedFile = {
 
 /** A file that is being written. It is there under its name, whole, once `keep` resolves, or never. */
 export interface FileDraft {
-  /** @throws TerminalError where it has more than a file may have; Error where it cannot be written */
+  /** @throws TerminalError if it exceeds the size limit of a file; Error if it cannot be written */
   write(bytes: Uint8Array): Promise<void>;
   /** Puts it in its place, durably, instead of what an earlier attempt left there. */
   keep(type: string): Promise<SavedFile>;
@@ -65,7 +65,7 @@ export class RunFiles {
     private readonly most = MOST_FILE_BYTES,
   ) {}
 
-  /** @throws TerminalError where the name is no plain file name */
+  /** @throws TerminalError if the name is not a plain file name */
   async create({ run, step, name, what }: NewFile): Promise<FileDraft> {
     const task = `Cannot save ${what} as ${JSON.stringify(name)}`;
     if (!isFileName(name)) throw new TerminalError(`${task}: expected a plain file name such as report.csv`);
@@ -84,7 +84,7 @@ export class RunFiles {
   }
 
   /**
-   * Removes what runs have left that nobody knows any more. Looks at some of the folders; the next call goes on behind them.
+   * Removes files of runs that are no longer known. Checks some of the folders; the next call continues after them.
    * @param isKnown whether the run is live or in history
    */
   async sweep(isKnown: (run: string) => Promise<boolean>): Promise<void> {

@@ -41,10 +41,10 @@ export interface ChildEnd {
 const groups = new Set<ProcessGroup>();
 
 /**
- * Runs a program in a process group of its own and waits until it and everything it started in that group is gone.
+ * Runs a program in its own process group and waits until it and everything it started in that group has ended.
  * A process that made itself a session of its own (`setsid`) is on its own.
- * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) where it cannot be started; the signal's reason once aborted, after
- * the group is gone; what `output` throws
+ * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) if it cannot be started; the signal's reason if aborted, after
+ * the group has ended; the error of `output`
  */
 export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const { program, args, cwd, env, stdin, keep, tail, output, signal } = options;
@@ -189,7 +189,7 @@ type Take = (bytes: Uint8Array) => Promise<void>;
 /** Milliseconds between two looks at whether a stream is taken. */
 const LOOK = 50;
 
-/** Hands a stream on, piece by piece: whoever writes it waits for whoever takes it. */
+/** Passes a stream on, piece by piece: the writer waits for the reader. */
 class HandedOn {
   /** Resolves if it could not be taken. */
   readonly failed: Promise<void>;

@@ -41,7 +41,7 @@ export interface Schemas<
   options: Options;
 }
 
-/** The arguments of a kind as its schemas read them: where a template is not resolved yet, its text stands. */
+/** The arguments of a kind as its schemas read them: an unresolved template is its text. */
 export type ReadArgs<S extends Schemas> = z.output<z.ZodObject<S["options"] & { [Name in S["kind"]]: S["main"] }>>;
 
 /** The arguments of a kind once every template is resolved. */

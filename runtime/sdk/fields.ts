@@ -51,7 +51,7 @@ export interface FormField extends ConfigField {
 export interface FormOptions<Fields extends FormFields> {
   /** A person or group in `whenthen.yaml`, or an e-mail address; or a list of these. */
   to: string | readonly string[];
-  /** What they fill in. */
+  /** The fields to fill in. */
   fields?: Fields;
   /** How often they are reminded until one has answered: `1d`. */
   remind?: string;

@@ -25,7 +25,7 @@ export interface HttpOptions extends StepOptions {
   format?: Format;
   /** Charset of the answer, whatever its content type says. */
   charset?: string;
-  /** Puts the body into a file of this name in the run's folder; `body` is then a {@link SavedFile}. */
+  /** Saves the body to a file of this name in the run's folder; `body` is then a {@link SavedFile}. */
   save?: string;
   /** Statuses that count as success in addition to 2xx. */
   ok?: readonly number[];
@@ -59,7 +59,7 @@ export interface SavedFile {
   /** Absolute. */
   path: string;
   name: string;
-  /** The content type that the answer named; `application/octet-stream` where nothing is known. */
+  /** The content type that the answer named; `application/octet-stream` if unknown. */
   type: string;
   bytes: number;
   /** In hex. */
@@ -217,13 +217,13 @@ export interface Step {
     options: EachOptions & { onError: "continue" },
   ): Promise<EachResult<Recorded<Awaited<Result>> | null>>;
   /**
-   * Runs branches side by side, and returns the result of each. The first failure cancels the others and is thrown.
+   * Runs branches concurrently, and returns the result of each. The first failure cancels the others and is thrown.
    * With `join: 2` the first two that succeed are enough, and the others are cancelled.
    * @example const { crm, mail } = await step.all("both", { crm: () => step.http("post", …), mail: () => step.mail("tell", …) })
    */
   all<B extends Branches>(name: string, branches: B, options?: { join?: undefined }): Promise<AllResult<B>>;
   all<B extends Branches>(name: string, branches: B, options: { join: number }): Promise<SomeResult<B>>;
-  /** Runs branches side by side; the first that succeeds wins, and the others are cancelled. */
+  /** Runs branches concurrently; the first that succeeds wins, and the others are cancelled. */
   any<B extends Branches>(name: string, branches: B): Promise<AnyResult<B>>;
   /** Ends the run here. */
   stop(name: string, reason: string, options?: { as?: "succeeded" | "failed" }): Promise<never>;

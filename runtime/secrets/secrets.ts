@@ -68,7 +68,7 @@ export class Secrets {
     if (length < SHORTEST_MASKED) {
       return { message: `the secret ${name} has under ${SHORTEST_MASKED} characters: it is not masked`, hint };
     }
-    const masksToo = "whatever is equal to it is shown as ***, ordinary words too";
+    const masksToo = "any equal text is shown as ***, even ordinary words";
     if (length < SHORTEST_GOOD.any) {
       return { message: `the secret ${name} has under ${SHORTEST_GOOD.any} characters: ${masksToo}`, hint };
     }

@@ -32,7 +32,7 @@ export async function findCatalogues({ rows, parts, ...sources }: CatalogueSourc
   for (const [key, { file }] of known) {
     if (byRange.has(key)) continue;
     // Retention drops the row first, then the file.
-    sources.onWarning(`Cannot find ${file}, a part of history: what was in it is not shown any more`);
+    sources.onWarning(`Cannot find ${file}, a part of history: its history is no longer shown`);
     rows.drop("part", key);
   }
   const catalogues: Catalogue[] = [];

@@ -190,7 +190,7 @@ async function thin({ part, ids }: Trimming, options: TrimmingOptions): Promise<
   if (thinned.kind === "thinned") return thinned.catalogue;
   if (thinned.kind === "damaged") {
     options.onWarning(
-      `Cannot read ${part.file}, which is removed from history with all that is in it: ${thinned.reason}`,
+      `Cannot read ${part.file}, which is removed from history with all its content: ${thinned.reason}`,
     );
   }
 }

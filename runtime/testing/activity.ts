@@ -50,7 +50,7 @@ export class Activity {
       quiet = this.#open === 0 && isIdle() ? quiet + 1 : 0;
       if (happened !== this.#happened) [happened, since, turns] = [this.#happened, performance.now(), 0];
       if (performance.now() - since > TIMEOUT) {
-        throw new TestFailed(`Nothing has happened for ${TIMEOUT / 1_000} s, and yet the rule is at work`);
+        throw new TestFailed(`Nothing has happened for ${TIMEOUT / 1_000} s, but the rule is still running`);
       }
     }
   }

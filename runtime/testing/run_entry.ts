@@ -46,7 +46,7 @@ function expect(mismatches: Mismatch[]): void {
 async function advance(world: World, advance: Advance): Promise<void> {
   const now = world.clock.now();
   const to = "by" in advance ? now + advance.by : advance.to;
-  if (to < now) throw new TestFailed(`The clock does not go back: it is ${new Date(now).toISOString()} by now`);
+  if (to < now) throw new TestFailed(`The clock cannot go back: it is already ${new Date(now).toISOString()} by now`);
   await world.advanceTo(to);
 }
 
@@ -113,7 +113,7 @@ async function answer(world: World, { answer: step, as, with: values, refused }:
   const answered = await answerForm(options, form.id, person, { values, via: "page" });
   const became = answered.kind === "accepted" ? undefined : answered.kind;
   if (became === refused) return;
-  if (became === undefined) throw new TestFailed(`The answer of ${person.id} was taken, not refused as ${refused}`);
+  if (became === undefined) throw new TestFailed(`The answer of ${person.id} was accepted, not refused as ${refused}`);
   throw new TestFailed(`The answer of ${person.id} was refused: ${reasonOf(answered)}`);
 }
 

@@ -75,7 +75,7 @@ async function notesOn({ store, lastReceipt }: World): Promise<string[]> {
   const { run, steps } = (newest && await store.getRun(newest.id)) ?? {};
   if (run?.error !== undefined) notes.push(`the run ${run.state}: ${run.error.message}`);
   else if (run?.waitingFor !== undefined) notes.push(`the run waits for ${run.waitingFor}`);
-  else if (run?.state === "running") notes.push(`the run is executed; so far: ${stepsOf(steps)}`);
+  else if (run?.state === "running") notes.push(`the run is executing; so far: ${stepsOf(steps)}`);
   const failures = (steps ?? []).flatMap(({ path, state, error }) =>
     state === "failed" && error ? [{ path, error }] : []
   );

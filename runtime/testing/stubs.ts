@@ -107,7 +107,7 @@ export class Stubs {
   #answer(name: string, what: string, kind: string): Json {
     if (!this.has(name)) {
       throw new StubError(
-        `${what} touches the world and has no stub; add it, as in stub: { ${name}: ${EXAMPLES[kind]} }`,
+        `${what} acts on the outside world and has no stub; add it, as in stub: { ${name}: ${EXAMPLES[kind]} }`,
       );
     }
     const given = this.#given[name];

@@ -21,7 +21,7 @@ export interface Timetable {
 const ON_TIME = 60_000;
 /** A mark may be this far ahead, because the clock was corrected in small steps. */
 const CLOCK_SLACK = 60_000;
-/** At most this many missed occurrences are made up for, even if `missed` is `all`. */
+/** At most this many missed occurrences are caught up, even if `missed` is `all`. */
 const MOST_MISSED = 1_000;
 /**
  * Emits the occurrences of a timetable as events. The id of an event is its scheduled time. The mark (everything up to it is
@@ -51,7 +51,7 @@ async function emitDue(context: TriggerContext<unknown>, timetable: Timetable): 
   const ahead = mark !== undefined && mark > now + CLOCK_SLACK && !timetable.isDone?.(mark);
   if (ahead) {
     context.log.warn(
-      `${trigger.id} had its last occurrence at ${iso(mark!)}, which is in the future: it goes on from now`,
+      `${trigger.id} had its last occurrence at ${iso(mark!)}, which is in the future: it continues from now`,
     );
   }
   if (mark === undefined || ahead) {
@@ -83,7 +83,7 @@ function dueOccurrences(
   }
   if (due.length === MOST_MISSED && time !== undefined && time > mark && time >= oldest) {
     context.log.warn(
-      `${context.trigger.id} missed more than ${MOST_MISSED} occurrences: only the last ${MOST_MISSED} are made up for`,
+      `${context.trigger.id} missed more than ${MOST_MISSED} occurrences: only the last ${MOST_MISSED} are caught up`,
     );
   }
   return due;

@@ -34,5 +34,5 @@ export async function bodyOf<T>(c: Context, schema: z.ZodType<T>): Promise<T> {
 function check<T>(schema: z.ZodType<T>, given: unknown, what: string): T {
   const checked = schema.safeParse(given);
   if (checked.success) return checked.data;
-  throw new UsageError(`The ${what} does not fit: ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
+  throw new UsageError(`The ${what} is not valid: ${z.prettifyError(checked.error).replaceAll("\n", " ")}`);
 }

@@ -130,7 +130,7 @@ function nobodyListens(request: Request, path: string, context: HookContext): Re
 
 function wrongMethod(request: Request, matches: HookMatch[]): Response {
   const allow = [...new Set(matches.map(({ hook }) => hook.args.method))].sort().join(", ");
-  const error = `This webhook takes ${allow}, not ${request.method}`;
+  const error = `This webhook accepts ${allow}, not ${request.method}`;
   return Response.json({ error }, { status: 405, headers: { allow } });
 }
 

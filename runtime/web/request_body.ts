@@ -15,7 +15,7 @@ const SMALL = 65_536;
 export async function readRequestBody(request: Request, limit: number): Promise<Body> {
   const encoding = request.headers.get("content-encoding") ?? "identity";
   if (encoding.toLowerCase() !== "identity") {
-    return refuse(415, `Compressed bodies are not taken (content-encoding: ${encoding})`, {
+    return refuse(415, `Compressed bodies are not accepted (content-encoding: ${encoding})`, {
       "accept-encoding": "identity",
     });
   }

@@ -55,7 +55,7 @@ export async function listRules(context: Pick<WebContext, "rules" | "store">): P
       verdicts: verdicts[id] ?? {},
     };
     if (brokenIds.has(id)) {
-      return { ...facts, state: "kept", reason: "the file does not load; its last good version goes on" };
+      return { ...facts, state: "kept", reason: "the file does not load; its last good version stays live" };
     }
     if (paused[id] !== undefined) return { ...facts, state: "paused", reason: paused[id] };
     if (!rule.enabled) return { ...facts, state: "disabled", reason: "enabled: false" };

@@ -56,7 +56,7 @@ export function createWeb(context: WebContext): Web {
   return {
     async fetch(request, address = () => "") {
       const url = urlOf(request);
-      if (url === undefined) return Response.json({ error: "The header Host names no host" }, { status: 400 });
+      if (url === undefined) return Response.json({ error: "The header Host is not valid" }, { status: 400 });
       const isHook = /^\/hooks(\/|$)/.test(url.pathname);
       // Not through the router and its middleware: no other route gets thousands of requests a second.
       let isTaken = false;

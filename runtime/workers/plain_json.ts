@@ -5,7 +5,7 @@ import type { Json } from "../model/json.ts";
 /**
  * The JSON form of a value from rule code. Properties with the value undefined are left out; `toJSON` is honoured.
  * @param what names the value in the message: `the result of step "read"`
- * @throws TerminalError with the path and type of a value that JSON cannot hold; a Map would silently be stored as `{}`
+ * @throws TerminalError with the path and type of a value that JSON cannot represent; a Map would silently be stored as `{}`
  */
 export function plainJson(value: unknown, what: string): Json {
   return convert(value, "", what, new Set());
@@ -20,7 +20,7 @@ function convert(value: unknown, path: string, what: string, within: Set<object>
     return Number.isFinite(Number(value)) ? normalized(value) : refuse("a number too large for a double", path, what);
   }
   if (typeof value !== "object") return refuse(`a ${typeof value}`, path, what);
-  if (within.has(value)) return refuse("a reference to what it stands in", path, what);
+  if (within.has(value)) return refuse("a reference to itself", path, what);
   within.add(value);
   const json = convertObject(value, path, what, within);
   within.delete(value);
@@ -52,5 +52,5 @@ function member(key: string): string {
 
 function refuse(found: string, path: string, what: string, hint?: string): never {
   const place = path === "" ? `${what} is ${found}` : `${what} has ${found} at ${path.replace(/^\./, "")}`;
-  throw new TerminalError(`${place}, which JSON cannot hold${hint ? `: ${hint}` : ""}`);
+  throw new TerminalError(`${place}, which JSON cannot represent${hint ? `: ${hint}` : ""}`);
 }

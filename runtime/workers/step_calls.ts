@@ -36,7 +36,7 @@ export function stepCalls(ask: Ask, code: UserCode): Step {
 /** A call with only one argument lacks the name. */
 function withoutName(kind: string, only: unknown): string {
   const given = writeExactJson(only);
-  return `step.${kind}(${given}) needs a name for the step, which stands first, as in step.${kind}("name", ${given})`;
+  return `step.${kind}(${given}) needs the step's name as its first argument, as in step.${kind}("name", ${given})`;
 }
 
 function doCall(caller: StepCaller) {
@@ -140,7 +140,7 @@ function withResults(name: string, output: JsonObject): JsonObject {
   if ("results" in output) return output;
   return Object.defineProperty(output, "results", {
     get() {
-      const remedy = "have each give less, or write it to a file";
+      const remedy = "return less for each item, or write it to a file";
       throw new TerminalError(
         `The results of step.each(${JSON.stringify(name)}, …) were too large to be kept: ${remedy}`,
       );

@@ -41,7 +41,7 @@ export async function runDefinedTest(index: number, begin: Seen, ask: Ask): Prom
   const execute = async (kind: string, args: object): Promise<void> => {
     // Read before the first await: later the caller is no longer on the stack.
     const callSite = new Error().stack ?? "";
-    const given = plainJson(args, `what t.${kind} was given`) as JsonObject;
+    const given = plainJson(args, `the argument of t.${kind}`) as JsonObject;
     settled(kind);
     open.add(kind);
     const answer = await ask({ name: kind, scope: "", kind, args: given, answered: 0 });

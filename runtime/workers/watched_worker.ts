@@ -67,7 +67,7 @@ export class RuleWorker {
       onMessage: (message) => this.#receive(message as FromWorker),
       onEnd: (end) => {
         this.end(
-          end.kind === "memory" ? { kind: "memory", used: "its heap outgrew its limit" } : {
+          end.kind === "memory" ? { kind: "memory", used: "its heap exceeded its limit" } : {
             kind: "crashed",
             error: end.error,
           },

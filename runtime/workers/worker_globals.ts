@@ -49,7 +49,9 @@ function toSink(target: Writable) {
 function guardProcess(): void {
   for (const name of ["exit", "reallyExit", "abort", "kill", "chdir"]) {
     const value = () => {
-      throw new Error(`process.${name} is not for rule code: it would reach the whole program; step.stop ends the run`);
+      throw new Error(
+        `process.${name} is not for rule code: it would affect the whole program; step.stop ends the run`,
+      );
     };
     Object.defineProperty(process, name, { value, configurable: true });
   }

@@ -5,7 +5,7 @@ import { noDisk } from "../../runtime/host/disk.ts";
 import { RunFiles } from "../../runtime/host/run_files.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 
-/** A context as the step machine makes it; what the services were asked is in `asked`. */
+/** A context as the engine makes it; calls of its services are in `asked`. */
 export function makeContext(
   changes: Partial<Omit<ActionContext, "services">> & { services?: Partial<ActionServices> } = {},
 ): ActionContext & { asked: { service: string; with: unknown }[] } {

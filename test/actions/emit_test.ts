@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { emit } from "../../runtime/actions/emit.ts";
 import { makeContext } from "./context.ts";
 
-Deno.test("emit gives the event; its id is the same on each attempt of the step", async () => {
+Deno.test("emit returns the event; its id is the same on each attempt of the step", async () => {
   const args = { emit: "order.paid", data: { total: 7 }, subject: "A1" };
   const first = makeContext({ attempt: 1, path: "lines[3]/tell" });
   const second = makeContext({ attempt: 2, path: "lines[3]/tell" });
@@ -18,7 +18,7 @@ Deno.test("emit gives the event; its id is the same on each attempt of the step"
   });
 });
 
-Deno.test("emit takes the id that the rule gives, and null where there is no data", async () => {
+Deno.test("emit uses the id from the rule; without data, data is null", async () => {
   const context = makeContext();
   await emit.execute({ emit: "order.paid", id: "A1" }, context);
   assert.deepEqual(context.asked, [{ service: "emit", with: { type: "order.paid", data: null, id: "A1" } }]);

@@ -41,7 +41,7 @@ async function withFiles(use: (context: ActionContext, folder: string) => Promis
   }
 }
 
-Deno.test("http sends JSON and gives status, headers and the JSON it got", async () => {
+Deno.test("http sends JSON and returns status, headers and parsed JSON", async () => {
   await withServer((_, response) => {
     response.writeHead(201, { "Content-Type": "application/problem+json; charset=utf-8", "X-Id": "7" });
     response.end('{"id":7}');
@@ -95,7 +95,7 @@ Deno.test("http sends bearer and basic credentials, also those in the URL", asyn
   });
 });
 
-Deno.test("the idempotency key is the same on each attempt, another for each step, and the user's where set", async () => {
+Deno.test("the idempotency key is the same on each attempt, another for each step, and the user's own if set", async () => {
   await withServer((_, response) => response.end(), async ({ origin, seen }) => {
     const args = { http: `POST ${origin}` };
     await execute(args, makeContext({ attempt: 1, path: "lines[3]/save#2" }));
@@ -137,7 +137,7 @@ Deno.test("a status that is not 2xx is a final failure with an excerpt and the w
   });
 });
 
-Deno.test("a status in ok is no failure", async () => {
+Deno.test("a status in ok is not a failure", async () => {
   await withServer((_, response) => response.writeHead(404).end("gone"), async ({ origin }) => {
     assert.deepEqual((await execute({ http: origin, ok: [404] })).body, "gone");
   });
@@ -151,7 +151,7 @@ Deno.test("304 in ok comes back without a body", async () => {
 });
 
 for (const status of [408, 429, 500, 502, 503]) {
-  Deno.test(`${status} is worth another attempt`, async () => {
+  Deno.test(`${status} is retried`, async () => {
     await withServer((_, response) => response.writeHead(status).end("later"), async ({ origin }) => {
       const error = await failureOf({ http: origin });
       assert.ok(!(error instanceof TerminalError) && !(error instanceof RetryAfterError));
@@ -159,7 +159,7 @@ for (const status of [408, 429, 500, 502, 503]) {
   });
 }
 
-Deno.test("Retry-After decides when, in seconds and as a date by the server's own clock", async () => {
+Deno.test("Retry-After sets the time of the next attempt, in seconds or as a date by the server's clock", async () => {
   const date = new Date("2020-01-01T00:00:00Z").toUTCString();
   const later = new Date("2020-01-01T00:00:30Z").toUTCString();
   await withServer((request, response) => {
@@ -176,7 +176,7 @@ Deno.test("Retry-After decides when, in seconds and as a date by the server's ow
   });
 });
 
-Deno.test("nobody listening is a failure worth another attempt, without the query in its message", async () => {
+Deno.test("a refused connection is retried, and its message leaves the query out", async () => {
   let closed = "";
   await withServer(() => {}, ({ origin }) => Promise.resolve(void (closed = origin)));
   const error = await failureOf({ http: `POST ${closed}/a?token=s3cret` });
@@ -224,7 +224,7 @@ Deno.test("a redirect to another origin carries no credentials", async () => {
   });
 });
 
-Deno.test("redirects in a circle and to elsewhere than HTTP end", async () => {
+Deno.test("circular redirects and redirects away from HTTP fail", async () => {
   await withServer((request, response) => {
     response.writeHead(302, { location: request.url === "/file" ? "file:///etc/passwd" : "/" }).end();
   }, async ({ origin, seen }) => {
@@ -249,7 +249,7 @@ Deno.test("abort ends a request that is never answered, and closes its connectio
   });
 });
 
-Deno.test("abort ends an answer that drips, and closes its connection", async () => {
+Deno.test("abort ends a response that arrives slowly, and closes its connection", async () => {
   const abort = new AbortController();
   await withServer((_, response) => {
     let drops = 0;
@@ -273,7 +273,7 @@ Deno.test("an aborted signal sends nothing", async () => {
   });
 });
 
-Deno.test("an endless body is given up at 10 MB, and its connection closed", async () => {
+Deno.test("reading an endless body stops at 10 MB, and the connection is closed", async () => {
   await withServer((_, response) => {
     const pour = () => !response.destroyed && response.write("x".repeat(1_000_000), pour);
     pour();
@@ -311,7 +311,7 @@ Deno.test("save puts the body into a file, whole and decompressed, with its type
   });
 });
 
-Deno.test("an answer that fails, breaks off or has no end leaves no file", async () => {
+Deno.test("a response that fails, breaks off or never ends leaves no file", async () => {
   await withServer((request, response) => {
     if (request.url === "/500") return response.writeHead(500).end("broken");
     if (request.url === "/short") {
@@ -342,11 +342,11 @@ Deno.test("an answer that fails, breaks off or has no end leaves no file", async
   });
 });
 
-Deno.test("save takes neither format nor charset", () => {
+Deno.test("save excludes format and charset", () => {
   const check = (args: JsonObject) => http.check!({ http: "https://example.org/", save: "a", ...args }, 0);
   assert.deepEqual(check({}), []);
-  assert.match(check({ format: "csv" })[0], /^format: the body goes into a file by "save"/);
-  assert.match(check({ charset: "latin1" })[0], /^charset: the body goes into a file by "save"/);
+  assert.match(check({ format: "csv" })[0], /^format: "save" writes the body to a file/);
+  assert.match(check({ charset: "latin1" })[0], /^charset: "save" writes the body to a file/);
 });
 
 Deno.test("an endless body of a failure does not hide the failure", async () => {
@@ -363,7 +363,7 @@ Deno.test("an endless body of a failure does not hide the failure", async () => 
   });
 });
 
-Deno.test("a compressed answer is read; one that unfolds beyond the limit is given up", async () => {
+Deno.test("a compressed response is decompressed; one that exceeds the limit fails", async () => {
   await withServer((request, response) => {
     if (request.url === "/bomb") return void response.writeHead(200, { "content-encoding": "gzip" }).end(BOMB);
     const encoding = request.url.slice(1);
@@ -377,7 +377,7 @@ Deno.test("a compressed answer is read; one that unfolds beyond the limit is giv
 });
 const BOMB = gzipSync(Buffer.alloc(20_000_000));
 
-Deno.test("a body that its content type calls JSON but is none is a final failure that shows it", async () => {
+Deno.test("a body that is not the JSON its content type says is a final failure that shows the body", async () => {
   await withServer((request, response) => {
     response.writeHead(request.url === "/500" ? 500 : 200, { "content-type": "application/json" }).end("<html>oops");
   }, async ({ origin }) => {
@@ -391,7 +391,7 @@ Deno.test("a body that its content type calls JSON but is none is a final failur
   });
 });
 
-Deno.test("a connection that breaks in the middle of the body is worth another attempt", async () => {
+Deno.test("a connection that breaks in the middle of the body is retried", async () => {
   await withServer((_, response) => {
     response.writeHead(200, { "content-length": "1000", "content-type": "application/json" });
     response.write('{"a":', () => response.destroy());
@@ -419,7 +419,7 @@ Deno.test("a charset other than UTF-8 is read", async () => {
   }, async ({ origin }) => assert.equal((await execute({ http: origin })).body, "żół"));
 });
 
-Deno.test("a body is read by its byte order mark, its XML declaration, or the charset that the step names", async () => {
+Deno.test("a body is decoded by its byte order mark, its XML declaration, or the step's charset", async () => {
   const answers: Record<string, Uint8Array> = {
     "/marked": Buffer.from("fffe7a017c01", "hex"),
     "/declared": Buffer.concat([Buffer.from('<?xml version="1.0" encoding="koi8-r"?>'), Buffer.from([0xd0])]),
@@ -437,7 +437,7 @@ Deno.test("a body is read by its byte order mark, its XML declaration, or the ch
   });
 });
 
-Deno.test("an answer that is not text is base64, whole; format and charset read it as text all the same", async () => {
+Deno.test("a response that is not text becomes base64; format and charset still read it as text", async () => {
   const bytes = Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x00, 0xff]);
   const cases: [string | undefined, Uint8Array, unknown][] = [
     ["image/png", bytes, bytes.toString("base64")],
@@ -462,7 +462,7 @@ Deno.test("an answer that is not text is base64, whole; format and charset read 
   });
 });
 
-Deno.test("the body of a failure that is not text is base64 in its detail, and not in its message", async () => {
+Deno.test("if the body of a failure is not text, it is base64 in the detail and absent from the message", async () => {
   const bytes = Buffer.from([0x1f, 0x8b, 0xff]);
   await withServer((request, response) => {
     response.writeHead(400, { "content-type": request.url === "/text" ? "text/plain" : "image/png" }).end(bytes);
@@ -475,7 +475,7 @@ Deno.test("the body of a failure that is not text is base64 in its detail, and n
   });
 });
 
-Deno.test("several cookies are a list, one is its text", async () => {
+Deno.test("several Set-Cookie headers are a list, a single one is a string", async () => {
   await withServer(
     ({ url }, response) => response.writeHead(200, { "set-cookie": url === "/one" ? ["a=1"] : ["a=1", "b=2"] }).end(),
     async ({ origin }) => {
@@ -485,7 +485,7 @@ Deno.test("several cookies are a list, one is its text", async () => {
   );
 });
 
-Deno.test("what cannot be sent is said before anything is sent", async () => {
+Deno.test("a request that cannot be sent is refused before anything is sent", async () => {
   const refused: [JsonObject, RegExp][] = [
     [{ http: "POST /relative" }, /expected a URL with http:\/\/ or https:\/\//],
     [{ http: "ftp://example.org/" }, /expected a URL with http/],

@@ -12,11 +12,11 @@ function resolved(kind: string, args: JsonObject): JsonObject {
   return resolveArgs(actions[kind], args, scope);
 }
 
-Deno.test("every action stands under its own kind", () => {
+Deno.test("every action is registered under its own kind", () => {
   assert.deepEqual(Object.values(actions).map((action) => action.kind), Object.keys(actions));
 });
 
-Deno.test("only http and mail are attempted more than once where the rule does not say", () => {
+Deno.test("only http and mail are attempted more than once by default", () => {
   const several = Object.values(actions).filter((action) => action.defaults.attempts > 1);
   assert.deepEqual(several.map((action) => action.kind), ["http", "mail"]);
 });
@@ -49,7 +49,7 @@ Deno.test("templates are resolved in the arguments, input and environment of run
   assert.deepEqual(resolved("run", args), { run: ["echo", "a/b c"], stdin: [1, "x"], env: { N: "5" } });
 });
 
-Deno.test("what excludes each other is found before anything runs, templates aside", () => {
+Deno.test("options that exclude each other are found before anything runs, except in templates", () => {
   const problems = (kind: string, args: JsonObject) => actions[kind].check!(args, 0);
   assert.equal(problems("http", { http: "POST https://example.org/", json: 1, form: {} }).length, 1);
   assert.equal(problems("http", { http: "https://example.org/", json: 1 }).length, 1);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { log } from "../../runtime/actions/log.ts";
 import { makeContext } from "./context.ts";
 
-Deno.test("log writes the line with where it comes from, at info unless another level is given", async () => {
+Deno.test("log writes the line with its origin, at level info by default", async () => {
   const context = makeContext();
   await log.execute({ log: "hello" }, context);
   await log.execute({ log: "hello", level: "warn", data: { a: 1 } }, context);

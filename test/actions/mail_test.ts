@@ -52,7 +52,7 @@ Deno.test("mail goes to one or several with subject, text and HTML; the result s
   assert.equal(got.headers["x-mailer"], undefined);
 });
 
-Deno.test("without from and subject, the settings and the rule say them; only text is one part", async () => {
+Deno.test("without from and subject, they come from the settings and the rule; a mail with only text has one part", async () => {
   await using server = await MailServer.start();
   await execute({ mail: "anna@example.org", text: "x".repeat(2_000) + "\nÜ" }, contextOf({ port: server.port }));
   const [got] = server.mails;
@@ -74,7 +74,7 @@ Deno.test("all attempts of a step have one Message-ID, other steps and runs anot
   assert.notEqual(await idOf({ run: { ...contextOf({}).run, id: "r2" } }), first);
 });
 
-Deno.test("nothing that comes from outside adds a header or a recipient", async () => {
+Deno.test("data from outside never adds a header or a recipient", async () => {
   await using server = await MailServer.start();
   const context = () => contextOf({ port: server.port });
   await execute({
@@ -107,7 +107,7 @@ Deno.test("nothing that comes from outside adds a header or a recipient", async 
   assert.equal(server.mails.length, 1);
 });
 
-Deno.test("text never names a file or an address to read", async () => {
+Deno.test("text is never read as a file name or URL", async () => {
   await using server = await MailServer.start();
   await execute({ mail: "a@b.org", html: '<img src="file:///etc/passwd">' }, contextOf({ port: server.port }));
   assert.match(server.mails[0].body, /file:\/\/\/etc\/passwd/);
@@ -149,14 +149,14 @@ Deno.test("a 4xx answer and a network error are worth another attempt, a 5xx ans
   assert.match(failure.message, new RegExp(`^Cannot send mail by 127\\.0\\.0\\.1:${port}: .*ECONNREFUSED`));
 });
 
-Deno.test("where some recipients are refused the others get it, and the result names both", async () => {
+Deno.test("if some recipients are refused, the others get the mail, and the result names both", async () => {
   const recipient = (address: string) => address === "gone@b.org" ? { code: 550, message: "gone" } : undefined;
   await using server = await MailServer.start({}, { recipient });
   const result = await execute({ mail: ["a@b.org", "gone@b.org"], text: "x" }, contextOf({ port: server.port }));
   assert.deepEqual([result.accepted, result.rejected], [["a@b.org"], ["gone@b.org"]]);
 });
 
-Deno.test("a server that says nothing does not hold a step that is ended", async () => {
+Deno.test("a silent server does not delay the end of an aborted step", async () => {
   const silent = createServer();
   await new Promise<void>((resolve) => silent.listen(0, "127.0.0.1", resolve));
   const stop = new AbortController();
@@ -169,7 +169,7 @@ Deno.test("a server that says nothing does not hold a step that is ended", async
   await new Promise((resolve) => silent.close(resolve));
 });
 
-Deno.test("a hundred mails at once come by few connections, and all arrive", async () => {
+Deno.test("a hundred mails at once share a few connections, and all arrive", async () => {
   await using server = await MailServer.start({ maxClients: 10 });
   const mailer = new Mailer(() => undefined);
   mailer.setSmtp({ host: "127.0.0.1", port: server.port, secure: false, from: FROM });
@@ -180,7 +180,7 @@ Deno.test("a hundred mails at once come by few connections, and all arrive", asy
   assert.equal(new Set(server.mails.map(({ headers }) => headers["message-id"])).size, 100);
 });
 
-Deno.test("a mail does not go to a server whose certificate nobody knows", async () => {
+Deno.test("no mail goes to a server with an untrusted certificate", async () => {
   const account = { user: "rules", password: "correct horse" };
   for (const secure of [true, false]) {
     await using server = await MailServer.startSecure(secure, account);
@@ -191,7 +191,7 @@ Deno.test("a mail does not go to a server whose certificate nobody knows", async
   }
 });
 
-Deno.test("an account is not told to another machine in the clear", async () => {
+Deno.test("credentials are not sent to another machine in plain text", async () => {
   const asked: unknown[] = [];
   await using server = await MailServer.start({
     allowInsecureAuth: true,
@@ -201,14 +201,14 @@ Deno.test("an account is not told to another machine in the clear", async () => 
       done(null, { user: "rules" });
     },
   });
-  // Leads here too, but not by a name that is known to.
+  // It resolves to loopback, too, but is not one of the known names.
   const smtp = { host: "localhost.", port: server.port, user: "rules", password: "SMTP_PASSWORD" };
   const failure = await failureOf({ mail: "a@b.org", text: "x" }, contextOf(smtp));
   assert.match(failure.message, /STARTTLS/);
   assert.deepEqual(asked, []);
 });
 
-Deno.test("a wrong password is final, a right one goes through", async () => {
+Deno.test("a wrong password is a final failure, the right one works", async () => {
   const authorize = (expected: string) =>
     MailServer.start({
       authOptional: false,

@@ -29,7 +29,7 @@ Deno.test("reply to an event that did not come by HTTP does nothing and says so"
   });
 });
 
-Deno.test("reply that nobody waits for any more says so, and is recorded for duplicates", async () => {
+Deno.test("a reply that comes too late says so, and is recorded for duplicates", async () => {
   const context = makeContext({ run: { id: "r1", rule: "test", event }, services: { awaitsReply: () => false } });
   assert.deepEqual(
     await reply.execute({ reply: 200, body: "late", headers: { "content-type": "text/plain" } }, context),

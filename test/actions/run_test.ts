@@ -61,7 +61,7 @@ async function inRuleFolder(
   }
 }
 
-Deno.test("run gives code, standard output and error, and the JSON in its output", async () => {
+Deno.test("run returns code, standard output and error, and the JSON in its output", async () => {
   assert.deepEqual(await execute({ run: ["echo", '{"a": 1}'] }), {
     code: 0,
     stdout: '{"a": 1}\n',
@@ -76,18 +76,18 @@ Deno.test("run gives code, standard output and error, and the JSON in its output
   });
 });
 
-Deno.test("the arguments of a list reach the command as they are; a string is a line for the shell", async () => {
+Deno.test("a list is passed as arguments unchanged; a string is a shell command", async () => {
   assert.equal((await execute({ run: ["printf", "%s|", "$HOME", "a b", "; ls"] })).stdout, "$HOME|a b|; ls|");
   assert.equal((await execute({ run: "printf %s $((1 + 2)) | tr 3 4" })).stdout, "4");
 });
 
-Deno.test("stdin takes text as it is and anything else as JSON", async () => {
+Deno.test("stdin gets text unchanged and anything else as JSON", async () => {
   assert.equal((await execute({ run: ["cat"], stdin: "text" })).stdout, "text");
   assert.deepEqual((await execute({ run: ["cat"], stdin: { a: [1, "ż"] } })).json, { a: [1, "ż"] });
   assert.equal((await execute({ run: ["true"], stdin: "x".repeat(5_000_000) })).code, 0);
 });
 
-Deno.test("format reads standard output; what it cannot read is a failure that says so", async () => {
+Deno.test("format parses standard output; a parse error fails the step", async () => {
   assert.deepEqual((await execute({ run: "printf 'a,b\\n1,2\\n'", format: "csv" })).json, [{ a: "1", b: "2" }]);
   assert.match(
     (await failureOf({ run: ["echo", "x"], format: "json" })).message,
@@ -111,7 +111,7 @@ Deno.test("an exit code that is not in ok is a failure with the last lines of st
   assert.match((await failureOf({ run: ["true"], ok: [1] })).message, /^"true" ended with exit code 0$/);
 });
 
-Deno.test("a command that a signal ended says which", async () => {
+Deno.test("a command ended by a signal names the signal", async () => {
   assert.match((await failureOf({ run: "kill -9 $$" })).message, /ended with signal SIGKILL/);
 });
 
@@ -124,7 +124,7 @@ Deno.test("a command that does not exist is a final failure that names it and PA
   );
 });
 
-Deno.test("a script is relative to the rule file, its folder too, wherever it runs", async () => {
+Deno.test("the script and its working directory are relative to the rule file, wherever the program runs", async () => {
   await inRuleFolder("#!/bin/sh\npwd\n", async (context, folder) => {
     await mkdir(join(folder, "sub"));
     assert.equal((await execute({ run: ["./list.sh"] }, context)).stdout, `${folder}\n`);
@@ -133,7 +133,7 @@ Deno.test("a script is relative to the rule file, its folder too, wherever it ru
   });
 });
 
-Deno.test("a script that cannot be started says what would help", async () => {
+Deno.test("a script that cannot be started is an error with a remedy", async () => {
   await inRuleFolder("#!/no/such/interpreter\n", async (context, folder) => {
     const messages = [
       (await failureOf({ run: ["./list.sh"] }, context)).message,
@@ -145,12 +145,12 @@ Deno.test("a script that cannot be started says what would help", async () => {
       `Cannot run "./list.sh": the interpreter in the first line of ${folder}/list.sh does not exist`,
       `Cannot run "./nothing.sh": there is no file ${folder}/nothing.sh`,
       `Cannot run "true" in ${folder}/nowhere: there is no such folder`,
-      `Cannot run "./list.sh": it is not executable; chmod +x would make it so`,
+      `Cannot run "./list.sh": it is not executable; run chmod +x on it`,
     ]);
   });
 });
 
-Deno.test("a child has the inherited environment, the step's, and knows its run", async () => {
+Deno.test("a child has the inherited environment, that of the step, and the id of its run", async () => {
   const services = { childEnv: () => ({ PATH: "/bin:/usr/bin", A: "inherited", B: "inherited" }) };
   const context = makeContext({ services, attempt: 2, path: "check/then/tell" });
   const { stdout } = await execute({ run: ["env"], env: { B: "step" } }, context);
@@ -171,7 +171,7 @@ Deno.test("an argument that the system refuses is a final failure", async () => 
   assert.ok(await failureOf({ run: ["echo", "x".repeat(5_000_000)] }) instanceof TerminalError);
 });
 
-Deno.test("output is whole up to 10 MB; more is a failure that says how much and what would work", async () => {
+Deno.test("output up to 10 MB is kept; more is a failure that says how much there was and what would work", async () => {
   const whole = await execute({ run: "head -c 10000000 /dev/zero | tr '\\0' x; yes line | head -c 300000 >&2" });
   assert.equal(whole.stdout, "x".repeat(10_000_000));
   assert.equal(whole.stderr, "line\n".repeat(60_000));
@@ -186,7 +186,7 @@ Deno.test("output is whole up to 10 MB; more is a failure that says how much and
   }
 });
 
-Deno.test("with keep: tail output beyond 10 MB is its last lines, and dropped says what is missing", async () => {
+Deno.test("with keep: tail output beyond 10 MB is its last lines, and dropped counts the missing bytes", async () => {
   const { stdout, stderr, json, dropped } = await execute({ run: "seq 3000000; echo err >&2", keep: "tail" });
   assert.deepEqual([stderr, json, dropped!.stderr], ["err\n", null, 0]);
   const all = Array.from({ length: 3_000_000 }, (_, index) => `${index + 1}\n`).join("");
@@ -196,7 +196,7 @@ Deno.test("with keep: tail output beyond 10 MB is its last lines, and dropped sa
   assert.ok(size <= 10_000_000 && size > 9_800_000, `${size}`);
 });
 
-Deno.test("with keep: tail output that fits is whole, and both streams beyond it share the room", async () => {
+Deno.test("with keep: tail output that fits is kept whole; beyond that, both streams share the space", async () => {
   const small = await execute({ run: "echo 1", keep: "tail" });
   assert.deepEqual(small, { code: 0, stdout: "1\n", stderr: "", json: null, dropped: { stdout: 0, stderr: 0 } });
   const big = await execute({ run: "(seq 3000000 >&2) & seq 3000000; wait", keep: "tail" });
@@ -207,10 +207,10 @@ Deno.test("with keep: tail output that fits is whole, and both streams beyond it
     assert.ok(big.dropped![stream] > 0, stream);
   }
   const one = await execute({ run: "seq 1100000 >&2; echo 1", keep: "tail" });
-  assert.deepEqual(one.dropped, { stdout: 0, stderr: 0 }, "what the other stream leaves is for both");
+  assert.deepEqual(one.dropped, { stdout: 0, stderr: 0 }, "space that the other stream leaves is shared");
 });
 
-Deno.test("with keep: tail lines and text are of the end, also of what takes most room as JSON", async () => {
+Deno.test("with keep: tail lines and text come from the end, even if they need much space as JSON", async () => {
   const lines = await execute({ run: "yes '' | head -c 12000000; echo end", keep: "tail", format: "lines" });
   assert.equal((lines.json as string[]).at(-1), "end");
   assert.equal((lines.json as string[]).length, lines.stdout.split("\n").length - 1);
@@ -221,7 +221,7 @@ Deno.test("with keep: tail lines and text are of the end, also of what takes mos
   assert.equal(text.dropped!.stdout, 12_000_004 - text.stdout.length);
 });
 
-Deno.test("keep: tail takes no format that needs the beginning", async () => {
+Deno.test("keep: tail excludes formats that need the beginning", async () => {
   const message = /"keep: tail" may leave out the beginning, without which csv cannot be read; use lines or text/;
   assert.match(run.check!({ run: "x", keep: "tail", format: "csv" }, 0)[0], message);
   const error = await failureOf({ run: "touch never", keep: "tail", format: { csv: { columns: ["a"] } } });
@@ -260,7 +260,7 @@ Deno.test("with save and keep: tail only the errors are cut", async () => {
   });
 });
 
-Deno.test("a command that fails leaves no file, but the beginning of its output in the detail", async () => {
+Deno.test("a command that fails leaves no file; the detail has the beginning of its output", async () => {
   await withFiles(async (context, folder) => {
     const { message, detail } = await failureOf({ run: "seq 3000000; exit 1", save: "out.txt" }, context);
     assert.match(message, /ended with exit code 1/);
@@ -276,7 +276,7 @@ Deno.test("a command that fails leaves no file, but the beginning of its output 
   });
 });
 
-Deno.test("output beyond what a file may have ends the command", async () => {
+Deno.test("output beyond the limit of a file ends the command", async () => {
   await withFiles(async (context, folder) => {
     const error = await failureOf({ run: ["yes"], save: "yes.txt" }, context);
     assert.ok(error instanceof TerminalError);
@@ -285,25 +285,25 @@ Deno.test("output beyond what a file may have ends the command", async () => {
   });
 });
 
-Deno.test("save takes a plain file name, and no format", async () => {
+Deno.test("save accepts a plain file name, and no format", async () => {
   const problems = (args: JsonObject) => {
     const parsed = parseArgs(run, { run: "x", ...args });
     return "problems" in parsed ? parsed.problems : run.check!(parsed.args, 0);
   };
   assert.deepEqual(problems({ save: "a.csv" }), []);
-  assert.deepEqual(problems({ save: "${{ event.id }}/x" }), [], "known when it runs");
+  assert.deepEqual(problems({ save: "${{ event.id }}/x" }), [], "checked when it runs");
   for (const save of ["../a", "a/b", "..", ""]) {
     assert.deepEqual(problems({ save }), [
       `save: expected a plain file name such as report.csv, got ${JSON.stringify(save)}`,
     ]);
   }
-  assert.match(problems({ save: "a.csv", format: "csv" })[0], /^format: standard output goes into a file by "save"/);
+  assert.match(problems({ save: "a.csv", format: "csv" })[0], /^format: "save" writes standard output to a file/);
   const error = await failureOf({ run: "touch never", save: "1/x" });
   assert.ok(error instanceof TerminalError);
   assert.match(error.message, /as "1\/x": expected a plain file name such as report.csv$/);
 });
 
-Deno.test("json and the text that it was read from are both whole", async () => {
+Deno.test("json and its source text are both complete", async () => {
   const { json, stdout } = await execute({
     run: `printf '["'; head -c 2000000 /dev/zero | tr '\\0' x; printf '"]'`,
   });
@@ -311,7 +311,7 @@ Deno.test("json and the text that it was read from are both whole", async () => 
   assert.equal(stdout.length, 2_000_004);
 });
 
-Deno.test("a command that fails leaves the beginning of its output and the end of its errors, and says what is missing", async () => {
+Deno.test("a failed command keeps the beginning of its output and the end of its errors, and says how much is missing", async () => {
   const { detail } = await failureOf({
     run: "head -c 300000 /dev/zero | tr '\\0' x; yes line | head -c 300000 >&2; exit 3",
   });
@@ -320,14 +320,14 @@ Deno.test("a command that fails leaves the beginning of its output and the end o
   assert.deepEqual(dropped, { stdout: 300_000 - stdout.length, stderr: 300_000 - stderr.length });
 });
 
-Deno.test("abort ends the command; the reason is what the step fails with", async () => {
+Deno.test("abort ends the command; the step fails with the reason", async () => {
   const abort = new AbortController();
   const failure = failureOf({ run: ["sleep", "1000"] }, makeContext({ signal: abort.signal }));
   abort.abort(new Error("timed out"));
   assert.equal((await failure).message, "timed out");
 });
 
-Deno.test("output in another charset is read as charset says, and what is not text fails the step", async () => {
+Deno.test("output is decoded by charset, and output that is not text fails the step", async () => {
   const polish = String.raw`printf '\277\n'; printf '\363' >&2`;
   const { stdout, stderr } = await execute({ run: polish, charset: "iso-8859-2" });
   assert.deepEqual([stdout, stderr], ["ż\n", "ó"]);
@@ -341,5 +341,5 @@ Deno.test("output in another charset is read as charset says, and what is not te
   }
   const failed = await failureOf({ run: String.raw`printf 'a\277'; exit 2` });
   assert.match(failed.message, /ended with exit code 2/);
-  assert.equal(failed.detail!.stdout, "a\ufffd", "what can be read of it");
+  assert.equal(failed.detail!.stdout, "a\ufffd", "the readable part");
 });

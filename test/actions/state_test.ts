@@ -4,7 +4,7 @@ import { makeContext } from "./context.ts";
 
 const services = { getState: (key: string) => Promise.resolve(key === "up/a" ? 7 : undefined) };
 
-Deno.test("state without a value reads, null where nothing is remembered", async () => {
+Deno.test("state without a value reads, null if nothing is stored", async () => {
   assert.deepEqual(await state.execute({ state: "up/a" }, makeContext({ services })), { output: 7 });
   assert.deepEqual(await state.execute({ state: "up/b" }, makeContext({ services })), { output: null });
 });

@@ -6,7 +6,7 @@ import { ManualClock } from "../../runtime/host/clock.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
 import { openDataFolder } from "../../runtime/app/data_folder.ts";
 
-Deno.test("a data folder that is replaced is noticed by itself; from then on the store takes nothing in", async () => {
+Deno.test("a replaced data folder is detected, and the store then refuses events", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-data-"));
   const path = join(folder, "data");
   const clock = new ManualClock(0);

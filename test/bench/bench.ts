@@ -19,9 +19,9 @@ import { waiting } from "./parts/waiting.ts";
 import { type Part, printAims, printPart } from "./report.ts";
 
 /*
- * How fast whenthen is, beside programs that do something like it, side by side on the machine as it is. It asserts
+ * How fast whenthen is, next to similar programs on the same machine. It asserts
  * nothing: numbers differ between machines and between minutes, ratios within one run less so. What is measured is the
- * binary (deno task compile). Everything else is installed into a folder that goes at the end. Usage: deno task bench
+ * binary (deno task compile). Everything else is installed into a folder that is removed at the end. Usage: deno task bench
  */
 
 const PARTS: Record<string, (lab: Lab) => Promise<Part>> = {

@@ -8,7 +8,7 @@ export interface Case {
   title: string;
   rules: number;
   language: "yaml" | "typescript";
-  /** With nothing kept from an earlier start. */
+  /** Without caches from an earlier start. */
   cold: boolean;
 }
 
@@ -16,18 +16,18 @@ export interface Case {
 export interface Contender {
   name: string;
   version: string;
-  /** False for a case that it cannot be compared in. */
+  /** False for a case that cannot be compared. */
   takes(it: Case): boolean;
   /** Writes the rules into a folder. */
   prepare(folder: string, it: Case): Promise<void>;
-  /** Forgets what a start has kept. */
+  /** Removes the caches of a start. */
   forget(folder: string): Promise<void>;
   command(folder: string, port: number): string[];
   /** Answers 200 once all rules are served. */
   readyPath(it: Case): string;
 }
 
-/** All that can be had on this machine, and what is missing. */
+/** All contenders available on this machine, and the missing ones. */
 export function contenders(scratch: string): { found: Contender[]; missing: string[] } {
   const missing: string[] = [];
   const all: (() => Contender)[] = [

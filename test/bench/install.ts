@@ -12,7 +12,7 @@ const RESTATE_SDK = "1.17.2";
 /** The SDK of Restate needs a newer one than many machines have. */
 const NODE = "24.21.0";
 
-/** A program that a benchmark compares with, as it was found or installed. */
+/** A program to compare with, found or installed. */
 export interface Installed {
   version: string;
   /** The start of its command line. */
@@ -21,7 +21,7 @@ export interface Installed {
 
 /**
  * The single binary.
- * @throws Error where it was not built
+ * @throws Error if it was not built
  */
 export function findBinary(): Installed {
   return versionOf([join(ROOT, "bin/whenthen")], "the binary", "make it by: deno task compile");
@@ -42,7 +42,7 @@ function versionOf(command: string[], what: string, remedy: string): Installed {
 
 /**
  * Debian's `webhook`: the one of this machine, else its package unpacked into a folder.
- * @throws Error where neither is to be had
+ * @throws Error if neither is available
  */
 export function installWebhook(scratch: string): Installed {
   const { status, stdout } = spawnSync("webhook", ["-version"], { encoding: "utf8" });
@@ -58,7 +58,7 @@ export function installWebhook(scratch: string): Installed {
 
 /**
  * Node-RED from npm.
- * @throws Error where npm cannot install it
+ * @throws Error if npm cannot install it
  */
 export function installNodeRed(scratch: string): Installed {
   const folder = fromNpm(scratch, "node-red", [`node-red@${NODE_RED}`]);
@@ -68,13 +68,13 @@ export function installNodeRed(scratch: string): Installed {
 /** Restate's server, its SDK, and a Node that the SDK runs on. */
 export interface Restate extends Installed {
   node: string;
-  /** Where the SDK is found. */
+  /** The path of the SDK. */
   folder: string;
 }
 
 /**
  * Restate from npm.
- * @throws Error where npm cannot install it
+ * @throws Error if npm cannot install it
  */
 export function installRestate(scratch: string): Restate {
   const packages = [`@restatedev/restate-server@${RESTATE}`, `@restatedev/restate-sdk@${RESTATE_SDK}`, `node@${NODE}`];

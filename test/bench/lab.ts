@@ -10,15 +10,15 @@ import { Server } from "./server.ts";
 export class Lab {
   readonly #skipped: string[] = [];
   #folders = 0;
-  /** Webhooks that the binary took in a second, where that was measured. */
+  /** Webhooks per second that the binary accepted, if that was measured. */
   ingestRate: number | undefined;
 
   constructor(
-    /** A folder for everything; goes at the end. */
+    /** A folder for everything, removed at the end. */
     readonly scratch: string,
     readonly binary: Installed,
     readonly source: Installed,
-    /** Seconds that the longest measurement takes; the others take a part of it. */
+    /** Seconds of the longest measurement; the others take a part of it. */
     readonly seconds: number,
   ) {}
 
@@ -27,12 +27,12 @@ export class Lab {
     return this.#skipped;
   }
 
-  /** Tells whoever waits what is being done. */
+  /** Reports progress. */
   say(text: string): void {
     stdout.write(`  … ${text}\n`);
   }
 
-  /** Installs a program; undefined where that cannot be, which is said. */
+  /** Installs a program; undefined if that fails, which is reported. */
   install<T>(make: (scratch: string) => T): T | undefined {
     try {
       return make(this.scratch);
@@ -55,7 +55,7 @@ export class Lab {
     return folder;
   }
 
-  /** Starts whenthen over rule files. @param data a data folder, where it is not to be a new one */
+  /** Starts whenthen over rule files. @param data an existing data folder; a new one by default */
   async start(program: Installed, rules: Record<string, string>, data?: string): Promise<Server> {
     const folder = await this.folder(rules);
     return await this.startOn(program, folder, data);
@@ -78,14 +78,14 @@ export class Lab {
     return load(this.binary.command[0], { bytes: 1_000, ...job, port: server.port });
   }
 
-  /** Starts a server that does nothing: what holds it up is the machine, with all that goes on there. */
+  /** Starts a server that does nothing: its delays are those of the machine under its current load. */
   async startIdle(): Promise<Server> {
     const cwd = await this.folder({ "idle.js": IDLE_SERVER });
     const command = (port: number) => [...this.binary.command, "run", "idle.js", String(port)];
     return await Server.start({ command, cwd, readyPath: "/healthz", env: { BUN_BE_BUN: "1" } });
   }
 
-  /** Asks for a page that costs a server nothing, 200 times a second: the longest answer is how long it was held up. */
+  /** Requests a page without cost 200 times a second: the longest response time is the longest pause of the server. */
   async longestPause(server: { port: number }, seconds: number): Promise<number> {
     const job = { port: server.port, paths: ["/healthz"], connections: 8, rate: 200, seconds };
     return (await load(this.binary.command[0], job)).longest;
@@ -98,14 +98,14 @@ const IDLE_SERVER =
 /** What webhooks are signed with. */
 export const SECRET = "correct horse battery staple";
 
-/** A number out of whenthen's metrics; 0 where it is not there yet. */
+/** A value of whenthen's metrics; 0 if it is not there yet. */
 export async function metric(server: Server, name: string): Promise<number> {
   const text = await (await fetch(`${server.url}/metrics`)).text();
   const line = text.split("\n").find((line) => line.startsWith(`whenthen_${name} `));
   return Number(line?.split(" ")[1] ?? 0);
 }
 
-/** Runs that whenthen has yet to finish. */
+/** Runs that whenthen has not finished. */
 export async function liveRuns(server: Server): Promise<number> {
   return await metric(server, 'runs{state="queued"}') + await metric(server, 'runs{state="running"}');
 }

@@ -5,7 +5,7 @@ export interface Machine {
   cpu: string;
   memory: string;
   system: string;
-  /** Of the last minute, before the benchmark: what else was going on. */
+  /** Load average of the last minute before the benchmark. */
   load: number;
 }
 

@@ -1,9 +1,9 @@
-/** The value that half of them stay below. */
+/** The median. */
 export function median(values: number[]): number {
   return quantile(values, 0.5);
 }
 
-/** The value that this share of them stays below. */
+/** The quantile of this share. */
 export function quantile(values: number[], share: number): number {
   return values.toSorted((a, b) => a - b)[Math.min(values.length - 1, Math.floor(values.length * share))];
 }

@@ -3,7 +3,7 @@ import { ratio } from "./numbers.ts";
 
 /** One line of a part. */
 export interface Row {
-  /** The program, or what of it was measured. */
+  /** The program, or the measured part of it. */
   what: string;
   /** The number that is compared. */
   value: number;
@@ -12,7 +12,7 @@ export interface Row {
   note?: string;
 }
 
-/** What was aimed at, and what it came to. */
+/** An aim and its result. */
 export interface Aim {
   aim: string;
   came: string;
@@ -26,7 +26,7 @@ export interface Part {
   aims: Aim[];
 }
 
-/** An aim for a number; undefined where what it is compared with is missing. */
+/** An aim for a number; undefined if the reference is missing. */
 export function aimFor(
   aim: string,
   value: number | undefined,
@@ -54,7 +54,7 @@ export function printPart({ title, rows }: Part): void {
   }
 }
 
-/** Writes what all aims came to. */
+/** Writes the results of all aims. */
 export function printAims(parts: Part[]): void {
   stdout.write("\nAims\n");
   const aims = parts.flatMap((part) => part.aims);

@@ -19,7 +19,7 @@ const CASES: Case[] = [
   { title: "100 TypeScript rules, first start", rules: 100, language: "typescript", cold: true },
   { title: "100 TypeScript rules", rules: 100, language: "typescript", cold: false },
 ];
-/** Starts of each, of which the median is shown; they take turns, so that a busy minute hits all alike. */
+/** Starts of each; the median is shown. They alternate, so that a busy minute affects all alike. */
 const ROUNDS = 5;
 
 interface Row {
@@ -41,7 +41,7 @@ async function benchmark(it: Case, all: Contender[], scratch: string): Promise<R
     await contender.prepare(folder, it);
     folders.set(contender, folder);
   }
-  // One more where a start finds what the one before has kept.
+  // One more if a start uses caches of the previous one.
   for (let round = it.cold ? 1 : 0; round <= ROUNDS; round++) {
     for (const contender of taking) {
       const folder = folders.get(contender)!;

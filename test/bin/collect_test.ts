@@ -9,7 +9,7 @@ import { rulesFolder } from "../e2e/folder.ts";
 
 const RULE = "when: start\nthen:\n  - log: hi\n";
 
-/** The paths of what is packed, and what is said about it. */
+/** The paths of the packed files, and the warnings. */
 async function collected(folder: { rules: string; data: string }) {
   const out = join(folder.rules, "packed");
   const { packed, problems } = await collect({ folder: folder.rules, data: folder.data, out });
@@ -19,7 +19,7 @@ async function collected(folder: { rules: string; data: string }) {
   };
 }
 
-Deno.test("what whenthen.yaml names as secrets is left out with a warning, and so is a link to it", async () => {
+Deno.test("files of secrets in whenthen.yaml, and links to them, are left out with a warning", async () => {
   await using folder = await rulesFolder({
     "a.yaml": RULE,
     "whenthen.yaml": "secrets: { files: [prod.env, sub/more.env], folders: mounted }\n",
@@ -55,7 +55,7 @@ Deno.test("code that imports a file of secrets is not packed: it would be in its
   ]);
 });
 
-Deno.test("hashes of passwords are packed with a warning that names whose they are", async () => {
+Deno.test("password hashes are packed, with a warning that names the people", async () => {
   const hash = await hashPassword("correct horse battery");
   await using folder = await rulesFolder({
     "a.yaml": RULE,
@@ -64,7 +64,7 @@ Deno.test("hashes of passwords are packed with a warning that names whose they a
   const { paths, said } = await collected(folder);
   assert.deepEqual(paths, ["a.yaml", "whenthen.yaml"]);
   assert.deepEqual(said, [
-    "whenthen.yaml:3:5: warning: the hash of the password of anna is packed: who has the file can guess at it",
+    "whenthen.yaml:3:5: warning: the hash of the password of anna is packed: whoever has the file can try to guess it",
   ]);
 });
 
@@ -74,6 +74,6 @@ Deno.test("a pipe and a link to nowhere are left out with a warning", async () =
   await symlink("nowhere", join(folder.rules, "link.txt"));
   assert.deepEqual(await collected(folder), {
     paths: ["a.yaml"],
-    said: ["link.txt", "pipe.txt"].map((path) => `${path}:1:1: warning: left out: it is no regular file`),
+    said: ["link.txt", "pipe.txt"].map((path) => `${path}:1:1: warning: left out: it is not a regular file`),
   });
 });

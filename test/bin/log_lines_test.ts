@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { LogLines } from "../../bin/cli/start_log.ts";
 
-Deno.test("lines of one turn leave in one write, in order; those of the next in another", async () => {
+Deno.test("lines of one event loop turn are written together, in order; those of the next turn separately", async () => {
   const writes: string[] = [];
   const lines = new LogLines({ write: (text) => writes.push(text) });
   lines.add("a\n");

@@ -7,7 +7,7 @@ import { temporaryFolder } from "../e2e/program.ts";
 
 const SIZE = 0x11000;
 
-/** The least that counts as an ELF file: its header, and a table of two sections as its end. */
+/** A minimal ELF file: its header, and a table of two sections at the end. */
 function elf(): Buffer {
   const file = Buffer.alloc(SIZE);
   file.write("\x7fELF", "latin1");
@@ -17,7 +17,7 @@ function elf(): Buffer {
   return file;
 }
 
-Deno.test("a Mach-O program ends with its last segment, in whatever order they are named", () => {
+Deno.test("a Mach-O program ends with its last segment, whatever the order in the header", () => {
   const head = Buffer.alloc(1024);
   head.writeUInt32LE(0xfeedfacf, 0);
   const segments = [[0, 0x4000], [0x8000, 0x1234], [0x4000, 0x4000]];
@@ -32,10 +32,10 @@ Deno.test("a Mach-O program ends with its last segment, in whatever order they a
     head.writeBigUInt64LE(BigInt(size), at + 48);
   });
   assert.equal(executableEnd(head), 0x9234);
-  assert.throws(() => executableEnd(Buffer.alloc(1024)), /no program/);
+  assert.throws(() => executableEnd(Buffer.alloc(1024)), /not a program/);
 });
 
-Deno.test("what is packed into a program is read back, replaced by the next, and missed when any of it is gone", async () => {
+Deno.test("a packed folder is read back, replaced by the next one, and reported if any of it is missing", async () => {
   await using folder = await temporaryFolder();
   const [plain, packed] = ["plain", "packed"].map((name) => join(folder.path, name));
   await writeFile(plain, elf());
@@ -55,7 +55,7 @@ Deno.test("what is packed into a program is read back, replaced by the next, and
   assert.deepEqual((await readdir(folder.path)).sort(), ["packed", "plain"], "no drafts are left");
 });
 
-Deno.test("every byte of what is packed counts", async () => {
+Deno.test("any changed byte of a packed folder is detected", async () => {
   await using folder = await temporaryFolder();
   const [plain, packed] = ["plain", "packed"].map((name) => join(folder.path, name));
   await writeFile(plain, elf());

@@ -8,7 +8,7 @@ import { temporaryFolder } from "../e2e/program.ts";
 
 const ANNA = { name: "Anna", groups: ["finance"] };
 
-/** What a text becomes with Anna in it; each line of the text before must still be there. */
+/** The text with Anna added; each earlier line must still be there. */
 function withAnna(text: string): string {
   const changed = setInYaml(text, ["people", "anna"], ANNA)!;
   const lines = changed.split("\n").map((line) => line.trim());
@@ -19,7 +19,7 @@ function withAnna(text: string): string {
   return changed;
 }
 
-Deno.test("a person is added to any shape of file, and every other character stays", () => {
+Deno.test("a person is added to a file of any shape; all other characters stay", () => {
   const block = "people:\n  anna:\n    name: Anna\n    groups: [finance]\n";
   assert.equal(withAnna(""), block);
   assert.equal(withAnna("# ours\n"), `# ours\n${block}`);
@@ -41,7 +41,7 @@ Deno.test("a person is added to any shape of file, and every other character sta
   assert.equal(withAnna("people: {}\n"), "people: { anna: {name: Anna, groups: [finance]}}\n");
 });
 
-Deno.test("one key of a person is set or replaced in its place", () => {
+Deno.test("a key of a person is set, or replaced in place", () => {
   const set = (text: string) => setInYaml(text, ["people", "anna", "token"], "new");
   assert.equal(
     set("people:\n  anna:\n    token: old # ours\n    name: Anna\n"),
@@ -55,13 +55,13 @@ Deno.test("one key of a person is set or replaced in its place", () => {
   assert.equal(set("people:\n  anna:\n  carl: {}\n"), "people:\n  anna:\n    token: new\n  carl: {}\n");
 });
 
-Deno.test("where it is not certain nothing is changed", () => {
+Deno.test("if the right place is uncertain, nothing is changed", () => {
   for (const text of ["people: [", "- 1\n", "people: nobody\n", "people: *all\n", "people: { anna: }\n"]) {
     assert.equal(setInYaml(text, ["people", "anna", "token"], "new"), undefined, text);
   }
 });
 
-Deno.test("what would be a problem in the settings is not written", async () => {
+Deno.test("a change that would make the settings invalid is not written", async () => {
   await using folder = await temporaryFolder();
   const path = join(folder.path, "whenthen.yaml");
   const text = "people:\n  carl: { email: carl@example.org }\n";

@@ -13,7 +13,7 @@ function printed(print: (terminal: Terminal) => void, width = Infinity): string 
   return "\n" + text;
 }
 
-/** A record that succeeded within 5 ms, unless it says something else. */
+/** A record that succeeded within 5 ms, unless overridden. */
 function record(path: string, changes: Partial<StepRecord> = {}): StepRecord {
   const [, id] = /([^/]+?)(?:\[\d+\])?$/.exec(path)!;
   return { path, kind: id, state: "succeeded", attempts: 1, startedAt: NOW, endedAt: NOW + 5, ...changes };
@@ -44,7 +44,7 @@ const APPROVAL: StepWait = {
 };
 const PAYMENT: StepWait = { step: "paid", kind: "event", what: 'paid with data.id "A1"', since: NOW - 60_000 };
 
-Deno.test("runs --waiting: a line for each step that waits, with what for and until when", () => {
+Deno.test("runs --waiting: a line for each step that waits, with what it waits for and until when", () => {
   const other = { ...RUN, id: "02run", waits: [PAYMENT] };
   assert.equal(
     printed((terminal) =>
@@ -60,7 +60,7 @@ RUN    RULE    STEP           SINCE   UNTIL                         WAITS FOR
   assert.equal(printed((terminal) => printWaits(terminal, [])), "\nNo run waits\n");
 });
 
-Deno.test("show: what a run waits for stands above its steps, and at each of them", () => {
+Deno.test("show: what a run waits for is shown above the steps and at each waiting step", () => {
   const steps = [
     record("both/approval", { kind: "form", state: "waiting", endedAt: undefined, due: NOW + 2 * DAY }),
     record("both/crm/post", { kind: "http" }),
@@ -87,7 +87,7 @@ Deno.test("a wait for a time says until when", () => {
   assert.equal(text, "\n  nap  wait  waiting  waits until 2026-11-21 08:01:30Z (in 1m30s)\n");
 });
 
-Deno.test("steps stand below those around them; who lost, was left out or was skipped says why", () => {
+Deno.test("steps are indented below the step that contains them; cancelled and skipped steps say why", () => {
   const error = { name: "Cancelled", message: 'Branch "crm" was first' };
   const text = stepsOf([
     record("both/crm/post", { kind: "http" }),
@@ -123,7 +123,7 @@ Deno.test("steps stand below those around them; who lost, was left out or was sk
   );
 });
 
-Deno.test("of 5,000 iterations those are shown that tell something; the others are counted", () => {
+Deno.test("of 5,000 iterations only the notable ones are shown; the others are counted", () => {
   const steps = Array.from({ length: 5_000 }, (_, at) => {
     const failed = at % 500 === 77 && { state: "failed" as const, error: { name: "Error", message: `no ${at}` } };
     const open = at === 4_000 && { state: "retrying" as const, endedAt: undefined, due: NOW + 60_000 };
@@ -139,12 +139,12 @@ Deno.test("of 5,000 iterations those are shown that tell something; the others a
     "… [2]/save to [76]/save: 75 done (--json shows all)",
   ]);
   assert.equal(lines.filter((line) => line.startsWith("error")).length, 5);
-  assert.ok(lines.includes("[4000]/save  http  retrying  goes on in 1m"));
+  assert.ok(lines.includes("[4000]/save  http  retrying  resumes in 1m"));
   assert.ok(lines.includes("… [2078]/save to [3999]/save: 1,919 done, 3 failed (--json shows all)"), text);
   assert.equal(lines.at(-1), "[4999]/save  http  succeeded  5ms");
 });
 
-Deno.test("loops of a function, whose steps count up their names, are folded, too; turns say when there is no further one", () => {
+Deno.test("loops in a function (name, name#2, …) are folded, too; the last turn is marked", () => {
   const loop = Array.from({ length: 1_000 }, (_, at) => record(at === 0 ? "save" : `save#${at + 1}`, { kind: "do" }));
   assert.match(stepsOf(loop), /\n {2}… save#3 to save#995: 993 done \(--json shows all\)\n/);
   const turns = [

@@ -18,7 +18,7 @@ function result(name: string, failure?: Partial<TestFailure>): TestResult {
 
 const calls = [1, 2, 3].map((n) => ({ http: `POST https://example.org/orders/${n}`, json: { n } }));
 
-Deno.test("a failure is a diff of its parts: what is alike stands between what is missing and what was seen instead", () => {
+Deno.test("a failure is a diff: equal parts between the missing ones and those seen instead", () => {
   const failed = result("pays", {
     mismatches: [
       { part: "run", expected: "succeeded", seen: "failed" },
@@ -46,7 +46,7 @@ a.yaml
   );
 });
 
-Deno.test("colours are for terminals; what rules and tests say cannot steer one", () => {
+Deno.test("colours are for terminals; text from rules and tests cannot control the terminal", () => {
   const failed = result("\x1b[2Jpays", { message: "first\nsecond \x1b[0m", notes: ["\x1b]0;x"] });
   const plain = printed((terminal) => resultPrinter(terminal)(failed));
   // deno-lint-ignore no-control-regex
@@ -55,7 +55,7 @@ Deno.test("colours are for terminals; what rules and tests say cannot steer one"
   assert.ok(printed((terminal) => resultPrinter(terminal)(failed), true).includes("\x1b[31m✗"));
 });
 
-Deno.test("a long part is cut, and says where the rest is; what was only seen does not hide what is missing", () => {
+Deno.test("a long part is cut with a hint at the rest; additional parts never hide missing ones", () => {
   const many = Array.from({ length: 100 }, (_, n) => `line ${n}`);
   const print = (expected: string[], seen: string[]) =>
     printed((terminal) => resultPrinter(terminal)(result("long", { mismatches: [{ part: "logs", expected, seen }] })));

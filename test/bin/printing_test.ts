@@ -47,7 +47,7 @@ const RUN: Run = {
   spent: 1_500,
 };
 
-Deno.test("times read as distances, or to the second", () => {
+Deno.test("times are relative, or exact to the second", () => {
   const shown = [-200, -59_000, -90_000, 3_600_000, 3 * 86_400_000, 5 * 86_400_000 - 300].map((offset) =>
     relativeTime(NOW + offset, NOW)
   );
@@ -57,7 +57,7 @@ Deno.test("times read as distances, or to the second", () => {
   assert.equal(deadline(NOW - 5, NOW), "2026-11-21 07:59:59Z (now)");
 });
 
-Deno.test("what came from outside cannot steer the terminal", () => {
+Deno.test("data from outside cannot control the terminal", () => {
   assert.equal(oneLine("a\n\tb\x1b[2Jc\u202ed"), "a b�[2Jc�d");
   assert.equal(visible("a\r\n\tb\x9bc"), "a\n\tb�c");
   assert.equal(fit("äöü😀!", 5), "äöü😀!");
@@ -89,7 +89,7 @@ long-id  ok      b
   );
 });
 
-Deno.test("colours appear only where the terminal has them", () => {
+Deno.test("colours appear only on terminals that have them", () => {
   const print = (terminal: Terminal) => printTable(terminal, ["A"], [[{ text: "x", colour: "green" }]]);
   assert.equal(printed(80, print), "\nA\nx\n");
   assert.equal(printed(80, print, true), "\n\x1b[2mA\x1b[22m\n\x1b[32mx\x1b[39m\n");
@@ -132,20 +132,20 @@ Deno.test("every verdict of an event is a sentence", () => {
   assert.equal(
     printed(100, (terminal) => printEvents(terminal, [record, unmatched, awaited])),
     `
-github.push  octo/repo  id 72d3  from /hooks/github  3m ago, delivered 2 times and taken once
+github.push  octo/repo  id 72d3  from /hooks/github  3m ago, delivered 2 times and accepted once
   a started run 01run
   b did not start, the condition does not hold: size > 5 is false (size is 2)
-  c held as run 02run: above 10/m, goes on in 30s
+  c delayed as run 02run: above 10/m, starts in 30s
   d did not start, the rule is busy: run 03run of the same key is not done
   e did not start: the rule has enabled: false
-  f did not start, this would go round for ever: 17 runs in a row
+  f did not start, this would loop for ever: 17 runs in a row
   g did not start because of an error: no such key: x
   h joined a batch: Collected; 2 events so far, closes in 1m
   i joined a batch: Run 04run answers it
 github.push  octo/repo  id 72d3  from /hooks/github  3m ago
   no rule listens to it, and no run waited for it
 github.push  octo/repo  id 72d3  from /hooks/github  3m ago
-  pay had waited for it: step "a/paid" of run 05run
+  pay was waiting for it: step "a/paid" of run 05run
 `,
   );
   assert.equal(printed(100, (terminal) => printEvents(terminal, [])), "\nNo events yet\n");
@@ -160,14 +160,14 @@ Deno.test("runs are listed with what they wait for or why they failed", () => {
     `
 RUN    RULE      STATE      CREATED  TOOK  EVENT
 01run  ops/disk  succeeded  3m ago   1.5s  github.push octo/repo
-02run  ops/disk  waiting    3m ago   1.5s  github.push octo/repo; waits for a retry of tell; goes on in 1m
+02run  ops/disk  waiting    3m ago   1.5s  github.push octo/repo; waits for a retry of tell; resumes in 1m
 03run  ops/disk  failed     3m ago   1.5s  github.push octo/repo; HTTP 500
 04run  ops/disk  queued     3m ago         github.push octo/repo
 `,
   );
 });
 
-Deno.test("rules are listed with what fails and why one is not on", () => {
+Deno.test("rules are listed with failures and the reason why one is off", () => {
   const rule = {
     id: "a",
     file: "a.yaml",
@@ -189,7 +189,7 @@ b     paused  0     poll https://x (failed: HTTP 500); it eats memory
   );
 });
 
-Deno.test("a run is shown as a person would want to read it", () => {
+Deno.test("a run is shown in a readable form", () => {
   const trace: Trace = {
     run: {
       ...RUN,
@@ -281,7 +281,7 @@ steps
     error    HttpError: The answer was 500
     detail   {"status":500}
   log  skipped  0ms  its if does not hold
-  rule.onError  answers what failed in "tell"
+  rule.onError  handles the failure of "tell"
     log  succeeded  0ms
 
 notes
@@ -291,7 +291,7 @@ error    The answer was 500
   );
 });
 
-Deno.test("the verdict of a run whose function if said no is told", () => {
+Deno.test("a run whose function if returned false shows its verdict", () => {
   const asked = {
     path: "if",
     kind: "if",
@@ -302,7 +302,7 @@ Deno.test("the verdict of a run whose function if said no is told", () => {
     output: false,
   } as const;
   const text = printed(100, (terminal) => printTrace(terminal, { run: RUN, steps: [asked], notes: [] }));
-  assert.match(text, /verdict {2}condition: the function if said no/);
+  assert.match(text, /verdict {2}condition: the function if returned false/);
 });
 
 Deno.test("an error shows where in rule code it was thrown", () => {
@@ -318,7 +318,7 @@ Deno.test("an error shows where in rule code it was thrown", () => {
   assert.match(ended(run.error!), /\nerror {4}no\n$/, "it was shown at the step");
 });
 
-Deno.test("of long JSON each part that fits stands on one line; an event shows its request", () => {
+Deno.test("long JSON is broken into parts that fit on a line; an event shows its request", () => {
   const output = { status: 200, list: [1, 2, 3], body: { text: "x".repeat(80), ok: true } };
   const step = { path: "ask", kind: "http", state: "succeeded", attempts: 1, startedAt: NOW, endedAt: NOW } as const;
   const http = { method: "GET", path: "/price/7", params: { sku: "7" }, query: { in: "EUR" }, headers: {} };

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { ExitCode } from "../../bin/cli/exit_codes.ts";
 import { runProgram } from "../../bin/cli/main.ts";
 
-/** Follows a command line in this process. */
+/** Runs a command line in this process. */
 async function run(...words: string[]) {
   let [out, complaints] = ["", ""];
   const code = await runProgram(words, {
@@ -15,7 +15,7 @@ async function run(...words: string[]) {
   return { code, out, complaints };
 }
 
-Deno.test("help and version are no failure", async () => {
+Deno.test("help and version exit with 0", async () => {
   const help = await run("--help");
   assert.equal(help.code, ExitCode.ok);
   const names = [
@@ -38,7 +38,7 @@ Deno.test("help and version are no failure", async () => {
   assert.match((await run("--version")).out, /^\d+\.\d+\.\d+ \(from source, Deno .+\)\n$/);
 });
 
-Deno.test("a command line that cannot be followed exits 64 and says what would work", async () => {
+Deno.test("an invalid command line exits with 64 and says what would work", async () => {
   const lines: [words: string[], complaint: RegExp][] = [
     [["rnu"], /Did you mean run/],
     [["runs", "--state", "done"], /queued, running/],

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import process from "node:process";
 import { binaryTest, launchAlone, machine, runAlone, startAlone } from "./binary.ts";
 
-/** A rule in TypeScript with a package, a helper and a called module: all that has to be found and started. */
+/** A rule in TypeScript with a package, a helper and a called module: everything that has to be found and started. */
 const FILES = {
   "node_modules/greeting/package.json": `{ "name": "greeting", "version": "1.2.3", "main": "index.js" }`,
   "node_modules/greeting/index.js": `exports.greet = (name) => "Hello, " + name;`,
@@ -38,7 +38,7 @@ binaryTest(
     assert.equal((await program.post("/hooks/add", [1, 2, 39])).status, 202);
     await program.waitForMessage("the sum is 42");
     const unpacked = (await readdir(join(alone.data, "cache"))).filter((name) => name.startsWith("esbuild-"));
-    assert.equal(unpacked.length, 1, "what it unpacks goes to the data folder where the user has no cache");
+    assert.equal(unpacked.length, 1, "it unpacks into the data folder if the user has no cache");
     assert.equal(await program.stop(), 0);
   },
 );
@@ -60,7 +60,7 @@ binaryTest("processes that unpack at the same time do not disturb each other, an
   assert.deepEqual(names.map((name) => name.replace(/[0-9a-f]{16}$/, "HASH")), ["esbuild-HASH"]);
 });
 
-binaryTest("check works where nothing at all can be written but temporary files", async () => {
+binaryTest("check works if only temporary files can be written", async () => {
   await using alone = await machine(FILES);
   const nowhere = join(alone.empty, "data");
   const env = { TMPDIR: alone.home, XDG_CACHE_HOME: alone.empty };
@@ -69,7 +69,7 @@ binaryTest("check works where nothing at all can be written but temporary files"
   assert.deepEqual(await readdir(alone.home), [`whenthen-${process.getuid!() || 65534}`]);
 });
 
-binaryTest("--version says version, commit and target; init writes the types that it was built with", async () => {
+binaryTest("--version says version, commit and target; init writes the types of its own build", async () => {
   await using alone = await machine({});
   const { stdout } = await runAlone(alone, ["--version"]);
   assert.match(stdout, /^\d+\.\d+\.\d+ \(commit (unknown|[0-9a-f]{10}(-dirty)?), (linux|darwin)-(x64|arm64)\)\n$/);
@@ -80,7 +80,7 @@ binaryTest("--version says version, commit and target; init writes the types tha
   assert.equal(code, 0, checked);
 });
 
-binaryTest("no file of the folder that it is started in is read as the program's own", async () => {
+binaryTest("no file in the working directory is read as the program's own", async () => {
   await using alone = await machine({
     ".env": "PORT=1\n",
     "bunfig.toml": 'preload = ["./evil.ts"]\n',

@@ -7,26 +7,26 @@ import { rulesFolder } from "../e2e/folder.ts";
 import { type Finished, Program } from "../e2e/program.ts";
 
 /**
- * The tests of the binary itself run where the end-to-end suite drives it, as `.ci/run` does:
+ * The tests of the binary run if the end-to-end suite drives it, as `.ci/run` does:
  * `WHENTHEN_COMMAND=$PWD/bin/whenthen deno test -A test/binary`.
  */
 export const BINARY = /\/whenthen$/.test(process.env.WHENTHEN_COMMAND ?? "") ? process.env.WHENTHEN_COMMAND! : "";
 
-/** A test of the binary; ignored where there is none. */
+/** A test of the binary; ignored if there is none. */
 export function binaryTest(name: string, fn: () => Promise<void>): void {
   Deno.test({ name, ignore: BINARY === "", fn });
 }
 
-/** Nobody's, where the tests may change users. */
+/** The user `nobody`, if the tests may change users. */
 const OTHER_USER = process.getuid?.() === 0 ? { uid: 65534, gid: 65534 } : {};
 
-/** A copy of the binary alone in a folder, with rules and a place that a stranger may write to. */
+/** A copy of the binary alone in a folder, with rules and a folder that another user may write to. */
 export async function machine(files: Record<string, string>) {
   const folder = await rulesFolder(files);
   const root = join(folder.rules, "..");
   const paths = { binary: join(root, "whenthen"), home: join(root, "home"), empty: join(root, "empty") };
-  // By a process of its own: a child that a test beside this one starts meanwhile would hold what this one writes open, and what
-  // is written cannot be started (ETXTBSY).
+  // In a separate process: a child that another test starts meanwhile would inherit the open file, and a file open for writing
+  // cannot be started (ETXTBSY).
   await promisify(execFile)("cp", [BINARY, paths.binary]);
   await chmod(paths.binary, 0o755);
   for (const path of [paths.home, paths.empty]) await mkdir(path);
@@ -39,7 +39,7 @@ export async function machine(files: Record<string, string>) {
 
 export type Machine = Awaited<ReturnType<typeof machine>>;
 
-/** Starts the binary as another user where that is possible, with no environment but this, in a folder that cannot be written. */
+/** Starts the binary as another user if that is possible, with no environment but this, in a folder that cannot be written. */
 export function launchAlone({ binary, empty }: Machine, args: string[], env: Record<string, string> = {}) {
   return spawn(binary, args, { cwd: empty, env, ...OTHER_USER, stdio: ["ignore", "pipe", "pipe"] });
 }

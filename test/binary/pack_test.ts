@@ -41,7 +41,7 @@ then:
   ".env": "SHOP_TOKEN=correct-horse-battery\n",
 };
 
-/** A machine with a packed file on it; its folder is gone. */
+/** A machine with a packed file on it; the source folder was removed. */
 async function packedMachine(files: Record<string, string>) {
   const alone = await machine(files);
   const folder = { ...alone, packed: join(alone.home, "packed") };
@@ -74,7 +74,7 @@ async function unpackedIn(cache: string): Promise<string> {
   return join(cache, names[0]);
 }
 
-binaryTest("a packed file alone, as another user, without environment, from where nothing can be written", async () => {
+binaryTest("a packed file runs alone, as another user, without environment, from a read-only folder", async () => {
   await using alone = await packedMachine(FILES);
   await rm(alone.data, { recursive: true });
   await using program = startPacked(alone, ["run", "--data", alone.data]);
@@ -98,22 +98,25 @@ binaryTest("a packed file alone, as another user, without environment, from wher
   assert.equal(code, 0, `a command that opens the store itself: ${stdout}`);
 });
 
-binaryTest("without words a packed file runs its folder, with its data in .whenthen where it is started", async () => {
-  await using alone = await packedMachine({ "hello.yaml": "when: start\nthen: [{ log: hello }]\n" });
-  await using program = startPacked({ ...alone, empty: alone.home }, []);
-  await program.waitForMessage("hello");
-  assert.equal(await program.stop(), 0);
-  assert.ok((await stat(join(alone.home, ".whenthen/cache"))).isDirectory());
-});
+binaryTest(
+  "without arguments a packed file runs its folder, with its data in .whenthen of the working directory",
+  async () => {
+    await using alone = await packedMachine({ "hello.yaml": "when: start\nthen: [{ log: hello }]\n" });
+    await using program = startPacked({ ...alone, empty: alone.home }, []);
+    await program.waitForMessage("hello");
+    assert.equal(await program.stop(), 0);
+    assert.ok((await stat(join(alone.home, ".whenthen/cache"))).isDirectory());
+  },
+);
 
-binaryTest("a packed file that has nowhere to keep its state says so", async () => {
+binaryTest("a packed file that cannot store its state says so", async () => {
   await using alone = await packedMachine({ "hello.yaml": "when: start\nthen: [{ log: hello }]\n" });
   const { code, stdout } = await runPacked(alone, ["run", "--port", "0"]);
   assert.equal(code, 64, stdout);
-  assert.match(stdout, /^Cannot make the data folder \S+\/empty\/\.whenthen: .+; name another with --data$/m);
+  assert.match(stdout, /^Cannot create the data folder \S+\/empty\/\.whenthen: .+; name another with --data$/m);
 });
 
-binaryTest("a packed file that is damaged starts for nothing, and says so", async () => {
+binaryTest("a damaged packed file refuses every command, and says so", async () => {
   await using alone = await packedMachine(FILES);
   const size = (await stat(alone.packed)).size;
   const refused = async (why: RegExp) => {
@@ -163,7 +166,7 @@ binaryTest("a folder with problems is not packed: they are shown as check shows 
   await assert.rejects(stat(out));
 });
 
-binaryTest("what is packed is replaced when a packed file packs another folder", async () => {
+binaryTest("a packed file that packs another folder replaces its own", async () => {
   await using alone = await packedMachine(FILES);
   const folder = { "hello.yaml": "when: start\nthen: [{ log: hello }]\n" };
   await mkdir(alone.rules);
@@ -173,7 +176,7 @@ binaryTest("what is packed is replaced when a packed file packs another folder",
   assert.equal((await pack(alone, once)).code, 0);
   const [ofPacked, ofPlain] = await Promise.all([again, once].map((path) => readFile(path)));
   assert.ok(ofPacked.equals(ofPlain));
-  // Over itself: an earlier file in the folder is not packed into the next one.
+  // Onto itself: an earlier file in the folder is not packed into the next one.
   const inside = join(alone.home, "folder");
   await mkdir(inside);
   await chmod(inside, 0o777);
@@ -182,7 +185,7 @@ binaryTest("what is packed is replaced when a packed file packs another folder",
   assert.equal((await stat(join(inside, "packed"))).size, ofPlain.length);
 });
 
-binaryTest("many unpack at once and leave one folder; what was changed in it is put right", async () => {
+binaryTest("many processes unpack at once and leave one folder; changed files in it are restored", async () => {
   await using alone = await packedMachine(FILES);
   const env = { XDG_CACHE_HOME: join(alone.home, "cache") };
   const check = () => runPacked(alone, ["check", "--data", alone.data], env);
@@ -199,7 +202,7 @@ binaryTest("many unpack at once and leave one folder; what was changed in it is 
 });
 
 binaryTest(
-  "a newer packed file on the same data finishes what was running, by the rules that it began with",
+  "a newer packed file on the same data finishes the running runs, with the rules that they started with",
   async () => {
     await using peer = await WebServer.start(() => {});
     const files = (text: string) => ({

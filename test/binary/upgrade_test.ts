@@ -8,7 +8,7 @@ import { BINARY, binaryTest, machine, runAlone, startAlone } from "./binary.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
-/** Builds the next version from a copy of the sources, and gives its path. */
+/** Builds the next version from a copy of the sources, and returns its path. */
 async function buildNext(folder: string): Promise<string> {
   for (const part of ["bin", "runtime", "deno.json", "deno.lock"]) {
     await cp(join(ROOT, part), join(folder, part), { recursive: true, filter: (path) => path !== BINARY });
@@ -21,7 +21,7 @@ async function buildNext(folder: string): Promise<string> {
 }
 
 binaryTest(
-  "a run finishes on its version with sources and packages gone, after a restart and in a newer binary",
+  "a run finishes on its version after sources and packages are removed, after a restart and in a newer binary",
   async () => {
     await using peer = await WebServer.start(() => {});
     await using build = await temporaryFolder();

@@ -31,7 +31,7 @@ const order = (program: Program, id: string, total = 20) => program.post("/hooks
 
 const runsOf = async (program: Program, rule: string): Promise<Answered[]> => await program.api(`runs?rule=${rule}`);
 
-Deno.test("a batch is one run with all events, in YAML and in TypeScript, and each event says where it went", async () => {
+Deno.test("a batch is one run with all events, in YAML and in TypeScript, and each event names that run", async () => {
   await using folder = await rulesFolder({
     "in_yaml.yaml": IN_YAML("{ every: 1h, max: 2 }"),
     "in_code.ts": IN_TYPESCRIPT,
@@ -59,7 +59,7 @@ Deno.test("a batch is one run with all events, in YAML and in TypeScript, and ea
   assert.match(stdout, new RegExp(`in_yaml started run ${run.id}`));
 });
 
-Deno.test("what is collected survives kill -9 at any moment, and becomes one run", async () => {
+Deno.test("collected events survive kill -9 at any moment, and become one run", async () => {
   await using folder = await rulesFolder({ "digest.yaml": IN_YAML("{ quiet: 1500ms, within: 1m }") });
   const sent: string[] = [];
   for (let round = 0; round < 4; round++) {
@@ -74,12 +74,12 @@ Deno.test("what is collected survives kill -9 at any moment, and becomes one run
   await using program = start(folder.rules, folder);
   await program.waitFor("the last of them", ({ message }) => message.includes("3b"));
   const runs = await runsOf(program, "digest");
-  // Where the machine is slow, silence may have come between two of the rounds.
+  // On a slow machine, the quiet period may have passed between two rounds.
   const events = runs.reverse().flatMap(({ event }: Answered) => event.data.events);
   assert.deepEqual(events.map(({ data }: Answered) => data.id), sent, "each event in one run, in order");
 });
 
-Deno.test("an edited, a deleted and a returned rule file lose nothing of what was collected", async () => {
+Deno.test("editing, deleting or restoring a rule file loses no collected event", async () => {
   await using folder = await rulesFolder({ "digest.yaml": IN_YAML("{ every: 1h }") });
   await using program = start(folder.rules, folder);
   await program.url();
@@ -112,7 +112,7 @@ then: [{ log: "\${{ event.data.count }} sold until \${{ event.data.scheduled }}"
   assert.equal(new Set(runs.map(({ event }) => event.id)).size, runs.length);
 });
 
-Deno.test("once closes what is due at its pass", async () => {
+Deno.test("once closes the batches that are due", async () => {
   await using folder = await rulesFolder({
     "digest.yaml": `
 when: { event: sold, batch: { every: 1ms } }

@@ -6,7 +6,7 @@ import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
 import { until } from "./until.ts";
 
-Deno.test("branches of a rule's function: killed and started again, each step is done once, and losers' children end", async () => {
+Deno.test("branches of a rule's function: across kill and restart each step is done once, and children of lost branches end", async () => {
   await using folder = await rulesFolder({
     "order.ts": `
 import { readFile, rm } from "node:fs/promises";
@@ -64,7 +64,7 @@ export default rule({
     await waits(program);
     const sleeper = await startedSleeper();
     await program.kill();
-    // Nobody else ends it now.
+    // Nothing else ends it now.
     process.kill(sleeper);
     await rm(pidFile);
   }
@@ -78,7 +78,11 @@ export default rule({
   // The line is printed before the step is recorded, and the run ends with that.
   const { steps } = await until("the run to end", () => runOf(program), ({ run }) => run.state === "succeeded");
   const told = (await readFile(join(folder.rules, "told.txt"), "utf8")).trim().split("\n");
-  assert.deepEqual(told.slice(0, 3).sort(), ["a", "b", "c"], "each line once, in any order as they go side by side");
+  assert.deepEqual(
+    told.slice(0, 3).sort(),
+    ["a", "b", "c"],
+    "each line once, in any order, as branches are concurrent",
+  );
   assert.deepEqual(told.slice(3), ["paid"]);
   const state = Object.fromEntries(steps.map(({ path, state }: { path: string; state: string }) => [path, state]));
   assert.equal(state["both/race/first/slow"], "cancelled");

@@ -8,13 +8,13 @@ const CHROMIUM = "/usr/bin/chromium";
 /** Whether there is a browser to test with: Debian's. */
 const hasBrowser = existsSync(CHROMIUM);
 
-/** A test that looks at pages in a real browser; left out, and said so, where there is none. */
+/** A test in a real browser; reported and ignored if there is none. */
 export function browserTest(name: string, look: (browser: Browser) => Promise<void>): void {
   Deno.test(name, async (t) => {
     if (!hasBrowser) return void await t.step({ name: `${CHROMIUM} is not available here`, ignore: true, fn() {} });
     // Its own sandbox does not work for root, as in a container.
     const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-    // Containers have little shared memory; and other tests want the processors, too.
+    // Containers have little shared memory, and other tests need the processors, too.
     const args = [...sandbox, "--disable-dev-shm-usage"];
     const browser = await chromium.launch({ executablePath: CHROMIUM, args, timeout: 120_000 });
     try {
@@ -25,14 +25,14 @@ export function browserTest(name: string, look: (browser: Browser) => Promise<vo
   });
 }
 
-/** A page of its own, as of another person on another machine. */
+/** A separate page, as of another person on another machine. */
 export async function newPage(browser: Browser, options: BrowserContextOptions = {}): Promise<Page> {
   const context = await browser.newContext(options);
   context.setDefaultTimeout(60_000);
   return await context.newPage();
 }
 
-/** A phone held upright. */
+/** A phone in portrait orientation. */
 export const PHONE: BrowserContextOptions = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
 
 /** What a checker of accessibility has to say about the page (WCAG 2.2, A and AA). */

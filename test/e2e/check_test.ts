@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { rulesFolder } from "./folder.ts";
 import { whenthen } from "./program.ts";
 
-/** Twelve mistakes in six files, each with where it stands and a word of its remedy. */
+/** Twelve mistakes in six files, each with its position and a word of its remedy. */
 const FILES = {
   "a.yaml": `when:
   crn: "0 8 * * *"
@@ -60,7 +60,7 @@ const EXPECTED: [place: string, text: RegExp][] = [
   ["f/g.yaml:2:5", /tag|quote/],
 ];
 
-Deno.test("twelve mistakes in six files are twelve problems, each at its place with a remedy", async () => {
+Deno.test("twelve mistakes in six files are twelve problems, each at its position with a remedy", async () => {
   await using folder = await rulesFolder(FILES);
   const text = await whenthen(["check", folder.rules]);
   assert.notEqual(text.code, 0);
@@ -78,7 +78,7 @@ Deno.test("twelve mistakes in six files are twelve problems, each at its place w
   for (const { hint, message } of problems) assert.ok(hint ?? /expected /.test(message), `a remedy for: ${message}`);
 });
 
-Deno.test("a right folder checks clean and shows when its crons fire", async () => {
+Deno.test("a correct folder has no problems and shows when its crons fire", async () => {
   await using folder = await rulesFolder({
     "ok.yaml": `when: { cron: "30 8 * * 1-5", timezone: Europe/Berlin }\nthen:\n  - log: good morning\n`,
   });

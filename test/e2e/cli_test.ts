@@ -16,7 +16,7 @@ then:
   "by_hand.yaml": "when: manual\nthen:\n  - log: by hand\n",
 };
 
-Deno.test("commands ask the running program, and the store itself once that has stopped", async () => {
+Deno.test("commands ask the running program, and open the store themselves after it has stopped", async () => {
   await using folder = await rulesFolder(FILES);
   const cli = (...args: string[]) => whenthen(["--data", folder.data, ...args]);
   const emit = (id: string, amount: number) =>
@@ -58,7 +58,7 @@ Deno.test("commands ask the running program, and the store itself once that has 
   await program.waitForMessage("orders failed");
 });
 
-Deno.test("a second program on the same data folder, and a missing folder, are refused with what would work", async () => {
+Deno.test("a second program on the same data folder, and a missing folder, are refused with a remedy", async () => {
   await using folder = await rulesFolder(FILES);
   await using program = start(folder.rules, { data: folder.data });
   await program.url();
@@ -73,7 +73,7 @@ Deno.test("a second program on the same data folder, and a missing folder, are r
   assert.match(open.stderr, /WHENTHEN_TOKEN/);
 });
 
-Deno.test("bound to everything, all but hooks and health needs the token", async () => {
+Deno.test("listening on all addresses, everything but hooks and health needs the token", async () => {
   await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: a\n" });
   const env = { WHENTHEN_TOKEN: "a-long-random-token" };
   await using program = start(folder.rules, { data: folder.data, env, args: ["--host", "0.0.0.0"] });
@@ -91,7 +91,7 @@ Deno.test("bound to everything, all but hooks and health needs the token", async
   }
 });
 
-Deno.test("whenthen init makes a folder that runs", async () => {
+Deno.test("whenthen init creates a folder that runs", async () => {
   await using folder = await rulesFolder({});
   const made = await whenthen(["init", `${folder.rules}/new`]);
   assert.equal(made.code, 0, made.stderr);
@@ -104,6 +104,6 @@ Deno.test("whenthen init makes a folder that runs", async () => {
   await program.waitForMessage("has 2 words");
 });
 
-Deno.test("a reader that closes the pipe, as head does, is no error", async () => {
+Deno.test("a reader that closes the pipe, as head does, causes no error", async () => {
   assert.deepEqual(await whenthenUnread(["schema"]), { code: 0, stderr: "" });
 });

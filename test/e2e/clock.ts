@@ -1,7 +1,7 @@
 import { rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
-/** The clock of programs under test: what it was set to last, and on from there. */
+/** The clock of programs under test: it runs on from the time last set. */
 export class TestClock {
   private constructor(private readonly file: string) {}
 
@@ -12,12 +12,12 @@ export class TestClock {
     return clock;
   }
 
-  /** What a program is started with to go by this clock. */
+  /** The environment of a program that uses this clock. */
   get env(): Record<string, string> {
     return { WHENTHEN_TEST_CLOCK: this.file };
   }
 
-  /** Sets it, also of programs that run. */
+  /** Sets it, also for running programs. */
   async set(time: number): Promise<void> {
     await writeFile(`${this.file}.new`, String(time - Date.now()));
     await rename(`${this.file}.new`, this.file);

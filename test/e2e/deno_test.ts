@@ -29,7 +29,7 @@ export default rule({
   assert.equal(await readFile(join(folder.rules, "kept.txt"), "utf8"), "good morning");
 });
 
-Deno.test("what rule code is not offered is refused at load, with what takes its place", async () => {
+Deno.test("APIs that rule code may not use are refused at load, with the alternative", async () => {
   await using folder = await rulesFolder({
     "a.ts": `import { spawn } from "node:child_process";\nexport default () => spawn("ls");\n`,
     "b.ts": `Deno.serve(() => new Response("no"));\nnew Deno.Command("ls");\n`,

@@ -64,7 +64,7 @@ Deno.test("neither the first delivery nor its duplicate is answered before the e
   for (const { after } of answers) assert.ok(after >= held, `answered after ${after} ms`);
 });
 
-Deno.test("SIGTERM under way: exit 0, and the run goes on behind its last recorded step", async () => {
+Deno.test("SIGTERM during a run: exit 0, and after a restart the run resumes after the last recorded step", async () => {
   await using peer = await WebServer.start(() => {});
   await using folder = await rulesFolder({
     "slow.yaml": `

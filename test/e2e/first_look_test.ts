@@ -3,8 +3,8 @@ import { rulesFolder } from "./folder.ts";
 import { start, whenthen } from "./program.ts";
 import { WebServer } from "./web_server.ts";
 
-/** What someone who has never seen the program tries first, and reads on the screen. */
-Deno.test("a failing step, its fallback and its error read well in show; a CloudEvent may be sent as plain JSON", async () => {
+/** What a new user tries first, and sees on the screen. */
+Deno.test("a failing step, its fallback and its error are readable in show; a CloudEvent may be sent as plain JSON", async () => {
   await using server = await WebServer.start((_, response) => {
     response.statusCode = 500;
     response.end("oops");
@@ -45,6 +45,6 @@ export default rule({
   };
   assert.match(await show("orders"), /\n {4}error {4}POST .*\/tell answered 500/, "no class, no frames of the program");
   const thrown = await show("thrown");
-  assert.match(thrown, /what is handed over stands under with, as in with: \{ text: … \}/);
+  assert.match(thrown, /arguments go under with, as in with: \{ text: … \}/);
   assert.doesNotMatch(thrown, /\b(node|ext|file):|NodeWorker/, "only frames of the files of the user");
 });

@@ -11,8 +11,8 @@ export async function rulesFolder(files: Record<string, string>) {
     rules,
     data: join(temporary.path, "data"),
     /**
-     * Writes a file below the rules folder, as most editors save: at once. Where the machine is busy, a file that is written in its
-     * place may be empty for longer than the program waits for what follows.
+     * Writes a file below the rules folder, as most editors save: atomically. On a busy machine a file that is written in
+     * place may be empty for longer than the program waits for its content.
      */
     async write(name: string, text: string): Promise<void> {
       const draft = join(temporary.path, `draft-${++drafts}`);

@@ -1,7 +1,7 @@
 import type { Program } from "./program.ts";
 import { TIMEOUT } from "./until.ts";
 
-/** The rule that the tests of forms run: a refund that finance decides about. */
+/** The rule of the form tests: a refund that finance decides. */
 export const REFUND = `
 name: Refunds
 when: { event: refund.requested }
@@ -30,22 +30,22 @@ people:
   bob: { name: Bob, email: bob@example.org, groups: [finance] }
 `;
 
-/** Asks again until there is an answer; the pause is for the program, which has the same two cores. */
-export async function until<T>(what: string, ask: () => Promise<T | undefined>, patience = TIMEOUT): Promise<T> {
-  const end = performance.now() + patience;
+/** Repeats until there is an answer; the pause leaves processor time to the program. */
+export async function until<T>(what: string, ask: () => Promise<T | undefined>, timeout = TIMEOUT): Promise<T> {
+  const end = performance.now() + timeout;
   for (;;) {
     const answer = await ask();
     if (answer !== undefined) return answer;
-    if (performance.now() > end) throw new Error(`${patience} ms passed without ${what}`);
+    if (performance.now() > end) throw new Error(`${timeout} ms passed without ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 
-/** Sends an event that makes a run ask, and waits until it does. @returns the form's id */
+/** Sends an event whose run opens a form, and waits for it. @returns the form's id */
 export async function ask(program: Program, id: string, type = "refund.requested", data: object = { amount: 250 }) {
   const { body: { runs: [run] } } = await program.post("/api/emit", { type, id, data });
   return await until(`a form of run ${run}`, async () => {
-    // The time of a short one may be over before it is looked for.
+    // A short one may expire before it is found.
     for (const state of ["open", "expired"]) {
       const forms: { id: string; run: string }[] = await program.api(`forms?limit=1000&state=${state}`);
       const found = forms.find((form) => form.run === run);
@@ -54,13 +54,13 @@ export async function ask(program: Program, id: string, type = "refund.requested
   });
 }
 
-/** A browser without a screen: keeps the cookie, sends hidden inputs back, says where a page was. */
+/** A minimal browser: keeps the cookie, sends hidden inputs back, sends the referrer. */
 export class Visitor {
   #cookie = "";
 
   constructor(private readonly program: Program) {}
 
-  /** The same visitor at a program that was started anew. */
+  /** The same visitor at a restarted program. */
   at(program: Program): Visitor {
     const visitor = new Visitor(program);
     visitor.#cookie = this.#cookie;

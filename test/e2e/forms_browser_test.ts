@@ -6,7 +6,7 @@ import { rulesFolder } from "./folder.ts";
 import { type Program, start } from "./program.ts";
 import { MailServer } from "./smtp_server.ts";
 
-/** Is over after a moment. */
+/** Expires after a moment. */
 const QUICK = `
 when: { event: quick }
 then:
@@ -88,7 +88,7 @@ browserTest("a person finds what waits, is told what does not fit, answers, and 
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
 });
 
-browserTest("two tabs: the second answer is told that the first one counts", async (browser) => {
+browserTest("two tabs: the second answer is refused because the first one counts", async (browser) => {
   const { folder, program } = await open();
   await using _folder = folder;
   await using _program = program;
@@ -112,7 +112,7 @@ browserTest("two tabs: the second answer is told that the first one counts", asy
   await program.waitForMessage("A1: approve by anna");
 });
 
-browserTest("somebody else is refused, and an expired form says so", async (browser) => {
+browserTest("another person is refused, and an expired form says so", async (browser) => {
   const { folder, program } = await open();
   await using _folder = folder;
   await using _program = program;
@@ -125,7 +125,7 @@ browserTest("somebody else is refused, and an expired form says so", async (brow
   assert.equal(refused!.status(), 403);
   assert.doesNotMatch(await carl.content(), /Refund/);
   assert.deepEqual(await accessibility(carl), []);
-  // Nor by sending what the page would.
+  // Nor by sending the page's request directly.
   const posted = await carl.request.post(`${await program.url()}/forms/${form}`, {
     form: { decision: "approve", amount: "5" },
   });
@@ -163,7 +163,7 @@ browserTest("the link in a mail opens its form on a phone, without account and w
   const small = await wide.evaluate(
     `[...document.querySelectorAll("button, input:not([type=hidden]):not([type=radio]), select, textarea, .choice")].filter((part) => part.getBoundingClientRect().height < 44).map((part) => part.outerHTML)`,
   );
-  assert.deepEqual(small, [], "what is touched is large enough");
+  assert.deepEqual(small, [], "touch targets are large enough");
 
   await page.getByLabel("reject").check();
   await page.getByLabel("How much?").fill("5");

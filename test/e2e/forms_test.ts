@@ -6,7 +6,7 @@ import { MailServer } from "./smtp_server.ts";
 
 const smtp = (port: number) => `smtp: { host: 127.0.0.1, port: ${port}, from: rules@example.org }\n`;
 
-Deno.test("each person gets a mail with a link of their own; the first answer moves the run on, the second is 409", async () => {
+Deno.test("each person gets a mail with a link of their own; the first answer resumes the run, the second gets 409", async () => {
   await using server = await MailServer.start();
   await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": PEOPLE + smtp(server.port) });
   await using program = start(folder.rules, { data: folder.data });
@@ -43,7 +43,7 @@ Deno.test("each person gets a mail with a link of their own; the first answer mo
   });
 });
 
-Deno.test("a session, a link and an open form outlive a crash; who is taken out of people loses both at once", async () => {
+Deno.test("a session, a link and an open form outlive a crash; a person removed from people loses session and link at once", async () => {
   await using server = await MailServer.start();
   const settings = PEOPLE + smtp(server.port);
   await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": settings });
@@ -103,7 +103,7 @@ Deno.test("forms are listed and answered from a terminal, with the program runni
       "reason=too late = no",
     );
     assert.equal(answered.code, 0, answered.stderr);
-    assert.match(answered.stdout, /^Answered as anna; run \w+ goes on\n$/);
+    assert.match(answered.stdout, /^Answered as anna; run \w+ resumes\n$/);
     await program.waitForMessage("A1: reject by anna");
     assert.equal((await cli("answer", first, "--as", "anna", "decision=reject", "amount=5")).code, 1);
     assert.match((await cli("forms", "--state", "answered")).stdout, /Refund 250 EUR\?; answered by anna .*\(api\)/);
@@ -171,7 +171,7 @@ Deno.test("people are added from a terminal, and answer with their token at once
   await program.waitForMessage("A1: approve by eve");
 });
 
-Deno.test("behind a proxy wrong passwords are counted by where they come from", async () => {
+Deno.test("behind a proxy wrong passwords are counted by client address", async () => {
   await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": PEOPLE });
   await using program = start(folder.rules, { data: folder.data });
   const signIn = async (from: string) => {
@@ -185,6 +185,6 @@ Deno.test("behind a proxy wrong passwords are counted by where they come from", 
     return response.status;
   };
   for (let count = 0; count < 5; count++) assert.equal(await signIn("198.51.100.1, 198.51.100.7"), 401);
-  assert.equal(await signIn("198.51.100.99, 198.51.100.7"), 429, "what the nearest proxy wrote counts");
+  assert.equal(await signIn("198.51.100.99, 198.51.100.7"), 429, "the address from the nearest proxy counts");
   assert.equal(await signIn("198.51.100.1, 198.51.100.8"), 401);
 });

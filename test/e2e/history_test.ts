@@ -21,7 +21,7 @@ async function accept(program: Program, path: string, id: string, ballast = ""):
 
 const partsOf = async (data: string) => (await readdir(data)).filter((name) => /^part-.*\.sqlite$/.test(name));
 
-/** Resolves once the log's oldest frames are in parts, and their segment is gone. */
+/** Resolves when the log's oldest frames are in parts and their segment is removed. */
 async function folded(program: Program): Promise<void> {
   const isFolded = (names: string[]) =>
     names.some((name) => name.startsWith("delta-") && !name.endsWith(".tmp")) && !names.includes("log-000000000001");
@@ -44,7 +44,7 @@ async function pages(program: Program, query: string): Promise<Answered[]> {
   return all;
 }
 
-Deno.test("identities, and what is live, survive the deletion of all parts between two starts; the start names each", async () => {
+Deno.test("identities and live state survive the deletion of all parts between two starts; the start names each part", async () => {
   await using folder = await rulesFolder(RULES);
   const runs = new Map<string, string>();
   let stays: string;
@@ -56,7 +56,7 @@ Deno.test("identities, and what is live, survive the deletion of all parts betwe
     await program.kill();
   }
   {
-    // What was killed before it had noted a part finds it at the next start, and notes it with the next frame.
+    // If the program is killed before it has noted a part, it finds the part at the next start and notes it with the next frame.
     await using program = start(folder.rules, { data: folder.data });
     runs.set("last", await accept(program, "/hooks/end", "last"));
     await program.kill();
@@ -75,8 +75,8 @@ Deno.test("identities, and what is live, survive the deletion of all parts betwe
     await program.waitForMessage(`Cannot find ${name}, a part of history: what was in it is not`);
   }
   const listed = (await program.api("runs")).map(({ id }: Answered) => id);
-  for (const id of [stays, runs.get("last")]) assert.ok(listed.includes(id), "what was not folded is listed");
-  assert.ok(!listed.includes(runs.get("e0")), "what was in a part is not");
+  for (const id of [stays, runs.get("last")]) assert.ok(listed.includes(id), "unfolded runs are listed");
+  assert.ok(!listed.includes(runs.get("e0")), "runs in the removed part are not");
 });
 
 Deno.test("listings page in order of creation over live, unfolded and folded runs, each of them once", async () => {
@@ -108,7 +108,7 @@ Deno.test("listings page in order of creation over live, unfolded and folded run
     for (let at = 0; at < 9; at++) await acceptBoth(program, `large ${at}`, LARGE);
     await folded(program);
     for (let at = 0; at < 5; at++) await acceptBoth(program, `small ${at}`);
-    // These began in a segment that is folded, and end in one that is not.
+    // These began in a folded segment, and end in an unfolded one.
     for (const id of [stay[1], stay[3]]) {
       assert.equal((await program.post(`/api/runs/${id}/cancel`, { by: "a test" })).status, 200);
       cancelled.push(id);

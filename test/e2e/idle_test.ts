@@ -14,7 +14,7 @@ export default rule({
 });
 `;
 
-/** Processor time in milliseconds, and how often any of its threads fell asleep. */
+/** Processor time in milliseconds, and how often any of its threads went to sleep. */
 function spent(pid: number): { cpu: number; sleeps: number } {
   const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
@@ -27,7 +27,7 @@ function spent(pid: number): { cpu: number; sleeps: number } {
 }
 
 Deno.test({
-  name: "a program with nothing to do does next to nothing",
+  name: "an idle program uses almost no processor time",
   ignore: process.platform !== "linux",
   async fn() {
     const files = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [
@@ -47,7 +47,7 @@ Deno.test({
       const after = spent(program.child.pid!);
       return { cpu: after.cpu - before.cpu, sleeps: after.sleeps - before.sleeps };
     };
-    // The first ones have what starting up left to do, which lasts where others want the processors, too.
+    // The first ones include work left from the start, which takes longer on a busy machine.
     const { cpu, sleeps } = await until(
       "five seconds with next to nothing to do",
       fiveSeconds,

@@ -3,7 +3,7 @@ import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
 import { until } from "./until.ts";
 
-/** Milliseconds within which the program ends when it is told to. */
+/** Milliseconds within which the program ends on SIGTERM. */
 const LONGEST_STOP = 25_000;
 
 Deno.test("a TypeScript rule whose `if` loops forever delays no webhook answer of any rule", async () => {
@@ -28,7 +28,7 @@ export default rule({
     assert.equal((await program.post("/hooks/healthy", {})).status, 202);
     const { status, body: { runs } } = await program.post("/hooks/loop", {});
     assert.equal(status, 202);
-    // A looping condition has ten seconds: an answer that waits for it comes when its run has ended.
+    // A looping condition is ended after ten seconds: an answer that waited for it would come after its run has ended.
     const { run: { state } } = await program.api(`runs/${last}`);
     assert.ok(["queued", "running"].includes(state), `the run before is ${state} when the next event is answered`);
     [last] = runs;
@@ -49,7 +49,7 @@ export default rule({
 });
 `;
 
-Deno.test("code in a native call of an hour fails by its timeout, delays no other code, and does not hold the exit", async () => {
+Deno.test("code in a native call of an hour ends by its timeout, delays no other code, and does not delay the exit", async () => {
   await using folder = await rulesFolder({
     "timed.ts": native("/timed", 'timeout: "1s",'),
     "held.ts": native("/held", ""),
@@ -72,7 +72,7 @@ Deno.test("code in a native call of an hour fails by its timeout, delays no othe
   assert.ok(took < LONGEST_STOP, `${took} ms`);
 });
 
-Deno.test("a secret used in URL, header and body is nowhere in logs or API, although its echo is kept as it came", async () => {
+Deno.test("a secret used in URL, header and body is nowhere in logs or API, although the echoed data is stored unchanged", async () => {
   const { WebServer } = await import("./web_server.ts");
   await using peer = await WebServer.start((seen, response) =>
     response.end(JSON.stringify({ echo: seen.headers, path: seen.path }))

@@ -10,12 +10,12 @@ import { WebServer } from "./web_server.ts";
 
 const LINE = "0123456789abcd\n";
 const SIZE = 30_000_000;
-/** What the command prints, and the server answers. */
+/** The output of the command, and the response of the server. */
 const LARGE = Buffer.alloc(SIZE, LINE);
 const SHA256 = createHash("sha256").update(LARGE).digest("hex");
 const COMMAND = `[sh, -c, "yes 0123456789abcd | head -c ${SIZE}"]`;
 
-/** Sends an event to a rule; its run, once that has ended. */
+/** Sends an event to a rule. @returns its run after it has ended */
 async function run(program: Program, path: string): Promise<Answered> {
   const { body } = await program.post(`/hooks${path}`, {});
   const isOver = ({ run }: Answered) => run.state === "succeeded" || run.state === "failed";
@@ -30,7 +30,7 @@ async function filesIn(data: string): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
 }
 
-Deno.test("30 MB of output and of an answer: an error that names the remedies, the end, or a file", async () => {
+Deno.test("30 MB of output and of a response: an error that names the remedies, the tail, or a file", async () => {
   await using server = await WebServer.start((_, response) => {
     response.writeHead(200, { "content-type": "text/plain; charset=utf-8" }).end(LARGE);
   });
@@ -87,7 +87,7 @@ export default rule({
   assert.equal(await program.stop(), 0);
 });
 
-Deno.test("a program that is killed while it saves leaves no file of that name; the next attempt saves it whole", async () => {
+Deno.test("a program killed while it saves leaves no partial file; the next attempt saves all of it", async () => {
   await using folder = await rulesFolder({});
   const go = join(folder.rules, "..", "go");
   const script = `yes 0123456789abcd | head -c ${SIZE}; while [ ! -e '${go}' ]; do sleep 0.1; done; echo end`;
@@ -129,7 +129,7 @@ Deno.test("a name that leads out of the folder is a problem when the file loads"
   assert.match(stdout, /out\.yaml:3:24.*expected a plain file name such as report\.csv, got "\.\.\/ls\.txt"/);
 });
 
-Deno.test("a saved file goes once its run is in history no more", async () => {
+Deno.test("a saved file is removed when its run leaves history", async () => {
   await using folder = await rulesFolder({
     "whenthen.yaml": "retention: { bytes: 1MB }\n",
     "save.yaml": "when: { webhook: /save, auth: none }\nlimit: none\nthen:\n  - { run: [echo, x], save: x.txt }\n",

@@ -7,7 +7,7 @@ import { WebServer } from "./web_server.ts";
 const COLUMNS = Array.from({ length: 20 }, (_, index) => `c${index}`);
 const TABLE = [COLUMNS, ...Array.from({ length: 130_000 }, () => COLUMNS)].map((row) => row.join(",")).join("\n");
 
-/** One small item, however large the document: what takes time is to parse it. */
+/** One small item, however large the document: parsing takes the time. */
 const POLL = (url: string) => `
 when:
   poll: ${url}
@@ -20,7 +20,7 @@ then:
   - log: "\${{ event.data.new.rows }} rows, the last with \${{ event.data.new.last }}"
 `;
 
-Deno.test("while a poll parses a table of 8 MB the program answers others", async () => {
+Deno.test("the program answers requests while a poll parses a table of 8 MB", async () => {
   const sent = Promise.withResolvers<void>();
   await using peer = await WebServer.start((_, response) => {
     response.writeHead(200, { "content-type": "text/csv" });
@@ -38,11 +38,11 @@ Deno.test("while a poll parses a table of 8 MB the program answers others", asyn
     answered++;
   }
   await read;
-  // Where the main thread parses, one or two are: before it begins, and after it has ended.
+  // If the main thread parsed, only one or two would be answered: before it begins and after it has ended.
   assert.ok(answered >= 10, `it answered ${answered} requests`);
 });
 
-Deno.test("a large body that cannot be read is a failed poll that says why, and the next one works", async () => {
+Deno.test("a large body that cannot be parsed is a failed poll that says why, and the next one works", async () => {
   await using peer = await WebServer.start((_, response) => {
     response.writeHead(200, { "content-type": "application/json" }).end(`${"[1,".repeat(100_000)}`);
   });

@@ -5,7 +5,7 @@ import { whenthen } from "./program.ts";
 const FORGED = "08:00:00 error: forged";
 
 for (const format of ["pretty", "json"]) {
-  Deno.test(`newlines and control characters in data and file names make no lines of the ${format} log`, async () => {
+  Deno.test(`newlines and control characters in data and file names add no lines to the ${format} log`, async () => {
     const items = JSON.stringify([`x\r\n${FORGED}\u001b[2J\u2028y`]);
     await using folder = await rulesFolder({
       "a.yaml": `when: { poll: { run: [echo, ${JSON.stringify(items)}] }, first: emit, key: item }\n` +

@@ -18,7 +18,7 @@ const settings = (port: number, more: string) =>
   `smtp: { host: 127.0.0.1, port: ${port}, user: rules, password: SMTP_PASSWORD, from: rules@example.org, ${more} }\n`;
 
 for (const secure of [true, false]) {
-  Deno.test(`a mail goes out over ${secure ? "TLS" : "STARTTLS"} with an account, and its password is seen nowhere`, async () => {
+  Deno.test(`a mail goes out over ${secure ? "TLS" : "STARTTLS"} with an account, and its password appears nowhere`, async () => {
     await using server = await MailServer.startSecure(secure, ACCOUNT);
     await using folder = await rulesFolder({
       "tell.yaml": RULE,
@@ -45,7 +45,7 @@ for (const secure of [true, false]) {
   });
 }
 
-Deno.test("a server that is busy gets the same mail again, a refusal fails the step, and new settings count at once", async () => {
+Deno.test("a busy server gets the same mail again, a refusal fails the step, and new settings apply at once", async () => {
   const busy = { code: 451, message: "come back later" };
   await using first = await MailServer.start({}, { mail: (count) => count === 1 ? busy : undefined });
   await using second = await MailServer.start({}, { recipient: () => ({ code: 550, message: "nobody here" }) });
@@ -75,7 +75,7 @@ Deno.test("a server that is busy gets the same mail again, a refusal fails the s
   assert.equal(failed.error.detail.command, "RCPT TO");
 });
 
-Deno.test("a password that is not set, and an address that is none, are found by check", async () => {
+Deno.test("check finds a password that is not set and an invalid address", async () => {
   await using folder = await rulesFolder({
     "tell.yaml": RULE.replace("\${{ event.data.to }}", '[anna, "a@b.org, c@d.org", carl@example.org]'),
     "whenthen.yaml": settings(587, "secure: false"),

@@ -4,7 +4,7 @@ import { start, whenthen } from "./program.ts";
 import { until } from "./until.ts";
 import { WebServer } from "./web_server.ts";
 
-/** Whole numbers that a double does not hold, and numbers that it does. */
+/** Whole numbers that a double cannot represent, and numbers that it can. */
 const NUMBERS = '{"id":9007199254740993,"n":12345678901234567890,"neg":-9007199254740993,"f":1.5,"e":1e+21}';
 const JSON_TYPE = { "content-type": "application/json" };
 
@@ -38,7 +38,7 @@ export default rule({
 `,
 };
 
-Deno.test("whole numbers are exact on their way through rules, code, disk, API, log, commands and the network", async () => {
+Deno.test("whole numbers stay exact through rules, code, disk, API, log, commands and the network", async () => {
   await using peer = await WebServer.start(({ body }, response) =>
     response.writeHead(200, JSON_TYPE).end(body.startsWith("{") ? body : "{}")
   );
@@ -84,7 +84,7 @@ Deno.test("whole numbers are exact on their way through rules, code, disk, API, 
   assert.equal(code.body, `{"made":${made},"types":["bigint","number","number","bigint"],"same":true}`);
 });
 
-Deno.test("a number that no double holds is refused with its path", async () => {
+Deno.test("a number beyond the range of a double is refused with its path", async () => {
   await using folder = await rulesFolder({ "in.yaml": "when: { webhook: /in, auth: none }\nthen: [{ log: hello }]\n" });
   await using program = start(folder.rules, { data: folder.data });
   const post = async (path: string, body: string) => {
@@ -101,7 +101,7 @@ Deno.test("a number that no double holds is refused with its path", async () => 
   assert.match(emitted.stderr, /1e400 at data\.lines\[3\]\.price/);
 });
 
-Deno.test("a poll tells items and values apart that differ only beyond 2^53", async () => {
+Deno.test("a poll distinguishes items and values that differ only beyond 2^53", async () => {
   const page = (...items: string[]) => `[${items.join(",")}]`;
   const answer = (body: string) => peer.answer((_, response) => response.writeHead(200, JSON_TYPE).end(body));
   await using peer = await WebServer.start();

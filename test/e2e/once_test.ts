@@ -5,7 +5,7 @@ import { WebServer } from "./web_server.ts";
 
 const items = (...prices: number[]) => JSON.stringify(prices.map((price, index) => ({ id: `i${index}`, price })));
 
-Deno.test("whenthen once: polls once, finishes what starts, exits with what a CI job needs to know", async () => {
+Deno.test("whenthen once: polls once, finishes what starts, exits with a code for CI jobs", async () => {
   await using peer = await WebServer.start((_, response) => {
     response.writeHead(200, { "content-type": "application/json" }).end(items(1, 2));
   });
@@ -28,11 +28,11 @@ then:
   const once = (...more: string[]) =>
     whenthen(["once", folder.rules, "--data", folder.data, "--log", "json", ...more], { env: { OUT_FILE: out } });
 
-  assert.equal((await once("--require-state")).code, 3, "a new store where state is required");
+  assert.equal((await once("--require-state")).code, 3, "a new store, but state is required");
   await Deno.remove(folder.data, { recursive: true }).catch(() => {});
   const seeded = await once();
   assert.equal(seeded.code, 0, seeded.stdout + seeded.stderr);
-  await assert.rejects(Deno.readTextFile(out), "the first pass only learns what is there");
+  await assert.rejects(Deno.readTextFile(out), "the first pass only sets the baseline");
 
   peer.answer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(items(1, 3)));
   const changed = await once("--require-state");

@@ -21,7 +21,7 @@ const ended = (program: Program, run: string) =>
 const notesOf = async (program: Program, run: string): Promise<string[]> =>
   (await program.api(`runs/${run}`)).notes.map(({ text }: Answered) => text);
 
-Deno.test("retry goes on behind the last good step, and only a failed run can be retried", async () => {
+Deno.test("retry resumes after the last successful step, and only a failed run can be retried", async () => {
   await using peer = await WebServer.start((_, response) => response.writeHead(500).end("no"));
   await using folder = await rulesFolder({
     "pay.yaml": `
@@ -46,9 +46,9 @@ then:
 
   peer.answer((_, response) => response.writeHead(200).end("cash"));
   const retried = await ask("retry", run);
-  assert.deepEqual([retried.code, retried.stdout], [0, `Run ${run} goes on with step "pay"\n`], retried.stderr);
+  assert.deepEqual([retried.code, retried.stdout], [0, `Run ${run} resumes with step "pay"\n`], retried.stderr);
   await program.waitForMessage("paid with cash");
-  assert.equal(await readFile(out, "utf8"), "once\n", "what was done stays done");
+  assert.equal(await readFile(out, "utf8"), "once\n", "earlier steps are not repeated");
   assert.deepEqual(await notesOf(program, run), [`Retried by ${ME}: it resumes with step "pay"`]);
 
   await program.waitFor("its success", ({ properties }) => properties.state === "succeeded");
@@ -110,7 +110,7 @@ Deno.test("runs --waiting says what each waits for; skip ends one wait, with and
   ]);
 });
 
-Deno.test("move lets a waiting run go on by the newest version; one that asks for other steps fails with both lists", async () => {
+Deno.test("move lets a waiting run continue with the newest version; a version with other steps fails with both lists", async () => {
   const rule = (first: string, text: string) => `
 when: { webhook: /go, auth: none }
 then:
@@ -130,8 +130,12 @@ then:
   await folder.write("go.yaml", rule("note", "by the new one"));
   await program.waitFor("a reload", () => loads() === 2);
   const moved = await ask("move", moves);
-  assert.deepEqual([moved.code, moved.stdout], [0, `Run ${moves} goes on by its rule as it is now\n`], moved.stderr);
-  assert.match((await ask("move", moves)).stderr, /that is the one it is on/);
+  assert.deepEqual(
+    [moved.code, moved.stdout],
+    [0, `Run ${moves} continues with its rule as it is now\n`],
+    moved.stderr,
+  );
+  assert.match((await ask("move", moves)).stderr, /it is on that version already/);
   await folder.write("go.yaml", rule("other", "by the third"));
   await program.waitFor("another reload", () => loads() === 3);
   await ask("move", breaks);
@@ -147,7 +151,7 @@ then:
   assert.equal((await program.api(`runs/${stays}`)).run.state, "succeeded");
 });
 
-Deno.test("cancel, pause and resume say who asked", async () => {
+Deno.test("cancel, pause and resume record who asked", async () => {
   await using folder = await rulesFolder({ "ask.yaml": WAITS });
   const ask = operator(folder.data);
   await using program = start(folder.rules, folder);

@@ -17,7 +17,7 @@ then:
 
 const items = (...prices: number[]) => JSON.stringify(prices.map((price, index) => ({ id: `i${index}`, price })));
 
-Deno.test("a poll lives through 304, 429, 500 and truncated JSON without losing its baseline", async () => {
+Deno.test("a poll survives 304, 429, 500 and truncated JSON without losing its baseline", async () => {
   await using peer = await WebServer.start((seen, response) => {
     response.setHeader("content-type", "application/json");
     response.setHeader("etag", '"one"');
@@ -51,7 +51,7 @@ Deno.test("a poll lives through 304, 429, 500 and truncated JSON without losing 
   assert.equal(runs.length, 3);
 });
 
-Deno.test("a feed: what was there at first is known, a new item is an event, also one that came while the program was down", async () => {
+Deno.test("a feed: the first items are no events, each new item is one, even if it came while the program was down", async () => {
   const feed = (...titles: string[]) =>
     `<?xml version="1.0" encoding="UTF-8"?>\n<rss version="2.0"><channel><title>News</title>${
       titles.map((title, index) =>
@@ -72,7 +72,7 @@ Deno.test("a feed: what was there at first is known, a new item is an event, als
       response.writeHead(200, { "content-type": "application/rss+xml" }).end(feed("First & foremost", "Second <b>"))
     );
     await program.waitForMessage("added Second <b>");
-    // What is told to stop before its step is recorded does it again.
+    // A run stopped before its step is recorded executes it again.
     await program.waitForMessage("news succeeded");
     assert.equal(await program.stop(), 0);
   }

@@ -10,7 +10,7 @@ const ROOT = new URL("../..", import.meta.url).pathname;
 /** The program under test: `WHENTHEN_COMMAND` (words separated by blanks), else the source on Deno. */
 const COMMAND = process.env.WHENTHEN_COMMAND?.split(" ") ?? fromSource("bin/whenthen.ts");
 
-/** The same program with a clock and a disk that misbehave as the environment says: of the binary a build of its own. */
+/** The same program with a faulty clock and disk, set by the environment; for the binary a separate build. */
 const COMMAND_WITH_FAULTS = process.env.WHENTHEN_COMMAND === undefined
   ? fromSource("test/faults/whenthen.ts")
   : [join(ROOT, "bin/whenthen-with-faults")];
@@ -67,7 +67,7 @@ export class Program implements AsyncDisposable {
 
   constructor(readonly child: ChildProcess, readonly data: string) {
     for (const stream of [child.stdout!, child.stderr!]) {
-      // Of each its own: what one has said so far must not be torn apart by the other.
+      // Each stream has its own: an unfinished line of one must not be mixed with the other.
       let rest = "";
       stream.setEncoding("utf8").on("data", (text: string) => {
         this.#text += text;
@@ -90,14 +90,14 @@ export class Program implements AsyncDisposable {
     return this.#text;
   }
 
-  /** Forgets what it has printed so far: hours of it are more than a text can hold. */
+  /** Drops the output so far: hours of it exceed the maximum length of a string. */
   forget(): void {
     this.lines.length = 0;
     this.#text = "";
   }
 
-  /** Waits for a log line that `matches`; fails after `patience` milliseconds or when the program ends, showing the log. */
-  waitFor(what: string, matches: (line: LogLine) => boolean, patience = TIMEOUT): Promise<LogLine> {
+  /** Waits for a log line that `matches`; fails after `timeout` milliseconds or when the program ends, showing the log. */
+  waitFor(what: string, matches: (line: LogLine) => boolean, timeout = TIMEOUT): Promise<LogLine> {
     return new Promise((resolve, reject) => {
       const fail = (why: string) =>
         finish(() => reject(new Error(`${why} without ${what}; it printed:\n${this.#text}`)));
@@ -113,15 +113,15 @@ export class Program implements AsyncDisposable {
         if (line) finish(() => resolve(line));
         else if (this.child.exitCode !== null || this.child.signalCode !== null) fail("The program ended");
       };
-      const timer = setTimeout(() => fail(`${patience} ms passed`), patience);
+      const timer = setTimeout(() => fail(`${timeout} ms passed`), timeout);
       this.#watchers.add(look);
       look();
     });
   }
 
   /** Waits for a log line whose message contains the text. */
-  waitForMessage(text: string, patience?: number): Promise<LogLine> {
-    return this.waitFor(`a log line with "${text}"`, ({ message }) => message.includes(text), patience);
+  waitForMessage(text: string, timeout?: number): Promise<LogLine> {
+    return this.waitFor(`a log line with "${text}"`, ({ message }) => message.includes(text), timeout);
   }
 
   /** Where it listens, without a trailing slash. */
@@ -134,12 +134,12 @@ export class Program implements AsyncDisposable {
     return /http:\/\/[^\s"]+/.exec(line.message)![0].replace(/\/$/, "");
   }
 
-  /** Sends a request to it; gives it up after two minutes, as what hangs must not hang the tests. */
+  /** Sends a request to it; aborts after two minutes, so that a hanging program does not hang the tests. */
   async fetch(path: string, init?: RequestInit): Promise<Response> {
     return await fetch(await this.url() + path, { signal: AbortSignal.timeout(120_000), ...init });
   }
 
-  /** Posts JSON and gives status and parsed answer. */
+  /** Posts JSON and returns status and parsed response. */
   async post(
     path: string,
     body: unknown,
@@ -167,7 +167,7 @@ export class Program implements AsyncDisposable {
     return await this.exited;
   }
 
-  /** Takes it away without a warning, as a crash does. */
+  /** Kills it without a warning, as a crash would. */
   async kill(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) process.kill(this.child.pid!, "SIGKILL");
     await this.exited;
@@ -187,7 +187,7 @@ export function start(
   return new Program(launch(args, options), options.data);
 }
 
-/** A folder of its own that is removed with `await using`. */
+/** A temporary folder, removed with `await using`. */
 export async function temporaryFolder(): Promise<AsyncDisposable & { path: string }> {
   const path = await mkdtemp(join(tmpdir(), "whenthen-"));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
@@ -196,14 +196,14 @@ export async function temporaryFolder(): Promise<AsyncDisposable & { path: strin
 interface LaunchOptions {
   env?: Record<string, string>;
   cwd?: string;
-  /** Words before the program's own, of a command that becomes it: `["nice"]`. */
+  /** A command that executes the program, such as `["nice"]`. */
   under?: string[];
 }
 
 function launch(args: string[], options: LaunchOptions): ChildProcess {
   const hasFaults = Object.keys(options.env ?? {}).some((name) => name.startsWith("WHENTHEN_TEST_"));
   const [command, ...before] = [...options.under ?? [], ...hasFaults ? COMMAND_WITH_FAULTS : COMMAND];
-  // Where a time of day has no zone it is that of the machine.
+  // A time of day without a zone is in the zone of the machine.
   const env = { ...process.env, TZ: "UTC", WHENTHEN_TOKEN: "", NO_COLOR: "1", ...options.env };
   return spawn(command, [...before, ...args], { cwd: options.cwd, env, stdio: ["ignore", "pipe", "pipe"] });
 }

@@ -13,7 +13,7 @@ then:
   - log: "${text} \${{ event.data.id }}"
 `;
 
-Deno.test("ten saves within a second under load: the last content is live, at most three loads, no event lost or doubled", async () => {
+Deno.test("ten saves within a second under load: the last content is live after at most three loads, no event is lost or duplicated", async () => {
   await using folder = await rulesFolder({ "in.yaml": hook("v0") });
   await using program = start(folder.rules, { data: folder.data });
   await program.url();
@@ -25,7 +25,7 @@ Deno.test("ten saves within a second under load: the last content is live, at mo
       assert.equal(status, 202);
     }
   })();
-  // Without a pause between them, so that they lie within a second however busy the machine is.
+  // Without a pause between them, so that they fall within a second however busy the machine is.
   for (let save = 1; save <= 10; save++) saveAtOnce(folder.rules, "in.yaml", hook(`v${save}`));
   await program.waitFor("a run of the last version", ({ message }) => message.startsWith("v10 "));
   saving = false;
@@ -39,13 +39,13 @@ Deno.test("ten saves within a second under load: the last content is live, at mo
   assert.ok(loads.length - 1 <= 3, `${loads.length - 1} loads`);
 });
 
-/** Saves as most editors do, before anything else of this process goes on. */
+/** Saves as most editors do, synchronously. */
 function saveAtOnce(folder: string, name: string, text: string): void {
   writeFileSync(join(folder, "..", name), text);
   renameSync(join(folder, "..", name), join(folder, name));
 }
 
-Deno.test("a file that breaks keeps its last good version, and says where it is wrong", async () => {
+Deno.test("a broken file keeps its last good version, and the problem has its place", async () => {
   await using folder = await rulesFolder({ "in.yaml": hook("good") });
   await using program = start(folder.rules, { data: folder.data });
   await program.url();
@@ -62,7 +62,7 @@ Deno.test("a file that breaks keeps its last good version, and says where it is 
   assert.equal((await program.post("/hooks/in", { id: "y" })).status, 404);
 });
 
-Deno.test("a file that broke while the program was down keeps the version that was in force", async () => {
+Deno.test("a file that broke while the program was down keeps its last good version", async () => {
   await using folder = await rulesFolder({
     "in.yaml": hook("good"),
     "gone.yaml": hook("gone").replace("/in", "/gone"),
@@ -81,7 +81,7 @@ Deno.test("a file that broke while the program was down keeps the version that w
   assert.equal((await program.post("/hooks/gone", { id: "y" })).status, 404);
 });
 
-Deno.test("reordering the triggers of a rule keeps their cursors; another key starts a new baseline", async () => {
+Deno.test("reordering the triggers of a rule keeps their cursors; a changed key starts a new baseline", async () => {
   await using peer = await WebServer.start((_, response) => {
     response.setHeader("content-type", "application/json");
     response.end(JSON.stringify([{ id: 1, sku: "a", price: 5 }, { id: 2, sku: "b", price: 7 }]));

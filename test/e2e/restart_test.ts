@@ -7,7 +7,7 @@ import { TestClock } from "./clock.ts";
 import { until } from "./until.ts";
 import { type Answered, type Program, start } from "./program.ts";
 
-Deno.test("mode restart: a run starts after the one it replaces is gone, child included, also over a crash", async () => {
+Deno.test("mode restart: a run starts after the replaced one and its child have ended, also across a crash", async () => {
   await using folder = await rulesFolder({
     "only.yaml": `
 when: { webhook: /only, auth: none }
@@ -35,14 +35,14 @@ while :; do sleep 0.05; done
     await using program = start(folder.rules, { data: folder.data });
     await post(program, "a");
     assert.deepEqual(await started(1), ["start a"]);
-    // On their way together: where the machine is slow, the first of them would begin before the second one comes.
+    // Sent together: on a slow machine the first would otherwise begin before the second arrives.
     await Promise.all([post(program, "b"), post(program, "c")]);
     const [last] = await program.api("runs");
     assert.deepEqual(await started(2), ["start a", `start ${last.event.data.id}`], "one was replaced before it began");
     await post(program, "last");
     await program.kill();
   }
-  // A crash takes nobody's children along; and where nobody reaps orphans, a dead one still has its number.
+  // A crash does not end children; and if nobody reaps orphans, a dead one keeps its pid.
   process.kill(-Number(await readFile(join(folder.rules, "pid"), "utf8")), "SIGKILL");
   await rm(join(folder.rules, "pid"));
   await using program = start(folder.rules, { data: folder.data });
@@ -53,7 +53,7 @@ while :; do sleep 0.05; done
   assert.deepEqual(runs.map(({ state }: Answered) => state), ["succeeded", "cancelled", "cancelled", "cancelled"]);
 });
 
-Deno.test("how long an identity is known holds from the first delivery after a start", async () => {
+Deno.test("the lifetime of identities applies from the first delivery after a start", async () => {
   await using folder = await rulesFolder({
     "whenthen.yaml": "retention: { identities: 60d }\n",
     "in.yaml": "when: { webhook: /in, auth: none, dedupe: event.data.id }\nthen:\n  - log: seen\n",

@@ -6,7 +6,7 @@ import { type Answered, type Program, start, whenthen } from "./program.ts";
 import { WebServer } from "./web_server.ts";
 
 const TOKEN = "tok-5f2e9a77c1b04d";
-/** How it may stand in a file. */
+/** The forms in which it may be in a file. */
 const SPELLINGS = [TOKEN, btoa(`me:${TOKEN}`), btoa(TOKEN), encodeURIComponent(TOKEN)];
 
 const files = (peer: string) => ({
@@ -62,7 +62,7 @@ export default rule({
 const ended = (program: Program, rule: string) =>
   program.waitFor(`the end of a run of ${rule}`, ({ properties }) => properties.rule === rule && !!properties.state);
 
-/** All that the data folder holds, as text, and the modes of what is in it. */
+/** The content of the data folder as text, and the modes of its files. */
 async function read(folder: string): Promise<{ text: string; modes: Map<string, string> }> {
   const modes = new Map<string, string>();
   let text = "";
@@ -74,7 +74,7 @@ async function read(folder: string): Promise<{ text: string; modes: Map<string, 
   return { text, modes };
 }
 
-Deno.test("data that is equal to a secret stays what it is, is stored so, and is shown masked", async () => {
+Deno.test("data equal to a secret is stored unchanged and shown masked", async () => {
   await using peer = await WebServer.start();
   await using folder = await rulesFolder(files(peer.url));
   await using program = start(folder.rules, folder);
@@ -92,7 +92,7 @@ Deno.test("data that is equal to a secret stays what it is, is stored so, and is
   const [typescript] = await peer.waitFor(1, ({ path }) => path === "/typescript");
   assert.deepEqual([typescript.headers["x-token"], JSON.parse(typescript.body)], [TOKEN, { city: "lisbon" }]);
 
-  // Its function waited: it is executed again, over what is recorded.
+  // Its function waited: it is replayed over its records.
   await program.post("/events", { type: "again" });
   assert.match((await ended(program, "seen")).message, /^seen succeeded/);
 
@@ -119,7 +119,7 @@ Deno.test("data that is equal to a secret stays what it is, is stored so, and is
   }
 });
 
-Deno.test("a secret that was only used in arguments never reaches the data folder, which is for its user only", async () => {
+Deno.test("a secret that was only used in arguments never reaches the data folder, which only its user can read", async () => {
   await using peer = await WebServer.start();
   await using folder = await rulesFolder(files(peer.url));
   await mkdir(folder.data, { mode: 0o755 });
@@ -138,13 +138,13 @@ Deno.test("a secret that was only used in arguments never reaches the data folde
   assert.equal(await program.stop(), 0);
 
   const { text, modes } = await read(folder.data);
-  assert.ok(text.includes("lisbon"), "data is there as it came");
+  assert.ok(text.includes("lisbon"), "data is stored unchanged");
   for (const spelling of SPELLINGS) assert.ok(!text.includes(spelling), spelling);
   // Folders, and the esbuild that the binary unpacks.
   for (const [path, mode] of modes) assert.equal(mode, /^$|\/$|\/esbuild-/.test(path) ? "700" : "600", path);
 });
 
-Deno.test("once reports masked what failed, and its data stays true", async () => {
+Deno.test("once masks secrets in what it reports, and the data stays unchanged", async () => {
   await using folder = await rulesFolder({
     ".env": `TOKEN=${TOKEN}\n`,
     "fails.yaml": `
@@ -168,7 +168,7 @@ then:
   }
 });
 
-Deno.test("errors name what failed as it is recorded: no secret of a URL, a header or a command reaches the data folder", async () => {
+Deno.test("errors quote recorded arguments: no secret of a URL, a header or a command reaches the data folder", async () => {
   await using peer = await WebServer.start((seen, response) => {
     if (seen.path.includes("/redirect/")) {
       return response.writeHead(302, { location: `ftp://127.0.0.1${seen.path}` }).end();

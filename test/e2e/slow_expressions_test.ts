@@ -23,10 +23,10 @@ then:
 `,
 };
 
-/** As much as one match may be: it takes about a second. */
+/** The largest allowed match: it takes about a second. */
 const LONGEST = "ab".repeat(13_000);
 
-Deno.test("a slow pattern: too long a text, and too much in a minute, are verdicts; the rule is named; others go on", async () => {
+Deno.test("a slow pattern: too long a text, or too much in a minute, gives a verdict; the rule is named; others continue", async () => {
   await using folder = await rulesFolder(rules);
   await using program = start(folder.rules, { data: folder.data });
   const send = async (path: string, text: string) => {

@@ -9,20 +9,20 @@ export interface Received {
   to: string[];
   /** Names in lower case; folded lines put together. */
   headers: Record<string, string>;
-  /** As sent, without its transfer encoding where that is quoted-printable. */
+  /** As sent; decoded if its transfer encoding is quoted-printable. */
   body: string;
   /** Over TLS. */
   secure: boolean;
   user?: string;
 }
 
-/** Who signed the certificate that it shows; nobody trusts it but who is told to, by NODE_EXTRA_CA_CERTS. */
+/** The authority that signed its certificate; only programs with it in NODE_EXTRA_CA_CERTS trust it. */
 export const AUTHORITY = new URL("fixtures/authority.crt", import.meta.url).pathname;
 /** For 127.0.0.1 and localhost. */
 const CERTIFICATE = new URL("fixtures/localhost.crt", import.meta.url).pathname;
 const KEY = new URL("fixtures/localhost.key", import.meta.url).pathname;
 
-/** What it refuses: the answer to a recipient, to a mail, by its count from 1; undefined takes it. */
+/** What it refuses: the response to a recipient, or to a mail by its number from 1; undefined accepts it. */
 export interface Refusals {
   recipient?: (address: string) => Refusal | undefined;
   mail?: (count: number) => Refusal | undefined;
@@ -33,7 +33,7 @@ export interface Refusal {
   message: string;
 }
 
-/** A real SMTP server on a free port of the loopback; keeps what it got, ends with `await using`. */
+/** A real SMTP server on a free port of the loopback; keeps received mails, ends with `await using`. */
 export class MailServer implements AsyncDisposable {
   readonly mails: Received[] = [];
   readonly #waiting = new Set<() => void>();
@@ -66,7 +66,7 @@ export class MailServer implements AsyncDisposable {
       },
       ...options,
     });
-    // A client that does not like the certificate hangs up; that is what is tested.
+    // A client that rejects the certificate hangs up; that is the test.
     this.#server.on("error", () => {});
   }
 
@@ -96,8 +96,8 @@ export class MailServer implements AsyncDisposable {
     return (this.#server.server.address() as AddressInfo).port;
   }
 
-  /** Waits until it has got `count` mails in all that match. */
-  waitFor(count: number, matches: (mail: Received) => boolean = () => true, patience = TIMEOUT): Promise<Received[]> {
+  /** Waits until it has received `count` matching mails in all. */
+  waitFor(count: number, matches: (mail: Received) => boolean = () => true, timeout = TIMEOUT): Promise<Received[]> {
     return new Promise((resolve, reject) => {
       const finish = (settle: () => void) => {
         clearTimeout(timer);
@@ -110,7 +110,7 @@ export class MailServer implements AsyncDisposable {
       };
       const timer = setTimeout(
         () => finish(() => reject(new Error(`${count} mails expected, got ${JSON.stringify(this.mails, null, 2)}`))),
-        patience,
+        timeout,
       );
       this.#waiting.add(look);
       look();

@@ -9,7 +9,7 @@ import { rulesFolder } from "./folder.ts";
 import { start } from "./program.ts";
 import { until } from "./until.ts";
 
-/** Milliseconds within which the program ends when it is told to. */
+/** Milliseconds within which the program ends on SIGTERM. */
 const LONGEST_STOP = 25_000;
 const MOST_ATTEMPTS = 20;
 
@@ -36,18 +36,18 @@ Deno.test("SIGTERM while a client holds a half-sent request: exit 0 in time", as
   sockets.forEach((socket) => socket.destroy());
 });
 
-/** Whether a process, started with this data folder, has a listener of its own for SIGTERM, as Linux says. */
+/** Whether a process with this data folder has its own handler for SIGTERM, according to Linux. */
 function listens(pid: number, data: string): boolean {
-  // Until it has become the program it is a copy of this one, with the listeners of this one.
+  // Before its exec it is a copy of this process, with the handlers of this one.
   if (!readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(`\0${data}\0`)) return false;
   const [, caught] = /^SigCgt:\s*([0-9a-f]+)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))!;
   return (BigInt(`0x${caught}`) >> BigInt(constants.signals.SIGTERM - 1) & 1n) === 1n;
 }
 
-Deno.test("SIGTERM as soon as it listens to signals: exit 0 without a word, and nothing is begun", async (t) => {
-  if (platform !== "linux") return void await t.step({ name: "only Linux says who listens", ignore: true, fn() {} });
+Deno.test("SIGTERM as soon as it listens to signals: exit 0 without output, and nothing is started", async (t) => {
+  if (platform !== "linux") return void await t.step({ name: "only Linux shows who listens", ignore: true, fn() {} });
   await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: seen\n" });
-  // On a busy machine this process may look too late, when the program has begun.
+  // On a busy machine this process may look too late, after the program has begun.
   for (let attempt = 0; attempt < MOST_ATTEMPTS; attempt++) {
     const data = `${folder.data}${attempt}`;
     await using program = start(folder.rules, { data });
@@ -55,7 +55,7 @@ Deno.test("SIGTERM as soon as it listens to signals: exit 0 without a word, and 
     const code = await program.stop();
     assert.doesNotMatch(program.output, /\n {4}at |WARN|ERROR/);
     const isBegun = existsSync(data);
-    // Deno (2.9) is known to listen an instant before it does: there the signal ends the program, which has begun nothing.
+    // Deno (2.9) reports its handler slightly too early: a signal then ends the program, which has begun nothing.
     if (code === null) assert.equal(isBegun, false);
     else assert.equal(code, 0);
     if (code === 0 && !isBegun) return assert.equal(program.output, "");
@@ -63,10 +63,10 @@ Deno.test("SIGTERM as soon as it listens to signals: exit 0 without a word, and 
   assert.fail(`each time of ${MOST_ATTEMPTS} it had begun, or was ended by the signal`);
 });
 
-Deno.test("SIGTERM while it opens its store: exit 0, and the store is as whole as ever", async () => {
+Deno.test("SIGTERM while it opens its store: exit 0, and the store is intact", async () => {
   await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - log: seen\n" });
   {
-    // What is written while it opens takes so long that it is told in the middle.
+    // Writes while it opens take so long that the signal arrives in the middle.
     await using program = start(folder.rules, { data: folder.data, env: { WHENTHEN_TEST_DISK: "hold:1000" } });
     const held = () => Promise.resolve(existsSync(join(folder.data, "lock")));
     await until("the data folder to be held", held, (there) => there);
@@ -79,7 +79,7 @@ Deno.test("SIGTERM while it opens its store: exit 0, and the store is as whole a
 });
 
 for (const what of ["deleted", "replaced"]) {
-  Deno.test(`the data folder is ${what} while it runs: it says so, exits 1, and writes nothing there any more`, async () => {
+  Deno.test(`the data folder is ${what} while it runs: it says so, exits with 1, and no longer writes there`, async () => {
     await using folder = await rulesFolder({ "a.yaml": "when: { webhook: /a, auth: none }\nthen:\n  - wait: 1h\n" });
     await using program = start(folder.rules, { data: folder.data });
     assert.equal((await program.post("/hooks/a", {})).status, 202);

@@ -16,7 +16,7 @@ async function half(url: string, bytes: string): Promise<Socket> {
   return socket;
 }
 
-Deno.test("SIGTERM under load, with all that could hold it: exit 0 in time, nothing that was accepted is lost", async () => {
+Deno.test("SIGTERM under load, with everything that could delay it: exit 0 in time, no accepted event is lost", async () => {
   await using peer = await WebServer.start(() => {});
   await using folder = await rulesFolder({
     "in.yaml":
@@ -70,7 +70,7 @@ export default rule({ when: webhook("/loops", { auth: "none" }), then: async () 
     for (const socket of sockets) socket.destroy();
     console.log(`${accepted.length} accepted; it stopped in ${took.toFixed(0)} ms`);
     assert.ok(took < LONGEST_STOP, `${took} ms`);
-    assert.equal((await replied).status, 202, "who waits for a reply is told that the event is taken in");
+    assert.equal((await replied).status, 202, "a client that waits for a reply learns that the event is accepted");
   }
   peer.answer((_, response) => response.end("{}"));
   await using program = start(folder.rules, { data: folder.data });
@@ -81,8 +81,8 @@ export default rule({ when: webhook("/loops", { auth: "none" }), then: async () 
     const metrics = await (await program.fetch("/metrics")).text();
     return Number(/^whenthen_runs\{state="succeeded"\} (\d+)/m.exec(metrics)![1]);
   };
-  // One run for each event that was accepted, or whose 202 was lost on its way.
+  // One run for each event that was accepted, or whose 202 was lost.
   await until("all runs", succeeded, (count) => count >= accepted.length + 2);
-  // Children outlive a kill of the program, and the deaf one would for ever.
+  // Children outlive a kill of the program, and the one that ignores SIGTERM would do so for ever.
   assert.equal(await program.stop(), 0);
 });

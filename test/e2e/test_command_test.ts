@@ -35,7 +35,7 @@ testRule("shop/pay", "pays", { stub: { pay: { status: 201 } } }, async (t) => {
 });
 `;
 
-Deno.test("test: all pass, those of YAML and TypeScript; exit 0, nothing is left but a cache", async () => {
+Deno.test("test: all pass, those of YAML and TypeScript; exit 0, and only a cache is left", async () => {
   await using folder = await rulesFolder({ "shop/pay.yaml": RULE + PASSES, "shop/pay.test.ts": IN_TYPESCRIPT });
   const { code, stdout, stderr } = await whenthen(["test", folder.rules, "--data", folder.data]);
   assert.equal(code, 0, stdout + stderr);
@@ -46,7 +46,7 @@ Deno.test("test: all pass, those of YAML and TypeScript; exit 0, nothing is left
   assert.deepEqual(left.filter((name) => name !== "cache"), []);
 });
 
-Deno.test("test: one fails; exit 1, with its place and a diff", async () => {
+Deno.test("test: one fails; exit 1, with position and diff", async () => {
   await using folder = await rulesFolder({ "pay.yaml": RULE + PASSES + FAILS });
   const { code, stdout } = await whenthen(["test", folder.rules]);
   assert.equal(code, 1, stdout);
@@ -65,7 +65,7 @@ Deno.test("test: one fails; exit 1, with its place and a diff", async () => {
   );
 });
 
-Deno.test("test: what does not load weighs more; exit 2, and the others are tested", async () => {
+Deno.test("test: a rule that does not load means exit 2, and the others are still tested", async () => {
   await using folder = await rulesFolder({
     "bad.yaml": "when: { crn: x }\nthen: [{ log: a }]\n",
     "pay.yaml": RULE + PASSES + FAILS.replace("advance", "advnce").replace("send:", "snd:"),
@@ -96,7 +96,7 @@ Deno.test("test --json: results, failures and problems as data", async () => {
   assert.deepEqual([failed.failure.file, failed.failure.at], ["pay.yaml", { line: 17, column: 9 }]);
 });
 
-Deno.test("test: nothing reaches the world, though the rule runs with all its parts", async () => {
+Deno.test("test: nothing reaches the outside, though the whole rule runs", async () => {
   await using server = await WebServer.start();
   await using folder = await rulesFolder({
     "a.yaml": `when: { event: a }
@@ -111,14 +111,14 @@ tests:
   });
   const { code, stdout } = await whenthen(["test", folder.rules]);
   assert.equal(code, 1, stdout);
-  assert.match(stdout, /a\.yaml:6:\d+: Step "get" touches the world and has no stub/);
-  assert.match(stdout, /a\.yaml:7:\d+: Step "touch" touches the world and has no stub/);
+  assert.match(stdout, /a\.yaml:6:\d+: Step "get" acts on the outside world and has no stub/);
+  assert.match(stdout, /a\.yaml:7:\d+: Step "touch" acts on the outside world and has no stub/);
   assert.match(stdout, /\n1 test passed, 2 failed\n$/);
   assert.deepEqual(server.seen, []);
   assert.deepEqual(await readdir(folder.rules), ["a.yaml"]);
 });
 
-Deno.test("check: tests are checked with their places; test files are no rules", async () => {
+Deno.test("check: tests are checked, with positions; test files are not rules", async () => {
   await using folder = await rulesFolder({
     "pay.yaml": RULE + FAILS.replace("  - name", "tests:\n  - name").replace("POST https", "PST https"),
     "pay.test.ts": IN_TYPESCRIPT,

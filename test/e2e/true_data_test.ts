@@ -4,7 +4,7 @@ import { sources } from "./true_data/sources.ts";
 import { texts } from "./true_data/texts.ts";
 import { values } from "./true_data/values.ts";
 
-/** What kinds of false data there were, by number. */
+/** The kinds of wrong data, by number. */
 const KINDS: Record<number, string> = {
   1: "masking changes no data in use",
   2: "headers do not vanish by their names",
@@ -19,7 +19,7 @@ const KINDS: Record<number, string> = {
   11: "reply says what became of it",
 };
 
-Deno.test("data is true: the table of what goes in and what comes out", async (t) => {
+Deno.test("data stays unchanged: a table of inputs and outputs", async (t) => {
   const parts = [values, texts, sources];
   await using lab = await Lab.start(parts);
   const cases = parts.flatMap((part) => part.cases);

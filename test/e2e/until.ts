@@ -1,26 +1,26 @@
 import { setTimeout as pause } from "node:timers/promises";
 
-/** Milliseconds that a test waits for what must come: a machine with other work may take ten times as long as one without. */
+/** Milliseconds that a test waits for a condition: a busy machine may take ten times as long as an idle one. */
 export const TIMEOUT = 120_000;
 
-/** Milliseconds between two looks: one at once after the other would keep the program from what it is waited for. */
+/** Milliseconds between two checks: without a pause they would take the program's processor time. */
 const PAUSE = 20;
 
 /**
- * Looks again and again until what is seen is as it should be; fails after `patience` milliseconds, showing it.
+ * Checks repeatedly until the condition holds; fails after `timeout` milliseconds, showing the last value.
  * @param what for the message: `the run to wait`
  */
 export async function until<Seen>(
   what: string,
   look: () => Promise<Seen>,
   holds: (seen: Seen) => boolean,
-  patience = TIMEOUT,
+  timeout = TIMEOUT,
 ): Promise<Seen> {
-  const end = Date.now() + patience;
+  const end = Date.now() + timeout;
   for (;;) {
     const seen = await look();
     if (holds(seen)) return seen;
-    if (Date.now() > end) throw new Error(`${patience} ms of waiting for ${what}; seen last: ${JSON.stringify(seen)}`);
+    if (Date.now() > end) throw new Error(`${timeout} ms of waiting for ${what}; seen last: ${JSON.stringify(seen)}`);
     await pause(PAUSE);
   }
 }

@@ -12,11 +12,11 @@ export interface Seen {
 
 export type Answer = (seen: Seen, response: ServerResponse, count: number) => void;
 
-/** A real server on a free port of the loopback; remembers what it got, answers as told, ends with `await using`. */
+/** A real server on a free port of the loopback; records requests, answers as configured, ends with `await using`. */
 export class WebServer implements AsyncDisposable {
   readonly seen: Seen[] = [];
   readonly #waiting = new Set<() => void>();
-  // A request that breaks off in the middle, as of a program that is killed, was not made.
+  // A request that breaks off, as of a killed program, does not count.
   readonly #server = createServer((request, response) => void this.#handle(request, response).catch(() => {}));
   #answer: Answer;
 
@@ -34,13 +34,13 @@ export class WebServer implements AsyncDisposable {
     return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
-  /** Answers otherwise from here on. */
+  /** Changes the answers from here on. */
   answer(answer: Answer): void {
     this.#answer = answer;
   }
 
-  /** Waits until it has got `count` requests in all that match. */
-  waitFor(count: number, matches: (seen: Seen) => boolean = () => true, patience = TIMEOUT): Promise<Seen[]> {
+  /** Waits until it has received `count` matching requests in all. */
+  waitFor(count: number, matches: (seen: Seen) => boolean = () => true, timeout = TIMEOUT): Promise<Seen[]> {
     return new Promise((resolve, reject) => {
       const look = () => {
         const found = this.seen.filter(matches);
@@ -52,7 +52,7 @@ export class WebServer implements AsyncDisposable {
       const timer = setTimeout(() => {
         this.#waiting.delete(look);
         reject(new Error(`${count} requests expected, got ${JSON.stringify(this.seen, null, 2)}`));
-      }, patience);
+      }, timeout);
       this.#waiting.add(look);
       look();
     });

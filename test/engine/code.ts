@@ -40,17 +40,17 @@ export function codeRule(then: string, more: Partial<Rule> & { condition?: strin
   return makeRule("function", { file: "ops/test.ts", modules, ...(condition && { if: "function" as const }), ...rest });
 }
 
-/** Resolves when every run that is being executed waits, and nothing is to be claimed. */
+/** Resolves when every executing run waits, and there is nothing to claim. */
 export function idle(bench: Bench): Promise<void> {
   return until(() => bench.runner.idle);
 }
 
-/** Resolves when something is so. */
+/** Resolves when a condition holds. */
 export async function until(isSo: () => boolean | Promise<boolean>): Promise<void> {
   do await new Promise((resolve) => setTimeout(resolve, 1)); while (!await isSo());
 }
 
-/** Turns the clock to what is due next, until the run has ended. */
+/** Advances the clock to the next due time, until the run has ended. */
 export async function endOf(bench: Bench, run: string): Promise<Trace> {
   for (;;) {
     await idle(bench);

@@ -16,12 +16,12 @@ interface Moment {
 
 /** Kills the program at some of the moments at which its runner changes the store. */
 class Killer {
-  /** Changes so far, of all starts. */
+  /** Changes so far, in all starts. */
   moments = 0;
   #killed = Promise.withResolvers<void>();
   /** Calls whose records are on disk, by path. */
   readonly #recorded = new Set<string>();
-  /** Those that were made again all the same. */
+  /** Those that were nevertheless made again. */
   readonly repeated: string[] = [];
 
   constructor(private readonly deadly: Moment[]) {}
@@ -42,7 +42,7 @@ class Killer {
       },
     });
 
-  /** Has a run come to its end, whenever the program is killed. */
+  /** Executes a run to its end, across all kills. */
   async execute(bench: Bench, rule: Rule): Promise<Trace> {
     const run = await bench.send(rule);
     for (;;) {
@@ -66,7 +66,7 @@ class Killer {
   }
 }
 
-/** A trace without what is another one in each run: times, and the ids of mails. */
+/** A trace without values that differ between runs: times, and the ids of mails. */
 function outcome({ run, steps }: Trace) {
   const ended = steps.map(({ path, kind, state, output, error }) => {
     return { path, state, ...(kind !== "mail" && { output }), error: error?.message };
@@ -74,7 +74,7 @@ function outcome({ run, steps }: Trace) {
   return { state: run.state, error: run.error?.message, steps: ended.sort((a, b) => a.path < b.path ? -1 : 1) };
 }
 
-/** Runs a rule, killed at these moments. */
+/** Runs a rule; the program is killed at these moments. */
 async function execute(rule: Rule, deadly: Moment[] = []): Promise<{ outcome: unknown; moments: number }> {
   const killer = new Killer(deadly);
   let result: { outcome: unknown; moments: number } | undefined;
@@ -96,7 +96,7 @@ async function execute(rule: Rule, deadly: Moment[] = []): Promise<{ outcome: un
   return result!;
 }
 
-Deno.test("killed at any moment, a process goes on as if nothing had been, and no step is executed twice", async () => {
+Deno.test("killed at any moment, a process resumes as if nothing had happened, and no step is executed twice", async () => {
   const rule = makeRule([
     makeStep("both", "parallel", { parallel: ["sync", "mod", "race", "ask"] }, {
       children: {
@@ -171,7 +171,7 @@ const { shapes } = fc.letrec<{ shapes: Shape[]; shape: Shape }>((tie) => {
   };
 });
 
-/** Steps of that shape, whose results do not depend on which branch is quicker. */
+/** Steps of that shape, whose results do not depend on which branch is faster. */
 function build(shapes: Shape[], actions: Rule["actions"], around: string, next: { n: number }): Step[] {
   return shapes.map((shape): Step => {
     const n = next.n++;
@@ -221,7 +221,7 @@ function build(shapes: Shape[], actions: Rule["actions"], around: string, next: 
   });
 }
 
-Deno.test("no kill changes what any process of steps in steps gives, and no step is executed twice", async () => {
+Deno.test("no kill changes the result of a process with nested steps, and no step is executed twice", async () => {
   const moments = fc.array(fc.record({ at: fc.nat(40), isKept: fc.boolean() }), { minLength: 1, maxLength: 6 });
   await fc.assert(
     fc.asyncProperty(shapes, moments, async (shapes, moments) => {

@@ -9,7 +9,7 @@ function each(items: string, then: Step[], args = {}, more: Partial<Step> = {}):
 const hang = (_args: unknown, signal: AbortSignal) =>
   new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
 
-Deno.test("every item is done after the other; its steps see it, its number, and the steps before them", () =>
+Deno.test("items run one after the other; their steps see the item, its index, and earlier steps", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const trace = await bench.run(
@@ -36,7 +36,7 @@ Deno.test("every item is done after the other; its steps see it, its number, and
     assert.deepEqual(trace.steps.at(-2)?.input, { each: 2 });
   }));
 
-Deno.test("an empty list is done at once; what is no list fails the step, saying what it is", () =>
+Deno.test("an empty list succeeds at once; a value that is not a list fails the step and is named", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const rule = makeRule([each("event.data", [callStep("a", "see")])]);
@@ -46,7 +46,7 @@ Deno.test("an empty list is done at once; what is no list fails the step, saying
     assert.deepEqual(bench.calls, []);
   }));
 
-Deno.test("no more than max items go on at once", () =>
+Deno.test("at most max items run at once", () =>
   withBench(async (bench) => {
     let now = 0;
     let most = 0;
@@ -62,7 +62,7 @@ Deno.test("no more than max items go on at once", () =>
     assert.deepEqual((trace.steps.at(-1)?.output as { results: unknown }).results, [1, 2, 3, 4, 5, 6, 7]);
   }));
 
-Deno.test("an item that fails stops the others, which are cancelled; with onError: continue it is one of the errors", () =>
+Deno.test("an item that fails stops the others, which are cancelled; with onError: continue it is listed in errors", () =>
   withBench(async (bench) => {
     bench.functions = {
       work: async ({ n }, signal) => {
@@ -128,7 +128,7 @@ Deno.test("rate spaces out the starts, over crashes too, and the time spent wait
     assert.ok(spent < 100, String(spent));
   }));
 
-Deno.test("what the list is may change later: then it is kept as it was first", () =>
+Deno.test("the list keeps its first value, though the expression would give another one later", () =>
   withBench(async (bench) => {
     bench.functions = { see: ({ n }) => n };
     const rule = makeRule([
@@ -144,7 +144,7 @@ Deno.test("what the list is may change later: then it is kept as it was first", 
     assert.deepEqual(trace.steps.find(({ path }) => path === "lines[items]")?.output, [1, 2]);
   }));
 
-Deno.test("after a crash no item that is done is done again", () =>
+Deno.test("after a crash no finished item is executed again", () =>
   withBench(async (bench) => {
     const begun = Promise.withResolvers<void>();
     bench.functions.work = ({ n }) => {
@@ -164,7 +164,7 @@ Deno.test("after a crash no item that is done is done again", () =>
     assert.deepEqual((steps.at(-1)?.output as { results: unknown }).results, [1, 2, 3, 4]);
   }));
 
-Deno.test("results that are too many for one step are left out rather than failing what is done", () =>
+Deno.test("results too large for one step are left out, and do not fail finished work", () =>
   withBench(async (bench) => {
     bench.functions.big = () => "x".repeat(4_000_000);
     const trace = await bench.run(
@@ -178,7 +178,7 @@ Deno.test("results that are too many for one step are left out rather than faili
     assert.match(trace.run.error!.message, /steps.lines has no key "results"/);
   }));
 
-Deno.test("hundreds of items, some of which fail, come to an end at ten a second", () =>
+Deno.test("hundreds of items, some of which fail, all finish at a rate of ten a second", () =>
   withBench(async (bench) => {
     bench.functions.sync = ({ n }) => {
       if ((n as number) % 100 === 7) throw new Error(`no ${n}`);

@@ -26,11 +26,11 @@ function form(args: JsonObject = {}, more: Partial<Step> = {}): Step {
   );
 }
 
-/** A bench with people, to whom a run puts a form. */
+/** A bench with people, and a run that asks them a form. */
 async function asked(bench: Bench, steps: Step[], data: Json = 250) {
   bench.people = PEOPLE;
   bench.functions.see = (args) => args;
-  // The clock is turned by days while the run works: that is no time that it spent.
+  // The clock advances by days while the run works: that must not count as its running time.
   const run = await bench.send(makeRule(steps, { timeout: 30 * DAY }), data);
   await bench.runner.settled(0);
   const [open] = await bench.store.listForms({ run, limit: 1 });
@@ -63,13 +63,13 @@ Deno.test("a form waits until one of those asked has answered; the answer is the
     });
   }));
 
-Deno.test("a title is one line, and one that is too long is cut where a character ends, which is seen", () =>
+Deno.test("a title is one line, and a longer one is cut at the end of a character and marked", () =>
   withBench(async (bench) => {
     const { form: { title } } = await asked(bench, [form({ form: "${{ event.data }}" })], `a\n  b ${"😀".repeat(600)}`);
     assert.equal(title, `a b ${"😀".repeat(495)}…`);
   }));
 
-Deno.test("an answer is checked: the person, each field, and whether anybody was quicker", () =>
+Deno.test("an answer is checked: the person, each field, and whether somebody was quicker", () =>
   withBench(async (bench) => {
     const { run, form: { id }, answer } = await asked(bench, [
       form({ fields: { ...fields, reason: { type: "text", required: true } }, timeout: DAY }),
@@ -91,7 +91,7 @@ Deno.test("an answer is checked: the person, each field, and whether anybody was
     assert.equal((await bench.store.getForm(id))?.state, "answered");
   }));
 
-Deno.test("somebody who is in no group, and of whom only the address is known, may be asked", () =>
+Deno.test("a person without group, of whom only the address is known, may be asked", () =>
   withBench(async (bench) => {
     const { answer } = await asked(bench, [form({ to: ["Dora@Example.org", "anna"] })]);
     assert.deepEqual(bench.mails, ["Dora@Example.org: Refund 250 EUR?", "anna@example.org: Refund 250 EUR?"]);
@@ -100,7 +100,7 @@ Deno.test("somebody who is in no group, and of whom only the address is known, m
     assert.equal((await answer(dora, { decision: "approve" })).kind, "accepted");
   }));
 
-Deno.test("nobody who answers in time: the result is null, and onTimeout has the word; the form is closed", () =>
+Deno.test("no answer in time: the result is null, onTimeout runs, and the form is closed", () =>
   withBench(async (bench) => {
     const onTimeout = [makeStep("end", "stop", { stop: "Nobody answered", as: "failed" })];
     const { run, form: { id }, answer } = await asked(bench, [form({ timeout: 5 * DAY }, { onTimeout }), seeApproval]);
@@ -116,7 +116,7 @@ Deno.test("nobody who answers in time: the result is null, and onTimeout has the
     assert.deepEqual((await bench.trace(quiet.run)).steps.at(-1)?.output, { approval: null });
   }));
 
-Deno.test("each of those asked gets a mail with a link of their own, which the trace does not tell", () =>
+Deno.test("each of those asked gets a mail with a link of their own, which the trace does not show", () =>
   withBench(async (bench) => {
     const { run, form: { id } } = await asked(bench, [form({ timeout: DAY })]);
     assert.deepEqual(bench.mails, ["anna@example.org: Refund 250 EUR?", "ben@example.org: Refund 250 EUR?"]);
@@ -131,7 +131,7 @@ Deno.test("each of those asked gets a mail with a link of their own, which the t
     );
   }));
 
-Deno.test("notify says how people are told: with form.people, each with a link, and form.url", () =>
+Deno.test("notify says how people are notified: with form.people, each with a link, and form.url", () =>
   withBench(async (bench) => {
     const notify = [
       callStep("tell", "see", {}, {
@@ -166,7 +166,7 @@ Deno.test("notify says how people are told: with form.people, each with a link, 
     assert.equal((await bench.trace(run)).run.state, "succeeded");
   }));
 
-Deno.test("reminders and the escalation come at their times, each once, whenever the program is started anew", () =>
+Deno.test("reminders and the escalation come at their times, each once, whenever the program is restarted", () =>
   withBench(async (bench) => {
     const { run, form: { id }, answer } = await asked(bench, [
       form({ to: ["anna"], remind: DAY, escalate: { after: 2 * DAY + HOUR, to: ["cfo"] }, timeout: 5 * DAY }),
@@ -204,7 +204,7 @@ Deno.test("reminders and the escalation come at their times, each once, whenever
     ]);
   }));
 
-Deno.test("of those whom a form is escalated to, who was asked before is not told again", () =>
+Deno.test("an escalation does not notify people who were asked before", () =>
   withBench(async (bench) => {
     await asked(bench, [form({ to: ["anna"], escalate: { after: DAY, to: ["finance"] } })]);
     await bench.clock.advanceTo(START + DAY);
@@ -212,7 +212,7 @@ Deno.test("of those whom a form is escalated to, who was asked before is not tol
     assert.deepEqual(bench.mails, ["anna@example.org: Refund 250 EUR?", "ben@example.org: Refund 250 EUR?"]);
   }));
 
-Deno.test("whom a form is escalated to at the time of a reminder is told once", () =>
+Deno.test("a person to whom a form is escalated at the time of a reminder is notified once", () =>
   withBench(async (bench) => {
     await asked(bench, [form({ to: ["anna"], remind: DAY, escalate: { after: 2 * DAY, to: ["cfo"] } })]);
     bench.mails.length = 0;
@@ -225,7 +225,7 @@ Deno.test("whom a form is escalated to at the time of a reminder is told once", 
     ]);
   }));
 
-Deno.test("of the reminders that were missed while the program was down only the last one is sent", () =>
+Deno.test("of the reminders that were missed while the program was down only the last is sent", () =>
   withBench(async (bench) => {
     await asked(bench, [form({ to: ["anna"], remind: DAY })]);
     bench.mails.length = 0;
@@ -236,7 +236,7 @@ Deno.test("of the reminders that were missed while the program was down only the
     assert.equal(await bench.store.nextDue(), START + 4 * DAY);
   }));
 
-Deno.test("what is being sent when the answer comes is sent no more, and the run goes on at once", () =>
+Deno.test("an answer aborts notices that are being sent, and the run resumes at once", () =>
   withBench(async (bench) => {
     bench.functions.down = () => {
       throw new Error("no line");
@@ -255,7 +255,7 @@ Deno.test("what is being sent when the answer comes is sent no more, and the run
     assert.deepEqual(states(trace), ["approval succeeded", "approval/notify/tell cancelled", "after succeeded"]);
   }));
 
-Deno.test("somebody whom nobody knows cannot be asked: the step fails, saying so", () =>
+Deno.test("an unknown person cannot be asked: the step fails and says so", () =>
   withBench(async (bench) => {
     bench.people = PEOPLE;
     const wrong: JsonObject[] = [
@@ -265,12 +265,12 @@ Deno.test("somebody whom nobody knows cannot be asked: the step fails, saying so
     for (const args of wrong) {
       const { run } = await bench.run(makeRule([form(args)]), "finanze");
       assert.equal(run.state, "failed");
-      assert.match(run.error!.message, /^Cannot ask "finanze": there is no such person, nobody in a group/);
+      assert.match(run.error!.message, /^Cannot ask "finanze": there is no such person, nobody is in a group/);
     }
     assert.deepEqual(bench.mails, []);
   }));
 
-Deno.test("a form that loses against another branch is closed, and who answers it is told", () =>
+Deno.test("a form that loses against another branch is closed, and an answer to it is refused with the reason", () =>
   withBench(async (bench) => {
     const race = makeStep("race", "parallel", { parallel: ["ask", "wait"], join: "any" }, {
       children: { ask: [form()], wait: [makeStep("pay", "waitFor", { waitFor: "paid" })] },
@@ -284,7 +284,7 @@ Deno.test("a form that loses against another branch is closed, and who answers i
     assert.equal((await answer(PEOPLE[0], { decision: "approve" })).kind, "closed");
   }));
 
-Deno.test("an answer moves its branch on at once while another one works", () =>
+Deno.test("an answer resumes its branch at once while another one works", () =>
   withBench(async (bench) => {
     bench.people = PEOPLE;
     const working = Promise.withResolvers<null>();

@@ -26,7 +26,7 @@ Deno.test("a function's steps are recorded under their names, a repeated one as 
     assert.deepEqual(bench.lines, ["it is 9"]);
   }));
 
-Deno.test("text from outside is never an expression, also where it looks like one", () =>
+Deno.test("text from outside is never an expression, even if it looks like one", () =>
   withCode(async (bench) => {
     bench.functions.see = (args) => args;
     const rule = codeRule('return await step.call("see", "./lib.ts#see", { with: { text: event.data } });');
@@ -34,7 +34,7 @@ Deno.test("text from outside is never an expression, also where it looks like on
     assert.deepEqual(trace.run.output, { text: "${{ secrets.TOKEN }}" });
   }));
 
-Deno.test("after a crash the function is replayed over what is recorded", () =>
+Deno.test("after a crash the function is replayed over its records", () =>
   withCode(async (bench) => {
     const begun = Promise.withResolvers<void>();
     const hang = () => {
@@ -96,14 +96,14 @@ Deno.test("a failed step throws in the function, which may catch it; uncaught it
     assert.deepEqual(uncaught.steps.at(-1)?.output, { step: "a" });
   }));
 
-Deno.test("wrong options of a step fail it with what is expected", () =>
+Deno.test("invalid options fail a step and say what is expected", () =>
   withCode(async (bench) => {
     const trace = await bench.run(codeRule('await step.log("a", "x", { level: "loud", retry: "often" });'));
     assert.match(trace.run.error!.message, /Cannot run step "a": .*retry.*level/);
     assert.deepEqual(states(trace), ["a failed"]);
   }));
 
-Deno.test("step.stop ends the run, and the function goes no further", () =>
+Deno.test("step.stop ends the run, and the function does not continue", () =>
   withCode(async (bench) => {
     const trace = await bench.run(
       codeRule('await step.stop("end", "Enough", { as: "failed" }); await step.log("x", "never");'),
@@ -155,7 +155,7 @@ Deno.test("a function that asks for other steps than before fails with both list
     assert.equal(bench.calls.length, 2);
   }));
 
-Deno.test("a function if is asked first and recorded; a no is the verdict condition, a throw an error", () =>
+Deno.test("a function if is called first and recorded; false is the verdict condition, a throw the verdict error", () =>
   withCode(async (bench) => {
     const rule = codeRule('return "done"', {
       condition: "({ event }) => { if (event.data.n > 9) throw new Error('no number'); return event.data.n > 1; }",
@@ -177,7 +177,7 @@ Deno.test("a function if is asked first and recorded; a no is the verdict condit
     assert.match((error.verdict as { reason: string }).reason, /no number/);
   }));
 
-Deno.test("code that stops answering is attempted again alone, fails there saying so, and harms no other run", () =>
+Deno.test("code that stops responding is attempted again alone, fails there with the reason, and harms no other run", () =>
   withCode(async (bench) => {
     const loop = await bench.send(codeRule("await step.do('x', () => 1); for (;;);"));
     const other = await bench.send(codeRule('return "fine";', { id: "ops/other" }));
@@ -189,7 +189,7 @@ Deno.test("code that stops answering is attempted again alone, fails there sayin
     assert.deepEqual(states(trace), ["x succeeded"]);
   }));
 
-Deno.test("a run beside one that stops answering is executed again, and the step that it was in is attempted again", () =>
+Deno.test("a run beside one that stops responding is executed again, and its current step is attempted again", () =>
   withCode(async (bench) => {
     const begun = Promise.withResolvers<void>();
     bench.functions.slow = (_args, signal, count) => {
@@ -211,7 +211,7 @@ Deno.test("a run beside one that stops answering is executed again, and the step
     assert.deepEqual(bench.calls, ["slow", "slow"]);
   }));
 
-Deno.test("a do that takes too long fails by its timeout, which the function learns in its next life", () =>
+Deno.test("a do that takes too long fails by its timeout, and the replayed function gets the error", () =>
   withCode(async (bench) => {
     const asked = Promise.withResolvers<void>();
     bench.functions.asked = () => {
@@ -222,7 +222,7 @@ Deno.test("a do that takes too long fails by its timeout, which the function lea
       const call = step.call("asked", "./lib.ts#asked");
       try { await step.do("slow", () => new Promise(() => {}), { timeout: "5s" }); } catch (error) { await call; return error.name; }`));
     await asked.promise;
-    // Its time begins when it does, which nothing tells.
+    // Its timeout starts with the function, and nothing reports that start.
     const isOver = async () => (await bench.trace(run)).run.state === "succeeded";
     while (!await isOver()) {
       await new Promise((resolve) => setTimeout(resolve, 20));
@@ -236,7 +236,7 @@ Deno.test("a do that takes too long fails by its timeout, which the function lea
     );
   }));
 
-Deno.test("a name may be repeated in one go; branches that go on side by side are told to use names of their own", () =>
+Deno.test("a name may be repeated in sequence; concurrent branches get an error that asks for different names", () =>
   withCode(async (bench) => {
     bench.functions.fine = ({ n }) => n;
     const call = 'step.call("get", "./lib.ts#fine", { with: { n } })';

@@ -22,12 +22,12 @@ import { plainRule } from "../model/plain_rule.ts";
 export const START = Date.parse("2026-11-21T08:00:00Z");
 const at = { line: 1, column: 1 };
 
-/** A function that rules call; what it is given, and which call of the bench it is, from 1. */
+/** A function that rules call, with its arguments and the number of the call, from 1. */
 export type Called = (args: JsonObject, signal: AbortSignal, count: number) => Json | Promise<Json>;
 
 interface BenchOptions extends Partial<RunnerOptions> {
   secrets?: JsonObject;
-  /** Stands between the runner and the store. */
+  /** Wraps the store for the runner. */
   between?: (store: Store) => Store;
 }
 
@@ -36,9 +36,9 @@ export class Bench {
   readonly clock = new ManualClock(START);
   store!: Store;
   runner!: Runner;
-  /** What `call: ./lib.ts#<name>` does. */
+  /** The implementations of `call: ./lib.ts#<name>`. */
   functions: Record<string, Called> = {};
-  /** Names of the functions called, with `with.n` where given. */
+  /** Names of the functions called, with `with.n` if given. */
   calls: string[] = [];
   lines: string[] = [];
   finished: Run[] = [];
@@ -48,13 +48,13 @@ export class Bench {
   people: Person[] = [];
   /** Mails sent: to whom, and the subject. */
   mails: string[] = [];
-  /** What they said. */
+  /** Their messages. */
   texts: string[] = [];
-  /** Of the jitter. */
+  /** The random number for the jitter. */
   random = 1;
   #starts = 0;
   #start: Start | undefined;
-  /** In memory: it is quick, and a crash leaves of it only what was synced. */
+  /** In memory: it is fast, and a crash leaves only synced data. */
   readonly #disk = new FaultyDisk();
   #events = 0;
 
@@ -115,7 +115,7 @@ export class Bench {
     });
   }
 
-  /** The process is gone: the old runner hears no more of the store; a new one finds what was on disk. */
+  /** A crash: the old runner is cut off from the store; a new one finds what was on disk. */
   async crash(): Promise<void> {
     this.#start?.die();
     this.#disk.cut(() => 0);
@@ -153,14 +153,14 @@ export class Bench {
     return wakes;
   }
 
-  /** Sends an event and lets its run, its retries included, come to an end. */
+  /** Sends an event and waits until its run, retries included, has ended. */
   async run(rule: Rule, data: Json = {}): Promise<Trace> {
     const run = await this.send(rule, data);
     await this.finish();
     return await this.trace(run);
   }
 
-  /** Turns the clock until nothing is due any more. */
+  /** Advances the clock until nothing is due. */
   async finish(): Promise<void> {
     for (;;) {
       await this.runner.settled(0);
@@ -170,7 +170,7 @@ export class Bench {
     }
   }
 
-  /** Looks again and again until it is so: the store writes in real time. */
+  /** Polls until the condition holds: the store writes in real time. */
   async until(isSo: () => boolean | Promise<boolean>): Promise<void> {
     while (!await isSo()) await new Promise((resolve) => setTimeout(resolve, 1));
   }
@@ -202,13 +202,13 @@ export class Bench {
   #isolates(start: Start): Isolates {
     const { workers } = this;
     const callFunction: Isolates["callFunction"] = async (_module, name, args, signal) => {
-      // What a crash left behind in memory does nothing any more.
+      // Objects left in memory by a crash do nothing.
       if (start.crashed.aborted) return await new Promise(() => {});
       const n = (args as JsonObject).n;
       this.calls.push(n === undefined ? name : `${name} ${n}`);
       return await this.functions[name](args as JsonObject, signal, this.calls.length);
     };
-    // Workers are shared by all starts: what a dead one computes gives them back.
+    // Workers are shared by all starts: work of a crashed one releases them.
     const untilCrash = (signal: AbortSignal) => AbortSignal.any([signal, start.crashed]);
     return {
       ...workers!,
@@ -220,7 +220,7 @@ export class Bench {
   }
 }
 
-/** A bench on a temporary folder, gone after the test. */
+/** A bench on a temporary folder, removed after the test. */
 export async function withBench(
   use: (bench: Bench) => Promise<void>,
   options: BenchOptions = {},

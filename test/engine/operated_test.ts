@@ -5,7 +5,7 @@ import { callStep, makeRule, makeStep, states, withBench } from "./harness.ts";
 const HOUR = 3_600_000;
 const act = (id: string, n: string = id) => callStep(id, "act", {}, { n });
 
-/** A rule of every kind of step around others, with a step that fails deep inside. */
+/** A rule with every kind of enclosing step, and a step that fails deep inside. */
 function nested(): Rule {
   const item = [act("before", "before ${{ item }}"), act("flaky", "flaky ${{ item }}")];
   const each = makeStep("lines", "each", { each: "[1, 2]" }, { children: { then: item } });
@@ -20,7 +20,7 @@ function nested(): Rule {
   ], { onError: [act("tell")] });
 }
 
-Deno.test("a failed run that is retried goes on at the step that failed it, through all that is around it", () =>
+Deno.test("a retried run resumes at the step that failed it, within all enclosing steps", () =>
   withBench(async (bench) => {
     let broken = true;
     bench.functions.act = ({ n }) => {
@@ -47,7 +47,7 @@ Deno.test("a failed run that is retried goes on at the step that failed it, thro
     assert.deepEqual(states(trace).filter((state) => !state.endsWith("succeeded")), []);
   }));
 
-Deno.test("a form that could not be asked, and a loop whose condition failed, are retried", () =>
+Deno.test("a form that failed to open and a loop whose condition failed are retried", () =>
   withBench(async (bench) => {
     bench.functions.act = ({ n }) => n;
     const form = makeStep("ask", "form", { form: "Ok?", to: ["anna"] });
@@ -72,7 +72,7 @@ Deno.test("a form that could not be asked, and a loop whose condition failed, ar
     assert.deepEqual(bench.calls, ["act turn"]);
   }));
 
-/** A run that waits in a version of its rule, then moved to another one. */
+/** A run that waits in one version of its rule, then is moved to another. */
 async function moved(from: Step[], to: Step[]) {
   let message: string | undefined;
   await withBench(async (bench) => {
@@ -93,14 +93,14 @@ async function moved(from: Step[], to: Step[]) {
 
 const pause = makeStep("pause", "wait", { wait: "1h" });
 
-Deno.test("a run moved to a version that has what it executed goes on there", async () => {
+Deno.test("a run moved to a version with the steps that it executed continues there", async () => {
   assert.equal(await moved([act("a"), pause, act("b")], [act("a"), pause, act("c"), act("d")]), undefined);
   const inner = (id: string) => makeStep("both", "parallel", { parallel: ["x"] }, { children: { x: [act(id)] } });
   assert.equal(await moved([inner("a"), pause], [inner("a"), pause, act("b")]), undefined);
   assert.equal(await moved([inner("a"), pause], [inner("b"), pause]), undefined, "it belongs to a step that has ended");
 });
 
-Deno.test("one that ends there without having asked for a step that it executed fails, with both lists", async () => {
+Deno.test("a moved run that ends without asking for a step that it executed fails with both lists", async () => {
   assert.equal(
     await moved([act("a"), act("b"), pause], [act("a"), pause, act("c")]),
     'Cannot replay ops/test: its version v asks for other steps than before ("b" was not asked for). ' +
@@ -115,7 +115,7 @@ Deno.test("one that ends there without having asked for a step that it executed 
   assert.match((await moved([loop(act("a"))], [pause]))!, /"loop\[0\]" was not asked for/);
 });
 
-Deno.test("what onError of the rule sees of steps in steps is what came of them", () =>
+Deno.test("onError of the rule sees the results of nested steps", () =>
   withBench(async (bench) => {
     bench.functions = {
       act: ({ n }) => n,

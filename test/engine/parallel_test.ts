@@ -7,7 +7,7 @@ export function fork(id: string, branches: Record<string, Step[]>, args = {}, mo
   return makeStep(id, "parallel", { parallel: Object.keys(branches), ...args }, { children: branches, ...more });
 }
 
-Deno.test("branches are executed side by side; what they give is there behind them, by branch and by step", () =>
+Deno.test("branches run concurrently; their results are available afterwards, by branch and by step", () =>
   withBench(async (bench) => {
     const order: string[] = [];
     const met = Promise.withResolvers<void>();
@@ -39,7 +39,7 @@ Deno.test("branches are executed side by side; what they give is there behind th
     ]);
   }));
 
-Deno.test("join: any goes on with the first that succeeded; the others are told to stop, are gone, and are cancelled in the trace", () =>
+Deno.test("join: any continues with the first that succeeded; the others are aborted, end, and are cancelled in the trace", () =>
   withBench(async (bench) => {
     let gone = false;
     bench.functions = {
@@ -75,7 +75,7 @@ Deno.test("join: any goes on with the first that succeeded; the others are told 
     assert.match(trace.notes.map(({ text }) => text).join("; "), /Cancelled "race\/slow"/);
   }));
 
-Deno.test("a number joins as many as succeed; a branch that fails counts for nothing while enough others can", () =>
+Deno.test("join: a number waits for that many successes; failed branches do not matter while enough others can succeed", () =>
   withBench(async (bench) => {
     bench.functions = {
       fail: () => {
@@ -141,7 +141,7 @@ Deno.test("a step that is skipped in a branch, and branches without effect, do n
     assert.deepEqual(trace.steps.at(-1)?.output, { a1: null, b1: null, c: { ok: true } });
   }));
 
-Deno.test("a branch that retries goes on at its time while another one works", () =>
+Deno.test("a branch retries at its time while another one works", () =>
   withBench(async (bench) => {
     const times: number[] = [];
     const working = Promise.withResolvers<null>();
@@ -171,7 +171,7 @@ Deno.test("a branch that retries goes on at its time while another one works", (
     assert.equal((await bench.trace(run)).run.state, "succeeded");
   }));
 
-Deno.test("when all branches wait the run is suspended, and says what for; each goes on at its own time", () =>
+Deno.test("when all branches wait the run is suspended, and says what for; each resumes at its own time", () =>
   withBench(async (bench) => {
     const times: [unknown, number][] = [];
     bench.functions.now = ({ n }) => {
@@ -194,7 +194,7 @@ Deno.test("when all branches wait the run is suspended, and says what for; each 
     assert.equal((await bench.trace(run)).run.spent, 0);
   }));
 
-Deno.test("stop in a branch ends the run; nothing beside it goes on, also where the program died right after it", () =>
+Deno.test("stop in a branch ends the run; no other branch continues, even if the program dies right after", () =>
   withBench(async (bench) => {
     bench.functions = {
       go: () => "on",

@@ -54,7 +54,7 @@ function build(shapes: Shape[], actions: Record<string, CalledAction>, next: { n
   });
 }
 
-Deno.test("whatever fails and whenever it crashes, a run ends and no recorded step is computed again", async () => {
+Deno.test("a run ends under any failures and crashes, and no recorded step is executed again", async () => {
   const fates = fc.array(fc.constantFrom("ok", "ok", "ok", "fail", "crash"), { minLength: 1, maxLength: 30 });
   await fc.assert(
     fc.asyncProperty(shapes, fates, (shapes, fates) =>

@@ -9,7 +9,7 @@ function record(path: string, state: StepState, more: Partial<StepRecord> = {}):
   return { path, kind: "call", state, attempts: 1, startedAt: 5, ...more };
 }
 
-/** Records over a store that keeps what is written, and answers when told. */
+/** Records over a store that keeps all writes, and answers when released. */
 function opened(earlier: StepRecord[] = []) {
   const written: StepRecord[] = [];
   const store = {
@@ -23,7 +23,7 @@ function opened(earlier: StepRecord[] = []) {
   return { records, written, store };
 }
 
-Deno.test("a step has begun when it, an item, a turn or a branch of it has a record", () => {
+Deno.test("a step has begun if it, or an item, turn or branch of it, has a record", () => {
   const { records } = opened([
     record("lines[3]/save", "succeeded", { startedAt: 7 }),
     record("lines[2]/save", "failed", { startedAt: 6 }),
@@ -41,7 +41,7 @@ Deno.test("a step has begun when it, an item, a turn or a branch of it has a rec
   ]);
 });
 
-Deno.test("from the decision on nothing of a branch that lost is written, however late it comes", async () => {
+Deno.test("after the decision nothing of a lost branch is recorded, however late it arrives", async () => {
   const { records, written, store } = opened();
   const decided = Promise.withResolvers<StepResult>();
   store.answer = () => decided.promise;
@@ -57,7 +57,7 @@ Deno.test("from the decision on nothing of a branch that lost is written, howeve
   assert.deepEqual(["race/b", "race/a"].map((path) => records.hasLost(path)), [true, false]);
 });
 
-Deno.test("a wait that the store ended stays ended, whether that is heard before or after that it began", async () => {
+Deno.test("a wait that the store ended stays ended, whether its end or its start is learnt first", async () => {
   const { records, store } = opened([record("pause", "waiting")]);
   const ended = record("pause", "skipped", { output: null });
   records.refresh([ended, record("other", "retrying")]);
@@ -75,7 +75,7 @@ Deno.test("a wait that the store ended stays ended, whether that is heard before
   assert.equal(records.get("pay"), paid);
 });
 
-Deno.test("times that the store has turned back are taken over, but for steps that have ended meanwhile", () => {
+Deno.test("times that the store shifted after a clock rollback are adopted, except for steps that have ended", () => {
   const { records } = opened([
     record("pause", "waiting", { due: 9 }),
     record("again", "retrying"),
@@ -87,7 +87,7 @@ Deno.test("times that the store has turned back are taken over, but for steps th
   assert.equal(records.get("done")!.state, "failed");
 });
 
-Deno.test("what was recorded and not asked for is named, but for what is inside a step that has ended", () => {
+Deno.test("recorded steps that were not asked for are named, except those inside a step that has ended", () => {
   const { records } = opened([
     record("a", "succeeded"),
     record("check", "succeeded", { kind: "if" }),
@@ -103,7 +103,7 @@ Deno.test("what was recorded and not asked for is named, but for what is inside 
   assert.deepEqual(records.asked, ["check", "both", "new"]);
 });
 
-Deno.test("a text that lets people act as others is recorded as something else, at any depth", async () => {
+Deno.test("a text with which people could act as others is recorded redacted, at any depth", async () => {
   const { records, written } = opened();
   records.hide("https://h/f?sig=$&a", "https://h/f?***");
   const input = { to: ["https://h/f?sig=$&a"], text: 'say "https://h/f?sig=$&a"' };

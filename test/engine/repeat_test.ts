@@ -8,7 +8,7 @@ function repeat(repetition: Record<string, string | number>, then: Step[], more:
   return makeStep("mod", "repeat", { repeat: repetition }, { children: { then }, ...more });
 }
 
-Deno.test("until is asked after each turn and sees its results; behind the step those of the last turn are seen", () =>
+Deno.test("until is evaluated after each turn and sees its results; later steps see those of the last turn", () =>
   withBench(async (bench) => {
     bench.functions = { next: ({ n }) => (n as number) * 10, see: (args) => args };
     const trace = await bench.run(makeRule([
@@ -35,7 +35,7 @@ Deno.test("until is asked after each turn and sees its results; behind the step 
     );
   }));
 
-Deno.test("while is asked before each turn; where it never holds its steps have no results", () =>
+Deno.test("while is evaluated before each turn; if it never holds, its steps have no results", () =>
   withBench(async (bench) => {
     bench.functions = { next: ({ n }) => n, see: (args) => args };
     const rule = makeRule([
@@ -48,7 +48,7 @@ Deno.test("while is asked before each turn; where it never holds its steps have 
     assert.deepEqual((await bench.run(rule, 0)).steps.at(-1)?.output, { next: null, mod: 0 });
   }));
 
-Deno.test("times is how many turns; more than max fail the step", () =>
+Deno.test("times is the number of turns; more than max fail the step", () =>
   withBench(async (bench) => {
     bench.functions.act = () => null;
     const turns = (repetition: Record<string, string | number>) =>
@@ -62,7 +62,7 @@ Deno.test("times is how many turns; more than max fail the step", () =>
     assert.equal(enough.run.state, "succeeded");
   }));
 
-Deno.test("a loop goes through 1,000 turns", () =>
+Deno.test("a loop can have 1,000 turns", () =>
   withBench(async (bench) => {
     bench.functions.act = ({ n }) => n;
     const trace = await bench.run(
@@ -73,7 +73,7 @@ Deno.test("a loop goes through 1,000 turns", () =>
     assert.equal(trace.steps.length, 2_001);
   }));
 
-Deno.test("every begins turns on a grid; those that a long turn missed are one, which begins at once", () =>
+Deno.test("every begins turns on a grid; those missed during a long turn become one, which begins at once", () =>
   withBench(async (bench) => {
     const times: number[] = [];
     bench.functions.begin = ({ n }) => {
@@ -96,7 +96,7 @@ Deno.test("every begins turns on a grid; those that a long turn missed are one, 
     assert.deepEqual((await bench.trace(run)).steps.at(-1)?.output, { turns: 5 });
   }));
 
-Deno.test("an operator who skips the wait for a turn has it begin; the grid stays", () =>
+Deno.test("skipping the wait for a turn begins the turn; the grid stays", () =>
   withBench(async (bench) => {
     const times: number[] = [];
     bench.functions.begin = () => {
@@ -116,7 +116,7 @@ Deno.test("an operator who skips the wait for a turn has it begin; the grid stay
     assert.ok(states({ run: {} as never, steps, notes: [] }).includes("mod[1] skipped"));
   }));
 
-Deno.test("a turn that fails fails the step; what was seen of errors and results in it is seen behind it", () =>
+Deno.test("a turn that fails fails the step; later steps see its errors and results", () =>
   withBench(async (bench) => {
     bench.functions = {
       act: ({ n }) => {
@@ -136,7 +136,7 @@ Deno.test("a turn that fails fails the step; what was seen of errors and results
     assert.deepEqual(trace.steps.at(-1)?.output, { a: null, b: null, why: "mod[2]/a" });
   }));
 
-Deno.test("after a crash a loop goes on in the turn in which it was, and knows the results of the one before", () =>
+Deno.test("after a crash a loop resumes in its current turn, and knows the results of the previous one", () =>
   withBench(async (bench) => {
     const begun = Promise.withResolvers<void>();
     bench.functions.act = ({ n, last }) => {
@@ -160,7 +160,7 @@ Deno.test("after a crash a loop goes on in the turn in which it was, and knows t
     assert.equal((await bench.trace(run)).run.state, "succeeded");
   }));
 
-Deno.test("a condition that gives neither true nor false fails the step, saying so", () =>
+Deno.test("a condition that is neither true nor false fails the step with that reason", () =>
   withBench(async (bench) => {
     bench.functions.act = () => 5;
     const trace = await bench.run(makeRule([repeat({ until: "steps.a" }, [callStep("a", "act")])]));

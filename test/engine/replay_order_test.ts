@@ -4,7 +4,7 @@ import type { StepRecord } from "../../runtime/model/run.ts";
 import { ReplayError } from "../../runtime/engine/code/replay_error.ts";
 import { ReplayOrder } from "../../runtime/engine/code/replay_order.ts";
 
-/** What a life of a function asks and is answered: `+a` asks for a, `-a` answers it. Gives the records of what was answered. */
+/** One execution of a function: `+a` asks for a, `-a` answers it. @returns the records of the answered steps */
 function live(earlier: StepRecord[], moves: string[]): StepRecord[] {
   const order = new ReplayOrder("ops/test", earlier);
   const records = new Map(earlier.map((record) => [record.path, record]));
@@ -26,7 +26,7 @@ function live(earlier: StepRecord[], moves: string[]): StepRecord[] {
   return [...records.values()];
 }
 
-Deno.test("steps one after the other are found in another order, missing or of another kind", () => {
+Deno.test("sequential steps that are reordered, missing or of another kind are detected", () => {
   const records = live([], ["+a", "-a", "+b", "-b", "+c", "-c"]);
   assert.deepEqual(records.map(({ after }) => after), ["", "a", "b"]);
   assert.deepEqual(live(records, ["+a", "-a", "+b", "-b", "+c", "-c"]), records);
@@ -41,25 +41,25 @@ Deno.test("steps one after the other are found in another order, missing or of a
   assert.throws(() => order.end(), ReplayError);
 });
 
-Deno.test("branches side by side may be asked in any order that their own steps allow", () => {
+Deno.test("concurrent branches may ask for steps in any order that each branch allows", () => {
   const records = live([], ["+a1", "+b1", "-b1", "+b2", "-b2", "-a1", "+a2", "-a2", "+a3", "-a3"]);
   live(records, ["+a1", "+b1", "-a1", "-b1", "+a2", "+b2", "-a2", "-b2", "+a3", "-a3"]);
 });
 
-Deno.test("what was recorded before a crash does not bind a branch that was still in its step", () => {
+Deno.test("a branch that was in a step at the crash is not bound by later records of others", () => {
   const first = live([], ["+a1", "+b1", "-a1", "+a2", "-a2"]);
   const second = live(first, ["+a1", "-a1", "+b1", "+a2", "-a2", "-b1", "+b2", "-b2"]);
   live(second, ["+a1", "+b1", "-a1", "-b1", "+a2", "+b2", "-a2", "-b2"]);
 });
 
-Deno.test("a repeated name counts up where steps follow each other, and never meets a name that is taken", () => {
+Deno.test("a repeated name is numbered if steps follow each other, and never collides with a used name", () => {
   const paths = live([], ["+a#2", "-a#2", "+a", "-a", "+a", "-a", "+if", "-if", "+x/y", "-x/y"]).map(({ path }) =>
     path
   );
   assert.deepEqual(paths, ["a#2", "a", "a#3", "if#2", "x%2Fy"]);
 });
 
-Deno.test("a name may be repeated in one go and after a join, not by branches that go on side by side", () => {
+Deno.test("a name may be repeated in sequence and after a join, not by concurrent branches", () => {
   const order = new ReplayOrder("ops/test", []);
   const ask = (name: string, answered: number) => order.ask({ scope: "", name, kind: "log", answered }).path;
   assert.deepEqual([ask("get", 0), ask("get", 0)], ["get", "get#2"]);
@@ -72,14 +72,14 @@ Deno.test("a name may be repeated in one go and after a join, not by branches th
   assert.throws(() => ask("save", 4), /Cannot tell the steps named "save" apart/);
 });
 
-Deno.test("a step counts as open until the function has its answer, whenever that was sent", () => {
+Deno.test("a step counts as open until the function has its result, whenever that was sent", () => {
   const order = new ReplayOrder("ops/test", []);
   order.ask({ scope: "", name: "a", kind: "log", answered: 0 });
   order.answer("a");
   assert.deepEqual(order.ask({ scope: "", name: "b", kind: "log", answered: 0 }), { path: "b" });
 });
 
-/** Asks for steps and answers each at once. Gives their records. */
+/** Asks for steps and answers each at once. @returns their records */
 function asked(order: ReplayOrder, calls: [scope: string, name: string, kind?: string][]): StepRecord[] {
   let answered = 0;
   return calls.map(([scope, name, kind = "log"]) => {
@@ -90,7 +90,7 @@ function asked(order: ReplayOrder, calls: [scope: string, name: string, kind?: s
   });
 }
 
-Deno.test("each branch has names and an order of its own", () => {
+Deno.test("each branch has its own names and order", () => {
   const calls: [string, string][] = [["", "a"], ["both/x", "a"], ["both/y", "a"], ["both/x", "b"], ["both/x", "a"], [
     "",
     "b",
@@ -126,7 +126,7 @@ Deno.test("what is inside a recorded each, all or any counts as asked", () => {
   order.end();
 });
 
-Deno.test("where a step's branches have ended, each has asked for all of its own, but for those that were given up", () => {
+Deno.test("when a step's branches have ended, each has asked for all its steps, except abandoned branches", () => {
   const records = asked(new ReplayOrder("ops/test", []), [["any/x", "a"], ["any/y", "a"], ["any/y", "b"], [
     "any/yy",
     "a",
@@ -156,7 +156,7 @@ function runBranches(lengths: number[], turns: number[], records: StepRecord[], 
   let answered = 0;
   let turn = 0;
   while (open().length > 0) {
-    // What is recorded is answered at once, in the order in which it was asked for.
+    // Recorded steps are answered at once, in the order of the calls.
     const recorded = open().filter((branch) => known.has(name(branch)));
     const candidates = open();
     const branch = recorded[0] ?? candidates[turns[turn++ % turns.length] % candidates.length];
@@ -169,7 +169,7 @@ function runBranches(lengths: number[], turns: number[], records: StepRecord[], 
   return live(records, moves);
 }
 
-Deno.test("no order of answers and no crash makes a deterministic function with branches fail its replay", () => {
+Deno.test("a deterministic function with branches never fails its replay, whatever the order of results and crashes", () => {
   const lengths = fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 4 });
   const turns = fc.array(fc.nat(20), { minLength: 1, maxLength: 20 });
   const lives = fc.array(fc.tuple(turns, fc.nat(6)), { maxLength: 5 });

@@ -2,14 +2,14 @@ import assert from "node:assert/strict";
 import type { Step } from "../../runtime/model/rule.ts";
 import { type Bench, callStep, makeRule, makeStep, states, withBench } from "./harness.ts";
 
-/** Has an operator retry a run, and lets it come to its end. */
+/** Retries a run as an operator, and waits until it has ended. */
 async function retry(bench: Bench, run: string, step: string): Promise<void> {
   assert.deepEqual(await bench.store.retryRun(run, "anna", bench.clock.now()), { kind: "done", step });
   bench.runner.wake();
   await bench.finish();
 }
 
-/** Functions of which "flaky" fails until it is mended. */
+/** Functions of which "flaky" fails until it is repaired. */
 function flaky(bench: Bench): { mend(): void } {
   let broken = true;
   bench.functions = {
@@ -29,7 +29,7 @@ function parallel(id: string, children: Record<string, Step[]>): Step {
   return makeStep(id, "parallel", { parallel: Object.keys(children) }, { children });
 }
 
-Deno.test("a retry in branches, items and turns executes again only what failed, and what was cancelled with it", () =>
+Deno.test("a retry in branches, items and turns executes only what failed, and what was cancelled because of it", () =>
   withBench(async (bench) => {
     const { mend } = flaky(bench);
     const item = [callStep("first", "fine", {}, { n: "${{ item }}" }), callStep("save", "flaky", once)];
@@ -79,7 +79,7 @@ Deno.test("a retried step of a called action is attempted within the same attemp
     assert.equal(trace.steps.find(({ path }) => path === "tell")?.output, "mended");
   }));
 
-Deno.test("steps that failed as they began, begin anew: a wait, an each, the decision for a turn, an if", async () => {
+Deno.test("steps that failed at their beginning begin anew: a wait, an each, the decision for a turn, an if", async () => {
   const failing = "state['list']";
   const kinds: Record<string, Step> = {
     each: makeStep("s", "each", { each: failing }, { children: { then: [callStep("x", "fine")] } }),

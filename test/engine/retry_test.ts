@@ -9,7 +9,7 @@ function failed(change: Partial<FailedAttempt>): FailedAttempt {
   return { error: new Error("no"), attempts: 1, policy, worthwhile: true, now: 0, random: () => 1, ...change };
 }
 
-Deno.test("delays double up to the longest, with jitter over the whole of them", () => {
+Deno.test("delays double up to the maximum, with full jitter", () => {
   const delays = [1, 2, 3, 7, 9].map((attempts) => retryAt(failed({ attempts })));
   assert.deepEqual(delays, [1_000, 2_000, 4_000, 60_000, 60_000]);
   fc.assert(
@@ -20,7 +20,7 @@ Deno.test("delays double up to the longest, with jitter over the whole of them",
   );
 });
 
-Deno.test("a RetryAfterError says when, within the attempts; terminal and expression errors are never attempted again", () => {
+Deno.test("a RetryAfterError sets the time of the next attempt; terminal and expression errors are never retried", () => {
   assert.equal(retryAt(failed({ error: new RetryAfterError("busy", 7_000), worthwhile: false })), 7_000);
   assert.equal(retryAt(failed({ error: new RetryAfterError("busy", 7_000), attempts: 10 })), undefined);
   assert.equal(retryAt(failed({ error: new TerminalError("no") })), undefined);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import type { Store } from "../../runtime/store/store.ts";
 import { callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
 
-/** A function that tells when it was called, and comes back when told. */
+/** A function that reports its call, and returns when released. */
 function gate() {
   const called = Promise.withResolvers<AbortSignal>();
   const back = Promise.withResolvers<null>();
@@ -14,7 +14,7 @@ function gate() {
   return { called: called.promise, back, execute };
 }
 
-Deno.test("after a crash a run goes on behind its last recorded step; the one caught in the middle is attempted again", () =>
+Deno.test("after a crash a run resumes after the last recorded step; the interrupted step is attempted again", () =>
   withBench(async (bench) => {
     const begun = Promise.withResolvers<void>();
     const hang = () => {
@@ -38,7 +38,7 @@ Deno.test("after a crash a run goes on behind its last recorded step; the one ca
     assert.deepEqual(trace.steps[2].output, { a: "A", b: "B" });
   }));
 
-/** A store that notes what is asked of it, and what is done. */
+/** A store that records its calls and their results. */
 function noting(seen: string[]) {
   return (store: Store): Store =>
     new Proxy(store, {
@@ -51,7 +51,7 @@ function noting(seen: string[]) {
     });
 }
 
-Deno.test("a list's last step ends its run with its record, and the next run is claimed in the same breath", async () => {
+Deno.test("the record of a list's last step ends the run and claims the next one in the same transition", async () => {
   const seen: string[] = [];
   await withBench(async (bench) => {
     bench.functions = { a: () => 1, b: () => 2 };
@@ -83,7 +83,7 @@ Deno.test("a retry survives a crash and keeps its time", () =>
     assert.equal((await bench.trace(run)).steps[0].output, 60_000);
   }));
 
-Deno.test("drain lets a run end in time, and suspends what does not; it goes on behind its last recorded step", () =>
+Deno.test("drain lets runs end in time and suspends the others, which resume after the last recorded step", () =>
   withBench(async (bench) => {
     const quick = gate();
     const slow = gate();
@@ -112,7 +112,7 @@ Deno.test("drain lets a run end in time, and suspends what does not; it goes on 
     assert.equal(bench.calls.filter((call) => call === "first").length, 2);
   }));
 
-Deno.test("cancel ends a running run: what it does is told to stop, and is gone when cancel resolves", () =>
+Deno.test("cancel ends a running run: its work is aborted, and has ended when cancel resolves", () =>
   withBench(async (bench) => {
     const slow = gate();
     bench.functions.slow = slow.execute;
@@ -147,7 +147,7 @@ Deno.test("cancel at the very moment in which a run is suspended still ends it",
     assert.deepEqual(bench.calls, ["fail"]);
   }));
 
-Deno.test("cancel ends a run that waits for its next attempt; of an unknown run it says so", () =>
+Deno.test("cancel ends a run that waits for its next attempt; an unknown run is reported", () =>
   withBench(async (bench) => {
     bench.functions.fail = () => {
       throw new Error("no");
@@ -163,7 +163,7 @@ Deno.test("cancel ends a run that waits for its next attempt; of an unknown run 
     assert.equal(await bench.runner.cancel("nothing"), undefined);
   }));
 
-Deno.test("mode restart ends the run before, children included, and only then starts the new one", () =>
+Deno.test("mode restart ends the previous run, children included, before it starts the new one", () =>
   withBench(async (bench) => {
     const order: string[] = [];
     const begun = Promise.withResolvers<void>();
@@ -203,7 +203,7 @@ Deno.test("in mode queued a run that waits for its next attempt is not overtaken
     assert.deepEqual(bench.calls, ["work 1", "work 1", "work 2"]);
   }));
 
-Deno.test("the rule's timeout counts running time only", () =>
+Deno.test("the rule's timeout counts only running time", () =>
   withBench(async (bench) => {
     const begun = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     bench.functions.slow = (_args, signal, count) => {
@@ -235,7 +235,7 @@ Deno.test("the rule's timeout counts running time only", () =>
     assert.deepEqual(states(trace), ["a cancelled", "rule.onError failed", "rule.onError/tell succeeded"]);
   }));
 
-Deno.test("a crash within onError goes on there, and the run stays failed", () =>
+Deno.test("after a crash within onError the run resumes there and stays failed", () =>
   withBench(async (bench) => {
     const begun = Promise.withResolvers<void>();
     bench.functions = {
@@ -269,7 +269,7 @@ Deno.test("a crash within onError goes on there, and the run stays failed", () =
     assert.deepEqual(bench.calls, ["ok", "fail", "see", "see"]);
   }));
 
-Deno.test("a failing onError leaves the error that it was to answer", () =>
+Deno.test("if onError fails, the original error stays", () =>
   withBench(async (bench) => {
     bench.functions.fail = (_args, _signal, count) => {
       throw new Error(`boom ${count}`);
@@ -279,7 +279,7 @@ Deno.test("a failing onError leaves the error that it was to answer", () =>
     assert.deepEqual(states(trace), ["a failed", "rule.onError failed", "rule.onError/b failed"]);
   }));
 
-Deno.test("a run stays on the version and config that it started with", () =>
+Deno.test("a run keeps the version and config that it started with", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     bench.functions.fail = () => {
@@ -300,7 +300,7 @@ Deno.test("a run stays on the version and config that it started with", () =>
     assert.deepEqual((await bench.trace(run)).steps[1].output, { v: "old" });
   }));
 
-Deno.test("settled waits for retries that are due soon and not for those that are far", () =>
+Deno.test("settled waits for retries that are due soon, not for later ones", () =>
   withBench(async (bench) => {
     bench.functions.flaky = (_args, _signal, count) => {
       if (count <= 2) throw new Error("not yet");
@@ -317,7 +317,7 @@ Deno.test("settled waits for retries that are due soon and not for those that ar
     assert.equal((await bench.trace(run)).run.due, START + 6_000);
   }));
 
-Deno.test("no more runs than the bound are executed at once, and none is forgotten", () =>
+Deno.test("at most the bound of runs execute at once, and none is forgotten", () =>
   withBench(async (bench) => {
     let now = 0;
     let most = 0;
@@ -355,13 +355,13 @@ Deno.test("a stop inside a branch inside a called action ends the run", () =>
     assert.deepEqual(bench.calls, ["see", "see"]);
   }));
 
-Deno.test("room that ingest has leased is kept for it; what it does not use goes to what waits", () =>
+Deno.test("slots that ingest has reserved stay reserved; those it does not use go to waiting runs", () =>
   withBench(async (bench) => {
     const lease = bench.runner.lease(5);
     assert.deepEqual([lease.max, bench.runner.lease(1).max], [1, 0]);
     bench.functions.a = () => "A";
     const run = await bench.send(makeRule([callStep("a", "a")]));
-    // The runner has looked and found no room by the time that the store answers.
+    // By the time the store answers, the runner has checked and found no free slot.
     assert.equal((await bench.trace(run)).run.state, "queued");
     bench.runner.take(lease, []);
     await bench.finish();

@@ -7,7 +7,7 @@ import { type Bench, callStep, makeRule, makeStep, withBench } from "./harness.t
 const SECRETS = { TOKEN: "s3cret-value", REGION: "lisbon" };
 const options = { secrets: SECRETS };
 
-/** A bench whose functions give back what they got, and all that it is told to see. */
+/** A bench whose functions return their arguments, with everything that it records. */
 function seeing(bench: Bench): Json[] {
   const seen: Json[] = [];
   bench.functions.see = (args) => {
@@ -27,7 +27,7 @@ function callingRule(given: JsonObject, inner: JsonObject, inputs: CalledAction[
   });
 }
 
-Deno.test("a secret reaches the action, and is recorded as the expression that it was written as", () =>
+Deno.test("a secret reaches the action, and is recorded as its expression", () =>
   withBench(async (bench) => {
     const seen = seeing(bench);
     const args = {
@@ -57,14 +57,14 @@ Deno.test("a secret reaches the action, and is recorded as the expression that i
     });
   }, options));
 
-Deno.test("a URL is recorded with its secret as the expression and all else percent-encoded", () =>
+Deno.test("a URL is recorded with the secret as expression and everything else percent-encoded", () =>
   withBench(async (bench) => {
     const url = "http://127.0.0.1:1/${{ event.data }}?key=${{ secrets.TOKEN }}";
     const trace = await bench.run(makeRule([makeStep("get", "http", { http: url }, { timeout: 1 })]), "a b");
     assert.equal((trace.steps[0].input as JsonObject).http, "http://127.0.0.1:1/a%20b?key=${{ secrets.TOKEN }}");
   }, options));
 
-Deno.test("what a called action is given is recorded as its caller wrote it, inside of it too", () =>
+Deno.test("inputs of a called action are recorded as the caller wrote them, inside the action too", () =>
   withBench(async (bench) => {
     const seen = seeing(bench);
     const rule = callingRule(
@@ -84,7 +84,7 @@ Deno.test("what a called action is given is recorded as its caller wrote it, ins
     assert.ok(!JSON.stringify(steps).includes("s3cret-value"));
   }, options));
 
-Deno.test("an item of a list of secrets is recorded by its place in the list, and a list of the same name inside is not", () =>
+Deno.test("an item of a list of secrets is recorded by its index, but not one of an inner list with the same name", () =>
   withBench(async (bench) => {
     const seen = seeing(bench);
     const inner = makeStep("plain", "each", { each: "event.data" }, {
@@ -103,7 +103,7 @@ Deno.test("an item of a list of secrets is recorded by its place in the list, an
     assert.deepEqual(recorded, [{ of: "${{ ([secrets.TOKEN])[0] }}" }, { of: "lisbon" }]);
   }, options));
 
-Deno.test("a wait matches the secret itself and is recorded with the expression", () =>
+Deno.test("a wait matches the secret's value and is recorded with the expression", () =>
   withBench(async (bench) => {
     const waitFor = makeStep("paid", "waitFor", { waitFor: "paid", match: { "data.code": "secrets.TOKEN" } });
     const run = await bench.send(makeRule([waitFor]));
@@ -135,7 +135,7 @@ Deno.test("data that is equal to a secret is data: in conditions, arguments, res
     assert.equal(bench.finished[0].error?.message, "no way to lisbon");
   }, options));
 
-Deno.test("what a function hands over is recorded by the names of the secrets that it asked for", () =>
+Deno.test("arguments from a function are recorded with the names of the secrets that it read", () =>
   withCode(async (bench) => {
     const seen = seeing(bench);
     const rule = codeRule(`
@@ -156,7 +156,7 @@ Deno.test("what a function hands over is recorded by the names of the secrets th
     assert.equal(run.output, "s3cret-value");
   }, options));
 
-Deno.test("a function that branches on what is equal to a secret takes the same branch in its replay", () =>
+Deno.test("a function that branches on a value equal to a secret takes the same branch in its replay", () =>
   withCode(async (bench) => {
     const begun = Promise.withResolvers<void>();
     const hang = () => {

@@ -48,7 +48,7 @@ function waitMany(waiting: Waiting): { ended: Map<number, boolean>; done: Promis
   return { ended, done: waiting.fork(branches) };
 }
 
-Deno.test("where many branches wait the run falls asleep, saying what it waits for; those whose records changed go on", async () => {
+Deno.test("a run with many waiting branches is suspended in memory and says what it waits for; branches with changed records resume", async () => {
   const clock = new ManualClock(0);
   const suspended: Suspended[] = [];
   const waiting = new Waiting(clock, false, (it) => suspended.push(it));
@@ -61,7 +61,7 @@ Deno.test("where many branches wait the run falls asleep, saying what it waits f
   assert.equal(waiting.asleep, true);
   assert.equal(waiting.held, 5_000);
   waiting.rouse(new Set(["step7"]));
-  // Until both have ended, and the others are asleep again.
+  // Until both have ended, and the others are suspended in memory again.
   await turn();
   assert.deepEqual([[...ended], waiting.asleep, suspended.length], [[[0, true], [7, true]], true, 2]);
   waiting.suspend();
@@ -70,7 +70,7 @@ Deno.test("where many branches wait the run falls asleep, saying what it waits f
   assert.equal(ended.size, MANY);
 });
 
-Deno.test("a run that is roused in vain falls asleep again; during the attempt of a called action none does", async () => {
+Deno.test("a run woken without reason is suspended in memory again; none is during the attempt of a called action", async () => {
   let times = 0;
   const waiting = new Waiting(new ManualClock(0), false, () => times++);
   const { ended, done } = waitMany(waiting);
@@ -83,7 +83,7 @@ Deno.test("a run that is roused in vain falls asleep again; during the attempt o
   assert.equal(times, 2);
 });
 
-Deno.test("a run that asks many forms goes on in memory with each answer, suspended in the store between them", async () => {
+Deno.test("a run with many forms resumes in memory at each answer, and is suspended in the store between them", async () => {
   let evaluated = 0;
   const surroundings = () => ({ env: {}, secrets: {}, n: evaluated++ });
   await withBench(async (bench) => {
@@ -91,7 +91,7 @@ Deno.test("a run that asks many forms goes on in memory with each answer, suspen
     const { waitingFor, due, state } = (await bench.trace(run)).run;
     assert.deepEqual([state, due, bench.runner.running()], ["waiting", START + HOUR, 0]);
     assert.match(waitingFor!, /^form "May 0 go\?" for anna; .*; \d+ more$/);
-    // Of an item that is answered only the arguments of the call: nothing of the others, and not the list.
+    // For an answered item only the arguments of its call are read: nothing of other items, and not the list.
     await answer(3);
     const before = evaluated;
     await answer(4);
@@ -107,7 +107,7 @@ Deno.test("a run that asks many forms goes on in memory with each answer, suspen
   }, { surroundings });
 });
 
-Deno.test("forms of a run that sleeps expire at their time", () =>
+Deno.test("forms of a run suspended in memory expire at their time", () =>
   withBench(async (bench) => {
     const { run, answer } = await asked(bench);
     await answer(5);
@@ -119,7 +119,7 @@ Deno.test("forms of a run that sleeps expire at their time", () =>
     ]);
   }));
 
-Deno.test("a run that sleeps is cancelled as one that waits, and a crash loses nothing of it", () =>
+Deno.test("a run suspended in memory is cancelled like any waiting run, and a crash loses nothing of it", () =>
   withBench(async (bench) => {
     const [first, second] = [await asked(bench), await asked(bench)];
     await first.answer(0);
@@ -133,7 +133,7 @@ Deno.test("a run that sleeps is cancelled as one that waits, and a crash loses n
     assert.equal((await bench.trace(second.run)).run.state, "succeeded");
   }));
 
-Deno.test("a run that is moved to another version while it sleeps goes on by that one", () =>
+Deno.test("a run moved to another version while suspended in memory continues with that version", () =>
   withBench(async (bench) => {
     const { run, answer } = await asked(bench);
     const moved = askMany("look");

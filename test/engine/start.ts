@@ -1,7 +1,7 @@
 import type { Clock } from "../../runtime/host/clock.ts";
 import type { Disk } from "../../runtime/host/disk.ts";
 
-/** Clock and disk as one start of the program has them: after its crash nothing wakes it, and it hears and changes nothing. */
+/** Clock and disk of one start of the program: after its crash no timer fires, and it reads and changes nothing. */
 export class Start {
   readonly clock: Clock;
   readonly disk: Disk;
@@ -24,7 +24,7 @@ export class Start {
     });
   }
 
-  /** The same thing, of which nothing is heard any more after the crash. */
+  /** A wrapper of the same object that never answers after the crash. */
   #mortal<T extends object>(thing: T): T {
     return new Proxy(thing, {
       get: (target, name) => {

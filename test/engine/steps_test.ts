@@ -3,7 +3,7 @@ import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
 import { Meters } from "../../runtime/language/expressions/meter.ts";
 import { callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
 
-Deno.test("steps are executed in order, each sees the results of those before it", () =>
+Deno.test("steps are executed in order, each sees the results of earlier steps", () =>
   withBench(async (bench) => {
     bench.functions.double = ({ n }) => (n as number) * 2;
     const rule = makeRule([
@@ -42,7 +42,7 @@ Deno.test("a step whose if is false is skipped and leaves its result null, also 
     assert.equal(trace.steps[1].output, false);
   }));
 
-Deno.test("stop ends the run in the state that it names; as failed it is answered by onError", () =>
+Deno.test("stop ends the run in the named state; with failed, onError runs", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const ok = await bench.run(
@@ -58,7 +58,7 @@ Deno.test("stop ends the run in the state that it names; as failed it is answere
     assert.deepEqual(failed.steps.at(-1)?.output, { step: "end", message: "Nobody answered" });
   }));
 
-Deno.test("a failed step is attempted again after a doubling delay with full jitter, and the run is suspended meanwhile", () =>
+Deno.test("a failed step is retried after a doubling delay with full jitter, and the run is suspended meanwhile", () =>
   withBench(async (bench) => {
     const times: number[] = [];
     bench.functions.flaky = () => {
@@ -138,7 +138,7 @@ Deno.test("a RetryAfterError says when, a TerminalError never, attempts are coun
     assert.equal(flaky.run.error?.message, "again");
   }));
 
-Deno.test("a missing key in an expression fails the step without another attempt", () =>
+Deno.test("a missing key in an expression fails the step without a retry", () =>
   withBench(async (bench) => {
     const step = callStep("a", "see", { retry: { attempts: 5, delay: 1, max: 1 } }, { x: "${{ event.data.nothing }}" });
     const trace = await bench.run(makeRule([step]));
@@ -148,7 +148,7 @@ Deno.test("a missing key in an expression fails the step without another attempt
     assert.deepEqual(bench.calls, []);
   }));
 
-Deno.test("onError continue goes on with a null result and errors.<id>; a list's last result takes the place", () =>
+Deno.test("onError: continue gives a null result and errors.<id>; a list gives the result of its last step instead", () =>
   withBench(async (bench) => {
     bench.functions.fail = () => {
       throw new Error("boom");
@@ -164,7 +164,7 @@ Deno.test("onError continue goes on with a null result and errors.<id>; a list's
     assert.deepEqual(trace.steps[3].output, { a: null, why: "boom", b: "boom" });
   }));
 
-Deno.test("a step that takes longer than its timeout is told to stop, and onTimeout answers it", () =>
+Deno.test("a step that exceeds its timeout is aborted, and onTimeout runs", () =>
   withBench(async (bench) => {
     const heard = Promise.withResolvers<string>();
     const begun = Promise.withResolvers<void>();
@@ -194,7 +194,7 @@ Deno.test("a step that takes longer than its timeout is told to stop, and onTime
     assert.deepEqual(trace.steps[2].output, { a: { why: 'Step "a" took longer than its timeout of 5s' } });
   }));
 
-Deno.test("what does not heed its timeout is left behind and harms no other run", () =>
+Deno.test("a step that ignores its abort is abandoned and harms no other run", () =>
   withBench(async (bench) => {
     const begun = Promise.withResolvers<void>();
     bench.functions.deaf = () => {
@@ -212,7 +212,7 @@ Deno.test("what does not heed its timeout is left behind and harms no other run"
     assert.equal((await bench.trace(other)).run.state, "succeeded");
   }));
 
-Deno.test("a YAML action has inputs with defaults, steps of its own and an output; what is wrong with its inputs fails the call", () =>
+Deno.test("a YAML action has inputs with defaults, steps of its own and an output; invalid inputs fail the call", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const tell = {
@@ -240,7 +240,7 @@ Deno.test("a YAML action has inputs with defaults, steps of its own and an outpu
     assert.match(wrong.run.error!.message, /Cannot call ops\/lib\/tell.yaml: .*text/);
   }));
 
-Deno.test("a further attempt of a YAML action executes its steps anew", () =>
+Deno.test("another attempt of a YAML action executes its steps anew", () =>
   withBench(async (bench) => {
     bench.functions.flaky = (_args, _signal, count) => {
       if (count === 2) throw new Error("boom");
@@ -264,7 +264,7 @@ Deno.test("a further attempt of a YAML action executes its steps anew", () =>
     assert.equal(trace.steps.find(({ path }) => path === "go")?.output, 4);
   }));
 
-Deno.test("a step's result or arguments of more than 10 MB fail it, saying so; nothing is cut below", () =>
+Deno.test("a result or arguments over 10 MB fail the step with the reason; nothing smaller is cut", () =>
   withBench(async (bench) => {
     bench.functions.big = () => "x".repeat(10_000_001);
     bench.functions.length = ({ text }) => (text as string).length;
@@ -295,7 +295,7 @@ Deno.test("state is set with the step's record, gives the previous value, and is
     assert.deepEqual(trace.steps[1].output, { before: true });
   }));
 
-Deno.test("a reply is told once it is on disk; of two the first stands", () =>
+Deno.test("a reply is sent after it is on disk; of two the first counts", () =>
   withBench(async (bench) => {
     const http = { method: "POST", path: "/x", params: {}, query: {}, headers: {} };
     const rule = makeRule([
@@ -311,11 +311,11 @@ Deno.test("a reply is told once it is on disk; of two the first stands", () =>
     assert.equal((await bench.trace(run)).steps[1].output !== null, true);
     assert.deepEqual((await bench.trace(run)).steps[1].output, {
       sent: false,
-      reason: "the event has been replied to before; the first reply stands",
+      reason: "the event has been replied to before; the first reply counts",
     });
   }));
 
-Deno.test("state takes keys that every object has, like any other", () =>
+Deno.test("state accepts keys that every object inherits", () =>
   withBench(async (bench) => {
     for (const key of ["constructor", "__proto__"]) {
       const trace = await bench.run(makeRule([
@@ -329,9 +329,9 @@ Deno.test("state takes keys that every object has, like any other", () =>
     }
   }));
 
-Deno.test("a step whose expression is beyond the rule's budget fails with the reason", () => {
+Deno.test("a step whose expression exceeds the rule's budget fails with the reason", () => {
   let time = 0;
-  // Each look at the clock is 11 s later than the one before.
+  // Each reading of the clock is 11 s later than the previous one.
   const meters = new Meters({ ticks: () => time += 11_000 });
   return withBench(async (bench) => {
     bench.functions.see = (args) => args;

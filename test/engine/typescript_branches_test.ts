@@ -3,7 +3,7 @@ import type { JsonObject } from "../../runtime/model/json.ts";
 import { codeRule, endOf, idle, until, withCode } from "./code.ts";
 import { type Bench, START, states } from "./harness.ts";
 
-/** Functions of the bench that hang until told: `release(name)`. */
+/** Functions of the bench that hang until `release(name)`. */
 function hanging(bench: Bench, ...names: string[]) {
   const gates = new Map(names.map((name) => [name, Promise.withResolvers<string>()]));
   const begun = new Map(names.map((name) => [name, Promise.withResolvers<void>()]));
@@ -13,7 +13,7 @@ function hanging(bench: Bench, ...names: string[]) {
       begun.get(name)!.resolve();
       const ended = new Promise<never>((_, reject) => {
         signal.addEventListener("abort", () => {
-          // As a child that takes a moment to end.
+          // Like a child that takes a moment to end.
           setTimeout(() => {
             gone.push(name);
             reject(signal.reason);
@@ -30,7 +30,7 @@ function hanging(bench: Bench, ...names: string[]) {
   };
 }
 
-Deno.test("all executes its branches side by side, and gives what each gave; their steps stand below them", () =>
+Deno.test("all runs its branches concurrently, and returns their results; their steps are recorded below them", () =>
   withCode(async (bench) => {
     const { begun, release } = hanging(bench, "crm", "mail");
     const run = await bench.send(codeRule(`
@@ -58,7 +58,7 @@ Deno.test("all executes its branches side by side, and gives what each gave; the
     assert.deepEqual(trace.steps.find(({ path }) => path === "both")!.output, trace.run.output);
   }));
 
-Deno.test("the first branch of any that succeeds wins; its losers are gone, with their children, before the run goes on", () =>
+Deno.test("the first branch of any that succeeds wins; the others end, with their children, before the run continues", () =>
   withCode(async (bench) => {
     const { begun, gone, release } = hanging(bench, "slow", "quick", "deep");
     bench.functions.after = () => gone.toSorted();
@@ -92,7 +92,7 @@ Deno.test("the first branch of any that succeeds wins; its losers are gone, with
     );
   }));
 
-Deno.test("all with join goes on when as many have succeeded, and fails with the first failure once too few can", () =>
+Deno.test("all with join continues after that many successes, and fails with the first failure as soon as too few can succeed", () =>
   withCode(async (bench) => {
     const { gone } = hanging(bench, "slow");
     bench.functions.fine = ({ n }) => n;
@@ -142,7 +142,7 @@ Deno.test("a failed branch throws where the step was called, with the step that 
     assert.equal(caught.steps.find(({ path }) => path === "both/mail")?.state, "cancelled");
   }));
 
-Deno.test("after a crash, branches go on behind their last recorded steps", () =>
+Deno.test("after a crash, branches resume after their last recorded steps", () =>
   withCode(async (bench) => {
     const { begun } = hanging(bench, "b2", "c1");
     bench.functions.fine = (args) => args.n;
@@ -167,7 +167,7 @@ Deno.test("after a crash, branches go on behind their last recorded steps", () =
     assert.deepEqual(fine.sort(), ["fine 1", "fine 2", "fine 3", "fine 4"]);
   }));
 
-Deno.test("a crash after the winner is known changes nothing about it", () =>
+Deno.test("a crash after the winner is known does not change the winner", () =>
   withCode(async (bench) => {
     const { begun } = hanging(bench, "after", "second");
     bench.functions.first = () => "first";
@@ -187,7 +187,7 @@ Deno.test("a crash after the winner is known changes nothing about it", () =>
     assert.equal(bench.calls.filter((call) => call === "second").length, 1);
   }));
 
-Deno.test("branches that wait are suspended when all do; each goes on by itself while others work", () =>
+Deno.test("the run is suspended when all branches wait; each resumes alone while others work", () =>
   withCode(async (bench) => {
     bench.functions.now = () => bench.clock.now() - START;
     const run = await bench.send(codeRule(`
@@ -234,11 +234,11 @@ Deno.test("an each over 1,000 items executes each once, also across a crash, and
     assert.equal(trace.steps.length, 1_001);
     const counts = Map.groupBy(bench.calls, (call) => call);
     const twice = [...counts.values()].filter(({ length }) => length > 1);
-    // Those that were on their way when the program crashed.
+    // Those in flight when the program crashed.
     assert.ok(counts.size === 1_000 && twice.length <= 20, `${counts.size} ${twice.length}`);
   }));
 
-Deno.test("items begin at the rate, over crashes too, and the run stays in memory between them", () =>
+Deno.test("items start at the rate, across crashes too, and the run stays in memory between them", () =>
   withCode(async (bench) => {
     const at: number[] = [];
     const crashed = Promise.withResolvers<void>();
@@ -277,7 +277,7 @@ Deno.test("a rate of a few an hour suspends the run between its items", () =>
     assert.deepEqual((await endOf(bench, run)).run.output, [0, 1_800_000, 3_600_000]);
   }));
 
-Deno.test("an each goes on over items that fail, or cancels the others and is thrown", () =>
+Deno.test("an each continues after failed items, or cancels the others and throws", () =>
   withCode(async (bench) => {
     const { gone } = hanging(bench, "slow");
     bench.functions.save = ({ n }) => {
@@ -303,7 +303,7 @@ Deno.test("an each goes on over items that fail, or cancels the others and is th
     );
   }));
 
-Deno.test("results that are too large together are left out, which the function learns when it asks for them", () =>
+Deno.test("results too large together are left out, and reading them throws", () =>
   withCode(async (bench) => {
     const each =
       `await step.each("lines", Array.from({ length: 11 }), (_, n) => step.do("save", () => "x".repeat(1e6)))`;
@@ -313,7 +313,7 @@ Deno.test("results that are too large together are left out, which the function 
     assert.match(asked.run.error!.message, /The results of step\.each\("lines", …\) were too large to be kept: /);
   }));
 
-Deno.test("a name used again has branches of its own", () =>
+Deno.test("a repeated name has its own branches", () =>
   withCode(async (bench) => {
     const trace = await bench.run(codeRule(`
       for (const n of [1, 2]) await step.each("lines", [n], (n) => step.do("save", () => n));
@@ -327,7 +327,7 @@ Deno.test("a name used again has branches of its own", () =>
     ]);
   }));
 
-Deno.test("a run that was moved goes on where its new version asks for the same steps, else it fails with both lists", () =>
+Deno.test("a moved run continues if its new version asks for the same steps, else it fails with both lists", () =>
   withCode(async (bench) => {
     const one = 'await step.log("one", "x");';
     const two = 'await step.log("two", "x");';
@@ -361,7 +361,7 @@ Deno.test("a run that was moved goes on where its new version asks for the same 
     for (const [to, message] of failures) assert.match(String(await moved(to)), message);
   }));
 
-Deno.test("a stop in a branch ends the run; what other branches had recorded is not held against it", () =>
+Deno.test("a stop in a branch ends the run; records of other branches are no replay error", () =>
   withCode(async (bench) => {
     const { begun } = hanging(bench, "hang");
     const run = await bench.send(codeRule(`
@@ -377,7 +377,7 @@ Deno.test("a stop in a branch ends the run; what other branches had recorded is 
     assert.deepEqual([trace.run.state, trace.run.output, trace.run.error], ["succeeded", "Enough", undefined]);
   }));
 
-Deno.test("a failed run is retried behind its last good step, with all branches around it", () =>
+Deno.test("a failed run is retried after its last successful step, within all enclosing branches", () =>
   withCode(async (bench) => {
     let broken = true;
     bench.functions.flaky = () => {

@@ -37,7 +37,7 @@ const functions: fc.Arbitrary<Part> = fc.record({
   parts: fc.array(parts, { minLength: 2, maxLength: 4 }),
 });
 
-/** Its code. What it gives does not depend on which branch is quicker. */
+/** Its code. Its result does not depend on which branch is faster. */
 function codeOf(part: Part, nextId: () => number): string {
   const id = nextId();
   const branch = (part: Part) => `async () => ${codeOf(part, nextId)}`;
@@ -71,7 +71,7 @@ function codeOf(part: Part, nextId: () => number): string {
   }
 }
 
-/** Runs a run that crashes at calls or ends of waits, each after so many of them since the crash before. */
+/** Executes a run with crashes at calls or ends of waits, each after so many of them since the previous crash. */
 async function executeCrashing(bench: Bench, rule: Rule, crashes: number[]) {
   const left = [...crashes];
   const before = bench.calls.length;
@@ -112,7 +112,7 @@ function recordedCalls({ steps }: Trace): number {
   return steps.filter(({ kind }) => kind === "call").length;
 }
 
-Deno.test("no crash changes what a function with nested branches gives, and no recorded step acts again", () =>
+Deno.test("no crash changes the result of a function with nested branches, and no recorded step is executed again", () =>
   withCode(async (bench) => {
     let rules = 0;
     let crashed = 0;

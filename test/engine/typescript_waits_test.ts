@@ -18,7 +18,7 @@ async function answer(bench: Bench, run: string, person: Person, values: JsonObj
   return (await answerForm(options, form.id, person, { values, via: "api" })).kind;
 }
 
-Deno.test("step.wait waits for a while or until a time, also across a crash, and holds nothing meanwhile", () =>
+Deno.test("step.wait waits for a duration or until a time, also across a crash, and holds no resources", () =>
   withCode(async (bench) => {
     bench.functions.now = () => new Date(bench.clock.now()).toISOString();
     const run = await bench.send(codeRule(`
@@ -43,14 +43,14 @@ Deno.test("step.wait waits for a while or until a time, also across a crash, and
       "2026-11-28T08:00:00.000Z",
       "2026-11-28T08:10:00.000Z",
     ]);
-    assert.ok(trace.run.spent < HOUR, "waits are no time spent");
+    assert.ok(trace.run.spent < HOUR, "waits do not count as running time");
     const wrong = await bench.run(
       codeRule(`await step.wait("pause", "soon", { timeout: "1h" });`, { id: "ops/wrong" }),
     );
     assert.match(wrong.run.error!.message, /Cannot run step "pause": .*a wait step does not take this/);
   }));
 
-Deno.test("step.wait until a time of day is for that time by the new time where the clock is set back", () =>
+Deno.test("step.wait until a time of day uses the new time after a clock rollback", () =>
   withCode(async (bench) => {
     bench.functions.now = () => new Date(bench.clock.now()).toISOString();
     bench.clock.jumpTo(Date.parse("2099-01-01T08:00:00Z"));
@@ -63,12 +63,12 @@ Deno.test("step.wait until a time of day is for that time by the new time where 
     assert.equal((await endOf(bench, run)).run.output, "2026-11-21T09:00:00.000Z");
   }));
 
-Deno.test("a step without a name, and an option that is wrong, are told once and with what to write", () =>
+Deno.test("a missing name and an invalid option are each one error that says what to write", () =>
   withCode(async (bench) => {
     const failed = async (id: string, code: string) => (await bench.run(codeRule(code, { id }))).run.error!.message;
     assert.equal(
       await failed("ops/nameless", 'await step.wait("1h");'),
-      'step.wait("1h") needs a name for the step, which stands first, as in step.wait("name", "1h")',
+      'step.wait("1h") needs the step\'s name as its first argument, as in step.wait("name", "1h")',
     );
     assert.equal(
       await failed("ops/soon", 'await step.waitFor("paid", "t", { timeout: "soon" });'),
@@ -76,7 +76,7 @@ Deno.test("a step without a name, and an option that is wrong, are told once and
     );
   }));
 
-Deno.test("step.waitFor gives the event that matches plain values, also one that came before it was reached, or null", () =>
+Deno.test("step.waitFor returns the event that matches plain values, even one that came earlier, or null", () =>
   withCode(async (bench) => {
     const run = await bench.send(
       codeRule(`
@@ -96,7 +96,7 @@ Deno.test("step.waitFor gives the event that matches plain values, also one that
     assert.equal(trace.run.endedAt, START + HOUR + 3 * DAY);
   }));
 
-Deno.test("an event wakes a run at once, where it is suspended and where others of its branches work", () =>
+Deno.test("an event wakes a run at once, whether it is suspended or other branches work", () =>
   withCode(async (bench) => {
     const working = Promise.withResolvers<string>();
     bench.functions.work = () => working.promise;
@@ -125,7 +125,7 @@ Deno.test("an event wakes a run at once, where it is suspended and where others 
     assert.equal(bench.clock.now(), START);
   }));
 
-Deno.test("step.form gives the answers with who and when; null after its timeout or where an operator skips it", () =>
+Deno.test("step.form returns the answers with who and when; null after its timeout or if an operator skips it", () =>
   withCode(async (bench) => {
     bench.people = [anna, carl];
     const rule = codeRule(`
@@ -164,7 +164,7 @@ Deno.test("step.form gives the answers with who and when; null after its timeout
     ]);
   }));
 
-Deno.test("forms and waits in branches: the first to come wins, and the others are closed", () =>
+Deno.test("forms and waits in branches: the first to finish wins, and the others are closed", () =>
   withCode(async (bench) => {
     bench.people = [anna];
     const rule = codeRule(`
@@ -217,7 +217,7 @@ Deno.test("a form for each item, answered in any order", () =>
     assert.deepEqual((await endOf(bench, run)).run.output, ["atrue", "bfalse", "ctrue"]);
   }));
 
-Deno.test("a YAML action that waits is called by a function's branch as any other step", () =>
+Deno.test("a YAML action that waits is called by a function's branch like any other step", () =>
   withCode(async (bench) => {
     bench.functions.now = () => bench.clock.now() - START;
     const later = {
@@ -237,7 +237,7 @@ Deno.test("a YAML action that waits is called by a function's branch as any othe
     assert.deepEqual(trace.run.output, { yaml: HOUR, code: 2 * HOUR });
   }));
 
-Deno.test("1,000 functions wait without being held, and all go on when their time comes", () =>
+Deno.test("1,000 functions wait without staying in memory, and all resume at their time", () =>
   withCode(async (bench) => {
     const rule = codeRule(`await step.wait("pause", "6d"); return event.data.n;`, { max: 2_000 });
     const runs = await Promise.all(Array.from({ length: 1_000 }, (_, n) => bench.send(rule, { n })));

@@ -6,7 +6,7 @@ const HOUR = 3_600_000;
 const waitFor = (args: Record<string, never> | object, more: Partial<Step> = {}) =>
   makeStep("pay", "waitFor", { waitFor: "payment.received", ...args }, more);
 
-Deno.test("waitFor waits for an event of the type with the values asked for, and gives it", () =>
+Deno.test("waitFor waits for an event of the type with matching values, and returns it", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const run = await bench.send(
@@ -31,7 +31,7 @@ Deno.test("waitFor waits for an event of the type with the values asked for, and
     assert.equal(trace.run.endedAt, START);
   }));
 
-Deno.test("an event that came before its waitFor was reached is not missed, and ends one wait only", () =>
+Deno.test("an event that came before its waitFor is not missed, and ends only one wait", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const run = await bench.send(makeRule([
@@ -47,7 +47,7 @@ Deno.test("an event that came before its waitFor was reached is not missed, and 
     assert.equal(bench.clock.now(), START + 2 * HOUR);
   }));
 
-Deno.test("after its timeout the result is null, or what onTimeout gives", () =>
+Deno.test("after its timeout the result is null, or that of onTimeout", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const rule = (more: Partial<Step>) =>
@@ -66,7 +66,7 @@ Deno.test("after its timeout the result is null, or what onTimeout gives", () =>
     assert.deepEqual(late.steps.map(({ path }) => path), ["pay", "pay/onTimeout/pause", "pay/onTimeout/late", "after"]);
   }));
 
-Deno.test("a wait that an operator skips has no result, and onTimeout does not answer that", () =>
+Deno.test("a skipped wait has no result, and onTimeout does not run", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const run = await bench.send(makeRule([
@@ -82,7 +82,7 @@ Deno.test("a wait that an operator skips has no result, and onTimeout does not a
     assert.deepEqual(bench.calls, ["see"]);
   }));
 
-Deno.test("an event that comes while other branches work moves its branch on at once", () =>
+Deno.test("an event that comes while other branches work resumes its branch at once", () =>
   withBench(async (bench) => {
     const working = Promise.withResolvers<null>();
     bench.functions = { work: () => working.promise, see: (args) => args };
@@ -103,7 +103,7 @@ Deno.test("an event that comes while other branches work moves its branch on at 
     assert.equal((await bench.trace(run)).run.state, "succeeded");
   }));
 
-Deno.test("an event at any moment of a run's beginning is not missed", async () => {
+Deno.test("an event at any moment while a run starts is not missed", async () => {
   for (let turn = 0; turn < 8; turn++) {
     await withBench(async (bench) => {
       bench.functions.see = (args) => args;

@@ -4,7 +4,7 @@ import { callStep, makeRule, makeStep, START, states, withBench } from "./harnes
 const HOUR = 3_600_000;
 const wait = (args: Record<string, string>, more = {}) => makeStep("pause", "wait", args, more);
 
-Deno.test("wait suspends the run for a while; it is a row, and no time spent", () =>
+Deno.test("wait suspends the run for a duration; it is only a row, and counts as no running time", () =>
   withBench(async (bench) => {
     bench.functions.see = (args) => args;
     const run = await bench.send(
@@ -31,7 +31,7 @@ Deno.test("wait suspends the run for a while; it is a row, and no time spent", (
     assert.deepEqual(trace.steps.at(-1)?.output, { pause: null });
   }));
 
-Deno.test("wait takes a time, or the next time of a day in a zone; until is when it ends at the latest", () =>
+Deno.test("wait accepts a time, or the next time of day in a zone; until is its latest end", () =>
   withBench(async (bench) => {
     const ends = async (args: Record<string, string>) => {
       const begun = bench.clock.now();
@@ -45,7 +45,7 @@ Deno.test("wait takes a time, or the next time of a day in a zone; until is when
     assert.equal(await ends({ wait: "1h", until: "2026-12-24" }), 1);
   }));
 
-Deno.test("a time, a zone that cannot be read fails the step, with what would do", () =>
+Deno.test("an invalid time or zone fails the step, with what would work", () =>
   withBench(async (bench) => {
     const error = async (args: Record<string, string>) => (await bench.run(makeRule([wait(args)]))).run.error?.message;
     assert.match((await error({ wait: "${{ event.type }}" }))!, /^Cannot wait for "test": expected a duration such as/);
@@ -103,7 +103,7 @@ Deno.test("the timeout of a run that waits leaves its wait cancelled", () =>
     assert.ok(states(trace).includes("rule.onError/tell succeeded"));
   }));
 
-Deno.test("thousands of runs may wait: they are rows, and all go on when it is time", () =>
+Deno.test("thousands of runs may wait: they are only rows, and all resume at their time", () =>
   withBench(async (bench) => {
     const rule = makeRule([wait({ wait: "2026-11-21T09:00:00Z" })], { max: 10_000 });
     for (let count = 0; count < 2_000; count++) await bench.send(rule);

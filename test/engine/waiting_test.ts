@@ -4,7 +4,7 @@ import { Waiting } from "../../runtime/engine/waiting.ts";
 
 const never = new AbortController().signal;
 
-/** A clock that knows how many are waiting for it. */
+/** A clock that counts its pending timers. */
 class CountingClock extends ManualClock {
   alarms = 0;
 
@@ -26,23 +26,23 @@ class CountingClock extends ManualClock {
   }
 }
 
-/** A branch that works until it is told to end. */
+/** A branch that works until it is released. */
 function work() {
   const { promise, resolve } = Promise.withResolvers<string>();
   return { branch: () => promise, end: () => resolve("worked") };
 }
 
-Deno.test("a run is suspended as soon as its only branch waits, also for a time that is near", async () => {
+Deno.test("a run is suspended as soon as its only branch waits, even for a short time", async () => {
   const waiting = new Waiting(new ManualClock(0));
   assert.equal(await waiting.wait(1, never), false);
   assert.equal(await waiting.wait(undefined, never), false);
 });
 
-Deno.test("a wait that is due already goes on", async () => {
+Deno.test("a wait that is already due ends at once", async () => {
   assert.equal(await new Waiting(new ManualClock(5)).wait(5, never), true);
 });
 
-Deno.test("while a branch works the others wait in memory, and go on when they are due", async () => {
+Deno.test("while a branch works the others wait in memory, and resume when they are due", async () => {
   const clock = new ManualClock(0);
   const waiting = new Waiting(clock);
   const { branch, end } = work();
@@ -74,14 +74,14 @@ Deno.test("when the last branch that works ends or waits, all that wait are susp
   assert.deepEqual(await done, ["worked", false, "false,false"]);
 });
 
-Deno.test("after branches have been joined, the one that goes on is suspended by itself again", async () => {
+Deno.test("after a join the remaining branch is suspended alone again", async () => {
   const waiting = new Waiting(new ManualClock(0));
   await waiting.fork([() => Promise.resolve(1), () => Promise.resolve(2), () => Promise.resolve(3)]);
   await waiting.fork([]);
   assert.equal(await waiting.wait(1_000, never), false);
 });
 
-Deno.test("a wait that is held keeps the run in memory, with all that wait; the time is counted as held", async () => {
+Deno.test("a wait that holds the run keeps it in memory, with all waiting branches; the time counts as held", async () => {
   const clock = new ManualClock(0);
   const waiting = new Waiting(clock);
   const done = waiting.fork([
@@ -100,7 +100,7 @@ Deno.test("a run is not held for longer than a few seconds", async () => {
   assert.equal(await waiting.wait(60_000, never, { hold: true }), false);
 });
 
-Deno.test("however many wait, an alarm is set for the first of them only", async () => {
+Deno.test("however many branches wait, only the first has a timer", async () => {
   const clock = new ManualClock(0);
   const dues: number[] = [];
   const at = clock.at.bind(clock);
@@ -114,12 +114,12 @@ Deno.test("however many wait, an alarm is set for the first of them only", async
   const done = waiting.fork<unknown>([branch, ...waits]);
   assert.deepEqual(dues, [1_000]);
   await clock.advanceTo(1_049);
-  assert.equal(dues.length, 51, "and for the next one when it has come");
+  assert.equal(dues.length, 51, "then the next one");
   end();
   await done;
 });
 
-Deno.test("all that wait look again when the run is woken", async () => {
+Deno.test("all waiting branches check again when the run is woken", async () => {
   const clock = new CountingClock(0);
   const waiting = new Waiting(clock);
   const { branch, end } = work();
@@ -138,7 +138,7 @@ Deno.test("all that wait look again when the run is woken", async () => {
   assert.equal(clock.alarms, 0);
 });
 
-Deno.test("a branch whose signal is aborted waits no more, and leaves no alarm behind", async () => {
+Deno.test("a branch whose signal is aborted stops waiting, and leaves no timer behind", async () => {
   const clock = new CountingClock(0);
   const waiting = new Waiting(clock);
   const { branch, end } = work();
@@ -152,7 +152,7 @@ Deno.test("a branch whose signal is aborted waits no more, and leaves no alarm b
   assert.throws(() => waiting.wait(1, stop.signal), /lost/);
 });
 
-Deno.test("where runs are held for tests, all branches wait in memory until the run is told to suspend", async () => {
+Deno.test("if runs are held for tests, all branches wait in memory until the run is asked to suspend", async () => {
   const clock = new ManualClock(0);
   const waiting = new Waiting(clock, true);
   const first = waiting.wait(86_400_000, never);

@@ -16,7 +16,7 @@ interface Push {
 const pushes = (examples as unknown as { name: string; examples: Push[] }[])
   .find(({ name }) => name === "push")!.examples;
 
-Deno.test("example 01: a push that GitHub signed is told once; a forged one and another branch are not", async () => {
+Deno.test("example 01: a push signed by GitHub is announced once; a forged one and another branch are not", async () => {
   await using chat = await WebServer.start();
   await using folder = await copyExample("01-github-webhook", {
     "config.yaml": `push: { chat: "${chat.url}/room" }`,

@@ -20,7 +20,7 @@ Deno.test("example 02: check shows the next working mornings in the rule's time 
   }
 });
 
-Deno.test("example 02: at its time the digest fetches the orders, again where the shop fails, and posts", async () => {
+Deno.test("example 02: at its time the digest fetches the orders, retries if the shop fails, and posts", async () => {
   await using peer = await WebServer.start((seen, response, count) => {
     if (count === 1) return response.writeHead(503).end();
     response.setHeader("content-type", "application/json");

@@ -5,7 +5,7 @@ import { start } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { copyExample } from "./example.ts";
 
-Deno.test("example 03: what changes in the price list reaches the script, with old, new and diff", async () => {
+Deno.test("example 03: changes of the price list reach the script, with old, new and diff", async () => {
   let products: object[] = [
     { sku: "A", price: 10, updatedAt: 1 },
     { sku: "B; rm -rf /", price: 5, updatedAt: 1 },

@@ -6,7 +6,7 @@ import { copyExample } from "./example.ts";
 
 const count = (program: Program, text: string) => program.lines.filter(({ message }) => message.includes(text)).length;
 
-Deno.test("example 04: a dropped file becomes an event for each row and moves away; an order that comes again, nothing", async () => {
+Deno.test("example 04: a dropped file becomes an event for each row and is moved; a repeated order becomes none", async () => {
   await using folder = await copyExample("04-file-drop");
   await using program = start(folder.rules, { data: folder.data });
   await program.url();

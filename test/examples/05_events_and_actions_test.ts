@@ -3,7 +3,7 @@ import { start } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { copyExample } from "./example.ts";
 
-Deno.test("example 05: an order reaches the rules that listen; both tell by the same action", async () => {
+Deno.test("example 05: an order reaches both rules that listen; both notify by the same action", async () => {
   await using chat = await WebServer.start((seen, response) => {
     response.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify({ id: `in ${seen.path}` }));
   });

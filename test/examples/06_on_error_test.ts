@@ -3,7 +3,7 @@ import { start, whenthen } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { copyExample } from "./example.ts";
 
-Deno.test("example 06: the second source steps in; a failed backup is told and stays failed", async () => {
+Deno.test("example 06: the second source is used; a failed backup is reported and stays failed", async () => {
   await using peer = await WebServer.start((seen, response) => {
     if (seen.path.startsWith("/first")) return response.writeHead(503).end("down");
     response.writeHead(200, { "content-type": "application/json" }).end('{"USD":1.07}');

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { start } from "../e2e/program.ts";
 import { copyExample } from "./example.ts";
 
-Deno.test("example 07: config.yaml rules, a saved change is live; the environment's file goes over it", async () => {
+Deno.test("example 07: config.yaml applies, a saved change is live; the environment's file overrides it", async () => {
   await using folder = await copyExample("07-config-per-environment");
   await using development = start(folder.rules, { data: folder.data });
   await using production = start(folder.rules, { data: `${folder.data}-prod`, args: ["--env", "prod"] });

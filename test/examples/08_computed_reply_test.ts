@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { start } from "../e2e/program.ts";
 import { copyExample } from "./example.ts";
 
-Deno.test("example 08: the caller gets what the rule computed, or is told what is wrong", async () => {
+Deno.test("example 08: the caller gets the computed reply, or an error that says what is wrong", async () => {
   await using folder = await copyExample("08-computed-reply");
   await using program = start(folder.rules, { data: folder.data });
   const quote = (items: unknown) => program.post("/hooks/quote", { items });

@@ -22,7 +22,7 @@ const feed = (...titles: string[]) =>
     ).join("")
   }</feed>`;
 
-Deno.test("example 09: the workflow's own command tells what is new since the state that the cache carries", async () => {
+Deno.test("example 09: the workflow's own command reports what is new since the cached state", async () => {
   let titles = ["v1"];
   let broken = false;
   await using peer = await WebServer.start((seen, response) => {
@@ -48,11 +48,11 @@ Deno.test("example 09: the workflow's own command tells what is new since the st
   const [restore, save] = steps.filter(({ uses }) => uses?.startsWith("actions/cache/"));
   assert.equal(restore.with!.key, save.with!.key);
   assert.ok(restore.with!.key.startsWith(restore.with!["restore-keys"]));
-  assert.equal(save.if, "always()", "a failed pass has done things, too");
+  assert.equal(save.if, "always()", "a failed pass has effects, too");
   assert.equal(steps.find(({ uses, with: to }) => uses?.startsWith("actions/checkout") && to)!.with!.path, "whenthen");
 
   assert.deepEqual((await pass()).code, 0);
-  assert.ok((await readdir(join(folder.rules, restore.with!.path))).length > 0, "the state is where the cache looks");
+  assert.ok((await readdir(join(folder.rules, restore.with!.path))).length > 0, "the state is in the cached folder");
   titles = ["v2", "v1"];
   const second = await pass();
   assert.equal(second.code, 0, second.output);
@@ -66,7 +66,7 @@ Deno.test("example 09: the workflow's own command tells what is new since the st
   assert.equal(posts().length, 1);
 });
 
-/** Runs a step's script as GitHub's runner does. */
+/** Runs a step's script like GitHub's runner. */
 function job(script: string, cwd: string, env: Record<string, string>): Promise<{ code: number; output: string }> {
   return new Promise((resolve) => {
     const options = { cwd, env: { ...process.env, NO_COLOR: "1", ...env } };

@@ -7,7 +7,7 @@ import { BINARY } from "../binary/binary.ts";
 import { copyExample, ROOT } from "./example.ts";
 
 Deno.test({
-  name: "example 10: the binary, unpacked as the build does it, serves hooks to all, the rest to the token",
+  name: "example 10: the binary, unpacked as in the build, serves hooks to everybody, the rest with the token",
   ignore: BINARY === "",
   fn: async () => {
     await using folder = await copyExample("10-heroku");
@@ -35,7 +35,7 @@ function webOf(procfile: string): string {
   return /^web: (.+)$/m.exec(procfile)![1];
 }
 
-/** What must hold of an app, whatever its command is. */
+/** Requirements on an app, whatever its command is. */
 async function checkDyno(command: string, folder: string): Promise<void> {
   const refused = dyno(command, folder, { WHENTHEN_TOKEN: "" });
   assert.notEqual(await refused.ended, 0);

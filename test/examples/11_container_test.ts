@@ -13,7 +13,7 @@ const EXAMPLE = join(ROOT, "examples/11-container");
 const CACHE = join(ROOT, "node_modules/.cache/whenthen");
 const LIBC = ["dpkg", "-L", "libc6"];
 
-/** Debian's `tini`, kept beside what else is fetched; undefined where it is not to be had. */
+/** Debian's `tini`, cached beside other downloads; undefined if it is not available. */
 function findInit(): string | undefined {
   const path = join(CACHE, "usr/bin/tini-static");
   const script = "apt-get download -qq tini && dpkg-deb -x tini_*.deb . && rm tini_*.deb";
@@ -21,7 +21,7 @@ function findInit(): string | undefined {
   return [path, "/usr/bin/tini-static"].find(existsSync);
 }
 
-/** Whether this machine can do what a container runtime does, as far as it matters here, and has the image's parts. */
+/** Whether this machine can do what the test needs of a container runtime, and has the parts of the image. */
 const mayContain = BINARY !== "" && process.getuid?.() === 0 &&
   [["unshare", "--pid", "--fork", "--mount", "--mount-proc", "true"], LIBC]
     .every(([program, ...args]) => spawnSync(program, args).status === 0);
@@ -29,13 +29,13 @@ const init = mayContain ? findInit() : undefined;
 
 Deno.test({
   name:
-    "example 11: in a tree of glibc, init, program and rules, hooks and TypeScript work, no zombies stay, SIGTERM ends it",
+    "example 11: in a tree of glibc, init, program and rules, hooks and TypeScript work, no zombies remain, SIGTERM ends it",
   ignore: init === undefined,
   fn: async () => {
     await using folder = await temporaryFolder();
     const root = join(folder.path, "root");
     const image = await build(root, folder.path);
-    // What a user adds to the base, to leave orphans behind.
+    // A user's rule that leaves orphans behind.
     for (const program of ["/bin/sh", "/usr/bin/setsid", "/bin/sleep"]) await put(program, join(root, program));
     await writeFile(
       join(root, "etc/whenthen/rules/orphan.yaml"),
@@ -72,7 +72,7 @@ interface Image {
   command: string[];
 }
 
-/** Does what the Dockerfile says; its bases are glibc as this machine's package has it, and the init's package. */
+/** Builds what the Dockerfile describes, from this machine's package of glibc and the init's package. */
 async function build(root: string, scratch: string): Promise<Image> {
   for (const path of ["proc", "dev", "tmp"]) await mkdir(join(root, path), { recursive: true });
   await chmod(join(root, "tmp"), 0o1777);
@@ -103,7 +103,7 @@ async function put(from: string, to: string): Promise<void> {
   await cp(from, to, { recursive: true, dereference: true });
 }
 
-/** Runs the image's command as the first process of a pid namespace, with `/proc` and `/dev` as runtimes give them. */
+/** Runs the image's command as the first process of a pid namespace, with `/proc` and `/dev` as a container runtime provides them. */
 function run(root: string, { user, command }: Image) {
   const script = 'mount -t proc proc "$0/proc"; mount --bind /dev "$0/dev"; exec chroot --userspec="$1" "$0" "${@:2}"';
   const inside = ["bash", "-c", script, root, user, ...command];
@@ -118,7 +118,7 @@ function run(root: string, { user, command }: Image) {
   const program = new Program(child, join(root, "var/lib/whenthen"));
   return {
     program,
-    /** The id that the first process has outside. */
+    /** The pid of the first process outside the namespace. */
     first: async () => {
       await until(() => childrenOf(child.pid!)[0]?.name === "tini", () => `no init:\n${program.output}`);
       return childrenOf(child.pid!)[0].pid;
@@ -135,10 +135,10 @@ function childrenOf(parent: number): { pid: number; name: string; state: string 
   });
 }
 
-/** Looks again and again: nothing tells when another process has gone. */
+/** Polls: nothing reports the end of another process. */
 async function until(holds: () => boolean, message: () => string): Promise<void> {
-  for (let patience = TIMEOUT / 50; !holds(); patience--) {
-    if (patience === 0) throw new assert.AssertionError({ message: message() });
+  for (let rounds = TIMEOUT / 50; !holds(); rounds--) {
+    if (rounds === 0) throw new assert.AssertionError({ message: message() });
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

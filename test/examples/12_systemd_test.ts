@@ -33,7 +33,7 @@ async function serviceFolder() {
 }
 
 Deno.test({
-  name: "example 12: the service's command runs as another user with only its state to write to, and ends when told",
+  name: "example 12: the service's command runs as another user that can write only its state, and ends on SIGTERM",
   ignore: BINARY === "",
   fn: async () => {
     await using folder = await serviceFolder();

@@ -21,12 +21,12 @@ const PEOPLE = `people:
   val: { name: Val, groups: [voters], password: ${HASH} }
 `;
 
-/** One of the two rules, with the paths of the steps that are done first at each moment. */
+/** One of the two rules, with the paths of the first steps executed at each moment. */
 interface Version {
   rule: string;
   file: string;
   moments: string[][];
-  /** Steps get other names. */
+  /** An edit that renames steps. */
   edit(text: string): string;
 }
 
@@ -62,12 +62,12 @@ const VERSIONS: Version[] = [{
   edit: (text) => text.replaceAll(/"(hour|sixDays|warn|evaluate)"/g, '"$1Renamed"'),
 }];
 
-/** What is asked of the list and the calendar when a discussion begins. */
+/** Requests to the list and the calendar when a discussion begins. */
 function begun(week: string): string[] {
   return ["POST /list/announcements", `GET /calendar/calls?week=${week}`, "POST /calendar/block", "GET /list/pending"];
 }
 
-/** What is asked of the list until it ends. */
+/** Requests to the list until it ends. */
 const WHOLE = [
   ...["POST /list/publish", "POST /list/announcements", "POST /list/evaluations"],
   ...Array(4).fill("GET /list/pending"),
@@ -95,7 +95,7 @@ async function prepare({ file }: Version) {
     peer,
     folder,
     clock,
-    /** Mails on the list that nobody has decided about. */
+    /** Mails on the list without a decision. */
     pending: [] as typeof MAIL[],
     start: () => start(folder.rules, { data: folder.data, env: clock.env }),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
@@ -103,7 +103,7 @@ async function prepare({ file }: Version) {
   return world;
 }
 
-/** Waits until the run waits for steps of these names, and holds what is done against what is to be done. */
+/** Waits until the run waits for steps of these names, and compares the requests with the expected ones. */
 async function see(program: Program, run: string, waits: string[], done: string[]): Promise<void> {
   const namesOf = ({ run: { state, waits = [] } }: Answered): string[] =>
     state === "waiting" ? waits.map(({ step }: Answered) => /(\w+)(#\d+)?$/.exec(step)![1]).sort() : [];
@@ -153,7 +153,7 @@ async function change(program: Program, rule: string, execute: () => Promise<voi
 }
 
 /**
- * One week. The program is killed and started anew at each moment, a little later than at the one before, so that what is due an
+ * One week. The program is killed and restarted at each moment, a little later than at the previous one, so that work due an
  * hour later is due.
  */
 async function journey(version: Version, isEdited: boolean): Promise<void> {
@@ -200,7 +200,7 @@ async function journey(version: Version, isEdited: boolean): Promise<void> {
     const ended = await until("the end", look, ({ run: { state } }) => /succeeded|failed|cancelled/.test(state));
     assert.equal(ended.run.state, "succeeded", JSON.stringify(ended.run));
     assert.deepEqual(doneIn(ended), [...steps, ...moments[moment]].sort());
-    // The cron begins the next one, where its rule is still there.
+    // The cron begins the next one, if its rule still exists.
     const expected = [
       ...begun("2027-01-04"),
       ...WHOLE,
@@ -212,10 +212,10 @@ async function journey(version: Version, isEdited: boolean): Promise<void> {
 }
 
 for (const version of VERSIONS) {
-  Deno.test(`example 13, ${version.rule}: killed between all moments, each request is made once`, () => {
+  Deno.test(`example 13, ${version.rule}: killed between all steps, each request is made once`, () => {
     return journey(version, false);
   });
-  Deno.test(`example 13, ${version.rule}: the file is edited, then deleted; the run goes on as it began`, () => {
+  Deno.test(`example 13, ${version.rule}: the file is edited, then deleted; the run continues on its version`, () => {
     return journey(version, true);
   });
 }

@@ -16,7 +16,7 @@ const T0 = Date.parse("2027-01-04T08:00:00Z");
 
 const QUESTION = (order: string) => `Refund 250 EUR for order ${order}?`;
 
-/** The way to the page that a mail gives. */
+/** The path of the page in a mail's link. */
 function linkIn({ body }: Received): string {
   const { pathname, search } = new URL(/http:\S+/.exec(body)![0]);
   return pathname + search;
@@ -24,7 +24,7 @@ function linkIn({ body }: Received): string {
 
 for (const type of ["refund.requested", "refund.wanted"]) {
   const language = type === "refund.requested" ? "YAML" : "TypeScript";
-  Deno.test(`example 14 in ${language}: reminded, escalated, decided by a link, given up; each mail once, whatever is killed`, async () => {
+  Deno.test(`example 14 in ${language}: reminded, escalated, decided by a link, timed out; each mail once, whenever it is killed`, async () => {
     await using server = await MailServer.start();
     await using bank = await WebServer.start();
     const settings = await readFile(join(ROOT, "examples", EXAMPLE, "whenthen.yaml"), "utf8");

@@ -10,7 +10,7 @@ const HOUR = 60 * MINUTE;
 const T0 = Date.parse("2027-01-04T08:00:00Z");
 
 for (const [type, language] of [["comment.added", "YAML"], ["remark.added", "TypeScript"]]) {
-  Deno.test(`example 15 in ${language}: one mail an hour for each customer, also when the program was killed meanwhile`, async () => {
+  Deno.test(`example 15 in ${language}: one mail an hour for each customer, also if the program is killed meanwhile`, async () => {
     await using server = await MailServer.start();
     await using folder = await copyExample("15-hourly-digest", {
       "whenthen.yaml": `smtp: { host: 127.0.0.1, port: ${server.port}, from: rules@example.org }\n`,

@@ -14,10 +14,10 @@ const T0 = Date.parse("2027-01-06T12:00:00Z");
 const MONDAY = Date.parse("2027-01-11T07:00:00Z");
 
 for (const [type, rule] of [["order.paid", "report"], ["order.settled", "report_in_code"]]) {
-  Deno.test(`example 16, ${rule}: one report for each Monday, also of nothing, and when the program was away`, async () => {
+  Deno.test(`example 16, ${rule}: one report for each Monday, even without events, or if the program was down`, async () => {
     await using office = await WebServer.start();
     await using folder = await copyExample("16-weekly-report", {
-      // The other one is not there.
+      // The other rule is removed.
       "config.yaml": `${rule}: { office: "${office.url}/reports" }\n${
         rule === "report" ? "report_in_code" : "report"
       }: { enabled: false }\n`,
@@ -41,12 +41,12 @@ for (const [type, rule] of [["order.paid", "report"], ["order.settled", "report_
     await at(T0 + DAY, (program) => pay(program, 7));
     assert.deepEqual(reports(), []);
 
-    // Away at eight, back at noon.
+    // Down at eight, up at noon.
     await at(MONDAY + 4 * HOUR, reported);
     expected.push({ until: "2027-01-11T07:00:00.000Z", orders: 2, total: 19.5 });
     assert.deepEqual(reports(), expected);
 
-    // There at eight; nothing has come.
+    // Up at eight; no events.
     await at(MONDAY + 6 * DAY, async (program) => {
       await clock.set(MONDAY + 7 * DAY + MINUTE);
       await reported(program);
@@ -54,7 +54,7 @@ for (const [type, rule] of [["order.paid", "report"], ["order.settled", "report_
       assert.deepEqual(reports(), expected);
     });
 
-    // Away for two Mondays: one report.
+    // Down for two Mondays: one report.
     await at(MONDAY + 23 * DAY, async (program) => {
       await reported(program);
       await pay(program, 1);
@@ -67,7 +67,7 @@ for (const [type, rule] of [["order.paid", "report"], ["order.settled", "report_
   });
 }
 
-/** Holds for the line with which that many have matched. */
+/** Matches the line that completes this number of matches. */
 function counting(count: number, matches: (message: string) => boolean) {
   let seen = 0;
   return ({ message }: { message: string }) => matches(message) && ++seen === count;

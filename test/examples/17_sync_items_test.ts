@@ -4,9 +4,9 @@ import { type Seen, WebServer } from "../e2e/web_server.ts";
 import { copyExample } from "./example.ts";
 
 const TOTAL = 40;
-/** At once, as the rule says. */
+/** Concurrent items, as in the rule. */
 const AT_ONCE = 4;
-/** The first item that gets no answer before the program is killed. */
+/** The first item without a response before the program is killed. */
 const CAUGHT = 15;
 const REFUSED = 5;
 
@@ -14,7 +14,7 @@ const items = Array.from({ length: TOTAL }, (_, index) => ({ id: `i${index}` }))
 const isPut = ({ method }: Seen) => method === "PUT";
 
 for (const rule of ["sync", "sync_in_code"]) {
-  Deno.test(`example 17, ${rule}: killed in the middle, no item is sent twice but those that had no answer`, async () => {
+  Deno.test(`example 17, ${rule}: killed in the middle, only items without a response are sent twice`, async () => {
     let isDown = true;
     await using peer = await WebServer.start((seen, response) => {
       const index = Number(/i(\d+)$/.exec(seen.path)?.[1]);

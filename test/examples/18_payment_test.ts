@@ -13,7 +13,7 @@ const T0 = Date.parse("2027-01-04T08:00:00Z");
 const asked = ({ method, path }: Seen) => `${method} ${path}`;
 
 for (const [type, language] of [["order.placed", "YAML"], ["order.wanted", "TypeScript"]]) {
-  Deno.test(`example 18 in ${language}: paid before it is waited for, after, twice, and never; killed meanwhile`, async () => {
+  Deno.test(`example 18 in ${language}: paid before the wait, during it, twice, and never; killed meanwhile`, async () => {
     let isSlow = true;
     await using warehouse = await WebServer.start((seen, response) => {
       if (isSlow && asked(seen) === "POST /reservations/early") return;
@@ -66,7 +66,7 @@ for (const [type, language] of [["order.placed", "YAML"], ["order.wanted", "Type
     await pay(program, "never", "p5");
 
     const [reserved, ...others] = warehouse.seen.filter(({ path }) => path.endsWith("/early"));
-    // It had no answer when the program was killed.
+    // It had no response when the program was killed.
     assert.equal(others[0].headers["idempotency-key"], reserved.headers["idempotency-key"]);
     assert.deepEqual(
       warehouse.seen.filter((seen) => seen !== reserved).map(asked).sort(),

@@ -2,12 +2,12 @@ import type { Disk, DiskFile } from "../../runtime/host/disk.ts";
 import { realMedium, SimulatedDisk } from "./simulated_disk.ts";
 
 /**
- * A disk for black-box tests, by what `WHENTHEN_TEST_DISK` wishes; undefined or empty leaves the disk as it is.
+ * A disk for black-box tests, selected by `WHENTHEN_TEST_DISK`; undefined or empty leaves the disk unchanged.
  *
- * - `hold:1000` holds each sync of a file for that many milliseconds
- * - `forget:42` keeps what is not synced in this process, so that killing it is a power cut; the number seeds what is written
+ * - `hold:1000` delays each sync of a file for that many milliseconds
+ * - `forget:42` keeps unsynced data in this process, so that killing it is a power cut; the number seeds the early
  *   back early
- * @throws Error where it wishes for something else
+ * @throws Error for another value
  */
 export function chooseDisk(disk: Disk, wish: string | undefined): Disk {
   if (!wish) return disk;

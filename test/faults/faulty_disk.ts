@@ -4,7 +4,7 @@ import type { DiskFile } from "../../runtime/host/disk.ts";
 
 type Fault = "ENOSPC" | "EIO";
 
-/** A disk in memory that can lose its power, fill up, and fail to sync, as pessimistic as POSIX allows. */
+/** A disk in memory with power cuts, full disk, and failing syncs, as pessimistic as POSIX allows. */
 export class FaultyDisk extends SimulatedDisk {
   /** Set to have every write fail, after half of its bytes. */
   failWrites: Fault | undefined;
@@ -30,7 +30,7 @@ export class FaultyDisk extends SimulatedDisk {
   }
 
   #faulty(file: DiskFile, path: string): DiskFile {
-    // After a failed sync the kernel forgets what was dirty: later syncs succeed and keep nothing of it.
+    // After a failed sync the kernel drops the dirty pages: later syncs succeed and keep none of them.
     let lost = false;
     return {
       write: async (bytes) => {
@@ -62,7 +62,7 @@ export class FaultyDisk extends SimulatedDisk {
     return [...this.contents().keys()].sort();
   }
 
-  /** Puts a file onto the disk, durably. */
+  /** Writes a durable file. */
   put(path: string, data: Uint8Array): void {
     this.look(dirname(path));
     this.memory.files.set(path, data.slice());

@@ -2,13 +2,13 @@ import { readFileSync } from "node:fs";
 import { setInterval } from "node:timers";
 import { type Clock, wallClock } from "../../runtime/host/clock.ts";
 
-/** Milliseconds after which the file is read again: whoever sets the clock sees what follows soon. */
+/** Milliseconds between readings of the file: a change of the clock takes effect soon. */
 const LOOK_AGAIN = 100;
 
 /**
- * A clock for black-box tests: the clock given, shifted by the milliseconds that stand in the file that
- * `WHENTHEN_TEST_CLOCK` names, also when they change. Undefined or empty leaves the clock as it is.
- * @throws Error where the file holds no whole number
+ * A clock for black-box tests: the given clock, shifted by the milliseconds in the file that
+ * `WHENTHEN_TEST_CLOCK` names, also when they change. Undefined or empty leaves the clock unchanged.
+ * @throws Error if the file holds no whole number
  */
 export function chooseClock(clock: Clock, file: string | undefined): Clock {
   if (!file) return clock;

@@ -7,7 +7,7 @@ import { chooseClock } from "./shifted_clock.ts";
 
 const DAY = 86_400_000;
 
-Deno.test("the clock of black-box tests is shifted by what its file says, also when that changes; without a file it is the machine's", async () => {
+Deno.test("the clock of black-box tests is shifted by the value in its file, also if that changes; without a file it is the machine's clock", async () => {
   assert.equal(chooseClock(systemClock, undefined), systemClock);
   const folder = await mkdtemp(join(tmpdir(), "whenthen-clock-"));
   const file = join(folder, "shift");

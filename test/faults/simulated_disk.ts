@@ -2,7 +2,7 @@ import * as fs from "node:fs";
 import { dirname, join } from "node:path";
 import type { Disk, DiskFile, OpenFile } from "../../runtime/host/disk.ts";
 
-/** What keeps its contents when the power goes. Each call is whole, and they take effect in order. */
+/** Storage that survives a power cut. Each call is atomic, and they take effect in order. */
 export interface Medium {
   mkdir(folder: string): void;
   list(folder: string): string[];
@@ -14,7 +14,7 @@ export interface Medium {
   remove(path: string): void;
 }
 
-/** The machine's disk as a medium: a program that is killed leaves there what a power cut would leave. */
+/** The machine's disk as a medium: a killed program leaves there what a power cut would leave. */
 export const realMedium: Medium = {
   mkdir: (folder) => void fs.mkdirSync(folder, { recursive: true, mode: 0o700 }),
   list: (folder) => fs.readdirSync(folder),
@@ -27,16 +27,16 @@ export const realMedium: Medium = {
 };
 
 interface File {
-  /** Where the medium has it; undefined while no synced folder names it. */
+  /** Its path on the medium; undefined while no synced folder names it. */
   at?: string;
-  /** What is synced, as long as the medium has no place for it. */
+  /** Synced bytes, as long as the file has no path on the medium. */
   synced: Uint8Array;
   dirty: Uint8Array;
-  /** How many zeros stand on the medium where dirty bytes belong. */
+  /** How many zeros are on the medium in place of dirty bytes. */
   zeros: number;
 }
 
-/** A change of a folder, visible at once; `keep` brings it onto the medium. */
+/** A change of a folder, visible at once; `keep` applies it to the medium. */
 interface Change {
   folder: string;
   keep: () => void;
@@ -45,8 +45,8 @@ interface Change {
 const NOTHING = new Uint8Array();
 
 /**
- * A disk that is as forgetful as POSIX allows: what was not synced never reaches the medium, be it bytes or the creation,
- * renaming and removal of files; except for what a machine writes back early, by itself.
+ * A disk that loses as much as POSIX allows: unsynced changes never reach the medium, be it bytes or the creation,
+ * renaming and removal of files; except for early writeback.
  */
 export class SimulatedDisk implements Disk {
   readonly #medium: Medium;
@@ -56,7 +56,7 @@ export class SimulatedDisk implements Disk {
   #changes: Change[] = [];
   #power = {};
 
-  /** @param early the share of what is unsynced that reaches the medium after a write: 0 to 1 each time it is asked */
+  /** @param early the share of unsynced data that reaches the medium after a write: 0 to 1 at each call */
   constructor(medium: Medium, early: () => number = () => 0) {
     this.#medium = medium;
     this.#early = early;
@@ -160,9 +160,9 @@ export class SimulatedDisk implements Disk {
   }
 
   /**
-   * Lets part of what is unsynced reach the medium: the first changes of folders, the beginning of each file's dirty bytes;
+   * Writes back part of the unsynced data: the first changes of folders, the beginning of each file's dirty bytes;
    * a file may have grown already, with zeros where the rest belongs.
-   * @param share 0 to 1 each time it is asked
+   * @param share 0 to 1 at each call
    */
   writeBack(share: () => number): void {
     const early = this.#changes.splice(0, Math.round(share() * this.#changes.length));
@@ -176,8 +176,8 @@ export class SimulatedDisk implements Disk {
   }
 
   /**
-   * Takes the power away. Open files are dead.
-   * @param share how much of what is unsynced survives, see {@link writeBack}
+   * Cuts the power. Open files fail from then on.
+   * @param share how much of the unsynced data survives, see {@link writeBack}
    */
   cut(share: () => number = () => 0): void {
     this.writeBack(share);
@@ -189,12 +189,12 @@ export class SimulatedDisk implements Disk {
     for (const folder of known) this.look(folder);
   }
 
-  /** What a program sees in the folders that were looked at. */
+  /** The visible state of the folders used so far. */
   contents(): Map<string, Uint8Array> {
     return new Map([...this.#files].map(([path, file]) => [path, this.#content(file)]));
   }
 
-  /** What is on the medium is seen when a folder is looked at first. */
+  /** A folder's content is read from the medium at its first use. */
   look(folder: string): void {
     if (this.#known.has(folder)) return;
     this.#known.add(folder);
@@ -230,7 +230,7 @@ export class SimulatedDisk implements Disk {
     this.writeBack(this.#early);
   }
 
-  /** Brings the first dirty bytes to the synced ones. */
+  /** Appends the first dirty bytes to the synced ones. */
   #keep(file: File, count: number): void {
     if (count === 0) return;
     const { at, synced, dirty, zeros } = file;
@@ -243,7 +243,7 @@ export class SimulatedDisk implements Disk {
     file.dirty = dirty.slice(count);
   }
 
-  /** Gives a file a place on the medium, unless a rename that was synced before has given it one. */
+  /** Gives a file a path on the medium, unless an earlier synced rename has given it one. */
   #place(file: File, path: string): void {
     if (file.at !== undefined) return;
     this.#medium.create(path);
@@ -258,12 +258,12 @@ export class SimulatedDisk implements Disk {
   }
 }
 
-/** An error as the system gives it. */
+/** An error like that of the system. */
 export function diskError(code: string, path: string): Error {
   return Object.assign(new Error(`${code}: ${path}`), { code });
 }
 
-/** Bytes behind bytes. */
+/** Concatenated bytes. */
 export function concat(head: Uint8Array, tail: Uint8Array): Uint8Array {
   const whole = new Uint8Array(head.length + tail.length);
   whole.set(head);

@@ -16,7 +16,7 @@ async function fileWith(disk: Disk, path: string, content: string): Promise<Disk
   return file;
 }
 
-/** What is left of a disk after a power cut. */
+/** The content of a disk after a power cut. */
 async function left(disk: SimulatedDisk, folder: string): Promise<Record<string, string>> {
   disk.cut();
   const names = (await disk.list(folder)).sort();
@@ -25,7 +25,7 @@ async function left(disk: SimulatedDisk, folder: string): Promise<Record<string,
   );
 }
 
-Deno.test("unsynced bytes are seen until the power goes, synced ones stay", async () => {
+Deno.test("unsynced bytes are visible until a power cut, synced ones stay", async () => {
   const disk = new FaultyDisk();
   const file = await fileWith(disk, "/d/a", "one");
   await file.sync();
@@ -36,7 +36,7 @@ Deno.test("unsynced bytes are seen until the power goes, synced ones stay", asyn
   await assert.rejects(file.write(bytes("x")), { code: "EIO" });
 });
 
-Deno.test("a synced file in a folder that is not synced is gone; a name that is synced before its bytes is empty", async () => {
+Deno.test("a synced file in an unsynced folder is lost; a name synced before its bytes is empty", async () => {
   const disk = new FaultyDisk();
   await (await fileWith(disk, "/d/a", "one")).sync();
   await fileWith(disk, "/e/b", "two");
@@ -45,7 +45,7 @@ Deno.test("a synced file in a folder that is not synced is gone; a name that is 
   assert.deepEqual(await left(disk, "/e"), { b: "" });
 });
 
-Deno.test("renames and removals that are not synced are taken back", async () => {
+Deno.test("unsynced renames and removals are undone", async () => {
   const disk = new FaultyDisk();
   for (const name of ["a", "b", "c"]) await (await fileWith(disk, `/d/${name}`, name)).sync();
   await disk.syncFolder("/d");
@@ -60,7 +60,7 @@ Deno.test("renames and removals that are not synced are taken back", async () =>
   assert.deepEqual(await left(disk, "/d"), { c: "a" });
 });
 
-Deno.test("what is written back early is a beginning of what is dirty, and zeros at most behind it", async () => {
+Deno.test("bytes written back early are a prefix of the dirty ones, followed at most by zeros", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.string({ minLength: 1 }), { minLength: 1 }),
@@ -93,7 +93,7 @@ Deno.test("what is written back early is a beginning of what is dirty, and zeros
   );
 });
 
-Deno.test("an open file is read as it was opened, until the power goes", async () => {
+Deno.test("an open file reads as it was opened, until a power cut", async () => {
   const disk = new FaultyDisk();
   const written = await fileWith(disk, "/data/a", "one");
   const file = await disk.open("/data/a");
@@ -104,7 +104,7 @@ Deno.test("an open file is read as it was opened, until the power goes", async (
   await assert.rejects(file.read(0, 1), { code: "EIO" });
 });
 
-Deno.test("on the machine's disk: only what was synced is in the folder", async () => {
+Deno.test("on the machine's disk: only synced data is in the folder", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-forgetful-"));
   const disk = new SimulatedDisk(realMedium);
   const file = await fileWith(disk, join(folder, "draft"), "one");

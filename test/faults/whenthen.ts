@@ -2,7 +2,7 @@ import { env } from "node:process";
 import { noteSignals } from "../../bin/cli/signals.ts";
 
 /*
- * The program as tests start it that want the machine to be otherwise: WHENTHEN_TEST_CLOCK and WHENTHEN_TEST_DISK say how. From
+ * The program for tests with a faulty clock or disk, selected by WHENTHEN_TEST_CLOCK and WHENTHEN_TEST_DISK. Run from
  * source, or built by: deno task compile --faults
  */
 

@@ -23,7 +23,7 @@ function kept(folder: TestFolder): string {
   return join(folder.path, ".whenthen/cache/rules.checked");
 }
 
-/** What the next start finds, by a program of this build. */
+/** The cache as the next start of a program of this build finds it. */
 async function restart(folder: TestFolder, build = "one") {
   folder.loaded = undefined;
   folder.reopen({ build });
@@ -34,13 +34,13 @@ async function read(folder: TestFolder): Promise<string> {
   return (await readFile(kept(folder), "utf8")).split("\n")[1];
 }
 
-/** Writes another name into what was kept, which shows where it is used. */
+/** Changes the name in the cache, which shows whether the cache is used. */
 async function mark(folder: TestFolder): Promise<void> {
   const json = (await read(folder)).replaceAll('"mode":"parallel"', '"mode":"parallel","name":"kept"');
   await writeFile(kept(folder), `${createHash("sha256").update(json).digest("base64url")}\n${json}`);
 }
 
-Deno.test("a start takes a rule that has not changed from the start before, and it is the same rule", async () => {
+Deno.test("a start reuses an unchanged rule from the previous start, and it is equal", async () => {
   await using folder = await folderWith({ "a.yaml": RULE, "b.yaml": RULE });
   const first = await folder.load();
   const second = await restart(folder);
@@ -50,7 +50,7 @@ Deno.test("a start takes a rule that has not changed from the start before, and 
   equal((await restart(folder)).rules.get("a")!.name, "kept");
 });
 
-Deno.test("what was kept counts for nothing where the file, the config or the program is another", async () => {
+Deno.test("a cached rule is ignored if the file, the config or the program changed", async () => {
   await using folder = await folderWith({ "a.yaml": RULE });
   await folder.load();
   await mark(folder);
@@ -65,7 +65,7 @@ Deno.test("what was kept counts for nothing where the file, the config or the pr
   deepEqual([rules.get("a")!.name, rules.get("a")!.config], [undefined, { room: "attic" }]);
 });
 
-Deno.test("nothing is kept of a rule with problems, or that looks at the environment or the clock", async () => {
+Deno.test("a rule with problems, or that reads the environment or the clock, is not cached", async () => {
   await using folder = await folderWith({
     "broken.yaml": RULE.replace("log:", "lag:"),
     "zone.yaml": RULE.replace("0 8 * * *", '0 8 * * *\n  timezone: "${{ \\x65nv.ZONE }}"'),
@@ -76,7 +76,7 @@ Deno.test("nothing is kept of a rule with problems, or that looks at the environ
   equal(JSON.parse(await read(folder)).length, 1);
 });
 
-Deno.test("a damaged file of what was kept is as good as none", async () => {
+Deno.test("a damaged cache file is ignored", async () => {
   await using folder = await folderWith({ "a.yaml": RULE, "broken.yaml": RULE.replace("log:", "lag:") });
   const first = await folder.load();
   const whole = await readFile(kept(folder), "utf8");

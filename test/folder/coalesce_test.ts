@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { Coalescer } from "../../runtime/folder/watching/watch_folder.ts";
 
-/** Loads that end when they are told to, or at once. */
+/** Loads that end when released, or at once. */
 function setUp(options: { manual?: boolean } = {}) {
   const clock = new ManualClock(1_000_000);
   const loads: number[] = [];
@@ -40,7 +40,7 @@ Deno.test("ten changes within a second become the first load and one trailing lo
   assert.deepEqual(loads, [5, 1_005]);
 });
 
-Deno.test("changes that never stop do not postpone the load", async () => {
+Deno.test("continuous changes do not postpone the load", async () => {
   const { coalescer, loads, after } = setUp();
   for (let ms = 0; ms < 3_000; ms += 10) {
     coalescer.request();
@@ -49,7 +49,7 @@ Deno.test("changes that never stop do not postpone the load", async () => {
   assert.deepEqual(loads.slice(0, 3), [5, 1_005, 2_005]);
 });
 
-Deno.test("a change during a load brings another load, after it", async () => {
+Deno.test("a change during a load causes another load after it", async () => {
   const { coalescer, loads, end, after } = setUp({ manual: true });
   coalescer.request();
   await after(100);
@@ -62,7 +62,7 @@ Deno.test("a change during a load brings another load, after it", async () => {
   end();
 });
 
-Deno.test("a clock that is set back does not postpone the load until the old time comes again", async () => {
+Deno.test("a clock rollback does not postpone the load", async () => {
   const { clock, coalescer, loads, after } = setUp();
   coalescer.request();
   await after(100);
@@ -72,7 +72,7 @@ Deno.test("a clock that is set back does not postpone the load until the old tim
   assert.equal(loads.length, 2);
 });
 
-Deno.test("no load coincides with what is done alone: not the one before, and not the one that a change brings meanwhile", async () => {
+Deno.test("no load overlaps exclusive work: neither an earlier load nor one caused by a change meanwhile", async () => {
   const { coalescer, loads, end, after } = setUp({ manual: true });
   coalescer.request();
   await after(100);
@@ -100,7 +100,7 @@ Deno.test("no load coincides with what is done alone: not the one before, and no
   end();
 });
 
-Deno.test("closing waits for the load under way and starts none", async () => {
+Deno.test("closing waits for the current load and starts none", async () => {
   const { coalescer, loads, end, after } = setUp({ manual: true });
   coalescer.request();
   await after(100);

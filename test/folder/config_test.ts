@@ -4,7 +4,7 @@ import { heads, shown, TestFolder } from "./loading.ts";
 const rule = (config: string) =>
   `when:\n  every: \${{ config.pace }}\nthen:\n  - log: hi\nconfig:\n  pace: 5m\n${config}`;
 
-Deno.test("all: is for every rule that declares the key, a rule's block goes over it, the environment's file over both", async () => {
+Deno.test("all: is for every rule that declares the key, a rule's block overrides it, the environment's file overrides both", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": rule("  size: 1\n"),
     "ops/b.yaml": rule("  size: 1\n"),
@@ -25,7 +25,7 @@ Deno.test("all: is for every rule that declares the key, a rule's block goes ove
   assert.deepEqual(shown(folder.loaded!), []);
 });
 
-Deno.test("unknown rules and keys are problems that name the nearest", async () => {
+Deno.test("unknown rules and keys are problems that suggest the nearest", async () => {
   await using folder = await TestFolder.with({
     "ops/disk.yaml": rule("  threshold: 1\n"),
     "config.yaml": "all:\n  pase: 5m\nops/dsk:\n  x: 1\nops/disk:\n  thresold: 2\n",
@@ -55,14 +55,14 @@ Deno.test("a bad value keeps the last good one, the other values change", async 
   assert.equal(loaded.rules.get("a")!.enabled, false);
 });
 
-Deno.test("a bad value of which no good one is known keeps the rule from loading, instead of guessing", async () => {
+Deno.test("a bad value without an earlier good one keeps the rule from loading", async () => {
   await using folder = await TestFolder.with({ "a.yaml": rule("  size: 1\n"), "config.yaml": "a:\n  size: big\n" });
   const loaded = await folder.load();
   assert.equal(loaded.rules.size, 0);
   assert.deepEqual([...loaded.broken], [["a.yaml", "a"]]);
 });
 
-Deno.test("a config file with a syntax error leaves everything as it was", async () => {
+Deno.test("a config file with a syntax error changes nothing", async () => {
   await using folder = await TestFolder.with({ "a.yaml": rule("  size: 1\n"), "config.yaml": "a:\n  size: 7\n" });
   await folder.load();
   await folder.write({ "config.yaml": "a:\n  size: [\n", "b.yaml": rule("") });
@@ -72,14 +72,14 @@ Deno.test("a config file with a syntax error leaves everything as it was", async
   assert.ok(loaded.rules.has("b"));
 });
 
-Deno.test("a config file that cannot be read from the start loads no rule: one of them might be switched off in it", async () => {
+Deno.test("if a config file is invalid at the start no rule loads: it might disable one of them", async () => {
   await using folder = await TestFolder.with({ "a.yaml": rule(""), "config.yaml": "a:\n  enabled: [\n" });
   const loaded = await folder.load();
   assert.equal(loaded.rules.size, 0);
   assert.deepEqual([...loaded.broken.values()], ["a"]);
 });
 
-Deno.test("a required field without value is a problem at the rule, until it is set", async () => {
+Deno.test("a required field without value is a problem of the rule until it is set", async () => {
   await using folder = await TestFolder.with({ "a.yaml": rule("  url: { type: url }\n") });
   assert.match(heads(await folder.load())[0], /^a\.yaml:7:3: config\.url: expected a URL/);
   await folder.write({ "config.yaml": "a:\n  url: https://example.org/\n" });
@@ -88,7 +88,7 @@ Deno.test("a required field without value is a problem at the rule, until it is 
   assert.equal(loaded.rules.get("a")!.config.url, "https://example.org/");
 });
 
-Deno.test("a config file below the top is no rule that does not load: it is told where it belongs", async () => {
+Deno.test("a config file in a subfolder is a problem that says where it belongs", async () => {
   await using folder = await TestFolder.with({ "ops/config.yaml": "all:\n  n: 1\n" });
   const loaded = await folder.load();
   assert.deepEqual(loaded.problems.map(({ file, message }) => `${file}: ${message}`), [

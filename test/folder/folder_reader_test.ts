@@ -4,11 +4,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { FolderReader } from "../../runtime/folder/folder_reader.ts";
 
-Deno.test("a file that is empty because it is being saved is read with what is saved; one that stays empty is empty", async () => {
+Deno.test("a file that is empty during a save is read with its new content; one that stays empty is empty", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-folder-"));
   try {
     for (const name of ["saved.yaml", "empty.yaml"]) await writeFile(join(folder, name), "");
-    // Emptied just now, however long it takes this machine to get to the next line.
+    // Emptied just now, however slow this machine is to reach the next line.
     const soon = new Date(Date.now() + 60_000);
     await utimes(join(folder, "saved.yaml"), soon, soon);
     const reading = new FolderReader({ folder, ignore: [] }).read();
@@ -22,7 +22,7 @@ Deno.test("a file that is empty because it is being saved is read with what is s
   }
 });
 
-Deno.test("a file that is saved again with as many bytes and its old time is read anew, and so is one that another takes the place of", async () => {
+Deno.test("a file saved again with the same size and time is read again, and so is a replaced one", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-folder-"));
   const old = new Date("2020-01-01");
   const save = async (name: string, text: string) => {
@@ -44,7 +44,7 @@ Deno.test("a file that is saved again with as many bytes and its old time is rea
   }
 });
 
-Deno.test("of files that look as before, none is read", async () => {
+Deno.test("unchanged files are not read again", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-folder-"));
   const reader = new FolderReader({ folder, ignore: [] }, -60_000);
   try {

@@ -11,7 +11,7 @@ const boom = () => {
   throw new TypeError("boom");
 };
 
-Deno.test("guarded() gives the result of the work, or what was thrown as a problem of the file", () => {
+Deno.test("guarded() returns the result of the work, or the exception as a problem of the file", () => {
   assert.equal(guarded("a.yaml", () => 1, () => 2), 1);
   assert.equal(
     guarded("a.yaml", boom, ({ file, message }) => `${file}: ${message}`),
@@ -39,7 +39,7 @@ for (const [name, character] of Object.entries(LINE_BREAKS)) {
   });
 }
 
-/** Kinds of steps of which `log` fails in a way that nobody has thought of. */
+/** Kinds of steps, of which `log` fails in an unexpected way. */
 function failingLog(part: "check" | "options"): Partial<LoaderOptions> {
   const log = { ...stepKinds.log };
   Object.defineProperty(log, part, { get: boom });
@@ -47,7 +47,7 @@ function failingLog(part: "check" | "options"): Partial<LoaderOptions> {
 }
 
 for (const part of ["check", "options"] as const) {
-  Deno.test(`what checking a rule or an action throws is a problem of that file, here by ${part}`, async () => {
+  Deno.test(`an exception in the check of a rule or an action is a problem of that file, here in ${part}`, async () => {
     await using folder = await TestFolder.with({
       "act.yaml": "inputs: {}\nthen:\n  - log: hi\n",
       "bad.yaml": rule(),
@@ -76,7 +76,7 @@ Deno.test("a rule whose check throws keeps its last good version", async () => {
   assert.equal(loaded.rules.get("a")!.version, version);
 });
 
-Deno.test("what reading a bundle throws is a problem of that file", async () => {
+Deno.test("an exception while a bundle is read is a problem of that file", async () => {
   const strange = Object.defineProperty({ inputs: [], warnings: [] }, "kind", { get: boom });
   const prebuilt = { "bad.ts": strange as unknown as LoadedTypeScript };
   await using folder = await TestFolder.with({ "bad.ts": "", "good.yaml": rule() }, { prebuilt });
@@ -85,7 +85,7 @@ Deno.test("what reading a bundle throws is a problem of that file", async () => 
   assert.ok(loaded.rules.has("good"));
 });
 
-Deno.test("a test file that cannot be read is a problem of that file; the other tests are done", async () => {
+Deno.test("a test file that cannot be read is a problem of that file; the other tests run", async () => {
   const report = await simulate({
     "good.yaml": `${rule()}tests:\n  - name: runs\n    do:\n      - advance: 5m\n      - expect: { run: succeeded }\n`,
     "folder.test.ts/x.txt": "",

@@ -10,7 +10,7 @@ const PIPE = "expected a regular file, got a named pipe";
 const DEVICE = "expected a regular file, got a device";
 const LARGE = "a file may have 5000000 bytes, not 5000001";
 
-/** Puts things into a folder that are no files. */
+/** Creates irregular files in a folder. */
 function irregular(folder: TestFolder) {
   const path = (name: string) => join(folder.path, name);
   return {
@@ -20,7 +20,7 @@ function irregular(folder: TestFolder) {
       await writeFile(path(name), "");
       await truncate(path(name), 5_000_001);
     },
-    /** A name that is the byte 0xFF; the runtime itself cannot say it. */
+    /** A name that is the byte 0xFF; the runtime itself cannot express it. */
     noUtf8: (name: string) =>
       execFileSync("sh", [
         "-c",
@@ -52,7 +52,7 @@ Deno.test("a pipe, a device and a huge file are problems of that file, in YAML a
   assert.deepEqual(heads(await folder.load()), expected, "again at the next load");
 });
 
-Deno.test("a rule file that is not UTF-8 is a problem of that file, and its last good version goes on", async () => {
+Deno.test("a rule file that is not UTF-8 is a problem of that file, and its last good version stays", async () => {
   await using folder = await TestFolder.with({ "good.yaml": rule(), "a.yaml": rule() });
   const { version } = (await folder.load()).rules.get("a")!;
   await writeFile(join(folder.path, "a.yaml"), Buffer.from(rule("log: caf\xe9"), "latin1"));
@@ -65,7 +65,7 @@ Deno.test("a rule file that is not UTF-8 is a problem of that file, and its last
   assert.deepEqual([...loaded.rules.keys()].sort(), ["a", "good"]);
 });
 
-Deno.test("where a pipe or a device takes the place of a rule, its last good version goes on", async () => {
+Deno.test("if a pipe or a device replaces a rule, its last good version stays", async () => {
   await using folder = await TestFolder.with({ "a.yaml": rule(), "b.ts": "" });
   const put = irregular(folder);
   const { version } = (await folder.load()).rules.get("a")!;
@@ -76,10 +76,10 @@ Deno.test("where a pipe or a device takes the place of a rule, its last good ver
   assert.equal(loaded.rules.get("a")!.version, version);
   await folder.remove("a.yaml");
   await folder.write({ "a.yaml": "" });
-  assert.deepEqual(heads(await folder.load()), ["a.yaml:1:1: warning: there is nothing in this file"]);
+  assert.deepEqual(heads(await folder.load()), ["a.yaml:1:1: warning: this file is empty"]);
 });
 
-Deno.test("settings and config that are no files any more leave all as it was", async () => {
+Deno.test("settings and config that are no longer files change nothing", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": `config: { to: { type: text } }\n${rule()}`,
     "config.yaml": "a: { to: x }\n",
@@ -97,7 +97,7 @@ Deno.test("settings and config that are no files any more leave all as it was", 
   assert.equal(loaded.settings.port, 81);
 });
 
-Deno.test("what TypeScript imports, what a rule calls and where secrets are kept is a file, too", async () => {
+Deno.test("imports of TypeScript, called files and files of secrets must be regular files, too", async () => {
   await using outside = await TestFolder.with({});
   const target = `../${basename(outside.path)}/act.yaml`;
   await using folder = await TestFolder.with({
@@ -137,7 +137,7 @@ Deno.test("names that are not UTF-8 are problems of that file or folder", async 
   assert.deepEqual([...loaded.rules.keys()].sort(), ["good", "\uFFFD"]);
 });
 
-Deno.test("a folder that cannot be looked into is a problem; the rules that stood in it go on", async () => {
+Deno.test("a folder that cannot be read is a problem; the rules from it stay", async () => {
   await using folder = await TestFolder.with({ "in/a.yaml": rule(), "good.yaml": rule() });
   await using outside = await TestFolder.with({});
   await folder.load();
@@ -150,7 +150,7 @@ Deno.test("a folder that cannot be looked into is a problem; the rules that stoo
   assert.deepEqual([...(await folder.load()).rules.keys()], ["good"]);
 });
 
-/** A folder that exists, but whose path is longer than any may be: a link goes half the way. Also root cannot look into it. */
+/** A folder that exists, but whose path exceeds the maximum length: a link leads half the way. Even root cannot read it. */
 async function tooDeep(folder: string): Promise<string> {
   const name = "d".repeat(250);
   const script = `cd "$1" && for i in $(seq 18); do mkdir ${name} && cd -P ${name} || exit 1; done`;

@@ -19,7 +19,7 @@ Deno.test("a rule's id is its path without extension, or its id", async () => {
   assert.equal(rules.get("deep/er/b")!.file, "deep/er/b.yml");
 });
 
-Deno.test("hidden files, node_modules, the data folder, tests, settings and config are no rules", async () => {
+Deno.test("hidden files, node_modules, the data folder, tests, settings and config are not rules", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": every(),
     ".hidden.yaml": "x",
@@ -39,7 +39,7 @@ Deno.test("hidden files, node_modules, the data folder, tests, settings and conf
   assert.equal(loaded.settings.port, 80);
 });
 
-Deno.test("two files with one id are a problem in both, naming each other", async () => {
+Deno.test("two files with one id are a problem in both, each naming the other", async () => {
   await using folder = await TestFolder.with({ "a.yaml": every(), "a.yml": every(), "b.yaml": `id: a\n${every()}` });
   const loaded = await folder.load();
   assert.deepEqual(heads(loaded), [
@@ -65,7 +65,7 @@ Deno.test("one webhook path with two kinds of auth is a problem in both places",
   assert.deepEqual([...loaded.rules.keys()].sort(), ["c", "d"]);
 });
 
-Deno.test("a rule that comes into conflict with one in force leaves that one in force", async () => {
+Deno.test("a rule that conflicts with a loaded one does not replace it", async () => {
   await using folder = await TestFolder.with({ "a.yaml": hook("/in", "auth: none") });
   const before = await folder.load();
   await folder.write({ "b.yaml": hook("/in", "auth: standard\n  secret: S") });
@@ -74,7 +74,7 @@ Deno.test("a rule that comes into conflict with one in force leaves that one in 
   assert.equal(after.rules.has("b"), false);
 });
 
-Deno.test("a rule that does not load keeps its last good version, also when its file can no longer say its id", async () => {
+Deno.test("a rule that does not load keeps its last good version, even if its id can no longer be read", async () => {
   await using folder = await TestFolder.with({ "a.yaml": `id: named\n${every()}`, "b.yaml": every() });
   const before = await folder.load();
   await folder.write({ "a.yaml": "id: [", "b.yaml": "when:\n  evry: 5m\nthen: []\n" });
@@ -88,7 +88,7 @@ Deno.test("a rule that does not load keeps its last good version, also when its 
   assert.deepEqual(diff(after, mended), { loaded: ["b"], kept: [], failed: [], removed: [], unchanged: ["named"] });
 });
 
-Deno.test("one line tells what a reload does to each rule, with the problems of what is kept, and only once", async () => {
+Deno.test("each rule gets one line about a reload, with the problems of kept versions, and only once", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": every(),
     "b.yaml": every(),
@@ -105,7 +105,10 @@ Deno.test("one line tells what a reload does to each rule, with the problems of 
   const second = await folder.load();
   const lines = describeReload(first, second);
   assert.deepEqual(lines.map(({ what, rule }) => `${what} ${rule}`), ["loaded a", "kept b", "failed d", "removed c"]);
-  assert.match(lines[1].text, /^kept b: the last good version goes on\nb\.yaml:2:3: expected one of .* got "evry"\n/);
+  assert.match(
+    lines[1].text,
+    /^kept b: the last good version stays live\nb\.yaml:2:3: expected one of .* got "evry"\n/,
+  );
   assert.deepEqual(describeReload(second, await folder.load()), []);
 });
 
@@ -138,7 +141,7 @@ Deno.test("a version changes with the file, its config and what it calls, and wi
   assert.equal(await version(), versions.at(-1));
 });
 
-Deno.test("an action is checked also when nobody calls it, and takes with it the rules that call it", async () => {
+Deno.test("an action is checked even if nothing calls it, and if it is bad, so are its callers", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": `${every()}  - call: ./lib/tell.yaml\n`,
     "lib/tell.yaml": "inputs: {}\nthen:\n  - lgo: hi\n",
@@ -153,7 +156,7 @@ Deno.test("an action is checked also when nobody calls it, and takes with it the
   assert.deepEqual([...loaded.broken.keys()], ["a.yaml"]);
 });
 
-Deno.test("a call must lead to an action or an export; the problem says what there is", async () => {
+Deno.test("a call must lead to an action or an export; the problem says what exists", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": `${every()}  - call: ./b.yaml\n  - call: ./lib/tel.yaml\n  - call: ./gone.ts#read\n`,
     "b.yaml": every(),
@@ -162,7 +165,7 @@ Deno.test("a call must lead to an action or an export; the problem says what the
   assert.deepEqual(
     shown(await folder.load()).map((text) => text.split("\n").filter((_, line) => line !== 1 && line !== 2)),
     [
-      ["a.yaml:5:11: ./b.yaml is no action", "    an action has inputs and then, and no when"],
+      ["a.yaml:5:11: ./b.yaml is not an action", "    an action has inputs and then, and no when"],
       ["a.yaml:6:11: ./lib/tel.yaml does not exist", "    did you mean ./lib/tell.yaml?"],
       [
         "a.yaml:7:11: ./gone.ts does not exist",
@@ -172,7 +175,7 @@ Deno.test("a call must lead to an action or an export; the problem says what the
   );
 });
 
-Deno.test("actions that call each other in a circle are problems, each with the way round", async () => {
+Deno.test("actions that call each other in a cycle are problems, each with the path of the cycle", async () => {
   const action = (target: string) => `inputs: {}\nthen:\n  - call: ./${target}.yaml\n`;
   await using folder = await TestFolder.with({
     "a.yaml": action("b"),
@@ -188,7 +191,7 @@ Deno.test("actions that call each other in a circle are problems, each with the 
   ]);
 });
 
-Deno.test("a secret that is not set is a warning as long as it is not", async () => {
+Deno.test("a secret that is not set is a warning until it is set", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": `${every("${{ secrets.TOKEN }}")}`,
     "whenthen.yaml": "secrets:\n  files: ./more.env\n  folders: ./mounted\n",
@@ -201,13 +204,13 @@ Deno.test("a secret that is not set is a warning as long as it is not", async ()
     await folder.write({ [file]: "TOKEN=abcdef12\n" });
     assert.deepEqual(heads(await folder.load()), []);
     await folder.remove(file);
-    assert.deepEqual(shown(await folder.load()), shown(warned), "a file that is checked again has its places again");
+    assert.deepEqual(shown(await folder.load()), shown(warned), "a file that is checked again has its positions");
   }
   await folder.write({ "mounted/TOKEN": "abcdef12\n" });
   assert.deepEqual(heads(await folder.load()), []);
 });
 
-Deno.test("a secret that is short, or a word, is a warning until it is longer", async () => {
+Deno.test("a secret that is short or a common word is a warning until it is stronger", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": `${every("${{ secrets.REGION }}")}`,
     ".env": "REGION=lisbon\n",
@@ -220,7 +223,7 @@ Deno.test("a secret that is short, or a word, is a warning until it is longer", 
   assert.deepEqual(heads(await folder.load()), []);
 });
 
-Deno.test("actions outside of the folder can be called; their files are named to be watched", async () => {
+Deno.test("actions outside of the folder can be called; their files are watched", async () => {
   await using shared = await TestFolder.with({ "tell.yaml": "inputs: {}\nthen:\n  - log: hi\n" });
   const target = join("..", shared.path.split("/").at(-1)!, "tell.yaml");
   await using folder = await TestFolder.with({ "a.yaml": `${every()}  - call: ${target}\n` });
@@ -230,7 +233,7 @@ Deno.test("actions outside of the folder can be called; their files are named to
   assert.ok(loaded.outside.includes(join(shared.path, "tell.yaml")));
 });
 
-Deno.test("links to files and folders are followed, circles and dead links are not", async () => {
+Deno.test("links to files and folders are followed, cycles and dead links are not", async () => {
   await using folder = await TestFolder.with({ "real/a.yaml": every() });
   await symlink("real", join(folder.path, "linked"));
   await symlink("..", join(folder.path, "real/circle"));
@@ -241,10 +244,10 @@ Deno.test("links to files and folders are followed, circles and dead links are n
   assert.deepEqual(heads(loaded), ["dead.yaml:1:1: this link leads to no file"]);
 });
 
-Deno.test("an empty file is a warning and no rule", async () => {
+Deno.test("an empty file is a warning, not a rule", async () => {
   await using folder = await TestFolder.with({ "a.yaml": "# nothing yet\n" });
   const loaded = await folder.load();
-  assert.deepEqual(heads(loaded), ["a.yaml:1:1: warning: there is nothing in this file"]);
+  assert.deepEqual(heads(loaded), ["a.yaml:1:1: warning: this file is empty"]);
   assert.equal(loaded.broken.size, 0);
 });
 
@@ -271,7 +274,7 @@ Deno.test("one save among 1,000 rules (time is printed, not judged)", async () =
   assert.deepEqual(diff(before, folder.loaded!).loaded, ["team7/rule7"]);
 });
 
-Deno.test("a rule's line stays one line, whatever its triggers are called", async () => {
+Deno.test("the log line of a rule stays one line, whatever its triggers are called", async () => {
   await using folder = await TestFolder.with({
     "a.yaml": "when:\n  poll:\n    run: |\n      echo 1\n      echo 2\n  key: item\nthen:\n  - log: hi\n",
   });
@@ -279,7 +282,7 @@ Deno.test("a rule's line stays one line, whatever its triggers are called", asyn
   assert.deepEqual(lines, ["loaded a (poll run echo 1 echo 2)"]);
 });
 
-Deno.test("a file of secrets that everybody can read is warned about", async () => {
+Deno.test("a file of secrets that everybody can read is a warning", async () => {
   await using folder = await TestFolder.with({ "a.yaml": every("${{ secrets.TOKEN }}"), ".env": "TOKEN=abcdef12\n" });
   assert.deepEqual(heads(await folder.load()), []);
   await chmod(join(folder.path, ".env"), 0o644);

@@ -8,7 +8,7 @@ import { formatProblem } from "../../runtime/model/problem.ts";
 import { stepKinds } from "../../runtime/engine/steps/index.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
 
-/** Workers that describe every module with `description`; where a test needs real ones it brings them. */
+/** Workers that describe every module with `description`; tests that need real ones pass them. */
 function noIsolates(description: () => Promise<Description>): Isolates {
   return { describe: description } as unknown as Isolates;
 }

@@ -62,7 +62,7 @@ ops/hook.yaml:6:11: ./lib/tel.yaml does not exist
       - call: ./lib/tel.yaml
               ^^^^^^^^^^^^^^
     did you mean ./lib/tell.yaml?
-ops/hook.yaml:7:15: an expression inside code for the shell: what it gives would run as code
+ops/hook.yaml:7:15: an expression inside a shell command: its value would run as code
       - run: echo \${{ event.data.x }}
                   ^^^^^^^^^^^^^^^^^^^
     write it as a list, run: [command, "\${{ x }}"], or pass it by env: or stdin:
@@ -95,7 +95,7 @@ orders/paid.yaml:8:9: the step id "tell" is used twice
             ^^^^
     give one of the two another id`;
 
-Deno.test("twelve mistakes in six files are twelve problems, each at its place and with a remedy", async () => {
+Deno.test("twelve mistakes in six files are twelve problems, each at its position with a remedy", async () => {
   const isolates = openIsolates({
     secrets: () => ({}),
     onSecret: () => {},

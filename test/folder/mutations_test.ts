@@ -45,12 +45,12 @@ const PIECES = fc.constantFrom(
     .split("|"),
 );
 
-/** A good rule with some pieces cut out, doubled or replaced. */
+/** A valid rule with some pieces cut out, duplicated or replaced. */
 const mutated = fc.array(fc.tuple(fc.nat(GOOD.length), fc.nat(40), PIECES), { minLength: 1, maxLength: 4 }).map((
   edits,
 ) => edits.reduce((text, [at, cut, piece]) => text.slice(0, at) + piece + text.slice(at + cut), GOOD));
 
-Deno.test("whatever happens to a rule file, loading gives rules or problems with places, never an exception", async () => {
+Deno.test("any mutation of a rule file gives rules or problems with positions, never an exception", async () => {
   const action = "inputs: { text: { type: text } }\nthen:\n  - log: hi\n";
   await using folder = await TestFolder.with({ "lib/tell.yaml": action, "good.yaml": GOOD.replace("/in/:x", "/good") });
   assert.deepEqual(heads(await folder.load()), ["good.yaml:32:22: warning: the secret TOKEN is not set"]);

@@ -5,7 +5,7 @@ const RULE =
   "when: manual\nthen:\n  - form: Refund?\n    to: [finance, bob@example.org]\n    escalate: { after: 1d, to: cfo }\n";
 const ACTION = "inputs: {}\nthen:\n  - form: Refund?\n    to: finance\n";
 
-Deno.test("a form for somebody unknown is a problem until the settings know them, in actions too", async () => {
+Deno.test("a form for an unknown person is a problem until the settings have them, in actions too", async () => {
   await using folder = await TestFolder.with({ "a.yaml": RULE, "b.yaml": ACTION });
   assert.deepEqual(heads(await folder.load()), [
     'a.yaml:4:10: unknown person or group "finance"',

@@ -18,7 +18,7 @@ Deno.test("without a file there are defaults, and .env beside the rules", () => 
   });
 });
 
-Deno.test("every setting is read into what the program works with", () => {
+Deno.test("every setting is read into its internal form", () => {
   const { settings, problems } = read(
     "port: 80\nhost: 0.0.0.0\nretention: { bytes: 1GB, identities: 7d }\nlimits: { api.example.org: 10/s }\n" +
       "secrets: { files: [../live.env], folders: /run/secrets }\nurl: https://rules.example.org/\n" +
@@ -50,7 +50,7 @@ Deno.test("every setting is read into what the program works with", () => {
   assert.equal(read("retention: 1.5GB").settings.retention.bytes, 1_500_000_000);
 });
 
-Deno.test("what is wrong with a setting is said at its place; unknown ones name the nearest", () => {
+Deno.test("a bad setting is a problem at its position; unknown ones suggest the nearest", () => {
   const { problems } = read(
     "prot: 1\nport: 70000\nretention: 5 parsecs\nlimits: { a.b: 10/x }\nsecrets: { flies: a, files: [1] }\nhost: 1\n",
   );
@@ -77,7 +77,7 @@ Deno.test("a bad file keeps the last good settings", () => {
   }
 });
 
-/** What is wrong with some settings, one line for each. */
+/** The problems of some settings, one line for each. */
 function wrong(text: string): string[] {
   return read(text).problems.map((problem) =>
     formatProblem(problem).slice("whenthen.yaml:".length).replace("\n    ", " | ")
@@ -90,7 +90,7 @@ Deno.test("port 465 is TLS from the start; secure chooses the port", () => {
   assert.deepEqual([smtp("")?.secure, smtp("")?.port, smtp(", port: 25")?.secure], [false, 587, false]);
 });
 
-Deno.test("what is wrong with smtp, url and people is said at its place", () => {
+Deno.test("bad values in smtp, url and people are problems at their positions", () => {
   const file = `url: https://example.org/rules
 smtp:
   hots: mail
@@ -119,13 +119,13 @@ people:
   ]);
 });
 
-Deno.test("a person's address is one that a mail can go to", () => {
+Deno.test("a person's address must be a mail address", () => {
   for (const email of ["anna", "Anna <a@b.org>", "a@b.org, c@d.org", "a b@c.org", " a@b.org", "7"]) {
     assert.match(wrong(`people: { anna: { email: "${email}" } }`).join(), /expected an e-mail address/, email);
   }
 });
 
-Deno.test("two people share no address and no token, a person and a group no name", () => {
+Deno.test("people may not share an address or a token, nor a person and a group a name", () => {
   const token = `sha256.${"t".repeat(43)}`;
   const file = `people:
   anna: { email: anna@example.org, groups: [board, carl], token: ${token} }

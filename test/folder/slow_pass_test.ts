@@ -22,7 +22,7 @@ Deno.test("a slow pass finds each change once: inside, outside, added, removed",
   const pass = new SlowPass({ folder, ignore: [] }, { clock, onWarning }, onChange);
   await pass.start();
   pass.outside = [outside];
-  /** Does something, and waits until it is found: by a look that is under way, or by the next one. */
+  /** Does something, and waits until it is found, by the current pass or the next one. */
   const foundAfter = async (act: () => Promise<void>) => {
     const change = new Promise<void>((resolve) => found = resolve);
     await act();
@@ -30,7 +30,7 @@ Deno.test("a slow pass finds each change once: inside, outside, added, removed",
     await change;
     clearInterval(turn);
   };
-  /** At once: a look that is under way must not find the file half written, and whole again later. */
+  /** Atomically: a current pass must not find the file half written, and complete later. */
   const save = async (path: string, text: string) => {
     await writeFile(join(drafts, "draft"), text);
     await rename(join(drafts, "draft"), path);
@@ -42,7 +42,7 @@ Deno.test("a slow pass finds each change once: inside, outside, added, removed",
     () => rm(inside),
     () => rm(outside),
   ];
-  // What somebody has told of is no news.
+  // A change that was already notified is not reported.
   const told = [
     [inside, () => save(inside, "333")],
     [join(folder, "c.yaml"), () => save(join(folder, "c.yaml"), "1")],
@@ -53,7 +53,7 @@ Deno.test("a slow pass finds each change once: inside, outside, added, removed",
     pass.noteEvent(path);
   }
   for (const [index, change] of changes.entries()) {
-    // The file outside is known from its first pass on.
+    // The file outside the folder is known from its first pass on.
     for (let turn = 0; turn < 20; turn++) await clock.advanceTo(clock.now() + 30_000);
     await foundAfter(change);
     assert.equal(count, index + 1);

@@ -39,7 +39,7 @@ function test(
 const rule = (then: string, imports = "") =>
   `import { rule } from "whenthen";\n${imports}export default rule({ when: { every: "5m" }, then: async ({ step }) => { ${then} } });\n`;
 
-test("a TypeScript rule brings the actions and functions that its code calls", {
+test("a TypeScript rule includes the actions and functions that its code calls", {
   "a.ts": rule('await step.call("tell", "./lib/tell.yaml"); await step.call("read", "./lib/read.ts#read");'),
   "lib/tell.yaml": "inputs: {}\nthen:\n  - log: hi\n",
   "lib/read.ts": "export const read = () => 1;\n",
@@ -51,7 +51,7 @@ test("a TypeScript rule brings the actions and functions that its code calls", {
   assert.deepEqual([Object.keys(actions), Object.keys(modules)], [["lib/tell.yaml"], ["", "lib/read.ts"]]);
 });
 
-test("exports and files that are called but not there are problems, in YAML and in code", {
+test("missing exports and files that are called are problems, in YAML and in code", {
   "a.yaml": "when:\n  poll: { call: ./lib/read.ts#raed }\n  key: item.id\nthen:\n  - call: ./lib/bad.ts#x\n",
   "b.ts": rule('await step.call("tell", "./lib/tel.yaml");'),
   "lib/read.ts": "export const read = () => ({ items: [] });\nexport const other = 1;\n",
@@ -66,7 +66,7 @@ test("exports and files that are called but not there are problems, in YAML and 
   ]);
 });
 
-test("a change in what a rule imports is a new version, also outside of the folder", {
+test("a change of an imported file is a new version, also outside the folder", {
   "rules/a.ts": rule("await step.log('x', text);", 'import { text } from "../lib/text.ts";\n'),
   "rules/b.ts": rule(""),
   "lib/text.ts": 'export const text = "one";\n',
@@ -80,7 +80,7 @@ test("a change in what a rule imports is a new version, also outside of the fold
   assert.deepEqual(diff(before, after), { loaded: ["a"], kept: [], failed: [], removed: [], unchanged: ["b"] });
 });
 
-test("an import that was missing is found once it is there", {
+test("a missing import is found as soon as it exists", {
   "a.ts": rule("await step.log('x', text);", 'import { text } from "./text.ts";\n'),
 }, async (folder) => {
   const before = await folder.load();
@@ -91,14 +91,14 @@ test("an import that was missing is found once it is there", {
   assert.ok(after.rules.has("a"));
 });
 
-test("files that did not change are not bundled again", { "a.ts": rule("") }, async (folder) => {
+test("unchanged files are not bundled again", { "a.ts": rule("") }, async (folder) => {
   await utimes(join(folder.path, "a.ts"), 1, 1);
   const before = await folder.load();
   const after = await folder.load();
   assert.equal(after.rules.get("a"), before.rules.get("a"));
 });
 
-Deno.test("a module that hangs delays the YAML rules no longer than the loadTimeout, and is a problem in the end", async () => {
+Deno.test("a module that hangs delays the YAML rules no longer than the loadTimeout, and then is a problem", async () => {
   const isolates = openIsolates({
     secrets: () => ({}),
     onSecret: () => {},
@@ -132,9 +132,9 @@ Deno.test("a module that hangs delays the YAML rules no longer than the loadTime
     const says = (from?: Loaded) =>
       describeReload(from, second).map(({ text }) => text).filter((text) => /slow/.test(text));
     assert.deepEqual(says(first), [
-      "late slow: its code is still being evaluated, and until that has ended the last good version goes on",
+      "late slow: its code is still being evaluated; until then the last good version stays live",
     ]);
-    assert.deepEqual(says(second), [], "it is told once");
+    assert.deepEqual(says(second), [], "it is reported once");
     await ready;
     const third = await folder.load();
     assert.match(heads(third)[0], /^slow\.ts:\d+:\d+: cannot be loaded/);

@@ -14,7 +14,7 @@ interface Fixture {
   folder: string;
   isolates: Isolates;
   load(file: string): Promise<LoadedTypeScript>;
-  /** The problems of a file as a person sees them. */
+  /** The problems of a file as printed. */
   problems(file: string): Promise<string>;
 }
 
@@ -91,7 +91,7 @@ Deno.test("a file without a rule as its default export is a helper", () =>
     assert.deepEqual(loaded.exports, ["default", "read"]);
   }));
 
-Deno.test("a declaration is read once for the same contents, also by two programs at a time", () =>
+Deno.test("a declaration is read once for the same contents, also with two programs at a time", () =>
   withLoader({ "a.ts": RULE }, async ({ folder, load, isolates }) => {
     const loads = await Promise.all([load("a.ts"), load("a.ts")]);
     assert.deepEqual(loads.map((loaded) => loaded.kind), ["rule", "rule"]);
@@ -106,7 +106,7 @@ Deno.test("a declaration is read once for the same contents, also by two program
     assert.doesNotThrow(async () => JSON.parse(await readFile(join(cacheFolder, names[0]), "utf8")));
   }));
 
-Deno.test("a cache that cannot be written hinders nobody", () =>
+Deno.test("a cache that cannot be written does no harm", () =>
   withLoader({ "a.ts": RULE, "file": "" }, async ({ folder, isolates }) => {
     const loaded = await loadTypeScript({ folder, file: "a.ts", isolates, cacheFolder: join(folder, "file/cache") });
     assert.equal(loaded.kind, "rule");
@@ -120,7 +120,7 @@ Deno.test("a syntax error is a problem with line, column and caret, counted in c
     );
   }));
 
-Deno.test("an import that is not there says what would help, and is watched", () =>
+Deno.test("a missing import is a problem with a remedy, and its path is watched", () =>
   withLoader({
     "a.ts":
       `import "./missing.ts";\nimport pad from "left-pad/lib";\nimport { x } from "@scope/name/sub";\nexport default [pad, x];\n`,
@@ -151,7 +151,7 @@ Deno.test("a problem in an imported file is reported there", () =>
     },
   ));
 
-Deno.test("what rule code may not use is refused with what takes its place", () =>
+Deno.test("APIs that rule code may not use are refused with the alternative", () =>
   withLoader({
     "a.ts": `import { spawn } from "node:child_process";\nimport "worker_threads";\nexport default () => spawn("ls");`,
     "b.ts":
@@ -170,7 +170,7 @@ Deno.test("what rule code may not use is refused with what takes its place", () 
     assert.equal((await load("c.ts")).kind, "rule");
   }));
 
-Deno.test("an error at the top level is a problem at its place", () =>
+Deno.test("an error at the top level is a problem at its position", () =>
   withLoader({
     "a.ts": `import { x } from "./lib.ts";\n${RULE}\nconsole.log(x);`,
     "lib.ts": `export const x = 1;\nfunction fail(): never {\n  throw new Error("no luck");\n}\nfail();\n`,
@@ -221,7 +221,7 @@ export default rule({ when: manual(), then: () => [new URL("./x.txt", import.met
     assert.deepEqual(await run(isolates, loaded.code), [join(folder, "ops/x.txt"), join(folder, "ops")]);
   }));
 
-Deno.test("esbuild's warnings are told", () =>
+Deno.test("esbuild's warnings are reported", () =>
   withLoader({ "a.ts": `${RULE}export const x = { a: 1, a: 2 };\n` }, async ({ load }) => {
     const { warnings } = await load("a.ts");
     assert.match(formatProblem(warnings[0]), /^a\.ts:3:26: warning: duplicate key "a" in object literal/);

@@ -114,20 +114,20 @@ Deno.test("the data folder, node_modules and hidden files are no changes", async
   }
   await writeFile(join(folder, ".a.yaml.swp"), "1");
   await changes.after(() => writeFile(join(folder, "a.yaml"), "1"));
-  // One or two events for the one file; the others would have brought more.
+  // One or two events for the one file; the others would have caused more.
   assert.ok(changes.count <= 2, `${changes.count} changes`);
   await watch.close();
   await rm(folder, { recursive: true });
 });
 
-Deno.test("files outside are watched as long as they are wanted", async () => {
+Deno.test("files outside are watched as long as a rule needs them", async () => {
   const [folder, other] = [await temporary(), await temporary()];
   const file = join(other, "lib.ts");
   await writeFile(file, "1");
   const { changes, watch } = await watching(folder);
   watch.outside([file]);
   await changes.after(async () => {
-    // The watcher takes a moment to begin with a new path: the file is touched until it has.
+    // The watcher takes a moment to watch a new path: the file is touched until it does.
     for (let attempt = 0; changes.count === 0; attempt++) {
       await writeFile(file, `2${attempt}`);
       await new Promise((resolve) => setTimeout(resolve, 10));

@@ -7,7 +7,7 @@ function shown(text: string): string[] {
   return parseYaml(text, "a.yaml").problems.map(formatProblem);
 }
 
-Deno.test("a file without slips gives its value and no problems", () => {
+Deno.test("a file without mistakes gives its value and no problems", () => {
   const { value, problems } = parseYaml("when:\n  every: 5m # often\non: [changed]\na: no\n1: one\n", "a.yaml");
   assert.deepEqual(value, { when: { every: "5m" }, on: ["changed"], a: "no", 1: "one" });
   assert.deepEqual(problems, []);
@@ -64,16 +64,16 @@ const SLIPS: [name: string, text: string, problem: string][] = [
   [
     "a comment that cuts a value off",
     "text: Order #${{ id }}",
-    'a.yaml:1:13: "#${{ id }}" is a comment: "#" behind a space begins one|    text: Order #${{ id }}' +
-    '|                ^^^^^^^^^^|    quote the whole: "Order #${{ id }}"; or put a space behind the "#"',
+    'a.yaml:1:13: "#${{ id }}" is a comment: "#" after a space begins one|    text: Order #${{ id }}' +
+    '|                ^^^^^^^^^^|    quote the whole: "Order #${{ id }}"; or put a space after the "#"',
   ],
   ["a tab", "a:\n\tb: 1", "a.yaml:2:1: a tab in the indentation|     b: 1|    ^|    indent with spaces"],
-  ["a key twice", "a: 1\na: 2", 'a.yaml:2:1: "a" stands here twice|    a: 2|    ^|    keep one of them'],
+  ["a key twice", "a: 1\na: 2", 'a.yaml:2:1: "a" is here twice|    a: 2|    ^|    keep one of them'],
   [
     "a missing space",
     "then: []\nevery:5m\nname: a",
     'a.yaml:2:1: expected a key with a value, got "every:5m"|    every:5m|    ^^^^^^^^' +
-    "|    put a space behind the colon: every: 5m",
+    "|    put a space after the colon: every: 5m",
   ],
   [
     "a quoted beginning",
@@ -101,23 +101,23 @@ const SLIPS: [name: string, text: string, problem: string][] = [
 ];
 
 for (const [name, text, problem] of SLIPS) {
-  Deno.test(`the slip is explained with its remedy: ${name}`, () => {
+  Deno.test(`the mistake is explained with its remedy: ${name}`, () => {
     assert.deepEqual(shown(text), [problem.replaceAll("|", "\n")]);
   });
 }
 
-Deno.test("of several syntax errors the first is reported, of other slips each", () => {
+Deno.test("of several syntax errors the first is reported, of other mistakes all", () => {
   assert.equal(shown("a: @x\nb: @y\nc: [").length, 1);
   assert.equal(shown("if: !x\nchannel: #deals\na: 1\na: 2\nb: *c").length, 4);
 });
 
-Deno.test("values that YAML took for something else come back as they were written", () => {
+Deno.test("values that YAML misreads come back as they were written", () => {
   const { value, origin } = parseYaml("if: !event.data.x && y\nchannel: #deals\nthen:\n  - !x\n", "a.yaml");
   assert.deepEqual(value, { if: "!event.data.x && y", channel: "#deals", then: ["!x"] });
   assert.deepEqual(origin.within(["if"], 1, 5), { line: 1, column: 6, length: 5 });
 });
 
-Deno.test("anchors may be used, but not to multiply", () => {
+Deno.test("anchors may be used, but not for exponential growth", () => {
   assert.deepEqual(parseYaml("a: &x [1]\nb: *x", "a.yaml").value, { a: [1], b: [1] });
   const bomb = ["a: &a [1,1,1,1,1,1,1,1,1]"];
   for (const [from, to] of ["ab", "bc", "cd", "de", "ef", "fg"]) {
@@ -126,22 +126,22 @@ Deno.test("anchors may be used, but not to multiply", () => {
   const { value, problems } = parseYaml(bomb.join("\n"), "a.yaml");
   assert.equal(value, undefined);
   assert.equal(problems[0].message, "too many aliases of aliases");
-  assert.match(shown("a: &x [*x]")[0], /stands inside of what it refers to/);
+  assert.match(shown("a: &x [*x]")[0], /refers to a value that contains it/);
 });
 
-Deno.test("a file may be neither too long nor too deep", () => {
+Deno.test("the length and depth of a file are limited", () => {
   assert.match(shown(`a: ${"x".repeat(1_000_001)}`)[0], /1000000 characters/);
   assert.match(shown(`a: ${"[".repeat(200)}${"]".repeat(200)}`)[0], /100 levels deep/);
   assert.match(shown("[".repeat(20_000))[0], /100 levels deep/);
 });
 
-Deno.test("a byte order mark and Windows line ends move no position", () => {
+Deno.test("a byte order mark and Windows line ends do not shift positions", () => {
   const { origin, problems } = parseYaml("\uFEFFa: 1\r\nb:\r\n  c: !x\r\n", "a.yaml");
   assert.equal(formatProblem(problems[0]).split("\n")[1], "      c: !x");
   assert.deepEqual(origin.at(["b", "c"], "key"), { line: 3, column: 3, length: 1 });
 });
 
-Deno.test("positions lead to keys and values, and to the nearest parent of what is not there", () => {
+Deno.test("positions are those of keys and values, or of the nearest parent of a missing one", () => {
   const { origin } = parseYaml(
     "when:\n  poll: https://x\n  every: 5m\nthen:\n  - log: hi\n  - id: b\n    empty:\n",
     "a.yaml",
@@ -173,7 +173,7 @@ for (const [name, text, line, column] of STYLES) {
   });
 }
 
-Deno.test("any text with slips in it gives problems with positions in it, never an exception", () => {
+Deno.test("any text with mistakes in it gives problems with positions in it, never an exception", () => {
   const pieces = fc.constantFrom(
     ..."when:|then:|if: |!x|*/5|&a |*a|- |  |\n|\t|{ |} |[|]|${{ x }}|: |#|# c|\"|'|| |>|%|@|---|? |<<: |017|é|😀|,|a|\\|\r\n"
       .split("|"),
@@ -194,7 +194,7 @@ Deno.test("any text with slips in it gives problems with positions in it, never 
   );
 });
 
-Deno.test("any scalar in any style has its characters where they stand", () => {
+Deno.test("any scalar in any style has correct positions of its characters", () => {
   const word = fc.string({ unit: fc.constantFrom(..."ab'\"\\é😀{}"), minLength: 1, maxLength: 6 });
   fc.assert(
     fc.property(fc.array(word, { minLength: 1, maxLength: 6 }), fc.constantFrom("'", '"', "|", ">"), (words, style) => {

@@ -4,7 +4,7 @@ import { charsetOf, DecodeError, decodeReadable, decodeText, isCharset } from ".
 
 const bytes = (hex: string) => Buffer.from(hex.replaceAll(" ", ""), "hex");
 
-Deno.test("decodeText() reads the charsets of the world", () => {
+Deno.test("decodeText() reads the common charsets", () => {
   const cases: [string, string, string][] = [
     ["utf-8", "e2 82 ac", "€"],
     ["windows-1250", "9c f3 b3", "śół"],
@@ -36,14 +36,14 @@ Deno.test("the option wins over the header, the header over the mark, the mark o
   assert.throws(() => decodeText(bytes("ff fe e9 00"), { contentType: "text/plain; charset=utf-8" }), DecodeError);
 });
 
-Deno.test("byte order marks tell UTF-16, and are dropped", () => {
+Deno.test("byte order marks select UTF-16, and are dropped", () => {
   assert.equal(decodeText(bytes("ff fe e9 00")), "é");
   assert.equal(decodeText(bytes("fe ff 00 e9")), "é");
   assert.equal(decodeText(bytes("fe ff 00 e9"), { contentType: "text/plain; charset=utf-16" }), "é");
   assert.equal(decodeText(bytes("ef bb bf c3 a9")), "é");
 });
 
-Deno.test("a declaration that cannot be true and a charset that nobody knows do not count", () => {
+Deno.test("an impossible declaration and an unknown charset are ignored", () => {
   const text = '<?xml version="1.0" encoding="utf-16"?>é';
   assert.equal(decodeText(Buffer.from(text)), text);
   assert.equal(decodeText(Buffer.from("é"), { contentType: "text/plain; charset=none" }), "é");
@@ -51,7 +51,7 @@ Deno.test("a declaration that cannot be true and a charset that nobody knows do 
   assert.ok(isCharset("Windows-1252") && !isCharset("none") && !isCharset(""));
 });
 
-Deno.test("what does not decode is an error that says why that charset was expected", () => {
+Deno.test("text that cannot be decoded is an error that says why that charset was expected", () => {
   const cases: [Uint8Array, Parameters<typeof decodeText>[1], string][] = [
     [bytes("e9"), {}, "in utf-8; "],
     [bytes("ff fe e9"), {}, "in utf-16le, as its byte order mark says; "],
@@ -72,7 +72,7 @@ Deno.test("what does not decode is an error that says why that charset was expec
   assert.equal(decodeReadable(bytes("41 e9 42")), "A\ufffdB");
 });
 
-Deno.test("a character that a limit cut in two is left out", () => {
+Deno.test("a character cut by a limit is left out", () => {
   assert.equal(decodeText(bytes("41 e2 82"), { cut: true }), "A");
   assert.throws(() => decodeText(bytes("41 e2 82")), DecodeError);
 });

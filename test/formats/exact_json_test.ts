@@ -9,7 +9,7 @@ import {
 } from "../../runtime/formats/exact_json.ts";
 import { parseJson, parseMaybeJson } from "../../runtime/formats/parse_json.ts";
 
-/** JSON values as the program has them: a BigInt is beyond what a double holds. */
+/** JSON values as in the program: a BigInt is beyond the range of a double. */
 const values = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(
     { depthSize: "small" },
@@ -32,7 +32,7 @@ Deno.test("writeRecordJson() writes what readExactJson() reads as the same value
   }
 });
 
-Deno.test("whole numbers are written as they were read", () => {
+Deno.test("whole numbers are written exactly as read", () => {
   const text = '{"id":9007199254740993,"n":12345678901234567890,"neg":-9007199254740993,"f":1.5,"e":1e+21,"s":7}';
   const value = readExactJson(text);
   assert.deepEqual(value, {
@@ -62,13 +62,13 @@ Deno.test("a number that is too large for a double is an error that names its pa
   });
 });
 
-Deno.test("parseMaybeJson() takes a word that looks like a number for no JSON, a number within JSON for an error", () => {
+Deno.test("parseMaybeJson() treats a bare word that looks like a number as text, and a bad number within JSON as an error", () => {
   assert.equal(parseMaybeJson("71e4553"), undefined);
   assert.equal(parseMaybeJson("no"), undefined);
   assert.throws(() => parseMaybeJson('{"a":71e4553}'), /71e4553 at a is too large/);
 });
 
-Deno.test("readExactNumber() gives a BigInt where a double would round", () => {
+Deno.test("readExactNumber() returns a BigInt if a double would round", () => {
   const read = ["9007199254740991", "9007199254740993", " -9007199254740993 ", "1.5", "1e21"].map(readExactNumber);
   assert.deepEqual(read, [9007199254740991, 9007199254740993n, -9007199254740993n, 1.5, 1e21]);
 });

@@ -6,11 +6,11 @@ import { FormatError, parse } from "../../runtime/formats/format.ts";
 const fixture = (name: string) => readFileSync(new URL(`./fixtures/${name}`, import.meta.url), "utf8");
 const items = (text: string) => (parse(text, "feed") as { items: JsonObject[] }).items;
 
-Deno.test("json reads a value, also after a byte order mark", () => {
+Deno.test("json reads a value, even after a byte order mark", () => {
   assert.deepEqual(parse('\uFEFF{"a": [1, null]}', "json"), { a: [1, null] });
 });
 
-Deno.test("json that is cut off says what was expected, what was got and where", () => {
+Deno.test("truncated json says what was expected, what was found and where", () => {
   assert.throws(() => parse('{"items": [1, 2', "json"), (error: Error) => {
     assert.ok(error instanceof FormatError);
     assert.match(error.message, /^expected JSON, got "{\\"items\\": \[1, 2": /);
@@ -19,7 +19,7 @@ Deno.test("json that is cut off says what was expected, what was got and where",
   assert.throws(() => parse("", "json"), /expected JSON, got nothing/);
 });
 
-Deno.test("lines are without their ends, and there is none after the last", () => {
+Deno.test("lines have no line ends, and there is none after the last", () => {
   assert.deepEqual(parse("a\r\nb\n\nc\n", "lines"), ["a", "b", "", "c"]);
   assert.deepEqual(parse("", "lines"), []);
 });
@@ -39,7 +39,7 @@ Deno.test("csv with a row that does not fit its header is refused", () => {
   assert.throws(() => parse("a,b\n1,2,3\n", "csv"), /expected CSV, got .*Invalid Record Length/);
 });
 
-Deno.test("csv with columns demands them in the header, in any order and beside others", () => {
+Deno.test("csv with columns requires them in the header, in any order and beside others", () => {
   const format = { csv: { columns: ["id", "name"] } };
   const rows = [{ name: "Ann", more: "x", id: "1" }];
   assert.deepEqual(parse("\uFEFFname; more; id\nAnn;x;1\n", format), rows);
@@ -49,7 +49,7 @@ Deno.test("csv with columns demands them in the header, in any order and beside 
       ["id,nam\n1,Ann\n", 'expected csv with the columns "id", "name", got "id", "nam": "name" is missing'],
       ["id\n", 'expected csv with the columns "id", "name", got "id": "name" is missing'],
       ["ID,Name\n", 'expected csv with the columns "id", "name", got "ID", "Name": "id", "name" are missing'],
-      // The wrong header tells more than the first row that does not fit it.
+      // The wrong header says more than the first row that does not match it.
       ["oops\n1,2,3\n", 'expected csv with the columns "id", "name", got "oops": "id", "name" are missing'],
       ["", 'expected csv with the columns "id", "name", got nothing: "id", "name" are missing'],
     ] as const
@@ -82,7 +82,7 @@ Deno.test("an RSS feed gives items with the feed's ids, text decoded once, dates
   assert.equal(survey.id, items(fixture("rss.xml"))[2].id);
 });
 
-Deno.test("an Atom feed gives items of the same shape", () => {
+Deno.test("an Atom feed gives items in the same shape", () => {
   const feed = parse(
     `<?xml version="1.0"?><feed xmlns="http://www.w3.org/2005/Atom"><title type="text">Releases</title>
     <link rel="self" href="https://x.example/atom"/><link href="https://x.example/"/><updated>2026-11-20T10:00:00+01:00</updated>
@@ -116,24 +116,24 @@ Deno.test("an RSS 1.0 feed has its items beside the channel", () => {
   assert.equal(item.published, "2026-11-20T00:00:00.000Z");
 });
 
-Deno.test("a feed may hold any number of entities that are not its own", () => {
+Deno.test("a feed may contain any number of standard entities", () => {
   const text = "&lt;p&gt;&amp;&#39;&hellip;&nbsp;".repeat(50_000);
   const [item] = items(`<rss><channel><item><guid>1</guid><description>${text}</description></item></channel></rss>`);
   assert.equal((item.summary as string).length, 350_000);
 });
 
-Deno.test("a feed that is cut off, declares entities, or is a web page is refused", () => {
+Deno.test("a feed that is truncated, declares entities, or is a web page is refused", () => {
   const text = fixture("rss.xml");
   assert.throws(() => parse(text.slice(0, text.length / 2), "feed"), /it ends before <\/rss>/);
   const bomb = `<?xml version="1.0"?><!DOCTYPE rss [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;">]>` +
     `<rss><channel><title>&b;</title></channel></rss>`;
   assert.throws(() => parse(bomb, "feed"), /it declares entities, which are refused/);
   const hidden = bomb.replace("<!DOCTYPE", "<!-- <rss > --><!DOCTYPE");
-  assert.ok(JSON.stringify(parse(hidden, "feed")).length < 1_000, "nothing is expanded behind a comment either");
+  assert.ok(JSON.stringify(parse(hidden, "feed")).length < 1_000, "nothing is expanded after a comment either");
   assert.throws(() => parse("<html><body>503</body></html>", "feed"), /expected an RSS or Atom feed, got "<html>/);
 });
 
-Deno.test("a feed with names that JavaScript reserves harms nothing", () => {
+Deno.test("a feed with names such as __proto__ does no harm", () => {
   assert.throws(() => parse("<rss><__proto__><polluted>1</polluted></__proto__></rss>", "feed"), FormatError);
   assert.equal(({} as { polluted?: string }).polluted, undefined);
 });

@@ -13,7 +13,7 @@ Deno.test("data may be nested 500 levels deep, in lists, objects or both", () =>
   }
 });
 
-Deno.test("many brackets side by side are no depth, in texts they are none at all", () => {
+Deno.test("many brackets side by side do not count as depth, nor do those in strings", () => {
   const wide = JSON.stringify(Array.from({ length: 1_000 }, () => ({ a: [] })));
   const text = JSON.stringify("[{".repeat(1_000));
   assert.deepEqual([parseJson(wide), parseJson(text)], [JSON.parse(wide), JSON.parse(text)]);

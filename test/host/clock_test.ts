@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { ManualClock, wallClock } from "../../runtime/host/clock.ts";
 
-Deno.test("a manual clock wakes what is due one at a time, in order, and moves no further than that", () => {
+Deno.test("a manual clock runs due timers one at a time, in order, and moves no further", () => {
   const clock = new ManualClock(100);
   const woken: [string, number][] = [];
   clock.at(130, () => woken.push(["late", clock.now()]));
@@ -17,7 +17,7 @@ Deno.test("a manual clock wakes what is due one at a time, in order, and moves n
   assert.equal(clock.now(), 120);
 });
 
-Deno.test("what a manual clock is to call after a while comes then, wherever the hands jump meanwhile", async () => {
+Deno.test("a timer of a manual clock fires after its duration, however the time jumps meanwhile", async () => {
   const clock = new ManualClock(1_000);
   const ticks = clock.ticks();
   const woken: string[] = [];
@@ -37,7 +37,7 @@ Deno.test("what a manual clock is to call after a while comes then, wherever the
   assert.deepEqual(woken, ["after", "at", "later"]);
 });
 
-Deno.test("a clock that is found to have been set back tells all at once, whoever asked first first, and nobody of what was before", async () => {
+Deno.test("a clock rollback is reported to all listeners, in the order of subscription, and not to later ones", async () => {
   let time = 1_000_000;
   const clock = wallClock(() => time, 1);
   const told: string[] = [];
@@ -46,7 +46,7 @@ Deno.test("a clock that is found to have been set back tells all at once, whoeve
   time -= 60_000;
   const second = Promise.withResolvers<void>();
   const cancelSecond = clock.onRollback((by) => second.resolve(void told.push(`second ${Math.round(by / 60_000)}`)));
-  assert.deepEqual(told, ["gone", "first 1"], "the second one has asked after that");
+  assert.deepEqual(told, ["gone", "first 1"], "the second one subscribed later");
   cancel();
   time -= 120_000;
   await second.promise;

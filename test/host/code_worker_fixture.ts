@@ -1,7 +1,7 @@
 import process from "node:process";
 import { openCodeWorkerPort } from "../../runtime/host/code_worker_port.ts";
 
-/** Says what it was started with, then does what it is told. */
+/** Reports what it was started with, then follows commands. */
 const port = await openCodeWorkerPort();
 port.post({ data: port.data, env: { ...process.env }, pid: process.pid });
 port.onMessage((message) => {

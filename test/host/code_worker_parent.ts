@@ -1,6 +1,6 @@
 import { startCodeWorker } from "../../runtime/host/code_worker.ts";
 
-/** A program with a worker that loops; prints the process that the worker is. */
+/** A program with a looping worker; prints the worker's process. */
 const worker = startCodeWorker(new URL("./code_worker_fixture.ts", import.meta.url), {
   data: null,
   env: {},

@@ -8,7 +8,7 @@ import { type CodeWorkerOptions, startCodeWorker } from "../../runtime/host/code
 
 type End = Parameters<CodeWorkerOptions["onEnd"]>[0];
 
-/** A worker of the fixture and what it says, in order. */
+/** A worker of the fixture and its messages, in order. */
 function startFixture(heapLimit = 1e8) {
   const said: unknown[] = [];
   const waiting: ((message: unknown) => void)[] = [];
@@ -25,7 +25,7 @@ function startFixture(heapLimit = 1e8) {
   return { worker, next, ended: ended.promise };
 }
 
-Deno.test("a code worker has the data and the environment that it is given, and answers in order", async () => {
+Deno.test("a code worker gets its data and environment, and answers in order", async () => {
   const { worker, next } = startFixture();
   const { data, env } = await next() as { data: unknown; env: unknown };
   assert.deepEqual([data, env], [{ a: [1] }, { COLOUR: "blue" }]);
@@ -34,7 +34,7 @@ Deno.test("a code worker has the data and the environment that it is given, and 
   await worker.terminate();
 });
 
-Deno.test("a code worker that loops is gone once it is terminated, with its memory", async () => {
+Deno.test("a looping code worker ends when terminated, and frees its memory", async () => {
   const { worker, next } = startFixture();
   await next();
   worker.post("loop");
@@ -43,7 +43,7 @@ Deno.test("a code worker that loops is gone once it is terminated, with its memo
   assert.equal(worker.memory(), 0);
 });
 
-Deno.test("a code worker that outgrows its heap ends alone and says why", async () => {
+Deno.test("a code worker that exceeds its heap ends alone and says why", async () => {
   const { worker, next, ended } = startFixture();
   await next();
   worker.post("fill");
@@ -51,7 +51,7 @@ Deno.test("a code worker that outgrows its heap ends alone and says why", async 
   await worker.terminate();
 });
 
-/** Whether a process still runs: one that nobody takes note of, as in a container without an init, only keeps its number. */
+/** Whether a process still runs: one that nobody reaps, as in a container without an init, only keeps its pid. */
 function runs(pid: number): boolean {
   try {
     return !/^\d+ \(.*\) [ZX]/s.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
@@ -67,6 +67,6 @@ Deno.test("a code worker that loops ends with its program, also when that is kil
   const pid = Number(String(printed));
   assert.ok(runs(pid));
   process.kill(program.pid!, "SIGKILL");
-  for (let patience = 2_400; runs(pid) && patience > 0; patience--) await setTimeout(50);
-  assert.ok(!runs(pid), "it is gone");
+  for (let rounds = 2_400; runs(pid) && rounds > 0; rounds--) await setTimeout(50);
+  assert.ok(!runs(pid), "it has ended");
 });

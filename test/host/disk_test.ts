@@ -34,7 +34,7 @@ Deno.test("the real disk appends, syncs, renames, truncates, lists and removes",
     assert.deepEqual(await realDisk.list(join(folder, "a/b")), []);
   }));
 
-Deno.test("an open file is read piece by piece, also after its removal", () =>
+Deno.test("an open file can be read in pieces, even after its removal", () =>
   inFolder(async (folder) => {
     const path = join(folder, "file");
     await writeFile(path, "0123456789");
@@ -47,7 +47,7 @@ Deno.test("an open file is read piece by piece, also after its removal", () =>
     await assert.rejects(realDisk.open(path), { code: "ENOENT" });
   }));
 
-Deno.test("a file that exists is not created again", () =>
+Deno.test("an existing file is not created again", () =>
   inFolder(async (folder) => {
     await (await realDisk.create(join(folder, "x"))).close();
     await assert.rejects(realDisk.create(join(folder, "x")), { code: "EEXIST" });
@@ -65,7 +65,7 @@ Deno.test("WHENTHEN_TEST_DISK=hold:<ms> holds each sync", () =>
     await file.close();
   }));
 
-Deno.test("another wish of WHENTHEN_TEST_DISK is refused, none leaves the disk as it is", () => {
+Deno.test("another value of WHENTHEN_TEST_DISK is refused, none leaves the disk unchanged", () => {
   assert.equal(chooseDisk(realDisk, ""), realDisk);
   assert.throws(() => chooseDisk(realDisk, "slow"), /"slow": expected "hold:<ms>" or "forget:<seed>"/);
 });

@@ -39,7 +39,7 @@ Deno.test("a data folder has one runtime at a time, within a process", () =>
     again.release();
   }));
 
-Deno.test("a data folder has one runtime at a time, between processes; a killed one leaves nothing behind", () =>
+Deno.test("a data folder has one runtime at a time, between processes; a killed one leaves no lock behind", () =>
   inFolder(async (folder) => {
     const { child, said } = await holder(folder);
     const ended = once(child, "close");
@@ -52,7 +52,7 @@ Deno.test("a data folder has one runtime at a time, between processes; a killed 
     lock.release();
   }));
 
-Deno.test("a folder that is not there is an error that names it", () => {
+Deno.test("a missing folder is an error that names it", () => {
   assert.throws(
     () => acquireLock("/nonexistent/data"),
     /^UsageError: Cannot lock the data folder "\/nonexistent\/data"/,
@@ -80,7 +80,7 @@ Deno.test("a folder that is deleted, replaced, or has another lock file is lost,
   }
 });
 
-Deno.test("lockedDisk() changes nothing in a folder that stands in the place of the locked one", () =>
+Deno.test("lockedDisk() changes nothing in a folder that replaced the locked one", () =>
   inFolder(async (folder) => {
     const data = join(folder, "data");
     await mkdir(data);
@@ -95,7 +95,7 @@ Deno.test("lockedDisk() changes nothing in a folder that stands in the place of 
     await assert.rejects(disk.append(join(data, "theirs")), lost);
     await assert.rejects(disk.remove(join(data, "theirs")), lost);
     await assert.rejects(disk.rename(join(data, "theirs"), join(data, "b")), lost);
-    await assert.rejects(file.write(new Uint8Array(1)), lost, "known by now");
+    await assert.rejects(file.write(new Uint8Array(1)), lost, "already known");
     await file.close();
     assert.deepEqual(await readdir(data), ["theirs"]);
     lock.release();

@@ -3,7 +3,7 @@ import type { ScratchFile } from "../../runtime/host/disk.ts";
 /** A scratch file in memory. */
 export class MemoryFile implements ScratchFile {
   #bytes = new Uint8Array(0);
-  /** Whether there is no room for more. */
+  /** Whether it is full. */
   isFull = false;
   reads = 0;
 

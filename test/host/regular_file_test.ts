@@ -16,7 +16,7 @@ async function withFolder(work: (folder: string) => Promise<void>): Promise<void
   await work(folder).finally(() => rm(folder, { recursive: true }));
 }
 
-Deno.test("readRegularFile() reads a file, an empty one, one behind a link, and the largest that there may be", async () => {
+Deno.test("readRegularFile() reads a file, an empty one, one behind a link, and one of the maximum size", async () => {
   await withFolder(async (folder) => {
     const path = (name: string) => join(folder, name);
     await writeFile(path("a"), "grün");
@@ -33,7 +33,7 @@ Deno.test("readRegularFile() reads a file, an empty one, one behind a link, and 
   });
 });
 
-Deno.test("readRegularFile() refuses at once what is no file, or too large, and says what it is", async () => {
+Deno.test("readRegularFile() refuses at once a file that is irregular or too large, and says what it is", async () => {
   await withFolder(async (folder) => {
     const path = (name: string) => join(folder, name);
     execFileSync("mkfifo", [path("pipe")]);

@@ -33,7 +33,7 @@ async function filesIn(folder: string): Promise<string[]> {
   return entries.filter((entry) => entry.isFile()).map((entry) => relative(folder, join(entry.parentPath, entry.name)));
 }
 
-Deno.test("a saved file is whole, in its run's folder, and for its owner only", async () => {
+Deno.test("a saved file is complete, in its run's folder, and readable by its owner only", async () => {
   await inFolder(async (folder) => {
     const files = new RunFiles(join(folder, "files"), realDisk);
     const draft = await files.create(wanted());
@@ -57,7 +57,7 @@ Deno.test("a saved file is whole, in its run's folder, and for its owner only", 
   });
 });
 
-Deno.test("steps that save under one name have a file each; a further attempt replaces that of its step", async () => {
+Deno.test("steps that save under one name have a file each; another attempt replaces its step's file", async () => {
   await inFolder(async (folder) => {
     const files = new RunFiles(folder, realDisk);
     const save = async (step: string, text: string) => {
@@ -86,7 +86,7 @@ Deno.test("a draft that is discarded leaves nothing, and one that is too large s
   });
 });
 
-Deno.test("a crash leaves nothing half, whenever it comes, and the next attempt saves the file", async () => {
+Deno.test("a crash at any moment leaves no partial file, and the next attempt saves it", async () => {
   for (const [survives, kept] of [[0, false], [0.5, false], [1, false], [0, true]] as const) {
     await inFolder(async (folder) => {
       const disk = new SimulatedDisk(realMedium);
@@ -108,7 +108,7 @@ Deno.test("a crash leaves nothing half, whenever it comes, and the next attempt 
   }
 });
 
-Deno.test("a name is one of a file, never a way out of the folder", async () => {
+Deno.test("a name is a plain file name, never a path out of the folder", async () => {
   for (const name of ["a.csv", "żółć", ".env", "a b", "..a", "x".repeat(255)]) assert.ok(isFileName(name), name);
   const wrong = ["", ".", "..", "a/b", "/etc/passwd", "../a", "a\\b", "a\0", "a\nb", "x".repeat(256), "\ud800"];
   for (const name of wrong) {
@@ -120,7 +120,7 @@ Deno.test("a name is one of a file, never a way out of the folder", async () => 
   }
 });
 
-Deno.test("a sweep removes the folders of runs that are not known, a hundred at a time, and nothing else", async () => {
+Deno.test("a sweep removes the folders of unknown runs, a hundred at a time, and nothing else", async () => {
   await inFolder(async (folder) => {
     const runs = Array.from({ length: 150 }, (_, index) => newId(index));
     for (const run of runs) await mkdir(join(folder, run, "step"), { recursive: true });

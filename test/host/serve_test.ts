@@ -5,7 +5,7 @@ import { UsageError } from "../../runtime/model/errors.ts";
 
 const LOCAL = { host: "127.0.0.1", port: 0 };
 
-/** A connection on which so much of a request was sent. */
+/** A connection on which this much of a request was sent. */
 async function send(port: number, text: string): Promise<{ socket: Socket; closed: Promise<void> }> {
   const socket = connect(port, "127.0.0.1");
   const closed = new Promise<void>((resolve) => socket.on("close", () => resolve()));
@@ -14,14 +14,14 @@ async function send(port: number, text: string): Promise<{ socket: Socket; close
   return { socket, closed };
 }
 
-Deno.test("serve() answers requests at the url that it gives", async () => {
+Deno.test("serve() answers requests at the url that it returns", async () => {
   const server = serve((request) => new Response(new URL(request.url).pathname), LOCAL);
   assert.equal(server.url, `http://127.0.0.1:${server.port}`);
   assert.equal(await (await fetch(`${server.url}/there`)).text(), "/there");
   await server.stop(0);
 });
 
-Deno.test("stop() lets a request under way finish and refuses those that come later", async () => {
+Deno.test("stop() lets current requests finish and refuses later ones", async () => {
   const entered = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<Response>();
   const server = serve((request) => {
@@ -42,7 +42,7 @@ Deno.test("stop() lets a request under way finish and refuses those that come la
   await assert.rejects(fetch(`${server.url}/after`));
 });
 
-Deno.test("stop() is not held by half-sent requests, nor by a handler that hangs longer than the grace", async () => {
+Deno.test("stop() is not delayed by half-sent requests, nor by a handler that exceeds the grace period", async () => {
   const entered = Promise.withResolvers<void>();
   const released = Promise.withResolvers<void>();
   const server = serve(async (request) => {

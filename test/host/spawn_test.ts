@@ -31,7 +31,7 @@ async function inFolder(use: (folder: string) => Promise<void>): Promise<void> {
   }
 }
 
-/** The numbers that a script writes to the file `pids`, once there are that many. */
+/** The pids that a script writes to the file `pids`, as soon as there are that many. */
 async function pidsIn(folder: string, count: number): Promise<number[]> {
   const file = join(folder, "pids");
   const watcher = watch(folder);
@@ -47,35 +47,35 @@ async function pidsIn(folder: string, count: number): Promise<number[]> {
   }
 }
 
-/** Whether it still runs: an entry that only waits to be reaped does not. */
+/** Whether it still runs: a zombie does not. */
 async function runs(pid: number): Promise<boolean> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
   return stat !== undefined && !/^\d+ \(.*\) [ZX]/s.test(stat);
 }
 
-Deno.test("runChild() gives exit code, standard output and standard error", async () => {
+Deno.test("runChild() returns exit code, standard output and standard error", async () => {
   const end = await shell("echo out; echo err >&2; exit 3");
   assert.deepEqual(end, { code: 3, stdout: { text: "out\n", dropped: 0 }, stderr: { text: "err\n", dropped: 0 } });
 });
 
-Deno.test("runChild() gives the child the environment it was given and nothing else", async () => {
+Deno.test("runChild() gives the child the given environment and nothing else", async () => {
   const end = await shell("env", { env: { PATH: process.env.PATH!, A: "1" } });
   const names = end.stdout.text.trim().split("\n").map((line) => line.split("=")[0]);
   assert.deepEqual(names.filter((name) => !["PWD", "SHLVL", "_", "OLDPWD"].includes(name)).sort(), ["A", "PATH"]);
 });
 
-Deno.test("runChild() feeds standard input, and leaves it empty where there is none", async () => {
+Deno.test("runChild() writes standard input, and leaves it empty if there is none", async () => {
   assert.equal((await shell("cat", { stdin: "żółć" })).stdout.text, "żółć");
   assert.equal((await shell("cat")).stdout.text, "");
 });
 
-Deno.test("a child that closes its input early is no failure", async () => {
+Deno.test("a child that closes its input early does not fail", async () => {
   const end = await shell("exec 0<&-; echo done", { stdin: "x".repeat(5_000_000) });
   assert.equal(end.code, 0);
   assert.equal(end.stdout.text, "done\n");
 });
 
-Deno.test("100 MB of output end the child normally; the first bytes are kept, the rest counted", async () => {
+Deno.test("a child with 100 MB of output ends normally; the first bytes are kept, the rest counted", async () => {
   const end = await shell("echo begin; head -c 100000000 /dev/zero");
   assert.equal(end.code, 0);
   assert.equal(end.stdout.text.length, 1_000_000);
@@ -83,20 +83,20 @@ Deno.test("100 MB of output end the child normally; the first bytes are kept, th
   assert.equal(end.stdout.dropped, 100_000_006 - 1_000_000);
 });
 
-Deno.test("of standard error the last bytes are kept", async () => {
+Deno.test("the last bytes of standard error are kept", async () => {
   const end = await shell("head -c 3000000 /dev/zero >&2; echo end >&2");
   assert.equal(end.stderr.text.length, 1_000_000);
   assert.ok(end.stderr.text.endsWith("end\n"));
   assert.equal(end.stderr.dropped, 3_000_004 - 1_000_000);
 });
 
-Deno.test("a limit that cuts a character leaves the whole character out", async () => {
+Deno.test("a limit within a character leaves that character out", async () => {
   const end = await shell("printf 'aé'; printf 'éa' >&2", { keep: { stdout: 2, stderr: 2 } });
   assert.deepEqual(end.stdout, { text: "a", dropped: 1 });
   assert.deepEqual(end.stderr, { text: "a", dropped: 2 });
 });
 
-Deno.test("output gets all of standard output, in order, also where it takes it slower than the child and its rest", async () => {
+Deno.test("output gets all of standard output, in order, even if it is slower than the child", async () => {
   const taken: Buffer[] = [];
   let busy = false;
   const end = await shell("seq 20000; echo err >&2", {
@@ -104,7 +104,7 @@ Deno.test("output gets all of standard output, in order, also where it takes it 
     async output(bytes) {
       assert.ok(!busy, "one piece at a time");
       busy = true;
-      // Longer in all than a background process may hold the output.
+      // Longer in total than a background process may hold the output.
       await pause(600);
       busy = false;
       taken.push(Buffer.from(bytes));
@@ -116,13 +116,13 @@ Deno.test("output gets all of standard output, in order, also where it takes it 
   assert.equal(end.stdout.dropped, all.length - 3);
 });
 
-Deno.test("output that fails ends the child, and what it threw is the reason", async () => {
+Deno.test("if output fails, the child ends, with its error as the reason", async () => {
   const full = new Error("the disk is full");
   await assert.rejects(shell("yes", { output: () => Promise.reject(full) }), full);
   await assert.rejects(shell("echo last", { output: () => Promise.reject(full) }), full);
 });
 
-Deno.test("a background process that holds or fills the output does not hold the step that hands it on", async () => {
+Deno.test("a background process that holds or fills the output does not delay a step that passes it on", async () => {
   let bytes = 0;
   const output = (piece: Uint8Array) => Promise.resolve(void (bytes += piece.length));
   for (const background of ["sleep 1000", "while :; do echo x; sleep 0.01; done"]) {
@@ -138,13 +138,13 @@ Deno.test("binary output becomes text with replacement characters, and says so",
   assert.match(end.stdout.undecodable!, /it is not text in utf-8/);
 });
 
-Deno.test("a child that a signal ended has the code a shell would give", async () => {
+Deno.test("a child ended by a signal has the exit code of a shell", async () => {
   const end = await shell("kill -9 $$");
   assert.equal(end.code, 137);
   assert.equal(end.endedBy, "SIGKILL");
 });
 
-Deno.test("a program that is not there, or not executable, rejects with the system's code", async () => {
+Deno.test("a program that is missing or not executable rejects with the system's code", async () => {
   await assert.rejects(shell("", { program: "no-such-program" }), { code: "ENOENT" });
   await assert.rejects(shell("", { program: "/etc/passwd" }), { code: "EACCES" });
 });
@@ -156,7 +156,7 @@ Deno.test("an aborted signal starts nothing", async () => {
   });
 });
 
-Deno.test("abort ends a child that ignores SIGTERM, and what it forked", async () => {
+Deno.test("abort ends a child that ignores SIGTERM, and its forks", async () => {
   await inFolder(async (cwd) => {
     const abort = new AbortController();
     const script =
@@ -182,7 +182,7 @@ Deno.test("abort lets a child clean up after SIGTERM", async () => {
   });
 });
 
-Deno.test("what a command left in the background is gone when it has ended", async () => {
+Deno.test("background processes of a command are ended when it ends", async () => {
   await inFolder(async (cwd) => {
     const end = await shell("sleep 1000 >/dev/null 2>&1 & echo $! >>pids; echo done", { cwd });
     assert.equal(end.stdout.text, "done\n");
@@ -191,7 +191,7 @@ Deno.test("what a command left in the background is gone when it has ended", asy
   });
 });
 
-Deno.test("a background process that holds the output does not hold the step", async () => {
+Deno.test("a background process that holds the output does not delay the step", async () => {
   await inFolder(async (cwd) => {
     const end = await shell("sleep 1000 & echo $! >>pids; echo done", { cwd });
     assert.equal(end.stdout.text, "done\n");
@@ -200,7 +200,7 @@ Deno.test("a background process that holds the output does not hold the step", a
   });
 });
 
-Deno.test("a background process that finishes soon is waited for, with its output", async () => {
+Deno.test("a background process that finishes soon is awaited, with its output", async () => {
   const end = await shell("(sleep 0.1; echo late) & echo soon");
   assert.equal(end.stdout.text, "soon\nlate\n");
 });

@@ -3,7 +3,7 @@ import { BatchBench, batchData, collecting, DAY, HOUR, MINUTE, SECOND, START } f
 
 const iso = (time: number) => new Date(time).toISOString();
 
-Deno.test("a digest opens with its first event and closes so long after it, as one event with all of them", async () => {
+Deno.test("a digest opens with its first event and closes after its period, as one event with all of them", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR }));
   const first = await bench.send("1", { amount: 5 });
   assert.deepEqual(first, {
@@ -54,7 +54,7 @@ Deno.test("the verdict on each event of a closed batch names the run, and so doe
   assert.equal((await bench.runs()).length, 1, "a duplicate is not collected");
 });
 
-Deno.test("a debounce waits for silence, but not for ever", async () => {
+Deno.test("a debounce waits for quiet, but not for ever", async () => {
   await using bench = await BatchBench.start(collecting({ quiet: 30 * SECOND, within: 70 * SECOND }));
   assert.equal(
     (await bench.send("1")).reason,
@@ -64,9 +64,9 @@ Deno.test("a debounce waits for silence, but not for ever", async () => {
     await bench.advance(25 * SECOND);
     await bench.send(id);
   }
-  assert.deepEqual(await bench.closed(), [], "each event waits for silence anew");
+  assert.deepEqual(await bench.closed(), [], "each event restarts the quiet period");
   await bench.advance(20 * SECOND);
-  assert.deepEqual(await bench.closed(), [["1", "2", "3"]], "70 s after the first it is enough");
+  assert.deepEqual(await bench.closed(), [["1", "2", "3"]], "within ends it 70 s after the first");
   await bench.send("4");
   await bench.advance(29 * SECOND);
   assert.equal((await bench.closed()).length, 1);
@@ -85,7 +85,7 @@ Deno.test("a full batch closes early, and the next event opens another", async (
   assert.deepEqual(await bench.closed(), [["1", "2"], ["3"]]);
 });
 
-Deno.test("a burst in one transition fills batch after batch, each event in one of them", async () => {
+Deno.test("a burst in one transition fills several batches, each event in one of them", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR, max: 3 }));
   const ids = Array.from({ length: 8 }, (_, at) => `e${at}`);
   await bench.ingest.fromTrigger({ rule: "digest", trigger: "in" }, ids.map((id) => ({ id, type: "x", data: null })));
@@ -95,13 +95,13 @@ Deno.test("a burst in one transition fills batch after batch, each event in one 
   assert.deepEqual(closed.flat().sort(), ids);
 });
 
-Deno.test("large events close a batch before it outgrows what rule code can be given", async () => {
+Deno.test("large events close a batch before it exceeds what rule code can receive", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR }));
   for (const id of ["1", "2", "3", "4", "5"]) await bench.send(id, "x".repeat(1024 * 1024));
   assert.deepEqual(await bench.closed(), [["1", "2", "3", "4"]]);
 });
 
-Deno.test("each key has a batch of its own, which is the subject of its event", async () => {
+Deno.test("each key has its own batch and is the subject of its event", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR }, { key: "event.data.customer" }));
   for (const [id, customer] of [["1", "ada"], ["2", "bob"], ["3", "ada"], ["4", 7]] as const) {
     await bench.send(id, { customer });
@@ -113,13 +113,13 @@ Deno.test("each key has a batch of its own, which is the subject of its event", 
   assert.deepEqual(await bench.closed(), [["1", "3"], ["2"], ["4"]]);
 });
 
-Deno.test("if filters what is collected", async () => {
+Deno.test("if filters the collected events", async () => {
   const at = { line: 1, column: 1 };
   await using bench = await BatchBench.start(collecting({ every: HOUR }, { if: [{ text: "event.data.n > 1", at }] }));
   assert.equal((await bench.send("1", { n: 1 })).kind, "condition");
   await bench.send("2", { n: 2 });
   await bench.advance(HOUR);
-  assert.deepEqual(await bench.closed(), [["2"]], "and is not asked about the batch");
+  assert.deepEqual(await bench.closed(), [["2"]], "if is not evaluated for the batch");
 });
 
 Deno.test("a report closes at the times of its cron, in its zone, with the time as its id", async () => {
@@ -133,7 +133,7 @@ Deno.test("a report closes at the times of its cron, in its zone, with the time 
   assert.equal((await bench.runs()).length, 1, "without events there is no run");
 });
 
-Deno.test("empty: true starts a run at each time also where nothing came", async () => {
+Deno.test("empty: true starts a run at each time, even without events", async () => {
   await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true }));
   await bench.advance(HOUR);
   await bench.send("1");
@@ -154,7 +154,7 @@ Deno.test("a report that was full before its time still comes at its time", asyn
   assert.equal((await bench.runs())[1].event.id, iso(START + HOUR));
 });
 
-Deno.test("missed times are one, the last of them; no restart brings one twice", async () => {
+Deno.test("missed times become one, the last; no restart repeats one", async () => {
   await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true }));
   await bench.send("1");
   await bench.kill();
@@ -170,19 +170,19 @@ Deno.test("missed times are one, the last of them; no restart brings one twice",
   assert.deepEqual(await bench.closed(), [["1"], []]);
 });
 
-Deno.test("a clock that is set back brings no report twice, and loses no event", async () => {
+Deno.test("a clock rollback repeats no report, and loses no event", async () => {
   await using bench = await BatchBench.start(collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true }));
   await bench.send("1");
   await bench.advance(HOUR);
   bench.clock.jumpTo(START);
   await bench.send("2");
   await bench.advance(HOUR);
-  assert.deepEqual(await bench.closed(), [["1"]], "the time has been");
+  assert.deepEqual(await bench.closed(), [["1"]], "the time is past");
   await bench.advance(DAY);
   assert.deepEqual(await bench.closed(), [["1"], ["2"]]);
 });
 
-Deno.test("what is collected survives kill -9 and checkpoints, and closes at once where its time has come", async () => {
+Deno.test("collected events survive kill -9 and checkpoints, and the batch closes at once if it is due", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR }));
   await bench.send("1");
   await bench.store.checkpoint();
@@ -195,7 +195,7 @@ Deno.test("what is collected survives kill -9 and checkpoints, and closes at onc
   assert.deepEqual(await bench.closed(), [["1", "2"]]);
 });
 
-Deno.test("events in an open batch outlive the history that they are in, and so does the batch while its run lives", async () => {
+Deno.test("events in an open batch outlive their history, and so does the batch while its run is live", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR }));
   await bench.send("1", "x".repeat(1_000));
   await bench.send("2");
@@ -216,7 +216,7 @@ Deno.test("events in an open batch outlive the history that they are in, and so 
   assert.ok((await bench.store.stats()).bytes < bytes - 1_000, "nothing needs it any more");
 });
 
-Deno.test("a batch closes also at the size cap, where nothing new is taken in", async () => {
+Deno.test("a batch closes even at the size cap, when new events are refused", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR }));
   await bench.send("1", "x".repeat(1_000));
   await bench.store.prune({ bytes: 1e9, identities: 30 * DAY, live: 1 }, bench.clock.now());
@@ -225,7 +225,7 @@ Deno.test("a batch closes also at the size cap, where nothing new is taken in", 
   assert.deepEqual(await bench.closed(), [["1"]]);
 });
 
-Deno.test("new options close what is collected at the earlier of the old and the new time", async (t) => {
+Deno.test("new options close the open batch at the earlier of the old and the new time", async (t) => {
   const cases: [what: string, before: object, after: object, closesAfter: number][] = [
     ["sooner", { every: DAY }, { every: HOUR }, HOUR],
     ["later", { every: HOUR }, { every: DAY }, HOUR],
@@ -247,12 +247,12 @@ Deno.test("new options close what is collected at the earlier of the old and the
       assert.equal((await bench.runs()).length, closesAfter === 10 * MINUTE ? 1 : 0);
       await bench.advance(1);
       assert.deepEqual(await bench.closed(), [["1"]]);
-      assert.equal((await bench.runs())[0].version, "v2", "by the rule as it is now");
+      assert.equal((await bench.runs())[0].version, "v2", "with the rule as it is now");
     });
   }
 });
 
-Deno.test("events that come after an edit do not move what was collected before it away", async () => {
+Deno.test("events after an edit do not delay those collected before it", async () => {
   await using bench = await BatchBench.start(collecting({ quiet: MINUTE }));
   await bench.send("1");
   await bench.load(collecting({ quiet: HOUR }, { version: "v2" }));
@@ -261,7 +261,7 @@ Deno.test("events that come after an edit do not move what was collected before 
   assert.deepEqual(await bench.closed(), [["1", "2"]]);
 });
 
-Deno.test("an edit while the program is down counts, too", async () => {
+Deno.test("an edit while the program is down applies, too", async () => {
   await using bench = await BatchBench.start(collecting({ every: DAY }));
   await bench.send("1");
   await bench.kill();
@@ -271,7 +271,7 @@ Deno.test("an edit while the program is down counts, too", async () => {
   assert.deepEqual(await bench.closed(), [["1"]]);
 });
 
-Deno.test("paused, disabled and deleted rules keep what is collected until they are back", async (t) => {
+Deno.test("paused, disabled and deleted rules keep collected events until they are back", async (t) => {
   const digest = collecting({ every: HOUR });
   const ways: [string, (bench: BatchBench) => Promise<void>, (bench: BatchBench) => Promise<void>][] = [
     ["paused", (bench) => bench.pause("digest", "by ada"), (bench) => bench.pause("digest", null)],
@@ -288,14 +288,14 @@ Deno.test("paused, disabled and deleted rules keep what is collected until they 
       await bench.kill();
       await bench.open();
       assert.deepEqual(await bench.closed(), []);
-      assert.deepEqual(await bench.store.nextBatchDue([]), undefined, "nothing turns in circles meanwhile");
+      assert.deepEqual(await bench.store.nextBatchDue([]), undefined, "no busy loop meanwhile");
       await back(bench);
       assert.deepEqual(await bench.closed(), [["1"]]);
     });
   }
 });
 
-Deno.test("a report of a rule that was away comes once, whatever it missed; one that is no report any more never", async () => {
+Deno.test("a report of a rule that was away comes once, whatever it missed; one that is no longer a report never comes", async () => {
   const report = collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true });
   await using bench = await BatchBench.start(report);
   await bench.pause("digest", "by ada");
@@ -314,7 +314,7 @@ Deno.test("a report of a rule that was away comes once, whatever it missed; one 
   assert.equal((await bench.runs()).length, 1);
 });
 
-Deno.test("a report of a rule that was never enabled is not made up for", async () => {
+Deno.test("a report of a rule that was never enabled is not caught up", async () => {
   const report = collecting({ cron: "0 9 * * *", timezone: "UTC", empty: true });
   await using bench = await BatchBench.start({ ...report, enabled: false });
   await bench.advance(3 * DAY);
@@ -324,7 +324,7 @@ Deno.test("a report of a rule that was never enabled is not made up for", async 
   assert.deepEqual(await bench.closed(), [[]]);
 });
 
-Deno.test("a closed batch is admitted by mode, key and limit", async () => {
+Deno.test("a closed batch is subject to mode, key and limit", async () => {
   const single = collecting({ every: HOUR }, { mode: "single", key: "event.data" });
   await using bench = await BatchBench.start(single);
   await bench.send("1", "a");
@@ -377,7 +377,7 @@ Deno.test("one event is collected once for each rule, whichever of its triggers 
   assert.deepEqual(await bench.closed(), [["1"]]);
 });
 
-Deno.test("10,000 open batches are one timer, and close together", async () => {
+Deno.test("10,000 open batches need one timer, and close together", async () => {
   await using bench = await BatchBench.start(collecting({ every: HOUR }, { key: "event.id", limit: null }));
   const events = Array.from({ length: 10_000 }, (_, at) => ({ id: `e${at}`, type: "x", data: null }));
   for (let at = 0; at < events.length; at += 1_000) {
@@ -388,5 +388,5 @@ Deno.test("10,000 open batches are one timer, and close together", async () => {
   await bench.ingest.batches.closeDue();
   await bench.settle();
   assert.equal((await bench.store.countRuns()).queued, 10_000);
-  assert.ok(!bench.clock.wakeNext(START + DAY), "nothing else was to be woken");
+  assert.ok(!bench.clock.wakeNext(START + DAY), "nothing else was due");
 });

@@ -3,7 +3,7 @@ import { causeOf, CauseSigner } from "../../runtime/ingest/cause.ts";
 
 const key = new Uint8Array(32).fill(7);
 
-Deno.test("a signed cause comes back as it was; a forged, changed or foreign one does not", () => {
+Deno.test("a signed cause is read back unchanged; a forged, changed or foreign one is ignored", () => {
   const signer = new CauseSigner(key);
   const header = signer.sign({ depth: 3, run: "r1" });
   assert.deepEqual(signer.verify(header), { depth: 3, run: "r1" });

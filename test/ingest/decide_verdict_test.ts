@@ -11,17 +11,17 @@ const event: Event = { id: "1", source: "/a", type: "a", time: "2026-11-21T00:00
 const scope = { event, config: { limit: 10 } };
 const NOW = Date.parse("2026-11-21T00:00:00Z");
 
-/** What becomes of an event. */
+/** The verdict on an event. */
 const decideOn = (event: Event, rule: Rule, trigger: Trigger, paused: string | undefined) =>
   decide(event, rule, trigger, paused, scope, NOW);
 
-Deno.test("a rule without condition admits by its mode, key and limit", () => {
+Deno.test("a rule without condition admits events by its mode, key and limit", () => {
   const limit = { count: 5, per: 1_000 };
   const outcome = decideOn(event, { ...rule, mode: "single", key: "event.data.sku", limit }, trigger, undefined);
   assert.deepEqual(outcome, { kind: "admit", mode: "single", key: '"x"', max: 10, limit, asksFirst: false });
 });
 
-Deno.test("a clause that does not hold is named with its values; the trigger's own comes first", () => {
+Deno.test("a false clause is named with its values; the trigger's own comes first", () => {
   const withClauses = { ...rule, if: [{ text: "event.data.price > config.limit", at }] };
   const outcome = decideOn(event, withClauses, trigger, undefined);
   assert.equal(outcome.kind, "condition");
@@ -54,7 +54,7 @@ Deno.test("a key that cannot be evaluated is the verdict error", () => {
   assert.match(outcome.reason, /event\.data\.colour/);
 });
 
-Deno.test("disabled, paused and looped rules say so", () => {
+Deno.test("disabled, paused and looped rules have verdicts of their own", () => {
   assert.equal(decideOn(event, { ...rule, enabled: false }, trigger, undefined).kind, "disabled");
   const paused = decideOn(event, rule, trigger, "by anna");
   assert.ok(paused.kind === "disabled" && paused.reason.includes("by anna"));

@@ -17,7 +17,7 @@ export const MINUTE = 60_000;
 export const HOUR = 60 * MINUTE;
 export const DAY = 24 * HOUR;
 
-/** A rule whose only trigger, `in`, collects its events by these options. */
+/** A rule whose only trigger, `in`, collects its events with these batch options. */
 export function collecting(batch: Partial<Batch> | undefined, changes: Partial<Rule> = {}): Rule {
   const at = { line: 1, column: 1 };
   const options = batch && { batch: { empty: false, max: 1_000, ...batch } };
@@ -25,7 +25,7 @@ export function collecting(batch: Partial<Batch> | undefined, changes: Partial<R
   return { ...rule(`${changes.id} v1`), id: "digest", triggers, ...changes };
 }
 
-/** Ingest with a real store on a disk in memory and a clock that is turned by hand; runs are only listed. */
+/** Ingest with a real store on a disk in memory and a manual clock; runs are only listed. */
 export class BatchBench implements AsyncDisposable {
   receipts: Receipt[] = [];
   failures: string[] = [];
@@ -60,7 +60,7 @@ export class BatchBench implements AsyncDisposable {
     await this.settle();
   }
 
-  /** The program is taken away. */
+  /** The program is killed. */
   async kill(): Promise<void> {
     await this.ingest.batches.stop();
   }
@@ -91,7 +91,7 @@ export class BatchBench implements AsyncDisposable {
 
   async advance(ms: number): Promise<void> {
     const to = this.clock.now() + ms;
-    // What is woken asks the store, which takes turns, before it asks to be woken again.
+    // A woken timer waits for the store, over several turns of the event loop, before it sets its next timer.
     do await this.settle(); while (this.clock.wakeNext(to));
     this.clock.jumpTo(to);
   }
@@ -116,7 +116,7 @@ export class BatchBench implements AsyncDisposable {
   }
 }
 
-/** What the event of a batch holds. */
+/** The content of a batch's event. */
 export function batchData(event: Event) {
   return event.data as unknown as { count: number; since: string; scheduled?: string; events: Event[] };
 }

@@ -3,7 +3,7 @@ import { Subscriptions } from "../../runtime/ingest/ingest.ts";
 
 const subscription = (rule: string, ...types: string[]) => ({ rule, trigger: "t", types });
 
-Deno.test("an event concerns exact types, every prefix, and the star", () => {
+Deno.test("an event matches its exact type, every prefix, and the star", () => {
   const subscriptions = new Subscriptions();
   subscriptions.add(subscription("exact", "order.paid.late"));
   subscriptions.add(subscription("near", "order.paid.*"));
@@ -16,7 +16,7 @@ Deno.test("an event concerns exact types, every prefix, and the star", () => {
   assert.deepEqual(rules("order"), ["all", "other"]);
 });
 
-Deno.test("one that matches by two of its types is told once, and no more once it is taken out", () => {
+Deno.test("a subscription that matches by two types is called once, and not after its removal", () => {
   const subscriptions = new Subscriptions();
   const remove = subscriptions.add(subscription("twice", "a.b", "a.*"));
   assert.equal(subscriptions.of("a.b").length, 1);

@@ -24,7 +24,7 @@ Deno.test("a digest, a debounce and a report are read with their defaults", () =
   assert.equal(check(withWhen("- event: a")).rule!.triggers[0].batch, undefined);
 });
 
-Deno.test("config and environment stand in the options of a batch, as in those of a trigger", () => {
+Deno.test("config and environment may be used in the options of a batch, as in those of a trigger", () => {
   const rest =
     'config: { digest: 2h, most: 5, zone: { type: text, default: Europe/Paris }, at: "0 7 * * *", none: true }\n';
   assert.deepEqual(batchOf('{ every: "${{ config.digest }}", max: "${{ config.most }}" }', rest, {}), {
@@ -61,8 +61,8 @@ const traps: [what: string, batch: string, rest: string, ...expected: string[]][
     "{ every: 1h, within: 2h }",
     "",
     "within",
-    '"within" means nothing without "quiet"',
-    "take it out, or write quiet: instead of every:",
+    '"within" has no effect without "quiet"',
+    "remove it, or write quiet: instead of every:",
   ],
   [
     "within that comes before silence can",
@@ -70,23 +70,23 @@ const traps: [what: string, batch: string, rest: string, ...expected: string[]][
     "",
     "5m",
     '"within" has to be longer than "quiet"',
-    "make it longer, or write every: where the time since the first event alone counts",
+    "make it longer, or write every: if only the time since the first event counts",
   ],
   [
     "empty without cron",
     "{ every: 1h, empty: true }",
     "",
     "empty",
-    '"empty" means nothing without "cron"',
-    "take it out, or write cron: instead of every:",
+    '"empty" has no effect without "cron"',
+    "remove it, or write cron: instead of every:",
   ],
   [
     "a zone without cron",
     "{ quiet: 1m, timezone: UTC }",
     "",
     "timezone",
-    '"timezone" means nothing without "cron"',
-    "take it out, or write cron: instead of quiet:",
+    '"timezone" has no effect without "cron"',
+    "remove it, or write cron: instead of quiet:",
   ],
   [
     "a cron that never fires",
@@ -115,7 +115,7 @@ const traps: [what: string, batch: string, rest: string, ...expected: string[]][
     "{ every: 0s }",
     "",
     "0s",
-    "expected a time in which something can be collected, got 0",
+    "expected a duration longer than 0, got 0",
     "write 1s",
   ],
   [
@@ -146,7 +146,7 @@ const traps: [what: string, batch: string, rest: string, ...expected: string[]][
     "",
     "event.data.x",
     'unknown name "event"',
-    "known here: config, env; text stands in quotes",
+    "known here: config, env; write text in quotes",
   ],
   [
     "empty beside a key",
@@ -159,28 +159,28 @@ const traps: [what: string, batch: string, rest: string, ...expected: string[]][
 ];
 
 for (const [what, batch, rest, ...expected] of traps) {
-  Deno.test(`${what} is one problem of a batch at its place, with a remedy`, () => {
+  Deno.test(`${what} is one problem of a batch at its position, with a remedy`, () => {
     const text = withWhen(`- event: a\n  batch: ${batch}`, rest);
     assert.deepEqual(underlined(text, check(text).problems), [expected]);
   });
 }
 
-Deno.test("a function if cannot choose what is collected", () => {
+Deno.test("a function if cannot filter collected events", () => {
   const text = withWhen("- event: a\n  batch: { every: 1h }", "if: { function: true }\n");
   assert.deepEqual(underlined(text, check(text).problems), [[
     "batch",
-    "a function if cannot choose what is collected: rule code runs once it closes",
+    "a function `if` cannot filter collected events: rule code runs only after the batch closes",
     'write it as CEL, as in if: "event.data.amount > 100", and without a validator of the event',
   ]]);
 });
 
-Deno.test("the terms of a batch say when it closes, from now on", () => {
+Deno.test("the options of a batch determine when it closes", () => {
   const terms = batchTerms({ every: HOUR, empty: false, max: 5 }, NOW);
   assert.deepEqual(terms, { within: HOUR, max: 5, empty: false, options: '{"every":3600000,"empty":false,"max":5}' });
   const { within, quiet } = batchTerms({ quiet: 1_000, within: 5_000, empty: false, max: 5 }, NOW);
   assert.deepEqual([within, quiet], [5_000, 1_000]);
   const report = { cron: "0 9 * * *", timezone: "Europe/Berlin", empty: true, max: 5 };
-  assert.equal(batchTerms(report, NOW).at, NOW + 24 * HOUR, "at 9 o'clock in Berlin the next one is tomorrow's");
+  assert.equal(batchTerms(report, NOW).at, NOW + 24 * HOUR, "at 9 o'clock in Berlin the next one is tomorrow");
   assert.equal(lastOccurrence(report, NOW), NOW);
   assert.equal(lastOccurrence(report, NOW - 1), NOW - 24 * HOUR);
   assert.equal(lastOccurrence({ every: HOUR, empty: false, max: 5 }, NOW), undefined);

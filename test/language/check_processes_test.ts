@@ -9,7 +9,7 @@ function stepsOf(text: string, more = {}): Step[] {
   return rule!.then as Step[];
 }
 
-Deno.test("branches are lists of steps by name; what they gave is seen behind them, not beside them", () => {
+Deno.test("branches are lists of steps by name; later steps see their results, other branches do not", () => {
   const [both] = stepsOf(`
 - id: both
   parallel:
@@ -25,7 +25,7 @@ Deno.test("branches are lists of steps by name; what they gave is seen behind th
   ]);
 });
 
-Deno.test("the steps of an each see the item and its number; those of a repeat, and its condition, the turn", () => {
+Deno.test("the steps of an each see the item and its index; those of a repeat, and its condition, the turn", () => {
   const [, each, repeat] = stepsOf(`
 - { id: list, http: GET https://h/ }
 - each: steps.list.body
@@ -50,7 +50,7 @@ Deno.test("the steps of an each see the item and its number; those of a repeat, 
   assert.deepEqual(repeat.args, { repeat: { until: "steps.look.body.done && index > 2", every: 3_600_000, max: 50 } });
 });
 
-Deno.test("a form has fields, people, reminders, an escalation and steps that tell; a time of its own", () => {
+Deno.test("a form has fields, people, reminders, an escalation, notification steps and a timeout", () => {
   const [approval, again] = stepsOf(
     `
 - id: approval
@@ -88,12 +88,12 @@ const slips: [string, string, string[], object?][] = [
   ["a name outside its each", `${each("[{ id: save, log: hi }]")}\n  - log: \${{ item }}`, [
     "item",
     'unknown name "item"',
-    "known here: event, steps, errors, config, env, secrets, state, run, rule; text stands in quotes",
+    "known here: event, steps, errors, config, env, secrets, state, run, rule; write text in quotes",
   ]],
   ["a step inside an each, from outside", `${each("[{ id: save, log: hi }]")}\n  - log: \${{ steps.save }}`, [
     "steps.save",
     'unknown step "save"',
-    "it is executed apart each time; what came of that is in steps.each",
+    "it is executed separately each time; its results are in steps.each",
   ]],
   [
     "a step in a branch beside",
@@ -101,7 +101,7 @@ const slips: [string, string, string[], object?][] = [
     [
       "steps.x",
       'unknown step "x"',
-      "it is in a branch beside this one, which may not be done yet",
+      "it is in a concurrent branch, which may not have finished",
     ],
   ],
   ["an id in two branches", withThen("- parallel:\n    a: [{ id: x, log: a }]\n    b: [{ id: x, log: b }]"), [
@@ -109,30 +109,30 @@ const slips: [string, string, string[], object?][] = [
     'the step id "x" is used twice',
     "give one of the two another id",
   ]],
-  ["a branch whose name is no id", withThen("- parallel:\n    my-crm: [{ log: a }]"), [
+  ["a branch whose name is not an id", withThen("- parallel:\n    my-crm: [{ log: a }]"), [
     "my-crm",
-    '"my-crm" is no name for a branch',
+    '"my-crm" is not a valid branch name',
     "begin with a small letter, then letters, digits and _; onError and onTimeout are taken",
   ]],
   ["a branch whose name is taken", withThen("- parallel:\n    onError: [{ log: a }]"), [
     "onError",
-    '"onError" is no name for a branch',
+    '"onError" is not a valid branch name',
     "begin with a small letter, then letters, digits and _; onError and onTimeout are taken",
   ]],
-  ["a list where branches belong", withThen("- parallel: [{ log: a }]"), [
+  ["a list instead of branches", withThen("- parallel: [{ log: a }]"), [
     "[",
     "expected branches with their names, such as { crm: [...], mail: [...] }, got a list",
   ]],
   ["more to join than there is", withThen("- parallel: { a: [{ log: a }] }\n  join: 2"), [
     "2",
-    "2 branches can never succeed where there are 1",
+    "2 of 1 branches can never succeed",
     "write at most 1",
   ]],
   ["a join of no kind", withThen("- parallel: { a: [{ log: a }] }\n  join: some"), [
     "some",
     'expected one of "all", "any", or a number, got "some"',
   ]],
-  ["a timeout on a step around others", each("[{ log: a }]", "  timeout: 5m\n"), [
+  ["a timeout on a step that contains others", each("[{ log: a }]", "  timeout: 5m\n"), [
     "5m",
     "an each step does not take this; write it on the steps under then",
   ]],
@@ -146,10 +146,10 @@ const slips: [string, string, string[], object?][] = [
   ]],
   ["a name for items that is taken", each("[{ log: a }]", "  as: event\n"), [
     "event",
-    '"event" is the name of something else',
+    '"event" is already the name of something else',
     "choose another one",
   ]],
-  ["a name for items that is none", each("[{ log: a }]", "  as: my-item\n"), [
+  ["an invalid name for items", each("[{ log: a }]", "  as: my-item\n"), [
     "my-item",
     "expected a name of letters, digits and _",
   ]],
@@ -173,17 +173,17 @@ const slips: [string, string, string[], object?][] = [
     'unknown name "stps"',
     "did you mean steps?",
   ]],
-  ["a path that is no part of an event", withThen("- waitFor: paid\n  match: { dta.id: event.id }"), [
+  ["a path that is not a part of an event", withThen("- waitFor: paid\n  match: { dta.id: event.id }"), [
     "{",
-    '"dta.id" is no part of an event',
+    '"dta.id" is not a part of an event',
     "write a path such as data.id, which begins with one of id, source, type, subject, time, data, http, cause",
   ]],
-  ["a template where an expression stands", withThen('- waitFor: paid\n  match: { data.id: "${{ event.id }}" }'), [
+  ["a template instead of an expression", withThen('- waitFor: paid\n  match: { data.id: "${{ event.id }}" }'), [
     '"${{ event.id }}"',
-    "here stands an expression without ${{ }}",
+    "this is an expression already, so it takes no ${{ }}",
     "write event.id",
   ]],
-  ["somebody whom nobody knows", withThen("- form: Ok?\n  to: [anna, finanze]"), [
+  ["an unknown person", withThen("- form: Ok?\n  to: [anna, finanze]"), [
     "finanze",
     'unknown person or group "finanze"',
     "did you mean finance?",
@@ -198,8 +198,8 @@ const slips: [string, string, string[], object?][] = [
     withThen("- form: Ok?\n  to: a@b.org\n  timeout: 1d\n  escalate: { after: 2d, to: b@b.org }"),
     [
       "{",
-      "its time comes after the timeout",
-      "write a shorter one",
+      "it would come after the timeout",
+      "write a shorter time",
     ],
   ],
   ["a field that hides who answered", withThen("- form: Ok?\n  to: a@b.org\n  fields: { by: { type: text } }"), [
@@ -222,24 +222,24 @@ const slips: [string, string, string[], object?][] = [
     withThen('- form: Ok?\n  to: a@b.org\n  fields: { a: { type: text, title: "${{ event.id }}" } }'),
     [
       '"${{ event.id }}"',
-      "an expression cannot stand here",
+      "an expression is not allowed here",
       "write the value itself",
     ],
   ],
   ["reminders without end", withThen("- form: Ok?\n  to: a@b.org\n  remind: 5ms"), [
     "5ms",
-    "a reminder every moment",
+    "the interval is too short",
     "write at least 1s",
   ]],
   ["form.people outside notify", withThen("- form: Ok?\n  to: a@b.org\n- log: ${{ form.url }}"), [
     "form.url",
     'unknown name "form"',
-    "known here: event, steps, errors, config, env, secrets, state, run, rule; text stands in quotes",
+    "known here: event, steps, errors, config, env, secrets, state, run, rule; write text in quotes",
   ]],
 ];
 
 for (const [name, text, expected, more] of slips) {
-  Deno.test(`${name} is one problem at its place`, () => {
+  Deno.test(`${name} is one problem at its position`, () => {
     assert.deepEqual(underlined(text, check(text, more).problems), [expected]);
   });
 }

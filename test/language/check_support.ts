@@ -4,7 +4,7 @@ import { stepKinds } from "../../runtime/engine/steps/index.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
 import type { Problem } from "../../runtime/model/problem.ts";
 
-/** The kinds that this version has. */
+/** The kinds of this version. */
 export const kinds = { triggers: triggerKinds, steps: stepKinds };
 
 const known: Known = {
@@ -29,7 +29,7 @@ export function checkActionText(text: string) {
   return checkAction(value, origin, kinds, known);
 }
 
-/** The problems with what the caret underlines in the text, in order of place. */
+/** The problems with the text underlined by the caret, in order of position. */
 export function underlined(text: string, problems: Problem[]): string[][] {
   const lines = text.split("\n");
   const inOrder = [...problems].sort((a, b) => a.at.line - b.at.line || a.at.column - b.at.column);

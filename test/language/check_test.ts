@@ -9,7 +9,7 @@ function ruleOf(text: string, more = {}) {
   return rule!;
 }
 
-Deno.test("the rule of the language page is read with all its defaults", () => {
+Deno.test("the rule in the language reference is read with all its defaults", () => {
   const rule = ruleOf(`
 name: Disk alert
 when:
@@ -87,7 +87,7 @@ then: [{ log: hi }]
   assert.deepEqual(rule.onError.map(({ id }) => id), ["log"]);
 });
 
-Deno.test("every and if are kinds only where no other kind key is present", () => {
+Deno.test("every and if are kinds only if no other kind key is present", () => {
   const rule = ruleOf(`
 when:
   - every: 10m
@@ -107,14 +107,14 @@ then:
   ], ["log", "event.type == 'added'"]]);
 });
 
-Deno.test("a trigger's id is its name, else its kind and address, wherever it stands", () => {
+Deno.test("a trigger's id is its name, else its kind and address, whatever its position", () => {
   const entries = ["- cron: 0 8 * * *", "- webhook: /a\n  auth: none", "- poll: https://example.org/\n  name: feed"];
   const ids = (order: string[]) => ruleOf(withWhen(order.join("\n"))).triggers.map(({ id }) => id).sort();
   assert.deepEqual(ids(entries), ids(entries.toReversed()));
   assert.ok(ids(entries).includes("feed"));
 });
 
-Deno.test("steps without an id are called by their kind, then kind#2", () => {
+Deno.test("steps without an id are named after their kind, then kind#2", () => {
   const rule = ruleOf(
     withThen(
       "- log: a\n- log: b\n- { id: tell, log: c }\n- log: d\n- { log: e, if: \"steps['log#2'] == null && steps.tell == null\" }",
@@ -123,7 +123,7 @@ Deno.test("steps without an id are called by their kind, then kind#2", () => {
   assert.deepEqual((rule.then as { id: string }[]).map(({ id }) => id), ["log", "log#2", "tell", "log#3", "log#4"]);
 });
 
-Deno.test("results of steps before, around and inside earlier ones are known", () => {
+Deno.test("results of earlier and enclosing steps, and of steps inside earlier ones, are known", () => {
   ruleOf(withThen(`- { id: a, log: x }
 - if: steps.a == null
   then:
@@ -149,7 +149,7 @@ Deno.test("retry and timeout are read, from config too", () => {
   ]);
 });
 
-Deno.test("config and environment are put into triggers when the rule loads; secrets stay", () => {
+Deno.test("config and environment are inserted into triggers at load; secrets are not", () => {
   const text = withWhen(
     `- poll: https://\${{ config.host }}/\${{ env.HOME }}
   every: \${{ config.pace }}
@@ -164,13 +164,13 @@ Deno.test("config and environment are put into triggers when the rule loads; sec
   assert.deepEqual(source.args.poll, { run: ["./list", "a.example.org"] });
 });
 
-Deno.test("values and enabled of the config files go over those of the rule", () => {
+Deno.test("values and enabled in config files override those of the rule", () => {
   const text = withWhen("- start", "config: { a: 1, b: { type: text, required: false } }\nenabled: true\n");
   const rule = ruleOf(text, { config: { a: 2, other: 3 }, enabled: false });
   assert.deepEqual([rule.config, rule.enabled], [{ a: 2, b: null }, false]);
 });
 
-Deno.test("a TypeScript declaration has functions in the place of if and then", () => {
+Deno.test("a TypeScript declaration has functions for if and then", () => {
   const at = { line: 3, column: 16 };
   const origin = { file: "x.ts", language: "typescript" as const, at: () => at, within: () => at };
   const raw = { when: { event: "a" }, if: { function: true }, then: { function: true } };
@@ -195,7 +195,7 @@ output: steps.post.body.id
   assert.equal(action!.output, "steps.post.body.id");
 });
 
-Deno.test("an action knows its inputs but not the config of who calls it", () => {
+Deno.test("an action knows its inputs but not the config of its caller", () => {
   const text =
     'inputs: { text: { type: text } }\nthen:\n  - log: "${{ inputs.txt }} ${{ config.a }}"\noutput: steps.nope';
   assert.deepEqual(underlined(text, checkActionText(text).problems).map(([part, message]) => [part, message]), [
@@ -205,7 +205,7 @@ Deno.test("an action knows its inputs but not the config of who calls it", () =>
   ]);
 });
 
-Deno.test("arguments from code are read with their defaults, or their problems named", () => {
+Deno.test("arguments from code are read with defaults, or their problems are named", () => {
   const { args } = parseArgs(kinds.steps.state, { state: "up", value: { a: 1 }, ttl: "1h" }) as { args: JsonObject };
   assert.deepEqual(args, { state: "up", value: { a: 1 }, ttl: 3_600_000 });
   assert.deepEqual(parseArgs(kinds.steps.http, { http: "ftp://x", jsn: 1, format: "xml" }), {
@@ -237,14 +237,14 @@ Deno.test("id beside emit names the step; with an expression in it, it is the ev
   assert.deepEqual([paid.id, paid.args], ["emit", { emit: "a.c", id: "paid/${{ event.id }}" }]);
 });
 
-Deno.test("the steps of onError see what the failed step threw, under errors too, but no result of it", () => {
+Deno.test("the steps of onError see the error of the failed step, under errors too, but no result", () => {
   const steps = (text: string) => `- id: a\n  http: https://h/\n  onError:\n    - log: ${text}`;
   assert.deepEqual(check(withThen(steps("${{ errors.a.message }} ${{ error.step }}"))).problems, []);
   const [problem] = check(withThen(steps("${{ steps.a.body }}"))).problems;
   assert.equal(problem.message, 'unknown step "a"');
 });
 
-Deno.test("a problem of a TypeScript declaration names the part that it is about", () => {
+Deno.test("a problem of a TypeScript declaration names the part concerned", () => {
   const at = { line: 2, column: 16 };
   const origin = { file: "a.ts", language: "typescript" as const, at: () => at, within: () => at };
   const raw = {

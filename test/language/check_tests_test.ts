@@ -20,7 +20,7 @@ function found(tests: string, rule = RULE) {
   return underlined(text, testProblems);
 }
 
-Deno.test("a test is read with its defaults, each entry with its place", () => {
+Deno.test("a test is read with its defaults, each entry with its position", () => {
   const { rule, tests, testProblems } = check(`${RULE}tests:
   - name: pays
     now: 2027-03-01
@@ -64,7 +64,7 @@ Deno.test("a test is read with its defaults, each entry with its place", () => {
   ]);
 });
 
-Deno.test("what is wrong with a test has its place and a remedy, and the rule loads all the same", () => {
+Deno.test("a mistake in a test has its position and a remedy, and the rule still loads", () => {
   const { rule } = check(`${RULE}tests: yes`);
   assert.ok(rule);
   assert.deepEqual(found("tests: yes"), [
@@ -102,21 +102,21 @@ Deno.test("what is wrong with a test has its place and a remedy, and the rule lo
       ],
       ["pai", 'the rule has no step "pai"', 'did you mean "pay"?'],
       ["pay", 'the rule has no form "pay"', "there are: none"],
-      ["webhook", "a request stands under send", "write - send: { webhook: /path, json: … }"],
-      ["a", 'the test "a" stands here twice', "give one of the two another name"],
+      ["webhook", "a request goes under send", "write - send: { webhook: /path, json: … }"],
+      ["a", 'the test "a" is here twice', "give one of the two another name"],
       ["many", 'expected a number, got "many"'],
       ["limt", 'unknown key "limt"', "did you mean limit?"],
       ["htp", 'the rule has no step "htp"', 'did you mean "http"?'],
       ["stdot", 'unknown key "stdot"', 'did you mean "stdout"?'],
-      ["b", 'expected what run gives, got "b"', "as in { code: … }"],
+      ["b", 'expected a result of run, got "b"', "as in { code: … }"],
       ["noon", 'expected a time such as 2027-01-04T09:00:00Z, got "noon"'],
       [
         "[",
-        "expected a list of what happens, got an empty list",
+        "expected a list of entries, got an empty list",
         "write each entry on a line that begins with -, as in - send: { type: … }",
       ],
       ["nme", 'unknown key "nme"', 'did you mean "name"?'],
-      ["do", '"do" has no value', "give it a value or take it out; a value that starts with # must stand in quotes"],
+      ["do", '"do" has no value', "give it a value or remove it; a value that starts with # must be in quotes"],
     ],
   );
 });

@@ -17,7 +17,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     /^expected one of "cron", "every", .*, got "crn"$/,
     'did you mean "cron"?',
   ]],
-  ["a zone that is none", withWhen('- cron: "0 8 * * *"\n  timezone: Mars/Phobos'), [
+  ["an unknown zone", withWhen('- cron: "0 8 * * *"\n  timezone: Mars/Phobos'), [
     "Mars/Phobos",
     'expected a time zone such as Europe/Berlin, got "Mars/Phobos"',
   ]],
@@ -29,14 +29,14 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["an input beside call", withThen("- call: ./lib/tell.yaml\n  text: hi"), [
     "text",
     'unknown key "text"',
-    "what is handed over stands under with, as in with: { text: … }",
+    "arguments go under with, as in with: { text: … }",
   ]],
   ["an unknown kind of step", withThen("- htp: GET https://h/"), [
     "htp",
     /^expected one of "http", .*, got "htp"$/,
     'did you mean "http"?',
   ]],
-  ["an entry without a kind", withThen("- id: a"), ["i", /^expected one of .*, got only "id"$/, /^say what it is/]],
+  ["an entry without a kind", withThen("- id: a"), ["i", /^expected one of .*, got only "id"$/, /^write its kind/]],
   ["two kinds in one entry", withThen("- http: GET https://h/\n  run: ls"), [
     "run",
     'expected one kind, got "http" and "run"',
@@ -56,12 +56,12 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["an unknown key of a rule", `whn: 1\n${withThen("- log: a")}`, ["whn", 'unknown key "whn"', 'did you mean "when"?']],
   ["a rule without then", "when: start", ["w", '"then" is missing', "a rule has when: and then:"]],
   ["when misspelt", "wehn: start\nthen: [{ log: a }]", ["wehn", 'unknown key "wehn"', 'did you mean "when"?']],
-  ["an option with nothing behind it", withThen("- log: a\n  data:"), [
+  ["an option without a value", withThen("- log: a\n  data:"), [
     "data",
     '"data" has no value',
-    /starts with # must stand in quotes/,
+    /starts with # must be in quotes/,
   ]],
-  ["a kind with nothing behind it", withThen("- log:"), ["log", '"log" has no value', /give it a value/]],
+  ["a kind without a value", withThen("- log:"), ["log", '"log" has no value', /give it a value/]],
   ["a required option that is missing", withWhen("- webhook: /a"), [
     "w",
     '"auth" is missing',
@@ -85,7 +85,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["a wrong rate", `limit: 100\n${withThen("- log: a")}`, ["100", "expected a rate such as 1000/m, or none, got 100"]],
   ["a wrong mode", `mode: single\nmax: 3\n${withThen("- log: a")}`, [
     "max",
-    '"max" means nothing in mode "single"',
+    '"max" has no effect in mode "single"',
     /mode parallel/,
   ]],
   ["a cron that can never fire", withWhen("- cron: 0 0 31 2 *"), ["0 0 31 2 *", /never fires/]],
@@ -102,7 +102,7 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
   ["a form without people", withThen("- form: Refund?\n  timeout: 5d"), ["f", '"to" is missing', /a person, a group/]],
   ["an id with a dash", withThen("- id: my-step\n  log: a"), [
     "my-step",
-    '"my-step" is no id',
+    '"my-step" is not a valid id',
     /a dash would read as minus.*myStep/,
   ]],
   ["a step id used twice", withThen("- { id: a, log: x }\n- { id: a, log: y }"), [
@@ -172,25 +172,25 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     "${{ is not closed",
     /close the expression/,
   ]],
-  ["an expression where a bare one stands", "if: ${{ event.data.x }}\n" + withThen("- log: a"), [
+  ["an expression in ${{ }} instead of a bare one", "if: ${{ event.data.x }}\n" + withThen("- log: a"), [
     "${{ event.data.x }}",
-    "here stands an expression without ${{ }}",
+    "this is an expression already, so it takes no ${{ }}",
     "write event.data.x",
   ]],
-  ["an expression where none can stand", withThen('- log: a\n  level: "${{ event.data.level }}"'), [
+  ["an expression where none is allowed", withThen('- log: a\n  level: "${{ event.data.level }}"'), [
     '"${{ event.data.level }}"',
-    "an expression cannot stand here",
+    "an expression is not allowed here",
     "write the value itself",
   ]],
   ["an expression in a shell string", withThen("- run: ./x ${{ event.data.name }}"), [
     "${{ event.data.name }}",
-    /inside code for the shell/,
+    /inside a shell command/,
     /env: or stdin:/,
   ]],
   ["an expression in the code of a shell", withThen('- run: [bash, -lc, "echo ${{ event.data.name }}"]'), [
     "${{ event.data.name }}",
-    /inside code for the shell/,
-    /as an argument behind the code/,
+    /inside a shell command/,
+    /as an argument after the code/,
   ]],
   ["a call without a function", withThen("- call: ./x.ts"), ["./x.ts", /^expected a target such as/]],
   ["onError that is neither", withThen("- log: a\n  onError: go"), [
@@ -221,11 +221,11 @@ const traps: [string, string, [string, string | RegExp, (string | RegExp)?]][] =
     "NOPE",
     "the secret NOPE is not set",
   ]],
-  ["something that is no rule", "[1]", ["[", "expected a rule, got a list"]],
+  ["a value that is not a rule", "[1]", ["[", "expected a rule, got a list"]],
 ];
 
 for (const [name, text, expected] of traps) {
-  Deno.test(`${name} is one problem at its place, with a remedy`, () => oneProblem(text, expected));
+  Deno.test(`${name} is one problem at its position, with a remedy`, () => oneProblem(text, expected));
 }
 
 Deno.test("a missing secret is a warning: the rule loads", () => {

@@ -17,7 +17,7 @@ Deno.test("all clauses must hold", () => {
   assert.deepEqual(checkClauses(clauses("event.data.new.used > 90", "event.subject == '/'"), scope), { holds: true });
 });
 
-Deno.test("the answer names the first clause that does not hold, and the values in it", () => {
+Deno.test("the result names the first false clause and its values", () => {
   const clause = "event.data.old.used <= config.threshold && event.data.new.used > config.threshold";
   assert.deepEqual(checkClauses(clauses("true", clause, "false"), scope), {
     holds: false,
@@ -27,14 +27,14 @@ Deno.test("the answer names the first clause that does not hold, and the values 
   });
 });
 
-Deno.test("a missing key does not hold and is named", () => {
+Deno.test("a clause with a missing key is false, and the key is named", () => {
   const answer = checkClauses(clauses("event.data.new.free < 10"), scope);
   assert.ok(!answer.holds);
   assert.match(answer.reason, /event\.data\.new has no key "free"/);
   assert.deepEqual(answer.values, {});
 });
 
-Deno.test("secrets are not among the values, long ones are described", () => {
+Deno.test("the values contain no secrets, long ones are described", () => {
   const answer = checkClauses(clauses("secrets.KEY == event.data.long || event.data.many == []"), scope);
   assert.ok(!answer.holds);
   assert.deepEqual(answer.values, {
@@ -44,7 +44,7 @@ Deno.test("secrets are not among the values, long ones are described", () => {
   });
 });
 
-Deno.test("what cannot be evaluated for another reason is an error, not a no", () => {
+Deno.test("an evaluation that fails for another reason is an error, not false", () => {
   assert.throws(() => checkClauses(clauses("event.subject > 5"), scope), ExpressionError);
   assert.throws(() => checkClauses(clauses("event.data.new.used"), scope), /gave 91, expected true or false/);
 });

@@ -29,7 +29,7 @@ const SEEN: Seen = {
 
 const mismatches = (expected: JsonObject, exact = false) => findMismatches(expected, SEEN, exact);
 
-Deno.test("what is not mentioned is not looked at", () => {
+Deno.test("what is not mentioned is not compared", () => {
   assert.deepEqual(
     mismatches({
       run: "waiting",
@@ -46,7 +46,7 @@ Deno.test("what is not mentioned is not looked at", () => {
   );
 });
 
-Deno.test("a list is what stands among others in this order; an exact one is complete", () => {
+Deno.test("a list matches in this order with others between; an exact one is complete", () => {
   assert.deepEqual(mismatches({ steps: ["a", "save"], logs: ["one", "line"] }, true), []);
   assert.deepEqual(mismatches({ steps: ["save", "a"] }), [
     { part: "steps", expected: ["save", "a"], seen: ["a", "save"] },
@@ -58,7 +58,7 @@ Deno.test("a list is what stands among others in this order; an exact one is com
   ]);
 });
 
-Deno.test("what was seen is shown as far as the expectation speaks about it", () => {
+Deno.test("only the parts of the actual value that the expectation mentions are shown", () => {
   assert.deepEqual(mismatches({ calls: [{ http: "POST https://example.org/x", json: { n: 3 } }] }), [{
     part: "calls",
     expected: [{ http: "POST https://example.org/x", json: { n: 3 } }],
@@ -72,13 +72,13 @@ Deno.test("what was seen is shown as far as the expectation speaks about it", ()
   assert.deepEqual(mismatches({ form: "none" }).length, 1);
 });
 
-Deno.test("of a list, each item is shown as far as any of those expected speaks about it", () => {
+Deno.test("each item of a list is shown as far as any expected item mentions it", () => {
   const wanted: JsonObject[] = [{ http: "POST https://example.org/x", json: { n: 1 } }, { json: { m: 2 } }];
   const [{ seen }] = mismatches({ calls: wanted });
   assert.deepEqual(seen, [{ http: "https://example.org/" }, { http: "POST https://example.org/x", json: { n: 1 } }]);
 });
 
-Deno.test("steps by name: their state, more about them, or that they were not come to", () => {
+Deno.test("steps by name: their state, more about them, or that they were not reached", () => {
   assert.deepEqual(
     mismatches({ steps: { a: { state: "succeeded", output: 1 }, "check/then/b": "skipped", c: "none" } }),
     [],
@@ -96,7 +96,7 @@ Deno.test("one recipient is the same as a list of one", () => {
   );
 });
 
-Deno.test("waits, forms and calls are known by the step's id, too, and times are the same in any zone", () => {
+Deno.test("waits, forms and calls are found by the step's id, too, and times compare across zones", () => {
   const until = "2027-01-04T09:00:00.000Z";
   const step = "week/hourly[3]/ask";
   const seen = {
@@ -115,7 +115,7 @@ Deno.test("waits, forms and calls are known by the step's id, too, and times are
   assert.deepEqual(findMismatches({ waits: [] }, seen, true), [{ part: "waits", expected: [], seen: [{ step }] }]);
 });
 
-Deno.test("waits are as expected in any order", () => {
+Deno.test("waits match in any order", () => {
   const wait = (step: string) => ({ step, kind: "time" as const, what: "time", until: null });
   const seen = { ...SEEN, waits: [wait("a"), wait("b"), wait("c")] };
   assert.deepEqual(findMismatches({ waits: [{ step: "c" }, { step: "a" }] }, seen, false), []);
@@ -125,6 +125,6 @@ Deno.test("waits are as expected in any order", () => {
   ]);
 });
 
-Deno.test("an expectation about nothing that there is throws and names what there is", () => {
+Deno.test("an expectation about something that does not exist throws and names what exists", () => {
   assert.throws(() => mismatches({ stepz: [] }), /no part "stepz"; known here: run, runs, verdict/);
 });

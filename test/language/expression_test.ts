@@ -106,7 +106,7 @@ const fails: [string, RegExp, string?][] = [
   ["steps.x", /there is no steps here/, "steps.x"],
   ["event.data.text + event.data.n", /"\+" does not work between text and a number/],
   ["event.data.n && true", /true or false|bool/],
-  ["1.0 / 0", /Infinity is not a value that JSON can hold/],
+  ["1.0 / 0", /Infinity is not a value that JSON can represent/],
   ["1 / 0", /division by zero/],
   ["default(1 / 0, 5)", /division by zero/],
   ["sum(['a'])", /sum\(\) needs numbers, got "a"/],
@@ -149,7 +149,7 @@ for (const [text, message, hint, offset] of bad) {
   });
 }
 
-Deno.test("references are the paths that come from outside, without the variables of macros", () => {
+Deno.test("references are the free paths, without the variables of macros", () => {
   const text = "event.data['new'].used > config.t && steps.a.list.map(x, x.y + event.id)[0] == state['a' + inputs.x]";
   const paths = compile(text).references.map((
     { path, offset, length },
@@ -172,7 +172,7 @@ Deno.test("data with keys such as constructor and __proto__ is data like any oth
   assert.deepEqual(evaluate("data", { data }), data);
 });
 
-Deno.test("a pattern that would take for ever elsewhere comes to its end", () => {
+Deno.test("a pattern that backtracks for ever in other engines finishes", () => {
   assert.equal(evaluate("text.matches('^(a+)+$')", { text: `${"a".repeat(20_000)}!` }), false);
 });
 
@@ -206,7 +206,7 @@ Deno.test("prototypes and host objects cannot be reached", () => {
   }));
 });
 
-Deno.test("whatever the text and the data, there is JSON or an ExpressionError", () => {
+Deno.test("any text and data give JSON or an ExpressionError", () => {
   const word = fc.constantFrom(
     "x",
     "x.a",
@@ -252,7 +252,7 @@ Deno.test("whatever the text and the data, there is JSON or an ExpressionError",
   );
 });
 
-Deno.test("a value that is only passed on stays what it is", () => {
+Deno.test("a value that is only passed on is unchanged", () => {
   fc.assert(fc.property(fc.jsonValue(), (value) => {
     const json = JSON.parse(JSON.stringify(value));
     assert.deepEqual(evaluate("x.v", { x: { v: json } }), json);

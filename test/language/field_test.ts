@@ -7,7 +7,7 @@ const refuses = (schema: z.ZodType, ...values: unknown[]) => {
   for (const value of values) assert.equal(schema.safeParse(value).success, false, JSON.stringify(value));
 };
 
-Deno.test("a duration becomes milliseconds; a number without a unit is refused; a template waits", () => {
+Deno.test("a duration becomes milliseconds; a number without a unit is refused; a template is read later", () => {
   assert.equal(reads(field.duration(), "5m"), 300_000);
   assert.equal(reads(field.duration(), "PT1H"), 3_600_000);
   assert.equal(reads(field.duration(), "${{ config.x }}"), "${{ config.x }}");
@@ -29,7 +29,7 @@ Deno.test("an expression may be a plain boolean or number, as YAML reads it", ()
   refuses(field.expression(), "", " ", null, {});
 });
 
-Deno.test("a URL has a scheme of the web, a method may stand before it", () => {
+Deno.test("a URL is http or https, a method may precede it", () => {
   assert.equal(reads(field.url(), "POST https://h/x"), "POST https://h/x");
   assert.equal(reads(field.url(), "${{ config.base }}/x"), "${{ config.base }}/x");
   refuses(field.url(), "ftp://h/", "h/x", "post https://h/", "https://", 5);
@@ -47,20 +47,20 @@ Deno.test("a target is a function of a module or a YAML action", () => {
   refuses(field.target(), "./x.ts", "./x.yaml#f", "x#f", "./${{ a }}.yaml");
 });
 
-Deno.test("secrets are named, never given", () => {
+Deno.test("secrets are names, never values", () => {
   assert.deepEqual(reads(field.secret(), "KEY"), ["KEY"]);
   assert.deepEqual(reads(field.secret(), ["OLD", "NEW"]), ["OLD", "NEW"]);
   refuses(field.secret(), "whsec_a+b/c=", "${{ secrets.X }}", []);
 });
 
-Deno.test("numbers and booleans have their limits, templates wait", () => {
+Deno.test("numbers and booleans are validated, templates are read later", () => {
   assert.equal(reads(field.number({ min: 1, max: 5, integer: true }), 5), 5);
   refuses(field.number({ min: 1, max: 5, integer: true }), 0, 6, 1.5, "3", Infinity);
   assert.equal(reads(field.boolean(), "${{ x }}"), "${{ x }}");
   refuses(field.boolean(), "yes", 1);
 });
 
-Deno.test("what a maker knows survives optional, describe, default and refine", () => {
+Deno.test("metadata of a field survives optional, describe, default and refine", () => {
   const described = field.url().describe("where to").refine(() => true);
   assert.equal(field.fieldInfo.get(described)?.is, "url");
   assert.equal(z.strictObject({ a: field.duration().optional(), b: field.duration().default(5) }).parse({}).b, 5);

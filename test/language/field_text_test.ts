@@ -6,7 +6,7 @@ import { textOfValue, valueOfText } from "../../runtime/language/fields/field_va
 const read = (type: Field["type"], text: string, more: Partial<Field> = {}) =>
   valueOfText({ type, required: true, ...more }, text);
 
-Deno.test("a text is read as what its field is", () => {
+Deno.test("a text is read by the type of its field", () => {
   const cases: [Field["type"], string, Json | undefined][] = [
     ["text", " two\r\nlines ", " two\nlines "],
     ["number", " 2.5 ", 2.5],
@@ -20,7 +20,7 @@ Deno.test("a text is read as what its field is", () => {
   assert.equal(read("choice", "1", { choices: ["a", 1] }), 1);
 });
 
-Deno.test("an empty text is nothing, and what cannot be read stays text", () => {
+Deno.test("an empty text is no value, and an invalid one stays text", () => {
   for (const type of ["text", "number", "boolean", "list", "date"] as const) assert.equal(read(type, " \n"), undefined);
   assert.equal(read("number", "many"), "many");
   assert.equal(read("number", "Infinity"), "Infinity");
@@ -28,7 +28,7 @@ Deno.test("an empty text is nothing, and what cannot be read stays text", () => 
   assert.equal(read("choice", "c", { choices: ["a", "b"] }), "c");
 });
 
-Deno.test("a value is written as text that gives it again", () => {
+Deno.test("a value is written as text that reads back the same", () => {
   const values: [Field["type"], Json][] = [["number", -1e21], ["boolean", true], ["list", ["a", "b c"]], [
     "text",
     "x\ny",

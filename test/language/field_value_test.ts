@@ -18,7 +18,7 @@ const good: [Field, unknown][] = [
 ];
 
 for (const [of, value] of good) {
-  Deno.test(`${JSON.stringify(value)} is a good ${of.type}`, () =>
+  Deno.test(`${JSON.stringify(value)} is a valid ${of.type}`, () =>
     assert.deepEqual(checkValue(of, value as never), { value }));
 }
 
@@ -39,17 +39,17 @@ const bad: [Field, unknown, string][] = [
 ];
 
 for (const [of, value, problem] of bad) {
-  Deno.test(`${JSON.stringify(value)} is no ${of.type}: ${problem}`, () =>
+  Deno.test(`${JSON.stringify(value)} is not a valid ${of.type}: ${problem}`, () =>
     assert.deepEqual(checkValue(of, value as never), { problem }));
 }
 
-Deno.test("an absent value is the default, null where none is required, else a problem", () => {
+Deno.test("an absent value is the default, null if optional, else a problem", () => {
   assert.deepEqual(checkValue(field("number", { default: 85 }), undefined), { value: 85 });
   assert.deepEqual(checkValue(field("number", { required: false }), undefined), { value: null });
   assert.deepEqual(checkValue(field("number"), undefined), { problem: "expected a number, got nothing" });
 });
 
-Deno.test("values are checked together, and unknown keys name the nearest", () => {
+Deno.test("values are checked together, and unknown keys suggest the nearest", () => {
   const fields = { threshold: field("number"), host: field("text", { default: "h" }) };
   assert.deepEqual(checkValues(fields, { treshold: 5 }), {
     values: { host: "h" },

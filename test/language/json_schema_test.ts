@@ -25,12 +25,12 @@ Deno.test("every kind is an entry that requires its key and knows all its option
   }
 });
 
-Deno.test("options that must be there are required", () => {
+Deno.test("mandatory options are required", () => {
   const webhook = schema.definitions.trigger.anyOf.find(({ properties }) => properties?.webhook);
   assert.deepEqual(webhook?.required, ["webhook", "auth"]);
 });
 
-Deno.test("triggers without arguments may be a single word", () => {
+Deno.test("triggers without arguments may be one word", () => {
   assert.ok(
     schema.definitions.trigger.anyOf.some((entry) => entry.enum?.includes("start") && entry.enum.includes("manual")),
   );
@@ -45,14 +45,14 @@ Deno.test("every trigger takes a batch, which closes in one way", () => {
   assert.deepEqual(Object.keys(properties), ["every", "quiet", "within", "cron", "timezone", "empty", "max"]);
 });
 
-Deno.test("a rule has when and then, an action then; all references lead somewhere", () => {
+Deno.test("a rule has when and then, an action then; all references resolve", () => {
   assert.deepEqual(schema.anyOf.map(({ required }) => required), [["when", "then"], ["then"]]);
   const names = [...JSON.stringify(schema).matchAll(/"\$ref":"#\/definitions\/(\w+)"/g)].map(([, name]) => name);
   assert.ok(names.length > 0);
   for (const name of names) assert.ok(schema.definitions[name], name);
 });
 
-Deno.test("what decides about steps is nothing that a poll could look at", () => {
+Deno.test("control steps are not sources of a poll", () => {
   const keys = schema.definitions.source.anyOf.map(({ required }) => required![0]);
   assert.ok(keys.includes("http") && !keys.includes("wait") && !keys.includes("stop"));
 });

@@ -44,7 +44,7 @@ const remind = defineKind({
   check: ({ after }) => typeof after === "number" && after < 1_000 ? ["after: at least 1s"] : [],
 });
 
-Deno.test("arguments have the types that their schemas give: a template is text until it is resolved, then a value", () => {
+Deno.test("arguments have the types of their schemas: a template is text until it is resolved, then a value", () => {
   assert.ok(asRead && resolved && inside && data);
   const parsed = parseArgs(remind, {
     remind: "hello",

@@ -10,7 +10,7 @@ function counting() {
   return { made, get: (text: string) => recent.get(text), expect: (count: number) => recent.expect(count) };
 }
 
-Deno.test("what is used stays, among any number that is used once", () => {
+Deno.test("entries in use stay, among any number that is used once", () => {
   const { made, get } = counting();
   for (let turn = 0; turn < 10_000; turn++) {
     assert.equal(get("used").text, "used");
@@ -19,7 +19,7 @@ Deno.test("what is used stays, among any number that is used once", () => {
   assert.equal(made.filter((text) => text === "used").length, 1);
 });
 
-Deno.test("all of what is expected stays, in whatever order it comes", () => {
+Deno.test("the whole expected set stays, in any order of use", () => {
   const { made, get, expect } = counting();
   expect(10_000);
   for (let round = 0; round < 10; round++) {
@@ -28,9 +28,9 @@ Deno.test("all of what is expected stays, in whatever order it comes", () => {
   assert.equal(made.length, 10_000);
 });
 
-Deno.test("what is not used any more goes", () => {
+Deno.test("unused entries are evicted", () => {
   const { made, get } = counting();
   for (let turn = 0; turn < 5_000; turn++) get(`once ${turn}`);
   for (let turn = 0; turn < 4_000; turn++) get(`once ${turn}`);
-  assert.equal(made.length, 9_000, "all had to be made again");
+  assert.equal(made.length, 9_000, "all were evicted");
 });

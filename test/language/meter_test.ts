@@ -6,13 +6,13 @@ import { evaluate } from "../../runtime/language/expressions/expression.ts";
 import { BudgetError, Meters } from "../../runtime/language/expressions/meter.ts";
 import { keyItems } from "../../runtime/triggers/poll/poll_changes.ts";
 
-/** A clock on which each evaluation takes as long as it is told. */
+/** A clock on which each evaluation takes a set time. */
 class Ticking {
   time = 0;
   takes = 0;
   #isEnd = false;
 
-  /** An evaluation asks when it begins and when it ends; one that is refused asks only once, and is followed by {@link pass}. */
+  /** An evaluation reads the clock when it begins and when it ends; a refused one reads it only once, and is followed by {@link pass}. */
   ticks(): number {
     if (this.#isEnd) this.time += this.takes;
     this.#isEnd = !this.#isEnd;
@@ -47,7 +47,7 @@ function setUp(takes: number) {
   return { clock, meters, ask };
 }
 
-Deno.test("a rule whose expressions took over 10 s of the last minute gets the verdict error, which says why; others go on", () => {
+Deno.test("a rule whose expressions took over 10 s of the last minute gets the verdict error with the reason; others continue", () => {
   const { clock, ask } = setUp(2_100);
   for (let count = 0; count < 5; count++) assert.equal(ask().kind, "admit");
   assert.deepEqual(ask(), {
@@ -60,7 +60,7 @@ Deno.test("a rule whose expressions took over 10 s of the last minute gets the v
   assert.equal(ask("other").kind, "admit");
 });
 
-Deno.test("what is over a minute ago does not count any more", () => {
+Deno.test("evaluations over a minute ago no longer count", () => {
   const { clock, ask } = setUp(2_100);
   for (let count = 0; count < 5; count++) ask();
   clock.pass(51_599);
@@ -71,13 +71,13 @@ Deno.test("what is over a minute ago does not count any more", () => {
   assert.equal(ask().kind, "error", "only the oldest of them is over a minute ago");
 });
 
-Deno.test("evaluations that keep nobody waiting are not counted, however many there are", () => {
+Deno.test("short evaluations are not counted, however many there are", () => {
   const { ask, meters } = setUp(4);
   for (let count = 0; count < 10_000; count++) assert.equal(ask().kind, "admit");
   assert.equal(meters.of("dear").longest, undefined);
 });
 
-Deno.test("the longest evaluation is kept until the rule changes, and so is what was spent", () => {
+Deno.test("the longest evaluation is kept until the rule changes, and so is the time spent", () => {
   const { clock, ask, meters } = setUp(10_001);
   ask();
   clock.takes = 200;
@@ -96,7 +96,7 @@ Deno.test("the longest evaluation is kept until the rule changes, and so is what
   assert.notEqual(meters.of("other"), gone);
 });
 
-Deno.test("a poll whose keys used up the budget fails: its items do not count as items without a key", async () => {
+Deno.test("a poll whose keys use up the budget fails: its items do not count as items without a key", async () => {
   const { meters } = setUp(6_000);
   const items = [{ id: 1 }, { id: 2 }, { id: 3 }];
   await assert.rejects(keyItems(items, "item.id", [], meters.of("dear")), BudgetError);

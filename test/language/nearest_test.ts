@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { nearest } from "../../runtime/language/hints.ts";
 
-Deno.test("a slip finds what was meant", () => {
+Deno.test("a typo finds the intended word", () => {
   const words = ["cron", "poll", "timeout", "retry", "onError"];
   assert.deepEqual(["crn", "pol", "tiemout", "rety", "onerror"].map((word) => nearest(word, words)), words);
 });

@@ -5,7 +5,7 @@ import { asIn, parseWith } from "../../runtime/language/checker/sentences.ts";
 const schema = z.object({ repeat: z.strictObject({ times: z.number() }, asIn("repeat: { times: 3 }")) });
 const problems = (repeat: unknown) => parseWith(schema, { repeat }).problems;
 
-Deno.test("what is no object at all is told how to write one; what is wrong in it is told as anywhere", () => {
+Deno.test("a value that is not an object gets a hint how to write one; problems inside are reported as usual", () => {
   assert.deepEqual(problems(3), [
     { path: ["repeat"], part: "value", message: "expected an object, got 3", hint: "as in repeat: { times: 3 }" },
   ]);

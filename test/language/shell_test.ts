@@ -13,7 +13,7 @@ const code: [unknown, number[]][] = [
 ];
 
 for (const [command, path] of code) {
-  Deno.test(`${JSON.stringify(command)} would run what the expression gives`, () => {
+  Deno.test(`${JSON.stringify(command)} would execute the value of the expression`, () => {
     assert.deepEqual(findShellExpression(command)?.path, path);
   });
 }

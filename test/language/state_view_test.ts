@@ -11,20 +11,20 @@ function reader(stored: Record<string, number>) {
   return { asked, read };
 }
 
-Deno.test("an expression that asks for no state reads nothing", async () => {
+Deno.test("an expression without state reads nothing", async () => {
   const { asked, read } = reader({});
   assert.equal(await withState(read, (state) => evaluate("1 + 1", { state })), 2);
   assert.deepEqual(asked, []);
 });
 
-Deno.test("computed keys are read as they turn up, each once", async () => {
+Deno.test("computed keys are read when they appear, each once", async () => {
   const { asked, read } = reader({ "up/a": 1, "n1": 7 });
   const text = "state['n' + string(state['up/' + event.subject])] + state['up/a']";
   assert.equal(await withState(read, (state) => evaluate(text, { state, event: { subject: "a" } })), 8);
   assert.deepEqual(asked, [["up/a"], ["n1"]]);
 });
 
-Deno.test("a key that is not there is absent", async () => {
+Deno.test("a missing key is absent", async () => {
   const { read } = reader({ a: 1 });
   assert.equal(await withState(read, (state) => evaluate("default(state['b'], 5) + state.a", { state })), 6);
   assert.deepEqual(

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { isStep, stepNames, withoutIterations } from "../../runtime/language/expectation.ts";
 
-Deno.test("a step is named by its path or an end of it, with and without iterations", () => {
+Deno.test("a step is named by its path or a suffix of it, with and without iterations", () => {
   const path = "week/lines[3]/save#2";
   for (const name of [path, "week/lines/save", "lines[3]/save#2", "lines/save", "save#2", "save"]) {
     assert.ok(isStep(name, path), name);
@@ -13,7 +13,7 @@ Deno.test("a step is named by its path or an end of it, with and without iterati
   assert.ok(isStep("hourly[2]", "week/hourly[2]"));
 });
 
-Deno.test("the longest name comes first: it says most", () => {
+Deno.test("the longest name comes first", () => {
   assert.deepEqual(stepNames("lines[3]/save"), ["lines[3]/save", "lines/save", "save", "save"]);
 });
 

@@ -17,11 +17,11 @@ Deno.test("a string that is one expression keeps its type, at any depth", () => 
   assert.equal(resolve(" ${{ x }}", scope), " 5");
 });
 
-Deno.test("inside text null is nothing, lists and objects are JSON", () => {
+Deno.test("inside text null is empty, lists and objects are JSON", () => {
   assert.equal(resolve("<${{ nothing }}|${{ items }}|${{ {'a': 1} }}|${{ x > 4 }}>", scope), '<|[1,"t"]|{"a":1}|true>');
 });
 
-Deno.test("an expression ends at the }} that is not in a string or a map", () => {
+Deno.test("an expression ends at the first }} outside strings and maps", () => {
   assert.equal(resolve("${{ '}}' + \"}}\" + '\\\\' + r'\\}}' }}", scope), "}}}}\\\\}}");
   assert.deepEqual(resolve("${{ {'a': {'b': 1}} }}", scope), { a: { b: 1 } });
   assert.deepEqual(resolve("${{{'a': {'b': 1}}}}", scope), { a: { b: 1 } });
@@ -35,7 +35,7 @@ Deno.test("an expression that is not closed fails", () => {
   assert.throws(() => resolve("${{ x }", scope), ExpressionError);
 });
 
-Deno.test("what an expression gives is never an expression", () => {
+Deno.test("the value of an expression is never an expression", () => {
   assert.equal(resolve("${{ text }}", scope), "${{ secrets.KEY }}");
   assert.equal(resolve("<${{ text }}>", scope), "<${{ secrets.KEY }}>");
 });
@@ -74,14 +74,14 @@ const kind: Kind = {
 };
 const resolved = (args: JsonObject, extra = {}) => resolveArgs(kind, args, { ...scope, ...extra });
 
-Deno.test("in a URL what expressions give is percent-encoded", () => {
+Deno.test("in a URL the values of expressions are percent-encoded", () => {
   assert.equal(
     resolved({ http: "GET https://h/${{ name }}?q=${{ name }}" }).http,
     "GET https://h/a%2Fb%20c?q=a%2Fb%20c",
   );
 });
 
-Deno.test("an expression at the start of a URL must give a URL and stays as it is", () => {
+Deno.test("an expression at the start of a URL must give a URL and is not encoded", () => {
   const base = { base: "https://api.example.org:8080/v1" };
   assert.equal(
     resolved({ http: "POST ${{ base }}/x/${{ name }}" }, base).http,
@@ -98,7 +98,7 @@ Deno.test("an expression in a URL cannot climb out of its folder", () => {
   }
 });
 
-Deno.test("expressions stay text; templates and JSON are resolved", () => {
+Deno.test("bare expressions stay text; templates and JSON are resolved", () => {
   const args = {
     http: "https://h/",
     each: "items",
@@ -115,7 +115,7 @@ Deno.test("expressions stay text; templates and JSON are resolved", () => {
   });
 });
 
-Deno.test("durations, rates, sizes, numbers and booleans that were templates are read when they are resolved", () => {
+Deno.test("durations, rates, sizes, numbers and booleans in templates are read when they are resolved", () => {
   const texts = { d: "5m", r: "10/s", s: "1MB", n: "7", b: "true" };
   const args = {
     http: "https://h/",
@@ -134,7 +134,7 @@ Deno.test("durations, rates, sizes, numbers and booleans that were templates are
   assert.throws(() => resolved({ http: "https://h/", most: "${{ n }}" }, { n: "x" }), /expected a number/);
 });
 
-Deno.test("arguments of a command are text, a string for the shell is never resolved", () => {
+Deno.test("arguments of a command are text, a shell string is never resolved", () => {
   assert.deepEqual(resolved({ http: "https://h/", run: ["echo", "${{ items }}", "${{ name }}"] }).run, [
     "echo",
     '[1,"t"]',
@@ -148,7 +148,7 @@ Deno.test("the step in a source is resolved with its trigger, URLs in it percent
   assert.deepEqual(resolved({ http: "https://h/", source }).source, { http: "https://h/a%2Fb%20c", json: { n: 5 } });
 });
 
-Deno.test("what is known when a rule loads is put in, the rest stays, and nothing is resolved twice", () => {
+Deno.test("values known at load are inserted, the rest stays, and nothing is resolved twice", () => {
   const args = {
     http: "https://${{ config.host }}/x",
     headers: { a: "${{ secrets.A }}", b: "${{ config.evil }}", c: "$${{ x }}" },

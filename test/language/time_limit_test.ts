@@ -3,7 +3,7 @@ import { evaluate, ExpressionError } from "../../runtime/language/expressions/ex
 
 const list = Array.from({ length: 20_000 }, (_, index) => index);
 
-/** Fails in a few seconds, not in hours, with what is wrong. */
+/** Fails in a few seconds, not in hours, with the reason. */
 function refused(expression: string, data: unknown, why: RegExp): void {
   const event = { data };
   assert.throws(
@@ -12,7 +12,7 @@ function refused(expression: string, data: unknown, why: RegExp): void {
   );
 }
 
-Deno.test("loops within loops over long lists fail, also those that go on behind errors", () => {
+Deno.test("nested loops over long lists fail, even those that continue after errors", () => {
   const TIME = /takes longer than 2 s/;
   for (
     const loop of [
@@ -32,11 +32,11 @@ Deno.test("text that grows with each call fails before it is made", () => {
   );
 });
 
-Deno.test("a small expression whose result is large beyond measure fails", () => {
+Deno.test("a small expression with an extremely large result fails", () => {
   refused("event.data.map(x, event.data)", list, /its result is larger than|takes longer than/);
 });
 
-Deno.test("what reads much data in one go is fine", () => {
+Deno.test("one pass over much data is fine", () => {
   const items = Array.from({ length: 100_000 }, (_, id) => ({ id, text: "x".repeat(100) }));
   const some = evaluate("event.data.filter(item, item.id % 2 == 0)", { event: { data: items } });
   assert.equal((some as unknown[]).length, 50_000);

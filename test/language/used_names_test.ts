@@ -55,7 +55,7 @@ Deno.test("an action's secrets and targets are found too", () => {
   assert.deepEqual(callTargets(action!, kinds).map(({ target }) => target), ["./a.yaml"]);
 });
 
-Deno.test("nothing that is nested in the steps of a process is missed", () => {
+Deno.test("nested steps of a process are included", () => {
   const { rule, problems } = check(`
 when: { event: a }
 then:

@@ -1,6 +1,6 @@
 import type { Rule } from "../../runtime/model/rule.ts";
 
-/** A YAML rule with the defaults of the checker, that does nothing; its file follows from its id. */
+/** A YAML rule with the defaults of the checker and no steps; its file name is derived from its id. */
 export function plainRule(changes: Partial<Rule> & Pick<Rule, "id" | "version">): Rule {
   return {
     file: `${changes.id}.yaml`,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { formatProblem } from "../../runtime/model/problem.ts";
 
-Deno.test("formatProblem() shows place, line, caret and remedy", () => {
+Deno.test("formatProblem() shows position, line, caret and remedy", () => {
   const text = formatProblem({
     severity: "error",
     file: "ops/disk.yaml",
@@ -27,7 +27,7 @@ Deno.test("formatProblem() keeps the caret within the line and below tabs", () =
   assert.equal(text, "a.yaml:1:2: warning: m\n     x\n     ^");
 });
 
-Deno.test("formatProblem() shows control characters of names and data escaped, so that they make no lines", () => {
+Deno.test("formatProblem() escapes control characters in names and data, so that they add no lines", () => {
   const text = formatProblem({
     severity: "error",
     file: "a\n08:00:00 forged.yaml",

@@ -42,7 +42,7 @@ type Missing<Options, Common, Kind extends { options: object }> = Exclude<
   keyof Options & keyof Kind["options"]
 >;
 
-/** True where both take the same, else what one of them lacks: then this file does not compile. */
+/** True if both take the same, else what one of them lacks: then this file does not compile. */
 type Same<Options, Common, Kind extends { options: object }> = [Missing<Options, Common, Kind>] extends [never] ? true
   : Missing<Options, Common, Kind>;
 

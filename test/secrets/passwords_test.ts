@@ -9,7 +9,7 @@ import {
   verifyToken,
 } from "../../runtime/secrets/passwords.ts";
 
-Deno.test("a password is known by its hash, a wrong one is not; two hashes of one password differ", async () => {
+Deno.test("a password matches its hash, a wrong one does not; two hashes of one password differ", async () => {
   const hash = await hashPassword("correct horse ü");
   assert.ok(isPasswordHash(hash), hash);
   assert.equal(await verifyPassword("correct horse ü", hash), true);
@@ -20,7 +20,7 @@ Deno.test("a password is known by its hash, a wrong one is not; two hashes of on
   assert.notEqual(await hashPassword("correct horse ü"), hash);
 });
 
-Deno.test("a hash of another cost still counts; one that would take for ever is none", async () => {
+Deno.test("a hash of another cost is valid; one of excessive cost is not", async () => {
   const weak = "scrypt.10.8.1.AAAAAAAAAAAAAAAAAAAAAA.";
   const { scryptSync } = await import("node:crypto");
   const key = scryptSync("old", new Uint8Array(16), 32, { N: 1_024, r: 8, p: 1 }).toString("base64url");
@@ -30,7 +30,7 @@ Deno.test("a hash of another cost still counts; one that would take for ever is 
   }
 });
 
-Deno.test("a token is known by its hash", () => {
+Deno.test("a token matches its hash", () => {
   const token = newToken();
   assert.match(token, /^wt_[\w-]{43}$/);
   assert.ok(isTokenHash(hashToken(token)));

@@ -9,7 +9,7 @@ import { Secrets } from "../../runtime/secrets/secrets.ts";
 
 const of = (environment: Record<string, string>) => new Secrets({ environment, files: [], folders: [] });
 
-Deno.test("the environment comes before .env files, those before mounted folders; a later .env file does not win", () => {
+Deno.test("the environment comes before .env files, those before mounted folders; a later .env file does not override", () => {
   const folder = mkdtempSync(join(tmpdir(), "secrets-"));
   try {
     const [first, second] = [join(folder, "first.env"), join(folder, "second.env")];
@@ -35,7 +35,7 @@ Deno.test("the environment comes before .env files, those before mounted folders
   }
 });
 
-Deno.test("only what is used is masked, from the moment it is used", () => {
+Deno.test("only used secrets are masked, from their first use", () => {
   const secrets = of({ KEY: "hunter22", PATH: "/usr/bin" });
   assert.equal(secrets.mask("hunter22"), "hunter22");
   assert.equal(evaluate("secrets.KEY + '!'", { secrets: secrets.scope() }), "hunter22!");
@@ -44,11 +44,11 @@ Deno.test("only what is used is masked, from the moment it is used", () => {
   assert.deepEqual(secrets.snapshot(), { KEY: "hunter22" });
 });
 
-Deno.test("a secret that is not set is a missing key that is named", () => {
+Deno.test("a secret that is not set is reported as a missing key with its name", () => {
   assert.throws(() => evaluate("secrets.NOPE", { secrets: of({}).scope() }), /secrets has no key "NOPE"/);
 });
 
-Deno.test("all secrets at once are not to be had", () => {
+Deno.test("all secrets at once cannot be read", () => {
   assert.equal(evaluate("json(secrets)", { secrets: of({ KEY: "hunter22" }).scope() }), "{}");
 });
 
@@ -58,13 +58,13 @@ Deno.test("short values are not masked", () => {
   assert.equal(secrets.mask("123 hunter22"), "123 ***");
 });
 
-Deno.test("a secret has a fault where it is not set, is short, or is a word", () => {
+Deno.test("a secret has a fault if it is not set, short, or a common word", () => {
   const values = { PIN: "123", ADMIN: "admin1", REGION: "lisbonlisbo", LONG: "lisbonlisbon", KEY: "hunter22" };
   const faults = [...Object.keys(values), "NOPE"].map((name) => of(values).fault(name)?.message);
   assert.deepEqual(faults, [
     "the secret PIN has under 4 characters: it is not masked",
-    "the secret ADMIN has under 8 characters: whatever is equal to it is shown as ***, ordinary words too",
-    "the secret REGION is a word of under 12 letters: whatever is equal to it is shown as ***, ordinary words too",
+    "the secret ADMIN has under 8 characters: any equal text is shown as ***, even ordinary words",
+    "the secret REGION is a word of under 12 letters: any equal text is shown as ***, even ordinary words",
     undefined,
     undefined,
     "the secret NOPE is not set",
@@ -85,7 +85,7 @@ Deno.test("a private key is masked line by line too", () => {
   assert.doesNotMatch(secrets.mask(key.split("\n").map((line) => `| ${line}`).join("\n")), /MIIE|9w0B/);
 });
 
-Deno.test("a secret is found as JSON with more escapes than needed, HTML, percent-encoding and hex have it", () => {
+Deno.test("a secret is masked in over-escaped JSON, HTML, percent-encoding and hex", () => {
   const value = "pa/ss<&>'wörd\"+=";
   const secrets = of({ KEY: value });
   secrets.use(["KEY"]);
@@ -103,7 +103,7 @@ Deno.test("a secret is found as JSON with more escapes than needed, HTML, percen
   for (const text of shown) assert.equal(secrets.mask(`a ${text} z`), "a *** z", text);
 });
 
-Deno.test("base64 with line breaks is masked wherever the lines are broken, in a text and in JSON", () => {
+Deno.test("base64 is masked with line breaks anywhere, in text and in JSON", () => {
   const property = fc.property(
     fc.uint8Array({ maxLength: 120 }),
     fc.uint8Array({ maxLength: 120 }),
@@ -126,14 +126,14 @@ Deno.test("base64 with line breaks is masked wherever the lines are broken, in a
   fc.assert(property);
 });
 
-Deno.test("lines that hold no secret stay as they are", () => {
+Deno.test("lines without a secret are unchanged", () => {
   const secrets = of({ KEY: "hunter22hunter22" });
   secrets.use(["KEY"]);
   const text = 'one\n  two\r\nthree {"a":"b\\nc"}\n';
   assert.equal(secrets.mask(text), text);
 });
 
-Deno.test("no spelling of a secret survives the mask", () => {
+Deno.test("no encoding of a secret survives masking", () => {
   const secret = fc.oneof(
     fc.string({ minLength: 6, maxLength: 40 }),
     fc.string({ minLength: 6, maxLength: 40, unit: "grapheme" }),

@@ -31,7 +31,7 @@ storeTest("a new event is stored with its verdicts and starts a run for each rul
   assert.deepEqual(await store.countVerdicts(), { "shop/pay": { started: 1 }, audit: { started: 1 } });
 });
 
-storeTest("an event that concerns no rule is unmatched", async (store) => {
+storeTest("an event that matches no rule is unmatched", async (store) => {
   const [receipt] = await store.accept([arrival("e1", [])], [], NOW);
   assert.equal(receipt.delivery, "unmatched");
   assert.equal((await store.listEvents({ limit: 1 }))[0].delivery, "unmatched");
@@ -68,7 +68,7 @@ storeTest("an identity is known for 30 days, or for `within`", async (store) => 
   assert.equal(await delivery("long", NOW + 30 * DAY), "accepted");
 });
 
-storeTest("verdicts that ingest gives are stored and start nothing", async (store) => {
+storeTest("verdicts from ingest are stored and start nothing", async (store) => {
   const verdict = {
     kind: "condition",
     reason: "amount was 3",
@@ -82,13 +82,13 @@ storeTest("verdicts that ingest gives are stored and start nothing", async (stor
   assert.deepEqual(await store.countVerdicts(), { "shop/pay": { condition: 1 } });
 });
 
-storeTest("one event starts one run of a rule, though two of its triggers fit", async (store) => {
+storeTest("one event starts one run of a rule, even if two of its triggers match", async (store) => {
   const [receipt] = await store.accept([arrival("e1", [candidate(), candidate()])], [], NOW);
   assert.deepEqual(receipt.verdicts.map(({ verdict }) => verdict.kind), ["started", "busy"]);
   assert.equal(receipt.runs.length, 1);
 });
 
-storeTest("mode single: a second run is busy while one of its key lives", async (store) => {
+storeTest("mode single: a second run is busy while one with its key is live", async (store) => {
   const single: Partial<Admission> = { mode: "single", key: "a" };
   const first = await send(store, "e1", single);
   const second = await send(store, "e2", single);
@@ -98,7 +98,7 @@ storeTest("mode single: a second run is busy while one of its key lives", async 
   assert.equal((await send(store, "e4", { mode: "single", key: null })).runs.length, 1, "null is its own group");
   await claimIds(store);
   await store.suspendRun(first.runs[0], { state: "waiting", waitingFor: "an hour", due: NOW + 1e6, spent: 1 }, NOW);
-  assert.equal((await send(store, "e5", single)).verdicts[0].verdict.kind, "busy", "waiting runs live too");
+  assert.equal((await send(store, "e5", single)).verdicts[0].verdict.kind, "busy", "waiting runs are live, too");
   await store.finishRun(first.runs[0], { state: "succeeded", spent: 1 }, NOW);
   assert.equal((await send(store, "e6", single)).verdicts[0].verdict.kind, "started");
 });
@@ -128,7 +128,7 @@ storeTest(
   },
 );
 
-storeTest("mode queued: in order, one live at a time for a key, waits included", async (store) => {
+storeTest("mode queued: in order, one live run per key, waits included", async (store) => {
   const queued: Partial<Admission> = { mode: "queued", key: "a" };
   const first = await send(store, "e1", queued);
   await send(store, "e2", queued);
@@ -142,7 +142,7 @@ storeTest("mode queued: in order, one live at a time for a key, waits included",
   assert.deepEqual(await claimIds(store), ["e2"]);
 });
 
-storeTest("mode parallel: at most `max` of a key run at once; waiting ones hold no slot", async (store) => {
+storeTest("mode parallel: at most `max` of a key run at once; waiting ones occupy no slot", async (store) => {
   const two: Partial<Admission> = { max: 2, key: "a" };
   const runs: string[] = [];
   for (const id of ["e1", "e2", "e3", "e4"]) runs.push(...(await send(store, id, two)).runs);
@@ -156,7 +156,7 @@ storeTest("mode parallel: at most `max` of a key run at once; waiting ones hold 
 });
 
 storeTest(
-  "runs above the limit are held in order, a burst of the limit starts at once, none is dropped",
+  "runs above the limit are delayed in order, a burst up to the limit starts at once, none is dropped",
   async (store) => {
     const limited: Partial<Admission> = { limit: { count: 2, per: 1_000 } };
     const kinds: unknown[] = [];
@@ -173,7 +173,7 @@ storeTest(
   },
 );
 
-storeTest("a held run says why and until when", async (store) => {
+storeTest("a run delayed by the limit says why and until when", async (store) => {
   const limited: Partial<Admission> = { limit: { count: 1, per: 60_000 } };
   await send(store, "e1", limited);
   const { runs: [id], verdicts } = await send(store, "e2", limited);
@@ -182,7 +182,7 @@ storeTest("a held run says why and until when", async (store) => {
   assert.deepEqual([run.state, run.due, run.waitingFor], ["queued", NOW + 60_000, "the rule's limit"]);
 });
 
-storeTest("a busy event takes no place in the limit", async (store) => {
+storeTest("a busy event does not count against the limit", async (store) => {
   const both: Partial<Admission> = { mode: "single", limit: { count: 2, per: 60_000 } };
   const { runs: [id] } = await send(store, "e1", both);
   await send(store, "e2", both);
@@ -213,14 +213,14 @@ storeTest("progress is written with the events: mark, baseline, removal", async 
   await store.accept([], [{ ...key, baseline: { clear: true, put, remove: [] } }], NOW);
   const paged: [string, Json][] = [];
   for (let page; (page = [...await store.getBaseline(key, 2, paged.at(-1)?.[0])]).length > 0;) paged.push(...page);
-  assert.deepEqual(paged, [...await store.getBaseline(key, 9)], "page by page as in one go");
+  assert.deepEqual(paged, [...await store.getBaseline(key, 9)], "paging lists the same");
   assert.deepEqual(new Map(paged), new Map(put));
 });
 
 Deno.test("a transition that throws changes nothing and rejects only itself", async () => {
   const store = await open();
   const bad = arrival("bad");
-  // Its identity is new and its run is made by then.
+  // By then its identity is stored and its run is created.
   Object.defineProperty(bad.event, "data", { get: () => assert.fail("it breaks"), enumerable: true });
   const results = await Promise.allSettled([
     send(store, "e1"),
@@ -235,7 +235,7 @@ Deno.test("a transition that throws changes nothing and rejects only itself", as
   await store.close();
 });
 
-Deno.test("what JSON cannot hold is an error to who brings it, and to nobody else", async () => {
+Deno.test("a value that JSON cannot represent is an error for its caller only", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const { runs: [run] } = await send(store, "e0");

@@ -32,7 +32,7 @@ async function withBackground(
   }
 }
 
-Deno.test("tasks run in a thread on the machine's disk, which the first of them starts", () =>
+Deno.test("on the machine's disk tasks run in a thread, which the first task starts", () =>
   withBackground(realDisk, async (background, started) => {
     assert.equal(started(), 0);
     assert.deepEqual(await background.run("list", "a"), ["a1"]);
@@ -42,7 +42,7 @@ Deno.test("tasks run in a thread on the machine's disk, which the first of them 
     assert.equal(started(), 1);
   }));
 
-Deno.test("tasks run in this thread on any other disk", () =>
+Deno.test("on any other disk tasks run in this thread", () =>
   withBackground(new FaultyDisk(), async (background, started) => {
     await assert.rejects(background.run("read", "none"), { code: "ENOENT" });
     assert.deepEqual(new Uint8Array(await background.run("add", new ArrayBuffer(1))), new Uint8Array([1]));
@@ -66,7 +66,7 @@ Deno.test("a thread that dies fails its task, and is started again for the next"
     assert.equal(started(), 2);
   }));
 
-Deno.test("close() waits for the task that runs; those behind it fail", () =>
+Deno.test("close() waits for the running task; queued ones fail", () =>
   withBackground(realDisk, async (background) => {
     const first = background.run("list", "a");
     await Promise.resolve();
@@ -77,7 +77,7 @@ Deno.test("close() waits for the task that runs; those behind it fail", () =>
     await assert.rejects(background.run("list", "a"), /the background is closed/);
   }));
 
-Deno.test("close() with an aborted signal ends the task that runs", () =>
+Deno.test("close() with an aborted signal ends the running task", () =>
   withBackground(realDisk, async (background) => {
     const hanging = assert.rejects(background.run("hang", undefined), /the background thread ended/);
     await Promise.resolve();

@@ -10,7 +10,7 @@ import { type Arrival, type Store, StoreFullError } from "../../runtime/store/st
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { arrival, candidate, claimIds, FOLDER, NOW, open, rule, send, settle, step } from "./helpers.ts";
 
-/** Holds syncs until it is called. */
+/** Delays syncs until it is called. */
 function holdSyncs(disk: FaultyDisk): () => void {
   let release = () => {};
   const held = new Promise<void>((resolve) => release = resolve);
@@ -21,7 +21,7 @@ function holdSyncs(disk: FaultyDisk): () => void {
   };
 }
 
-/** All that a store shows. */
+/** Everything that a store shows. */
 async function contents(store: Store) {
   const { events, identities, runs: count } = await store.stats();
   const runs = await store.listRuns({ limit: 1e6 });
@@ -36,7 +36,7 @@ async function contents(store: Store) {
   };
 }
 
-Deno.test("nothing is answered before it is synced: not the first, not its duplicate, not a reader", async () => {
+Deno.test("nothing is answered before it is synced: neither the first delivery, nor its duplicate, nor a reader", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const release = holdSyncs(disk);
@@ -55,18 +55,18 @@ Deno.test("nothing is answered before it is synced: not the first, not its dupli
   await store.close();
 });
 
-Deno.test("what waits together shares frames and syncs", async () => {
+Deno.test("transitions that wait together share frames and syncs", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   await send(store, "first");
   const before = disk.syncs;
   await Promise.all(Array.from({ length: 20 }, (_, at) => send(store, `e${at}`)));
-  // One group, unless the machine is so slow that it had to be split for the event loop's sake.
+  // One group, unless the machine is so slow that it was split to keep the event loop responsive.
   assert.ok(disk.syncs < before + 20);
   await store.close();
 });
 
-Deno.test("a store that was killed goes on where it was", async () => {
+Deno.test("a killed store resumes where it was", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   await store.putVersions([rule("v1")]);
@@ -84,7 +84,7 @@ Deno.test("a store that was killed goes on where it was", async () => {
   await again.close();
 });
 
-Deno.test("a checkpoint with what came after it equals the live state, also through another checkpoint", async () => {
+Deno.test("a checkpoint and the later log give the live state, also across another checkpoint", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   for (let round = 0; round < 3; round++) {
@@ -100,7 +100,7 @@ Deno.test("a checkpoint with what came after it equals the live state, also thro
   await store.close();
 });
 
-Deno.test("a checkpoint leaves a part, an ids file and a delta; closing leaves a small log to be replayed", async () => {
+Deno.test("a checkpoint leaves a part, an ids file and a delta; closing leaves a small log to replay", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const kinds = () => disk.paths().map((path) => /^\/data\/(\w+)-/.exec(path)![1]);
@@ -116,7 +116,7 @@ Deno.test("a checkpoint leaves a part, an ids file and a delta; closing leaves a
   await again.close();
 });
 
-Deno.test("checkpoints that are asked for at once, while events come, are one after the other", async () => {
+Deno.test("concurrent requests for checkpoints run one after the other, while events arrive", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const asked: Promise<unknown>[] = [];
@@ -132,7 +132,7 @@ Deno.test("checkpoints that are asked for at once, while events come, are one af
   await again.close();
 });
 
-Deno.test("many deltas become a base; two bases are kept, with the deltas behind the older one", async () => {
+Deno.test("many deltas become a base; two bases are kept, with the deltas after the older one", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   for (let at = 0; at < 400; at++) {
@@ -149,7 +149,7 @@ Deno.test("many deltas become a base; two bases are kept, with the deltas behind
   await again.close();
 });
 
-Deno.test("parts and ids open in any SQLite shell", async () => {
+Deno.test("parts and ids files open in any SQLite shell", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-store-"));
   const store = await openStore({ folder, now: NOW, onWarning: assert.fail });
   await send(store, "e1");
@@ -164,7 +164,7 @@ Deno.test("parts and ids open in any SQLite shell", async () => {
   await rm(folder, { recursive: true });
 });
 
-Deno.test("a full disk: intake is refused, nothing that was begun is lost, and it goes on without a restart", async () => {
+Deno.test("a full disk: intake is refused, nothing under way is lost, and it resumes without a restart", async () => {
   const disk = new FaultyDisk();
   const warnings: string[] = [];
   const store = await open({ disk, onWarning: (message) => warnings.push(message) });
@@ -222,7 +222,7 @@ Deno.test("a failed sync is not retried in place: the frame goes into a new segm
   await third.close();
 });
 
-Deno.test("closing with a disk that refuses ends, and says what became of those who waited", async () => {
+Deno.test("closing on a failing disk ends, and rejects the waiting calls with the reason", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk, onWarning: () => {} });
   await send(store, "e1");
@@ -234,7 +234,7 @@ Deno.test("closing with a disk that refuses ends, and says what became of those 
   await assert.rejects(send(store, "e3"), /The store is closed/);
 });
 
-Deno.test("a checkpoint that cannot be written is an error to the caller and harms nothing", async () => {
+Deno.test("a checkpoint that cannot be written is an error for the caller and does no harm", async () => {
   const disk = new FaultyDisk();
   const warnings: string[] = [];
   const store = await open({ disk, onWarning: (message) => warnings.push(message) });
@@ -250,7 +250,7 @@ Deno.test("a checkpoint that cannot be written is an error to the caller and har
   await again.close();
 });
 
-Deno.test("a checkpoint whose sync fails is none: the log stands for it, and the next one is whole", async () => {
+Deno.test("a checkpoint whose sync fails does not count: the log stays, and the next one is complete", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk, onWarning: () => {} });
   await send(store, "e1");
@@ -274,7 +274,7 @@ Deno.test("a checkpoint whose sync fails is none: the log stands for it, and the
   await again.close();
 });
 
-Deno.test("the store keeps data as it is, byte for byte", async () => {
+Deno.test("the store keeps data unchanged, byte for byte", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const odd = 'hunter2 4711 é \ud800 \u0000 \t \n \r \u2028 \\u0000 " \ufeff \u{1f600}';

@@ -11,7 +11,7 @@ import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { FOLDER, NOW, RETENTION } from "./helpers.ts";
 import { eventLine } from "./history/helpers.ts";
 
-/** The folding of a store whose background thread dies once, after it has made all files of a fold. */
+/** The folding of a store whose background thread dies once, after it has written all files of a fold. */
 function dyingFolding(disk: FaultyDisk) {
   let answers = 0;
   const run = async (_: "fold", segment: Parameters<typeof storeTasks.fold>[2]) => {
@@ -54,7 +54,7 @@ function dyingFolding(disk: FaultyDisk) {
   return { log, folding, history, rows, warnings };
 }
 
-Deno.test("a thread that dies between the commit of a fold and its answer costs nothing", async () => {
+Deno.test("a thread that dies between the commit of a fold and its reply loses nothing", async () => {
   const disk = new FaultyDisk();
   const { log, folding, history, rows, warnings } = dyingFolding(disk);
   const { header, text } = eventLine(1, 7);

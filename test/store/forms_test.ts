@@ -36,7 +36,7 @@ async function ask(store: Store, id: string, changes: Partial<Asked> = {}): Prom
   return run;
 }
 
-storeTest("a form is open until its answer ends its step and has the run claimed at once", async (store) => {
+storeTest("a form is open until its answer, which ends its step and claims the run at once", async (store) => {
   const run = await ask(store, "e1");
   const open: Form = {
     id: "form of e1",
@@ -65,7 +65,7 @@ storeTest("a form is open until its answer ends its step and has the run claimed
   ]);
 });
 
-storeTest("the first answer stands; there is none to a form that nobody asked", async (store) => {
+storeTest("the first answer counts; a form that does not exist has none", async (store) => {
   await ask(store, "e1");
   const first = await store.answerForm("form of e1", answer);
   const second = await store.answerForm("form of e1", { ...answer, by: "carl" });
@@ -81,7 +81,7 @@ storeTest("an answer that comes at its due time or later finds the form expired"
   assert.equal((await stepOf(store, run, "approval"))?.state, "waiting", "its step ends by itself");
 });
 
-storeTest("asked of more people and reminded of, a form stays the same form", async (store) => {
+storeTest("escalation and reminders do not change the identity of a form", async (store) => {
   const run = await ask(store, "e1");
   await claimIds(store, 9, NOW + 500);
   const wider = form({ id: "form of e1", to: ["finance", "cfo"], due: NOW + 2 * DAY });
@@ -97,7 +97,7 @@ storeTest("asked of more people and reminded of, a form stays the same form", as
   assert.equal((await store.getForm("form of e1"))?.state, "cancelled", "a step asks one at a time");
 });
 
-storeTest("a step that has ended asks no more, although an escalation was on its way", async (store) => {
+storeTest("a step that has ended escalates no more, even if an escalation was in flight", async (store) => {
   const run = await ask(store, "e1");
   await claimIds(store, 9, NOW + 500);
   const ended = step("approval", { kind: "form", output: null, endedAt: NOW + 500 });
@@ -154,10 +154,10 @@ storeTest("forms are listed oldest first: by state, by whom they are for, by run
   assert.deepEqual(await list({ after: "nothing" }), []);
 });
 
-storeTest("a form outlives its run and the history of it, until it is as old as identities get", async (store) => {
+storeTest("a form outlives its run and the run's history, for the lifetime of identities", async (store) => {
   const run = await ask(store, "e1");
   await dropHistory(store, NOW + 31 * DAY);
-  assert.equal((await store.getForm("form of e1"))?.state, "open", "its run lives");
+  assert.equal((await store.getForm("form of e1"))?.state, "open", "its run is live");
   await store.answerForm("form of e1", answer);
   await store.finishRun(run, { state: "succeeded", spent: 1 }, NOW + 60);
   await supersede(store, NOW + 61);
@@ -170,7 +170,7 @@ storeTest("a form outlives its run and the history of it, until it is as old as 
   assert.deepEqual(await store.listForms({ to: ["finance"], limit: 9 }), []);
 });
 
-Deno.test("an answer that was accepted is there after a crash, and moves the run on", async () => {
+Deno.test("an accepted answer survives a crash, and resumes the run", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const run = await ask(store, "e1");

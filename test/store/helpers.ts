@@ -10,10 +10,10 @@ import { plainRule } from "../model/plain_rule.ts";
 export const FOLDER = "/data";
 export const NOW = Date.UTC(2026, 0, 5, 12);
 export const DAY = 86_400_000;
-/** Nothing goes by it. */
+/** A clock that never advances. */
 export const RETENTION: Retention = { bytes: 1e12, identities: 30 * DAY, live: 256 * 1024 * 1024 };
 
-/** Opens a store on a disk in memory; warnings that nobody expects are errors. */
+/** Opens a store on a disk in memory; unexpected warnings are errors. */
 export function open(options: Partial<StoreOptions> = {}): Promise<Store> {
   return openStore({
     folder: FOLDER,
@@ -26,7 +26,7 @@ export function open(options: Partial<StoreOptions> = {}): Promise<Store> {
   });
 }
 
-/** Lets everything run that can run without the disk's next answer. */
+/** Runs everything that can run before the disk's next response. */
 export async function settle(): Promise<void> {
   for (let turns = 0; turns < 20; turns++) await turn();
 }
@@ -66,12 +66,12 @@ export function arrival(id: string, candidates: Candidate[] = [candidate()], wit
   };
 }
 
-/** Takes in one event; the receipt. */
+/** Accepts one event. @returns the receipt */
 export async function send(store: Store, id: string, admit: Partial<Admission> = {}, now = NOW): Promise<Receipt> {
   return (await store.accept([arrival(id, [candidate(admit)])], [], now))[0];
 }
 
-/** Claims as the owner "me" and gives the events' ids. */
+/** Claims as the owner "me". @returns the events' ids */
 export async function claimIds(store: Store, max = 100, now = NOW): Promise<string[]> {
   return (await store.claimRuns("me", max, now)).map(({ run }) => run.event.id);
 }
@@ -80,20 +80,20 @@ export function step(path: string, record: Partial<StepRecord> = {}): StepRecord
   return { path, kind: "http", state: "succeeded", attempts: 1, startedAt: NOW, ...record };
 }
 
-/** Takes in one event that no rule listens to. */
+/** Accepts one event that no rule listens to. */
 export async function publish(store: Store, id: string, type: string, data: Json, now = NOW): Promise<Receipt> {
   const event = { id, source: "/shop", type, time: new Date(now).toISOString(), data };
   return (await store.accept([{ event, candidates: [] }], [], now))[0];
 }
 
-/** Takes in an event and claims its run. @returns the run's id */
+/** Accepts an event and claims its run. @returns the run's id */
 export async function startRun(store: Store, id: string, admit: Partial<Admission> = {}, now = NOW): Promise<string> {
   const { runs: [run] } = await send(store, id, admit, now);
   await store.claimRuns("me", 1, now);
   return run;
 }
 
-/** Has a step begin to wait. @returns its record as stored */
+/** Begins a wait of a step. @returns its record as stored */
 export async function beginWait(
   store: Store,
   run: string,
@@ -109,12 +109,12 @@ export function suspend(store: Store, run: string, due?: number, now = NOW): Pro
   return store.suspendRun(run, { state: "waiting", waitingFor: "a wait", spent: 1, ...(due && { due }) }, now);
 }
 
-/** Prunes until there is nothing more to drop. */
+/** Prunes until there is nothing left to remove. */
 export async function pruneAll(store: Store, changes: Partial<Retention> = {}, now = NOW): Promise<void> {
   while (await store.prune({ ...RETENTION, ...changes }, now));
 }
 
-/** Has another event and run be the last ones of the rule "shop/pay": history keeps no older ones for ever. @returns the run */
+/** Makes another event and run the last ones of the rule "shop/pay", because history keeps the last ones for ever. @returns the run */
 export async function supersede(store: Store, now = NOW, id = "newest"): Promise<string> {
   const { runs: [run] } = await send(store, id, {}, now);
   await store.cancelRun(run, "by anna", now);

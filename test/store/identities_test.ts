@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Identities, type Identity } from "../../runtime/store/ledger/identities.ts";
 
-Deno.test("identities are found as they were put, while their table grows, makes room, expires and takes some back", () => {
+Deno.test("identities are found as stored, while their table grows, compacts, expires and undoes", () => {
   const step = fc.record({
     kind: fc.constantFrom("put", "put", "put", "put", "reserve", "expire", "remove"),
     from: fc.nat(20_000),

@@ -6,12 +6,12 @@ import { type Store, StoreFullError } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { NOW, open, send, settle } from "./helpers.ts";
 
-/** A disk whose next sync waits until it is let go; from the second on they pass. */
+/** A disk whose next sync waits until it is released; later ones pass. */
 class HeldDisk extends FaultyDisk {
   readonly #reached = Promise.withResolvers<void>();
   readonly #released = Promise.withResolvers<void>();
 
-  /** Resolves once a sync waits. */
+  /** Resolves when a sync waits. */
   hold(): Promise<void> {
     this.beforeSync = () => {
       this.beforeSync = () => {};
@@ -30,7 +30,7 @@ async function ids(store: Store): Promise<string[]> {
   return (await store.listEvents({ limit: 99 })).map(({ event }) => event.id).reverse();
 }
 
-Deno.test("what comes while the disk syncs is one group behind it, in order, however many turns it takes to come", async () => {
+Deno.test("transitions during a sync form one group after it, in order, over any number of event loop turns", async () => {
   const disk = new HeldDisk();
   const store = await open({ disk });
   await send(store, "before");
@@ -50,11 +50,11 @@ Deno.test("what comes while the disk syncs is one group behind it, in order, how
   await Promise.all(sending);
   assert.deepEqual(order, ["e0", "e1", "e2", "e3"]);
   assert.deepEqual(await read, ["before", ...order]);
-  assert.equal(disk.syncs, before + 2, "one sync for what was held, one for all that came meanwhile");
+  assert.equal(disk.syncs, before + 2, "one sync for the delayed transition, one for all later ones");
   await store.close();
 });
 
-Deno.test("what fails while the disk syncs takes nothing with it, also when it comes turns later", async () => {
+Deno.test("a transition that fails during a sync takes no other with it, even turns later", async () => {
   const disk = new HeldDisk();
   const store = await open({ disk });
   await send(store, "before");
@@ -76,7 +76,7 @@ Deno.test("what fails while the disk syncs takes nothing with it, also when it c
   await store.close();
 });
 
-Deno.test("when the disk begins to refuse, what was done meanwhile is undone: intake is sent away, the rest waits", async () => {
+Deno.test("when writes begin to fail, transitions made meanwhile are undone: intake is refused, the rest waits", async () => {
   const disk = new HeldDisk();
   const store = await open({ disk, onWarning() {} });
   const { runs: [run] } = await send(store, "before");
@@ -100,7 +100,7 @@ Deno.test("when the disk begins to refuse, what was done meanwhile is undone: in
   await again.close();
 });
 
-Deno.test("what takes longer than a slice and fails is done once, and takes nothing with it", async () => {
+Deno.test("a transition that exceeds a slice and fails runs once, and takes no other with it", async () => {
   const log: FrameLog = { lastSeq: 0, refusal: undefined, append: () => Promise.resolve(), stop() {} };
   const ledger = new Ledger({ rows: new Rows(), log, onHistory() {} });
   let attempts = 0;
@@ -117,7 +117,7 @@ Deno.test("what takes longer than a slice and fails is done once, and takes noth
   await ledger.close();
 });
 
-Deno.test("changes that are too much for one text fail together, and what comes later is written", async () => {
+Deno.test("changes too large for one string fail together, and later ones are written", async () => {
   const rows = new Rows();
   const frames: string[] = [];
   const log: FrameLog = {
@@ -127,7 +127,7 @@ Deno.test("changes that are too much for one text fail together, and what comes 
     stop() {},
   };
   const ledger = new Ledger({ rows, log, onHistory() {} });
-  // It can be written, but not twice.
+  // One of them can be written, but not two.
   let written = 0;
   const moody = { toJSON: () => ++written % 2 === 1 ? assert.fail("too much") : 1 } as unknown as Json;
   const failing = ledger.add("change", () => rows.put("mark", "a", moody));
@@ -138,7 +138,7 @@ Deno.test("changes that are too much for one text fail together, and what comes 
   await ledger.close();
 });
 
-Deno.test("what was done behind a frame that never came to the disk does not come there either", async () => {
+Deno.test("transitions after a frame that was never written are not written either", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk, onWarning() {} });
   await store.setPaused("before", "by hand");

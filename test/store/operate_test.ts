@@ -18,7 +18,7 @@ import {
 
 const time: Wait = { kind: "time" };
 
-storeTest("a skipped wait has the result null, and the run goes on at once", async (store) => {
+storeTest("a skipped wait has the result null, and the run resumes at once", async (store) => {
   const run = await startRun(store, "e1");
   await beginWait(store, run, "nap", time, { due: NOW + 500 });
   await suspend(store, run, NOW + 500);
@@ -40,7 +40,7 @@ storeTest("a skipped form is cancelled", async (store) => {
   assert.equal((await store.getForm("f"))?.state, "cancelled");
 });
 
-storeTest("skipping is refused with what waits, where it is not clear or nothing does", async (store) => {
+storeTest("skipping is refused if nothing waits or the step is ambiguous, and names what waits", async (store) => {
   const run = await startRun(store, "e1");
   const skip = async (path?: string) => {
     const result = (await store.skipWait(run, path, "anna", NOW))!;
@@ -58,7 +58,7 @@ storeTest("skipping is refused with what waits, where it is not clear or nothing
   assert.equal(await store.skipWait("nobody", undefined, "anna", NOW), undefined);
 });
 
-storeTest("a run that nobody executes moves to another version of its rule", async (store) => {
+storeTest("a run that is not executing moves to another version of its rule", async (store) => {
   await store.putVersions([rule("v1")]);
   await store.putVersions([rule("v2"), { ...rule("v9"), id: "other" }]);
   const { runs: [run] } = await send(store, "e1");
@@ -66,7 +66,7 @@ storeTest("a run that nobody executes moves to another version of its rule", asy
     const result = (await store.moveRun(run, version, "anna", NOW))!;
     return result.kind === "refused" ? result.reason : result;
   };
-  assert.match(String(await move("v1")), /that is the one it is on$/);
+  assert.match(String(await move("v1")), /it is on that version already$/);
   assert.match(String(await move("v3")), /the store does not have it/);
   assert.match(String(await move("v9")), /one of other, not of shop\/pay$/);
   assert.deepEqual(await move("v2"), { kind: "done" });
@@ -84,28 +84,28 @@ storeTest("a run that nobody executes moves to another version of its rule", asy
   assert.equal(await store.moveRun("nobody", "v1", "anna", NOW), undefined);
 });
 
-storeTest("a run whose condition is unanswered does not move", async (store) => {
+storeTest("a run whose condition is undecided does not move", async (store) => {
   await store.putVersions([rule("v1", { if: "function" }), rule("v2")]);
   const { runs: [run] } = await send(store, "e1", { asksFirst: true });
   assert.equal((await store.moveRun(run, "v2", "anna", NOW))?.kind, "refused");
 });
 
-storeTest("branches beside one that failed for good are cancelled for that step", async (store) => {
+storeTest("branches beside one that failed finally are cancelled because of that step", async (store) => {
   const run = await startRun(store, "e1");
   const error = { name: "Error", message: "no", step: "all[2]/save" };
   await beginWait(store, run, "all[3]/late", { kind: "event", types: ["late"], match: {} });
   await store.recordStep(run, step("all", { kind: "each", state: "failed", error }), { cancels: ["all[3]"] }, NOW);
   const { steps, notes } = (await store.getRun(run))!;
   assert.deepEqual(steps.map(({ path, error }) => [path, error?.message]), [
-    ["all[3]/late", 'Its branch was given up: step "all[2]/save" failed'],
+    ["all[3]/late", 'Its branch was abandoned: step "all[2]/save" failed'],
     ["all", "no"],
-    ["all[3]", 'Its branch was given up: step "all[2]/save" failed'],
+    ["all[3]", 'Its branch was abandoned: step "all[2]/save" failed'],
   ]);
   assert.equal(notes[0].text, 'Cancelled "all[3]": step "all[2]/save" failed');
 });
 
 storeTest(
-  "branches that lost are cancelled with the record of the step that was decided without them",
+  "lost branches are cancelled with the record of the step that was decided without them",
   async (store) => {
     const run = await startRun(store, "e1");
     const event: Wait = { kind: "event", types: ["late"], match: {} };
@@ -145,7 +145,7 @@ storeTest(
     assert.deepEqual(waits?.map(({ step }) => step), ["both/mailbox/late"]);
     assert.equal((await store.getForm("f"))?.state, "cancelled");
     assert.equal(notes[0].text, 'Cancelled "both/mail", "both/sms", "both/fax": "both" was decided without them');
-    // What comes of the losers later is dropped.
+    // Later results of the lost branches are dropped.
     const effects = { state: { key: "k", value: 1 } };
     const late = await store.recordStep(run, step("both/mail/second", { output: 5 }), effects, NOW + 2);
     assert.deepEqual(late.record, steps[3]);

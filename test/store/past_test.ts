@@ -32,7 +32,7 @@ async function pages<T>(list: (before?: string) => Promise<T[]>, idOf: (item: T)
 }
 
 storeTest(
-  "listings page in order of creation over live runs, ended ones, and parts with late enders",
+  "listings page in order of creation over live runs, ended ones, and parts with runs that ended late",
   async (store) => {
     const runs: string[] = [];
     for (let at = 0; at < 9; at++) runs.push(await startRun(store, `e${at}`));
@@ -59,7 +59,7 @@ storeTest(
   },
 );
 
-Deno.test("a trace is whole once its run has ended, whatever it was folded in between, also after a crash", async () => {
+Deno.test("the trace of an ended run is complete, whatever was folded meanwhile, also after a crash", async () => {
   const disk = new FaultyDisk();
   let store = await open({ disk });
   const run = await startRun(store, "e1");
@@ -82,7 +82,7 @@ Deno.test("a trace is whole once its run has ended, whatever it was folded in be
   await store.close();
 });
 
-Deno.test("a run of a part is retried and replayed; one that ends again is listed once, as it is now", async () => {
+Deno.test("a run in a part is retried and replayed; one that ends again is listed once, in its newest state", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   await store.putVersions([rule("v1")]);
@@ -114,7 +114,7 @@ Deno.test("a run of a part is retried and replayed; one that ends again is liste
   }
 });
 
-Deno.test("what happens to an event after it was folded is added up: deliveries, verdict, ended waits, reply", async () => {
+Deno.test("changes of an event after it was folded are merged: deliveries, verdict, ended waits, reply", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const asks = { asksFirst: true } as const;
@@ -150,7 +150,7 @@ Deno.test("what happens to an event after it was folded is added up: deliveries,
   await again.close();
 });
 
-Deno.test("a duplicate names its runs, verdicts and reply, out of a part and after its run has ended", async () => {
+Deno.test("a duplicate names its runs, verdicts and reply, even from a part and after its run has ended", async () => {
   const disk = new FaultyDisk();
   let store = await open({ disk });
   const both = [candidate(), candidate({}, "audit")];
@@ -170,7 +170,7 @@ Deno.test("a duplicate names its runs, verdicts and reply, out of a part and aft
   await store.close();
 });
 
-Deno.test("a clock that is set back costs one row for all identities, and they go in time", async () => {
+Deno.test("a clock rollback costs one row for all identities, and they expire in time", async () => {
   const disk = new FaultyDisk();
   let store = await open({ disk });
   const far = Date.UTC(2099, 0, 1);

@@ -22,7 +22,7 @@ import {
 
 const MB = 1024 * 1024;
 
-/** Takes in events with a body of 10 kB; those whose number is in `finish` are run to their end. @returns their runs */
+/** Accepts events with a body of 10 kB; runs of those whose number is in `finish` end. @returns their runs */
 async function fill(store: Store, from: number, to: number, finish: (at: number) => boolean): Promise<string[]> {
   const runs: string[] = [];
   for (let at = from; at < to; at++) {
@@ -42,7 +42,7 @@ async function eventIds(store: Store): Promise<string[]> {
   return (await store.listEvents({ limit: 1e6 })).map(({ event }) => event.id).reverse();
 }
 
-storeTest("identities go when their time is over, and only then", async (store) => {
+storeTest("identities are removed when they expire, and only then", async (store) => {
   await send(store, "old");
   await store.accept([arrival("short", [candidate()], 1_000)], [], NOW);
   await send(store, "new", {}, NOW + DAY);
@@ -50,10 +50,10 @@ storeTest("identities go when their time is over, and only then", async (store) 
   assert.equal((await store.stats()).identities, 2);
   await pruneAll(store, {}, NOW + 30 * DAY);
   assert.equal((await store.stats()).identities, 1);
-  assert.equal((await store.stats()).events, 3, "history does not go by time");
+  assert.equal((await store.stats()).events, 3, "history is not removed by age");
 });
 
-Deno.test("by bytes: the oldest part of history goes first, with its file; counters and identities stay", async () => {
+Deno.test("by bytes: the oldest part of history is removed first, with its file; counters and identities stay", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const runs: string[] = [];
@@ -65,7 +65,7 @@ Deno.test("by bytes: the oldest part of history goes first, with its file; count
   const [first, ...others] = parts();
   const { historyBytes } = await store.stats();
   await pruneAll(store, { bytes: historyBytes });
-  assert.equal(parts().length, 3, "there is room");
+  assert.equal(parts().length, 3, "there is space");
   await pruneAll(store, { bytes: historyBytes - 1 });
   assert.deepEqual(parts(), others, first);
   assert.deepEqual(await eventIds(store), ["e3", "e4", "e5", "e6", "e7", "e8"]);
@@ -82,7 +82,7 @@ Deno.test("by bytes: the oldest part of history goes first, with its file; count
     const { identities, events } = await now.stats();
     assert.deepEqual([identities, events], [9, 1]);
     const again = await send(now, "e0");
-    assert.deepEqual([again.delivery, again.runs], ["duplicate", [runs[0]]], "its run has a name still");
+    assert.deepEqual([again.delivery, again.runs], ["duplicate", [runs[0]]], "its run is still known");
   };
   await check(store);
   await store.checkpoint();
@@ -110,7 +110,7 @@ storeTest("live runs, with the events that they need, outlive all history", asyn
   assert.deepEqual((await store.claimRuns("me", 9, NOW + 9)).map(({ run }) => run.id), [replayed]);
 });
 
-storeTest("what happens to an event or run after its history is gone is no trouble", async (store) => {
+storeTest("changes of an event or run whose history was removed do no harm", async (store) => {
   const { runs: [run] } = await send(store, "e1");
   await supersede(store);
   await dropHistory(store);
@@ -126,7 +126,7 @@ storeTest("what happens to an event or run after its history is gone is no troub
   assert.deepEqual(await store.getReply(arrival("e1").event), reply);
 });
 
-Deno.test("above the cap of live state intake is refused; duplicates are answered, what is inside goes on", async () => {
+Deno.test("above the cap of live state intake is refused; duplicates are answered, existing runs continue", async () => {
   const store = await open();
   await pruneAll(store, { live: 1.5 * MB });
   const refused = fill(store, 0, 600, () => false);
@@ -139,17 +139,17 @@ Deno.test("above the cap of live state intake is refused; duplicates are answere
   assert.ok(bytes > 1.5 * MB && bytes < 1.6 * MB, `${bytes}`);
   await dropHistory(store);
   await pruneAll(store, { live: 1.5 * MB });
-  await assert.rejects(send(store, "new"), StoreFullError, "history is not what is in the way");
+  await assert.rejects(send(store, "new"), StoreFullError, "history does not count");
   assert.equal((await send(store, "e0")).delivery, "duplicate");
   const [{ run }] = await store.claimRuns("me", 1, NOW + DAY);
   await store.recordStep(run.id, step("a"), { state: { key: "k", value: 1 } }, NOW);
   for (const { id } of await store.listRuns({ limit: 20 })) await store.cancelRun(id, "by anna", NOW);
-  assert.equal((await send(store, "new")).delivery, "accepted", "there is room again");
+  assert.equal((await send(store, "new")).delivery, "accepted", "there is space again");
   assert.ok(events > 100);
   await store.close();
 });
 
-Deno.test("history takes no room of live state", async () => {
+Deno.test("history does not count as live state", async () => {
   const store = await open();
   await pruneAll(store, { live: MB });
   await fill(store, 0, 300, () => true);
@@ -158,7 +158,7 @@ Deno.test("history takes no room of live state", async () => {
   await store.close();
 });
 
-storeTest("what retention is holds before anything is dropped by it", async (store) => {
+storeTest("the retention setting applies before anything is removed", async (store) => {
   store.retain({ ...RETENTION, live: 1.5 * MB, identities: 60 * DAY });
   await send(store, "e0");
   assert.equal((await send(store, "e0", {}, NOW + 59 * DAY)).delivery, "duplicate");
@@ -166,7 +166,7 @@ storeTest("what retention is holds before anything is dropped by it", async (sto
   await assert.rejects(fill(store, 1, 600, () => false), StoreFullError);
 });
 
-storeTest("an identity that was forgotten leaves room, in memory and in the store", async (store) => {
+storeTest("an expired identity frees its space, in memory and in the store", async (store) => {
   for (let at = 0; at < 1_000; at++) await publish(store, `p${at}`, "paid.in", {});
   await store.checkpoint();
   assert.equal((await store.stats()).identities, 1_000);
@@ -176,7 +176,7 @@ storeTest("an identity that was forgotten leaves room, in memory and in the stor
   assert.ok((await store.stats()).bytes < bytes);
 });
 
-storeTest("memory across runs goes when its time is over", async (store) => {
+storeTest("memory across runs is removed when its ttl is over", async (store) => {
   const run = await startRun(store, "e1");
   for (let at = 0; at < 300; at++) {
     await store.recordStep(run, step(`s${at}`), { state: { key: `k${at}`, value: at, ttl: 1_000 + at } }, NOW);

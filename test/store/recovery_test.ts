@@ -7,14 +7,14 @@ import type { Store } from "../../runtime/store/store.ts";
 import { FaultyDisk } from "../faults/faulty_disk.ts";
 import { arrival, candidate, claimIds, DAY, FOLDER, NOW, open, send, step } from "./helpers.ts";
 
-/** The ids of all events: what the model compares. Every operation below takes in exactly one. */
+/** The ids of all events, which the model compares. Every operation below accepts exactly one. */
 async function eventIds(store: Store): Promise<string[]> {
   return (await store.listEvents({ limit: 1e6 })).map(({ event }) => event.id).reverse();
 }
 
 /**
- * Opens a damaged disk and says what is there: the events, and whether anything was warned of.
- * @param isHistoryDamaged whether events and ended runs may be gone that are counted and known still
+ * Opens a damaged disk and returns the events, and whether there were warnings.
+ * @param isHistoryDamaged whether events and ended runs that are still counted and known may be missing
  */
 async function recovered(disk: FaultyDisk, isHistoryDamaged = false) {
   const warnings: string[] = [];
@@ -28,7 +28,7 @@ async function recovered(disk: FaultyDisk, isHistoryDamaged = false) {
   if (isHistoryDamaged) assert.equal(started === 0, runs.length === 0);
   else assert.deepEqual([ids.length, runs.length], [started, started]);
   for (const id of ids) assert.equal((await send(store, id)).delivery, "duplicate");
-  // It works: it takes in, and remembers.
+  // It works: it accepts events, and keeps them.
   assert.equal((await send(store, "probe")).delivery, "accepted");
   await store.checkpoint();
   await store.close();
@@ -65,10 +65,10 @@ function pathOf(disk: FaultyDisk, part: string): string {
   return disk.paths().find((path) => path.includes(part))!;
 }
 
-/** What is said if the last bytes of the log are no whole frame. */
+/** The warning if the last bytes of the log are not a complete frame. */
 const DROPPED = /^The last \d+ bytes of log-\d+ are not a whole commit and were dropped/;
 
-Deno.test("a last frame cut at any byte is dropped, with a word and without harm to the others", async () => {
+Deno.test("a last frame cut at any byte is dropped with a warning and without harm to the others", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   for (const id of ["e1", "e2"]) await send(store, id);
@@ -106,7 +106,7 @@ Deno.test("a last frame cut at any byte is dropped, with a word and without harm
   assert.match(warnings.join(), DROPPED);
 });
 
-Deno.test("a first segment cut within its head is an empty store", async () => {
+Deno.test("a first segment cut within its header is an empty store", async () => {
   const disk = new FaultyDisk();
   disk.put(`${FOLDER}/log-000000000001`, encodeHead(1, 1).subarray(0, 13));
   const { ids, warnings } = await recovered(disk);
@@ -114,7 +114,7 @@ Deno.test("a first segment cut within its head is an empty store", async () => {
   assert.match(warnings.join(), DROPPED);
 });
 
-Deno.test("any flipped bit in any file: the last commit, or all set aside with a warning, never half", async () => {
+Deno.test("any flipped bit in any file: the last commit, or everything set aside with a warning, never half", async () => {
   const disks = [await diskWith([]), await diskWith([2, 4]), await diskWith([1, 2, 3, 4], [2, 4])];
   await fc.assert(
     fc.asyncProperty(
@@ -135,14 +135,14 @@ Deno.test("any flipped bit in any file: the last commit, or all set aside with a
         // A part costs its own events; a flip within the very last frame cannot be told from a torn write.
         else if (path.includes("/part-")) assert.ok(ids.every((id) => ALL.includes(id)));
         else assert.deepEqual(ids, isLastLog && ids.length < 5 ? ALL.slice(0, -1) : ALL);
-        assert.ok(ids.length === 5 || warnings.length > 0, "nothing that was answered goes without a word");
+        assert.ok(ids.length === 5 || warnings.length > 0, "no answered event is lost without a warning");
       },
     ),
     { numRuns: 60 },
   );
 });
 
-Deno.test("a damaged newest base: the one before and the deltas behind it give the last commit", async () => {
+Deno.test("a damaged newest base: the previous one and the deltas after it give the last commit", async () => {
   const disk = await diskWith([1, 2, 3, 4], [2, 4]);
   const path = disk.paths().filter((name) => name.includes("/base-")).at(-1)!;
   await damage(disk, path);
@@ -160,7 +160,7 @@ Deno.test("a damaged first base: its deltas and the log give the last commit", a
   assert.match(warnings[0], /recovered from its deltas and log/);
 });
 
-Deno.test("a damaged delta that no base has taken up: all is set aside, loudly, and the store starts empty", async () => {
+Deno.test("a damaged delta that no base covers: everything is set aside with a warning, and the store starts empty", async () => {
   const disk = await diskWith([2, 4]);
   await damage(disk, pathOf(disk, "/delta-"));
   const { ids, warnings, isEmpty } = await recovered(disk);
@@ -168,7 +168,7 @@ Deno.test("a damaged delta that no base has taken up: all is set aside, loudly, 
   assert.match(warnings[0], /^THE STORE IS DAMAGED AND WAS SET ASIDE, starting empty: delta-/);
 });
 
-Deno.test("damage before the last frame: all is set aside, loudly, and the store starts empty", async () => {
+Deno.test("damage before the last frame: everything is set aside with a warning, and the store starts empty", async () => {
   const disk = await diskWith([]);
   const bytes = await damage(disk, pathOf(disk, "/log-"));
   const { ids, warnings } = await recovered(disk);
@@ -178,7 +178,7 @@ Deno.test("damage before the last frame: all is set aside, loudly, and the store
   assert.deepEqual(await disk.read(aside), bytes);
 });
 
-Deno.test("a damaged part costs its own history, with a word, and no live run, identity or event behind it", async () => {
+Deno.test("a damaged part loses its own history, with a warning, and no live run, identity or later event", async () => {
   const disk = await diskWith([2, 4]);
   await damage(disk, pathOf(disk, "/part-"));
   const { ids, warnings, isEmpty } = await recovered(disk, true);
@@ -186,12 +186,12 @@ Deno.test("a damaged part costs its own history, with a word, and no live run, i
   assert.match(warnings.join(), /^Cannot read part-000000000001-\d+-[0-9a-f]{8}.sqlite.*is not shown$/);
 });
 
-Deno.test("without all parts identities, live runs and counters are there, and what is missing is said once", async () => {
+Deno.test("without all parts identities, live runs and counters are there, and the missing parts are reported once", async () => {
   const disk = await diskWith([2, 4]);
   for (const path of disk.paths().filter((path) => path.includes("/part-"))) await disk.remove(path);
   const { ids, warnings } = await recovered(disk, true);
   assert.deepEqual([ids, warnings.length], [["e5"], 2]);
-  assert.match(warnings[0], /^Cannot find part-.*, a part of history: what was in it is not shown any more$/);
+  assert.match(warnings[0], /^Cannot find part-.*, a part of history: its history is no longer shown$/);
 });
 
 Deno.test("a missing file of the log or its folds is damage", async () => {
@@ -213,7 +213,7 @@ Deno.test("a missing file of the log or its folds is damage", async () => {
   );
 });
 
-Deno.test("a segment that was folded already does no harm, damaged or not", async () => {
+Deno.test("a segment that was already folded does no harm, damaged or not", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   for (const id of ALL) await send(store, id);
@@ -236,7 +236,7 @@ Deno.test("a store of a newer version is refused and left as it is", async () =>
   assert.deepEqual(disk.paths(), before);
 });
 
-Deno.test("a store of the time before versions is refused, with what to do, and left as it is", async () => {
+Deno.test("a store from before the format had a version is refused with a remedy, and left as it is", async () => {
   for (const name of ["journal-000000000001", "checkpoint-000000000004-0a1b2c3d.sqlite"]) {
     const disk = new FaultyDisk();
     disk.put(`${FOLDER}/${name}`, new Uint8Array(100));
@@ -266,7 +266,7 @@ async function work(store: Store): Promise<void> {
   await store.finishRun(claimed.run.id, { state: "succeeded", spent: 1 }, NOW);
 }
 
-Deno.test("a power cut at any moment: everything answered is there, nothing is there in part", async () => {
+Deno.test("a power cut at any moment: everything answered is there, nothing is partial", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(operation, { minLength: 1, maxLength: 25 }),
@@ -280,7 +280,7 @@ Deno.test("a power cut at any moment: everything answered is there, nothing is t
         let cut = () => {};
         const dead = new Promise<"cut">((resolve) => cut = () => resolve("cut"));
         let left = syncsLeft;
-        // A copy: what is under way in the program that lost its power must not go on.
+        // A copy: work in flight of the program that lost power must not continue.
         let after: FaultyDisk | undefined;
         const cutPower = () => {
           disk.cut(() => parts[survived++ % parts.length]);
@@ -311,7 +311,7 @@ Deno.test("a power cut at any moment: everything answered is there, nothing is t
         if (after === undefined) cutPower();
         const { ids, warnings } = await recovered(after!);
         assert.deepEqual(warnings.filter((warning) => !DROPPED.test(warning)), []);
-        assert.ok([...answered].every((id) => ids.includes(id)), "an answered event is gone");
+        assert.ok([...answered].every((id) => ids.includes(id)), "an answered event is lost");
         assert.ok(ids.every((id) => asked.has(id)), "an event that nobody sent");
       },
     ),
@@ -319,7 +319,7 @@ Deno.test("a power cut at any moment: everything answered is there, nothing is t
   );
 });
 
-Deno.test("ids and keys of a reopened store sort behind the old ones, also when the clock went back", async () => {
+Deno.test("ids and keys of a reopened store sort after the old ones, even after a clock rollback", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const future = Date.now() + 400 * 86_400_000;

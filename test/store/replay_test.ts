@@ -50,14 +50,14 @@ class OnDisk {
   }
 }
 
-/** As JSON holds it: a property that is undefined is none. */
+/** As in JSON: an undefined property is missing. */
 function plain(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
 const upkeep = fc.constantFrom("seal", "fold", "merge", "fail", "none", "none", "none", "none", "none");
 
-Deno.test("the state after a replay is the live state: all rows, indexes, counts and identities, after folds and merges", async () => {
+Deno.test("the state after a replay equals the live state: rows, indexes, counts and identities, after folds and merges", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(fc.tuple(operation, upkeep), { minLength: 20, maxLength: 120 }), async (steps) => {
       const store = new OnDisk();
@@ -71,7 +71,7 @@ Deno.test("the state after a replay is the live state: all rows, indexes, counts
             execute(state, each);
             throw new Error("half-way");
           });
-          // In one group with it.
+          // In the same group.
           await Promise.all([store.add(() => execute(state, each)), assert.rejects(failing, /half-way/)]);
         } else await store.add(() => execute(state, each));
         if (what === "seal" || what === "fold" || what === "merge") await store[what]();
@@ -86,7 +86,7 @@ Deno.test("the state after a replay is the live state: all rows, indexes, counts
   );
 });
 
-Deno.test("a replay up to any frame is the state as it was with that frame", async () => {
+Deno.test("a replay up to any frame gives the state at that frame", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(operation, { minLength: 10, maxLength: 60 }), fc.nat(), async (operations, where) => {
       const store = new OnDisk();

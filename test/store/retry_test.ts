@@ -55,7 +55,7 @@ async function retried(store: Store, run: string): Promise<Record<string, string
   return Object.fromEntries(claimed.steps.map(({ path, state, attempts }) => [path, `${state} ${attempts}`]));
 }
 
-storeTest("a retried run goes on behind its last good step; the failed one is due at once", async (store) => {
+storeTest("a retried run resumes after its last successful step; the failed one is due at once", async (store) => {
   const run = await failedRun(store, [step("a"), failed("b", { attempts: 3, output: 1, input: { x: 1 } })], "b", {
     output: "gone",
   });
@@ -97,7 +97,7 @@ storeTest("a retried run goes on behind its last good step; the failed one is du
   assert.equal((await store.countRuns()).succeeded, 1);
 });
 
-storeTest("what is around the failed step is open again, its attempt going on; other branches stay", async (store) => {
+storeTest("steps around the failed one are open again, in the same attempt; other branches stay", async (store) => {
   const run = await failedRun(store, [
     step("list"),
     failed("lines", { kind: "each", input: { items: [1, 2] } }),
@@ -123,7 +123,7 @@ storeTest("what is around the failed step is open again, its attempt going on; o
   assert.deepEqual((await stepOf(store, run, "lines"))?.input, { items: [1, 2] });
 });
 
-storeTest("failures that were answered stay as they are, also where the answer failed", async (store) => {
+storeTest("handled failures stay as they are, even if their handler failed", async (store) => {
   const run = await failedRun(store, [
     failed("tolerated"),
     failed("a"),
@@ -141,7 +141,7 @@ storeTest("failures that were answered stay as they are, also where the answer f
 });
 
 storeTest(
-  "what was cancelled because of the failure begins anew; losers of a branch that was decided do not",
+  "steps cancelled because of the failure begin anew; lost branches of a decided step do not",
   async (store) => {
     const run = await failedRun(store, [
       step("race", { kind: "parallel" }),
@@ -169,13 +169,13 @@ storeTest(
       "both/mail/any": "succeeded 1",
       "both/mail/any/loser": "cancelled 0",
     });
-    // What was cancelled can be recorded again.
+    // Cancelled steps can be recorded again.
     assert.equal((await store.recordStep(run, step("both/mail/y"), {}, NOW + 9)).record.state, "succeeded");
   },
 );
 
 storeTest(
-  "a wait that ended with the failure begins anew, and may be ended by the events since the run began",
+  "a wait that ended with the failure begins anew, and earlier events of the run may end it",
   async (store) => {
     await store.putVersions([rule("v1")]);
     const run = await startRun(store, "e1");
@@ -190,7 +190,7 @@ storeTest(
   },
 );
 
-storeTest("the steps under the rule's onError are executed again where the run fails again", async (store) => {
+storeTest("the steps of the rule's onError are executed again if the run fails again", async (store) => {
   await store.putVersions([rule("v1")]);
   const run = await startRun(store, "e1");
   await store.recordStep(run, failed("a"), {}, NOW);
@@ -204,12 +204,12 @@ storeTest("the steps under the rule's onError are executed again where the run f
   assert.equal((again.output as { id: string }).id, "p1", "it is given back");
 });
 
-storeTest("a step whose own `if` failed is asked again", async (store) => {
+storeTest("a step whose own `if` failed is evaluated again", async (store) => {
   const run = await failedRun(store, [step("a"), failed("b", { attempts: 0 })], "b");
   assert.deepEqual(await retried(store, run), { "a": "succeeded 1" });
 });
 
-storeTest("a run that ran out of time gets all its time again; one that threw keeps what it spent", async (store) => {
+storeTest("a run that timed out gets its full time again; one that threw keeps the time spent", async (store) => {
   const timeout = { name: "TimeoutError", message: "The run took too long" };
   const late = await failedRun(store, [step("a"), cancelled("b")], undefined, { error: timeout, spent: 9_999 });
   assert.deepEqual(await retried(store, late), { "a": "succeeded 1" });
@@ -221,7 +221,7 @@ storeTest("a run that ran out of time gets all its time again; one that threw ke
   assert.equal(notes.at(-1)?.text, "Retried by anna: it resumes after its last recorded step");
 });
 
-storeTest("its event's body and its version are kept while a retried run lives", async (store) => {
+storeTest("the event's body and the version are kept while a retried run is live", async (store) => {
   const run = await failedRun(store, [failed("a")], "a");
   await store.retryRun(run, "anna", NOW + 9);
   await supersede(store);
@@ -236,7 +236,7 @@ storeTest("its event's body and its version are kept while a retried run lives",
   assert.equal(await store.getRun(run), undefined);
 });
 
-storeTest("a retry is refused with what to do instead", async (store) => {
+storeTest("a retry that cannot be done is refused with an alternative", async (store) => {
   const run = await failedRun(store, [failed("a")], "a");
   const refusal = async (id: string) => {
     const result = await store.retryRun(id, "anna", NOW + 9);
@@ -260,11 +260,11 @@ storeTest("a retry is refused with what to do instead", async (store) => {
   );
   await supersede(store);
   await dropHistory(store);
-  assert.equal(await store.retryRun(run, "anna", NOW), undefined, "nobody knows it any more");
+  assert.equal(await store.retryRun(run, "anna", NOW), undefined, "it is no longer known");
   assert.equal(await store.retryRun("nobody", "anna", NOW), undefined);
 });
 
-storeTest("in mode queued a retried run is the oldest again, but none runs beside another", async (store) => {
+storeTest("in mode queued a retried run is the oldest again, and no two run at once", async (store) => {
   const queued = { mode: "queued" } as const;
   await store.putVersions([rule("v1", queued)]);
   const first = await startRun(store, "e1", queued);
@@ -290,7 +290,7 @@ storeTest("in mode restart a run that a newer one replaced is not retried beside
   assert.equal((await store.retryRun(first, "anna", NOW))?.kind, "done");
 });
 
-Deno.test("a retry outlives a crash, and what failed the run outlives a checkpoint", async () => {
+Deno.test("a retry survives a crash, and the cause of the failure survives a checkpoint", async () => {
   const disk = new FaultyDisk();
   let store = await open({ disk });
   const run = await failedRun(store, [step("a"), failed("b")], "b");

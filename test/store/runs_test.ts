@@ -7,7 +7,7 @@ async function claimOne(store: Store, now = NOW) {
   return claimed;
 }
 
-storeTest("a claimed run comes with its event and steps, and is running", async (store) => {
+storeTest("a claimed run has its event and steps, and is running", async (store) => {
   await send(store, "e1");
   const claimed = await claimOne(store, NOW + 5);
   assert.equal(claimed.run.state, "running");
@@ -56,7 +56,7 @@ storeTest("state: sets memory across runs and gives the previous value, with a t
   assert.deepEqual(await store.getState(["up/x"], NOW + 104), {});
 });
 
-storeTest("the first reply to an event stands; a duplicate gets it", async (store) => {
+storeTest("the first reply to an event counts; a duplicate gets it", async (store) => {
   const { runs: [id], event } = await send(store, "e1");
   await claimOne(store);
   assert.equal(await store.getReply(event), undefined);
@@ -68,7 +68,7 @@ storeTest("the first reply to an event stands; a duplicate gets it", async (stor
 });
 
 storeTest(
-  "a run may end with a step's record: its place is free at once; not where the step's reply comes second",
+  "a run may end with a step's record and frees its slot at once, unless the step's reply comes second",
   async (store) => {
     const reply = { status: 200, headers: {}, body: "42" };
     const end = { state: "succeeded", output: null, spent: 5 } as const;
@@ -86,7 +86,7 @@ storeTest(
   },
 );
 
-storeTest("a result that comes after its run ended is dropped with its effects", async (store) => {
+storeTest("a result that arrives after its run ended is dropped with its effects", async (store) => {
   await send(store, "e1");
   const { run } = await claimOne(store);
   await store.finishRun(run.id, { state: "failed", error: { name: "E", message: "m" }, spent: 3.4 }, NOW + 1);
@@ -102,7 +102,7 @@ storeTest("a result that comes after its run ended is dropped with its effects",
   );
 });
 
-storeTest("a run that waits without a time is not claimed", async (store) => {
+storeTest("a run that waits without a due time is not claimed", async (store) => {
   await send(store, "e1");
   const { run } = await claimOne(store);
   await store.suspendRun(run.id, { state: "waiting", waitingFor: "an event", spent: 1 }, NOW);
@@ -111,7 +111,7 @@ storeTest("a run that waits without a time is not claimed", async (store) => {
   assert.equal((await store.getRun(run.id))?.run.waitingFor, "an event");
 });
 
-storeTest("a run that a watchdog ended says so at its next claim", async (store) => {
+storeTest("a run ended by a watchdog says so at its next claim", async (store) => {
   await send(store, "e1");
   const { run } = await claimOne(store);
   await store.suspendRun(run.id, { state: "queued", waitingFor: "another attempt", spent: 1, alone: 1 }, NOW);
@@ -167,7 +167,7 @@ storeTest("a replay is a new run of the same event, pinned to the version asked 
 const asks: Partial<Admission> = { asksFirst: true, mode: "queued", key: "a" };
 const answer = step("if", { kind: "if", output: true });
 
-storeTest("conditions are asked in event order for each rule, one at a time", async (store) => {
+storeTest("conditions are evaluated in event order for each rule, one at a time", async (store) => {
   for (const id of ["e1", "e2"]) await send(store, id, asks);
   await store.accept([arrival("e3", [candidate(asks, "other")])], [], NOW);
   const claimed = await store.claimRuns("me", 9, NOW);
@@ -181,7 +181,7 @@ storeTest("conditions are asked in event order for each rule, one at a time", as
   assert.deepEqual(next[0].steps, [answer]);
 });
 
-storeTest("a yes is admitted by mode, key and limit; its verdict counts only then", async (store) => {
+storeTest("true is admitted by mode, key and limit; its verdict counts only then", async (store) => {
   const held: Partial<Admission> = { ...asks, mode: "parallel", limit: { count: 1, per: 1_000 } };
   for (const id of ["e1", "e2"]) await send(store, id, held);
   assert.deepEqual(await store.countVerdicts(), {});
@@ -198,7 +198,7 @@ storeTest("a yes is admitted by mode, key and limit; its verdict counts only the
   assert.deepEqual(event.verdicts[0].verdict, verdict);
 });
 
-storeTest("a no leaves the verdict and no run in the listing; its trace can be read", async (store) => {
+storeTest("false leaves the verdict and no run in the listing; its trace can be read", async (store) => {
   const { runs: [id], event } = await send(store, "e1", asks);
   await claimOne(store);
   const no = { kind: "condition", reason: "the function said no" } as const;
@@ -223,7 +223,7 @@ storeTest("a condition that crashed is an error: a failed run that can be replay
   assert.deepEqual([claimed.run.id, claimed.asksFirst], [replayed, true]);
 });
 
-storeTest("a yes in mode single turns into busy while another run lives", async (store) => {
+storeTest("true in mode single becomes busy while another run is live", async (store) => {
   const single: Partial<Admission> = { ...asks, mode: "single" };
   const { runs: [first] } = await send(store, "e1", single);
   const { runs: [second] } = await send(store, "e2", single);
@@ -235,7 +235,7 @@ storeTest("a yes in mode single turns into busy while another run lives", async 
   assert.deepEqual((await store.listRuns({ limit: 9 })).map(({ id }) => id), [first]);
 });
 
-storeTest("a yes in mode restart tells which running runs it replaces", async (store) => {
+storeTest("true in mode restart names the running runs that it replaces", async (store) => {
   const restart: Partial<Admission> = { ...asks, mode: "restart" };
   const { runs: [first] } = await send(store, "e1", restart);
   await claimOne(store);
@@ -249,14 +249,14 @@ storeTest("a yes in mode restart tells which running runs it replaces", async (s
   assert.deepEqual(await claimIds(store), ["e2"]);
 });
 
-storeTest("an answer to a run that was cancelled meanwhile changes nothing", async (store) => {
+storeTest("a result for a run that was cancelled meanwhile changes nothing", async (store) => {
   const { runs: [id] } = await send(store, "e1", asks);
   await store.cancelRun(id, "Cancelled by anna", NOW);
   assert.equal((await store.answerCondition(id, answer, "yes", NOW)).verdict.kind, "error");
   assert.equal((await store.getRun(id))?.run.state, "cancelled");
 });
 
-storeTest("the rules in force are known by id until they are replaced or gone", async (store) => {
+storeTest("the live rules are known by id until they are replaced or removed", async (store) => {
   const other = { ...rule("v9"), id: "other" };
   await store.putVersions([rule("v1"), other]);
   await store.putVersions([rule("v2")]);
@@ -264,7 +264,7 @@ storeTest("the rules in force are known by id until they are replaced or gone", 
 });
 
 storeTest(
-  "rules that a reload does not name stay in force; what is gone comes back in its old version or another",
+  "rules that a reload does not name stay live; removed ones may come back in any version",
   async (store) => {
     const [a, b, c] = ["a", "b", "c"].map((id) => ({ ...rule(`${id}1`), id }));
     const inForce = async () => (await store.getInForce(["a", "b", "c"])).map(({ version }) => version);
@@ -276,7 +276,7 @@ storeTest(
   },
 );
 
-storeTest("versions stay while a run was on them, live or in history, or a rule is on them", async (store) => {
+storeTest("versions stay while a live or past run, or a rule, uses them", async (store) => {
   const code = "const secret = 'x';";
   await store.putVersions([rule("v1", { modules: { "": code } }), rule("v2"), rule("v3")]);
   await store.putVersions([rule("v1", { name: "ignored, as v1 is known" })]);
@@ -340,7 +340,7 @@ storeTest("runs are counted by state, ended ones for ever", async (store) => {
 });
 
 storeTest(
-  "after a crash a run that a newer one replaces does not come back; one that was replayed replaces nobody",
+  "after a crash a replaced run does not come back; a replayed one replaces none",
   async (store) => {
     await store.putVersions([rule("v1", { mode: "restart" })]);
     const { runs: [old] } = await send(store, "e1", { mode: "restart" });

@@ -39,7 +39,7 @@ class SlowDisk extends FaultyDisk {
   }
 }
 
-/** The id of the event that ends a wait, which is about to. */
+/** Waits until a wait ends. @returns the id of its event */
 async function endOf(store: Store, run: string, path: string): Promise<string | undefined> {
   for (let looks = 0; looks < 1_000; looks++) {
     const record = (await stepOf(store, run, path))!;
@@ -48,7 +48,7 @@ async function endOf(store: Store, run: string, path: string): Promise<string | 
   }
 }
 
-storeTest("a wait finds events since its run began in parts, behind them and live, oldest first", async (store) => {
+storeTest("a wait finds events since its run began in parts, after them and live, oldest first", async (store) => {
   await publish(store, "before", "paid.in", { id: "A" });
   await store.checkpoint();
   const run = await startRun(store, "e1");
@@ -69,14 +69,14 @@ storeTest("a wait finds events since its run began in parts, behind them and liv
   assert.deepEqual([event.id, delivery, ended], ["p1", "accepted", [{ rule: "shop/pay", run, step: "s1" }]]);
 });
 
-storeTest("more events than are read at once: each that is in the way is looked at", async (store) => {
+storeTest("more events than are read at once: every candidate is checked", async (store) => {
   const run = await startRun(store, "e1");
   for (let at = 0; at < 200; at++) await publish(store, `p${at}`, "paid.in", { id: at, text: '"A" 150' });
   await store.checkpoint();
   assert.equal(idOf((await beginWait(store, run, "s", paid({ "data.id": 150 }))).output), "p150");
 });
 
-Deno.test("an event that comes while parts are searched is found, behind an older one that is there", async () => {
+Deno.test("an event that arrives while parts are searched is found, after older ones", async () => {
   for (const isThere of [true, false]) {
     const disk = new SlowDisk();
     const store = await open({ disk });
@@ -86,7 +86,7 @@ Deno.test("an event that comes while parts are searched is found, behind an olde
     const waiting = beginWait(store, run, "s", paid({ "data.id": "A" }));
     await disk.asked.promise;
     const { wakes } = await publish(store, "new", "paid.in", { id: "A" });
-    assert.deepEqual(wakes, [], "it is looked at once the search is at its end");
+    assert.deepEqual(wakes, [], "it is checked after the search has finished");
     disk.released.resolve();
     const record = await waiting;
     assert.deepEqual([record.state, idOf(record.output)], ["succeeded", isThere ? "old" : "new"]);
@@ -94,7 +94,7 @@ Deno.test("an event that comes while parts are searched is found, behind an olde
   }
 });
 
-Deno.test("of two waits of a run that search at once, each gets an event of its own", async () => {
+Deno.test("two waits of a run that search at once get different events", async () => {
   const disk = new SlowDisk();
   const store = await open({ disk });
   const run = await startRun(store, "e1");
@@ -125,7 +125,7 @@ async function crashedSearch(meanwhile: (store: Store) => Promise<unknown>) {
 }
 
 for (const folded of ["before", "never", "after"]) {
-  Deno.test(`a search that a crash cut short goes on at the next start; what came meanwhile was folded: ${folded}`, async () => {
+  Deno.test(`a search interrupted by a crash resumes at the next start; newer events were folded: ${folded}`, async () => {
     const { crashed, run } = await crashedSearch(async (store) => {
       await publish(store, "new", "paid.in", { id: "A" });
       if (folded === "before") await store.checkpoint();
@@ -140,21 +140,21 @@ for (const folded of ["before", "never", "after"]) {
   });
 }
 
-Deno.test("an event whose part is gone ends no wait, and the wait goes on", async () => {
+Deno.test("an event whose part was removed ends no wait, and the wait continues", async () => {
   const { crashed, run } = await crashedSearch(async (store) => {
     await publish(store, "gone", "paid.in", { id: "A" });
     await dropHistory(store);
   });
   const again = await open({ disk: crashed });
   await again.reclaimRuns("again", NOW);
-  // The search is at its end then.
+  // By then the search has finished.
   for (let turns = 0; turns < 50; turns++) await settle();
   await publish(again, "there", "paid.in", { id: "A" });
   assert.equal(await endOf(again, run, "s"), "there");
   await again.close();
 });
 
-Deno.test("a search that a refusing disk holds up does not keep the store from closing", async () => {
+Deno.test("a search delayed by a failing disk does not keep the store from closing", async () => {
   const { crashed, run } = await crashedSearch((store) => publish(store, "new", "paid.in", { id: "A" }));
   const again = await open({ disk: crashed, onWarning() {} });
   crashed.failWrites = "ENOSPC";

@@ -13,7 +13,7 @@ import { MemoryFile } from "../host/memory_file.ts";
 const MB = 1024 * 1024;
 const text = (seed: number, length: number) => `${seed}ü`.repeat(Math.ceil(length / 4)).slice(0, length);
 
-Deno.test("a shelf gives back each text as it was put, whatever is put and dropped beside it", () => {
+Deno.test("a shelf returns each text unchanged, whatever else is put and dropped", () => {
   const step = fc.record({ seed: fc.nat(9_999), length: fc.nat(90_000), drops: fc.nat(2), victim: fc.nat() });
   fc.assert(
     fc.property(fc.array(step, { minLength: 100, maxLength: 400, size: "max" }), (steps) => {
@@ -38,7 +38,7 @@ Deno.test("a shelf gives back each text as it was put, whatever is put and dropp
   );
 });
 
-Deno.test("a shelf stays as small as what is needed of it, though some texts stay for ever", () => {
+Deno.test("a shelf stays as small as its live texts need, even if some stay for ever", () => {
   const shelf = new Shelf(new MemoryFile());
   const stay: [Shelved, string][] = [];
   const recent: Shelved[] = [];
@@ -53,7 +53,7 @@ Deno.test("a shelf stays as small as what is needed of it, though some texts sta
   assert.ok(shelf.size < 24 * MB, `${shelf.size / MB} MB for 3`);
 });
 
-Deno.test("where the file is full a text stays in memory, and those that are on the shelf can be read", () => {
+Deno.test("if the file is full, a text stays in memory, and those on the shelf stay readable", () => {
   const file = new MemoryFile();
   const shelf = new Shelf(file);
   const owners: Shelved[] = [];
@@ -72,7 +72,7 @@ Deno.test("where the file is full a text stays in memory, and those that are on 
   assert.equal(shelf.put({}, "x".repeat(MB)), false);
 });
 
-Deno.test("rows that were not put for a while are read from the shelf, and few places of it are read for many of them", () => {
+Deno.test("rows that were not changed for a while are read from the shelf, many of them with few reads", () => {
   const file = new MemoryFile();
   const rows = new Rows(undefined, new Shelf(file), 16);
   const value = (index: number) => ({ key: `k${index}`, value: text(index, 1_000) });
@@ -88,7 +88,7 @@ Deno.test("rows that were not put for a while are read from the shelf, and few p
   assert.ok(file.reads < 500, `${file.reads} reads`);
 });
 
-Deno.test("a scratch file is in no folder, and keeps what is written into it", async () => {
+Deno.test("a scratch file has no name in a folder, and keeps its content", async () => {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-scratch-"));
   try {
     const file = openScratchFile(join(folder, "scratch"));

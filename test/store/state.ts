@@ -28,15 +28,15 @@ import type { At } from "../../runtime/store/transitions/transition.ts";
 import type { FaultyDisk } from "../faults/faulty_disk.ts";
 import { admission, arrival, DAY, FOLDER, NOW, RETENTION, rule, step } from "./helpers.ts";
 
-/** Rows with what transitions need beside them, as the façade has it. */
+/** Rows and what else transitions need, as in the store. */
 export class State {
   readonly ids = new Ids(0, "00ff00ff");
-  /** Ended runs, as history has them, by id. */
+  /** Ended runs, as in history, by id. */
   readonly ended = new Map<string, EndedTrace>();
   readonly events = new Map<number, EventRow>();
   now = NOW;
 
-  /** @param rows by default rows that go to a shelf soon */
+  /** @param rows by default rows that move to the shelf soon */
   constructor(readonly rows = new Rows(undefined, new Shelf(new MemoryFile()), 3)) {}
 
   get at(): At {
@@ -52,14 +52,14 @@ export class State {
   }
 }
 
-/** What is done next; the numbers choose what it is done to. */
+/** The next operation; the numbers choose its targets. */
 export interface Operation {
   name: keyof typeof OPERATIONS;
   a: number;
   b: number;
 }
 
-/** A live run, or one that is not there. */
+/** A live run, or one that does not exist. */
 function pick({ rows }: State, which: number): string {
   const ids = [...rows.all("run")].map(([id]) => id).sort();
   return ids[which % ids.length] ?? "nobody";
@@ -224,13 +224,13 @@ export function execute(state: State, { name, a, b }: Operation): void {
 
 const names = Object.keys(TABLES) as TableName[];
 
-/** All that rows hold: every table, its indexes and its counts; identities that are known, of those that operations use. */
+/** The content of rows: every table, its indexes and its counts; which of the identities used by operations are known. */
 export function dump(rows: Rows, groups = new Map<string, Set<string>>()) {
   const tables = names.map((table) => {
     const { indexes = {}, counts = {} } = TABLES[table];
     const entries = [...rows.all(table)].sort(([a], [b]) => a < b ? -1 : 1);
     const counted = Object.entries(counts).map(([name, groupOf]) => {
-      // Groups that were there before are to have none.
+      // Groups of earlier rows must be empty.
       const known = groups.get(`${table} ${name}`) ?? new Set<string>();
       groups.set(`${table} ${name}`, known);
       for (const [, row] of entries) known.add((groupOf as (row: unknown) => string | undefined)(row) ?? "");
@@ -248,7 +248,7 @@ export function dump(rows: Rows, groups = new Map<string, Set<string>>()) {
   return { tables, identities: identities.map((known) => known && known.at > -Infinity ? known : undefined) };
 }
 
-/** Rows with the same content, each put anew. */
+/** New rows with the same content. */
 export function rebuilt(rows: Rows): Rows {
   const fresh = new Rows(rows.identities);
   for (const table of names) {
@@ -259,7 +259,7 @@ export function rebuilt(rows: Rows): Rows {
   return fresh;
 }
 
-/** Rows as a start finds them on a disk. */
+/** Rows as a start reads them from a disk. */
 export async function recoverRows(
   disk: FaultyDisk,
   onWarning: (message: string) => void = (message) => {

@@ -18,18 +18,18 @@ import {
 } from "./helpers.ts";
 import { CuttingDisk } from "./log/cutting_disk.ts";
 
-/** So many bytes of history, and no more but for thinned parts. */
+/** Retention: so many bytes of history, plus thinned parts. */
 const CAP = 400_000;
 
 const condition = { kind: "condition", reason: "It was not paid" } as const;
 
-/** Takes in an event that the rule "ops/rare" looks at, too. */
+/** Accepts an event that also matches the rule "ops/rare". */
 async function sendRare(store: Store, id: string, outcome = candidate({}, "ops/rare").outcome): Promise<string> {
   const [{ runs }] = await store.accept([arrival(id, [{ ...candidate({}, "ops/rare"), outcome }])], [], NOW);
   return runs[0];
 }
 
-/** A rule that ran once, and was declined once by its condition; it is gone from the folder now. */
+/** A rule that ran once, and whose condition failed once; it has been removed from the folder. */
 async function runRarely(store: Store): Promise<string> {
   await store.putVersions([rule("v1", { id: "ops/rare" })]);
   const run = await sendRare(store, "rare");
@@ -78,7 +78,7 @@ function hasPairs(disk: FaultyDisk): boolean {
   return new Set(ranges).size < ranges.length;
 }
 
-Deno.test("each rule's last run and verdicts stay, with what happened to them later, however much others do", async () => {
+Deno.test("each rule's last run and verdicts stay, with their later changes, however active other rules are", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const run = await runRarely(store);
@@ -88,7 +88,7 @@ Deno.test("each rule's last run and verdicts stay, with what happened to them la
   }
   await assertShown(store, run);
   const { historyBytes, events } = await store.stats();
-  assert.ok(historyBytes < CAP && events < 6, "thinned parts are small, the others are gone");
+  assert.ok(historyBytes < CAP && events < 6, "thinned parts are small, the others are removed");
   await dropHistory(store);
   await assertShown(store, run);
   assert.deepEqual((await store.listRuns({ limit: 9 })).map(({ rule }) => rule), ["shop/pay", "ops/rare"]);
@@ -98,7 +98,7 @@ Deno.test("each rule's last run and verdicts stay, with what happened to them la
   await again.close();
 });
 
-Deno.test("a thinned part goes once other runs and verdicts are the last ones", async () => {
+Deno.test("a thinned part is removed when other runs and verdicts are the last ones", async () => {
   const disk = new FaultyDisk();
   const store = await open({ disk });
   const run = await runRarely(store);
@@ -109,7 +109,7 @@ Deno.test("a thinned part goes once other runs and verdicts are the last ones", 
   await store.cancelRun(await sendRare(store, "rare again"), "by anna", NOW);
   await store.checkpoint();
   await pruneAll(store);
-  // "unpaid" is still the last one that the condition declined.
+  // "unpaid" is still the last event for which the condition failed.
   assert.deepEqual((await store.listEvents({ rule: "ops/rare", limit: 9 })).map(({ event }) => event.id), [
     "rare again",
     "unpaid",
@@ -123,7 +123,7 @@ Deno.test("a thinned part goes once other runs and verdicts are the last ones", 
   await store.close();
 });
 
-Deno.test("a damaged part cannot be thinned: it goes with a warning, the others are thinned", async () => {
+Deno.test("a damaged part cannot be thinned: it is removed with a warning, the others are thinned", async () => {
   const disk = new FaultyDisk();
   const before = await open({ disk });
   const run = await runRarely(before);
@@ -138,9 +138,7 @@ Deno.test("a damaged part cannot be thinned: it goes with a warning, the others 
   const store = await open({ disk, onWarning: (message) => warnings.push(message) });
   await pruneAll(store, { bytes: 0 });
   assert.deepEqual(warnings, [
-    `Cannot read ${
-      first.split("/").at(-1)
-    }, which is removed from history with all that is in it: its checksum differs`,
+    `Cannot read ${first.split("/").at(-1)}, which is removed from history with all its content: its checksum differs`,
   ]);
   assert.equal(await store.getRun(run), undefined);
   assert.equal((await store.listRuns({ limit: 9 })).length, 1);

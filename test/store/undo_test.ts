@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { encode } from "../../runtime/store/ledger/encode.ts";
 import { dump, execute, operation, rebuilt, State } from "./state.ts";
 
-Deno.test("what is undone leaves rows, indexes, counts, bytes and what is to be written as they were", () => {
+Deno.test("an undo restores rows, indexes, counts, bytes and pending writes", () => {
   fc.assert(
     fc.property(fc.array(fc.tuple(operation, fc.boolean()), { minLength: 20, maxLength: 80 }), (operations) => {
       const state = new State();
@@ -25,7 +25,7 @@ Deno.test("what is undone leaves rows, indexes, counts, bytes and what is to be 
   );
 });
 
-Deno.test("indexes and counts are those that the rows say, whatever happened to them before", () => {
+Deno.test("indexes and counts agree with the rows, after any changes", () => {
   fc.assert(
     fc.property(fc.array(operation, { minLength: 40, maxLength: 120 }), (operations) => {
       const state = new State();

@@ -14,7 +14,7 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const RETENTION = { bytes: 1e9, identities: 2 * HOUR, live: 1e9 };
 
-/** Upkeep that has begun; `live` has the clock run for so many minutes. It ends, and the store, with what `e1` is in the end. */
+/** Started upkeep; `live` runs the clock for so many minutes. @returns what a last delivery of `e1` is, after both have ended */
 function keepUp(store: Store, clock: ManualClock) {
   let passed = () => {};
   const upkeep = new Upkeep({
@@ -42,14 +42,14 @@ function keepUp(store: Store, clock: ManualClock) {
     clock.jumpTo(NOW + 10 * HOUR);
     await live(15);
     clock.jumpTo(NOW + HOUR);
-    assert.equal((await send(store, "e1", {}, clock.now())).delivery, "accepted", "it was forgotten");
+    assert.equal((await send(store, "e1", {}, clock.now())).delivery, "accepted", "it has expired");
     await upkeep.stop();
     await store.close();
   };
   return { live, assertForgottenInTime };
 }
 
-Deno.test("a clock that shows 2099 for a while forgets no identity; one that goes on forgets it in time", async () => {
+Deno.test("a clock that shows 2099 for a while expires no identity; a running clock expires it in time", async () => {
   const clock = new ManualClock(NOW);
   const store = await open();
   const { live, assertForgottenInTime } = keepUp(store, clock);
@@ -63,7 +63,7 @@ Deno.test("a clock that shows 2099 for a while forgets no identity; one that goe
   await assertForgottenInTime();
 });
 
-Deno.test("a clock that is right only after the start still has identities forgotten in time", async () => {
+Deno.test("a clock corrected after the start still expires identities in time", async () => {
   const clock = new ManualClock(0);
   const store = await open();
   await send(store, "e1");
@@ -72,7 +72,7 @@ Deno.test("a clock that is right only after the start still has identities forgo
   await assertForgottenInTime();
 });
 
-Deno.test("files of a run go once it is in history no more; those of live runs and of each rule's last run stay", async () => {
+Deno.test("files of a run are removed when it leaves history; those of live runs and of each rule's last run stay", async () => {
   const folder = await mkdtemp(join(tmpdir(), "upkeep-"));
   const files = new RunFiles(folder, realDisk);
   const store = await open();

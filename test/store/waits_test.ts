@@ -24,7 +24,7 @@ function paid(match: Record<string, Json> = {}, ...types: string[]): Wait {
 }
 
 /** A run with one wait for an event, suspended. */
-async function parkedRun(store: Store, id: string, wait: Wait = paid({ "data.id": id })): Promise<string> {
+async function suspendedRun(store: Store, id: string, wait: Wait = paid({ "data.id": id })): Promise<string> {
   const run = await startRun(store, id);
   await beginWait(store, run, "pay", wait, { due: NOW + 1_000 });
   await suspend(store, run, NOW + 1_000);
@@ -32,10 +32,10 @@ async function parkedRun(store: Store, id: string, wait: Wait = paid({ "data.id"
 }
 
 storeTest(
-  "an event ends the wait for it: the step has succeeded with it, and its run is claimed at once",
+  "an event ends its wait: the step succeeds with it, and the run is claimed at once",
   async (store) => {
-    const run = await parkedRun(store, "A1");
-    const other = await parkedRun(store, "A2");
+    const run = await suspendedRun(store, "A1");
+    const other = await suspendedRun(store, "A2");
     assert.equal(await store.nextDue(), NOW + 1_000);
     const receipt = await publish(store, "p1", "paid.in", { id: "A1", amount: 5 }, NOW + 7);
     assert.deepEqual([receipt.wakes, receipt.delivery, receipt.runs], [[run], "accepted", []]);
@@ -59,7 +59,7 @@ storeTest(
   },
 );
 
-storeTest("what a run waits for is said, oldest first, until it waits no more", async (store) => {
+storeTest("the waits of a run are listed, oldest first, until they end", async (store) => {
   const run = await startRun(store, "e1");
   await beginWait(store, run, "pay", paid({ "data.id": "A1", subject: 5 }, "paid.in", "paid.out"), { due: NOW + 9 });
   await beginWait(store, run, "nap", { kind: "time" }, { due: NOW + 5, startedAt: NOW + 1 });
@@ -88,7 +88,7 @@ storeTest("what a run waits for is said, oldest first, until it waits no more", 
 
 storeTest("waiting runs are listed newest first, filtered and paged like others", async (store) => {
   const runs = [];
-  for (const id of ["e1", "e2", "e3"]) runs.push(await parkedRun(store, id));
+  for (const id of ["e1", "e2", "e3"]) runs.push(await suspendedRun(store, id));
   await store.accept([arrival("e4", [candidate({}, "other")])], [], NOW);
   const ids = async (filter: object) =>
     (await store.listRuns({ waiting: true, limit: 9, ...filter })).map(({ id }) => id);
@@ -122,7 +122,7 @@ storeTest("a match is strict equality of JSON at own properties of the event", a
   assert.ok(!await ends({ "data.a.0": "x" }, { a: "x" }));
 });
 
-storeTest("types may be patterns; a wait that is met by several of its types ends once", async (store) => {
+storeTest("types may be patterns; a wait matched by several of its types ends once", async (store) => {
   const run = await startRun(store, "e1");
   await beginWait(store, run, "s", paid({}, "paid.*", "paid.in.full", "*"));
   assert.deepEqual((await publish(store, "p1", "paid.in.full", {})).wakes, [run]);
@@ -131,11 +131,11 @@ storeTest("types may be patterns; a wait that is met by several of its types end
   assert.deepEqual((await publish(store, "p3", "paid.in.part", {})).wakes, [run]);
 });
 
-storeTest("an event ends waits of many runs, but one in each: the oldest", async (store) => {
+storeTest("an event ends waits of many runs, but only the oldest of each", async (store) => {
   const one = await startRun(store, "e1");
   await beginWait(store, one, "b", paid({}, "paid.*"));
   await beginWait(store, one, "a", paid());
-  const two = await parkedRun(store, "e2", paid());
+  const two = await suspendedRun(store, "e2", paid());
   const receipt = await publish(store, "p1", "paid.in", {});
   assert.deepEqual(receipt.wakes.sort(), [one, two].sort());
   assert.deepEqual((await store.getRun(one))?.run.waits?.map((wait) => wait.step), ["a"]);
@@ -145,7 +145,7 @@ storeTest("an event ends waits of many runs, but one in each: the oldest", async
 
 storeTest("a duplicate ends no wait", async (store) => {
   await publish(store, "p1", "paid.in", { id: "e1" });
-  const run = await parkedRun(store, "e1");
+  const run = await suspendedRun(store, "e1");
   const receipt = await publish(store, "p1", "paid.in", { id: "e1" });
   assert.deepEqual([receipt.delivery, receipt.wakes], ["duplicate", []]);
   assert.equal((await store.getRun(run))?.run.state, "waiting");
@@ -164,7 +164,7 @@ storeTest("a wait looks at the events since its run began, oldest first, each on
   assert.equal(await taken("s3", paid({ "data.id": "A" })), undefined);
   assert.equal(await taken("s4", paid({ "data.id": "A" }, "paid.in", "*")), "p4");
   assert.deepEqual((await publish(store, "p5", "paid.in", { id: "A" })).wakes, [run]);
-  assert.equal(await taken("s5", paid({ "data.id": "A" }, "*")), undefined, "p5 was taken when it came");
+  assert.equal(await taken("s5", paid({ "data.id": "A" }, "*")), undefined, "p5 was matched when it arrived");
   const [begun] = await store.listRuns({ waiting: true, limit: 9 });
   assert.deepEqual(begun.waits?.map((wait) => wait.step), ["s5"]);
   assert.equal((await stepOf(store, run, "s1"))?.state, "succeeded");
@@ -172,7 +172,7 @@ storeTest("a wait looks at the events since its run began, oldest first, each on
   assert.deepEqual([event.id, delivery, ended], ["p4", "accepted", [{ rule: "shop/pay", run, step: "s4" }]]);
 });
 
-storeTest("its own event is none that a run waits for; a replay began when it was asked for", async (store) => {
+storeTest("a run's own event never ends its waits; a replay begins when it was requested", async (store) => {
   await store.putVersions([rule("v1")]);
   const run = await startRun(store, "e1");
   assert.equal((await beginWait(store, run, "s", paid({}, "paid"))).state, "waiting");
@@ -191,8 +191,8 @@ storeTest("events at any depth of a search are found by their values, among many
   assert.equal((found.output as { id: string }).id, "p150");
 });
 
-storeTest("a wait that the store ended stands: what is recorded of its step later changes nothing", async (store) => {
-  const run = await parkedRun(store, "A1");
+storeTest("a wait ended by the store stays ended: later records of its step change nothing", async (store) => {
+  const run = await suspendedRun(store, "A1");
   await publish(store, "p1", "paid.in", { id: "A1" });
   const ended = (await stepOf(store, run, "pay"))!;
   const late = step("pay", { state: "succeeded", output: null });
@@ -204,8 +204,8 @@ storeTest("a wait that the store ended stands: what is recorded of its step late
   assert.equal((await store.getRun(run))?.run.waits, undefined);
 });
 
-storeTest("a wait that its step ended itself is not ended by an event any more", async (store) => {
-  const run = await parkedRun(store, "A1");
+storeTest("a wait ended by its step is no longer ended by an event", async (store) => {
+  const run = await suspendedRun(store, "A1");
   await claimIds(store, 9, NOW + 1_000);
   await store.recordStep(run, step("pay", { output: null }), {}, NOW + 1_000);
   assert.deepEqual((await publish(store, "p1", "paid.in", { id: "A1" })).wakes, []);
@@ -237,7 +237,7 @@ storeTest("a waiting run keeps its place in mode queued, woken or not", async (s
   assert.deepEqual(await claimIds(store, 9, NOW + 4), ["e2"]);
 });
 
-storeTest("a woken run waits for room in its lane like any other", async (store) => {
+storeTest("a woken run waits for a free slot in its concurrency group like any other", async (store) => {
   const first = await startRun(store, "e1", { max: 1 });
   await beginWait(store, first, "s", paid());
   await suspend(store, first);
@@ -249,7 +249,7 @@ storeTest("a woken run waits for room in its lane like any other", async (store)
 });
 
 storeTest(
-  "in mode restart the run that is replaced waits no more, also for the event that replaces it",
+  "in mode restart a replaced run stops waiting, even for the event that replaces it",
   async (store) => {
     const restart = { mode: "restart" } as const;
     const first = await startRun(store, "e1", restart);
@@ -262,12 +262,12 @@ storeTest(
   },
 );
 
-Deno.test("waits outlive a crash and a checkpoint", async () => {
+Deno.test("waits survive a crash and a checkpoint", async () => {
   const disk = new FaultyDisk();
   let store = await open({ disk });
-  const early = await parkedRun(store, "A1");
+  const early = await suspendedRun(store, "A1");
   await store.checkpoint();
-  const late = await parkedRun(store, "A2");
+  const late = await suspendedRun(store, "A2");
   await publish(store, "p0", "other", {});
   const crashed = disk.copy();
   disk.cut();

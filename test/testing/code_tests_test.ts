@@ -53,7 +53,7 @@ testRule(pay, "another config", { config: { least: 0 }, secrets: { PAY_TOKEN: "t
   ]);
 });
 
-Deno.test("Date tells the time of the simulated clock: in rules, in their conditions, and in tests", async () => {
+Deno.test("Date uses the simulated clock: in rules, in their conditions, and in tests", async () => {
   const report = await simulate({
     "monday.ts": `import { event, rule } from "whenthen";
 export default rule({
@@ -88,7 +88,7 @@ testRule(monday, "on a Sunday", { now: "2027-01-03" }, async (t) => {
   assert.deepEqual(outcomes(report), ["on a Monday", "on a Sunday"]);
 });
 
-Deno.test("a failure in TypeScript has the place of the call, through the source map", async () => {
+Deno.test("a failure in TypeScript has the position of the call, by the source map", async () => {
   const report = await simulate({
     "a.yaml": "when: { event: a }\nthen: [{ id: get, http: https://example.org/ }]\n",
     "helper.ts": `export function boom(): never {
@@ -123,7 +123,7 @@ testRule("a", "has no such part", async (t) => {
   );
   assert.deepEqual(shown, [
     "not as expected: a.test.ts:7: not as expected",
-    'no stub: a.test.ts:10: Step "get" touches the world and has no stub; add it, as in stub: { http: { status: 200 } }',
+    'no stub: a.test.ts:10: Step "get" acts on the outside world and has no stub; add it, as in stub: { http: { status: 200 } }',
     "throws: helper.ts:2: boom",
     "cannot be: a.test.ts:14: t.advance: expected a duration such as 2d, or a time such as 2027-01-04T09:00:00Z, " +
     'got "soon"',
@@ -134,7 +134,7 @@ testRule("a", "has no such part", async (t) => {
   assert.deepEqual(report.results[0].failure!.mismatches, [{ part: "run", expected: "failed", seen: "succeeded" }]);
 });
 
-Deno.test("loops, rejections and forgotten awaits fail only the test that they stand in", async () => {
+Deno.test("loops, rejections and forgotten awaits fail only their own test", async () => {
   const report = await simulate({
     "a.yaml": "when: { event: a }\nthen: [{ log: hi }]\n",
     "a.test.ts": `import { testRule } from "whenthen";
@@ -202,7 +202,7 @@ testRule(a, "is well", async (t) => {
   assert.deepEqual(outcomes(report), ["loops", "rejects", "is well"]);
 });
 
-Deno.test("code that waits for something that never comes fails the test when nothing has happened for a while", async () => {
+Deno.test("code that waits for something that never comes fails the test after some time of inactivity", async () => {
   const report = await simulate({
     "a.ts": `import { event, rule } from "whenthen";
 export default rule({
@@ -225,13 +225,13 @@ testRule(a, "is well", async (t) => {
 `,
   });
   assert.deepEqual(outcomes(report), [
-    "is stuck: Nothing has happened for 10 s, and yet the rule is at work",
+    "is stuck: Nothing has happened for 10 s, but the rule is still running",
     "is well",
   ]);
-  assert.deepEqual(report.results[0].failure!.notes, ["the run is executed; so far: tell succeeded"]);
+  assert.deepEqual(report.results[0].failure!.notes, ["the run is executing; so far: tell succeeded"]);
 });
 
-Deno.test("what is wrong with a test file, or with what a test begins with, is a problem with its place", async () => {
+Deno.test("a mistake in a test file, or in the setup of a test, is a problem with its position", async () => {
   const report = await simulate({
     "a.yaml": "when: { event: a }\nconfig: { n: 1 }\nthen: [{ id: get, http: https://example.org/ }]\n",
     "a.test.ts": `import { testRule } from "whenthen";

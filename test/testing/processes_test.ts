@@ -26,7 +26,7 @@ const PEOPLE = `people:
   carl: { name: Carl, email: carl@shop.example, groups: [cfo] }
 `;
 
-Deno.test("the example of the language page: the CFO decides after two days", async () => {
+Deno.test("the example of the language reference: the CFO decides after two days", async () => {
   const report = await simulate({
     "whenthen.yaml": PEOPLE,
     "refund.yaml": `${APPROVAL}
@@ -48,7 +48,7 @@ Deno.test("the example of the language page: the CFO decides after two days", as
   assert.deepEqual(outcomes(report), ["the CFO decides after two days"]);
 });
 
-Deno.test("answers: by whom, refused for which reason, and what became of the form", async () => {
+Deno.test("answers: by whom, the reason of a refusal, and the state of the form", async () => {
   const report = await simulate({
     "whenthen.yaml": PEOPLE,
     "refund.yaml": `${APPROVAL}
@@ -112,13 +112,13 @@ Deno.test("answers: by whom, refused for which reason, and what became of the fo
     "reminded, escalated, given up",
     "an operator skips it",
     'nobody is there: There is no open form "approval"; open are: none',
-    "a wrong refusal: The answer of anna was taken, not refused as forbidden",
+    "a wrong refusal: The answer of anna was accepted, not refused as forbidden",
     'a refusal that was not expected: The answer of anna was refused: invalid, decision: expected one of "approve", ' +
     '"reject", got "maybe"',
   ]);
 });
 
-Deno.test("waits, events, branches, repetitions and paced items go by the simulated clock", async () => {
+Deno.test("waits, events, branches, loops and items with a rate use the simulated clock", async () => {
   const report = await simulate({
     "wait.yaml": `when: { event: a }
 then:
@@ -202,7 +202,7 @@ tests:
   console.log(`168 turns took ${Math.round(report.results[1].took)} ms`);
 });
 
-Deno.test("the same in TypeScript: waits, forms and branches; step.do may have a stub", async () => {
+Deno.test("in TypeScript, too: waits, forms and branches; step.do may have a stub", async () => {
   const report = await simulate({
     "whenthen.yaml": PEOPLE,
     "refund.ts": `import { event, rule, type } from "whenthen";
@@ -264,10 +264,10 @@ testRule(refund, "an operator is quicker", { people }, async (t) => {
   assert.deepEqual(report.problems, []);
   const [decided, late, skipped] = outcomes(report);
   assert.deepEqual([decided, late], ["the CFO decides", "nobody decides"]);
-  assert.match(skipped, /^an operator is quicker: Step "both\/pay\/send" touches the world and has no stub/);
+  assert.match(skipped, /^an operator is quicker: Step "both\/pay\/send" acts on the outside world and has no stub/);
 });
 
-Deno.test("code that a replay finds changed fails in a test, too", async () => {
+Deno.test("code that is not deterministic in a replay fails in a test, too", async () => {
   const report = await simulate({
     "a.ts": `import { event, rule } from "whenthen";
 let life = 0;

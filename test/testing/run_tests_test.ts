@@ -12,7 +12,7 @@ then:
   - log: paid \${{ steps.pay.body.n }} in \${{ env.TOWN }}
 `;
 
-Deno.test("a test executes the rule as it is, but for the world that it gives", async () => {
+Deno.test("a test executes the real rule, with stubs for the outside only", async () => {
   const report = await simulate({
     "refund.yaml": `${REFUND}tests:
   - name: pays
@@ -48,7 +48,7 @@ Deno.test("a test executes the rule as it is, but for the world that it gives", 
   assert.deepEqual(outcomes(report), ["pays", "refuses", "has a config of its own", "is not told"]);
 });
 
-Deno.test("a failure has its place, and what was expected beside what was seen", async () => {
+Deno.test("a failure has its position, and both expected and actual values", async () => {
   const report = await simulate({
     "a/refund.yaml": `${REFUND}tests:
   - name: pays
@@ -76,7 +76,7 @@ Deno.test("a failure has its place, and what was expected beside what was seen",
   ]);
 });
 
-Deno.test("of many steps that failed the first ones are told", async () => {
+Deno.test("of many failed steps the first ones are shown", async () => {
   const report = await simulate({
     "a.yaml": `when: { event: a }
 then:
@@ -95,7 +95,7 @@ tests:
   ]);
 });
 
-Deno.test("nothing of a test is left for the next one", async () => {
+Deno.test("tests share no state", async () => {
   const test = (name: string) => `
   - name: ${name}
     do:
@@ -113,7 +113,7 @@ tests: ${test("first")}${test("second")}`,
   assert.deepEqual(outcomes(report), ["first", "second"]);
 });
 
-Deno.test("what does not load is a problem, and the tests of all others are done", async () => {
+Deno.test("a rule that does not load is a problem, and the tests of all others run", async () => {
   const report = await simulate({
     "bad.yaml": "when: { crn: x }\nthen: [{ log: a }]\ntests: [{ name: never, do: [{ advance: 1s }] }]\n",
     "half.yaml": `when: { event: a }
@@ -127,7 +127,7 @@ tests:
   assert.deepEqual(outcomes(report), ["fine"]);
 });
 
-Deno.test("what an operator has set does not count, but where the rule has no default; a rule switched off is tested, too", async () => {
+Deno.test("config of an operator applies only to values without a default; a disabled rule is tested, too", async () => {
   const report = await simulate({
     "a.yaml": `when: { event: a }
 config: { greeting: { type: text }, name: Anna }
@@ -141,7 +141,7 @@ tests:
   assert.deepEqual(outcomes(report), ["greets"]);
 });
 
-Deno.test("config of a test counts in when, too; where the rule does not load with it, the test fails", async () => {
+Deno.test("config of a test applies to when, too; if the rule does not load with it, the test fails", async () => {
   const report = await simulate({
     "a.yaml": `when: { cron: "\${{ config.at }}" }
 config: { at: "0 8 * * *" }

@@ -5,7 +5,7 @@ import { outcomes, simulate } from "./simulating.ts";
 
 const sha256 = (text: string) => createHash("sha256").update(text).digest("hex");
 
-Deno.test("what a step saves in a test has the size and hash of its stub's answer, and is written nowhere", async () => {
+Deno.test("a file saved in a test has the size and hash of the stub's answer, and is not written", async () => {
   const report = await simulate({
     "a.yaml": `when: { event: a }
 then:

@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import type { TestResult } from "../../runtime/model/test.ts";
 import { runTests, type TestReport } from "../../runtime/testing/run_tests.ts";
 
-/** Does the tests of a folder with these files. */
+/** Runs the tests of a folder with these files. */
 export async function simulate(files: Record<string, string>): Promise<TestReport> {
   const root = await realpath(await mkdtemp(join(tmpdir(), "whenthen-simulate-")));
   try {
@@ -18,7 +18,7 @@ export async function simulate(files: Record<string, string>): Promise<TestRepor
   }
 }
 
-/** How each test went: its name, and what is said where it failed. */
+/** The result of each test: its name, and the failure if it failed. */
 export function outcomes({ results }: TestReport): string[] {
   return results.map(({ name, failure }) => {
     if (failure === undefined) return name;
@@ -27,7 +27,7 @@ export function outcomes({ results }: TestReport): string[] {
   });
 }
 
-/** What is not as expected, by part. */
+/** The mismatches, by part. */
 export function mismatches({ failure }: TestResult): Record<string, unknown> {
   return Object.fromEntries(failure!.mismatches.map(({ part, expected, seen }) => [part, { expected, seen }]));
 }

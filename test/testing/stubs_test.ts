@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { outcomes, simulate } from "./simulating.ts";
 
-Deno.test("a step that touches the world and has no stub fails the test, whatever the rule makes of it", async () => {
+Deno.test("a step that reaches outside without a stub fails the test, however the rule handles it", async () => {
   const report = await simulate({
     "lib/tell.yaml": "inputs: {}\nthen: [{ id: post, http: POST https://chat.example.org/ }]\n",
     "lib/count.ts": "export const count = () => 1;\n",
@@ -32,11 +32,11 @@ tests: [{ name: inside, do: [{ send: { type: a } }] }]
 `,
   });
   assert.deepEqual(outcomes(report), [
-    'http: Step "get" touches the world and has no stub; add it, as in stub: { http: { status: 200 } }',
-    'run: Step "run" touches the world and has no stub; add it, as in stub: { run: { stdout: "…" } }',
-    'call: Step "call" touches the world and has no stub; add it, as in stub: { call: what it returns }',
-    'mail: Step "mail" touches the world and has no stub; add it, as in stub: { mail: {} }',
-    'inside: Step "call/then/post" touches the world and has no stub; add it, as in stub: { http: { status: 200 } }',
+    'http: Step "get" acts on the outside world and has no stub; add it, as in stub: { http: { status: 200 } }',
+    'run: Step "run" acts on the outside world and has no stub; add it, as in stub: { run: { stdout: "…" } }',
+    'call: Step "call" acts on the outside world and has no stub; add it, as in stub: { call: what it returns }',
+    'mail: Step "mail" acts on the outside world and has no stub; add it, as in stub: { mail: {} }',
+    'inside: Step "call/then/post" acts on the outside world and has no stub; add it, as in stub: { http: { status: 200 } }',
   ]);
 });
 
@@ -84,7 +84,7 @@ tests:
   assert.deepEqual(outcomes(report), ["all", "whole actions"]);
 });
 
-Deno.test("answers are what the network gives: statuses, bodies and failures are the action's to judge", async () => {
+Deno.test("answers stand for the network: the action judges statuses, bodies and failures", async () => {
   const report = await simulate({
     "a.yaml": `when: { event: a }
 then:
@@ -138,7 +138,7 @@ tests:
   ]);
 });
 
-Deno.test("commands, functions and mail fail as the stub says", async () => {
+Deno.test("commands, functions and mails fail as the stub says", async () => {
   const report = await simulate({
     "lib.ts": "export const read = () => 1;\n",
     "a.yaml": `when: { event: a }
@@ -191,7 +191,7 @@ tests:
   assert.deepEqual(outcomes(report), ["late"]);
 });
 
-Deno.test("a list that is used up fails the test, and so does an answer that a step cannot get", async () => {
+Deno.test("a used-up list fails the test, and so does an answer that a step cannot get", async () => {
   const report = await simulate({
     "lib/tell.yaml": "inputs: {}\nthen: [{ id: post, http: POST https://chat.example.org/ }]\n",
     "a.yaml": `when: { event: a }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { outcomes, simulate } from "./simulating.ts";
 
-Deno.test("cron, every and at fire by themselves as the clock moves; start has fired at the beginning", async () => {
+Deno.test("cron, every and at fire by themselves as the clock advances; start fires at the beginning", async () => {
   const report = await simulate({
     "a.yaml": `when:
   - { cron: "0 9 * * 1", timezone: Europe/Berlin }
@@ -31,7 +31,7 @@ tests:
   assert.deepEqual(outcomes(report), ["a week"]);
 });
 
-Deno.test("six days of hourly runs are done in well under a second", async () => {
+Deno.test("six days of hourly runs take well under a second", async () => {
   const report = await simulate({
     "a.yaml": `when: { every: 1h }
 then: [{ http: POST https://example.org/ }]
@@ -44,7 +44,7 @@ tests:
   console.log(`144 runs took ${Math.round(report.results[1].took)} ms`);
 });
 
-Deno.test("an event of any trigger can be sent: by name, by kind, by hand, with what the test leaves out", async () => {
+Deno.test("an event of any trigger can be sent: by name, by kind, by hand, with defaults for what the test leaves out", async () => {
   const report = await simulate({
     "a.yaml": `when:
   - { cron: "0 8 * * *", name: morning }
@@ -80,7 +80,7 @@ tests:
   assert.deepEqual(outcomes(report), ["all of them", "the same id is the same event"]);
 });
 
-Deno.test("a poll whose source has a stub polls as the clock moves", async () => {
+Deno.test("a poll with a stubbed source polls as the clock advances", async () => {
   const report = await simulate({
     "a.yaml":
       `when: { poll: https://example.org/prices, every: 10m, items: body.list, key: item.id, on: [changed, added] }
@@ -104,7 +104,7 @@ tests:
   assert.deepEqual(outcomes(report), ["sees what changed", "is not polled without"]);
 });
 
-Deno.test("requests are signed by every scheme; what is not signed is refused", async () => {
+Deno.test("requests are signed by every scheme; unsigned ones are refused", async () => {
   const schemes = ["standard", "github", "stripe", "slack", "basic", "bearer"];
   const auths = [...schemes, '{ hmac: sha512, header: X-Sig, encoding: base64, prefix: "v=" }'];
   const rules = auths.map((auth, index) => [

@@ -19,7 +19,7 @@ Deno.test("at emits once ever", async () => {
   await program.detach();
 });
 
-Deno.test("at is made up for where the program was down, however long", async () => {
+Deno.test("at is caught up after any downtime", async () => {
   const program = new Program(at, { at: MOMENT });
   await program.attach();
   await program.detach();
@@ -29,7 +29,7 @@ Deno.test("at is made up for where the program was down, however long", async ()
   assert.deepEqual(later.ids, [ID]);
 });
 
-Deno.test("at is silent where the time was past at first load", async () => {
+Deno.test("at does not fire if its time was past at first load", async () => {
   const program = new Program(at, { at: "2020-01-01T00:00:00Z" });
   await program.attach();
   await program.clock.advanceTo(START + DAY);
@@ -50,7 +50,7 @@ Deno.test("at does not emit a second time after a clock error", async () => {
   await program.detach();
 });
 
-Deno.test("a time without offset, or none at all, is a problem", () => {
+Deno.test("a time without offset, or an invalid one, is a problem", () => {
   for (const text of ["2027-01-01T09:00:00", "tomorrow", "2027-13-01T00:00:00Z"]) {
     assert.deepEqual(at.check!({ at: text }, START), [
       `expected a time with its offset such as 2027-01-01T09:00:00+01:00, got "${text}"`,

@@ -24,7 +24,7 @@ Deno.test("a cron emits each occurrence with its scheduled time as id, and moves
   assert.equal(program.events.length, 2, "detached, it is silent");
 });
 
-Deno.test("a cron makes up for nothing at first load", async () => {
+Deno.test("a cron catches up nothing at first load", async () => {
   const program = new Program(cron, { cron: "0 7 * * *" });
   program.clock.jumpTo(START + 30 * MINUTE);
   await program.attach();
@@ -33,7 +33,7 @@ Deno.test("a cron makes up for nothing at first load", async () => {
   await program.detach();
 });
 
-Deno.test("a cron emits no occurrence twice over restarts and reloads", async () => {
+Deno.test("a cron emits no occurrence twice across restarts and reloads", async () => {
   let program = new Program(cron, { cron: "* * * * *" });
   const ids: string[] = [];
   for (let restart = 1; restart <= 10; restart++) {
@@ -88,7 +88,7 @@ Deno.test("an occurrence that fell into a restart of half a minute is on time, a
   await later.detach();
 });
 
-Deno.test("a missed occurrence older than the window is left", async () => {
+Deno.test("a missed occurrence older than the window is skipped", async () => {
   const program = new Program(cron, { cron: "0 8 * * *" });
   await program.attach();
   await program.detach();
@@ -128,7 +128,7 @@ Deno.test("a clock that goes to 2099 and back stops no cron, and a mark in the f
   await program.detach();
 });
 
-Deno.test("a clock that is set back by an hour emits no occurrence of that hour a second time", async () => {
+Deno.test("a clock set back by an hour emits no occurrence of that hour again", async () => {
   const program = new Program(cron, { cron: "*/15 * * * *" });
   await program.attach();
   await program.clock.advanceTo(START + HOUR);
@@ -138,7 +138,7 @@ Deno.test("a clock that is set back by an hour emits no occurrence of that hour 
   await program.detach();
 });
 
-Deno.test("an occurrence that the store does not take is attempted again, not lost", async () => {
+Deno.test("an occurrence that the store refuses is attempted again, not lost", async () => {
   const program = new Program(cron, { cron: "0 8 * * *" });
   await program.attach();
   await program.clock.advanceTo(START + 1);
@@ -151,7 +151,7 @@ Deno.test("an occurrence that the store does not take is attempted again, not lo
   await program.detach();
 });
 
-Deno.test("missed: all makes up for no more than a thousand occurrences, and says so", async () => {
+Deno.test("missed: all catches up at most a thousand occurrences, and says so", async () => {
   const program = new Program(cron, { cron: "* * * * * *", missed: "all" });
   await program.attach();
   await program.detach();
@@ -176,7 +176,7 @@ const zones: [string, string, string, string, string[]][] = [
       "2027-03-29T00:30:00.000Z",
     ],
   ],
-  ["autumn in Berlin: 02:30 is there twice and fires once", "Europe/Berlin", "30 2 * * *", "2027-10-30T12:00Z", [
+  ["autumn in Berlin: 02:30 occurs twice and fires once", "Europe/Berlin", "30 2 * * *", "2027-10-30T12:00Z", [
     "2027-10-31T00:30:00.000Z",
     "2027-11-01T01:30:00.000Z",
   ]],
@@ -185,7 +185,7 @@ const zones: [string, string, string, string, string[]][] = [
     "2027-03-14T18:30:00.000Z",
   ]],
   [
-    "autumn in New York: every half hour goes on through the hour that is there twice",
+    "autumn in New York: every half hour continues through the repeated hour",
     "America/New_York",
     "*/30 * * * *",
     "2027-11-07T04:59Z",
@@ -216,7 +216,7 @@ for (const [name, timezone, pattern, from, expected] of zones) {
   });
 }
 
-Deno.test("over a day without 02:30 the running cron emits what the listing says, once each", async () => {
+Deno.test("on a day without 02:30 the running cron emits the times in the listing, once each", async () => {
   const program = new Program(cron, { cron: "30 2 * * *", timezone: "Europe/Berlin" });
   program.clock.jumpTo(Date.parse("2027-03-26T12:00Z"));
   await program.attach();
@@ -242,6 +242,6 @@ Deno.test("a cron that can never fire, a bad pattern and a bad zone are problems
   assert.equal(check({ cron: "0 0 29 2 *" }), undefined);
 });
 
-Deno.test("a cron is called by its pattern and zone", () => {
+Deno.test("a cron is identified by its pattern and zone", () => {
   assert.equal(cron.address({ cron: "0 8 * * *", timezone: "Europe/Berlin" }), "cron 0 8 * * * Europe/Berlin");
 });

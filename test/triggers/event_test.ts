@@ -13,14 +13,14 @@ Deno.test("event registers its types while it is attached", async () => {
   assert.equal(program.subscriptions.size, 0);
 });
 
-Deno.test("event takes one type, a prefix, or all, and nothing that can never match", () => {
+Deno.test("event accepts one type, a prefix, or all, and refuses patterns that never match", () => {
   for (const type of ["order.created", "order.*", "*", "a-b_c.d2"]) assert.ok(parseArgs(event, { event: type }));
   for (const type of ["order.", "*.created", "order created", "", "order.*.paid"]) {
     assert.throws(() => parseArgs(event, { event: type }), /expected an event type such as order.created, or order/);
   }
 });
 
-Deno.test("event and manual are called by what they listen to", () => {
+Deno.test("event and manual are identified by what they listen to", () => {
   assert.equal(event.address({ event: ["a", "b.*"] }), "event a b.*");
   assert.equal(manual.address({ manual: null }), "manual");
 });

@@ -13,7 +13,7 @@ Deno.test("every emits first one interval after the first load, then at a true i
   await program.detach();
 });
 
-Deno.test("every keeps its interval across restarts: what fell into the gap is made up for once", async () => {
+Deno.test("every keeps its interval across restarts: times missed meanwhile are caught up once", async () => {
   const program = new Program(every, { every: "10m" });
   await program.attach();
   await program.clock.advanceTo(START + 12 * MINUTE);
@@ -26,7 +26,7 @@ Deno.test("every keeps its interval across restarts: what fell into the gap is m
   await later.detach();
 });
 
-Deno.test("every with missed: skip goes on in step, with missed: all emits each", async () => {
+Deno.test("every with missed: skip stays on its grid, with missed: all emits each", async () => {
   for (const [missed, expected] of [["skip", [at(50)]], ["all", [at(20), at(30), at(40), at(50)]]] as const) {
     const program = new Program(every, { every: "10m", missed });
     await program.attach();
@@ -41,7 +41,7 @@ Deno.test("every with missed: skip goes on in step, with missed: all emits each"
   }
 });
 
-Deno.test("every goes on after a clock error into 2099", async () => {
+Deno.test("every continues after a clock error into 2099", async () => {
   const program = new Program(every, { every: "10m" });
   await program.attach();
   await program.clock.advanceTo(START + 5 * MINUTE);
@@ -54,7 +54,7 @@ Deno.test("every goes on after a clock error into 2099", async () => {
   await program.detach();
 });
 
-Deno.test("an interval of nothing is a problem", () => {
+Deno.test("an interval of zero is a problem", () => {
   assert.deepEqual(every.check!({ every: 0 }, START), ["expected an interval of at least 100ms, got 0ms"]);
   assert.equal(every.address({ every: 5 * MINUTE }), "every 5m");
 });

@@ -19,7 +19,7 @@ import { makeContext } from "../actions/context.ts";
 /** 08:00 on a Monday in Central Europe. */
 export const START = Date.parse("2026-11-23T07:00:00Z");
 
-/** What a real store keeps of one trigger. It outlives attachments, as a data folder outlives the program. */
+/** The state that a real store keeps for one trigger. It outlives attachments, as a data folder outlives the program. */
 export class FakeStore {
   mark: Json | undefined;
   baseline = new Map<string, Json>();
@@ -57,9 +57,9 @@ export class Program {
   readonly executed: { source: JsonObject; input: JsonObject }[] = [];
   readonly hooks = new Set<Hook>();
   readonly subscriptions = new Set<Subscription>();
-  /** Set, the next transition fails with it. */
+  /** If set, the next transition fails with it. */
   failing?: Error;
-  /** Set, it gives what a source gives. */
+  /** If set, it replaces the source. */
   execute?: (source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json> | Json;
   ruleFolder = tmpdir();
   #waiting = new Set<() => void>();
@@ -88,7 +88,7 @@ export class Program {
     await this.kind.pass!(this.context(new AbortController().signal));
   }
 
-  /** The same folder and data, started once more. */
+  /** The same folder and data after a restart. */
   restarted(args: JsonObject = this.args): Program {
     const next = new Program(this.kind, args, this.store, this.clock);
     next.execute = this.execute;
@@ -96,7 +96,7 @@ export class Program {
     return next;
   }
 
-  /** Resolves once the condition holds; it is looked at after each transition and each report. */
+  /** Resolves when the condition holds; it is checked after each transition and each report. */
   async until(condition: () => boolean): Promise<void> {
     while (!condition()) await new Promise<void>((resolve) => this.#waiting.add(resolve));
   }
@@ -159,7 +159,7 @@ export class Program {
   }
 }
 
-/** What a kind's schema makes of an entry under `when`. */
+/** An entry under `when`, parsed by its kind's schema. */
 export function parseArgs({ kind, main, options }: TriggerKind, args: JsonObject): JsonObject {
   return z.strictObject({ [kind]: main, ...options }).parse(args) as JsonObject;
 }

@@ -9,7 +9,7 @@ import { parseArgs, Program, START } from "./fake_context.ts";
 
 const MINUTE = 60_000;
 
-/** A real server whose answers are set by the test; what it was asked is in `requests`. */
+/** A real server with responses set by the test; its requests are in `requests`. */
 class Peer {
   readonly requests: IncomingMessage[] = [];
   answer: (request: IncomingMessage, response: ServerResponse) => void = (_, response) => response.end("[]");
@@ -40,7 +40,7 @@ class Peer {
   }
 }
 
-/** Polls once, and gives what was emitted. */
+/** Polls once. @returns the emitted events */
 async function pass(program: Program): Promise<{ type: string; subject?: string; data: Json }[]> {
   const before = program.events.length;
   await program.pass();
@@ -50,7 +50,7 @@ async function pass(program: Program): Promise<{ type: string; subject?: string;
 const diskA = { mount: "/", used: 50 };
 const diskB = { mount: "/home", used: 10 };
 
-Deno.test("a poll takes what it first finds without a word, then emits what was added, changed, removed", async () => {
+Deno.test("a poll emits nothing for the first items, then what was added, changed, removed", async () => {
   let items: Json = [diskA, diskB];
   const program = new Program(poll, {
     poll: { call: "./x.ts#read" },
@@ -81,7 +81,7 @@ Deno.test("A→B→C between polls is one change A→C, and A→B→A→B are th
   assert.equal(new Set(program.ids).size, 4);
 });
 
-Deno.test("only the wanted kinds of changes are emitted, the baseline follows all", async () => {
+Deno.test("only the kinds in on are emitted, the baseline follows all", async () => {
   let items: Json = [diskA];
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.mount", on: ["removed"] });
   program.execute = () => items;
@@ -92,28 +92,28 @@ Deno.test("only the wanted kinds of changes are emitted, the baseline follows al
   assert.deepEqual((await pass(program)).map(({ type }) => type), ["removed"]);
 });
 
-Deno.test("first: emit reports what it first finds as added", async () => {
+Deno.test("first: emit reports the first items as added", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.mount", first: "emit" });
   program.execute = () => [diskA, diskB];
   assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["/", "/home"]);
   assert.deepEqual(await pass(program), []);
 });
 
-Deno.test("without key the whole document is one item; ignored paths do not count, in lists neither", async () => {
+Deno.test("without key the whole document is one item; ignored paths do not count, not even in lists", async () => {
   let document: Json = { at: 1, hosts: [{ name: "a", seen: 1, up: true }] };
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, ignore: ["at", "hosts.seen"] });
   program.execute = () => document;
   await pass(program);
   document = { hosts: [{ seen: 2, up: true, name: "a" }], at: 2 };
-  assert.deepEqual(await pass(program), [], "neither ignored values nor the order of names are a change");
+  assert.deepEqual(await pass(program), [], "neither ignored values nor the order of keys is a change");
   document = { at: 3, hosts: [{ name: "a", seen: 3, up: false }] };
   const [{ subject, data }] = await pass(program);
   assert.equal(subject, undefined);
-  assert.deepEqual((data as JsonObject).new, document, "what is ignored is still in the data");
+  assert.deepEqual((data as JsonObject).new, document, "ignored values are still in the data");
   assert.deepEqual((data as JsonObject).diff, { hosts: { _t: "a", 0: { up: [true, false] } } });
 });
 
-Deno.test("another key, url or items starts a new baseline without a word; another token does not", async () => {
+Deno.test("another key, url or items starts a new baseline silently; another token does not", async () => {
   await using peer = await Peer.start();
   peer.json({ list: [{ id: 1, sku: "a" }, { id: 2, sku: "b" }] });
   const args = {
@@ -134,7 +134,7 @@ Deno.test("another key, url or items starts a new baseline without a word; anoth
   assert.equal(peer.requests.at(-1)!.headers.authorization, "Bearer two");
 });
 
-Deno.test("304, 429 with Retry-After, 500, truncated JSON and a web page leave the baseline as it was", async () => {
+Deno.test("304, 429 with Retry-After, 500, truncated JSON and a web page leave the baseline unchanged", async () => {
   await using peer = await Peer.start();
   const list = [{ id: 1, v: 1 }, { id: 2, v: 1 }];
   peer.json(list, { etag: '"one"', "last-modified": "Fri, 20 Nov 2026 18:00:00 GMT" });
@@ -202,12 +202,12 @@ Deno.test("If-Modified-Since is not sent for a page that was under a second old"
   peer.json([{ id: 1 }], { "last-modified": second, date: second });
   await pass(program);
   peer.json([{ id: 1 }, { id: 2 }], { "last-modified": second, date: "Mon, 23 Nov 2026 06:05:00 GMT" });
-  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["2"], "it changed once more in that second");
+  assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["2"], "it changed again within that second");
   await pass(program);
   assert.deepEqual(peer.requests.map(({ headers }) => headers["if-modified-since"]), [undefined, undefined, second]);
 });
 
-Deno.test("an answer without Date is as old as our clock says", async () => {
+Deno.test("a response without Date is dated by our clock", async () => {
   await using peer = await Peer.start();
   const serve = (modified: number) => {
     peer.answer = (_, response) => {
@@ -225,7 +225,7 @@ Deno.test("an answer without Date is as old as our clock says", async () => {
   assert.deepEqual(sent, [undefined, undefined, new Date(START - 1_000).toUTCString()]);
 });
 
-Deno.test("identical repeats are one item; of different ones with one key the first counts, and a warning names both", async () => {
+Deno.test("identical repeats are one item; of different items with one key the first counts, and a warning names both", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", first: "emit", ignore: ["seen"] });
   program.execute = (): Json => [{ id: 1, v: 1 }, { id: 1, v: 1 }, { id: 1, v: 1, seen: 3 }, { id: 2, v: 1 }];
   assert.deepEqual((await pass(program)).map(({ subject }) => subject), ["1", "2"]);
@@ -250,7 +250,7 @@ Deno.test("items without a key are skipped, with a warning that counts them and 
   ]);
   program.execute = () => [{ v: 1 }];
   await assert.rejects(program.pass(), /No item of the source has a key: 1 item is skipped/);
-  assert.deepEqual([...program.store.baseline.keys()], ["2"], "none has gone: it is another list");
+  assert.deepEqual([...program.store.baseline.keys()], ["2"], "nothing was removed: it is another list");
 });
 
 Deno.test("an item without a key does not hold up a cursor", async () => {
@@ -261,7 +261,7 @@ Deno.test("an item without a key does not hold up a cursor", async () => {
   assert.equal(program.warnings.length, 1);
 });
 
-Deno.test("items that come again on a later page are treated as on one page", async () => {
+Deno.test("items repeated on a later page are treated as on one page", async () => {
   await using peer = await Peer.start();
   const pages = [[{ id: 1, v: 1 }, { v: 0 }], [{ id: 1, v: 1 }, { id: 2, v: 1 }], [{ id: 2, v: 2 }, { id: 3, v: 1 }]];
   peer.answer = (request, response) => {
@@ -309,7 +309,7 @@ Deno.test("Retry-After is honoured, also after a restart", async () => {
   await later.detach();
 });
 
-Deno.test("a poll keeps its interval across restarts, and no second one starts while one is under way", async () => {
+Deno.test("a poll keeps its interval across restarts, and polls never overlap", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, every: "5m" });
   let release = () => {};
   program.execute = () => new Promise((resolve) => release = () => resolve([]));
@@ -346,10 +346,10 @@ Deno.test("a poll that fails is reported and goes on at its interval; detached, 
     new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason)));
   await program.clock.advanceTo(START + 15 * MINUTE);
   await program.detach();
-  assert.equal(program.reports.at(-1), null, "that it was stopped is no failure");
+  assert.equal(program.reports.at(-1), null, "a stop is not a failure");
 });
 
-Deno.test("a poll goes on after a clock error into 2099", async () => {
+Deno.test("a poll continues after a clock error into 2099", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" } });
   program.execute = () => [];
   await program.attach();
@@ -363,7 +363,7 @@ Deno.test("a poll goes on after a clock error into 2099", async () => {
   await program.detach();
 });
 
-Deno.test("many items are several transitions; one that is interrupted is gone on with, nothing lost or doubled", async () => {
+Deno.test("many items take several transitions; an interrupted pass resumes, nothing is lost or duplicated", async () => {
   const items = Array.from({ length: 12_345 }, (_, id) => ({ id }));
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", on: ["added", "removed"] });
   program.execute = () => [];
@@ -384,7 +384,7 @@ Deno.test("many items are several transitions; one that is interrupted is gone o
   assert.ok(Math.max(...program.transitions.map(({ put }) => put)) <= 500);
 });
 
-Deno.test("a first baseline that was interrupted is started over, not reported as added", async () => {
+Deno.test("an interrupted first baseline starts over, and is not reported as added", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id" });
   program.execute = () => Array.from({ length: 1_200 }, (_, id) => ({ id }));
   const context = program.context(new AbortController().signal);
@@ -399,7 +399,7 @@ Deno.test("a first baseline that was interrupted is started over, not reported a
   assert.equal(program.store.baseline.size, 1_200);
 });
 
-Deno.test("a source with a cursor is asked from there on, and the cursor moves with the events", async () => {
+Deno.test("a source with a cursor is read from there, and the cursor moves with the events", async () => {
   const program = new Program(poll, { poll: { call: "./x.ts#read" }, first: "emit" });
   program.execute = (_source, { cursor }) => ({
     items: [{ n: Number(cursor ?? 0) }, { n: 100 }],
@@ -420,7 +420,7 @@ Deno.test("a source with a cursor is asked from there on, and the cursor moves w
   assert.equal((await pass(program)).length, 2);
 });
 
-Deno.test("keyed items of a source with a cursor do not go because they are not among the new ones", async () => {
+Deno.test("keyed items of a source with a cursor are not removed because new results lack them", async () => {
   const program = new Program(poll, {
     poll: { call: "./x.ts#read" },
     key: "item.id",
@@ -459,10 +459,10 @@ Deno.test("pages are followed on the same host, up to a number", async () => {
   await pass(program);
   assert.deepEqual([...program.store.baseline.keys()], ["1", "2", "3"]);
   await pass(program);
-  assert.equal(peer.requests.length, 6, "the first page being the same says nothing about the others");
+  assert.equal(peer.requests.length, 6, "an unchanged first page says nothing about the others");
   assert.equal(peer.requests[3].headers["if-none-match"], undefined);
   const fewer = program.restarted({ ...args, pages: { next: "body.next", max: 2 } });
-  assert.deepEqual(await pass(fewer), [], "what is on an unread page has not gone");
+  assert.deepEqual(await pass(fewer), [], "items on an unread page are not removed");
 
   for (
     const [next, message] of [["http://example.org/", /is another host/], [
@@ -476,7 +476,7 @@ Deno.test("pages are followed on the same host, up to a number", async () => {
   }
 });
 
-Deno.test("what a server says of itself never becomes an expression", async () => {
+Deno.test("text from a server never becomes an expression", async () => {
   await using peer = await Peer.start();
   const evil = "${{1 + 1}}";
   peer.json([], { etag: evil });
@@ -495,7 +495,7 @@ Deno.test("what a server says of itself never becomes an expression", async () =
   assert.doesNotMatch(decodeURIComponent(seen[1]), /q=2$/);
 });
 
-Deno.test("an RSS feed emits each new entry once, also where an entry drops out and comes back", async () => {
+Deno.test("an RSS feed emits each new entry once, even if an entry disappears and comes back", async () => {
   await using peer = await Peer.start();
   const feed = readFileSync(new URL("../formats/fixtures/rss.xml", import.meta.url), "utf8");
   const serve = (text: string) => {
@@ -518,7 +518,7 @@ Deno.test("an RSS feed emits each new entry once, also where an entry drops out 
   await assert.rejects(program.pass(), /it ends before <\/rss>/);
 });
 
-Deno.test("a command gives JSON, or what format says", async () => {
+Deno.test("a command returns JSON, or what format says", async () => {
   const json = new Program(poll, { poll: { run: "echo '[{\"id\": 1}]'" }, key: "item.id", first: "emit" });
   assert.deepEqual((await pass(json)).map(({ data }) => (data as JsonObject).new), [{ id: 1 }]);
   const csv = new Program(poll, {
@@ -573,7 +573,7 @@ Deno.test("a page that is not the table is a failed poll, not an empty table", a
   assert.deepEqual((await pass(csv)).map(({ type, subject }) => [type, subject]), [["removed", "1"], ["removed", "2"]]);
 });
 
-Deno.test("a table without the columns that format demands is a failed poll that changes nothing", async () => {
+Deno.test("a table without the columns required by format is a failed poll that changes nothing", async () => {
   await using peer = await Peer.start();
   const serve = (text: string) => {
     peer.answer = (_, response) => response.writeHead(200, { "content-type": "text/csv" }).end(text);
@@ -614,7 +614,7 @@ Deno.test("a command that prints no table fails the poll, but no lines are an em
   assert.deepEqual(lines.store.baseline.size, 0);
 });
 
-Deno.test("a source is read in its charset, and what does not decode is a failed poll", async () => {
+Deno.test("a source is decoded by its charset, and text that cannot be decoded is a failed poll", async () => {
   await using peer = await Peer.start();
   const serve = (body: Uint8Array, type: string) => {
     peer.answer = (_, response) => response.writeHead(200, { "content-type": type }).end(body);
@@ -655,20 +655,20 @@ Deno.test("options that a source cannot have are problems", () => {
   const check = (args: JsonObject) => poll.check!(parseArgs(poll, args), START);
   assert.deepEqual(check({ poll: "https://example.org/", headers: { a: "b" }, pages: { next: "body.next" } }), []);
   assert.deepEqual(check({ poll: { run: "x" }, headers: { a: "b" } }), [
-    '"headers" belongs into the step, beside "http"',
+    '"headers" belongs in the step, beside "http"',
   ]);
   assert.deepEqual(check({ poll: { run: "x" }, pages: { next: "body.next" } }), ['"pages" needs a URL to poll']);
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, format: "csv" }), [
-    '"format" reads text; what a step such as "call" gives is data already',
+    '"format" parses text; a step such as "call" returns parsed data',
   ]);
   assert.deepEqual(check({ poll: { run: "x", save: "a" } }), [
-    '"save" puts a file into a run\'s folder, and a poll is no run',
+    '"save" writes to a run\'s folder, and a poll has no run',
   ]);
   assert.deepEqual(check({ poll: { run: "x", keep: "tail" } }), [
     '"keep" leaves out items, which would count as removed',
   ]);
   assert.deepEqual(check({ poll: { call: "./x.ts#a" }, charset: "latin1" }), [
-    '"charset" reads bytes; what a step such as "call" gives is data already',
+    '"charset" decodes bytes; a step such as "call" returns parsed data',
   ]);
   assert.throws(() => parseArgs(poll, { poll: "https://example.org/", charset: "none" }), /expected a charset such as/);
   assert.equal(poll.address({ poll: { run: ["df", "-h"] } }), "poll run df -h");

@@ -8,7 +8,7 @@ import { watch } from "../../runtime/triggers/watch/watch.ts";
 import { readPattern } from "../../runtime/triggers/watch/watch_files.ts";
 import { parseArgs, Program, START } from "./fake_context.ts";
 
-/** Long before START: what was written then has settled. */
+/** Long before START: files written then have settled. */
 const EARLIER = new Date(START - 60_000);
 
 class Folder {
@@ -18,7 +18,7 @@ class Folder {
     return new Folder(await realpath(await mkdtemp(join(tmpdir(), "watch-"))));
   }
 
-  /** In one step, as far as a watcher can see: the machine's clock has no part in it. */
+  /** Atomic for a watcher, and independent of the machine's clock. */
   async write(name: string, text: string | Uint8Array, modified = EARLIER): Promise<void> {
     const draft = `${this.path}.draft`;
     await writeFile(draft, text);
@@ -40,13 +40,13 @@ class Folder {
 
 const seen = (program: Program) => program.events.map(({ type, subject }) => `${type} ${subject}`);
 
-/** Waits until the watch has looked once more. */
+/** Waits for another pass of the watch. */
 async function looked(program: Program): Promise<void> {
   const before = program.reports.length;
   await program.until(() => program.reports.length > before);
 }
 
-/** Lets the clock run, and the file system tell what happened, until the condition holds. */
+/** Runs the clock and processes file system events until the condition holds. */
 async function eventually(program: Program, condition: () => boolean): Promise<void> {
   while (!condition()) {
     await program.clock.advanceTo(program.clock.now() + 500);
@@ -54,7 +54,7 @@ async function eventually(program: Program, condition: () => boolean): Promise<v
   }
 }
 
-Deno.test("watch emits what is there at first, then what happened while the program was down", async () => {
+Deno.test("watch emits the first files, then changes made while the program was down", async () => {
   await using folder = await Folder.make();
   await folder.write("inbox/a.csv", "1");
   await folder.write("inbox/b.csv", "2");
@@ -116,7 +116,7 @@ Deno.test("a change that keeps size and modification time is seen, in another fi
   assert.deepEqual(seen(last), ["changed a.csv"]);
 });
 
-Deno.test("a file that was there at first and is only touched did not change", async () => {
+Deno.test("an initial file that is only touched did not change", async () => {
   await using folder = await Folder.make();
   await folder.write("a.csv", "1");
   const program = folder.program({ watch: "./*.csv", first: "seed" });
@@ -127,7 +127,7 @@ Deno.test("a file that was there at first and is only touched did not change", a
   assert.deepEqual(seen(later), []);
 });
 
-Deno.test("first: seed takes what is there without a word, and another pattern starts anew", async () => {
+Deno.test("first: seed emits nothing for existing files, and another pattern starts anew", async () => {
   await using folder = await Folder.make();
   await folder.write("a.csv", "1");
   await folder.write("b.json", "1");
@@ -140,7 +140,7 @@ Deno.test("first: seed takes what is there without a word, and another pattern s
   assert.deepEqual([...program.store.baseline.keys()], ["b.json"]);
 });
 
-Deno.test("format reads the content; what cannot be read is said in the event", async () => {
+Deno.test("format parses the content; a parse error is in the event", async () => {
   await using folder = await Folder.make();
   await folder.write("good.csv", "id,n\n7,x\n");
   await folder.write("bad.csv", 'id,n\n"7\n');
@@ -152,7 +152,7 @@ Deno.test("format reads the content; what cannot be read is said in the event", 
   assert.match(bad.error as string, /expected CSV/);
 });
 
-Deno.test("a table without the columns that format demands is said in the event", async () => {
+Deno.test("missing columns required by format are an error in the event", async () => {
   await using folder = await Folder.make();
   await folder.write("good.csv", "n,id\nx,7\n");
   await folder.write("lacking.csv", "id,m\n7,x\n");
@@ -163,7 +163,7 @@ Deno.test("a table without the columns that format demands is said in the event"
   assert.equal(error, 'expected csv with the columns "id", "n", got "id", "m": "n" is missing');
 });
 
-Deno.test("content is read in its charset; what does not decode is said in the event", async () => {
+Deno.test("content is decoded by its charset; a decoding error is in the event", async () => {
   await using folder = await Folder.make();
   await folder.write("a.txt", Buffer.from([0xbf]));
   await folder.write("b.txt", Buffer.from("fffe7a01", "hex"));
@@ -201,7 +201,7 @@ Deno.test("a running watch reports a dropped file once it has settled, and each 
   await program.detach();
 });
 
-Deno.test("a file that goes on being written is not reported before it is left alone", async () => {
+Deno.test("a file that is still being written is not reported until it settles", async () => {
   await using folder = await Folder.make();
   const program = folder.program({ watch: "*.log", settle: "10s" });
   await program.attach();
@@ -217,7 +217,7 @@ Deno.test("a file that goes on being written is not reported before it is left a
   await program.detach();
 });
 
-Deno.test("a watched folder may not be there yet, and a slow pass finds what nobody told of", async () => {
+Deno.test("a watched folder may not exist yet, and a slow pass finds changes that were not notified", async () => {
   await using folder = await Folder.make();
   const program = folder.program({ watch: "./later/*.csv", settle: "0s" });
   await program.attach();
@@ -228,7 +228,7 @@ Deno.test("a watched folder may not be there yet, and a slow pass finds what nob
   await program.detach();
 });
 
-Deno.test("one file, a folder, and what lies above the rule file can be watched", () => {
+Deno.test("one file, a folder, and paths above the rule file can be watched", () => {
   const matches = (pattern: string, path: string) => readPattern(pattern, "/rules/ops [1]").matches(path);
   assert.ok(matches("./notes.md", "/rules/ops [1]/notes.md"));
   assert.ok(!matches("./notes.md", "/rules/ops [1]/notes.md.bak"));
@@ -239,7 +239,7 @@ Deno.test("one file, a folder, and what lies above the rule file can be watched"
   assert.ok(matches("./*.csv", "/rules/ops [1]/a.csv"));
 });
 
-Deno.test("many dropped files are several transitions, each with its baseline", async () => {
+Deno.test("many dropped files take several transitions, each with its baseline", async () => {
   await using folder = await Folder.make();
   for (let index = 0; index < 1_100; index++) await folder.write(`${index}.txt`, "x");
   const program = folder.program({ watch: "*.txt" });

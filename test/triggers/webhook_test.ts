@@ -52,7 +52,7 @@ function refused(received: Received, status: number): string {
 const hex = (secret: string, text: string | Uint8Array, algorithm = "sha256") =>
   createHmac(algorithm, secret).update(text).digest("hex");
 
-Deno.test("the published vector of Standard Webhooks is taken at its time, and refused after five minutes", () => {
+Deno.test("the published vector of Standard Webhooks is accepted at its time, and refused after five minutes", () => {
   // From the specification and the reference implementations: github.com/standard-webhooks/standard-webhooks
   const vector = request('{"test": 2432232314}', {
     "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
@@ -69,7 +69,7 @@ Deno.test("the published vector of Standard Webhooks is taken at its time, and r
   }
 });
 
-Deno.test("what the Standard Webhooks library signs is taken, with any of several signatures and secrets", () => {
+Deno.test("signatures of the Standard Webhooks library are accepted, with any of several signatures and secrets", () => {
   const body = '{"type":"contact.created"}';
   const signature = new Webhook(secrets.STANDARD).sign("msg_1", new Date(START), body);
   const headers = { "webhook-id": "msg_1", "webhook-timestamp": `${START / 1_000}` };
@@ -80,7 +80,7 @@ Deno.test("what the Standard Webhooks library signs is taken, with any of severa
   assert.match(refused(send(args, request(body, headers)), 401), /are needed/);
 });
 
-Deno.test("Stripe's scheme is taken with any of its v1 signatures and its event's id and type", () => {
+Deno.test("Stripe's scheme is accepted with any of its v1 signatures, with the event's id and type", () => {
   // https://docs.stripe.com/webhooks#verify-manually
   const body = JSON.stringify(
     { id: "evt_1", object: "event", type: "invoice.paid", data: { object: { amount: 5 } } },
@@ -101,7 +101,7 @@ Deno.test("Stripe's scheme is taken with any of its v1 signatures and its event'
   refused(send(args, request(body, { "stripe-signature": "nonsense" })), 401);
 });
 
-Deno.test("the published vector of Slack is taken; its handshake is answered, but only where it is signed", () => {
+Deno.test("the published vector of Slack is accepted; its handshake is answered only if signed", () => {
   // https://docs.slack.dev/authentication/verifying-requests-from-slack
   const body = "token=xyzz0WbapA4vBCDEFasx0q6G&team_id=T1DC2JH3J&team_domain=testteamnow&channel_id=G8PSS9T3V" +
     "&channel_name=foobar&user_id=U2CERLKJA&user_name=roadrunner&command=%2Fwebhook-collect&text=" +
@@ -142,7 +142,7 @@ Deno.test("the published vector of Slack is taken; its handshake is answered, bu
   assert.deepEqual([event.id, event.type], ["Ev1", "slack.app_mention"]);
 });
 
-Deno.test("GitHub's published vector and all its example payloads are taken; a ping is answered", () => {
+Deno.test("GitHub's published vector and all its example payloads are accepted; a ping is answered", () => {
   const args = { auth: "github", secret: ["OLD", "GITHUB"] };
   // https://docs.github.com/webhooks/using-webhooks/validating-webhook-deliveries
   const vector = request("Hello, World!", {
@@ -175,7 +175,7 @@ Deno.test("GitHub's published vector and all its example payloads are taken; a p
   assert.ok(count > 200, `${count} payloads`);
 });
 
-Deno.test("GitHub's form deliveries hold the payload in a field", () => {
+Deno.test("GitHub's form deliveries have the payload in a field", () => {
   const body = `payload=${encodeURIComponent('{"ref":"refs/heads/main"}')}`;
   const headers = {
     "content-type": "application/x-www-form-urlencoded",
@@ -187,7 +187,7 @@ Deno.test("GitHub's form deliveries hold the payload in a field", () => {
   });
 });
 
-Deno.test("signatures are over raw bytes: two texts of one value differ, and so do bytes that are no text", () => {
+Deno.test("signatures are over raw bytes: two texts of one value differ, and so do bytes that are not text", () => {
   const args = { auth: "github", secret: "GITHUB" };
   const sign = (bytes: Uint8Array) => ({
     "content-type": "application/octet-stream",
@@ -198,7 +198,7 @@ Deno.test("signatures are over raw bytes: two texts of one value differ, and so 
   refused(send(args, request(right, sign(left))), 401);
 });
 
-Deno.test("an HMAC of one's own takes header, encoding, prefix and algorithm", () => {
+Deno.test("a custom HMAC has header, encoding, prefix and algorithm", () => {
   const body = '{"a":1}';
   for (const hmac of ["sha1", "sha256", "sha512"] as const) {
     for (const encoding of ["hex", "base64"] as const) {
@@ -246,12 +246,12 @@ Deno.test("bodies are read by their content type", () => {
   assert.equal(data("", "application/json"), null);
 });
 
-Deno.test("a body that is not the JSON that it says is refused with what is wrong", () => {
+Deno.test("a body that is not valid JSON despite its type is refused with the reason", () => {
   const message = refused(send({ auth: "none" }, request('{"a": ')), 400);
-  assert.match(message, /^The body is not the JSON that its content type application\/json says: ./);
+  assert.match(message, /^The body is not valid JSON, although its content type is application\/json: ./);
 });
 
-Deno.test("names that JavaScript reserves are data and nothing else", () => {
+Deno.test("names such as __proto__ are plain data", () => {
   const event = accepted(
     send({ auth: "none" }, request('{"__proto__": {"polluted": 1}, "constructor": {"prototype": {"polluted": 1}}}')),
   );
@@ -265,7 +265,7 @@ Deno.test("names that JavaScript reserves are data and nothing else", () => {
   assert.equal((event.data as { polluted?: number }).polluted, undefined);
 });
 
-Deno.test("Authorization, Cookie and what auth verified get into no event, and it says so; all other headers do", () => {
+Deno.test("Authorization, Cookie and the verified signature are left out of the event, which says so; other headers are kept", () => {
   const headers = {
     authorization: "Bearer t0k3n",
     cookie: "session=1",
@@ -287,7 +287,7 @@ Deno.test("Authorization, Cookie and what auth verified get into no event, and i
   assert.equal(accepted(send({ auth: "none" }, request("{}", OTHERS))).http.leftOut, undefined);
 });
 
-/** By their names they might be credentials; to the program they are data. */
+/** Their names look like credentials; to the program they are data. */
 const OTHERS = {
   "x-gitlab-token": "x",
   "x-api-key": "x",
@@ -315,7 +315,7 @@ Deno.test("an event's identity is what dedupe says, else the provider's id, else
   assert.equal(id({ dedupe: "event.data.id" }, JSON.stringify({ id: "x".repeat(5_000) })).length, 64);
 });
 
-Deno.test("within goes along with the event", () => {
+Deno.test("within is passed on with the event", () => {
   const received = send({ auth: "none", dedupe: "hash(event.data)", within: "10m" }, request("{}"));
   assert.equal((received as Received & { kind: "event" }).within, 600_000);
 });
@@ -329,7 +329,7 @@ Deno.test("a webhook registers its path while it is attached", async () => {
   assert.equal(program.hooks.size, 0);
 });
 
-Deno.test("what cannot work is a problem: paths, auth without secret, secret without auth", () => {
+Deno.test("impossible options are problems: paths, auth without secret, secret without auth", () => {
   const check = (args: JsonObject) => webhook.check!(parseArgs(webhook, args), START);
   assert.deepEqual(check({ webhook: "/a/:id", auth: "none" }), []);
   assert.deepEqual(check({ webhook: "price", auth: "none" }), [
@@ -344,7 +344,7 @@ Deno.test("what cannot work is a problem: paths, auth without secret, secret wit
   assert.equal(webhook.address(parseArgs(webhook, { webhook: "/a", auth: "none" })), "webhook /a");
 });
 
-Deno.test("headers that were sent twice, one good and one not, are refused", () => {
+Deno.test("a signature header sent twice, once valid and once not, is refused", () => {
   const now = String(START / 1_000);
   const body = '{"type":"x"}';
   const good = createHmac("sha256", Buffer.from("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "base64"));

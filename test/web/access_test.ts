@@ -10,7 +10,7 @@ async function statusOf(access: Access, headers: Record<string, string>, method 
   return (await app.request("http://127.0.0.1:8080/", { method, headers })).status;
 }
 
-Deno.test("an address that others can reach needs a token, or the program does not start", () => {
+Deno.test("without a token the program does not start on an address that others can reach", () => {
   assert.throws(() => accessTo("0.0.0.0", undefined, "data"), UsageError);
   assert.throws(() => accessTo("192.168.1.7", "", "data"), /WHENTHEN_TOKEN/);
   assert.deepEqual(accessTo("0.0.0.0", "secret", "data"), { tokenless: false, tokens: ["secret", "data"] });
@@ -19,7 +19,7 @@ Deno.test("an address that others can reach needs a token, or the program does n
   }
 });
 
-Deno.test("off loopback only a bearer of a token comes in", async () => {
+Deno.test("off loopback only requests with a token are admitted", async () => {
   const access = accessTo("0.0.0.0", "secret", "data");
   assert.equal(await statusOf(access, {}), 401);
   assert.equal(await statusOf(access, { authorization: "Bearer secreT" }), 401);
@@ -28,7 +28,7 @@ Deno.test("off loopback only a bearer of a token comes in", async () => {
   assert.equal(await statusOf(access, { authorization: "bearer data" }), 200);
 });
 
-Deno.test("a token that is set is asked for on loopback, too: a proxy may stand on the same machine", async () => {
+Deno.test("a token that is set is required on loopback, too: a proxy may stand on the same machine", async () => {
   const access = accessTo("127.0.0.1", "secret", "data");
   const host = "127.0.0.1:8080";
   assert.equal(await statusOf(access, { host }), 401);
@@ -36,7 +36,7 @@ Deno.test("a token that is set is asked for on loopback, too: a proxy may stand 
   assert.equal(await statusOf(access, { host, authorization: "Bearer data" }), 200);
 });
 
-Deno.test("a request that a proxy passed on never comes in without a token", async () => {
+Deno.test("a request from a proxy is never admitted without a token", async () => {
   const access = accessTo("127.0.0.1", undefined, "data");
   const host = "127.0.0.1:8080";
   const marks = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via"];
@@ -46,7 +46,7 @@ Deno.test("a request that a proxy passed on never comes in without a token", asy
   }
 });
 
-Deno.test("on loopback this machine comes in without a token, pages of other sites do not", async () => {
+Deno.test("on loopback this machine needs no token, pages of other sites are refused", async () => {
   const access = accessTo("127.0.0.1", undefined, "data");
   assert.equal(await statusOf(access, { host: "127.0.0.1:8080" }), 200);
   assert.equal(await statusOf(access, { host: "localhost:8080", origin: "http://localhost:8080" }, "POST"), 200);
@@ -63,7 +63,7 @@ Deno.test("on loopback this machine comes in without a token, pages of other sit
   assert.equal(await statusOf(access, { host: "tunnel.example.org", authorization: "Bearer data" }), 200);
 });
 
-Deno.test("a token that can be guessed is warned about", () => {
+Deno.test("a weak token causes a warning", () => {
   assert.match(tokenFault("a".repeat(15))!, /^WHENTHEN_TOKEN has under 16 characters/);
   for (const token of [undefined, "", "a".repeat(16)]) assert.equal(tokenFault(token), undefined);
 });

@@ -4,7 +4,7 @@ import { connect } from "node:net";
 import { serve } from "../../runtime/host/serve.ts";
 import { NOW, onEvent, openBench, rule, webhook } from "./harness.ts";
 
-Deno.test("POST /events takes a CloudEvent once and tells who it concerned", async () => {
+Deno.test("POST /events accepts a CloudEvent once and names the rules it matched", async () => {
   await using bench = await openBench([rule("a", [onEvent("order.created")])]);
   const event = { specversion: "1.0", id: "A1", source: "/shop", type: "order.created", data: { total: 3 } };
   const headers = { "content-type": "application/cloudevents+json" };
@@ -47,7 +47,7 @@ Deno.test("the API lists rules, events and runs, and shows one run", async () =>
   assert.deepEqual((await bench.ask("GET", "/api/problems")).body, []);
 });
 
-Deno.test("what does not exist is 404, what does not fit is 400 and says what would", async () => {
+Deno.test("unknown things are 404, invalid input is 400 and says what would work", async () => {
   await using bench = await openBench([]);
   const answers: [method: string, path: string, status: number, error: RegExp][] = [
     ["GET", "/api/runs/nope", 404, /There is no run "nope"/],
@@ -98,7 +98,7 @@ Deno.test("a paused rule starts nothing until it is resumed; runs are cancelled 
   assert.equal((await bench.post("/api/emit", { type: "disk" })).body.verdicts[0].verdict.kind, "started");
 });
 
-Deno.test("an operator retries, skips and moves; what cannot be done is 409 with the reason, and all is noted", async () => {
+Deno.test("an operator retries, skips and moves; impossible requests are 409 with the reason, and all are noted", async () => {
   await using bench = await openBench([rule("a", [onEvent("x")])]);
   const { store, clock } = bench;
   const notesOf = async (run: string) => (await store.getRun(run))!.notes.map(({ text }) => text);
@@ -136,7 +136,7 @@ Deno.test("an operator retries, skips and moves; what cannot be done is 409 with
   ]]]);
   assert.equal((await bench.ask("GET", "/api/runs?waiting=false")).body.length, 2);
   const same = await bench.post(`/api/runs/${waiting}/move`, {});
-  assert.match(same.body.error, /that is the one it is on/);
+  assert.match(same.body.error, /it is on that version already/);
   bench.context.rules().rules.get("a")!.version = "v2";
   await store.putVersions([bench.context.rules().rules.get("a")!]);
   assert.deepEqual((await bench.post(`/api/runs/${waiting}/move`, { by: "bob" })).body, { run: waiting });
@@ -212,14 +212,14 @@ Deno.test("a request without a Host is answered, one whose Host is none is 400",
   assert.equal(await ask("POST /hooks/x HTTP/1.0\r\nContent-Length: 2\r\n\r\n{}"), "202 Accepted");
   assert.equal(await ask("GET /api/rules HTTP/1.1\r\nHost: a b\r\nConnection: close\r\n\r\n"), "400 Bad Request");
   await server.stop(0);
-  // As Bun gives it.
+  // As Bun passes it.
   for (const [path, status] of [["/healthz", 200], ["/api/rules?x=1", 200], ["/hooks/y", 404]] as const) {
     const request = Object.defineProperty(new Request("http://x/"), "url", { value: path });
     assert.equal((await bench.web.fetch(request)).status, status, path);
   }
 });
 
-Deno.test("the store keeps data as it came; every listing, trace and page shows it masked", async () => {
+Deno.test("the store keeps data unchanged; every listing, trace and page masks secrets", async () => {
   await using bench = await openBench([rule("a", [onEvent("leak")])]);
   const data = { city: "hook-secret", list: ["in hook-secret"] };
   const { body } = await bench.post("/api/emit", { type: "leak", subject: "to hook-secret", data });
@@ -239,7 +239,7 @@ Deno.test("the store keeps data as it came; every listing, trace and page shows 
   assert.deepEqual(absent, { error: 'There is no run "***"' });
 });
 
-Deno.test("no answer holds a secret, and all but hooks forbid to be framed, guessed and cached", async () => {
+Deno.test("no response contains a secret, and all but hooks forbid framing, sniffing and caching", async () => {
   await using bench = await openBench([rule("a", [onEvent("leak")])]);
   const { body } = await bench.post("/api/emit", { type: "leak", data: { url: "https://x/?key=hook-secret" } });
   const { body: trace, headers } = await bench.ask("GET", `/api/runs/${body.runs[0]}`);
@@ -268,10 +268,10 @@ Deno.test("/metrics counts in the format of Prometheus", async () => {
   ) assert.ok(body.includes(line), `${line} is missing in\n${body}`);
   assert.match(body, /whenthen_memory_bytes \d{7,}/);
   const again = await bench.ask("GET", "/metrics");
-  assert.ok(again.body.includes('whenthen_verdicts_total{rule="a",verdict="started"} 1'), "a scrape adds nothing");
+  assert.ok(again.body.includes('whenthen_verdicts_total{rule="a",verdict="started"} 1'), "a scrape creates no series");
 });
 
-Deno.test("an unexpected error is logged and tells the outside nothing", async () => {
+Deno.test("an unexpected error is logged and reveals nothing to the client", async () => {
   const broken = () => Promise.reject(new Error("disk /secret/path is gone"));
   await using bench = await openBench([], { ingest: { deliver: broken, publish: broken, trigger: broken } });
   const { status, body } = await bench.post("/events", { type: "t" });

@@ -5,7 +5,7 @@ function post(body: BodyInit | null, headers: Record<string, string> = {}): Requ
   return new Request("http://127.0.0.1/", { method: "POST", body, headers });
 }
 
-Deno.test("a body within the limit is read whole", async () => {
+Deno.test("a body within the limit is read completely", async () => {
   const body = await readRequestBody(post("0123456789"), 10);
   assert.ok("bytes" in body);
   assert.equal(new TextDecoder().decode(body.bytes), "0123456789");
@@ -24,7 +24,7 @@ Deno.test("a body is the same whether its length is known, small or large", asyn
   }
 });
 
-Deno.test("a body over the limit is 413 before it is read to its end", async () => {
+Deno.test("a body over the limit is 413 before it is read completely", async () => {
   let pulled = 0;
   const endless = new ReadableStream<Uint8Array>({
     pull(controller) {
@@ -44,7 +44,7 @@ Deno.test("a content-length over the limit is 413 without reading at all", async
   assert.equal(body.refused.status, 413);
 });
 
-Deno.test("a compressed body is refused, so that it cannot unfold", async () => {
+Deno.test("a compressed body is refused, so that it cannot expand", async () => {
   const body = await readRequestBody(post("x", { "content-encoding": "gzip" }), 10);
   assert.ok("refused" in body);
   assert.equal(body.refused.status, 415);

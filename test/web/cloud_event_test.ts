@@ -16,7 +16,7 @@ Deno.test("a plain event needs a type and nothing else", () => {
   assert.deepEqual(parse({}, all), { ...all, time: "2026-11-21T07:00:00.000Z" });
 });
 
-Deno.test("a structured CloudEvent is taken with its identity; extensions are left out", () => {
+Deno.test("a structured CloudEvent is accepted with its identity; extensions are left out", () => {
   assert.deepEqual(parse(STRUCTURED, { ...COMPLETE, data: { x: 1 }, traceparent: "00-1" }), {
     type: "order.created",
     data: { x: 1 },
@@ -26,7 +26,7 @@ Deno.test("a structured CloudEvent is taken with its identity; extensions are le
   assert.equal(parse(STRUCTURED, { ...COMPLETE, data_base64: "aGk=" }).data, "aGk=");
 });
 
-Deno.test("a structured CloudEvent is known by its specversion, also where it is sent as plain JSON", () => {
+Deno.test("a structured CloudEvent is recognised by its specversion, even if sent as plain JSON", () => {
   const event = { type: "order.created", data: { x: 1 }, id: "A1", source: "/shop" };
   assert.deepEqual(parse({ "content-type": "application/json" }, { ...COMPLETE, data: { x: 1 } }), event);
 });
@@ -44,7 +44,7 @@ Deno.test("a CloudEvent in binary mode has its attributes in headers", () => {
   assert.deepEqual(parse(headers, ""), { ...event, data: null });
 });
 
-Deno.test("what is wrong with an event is said with its place", () => {
+Deno.test("a mistake in an event is reported with its path", () => {
   assert.match(parse(STRUCTURED, { ...COMPLETE, id: undefined }), /^id: /);
   assert.match(parse(STRUCTURED, { ...COMPLETE, specversion: "0.3" }), /^specversion: /);
   assert.match(parse({}, { typ: "x" }), /type: .*Unrecognized key: "typ"/);

@@ -36,7 +36,7 @@ export interface Bench extends AsyncDisposable {
   errors: string[];
   /** Those in the settings; a test may change it. */
   people: Person[];
-  /** Runs that went on after an answer, or as an operator ended their wait. */
+  /** Runs that resumed after an answer, or because an operator ended their wait. */
   woken: string[];
   /** The texts of rules' files, by path; a test may change them. */
   files: Record<string, string>;
@@ -48,13 +48,13 @@ export interface Bench extends AsyncDisposable {
 
 interface Answer {
   status: number;
-  /** Parsed where it is JSON. */
+  /** Parsed if it is JSON. */
   // deno-lint-ignore no-explicit-any
   body: any;
   headers: Headers;
 }
 
-/** Opens one over these rules, ready unless `context` says something else. */
+/** Opens one with these rules, ready unless `context` overrides it. */
 export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-web-"));
   const store = await openStore({ folder, onWarning() {}, now: NOW });

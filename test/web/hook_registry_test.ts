@@ -30,7 +30,7 @@ Deno.test("literal segments win over params, from left to right", () => {
   assert.deepEqual(found(hooks, "/other/else").map(([rule]) => rule), ["/:shop/:what"]);
 });
 
-Deno.test("rules share a path, and one that leaves it takes nobody along", () => {
+Deno.test("rules share a path, and removing one leaves the others", () => {
   const hooks = registry("/github");
   const leave = hooks.add({ rule: "second", trigger: "t", path: "/github", args: ARGS, at: { line: 1, column: 1 } });
   assert.deepEqual(found(hooks, "/github").map(([rule]) => rule), ["/github", "second"]);
@@ -39,7 +39,7 @@ Deno.test("rules share a path, and one that leaves it takes nobody along", () =>
   assert.deepEqual(found(hooks, "/github").map(([rule]) => rule), ["/github"]);
 });
 
-Deno.test("a way that leads nowhere is given up for a less specific one", () => {
+Deno.test("a dead end falls back to a less specific path", () => {
   const hooks = registry("/a/b/c", "/a/:x/d", "/:y/b/e", "/:first/:second/:third");
   assert.deepEqual(found(hooks, "/a/b/c"), [["/a/b/c", {}]]);
   assert.deepEqual(found(hooks, "/a/b/d"), [["/a/:x/d", { x: "b" }]]);
@@ -48,14 +48,14 @@ Deno.test("a way that leads nowhere is given up for a less specific one", () => 
   assert.deepEqual(found(hooks, "/a/b"), []);
 });
 
-Deno.test("rules that share a pattern may name its params differently; a path may be a name that objects have", () => {
+Deno.test("rules that share a pattern may name its params differently; a path may be a name that objects inherit", () => {
   const hooks = registry("/price/:sku", "/price/:item", "/constructor");
   assert.deepEqual(found(hooks, "/price/7"), [["/price/:sku", { sku: "7" }], ["/price/:item", { item: "7" }]]);
   assert.deepEqual(found(hooks, "/constructor"), [["/constructor", {}]]);
   assert.deepEqual(found(hooks, "/toString"), []);
 });
 
-Deno.test("once the last hook of a path is gone the others are still found", () => {
+Deno.test("after the last hook of a path is removed the others are still found", () => {
   const hooks = registry("/a", "/a/b", "/a/:x");
   const leave = hooks.add({ rule: "gone", trigger: "t", path: "/a/b/c", args: ARGS, at: { line: 1, column: 1 } });
   leave();

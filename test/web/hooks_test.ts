@@ -20,7 +20,7 @@ Deno.test("a delivery is answered 202 with its event and runs once they are in t
   assert.deepEqual(event.data, { x: 1 });
   assert.deepEqual(event.http!.params, { name: "ada" });
   assert.deepEqual(event.http!.query, { a: ["1", "2"], b: "3" });
-  assert.equal(event.http!.headers.authorization, undefined, "credentials stay outside");
+  assert.equal(event.http!.headers.authorization, undefined, "credentials are left out");
 });
 
 Deno.test("a second delivery of an event is answered 200 as a duplicate, with the runs of the first", async () => {
@@ -41,7 +41,7 @@ Deno.test("rules that share a path share one delivery: one event, a run each", a
   assert.deepEqual(events[0].event.http!.params, { one: "7", two: "7" });
 });
 
-Deno.test("an unknown path is 404; which paths there are is told to this machine only", async () => {
+Deno.test("an unknown path is 404; existing paths are shown to this machine only", async () => {
   const rules = [rule("a", [webhook("/github")])];
   await using here = await openBench(rules);
   const { status, body } = await here.post("/hooks/gitlab", {});
@@ -53,7 +53,7 @@ Deno.test("an unknown path is 404; which paths there are is told to this machine
   assert.deepEqual((await elsewhere.post("/hooks/gitlab", {})).body, { error: "No webhook listens on /hooks/gitlab" });
 });
 
-Deno.test("another method than the webhook's is 405 and says which it takes", async () => {
+Deno.test("another method than the webhook's is 405 and names the allowed one", async () => {
   await using bench = await openBench([rule("a", [webhook("/x"), webhook("/x", { method: "PUT" })])]);
   for (const method of ["GET", "HEAD", "OPTIONS"]) {
     const { status, headers } = await bench.ask(method, "/hooks/x");
@@ -62,7 +62,7 @@ Deno.test("another method than the webhook's is 405 and says which it takes", as
   }
 });
 
-Deno.test("who does not prove who he is gets 401, a body that is not what it says 400; neither starts anything", async () => {
+Deno.test("failed authentication is 401, a body that does not match its type 400; neither starts anything", async () => {
   const bearer = { auth: "bearer", secret: ["HOOK"] };
   await using bench = await openBench([rule("a", [webhook("/x", bearer)])]);
   assert.equal((await bench.post("/hooks/x", {})).status, 401);
@@ -87,7 +87,7 @@ Deno.test("a form or a query of more than 10,000 fields is 400 and starts nothin
   assert.equal((await bench.ask("POST", `/hooks/x?${fields(1_000)}`, { body: fields(10_000), headers })).status, 202);
 });
 
-Deno.test("a provider's handshake is answered and is no event", async () => {
+Deno.test("a provider's handshake is answered and is not an event", async () => {
   await using bench = await openBench([rule("a", [webhook("/x", { auth: "github", secret: ["HOOK"] })])]);
   const body = JSON.stringify({ zen: "Keep it logically awesome." });
   const signature = createHmac("sha256", "hook-secret").update(body).digest("hex");
@@ -115,7 +115,7 @@ Deno.test("a body over maxBody is 413 while it is still being sent", async () =>
   await server.stop(0);
 });
 
-Deno.test("while the store takes nothing in, and while it starts or drains, intake answers 503 with Retry-After", async () => {
+Deno.test("while the store refuses events, starts or drains, intake answers 503 with Retry-After", async () => {
   const rules = [rule("a", [webhook("/x")])];
   const full = () => Promise.reject(new StoreFullError("The store is at its cap of 256 MB", 60));
   await using bench = await openBench(rules, { ingest: { deliver: full, publish: full, trigger: full } });
@@ -144,7 +144,7 @@ Deno.test("a webhook whose rule replies waits for the reply", async () => {
   assert.deepEqual([duplicate.status, duplicate.body], [201, "made"], "a duplicate gets the recorded reply");
 });
 
-Deno.test("a reply is data that is sent: what in it is equal to a secret stays", async () => {
+Deno.test("a reply is sent unmasked, even values equal to a secret", async () => {
   await using bench = await openBench([rule("a", [webhook("/x")], [step("reply")])]);
   const answer = bench.post("/hooks/x", {});
   const [claimed] = await claim(bench);
@@ -155,7 +155,7 @@ Deno.test("a reply is data that is sent: what in it is equal to a secret stays",
   assert.deepEqual([body, headers.get("x-token")], ["to hook-secret", "hook-secret"]);
 });
 
-Deno.test("a list in the headers of a reply repeats its header; those of the connection are left out", async () => {
+Deno.test("a list in the headers of a reply repeats its header; connection headers are left out", async () => {
   await using bench = await openBench([rule("a", [webhook("/x")], [step("reply")])]);
   const answer = bench.post("/hooks/x", {});
   const [claimed] = await claim(bench);
@@ -201,7 +201,7 @@ Deno.test("a run that failed before its reply answers 500, its duplicates too; t
   assert.equal((await fail("2", "b")).status, 202);
 });
 
-Deno.test("a 401 of auth: basic asks for the credentials, no other does", async () => {
+Deno.test("only a 401 of auth: basic asks for credentials", async () => {
   await using bench = await openBench([
     rule("a", [webhook("/basic", { auth: "basic", secret: ["HOOK"] })]),
     rule("b", [webhook("/bearer", { auth: "bearer", secret: ["HOOK"] })]),
@@ -211,7 +211,7 @@ Deno.test("a 401 of auth: basic asks for the credentials, no other does", async 
   assert.equal(await asked("/hooks/bearer"), null);
 });
 
-Deno.test("the cause in a signed header is carried on; a forged one is not", async () => {
+Deno.test("the cause in a signed header is used; a forged one is ignored", async () => {
   await using bench = await openBench([rule("a", [webhook("/x")])]);
   const header = bench.signer.sign({ depth: 3, run: "01run" });
   const carried = await bench.post("/hooks/x", {}, { "whenthen-cause": header });
@@ -223,7 +223,7 @@ Deno.test("the cause in a signed header is carried on; a forged one is not", asy
 
 type Bench = Awaited<ReturnType<typeof openBench>>;
 
-/** Claims the next run once it is there. */
+/** Claims the next run as soon as there is one. */
 async function claim({ store, clock }: Bench) {
   for (;;) {
     const claimed = await store.claimRuns("test", 1, clock.now());

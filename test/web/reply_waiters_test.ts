@@ -16,7 +16,7 @@ Deno.test("a reply reaches everybody who waits for its event, and nobody else", 
   assert.deepEqual(await elsewhere, {});
 });
 
-Deno.test("the wait is over once all runs have ended without a reply", async () => {
+Deno.test("the wait ends when all runs have ended without a reply", async () => {
   const waiters = new ReplyWaiters();
   const waiting = waiters.wait(EVENT, ["a", "b"], never());
   waiters.ended(EVENT, { id: "a", rule: "pay", state: "failed" });
@@ -25,7 +25,7 @@ Deno.test("the wait is over once all runs have ended without a reply", async () 
   assert.deepEqual(await waiters.wait(EVENT, [], never()), {}, "no run, no wait");
 });
 
-Deno.test("a reply is awaited from before the delivery until all its requests are answered", async () => {
+Deno.test("a reply is awaited before the delivery starts, until all its requests are answered", async () => {
   const waiters = new ReplyWaiters();
   const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
   const answers = [waiters.during([EVENT], () => first.promise), waiters.during([EVENT], () => second.promise)];
@@ -38,7 +38,7 @@ Deno.test("a reply is awaited from before the delivery until all its requests ar
   assert.equal(waiters.isAwaited(EVENT), false);
 });
 
-Deno.test("release() lets everybody go", async () => {
+Deno.test("release() ends all waits", async () => {
   const waiters = new ReplyWaiters();
   const waiting = [waiters.wait(EVENT, ["a"], never()), waiters.wait({ ...EVENT, id: "2" }, ["b"], never())];
   waiters.release();

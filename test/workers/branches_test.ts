@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import type { Computed, ExecuteStep, StepCall } from "../../runtime/workers/workers.ts";
 import { executor, type Fixture, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
-/** Runs a function with this body. `execute` as the main side does by default: computes, and answers others with null. */
+/** Runs a function with this body. By default `execute` computes steps like the main thread, and answers others with null. */
 async function run({ isolates, module }: Fixture, body: string, execute: ExecuteStep = executor()) {
   return await isolates.runRule(await module(ruleSource(body)), scope(), execute, never);
 }
 
-/** The executor, with what the worker said of the steps that it computed. */
+/** The executor, with the worker's results of the steps that it computed. */
 function listening(answer?: (call: StepCall) => unknown) {
   const base = executor(answer);
   const said: [string, Computed][] = [];
@@ -20,7 +20,7 @@ function listening(answer?: (call: StepCall) => unknown) {
 
 const pathsOf = (calls: StepCall[]) => calls.map(({ scope, name }) => scope === "" ? name : `${scope}/${name}`);
 
-Deno.test("steps in branches carry the branch's path, whatever they waited for before", () =>
+Deno.test("steps in branches carry the branch's path, whatever they awaited before", () =>
   withIsolates({}, async (fixture) => {
     const execute = executor();
     const output = await run(
@@ -59,7 +59,7 @@ Deno.test("steps in branches carry the branch's path, whatever they waited for b
     assert.deepEqual([lines.kind, lines.args], ["each", { each: 2 }]);
   }));
 
-Deno.test("branches stand below the path that the main side gave the step", () =>
+Deno.test("branches are below the path that the main thread gave the step", () =>
   withIsolates({}, async (fixture) => {
     const base = executor();
     const execute: ExecuteStep = async (call, computed) => {
@@ -70,7 +70,7 @@ Deno.test("branches stand below the path that the main side gave the step", () =
     assert.deepEqual(pathsOf(base.calls), ["lines", "lines#2[0]/save"]);
   }));
 
-Deno.test("each executes up to max items at once, and begins them in order", () =>
+Deno.test("each runs up to max items at once, and begins them in order", () =>
   withIsolates({}, async (fixture) => {
     const begun: string[] = [];
     const gates = [gate(), gate(), gate(), gate()];
@@ -95,7 +95,7 @@ Deno.test("each executes up to max items at once, and begins them in order", () 
     assert.deepEqual(await output, [0, 2, 4, 6]);
   }));
 
-Deno.test("a failed item of an each cancels the others and is thrown, or is told beside the results", () =>
+Deno.test("a failed item of an each cancels the others and is thrown, or is reported beside the results", () =>
   withIsolates({}, async (fixture) => {
     const each = (options: string) => `
       try {
@@ -147,7 +147,7 @@ Deno.test("an error that is passed on names the step that failed, also as the ca
     assert.equal("error" in computed && computed.error.step, "both/crm/post");
   }));
 
-Deno.test("the first branch of any that succeeds wins; the others are lost and not heard any more", () =>
+Deno.test("the first branch of any that succeeds wins; the others lose and their results are ignored", () =>
   withIsolates({}, async (fixture) => {
     const late = gate();
     const asked = gate();
@@ -169,7 +169,7 @@ Deno.test("the first branch of any that succeeds wins; the others are lost and n
       return first;`,
       async (call, computed) => {
         if (call.name === "go") await asked.promise;
-        // The losers' answers arrive while the function goes on.
+        // Results of lost branches arrive while the function continues.
         if (call.name === "after") late.resolve();
         return await execute(call, computed);
       },
@@ -226,7 +226,7 @@ Deno.test("an each with a rate asks before each item, one at a time and in order
     assert.deepEqual(base.calls[0].args, { each: 3, rate: "10/s", max: 3 });
   }));
 
-Deno.test("a branch whose call is abandoned holds up its each, all or any", () =>
+Deno.test("a branch whose call is abandoned keeps its each, all or any pending", () =>
   withIsolates({}, async (fixture) => {
     const base = executor();
     const asked = gate();
@@ -245,7 +245,7 @@ Deno.test("a branch whose call is abandoned holds up its each, all or any", () =
     assert.deepEqual(pathsOf(base.calls), ["both"]);
   }));
 
-Deno.test("what is no branch is refused where it is called", () =>
+Deno.test("an invalid branch is refused at the call", () =>
   withIsolates({}, async (fixture) => {
     await assert.rejects(
       run(fixture, `await step.all("x", { a: 1 });`),
@@ -255,11 +255,11 @@ Deno.test("what is no branch is refused where it is called", () =>
     await assert.rejects(run(fixture, `await step.any({ a: () => 1 });`), /step\.any needs the step's name first/);
     await assert.rejects(
       run(fixture, `await step.all("x", { a: () => new Map() });`),
-      /the result of x\/a is a Map, which JSON cannot hold/,
+      /the result of x\/a is a Map, which JSON cannot represent/,
     );
   }));
 
-Deno.test("an each of 5,000 items goes through", () =>
+Deno.test("an each of 5,000 items works", () =>
   withIsolates({}, async (fixture) => {
     const execute = executor(({ args }) => args.log);
     const output = await run(

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import process from "node:process";
 import { executor, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
-/** What rule code written for Deno finds; the tests of the binary see that it finds the same there. */
+/** APIs that rule code written for Deno finds; the tests of the binary check that it finds the same there. */
 
-Deno.test("Deno.env is the worker's own environment: no secret stands in it, and what is set stays there", async () => {
+Deno.test("Deno.env is the worker's own environment: it has no secrets, and changes stay in the worker", async () => {
   process.env.WHENTHEN_TEST_HIDDEN = "hidden";
   try {
     await withIsolates({ env: () => ({ SHOWN: "shown" }) }, async ({ isolates, module }) => {
@@ -38,7 +38,7 @@ Deno.test("rule code reads and writes files as on Deno", () =>
     assert.deepEqual(output, { names: ["a.txt"], text: "one two", isFile: true, size: 7, missing: true });
   }));
 
-Deno.test("rule code cannot end or move the program through Deno", () =>
+Deno.test("rule code cannot end the program or change its directory through Deno", () =>
   withIsolates({}, async ({ isolates, module }) => {
     for (const call of [`const { exit } = Deno; exit(3)`, `Deno.chdir("/")`, `Deno.kill(1, "SIGTERM")`]) {
       const code = await module(ruleSource(call));

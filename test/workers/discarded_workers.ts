@@ -1,7 +1,7 @@
 import { memoryUsage } from "node:process";
 import { executor, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
-/** A program that discards one worker after the other; prints by how many megabytes it has grown since the first forty. */
+/** A program that discards one worker after the other; prints its growth in megabytes since the first forty. */
 await withIsolates({}, async ({ isolates, module }) => {
   const code = await module(ruleSource(`return new Array(100_000).fill(1).length;`));
   const use = async (count: number) => {

@@ -7,7 +7,7 @@ import { stepPath } from "../../runtime/workers/step_path.ts";
 import { bundle } from "../../runtime/folder/typescript/typescript_bundle.ts";
 import { esbuild, stopEsbuild } from "../../runtime/folder/typescript/esbuild.ts";
 
-/** A temporary folder with these files in it, gone after the test. */
+/** A temporary folder with these files, removed after the test. */
 export async function withFolder(files: Record<string, string>, use: (folder: string) => Promise<void>): Promise<void> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), "whenthen-ts-")));
   try {
@@ -30,7 +30,7 @@ export interface Fixture {
   secretsUsed: string[];
 }
 
-/** Bytes. All tests that run side by side are threads of one process, and no worker is to blame for what they use together. */
+/** Bytes. Concurrent tests are threads of one process, and no worker may be blamed for their total memory. */
 export const ROOMY = 8e9;
 
 /** Isolates and a bundler, closed after the test. */
@@ -82,7 +82,7 @@ export const never = new AbortController().signal;
 /** The kinds that the worker computes. */
 const COMPUTED = ["do", "each", "all", "any"];
 
-/** The main side of a run without a store: has the worker compute what it can, answers others by `answer`. */
+/** The main thread's side of a run without a store: lets the worker compute its steps, answers others by `answer`. */
 export function executor(answer: (call: StepCall) => unknown = () => null): ExecuteStep & { calls: StepCall[] } {
   const calls: StepCall[] = [];
   const execute: ExecuteStep = async (call, computed) => {

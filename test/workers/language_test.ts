@@ -13,7 +13,7 @@ import {
 } from "../../runtime/sdk/mod.ts";
 import { plainJson } from "../../runtime/workers/plain_json.ts";
 
-/** Fails to compile where the two types differ. */
+/** Fails to compile if the two types differ. */
 function same<A>() {
   return <B>(_value: B & ([A] extends [B] ? [B] extends [A] ? unknown : never : never)) => {};
 }
@@ -25,7 +25,7 @@ const payment: StandardSchema<{ paid: boolean }> = {
   "~standard": { version: 1, vendor: "test", validate: (value) => ({ value: value as { paid: boolean } }) },
 };
 
-Deno.test("the example of the language page compiles and is not thenable", async () => {
+Deno.test("the example of the language reference compiles and is not thenable", async () => {
   const disk = rule({
     when: poll<Disk>({ run: "./disks.sh", every: "5m", key: "item.mount", on: ["changed"] }),
     config: { threshold: 85 },
@@ -41,7 +41,7 @@ Deno.test("the example of the language page compiles and is not thenable", async
   assert.equal(await disk, disk);
 });
 
-Deno.test("a poll's options stand beside its source", () => {
+Deno.test("a poll's options are beside its source", () => {
   const disks = poll({ every: "5m", stdin: "x", run: "./disks.sh", key: "item.mount", on: ["changed"] });
   assert.equal(
     JSON.stringify(disks.entry),
@@ -75,7 +75,7 @@ Deno.test("a union of triggers narrows by event.type", () => {
         same<string>()(event.data.ref);
         same<string>()(event.http.path);
       }
-      // @ts-expect-error: a cron event need not have come in by a request
+      // @ts-expect-error: a cron event may not have come by a request
       if (event.type === "cron") event.http.path;
       // @ts-expect-error: no trigger emits this type
       if (event.type === "order.deleted") return;
@@ -144,7 +144,7 @@ Deno.test("the results of steps are typed", () => {
   });
 });
 
-Deno.test("what a trigger cannot be given does not compile", () => {
+Deno.test("invalid options of a trigger do not compile", () => {
   // @ts-expect-error: a webhook says how its sender is known
   webhook("/x", {});
   // @ts-expect-error: no such change
@@ -157,7 +157,7 @@ Deno.test("what a trigger cannot be given does not compile", () => {
   rule({ when: "0 9 * * *", then: () => {} });
 });
 
-Deno.test("an awaited event is typed by its type, by what is named, or by a definition", () => {
+Deno.test("an awaited event is typed by its type, a type argument, or a definition", () => {
   rule({
     when: cron("0 9 * * *"),
     then: async ({ step }) => {
@@ -176,7 +176,7 @@ Deno.test("an awaited event is typed by its type, by what is named, or by a defi
   });
 });
 
-Deno.test("a form's answers are typed by its fields; they are null only where nobody may have answered in time", () => {
+Deno.test("a form's answers are typed by its fields; they are null only if the form can time out", () => {
   rule({
     when: cron("0 9 * * *"),
     then: async ({ step }) => {

@@ -3,7 +3,7 @@ import { InvalidEventError, RuleCodeError, type StepCall } from "../../runtime/w
 import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
 import { executor, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
-Deno.test("a rule's function runs in a worker and its steps on the main side", () =>
+Deno.test("a rule's function runs in a worker and its steps on the main thread", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const execute = executor((call) => call.kind === "http" ? { status: 200 } : null);
     const code = await module(ruleSource(`
@@ -27,7 +27,7 @@ Deno.test("a rule's function runs in a worker and its steps on the main side", (
     assert.equal(isolates.count(), 1);
   }));
 
-Deno.test("describe() gives the declaration with functions replaced, and the place of the call of rule()", () =>
+Deno.test("describe() returns the declaration with functions replaced, and the position of the call of rule()", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(`import { cron, poll, rule } from "whenthen";
 export const read = () => 1;
@@ -51,7 +51,7 @@ export default rule({
     });
   }));
 
-Deno.test("describe() of a helper gives its exports", () =>
+Deno.test("describe() of a helper returns its exports", () =>
   withIsolates({}, async ({ isolates, module }) => {
     assert.deepEqual(await isolates.describe(await module("export const a = 1; export function b() {}")), {
       exports: ["a", "b"],
@@ -69,7 +69,7 @@ Deno.test("describe() leaves no worker behind", () =>
     assert.equal(isolates.count(), 0);
   }));
 
-Deno.test("what rule code throws comes back with its class, name, message and the place in the user's file", () =>
+Deno.test("an error of rule code comes back with its class, name, message and the position in the user's file", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const run = async (body: string) => {
       const code = await module(ruleSource(body));
@@ -90,7 +90,7 @@ Deno.test("what rule code throws comes back with its class, name, message and th
     assert.equal((await run(`throw "just text"`)).message, "just text");
   }));
 
-Deno.test("an error in step.do reaches the main side with its class and is thrown where the step was called", () =>
+Deno.test("an error in step.do reaches the main thread with its class and is thrown at the call of the step", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const seen: unknown[] = [];
     const code = await module(ruleSource(`
@@ -114,7 +114,7 @@ Deno.test("an error in step.do reaches the main side with its class and is throw
     });
   }));
 
-Deno.test("step.do is computed again as often as the main side asks, for the same call object", () =>
+Deno.test("step.do runs again as often as the main thread asks, for the same call object", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(ruleSource(`return await step.do("a", ({ attempt }) => {
       if (attempt < 3) throw new Error("attempt " + attempt);
@@ -131,16 +131,16 @@ Deno.test("step.do is computed again as often as the main side asks, for the sam
     assert.equal(objects.size, 1);
   }));
 
-Deno.test("a result that JSON cannot hold is a clear error", () =>
+Deno.test("a result that JSON cannot represent is a clear error", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(ruleSource(`await step.do("read", () => ({ items: [1, { at: new Date(0) }] }));`));
     await assert.rejects(
       isolates.runRule(code, scope(), executor(), never),
-      /the result of step "read" has a Date at items\[1\]\.at, which JSON cannot hold: use toISOString\(\)/,
+      /the result of step "read" has a Date at items\[1\]\.at, which JSON cannot represent: use toISOString\(\)/,
     );
   }));
 
-Deno.test("calls of a run go on side by side", () =>
+Deno.test("calls of a run are concurrent", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(ruleSource(
       `return await Promise.all(["a", "b", "c"].map((name) => step.do(name, () => step.http("h" + name, "https://x.org"))));`,
@@ -161,7 +161,7 @@ Deno.test("calls of a run go on side by side", () =>
     assert.deepEqual(output, ["ha", "hb", "hc"]);
   }));
 
-Deno.test("a call that is abandoned never settles, and the abort that follows leaves the worker to others", () =>
+Deno.test("a call that is abandoned never settles, and the abort that follows leaves the worker usable", () =>
   withIsolates({}, async ({ isolates, module, logs }) => {
     const code = await module(ruleSource(`
       if (config.suspend) try { await step.http("wait", "https://x.org"); } finally { console.log("settled"); }
@@ -181,14 +181,14 @@ Deno.test("a call that is abandoned never settles, and the abort that follows le
     assert.deepEqual(logs, []);
   }));
 
-Deno.test("a function if is asked", () =>
+Deno.test("a function if is called", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(ruleSource("", "if: ({ event, config }) => event.data.n > config.least,"));
     assert.equal(await isolates.askCondition(code, scope({ config: { least: 0 } }), never), true);
     assert.equal(await isolates.askCondition(code, scope({ config: { least: 1 } }), never), false);
   }));
 
-Deno.test("an event that its validator refuses is an InvalidEventError that says where; else rules see the validated data", () =>
+Deno.test("an event that its validator refuses is an InvalidEventError with the path; else rules see the validated data", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(`import { event, rule } from "whenthen";
       const order = { "~standard": { version: 1, vendor: "test", validate: (value: any) =>
@@ -228,7 +228,7 @@ Deno.test("callFunction() calls an export with its arguments and a signal", () =
     assert.deepEqual(await isolates.callFunction(code, "read", { cursor: 4 }, never), { items: [4], isSignal: true });
   }));
 
-Deno.test("a secret's name is told before a step that uses it; one that is not set throws", () =>
+Deno.test("a secret's name is reported before a step that uses it; one that is not set throws", () =>
   withIsolates({ secrets: () => ({ TOKEN: "s3cret" }) }, async ({ isolates, module, secretsUsed, logs }) => {
     const code = await module(ruleSource(`
       console.log(secrets);
@@ -243,7 +243,7 @@ Deno.test("a secret's name is told before a step that uses it; one that is not s
     assert.doesNotMatch(logs[0].message, /s3cret/);
   }));
 
-Deno.test("workers see the environment that they are given and no other", () =>
+Deno.test("workers see only the environment that they are given", () =>
   withIsolates({ env: () => ({ COLOUR: "blue" }) }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`return [env.COLOUR, process.env.COLOUR, process.env.PATH ?? null];`));
     assert.deepEqual(await isolates.runRule(code, scope(), executor(), never), ["blue", "blue", null]);
@@ -261,7 +261,7 @@ Deno.test("console output goes to the log with its level and run", () =>
     assert.equal(logs[4].message, "raw");
   }));
 
-Deno.test("a function is quiet once it has made all the calls that it could make at once with the answers given", () =>
+Deno.test("a function is idle after it has made all calls that are possible with the results so far", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(ruleSource(`
       await Promise.all(["a", "b"].map(async (name) => {
@@ -296,7 +296,7 @@ Deno.test("a function is quiet once it has made all the calls that it could make
     assert.deepEqual(seen, ["a1", "b1", "quiet", "a2", "quiet", "b2", "quiet", "quiet"]);
   }));
 
-Deno.test("a step that comes after its run was suspended is told of, with what to do", () =>
+Deno.test("a step called after its run was suspended is reported, with a remedy", () =>
   withIsolates({}, async ({ isolates, module, logs }) => {
     const code = await module(
       ruleSource(`

@@ -9,7 +9,7 @@ import { ParseThread } from "../../runtime/workers/parsing/parse_in_thread.ts";
 const parserUrl = new URL("../../runtime/workers/parsing/parse_worker.ts", import.meta.url);
 
 /**
- * A thread, and how many were started for it.
+ * A thread, and the number of threads started for it.
  * @param urls of the first ones
  */
 function startThread(idle: number, urls: URL[] = []) {
@@ -28,7 +28,7 @@ const texts: [Format, string][] = [
   ["json", `"text"`],
 ];
 
-Deno.test("a thread reads text as the very same data; one thread reads all that come before it is idle", async () => {
+Deno.test("a thread parses text into identical data; one thread parses all texts until it is idle", async () => {
   const { thread, started } = startThread(60_000);
   const read = await Promise.all(texts.map(([format, text]) => thread.parse(text, format)));
   for (const [index, [format, text]] of texts.entries()) assert.deepStrictEqual(read[index], parse(text, format));
@@ -36,7 +36,7 @@ Deno.test("a thread reads text as the very same data; one thread reads all that 
   await thread.end();
 });
 
-Deno.test("what cannot be read is the same error from a thread, and the next text is read", async () => {
+Deno.test("a parse error is the same from a thread, and the next text is parsed", async () => {
   const { thread, started } = startThread(60_000);
   const unreadable: [Format, string][] = [
     ["json", "[1,"],
@@ -61,7 +61,7 @@ Deno.test("what cannot be read is the same error from a thread, and the next tex
   await thread.end();
 });
 
-Deno.test("a thread that dies fails the text that it reads, and is started again for the next", async () => {
+Deno.test("a thread that dies fails its current text, and is started again for the next", async () => {
   const { thread, started } = startThread(60_000, [new URL("./dying_worker_fixture.ts", import.meta.url)]);
   const dying = assert.rejects(
     thread.parse("[1]", "json"),
@@ -74,7 +74,7 @@ Deno.test("a thread that dies fails the text that it reads, and is started again
   await thread.end();
 });
 
-Deno.test("a thread that has nothing to do ends, and another one reads the next text", async () => {
+Deno.test("an idle thread ends, and another one parses the next text", async () => {
   const { thread, started } = startThread(0);
   for (let count = 1; count <= 3; count++) {
     assert.deepEqual(await thread.parse(`[${count}]`, "json"), [count]);
@@ -83,7 +83,7 @@ Deno.test("a thread that has nothing to do ends, and another one reads the next 
   assert.equal(started(), 3);
 });
 
-Deno.test("data that is taken apart is put together as it was", () =>
+Deno.test("data that is split is joined unchanged", () =>
   fc.assert(
     fc.asyncProperty(fc.jsonValue({ maxDepth: 5 }), async (value) => {
       const text = JSON.stringify(value);

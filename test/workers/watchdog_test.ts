@@ -12,7 +12,7 @@ import {
 import { limitBeside } from "../../runtime/workers/open_workers.ts";
 import { executor, gate, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
-/** Waits on the main side until `release`, or loops, or hangs, as `config.do` says. */
+/** Waits on the main thread until `release`, or loops, or hangs, as `config.do` says. */
 const CHOICE = ruleSource(`
   await step.log("begun", config.do);
   if (config.do === "loop") { console.log("looping"); for (;;); }
@@ -35,7 +35,7 @@ function startRun(isolates: Isolates, code: BundledModule, what: string, kind: s
   return { result, reached: reached.promise };
 }
 
-Deno.test("a loop is ended and blamed; a run that waits for the main side meanwhile is interrupted, to be attempted again", () =>
+Deno.test("a loop is ended and blamed; a run that awaits the main thread meanwhile is interrupted, to be attempted again", () =>
   withIsolates({ blockedAfter: 3_000 }, async ({ isolates, module }) => {
     const code = await module(CHOICE);
     const waiting = startRun(isolates, code, "ask", "http");
@@ -48,7 +48,7 @@ Deno.test("a loop is ended and blamed; a run that waits for the main side meanwh
     assert.deepEqual(await startRun(isolates, code, "", "log").result, { output: "fine" });
   }));
 
-Deno.test("a loop is blamed also where a call of a branch that was given up is never answered", () =>
+Deno.test("a loop is blamed even if a call of an abandoned branch is never answered", () =>
   withIsolates({ blockedAfter: 3_000 }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`
       if (config.ask) return await step.http("ask", "https://x.org");
@@ -70,7 +70,7 @@ Deno.test("a loop is blamed also where a call of a branch that was given up is n
     await interrupted;
   }));
 
-Deno.test("other rules go on while one loops", () =>
+Deno.test("other rules continue while one loops", () =>
   withIsolates({ blockedAfter: 3_000 }, async ({ isolates, module }) => {
     const [bad, good] = [await module(CHOICE), await module(CHOICE)];
     const looping = startRun(isolates, bad, "loop", "log");
@@ -96,7 +96,7 @@ Deno.test("aborting a run that computes ends its worker at once and interrupts t
   });
 });
 
-Deno.test("a loop that was given up while it waited is found, too", () => {
+Deno.test("a loop abandoned while it waited is detected, too", () => {
   const begun = gate();
   return withIsolates({ blockedAfter: 3_000, onLog: () => begun.resolve() }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`step.http("ask", "https://x.org"); console.log("looping"); for (;;);`));
@@ -121,7 +121,7 @@ Deno.test("an error that nothing awaits fails the only run in the worker", () =>
     }
   }));
 
-Deno.test("where several runs share the worker of such an error, each is to be attempted alone, which tells whose it is", () =>
+Deno.test("if several runs share the worker of such an error, each is attempted alone to find its cause", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(CHOICE);
     const waiting = startRun(isolates, code, "ask", "http");
@@ -135,13 +135,13 @@ Deno.test("where several runs share the worker of such an error, each is to be a
     assert.deepEqual([error.message, error.blocked], ["floating", false]);
   }));
 
-Deno.test("process.exit is an error and ends nothing", () =>
+Deno.test("process.exit is an error and does not end the program", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const { error } = await startRun(isolates, await module(CHOICE), "exit", "log").result as { error: Error };
     assert.match(error.message, /process\.exit is not for rule code/);
   }));
 
-Deno.test("a module that throws at its top level fails its runs with the place", () =>
+Deno.test("a module that throws at its top level fails its runs with the position", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(`\nnull!.x;\n${CHOICE}`);
     const { error } = await startRun(isolates, code, "", "log").result as { error: RuleCodeError };
@@ -150,7 +150,7 @@ Deno.test("a module that throws at its top level fails its runs with the place",
     await assert.rejects(isolates.describe(code), { name: "TypeError" });
   }));
 
-Deno.test("a module that never finishes loading is given up", () =>
+Deno.test("a module that never finishes loading is abandoned", () =>
   withIsolates({ blockedAfter: 400 }, async ({ isolates, module }) => {
     const waits = await module(`await new Promise(() => {});\n${CHOICE}`);
     await assert.rejects(isolates.describe(waits), /rule0\.ts was not loaded after 400ms/);
@@ -159,7 +159,7 @@ Deno.test("a module that never finishes loading is given up", () =>
     assert.equal(isolates.count(), 0);
   }));
 
-Deno.test("a run that is alone has a worker of its own, gone with it", () =>
+Deno.test("a run that executes alone has its own worker, which ends with it", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(CHOICE);
     const controller = new AbortController();
@@ -173,7 +173,7 @@ Deno.test("a run that is alone has a worker of its own, gone with it", () =>
     assert.equal(isolates.count(), 1);
   }));
 
-Deno.test("growing memory ends the worker and blames the run", () =>
+Deno.test("a run that uses too much memory ends its worker and is blamed", () =>
   withIsolates({ memoryLimit: process.memoryUsage().rss + 300e6 }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`
       const kept = [];
@@ -188,7 +188,7 @@ Deno.test("growing memory ends the worker and blames the run", () =>
     }
   }));
 
-Deno.test("what the store and its checkpoints take is no rule's fault, up to what the machine has", async () => {
+Deno.test("memory of the store and its checkpoints is not blamed on rules, up to the machine's memory", async () => {
   assert.equal(limitBeside(0, 1.5e9), 1.5e9);
   assert.equal(limitBeside(1, 1e18), 1e18, "never below the limit itself");
   assert.ok(limitBeside(1e18, 1e6) < 1e15);
@@ -200,7 +200,7 @@ Deno.test("what the store and its checkpoints take is no rule's fault, up to wha
   });
 });
 
-Deno.test("the longest idle worker makes room; where none is idle, work waits", () =>
+Deno.test("the longest idle worker is evicted; if none is idle, work waits", () =>
   withIsolates({ maxWorkers: 2 }, async ({ isolates, module }) => {
     const [a, b, c] = [await module(CHOICE), await module(CHOICE), await module(CHOICE)];
     await startRun(isolates, a, "", "log").result;
@@ -226,7 +226,7 @@ Deno.test("idle workers are discarded", () =>
     while (isolates.count() > 0) await new Promise((resolve) => setTimeout(resolve, 10));
   }));
 
-Deno.test("a discarded version finishes its work first", () =>
+Deno.test("workers of a discarded version finish their work first", () =>
   withIsolates({}, async ({ isolates, module }) => {
     const code = await module(CHOICE);
     const answer = gate<unknown>();
@@ -258,8 +258,8 @@ Deno.test("close() interrupts what runs", () =>
     assert.ok((await startRun(isolates, code, "", "log").result as { error: Error }).error instanceof InterruptedError);
   }));
 
-// In a process of its own: the tests beside this one are threads of the same, and their memory is counted with it.
-Deno.test("200 discarded workers leave memory about where it was", async () => {
+// In a separate process: concurrent tests are threads of this one, and their memory would be counted, too.
+Deno.test("200 discarded workers leave memory about unchanged", async () => {
   const program = new URL("./discarded_workers.ts", import.meta.url).pathname;
   const { stdout } = await promisify(execFile)(Deno.execPath(), ["run", "-A", "--no-check", program]);
   const { grown, left } = JSON.parse(stdout);

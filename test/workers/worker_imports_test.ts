@@ -4,7 +4,7 @@ import { dirname, join, relative } from "node:path";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 
-/** Packages that the worker loads by what it imports, types aside, each with the file that asks for it. */
+/** Packages that the worker loads through its imports, except types, each with the importing file. */
 function packagesOf(file: string, seen = new Set<string>()): string[] {
   if (seen.has(file)) return [];
   seen.add(file);

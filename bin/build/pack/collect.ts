@@ -82,7 +82,7 @@ function passwordHashes({ settings: { people } }: CheckedFolder, files: PackedFi
     severity: "warning",
     file: SETTINGS,
     at: origin.at(["people", id, "password"], "key"),
-    message: `the hash of the password of ${id} is packed: who has the file can guess at it`,
+    message: `the hash of the password of ${id} is packed: whoever has the file can try to guess it`,
     hint: "give the file to nobody else, or pack a folder in which people have no passwords",
   }));
 }
@@ -110,7 +110,7 @@ async function filesOf(
   for (const path of paths) {
     const absolute = join(folder, path);
     const facts = await stat(absolute).catch(() => undefined);
-    if (!facts?.isFile()) leave(path, "it is no regular file");
+    if (!facts?.isFile()) leave(path, "it is not a regular file");
     else if (await secrets.has(absolute)) leave(path, `${SETTINGS} names it as a file of secrets`, SECRETS_REMEDY);
     else files.push({ path, executable: (facts.mode & 0o100) !== 0, content: await readFile(absolute, "base64") });
   }

@@ -10,7 +10,7 @@ import { embedded } from "../../../runtime/host/embedded.ts";
 import { intoCache } from "../../../runtime/host/unpack.ts";
 import { readPayload, sha256 } from "./payload.ts";
 
-/** A rules folder as it is packed into the program. */
+/** A rules folder as packed into the program. */
 export interface PackedFolder {
   files: PackedFile[];
   /** Its TypeScript files, bundled. */

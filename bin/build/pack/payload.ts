@@ -26,7 +26,7 @@ export async function readPayload(path: string): Promise<Buffer | undefined> {
   if (size === end) return undefined;
   const damaged = (what: string) =>
     new DamagedError(
-      `Cannot start ${path}: the folder packed into it is damaged (${what}); copy the file again, or pack it anew`,
+      `Cannot start ${path}: the folder packed into it is damaged (${what}); copy the file again, or pack it again`,
     );
   if (size < end + TRAILER) throw damaged("its end is missing");
   const trailer = await read(file, size - TRAILER, TRAILER);
@@ -34,7 +34,7 @@ export async function readPayload(path: string): Promise<Buffer | undefined> {
   if (!trailer.subarray(0, MARK.length).equals(MARK)) throw damaged("its end is missing");
   if (length !== size - TRAILER - end) throw damaged(`it is ${size - TRAILER - end} bytes long, not ${length}`);
   const payload = await read(file, end, length);
-  if (!sha256(payload).equals(trailer.subarray(MARK.length + 8))) throw damaged("its SHA-256 is another one");
+  if (!sha256(payload).equals(trailer.subarray(MARK.length + 8))) throw damaged("its SHA-256 differs");
   return payload;
 }
 
@@ -92,7 +92,7 @@ const SEGMENT = 0x19;
 export function executableEnd(head: Buffer): number {
   if (head.readUInt32BE(0) === ELF) return endOfElf(head);
   if (head.readUInt32LE(0) === MACH_O) return endOfMachO(head);
-  throw new Error("it is no program of this system");
+  throw new Error("it is not a program for this system");
 }
 
 /** The table of sections is the last part of the file (ELF-64: e_shoff, e_shentsize, e_shnum). */

@@ -13,7 +13,7 @@ const NEXT_TIMES = 5;
 
 /** `check`: loads the folder and reports its problems. */
 export function addCheck(program: Command, session: Session): void {
-  addCommand(program, "check", "load and check only: problems with their places, and the next cron times")
+  addCommand(program, "check", "load and check only: problems with their positions, and the next cron times")
     .argument("[folder]", "the rules folder (default: rules)")
     .addHelpText("after", "\nExits with 0, or with 2 if there is a problem that is more than a warning")
     .action(async (folder: string | undefined, _options, command: Command) => {

@@ -22,7 +22,7 @@ export function addEmit(program: Command, session: Session): void {
     .argument("[type]", "type of the event, such as order.created")
     .option("--data <json>", "the event's data (the data folder goes before the command: whenthen --data DIR emit …)")
     .option("--id <id>", "the event's id; a second event with it is a duplicate")
-    .option("--subject <text>", "what the event is about")
+    .option("--subject <text>", "the event's subject")
     .option("--rule <rule>", "start this rule instead")
     .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
     .action((type: string | undefined, options: EmitOptions) => {
@@ -57,8 +57,8 @@ function parseData(text: string | undefined): Json | undefined {
 }
 
 function printAnswer(terminal: Terminal, { event, duplicate, verdicts, wakes }: EmitAnswer): void {
-  if (duplicate) return terminal.write(`Event ${event} was known already: a duplicate starts nothing\n`);
-  terminal.write(`Event ${event} is taken in\n`);
+  if (duplicate) return terminal.write(`Event ${event} is a duplicate, which starts nothing\n`);
+  terminal.write(`Event ${event} is accepted\n`);
   if (verdicts.length + wakes.length === 0) {
     terminal.write(paint(terminal, "yellow", "  no rule listens to it, and no run waits for it yet") + "\n");
   }
@@ -66,5 +66,5 @@ function printAnswer(terminal: Terminal, { event, duplicate, verdicts, wakes }: 
     const line = oneLine(`${rule} ${verdictSentence(verdict, terminal.now)}`);
     terminal.write(`  ${paint(terminal, verdictColour(verdict), line)}\n`);
   }
-  for (const run of wakes) terminal.write(paint(terminal, "green", `  run ${run} had waited for it`) + "\n");
+  for (const run of wakes) terminal.write(paint(terminal, "green", `  run ${run} was waiting for it`) + "\n");
 }

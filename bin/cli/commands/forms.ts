@@ -60,7 +60,7 @@ export function addForms(program: Command, session: Session): void {
         const values = "data" in given ? given.data : valuesOf(given.texts, await client.get<Form>(path));
         const answered = await client.post<Form>(path, { as: options.as, values });
         print(session, common, answered, (terminal) => {
-          terminal.write(`Answered as ${answered.answer!.by}; run ${answered.run} goes on\n`);
+          terminal.write(`Answered as ${answered.answer!.by}; run ${answered.run} resumes\n`);
           if (!client.live) terminal.write("No whenthen is running here: the run waits for one\n");
         });
       });
@@ -71,7 +71,7 @@ export function addForms(program: Command, session: Session): void {
 function readGiven(pairs: string[], data: string | undefined): { texts: Map<string, string> } | { data: JsonObject } {
   if (data !== undefined) {
     const given = { data: parseData(data) };
-    if (pairs.length > 0) throw new UsageError("Cannot answer with --data and with values: give one of them");
+    if (pairs.length > 0) throw new UsageError("Cannot answer with --data and with values: use only one of them");
     return given;
   }
   const texts = new Map<string, string>();

@@ -11,9 +11,9 @@ import { VERSION } from "../version.ts";
 
 /** `once`: one pass over everything, for CI jobs. */
 export function addOnce(program: Command, session: Session): void {
-  addCommand(program, "once", "poll each poller once, fire what cron owes, finish or suspend all runs")
+  addCommand(program, "once", "poll each poller once, fire the crons that are due, finish or suspend all runs")
     .argument("[folder]", "the rules folder (default: rules)")
-    .option("--require-state", "exit 3 if the data folder is new, instead of starting as on the first day")
+    .option("--require-state", "exit 3 if the data folder is new, instead of starting afresh")
     .addHelpText(
       "after",
       "\nExits with 0; 1 if a run or a poll failed; 2 if a rule does not load; 3 see --require-state",
@@ -28,7 +28,7 @@ export function addOnce(program: Command, session: Session): void {
       using signal = new StopSignal();
       try {
         if (options.requireState && await app.isNew()) {
-          session.terminal.write(`The data folder ${folders.data} is new: nothing is known of earlier passes\n`);
+          session.terminal.write(`The data folder ${folders.data} is new: there is no state of earlier passes\n`);
           session.exitCode = ExitCode.newStore;
           return;
         }
@@ -56,5 +56,5 @@ function printOnce(terminal: Terminal, { broken, failedRuns, failures }: OnceRep
   for (const { id, rule, error } of failedRuns) {
     complain(`${rule}: run ${id} failed: ${error?.message ?? "no message"}`);
   }
-  if (broken.length + failures.length + failedRuns.length === 0) terminal.write("The pass went well\n");
+  if (broken.length + failures.length + failedRuns.length === 0) terminal.write("The pass succeeded\n");
 }

@@ -14,14 +14,14 @@ export function addOperations(program: Command, session: Session): void {
   onRun("replay", "run the event of a run once more, by the rule as it is now", (run, answer) => {
     return `Run ${answer.run} replays run ${run}`;
   });
-  onRun("retry", "let a failed run go on: with the step that failed, behind the last good one", (run, { step }) => {
-    return `Run ${run} goes on ${step === undefined ? "behind its last recorded step" : `with step "${step}"`}`;
+  onRun("retry", "resume a failed run with the step that failed, after the last successful one", (run, { step }) => {
+    return `Run ${run} resumes ${step === undefined ? "after its last recorded step" : `with step "${step}"`}`;
   });
-  onRun("move", "let a run that waits go on by its rule as it is now", (run) => {
-    return `Run ${run} goes on by its rule as it is now`;
+  onRun("move", "let a waiting run continue with its rule as it is now", (run) => {
+    return `Run ${run} continues with its rule as it is now`;
   });
   onRun("cancel", "end a run that has not ended yet", (run, { state }) => {
-    return state === "cancelled" ? `Run ${run} is cancelled` : `Run ${run} had ended before: ${describeState(state)}`;
+    return state === "cancelled" ? `Run ${run} is cancelled` : `Run ${run} has already ended: ${describeState(state)}`;
   });
 
   addCommand(program, "skip", "end a wait of a run without what it waits for; its result is null")
@@ -33,7 +33,7 @@ export function addOperations(program: Command, session: Session): void {
 
   addCommand(program, "pause", "let the events of a rule start nothing until it is resumed")
     .argument("<rule>", "id of a rule")
-    .option("--reason <text>", "what the verdicts will say (default: who paused it)")
+    .option("--reason <text>", "the reason in the verdicts (default: who paused it)")
     .action((rule: string, { reason }: { reason?: string }, command: Command) =>
       post(command, `/api/rules/${pathOf(rule)}/pause`, { reason }, ({ paused }) => `Rule ${rule} is paused: ${paused}`)
     );
@@ -41,7 +41,7 @@ export function addOperations(program: Command, session: Session): void {
   addCommand(program, "resume", "let the events of a paused rule start runs again")
     .argument("<rule>", "id of a rule")
     .action((rule: string, _options, command: Command) =>
-      post(command, `/api/rules/${pathOf(rule)}/resume`, {}, () => `Rule ${rule} is on again`)
+      post(command, `/api/rules/${pathOf(rule)}/resume`, {}, () => `Rule ${rule} is resumed`)
     );
 
   function post(command: Command, path: string, body: object, say: (answer: Answer) => string): Promise<void> {

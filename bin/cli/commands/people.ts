@@ -43,9 +43,9 @@ export function addPeople(program: Command, session: Session): void {
   people.command("add")
     .description("add a person, or give one a new password or token")
     .addOption(jsonOption())
-    .argument("<id>", "what rules call the person in to:")
+    .argument("<id>", "the person's id, as rules use it in to:")
     .option("--folder <dir>", "the rules folder (default: rules)")
-    .option("--name <name>", "for people to read")
+    .option("--name <name>", "the person's name, as shown")
     .option("--email <address>", "the e-mail address")
     .option("--group <name...>", "groups that the person is in")
     .option("--password-stdin", "read the password from standard input instead of asking on the terminal")
@@ -92,7 +92,7 @@ const SHORTEST = 8;
 async function askPassword(person: string): Promise<string | undefined> {
   if (!stdin.isTTY) {
     throw new UsageError(
-      "Cannot ask for a password: this is no terminal; give it with --password-stdin, or make a token with --token",
+      "Cannot ask for a password: this is not a terminal; give it with --password-stdin, or make a token with --token",
     );
   }
   const password = await askHidden(`Password of ${person} (empty: none, only links by mail): `);

@@ -19,13 +19,16 @@ interface RunOptions extends CommonOptions {
 
 /** `run`: watches the folder, serves, and executes runs until it gets a stop signal. */
 export function addRun(program: Command, session: Session, { isDefault }: { isDefault: boolean }): void {
-  program.command("run", { isDefault }).description("watch the folder, serve and run, until told to stop")
+  program.command("run", { isDefault }).description("watch the folder, serve and run, until stopped")
     .argument("[folder]", "the rules folder (default: rules)")
     .addOption(dataOption()).addOption(envOption()).addOption(logOption())
     .addOption(
-      new Option("--port <port>", "0 takes a free one (default: 8080)").env("PORT").argParser(wholeNumber("a port")),
+      new Option("--port <port>", "0 chooses a free one (default: 8080)").env("PORT").argParser(wholeNumber("a port")),
     )
-    .option("--host <address>", "what to listen on; anything but loopback needs WHENTHEN_TOKEN (default: 127.0.0.1)")
+    .option(
+      "--host <address>",
+      "the address to listen on; anything but loopback needs WHENTHEN_TOKEN (default: 127.0.0.1)",
+    )
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<RunOptions>();
       const folders = await foldersToLoad(folder, options.data);

@@ -69,7 +69,7 @@ export function printRuns(terminal: Terminal, runs: Run[]): void {
 function noteOfRun(run: Run, now: number): string {
   const event = [run.event.type, run.event.subject].filter((part) => part !== undefined).join(" ");
   const waiting = run.waitingFor && `waits for ${run.waitingFor}`;
-  const due = run.due === undefined ? undefined : `goes on ${relativeTime(run.due, now)}`;
+  const due = run.due === undefined ? undefined : `resumes ${relativeTime(run.due, now)}`;
   return [event, run.error?.message, waiting, due].filter((part) => part).join("; ");
 }
 
@@ -77,7 +77,7 @@ function noteOfRun(run: Run, now: number): string {
 export function printEvents(terminal: Terminal, events: EventRecord[]): void {
   if (events.length === 0) terminal.write("No events yet\n");
   for (const { event, receivedAt, deliveries, delivery, verdicts, ended } of events) {
-    const times = deliveries > 1 ? `, delivered ${deliveries} times and taken once` : "";
+    const times = deliveries > 1 ? `, delivered ${deliveries} times and accepted once` : "";
     const received = relativeTime(receivedAt, terminal.now) + times;
     const facts = [event.type, event.subject, `id ${event.id}`, `from ${event.source}`, received];
     const head = fit(facts.filter((fact) => fact !== undefined).map(oneLine).join("  "), terminal.width);
@@ -90,7 +90,7 @@ export function printEvents(terminal: Terminal, events: EventRecord[]): void {
       terminal.write(paint(terminal, verdictColour(verdict), line) + "\n");
     }
     for (const { rule, run, step } of ended) {
-      const line = fit(`  ${oneLine(`${rule} had waited for it: step "${step}" of run ${run}`)}`, terminal.width);
+      const line = fit(`  ${oneLine(`${rule} was waiting for it: step "${step}" of run ${run}`)}`, terminal.width);
       terminal.write(paint(terminal, "green", line) + "\n");
     }
   }
@@ -102,8 +102,8 @@ export function verdictSentence(verdict: Verdict, now: number): string {
     case "started":
       return `started run ${verdict.run}`;
     case "held": {
-      const release = verdict.until > now ? `, goes on in ${formatDuration(verdict.until - now)}` : "";
-      return `held as run ${verdict.run}: ${verdict.reason}${release}`;
+      const release = verdict.until > now ? `, starts in ${formatDuration(verdict.until - now)}` : "";
+      return `delayed as run ${verdict.run}: ${verdict.reason}${release}`;
     }
     case "condition":
       return `did not start, the condition does not hold: ${verdict.reason}${valuesIn(verdict.values)}`;
@@ -116,7 +116,7 @@ export function verdictSentence(verdict: Verdict, now: number): string {
     case "disabled":
       return `did not start: ${verdict.reason}`;
     case "looped":
-      return `did not start, this would go round for ever: ${verdict.reason}`;
+      return `did not start, this would loop for ever: ${verdict.reason}`;
     case "error":
       return `did not start because of an error: ${verdict.reason}`;
   }

@@ -24,7 +24,7 @@ export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): vo
   if (run.replayOf !== undefined) fact("replays", `run ${run.replayOf}`);
   fact("verdict", verdictOf({ run, steps, notes }));
   if (run.waitingFor !== undefined && waits.length === 0) fact("waits for", run.waitingFor);
-  if (run.due !== undefined && waits.length === 0) fact("goes on", at(run.due));
+  if (run.due !== undefined && waits.length === 0) fact("resumes", at(run.due));
 
   if (waits.length > 0) say(`\n${paint(terminal, "bold", "waits")}`);
   for (const wait of waits) {
@@ -64,7 +64,7 @@ function requestOf({ method, path, query }: HttpRequestFacts): string {
 function verdictOf({ run, steps, notes }: Trace): string {
   const asked = steps.find(({ path }) => path === CONDITION_STEP);
   if (asked?.state === "failed") return `error: the function if failed: ${asked.error?.message ?? "no message"}`;
-  if (asked?.output === false) return "condition: the function if said no";
+  if (asked?.output === false) return "condition: the function if returned false";
   const held = notes.find(({ text }) => text.startsWith("held"));
   return held === undefined ? `started by the trigger ${run.trigger}` : held.text;
 }
@@ -99,7 +99,7 @@ function printNode(terminal: Terminal, { name, record, children }: StepNode, ind
 
 function factsOf(terminal: Terminal, record: StepRecord, name: string, waits: StepWait[]): string[] {
   const { path, kind, state, attempts, startedAt, endedAt } = record;
-  if (kind === "onError") return [`answers what failed in "${oneLine(String((record.input as JsonObject).step))}"`];
+  if (kind === "onError") return [`handles the failure of "${oneLine(String((record.input as JsonObject).step))}"`];
   const facts = [
     kind === name ? undefined : kind,
     paint(terminal, STEP_COLOURS[state], state),
@@ -114,7 +114,7 @@ function factsOf(terminal: Terminal, record: StepRecord, name: string, waits: St
 /** What it waits for, or when it is attempted again. */
 function goesOn({ due }: StepRecord, wait: StepWait | undefined, now: number): string | undefined {
   if (wait !== undefined) return oneLine(waitSentence(wait, now));
-  return due === undefined ? undefined : `goes on ${relativeTime(due, now)}`;
+  return due === undefined ? undefined : `resumes ${relativeTime(due, now)}`;
 }
 
 /** A wait in a few words: for what, and until when. */

@@ -20,15 +20,15 @@ export const schemas = {
     body: template().optional().describe("The body, as text"),
     headers: z.record(z.string(), template()).optional().describe("Request headers"),
     query: z.record(z.string(), json()).optional().describe(
-      "Added to the URL; a list repeats its name, null leaves it out",
+      "Appended to the URL; a list repeats its name, null leaves it out",
     ),
     auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
       .describe("{ bearer: token } or { basic: user:password }"),
-    format: format().optional().describe("How the body is read, whatever its content type says"),
-    charset: charset().optional().describe("Of the body, whatever its content type says"),
-    save: fileName().optional().describe("Puts the body into a file of this name in the run's folder"),
+    format: format().optional().describe("How the body is parsed, whatever its content type says"),
+    charset: charset().optional().describe("The charset of the body, whatever its content type says"),
+    save: fileName().optional().describe("Saves the body to a file of this name in the run's folder"),
     ok: z.array(number({ min: 100, max: 599, integer: true })).optional()
-      .describe("Statuses beside 2xx that are no failure; a redirect named here is not followed"),
+      .describe("Statuses besides 2xx that count as success; a redirect listed here is not followed"),
   },
 } as const;
 
@@ -60,7 +60,7 @@ export function checkRequest(args: ReadHttpArgs): string[] {
   }
   const read = (["format", "charset"] as const).find((name) => args[name] !== undefined);
   if (args.save !== undefined && read !== undefined) {
-    return [`${read}: the body goes into a file by "save", and is not read; take one of them away`];
+    return [`${read}: "save" writes the body to a file, so it is not parsed; remove one of the two`];
   }
   return [];
 }

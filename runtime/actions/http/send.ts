@@ -70,7 +70,7 @@ function redirect(request: HttpRequest, status: number, location: string): HttpR
 /** Without path and query: a server may repeat those of the request, with a secret in them. */
 function placeOf(location: string, from: URL): string {
   const url = URL.parse(location, from.href);
-  if (url === null) return "what is no URL";
+  if (url === null) return "an invalid URL";
   return `${url.protocol}${url.host && `//${url.host}`}`;
 }
 

@@ -17,11 +17,11 @@ export const mail = defineAction({
   summary: "Sends a mail",
   main: json().refine((to) => typeof to === "string" || Array.isArray(to), {
     error: `expected ${ADDRESS}, or a list of them`,
-  }).describe("To whom: an e-mail address, or a list"),
+  }).describe("The recipient: an e-mail address, or a list of them"),
   options: {
     subject: template().optional().describe("By default the rule's id"),
     text: template().optional().describe("The mail as text"),
-    html: template().optional().describe("The mail as HTML, instead of the text or beside it"),
+    html: template().optional().describe("The mail as HTML, instead of text or in addition to it"),
     from: template().optional().describe("By default from of smtp in whenthen.yaml"),
   },
   defaults: { timeout: 120_000, attempts: 3 },

@@ -65,7 +65,7 @@ export class PendingStep {
   answer!: Promise<StepAnswer>;
   /** Set for an `each` with a rate. */
   pace?: Pace;
-  /** Its branch was given up: nobody waits for its answer. */
+  /** Its branch was abandoned: nobody waits for its answer. */
   lost = false;
   readonly #controller = new AbortController();
 

@@ -41,9 +41,9 @@ const schemas = {
   main: expression().describe("The list"),
   options: {
     as: z.string().regex(/^[A-Za-z_]\w*$/, { error: "expected a name of letters, digits and _" }).optional()
-      .describe("What the steps call the item; by default item. Its number, from 0, is index"),
+      .describe("The item's name in the steps; by default item. Its index, from 0, is index"),
     max: number({ min: 1, integer: true }).optional().describe("How many items at once; by default 1"),
-    rate: rate().optional().describe("How fast items begin: 10/s"),
+    rate: rate().optional().describe("The rate at which items start: 10/s"),
     timeout: notHere,
     retry: notHere,
     onTimeout: notHere,
@@ -69,7 +69,7 @@ export const each: Control = defineControl({
   nested: { apart: true, stops: true, names: ({ as = ITEM }) => [String(as), "index"] },
   check({ as }) {
     return as !== undefined && TAKEN.includes(as)
-      ? [`as: "${as}" is the name of something else; choose another one`]
+      ? [`as: "${as}" is already the name of something else; choose another one`]
       : [];
   },
   async execute(step, frame, runSteps) {

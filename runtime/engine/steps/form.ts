@@ -21,10 +21,10 @@ const schemas = {
   main: template().describe("The question, as the title of the page"),
   options: {
     to: people().describe("Who may answer: people or groups of whenthen.yaml, or e-mail addresses"),
-    fields: fields().optional().describe("What they fill in"),
+    fields: fields().optional().describe("The fields to fill in"),
     remind: duration().optional().describe("How often they are reminded until one has answered: 1d"),
     escalate: z.strictObject({
-      after: duration().describe("How long nobody has answered"),
+      after: duration().describe("The time without an answer"),
       to: people().describe("Who is asked, too"),
     }, asIn("escalate: { after: 2d, to: cfo }")).optional()
       .describe("Adds people to the form if nobody has answered by then: { after: 2d, to: cfo }"),
@@ -118,7 +118,7 @@ function beginForm({ form, to, fields = {}, remind, escalate, timeout }: FormArg
   const nobody = [...to, ...escalate?.to ?? []].find((name) => people.find([name]).length === 0);
   if (nobody !== undefined) {
     throw new TerminalError(
-      `Cannot ask "${nobody}": there is no such person, nobody in a group of that name, and it is no e-mail address`,
+      `Cannot ask "${nobody}": there is no such person, nobody is in a group of that name, and it is not an e-mail address`,
     );
   }
   const title = titleOf(form);
@@ -165,9 +165,9 @@ export const form: Control = defineControl({
     const taken = Object.keys(fields).filter((name) => TAKEN.includes(name));
     return [
       ...taken.map((name) => `fields: the field "${name}" would hide who answered and when; give it another name`),
-      ...typeof remind === "number" && remind < 1_000 ? ["remind: a reminder every moment; write at least 1s"] : [],
+      ...typeof remind === "number" && remind < 1_000 ? ["remind: the interval is too short; write at least 1s"] : [],
       ...typeof after === "number" && typeof timeout === "number" && after >= timeout
-        ? ["escalate: its time comes after the timeout; write a shorter one"]
+        ? ["escalate: it would come after the timeout; write a shorter time"]
         : [],
     ];
   },

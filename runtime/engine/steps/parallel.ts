@@ -21,16 +21,16 @@ const schemas = {
   },
 } as const;
 
-/** Runs lists of steps side by side until the required number has succeeded. */
+/** Runs lists of steps concurrently until the required number has succeeded. */
 export const parallel: Control = defineControl({
   ...schemas,
-  summary: "Runs lists of steps side by side",
+  summary: "Runs lists of steps concurrently",
   controls: true,
   nested: {},
   check({ parallel: names, join }) {
     const count = names.length;
     return typeof join === "number" && join > count
-      ? [`join: ${join} branches can never succeed where there are ${count}; write at most ${count}`]
+      ? [`join: ${join} of ${count} branches can never succeed; write at most ${count}`]
       : [];
   },
   async execute(step, frame, runSteps) {

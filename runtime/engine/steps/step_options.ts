@@ -41,7 +41,7 @@ const kindsOfCode: Record<string, Kind> = {
   each: { ...eachSchemas, summary: "Runs a function for every item of a list" },
   all: defineKind({
     kind: "all",
-    summary: "Runs branches side by side",
+    summary: "Runs branches concurrently",
     main: z.array(z.string()),
     options: { join: number({ min: 1, integer: true }).optional(), ...notHere("all") },
     check({ all, join }) {
@@ -53,7 +53,7 @@ const kindsOfCode: Record<string, Kind> = {
   }),
   any: {
     kind: "any",
-    summary: "Runs branches side by side until one has succeeded",
+    summary: "Runs branches concurrently until one has succeeded",
     main: z.array(z.string()).min(1, { error: "expected at least one branch" }),
     options: notHere("any"),
   },

@@ -15,7 +15,7 @@ const schemas = {
   main: template().describe("A duration such as 1h, a time, or the next 09:00"),
   options: {
     until: template().optional().describe("A time at which it ends at the latest"),
-    timezone: template().optional().describe("Of a time such as 09:00; by default the variable TZ, else UTC"),
+    timezone: template().optional().describe("The zone of a time such as 09:00; by default the variable TZ, else UTC"),
     timeout: notHere,
     retry: notHere,
     onTimeout: notHere,

@@ -21,8 +21,8 @@ const schemas = {
   main: z.union([template(), z.array(template()).min(1)]).describe("Its type, a pattern such as order.*, or a list"),
   options: {
     match: z.record(z.string(), expression(), asIn("match: { data.id: event.data.id }")).optional()
-      .describe("What must stand in it, by path: { data.id: steps.order.body.id }"),
-    timeout: duration().optional().describe("How long it is waited for; by default until it comes"),
+      .describe("The values that it must have, by path: { data.id: steps.order.body.id }"),
+    timeout: duration().optional().describe("How long to wait; by default until it comes"),
     retry: notTaken("waitFor has one attempt, which lasts until its timeout"),
   },
 } as const;
@@ -40,7 +40,7 @@ export const waitFor: Control = defineControl({
   controls: true,
   check({ match = {} }) {
     return Object.keys(match).filter((path) => !isEventPath(path)).map((path) => {
-      return `match: "${path}" is no part of an event; write a path such as data.id, which begins with one of ${
+      return `match: "${path}" is not a part of an event; write a path such as data.id, which begins with one of ${
         PARTS.join(", ")
       }`;
     });

@@ -100,7 +100,7 @@ function read(text: string): Reading {
 function duplicates(errors: YAMLError[], text: string): Finding[] {
   return errors.filter((error) => error.code === "DUPLICATE_KEY").map(({ pos: [from] }) => {
     const key = /^(?:"[^"\n]*"|'[^'\n]*'|[^:\n]*)/.exec(text.slice(from))![0].trim();
-    return { from, to: from + key.length, message: `"${key}" stands here twice`, hint: "keep one of them" };
+    return { from, to: from + key.length, message: `"${key}" is here twice`, hint: "keep one of them" };
   });
 }
 

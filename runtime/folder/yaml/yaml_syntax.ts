@@ -175,7 +175,7 @@ const GLUED = /^([A-Za-z_][\w.-]*):([^\s/:][^:]*)$/;
 /** `every:5m` */
 function gluedKey(slip: Slip, word: string, from: number): Finding {
   const [, key, value] = GLUED.exec(word)!;
-  const hint = `put a space behind the colon: ${key}: ${value}`;
+  const hint = `put a space after the colon: ${key}: ${value}`;
   return slip.finding(`expected a key with a value, got "${word}"`, hint, from, from + word.length);
 }
 
@@ -187,7 +187,7 @@ function keyNotText(slip: Slip): Finding | undefined {
 function badEscape(slip: Slip): Finding | undefined {
   if (slip.code !== "BAD_DQ_ESCAPE") return undefined;
   return slip.finding(
-    `"${slip.text.slice(slip.at, slip.at + 2)}" is no escape in double quotes`,
+    `"${slip.text.slice(slip.at, slip.at + 2)}" is not a valid escape in double quotes`,
     "use single quotes, in which a backslash is a backslash",
     slip.at,
     slip.at + 2,

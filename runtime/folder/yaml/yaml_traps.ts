@@ -94,8 +94,8 @@ export function findTraps(document: Document.Parsed, text: string): Traps {
     traps.findings.push({
       from,
       to: scalar.range[1] + comment.trimEnd().length,
-      message: `"${comment.trim()}" is a comment: "#" behind a space begins one`,
-      hint: `quote the whole: ${quoted(whole)}; or put a space behind the "#"`,
+      message: `"${comment.trim()}" is a comment: "#" after a space begins one`,
+      hint: `quote the whole: ${quoted(whole)}; or put a space after the "#"`,
       severity: comment.includes("${{") ? "error" : "warning",
     });
   }
@@ -104,7 +104,7 @@ export function findTraps(document: Document.Parsed, text: string): Traps {
     const { source = "", value } = scalar;
     if (typeof value !== "number" || !scalar.range) return;
     const lost = !Number.isFinite(value)
-      ? "is no number that JSON knows"
+      ? "is not a valid JSON number"
       : /^[-+]?\d+$/.test(source) && !Number.isSafeInteger(value)
       ? "has more digits than a number can hold"
       : /^[-+]?0\d/.test(source)
@@ -129,7 +129,7 @@ export function findTraps(document: Document.Parsed, text: string): Traps {
     if (anchor && !cyclic) return undefined;
     const value = text.slice(from, to);
     const message = cyclic
-      ? `"${value}" stands inside of what it refers to`
+      ? `"${value}" refers to a value that contains it`
       : `"${value}" reads as a YAML alias of an anchor that does not exist`;
     traps.findings.push({ from, to, message, hint: cyclic ? "write the value out" : `quote it: ${quoted(value)}` });
     const scalar = new Scalar(value);

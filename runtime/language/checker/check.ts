@@ -143,8 +143,8 @@ function readRule(
     checking.error(
       ["max"],
       "key",
-      `"max" means nothing in mode ${show(raw.mode)}`,
-      "it limits the runs at once in mode parallel; take it out",
+      `"max" has no effect in mode ${show(raw.mode)}`,
+      "it limits the concurrent runs in mode parallel; remove it",
     );
   }
   return {

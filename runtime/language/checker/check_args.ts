@@ -82,7 +82,7 @@ function checkLeaf(
     case "command": {
       const found = findShellExpression(value);
       if (found === undefined) return checkTemplates(checking, path, value, visible);
-      const message = "an expression inside code for the shell: what it gives would run as code";
+      const message = "an expression inside a shell command: its value would run as code";
       checking.errorWithin([...path, ...found.path], found, message, found.hint);
       return;
     }
@@ -120,8 +120,8 @@ function checkPlain(checking: Checking, path: Path, value: unknown, visible: Vis
   if (resolve && names.every((name) => name === "config" || name === "env")) {
     checkTemplates(checking, path, value, visible);
   } else if (resolve) {
-    checking.error(path, "value", "only config and env can stand here", "write the value itself, or ${{ config.x }}");
-  } else checking.error(path, "value", "an expression cannot stand here", "write the value itself");
+    checking.error(path, "value", "only config and env can be used here", "write the value itself, or ${{ config.x }}");
+  } else checking.error(path, "value", "an expression is not allowed here", "write the value itself");
 }
 
 /** Checks an expression without `${{ }}`. */
@@ -129,7 +129,7 @@ export function checkBare(checking: Checking, path: Path, value: unknown, visibl
   if (typeof value !== "string") return;
   if (hasTemplate(value)) {
     const text = value.trim().replace(/^\$\{\{\s*(.*?)\s*\}\}$/s, "$1");
-    checking.error(path, "value", "here stands an expression without ${{ }}", `write ${text}`);
+    checking.error(path, "value", "this is an expression already, so it takes no ${{ }}", `write ${text}`);
     return;
   }
   checkExpression(checking, path, value, visible);
@@ -180,7 +180,7 @@ function checkLiteral(checking: Checking, path: Path, value: unknown): void {
       checkLiteral(checking, [...path, Array.isArray(value) ? Number(key) : key], part);
     }
   } else if (hasTemplate(value)) {
-    checking.error(path, "value", "an expression cannot stand here", "write the value itself");
+    checking.error(path, "value", "an expression is not allowed here", "write the value itself");
   }
 }
 
@@ -232,8 +232,8 @@ export function findShellExpression(command: unknown): ShellExpression | undefin
     const isShell = SHELL_CODE.test(flag) && before.some((word) => SHELLS.test(word));
     const isCode = INTERPRETER_CODE.test(flag) && before.some((word) => INTERPRETERS.test(word));
     const hint = isShell
-      ? 'pass it as an argument behind the code, [sh, -c, \'echo "$1"\', sh, "${{ x }}"], or by env: or stdin:'
-      : "pass it as an argument behind the code, or by env: or stdin:";
+      ? 'pass it as an argument after the code, [sh, -c, \'echo "$1"\', sh, "${{ x }}"], or by env: or stdin:'
+      : "pass it as an argument after the code, or by env: or stdin:";
     const found = isShell || isCode ? inText(part, [index], hint) : undefined;
     if (found !== undefined) return found;
   }

@@ -128,7 +128,7 @@ function checkBranches(
     const at = [...path, kind, name];
     if (!isId(name) || ANSWERS.includes(name)) {
       const hint = "begin with a small letter, then letters, digits and _; onError and onTimeout are taken";
-      checking.error(at, "key", `${show(name)} is no name for a branch`, hint);
+      checking.error(at, "key", `${show(name)} is not a valid branch name`, hint);
     }
     branches[name] = checkSteps(checking, at, steps, { ...visible, beside: [...beside] });
     beside.push(...givenIds(branches[name], checking.kinds));
@@ -171,7 +171,7 @@ function checkOnError(checking: Checking, path: Path, value: unknown, visible: V
     path,
     "value",
     `expected ${stops ? '"continue", "stop"' : '"continue"'} or a list of steps, got ${show(value)}`,
-    `write onError: continue to go on without ${stops ? "what fails, onError: stop to end with it" : "the step"}`,
+    `write onError: continue to proceed without ${stops ? "what fails, onError: stop to end with it" : "the step"}`,
   );
   return [];
 }
@@ -205,7 +205,7 @@ export function readKnown(
     const text = value as string;
     const keys = (visible.config ?? []).filter((key) => text.trim() === `\${{ config.${key} }}`);
     if (keys.length === 0) {
-      checking.error(path, "value", "an expression cannot stand here", "write the value itself, or ${{ config.x }}");
+      checking.error(path, "value", "an expression is not allowed here", "write the value itself, or ${{ config.x }}");
       return undefined;
     }
     known = resolve(text, { config: checking.context.config as Record<string, Json> });

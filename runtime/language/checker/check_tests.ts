@@ -45,7 +45,7 @@ export function checkTests(checking: Checking, raw: unknown, tested: Tested): Ru
   for (const [index, name] of names.entries()) {
     if (typeof name !== "string" || names.indexOf(name) === index) continue;
     const hint = "give one of the two another name";
-    checking.error(["tests", index, "name"], "value", `the test "${name}" stands here twice`, hint);
+    checking.error(["tests", index, "name"], "value", `the test "${name}" is here twice`, hint);
   }
   return tests.filter((test) => test !== undefined);
 }
@@ -60,7 +60,7 @@ function checkTest(checking: Checking, path: Path, raw: unknown, tested: Tested)
   const excused = checking.checkKeys(raw, path, KEYS);
   const world = checkWorld(checking, path, raw, tested, excused);
   if (!("do" in raw) && !excused.includes("do")) {
-    checking.error(path, "value", '"do" is missing', "add do: with a list of what happens, as in - send: { type: … }");
+    checking.error(path, "value", '"do" is missing', "add do: with a list of entries, as in - send: { type: … }");
   }
   const entries = raw.do === undefined || raw.do === null
     ? []
@@ -109,7 +109,7 @@ function checkAnswers(checking: Checking, path: Path, name: string, answers: Jso
   for (const [index, answer] of [answers].flat().entries()) {
     const at = Array.isArray(answers) ? [...path, index] : path;
     if (isObject(answer)) checking.checkKeys(answer, at, keys, ["body"]);
-    else checking.error(at, "value", `expected what ${kind} gives, got ${show(answer)}`, `as in { ${keys[0]}: … }`);
+    else checking.error(at, "value", `expected a result of ${kind}, got ${show(answer)}`, `as in { ${keys[0]}: … }`);
   }
 }
 
@@ -130,7 +130,7 @@ function checkConfig(
 function checkEntries(checking: Checking, path: Path, raw: unknown, tested: Tested): TestEntry[] {
   if (!Array.isArray(raw) || raw.length === 0) {
     const hint = "write each entry on a line that begins with -, as in - send: { type: … }";
-    checking.error(path, "value", `expected a list of what happens, got ${show(raw)}`, hint);
+    checking.error(path, "value", `expected a list of entries, got ${show(raw)}`, hint);
     return [];
   }
   return raw.flatMap((entry, index) => checkEntry(checking, [...path, index], entry, tested) ?? []);
@@ -138,14 +138,14 @@ function checkEntries(checking: Checking, path: Path, raw: unknown, tested: Test
 
 function checkEntry(checking: Checking, path: Path, raw: unknown, tested: Tested): TestEntry | undefined {
   if (!isObject(raw)) {
-    checking.error(path, "value", `expected what happens, got ${show(raw)}`, "as in - advance: 2d");
+    checking.error(path, "value", `expected an entry, got ${show(raw)}`, "as in - advance: 2d");
     return undefined;
   }
   if ("webhook" in raw) {
     checking.error(
       [...path, "webhook"],
       "key",
-      "a request stands under send",
+      "a request goes under send",
       "write - send: { webhook: /path, json: … }",
     );
     return undefined;

@@ -57,7 +57,7 @@ export class Checking {
         this.error([...path, key], "key", `unknown key ${JSON.stringify(key)}`, hintAtUnknownKey(key, known));
       } else if (value === null && !mayBeEmpty.includes(key)) {
         excused.push(key);
-        const hint = "give it a value or take it out; a value that starts with # must stand in quotes";
+        const hint = "give it a value or remove it; a value that starts with # must be in quotes";
         this.error([...path, key], "key", `${JSON.stringify(key)} has no value`, hint);
       }
     }
@@ -136,11 +136,11 @@ export function findKind(
     keys.find((key) => !common.includes(key));
   if (misspelt === undefined) {
     const got = keys.length > 0 ? `only ${keys.map((key) => JSON.stringify(key)).join(", ")}` : "nothing";
-    checking.error(path, "value", `${expected}, got ${got}`, "say what it is, as in - http: POST https://example.org/");
+    checking.error(path, "value", `${expected}, got ${got}`, "write its kind, as in - http: POST https://example.org/");
     return undefined;
   }
   const close = nearest(misspelt, names);
-  const hint = close ? `did you mean ${JSON.stringify(close)}?` : "one key of each entry says what it is";
+  const hint = close ? `did you mean ${JSON.stringify(close)}?` : "each entry has one key that is its kind";
   checking.error([...path, misspelt], "key", `${expected}, got ${JSON.stringify(misspelt)}`, hint);
   return undefined;
 }

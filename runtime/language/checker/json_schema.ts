@@ -51,7 +51,7 @@ type Schema = Record<string, unknown>;
 function ruleProperties(): Record<string, Schema> {
   const properties: Record<string, Schema> = {
     id: { type: "string", description: "Its id; by default its path in the folder without extension" },
-    name: { type: "string", description: "Its name for people" },
+    name: { type: "string", description: "A readable name" },
     when: {
       description: "What it reacts to: one trigger or a list",
       anyOf: [{ $ref: "#/definitions/trigger" }, {
@@ -69,12 +69,12 @@ function ruleProperties(): Record<string, Schema> {
     key: { type: ["string", "number", "boolean"], description: "A CEL expression; mode counts runs with equal keys" },
     mode: {
       enum: [...MODES],
-      description: "What happens while a run of the same key is not done; by default parallel",
+      description: "What happens to an event while a run with its key has not ended; by default parallel",
     },
     max: { type: "integer", minimum: 1, description: "Runs at once in mode parallel; by default 10" },
     timeout: { ...toSchema(duration()), description: "How long a run may take, waits excluded; by default 1h" },
     limit: { type: "string", description: "Runs above it are delayed: 1000/m by default, or none" },
-    onError: { ...STEPS, description: "Done if the run fails; error.step and error.message say why" },
+    onError: { ...STEPS, description: "Steps that run if the run fails; error.step and error.message say why" },
     enabled: { type: "boolean", description: "false: its triggers are off" },
     tests: { type: "array", items: { $ref: "#/definitions/test" }, description: "Its tests: whenthen test runs them" },
   };
@@ -83,7 +83,7 @@ function ruleProperties(): Record<string, Schema> {
 
 function actionProperties(): Record<string, Schema> {
   const properties: Record<string, Schema> = {
-    name: { type: "string", description: "Its name for people" },
+    name: { type: "string", description: "A readable name" },
     inputs: { $ref: "#/definitions/fields", description: "The values that its callers pass under with:" },
     then: { ...STEPS, description: "What it does" },
     output: { type: ["string", "number", "boolean"], description: "A CEL expression: the result of calling it" },
@@ -102,7 +102,7 @@ function triggerSchema(kind: Kind): Schema {
     if: conditions("A CEL expression, or a list that must all hold, for events of this trigger"),
     batch: {
       $ref: "#/definitions/batch",
-      description: "Its events are collected, and one run gets them as event.data.events",
+      description: "Collects its events, and one run gets them as event.data.events",
     },
   };
   const { properties: all, ...rest } = entrySchema(kind, pick(properties, TRIGGER_OPTIONS)) as {
@@ -150,7 +150,7 @@ function stepOptions(kind: Kind): Record<string, Schema> {
       anyOf: [...kind.nested?.stops ? [{ const: "stop" }] : [], { const: "continue" }, STEPS],
       description: "continue, or steps whose last result replaces that of the failed step",
     },
-    onTimeout: { ...STEPS, description: "Done if the step takes too long" },
+    onTimeout: { ...STEPS, description: "Steps that run if the step times out" },
   };
   const children = (kind.children ?? []).map((key) => [key, STEPS] as const);
   return { ...pick(properties, STEP_OPTIONS), ...Object.fromEntries(children) };

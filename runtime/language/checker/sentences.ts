@@ -158,7 +158,7 @@ const TYPES: Record<string, string> = {
   object: "an object",
   record: "an object",
   array: "a list",
-  null: "nothing behind the key",
+  null: "nothing after the key",
 };
 
 const FORMATS: Record<string, string> = {

@@ -91,7 +91,7 @@ function readId(checking: Checking, path: Path, id: unknown): string | undefined
       (id as string).replace(/-+(\w?)/g, (_all, letter) => letter.toUpperCase())
     }`
     : "begin with a small letter, then letters, digits and _";
-  checking.error(path, "value", `${show(id)} is no id`, hint);
+  checking.error(path, "value", `${show(id)} is not a valid id`, hint);
   return undefined;
 }
 

@@ -23,8 +23,8 @@ export const time = custom("a time such as 2027-01-04T09:00:00Z", parseTime);
 const event = z.strictObject({
   type: z.string().optional().describe("The event's type; for a trigger other than event, by default the trigger's"),
   trigger: z.string().optional().describe("The trigger that emits it, by its name, address or kind"),
-  data: json.optional().describe("What the event says"),
-  subject: z.string().optional().describe("What the event is about"),
+  data: json.optional().describe("The event's data"),
+  subject: z.string().optional().describe("The event's subject"),
   id: z.string().optional().describe("The same id twice is the same event"),
   source: z.string().optional().describe("By default /test"),
   time: z.string().optional().describe("By default now"),

@@ -56,7 +56,7 @@ const HABITS: { at: RegExp; hint: string }[] = [
   { at: /¦(&|and\b)/i, hint: "and is written &&" },
   { at: /¦(\||or\b)/i, hint: "or is written ||" },
   { at: /¦not\b/i, hint: "not is written !" },
-  { at: /¦`/, hint: "text stands in \"…\" or in '…'" },
+  { at: /¦`/, hint: "write text in \"…\" or '…'" },
   { at: /\.¦\w/, hint: 'a word that means something to CEL is written x["in"]' },
   { at: /¦\s*$/, hint: "is something missing at the end?" },
 ];

@@ -164,7 +164,7 @@ export function checkTime(): void {
   if (!isOver && performance.now() < until) return;
   isOver = true;
   throw new Error(
-    `it takes longer than ${LONGEST / 1_000} s; loops within loops over long lists do, and many matches of long texts`,
+    `it takes longer than ${LONGEST / 1_000} s; nested loops over long lists do, and many matches in long texts`,
   );
 }
 

@@ -76,7 +76,7 @@ function checkReference({ path, offset }: Reference, text: string, visible: Visi
     case "inputs":
       return unknownKey(root, member, visible.inputs, "add it under inputs:");
     case "event":
-      return unknownKey(root, member, EVENT, `an event has ${EVENT.join(", ")}; what it brought is under event.data`);
+      return unknownKey(root, member, EVENT, `an event has ${EVENT.join(", ")}; its payload is under event.data`);
     default:
       return undefined;
   }
@@ -92,7 +92,7 @@ function unknownName(name: string, text: string, offset: number, visible: Visibl
   if (close) return { message, hint: `did you mean ${close}?` };
   if (visible.allSteps.includes(name)) return { message, hint: `the result of a step is steps.${name}` };
   if (visible.config?.includes(name)) return { message, hint: `a value of config is config.${name}` };
-  return { message, hint: `known here: ${visible.names.join(", ")}; text stands in quotes` };
+  return { message, hint: `known here: ${visible.names.join(", ")}; write text in quotes` };
 }
 
 function unknownStep(id: string, text: string, offset: number, { steps, allSteps, beside, apart }: Visible): Found {
@@ -100,10 +100,10 @@ function unknownStep(id: string, text: string, offset: number, { steps, allSteps
   if (/^-\w/.test(text.slice(offset).replace(/^(steps|errors)\.\w+/, ""))) {
     return { message, hint: "a dash reads as minus: ids are written with _" };
   }
-  if (beside?.includes(id)) return { message, hint: "it is in a branch beside this one, which may not be done yet" };
+  if (beside?.includes(id)) return { message, hint: "it is in a concurrent branch, which may not have finished" };
   const around = apart?.get(id);
   if (around !== undefined) {
-    return { message, hint: `it is executed apart each time; what came of that is in steps.${around}` };
+    return { message, hint: `it is executed separately each time; its results are in steps.${around}` };
   }
   if (allSteps.includes(id)) return { message, hint: "it comes later, so it has no result here yet" };
   const close = nearest(id, steps);

@@ -17,13 +17,13 @@ export function toPlain(value: unknown): Json {
       return value;
     case "number":
       if (Number.isFinite(value)) return value;
-      throw new RangeError(`${value} is not a value that JSON can hold`);
+      throw new RangeError(`${value} is not a value that JSON can represent`);
     case "bigint":
       return normalized(value);
     case "object":
       return value === null ? null : plainObject(value);
     default:
-      throw new RangeError(`a ${typeof value} is not a value that JSON can hold`);
+      throw new RangeError(`a ${typeof value} is not a value that JSON can represent`);
   }
 }
 
@@ -37,7 +37,7 @@ function plainObject(value: object): Json {
   if (value instanceof Uint8Array) return Buffer.from(value).toString("base64");
   const prototype = Object.getPrototypeOf(value);
   if (prototype === null || prototype === Object.prototype) return plainEntries(Object.entries(value));
-  throw new RangeError("a type is not a value that JSON can hold");
+  throw new RangeError("a type is not a value that JSON can represent");
 }
 
 function plainEntries(entries: Iterable<[unknown, unknown]>): Json {

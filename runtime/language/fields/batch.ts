@@ -83,8 +83,8 @@ function checkCombination(checking: Checking, path: Path, raw: Record<string, un
     checking.error(
       [...path, key],
       "key",
-      `${JSON.stringify(key)} means nothing without ${JSON.stringify(needs)}`,
-      `take it out, or write ${needs}: instead of ${closes[0]}:`,
+      `${JSON.stringify(key)} has no effect without ${JSON.stringify(needs)}`,
+      `remove it, or write ${needs}: instead of ${closes[0]}:`,
     );
   }
 }
@@ -92,10 +92,10 @@ function checkCombination(checking: Checking, path: Path, raw: Record<string, un
 function checkTimes(checking: Checking, path: Path, { every, quiet, within, cron, timezone }: Batch): void {
   for (const [key, time] of Object.entries({ every, quiet, within })) {
     if (time !== 0) continue;
-    checking.error([...path, key], "value", "expected a time in which something can be collected, got 0", "write 1s");
+    checking.error([...path, key], "value", "expected a duration longer than 0, got 0", "write 1s");
   }
   if (quiet !== undefined && within !== undefined && within <= quiet) {
-    const hint = "make it longer, or write every: where the time since the first event alone counts";
+    const hint = "make it longer, or write every: if only the time since the first event counts";
     checking.error([...path, "within"], "value", '"within" has to be longer than "quiet"', hint);
   }
   const problem = cron === undefined ? undefined : cronProblem(cron, timezone, checking.context.now);
@@ -107,7 +107,12 @@ function checkTimes(checking: Checking, path: Path, { every, quiet, within, cron
 function checkRule(checking: Checking, path: Path, batch: Batch, { hasKey, hasFunctionIf }: AroundBatch): void {
   if (hasFunctionIf) {
     const hint = 'write it as CEL, as in if: "event.data.amount > 100", and without a validator of the event';
-    checking.error(path, "key", "a function if cannot choose what is collected: rule code runs once it closes", hint);
+    checking.error(
+      path,
+      "key",
+      "a function `if` cannot filter collected events: rule code runs only after the batch closes",
+      hint,
+    );
   }
   if (batch.empty && hasKey) {
     const hint = "take out one of the two; each key has a batch of its own, from its first event on";

@@ -40,7 +40,7 @@ export const fieldInfo = z.registry<FieldInfo>();
 
 declare const unresolved: unique symbol;
 
-/** Text that stands in the place of a value until its expressions are resolved. */
+/** Text that replaces a value until its expressions are resolved. */
 export type Template = string & { readonly [unresolved]: true };
 
 /** What a schema gives once every template in it is resolved. */
@@ -298,9 +298,9 @@ const LONGEST_DELAY = 60_000;
 export const retrySchema = z.union([
   attempts,
   z.strictObject({
-    attempts: attempts.default(3).describe("In all, the first one included; by default 3"),
-    delay: duration().optional().describe("Before the second attempt, doubled each time; by default 1s"),
-    max: duration().optional().describe("What the delay never exceeds; by default 1m"),
+    attempts: attempts.default(3).describe("Attempts in all, the first one included; by default 3"),
+    delay: duration().optional().describe("The delay before the second attempt, doubled each time; by default 1s"),
+    max: duration().optional().describe("The longest delay; by default 1m"),
   }),
 ], { error: "expected a number of attempts in all, as in retry: 3, or { attempts, delay, max }" }).transform(
   (retry): RetryPolicy => {

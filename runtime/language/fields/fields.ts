@@ -13,7 +13,7 @@ const scalar = z.union([z.string(), z.number(), z.boolean()]);
 /** The long form of a field. */
 export const fieldSchema = z.strictObject({
   type: z.enum(FIELD_TYPES).describe("What kind of value it takes"),
-  title: z.string().optional().describe("Its name for people"),
+  title: z.string().optional().describe("A readable name"),
   help: z.string().optional().describe("A sentence that explains it"),
   default: z.unknown().optional().describe("The value if none is set"),
   required: z.boolean().default(true).describe("Whether a value must be set; by default yes"),
@@ -71,7 +71,9 @@ function chosenFrom(raw: unknown): SchemaProblem[] {
 function readField(name: string, entry: unknown): { field?: Field; problems: SchemaProblem[] } {
   if (!/^[A-Za-z_]\w*$/.test(name)) {
     const hint = "use letters, digits and _: a dash would read as minus in an expression";
-    return { problems: [{ path: [], part: "key", message: `${JSON.stringify(name)} is no name for a field`, hint }] };
+    return {
+      problems: [{ path: [], part: "key", message: `${JSON.stringify(name)} is not a valid field name`, hint }],
+    };
   }
   if (entry === null) {
     const hint = `give it a default, as in ${name}: 85, or a type, as in ${name}: { type: text }`;
@@ -90,7 +92,7 @@ function readField(name: string, entry: unknown): { field?: Field; problems: Sch
   const checked = checkValue(field, fallback);
   if ("problem" in checked) {
     return {
-      problems: [{ path: ["default"], part: "value", message: `the default does not fit: ${checked.problem}` }],
+      problems: [{ path: ["default"], part: "value", message: `the default is not valid: ${checked.problem}` }],
     };
   }
   return { field: { ...field, default: checked.value }, problems: [] };

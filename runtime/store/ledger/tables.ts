@@ -250,6 +250,6 @@ export interface Facts {
  */
 export function toJson(value: unknown): string {
   const text = writeRecordJson(value);
-  if (text === undefined) throw new TypeError(`Cannot store ${typeof value}: expected a value that JSON can hold`);
+  if (text === undefined) throw new TypeError(`Cannot store ${typeof value}: expected a value that JSON can represent`);
   return text;
 }

@@ -156,7 +156,7 @@ export async function* readBlocks(file: OpenFile, name: string, chunk = CHUNK): 
   for (;;) {
     const { kind, block, bodyBytes, bodyCrc } = await readHeader(window);
     if (kind === CLOSING) {
-      if (block.rows !== rows || !window.atEnd) throw window.damaged("its closing block does not fit");
+      if (block.rows !== rows || !window.atEnd) throw window.damaged("its closing block does not match");
       return;
     }
     const body = await window.take(bodyBytes);

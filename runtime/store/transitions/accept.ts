@@ -154,7 +154,7 @@ function decide(rows: Rows, taking: Taking, candidate: Candidate): { verdict: Ve
   }
   if (outcome.kind === "collect") {
     countVerdict(rows, rule, "batched", key);
-    answered.set(rule, "A batch of this rule has the event already");
+    answered.set(rule, "A batch of this rule already has the event");
     return { verdict: collectEvent(rows, event, key, candidate, outcome, at), replaces: [] };
   }
   const run = at.ids.run(key, taking.runs);
@@ -175,5 +175,5 @@ function start(rows: Rows, taking: Taking, candidate: Candidate, run: string, re
   const row = putRun(rows, { id: run, event: key, candidate, admission: candidate.outcome, readyAt, now, lease });
   if (row.state === "running") taking.claimed.push(newlyClaimed(row, event));
   taking.runs++;
-  taking.answered.set(candidate.rule, `Run ${run} of this rule answers the event already`);
+  taking.answered.set(candidate.rule, `Run ${run} of this rule already handles the event`);
 }

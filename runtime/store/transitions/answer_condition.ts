@@ -67,5 +67,5 @@ function decline(rows: Rows, run: RunRow, answer: Verdict, now: number): Answere
 
 function tooLate(id: string, run: RunRow | undefined): Verdict {
   const state = run === undefined ? "had ended" : `was ${run.state}`;
-  return { kind: "error", reason: `Run ${id} ${state} before its condition was answered`, run: id };
+  return { kind: "error", reason: `Run ${id} ${state} before its condition was evaluated`, run: id };
 }

@@ -87,7 +87,7 @@ function cancelBranches(rows: Rows, run: string, by: StepRecord, paths: string[]
   const failure = by.state === "failed" ? `step "${by.error?.step ?? by.path}" failed` : undefined;
   const reason = failure === undefined
     ? `Its branch lost: "${by.path}" was decided without it`
-    : `Its branch was given up: ${failure}`;
+    : `Its branch was abandoned: ${failure}`;
   for (const path of paths) {
     const branch: StepRecord = readStep(rows, run, path) ??
       { path, kind: "branch", state: "waiting", attempts: 0, startedAt: now };

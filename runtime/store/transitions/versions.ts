@@ -91,11 +91,11 @@ export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Op
   if (live === undefined) return refused(`${describeState(run.state)}; replay it with that version`);
   if (live.state === "running") return refused("it is running; try again when it waits");
   if (live.admission !== undefined) {
-    return refused("its condition is not answered yet, and only the version that it was created with can answer it");
+    return refused("its condition is not evaluated yet, and only the version that it was created with can evaluate it");
   }
-  if (live.version === version) return refused("that is the one it is on");
+  if (live.version === version) return refused("it is on that version already");
   const rule = getVersion(rows, version);
-  if (!rule) return refused("the store does not have it; those in force and those of live runs can be moved to");
+  if (!rule) return refused("the store does not have it; only live versions and those of live runs are possible");
   if (rule.id !== live.rule) return refused(`that is one of ${rule.id}, not of ${live.rule}`);
   rows.put("run", live.id, { ...live, version });
   addNote(rows, live.id, `Moved from version ${live.version} to ${version} by ${by}`, now, by);

@@ -11,7 +11,7 @@ const CLOCK_SLACK = 60_000;
 /** Reads a source at intervals, and emits what was added, changed or removed since the last read. */
 export const poll = defineTrigger({
   ...schemas,
-  summary: "Looks at a URL, or at what a step gives, and emits what changed",
+  summary: "Polls a URL or a step, and emits what changed",
   address: (args) => `poll ${addressOf(args)}`,
   check: (args) => [...checkInterval(args.every), ...checkSource(args)],
   attach: (context) => keepGoing(context, () => pollWhenDue(context)).detach,
@@ -48,7 +48,7 @@ async function pollWhenDue(context: PollContext): Promise<number> {
 function dueAfter(context: PollContext, mark: PollMark, interval: number, now: number): number {
   if (isAhead(mark, now)) {
     context.log.warn(
-      `${context.trigger.id} was last polled at ${mark.polled}, which is in the future: it goes on from now`,
+      `${context.trigger.id} was last polled at ${mark.polled}, which is in the future: it continues from now`,
     );
     return now;
   }
@@ -73,16 +73,16 @@ function addressOf({ poll }: ReadPollArgs): string {
 function checkSource({ poll, headers, pages, format, charset }: ReadPollArgs): string[] {
   const problems: string[] = [];
   const isUrl = typeof poll === "string";
-  if (!isUrl && headers !== undefined) problems.push(`"headers" belongs into the step, beside "http"`);
+  if (!isUrl && headers !== undefined) problems.push(`"headers" belongs in the step, beside "http"`);
   if (!isUrl && pages !== undefined && !("http" in poll)) problems.push(`"pages" needs a URL to poll`);
   if (!isUrl && format !== undefined && !("http" in poll) && !("run" in poll)) {
-    problems.push(`"format" reads text; what a step such as "call" gives is data already`);
+    problems.push(`"format" parses text; a step such as "call" returns parsed data`);
   }
   if (!isUrl && charset !== undefined && !("http" in poll) && !("run" in poll)) {
-    problems.push(`"charset" reads bytes; what a step such as "call" gives is data already`);
+    problems.push(`"charset" decodes bytes; a step such as "call" returns parsed data`);
   }
   if (!isUrl && "save" in poll) {
-    problems.push(`"save" puts a file into a run's folder, and a poll is no run`);
+    problems.push(`"save" writes to a run's folder, and a poll has no run`);
   }
   if (!isUrl && "keep" in poll) {
     problems.push(`"keep" leaves out items, which would count as removed`);

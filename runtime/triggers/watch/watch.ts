@@ -80,7 +80,7 @@ function attach(context: WatchContext): Detach {
     loop.wake();
   });
   watcher.on("error", (error) => {
-    context.log.warn(`${context.trigger.id} is looked at once a minute only: ${messageOf(error)}`);
+    context.log.warn(`${context.trigger.id} is checked only once a minute: ${messageOf(error)}`);
   });
   return async () => {
     await Promise.all([watcher.close(), loop.detach()]);

@@ -15,7 +15,7 @@ export function readPayload(auth: Json, data: Json): Json {
   try {
     return parseJson(payload, "data");
   } catch (error) {
-    throw new Error(`The field payload is no JSON: ${error instanceof Error ? error.message : error}`);
+    throw new Error(`The field payload is not JSON: ${error instanceof Error ? error.message : error}`);
   }
 }
 

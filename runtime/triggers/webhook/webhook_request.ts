@@ -89,7 +89,7 @@ function readJson(text: string, type: string): Json {
     return parseJson(text, "data");
   } catch (error) {
     const reason = messageOf(error);
-    throw new Error(`The body is not the JSON that its content type ${type} says: ${reason}`);
+    throw new Error(`The body is not valid JSON, although its content type is ${type}: ${reason}`);
   }
 }
 

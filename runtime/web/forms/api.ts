@@ -91,7 +91,7 @@ async function answer(c: Context<Asking>, id: string, context: WebContext): Prom
     case "invalid": {
       const { problems } = answered;
       const sentences = Object.entries(problems).map(([name, problem]) => `${name}: ${problem}`).join("; ");
-      return refuse(c, context, 422, `The answer does not fit: ${sentences}`, { problems });
+      return refuse(c, context, 422, `The answer is not valid: ${sentences}`, { problems });
     }
   }
 }

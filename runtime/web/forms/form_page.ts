@@ -52,7 +52,7 @@ function summary(wrong: ShownField[]): Markup {
     markup`<li><a href="#${idOf(name)}">${labelOf(name, field)}: ${problem}</a></li>\n`
   );
   return markup`<div class="summary" role="alert" tabindex="-1" autofocus aria-labelledby="summary">
-<h2 id="summary">${wrong.length === 1 ? "One answer does not fit" : `${wrong.length} answers do not fit`}</h2>
+<h2 id="summary">${wrong.length === 1 ? "One answer is not valid" : `${wrong.length} answers are not valid`}</h2>
 <ul>
 ${items}</ul>
 </div>`;

@@ -16,7 +16,7 @@ Deno.test("Retry-After as a date counts from the answer's Date, else from now, a
   assert.equal(read({ "retry-after": new Date(NOW - 1).toUTCString() }), 0);
 });
 
-Deno.test("an absurd Retry-After is a day, an unreadable one is none", () => {
+Deno.test("a Retry-After of over a day counts as a day, an invalid one is ignored", () => {
   assert.equal(read({ "retry-after": "99999999999999999999" }), 86_400_000);
   assert.equal(read({ "retry-after": "soon" }), undefined);
   assert.equal(read({ "retry-after": "-5" }), undefined);

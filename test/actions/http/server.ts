@@ -12,7 +12,7 @@ export interface Seen {
 export interface TestServer {
   origin: string;
   seen: Seen[];
-  /** Resolves when a client has closed the connection of an answer that was not at its end. */
+  /** Resolves when a client has closed the connection before the end of a response. */
   abandoned: Promise<void>;
 }
 

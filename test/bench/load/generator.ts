@@ -4,8 +4,8 @@ import type { Job, Load } from "./job.ts";
 import { makeRequests } from "./requests.ts";
 
 /*
- * Sends requests over plain connections and takes the time of each answer. It knows as much of HTTP as it needs to see
- * where an answer ends: a client library would cost more than the servers that are measured. Usage: generator.ts JOB
+ * Sends requests over plain connections and measures each response time. It parses only as much HTTP as it needs to find
+ * the end of a response: a client library would cost more than the measured servers. Usage: generator.ts JOB
  */
 
 const job: Job = JSON.parse(argv[2]);
@@ -15,7 +15,7 @@ let failed = 0;
 let failure: string | undefined;
 let sent = 0;
 
-/** One connection; asks again where it is told to. */
+/** One connection; repeats its request if configured to. */
 class Client {
   #socket: Socket | undefined;
   #due = 0;
@@ -74,7 +74,7 @@ function isComplete(answer: string): boolean {
   return length === undefined ? answer.endsWith("0\r\n\r\n") : answer.length >= end + 4 + Number(length);
 }
 
-/** Each connection asks again as soon as it has its answer. */
+/** Closed loop: each connection sends the next request as soon as it has its response. */
 async function closedLoop(until: number): Promise<void> {
   let open = job.connections;
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -90,7 +90,7 @@ async function closedLoop(until: number): Promise<void> {
   await promise;
 }
 
-/** Requests are due at a rate; one that finds no idle connection counts from when it was due. What is late at the end is left out. */
+/** Open loop: requests are due at a rate; one that finds no idle connection counts from its due time. Late ones at the end are left out. */
 async function openLoop(rate: number, from: number, until: number): Promise<void> {
   const idle: Client[] = [];
   const clients = Array.from({ length: job.connections }, () => new Client((client) => idle.push(client)));
@@ -98,7 +98,7 @@ async function openLoop(rate: number, from: number, until: number): Promise<void
   idle.push(...clients);
   for (let due = from, now = from; due < until && now < until;) {
     now = performance.now();
-    // In turn: a server closes connections that nothing comes over for a while.
+    // In turn: a server closes connections that are idle for a while.
     for (; due <= now && idle.length > 0; due += 1_000 / rate) idle.shift()!.send(due);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }

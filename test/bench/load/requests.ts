@@ -2,7 +2,7 @@ import { Buffer } from "node:buffer";
 import { createHmac } from "node:crypto";
 import type { Job } from "./job.ts";
 
-/** So many different ones are made beforehand and sent in turn: making them must not be what is measured. */
+/** Number of requests made beforehand and sent in turn: making them must not be measured. */
 const REQUESTS = 10_000;
 
 /** Requests as they go over the wire, each an order of its own. */

@@ -3,7 +3,7 @@ import type { Part } from "../report.ts";
 import type { Server } from "../server.ts";
 
 const FORMS = 600;
-/** Answers of which the processor time is taken: those before warm the program up. */
+/** Answers whose processor time is measured; earlier ones warm the program up. */
 const MEASURED = 500;
 const TIMEOUT = 60_000;
 
@@ -24,7 +24,7 @@ then:
 
 const SETTINGS = "people:\n  anna: { name: Anna }\n";
 
-/** What an answer costs where one run asks hundreds of forms at once. */
+/** The cost of an answer if one run asks hundreds of forms at once. */
 export async function forms(lab: Lab): Promise<Part> {
   await using server = await lab.start(lab.binary, { "ask.yaml": RULE, "whenthen.yaml": SETTINGS });
   lab.say(`${FORMS} forms in one run, answered one after the other`);
@@ -66,7 +66,7 @@ async function answer(server: Server, id: string): Promise<void> {
   await post(server, `/api/forms/${id}`, { as: "anna", values: { approve: true } });
 }
 
-/** The ids of all forms, once they are asked. */
+/** The ids of all forms, after they are open. */
 async function openForms(server: Server): Promise<string[]> {
   return await until(async () => {
     const forms = await (await fetch(`${server.url}/api/forms?limit=1000`)).json() as { id: string }[];

@@ -8,7 +8,7 @@ import { aimFor, type Part, type Row } from "../report.ts";
 import { Server } from "../server.ts";
 
 const CONNECTIONS = 64;
-/** What does not pile anything up is measured for a part of the time, once before whenthen and once after it. */
+/** Contenders that store nothing are measured for a part of the time, once before whenthen and once after it. */
 const SHARE = 10;
 
 /** A rule for signed webhooks. @param then its one step */
@@ -27,7 +27,7 @@ then:
 
 export const LOG_STEP = "log: Order ${{ event.data.id }} of ${{ event.data.name }}";
 
-/** So that the run reaches the state in which as much goes as comes: identities would be kept for 30 days. */
+/** So that the benchmark reaches a steady state: identities would be kept for 30 days. */
 export const SETTINGS = "retention: { identities: 1m }\n";
 
 interface Contender {
@@ -36,7 +36,7 @@ interface Contender {
   start(): Promise<Server>;
 }
 
-/** How many webhooks a second are taken in, beside what does the same without keeping anything. */
+/** Webhooks accepted per second, next to programs that do the same without storing anything. */
 export async function ingest(lab: Lab): Promise<Part> {
   const others = await contenders(lab);
   const slices = new Map<string, Load[]>(others.map(({ name }) => [name, []]));
@@ -118,7 +118,7 @@ async function contenders(lab: Lab): Promise<Contender[]> {
   ];
 }
 
-/** What the binary's host does at most: reads JSON and answers 202. */
+/** The upper bound of the binary's host: it reads JSON and answers 202. */
 async function bareServer(lab: Lab): Promise<() => Promise<Server>> {
   const cwd = await lab.folder({ "bare.js": BARE_SERVER });
   const command = (port: number) => [...lab.binary.command, "run", "bare.js", String(port)];

@@ -4,10 +4,10 @@ import { ingestRule, SETTINGS } from "./ingest.ts";
 
 const CONNECTIONS = 64;
 
-/** A `reply` is sent once it is recorded, so its time can be taken from outside. */
+/** A `reply` is sent after it is recorded, so its time can be measured from outside. */
 const REPLY_STEP = '{ reply: 202, json: { order: "${{ event.data.id }}" } }';
 
-/** Milliseconds from a request to its recorded action, at half of the load that ingest takes. */
+/** Milliseconds from a request to its recorded action, at half of the load that ingest can take. */
 export async function latency(lab: Lab): Promise<Part> {
   const seconds = Math.max(3, lab.seconds / 5);
   await using server = await lab.start(lab.binary, { "in.yaml": ingestRule(REPLY_STEP), "whenthen.yaml": SETTINGS });

@@ -5,15 +5,15 @@ import type { Part } from "../report.ts";
 import { ingestRule, LOG_STEP } from "./ingest.ts";
 
 const IDENTITIES = 1_000_000;
-/** A shorter benchmark makes do with fewer. */
+/** A shorter benchmark uses fewer. */
 const SHORT = 100_000;
 /** Arrivals in one transition. */
 const GROUP = 500;
-/** Milliseconds in which a program comes to rest. */
+/** Milliseconds until a program is idle. */
 const REST = 3_000;
 /** Webhooks a second. */
 const RATE = 1_000;
-/** Looks after which there should have been a fold. */
+/** Polls within which a fold should have happened. */
 const TIMEOUT = 60;
 
 /** Start-up, resident memory and the longest pause during a fold with a million identities in the store. */
@@ -62,7 +62,7 @@ export async function memory(lab: Lab): Promise<Part> {
     ],
     aims: [
       { aim: "fold: no pause of 50 ms", came: `${pause.toFixed(0)} ms`, reached: pause < 50 },
-      // These are for so many; fewer say nothing of them.
+      // The aims are for this many; fewer prove nothing.
       ...count < IDENTITIES ? [] : [
         { aim: "a million identities: 150 MB", came: `${atRest.toFixed(0)} MB`, reached: atRest <= 150 },
         {
@@ -76,7 +76,7 @@ export async function memory(lab: Lab): Promise<Part> {
 }
 
 /**
- * The longest answers of a while, in milliseconds: to who asks for nothing, the same of an idle server, and to webhooks, which
+ * The longest response times in a period, in milliseconds: of an empty page, the same of an idle server, and of webhooks, which
  * wait for the disk.
  */
 interface Pauses {
@@ -85,7 +85,7 @@ interface Pauses {
   answer: number;
 }
 
-/** Events that no rule listened to, as a program would have taken them in. */
+/** Events that no rule listened to, as a program would have stored them. */
 async function fill(folder: string, count: number): Promise<void> {
   const now = Date.now();
   const store = await openStore({ folder, now, onWarning() {} });

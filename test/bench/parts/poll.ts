@@ -6,15 +6,15 @@ import type { Server } from "../server.ts";
 
 const COUNTS = [10_000, 100_000];
 const CHANGES = 100;
-/** Items on a page: an http step takes answers of up to 10 MB. */
+/** Items on a page: an http step reads responses of up to 10 MB. */
 const PAGE = 5_000;
 const ROUNDS = 3;
-/** Of a round: long enough for a look at all pages. */
+/** Of a round: long enough to poll all pages. */
 const SECONDS = 5;
-/** Milliseconds in which the first look is kept. */
+/** Milliseconds until the first poll is stored. */
 const REST = 5_000;
 
-/** A source of items of 1 kB, of which 100 change when told. */
+/** A source of items of 1 kB, of which 100 change on request. */
 class Source implements AsyncDisposable {
   readonly #server = createServer(({ url, headers }, response) =>
     this.#answer(url!, headers["if-none-match"], response)
@@ -82,7 +82,7 @@ then:
 `;
 }
 
-/** From the last byte of a list of which 100 items changed until their events are taken in, and how long that holds others up. */
+/** Time from the last byte of a list with 100 changed items until their events are stored, and how long that delays others. */
 export async function poll(lab: Lab): Promise<Part> {
   const times: Row[] = [];
   const pauses: Row[] = [];

@@ -6,11 +6,11 @@ import type { Part, Row } from "../report.ts";
 import type { Server } from "../server.ts";
 
 const RULES = 1_000;
-/** Between two saves, so that each is one by itself: a save of which the disk tells twice is loaded again a second later. */
+/** Pause between two saves, so that they stay separate: a save that is notified twice is loaded again a second later. */
 const REST = 2_200;
 const TIMEOUT = 30_000;
 
-/** A path that no rule had before: asking for it while there is none costs a server next to nothing. */
+/** A path that no rule had before: requests to a missing path cost a server almost nothing. */
 function pathOf(index: number, save: number): string {
   return `/hook${index}/save${save}`;
 }
@@ -26,7 +26,7 @@ then:
 `;
 }
 
-/** Milliseconds from saving one of 1,000 rule files until what it says is live, as seen from outside. */
+/** Milliseconds from saving one of 1,000 rule files until it is live, as seen from outside. */
 export async function reload(lab: Lab): Promise<Part> {
   const saves = Math.max(20, Math.round(lab.seconds / 6));
   lab.say(`${saves} saves`);

@@ -7,7 +7,7 @@ import type { Server } from "../server.ts";
 const COUNTS = [10, 1_000, 10_000];
 const CONNECTIONS = 16;
 const ROUNDS = 5;
-/** What the rate may fall by from the fewest rules to the most and still be noise. */
+/** How far the rate may fall from the fewest rules to the most and still be noise. */
 const NOISE = 0.8;
 
 /** Each rule has a path and an event type of its own. */
@@ -33,7 +33,7 @@ const WAYS: Way[] = [
   { what: "event", job: (count) => ({ paths: ["/events"], event: `type${count - 1}` }) },
 ];
 
-/** An event among many rules of which one listens. */
+/** An event with many rules, one of which listens. */
 export async function rules(lab: Lab): Promise<Part> {
   const seconds = Math.max(1, lab.seconds / 60);
   await using started = new AsyncDisposableStack();
@@ -44,7 +44,7 @@ export async function rules(lab: Lab): Promise<Part> {
     servers.set(count, started.use(await lab.start(lab.binary, Object.fromEntries(files))));
   }
   const loads = new Map<string, Load[]>();
-  // They take turns, so that a busy minute hits all alike; the first round warms up.
+  // They alternate, so that a busy minute affects all alike; the first round warms up.
   for (let round = 0; round <= ROUNDS; round++) {
     lab.say(`round ${round} of ${ROUNDS}, ${seconds} s each`);
     for (const { what, job } of WAYS) {

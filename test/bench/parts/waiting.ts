@@ -4,15 +4,15 @@ import { aimFor, type Part, type Row } from "../report.ts";
 import type { Server } from "../server.ts";
 
 const RUNS = 100_000;
-/** A shorter benchmark makes do with fewer. */
+/** A shorter benchmark uses fewer. */
 const SHORT = 10_000;
 /** Webhooks a second. */
 const RATE = 3_000;
 /** So that the rows of a run take about 1.4 kB. */
 const BYTES = 350;
-/** Milliseconds in which a program comes to rest. */
+/** Milliseconds until a program is idle. */
 const REST = 3_000;
-/** Milliseconds between two looks at what happens. */
+/** Milliseconds between two polls. */
 const LOOK = 200;
 const PAGES = 5;
 const TIMEOUT = 300_000;
@@ -29,7 +29,7 @@ then:
 `;
 }
 
-/** Start and memory with many runs that wait, their first page, and how long they take once all of them are due at one moment. */
+/** Start and memory with many waiting runs, their first page, and how long they take if all are due at one moment. */
 export async function waiting(lab: Lab): Promise<Part> {
   const count = lab.seconds < 60 ? SHORT : RUNS;
   const many = count.toLocaleString("en");
@@ -59,7 +59,7 @@ export async function waiting(lab: Lab): Promise<Part> {
     ...note && { note },
   });
   const aim = (text: string, value: number, most: number, unit: string) =>
-    // The aims are for so many; fewer say nothing of them.
+    // The aims are for this many; fewer prove nothing.
     aimFor(
       text,
       count === RUNS ? value : undefined,
@@ -99,7 +99,7 @@ async function fill(lab: Lab, folder: string, data: string, count: number): Prom
   await until(async () => await metric(server, 'runs{state="waiting"}') >= count || undefined);
 }
 
-/** Milliseconds until the first page of runs is there; the median of a few. */
+/** Milliseconds until the first page of runs; the median of a few. */
 async function firstPage(server: Server): Promise<number> {
   const times: number[] = [];
   for (let page = 0; page < PAGES; page++) {

@@ -1,9 +1,9 @@
 /**
- * Attacks on a program that runs, one after the other, by the numbers of the review that found them:
+ * Attacks on a running program, one after the other, by the numbers of the review that found them:
  *
- * - 1, rule files that stop the loader, and 5, files that are none: `folder_test.ts`
+ * - 1, rule files that stop the loader, and 5, irregular files: `folder_test.ts`
  * - 2, forms of very many fields: here, and beside other requests in `input_test.ts`
- * - 3, a proxy on the same machine: here by its marks, and with a real one in `proxy_test.ts`
+ * - 3, a proxy on the same machine: here by its headers, and with a real one in `proxy_test.ts`
  * - 6, a data folder that is deleted: here, and `../stop_test.ts`
  * - 7, secrets in packed files: here
  * - 8: here; a full disk in `disk_test.ts`, forged lines of the log in `../log_test.ts`, native calls in `../isolation_test.ts`, signals in
@@ -36,7 +36,7 @@ then:
 const FORM = { "content-type": "application/x-www-form-urlencoded" };
 const fields = (count: number) => Array.from({ length: count }, (_, at) => `${at}=`).join("&");
 
-Deno.test("attacks from outside on a program without a token: each is refused, and others are served", async (t) => {
+Deno.test("attacks from outside on a program without a token: each is refused, and other requests are served", async (t) => {
   await using folder = await rulesFolder(FILES);
   await using program = start(folder.rules, { data: folder.data });
   const url = await program.url();
@@ -52,21 +52,21 @@ Deno.test("attacks from outside on a program without a token: each is refused, a
       const sent = statusOf("/hooks/in", { body: fields(count), headers: FORM });
       assert.equal(await within(TIMEOUT, "a form", sent), 400);
     }
-    // Hosts take URLs of different lengths.
+    // Hosts accept URLs of different lengths.
     for (const count of [1_000, 10_500]) {
       const status = await within(TIMEOUT, "a query", statusOf(`/hooks/in?${"a&".repeat(count)}`));
       assert.ok((count === 1_000 ? [202] : [400, 414, 431]).includes(status), `${count}: ${status}`);
     }
   });
 
-  await t.step("3: a request that a proxy has marked", async () => {
+  await t.step("3: a request marked by a proxy", async () => {
     for (const name of ["forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"]) {
       assert.equal(await statusOf("/events", { body: '{"type":"x"}', headers: { [name]: "127.0.0.1" } }), 401, name);
     }
-    assert.equal((await program.fetch("/api/rules")).status, 200, "one that none has");
+    assert.equal((await program.fetch("/api/rules")).status, 200, "an unknown one");
   });
 
-  await t.step("8: no Host, a Host that is none, and one of elsewhere", async () => {
+  await t.step("8: no Host, an invalid Host, and a foreign Host", async () => {
     const { host } = new URL(url);
     const lineOf = async (head: string) => (await rawRequest(url, [`${head}\r\n\r\n`])).split("\r\n")[0];
     assert.match(await lineOf("GET /healthz HTTP/1.0"), /^HTTP\/1\.[01] 200 /);
@@ -82,10 +82,10 @@ Deno.test("attacks from outside on a program without a token: each is refused, a
     }
     assert.match(await nobody(host), /^HTTP\/1\.1 404 /);
     const known = await (await send("/hooks/none")).json();
-    assert.deepEqual(known.paths.toSorted(), ["/hooks/in", "/hooks/memory"], "who sits at the machine is");
+    assert.deepEqual(known.paths.toSorted(), ["/hooks/in", "/hooks/memory"], "local requests see them");
   });
 
-  await t.step("8: state under the names that every object has", async () => {
+  await t.step("8: state under names that every object inherits", async () => {
     for (const key of ["constructor", "__proto__", "toString", "hasOwnProperty"]) {
       assert.deepEqual((await program.post("/hooks/memory", { key })).body, { before: null, now: key });
     }
@@ -96,14 +96,14 @@ Deno.test("attacks from outside on a program without a token: each is refused, a
     await rm(folder.data, { recursive: true });
     const { level } = await program.waitForMessage("was deleted or replaced while the program runs");
     assert.equal(level, "ERROR");
-    // Refused, or there is nobody left to refuse it.
+    // Refused, or the program has already ended.
     const status = await statusOf("/hooks/in").catch(() => 503);
     assert.equal(status, 503);
     assert.equal(await program.exited, 1);
   });
 });
 
-/** Signs in, and gives status and the cookies that it set. */
+/** Signs in, and returns the status and the cookies. */
 async function signIn(program: Program, password: string, from: string, cookie = "") {
   const body = new URLSearchParams({ name: "anna", password });
   const headers = { "x-forwarded-for": from, cookie };
@@ -113,7 +113,7 @@ async function signIn(program: Program, password: string, from: string, cookie =
   return { status: response.status, cookies: response.headers.getSetCookie().map((set) => set.split(";")[0]) };
 }
 
-Deno.test("8: a cookie is refused after its sign-out, after a restart, too; others sign nobody out", async () => {
+Deno.test("8: a cookie is refused after its sign-out, after a restart, too; a sign-out ends no other session", async () => {
   await using folder = await rulesFolder({ "refund.yaml": REFUND, "whenthen.yaml": PEOPLE });
   let stolen = "";
   const open = async (program: Program, cookie: string) => {
@@ -132,7 +132,7 @@ Deno.test("8: a cookie is refused after its sign-out, after a restart, too; othe
     const body = new URLSearchParams({ "csrf-token": token });
     const init = { method: "POST", body, headers: { cookie: stolen }, redirect: "manual" as const };
     assert.equal((await program.fetch("/forms/sign-out", init)).status, 303);
-    assert.equal((await open(program, stolen)).status, 303, "it is sent to sign in");
+    assert.equal((await open(program, stolen)).status, 303, "it is redirected to sign in");
     assert.equal((await open(program, other)).status, 200);
     assert.equal(await program.stop(), 0);
   }
@@ -141,7 +141,7 @@ Deno.test("8: a cookie is refused after its sign-out, after a restart, too; othe
   assert.equal((await open(program, other)).status, 200);
 });
 
-Deno.test("8: wrong passwords lock out who sends them, and nobody else", async () => {
+Deno.test("8: wrong passwords lock out their sender only", async () => {
   const people = `people: { anna: { name: Anna, email: anna@example.org, password: ${HASH} } }\n`;
   await using folder = await rulesFolder({ "in.yaml": FILES["in.yaml"], "whenthen.yaml": people });
   await using program = start(folder.rules, { data: folder.data });
@@ -153,11 +153,11 @@ Deno.test("8: wrong passwords lock out who sends them, and nobody else", async (
   assert.equal(await statusOf(PASSWORD, "198.51.100.8"), 303, "the person, from elsewhere");
 
   for (let from = 0; from < 45; from++) assert.equal(await statusOf("guess", `203.0.113.${from}`), 401);
-  assert.equal(await statusOf(PASSWORD, "203.0.113.99"), 429, "who guesses from everywhere");
-  assert.equal(await statusOf(PASSWORD, "203.0.113.99", device), 303, "the person, in a browser that is known");
+  assert.equal(await statusOf(PASSWORD, "203.0.113.99"), 429, "guesses from many addresses");
+  assert.equal(await statusOf(PASSWORD, "203.0.113.99", device), 303, "the person, in a known browser");
 });
 
-Deno.test("8: a token that can be guessed and a .env that everybody can read are warned about", async () => {
+Deno.test("8: a token that can be guessed and a .env that everybody can read cause warnings", async () => {
   await using folder = await rulesFolder({ "in.yaml": FILES["in.yaml"], ".env": "TOKEN=a-long-random-text\n" });
   await chmod(join(folder.rules, ".env"), 0o644);
   await using program = start(folder.rules, { data: folder.data, env: { WHENTHEN_TOKEN: "a" } });
@@ -167,7 +167,7 @@ Deno.test("8: a token that can be guessed and a .env that everybody can read are
   assert.match(program.output, /\.env:1:1: warning: every user of this machine can read the secrets in this file/);
 });
 
-Deno.test("7: what whenthen.yaml names as secrets is in no packed file", { ignore: BINARY === "" }, async () => {
+Deno.test("7: files of secrets in whenthen.yaml are in no packed file", { ignore: BINARY === "" }, async () => {
   await using alone = await machine({
     "in.yaml": FILES["in.yaml"],
     "whenthen.yaml": `secrets: { files: prod.env }\npeople: { anna: { password: ${HASH} } }\n`,
@@ -185,7 +185,7 @@ Deno.test("7: what whenthen.yaml names as secrets is in no packed file", { ignor
   assert.ok(!names.includes("prod.env"), names.join());
 });
 
-/** The files that a packed file puts onto the machine where it is started. */
+/** The files that a packed file unpacks where it is started. */
 async function unpackedNames(alone: Machine, packed: string): Promise<string[]> {
   const data = join(alone.home, "elsewhere");
   const checked = await runAlone({ ...alone, binary: packed }, ["check", "--data", data]);

@@ -1,36 +1,36 @@
 import type { Program } from "../program.ts";
 
-/** Clients of whatever program there is, several side by side, for as long as they are told to. */
+/** Concurrent clients of the current program, until they are stopped. */
 export abstract class Clients implements Disposable {
-  /** Whom they ask; nobody while the program is gone. */
+  /** The current program; undefined while it is down. */
   program: Program | undefined;
-  /** Nothing new is begun. */
+  /** No new work begins. */
   protected enough = false;
-  /** The test is over, and nothing is asked any more. */
+  /** The test is over, and no more requests are sent. */
   protected gone = false;
   readonly #over: Promise<void>;
 
   constructor(count: number) {
     const begin = async () => {
-      // What extends this is not made yet.
+      // The subclass is not constructed yet.
       await null;
       await this.goOn();
     };
     this.#over = Promise.all(Array.from({ length: count }, begin)).then(() => {});
-    // Whoever ends it hears of its failure.
+    // `end` reports its failure.
     this.#over.catch(() => {});
   }
 
-  /** What one of them does until it is enough. */
+  /** The work of one client until it is stopped. */
   protected abstract goOn(): Promise<void>;
 
-  /** They begin nothing new; resolves once everything is answered. */
+  /** Stops new work; resolves when everything is answered. */
   async end(): Promise<void> {
     this.enough = true;
     await this.#over;
   }
 
-  /** Gives up, where a test fails before its end. */
+  /** Aborts, if a test fails before its end. */
   [Symbol.dispose](): void {
     this.enough = true;
     this.gone = true;

@@ -3,7 +3,7 @@ import { type Answered, type Program } from "../program.ts";
 import { Clients } from "./clients.ts";
 import { between, pause } from "./size.ts";
 
-/** The runs of an order, by rule, and what its customer knows of each answer. */
+/** The runs of an order, by rule, and what its customer knows about each answer. */
 export interface Order {
   runs: Record<string, string>;
   /** By rule: the form that was answered, the amounts that were sent, one for each attempt, and the one that was accepted. */
@@ -12,12 +12,12 @@ export interface Order {
 
 /**
  * Customers, each with an order after the other: it is placed, paid for, approved in a form, and the wait at its end is skipped.
- * All of it is asked again until it is answered, of whatever program there is.
+ * Every request is repeated until it is answered, by whichever program is running.
  */
 export class Customers extends Clients {
   readonly orders = new Map<number, Order>();
 
-  /** @param rules their paths below `/hooks`, of which each starts a run for each order */
+  /** @param rules their paths below `/hooks`; each starts a run for each order */
   constructor(count: number, private readonly rules: string[]) {
     super(count);
   }
@@ -29,7 +29,7 @@ export class Customers extends Clients {
       this.orders.set(id, order);
       for (const rule of this.rules) await this.#place(rule, id, order);
       const approve = () => Promise.all(this.rules.map((rule) => this.#approve(rule, id, order)));
-      // The payment comes before the runs get to where they wait for it, or long after.
+      // The payment comes before the runs reach their wait, or long after.
       if (id % 3 !== 0) await this.#pay(id);
       await approve();
       if (id % 3 === 0) await this.#pay(id);
@@ -49,14 +49,14 @@ export class Customers extends Clients {
     assert.ok(status === 202 || status === 200, `${status} for the payment of ${id}`);
   }
 
-  /** Each attempt says another amount, so that the run shows which one counted. */
+  /** Each attempt has another amount, so that the run shows which one counted. */
   async #approve(rule: string, id: number, order: Order): Promise<void> {
     const run = order.runs[rule];
     const form = await this.#find(`a form of run ${run}`, async (program) => {
       const forms: Answered[] = await program.api("forms?limit=1000");
       return forms.find((form) => form.run === run)?.id as string | undefined;
     });
-    // At once, or when whoever is asked had time to be told.
+    // At once, or after the person asked had time to be notified.
     if (id % 2 === 0) await pause(between(0, 300));
     const sent: number[] = [];
     const { status } = await this.#ask((program) => {
@@ -81,7 +81,7 @@ export class Customers extends Clients {
     assert.ok(status === 200 || status === 409 && asked > 1, `${status} for the skip in ${run}: ${body.error}`);
   }
 
-  /** Asks again and again, until there is something. */
+  /** Repeats a request until there is something. */
   async #find<T>(what: string, look: (program: Program) => Promise<T | undefined>): Promise<T> {
     const end = performance.now() + 600_000;
     for (;;) {
@@ -92,7 +92,7 @@ export class Customers extends Clients {
     }
   }
 
-  /** Asks until there is an answer. */
+  /** Repeats a request until there is an answer. */
   async #ask<T extends { status: number }>(question: (program: Program) => Promise<T>): Promise<T> {
     for (;;) {
       assert.ok(!this.gone, "the test is over");

@@ -25,7 +25,7 @@ import { event, rule } from "whenthen";
 export default rule({ when: event("late"), then: async ({ step }) => { await step.log("say", "late"); } });
 `;
 
-/** Deliveries under ids of their own, each noted as it was answered. */
+/** Deliveries with unique ids, each noted with its answer. */
 class Deliveries {
   readonly accepted = new Set<string>();
   readonly refused = new Set<string>();
@@ -50,7 +50,7 @@ class Deliveries {
     return response.status;
   }
 
-  /** What was accepted is there, what was refused is not. */
+  /** Accepted events are there, refused ones are not. */
   async check(program: Program): Promise<void> {
     const statusOf = async (id: string) => (await program.post("/hooks/in", { id })).status;
     await eightAtATime(this.accepted, async (id) => assert.equal(await statusOf(id), 200, `${id} was accepted`));
@@ -58,7 +58,7 @@ class Deliveries {
   }
 }
 
-/** Resolves once all that has been accepted has run. */
+/** Resolves when all accepted events have run. */
 async function allSeen(program: Program, { accepted }: Deliveries): Promise<void> {
   const seen = () => new Set(program.lines.flatMap(({ message }) => /^seen (\w+)$/.exec(message)?.[1] ?? []));
   await program.waitFor("the runs of all that was accepted", () => {
@@ -71,11 +71,11 @@ function assertUndamaged(program: Program): void {
   assert.doesNotMatch(program.output, /DAMAGED|recovered/);
 }
 
-/** The disk takes nothing from `refuse` to `allow`: all is refused in between, and goes on by itself behind it. */
+/** Writes fail from `refuse` to `allow`: intake is refused in between, and resumes by itself afterwards. */
 async function interrupt(program: Program, deliveries: Deliveries, refuse: () => unknown, allow: () => unknown) {
   const saidBefore = program.lines.length;
   await refuse();
-  // Caught in the middle: these are neither accepted nor refused before the disk has spoken.
+  // In flight: these are neither accepted nor refused before the write has succeeded or failed.
   const caught: Promise<number>[] = [];
   const refusing = () => program.lines.slice(saidBefore).some(({ message }) => /nothing new is accepted/.test(message));
   while (!refusing()) {
@@ -95,11 +95,11 @@ async function interrupt(program: Program, deliveries: Deliveries, refuse: () =>
   assert.equal((await program.fetch("/readyz")).status, 200);
 }
 
-Deno.test("a full disk: nothing is accepted until there is space, then it goes on; no stop, start or fold loses a thing", async (t) => {
+Deno.test("a full disk: nothing is accepted until there is space, then intake resumes; no stop, start or fold loses data", async (t) => {
   await using disk = await mountSmallDisk(12);
   if (disk === undefined) {
     return void await t.step({
-      name: "a small file system cannot be mounted here: that takes root",
+      name: "a small file system cannot be mounted here: that needs root",
       ignore: true,
       fn() {},
     });
@@ -137,11 +137,11 @@ Deno.test("a full disk: nothing is accepted until there is space, then it goes o
   assert.ok(!(await readdir(data)).some((name) => name.startsWith("set-aside")));
 });
 
-Deno.test("no space for a fold: it says so, nothing is lost, and it is done once there is space", async (t) => {
+Deno.test("no space for a fold: it says so, nothing is lost, and the fold succeeds once there is space", async (t) => {
   await using disk = await mountSmallDisk(48);
   if (disk === undefined) {
     return void await t.step({
-      name: "a small file system cannot be mounted here: that takes root",
+      name: "a small file system cannot be mounted here: that needs root",
       ignore: true,
       fn() {},
     });
@@ -153,7 +153,7 @@ Deno.test("no space for a fold: it says so, nothing is lost, and it is done once
   {
     await using program = start(folder.rules, { data });
     await program.url();
-    // Enough for a segment of 6 MB, but not for its part beside it.
+    // Enough for a segment of 6 MB, but not also for its part.
     await disk.fill(10_000_000);
     for (let count = 0; count < 7; count++) assert.equal(await deliveries.send(program, 900_000), 202);
     await program.waitForMessage("Cannot fold the log of the store: ");
@@ -174,11 +174,11 @@ Deno.test("no space for a fold: it says so, nothing is lost, and it is done once
   assertUndamaged(program);
 });
 
-Deno.test("a read-only folder is refused and left as it is; once it can be written to, all is there", async (t) => {
+Deno.test("a read-only folder is refused and left unchanged; once it is writable, everything is there", async (t) => {
   await using disk = await mountSmallDisk(12);
   if (disk === undefined) {
     return void await t.step({
-      name: "a small file system cannot be mounted here: that takes root",
+      name: "a small file system cannot be mounted here: that needs root",
       ignore: true,
       fn() {},
     });
@@ -205,14 +205,14 @@ Deno.test("a read-only folder is refused and left as it is; once it can be writt
   assertUndamaged(program);
 });
 
-Deno.test("a disk that takes nothing more for a while: the same", async (t) => {
+Deno.test("writes that fail for a while: the same", async (t) => {
   if (spawnSync("prlimit", ["--version"]).status !== 0) {
     return void await t.step({ name: "prlimit is not available here", ignore: true, fn() {} });
   }
   await using folder = await rulesFolder(RULE);
   const deliveries = new Deliveries();
   {
-    // Ignored, the signal of a file that may not grow becomes the write's error.
+    // If SIGXFSZ is ignored, the write fails instead.
     const under = ["sh", "-c", 'trap "" XFSZ; exec "$@"', "sh"];
     await using program = start(folder.rules, { data: folder.data, under });
     assert.equal(await deliveries.send(program), 202);
@@ -229,8 +229,8 @@ Deno.test("a disk that takes nothing more for a while: the same", async (t) => {
   assertUndamaged(program);
 });
 
-Deno.test("syncs that fail in the middle: what was accepted is there, and no sync is trusted that came after a failed one", async (t) => {
-  // The system calls fail as those of a dying disk do.
+Deno.test("syncs that fail in the middle: accepted events are there, and no sync after a failed one is trusted", async (t) => {
+  // The system calls fail as on a dying disk.
   const under = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fdatasync"];
   under.push("-e", `inject=fdatasync:error=EIO:when=3+9`);
   if (spawnSync(under[0], [...under.slice(1), "true"]).status !== 0) {
@@ -256,7 +256,7 @@ Deno.test("syncs that fail in the middle: what was accepted is there, and no syn
   assertUndamaged(program);
 });
 
-Deno.test("a disk on which no file, or no folder, can be synced is refused at the start", async (t) => {
+Deno.test("a disk on which files or folders cannot be synced is refused at the start", async (t) => {
   await using folder = await rulesFolder(RULE);
   for (const call of ["fdatasync", "fsync"]) {
     const under = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", `trace=${call}`];

@@ -37,7 +37,7 @@ const DROPPED = /bytes of log-\d+ are not a whole commit and were dropped/;
 const RECOVERED = /had to be recovered from base-\d+: (base|ids)-.* (is damaged|ends within|cannot be read)/;
 const ASIDE = /THE STORE IS DAMAGED AND WAS SET ASIDE/;
 const UNREADABLE = /^Cannot read (part-[\w-]+\.sqlite): .*; the history in it is not shown$/;
-const GONE = /^Cannot find (part-[\w-]+\.sqlite), a part of history: what was in it is not shown any more$/;
+const GONE = /^Cannot find (part-[\w-]+\.sqlite), a part of history: its history is no longer shown$/;
 
 async function send(program: Program, ...ids: string[]): Promise<void> {
   for (const id of ids) assert.equal((await program.post("/hooks/in", { id })).status, 202, id);
@@ -60,7 +60,7 @@ async function waiting(program: Program): Promise<string[]> {
   return (await program.api("runs?rule=wait&state=waiting")).map(idOf).sort();
 }
 
-/** The events that history has of a rule on which nothing runs. */
+/** The events in history of a rule without runs. */
 async function listed(program: Program): Promise<string[]> {
   return (await listAll(program, "events", "in")).map(idOf).sort();
 }
@@ -75,7 +75,7 @@ async function storeFiles(data: string): Promise<string[]> {
   return [bases, deltas, ids, parts, segments].flat().map(({ name }) => name).sort();
 }
 
-/** Folds all segments, as the next start would. */
+/** Folds all segments, as the next start would do. */
 async function fold(data: string): Promise<void> {
   for (const { name, first } of (await filesOf(data)).segments) {
     const bytes = await readFile(join(data, name));
@@ -94,12 +94,12 @@ async function merge(data: string): Promise<void> {
 interface Folder {
   rules: string;
   data: string;
-  /** The event that each part has of a rule on which nothing runs. */
+  /** The event in each part of a rule without runs. */
   parts: Map<string, string>;
 }
 
 /**
- * All kinds of files: two bases, each with its ids; a delta between them, one behind the newer base, each with its ids; four
+ * All kinds of files: two bases, each with its ids; a delta between them, one after the newer base, each with its ids; four
  * parts; a segment.
  */
 async function prepare(): Promise<Folder & AsyncDisposable> {
@@ -148,14 +148,14 @@ async function withCopy(
   await work(() => start(folder.rules, { data }), data);
 }
 
-/** Where each frame of a segment begins and ends; the first one is its head. */
+/** Where each frame of a segment begins and ends; the first one is its header. */
 function framesOf(bytes: Uint8Array): { from: number; end: number }[] {
   const frames = [];
   for (let from = 0, frame; (frame = readFrame(bytes, from)); from = frame.end) frames.push({ from, end: frame.end });
   return frames;
 }
 
-Deno.test("the last commit cut at any byte: it is dropped, with a word; everything before it is there", async () => {
+Deno.test("the last commit cut at any byte: it is dropped with a warning; everything before it is there", async () => {
   const folder = await prepared();
   const last = (await filesOf(folder.data)).segments.at(-1)!.name;
   const bytes = await readFile(join(folder.data, last));
@@ -176,7 +176,7 @@ Deno.test("the last commit cut at any byte: it is dropped, with a word; everythi
 });
 
 /**
- * What a damaged file costs: nothing, as a start does not need it; the newest base, which is passed over; the last commit; the
+ * What a damaged file costs: nothing, if a start does not need it; the newest base, which is skipped; the last commit; the
  * history of one part; or everything.
  */
 type Cost = "nothing" | "base" | "last commit" | "part" | "everything";
@@ -220,17 +220,17 @@ async function places(data: string): Promise<Place[]> {
   return all;
 }
 
-/** In the short form: one of each kind of file with each cost. */
+/** In the short form: one file of each kind with each cost. */
 function choose(all: Place[]): Place[] {
   if (isLong) return all;
   const groups = Map.groupBy(all, ({ file, cost }) => `${file.split("-")[0]}, ${cost}`);
-  // What a start does not read, together: one is enough.
+  // Files that a start does not read, as a group: one is enough.
   const unread = [...groups.keys()].filter((group) => group.endsWith("nothing"));
   for (const group of unread.toSpliced(between(0, unread.length - 1), 1)) groups.delete(group);
   return [...groups.values()].map((group) => group[between(0, group.length - 1)]);
 }
 
-/** What is there, and what was said, is what the damage may cost. */
+/** The data and the warnings match the cost that the damage may have. */
 async function checkCost(program: Program, { file, cost }: Place, { parts }: Folder, what: string): Promise<void> {
   const history = await listed(program);
   const live = await waiting(program);
@@ -249,7 +249,7 @@ async function checkCost(program: Program, { file, cost }: Place, { parts }: Fol
   assert.equal(aside.length, ["base", "everything"].includes(cost) ? 1 : 0, what);
 }
 
-Deno.test("a flipped bit in any region of any file: it costs the last commit, the part, or all, loudly; never half, and never again", async () => {
+Deno.test("a flipped bit in any file: the last commit, the part, or everything is lost, with a warning; never half of it, and only once", async () => {
   const folder = await prepared();
   for (const place of choose(await places(folder.data))) {
     const bit = between(0, 7);
@@ -264,7 +264,7 @@ Deno.test("a flipped bit in any region of any file: it costs the last commit, th
   }
 });
 
-Deno.test("a file that ends too early, at any byte: the same", async () => {
+Deno.test("a file truncated at any byte: the same", async () => {
   const folder = await prepared();
   const files = (await places(folder.data)).filter(({ file, what }) => !file.startsWith("log-") && what === "end");
   for (const place of choose(files)) {
@@ -276,7 +276,7 @@ Deno.test("a file that ends too early, at any byte: the same", async () => {
   }
 });
 
-/** Damage costs nothing more later: what came since is there after the next start. */
+/** Damage costs nothing more later: newer events are there after the next start. */
 async function checkTwice(launch: () => Program, place: Place, folder: Folder, what: string): Promise<void> {
   {
     await using program = launch();
@@ -285,14 +285,14 @@ async function checkTwice(launch: () => Program, place: Place, folder: Folder, w
     await program.kill();
   }
   await using program = launch();
-  // Those that were set aside have come again meanwhile.
+  // Those that were set aside were delivered again meanwhile.
   for (const id of [...KNOWN, ...WAITING, "after"]) assert.ok(await isKnown(program, id), `${id}, ${what}`);
-  // A part stays, and is named by each start that is asked for what it had; all else is over.
+  // A damaged part stays, and each start that reads it names it; nothing else is reported again.
   const said = warnings(program).filter((warning) => UNREADABLE.exec(warning)?.[1] !== place.file);
   assert.deepEqual(said, [], what);
 }
 
-Deno.test("parts that are gone between two starts: each is named, identities and live state are there", async () => {
+Deno.test("parts removed between two starts: each is named, identities and live state are there", async () => {
   const folder = await prepared();
   const remove = async (data: string) => {
     for (const { name } of (await filesOf(data)).parts) await realDisk.remove(join(data, name));
@@ -314,7 +314,7 @@ Deno.test("parts that are gone between two starts: each is named, identities and
   });
 });
 
-Deno.test("a base that the disk cannot read any more: the one before it, with the deltas and the log behind that", async (t) => {
+Deno.test("an unreadable base: the previous one is used, with its deltas and log", async (t) => {
   const folder = await prepared();
   await withCopy(folder, () => Promise.resolve(), async (launch, data) => {
     const newest = join(data, (await filesOf(data)).bases.at(-1)!.name);
@@ -345,7 +345,7 @@ function withVersion(bytes: Buffer, version: number): Buffer {
   return bytes;
 }
 
-Deno.test("a store of a newer version is refused with what to do, and left as it is", async () => {
+Deno.test("a store of a newer version is refused with a remedy, and left unchanged", async () => {
   const folder = await prepared();
   const { bases, deltas, ids, segments } = await filesOf(folder.data);
   const newer = {
@@ -386,7 +386,7 @@ Deno.test("a store of a newer version is refused with what to do, and left as it
   }
 });
 
-Deno.test("a store from before the format had a version is refused with what to do, and left as it is", async () => {
+Deno.test("a store from before the format had a version is refused with a remedy, and left unchanged", async () => {
   await using folder = await rulesFolder(RULES);
   await mkdir(folder.data, { mode: 0o700 });
   const old = ["checkpoint-000000000007-0badcafe.sqlite", "journal-000000000008"];
@@ -404,7 +404,7 @@ Deno.test("a store from before the format had a version is refused with what to 
   assert.deepEqual(left, []);
 });
 
-Deno.test("two programs on one data folder: the second is refused, the first goes on", async () => {
+Deno.test("two programs on one data folder: the second is refused, the first continues", async () => {
   await using folder = await rulesFolder(RULES);
   await using first = start(folder.rules, { data: folder.data });
   await send(first, "a");

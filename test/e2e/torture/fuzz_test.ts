@@ -11,7 +11,7 @@ import { size } from "./size.ts";
 
 const numRuns = size(250, 20_000);
 
-/** A text with some pieces cut out, doubled or replaced. */
+/** A text with some pieces cut out, duplicated or replaced. */
 function mutated(text: fc.Arbitrary<string>): fc.Arbitrary<string> {
   const piece = fc.constantFrom(
     "",
@@ -55,7 +55,7 @@ const body = fc.oneof(
   fc.string({ unit: "binary" }),
   fc.uint8Array({ maxLength: 2_000 }).map((bytes) => new Uint8Array(bytes)),
 );
-/** What a header may hold (RFC 9110, 5.5), also where it makes no sense. */
+/** What a header may contain (RFC 9110, 5.5), meaningful or not. */
 const headerValue = fc.string({ unit: fc.constantFrom(..."abz019 ,;=\"'%/\\{}\t\xe9\xff") }).map((text) => text.trim());
 const contentType = fc.constantFrom(
   "application/json",
@@ -112,7 +112,7 @@ const request = fc.record({
   body,
 });
 
-Deno.test("whatever is asked, by any method, of any path, with any headers and body: an answer below 500, memory flat", async () => {
+Deno.test("requests with any method, path, headers and body: a status below 500, flat memory", async () => {
   await using folder = await rulesFolder({
     "in.yaml":
       'when: { webhook: /in, auth: none }\nlimit: none\nif: event.data.n > 3 && event.subject != "x"\nthen:\n  - log: "n is ${{ event.data.n }}"\n',
@@ -138,7 +138,7 @@ Deno.test("whatever is asked, by any method, of any path, with any headers and b
   await once();
   const before = residentMegabytes(program);
   await once();
-  // What was used in passing goes when the engine comes to it.
+  // Temporary memory is freed when the engine collects it.
   const memory = () => Promise.resolve(residentMegabytes(program));
   const after = await until("memory that is flat", memory, (now) => now < before + 100);
   console.log(`${before} MB after ${numRuns} requests, ${after} MB after twice as many`);
@@ -150,7 +150,7 @@ const SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const hmac = (text: string, encoding: "hex" | "base64", key: string | Uint8Array = SECRET) =>
   createHmac("sha256", key).update(text).digest(encoding);
 
-/** Each scheme: the headers of a request, with what signs it passed through `change`. */
+/** Each scheme: the headers of a request, with the signature passed through `change`. */
 const SCHEMES: Record<
   string,
   (body: string, at: string, change: (signature: string) => string) => Record<string, string>
@@ -174,7 +174,7 @@ const SCHEMES: Record<
 };
 const BODY = '{"id":"evt_1","type":"paid"}';
 
-/** A signature that is another one: cut short, longer, with other characters, empty. */
+/** A different signature: shorter, longer, with other characters, empty. */
 const other = fc.tuple(fc.nat(), fc.nat(70), fc.string({ unit: fc.constantFrom(..."0fAz+/-_") })).map(
   ([at, cut, put]) => (signature: string) => {
     const from = at % (signature.length + 1);
@@ -197,7 +197,7 @@ async function withSchemes(work: (program: Program) => Promise<void>): Promise<v
   assert.equal(await program.stop(), 0);
 }
 
-Deno.test("signatures that are wrong, cut, old or of another body: 401 each time; the right one is taken", () =>
+Deno.test("wrong, cut, old or foreign signatures: 401 each time; the right one is accepted", () =>
   withSchemes(async (program) => {
     const now = () => Math.floor(Date.now() / 1_000);
     const send = async (name: string, headers: Record<string, string>, body = BODY) => {
@@ -221,7 +221,7 @@ Deno.test("signatures that are wrong, cut, old or of another body: 401 each time
       const head = `POST /hooks/${name} HTTP/1.1\r\n${common}content-length: ${BODY.length}\r\n${headers.join("")}`;
       for (const twice of [[signature, bad], [bad, signature]]) {
         const raw = await rawRequest(await program.url(), [`${head}${twice.join("")}\r\n${BODY}`], {
-          patience: TIMEOUT,
+          timeout: TIMEOUT,
         });
         assert.match(raw, /^HTTP\/1\.1 40[01]/, `${name} signed twice`);
       }

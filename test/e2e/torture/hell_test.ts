@@ -32,7 +32,7 @@ then:
 `,
 });
 
-/** A rule that does not get as far as being one. */
+/** A rule that does not load. */
 const atImport = (name: string, statement: string) => ({
   [`${name}.ts`]: `
 import { event, rule } from "whenthen";
@@ -41,7 +41,7 @@ export default rule({ when: event("never"), then: async () => {} });
 `,
 });
 
-/** What the runs of rules that are bad, each in a way of its own, fail with: part of the message. */
+/** By bad rule: a part of the error message of its runs. */
 const FAILS: Record<string, RegExp> = {
   loop: /timeout|took longer|worker|blocked|answer/i,
   slow_pattern: /timeout|took longer|worker|blocked|answer/i,
@@ -57,12 +57,12 @@ const FAILS: Record<string, RegExp> = {
   flood: /it wrote 1000000000 bytes, at most 10000000 are kept/,
 };
 
-/** Chains that trigger themselves: past this depth the verdict is `looped`. */
+/** Rules that trigger themselves: beyond this depth the verdict is `looped`. */
 const DEPTH = 16;
 
 const files = (peer: string) => ({
   ...code("loop", "while (true);", `timeout: "3s",`),
-  // Again and again: the engine inside the binary gives such a match up after a second.
+  // Repeated: the engine of the binary abandons such a match after a second.
   ...code("slow_pattern", `for (;;) /^(a+)+$/.test("a".repeat(60) + "!");`, `timeout: "3s",`),
   ...code("throws", `throw new Error("thrown on purpose");`),
   ...code("rejects", `Promise.reject(new Error("nobody awaits this")); await new Promise(() => {});`),
@@ -86,7 +86,7 @@ if: event.data.map(a, event.data.map(b, event.data.map(c, a + b + c))) == []
 then:
   - log: never
 `,
-  // It ends by itself some time, should nobody end it.
+  // It ends by itself after some time, if nothing ends it.
   ...yaml(
     "deaf",
     `run: [sh, -c, 'trap "" TERM; echo $$ > deaf.pid; (sleep 300 & sleep 300) & for i in $(seq 3000); do sleep 0.1; done']`,
@@ -103,7 +103,7 @@ then:
   "answers.yaml": "when: { webhook: /answers, auth: none }\nlimit: none\nthen:\n  - log: answered\n",
 });
 
-/** A peer that does not answer, answers a byte a second, or says when to come again. */
+/** A peer that does not answer, answers a byte a second, or sends Retry-After. */
 function unhelpful({ path }: Seen, response: ServerResponse): void {
   if (path === "/busy") response.writeHead(429, { "retry-after": "3600" }).end();
   if (path !== "/drips") return;
@@ -112,7 +112,7 @@ function unhelpful({ path }: Seen, response: ServerResponse): void {
   response.on("close", () => clearInterval(timer));
 }
 
-Deno.test("rules from hell, all at once: each fails or is held alone, a healthy one keeps its pace, nothing is left behind", async () => {
+Deno.test("hostile rules, all at once: each fails or is delayed alone, a healthy one keeps its pace, nothing leaks", async () => {
   await using peer = await WebServer.start(unhelpful);
   await using folder = await rulesFolder(files(peer.url));
   await using program = start(folder.rules, { data: folder.data });
@@ -120,7 +120,7 @@ Deno.test("rules from hell, all at once: each fails or is held alone, a healthy 
   for (const [name, why] of [["throwing", "at import"], ["endless", "was not loaded after"]]) {
     await program.waitFor(name, ({ message }) => message.startsWith(`failed ${name}`) && message.includes(why));
   }
-  // What takes longer than the first load has patience for comes with a later one.
+  // Files that exceed the timeout of the first load come with a later one.
   for (const name of [...Object.keys(FAILS), "fine", "echo"]) await program.waitForMessage(`loaded ${name} `);
   await program.waitForMessage("tick");
   const before = residentMegabytes(program);
@@ -141,7 +141,7 @@ Deno.test("rules from hell, all at once: each fails or is held alone, a healthy 
   const ends = [...Object.keys(FAILS)].map((name) => ended(program, name, name === "asks" ? "error" : "failed"));
   const all = Promise.all(ends).finally(() => over = true);
   let slowest = 0;
-  // What is asked of the healthy rule is what the machine leaves a clock beside it.
+  // The healthy rule must keep the pace that a plain timer keeps on this machine.
   let seconds = 0;
   const beside = setInterval(() => seconds++, 1_000);
   const ticksBefore = ticksOf(program);
@@ -165,14 +165,14 @@ Deno.test("rules from hell, all at once: each fails or is held alone, a healthy 
     assert.match(run.error.message, words, name);
   }
   for (const chain of ["echo", "ping", "self"]) await looped(program, chain);
-  // Who is told to come again in an hour waits, and holds nobody.
+  // A rule with a Retry-After of an hour waits, and delays nobody.
   const held = () => program.api("runs?rule=busy");
   const [busy] = await until("the run that is to come again", held, ([{ state }]) => state === "waiting");
   assert.ok(busy.due > Date.now() + 3_000_000);
 
   const deaf = Number(await readFile(join(folder.rules, "deaf.pid"), "utf8"));
-  // What was killed is gone when the kernel comes to it; what was not stays until the test gives up.
-  await until("its child to be gone", () => Promise.resolve(livingMembers(deaf)), ({ length }) => length === 0);
+  // A killed process disappears when the kernel reaps it; another one stays until the test fails.
+  await until("its child to end", () => Promise.resolve(livingMembers(deaf)), ({ length }) => length === 0);
   const memory = () => Promise.resolve(residentMegabytes(program));
   const left = await until("the memory to come back", memory, (now) => now < before + 250);
   console.log(`${before} MB before, ${left} MB after`);
@@ -188,12 +188,12 @@ function ticksOf(program: Program): number {
   return program.lines.filter(({ message }) => message === "tick").length;
 }
 
-/** Waits for the line that says how the rule's run ended. */
+/** Waits for the log line with the end of the rule's run. */
 function ended(program: Program, rule: string, how: string) {
   return program.waitFor(`the end of ${rule}`, ({ message }) => new RegExp(`^${rule}:? ${how}`).test(message), 600_000);
 }
 
-/** The chain that begins with that rule's run has ended after its sixteenth, with one verdict that says so. */
+/** The chain that begins with that rule's run has ended after 16 runs, with one verdict that says so. */
 async function looped(program: Program, rule: string): Promise<void> {
   const chain = rule === "ping" ? ["ping", "pong"] : [rule];
   await program.waitFor(
@@ -211,7 +211,7 @@ async function looped(program: Program, rule: string): Promise<void> {
   assert.equal(runs.length, DEPTH + 1, rule);
 }
 
-/** Processes of a group that still live. One that has ended may wait for init to take note of it: it is gone for us. */
+/** Live processes of a group. One that has ended may wait for init to reap it: it does not count. */
 function livingMembers(group: number): string[] {
   return readdirSync("/proc").filter((entry) => /^\d+$/.test(entry)).filter((pid) => {
     const [state, _parent, itsGroup] = statOf(pid);
@@ -219,7 +219,7 @@ function livingMembers(group: number): string[] {
   });
 }
 
-/** What `/proc` says about a process behind its name, which may hold spaces and brackets. */
+/** The fields in `/proc` after the process name, which may contain spaces and brackets. */
 function statOf(pid: string): string[] {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
@@ -231,7 +231,7 @@ function statOf(pid: string): string[] {
 
 const EVENTS = size(2_000, 10_000);
 
-Deno.test("thousands of events into a limit of 100 a minute: each has its run, what is above is held and shown, none is dropped", async () => {
+Deno.test("thousands of events into a limit of 100 a minute: each gets its run, runs above the limit are delayed and shown, none is dropped", async () => {
   await using folder = await rulesFolder({
     "slow.yaml": "when: { webhook: /slow, auth: none, dedupe: event.data.id }\nlimit: 100/m\nthen:\n  - log: done\n",
   });

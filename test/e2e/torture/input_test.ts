@@ -38,7 +38,7 @@ const utf16 = (text: string) => new Uint8Array(new Uint16Array([...text].map((ch
 /** Fifty megabytes in fifty kilobytes. */
 const BOMB = new Uint8Array(gzipSync(new Uint8Array(5e7)));
 
-/** What is sent, and what may be answered. */
+/** A request, and the allowed answers. */
 const BODIES: [what: string, path: string, body: BodyInit, headers: Headers, statuses: number[]][] = [
   ["keys of prototypes", "/hooks/in", PROTOTYPES, JSON_TYPE, [202]],
   ["the same to code", "/hooks/code", PROTOTYPES, JSON_TYPE, [202]],
@@ -128,7 +128,7 @@ async function assertUnmoved(program: Program, before: { memory: number; files: 
 
 const measured = (program: Program) => ({ memory: residentMegabytes(program), files: openFiles(program) });
 
-Deno.test("bodies and paths that are broken, huge, deep, compressed or poisoned: an answer below 500, nothing polluted, memory flat", async () => {
+Deno.test("broken, huge, deep, compressed or poisoned bodies and paths: a status below 500, nothing polluted, flat memory", async () => {
   await using folder = await rulesFolder(RULES);
   await using program = start(folder.rules, { data: folder.data });
   await program.url();
@@ -158,7 +158,7 @@ Deno.test("forms of a hundred thousand fields: refused, while others are answere
     return status;
   };
   assert.equal(await send(10_000), 202);
-  // Each of them took a minute when the time grew with the square of the fields.
+  // Each of them took a minute when the time was quadratic in the number of fields.
   const many = Promise.all(Array.from({ length: 20 }, () => send(100_000)));
   const others = Promise.all(Array.from({ length: 20 }, () => isWell(program)));
   assert.deepEqual(await within(TIMEOUT, "20 forms", many), Array(20).fill(400));
@@ -167,7 +167,7 @@ Deno.test("forms of a hundred thousand fields: refused, while others are answere
 
 const HEAD = "POST /hooks/in HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n";
 
-Deno.test("requests that no client sends, and slow ones: refused or waited for, while others are answered", async () => {
+Deno.test("malformed and slow requests: refused or waited for, while others are answered", async () => {
   await using folder = await rulesFolder(RULES);
   await using program = start(folder.rules, { data: folder.data });
   const url = await program.url();
@@ -207,8 +207,8 @@ Deno.test("requests that no client sends, and slow ones: refused or waited for, 
   await refused("100 MB in chunks", hundredMegabytes);
 
   const drip = [`${HEAD}content-length: 11\r\n\r\n`, ...'{"slow": 1}'];
-  const slow = Array.from({ length: size(50, 500) }, () => rawRequest(url, drip, { pause: 200, patience: TIMEOUT }));
-  const half = Array.from({ length: size(100, 1_000) }, () => rawRequest(url, [HEAD], { patience: 3_000 }));
+  const slow = Array.from({ length: size(50, 500) }, () => rawRequest(url, drip, { pause: 200, timeout: TIMEOUT }));
+  const half = Array.from({ length: size(100, 1_000) }, () => rawRequest(url, [HEAD], { timeout: 3_000 }));
   for (let count = 0; count < 20; count++) await isWell(program);
   for (const answer of await Promise.all(slow)) assert.match(answer, /^HTTP\/1\.1 202/, "a slow client is waited for");
   await Promise.all(half);

@@ -4,10 +4,10 @@ import type { Job, Load } from "../../bench/load/job.ts";
 
 const GENERATOR = new URL("../../bench/load/generator.ts", import.meta.url).pathname;
 
-/** Sends requests at a rate, however long the answers take, from a process of its own; gives it up after so many seconds. */
-export async function openLoop(job: Job & { rate: number }, patience: number): Promise<Load> {
+/** Sends requests at a rate, however long the answers take, from a separate process; ends it after so many seconds. */
+export async function openLoop(job: Job & { rate: number }, seconds: number): Promise<Load> {
   const { stdout } = await promisify(execFile)(Deno.execPath(), ["run", "-A", GENERATOR, JSON.stringify(job)], {
-    timeout: patience * 1_000,
+    timeout: seconds * 1_000,
     killSignal: "SIGKILL",
   });
   return JSON.parse(stdout);

@@ -2,11 +2,11 @@ import { between, size } from "./size.ts";
 import { type Moment, survive } from "./survival.ts";
 
 const MOMENTS: Moment[] = ["work", "work", "start", "stop"];
-/** Stores, each of which is cut off so many times: in one that grows without end, starting would be most of what is tested. */
+/** Number of stores, each with so many power cuts: with a single growing store most of the test would be starts. */
 const STORES = size(1, 20);
 const CUTS = size(10, 50);
 
-Deno.test("power cuts: the disk forgets what was not synced, bytes, renames, folder entries; what was answered is there", async () => {
+Deno.test("power cuts: the disk loses unsynced bytes, renames and folder entries; everything answered is there", async () => {
   for (let store = 0; store < STORES; store++) {
     const seed = between(1, 1e9);
     console.log(`seeds from ${seed}`);
@@ -27,7 +27,7 @@ Deno.test("power cuts while a segment is folded under load: the same", async () 
 });
 
 Deno.test("power cuts while deltas are merged under load: the same", async () => {
-  // Each merge takes half as many live bytes again as the one before.
+  // Each merge needs half as many live bytes again as the previous one.
   for (let store = 0; store < size(1, 5); store++) {
     await survive({
       moments: new Array(size(1, 3)).fill("merge"),

@@ -10,7 +10,7 @@ import { between, pause, size, within } from "./size.ts";
 
 const RULES = ["interpreted", "replayed"];
 
-/** The same process twice. Who fetches a token first tells it last; in between come all kinds of waits. */
+/** The same process in YAML and TypeScript. It fetches a token first and sends it last; in between are all kinds of waits. */
 const files = (peer: string) => ({
   "whenthen.yaml": "people: { anna: { email: anna@example.org } }\n",
   "interpreted.yaml": `
@@ -96,7 +96,7 @@ export default rule({
 `,
 });
 
-Deno.test("processes that wait, ask and branch, killed or without power at random moments: each wait ends once, each form is answered once, no run is stuck", async () => {
+Deno.test("processes with waits, forms and branches, killed or cut from power at random moments: each wait ends once, each form is answered once, no run is stuck", async () => {
   let tokens = 0;
   await using peer = await WebServer.start((_, response) => {
     response.setHeader("content-type", "application/json");
@@ -105,7 +105,7 @@ Deno.test("processes that wait, ask and branch, killed or without power at rando
   await using folder = await rulesFolder(files(peer.url));
   using customers = new Customers(12, RULES);
   for (let life = 0; life < size(8, 100); life++) {
-    // Every other time its disk forgets what was not synced.
+    // Every other time its disk loses unsynced data.
     const env = { WHENTHEN_TEST_DISK: `forget:${between(1, 1e9)}` };
     await using program = start(folder.rules, { data: folder.data, ...life % 2 === 1 && { env } });
     await program.url();
@@ -143,7 +143,7 @@ Deno.test("processes that wait, ask and branch, killed or without power at rando
   assert.doesNotMatch(program.output, /DAMAGED|recovered|Cannot/);
 });
 
-/** All forms that were ever asked, page by page. */
+/** All forms so far, page by page. */
 async function allForms(program: Program): Promise<Answered[]> {
   const all: Answered[] = [];
   for (const state of ["open", "answered", "expired", "cancelled"]) {
@@ -170,7 +170,7 @@ const PATHS = [
   "rest",
 ];
 
-/** Each step stands in the trace once, and as it should. */
+/** Each step is in the trace once, with the right state. */
 async function checkRun(program: Program, rule: string, order: Order, forms: Answered[]): Promise<void> {
   const look = () => program.api(`runs/${order.runs[rule]}`);
   const { run, steps, notes } = await until("the run's end", look, ({ run }) => run.state === "succeeded");
@@ -194,7 +194,7 @@ async function checkRun(program: Program, rule: string, order: Order, forms: Ans
 
 type At = Seen & { at: number };
 
-/** What was done is what was recorded, in the order of the process: no step was done again once a later one was. */
+/** The executed steps are the recorded ones, in the order of the process: no step was executed again after a later one. */
 function checkSeen({ accepted }: Order["forms"][string], id: number, seen: (path: string) => At[]): void {
   const middle = ["paid", "approved", "item1", "item2", "item3"];
   for (const path of ["make", ...middle, "end"]) {

@@ -3,7 +3,7 @@ import type { Answered, Program } from "../program.ts";
 import { Clients } from "./clients.ts";
 import { pause } from "./size.ts";
 
-/** What a provider knows of an event that it sent. */
+/** What a provider knows about an event that it sent. */
 export interface Sent {
   /** How often it was answered 202. */
   accepted: number;
@@ -14,15 +14,15 @@ export interface ProviderOptions {
   path: string;
   /** How many runs each event starts. */
   runs: number;
-  /** Events on their way at a time. */
+  /** Events in flight at a time. */
   senders: number;
-  /** Milliseconds that each sender rests after an answer. @default 0 */
+  /** Milliseconds that each sender pauses after an answer. @default 0 */
   rest?: number;
 }
 
 /**
- * Sends new events for as long as it is told to, several at a time, to whatever program there is. As a provider does, it keeps
- * what was answered, and sends what was not answered again under the same identity.
+ * Sends new events until it is stopped, several at a time, to the current program. Like a real provider it keeps
+ * the answers, and sends unanswered events again with the same identity.
  */
 export class Provider extends Clients {
   readonly sent = new Map<number, Sent>();
@@ -31,7 +31,7 @@ export class Provider extends Clients {
     super(options.senders);
   }
 
-  /** Each event is known to the program, as the same runs; all of it is asked again. */
+  /** The program knows each event, with the same runs; all are delivered again. */
   async checkKnown(program: Program): Promise<void> {
     await eightAtATime(this.sent, async ([id, known]) => {
       assert.ok(known.accepted <= 1, `event ${id} was accepted ${known.accepted} times`);
@@ -81,7 +81,7 @@ export async function listAll(program: Program, what: "events" | "runs", rule: s
   return all;
 }
 
-/** Does all that work, eight pieces side by side. */
+/** Does all the work, eight pieces concurrently. */
 export async function eightAtATime<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
   const left = items[Symbol.iterator]();
   await Promise.all(Array.from({ length: 8 }, async () => {

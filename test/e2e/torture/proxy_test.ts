@@ -40,7 +40,7 @@ const hook = { method: "POST", body: "{}", headers: { "content-type": "applicati
 const emit = { method: "POST", body: '{"type":"x"}', headers: { "content-type": "application/json" } };
 const bearer = { headers: { authorization: `Bearer ${TOKEN}` } };
 
-Deno.test("behind a proxy on the same machine a token that is set is asked for; commands have that of the data folder", async () => {
+Deno.test("behind a proxy on the same machine the token is required; commands use the one in the data folder", async () => {
   await using folder = await rulesFolder(FILES);
   await using program = start(folder.rules, { data: folder.data, env: { WHENTHEN_TOKEN: TOKEN } });
   await using proxy = await proxyTo(await program.url(), {});
@@ -56,7 +56,7 @@ Deno.test("behind a proxy on the same machine a token that is set is asked for; 
   assert.equal(JSON.parse(listed.stdout)[0].id, "a");
 });
 
-Deno.test("behind a proxy that says so nothing but hooks, forms and health is open, whether a token is set or not", async () => {
+Deno.test("behind a proxy that marks its requests only hooks, forms and health are open, with or without a token", async () => {
   await using folder = await rulesFolder(FILES);
   await using program = start(folder.rules, { data: folder.data });
   for (const name of ["forwarded", "x-forwarded-for", "x-forwarded-proto"]) {

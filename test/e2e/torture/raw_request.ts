@@ -1,21 +1,21 @@
 import { connect } from "node:net";
 
-/** How bytes are sent. */
+/** Options for sending bytes. */
 export interface Sending {
   /** Milliseconds between two pieces. @default 0 */
   pause?: number;
-  /** Milliseconds after which the connection is given up. @default 10,000 */
-  patience?: number;
+  /** Milliseconds after which the connection is closed. @default 10,000 */
+  timeout?: number;
 }
 
 /**
- * Bytes as no client sends them.
- * @returns what comes back, up to the end of a head; empty where the connection ended without a word
+ * Sends bytes that no client library would.
+ * @returns the response, up to the end of its headers; empty if the connection ended without one
  */
 export function rawRequest(
   url: string,
   pieces: Iterable<string | Uint8Array>,
-  { pause = 0, patience = 10_000 }: Sending = {},
+  { pause = 0, timeout = 10_000 }: Sending = {},
 ): Promise<string> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve) => {
@@ -26,7 +26,7 @@ export function rawRequest(
       socket.destroy();
       resolve(text);
     };
-    const timer = setTimeout(end, patience);
+    const timer = setTimeout(end, timeout);
     socket.on("data", (chunk) => {
       text += chunk;
       if (text.includes("\r\n\r\n")) end();

@@ -9,7 +9,7 @@ import { openFiles, residentMegabytes } from "./resources.ts";
 import { pause, size, within } from "./size.ts";
 
 const RELOADS = size(80, 10_000);
-/** After so many of them memory is measured the first time. */
+/** Number of reloads after which memory is measured first. */
 const WARM = size(40, 500);
 const RULES = 50;
 /** Every fifth rule is TypeScript. */
@@ -42,7 +42,7 @@ export default rule({
   ];
 }
 
-/** The rule that the load goes to. */
+/** The rule that receives the load. */
 const loaded = (version: number) => `
 when: { webhook: /in, auth: none, dedupe: event.data.id }
 limit: none
@@ -50,7 +50,7 @@ then:
   - log: "version ${version}"
 `;
 
-/** The least that it has in use within some seconds, and the files that it has open. */
+/** The minimum memory in use within some seconds, and the open files. */
 async function measure(program: Program): Promise<{ memory: number; files: number }> {
   const all: { memory: number; files: number }[] = [];
   for (let look = 0; look < 20; look++) {
@@ -61,9 +61,9 @@ async function measure(program: Program): Promise<{ memory: number; files: numbe
   return { memory: least("memory"), files: least("files") };
 }
 
-Deno.test("reload upon reload of fifty rules under load: no event is lost or doubled, memory and open files stay", async () => {
+Deno.test("repeated reloads of fifty rules under load: no event is lost or duplicated, memory and open files stay constant", async () => {
   const files = Object.fromEntries(Array.from({ length: RULES }, (_, index) => rule(index, 0)));
-  // Full before it is measured first: what it keeps of events is no growth.
+  // Full before the first measurement: stored events do not count as growth.
   const settings = { "whenthen.yaml": "retention: { bytes: 3MB }\n" };
   await using folder = await rulesFolder({ ...files, ...settings, "in.yaml": loaded(0) });
   const clock = await TestClock.in(join(folder.rules, ".."), Date.now());
@@ -78,7 +78,7 @@ Deno.test("reload upon reload of fifty rules under load: no event is lost or dou
     program.forget();
     await folder.write(name, text);
     await folder.write("in.yaml", loaded(version));
-    // Two reloads are a second apart, so the clock is set on with each.
+    // Two reloads are a second apart, so the clock is advanced with each.
     await clock.set(Date.now() + version * 1_100);
     for (const id of ["in", `r${index}`]) {
       await program.waitFor(
@@ -88,7 +88,7 @@ Deno.test("reload upon reload of fifty rules under load: no event is lost or dou
     }
     if (version === WARM) warm = await measure(program);
   }
-  // So few reloads are not enough to have it settle.
+  // So few reloads are not enough for memory to settle.
   const growth = size(60, 20);
   const end = await until("memory and open files to be as they were", () => measure(program), ({ memory, files }) => {
     return memory <= warm.memory + growth && files <= warm.files + 3;

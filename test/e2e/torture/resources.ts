@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from "node:fs";
 import type { Program } from "../program.ts";
 
-/** Memory that the program's own process has in use, without that of its children. */
+/** Memory used by the program's own process, without its children. */
 export function residentMegabytes({ child }: Program): number {
   const status = readFileSync(`/proc/${child.pid}/status`, "utf8");
   return Math.round(Number(/^VmRSS:\s+(\d+) kB/m.exec(status)![1]) / 1024);

@@ -20,7 +20,7 @@ const PIECES = fc.constantFrom(
     .split("|"),
 );
 
-/** A text with pieces cut out, doubled or replaced. */
+/** A text with pieces cut out, duplicated or replaced. */
 function mutated(texts: string[]): fc.Arbitrary<string> {
   const edit = fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.nat(30), PIECES);
   return fc.tuple(fc.constantFrom(...texts), fc.array(edit, { minLength: 1, maxLength: 2 })).map(([text, edits]) =>
@@ -31,7 +31,7 @@ function mutated(texts: string[]): fc.Arbitrary<string> {
   );
 }
 
-/** An expression out of the names, functions and operators of the language, more or less well typed. */
+/** A random expression of the names, functions and operators of the language, roughly well typed. */
 const { expression } = fc.letrec<{ expression: string }>((tie) => ({
   expression: fc.oneof(
     { depthSize: "small", withCrossShrink: true },
@@ -80,7 +80,7 @@ const cron = fc.oneof(
 const seed = Math.floor(Math.random() * 2 ** 31);
 const sample = <T>(what: fc.Arbitrary<T>, count: number) => fc.sample(what, { numRuns: count, seed });
 
-/** Loads files and gives what is said of them; fails where the program does anything but load or say where it is wrong. */
+/** Loads files and returns the problems; fails if the program does anything but load a file or report a position. */
 async function check(files: Record<string, string>): Promise<{ rules: Answered[]; problems: Answered[] }> {
   await using folder = await rulesFolder(files);
   const args = ["check", folder.rules, "--data", folder.data, "--json"];
@@ -100,7 +100,7 @@ async function check(files: Record<string, string>): Promise<{ rules: Answered[]
 const numbered = (texts: string[], extension: string) =>
   Object.fromEntries(texts.map((text, index) => [`f${index}.${extension}`, text]));
 
-Deno.test("mutated rule files, YAML and TypeScript: each is a rule, or is told where it is wrong", async () => {
+Deno.test("mutated rule files, YAML and TypeScript: each is a rule, or a problem with its position", async () => {
   const yaml = sample(mutated(await examples(".yaml")), size(200, 5_000));
   const typescript = sample(mutated(await examples(".ts")), size(20, 300));
   const { rules, problems } = await check({ ...numbered(yaml, "yaml"), ...numbered(typescript, "ts") });
@@ -108,7 +108,7 @@ Deno.test("mutated rule files, YAML and TypeScript: each is a rule, or is told w
   assert.ok(problems.length > yaml.length / 4);
 });
 
-Deno.test("crons out of all sorts of fields: a time or a problem", async () => {
+Deno.test("crons from random fields: a time or a problem", async () => {
   const crons = sample(cron, size(200, 10_000));
   const rule = (text: string) => `when: { cron: ${JSON.stringify(text)} }\nthen:\n  - log: x\n`;
   const { rules, problems } = await check(numbered(crons.map(rule), "yaml"));
@@ -118,7 +118,7 @@ Deno.test("crons out of all sorts of fields: a time or a problem", async () => {
   console.log(`${rules.length} of ${crons.length} are crons`);
 });
 
-Deno.test("expressions out of all that there is: evaluated or refused, whatever the events; a healthy rule keeps its pace", async () => {
+Deno.test("expressions from the whole grammar: evaluated or refused, whatever the events; a healthy rule keeps its pace", async () => {
   const count = size(120, 2_000);
   const rule = (text: string) => `
 when: { webhook: /x, auth: none }

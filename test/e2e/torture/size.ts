@@ -1,9 +1,9 @@
 import process from "node:process";
 
-/** Whether this is the long form, `deno task torture`; the short one runs with all other tests. */
+/** Whether this is the long form, `deno task torture`; the short form runs with all other tests. */
 export const isLong = process.env.WHENTHEN_TORTURE === "long";
 
-/** A number that the long form has larger. */
+/** A number that is larger in the long form. */
 export function size(short: number, long: number): number {
   return isLong ? long : short;
 }
@@ -13,12 +13,12 @@ export function between(from: number, to: number): number {
   return from + Math.floor(Math.random() * (to - from + 1));
 }
 
-/** Waits: for moments at which something is done to the program, never for something to have happened. */
+/** Waits, to choose the moment of an attack on the program, never to wait for a result. */
 export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** The promise's result; an error where it has none after so many milliseconds: what hangs must not hang the tests. */
+/** The promise's result, or an error after so many milliseconds: a hanging program must not hang the tests. */
 export async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {

@@ -9,13 +9,13 @@ export interface SmallDisk extends AsyncDisposable {
   path: string;
   /** Leaves so many bytes free. */
   fill(free: number): Promise<void>;
-  /** Gives back what `fill` took. */
+  /** Frees the space that `fill` used. */
   empty(): void;
-  /** Whether it can be written to from here on. */
+  /** Makes it writable or read-only from here on. */
   mayWrite(may: boolean): void;
 }
 
-/** Mounts one; undefined where that is not allowed: it takes root. */
+/** Mounts one; undefined if that is not allowed: it needs root. */
 export async function mountSmallDisk(megabytes: number): Promise<SmallDisk | undefined> {
   const folder = await temporaryFolder();
   const { path } = folder;

@@ -16,7 +16,7 @@ const BYTES = size(2_000, 500);
 /** Megabytes. The short form fills a small one, the long one the default. */
 const RETENTION = size(16, 256);
 
-/** Bytes of all files below a folder; what goes meanwhile does not count. */
+/** Bytes of all files below a folder; files removed meanwhile do not count. */
 async function bytesIn(folder: string): Promise<number> {
   const names = await readdir(folder, { recursive: true });
   const sizes = await Promise.all(names.map((name) => stat(join(folder, name)).catch(() => undefined)));
@@ -29,17 +29,17 @@ interface Sample {
   disk: number;
 }
 
-/** The least, the middle and the most of what was seen in a part of the time; `from` and `to` are shares of it. */
+/** Minimum, median and maximum in a part of the time; `from` and `to` are shares of it. */
 function summary(samples: Sample[], of: keyof Sample, from: number, to: number) {
   const part = samples.slice(Math.floor(samples.length * from), Math.ceil(samples.length * to));
   const values = part.map((sample) => sample[of]).sort((a, b) => a - b);
   return { least: values[0], middle: values[values.length >> 1], most: values.at(-1)! };
 }
 
-Deno.test("events at a steady rate with retention on: what is accepted runs once, memory and disk are flat", async () => {
+Deno.test("events at a steady rate with retention on: accepted events run once, memory and disk use are flat", async () => {
   await using folder = await rulesFolder({
     "whenthen.yaml": `retention: { bytes: ${RETENTION}MB }\n`,
-    // An order comes again after 10,000 others: its identity has to be gone by then, at any rate.
+    // An order is repeated after 10,000 others: its identity must have expired by then, at any rate.
     "in.yaml": `
 when: { webhook: /in, auth: none, dedupe: event.data.id, within: 1s }
 limit: none
@@ -57,7 +57,7 @@ then:
   const samples: Sample[] = [];
   while (!over) {
     samples.push({ memory: residentMegabytes(program), disk: await bytesIn(folder.data) / 1e6 });
-    // Its lines are of no use here, and an hour of them would be memory of this test.
+    // Its log lines are not needed, and an hour of them would fill the memory of this test.
     program.forget();
     await pause(size(250, 1_000));
   }
@@ -66,9 +66,9 @@ then:
     `${load.rate.toFixed(0)} events a second for ${SECONDS} s; ${load.failed} were refused`,
     load.failure ?? "",
   );
-  // A machine that is too slow for this rate has more live runs than the store may hold: what counts is that it was full.
+  // On a machine that is too slow for this rate the store refuses events because it is full of live runs; other refusals are errors.
   assert.match(load.failure ?? "HTTP/1.1 503", /^HTTP\/1\.1 503/);
-  assert.ok(load.answered * BYTES > RETENTION * 1e6, `${load.answered} were taken in, ${load.failed} refused`);
+  assert.ok(load.answered * BYTES > RETENTION * 1e6, `${load.answered} were accepted, ${load.failed} refused`);
   const succeeded = async () => {
     const metrics = await (await program.fetch("/metrics")).text();
     return Number(/^whenthen_runs\{state="succeeded"\} (\d+)/m.exec(metrics)![1]);
@@ -79,7 +79,7 @@ then:
     const before = summary(samples, what, 0.25, 0.5);
     const after = summary(samples, what, 0.75, 1);
     console.log(`${what} in MB: ${JSON.stringify(before)}, then ${JSON.stringify(after)}`);
-    // Both go up and down with each fold: the least shows what stays, the most what there has to be room for.
+    // Both rise and fall with each fold: the minimum shows what stays, the maximum what space is needed.
     // The short form ends before memory has settled.
     assert.ok(after.least <= before.least + size(150, 20), what);
     assert.ok(after.most <= 1.25 * before.most + size(150, 20), what);

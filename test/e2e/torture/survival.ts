@@ -9,27 +9,27 @@ import { eightAtATime, listAll, Provider } from "./provider.ts";
 import { between, pause, within } from "./size.ts";
 
 /**
- * When the program is taken away: at work, while it starts, reloads, stops, folds a segment or merges under load; at `end` it
- * is told to stop and has to, in time, while the load goes on.
+ * When the program is killed: at work, while it starts, reloads, stops, folds a segment or merges under load; at `end` it
+ * gets a SIGTERM and must end in time while the load continues.
  */
 export type Moment = "work" | "start" | "reload" | "stop" | "fold" | "merge" | "end";
 
 /** Bytes of an event that stays live. */
 const KEPT = 900_000;
 
-/** Milliseconds within which the program ends when it is told to. */
+/** Milliseconds within which the program ends on SIGTERM. */
 const LONGEST_STOP = 25_000;
 
 export interface Plan {
-  /** One after the other, each a life of the program. */
+  /** One after the other, each one start of the program. */
   moments: Moment[];
-  /** Events on their way at a time. @default 4 */
+  /** Events in flight at a time. @default 4 */
   senders?: number;
-  /** The environment of each life. */
+  /** The environment of each start. */
   env?: (life: number) => Record<string, string>;
 }
 
-/** Each rule fetches a token in its first step and tells it in its second; YAML is interpreted, TypeScript replayed. */
+/** Each rule fetches a token in its first step and sends it in its second; YAML is interpreted, TypeScript replayed. */
 const rules = (peer: string) => ({
   "whenthen.yaml": "retention: { bytes: 1.5GB }\n",
   "interpreted.yaml": `
@@ -48,7 +48,7 @@ limit: none
 if: event.data.id == 0
 then: [{ log: never }]
 `,
-  // Its runs stay live, with the large events that they wait with.
+  // Its runs stay live, with their large events.
   "kept.yaml": `
 when: { webhook: /kept, auth: none }
 limit: none
@@ -73,8 +73,8 @@ export default rule({
 });
 
 /**
- * Takes the program away at all those moments while a provider sends and repeats, then checks from outside that each event is
- * there once, has run once for each rule, and that no recorded step was computed again.
+ * Kills the program at all those moments while a provider sends and repeats, then checks from outside that each event is
+ * there once, has run once for each rule, and that no recorded step was executed again.
  */
 export async function survive(plan: Plan): Promise<void> {
   let tokens = 0;
@@ -127,7 +127,7 @@ export async function survive(plan: Plan): Promise<void> {
 async function foldUnderLoad(program: Program): Promise<void> {
   const ballast = { id: 1, ballast: "x".repeat(900_000) };
   const send = () => program.post("/hooks/ballast", ballast);
-  // The part takes many steps, the others few.
+  // Writing the part takes many steps, the other files few.
   const [kind, most] = [["part-", 16], ["ids-", 4], ["delta-", 4]][between(0, 2)] as [string, number];
   await sendUntil(program, (name) => name.startsWith(kind), between(1, most), send);
 }
@@ -150,7 +150,7 @@ function isOfMerge(data: string, name: string): boolean {
   return /^ids-0*1-/.test(name) && readdirSync(data).some((other) => /^(base|delta-0*1)-/.test(other));
 }
 
-/** Sends until something has happened to such files so many times; resolves then, or a few milliseconds later. */
+/** Sends until such files have changed so many times; resolves then, or a few milliseconds later. */
 async function sendUntil(
   program: Program,
   isWatched: (name: string) => boolean,
@@ -165,9 +165,9 @@ async function sendUntil(
     console.log(`taken away after ${times} changes, the last one to ${name} (${event})`);
     enough.resolve();
   });
-  const patience = performance.now() + 300_000;
+  const end = performance.now() + 300_000;
   while (seen < times) {
-    assert.ok(performance.now() < patience, `${seen} of ${times} changes were seen within 300 s`);
+    assert.ok(performance.now() < end, `${seen} of ${times} changes were seen within 300 s`);
     await Promise.race([enough.promise, send().catch(() => {})]);
   }
   watcher.close();
@@ -181,7 +181,7 @@ async function stopInTime(program: Program): Promise<void> {
   assert.ok(took < LONGEST_STOP, `it stopped after ${took} ms`);
 }
 
-/** What was answered 202 is live, whole. */
+/** Everything answered with 202 is live and complete. */
 async function checkKept(program: Program, kept: string[]): Promise<void> {
   await eightAtATime(kept, async (id) => {
     const { run } = await program.api(`runs/${id}`);
@@ -210,7 +210,7 @@ async function checkRuns(program: Program, provider: Provider, peer: WebServer):
   }
 }
 
-/** What was recorded is what was told, and once it could be told it was not made again. */
+/** The recorded token is the sent one, and after it could be sent it was not fetched again. */
 function checkTrace(trace: Answered, made: (Seen & { at: number })[], told: (Seen & { at: number })[]): void {
   const { run, steps } = trace;
   assert.equal(run.state, "succeeded", JSON.stringify(run));

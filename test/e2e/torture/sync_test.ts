@@ -8,16 +8,16 @@ import { start } from "../program.ts";
 import { WebServer } from "../web_server.ts";
 
 const CALLS = "read,readv,recvfrom,recvmsg,write,writev,sendto,sendmsg,fsync,fdatasync";
-/** A machine may lack those with a question mark. */
+/** Those with a question mark may be missing on a machine. */
 const FILE_CALLS = "write,writev,pwrite64,fsync,fdatasync,?rename,renameat,renameat2,?unlink,unlinkat";
 
-/** Becomes the program, with the system calls of all its threads written to a file; undefined where that is not possible here. */
+/** A command that executes the program and traces the system calls of all its threads; undefined if that is not possible here. */
 function tracing(file: string, calls = CALLS): string[] | undefined {
   const strace = ["strace", "-D", "-f", "-y", "-s", "200", "-o", file, "-e", `trace=${calls}`];
   return spawnSync(strace[0], [...strace.slice(1), "true"]).status === 0 ? strace : undefined;
 }
 
-/** A system call that succeeded: which, on what, with which data; where in the trace it began and ended. */
+/** A successful system call: its name, file and data; where in the trace it began and ended. */
 interface Call {
   name: string;
   on: string;
@@ -45,7 +45,7 @@ function callsOf(trace: string): Call[] {
 const isSync = ({ name, on }: Call) => /^f(data)?sync$/.test(name) && /\/log-\d+$/.test(on);
 const isRead = ({ name }: Call) => /^(read|recv)/.test(name);
 
-/** What happened in which order: `"sync"`, else the name of the first pattern that the call's data matches. */
+/** The order of events: `"sync"`, else the name of the first pattern that the call's data matches. */
 function happenings(calls: Call[], patterns: Record<string, RegExp>): string[] {
   return calls.flatMap((call) => {
     if (isSync(call)) return ["sync"];
@@ -80,7 +80,7 @@ then:
   assert.equal(await program.stop(), 0);
   const calls = callsOf(await readFile(file, "utf8"));
   const folders = calls.filter(({ name }) => name === "fsync").map(({ on }) => on);
-  assert.ok(folders.includes(dirname(folder.data)), "the data folder is on disk, too, where it was made");
+  assert.ok(folders.includes(dirname(folder.data)), "the new data folder is synced, too");
   const order = happenings(calls, {
     asked: /"POST \/hooks\/in/,
     answered: /"HTTP\/1\.1 202/,
@@ -101,7 +101,7 @@ then:
   }
 });
 
-Deno.test("under load, too, a sync lies between what was received on a connection and its 202", async (t) => {
+Deno.test("under load, too, there is a sync between receiving a request and its 202", async (t) => {
   await using folder = await rulesFolder({
     "in.yaml": "when: { webhook: /in, auth: none }\nlimit: none\nthen:\n  - log: seen\n",
   });
@@ -135,7 +135,7 @@ Deno.test("under load, too, a sync lies between what was received on a connectio
   console.log(`${answers} answers, ${syncs.length} syncs`);
 });
 
-/** A file of the store that got its name. */
+/** A file of the store that was renamed to its name. */
 interface Published {
   file: string;
   renamed: Call;
@@ -164,7 +164,7 @@ function publishedFiles(calls: Call[], data: string): Published[] {
   });
 }
 
-Deno.test("the system calls show the order of folds and merges: part, ids, delta, then the segment goes; ids, then the base", async (t) => {
+Deno.test("the system calls show the order of folds and merges: part, ids, delta, then the segment is removed; ids, then the base", async (t) => {
   await using folder = await rulesFolder({
     "in.yaml": "when: { webhook: /in, auth: none }\nlimit: none\nthen:\n  - wait: 30d\n",
   });

@@ -32,7 +32,7 @@ async function occurrences(program: Program, rule: string): Promise<number[]> {
   return events.map(({ event }: Answered) => Date.parse(event.id)).sort((a: number, b: number) => a - b);
 }
 
-/** Waits until a timetable has come to a time. */
+/** Waits until a timetable has reached a time. */
 function reached(program: Program, rule: string, time: number): Promise<number[]> {
   return until(
     `${rule} at ${new Date(time).toISOString()}`,
@@ -41,7 +41,7 @@ function reached(program: Program, rule: string, time: number): Promise<number[]
   );
 }
 
-/** When clocks are changed: the daily time that there is not, or twice, on that day. */
+/** Daylight saving changes, with a daily time that is missing or repeated on that day. */
 const CHANGES: [zone: string, daily: string, at: string][] = [
   ["America/New_York", "30 2", "2026-03-08T07:00:00Z"],
   ["Europe/Berlin", "30 2", "2026-03-29T01:00:00Z"],
@@ -51,7 +51,7 @@ const CHANGES: [zone: string, daily: string, at: string][] = [
   ["America/New_York", "30 1", "2026-11-01T06:00:00Z"],
 ];
 
-Deno.test("clocks that change for summer and winter in three zones: a daily cron once each day, an hourly one each hour", async () => {
+Deno.test("daylight saving changes in three zones: a daily cron once each day, an hourly one each hour", async () => {
   const rule = (cron: string, timezone: string) =>
     `when: { cron: "${cron}", timezone: ${timezone}, missed: all, window: 3d }\nlimit: none\nthen:\n  - log: x\n`;
   const daily = CHANGES.map(([zone, time], index) => [`daily${index}.yaml`, rule(`${time} * * *`, zone)]);
@@ -121,7 +121,7 @@ const files = (peer: string) => ({
     "when: { webhook: /digest, auth: none, batch: { quiet: 1m, within: 5m } }\nlimit: none\nthen:\n  - log: x\n",
 });
 
-/** A peer that holds what is slow, refuses what is to come again, and counts how often it is polled. */
+/** A peer that delays slow requests, refuses those to be retried, and counts polls. */
 async function startPeer() {
   const held: (() => void)[] = [];
   const state = { refuses: true, price: 1 };
@@ -146,7 +146,7 @@ function states(program: Program, rule: string, ...expected: string[]): Promise<
   return until(`the runs of ${rule}`, look, (seen) => JSON.stringify(seen) === JSON.stringify(expected));
 }
 
-/** Sets the clock back, and waits until that is noticed: the interval goes on from now. */
+/** Sets the clock back, and waits until that is noticed: the interval restarts from now. */
 async function setBack(program: Program, set: (time: number) => Promise<void>, now: number): Promise<void> {
   const before = program.lines.length;
   await set(now);
@@ -155,7 +155,7 @@ async function setBack(program: Program, set: (time: number) => Promise<void>, n
   await until("the notice of the interval", notice, (there) => there);
 }
 
-/** All that depends on the time goes on from here. */
+/** Everything that depends on the time works from here. */
 async function goesOn(
   program: Program,
   set: (time: number) => Promise<void>,
@@ -168,7 +168,7 @@ async function goesOn(
     await until("the interval", () => occurrences(program, "every"), near);
   }
   const inTheLastHour = (hours: number[]) => hours.some((time) => time > now - HOUR && time <= now);
-  await until("the cron to go on", () => occurrences(program, "hourly"), inTheLastHour);
+  await until("the cron to continue", () => occurrences(program, "hourly"), inTheLastHour);
   const polls = () => Promise.resolve(peer.seen.filter(({ path }) => path === "/items").length);
   const before = await polls();
   await set(now += 6 * MINUTE);
@@ -189,7 +189,7 @@ async function goesOn(
   return now;
 }
 
-Deno.test("the clock set to 2099 and back: nothing is stuck, nothing fails by it, nothing runs twice", async () => {
+Deno.test("the clock set to 2099 and back: nothing is stuck, nothing fails, nothing runs twice", async () => {
   await using peer = await startPeer();
   const now = Date.parse("2026-06-01T12:34:00Z");
   await withClock(files(peer.url), "2026-06-01T12:34:00Z", async (program, set) => {
@@ -203,7 +203,7 @@ Deno.test("the clock set to 2099 and back: nothing is stuck, nothing fails by it
     await post(program, "again");
     await peer.waitFor(1, ({ path }) => path === "/again");
     await post(program, "digest");
-    // Long enough for retention to look at what is old by this clock.
+    // Long enough for retention to check what is old by this clock.
     await set(far + HOUR);
     await peer.waitFor(2, ({ path }) => path === "/again");
     for (let id = 30; id < 45; id++) await post(program, "in", { id });
@@ -246,7 +246,7 @@ Deno.test("the clock set by an hour, back and forth: nothing is stuck, nothing r
   });
 });
 
-Deno.test("asleep for a day: an interval fires once for it, a cron for what its window has, a step under way does not fail by it", async () => {
+Deno.test("the machine sleeps for a day: an interval fires once, a cron for the times within its window, a running step does not fail", async () => {
   await using peer = await startPeer();
   const now = Date.parse("2026-06-01T12:34:00Z");
   // Between two occurrences of the interval, which began a moment after the program: none is due while the test looks.

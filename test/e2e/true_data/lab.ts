@@ -5,17 +5,17 @@ import { type Answered, type Program, start } from "../program.ts";
 import { until } from "../until.ts";
 import { type Seen, WebServer } from "../web_server.ts";
 
-/** One row of the table: what goes in, what has to come out, and how to see what comes out. */
+/** One row of the table: the input, the expected output, and how to read the output. */
 export interface Case {
-  /** The kind of false data, 1 to 11. */
+  /** The kind of wrong data, 1 to 11. */
   kind: number;
   input: string;
-  /** A value; of a text also a pattern. */
+  /** A value; for a text also a pattern. */
   expected: unknown;
   got(lab: Lab): Promise<unknown>;
 }
 
-/** An answer of the server that rules ask. */
+/** A response of the server that rules call. */
 export interface PeerAnswer {
   status?: number;
   headers?: Record<string, string | string[]>;
@@ -31,7 +31,7 @@ export interface Part {
   cases: Case[];
 }
 
-/** The program with the rules of all parts, and the server that they ask. */
+/** The program with the rules of all parts, and the server that they call. */
 export class Lab implements AsyncDisposable {
   private constructor(
     readonly program: Program,
@@ -59,7 +59,7 @@ export class Lab implements AsyncDisposable {
     return new Lab(program, peer, folder, answers);
   }
 
-  /** Posts to a hook: text as it is, bytes too, anything else as JSON. */
+  /** Posts to a hook: text and bytes unchanged, anything else as JSON. */
   async send(
     path: string,
     body: unknown,
@@ -80,22 +80,22 @@ export class Lab implements AsyncDisposable {
     return JSON.parse(text);
   }
 
-  /** Why the run failed that a delivery started. */
+  /** The error of the run that a delivery started. */
   async failure(path: string, body: unknown = {}, headers: Record<string, string> = {}): Promise<string> {
     const { runs } = await this.reply(path, body, headers);
     const { run } = await until("the run's end", () => this.program.api(`runs/${runs[0]}`), ({ run }) => run.error);
     return run.error.message;
   }
 
-  /** What the rule of a poll has logged once it has taken in all answers that its server has for it. */
+  /** What the rule of a poll has logged after it has processed all responses of its server. */
   async polled(path: string, rule: string): Promise<string[]> {
     const answers = this.answers.get(path)!;
-    // The request after the last one comes once that is taken in.
+    // The next request comes after the last response was processed.
     await this.peer.waitFor(answers.length + 1, (seen) => seen.path.split("?")[0] === path);
     return await this.logged(rule);
   }
 
-  /** What the `log` steps of a rule said, once none of its runs is under way. */
+  /** The output of the `log` steps of a rule, after all its runs have ended. */
   async logged(rule: string): Promise<string[]> {
     const idle = (runs: Answered[]) => runs.every(({ state }) => state === "succeeded");
     const runs: Answered[] = await until(`the runs of ${rule}`, () => this.program.api(`runs?rule=${rule}`), idle);

@@ -12,7 +12,7 @@ const MORE = `${TABLE}3,three\n`;
 const a = (v: unknown) => ({ id: "a", v });
 const b = { id: "b", v: 1 };
 
-/** A poll: what its server answers at first, then what is wrong or odd, then what comes after. */
+/** A poll: the first response of its server, then a wrong or odd one, then a later one. */
 interface Poll {
   kind: number;
   name: string;
@@ -21,7 +21,7 @@ interface Poll {
   answers: PeerAnswer[];
   /** What its rule logged: type and subject of each event. */
   expected: string[];
-  /** What a warning says, where there has to be one. */
+  /** The text of the warning, if there must be one. */
   warned?: RegExp;
 }
 
@@ -107,7 +107,7 @@ const POLLS: Poll[] = [
   },
 ];
 
-/** Two pages, once the first look, which learns what is there, was at an empty one. */
+/** Two pages, after the first poll, which sets the baseline, saw an empty one. */
 function pages(): (seen: { path: string }) => PeerAnswer {
   let looks = 0;
   return ({ path }) => {
@@ -164,7 +164,7 @@ const changes: Case[] = [
   },
 ];
 
-/** What the second request said that it has. */
+/** The validator that the second request sent. */
 async function conditional({ peer }: Lab, page: string): Promise<string | undefined> {
   const [, second] = await peer.waitFor(2, ({ path }) => path === page);
   return second.headers["if-modified-since"];

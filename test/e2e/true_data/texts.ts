@@ -2,7 +2,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { bytes, type Case, type Part, type PeerAnswer } from "./lab.ts";
 
-/** What is sent in each charset, in bytes, and what it means. */
+/** The bytes in each charset, and their text. */
 const CHARSETS: [charset: string, sent: string, meant: string][] = [
   ["windows-1251", "cf f0 e8 e2 e5 f2", "Привет"],
   ["koi8-r", "f0 d2 c9 d7 c5 d4", "Привет"],

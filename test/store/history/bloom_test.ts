@@ -13,7 +13,7 @@ function wrongOf(bitsEach: number, name: (nth: number) => string): number {
   return wrong / tries;
 }
 
-Deno.test("a Bloom filter never denies what it has, and is as rarely wrong as its bits allow", () => {
+Deno.test("a Bloom filter has no false negatives, and as few false positives as its size allows", () => {
   for (const name of [(nth: number) => `customer-${nth}`, (nth: number) => `run/${runId(nth)}`, String]) {
     const [small, large] = [wrongOf(10, name), wrongOf(20, name)];
     assert.ok(small < 0.012, `10 bits: ${small}`);
@@ -21,7 +21,7 @@ Deno.test("a Bloom filter never denies what it has, and is as rarely wrong as it
   }
 });
 
-Deno.test("an empty Bloom filter has nothing", () => {
+Deno.test("an empty Bloom filter contains nothing", () => {
   assert.deepEqual(Bloom.of(new Set(), 10).toData().bits, "");
   assert.equal(Bloom.from(Bloom.of(new Set(), 10).toData()).mayHave(""), false);
 });

@@ -5,7 +5,7 @@ import { briefLength, briefText } from "../../../runtime/store/history/lines.ts"
 import { readPart } from "../../../runtime/store/history/part_reader.ts";
 import { Archive, eventLine, FOLDER, runId, runLine } from "./helpers.ts";
 
-Deno.test("the brief of a run is the run and its event, whatever stands in its values", () => {
+Deno.test("the brief of a run is the run and its event, whatever its values contain", () => {
   const value = fc.jsonValue({ maxDepth: 3 });
   fc.assert(
     fc.property(value, value, fc.nat(2 ** 31), fc.string({ unit: "grapheme" }), (output, steps, event, note) => {
@@ -25,7 +25,7 @@ Deno.test("a text of another form is its own brief", () => {
   }
 });
 
-Deno.test("a page of runs with large steps is small, and its events are asked for once for each part", async () => {
+Deno.test("a page of runs with large steps is small, and its events are read once per part", async () => {
   const archive = new Archive();
   const large = (nth: number) => {
     const line = runLine(nth, nth);
@@ -48,5 +48,5 @@ Deno.test("a page of runs with large steps is small, and its events are asked fo
   assert.equal(events.get(7)?.id, "id-7");
   const question = { file: files[0], read: "runs", args: { filter: {}, limit: 10 } } as const;
   const { result } = await readPart(archive.disk, FOLDER, question);
-  assert.ok(result.kind === "read" && JSON.stringify(result).length < 10 * 600, "the part gives no more");
+  assert.ok(result.kind === "read" && JSON.stringify(result).length < 10 * 600, "the part returns no more");
 });

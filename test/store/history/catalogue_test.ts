@@ -7,7 +7,7 @@ async function partOf(...lines: Line[]): Promise<Part> {
   return new Part(JSON.parse(JSON.stringify(catalogue)));
 }
 
-Deno.test("a catalogue knows what is in its part", async () => {
+Deno.test("a catalogue describes the content of its part", async () => {
   const part = await partOf(
     eventLine(1, 100, { type: "order.paid", subject: "anna", rules: ["a", "b"] }),
     eventLine(2, 101, { type: "order.sent", rules: [] }),
@@ -57,7 +57,7 @@ Deno.test("a catalogue knows what is in its part", async () => {
   );
 });
 
-Deno.test("too many types or rules are not counted one by one, and may all be there", async () => {
+Deno.test("too many types or rules are not listed one by one, and any may be present", async () => {
   const lines = Array.from({ length: 300 }, (_, at) => [
     eventLine(1, at + 1, { type: `type-${at}`, rules: [`rule-${at}`] }),
     runLine(1, at + 1, { rule: `rule-${at}` }),
@@ -70,7 +70,7 @@ Deno.test("too many types or rules are not counted one by one, and may all be th
   assert.equal(long.catalogue.events.types, "many");
 });
 
-Deno.test("names that objects have by themselves are names", async () => {
+Deno.test("names that objects inherit are ordinary names", async () => {
   const part = await partOf(
     eventLine(1, 1, { type: "__proto__", rules: ["constructor"] }),
     runLine(1, 1, { rule: "__proto__" }),
@@ -94,7 +94,7 @@ Deno.test("runs that began long ago have ranges of their own", async () => {
   assert.equal(part.newestRunBefore(runId(10)), "");
 });
 
-Deno.test("a pattern means its types", () => {
+Deno.test("a pattern stands for its types", () => {
   const cases: [string, string, boolean][] = [
     ["order.paid", "order.paid", true],
     ["order.paid", "order.*", true],

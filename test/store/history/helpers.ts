@@ -109,9 +109,9 @@ export class Archive {
   readonly disk = new FaultyDisk();
   readonly recent = new Unfolded();
   readonly warnings: string[] = [];
-  /** Files of the parts that were asked, in order. */
+  /** Files of the parts that were queried, in order. */
   asked: string[] = [];
-  /** Awaited before a part is asked. */
+  /** Awaited before a part is queried. */
   beforeAsk: () => Promise<void> | void = () => {};
   synced = Infinity;
   history: History;
@@ -125,7 +125,7 @@ export class Archive {
     const call: HistoryOptions["call"] = async (_, question) => {
       await this.beforeAsk();
       this.asked.push(question.file);
-      // As between threads.
+      // Cloned, as between threads.
       const { result } = await readPart(this.disk, FOLDER, structuredClone(question));
       return structuredClone(result);
     };
@@ -149,7 +149,7 @@ export class Archive {
     return this.#waiting.length > 0;
   }
 
-  /** Makes a part of all that was added since the last one. */
+  /** Folds everything added since the last part into a new one. */
   async fold(): Promise<Catalogue> {
     const lines = this.#waiting;
     this.#waiting = [];
@@ -160,14 +160,14 @@ export class Archive {
     return catalogue;
   }
 
-  /** Removes the oldest part if all together have more bytes. @returns it */
+  /** Removes the oldest part if all parts together have more bytes. @returns it */
   dropOldest(most: number): Catalogue | undefined {
     const next = this.history.nextToTrim(most, () => ({ events: new Set(), runs: new Set() }));
     if (next) this.history.removePart(next.part);
     return next?.part;
   }
 
-  /** How many different parts were asked since this was called before. */
+  /** How many different parts were queried since the previous call. */
   countAsked(): number {
     const count = new Set(this.asked).size;
     this.asked = [];

@@ -6,7 +6,7 @@ import { Archive, eventLine, FOLDER, type Line, moreLine, NOW, runId, runLine } 
 const ids = (runs: { run: { id: string } }[]) => runs.map(({ run }) => parseInt(run.id, 32));
 const keys = (events: { key: string }[]) => events.map(({ key }) => Number(key));
 
-Deno.test("runs are listed in order of creation, over what is not folded and parts with late enders", async () => {
+Deno.test("runs are listed in order of creation, over unfolded runs and parts with runs that ended late", async () => {
   const archive = new Archive();
   archive.add(eventLine(1, 1), eventLine(2, 2), runLine(3, 2), eventLine(4, 3));
   await archive.fold();
@@ -24,7 +24,7 @@ Deno.test("runs are listed in order of creation, over what is not folded and par
   assert.deepEqual(history.counts(), { events: 6, runs: 6 });
 });
 
-Deno.test("a run that only its condition was asked of is found by its id, but not listed", async () => {
+Deno.test("a run of which only the condition was evaluated is found by its id, but not listed", async () => {
   const archive = new Archive();
   archive.add(eventLine(1, 1), runLine(1, 1, { listed: false }));
   await archive.fold();
@@ -37,7 +37,7 @@ Deno.test("a run that only its condition was asked of is found by its id, but no
   assert.equal(await archive.history.getRun(runId(3)), undefined);
 });
 
-Deno.test("an event has what happened to it later, over several parts, in order", async () => {
+Deno.test("an event includes its later changes, over several parts, in order", async () => {
   const archive = new Archive();
   const verdict = (reason: string) => ({
     verdict: { rule: "ops/disk", trigger: "hook", verdict: { kind: "busy", reason } },
@@ -58,7 +58,7 @@ Deno.test("an event has what happened to it later, over several parts, in order"
   archive.add(...steps.at(-1)!);
   archive.countAsked();
   const event = (await archive.history.getEvent(7))!;
-  assert.equal(archive.countAsked(), 3, "the part that has nothing of it is not opened");
+  assert.equal(archive.countAsked(), 3, "the part without it is not opened");
   assert.deepEqual([event.key, event.deliveries, event.delivery], ["7", 3, "accepted"]);
   assert.deepEqual(event.verdicts, [verdict("second").verdict]);
   assert.deepEqual(event.ended, [ended.ended]);
@@ -70,7 +70,7 @@ Deno.test("an event has what happened to it later, over several parts, in order"
   assert.equal((await archive.history.getReply(7))?.status, 201, "it is in a part that is still there");
 });
 
-Deno.test("a run that was retried and ended again counts as it ended last, with the notes that came after that", async () => {
+Deno.test("a run that was retried and ended again has its last end, with later notes", async () => {
   const archive = new Archive();
   const note = (text: string) => ({ note: { at: NOW, text } });
   archive.add(eventLine(1, 1), runLine(1, 1, { state: "failed" }), moreLine(2, runId(1), note("retried")));
@@ -94,7 +94,7 @@ Deno.test("a run that was retried and ended again counts as it ended last, with 
   await check();
 });
 
-Deno.test("a run that ended twice in one segment is there once", async () => {
+Deno.test("a run that ended twice in one segment is listed once", async () => {
   const archive = new Archive();
   archive.add(
     eventLine(1, 1),
@@ -115,7 +115,7 @@ Deno.test("a run that ended twice in one segment is there once", async () => {
   await check();
 });
 
-Deno.test("a damaged or missing part costs that part, and is named once", async () => {
+Deno.test("a damaged or missing part loses only that part, and is named once", async () => {
   const archive = new Archive();
   const files: string[] = [];
   for (let part = 0; part < 4; part++) {
@@ -140,7 +140,7 @@ Deno.test("a damaged or missing part costs that part, and is named once", async 
   assert.deepEqual([1, 2].map((at) => archive.asked.filter((file) => file === files[at]).length), [1, 1]);
 });
 
-Deno.test("a part that could not be read for once is asked again, and named once", async () => {
+Deno.test("a part that could temporarily not be read is read again, and named once", async () => {
   const archive = new Archive();
   archive.add(eventLine(1, 1));
   const { file } = await archive.fold();
@@ -153,7 +153,7 @@ Deno.test("a part that could not be read for once is asked again, and named once
   assert.ok(archive.warnings[0].startsWith(`Cannot read ${file}: EMFILE`));
 });
 
-Deno.test("a part that retention removes under a query is skipped without a word", async () => {
+Deno.test("a part that retention removes during a query is skipped silently", async () => {
   const archive = new Archive();
   for (let part = 1; part <= 3; part++) {
     archive.add(eventLine(part, part), runLine(part, part));
@@ -168,7 +168,7 @@ Deno.test("a part that retention removes under a query is skipped without a word
   assert.deepEqual(archive.warnings, []);
 });
 
-Deno.test("what is folded under a query is in its answer once", async () => {
+Deno.test("rows folded during a query are in its result once", async () => {
   const archive = new Archive();
   archive.add(eventLine(1, 1), runLine(1, 1));
   await archive.fold();
@@ -182,7 +182,7 @@ Deno.test("what is folded under a query is in its answer once", async () => {
   assert.deepEqual((await archive.history.listEvents({ limit: 10 })).rows, events);
 });
 
-Deno.test("nothing of a frame that is not on disk is shown, but a search sees it", async () => {
+Deno.test("a frame that is not on disk is not shown, but a search sees it", async () => {
   const archive = new Archive();
   archive.add(eventLine(1, 1), runLine(1, 1, { state: "failed" }), eventLine(2, 2), moreLine(2, 1, { deliveries: 1 }));
   archive.add(runLine(2, 1), moreLine(2, runId(1), { note: { at: 1, text: "late" } }), runLine(3, 2));
@@ -205,7 +205,7 @@ Deno.test("nothing of a frame that is not on disk is shown, but a search sees it
   ]);
 });
 
-Deno.test("events that a wait may be for are found oldest first, by type, pattern, key and needle", async () => {
+Deno.test("events for a wait are found oldest first, by type, pattern, key and needle", async () => {
   const archive = new Archive();
   let key = 0;
   for (let part = 0; part < 3; part++) {
@@ -236,7 +236,7 @@ Deno.test("events that a wait may be for are found oldest first, by type, patter
   assert.equal(archive.countAsked(), 0, "catalogues know that there is none");
 });
 
-Deno.test("a first page opens few parts, also of a rule, and none for what is not there", async () => {
+Deno.test("a first page opens few parts, also for one rule, and none for a missing id", async () => {
   const archive = new Archive();
   const parts = 12;
   for (let part = 0; part < parts; part++) {
@@ -261,7 +261,7 @@ Deno.test("a first page opens few parts, also of a rule, and none for what is no
   };
   await count(50, 1, () => history.listRuns({ limit: 50 }));
   await count(50, 1, () => history.listEvents({ limit: 50 }));
-  // The page, what ended a part later, and now and then a filter that is wrong.
+  // The page, runs that ended a part later, and sometimes a false positive of a filter.
   await count(50, 4, () => history.listRuns({ limit: 50, before: runId(1150) }));
   await count(50, 3, () => history.listRuns({ limit: 50, rule: "ops/rare" }));
   await count(1, 2, () => history.listRuns({ limit: 50, rule: "ops/rare", state: "failed" }));
@@ -275,7 +275,7 @@ Deno.test("a first page opens few parts, also of a rule, and none for what is no
   await count(1, 1, async () => ({ rows: [(await history.getRun(runId(1001)))!].filter(Boolean) }));
 });
 
-Deno.test("parts go by their bytes, the oldest one first", async () => {
+Deno.test("parts are removed by size, the oldest first", async () => {
   const archive = new Archive();
   const files: string[] = [];
   for (let part = 1; part <= 3; part++) {

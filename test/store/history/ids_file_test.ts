@@ -24,7 +24,7 @@ function identity(nth: number, facts: Partial<Identity> = {}): Identity {
 }
 
 function hashOf(nth: number): string {
-  // Hashes are as good as random.
+  // Hashes behave like random numbers.
   return [1, 2, 3, 4].map((salt) => (Math.imul(nth + 1, 0x9e3779b1 * salt) >>> 0).toString(16).padStart(8, "0")).join(
     "",
   );
@@ -46,7 +46,7 @@ function unpack(bytes: Uint8Array): Map<string, Identity> {
   return new Map(entries);
 }
 
-Deno.test("100,000 identities come back as they were, in their order", async () => {
+Deno.test("100,000 identities are read back unchanged, in order", async () => {
   const packed = pack(Array.from({ length: 100_000 }, (_, nth) => [nth, identity(nth)]));
   const file = await writeIds(packed);
   assert.ok(file.length < packed.length * 1.2, `${file.length} bytes`);
@@ -105,11 +105,11 @@ Deno.test("a merge of nothing is an empty file", async () => {
   assert.equal((await idsOf(await mergeIds([], { now: NOW, retention: HOUR }))).length, 0);
 });
 
-Deno.test("a file of a newer format is neither read nor merged", async () => {
+Deno.test("a file in a newer format is neither read nor merged", async () => {
   const bytes = await writeIds(pack([[1, identity(1)]]));
   const name = new TextEncoder().encode("format");
   const at = bytes.findLastIndex((_, from) => name.every((byte, offset) => bytes[from + offset] === byte));
-  // The value stands behind the name in its row.
+  // The value follows the name in its row.
   assert.equal(String.fromCharCode(bytes[at + name.length]), "1");
   bytes[at + name.length] = "9".charCodeAt(0);
   await assert.rejects(idsOf(bytes.slice()), NewerFormatError);

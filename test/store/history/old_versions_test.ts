@@ -4,7 +4,7 @@ import { Archive, eventLine, runId, runLine } from "./helpers.ts";
 
 const of = (versions: string[]) => versions.map((version) => ({ version, length: 10 }));
 
-Deno.test("history names the versions that its runs were on, folded or not", async () => {
+Deno.test("history names the versions of its runs, folded or not", async () => {
   const archive = new Archive();
   archive.add(eventLine(1, 1), runLine(1, 1, { version: "old" }), runLine(2, 2, { version: 'quo"ted', listed: false }));
   archive.add(eventLine(3, 3), runLine(3, 3, { version: "mid" }));
@@ -27,7 +27,7 @@ Deno.test("a part with more versions than its catalogue counts may have any", as
   assert.ok(await archive.history.getRun(runId(7)));
 });
 
-Deno.test("of the versions that only history needs those stay that were used last", () => {
+Deno.test("of the versions that only history needs the most recently used stay", () => {
   const uses: Record<string, number> = { a: 3, b: Infinity, c: 1, d: 2 };
   const outlived = (most: number) => findOutlived(of(["a", "b", "c", "d", "gone"]), (version) => uses[version], most);
   assert.deepEqual(outlived(40), ["gone"]);

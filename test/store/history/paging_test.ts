@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { EventRecord } from "../../../runtime/store/store.ts";
 import { Archive, eventLine, moreLine, NOW, runId, runLine } from "./helpers.ts";
 
-/** What the history has to say, kept as plain arrays. */
+/** The model of the history, as plain arrays. */
 class Model {
   events: EventFacts[] = [];
   /** Those that live have no state. */
@@ -174,7 +174,7 @@ async function checkEvents({ history }: Archive, { events }: Model, filter: Filt
   );
 }
 
-Deno.test("pages have no gap and nothing twice, whatever was folded when, and by every filter", async () => {
+Deno.test("pages have no gaps and no duplicates, whenever rows are folded, with every filter", async () => {
   const steps = fc.array(step, { minLength: 20, maxLength: 200, size: "max" });
   const filters = fc.array(filter, { minLength: 4, maxLength: 8 });
   const property = fc.asyncProperty(steps, filters, async (steps, filters) => {

@@ -27,7 +27,7 @@ function inShell<R>(bytes: Uint8Array, work: (database: DatabaseSync) => R): R {
   }
 }
 
-Deno.test("a part opens in any SQLite shell: it is sound, and views have the texts beside the rows", async () => {
+Deno.test("a part opens in any SQLite shell: it passes the integrity check, and views join the texts to the rows", async () => {
   const lines = Array.from({ length: 500 }, (_, at) => [
     eventLine(at + 1, at + 1, { subject: `ünïcode-${at}`, data: "é".repeat(at) }),
     runLine(at + 1, at + 1),
@@ -57,7 +57,7 @@ Deno.test("a part opens in any SQLite shell: it is sound, and views have the tex
   assert.equal(catalogue.bytes, bytes.length);
 });
 
-Deno.test("a text that is larger than a block has one of its own", async () => {
+Deno.test("a text larger than a block has its own block", async () => {
   const texts = [100, 200_000, 100, 65_534, 100].map((length) => "x".repeat(length));
   const { bytes } = await makePart(texts.map((data, at) => eventLine(at + 1, at + 1, { data })));
   inShell(bytes, (database) => {
@@ -67,7 +67,7 @@ Deno.test("a text that is larger than a block has one of its own", async () => {
   });
 });
 
-Deno.test("a part that outgrows what was expected of it is whole", async () => {
+Deno.test("a part larger than expected is complete", async () => {
   const writer = await PartWriter.create(1, 0);
   for (let key = 1; key <= 3000; key++) {
     const { header, text } = eventLine(key, key, { data: "x".repeat(500) });
@@ -79,13 +79,13 @@ Deno.test("a part that outgrows what was expected of it is whole", async () => {
   });
 });
 
-Deno.test("a part without lines is a part", async () => {
+Deno.test("a part without lines is valid", async () => {
   const { bytes, catalogue } = await makePart([], 7, 9);
   assert.equal(inShell(bytes, (database) => database.prepare("SELECT count(*) AS n FROM events").get()!.n), 0);
   assert.deepEqual([catalogue.first, catalogue.last, catalogue.events.keys, catalogue.runs.spans], [7, 9, null, []]);
 });
 
-Deno.test("the catalogue of a part can be had from the part", async () => {
+Deno.test("the catalogue of a part can be read from the part", async () => {
   const { bytes, catalogue } = await makePart([eventLine(3, 1), runLine(4, 1), moreLine(5, runId(0), { note: {} })]);
   const disk = new FaultyDisk();
   disk.put(join(FOLDER, catalogue.file), bytes);
@@ -93,7 +93,7 @@ Deno.test("the catalogue of a part can be had from the part", async () => {
   assert.deepEqual(result, { kind: "read", result: catalogue });
 });
 
-Deno.test("a part that cannot be read is an answer", async () => {
+Deno.test("a part that cannot be read is reported as a result", async () => {
   const { bytes, catalogue: { file } } = await makePart([eventLine(1, 1)]);
   const disk = new FaultyDisk();
   const ask = async () => (await readPart(disk, FOLDER, { file, read: "eventsByKey", args: { keys: [1] } })).result;
@@ -108,7 +108,7 @@ Deno.test("a part that cannot be read is an answer", async () => {
   assert.equal((await ask()).kind, "read");
 });
 
-Deno.test("more parts than may be open at once are read side by side", async () => {
+Deno.test("more parts than may be open at once are read concurrently", async () => {
   const disk = new FaultyDisk();
   const files = await Promise.all(Array.from({ length: 10 }, async (_, at) => {
     const { bytes, catalogue } = await makePart([eventLine(at + 1, at + 1, { data: "x".repeat(4_000_000) })]);
@@ -125,7 +125,7 @@ Deno.test("more parts than may be open at once are read side by side", async () 
   }
 });
 
-Deno.test("a part of a newer program is left alone", async () => {
+Deno.test("a part of a newer program is left unchanged", async () => {
   const database = await openFile((await makePart([eventLine(1, 1)])).bytes);
   database.run("UPDATE about SET value = '99' WHERE name = 'format'");
   const bytes = database.export();

@@ -21,7 +21,7 @@ async function archiveOf(count: number): Promise<{ archive: Archive; parts: Cata
   return { archive, parts };
 }
 
-Deno.test("the oldest whole part is next, with what may be in it of what is kept", async () => {
+Deno.test("the oldest complete part is next, with the kept rows that may be in it", async () => {
   const { parts } = await archiveOf(3);
   const next = (most: number, kept: Kept) => nextToTrim(parts.map((one) => new Part(one)), most, () => kept);
   const bytes = parts.reduce((sum, one) => sum + one.bytes, 0);
@@ -31,10 +31,10 @@ Deno.test("the oldest whole part is next, with what may be in it of what is kept
   assert.deepEqual(next(bytes - 1, keptOf([25])), { part: parts[1], ids: [] });
   parts[1].thinned = parts[2].thinned = 1;
   assert.equal(next(0, keptOf([3, 13, 23])), undefined, "all are thinned");
-  assert.deepEqual(next(bytes, keptOf([13, 23])), { part: parts[0], ids: [] }, "nothing in it is kept any more");
+  assert.deepEqual(next(bytes, keptOf([13, 23])), { part: parts[0], ids: [] }, "it has nothing left to keep");
 });
 
-Deno.test("thinned parts leave at least half of the bytes to whole ones", async () => {
+Deno.test("thinned parts leave at least half of the bytes to complete ones", async () => {
   const { parts } = await archiveOf(4);
   for (const part of parts.slice(0, 3)) [part.thinned, part.bytes] = [1, 1_000_000];
   parts[3].bytes = 500;
@@ -51,7 +51,7 @@ Deno.test("a part is thinned again once less than half of it is kept", async () 
   assert.deepEqual(next(keptOf([1])), { part, ids: [1] });
 });
 
-Deno.test("a thinned part has its events and runs as they were, with what happened to them and to older ones", async () => {
+Deno.test("a thinned part keeps its events and runs, with changes of them and of older ones", async () => {
   const archive = new Archive();
   archive.add(eventLine(1, 1), runLine(1, 1));
   await archive.fold();
@@ -79,7 +79,7 @@ Deno.test("a thinned part has its events and runs as they were, with what happen
   assert.deepEqual(archive.warnings, []);
 });
 
-Deno.test("nothing to keep and a part that cannot be read are answers", async () => {
+Deno.test("nothing to keep and an unreadable part are reported as results", async () => {
   const { archive, parts: [{ file }] } = await archiveOf(1);
   const thinned = async () => (await thinPart(archive.disk, FOLDER, { file, ids: [99] })).result;
   assert.deepEqual(await thinned(), { kind: "nothing" });

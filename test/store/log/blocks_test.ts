@@ -82,7 +82,7 @@ Deno.test("an empty file is a closing block", async () => {
   assert.deepEqual(await decode(await encode(new Map())), { rows: new Map(), sizes: [] });
 });
 
-Deno.test("a cut, a flipped bit, or bytes behind the end are damage", async () => {
+Deno.test("a cut, a flipped bit, or bytes after the end are damage", async () => {
   const bytes = await encode(new Map([["run/a", '{"a":1}'], ["run/b", undefined]]));
   for (let at = 0; at < bytes.length; at++) {
     await assert.rejects(decode(bytes.subarray(0, at)), DamagedError);
@@ -95,7 +95,7 @@ Deno.test("a cut, a flipped bit, or bytes behind the end are damage", async () =
   await assert.rejects(decode(Buffer.concat([bytes, bytes])), DamagedError);
 });
 
-Deno.test("a block that is missing or in another place is damage", async () => {
+Deno.test("a missing or misplaced block is damage", async () => {
   const bytes = await encode(largeRows(3, 60_000));
   const length = (bytes.length - 32) / 3;
   const [a, b, c, closing] = [0, 1, 2, 3].map((at) => bytes.subarray(at * length, (at + 1) * length));
@@ -118,7 +118,7 @@ Deno.test("merges of random files equal their replay", async () => {
   );
 });
 
-Deno.test("a merge copies blocks that nothing touches, and drops what only the oldest file has", async () => {
+Deno.test("a merge copies untouched blocks, and drops tombstones of keys that only the oldest file has", async () => {
   const base = largeRows(1_000, 500);
   const sizes = (await decode(await encode(base))).sizes;
   const { rows, sizes: merged } = await merge([base, new Map([["run/000000", undefined], ["run/none", undefined]])]);
@@ -126,14 +126,14 @@ Deno.test("a merge copies blocks that nothing touches, and drops what only the o
   assert.deepEqual(merged.slice(1), sizes.slice(1));
 });
 
-Deno.test("a block whose last key a newer file has, too, is not copied", async () => {
+Deno.test("a block whose last key is also in a newer file is not copied", async () => {
   const old: Rows = largeRows(50, 1_000);
   const last = [...old.keys()].at(-1)!;
   const { rows } = await merge([old, new Map([[last, "new"]])]);
   assert.deepEqual([rows.size, rows.get(last)], [50, "new"]);
 });
 
-Deno.test("many merges leave blocks of a fair size", async () => {
+Deno.test("many merges leave blocks of a reasonable size", async () => {
   let rows: Rows = largeRows(500, 1_000);
   let sizes: number[] = [];
   for (let round = 0; round < 20; round++) {

@@ -8,7 +8,7 @@ import { CuttingDisk, PowerCut } from "./cutting_disk.ts";
 import { foldAll, FOLDER, hooks, names, openLog, recovered } from "./helpers.ts";
 import { appendSegments, check, frameText, merge } from "./workload.ts";
 
-/** What survives of what is unsynced: nothing, everything, changing parts. */
+/** How much of the unsynced data survives: nothing, everything, changing parts. */
 const SURVIVORS: (() => () => number)[] = [
   () => () => 0,
   () => () => 1,
@@ -19,7 +19,7 @@ const SURVIVORS: (() => () => number)[] = [
 ];
 
 /**
- * Cuts the power before each step of some work, on copies of a disk. After each cut the state has to be that of the model, can be
+ * Cuts the power before each step of some work, on copies of a disk. After each cut the state must equal the model, accept
  * worked on, and has no leftovers.
  * @returns how many steps there were
  */
@@ -46,7 +46,7 @@ function onlyPowerCuts(error: unknown): void {
   assert.match(String(error), /the power was cut/);
 }
 
-/** Two bases, a delta behind each. */
+/** Two bases, a delta after each. */
 async function mergedTwice(): Promise<{ disk: FaultyDisk; seq: number }> {
   const disk = new FaultyDisk();
   let seq = 0;
@@ -88,7 +88,7 @@ Deno.test("a power cut at any step of the first merge loses nothing", async () =
 
 Deno.test("a power cut at any step of a start loses nothing", async () => {
   const { disk, seq } = await mergedTwice();
-  // A merge and a fold that were cut before their removals, a draft.
+  // A merge and a fold that were interrupted before their removals, a draft.
   const before = disk.copy();
   const last = await appendSegments(before, seq, [4]);
   const segment = await before.read(`${FOLDER}/log-000000000028`);
@@ -100,7 +100,7 @@ Deno.test("a power cut at any step of a start loses nothing", async () => {
   await cutEverywhere(before, last, async (cutting) => void await recovered(cutting));
 });
 
-Deno.test("a power cut at any step of a set-aside leaves nothing half", async () => {
+Deno.test("a power cut at any step of a set-aside leaves no partial state", async () => {
   const { disk, seq } = await mergedTwice();
   await appendSegments(disk, seq, [4, 4]);
   disk.put(`${FOLDER}/log-000000000028`, new Uint8Array(100));
@@ -138,7 +138,7 @@ Deno.test("a power cut at any moment of writing, folding and merging: every fram
   );
 });
 
-/** Appends beside folds and merges. @returns the last frame that was acknowledged */
+/** Appends during folds and merges. @returns the last frame that was acknowledged */
 async function execute(operations: string[], disk: CuttingDisk): Promise<number> {
   let acknowledged = 0;
   let log = openLog(disk);

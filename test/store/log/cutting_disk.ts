@@ -1,7 +1,7 @@
 import type { Disk, DiskFile } from "../../../runtime/host/disk.ts";
 import type { FaultyDisk } from "../../faults/faulty_disk.ts";
 
-/** What a disk without power answers. */
+/** The error of a disk without power. */
 export class PowerCut extends Error {
   override message = "the power was cut";
 }
@@ -11,7 +11,7 @@ export class CuttingDisk implements Disk {
   /** Steps so far. */
   steps = 0;
 
-  /** @param survives how much of what is unsynced survives, see `SimulatedDisk.writeBack` */
+  /** @param survives how much of the unsynced data survives, see `SimulatedDisk.writeBack` */
   constructor(readonly disk: FaultyDisk, readonly cutBefore = Infinity, readonly survives: () => number = () => 0) {}
 
   list = (folder: string) => this.disk.list(folder);

@@ -36,13 +36,13 @@ Deno.test("a delta has the last put or drop of each key, in order", async () => 
   assert.deepEqual(await deltas(frames), [["a/1\t3", "b/1\t", "c/1\t"]]);
 });
 
-Deno.test("what was born and dropped in one segment leaves nothing, put again it stays", async () => {
+Deno.test("a row created and dropped in one segment leaves nothing; put again, it stays", async () => {
   assert.deepEqual(await deltas(["run*/a\t1\nrun*/b\t1\n", "run/a\t2\nrun/a\t\nrun/b\t\n", "run/b\t3\n"]), [[
     "run/b\t3",
   ]]);
 });
 
-Deno.test("a drop across segments stays: only the first mention tells whether a key is new", async () => {
+Deno.test("a drop across segments stays: only the first entry shows whether a key is new", async () => {
   const segments = [["run*/a\t1\n"], ["run/a\t\nrun*/a\t2\nrun/a\t\n"], ["run*/a\t3\nrun/a\t\n"]];
   assert.deepEqual(await deltas(...segments), [["run/a\t1"], ["run/a\t"], []]);
 });
@@ -59,7 +59,7 @@ Deno.test("a drop of a key that only the base has removes it from the next base"
   assert.deepEqual([...(await recovered(disk)).sink.rows], [["state/b", "1"]]);
 });
 
-Deno.test("a part has the history in order; an event without a text has that of its row", async () => {
+Deno.test("a part has the history in order; an event without a text uses that of its row", async () => {
   const disk = new FaultyDisk();
   const frame = [
     'event*/0000000000000007\t{"e":7}\n+event\t[7,1]\t\n+more\t["event",7]\t{"deliveries":1}\n',
@@ -89,7 +89,7 @@ Deno.test("an event without a text whose row is not in the frame is not folded",
   assert.deepEqual(await names(disk), ["log-001"]);
 });
 
-Deno.test("a fold that is repeated writes the same files", async () => {
+Deno.test("a repeated fold writes the same files", async () => {
   const disk = new FaultyDisk();
   await appendSegments(disk, 0, [20]);
   const again = disk.copy();
@@ -98,7 +98,7 @@ Deno.test("a fold that is repeated writes the same files", async () => {
   assert.deepEqual(disk.contents(), again.contents());
 });
 
-Deno.test("a fold whose answer was lost is done: asked again it answers the same, and the segment is gone", async () => {
+Deno.test("a fold whose reply was lost is done: a repeated request gets the same reply, and the segment is removed", async () => {
   for (const isThere of [false, true]) {
     const disk = new FaultyDisk();
     await appendSegments(disk, 0, [20]);
@@ -122,7 +122,7 @@ Deno.test("folds keep their order, and a damaged segment is not folded", async (
   assert.deepEqual(await names(disk), ["log-001", "log-006"]);
 });
 
-Deno.test("a fold or merge that cannot be written harms nothing and can be repeated", async () => {
+Deno.test("a fold or merge that cannot be written does no harm and can be repeated", async () => {
   const disk = new FaultyDisk();
   const seq = await appendSegments(disk, 0, [5]);
   const { segments: [segment] } = await recovered(disk);
@@ -139,7 +139,7 @@ Deno.test("a fold or merge that cannot be written harms nothing and can be repea
   assert.deepEqual(await check(disk, seq), []);
 });
 
-Deno.test("a file whose name could not be synced is not there", async () => {
+Deno.test("a file whose name could not be synced does not count", async () => {
   const disk = new FaultyDisk();
   await appendSegments(disk, 0, [5]);
   const { segments: [segment] } = await recovered(disk);
@@ -148,7 +148,7 @@ Deno.test("a file whose name could not be synced is not there", async () => {
   assert.deepEqual(await names(disk), ["log-001"]);
 });
 
-Deno.test("two bases stay, with the deltas behind the older one; ids files are merged without what has expired", async () => {
+Deno.test("two bases stay, with the deltas after the older one; ids files are merged without expired entries", async () => {
   const disk = new FaultyDisk();
   let seq = 0;
   for (let round = 0; round < 3; round++) {
@@ -166,7 +166,7 @@ Deno.test("two bases stay, with the deltas behind the older one; ids files are m
   assert.equal(await merge(disk), undefined, "nothing is left to merge");
 });
 
-Deno.test("a merge passes a damaged base over", async () => {
+Deno.test("a merge skips a damaged base", async () => {
   const disk = new FaultyDisk();
   let seq = 0;
   for (const isMerged of [true, true, false]) {

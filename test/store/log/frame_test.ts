@@ -19,7 +19,7 @@ Deno.test("a frame is read as it was written", () => {
   }));
 });
 
-Deno.test("a frame that is cut at any byte, or has any bit flipped, is none", () => {
+Deno.test("a frame cut at any byte, or with any bit flipped, is invalid", () => {
   const bytes = encodeFrame(7, 'run/a\t{"x":1}\n');
   for (let at = 0; at < bytes.length; at++) {
     assert.equal(readFrame(bytes.subarray(0, at), 0), undefined);
@@ -31,13 +31,13 @@ Deno.test("a frame that is cut at any byte, or has any bit flipped, is none", ()
   }
 });
 
-Deno.test("a newer frame behind damage is found, an older one does not count", () => {
+Deno.test("a newer frame after damage is found, an older one does not count", () => {
   const bytes = Buffer.concat([Buffer.from("damage"), encodeFrame(7, "a")]);
   assert.equal(newerFrameBehind(bytes, 0, 6), true);
   assert.equal(newerFrameBehind(bytes, 0, 7), false);
 });
 
-Deno.test("a head tells its version; other text is damage", () => {
+Deno.test("a header has its version; other text is damage", () => {
   const head = readFrame(encodeHead(5, 3), 0)!;
   assert.deepEqual([head.seq, versionOf(head)], [4, 3]);
   assert.throws(() => versionOf(readFrame(encodeFrame(1, "{}"), 0)!), DamagedError);

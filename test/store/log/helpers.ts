@@ -11,7 +11,7 @@ export const EXPIRY = { now: NOW, retention: 1_000 };
 
 type Identity = [hash: string, text: string];
 
-/** History and identities as JSON, in the place of SQLite files. */
+/** History and identities as JSON instead of SQLite files. */
 export const hooks: FoldHooks = {
   openHistory: () => Promise.resolve(new JsonHistory()),
   openIds: () => Promise.resolve(new JsonIds()),
@@ -48,7 +48,7 @@ class JsonIds implements IdsSink {
   finish = () => bytesOf(this.#ids);
 }
 
-/** What a recovery brings back. */
+/** The result of a recovery. */
 export class TestSink implements RecoverySink {
   readonly rows = new Map<string, string>();
   readonly ids = new Map<string, string>();

@@ -10,7 +10,7 @@ import { appendSegments, check, frameText, merge } from "./workload.ts";
 const DROPPED = /^The last \d+ bytes of log-\d+ are not a whole commit and were dropped/;
 const SET_ASIDE = /^THE STORE IS DAMAGED AND WAS SET ASIDE/;
 
-/** Two bases, deltas behind each, segments that are not folded. */
+/** Two bases, deltas after each, unfolded segments. */
 async function fullDisk(): Promise<{ disk: FaultyDisk; seq: number }> {
   const disk = new FaultyDisk();
   let seq = 0;
@@ -33,7 +33,7 @@ function flip(at: number, bit = 0): (bytes: Uint8Array) => void {
   return (bytes) => void (bytes[Math.floor(at * bytes.length)] ^= 1 << bit);
 }
 
-/** Nothing is there, and everything was set aside. */
+/** The store is empty, and everything was set aside. */
 async function assertSetAside(disk: FaultyDisk): Promise<string> {
   const { seq, sink, warnings, segments, parts, base } = await recovered(disk);
   assert.deepEqual([seq, sink.rows.size, sink.ids.size, sink.lines, segments, parts, base], [
@@ -104,7 +104,7 @@ Deno.test("a last segment without a whole frame is removed", async () => {
   }
 });
 
-Deno.test("any flipped bit in any file: the last commit, or all set aside, never half", async () => {
+Deno.test("any flipped bit in any file: the last commit, or everything set aside, never half", async () => {
   const { disk: whole, seq } = await fullDisk();
   const paths = whole.paths().filter((path) => !path.includes("part"));
   await fc.assert(
@@ -133,7 +133,7 @@ Deno.test("any flipped bit in any file: the last commit, or all set aside, never
   );
 });
 
-Deno.test("any cut file: the last commit, or all set aside, never half", async () => {
+Deno.test("any cut file: the last commit, or everything set aside, never half", async () => {
   const { disk: whole, seq } = await fullDisk();
   for (const path of whole.paths().filter((path) => !/part|log-000000000025/.test(path))) {
     for (const at of [0, 0.3, 0.999]) {
@@ -170,7 +170,7 @@ Deno.test("a damaged first base: the deltas alone give the last commit", async (
   assert.match((await check(disk, seq))[0], /recovered from its deltas and log/);
 });
 
-Deno.test("a damaged base of one delta: the delta alone gives the last commit", async () => {
+Deno.test("a damaged base made of one delta: the delta alone gives the last commit", async () => {
   const disk = new FaultyDisk();
   const seq = await appendSegments(disk, 0, [2]);
   await foldAll(disk);
@@ -180,14 +180,14 @@ Deno.test("a damaged base of one delta: the delta alone gives the last commit", 
   assert.deepEqual(await names(disk), ["delta-001-002", "ids-001-002", "part-001-002"]);
 });
 
-Deno.test("a damaged delta behind the newest base: everything is set aside", async () => {
+Deno.test("a damaged delta after the newest base: everything is set aside", async () => {
   const { disk } = await fullDisk();
   await damage(disk, "delta-000000000015", flip(0.5));
   assert.match(await assertSetAside(disk), /delta-000000000015-000000000018 is damaged/);
   assert.ok(disk.paths().every((path) => path.startsWith(`${FOLDER}/set-aside-2026-01-05T12-00-00-000Z/`)));
 });
 
-Deno.test("a file that is missing is damage", async () => {
+Deno.test("a missing file is damage", async () => {
   for (const part of ["delta-000000000015", "delta-000000000019", "ids-000000000019", "log-000000000022"]) {
     const { disk } = await fullDisk();
     await disk.remove(disk.paths().find((path) => path.includes(part))!);
@@ -201,7 +201,7 @@ Deno.test("damage before the last frame of the log: everything is set aside", as
   assert.match(await assertSetAside(disk), /log-000000000025 is damaged at byte \d+, where frame 25 should begin/);
 });
 
-Deno.test("a row that cannot be taken is damage", async () => {
+Deno.test("a row that cannot be loaded is damage", async () => {
   const disk = new FaultyDisk();
   await appendSegments(disk, 0, [2]);
   let attempts = 0;
@@ -222,7 +222,7 @@ Deno.test("a row that cannot be taken is damage", async () => {
   assert.match(warnings[0], /log-000000000001 cannot be read: AssertionError.*not like this/);
 });
 
-Deno.test("an error of the program while it reads ids files leaves the store as it is", async () => {
+Deno.test("an internal error while ids files are read leaves the store as it is", async () => {
   const { disk } = await fullDisk();
   const before = disk.paths();
   const readIds = () => Promise.reject(new Error("the background thread ended"));

@@ -59,7 +59,7 @@ Deno.test("a record may be larger than a segment", async () => {
   assert.ok(sink.rows.get("run/b") === text && sink.rows.size === 1);
 });
 
-Deno.test("seal() ends the segment behind the frame that is being written, also under steady load", async () => {
+Deno.test("seal() ends the segment after the frame that is being written, also under steady load", async () => {
   const sealed: Segment[] = [];
   const log = openLog(new FaultyDisk(), 0, { onSealed: (segment) => sealed.push(segment) });
   await log.append("a/1\t1\n");
@@ -100,7 +100,7 @@ for (const fault of ["failWrites", "failSyncs"] as const) {
   });
 }
 
-Deno.test("a seal that was asked for while writes fail comes behind the frame", async () => {
+Deno.test("a seal requested while writes fail comes after the frame", async () => {
   const disk = new FaultyDisk();
   const { onWarning, first } = warned();
   const log = openLog(disk, 0, { onWarning });
@@ -115,7 +115,7 @@ Deno.test("a seal that was asked for while writes fail comes behind the frame", 
   assert.deepEqual(log.sealed.map(({ firstSeq, lastSeq }) => [firstSeq, lastSeq]), [[1, 1], [2, 2]]);
 });
 
-Deno.test("a log that is stopped does not try again", async () => {
+Deno.test("a stopped log does not try again", async () => {
   const disk = new FaultyDisk();
   const { onWarning, first } = warned();
   const log = openLog(disk, 0, { onWarning });
@@ -171,7 +171,7 @@ Deno.test("a segment that cannot be continued is sealed, and the frame goes into
   assert.deepEqual(await check(disk, 2), []);
 });
 
-Deno.test("what a kill left unsynced is durable once it was recovered", async () => {
+Deno.test("frames left unsynced by a kill are durable after recovery", async () => {
   const disk = new FaultyDisk();
   const held = Promise.withResolvers<void>();
   const written = Promise.withResolvers<void>();

@@ -3,7 +3,7 @@ import type { Disk } from "../../../runtime/host/disk.ts";
 import { mergeFiles } from "../../../runtime/store/log/merge.ts";
 import { EXPIRY, FOLDER, hooks, NOW, openLog, partLines, recovered } from "./helpers.ts";
 
-/** What a store must hold: frames are a function of their number alone. */
+/** The model of a store: frames depend only on their number. */
 export interface Model {
   rows: Map<string, string>;
   /** Those that have not expired. */
@@ -11,7 +11,7 @@ export interface Model {
   lines: string[][];
 }
 
-/** Runs that live for so many frames. */
+/** Runs that are live for so many frames. */
 const LIVES = [0, 1, 3, 10, 40];
 
 /** The lines of a frame, which the model follows. */
@@ -34,7 +34,7 @@ export function frameText(seq: number, model?: Model): string {
   history("event", [seq, NOW, "paid", null, "accepted", []], "", event);
   put(`run/${seq}`, `{"run":${seq}}`, true);
   put("counter/all", String(seq));
-  // Every third identity has expired, some of them are seen again.
+  // Every third identity has expired, and some of them are repeated.
   const hash = (seq % 11).toString(16).padStart(32, "0");
   const at = seq % 3 === 0 ? NOW - EXPIRY.retention : NOW;
   out.push(`id/${hash}\t[${seq},${at},null,1,0]\n`);
@@ -52,7 +52,7 @@ export function frameText(seq: number, model?: Model): string {
   return out.join("");
 }
 
-/** What a store must hold after a frame. */
+/** The expected content of a store after a frame. */
 export function modelAfter(seq: number): Model {
   const model: Model = { rows: new Map(), ids: new Map(), lines: [] };
   for (let at = 1; at <= seq; at++) frameText(at, model);

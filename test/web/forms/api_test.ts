@@ -29,7 +29,7 @@ Deno.test("forms are listed by state and by whom they are for", async () => {
   assert.equal((await ids("?state=done"))[0], 400);
 });
 
-Deno.test("an operator answers as one of those who are asked, and as nobody else", async () => {
+Deno.test("an operator answers as one of the people asked, and as nobody else", async () => {
   await using bench = await FormsBench.open();
   await bench.ask({ fields: { ...FIELDS, amount: { type: "number", required: true, max: 100 } } });
   const answer = (body: object) => bench.web.post("/api/forms/f1", body as never);
@@ -44,7 +44,7 @@ Deno.test("an operator answers as one of those who are asked, and as nobody else
     amount: "expected at most 100, got 500",
     reson: "unknown field; did you mean reason?",
   });
-  assert.match(invalid.body.error, /^The answer does not fit: decision: expected one of/);
+  assert.match(invalid.body.error, /^The answer is not valid: decision: expected one of/);
   const accepted = await answer({ as: "anna", values });
   assert.equal(accepted.status, 200);
   assert.deepEqual(accepted.body.answer, { values: { ...values, reason: null }, by: "anna", at: NOW, via: "api" });
@@ -86,7 +86,7 @@ Deno.test("a person's own token opens that person's forms and nothing else", asy
   assert.deepEqual((await bench.web.store.getForm("f1"))?.answer?.by, "anna");
 });
 
-Deno.test("why a form is closed is said", async () => {
+Deno.test("the reason why a form is closed is given", async () => {
   await using bench = await FormsBench.open();
   await bench.ask({ due: NOW + HOUR }, "f1");
   await bench.ask({}, "f2");
@@ -101,7 +101,7 @@ Deno.test("why a form is closed is said", async () => {
   assert.match(await errorOf("f2"), /what asked for it has ended/);
 });
 
-Deno.test("a page on this machine, and one on another, cannot answer by the operator's right", async () => {
+Deno.test("web pages, local or foreign, cannot answer with an operator's rights", async () => {
   await using bench = await FormsBench.open();
   await bench.ask();
   const body = { as: "anna", values: { decision: "approve" } };

@@ -5,7 +5,7 @@ import { fieldMarkup, labelOf } from "../../../runtime/web/forms/fields.ts";
 const shown = (field: Partial<Field>, text = "", problem?: string) =>
   String(fieldMarkup({ name: "orderId", field: { type: "text", required: true, ...field }, text, problem }));
 
-Deno.test("each type of field has the input that a browser helps with", () => {
+Deno.test("each type of field has the matching HTML input", () => {
   const inputs: [Partial<Field>, RegExp][] = [
     [
       { type: "text", min: 2, max: 9 },
@@ -22,7 +22,7 @@ Deno.test("each type of field has the input that a browser helps with", () => {
   for (const [field, pattern] of inputs) assert.match(shown(field), pattern);
 });
 
-Deno.test("few choices are all seen, many are in a list; values may be numbers", () => {
+Deno.test("few choices are radio buttons, many are a select; values may be numbers", () => {
   const few = shown({ type: "choice", choices: [1, "two"] }, "1");
   assert.match(few, /<fieldset role="radiogroup" class="field">\n<legend>Order id<\/legend>/);
   assert.match(few, /<input type="radio" id="field-orderId" name="orderId" value="1" checked required><span>1<\/span>/);
@@ -32,14 +32,14 @@ Deno.test("few choices are all seen, many are in a list; values may be numbers",
   assert.match(many, /<option value="7" selected>7<\/option>/);
 });
 
-Deno.test("yes and no are asked for: nothing chosen is no answer", () => {
+Deno.test("yes and no are explicit choices: nothing chosen is no answer", () => {
   const required = shown({ type: "boolean" });
   assert.doesNotMatch(required, /checked|No answer/);
   assert.match(shown({ type: "boolean", required: false }), /value="" checked><span>No answer<\/span>/);
   assert.match(shown({ type: "boolean" }, "false"), /value="false" checked/);
 });
 
-Deno.test("help and problem are tied to the input, and what is optional says so", () => {
+Deno.test("help and problem are linked to the input, and optional fields say so", () => {
   const field = shown({ title: "Order <no.>", help: "As on\nthe bill", required: false }, '"1"', "Expected text");
   assert.match(field, /<label for="field-orderId">Order &lt;no\.&gt; <span class="soft">\(optional\)<\/span><\/label>/);
   assert.match(field, /<p class="help" id="field-orderId-help">As on\nthe bill<\/p>/);
@@ -51,7 +51,7 @@ Deno.test("help and problem are tied to the input, and what is optional says so"
   assert.doesNotMatch(field, / required/);
 });
 
-Deno.test("a field without a title is called by its name, in words", () => {
+Deno.test("a field without a title is labelled with its name, in words", () => {
   const label = (name: string) => labelOf(name, { type: "text", required: true });
   assert.deepEqual(["reason", "orderId", "unit_price"].map(label), ["Reason", "Order id", "Unit price"]);
 });

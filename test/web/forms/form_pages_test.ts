@@ -7,7 +7,7 @@ import { ANNA, CARL, FIELDS, FormsBench, hiddenInputs } from "./harness.ts";
 
 const HOUR = 3_600_000;
 
-Deno.test("the list shows what waits for me and my groups, oldest first, and nothing of others", async () => {
+Deno.test("the list shows forms for me and my groups, oldest first, and none of others", async () => {
   await using bench = await FormsBench.open();
   await bench.ask({ title: "First", to: ["finance"] }, "f1");
   await bench.web.clock.advanceTo(NOW + HOUR);
@@ -26,12 +26,12 @@ Deno.test("the list shows what waits for me and my groups, oldest first, and not
   );
   assert.match(text, /until <time datetime="2026-11-22T08:00:00.000Z">.*?<\/time> \(in 23 hours\)/);
   await bench.web.clock.advanceTo(NOW + HOUR + 2_000);
-  assert.match((await bench.get("/forms")).text, /\(in 23 hours\)/, "two seconds make no hour");
+  assert.match((await bench.get("/forms")).text, /\(in 23 hours\)/, "two seconds are not shown as an hour");
   assert.match(text, /Signed in as Anna Smith/);
   assert.doesNotMatch(text, /Carl/);
 });
 
-Deno.test("a list of hundreds comes in pages; where nothing waits it says so", async () => {
+Deno.test("a list of hundreds is paged; an empty one says so", async () => {
   await using bench = await FormsBench.open();
   await bench.signIn();
   assert.match((await bench.get("/forms")).text, /Nothing waits for you/);
@@ -45,7 +45,7 @@ Deno.test("a list of hundreds comes in pages; where nothing waits it says so", a
   assert.doesNotMatch(second, /after=/);
 });
 
-Deno.test("who is not signed in is sent to sign in, and from there back to the form and nowhere else", async () => {
+Deno.test("a visitor who is not signed in is redirected to sign in, then back to the form and nowhere else", async () => {
   await using bench = await FormsBench.open();
   await bench.ask();
   const asked = await bench.get("/forms/f1");
@@ -65,7 +65,7 @@ Deno.test("who is not signed in is sent to sign in, and from there back to the f
   }
 });
 
-Deno.test("an answer moves the run on, is thanked for after a redirect, and a second one is told who was first", async () => {
+Deno.test("an answer resumes the run and redirects to a thank-you page; a second one learns who was first", async () => {
   await using bench = await FormsBench.open();
   await bench.ask();
   await bench.signIn();
@@ -104,7 +104,7 @@ Deno.test("of two answers sent at the same time one counts", async () => {
   assert.deepEqual(statuses.sort(), [303, 409]);
 });
 
-Deno.test("what does not fit is said at the top and beside each field, and what was typed stays", async () => {
+Deno.test("invalid input is reported at the top and beside each field, and stays filled in", async () => {
   await using bench = await FormsBench.open();
   await bench.ask({
     fields: {
@@ -134,7 +134,7 @@ Deno.test("what does not fit is said at the top and beside each field, and what 
   assert.equal((await bench.web.store.getForm("f1"))?.state, "open");
 });
 
-Deno.test("a field may be called as something that every object has", async () => {
+Deno.test("a field may have a name that every object inherits", async () => {
   await using bench = await FormsBench.open();
   const text: Field = { type: "text", required: false };
   const number: Field = { type: "number", required: true };
@@ -146,7 +146,7 @@ Deno.test("a field may be called as something that every object has", async () =
   assert.doesNotMatch(page.text, /native code/);
 });
 
-Deno.test("somebody else gets 403 on GET and on POST, and learns nothing of the form", async () => {
+Deno.test("another person gets 403 on GET and on POST, and learns nothing about the form", async () => {
   await using bench = await FormsBench.open([ANNA, { ...CARL, password: ANNA.password }]);
   await bench.ask();
   await bench.signIn("anna");
@@ -162,12 +162,12 @@ Deno.test("somebody else gets 403 on GET and on POST, and learns nothing of the 
   assert.equal((await bench.get("/forms/f1/thanks")).status, 403);
   assert.equal((await bench.get("/forms/nonsense")).status, 404);
   assert.equal((await bench.web.store.getForm("f1"))?.state, "open");
-  // Escalated to him, it is his as well.
+  // After the escalation to him, it is his form, too.
   bench.web.people[1].groups.push("finance");
   assert.equal((await bench.get("/forms/f1")).status, 200);
 });
 
-Deno.test("a form whose time is over, or whose run has ended, is 409 and says so", async () => {
+Deno.test("a form that has expired, or whose run has ended, is 409 and says so", async () => {
   await using bench = await FormsBench.open();
   await bench.ask({ title: "Late", due: NOW + HOUR }, "f1");
   await bench.ask({ title: "Gone" }, "f2");
@@ -191,7 +191,7 @@ Deno.test("a form whose time is over, or whose run has ended, is 409 and says so
   assert.doesNotMatch((await bench.get("/forms")).text, /Late|Gone/);
 });
 
-Deno.test("nothing is changed by what another site sends, nor without the token of the page", async () => {
+Deno.test("requests from another site, or without the page's token, change nothing", async () => {
   await using bench = await FormsBench.open([ANNA, { ...CARL, groups: ["finance"], password: ANNA.password }]);
   await bench.ask();
   await bench.signIn("carl");
@@ -218,7 +218,7 @@ Deno.test("nothing is changed by what another site sends, nor without the token 
   assert.equal((await bench.post("/forms/f1", { ...answer, ...hidden })).status, 303);
 });
 
-Deno.test("behind a proxy our pages are known by the address that the settings say", async () => {
+Deno.test("behind a proxy our pages are recognised by the url in the settings", async () => {
   await using bench = await FormsBench.open();
   Object.assign(bench.web.context.desk, { address: () => "https://rules.example.org" });
   await bench.ask();
@@ -229,7 +229,7 @@ Deno.test("behind a proxy our pages are known by the address that the settings s
   assert.match(signIn.headers.get("set-cookie")!, /; Secure/);
 });
 
-Deno.test("pages run no script, are never framed or kept, and say no other site where somebody came from", async () => {
+Deno.test("pages allow no scripts, framing, caching or referrers", async () => {
   await using bench = await FormsBench.open();
   const { headers } = await bench.get("/forms/sign-in");
   const policy = headers.get("content-security-policy")!;
@@ -245,7 +245,7 @@ Deno.test("pages run no script, are never framed or kept, and say no other site 
   assert.match(text, /<h1>&lt;script&gt;alert\(1\)&lt;\/script&gt; \*\*\*<\/h1>/);
 });
 
-Deno.test("a choice that is equal to a secret is shown masked, and answered as what it is", async () => {
+Deno.test("a choice equal to a secret is shown masked, and submitted as its value", async () => {
   await using bench = await FormsBench.open();
   const city: Field = { type: "choice", required: true, choices: ["hook-secret", "porto"] };
   const note: Field = { type: "text", required: true, lines: 3, min: 20 };
@@ -256,14 +256,14 @@ Deno.test("a choice that is equal to a secret is shown masked, and answered as w
   assert.match(text, /value="hook-secret" required><span>\*\*\*<\/span>/);
   const again = await bench.fill("/forms/f1", { city: "hook-secret", note: "hook-secret" });
   assert.equal(again.status, 422);
-  assert.match(again.text, /<textarea[^>]*>\nhook-secret<\/textarea>/, "what a person typed stays");
+  assert.match(again.text, /<textarea[^>]*>\nhook-secret<\/textarea>/, "the typed values stay");
   await bench.fill("/forms/f1", { city: "hook-secret", note: "hook-secret is where we are" });
   const { answer } = (await bench.web.store.getForm("f1"))!;
   assert.deepEqual(answer?.values, { city: "hook-secret", note: "hook-secret is where we are" });
   assert.doesNotMatch((await bench.get("/forms/f1/thanks")).text, /hook-secret/);
 });
 
-Deno.test("the pages need no token of an operator, also where others reach the port; nothing else opens with them", async () => {
+Deno.test("the pages need no operator token, even on public addresses; they give access to nothing else", async () => {
   await using bench = await FormsBench.open();
   Object.assign(bench.web.context, { tokenless: false });
   await bench.ask();
@@ -272,7 +272,7 @@ Deno.test("the pages need no token of an operator, also where others reach the p
   for (const path of ["/api/forms", "/api/runs"]) assert.equal((await bench.get(path)).status, 401, path);
 });
 
-Deno.test("while the program stops, an answer is told to come again", async () => {
+Deno.test("while the program stops, an answer gets 503 with Retry-After", async () => {
   await using bench = await FormsBench.open();
   await bench.ask();
   await bench.signIn();
@@ -282,7 +282,7 @@ Deno.test("while the program stops, an answer is told to come again", async () =
   assert.deepEqual([status, headers.get("retry-after")], [503, "5"]);
 });
 
-Deno.test("where the store takes nothing in, and where something breaks, the page says so and the log why", async () => {
+Deno.test("if the store refuses events, or something breaks, the page says so and the log says why", async () => {
   await using bench = await FormsBench.open();
   await bench.ask();
   await bench.signIn();
@@ -299,7 +299,7 @@ Deno.test("where the store takes nothing in, and where something breaks, the pag
   assert.deepEqual(bench.web.errors, ["Cannot answer POST /forms/f1: Error: disk /secret is gone"]);
 });
 
-Deno.test("what is larger than any form, or sent otherwise than by one, is refused", async () => {
+Deno.test("a body larger than any form, or of another type, is refused", async () => {
   await using bench = await FormsBench.open();
   await bench.ask();
   await bench.signIn();

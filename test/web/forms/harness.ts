@@ -13,20 +13,20 @@ export const ANNA: Person = {
 };
 export const CARL: Person = { id: "carl", name: "Carl", email: "carl@example.org", groups: [] };
 
-/** A refund that somebody has to decide about. */
+/** A refund that somebody has to decide. */
 export const FIELDS: Form["fields"] = {
   decision: { type: "choice", required: true, choices: ["approve", "reject"] },
   reason: { type: "text", required: false, lines: 5, help: "Why so?" },
 };
 
-/** A page as a browser has it: with what it sets as cookie and sends back. */
+/** A page as in a browser: it keeps cookies and sends them back. */
 export interface Shown {
   status: number;
   text: string;
   headers: Headers;
 }
 
-/** The pages over a real store, with a form that finance was asked. */
+/** The pages over a real store, with a form for finance. */
 export class FormsBench implements AsyncDisposable {
   #cookie: string | undefined;
 
@@ -61,12 +61,12 @@ export class FormsBench implements AsyncDisposable {
     return id;
   }
 
-  /** Asks for a page, with the cookie that was set last. */
+  /** Requests a page, with the last cookie. */
   async get(path: string, headers: Record<string, string> = {}): Promise<Shown> {
     return await this.#send(path, { headers });
   }
 
-  /** Sends inputs as a browser does from a page of ours. */
+  /** Submits inputs as a browser does from our page. */
   async post(path: string, inputs: Record<string, string>, headers: Record<string, string> = {}): Promise<Shown> {
     const init = { method: "POST", body: new URLSearchParams(inputs), headers: { ...SAME_ORIGIN, ...headers } };
     return await this.#send(path, init);
@@ -80,7 +80,7 @@ export class FormsBench implements AsyncDisposable {
     this.#cookie = undefined;
   }
 
-  /** Opens a page and sends its form: hidden inputs as they are, these beside them. */
+  /** Opens a page and submits its form: hidden inputs unchanged, with these values. */
   async fill(path: string, inputs: Record<string, string>): Promise<Shown> {
     const { text } = await this.get(path);
     return await this.post(path, { ...hiddenInputs(text), ...inputs });

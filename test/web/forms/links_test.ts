@@ -22,7 +22,7 @@ Deno.test("a link opens its form without an account, and answers it as that pers
   assert.match(again.text, /You answered this form/);
 });
 
-Deno.test("whoever has an address may be asked: a link is all that they need", async () => {
+Deno.test("anybody with an address may be asked: they need only a link", async () => {
   await using bench = await FormsBench.open();
   await bench.ask({ to: ["Bob@Partner.example"] });
   const [bob] = bench.web.context.desk.people.find(["Bob@Partner.example"]);
@@ -37,7 +37,7 @@ Deno.test("whoever has an address may be asked: a link is all that they need", a
   assert.equal((await bench.web.store.getForm("f1"))?.answer?.by, "bob@partner.example");
 });
 
-Deno.test("a link that was changed, for another form, or of somebody who may not any more does not work", async () => {
+Deno.test("a link that was changed, is for another form, or whose person is no longer asked does not work", async () => {
   await using bench = await FormsBench.open();
   await bench.ask({}, "f1");
   await bench.ask({}, "f2");
@@ -60,9 +60,9 @@ Deno.test("a link that was changed, for another form, or of somebody who may not
   }
   assert.equal((await bench.get(link)).status, 200);
   bench.web.people[0].groups = [];
-  assert.equal((await bench.get(link)).status, 403, "not in the group any more");
+  assert.equal((await bench.get(link)).status, 403, "no longer in the group");
   bench.web.people.length = 0;
-  assert.equal((await bench.get(link)).status, 403, "not in people any more");
+  assert.equal((await bench.get(link)).status, 403, "no longer in people");
 });
 
 Deno.test("a link expires with its form, or after thirty days, and says so", async () => {
@@ -85,7 +85,7 @@ Deno.test("a link expires with its form, or after thirty days, and says so", asy
   assert.match((await bench.get(endless)).text, /This link has expired/);
 });
 
-Deno.test("what is sent from the page of a link needs the token of that page", async () => {
+Deno.test("a submission from the page of a link needs that page's token", async () => {
   await using bench = await FormsBench.open();
   await bench.ask();
   const link = bench.link("f1", ANNA);
@@ -93,7 +93,7 @@ Deno.test("what is sent from the page of a link needs the token of that page", a
   assert.equal((await bench.web.store.getForm("f1"))?.state, "open");
 });
 
-Deno.test("a link counts for the person in it, whoever is signed in beside", async () => {
+Deno.test("a link acts as the person in it, whoever is signed in", async () => {
   await using bench = await FormsBench.open([ANNA, { ...CARL, groups: ["finance"] }]);
   await bench.ask();
   await bench.signIn("anna");

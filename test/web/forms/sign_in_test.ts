@@ -24,7 +24,7 @@ Deno.test("people sign in by name or address, and out again", async () => {
   }
 });
 
-Deno.test("wrong passwords and unknown people are told the same", async () => {
+Deno.test("wrong passwords and unknown people get the same message", async () => {
   await using bench = await FormsBench.open();
   const told = new Set<string>();
   for (const [name, password] of [["anna", "wrong"], ["nobody", "correct horse"], ["carl", "correct horse"]]) {
@@ -33,11 +33,11 @@ Deno.test("wrong passwords and unknown people are told the same", async () => {
     told.add(text.replace(`value="${name}"`, ""));
   }
   assert.equal(told.size, 1);
-  assert.match([...told][0], /do not belong together/);
+  assert.match([...told][0], /name or the password is wrong/);
   assert.equal((await bench.get("/forms")).status, 303);
 });
 
-Deno.test("after five wrong passwords nobody guesses on for a quarter of an hour, not even rightly", async () => {
+Deno.test("after five wrong passwords even the right one is refused for a quarter of an hour", async () => {
   await using bench = await FormsBench.open();
   for (let count = 0; count < 5; count++) assert.equal((await bench.signIn("anna", `wrong ${count}`)).status, 401);
   const later = await bench.signIn();
@@ -51,7 +51,7 @@ Deno.test("after five wrong passwords nobody guesses on for a quarter of an hour
   assert.equal((await bench.signIn()).status, 303);
 });
 
-Deno.test("a right password clears the wrong ones before it; many guesses at once are counted each", async () => {
+Deno.test("a right password clears earlier wrong ones; concurrent guesses are each counted", async () => {
   await using bench = await FormsBench.open();
   for (let round = 0; round < 3; round++) {
     for (let count = 0; count < 4; count++) assert.equal((await bench.signIn("anna", "wrong")).status, 401);
@@ -62,7 +62,7 @@ Deno.test("a right password clears the wrong ones before it; many guesses at onc
   assert.equal(statuses.filter((status) => status === 401).length, 5, statuses.join());
 });
 
-Deno.test("guesses about many people from one address are too many as well", async () => {
+Deno.test("guesses for many people from one address are limited as well", async () => {
   const people = Array.from(
     { length: 11 },
     (_, index) => ({ ...ANNA, id: `p${index}`, email: `p${index}@example.org` }),
@@ -76,7 +76,7 @@ Deno.test("guesses about many people from one address are too many as well", asy
   assert.equal((await check("p10", "192.0.2.10")).kind, "wrong");
 });
 
-Deno.test("a session ends after a week, with another password, and with the person", async () => {
+Deno.test("a session ends after a week, when the password changes, and when the person is removed", async () => {
   await using bench = await FormsBench.open();
   const signedIn = async () => (await bench.get("/forms")).status === 200;
   await bench.signIn();
@@ -94,7 +94,7 @@ Deno.test("a session ends after a week, with another password, and with the pers
   assert.ok(!await signedIn());
 });
 
-Deno.test("a cookie that was changed is no session", async () => {
+Deno.test("a changed cookie is not a session", async () => {
   await using bench = await FormsBench.open([ANNA, { ...CARL, password: ANNA.password }]);
   const { sessions } = bench.web.context.desk;
   const cookie = sessions.open(ANNA);
@@ -111,7 +111,7 @@ Deno.test("a cookie that was changed is no session", async () => {
   assert.equal(await sessions.read(undefined), undefined);
 });
 
-Deno.test("a session that was ended stays so in the store, and others go on", async () => {
+Deno.test("an ended session stays ended in the store, and others continue", async () => {
   await using bench = await FormsBench.open([ANNA, CARL_WITH_PASSWORD]);
   const { clock, store, context: { desk: { sessions, people } } } = bench.web;
   const [ended, other, carls] = [sessions.open(ANNA), sessions.open(ANNA), sessions.open(CARL_WITH_PASSWORD)];
@@ -124,7 +124,7 @@ Deno.test("a session that was ended stays so in the store, and others go on", as
   }
 });
 
-Deno.test("with over a hundred sessions that were ended, those that are as old are over, too", async () => {
+Deno.test("beyond a hundred ended sessions, all sessions of that age end, too", async () => {
   await using bench = await FormsBench.open();
   const { clock, context: { desk: { sessions } } } = bench.web;
   const old = sessions.open(ANNA);
@@ -139,15 +139,15 @@ Deno.test("with over a hundred sessions that were ended, those that are as old a
   assert.equal((await sessions.read(fresh))?.person.id, "anna");
 });
 
-Deno.test("guesses from everywhere lock nobody out of a browser in which they have signed in", async () => {
+Deno.test("guesses from elsewhere lock nobody out of a browser in which they signed in before", async () => {
   await using bench = await FormsBench.open();
   const { passwords, devices } = bench.web.context.desk;
   const device = devices.open(ANNA);
   const guess = async (address: string, device?: string) => (await passwords.check("anna", "x", address, device)).kind;
   for (let count = 0; count < 50; count++) assert.equal(await guess(`192.0.2.${count}`), "wrong");
-  assert.equal(await guess("192.0.2.99"), "later", "guesses that are spread are slow");
+  assert.equal(await guess("192.0.2.99"), "later", "distributed guesses are slow");
   assert.equal(await guess("192.0.2.99", devices.open(CARL)), "later", "another person's browser");
   assert.equal((await passwords.check("anna", "correct horse", "192.0.2.1", device)).kind, "right");
   for (let count = 0; count < 5; count++) assert.equal(await guess(`192.0.2.${count}`, device), "wrong");
-  assert.equal(await guess("192.0.2.9", device), "later", "a browser that was stolen guesses no faster");
+  assert.equal(await guess("192.0.2.9", device), "later", "a stolen browser guesses no faster");
 });

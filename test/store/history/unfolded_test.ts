@@ -9,7 +9,7 @@ function add(recent: Unfolded, ...lines: Line[]): void {
 const keys = (view: UnfoldedView) => [...view.eventsBefore()].map((line) => line.header()[0]);
 const runs = (view: UnfoldedView) => [...view.runsBefore()].map((line) => [line.header()[0], line.header()[2]]);
 
-Deno.test("a view has the frames behind one and up to another", () => {
+Deno.test("a view has the frames after one and up to another", () => {
   const recent = new Unfolded();
   add(
     recent,
@@ -30,7 +30,7 @@ Deno.test("a view has the frames behind one and up to another", () => {
   assert.deepEqual(recent.view(0, 3).more(10).map(({ text }) => text), ["1", "2"]);
 });
 
-Deno.test("runs come in the order of their creation, whatever the order of their ends, each as it ended last", () => {
+Deno.test("runs are in order of creation, whatever the order of their ends, each with its last end", () => {
   const recent = new Unfolded();
   add(recent, runLine(1, 3), runLine(2, 1, { state: "failed" }), runLine(3, 2), runLine(4, 1));
   assert.deepEqual(runs(recent.view(0, 3)), [[runId(3), "succeeded"], [runId(2), "succeeded"], [runId(1), "failed"]]);
@@ -40,7 +40,7 @@ Deno.test("runs come in the order of their creation, whatever the order of their
   assert.deepEqual([...recent.view(0, 6).runsBefore(runId(3))].map((line) => line.header()[0]), [2, 1].map(runId));
 });
 
-Deno.test("what was folded is dropped, but stays in a view that is open", () => {
+Deno.test("folded frames are dropped, but stay in an open view", () => {
   const recent = new Unfolded();
   add(
     recent,
@@ -64,7 +64,7 @@ Deno.test("what was folded is dropped, but stays in a view that is open", () => 
   assert.deepEqual(recent.counts(), { events: 0, runs: 0 });
 });
 
-Deno.test("nothing is parsed before somebody looks", () => {
+Deno.test("nothing is parsed before it is read", () => {
   const recent = new Unfolded();
   recent.add(1, "event", "[1,no JSON", "no JSON");
   recent.add(1, "run", '["00000000000000000001",no JSON', "no JSON");

@@ -27,7 +27,7 @@ async function dues(store: Store, state: RunState): Promise<(number | undefined)
 }
 
 storeTest(
-  "what a limit holds is held no longer than it was to be, and what comes after the clock was set back goes on",
+  "after a clock rollback runs delayed by a limit keep their remaining delay, and new ones start",
   async (store) => {
     for (const id of ["e1", "e2", "e3"]) await send(store, id, { limit }, FAR);
     assert.deepEqual(await claimIds(store, 9, FAR), ["e1"]);
@@ -41,7 +41,7 @@ storeTest(
 );
 
 storeTest(
-  "what is ready, what is attempted again and what began to wait come as long after the new time; older waits stay",
+  "after a clock rollback ready runs, retries and new waits keep their remaining time; older waits stay",
   async (store) => {
     for (const id of ["old", "ready"]) await send(store, id, {}, NOW);
     const claimed = await store.claimRuns("me", 1, NOW);
@@ -69,12 +69,12 @@ storeTest(
     assert.deepEqual([again.steps[0].startedAt, again.steps[0].due], [NOW, NOW + 3_600_000]);
     const trace = await store.getRun(idOf("retried"));
     assert.equal(trace!.steps[0].due, NOW + 20_000);
-    assert.deepEqual(await claimIds(store, 9, NOW + 10 * DAY), [], "a wait from before is for its time");
+    assert.deepEqual(await claimIds(store, 9, NOW + 10 * DAY), [], "an earlier wait keeps its time");
   },
 );
 
 storeTest(
-  "a wait without an end has none afterwards, also where another branch of its run waits for a time",
+  "a wait without a timeout gets none, even if another branch of its run waits for a time",
   async (store) => {
     const run = await startRun(store, "e1", {}, FAR);
     await beginWait(store, run, "a", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });
@@ -88,7 +88,7 @@ storeTest(
 );
 
 storeTest(
-  "what a run began to wait for in the time to come is not held up by an older wait beside it",
+  "a wait begun in the rolled-back time is not delayed by an older wait beside it",
   async (store) => {
     const run = await startRun(store, "e1");
     await beginWait(store, run, "a", { kind: "event", types: ["shipped"], match: {} }, { startedAt: NOW - 1 });
@@ -103,7 +103,7 @@ storeTest(
   },
 );
 
-storeTest("what is remembered for a while is remembered that long, identities too", async (store) => {
+storeTest("state with a ttl keeps its remaining time, and so do identities", async (store) => {
   const [receipt] = await store.accept([arrival("e1")], [], FAR);
   await store.claimRuns("me", 9, FAR);
   const state = { key: "up", value: 1, ttl: 60_000 };
@@ -116,19 +116,23 @@ storeTest("what is remembered for a while is remembered that long, identities to
   assert.equal(again[0].delivery, "accepted", "it does not stay for 73 years");
 });
 
-Deno.test("a store that was left in 2099 goes on where the clock was set back meanwhile, and is turned back once", async () => {
+Deno.test("a store closed in 2099 resumes if the clock was set back meanwhile, and its times are shifted once", async () => {
   const store = await open();
   for (const id of ["e1", "e2"]) await send(store, id, { limit }, FAR);
   await store.claimRuns("before", 9, FAR);
   for (const start of ["first", "second"]) await store.reclaimRuns(start, NOW);
   assert.deepEqual(await claimIds(store, 9, NOW), ["e1"]);
-  assert.deepEqual(await claimIds(store, 9, NOW + 59_000), [], "what the limit holds is not let go by a second start");
+  assert.deepEqual(
+    await claimIds(store, 9, NOW + 59_000),
+    [],
+    "runs delayed by the limit are not released by a second start",
+  );
   assert.deepEqual(await claimIds(store, 9, NOW + 60_000), ["e2"]);
   await store.close();
 });
 
 storeTest(
-  "a run that is being executed has its steps turned back, and is not suspended until the old time",
+  "the steps of an executing run are shifted, and it is not suspended until the old time",
   async (store) => {
     const run = await startRun(store, "e1", {}, FAR);
     await beginWait(store, run, "a", { kind: "time" }, { startedAt: FAR, due: FAR + 3_600_000 });
@@ -139,7 +143,7 @@ storeTest(
   },
 );
 
-storeTest("a batch that closes at the times of a cron keeps its time, unless that may be years away", async (store) => {
+storeTest("a batch that closes by cron keeps its time, unless that may be years away", async (store) => {
   const collect = async (id: string, now: number, options: object, terms: object) => {
     const outcome = {
       kind: "collect" as const,
@@ -159,7 +163,7 @@ storeTest("a batch that closes at the times of a cron keeps its time, unless tha
 });
 
 storeTest(
-  "a machine that has lost the time, and is set right a while later, ends no wait and forgets no identity",
+  "a machine that lost its time and is corrected later ends no wait and forgets no identity",
   async (store) => {
     const run = await startRun(store, "e1");
     await beginWait(store, run, "a", { kind: "time" }, { due: NOW + DAY });

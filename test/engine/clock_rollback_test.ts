@@ -8,39 +8,39 @@ const SECOND = 1_000;
 const MINUTE = 60 * SECOND;
 const HOUR = 60 * MINUTE;
 
-/** A step that is beside one that works until it is told to end; both are in `both`. */
+/** A step beside one that works until it is released; both are in `both`. */
 function beside(steps: Step[]): Step {
   const children = { a: steps, b: [callStep("work", "work", { timeout: 100 * HOUR })] };
   return makeStep("both", "parallel", { parallel: ["a", "b"] }, { children });
 }
 
-/** A run that is begun in 2099 and keeps working until it is told to end. */
+/** A run that begins in 2099 and works until it is released. */
 async function busyIn2099(bench: Bench, steps: Step[]) {
   const working = Promise.withResolvers<null>();
   bench.functions.work = () => working.promise;
   bench.clock.jumpTo(FAR);
-  // The clock is turned by hours while the run works.
+  // The clock advances by hours while the run works.
   const run = await bench.send(makeRule([beside(steps)], { timeout: 100 * HOUR }));
   return { run, end: () => working.resolve(null) };
 }
 
-/** When a step came to its end. */
+/** When a step ended. */
 async function endOf(bench: Bench, run: string, path: string): Promise<number | undefined> {
   return (await bench.trace(run)).steps.find((step) => step.path === path)?.endedAt;
 }
 
-/** Waits until the store has the time of a step from the new time on. */
-async function turnedBack(bench: Bench, run: string, path: string): Promise<void> {
+/** Waits until the store has shifted the time of a step to the new time. */
+async function shifted(bench: Bench, run: string, path: string): Promise<void> {
   await bench.until(async () => (await bench.trace(run)).steps.some((step) => step.path === path && step.due! < FAR));
 }
 
-Deno.test("a branch that waits beside one that works goes on as long after the clock was set back as it was to wait", () =>
+Deno.test("a branch that waits beside a working one resumes after its remaining time, counted from the clock rollback", () =>
   withBench(async (bench) => {
     bench.functions.see = () => null;
     const { run, end } = await busyIn2099(bench, [makeStep("pause", "wait", { wait: "1h" }), callStep("then", "see")]);
     await bench.reached(run, "both/a/pause", "waiting");
     bench.clock.jumpTo(START);
-    await turnedBack(bench, run, "both/a/pause");
+    await shifted(bench, run, "both/a/pause");
     await bench.clock.advanceTo(START + HOUR);
     await bench.reached(run, "both/a/then", "succeeded");
     assert.equal((await bench.trace(run)).run.state, "running");
@@ -50,7 +50,7 @@ Deno.test("a branch that waits beside one that works goes on as long after the c
     assert.equal((await bench.trace(run)).run.state, "succeeded");
   }));
 
-Deno.test("a step that is attempted again beside one that works comes in its time after the clock was set back", () =>
+Deno.test("after a clock rollback a retry beside a working branch comes after its remaining delay", () =>
   withBench(async (bench) => {
     bench.functions.flaky = () => {
       if (bench.clock.now() >= FAR) throw new Error("not yet");
@@ -60,7 +60,7 @@ Deno.test("a step that is attempted again beside one that works comes in its tim
     const { run, end } = await busyIn2099(bench, [callStep("flaky", "flaky", { retry })]);
     await bench.reached(run, "both/a/flaky", "retrying");
     bench.clock.jumpTo(START);
-    await turnedBack(bench, run, "both/a/flaky");
+    await shifted(bench, run, "both/a/flaky");
     await bench.clock.advanceTo(START + MINUTE);
     await bench.reached(run, "both/a/flaky", "succeeded");
     assert.equal(await endOf(bench, run, "both/a/flaky"), START + MINUTE);
@@ -68,7 +68,7 @@ Deno.test("a step that is attempted again beside one that works comes in its tim
     await bench.finish();
   }));
 
-Deno.test("a form that is open beside a step that works has people reminded in its time after the clock was set back", () =>
+Deno.test("after a clock rollback an open form beside a working step sends its reminders after the remaining time", () =>
   withBench(async (bench) => {
     const form = makeStep("approval", "form", { form: "Refund?", to: ["anna@example.org"], fields: {}, remind: HOUR });
     const { run, end } = await busyIn2099(bench, [form]);
@@ -84,7 +84,7 @@ Deno.test("a form that is open beside a step that works has people reminded in i
     await bench.runner.settled(0);
   }));
 
-Deno.test("a wait until a time of day is for that time by the new time, whether its run is suspended or works elsewhere", () =>
+Deno.test("after a clock rollback a wait until a time of day uses the new time, whether its run is suspended or works elsewhere", () =>
   withBench(async (bench) => {
     const pause = makeStep("pause", "wait", { wait: "09:00", timezone: "UTC" });
     const latest = makeStep("latest", "wait", { wait: "5h", until: "10:00", timezone: "UTC" });
@@ -93,8 +93,8 @@ Deno.test("a wait until a time of day is for that time by the new time, whether 
     await bench.reached(run, "both/a/pause", "waiting");
     await bench.until(async () => (await bench.trace(suspended)).run.state === "waiting");
     bench.clock.jumpTo(START + 30 * MINUTE);
-    await turnedBack(bench, run, "both/a/pause");
-    await turnedBack(bench, suspended, "pause");
+    await shifted(bench, run, "both/a/pause");
+    await shifted(bench, suspended, "pause");
     await bench.clock.advanceTo(START + HOUR);
     await bench.reached(run, "both/a/latest", "waiting");
     end();
@@ -106,7 +106,7 @@ Deno.test("a wait until a time of day is for that time by the new time, whether 
     }
   }));
 
-Deno.test("an each keeps its pace after the clock was set back", () =>
+Deno.test("an each keeps its rate after a clock rollback", () =>
   withBench(async (bench) => {
     bench.functions.see = () => null;
     const args = { each: "event.data", max: 5, rate: { count: 1, per: MINUTE } };
@@ -122,7 +122,7 @@ Deno.test("an each keeps its pace after the clock was set back", () =>
     assert.ok(bench.clock.now() <= START + 4 * MINUTE, new Date(bench.clock.now()).toISOString());
   }));
 
-Deno.test("a loop whose turn works while the clock is set back goes on with the next turn of its grid", () =>
+Deno.test("a loop whose turn runs during a clock rollback continues with the next turn of its grid", () =>
   withBench(async (bench) => {
     const working = Promise.withResolvers<null>();
     bench.functions.turn = (_args, _signal, count) => count === 2 ? working.promise : null;
@@ -142,7 +142,7 @@ Deno.test("a loop whose turn works while the clock is set back goes on with the 
     assert.ok(bench.clock.now() <= START + 10 * MINUTE, new Date(bench.clock.now()).toISOString());
   }));
 
-Deno.test("what was claimed is executed also where the store does not tell when the next run is due", () => {
+Deno.test("claimed runs execute even if the store does not say when the next run is due", () => {
   let fails = true;
   const between = (store: Store): Store =>
     new Proxy(store, {
