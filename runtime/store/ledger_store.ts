@@ -26,14 +26,12 @@ import type {
   EventSearch,
   Found,
   Lease,
-  Operated,
   Progress,
   Receipt,
   Reply,
   Retention,
   RunEnd,
   RunSearch,
-  Seen,
   StepEffects,
   StepResult,
   Store,
@@ -207,25 +205,12 @@ export class LedgerStore implements Store {
     return this.#change(finishRun, { run, end }, now);
   }
 
-  cancelRun(...[run, reason, now, by, seen]: Parameters<Store["cancelRun"]>): ReturnType<Store["cancelRun"]> {
-    return this.#actions.cancel(run, reason, now, by, seen);
-  }
-
-  replayRun(...[run, version, by, now, seen]: Parameters<Store["replayRun"]>): ReturnType<Store["replayRun"]> {
-    return this.#actions.replay(run, version, by, now, seen);
-  }
-
-  retryRun(run: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
-    return this.#actions.retry(run, by, now, seen);
-  }
-
-  skipWait(...[run, step, by, now, seen]: Parameters<Store["skipWait"]>): Promise<Operated | undefined> {
-    return this.#actions.skip(run, step, by, now, seen);
-  }
-
-  moveRun(run: string, version: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
-    return this.#actions.move(run, version, by, now, seen);
-  }
+  // What people do to runs.
+  readonly cancelRun = this.#actions.cancel.bind(this.#actions);
+  readonly replayRun = this.#actions.replay.bind(this.#actions);
+  readonly retryRun = this.#actions.retry.bind(this.#actions);
+  readonly skipWait = this.#actions.skip.bind(this.#actions);
+  readonly moveRun = this.#actions.move.bind(this.#actions);
 
   async reclaimRuns(owner: string, now: number): Promise<number> {
     const newest = await this.#read((rows) => (rows.get("fact", "last") as { receivedAt?: number })?.receivedAt ?? 0);
@@ -245,8 +230,6 @@ export class LedgerStore implements Store {
     return reclaimed;
   }
 
-  // ── people ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
   answerForm(form: string, answer: FormAnswer): Promise<AnsweredForm | undefined> {
     return this.#change(answerForm, { form, answer });
   }
@@ -262,8 +245,6 @@ export class LedgerStore implements Store {
   getState(keys: string[], now: number): Promise<Record<string, Json>> {
     return this.#read((rows) => getState(rows, keys, now));
   }
-
-  // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async getRun(id: string): ReturnType<Store["getRun"]> {
     const live = await this.#read((rows) => readTrace(rows, id));

@@ -29,7 +29,7 @@ export function addSignIn(app: Hono<ConsoleEnv>, context: WebContext): void {
       return page(c, context, signInPage({ to, name, problem }), 429, { "retry-after": String(checked.seconds) });
     }
     if (checked.kind === "wrong") {
-      const problem = "This name and this password do not belong together.";
+      const problem = "The name or the password is wrong.";
       return page(c, context, signInPage({ to, name, problem }), 401);
     }
     const { person } = checked;

@@ -63,7 +63,7 @@ Deno.test("refused requests stand among the events: path, status, reason, sender
   }
   assert.equal((await send("/hooks/pay", {}, "GET")).status, 405);
   const all = await textOf(bench, "/events");
-  assert.match(all, /GET \/hooks\/pay ✕ refused 405: This webhook takes POST/);
+  assert.match(all, /GET \/hooks\/pay ✕ refused 405: This webhook accepts POST/);
   assert.match(all, /POST \/hooks\/pay ✕ refused 401: .*×3 · from 10\.0\.0\.7 · 8 bytes/);
   const order = ["405", "401", "between", "404"].map((mark) => all.indexOf(mark));
   assert.deepEqual(order, [...order].sort((a, b) => a - b), "in order of time");
