@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { connect } from "node:net";
 import { serve } from "../../runtime/host/serve.ts";
+import type { Event } from "../../runtime/model/event.ts";
 import { NOW, onEvent, openBench, rule, webhook } from "./harness.ts";
 
 Deno.test("POST /events accepts a CloudEvent once and names the rules it matched", async () => {
@@ -278,4 +279,30 @@ Deno.test("an unexpected error is logged and reveals nothing to the client", asy
   assert.equal(status, 500);
   assert.doesNotMatch(JSON.stringify(body), /secret/);
   assert.match(bench.errors[0], /Cannot answer POST \/events: Error: disk/);
+});
+
+Deno.test("events and runs are filtered by subject, verdict, time and text; Link has the next page", async () => {
+  await using bench = await openBench([rule("pay", [onEvent("paid")])]);
+  for (const subject of ["anna", "bob", "anna"]) {
+    await bench.post("/events", { type: "paid", subject, data: `for ${subject}` });
+    await bench.clock.advanceTo(bench.clock.now() + 60_000);
+  }
+  await bench.post("/events", { type: "other" });
+  const types = async (query: string) =>
+    (await bench.ask("GET", `/api/events?${query}`)).body.map(({ event }: { event: Event }) =>
+      event.subject ?? event.type
+    );
+  assert.deepEqual(await types("subject=anna"), ["anna", "anna"]);
+  assert.deepEqual(await types("verdict=unmatched"), ["other"]);
+  assert.deepEqual(await types("text=for+bob"), ["bob"]);
+  assert.deepEqual(await types("from=2026-11-21T08:01:00Z&to=2026-11-21T09:02:00%2B01:00"), ["bob"]);
+  const first = await bench.ask("GET", "/api/runs?subject=anna&limit=1");
+  const [, next] = /^<([^>]*)>; rel="next"$/.exec(first.headers.get("link")!)!;
+  const second = await bench.ask("GET", next);
+  assert.ok(first.body[0].id > second.body[0].id);
+  assert.deepEqual((await bench.ask("GET", /^<([^>]*)>/.exec(second.headers.get("link")!)![1])).body, []);
+  assert.equal((await bench.ask("GET", "/api/runs?subject=anna")).headers.get("link"), null);
+  const { status, body } = await bench.ask("GET", "/api/runs?from=yesterday");
+  assert.equal(status, 400);
+  assert.match(body.error, /expected a time such as 2026-11-21T09:00:00Z/);
 });

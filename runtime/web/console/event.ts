@@ -40,6 +40,7 @@ export function addEvent(app: Hono<ConsoleEnv>, context: WebContext): void {
 ${facts(record, times)}
 ${verdicts(record, effects.runs)}
 ${chain(record, causes, effects, times)}
+<h2 class="hidden">What it says</h2>
 <div class="columns">
 ${shownValue("Data", event.data, `/events/${record.key}/data`)}
 ${event.http !== undefined && shownValue("Request", event.http as unknown as Json, `/events/${record.key}/request`)}
