@@ -11,7 +11,7 @@ import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
-import { findEvent, findTrace, getRun, readLiveRuns, readTrace, searchEvents, searchRuns } from "./reading.ts";
+import { Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
 import { findAwaited } from "./search.ts";
 import type { storeTasks } from "./tasks.ts";
@@ -37,6 +37,7 @@ import type {
   Store,
   StoreStats,
   Suspension,
+  Trace,
   TriggerKey,
 } from "./store.ts";
 import { accept, isKnown } from "./transitions/accept.ts";
@@ -85,14 +86,16 @@ export class LedgerStore implements Store {
   /** Searches of event waits that were interrupted when the program ended. */
   #searches: Promise<unknown> = Promise.resolve();
   #closed = false;
+  readonly #reading: Reading;
   readonly #actions = new RunActions({
     change: (transition, input, now) => this.#change(transition, input, now),
-    traceOf: (run) => findTrace(this.#parts.history, run, (work) => this.#read(work)),
-    eventOf: (key) => findEvent(this.#parts.history, key, (work) => this.#read(work)),
+    traceOf: (run) => this.#reading.findTrace(run),
+    eventOf: (key) => this.#reading.findEvent(key),
   });
 
   constructor(parts: LedgerStoreParts) {
     this.#parts = parts;
+    this.#reading = new Reading(parts.history, (work) => this.#read(work));
     this.#retention = parts.retention;
   }
 
@@ -246,43 +249,23 @@ export class LedgerStore implements Store {
     return this.#read((rows) => getState(rows, keys, now));
   }
 
-  async getRun(id: string): ReturnType<Store["getRun"]> {
-    const live = await this.#read((rows) => readTrace(rows, id));
-    return live ?? await getRun(this.#parts.history, id);
-  }
+  // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  getLiveRuns(ids: string[]): Promise<Run[]> {
-    return this.#read((rows) => readLiveRuns(rows, ids));
-  }
+  getRun = (id: string): Promise<Trace | undefined> => this.#reading.getRun(id);
 
-  async getEvent(id: string): Promise<EventRecord | undefined> {
-    const key = /^\d{1,16}$/.test(id)
-      ? Number(id)
-      : (await findTrace(this.#parts.history, id, (work) => this.#read(work)))?.event;
-    return key === undefined ? undefined : await this.#parts.history.getEvent(key);
-  }
+  getLiveRuns = (ids: string[]): Promise<Run[]> => this.#reading.getLiveRuns(ids);
 
-  findEventKey(event: EventIdentity): Promise<string | undefined> {
-    return this.#read((rows) => {
-      const identity = findIdentity(rows, event);
-      return identity && String(identity.key);
-    });
-  }
+  getEvent = (id: string): Promise<EventRecord | undefined> => this.#reading.getEvent(id);
 
-  async searchRuns(search: RunSearch): Promise<Found<Run>> {
-    const { rows, history } = this.#parts;
-    const event = search.event && await this.#read(() => findIdentity(rows, search.event!)?.key ?? null);
-    return event === null ? { rows: [] } : await searchRuns(history, search, event, (work) => this.#read(work));
-  }
+  findEventKey = (event: EventIdentity): Promise<string | undefined> => this.#reading.findEventKey(event);
+
+  searchRuns = (search: RunSearch): Promise<Found<Run>> => this.#reading.searchRuns(search);
 
   async listRuns(filter: Omit<RunSearch, "parts">): Promise<Run[]> {
     return (await this.searchRuns(filter)).rows;
   }
 
-  async searchEvents(search: EventSearch): Promise<Found<EventRecord>> {
-    await this.#read(() => {});
-    return await searchEvents(this.#parts.history, search);
-  }
+  searchEvents = (search: EventSearch): Promise<Found<EventRecord>> => this.#reading.searchEvents(search);
 
   async listEvents(filter: Omit<EventSearch, "parts">): Promise<EventRecord[]> {
     return (await this.searchEvents(filter)).rows;

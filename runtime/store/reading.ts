@@ -6,81 +6,115 @@ import { keyAt, runIdAt } from "./ledger/ids.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { EventRow, RunRow } from "./ledger/tables.ts";
-import type { EventRecord, EventSearch, Found, RunSearch, Trace } from "./store.ts";
+import type { EventIdentity, EventRecord, EventSearch, Found, RunSearch, Trace } from "./store.ts";
 import type { EndedTrace } from "./transitions/end_run.ts";
-import { readEvent } from "./transitions/events.ts";
+import { findIdentity, readEvent } from "./transitions/events.ts";
 import type { RunTrace } from "./transitions/retry_run.ts";
 import { readWaits, toRun } from "./transitions/run_rows.ts";
 import { readNotes, readSteps } from "./transitions/trace.ts";
 
-/** The whole trace of a live run. */
-export function readTrace(rows: Rows, id: string): Trace | undefined {
-  const row = rows.get("run", id);
-  return row && { run: liveRun(rows, row), steps: readSteps(rows, id), notes: readNotes(rows, id) };
-}
-
-/** The whole trace of a run that has ended. */
-export async function getRun(history: History, id: string): Promise<Trace | undefined> {
-  const ended = await history.getRun(id);
-  if (ended === undefined) return undefined;
-  const events = await history.getEvents([ended.event]);
-  return { run: endedRun(ended, events), steps: ended.steps, notes: ended.notes };
-}
-
 /** Reads live rows in its turn; see `LedgerStore`. */
 type Read = <T>(work: (rows: Rows) => T) => Promise<T>;
 
-/** A live run without its steps, or an ended run with its whole trace. */
-export async function findTrace(
-  history: History,
-  id: string,
-  read: Read,
-): Promise<RunTrace & { event: number } | undefined> {
-  const live = await read((rows) => {
-    const run = rows.get("run", id);
-    return run && { run, event: run.event, steps: [], notes: [] };
-  });
-  // History stores the row of the run as it was at its end.
-  return live ?? await history.getRun(id) as unknown as EndedTrace | undefined;
+/** Reads runs and events, of which some are live and others in history. */
+export class Reading {
+  constructor(private readonly history: History, private readonly read: Read) {}
+
+  async getRun(id: string): Promise<Trace | undefined> {
+    return await this.read((rows) => readTrace(rows, id)) ?? await this.#getEndedRun(id);
+  }
+
+  async #getEndedRun(id: string): Promise<Trace | undefined> {
+    const ended = await this.history.getRun(id);
+    if (ended === undefined) return undefined;
+    const events = await this.history.getEvents([ended.event]);
+    return { run: endedRun(ended, events), steps: ended.steps, notes: ended.notes };
+  }
+
+  getLiveRuns(ids: string[]): Promise<Run[]> {
+    return this.read((rows) =>
+      ids.map((id) => rows.get("run", id)).filter((row) => row !== undefined).map((row) => liveRun(rows, row))
+    );
+  }
+
+  /** A live run without its steps, or an ended run with its whole trace. */
+  async findTrace(id: string): Promise<RunTrace & { event: number } | undefined> {
+    const live = await this.read((rows) => {
+      const run = rows.get("run", id);
+      return run && { run, event: run.event, steps: [], notes: [] };
+    });
+    // History stores the row of the run as it was at its end.
+    return live ?? await this.history.getRun(id) as unknown as EndedTrace | undefined;
+  }
+
+  /** An event, live or in history. */
+  async findEvent(key: number): Promise<EventRow | undefined> {
+    const live = await this.read((rows) => rows.get("event", ordered(key)));
+    if (live) return live;
+    const record = await this.history.getEvent(key);
+    if (record === undefined) return undefined;
+    const { receivedAt, delivery, verdicts, event } = record;
+    return { key, receivedAt, delivery: delivery as EventRow["delivery"], verdicts, event };
+  }
+
+  async getEvent(id: string): Promise<EventRecord | undefined> {
+    const key = /^\d{1,16}$/.test(id) ? Number(id) : (await this.findTrace(id))?.event;
+    return key === undefined ? undefined : await this.history.getEvent(key);
+  }
+
+  async findEventKey(event: EventIdentity): Promise<string | undefined> {
+    const key = await this.#keyOf(event);
+    return key === undefined ? undefined : String(key);
+  }
+
+  #keyOf(event: EventIdentity): Promise<number | undefined> {
+    return this.read((rows) => findIdentity(rows, event)?.key);
+  }
+
+  /** Runs, newest first, live and ended. Excludes runs that ended with their condition. */
+  async searchRuns(search: RunSearch): Promise<Found<Run>> {
+    const event = search.event && await this.#keyOf(search.event);
+    if (search.event !== undefined && event === undefined) return { rows: [] };
+    const live = new Set<string>();
+    const range = rangeOf(search);
+    const found = await this.read((rows) => {
+      for (const id of rows.keys("run")) live.add(id);
+      return liveRuns(rows, { ...search, ...range }, event);
+    });
+    if (search.waiting || (search.state !== undefined && !isFinal(search.state))) return { rows: found };
+    const { rule, state, subject, limit, parts } = search;
+    const skip = (id: string) => live.has(id);
+    const ended = await this.history.listRuns({ rule, state, subject, ...range, event, limit, parts, skip });
+    const { rows, stoppedAt } = ended;
+    const events = await this.history.getEvents(rows.map(({ event }) => event));
+    const runs = [...found, ...rows.map((run) => endedRun(run, events))].sort((a, b) => a.id < b.id ? 1 : -1);
+    const reached = stoppedAt === undefined ? runs : runs.filter(({ id }) => id >= stoppedAt);
+    // The search ended early only if the page is not full by then.
+    const isOpen = stoppedAt !== undefined && reached.length < limit;
+    return { rows: reached.slice(0, limit), ...isOpen && { stoppedAt } };
+  }
+
+  /** Events, newest first. */
+  async searchEvents({ from, to, before, after, text, id, ...filter }: EventSearch): Promise<Found<EventRecord>> {
+    // Until what was changed before is on disk.
+    await this.read(() => {});
+    const ends = [before ?? Infinity, to === undefined ? Infinity : keyAt(to)].map(Number);
+    const end = Math.min(...ends);
+    const found = await this.history.listEvents({
+      ...filter,
+      ...end < Infinity && { before: String(end) },
+      after: Math.max(Number(after ?? 0), from === undefined ? 0 : keyAt(from) - 1),
+      // As it is written in JSON.
+      ...text !== undefined && { text: JSON.stringify(text).slice(1, -1) },
+      ...id !== undefined && { text: `"id":${JSON.stringify(id)}` },
+    });
+    return id === undefined ? found : { ...found, rows: found.rows.filter(({ event }) => event.id === id) };
+  }
 }
 
-/** An event, live or in history. */
-export async function findEvent(history: History, key: number, read: Read): Promise<EventRow | undefined> {
-  const live = await read((rows) => rows.get("event", ordered(key)));
-  if (live) return live;
-  const record = await history.getEvent(key);
-  if (record === undefined) return undefined;
-  const { receivedAt, delivery, verdicts, event } = record;
-  return { key, receivedAt, delivery: delivery as EventRow["delivery"], verdicts, event };
-}
-
-/**
- * Runs, newest first, live and ended. Excludes runs that ended with their condition.
- * @param event the key of the filter's event
- */
-export async function searchRuns(
-  history: History,
-  filter: RunSearch,
-  event: number | undefined,
-  read: Read,
-): Promise<Found<Run>> {
-  const live = new Set<string>();
-  const range = rangeOf(filter);
-  const found = await read((rows) => {
-    for (const id of rows.keys("run")) live.add(id);
-    return liveRuns(rows, { ...filter, ...range }, event);
-  });
-  if (filter.waiting || (filter.state !== undefined && !isFinal(filter.state))) return { rows: found };
-  const { rule, state, subject, limit, parts } = filter;
-  const skip = (id: string) => live.has(id);
-  const ended = await history.listRuns({ rule, state, subject, ...range, event, limit, parts, skip });
-  const { rows, stoppedAt } = ended;
-  const events = await history.getEvents(rows.map(({ event }) => event));
-  const runs = [...found, ...rows.map((run) => endedRun(run, events))].sort((a, b) => a.id < b.id ? 1 : -1);
-  const reached = stoppedAt === undefined ? runs : runs.filter(({ id }) => id >= stoppedAt);
-  // The search ended early only if the page is not full by then.
-  const isOpen = stoppedAt !== undefined && reached.length < limit;
-  return { rows: reached.slice(0, limit), ...isOpen && { stoppedAt } };
+function readTrace(rows: Rows, id: string): Trace | undefined {
+  const row = rows.get("run", id);
+  return row && { run: liveRun(rows, row), steps: readSteps(rows, id), notes: readNotes(rows, id) };
 }
 
 /** The ids of the runs that a filter's times and cursor allow. */
@@ -107,27 +141,6 @@ function liveRuns(rows: Rows, filter: RunSearch & { after?: string }, event: num
     runs.push(liveRun(rows, row));
   }
   return runs;
-}
-
-/** Events, newest first. */
-export async function searchEvents(history: History, search: EventSearch): Promise<Found<EventRecord>> {
-  const { from, to, before, after, text, id, ...filter } = search;
-  const ends = [before, to === undefined ? undefined : String(keyAt(to))].filter((key) => key !== undefined);
-  const end = ends.reduce<string | undefined>((a, b) => a === undefined || Number(b) < Number(a) ? b : a, undefined);
-  const found = await history.listEvents({
-    ...filter,
-    ...end !== undefined && { before: end },
-    after: Math.max(Number(after ?? 0), from === undefined ? 0 : keyAt(from) - 1),
-    // As it is written in JSON.
-    ...text !== undefined && { text: JSON.stringify(text).slice(1, -1) },
-    ...id !== undefined && { text: `"id":${JSON.stringify(id)}` },
-  });
-  return id === undefined ? found : { ...found, rows: found.rows.filter(({ event }) => event.id === id) };
-}
-
-/** Those of the runs that are live. */
-export function readLiveRuns(rows: Rows, ids: string[]): Run[] {
-  return ids.map((id) => rows.get("run", id)).filter((row) => row !== undefined).map((row) => liveRun(rows, row));
 }
 
 function liveRun(rows: Rows, row: RunRow): Run {
