@@ -112,6 +112,28 @@ browserTest("Back brings a filtered list back with its filter, its place and its
   await page.context().close();
 });
 
+browserTest("a fifth page of a session is paused and says so, until another one is closed", async (browser) => {
+  const { folder, program } = await open();
+  await using _folder = folder;
+  await using _program = program;
+  const first = await newPage(browser);
+  const context = first.context();
+  const pages = [first, ...await Promise.all(Array.from({ length: 3 }, () => context.newPage()))];
+  for (const page of pages) {
+    await page.goto(`${await program.url()}/runs`);
+    await page.locator("#live").getByText(/^live$/).waitFor();
+  }
+  const fifth = await context.newPage();
+  await fifth.goto(`${await program.url()}/runs`);
+  await fifth.locator("#live").getByText("paused: live in other tabs").waitFor();
+  await first.close();
+  await until("room", async () => {
+    await fifth.reload();
+    return await fifth.locator("#live[data-state]").innerText();
+  }, (text) => text === "live");
+  await context.close();
+});
+
 browserTest("the head says since when there is no contact", async (browser) => {
   const { folder, program } = await open();
   await using _folder = folder;

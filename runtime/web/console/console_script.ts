@@ -46,8 +46,11 @@ function sayLive(): void {
   on(["htmx:sse:error", "htmx:sse:close", "htmx:error"], () => {
     if (!document.hidden) say("lost");
   });
-  on(["htmx:response:error"], (event) => {
-    const { status } = (event as CustomEvent).detail.ctx?.response ?? {};
+  on(["htmx:after:request"], (event) => {
+    const { status } = (event as CustomEvent).detail.ctx.response;
+    if (status < 400) return;
+    // Otherwise the answer would be shown in place of the state.
+    event.preventDefault();
     say(status === 429 ? "paused" : "lost");
   });
   setInterval(() => {

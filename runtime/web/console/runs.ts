@@ -15,8 +15,9 @@ import { word, wordOf } from "./words.ts";
 
 /** Newer rows that are counted; more are "99+". */
 const MOST_NEWER = 100;
-/** Runs of a folded row that can be opened from it. */
+/** Runs that can be opened from a folded row, and from all of a page: it must stay small. */
 const MOST_LISTED = 50;
+const MOST_LISTED_IN_ALL = 240;
 
 /** `/runs`: what ran, what runs and what waits. */
 export function addRuns(app: Hono<ConsoleEnv>, context: WebContext): void {
@@ -120,10 +121,12 @@ function nothing(set: RunFilters): Markup {
 }
 
 function runTable(rows: RunRow[], set: RunFilters, times: Times): Markup | false {
+  const folded = rows.filter(({ length }) => length > 1).length;
+  const listed = Math.min(MOST_LISTED, Math.floor(MOST_LISTED_IN_ALL / Math.max(1, folded)));
   return rows.length > 0 && markup`<table class="rows runs">
 <thead><tr><th>State</th><th>Rule</th><th>Subject</th><th>Why</th><th class="number">Work</th><th class="number">Started</th></tr></thead>
 <tbody>
-${rows.map((row) => row.length === 1 ? runRow(row[0], times) : foldedRow(row, set, times))}</tbody>
+${rows.map((row) => row.length === 1 ? runRow(row[0], times) : foldedRow(row, listed, set, times))}</tbody>
 </table>`;
 }
 
@@ -151,12 +154,12 @@ function whyOf({ state, waitingFor, due, error, output, event }: Run, times: Tim
 }
 
 /** Several runs in one row; opened, it has a link to each of them. */
-function foldedRow(row: RunRow, set: RunFilters, times: Times): Markup {
+function foldedRow(row: RunRow, listed: number, set: RunFilters, times: Times): Markup {
   const [newest, oldest] = [row[0], row[row.length - 1]];
   const { rule, state, id } = newest;
   const all = href("/runs", { ...set, rule, state, before: `${id}0` });
   const work = row.reduce((sum, { spent }) => sum + spent, 0) / row.length;
-  const links = row.slice(0, MOST_LISTED).map((run) =>
+  const links = row.slice(0, listed).map((run) =>
     markup`<li><a href="/runs/${run.id}">${times.short(run.createdAt)}${
       run.event.subject !== undefined && markup` ${oneLine(run.event.subject, 40)}`
     }</a></li>\n`
@@ -170,7 +173,7 @@ function foldedRow(row: RunRow, set: RunFilters, times: Times): Markup {
 <ul class="folded">
 ${links}</ul>
 ${
-    row.length > MOST_LISTED && markup`<p><a href="${all}">All of them, one by one</a></p>`
+    row.length > listed && markup`<p><a href="${all}">All of them, one by one</a></p>`
   }</details></td><td class="wide number nowrap soft">${
     span(work)
   } each</td><td class="number nowrap"><span class="wide-only">${times.short(oldest.createdAt)} – </span>${

@@ -75,5 +75,6 @@ export function letIn(context: WebContext): MiddlewareHandler<ConsoleEnv> {
 
 /** Whether a person with a browser asks, not a program. */
 export function wantsPage(c: Context): boolean {
-  return /\btext\/html\b/.test(c.req.header("accept") ?? "");
+  // A script that asks for a part of a page cannot show another page in its place.
+  return /\btext\/html\b/.test(c.req.header("accept") ?? "") && c.req.header("hx-request") === undefined;
 }

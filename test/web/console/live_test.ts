@@ -95,3 +95,10 @@ Deno.test("secrets are masked in what a stream sends", async () => {
   assert.ok(heard.includes("Bearer *** was wrong") && !heard.includes("hook-secret"));
   await stream.close();
 });
+
+Deno.test("a stream without a session is refused, not sent to the sign-in", async () => {
+  await using bench = await openBench([], { tokenless: false });
+  const headers = { accept: "text/html, text/event-stream", "hx-request": "true" };
+  assert.equal((await bench.ask("GET", "/live?page=events", { headers })).status, 401);
+  assert.equal((await bench.ask("GET", "/events", { headers: { accept: "text/html" } })).status, 303);
+});

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { gzipSync } from "node:zlib";
 import type { Run } from "../../../runtime/model/run.ts";
 import { fold } from "../../../runtime/web/console/run_list.ts";
 import { type Bench, onEvent, openBench, rule } from "../harness.ts";
@@ -131,4 +132,23 @@ Deno.test("a bulk action needs a reason, our own page, and somebody in its list"
   });
   assert.equal(forged.status, 403);
   assert.equal((await bench.store.getRun(id))?.run.state, "failed");
+});
+
+Deno.test("a page of folded rows stays small: under 15 kB zipped, with fewer than 1,500 elements", async () => {
+  const rules = Array.from({ length: 5 }, (_, at) => rule(`team/some-rule-${at}`, [onEvent(`type.${at}`)]));
+  await using bench = await openBench(rules);
+  for (let row = 0; row < 25; row++) {
+    for (let at = 0; at < 24; at++) {
+      await bench.post("/events", { type: `type.${row % 5}`, subject: `customer-${row}-${at}` });
+    }
+  }
+  const runs = await bench.store.listRuns({ limit: 1_000 });
+  await Promise.all(
+    runs.map(({ id }) => bench.store.finishRun(id, { state: "succeeded", spent: 1 }, bench.clock.now())),
+  );
+  const { body } = await bench.ask("GET", "/runs", PAGE);
+  assert.equal([...body.matchAll(/×24 succeeded/g)].length, 20);
+  const elements = [...body.matchAll(/<[a-z]/g)].length;
+  assert.ok(elements < 1_500, `${elements} elements`);
+  assert.ok(gzipSync(body).length < 15_000, `${gzipSync(body).length} bytes`);
 });
