@@ -19,7 +19,7 @@ export interface AskingStep {
   target?: string;
 }
 
-/** An example answer for each kind that touches the world, for messages. */
+/** An example answer for each kind that acts on the outside world, for messages. */
 const EXAMPLES: Record<string, string> = {
   http: "{ status: 200 }",
   run: '{ stdout: "…" }',

@@ -45,7 +45,7 @@ function saveAtOnce(folder: string, name: string, text: string): void {
   renameSync(join(folder, "..", name), join(folder, name));
 }
 
-Deno.test("a broken file keeps its last good version, and the problem has its place", async () => {
+Deno.test("a broken file keeps its last good version, and the problem has its position", async () => {
   await using folder = await rulesFolder({ "in.yaml": hook("good") });
   await using program = start(folder.rules, { data: folder.data });
   await program.url();

@@ -41,7 +41,7 @@ Deno.test("a pattern from data is checked, too: its length, its counts, its synt
   assert.match(from("a(b"), /cannot read the pattern "a\(b": .*missing closing \)/);
 });
 
-Deno.test("a pattern in an expression that can match nothing is a problem at load, with its place", () => {
+Deno.test("a pattern in an expression that can match nothing is a problem at load, with its position", () => {
   for (
     const [call, pattern, why] of [
       ["event.data.matches(PATTERN)", '"(abcdefghijk){1000}"', /about 13,000 instructions/],

@@ -201,7 +201,7 @@ storeTest("true is admitted by mode, key and limit; its verdict counts only then
 storeTest("false leaves the verdict and no run in the listing; its trace can be read", async (store) => {
   const { runs: [id], event } = await send(store, "e1", asks);
   await claimOne(store);
-  const no = { kind: "condition", reason: "the function said no" } as const;
+  const no = { kind: "condition", reason: "the function returned false" } as const;
   const { verdict } = await store.answerCondition(id, answer, no, NOW);
   assert.deepEqual(verdict, { ...no, run: id });
   assert.deepEqual(await store.listRuns({ limit: 9 }), []);

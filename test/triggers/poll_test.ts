@@ -333,7 +333,7 @@ Deno.test("a poll keeps its interval across restarts, and polls never overlap", 
   await later.detach();
 });
 
-Deno.test("a poll that fails is reported and goes on at its interval; detached, it is aborted", async () => {
+Deno.test("a poll that fails is reported and continues at its interval; detached, it is aborted", async () => {
   const program = new Program(poll, { poll: { run: ["false"] }, every: "5m" });
   program.execute = () => Promise.reject(new Error("exit code 1"));
   await program.attach();

@@ -60,7 +60,7 @@ export async function ingest(lab: Lab): Promise<Part> {
   };
   const times = (value: number) => `× ${value.toFixed(2)}`;
   return {
-    title: "Durable ingest: signed webhooks of 1 kB taken in, 64 connections",
+    title: "Durable ingest: accepted signed webhooks of 1 kB, 64 connections",
     rows,
     aims: [
       ...aimFor("ingest: 4 × Node-RED", over(NODE_RED), (value) => value >= 4, times),

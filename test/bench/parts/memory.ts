@@ -34,7 +34,7 @@ export async function memory(lab: Lab): Promise<Part> {
       lab.longestPause(idle, seconds),
       lab.load(server, job),
     ]);
-    if (load.failed > 0) throw new Error(`${load.failed} webhooks were not taken in: ${load.failure}`);
+    if (load.failed > 0) throw new Error(`${load.failed} webhooks were not accepted: ${load.failure}`);
     return { pause, machine, answer: load.longest };
   };
   lab.say("load until a segment was folded");

@@ -93,7 +93,7 @@ async function fill(lab: Lab, folder: string, data: string, count: number): Prom
   for (let left = count; left > 0;) {
     const rate = Math.min(RATE, left);
     const { failed, failure, answered } = await lab.load(server, { ...job, rate, seconds: Math.ceil(left / rate) });
-    if (failed > 0) throw new Error(`${failed} webhooks were not taken in: ${failure}`);
+    if (failed > 0) throw new Error(`${failed} webhooks were not accepted: ${failure}`);
     left -= answered;
   }
   await until(async () => await metric(server, 'runs{state="waiting"}') >= count || undefined);
