@@ -1,5 +1,6 @@
 import type { Delivery } from "../ingest/ingest.ts";
 import { messageOf } from "../model/errors.ts";
+import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, type Repeatable } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../triggers/webhook/webhook.ts";
 import { readFields } from "../formats/url_fields.ts";
@@ -8,7 +9,6 @@ import { answerFailure, answerReceipts, answerReply, awaitReply } from "./answer
 import { readRequestBody } from "./request_body.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
-import { mayReply } from "./may_reply.ts";
 
 /**
  * `/hooks/<path>`: one delivery to all webhook triggers that listen on the path.
@@ -142,4 +142,23 @@ function readQuery(url: URL): Record<string, Repeatable> | Response {
   } catch (error) {
     return Response.json({ error: messageOf(error) }, { status: 400 });
   }
+}
+
+/**
+ * Whether a run of the rule may reach a `reply` step. Of a TypeScript rule only the text is known: without the word `reply`
+ * in it, it has no such step.
+ */
+function mayReply(rule: Rule): boolean {
+  const lists = [rule.onError, ...Object.values(rule.actions).map((action) => action.then)];
+  if (rule.then !== "function") lists.push(rule.then);
+  else if (/\breply\b/.test(rule.modules[""])) return true;
+  return lists.some(hasReply);
+}
+
+function hasReply(steps: Step[]): boolean {
+  return steps.some((step) => {
+    const { onError = [], onTimeout = [] } = step;
+    const nested = [...Object.values(step.children), onTimeout, onError === "continue" ? [] : onError];
+    return step.kind === "reply" || nested.some(hasReply);
+  });
 }

@@ -2,13 +2,12 @@ import { Hono } from "hono";
 import { HTTPException } from "hono/http-exception";
 import { UsageError } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
-import { guard } from "./access.ts";
+import { guard, securityHeaders } from "./access.ts";
 import { api } from "./api.ts";
 import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
 import { formsApi } from "./forms/api.ts";
 import { receiveHook } from "./hooks.ts";
-import { securityHeaders } from "./security_headers.ts";
 
 /** The HTTP interface of the program. */
 export interface Web {
