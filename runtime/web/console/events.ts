@@ -3,14 +3,7 @@ import type { Verdict, VerdictKind } from "../../model/verdict.ts";
 import type { EventRecord } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import type { RefusedRequest } from "../refused.ts";
-import {
-  EVENT_FILTERS,
-  type EventFilters,
-  type EventPage,
-  type EventRow,
-  findEventRows,
-  VERDICTS,
-} from "./event_list.ts";
+import { EVENT_FILTERS, type EventFilters, type EventPage, findEventRows, VERDICTS } from "./event_list.ts";
 import { liveMark, type Look, newerMark, newerPart } from "./live.ts";
 import { filterForm, filtersOf, href, pager, stoppedHint } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
@@ -38,7 +31,7 @@ export function addEvents(app: Hono<ConsoleEnv>, context: WebContext): void {
     const live = before === undefined && href("/live", { page: "events", ...set, after: found.rows[0]?.key ?? newest });
     const body = markup`<div class="beside top"><h1>Events</h1> ${await countsOf(context, set)} ${newerMark()}</div>
 ${filterForm("/events", EVENT_FILTERS, set)}
-${eventTable(found, times)}
+${eventTable(found, set, times)}
 ${found.rows.length === 0 && !found.isPartial && nothing(set)}
 ${found.isPartial && stoppedHint(href("/events", { ...set, before: found.next }), times, Number(found.next) / 1_000)}
 ${pager("/events", set, before, found.isPartial ? undefined : found.next)}`;
@@ -88,29 +81,30 @@ function nothing(set: EventFilters): Markup {
   }</p>`;
 }
 
-function eventTable({ rows }: EventPage, times: Times): Markup | false {
+function eventTable({ rows }: EventPage, set: EventFilters, times: Times): Markup | false {
   return rows.length > 0 && markup`<table class="rows events">
 <thead><tr><th>Time</th><th>Event</th><th>Subject</th><th>Verdict</th><th>Why</th></tr></thead>
 <tbody>
-${rows.map((row) => rowOf(row, times))}</tbody>
+${rows.map((row) => "event" in row ? eventRow(row.event, set, times) : refusedRow(row.refused, times))}</tbody>
 </table>`;
 }
 
-function rowOf(row: EventRow, times: Times): Markup {
-  return "event" in row ? eventRow(row.event, times) : refusedRow(row.refused, times);
-}
-
-function eventRow(
-  { key, event: { type, subject }, receivedAt, deliveries, ...record }: EventRecord,
-  times: Times,
-): Markup {
+function eventRow(record: EventRecord, set: EventFilters, times: Times): Markup {
+  const { key, event: { type, subject }, receivedAt, deliveries, delivery, ended } = record;
+  // A list of one rule or one verdict says what it is about; the rest is on the event's page.
+  const verdicts = record.verdicts.filter(({ rule, verdict }) =>
+    (set.rule ?? rule) === rule && (set.verdict ?? verdict.kind) === verdict.kind
+  );
+  const others = record.verdicts.length - verdicts.length;
+  const shown = { delivery, verdicts, ended: others > 0 ? [] : ended };
+  const rest = others > 0 && markup` <span class="soft">· ${others} more</span>`;
   const again = deliveries > 1 && markup` <span class="soft">came ${deliveries} times</span>`;
   return markup`<tr><td class="nowrap">${
     times.short(receivedAt)
   }</td><td class="grow cut"><div><a href="/events/${key}">${type}</a></div></td>
 <td class="wide cut"><div>${subject}</div></td><td class="nowrap">${
-    word(verdictOf(record))
-  }</td><td class="why cut"><div>${whyOf(record)}${again}</div></td></tr>
+    word(verdictOf(shown))
+  }</td><td class="why cut"><div>${whyOf(shown)}${rest}${again}</div></td></tr>
 `;
 }
 

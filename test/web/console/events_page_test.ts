@@ -21,6 +21,8 @@ Deno.test("the page of events says why each one started something or nothing, an
   assert.match(all, /✓ 2 started/);
   const unmatched = await textOf(bench, "/events?verdict=unmatched");
   assert.ok(unmatched.includes("nobody.cares") && !unmatched.includes("order.paid"));
+  const ofRule = await textOf(bench, "/events?rule=off");
+  assert.match(ofRule, /✓ started run of off · 1 more/, "a list of a rule says what that rule did");
   assert.match(await textOf(bench, "/events?subject=nobody"), /No event is like that/);
   assert.match(await textOf(bench, "/events?text=A-2"), /nobody\.cares/);
   const { status, body } = await bench.ask("GET", "/events?from=soon", { headers: { accept: "text/html" } });
