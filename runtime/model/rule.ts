@@ -113,16 +113,53 @@ export interface CalledAction {
   output?: string;
 }
 
-/** One field of `config`, of a form, or of an action's `inputs`. */
+/** The types of fields, with those that the items of a list can have. */
+export const FIELD_TYPES = [
+  "text",
+  "number",
+  "integer",
+  "boolean",
+  "choice",
+  "list",
+  "duration",
+  "date",
+  "email",
+  "url",
+  "ip",
+  "port",
+  "path",
+  "secret",
+] as const;
+
+/** One field of `config`, of a form, or of the `inputs` of a rule, an action or a command. */
 export interface Field {
-  type: "text" | "number" | "boolean" | "choice" | "duration" | "date" | "email" | "url" | "list";
+  type: typeof FIELD_TYPES[number];
   title?: string;
   help?: string;
   default?: Json;
   required: boolean;
+  /** A value is one of these. For a secret: names of secrets. */
   choices?: Json[];
   min?: number;
   max?: number;
+  /** A regular expression that matches the whole text. */
+  pattern?: string;
   /** For text in a form: how many lines to show. */
   lines?: number;
+  /** For a list: what its items are; absent means anything. */
+  of?: ItemField;
+  /** For a path: the absolute folder that it is in; absent means a relative path. */
+  under?: string;
+  /** What must be set beside it. */
+  requires?: Requirement[];
+  /** What must not be set beside it. */
+  conflicts?: string[];
+  /** The groups that it belongs to; exactly one field of each group is set. */
+  oneOf?: string[][];
 }
+
+/** The items of a list. */
+export type ItemField = Pick<Field, "type" | "choices" | "min" | "max" | "pattern" | "under">;
+
+/** A field by name, or at least one of several. */
+export type Requirement = string | { any: string[] };

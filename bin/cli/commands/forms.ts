@@ -3,7 +3,7 @@ import { UsageError } from "../../../runtime/model/errors.ts";
 import { readExactJson } from "../../../runtime/formats/exact_json.ts";
 import type { Form } from "../../../runtime/model/form.ts";
 import type { Json, JsonObject } from "../../../runtime/model/json.ts";
-import { valueOfText } from "../../../runtime/language/fields/field_value.ts";
+import { valueOfText } from "../../../runtime/language/fields/field_text.ts";
 import {
   addCommand,
   ask,

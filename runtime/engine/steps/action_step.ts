@@ -5,7 +5,7 @@ import { TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { CalledAction, RetryPolicy } from "../../model/rule.ts";
-import { checkValues } from "../../language/fields/field_value.ts";
+import { checkValues, sayProblem } from "../../language/fields/check_values.ts";
 import { attemptStep, type Task } from "../attempt.ts";
 import { evaluateIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepOutcome } from "../outcome.ts";
@@ -106,10 +106,10 @@ function calling(
         };
       }
       const [given, shown] = [used.with, recorded.with] as JsonObject[];
-      const reasons = problems.map(({ key, message }) =>
-        `${key}: ${
-          isRecordedAsIs(given, shown, key) ? message : `its value ${JSON.stringify(shown[key])} does not fit`
-        }`
+      const reasons = problems.map((problem) =>
+        problem.kind !== "unfit" || isRecordedAsIs(given, shown, problem.key)
+          ? sayProblem(problem)
+          : `${problem.key}: its value ${JSON.stringify(shown[problem.key])} does not fit`
       ).join("; ");
       throw new TerminalError(`Cannot call ${file}: ${reasons}`);
     },

@@ -9,7 +9,7 @@ import { checkSteps, readKnown } from "./check_steps.ts";
 import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
 import { type CheckContext, Checking, type Origin } from "./checking.ts";
-import { checkValues } from "../fields/field_value.ts";
+import { checkValues } from "../fields/check_values.ts";
 import { duration } from "../fields/field.ts";
 import { readFields } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
@@ -199,7 +199,7 @@ function isFunction(value: unknown): boolean {
 }
 
 function checkFields(checking: Checking, key: "config" | "inputs", raw: unknown): Record<string, Field> {
-  const { fields, problems } = readFields(raw);
+  const { fields, problems } = readFields(raw, { source: checking.sourceBelow([key]) });
   checking.addAll([key], problems);
   return fields;
 }
@@ -209,6 +209,7 @@ function checkConfig(checking: Checking, fields: Record<string, Field>, set: Jso
   const known = Object.fromEntries(Object.entries(set).filter(([key]) => Object.hasOwn(fields, key)));
   const { values, problems } = checkValues(fields, known);
   for (const { key, message } of problems) {
+    if (!Object.hasOwn(fields, key)) continue;
     const hint = `set it in config.yaml, or give it a default, as in ${key}: { type: ${fields[key].type}, default: … }`;
     checking.error(["config", key], "key", `config.${key}: ${message}`, hint);
   }

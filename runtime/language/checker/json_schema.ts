@@ -5,7 +5,7 @@ import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
 import { TRIGGER_OPTIONS } from "./check_triggers.ts";
 import { duration, fieldInfo, retrySchema } from "../fields/field.ts";
-import { fieldSchema } from "../fields/fields.ts";
+import { fieldSchema, oneOfSchema } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { testKinds, testSchema } from "./test_kinds.ts";
 
@@ -39,6 +39,9 @@ export function ruleJsonSchema(kinds: Kinds): JsonObject {
       source: { anyOf: steps.filter(({ controls }) => !controls).map((kind) => entrySchema(kind, {})) },
       fields: {
         type: "object",
+        properties: {
+          oneOf: { ...toSchema(oneOfSchema), description: "Groups of which exactly one field is set: [[a, b]]" },
+        },
         additionalProperties: { anyOf: [toSchema(fieldSchema), { type: ["string", "number", "boolean", "array"] }] },
       },
     },

@@ -1,7 +1,7 @@
 import type { Context, Hono } from "hono";
 import type { Form } from "../../model/form.ts";
 import type { Json } from "../../model/json.ts";
-import { valueOfText } from "../../language/fields/field_value.ts";
+import { valueOfText } from "../../language/fields/field_text.ts";
 import { isOpen } from "../../engine/answer_form.ts";
 import type { WebContext } from "../context.ts";
 import { CSRF_INPUT, isFromOurPage } from "./csrf.ts";

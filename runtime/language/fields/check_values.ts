@@ -1,0 +1,147 @@
+import type { Json } from "../../model/json.ts";
+import type { Field } from "../../model/rule.ts";
+import { nearest } from "../hints.ts";
+import { checkValue, isAbsent } from "./field_value.ts";
+import {
+  conflictsAmong,
+  isOn,
+  joined,
+  type Needed,
+  neededBy,
+  type Relations,
+  relationsOf,
+  stepsTo,
+} from "./relations.ts";
+
+/** A problem of one value, or of one that is missing. */
+export interface FieldProblem {
+  /** The field that it is shown at. */
+  key: string;
+  kind: "unknown" | "unfit" | "missing" | "conflict";
+  /** About the value; for relations a whole sentence that names the fields. */
+  message: string;
+  hint?: string;
+}
+
+/**
+ * Checks the values of a set of fields: each by itself, and what they require and exclude. All problems at once, ordered by
+ * name, those of unknown keys first; the order of declaration is irrelevant, and nothing is changed.
+ *
+ * A boolean that is false and an empty list are values, but count as not set for `requires`, `conflicts` and `oneOf`. A default
+ * counts as set, and yields to a value that it conflicts with.
+ * @returns the values of all fields (defaults filled in, null for what is not set)
+ */
+export function checkValues(
+  fields: Record<string, Field>,
+  values: Record<string, Json>,
+): { values: Record<string, Json>; problems: FieldProblem[] } {
+  const checked: Record<string, Json> = {};
+  const problems: FieldProblem[] = [];
+  const relations = relationsOf(fields);
+  const given = relations === undefined ? undefined : givenIn(fields, values);
+  const defaults = given && defaultsBeside(fields, relations!, given);
+  const missing: string[] = [];
+  for (const [key, field] of Object.entries(fields)) {
+    const value = Object.hasOwn(values, key) ? values[key] : undefined;
+    const result = checkValue(field, value);
+    if ("value" in result) {
+      const yields = defaults !== undefined && isAbsent(field, value) && isOn(field.default) && !defaults.has(key);
+      checked[key] = yields ? null : result.value;
+    } else {
+      const isMissing = isAbsent(field, value);
+      if (isMissing) missing.push(key);
+      problems.push({ key, kind: isMissing ? "missing" : "unfit", message: result.problem });
+    }
+  }
+  if (relations !== undefined) problems.push(...checkRelations(fields, relations, [...given!, ...missing]));
+  const unknown = unknownKeys(fields, values);
+  return { values: checked, problems: [...unknown.sort(byKey), ...problems.sort(byKey)] };
+}
+
+function byKey(a: FieldProblem, b: FieldProblem): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : a.message < b.message ? -1 : 1;
+}
+
+function unknownKeys(fields: Record<string, Field>, values: Record<string, Json>): FieldProblem[] {
+  const unknown = Object.keys(values).filter((key) => !Object.hasOwn(fields, key));
+  return unknown.map((key) => {
+    const close = nearest(key, Object.keys(fields));
+    const hint = close ? `did you mean ${close}?` : `known are ${Object.keys(fields).join(", ") || "none"}`;
+    return { key, kind: "unknown", message: `unknown key ${JSON.stringify(key)}`, hint };
+  });
+}
+
+/** The fields that are set by a value. */
+function givenIn(fields: Record<string, Field>, values: Record<string, Json>): Set<string> {
+  const names = Object.keys(values).filter((name) => Object.hasOwn(fields, name));
+  return new Set(names.filter((name) => !isAbsent(fields[name], values[name]) && isOn(values[name])));
+}
+
+/** The fields that their defaults set beside others: a default yields to what it conflicts with. */
+export function defaultsBeside(
+  fields: Record<string, Field>,
+  { conflicts, defaults }: Relations,
+  on: { has(name: string): boolean },
+): Set<string> {
+  return new Set(defaults.filter((name) => {
+    if (on.has(name)) return false;
+    if ([...conflicts.get(name)?.keys() ?? []].some((other) => on.has(other))) return false;
+    return !(fields[name].oneOf ?? []).some((group) => group.some((other) => on.has(other)));
+  }));
+}
+
+/** @param asked the fields that are set, and those that have to be */
+function checkRelations(fields: Record<string, Field>, relations: Relations, asked: string[]): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const defaults = defaultsBeside(fields, relations, neededBy(relations, asked));
+  const needed = neededBy(relations, [...asked, ...defaults]);
+  const add = (key: string, kind: FieldProblem["kind"], message: string) => problems.push({ key, kind, message });
+  const ways = new Ways();
+  for (const [name, by] of needed) {
+    if (by !== null) add(name, "missing", `${name} is missing: ${ways.add(name, by)}`);
+    for (const names of relations.anyOf.get(name) ?? []) {
+      if (names.some((other) => needed.has(other))) continue;
+      const one = joined(names, "or");
+      add(names[0], "missing", `${one} is missing: ${ways.say(name, `${name} requires ${one}`)}`);
+    }
+  }
+  for (const [name, other] of conflictsAmong(relations, needed)) add(name, "conflict", conflictOf(needed, name, other));
+  for (const group of relations.oneOf) {
+    if (group.some((name) => needed.has(name))) continue;
+    add(group[0], "missing", `${joined(group, "or")} is missing: exactly one of them has to be set`);
+  }
+  return problems;
+}
+
+/**
+ * The ways to needed fields as sentences. Each is built on the one before it: of 10,000 missing fields, each with all steps to it,
+ * joining these one by one takes most of a check.
+ */
+class Ways {
+  readonly #steps = new Map<string, { count: number; text: string }>();
+
+  /** Adds the step to a field behind the one that requires it, and says the whole way. */
+  add(name: string, by: string): string {
+    const step = `${by} requires ${name}`;
+    const { count, text } = this.#steps.get(by) ?? { count: 0, text: "" };
+    this.#steps.set(name, { count: count + 1, text: count === 0 ? step : `${text}, ${step}` });
+    return this.say(by, step);
+  }
+
+  /** The way to a field, and one more step. */
+  say(name: string, step: string): string {
+    const { count, text } = this.#steps.get(name) ?? { count: 0, text: "" };
+    return count === 0 ? step : `${text}${count === 1 ? " and" : ", and"} ${step}`;
+  }
+}
+
+function conflictOf(needed: Needed, name: string, other: string): string {
+  const steps = [...new Set([...stepsTo(needed, name), ...stepsTo(needed, other)])];
+  return `${name} conflicts with ${other}${steps.length > 0 ? `: ${joined(steps)}` : ""}`;
+}
+
+/** A problem as one sentence that names its field. */
+export function sayProblem({ key, kind, message, hint }: FieldProblem): string {
+  const says = kind === "unfit" || message.startsWith("expected ") ? `${key}: ${message}` : message;
+  return hint === undefined ? says : `${says}; ${hint}`;
+}
