@@ -92,6 +92,8 @@ export interface Step {
   onTimeout?: Step[];
   /** The main argument (under the kind's own name) and the options, parsed by the kind's schema; templates unresolved. */
   args: JsonObject;
+  /** The numbers and booleans under `with` as they are written in YAML, by path joined with `/`: inputs that are text count so. */
+  written?: Record<string, string>;
   /** The nested lists of steps: `then` and `else` of an `if`. */
   children: Record<string, Step[]>;
 }

@@ -29,11 +29,13 @@ export interface FieldProblem {
  *
  * A boolean that is false and an empty list are values, but count as not set for `requires`, `conflicts` and `oneOf`. A default
  * counts as set, and yields to a value that it conflicts with.
+ * @param open fields whose values are not known yet: they may be what is required, and cause no problem
  * @returns the values of all fields (defaults filled in, null for what is not set)
  */
 export function checkValues(
   fields: Record<string, Field>,
   values: Record<string, Json>,
+  open: ReadonlySet<string> = new Set(),
 ): { values: Record<string, Json>; problems: FieldProblem[] } {
   const checked: Record<string, Json> = {};
   const problems: FieldProblem[] = [];
@@ -42,6 +44,7 @@ export function checkValues(
   const defaults = given && defaultsBeside(fields, relations!, given);
   const missing: string[] = [];
   for (const [key, field] of Object.entries(fields)) {
+    if (open.has(key)) continue;
     const value = Object.hasOwn(values, key) ? values[key] : undefined;
     const result = checkValue(field, value);
     if ("value" in result) {
@@ -53,7 +56,7 @@ export function checkValues(
       problems.push({ key, kind: isMissing ? "missing" : "unfit", message: result.problem });
     }
   }
-  if (relations !== undefined) problems.push(...checkRelations(fields, relations, [...given!, ...missing]));
+  if (relations !== undefined) problems.push(...checkRelations(fields, relations, [...given!, ...missing], open));
   const unknown = unknownKeys(fields, values);
   return { values: checked, problems: [...unknown.sort(byKey), ...problems.sort(byKey)] };
 }
@@ -91,23 +94,30 @@ export function defaultsBeside(
 }
 
 /** @param asked the fields that are set, and those that have to be */
-function checkRelations(fields: Record<string, Field>, relations: Relations, asked: string[]): FieldProblem[] {
+function checkRelations(
+  fields: Record<string, Field>,
+  relations: Relations,
+  asked: string[],
+  open: ReadonlySet<string>,
+): FieldProblem[] {
   const problems: FieldProblem[] = [];
-  const defaults = defaultsBeside(fields, relations, neededBy(relations, asked));
+  const defaults = [...defaultsBeside(fields, relations, neededBy(relations, asked))].filter((name) => !open.has(name));
   const needed = neededBy(relations, [...asked, ...defaults]);
   const add = (key: string, kind: FieldProblem["kind"], message: string) => problems.push({ key, kind, message });
+  const isSet = (name: string) => needed.has(name) || open.has(name);
   const ways = new Ways();
   for (const [name, by] of needed) {
-    if (by !== null) add(name, "missing", `${name} is missing: ${ways.add(name, by)}`);
+    const way = by === null ? undefined : ways.add(name, by);
+    if (way !== undefined && !open.has(name)) add(name, "missing", `${name} is missing: ${way}`);
     for (const names of relations.anyOf.get(name) ?? []) {
-      if (names.some((other) => needed.has(other))) continue;
+      if (names.some(isSet)) continue;
       const one = joined(names, "or");
       add(names[0], "missing", `${one} is missing: ${ways.say(name, `${name} requires ${one}`)}`);
     }
   }
   for (const [name, other] of conflictsAmong(relations, needed)) add(name, "conflict", conflictOf(needed, name, other));
   for (const group of relations.oneOf) {
-    if (group.some((name) => needed.has(name))) continue;
+    if (group.some(isSet)) continue;
     add(group[0], "missing", `${joined(group, "or")} is missing: exactly one of them has to be set`);
   }
   return problems;
