@@ -2,6 +2,7 @@ import { dirname, posix, relative, resolve, sep } from "node:path";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
 import type { CalledAction } from "../model/rule.ts";
+import { isPlainlyMissing, sayProblem } from "../language/fields/check_values.ts";
 import { checkLiterals, type GivenValues, writtenScalars } from "../language/fields/literals.ts";
 import { isObject } from "../language/fields/map_fields.ts";
 import { nearest } from "../language/hints.ts";
@@ -175,16 +176,15 @@ function addAction(
 function checkGiven({ actions }: Called, { path, given, at }: Call & { path: string }, origin: Origin): Problem[] {
   if (given === undefined) return [];
   const { file } = origin;
-  return checkLiterals(actions[path].inputs, given).map(({ key, kind, message, hint }): Problem => {
-    const within = [...given.path, "with", key];
+  return checkLiterals(actions[path].inputs, given).map((problem): Problem => {
+    const { key, kind, message, hint } = problem;
     const place = Object.hasOwn(given.values, key)
-      ? origin.at(within, kind === "unfit" ? "value" : "key")
+      ? origin.at([...given.path, "with", key], kind === "unfit" ? "value" : "key")
       : Object.keys(given.values).length > 0
       ? origin.at([...given.path, "with"], "key")
       : at;
-    const says = kind === "missing" && message.startsWith("expected ") ? `${key} is missing` : message;
-    const more = hint ?? (says === message ? undefined : message.replace(/, got nothing$/, ""));
-    return { severity: "error", file, at: place, message: says, ...more !== undefined && { hint: more } };
+    const says = isPlainlyMissing(problem) ? sayProblem(problem) : message;
+    return { severity: "error", file, at: place, message: says, ...hint !== undefined && { hint } };
   });
 }
 

@@ -34,6 +34,8 @@ export interface Rule {
   then: Step[] | "function";
   /** The config values in force. */
   config: JsonObject;
+  /** What it is started with; absent if it declares none. */
+  inputs?: Record<string, Field>;
   /** The YAML actions that it calls, directly or indirectly, by path relative to the folder. */
   actions: Record<string, CalledAction>;
   /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names. */
@@ -57,6 +59,8 @@ export interface Trigger {
   if?: Clause[];
   /** The entry parsed by the kind's schema. Templates with secrets are still unresolved. */
   args: JsonObject;
+  /** What it gives for the rule's inputs; templates are resolved when it emits. */
+  inputs?: JsonObject;
   /** If set, its events are collected, and a run gets them together. */
   batch?: Batch;
 }

@@ -137,7 +137,7 @@ export function checkBare(checking: Checking, path: Path, value: unknown, visibl
 }
 
 /** Checks all templates in a value, at any depth. */
-function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
+export function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
   if (Array.isArray(value)) value.forEach((item, index) => checkTemplates(checking, [...path, index], item, visible));
   else if (typeof value === "object" && value !== null) {
     for (const [key, part] of Object.entries(value)) checkTemplates(checking, [...path, key], part, visible);

@@ -69,6 +69,7 @@ function ruleProperties(): Record<string, Schema> {
       $ref: "#/definitions/fields",
       description: "What an operator may set: threshold: 85, or { type: number, default: 85 }",
     },
+    inputs: { $ref: "#/definitions/fields", description: "What it is started with: values by name, as inputs.x" },
     key: { type: ["string", "number", "boolean"], description: "A CEL expression; mode counts runs with equal keys" },
     mode: {
       enum: [...MODES],
@@ -107,6 +108,7 @@ function triggerSchema(kind: Kind): Schema {
       $ref: "#/definitions/batch",
       description: "Its events are collected, and one run gets them as event.data.events",
     },
+    inputs: { type: "object", description: "What it gives for the rule's inputs, with expressions on its event" },
   };
   const { properties: all, ...rest } = entrySchema(kind, pick(properties, TRIGGER_OPTIONS)) as {
     properties: Record<string, Schema>;
