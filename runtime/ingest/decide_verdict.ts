@@ -1,6 +1,5 @@
 import { messageOf } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
-import { MAX_DEPTH } from "../model/event.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { Clause, Rule, Trigger } from "../model/rule.ts";
 import type { Verdict } from "../model/verdict.ts";
@@ -8,6 +7,7 @@ import { batchTerms } from "../language/fields/batch.ts";
 import { checkClauses } from "../language/expressions/condition.ts";
 import { evaluate, type Scope } from "../language/expressions/expression.ts";
 import type { Admission, Collection } from "../store/store.ts";
+import { chainEnd } from "./cause.ts";
 import { inputsOf } from "./inputs.ts";
 
 /**
@@ -24,13 +24,8 @@ export function decide(
   scope: Scope,
   now: number,
 ): Verdict | Admission | Collection {
-  const depth = event.cause?.depth ?? 0;
-  if (depth > MAX_DEPTH) {
-    return {
-      kind: "looped",
-      reason: `${depth} runs in a row brought this event about; a chain ends after ${MAX_DEPTH}`,
-    };
-  }
+  const end = chainEnd(event);
+  if (end !== undefined) return end;
   if (!rule.enabled) return { kind: "disabled", reason: "the rule has enabled: false" };
   if (paused !== undefined) return { kind: "disabled", reason: `the rule is paused: ${paused}` };
   try {

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { declarationOf, ruleOf, triggersOf, validatedEvent } from "./declaration.ts";
 import { type CodeScope, InvalidEventError, type StepAnswer, type StepCall } from "./workers.ts";
 import type { RuleDefinition } from "../sdk/rule.ts";
@@ -129,7 +129,7 @@ async function execute(job: number, open: OpenJob, work: Job, exports: Record<st
     case "function":
       return await callFunction(exports, work.name, work.args, open.controller.signal);
     case "tests":
-      return describeTests(code, setup.file) as unknown as Json;
+      return asJson(describeTests(code, setup.file));
     case "test":
       await runDefinedTest(work.index, work.seen, asker(job, open));
       return null;

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import type { Mismatch, Seen } from "../model/test.ts";
 import { findMismatches } from "../language/expectation.ts";
 import type { CodePlace, DefinedTest } from "./workers.ts";
@@ -17,7 +17,7 @@ class ExpectationError extends Error {
 
   constructor(mismatches: Mismatch[]) {
     super("not as expected");
-    this.detail = mismatches as unknown as Json;
+    this.detail = asJson(mismatches);
   }
 }
 

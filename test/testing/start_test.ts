@@ -122,3 +122,28 @@ testRule(keys, "by cron", async (t) => {
   assert.deepEqual(report.problems, []);
   assert.deepEqual(outcomes(report), ["by hand", "by cron"]);
 });
+
+Deno.test("an input that is a secret holds its name; the value is used, and recorded as an expression", async () => {
+  const report = await simulate({
+    "send.yaml": `inputs: { token: { type: secret, choices: [ONE, TWO] } }
+when: manual
+then:
+  - id: send
+    http: POST https://example.org/
+    headers: { authorization: "Bearer \${{ secrets[inputs.token] }}" }
+tests:
+  - name: sends
+    secrets: { ONE: first, TWO: second secret }
+    stub: { send: { status: 200 } }
+    do:
+      - start: { inputs: { token: TWO } }
+      - expect:
+          calls: [{ headers: { authorization: Bearer second secret } }]
+          steps: { send: { input: { headers: { authorization: "Bearer \${{ secrets[inputs.token] }}" } } } }
+      - start: { inputs: { token: second secret } }
+        refused: invalid
+`,
+  });
+  assert.deepEqual(report.problems.filter(({ severity }) => severity === "error"), []);
+  assert.deepEqual(outcomes(report), ["sends"]);
+});

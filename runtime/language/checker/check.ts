@@ -4,7 +4,7 @@ import type { Problem } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../../model/rule.ts";
 import type { RuleTest } from "../../model/test.ts";
 import { z } from "zod";
-import { checkBare, parseKindArgs } from "./check_args.ts";
+import { checkBare, checkSecrets, parseKindArgs } from "./check_args.ts";
 import { checkSteps, readKnown } from "./check_steps.ts";
 import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
@@ -220,6 +220,9 @@ function isFunction(value: unknown): boolean {
 function checkFields(checking: Checking, key: "config" | "inputs", raw: unknown): Record<string, Field> {
   const { fields, problems } = readFields(raw, { source: checking.sourceBelow([key]) });
   checking.addAll([key], problems);
+  for (const [name, { type, choices = [] }] of Object.entries(fields)) {
+    if (type === "secret") checkSecrets(checking, [key, name, "choices"], choices);
+  }
   return fields;
 }
 

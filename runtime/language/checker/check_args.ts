@@ -150,7 +150,8 @@ export function checkTemplates(checking: Checking, path: Path, value: unknown, v
   }
 }
 
-function checkSecrets(checking: Checking, path: Path, value: unknown): void {
+/** Warns of secrets that are not set. */
+export function checkSecrets(checking: Checking, path: Path, value: unknown): void {
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
     const fault = typeof name === "string" ? checking.context.secretFault?.(name) : undefined;

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JsonObject } from "../../model/json.ts";
+import { asJson, type JsonObject } from "../../model/json.ts";
 import { batchSchema } from "../fields/batch.ts";
 import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
@@ -46,7 +46,7 @@ export function ruleJsonSchema(kinds: Kinds): JsonObject {
       },
     },
   };
-  return schema as unknown as JsonObject;
+  return asJson(schema);
 }
 
 type Schema = Record<string, unknown>;
