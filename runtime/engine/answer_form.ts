@@ -1,8 +1,7 @@
 import type { Clock } from "../host/clock.ts";
-import type { Form, FormAnswer, Person } from "../model/form.ts";
+import { type Form, type FormAnswer, isAmong, type Person } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
-import { checkValue } from "../language/fields/field_value.ts";
-import { nearest } from "../language/hints.ts";
+import { checkValues } from "../language/fields/check_values.ts";
 import type { Store } from "../store/store.ts";
 
 /** The outcome of an answer. */
@@ -27,10 +26,8 @@ export interface AnswerOptions {
 }
 
 /** Whether the form asks this person: by id, by a group, or by e-mail address. */
-export function mayAnswer({ to }: Pick<Form, "to">, { id, email, groups }: Person): boolean {
-  const own = new Set([id, ...groups]);
-  const address = email?.toLowerCase();
-  return to.some((name) => own.has(name) || name.toLowerCase() === address);
+export function mayAnswer({ to }: Pick<Form, "to">, person: Person): boolean {
+  return isAmong(to, person);
 }
 
 /** Whether the form can still be answered. The run records a moment later that the time is up. */
@@ -64,17 +61,18 @@ function checkAnswer(
   { fields }: Form,
   given: Record<string, Json>,
 ): { values: Record<string, Json>; problems: Record<string, string> } {
-  const values: Record<string, Json> = {};
-  const problems: Record<string, string> = {};
-  for (const [name, field] of Object.entries(fields)) {
-    const isBlank = field.type === "text" && typeof given[name] === "string" && given[name].trim() === "";
-    const checked = checkValue(field, isBlank || !Object.hasOwn(given, name) ? undefined : given[name]);
-    if ("problem" in checked) problems[name] = checked.problem;
-    else values[name] = checked.value;
-  }
-  for (const name of Object.keys(given).filter((name) => !Object.hasOwn(fields, name))) {
-    const close = nearest(name, Object.keys(fields));
-    problems[name] = `unknown field${close === undefined ? "" : `; did you mean ${close}?`}`;
-  }
-  return { values, problems };
+  const isBlank = (name: string) =>
+    fields[name]?.type === "text" && typeof given[name] === "string" && given[name].trim() === "";
+  const typed = Object.fromEntries(
+    Object.entries(given).filter(([name]) => !Object.hasOwn(fields, name) || !isBlank(name)),
+  );
+  const { values, problems } = checkValues(fields, typed);
+  const names = [...new Set([...Object.keys(fields), ...problems.map(({ key }) => key)])];
+  const byField = names.map((name) => {
+    const own = problems.filter(({ key }) => key === name).map(({ kind, message, hint }) =>
+      kind === "unknown" ? `unknown field${hint?.startsWith("did you") ? `; ${hint}` : ""}` : message
+    );
+    return [name, own.join("; ")] as const;
+  });
+  return { values, problems: Object.fromEntries(byField.filter(([, says]) => says !== "")) };
 }

@@ -33,7 +33,7 @@ export function settleActions(callables: Callables): Problem[] {
     changed = false;
     for (const [file, action] of callables.actions) {
       if (reported.has(file)) continue;
-      const called = follow(file, action.calls, callables);
+      const called = follow(file, action.calls, callables, action.origin);
       if (called.problems.length === 0) continue;
       problems.push(...called.problems);
       reported.add(file);
@@ -61,7 +61,7 @@ export function assemble(
   const shared = findSharedIds(candidates.map(({ source }) => ({ id: source.id, file: source.file, at: source.idAt })));
   assembly.problems.push(...shared);
   for (const { source, check } of candidates) {
-    const called = check.calls.length === 0 ? NOTHING : follow(source.file, check.calls, callables);
+    const called = check.calls.length === 0 ? NOTHING : follow(source.file, check.calls, callables, source.origin);
     assembly.problems.push(...called.problems);
     const rule = check.rule && !shared.some(({ file }) => file === source.file) ? check.rule : undefined;
     if (!rule || called.problems.some(isError)) assembly.broken.set(source.file, source.id);

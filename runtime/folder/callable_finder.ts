@@ -43,7 +43,7 @@ export class CallableFinder {
     const add = (source: ActionSource) => {
       const { action, calls, problems } = search.check(source);
       search.problems.push(...problems);
-      const callable: CallableAction = { calls, ...(action && { action }) };
+      const callable: CallableAction = { calls, origin: source.origin, ...(action && { action }) };
       callables.actions.set(source.file, callable);
       queue.push({ file: source.file, calls });
     };

@@ -1,7 +1,10 @@
 import { dirname, posix, relative, resolve, sep } from "node:path";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
 import type { CalledAction } from "../model/rule.ts";
+import { isPlainlyMissing, sayProblem } from "../language/fields/check_values.ts";
+import { checkLiterals, type GivenValues, writtenScalars } from "../language/fields/literals.ts";
+import { isObject } from "../language/fields/map_fields.ts";
 import { nearest } from "../language/hints.ts";
 import type { Origin } from "../language/checker/checking.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
@@ -13,11 +16,15 @@ export interface Call {
   at: Position;
   /** True if the text was found in code and may be no target. */
   guessed?: boolean;
+  /** What is handed over, with the path of the entry that calls; absent for code. */
+  given?: GivenValues & { path: (string | number)[] };
 }
 
 /** A YAML action of the folder; it does not load if `action` is absent. */
 export interface CallableAction {
   action?: CalledAction;
+  /** The positions in its file. */
+  origin?: Origin;
   calls: Call[];
 }
 
@@ -70,8 +77,17 @@ export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] 
     if (STEP_PLACES.has(key)) return callsInRaw(value, origin, at);
     if (key === "parallel") return callsInBranches(value, origin, at);
     const isTarget = key === "call" && typeof value === "string" && /^[^#]+\.([cm]?[jt]s#[\w$]+|ya?ml)$/.test(value);
-    return isTarget ? [{ target: value, at: origin.at(at, "value") }] : [];
+    if (!isTarget) return [];
+    const call = { target: value, at: origin.at(at, "value") };
+    return isModule(value.split("#")[0]) ? [call] : [{ ...call, given: givenIn(raw, path, origin) }];
   });
+}
+
+/** What an entry with `call` hands over under `with`. */
+function givenIn(entry: JsonObject, path: (string | number)[], origin: Origin): Call["given"] {
+  const values = isObject(entry.with) ? entry.with as JsonObject : {};
+  const written = writtenScalars(values, (below) => origin.written?.([...path, "with", ...below]));
+  return { path, values, ...written && { written } };
 }
 
 /** Skips the names of branches, which may be anything. */
@@ -83,11 +99,14 @@ function callsInBranches(raw: Json, origin: Origin, path: (string | number)[]): 
 /** The calls of a checked file, each with the position of its target in the raw file, if it is found there. */
 export function placeCalls(calls: Call[], raw: Call[]): Call[] {
   const places = Map.groupBy(raw, ({ target }) => target);
-  return calls.map((call) => ({ ...call, at: places.get(call.target)?.shift()?.at ?? call.at }));
+  return calls.map((call) => ({ ...call, ...places.get(call.target)?.shift() }));
 }
 
-/** Follows the calls of a rule or an action through all actions, and reports what cannot be called. */
-export function follow(file: string, calls: Call[], callables: Callables): Called {
+/**
+ * Follows the calls of a rule or an action through all actions, and reports what cannot be called, and what does not fit the
+ * inputs of what is called.
+ */
+export function follow(file: string, calls: Call[], callables: Callables, origin?: Origin): Called {
   const called: Called = { actions: {}, modules: {}, problems: [], late: false };
   const seen = new Set<string>();
   const visit = (caller: string, list: Call[]) => {
@@ -99,7 +118,11 @@ export function follow(file: string, calls: Call[], callables: Callables): Calle
         called.problems.push({ severity: "error", file, at: call.at, message, ...(hint && { hint }) });
       };
       if (isModule(path)) addModule(called, callables, caller, { ...call, path, name }, report);
-      else if (addAction(called, callables, caller, { ...call, path }, report) && !seen.has(path)) {
+      else if (addAction(called, callables, caller, { ...call, path }, report)) {
+        if (caller === file && origin !== undefined) {
+          called.problems.push(...checkGiven(called, { ...call, path }, origin));
+        }
+        if (seen.has(path)) continue;
         seen.add(path);
         visit(path, callables.actions.get(path)!.calls);
       }
@@ -147,6 +170,22 @@ function addAction(
   else if (others.has(path)) report(`${target} is not an action`, "an action has inputs and then, and no when");
   else report(`${target} does not exist`, suggest(folder, caller, path, actions.keys()));
   return false;
+}
+
+/** What an entry hands over that does not fit the inputs of the action. */
+function checkGiven({ actions }: Called, { path, given, at }: Call & { path: string }, origin: Origin): Problem[] {
+  if (given === undefined) return [];
+  const { file } = origin;
+  return checkLiterals(actions[path].inputs, given).map((problem): Problem => {
+    const { key, kind, message, hint } = problem;
+    const place = Object.hasOwn(given.values, key)
+      ? origin.at([...given.path, "with", key], kind === "unfit" ? "value" : "key")
+      : Object.keys(given.values).length > 0
+      ? origin.at([...given.path, "with"], "key")
+      : at;
+    const says = isPlainlyMissing(problem) ? sayProblem(problem) : message;
+    return { severity: "error", file, at: place, message: says, ...hint !== undefined && { hint } };
+  });
 }
 
 /** Suggests an existing target, written as the calling file needs it. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { readExactJson, writeExactJson, writeRecordJson } from "../formats/exact_json.ts";
 import { checkAction, type CheckedRule, checkRule } from "../language/checker/check.ts";
 import { callTargets } from "../language/expressions/names.ts";
+import type { SourceText } from "../language/fields/field_text.ts";
 import { readFields } from "../language/fields/fields.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -79,7 +80,7 @@ export class Checks {
   }
 
   #rule(source: RuleSource, { configs, secretFault, people, previous }: Surroundings): RuleCheck {
-    const fields = fieldsOf(source.raw.config);
+    const fields = fieldsOf(source.raw.config, (path) => source.origin.written?.(["config", ...path]));
     const { values, enabled, missing, problems } = configOf(
       { id: source.id, fields },
       configs,
@@ -151,8 +152,8 @@ function together(slips: Problem[], checked: Problem[]): Problem[] {
 }
 
 /** The config fields that a rule declares; the checker reports problems in them. */
-export function fieldsOf(declared: Json | undefined): Record<string, Field> {
-  return declared === undefined ? {} : readFields(declared).fields;
+export function fieldsOf(declared: Json | undefined, source?: SourceText): Record<string, Field> {
+  return declared === undefined ? {} : readFields(declared, { source }).fields;
 }
 
 function recall<S extends object, T>(

@@ -16,6 +16,8 @@ export interface Event {
   http?: HttpRequestFacts;
   /** The run that caused it; absent on events from outside. */
   cause?: Cause;
+  /** Who started the rule by hand. */
+  by?: string;
 }
 
 /** The parts of a request that rules can see. The credentials of the sender are already removed. */

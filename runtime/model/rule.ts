@@ -34,6 +34,8 @@ export interface Rule {
   then: Step[] | "function";
   /** The config values in force. */
   config: JsonObject;
+  /** What it is started with; absent if it declares none. */
+  inputs?: Record<string, Field>;
   /** The YAML actions that it calls, directly or indirectly, by path relative to the folder. */
   actions: Record<string, CalledAction>;
   /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names. */
@@ -57,6 +59,8 @@ export interface Trigger {
   if?: Clause[];
   /** The entry parsed by the kind's schema. Templates with secrets are still unresolved. */
   args: JsonObject;
+  /** What it gives for the rule's inputs; templates are resolved when it emits. */
+  inputs?: JsonObject;
   /** If set, its events are collected, and a run gets them together. */
   batch?: Batch;
 }
@@ -92,6 +96,8 @@ export interface Step {
   onTimeout?: Step[];
   /** The main argument (under the kind's own name) and the options, parsed by the kind's schema; templates unresolved. */
   args: JsonObject;
+  /** The numbers and booleans under `with` as they are written in YAML, by path joined with `/`: inputs that are text count so. */
+  written?: Record<string, string>;
   /** The nested lists of steps: `then` and `else` of an `if`. */
   children: Record<string, Step[]>;
 }
@@ -113,16 +119,53 @@ export interface CalledAction {
   output?: string;
 }
 
-/** One field of `config`, of a form, or of an action's `inputs`. */
+/** The types of fields, with those that the items of a list can have. */
+export const FIELD_TYPES = [
+  "text",
+  "number",
+  "integer",
+  "boolean",
+  "choice",
+  "list",
+  "duration",
+  "date",
+  "email",
+  "url",
+  "ip",
+  "port",
+  "path",
+  "secret",
+] as const;
+
+/** One field of `config`, of a form, or of the `inputs` of a rule, an action or a command. */
 export interface Field {
-  type: "text" | "number" | "boolean" | "choice" | "duration" | "date" | "email" | "url" | "list";
+  type: typeof FIELD_TYPES[number];
   title?: string;
   help?: string;
   default?: Json;
   required: boolean;
+  /** A value is one of these. For a secret: names of secrets. */
   choices?: Json[];
   min?: number;
   max?: number;
+  /** A regular expression that matches the whole text. */
+  pattern?: string;
   /** For text in a form: how many lines to show. */
   lines?: number;
+  /** For a list: what its items are; absent means anything. */
+  of?: ItemField;
+  /** For a path: the absolute folder that it is in; absent means a relative path. */
+  under?: string;
+  /** What must be set beside it. */
+  requires?: Requirement[];
+  /** What must not be set beside it. */
+  conflicts?: string[];
+  /** The groups that it belongs to; exactly one field of each group is set. */
+  oneOf?: string[][];
 }
+
+/** The items of a list. */
+export type ItemField = Pick<Field, "type" | "choices" | "min" | "max" | "pattern" | "under">;
+
+/** A field by name, or at least one of several. */
+export type Requirement = string | { any: string[] };

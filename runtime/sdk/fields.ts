@@ -1,37 +1,74 @@
 import type { Json } from "../model/json.ts";
+import type { Field } from "../model/rule.ts";
 
-/** One entry under `config`: a plain default value, or a field. */
+/** One entry under `config` or `inputs`: a plain default value, or a field. */
 type ConfigEntry = string | number | boolean | readonly Json[] | ConfigField;
 
-/** A field of `config`, as a rule declares it. */
-export interface ConfigField {
-  readonly type: "text" | "number" | "boolean" | "choice" | "duration" | "date" | "email" | "url" | "list";
+/** What a value has to be. */
+interface ValueSpec {
+  readonly type: Field["type"];
+  /** A value is one of these. For a secret: names of secrets. */
+  readonly choices?: readonly Json[];
+  readonly min?: number;
+  readonly max?: number;
+  /** A regular expression that matches the whole text. */
+  readonly pattern?: string;
+  /** For a path: the absolute folder that it is in; without it the path is relative. */
+  readonly under?: string;
+}
+
+/** A field of `config` or `inputs`, as a rule declares it. */
+export interface ConfigField extends ValueSpec {
   readonly title?: string;
   readonly help?: string;
   readonly default?: Json | readonly Json[];
   readonly required?: boolean;
-  readonly choices?: readonly Json[];
-  readonly min?: number;
-  readonly max?: number;
+  /** For a list: the type of its items, or `{ type: "integer", min: 1 }`. */
+  readonly of?: Field["type"] | ValueSpec;
+  /** Fields that must be set beside it. */
+  readonly requires?: readonly (string | { readonly any: readonly string[] })[];
+  /** Fields that must not be set beside it. */
+  readonly conflicts?: readonly string[];
 }
 
-export type ConfigSpec = { readonly [name: string]: ConfigEntry };
+/** Fields by name; `oneOf` has groups of which exactly one field is set. */
+export type ConfigSpec = { readonly [name: string]: ConfigEntry | Groups };
+
+type Groups = readonly (readonly string[])[];
 
 /** The config values that a rule's functions see. */
-export type ConfigValues<C> = { readonly [Name in keyof C]: ValueOf<C[Name], undefined> };
+export type ConfigValues<C> = {
+  readonly [Name in Exclude<keyof C, "oneOf">]: ValueOf<C[Name], undefined> | Ungiven<C, Name, undefined>;
+};
+
+/** The values of a rule's inputs: null where a field without a default was not set. */
+export type InputValues<I> = {
+  readonly [Name in Exclude<keyof I, "oneOf">]: ValueOf<I[Name], null> | Ungiven<I, Name, null>;
+};
 
 /** The value of an entry, or `Missing` if it may have none. */
 type ValueOf<E, Missing> = E extends { type: infer T } ? FieldValue<T, E> | Absent<E, Missing> : Widen<E>;
 
-/** Durations, dates and addresses are text. */
-type FieldValue<T, E> = T extends "number" ? number
+/** Durations, dates, addresses and paths are text; a secret is the name of one. */
+type FieldValue<T, E> = T extends "list" ? ItemOf<E>[]
+  : E extends { choices: readonly (infer Choice)[] } ? Choice
+  : T extends "number" | "integer" | "port" ? number
   : T extends "boolean" ? boolean
-  : T extends "list" ? Json[]
-  : T extends "choice" ? (E extends { choices: readonly (infer Choice)[] } ? Choice : Json)
+  : T extends "choice" ? Json
   : string;
+
+type ItemOf<E> = E extends { of: { type: infer T } } ? FieldValue<T, E["of"]>
+  : E extends { choices: readonly (infer Choice)[] } ? Choice
+  : E extends { of: infer T } ? FieldValue<T, unknown>
+  : Json;
 
 /** A field that is not required and has no default may be missing. */
 type Absent<E, Missing> = E extends { default: unknown } ? never : E extends { required: false } ? Missing : never;
+
+/** A field of a group may be missing: another one is set. */
+type Ungiven<C, Name, Missing> = C extends { oneOf: readonly (readonly (infer Grouped)[])[] }
+  ? Name extends Grouped ? Missing : never
+  : never;
 
 type Widen<E> = E extends string ? string
   : E extends number ? number
@@ -40,7 +77,7 @@ type Widen<E> = E extends string ? string
   : E;
 
 /** The fields of a form, declared like `config`: `{ decision: { type: "choice", choices: ["approve", "reject"] } }`. */
-export type FormFields = { readonly [name: string]: ConfigEntry | FormField };
+export type FormFields = { readonly [name: string]: ConfigEntry | FormField | Groups };
 
 /** One field of a form. */
 export interface FormField extends ConfigField {
@@ -63,7 +100,7 @@ export interface FormOptions<Fields extends FormFields> {
 
 /** The answer, with who gave it and when. */
 export type FormResult<Fields extends FormFields> =
-  & { [Name in keyof Fields]: ValueOf<Fields[Name], null> }
+  & { [Name in Exclude<keyof Fields, "oneOf">]: ValueOf<Fields[Name], null> | Ungiven<Fields, Name, null> }
   & {
     /** A person's id in `whenthen.yaml`, or an e-mail address. */
     by: string;

@@ -8,6 +8,7 @@ import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
 import { formsApi } from "./forms/api.ts";
 import { receiveHook } from "./hooks.ts";
+import { startApi } from "./start.ts";
 
 /** The HTTP interface of the program. */
 export interface Web {
@@ -33,6 +34,7 @@ export function createWeb(context: WebContext): Web {
 
   app.use(securityHeaders());
   app.route("/api/forms", formsApi(context));
+  app.route("/api", startApi(context));
 
   // For programs: these need a token, or a request from this machine.
   const guarded = guard(context);

@@ -180,9 +180,9 @@ function theRule(exports: Record<string, unknown>): RuleDefinition {
 
 /** What a rule's functions see, apart from `step`; the event's data is the output of the trigger's validator. */
 async function scopeOf(rule: RuleDefinition, scope: CodeScope) {
-  const { run, config } = scope;
+  const { run, config, inputs = {} } = scope;
   const event = await validatedEvent(scope.event, triggersOf(rule)[scope.trigger]?.schema);
-  return { event, run, rule: scope.rule, config, env, secrets };
+  return { event, run, rule: scope.rule, config, inputs, env, secrets };
 }
 
 function asker(job: number, open: OpenJob): Ask {

@@ -53,6 +53,7 @@ export async function runDefinedTest(index: number, begin: Seen, ask: Ask): Prom
     send: (sent) => execute("send", { send: sent }),
     advance: (by) => execute("advance", { advance: by }),
     answer: (step, answering) => execute("answer", { answer: step, ...answering }),
+    start: ({ refused, ...starting } = {}) => execute("start", { start: starting, ...refused && { refused } }),
     skip: (step) => execute("skip", { skip: step }),
     expect(expected, { exact = false } = {}) {
       settled("expect");

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import type { Json } from "../../runtime/model/json.ts";
 import type { Field } from "../../runtime/model/rule.ts";
-import { textOfValue, valueOfText } from "../../runtime/language/fields/field_value.ts";
+import { valueOfText } from "../../runtime/language/fields/field_text.ts";
+import { textOfValue } from "../../runtime/language/fields/field_value.ts";
 
 const read = (type: Field["type"], text: string, more: Partial<Field> = {}) =>
   valueOfText({ type, required: true, ...more }, text);

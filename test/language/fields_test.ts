@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { fields, readFields } from "../../runtime/language/fields/fields.ts";
+import { parseYaml } from "../../runtime/folder/yaml/yaml.ts";
 import { parseWith } from "../../runtime/language/checker/sentences.ts";
 
 Deno.test("a plain value is short for a field with that default", () => {
@@ -69,4 +70,67 @@ Deno.test("a list as the field of a form means choices, and is a problem that sa
     message: 'decision: ["yes","no"] would be a list with that default',
     hint: 'write decision: { type: choice, choices: ["yes","no"] }, or { type: list, default: ["yes","no"] }',
   }]);
+});
+
+Deno.test("what is written beside a list about its items belongs to these", () => {
+  const { fields, problems } = readFields({
+    a: { type: "list", choices: ["x", "y"] },
+    b: { type: "list", of: "integer", max: 3 },
+    c: { type: "list", of: { type: "integer", min: 1 } },
+    d: { type: "list", under: "/srv" },
+  });
+  assert.deepEqual(problems, []);
+  assert.deepEqual(Object.values(fields).map(({ of, max }) => [of, max]), [
+    [{ type: "choice", choices: ["x", "y"] }, undefined],
+    [{ type: "integer" }, 3],
+    [{ type: "integer", min: 1 }, undefined],
+    [{ type: "path", under: "/srv" }, undefined],
+  ]);
+});
+
+const flags = ["-m", "--retry", "<name>", "<input file>", "genpkey", "-sS", "+x"];
+Deno.test("names may be flags where commands are described, and nowhere else", () => {
+  const raw = Object.fromEntries(flags.map((name) => [name, { type: "boolean" }]));
+  assert.deepEqual(readFields(raw, { flags: true }).problems, []);
+  assert.equal(readFields(raw).problems.length, flags.length - 1);
+  assert.equal(readFields({ "a b": 1 }, { flags: true }).problems.length, 1);
+});
+
+const impossible: [string, unknown, (string | number)[], RegExp][] = [
+  ["a secret without choices", { a: { type: "secret" } }, ["a", "type"], /a secret needs its choices/],
+  [
+    "a value as the name of a secret",
+    { a: { type: "secret", choices: ["h u"] } },
+    ["a", "choices", 0],
+    /name of a secret/,
+  ],
+  ["a choice that does not fit", { a: { type: "integer", choices: [1, 1.5] } }, ["a", "choices", 1], /never be chosen/],
+  ["a range that holds nothing", { a: { type: "number", min: 2, max: 1 } }, ["a", "max"], /can never be set/],
+  ["a bad pattern", { a: { type: "text", pattern: "(" } }, ["a", "pattern"], /pattern/],
+  ["a relative folder", { a: { type: "path", under: "data" } }, ["a", "under"], /absolute folder/],
+  ["items of what is no list", { a: { type: "text", of: "integer" } }, ["a", "of"], /means nothing/],
+];
+
+for (const [name, raw, path, message] of impossible) {
+  Deno.test(`${name} is a problem at ${path.join(".")}`, () => {
+    const { problems } = readFields(raw);
+    assert.deepEqual(problems.map((problem) => problem.path), [path]);
+    assert.match(problems[0].message, message);
+  });
+}
+
+Deno.test("a scalar of a text field counts as it is written", () => {
+  const { value, origin } = parseYaml(
+    "config:\n  a: { type: text, default: 1.10 }\n  b: { type: text, choices: [1.10, 0x1F, yes] }\n  c: { type: number, default: 1.10 }\n  d: { type: list, of: text, default: [1.0] }\n",
+    "x.yaml",
+  );
+  const raw = (value as { config: unknown }).config;
+  const { fields, problems } = readFields(raw, { source: (path) => origin.written(["config", ...path]) });
+  assert.deepEqual(problems, []);
+  assert.deepEqual([fields.a.default, fields.b.choices, fields.c.default, fields.d.default], [
+    "1.10",
+    ["1.10", "0x1F", "yes"],
+    1.1,
+    ["1.0"],
+  ]);
 });

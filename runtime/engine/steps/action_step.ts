@@ -4,8 +4,9 @@ import { actions } from "../../actions/index.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import type { CalledAction, RetryPolicy } from "../../model/rule.ts";
-import { checkValues } from "../../language/fields/field_value.ts";
+import type { CalledAction, RetryPolicy, Step } from "../../model/rule.ts";
+import { checkValues, sayProblem } from "../../language/fields/check_values.ts";
+import { readWritten } from "../../language/fields/literals.ts";
 import { attemptStep, type Task } from "../attempt.ts";
 import { evaluateIn, type RunSteps, type StepFrame } from "../step_frame.ts";
 import type { StepOutcome } from "../outcome.ts";
@@ -22,6 +23,8 @@ export interface ActionStep {
   args(): Promise<StepArgs>;
   /** The target of a `call`, which is known before the arguments are. */
   target?: string;
+  /** See {@link Step.written}. */
+  written?: Step["written"];
   /** See {@link Task.isLast}. */
   isLast?: boolean;
 }
@@ -98,18 +101,19 @@ function calling(
     worthRetrying: () => true,
     prepare: async () => {
       const { used, recorded } = await step.args();
-      const { values, problems } = checkValues(action.inputs, (used.with ?? {}) as JsonObject);
+      const given = readWritten(action.inputs, { values: (used.with ?? {}) as JsonObject, written: step.written });
+      const { values, problems } = checkValues(action.inputs, given);
       if (problems.length === 0) {
         return {
           used: { ...used, with: values },
           recorded: { ...recorded, with: withSecretsNamed(values, used.with, recorded.with) },
         };
       }
-      const [given, shown] = [used.with, recorded.with] as JsonObject[];
-      const reasons = problems.map(({ key, message }) =>
-        `${key}: ${
-          isRecordedAsIs(given, shown, key) ? message : `its value ${JSON.stringify(shown[key])} does not fit`
-        }`
+      const shown = recorded.with as JsonObject;
+      const reasons = problems.map((problem) =>
+        problem.kind !== "unfit" || isRecordedAsIs(used.with as JsonObject, shown, problem.key)
+          ? sayProblem(problem)
+          : `${problem.key}: its value ${JSON.stringify(shown[problem.key])} does not fit`
       ).join("; ");
       throw new TerminalError(`Cannot call ${file}: ${reasons}`);
     },

@@ -75,6 +75,7 @@ function execute(step: Step, frame: StepFrame, isLast: boolean): Promise<StepOut
       retry: step.retry,
       args: () => resolveStepArgs(actions[step.kind], step.args, frame),
       target: targetOf(step.args),
+      written: step.written,
       isLast,
     },
     frame,

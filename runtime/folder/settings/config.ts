@@ -1,6 +1,7 @@
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { Field, Rule } from "../../model/rule.ts";
+import { asWritten, type SourceText } from "../../language/fields/field_text.ts";
 import { checkValue } from "../../language/fields/field_value.ts";
 import { nearest } from "../../language/hints.ts";
 import { guarded } from "../guard.ts";
@@ -102,7 +103,7 @@ export function configOf(
   previous: Pick<Rule, "config" | "enabled"> | undefined,
 ): RuleConfig & { problems: Problem[] } {
   const result: RuleConfig & { problems: Problem[] } = { values: {}, missing: [], problems: [] };
-  for (const { file, id, key, value, at } of settingsFor(rule, files)) {
+  for (const { file, id, key, value, at, source } of settingsFor(rule, files)) {
     if (value === null) continue;
     const report = (message: string) =>
       result.problems.push({ severity: "error", file, at: at(), message: `${key} of ${id}: ${message}` });
@@ -115,9 +116,10 @@ export function configOf(
       }
       continue;
     }
-    const checked = checkValue(rule.fields[key], value);
+    const written = asWritten(rule.fields[key], value, source);
+    const checked = checkValue(rule.fields[key], written);
     if ("value" in checked) {
-      result.values[key] = value;
+      result.values[key] = written;
       continue;
     }
     report(checked.problem);
@@ -134,6 +136,7 @@ interface Setting {
   key: string;
   value: Json;
   at: () => Problem["at"];
+  source: SourceText;
 }
 
 /** The setting in force for each key, with its position. */
@@ -143,7 +146,9 @@ function settingsFor(rule: Required<Configurable>, files: ConfigFile[]): Iterabl
     for (const { file, yaml, blocks } of files) {
       for (const [key, value] of Object.entries(blocks[id] ?? {})) {
         if (key !== ENABLED && !Object.hasOwn(rule.fields, key)) continue;
-        inForce.set(key, { file, id, key, value, at: () => yaml.origin.at([id, key], "value") });
+        const path = [id, key];
+        const at = () => yaml.origin.at(path, "value");
+        inForce.set(key, { file, id, key, value, at, source: (below) => yaml.origin.written?.([...path, ...below]) });
       }
     }
   }

@@ -75,6 +75,13 @@ export class YamlOrigin implements Origin {
     return this.span(from, last + 1);
   }
 
+  /** The plain scalar at a path as it is written; undefined if there is none. */
+  written(path: (string | number)[]): string | undefined {
+    const found = this.#find(path);
+    const node = found instanceof Alias ? found.resolve(this.#tree.document) : found;
+    return isScalar(node) && node.type === "PLAIN" ? node.source : undefined;
+  }
+
   /** The position of a piece of the text; the caret stays on the first line. */
   span(from: number, to: number): Position {
     const { line, col } = this.#tree.lines.linePos(from);

@@ -6,6 +6,7 @@ import { lookUp } from "../expressions/references.ts";
 import { expressionsIn, mapArgs, parseTemplate, resolveKnown } from "../expressions/template.ts";
 import { type FieldInfo, hasTemplate } from "../fields/field.ts";
 import { isEmail } from "../fields/field_value.ts";
+import { fieldsAsWritten } from "../fields/fields.ts";
 import { nearest } from "../hints.ts";
 import type { Kind } from "../kind.ts";
 import type { Checking, Path } from "./checking.ts";
@@ -30,12 +31,12 @@ export function checkArgs(
   options: ArgOptions,
 ): JsonObject | undefined {
   const before = checking.problems.length;
-  mapArgs(kind, raw, (info, value, below) => {
+  const written = mapArgs(kind, raw, (info, value, below) => {
     checkLeaf(checking, [...path, ...below], info, value, visible, options);
-    return value;
+    return info?.is === "fields" ? fieldsAsWritten(value, checking.sourceBelow([...path, ...below])) : value;
   });
   const failed = () => checking.problems.slice(before).some(({ severity }) => severity === "error");
-  const resolved = options.resolve && !failed() ? resolveForLoad(checking, path, kind, raw) : raw;
+  const resolved = options.resolve && !failed() ? resolveForLoad(checking, path, kind, raw) : written;
   const { value, problems } = parseWith(schemaOf(kind), resolved);
   const isNew = (problem: SchemaProblem) => {
     const hasOne = failed() && hasTemplate(lookUp(raw, problem.path.map(String)));
@@ -136,7 +137,7 @@ export function checkBare(checking: Checking, path: Path, value: unknown, visibl
 }
 
 /** Checks all templates in a value, at any depth. */
-function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
+export function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
   if (Array.isArray(value)) value.forEach((item, index) => checkTemplates(checking, [...path, index], item, visible));
   else if (typeof value === "object" && value !== null) {
     for (const [key, part] of Object.entries(value)) checkTemplates(checking, [...path, key], part, visible);
@@ -149,7 +150,8 @@ function checkTemplates(checking: Checking, path: Path, value: unknown, visible:
   }
 }
 
-function checkSecrets(checking: Checking, path: Path, value: unknown): void {
+/** Warns of secrets that are not set. */
+export function checkSecrets(checking: Checking, path: Path, value: unknown): void {
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
     const fault = typeof name === "string" ? checking.context.secretFault?.(name) : undefined;

@@ -5,6 +5,7 @@ import { type Checking, findKind, type Path } from "./checking.ts";
 import { resolve } from "../expressions/template.ts";
 import { duration, fieldInfo, hasTemplate, retrySchema } from "../fields/field.ts";
 import type { Kind, Kinds } from "../kind.ts";
+import { writtenScalars } from "../fields/literals.ts";
 import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
 import { parseWith } from "./sentences.ts";
@@ -79,6 +80,7 @@ function checkStep(checking: Checking, path: Path, raw: unknown, id: string, vis
     excused,
     checkSource: (source, at) => checkSource(checking, at, source, visible),
   });
+  const written = writtenScalars(rawArgs.with, checking.sourceBelow([...path, "with"]));
   const failing: Visible = {
     ...visible,
     names: [...new Set([...visible.names, "error"])],
@@ -90,6 +92,7 @@ function checkStep(checking: Checking, path: Path, raw: unknown, id: string, vis
     at: checking.origin.at([...path, kind.kind], "key"),
     ...checkStepOptions(checking, path, kind, raw, common, visible, failing),
     args: args ?? {},
+    ...written && { written },
     children,
   };
 }

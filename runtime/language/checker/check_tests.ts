@@ -4,7 +4,7 @@ import type { Field, Rule, Step } from "../../model/rule.ts";
 import type { RuleTest, TestEntry, TestEntryKind } from "../../model/test.ts";
 import { parseKindArgs } from "./check_args.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
-import { checkValues } from "../fields/field_value.ts";
+import { checkValues } from "../fields/check_values.ts";
 import { isObject } from "../fields/map_fields.ts";
 import { resolvedArgs } from "../kind.ts";
 import { nearest, show } from "../hints.ts";

@@ -4,6 +4,7 @@ import type { SecretFault } from "../../secrets/secrets.ts";
 import { formatPath } from "../expressions/references.ts";
 import { hintAtUnknownKey, nearest } from "../hints.ts";
 import type { Kind, Kinds } from "../kind.ts";
+import type { SourceText } from "../fields/field_text.ts";
 import type { SchemaProblem } from "./sentences.ts";
 
 export type Path = (string | number)[];
@@ -37,6 +38,11 @@ export class Checking {
   /** Adds the problems that a schema found below a path. */
   addAll(path: Path, problems: SchemaProblem[]): void {
     for (const { path: below, part, message, hint } of problems) this.error([...path, ...below], part, message, hint);
+  }
+
+  /** The source text of scalars below a path. */
+  sourceBelow(path: Path): SourceText {
+    return (below) => this.origin.written?.([...path, ...below]);
   }
 
   /** Whether there are no errors so far; warnings do not count. */
@@ -104,6 +110,8 @@ export interface Origin {
   at(path: (string | number)[], part: "key" | "value"): Position;
   /** The position of a part of a scalar's text; that of the scalar if the part cannot be located (escapes, folded lines). */
   within(path: (string | number)[], offset: number, length: number): Position;
+  /** The plain scalar at a path as it is written, such as `1.10`; absent for TypeScript. */
+  written?(path: (string | number)[]): string | undefined;
 }
 
 /**

@@ -5,7 +5,7 @@ import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
 import { TRIGGER_OPTIONS } from "./check_triggers.ts";
 import { duration, fieldInfo, retrySchema } from "../fields/field.ts";
-import { fieldSchema } from "../fields/fields.ts";
+import { fieldSchema, oneOfSchema } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { testKinds, testSchema } from "./test_kinds.ts";
 
@@ -39,6 +39,9 @@ export function ruleJsonSchema(kinds: Kinds): JsonObject {
       source: { anyOf: steps.filter(({ controls }) => !controls).map((kind) => entrySchema(kind, {})) },
       fields: {
         type: "object",
+        properties: {
+          oneOf: { ...toSchema(oneOfSchema), description: "Groups of which exactly one field is set: [[a, b]]" },
+        },
         additionalProperties: { anyOf: [toSchema(fieldSchema), { type: ["string", "number", "boolean", "array"] }] },
       },
     },
@@ -66,6 +69,7 @@ function ruleProperties(): Record<string, Schema> {
       $ref: "#/definitions/fields",
       description: "What an operator may set: threshold: 85, or { type: number, default: 85 }",
     },
+    inputs: { $ref: "#/definitions/fields", description: "What it is started with: values by name, as inputs.x" },
     key: { type: ["string", "number", "boolean"], description: "A CEL expression; mode counts runs with equal keys" },
     mode: {
       enum: [...MODES],
@@ -104,6 +108,7 @@ function triggerSchema(kind: Kind): Schema {
       $ref: "#/definitions/batch",
       description: "Collects its events, and one run gets them as event.data.events",
     },
+    inputs: { type: "object", description: "What it gives for the rule's inputs, with expressions on its event" },
   };
   const { properties: all, ...rest } = entrySchema(kind, pick(properties, TRIGGER_OPTIONS)) as {
     properties: Record<string, Schema>;

@@ -1,52 +1,73 @@
-import { readExactNumber, writeExactJson } from "../../formats/exact_json.ts";
+import { isIP } from "node:net";
+import { writeExactJson } from "../../formats/exact_json.ts";
 import { parseDuration } from "../../model/duration.ts";
 import type { Json } from "../../model/json.ts";
-import type { Field } from "../../model/rule.ts";
-import { nearest, show } from "../hints.ts";
+import type { Field, ItemField } from "../../model/rule.ts";
+import { matches } from "../expressions/pattern.ts";
+import { show } from "../hints.ts";
+
+/** Types whose values are text. */
+const TEXT_TYPES: ReadonlySet<Field["type"]> = new Set(
+  ["text", "duration", "date", "email", "url", "ip", "path", "secret"],
+);
+
+/** Whether the values of a field are text, so that a YAML scalar such as `1.10` counts as it is written. */
+export function isTextType({ type }: Pick<Field, "type">): boolean {
+  return TEXT_TYPES.has(type);
+}
 
 /**
- * Checks a value against a field of `config`, of a form, or of an action's `inputs`.
+ * Checks one value against its field, without regard to other fields.
  * @returns the value (the default if it is absent), or its problem
  */
 export function checkValue(field: Field, value: Json | undefined): { value: Json } | { problem: string } {
-  if (value === undefined || value === null || (value === "" && field.type !== "text")) {
+  if (isAbsent(field, value)) {
     if (field.default !== undefined) return { value: field.default };
     return field.required ? { problem: `expected ${expected(field)}, got nothing` } : { value: null };
   }
-  if (!fits(field, value)) return { problem: `expected ${expected(field)}, got ${show(value)}` };
-  const outside = outOfRange(field, value);
-  return outside === undefined ? { value } : { problem: outside };
+  const problem = problemOf(field, value!);
+  return problem === undefined ? { value: value! } : { problem };
 }
 
-/** Checks the values of all fields. Problems name the field; those of unknown keys also the nearest known one. */
-export function checkValues(
-  fields: Record<string, Field>,
-  values: Record<string, Json>,
-): { values: Record<string, Json>; problems: { key: string; message: string; hint?: string }[] } {
-  const checked: Record<string, Json> = {};
-  const problems: { key: string; message: string; hint?: string }[] = [];
-  for (const key of Object.keys(values).filter((key) => !Object.hasOwn(fields, key))) {
-    const close = nearest(key, Object.keys(fields));
-    const hint = close ? `did you mean ${close}?` : `known are ${Object.keys(fields).join(", ") || "none"}`;
-    problems.push({ key, message: `unknown key ${JSON.stringify(key)}`, hint });
-  }
-  for (const [key, field] of Object.entries(fields)) {
-    const result = checkValue(field, Object.hasOwn(values, key) ? values[key] : undefined);
-    if ("problem" in result) problems.push({ key, message: result.problem });
-    else checked[key] = result.value;
-  }
-  return { values: checked, problems };
+/** Whether a value counts as none. */
+export function isAbsent({ type }: Pick<Field, "type">, value: Json | undefined): boolean {
+  return value === undefined || value === null || (value === "" && type !== "text");
 }
 
-function fits({ type, choices }: Field, value: Json): boolean {
+/** What is wrong with a value that is not absent; undefined if it fits. */
+function problemOf(field: Omit<Field, "required">, value: Json): string | undefined {
+  // What was typed in the place of a secret's name may be the secret.
+  if (!fits(field, value)) return `expected ${expected(field)}${field.type === "secret" ? "" : `, got ${show(value)}`}`;
+  if (field.type === "list") return outOfRange(field, value) ?? problemOfItems(field.of, value as Json[]);
+  if (field.choices !== undefined && !field.choices.includes(value)) {
+    return `expected ${oneOf(field.choices)}, got ${show(value)}`;
+  }
+  return outOfRange(field, value) ?? outOfPattern(field, value);
+}
+
+function problemOfItems(of: ItemField | undefined, items: Json[]): string | undefined {
+  if (of === undefined) return undefined;
+  for (const [index, item] of items.entries()) {
+    const problem = problemOf(of, item);
+    if (problem !== undefined) return `item ${index + 1}: ${problem}`;
+  }
+  return undefined;
+}
+
+function fits({ type, choices, under }: Omit<Field, "required">, value: Json): boolean {
   switch (type) {
     case "text":
       return typeof value === "string";
     case "number":
       return typeof value === "bigint" || (typeof value === "number" && Number.isFinite(value));
+    case "integer":
+      return typeof value === "bigint" || Number.isInteger(value);
+    case "port":
+      return Number.isInteger(value) && value as number >= 1 && value as number <= 65_535;
     case "boolean":
       return typeof value === "boolean";
     case "choice":
+    case "secret":
       return choices!.includes(value);
     case "duration":
       return typeof value === "string" && parseDuration(value) !== undefined;
@@ -57,6 +78,10 @@ function fits({ type, choices }: Field, value: Json): boolean {
       return typeof value === "string" && isEmail(value);
     case "url":
       return typeof value === "string" && /^https?:\/\//.test(value) && URL.canParse(value);
+    case "ip":
+      return typeof value === "string" && isIP(value) !== 0;
+    case "path":
+      return typeof value === "string" && isPath(value, under);
     case "list":
       return Array.isArray(value);
   }
@@ -73,16 +98,33 @@ function isDate(text: string): boolean {
   return !Number.isNaN(Date.parse(text)) && new Date(Date.UTC(year, month - 1, day)).getUTCDate() === day;
 }
 
-function expected({ type, choices }: Field): string {
+/**
+ * Whether a path stays where it may lead: below `under`, else below the folder that it is relative to. `..` is never accepted:
+ * behind a symbolic link it leads elsewhere than its text says.
+ */
+function isPath(text: string, under: string | undefined): boolean {
+  if (text === "" || text.includes("\0") || text.split(/[/\\]/).includes("..")) return false;
+  if (under === undefined) return !/^([/\\]|[A-Za-z]:)/.test(text);
+  const folder = under.endsWith("/") ? under : `${under}/`;
+  return text === under || text.startsWith(folder);
+}
+
+function expected({ type, choices, under }: Omit<Field, "required">): string {
   switch (type) {
     case "text":
       return "text";
     case "number":
       return "a number";
+    case "integer":
+      return "a whole number";
+    case "port":
+      return "a port from 1 up to 65535";
     case "boolean":
       return "true or false";
     case "choice":
-      return `one of ${choices!.map((choice) => JSON.stringify(choice)).join(", ")}`;
+      return oneOf(choices!);
+    case "secret":
+      return `the name of a secret, ${oneOf(choices!)}`;
     case "duration":
       return "a duration such as 30s, 5m or 2h";
     case "date":
@@ -91,12 +133,22 @@ function expected({ type, choices }: Field): string {
       return "an e-mail address";
     case "url":
       return "a URL such as https://example.org/";
+    case "ip":
+      return "an IP address such as 192.0.2.1 or 2001:db8::1";
+    case "path":
+      return under === undefined
+        ? "a relative path without .., such as reports/may.csv"
+        : `a path below ${under} without ..`;
     case "list":
       return "a list";
   }
 }
 
-function outOfRange({ min = -Infinity, max = Infinity }: Field, value: Json): string | undefined {
+function oneOf(choices: Json[]): string {
+  return `one of ${choices.map((choice) => JSON.stringify(choice)).join(", ")}`;
+}
+
+function outOfRange({ min = -Infinity, max = Infinity }: Omit<Field, "required">, value: Json): string | undefined {
   if (typeof value === "number" || typeof value === "bigint") {
     if (value < min) return `expected at least ${min}, got ${value}`;
     return value > max ? `expected at most ${max}, got ${value}` : undefined;
@@ -107,31 +159,17 @@ function outOfRange({ min = -Infinity, max = Infinity }: Field, value: Json): st
   return value.length > max ? `expected at most ${max} ${unit}, got ${value.length}` : undefined;
 }
 
-/**
- * The value of a text in a field, as people type it on a page or in a terminal. Text that does not fit the type stays text, and
- * {@link checkValue} reports it.
- * @returns undefined if the text is empty
- */
-export function valueOfText({ type, choices = [] }: Field, text: string): Json | undefined {
-  const trimmed = text.trim();
-  if (trimmed === "") return undefined;
-  switch (type) {
-    case "text":
-      return text.replaceAll("\r\n", "\n");
-    case "number":
-      return Number.isFinite(Number(trimmed)) ? readExactNumber(trimmed) : text;
-    case "boolean":
-      return { true: true, yes: true, false: false, no: false }[trimmed.toLowerCase()] ?? text;
-    case "choice":
-      return choices.find((choice) => textOfValue(choice).trim() === trimmed) ?? text;
-    case "list":
-      return trimmed.split("\n").map((line) => line.trim()).filter((line) => line !== "");
-    default:
-      return trimmed;
-  }
+function outOfPattern({ pattern }: Omit<Field, "required">, value: Json): string | undefined {
+  if (pattern === undefined || typeof value !== "string" || matches(value, wholeText(pattern))) return undefined;
+  return `expected text that matches ${pattern}, got ${show(value)}`;
 }
 
-/** A value as text that {@link valueOfText} parses back; each item of a list is on its own line. */
+/** The pattern of a whole text, as HTML's `pattern` means it. */
+export function wholeText(pattern: string): string {
+  return `\\A(?:${pattern})\\z`;
+}
+
+/** A value as text that `valueOfText` parses back; each item of a list is on its own line. */
 export function textOfValue(value: Json): string {
   if (Array.isArray(value)) return value.map(textOfValue).join("\n");
   if (value === null) return "";

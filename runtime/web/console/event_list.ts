@@ -14,6 +14,7 @@ export const VERDICTS = [
   "busy",
   "disabled",
   "looped",
+  "invalid",
   "error",
 ] as const satisfies VerdictKind[];
 

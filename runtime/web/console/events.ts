@@ -124,7 +124,17 @@ function refusedRow({ at, method, path, status, reason, sender, size, count }: R
 type Record = Pick<EventRecord, "delivery" | "verdicts" | "ended">;
 
 /** What interests most: trouble first, then what started. */
-const ORDER: VerdictKind[] = ["error", "looped", "started", "held", "batched", "busy", "disabled", "condition"];
+const ORDER: VerdictKind[] = [
+  "error",
+  "invalid",
+  "looped",
+  "started",
+  "held",
+  "batched",
+  "busy",
+  "disabled",
+  "condition",
+];
 
 /** The verdict that a row shows for an event with several. */
 export function verdictOf({ delivery, verdicts }: Record): WordName {

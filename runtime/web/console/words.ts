@@ -76,6 +76,11 @@ const VERDICTS = {
     sentence:
       "A chain of runs and events was longer than 16; it ends here, so that rules cannot trigger themselves for ever.",
   },
+  invalid: {
+    icon: "✕",
+    tone: "bad",
+    sentence: "The values that the trigger gives for the rule's inputs are not valid, so the event started nothing.",
+  },
   error: { icon: "✕", tone: "bad", sentence: "The condition or the key of the rule failed with an error." },
 } satisfies Record<VerdictKind, Word>;
 

@@ -69,8 +69,13 @@ function choicesOf({ choices = [] }: Field): Choice[] {
   return choices.map((choice) => ({ value: textOfValue(choice), label: textOfValue(choice) }));
 }
 
+/** Whether a value is one of a few. */
+function hasChoices({ type, choices }: Field): boolean {
+  return type !== "list" && choices !== undefined;
+}
+
 function radiosOf(field: Field): Choice[] | undefined {
-  const choices = field.type === "boolean" ? YES_NO : field.type === "choice" ? choicesOf(field) : undefined;
+  const choices = field.type === "boolean" ? YES_NO : hasChoices(field) ? choicesOf(field) : undefined;
   if (choices === undefined || choices.length > MOST_RADIOS) return undefined;
   return field.required ? choices : [...choices, { value: "", label: "No answer" }];
 }
@@ -91,14 +96,19 @@ function radio({ name, field, text }: ShownField, { value, label }: Choice, inde
 
 /** Types and limits for the browser's own help; the server's check is what counts. */
 function input({ name, field, text }: ShownField, described: Record<string, string | undefined>): Markup {
-  const { type, required, min, max, lines = 1 } = field;
+  const { type, required, min, max, pattern, lines = 1 } = field;
   const common = { id: idOf(name), name, required, ...described };
-  const lengths = { minlength: min, maxlength: max };
+  const lengths = { minlength: min, maxlength: max, pattern };
   const one = (own: Parameters<typeof attributes>[0]) =>
     markup`<input${attributes({ ...common, value: text, ...own })}>`;
+  if (hasChoices(field)) return select(choicesOf(field), text, required ? "Choose one" : "No answer", common);
   switch (type) {
     case "number":
       return one({ type: "number", step: "any", inputmode: "decimal", min, max });
+    case "integer":
+      return one({ type: "number", step: "1", inputmode: "numeric", min, max });
+    case "port":
+      return one({ type: "number", step: "1", inputmode: "numeric", min: min ?? 1, max: max ?? 65_535 });
     case "date":
       return one({ type: "date" });
     case "email":
@@ -106,12 +116,14 @@ function input({ name, field, text }: ShownField, described: Record<string, stri
     case "url":
       return one({ type: "url", autocomplete: "url", placeholder: "https://", ...lengths });
     case "duration":
+    case "ip":
+    case "path":
       return one({ type: "text", autocapitalize: "none", autocomplete: "off" });
     case "list":
       return area(text, { ...common, rows: 4 });
     case "choice":
+    case "secret":
     case "boolean":
-      return select(choicesOf(field), text, required ? "Choose one" : "No answer", common);
     case "text":
       return lines > 1 ? area(text, { ...common, rows: lines, ...lengths }) : one({ type: "text", ...lengths });
   }

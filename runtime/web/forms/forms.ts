@@ -1,7 +1,7 @@
 import { type Context, Hono } from "hono";
 import type { Form } from "../../model/form.ts";
 import type { Json } from "../../model/json.ts";
-import { valueOfText } from "../../language/fields/field_value.ts";
+import { valueOfText } from "../../language/fields/field_text.ts";
 import { isOpen } from "../../engine/answer_form.ts";
 import { readInputs, refuseForeign } from "../console/inputs.ts";
 import { notice, page } from "../console/shell.ts";

@@ -20,7 +20,8 @@ interface Recorded {
 
 /** A run of the rule with these records. */
 async function runWith({ context, store }: Bench, { steps, end, data = {} }: Recorded, of = REFUND): Promise<string> {
-  const { runs: [run] } = await context.ingest.trigger(of.id, { id: crypto.randomUUID(), data });
+  const event = { id: crypto.randomUUID(), type: "manual", data };
+  const [{ runs: [run] }] = await context.ingest.fromTrigger({ rule: of.id, trigger: "manual" }, [event]);
   await store.claimRuns("me", 1, NOW);
   for (const { effects = {}, ...record } of steps) {
     const whole: StepRecord = {

@@ -1,0 +1,186 @@
+import type { Json } from "../../model/json.ts";
+import type { Field } from "../../model/rule.ts";
+import { nearest } from "../hints.ts";
+import { checkValue, isAbsent } from "./field_value.ts";
+import {
+  conflictsAmong,
+  isOn,
+  joined,
+  type Needed,
+  neededBy,
+  type Relations,
+  relationsOf,
+  stepsTo,
+} from "./relations.ts";
+
+/** A problem of one value, or of one that is missing. */
+export interface FieldProblem {
+  /** The field that it is shown at. */
+  key: string;
+  kind: "unknown" | "unfit" | "missing" | "conflict";
+  /** About the value; for relations a whole sentence that names the fields. */
+  message: string;
+  hint?: string;
+}
+
+/**
+ * Checks the values of a set of fields: each by itself, and what they require and exclude. All problems at once, ordered by
+ * name, those of unknown keys first; the order of declaration is irrelevant, and nothing is changed.
+ *
+ * A boolean that is false and an empty list are values, but count as not set for `requires`, `conflicts` and `oneOf`. A default
+ * counts as set, and yields to a value that it conflicts with.
+ * @param open fields whose values are not known yet: they may be what is required, and cause no problem
+ * @returns the values of all fields (defaults filled in, null for what is not set)
+ */
+export function checkValues(
+  fields: Record<string, Field>,
+  values: Record<string, Json>,
+  open: ReadonlySet<string> = new Set(),
+): { values: Record<string, Json>; problems: FieldProblem[] } {
+  const checked: Record<string, Json> = {};
+  const problems: FieldProblem[] = [];
+  const relations = relationsOf(fields);
+  const given = relations === undefined ? undefined : givenIn(fields, values, open);
+  const defaults = given && defaultsBeside(fields, relations!, given.on, given.off);
+  const missing: string[] = [];
+  for (const [key, field] of Object.entries(fields)) {
+    if (open.has(key)) continue;
+    const value = Object.hasOwn(values, key) ? values[key] : undefined;
+    const result = checkValue(field, value);
+    if ("value" in result) {
+      const yields = defaults !== undefined && isAbsent(field, value) && isOn(field.default) && !defaults.has(key);
+      checked[key] = yields ? null : result.value;
+    } else {
+      const isMissing = isAbsent(field, value);
+      if (isMissing) missing.push(key);
+      problems.push({ key, kind: isMissing ? "missing" : "unfit", message: result.problem });
+    }
+  }
+  if (given !== undefined) problems.push(...checkRelations(fields, relations!, given, missing));
+  const unknown = unknownKeys(fields, values);
+  return { values: checked, problems: [...unknown.sort(byKey), ...problems.sort(byKey)] };
+}
+
+function byKey(a: FieldProblem, b: FieldProblem): number {
+  return a.key < b.key ? -1 : a.key > b.key ? 1 : a.message < b.message ? -1 : 1;
+}
+
+function unknownKeys(fields: Record<string, Field>, values: Record<string, Json>): FieldProblem[] {
+  const unknown = Object.keys(values).filter((key) => !Object.hasOwn(fields, key));
+  return unknown.map((key) => {
+    const close = nearest(key, Object.keys(fields));
+    const hint = close ? `did you mean ${close}?` : `known are ${Object.keys(fields).join(", ") || "none"}`;
+    return { key, kind: "unknown", message: `unknown key ${JSON.stringify(key)}`, hint };
+  });
+}
+
+/** Fields by what is given for them. */
+interface Given {
+  /** Those that are set. */
+  on: Set<string>;
+  /** Those that are given as not set. */
+  off: Set<string>;
+  /** Those whose values are not known yet. */
+  open: ReadonlySet<string>;
+}
+
+function givenIn(fields: Record<string, Field>, values: Record<string, Json>, open: ReadonlySet<string>): Given {
+  const given: Given = { on: new Set(), off: new Set(), open };
+  for (const [name, value] of Object.entries(values)) {
+    if (!Object.hasOwn(fields, name) || isAbsent(fields[name], value) || open.has(name)) continue;
+    (isOn(value) ? given.on : given.off).add(name);
+  }
+  return given;
+}
+
+/**
+ * The fields that their defaults set beside others: a default yields to what it conflicts with.
+ * @param off fields that are given as not set
+ */
+export function defaultsBeside(
+  fields: Record<string, Field>,
+  { conflicts, defaults }: Relations,
+  on: { has(name: string): boolean },
+  off: ReadonlySet<string>,
+): Set<string> {
+  return new Set(defaults.filter((name) => {
+    if (off.has(name)) return false;
+    if ([...conflicts.get(name)?.keys() ?? []].some((other) => on.has(other))) return false;
+    return !(fields[name].oneOf ?? []).some((group) => group.some((other) => other !== name && on.has(other)));
+  }));
+}
+
+/** @param missing fields that have to be set, and are not */
+function checkRelations(
+  fields: Record<string, Field>,
+  relations: Relations,
+  { on, off, open }: Given,
+  missing: string[],
+): FieldProblem[] {
+  const problems: FieldProblem[] = [];
+  const asked = [...on, ...missing];
+  const beside = defaultsBeside(fields, relations, neededBy(relations, asked), off);
+  const defaults = [...beside].filter((name) => !open.has(name));
+  const needed = neededBy(relations, [...asked, ...defaults]);
+  const add = (key: string, kind: FieldProblem["kind"], message: string) => problems.push({ key, kind, message });
+  const isSet = (name: string) => needed.has(name) || open.has(name);
+  const ways = new Ways();
+  for (const [name, by] of needed) {
+    const way = by === null ? undefined : ways.add(name, by);
+    if (way !== undefined && !open.has(name)) add(name, "missing", `${name} is missing: ${way}`);
+    for (const names of relations.anyOf.get(name) ?? []) {
+      if (names.some(isSet)) continue;
+      const one = joined(names, "or");
+      add(names[0], "missing", `${one} is missing: ${ways.say(name, `${name} requires ${one}`)}`);
+    }
+  }
+  for (const [name, other] of conflictsAmong(relations, needed)) add(name, "conflict", conflictOf(needed, name, other));
+  for (const group of relations.oneOf) {
+    if (group.some(isSet)) continue;
+    add(group[0], "missing", `${joined(group, "or")} is missing: exactly one of them has to be set`);
+  }
+  return problems;
+}
+
+/**
+ * The ways to needed fields as sentences. Each is built on the one before it: of 10,000 missing fields, each with all steps to it,
+ * joining these one by one takes most of a check.
+ */
+class Ways {
+  readonly #steps = new Map<string, { count: number; text: string }>();
+
+  /** Adds the step to a field behind the one that requires it, and says the whole way. */
+  add(name: string, by: string): string {
+    const step = `${by} requires ${name}`;
+    const { count, text } = this.#steps.get(by) ?? { count: 0, text: "" };
+    this.#steps.set(name, { count: count + 1, text: count === 0 ? step : `${text}, ${step}` });
+    return this.say(by, step);
+  }
+
+  /** The way to a field, and one more step. */
+  say(name: string, step: string): string {
+    const { count, text } = this.#steps.get(name) ?? { count: 0, text: "" };
+    return count === 0 ? step : `${text}${count === 1 ? " and" : ", and"} ${step}`;
+  }
+}
+
+function conflictOf(needed: Needed, name: string, other: string): string {
+  const steps = [...new Set([...stepsTo(needed, name), ...stepsTo(needed, other)])];
+  return `${name} conflicts with ${other}${steps.length > 0 ? `: ${joined(steps)}` : ""}`;
+}
+
+/** A problem as one sentence that names its field. */
+export function sayProblem(problem: FieldProblem): string {
+  const { key, kind, message, hint } = problem;
+  const says = kind === "unfit" ? `${key}: ${message}` : isPlainlyMissing(problem) ? sayMissing(problem) : message;
+  return hint === undefined ? says : `${says}; ${hint}`;
+}
+
+/** Whether a field is missing because it is required by itself, so that the message says what it expects. */
+export function isPlainlyMissing({ kind, message }: FieldProblem): boolean {
+  return kind === "missing" && message.startsWith("expected ");
+}
+
+function sayMissing({ key, message }: FieldProblem): string {
+  return `${key} is missing: ${message.replace(/, got nothing$/, "")}`;
+}
