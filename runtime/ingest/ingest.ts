@@ -79,7 +79,7 @@ export class Ingest {
    */
   async deliver(deliveries: Delivery[], progress: Progress[] = []): Promise<Receipt[]> {
     const grouped = deliveries.length === 1 ? [deliveries] : byIdentity(deliveries);
-    const arrivals = await Promise.all(grouped.map((group) => this.#arrival(group)));
+    const arrivals = await all(grouped, (group) => this.#arrival(group));
     return await this.#accept(arrivals, progress);
   }
 
@@ -119,7 +119,7 @@ export class Ingest {
 
   async #arrival(group: Delivery[]): Promise<Arrival> {
     const [{ event, within }] = group;
-    const candidates = await Promise.all(group.map((delivery) => this.#candidate(event, delivery)));
+    const candidates = await all(group, (delivery) => this.#candidate(event, delivery));
     return { event, within, candidates: candidates.filter((candidate) => candidate !== undefined) };
   }
 
@@ -130,10 +130,13 @@ export class Ingest {
     const { store, clock, surroundings } = this.options;
     const now = clock.now();
     const outcome = await withState((keys) => store.getState(keys, now), (state) => {
-      const scope = {
+      const scope: Scope = {
+        __proto__: null,
         ...surroundings(rule.id),
         event,
-        state,
+        get state() {
+          return state();
+        },
         config: rule.config,
         rule: { id: rule.id, file: rule.file },
         $now: now,
@@ -158,6 +161,11 @@ export class Ingest {
       if (lease) executor?.take(lease, claimed);
     }
   }
+}
+
+/** Like `Promise.all`, without its cost for a single item, as there nearly always is one. */
+async function all<T, R>(items: T[], use: (item: T) => Promise<R>): Promise<R[]> {
+  return items.length === 1 ? [await use(items[0])] : await Promise.all(items.map(use));
 }
 
 function byIdentity(deliveries: Delivery[]): Delivery[][] {
