@@ -10,8 +10,11 @@ import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
 import { mayReply } from "./may_reply.ts";
 
+/** The part of a request's URL that hooks see. */
+export type Target = Pick<URL, "pathname" | "search">;
+
 /** `/hooks/<path>`: one delivery to all webhook triggers that listen on the path. */
-export async function receiveHook(request: Request, url: URL, context: HookContext): Promise<Response> {
+export async function receiveHook(request: Request, url: Target, context: HookContext): Promise<Response> {
   const path = url.pathname.slice("/hooks".length);
   const asked = listeners(request, path, context);
   if (asked instanceof Response) return asked;
@@ -38,10 +41,11 @@ export async function receiveHook(request: Request, url: URL, context: HookConte
 }
 
 /** The hooks for the request, or the answer if there are none. */
-function listeners(request: Request, path: string, context: HookContext): HookMatch[] | Response {
+function listeners(request: Request, path: string, context: HookContext): readonly HookMatch[] | Response {
   const matches = context.hooks.match(path);
   if (matches.length === 0) return nobodyListens(request, path, context);
-  const hooks = matches.filter(({ hook }) => hook.args.method === request.method);
+  const { method } = request;
+  const hooks = matches.filter(({ hook }) => hook.args.method === method);
   return hooks.length === 0 ? wrongMethod(request, matches) : hooks;
 }
 
@@ -51,12 +55,14 @@ type Outcome = { match: HookMatch; received: Received };
  * The result of each hook's check of the request. Hooks with the same auth and identity options share one event, so that it
  * has one id even if neither rule nor provider gives it one.
  */
-function receiveOnce(hooks: HookMatch[], request: WebhookRequest, context: HookContext): Outcome[] {
+function receiveOnce(hooks: readonly HookMatch[], request: WebhookRequest, context: HookContext): Outcome[] {
+  const receiveFor = ({ hook }: HookMatch) => receive(hook.args, request, context.clock.now(), context.secretOf);
+  if (hooks.length === 1) return [{ match: hooks[0], received: receiveFor(hooks[0]) }];
   const known = new Map<string, Received>();
   return hooks.map((match) => {
     const { auth, secret, dedupe, within } = match.hook.args;
-    const key = hooks.length === 1 ? "" : JSON.stringify([auth, secret, dedupe, within]);
-    const received = known.get(key) ?? receive(match.hook.args, request, context.clock.now(), context.secretOf);
+    const key = JSON.stringify([auth, secret, dedupe, within]);
+    const received = known.get(key) ?? receiveFor(match);
     known.set(key, received);
     return { match, received };
   });
@@ -73,7 +79,7 @@ function deliveriesOf(outcomes: Outcome[], request: Request, context: HookContex
   });
 }
 
-async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: HookContext): Promise<Response> {
+async function deliver(deliveries: Delivery[], hooks: readonly HookMatch[], context: HookContext): Promise<Response> {
   const { rules } = context.rules();
   const repliers = hooks.map(({ hook }) => hook).filter(({ rule }) => rules.has(rule) && mayReply(rules.get(rule)!));
   if (repliers.length === 0) return answerReceipts(await context.ingest.deliver(deliveries));
@@ -110,14 +116,14 @@ function nobodyListens(request: Request, path: string, context: HookContext): Re
   return Response.json(refuseTokenless(request, context) ? { error } : { error, paths }, { status: 404 });
 }
 
-function wrongMethod(request: Request, matches: HookMatch[]): Response {
+function wrongMethod(request: Request, matches: readonly HookMatch[]): Response {
   const allow = [...new Set(matches.map(({ hook }) => hook.args.method))].sort().join(", ");
   const error = `This webhook takes ${allow}, not ${request.method}`;
   return Response.json({ error }, { status: 405, headers: { allow } });
 }
 
 /** The values of the query, or the answer if it is refused. */
-function readQuery(url: URL): Record<string, Repeatable> | Response {
+function readQuery(url: Target): Record<string, Repeatable> | Response {
   if (url.search === "") return {};
   try {
     return readFields(url.search.slice(1), "query");

@@ -5,6 +5,15 @@ import type { Rule, Step } from "../model/rule.ts";
  * in it, it has no such step.
  */
 export function mayReply(rule: Rule): boolean {
+  let known = replies.get(rule);
+  if (known === undefined) replies.set(rule, known = findReply(rule));
+  return known;
+}
+
+/** Each delivery asks. */
+const replies = new WeakMap<Rule, boolean>();
+
+function findReply(rule: Rule): boolean {
   const lists = [rule.onError, ...Object.values(rule.actions).map((action) => action.then)];
   if (rule.then !== "function") lists.push(rule.then);
   else if (/\breply\b/.test(rule.modules[""])) return true;

@@ -9,7 +9,7 @@ import { receiveEvent } from "./events.ts";
 import { formsApi } from "./forms/api.ts";
 import { formPages } from "./forms/forms.ts";
 import { homePage } from "./home.ts";
-import { receiveHook } from "./hooks.ts";
+import { receiveHook, type Target } from "./hooks.ts";
 import { securityHeaders } from "./security_headers.ts";
 
 /** The HTTP interface of the program. */
@@ -50,6 +50,8 @@ export function createWeb(context: WebContext): Web {
   app.get("/", async (c) => c.html(await homePage(context)));
   return {
     async fetch(request, address) {
+      const hook = plainHook(request);
+      if (hook !== undefined) return closed(context) ?? await answerHook(request, hook, context);
       const url = urlOf(request);
       if (url === undefined) return Response.json({ error: "The header Host names no host" }, { status: 400 });
       // Not through the router and its middleware: no other route gets thousands of requests a second.
@@ -57,6 +59,14 @@ export function createWeb(context: WebContext): Web {
       return await app.fetch(URL.canParse(request.url) ? request : new Request(url, request), { address });
     },
   };
+}
+
+/** The target of a request for a hook, as nearly all are: without a query and escapes, its URL need not be parsed. */
+function plainHook({ url, headers }: Request): Target | undefined {
+  const base = `http://${headers.get("host")}`;
+  if (!url.startsWith("/hooks/", base.length) || !url.startsWith(base)) return undefined;
+  const pathname = url.slice(base.length);
+  return /^[\w/-]+$/.test(pathname) ? { pathname, search: "" } : undefined;
 }
 
 /**
@@ -69,7 +79,7 @@ function urlOf({ url, headers }: Request): URL | undefined {
   return URL.parse(url.startsWith("/") ? `http://localhost${url}` : url) ?? undefined;
 }
 
-async function answerHook(request: Request, url: URL, context: WebContext): Promise<Response> {
+async function answerHook(request: Request, url: Target, context: WebContext): Promise<Response> {
   try {
     return await receiveHook(request, url, context);
   } catch (error) {
