@@ -9,7 +9,7 @@ export function stepKey(run: string, path: string): string {
 
 /** The records of a run's steps, in the order in which they were first made. */
 export function readSteps(rows: Rows, run: string): StepRecord[] {
-  return rows.range("step", "run", join(run, "")).map(({ record }) => record);
+  return rows.ofRun("step", run).map(({ record }) => record);
 }
 
 /** The record of one step. */
@@ -56,5 +56,5 @@ export function addNoteLater(rows: Rows, run: string, text: string, now: number)
 
 /** The lines of a live run's trace, in order. */
 export function readNotes(rows: Rows, run: string): { at: number; text: string }[] {
-  return rows.range("note", "run", join(run, "")).map(({ at, text }) => ({ at, text }));
+  return rows.ofRun("note", run).map(({ at, text }) => ({ at, text }));
 }
