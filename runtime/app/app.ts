@@ -242,6 +242,7 @@ export class App {
 
   #createWeb(host: string): Web {
     const { clock, secrets, dataFolder: { store, signer } } = this;
+    const failures = () => this.#failures.list(this.#parts.live.rules);
     return createWeb({
       ...accessTo(host, this.options.token, this.#token),
       version: this.options.version,
@@ -253,7 +254,9 @@ export class App {
         problems: this.#parts.live.loaded?.problems ?? [],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
         paused: this.#parts.live.paused,
-        failures: this.#failures.list(this.#parts.live.rules),
+        get failures() {
+          return failures();
+        },
         longest: (rule) => this.#parts.meters.of(rule).longest,
       }),
       ingest: this.#parts.ingest,

@@ -1,16 +1,15 @@
 import { InterruptedError, RuleCodeError } from "../workers/workers.ts";
 import { type RecordedError, recordError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
-import type { Rule } from "../model/rule.ts";
+import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { ClaimedRun, RunEnd, Suspension } from "../store/store.ts";
 import { askCondition } from "./rule_code.ts";
-import type { RunContext } from "./step_frame.ts";
+import type { RuleVersion, RunContext } from "./step_frame.ts";
 import { Interruption, type StepOutcome, type Suspended } from "./outcome.ts";
 import { Records } from "./records.ts";
 import { runRule } from "./rule_run.ts";
 import type { RunnerOptions } from "./runner_options.ts";
-import { servicesFor } from "./services.ts";
 import { Waiting } from "./waiting.ts";
 
 /** How long to wait before a run is tried again that failed because of the program, not because of its rule. */
@@ -38,12 +37,12 @@ export class Execution {
   constructor(
     readonly claim: ClaimedRun,
     private readonly options: RunnerOptions,
-    getRule: (version: string) => Promise<Rule | undefined>,
+    getVersion: (version: string) => Promise<RuleVersion | undefined>,
     private readonly onLeaving: () => void,
   ) {
     this.#begun = options.clock.ticks();
     this.done = this.#off.promise;
-    this.#execute(getRule).catch((error) => this.#trouble(error)).finally(() => this.#off.resolve());
+    this.#execute(getVersion).catch((error) => this.#trouble(error)).finally(() => this.#off.resolve());
   }
 
   /** Runs that this one replaces (mode `restart`), known after its function `if` said yes: they must end. */
@@ -105,22 +104,21 @@ export class Execution {
     }
   }
 
-  async #execute(getRule: (version: string) => Promise<Rule | undefined>): Promise<void> {
+  async #execute(getVersion: (version: string) => Promise<RuleVersion | undefined>): Promise<void> {
     const { run, steps, asksFirst, alone } = this.claim;
     const { store, clock } = this.options;
-    const rule = await getRule(run.version);
-    if (rule === undefined) {
+    const version = await getVersion(run.version);
+    if (version === undefined) {
       const message =
         `Cannot run the run: version ${run.version} of ${run.rule} is not in the store; replay it with the rule as it is now`;
       return await this.#finish("failed", { name: "Error", message });
     }
     const records = new Records(run, steps, store, clock, this.options);
-    const services = servicesFor(rule, this.options);
+    const { rule } = version;
     const context: RunContext = {
       run,
-      rule,
+      ...version,
       records,
-      services,
       options: this.options,
       // A function that sleeps would keep its worker.
       waiting: new Waiting(clock, this.options.holds, rule.then === "function" ? undefined : (it) => this.#sleep(it)),
@@ -203,8 +201,10 @@ export class Execution {
     if (!this.#context?.records.endedRun) {
       await this.#leave(this.options.store.finishRun(this.claim.run.id, end, endedAt));
     }
-    const ended = { state, spent: end.spent, ...(error && { error }), ...(output !== undefined && { output }) };
-    this.options.onFinished?.({ ...this.claim.run, ...ended, endedAt });
+    const run: Run = { ...this.claim.run, state, spent: end.spent, endedAt };
+    if (error) run.error = error;
+    if (output !== undefined) run.output = output;
+    this.options.onFinished?.(run);
   }
 
   async #suspend(suspension: Omit<Suspension, "spent">): Promise<void> {

@@ -17,12 +17,12 @@ export class Records {
   /** When the first record of a step, or of a step inside it, was begun. */
   readonly #begun = new Map<string, number>();
   /** The paths of the records inside a step, in the order of their creation. */
-  readonly #inside = new Map<string, string[]>();
+  #inside: Map<string, string[]> | undefined;
   readonly #asked = new Set<string>();
   /** Texts that would let a reader of a trace act as somebody else, and what is recorded instead of each. */
-  readonly #hidden = new Map<string, string>();
-  /** Branches that lost. */
-  readonly #cancelled = new Set<string>();
+  #hidden: Map<string, string> | undefined;
+  /** Branches that lost. This and other collections are made when they are needed: most runs have no branches. */
+  #cancelled: Set<string> | undefined;
   #endedRun = false;
 
   constructor(
@@ -52,7 +52,7 @@ export class Records {
 
   /** The records of the steps inside one. */
   below(path: string): StepRecord[] {
-    return this.#inside.get(path)?.map((inside) => this.#records.get(inside)!) ?? [];
+    return this.#inside?.get(path)?.map((inside) => this.#records.get(inside)!) ?? [];
   }
 
   /** Whether the step or one inside it has a record: decisions about it stand. */
@@ -67,7 +67,7 @@ export class Records {
 
   /** Whether the branch lost. */
   hasLost(path: string): boolean {
-    return this.#cancelled.has(path) || this.#records.get(path)?.state === "cancelled";
+    return this.#cancelled?.has(path) || this.#records.get(path)?.state === "cancelled";
   }
 
   /** Whether the run has ended with the record of its last step. */
@@ -98,7 +98,7 @@ export class Records {
 
   /** From now on `shown` is recorded instead of `text`. */
   hide(text: string, shown: string): void {
-    this.#hidden.set(text, shown);
+    (this.#hidden ??= new Map()).set(text, shown);
   }
 
   /**
@@ -135,11 +135,13 @@ export class Records {
    * @throws Interruption if the run has ended, or its branch has lost: a late result is dropped
    */
   async write(record: StepRecord, effects: StepEffects = {}): Promise<StepRecord> {
-    if ([record.path, ...pathsAround(record.path)].some((path) => this.#cancelled.has(path))) {
+    if (
+      this.#cancelled && [record.path, ...pathsAround(record.path)].some((path) => this.#cancelled!.has(path))
+    ) {
       throw new Interruption("cancelled", `Step "${record.path}" came too late: its branch has lost`);
     }
     // From here on, a loser's write reaches the store only after this one.
-    for (const branch of effects.cancels ?? []) this.#cancelled.add(branch);
+    for (const branch of effects.cancels ?? []) (this.#cancelled ??= new Set()).add(branch);
     const shown = this.#withoutHidden(record);
     const result = await this.store.recordStep(this.run.id, shown, effects, this.clock.now());
     if (result.dropped) throw new Interruption("cancelled", "The run had ended before");
@@ -157,7 +159,7 @@ export class Records {
   }
 
   #withoutHidden(record: StepRecord): StepRecord {
-    if (this.#hidden.size === 0) return record;
+    if (this.#hidden === undefined) return record;
     let text = writeRecordJson(record);
     for (const [hidden, shown] of this.#hidden) text = text.replaceAll(hidden, () => shown);
     return readExactJson(text) as StepRecord;
@@ -182,9 +184,10 @@ export class Records {
   }
 
   #addInside(path: string, inside: string): void {
-    const known = this.#inside.get(path);
+    const lists = this.#inside ??= new Map();
+    const known = lists.get(path);
     if (known) known.push(inside);
-    else this.#inside.set(path, [inside]);
+    else lists.set(path, [inside]);
   }
 }
 
@@ -196,6 +199,8 @@ function isSame(one: StepRecord, other: StepRecord): boolean {
 /** The paths that a path stands below: `lines[3]/save` is in `lines[3]`, and that in `lines`. */
 function pathsAround(path: string): string[] {
   const around: string[] = [];
+  // Most steps are in no other.
+  if (!/[/[]/.test(path)) return around;
   for (let end = path.length - 1; end > 0; end--) {
     if (path[end] === "/" || path[end] === "[") around.push(path.slice(0, end));
   }

@@ -1,11 +1,13 @@
+import { dirname, join } from "node:path";
 import { type Cancel, type Clock, sleepFor } from "../host/clock.ts";
-import type { Rule } from "../model/rule.ts";
 import type { RunState } from "../model/run.ts";
-import type { ClaimedRun, Lease, Refused, Seen, Store } from "../store/store.ts";
+import type { ClaimedRun, Lease, Refused, Seen } from "../store/store.ts";
 import { Execution } from "./execution.ts";
 import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
+import { servicesFor } from "./services.ts";
 import { Sleepers } from "./sleepers.ts";
+import type { RuleVersion } from "./step_frame.ts";
 
 /**
  * How many runs are executed at once: most of them wait for an answer and cost a few kilobytes. More would not be
@@ -34,7 +36,7 @@ export class Runner {
   #change: PromiseWithResolvers<void> | undefined;
 
   constructor(private readonly options: RunnerOptions) {
-    this.#versions = new VersionCache(options.store);
+    this.#versions = new VersionCache(options);
     this.#maxRuns = options.maxRuns ?? MAX_RUNS;
     this.#sleepers = new Sleepers(options.clock);
   }
@@ -275,11 +277,11 @@ const SIZE = 64;
 
 /** The rule versions that runs are pinned to, in an LRU cache. */
 class VersionCache {
-  readonly #rules = new Map<string, Promise<Rule | undefined>>();
+  readonly #rules = new Map<string, Promise<RuleVersion | undefined>>();
 
-  constructor(private readonly store: Pick<Store, "getVersion">) {}
+  constructor(private readonly options: RunnerOptions) {}
 
-  get(version: string): Promise<Rule | undefined> {
+  get(version: string): Promise<RuleVersion | undefined> {
     const rule = this.#rules.get(version) ?? this.#read(version);
     // Moves it to the end: a Map keeps the insertion order, so the first entry is the least recently used.
     this.#rules.delete(version);
@@ -288,11 +290,14 @@ class VersionCache {
     return rule;
   }
 
-  async #read(version: string): Promise<Rule | undefined> {
+  async #read(version: string): Promise<RuleVersion | undefined> {
+    const { store, folder } = this.options;
     try {
-      const rule = await this.store.getVersion(version);
-      if (rule === undefined) this.#rules.delete(version);
-      return rule;
+      const rule = await store.getVersion(version);
+      if (rule !== undefined) {
+        return { rule, services: servicesFor(rule, this.options), ruleFolder: join(folder, dirname(rule.file)) };
+      }
+      this.#rules.delete(version);
     } catch (error) {
       this.#rules.delete(version);
       throw error;

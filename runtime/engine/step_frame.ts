@@ -1,4 +1,3 @@
-import { dirname, join } from "node:path";
 import type { ActionServices } from "../actions/action.ts";
 import type { RecordedError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
@@ -13,12 +12,18 @@ import type { Records } from "./records.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import type { Waiting } from "./waiting.ts";
 
-/** One execution of a run, from claim to suspension or end. */
-export interface RunContext {
-  run: Run;
+/** What all executions of a rule version share. */
+export interface RuleVersion {
   rule: Rule;
-  records: Records;
   services: ActionServices;
+  /** The folder of the rule file, absolute. */
+  ruleFolder: string;
+}
+
+/** One execution of a run, from claim to suspension or end. */
+export interface RunContext extends RuleVersion {
+  run: Run;
+  records: Records;
   options: RunnerOptions;
   waiting: Waiting;
   /** How the run ends if a step now succeeds as its last one. */
@@ -56,8 +61,7 @@ export type RunSteps = (steps: Step[], frame: StepFrame) => Promise<StepOutcome>
 
 /** The frame of a rule's own steps. */
 export function rootFrame(context: RunContext, signal: AbortSignal): StepFrame {
-  const ruleFolder = join(context.options.folder, dirname(context.rule.file));
-  const { inputs } = context.run;
+  const { ruleFolder, run: { inputs } } = context;
   return { context, path: "", steps: {}, errors: {}, unresolved: {}, ruleFolder, signal, ...inputs && { inputs } };
 }
 
@@ -116,20 +120,35 @@ export function errorValue(error: RecordedError, step: string): JsonObject {
 export function inScope<T>(frame: StepFrame, use: (scope: Scope) => T): Promise<T> {
   const { context: { run, rule, options }, steps, errors, inputs, error, names } = frame;
   const now = options.clock.now();
+  const { createdAt } = run;
   const scope: Scope = {
+    __proto__: null,
     ...options.surroundings(rule.id),
     event: run.event,
     steps,
     errors,
     config: rule.config,
-    run: { id: run.id, createdAt: new Date(run.createdAt).toISOString() },
+    run: {
+      id: run.id,
+      // Few expressions read it.
+      get createdAt() {
+        return new Date(createdAt).toISOString();
+      },
+    },
     rule: { id: rule.id, name: rule.name ?? rule.id, file: rule.file },
     ...(inputs && { inputs }),
     ...(error !== undefined && { error }),
     ...names,
     $now: now,
+    get state() {
+      return state();
+    },
   };
-  return withState((keys) => options.store.getState(keys, now), (state) => use(Object.assign(scope, { state })));
+  let state: () => unknown;
+  return withState((keys) => options.store.getState(keys, now), (view) => {
+    state = view;
+    return use(scope);
+  });
 }
 
 /** Evaluates an expression in the frame. */

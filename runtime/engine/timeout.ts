@@ -47,11 +47,11 @@ async function endInTime<T>(
   stop: AbortController,
 ): Promise<T> {
   const { what, ms, of = ms, excluded, grace } = limit;
-  const leftBehind = Promise.withResolvers<never>();
+  const leftBehind = grace === undefined ? undefined : Promise.withResolvers<never>();
   let cancelGrace: Cancel | undefined;
   const end = (reason: unknown) => {
     stop.abort(reason);
-    if (grace !== undefined) cancelGrace ??= clock.after(grace, () => leftBehind.reject(reason));
+    if (leftBehind) cancelGrace ??= clock.after(grace!, () => leftBehind.reject(reason));
   };
   const tooLate = () => end(new TimeoutError(`${what} took longer than its timeout of ${formatDuration(of!)}`));
   const cancel = ms === undefined ? undefined : afterCounted(clock, ms, excluded, tooLate);
@@ -59,7 +59,7 @@ async function endInTime<T>(
   const stopped = () => end(signal.reason);
   signal.addEventListener("abort", stopped);
   try {
-    return await Promise.race([acting, leftBehind.promise]);
+    return await (leftBehind ? Promise.race([acting, leftBehind.promise]) : acting);
   } catch (thrown) {
     throw stop.signal.aborted ? stop.signal.reason : thrown;
   } finally {

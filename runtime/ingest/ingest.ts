@@ -78,7 +78,7 @@ export class Ingest {
    */
   async deliver(deliveries: Delivery[], progress: Progress[] = []): Promise<Receipt[]> {
     const grouped = deliveries.length === 1 ? [deliveries] : byIdentity(deliveries);
-    const arrivals = await Promise.all(grouped.map((group) => this.#arrival(group)));
+    const arrivals = await all(grouped, (group) => this.#arrival(group));
     return await this.#accept(arrivals, progress);
   }
 
@@ -101,7 +101,7 @@ export class Ingest {
 
   async #arrival(group: Delivery[]): Promise<Arrival> {
     const [{ event, within }] = group;
-    const candidates = await Promise.all(group.map((delivery) => this.#candidate(event, delivery)));
+    const candidates = await all(group, (delivery) => this.#candidate(event, delivery));
     return arrivalOf(event, within, candidates.filter((candidate) => candidate !== undefined));
   }
 
@@ -112,10 +112,13 @@ export class Ingest {
     const { store, clock, surroundings } = this.options;
     const now = clock.now();
     const outcome = await withState((keys) => store.getState(keys, now), (state) => {
-      const scope = {
+      const scope: Scope = {
+        __proto__: null,
         ...surroundings(rule.id),
         event,
-        state,
+        get state() {
+          return state();
+        },
         config: rule.config,
         rule: { id: rule.id, file: rule.file },
         $now: now,
@@ -146,6 +149,11 @@ export class Ingest {
 function arrivalOf(event: Event, within: number | undefined, candidates: Candidate[]): Arrival {
   const isRefused = candidates.length > 0 && candidates.every(({ outcome }) => outcome.kind === "invalid");
   return { event, within: isRefused ? 0 : within, candidates };
+}
+
+/** Like `Promise.all`, without its cost for a single item, as there nearly always is one. */
+async function all<T, R>(items: T[], use: (item: T) => Promise<R>): Promise<R[]> {
+  return items.length === 1 ? [await use(items[0])] : await Promise.all(items.map(use));
 }
 
 function byIdentity(deliveries: Delivery[]): Delivery[][] {

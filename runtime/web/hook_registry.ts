@@ -6,6 +6,9 @@ export interface HookMatch {
   params: Record<string, string>;
 }
 
+/** How many requested paths are remembered. */
+const MOST_KNOWN = 1_000;
+
 /** One segment of the registered paths, with the segments that may follow it. */
 class Place {
   readonly hooks = new Set<Hook>();
@@ -24,11 +27,17 @@ class Place {
  */
 export class HookRegistry implements Registry<Hook> {
   readonly #root = new Place();
+  /** The matches of paths that were requested, until the next change. */
+  #known = new Map<string, HookMatch[]>();
 
   add(hook: Hook): () => void {
     const segments = segmentsOf(hook.path);
     placeFor(this.#root, segments).hooks.add(hook);
-    return () => void remove(this.#root, segments, hook);
+    this.#known.clear();
+    return () => {
+      remove(this.#root, segments, hook);
+      this.#known.clear();
+    };
   }
 
   /** The paths with at least one hook, sorted. */
@@ -41,10 +50,16 @@ export class HookRegistry implements Registry<Hook> {
    * `/price/all` is not also a `/price/:sku`.
    * @param path as requested, below `/hooks`, still percent-encoded
    */
-  match(path: string): HookMatch[] {
+  match(path: string): readonly HookMatch[] {
+    const known = this.#known.get(path);
+    if (known !== undefined) return known;
     const wanted = segmentsOf(path).map(decode);
     const place = find(this.#root, wanted, 0);
-    return [...place?.hooks ?? []].map((hook) => ({ hook, params: paramsOf(hook, wanted) }));
+    const found = [...place?.hooks ?? []].map((hook) => ({ hook, params: paramsOf(hook, wanted) }));
+    // Paths come from outside.
+    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
+    this.#known.set(path, found);
+    return found;
   }
 }
 

@@ -11,13 +11,16 @@ import { readRequestBody } from "./request_body.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
 
+/** The part of a request's URL that hooks see. */
+export type Target = Pick<URL, "pathname" | "search">;
+
 /**
  * `/hooks/<path>`: one delivery to all webhook triggers that listen on the path.
  * @param onTaken called once the event is stored; whatever is answered then is no refusal
  */
 export async function receiveHook(
   request: Request,
-  url: URL,
+  url: Target,
   context: HookContext,
   onTaken: () => void = () => {},
 ): Promise<Response> {
@@ -47,10 +50,11 @@ export async function receiveHook(
 }
 
 /** The hooks for the request, or the answer if there are none. */
-function listeners(request: Request, path: string, context: HookContext): HookMatch[] | Response {
+function listeners(request: Request, path: string, context: HookContext): readonly HookMatch[] | Response {
   const matches = context.hooks.match(path);
   if (matches.length === 0) return nobodyListens(request, path, context);
-  const hooks = matches.filter(({ hook }) => hook.args.method === request.method);
+  const { method } = request;
+  const hooks = matches.filter(({ hook }) => hook.args.method === method);
   return hooks.length === 0 ? wrongMethod(request, matches) : hooks;
 }
 
@@ -60,12 +64,14 @@ type Outcome = { match: HookMatch; received: Received };
  * The result of each hook's check of the request. Hooks with the same auth and identity options share one event, so that it
  * has one id even if neither rule nor provider gives it one.
  */
-function receiveOnce(hooks: HookMatch[], request: WebhookRequest, context: HookContext): Outcome[] {
+function receiveOnce(hooks: readonly HookMatch[], request: WebhookRequest, context: HookContext): Outcome[] {
+  const receiveFor = ({ hook }: HookMatch) => receive(hook.args, request, context.clock.now(), context.secretOf);
+  if (hooks.length === 1) return [{ match: hooks[0], received: receiveFor(hooks[0]) }];
   const known = new Map<string, Received>();
   return hooks.map((match) => {
     const { auth, secret, dedupe, within } = match.hook.args;
-    const key = hooks.length === 1 ? "" : JSON.stringify([auth, secret, dedupe, within]);
-    const received = known.get(key) ?? receive(match.hook.args, request, context.clock.now(), context.secretOf);
+    const key = JSON.stringify([auth, secret, dedupe, within]);
+    const received = known.get(key) ?? receiveFor(match);
     known.set(key, received);
     return { match, received };
   });
@@ -84,7 +90,7 @@ function deliveriesOf(outcomes: Outcome[], request: Request, context: HookContex
 
 async function deliver(
   deliveries: Delivery[],
-  hooks: HookMatch[],
+  hooks: readonly HookMatch[],
   context: HookContext,
   onTaken: () => void,
 ): Promise<Response> {
@@ -147,14 +153,14 @@ function nobodyListens(request: Request, path: string, context: HookContext): Re
   return Response.json(refuseTokenless(request, context) ? { error } : { error, paths }, { status: 404 });
 }
 
-function wrongMethod(request: Request, matches: HookMatch[]): Response {
+function wrongMethod(request: Request, matches: readonly HookMatch[]): Response {
   const allow = [...new Set(matches.map(({ hook }) => hook.args.method))].sort().join(", ");
   const error = `This webhook accepts ${allow}, not ${request.method}`;
   return Response.json({ error }, { status: 405, headers: { allow } });
 }
 
 /** The values of the query, or the answer if it is refused. */
-function readQuery(url: URL): Record<string, Repeatable> | Response {
+function readQuery(url: Target): Record<string, Repeatable> | Response {
   if (url.search === "") return {};
   try {
     return readFields(url.search.slice(1), "query");
@@ -168,6 +174,15 @@ function readQuery(url: URL): Record<string, Repeatable> | Response {
  * in it, it has no such step.
  */
 function mayReply(rule: Rule): boolean {
+  let known = replies.get(rule);
+  if (known === undefined) replies.set(rule, known = findReply(rule));
+  return known;
+}
+
+/** Each delivery asks. */
+const replies = new WeakMap<Rule, boolean>();
+
+function findReply(rule: Rule): boolean {
   const lists = [rule.onError, ...Object.values(rule.actions).map((action) => action.then)];
   if (rule.then !== "function") lists.push(rule.then);
   else if (/\breply\b/.test(rule.modules[""])) return true;

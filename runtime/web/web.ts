@@ -7,7 +7,7 @@ import { api } from "./api.ts";
 import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
 import { formsApi } from "./forms/api.ts";
-import { receiveHook } from "./hooks.ts";
+import { receiveHook, type Target } from "./hooks.ts";
 import { startApi } from "./start.ts";
 
 /** The HTTP interface of the program. */
@@ -56,14 +56,14 @@ export function createWeb(context: WebContext): Web {
   });
   return {
     async fetch(request, address = () => "") {
-      const url = urlOf(request);
+      const url = plainHook(request) ?? urlOf(request);
       if (url === undefined) return Response.json({ error: "The header Host is not valid" }, { status: 400 });
       const isHook = /^\/hooks(\/|$)/.test(url.pathname);
       // Not through the router and its middleware: no other route gets thousands of requests a second.
       let isTaken = false;
       const response = isHook
         ? closed(context) ?? await answerHook(request, url, context, () => isTaken = true)
-        : await app.fetch(URL.canParse(request.url) ? request : new Request(url, request), { address });
+        : await app.fetch(URL.canParse(request.url) ? request : new Request(urlOf(request)!, request), { address });
       const isIntake = isHook || url.pathname === "/events" && request.method !== "GET";
       // A rule may reply with any status to a request that was taken.
       if (isIntake && !isTaken && response.status >= 400) {
@@ -72,6 +72,14 @@ export function createWeb(context: WebContext): Web {
       return response;
     },
   };
+}
+
+/** The target of a request for a hook, as nearly all are: without a query and escapes, its URL need not be parsed. */
+function plainHook({ url, headers }: Request): Target | undefined {
+  const base = `http://${headers.get("host")}`;
+  if (!url.startsWith("/hooks/", base.length) || !url.startsWith(base)) return undefined;
+  const pathname = url.slice(base.length);
+  return /^[\w/-]+$/.test(pathname) ? { pathname, search: "" } : undefined;
 }
 
 /**
@@ -84,7 +92,7 @@ function urlOf({ url, headers }: Request): URL | undefined {
   return URL.parse(url.startsWith("/") ? `http://localhost${url}` : url) ?? undefined;
 }
 
-async function answerHook(request: Request, url: URL, context: WebContext, onTaken: () => void): Promise<Response> {
+async function answerHook(request: Request, url: Target, context: WebContext, onTaken: () => void): Promise<Response> {
   try {
     return await receiveHook(request, url, context, onTaken);
   } catch (error) {

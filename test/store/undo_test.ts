@@ -27,16 +27,17 @@ Deno.test("an undo restores rows, indexes, counts, bytes and pending writes", ()
 
 Deno.test("indexes and counts agree with the rows, after any changes", () => {
   fc.assert(
-    fc.property(fc.array(operation, { minLength: 40, maxLength: 120 }), (operations) => {
+    fc.property(fc.array(fc.tuple(operation, fc.boolean()), { minLength: 40, maxLength: 120 }), (operations) => {
       const state = new State();
       const groups = new Map();
-      for (const each of operations) {
+      for (const [each, isRead] of operations) {
         state.now += 500;
         execute(state, each);
         state.remember(encode(state.rows).history);
-        assert.deepEqual(dump(state.rows, groups), dump(rebuilt(state.rows), groups));
+        // New rows enter an index when it is read, so it is not read after each operation.
+        if (isRead) assert.deepEqual(dump(state.rows, groups), dump(rebuilt(state.rows), groups));
       }
     }),
-    { numRuns: 40 },
+    { numRuns: 60 },
   );
 });

@@ -14,7 +14,7 @@ import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference }
  * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
  * `item`, `index`, `error`. `$now` is not a name: it is the time in milliseconds that `now()` returns, so that tests and
  * replays are deterministic; without it `now()` is the machine's time. `$meter` is not a name either: it measures the cost of the
- * rule's expressions.
+ * rule's expressions. A scope without a prototype is evaluated without a copy.
  */
 export type Scope = Record<string, unknown> & { $now?: number; $meter?: Meter };
 
@@ -127,10 +127,15 @@ function makeEntry(text: string): Entry {
     if (!valid) throw error;
     checkPatterns(parsed.ast);
     const varies = calls(parsed.ast, "now") || references.some(({ path }) => path[0] === "env" || path[0] === "state");
-    return { references, varies, run: (names) => parsed({ __proto__: null, ...names }) };
+    return { references, varies, run: (names) => parsed(withoutPrototype(names)) };
   } catch (error) {
     return { references, varies: false, problem: explain(error, text) };
   }
+}
+
+/** Names without those that every object has, such as `constructor`. */
+function withoutPrototype(names: Record<string, unknown>): Record<string, unknown> {
+  return Object.getPrototypeOf(names) === null ? names : { __proto__: null, ...names };
 }
 
 /** @throws with the position, if a literal pattern in the expression is not valid */

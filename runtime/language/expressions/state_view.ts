@@ -4,21 +4,22 @@ import type { Json } from "../../model/json.ts";
  * Expressions read `state['x']` synchronously, but the store is asynchronous. So this evaluates with a view that notes the keys
  * read, fetches missing keys, and evaluates again until none is missing. Expressions are pure, so repetition has no effect.
  * @param read returns the values of the keys that exist
- * @param use evaluates with the view as `state`
+ * @param use evaluates with the view as `state`; few expressions read it, so it is made when it is asked for
  */
 export async function withState<T>(
   read: (keys: string[]) => Promise<Record<string, Json>>,
-  use: (state: unknown) => T,
+  use: (state: () => unknown) => T,
 ): Promise<T> {
-  const view = new StateView();
+  let view: StateView | undefined;
+  const state = () => view ??= new StateView();
   for (;;) {
-    const attempt = settle(() => use(view));
-    const wanted = view.takeWanted();
+    const attempt = settle(() => use(state));
+    const wanted = view?.takeWanted() ?? [];
     if (wanted.length === 0) {
       if ("error" in attempt) throw attempt.error;
       return attempt.value;
     }
-    view.learn(wanted, await read(wanted));
+    view!.learn(wanted, await read(wanted));
   }
 }
 

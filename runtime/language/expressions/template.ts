@@ -25,13 +25,17 @@ export function resolveArgs(kind: Kind, args: JsonObject, scope: Scope): JsonObj
   return mapArgs(kind, args, (info, value) => resolveField(info, value as Json, scope)) as JsonObject;
 }
 
+type Schemas = Record<string, Parameters<typeof mapFields>[0]>;
+const schemasOf = new WeakMap<Kind, Schemas>();
+
 /** Visits the main argument and the options of a trigger or step along its kind's schemas. */
 export function mapArgs(
   kind: Kind,
   args: Record<string, unknown>,
   visit: Parameters<typeof mapFields>[2],
 ): Record<string, unknown> {
-  const schemas: Record<string, Parameters<typeof mapFields>[0]> = { ...kind.options, [kind.kind]: kind.main };
+  let schemas = schemasOf.get(kind);
+  if (schemas === undefined) schemasOf.set(kind, schemas = { ...kind.options, [kind.kind]: kind.main });
   return Object.fromEntries(
     Object.entries(args).map(([key, value]) => {
       return [key, Object.hasOwn(schemas, key) ? mapFields(schemas[key], value, visit, [key]) : value];

@@ -1,3 +1,4 @@
+import { Buffer } from "node:buffer";
 import { NewerFormatError } from "../log/errors.ts";
 import { type Database, NewFile, openFile, release, type Statement } from "./sqlite.ts";
 
@@ -26,19 +27,22 @@ const BY_RETENTION = -1;
 export class IdentityPacker {
   #bytes: Uint8Array<ArrayBuffer>;
   #view: DataView;
+  /** The same bytes; only it decodes hexadecimal digits natively. */
+  #buffer: Buffer;
   #length = 0;
 
   /** @param expected how many there may be */
   constructor(expected = 1024) {
     this.#bytes = new Uint8Array(Math.max(1, expected) * IDENTITY_BYTES);
     this.#view = new DataView(this.#bytes.buffer);
+    this.#buffer = Buffer.from(this.#bytes.buffer);
   }
 
   /** @param hash its 16 bytes, or their 32 hexadecimal digits */
   add(hash: Uint8Array | string, { event, at, within, runs, flags }: Identity): void {
     if (this.#length === this.#bytes.length) this.#grow();
     const start = this.#length;
-    if (typeof hash === "string") this.#setHex(hash, start);
+    if (typeof hash === "string") this.#buffer.write(hash, start, HASH_BYTES, "hex");
     else this.#bytes.set(hash, start);
     this.#view.setFloat64(start + 16, event, true);
     this.#view.setFloat64(start + 24, at, true);
@@ -53,15 +57,12 @@ export class IdentityPacker {
     return this.#bytes.slice(0, this.#length);
   }
 
-  #setHex(hash: string, start: number): void {
-    for (let at = 0; at < HASH_BYTES; at++) this.#bytes[start + at] = parseInt(hash.slice(2 * at, 2 * at + 2), 16);
-  }
-
   #grow(): void {
     const grown = new Uint8Array(this.#bytes.length * 2);
     grown.set(this.#bytes);
     this.#bytes = grown;
     this.#view = new DataView(grown.buffer);
+    this.#buffer = Buffer.from(grown.buffer);
   }
 }
 

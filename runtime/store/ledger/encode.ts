@@ -1,6 +1,5 @@
-import { ordered } from "./ordered.ts";
 import type { HistoryRecord, Rows } from "./rows.ts";
-import { type EventRow, toJson } from "./tables.ts";
+import { type EventRow, eventToJson, toJson } from "./tables.ts";
 
 /** A line of history as stored in a frame. */
 export interface HistoryText {
@@ -22,35 +21,46 @@ export interface Encoded {
  * @throws if JSON cannot represent a value, such as a BigInt; the changes can then still be undone
  */
 export function encode(rows: Rows): Encoded {
-  const { changed, identities, history } = rows.changes();
-  const lines: string[] = [];
+  const { tables, identities, history } = rows.changes();
+  let lines = "";
   /** The texts of events put in this frame: their lines in history need no text of their own. */
-  const events = new Map<string, string>();
-  for (const { table, key, before, entry, text } of changed) {
-    if (entry === undefined && before === undefined) continue;
-    // A new key is marked: if it is dropped in the same segment, a fold keeps nothing of it.
-    const name = `${table}${before === undefined ? "*" : ""}/${escapeKey(key)}\t`;
-    if (entry === undefined) {
-      lines.push(name, "\n");
-      continue;
+  const events = new Map<number, string>();
+  for (const { table, dirty, entries, text } of tables) {
+    for (const [key, before] of dirty) {
+      const entry = entries.get(key);
+      if (entry === undefined && before === undefined) continue;
+      // A new key is marked: if it is dropped in the same segment, a fold keeps nothing of it.
+      const name = `${table}${before === undefined ? "*" : ""}/${escapeKey(key)}\t`;
+      if (entry === undefined) {
+        lines += `${name}\n`;
+        continue;
+      }
+      const json = text
+        ? entry.row as string
+        : table === "event"
+        ? eventToJson(entry.row as EventRow)
+        : toJson(entry.row);
+      if (table === "event") events.set((entry.row as EventRow).key, json);
+      lines += `${name}${json}\n`;
+      rows.measured(entry, json, name.length + json.length + 1);
     }
-    const json = text ? entry.row as string : toJson(entry.row);
-    lines.push(name, json, "\n");
-    if (table === "event") events.set(key, json);
-    rows.measured(entry, json, name.length + json.length + 1);
   }
   for (const [hash, { key, at, within = null, runs, replied }] of identities) {
-    lines.push(`id/${hash}\t[${key},${at},${within},${runs},${Number(replied)}]\n`);
+    lines += `id/${hash}\t[${key},${at},${within},${runs},${Number(replied)}]\n`;
   }
   const texts = history.map(({ kind, header, body }) => {
-    const known = kind === "event" ? events.get(ordered((body as EventRow).key)) : undefined;
-    const one: HistoryText = { kind, header: JSON.stringify(header), text: known ?? toJson(body) };
-    lines.push(`+${kind}\t${one.header}\t${known === undefined ? one.text : ""}\n`);
+    const event = kind === "event" ? body as EventRow : undefined;
+    const known = event && events.get(event.key);
+    const one: HistoryText = {
+      kind,
+      header: JSON.stringify(header),
+      text: known ?? (event ? eventToJson(event) : toJson(body)),
+    };
+    lines += `+${kind}\t${one.header}\t${known === undefined ? one.text : ""}\n`;
     return one;
   });
-  const text = lines.join("");
   rows.encoded();
-  return { text, history: texts };
+  return { text: lines, history: texts };
 }
 
 /** Characters that would end a column or a line, begin an escape, or be lost in UTF-8. */

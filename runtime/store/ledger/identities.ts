@@ -34,8 +34,9 @@ const GROWTH = 1.5;
  */
 export class Identities {
   #secret = "";
-  #lastText = "";
+  #last = { source: "", id: "" };
   #lastHash = "";
+  #lastWords = new Uint32Array(WORDS);
   #slots = 0;
   /** Slots in use, including those of expired identities. */
   #used = 0;
@@ -54,6 +55,7 @@ export class Identities {
   /** @param secret hex digits that only this store knows */
   keyBy(secret: string): void {
     this.#secret = secret;
+    this.#lastHash = "";
   }
 
   /** The number of identities, including expired ones until the next {@link expire}. */
@@ -67,16 +69,21 @@ export class Identities {
 
   /** The hash of an identity, as 32 hex digits. */
   hashOf(source: string, id: string): string {
-    // With a length before the source, so that no two identities give the same text.
-    const text = `${this.#secret}${source.length}\n${source}${id}`;
     // An identity is usually looked up, then put.
-    if (text === this.#lastText) return this.#lastHash;
-    this.#lastText = text;
-    return this.#lastHash = digest("sha256", text).slice(0, HEX_DIGITS);
+    if (this.#lastHash !== "" && id === this.#last.id && source === this.#last.source) return this.#lastHash;
+    this.#last = { source, id };
+    // With a length before the source, so that no two identities give the same text.
+    this.#lastHash = digest("sha256", `${this.#secret}${source.length}\n${source}${id}`).slice(0, HEX_DIGITS);
+    this.#lastWords = words(this.#lastHash);
+    return this.#lastHash;
+  }
+
+  #wordsOf(hash: string): Uint32Array {
+    return hash === this.#lastHash ? this.#lastWords : words(hash);
   }
 
   get(hash: string): Identity | undefined {
-    const slot = this.#slotOf(words(hash));
+    const slot = this.#slotOf(this.#wordsOf(hash));
     if (this.#key[slot] === 0) return undefined;
     const within = this.#withinAt(slot);
     return {
@@ -89,12 +96,12 @@ export class Identities {
   }
 
   put(hash: string, { key, at, within = NaN, runs, replied }: Identity): void {
-    this.#put(words(hash), key, at, within, runs, replied ? REPLIED : 0);
+    this.#put(this.#wordsOf(hash), key, at, within, runs, replied ? REPLIED : 0);
   }
 
   /** Removes an identity: its slot stays in use, as if expired. */
   remove(hash: string): void {
-    const slot = this.#slotOf(words(hash));
+    const slot = this.#slotOf(this.#wordsOf(hash));
     if (this.#key[slot] === 0) return;
     this.#at[slot] = -Infinity;
     this.#setWithin(slot, 0);
@@ -195,8 +202,12 @@ export class Identities {
 }
 
 /** The words of a hash, big endian as in its hex digits. */
-function words(hash: string): Uint32Array {
+function words(hash: string): Uint32Array<ArrayBuffer> {
   const words = new Uint32Array(WORDS);
-  for (let at = 0; at < WORDS; at++) words[at] = parseInt(hash.slice(at * 8, at * 8 + 8), 16);
+  for (let at = 0; at < HEX_DIGITS; at++) {
+    const code = hash.charCodeAt(at);
+    // "0" to "9", "a" to "f".
+    words[at >>> 3] = (words[at >>> 3] << 4) | (code <= 57 ? code - 48 : code - 87);
+  }
   return words;
 }

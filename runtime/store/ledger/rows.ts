@@ -1,7 +1,7 @@
 import type { Buffer } from "node:buffer";
 import { readExactJson } from "../../formats/exact_json.ts";
 import { Identities, type Identity } from "./identities.ts";
-import { OrderedKeys } from "./ordered.ts";
+import { join, OrderedKeys } from "./ordered.ts";
 import type { Shelf } from "./shelf.ts";
 import { type TableName, TABLES, type Tables, toJson } from "./tables.ts";
 
@@ -16,21 +16,31 @@ interface Entry {
   at?: number | undefined;
   /** Size of its line on disk. */
   bytes: number;
-  /** Its keys in each index, and its group in each count; computed from the row when needed. */
-  places?: (string | string[] | undefined)[];
 }
 
-type IndexKeys = (row: never, key: string) => string | string[] | undefined;
+type Place = string | string[] | undefined;
+
+interface Index {
+  keysOf: (row: never, key: string) => Place;
+  keys: OrderedKeys;
+  /** Keys of new rows, which are added when the index is read: most runs end before that. */
+  fresh: Set<string>;
+}
+
+type Group = string | number | undefined;
+
+interface Count {
+  groupOf: (row: never) => Group;
+  counted: Map<Group, number>;
+}
 
 interface Table {
   text: boolean;
   /** The text that follows the part of a row's text that the indexes need. */
   behindHead: string | undefined;
   entries: Map<string, Entry>;
-  indexes: [keysOf: IndexKeys, keys: OrderedKeys][];
-  byName: Map<string, OrderedKeys>;
-  counts: [groupOf: (row: never) => string | undefined, counted: Map<string, number>][];
-  countsByName: Map<string, Map<string, number>>;
+  indexes: Map<string, Index>;
+  counts: Map<string, Count>;
   /** Keys changed since the last frame, with their entries as of that frame. */
   dirty: Map<string, Entry | undefined>;
 }
@@ -71,16 +81,16 @@ export class Rows {
     this.#shelf = shelf;
     this.#mostWarm = warm;
     for (const [name, { text = false, before, indexes = {}, counts = {} }] of Object.entries(TABLES)) {
-      const byName = new Map(Object.keys(indexes).map((index) => [index, new OrderedKeys()]));
-      const countsByName = new Map(Object.keys(counts).map((count) => [count, new Map<string, number>()]));
       this.#tables.set(name as TableName, {
         text,
         behindHead: before && `,"${before}":`,
         entries: new Map(),
-        indexes: Object.entries(indexes).map(([index, keysOf]) => [keysOf as IndexKeys, byName.get(index)!]),
-        byName,
-        counts: Object.entries(counts).map(([count, groupOf]) => [groupOf as never, countsByName.get(count)!]),
-        countsByName,
+        indexes: new Map(
+          Object.entries(indexes).map((
+            [index, keysOf],
+          ) => [index, { keysOf, keys: new OrderedKeys(), fresh: new Set() }]),
+        ),
+        counts: new Map(Object.entries(counts).map(([count, groupOf]) => [count, { groupOf, counted: new Map() }])),
         dirty: new Map(),
       });
     }
@@ -113,13 +123,16 @@ export class Rows {
   }
 
   /** How many rows are in a group of a declared count. */
-  count(table: TableName, count: string, group: string): number {
-    return this.#tables.get(table)!.countsByName.get(count)!.get(group) ?? 0;
+  count(table: TableName, count: string, group: string | number): number {
+    return this.#tables.get(table)!.counts.get(count)!.counted.get(group) ?? 0;
   }
 
   /** An index of a table. */
   index(table: TableName, index: string): OrderedKeys {
-    return this.#tables.get(table)!.byName.get(index)!;
+    const known = this.#tables.get(table)!;
+    const found = known.indexes.get(index)!;
+    this.#addFresh(known, found);
+    return found.keys;
   }
 
   /** Rows in the order of an index: those whose index key begins with the prefix and comes after `after`. */
@@ -127,6 +140,11 @@ export class Rows {
     const known = this.#tables.get(table)!;
     const keys = this.index(table, index).range(prefix, after, limit);
     return keys.map((key) => this.#valueOf(known, known.entries.get(key)!) as Tables[T]);
+  }
+
+  /** The rows of a run in a table that has an index by run, in order. Most runs have none. */
+  ofRun<T extends "step" | "note" | "wait" | "taken">(table: T, run: string): Tables[T][] {
+    return this.size(table) === 0 ? [] : this.range(table, "run", join(run, ""));
   }
 
   /** The first row of such a range. */
@@ -201,12 +219,12 @@ export class Rows {
   }
 
   /** The changes that are not in a frame yet. */
-  changes(): { changed: Changed[]; identities: Map<string, Identity>; history: HistoryRecord[] } {
-    const changed: Changed[] = [];
+  changes(): { tables: Changes[]; identities: Map<string, Identity>; history: HistoryRecord[] } {
+    const tables: Changes[] = [];
     for (const [table, { dirty, entries, text }] of this.#tables) {
-      for (const [key, before] of dirty) changed.push({ table, key, before, entry: entries.get(key), text });
+      if (dirty.size > 0) tables.push({ table, dirty, entries, text });
     }
-    return { changed, identities: this.#identities, history: this.#history };
+    return { tables, identities: this.#identities, history: this.#history };
   }
 
   /** Makes all changes so far permanent: they can no longer be undone. */
@@ -243,14 +261,14 @@ export class Rows {
   }
 
   #cool(entry: Entry): void {
-    entry.row = entry.places = undefined;
+    entry.row = undefined;
     if (entry.text !== undefined && this.#shelf?.put(entry, entry.text)) entry.text = undefined;
   }
 
   /** Releases a row that was replaced or dropped, and can no longer be restored. */
   #release(entry: Entry): void {
     if (entry.at !== undefined) this.#shelf!.drop(entry);
-    entry.row = entry.text = entry.places = undefined;
+    entry.row = entry.text = undefined;
   }
 
   #valueOf(table: Table, entry: Entry): unknown {
@@ -259,15 +277,17 @@ export class Rows {
     return table.text ? text : readExactJson(text);
   }
 
-  #placesOf(table: Table, entry: Entry, key: string, bytes?: Buffer): NonNullable<Entry["places"]> {
-    if (entry.places) return entry.places;
-    const row = (bytes && !table.text ? readHead(bytes, table.behindHead) : this.#valueOf(table, entry)) as never;
-    const places: NonNullable<Entry["places"]> = [];
-    for (const [keysOf] of table.indexes) places.push(keysOf(row, key));
-    for (const [groupOf] of table.counts) places.push(groupOf(row));
-    // A row that has only its text, as read from disk, stays that small.
-    if (entry.row !== undefined) entry.places = places;
-    return places;
+  #addLater(table: Table, index: Index, key: string): void {
+    // While their values are still in memory.
+    if (index.fresh.size >= this.#mostWarm / 8) this.#addFresh(table, index);
+    index.fresh.add(key);
+  }
+
+  #addFresh(table: Table, { keysOf, keys, fresh }: Index): void {
+    for (const key of fresh) {
+      place(keys, key, undefined, keysOf(this.#valueOf(table, table.entries.get(key)!) as never, key));
+    }
+    fresh.clear();
   }
 
   #set(name: TableName, key: string, entry: Entry | undefined): void {
@@ -288,13 +308,19 @@ export class Rows {
   #replace(table: Table, key: string, entry: Entry | undefined, bytes?: Buffer): Entry | undefined {
     const { entries, indexes, counts } = table;
     const before = entries.get(key);
-    if (indexes.length + counts.length > 0) {
-      const old = before && this.#placesOf(table, before, key);
-      const now = entry && this.#placesOf(table, entry, key, bytes);
-      for (let at = 0; at < indexes.length; at++) reindex(indexes[at][1], key, old?.[at], now?.[at]);
-      for (let at = 0; at < counts.length; at++) {
-        recount(counts[at][1], old?.[indexes.length + at] as string, now?.[indexes.length + at] as string);
+    if (indexes.size + counts.size > 0) {
+      // What is read from disk is at hand now, and would have to be read again.
+      const isFresh = entry !== undefined && before === undefined && bytes === undefined;
+      const old = before && this.#valueOf(table, before) as never;
+      const now = entry &&
+        (bytes && !table.text ? readHead(bytes, table.behindHead) : this.#valueOf(table, entry)) as never;
+      for (const index of indexes.values()) {
+        if (isFresh) this.#addLater(table, index, key);
+        else if (!index.fresh.has(key)) {
+          place(index.keys, key, old && index.keysOf(old, key), now && index.keysOf(now, key));
+        } else if (entry === undefined) index.fresh.delete(key);
       }
+      for (const { groupOf, counted } of counts.values()) recount(counted, old && groupOf(old), now && groupOf(now));
     }
     if (entry === undefined) entries.delete(key);
     else entries.set(key, entry);
@@ -309,9 +335,7 @@ function readHead(bytes: Buffer, behind: string | undefined): unknown {
   return readExactJson(end === -1 ? bytes.toString() : `${bytes.toString("utf8", 0, end)}}`);
 }
 
-type Place = NonNullable<Entry["places"]>[number];
-
-function reindex(ordered: OrderedKeys, key: string, old: Place, now: Place): void {
+function place(ordered: OrderedKeys, key: string, old: Place, now: Place): void {
   if (old === now) return;
   if (typeof old === "string") ordered.remove(old);
   else if (old !== undefined) { for (const at of old) ordered.remove(at); }
@@ -319,25 +343,24 @@ function reindex(ordered: OrderedKeys, key: string, old: Place, now: Place): voi
   else if (now !== undefined) { for (const at of now) ordered.add(at, key); }
 }
 
-function recount(counted: Map<string, number>, old: string | undefined, now: string | undefined): void {
+function recount(counted: Map<Group, number>, old: Group, now: Group): void {
   if (old === now) return;
   if (old !== undefined) add(counted, old, -1);
   if (now !== undefined) add(counted, now, 1);
 }
 
-/** A row that has changed since the last frame. */
-export interface Changed {
+/** The rows of a table that have changed since the last frame. */
+export interface Changes {
   table: TableName;
-  key: string;
-  /** As it was in the last frame. */
-  before: Entry | undefined;
-  /** As it is now. */
-  entry: Entry | undefined;
-  /** Whether its row is already JSON text. */
+  /** By key, as they were in the last frame. */
+  dirty: ReadonlyMap<string, Entry | undefined>;
+  /** All rows as they are now. */
+  entries: ReadonlyMap<string, Entry>;
+  /** Whether its rows are already JSON text. */
   text: boolean;
 }
 
-function add(counted: Map<string, number>, group: string, by: number): void {
+function add(counted: Map<Group, number>, group: Group, by: number): void {
   const count = (counted.get(group) ?? 0) + by;
   if (count === 0) counted.delete(group);
   else counted.set(group, count);

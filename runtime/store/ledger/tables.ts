@@ -1,4 +1,5 @@
 import { writeRecordJson } from "../../formats/exact_json.ts";
+import { sourceOf } from "../../formats/lazy_json.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { Event } from "../../model/event.ts";
 import type { Form } from "../../model/form.ts";
@@ -167,7 +168,7 @@ interface Definition<R> {
   /** Index keys of a row: none, one or several per index. */
   indexes?: Record<string, (row: R, key: string) => string | string[] | undefined>;
   /** Groups that rows are counted in. */
-  counts?: Record<string, (row: R) => string | undefined>;
+  counts?: Record<string, (row: R) => string | number | undefined>;
 }
 
 /** An addressee for comparison: an e-mail address in any letter case is the same. */
@@ -192,7 +193,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
     counts: {
       state: ({ state }) => state,
       running: ({ rule, lane, owner }) => owner === undefined ? undefined : join(rule, lane),
-      event: ({ event }) => String(event),
+      event: ({ event }) => event,
       version: ({ version }) => version,
     },
   },
@@ -225,7 +226,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
       due: ({ rule, closesAt, id }) => join(rule, ordered(closesAt), id),
     },
   },
-  collected: { indexes: { batch: (_, key) => key }, counts: { event: ({ event }) => String(event) } },
+  collected: { indexes: { batch: (_, key) => key }, counts: { event: ({ event }) => event } },
   mark: {},
   baseline: { text: true, indexes: { key: (_, key) => key } },
   state: {
@@ -253,4 +254,13 @@ export function toJson(value: unknown): string {
   const text = writeRecordJson(value);
   if (text === undefined) throw new TypeError(`Cannot store ${typeof value}: expected a value that JSON can represent`);
   return text;
+}
+
+/** An event's row as {@link toJson} writes it, but with the text that its data were read from, if there is one. */
+export function eventToJson(row: EventRow): string {
+  const { data, ...event } = row.event;
+  const source = sourceOf(data);
+  if (source === undefined) return toJson(row);
+  // An event is never empty, and stands last.
+  return `${toJson({ ...row, event }).slice(0, -2)},"data":${source}}}`;
 }

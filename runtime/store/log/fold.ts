@@ -92,21 +92,24 @@ export function writeBytes(disk: Disk, folder: string, name: string, bytes: Uint
 
 /** The last put or drop of each key. Leaves out rows that were both created and dropped in the segment. */
 class LastRows {
-  readonly #rows = new Map<string, { text: Buffer | undefined; born: boolean }>();
+  /** Where the text is in its frame, as most rows are dropped before anybody reads it; no text: the row is dropped. */
+  readonly #rows = new Map<string, { payload?: Buffer; from: number; to: number; born: boolean }>();
 
   add(line: Line, payload: Buffer): void {
     const { key, born } = withoutBirth(line.key);
     const known = this.#rows.get(key);
     // Only the first line of a key says whether older files have it.
     const isBorn = known ? known.born : born;
-    if (!isDrop(line)) this.#rows.set(key, { text: payload.subarray(line.from, line.to), born: isBorn });
+    const { from, to } = line;
+    if (!isDrop(line)) this.#rows.set(key, { payload, from, to, born: isBorn });
     else if (isBorn) this.#rows.delete(key);
-    else this.#rows.set(key, { text: undefined, born: false });
+    else this.#rows.set(key, { from, to, born: false });
   }
 
   async writeTo(writer: BlockWriter): Promise<void> {
     for (const key of [...this.#rows.keys()].sort()) {
-      const full = writer.add(key, this.#rows.get(key)!.text);
+      const { payload, from, to } = this.#rows.get(key)!;
+      const full = writer.add(key, payload?.subarray(from, to));
       if (full) await full;
     }
   }

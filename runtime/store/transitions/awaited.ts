@@ -23,8 +23,8 @@ export function targetOf(
  * paths used with that pattern, however many runs wait.
  */
 export function findWaits(rows: Rows, event: Event): WaitRow[] {
-  const found = new Map<string, WaitRow>();
   if (rows.size("wait") === 0) return [];
+  const found = new Map<string, WaitRow>();
   for (const pattern of typePatterns(event.type)) {
     for (const paths of listsOfPaths(rows, pattern)) {
       const values = valuesAt(event, JSON.parse(paths));

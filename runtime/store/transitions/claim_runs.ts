@@ -15,7 +15,7 @@ export function claimRuns(rows: Rows, { owner, max }: Lease, { now }: At): Claim
   while (claimed.length < max) {
     const lane = rows.first("lane", "next", "");
     if (lane === undefined || lane.nextAt! > now) break;
-    claimed.push(claim(rows, headOfLane(rows, lane), owner, now));
+    claimed.push(claim(rows, headOfLane(rows, lane)!, owner, now));
     refreshLane(rows, lane.rule, lane.lane);
   }
   return claimed;

@@ -1,5 +1,4 @@
 import type { StepRecord } from "../../model/run.ts";
-import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow, RunRow } from "../ledger/tables.ts";
 import { refreshLane } from "./lanes.ts";
@@ -89,7 +88,7 @@ function rollBackRuns(rows: Rows, by: number, now: number): void {
 
 function rolledBackRun(rows: Rows, run: RunRow, by: number, now: number): RunRow {
   if (run.due === undefined) return { ...run, readyAt: now };
-  const waits = rows.range("wait", "run", join(run.id, ""));
+  const waits = rows.ofRun("wait", run.id);
   const hasOlderWait = waits.some(({ since }) => since <= now);
   const shift = (time: number) => hasOlderWait ? time : Math.max(time - by, now);
   // A run may have both a wait that began after `now` and an older one.

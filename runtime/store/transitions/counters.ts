@@ -27,20 +27,21 @@ export function ruleRow(rows: Rows, id: string): RuleRow {
  */
 export function countVerdict(rows: Rows, rule: string, kind: VerdictKind, event: number, arrival?: number): void {
   const row = ruleRow(rows, rule);
-  const newest = Math.max(event, row.lastVerdicts?.[kind] ?? 0);
-  rows.put("rule", rule, {
-    ...row,
-    counts: { ...row.counts, [kind]: (row.counts[kind] ?? 0) + 1 },
-    lastVerdicts: { ...row.lastVerdicts, [kind]: newest },
-    ...(arrival !== undefined && { arrival }),
-  });
+  const lastVerdicts = { ...row.lastVerdicts };
+  lastVerdicts[kind] = Math.max(event, lastVerdicts[kind] ?? 0);
+  rows.put("rule", rule, { ...row, counts: counted(row, kind), lastVerdicts, arrival: arrival ?? row.arrival });
 }
 
 /** Counts the end of a run that is listed. */
 export function countEnd(rows: Rows, { id, rule, event }: RunRow, state: RunEnd["state"]): void {
   const row = ruleRow(rows, rule);
-  const counts = { ...row.counts, [state]: (row.counts[state] ?? 0) + 1 };
-  rows.put("rule", rule, { ...row, counts, lastRun: { id, event } });
+  rows.put("rule", rule, { ...row, counts: counted(row, state), lastRun: { id, event } });
+}
+
+function counted({ counts }: RuleRow, kind: keyof RuleRow["counts"]): RuleRow["counts"] {
+  const changed = { ...counts };
+  changed[kind] = (changed[kind] ?? 0) + 1;
+  return changed;
 }
 
 /** A failed run is live again: its end no longer counts. */

@@ -7,7 +7,6 @@ import type { RunEnd } from "../store.ts";
 import { countEnd } from "./counters.ts";
 import { readEvent, releaseEvent } from "./events.ts";
 import { refreshLane } from "./lanes.ts";
-import { withoutPlans } from "./run_rows.ts";
 import { addNote, dropStep, readNotes, readSteps } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { cancelWaits } from "./waits.ts";
@@ -41,20 +40,23 @@ export function endRun(
   { listed = true, last }: EndOptions = {},
 ): void {
   cancelWaits(rows, run.id, now);
-  const { admission: _admission, woken: _woken, ...rest } = withoutPlans(run);
-  const ended: RunRow = {
-    ...rest,
-    state: end.state,
-    endedAt: now,
-    spent: Math.round(end.spent),
-    ...(end.error !== undefined && { error: end.error }),
-    ...(end.failedStep !== undefined && { failedStep: end.failedStep }),
-    ...(end.output !== undefined && { output: end.output }),
-  };
   const { data: _data, http: _http, ...head } = readEvent(rows, run.event);
+  const {
+    waitingFor: _waitingFor,
+    due: _due,
+    readyAt: _readyAt,
+    owner: _owner,
+    admission: _admission,
+    woken: _woken,
+    ...rest
+  } = run;
+  const ended: EndedTrace["run"] = { ...rest, state: end.state, endedAt: now, spent: Math.round(end.spent), head };
+  if (end.error !== undefined) ended.error = end.error;
+  if (end.failedStep !== undefined) ended.failedStep = end.failedStep;
+  if (end.output !== undefined) ended.output = end.output;
   const steps = readSteps(rows, run.id);
   const trace: EndedTrace = {
-    run: { ...ended, head },
+    run: ended,
     event: run.event,
     steps: last ? [...steps, last] : steps,
     notes: readNotes(rows, run.id),
@@ -70,6 +72,7 @@ export function endRun(
 function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
   for (const { path } of steps) dropStep(rows, run.id, path);
   for (const table of ["note", "taken"] as const) {
+    if (rows.size(table) === 0) continue;
     for (const key of rows.index(table, "run").range(join(run.id, ""), undefined, Infinity)) rows.drop(table, key);
   }
   rows.drop("run", run.id);

@@ -14,7 +14,7 @@ export function readEvent(rows: Rows, key: number): Event {
 export function putEvent(rows: Rows, row: EventRow): void {
   if (isNeeded(rows, row.key)) rows.put("event", ordered(row.key), row);
   const { key, receivedAt, delivery, verdicts, event } = row;
-  const rules = [...new Set(verdicts.map(({ rule }) => rule))];
+  const rules = verdicts.length === 1 ? [verdicts[0].rule] : [...new Set(verdicts.map(({ rule }) => rule))];
   rows.record("event", [key, receivedAt, event.type, event.subject ?? null, delivery, rules], row);
 }
 
@@ -31,7 +31,7 @@ export function releaseEvent(rows: Rows, key: number): void {
 }
 
 function isNeeded(rows: Rows, key: number): boolean {
-  return rows.count("run", "event", String(key)) > 0 || rows.count("collected", "event", String(key)) > 0;
+  return rows.count("run", "event", key) > 0 || rows.count("collected", "event", key) > 0;
 }
 
 /** Changes to an accepted event are separate records; readers combine them. */

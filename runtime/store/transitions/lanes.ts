@@ -1,4 +1,4 @@
-import { join } from "../ledger/ordered.ts";
+import { join, SEPARATOR } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { LaneRow, RunRow } from "../ledger/tables.ts";
 import type { Admission } from "../store.ts";
@@ -26,10 +26,11 @@ export function boundsOf({ mode, max }: Pick<Admission, "mode" | "max">): Bounds
 
 /** Whether a run added to a group may be claimed at once: a slot is free, and no other run comes first. */
 export function isNext(rows: Rows, rule: string, lane: string, { inOrder, room }: Bounds, now: number): boolean {
-  const known = rows.get("lane", join(rule, lane));
+  const key = join(rule, lane);
+  const known = rows.get("lane", key);
   if (known === undefined) return true;
   if (inOrder || known.inOrder || known.room !== room) return false;
-  return (known.nextAt === undefined || known.nextAt > now) && hasFreeSlot(rows, rule, lane, room);
+  return (known.nextAt === undefined || known.nextAt > now) && running(rows, key) < room;
 }
 
 /**
@@ -60,22 +61,23 @@ export function refreshLane(rows: Rows, rule: string, lane: string): void {
   const key = join(rule, lane);
   const known = rows.get("lane", key);
   if (known === undefined) return;
-  const head = oldestInLane(rows, rule, lane);
-  if (head === undefined) {
+  const busy = running(rows, key);
+  // The index of live runs is read only if none runs: under load most runs end before they are added to it.
+  if (busy === 0 && oldestInLane(rows, key) === undefined) {
     rows.drop("lane", key);
     return;
   }
   // Also if in order: an older run that is retried comes before a running one.
-  const ready = known.inOrder ? head.readyAt : firstReady(rows, rule, lane)?.readyAt;
-  const nextAt = ready !== undefined && hasFreeSlot(rows, rule, lane, known.room) ? ready : undefined;
+  const next = busy < known.room ? headOfLane(rows, known, key) : undefined;
+  const nextAt = next?.readyAt;
   if (nextAt === known.nextAt) return;
   const { nextAt: _before, ...rest } = known;
   rows.put("lane", key, nextAt === undefined ? rest : { ...rest, nextAt });
 }
 
-/** The run of a group that is to be claimed at its `nextAt`. */
-export function headOfLane(rows: Rows, { rule, lane, inOrder }: LaneRow): RunRow {
-  return inOrder ? oldestInLane(rows, rule, lane)! : firstReady(rows, rule, lane)!;
+/** The run of a group that comes next: at its `nextAt` it is to be claimed. @param key of the group's row */
+export function headOfLane(rows: Rows, { rule, lane, inOrder }: LaneRow, key = join(rule, lane)): RunRow | undefined {
+  return inOrder ? oldestInLane(rows, key) : rows.first("run", "ready", key + SEPARATOR);
 }
 
 /** The live runs of a group, oldest first. */
@@ -93,14 +95,11 @@ export function newerInLane(rows: Rows, { id, rule, lane }: Pick<RunRow, "id" | 
   }
 }
 
-function oldestInLane(rows: Rows, rule: string, lane: string): RunRow | undefined {
-  return rows.first("run", "lane", join(rule, lane, ""));
+function oldestInLane(rows: Rows, key: string): RunRow | undefined {
+  return rows.first("run", "lane", key + SEPARATOR);
 }
 
-function firstReady(rows: Rows, rule: string, lane: string): RunRow | undefined {
-  return rows.first("run", "ready", join(rule, lane, ""));
-}
-
-function hasFreeSlot(rows: Rows, rule: string, lane: string, room: number): boolean {
-  return rows.count("run", "running", join(rule, lane)) < room;
+/** How many runs of a group are running. */
+function running(rows: Rows, key: string): number {
+  return rows.count("run", "running", key);
 }

@@ -1,6 +1,7 @@
 import type { Json } from "../../model/json.ts";
 import { isFinalStep, type StepRecord } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
+import type { StepRow } from "../ledger/tables.ts";
 import type { StepEffects, StepResult } from "../store.ts";
 import { endRun } from "./end_run.ts";
 import { putReply } from "./events.ts";
@@ -21,13 +22,13 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   const { state, reply, wait, cancels, end } = effects;
   const run = rows.get("run", id);
   if (run === undefined) return { record, dropped: true };
-  const settled = readSettled(rows, id, record) ?? (wait && readEnded(rows, id, record.path));
+  const known = rows.get("step", stepKey(id, record.path));
+  const settled = readSettled(rows, id, record, known) ?? (wait && readEnded(known));
   if (settled) return { record: settled };
   const output: Json | undefined = state ? exchangeState(rows, state, at.now) : record.output;
   const stored = output === undefined ? record : { ...record, output };
-  const isKnown = rows.get("step", stepKey(id, record.path)) !== undefined;
   // The usual end of a run: its last step moves to history with it, and needs no row before that.
-  if (end && !reply && !cancels && !wait && !isKnown) {
+  if (end && !reply && !cancels && !wait && known === undefined) {
     endRun(rows, run, end, at.now, { last: stored });
     return { record: stored, ended: true };
   }
@@ -47,9 +48,8 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
 }
 
 /** The record of a step that the store has ended: its wait ended, or its branch lost. */
-function readSettled(rows: Rows, run: string, record: StepRecord): StepRecord | undefined {
-  const own = settledAt(rows, run, record.path);
-  if (own !== undefined) return own;
+function readSettled(rows: Rows, run: string, record: StepRecord, known: StepRow | undefined): StepRecord | undefined {
+  if (known?.settled) return known.record;
   const lost = findLost(rows, run, record.path);
   if (lost === undefined) return undefined;
   const { output: _output, due: _due, ...rest } = record;
@@ -59,9 +59,8 @@ function readSettled(rows: Rows, run: string, record: StepRecord): StepRecord | 
 }
 
 /** An ended step does not wait again, even if an escalation in flight records a wait: its form would stay open for ever. */
-function readEnded(rows: Rows, run: string, path: string): StepRecord | undefined {
-  const record = readStep(rows, run, path);
-  return record && isFinalStep(record.state) ? record : undefined;
+function readEnded(known: StepRow | undefined): StepRecord | undefined {
+  return known && isFinalStep(known.record.state) ? known.record : undefined;
 }
 
 /** The branch above a step that was cancelled. */

@@ -1,6 +1,5 @@
 import type { Event } from "../../model/event.ts";
 import type { Run, StepWait } from "../../model/run.ts";
-import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
 import type { Admission, Candidate, ClaimedRun, Lease } from "../store.ts";
@@ -8,33 +7,26 @@ import { ASKING, ASKING_BOUNDS, boundsOf, enterLane, isNext, laneOf } from "./la
 
 /** Converts a row to a run. @param waits what its steps wait for */
 export function toRun(row: RunRow, event: Event, waits: StepWait[] = []): Run {
-  return {
-    id: row.id,
-    rule: row.rule,
-    version: row.version,
-    trigger: row.trigger,
-    event,
-    ...(row.inputs !== undefined && { inputs: row.inputs }),
-    state: row.state,
-    ...(row.waitingFor !== undefined
-      ? { waitingFor: row.waitingFor }
-      : row.state === "queued" && { waitingFor: "its turn" }),
-    ...(waits.length > 0 && { waits }),
-    ...(row.due !== undefined && { due: row.due }),
-    ...(row.key !== null && { key: row.key }),
-    createdAt: row.createdAt,
-    ...(row.startedAt !== undefined && { startedAt: row.startedAt }),
-    ...(row.endedAt !== undefined && { endedAt: row.endedAt }),
-    spent: row.spent,
-    ...(row.error !== undefined && { error: row.error }),
-    ...(row.output !== undefined && { output: row.output }),
-    ...(row.replayOf !== undefined && { replayOf: row.replayOf }),
-  };
+  const { id, rule, version, trigger, state, createdAt, spent } = row;
+  const run: Run = { id, rule, version, trigger, event, state, createdAt, spent };
+  // Not spread under conditions, which takes longer and is done for each run.
+  if (row.inputs !== undefined) run.inputs = row.inputs;
+  if (row.waitingFor !== undefined) run.waitingFor = row.waitingFor;
+  else if (state === "queued") run.waitingFor = "its turn";
+  if (waits.length > 0) run.waits = waits;
+  if (row.due !== undefined) run.due = row.due;
+  if (row.key !== null) run.key = row.key;
+  if (row.startedAt !== undefined) run.startedAt = row.startedAt;
+  if (row.endedAt !== undefined) run.endedAt = row.endedAt;
+  if (row.error !== undefined) run.error = row.error;
+  if (row.output !== undefined) run.output = row.output;
+  if (row.replayOf !== undefined) run.replayOf = row.replayOf;
+  return run;
 }
 
 /** What a run's steps wait for, oldest first. */
 export function readWaits(rows: Rows, run: string): StepWait[] {
-  return rows.range("wait", "run", join(run, "")).map(({ path, kind, what, since, until }) => ({
+  return rows.ofRun("wait", run).map(({ path, kind, what, since, until }) => ({
     step: path,
     kind,
     what,
@@ -94,15 +86,19 @@ export function putRun(rows: Rows, run: NewRun): RunRow {
     createdAt: run.now,
     spent: 0,
     alone: 0,
-    ...(isHeld && { due: run.readyAt }),
-    ...(asksFirst && { admission: run.admission }),
-    ...(run.admission.inputs !== undefined && { inputs: run.admission.inputs }),
-    ...(run.replayOf !== undefined && { replayOf: run.replayOf }),
-    ...(isClaimed
-      // As in `claimRuns`: running the condition is not a start.
-      ? { owner: lease.owner, ...(!asksFirst && { startedAt: run.now }) }
-      : { readyAt: run.readyAt, ...(waitingFor !== undefined && { waitingFor }) }),
   };
+  if (isHeld) row.due = run.readyAt;
+  if (asksFirst) row.admission = run.admission;
+  if (run.admission.inputs !== undefined) row.inputs = run.admission.inputs;
+  if (run.replayOf !== undefined) row.replayOf = run.replayOf;
+  if (isClaimed) {
+    row.owner = lease.owner;
+    // As in `claimRuns`: running the condition is not a start.
+    if (!asksFirst) row.startedAt = run.now;
+  } else {
+    row.readyAt = run.readyAt;
+    if (waitingFor !== undefined) row.waitingFor = waitingFor;
+  }
   rows.put("run", run.id, row);
   enterLane(rows, rule, lane, bounds, isClaimed ? undefined : run.readyAt);
   if (isClaimed) lease.max--;

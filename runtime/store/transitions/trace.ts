@@ -11,7 +11,7 @@ export function stepKey(run: string, path: string): string {
 
 /** The records of a run's steps, in the order in which they were first made. */
 export function readSteps(rows: Rows, run: string): StepRecord[] {
-  return rows.range("step", "run", join(run, "")).map(({ record }) => record);
+  return rows.ofRun("step", run).map(({ record }) => record);
 }
 
 /** The record of one step. */
@@ -62,7 +62,7 @@ function noteOf(text: string, at: number, by: string | undefined): Note {
 
 /** The lines of a live run's trace, in order. */
 export function readNotes(rows: Rows, run: string): Note[] {
-  return rows.range("note", "run", join(run, "")).map(({ at, text, by }) => noteOf(text, at, by));
+  return rows.ofRun("note", run).map(({ at, text, by }) => noteOf(text, at, by));
 }
 
 /**

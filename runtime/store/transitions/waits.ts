@@ -3,7 +3,6 @@ import type { FormState } from "../../model/form.ts";
 import { asJson, type Json } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import { describeWait } from "../describe_wait.ts";
-import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
 import type { Operated, Wait } from "../store.ts";
@@ -116,7 +115,7 @@ export function dropWait(rows: Rows, { run, path }: Place, form: FormState): voi
 
 /** Cancels the waiting steps and open forms of a run that ends. */
 export function cancelWaits(rows: Rows, run: string, now: number): void {
-  for (const { path } of rows.range("wait", "run", join(run, ""))) {
+  for (const { path } of rows.ofRun("wait", run)) {
     cancelStep(rows, run, readStep(rows, run, path)!, "The run ended before", now);
   }
 }

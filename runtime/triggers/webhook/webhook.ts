@@ -52,10 +52,10 @@ export function receive(
   }
   const handshake = handshakeOf(args.auth, request.headers, data);
   if (handshake !== undefined) return { kind: "handshake", ...handshake };
-  const event = { type: typeOf(args.auth, request.headers, data), data, http: factsOf(args, request) };
-  const id = identityOf(args, request.headers, event, now) ?? newId(now);
+  const [type, http] = [typeOf(args.auth, request.headers, data), factsOf(args, request)];
+  const id = identityOf(args, request.headers, { type, data, http }, now) ?? newId(now);
   const { within } = args;
-  return { kind: "event", event: { id, ...event }, ...(within !== undefined && { within }) };
+  return { kind: "event", event: { id, type, data, http }, ...(within !== undefined && { within }) };
 }
 
 function factsOf(args: WebhookArgs, { method, path, params, query, headers }: WebhookRequest): HttpRequestFacts {

@@ -1,6 +1,7 @@
 import { Buffer } from "node:buffer";
 import { z } from "zod";
-import { parseJson, parseMaybeJson } from "../../formats/parse_json.ts";
+import { readLazyJson } from "../../formats/lazy_json.ts";
+import { parseMaybeJson } from "../../formats/parse_json.ts";
 import { readFields } from "../../formats/url_fields.ts";
 import { duration, expression, secret, size } from "../../language/fields/field.ts";
 import type { Args, ReadArgs } from "../../language/kind.ts";
@@ -86,7 +87,7 @@ function textOf(body: Uint8Array, contentType: string): string | undefined {
 
 function readJson(text: string, type: string): Json {
   try {
-    return parseJson(text, "data");
+    return readLazyJson(text, "data");
   } catch (error) {
     const reason = messageOf(error);
     throw new Error(`The body is not valid JSON, although its content type is ${type}: ${reason}`);
