@@ -72,7 +72,7 @@ Deno.test("identities and live state survive the deletion of all parts between t
   }
   assert.equal((await program.api(`runs/${stays}`)).run.state, "waiting");
   for (const name of parts) {
-    await program.waitForMessage(`Cannot find ${name}, a part of history: what was in it is not`);
+    await program.waitForMessage(`Cannot find ${name}, a part of history: its history is no longer shown`);
   }
   const listed = (await program.api("runs")).map(({ id }: Answered) => id);
   for (const id of [stays, runs.get("last")]) assert.ok(listed.includes(id), "unfolded runs are listed");
