@@ -15,6 +15,17 @@ import { nameOfFormat } from "../formats/format.ts";
 import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
 import { type ActionContext, defineAction, saving } from "./action.ts";
 
+/** What becomes of a command's output. */
+export const OUTPUT_OPTIONS = {
+  format: format().optional().describe("How its standard output is read into json"),
+  charset: charset().optional().describe("Of its output, if that is not UTF-8"),
+  save: fileName().optional().describe("Puts its standard output into a file of this name in the run's folder"),
+  keep: z.literal("tail").optional().describe("tail: of output over 10 MB the end is kept, rather than failing"),
+  ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
+    "Exit codes that are no failure; by default 0",
+  ),
+} as const;
+
 const schemas = {
   kind: "run",
   main: command().describe("[command, argument, …], or a line for the shell, which may hold no expression"),
@@ -22,13 +33,7 @@ const schemas = {
     stdin: json().optional().describe("Its standard input: text as it is, anything else as JSON"),
     env: z.record(z.string(), template()).optional().describe("Environment variables beside the inherited ones"),
     cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
-    format: format().optional().describe("How its standard output is read into json"),
-    charset: charset().optional().describe("Of its output, if that is not UTF-8"),
-    save: fileName().optional().describe("Puts its standard output into a file of this name in the run's folder"),
-    keep: z.literal("tail").optional().describe("tail: of output over 10 MB the end is kept, rather than failing"),
-    ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
-      "Exit codes that are no failure; by default 0",
-    ),
+    ...OUTPUT_OPTIONS,
   },
 } as const;
 
@@ -54,10 +59,10 @@ export const run = defineAction({
   ...schemas,
   summary: "Runs a command",
   defaults: { timeout: 600_000, attempts: 1 },
-  check: checkRun,
+  check: checkOutput,
   async execute(args, context) {
     const name = nameOf((context.recorded ?? args).run);
-    const [problem] = checkRun(args);
+    const [problem] = checkOutput(args);
     if (problem !== undefined) throw new TerminalError(`Cannot run ${name}: ${problem}`);
     const { save } = args;
     if (save === undefined) return { output: await runOnce(name, args, context) };
@@ -90,8 +95,10 @@ async function runOnce(
 /** The streams that the result has as text. */
 type Texts = { output?: Kept; error: Kept };
 
-/** What is wrong with the options of a run step, templates aside. */
-function checkRun({ keep, format, save }: ReadArgs<typeof schemas>): string[] {
+/** What is wrong with the options of a run step or a command that concern its output, templates aside. */
+export function checkOutput(
+  { keep, format, save }: Pick<ReadArgs<typeof schemas>, "keep" | "format" | "save">,
+): string[] {
   if (save !== undefined && format !== undefined) {
     return [`format: standard output goes into a file by "save", and is not read; take one of them away`];
   }

@@ -83,6 +83,13 @@ export class RunFiles {
     }
   }
 
+  /** The folder of a run, absolute; it is made if it does not exist yet. */
+  async folderOf(run: string): Promise<string> {
+    const folder = join(this.folder, run);
+    await this.disk.mkdir(folder);
+    return folder;
+  }
+
   /**
    * Removes what runs have left that nobody knows any more. Looks at some of the folders; the next call goes on behind them.
    * @param isKnown whether the run is live or in history

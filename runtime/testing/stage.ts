@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { secretsOf } from "../commands/check_set.ts";
 import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
 import type { RuleSource } from "../folder/source.ts";
@@ -119,11 +120,11 @@ function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
     const said = problems.filter(({ severity }) => severity === "error").map(formatProblem).join("\n");
     throw new TestFailed(`The rule does not load with the config and the environment of this test:\n${said}`);
   }
-  const { version, actions, modules } = loaded.rule;
+  const { version, actions, commands, modules } = loaded.rule;
   // A worker holds one version, with its secrets and its environment, so these are part of the version here.
   const world = writeExactJson([version, checked.config, test.secrets, test.env]);
   const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
-  return { ...checked, actions, modules, version: own };
+  return { ...checked, actions, ...commands && { commands }, modules, version: own };
 }
 
 /** The secrets of a test: those that it sets, and made-up ones for all others that the rule names. */
@@ -132,7 +133,8 @@ function secretsFor(rule: Rule, { secrets: given }: TestWorld, kinds: Kinds): Se
   const inCode = Object.values(rule.modules).flatMap((code) =>
     [...code.matchAll(/\bsecrets\.(\w+)/g)].map(([, name]) => name)
   );
-  const names = [...parts.flatMap((part) => secretNames(part, kinds)), ...inCode];
+  const ofCommands = Object.values(rule.commands ?? {}).flatMap(secretsOf);
+  const names = [...parts.flatMap((part) => secretNames(part, kinds)), ...ofCommands, ...inCode];
   const environment = { ...Object.fromEntries(names.map((name) => [name, madeUpSecret(name)])), ...given };
   const secrets = new Secrets({ environment, files: [], folders: [] });
   secrets.use(names);

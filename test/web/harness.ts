@@ -92,7 +92,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     clock,
     phase: () => "ready",
     hooks,
-    rules: () => ({ rules: live, problems: [], broken: new Map(), paused, failures: [], longest: () => undefined }),
+    rules: () => ({ rules: live, commands: new Map(), problems: [], broken: new Map(), paused, failures: [], longest: () => undefined }),
     ingest,
     store,
     operators: new Operators({ store, clock, live: { rules: live, pause }, runner }),

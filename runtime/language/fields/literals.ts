@@ -47,7 +47,7 @@ export function checkLiterals(fields: Record<string, Field>, given: GivenValues)
 }
 
 /** Whether a value holds a template at any depth. */
-function mayChange(value: Json): boolean {
+export function mayChange(value: Json): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).some(mayChange);
   return hasTemplate(value);
 }
