@@ -15,6 +15,7 @@ import { addOperations } from "./commands/operations.ts";
 import { addPack } from "./commands/pack.ts";
 import { addPeople } from "./commands/people.ts";
 import { addRun } from "./commands/run.ts";
+import { addStart } from "./commands/start.ts";
 import { addTest } from "./commands/test.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { RefusedError } from "./open_client.ts";
@@ -104,6 +105,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addCheck(program, session);
   addTest(program, session);
   addEmit(program, session);
+  addStart(program, session);
   addListings(program, session);
   addCommands(program, session);
   addOperations(program, session);

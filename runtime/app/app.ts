@@ -12,7 +12,7 @@ import { Coalescer, type Watch, watchFolder } from "../folder/watching/watch_fol
 import { scopeOf } from "../folder/folder.ts";
 import type { Loaded } from "../folder/loaded.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
-import type { Json } from "../model/json.ts";
+import { asJson } from "../model/json.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
 import { type AppParts, assemble, retentionOf } from "./parts.ts";
@@ -139,7 +139,7 @@ export class App {
     await this.#parts.runner.settled(ONCE_PATIENCE);
     const broken = [...this.#parts.live.loaded!.broken.keys()];
     const report: OnceReport = { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
-    return this.secrets.maskJson(report as unknown as Json) as unknown as OnceReport;
+    return this.secrets.maskJson(asJson(report)) as unknown as OnceReport;
   }
 
   /** For a command that holds the data folder itself: events match rules, but there are no polls, timers or runs. */

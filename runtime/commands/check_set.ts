@@ -34,11 +34,6 @@ export function settable({ inputs, only, fixed }: Pick<Command, "inputs" | "only
   return (only ?? Object.keys(inputs)).filter((name) => !taken.has(name));
 }
 
-/** The secrets that a command may get. */
-export function secretsOf({ inputs }: Pick<Command, "inputs">): string[] {
-  return Object.values(inputs).flatMap(({ type, choices = [] }) => type === "secret" ? choices.map(String) : []);
-}
-
 /** Checks a set of values, all problems at once, and builds the arguments. Pure: nothing starts. */
 export function checkSet(command: Command, given: Pairs, options: CheckSetOptions = {}): CheckedSet {
   const { open = new Set(), fileOf = (input, secret) => `(file with ${secret} for ${input})` } = options;

@@ -70,6 +70,7 @@ function problemsOfInput(name: string, input: CommandInput): SchemaProblem[] {
     const hint = "add pass: file, pass: stdin or pass: env NAME";
     report(undefined, `the secret ${name} would stand in argv, which everybody on the machine can read`, hint);
   }
+  if (input.of?.type === "secret") report("of", `the secrets in ${name} would stand in argv`, "make an input of each");
   if (pass !== undefined && type !== "secret") {
     report("pass", '"pass" means nothing without type: secret', "take it out");
   }

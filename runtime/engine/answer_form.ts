@@ -1,5 +1,5 @@
 import type { Clock } from "../host/clock.ts";
-import type { Form, FormAnswer, Person } from "../model/form.ts";
+import { type Form, type FormAnswer, isAmong, type Person } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
 import { checkValues } from "../language/fields/check_values.ts";
 import type { Store } from "../store/store.ts";
@@ -26,10 +26,8 @@ export interface AnswerOptions {
 }
 
 /** Whether the form asks this person: by id, by a group, or by e-mail address. */
-export function mayAnswer({ to }: Pick<Form, "to">, { id, email, groups }: Person): boolean {
-  const own = new Set([id, ...groups]);
-  const address = email?.toLowerCase();
-  return to.some((name) => own.has(name) || name.toLowerCase() === address);
+export function mayAnswer({ to }: Pick<Form, "to">, person: Person): boolean {
+  return isAmong(to, person);
 }
 
 /** Whether the form can still be answered. The run records a moment later that the time is up. */

@@ -32,6 +32,7 @@ export function codeScope({ run, rule }: RunContext, alone: number): CodeScope {
     event: run.event,
     trigger: rule.triggers.findIndex((trigger) => trigger.id === run.trigger),
     config: rule.config,
+    ...run.inputs && { inputs: run.inputs },
     alone: alone > 0,
   };
 }

@@ -25,7 +25,7 @@ export function logReceipt({ event, delivery, verdicts }: Receipt): void {
 /** Logs a rule's verdict on an event, unless a run starts. */
 export function logVerdict(rule: string, event: string, verdict: Verdict): void {
   if (verdict.kind === "started") return;
-  const level = verdict.kind === "error" || verdict.kind === "looped" ? "error" : "info";
+  const level = ["error", "looped", "invalid"].includes(verdict.kind) ? "error" : "info";
   logLine(level, `${rule}: ${verdict.kind}: ${verdict.reason}`, { rule, event, verdict: verdict.kind });
 }
 

@@ -38,7 +38,7 @@ export interface StepFrame extends Results {
   context: RunContext;
   /** Prefix of the paths of its steps: `""`, `check/then`. */
   path: string;
-  /** Of a called action. */
+  /** Of the rule or the called action. */
   inputs?: JsonObject;
   /** In `onError` and `onTimeout`. */
   error?: Json;
@@ -57,7 +57,8 @@ export type RunSteps = (steps: Step[], frame: StepFrame) => Promise<StepOutcome>
 /** The frame of a rule's own steps. */
 export function rootFrame(context: RunContext, signal: AbortSignal): StepFrame {
   const ruleFolder = join(context.options.folder, dirname(context.rule.file));
-  return { context, path: "", steps: {}, errors: {}, unresolved: {}, ruleFolder, signal };
+  const { inputs } = context.run;
+  return { context, path: "", steps: {}, errors: {}, unresolved: {}, ruleFolder, signal, ...inputs && { inputs } };
 }
 
 /** The path of a step in its run. */

@@ -1,5 +1,4 @@
 import { createHash } from "node:crypto";
-import { isDeepStrictEqual } from "node:util";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { CheckedRule } from "../language/checker/check.ts";
 import type { Problem } from "../model/problem.ts";
@@ -7,20 +6,13 @@ import type { Rule } from "../model/rule.ts";
 import { type Callables, type Called, findCycles, follow } from "./calls.ts";
 import { isError, type RuleCheck } from "./checks.ts";
 import { guarded } from "./guard.ts";
+import { type Assembly, keepLastGood, separateWebhooks } from "./last_good.ts";
 import type { RuleSource } from "./source.ts";
 
 /** A checked rule file and its source. */
 export interface Candidate {
   source: RuleSource;
   check: RuleCheck;
-}
-
-/** The result of assembling the candidates. */
-export interface Assembly {
-  rules: Map<string, Rule>;
-  broken: Map<string, string>;
-  late: Map<string, string>;
-  problems: Problem[];
 }
 
 /** The calls of most rules: none. */
@@ -89,32 +81,6 @@ export function assemble(
   return assembly;
 }
 
-function keepLastGood({ rules, broken, late }: Assembly, previous: ReadonlyMap<string, Rule>): void {
-  for (const id of [...broken.values(), ...late.values()]) {
-    const last = previous.get(id);
-    if (last && !rules.has(id)) rules.set(id, last);
-  }
-}
-
-/**
- * The last good version of a rule in conflict may conflict with others in turn, so this repeats until no conflict is left.
- */
-function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<string, Rule>): void {
-  const { rules, broken, problems } = assembly;
-  for (;;) {
-    const conflicts = findAuthConflicts(rules.values());
-    const files = new Set(conflicts.map(({ file }) => file));
-    const fresh = [...rules.values()].filter((rule) => files.has(rule.file) && !broken.has(rule.file));
-    if (fresh.length === 0) return;
-    problems.push(...conflicts.filter(({ file }) => fresh.some((rule) => rule.file === file)));
-    for (const rule of fresh) {
-      rules.delete(rule.id);
-      broken.set(rule.file, rule.id);
-    }
-    keepLastGood(assembly, previous);
-  }
-}
-
 /** Adds what a rule calls, and its version: a hash of its text and all its parts. */
 function finish(checked: CheckedRule, source: RuleSource, called: Called, finished: FinishedRules): Rule {
   const known = finished.get(checked);
@@ -156,34 +122,4 @@ function findSharedIds(claims: Claim[]): Problem[] {
       };
     })
   );
-}
-
-/** One webhook path with two kinds of `auth`: a request could be both refused and accepted. */
-function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers">>): Problem[] {
-  const hooks = [...rules].flatMap(({ file, triggers }) =>
-    triggers.filter(({ kind }) => kind === "webhook").map(({ args, at }) => ({
-      file,
-      at,
-      path: String(args.webhook),
-      // Names of parameters do not distinguish paths: /price/:sku is /price/:id.
-      route: `${args.method} ${String(args.webhook).replace(/:[^/]+/g, ":")}`,
-      auth: [args.auth ?? null, args.secret ?? null],
-    }))
-  );
-  const problems: Problem[] = [];
-  for (const group of Map.groupBy(hooks, ({ route }) => route).values()) {
-    if (group.length === 1) continue;
-    for (const hook of group) {
-      const other = group.find(({ auth }) => !isDeepStrictEqual(auth, hook.auth));
-      if (!other) continue;
-      problems.push({
-        severity: "error",
-        file: hook.file,
-        at: hook.at,
-        message: `the webhook ${hook.path} has another auth or secret in ${other.file}:${other.at.line}`,
-        hint: "rules may share a path if auth and secret are equal; otherwise give each a path of its own",
-      });
-    }
-  }
-  return problems;
 }

@@ -6,7 +6,7 @@ import { checkSet, secretInArgv } from "../commands/check_set.ts";
 import type { CommandTest } from "../commands/command_tests.ts";
 import { compile } from "../language/expressions/expression.ts";
 import { templatesIn } from "../language/expressions/names.ts";
-import type { FieldProblem } from "../language/fields/check_values.ts";
+import { type FieldProblem, isPlainlyMissing, sayProblem } from "../language/fields/check_values.ts";
 import {
   checkLiterals,
   type GivenValues,
@@ -257,16 +257,15 @@ function problemsAt(
   origin: Origin,
 ): Problem[] {
   const { file } = origin;
-  return problems.map(({ key, kind, message, hint }): Problem => {
-    const within = [...given.path, "with", key];
+  return problems.map((problem): Problem => {
+    const { key, kind, message, hint } = problem;
     const place = Object.hasOwn(given.values, key)
-      ? origin.at(within, kind === "unfit" ? "value" : "key")
+      ? origin.at([...given.path, "with", key], kind === "unfit" ? "value" : "key")
       : Object.keys(given.values).length > 0
       ? origin.at([...given.path, "with"], "key")
       : at;
-    const says = kind === "missing" && message.startsWith("expected ") ? `${key} is missing` : message;
-    const more = hint ?? (says === message ? undefined : message.replace(/, got nothing$/, ""));
-    return { severity: "error", file, at: place, message: says, ...more !== undefined && { hint: more } };
+    const says = isPlainlyMissing(problem) ? sayProblem(problem) : message;
+    return { severity: "error", file, at: place, message: says, ...hint !== undefined && { hint } };
   });
 }
 

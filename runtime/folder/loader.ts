@@ -3,10 +3,9 @@ import type { Isolates } from "../workers/workers.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Command, Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
-import { secretsOf } from "../commands/check_set.ts";
 import { keepFor } from "../language/expressions/expression.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { secretNames } from "../language/expressions/names.ts";
+import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
 import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
@@ -312,7 +311,7 @@ export class Loader {
       const parts = [rule, ...Object.values(rule.actions)];
       const find = () => [
         ...parts.flatMap((part) => secretNames(part, this.#kinds)),
-        ...Object.values(rule.commands ?? {}).flatMap(secretsOf),
+        ...Object.values(rule.commands ?? {}).flatMap(({ inputs }) => secretChoices(inputs)),
       ];
       const known = this.#secretNames.get(rule) ?? guarded(rule.file, find, (problem) => (problems.push(problem), []));
       this.#secretNames.set(rule, known);

@@ -4,6 +4,7 @@ import { batchTerms, lastOccurrence } from "../language/fields/batch.ts";
 import type { BatchClosing, DueBatch, Receipt, Store } from "../store/store.ts";
 import { keepGoing, type Loop } from "../triggers/timetable.ts";
 import { admissionOf } from "./decide_verdict.ts";
+import { inputsOfBatch } from "./inputs.ts";
 
 /** What batches work with. */
 export interface BatchesOptions {
@@ -113,8 +114,10 @@ export class Batches {
 
 /** Missed occurrences of a cron become one: the last of them. */
 function closingOf({ id, trigger, closesAt }: DueBatch, rule: Rule, now: number): BatchClosing {
-  const closing = { batch: id, version: rule.version, admission: admissionOf(rule) };
-  const batch = rule.triggers.find((each) => each.id === trigger)?.batch;
+  const own = rule.triggers.find((each) => each.id === trigger);
+  const inputs = inputsOfBatch(rule, own);
+  const closing = { batch: id, version: rule.version, admission: { ...admissionOf(rule), ...inputs && { inputs } } };
+  const batch = own?.batch;
   if (batch?.cron === undefined) return closing;
   const last = lastOccurrence(batch, now);
   return {

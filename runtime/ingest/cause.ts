@@ -1,10 +1,24 @@
 import { createHmac } from "node:crypto";
 import type { Cause, Event } from "../model/event.ts";
+import type { Verdict } from "../model/verdict.ts";
 import { isSameText } from "../secrets/passwords.ts";
 
 /** The cause of an event or request that a run sends. */
 export function causeOf(run: { id: string; event: Event }): Cause {
   return { depth: (run.event.cause?.depth ?? 0) + 1, run: run.id };
+}
+
+/** How many runs may bring one another about in a row: rules that trigger each other must end at some time. */
+const LONGEST_CHAIN = 16;
+
+/** The verdict that ends a chain of runs which has become too long. */
+export function chainEnd({ cause }: Event): Verdict | undefined {
+  const depth = cause?.depth ?? 0;
+  if (depth <= LONGEST_CHAIN) return undefined;
+  return {
+    kind: "looped",
+    reason: `${depth} runs in a row brought this event about; a chain ends after ${LONGEST_CHAIN}`,
+  };
 }
 
 /** Signs causes, so that a chain of runs cannot be shortened or forged from outside. */

@@ -1,13 +1,14 @@
 import { messageOf } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
-import { MAX_DEPTH } from "../model/event.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
-import type { Rule, Trigger } from "../model/rule.ts";
+import type { Clause, Rule, Trigger } from "../model/rule.ts";
 import type { Verdict } from "../model/verdict.ts";
 import { batchTerms } from "../language/fields/batch.ts";
 import { checkClauses } from "../language/expressions/condition.ts";
 import { evaluate, type Scope } from "../language/expressions/expression.ts";
 import type { Admission, Collection } from "../store/store.ts";
+import { chainEnd } from "./cause.ts";
+import { inputsOf } from "./inputs.ts";
 
 /**
  * Decides an event for a rule as far as possible without the store: a verdict, or what the store needs to admit a run or to
@@ -23,28 +24,45 @@ export function decide(
   scope: Scope,
   now: number,
 ): Verdict | Admission | Collection {
-  const depth = event.cause?.depth ?? 0;
-  if (depth > MAX_DEPTH) {
-    return {
-      kind: "looped",
-      reason: `${depth} runs in a row brought this event about; a chain ends after ${MAX_DEPTH}`,
-    };
-  }
+  const end = chainEnd(event);
+  if (end !== undefined) return end;
   if (!rule.enabled) return { kind: "disabled", reason: "the rule has enabled: false" };
   if (paused !== undefined) return { kind: "disabled", reason: `the rule is paused: ${paused}` };
   try {
-    const clauses = [...trigger.if ?? [], ...Array.isArray(rule.if) ? rule.if : []];
-    const answer = checkClauses(clauses, scope);
-    if (!answer.holds) {
-      const { clause, values, reason } = answer;
-      return { kind: "condition", reason, clause, values };
+    const own = Array.isArray(rule.if) ? rule.if : [];
+    if (rule.inputs === undefined) {
+      const refused = refusal([...trigger.if ?? [], ...own], scope);
+      return refused ?? admitOrCollect(rule, trigger, scope, now);
     }
-    const key = rule.key === undefined ? null : writeExactJson(evaluate(rule.key, scope));
-    if (trigger.batch !== undefined) return { kind: "collect", key, terms: batchTerms(trigger.batch, now) };
-    return { ...admissionOf(rule), key };
+    const filtered = refusal(trigger.if ?? [], scope);
+    if (filtered !== undefined) return filtered;
+    const { values, problems } = inputsOf(event, rule.inputs, trigger, scope);
+    if (problems !== undefined) return invalid(problems);
+    const seen = { ...scope, inputs: values };
+    const outcome = refusal(own, seen) ?? admitOrCollect(rule, trigger, seen, now);
+    return outcome.kind === "admit" ? { ...outcome, inputs: values } : outcome;
   } catch (error) {
     return { kind: "error", reason: messageOf(error) };
   }
+}
+
+/** The verdict if a clause does not hold. */
+function refusal(clauses: Clause[], scope: Scope): Verdict | undefined {
+  const answer = checkClauses(clauses, scope);
+  if (answer.holds) return undefined;
+  const { clause, values, reason } = answer;
+  return { kind: "condition", reason, clause, values };
+}
+
+function admitOrCollect(rule: Rule, trigger: Trigger, scope: Scope, now: number): Admission | Collection {
+  const key = rule.key === undefined ? null : writeExactJson(evaluate(rule.key, scope));
+  if (trigger.batch !== undefined) return { kind: "collect", key, terms: batchTerms(trigger.batch, now) };
+  return { ...admissionOf(rule), key };
+}
+
+/** The verdict on inputs that do not fit. */
+export function invalid(problems: Record<string, string>): Verdict & { kind: "invalid" } {
+  return { kind: "invalid", reason: `The inputs do not fit: ${Object.values(problems).join("; ")}`, problems };
 }
 
 /** What the store needs to know of a rule to admit a run of it. */

@@ -1,7 +1,6 @@
 import type { Clock } from "../host/clock.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { withState } from "../language/expressions/state_view.ts";
-import { UsageError } from "../model/errors.ts";
 import { type Event, typePatterns } from "../model/event.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Arrival, Candidate, ClaimedRun, Lease, Progress, Receipt, Store, TriggerKey } from "../store/store.ts";
@@ -92,24 +91,7 @@ export class Ingest {
     const oneForEachRule = new Map(this.subscriptions.of(event.type).map((key) => [key.rule, key]));
     const found = await Promise.all([...oneForEachRule.values()].map((key) => this.#candidate(stamped, key)));
     const candidates = found.filter((candidate) => candidate !== undefined);
-    const [receipt] = await this.#accept([{ event: stamped, candidates }], []);
-    return receipt;
-  }
-
-  /**
-   * Starts a rule by hand: through its `manual` trigger, or its first trigger if it has none.
-   * @throws UsageError if there is no such rule
-   */
-  async trigger(rule: string, event: Omit<TriggerEvent, "type">): Promise<Receipt> {
-    const live = this.#rules.get(rule);
-    if (live === undefined) {
-      const known = [...this.#rules.keys()].sort().join(", ");
-      throw new UsageError(
-        `Cannot start the rule "${rule}": there is none with that id; there are: ${known || "none"}`,
-      );
-    }
-    const trigger = live.triggers.find(({ kind }) => kind === "manual") ?? live.triggers[0];
-    const [receipt] = await this.fromTrigger({ rule, trigger: trigger.id }, [{ ...event, type: "manual" }]);
+    const [receipt] = await this.#accept([arrivalOf(stamped, undefined, candidates)], []);
     return receipt;
   }
 
@@ -120,7 +102,7 @@ export class Ingest {
   async #arrival(group: Delivery[]): Promise<Arrival> {
     const [{ event, within }] = group;
     const candidates = await Promise.all(group.map((delivery) => this.#candidate(event, delivery)));
-    return { event, within, candidates: candidates.filter((candidate) => candidate !== undefined) };
+    return arrivalOf(event, within, candidates.filter((candidate) => candidate !== undefined));
   }
 
   async #candidate(event: Event, key: TriggerKey): Promise<Candidate | undefined> {
@@ -158,6 +140,12 @@ export class Ingest {
       if (lease) executor?.take(lease, claimed);
     }
   }
+}
+
+/** An event that every rule refuses for its inputs is not known afterwards: once it is corrected, it may come again. */
+function arrivalOf(event: Event, within: number | undefined, candidates: Candidate[]): Arrival {
+  const isRefused = candidates.length > 0 && candidates.every(({ outcome }) => outcome.kind === "invalid");
+  return { event, within: isRefused ? 0 : within, candidates };
 }
 
 function byIdentity(deliveries: Delivery[]): Delivery[][] {

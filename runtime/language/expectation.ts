@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
 
 /** A mismatch; undefined if the value is as expected. */
@@ -24,8 +24,8 @@ const PARTS: Record<keyof Expectation, (expected: Json, seen: Seen, exact: boole
   runs: (expected, { runs }) => compare(expected, runs),
   verdict: (expected, { verdict }) => compare(expected, verdict),
   clause: (expected, { clause }) => compare(expected, clause),
-  form: (expected, { forms }) => findForm(expected, forms as unknown as JsonObject[]),
-  waits: (expected, { waits }, exact) => compareWaits(expected as Json[], waits as unknown as JsonObject[], exact),
+  form: (expected, { forms }) => findForm(expected, asJson(forms)),
+  waits: (expected, { waits }, exact) => compareWaits(expected as Json[], asJson(waits), exact),
   steps: (expected, { steps }, exact) =>
     Array.isArray(expected) ? compareSteps(expected, steps, exact) : findSteps(expected as JsonObject, steps),
   calls: (expected, { calls }, exact) => compareLists(expected, calls, exact, isCall),
@@ -115,7 +115,7 @@ function findSteps(expected: JsonObject, steps: SeenStep[]): Found {
   const seen: JsonObject = {};
   for (const [name, value] of Object.entries(expected)) {
     const step = steps.find(({ step }) => step === name) ?? steps.findLast(({ step }) => isStep(name, step));
-    seen[name] = isObject(value) && step ? shownFor(value, step as unknown as JsonObject) : step?.state ?? "none";
+    seen[name] = isObject(value) && step ? shownFor(value, asJson(step)) : step?.state ?? "none";
   }
   return matches(expected, seen) ? undefined : { expected, seen };
 }

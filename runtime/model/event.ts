@@ -16,6 +16,8 @@ export interface Event {
   http?: HttpRequestFacts;
   /** The run that caused it; absent on events from outside. */
   cause?: Cause;
+  /** Who started the rule by hand. */
+  by?: string;
 }
 
 /** The parts of a request that rules can see. The credentials of the sender are already removed. */
@@ -31,7 +33,7 @@ export interface HttpRequestFacts {
   leftOut?: string[];
 }
 
-/** The chain from run to event to run. At depth {@link MAX_DEPTH} the verdict is `looped`. */
+/** The chain from run to event to run. If it gets too long, the verdict is `looped`. */
 export interface Cause {
   /** How many runs are between this event and the outside world. */
   depth: number;
@@ -41,9 +43,6 @@ export interface Cause {
 
 /** The request header that carries a signed {@link Cause} over HTTP. */
 export const CAUSE_HEADER = "whenthen-cause";
-
-/** Beyond this depth an event starts nothing: a rule that triggers itself ends here. */
-export const MAX_DEPTH = 16;
 
 /** The type itself and the patterns that match it: `order.paid` also matches `order.*` and `*`. */
 export function typePatterns(type: string): string[] {

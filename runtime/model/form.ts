@@ -36,6 +36,13 @@ export function formOutput({ values, by, at }: FormAnswer): JsonObject {
   return { ...values, by, at: new Date(at).toISOString() };
 }
 
+/** Whether a list of ids, groups and e-mail addresses names a person. */
+export function isAmong(names: string[], { id, email, groups }: Person): boolean {
+  const own = new Set([id, ...groups]);
+  const address = email?.toLowerCase();
+  return names.some((name) => own.has(name) || name.toLowerCase() === address);
+}
+
 /** A person who answers forms: an entry of `people` in `whenthen.yaml`. */
 export interface Person {
   /** The key of the entry, or the e-mail address of a person without one. */

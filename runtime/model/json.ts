@@ -6,3 +6,13 @@ export type Json = null | boolean | number | bigint | string | Json[] | { [key: 
 
 /** A JSON object. */
 export type JsonObject = { [key: string]: Json };
+
+/**
+ * A value that an interface describes, as JSON: TypeScript gives an interface no index signature. All that is in it must be
+ * JSON; members that are undefined are left out where it is written.
+ */
+export function asJson(value: readonly object[]): JsonObject[];
+export function asJson(value: object): JsonObject;
+export function asJson(value: object): Json {
+  return value as Json;
+}

@@ -34,6 +34,8 @@ export interface Rule {
   then: Step[] | "function";
   /** The config values in force. */
   config: JsonObject;
+  /** What it is started with; absent if it declares none. */
+  inputs?: Record<string, Field>;
   /** The YAML actions that it calls, directly or indirectly, by path relative to the folder. */
   actions: Record<string, CalledAction>;
   /** The commands that it calls, directly or through actions, by path relative to the folder; absent if there are none. */
@@ -59,6 +61,8 @@ export interface Trigger {
   if?: Clause[];
   /** The entry parsed by the kind's schema. Templates with secrets are still unresolved. */
   args: JsonObject;
+  /** What it gives for the rule's inputs; templates are resolved when it emits. */
+  inputs?: JsonObject;
   /** If set, its events are collected, and a run gets them together. */
   batch?: Batch;
 }

@@ -1,6 +1,6 @@
 import type { RecordedError } from "./errors.ts";
 import type { Event } from "./event.ts";
-import type { Json } from "./json.ts";
+import type { Json, JsonObject } from "./json.ts";
 
 /** One rule's answer to one event. */
 export interface Run {
@@ -10,6 +10,8 @@ export interface Run {
   /** The trigger whose event it answers. */
   trigger: string;
   event: Event;
+  /** The values of the rule's inputs, if it declares any. */
+  inputs?: JsonObject;
   state: RunState;
   /** A short description of what it waits for, if the state is `queued` or `waiting`. */
   waitingFor?: string;

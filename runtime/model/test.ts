@@ -31,7 +31,7 @@ export interface TestEntry {
   args: JsonObject;
 }
 
-export type TestEntryKind = "send" | "advance" | "answer" | "skip" | "expect";
+export type TestEntryKind = "send" | "advance" | "answer" | "start" | "skip" | "expect";
 
 /** The state of a rule that a test sees, and that `expect` is compared with. */
 export interface Seen {
@@ -132,6 +132,18 @@ export interface Answering {
   with?: Record<string, unknown>;
   /** Why the answer is not accepted. */
   refused?: "forbidden" | "closed" | "invalid";
+}
+
+/** A start by hand. */
+export interface Starting {
+  /** Who; by default an operator, who may start every rule. */
+  as?: string;
+  /** The values of the rule's inputs. */
+  inputs?: Record<string, unknown>;
+  /** The same id twice is the same start. */
+  id?: string;
+  /** Why it does not start. */
+  refused?: "forbidden" | "invalid";
 }
 
 /** The content of `expect`. It is partial: values that it does not mention are not checked, at any depth. */

@@ -9,6 +9,8 @@ export type Verdict =
   | { kind: "batched"; reason: string; until: number; run?: string }
   | { kind: "disabled"; reason: string }
   | { kind: "looped"; reason: string }
+  /** `problems`: what is wrong with the inputs that its trigger gives, by name. */
+  | { kind: "invalid"; reason: string; problems: Record<string, string> }
   | { kind: "error"; reason: string; run?: string };
 
 export type VerdictKind = Verdict["kind"];

@@ -41,6 +41,11 @@ export type ConfigValues<C> = {
   readonly [Name in Exclude<keyof C, "oneOf">]: ValueOf<C[Name], undefined> | Ungiven<C, Name, undefined>;
 };
 
+/** The values of a rule's inputs: null where a field without a default was not set. */
+export type InputValues<I> = {
+  readonly [Name in Exclude<keyof I, "oneOf">]: ValueOf<I[Name], null> | Ungiven<I, Name, null>;
+};
+
 /** The value of an entry, or `Missing` if it may have none. */
 type ValueOf<E, Missing> = E extends { type: infer T } ? FieldValue<T, E> | Absent<E, Missing> : Widen<E>;
 

@@ -1,5 +1,5 @@
 import type { Json } from "../model/json.ts";
-import type { ConfigSpec, ConfigValues } from "./fields.ts";
+import type { ConfigSpec, ConfigValues, InputValues } from "./fields.ts";
 import type { Step } from "./step.ts";
 import type { TriggerDefinition } from "./triggers.ts";
 
@@ -12,9 +12,11 @@ export type EventFrom<W> = W extends TriggerDefinition<infer E> ? E
   : never;
 
 /** What a rule's functions see. */
-export interface RuleScope<W, C> {
+export interface RuleScope<W, C, I> {
   event: EventFrom<W>;
   config: ConfigValues<C>;
+  /** What the run was started with. */
+  inputs: InputValues<I>;
   /** Environment variables, without secrets. */
   env: Readonly<Record<string, string | undefined>>;
   /** Reading an unset secret throws. Recorded inputs name secrets, `${{ secrets.X }}`; output is masked. */
@@ -24,12 +26,12 @@ export interface RuleScope<W, C> {
 }
 
 /** The argument of `rule()`; the keys are those of YAML. */
-export interface RuleSpec<W extends When, C extends ConfigSpec> {
+export interface RuleSpec<W extends When, C extends ConfigSpec, I extends ConfigSpec = Record<never, Json>> {
   id?: string;
   name?: string;
   when: W;
   /** CEL clauses that must all hold, or a function. */
-  if?: string | readonly string[] | ((scope: RuleScope<W, C>) => boolean | Promise<boolean>);
+  if?: string | readonly string[] | ((scope: RuleScope<W, C, I>) => boolean | Promise<boolean>);
   /** CEL; runs with equal keys count together for `mode`. */
   key?: string;
   /** @default "parallel" */
@@ -42,9 +44,11 @@ export interface RuleSpec<W extends When, C extends ConfigSpec> {
   limit?: string;
   enabled?: boolean;
   config?: C;
+  /** What it is started with: by a person, or by its triggers. */
+  inputs?: I;
   /** Steps as in YAML, executed if the run failed. */
   onError?: readonly { readonly [key: string]: unknown }[];
-  then: (scope: RuleScope<W, C> & { step: Step }) => unknown;
+  then: (scope: RuleScope<W, C, I> & { step: Step }) => unknown;
 }
 
 /**
@@ -57,8 +61,10 @@ export class RuleDefinition {
 }
 
 /** Declares a rule; the default export of a rule file. */
-export function rule<const W extends When, const C extends ConfigSpec = Record<never, Json>>(
-  spec: RuleSpec<W, C>,
-): RuleDefinition {
+export function rule<
+  const W extends When,
+  const C extends ConfigSpec = Record<never, Json>,
+  const I extends ConfigSpec = Record<never, Json>,
+>(spec: RuleSpec<W, C, I>): RuleDefinition {
   return new RuleDefinition(spec as unknown as RuleSpec<When, ConfigSpec>);
 }

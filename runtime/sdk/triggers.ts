@@ -16,6 +16,8 @@ export interface TriggerOptions {
   name?: string;
   /** CEL; events for which it does not hold do not reach the rule. */
   if?: string | readonly string[];
+  /** What it gives for the rule's inputs, with expressions on its event: `{ bits: "${{ event.data.bits }}" }`. */
+  inputs?: { readonly [name: string]: Json | readonly Json[] };
 }
 
 /** The data of an event from the clock. */
@@ -259,12 +261,17 @@ export function start(options: TriggerOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ start: true, ...options });
 }
 
-/** Started by hand: `whenthen emit --rule`, or a button. */
+export interface ManualOptions extends TriggerOptions {
+  /** People, groups or e-mail addresses who may start it; without it only operators. */
+  to?: string | readonly string[];
+}
+
+/** Started by hand: `whenthen start`, the API, or the page `/start`. */
 export function manual<Data = Json>(
-  options: TriggerOptions & Batching,
+  options: ManualOptions & Batching,
 ): TriggerDefinition<BatchEvent<TypedEvent<"manual", Data>>>;
-export function manual<Data = Json>(options?: TriggerOptions): TriggerDefinition<TypedEvent<"manual", Data>>;
-export function manual(options: TriggerOptions = {}): TriggerDefinition<never> {
+export function manual<Data = Json>(options?: ManualOptions): TriggerDefinition<TypedEvent<"manual", Data>>;
+export function manual(options: ManualOptions = {}): TriggerDefinition<never> {
   return new TriggerDefinition({ manual: true, ...options });
 }
 

@@ -1,5 +1,5 @@
 import type { Event, Repeatable } from "../model/event.ts";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { DeliveryVerdict, Verdict } from "../model/verdict.ts";
 
@@ -79,6 +79,8 @@ export interface Admission {
   key: string | null;
   max: number;
   limit: { count: number; per: number } | null;
+  /** The values of the rule's inputs. */
+  inputs?: JsonObject;
   /** True if a function `if` runs first; mode, key and limit then apply when it has answered. */
   asksFirst: boolean;
 }

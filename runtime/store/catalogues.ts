@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
-import type { Json } from "../model/json.ts";
+import { asJson } from "../model/json.ts";
 import type { Background } from "./background.ts";
 import type { Catalogue } from "./history/catalogue.ts";
 import { unreadable } from "./history/history.ts";
@@ -43,7 +43,7 @@ export async function findCatalogues({ rows, parts, ...sources }: CatalogueSourc
     const catalogue = isNamed ? row : await readFirst(names, sources);
     if (catalogue === undefined) continue;
     catalogues.push(catalogue);
-    if (!isNamed) rows.put("part", key, catalogue as unknown as Json);
+    if (!isNamed) rows.put("part", key, asJson(catalogue));
     const others = names.filter((name) => name !== catalogue.file);
     for (const name of others) await sources.disk.remove(join(sources.folder, name)).catch(() => {});
   }

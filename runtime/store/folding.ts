@@ -2,7 +2,7 @@ import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
 import { relieveMemory } from "../host/memory.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
+import { asJson } from "../model/json.ts";
 import type { Background } from "./background.ts";
 import type { Catalogue } from "./history/catalogue.ts";
 import type { History } from "./history/history.ts";
@@ -144,7 +144,7 @@ export class Folding {
   async #keep(part: Catalogue): Promise<void> {
     const { ledger, rows } = this.#options;
     // A closing store makes no more transitions.
-    await ledger.add("change", () => rows.put("part", ordered(part.first), part as unknown as Json)).catch(() => {});
+    await ledger.add("change", () => rows.put("part", ordered(part.first), asJson(part))).catch(() => {});
   }
 
   async #merge(): Promise<void> {
@@ -206,5 +206,5 @@ async function replacePart(part: Catalogue, thinned: Catalogue, options: Trimmin
   const { ledger, rows, history, disk, folder } = options;
   history.addPart(thinned);
   if (thinned.file !== part.file) await disk.remove(join(folder, part.file)).catch(() => {});
-  await ledger.add("change", () => rows.put("part", ordered(thinned.first), thinned as unknown as Json));
+  await ledger.add("change", () => rows.put("part", ordered(thinned.first), asJson(thinned)));
 }

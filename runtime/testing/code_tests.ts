@@ -10,7 +10,7 @@ import { Checking } from "../language/checker/checking.ts";
 import { testKinds } from "../language/checker/test_kinds.ts";
 import type { Kinds } from "../language/kind.ts";
 import { messageOf } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
+import { asJson, type Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Mismatch, RuleTest, TestEntryKind, TestFailure, TestResult } from "../model/test.ts";
 import {
@@ -123,7 +123,7 @@ class Calls {
         throw new TestFailed(`t.${kind}: ${problems.join("; ")}`);
       }
       await runEntry(this.world, { kind: kind as TestEntryKind, args: parsed.args });
-      return { kind: "result", output: await look(this.world) as unknown as Json };
+      return { kind: "result", output: asJson(await look(this.world)) };
     } catch (error) {
       return failed(error);
     } finally {
@@ -142,7 +142,7 @@ class Calls {
 }
 
 function failed(error: unknown): StepAnswer {
-  const detail = error instanceof TestFailed ? { detail: error.mismatches as unknown as Json } : {};
+  const detail = error instanceof TestFailed ? { detail: asJson(error.mismatches) } : {};
   return { kind: "failed", error: { name: "TestFailed", message: messageOf(error), ...detail } };
 }
 

@@ -1,4 +1,6 @@
 import { answerForm, type FormAnswered } from "../engine/answer_form.ts";
+import { BY_HAND } from "../ingest/inputs.ts";
+import { startRule } from "../ingest/start_rule.ts";
 import { findTrigger } from "../language/checker/check_tests.ts";
 import { type Advance, testKinds } from "../language/checker/test_kinds.ts";
 import { findMismatches, isStep } from "../language/expectation.ts";
@@ -27,6 +29,9 @@ export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at
       break;
     case "answer":
       await answer(world, resolvedArgs(testKinds.answer, args));
+      break;
+    case "start":
+      await start(world, resolvedArgs(testKinds.start, args));
       break;
     case "skip":
       await skip(world, resolvedArgs(testKinds.skip, args).skip);
@@ -59,7 +64,11 @@ async function send(world: World, sent: Args<typeof testKinds.send>["send"]): Pr
     const event = { id, ...more, ...source !== undefined && { source }, ...eventOf(world, kind, type, data) };
     await ingest.fromTrigger({ rule: rule.id, trigger: key }, [event]);
   } else if (type !== undefined) await ingest.publish({ id, source: source ?? "/test", type, data, ...more });
-  else await ingest.trigger(rule.id, { id, data, ...more, ...source !== undefined && { source } });
+  else {
+    const { id: key } = rule.triggers.find(({ kind }) => kind === "manual") ?? rule.triggers[0];
+    const event = { id, type: BY_HAND, data, ...more, ...source !== undefined && { source } };
+    await ingest.fromTrigger({ rule: rule.id, trigger: key }, [event]);
+  }
 }
 
 /** The event that a trigger of this kind emits, completing what the test leaves out. */
@@ -115,6 +124,25 @@ async function answer(world: World, { answer: step, as, with: values, refused }:
   if (became === refused) return;
   if (became === undefined) throw new TestFailed(`The answer of ${person.id} was taken, not refused as ${refused}`);
   throw new TestFailed(`The answer of ${person.id} was refused: ${reasonOf(answered)}`);
+}
+
+/** Somebody starts the rule by hand; acceptance or refusal must be as the test expects. */
+async function start(world: World, { start, refused }: Args<typeof testKinds.start>): Promise<void> {
+  const { as, inputs, id } = start;
+  const { rule, clock, ingest, people } = world;
+  const person = as === undefined ? undefined : people.get(as) ?? { id: as, name: as, groups: [] };
+  const started = await startRule({ clock, ingest, rules: new Map([[rule.id, rule]]) }, rule.id, {
+    by: person?.id ?? "an operator",
+    inputs,
+    ...person && { person },
+    ...id !== undefined && { id },
+  });
+  const became = started.kind === "accepted" ? undefined : started.kind;
+  if (became === refused) return;
+  const who = person?.id ?? "an operator";
+  if (became === undefined) throw new TestFailed(`The start by ${who} was accepted, not refused as ${refused}`);
+  const why = started.kind === "invalid" ? `, ${Object.values(started.problems).join("; ")}` : "";
+  throw new TestFailed(`The start by ${who} was refused: ${became}${why}`);
 }
 
 /** An operator ends a wait. */

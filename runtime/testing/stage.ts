@@ -1,11 +1,10 @@
 import { createHash } from "node:crypto";
-import { secretsOf } from "../commands/check_set.ts";
 import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
 import type { RuleSource } from "../folder/source.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check.ts";
-import { secretNames } from "../language/expressions/names.ts";
+import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { Person } from "../model/form.ts";
 import { formatProblem } from "../model/problem.ts";
@@ -133,7 +132,7 @@ function secretsFor(rule: Rule, { secrets: given }: TestWorld, kinds: Kinds): Se
   const inCode = Object.values(rule.modules).flatMap((code) =>
     [...code.matchAll(/\bsecrets\.(\w+)/g)].map(([, name]) => name)
   );
-  const ofCommands = Object.values(rule.commands ?? {}).flatMap(secretsOf);
+  const ofCommands = Object.values(rule.commands ?? {}).flatMap(({ inputs }) => secretChoices(inputs));
   const names = [...parts.flatMap((part) => secretNames(part, kinds)), ...ofCommands, ...inCode];
   const environment = { ...Object.fromEntries(names.map((name) => [name, madeUpSecret(name)])), ...given };
   const secrets = new Secrets({ environment, files: [], folders: [] });

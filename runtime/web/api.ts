@@ -1,6 +1,6 @@
 import { type Context, Hono } from "hono";
 import { z } from "zod";
-import { newId } from "../model/id.ts";
+import { UsageError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { RunState } from "../model/run.ts";
 import type { Operated, Receipt } from "../store/store.ts";
@@ -31,7 +31,8 @@ const fact = {
 };
 const EMIT = z.union([
   z.strictObject({ type: z.string().min(1), ...fact }),
-  z.strictObject({ rule: z.string().min(1), ...fact }),
+  // The spelling until version 0.4; its answer names the new one.
+  z.looseObject({ rule: z.string().min(1) }),
 ]);
 /** Who asks, for the notes. */
 const by = z.string().trim().min(1).max(100);
@@ -106,16 +107,10 @@ export function api(context: WebContext): Hono {
 
   app.post("/emit", async (c) => {
     const given = await bodyOf(c, EMIT);
-    const receipt = "rule" in given
-      ? await startByHand(given, context)
-      : await context.ingest.publish(complete(given, context));
+    if ("rule" in given) throw new UsageError(`A rule is started by POST /api/rules/${given.rule}/start`);
+    const receipt = await context.ingest.publish(complete(given, context));
     const { verdicts, wakes } = receipt;
     return answer(c, { ...eventAnswer([receipt]), verdicts, wakes } satisfies EmitAnswer);
   });
   return app;
-}
-
-function startByHand(given: { rule: string; data: Json; id?: string; subject?: string }, context: WebContext) {
-  const { rule, data, id = newId(context.clock.now()), subject } = given;
-  return context.ingest.trigger(rule, { id, data, ...subject !== undefined && { subject } });
 }

@@ -26,7 +26,7 @@ export interface WebContext extends Access {
   hooks: HookRegistry;
   /** The result of the last reload. */
   rules(): RulesView;
-  ingest: Pick<Ingest, "deliver" | "publish" | "trigger">;
+  ingest: Pick<Ingest, "deliver" | "publish" | "fromTrigger">;
   store: Store;
   /** What operators can do to runs and rules. */
   operators: Pick<Operators, "cancel" | "replay" | "retry" | "skip" | "move" | "pause" | "resume">;

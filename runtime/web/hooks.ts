@@ -1,4 +1,5 @@
 import type { Delivery } from "../ingest/ingest.ts";
+import type { Receipt } from "../store/store.ts";
 import { messageOf } from "../model/errors.ts";
 import { CAUSE_HEADER, type Repeatable } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../triggers/webhook/webhook.ts";
@@ -76,14 +77,32 @@ function deliveriesOf(outcomes: Outcome[], request: Request, context: HookContex
 async function deliver(deliveries: Delivery[], hooks: HookMatch[], context: HookContext): Promise<Response> {
   const { rules } = context.rules();
   const repliers = hooks.map(({ hook }) => hook).filter(({ rule }) => rules.has(rule) && mayReply(rules.get(rule)!));
-  if (repliers.length === 0) return answerReceipts(await context.ingest.deliver(deliveries));
+  if (repliers.length === 0) return answerDelivered(await context.ingest.deliver(deliveries), context);
   const longest = Math.max(...repliers.map(({ args }) => args.replyWithin as number));
   return await context.replies.during(deliveries.map(({ event }) => event), async () => {
     const receipts = await context.ingest.deliver(deliveries);
+    if (isRefused(receipts)) return answerDelivered(receipts, context);
     const { reply, failed = [] } = await awaitReply(receipts, longest, context);
     if (reply !== undefined) return answerReply(reply);
     return repliers.some(({ rule }) => failed.includes(rule)) ? answerFailure(receipts) : answerReceipts(receipts);
   });
+}
+
+/** Whether nothing started because the inputs of a rule do not fit. */
+function isRefused(receipts: Receipt[]): boolean {
+  const verdicts = receipts.flatMap((receipt) => receipt.verdicts);
+  return verdicts.some(({ verdict }) => verdict.kind === "invalid") && receipts.every(({ runs }) => runs.length === 0);
+}
+
+/** 202, 200 for a duplicate, or 422 with all problems of the inputs. */
+function answerDelivered(receipts: Receipt[], { mask }: HookContext): Response {
+  if (!isRefused(receipts)) return answerReceipts(receipts);
+  const found = receipts.flatMap(({ verdicts }) => verdicts).flatMap(({ verdict }) =>
+    verdict.kind === "invalid" ? Object.entries(verdict.problems) : []
+  );
+  const problems = Object.fromEntries(found.map(([name, problem]) => [name, mask(problem)]));
+  const error = `The inputs do not fit: ${Object.values(problems).join("; ")}`;
+  return Response.json({ error, problems, event: receipts[0].event.id }, { status: 422 });
 }
 
 /** The answer if no hook accepted an event: a handshake wins over a refusal. */

@@ -10,6 +10,7 @@ import { formsApi } from "./forms/api.ts";
 import { formPages } from "./forms/forms.ts";
 import { homePage } from "./home.ts";
 import { receiveHook } from "./hooks.ts";
+import { startApi } from "./start.ts";
 import { securityHeaders } from "./security_headers.ts";
 
 /** The HTTP interface of the program. */
@@ -38,6 +39,7 @@ export function createWeb(context: WebContext): Web {
   app.use(securityHeaders());
   app.route("/forms", formPages(context));
   app.route("/api/forms", formsApi(context));
+  app.route("/api", startApi(context));
 
   // All routes below need a token, or a request from this machine.
   app.use(guard(context));

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import process from "node:process";
 import { setImmediate } from "node:timers";
 import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import { declarationOf, ruleOf, triggersOf, validatedEvent } from "./declaration.ts";
 import { type CodeScope, InvalidEventError, type StepAnswer, type StepCall } from "./workers.ts";
 import type { RuleDefinition } from "../sdk/rule.ts";
@@ -129,7 +129,7 @@ async function execute(job: number, open: OpenJob, work: Job, exports: Record<st
     case "function":
       return await callFunction(exports, work.name, work.args, open.controller.signal);
     case "tests":
-      return describeTests(code, setup.file) as unknown as Json;
+      return asJson(describeTests(code, setup.file));
     case "test":
       await runDefinedTest(work.index, work.seen, asker(job, open));
       return null;
@@ -180,9 +180,9 @@ function theRule(exports: Record<string, unknown>): RuleDefinition {
 
 /** What a rule's functions see, apart from `step`; the event's data is the output of the trigger's validator. */
 async function scopeOf(rule: RuleDefinition, scope: CodeScope) {
-  const { run, config } = scope;
+  const { run, config, inputs = {} } = scope;
   const event = await validatedEvent(scope.event, triggersOf(rule)[scope.trigger]?.schema);
-  return { event, run, rule: scope.rule, config, env, secrets };
+  return { event, run, rule: scope.rule, config, inputs, env, secrets };
 }
 
 function asker(job: number, open: OpenJob): Ask {

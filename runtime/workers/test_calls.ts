@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "../model/json.ts";
+import { asJson, type Json, type JsonObject } from "../model/json.ts";
 import type { Mismatch, Seen } from "../model/test.ts";
 import { findMismatches } from "../language/expectation.ts";
 import type { CodePlace, DefinedTest } from "./workers.ts";
@@ -17,7 +17,7 @@ class ExpectationError extends Error {
 
   constructor(mismatches: Mismatch[]) {
     super("not as expected");
-    this.detail = mismatches as unknown as Json;
+    this.detail = asJson(mismatches);
   }
 }
 
@@ -53,6 +53,7 @@ export async function runDefinedTest(index: number, begin: Seen, ask: Ask): Prom
     send: (sent) => execute("send", { send: sent }),
     advance: (by) => execute("advance", { advance: by }),
     answer: (step, answering) => execute("answer", { answer: step, ...answering }),
+    start: ({ refused, ...starting } = {}) => execute("start", { start: starting, ...refused && { refused } }),
     skip: (step) => execute("skip", { skip: step }),
     expect(expected, { exact = false } = {}) {
       settled("expect");

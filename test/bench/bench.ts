@@ -7,6 +7,7 @@ import process, { stdout } from "node:process";
 import { findBinary, findSource } from "./install.ts";
 import { Lab } from "./lab.ts";
 import { describeMachine, thisMachine } from "./machine.ts";
+import { fields } from "./parts/fields.ts";
 import { flows } from "./parts/flows.ts";
 import { forms } from "./parts/forms.ts";
 import { ingest } from "./parts/ingest.ts";
@@ -34,6 +35,7 @@ const PARTS: Record<string, (lab: Lab) => Promise<Part>> = {
   poll,
   waiting,
   forms,
+  fields,
 };
 
 function seconds(text: string): number {

@@ -94,7 +94,7 @@ binaryTest("a packed file alone, as another user, without environment, from wher
     assert.match(stdout, words[0] === "check" ? /^2 rules, 0 problems$/m : /shop\/greet/);
   }
   assert.equal(await program.stop(), 0);
-  const { code, stdout } = await runPacked(alone, ["--data", alone.data, "emit", "--rule", "shop/greet"]);
+  const { code, stdout } = await runPacked(alone, ["--data", alone.data, "start", "shop/greet"]);
   assert.equal(code, 0, `a command that opens the store itself: ${stdout}`);
 });
 

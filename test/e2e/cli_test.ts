@@ -31,7 +31,7 @@ Deno.test("commands ask the running program, and the store itself once that has 
     assert.match((await emit("A2", 5)).stdout, /event\.data\.amount > 100/, "why nothing started");
     await emit("A3", 5_000);
     await program.waitForMessage("orders failed");
-    assert.equal((await cli("emit", "--rule", "by_hand")).code, 0);
+    assert.equal((await cli("start", "by_hand")).code, 0);
     await program.waitForMessage("by hand");
     assert.equal(await program.stop(), 0);
   }

@@ -26,7 +26,7 @@ backup: { pager: "${peer.url}/pager" }
   await program.waitForMessage("rates succeeded");
   assert.deepEqual(peer.seen.map(({ path }) => path), ["/first", "/first", "/second", "/first/history"]);
 
-  await emit("--rule", "backup");
+  assert.equal((await whenthen(["--data", folder.data, "start", "backup"])).code, 0);
   const [alert] = await peer.waitFor(1, ({ path }) => path === "/pager");
   const { step, message, run } = JSON.parse(alert.body);
   assert.equal(step, "dump");

@@ -137,7 +137,7 @@ async function answer(program: Program): Promise<void> {
 /** The Monday begins: by the cron, or by hand. */
 async function begin(program: Program, rule: string): Promise<string> {
   if (rule === "discussion_in_code") {
-    const { body } = await program.post("/api/emit", { rule });
+    const { body } = await program.post(`/api/rules/${rule}/start`, {});
     return body.runs[0];
   }
   const [{ id }] = await until("the first run", () => program.api("runs"), (runs) => runs.length > 0);

@@ -27,7 +27,7 @@ for (const rule of ["sync", "sync_in_code"]) {
     });
     {
       await using program = start(folder.rules, { data: folder.data });
-      await program.post("/api/emit", { rule });
+      await program.post(`/api/rules/${rule}/start`, {});
       await peer.waitFor(CAUGHT + AT_ONCE, isPut);
       await program.kill();
     }

@@ -30,10 +30,9 @@ Deno.test("literal values that do not fit an action's inputs are problems at loa
       retryDelay: 5s
 `;
   assert.deepEqual((await problemsOf(step)).join("\n").split("\n"), [
-    "a.yaml:4:5: algorithm is missing",
+    'a.yaml:4:5: algorithm is missing: expected one of "RSA", "EC"',
     "        with:",
     "        ^^^^",
-    '    expected one of "RSA", "EC"',
     "a.yaml:4:5: retry is missing: retryDelay requires retry",
     "        with:",
     "        ^^^^",
@@ -76,10 +75,10 @@ Deno.test("a call without values, and one of an action, are checked too", async 
     ),
   });
   assert.deepEqual(heads(await folder.load()), [
-    "a.yaml:3:11: algorithm is missing",
-    "a.yaml:3:11: out is missing",
+    'a.yaml:3:11: algorithm is missing: expected one of "RSA", "EC"',
+    "a.yaml:3:11: out is missing: expected a relative path without .., such as reports/may.csv",
     'b.yaml:4:73: expected one of "RSA", "EC", got "X"',
-    "lib/two.yaml:2:28: out is missing",
+    "lib/two.yaml:2:28: out is missing: expected a relative path without .., such as reports/may.csv",
   ]);
 });
 
@@ -103,6 +102,9 @@ Deno.test("the last good version of a rule goes on after an action's inputs have
   const before = await folder.load();
   await folder.write({ "lib/tell.yaml": "inputs: { b: { type: text } }\nthen: [{ log: hi }]\n" });
   const after = await folder.load();
-  assert.deepEqual(after.problems.map(({ message }) => message).sort(), ["b is missing", 'unknown key "a"']);
+  assert.deepEqual(after.problems.map(({ message }) => message).sort(), [
+    "b is missing: expected text",
+    'unknown key "a"',
+  ]);
   assert.equal(after.rules.get("a"), before.rules.get("a"));
 });

@@ -91,7 +91,11 @@ Deno.test("what is wrong with a test has its place and a remedy, and the rule lo
     do:
 `),
     [
-      ["snd", 'expected one of "send", "advance", "answer", "skip", "expect", got "snd"', 'did you mean "send"?'],
+      [
+        "snd",
+        'expected one of "send", "advance", "answer", "start", "skip", "expect", got "snd"',
+        'did you mean "send"?',
+      ],
       ["typ", 'unknown key "typ"', 'did you mean "type"?'],
       ["evening", 'the rule has no trigger "evening"', 'there are: "event order.*", "morning", "webhook /stripe"'],
       ["two days", 'expected a duration such as 2d, or a time such as 2027-01-04T09:00:00Z, got "two days"'],

@@ -102,7 +102,7 @@ Deno.test("all problems come at once, ordered by name: unknown, of the wrong typ
     "--retry is missing: --retry-delay requires --retry",
     '--top-ports: expected a whole number, got "abc"',
     "-I conflicts with --data",
-    "host: expected an IP address such as 192.0.2.1 or 2001:db8::1, got nothing",
+    "host is missing: expected an IP address such as 192.0.2.1 or 2001:db8::1",
   ]);
   assert.deepEqual(values, before);
 });
@@ -123,6 +123,22 @@ Deno.test("a default counts as set, and yields to a value that it conflicts with
     values: { out: null, format: null, quiet: true },
     problems: [],
   });
+});
+
+Deno.test("a default is there for what requires it, unless it is switched off or in the way", () => {
+  const { fields } = readFields({
+    level: { type: "integer", requires: ["compress"] },
+    compress: { type: "boolean", default: true },
+    raw: { type: "boolean", conflicts: ["compress"] },
+  }, { required: false });
+  assert.deepEqual(says(fields, { level: 9 }), []);
+  assert.deepEqual(says(fields, { level: 9, compress: false }), ["compress is missing: level requires compress"]);
+  assert.deepEqual(checkValues(fields, { raw: true }).values, { level: null, compress: null, raw: true });
+  assert.deepEqual(says(fields, { raw: true, level: 9 }), [
+    "compress is missing: level requires compress",
+    "raw conflicts with compress: level requires compress",
+  ]);
+  assert.deepEqual(complete(fields, { level: 9 })!.added, []);
 });
 
 Deno.test("what is switched off is not set", () => {

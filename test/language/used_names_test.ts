@@ -77,3 +77,17 @@ then:
   assert.deepEqual(secretNames(rule!, kinds).sort(), names);
   assert.deepEqual(callTargets(rule!, kinds).map(({ target }) => target), ["./a.yaml", "./b.ts#tell", "./c.yaml"]);
 });
+
+Deno.test("the secrets that an input chooses from are those of the rule, beside those in its conditions", () => {
+  const { rule, problems } = check(`
+inputs: { token: { type: secret, choices: [ONE, NOPE] }, more: { type: list, of: { type: secret, choices: [TWO] } } }
+when: manual
+if: secrets.CLAUSE != ''
+key: secrets.KEY
+then: [{ log: hi }]
+`);
+  assert.deepEqual(problems.map(({ severity, message, at }) => [severity, message, at.line, at.column]), [
+    ["warning", "the secret NOPE is not set", 2, 49],
+  ]);
+  assert.deepEqual(secretNames(rule!, kinds).sort(), ["CLAUSE", "KEY", "NOPE", "ONE", "TWO"]);
+});

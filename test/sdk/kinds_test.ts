@@ -23,6 +23,7 @@ import type {
 import type {
   CronOptions,
   EveryOptions,
+  ManualOptions,
   PollOptions,
   TriggerOptions,
   WatchOptions,
@@ -31,6 +32,7 @@ import type {
 import { cron } from "../../runtime/triggers/cron.ts";
 import { every } from "../../runtime/triggers/every.ts";
 import { triggerKinds } from "../../runtime/triggers/index.ts";
+import { manual } from "../../runtime/triggers/manual.ts";
 import { poll } from "../../runtime/triggers/poll/poll.ts";
 import { watch } from "../../runtime/triggers/watch/watch.ts";
 import { webhook } from "../../runtime/triggers/webhook/webhook.ts";
@@ -60,10 +62,11 @@ const steps: {
 const triggers: {
   cron: Same<CronOptions, TriggerOptions, typeof cron>;
   every: Same<EveryOptions, TriggerOptions, typeof every>;
+  manual: Same<ManualOptions, TriggerOptions, typeof manual>;
   poll: Same<PollOptions & { headers?: unknown }, TriggerOptions, typeof poll>;
   watch: Same<WatchOptions, TriggerOptions, typeof watch>;
   webhook: Same<WebhookOptions, TriggerOptions, typeof webhook>;
-} = { cron: true, every: true, poll: true, watch: true, webhook: true };
+} = { cron: true, every: true, manual: true, poll: true, watch: true, webhook: true };
 
 Deno.test("every action has a function step.… that takes its options and no others", () => {
   const calls = stepCalls(() => Promise.reject(new Error("not called")), {} as never);

@@ -118,7 +118,7 @@ Deno.test("a body over maxBody is 413 while it is still being sent", async () =>
 Deno.test("while the store takes nothing in, and while it starts or drains, intake answers 503 with Retry-After", async () => {
   const rules = [rule("a", [webhook("/x")])];
   const full = () => Promise.reject(new StoreFullError("The store is at its cap of 256 MB", 60));
-  await using bench = await openBench(rules, { ingest: { deliver: full, publish: full, trigger: full } });
+  await using bench = await openBench(rules, { ingest: { deliver: full, publish: full, fromTrigger: full } });
   const refused = await bench.post("/hooks/x", {});
   assert.equal(refused.status, 503);
   assert.equal(refused.headers.get("retry-after"), "60");

@@ -1,4 +1,4 @@
-import type { Command } from "commander";
+import { type Command, Option } from "commander";
 import { readExactJson } from "../../../runtime/formats/exact_json.ts";
 import type { Json } from "../../../runtime/model/json.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
@@ -15,22 +15,21 @@ interface EmitOptions extends Omit<CommonOptions, "data"> {
   rule?: string;
 }
 
-/** `emit`: sends an event, or starts one rule by hand. */
+/** `emit`: sends an event. */
 export function addEmit(program: Command, session: Session): void {
   program.command("emit")
-    .description("send an event to the rules that listen to its type, or start one rule by hand")
+    .description("send an event to the rules that listen to its type")
     .argument("[type]", "type of the event, such as order.created")
     .option("--data <json>", "the event's data (the data folder goes before the command: whenthen --data DIR emit …)")
     .option("--id <id>", "the event's id; a second event with it is a duplicate")
     .option("--subject <text>", "what the event is about")
-    .option("--rule <rule>", "start this rule instead")
+    .addOption(new Option("--rule <rule>").hideHelp())
     .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
     .action((type: string | undefined, options: EmitOptions) => {
       const { id, subject, rule } = options;
-      if ((type === undefined) === (rule === undefined)) {
-        throw new UsageError("Cannot emit: name either the type of an event or a rule with --rule");
-      }
-      const event = { ...rule === undefined ? { type } : { rule }, data: parseData(options.data), id, subject };
+      if (rule !== undefined) throw new UsageError(`A rule is started by: whenthen start ${rule} name=value …`);
+      if (type === undefined) throw new UsageError("Cannot emit: name the type of an event");
+      const event = { type, data: parseData(options.data), id, subject };
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
       return ask(session, common, async (client) => {
         const answer = await client.post<EmitAnswer>("/api/emit", event);

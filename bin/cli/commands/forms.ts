@@ -1,9 +1,5 @@
 import { type Command, Option } from "commander";
-import { UsageError } from "../../../runtime/model/errors.ts";
-import { readExactJson } from "../../../runtime/formats/exact_json.ts";
 import type { Form } from "../../../runtime/model/form.ts";
-import type { Json, JsonObject } from "../../../runtime/model/json.ts";
-import { valueOfText } from "../../../runtime/language/fields/field_text.ts";
 import {
   addCommand,
   ask,
@@ -16,6 +12,7 @@ import {
   type Session,
 } from "../session.ts";
 import { printForms } from "../print/listings.ts";
+import { readGiven, valuesOf } from "../given_values.ts";
 
 interface AnswerOptions extends Omit<CommonOptions, "data"> {
   as: string;
@@ -53,11 +50,11 @@ export function addForms(program: Command, session: Session): void {
     )
     .addOption(envOption()).addOption(logOption()).addOption(jsonOption())
     .action((form: string, pairs: string[], options: AnswerOptions) => {
-      const given = readGiven(pairs, options.data);
+      const given = readGiven("answer", pairs, options.data);
       const common: CommonOptions = { ...options, data: program.opts<CommonOptions>().data };
       return ask(session, common, async (client) => {
         const path = `/api/forms/${encodeURIComponent(form)}`;
-        const values = "data" in given ? given.data : valuesOf(given.texts, await client.get<Form>(path));
+        const values = "data" in given ? given.data : valuesOf(given.texts, (await client.get<Form>(path)).fields);
         const answered = await client.post<Form>(path, { as: options.as, values });
         print(session, common, answered, (terminal) => {
           terminal.write(`Answered as ${answered.answer!.by}; run ${answered.run} goes on\n`);
@@ -65,43 +62,4 @@ export function addForms(program: Command, session: Session): void {
         });
       });
     });
-}
-
-/** Texts by field, or the whole answer as JSON. */
-function readGiven(pairs: string[], data: string | undefined): { texts: Map<string, string> } | { data: JsonObject } {
-  if (data !== undefined) {
-    const given = { data: parseData(data) };
-    if (pairs.length > 0) throw new UsageError("Cannot answer with --data and with values: give one of them");
-    return given;
-  }
-  const texts = new Map<string, string>();
-  for (const pair of pairs) {
-    const at = pair.indexOf("=");
-    if (at < 1) throw new UsageError(`Cannot read "${pair}" as an answer: write name=value`);
-    const name = pair.slice(0, at);
-    const before = texts.get(name);
-    texts.set(name, (before === undefined ? "" : `${before}\n`) + pair.slice(at + 1));
-  }
-  return { texts };
-}
-
-function parseData(text: string): JsonObject {
-  try {
-    const data = readExactJson(text) as Json;
-    if (typeof data === "object" && data !== null && !Array.isArray(data)) return data;
-  } catch (error) {
-    throw new UsageError(
-      `Cannot read --data ${text} as JSON: ${(error as Error).message}; ` +
-        "the data folder goes before the command: whenthen --data DIR answer FORM",
-    );
-  }
-  throw new UsageError(`Cannot answer with --data ${text}: expected an object such as {"decision":"approve"}`);
-}
-
-/** Parses the texts by the form's fields; an unknown field is kept, so that the answer reports it. */
-function valuesOf(texts: Map<string, string>, { fields }: Form): JsonObject {
-  const values = [...texts].map(([name, text]) =>
-    [name, Object.hasOwn(fields, name) ? valueOfText(fields[name], text) : text] as const
-  );
-  return Object.fromEntries(values.filter((entry): entry is [string, Json] => entry[1] !== undefined));
 }

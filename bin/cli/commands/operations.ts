@@ -60,7 +60,7 @@ function runPath(run: string, operation: string): string {
 }
 
 /** A rule's id is a path; its slashes stay. */
-function pathOf(rule: string): string {
+export function pathOf(rule: string): string {
   return rule.split("/").map(encodeURIComponent).join("/");
 }
 

@@ -117,6 +117,8 @@ export function verdictSentence(verdict: Verdict, now: number): string {
       return `did not start: ${verdict.reason}`;
     case "looped":
       return `did not start, this would go round for ever: ${verdict.reason}`;
+    case "invalid":
+      return `did not start: ${verdict.reason}`;
     case "error":
       return `did not start because of an error: ${verdict.reason}`;
   }
@@ -134,7 +136,7 @@ const LONGEST_VALUE = 120;
 /** The colour of a verdict. */
 export function verdictColour(verdict: Verdict): Colour {
   if (verdict.kind === "started") return "green";
-  return verdict.kind === "error" || verdict.kind === "looped" ? "red" : "yellow";
+  return ["error", "looped", "invalid"].includes(verdict.kind) ? "red" : "yellow";
 }
 
 /** Prints what runs wait for: one line for each waiting step. */

@@ -35,11 +35,13 @@ export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): vo
   say(`\n${paint(terminal, "bold", "event")}`);
   fact("  type", run.event.type);
   if (run.event.subject !== undefined) fact("  subject", run.event.subject);
+  if (run.event.by !== undefined) fact("  by", run.event.by);
   fact("  id", `${run.event.id} from ${run.event.source}`);
   fact("  time", run.event.time);
   if (run.event.cause) fact("  cause", `run ${run.event.cause.run}, ${run.event.cause.depth} deep`);
   if (run.event.http) fact("  http", requestOf(run.event.http));
   printValue(terminal, "  data", run.event.data);
+  if (run.inputs !== undefined) printValue(terminal, "inputs", run.inputs);
 
   say(`\n${paint(terminal, "bold", "steps")}${steps.length === 0 ? "\n  none yet" : ""}`);
   printSteps(terminal, steps, waits);

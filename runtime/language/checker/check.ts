@@ -4,7 +4,7 @@ import type { Problem } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../../model/rule.ts";
 import type { RuleTest } from "../../model/test.ts";
 import { z } from "zod";
-import { checkBare, parseKindArgs } from "./check_args.ts";
+import { checkBare, checkSecrets, parseKindArgs } from "./check_args.ts";
 import { checkSteps, readKnown } from "./check_steps.ts";
 import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
@@ -48,6 +48,7 @@ export const RULE_KEYS = [
   "if",
   "then",
   "config",
+  "inputs",
   "key",
   "mode",
   "max",
@@ -96,7 +97,10 @@ export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Kno
   const excused = checking.checkKeys(raw, [], RULE_KEYS);
   const fields = raw.config === undefined || raw.config === null ? {} : checkFields(checking, "config", raw.config);
   context.config = checkConfig(checking, fields, known.config);
-  const rule = readRule(checking, raw, Object.keys(isObject(raw.config) ? raw.config : {}), known, excused);
+  const inputs = raw.inputs === undefined || raw.inputs === null
+    ? undefined
+    : checkFields(checking, "inputs", raw.inputs);
+  const rule = readRule(checking, raw, { config: namesIn(raw.config), inputs }, known, excused);
   if (!checking.ok) return { problems: checking.problems, tests: [], testProblems: [] };
   const testing = new Checking(origin, kinds, context);
   const given = raw.tests !== undefined && raw.tests !== null;
@@ -107,13 +111,22 @@ export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Kno
 function readRule(
   checking: Checking,
   raw: Record<string, unknown>,
-  config: string[],
+  declared: { config: string[]; inputs?: Record<string, Field> },
   known: Known,
   excused: string[],
 ): CheckedRule {
   const { origin: { file, language } } = checking;
   const has = (key: string) => raw[key] !== undefined && raw[key] !== null;
-  const visible: Visible = { names: STEP_NAMES, steps: [], allSteps: allStepIds(raw.then), config };
+  const { config, inputs } = declared;
+  const names = inputs === undefined ? STEP_NAMES : [...STEP_NAMES, "inputs"];
+  const inputNames = inputs && namesIn(raw.inputs);
+  const visible: Visible = {
+    names,
+    steps: [],
+    allSteps: allStepIds(raw.then),
+    config,
+    ...inputNames && { inputs: inputNames },
+  };
   const option = (key: string, schema: z.ZodType) =>
     has(key) ? readKnown(checking, [key], raw[key], schema, visible) : undefined;
   for (const key of ["when", "then"]) {
@@ -121,7 +134,7 @@ function readRule(
       checking.error([], "value", `${JSON.stringify(key)} is missing`, "a rule has when: and then:");
     }
   }
-  const around = { config, hasKey: has("key"), hasFunctionIf: isFunction(raw.if) };
+  const around = { config, inputs, hasKey: has("key"), hasFunctionIf: isFunction(raw.if) };
   const triggers = has("when") ? checkTriggers(checking, ["when"], raw.when, around) : [];
   const steps = isFunction(raw.then)
     ? "function"
@@ -131,14 +144,14 @@ function readRule(
   const condition = isFunction(raw.if)
     ? "function"
     : has("if")
-    ? checkClauseList(checking, ["if"], raw.if, conditionNames(config))
+    ? checkClauseList(checking, ["if"], raw.if, conditionNames(config, inputNames))
     : undefined;
   const failed = {
     ...visible,
-    names: [...STEP_NAMES, "error"],
+    names: [...names, "error"],
     steps: ran(raw.then, steps, checking.kinds),
   };
-  if (has("key")) checkBare(checking, ["key"], raw.key, conditionNames(config));
+  if (has("key")) checkBare(checking, ["key"], raw.key, conditionNames(config, inputNames));
   if (has("max") && MODES.includes(raw.mode as Rule["mode"]) && raw.mode !== "parallel") {
     checking.error(
       ["max"],
@@ -163,7 +176,13 @@ function readRule(
     onError: has("onError") ? checkSteps(checking, ["onError"], raw.onError, failed) : [],
     then: steps,
     config: checking.context.config ?? {},
+    ...inputs && { inputs },
   };
+}
+
+/** The names of declared fields, also of those with problems: a use of one is not another problem. */
+function namesIn(raw: unknown): string[] {
+  return Object.keys(isObject(raw) ? raw : {});
 }
 
 /** `none`, or a rate. */
@@ -201,6 +220,9 @@ function isFunction(value: unknown): boolean {
 function checkFields(checking: Checking, key: "config" | "inputs", raw: unknown): Record<string, Field> {
   const { fields, problems } = readFields(raw, { source: checking.sourceBelow([key]) });
   checking.addAll([key], problems);
+  for (const [name, { type, choices = [] }] of Object.entries(fields)) {
+    if (type === "secret") checkSecrets(checking, [key, name, "choices"], choices);
+  }
   return fields;
 }
 
@@ -234,7 +256,7 @@ export function checkAction(
     names: ACTION_NAMES,
     steps: [],
     allSteps: allStepIds(raw.then),
-    inputs: Object.keys(isObject(raw.inputs) ? raw.inputs : {}),
+    inputs: namesIn(raw.inputs),
   };
   if (!("then" in raw)) checking.error([], "value", '"then" is missing', "add then: with a list of steps");
   const then = raw.then === undefined || raw.then === null ? [] : checkSteps(checking, ["then"], raw.then, visible);

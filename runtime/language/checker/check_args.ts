@@ -137,7 +137,7 @@ export function checkBare(checking: Checking, path: Path, value: unknown, visibl
 }
 
 /** Checks all templates in a value, at any depth. */
-function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
+export function checkTemplates(checking: Checking, path: Path, value: unknown, visible: Visible): void {
   if (Array.isArray(value)) value.forEach((item, index) => checkTemplates(checking, [...path, index], item, visible));
   else if (typeof value === "object" && value !== null) {
     for (const [key, part] of Object.entries(value)) checkTemplates(checking, [...path, key], part, visible);
@@ -150,7 +150,8 @@ function checkTemplates(checking: Checking, path: Path, value: unknown, visible:
   }
 }
 
-function checkSecrets(checking: Checking, path: Path, value: unknown): void {
+/** Warns of secrets that are not set. */
+export function checkSecrets(checking: Checking, path: Path, value: unknown): void {
   const names = Array.isArray(value) ? value : [value];
   for (const [index, name] of names.entries()) {
     const fault = typeof name === "string" ? checking.context.secretFault?.(name) : undefined;

@@ -1,7 +1,11 @@
-import type { Json } from "../../model/json.ts";
-import type { Clause, Trigger } from "../../model/rule.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Clause, Field, Trigger } from "../../model/rule.ts";
+import { ExpressionError } from "../expressions/expression.ts";
+import { resolve } from "../expressions/template.ts";
+import { isPlainlyMissing, sayProblem } from "../fields/check_values.ts";
+import { checkLiterals, readWritten, writtenScalars } from "../fields/literals.ts";
 import { type AroundBatch, checkBatch } from "../fields/batch.ts";
-import { checkArgs, checkBare } from "./check_args.ts";
+import { checkArgs, checkBare, checkTemplates } from "./check_args.ts";
 import { checkSource } from "./check_steps.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
 import type { Kind } from "../kind.ts";
@@ -10,10 +14,16 @@ import type { Visible } from "../expressions/names.ts";
 import { nearest, show } from "../hints.ts";
 
 /** Options that every trigger has. */
-export const TRIGGER_OPTIONS = ["name", "if", "batch"];
+export const TRIGGER_OPTIONS = ["name", "if", "batch", "inputs"];
+
+/** The data about the rule that the check of a trigger needs. */
+export interface AroundTrigger extends AroundBatch {
+  /** The inputs that it declares. */
+  inputs?: Record<string, Field>;
+}
 
 /** Checks the entries under `when`. */
-export function checkTriggers(checking: Checking, path: Path, raw: unknown, rule: AroundBatch): Trigger[] {
+export function checkTriggers(checking: Checking, path: Path, raw: unknown, rule: AroundTrigger): Trigger[] {
   const entries = Array.isArray(raw) ? raw : [raw];
   if (entries.length === 0) {
     checking.error(
@@ -41,7 +51,7 @@ export function checkTriggers(checking: Checking, path: Path, raw: unknown, rule
   return triggers.filter((trigger) => trigger !== undefined);
 }
 
-function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: AroundBatch): Trigger | undefined {
+function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: AroundTrigger): Trigger | undefined {
   const { config } = rule;
   const raw = typeof entry === "string" ? fromName(checking, path, entry) : entry;
   if (raw === undefined) return undefined;
@@ -74,6 +84,7 @@ function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: Arou
     : checkClauseList(checking, [...path, "if"], raw.if, conditionNames(config));
   const hasBatch = raw.batch !== undefined && raw.batch !== null;
   const batch = hasBatch ? checkBatch(checking, path, raw.batch, rule) : undefined;
+  const inputs = checkInputs(checking, path, kind.kind, raw, rule);
   if (args === undefined) return undefined;
   return {
     id: name ?? kind.address?.(args) ?? kind.kind,
@@ -81,14 +92,67 @@ function checkTrigger(checking: Checking, path: Path, entry: unknown, rule: Arou
     at: checking.origin.at([...path, kind.kind], "key"),
     ...(clauses && { if: clauses }),
     args,
+    ...(inputs && { inputs }),
     ...(batch && { batch }),
   };
 }
 
 /** The names that `key` and the condition of a rule or a trigger can use. */
-export function conditionNames(config: string[] | undefined): Visible {
-  const names = ["event", "config", "env", "secrets", "state", "rule"];
-  return { names, steps: [], allSteps: [], ...(config && { config }) };
+export function conditionNames(config: string[] | undefined, inputs?: string[]): Visible {
+  const names = ["event", "config", "env", "secrets", "state", "rule", ...inputs ? ["inputs"] : []];
+  return { names, steps: [], allSteps: [], ...(config && { config }), ...(inputs && { inputs }) };
+}
+
+/** Checks what a trigger gives for the rule's inputs. A person who starts the rule by hand gives the rest. */
+function checkInputs(
+  checking: Checking,
+  path: Path,
+  kind: string,
+  raw: Record<string, unknown>,
+  { inputs: fields, config }: AroundTrigger,
+): JsonObject | undefined {
+  const at = [...path, "inputs"];
+  const given = raw.inputs ?? {};
+  if (fields === undefined) {
+    if (raw.inputs === undefined) return undefined;
+    checking.error(at, "key", '"inputs" means nothing here: the rule declares none', "add inputs: beside when:");
+    return undefined;
+  }
+  if (!isObject(given)) {
+    checking.error(at, "value", `expected values by name, got ${show(given)}`, "as in inputs: { bits: 4096 }");
+    return undefined;
+  }
+  const isBatch = raw.batch !== undefined && raw.batch !== null;
+  const before = checking.problems.length;
+  // A batch has no single event when it closes.
+  const names = isBatch ? ["config", "env"] : ["event", "config", "env", "state", "rule"];
+  checkTemplates(checking, at, given, { names, steps: [], allSteps: [], ...(config && { config }) });
+  if (checking.problems.length > before) return undefined;
+  const written = writtenScalars(given, checking.sourceBelow(at));
+  let values = readWritten(fields, { values: given as JsonObject, ...written && { written } });
+  if (isBatch) values = resolveInputs(checking, at, values);
+  const open = kind === "manual"
+    ? new Set(Object.keys(fields).filter((name) => !Object.hasOwn(values, name)))
+    : undefined;
+  for (const problem of checkLiterals(fields, { values }, open)) {
+    const { key, message, hint } = problem;
+    const isGiven = Object.hasOwn(values, key);
+    const place = isGiven ? [...at, key] : raw.inputs === undefined ? [...path, kind] : at;
+    const says = isPlainlyMissing(problem) ? `the input ${sayProblem(problem)}` : message;
+    checking.error(place, problem.kind === "unfit" ? "value" : "key", says, hint);
+  }
+  return Object.keys(values).length === 0 ? undefined : values;
+}
+
+function resolveInputs(checking: Checking, path: Path, values: JsonObject): JsonObject {
+  const { config = {}, env, now } = checking.context;
+  try {
+    return resolve(values, { config, env, $now: now }) as JsonObject;
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    checking.error(path, "value", error.message);
+    return values;
+  }
 }
 
 /** `when: start` is short for `when: { start: }`. */

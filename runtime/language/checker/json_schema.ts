@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { JsonObject } from "../../model/json.ts";
+import { asJson, type JsonObject } from "../../model/json.ts";
 import { batchSchema } from "../fields/batch.ts";
 import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
@@ -13,8 +13,15 @@ const TEMPLATE = { type: "string", pattern: "\\$\\{\\{" };
 const STEPS = { $ref: "#/definitions/steps" };
 const EXPRESSION = { type: ["string", "boolean"], description: "A CEL expression" };
 
+/** The schemas of a command file, which a layer below knows. */
+export interface CommandSchemas {
+  keys: Record<string, z.ZodType>;
+  input: z.ZodType;
+  test: z.ZodType;
+}
+
 /** The JSON Schema (draft 7, which the YAML language server knows best) of rule files and YAML actions, for editors. */
-export function ruleJsonSchema(kinds: Kinds): JsonObject {
+export function ruleJsonSchema(kinds: Kinds, command?: CommandSchemas): JsonObject {
   const steps = Object.values(kinds.steps);
   const schema = {
     $schema: "http://json-schema.org/draft-07/schema#",
@@ -27,6 +34,7 @@ export function ruleJsonSchema(kinds: Kinds): JsonObject {
       {
         ...objectOf("An action: steps that rules call", actionProperties(), ["then"]),
       },
+      ...command ? [commandSchema(command)] : [],
     ],
     definitions: {
       trigger: { anyOf: [...Object.values(kinds.triggers).map(triggerSchema), shortTriggers(kinds)] },
@@ -46,7 +54,7 @@ export function ruleJsonSchema(kinds: Kinds): JsonObject {
       },
     },
   };
-  return schema as unknown as JsonObject;
+  return asJson(schema);
 }
 
 type Schema = Record<string, unknown>;
@@ -69,6 +77,7 @@ function ruleProperties(): Record<string, Schema> {
       $ref: "#/definitions/fields",
       description: "What an operator may set: threshold: 85, or { type: number, default: 85 }",
     },
+    inputs: { $ref: "#/definitions/fields", description: "What it is started with: values by name, as inputs.x" },
     key: { type: ["string", "number", "boolean"], description: "A CEL expression; mode counts runs with equal keys" },
     mode: {
       enum: [...MODES],
@@ -94,6 +103,25 @@ function actionProperties(): Record<string, Schema> {
   return pick(properties, ACTION_KEYS);
 }
 
+function commandSchema({ keys, input, test }: CommandSchemas): Schema {
+  const own = Object.fromEntries(Object.entries(keys).map(([key, schema]) => [key, toSchema(schema)]));
+  const properties = {
+    ...own,
+    inputs: {
+      type: "object",
+      description: "What it takes: flags such as --retry, <file>, or words without a dash",
+      properties: { oneOf: toSchema(oneOfSchema) },
+      additionalProperties: { anyOf: [toSchema(input), { type: ["string", "number", "boolean", "array"] }] },
+    },
+    with: { type: "object", description: "What is always set: a caller cannot set it" },
+    tests: { type: "array", items: toSchema(test), description: "Its tests: whenthen test runs them" },
+  };
+  return {
+    ...objectOf("A command: a program with its inputs, which rules call", properties, ["command"]),
+    patternProperties: { "^x-": {} },
+  };
+}
+
 /** Keeps only the keys that the checker knows, so that editors offer no others. */
 function pick(properties: Record<string, Schema>, keys: string[]): Record<string, Schema> {
   return Object.fromEntries(keys.map((key) => [key, properties[key]]));
@@ -107,6 +135,7 @@ function triggerSchema(kind: Kind): Schema {
       $ref: "#/definitions/batch",
       description: "Its events are collected, and one run gets them as event.data.events",
     },
+    inputs: { type: "object", description: "What it gives for the rule's inputs, with expressions on its event" },
   };
   const { properties: all, ...rest } = entrySchema(kind, pick(properties, TRIGGER_OPTIONS)) as {
     properties: Record<string, Schema>;

@@ -13,7 +13,7 @@ const repeatable = z.record(z.string(), z.union([z.string(), z.array(z.string())
 const RUN_STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const;
 const STEP_STATES = ["retrying", "waiting", "succeeded", "failed", "skipped", "cancelled"] as const;
 const VERDICTS = [
-  ...["started", "held", "condition", "busy", "batched", "disabled", "looped", "error"],
+  ...["started", "held", "condition", "busy", "batched", "disabled", "looped", "invalid", "error"],
   ...["accepted", "duplicate", "unmatched"],
 ] as const;
 
@@ -85,6 +85,16 @@ export const testKinds = {
       with: object.default({}).describe("The answers by field"),
       refused: z.enum(["forbidden", "closed", "invalid"]).optional().describe("Why it is not accepted"),
     },
+  },
+  start: {
+    kind: "start",
+    summary: "Somebody starts the rule by hand",
+    main: z.strictObject({
+      as: z.string().optional().describe("Who; by default an operator, who may start every rule"),
+      inputs: object.default({}).describe("The values of the rule's inputs"),
+      id: z.string().min(1).optional().describe("The same id twice is the same start"),
+    }),
+    options: { refused: z.enum(["forbidden", "invalid"]).optional().describe("Why it does not start") },
   },
   skip: {
     kind: "skip",

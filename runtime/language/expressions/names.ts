@@ -1,6 +1,6 @@
 import type { Json } from "../../model/json.ts";
 import type { Position } from "../../model/problem.ts";
-import type { CalledAction, Rule, Step, Trigger } from "../../model/rule.ts";
+import type { CalledAction, Field, Rule, Step, Trigger } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import type { Checking, Path } from "../checker/checking.ts";
 import { type FieldInfo, hasTemplate } from "../fields/field.ts";
@@ -30,7 +30,7 @@ export interface Visible {
   inputs?: string[];
 }
 
-const EVENT = ["id", "source", "type", "subject", "time", "data", "http", "cause"];
+const EVENT = ["id", "source", "type", "subject", "time", "data", "http", "cause", "by"];
 
 /** Checks a bare expression in the text at a path, which begins at `offset`. */
 export function checkExpression(checking: Checking, path: Path, text: string, visible: Visible, offset = 0): void {
@@ -121,21 +121,30 @@ function unknownKey(root: string, member: string, known: string[] | undefined, o
 }
 
 /** The parts that rules and actions share. */
-type Part = Pick<Rule, "then"> & Partial<Pick<Rule, "triggers" | "if" | "key" | "onError">> | CalledAction;
+type Part = Pick<Rule, "then"> & Partial<Pick<Rule, "triggers" | "if" | "key" | "onError" | "inputs">> | CalledAction;
 
-/** The names of the secrets that a rule or an action uses: `secrets.X` in expressions, and `secret:` options. */
+/** The names of the secrets that a rule or an action uses: `secrets.X` in expressions, `secret:` options, choices of inputs. */
 export function secretNames(part: Part, kinds: Kinds): string[] {
   const names = new Set<string>();
   const addExpression = (text: string) => {
     for (const { path } of compile(text).references) if (path[0] === "secrets" && path.length > 1) names.add(path[1]);
   };
   for (const text of bareExpressions(part)) addExpression(text);
+  for (const name of secretChoices(part.inputs ?? {})) names.add(name);
   visitArgs(part, kinds, (info, value) => {
     if (info?.is === "expression") addExpression(String(value));
     else if (info?.is === "secret") { for (const name of value as string[]) names.add(name); }
     else for (const text of templatesIn(value)) addExpression(text);
   });
   return [...names];
+}
+
+/** The secrets whose names the values of some fields can be. */
+export function secretChoices(fields: Record<string, Field>): string[] {
+  return Object.values(fields).flatMap(({ type, choices = [], of }) => {
+    if (type === "secret") return choices as string[];
+    return of?.type === "secret" ? of.choices as string[] : [];
+  });
 }
 
 /** The targets of `call:` in a rule or an action, including sources of polls, with the position of the step or trigger. */
@@ -186,7 +195,8 @@ function withNested(step: Step): Step[] {
 
 function bareExpressions(part: Part): string[] {
   const conditions = stepsIn(part).flatMap((step) => step.if ?? []);
-  if ("inputs" in part) return [...conditions, ...(part.output === undefined ? [] : [part.output])];
+  if ("output" in part) return part.output === undefined ? conditions : [...conditions, part.output];
+  if (!("triggers" in part)) return conditions;
   const clauses = [
     ...Array.isArray(part.if) ? part.if : [],
     ...(part.triggers ?? []).flatMap((trigger) => trigger.if ?? []),

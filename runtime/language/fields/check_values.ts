@@ -40,8 +40,8 @@ export function checkValues(
   const checked: Record<string, Json> = {};
   const problems: FieldProblem[] = [];
   const relations = relationsOf(fields);
-  const given = relations === undefined ? undefined : givenIn(fields, values);
-  const defaults = given && defaultsBeside(fields, relations!, given);
+  const given = relations === undefined ? undefined : givenIn(fields, values, open);
+  const defaults = given && defaultsBeside(fields, relations!, given.on, given.off);
   const missing: string[] = [];
   for (const [key, field] of Object.entries(fields)) {
     if (open.has(key)) continue;
@@ -56,7 +56,7 @@ export function checkValues(
       problems.push({ key, kind: isMissing ? "missing" : "unfit", message: result.problem });
     }
   }
-  if (relations !== undefined) problems.push(...checkRelations(fields, relations, [...given!, ...missing], open));
+  if (given !== undefined) problems.push(...checkRelations(fields, relations!, given, missing));
   const unknown = unknownKeys(fields, values);
   return { values: checked, problems: [...unknown.sort(byKey), ...problems.sort(byKey)] };
 }
@@ -74,34 +74,53 @@ function unknownKeys(fields: Record<string, Field>, values: Record<string, Json>
   });
 }
 
-/** The fields that are set by a value. */
-function givenIn(fields: Record<string, Field>, values: Record<string, Json>): Set<string> {
-  const names = Object.keys(values).filter((name) => Object.hasOwn(fields, name));
-  return new Set(names.filter((name) => !isAbsent(fields[name], values[name]) && isOn(values[name])));
+/** Fields by what is given for them. */
+interface Given {
+  /** Those that are set. */
+  on: Set<string>;
+  /** Those that are given as not set. */
+  off: Set<string>;
+  /** Those whose values are not known yet. */
+  open: ReadonlySet<string>;
 }
 
-/** The fields that their defaults set beside others: a default yields to what it conflicts with. */
+function givenIn(fields: Record<string, Field>, values: Record<string, Json>, open: ReadonlySet<string>): Given {
+  const given: Given = { on: new Set(), off: new Set(), open };
+  for (const [name, value] of Object.entries(values)) {
+    if (!Object.hasOwn(fields, name) || isAbsent(fields[name], value) || open.has(name)) continue;
+    (isOn(value) ? given.on : given.off).add(name);
+  }
+  return given;
+}
+
+/**
+ * The fields that their defaults set beside others: a default yields to what it conflicts with.
+ * @param off fields that are given as not set
+ */
 export function defaultsBeside(
   fields: Record<string, Field>,
   { conflicts, defaults }: Relations,
   on: { has(name: string): boolean },
+  off: ReadonlySet<string>,
 ): Set<string> {
   return new Set(defaults.filter((name) => {
-    if (on.has(name)) return false;
+    if (off.has(name)) return false;
     if ([...conflicts.get(name)?.keys() ?? []].some((other) => on.has(other))) return false;
-    return !(fields[name].oneOf ?? []).some((group) => group.some((other) => on.has(other)));
+    return !(fields[name].oneOf ?? []).some((group) => group.some((other) => other !== name && on.has(other)));
   }));
 }
 
-/** @param asked the fields that are set, and those that have to be */
+/** @param missing fields that have to be set, and are not */
 function checkRelations(
   fields: Record<string, Field>,
   relations: Relations,
-  asked: string[],
-  open: ReadonlySet<string>,
+  { on, off, open }: Given,
+  missing: string[],
 ): FieldProblem[] {
   const problems: FieldProblem[] = [];
-  const defaults = [...defaultsBeside(fields, relations, neededBy(relations, asked))].filter((name) => !open.has(name));
+  const asked = [...on, ...missing];
+  const beside = defaultsBeside(fields, relations, neededBy(relations, asked), off);
+  const defaults = [...beside].filter((name) => !open.has(name));
   const needed = neededBy(relations, [...asked, ...defaults]);
   const add = (key: string, kind: FieldProblem["kind"], message: string) => problems.push({ key, kind, message });
   const isSet = (name: string) => needed.has(name) || open.has(name);
@@ -151,7 +170,17 @@ function conflictOf(needed: Needed, name: string, other: string): string {
 }
 
 /** A problem as one sentence that names its field. */
-export function sayProblem({ key, kind, message, hint }: FieldProblem): string {
-  const says = kind === "unfit" || message.startsWith("expected ") ? `${key}: ${message}` : message;
+export function sayProblem(problem: FieldProblem): string {
+  const { key, kind, message, hint } = problem;
+  const says = kind === "unfit" ? `${key}: ${message}` : isPlainlyMissing(problem) ? sayMissing(problem) : message;
   return hint === undefined ? says : `${says}; ${hint}`;
+}
+
+/** Whether a field is missing because it is required by itself, so that the message says what it expects. */
+export function isPlainlyMissing({ kind, message }: FieldProblem): boolean {
+  return kind === "missing" && message.startsWith("expected ");
+}
+
+function sayMissing({ key, message }: FieldProblem): string {
+  return `${key} is missing: ${message.replace(/, got nothing$/, "")}`;
 }

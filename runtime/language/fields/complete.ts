@@ -6,11 +6,11 @@ import { conflictsAmong, isOn, neededBy, type Relations, relationsOf } from "./r
 
 /** A set of fields with all that it requires. */
 export interface Completion {
-  /** The names of all fields that are set, in order of name; those that only their defaults set are not among them. */
+  /** The names of all fields that are needed, in order of name. */
   set: string[];
-  /** Those that were added. */
+  /** Those of them that neither a value nor a default sets. */
   added: string[];
-  /** The given values and those of added fields that can have only one: true, the default, or the single choice. */
+  /** The given values and those of added fields that can have only one: true, or the single choice. */
   values: Record<string, Json>;
   /** Added fields that still need a value. */
   open: string[];
@@ -33,7 +33,7 @@ export function complete(fields: Record<string, Field>, values: Record<string, J
   const fixed = new Set(names.filter((name) => isGiven(name) && !isOn(values[name])));
   const set = relations === undefined ? asked.sort() : smallest(fields, relations, asked, fixed);
   if (set === undefined) return undefined;
-  const added = set.filter((name) => !isGiven(name));
+  const added = set.filter((name) => !isGiven(name) && !isOn(fields[name].default));
   const completed: Record<string, Json> = { ...values };
   for (const name of added) {
     const only = onlyValue(fields[name]);
@@ -47,8 +47,7 @@ export function isAsked({ required, default: standard }: Field): boolean {
   return required && standard === undefined;
 }
 
-function onlyValue({ type, default: standard, choices }: Field): Json | undefined {
-  if (isOn(standard)) return standard;
+function onlyValue({ type, choices }: Field): Json | undefined {
   if (type === "boolean") return true;
   return type !== "list" && choices?.length === 1 ? choices[0] : undefined;
 }
@@ -97,7 +96,7 @@ function openChoice(
   fixed: ReadonlySet<string>,
 ): string[] | undefined {
   const on = new Set(set);
-  const defaults = [...defaultsBeside(fields, relations, on)].filter((name) => !fixed.has(name));
+  const defaults = defaultsBeside(fields, relations, on, fixed);
   const needed = neededBy(relations, [...set, ...defaults]);
   for (const [name, by] of needed) if (by !== null && !on.has(name)) return [name];
   for (const name of needed.keys()) {

@@ -35,9 +35,16 @@ export function readWritten(
   return written === undefined ? values : allAsWritten(fields, values, (path) => written[path.join("/")]);
 }
 
-/** The problems of values that are known before templates are resolved; those with templates may turn out to be anything. */
-export function checkLiterals(fields: Record<string, Field>, given: GivenValues): FieldProblem[] {
-  const open = new Set<string>();
+/**
+ * The problems of values that are known before templates are resolved; those with templates may turn out to be anything.
+ * @param more further fields whose values are not known yet
+ */
+export function checkLiterals(
+  fields: Record<string, Field>,
+  given: GivenValues,
+  more: ReadonlySet<string> = new Set(),
+): FieldProblem[] {
+  const open = new Set(more);
   const literals: Record<string, Json> = {};
   for (const [name, value] of Object.entries(readWritten(fields, given))) {
     if (mayChange(value) && Object.hasOwn(fields, name)) open.add(name);

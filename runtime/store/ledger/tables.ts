@@ -2,7 +2,7 @@ import { writeRecordJson } from "../../formats/exact_json.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { Event } from "../../model/event.ts";
 import type { Form } from "../../model/form.ts";
-import type { Json } from "../../model/json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
 import type { Admission, Reply, RunEnd } from "../store.ts";
@@ -65,6 +65,7 @@ export interface RunRow {
   error?: RecordedError;
   failedStep?: string;
   output?: Json;
+  inputs?: JsonObject;
   replayOf?: string;
 }
 

@@ -1,6 +1,6 @@
 import { type Event, typePatterns } from "../../model/event.ts";
 import { readExactJson, writeExactJson } from "../../formats/exact_json.ts";
-import type { Json } from "../../model/json.ts";
+import { asJson, type Json } from "../../model/json.ts";
 import { behind, join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
@@ -77,7 +77,7 @@ function* listsOfPaths(rows: Rows, type: string): Generator<string> {
 function valuesAt(event: Event, paths: string[]): Json[] | undefined {
   const values: Json[] = [];
   for (const path of paths) {
-    const value = valueAt(event as unknown as Json, path);
+    const value = valueAt(asJson(event), path);
     if (value === undefined) return undefined;
     values.push(sorted(value));
   }

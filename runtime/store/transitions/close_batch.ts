@@ -1,5 +1,6 @@
 import type { Event } from "../../model/event.ts";
 import { readExactJson } from "../../formats/exact_json.ts";
+import { asJson } from "../../model/json.ts";
 import type { Verdict } from "../../model/verdict.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { BatchRow } from "../ledger/tables.ts";
@@ -56,7 +57,7 @@ function eventOf(rows: Rows, batch: BatchRow, { scheduled }: BatchClosing, now: 
       count: events.length,
       since: new Date(batch.openedAt).toISOString(),
       ...occurrence !== undefined && { scheduled: occurrence },
-      events: events as unknown as Event["data"],
+      events: asJson(events),
     },
   };
 }

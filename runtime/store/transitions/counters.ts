@@ -12,6 +12,7 @@ const VERDICT_KINDS: VerdictKind[] = [
   "batched",
   "disabled",
   "looped",
+  "invalid",
   "error",
 ];
 

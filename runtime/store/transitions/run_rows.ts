@@ -14,6 +14,7 @@ export function toRun(row: RunRow, event: Event, waits: StepWait[] = []): Run {
     version: row.version,
     trigger: row.trigger,
     event,
+    ...(row.inputs !== undefined && { inputs: row.inputs }),
     state: row.state,
     ...(row.waitingFor !== undefined
       ? { waitingFor: row.waitingFor }
@@ -95,6 +96,7 @@ export function putRun(rows: Rows, run: NewRun): RunRow {
     alone: 0,
     ...(isHeld && { due: run.readyAt }),
     ...(asksFirst && { admission: run.admission }),
+    ...(run.admission.inputs !== undefined && { inputs: run.admission.inputs }),
     ...(run.replayOf !== undefined && { replayOf: run.replayOf }),
     ...(isClaimed
       // As in `claimRuns`: running the condition is not a start.

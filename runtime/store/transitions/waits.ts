@@ -1,6 +1,6 @@
 import type { Event } from "../../model/event.ts";
 import type { FormState } from "../../model/form.ts";
-import type { Json } from "../../model/json.ts";
+import { asJson, type Json } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import { describeWait } from "../describe_wait.ts";
 import { join } from "../ledger/ordered.ts";
@@ -79,7 +79,7 @@ export function resolveSearch(rows: Rows, { run, path, found, gone }: Search, { 
     return { kind: "record", record: readStep(rows, run, path)!, ended: false };
   }
   takeEvent(rows, wait, found.key);
-  const output = found.event as unknown as Json;
+  const output = asJson(found.event);
   const record = settle(rows, { run, path }, { state: "succeeded", output }, now);
   wakeRuns(rows, [run], now);
   return { kind: "record", record, ended: true };
@@ -140,7 +140,7 @@ export function endAwaiting(rows: Rows, key: number, event: Event, now: number):
       continue;
     }
     takeEvent(rows, wait, key);
-    settle(rows, wait, { state: "succeeded", output: event as unknown as Json }, now);
+    settle(rows, wait, { state: "succeeded", output: asJson(event) }, now);
     ended.push(wait.run);
   }
   wakeRuns(rows, ended, now);

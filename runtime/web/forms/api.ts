@@ -1,4 +1,4 @@
-import { type Context, Hono } from "hono";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { UsageError } from "../../model/errors.ts";
 import type { Form, FormState, Person } from "../../model/form.ts";
@@ -11,7 +11,7 @@ import { bodyOf, queryOf } from "../given.ts";
 import { namesOf, type People } from "./people.ts";
 
 /** Who asks: a person with a token of their own, or (undefined) an operator, who may act for anybody. */
-type Asking = { Variables: { person?: Person } };
+export type Asking = { Variables: { person?: Person } };
 
 const STATES = ["open", "answered", "expired", "cancelled"] as const satisfies FormState[];
 const LIST = z.strictObject({
@@ -28,14 +28,7 @@ const ANSWER = z.strictObject({
 /** `/api/forms`: forms as JSON, for operators and for people with a token. */
 export function formsApi(context: WebContext): Hono<Asking> {
   const app = new Hono<Asking>();
-  const operatorsOnly = guard(context);
-  app.use(async (c, next) => {
-    const token = bearerToken(c);
-    const person = token === undefined ? undefined : context.desk.people.byToken(token);
-    if (person === undefined) return await operatorsOnly(c, next);
-    c.set("person", person);
-    await next();
-  });
+  app.use(personOrOperator(context));
   app.get("/", (c) => list(c, context));
   app.get("/:id", async (c) => {
     const id = c.req.param("id");
@@ -47,6 +40,18 @@ export function formsApi(context: WebContext): Hono<Asking> {
   });
   app.post("/:id", (c) => answer(c, c.req.param("id"), context));
   return app;
+}
+
+/** Accepts a person's token, and what an operator may send. */
+export function personOrOperator(context: WebContext): MiddlewareHandler<Asking> {
+  const operatorsOnly = guard(context);
+  return async (c, next) => {
+    const token = bearerToken(c);
+    const person = token === undefined ? undefined : context.desk.people.byToken(token);
+    if (person === undefined) return await operatorsOnly(c, next);
+    c.set("person", person);
+    await next();
+  };
 }
 
 async function list(c: Context<Asking>, context: WebContext): Promise<Response> {

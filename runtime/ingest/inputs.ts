@@ -1,0 +1,63 @@
+import { ExpressionError, type Scope } from "../language/expressions/expression.ts";
+import { resolve } from "../language/expressions/template.ts";
+import { checkValues, type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
+import { mayChange } from "../language/fields/literals.ts";
+import { isObject } from "../language/fields/map_fields.ts";
+import type { Event } from "../model/event.ts";
+import type { JsonObject } from "../model/json.ts";
+import type { Field, Rule, Trigger } from "../model/rule.ts";
+
+/** The type of events that start a rule by hand; their data are the values that were given. */
+export const BY_HAND = "manual";
+
+/** The values of a rule's inputs, or what is wrong with them, by name. */
+export type Inputs = { values: JsonObject; problems?: undefined } | {
+  values?: undefined;
+  problems: Record<string, string>;
+};
+
+/** The inputs that an event gives a rule: what its trigger says, then what a person gave. */
+export function inputsOf(event: Event, fields: Record<string, Field>, trigger: Trigger, scope: Scope): Inputs {
+  const given: JsonObject = {};
+  const missing: FieldProblem[] = [];
+  for (const [key, value] of Object.entries(trigger.inputs ?? {})) {
+    try {
+      given[key] = resolve(value, scope);
+    } catch (error) {
+      if (!(error instanceof ExpressionError)) throw error;
+      missing.push({ key, kind: "unfit", message: error.message });
+    }
+  }
+  if (event.type === BY_HAND && isObject(event.data)) Object.assign(given, event.data);
+  const unknown = new Set(missing.map(({ key }) => key).filter((key) => !Object.hasOwn(given, key)));
+  const { values, problems } = checkValues(fields, given, unknown);
+  const all = [...missing.filter(({ key }) => unknown.has(key)), ...problems];
+  return all.length > 0 ? { problems: byName(all) } : { values };
+}
+
+/** The inputs of a batch's run: its trigger gives them without an event. */
+export function inputsOfBatch({ inputs }: Rule, trigger: Trigger | undefined): JsonObject | undefined {
+  return inputs === undefined ? undefined : checkValues(inputs, trigger?.inputs ?? {}).values;
+}
+
+/** What is wrong with values that a person gives to start a rule through a trigger; undefined if nothing is. */
+export function problemsOfGiven(
+  fields: Record<string, Field> = {},
+  trigger: Trigger,
+  given: JsonObject,
+): Record<string, string> | undefined {
+  const preset = Object.entries(trigger.inputs ?? {}).filter(([key]) => !Object.hasOwn(given, key));
+  const open = new Set(preset.filter(([, value]) => mayChange(value)).map(([key]) => key));
+  const values = { ...Object.fromEntries(preset.filter(([key]) => !open.has(key))), ...given };
+  const { problems } = checkValues(fields, values, open);
+  return problems.length > 0 ? byName(problems) : undefined;
+}
+
+function byName(problems: FieldProblem[]): Record<string, string> {
+  const found: Record<string, string> = {};
+  for (const problem of problems) {
+    const { key } = problem;
+    found[key] = Object.hasOwn(found, key) ? `${found[key]}; ${sayProblem(problem)}` : sayProblem(problem);
+  }
+  return found;
+}

@@ -1,0 +1,90 @@
+import { type Context, Hono } from "hono";
+import { z } from "zod";
+import { mayStart, startersOf, startRule } from "../ingest/start_rule.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Field } from "../model/rule.ts";
+import type { Receipt } from "../store/store.ts";
+import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
+import type { WebContext } from "./context.ts";
+import { type Asking, personOrOperator } from "./forms/api.ts";
+import { bodyOf } from "./given.ts";
+
+/** The answer of `GET /api/rules/<id>/start`: what a start of the rule takes. */
+export interface Startable {
+  rule: string;
+  name?: string;
+  inputs: Record<string, Field>;
+  /** Who may start it besides operators. */
+  to: string[];
+}
+
+/** The answer of `POST /api/rules/<id>/start`. */
+export type StartAnswer = EventAnswer & Pick<Receipt, "verdicts">;
+
+const START = z.strictObject({
+  inputs: z.record(z.string(), z.custom<Json>()).default({}),
+  data: z.custom<Json>().default(null),
+  subject: z.string().min(1).optional(),
+  id: z.string().min(1).max(200).optional(),
+  by: z.string().trim().min(1).max(100).optional(),
+});
+
+const PATH = "/rules/:id{.+}/start";
+
+/** `/api/rules/<id>/start`: starts a rule by hand, for operators and for people with a token. */
+export function startApi(context: WebContext): Hono<Asking> {
+  const app = new Hono<Asking>();
+  app.use(PATH, personOrOperator(context));
+  app.get(PATH, (c) => {
+    const id = c.req.param("id");
+    const rule = context.rules().rules.get(id);
+    if (rule === undefined) return absent(c, id, context);
+    if (!mayStart(rule, c.get("person"))) return forbidden(c, id, context);
+    const { name, inputs = {} } = rule;
+    const startable: Startable = { rule: id, ...name !== undefined && { name }, inputs, to: startersOf(rule) };
+    return answerJson(c, context.maskJson(startable as unknown as Json));
+  });
+  app.post(PATH, async (c) => {
+    const id = c.req.param("id");
+    const person = c.get("person");
+    const { by = "an operator", ...given } = await bodyOf(c, START);
+    const { clock, ingest } = context;
+    const start = { ...given, by: person?.id ?? by, ...person && { person } };
+    const started = await startRule({ clock, ingest, rules: context.rules().rules }, id, start);
+    switch (started.kind) {
+      case "accepted": {
+        const { receipt } = started;
+        const answer: StartAnswer = { ...eventAnswer([receipt]), verdicts: receipt.verdicts };
+        const status = receipt.delivery === "duplicate" ? 200 : 202;
+        return answerJson(c, context.maskJson(answer as unknown as Json), status);
+      }
+      case "unknown":
+        return absent(c, id, context);
+      case "forbidden":
+        return forbidden(c, id, context);
+      case "invalid": {
+        const { problems } = started;
+        return refuse(c, context, 422, `The inputs do not fit: ${Object.values(problems).join("; ")}`, { problems });
+      }
+    }
+  });
+  return app;
+}
+
+function absent(c: Context<Asking>, id: string, context: WebContext): Response {
+  const own = c.get("person");
+  const known = [...context.rules().rules.values()].filter((rule) => mayStart(rule, own)).map((rule) => rule.id).sort();
+  const there = known.join(", ") || "none";
+  return refuse(c, context, 404, `Cannot start the rule "${id}": there is none with that id; there are: ${there}`);
+}
+
+function forbidden(c: Context<Asking>, id: string, context: WebContext): Response {
+  const rule = context.rules().rules.get(id)!;
+  const to = startersOf(rule).join(", ");
+  const who = to === "" ? "only operators may" : `these may: ${to}, and operators`;
+  return refuse(c, context, 403, `${c.get("person")!.id} may not start the rule "${id}"; ${who}`);
+}
+
+function refuse(c: Context, { maskJson }: WebContext, status: 403 | 404 | 422, error: string, more: JsonObject = {}) {
+  return answerJson(c, maskJson({ error, ...more }), status);
+}
