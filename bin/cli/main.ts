@@ -5,6 +5,7 @@ import { UsageError } from "../../runtime/model/errors.ts";
 import { ownFolder } from "../build/pack/packed_folder.ts";
 import { DamagedError } from "../build/pack/payload.ts";
 import { addCheck } from "./commands/check.ts";
+import { addCommands } from "./commands/commands.ts";
 import { addEmit } from "./commands/emit.ts";
 import { addForms } from "./commands/forms.ts";
 import { addInit, addSchema } from "./commands/init.ts";
@@ -106,6 +107,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addEmit(program, session);
   addStart(program, session);
   addListings(program, session);
+  addCommands(program, session);
   addOperations(program, session);
   addForms(program, session);
   addPeople(program, session);

@@ -84,6 +84,10 @@ export interface ActionServices {
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
   /** Begins a file in the run's folder. */
   createFile(file: NewFile): Promise<FileDraft>;
+  /** The folder of a run, absolute; it is made if it does not exist yet. */
+  runFolder(run: string): Promise<string>;
+  /** The value of a secret, by name. */
+  secretOf(name: string): string | undefined;
   /** Sends requests. @default the network */
   fetch?: typeof fetch;
   /** Starts commands. @default this machine */

@@ -2,16 +2,35 @@ import { posix, relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import { json, target } from "../language/fields/field.ts";
 import { defineAction } from "./action.ts";
+import { checkOutput, OUTPUT_OPTIONS } from "./run.ts";
 
-/** Calls an exported function in a worker. A YAML action has its own steps, which `engine/` interprets. */
+/** How a command is run; the same as for `run`. */
+const COMMAND_OPTIONS = {
+  stdin: json().optional().describe("For a command: its standard input"),
+  ...OUTPUT_OPTIONS,
+};
+
+/**
+ * Calls an exported function in a worker. A YAML action has its own steps, which `engine/` interprets; a command file is executed by
+ * `command.ts`.
+ */
 export const call = defineAction({
   kind: "call",
-  summary: "Calls a function of a TypeScript file, or a YAML action",
-  main: target().describe("./file.ts#function or ./action.yaml, relative to this file"),
+  summary: "Calls a function of a TypeScript file, a YAML action, or a command",
+  main: target().describe("./file.ts#function, ./action.yaml or ./command.yaml, relative to this file"),
   options: {
-    with: z.record(z.string(), json()).optional().describe("The function's argument, or the action's inputs"),
+    with: z.record(z.string(), json()).optional().describe(
+      "The function's argument, or the inputs of the action or command",
+    ),
+    ...COMMAND_OPTIONS,
   },
   defaults: { timeout: 600_000, attempts: 1 },
+  check({ call: target, keep, format, save, ...args }) {
+    const given = { keep, format, save, ...args } as Record<string, unknown>;
+    const key = Object.keys(COMMAND_OPTIONS).find((each) => given[each] !== undefined);
+    if (key !== undefined && !/\.ya?ml$/.test(target)) return [`${key}: only a command has it; take it out`];
+    return checkOutput({ keep, format, save });
+  },
   async execute({ call: target, with: input = {} }, context) {
     const [file, name] = target.split("#");
     const path = relative(context.folder, resolve(context.ruleFolder, file)).replaceAll(sep, posix.sep);

@@ -15,6 +15,17 @@ import { nameOfFormat } from "../formats/format.ts";
 import { parseBeside } from "../workers/parsing/parse_in_thread.ts";
 import { type ActionContext, defineAction, saving } from "./action.ts";
 
+/** The options about a command's output. */
+export const OUTPUT_OPTIONS = {
+  format: format().optional().describe("How its standard output is parsed into json"),
+  charset: charset().optional().describe("The charset of its output, if not UTF-8"),
+  save: fileName().optional().describe("Saves its standard output to a file of this name in the run's folder"),
+  keep: z.literal("tail").optional().describe("tail: keeps the end of output over 10 MB instead of failing"),
+  ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
+    "Exit codes that count as success; by default 0",
+  ),
+} as const;
+
 const schemas = {
   kind: "run",
   main: command().describe("[command, argument, …], or a shell command without expressions"),
@@ -24,13 +35,7 @@ const schemas = {
       "Environment variables in addition to the inherited ones",
     ),
     cwd: path().optional().describe("The folder it runs in, relative to this file; by default this file's folder"),
-    format: format().optional().describe("How its standard output is parsed into json"),
-    charset: charset().optional().describe("The charset of its output, if not UTF-8"),
-    save: fileName().optional().describe("Saves its standard output to a file of this name in the run's folder"),
-    keep: z.literal("tail").optional().describe("tail: keeps the end of output over 10 MB instead of failing"),
-    ok: z.array(number({ min: 0, max: 255, integer: true })).optional().describe(
-      "Exit codes that count as success; by default 0",
-    ),
+    ...OUTPUT_OPTIONS,
   },
 } as const;
 
@@ -56,10 +61,10 @@ export const run = defineAction({
   ...schemas,
   summary: "Runs a command",
   defaults: { timeout: 600_000, attempts: 1 },
-  check: checkRun,
+  check: checkOutput,
   async execute(args, context) {
     const name = nameOf((context.recorded ?? args).run);
-    const [problem] = checkRun(args);
+    const [problem] = checkOutput(args);
     if (problem !== undefined) throw new TerminalError(`Cannot run ${name}: ${problem}`);
     const { save } = args;
     if (save === undefined) return { output: await runOnce(name, args, context) };
@@ -92,8 +97,10 @@ async function runOnce(
 /** The streams that the result has as text. */
 type Texts = { output?: Kept; error: Kept };
 
-/** What is wrong with the options of a run step, templates aside. */
-function checkRun({ keep, format, save }: ReadArgs<typeof schemas>): string[] {
+/** What is wrong with the options of a run step or a command that concern its output, templates aside. */
+export function checkOutput(
+  { keep, format, save }: Pick<ReadArgs<typeof schemas>, "keep" | "format" | "save">,
+): string[] {
   if (save !== undefined && format !== undefined) {
     return [`format: "save" writes standard output to a file, so it is not parsed; remove one of the two`];
   }

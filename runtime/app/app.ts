@@ -251,6 +251,7 @@ export class App {
       hooks: this.#parts.hooks,
       rules: () => ({
         rules: this.#parts.live.rules,
+        commands: this.#parts.live.loaded?.commands ?? new Map(),
         problems: this.#parts.live.loaded?.problems ?? [],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
         paused: this.#parts.live.paused,

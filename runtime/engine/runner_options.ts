@@ -2,6 +2,7 @@ import type { Clock } from "../host/clock.ts";
 import type { Isolates } from "../workers/workers.ts";
 import type { Action, ActionServices } from "../actions/action.ts";
 import type { Person } from "../model/form.ts";
+import type { Command } from "../model/rule.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
 import type { Scope } from "../language/expressions/expression.ts";
@@ -34,8 +35,8 @@ export interface RunnerOptions {
   onError: (message: string, error: unknown) => void;
   /** Runs at once. @default 256 */
   maxRuns?: number;
-  /** An action to execute instead of that of the step's kind, or of the action that it calls: for tests. */
-  standIn?: (step: { kind: string; path: string; target?: string }) => Action | undefined;
+  /** An action to execute instead of that of the step's kind, or of the action or command that it calls: for tests. */
+  standIn?: (step: { kind: string; path: string; target?: string; command?: Command }) => Action | undefined;
   /**
    * For tests, which advance the clock faster than runs can be read back: a run that waits is held in memory until
    * {@link Runner.suspend}, and a function gets next to no time of its own.

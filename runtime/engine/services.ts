@@ -70,6 +70,8 @@ export function programServices(
     causeHeader: (run) => signer.sign(causeOf(run)),
     sendMail: (mail, signal) => mailer.send(mail, signal),
     createFile: (file) => files.create(file),
+    runFolder: (run) => files.folderOf(run),
+    secretOf,
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

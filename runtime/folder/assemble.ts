@@ -16,7 +16,7 @@ export interface Candidate {
 }
 
 /** The calls of most rules: none. */
-const NOTHING: Called = { actions: {}, modules: {}, problems: [], late: false };
+const NOTHING: Called = { actions: {}, commands: {}, modules: {}, problems: [], late: false };
 
 /** Finished rules by their parts, so that an unchanged rule stays the same object. */
 export type FinishedRules = WeakMap<CheckedRule, Rule>;
@@ -84,10 +84,16 @@ export function assemble(
 /** Adds what a rule calls, and its version: a hash of its text and all its parts. */
 function finish(checked: CheckedRule, source: RuleSource, called: Called, finished: FinishedRules): Rule {
   const known = finished.get(checked);
-  const alone = Object.keys(called.actions).length + Object.keys(called.modules).length === 0;
+  const { actions, commands, modules } = called;
+  const alone = [actions, commands, modules].every((each) => Object.keys(each).length === 0);
   if (known && alone) return known;
   const own = source.origin.language === "typescript" ? { "": source.text } : undefined;
-  const whole = { ...checked, actions: called.actions, modules: { ...own, ...called.modules } };
+  const whole = {
+    ...checked,
+    actions,
+    ...Object.keys(commands).length > 0 && { commands },
+    modules: { ...own, ...modules },
+  };
   const version = createHash("sha256").update(source.text).update(writeExactJson(whole)).digest("hex").slice(0, 16);
   const rule: Rule = known?.version === version ? known : { ...whole, version };
   finished.set(checked, rule);

@@ -1,11 +1,13 @@
 import { access } from "node:fs/promises";
 import { resolve } from "node:path";
+import { isUse } from "../commands/read_command.ts";
 import { IrregularFileError, readRegularText } from "../host/regular_file.ts";
 import type { Problem } from "../model/problem.ts";
 import { type Call, type CallableAction, type Callables, calleeOf, isModule } from "./calls.ts";
 import type { ActionCheck } from "./checks.ts";
 import type { FolderFile } from "./folder_reader.ts";
-import { type ActionSource, type Source, sourceOfYaml } from "./source.ts";
+import type { CommandReader } from "./commands.ts";
+import { type ActionSource, type CommandSource, type Source, sourceOfYaml } from "./source.ts";
 import type { TypeScriptFiles } from "./typescript/typescript_files.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 import { parseYaml } from "./yaml/yaml.ts";
@@ -14,6 +16,8 @@ import { parseYaml } from "./yaml/yaml.ts";
 export interface Search {
   /** The actions of the folder: checked even if nothing calls them. */
   actions: ActionSource[];
+  /** The commands of the folder. */
+  commands: CommandSource[];
   /** The rules. */
   callers: { file: string; calls: Call[] }[];
   files: FolderFile[];
@@ -32,11 +36,22 @@ export class CallableFinder {
   outside: string[] = [];
   readonly #read = new Map<string, { text: string; source: Source }>();
 
-  constructor(private readonly folder: string, private readonly typescript: TypeScriptFiles) {}
+  constructor(
+    private readonly folder: string,
+    private readonly typescript: TypeScriptFiles,
+    private readonly commands: CommandReader,
+  ) {}
 
   async find(search: Search): Promise<Callables> {
     const paths = new Set(search.files.map(({ path }) => path));
-    const callables: Callables = { folder: this.folder, actions: new Map(), modules: new Map(), others: paths };
+    const callables: Callables = {
+      folder: this.folder,
+      actions: new Map(),
+      commands: new Map(),
+      modules: new Map(),
+      others: paths,
+    };
+    const commands = new Map<string, CommandSource>();
     this.outside = [];
     const modules = new Set<string>();
     const queue = [...search.callers];
@@ -47,21 +62,33 @@ export class CallableFinder {
       callables.actions.set(source.file, callable);
       queue.push({ file: source.file, calls });
     };
+    const addCommand = (source: CommandSource) => {
+      commands.set(source.file, source);
+      const { command } = source.raw;
+      if (isUse(command)) queue.push({ file: source.file, calls: [{ target: command, at: { line: 1, column: 1 } }] });
+    };
+    for (const source of search.commands) addCommand(source);
     for (const file of search.unreadable) callables.actions.set(file, { calls: [] });
     for (const source of search.actions) add(source);
     for (let caller = queue.shift(); caller; caller = queue.shift()) {
       for (const { target } of caller.calls) {
         const { path } = calleeOf(this.folder, caller.file, target);
         if (isModule(path)) modules.add(path);
-        else if (!paths.has(path) && !callables.actions.has(path)) {
+        else if (!paths.has(path) && !callables.actions.has(path) && !commands.has(path)) {
           const source = await this.#readOutside(path);
           if (source?.kind === "action") add(source);
+          else if (source?.kind === "command") addCommand(source);
           else if (source) {
             callables.actions.set(path, { calls: [] });
             search.problems.push(...source.problems);
           }
         }
       }
+    }
+    callables.commands = this.commands.readAll(commands);
+    for (const { problems, imports } of callables.commands.values()) {
+      search.problems.push(...problems);
+      if (imports !== undefined) this.outside.push(imports);
     }
     await this.#addModules(callables, modules, search);
     return callables;

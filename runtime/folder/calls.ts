@@ -1,9 +1,19 @@
 import { dirname, posix, relative, resolve, sep } from "node:path";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
-import type { CalledAction } from "../model/rule.ts";
-import { isPlainlyMissing, sayProblem } from "../language/fields/check_values.ts";
-import { checkLiterals, type GivenValues, writtenScalars } from "../language/fields/literals.ts";
+import type { CalledAction, Command } from "../model/rule.ts";
+import { checkSet, secretInArgv } from "../commands/check_set.ts";
+import type { CommandTest } from "../commands/command_tests.ts";
+import { compile } from "../language/expressions/expression.ts";
+import { templatesIn } from "../language/expressions/names.ts";
+import { type FieldProblem, isPlainlyMissing, sayProblem } from "../language/fields/check_values.ts";
+import {
+  checkLiterals,
+  type GivenValues,
+  mayChange,
+  readWritten,
+  writtenScalars,
+} from "../language/fields/literals.ts";
 import { isObject } from "../language/fields/map_fields.ts";
 import { nearest } from "../language/hints.ts";
 import type { Origin } from "../language/checker/checking.ts";
@@ -17,7 +27,11 @@ export interface Call {
   /** True if the text was found in code and may be no target. */
   guessed?: boolean;
   /** What is handed over, with the path of the entry that calls; absent for code. */
-  given?: GivenValues & { path: (string | number)[] };
+  given?: GivenValues & {
+    path: (string | number)[];
+    /** The options that only a command has. */
+    options: string[];
+  };
 }
 
 /** A YAML action of the folder; it does not load if `action` is absent. */
@@ -28,10 +42,23 @@ export interface CallableAction {
   calls: Call[];
 }
 
+/** A command file that was read; it does not load if `command` is absent. */
+export interface LoadedCommand {
+  command?: Command;
+  tests: CommandTest[];
+  origin: Origin;
+  problems: Problem[];
+  /** What OTO calls the executable; absent if it was not imported. */
+  tag?: string;
+  /** The JSON file under `import`, absolute. */
+  imports?: string;
+}
+
 /** All that can be called, by path relative to the folder. */
 export interface Callables {
   folder: string;
   actions: Map<string, CallableAction>;
+  commands: ReadonlyMap<string, LoadedCommand>;
   /** Undefined while it is still being evaluated. */
   modules: Map<string, LoadedTypeScript | "absent" | undefined>;
   /** Paths of rules and of files that are neither rules nor actions. */
@@ -41,6 +68,7 @@ export interface Callables {
 /** What a rule calls, directly and through actions. */
 export interface Called {
   actions: Record<string, CalledAction>;
+  commands: Record<string, Command>;
   modules: Record<string, string>;
   problems: Problem[];
   /** A module is not ready yet. */
@@ -87,8 +115,12 @@ export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] 
 function givenIn(entry: JsonObject, path: (string | number)[], origin: Origin): Call["given"] {
   const values = isObject(entry.with) ? entry.with as JsonObject : {};
   const written = writtenScalars(values, (below) => origin.written?.([...path, "with", ...below]));
-  return { path, values, ...written && { written } };
+  const options = Object.keys(entry).filter((key) => COMMAND_OPTIONS.includes(key));
+  return { path, values, options, ...written && { written } };
 }
+
+/** Options of `call` that say how a program is run. */
+const COMMAND_OPTIONS = ["stdin", "save", "format", "charset", "keep", "ok"];
 
 /** Skips the names of branches, which may be anything. */
 function callsInBranches(raw: Json, origin: Origin, path: (string | number)[]): Call[] {
@@ -107,7 +139,7 @@ export function placeCalls(calls: Call[], raw: Call[]): Call[] {
  * inputs of what is called.
  */
 export function follow(file: string, calls: Call[], callables: Callables, origin?: Origin): Called {
-  const called: Called = { actions: {}, modules: {}, problems: [], late: false };
+  const called: Called = { actions: {}, commands: {}, modules: {}, problems: [], late: false };
   const seen = new Set<string>();
   const visit = (caller: string, list: Call[]) => {
     for (const call of list) {
@@ -118,7 +150,12 @@ export function follow(file: string, calls: Call[], callables: Callables, origin
         called.problems.push({ severity: "error", file, at: call.at, message, ...(hint && { hint }) });
       };
       if (isModule(path)) addModule(called, callables, caller, { ...call, path, name }, report);
-      else if (addAction(called, callables, caller, { ...call, path }, report)) {
+      else if (callables.commands.has(path)) {
+        addCommand(called, callables, { ...call, path }, report);
+        if (caller === file && origin !== undefined) {
+          called.problems.push(...checkSetOf(called, { ...call, path }, origin));
+        }
+      } else if (addAction(called, callables, caller, { ...call, path }, report)) {
         if (caller === file && origin !== undefined) {
           called.problems.push(...checkGiven(called, { ...call, path }, origin));
         }
@@ -156,7 +193,7 @@ function addModule(
 
 function addAction(
   called: Called,
-  { folder, actions, others }: Callables,
+  { folder, actions, commands, others }: Callables,
   caller: string,
   { path, target }: Call & { path: string },
   report: Report,
@@ -168,15 +205,59 @@ function addAction(
   }
   if (callable) report(`${target} does not load`, "fix its problems first");
   else if (others.has(path)) report(`${target} is not an action`, "an action has inputs and then, and no when");
-  else report(`${target} does not exist`, suggest(folder, caller, path, actions.keys()));
+  else report(`${target} does not exist`, suggest(folder, caller, path, [...actions.keys(), ...commands.keys()]));
   return false;
 }
 
+function addCommand(
+  called: Called,
+  { commands }: Callables,
+  { path, target }: Call & { path: string },
+  report: Report,
+): void {
+  const { command } = commands.get(path)!;
+  if (command) called.commands[path] = command;
+  else report(`${target} does not load`, "fix its problems first");
+}
+
+/** What an entry hands over that the command cannot get, as far as it is known before templates are resolved. */
+function checkSetOf({ commands }: Called, call: Call & { path: string }, origin: Origin): Problem[] {
+  const { given, path } = call;
+  const command = commands[path];
+  if (given === undefined || command === undefined) return [];
+  const values = readWritten(command.inputs, given);
+  const open = new Set(Object.keys(values).filter((name) => mayChange(values[name])));
+  const { problems } = checkSet(command, Object.entries(values), { open });
+  const secret = [...open].filter((name) => templatesIn(values[name]).some(readsSecret));
+  return problemsAt([...problems, ...secret.map(secretInArgv)], { ...call, given }, origin);
+}
+
+function readsSecret(expression: string): boolean {
+  return compile(expression).references.some(({ path: [root] }) => root === "secrets");
+}
+
 /** What an entry hands over that does not fit the inputs of the action. */
-function checkGiven({ actions }: Called, { path, given, at }: Call & { path: string }, origin: Origin): Problem[] {
+function checkGiven({ actions }: Called, call: Call & { path: string }, origin: Origin): Problem[] {
+  const { given, path } = call;
   if (given === undefined) return [];
+  const ofCommands = given.options.map((key): Problem => ({
+    severity: "error",
+    file: origin.file,
+    at: origin.at([...given.path, key], "key"),
+    message: `"${key}" means nothing for an action`,
+    hint: "only a command has it",
+  }));
+  return [...ofCommands, ...problemsAt(checkLiterals(actions[path].inputs, given), { ...call, given }, origin)];
+}
+
+/** Problems of values at their places in the entry that hands them over. */
+function problemsAt(
+  problems: FieldProblem[],
+  { given, at }: Call & { given: NonNullable<Call["given"]> },
+  origin: Origin,
+): Problem[] {
   const { file } = origin;
-  return checkLiterals(actions[path].inputs, given).map((problem): Problem => {
+  return problems.map((problem): Problem => {
     const { key, kind, message, hint } = problem;
     const place = Object.hasOwn(given.values, key)
       ? origin.at([...given.path, "with", key], kind === "unfit" ? "value" : "key")

@@ -1,12 +1,14 @@
 import type { SmtpSettings } from "../actions/mail/mailer.ts";
 import type { Person } from "../model/form.ts";
 import type { Problem } from "../model/problem.ts";
-import type { Rule } from "../model/rule.ts";
+import type { Command, Rule } from "../model/rule.ts";
 
 /** The result of one reload: a consistent set of rules, and all problems. */
 export interface Loaded {
   /** The rules in force, by id: those that loaded, and the last good versions of those that did not. */
   rules: Map<string, Rule>;
+  /** The commands by id, like the rules. */
+  commands: Map<string, Command>;
   /** All problems of all files, in order of file, line and column. */
   problems: Problem[];
   /** Rule files that do not load, each with the id of its rule: the last good version is kept. */
@@ -41,7 +43,7 @@ export type Unready = Pick<Loaded, "broken" | "late">;
 /** Whether an unreadable file is meant to be a rule, and not an action or a helper. */
 export function looksLikeRule(path: string, text: string): boolean {
   if (path.endsWith(".ts")) return /\brule\s*\(/.test(text);
-  return /^\s*["']?when["']?\s*:/m.test(text) || !/^["']?(inputs|output)["']?\s*:/m.test(text);
+  return /^\s*["']?when["']?\s*:/m.test(text) || !/^["']?(inputs|output|command)["']?\s*:/m.test(text);
 }
 
 /** The rule id of each file, so that its last good version is found even if the file can no longer be read. */

@@ -1,17 +1,19 @@
 import { join, sep } from "node:path";
 import type { Isolates } from "../workers/workers.ts";
 import type { Problem } from "../model/problem.ts";
-import type { Rule } from "../model/rule.ts";
+import type { Command, Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
 import { keepFor } from "../language/expressions/expression.ts";
 import { Secrets } from "../secrets/secrets.ts";
-import { secretNames } from "../language/expressions/names.ts";
+import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
 import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
+import type { Callables, LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks, fieldsOf } from "./checks.ts";
 import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./settings/config.ts";
+import { CommandReader } from "./commands.ts";
 import { scopeOf } from "./folder.ts";
 import { guarded } from "./guard.ts";
 import { idsByFile, type Loaded, looksLikeRule, type Settings, type Unready } from "./loaded.ts";
@@ -91,6 +93,7 @@ export class Loader {
   readonly #finished: FinishedRules = new WeakMap();
   readonly #secretNames = new WeakMap<Rule, string[]>();
   #ruleSources: ReadonlyMap<string, RuleSource> = new Map();
+  #commands: ReadonlyMap<string, LoadedCommand> = new Map();
   #loadTimeout = Infinity;
 
   constructor(private readonly options: LoaderOptions) {
@@ -107,7 +110,7 @@ export class Loader {
       loadTimeout: () => this.#loadTimeout,
       onLate,
     });
-    this.#callables = new CallableFinder(folder, this.#typescript);
+    this.#callables = new CallableFinder(folder, this.#typescript, new CommandReader(folder));
   }
 
   /**
@@ -151,7 +154,7 @@ export class Loader {
       }
     }
     for (const source of sources) {
-      if (source.kind !== "rule" && source.kind !== "action") problems.push(...source.problems);
+      if (source.kind === "helper" || source.kind === "unreadable") problems.push(...source.problems);
     }
     for (const { check } of candidates) problems.push(...check.problems);
 
@@ -161,6 +164,7 @@ export class Loader {
     const unreadable = sources.filter(({ kind, file }) => kind === "unreadable" && !file.endsWith(".ts"));
     const callables = await this.#callables.find({
       actions,
+      commands: sources.filter((source) => source.kind === "command"),
       callers,
       files,
       unreadable: unreadable.map(({ file }) => file),
@@ -171,6 +175,8 @@ export class Loader {
     problems.push(...settleActions(callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
+    this.#commands = callables.commands;
+    const commands = commandsById(callables, unreadable.map(({ file }) => file), previous);
     const secretNames = this.#secretsOf(rules.values(), settings, problems);
     if (previous === undefined) await this.#keepChecked();
     for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
@@ -178,6 +184,7 @@ export class Loader {
       rules,
       broken,
       late,
+      commands,
       problems: arrange([...problems, ...assembly.problems], files),
       settings,
       secretNames,
@@ -193,6 +200,11 @@ export class Loader {
   /** The rule files that the last load found, by path relative to the folder. */
   ruleSources(): ReadonlyMap<string, RuleSource> {
     return this.#ruleSources;
+  }
+
+  /** The command files that the last load found, by path relative to the folder, with their tests. */
+  commands(): ReadonlyMap<string, LoadedCommand> {
+    return this.#commands;
   }
 
   /** Parses changed files and forgets removed ones. */
@@ -297,7 +309,10 @@ export class Loader {
   #secretsOf(rules: Iterable<Rule>, { smtp }: Settings, problems: Problem[]): string[] {
     const names = [...rules].flatMap((rule) => {
       const parts = [rule, ...Object.values(rule.actions)];
-      const find = () => parts.flatMap((part) => secretNames(part, this.#kinds));
+      const find = () => [
+        ...parts.flatMap((part) => secretNames(part, this.#kinds)),
+        ...Object.values(rule.commands ?? {}).flatMap(({ inputs }) => secretChoices(inputs)),
+      ];
       const known = this.#secretNames.get(rule) ?? guarded(rule.file, find, (problem) => (problems.push(problem), []));
       this.#secretNames.set(rule, known);
       return known;
@@ -317,6 +332,17 @@ export class Loader {
     const inside = (path: string) => path.startsWith(folder + sep);
     return [...new Set(all)].filter((path) => !inside(path) && !path.includes(`${sep}node_modules${sep}`)).sort();
   }
+}
+
+/** The commands that load, and the last good versions of those that do not. */
+function commandsById(
+  { commands }: Callables,
+  unreadable: string[],
+  previous: Loaded | undefined,
+): Map<string, Command> {
+  const files = new Set([...commands.keys(), ...unreadable].filter((file) => !file.startsWith("../")));
+  const all = [...files].flatMap((file) => commands.get(file)?.command ?? previous?.commands.get(idOfPath(file)) ?? []);
+  return new Map(all.sort((a, b) => a.id < b.id ? -1 : 1).map((command) => [command.id, command]));
 }
 
 function failures({ path: file, failure }: FolderFile): Problem[] {

@@ -10,6 +10,7 @@ import type { YamlFile } from "./yaml/yaml.ts";
 export type Source =
   | RuleSource
   | ActionSource
+  | CommandSource
   /** A module to import or call. */
   | { kind: "helper"; file: string; problems: Problem[] }
   /** Nothing in it can be checked. */
@@ -31,6 +32,14 @@ export interface RuleSource {
 
 export interface ActionSource {
   kind: "action";
+  file: string;
+  raw: JsonObject;
+  origin: Origin;
+  problems: Problem[];
+}
+
+export interface CommandSource {
+  kind: "command";
   file: string;
   raw: JsonObject;
   origin: Origin;
@@ -62,6 +71,7 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
     return { kind: value === null ? "helper" : "unreadable", file, problems: [...problems, problem] };
   }
   const common = { file, raw: value, origin, problems };
+  if ("command" in value) return { kind: "command", ...common, problems: [...problems, ...otherKinds(value, origin)] };
   if (!("when" in value) && ("inputs" in value || "output" in value)) return { kind: "action", ...common };
   if (TOP_FILE.test(file) && !("when" in value) && !("then" in value)) {
     const message = `${basename(file)} is read only at the top of the rules folder`;
@@ -69,6 +79,17 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
     return unreadable(file, [{ severity: "error", file, at: { line: 1, column: 1 }, message, hint }]);
   }
   return { kind: "rule", ...common, text, id: idOf(value, file), idAt: origin.at(["id"], "value") };
+}
+
+/** A file is of one kind. */
+function otherKinds(value: JsonObject, origin: Origin): Problem[] {
+  return ["when", "then"].filter((key) => key in value).map((key) => ({
+    severity: "error",
+    file: origin.file,
+    at: origin.at([key], "key"),
+    message: `a file with "command" is a command, so it has no "${key}"`,
+    hint: "make a file of its own for the rule, and call the command there",
+  }));
 }
 
 /** A rule whose file was read before. */

@@ -83,6 +83,13 @@ export class RunFiles {
     }
   }
 
+  /** The folder of a run, absolute; it is made if it does not exist yet. */
+  async folderOf(run: string): Promise<string> {
+    const folder = join(this.folder, run);
+    await this.disk.mkdir(folder);
+    return folder;
+  }
+
   /**
    * Removes files of runs that are no longer known. Checks some of the folders; the next call continues after them.
    * @param isKnown whether the run is live or in history

@@ -38,6 +38,8 @@ export interface Rule {
   inputs?: Record<string, Field>;
   /** The YAML actions that it calls, directly or indirectly, by path relative to the folder. */
   actions: Record<string, CalledAction>;
+  /** The commands that it calls, directly or through actions, by path relative to the folder; absent if there are none. */
+  commands?: Record<string, Command>;
   /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names. */
   modules: Record<string, string>;
 }
@@ -169,3 +171,59 @@ export type ItemField = Pick<Field, "type" | "choices" | "min" | "max" | "patter
 
 /** A field by name, or at least one of several. */
 export type Requirement = string | { any: string[] };
+
+/** A command file: a program and the inputs that it takes, with what it has from the command that it is one use of. */
+export interface Command {
+  /** The file's path in the folder without extension. */
+  id: string;
+  /** Path relative to the rules folder, with forward slashes. */
+  file: string;
+  /** Of the value of `command:`. */
+  at: Position;
+  name?: string;
+  help?: string;
+  /** A program in PATH, an absolute path, or a path relative to the rules folder that begins with a dot. */
+  program: string;
+  version?: VersionCheck;
+  /** By flag or word, as declared. */
+  inputs: Record<string, CommandInput>;
+  /** What callers may set, in the order of argv; absent means all that is not fixed. */
+  only?: string[];
+  /** What is always set, as a list of pairs, because its order is that of argv. */
+  fixed: [name: string, value: Json][];
+  /** Put before the arguments that come last, such as `--`. */
+  end?: string;
+  /** Whether it runs as root. */
+  root: boolean;
+  /** Whether what is required by what is set is added. */
+  complete: boolean;
+}
+
+/** The version that a program has to have. */
+export interface VersionCheck {
+  /** Such as `8.5` or `>=7.9 <9`. */
+  is: string;
+  /** The arguments with which the program says its version. */
+  by: string[];
+}
+
+/** An input of a command: a field, and how its value is written in argv. */
+export interface CommandInput extends Field {
+  /** Whether only root can use it. */
+  root?: boolean;
+  /** The flag also stands alone, without a value. */
+  value?: "optional";
+  /** Between the flag and its value; a blank makes two arguments. */
+  join?: " " | "=" | "";
+  /** Before or after all others, without its flag. */
+  position?: "first" | "last";
+  /** Right behind or before another input, if that is set. */
+  after?: string;
+  before?: string;
+  /** How a list is written: an argument for each item, or one with commas. */
+  each?: "repeat" | ",";
+  /** For a secret: `file`, `stdin`, or `env NAME`. */
+  pass?: string;
+  /** What OTO's export says of it beside what the input itself says. */
+  "x-oto"?: JsonObject;
+}

@@ -76,8 +76,9 @@ export interface RunResult<Output, Stdout = string> {
   dropped?: { stdout: number; stderr: number };
 }
 
-export interface CallOptions extends StepOptions {
-  /** The argument of the function or action. */
+export interface CallOptions
+  extends StepOptions, Pick<RunOptions, "stdin" | "save" | "format" | "charset" | "keep" | "ok"> {
+  /** The argument of the function, or the inputs of the action or command. */
   with?: Record<string, unknown>;
 }
 
@@ -155,7 +156,10 @@ export interface Step {
     command: string | readonly string[],
     options?: RunOptions,
   ): Promise<RunResult<Output>>;
-  /** Calls `./x.ts#fn` or the action `./lib/tell.yaml`. */
+  /**
+   * Calls `./x.ts#fn`, the action `./lib/tell.yaml`, or the command `./commands/curl.yaml`, whose result is that of `run` with
+   * `argv` and `files`. Only a command has `stdin`, `save`, `format`, `charset`, `keep` and `ok`.
+   */
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;
   log(name: string, text: string, options?: LogOptions): Promise<null>;

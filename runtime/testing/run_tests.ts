@@ -5,6 +5,9 @@
  * @module
  */
 import { env as environment } from "node:process";
+import { type CommandTest, failureOfTest } from "../commands/command_tests.ts";
+import type { LoadedCommand } from "../folder/calls.ts";
+import type { Command } from "../model/rule.ts";
 import { faultOf, guarded } from "../folder/guard.ts";
 import { openLoading } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
@@ -52,7 +55,8 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
     rules.sort((a, b) => a.rule.file < b.rule.file ? -1 : 1);
     stage = new Stage({ folder, kinds, people: settings.people });
     const report: TestReport = { results: [], problems: problems.filter(({ severity }) => severity === "error") };
-    for await (const result of runAll(stage, rules, { folder, data }, report.problems)) {
+    const commands = loading.loader.commands();
+    for await (const result of runAll(stage, rules, { folder, data, commands }, report.problems)) {
       report.results.push(result);
       onResult(result);
     }
@@ -66,9 +70,12 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
 async function* runAll(
   stage: Stage,
   rules: LoadedRule[],
-  { folder, data }: { folder: string; data: string },
+  { folder, data, commands }: { folder: string; data: string; commands: ReadonlyMap<string, LoadedCommand> },
   problems: Problem[],
 ): AsyncGenerator<TestResult> {
+  for (const { command, tests } of commands.values()) {
+    for (const test of command ? tests : []) yield runCommandTest(command!, test);
+  }
   for (const loaded of rules) {
     for (const test of testsOf(loaded, problems)) yield await runDefinedTest(stage, loaded, test);
   }
@@ -93,6 +100,17 @@ async function loadTestFile(
 ): Promise<{ tests: CodeTest[]; problems: Problem[] }> {
   const file = await readTestFile(path, { folder, data, isolates });
   return "problems" in file ? { ...file, tests: [] } : await checkTestFile(file, rules, kinds, folder);
+}
+
+/** Runs one entry under `tests` of a command: only its arguments are built. */
+function runCommandTest(command: Command, test: CommandTest): TestResult {
+  const { id: rule, file } = command;
+  const { name, at } = test;
+  const startedAt = performance.now();
+  const mismatch = failureOfTest(command, test);
+  const failure = mismatch &&
+    { message: "The command gives something else", file, at, mismatches: [mismatch], notes: [] };
+  return { rule, file, at, name, took: performance.now() - startedAt, ...failure && { failure } };
 }
 
 /** Runs one entry under `tests`, in its own world. */

@@ -4,7 +4,7 @@ import { fieldsOf } from "../folder/checks.ts";
 import type { RuleSource } from "../folder/source.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check.ts";
-import { secretNames } from "../language/expressions/names.ts";
+import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { Kinds } from "../language/kind.ts";
 import type { Person } from "../model/form.ts";
 import { formatProblem } from "../model/problem.ts";
@@ -119,11 +119,11 @@ function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
     const said = problems.filter(({ severity }) => severity === "error").map(formatProblem).join("\n");
     throw new TestFailed(`The rule does not load with the config and the environment of this test:\n${said}`);
   }
-  const { version, actions, modules } = loaded.rule;
+  const { version, actions, commands, modules } = loaded.rule;
   // A worker holds one version, with its secrets and its environment, so these are part of the version here.
   const world = writeExactJson([version, checked.config, test.secrets, test.env]);
   const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
-  return { ...checked, actions, modules, version: own };
+  return { ...checked, actions, ...commands && { commands }, modules, version: own };
 }
 
 /** The secrets of a test: those that it sets, and made-up ones for all others that the rule names. */
@@ -132,7 +132,8 @@ function secretsFor(rule: Rule, { secrets: given }: TestWorld, kinds: Kinds): Se
   const inCode = Object.values(rule.modules).flatMap((code) =>
     [...code.matchAll(/\bsecrets\.(\w+)/g)].map(([, name]) => name)
   );
-  const names = [...parts.flatMap((part) => secretNames(part, kinds)), ...inCode];
+  const ofCommands = Object.values(rule.commands ?? {}).flatMap(({ inputs }) => secretChoices(inputs));
+  const names = [...parts.flatMap((part) => secretNames(part, kinds)), ...ofCommands, ...inCode];
   const environment = { ...Object.fromEntries(names.map((name) => [name, madeUpSecret(name)])), ...given };
   const secrets = new Secrets({ environment, files: [], folders: [] });
   secrets.use(names);

@@ -1,7 +1,9 @@
 import { Buffer } from "node:buffer";
 import type { Action, ActionContext, Outcome } from "../actions/action.ts";
 import { actions } from "../actions/index.ts";
+import { commandAction, commandLine, runArgs } from "../actions/command.ts";
 import type { Mail, SentMail } from "../actions/mail/mailer.ts";
+import { checkSet } from "../commands/check_set.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { ChildEnd } from "../host/spawn.ts";
 import { STUB_KEYS, type StubbedKind } from "../language/checker/test_kinds.ts";
@@ -9,14 +11,17 @@ import { stepNames } from "../language/expectation.ts";
 import { hintAtUnknownKey } from "../language/hints.ts";
 import { TerminalError, TimeoutError } from "../model/errors.ts";
 import { type Repeatable, toHeaders } from "../model/event.ts";
+import { isObject } from "../language/fields/map_fields.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import type { Command } from "../model/rule.ts";
 
 /** A step that needs an answer. */
 export interface AskingStep {
   kind: string;
   path: string;
-  /** The target of a `call`. */
+  /** The target of a `call`, and the command that it is. */
   target?: string;
+  command?: Command;
 }
 
 /** An example answer for each kind that acts on the outside world, for messages. */
@@ -46,6 +51,7 @@ export class Stubs {
 
   /** An action to execute instead of that of the step's kind; undefined if that does not touch the world. */
   standIn(step: AskingStep): Action | undefined {
+    if (step.command !== undefined) return this.#command(step, step.command);
     const named = stepNames(step.path).find((name) => this.has(name));
     const isAction = step.kind === "call" && /\.ya?ml$/.test(step.target ?? "");
     if (named === undefined && (isAction || !Object.hasOwn(EXAMPLES, step.kind))) return undefined;
@@ -57,6 +63,32 @@ export class Stubs {
         if (Object.hasOwn(EXAMPLES, step.kind)) this.calls.push({ ...args, step: context.path });
         const what = `Step "${step.path}"`;
         return this.#stubbed(what, () => this.#answer(name, what, step.kind), (give) => execute(args, context, give));
+      },
+    };
+  }
+
+  /** A command is answered by the stub of its step or its id: as for `run`, and `files`. */
+  #command({ path, kind }: AskingStep, command: Command): Action {
+    const name = stepNames(path).find((name) => this.has(name)) ?? command.id;
+    const what = `Step "${path}"`;
+    return {
+      ...commandAction(command),
+      execute: async (args, context) => {
+        const { argv = [] } = checkSet(command, Object.entries(args.with ?? {}));
+        this.calls.push({ command: command.id, argv, step: context.path });
+        const { recorded: _recorded, ...plain } = context;
+        const line = commandLine(command, command.program, argv);
+        let files: Json = [];
+        const answer = () => {
+          const whole = this.#answer(name, what, kind, EXAMPLES.run);
+          if (!isObject(whole)) return whole;
+          const { files: left = [], ...rest } = whole as JsonObject;
+          files = left;
+          return rest;
+        };
+        const execute = (give: Give) => executors.run(runArgs(args, line, ".") as unknown as JsonObject, plain, give);
+        const { output } = await this.#stubbed(what, answer, execute);
+        return { output: { ...output as JsonObject, argv, files } };
       },
     };
   }
@@ -104,10 +136,10 @@ export class Stubs {
     }
   }
 
-  #answer(name: string, what: string, kind: string): Json {
+  #answer(name: string, what: string, kind: string, example = EXAMPLES[kind]): Json {
     if (!this.has(name)) {
       throw new StubError(
-        `${what} acts on the outside world and has no stub; add it, as in stub: { ${name}: ${EXAMPLES[kind]} }`,
+        `${what} acts on the outside world and has no stub; add it, as in stub: { ${name}: ${example} }`,
       );
     }
     const given = this.#given[name];

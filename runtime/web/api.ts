@@ -5,6 +5,7 @@ import type { Json } from "../model/json.ts";
 import type { RunState } from "../model/run.ts";
 import type { EventSearch, Found, Operated, Receipt } from "../store/store.ts";
 import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
+import { commandsApi } from "./commands_api.ts";
 import type { WebContext } from "./context.ts";
 import { complete } from "./events.ts";
 import { bodyOf, queryOf } from "./given.ts";
@@ -110,6 +111,8 @@ export function api(context: WebContext): Hono {
     await context.operators.resume(id, (await bodyOf(c, OPERATION)).by);
     return answer(c, { rule: id, paused: null });
   });
+
+  app.route("/commands", commandsApi(context));
 
   app.get("/events", async (c) => {
     return listing(c, await context.store.searchEvents({ ...queryOf(c, EVENTS), parts: MOST_PARTS }), ({ key }) => key);

@@ -3,7 +3,7 @@ import type { Ingest } from "../ingest/ingest.ts";
 import type { Cause } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
-import type { Rule } from "../model/rule.ts";
+import type { Command, Rule } from "../model/rule.ts";
 import type { LongEvaluation } from "../language/expressions/meter.ts";
 import type { Store } from "../store/store.ts";
 import type { FormAnswer, Person } from "../model/form.ts";
@@ -66,6 +66,8 @@ export interface HookContext
 /** The rules in force, and what is wrong with them. */
 export interface RulesView {
   rules: ReadonlyMap<string, Rule>;
+  /** The commands in force, by id. */
+  commands: ReadonlyMap<string, Command>;
   problems: Problem[];
   /** Rule files that do not load, each with the id of its rule. */
   broken: ReadonlyMap<string, string>;

@@ -40,6 +40,8 @@ export function makeContext(
       });
     },
     createFile: (file) => new RunFiles("/files", noDisk).create(file),
+    runFolder: (run) => new RunFiles("/files", noDisk).folderOf(run),
+    secretOf: () => undefined,
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();

@@ -96,6 +96,8 @@ export class Bench {
       awaitsReply: () => true,
       admitRequest: () => Promise.resolve(),
       createFile: (file) => files.create(file),
+      runFolder: (run) => files.folderOf(run),
+      secretOf: () => undefined,
     };
     const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
     this.runner = new Runner({

@@ -46,8 +46,10 @@ export async function collect(options: CollectOptions): Promise<Collected> {
 
 /** Call targets outside of the folder would be missing. TypeScript imports are in the bundle. */
 function callsOutside({ rules }: CheckedFolder): Problem[] {
-  return [...rules.values()].flatMap(({ file, actions, modules }) =>
-    [...Object.keys(actions), ...Object.keys(modules)].filter((path) => path.startsWith("../")).map((
+  return [...rules.values()].flatMap(({ file, actions, commands = {}, modules }) =>
+    [...Object.keys(actions), ...Object.keys(commands), ...Object.keys(modules)].filter((path) =>
+      path.startsWith("../")
+    ).map((
       path,
     ): Problem => ({
       severity: "error",

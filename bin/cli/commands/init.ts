@@ -1,6 +1,9 @@
 import type { Command } from "commander";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
+import { commandTestSchema } from "../../../runtime/commands/command_tests.ts";
+import { inputSchema } from "../../../runtime/commands/inputs.ts";
+import { COMMAND_SCHEMAS } from "../../../runtime/commands/read_command.ts";
 import { stepKinds } from "../../../runtime/engine/steps/index.ts";
 import { ruleJsonSchema } from "../../../runtime/language/checker/json_schema.ts";
 import { UsageError } from "../../../runtime/model/errors.ts";
@@ -92,5 +95,6 @@ export function addSchema(program: Command, session: Session): void {
 
 /** The schema as the text of a file. */
 function schemaText(): string {
-  return JSON.stringify(ruleJsonSchema({ triggers: triggerKinds, steps: stepKinds }), null, 2) + "\n";
+  const command = { keys: COMMAND_SCHEMAS, input: inputSchema, test: commandTestSchema };
+  return JSON.stringify(ruleJsonSchema({ triggers: triggerKinds, steps: stepKinds }, command), null, 2) + "\n";
 }

@@ -1,10 +1,11 @@
 import { dirname, join, posix, relative, resolve, sep } from "node:path";
 import type { Action } from "../../actions/action.ts";
+import { checkCall, commandAction, relativeToRun } from "../../actions/command.ts";
 import { actions } from "../../actions/index.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import type { CalledAction, RetryPolicy, Step } from "../../model/rule.ts";
+import type { CalledAction, Command, RetryPolicy, Step } from "../../model/rule.ts";
 import { checkValues, sayProblem } from "../../language/fields/check_values.ts";
 import { readWritten } from "../../language/fields/literals.ts";
 import { attemptStep, type Task } from "../attempt.ts";
@@ -37,9 +38,10 @@ export function targetOf({ call }: JsonObject): string | undefined {
 /** Runs a step of a kind in `actions/`, or a call of a YAML action. */
 export function runAction(step: ActionStep, frame: StepFrame, runSteps: RunSteps): Promise<StepOutcome> {
   const { context, signal } = frame;
-  const standIn = context.options.standIn?.(step);
-  const called = standIn ? undefined : findCalled(step, frame);
-  const action = standIn ?? actions[step.kind];
+  const command = findCalled(step, frame, context.rule.commands);
+  const standIn = context.options.standIn?.({ ...step, ...command && { command } });
+  const called = standIn ? undefined : calledAction(step, frame);
+  const action = standIn ?? (command ? commandAction(command) : actions[step.kind]);
   const task: Task = {
     path: step.path,
     kind: step.kind,
@@ -48,6 +50,7 @@ export function runAction(step: ActionStep, frame: StepFrame, runSteps: RunSteps
     after: step.after,
     isLast: step.isLast,
     ...(called ? calling(step, called, frame, runSteps) : executing(step, action, frame)),
+    ...command && { prepare: () => prepareCommand(step, command, frame) },
   };
   return attemptStep(context, task, signal);
 }
@@ -83,11 +86,30 @@ interface Called {
   file: string;
 }
 
-function findCalled(step: ActionStep, frame: StepFrame): Called | undefined {
-  if (step.target === undefined) return undefined;
-  const { rule, options: { folder } } = frame.context;
-  const file = relative(folder, resolve(frame.ruleFolder, step.target)).replaceAll(sep, posix.sep);
-  return file in rule.actions ? { action: rule.actions[file], file } : undefined;
+function calledAction(step: ActionStep, frame: StepFrame): Called | undefined {
+  const action = findCalled(step, frame, frame.context.rule.actions);
+  return action === undefined ? undefined : { action, file: fileOf(step.target!, frame) };
+}
+
+function findCalled<T>({ target }: ActionStep, frame: StepFrame, files: Record<string, T> = {}): T | undefined {
+  if (target === undefined) return undefined;
+  const file = fileOf(target, frame);
+  return Object.hasOwn(files, file) ? files[file] : undefined;
+}
+
+function fileOf(target: string, { ruleFolder, context }: StepFrame): string {
+  return relative(context.options.folder, resolve(ruleFolder, target)).replaceAll(sep, posix.sep);
+}
+
+/** The values of a command as it reads them, checked: what does not fit is refused before anything starts. */
+async function prepareCommand(step: ActionStep, command: Command, { context }: StepFrame): Promise<StepArgs> {
+  const { used, recorded } = await step.args();
+  const folder = await context.services.runFolder(context.run.id);
+  const read = (given: Json = {}) =>
+    relativeToRun(command, readWritten(command.inputs, { values: given as JsonObject, written: step.written }), folder);
+  const [values, named] = [read(used.with), read(recorded.with)];
+  checkCall(command, values, named, used);
+  return { used: { ...used, with: values }, recorded: { ...recorded, with: named } };
 }
 
 /** A called action has its own scope, with its inputs and its own steps. A further attempt executes them anew. */

@@ -13,8 +13,15 @@ const TEMPLATE = { type: "string", pattern: "\\$\\{\\{" };
 const STEPS = { $ref: "#/definitions/steps" };
 const EXPRESSION = { type: ["string", "boolean"], description: "A CEL expression" };
 
+/** The schemas of a command file, which a layer below knows. */
+export interface CommandSchemas {
+  keys: Record<string, z.ZodType>;
+  input: z.ZodType;
+  test: z.ZodType;
+}
+
 /** The JSON Schema (draft 7, which the YAML language server knows best) of rule files and YAML actions, for editors. */
-export function ruleJsonSchema(kinds: Kinds): JsonObject {
+export function ruleJsonSchema(kinds: Kinds, command?: CommandSchemas): JsonObject {
   const steps = Object.values(kinds.steps);
   const schema = {
     $schema: "http://json-schema.org/draft-07/schema#",
@@ -27,6 +34,7 @@ export function ruleJsonSchema(kinds: Kinds): JsonObject {
       {
         ...objectOf("An action: steps that rules call", actionProperties(), ["then"]),
       },
+      ...command ? [commandSchema(command)] : [],
     ],
     definitions: {
       trigger: { anyOf: [...Object.values(kinds.triggers).map(triggerSchema), shortTriggers(kinds)] },
@@ -93,6 +101,25 @@ function actionProperties(): Record<string, Schema> {
     output: { type: ["string", "number", "boolean"], description: "A CEL expression: the result of calling it" },
   };
   return pick(properties, ACTION_KEYS);
+}
+
+function commandSchema({ keys, input, test }: CommandSchemas): Schema {
+  const own = Object.fromEntries(Object.entries(keys).map(([key, schema]) => [key, toSchema(schema)]));
+  const properties = {
+    ...own,
+    inputs: {
+      type: "object",
+      description: "What it takes: flags such as --retry, <file>, or words without a dash",
+      properties: { oneOf: toSchema(oneOfSchema) },
+      additionalProperties: { anyOf: [toSchema(input), { type: ["string", "number", "boolean", "array"] }] },
+    },
+    with: { type: "object", description: "What is always set: a caller cannot set it" },
+    tests: { type: "array", items: toSchema(test), description: "Its tests: whenthen test runs them" },
+  };
+  return {
+    ...objectOf("A command: a program with its inputs, which rules call", properties, ["command"]),
+    patternProperties: { "^x-": {} },
+  };
 }
 
 /** Keeps only the keys that the checker knows, so that editors offer no others. */

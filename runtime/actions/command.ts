@@ -1,0 +1,224 @@
+import { accessSync, constants, statSync } from "node:fs";
+import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { delimiter, join, resolve } from "node:path";
+import process from "node:process";
+import { checkSet, type Pairs, secretInArgv } from "../commands/check_set.ts";
+import { versionFault } from "../commands/version.ts";
+import { writeExactJson } from "../formats/exact_json.ts";
+import { type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
+import { isOn } from "../language/fields/relations.ts";
+import { filesSince, markFilesIn } from "../host/left_files.ts";
+import { runChild } from "../host/spawn.ts";
+import { messageOf, TerminalError } from "../model/errors.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Command } from "../model/rule.ts";
+import type { Action, ActionContext, Outcome } from "./action.ts";
+import { call } from "./call.ts";
+import { run } from "./run.ts";
+
+/** The folder of the secrets that a command gets as files, while it runs. */
+const SECRETS = ".secrets-";
+/** The places of saved files; see `RunFiles`. */
+const SAVED = /^[0-9a-f]{16}(\.new)?$/;
+/** Milliseconds that a program has to say its version, and bytes of it that are read. */
+const VERSION_TIMEOUT = 30_000;
+const VERSION_OUTPUT = 100_000;
+
+/** Runs a command file: the step of kind `call` whose target it is. */
+export function commandAction(command: Command): Action {
+  return {
+    ...call,
+    retries: run.retries,
+    execute: (args, context) => executeCommand(command, args, context),
+  } as Action;
+}
+
+/**
+ * Checks what a step hands to a command, before anything starts.
+ * @param recorded the same with expressions in the place of secrets
+ * @throws TerminalError with all problems
+ */
+export function checkCall(command: Command, values: JsonObject, recorded: JsonObject, args: JsonObject): void {
+  const pairs: Pairs = Object.entries(values);
+  const { problems } = checkSet(command, pairs);
+  const isSecret = ([name, value]: Pairs[number]) => writeExactJson(value) !== writeExactJson(recorded[name] ?? null);
+  const secret = new Set(pairs.filter(isSecret).map(([name]) => name));
+  const hidden = problems.map((problem): FieldProblem => {
+    return secret.has(problem.key) && problem.kind === "unfit" ? secretInArgv(problem.key) : problem;
+  });
+  const all = [...hidden, ...[...secret].filter((key) => !hidden.some((each) => each.key === key)).map(secretInArgv)];
+  const said = all.map(sayProblem);
+  const stdin = Object.keys(command.inputs).find((name) => command.inputs[name].pass === "stdin" && isOn(values[name]));
+  if (stdin !== undefined && args.stdin !== undefined) {
+    said.push(`${stdin} goes to the standard input, so the step cannot have "stdin"`);
+  }
+  if (said.length > 0) throw new TerminalError(`Cannot call ${command.file}: ${said.join("; ")}`);
+}
+
+async function executeCommand(command: Command, args: JsonObject, context: ActionContext): Promise<Outcome> {
+  const { services } = context;
+  const folder = await services.runFolder(context.run.id);
+  const program = programOf(command, context.folder);
+  await checkVersion(command, program, folder, context);
+  const isOwn = (name: string) => SAVED.test(name) || name.startsWith(SECRETS);
+  const handed = await handSecrets(command, args.with as JsonObject ?? {}, folder, context);
+  try {
+    const { argv, problems } = checkSet(command, Object.entries(args.with ?? {}), {
+      fileOf: (input) => handed.files[input],
+    });
+    if (argv === undefined) {
+      throw new TerminalError(`Cannot call ${command.file}: ${problems.map(sayProblem).join("; ")}`);
+    }
+    const before = await markFilesIn(folder, isOwn);
+    const line = commandLine(command, program, argv, Object.keys(handed.env));
+    const { output } = await run.execute(runArgs(args, line, folder, handed), withoutRecorded(context));
+    return { output: { ...output as JsonObject, argv, files: await filesSince(folder, before, isOwn) } };
+  } finally {
+    await handed.remove();
+  }
+}
+
+/** The arguments of the `run` step that a command is. */
+export function runArgs(
+  { stdin, save, ok, format, charset, keep }: JsonObject,
+  line: string[],
+  cwd: string,
+  handed: { env: Record<string, string>; stdin?: string } = { env: {} },
+): Parameters<typeof run.execute>[0] {
+  const options = { stdin: handed.stdin ?? stdin, save, ok, format, charset, keep };
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  return { ...given, run: line, cwd, env: handed.env } as Parameters<typeof run.execute>[0];
+}
+
+/** `run` names its own arguments in messages; those hold no secret. */
+function withoutRecorded({ recorded: _recorded, ...context }: ActionContext): ActionContext<never> {
+  return context as ActionContext<never>;
+}
+
+/** The program with its arguments, as root by sudo. `sudo` clears the environment but for what it is told to keep. */
+export function commandLine(command: Command, program: string, argv: string[], variables: string[] = []): string[] {
+  if (!command.root || process.getuid?.() === 0) return [program, ...argv];
+  const kept = variables.length > 0 ? [`--preserve-env=${variables.join(",")}`] : [];
+  return ["sudo", "-n", ...kept, program, ...argv];
+}
+
+/** A program in PATH by its name, any other by its absolute path. */
+export function programOf({ program }: Pick<Command, "program">, folder: string): string {
+  return program.includes("/") ? resolve(folder, program) : program;
+}
+
+interface Handed {
+  env: Record<string, string>;
+  stdin?: string;
+  /** Paths by input. */
+  files: Record<string, string>;
+  remove(): Promise<void>;
+}
+
+/** Gives the program its secrets where nobody else reads them: by environment, standard input or a private file. */
+async function handSecrets(
+  command: Command,
+  values: JsonObject,
+  folder: string,
+  { services }: ActionContext,
+): Promise<Handed> {
+  const handed: Handed = { env: {}, files: {}, remove: () => Promise.resolve() };
+  const set = checkSet(command, Object.entries(values)).values;
+  for (const [name, { type, pass = "file" }] of Object.entries(command.inputs)) {
+    const secret = set[name];
+    if (type !== "secret" || typeof secret !== "string") continue;
+    const value = services.secretOf(secret);
+    if (value === undefined) {
+      throw new TerminalError(`Cannot call ${command.file}: the secret ${secret} for ${name} is not set`);
+    }
+    if (pass === "stdin") handed.stdin = value;
+    else if (pass !== "file") handed.env[pass.slice("env ".length)] = value;
+    else handed.files[name] = value;
+  }
+  if (Object.keys(handed.files).length === 0) return handed;
+  const place = await mkdtemp(join(folder, SECRETS));
+  handed.remove = () => rm(place, { recursive: true, force: true });
+  try {
+    await chmod(place, 0o700);
+    for (const [index, [name, value]] of Object.entries(handed.files).entries()) {
+      handed.files[name] = join(place, String(index));
+      await writeFile(handed.files[name], value, { mode: 0o600, flag: "wx" });
+    }
+    return handed;
+  } catch (error) {
+    await handed.remove();
+    throw error;
+  }
+}
+
+/** Paths of the run's own folder count as relative to it: so a file that a step has saved can be handed on. */
+export function relativeToRun(command: Command, values: JsonObject, folder: string): JsonObject {
+  const shorten = (value: Json): Json =>
+    typeof value === "string" && value.startsWith(`${folder}/`) ? value.slice(folder.length + 1) : value;
+  return Object.fromEntries(
+    Object.entries(values).map(([name, value]) => {
+      const input = command.inputs[name];
+      const isPath = input !== undefined && input.type === "path" && input.under === undefined;
+      const ofPaths = input?.type === "list" && input.of?.type === "path" && input.of.under === undefined;
+      if (isPath) return [name, shorten(value)];
+      return [name, ofPaths && Array.isArray(value) ? value.map(shorten) : value];
+    }),
+  );
+}
+
+/** Versions that were right, so that each program is asked once. */
+const rightVersions = new Set<string>();
+
+async function checkVersion(command: Command, program: string, cwd: string, context: ActionContext): Promise<void> {
+  const { version } = command;
+  const env = context.services.childEnv();
+  const key = JSON.stringify([program, version ?? null, env.PATH ?? ""]);
+  if (version === undefined || rightVersions.has(key)) return;
+  const fault = await faultOfProgram(command, program, { cwd, env, signal: context.signal });
+  if (fault !== undefined) throw new TerminalError(`Cannot call ${command.file}: ${fault}`);
+  rightVersions.add(key);
+}
+
+/**
+ * What is wrong with a command's program: it is not there, or has another version; undefined if nothing is. A program without `version`
+ * is not started: what it would do with `--version` is unknown.
+ */
+export async function faultOfProgram(
+  { version }: Pick<Command, "version">,
+  program: string,
+  { cwd, env, signal }: { cwd: string; env: Record<string, string>; signal?: AbortSignal },
+): Promise<string | undefined> {
+  if (!isThere(program, env.PATH)) {
+    return program.includes("/")
+      ? `there is no program ${program}, or it is not executable`
+      : `there is no command "${program}" in PATH (${env.PATH ?? ""})`;
+  }
+  if (version === undefined) return undefined;
+  const timeout = AbortSignal.timeout(VERSION_TIMEOUT);
+  try {
+    const { stdout, stderr } = await runChild({
+      program,
+      args: version.by,
+      cwd,
+      env,
+      keep: { stdout: VERSION_OUTPUT, stderr: VERSION_OUTPUT },
+      signal: signal === undefined ? timeout : AbortSignal.any([signal, timeout]),
+    });
+    return versionFault(program, version, `${stdout.text}\n${stderr.text}`);
+  } catch (error) {
+    if (signal?.aborted) throw error;
+    return `${[program, ...version.by].join(" ")} cannot be run: ${messageOf(error)}`;
+  }
+}
+
+function isThere(program: string, PATH = ""): boolean {
+  const places = program.includes("/") ? [program] : PATH.split(delimiter).map((folder) => join(folder, program));
+  return places.some((place) => {
+    try {
+      accessSync(place, constants.X_OK);
+      return statSync(place).isFile();
+    } catch {
+      return false;
+    }
+  });
+}

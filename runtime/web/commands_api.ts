@@ -1,0 +1,69 @@
+import { Hono } from "hono";
+import { z } from "zod";
+import { checkSet, type Pairs, settable } from "../commands/check_set.ts";
+import { type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
+import type { Completion } from "../language/fields/complete.ts";
+import type { Json } from "../model/json.ts";
+import type { Command } from "../model/rule.ts";
+import { answerJson } from "./answer.ts";
+import type { WebContext } from "./context.ts";
+import { bodyOf } from "./given.ts";
+
+/** One command in the listing. */
+export type CommandListing = Pick<Command, "id" | "name" | "help" | "file" | "program" | "root"> & {
+  /** What callers may set. */
+  inputs: string[];
+};
+
+/** The answer of `POST /api/commands/<id>/check`. */
+export interface CommandChecked {
+  /** Null if there are problems. */
+  argv: string[] | null;
+  /** The smallest valid set that holds the given one; null if there is none. */
+  complete: Completion | null;
+  problems: (FieldProblem & { says: string })[];
+}
+
+const CHECK = z.strictObject({
+  /** An object, or a list of pairs, which keeps the order of names that are numbers. */
+  with: z.union([z.array(z.tuple([z.string(), z.custom<Json>()])), z.record(z.string(), z.custom<Json>())]).default({}),
+});
+
+/** `/api/commands`: what there is, and what a set of values would give. Nothing starts here. */
+export function commandsApi(context: WebContext): Hono {
+  const app = new Hono();
+  const all = () => context.rules().commands;
+  app.get("/", (c) => answerJson(c, context.maskJson([...all().values()].map(listed) as unknown as Json)));
+  app.get("/:id{.+}", (c) => {
+    const command = all().get(c.req.param("id"));
+    if (command !== undefined) return answerJson(c, context.maskJson(command as unknown as Json));
+    return c.json({ error: context.mask(`There is no command "${c.req.param("id")}"`) }, 404);
+  });
+  app.post("/:id{.+}/check", async (c) => {
+    const id = c.req.param("id");
+    const command = all().get(id);
+    if (command === undefined) return c.json({ error: context.mask(`There is no command "${id}"`) }, 404);
+    const given = (await bodyOf(c, CHECK)).with;
+    const pairs: Pairs = Array.isArray(given) ? given : Object.entries(given);
+    const { argv = null, complete, problems } = checkSet(command, pairs);
+    const said = problems.map((problem) => ({ ...problem, says: sayProblem(problem) }));
+    return answerJson(
+      c,
+      context.maskJson({ argv, complete, problems: said } satisfies CommandChecked as unknown as Json),
+    );
+  });
+  return app;
+}
+
+function listed(command: Command): CommandListing {
+  const { id, name, help, file, program, root } = command;
+  return {
+    id,
+    ...name !== undefined && { name },
+    ...help !== undefined && { help },
+    file,
+    program,
+    root,
+    inputs: settable(command),
+  };
+}

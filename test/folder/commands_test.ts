@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { heads, shown, TestFolder } from "./loading.ts";
+
+const CURL = `command: curl
+inputs:
+  -m: { type: integer, join: "" }
+  --retry: { type: integer }
+  --retry-delay: { type: integer, requires: [--retry] }
+  -I: { type: boolean, conflicts: [--data] }
+  --data: { type: text }
+  --token: { type: secret, choices: [API_TOKEN], pass: env TOKEN }
+  -sS: { type: boolean, root: true }
+  urls: { type: list, of: text, position: last }
+`;
+const rule = (step: string) => `when: { event: a }\nthen:\n${step}`;
+
+async function problemsOf(step: string): Promise<string[]> {
+  await using folder = await TestFolder.with({ "commands/curl.yaml": CURL, "a.yaml": rule(step) });
+  return heads(await folder.load());
+}
+
+Deno.test("literal values that a command cannot get are problems at load, all at once and each at its place", async () => {
+  await using folder = await TestFolder.with({
+    "commands/curl.yaml": CURL,
+    "a.yaml": rule(`  - call: ./commands/curl.yaml
+    with:
+      -m: abc
+      --retri: 5
+      --retry-delay: 5
+      -I: true
+      --data: "x\\0y"
+      -sS: true
+      urls: ["-rf"]
+`),
+  });
+  assert.deepEqual(shown(await folder.load()).join("\n").split("\n"), [
+    "a.yaml:4:5: --retry is missing: --retry-delay requires --retry",
+    "        with:",
+    "        ^^^^",
+    'a.yaml:5:11: expected a whole number, got "abc"',
+    "          -m: abc",
+    "              ^^^",
+    'a.yaml:6:7: unknown input "--retri"',
+    "          --retri: 5",
+    "          ^^^^^^^",
+    "    did you mean --retry?",
+    "a.yaml:8:7: -I conflicts with --data",
+    "          -I: true",
+    "          ^^",
+    "a.yaml:9:15: an argument cannot contain NUL",
+    '          --data: "x\\0y"',
+    "                  ^^^^^^",
+    "    take it out",
+    "a.yaml:10:7: -sS needs root",
+    "          -sS: true",
+    "          ^^^",
+    "    write root: true in the command file",
+    'a.yaml:11:13: "-rf" begins with -, so the program would read it as a flag',
+    '          urls: ["-rf"]',
+    "                ^",
+    '    if the program knows it, add end: "--"',
+  ]);
+});
+
+Deno.test("a value with a template may turn out to be anything, but no secret may stand in argv", async () => {
+  assert.deepEqual(
+    await problemsOf(`  - call: ./commands/curl.yaml
+    stdin: \${{ event.data.body }}
+    with: { -m: "\${{ event.data.m }}", --retry-delay: "\${{ event.data.d }}", --retry: "\${{ event.data.r }}" }
+`),
+    [],
+  );
+  assert.deepEqual(
+    await problemsOf(`  - call: ./commands/curl.yaml
+    with: { --data: "token=\${{ secrets.X }}" }
+`),
+    [
+      "a.yaml:4:21: a secret in --data would stand in argv, which everybody on the machine can read",
+      "a.yaml:4:32: warning: the secret X is not set",
+    ],
+  );
+});
+
+Deno.test("options of a command mean nothing for an action and a function", async () => {
+  await using folder = await TestFolder.with({
+    "lib/tell.yaml": "inputs: {}\nthen: [{ log: hi }]\n",
+    "a.yaml": rule("  - { call: ./lib/tell.yaml, stdin: x, save: y }\n"),
+    "b.yaml": rule("  - { call: './x.ts#f', stdin: x }\n"),
+  });
+  const found = heads(await folder.load());
+  assert.deepEqual(found, [
+    'a.yaml:3:30: "stdin" means nothing for an action',
+    'a.yaml:3:40: "save" means nothing for an action',
+    "b.yaml:3:13: ./x.ts does not exist",
+    "b.yaml:3:32: only a command has it",
+  ]);
+});
+
+Deno.test("a rule contains the commands that it calls, directly and through actions", async () => {
+  await using folder = await TestFolder.with({
+    "commands/curl.yaml": CURL,
+    "commands/get.yaml": "command: ./curl.yaml\nonly: [-m, urls]\nwith: { -m: 5 }\n",
+    "lib/get.yaml":
+      "inputs: { url: { type: url } }\nthen: [{ call: ../commands/get.yaml, with: { urls: ['${{ inputs.url }}'] } }]\n",
+    "a.yaml": rule("  - { call: ./lib/get.yaml, with: { url: https://example.org/ } }\n"),
+  });
+  const loaded = await folder.load();
+  assert.deepEqual(shown(loaded), []);
+  const { commands, version } = loaded.rules.get("a")!;
+  assert.deepEqual(Object.keys(commands!), ["commands/get.yaml"]);
+  assert.deepEqual([...loaded.commands.keys()], ["commands/curl", "commands/get"]);
+  assert.equal((await folder.load()).rules.get("a")!.version, version, "an unchanged command");
+  assert.deepEqual(loaded.secretNames, ["API_TOKEN"]);
+
+  await folder.write({ "commands/curl.yaml": CURL.replace('join: ""', 'join: "="') });
+  assert.notEqual((await folder.load()).rules.get("a")!.version, version, "a changed one");
+});
+
+Deno.test("the last good version of a command goes on, and so does that of a rule that calls it", async () => {
+  await using folder = await TestFolder.with({
+    "a.yaml": rule("  - { call: ./tool.yaml, with: { a: true } }\n"),
+    "tool.yaml": `command: tool
+inputs: { a: { type: boolean, requires: [b] }, b: { type: boolean, default: true, requires: [c] }, c: { type: boolean, default: true } }
+`,
+  });
+  const before = await folder.load();
+  assert.deepEqual(shown(before), []);
+  await folder.write({
+    "tool.yaml": `command: tool
+inputs: { a: { type: boolean, requires: [b] }, b: { type: boolean, requires: [c] }, c: { type: boolean, conflicts: [a] } }
+`,
+  });
+  const after = await folder.load();
+  assert.deepEqual(after.problems.map(({ message }) => message), [
+    "./tool.yaml does not load",
+    "a can never be used: a requires b, b requires c, and c conflicts with a",
+  ]);
+  assert.equal(after.rules.get("a"), before.rules.get("a"));
+  assert.equal(after.commands.get("tool"), before.commands.get("tool"));
+  await folder.write({ "tool.yaml": "command: [\n" });
+  assert.equal((await folder.load()).commands.get("tool"), before.commands.get("tool"));
+  await folder.remove("tool.yaml");
+  assert.equal((await folder.load()).commands.size, 0);
+});
+
+Deno.test("import: inputs come from OTO's export, under those of the file; importing twice changes nothing", async () => {
+  const parameter = (flag: string, value_type: string, more = {}) => ({
+    flag,
+    description: "",
+    executable_tag: "curl",
+    requires_root: false,
+    requires_value: true,
+    value_type,
+    ...more,
+  });
+  const json = [parameter("-m", "int"), parameter("--data", "string", { interfer_ids: ["-m"] })];
+  await using folder = await TestFolder.with({
+    "oto/curl.json": JSON.stringify(json),
+    "curl.yaml": 'command: curl\nimport: ./oto/curl.json\ninputs: { -m: { join: "" }, -I: { type: boolean } }\n',
+  });
+  const loaded = await folder.load();
+  assert.deepEqual(shown(loaded), []);
+  const { inputs } = loaded.commands.get("curl")!;
+  assert.deepEqual(Object.entries(inputs).map(([name, { type, join }]) => [name, type, join]), [
+    ["-m", "integer", ""],
+    ["--data", "text", undefined],
+    ["-I", "boolean", undefined],
+  ]);
+  assert.equal((await folder.load()).commands.get("curl"), loaded.commands.get("curl"));
+  await folder.write({ "oto/curl.json": JSON.stringify([...json, parameter("-x", "path")]) });
+  assert.ok((await folder.load()).commands.get("curl")!.inputs["-x"], "the file under import is read again");
+  await folder.write({ "oto/curl.json": "[" });
+  assert.match(heads(await folder.load())[0], /^curl\.yaml:2:9: this file is no JSON: /);
+});
+
+Deno.test("a file is of one kind", async () => {
+  await using folder = await TestFolder.with({ "a.yaml": "command: x\nwhen: { event: a }\nthen: [{ log: x }]\n" });
+  assert.deepEqual(heads(await folder.load()), [
+    'a.yaml:2:1: a file with "command" is a command, so it has no "when"',
+    'a.yaml:2:1: unknown key "when"',
+    'a.yaml:3:1: a file with "command" is a command, so it has no "then"',
+    'a.yaml:3:1: unknown key "then"',
+  ]);
+});
