@@ -1,7 +1,7 @@
 import { dirname, posix, relative, resolve, sep } from "node:path";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
-import type { CalledAction } from "../model/rule.ts";
+import type { CalledAction, Field } from "../model/rule.ts";
 import { isPlainlyMissing, sayProblem } from "../language/fields/check_values.ts";
 import { checkLiterals, type GivenValues, writtenScalars } from "../language/fields/literals.ts";
 import { isObject } from "../language/fields/map_fields.ts";
@@ -172,11 +172,17 @@ function addAction(
   return false;
 }
 
+/** What is known to fit, with the inputs that it fits: a load checks only what has changed. */
+const fitting = new WeakMap<GivenValues, Record<string, Field>>();
+
 /** What an entry hands over that does not fit the inputs of the action. */
 function checkGiven({ actions }: Called, { path, given, at }: Call & { path: string }, origin: Origin): Problem[] {
-  if (given === undefined) return [];
+  const { inputs } = actions[path];
+  if (given === undefined || fitting.get(given) === inputs) return [];
   const { file } = origin;
-  return checkLiterals(actions[path].inputs, given).map((problem): Problem => {
+  const problems = checkLiterals(inputs, given);
+  if (problems.length === 0) fitting.set(given, inputs);
+  return problems.map((problem): Problem => {
     const { key, kind, message, hint } = problem;
     const place = Object.hasOwn(given.values, key)
       ? origin.at([...given.path, "with", key], kind === "unfit" ? "value" : "key")
