@@ -1,7 +1,7 @@
 import { dirname, posix, relative, resolve, sep } from "node:path";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
-import type { CalledAction, Command } from "../model/rule.ts";
+import type { CalledAction, Command, Field } from "../model/rule.ts";
 import { checkSet, secretInArgv } from "../commands/check_set.ts";
 import type { CommandTest } from "../commands/command_tests.ts";
 import { compile } from "../language/expressions/expression.ts";
@@ -236,10 +236,14 @@ function readsSecret(expression: string): boolean {
   return compile(expression).references.some(({ path: [root] }) => root === "secrets");
 }
 
+/** What is known to fit, with the inputs that it fits: a load checks only what has changed. */
+const fitting = new WeakMap<GivenValues, Record<string, Field>>();
+
 /** What an entry hands over that does not fit the inputs of the action. */
 function checkGiven({ actions }: Called, call: Call & { path: string }, origin: Origin): Problem[] {
   const { given, path } = call;
-  if (given === undefined) return [];
+  const { inputs } = actions[path];
+  if (given === undefined || fitting.get(given) === inputs) return [];
   const ofCommands = given.options.map((key): Problem => ({
     severity: "error",
     file: origin.file,
@@ -247,7 +251,9 @@ function checkGiven({ actions }: Called, call: Call & { path: string }, origin: 
     message: `"${key}" means nothing for an action`,
     hint: "only a command has it",
   }));
-  return [...ofCommands, ...problemsAt(checkLiterals(actions[path].inputs, given), { ...call, given }, origin)];
+  const problems = [...ofCommands, ...problemsAt(checkLiterals(inputs, given), { ...call, given }, origin)];
+  if (problems.length === 0) fitting.set(given, inputs);
+  return problems;
 }
 
 /** Problems of values at their places in the entry that hands them over. */

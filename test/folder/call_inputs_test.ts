@@ -108,3 +108,27 @@ Deno.test("the last good version of a rule goes on after an action's inputs have
   ]);
   assert.equal(after.rules.get("a"), before.rules.get("a"));
 });
+
+Deno.test("inputs that contradict each other are refused at load, and the last good version runs on", async () => {
+  const rule = (c: string) =>
+    `inputs:
+  a: { type: boolean, required: false, requires: [b] }
+  b: { type: boolean, required: false, requires: [c] }
+  c: { type: boolean, required: false${c} }
+when: manual
+then: [{ log: hi }]
+`;
+  await using folder = await TestFolder.with({ "a.yaml": rule("") });
+  const before = await folder.load();
+  assert.deepEqual(before.problems, []);
+  await folder.write({ "a.yaml": rule(", conflicts: [a]") });
+  const after = await folder.load();
+  assert.deepEqual(heads(after), [
+    "a.yaml:2:3: a can never be used: a requires b, b requires c, and c conflicts with a",
+  ]);
+  assert.equal(after.rules.get("a"), before.rules.get("a"));
+  await folder.write({ "a.yaml": rule(", requires: [a]") });
+  assert.deepEqual(heads(await folder.load()), [
+    "a.yaml:2:50: a cycle: a requires b, b requires c, and c requires a",
+  ]);
+});

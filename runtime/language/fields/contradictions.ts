@@ -37,52 +37,89 @@ function unknownNames(fields: Record<string, Field>): SchemaProblem[] {
   return problems;
 }
 
+/** How many problems of a kind are reported: finding the shortest way to each takes a while. */
+const MOST_REPORTED = 50;
+
 /** One problem for each group of fields that require each other: its shortest cycle. */
-function findCycles(relations: Relations): SchemaProblem[] {
+function findCycles({ requires }: Relations): SchemaProblem[] {
   const problems: SchemaProblem[] = [];
-  const reported = new Set<string>();
-  for (const name of cyclic(relations)) {
-    if (reported.has(name)) continue;
-    const cycle = shortestCycle(relations, name);
-    if (cycle === undefined) continue;
-    for (const each of cycle) reported.add(each);
+  let left = onCycles(requires);
+  while (left.size > 0 && problems.length < MOST_REPORTED) {
+    const group = groupOf(left);
+    const [name] = [...group].sort();
+    const cycle = shortestCycle(left, name);
     const steps = cycle.map((each, index) => `${each} requires ${cycle[(index + 1) % cycle.length]}`);
     const hint = cycle.length === 2 ? "make them one field, or take out one requires" : "take out one requires";
     problems.push({ path: [name, "requires"], part: "value", message: `a cycle: ${joined(steps)}`, hint });
+    left = onCycles(new Map([...left].filter(([each]) => !group.has(each))));
   }
   return problems;
 }
 
-/** Fields that are left when those which require nothing are taken away again and again, from both ends; in order of name. */
-function cyclic({ requires }: Relations): string[] {
-  const left = new Map([...requires].map(([name, others]) => [name, new Set(others)]));
-  const requiredBy = new Map<string, string[]>();
-  for (const [name, others] of requires) {
-    for (const other of others) requiredBy.set(other, [...requiredBy.get(other) ?? [], name]);
-  }
-  const done = [...requiredBy.keys()].filter((name) => !left.has(name));
-  for (const name of done) {
-    for (const by of requiredBy.get(name) ?? []) {
-      const others = left.get(by)!;
-      others.delete(name);
-      if (others.size === 0) {
-        left.delete(by);
-        done.push(by);
-      }
-    }
-  }
-  return [...left.keys()].sort();
+type Graph = Map<string, string[]>;
+
+/** The part of a graph that is on cycles or between them. */
+function onCycles(requires: Graph): Graph {
+  const { left } = leavesFirst(requires);
+  const inner = leavesFirst(inverted(left)).left;
+  return new Map(
+    [...left].filter(([name]) => inner.has(name)).map(([name, others]) => {
+      return [name, others.filter((other) => inner.has(other))];
+    }),
+  );
 }
 
-function shortestCycle({ requires }: Relations, name: string): string[] | undefined {
+/** All names so that each stands behind those that it requires, and what is left because it requires itself. */
+function leavesFirst(requires: Graph): { order: string[]; left: Graph } {
+  const requiredBy = inverted(requires);
+  const open = new Map([...requires].map(([name, others]) => [name, others.length]));
+  const order = [...new Set([...requires.keys(), ...requiredBy.keys()])].filter((name) => !open.get(name));
+  for (const name of order) {
+    for (const by of requiredBy.get(name) ?? []) {
+      const count = open.get(by)! - 1;
+      open.set(by, count);
+      if (count === 0) order.push(by);
+    }
+  }
+  const done = new Set(order);
+  const rest = [...requires].filter(([name]) => !done.has(name));
+  return { order, left: new Map(rest.map(([name, others]) => [name, others.filter((other) => !done.has(other))])) };
+}
+
+/** Each required field, with those that require it. */
+function inverted(requires: Graph): Graph {
+  const requiredBy: Graph = new Map();
+  for (const [name, others] of requires) {
+    for (const other of others) {
+      const users = requiredBy.get(other);
+      if (users === undefined) requiredBy.set(other, [name]);
+      else users.push(name);
+    }
+  }
+  return requiredBy;
+}
+
+/** Fields that all require each other, directly or not. Each field of the graph requires another one of it. */
+function groupOf(graph: Graph): Set<string> {
+  const seen = new Set<string>();
+  let [at] = [...graph.keys()].sort();
+  while (!seen.has(at)) {
+    seen.add(at);
+    at = graph.get(at)![0];
+  }
+  const users = neededBy({ requires: inverted(graph) }, [at]);
+  return new Set([...neededBy({ requires: graph }, [at]).keys()].filter((name) => users.has(name)));
+}
+
+function shortestCycle(graph: Graph, name: string): string[] {
   const needed: Needed = new Map([[name, null]]);
   for (const at of needed.keys()) {
-    for (const other of requires.get(at) ?? []) {
+    for (const other of graph.get(at) ?? []) {
       if (other === name) return wayTo(needed, at);
       if (!needed.has(other)) needed.set(other, at);
     }
   }
-  return undefined;
+  return [name];
 }
 
 function wayTo(needed: Needed, name: string): string[] {
@@ -96,10 +133,10 @@ function findDead(fields: Record<string, Field>, relations: Relations): SchemaPr
   const names = Object.keys(fields).sort();
   const asked = names.filter((name) => isAsked(fields[name]));
   const always = neededBy(relations, asked);
-  const [always1] = conflictsAmong(relations, always);
-  if (always1 !== undefined) {
-    const message = `the set can never be complete: ${joined(why(relations, always, always1, asked))}`;
-    return [{ path: [always1[0]], part: "key", message, hint: "write required: false where a value may be missing" }];
+  const [clash] = conflictsAmong(relations, always);
+  if (clash !== undefined) {
+    const message = `the set can never be complete: ${joined(why(relations, always, clash, asked))}`;
+    return [{ path: [clash[0]], part: "key", message, hint: "write required: false where a value may be missing" }];
   }
   const standard = conflictsAmong(
     relations,
@@ -112,9 +149,8 @@ function findDead(fields: Record<string, Field>, relations: Relations): SchemaPr
     });
   }
   const dead = deadOf(fields, relations, names, asked);
-  const isConsequence = (name: string) =>
-    [...neededBy(relations, [name]).keys()].some((other) => other !== name && dead.has(other));
-  return [...dead].filter((name) => !isConsequence(name)).sort().map((name): SchemaProblem => {
+  const causes = [...dead].filter((name) => !relations.requires.get(name)?.some((other) => dead.has(other))).sort();
+  return causes.slice(0, MOST_REPORTED).map((name): SchemaProblem => {
     const needed = neededBy(relations, [name, ...asked]);
     const [pair] = conflictsAmong(relations, needed).sort(
       (a, b) => lengthOf(needed, a) - lengthOf(needed, b),
@@ -148,24 +184,7 @@ function noChoice({ anyOf, oneOf }: Relations, needed: Needed): string {
 
 /** Fields with which no set is free of conflicts. */
 function deadOf(fields: Record<string, Field>, relations: Relations, names: string[], asked: string[]): Set<string> {
-  const dead = new Set<string>();
-  const requiredBy = new Map<string, string[]>();
-  for (const [name, others] of relations.requires) {
-    for (const other of others) requiredBy.set(other, [...requiredBy.get(other) ?? [], name]);
-  }
-  const always = neededBy(relations, asked);
-  const users = new Map<string, Set<string>>();
-  /** All that need a field, itself included. */
-  const usersOf = (name: string) => {
-    const known = users.get(name) ?? new Set(neededBy({ requires: requiredBy }, [name]).keys());
-    users.set(name, known);
-    return known;
-  };
-  for (const [name, other] of pairsOf(relations)) {
-    if (always.has(name)) { for (const user of usersOf(other)) dead.add(user); }
-    if (always.has(other)) { for (const user of usersOf(name)) dead.add(user); }
-    for (const user of usersOf(name)) if (usersOf(other).has(user)) dead.add(user);
-  }
+  const dead = conflicting(relations, names, asked);
   if (relations.anyOf.size + relations.oneOf.length === 0) return dead;
   const tries = { left: MOST_TRIES };
   for (const name of names) {
@@ -175,6 +194,42 @@ function deadOf(fields: Record<string, Field>, relations: Relations, names: stri
     const set = smallest(fields, relations, [name, ...asked], new Set(), tries);
     if (tries.left <= 0) break;
     if (set === undefined) dead.add(name);
+  }
+  return dead;
+}
+
+/**
+ * Fields that require, together with those that are always set, both sides of a conflict. 32 conflicts at once go up the order of
+ * requirements as bits, as ten thousand conflicts among ten thousand fields would take minutes one by one.
+ */
+function conflicting(relations: Relations, names: string[], asked: string[]): Set<string> {
+  const { requires } = relations;
+  const index = new Map(names.map((name, at) => [name, at]));
+  const order = leavesFirst(requires).order.filter((name) => requires.has(name)).map((name) =>
+    [index.get(name)!, requires.get(name)!.map((other) => index.get(other)!)] as const
+  );
+  const always = asked.map((name) => index.get(name)!);
+  const dead = new Set<string>();
+  const [left, right] = [new Uint32Array(names.length), new Uint32Array(names.length)];
+  const pairs = [...pairsOf(relations)];
+  for (let from = 0; from < pairs.length; from += 32) {
+    left.fill(0);
+    right.fill(0);
+    for (const [bit, [name, other]] of pairs.slice(from, from + 32).entries()) {
+      left[index.get(name)!] |= 1 << bit;
+      right[index.get(other)!] |= 1 << bit;
+    }
+    for (const [at, others] of order) {
+      for (const other of others) {
+        left[at] |= left[other];
+        right[at] |= right[other];
+      }
+    }
+    const leftAlways = always.reduce((bits, at) => bits | left[at], 0);
+    const rightAlways = always.reduce((bits, at) => bits | right[at], 0);
+    for (const [at, name] of names.entries()) {
+      if (((left[at] | leftAlways) & (right[at] | rightAlways)) !== 0) dead.add(name);
+    }
   }
   return dead;
 }
