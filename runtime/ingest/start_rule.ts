@@ -80,8 +80,8 @@ export function startersOf({ triggers }: Rule): string[] {
   ];
 }
 
-/** The trigger through which a person starts a rule: for an operator the manual one, else the first. */
-function triggerFor({ triggers }: Rule, person: Person | undefined): Trigger | undefined {
+/** The trigger through which a person starts a rule; for an operator the manual one, else the first. Undefined if they may not. */
+export function triggerFor({ triggers }: Rule, person: Person | undefined): Trigger | undefined {
   const manual = triggers.filter(({ kind }) => kind === "manual");
   if (person !== undefined && !person.groups.includes(OPERATORS)) {
     return manual.find(({ args }) => isAmong(args.to as string[] ?? [], person));

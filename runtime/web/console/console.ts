@@ -16,7 +16,8 @@ import { addRun } from "./run.ts";
 import { addRules } from "./rules.ts";
 import { addRuns, lookForRuns } from "./runs.ts";
 import { notice, page } from "./shell.ts";
-import { type ConsoleEnv, letIn, sessionViewer, wantsPage } from "./viewer.ts";
+import { addStart } from "./start.ts";
+import { type ConsoleEnv, isForOwnRun, letIn, sessionViewer, wantsPage } from "./viewer.ts";
 
 /** Seconds after which people should retry while the program starts or stops. */
 const RETRY_AFTER = "5";
@@ -39,8 +40,9 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   // All routes below know their viewer.
   app.use(letIn(context));
   addHelp(app, context);
+  addStart(app, context);
   app.use(async (c, next) => {
-    if (c.get("viewer").isOperator) return await next();
+    if (c.get("viewer").isOperator || await isForOwnRun(c, context)) return await next();
     if (c.req.path === "/") return c.redirect("/forms", 303);
     return page(c, context, notice("Only for operators", "This page is for members of the group operators."), 403);
   });

@@ -1,7 +1,8 @@
 import type { Context, Hono } from "hono";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Rule } from "../../model/rule.ts";
-import { describeState } from "../../model/run.ts";
+import { describeState, type Run } from "../../model/run.ts";
+import { mayStart } from "../../ingest/start_rule.ts";
 import type { EventRecord, Operated, Seen, Trace } from "../../store/store.ts";
 import { UserCode } from "../../workers/user_code.ts";
 import type { WebContext } from "../context.ts";
@@ -24,6 +25,7 @@ import { viewSource } from "./run_source.ts";
 import { type Drawing, shownText, stepHref, stepTable } from "./run_steps.ts";
 import { type RunView, viewRun } from "./run_view.ts";
 import { csrfInput, notice, page } from "./shell.ts";
+import { startPath } from "./start.ts";
 import { span, timesFor } from "./times.ts";
 import { shownValue } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
@@ -47,7 +49,8 @@ export function addRun(app: Hono<ConsoleEnv>, context: WebContext): void {
     if (of !== undefined && turn !== undefined) return await toTurn(c, context, of, turn);
     const shown = await load(c, context, step);
     if (shown === undefined) return await unknownRun(c, context);
-    return await page(c, context, runPage(c, shown, await causedBy(shown.trace.run, context.store)));
+    if (!c.get("viewer").isOperator) return await page(c, context, ownRunPage(c, context, shown));
+    return await page(c, context, runPage(c, context, shown, await causedBy(shown.trace.run, context.store)));
   });
   app.get("/runs/:id/value", (c) => rawValue(c, context));
   const action = `/runs/:id/:action{${ACTIONS.join("|")}}`;
@@ -90,14 +93,12 @@ async function toTurn(c: Context<ConsoleEnv>, context: WebContext, of: string, t
 
 // ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-function runPage(c: Context<ConsoleEnv>, shown: Shown, caused: EventRecord[]) {
+function runPage(c: Context<ConsoleEnv>, context: WebContext, shown: Shown, caused: EventRecord[]) {
   const { trace: { run, notes }, view, rule } = shown;
-  const { icon, tone } = wordOf(run.state);
   const body = markup`<p class="crumbs"><a href="/runs">Runs</a> of <a href="/rules/${run.rule}">${run.rule}</a></p>
-<h1 class="sentence"><a class="word ${tone}" href="/help#${run.state}" aria-label="${run.state}"><span aria-hidden="true">${icon}</span></a> ${
-    shownText(view.sentence, shown)
-  }</h1>
+${heading(shown)}
 ${buttons(c, shown)}
+${againLink(c, context, run)}
 ${facts(shown)}
 ${lastActions(shown)}
 ${stepTable(view, shown)}
@@ -105,7 +106,39 @@ ${rule?.then === "function" && sourceOf(shown)}
 ${eventOf(shown)}
 ${caused.length > 0 && effectsOf(caused, shown)}
 ${notes.length > 0 && notesOf(shown)}`;
-  return { title: `${icon} ${run.rule}`, at: "/runs", body };
+  return { title: `${wordOf(run.state).icon} ${run.rule}`, at: "/runs", body };
+}
+
+/** For the person who started the run and is no operator: nothing to act on it, and no links to what is not for them. */
+function ownRunPage(c: Context<ConsoleEnv>, context: WebContext, shown: Shown) {
+  const { trace: { run }, view, times } = shown;
+  const name = context.rules().rules.get(run.rule)?.name ?? run.rule;
+  const body = markup`<p class="crumbs"><a href="/start">Start</a> · ${name}</p>
+${heading(shown)}
+${againLink(c, context, run)}
+<p class="about">since ${times.short(view.since)} · started by you ${times.short(run.createdAt)}</p>
+${lastActions(shown)}
+${stepTable(view, shown)}
+<section><h2>Event</h2>
+${valuesOf(run)}</section>
+`;
+  return { title: `${wordOf(run.state).icon} ${name}`, at: "/start", body };
+}
+
+function heading({ trace: { run }, view, ...drawing }: Shown): Markup {
+  const { icon, tone } = wordOf(run.state);
+  return markup`<h1 class="sentence"><a class="word ${tone}" href="/help#${run.state}" aria-label="${run.state}"><span aria-hidden="true">${icon}</span></a> ${
+    shownText(view.sentence, drawing)
+  }</h1>`;
+}
+
+/** To the form that starts the rule once more with the inputs of this run. */
+function againLink(c: Context<ConsoleEnv>, { rules }: WebContext, run: Run): Markup | false {
+  const rule = rules().rules.get(run.rule);
+  if (run.inputs === undefined || rule?.inputs === undefined || !mayStart(rule, c.get("viewer").person)) return false;
+  return markup`<p class="actions"><a href="${
+    href(startPath(rule.id), { from: run.id })
+  }">Start again with these inputs</a></p>`;
 }
 
 function facts({ trace: { run }, view, current, times }: Shown): Markup {
@@ -189,15 +222,26 @@ ${lines}</ol></section>
 `;
 }
 
-function eventOf({ trace: { run: { id, event, trigger } } }: Shown): Markup {
+function eventOf({ trace: { run } }: Shown): Markup {
+  const { id, event, trigger } = run;
   const by = event.cause && markup` · caused by run <a href="/runs/${event.cause.run}">${event.cause.run}</a>`;
   return markup`<section><h2>Event</h2>
 <p class="about"><a href="/events/${id}">${event.type}</a>${
     event.subject !== undefined &&
     markup` · subject <a href="${href("/go", { q: event.subject })}">${event.subject}</a>`
-  } · id <code>${event.id}</code> from <code>${event.source}</code> · trigger ${trigger}${by}</p>
-${shownValue("Data", event.data, href(`/runs/${id}/value`, { of: "event" }))}</section>
+  } · id <code>${event.id}</code> from <code>${event.source}</code> · trigger ${trigger}${
+    event.by !== undefined && ` · started by ${event.by}`
+  }${by}</p>
+${valuesOf(run)}</section>
 `;
+}
+
+/** The data of the event, and the inputs with their defaults. */
+function valuesOf({ id, event, inputs }: Run): Markup {
+  const raw = (of: string) => href(`/runs/${id}/value`, { of });
+  return markup`${shownValue("Data", event.data, raw("event"))}${
+    inputs !== undefined && shownValue("Inputs", inputs, raw("inputs"))
+  }`;
 }
 
 /** The events that the run caused. */
@@ -229,7 +273,9 @@ async function rawValue(c: Context<ConsoleEnv>, context: WebContext): Promise<Re
   if (trace === undefined) return await unknownRun(c, context);
   const { step, of = "" } = c.req.query();
   const record = trace.steps.find(({ path }) => path === step);
-  const value = of === "event" ? trace.run.event.data : VALUES[of]?.(record as unknown as JsonObject ?? {});
+  const { event, inputs } = trace.run;
+  const whole: Record<string, Json | undefined> = { event: event.data, inputs };
+  const value = Object.hasOwn(whole, of) ? whole[of] : VALUES[of]?.(record as unknown as JsonObject ?? {});
   if (value === undefined) {
     const text = "The run has no such value.";
     return await page(c, context, notice("No such value", text, "/runs"), 404);

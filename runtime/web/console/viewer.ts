@@ -10,7 +10,7 @@ import { csrfToken } from "../forms/signatures.ts";
 export interface Viewer {
   /** Absent where nobody is asked for a name: on this machine while no token is set, and with the API token. */
   person?: Person;
-  /** Sees and does everything. Others see the forms that ask them. */
+  /** Sees and does everything. Others see the forms that ask them, what they may start, and their runs. */
   isOperator: boolean;
   /** The name that is recorded with what the viewer does. */
   by: string;
@@ -71,6 +71,14 @@ export function letIn(context: WebContext): MiddlewareHandler<ConsoleEnv> {
     }
     return c.json({ error }, refused, refused === 401 ? { "www-authenticate": 'Bearer realm="whenthen"' } : {});
   };
+}
+
+/** Whether a request is to look at a run that the viewer started by hand. */
+export async function isForOwnRun(c: Context<ConsoleEnv>, { store }: WebContext): Promise<boolean> {
+  const [, id] = /^\/runs\/([^/]+)(?:\/value)?$/.exec(c.req.path) ?? [];
+  const { person } = c.get("viewer");
+  if (c.req.method !== "GET" || id === undefined || person === undefined) return false;
+  return (await store.getRun(id))?.run.event.by === person.id;
 }
 
 /** Whether a person with a browser asks, not a program. */

@@ -1,4 +1,6 @@
+import type { JsonObject } from "../../model/json.ts";
 import type { Field } from "../../model/rule.ts";
+import { valueOfText } from "../../language/fields/field_text.ts";
 import { textOfValue } from "../../language/fields/field_value.ts";
 import { attributes, type Markup, markup } from "../console/markup.ts";
 
@@ -18,13 +20,27 @@ const YES_NO = [{ value: "true", label: "Yes" }, { value: "false", label: "No" }
 /** Format hints for people who do not know the format. */
 const FORMATS: Partial<Record<Field["type"], string>> = {
   duration: "Such as 30m, 2h or 3d",
-  list: "One on each line",
+  ip: "Such as 192.0.2.1 or 2001:db8::1",
+  secret: "The name of a secret; its value is not shown",
+};
+/** What the lines of a list are, where it is not plain text. */
+const ITEMS: Partial<Record<Field["type"], string>> = {
+  number: "a number",
+  integer: "a whole number",
+  boolean: "true or false",
+  duration: "a duration such as 30m",
+  date: "a date such as 2027-01-31",
+  email: "an e-mail address",
+  url: "a URL",
+  ip: "an IP address",
+  port: "a port",
+  path: "a path",
 };
 
 /** One question: its label, help, problem and input, linked for screen readers. */
 export function fieldMarkup(shown: ShownField): Markup {
   const { name, field, problem } = shown;
-  const help = [field.help, FORMATS[field.type]].filter((part) => part !== undefined).join("\n");
+  const help = [field.help, formatOf(field)].filter((part) => part !== undefined).join("\n");
   const ids = [...help ? [`${idOf(name)}-help`] : [], ...problem ? [`${idOf(name)}-error`] : []];
   const described = { "aria-describedby": ids.join(" ") || undefined, "aria-invalid": problem ? "true" : undefined };
   const title = markup`${labelOf(name, field)}${!field.required && markup` <span class="soft">(optional)</span>`}`;
@@ -58,6 +74,48 @@ export function labelOf(name: string, { title }: Field): string {
   const words = name.replaceAll("_", " ").replaceAll(/([a-z0-9])([A-Z])/g, (_, a, b) => `${a} ${b.toLowerCase()}`)
     .trim();
   return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+/** The values that were typed; empty ones are left out. */
+export function typedValues(fields: Record<string, Field>, inputs: Record<string, string>): JsonObject {
+  const values: JsonObject = {};
+  for (const [name, field] of Object.entries(fields)) {
+    const value = valueOfText(field, textIn(inputs, name));
+    if (value !== undefined) values[name] = value;
+  }
+  return values;
+}
+
+/** The text that was typed into a field. Its name may be that of a property which every object has. */
+export function textIn(inputs: Record<string, string>, name: string): string {
+  return Object.hasOwn(inputs, name) ? inputs[name] : "";
+}
+
+/**
+ * All problems in one place, which has the focus when the page opens; each links to its field.
+ * @param what is not valid, such as "answer"
+ */
+export function problemSummary(fields: ShownField[], what: string): Markup | false {
+  const wrong = fields.filter(({ problem }) => problem !== undefined);
+  if (wrong.length === 0) return false;
+  const items = wrong.map(({ name, field, problem }) =>
+    markup`<li><a href="#${idOf(name)}">${labelOf(name, field)}: ${problem}</a></li>\n`
+  );
+  return markup`<div class="summary" role="alert" tabindex="-1" autofocus aria-labelledby="summary">
+<h2 id="summary">${wrong.length === 1 ? `One ${what} is not valid` : `${wrong.length} ${what}s are not valid`}</h2>
+<ul>
+${items}</ul>
+</div>`;
+}
+
+function formatOf({ type, of, under }: Field): string | undefined {
+  if (type === "path") {
+    return under === undefined ? "A relative path, such as reports/may.csv" : `A path below ${under}`;
+  }
+  if (type !== "list") return FORMATS[type];
+  const choices = of?.choices?.map(textOfValue).join(", ");
+  const item = choices === undefined ? of && ITEMS[of.type] : `one of ${choices}`;
+  return `One on each line${item === undefined ? "" : `: ${item}`}`;
 }
 
 interface Choice {

@@ -1,10 +1,10 @@
 import type { Form } from "../../model/form.ts";
 import type { Person } from "../../model/form.ts";
 import { textOfValue } from "../../language/fields/field_value.ts";
-import { type Markup, markup } from "../console/markup.ts";
+import { markup } from "../console/markup.ts";
 import { csrfInput, notice, type Page } from "../console/shell.ts";
 import type { Times } from "../console/times.ts";
-import { fieldMarkup, idOf, labelOf, type ShownField } from "./fields.ts";
+import { fieldMarkup, problemSummary, type ShownField, textIn } from "./fields.ts";
 
 const AT = "/forms";
 
@@ -25,37 +25,20 @@ export interface FormPage {
 /** The page on which a person answers a form. */
 export function formPage({ form, rule, action, csrf, times, texts, problems = {} }: FormPage): Page {
   const fields = Object.entries(form.fields).map(([name, field]): ShownField => {
-    const text = texts === undefined ? textOfValue(field.default ?? null) : sentText(texts, name);
+    const text = texts === undefined ? textOfValue(field.default ?? null) : textIn(texts, name);
     return { name, field, text, ...Object.hasOwn(problems, name) && { problem: problems[name] } };
   });
-  const wrong = fields.filter(({ problem }) => problem !== undefined);
+  const summary = problemSummary(fields, "answer");
   const until = form.due !== undefined && markup` Please answer until ${times.long(form.due)}.`;
   const body = markup`<h1>${form.title}</h1>
 <p class="soft">Asked by ${rule} on ${times.long(form.createdAt)}.${until}</p>
-${wrong.length > 0 && summary(wrong)}
+${summary}
 <form method="post" action="${action}" accept-charset="utf-8">
 ${csrfInput(csrf)}
 ${fields.map(fieldMarkup)}
 <p><button class="main">Send the answer</button></p>
 </form>`;
-  return { title: wrong.length > 0 ? `Error: ${form.title}` : form.title, body, at: AT, narrow: true };
-}
-
-/** A field may have the name of a property that every object has. */
-function sentText(texts: Record<string, string>, name: string): string {
-  return Object.hasOwn(texts, name) ? texts[name] : "";
-}
-
-/** All problems in one place, which has the focus when the page opens; each links to its field. */
-function summary(wrong: ShownField[]): Markup {
-  const items = wrong.map(({ name, field, problem }) =>
-    markup`<li><a href="#${idOf(name)}">${labelOf(name, field)}: ${problem}</a></li>\n`
-  );
-  return markup`<div class="summary" role="alert" tabindex="-1" autofocus aria-labelledby="summary">
-<h2 id="summary">${wrong.length === 1 ? "One answer is not valid" : `${wrong.length} answers are not valid`}</h2>
-<ul>
-${items}</ul>
-</div>`;
+  return { title: summary ? `Error: ${form.title}` : form.title, body, at: AT, narrow: true };
 }
 
 /** The contents of the list. */

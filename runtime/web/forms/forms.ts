@@ -1,13 +1,11 @@
 import { type Context, Hono } from "hono";
-import type { Form } from "../../model/form.ts";
-import type { Json } from "../../model/json.ts";
-import { valueOfText } from "../../language/fields/field_text.ts";
 import { isOpen } from "../../engine/answer_form.ts";
 import { readInputs, refuseForeign } from "../console/inputs.ts";
 import { notice, page } from "../console/shell.ts";
 import { timesFor } from "../console/times.ts";
 import { type ConsoleEnv, sessionViewer } from "../console/viewer.ts";
 import type { WebContext } from "../context.ts";
+import { typedValues } from "./fields.ts";
 import { forbiddenNotice, formPage, listPage, thanksNotice } from "./form_page.ts";
 import { namesOf } from "./people.ts";
 import { toSignIn } from "./sessions.ts";
@@ -74,7 +72,7 @@ async function answer(c: Context<ConsoleEnv>, context: WebContext): Promise<Resp
   const late = tooLate(c, context, visit);
   if (late !== undefined) return late;
   const via = link === undefined ? "page" : "link";
-  const answered = await context.answerForm(form.id, person, { values: valuesOf(form, inputs), via });
+  const answered = await context.answerForm(form.id, person, { values: typedValues(form.fields, inputs), via });
   switch (answered.kind) {
     case "accepted":
       return c.redirect(`/forms/${form.id}/thanks${query}`, 303);
@@ -106,14 +104,6 @@ function showForm(
     ...sent && { texts: sent.texts, problems: Object.fromEntries(problems) },
   });
   return page(c, context, shown, sent === undefined ? 200 : 422);
-}
-
-/** The values that were typed; empty ones are left out. */
-function valuesOf({ fields }: Form, inputs: Record<string, string>): Record<string, Json> {
-  const values = Object.entries(fields).map(([name, field]) =>
-    [name, Object.hasOwn(inputs, name) ? valueOfText(field, inputs[name]) : undefined] as const
-  );
-  return Object.fromEntries(values.filter((entry): entry is [string, Json] => entry[1] !== undefined));
 }
 
 /** A problem in words for the person who answers. */

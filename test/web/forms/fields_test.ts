@@ -17,7 +17,15 @@ Deno.test("each type of field has the matching HTML input", () => {
     [{ type: "email" }, /type="email" autocomplete="email"/],
     [{ type: "url" }, /type="url"/],
     [{ type: "duration" }, /aria-describedby="field-orderId-help"[^>]* type="text"/],
-    [{ type: "list" }, /<textarea [^>]*rows="4"/],
+    [{ type: "integer" }, /type="number" step="1" inputmode="numeric"/],
+    [{ type: "port" }, /type="number" step="1" inputmode="numeric" min="1" max="65535"/],
+    [{ type: "ip" }, /Such as 192\.0\.2\.1[^]* type="text"/],
+    [{ type: "path" }, /A relative path[^]* type="text"/],
+    [{ type: "path", under: "/srv" }, /A path below \/srv<[^]* type="text"/],
+    [{ type: "secret", choices: ["KEY"] }, /The name of a secret[^]*type="radio"[^>]* value="KEY"/],
+    [{ type: "list" }, /One on each line<[^]*<textarea [^>]*rows="4"/],
+    [{ type: "list", of: { type: "ip" } }, /One on each line: an IP address<[^]*<textarea/],
+    [{ type: "list", of: { type: "choice", choices: ["a", 2] } }, /One on each line: one of a, 2<[^]*<textarea/],
   ];
   for (const [field, pattern] of inputs) assert.match(shown(field), pattern);
 });
