@@ -17,7 +17,7 @@ import { runShop, type Shop } from "./shop.ts";
 const FOLDER = new URL("../../docs/pictures", import.meta.url).pathname;
 const RULES = new URL("./rules", import.meta.url).pathname;
 const MOST_BYTES = 150_000;
-const DESK: BrowserContextOptions = { viewport: { width: 1280, height: 640 } };
+const DESK: BrowserContextOptions = { viewport: { width: 1280, height: 600 } };
 
 /** The name of each picture and the page on it. */
 const PICTURES: [string, (shop: Shop) => string][] = [
