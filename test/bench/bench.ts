@@ -7,6 +7,7 @@ import process, { stdout } from "node:process";
 import { findBinary, findSource } from "./install.ts";
 import { Lab } from "./lab.ts";
 import { describeMachine, thisMachine } from "./machine.ts";
+import { console } from "./parts/console.ts";
 import { fields } from "./parts/fields.ts";
 import { flows } from "./parts/flows.ts";
 import { forms } from "./parts/forms.ts";
@@ -36,6 +37,7 @@ const PARTS: Record<string, (lab: Lab) => Promise<Part>> = {
   waiting,
   forms,
   fields,
+  console,
 };
 
 function seconds(text: string): number {

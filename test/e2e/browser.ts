@@ -12,17 +12,22 @@ const hasBrowser = existsSync(CHROMIUM);
 export function browserTest(name: string, look: (browser: Browser) => Promise<void>): void {
   Deno.test(name, async (t) => {
     if (!hasBrowser) return void await t.step({ name: `${CHROMIUM} is not available here`, ignore: true, fn() {} });
-    // Its own sandbox does not work for root, as in a container.
-    const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
-    // Containers have little shared memory, and other tests need the processors, too.
-    const args = [...sandbox, "--disable-dev-shm-usage"];
-    const browser = await chromium.launch({ executablePath: CHROMIUM, args, timeout: 120_000 });
+    const browser = await launchBrowser();
     try {
       await look(browser);
     } finally {
       await browser.close();
     }
   });
+}
+
+/** Starts the browser; close it. */
+export async function launchBrowser(): Promise<Browser> {
+  // Its own sandbox does not work for root, as in a container.
+  const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
+  // Containers have little shared memory, and other tests need the processors, too.
+  const args = [...sandbox, "--disable-dev-shm-usage"];
+  return await chromium.launch({ executablePath: CHROMIUM, args, timeout: 120_000 });
 }
 
 /** A separate page, as of another person on another machine. */
