@@ -26,6 +26,8 @@ export interface CheckSetOptions {
   open?: ReadonlySet<string>;
   /** By default a description: nothing is written before the program starts. */
   fileOf?: FileOf;
+  /** Whether what the set lacks is looked for, too. By default only if the command completes sets. */
+  completes?: boolean;
 }
 
 /** The names that callers may set. */
@@ -41,7 +43,7 @@ export function checkSet(command: Command, given: Pairs, options: CheckSetOption
   const set: Record<string, Json> = Object.fromEntries([...command.fixed, ...accepted]);
   const fields = fieldsFor(command.inputs, set);
   const known = Object.fromEntries(Object.entries(set).filter(([name]) => !open.has(name)));
-  const completion = open.size > 0 ? undefined : complete(fields, known);
+  const completion = open.size > 0 || !(command.complete || options.completes) ? undefined : complete(fields, known);
   const checked = checkValues(fields, command.complete && completion ? completion.values : known, open);
   problems.push(...checked.problems);
   const wrong = new Set(problems.map(({ key }) => key));

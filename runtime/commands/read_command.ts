@@ -135,7 +135,7 @@ function programOf(checking: Checking, program: string, file: string): string {
   const isPath = program.includes("/");
   if (/^\.\.?\//.test(program)) {
     const path = posix.join(posix.dirname(file), program);
-    return path.startsWith(".") ? path : `./${path}`;
+    return path.startsWith("../") ? path : `./${path}`;
   }
   if (isPath && !program.startsWith("/")) report(`${show(program)} is no path`, `write ./${program}`);
   else if (program.startsWith("-") || program.includes("\0")) {

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { TerminalError } from "../model/errors.ts";
 import type { SavedFile } from "./run_files.ts";
 
 /** The states of files, by path relative to their folder. */
@@ -17,13 +18,13 @@ const MOST_FILES = 1_000;
 export async function markFilesIn(folder: string, isOwn: (name: string) => boolean): Promise<FileMarks> {
   const marks = new Map<string, string>();
   const visit = async (below: string) => {
-    for (const entry of await readdir(join(folder, below), { withFileTypes: true })) {
+    for (const entry of await ifReachable(readdir(join(folder, below), { withFileTypes: true })) ?? []) {
       const path = below === "" ? entry.name : `${below}/${entry.name}`;
       if (below === "" && isOwn(entry.name)) continue;
       if (entry.isDirectory()) await visit(path);
       else if (entry.isFile()) {
-        const { mtimeMs, ctimeMs, size, ino } = await lstat(join(folder, path));
-        marks.set(path, `${mtimeMs} ${ctimeMs} ${size} ${ino}`);
+        const state = await ifReachable(lstat(join(folder, path)));
+        if (state) marks.set(path, `${state.mtimeMs} ${state.ctimeMs} ${state.size} ${state.ino}`);
       }
     }
   };
@@ -33,7 +34,7 @@ export async function markFilesIn(folder: string, isOwn: (name: string) => boole
 
 /**
  * The files that are new or changed since then, by name.
- * @throws Error if there are more than 1,000
+ * @throws TerminalError if there are more than 1,000
  */
 export async function filesSince(
   folder: string,
@@ -43,11 +44,29 @@ export async function filesSince(
   const now = await markFilesIn(folder, isOwn);
   const names = [...now].filter(([name, mark]) => before.get(name) !== mark).map(([name]) => name).sort();
   if (names.length > MOST_FILES) {
-    throw new Error(`Cannot list what was left in ${folder}: ${names.length} files, at most ${MOST_FILES} are read`);
+    throw new TerminalError(
+      `Cannot list what was left in ${folder}: ${names.length} files, at most ${MOST_FILES} are read`,
+    );
   }
   const files: SavedFile[] = [];
-  for (const name of names) files.push(await describe(folder, name));
+  for (const name of names) {
+    const file = await ifReachable(describe(folder, name));
+    if (file) files.push(file);
+  }
   return files;
+}
+
+/**
+ * Undefined for a file or folder that has gone, as those of a command beside this one do, or that only root may read: the
+ * command has done its work, so its step must not fail over them.
+ */
+async function ifReachable<T>(reading: Promise<T>): Promise<T | undefined> {
+  try {
+    return await reading;
+  } catch (error) {
+    if (["ENOENT", "EACCES", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
 }
 
 async function describe(folder: string, name: string): Promise<SavedFile> {

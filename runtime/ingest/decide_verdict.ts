@@ -60,9 +60,9 @@ function admitOrCollect(rule: Rule, trigger: Trigger, scope: Scope, now: number)
   return { ...admissionOf(rule), key };
 }
 
-/** The verdict on inputs that do not fit. */
+/** The verdict on inputs that are not valid. */
 export function invalid(problems: Record<string, string>): Verdict & { kind: "invalid" } {
-  return { kind: "invalid", reason: `The inputs do not fit: ${Object.values(problems).join("; ")}`, problems };
+  return { kind: "invalid", reason: `The inputs are not valid: ${Object.values(problems).join("; ")}`, problems };
 }
 
 /** What the store needs to know of a rule to admit a run of it. */

@@ -145,9 +145,10 @@ export class Ingest {
   }
 }
 
-/** An event that every rule refuses for its inputs is not known afterwards: once it is corrected, it may come again. */
+/** An event that starts nothing because of its inputs is not known afterwards: once it is corrected, it may come again. */
 function arrivalOf(event: Event, within: number | undefined, candidates: Candidate[]): Arrival {
-  const isRefused = candidates.length > 0 && candidates.every(({ outcome }) => outcome.kind === "invalid");
+  const kinds = candidates.map(({ outcome }) => outcome.kind);
+  const isRefused = kinds.includes("invalid") && !kinds.includes("admit") && !kinds.includes("collect");
   return { event, within: isRefused ? 0 : within, candidates };
 }
 

@@ -7,7 +7,7 @@ import type { Event } from "../model/event.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { Field, Rule, Trigger } from "../model/rule.ts";
 
-/** The type of events that start a rule by hand; their data are the values that were given. */
+/** The type of events that start a rule by hand: with `by`, which no sender can set, their data are the given values. */
 export const BY_HAND = "manual";
 
 /** The values of a rule's inputs, or what is wrong with them, by name. */
@@ -28,7 +28,7 @@ export function inputsOf(event: Event, fields: Record<string, Field>, trigger: T
       missing.push({ key, kind: "unfit", message: error.message });
     }
   }
-  if (event.type === BY_HAND && isObject(event.data)) Object.assign(given, event.data);
+  if (event.type === BY_HAND && event.by !== undefined && isObject(event.data)) Object.assign(given, event.data);
   const unknown = new Set(missing.map(({ key }) => key).filter((key) => !Object.hasOwn(given, key)));
   const { values, problems } = checkValues(fields, given, unknown);
   const all = [...missing.filter(({ key }) => unknown.has(key)), ...problems];

@@ -83,7 +83,11 @@ export class Activity {
   }
 
   #seed(): Promise<void> {
-    return this.#before ??= this.#readBefore();
+    return this.#before ??= this.#readBefore().catch((error) => {
+      // The next page tries again.
+      this.#before = undefined;
+      throw error;
+    });
   }
 
   async #readBefore(): Promise<void> {
@@ -98,7 +102,10 @@ export class Activity {
   }
 
   #seedRule(rule: string): Promise<void> {
-    const seeding = this.#seeded.get(rule) ?? this.#readRule(rule);
+    const seeding = this.#seeded.get(rule) ?? this.#readRule(rule).catch((error) => {
+      this.#seeded.delete(rule);
+      throw error;
+    });
     this.#seeded.set(rule, seeding);
     return seeding;
   }

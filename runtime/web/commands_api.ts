@@ -45,7 +45,7 @@ export function commandsApi(context: WebContext): Hono {
     if (command === undefined) return c.json({ error: context.mask(`There is no command "${id}"`) }, 404);
     const given = (await bodyOf(c, CHECK)).with;
     const pairs: Pairs = Array.isArray(given) ? given : Object.entries(given);
-    const { argv = null, complete, problems } = checkSet(command, pairs);
+    const { argv = null, complete, problems } = checkSet(command, pairs, { completes: true });
     const said = problems.map((problem) => ({ ...problem, says: sayProblem(problem) }));
     return answerJson(
       c,

@@ -6,8 +6,9 @@ export interface HookMatch {
   params: Record<string, string>;
 }
 
-/** How many requested paths are remembered. */
+/** How many requested paths are remembered, and how long these may be. */
 const MOST_KNOWN = 1_000;
+const LONGEST_KNOWN = 200;
 
 /** One segment of the registered paths, with the segments that may follow it. */
 class Place {
@@ -56,9 +57,13 @@ export class HookRegistry implements Registry<Hook> {
     const wanted = segmentsOf(path).map(decode);
     const place = find(this.#root, wanted, 0);
     const found = [...place?.hooks ?? []].map((hook) => ({ hook, params: paramsOf(hook, wanted) }));
-    // Paths come from outside.
-    if (this.#known.size >= MOST_KNOWN) this.#known.clear();
-    this.#known.set(path, found);
+    // Paths come from outside: those of nothing, long ones and those with values would push out the others.
+    if (
+      found.length > 0 && path.length <= LONGEST_KNOWN && !found.some(({ params }) => Object.keys(params).length > 0)
+    ) {
+      if (this.#known.size >= MOST_KNOWN) this.#known.clear();
+      this.#known.set(path, found);
+    }
     return found;
   }
 }

@@ -1,6 +1,7 @@
 import type { Delivery } from "../ingest/ingest.ts";
 import type { Receipt } from "../store/store.ts";
 import { messageOf } from "../model/errors.ts";
+import type { VerdictKind } from "../model/verdict.ts";
 import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, type Repeatable } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../triggers/webhook/webhook.ts";
@@ -112,10 +113,14 @@ async function deliver(
   });
 }
 
-/** Whether nothing started because the inputs of a rule do not fit. */
+/** Verdicts of a rule that took the event, though it may have started nothing. */
+const TAKEN: VerdictKind[] = ["started", "held", "batched", "busy"];
+
+/** Whether nothing happened because the inputs of a rule are not valid: then the event is not known, and may come again. */
 function isRefused(receipts: Receipt[]): boolean {
-  const verdicts = receipts.flatMap((receipt) => receipt.verdicts);
-  return verdicts.some(({ verdict }) => verdict.kind === "invalid") && receipts.every(({ runs }) => runs.length === 0);
+  const kinds = receipts.flatMap(({ verdicts }) => verdicts.map(({ verdict }) => verdict.kind));
+  return kinds.includes("invalid") && !kinds.some((kind) => TAKEN.includes(kind)) &&
+    receipts.every(({ runs, wakes }) => runs.length === 0 && wakes.length === 0);
 }
 
 /** 202, 200 for a duplicate, or 422 with all problems of the inputs. */
@@ -125,7 +130,7 @@ function answerDelivered(receipts: Receipt[], { mask }: HookContext): Response {
     verdict.kind === "invalid" ? Object.entries(verdict.problems) : []
   );
   const problems = Object.fromEntries(found.map(([name, problem]) => [name, mask(problem)]));
-  const error = `The inputs do not fit: ${Object.values(problems).join("; ")}`;
+  const error = `The inputs are not valid: ${Object.values(problems).join("; ")}`;
   return Response.json({ error, problems, event: receipts[0].event.id }, { status: 422 });
 }
 

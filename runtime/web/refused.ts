@@ -20,7 +20,7 @@ export interface RefusedRequest {
 }
 
 const KEPT = 1_000;
-const STATUSES = [400, 401, 404, 405, 408, 413, 415, 503];
+const STATUSES = [400, 401, 403, 404, 405, 408, 413, 415, 503];
 const MOST_CHARACTERS = 500;
 
 /**
@@ -85,7 +85,8 @@ export class RefusedRequests {
 async function reasonOf(response: Response): Promise<string> {
   try {
     const { error } = await response.json();
-    return String(error).slice(0, MOST_CHARACTERS);
+    // What comes after a colon or a bracket may quote the body or a header.
+    return /^[^:(]*/.exec(String(error))![0].trim().slice(0, MOST_CHARACTERS);
   } catch {
     return "";
   }

@@ -24,7 +24,7 @@ export type StartAnswer = EventAnswer & Pick<Receipt, "verdicts">;
 const START = z.strictObject({
   inputs: z.record(z.string(), z.custom<Json>()).default({}),
   data: z.custom<Json>().default(null),
-  subject: z.string().min(1).optional(),
+  subject: z.string().min(1).max(1_000).optional(),
   id: z.string().min(1).max(200).optional(),
   by: z.string().trim().min(1).max(100).optional(),
 });
@@ -64,7 +64,7 @@ export function startApi(context: WebContext): Hono<Asking> {
         return forbidden(c, id, context);
       case "invalid": {
         const { problems } = started;
-        return refuse(c, context, 422, `The inputs do not fit: ${Object.values(problems).join("; ")}`, { problems });
+        return refuse(c, context, 422, `The inputs are not valid: ${Object.values(problems).join("; ")}`, { problems });
       }
     }
   });

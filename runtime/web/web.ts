@@ -76,7 +76,9 @@ export function createWeb(context: WebContext): Web {
 
 /** The target of a request for a hook, as nearly all are: without a query and escapes, its URL need not be parsed. */
 function plainHook({ url, headers }: Request): Target | undefined {
-  const base = `http://${headers.get("host")}`;
+  const host = headers.get("host");
+  if (host === null || !/^[\w.:[\]-]+$/.test(host)) return undefined;
+  const base = `http://${host}`;
   if (!url.startsWith("/hooks/", base.length) || !url.startsWith(base)) return undefined;
   const pathname = url.slice(base.length);
   return /^[\w/-]+$/.test(pathname) ? { pathname, search: "" } : undefined;

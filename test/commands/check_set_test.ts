@@ -37,7 +37,7 @@ Deno.test("complete: true adds what is required by what is set", () => {
   assert.deepEqual(given(plain, { a: true }), {
     problems: ["b is missing: a requires b", "c is missing: a requires b and b requires c"],
   });
-  assert.deepEqual(checkSet(plain, [["a", true]]).complete?.set, ["a", "b", "c"]);
+  assert.deepEqual(checkSet(plain, [["a", true]], { completes: true }).complete?.set, ["a", "b", "c"]);
   assert.deepEqual(given(commandOf(`command: tool\ncomplete: true\n${inputs}`), { a: true }), ["a", "b", "c"]);
 });
 

@@ -47,7 +47,7 @@ Deno.test("a command without a stub fails the test", async () => {
   });
   assert.match(
     outcomes(report)[0],
-    /Step "first" touches the world and has no stub; add it, as in stub: { commands\/tool: /,
+    /Step "first" acts on the outside world and has no stub; add it, as in stub: { commands\/tool: /,
   );
 });
 

@@ -118,3 +118,29 @@ Deno.test("an event that other rules accept starts these, and is invalid for the
     "started",
   ]);
 });
+
+Deno.test("a refused event is forgotten, too, if another rule of its hook starts nothing for its own reason", async () => {
+  const hook: Trigger = { ...webhook("/k", { dedupe: "event.data.id" }), inputs: { bits: "${{ event.data.bits }}" } };
+  const never: Rule = {
+    ...rule("never", [webhook("/k", { dedupe: "event.data.id" })]),
+    if: [{ text: "false", at: AT }],
+  };
+  await using bench = await openBench([keys(hook), never]);
+  assert.equal((await bench.post("/hooks/k", { id: 7, bits: "abc" })).status, 422);
+  const right = await bench.post("/hooks/k", { id: 7, bits: 2048 });
+  assert.deepEqual([right.status, right.body.runs.length], [202, 1]);
+});
+
+Deno.test("an event of type manual from a sender is no start by hand: its data are not the inputs", async () => {
+  await using bench = await openBench([keys({ ...onEvent("*"), inputs: { bits: 2048 } })]);
+  const { body } = await bench.post("/events", { type: "manual", data: { bits: 4096, out: "/etc/passwd" } });
+  assert.deepEqual((await bench.store.getRun(body.runs[0]))!.run.inputs, { bits: 2048, out: "key.pem" });
+});
+
+Deno.test("thousands of unknown inputs get a short answer", async () => {
+  await using bench = await openBench([keys(manual())]);
+  const inputs = Object.fromEntries(Array.from({ length: 10_000 }, (_, at) => [`unknown${at}`, at]));
+  const { status, body } = await bench.post(START, { inputs: { bits: 1, ...inputs } });
+  assert.equal(status, 422);
+  assert.equal(Object.keys(body.problems).length, 20);
+});

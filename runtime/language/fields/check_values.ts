@@ -65,11 +65,19 @@ function byKey(a: FieldProblem, b: FieldProblem): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : a.message < b.message ? -1 : 1;
 }
 
+/** Unknown keys that are reported, and names that a hint lists: who sends thousands gets no answer of megabytes. */
+const MOST_UNKNOWN = 20;
+const MOST_NAMES = 50;
+const LONGEST_KEY = 100;
+
 function unknownKeys(fields: Record<string, Field>, values: Record<string, Json>): FieldProblem[] {
-  const unknown = Object.keys(values).filter((key) => !Object.hasOwn(fields, key));
-  return unknown.map((key) => {
-    const close = nearest(key, Object.keys(fields));
-    const hint = close ? `did you mean ${close}?` : `known are ${Object.keys(fields).join(", ") || "none"}`;
+  const names = Object.keys(fields);
+  const unknown = Object.keys(values).filter((key) => !Object.hasOwn(fields, key)).slice(0, MOST_UNKNOWN);
+  return unknown.map((full) => {
+    const key = full.slice(0, LONGEST_KEY);
+    const close = nearest(key, names);
+    const known = names.slice(0, MOST_NAMES).join(", ") + (names.length > MOST_NAMES ? ", …" : "");
+    const hint = close ? `did you mean ${close}?` : `known are ${known || "none"}`;
     return { key, kind: "unknown", message: `unknown key ${JSON.stringify(key)}`, hint };
   });
 }

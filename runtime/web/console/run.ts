@@ -275,7 +275,11 @@ async function rawValue(c: Context<ConsoleEnv>, context: WebContext): Promise<Re
   const record = trace.steps.find(({ path }) => path === step);
   const { event, inputs } = trace.run;
   const whole: Record<string, Json | undefined> = { event: event.data, inputs };
-  const value = Object.hasOwn(whole, of) ? whole[of] : VALUES[of]?.(record as unknown as JsonObject ?? {});
+  const value = Object.hasOwn(whole, of)
+    ? whole[of]
+    : Object.hasOwn(VALUES, of)
+    ? VALUES[of](record as unknown as JsonObject ?? {})
+    : undefined;
   if (value === undefined) {
     const text = "The run has no such value.";
     return await page(c, context, notice("No such value", text, "/runs"), 404);

@@ -127,10 +127,15 @@ Deno.test("a bulk action needs a reason, our own page, and somebody in its list"
   const { send, all } = await submit(bench, "/runs/bulk?do=retry", { reason: "  " });
   assert.equal((await send()).status, 400);
   const forged = await bench.ask("POST", "/runs/bulk", {
-    body: new URLSearchParams({ ...all, reason: "r", csrf: "forged" }),
+    body: new URLSearchParams({ ...all, reason: "r" }),
     headers: { ...PAGE.headers, origin: "https://evil.example" },
   });
   assert.equal(forged.status, 403);
+  const unsigned = await bench.ask("POST", "/runs/bulk", {
+    body: new URLSearchParams({ ...all, reason: "r", "csrf-token": "forged" }),
+    headers: { ...PAGE.headers, origin: "http://127.0.0.1:8080" },
+  });
+  assert.equal(unsigned.status, 403);
   assert.equal((await bench.store.getRun(id))?.run.state, "failed");
 });
 
