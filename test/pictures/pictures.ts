@@ -3,7 +3,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { stdout } from "node:process";
 import type { BrowserContextOptions, Page } from "playwright-core";
-import { launchBrowser, newPage, PHONE } from "../e2e/browser.ts";
+import { launchBrowser, newPage, PHONE } from "../e2e/browser/browser.ts";
 import { PASSWORD } from "../e2e/forms.ts";
 import { type Program, start, temporaryFolder } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";

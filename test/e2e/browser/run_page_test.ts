@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
-import type { Run } from "../../runtime/model/run.ts";
+import type { Run } from "../../../runtime/model/run.ts";
 import { accessibility, browserTest, newPage } from "./browser.ts";
-import { rulesFolder } from "./folder.ts";
-import { type Program, start } from "./program.ts";
-import { until } from "./until.ts";
+import { rulesFolder } from "../folder.ts";
+import { type Program, start } from "../program.ts";
+import { until } from "../until.ts";
 
 /** Fails at a step in the middle of steps of every shape, then waits. */
 const EXPORT = `

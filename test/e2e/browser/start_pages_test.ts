@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
-import { PASSWORD, PEOPLE } from "./forms.ts";
-import { rulesFolder } from "./folder.ts";
-import { start } from "./program.ts";
+import { PASSWORD, PEOPLE } from "../forms.ts";
+import { rulesFolder } from "../folder.ts";
+import { start } from "../program.ts";
 
 const RULES = {
   "ops/backup.yaml": `

@@ -42,7 +42,7 @@ export const PHONE: BrowserContextOptions = { viewport: { width: 360, height: 74
 
 /** What a checker of accessibility has to say about the page (WCAG 2.2, A and AA). */
 export async function accessibility(page: Page): Promise<string[]> {
-  await page.evaluate(await readFile(new URL("../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8"));
+  await page.evaluate(await readFile(new URL("../../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8"));
   const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
   const run = `axe.run({ runOnly: ${
     JSON.stringify(tags)

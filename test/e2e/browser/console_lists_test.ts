@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
-import { rulesFolder } from "./folder.ts";
-import { type Program, start } from "./program.ts";
-import { until } from "./until.ts";
+import { rulesFolder } from "../folder.ts";
+import { type Program, start } from "../program.ts";
+import { until } from "../until.ts";
 
 const RULES = {
   "shop/pay.yaml": `

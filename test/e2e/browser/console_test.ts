@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import type { Browser, Page } from "playwright-core";
 import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
-import { ask, PASSWORD, PEOPLE, REFUND, until } from "./forms.ts";
-import { rulesFolder } from "./folder.ts";
-import { type Program, start } from "./program.ts";
+import { ask, PASSWORD, PEOPLE, REFUND, until } from "../forms.ts";
+import { rulesFolder } from "../folder.ts";
+import { type Program, start } from "../program.ts";
 
 const RULES = {
   "shop/refund.yaml": REFUND,

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
 import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
-import { ask, PASSWORD, PEOPLE, REFUND } from "./forms.ts";
-import { rulesFolder } from "./folder.ts";
-import { type Program, start } from "./program.ts";
-import { MailServer } from "./smtp_server.ts";
+import { ask, PASSWORD, PEOPLE, REFUND } from "../forms.ts";
+import { rulesFolder } from "../folder.ts";
+import { type Program, start } from "../program.ts";
+import { MailServer } from "../smtp_server.ts";
 
 /** Expires after a moment. */
 const QUICK = `
