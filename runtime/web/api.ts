@@ -3,7 +3,7 @@ import { z } from "zod";
 import { UsageError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { RunState } from "../model/run.ts";
-import type { EventSearch, Found, Operated, Receipt } from "../store/store.ts";
+import type { EventSearch, Operated, Receipt } from "../store/store.ts";
 import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
 import { commandsApi } from "./commands_api.ts";
 import type { WebContext } from "./context.ts";
@@ -50,8 +50,6 @@ const EVENTS = z.strictObject({
   text: z.string().min(1).optional(),
 });
 
-/** How many parts of history one listing reads: the first page of a filter that fits little is answered in about 100 ms. */
-export const MOST_PARTS = 8;
 const fact = {
   data: z.custom<Json>().default(null),
   id: z.string().min(1).optional(),
@@ -75,12 +73,10 @@ export function api(context: WebContext): Hono {
   const answer = (c: Context, value: unknown) => answerJson(c, context.maskJson(value as Json));
   const absent = (c: Context, what: string) => c.json({ error: context.mask(`There is no ${what}`) }, 404);
 
-  /** The rows, with a link to the next page if there may be one (RFC 8288): a search may end early with few rows. */
-  const listing = <T>(c: Context, { rows, stoppedAt }: Found<T>, idOf: (row: T) => string) => {
-    const isFull = rows.length === Number(c.req.query("limit") ?? 50);
-    const before = stoppedAt ?? (isFull ? idOf(rows[rows.length - 1]) : undefined);
-    if (before !== undefined) {
-      const query = new URLSearchParams({ ...c.req.query(), before });
+  /** The rows, with a link to the next page if there may be one (RFC 8288). */
+  const listing = <T>(c: Context, rows: T[], idOf: (row: T) => string) => {
+    if (rows.length === Number(c.req.query("limit") ?? 50)) {
+      const query = new URLSearchParams({ ...c.req.query(), before: idOf(rows[rows.length - 1]) });
       c.header("link", `<${c.req.path}?${query}>; rel="next"`);
     }
     return answer(c, rows);
@@ -115,10 +111,10 @@ export function api(context: WebContext): Hono {
   app.route("/commands", commandsApi(context));
 
   app.get("/events", async (c) => {
-    return listing(c, await context.store.searchEvents({ ...queryOf(c, EVENTS), parts: MOST_PARTS }), ({ key }) => key);
+    return listing(c, await context.store.listEvents(queryOf(c, EVENTS)), ({ key }) => key);
   });
   app.get("/runs", async (c) => {
-    return listing(c, await context.store.searchRuns({ ...queryOf(c, RUNS), parts: MOST_PARTS }), ({ id }) => id);
+    return listing(c, await context.store.listRuns(queryOf(c, RUNS)), ({ id }) => id);
   });
   app.get("/runs/:id", async (c) => {
     const trace = await context.store.getRun(c.req.param("id"));

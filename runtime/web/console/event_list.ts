@@ -1,9 +1,8 @@
 import type { VerdictKind } from "../../model/verdict.ts";
 import type { EventRecord, EventSearch } from "../../store/store.ts";
-import { MOST_PARTS } from "../api.ts";
 import type { WebContext } from "../context.ts";
 import type { RefusedRequest } from "../refused.ts";
-import { type Filter, type Filters, ROWS } from "./lists.ts";
+import { type Filter, type Filters, MOST_PARTS, ROWS } from "./lists.ts";
 import type { Times } from "./times.ts";
 
 export const VERDICTS = [

@@ -1,8 +1,7 @@
 import type { Hono } from "hono";
 import type { Store } from "../../store/store.ts";
-import { MOST_PARTS } from "../api.ts";
 import type { WebContext } from "../context.ts";
-import { href } from "./lists.ts";
+import { href, MOST_PARTS } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
 import { pathOf } from "./rules.ts";
 import { oneLine } from "./run_words.ts";

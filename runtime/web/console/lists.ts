@@ -2,6 +2,9 @@ import type { Context } from "hono";
 import { attributes, type Markup, markup } from "./markup.ts";
 import type { Times } from "./times.ts";
 
+/** How many parts of history one page reads: also a filter that fits little is answered in about 100 ms. */
+export const MOST_PARTS = 8;
+
 /** Rows of a page of a list. */
 export const ROWS = 20;
 

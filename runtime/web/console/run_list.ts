@@ -1,7 +1,6 @@
 import { isFinal, type Run, type RunState } from "../../model/run.ts";
 import type { RunSearch, Store } from "../../store/store.ts";
-import { MOST_PARTS } from "../api.ts";
-import { type Filter, type Filters, ROWS } from "./lists.ts";
+import { type Filter, type Filters, MOST_PARTS, ROWS } from "./lists.ts";
 import type { Times } from "./times.ts";
 
 export const STATES = [
