@@ -43,7 +43,10 @@ export interface StepWait {
   since: number;
 }
 
-export type RunState = "queued" | "running" | "waiting" | "succeeded" | "failed" | "cancelled";
+/** The states of a run, in the order in which it may pass through them. */
+export const RUN_STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const;
+
+export type RunState = typeof RUN_STATES[number];
 
 /** A clause about a run's state: `it has failed`. */
 export function describeState(state: RunState): string {

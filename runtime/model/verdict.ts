@@ -15,5 +15,21 @@ export type Verdict =
 
 export type VerdictKind = Verdict["kind"];
 
+// An object, so that a kind that is missing here does not compile.
+const KINDS = {
+  started: true,
+  held: true,
+  batched: true,
+  condition: true,
+  busy: true,
+  disabled: true,
+  looped: true,
+  invalid: true,
+  error: true,
+} satisfies Record<VerdictKind, true>;
+
+/** All kinds of verdicts, in the order in which they are listed. */
+export const VERDICT_KINDS = Object.keys(KINDS) as VerdictKind[];
+
 /** The verdict on a delivery as a whole, if no rule was concerned. */
 export type DeliveryVerdict = "accepted" | "duplicate" | "unmatched";

@@ -2,8 +2,9 @@ import { type Context, Hono } from "hono";
 import { z } from "zod";
 import { UsageError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
-import type { RunState } from "../model/run.ts";
-import type { EventSearch, Operated, Receipt } from "../store/store.ts";
+import { RUN_STATES } from "../model/run.ts";
+import { VERDICT_KINDS } from "../model/verdict.ts";
+import type { Operated, Receipt } from "../store/store.ts";
 import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
 import { commandsApi } from "./commands_api.ts";
 import type { WebContext } from "./context.ts";
@@ -14,19 +15,6 @@ import { listRules } from "./rule_listing.ts";
 /** The answer of `POST /api/emit`: also the verdict of each rule, and the runs that the event woke. */
 export type EmitAnswer = EventAnswer & Pick<Receipt, "verdicts" | "wakes">;
 
-const STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const satisfies RunState[];
-const VERDICTS = [
-  "started",
-  "held",
-  "batched",
-  "condition",
-  "busy",
-  "disabled",
-  "looped",
-  "invalid",
-  "error",
-  "unmatched",
-] as const satisfies EventSearch["verdict"][];
 const time = z.iso.datetime({ offset: true, error: "expected a time such as 2026-11-21T09:00:00Z" })
   .transform((text) => Date.parse(text));
 const page = {
@@ -39,14 +27,14 @@ const page = {
 };
 const RUNS = z.strictObject({
   ...page,
-  state: z.enum(STATES).optional(),
+  state: z.enum(RUN_STATES).optional(),
   /** Only runs with waiting steps, each with what it waits for. */
   waiting: z.stringbool().optional(),
 });
 const EVENTS = z.strictObject({
   ...page,
   type: z.string().optional(),
-  verdict: z.enum(VERDICTS).optional(),
+  verdict: z.enum([...VERDICT_KINDS, "unmatched"]).optional(),
   text: z.string().min(1).optional(),
 });
 

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { Option } from "commander";
-import type { Run } from "../../../runtime/model/run.ts";
+import { type Run, RUN_STATES } from "../../../runtime/model/run.ts";
 import type { EventRecord, Trace } from "../../../runtime/store/store.ts";
 import type { RuleListing } from "../../../runtime/web/rule_listing.ts";
 import { addCommand, ask, type CommonOptions, limitOption, print, type Session } from "../session.ts";
@@ -39,9 +39,7 @@ export function addListings(program: Command, session: Session): void {
   addCommand(program, "runs", "the last runs and how they ended")
     .option("--rule <rule>", "only runs of this rule")
     .addOption(
-      new Option("--state <state>", "only runs in this state").choices(
-        ["queued", "running", "waiting", "succeeded", "failed", "cancelled"],
-      ),
+      new Option("--state <state>", "only runs in this state").choices(RUN_STATES),
     )
     .option("--waiting", "only runs with steps that wait: what each waits for, and until when")
     .addOption(limitOption())

@@ -1,7 +1,9 @@
 import { z } from "zod";
 import { parseDuration } from "../../model/duration.ts";
 import type { Json } from "../../model/json.ts";
+import { RUN_STATES } from "../../model/run.ts";
 import type { TestEntryKind } from "../../model/test.ts";
+import { VERDICT_KINDS } from "../../model/verdict.ts";
 import type { Kind } from "../kind.ts";
 import { parseTime } from "../expectation.ts";
 
@@ -10,12 +12,8 @@ const object = z.record(z.string(), json);
 const texts = z.record(z.string(), z.string());
 const repeatable = z.record(z.string(), z.union([z.string(), z.array(z.string())]));
 
-const RUN_STATES = ["queued", "running", "waiting", "succeeded", "failed", "cancelled"] as const;
 const STEP_STATES = ["retrying", "waiting", "succeeded", "failed", "skipped", "cancelled"] as const;
-const VERDICTS = [
-  ...["started", "held", "condition", "busy", "batched", "disabled", "looped", "invalid", "error"],
-  ...["accepted", "duplicate", "unmatched"],
-] as const;
+const VERDICTS = [...VERDICT_KINDS, "accepted", "duplicate", "unmatched"] as const;
 
 /** A point in time; in UTC if it has no zone. Parsed to milliseconds since the epoch. */
 export const time = custom("a time such as 2027-01-04T09:00:00Z", parseTime);

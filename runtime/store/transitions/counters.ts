@@ -1,20 +1,8 @@
 import type { RunState } from "../../model/run.ts";
-import type { VerdictKind } from "../../model/verdict.ts";
+import { VERDICT_KINDS, type VerdictKind } from "../../model/verdict.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RuleRow, RunRow } from "../ledger/tables.ts";
 import type { RunEnd } from "../store.ts";
-
-const VERDICT_KINDS: VerdictKind[] = [
-  "started",
-  "held",
-  "condition",
-  "busy",
-  "batched",
-  "disabled",
-  "looped",
-  "invalid",
-  "error",
-];
 
 /** The row of a rule, or the initial row of an unknown one. */
 export function ruleRow(rows: Rows, id: string): RuleRow {

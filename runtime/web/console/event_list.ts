@@ -1,27 +1,15 @@
-import type { VerdictKind } from "../../model/verdict.ts";
+import { VERDICT_KINDS } from "../../model/verdict.ts";
 import type { EventRecord, EventSearch } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import type { RefusedRequest } from "../refused.ts";
 import { type Filter, type Filters, MOST_PARTS, ROWS } from "./lists.ts";
 import type { Times } from "./times.ts";
 
-export const VERDICTS = [
-  "started",
-  "held",
-  "batched",
-  "condition",
-  "busy",
-  "disabled",
-  "looped",
-  "invalid",
-  "error",
-] as const satisfies VerdictKind[];
-
 export const EVENT_FILTERS = [
   { name: "type", label: "Type" },
   { name: "rule", label: "Rule" },
   { name: "subject", label: "Subject" },
-  { name: "verdict", label: "Verdict", choices: [...VERDICTS, "unmatched", "refused"] },
+  { name: "verdict", label: "Verdict", choices: [...VERDICT_KINDS, "unmatched", "refused"] },
   { name: "from", label: "From", placeholder: "2h or 09:00" },
   { name: "to", label: "To", placeholder: "2026-11-30" },
   { name: "text", label: "Text", placeholder: "in its data" },

@@ -1,9 +1,9 @@
 import type { Context, Hono } from "hono";
-import type { Verdict, VerdictKind } from "../../model/verdict.ts";
+import { type Verdict, VERDICT_KINDS, type VerdictKind } from "../../model/verdict.ts";
 import type { EventRecord } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import type { RefusedRequest } from "../refused.ts";
-import { EVENT_FILTERS, type EventFilters, type EventPage, findEventRows, VERDICTS } from "./event_list.ts";
+import { EVENT_FILTERS, type EventFilters, type EventPage, findEventRows } from "./event_list.ts";
 import { liveMark, type Look, newerMark, newerPart } from "./live.ts";
 import { filterForm, filtersOf, href, pager, stoppedHint } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
@@ -57,7 +57,7 @@ async function countsOf(context: WebContext, set: EventFilters): Promise<Markup>
   const rules = set.rule === undefined ? Object.values(byRule) : [byRule[set.rule] ?? {}];
   const counts = (kind: VerdictKind) => rules.reduce((sum, each) => sum + (each[kind] ?? 0), 0);
   const shown: [WordName, number | undefined][] = [
-    ...VERDICTS.map((kind): [WordName, number] => [kind, counts(kind)]),
+    ...VERDICT_KINDS.map((kind): [WordName, number] => [kind, counts(kind)]),
     ["unmatched", undefined],
     ...set.rule === undefined ? [["refused", context.refused.count] satisfies [WordName, number]] : [],
   ];

@@ -1,20 +1,11 @@
-import { isFinal, type Run, type RunState } from "../../model/run.ts";
+import { isFinal, type Run, RUN_STATES, type RunState } from "../../model/run.ts";
 import type { RunSearch, Store } from "../../store/store.ts";
 import { type Filter, type Filters, MOST_PARTS, ROWS } from "./lists.ts";
 import type { Times } from "./times.ts";
 
-export const STATES = [
-  "queued",
-  "running",
-  "waiting",
-  "succeeded",
-  "failed",
-  "cancelled",
-] as const satisfies RunState[];
-
 export const RUN_FILTERS = [
   { name: "rule", label: "Rule" },
-  { name: "state", label: "State", choices: STATES },
+  { name: "state", label: "State", choices: RUN_STATES },
   { name: "subject", label: "Subject" },
   { name: "from", label: "From", placeholder: "2h or 09:00" },
   { name: "to", label: "To", placeholder: "2026-11-30" },

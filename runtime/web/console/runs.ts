@@ -1,12 +1,12 @@
 import type { Context, Hono } from "hono";
-import { isFinal, type Run } from "../../model/run.ts";
+import { isFinal, type Run, RUN_STATES } from "../../model/run.ts";
 import { timeOfRun } from "../../store/ledger/ids.ts";
 import type { WebContext } from "../context.ts";
 import { bulkLinks } from "./bulk.ts";
 import { type LiveChange, liveMark, type Look, newerMark, newerPart, part } from "./live.ts";
 import { filterForm, filtersOf, href, pager, stoppedHint } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
-import { findRunRows, RUN_FILTERS, type RunFilters, type RunRow, runSearch, STATES } from "./run_list.ts";
+import { findRunRows, RUN_FILTERS, type RunFilters, type RunRow, runSearch } from "./run_list.ts";
 import { oneLine } from "./run_words.ts";
 import { page } from "./shell.ts";
 import { span, type Times, timesFor } from "./times.ts";
@@ -99,7 +99,7 @@ async function changedRuns(watched: Set<string>, { store }: WebContext): Promise
 async function countsOf({ store }: WebContext, set: RunFilters): Promise<Markup> {
   const isCounted = Object.keys(set).every((name) => name === "state");
   const counts = await store.countRuns();
-  const links = STATES.map((state) => {
+  const links = RUN_STATES.map((state) => {
     const { icon, tone } = wordOf(state);
     const isOn = state === set.state;
     const path = href("/runs", { ...set, state: isOn ? undefined : state });
