@@ -76,7 +76,7 @@ export interface EventFilter {
 }
 
 /** The events that may match a wait. */
-export interface EventSearch {
+export interface AwaitedSearch {
   /** Types and patterns such as `order.*` and `*`. */
   types: string[];
   /** Only events newer than this key. */
@@ -287,7 +287,7 @@ export class Part {
     return mayCount(types, type) && mayCount(rules, rule) && this.#mayHaveSubject(subject);
   }
 
-  mayHaveAwaited({ types, after, until }: EventSearch): boolean {
+  mayHaveAwaited({ types, after, until }: AwaitedSearch): boolean {
     const { keys, types: known } = this.catalogue.events;
     if (keys === null || keys[1] <= after || until !== undefined && keys[0] >= until) return false;
     return known === "many" || Object.keys(known).some((type) => types.some((pattern) => isOfType(type, pattern)));

@@ -1,6 +1,6 @@
 import type { Event } from "../../model/event.ts";
 import type { EventRecord, Reply } from "../store.ts";
-import { type Catalogue, type EventFilter, type EventSearch, isOfType, Part, type RunFilter } from "./catalogue.ts";
+import { type AwaitedSearch, type Catalogue, type EventFilter, isOfType, Part, type RunFilter } from "./catalogue.ts";
 import type { BriefText, EventMore, EventText, RunMore, RunText } from "./lines.ts";
 import { type Bounds, type Listed, listEventRows, listRunRows, type Row, Snapshot } from "./list.ts";
 import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
@@ -108,7 +108,7 @@ export class History {
    * Events that may match a wait, oldest first, as of now. Includes events that are not on disk yet, as the search shows them to
    * nobody. Each has one of the types and contains the needle in its JSON; the caller checks the rest of the match.
    */
-  findEvents(search: EventSearch): AsyncIterable<FoundEvent> {
+  findEvents(search: AwaitedSearch): AsyncIterable<FoundEvent> {
     return this.#find(search, this.#snapshot(this.#options.recent.lastSeq));
   }
 
@@ -186,7 +186,7 @@ export class History {
     return undefined;
   };
 
-  async *#find(search: EventSearch, snapshot: Snapshot): AsyncGenerator<FoundEvent> {
+  async *#find(search: AwaitedSearch, snapshot: Snapshot): AsyncGenerator<FoundEvent> {
     for (const part of snapshot.parts.filter((other) => other.mayHaveAwaited(search))) {
       for (let { after } = search;;) {
         const found = await this.#ask(part, "awaited", { search: { ...search, after }, limit: SEARCH_EVENTS }) ?? [];
@@ -222,7 +222,7 @@ export function unreadable(file: string, reason: string): string {
   return `Cannot read ${file}: ${reason}; the history in it is not shown`;
 }
 
-function isAwaited(line: UnfoldedLine<[number, number, string, ...unknown[]]>, search: EventSearch): boolean {
+function isAwaited(line: UnfoldedLine<[number, number, string, ...unknown[]]>, search: AwaitedSearch): boolean {
   if (!line.text.includes(search.needle)) return false;
   const [key, , type] = line.header();
   return (search.until === undefined || key < search.until) && search.types.some((pattern) => isOfType(type, pattern));

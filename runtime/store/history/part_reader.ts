@@ -2,7 +2,7 @@ import type { Disk } from "../../host/disk.ts";
 import { messageOf } from "../../model/errors.ts";
 import { type OpenPart, rowsOf, usePart, type Value } from "./part_file.ts";
 import { causeNeedle, verdictNeedle } from "./lines.ts";
-import type { Catalogue, EventFilter, EventSearch, RunFilter } from "./catalogue.ts";
+import type { AwaitedSearch, Catalogue, EventFilter, RunFilter } from "./catalogue.ts";
 
 /** An event from a part; texts are JSON. */
 export interface PartEvent {
@@ -47,7 +47,7 @@ export interface PartReads {
   /** Listed runs, newest first. `after`: only runs newer than this id. */
   runs: { args: { filter: RunFilter; after?: string; limit: number }; result: PartBrief[] };
   /** Oldest first, without amendments. */
-  awaited: { args: { search: EventSearch; limit: number }; result: PartEvent[] };
+  awaited: { args: { search: AwaitedSearch; limit: number }; result: PartEvent[] };
   /** Those of the ids (events' keys, runs' ids) with amendments. */
   more: { args: { ids: (string | number)[] }; result: PartMore[] };
   /** The catalogue, for a part whose row was lost in a crash. */
