@@ -4,7 +4,7 @@ import { every } from "hono/combine";
 import { secureHeaders } from "hono/secure-headers";
 import { UsageError } from "../model/errors.ts";
 
-/** Who may use what is not public. */
+/** Who may use the routes that are not public. */
 export interface Access {
   /** True if requests from this machine itself need no token: only it can reach the port, and no token is set. */
   tokenless: boolean;
@@ -65,7 +65,7 @@ export function refuseTokenless(request: Request, { tokenless }: Pick<Access, "t
       "Authorization: Bearer <WHENTHEN_TOKEN>";
     return { status: 401, error };
   }
-  // Browsers always send a Host; without one it cannot be a rebound name.
+  // Browsers always send a Host; a request without one cannot come from DNS rebinding.
   const host = request.headers.get("host") ?? URL.parse(request.url)?.host ?? "localhost";
   if (!isLoopback(hostnameOf(`http://${host}`))) {
     return { status: 403, error: `Refused for the host "${host}": use 127.0.0.1 or a token` };

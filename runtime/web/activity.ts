@@ -11,16 +11,16 @@ export interface Outcome {
   error?: string;
 }
 
-/** The last day, in quarters of an hour, oldest first. */
+/** The last day in slots of 15 minutes, oldest first. */
 export interface Day {
   slots: Slot[];
-  /** From when on all runs are counted. Before it, only the last thousand runs and failed ones are known. */
+  /** Since when all runs are counted. Of earlier runs, only the last thousand and the failed ones are known. */
   completeFrom: number;
 }
 
 /** How many runs ended in a quarter of an hour. */
 export interface Slot {
-  /** Its begin, milliseconds since the epoch. */
+  /** Its start, milliseconds since the epoch. */
   from: number;
   succeeded: number;
   failed: number;
@@ -29,14 +29,14 @@ export interface Slot {
 
 const SLOT = 900_000;
 const SLOTS = 96;
-/** Outcomes that are kept of each rule. */
+/** Outcomes kept for each rule. */
 export const RECENT = 20;
-/** Runs of the time before the program's start that are read for the day, and failed ones that are looked for. */
+/** How many runs from before the program's start are read for the day, and how many failed runs. */
 const SEED = { day: 1_000, failed: 200 };
 
 /**
- * What has ended lately, for pages that show many rules at once: the store would have to read it for each of them. It is counted
- * in memory as runs end; what ended before the program's start is read from the store when a page first needs it.
+ * Recently ended runs, for pages that show many rules: a query for each rule would be too slow. They are counted
+ * in memory as runs end; those from before the program's start are read from the store when a page first needs them.
  */
 export class Activity {
   readonly #slots = new Map<number, Slot>();

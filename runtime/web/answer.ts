@@ -9,7 +9,7 @@ import type { Receipt, Reply } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
 import type { WaitOutcome } from "./reply_waiters.ts";
 
-/** What the sender of an event gets as an answer. */
+/** The answer to the sender of an event. */
 export interface EventAnswer {
   /** The event's id. */
   event: string;

@@ -45,10 +45,10 @@ const fact = {
 };
 const EMIT = z.union([
   z.strictObject({ type: z.string().min(1), ...fact }),
-  // The spelling until version 0.4; its answer names the new one.
+  // The spelling until version 0.4; the answer names the new spelling.
   z.looseObject({ rule: z.string().min(1) }),
 ]);
-/** Who asks, for the notes. */
+/** Who sent the request, as recorded in notes. */
 const by = z.string().trim().min(1).max(100);
 const SOMEBODY = "an operator";
 const OPERATION = z.strictObject({ by: by.default(SOMEBODY) });

@@ -29,7 +29,7 @@ const CHECK = z.strictObject({
   with: z.union([z.array(z.tuple([z.string(), z.custom<Json>()])), z.record(z.string(), z.custom<Json>())]).default({}),
 });
 
-/** `/api/commands`: what there is, and what a set of values would give. Nothing starts here. */
+/** `/api/commands`: the available commands, and the check of a set of values. Nothing starts here. */
 export function commandsApi(context: WebContext): Hono {
   const app = new Hono();
   const all = () => context.rules().commands;

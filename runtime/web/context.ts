@@ -47,11 +47,11 @@ export interface WebContext extends Access {
   metrics: Metrics;
   /** Requests that were refused as events. */
   refused: RefusedRequests;
-  /** What has ended lately. */
+  /** The outcomes of recently ended runs. */
   activity: Activity;
   /** The text of a rule's file, by its path relative to the rules folder; undefined if it cannot be read. */
   readRuleFile(file: string): Promise<string | undefined>;
-  /** A request could not be answered; goes to the log. */
+  /** Called if a request could not be answered; writes to the log. */
   onError(message: string, error: unknown): void;
 }
 

@@ -57,7 +57,7 @@ export class HookRegistry implements Registry<Hook> {
     const wanted = segmentsOf(path).map(decode);
     const place = find(this.#root, wanted, 0);
     const found = [...place?.hooks ?? []].map((hook) => ({ hook, params: paramsOf(hook, wanted) }));
-    // Paths come from outside: those of nothing, long ones and those with values would push out the others.
+    // Paths come from outside: ones without hooks, long ones and ones with values would evict the others.
     if (
       found.length > 0 && path.length <= LONGEST_KNOWN && !found.some(({ params }) => Object.keys(params).length > 0)
     ) {
@@ -68,7 +68,7 @@ export class HookRegistry implements Registry<Hook> {
   }
 }
 
-/** The place of a pattern, created if missing. */
+/** The node of a pattern, created if missing. */
 function placeFor(root: Place, segments: string[]): Place {
   return segments.reduce((place, segment) => {
     if (isParam(segment)) return place.param ??= new Place();
@@ -78,7 +78,7 @@ function placeFor(root: Place, segments: string[]): Place {
   }, root);
 }
 
-/** Removes a hook and the places that become empty: a program that runs for months sees many paths. */
+/** Removes a hook and the nodes that become empty: a program that runs for months sees many paths. */
 function remove(place: Place, [segment, ...rest]: string[], hook: Hook): void {
   if (segment === undefined) return void place.hooks.delete(hook);
   const next = isParam(segment) ? place.param : place.literals.get(segment);

@@ -17,7 +17,7 @@ export type Target = Pick<URL, "pathname" | "search">;
 
 /**
  * `/hooks/<path>`: one delivery to all webhook triggers that listen on the path.
- * @param onTaken called once the event is stored; whatever is answered then is no refusal
+ * @param onTaken called once the event is stored; after that, no answer counts as a refusal
  */
 export async function receiveHook(
   request: Request,
@@ -113,10 +113,10 @@ async function deliver(
   });
 }
 
-/** Verdicts of a rule that took the event, though it may have started nothing. */
+/** Verdicts of a rule that accepted the event, even if it started nothing. */
 const TAKEN: VerdictKind[] = ["started", "held", "batched", "busy"];
 
-/** Whether nothing happened because the inputs of a rule are not valid: then the event is not known, and may come again. */
+/** Whether nothing happened because a rule's inputs are invalid: the event stays unknown and may be sent again. */
 function isRefused(receipts: Receipt[]): boolean {
   const kinds = receipts.flatMap(({ verdicts }) => verdicts.map(({ verdict }) => verdict.kind));
   return kinds.includes("invalid") && !kinds.some((kind) => TAKEN.includes(kind)) &&
@@ -184,7 +184,7 @@ function mayReply(rule: Rule): boolean {
   return known;
 }
 
-/** Each delivery asks. */
+/** Cached, because each delivery needs it. */
 const replies = new WeakMap<Rule, boolean>();
 
 function findReply(rule: Rule): boolean {

@@ -25,7 +25,7 @@ export class Metrics {
     registers: [this.#registry],
   });
 
-  /** By kind and state of the step: finding them by their labels takes longer than counting. */
+  /** By kind and state of the step: looking them up by their labels is slower than counting. */
   readonly #observers = new Map<string, Histogram.Internal<string>>();
 
   constructor(facts: MetricFacts) {

@@ -1,6 +1,6 @@
 import type { Clock } from "../host/clock.ts";
 
-/** A request that was not taken, as the page of events shows it. Never its body, its query or its headers. */
+/** A refused request, as the page of events shows it. Never its body, its query or its headers. */
 export interface RefusedRequest {
   /** Ascends, also within a millisecond; in the unit of the keys of events, so that both sort together. */
   key: number;
@@ -9,7 +9,7 @@ export interface RefusedRequest {
   method: string;
   path: string;
   status: number;
-  /** What its sender was told. */
+  /** The answer to its sender. */
   reason: string;
   /** The address that it came from: of a proxy, if there is one in between. */
   sender: string;
@@ -25,7 +25,7 @@ const MOST_CHARACTERS = 500;
 
 /**
  * The last requests to webhooks and to `POST /events` that were refused, in memory. Without them a sender with a wrong path or
- * secret looks like one that sends nothing. They have a ring of their own, so that no flood of them pushes out events.
+ * secret looks like one that sends nothing. They have their own ring buffer: a flood of them cannot evict events.
  */
 export class RefusedRequests {
   /** Oldest first. */
@@ -34,7 +34,7 @@ export class RefusedRequests {
 
   constructor(private readonly clock: Pick<Clock, "now">) {}
 
-  /** Notes a request if its answer is a refusal. @param address of the sender */
+  /** Records a request if its answer is a refusal. @param address of the sender */
   async note(request: Request, path: string, response: Response, address: () => string): Promise<void> {
     if (!STATUSES.includes(response.status)) return;
     // The address is only known while the request is in progress.
@@ -71,7 +71,7 @@ export class RefusedRequests {
 
   #add(request: Omit<RefusedRequest, "key" | "at" | "count">): void {
     const at = this.clock.now();
-    // After the events of the same millisecond, whose keys begin at its first microsecond.
+    // After the events of the same millisecond: their keys start at its first microsecond.
     this.#last = Math.max(this.#last + 1, at * 1_000 + 999);
     const newest = this.#ring[this.#ring.length - 1];
     const isSame = newest !== undefined && newest.path === request.path && newest.status === request.status &&

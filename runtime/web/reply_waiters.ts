@@ -7,7 +7,7 @@ import type { EventIdentity, Reply } from "../store/store.ts";
  */
 export class ReplyWaiters {
   readonly #waiting = new Map<string, Set<Waiter>>();
-  /** Requests that want a reply, by event. They are counted before the delivery, when their runs are not yet known. */
+  /** Requests that want a reply, by event. They are counted before the delivery, when their runs are not known yet. */
   readonly #wanted = new Map<string, number>();
 
   /** Whether any request still wants a reply to the event. */
@@ -15,7 +15,7 @@ export class ReplyWaiters {
     return this.#wanted.has(keyOf(event));
   }
 
-  /** Keeps replies to the events wanted until `answer` has made the response. */
+  /** Marks replies to the events as wanted until `answer` has made the response. */
   async during<T>(events: EventIdentity[], answer: () => Promise<T>): Promise<T> {
     for (const event of events) this.#count(keyOf(event), 1);
     try {

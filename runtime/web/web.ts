@@ -50,7 +50,7 @@ export function createWeb(context: WebContext): Web {
   // For people.
   let pages: Promise<{ fetch(request: Request, env: unknown): Response | Promise<Response> }> | undefined;
   app.all("*", async (c) => {
-    // Loaded with the first page: most starts show none.
+    // Loaded with the first page: most processes never serve one.
     pages ??= import("./console/console.ts").then(({ consolePages }) => consolePages(context));
     return await (await pages).fetch(c.req.raw, c.env);
   });
@@ -59,13 +59,13 @@ export function createWeb(context: WebContext): Web {
       const url = plainHook(request) ?? urlOf(request);
       if (url === undefined) return Response.json({ error: "The header Host is not valid" }, { status: 400 });
       const isHook = /^\/hooks(\/|$)/.test(url.pathname);
-      // Not through the router and its middleware: no other route gets thousands of requests a second.
+      // Bypasses the router and its middleware: no other route gets thousands of requests a second.
       let isTaken = false;
       const response = isHook
         ? closed(context) ?? await answerHook(request, url, context, () => isTaken = true)
         : await app.fetch(URL.canParse(request.url) ? request : new Request(urlOf(request)!, request), { address });
       const isIntake = isHook || url.pathname === "/events" && request.method !== "GET";
-      // A rule may reply with any status to a request that was taken.
+      // A rule may reply with any status to an accepted request.
       if (isIntake && !isTaken && response.status >= 400) {
         await context.refused.note(request, url.pathname, response, address);
       }

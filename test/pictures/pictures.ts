@@ -32,7 +32,7 @@ const PICTURES: [string, (shop: Shop) => string][] = [
   ["form", ({ form }) => `/forms/${form}`],
   ["help", () => "/help"],
 ];
-/** Those that are shown on a phone, too. */
+/** Those that are also taken on a phone. */
 const ON_PHONE = ["overview", "run"];
 
 async function signIn(page: Page, program: Program): Promise<void> {

@@ -2,7 +2,7 @@ import { ask, until } from "../e2e/forms.ts";
 import type { Program } from "../e2e/program.ts";
 import type { WebServer } from "../e2e/web_server.ts";
 
-/** What has a page of its own on the pictures. */
+/** What the pictures show on a page of its own. */
 export interface Shop {
   /** A run with a loop and branches, one of which waits. */
   waiting: string;
@@ -14,7 +14,7 @@ export interface Shop {
 
 const CUSTOMERS = ["Ada", "Grace", "Edsger", "Barbara", "Donald", "Radia", "Alan", "Frances"];
 
-/** A busy minute of the example shop: what succeeds, fails, waits, is refused and does not fulfil conditions. */
+/** A busy minute of the example shop, with events of every outcome. */
 export async function runShop(program: Program, peer: WebServer): Promise<Shop> {
   peer.answer(({ path }, response) => {
     response.statusCode = isDown(path, peer) ? 503 : 200;
@@ -50,7 +50,7 @@ async function order(program: Program, customers: string[], first: number): Prom
   }
 }
 
-/** The orders that wait for the bank, once there are so many. */
+/** The orders that wait for the bank, once there are this many. */
 function waitingRuns(program: Program, least: number): Promise<string[]> {
   return until("orders that wait", async () => {
     const runs: { id: string }[] = await program.api("runs?rule=shop/fulfil&state=waiting");
@@ -64,7 +64,7 @@ async function count(program: Program, query: string): Promise<number> {
 
 const JSON_TYPE = { "content-type": "application/json" };
 
-/** A warehouse that answers at the third attempt, and labels that cannot be printed. */
+/** A warehouse that answers the third attempt, and labels that cannot be printed. */
 function isDown(path: string, peer: WebServer): boolean {
   if (path.startsWith("/reservations")) return peer.seen.filter((seen) => seen.path === path).length < 3;
   return path === "/labels/7" || path === "/labels/16";

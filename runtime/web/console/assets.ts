@@ -26,12 +26,12 @@ const ICON =
 
 let loading: Promise<Assets> | undefined;
 
-/** The files, loaded when the first page is asked for. */
+/** The files, loaded on the first request for a page. */
 export function assets(): Promise<Assets> {
   return loading ??= load();
 }
 
-/** Answers with the asset of that name; undefined if there is none, as for one of an older program. */
+/** Answers with the asset of that name; undefined if there is none, for example if it belongs to an older version. */
 export async function assetFor(c: Context): Promise<Response | undefined> {
   const asset = Object.values(await assets()).find(({ path }) => path === c.req.path);
   if (asset === undefined) return undefined;
@@ -72,7 +72,7 @@ async function readEmbedded({ script, style }: AssetTexts): Promise<AssetTexts> 
 
 /** Bundles the script with htmx, and the stylesheet. The binary is built with the result; from source it takes 50 ms once. */
 export async function bundleAssets(): Promise<AssetTexts> {
-  // Synchronous: no service process stays behind that somebody would have to end.
+  // Synchronous: the asynchronous API would leave a service process running that must be stopped.
   const { buildSync } = await import("esbuild");
   const [script, style] = ["console_script.ts", "style.css"].map((file) => {
     const { outputFiles } = buildSync({

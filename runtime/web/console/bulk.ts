@@ -13,20 +13,20 @@ import { csrfInput, notice, page } from "./shell.ts";
 import { timesFor } from "./times.ts";
 import { type ConsoleEnv, SOMEBODY } from "./viewer.ts";
 
-/** Runs that one action takes at most. */
+/** The most runs that one action applies to. */
 const MOST = 1_000;
-/** Runs that are acted on at the same time, so that they share writes to the disk. */
+/** Runs that are processed concurrently, so that they share disk writes. */
 const AT_ONCE = 20;
-/** Parts of history that may be read to find the runs: about all, as this is not done often. */
+/** Parts of history that may be read to find the runs: nearly all, because bulk actions are rare. */
 const PARTS = 40;
-/** Results that are kept for their pages. */
+/** Results that are kept for the pages that show them. */
 const MOST_RESULTS = 50;
 
 const BULK = ["retry", "replay", "cancel"] as const;
 type BulkName = typeof BULK[number];
 
 interface Bulk {
-  /** The runs in these states are meant. */
+  /** The action applies to runs in these states. */
   states: RunState[];
   verb: string;
   done: string;
@@ -54,7 +54,7 @@ const ACTIONS: Record<BulkName, Bulk> = {
   },
 };
 
-/** What became of the runs of one bulk action. */
+/** The results of one bulk action. */
 interface Result {
   name: BulkName;
   by: string;
@@ -75,9 +75,9 @@ export function bulkLinks(set: RunFilters): Markup {
   return markup`<p class="bulk soft">${links}</p>`;
 }
 
-/** `/runs/bulk`: retries, replays or cancels all runs of a filtered list, after a page that names and fixes them. */
+/** `/runs/bulk`: retries, replays or cancels all runs of a filtered list, after a page that confirms the set. */
 export function addBulk(app: Hono<ConsoleEnv>, context: WebContext): void {
-  /** By the number of the confirmation, so that a form that is sent twice acts once. */
+  /** By confirmation number, so that a form that is sent twice acts once. */
   const results = new Map<string, Promise<Result>>();
   app.get("/runs/bulk", (c) => confirm(c, context));
   app.post("/runs/bulk", async (c) => {
@@ -116,7 +116,7 @@ function unknown(c: Context, context: WebContext): Promise<Response> {
   return page(c, context, notice("Nothing here", text, "/runs"), 404);
 }
 
-/** The runs of a list that an action is for, newest first, as many as it takes. */
+/** The runs of a list that an action applies to, newest first, up to its limit. */
 async function findRuns(c: Context, context: WebContext, set: RunFilters, states: RunState[]): Promise<Run[]> {
   const search = runSearch(set, timesFor(c, context));
   const wanted = states.filter((state) => set.state === undefined || state === set.state);

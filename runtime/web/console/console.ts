@@ -23,8 +23,8 @@ import { type ConsoleEnv, isForOwnRun, letIn, sessionViewer, wantsPage } from ".
 const RETRY_AFTER = "5";
 
 /**
- * The pages for people: forms and console. Loaded when the first of them is asked for. Each page is a file with a function
- * that adds its routes; `viewer` is who looks.
+ * The pages for people: forms and console. Loaded on the first request for one. Each page is a file with a function
+ * that adds its routes; `viewer` is the person who requests the page.
  */
 export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   const app = new Hono<ConsoleEnv>();
@@ -37,7 +37,7 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   });
   app.route("/forms", formPages(context));
 
-  // All routes below know their viewer.
+  // All routes below have a viewer.
   app.use(letIn(context));
   addHelp(app, context);
   addStart(app, context);

@@ -2,7 +2,7 @@
 import "htmx.org";
 import "htmx.org/dist/ext/hx-sse.js";
 
-/** Set once the viewer's zone was asked for: a browser without cookies must not load for ever. */
+/** Set once the page was reloaded for the viewer's zone: a browser without cookies must not reload for ever. */
 const ZONE_ASKED = "whenthen-zone";
 
 /** Has the server write times in the viewer's zone: the page names the zone that it was written in, if it is not the viewer's. */
@@ -16,14 +16,14 @@ function keepZone(): void {
     sessionStorage.setItem(ZONE_ASKED, own);
     location.reload();
   } catch {
-    // Storage is refused to this page: the next page will be in the right zone.
+    // The page may not use storage: the next page will be in the right zone.
   }
 }
 
-/** Without a sign from the server for this long, the page is not live: beats come every 25 s. */
+/** If the server sends nothing for this long, the page is not live: heartbeats come every 25 s. */
 const SILENCE = 60_000;
 
-/** Says in the head whether the page is live, has too many others beside it, or has lost contact, and since when. */
+/** Shows in the head whether the page is live, is one of too many live pages, or has lost contact, and since when. */
 function sayLive(): void {
   const mark = document.getElementById("live");
   if (mark === null) return;
@@ -49,7 +49,7 @@ function sayLive(): void {
   on(["htmx:after:request"], (event) => {
     const { status } = (event as CustomEvent).detail.ctx.response;
     if (status < 400) return;
-    // Otherwise the answer would be shown in place of the state.
+    // Otherwise htmx would replace the status with the answer.
     event.preventDefault();
     say(status === 429 ? "paused" : "lost");
   });
@@ -57,7 +57,7 @@ function sayLive(): void {
     if (!document.hidden && mark.dataset.state === "live" && Date.now() - heard > SILENCE) say("lost");
   }, 5_000);
   document.addEventListener("visibilitychange", () => {
-    // The stream of a hidden tab is closed, so nothing was heard for good reason.
+    // The stream of a hidden tab is closed, so silence is expected.
     if (!document.hidden) heard = Date.now();
   });
 }
@@ -75,7 +75,7 @@ function keepOpen(): void {
       else sessionStorage.removeItem(key);
     });
   } catch {
-    // Storage is refused to this page: rows are closed after Back.
+    // The page may not use storage: rows are closed after Back.
   }
 }
 

@@ -16,14 +16,14 @@ import { shownValue } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word, wordOf } from "./words.ts";
 
-/** Runs and events that are shown as effects. */
+/** The most runs and events that are shown as effects. */
 const MOST_EFFECTS = 20;
-/** Causes that are followed back; no chain is longer. */
+/** The most causes that are followed back; no chain is longer. */
 const MOST_CAUSES = 16;
-/** Milliseconds after the end of a run in which an event that it caused may still come in, over HTTP. */
+/** Milliseconds after the end of a run within which an event that it caused may still arrive over HTTP. */
 const LATE = 60_000;
 
-/** `/events/<key>`, or by the id of a run that it started: what each rule made of an event, its causes, effects and data. */
+/** `/events/<key>`, or by the id of a run that it started: an event's verdicts, causes, effects and data. */
 export function addEvent(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/events/:id", async (c) => {
     const record = await context.store.getEvent(c.req.param("id"));
@@ -63,7 +63,7 @@ function unknownEvent(c: Context, context: WebContext): Promise<Response> {
   return page(c, context, notice("No such event", text, "/events"), 404);
 }
 
-/** What became of an event, in one sentence. */
+/** The outcome of an event, in one sentence. */
 function sentence({ event, delivery, verdicts, ended }: EventRecord): string {
   const started = verdicts.filter(({ verdict: { kind } }) => kind === "started" || kind === "held").length;
   const nothing = verdicts.length - started;
@@ -92,7 +92,7 @@ function facts({ event, receivedAt, deliveries }: EventRecord, times: Times): Ma
   return markup`<p class="about">${parts.map((part, index) => [index > 0 && " · ", part])}</p>`;
 }
 
-/** Each rule's verdict with its reason and the values that it was decided by. */
+/** Each rule's verdict, its reason and the values that decided it. */
 function verdicts({ verdicts, ended }: EventRecord, runs: Run[]): Markup | false {
   if (verdicts.length === 0 && ended.length === 0) return false;
   const byId = new Map(runs.map((run) => [run.id, run]));
@@ -120,7 +120,7 @@ ${rows}${waits}</tbody>
 </table>`;
 }
 
-/** The values that the clause of a condition had. */
+/** The values in a clause of a condition. */
 function valuesOf({ clause, values = {} }: { clause?: string; values?: Record<string, Json> }): Part {
   const names = Object.keys(values);
   if (clause === undefined && names.length === 0) return false;
@@ -161,7 +161,7 @@ interface Effects {
 
 async function effectsOf({ event, verdicts }: EventRecord, store: Store): Promise<Effects> {
   const { rows } = await store.searchRuns({ event, limit: MOST_EFFECTS });
-  // After its identity has expired, an event's runs are known by its verdicts.
+  // After the event's identity has expired, its runs are found by its verdicts.
   const ids = verdicts.flatMap(({ verdict }) => "run" in verdict && verdict.run !== undefined ? [verdict.run] : []);
   const missing = ids.filter((id) => !rows.some((run) => run.id === id)).slice(0, MOST_EFFECTS);
   const traces = await Promise.all(missing.map((id) => store.getRun(id)));

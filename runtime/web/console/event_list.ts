@@ -20,7 +20,7 @@ export type EventFilters = Filters<typeof EVENT_FILTERS[number]["name"]>;
 /** A row of the page of events: an event, or a request that was refused. */
 export type EventRow = { key: number; event: EventRecord } | { key: number; refused: RefusedRequest };
 
-/** A page of rows, and where the next one begins. */
+/** A page of rows, and the cursor of the next page. */
 export interface EventPage {
   rows: EventRow[];
   /** The cursor of the next page; undefined on the last one. */

@@ -14,13 +14,13 @@ import { sizeOf } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word, type WordName, wordOf } from "./words.ts";
 
-/** Runs and other verdicts of one event that its row says; the rest is counted. */
+/** Runs and other verdicts of one event that its row names; the rest is counted. */
 const MOST_RUNS = 4;
 const MOST_SAID = 2;
 /** Newer rows that are counted; more are "99+". */
 const MOST_NEWER = 100;
 
-/** `/events`: what came in and what each rule made of it, with requests that were refused. */
+/** `/events`: received events with the verdict of each rule, and refused requests. */
 export function addEvents(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/events", async (c) => {
     const set = filtersOf(c, EVENT_FILTERS);
@@ -50,7 +50,7 @@ export function lookForEvents(c: Context, context: WebContext): Look {
   };
 }
 
-/** How often each verdict was given, since the store began; each leads to the list of them. */
+/** How often each verdict was given since the store was created; each links to its list. */
 async function countsOf(context: WebContext, set: EventFilters): Promise<Markup> {
   const isCounted = Object.keys(set).every((name) => name === "rule" || name === "verdict");
   const byRule = isCounted ? await context.store.countVerdicts() : {};
@@ -91,7 +91,7 @@ ${rows.map((row) => "event" in row ? eventRow(row.event, set, times) : refusedRo
 
 function eventRow(record: EventRecord, set: EventFilters, times: Times): Markup {
   const { key, event: { type, subject }, receivedAt, deliveries, delivery, ended } = record;
-  // A list of one rule or one verdict says what it is about; the rest is on the event's page.
+  // A list of one rule or one verdict shows only those; the rest is on the event's page.
   const verdicts = record.verdicts.filter(({ rule, verdict }) =>
     (set.rule ?? rule) === rule && (set.verdict ?? verdict.kind) === verdict.kind
   );
@@ -123,7 +123,7 @@ function refusedRow({ at, method, path, status, reason, sender, size, count }: R
 
 type Record = Pick<EventRecord, "delivery" | "verdicts" | "ended">;
 
-/** What interests most: trouble first, then what started. */
+/** Most important first: problems, then started runs. */
 const ORDER: VerdictKind[] = [
   "error",
   "invalid",

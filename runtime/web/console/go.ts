@@ -11,7 +11,7 @@ import type { ConsoleEnv } from "./viewer.ts";
 import { word } from "./words.ts";
 import { verdictOf } from "./events.ts";
 
-/** Hits that are listed of each kind; behind them is a link to the list. */
+/** Hits listed of each kind; a link to the full list follows. */
 const MOST = 10;
 
 /** Something that a search found. */
@@ -20,7 +20,7 @@ interface Hit {
   shown: Markup;
 }
 
-/** `/go?q=`: what has an id, or a subject. A single hit opens. */
+/** `/go?q=`: finds things by id or subject. A single hit opens. */
 export function addGo(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/go", async (c) => {
     const q = c.req.query("q")?.trim() ?? "";
@@ -28,7 +28,7 @@ export function addGo(app: Hono<ConsoleEnv>, context: WebContext): void {
     const exact = q === "" ? undefined : await findById(q, context);
     if (exact !== undefined) return c.redirect(exact, 303);
     const { events, runs } = q === "" ? { events: [], runs: [] } : await findBySubject(q, context.store, times);
-    // Most often one event and what it started: then the event says all.
+    // Usually the hits are one event and the runs it started: then the event's page shows all of them.
     if (events.length === 1) return c.redirect(events[0].path, 303);
     if (events.length === 0 && runs.length === 1) return c.redirect(runs[0].path, 303);
     const body = markup`<h1>${q === "" ? "Search" : q}</h1>
@@ -46,7 +46,7 @@ ${q !== "" && markup`<p><a href="${href("/events", { text: q })}">Search the dat
   });
 }
 
-/** The path of what has this id; also of an event by the id that its sender gave it. */
+/** The path of the page for this id. Events are also found by the id that their sender gave them. */
 async function findById(q: string, { store, rules, hooks }: WebContext): Promise<string | undefined> {
   if (/^[\da-z]{20}$/.test(q) && await store.getRun(q) !== undefined) return `/runs/${q}`;
   if (/^\d{13,16}$/.test(q) && await store.getEvent(q) !== undefined) return `/events/${q}`;

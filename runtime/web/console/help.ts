@@ -5,7 +5,7 @@ import { page } from "./shell.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { SECTIONS, type Word } from "./words.ts";
 
-/** `/help`: each word that the pages use, with its sentence; `/help#busy` is the address of one. */
+/** `/help`: explains each word that the pages use; `/help#busy` is the address of one. */
 export function addHelp(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/help", (c) => {
     const sections = Object.entries(SECTIONS).map(([title, words]: [string, Record<string, Word>]) =>

@@ -24,7 +24,7 @@ export async function readAction(
   const inputs = await readInputs(c, context);
   if (inputs instanceof Response) return inputs;
   const { owner } = c.get("viewer");
-  // Without an owner it came with a token in a header, which no page of another site can send.
+  // Without an owner, the request has a token in a header, which no page of another site can send.
   if (owner === undefined || isFromOurPage(c, context.desk, inputs[CSRF_INPUT] ?? "", owner)) return inputs;
   return await refuseForeign(c, context);
 }

@@ -2,7 +2,7 @@ import type { Context } from "hono";
 import { attributes, type Markup, markup } from "./markup.ts";
 import type { Times } from "./times.ts";
 
-/** How many parts of history one page reads: also a filter that fits little is answered in about 100 ms. */
+/** How many parts of history one page reads: even a filter with few matches is answered in about 100 ms. */
 export const MOST_PARTS = 8;
 
 /** Rows of a page of a list. */
@@ -15,12 +15,12 @@ export type Filters<Name extends string = string> = Partial<Record<Name, string>
 export interface Filter<Name extends string = string> {
   name: Name;
   label: string;
-  /** A list to choose from; without it any text. Each is a value, or a value and its text. */
+  /** A list to choose from; if absent, any text. Each is a value, or a value and its text. */
   choices?: readonly (string | readonly [value: string, text: string])[];
   placeholder?: string;
 }
 
-/** The filters of a request: trimmed, and without empty ones, as a form sends them. */
+/** The filters of a request: trimmed, without the empty ones that a form sends. */
 export function filtersOf<Name extends string>(c: Context, filters: readonly Filter<Name>[]): Filters<Name> {
   const given = filters.map(({ name }) => [name, c.req.query(name)?.trim() ?? ""] as const);
   return Object.fromEntries(given.filter(([, value]) => value !== "")) as Filters<Name>;
@@ -59,7 +59,7 @@ function control({ name, choices, placeholder }: Filter, value: string): Markup 
     }>`;
   }
   const options = choices.map((choice) => typeof choice === "string" ? [choice, choice] as const : choice);
-  // A value that is no choice stays visible, as it does filter.
+  // A value that is not in the list stays visible, because it is still applied.
   if (value !== "" && !options.some(([own]) => own === value)) options.unshift([value, value]);
   return markup`<select${attributes({ name })}>
 <option value="">any</option>
@@ -70,14 +70,14 @@ ${
   }</select>`;
 }
 
-/** Says how far a search got that read as much as one page may, with a link that goes on from there. */
+/** Shows how far a search got if it reached the limit of one page, with a link that continues from there. */
 export function stoppedHint(path: string, times: Times, reached: number): Markup {
   return markup`<p class="soft">Searched back to ${
     times.short(reached)
   }. <a rel="next" href="${path}">Search further</a></p>`;
 }
 
-/** A page of rows, and the row after which the next page begins. Ask the store for one more row than a page has. */
+/** A page of rows, and the row after which the next page begins. Query one more row than a page has. */
 export function pageOf<T>(found: T[], rows = ROWS): { rows: T[]; last: T | undefined } {
   return { rows: found.slice(0, rows), last: found.length > rows ? found[rows - 1] : undefined };
 }

@@ -3,26 +3,26 @@ import type { WebContext } from "../context.ts";
 import { type Markup, markup, maskShown } from "./markup.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 
-/** What has changed on a page: parts to put into it, never rows. */
+/** What has changed on a page: parts to replace, never rows. */
 export interface LiveChange {
   parts: Markup[];
-  /** Set if no later look can find anything else. */
+  /** Set if later looks cannot find anything new. */
   isLast?: boolean;
 }
 
-/** Looks once more; made for each stream, so it may remember what it has seen. */
+/** Checks for changes. Each stream has its own, so it may keep state between calls. */
 export type Look = () => Promise<LiveChange>;
 
 /** The pages that can be live: each makes its look from the parameters of the request. */
 export type LivePages = Record<string, (c: Context<ConsoleEnv>, context: WebContext) => Look>;
 
-/** Milliseconds between two looks of a stream, at least: two patches a second. */
+/** The least milliseconds between two looks of a stream: at most two patches a second. */
 const INTERVAL = 500;
-/** Looks take at most this share of the time of the program, however many streams there are. */
+/** Looks take at most this share of the program's time, however many streams are open. */
 const SHARE = 0.02;
 const BEAT = 25_000;
 const MOST_STREAMS = 4;
-/** After this the browser connects again, which checks once more who looks. */
+/** After this the browser reconnects, which authenticates the viewer again. */
 const LIFE = 600_000;
 
 /** `/live?page=…`: what changes on a page, as server-sent events. */
@@ -44,18 +44,18 @@ export function liveMark(path: string | false): Markup | false {
   return path !== false && markup`<span id="live" class="live" role="status" hx-sse:connect="${path}"></span>`;
 }
 
-/** Where a list says how many newer rows there are. */
+/** The element of a list that shows how many newer rows there are. */
 export function newerMark(): Markup {
   return markup`<span id="newer" class="newer" role="status"></span>`;
 }
 
-/** @param path of the list's first page @param most after how many newer rows they are not counted */
+/** @param path of the list's first page @param most the number above which newer rows are not counted */
 export function newerPart(path: string, count: number, most: number): Markup {
   const text = count >= most ? `${most - 1}+ newer` : `${count} newer`;
   return part("newer", count > 0 ? markup`<a href="${path}">${text}</a>` : markup``);
 }
 
-/** New content of an element. What has the focus keeps it. */
+/** New content of an element. The focus is kept. */
 export function part(id: string, content: Markup | string): Markup {
   return markup`<hx-partial hx-target="#${id}" hx-swap="innerMorph">${content}</hx-partial>`;
 }
@@ -65,16 +65,16 @@ interface Stream {
   look: Look;
   controller: ReadableStreamDefaultController<Uint8Array>;
   openedAt: number;
-  /** When something was sent last; milliseconds of the process. */
+  /** When something was last sent; monotonic milliseconds. */
   sentAt: number;
   /** What was sent last. */
   sent: string;
-  /** The change of the store that it has seen. */
+  /** The last change of the store that it has seen. */
   seen: number;
   isDone: boolean;
 }
 
-/** All open streams. One loop looks for all of them, one after the other; it ends with the last stream. */
+/** All open streams. One loop serves all of them in turn; it ends with the last stream. */
 class Streams {
   readonly #open = new Set<Stream>();
   readonly #encoder = new TextEncoder();
@@ -146,7 +146,7 @@ class Streams {
   }
 
   #send(stream: Stream, text: string): void {
-    // A browser that does not read gets no more than it can take.
+    // Backpressure: a browser that does not read gets no more than it can take.
     if (stream.controller.desiredSize !== null && stream.controller.desiredSize < -16) return this.#close(stream);
     stream.controller.enqueue(this.#encoder.encode(text));
     stream.sentAt = performance.now();

@@ -6,7 +6,7 @@ import type { WebContext } from "../context.ts";
 /** Markup in which all external text is escaped. */
 export type Markup = ReturnType<typeof html>;
 
-/** What a template takes in a place: text is escaped, `false` and `undefined` give nothing. */
+/** What a template accepts as a value: text is escaped, `false` and `undefined` produce nothing. */
 export type Part = Markup | string | number | false | undefined | Part[];
 
 /** Hono's `html` under another name, because the formatter re-indents templates called html, and white space matters here. */
@@ -18,7 +18,7 @@ export function attributes(given: Record<string, string | number | boolean | und
   return markup`${entries.map(([name, value]) => value === true ? raw(` ${name}`) : markup` ${raw(name)}="${value}"`)}`;
 }
 
-/** The parts of a page that are not shown, or must be sent back unchanged: its tags with attributes, and typed text. */
+/** The parts of a page that are not visible, or must be sent back unchanged: tags with attributes, and typed text. */
 const NOT_SHOWN = /<textarea[^>]*>[^]*?<\/textarea>|<[^>]*>/g;
 
 /**
@@ -35,7 +35,7 @@ export function respond(
   return c.html(maskShown(String(page), mask), status, headers);
 }
 
-/** Inputs keep their values: a choice or a text that equals a secret is an answer like any other. */
+/** Inputs keep their values: a choice or a text that equals a secret is still an ordinary answer. */
 export function maskShown(html: string, mask: (text: string) => string): string {
   let masked = "";
   let done = 0;

@@ -10,12 +10,12 @@ import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { word } from "./words.ts";
 
-/** Rules on the first page: as many as a screen shows. */
+/** Rules on the first page: as many as fit on a screen. */
 const RULES = 14;
 /** Marks on the axis of the day. */
 const MARKS = 5;
 
-/** `/`: what needs somebody, how the day was, and the rules that need most. */
+/** `/`: what needs attention, the last day, and the most urgent rules. */
 export function addOverview(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/", async (c) => {
     const [all, day] = await Promise.all([standings(context), context.activity.day()]);

@@ -18,7 +18,7 @@ import { word } from "./words.ts";
 const DOTS = 50;
 const AT = "/rules";
 
-/** `/rules/<id>`: how a rule is doing, its source, tests and config; operators can pause it. */
+/** `/rules/<id>`: the health of a rule, its source, tests and config; operators can pause it. */
 export function addRule(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.post("/rules/:id{.+}/pause", (c) => pause(c, context));
   app.post("/rules/:id{.+}/resume", (c) => resume(c, context));

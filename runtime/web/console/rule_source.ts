@@ -10,7 +10,7 @@ export const SEE = ["source", "tests", "config"] as const;
 
 export type See = typeof SEE[number];
 
-/** A longer file is shown up to here: a page must stay quick. */
+/** A longer file is cut here, so that the page stays quick. */
 const MOST_LINES = 2_000;
 
 /** The file of a rule, as it is in the folder; lines with problems are marked. */

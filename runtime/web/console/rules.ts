@@ -11,7 +11,7 @@ import type { ConsoleEnv } from "./viewer.ts";
 import { word, wordOf } from "./words.ts";
 import { RECENT } from "../activity.ts";
 
-/** Rules of a page; their rows are short, and most folders have fewer. */
+/** Rules of a page; their rows are short, and most folders have fewer rules. */
 const PAGE = 50;
 
 const FILTERS = [
@@ -19,7 +19,7 @@ const FILTERS = [
   { name: "text", label: "Name", placeholder: "part of a name" },
 ] as const satisfies Filter[];
 
-/** `/rules`: all rules, what needs somebody first. */
+/** `/rules`: all rules, those that need attention first. */
 export function addRules(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/rules", async (c) => {
     const set = filtersOf(c, FILTERS);
@@ -48,7 +48,7 @@ ${pager("/rules", set, before, next)}`;
   });
 }
 
-/** How many rules need what; each leads to the list of them. */
+/** How many rules need attention, by reason; each links to its list. */
 export function countsOf(rules: Standing[], current?: string): Markup {
   const counts = Map.groupBy(rules, ({ need }) => need);
   return markup`<p class="counts">${
@@ -62,7 +62,7 @@ export function countsOf(rules: Standing[], current?: string): Markup {
   }</p>`;
 }
 
-/** One row for each rule: state, name, why, the last outcomes, when next. */
+/** One row for each rule: state, name, reason, last outcomes, next time. */
 export async function ruleTable(rules: Standing[], context: WebContext, times: Times): Promise<Markup | false> {
   if (rules.length === 0) return false;
   const recent = await context.activity.recent(rules.map(({ id }) => id));
@@ -86,7 +86,7 @@ ${rows}</tbody>
 </table>`;
 }
 
-/** A box that cuts its only line; none if it is empty, so that the cell takes no room on a phone. */
+/** A box that truncates its only line; none if it is empty, so that the cell takes no space on a phone. */
 function inBox(content: Part): Part {
   return content && markup`<div>${content}</div>`;
 }
@@ -106,7 +106,7 @@ export function outcomeStrip(outcomes: Outcome[]): Markup | false {
   return strip(label, outcomes.map(({ state }) => ({ tone: TONES[state], title: state })), RECENT);
 }
 
-/** Why a rule needs somebody, with links to what it is about. */
+/** Why a rule needs attention, with links to the cause. */
 export function whyOf(rule: Standing, times: Times): Part {
   const { failed, overdue, waiting, triggers, reason } = rule;
   const reasons: Record<Need, () => Part> = {

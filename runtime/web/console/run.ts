@@ -31,7 +31,7 @@ import { shownValue } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { wordOf } from "./words.ts";
 
-/** A run with all that its pages show. */
+/** A run with everything that its pages show. */
 interface Shown extends Drawing {
   trace: Trace;
   /** At the run's version, if that is still stored. */
@@ -42,7 +42,7 @@ interface Shown extends Drawing {
   actions: RunAction[];
 }
 
-/** `/runs/<id>`: what a run did, step by step, and what somebody can do to it. */
+/** `/runs/<id>`: what a run did, step by step, and the actions available on it. */
 export function addRun(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/runs/:id", async (c) => {
     const { of, turn, step } = c.req.query();
@@ -109,7 +109,7 @@ ${notes.length > 0 && notesOf(shown)}`;
   return { title: `${wordOf(run.state).icon} ${run.rule}`, at: "/runs", body };
 }
 
-/** For the person who started the run and is no operator: nothing to act on it, and no links to what is not for them. */
+/** For the person who started the run and is not an operator: no actions, and no links to pages for operators only. */
 function ownRunPage(c: Context<ConsoleEnv>, context: WebContext, shown: Shown) {
   const { trace: { run }, view, times } = shown;
   const name = context.rules().rules.get(run.rule)?.name ?? run.rule;
@@ -132,7 +132,7 @@ function heading({ trace: { run }, view, ...drawing }: Shown): Markup {
   }</h1>`;
 }
 
-/** To the form that starts the rule once more with the inputs of this run. */
+/** A link to the form that starts the rule again with the inputs of this run. */
 function againLink(c: Context<ConsoleEnv>, { rules }: WebContext, run: Run): Markup | false {
   const rule = rules().rules.get(run.rule);
   if (run.inputs === undefined || rule?.inputs === undefined || !mayStart(rule, c.get("viewer").person)) return false;
@@ -158,10 +158,10 @@ function facts({ trace: { run }, view, current, times }: Shown): Markup {
   return markup`<p class="about">${parts.map((part, index) => markup`${index > 0 && " · "}${part}`)}</p>`;
 }
 
-/** Of a run with hundreds of waits the first ones have a button, and the one that is open. */
+/** If a run has hundreds of waits, only the first ones and the open one have a button. */
 const MOST_SKIPS = 3;
 
-/** What can be done now, each with its effect; below them what cannot, with the reason. */
+/** The available actions, each with its effect; below them the unavailable ones, with the reason. */
 function buttons(c: Context<ConsoleEnv>, shown: Shown): Markup {
   const possible = shown.actions.filter(({ refused }) => refused === undefined);
   const skips = possible.filter(({ name }) => name === "skip");
@@ -196,7 +196,7 @@ function button(c: Context<ConsoleEnv>, action: RunAction, shown: Shown): Markup
 `;
 }
 
-/** What was seen when the button was shown, so that a late click on an old page does nothing that nobody wanted. */
+/** What the page showed with the button, so that a late click on an outdated page has no unwanted effect. */
 function hiddenInputs(c: Context<ConsoleEnv>, { name, step }: RunAction, { trace, current }: Shown): Markup[] {
   const given = {
     seen: writeSeen(trace),
@@ -252,7 +252,7 @@ ${caused.map((record) => markup`<li>${eventLink(record, times)}</li>\n`)}</ul></
 `;
 }
 
-/** The rule's code as of the run's version, with the open step marked, else the one that waits. */
+/** The rule's code at the run's version. The open step is marked; if none is open, the waiting one. */
 function sourceOf({ rule, view, trace: { run } }: Shown): Markup | false {
   const source = rule && new UserCode(rule.modules[""]).textOf(rule.file);
   if (source === undefined) return false;
@@ -267,7 +267,7 @@ ${sourceLines(text, first, new Set(marked === undefined ? [] : [marked]))}</sect
 `;
 }
 
-/** `/runs/<id>/value?step=&of=`: one value of a run, whole. */
+/** `/runs/<id>/value?step=&of=`: one value of a run, in full. */
 async function rawValue(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const trace = await context.store.getRun(c.req.param("id")!);
   if (trace === undefined) return await unknownRun(c, context);
@@ -288,7 +288,7 @@ async function rawValue(c: Context<ConsoleEnv>, context: WebContext): Promise<Re
   return answerJson(c, context.maskJson(value));
 }
 
-/** The values of a step that can be asked for. */
+/** The values of a step that can be requested. */
 const VALUES: Record<string, (record: JsonObject) => Json | undefined> = {
   input: ({ input }) => input,
   output: ({ output }) => output,
@@ -300,7 +300,7 @@ const VALUES: Record<string, (record: JsonObject) => Json | undefined> = {
 
 // ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The page that asks before what cannot be undone. */
+/** The confirmation page for actions that cannot be undone. */
 async function confirm(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const shown = await load(c, context);
   if (shown === undefined) return await unknownRun(c, context);
@@ -341,7 +341,7 @@ async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Respons
 
 type Done = { kind: "done"; run?: string } | Extract<Operated, { kind: "refused" }>;
 
-/** Does something to a run, in the name of somebody. */
+/** Applies an action to a run, recorded under the viewer's name. */
 export async function perform(
   name: ActionName,
   run: string,
@@ -368,7 +368,7 @@ export async function perform(
   }
 }
 
-/** 409: nothing was done. Says why, and what people did to the run since the page was made. */
+/** 409: nothing was done. Shows why, and what people did to the run since the page was made. */
 function refuse(
   c: Context<ConsoleEnv>,
   context: WebContext,

@@ -6,23 +6,23 @@ import { oneLine, type Text } from "./run_words.ts";
 export const ACTIONS = ["retry", "skip", "move", "cancel", "replay"] as const;
 export type ActionName = typeof ACTIONS[number];
 
-/** What somebody can do to a run now. */
+/** An action on a run. */
 export interface RunAction {
   name: ActionName;
   label: string;
-  /** What it repeats or ends, and by which version; in a few words. */
+  /** What it repeats or ends, and with which version; in a few words. */
   effect: Text;
-  /** The same in whole sentences, for the page that asks once more. */
+  /** The same in whole sentences, for the confirmation page. */
   explained?: Text;
   /** Why it cannot be done now. */
   refused?: string;
-  /** Whether it asks once more, on a page of its own. */
+  /** Whether it needs confirmation, on a page of its own. */
   confirms: boolean;
   /** The waiting step that it is about. */
   step?: string;
 }
 
-/** What actions are decided by. */
+/** What decides which actions are available. */
 export interface ActionSource {
   trace: Trace;
   /** The rule at the run's version, if that is still stored. */
@@ -59,7 +59,7 @@ function retry({ trace: { run, steps }, rule, failed }: ActionSource): RunAction
   return { name: "retry", label: "Retry", effect, confirms: false, ...refused !== undefined && { refused } };
 }
 
-/** One for each wait; a button that is disabled if nothing waits. */
+/** One for each wait; one disabled button if nothing waits. */
 function skips({ trace: { run } }: ActionSource): RunAction[] {
   const { waits = [] } = run;
   if (waits.length === 0) {
@@ -126,7 +126,7 @@ export function writeSeen({ run: { state }, notes }: Trace): string {
   return `${notes.filter(({ by }) => by !== undefined).length} ${isFinal(state) ? "ended" : "live"}`;
 }
 
-/** @returns undefined if it is no text of {@link writeSeen} */
+/** @returns undefined if the text is not from {@link writeSeen} */
 export function readSeen({ seen = "", since }: Record<string, string | undefined>): Seen | undefined {
   const [, actions, state] = /^(\d{1,9}) (ended|live)$/.exec(seen) ?? [];
   if (actions === undefined) return undefined;

@@ -11,7 +11,7 @@ const LINES = [1, 10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 86_400_000
 
 /**
  * How long runs took, the newest at the right: a filled dot for the time that they worked, a ring for the time that they waited.
- * The axis is logarithmic, so that a wait of days leaves the work readable. Each column leads to its run.
+ * The axis is logarithmic, so that a wait of days leaves the work readable. Each column links to its run.
  * @param runs newest first
  */
 export function runDots(runs: Run[], times: Times): Part {

@@ -13,16 +13,16 @@ export const RUN_FILTERS = [
 
 export type RunFilters = Filters<typeof RUN_FILTERS[number]["name"]>;
 
-/** Equal outcomes of a rule in a row fold from this many. */
+/** This many equal outcomes of a rule in a row are folded. */
 const LEAST_FOLDED = 3;
-/** Runs that are read for one page, so that long folds have an end. */
+/** The most runs that are read for one page, which limits long folds. */
 const MOST_READ = 600;
 const READ_AT_ONCE = 150;
 
-/** A row of the page of runs: one run, or several in a row that ended alike, newest first. */
+/** A row of the page of runs: one run, or several consecutive ones with the same outcome, newest first. */
 export type RunRow = Run[];
 
-/** A page of rows, and where the next one begins. */
+/** A page of rows, and the cursor of the next page. */
 export interface RunPage {
   rows: RunRow[];
   /** The cursor of the next page; undefined on the last one. */
@@ -35,7 +35,7 @@ export function runSearch({ state, from, to, ...rest }: RunFilters, times: Times
   return { ...rest, ...times.range(from, to), state: state as RunState | undefined, parts: MOST_PARTS };
 }
 
-/** Runs that fit, newest first, folded unless they are filtered by state: then each is wanted. */
+/** Matching runs, newest first. They are folded unless they are filtered by state. */
 export async function findRunRows(
   store: Pick<Store, "searchRuns">,
   set: RunFilters,
@@ -62,7 +62,7 @@ function lastOf(rows: RunRow[]): string {
   return rows.at(-1)!.at(-1)!.id;
 }
 
-/** Folds runs of one rule in a row that succeeded, or were cancelled; never failures, nor what is still live. */
+/** Folds consecutive runs of one rule that succeeded, or were cancelled; never failed or live ones. */
 export function fold(runs: Run[]): RunRow[] {
   const rows: RunRow[] = [];
   for (const run of runs) {

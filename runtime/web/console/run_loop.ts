@@ -2,13 +2,13 @@ import type { JsonObject } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import { type Progress, progressOf, type StepNode, turnOf, walk } from "./run_tree.ts";
 
-/** A step that was performed many times, as one row. */
+/** A step that was executed many times, as one row. */
 export interface Loop {
   turns: Turn[];
-  /** How many there will be, where that is known. */
+  /** How many there will be, if known. */
   total: number;
   counts: Record<Exclude<Progress, "none">, number>;
-  /** Turns ended per minute; undefined if too few have. */
+  /** Turns ended per minute; undefined if too few have ended. */
   perMinute?: number;
   /** The worst state in each part of the loop, in order: at most {@link MOST_CELLS}. */
   cells: Progress[];
@@ -75,7 +75,7 @@ export function foldRepeated(siblings: StepNode[]): (StepNode | Repeated)[] {
   });
 }
 
-/** The turns that are worth a line: open ones, failed ones and the last ones, in order. */
+/** The turns that get a row: open ones, failed ones and the last ones, in order. */
 export function listedTurns({ turns }: Loop, chosen?: Turn): Turn[] {
   if (turns.length <= MOST_LISTED) return turns;
   const interest = (turn: Turn) =>
@@ -92,7 +92,7 @@ export function turnAround({ turns }: Loop, path: string | undefined): Turn | un
   );
 }
 
-/** How many turns there will be: as its end, its plan or its recorded list says; 0 if nothing does. */
+/** How many turns there will be, from its end, its plan or its recorded list; 0 if unknown. */
 function countOf({ record, children }: StepNode): number {
   const items = children.find(({ name }) => name === "[items]")?.record?.output;
   const plan = children.find((child) => turnOf(child) === 0)?.record?.input;
@@ -140,7 +140,7 @@ function cellsOf(turns: Turn[], total: number): Progress[] {
   const size = Math.ceil(total / MOST_CELLS);
   const cells = Array.from<Progress>({ length: Math.ceil(total / size) }).fill("none");
   const order: Progress[] = ["none", "done", "cancelled", "failed", "open"];
-  // A failure among open turns is what somebody looks for.
+  // A failure among open turns matters most.
   const rank = (progress: Progress) => progress === "failed" ? order.length : order.indexOf(progress);
   for (const { at, progress } of turns) {
     const cell = Math.floor(at / size);

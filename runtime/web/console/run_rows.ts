@@ -8,17 +8,17 @@ import { oneLine, outcomeOf, type Text } from "./run_words.ts";
 /** One line of the tree of a run. */
 export interface Row {
   depth: number;
-  /** For a list of folded steps, that of the first one. */
+  /** For a fold of steps, that of the first one. */
   path: string;
   name: string;
-  /** Absent where it is the name, and for branches. */
+  /** Absent if it equals the name, and for branches. */
   kind?: string;
   progress: Progress;
-  /** It is being attempted, as far as can be seen: the first attempt of a step is recorded when it ends. */
+  /** It is probably being attempted: the first attempt of a step is recorded only when it ends. */
   isCurrent: boolean;
   outcome: Text;
   attempts: number;
-  /** Milliseconds in which it, or something inside, worked, and in which all of it waited. */
+  /** Milliseconds in which it, or something inside, worked, and in which everything inside waited. */
   work: number;
   wait: number;
   times: Times;
@@ -27,36 +27,36 @@ export interface Row {
   open?: StepRecord;
 }
 
-/** What a row of a loop shows besides. */
+/** What the row of a loop shows in addition. */
 export interface LoopRow extends Omit<Loop, "turns"> {
   count: number;
-  /** By what its turns are numbered: `lines[12]`, `look#12`. */
+  /** The path that the numbers of its turns refer to: `lines[12]`, `look#12`. */
   base: string;
 }
 
-/** What rows are made from. */
+/** The input from which rows are made. */
 export interface RowContext {
   run: Run;
   now: number;
   /** The path of the step that is open. */
   open: string | undefined;
-  /** Whether steps that are not recorded are known. */
+  /** Whether the steps that are not recorded yet are known. */
   hasPlan: boolean;
 }
 
 /** Kinds of steps that wait, rather than work, between begin and end. */
 const WAITS = new Set(["wait", "waitFor", "form"]);
-/** Of more siblings than this, those in a row that are simply done are folded. */
+/** If there are more siblings than this, consecutive ones that are done are folded. */
 const MOST_SIBLINGS = 16;
-/** At least so many are folded; and so many stay beside what is not folded. */
+/** The least number that is folded, and the number that stays next to rows that are not folded. */
 const FEWEST_FOLDED = 4;
 const EDGE = 2;
-/** Beside the one that is open, more stay: so that a folded step can be opened. */
+/** More stay next to the open one, so that a folded step can be opened. */
 const BESIDE_OPEN = 8;
-/** Rows of one page; behind them are only those that matter. */
+/** Rows of one page; after them, only important ones. */
 export const MOST_ROWS = 110;
 
-/** The rows of a list of steps and of what is inside them. */
+/** The rows of a list of steps and of their children. */
 export function rowsOf(nodes: StepNode[], context: RowContext, depth = 0, isLive = isRunning(context)): Row[] {
   const current = isLive && context.hasPlan ? nodes.find((node, index) => isNext(nodes, node, index)) : undefined;
   const rows = foldRepeated(nodes).flatMap((part): Row[][] => {
@@ -71,7 +71,7 @@ function isRunning({ run }: RowContext): boolean {
   return run.state === "running";
 }
 
-/** The first step that is not recorded, behind those that have ended. */
+/** The first step that is not recorded, after those that have ended. */
 function isNext(nodes: StepNode[], node: StepNode, index: number): boolean {
   if (isBegun(node) || node.step === undefined) return false;
   return nodes.slice(0, index).every((before) =>
@@ -79,7 +79,7 @@ function isNext(nodes: StepNode[], node: StepNode, index: number): boolean {
   );
 }
 
-/** The list that an `each` has kept, and the record that says that there is no further turn. */
+/** The list that an `each` recorded, and the record that there is no further turn. */
 function isTechnical({ name, record, children }: StepNode, siblings: StepNode[]): boolean {
   if (name === "[items]") return true;
   return record?.kind === "repeat" && /^\[\d+\]$/.test(name) && children.length === 0 && siblings.length > 1;
@@ -95,7 +95,7 @@ function currentRow(node: StepNode, siblings: StepNode[], context: RowContext, d
   return { ...row, progress: "open", isCurrent: true, outcome: ["is attempted"], times, work: now - from };
 }
 
-/** When the last of the steps that have ended did so; 0 if none has. */
+/** When the last of the ended steps ended; 0 if none has. */
 export function lastEndOf(nodes: StepNode[]): number {
   let last = 0;
   for (const node of nodes) walk(node, ({ record }) => last = Math.max(last, record?.endedAt ?? 0));
@@ -120,9 +120,9 @@ function nodeRows(node: StepNode, context: RowContext, depth: number, isLive: bo
   return [isBeginning ? { ...row, progress: "open", outcome: [] } : row, ...inside];
 }
 
-/** `then` and `else` of an `if`, and the steps of a call, stand directly below it: its outcome says which they are. */
+/** The steps of `then`, `else` and of a call are directly below it: its outcome shows which they are. */
 function insideRows({ children, record, step }: StepNode, context: RowContext, depth: number, isLive: boolean): Row[] {
-  // What stands in a branch is a list of steps.
+  // The contents of a branch are a list of steps.
   if (record === undefined && step === undefined) return rowsOf(children, context, depth, isLive);
   const kind = record?.kind ?? step?.kind;
   const isOpen = isLive && (record === undefined || record.endedAt === undefined || kind === "if");
@@ -190,7 +190,7 @@ function rowOf(node: StepNode, context: RowContext, depth: number): Row {
   };
 }
 
-/** In a run that has ended nothing is open: a stop may have left steps as they were. */
+/** In an ended run nothing is open: a stop may have left steps unfinished. */
 function ended(progress: Progress, { state }: Run): Progress {
   const isOver = state === "succeeded" || state === "failed" || state === "cancelled";
   return isOver && progress === "open" ? "cancelled" : progress;
@@ -212,14 +212,14 @@ function words(node: StepNode, { run: { waits = [] }, now }: RowContext): Text {
   return isAnswered ? [...text, "; handled by its onError"] : text;
 }
 
-/** A step around others has its record when it ends. */
+/** A step that contains others is recorded when it ends. */
 function aroundOpen({ step }: StepNode): Text {
   if (step?.kind !== "parallel") return [];
   const { parallel: names, join = "all" } = step.args;
   return [`${join} of ${Array.isArray(names) ? names.length : Object.keys(step.children).length}`];
 }
 
-/** When a step worked and when it waited, with all that is inside. */
+/** When a step and its children worked and when they waited. */
 function timesOf(node: StepNode, now: number): Times {
   const work: Span[] = [];
   const wait: Span[] = [];
@@ -247,7 +247,7 @@ function attemptedNever({ attempts, kind }: StepRecord): boolean {
   return attempts === 0 || kind === "branch" || kind === "onError";
 }
 
-/** Of many siblings, those that are simply done become one line, except beside what is not. */
+/** Folds siblings that are done into one line, except next to those that are not. */
 function foldDone(groups: Row[][], depth: number, { open }: RowContext): Row[] {
   if (groups.length <= MOST_SIBLINGS) return groups.flat();
   const opened = groups.findIndex((rows) => rows.some(({ path }) => path === open));

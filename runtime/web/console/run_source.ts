@@ -8,7 +8,7 @@ export interface SourceView {
   /** Lines shown, and lines of the whole source. */
   lines: number;
   total: number;
-  /** The number of the line of the step; absent if its name stands nowhere, or more than once. */
+  /** The number of the line of the step; absent if its name occurs nowhere, or more than once. */
   marked?: number;
 }
 

@@ -12,7 +12,7 @@ import { span, type Times } from "./times.ts";
 import { shownOutput, shownValue } from "./values.ts";
 import type { Tone } from "./words.ts";
 
-/** What the tree of a run is drawn with. */
+/** What is needed to draw the tree of a run. */
 export interface Drawing {
   run: string;
   times: Times;
@@ -25,7 +25,7 @@ const MARKS: Record<Progress, { icon: string; tone: Tone; word: string }> = {
   cancelled: { icon: "⊘", tone: "off", word: "cancelled" },
   none: { icon: "○", tone: "off", word: "not reached" },
 };
-/** Failures of a loop by message, and turns of each, that are named. */
+/** How many failures of a loop, by message, and how many turns of each are named. */
 const MOST_MESSAGES = 5;
 const MOST_TURNS = 6;
 const HEIGHT = 12;
@@ -129,7 +129,7 @@ function loopStrip({ cells, counts, total }: LoopRow): Markup {
   return markup`<svg class="timeline" viewBox="0 0 ${AXIS_WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label="${label}">${paths}</svg>`;
 }
 
-/** Failures grouped by message, and the way to any turn. */
+/** Failures grouped by message, and a way to open any turn. */
 function loopLines({ depth, path }: Row, loop: LoopRow, drawing: Drawing): Markup {
   const { failures, base } = loop;
   const groups = failures.slice(0, MOST_MESSAGES).map(({ message, turns }) => {
@@ -169,7 +169,7 @@ function axisMarkup({ cuts }: Axis): Markup {
   }">${labels}</svg>`;
 }
 
-/** A length in its largest unit: a gap has room for no more. */
+/** A length in its largest unit: a gap has no space for more. */
 function roughly(ms: number): string {
   return span(ms).split(" ").slice(0, 2).join(" ");
 }
@@ -186,7 +186,7 @@ function bars({ times, progress }: Row, axis: Axis): Markup | false {
   }</svg>`;
 }
 
-/** Spans as one path; what is too close to be told apart is drawn as one. */
+/** Spans as one path; spans that are too close to distinguish are merged. */
 function path(spans: Span[], axis: Axis, top: number, height: number): string {
   const shortest = 4;
   let end = -Infinity;
@@ -233,7 +233,7 @@ ${formLink(record)}${attemptsMarkup(record, times)}${error !== undefined && erro
   }${input !== undefined && shownValue("Input", input, raw("input"))}`;
 }
 
-/** To the page where somebody answers. */
+/** A link to the page on which the form is answered. */
 function formLink({ kind, state, input }: StepRecord): Markup | false {
   const id = kind === "form" && state === "waiting" && (input as JsonObject | undefined)?.id;
   return typeof id === "string" && markup`<p><a href="/forms/${id}">The form that people answer</a></p>`;
@@ -280,7 +280,7 @@ function outputMarkup({ stdout, stderr, json }: JsonObject, raw: (part: string) 
   return [...printed, ...(json ?? null) === null ? [] : [shownValue("As JSON", json, raw("json"))]];
 }
 
-/** The record of a turn only says that it takes place. */
+/** The record of a turn only shows that the turn takes place. */
 function hasOutput({ kind, path, output }: StepRecord): boolean {
   return output !== undefined && output !== null && !(kind === "repeat" && path.endsWith("]"));
 }

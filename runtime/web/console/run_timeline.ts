@@ -28,9 +28,9 @@ export interface Axis extends Span {
 export const AXIS_WIDTH = 1_000;
 /** A wait of all branches is cut if it takes more than this share of what is drawn to scale. */
 const LONGEST_WAIT = 0.1;
-/** Milliseconds below which nothing is cut: what takes so little between steps is no wait. */
+/** Shorter waits, in milliseconds, are not cut: so short a pause between steps is not a wait. */
 const SHORTEST_CUT = 1_000;
-/** Units that all gaps together take at most, one of them at most, and the shortest stretch of work between gaps. */
+/** The most units for all gaps together, the most for one gap, and the fewest for work between gaps. */
 const GAPS = 480;
 const WIDEST_GAP = 140;
 const SHORTEST = 24;
@@ -59,7 +59,7 @@ export function lengthOf(spans: Span[]): number {
  * @param work of all steps, joined
  */
 export function layOutAxis(whole: Span, work: Span[]): Axis {
-  // Where nothing has worked, there is nothing to make room for.
+  // If nothing has worked, no wait needs to be cut.
   const gaps = work.length === 0 ? [] : longestFirst(gapsBetween(whole, work));
   const chosen: Span[] = [];
   let toScale = whole.to - whole.from;

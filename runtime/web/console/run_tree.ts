@@ -1,27 +1,27 @@
 import type { Rule, Step } from "../../model/rule.ts";
 import { isFinalStep, ON_ERROR_STEP, type StepRecord } from "../../model/run.ts";
 
-/** A step of a run, or a branch, turn or list of one, with what is inside. */
+/** A step of a run, or a branch, turn or list of one, with its children. */
 export interface StepNode {
   path: string;
   /** The last part of its path: `save`, `[3]`, `then`. */
   name: string;
-  /** Absent if it has not been recorded, or only what is inside was. */
+  /** Absent if it is not recorded, or only its children are. */
   record?: StepRecord;
-  /** As the rule has it; absent in TypeScript, and where the rule's version is not known. */
+  /** The step in the rule; absent in TypeScript, and if the rule's version is unknown. */
   step?: Step;
   children: StepNode[];
 }
 
-/** The state of a step or of all that is inside: the worst of it. */
+/** The worst state among a step and its children. */
 export type Progress = "open" | "failed" | "cancelled" | "done" | "none";
 
 const WORST_FIRST: Progress[] = ["open", "failed", "cancelled", "done"];
 
 /**
- * The tree of a run: its recorded steps and, in the order of the rule, those not reached yet. Steps that only the records
- * know, such as all those of TypeScript, follow as recorded.
- * @param rule the version that the run is on, if it is known
+ * The tree of a run: its recorded steps and, in the order of the rule, those not reached yet. Steps that are only
+ * in the records, such as all those of TypeScript, follow in the order of the records.
+ * @param rule the run's version of the rule, if it is known
  */
 export function runTree(steps: StepRecord[], rule: Rule | undefined): StepNode[] {
   const { roots, nodes } = recordedTree(steps);
@@ -47,7 +47,7 @@ function recordedTree(steps: StepRecord[]): { roots: StepNode[]; nodes: Map<stri
   return { roots, nodes };
 }
 
-/** The path around a path, and its last part: `lines[3]` is in `lines`, and `lines[3]/save` in `lines[3]`. */
+/** The parent of a path, and its last part: `lines[3]` is in `lines`, and `lines[3]/save` in `lines[3]`. */
 function splitPath(path: string): [string, string] {
   const slash = path.lastIndexOf("/");
   const bracket = /\[(\d+|items)\]$/.exec(path)?.index ?? -1;
@@ -62,7 +62,7 @@ function arrange(recorded: StepNode[], steps: Step[], prefix: string): StepNode[
     left.delete(step.id);
     return arrangeInside({ ...node, step });
   });
-  // The condition comes before all steps, what handles a failure behind them.
+  // The condition comes before all steps, the failure handler after them.
   const others = [...left.values()];
   return [...others.filter(({ name }) => name === "if"), ...known, ...others.filter(({ name }) => name !== "if")];
 }
@@ -71,14 +71,14 @@ function arrangeInside(node: StepNode & { step: Step }): StepNode {
   const { step, path } = node;
   const lists = listsOf(step);
   const left = new Map(node.children.map((child) => [child.name, child]));
-  // Branches that have not begun are shown as soon as one of them has.
+  // Branches that have not begun are shown once one of them has begun.
   const isParallel = step.kind === "parallel" && isBegun(node);
   const inside = Object.entries(lists).flatMap(([name, steps]): StepNode[] => {
     const found = left.get(name) ?? (isParallel ? { path: `${path}/${name}`, name, children: [] } : undefined);
     left.delete(name);
     return found === undefined ? [] : [{ ...found, children: arrange(found.children, steps, `${found.path}/`) }];
   });
-  // The steps of a turn stand directly in it.
+  // The steps of a turn are its direct children.
   const turns = [...left.values()].map((child) =>
     turnOf(child) === undefined ? child : { ...child, children: arrange(child.children, lists.then, `${child.path}/`) }
   );
@@ -90,12 +90,12 @@ export function listsOf({ children, onError, onTimeout }: Step): Record<string, 
   return { ...children, ...Array.isArray(onError) && { onError }, ...onTimeout && { onTimeout } };
 }
 
-/** Whether anything of it is recorded. */
+/** Whether the node or any of its children is recorded. */
 export function isBegun({ record, children }: StepNode): boolean {
   return record !== undefined || children.some(isBegun);
 }
 
-/** How far a step is. Inside one that has ended, failures that it handled do not count. */
+/** The progress of a step. Failures inside an ended step do not count: the step handled them. */
 export function progressOf(node: StepNode): Progress {
   const { record, children } = node;
   if (record !== undefined && isFinalStep(record.state) && !isDecision(record)) {
@@ -105,7 +105,7 @@ export function progressOf(node: StepNode): Progress {
   return worst(children, ownProgress(node));
 }
 
-/** A step around branches or turns is recorded when it ends; a branch or turn is not recorded. */
+/** A step that contains branches or turns is recorded when it ends; a branch or turn is not recorded. */
 function ownProgress({ record, step, children }: StepNode): Progress {
   if (record !== undefined) return isFinalStep(record.state) ? "done" : "open";
   const isAround = children.length > 0 &&
@@ -113,7 +113,7 @@ function ownProgress({ record, step, children }: StepNode): Progress {
   return isAround ? "open" : "none";
 }
 
-/** The worst progress among nodes. What is done in part is open. */
+/** The worst progress among nodes. A partly done list is open. */
 export function worst(nodes: StepNode[], least: Progress = "none"): Progress {
   const all = new Set(nodes.map(progressOf));
   const isPartial = all.has("none") && all.has("done");
@@ -122,7 +122,7 @@ export function worst(nodes: StepNode[], least: Progress = "none"): Progress {
   return WORST_FIRST.find((progress) => all.has(progress)) ?? "none";
 }
 
-/** Whether a step ends without failing what is around it: its rule says what to do then. */
+/** Whether a failed step does not fail its parent, because its rule handles the failure. */
 export function isHandled({ record, step }: StepNode): boolean {
   if (record?.state !== "failed" || step === undefined) return false;
   return step.onError !== undefined || (record.error?.name === "TimeoutError" && step.onTimeout !== undefined);
@@ -132,7 +132,7 @@ function handlersOf({ children }: StepNode): StepNode[] {
   return children.filter(({ name }) => name === "onError" || name === "onTimeout");
 }
 
-/** The record of an `if` or of a turn is its decision; whether what follows is done, the steps inside say. */
+/** The record of an `if` or of a turn is its decision; the steps inside show whether the rest is done. */
 function isDecision({ kind, state, path }: StepRecord): boolean {
   return state !== "failed" && (kind === "if" || (kind === "repeat" && path.endsWith("]")));
 }
@@ -143,7 +143,7 @@ export function turnOf({ name }: Pick<StepNode, "name">): number | undefined {
   return index === undefined ? undefined : Number(index);
 }
 
-/** Calls `visit` with a node and all that is inside. */
+/** Calls `visit` with a node and all its descendants. */
 export function walk(node: StepNode, visit: (node: StepNode) => void): void {
   visit(node);
   for (const child of node.children) walk(child, visit);

@@ -6,7 +6,7 @@ import { type Axis, join, layOutAxis, lengthOf, type Span } from "./run_timeline
 import { isHandled, runTree, type StepNode, walk } from "./run_tree.ts";
 import { sentenceOf, stepFinder, type Text } from "./run_words.ts";
 
-/** All that the page of a run shows of its steps. Pure: the page only draws it. */
+/** Everything that the page of a run shows about its steps. Pure: the page only renders it. */
 export interface RunView {
   sentence: Text;
   /** Since when it is in its state; milliseconds since the epoch. */
@@ -18,15 +18,15 @@ export interface RunView {
   rows: Row[];
   /** Rows that the page has no room for. */
   more: number;
-  /** The step that is open: the one asked for, else the one that failed the run. */
+  /** The open step: the requested one, or else the one that failed the run. */
   open: string | undefined;
   /** The step that failed the run. */
   failed: string | undefined;
-  /** A TypeScript run that has not ended: which steps follow, its code says. */
+  /** A TypeScript run that has not ended: only its code knows which steps follow. */
   isOpenEnded: boolean;
 }
 
-/** What the view is made from. */
+/** The input from which the view is made. */
 export interface RunSource {
   trace: Trace;
   /** The rule at the run's version, if that is still stored. */
@@ -45,7 +45,7 @@ export function viewRun({ trace: { run, steps }, rule, step, now }: RunSource): 
   const rows = rowsOf(roots, { run, now, open, hasPlan });
   const whole = { from: run.createdAt, to: Math.max(run.createdAt + 1, run.endedAt ?? now) };
   const isWorking = run.state === "running" && !hasPlan;
-  // What code does between its steps is not recorded.
+  // What the code does between its steps is not recorded.
   const coded = isWorking ? [{ from: Math.max(run.startedAt ?? run.createdAt, lastEndOf(roots)), to: now }] : [];
   const work = join([...rows.flatMap(({ times }) => times.work), ...coded]);
   const shown = withinRoom(rows);
@@ -62,12 +62,12 @@ export function viewRun({ trace: { run, steps }, rule, step, now }: RunSource): 
   };
 }
 
-/** The step that is attempted, as far as can be seen. */
+/** The step that is probably being attempted. */
 function attempted(rows: Row[], steps: StepRecord[]): string | undefined {
   return rows.find(({ isCurrent }) => isCurrent)?.path ?? steps.find(({ state }) => state === "retrying")?.path;
 }
 
-/** What a run spent is known when it is suspended or has ended; until then, its steps say how long they waited. */
+/** A run's times are recorded when it is suspended or ends; until then, its steps show how long they waited. */
 function totals({ state, spent }: Run, { from, to }: Span, work: Span[], rows: Row[]): { work: number; wait: number } {
   const elapsed = to - from;
   if (state !== "running") return { work: Math.min(spent, elapsed), wait: Math.max(0, elapsed - spent) };
@@ -92,7 +92,7 @@ function depthOf({ path }: StepRecord): number {
   return path.split(/[/[]/).length;
 }
 
-/** The first rows, and of those behind them the ones that are open, failed or not done. */
+/** The first rows; of the later ones only those that are open, failed or not done. */
 function withinRoom(rows: Row[]): Row[] {
   if (rows.length <= MOST_ROWS) return rows;
   const matters = ({ open, progress }: Row) => open !== undefined || progress === "open" || progress === "failed";

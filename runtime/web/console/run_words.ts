@@ -15,7 +15,7 @@ export function oneLine(text: string, most = SHORT): string {
   return line.length > most ? `${line.slice(0, most - 1)}…` : line;
 }
 
-/** What became of a step, in a few words. @param wait what it waits for, if it does */
+/** The outcome of a step, in a few words. @param wait what it waits for, if anything */
 export function outcomeOf(record: StepRecord, wait: StepWait | undefined, step: Step | undefined, now: number): Text {
   const { state, attempts, due, error } = record;
   switch (state) {
@@ -74,7 +74,7 @@ function resultOf({ kind, path, input, output }: StepRecord): string {
   }
 }
 
-/** The answer that a choice is, before any text: `anna: approve`. */
+/** The choice in an answer, without any text: `anna: approve`. */
 function answerOf({ by, at: _at, ...values }: JsonObject): string {
   const shown = Object.values(values).map(scalar).find((text) => text !== "");
   return shown === undefined ? `answered by ${by}` : `${by}: ${shown}`;
@@ -94,7 +94,7 @@ function counted(count: number, what: string): string {
   return `${count.toLocaleString("en")} ${what}${count === 1 ? "" : "s"}`;
 }
 
-/** What the sentence about a run needs besides. */
+/** What else the sentence about a run needs. */
 interface SentenceFacts {
   /** The step that failed the run, or the one that is attempted now. */
   step: string | undefined;
@@ -123,7 +123,7 @@ export function sentenceOf(run: Run, { step, stepAt }: SentenceFacts): Text {
   }
 }
 
-/** Of several waits, so many are named. */
+/** If there are several waits, this many are named. */
 const MOST_NAMED = 2;
 
 function waitingText(run: Run, stepAt: (path: string) => Step | undefined): Text {
@@ -144,7 +144,7 @@ function dueText({ due }: Run): Text {
   return due === undefined ? [] : [" until ", { at: due }];
 }
 
-/** Finds steps of a rule by the paths of their records, whatever turns and attempts are in them. */
+/** Finds steps of a rule by the paths of their records, ignoring turns and attempts. */
 export function stepFinder(rule: Rule | undefined): (path: string) => Step | undefined {
   if (rule === undefined || rule.then === "function") return () => undefined;
   const found = new Map<string, Step>();

@@ -15,11 +15,11 @@ import { word, wordOf } from "./words.ts";
 
 /** Newer rows that are counted; more are "99+". */
 const MOST_NEWER = 100;
-/** Runs that can be opened from a folded row, and from all of a page: it must stay small. */
+/** The most runs that a folded row, and all rows of a page, can open: the page must stay small. */
 const MOST_LISTED = 50;
 const MOST_LISTED_IN_ALL = 240;
 
-/** `/runs`: what ran, what runs and what waits. */
+/** `/runs`: runs in all states. */
 export function addRuns(app: Hono<ConsoleEnv>, context: WebContext): void {
   app.get("/runs", async (c) => {
     const set = filtersOf(c, RUN_FILTERS);
@@ -56,7 +56,7 @@ function liveFor(set: RunFilters, rows: RunRow[]): string {
   });
 }
 
-/** How many newer runs there are than a page has, and the states of those that were live. */
+/** How many runs are newer than the page, and the current states of the runs that were live. */
 export function lookForRuns(c: Context, context: WebContext): Look {
   const set = filtersOf(c, RUN_FILTERS);
   const { after = "", live = "" } = c.req.query();
@@ -80,7 +80,7 @@ export function lookForRuns(c: Context, context: WebContext): Look {
   };
 }
 
-/** The runs that are watched, as they are now. Those that have ended are not watched any more. */
+/** The current state of the watched runs. Ended runs are no longer watched. */
 async function changedRuns(watched: Set<string>, { store }: WebContext): Promise<Run[]> {
   const runs = await store.getLiveRuns([...watched]);
   const live = new Set(runs.map(({ id }) => id));
@@ -95,7 +95,7 @@ async function changedRuns(watched: Set<string>, { store }: WebContext): Promise
 
 // ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Runs by state: live ones now, ended ones since the store began. Numbers are of all runs, so only without other filters. */
+/** Runs by state: live ones now, ended ones since the store was created. Shown only without filters: all runs count. */
 async function countsOf({ store }: WebContext, set: RunFilters): Promise<Markup> {
   const isCounted = Object.keys(set).every((name) => name === "state");
   const counts = await store.countRuns();
@@ -143,7 +143,7 @@ function runRow(run: Run, times: Times): Markup {
 `;
 }
 
-/** What a run waits for, or why it failed; otherwise what it was about. */
+/** What a run waits for, or why it failed; otherwise its subject. */
 function whyOf({ state, waitingFor, due, error, output, event }: Run, times: Times): Part {
   if (!isFinal(state) && waitingFor !== undefined) {
     return markup`for ${oneLine(waitingFor, 120)}${due !== undefined && markup` until ${times.short(due)}`}`;

@@ -7,15 +7,15 @@ import { type Markup, markup, type Part, respond } from "./markup.ts";
 import { timesFor } from "./times.ts";
 import type { Viewer } from "./viewer.ts";
 
-/** One page: what differs from all others. */
+/** The parts that differ from page to page. */
 export interface Page {
   title: string;
   body: Part;
-  /** The entry of the navigation that it belongs to. */
+  /** The entry of the navigation to which it belongs. */
   at?: string;
   /** For reading and filling in: a narrow column with larger controls. */
   narrow?: boolean;
-  /** More elements of the head's right side, as the state of a live page. */
+  /** More elements for the right side of the head, such as the status of a live page. */
   head?: Part;
 }
 
@@ -29,7 +29,7 @@ const NAV = [
   { path: "/forms", name: "Forms", all: true },
 ];
 
-/** Nothing that htmx would evaluate as code, no style from script: the content security policy forbids both. */
+/** htmx must not evaluate code or set styles by script: the content security policy forbids both. */
 const HTMX = JSON.stringify({ includeIndicatorCSS: false, implicitInheritance: false, history: false });
 
 /** Answers with a page in the shell: head, navigation, foot. Works without scripts; they only keep a page current. */

@@ -17,7 +17,7 @@ export interface Standing extends RuleListing {
   need: Need;
   /** Its last run, if that failed. */
   failed?: Outcome;
-  /** Runs that should have gone on by now. */
+  /** Runs that should have resumed by now. */
   overdue: Run[];
   /** Runs that wait, newest first. */
   waiting: Run[];
@@ -25,12 +25,12 @@ export interface Standing extends RuleListing {
   forms: Form[];
 }
 
-/** A run that should have gone on this long ago is overdue: the program was busy, or its limit is too low. */
+/** A run that should have resumed this long ago is overdue: the program was busy, or its limit is too low. */
 const LATE = 60_000;
-/** Live runs, and open forms, that are looked at: a page that counts must not take longer the more wait. */
+/** The most live runs and open forms that are read, so that the page's time does not grow with their number. */
 export const MOST_LOOKED_AT = 1_000;
 
-/** All rules: what needs somebody first, then by id. */
+/** All rules: those that need attention first, then by id. */
 export async function standings(context: WebContext): Promise<Standing[]> {
   const { store, clock, activity } = context;
   const now = clock.now();
@@ -62,7 +62,7 @@ function needOf(
   { failed, overdue, waiting }: Pick<Standing, "failed" | "overdue" | "waiting">,
 ): Need {
   if (state === "broken" || state === "kept") return "broken";
-  // Whoever paused a rule knows what it does.
+  // Whoever paused a rule knows about it.
   if (state === "paused") return "paused";
   if (failed !== undefined || triggers.some(({ failure }) => failure !== undefined)) return "failing";
   if (overdue.length > 0) return "overdue";
@@ -82,7 +82,7 @@ async function lateRuns({ store }: WebContext, before: number): Promise<Run[]> {
   return lists.flat().filter(({ due = Infinity }) => due < before);
 }
 
-/** When a rule's triggers look or fire next, the soonest first; triggers that wait for others have no time. */
+/** When a rule's triggers next check or fire, soonest first; triggers that wait for outside events have no time. */
 export async function nextTimes(
   rule: Rule,
   { store, clock }: Pick<WebContext, "store" | "clock">,

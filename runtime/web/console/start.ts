@@ -101,13 +101,13 @@ function isPaused({ id }: Rule, paused: Readonly<Record<string, string>>): boole
 interface Startable {
   rule: Rule;
   fields: Record<string, Field>;
-  /** The values that apply where the person gives none. */
+  /** The values that apply if the person gives none. */
   base: JsonObject;
-  /** Inputs that the trigger works out when it starts. */
+  /** Inputs that the trigger computes when it starts. */
   later: ReadonlySet<string>;
 }
 
-/** What the path names; undefined if there is no such rule, or it is not for the viewer. */
+/** The rule at this path; undefined if there is none, or the viewer may not start it. */
 function startable(c: Context<ConsoleEnv>, context: WebContext): Startable | undefined {
   const rule = context.rules().rules.get(c.req.param("id")!);
   const trigger = rule && triggerFor(rule, c.get("viewer").person);
@@ -140,7 +140,7 @@ async function open(c: Context<ConsoleEnv>, context: WebContext): Promise<Respon
     return await page(c, context, notice("No such run", text, AT), 404);
   }
   const texts = textsOf(run.inputs ?? (isObject(run.event.data) ? run.event.data : {}));
-  // What holds a secret is masked on every page, and attributes are not.
+  // Secrets in text are masked on every page, but attributes are not.
   const hidden = Object.keys(found.fields).filter((name) => context.mask(textIn(texts, name)) !== textIn(texts, name));
   const problems = Object.fromEntries(hidden.map((name) => [name, "This value holds a secret: give it again"]));
   for (const name of hidden) texts[name] = "";
@@ -151,7 +151,7 @@ function textsOf(values: JsonObject): Record<string, string> {
   return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, textOfValue(value)]));
 }
 
-/** @param filled what stands in the fields, and what is wrong with it */
+/** @param filled the texts of the fields, and their problems */
 function form(
   c: Context<ConsoleEnv>,
   context: WebContext,
@@ -218,8 +218,8 @@ function starterOf({ person, by }: Viewer) {
 }
 
 /**
- * The values that were typed. What was left as it stood is left out where it excludes others: a default yields to them, a value
- * that is given does not.
+ * The typed values. A value that was left at its default is omitted if it excludes others: a default yields to
+ * them, a given value does not.
  */
 function givenOf({ fields, base }: Startable, inputs: Record<string, string>): JsonObject {
   const excludes = relationsOf(fields)?.conflicts;
@@ -231,7 +231,7 @@ function givenOf({ fields, base }: Startable, inputs: Record<string, string>): J
   );
 }
 
-/** A problem beside its field, without the name of the field. */
+/** A problem next to its field, without the field's name. */
 function forPeople(name: string, problem: string): string {
   const missing = `${name} is missing: expected `;
   const own = `${name}: `;
@@ -248,7 +248,7 @@ function accepted(c: Context<ConsoleEnv>, context: WebContext, rule: Rule, { run
   return page(c, context, notice("Nothing has started", text, AT));
 }
 
-/** Whoever may not start a rule does not learn whether there is one. */
+/** Whoever may not start a rule must not learn whether it exists. */
 function notStartable(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const link = markup`<a href="${AT}">What you may start</a>`;
   if (c.get("viewer").isOperator) {

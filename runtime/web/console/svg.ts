@@ -4,13 +4,13 @@ import type { Tone } from "./words.ts";
 /** One cell of a strip. */
 export interface Cell {
   tone: Tone;
-  /** What a pointer shows; part of no other text, so say the same elsewhere. */
+  /** The tooltip. Screen readers do not get it, so show the same text elsewhere. */
   title?: string;
 }
 
 /**
  * A strip of cells from old to new. Failures are also taller than the rest, so that they are seen without colour.
- * @param label what the strip says, for people who do not see it
+ * @param label a description for screen readers
  * @param slots its width in cells; cells fill it from the right
  */
 export function strip(label: string, cells: readonly Cell[], slots = cells.length): Markup {
@@ -45,7 +45,7 @@ export function bars(label: string, all: readonly Bar[], height = 40): Markup {
 function drawBar({ counts, title }: Bar, x: number, height: number, most: number): Markup {
   let top = height;
   const parts = counts.filter(([, count]) => count > 0).map(([tone, count]) => {
-    // One failure among thousands is still seen.
+    // One failure among thousands must stay visible.
     const size = Math.max(2, count / most * (height - 2));
     top -= size;
     return markup`<rect class="${tone}" x="${x}" y="${Math.max(0, top).toFixed(1)}" width="5" height="${

@@ -57,7 +57,7 @@ export class Times {
     if (Number.isNaN(read)) {
       throw new UsageError(`Cannot read the time "${text}": write one such as 2h (ago), 09:00 or 2026-11-21 09:00`);
     }
-    // Twice, as the first guess may be on the other side of a change of the clock.
+    // Twice, because the first guess may be on the other side of a daylight saving change.
     return local ? read - this.#offset(read - this.#offset(read)) : read;
   }
 
@@ -139,7 +139,7 @@ function canFormat(zone: string): boolean {
   }
 }
 
-/** Making a format takes a hundred times as long as using it. */
+/** Creating a format takes a hundred times as long as using it. */
 const formats = new Map<string, Intl.DateTimeFormat>();
 
 function formatOf(zone: string, options: Intl.DateTimeFormatOptions): Intl.DateTimeFormat {

@@ -3,13 +3,13 @@ import { layOutJson, writeExactJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 import { type Markup, markup } from "./markup.ts";
 
-/** Bytes up to which a value is shown whole; of a larger one the beginning is. */
+/** The most bytes of a value shown whole; of a larger one only the beginning is shown. */
 const WHOLE = 16 * 1_024;
 const BEGINNING = 4 * 1_024;
 /** Lines of output that are shown: its last ones. */
 const LAST_LINES = 500;
 
-/** A value under its label: text as it is, anything else as JSON. Of a large one, its beginning and where it is whole. */
+/** A value under its label: text as it is, anything else as JSON. A large one is cut, with a link to the whole. */
 export function shownValue(label: string, value: Json, raw: string): Markup {
   const whole = typeof value === "string" ? value : writeExactJson(value);
   const bytes = Buffer.byteLength(whole);

@@ -6,26 +6,26 @@ import { isOperator } from "../forms/people.ts";
 import { sessionOf, toSignIn } from "../forms/sessions.ts";
 import { csrfToken } from "../forms/signatures.ts";
 
-/** Who looks at a page, and acts on it. */
+/** The person who requests a page, or acts on it. */
 export interface Viewer {
-  /** Absent where nobody is asked for a name: on this machine while no token is set, and with the API token. */
+  /** Absent if nobody is asked for a name: on this machine while no token is set, and with the API token. */
   person?: Person;
-  /** Sees and does everything. Others see the forms that ask them, what they may start, and their runs. */
+  /** Sees and does everything. Others see the forms addressed to them, the rules they may start, and their runs. */
   isOperator: boolean;
   /** The name that is recorded with what the viewer does. */
   by: string;
   /** The token that forms on the viewer's pages send back, see {@link readInputs}. */
   csrf: string;
-  /** For whom the token was made; undefined if none is needed, because no browser sends this request by itself. */
+  /** The owner of the token; undefined if none is needed, because no browser sends this request by itself. */
   owner?: string;
 }
 
-/** What the routes of the console know of a request. */
+/** What the routes of the console know about a request. */
 export interface ConsoleEnv {
   Variables: { viewer: Viewer };
 }
 
-/** The name under which acts somebody who is not signed in. */
+/** The name that is recorded for the acts of somebody who is not signed in. */
 export const SOMEBODY = "an operator";
 
 /** The viewer of a request; or why it is refused. */
@@ -56,7 +56,7 @@ export async function sessionViewer(c: Context, { desk }: WebContext): Promise<V
 /** The owner of the pages that this machine sees without a session. */
 const LOCAL = "this machine";
 
-/** Lets viewers in. A browser without a session is sent to the sign-in, and from there back; programs are answered 401. */
+/** Authenticates viewers. A browser without a session is sent to the sign-in and then back; programs get 401. */
 export function letIn(context: WebContext): MiddlewareHandler<ConsoleEnv> {
   return async (c, next) => {
     const viewer = await viewerOf(c, context);
@@ -81,8 +81,8 @@ export async function isForOwnRun(c: Context<ConsoleEnv>, { store }: WebContext)
   return (await store.getRun(id))?.run.event.by === person.id;
 }
 
-/** Whether a person with a browser asks, not a program. */
+/** Whether the request is from a person's browser, not from a program. */
 export function wantsPage(c: Context): boolean {
-  // A script that asks for a part of a page cannot show another page in its place.
+  // A script that requests part of a page cannot show another page instead.
   return /\btext\/html\b/.test(c.req.header("accept") ?? "") && c.req.header("hx-request") === undefined;
 }

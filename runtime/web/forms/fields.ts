@@ -23,7 +23,7 @@ const FORMATS: Partial<Record<Field["type"], string>> = {
   ip: "Such as 192.0.2.1 or 2001:db8::1",
   secret: "The name of a secret; its value is not shown",
 };
-/** What the lines of a list are, where it is not plain text. */
+/** What the lines of a list are, if they are not plain text. */
 const ITEMS: Partial<Record<Field["type"], string>> = {
   number: "a number",
   integer: "a whole number",

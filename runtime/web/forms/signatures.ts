@@ -20,7 +20,7 @@ export interface Link {
   until: number;
 }
 
-/** How long a link is valid if its form has no end. */
+/** How long a link is valid if its form does not expire. */
 const LONGEST = 30 * 86_400_000;
 
 /** Links to one form for one person, without an account. */

@@ -15,9 +15,9 @@ const RULES = 10;
 const TURNS = 1_000;
 /** Milliseconds between two pages. */
 const PAUSE = 20;
-/** Each has four live pages, as many as a session may. */
+/** Each has four live pages, the limit for a session. */
 const SESSIONS = 5;
-/** A time without streams beside one with them; the next pair is in the other order. */
+/** A period without streams is paired with one with them; the next pair is in the other order. */
 const PAIRS = 6;
 const TIMEOUT = 180_000;
 
@@ -42,7 +42,7 @@ then:
       - log: Item \${{ item }}
 `;
 
-/** The password is "correct horse battery", at the least cost. */
+/** The password is "correct horse battery", hashed at the lowest cost. */
 const PEOPLE = `retention: { bytes: 1GB }
 people:
   anna:
@@ -51,14 +51,14 @@ people:
     password: scrypt.10.8.1.AAAAAAAAAAAAAAAAAAAAAA.AsWvwMY_76m6UtetkFvlJIEPTCAm8Pu2vkYrRktx10s
 `;
 
-/** Pages with an aim for the 95th percentile, in milliseconds. */
+/** Pages with a target for the 95th percentile, in milliseconds. */
 interface Measured {
   what: string;
   path: string;
   most: number;
 }
 
-/** What operators wait for and what they cost, over many stored runs and under incoming events. */
+/** How long operators wait and what their pages cost, with many stored runs and incoming events. */
 export async function console(lab: Lab): Promise<Part> {
   const count = lab.seconds < 60 ? SHORT : RUNS;
   const names = Array.from({ length: RULES }, (_, index) => `orders${index}`);
@@ -102,7 +102,7 @@ export async function console(lab: Lab): Promise<Part> {
   };
 }
 
-/** @returns the id of an ended run with so many turns */
+/** @returns the id of an ended run with this many turns */
 async function loop(server: Server): Promise<string> {
   const items = Array.from({ length: TURNS }, (_, index) => index);
   const headers = { "content-type": "application/json" };
@@ -131,7 +131,7 @@ async function fill(lab: Lab, server: Server, paths: string[], count: number): P
 /** Opens the pages in turn, one at a time, as an operator does. */
 async function visitPages(operator: Operator, pages: Measured[], seconds: number): Promise<Map<string, Visit[]>> {
   const visits = new Map<string, Visit[]>(pages.map(({ path }) => [path, []]));
-  // The first of each loads what the program loads once.
+  // The first request for each page includes one-time loading.
   for (const { path } of pages) await operator.open(path);
   for (const end = performance.now() + seconds * 1_000; performance.now() < end;) {
     for (const { path } of pages) {
@@ -148,7 +148,7 @@ function timesOf({ what, most }: Measured, visits: Visit[], count: number): { ro
   const note = `p50 ${p50.toFixed(1)} ms, longest ${Math.max(...times).toFixed(0)} ms, of ${times.length}`;
   return {
     rows: [{ what: `${what}, p95`, value: p95, unit: "ms", note }],
-    // The aims are for this many; fewer prove nothing.
+    // The targets assume this many; fewer prove nothing.
     aims: aimFor(
       `console: ${what}, p95 ${most} ms`,
       count === RUNS ? p95 : undefined,
@@ -160,7 +160,7 @@ function timesOf({ what, most }: Measured, visits: Visit[], count: number): { ro
 
 // ── streams ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** The last two find nothing new, so they look again at each change. */
+/** The last two find nothing new, so they check again after each change. */
 const LIVE = ["/events", "/runs", "/runs?rule=loop", "/events?verdict=refused"];
 
 async function costOfStreams(

@@ -23,7 +23,7 @@ export function browserTest(name: string, look: (browser: Browser) => Promise<vo
 
 /** Starts the browser; close it. */
 export async function launchBrowser(): Promise<Browser> {
-  // Its own sandbox does not work for root, as in a container.
+  // Chromium's sandbox does not work for root, which containers use.
   const sandbox = process.getuid?.() === 0 ? ["--no-sandbox"] : [];
   // Containers have little shared memory, and other tests need the processors, too.
   const args = [...sandbox, "--disable-dev-shm-usage"];
@@ -40,7 +40,7 @@ export async function newPage(browser: Browser, options: BrowserContextOptions =
 /** A phone in portrait orientation. */
 export const PHONE: BrowserContextOptions = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
 
-/** What a checker of accessibility has to say about the page (WCAG 2.2, A and AA). */
+/** The accessibility violations on the page (WCAG 2.2, A and AA). */
 export async function accessibility(page: Page): Promise<string[]> {
   await page.evaluate(await readFile(new URL("../../../node_modules/axe-core/axe.min.js", import.meta.url), "utf8"));
   const tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];

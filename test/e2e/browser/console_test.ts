@@ -29,7 +29,7 @@ async function open(rules: Record<string, string> = RULES, env: Record<string, s
   return { folder, program: start(folder.rules, { data: folder.data, env }) };
 }
 
-/** Signs in from a page that asks for it. */
+/** Signs in from a page that requires it. */
 async function signIn(page: Page, program: Program, name: string, path = "/forms/sign-in"): Promise<void> {
   await page.goto(`${await program.url()}${path}`);
   await page.getByLabel("Name or e-mail address").fill(name);

@@ -186,7 +186,7 @@ browserTest("a page of another site cannot answer with a person's session", asyn
   const page = await newPage(browser);
   await signIn(page, program, "anna");
   const url = await program.url();
-  // By another name this machine is another site.
+  // Under another host name, this machine is another site.
   const elsewhere = url.replace("127.0.0.1", "localhost");
   await page.route(`${elsewhere}/**`, (route) =>
     route.fulfill({

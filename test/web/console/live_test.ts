@@ -9,7 +9,7 @@ async function connect(bench: Bench, path: string) {
   return {
     status: response.status,
     type: response.headers.get("content-type"),
-    /** Reads until it has come. */
+    /** Reads until this text has arrived. */
     async until(wanted: RegExp | "closed"): Promise<string> {
       for (;;) {
         if (wanted !== "closed" && wanted.test(heard)) return heard;

@@ -12,7 +12,7 @@ async function endRun({ store, clock }: Bench, state: "succeeded" | "failed", me
   return run.id;
 }
 
-/** The rules on a page, from above. */
+/** The rules on a page, from top to bottom. */
 function listed(text: string): string[] {
   return [...text.matchAll(/<td class="grow cut"><div><a href="\/rules\/([^"]+)">/g)].map(([, id]) => id);
 }

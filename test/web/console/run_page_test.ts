@@ -57,7 +57,7 @@ const WAITING: Recorded = {
   ],
 };
 
-/** A page as a browser asks for it. */
+/** Requests a page as a browser does. */
 async function look({ ask }: Pick<Bench, "ask">, path: string): Promise<{ status: number; body: string }> {
   const { status, body } = await ask("GET", path, { headers: { accept: "text/html" } });
   return { status, body: typeof body === "string" ? body : JSON.stringify(body) };

@@ -22,7 +22,7 @@ async function end(bench: Bench, subject: string, state: "succeeded" | "failed")
   return run;
 }
 
-/** Posts a form as a browser does that has its page open. */
+/** Posts a form as a browser with an open page does. */
 async function submit(bench: Bench, page: string, inputs: Record<string, string> = {}) {
   const { body } = await bench.ask("GET", page, PAGE);
   const form = /<form method="post" action="\/runs\/bulk">[^]*?<\/form>/.exec(body)![0];
@@ -87,7 +87,7 @@ Deno.test("all failed runs of a list are retried: the page fixes them, takes a r
   assert.match(page, /2 of work/);
   assert.match(page, /Created from 21 Nov 2026/);
   const { send } = await submit(bench, "/runs/bulk?do=retry&rule=work", { reason: "the bank was down" });
-  // Comes after the page was made, so it is not meant.
+  // Fails after the page was made, so the action does not apply to it.
   const later = await end(bench, "d", "failed");
   await bench.store.retryRun(failed[0], "somebody else", bench.clock.now());
   const { status, headers } = await send();

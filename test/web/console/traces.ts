@@ -75,7 +75,7 @@ export function view(trace: Trace, rule?: Rule, more: { step?: string; now?: num
 
 const MARKS = { open: "◐", failed: "✕", cancelled: "-", done: "✓", none: "○" };
 
-/** The tree as a terminal would show it, a line a row. */
+/** The tree as a terminal would show it, one line for each row. */
 export function drawn({ rows }: Pick<RunView, "rows">): string[] {
   return rows.map((row) => {
     const { depth, progress, name, kind, attempts, outcome, loop } = row;

@@ -4,7 +4,7 @@ import type { Bench } from "../harness.ts";
 
 /** Signs in with "correct horse"; sees and does everything. */
 export const OPERATOR: Person = { ...ANNA, id: "olga", name: "Olga", email: "olga@example.org", groups: ["operators"] };
-/** Signs in with "correct horse"; sees the forms that ask her. */
+/** Signs in with "correct horse"; sees the forms addressed to her. */
 export { ANNA };
 
 const SITE = "http://127.0.0.1:8080";
@@ -17,7 +17,7 @@ export interface Shown {
   location: string | null;
 }
 
-/** A browser without a screen: asks for pages, keeps its cookies, sends back what is hidden in forms. */
+/** A browser without a screen: requests pages, keeps its cookies, sends back the hidden inputs of forms. */
 export class Visitor {
   readonly #cookies = new Map<string, string>();
 
@@ -27,13 +27,13 @@ export class Visitor {
     return this.#send(path, { headers });
   }
 
-  /** Sends inputs as from a page of ours. */
+  /** Sends inputs as if from one of our own pages. */
   post(path: string, inputs: Record<string, string>, headers: Record<string, string> = {}): Promise<Shown> {
     const own = { origin: SITE, "sec-fetch-site": "same-origin", ...headers };
     return this.#send(path, { method: "POST", body: new URLSearchParams(inputs), headers: own });
   }
 
-  /** Opens a page and sends the form on it that leads to an address, with these inputs beside what is hidden in it. */
+  /** Opens a page and submits its form for an address, with these inputs and the form's hidden ones. */
   async submit(page: string, to: string, inputs: Record<string, string> = {}): Promise<Shown> {
     const { text } = await this.get(page);
     const form = text.split("<form").find((part) => part.includes(`action="${to}"`));
