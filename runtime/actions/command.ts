@@ -20,7 +20,7 @@ import { run } from "./run.ts";
 const SECRETS = ".secrets-";
 /** The places of saved files; see `RunFiles`. */
 const SAVED = /^[0-9a-f]{16}(\.new)?$/;
-/** Milliseconds that a program has to say its version, and bytes of it that are read. */
+/** Timeout in milliseconds for a program to print its version, and how many bytes of its output are read. */
 const VERSION_TIMEOUT = 30_000;
 const VERSION_OUTPUT = 100_000;
 
@@ -34,8 +34,8 @@ export function commandAction(command: Command): Action {
 }
 
 /**
- * Checks what a step hands to a command, before anything starts.
- * @param recorded the same with expressions in the place of secrets
+ * Checks the values that a step passes to a command, before anything starts.
+ * @param recorded the same with expressions instead of secrets
  * @throws TerminalError with all problems
  */
 export function checkCall(command: Command, values: JsonObject, recorded: JsonObject, args: JsonObject): void {
@@ -78,7 +78,7 @@ async function executeCommand(command: Command, args: JsonObject, context: Actio
   }
 }
 
-/** The arguments of the `run` step that a command is. */
+/** The arguments of the `run` step that executes a command. */
 export function runArgs(
   { stdin, save, ok, format, charset, keep }: JsonObject,
   line: string[],
@@ -95,7 +95,10 @@ function withoutRecorded({ recorded: _recorded, ...context }: ActionContext): Ac
   return context as ActionContext<never>;
 }
 
-/** The program with its arguments, as root by sudo. `sudo` clears the environment but for what it is told to keep. */
+/**
+ * The program with its arguments, run as root by sudo. `sudo` clears the environment except for the variables that it
+ * is told to keep.
+ */
 export function commandLine(command: Command, program: string, argv: string[], variables: string[] = []): string[] {
   if (!command.root || process.getuid?.() === 0) return [program, ...argv];
   const kept = variables.length > 0 ? [`--preserve-env=${variables.join(",")}`] : [];
@@ -115,7 +118,9 @@ interface Handed {
   remove(): Promise<void>;
 }
 
-/** Gives the program its secrets where nobody else reads them: by environment, standard input or a private file. */
+/**
+ * Passes secrets to the program so that nobody else can read them: by environment, standard input or a private file.
+ */
 async function handSecrets(
   command: Command,
   values: JsonObject,
@@ -151,7 +156,9 @@ async function handSecrets(
   }
 }
 
-/** Paths of the run's own folder count as relative to it: so a file that a step has saved can be handed on. */
+/**
+ * Paths in the run's own folder count as relative to it, so that a command accepts a file that an earlier step saved.
+ */
 export function relativeToRun(command: Command, values: JsonObject, folder: string): JsonObject {
   const shorten = (value: Json): Json =>
     typeof value === "string" && value.startsWith(`${folder}/`) ? value.slice(folder.length + 1) : value;
@@ -166,7 +173,7 @@ export function relativeToRun(command: Command, values: JsonObject, folder: stri
   );
 }
 
-/** Versions that were right, so that each program is asked once. */
+/** Versions that were accepted, so that each program is asked only once. */
 const rightVersions = new Set<string>();
 
 async function checkVersion(command: Command, program: string, cwd: string, context: ActionContext): Promise<void> {
@@ -180,8 +187,8 @@ async function checkVersion(command: Command, program: string, cwd: string, cont
 }
 
 /**
- * What is wrong with a command's program: it is not there, or has another version; undefined if nothing is. A program without `version`
- * is not started: what it would do with `--version` is unknown.
+ * The problem with a command's program: it is missing, or has the wrong version; undefined if there is none. A program
+ * without `version` is not started, because the effect of `--version` on it is unknown.
  */
 export async function faultOfProgram(
   { version }: Pick<Command, "version">,

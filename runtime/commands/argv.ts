@@ -9,11 +9,12 @@ import { isPositional, placeOf } from "./inputs.ts";
 export type FileOf = (input: string, secret: string) => string;
 
 /**
- * The arguments of a program: no shell reads them, and nothing is split. Order: what is `first`; then as `only` says, else what is
- * fixed and what the caller set, as written, else as declared; each `after` and `before` moves to its place; then `end` and what is
- * `last`. The order among those that are first, and among those that are last, is that of declaration.
- * @param values checked, with defaults; null is not set
- * @param given the names that the caller has set, as written
+ * The arguments of a program: no shell interprets them, and none is split. Order: the inputs that are `first`; those
+ * between; `end`; those that are `last`. The first and the last ones keep their order of declaration. Those between
+ * are: the fixed ones that `only` does not list; those in `only`, or without it those that the caller set, as written;
+ * the others, as declared. Among those between, `after` and `before` then move inputs to their places.
+ * @param values checked, with defaults; null means not set
+ * @param given the names that the caller has set, in the order written
  */
 export function buildArgv(
   command: Pick<Command, "inputs" | "only" | "fixed" | "end">,
@@ -40,7 +41,7 @@ export function buildArgv(
   ];
 }
 
-/** Moves inputs with `after` or `before` to their places, if what they name is there. */
+/** Moves inputs with `after` or `before` to their places, if the input that they name is set. */
 function anchored(names: string[], inputs: Record<string, CommandInput>): string[] {
   const anchorOf = (name: string) => inputs[name].after ?? inputs[name].before;
   let moving = names.filter((name) => names.includes(anchorOf(name) ?? ""));
@@ -73,12 +74,12 @@ function textsOf({ type }: Pick<CommandInput, "type">, value: Json): string[] {
   return type === "list" ? (value as Json[]).map(textOfArgument) : [textOfArgument(value)];
 }
 
-/** Whole numbers without an exponent, which programs do not read. */
+/** Writes whole numbers without an exponent, because programs do not parse exponents. */
 function textOfArgument(value: Json): string {
   return typeof value === "number" && Number.isInteger(value) ? BigInt(value).toString() : textOfValue(value);
 }
 
-/** What cannot be written as an argument, or would be read as something else than a value. */
+/** Values that cannot be written as an argument, or that the program would not parse as a value. */
 export function problemsOfArguments(
   { inputs, end }: Pick<Command, "inputs" | "end">,
   name: string,

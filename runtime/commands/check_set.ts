@@ -11,12 +11,12 @@ export type Pairs = [name: string, value: Json][];
 
 /** A set of values, checked against a command. */
 export interface CheckedSet {
-  /** The arguments; absent if there are problems, or values that are not known yet. */
+  /** The arguments; absent if there are problems, or if some values are not known yet. */
   argv?: string[];
-  /** Of all inputs, with defaults; null is not set. */
+  /** The values of all inputs, with defaults; null means not set. */
   values: Record<string, Json>;
   problems: FieldProblem[];
-  /** The smallest valid set that holds this one; null if there is none. */
+  /** The smallest valid superset of this set; null if there is none. */
   complete: Completion | null;
 }
 
@@ -26,7 +26,7 @@ export interface CheckSetOptions {
   open?: ReadonlySet<string>;
   /** By default a description: nothing is written before the program starts. */
   fileOf?: FileOf;
-  /** Whether what the set lacks is looked for, too. By default only if the command completes sets. */
+  /** Whether to search for missing inputs, too. By default only if the command completes sets. */
   completes?: boolean;
 }
 
@@ -36,7 +36,7 @@ export function settable({ inputs, only, fixed }: Pick<Command, "inputs" | "only
   return (only ?? Object.keys(inputs)).filter((name) => !taken.has(name));
 }
 
-/** Checks a set of values, all problems at once, and builds the arguments. Pure: nothing starts. */
+/** Checks a set of values, reports all problems together, and builds the arguments. Pure: it starts no program. */
 export function checkSet(command: Command, given: Pairs, options: CheckSetOptions = {}): CheckedSet {
   const { open = new Set(), fileOf = (input, secret) => `(file with ${secret} for ${input})` } = options;
   const { accepted, problems } = accept(command, given);
@@ -72,7 +72,7 @@ export function secretInArgv(key: string): FieldProblem {
   return { key, kind: "unfit", message, hint: "give the input type: secret and pass: file, stdin or env NAME" };
 }
 
-/** Leaves out what callers may not set. */
+/** Removes inputs that callers may not set. */
 function accept(command: Command, given: Pairs): { accepted: Pairs; problems: FieldProblem[] } {
   const { inputs, fixed } = command;
   const names = settable(command);

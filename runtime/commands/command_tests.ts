@@ -17,9 +17,9 @@ export interface CommandTest {
   name: string;
   at: Position;
   with: Pairs;
-  /** The arguments that it gives; absent if it has problems. */
+  /** The expected arguments; absent if problems are expected. */
   argv?: string[];
-  /** Parts of the problems, in any order. */
+  /** Parts of the expected problems, in any order. */
   problems?: string[];
 }
 
@@ -47,7 +47,7 @@ export function checkCommandTests(checking: Checking, raw: Json | undefined, com
   }
   return raw.flatMap((entry, index) => {
     const path = ["tests", index];
-    // A number in argv is written as it stands there.
+    // A number in argv is written exactly as in the file.
     const argv = isObject(entry) && Array.isArray(entry.argv)
       ? entry.argv.map((part, at) =>
         typeof part === "number" ? checking.origin.written?.([...path, "argv", at]) ?? String(part) : part
@@ -80,7 +80,7 @@ function nameOf(values: JsonObject): string {
   return Object.keys(values).length === 0 ? "nothing set" : writeExactJson(values);
 }
 
-/** The expected and the seen part of a command's test that fails; undefined if it passes. */
+/** The expected and the actual part of a failed command test; undefined if it passes. */
 export function failureOfTest(
   command: Command,
   test: CommandTest,

@@ -1,6 +1,6 @@
 import type { Command } from "../model/rule.ts";
 
-/** The graph of what requires and excludes what, for Graphviz: arrows require, dashed lines exclude. */
+/** The relations between inputs as a graph for Graphviz: arrows mean "requires", dashed lines "excludes". */
 export function commandAsDot({ id, inputs }: Pick<Command, "id" | "inputs">): string {
   const related = new Set<string>();
   const lines: string[] = [];

@@ -28,12 +28,12 @@ export function isPositional(name: string, { position }: Pick<CommandInput, "pos
   return position !== undefined || name.startsWith("<");
 }
 
-/** Where an input stands: before or after all others, or between them. `<name>` comes last. */
+/** The position of an input: before or after all others, or between them. `<name>` comes last. */
 export function placeOf(name: string, { position }: Pick<CommandInput, "position">): "first" | "middle" | "last" {
   return position ?? (name.startsWith("<") ? "last" : "middle");
 }
 
-/** Inputs over others: options of one input are added to those of the other with its name. */
+/** Merges inputs over others: the options of an input are added to those of the other input of the same name. */
 export function mergeInputs(below: JsonObject, above: JsonObject): JsonObject {
   const merged: JsonObject = { ...below };
   for (const [key, entry] of Object.entries(above)) {
@@ -43,7 +43,7 @@ export function mergeInputs(below: JsonObject, above: JsonObject): JsonObject {
   return merged;
 }
 
-/** Parses the inputs of a command, and finds what makes no sense on a command line. */
+/** Parses the inputs of a command, and reports combinations that make no sense on a command line. */
 export function readInputs(raw: Json): { inputs: Record<string, CommandInput>; problems: SchemaProblem[] } {
   const schema = inputSchema as unknown as typeof fieldSchema;
   const { fields, problems } = readFields(raw, { flags: true, required: false, schema });

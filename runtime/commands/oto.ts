@@ -4,7 +4,7 @@ import { parseWith } from "../language/checker/sentences.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { Command, CommandInput, Field } from "../model/rule.ts";
 
-/** One parameter of OTO's export. Its references are flags of the same executable. */
+/** One parameter of OTO's export. It refers to other flags of the same executable. */
 const PARAMETER = z.looseObject({
   flag: z.string().min(1),
   description: z.string().nullish(),
@@ -18,14 +18,14 @@ const PARAMETER = z.looseObject({
 
 type Parameter = z.output<typeof PARAMETER>;
 
-/** What an export holds: the inputs of one executable. */
+/** The content of an export: the inputs of one executable. */
 export interface OtoImport {
   /** As OTO names it: `openssl - 3.5.3`. */
   tag: string;
   /** The program, which the tag begins with. */
   program: string;
   inputs: JsonObject;
-  /** What is left out: references to flags that the export does not have. */
+  /** References to flags that the export does not have; they are dropped. */
   dangling: string[];
 }
 
@@ -41,9 +41,9 @@ const TYPES: Record<string, Field["type"]> = {
 };
 
 /**
- * Reads OTO's export of parameters. What an input does not say itself is kept in its `x-oto`, so that
- * {@link exportOto} gives the same again.
- * @returns the inputs, or what is wrong with the export, in one sentence
+ * Reads OTO's export of parameters. Data that an input cannot express is kept in its `x-oto`, so that {@link exportOto}
+ * restores the export unchanged.
+ * @returns the inputs, or the problem of the export, in one sentence
  */
 export function importOto(value: unknown): OtoImport | { problem: string; hint: string } {
   const hint =
@@ -101,7 +101,7 @@ function inputOf(parameter: Parameter, tag: string, known: ReadonlySet<string>):
   };
 }
 
-/** A flag with a type that works without a value is one whose value is optional. */
+/** A flag whose type also works without a value has an optional value. */
 function typeOf(flag: string, value_type: string, requires_value: boolean): JsonObject {
   if (["bool", "none", ""].includes(value_type)) {
     return requires_value ? { type: "choice", choices: ["true", "false"] } : { type: "boolean" };
@@ -139,7 +139,7 @@ function parameterOf(flag: string, input: CommandInput, tag: string): JsonObject
   };
 }
 
-/** OTO's parameters of a command, and what they cannot hold, each as a sentence. */
+/** OTO's parameters of a command, and a sentence for each thing that they cannot express. */
 export function exportOto(command: Command, tag: string): { parameters: JsonObject[]; lost: string[] } {
   const { inputs, only, fixed, end, version } = command;
   const parameters = Object.entries(inputs).map(([flag, input]) => {

@@ -16,11 +16,11 @@ import { settable } from "./check_set.ts";
 import { mergeInputs, readInputs } from "./inputs.ts";
 import { isConstraint } from "./version.ts";
 
-/** A command, and what uses of it build on. */
+/** A command with the data that commands based on it need. */
 export interface ReadCommand {
   /** Absent if the file has errors. */
   command?: Command;
-  /** Its inputs before they are parsed, with those of the command that it is a use of. */
+  /** Its inputs before they are parsed, including those of the command that it is based on. */
   rawInputs: JsonObject;
 }
 
@@ -28,7 +28,7 @@ const text = z.string().min(1);
 const words = z.array(z.string()).min(1);
 const constraint = z.string().refine(isConstraint, { error: "expected versions such as 8.5, >=7.9 or >=7.9 <9" });
 
-/** The keys of a command file with their schemas. `inputs`, `with` and `tests` are checked beside. */
+/** The keys of a command file with their schemas. `inputs`, `with` and `tests` are checked separately. */
 export const COMMAND_SCHEMAS = {
   command: text.describe("A program in PATH, a path such as ./tool.sh, or ./other.yaml, of which this is one use"),
   name: text.describe("Its name for people"),
@@ -53,11 +53,11 @@ export function isUse(command: unknown): command is string {
   return typeof command === "string" && /^\.\.?\/.*\.ya?ml$/.test(command);
 }
 
-/** What a command file builds on. */
+/** The files that a command file builds on. */
 export interface Below {
   /** The id: its path without extension. */
   id: string;
-  /** The command that it is a use of, if `command` names one. */
+  /** The command that it is based on, if `command` names one. */
   base?: { command: Command; rawInputs: JsonObject };
   /** The inputs of the file under `import`. */
   imported: JsonObject;
@@ -105,7 +105,7 @@ function endOf(end: string | undefined): Pick<Command, "end"> {
   return end === undefined ? {} : { end };
 }
 
-/** The keys but `inputs`, `with` and `tests`. */
+/** All keys except `inputs`, `with` and `tests`. */
 function readValues(checking: Checking, raw: JsonObject): Values {
   const known = Object.fromEntries(Object.entries(raw).filter(([key]) => !key.startsWith("x-")));
   checking.checkKeys(known, [], COMMAND_KEYS, ["inputs"]);
@@ -211,7 +211,7 @@ function readFixed(
   });
 }
 
-/** Reports what no caller can ever make right: what is fixed conflicts, or something required can never be set. */
+/** Reports problems that no caller can fix: fixed values that conflict, or a required input that can never be set. */
 function checkPossible(checking: Checking, command: Command): void {
   const { inputs, fixed } = command;
   const free = new Set(settable(command));

@@ -2,18 +2,18 @@ import type { VersionCheck } from "../model/rule.ts";
 
 const CLAUSE = /^(>=|<=|>|<|=)?(\d+(?:\.\d+)*)$/;
 
-/** Whether a text says which versions are right: `8.5`, `>=7.9`, `>=7.9 <9`. */
+/** Whether a text is a version requirement: `8.5`, `>=7.9`, `>=7.9 <9`. */
 export function isConstraint(text: string): boolean {
   const clauses = text.trim().split(/\s+/);
   return clauses.every((clause) => CLAUSE.test(clause));
 }
 
-/** The first version in what a program says: `OpenSSL 3.0.19 27 Jan 2026` → `3.0.19`. */
+/** The first version in a program's output: `OpenSSL 3.0.19 27 Jan 2026` → `3.0.19`. */
 export function findVersion(output: string): string | undefined {
   return /(?<![\w.])v?(\d+(?:\.\d+)+)/.exec(output)?.[1] ?? /(?<![\w.])v?(\d+)(?![\w.])/.exec(output)?.[1];
 }
 
-/** Whether a version fulfils all clauses. One without an operator holds for all that begin like it: `8.5` for `8.5.1`. */
+/** Whether a version satisfies all clauses. A clause without an operator matches a prefix: `8.5` matches `8.5.1`. */
 export function satisfies(version: string, constraint: string): boolean {
   return constraint.trim().split(/\s+/).every((clause) => {
     const [, operator = "=", wanted] = CLAUSE.exec(clause)!;
@@ -34,7 +34,7 @@ export function satisfies(version: string, constraint: string): boolean {
   });
 }
 
-/** What is wrong with what a program says of its version; undefined if it is right. */
+/** The problem with the version in a program's output; undefined if it is right. */
 export function versionFault(program: string, { is, by }: VersionCheck, output: string): string | undefined {
   const found = findVersion(output);
   const asked = [program, ...by].join(" ");

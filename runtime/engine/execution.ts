@@ -12,7 +12,7 @@ import { runRule } from "./rule_run.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { Waiting } from "./waiting.ts";
 
-/** How long to wait before a run is tried again that failed because of the program, not because of its rule. */
+/** Delay before a run is executed again that failed because of the program, not because of its rule. */
 const TROUBLE_DELAY = 30_000;
 
 /** Runs one claimed run until it ends or is suspended, and records that. */

@@ -19,7 +19,10 @@ export class Records {
   /** The paths of the records inside a step, in the order of their creation. */
   #inside: Map<string, string[]> | undefined;
   readonly #asked = new Set<string>();
-  /** Texts that would let a reader of a trace act as somebody else, and what is recorded instead of each. */
+  /**
+   * Texts that would let a reader of a trace impersonate somebody, such as signed links, and what is recorded instead
+   * of each.
+   */
   #hidden: Map<string, string> | undefined;
   /** Branches that lost. This and other collections are made when they are needed: most runs have no branches. */
   #cancelled: Set<string> | undefined;

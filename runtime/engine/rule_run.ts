@@ -52,7 +52,7 @@ async function runList(then: Step[], context: RunContext, signal: AbortSignal): 
   }
 }
 
-/** It has as much time as `then` had. */
+/** It has the same time limit as `then`. */
 function runOnError(context: RunContext, failure: StepFailure, signal: AbortSignal): Promise<StepOutcome> {
   const { rule: { id, then, onError, timeout }, records, waiting, options: { clock } } = context;
   const error = errorValue(failure.error, failure.step);

@@ -7,7 +7,7 @@ const MOST_BRANCHES = 4_096;
 const LONGEST_SLEEP = 600_000;
 
 /**
- * Runs that are suspended in the store and still in memory, as long as there is room: the longest asleep is evicted
+ * An LRU cache of runs that are suspended in the store but still in memory: the run that has slept longest is evicted
  * first.
  */
 export class Sleepers {

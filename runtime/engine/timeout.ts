@@ -12,7 +12,7 @@ export interface TimeLimit {
   of?: number;
   /** Milliseconds so far that do not count, such as those in which a run only waited. */
   excluded?: () => number;
-  /** Milliseconds after which an action that ignores its signal is abandoned; absent if it surely stops. */
+  /** Milliseconds after which an action that ignores its signal is abandoned; absent if it always stops. */
   grace?: number;
 }
 
@@ -69,7 +69,7 @@ async function endInTime<T>(
   }
 }
 
-/** Calls back when so many milliseconds that count have passed. */
+/** Calls back after this many milliseconds, not counting the excluded ones. */
 function afterCounted(clock: Clock, ms: number, excluded: () => number = () => 0, call: () => void): Cancel {
   const end = clock.ticks() + ms - excluded();
   const look = () => {

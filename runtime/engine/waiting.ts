@@ -109,7 +109,7 @@ export class Waiting {
     });
   }
 
-  /** Runs branches concurrently while the calling branch rests. Rejects as the first branch that does. */
+  /** Runs branches concurrently while the calling branch waits. Rejects with the first branch that rejects. */
   async fork<T>(branches: (() => Promise<T>)[]): Promise<T[]> {
     let left = branches.length;
     for (let count = 1; count < left; count++) this.enter();
@@ -194,7 +194,7 @@ export class Waiting {
     onAsleep(suspendedTogether([...this.#waiters].map(suspended)));
   }
 
-  /** Resumes the branches that are due, and sets the alarm for the next one. */
+  /** Resumes the branches that are due, and sets the timer for the next one. */
   #resumeDue(): void {
     const now = this.clock.now();
     this.#resume(({ due }) => due !== undefined && due <= now, true);
@@ -202,8 +202,8 @@ export class Waiting {
   }
 
   /**
-   * One alarm for all. It may belong to a branch that no longer waits: to search thousands at each change would take
-   * seconds.
+   * One timer for all branches. It may belong to a branch that no longer waits: searching thousands of branches at each
+   * change would take seconds.
    */
   #setAlarm(at: number | undefined): void {
     this.#alarm?.cancel();

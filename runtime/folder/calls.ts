@@ -26,7 +26,7 @@ export interface Call {
   at: Position;
   /** True if the text was found in code and may be no target. */
   guessed?: boolean;
-  /** What is handed over, with the path of the entry that calls; absent for code. */
+  /** The values passed, with the path of the calling entry; absent for code. */
   given?: GivenValues & {
     path: (string | number)[];
     /** The options that only a command has. */
@@ -48,7 +48,7 @@ export interface LoadedCommand {
   tests: CommandTest[];
   origin: Origin;
   problems: Problem[];
-  /** What OTO calls the executable; absent if it was not imported. */
+  /** OTO's name for the executable; absent if it was not imported. */
   tag?: string;
   /** The JSON file under `import`, absolute. */
   imports?: string;
@@ -111,7 +111,7 @@ export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] 
   });
 }
 
-/** What an entry with `call` hands over under `with`. */
+/** The values that an entry with `call` passes under `with`. */
 function givenIn(entry: JsonObject, path: (string | number)[], origin: Origin): Call["given"] {
   const values = isObject(entry.with) ? entry.with as JsonObject : {};
   const written = writtenScalars(values, (below) => origin.written?.([...path, "with", ...below]));
@@ -135,8 +135,8 @@ export function placeCalls(calls: Call[], raw: Call[]): Call[] {
 }
 
 /**
- * Follows the calls of a rule or an action through all actions, and reports what cannot be called, and what does not fit the
- * inputs of what is called.
+ * Follows the calls of a rule or an action through all actions. Reports targets that cannot be called, and values that
+ * do not fit the inputs of the target.
  */
 export function follow(file: string, calls: Call[], callables: Callables, origin?: Origin): Called {
   const called: Called = { actions: {}, commands: {}, modules: {}, problems: [], late: false };
@@ -220,7 +220,7 @@ function addCommand(
   else report(`${target} does not load`, "fix its problems first");
 }
 
-/** What an entry hands over that the command cannot get, as far as it is known before templates are resolved. */
+/** Values of an entry that the command does not accept, as far as this is known before templates are resolved. */
 function checkSetOf({ commands }: Called, call: Call & { path: string }, origin: Origin): Problem[] {
   const { given, path } = call;
   const command = commands[path];
@@ -236,10 +236,10 @@ function readsSecret(expression: string): boolean {
   return compile(expression).references.some(({ path: [root] }) => root === "secrets");
 }
 
-/** What is known to fit, with the inputs that it fits: a load checks only what has changed. */
+/** Cache of values that fit, with the inputs that they fit: a load checks only what has changed. */
 const fitting = new WeakMap<GivenValues, Record<string, Field>>();
 
-/** What an entry hands over that does not fit the inputs of the action. */
+/** Values of an entry that do not fit the inputs of the action. */
 function checkGiven({ actions }: Called, call: Call & { path: string }, origin: Origin): Problem[] {
   const { given, path } = call;
   const { inputs } = actions[path];
@@ -256,7 +256,7 @@ function checkGiven({ actions }: Called, call: Call & { path: string }, origin: 
   return problems;
 }
 
-/** Problems of values at their places in the entry that hands them over. */
+/** Problems of values, at their positions in the calling entry. */
 function problemsAt(
   problems: FieldProblem[],
   { given, at }: Call & { given: NonNullable<Call["given"]> },

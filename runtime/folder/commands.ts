@@ -13,12 +13,12 @@ import { faultOf } from "./guard.ts";
 import { type CommandSource, idOfPath } from "./source.ts";
 
 interface Known extends ReadCommand, LoadedCommand {
-  /** What it was read with: the command below it, and the text that it imports. */
+  /** What it was read with: the command that it is based on, and the text that it imports. */
   base: ReadCommand | undefined;
   imported: string | undefined;
 }
 
-/** Reads command files, each after the one that it is a use of. A file that is unchanged is not read again. */
+/** Reads command files, each after the one that it is based on. An unchanged file is not read again. */
 export class CommandReader {
   readonly #known = new WeakMap<CommandSource, Known>();
 
@@ -80,7 +80,7 @@ function newChecking(origin: Origin): Checking {
   return new Checking(origin, { triggers: {}, steps: {} }, { env: {}, now: 0 });
 }
 
-/** The tag that `whenthen import` has kept. */
+/** The tag that `whenthen import` stored. */
 function tagIn({ "x-oto": kept }: JsonObject): string | undefined {
   return isObject(kept) && typeof kept.tag === "string" ? kept.tag : undefined;
 }

@@ -2,8 +2,8 @@ import type { Json, JsonObject } from "../model/json.ts";
 import { parseJson } from "./parse_json.ts";
 
 /**
- * JSON from outside, of which rules usually read a few short members. The others are checked, but become objects only when
- * something reads them: parsing 1 kB takes 15 to 20 µs under load, most of it for garbage.
+ * Lazy parsing of JSON from outside. Rules usually read a few short members. The others are validated at once, but
+ * parsed only when they are read: parsing 1 kB takes 15 to 20 µs under load, mostly for garbage.
  */
 
 /** Lists and objects of at least this length are parsed later. */
@@ -31,7 +31,7 @@ export function readLazyJson(text: string, name?: string): Json {
     at = to;
   }
   const value = parseJson(rest + text.slice(at), name) as JsonObject;
-  // A name twice: the last one counts, which is not worth a way of its own.
+  // Duplicate names: the last one counts. This is too rare for a fast path.
   if (Object.keys(value).length !== members.count) return parseJson(text, name);
   for (const { key, from, to } of members.long) parseLater(value, key, text.slice(from, to));
   if (!/[\\\n\r\t]/.test(text)) Object.defineProperty(value, SOURCE, { value: text });
@@ -39,8 +39,8 @@ export function readLazyJson(text: string, name?: string): Json {
 }
 
 /**
- * The JSON text that an object was read from by {@link readLazyJson}, if it is one line that has each text and number of the
- * object as `JSON.stringify` would write it, apart from zeros at the end of a number.
+ * The JSON text from which {@link readLazyJson} read an object. Undefined unless the text is one line that has each
+ * string and number of the object as `JSON.stringify` would write it, apart from zeros at the end of a number.
  */
 export function sourceOf(value: unknown): string | undefined {
   return typeof value === "object" && value !== null ? (value as { [SOURCE]?: string })[SOURCE] : undefined;
@@ -69,7 +69,9 @@ const [QUOTE, BACKSLASH, COMMA, COLON] = [34, 92, 44, 58];
 const [MINUS, POINT, ZERO, LETTER_E] = [45, 46, 48, 101];
 const [OPEN_LIST, CLOSE_LIST, OPEN, CLOSE] = [91, 93, 123, 125];
 
-/** The members of an object; undefined if the text is no such object, has no long members, or is to be left to parseJson. */
+/**
+ * The members of an object; undefined if the text is no object, has no long members, or must be parsed by `parseJson`.
+ */
 function scanObject(text: string): Members | undefined {
   let at = skipSpace(text, 0);
   if (text.length < LONG || text.charCodeAt(at) !== OPEN) return undefined;
@@ -102,7 +104,7 @@ function skipSpace(text: string, at: number): number {
   }
 }
 
-// Each of these returns where the value at `at` ends, or -1 if none does or it is left to `parseJson`.
+// Each of these returns the end of the value at `at`, or -1 if there is none or `parseJson` must parse it.
 
 function endOfValue(text: string, at: number, depth: number): number {
   const first = text.charCodeAt(at);
@@ -139,7 +141,7 @@ function endOfString(text: string, at: number): number {
   for (;;) {
     const code = text.charCodeAt(++at);
     if (code === QUOTE) return at + 1;
-    // A control character, or NaN behind the end.
+    // A control character, or NaN after the end of the text.
     if (!(code >= BLANK)) return -1;
     if (code === BACKSLASH) {
       const length = lengthOfEscape(text, at + 1);
@@ -154,7 +156,10 @@ function lengthOfEscape(text: string, at: number): number {
   return at < text.length && '"\\/bfnrt'.includes(text[at]) ? 1 : 0;
 }
 
-/** A short number, whose digits are written again as they are: no exponent, which 0.0000001 would get, too. */
+/**
+ * A short number whose digits `JSON.stringify` writes unchanged: no exponent, and not so small (0.0000001) that it
+ * would get one.
+ */
 function endOfNumber(text: string, from: number): number {
   const whole = text.charCodeAt(from) === MINUS ? from + 1 : from;
   let at = endOfDigits(text, whole);

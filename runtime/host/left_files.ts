@@ -8,7 +8,7 @@ import type { SavedFile } from "./run_files.ts";
 /** The states of files, by path relative to their folder. */
 export type FileMarks = ReadonlyMap<string, string>;
 
-/** Files that a command may leave: each of them is read. */
+/** Maximum number of files that a command may leave: each of them is read. */
 const MOST_FILES = 1_000;
 
 /**
@@ -33,7 +33,7 @@ export async function markFilesIn(folder: string, isOwn: (name: string) => boole
 }
 
 /**
- * The files that are new or changed since then, by name.
+ * The files that are new or changed since that state, by name.
  * @throws TerminalError if there are more than 1,000
  */
 export async function filesSince(
@@ -57,8 +57,8 @@ export async function filesSince(
 }
 
 /**
- * Undefined for a file or folder that has gone, as those of a command beside this one do, or that only root may read: the
- * command has done its work, so its step must not fail over them.
+ * Undefined for a file or folder that was removed meanwhile, for example by a concurrent command, or that only root may
+ * read. The command has succeeded by then, so such a file must not fail its step.
  */
 async function ifReachable<T>(reading: Promise<T>): Promise<T | undefined> {
   try {

@@ -5,7 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { messageOf, TerminalError } from "../model/errors.ts";
 import type { Disk, DiskFile } from "./disk.ts";
 
-/** A file in a run's folder, as the run's data has it. */
+/** A file in a run's folder, as recorded in the run's data. */
 export type SavedFile = {
   /** Absolute. */
   path: string;
@@ -17,36 +17,36 @@ export type SavedFile = {
   sha256: string;
 };
 
-/** A file that is being written. It is there under its name, whole, once `keep` resolves, or never. */
+/** A file that is being written. It appears under its name all or nothing, when `keep` resolves. */
 export interface FileDraft {
   /** @throws TerminalError if it exceeds the size limit of a file; Error if it cannot be written */
   write(bytes: Uint8Array): Promise<void>;
-  /** Puts it in its place, durably, instead of what an earlier attempt left there. */
+  /** Moves it to its place, durably, replacing the file of an earlier attempt. */
   keep(type: string): Promise<SavedFile>;
-  /** Leaves nothing of it. */
+  /** Removes what was written of it. */
   discard(): Promise<void>;
 }
 
 /** Which file is to be written. */
 export interface NewFile {
   run: string;
-  /** The step's path: each step has its own place, so that none replaces what another has saved. */
+  /** The step's path: each step has its own folder, so that no step replaces a file of another. */
   step: string;
   name: string;
   /** For messages: `the answer to GET https://example.org/`. */
   what: string;
 }
 
-/** Bytes that one file may have. */
+/** Maximum size of a file, in bytes. */
 export const MOST_FILE_BYTES = 1_000_000_000;
 /** Bytes that are written at once. */
 const PIECE = 1_000_000;
-/** Folders that a sweep looks at: with a hundred thousand of them there is still no burst. */
+/** Folders checked per sweep, so that even 100,000 of them cause no burst of work. */
 const SWEPT = 100;
-/** See `newId`: nothing else in there is a run's. */
+/** See `newId`: only names of this form are folders of runs. */
 const RUN_ID = /^[0-9a-z]{20}$/;
 
-/** Whether it names a file and no folder, wherever it is put. */
+/** Whether it is a plain file name, safe in any folder. */
 export function isFileName(name: string): boolean {
   if (name === "" || name === "." || name === ".." || Buffer.byteLength(name) > 255) return false;
   // deno-lint-ignore no-control-regex
@@ -55,7 +55,7 @@ export function isFileName(name: string): boolean {
 
 /** The files that runs have saved: a folder for each run, `<folder>/<run>/<step>/<name>`. */
 export class RunFiles {
-  /** Runs that the sweep has not come to in this round. */
+  /** Runs that the sweep has not checked in this round. */
   #round: string[] = [];
 
   /** @param folder absolute; it is made with the first file */
@@ -69,12 +69,12 @@ export class RunFiles {
   async create({ run, step, name, what }: NewFile): Promise<FileDraft> {
     const task = `Cannot save ${what} as ${JSON.stringify(name)}`;
     if (!isFileName(name)) throw new TerminalError(`${task}: expected a plain file name such as report.csv`);
-    // A path may have characters that a name cannot have, and be longer.
+    // A step's path may contain characters that a file name cannot, and may be longer.
     const place = join(this.folder, run, createHash("sha256").update(step).digest("hex").slice(0, 16));
     const draft = `${place}.new`;
     try {
       await this.disk.mkdir(place);
-      // A program that was killed may have left one.
+      // A killed program may have left one.
       if ((await this.disk.list(dirname(draft))).includes(basename(draft))) await this.disk.remove(draft);
       const file = await this.disk.create(draft);
       return new Draft({ disk: this.disk, file, draft, path: join(place, name), task, most: this.most });
@@ -114,10 +114,10 @@ export class RunFiles {
 interface DraftParts {
   disk: Disk;
   file: DiskFile;
-  /** Where it is while it is written. */
+  /** The temporary path while it is written. */
   draft: string;
   path: string;
-  /** How its errors begin. */
+  /** The prefix of its error messages. */
   task: string;
   most: number;
 }
@@ -159,7 +159,7 @@ class Draft implements FileDraft {
     return { path, name: basename(path), type, bytes: this.#bytes, sha256: this.#hash.digest("hex") };
   }
 
-  /** What cannot be removed goes with the run's folder. */
+  /** If removal fails, the file is removed later with the run's folder. */
   async discard(): Promise<void> {
     this.#unwritten = [];
     await this.#close().catch(() => {});
@@ -179,7 +179,7 @@ class Draft implements FileDraft {
     await this.#parts.file.close();
   }
 
-  /** A full disk may have room at the next attempt. */
+  /** A full disk may have space at the next attempt. */
   async #trying(act: () => Promise<void>): Promise<void> {
     try {
       await act();

@@ -23,7 +23,7 @@ export interface ChildOptions {
   keep: { stdout: number; stderr: number };
   /** Keeps the last lines of both streams instead, as many as take up to this many bytes as JSON together. */
   tail?: number;
-  /** Gets standard output, all of it, beside what is kept. What it throws ends the child. */
+  /** Receives all of standard output, in addition to the bytes kept. An error that it throws ends the child. */
   output?: Take;
   /** Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. */
   signal: AbortSignal;
@@ -183,15 +183,15 @@ async function hasRunningMember(group: number): Promise<boolean> {
   return members.includes(true);
 }
 
-/** Takes a piece of a stream; the next one comes once it resolves. */
+/** Consumes a chunk of a stream; the next one comes after it resolves. */
 type Take = (bytes: Uint8Array) => Promise<void>;
 
-/** Milliseconds between two looks at whether a stream is taken. */
+/** Polling interval in milliseconds for whether a stream is consumed. */
 const LOOK = 50;
 
-/** Passes a stream on, piece by piece: the writer waits for the reader. */
+/** Forwards a stream chunk by chunk, with backpressure. */
 class HandedOn {
-  /** Resolves if it could not be taken. */
+  /** Resolves if a chunk could not be consumed. */
   readonly failed: Promise<void>;
   error: unknown;
   #taking: Promise<void> = Promise.resolve();
@@ -206,14 +206,14 @@ class HandedOn {
     });
   }
 
-  /** What came is taken. */
+  /** Everything received so far is consumed. */
   get taken(): Promise<void> {
     return this.#taking;
   }
 
   /**
-   * Waits until all is taken, also what a slow disk keeps in the pipe. Who still has the stream open has `ms` to write, beside the
-   * time that taking it takes.
+   * Waits until everything is consumed, including data that a slow disk leaves in the pipe. A process that still has
+   * the stream open may write for `ms`, not counting the time spent consuming.
    * @param closed resolves when the stream has ended and was read
    */
   async drained(ms: number, closed: Promise<void>): Promise<void> {

@@ -17,7 +17,7 @@ export interface BatchesOptions {
   onClosed: (receipts: Receipt[]) => void;
 }
 
-/** How many batches are closed side by side; each is a transition of its own, and they share one sync. */
+/** How many batches are closed concurrently; each is its own transition, and they share one sync. */
 const AT_ONCE = 64;
 
 /**
@@ -36,8 +36,8 @@ export class Batches {
   constructor(private readonly options: BatchesOptions) {}
 
   /**
-   * From now on they close by themselves.
-   * @param onFailure called with the reason if one could not be closed; it is attempted again
+   * Starts to close batches when they are due.
+   * @param onFailure called with the reason if one could not be closed; it is retried
    */
   start(onFailure: (message: string) => void): void {
     const report = (failure: string | null) => failure === null || onFailure(failure);

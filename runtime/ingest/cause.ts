@@ -8,7 +8,7 @@ export function causeOf(run: { id: string; event: Event }): Cause {
   return { depth: (run.event.cause?.depth ?? 0) + 1, run: run.id };
 }
 
-/** How many runs may bring one another about in a row: rules that trigger each other must end at some time. */
+/** Maximum length of a chain of runs that cause each other: it stops rules that trigger each other in a loop. */
 const LONGEST_CHAIN = 16;
 
 /** The verdict that ends a chain of runs which has become too long. */

@@ -12,15 +12,15 @@ import { decide } from "./decide_verdict.ts";
 export interface IngestOptions {
   store: Store;
   clock: Clock;
-  /** The surroundings that a rule's expressions see: `env`, `secrets`. */
+  /** The context that a rule's expressions see: `env`, `secrets`. */
   surroundings: (rule: string) => Scope;
-  /** Runs runs, if the program does; takes over those that start at once. */
+  /** Executes runs, if the program does so; takes over those that start at once. */
   executor?: Executor;
   /** Called after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
   onAccepted: (receipts: Receipt[]) => void;
 }
 
-/** Runs runs that were claimed together with their event, which saves a transition for each. */
+/** Executes runs that were claimed together with their event, which saves a transition for each. */
 export interface Executor {
   /** Reserves up to `most` slots, until {@link take} is called. */
   lease(most: number): Lease;
@@ -145,14 +145,17 @@ export class Ingest {
   }
 }
 
-/** An event that starts nothing because of its inputs is not known afterwards: once it is corrected, it may come again. */
+/**
+ * An event that starts nothing because of invalid inputs does not keep its identity: the sender can correct it and send
+ * it again.
+ */
 function arrivalOf(event: Event, within: number | undefined, candidates: Candidate[]): Arrival {
   const kinds = candidates.map(({ outcome }) => outcome.kind);
   const isRefused = kinds.includes("invalid") && !kinds.includes("admit") && !kinds.includes("collect");
   return { event, within: isRefused ? 0 : within, candidates };
 }
 
-/** Like `Promise.all`, without its cost for a single item, as there nearly always is one. */
+/** Like `Promise.all`, but cheaper for a single item, which is the usual case. */
 async function all<T, R>(items: T[], use: (item: T) => Promise<R>): Promise<R[]> {
   return items.length === 1 ? [await use(items[0])] : await Promise.all(items.map(use));
 }

@@ -7,7 +7,10 @@ import type { Event } from "../model/event.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { Field, Rule, Trigger } from "../model/rule.ts";
 
-/** The type of events that start a rule by hand: with `by`, which no sender can set, their data are the given values. */
+/**
+ * The type of events that start a rule by hand. If `by` is set, which no sender can do, the event's data are the given
+ * values.
+ */
 export const BY_HAND = "manual";
 
 /** The values of a rule's inputs, or what is wrong with them, by name. */

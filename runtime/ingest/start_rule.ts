@@ -15,14 +15,14 @@ const OPERATORS = "operators";
 export interface Start {
   /** Who starts it; absent for an operator, who may start every rule. */
   person?: Person;
-  /** The name that stands in the run. */
+  /** The name recorded in the run. */
   by: string;
   /** The values of the rule's inputs. */
   inputs?: JsonObject;
   /** For a rule without inputs: the event's data. */
   data?: Json;
   subject?: string;
-  /** One-time: a second start with the same id is the first one. */
+  /** Idempotency key: a second start with the same id is a duplicate of the first. */
   id?: string;
 }
 
@@ -80,7 +80,10 @@ export function startersOf({ triggers }: Rule): string[] {
   ];
 }
 
-/** The trigger through which a person starts a rule; for an operator the manual one, else the first. Undefined if they may not. */
+/**
+ * The trigger through which a person starts a rule; for an operator the manual one, otherwise the first one. Undefined
+ * if they may not start it.
+ */
 export function triggerFor({ triggers }: Rule, person: Person | undefined): Trigger | undefined {
   const manual = triggers.filter(({ kind }) => kind === "manual");
   if (person !== undefined && !person.groups.includes(OPERATORS)) {

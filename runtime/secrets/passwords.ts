@@ -5,7 +5,9 @@ import { createHash, randomBytes, scrypt, timingSafeEqual } from "node:crypto";
 const COST = { ln: 15, r: 8, p: 3 };
 const SALT = 16;
 const KEY = 32;
-/** Dots instead of the usual `$` and commas, so that it needs no quotes in a shell and in YAML, also between braces. */
+/**
+ * Dots instead of the usual `$` and commas, so that a hash needs no quotes in a shell or in YAML, even between braces.
+ */
 const PASSWORD_HASH = /^scrypt\.(1[0-7])\.([1-9]|1[0-6])\.([1-8])\.([\w-]{22})\.([\w-]{43})$/;
 const TOKEN_HASH = /^sha256\.[\w-]{43}$/;
 
@@ -22,7 +24,7 @@ export function isPasswordHash(text: string): boolean {
   return PASSWORD_HASH.test(text);
 }
 
-/** Whether a password matches a hash; takes equally long for a wrong one. */
+/** Whether a password matches a hash. A wrong password takes the same time. */
 export async function verifyPassword(password: string, hash: string): Promise<boolean> {
   const [, ln, r, p, salt, key] = PASSWORD_HASH.exec(hash)!;
   const given = await derive(password, Buffer.from(salt, "base64url"), { ln: Number(ln), r: Number(r), p: Number(p) });
@@ -52,7 +54,7 @@ export function verifyToken(token: string, hash: string): boolean {
 function derive(password: string, salt: Uint8Array, { ln, r, p }: typeof COST): Promise<Buffer> {
   const N = 2 ** ln;
   return new Promise((resolve, reject) => {
-    // Another keyboard may compose the same text of other code points.
+    // Keyboards may encode the same text with different code points (Unicode normalization).
     scrypt(password.normalize("NFC"), salt, KEY, { N, r, p, maxmem: 256 * N * r }, (error, key) => {
       if (error) reject(error);
       else resolve(key);
@@ -61,8 +63,8 @@ function derive(password: string, salt: Uint8Array, { ln, r, p }: typeof COST): 
 }
 
 /**
- * Compares a text that somebody gave with the right one, in a time that tells nothing about where they differ, nor whether they
- * are of one length.
+ * Compares a given text with the expected one in constant time: the duration reveals neither the position of a
+ * difference nor whether the lengths are equal.
  */
 export function isSameText(given: string, right: string): boolean {
   const expected = Buffer.from(right);

@@ -13,7 +13,7 @@ import type { RunTrace } from "./transitions/retry_run.ts";
 import { readWaits, toRun } from "./transitions/run_rows.ts";
 import { readNotes, readSteps } from "./transitions/trace.ts";
 
-/** Reads live rows in its turn; see `LedgerStore`. */
+/** Reads live rows in order with the transitions; see `LedgerStore`. */
 type Read = <T>(work: (rows: Rows) => T) => Promise<T>;
 
 /** Reads runs and events, of which some are live and others in history. */
@@ -96,7 +96,7 @@ export class Reading {
 
   /** Events, newest first. */
   async searchEvents({ from, to, before, after, text, id, ...filter }: EventSearch): Promise<Found<EventRecord>> {
-    // Until what was changed before is on disk.
+    // Wait until earlier changes are on disk.
     await this.read(() => {});
     const ends = [before ?? Infinity, to === undefined ? Infinity : keyAt(to)].map(Number);
     const end = Math.min(...ends);

@@ -19,11 +19,11 @@ interface Reach {
 }
 
 /**
- * What people do to runs. Actions on one run are performed one after the other, so that each sees the notes of those before it,
- * also where these are in history: two clicks on the same button are one action.
+ * Actions of people on runs. Actions on one run are executed one after the other, so that each sees the notes of the
+ * earlier ones, even if these are in history: two clicks on the same button are one action.
  */
 export class RunActions {
-  /** The last action on a run that is under way. */
+  /** The latest action in progress on each run. */
   readonly #last = new Map<string, Promise<unknown>>();
 
   constructor(private readonly reach: Reach) {}

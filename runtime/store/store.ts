@@ -176,7 +176,7 @@ export interface Store {
   /** Live runs by current state; ended ones since the store was created. */
   countRuns(): Promise<Record<RunState, number>>;
   stats(): Promise<StoreStats>;
-  /** Grows with each durable change; for those who want to know whether to look again. */
+  /** Grows with each durable change, so that readers know whether to read again. */
   changes(): number;
   /** Why no new events are accepted at the moment: writes to the disk fail. */
   refusal(): string | undefined;
@@ -232,13 +232,13 @@ export interface Refused {
   reason: string;
 }
 
-/** What somebody saw of a run and decided on. If it has changed since, what they ask for is refused. */
+/** The version of a run that somebody saw and decided on. If the run has changed since, their request is refused. */
 export interface Seen {
-  /** How many notes it had of what people did. */
+  /** How many notes of people's actions it had. */
   actions: number;
   /** Whether it had ended. */
   ended: boolean;
-  /** Since when the step waited that is to be skipped; milliseconds since the epoch. */
+  /** Since when the step to be skipped has waited; milliseconds since the epoch. */
   since?: number;
 }
 
@@ -361,7 +361,7 @@ export interface EventSearch extends Paging {
 /** Rows of a listing. */
 export interface Found<T> {
   rows: T[];
-  /** Set if the search ended early, with as many parts read as it may: with this as `before` it continues. */
+  /** Set if the search ended early, at its limit of parts: pass this as `before` to continue. */
   stoppedAt?: string;
 }
 

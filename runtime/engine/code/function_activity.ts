@@ -5,7 +5,7 @@ import type { Waiting } from "../waiting.ts";
  * something of its own, such as a timer. Suspending too early would only repeat what it does between steps.
  */
 const QUIET = 20;
-/** The same for tests with a manual clock, where nothing outside the program is waited for. */
+/** The same for tests with a manual clock, in which functions wait for nothing outside the program. */
 const SOON = 1;
 
 /** Whether a rule's function is working, as one of the branches of its run. */

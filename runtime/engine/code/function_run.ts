@@ -151,7 +151,7 @@ export class FunctionRun {
         compute: (attempt, signal) => this.#compute(step, attempt, signal),
         branch: (args) => this.#branch(step, args),
       });
-      // The function hangs in a computation that timed out; it gets the failure when it is called again.
+      // The function hangs in a computation that timed out; it gets the failure in its next execution.
       if (outcome.kind === "failed" && step.computing?.hangs) outcome = this.#parkedAgain();
       if (outcome.kind === "suspended") this.#suspended.set(step, outcome);
       else this.#activity.stir();

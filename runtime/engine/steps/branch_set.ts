@@ -99,7 +99,7 @@ export class BranchSet {
     await this.#decision;
   }
 
-  /** What a loser throws is ignored; what any other branch throws ends them all. */
+  /** An error of a losing branch is ignored; an error of any other branch ends all branches. */
   async #guard(work: () => Promise<void>): Promise<void> {
     try {
       await work();

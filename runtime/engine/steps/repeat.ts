@@ -182,8 +182,8 @@ class Turns {
   }
 
   /**
-   * The next time on the grid that the first turn began. If a turn took longer than the interval, the next one follows at
-   * once, and the missed ones are dropped.
+   * The next time on the grid that starts with the first turn. If a turn took longer than the interval, the next one
+   * follows at once, and the missed ones are dropped.
    */
   #dueOf(turn: number): number {
     const every = parseDuration(this.#plan.every!)!;

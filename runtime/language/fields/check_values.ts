@@ -15,7 +15,7 @@ import {
 
 /** A problem of one value, or of one that is missing. */
 export interface FieldProblem {
-  /** The field that it is shown at. */
+  /** The field at which it is shown. */
   key: string;
   kind: "unknown" | "unfit" | "missing" | "conflict";
   /** About the value; for relations a whole sentence that names the fields. */
@@ -65,7 +65,10 @@ function byKey(a: FieldProblem, b: FieldProblem): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : a.message < b.message ? -1 : 1;
 }
 
-/** Unknown keys that are reported, and names that a hint lists: who sends thousands gets no answer of megabytes. */
+/**
+ * Limits the unknown keys reported and the names listed in a hint, so that a request with thousands of keys does not
+ * get megabytes in return.
+ */
 const MOST_UNKNOWN = 20;
 const MOST_NAMES = 50;
 const LONGEST_KEY = 100;
@@ -102,7 +105,7 @@ function givenIn(fields: Record<string, Field>, values: Record<string, Json>, op
 }
 
 /**
- * The fields that their defaults set beside others: a default yields to what it conflicts with.
+ * The fields that get their defaults. A default is not used if it conflicts with a field that is set.
  * @param off fields that are given as not set
  */
 export function defaultsBeside(
@@ -118,7 +121,7 @@ export function defaultsBeside(
   }));
 }
 
-/** @param missing fields that have to be set, and are not */
+/** @param missing required fields that are not set */
 function checkRelations(
   fields: Record<string, Field>,
   relations: Relations,
@@ -151,13 +154,13 @@ function checkRelations(
 }
 
 /**
- * The ways to needed fields as sentences. Each is built on the one before it: of 10,000 missing fields, each with all steps to it,
- * joining these one by one takes most of a check.
+ * The paths to needed fields as sentences. Each sentence extends the previous one: with 10,000 missing fields, joining
+ * every path from its start would take most of the check's time.
  */
 class Ways {
   readonly #steps = new Map<string, { count: number; text: string }>();
 
-  /** Adds the step to a field behind the one that requires it, and says the whole way. */
+  /** Appends the step to a field to the path of the field that requires it, and returns the whole path. */
   add(name: string, by: string): string {
     const step = `${by} requires ${name}`;
     const { count, text } = this.#steps.get(by) ?? { count: 0, text: "" };
@@ -165,7 +168,7 @@ class Ways {
     return this.say(by, step);
   }
 
-  /** The way to a field, and one more step. */
+  /** The path to a field, plus one more step. */
   say(name: string, step: string): string {
     const { count, text } = this.#steps.get(name) ?? { count: 0, text: "" };
     return count === 0 ? step : `${text}${count === 1 ? " and" : ", and"} ${step}`;

@@ -10,13 +10,13 @@ export interface Completion {
   set: string[];
   /** Those of them that neither a value nor a default sets. */
   added: string[];
-  /** The given values and those of added fields that can have only one: true, or the single choice. */
+  /** The given values, and those of added fields that have only one possible value: true, or the single choice. */
   values: Record<string, Json>;
   /** Added fields that still need a value. */
   open: string[];
 }
 
-/** How many combinations of choices are looked at. */
+/** How many combinations of choices are tried. */
 const MOST_TRIES = 10_000;
 
 /**
@@ -88,7 +88,7 @@ function isAtLeast(set: string[], best: string[]): boolean {
   return set.join("\n") >= best.join("\n");
 }
 
-/** The names of which one has to be added: what a default beside the set requires, or one of several. */
+/** The alternatives of which one must be added: for a requirement of a default, or for one of several. */
 function openChoice(
   fields: Record<string, Field>,
   relations: Relations,

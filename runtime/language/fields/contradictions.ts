@@ -5,8 +5,8 @@ import { isAsked, smallest } from "./complete.ts";
 import { conflictsAmong, joined, type Needed, neededBy, type Relations, relationsOf, stepsTo } from "./relations.ts";
 
 /**
- * What cannot be right between the fields of a set, whatever their values: names that do not exist, cycles of `requires`, and
- * fields that can never be set. Consequences are left out: of a field that requires one which can never be set.
+ * Problems of a set of fields that exist whatever the values are: unknown names, cycles of `requires`, and fields that
+ * can never be set. Consequences are not reported, such as a field that requires one that can never be set.
  */
 export function findContradictions(fields: Record<string, Field>): SchemaProblem[] {
   const problems = unknownNames(fields);
@@ -37,7 +37,7 @@ function unknownNames(fields: Record<string, Field>): SchemaProblem[] {
   return problems;
 }
 
-/** How many problems of a kind are reported: finding the shortest way to each takes a while. */
+/** How many problems of a kind are reported: finding the shortest path to each is slow. */
 const MOST_REPORTED = 50;
 
 /** One problem for each group of fields that require each other: its shortest cycle. */
@@ -69,7 +69,10 @@ function onCycles(requires: Graph): Graph {
   );
 }
 
-/** All names so that each stands behind those that it requires, and what is left because it requires itself. */
+/**
+ * All names in topological order (each after those that it requires), and the rest, which are on cycles or depend on
+ * one.
+ */
 function leavesFirst(requires: Graph): { order: string[]; left: Graph } {
   const requiredBy = inverted(requires);
   const open = new Map([...requires].map(([name, others]) => [name, others.length]));
@@ -99,7 +102,10 @@ function inverted(requires: Graph): Graph {
   return requiredBy;
 }
 
-/** Fields that all require each other, directly or not. Each field of the graph requires another one of it. */
+/**
+ * Strongly connected components: fields that all require each other, directly or not. Each field of the graph requires
+ * another field of it.
+ */
 function groupOf(graph: Graph): Set<string> {
   const seen = new Set<string>();
   let [at] = [...graph.keys()].sort();
@@ -164,7 +170,7 @@ function lengthOf(needed: Needed, pair: [string, string]): number {
   return stepsTo(needed, pair[0]).length + stepsTo(needed, pair[1]).length;
 }
 
-/** The steps to both sides of a conflict, and the conflict. */
+/** The paths to both sides of a conflict, and the conflict. */
 function why({ conflicts }: Relations, needed: Needed, [name, other]: [string, string], asked: string[]): string[] {
   const always = [name, other].map((each) => wayTo(needed, each)[0]).filter((root) => asked.includes(root));
   const required = [...new Set(always)].map((root) => `${root} is required`);
@@ -199,8 +205,9 @@ function deadOf(fields: Record<string, Field>, relations: Relations, names: stri
 }
 
 /**
- * Fields that require, together with those that are always set, both sides of a conflict. 32 conflicts at once go up the order of
- * requirements as bits, as ten thousand conflicts among ten thousand fields would take minutes one by one.
+ * Fields that require, together with those that are always set, both sides of a conflict. A bit mask propagates 32
+ * conflicts at once along the order of requirements: 10,000 conflicts among 10,000 fields would take minutes one by
+ * one.
  */
 function conflicting(relations: Relations, names: string[], asked: string[]): Set<string> {
   const { requires } = relations;

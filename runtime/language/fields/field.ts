@@ -43,7 +43,7 @@ declare const unresolved: unique symbol;
 /** Text that replaces a value until its expressions are resolved. */
 export type Template = string & { readonly [unresolved]: true };
 
-/** What a schema gives once every template in it is resolved. */
+/** The result of a schema after every template in it is resolved. */
 export type Resolved<T> = [Json] extends [T] ? T
   : T extends Template ? never
   : T extends readonly (infer Item)[] ? Resolved<Item>[]

@@ -29,14 +29,14 @@ export function checkValue(field: Field, value: Json | undefined): { value: Json
   return problem === undefined ? { value: value! } : { problem };
 }
 
-/** Whether a value counts as none. */
+/** Whether a value counts as absent. */
 export function isAbsent({ type }: Pick<Field, "type">, value: Json | undefined): boolean {
   return value === undefined || value === null || (value === "" && type !== "text");
 }
 
 /** What is wrong with a value that is not absent; undefined if it fits. */
 function problemOf(field: Omit<Field, "required">, value: Json): string | undefined {
-  // What was typed in the place of a secret's name may be the secret.
+  // A text entered instead of a secret's name may be the secret itself.
   if (!fits(field, value)) return `expected ${expected(field)}${field.type === "secret" ? "" : `, got ${show(value)}`}`;
   if (field.type === "list") return outOfRange(field, value) ?? problemOfItems(field.of, value as Json[]);
   if (field.choices !== undefined && !field.choices.includes(value)) {
@@ -99,8 +99,8 @@ function isDate(text: string): boolean {
 }
 
 /**
- * Whether a path stays where it may lead: below `under`, else below the folder that it is relative to. `..` is never accepted:
- * behind a symbolic link it leads elsewhere than its text says.
+ * Whether a path stays below `under`, or otherwise below the folder that it is relative to. `..` is never accepted:
+ * after a symbolic link it resolves to another folder than the text suggests.
  */
 function isPath(text: string, under: string | undefined): boolean {
   if (text === "" || text.includes("\0") || text.split(/[/\\]/).includes("..")) return false;

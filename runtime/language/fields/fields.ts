@@ -46,7 +46,7 @@ export const fieldSchema = z.strictObject({
 /** The groups of which exactly one field is set. */
 export const oneOfSchema = z.array(z.array(name).min(2)).min(1);
 
-/** The key beside the fields, so no name of a field. */
+/** The key next to the fields; no field can have this name. */
 const ONE_OF = "oneOf";
 
 /** How fields are read. */
@@ -202,7 +202,7 @@ function readField(
   return { field: { ...field, default: checked.value }, problems };
 }
 
-/** What is written beside a list about its items belongs to these. */
+/** Options next to a list that apply to its items belong to these types. */
 function moveToItems(field: Field): void {
   const { choices, pattern, under } = field;
   if (choices === undefined && pattern === undefined && under === undefined) return;
@@ -213,7 +213,7 @@ function moveToItems(field: Field): void {
   delete field.under;
 }
 
-/** Options that do not fit the type, or that no value can fit. */
+/** Options that do not fit the type, or that no value can satisfy. */
 function problemsOfOptions(field: ItemField & Partial<Field>, below?: string): SchemaProblem[] {
   const problems: SchemaProblem[] = [];
   const { type, choices, min, max, pattern, under, of } = field;

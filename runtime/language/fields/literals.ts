@@ -36,7 +36,7 @@ export function readWritten(
 }
 
 /**
- * The problems of values that are known before templates are resolved; those with templates may turn out to be anything.
+ * The problems of values that are known before templates are resolved. Values with templates are skipped.
  * @param more further fields whose values are not known yet
  */
 export function checkLiterals(

@@ -6,7 +6,7 @@ import type { Field } from "../../model/rule.ts";
  * which the fields are declared. Names of fields that do not exist are left out.
  */
 export interface Relations {
-  /** Each field that requires others, with those. */
+  /** Each field that requires others, with the required fields. */
   requires: Map<string, string[]>;
   /** Each field that requires one of several, with those lists as written. */
   anyOf: Map<string, string[][]>;
@@ -68,13 +68,16 @@ function exclude({ conflicts }: Relations, name: string, other: string): void {
   add(other, name, false);
 }
 
-/** Fields that are needed, each with the one that requires it; null for those that it began with. */
+/** Needed fields, each with the field that requires it; null for the initial ones. */
 export type Needed = Map<string, string | null>;
 
-/** All that some fields require, directly or not, by the shortest way; ways of equal length are ordered by name. */
+/**
+ * All fields that some fields require, directly or not, by the shortest path; paths of equal length are ordered by
+ * name.
+ */
 export function neededBy({ requires }: Pick<Relations, "requires">, roots: Iterable<string>): Needed {
   const needed: Needed = new Map([...roots].sort().map((name) => [name, null]));
-  // A map iterates over what is added on the way: breadth first.
+  // A map also iterates over entries added during the loop, so this is a breadth-first search.
   for (const name of needed.keys()) {
     for (const other of requires.get(name) ?? []) if (!needed.has(other)) needed.set(other, name);
   }
@@ -102,7 +105,7 @@ function compare(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** Why a field is needed, step by step: `a requires b`, `b requires c`; empty for those that it began with. */
+/** Why a field is needed, step by step: `a requires b`, `b requires c`; empty for the initial fields. */
 export function stepsTo(needed: Needed, name: string): string[] {
   const steps: string[] = [];
   for (let at = name, by = needed.get(at); by !== null && by !== undefined; at = by, by = needed.get(at)) {

@@ -6,7 +6,7 @@ import type { UnfoldedLine, UnfoldedView } from "./unfolded.ts";
 /** Rows of a listing. */
 export interface Listed<T> {
   rows: T[];
-  /** Set if the search ended early, with as many parts read as it may: with this as `before` it continues. */
+  /** Set if the search ended early, at its limit of parts: pass this as `before` to continue. */
   stoppedAt?: string;
 }
 
@@ -48,7 +48,7 @@ export async function listEventRows(
   return { rows: await amended(snapshot, rows, filter) };
 }
 
-/** Whether the queries find too many: a verdict may have been amended, and other JSON may look like a cause. */
+/** Whether the queries have false positives: a verdict may have been amended, and other JSON may look like a cause. */
 function isRough({ verdict, cause }: EventFilter): boolean {
   return verdict !== undefined || cause !== undefined;
 }
@@ -83,7 +83,10 @@ function recentEvents(
   return rows;
 }
 
-/** Keys of events in parts that got the verdict of the filter in later parts, or not folded yet. */
+/**
+ * Keys of events in parts that got the verdict of the filter only later: in a later part, or in a line that is not
+ * folded yet.
+ */
 function lateVerdicts({ parts, recent }: Snapshot, { verdict }: EventFilter): number[] {
   if (verdict === undefined || verdict === "unmatched") return [];
   const inParts = parts.flatMap(({ catalogue: { events: { late = [] } } }) => late);

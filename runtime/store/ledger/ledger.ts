@@ -66,7 +66,7 @@ export class Ledger {
     this.#options = options;
   }
 
-  /** Runs `work` in its turn. If it throws, its changes are undone and only this promise rejects. */
+  /** Runs `work` when its turn comes. If it throws, its changes are undone and only this promise rejects. */
   add<T>(kind: JobKind, work: () => T): Promise<T> {
     if (this.#closed) return Promise.reject(new Error("The store is closed"));
     if (kind === "intake" && this.#options.log.refusal) return Promise.reject(this.#refusal());

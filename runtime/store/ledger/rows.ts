@@ -6,8 +6,8 @@ import type { Shelf } from "./shelf.ts";
 import { type TableName, TABLES, type Tables, toJson } from "./tables.ts";
 
 /**
- * A row. After it is encoded it has its JSON text. If it was not put for a while, it has only that text, on the shelf if there is
- * one: a run that waits for days then takes a fifth of the memory.
+ * A row. After it is encoded it has its JSON text. A row that was not put for a while keeps only that text, on the
+ * shelf if there is one: a run that waits for days then needs a fifth of the memory.
  */
 interface Entry {
   row?: unknown;
@@ -309,7 +309,7 @@ export class Rows {
     const { entries, indexes, counts } = table;
     const before = entries.get(key);
     if (indexes.size + counts.size > 0) {
-      // What is read from disk is at hand now, and would have to be read again.
+      // A row read from disk is indexed at once: its text is in memory now, and would have to be read again later.
       const isFresh = entry !== undefined && before === undefined && bytes === undefined;
       const old = before && this.#valueOf(table, before) as never;
       const now = entry &&

@@ -9,7 +9,7 @@ import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.
 import type { Admission, Note, Reply, RunEnd } from "../store.ts";
 import { join, ordered } from "./ordered.ts";
 
-/** Data about a rule that is kept for ever. */
+/** Data about a rule that is never dropped. */
 export interface RuleRow {
   id: string;
   /** The version in force; absent after the rule was removed from the folder. */
@@ -171,7 +171,7 @@ interface Definition<R> {
   counts?: Record<string, (row: R) => string | number | undefined>;
 }
 
-/** An addressee for comparison: an e-mail address in any letter case is the same. */
+/** An addressee, normalized for comparison: e-mail addresses are case-insensitive. */
 export function addresseeOf(name: string): string {
   return name.includes("@") ? name.toLowerCase() : name;
 }

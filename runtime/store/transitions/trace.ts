@@ -66,8 +66,8 @@ export function readNotes(rows: Rows, run: string): Note[] {
 }
 
 /**
- * Makes an action refuse a run that has changed since somebody decided on it: it has ended or lives again, or a person has done
- * something to it meanwhile.
+ * Makes an action refuse a run that has changed since somebody decided on it: it has ended, is live again, or another
+ * person has acted on it.
  * @param trace of the run, with its notes if it has ended
  */
 export function unlessChanged<I, R>(
