@@ -1,7 +1,8 @@
 import type { Event, Repeatable } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { TypedEvent } from "./event.ts";
-import type { FormFields, FormOptions, FormResult } from "./fields.ts";
+import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
+import type { ActionDefinition } from "./source.ts";
 import type { EventOf, Format, TriggerDefinition } from "./triggers.ts";
 
 /** The type of a value after it was recorded: properties with the value undefined are gone, and no value is null. */
@@ -158,8 +159,14 @@ export interface Step {
   ): Promise<RunResult<Output>>;
   /**
    * Calls `./x.ts#fn`, the action `./lib/tell.yaml`, or the command `./commands/curl.yaml`, whose result is that of `run` with
-   * `argv` and `files`. Only a command has `stdin`, `save`, `format`, `charset`, `keep` and `ok`.
+   * `argv` and `files`; or the action of a package: `step.call(comment, "say", { text })`. Only a command has `stdin`, `save`, `format`, `charset`, `keep` and `ok`.
    */
+  call<I, Output>(
+    action: ActionDefinition<I, Output>,
+    name: string,
+    inputs: GivenInputs<I>,
+    options?: StepOptions,
+  ): Promise<Recorded<Output>>;
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;
   log(name: string, text: string, options?: LogOptions): Promise<null>;
