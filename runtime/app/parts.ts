@@ -80,6 +80,7 @@ export function assemble(
     secrets,
     loadTimeout: LOAD_TIMEOUT,
     onLate: requestReload,
+    admit: (url, signal) => wiring.services.limits.admit(new URL(url), signal),
   });
   const { isolates, loader } = loading;
   const desk = openDesk({

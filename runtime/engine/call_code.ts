@@ -103,7 +103,11 @@ async function request(
   if ("problems" in parsed) throw new TerminalError(`Cannot send ${String(args.http)}: ${parsed.problems.join("; ")}`);
   if (parsed.args.save !== undefined) throw new TerminalError(`"save" writes to a run's folder: only a step has it`);
   const recorded = nameSecrets(parsed.args, secrets);
-  const limit = { what: `The request ${String(args.http)}`, ms: readTimeout(timeout, http.defaults.timeout), grace: GRACE };
+  const limit = {
+    what: `The request ${String(args.http)}`,
+    ms: readTimeout(timeout, http.defaults.timeout),
+    grace: GRACE,
+  };
   const outcome = await withTimeout(clock, limit, context.signal, (makeSignal) =>
     http.execute(parsed.args, {
       ...context,
@@ -117,7 +121,9 @@ async function request(
 function readTimeout(timeout: Json | undefined, standard: number): number {
   if (timeout === undefined) return standard;
   const ms = typeof timeout === "string" ? parseDuration(timeout) : undefined;
-  if (ms === undefined) throw new TerminalError(`expected a duration such as 30s as timeout, got ${JSON.stringify(timeout)}`);
+  if (ms === undefined) {
+    throw new TerminalError(`expected a duration such as 30s as timeout, got ${JSON.stringify(timeout)}`);
+  }
   return ms;
 }
 

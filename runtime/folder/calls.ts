@@ -154,8 +154,7 @@ export function follow(file: string, calls: Call[], callables: Callables, origin
           : addCalledModule(called, callables, caller, { ...call, path, name }, report);
         if (definition === undefined || caller !== file || origin === undefined) continue;
         called.problems.push(...checkUse(definition, call, origin));
-      }
-      else if (callables.commands.has(path)) {
+      } else if (callables.commands.has(path)) {
         addCommand(called, callables, { ...call, path }, report);
         if (caller === file && origin !== undefined) {
           called.problems.push(...checkSetOf(called, { ...call, path }, origin));
@@ -182,7 +181,9 @@ function ownDefinition(
   { target }: Call,
   report: Report,
 ): Definition | undefined {
-  const own = module === undefined || module === "absent" || module.kind === "problems" ? undefined : module.definitions;
+  const own = module === undefined || module === "absent" || module.kind === "problems"
+    ? undefined
+    : module.definitions;
   if (own?.[target] === undefined) report(`there is no source or action ${target.slice(1)}`);
   return own?.[target];
 }

@@ -1,7 +1,7 @@
 import type { Json } from "../model/json.ts";
 import type { ConfigSpec, GivenInputs, InputValues } from "./fields.ts";
 import type { TypeOnly } from "./schema.ts";
-import type { HttpOptions, HttpResult } from "./step.ts";
+import type { HttpOptions, HttpResult } from "./http.ts";
 
 /**
  * Sends a request through the program: with the limits of `whenthen.yaml`, causality, and for what changes something an

@@ -1,5 +1,6 @@
 import type { Json } from "../model/json.ts";
 import type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
+import type { Format } from "./http.ts";
 import { SourceUse } from "./source.ts";
 import type { StandardSchema, TypeOnly } from "./schema.ts";
 
@@ -149,9 +150,6 @@ export interface PollOptions extends TriggerOptions {
 }
 
 export type ChangeKind = "added" | "changed" | "removed";
-/** With `columns`, CSV whose header row lacks one of these is an error. */
-export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
-
 /** What is polled: a command, a request, or a function of a file. */
 export type PollSource =
   | { run: string | readonly string[]; env?: Record<string, string>; stdin?: unknown; cwd?: string }

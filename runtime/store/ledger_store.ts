@@ -62,7 +62,7 @@ import {
   putVersions,
   setPaused,
 } from "./transitions/versions.ts";
-import { getBaseline, getMark, getState } from "./transitions/progress.ts";
+import { getBaseline, getItems, getMark, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";
 
@@ -170,6 +170,10 @@ export class LedgerStore implements Store {
 
   getMark(trigger: TriggerKey): Promise<Json | undefined> {
     return this.#read((rows) => getMark(rows, trigger));
+  }
+
+  getItems(trigger: TriggerKey, keys: string[]): Promise<Map<string, Json>> {
+    return this.#read((rows) => getItems(rows, trigger, keys));
   }
 
   getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>> {

@@ -44,7 +44,9 @@ export function describeDefinitions(exports: Record<string, unknown>): Record<st
     const definition = definitionOf(value);
     return definition === undefined ? [] : [[name, definition]];
   });
-  const own = definitions.map((definition): [string, CodeDefinition] => [CodeDefinition.targetOf(definition), definition]);
+  const own = definitions.map((
+    definition,
+  ): [string, CodeDefinition] => [CodeDefinition.targetOf(definition), definition]);
   return Object.fromEntries([...exported, ...own].map(([name, definition]) => [name, describe(definition)]));
 }
 
@@ -79,7 +81,9 @@ export async function callDefinition(
 /** Sends requests through the main thread. */
 export function httpOf(ask: Ask): (request: string, options?: object) => Promise<Json> {
   return async (request, options = {}) => {
-    if (typeof request !== "string") throw new TypeError('http needs a request such as http("GET https://…", { query })');
+    if (typeof request !== "string") {
+      throw new TypeError('http needs a request such as http("GET https://…", { query })');
+    }
     return await answered(ask, "http", plainJson({ ...options, http: request }, "the request") as JsonObject);
   };
 }

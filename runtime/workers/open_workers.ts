@@ -50,7 +50,13 @@ export function openIsolates(options: IsolateOptions): Isolates {
   const { secrets, env, onSecret, onLog, maxWorkers = 32, memoryLimit = defaultMemoryLimit() } = options;
   const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined, storeBytes = () => 0 } = options;
   const { admit = () => Promise.resolve() } = options;
-  const room: Record<Lane, number> = { rules: maxWorkers, functions: maxWorkers, listeners: maxWorkers, alone: FEW, describe: FEW };
+  const room: Record<Lane, number> = {
+    rules: maxWorkers,
+    functions: maxWorkers,
+    listeners: maxWorkers,
+    alone: FEW,
+    describe: FEW,
+  };
   const pool = new Pool({
     room,
     idleAfter,

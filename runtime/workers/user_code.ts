@@ -59,7 +59,11 @@ export class UserCode {
       const place = match && this.placeOf(Number(match[2]), Number(match[3]));
       if (!match || !place) return [];
       const position = `${place.file}:${place.line}:${place.column}`;
-      return [{ place, line: Number(match[2]), text: match[1] ? `    at ${match[1]} (${position})` : `    at ${position}` }];
+      return [{
+        place,
+        line: Number(match[2]),
+        text: match[1] ? `    at ${match[1]} (${position})` : `    at ${position}`,
+      }];
     });
   }
 

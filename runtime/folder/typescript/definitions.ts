@@ -40,7 +40,9 @@ function faultsOf({ kind, key, at, max, ignore, methods }: Omit<Definition, "inp
   const reads = methods.filter((method) => method === "read" || method === "listen");
   if (kind === "action" && !methods.includes("run")) faults.push("an action needs a function run");
   if (kind === "source" && reads.length !== 1) {
-    faults.push(reads.length === 0 ? "a source needs a function read, or listen" : "a source has read or listen, not both");
+    faults.push(
+      reads.length === 0 ? "a source needs a function read, or listen" : "a source has read or listen, not both",
+    );
   }
   return faults;
 }

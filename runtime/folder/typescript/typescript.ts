@@ -24,7 +24,8 @@ export type LoadedTypeScript =
   & { inputs: string[]; warnings: Problem[]; packages?: Record<string, string> }
   & (
     /** `at` is the `rule(` call, where a wrong declaration is reported; `sourceLine` is its line. */
-    | { kind: "rule"; declaration: Declaration; code: string; exports: string[]; at: Position; sourceLine: string } & Defining
+    | { kind: "rule"; declaration: Declaration; code: string; exports: string[]; at: Position; sourceLine: string }
+      & Defining
     | { kind: "helper"; code: string; exports: string[] } & Defining
     | { kind: "problems"; problems: Problem[] }
   );

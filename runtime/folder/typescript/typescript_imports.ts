@@ -21,7 +21,10 @@ export function ruleImports(seen: Set<string>, root: string): Plugin {
       });
       build.onLoad({ filter: /.*/, namespace: "file" }, ({ path }) => ({ errors: irregularFile(path) }));
       build.onResolve({ filter: /^(npm|jsr):/ }, (args) => resolvePrefixed(build, args));
-      build.onResolve({ filter: /^(@[\w.~-]+\/)?[A-Za-z0-9_][\w.~-]*(\/|$)/ }, (args) => resolveLocal(build, args, root));
+      build.onResolve(
+        { filter: /^(@[\w.~-]+\/)?[A-Za-z0-9_][\w.~-]*(\/|$)/ },
+        (args) => resolveLocal(build, args, root),
+      );
       build.onResolve({ filter: /^https?:/ }, (args) => ({
         errors: [
           refusal(`cannot import ${JSON.stringify(args.path)}`, "install the package with npm and import it by name"),
@@ -60,7 +63,11 @@ async function resolvePrefixed(build: PluginBuild, args: OnResolveArgs): Promise
 const PLAIN = "plain";
 
 /** A package that is not installed may be a folder below the rules folder. */
-async function resolveLocal(build: PluginBuild, args: OnResolveArgs, root: string): Promise<OnResolveResult | undefined> {
+async function resolveLocal(
+  build: PluginBuild,
+  args: OnResolveArgs,
+  root: string,
+): Promise<OnResolveResult | undefined> {
   const { path, pluginData, kind, importer, resolveDir } = args;
   if (pluginData === PLAIN || path === "whenthen" || isInPackage(args)) return undefined;
   const plain = { kind, importer, pluginData: PLAIN };

@@ -1,8 +1,9 @@
 import { checkInterval } from "../every.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../timetable.ts";
-import { type PollContext, type ReadPollArgs, schemas } from "./poll_source.ts";
+import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { askedBackOff, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
+import { PollCappedError } from "./poll_settings.ts";
 import { defineTrigger } from "../trigger.ts";
 
 /** A stored time may be this far ahead, because the clock was corrected in small steps. */
@@ -40,9 +41,13 @@ async function pollWhenDue(context: PollContext): Promise<number> {
     context.report(null);
     return now + interval;
   } catch (error) {
-    if (!context.signal.aborted) context.report(messageOf(error));
+    if (!context.signal.aborted) reportFailure(context, error);
     return Math.max(now + interval, askedBackOff(error, clock.now()) ?? 0);
   }
+}
+
+function reportFailure({ report }: PollContext, error: unknown): void {
+  report(messageOf(error), error instanceof PollCappedError ? "capped" : undefined);
 }
 
 function dueAfter(context: PollContext, mark: PollMark, interval: number, now: number): number {
@@ -67,6 +72,8 @@ function isAhead(mark: PollMark, now: number): boolean {
 function addressOf({ poll }: ReadPollArgs): string {
   if (typeof poll === "string") return poll;
   const [kind, main] = Object.entries(poll)[0];
+  // A source in the code of the rule itself.
+  if (kind === "call" && String(main).startsWith("#")) return `call ${String(main).slice(1)}`;
   return `${kind} ${Array.isArray(main) ? main.join(" ") : main}`;
 }
 
