@@ -76,8 +76,10 @@ Deno.test("check lists the packages with their versions, and what is wrong with 
     "a.yaml": YAML,
     "absent.yaml": "when: { poll: { call: whenthen-nowhere#tasks } }\nthen: [{ log: x }]\n",
     "export.yaml": "when: { poll: { call: whenthen-tasks#task } }\nthen: [{ log: x }]\n",
-    "inputs.yaml": "when:\n  poll: { call: whenthen-tasks#tasks, with: { projct: '7', limit: many } }\nthen: [{ log: x }]\n",
-    "kinds.yaml": "when:\n  poll: { call: whenthen-tasks#comment, with: { text: x } }\nthen:\n  - call: whenthen-tasks#tasks\n    with: { project: x }\n",
+    "inputs.yaml":
+      "when:\n  poll: { call: whenthen-tasks#tasks, with: { projct: '7', limit: many } }\nthen: [{ log: x }]\n",
+    "kinds.yaml":
+      "when:\n  poll: { call: whenthen-tasks#comment, with: { text: x } }\nthen:\n  - call: whenthen-tasks#tasks\n    with: { project: x }\n",
     "ok.yaml": "when: { poll: { call: whenthen-tasks#plain }, key: item.gid }\nthen: [{ log: x }]\n",
   });
   const { problems, packages } = await checkFolder({ folder: folder.rules, data: `${folder.root}/data` });

@@ -60,7 +60,7 @@ async function readFrom(context: PollContext, step: JsonObject, begin: Json, fir
   const seen = new Set([writeExactJson(begin)]);
   let cursor = begin;
   for (let output = first;; output = undefined) {
-    const page = readPage(output ?? await context.execute(step, { cursor }, context.signal), cursor);
+    const page = readPage(output ?? await context.execute(step, { cursor }, context.signal));
     // One by one: a page may have more items than a call can have arguments.
     for (const item of page.items) items.push(item);
     for (const key of page.removed) removed.set(key, items.length);
@@ -75,11 +75,10 @@ async function readFrom(context: PollContext, step: JsonObject, begin: Json, fir
         complete: true,
         isFeed: false,
         inOrder: true,
-        // The first items of a look stay the first ones: the next look begins where this one did.
-        ...more ? begin !== null && { cursor: begin } : page.cursor !== null && { cursor: page.cursor },
+        ...withCursor(page, begin),
       };
     }
-    ({ cursor } = page);
+    cursor = page.cursor ?? cursor;
     const text = writeExactJson(cursor);
     if (seen.has(text)) {
       throw new Error(
@@ -90,8 +89,17 @@ async function readFrom(context: PollContext, step: JsonObject, begin: Json, fir
   }
 }
 
+/**
+ * Where the next look begins. If the last page does not say, that is where this one began, or after a full look at the start:
+ * the cursors between the pages of a look are only for that look. The first items of a look stay the first ones, too.
+ */
+function withCursor({ cursor, complete, more }: Page, begin: Json): Pick<Reading, "cursor"> {
+  const next = more ? begin : cursor ?? (complete ? null : begin);
+  return next === null ? {} : { cursor: next };
+}
+
 /** @throws Error if it is neither a page nor a list */
-function readPage(output: Json, before: Json): Page {
+function readPage(output: Json): Page {
   if (Array.isArray(output)) return { items: output, removed: [], cursor: null, more: false, complete: true };
   if (!isObject(output)) {
     throw new Error(`A source returns { items, cursor, … }, got ${writeExactJson(output).slice(0, 200)}`);
@@ -101,8 +109,7 @@ function readPage(output: Json, before: Json): Page {
   return {
     items: listOf(items, '"items" of the source'),
     removed: listOf(removed, '"removed" of the source').map(readKey),
-    // A source with nothing new may leave out its cursor.
-    cursor: cursor ?? before,
+    cursor,
     more: more === true,
     complete: complete === true,
   };
