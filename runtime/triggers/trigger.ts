@@ -101,6 +101,8 @@ export interface Hook {
   args: WebhookArgs;
   /** Absolute folder and position for messages. */
   at: Position;
+  /** A delivery only calls this; it is no event. */
+  nudge?: () => void;
 }
 
 /** An event trigger as ingest sees it: exact types and `prefix.*`. */

@@ -3,6 +3,7 @@ import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { until } from "../e2e/until.ts";
 import { type App, openApp } from "../../runtime/app/app.ts";
 
 /** JSON of any shape, as a test reads it. */
@@ -86,6 +87,11 @@ export class Peer implements AsyncDisposable {
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
+}
+
+/** Resolves when a condition holds. */
+export async function holds(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
+  await until(what, async () => await condition(), (seen) => seen);
 }
 
 /** Answers with JSON. */

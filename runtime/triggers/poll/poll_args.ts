@@ -32,7 +32,7 @@ export const schemas = {
     ),
     stagnant: duration().optional().describe("Also tells once what did not change for so long"),
     hook: z.strictObject({
-      webhook: template(),
+      webhook: z.string(),
       auth: webhookSchemas.options.auth,
       secret: webhookSchemas.options.secret,
     }).optional().describe("A webhook whose deliveries only say that it is worth a look at once"),
