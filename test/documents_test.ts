@@ -87,7 +87,7 @@ Deno.test("documents: every rule, action and setting in them loads, their TypeSc
     }
   }
   const env = { SHOP_TOKEN: "correct-horse-battery", STRIPE_WEBHOOK_SECRET: "whsec_correct-horse-battery" };
-  for (const [rules, loaded, passed] of [["all", 14, 5], ["tutorial/rules", 3, 1]] as const) {
+  for (const [rules, loaded, passed] of [["all", 16, 5], ["tutorial/rules", 3, 1]] as const) {
     const at = [join(folder.path, rules), "--data", join(folder.path, ".data")];
     const checked = await whenthen(["check", ...at], { env });
     assert.equal(checked.code, 0, checked.stdout);

@@ -28,7 +28,7 @@ export async function callCode(
   const { inputs, method, more = {}, name = "" } = call;
   const module = moduleOf(rule, call);
   const definition = rule.definitions?.[definitionKey(call)];
-  const execute = executor(clock, isolates.handedSecrets(module.version), call, context);
+  const execute = executor(clock, () => isolates.handedSecrets(module.version), call, context);
   if (definition === undefined) {
     return await isolates.callFunction(module, name, { ...inputs, ...more }, context.signal, execute);
   }
@@ -70,7 +70,7 @@ function readInputs({ inputs }: Definition, given: JsonObject, name: string): Js
 /** Executes what the code asks the program for. Its requests have numbers, so that each has the same key on each attempt. */
 function executor(
   clock: CallOptions["clock"],
-  secrets: ReadonlyMap<string, string>,
+  secrets: () => ReadonlyMap<string, string>,
   { emit }: ModuleCall,
   context: ActionContext<unknown>,
 ): ExecuteStep {
@@ -83,7 +83,7 @@ function executor(
       }
       if (call.kind !== "http") throw new TerminalError(`${call.kind} is not for this code`);
       const path = `${context.path}/http${++count === 1 ? "" : `#${count}`}`;
-      return { kind: "result", output: await request(call, path, { clock, secrets }, context) };
+      return { kind: "result", output: await request(call, path, { clock, secrets: secrets() }, context) };
     } catch (thrown) {
       if (context.signal.aborted) throw context.signal.reason;
       return failed(thrown);

@@ -1,5 +1,4 @@
 import type { Repeatable } from "../model/event.ts";
-import type { Json } from "../model/json.ts";
 
 /** With `columns`, CSV whose header row lacks one of these is an error. */
 export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
