@@ -170,6 +170,7 @@ export class App {
   /** Stops: first intake, then it waits for work in progress up to the drain time, then it suspends and closes everything. */
   async stop(): Promise<void> {
     this.#phase = "draining";
+    this.#parts.connections.stop();
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
@@ -197,6 +198,7 @@ export class App {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
     await this.#reloads.alone(() => this.#reload());
+    await this.#parts.connections.tellLost();
     await this.#parts.runner.start();
   }
 
@@ -252,7 +254,7 @@ export class App {
       rules: () => ({
         rules: this.#parts.live.rules,
         commands: this.#parts.live.loaded?.commands ?? new Map(),
-        problems: this.#parts.live.loaded?.problems ?? [],
+        problems: [...this.#parts.live.loaded?.problems ?? [], ...this.#parts.connections.problems()],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
         paused: this.#parts.live.paused,
         get failures() {
@@ -262,6 +264,7 @@ export class App {
       }),
       ingest: this.#parts.ingest,
       store,
+      connections: this.#parts.connections,
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>

@@ -55,9 +55,10 @@ export function programServices(
     childEnv: () => Record<string, string>;
     secretOf: (name: string) => string | undefined;
     awaitsReply: ActionServices["awaitsReply"];
+    connections: ActionServices["connections"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply } = options;
+  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -72,6 +73,7 @@ export function programServices(
     createFile: (file) => files.create(file),
     runFolder: (run) => files.folderOf(run),
     secretOf,
+    connections,
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

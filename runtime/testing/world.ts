@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { wire, type WiringPorts } from "../app/wire.ts";
+import { type Connection } from "../connections/connection.ts";
 import type { Runner } from "../engine/runner.ts";
 import type { Attachments } from "../folder/attachments.ts";
 import { readExactJson } from "../formats/exact_json.ts";
@@ -26,6 +27,7 @@ import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
+import { withoutTokens } from "./request.ts";
 import { Stubs } from "./stubs.ts";
 
 /** How many runs may be held at once: all runs of a test. */
@@ -41,6 +43,7 @@ export interface WorldOptions {
   folder: string;
   isolates: Isolates;
   people: Person[];
+  connections: Connection[];
   /** Receives the lines of `log` steps and of `console`. */
   logs: string[];
 }
@@ -76,7 +79,7 @@ export class World {
   readonly #signer = new CauseSigner(this.#key);
 
   private constructor(private readonly options: WorldOptions, store: Store) {
-    const { test, secrets, folder, isolates, people, logs } = options;
+    const { test, secrets, folder, isolates, people, connections, logs } = options;
     this.logs = logs;
     const clock = this.clock = new ManualClock(test.now);
     this.store = this.#activity.watch(store);
@@ -101,6 +104,7 @@ export class World {
       childEnv: () => ({}),
       secretOf: (name) => secrets.get(name),
       awaitsReply: (event) => this.#replies.isAwaited(event),
+      connections: withoutTokens(connections),
       // A form without `notify` sends mails only if the test has a stub for them.
       canMail: () => this.stubs.has("mail"),
       ruleOf: () => this.rule,
