@@ -157,6 +157,19 @@ export class App {
     await this.#begin();
   }
 
+  /**
+   * For a command that holds the data folder itself: serves the page to which an authorization server sends a person back, and nothing
+   * else, until the program stops.
+   */
+  serveCallback(): void {
+    const { host, port } = this.#place();
+    const fetch = (request: Request, address: () => string) =>
+      new URL(request.url).pathname === "/connections/callback" || /^\/assets\//.test(new URL(request.url).pathname)
+        ? this.web.fetch(request, address)
+        : Response.json({ error: "whenthen is not running; only a command waits here" }, { status: 503 });
+    this.#server = serve(fetch, { host, port });
+  }
+
   /** Replaces the values of secrets by `***`. */
   mask(text: string): string {
     return this.secrets.mask(text);

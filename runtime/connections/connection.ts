@@ -61,7 +61,7 @@ export interface OAuthConnection extends Common {
 export type Connection = BearerConnection | OAuthConnection;
 
 /** `locked`: its tokens were sealed with another `WHENTHEN_KEY`. `unused`: it has tokens, but is no longer in `whenthen.yaml`. */
-export const CONNECTION_STATES = ["connected", "lost", "none", "locked", "unused"] as const;
+export const CONNECTION_STATES = ["connected", "lost", "unconnected", "locked", "unused"] as const;
 export type ConnectionState = typeof CONNECTION_STATES[number];
 
 /** A connection in listings; contains no secrets. Times are milliseconds since the epoch. */

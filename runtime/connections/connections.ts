@@ -61,12 +61,19 @@ export class Connections implements ConnectionTokens {
     this.#settings = new Map(connections.map((connection) => [connection.name, connection]));
     if (this.#sealed.names().length === 0 && !connections.some(({ kind }) => kind === "oauth")) return;
     for (const name of this.#sealed.readKey()) {
-      await this.#change(name, async () => {
-        const { stored, tokens } = this.#sealed.get(name)!;
-        await this.#sealed.keep(name, stored, tokens);
-        this.options.log("info", `The tokens of "${name}" are now sealed with the first key of ${KEY_NAME}`);
+      await this.#sealAgain(name).catch((error) => {
+        const fault = `could not be sealed with the first key of ${KEY_NAME}: ${messageOf(error)}`;
+        this.options.log("warn", `The tokens of "${name}" ${fault}; keep the old key until the next start`);
       });
     }
+  }
+
+  async #sealAgain(name: string): Promise<void> {
+    await this.#change(name, async () => {
+      const { stored, tokens } = this.#sealed.get(name)!;
+      await this.#sealed.keep(name, stored, tokens);
+    });
+    this.options.log("info", `The tokens of "${name}" are now sealed with the first key of ${KEY_NAME}`);
   }
 
   /** See {@link ConnectionTokens.token}. */
@@ -340,7 +347,7 @@ export class Connections implements ConnectionTokens {
       const facts = { name, kind: "bearer" as const, hosts, scopes: [], renews: false };
       return isSet
         ? { ...facts, state: "connected" }
-        : { ...facts, state: "none", reason: `the secret ${connection.bearer} is not set` };
+        : { ...facts, state: "unconnected", reason: `the secret ${connection.bearer} is not set` };
     }
     const facts = { name, kind: connection.grant, hosts, scopes: connection.scopes };
     if (connection.grant === "client_credentials") {
@@ -348,7 +355,7 @@ export class Connections implements ConnectionTokens {
       return { ...facts, state: "connected", renews: true, ...expiresAt !== undefined && { expiresAt } };
     }
     const stored = this.#sealed.stored(name);
-    if (stored === undefined) return { ...facts, state: "none", reason: this.#reason(name), renews: false };
+    if (stored === undefined) return { ...facts, state: "unconnected", reason: this.#reason(name), renews: false };
     const { state, scopes, expiresAt, renews, by, at } = stored;
     const isLocked = state === "connected" && this.#sealed.get(name) === undefined;
     const found = { ...facts, scopes, renews, by, at, ...expiresAt !== undefined && { expiresAt } };

@@ -14,7 +14,7 @@ export interface LiveRulesOptions {
   ingest: Ingest;
   attachments: Attachments;
   /** Called with the loaded rules before they take effect: secrets and limits must be those of the new rules. */
-  onLoaded: (loaded: Loaded) => Promise<void>;
+  onLoaded: (loaded: Loaded) => void | Promise<void>;
   /** A trigger could not be attached. */
   onFailure: (rule: string, trigger: string, message: string) => void;
 }
