@@ -1,7 +1,5 @@
 import { Buffer } from "node:buffer";
 import { createHmac, randomUUID } from "node:crypto";
-import { checkHost, type Connection } from "../connections/connection.ts";
-import type { ConnectionTokens } from "../connections/with_token.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { testKinds } from "../language/checker/test_kinds.ts";
 import type { Args } from "../language/kind.ts";
@@ -81,17 +79,6 @@ function signatureOf(auth: Json, secret: string, body: string, now: number): Rec
 /** The value of a secret that a test does not set; valid for every scheme. */
 export function madeUpSecret(name: string): string {
   return `whsec_${Buffer.from(`made up for tests: ${name}`).toString("base64")}`;
-}
-
-/** Connections for tests: nobody has to connect them, as stubs answer the requests. Their hosts are checked nevertheless. */
-export function withoutTokens(connections: Connection[]): ConnectionTokens {
-  return {
-    async token(name, url) {
-      const connection = connections.find((each) => each.name === name);
-      if (connection !== undefined) checkHost(connection, url);
-      return await Promise.resolve(`token of ${name}`);
-    },
-  };
 }
 
 function mac(algorithm: string, key: string, text: string, encoding: "hex" | "base64"): string {

@@ -27,8 +27,8 @@ import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
-import { withoutTokens } from "./request.ts";
 import { Stubs } from "./stubs.ts";
+import { withoutTokens } from "./without_tokens.ts";
 
 /** How many runs may be held at once: all runs of a test. */
 const MAX_RUNS = 100_000;

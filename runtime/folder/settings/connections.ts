@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { type Connection, GRANTS, isLoopback, OUT_OF_BAND } from "../../connections/connection.ts";
-import { KEY_NAME, Seal } from "../../connections/seal.ts";
+import { KEY_NAME, MAKE_KEY, Seal } from "../../connections/seal.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import type { Settings } from "../loaded.ts";
@@ -21,7 +21,9 @@ const secretName = (of: string, example: string) =>
 const host = text("a host such as app.asana.com").superRefine((value, context) => {
   const fail = (message: string) => context.addIssue({ code: "custom", message });
   const named = URL.parse(value.includes("://") ? value : `https://${value}`)?.host;
-  if (named === undefined || named === "") return fail(`expected a host such as app.asana.com, got "${value}"`);
+  if (named === undefined || named === "" || named.includes("*")) {
+    return fail(`expected a host such as app.asana.com, got "${value}"`);
+  }
   if (named !== value) fail(`expected a host without scheme, path and port 443; write ${named}`);
 });
 
@@ -155,8 +157,8 @@ export function checkConnections(
   );
   const key = first && Seal.of(secrets.peek(KEY_NAME));
   if (typeof key === "string") {
-    const [message, hint] = key.split(": ", 2);
-    problems.unshift(warn(["connections", first!.name], { message: `its tokens cannot be kept: ${message}`, hint }));
+    const message = `its tokens cannot be kept: ${key.replace(`: ${MAKE_KEY}`, "")}`;
+    problems.unshift(warn(["connections", first!.name], { message, hint: MAKE_KEY }));
   }
   return problems;
 }
