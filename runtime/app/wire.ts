@@ -116,7 +116,7 @@ export function wire(ports: WiringPorts): Wiring {
 
 /** Ends replaced runs, wakes runs whose wait has ended, and has the other new runs claimed. */
 function startAccepted(runner: Runner, receipts: Receipt[]): void {
-  runner.replace(receipts.flatMap(({ replaces }) => replaces));
+  for (const receipt of receipts) runner.replace(receipt);
   runner.woken(receipts.flatMap(({ wakes }) => wakes));
   if (receipts.some(({ runs, claimed = [] }) => runs.length > claimed.length)) runner.wake();
 }

@@ -93,6 +93,8 @@ export interface Receipt {
   runs: string[];
   /** Running runs that mode `restart` replaces. The runner ends them, then the new run starts. */
   replaces: string[];
+  /** Queued and waiting runs that mode `restart` replaced: they have ended. Absent if there are none. */
+  replaced?: string[];
   /** Waiting or running runs with a wait that this event ended: the runner checks them again. */
   wakes: string[];
   /** Those of `runs` that were claimed at once, if a lease was given. */

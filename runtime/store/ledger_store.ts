@@ -58,6 +58,7 @@ import {
   getVersion,
   listPaused,
   listUnused,
+  listVersions,
   prune,
   putVersions,
   setPaused,
@@ -115,6 +116,10 @@ export class LedgerStore implements Store {
 
   getVersion(version: string): Promise<Rule | undefined> {
     return this.#read((rows) => getVersion(rows, version));
+  }
+
+  listVersions(rule: string): Promise<string[]> {
+    return this.#read((rows) => listVersions(rows, rule));
   }
 
   async dropVersions(live: string[]): Promise<void> {

@@ -10,7 +10,7 @@ import type { Rule, Step, Trigger } from "../../runtime/model/rule.ts";
 import { answerForm } from "../../runtime/engine/answer_form.ts";
 import { Operators } from "../../runtime/engine/operators.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
-import type { Seen, Store } from "../../runtime/store/store.ts";
+import type { By, Seen, Store } from "../../runtime/store/store.ts";
 import type { Hook } from "../../runtime/triggers/trigger.ts";
 import { Activity } from "../../runtime/web/activity.ts";
 import type { WebContext } from "../../runtime/web/context.ts";
@@ -86,8 +86,10 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     ingest.setPaused(paused);
   };
   const runner = {
-    cancel: (run: string, reason = "cancelled in a test", by?: string, seen?: Seen) =>
-      store.cancelRun(run, reason, clock.now(), by, seen),
+    cancel: async (run: string, reason = "cancelled in a test", by?: By, seen?: Seen) => {
+      const cancelled = await store.cancelRun(run, reason, clock.now(), by, seen);
+      return cancelled?.kind === "asked" ? cancelled.state : cancelled;
+    },
     wake() {},
     woken: (runs: string[]) => void woken.push(...runs),
   };

@@ -127,12 +127,17 @@ export interface BatchRow {
   bytes: number;
 }
 
+/** How many versions of a rule keep their place in its succession. */
+export const MOST_VERSIONS = 100;
+
 /** The rows of each table. A row is never changed in place: a change puts a new row. */
 export interface Tables {
   /** By id. */
   rule: RuleRow;
   /** By version: the rule, as JSON text. */
   version: string;
+  /** By rule: the versions that were in force, oldest first, without those before the last {@link MOST_VERSIONS}. */
+  succession: string[];
   event: EventRow;
   reply: Reply;
   run: RunRow;
@@ -180,6 +185,7 @@ export function addresseeOf(name: string): string {
 export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   rule: {},
   version: { text: true },
+  succession: {},
   event: {},
   reply: {},
   run: {

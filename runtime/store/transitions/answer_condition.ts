@@ -35,7 +35,7 @@ export function answerCondition(rows: Rows, { run: id, record, answer }: Conditi
 
 function admitRun(rows: Rows, run: RunRow, now: number): Answered & { arrival?: number } {
   const admission = run.admission!;
-  const { verdict, readyAt, arrival, replaces } = admit(rows, run.id, run.rule, admission, now);
+  const { verdict, readyAt, arrival, ...others } = admit(rows, run.id, run.rule, admission, now);
   if (readyAt === undefined) return decline(rows, run, verdict, now);
   const lane = laneOf(admission.key);
   const isHeld = verdict.kind === "held";
@@ -51,7 +51,7 @@ function admitRun(rows: Rows, run: RunRow, now: number): Answered & { arrival?: 
   });
   refreshLane(rows, run.rule, run.lane);
   enterLane(rows, run.rule, lane, boundsOf(admission), turn);
-  return { verdict, arrival, replaces };
+  return { verdict, arrival, ...others };
 }
 
 function decline(rows: Rows, run: RunRow, answer: Verdict, now: number): Answered & { arrival?: undefined } {

@@ -1,9 +1,9 @@
 import type { Event } from "../../model/event.ts";
-import type { RunState, StepRecord } from "../../model/run.ts";
+import type { StepRecord } from "../../model/run.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { RunRow } from "../ledger/tables.ts";
-import type { RunEnd } from "../store.ts";
+import type { Cancelled, Decision, Note, RunEnd } from "../store.ts";
 import { countEnd } from "./counters.ts";
 import { readEvent, releaseEvent } from "./events.ts";
 import { refreshLane } from "./lanes.ts";
@@ -17,7 +17,7 @@ export interface EndedTrace {
   run: RunRow & { head: Omit<Event, "data" | "http"> };
   event: number;
   steps: StepRecord[];
-  notes: { at: number; text: string }[];
+  notes: Note[];
 }
 
 /** Options of `endRun`. */
@@ -87,17 +87,17 @@ export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunE
 
 /**
  * Ends a queued or waiting run. Adds a note to a running one, which its runner ends.
- * @returns its current state; undefined if it is not live
+ * @returns undefined if it is not live
  */
 export function cancelRun(
   rows: Rows,
-  { run: id, reason, by }: { run: string; reason: string; by?: string },
+  { run: id, reason, decision }: { run: string; reason: string; decision?: Decision },
   { now }: At,
-): RunState | undefined {
+): Cancelled | undefined {
   const run = rows.get("run", id);
   if (run === undefined) return undefined;
-  addNote(rows, id, reason, now, by);
-  if (run.state === "running") return "running";
+  addNote(rows, id, reason, now, decision);
+  if (run.state === "running") return { kind: "asked", state: "running", ended: false };
   endRun(rows, run, { state: "cancelled", error: { name: "Cancelled", message: reason }, spent: run.spent }, now);
-  return "cancelled";
+  return { kind: "asked", state: "cancelled", ended: true };
 }
