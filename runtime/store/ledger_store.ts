@@ -31,6 +31,7 @@ import type {
   Reply,
   Retention,
   RunEnd,
+  RunHead,
   RunSearch,
   StepEffects,
   StepResult,
@@ -265,6 +266,8 @@ export class LedgerStore implements Store {
   findEventKey = (event: EventIdentity): Promise<string | undefined> => this.#reading.findEventKey(event);
 
   searchRuns = (search: RunSearch): Promise<Found<Run>> => this.#reading.searchRuns(search);
+
+  searchRunHeads = (search: RunSearch): Promise<Found<RunHead>> => this.#reading.searchRunHeads(search);
 
   async listRuns(filter: Omit<RunSearch, "parts">): Promise<Run[]> {
     return (await this.searchRuns(filter)).rows;

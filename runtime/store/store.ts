@@ -170,6 +170,8 @@ export interface Store {
   findEventKey(event: EventIdentity): Promise<string | undefined>;
   /** Runs, newest first. A cursor stays valid while there are new runs. */
   searchRuns(search: RunSearch): Promise<Found<Run>>;
+  /** The same with only the heads of the runs, which cost much less to read. */
+  searchRunHeads(search: RunSearch): Promise<Found<RunHead>>;
   /** The same without a limit of work, which finds all up to the limit. */
   listRuns(filter: Omit<RunSearch, "parts">): Promise<Run[]>;
   /** Events, newest first. A cursor stays valid while there are new events. */
@@ -319,6 +321,14 @@ export interface RunSearch extends Paging {
   event?: EventIdentity;
   /** Only runs with waits, which are in {@link Run.waits}. */
   waiting?: boolean;
+  /** Only these. Not together with times and cursors. */
+  ids?: string[];
+}
+
+/** A few facts about a run. */
+export interface RunHead extends Pick<Run, "id" | "rule" | "state" | "createdAt"> {
+  /** The subject of its event. */
+  subject?: string;
 }
 
 /** Which events to list. */
@@ -333,7 +343,9 @@ export interface EventSearch extends Paging {
   text?: string;
   /** Caused by this run. */
   cause?: string;
-  /** With this id, from any source. Not together with `text`. */
+  /** Masks what the `text` must not be found in: secrets, which a search could guess character by character. */
+  mask?: (text: string) => string;
+  /** With this id, from any source. */
   id?: string;
 }
 
