@@ -147,8 +147,7 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
   },
 
   late(part, { verdict }) {
-    const sql = "SELECT DISTINCT id FROM more_with_text WHERE typeof(id) = 'integer' AND instr(text, ?) > 0";
-    return rowsOf(part, sql, [verdictNeedle(verdict)]).map(([key]) => key as number);
+    return rowsOf(part, `SELECT DISTINCT id FROM ${AMENDED}`, [verdictNeedle(verdict)]).map(([key]) => key as number);
   },
 
   awaited(part, { search: { types, after, until, needle }, limit }) {
@@ -224,11 +223,14 @@ function textHas(needle: string): [string, ...Value[]] {
   return ["block IN (SELECT block FROM blocks WHERE instr(texts, ?) > 0) AND instr(text, ?) > 0", needle, needle];
 }
 
+/** Amendments of events with a text. Keys are large numbers, which the column keeps as reals. */
+const AMENDED = "more_with_text WHERE typeof(id) <> 'text' AND instr(text, ?) > 0";
+
 function hasVerdict(kind: string, late: number[]): [string, ...Value[]][] {
   const needle = verdictNeedle(kind);
   return [
     textHas(needle),
-    ["key IN (SELECT id FROM more_with_text WHERE typeof(id) = 'integer' AND instr(text, ?) > 0)", needle],
+    [`key IN (SELECT id FROM ${AMENDED})`, needle],
     ["key IN (SELECT value FROM json_each(?))", JSON.stringify(late)],
   ];
 }
