@@ -18,8 +18,10 @@ import type {
   Reply,
   TriggerKey,
 } from "./arrival.ts";
+import type { OwnStore } from "./own.ts";
 
 export type * from "./arrival.ts";
+export type * from "./own.ts";
 
 /**
  * The store of all state. Each method is one transition. When its promise resolves, everything that it read or changed is on
@@ -27,7 +29,7 @@ export type * from "./arrival.ts";
  *
  * @throws StoreFullError from transitions that accept new events, at the size cap or while writes fail
  */
-export interface Store {
+export interface Store extends OwnStore {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Stores all rules in force, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[]): Promise<void>;
