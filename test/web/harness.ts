@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
+import { OwnEvents } from "../../runtime/ingest/own_events.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import type { Rule, Step, Trigger } from "../../runtime/model/rule.ts";
@@ -69,6 +70,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
   const files: Record<string, string> = {};
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
+  const ownEvents = new OwnEvents({ store, ingest, clock });
   await store.putVersions(rules);
   ingest.setRules(live);
   for (const { id, triggers } of rules) {
@@ -121,6 +123,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     mask: (text) => text.replaceAll("hook-secret", "***"),
     maskJson: (value) => JSON.parse(JSON.stringify(value).replaceAll("hook-secret", "***")),
     refused: new RefusedRequests(clock),
+    ownEvents,
     metrics: new Metrics({ store, rules: () => ({ loaded: live.size, broken: 0 }), workers: () => 0 }),
     activity: new Activity(store, clock),
     readRuleFile: (file) => Promise.resolve(files[file]),
