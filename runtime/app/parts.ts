@@ -6,7 +6,7 @@ import { logLine } from "../host/log_line.ts";
 import { memoryBytes } from "../host/memory.ts";
 import type { DataFolder } from "./data_folder.ts";
 import type { IngestOptions } from "../ingest/ingest.ts";
-import { LiveRules, type LiveRulesOptions } from "../folder/live_rules.ts";
+import { LiveRules } from "../folder/live_rules.ts";
 import type { Loaded, Settings } from "../folder/loaded.ts";
 import { type Loading, openLoading, withoutSecrets } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
@@ -99,15 +99,10 @@ export function assemble(
     plainOf: (name) => secrets.peek(name),
     hide: (name, texts) => secrets.hide(name, texts),
     address: () => desk.address(),
-    async onLost(name, reason, at) {
-      const data = { connection: name, reason: secrets.mask(reason), connect: `whenthen connect ${name}` };
-      const event = {
-        type: "whenthen.connection.lost",
-        source: `/connections/${name}`,
-        id: `lost-${at}`,
-        subject: name,
-      };
-      await wiring.ingest.publish({ ...event, data });
+    onState(name, lost) {
+      const { ownEvents } = wiring;
+      if (lost === undefined) ownEvents.end("connection", { connection: name });
+      else ownEvents.begin("connection", { connection: name }, lost, { connect: `whenthen connect ${name}` });
     },
     log: (level, message) => logLine(level, message, {}),
   });

@@ -26,8 +26,8 @@ export interface ConnectionsOptions extends SealedTokensOptions {
   plainOf(name: string): string | undefined;
   /** The address under which people reach the program. */
   address(): string;
-  /** Stores the event that a connection is lost. */
-  onLost(name: string, reason: string, at: number): Promise<void>;
+  /** Called with why a connection is lost, or undefined if it is not: at each change, and by {@link Connections.tell}. */
+  onState(name: string, lost: string | undefined): void;
   log(level: "info" | "warn", message: string): void;
 }
 
@@ -132,6 +132,7 @@ export class Connections implements ConnectionTokens {
       return { tokens: found?.tokens };
     });
     if (found === undefined) return undefined;
+    this.options.onState(name, undefined);
     this.options.log("info", `The connection "${name}" was disconnected by ${by}`);
     return found.tokens === undefined
       ? { revoked: false, reason: "it had no tokens that could be read" }
@@ -173,9 +174,9 @@ export class Connections implements ConnectionTokens {
     }));
   }
 
-  /** Stores the events of lost connections that a crash has prevented. */
-  async tellLost(): Promise<void> {
-    for (const name of this.#sealed.names()) await this.#tell(name);
+  /** Tells the state of each again: a crash may have come before it was told. */
+  tell(): void {
+    for (const name of this.#sealed.names()) this.options.onState(name, this.#sealed.stored(name)!.lost?.reason);
   }
 
   /** Ends the attempts in progress. */
@@ -300,6 +301,7 @@ export class Connections implements ConnectionTokens {
     const stored = { state: "connected" as const, renews: refresh !== undefined, scopes, by, at };
     const tokens = { access, ...refresh !== undefined && { refresh } };
     await this.#change(name, () => this.#sealed.keep(name, { ...stored, ...this.#expiry(expiresIn) }, tokens));
+    this.options.onState(name, undefined);
     this.options.log("info", `The connection "${name}" was connected by ${by}`);
   }
 
@@ -319,25 +321,9 @@ export class Connections implements ConnectionTokens {
 
   async #lose(name: string, { sealed: _sealed, ...stored }: StoredConnection, reason: string): Promise<void> {
     const { clock, log } = this.options;
-    await this.#sealed.put(name, { ...stored, state: "lost", lost: { at: clock.now(), reason, told: false } });
+    await this.#sealed.put(name, { ...stored, state: "lost", lost: { at: clock.now(), reason } });
     log("warn", `The connection "${name}" is lost: ${reason}; connect it with: whenthen connect ${name}`);
-    await this.#tell(name);
-  }
-
-  /** If that fails, the next start tells it. */
-  async #tell(name: string): Promise<void> {
-    const stored = this.#sealed.stored(name);
-    if (stored?.lost === undefined || stored.lost.told) return;
-    const { at, reason } = stored.lost;
-    try {
-      await this.options.onLost(name, reason, at);
-      await this.#sealed.put(name, { ...stored, lost: { at, reason, told: true } });
-    } catch (error) {
-      this.options.log(
-        "warn",
-        `The event that the connection "${name}" is lost could not be stored: ${messageOf(error)}`,
-      );
-    }
+    this.options.onState(name, reason);
   }
 
   #listing(connection: Connection): ConnectionListing {

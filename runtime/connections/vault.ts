@@ -12,12 +12,7 @@ export interface StoredConnection {
   scopes: string[];
   by: string;
   at: number;
-  lost?: {
-    at: number;
-    reason: string;
-    /** Whether the event that tells it is stored. */
-    told: boolean;
-  };
+  lost?: { at: number; reason: string };
 }
 
 /** The tokens of a connection, as they are sealed. */

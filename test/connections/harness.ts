@@ -22,8 +22,8 @@ export interface ConnectionsBench extends AsyncDisposable {
   secrets: Secrets;
   clock: ManualClock;
   folder: string;
-  /** The events that connections are lost: names and reasons. */
-  lost: string[];
+  /** The lost connections, with the reasons. */
+  lost: Map<string, string>;
   lines: string[];
   environment: Record<string, string | undefined>;
   /** Opens everything again, as another start of the program does. Writes of the old one fail from now on. */
@@ -69,7 +69,7 @@ export async function openConnections(
     ASANA_ID: CLIENT.id,
     ASANA_SECRET: CLIENT.secret,
   };
-  const lost: string[] = [];
+  const lost = new Map<string, string>();
   const lines: string[] = [];
   let dead = { is: false };
   const open = async () => {
@@ -84,7 +84,10 @@ export async function openConnections(
       plainOf: (name) => secrets.peek(name),
       hide: (name, texts) => secrets.hide(name, texts),
       address: () => ADDRESS,
-      onLost: (name, reason) => Promise.resolve(void lost.push(`${name}: ${reason}`)),
+      onState(name, reason) {
+        if (reason === undefined) lost.delete(name);
+        else lost.set(name, reason);
+      },
       log: (_level, message) => void lines.push(message),
     });
     await connections.set(settings(server));
