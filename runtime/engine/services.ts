@@ -4,8 +4,9 @@ import { Mailer } from "../actions/mail/mailer.ts";
 import type { Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
 import type { RunFiles } from "../host/run_files.ts";
-import { causeOf, type CauseSigner } from "../ingest/cause.ts";
+import type { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
+import { causeOf } from "../model/event.ts";
 import type { Rule } from "../model/rule.ts";
 import { callCode } from "./call_code.ts";
 import type { RunnerOptions } from "./runner_options.ts";
@@ -47,9 +48,10 @@ export function programServices(
     childEnv: () => Record<string, string>;
     secretOf: (name: string) => string | undefined;
     awaitsReply: ActionServices["awaitsReply"];
+    connections: ActionServices["connections"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply } = options;
+  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -64,6 +66,7 @@ export function programServices(
     createFile: (file) => files.create(file),
     runFolder: (run) => files.folderOf(run),
     secretOf,
+    connections,
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

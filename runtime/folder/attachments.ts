@@ -10,8 +10,9 @@ import type { Json, JsonObject } from "../model/json.ts";
 import type { Definition, Rule, Trigger } from "../model/rule.ts";
 import { definitionKey, readTarget } from "../model/target.ts";
 import type { Store } from "../store/store.ts";
-import { PollCappedError } from "../triggers/poll/poll_settings.ts";
+import { cappedBy } from "../triggers/poll/poll_settings.ts";
 import type {
+  Capped,
   Detach,
   Hook,
   Registry,
@@ -42,7 +43,7 @@ export interface AttachmentOptions {
   ) => Promise<Json>;
   /** The log of a trigger, and how it reports that its last pass worked (null) or failed. */
   log: (rule: string, trigger: string) => TriggerLog;
-  report: (rule: string, trigger: string, failure: string | null, reason?: "capped") => void;
+  report: (rule: string, trigger: string, failure: string | null, capped?: Capped) => void;
 }
 
 interface Wanted {
@@ -123,8 +124,7 @@ export class Attachments {
           const context = this.#context(rule, trigger, this.#resolve(rule, trigger), new AbortController().signal);
           await pass(context);
         } catch (error) {
-          const reason = error instanceof PollCappedError ? "capped" : undefined;
-          this.options.report(rule.id, trigger.id, messageOf(error), reason);
+          this.options.report(rule.id, trigger.id, messageOf(error), cappedBy(error));
         }
       }
     }
@@ -201,7 +201,7 @@ export class Attachments {
       hooks,
       subscriptions: ingest.subscriptions,
       log: this.options.log(rule.id, trigger.id),
-      report: (failure, reason) => this.options.report(rule.id, trigger.id, failure, reason),
+      report: (failure, capped) => this.options.report(rule.id, trigger.id, failure, capped),
     };
   }
 }

@@ -73,7 +73,12 @@ export interface TriggerContext<Arguments = JsonObject> {
   subscriptions: Registry<Subscription>;
   log: TriggerLog;
   /** Reports that a pass failed, for `/metrics`, the API and the exit code of `once`; null once it works again. */
-  report(failure: string | null, reason?: "capped"): void;
+  report(failure: string | null, capped?: Capped): void;
+}
+
+/** A pass failed because there are more items than the poll may have. */
+export interface Capped {
+  max: number;
 }
 
 /** Which function of a source is called. */

@@ -98,6 +98,7 @@ export class Bench {
       createFile: (file) => files.create(file),
       runFolder: (run) => files.folderOf(run),
       secretOf: () => undefined,
+      connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     };
     const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
     this.runner = new Runner({
@@ -141,7 +142,7 @@ export class Bench {
     };
     const candidate = { rule: rule.id, version: rule.version, trigger: "manual", outcome };
     const [receipt] = await this.store.accept([{ event, candidates: [candidate] }], [], this.clock.now());
-    this.runner.replace(receipt.replaces);
+    this.runner.replace(receipt);
     this.runner.wake();
     return receipt.runs[0];
   }

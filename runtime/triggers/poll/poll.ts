@@ -3,7 +3,7 @@ import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../timetable.ts";
 import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { askedBackOff, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
-import { PollCappedError } from "./poll_settings.ts";
+import { cappedBy } from "./poll_settings.ts";
 import type { WebhookArgs } from "../webhook/webhook_request.ts";
 import { checkHook } from "../webhook/webhook.ts";
 import { defineTrigger, type Detach } from "../trigger.ts";
@@ -72,13 +72,9 @@ async function pollWhenDue(context: PollContext, isAsked: boolean): Promise<numb
     context.report(null);
     return now + interval;
   } catch (error) {
-    if (!context.signal.aborted) reportFailure(context, error);
+    if (!context.signal.aborted) context.report(messageOf(error), cappedBy(error));
     return Math.max(now + interval, askedBackOff(error, clock.now()) ?? 0);
   }
-}
-
-function reportFailure({ report }: PollContext, error: unknown): void {
-  report(messageOf(error), error instanceof PollCappedError ? "capped" : undefined);
 }
 
 function dueAfter(context: PollContext, mark: PollMark, interval: number, now: number): number {

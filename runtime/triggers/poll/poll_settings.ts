@@ -1,3 +1,4 @@
+import type { Capped } from "../trigger.ts";
 import type { PollContext } from "./poll_args.ts";
 
 /** The most items of one look. */
@@ -31,6 +32,11 @@ export class PollCappedError extends Error {
   constructor(readonly count: number, readonly max: number) {
     super(`The source has more than ${max} items, so nothing was compared; raise it with "max", or use "take: ${max}"`);
   }
+}
+
+/** What a poll reports of an error, if that is the limit of its items. */
+export function cappedBy(error: unknown): Capped | undefined {
+  return error instanceof PollCappedError ? { max: error.max } : undefined;
 }
 
 /** Counts the items of a look, page by page. */
