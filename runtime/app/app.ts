@@ -251,6 +251,7 @@ export class App {
       hooks: this.#parts.hooks,
       rules: () => ({
         rules: this.#parts.live.rules,
+        startable: this.#parts.live.startable,
         commands: this.#parts.live.loaded?.commands ?? new Map(),
         problems: this.#parts.live.loaded?.problems ?? [],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
@@ -274,6 +275,7 @@ export class App {
       metrics: this.#parts.metrics,
       activity: this.#activity,
       refused: this.#refused,
+      outputs: this.#parts.outputs,
       readRuleFile: (file) => readFile(join(this.options.folder, file), "utf8").catch(() => undefined),
       onError: logError,
     });

@@ -65,10 +65,12 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
     const watch = watchLock(lock);
+    const files = new RunFiles(join(path, "files"), lockedDisk(disk, lock));
+    await files.removePrivate();
     return {
       store,
       signer,
-      files: new RunFiles(join(path, "files"), lockedDisk(disk, lock)),
+      files,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {

@@ -1,4 +1,5 @@
 import type { Clock } from "../host/clock.ts";
+import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { Cause } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
@@ -47,6 +48,8 @@ export interface WebContext extends Access {
   metrics: Metrics;
   /** Requests that were refused as events. */
   refused: RefusedRequests;
+  /** What running programs print. */
+  outputs: Pick<LiveOutputs, "of" | "changes">;
   /** The outcomes of recently ended runs. */
   activity: Activity;
   /** The text of a rule's file, by its path relative to the rules folder; undefined if it cannot be read. */
@@ -66,6 +69,8 @@ export interface HookContext
 /** The rules in force, and what is wrong with them. */
 export interface RulesView {
   rules: ReadonlyMap<string, Rule>;
+  /** The rules in force, together with those that start a command by itself. */
+  startable: ReadonlyMap<string, Rule>;
   /** The commands in force, by id. */
   commands: ReadonlyMap<string, Command>;
   problems: Problem[];

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ManualClock } from "../../runtime/host/clock.ts";
+import { LiveOutputs } from "../../runtime/host/live_outputs.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
@@ -100,6 +101,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     hooks,
     rules: () => ({
       rules: live,
+      startable: live,
       commands: new Map(),
       problems: [],
       broken: new Map(),
@@ -119,6 +121,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     mask: (text) => text.replaceAll("hook-secret", "***"),
     maskJson: (value) => JSON.parse(JSON.stringify(value).replaceAll("hook-secret", "***")),
     refused: new RefusedRequests(clock),
+    outputs: new LiveOutputs(),
     metrics: new Metrics({ store, rules: () => ({ loaded: live.size, broken: 0 }), workers: () => 0 }),
     activity: new Activity(store, clock),
     readRuleFile: (file) => Promise.resolve(files[file]),

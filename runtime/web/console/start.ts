@@ -227,7 +227,9 @@ function givenOf({ fields, base }: Startable, inputs: Record<string, string>): J
     Object.hasOwn(base, name) && textOfValue(base[name]) === textOfValue(value) &&
     (excludes?.has(name) || fields[name].oneOf !== undefined);
   return Object.fromEntries(
-    Object.entries(typedValues(fields, inputs)).filter(([name, value]) => !isLeft(name, value)),
+    Object.entries(typedValues(fields, inputs, (name) => Object.hasOwn(base, name))).filter(([name, value]) =>
+      !isLeft(name, value)
+    ),
   );
 }
 
