@@ -140,7 +140,11 @@ Deno.test("command: it shows its output while it runs, as text in its charset", 
   await mkdir(join(here.folder, "files", "r1"), { recursive: true });
   await promisify(execFile)("mkfifo", [join(here.folder, "files", "r1", "go")]);
   const running = here.execute("command: ./bin/tool\n", { charset: "latin1" });
-  const [{ step, text }] = await until("its output", () => outputs.of("r1"), (all) => all[0]?.text.includes("beside"));
+  const [{ step, text }] = await until(
+    "its output",
+    () => Promise.resolve(outputs.of("r1")),
+    (all) => all[0]?.text.includes("beside"),
+  );
   assert.deepEqual([step, text], ["step", "grün\nbeside\n"]);
   assert.deepEqual(outputs.of("r2"), []);
   await writeFile(join(here.folder, "files", "r1", "go"), "on\n");

@@ -21,7 +21,7 @@ Deno.test("an unfinished line is shown once it has stayed so for a second: it ma
   live.write("stdout", bytes("one\nPass"));
   assert.equal(outputs.of("r1")[0].text, "one\n");
   const before = outputs.changes();
-  await until("the line", () => outputs.of("r1")[0].text, (text) => text === "one\nPass");
+  await until("the line", () => Promise.resolve(outputs.of("r1")[0].text), (text) => text === "one\nPass");
   assert.ok(outputs.changes() > before);
   live.close();
 });
