@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Person } from "../../runtime/model/form.ts";
+import type { JsonObject } from "../../runtime/model/json.ts";
 import type { Field, Rule, Trigger } from "../../runtime/model/rule.ts";
 import { hashToken } from "../../runtime/secrets/passwords.ts";
 import { onEvent, openBench, rule, webhook } from "./harness.ts";
