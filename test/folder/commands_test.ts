@@ -187,18 +187,17 @@ Deno.test("then alone is an action; one that nothing calls is a warning, and key
     "unused.yaml": "x-note: mine\nthen: [{ log: unused }]\n",
     "rule.yaml": "when: manual\nthen: [{ call: ./used.yaml }]\n",
   });
-  const hint = "    a rule needs when: and then:; to start it by hand: when: manual";
-  assert.deepEqual(shown(await folder.load()), [
-    `unused.yaml:2:1: warning: nothing calls this action, so it never runs\n${hint}`,
-  ]);
+  const warned = await folder.load();
+  assert.deepEqual(heads(warned), ["unused.yaml:2:1: warning: nothing calls this action, so it never runs"]);
+  assert.match(shown(warned)[0], /a rule needs when: and then:; to start it by hand: when: manual$/);
   await folder.write({
     "rule.yaml": "mode: queued\nthen: [{ call: ./used.yaml }]\n",
     "unused.yaml": "inputs: { a: { type: text } }\nmode: queued\nthen: [{ log: unused }]\n",
   });
   const loaded = await folder.load();
-  assert.deepEqual(shown(loaded), [
-    `rule.yaml:1:1: "when" is missing\n${hint}`,
-    `unused.yaml:2:1: an action has no "mode", and this file has no "when"\n${hint}`,
+  assert.deepEqual(heads(loaded), [
+    'rule.yaml:1:1: "when" is missing',
+    'unused.yaml:2:1: an action has no "mode", and this file has no "when"',
   ]);
   assert.ok(loaded.rules.has("rule"), "the last good version of a rule that lost its when goes on");
 });
