@@ -26,6 +26,7 @@ const NAV = [
   { path: "/runs", name: "Runs", all: false },
   { path: "/rules", name: "Rules", all: false },
   { path: "/start", name: "Start", all: true },
+  { path: "/commands", name: "Commands", all: false },
   { path: "/forms", name: "Forms", all: true },
 ];
 
