@@ -23,7 +23,9 @@ import { startPath } from "./start.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 
 const AT = "/commands";
+/** Hidden inputs and buttons of the form; no input of a command has a name with a blank. */
 const ID_INPUT = "start id";
+const ASKED_INPUT = "asked for";
 const LONGEST_ID = 200;
 
 /** What the buttons of the form do. */
@@ -65,7 +67,7 @@ async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Respons
   const command = commandAt(c, context);
   if (command === undefined) return await unknown(c, context);
   const inputs = callerInputs(command);
-  const asked = textIn(texts, "do");
+  const asked = textIn(texts, ASKED_INPUT);
   const { complete } = checkSet(command, typedPairs(inputs, texts), { completes: true });
   if (asked === "complete" && complete !== null) {
     return await show(c, context, command, {
@@ -233,8 +235,8 @@ function formMarkup(c: Context<ConsoleEnv>, command: Command, form: Form, contex
 ${csrfInput(csrf)}
 <input type="hidden" name="${ID_INPUT}" value="${newId(context.clock.now())}">
 ${fields}
-<p class="actions"><button name="do" value="try">Try</button> <button name="do" value="complete">Complete</button>${
-    canStart && markup` <button class="main" name="do" value="start">Start</button>`
+<p class="actions"><button name="${ASKED_INPUT}" value="try">Try</button> <button name="${ASKED_INPUT}" value="complete">Complete</button>${
+    canStart && markup` <button class="main" name="${ASKED_INPUT}" value="start">Start</button>`
   }</p>
 <p class="soft">“Try” starts nothing: it shows the arguments, or what is wrong. “Complete” also adds what is required.${
     canStart && " “Start” runs it in a folder of its own."

@@ -29,6 +29,8 @@ const FILTERS = [{ name: "text", label: "Name", placeholder: "part of a name" }]
 /** The hidden input with the one-time id; no field can have a name with a dash. */
 const ID_INPUT = "start-id";
 const LONGEST_ID = 200;
+/** The button that shows what would run. */
+const PREVIEW_INPUT = "start-preview";
 
 /** `/start`: what the viewer may start by hand, and the form that starts it. */
 export function addStart(app: Hono<ConsoleEnv>, context: WebContext): void {
@@ -181,7 +183,7 @@ ${csrfInput(c.get("viewer").csrf)}
 <input type="hidden" name="${ID_INPUT}" value="${newId(context.clock.now())}">
 ${shown.map(fieldMarkup)}
 <p class="actions"><button class="main">Start</button>${
-    preview !== false && shown.length > 0 && markup` <button name="do" value="preview">Preview</button>`
+    preview !== false && shown.length > 0 && markup` <button name="${PREVIEW_INPUT}" value="yes">Preview</button>`
   }</p>
 </form>
 ${preview}
@@ -214,7 +216,7 @@ async function start(c: Context<ConsoleEnv>, context: WebContext): Promise<Respo
   const found = startable(c, context);
   if (found === undefined) return await notStartable(c, context);
   const { rule } = found;
-  if (textIn(inputs, "do") === "preview") return await preview(c, context, found, inputs);
+  if (textIn(inputs, PREVIEW_INPUT) !== "") return await preview(c, context, found, inputs);
   const { clock, ingest } = context;
   const id = textIn(inputs, ID_INPUT).slice(0, LONGEST_ID);
   const started = await startRule({ clock, ingest, rules: context.rules().rules }, rule.id, {
