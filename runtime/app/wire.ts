@@ -10,6 +10,7 @@ import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { RunFiles } from "../host/run_files.ts";
 import type { CauseSigner } from "../ingest/cause.ts";
 import { Ingest, type IngestOptions } from "../ingest/ingest.ts";
+import { OwnEvents } from "../ingest/own_events.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import { triggerKinds } from "../triggers/index.ts";
@@ -68,6 +69,7 @@ export interface WiringPorts {
 export interface Wiring {
   hooks: HookRegistry;
   ingest: Ingest;
+  ownEvents: OwnEvents;
   services: ProgramServices;
   attachments: Attachments;
   runner: Runner;
@@ -89,7 +91,12 @@ export function wire(ports: WiringPorts): Wiring {
       ports.onAccepted(receipts);
       startAccepted(runner, receipts);
     },
+    onFull: (reason) => {
+      if (reason === null) ownEvents.end("full", STORE);
+      else ownEvents.begin("full", STORE, reason);
+    },
   });
+  const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock });
   const own = programServices({ clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const executing = { store, clock, isolates, folder, services };
@@ -115,12 +122,15 @@ export function wire(ports: WiringPorts): Wiring {
     surroundings,
     people: formPeople(ports.desk, clock, () => ports.canMail(services)),
   });
-  return { hooks, ingest, services, attachments, runner };
+  return { hooks, ingest, ownEvents, services, attachments, runner };
 }
+
+/** What the condition of a full store is about. */
+const STORE = { store: "data" };
 
 /** Ends replaced runs, wakes runs whose wait has ended, and has the other new runs claimed. */
 function startAccepted(runner: Runner, receipts: Receipt[]): void {
-  runner.replace(receipts.flatMap(({ replaces }) => replaces));
+  for (const receipt of receipts) runner.replace(receipt);
   runner.woken(receipts.flatMap(({ wakes }) => wakes));
   if (receipts.some(({ runs, claimed = [] }) => runs.length > claimed.length)) runner.wake();
 }

@@ -3,7 +3,7 @@ import { type RecordedError, recordError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
-import type { ClaimedRun, RunEnd, Suspension } from "../store/store.ts";
+import type { Answered, ClaimedRun, RunEnd, Suspension } from "../store/store.ts";
 import { askCondition } from "./rule_code.ts";
 import type { RuleVersion, RunContext } from "./step_frame.ts";
 import { Interruption, type StepOutcome, type Suspended } from "./outcome.ts";
@@ -26,7 +26,7 @@ export class Execution {
   readonly #stop = new AbortController();
   /** From the monotonic clock. */
   readonly #begun: number;
-  #replaces: string[] = [];
+  #replaces: Pick<Answered, "replaces" | "replaced"> = { replaces: [] };
   #context: RunContext | undefined;
   /** Woken before the run was set up. */
   #wokenEarly = false;
@@ -46,7 +46,7 @@ export class Execution {
   }
 
   /** Runs that this one replaces (mode `restart`), known after its function `if` said yes: they must end. */
-  get replaces(): string[] {
+  get replaces(): Pick<Answered, "replaces" | "replaced"> {
     return this.#replaces;
   }
 
@@ -140,7 +140,7 @@ export class Execution {
     const { record, verdict } = await askCondition(context, alone, this.#stop.signal);
     const { store, clock } = this.options;
     const answered = await this.#leave(store.answerCondition(run.id, record, verdict, clock.now()));
-    this.#replaces = answered.replaces;
+    this.#replaces = answered;
     const { verdict: became } = answered;
     if (became.kind !== "started" && became.kind !== "held") await this.#announce(became);
   }

@@ -1,7 +1,7 @@
 import { dirname, join } from "node:path";
 import { type Cancel, type Clock, sleepFor } from "../host/clock.ts";
 import type { RunState } from "../model/run.ts";
-import type { ClaimedRun, Lease, Refused, Seen } from "../store/store.ts";
+import type { By, ClaimedRun, Lease, Refused, Seen } from "../store/store.ts";
 import { Execution } from "./execution.ts";
 import { Interruption } from "./outcome.ts";
 import type { RunnerOptions } from "./runner_options.ts";
@@ -101,26 +101,28 @@ export class Runner {
 
   /**
    * Ends a run. If it was running, it has stopped, with its children, when this resolves.
-   * @param by the person who ends it, for the notes
+   * @param by who ends it, for the notes
    * @param seen refuses a run that has changed since
    * @returns its state then, or undefined if there is no such run
    */
   async cancel(
     run: string,
     reason = "Cancelled by an operator",
-    by?: string,
+    by?: By,
     seen?: Seen,
   ): Promise<RunState | Refused | undefined> {
     const { store, clock } = this.options;
     for (let asked = seen;; asked = undefined) {
-      const state = await store.cancelRun(run, reason, clock.now(), by, asked);
+      const cancelled = await store.cancelRun(run, reason, clock.now(), by, asked);
+      const isRunning = cancelled?.kind === "asked" && cancelled.state === "running";
       // A claim of it may be in flight.
-      if (state === "running" && !this.#active.has(run)) await this.#claiming;
+      if (isRunning && !this.#active.has(run)) await this.#claiming;
       const execution = this.#active.get(run);
-      if (state !== "running" || execution === undefined) {
+      if (!isRunning || execution === undefined) {
         this.#sleepers.take(run)?.forget();
+        if (cancelled?.kind === "asked" && cancelled.ended) await this.announce([run]);
         this.wake();
-        return state;
+        return cancelled?.kind === "asked" ? cancelled.state : cancelled;
       }
       execution.interrupt(new Interruption("cancelled", reason));
       await execution.done;
@@ -128,12 +130,30 @@ export class Runner {
     }
   }
 
-  /** Ends the running runs that a new one replaces (mode `restart`); the new one is claimed when they have ended. */
-  replace(runs: string[]): void {
-    for (const run of runs) {
+  /**
+   * Ends the running runs that a new one replaces (mode `restart`); the new one is claimed when they have ended. Reports
+   * the end of the others.
+   */
+  replace({ replaces, replaced }: { replaces: string[]; replaced?: string[] }): void {
+    if (replaced !== undefined) void this.announce(replaced);
+    for (const run of replaces) {
       this.cancel(run, "Replaced by a newer run").catch((error) => {
         this.options.onError(`Cannot end run ${run}, which a newer one replaces`, error);
       });
+    }
+  }
+
+  /** Reports the end of runs that ended while nothing executed them. */
+  async announce(runs: string[]): Promise<void> {
+    const { store, onFinished, onError } = this.options;
+    if (onFinished === undefined) return;
+    for (const run of runs) {
+      try {
+        const trace = await store.getRun(run);
+        if (trace !== undefined) onFinished(trace.run);
+      } catch (error) {
+        onError(`Cannot read run ${run}, which has ended`, error);
+      }
     }
   }
 

@@ -5,9 +5,10 @@ import type { Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
 import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { RunFiles } from "../host/run_files.ts";
-import { causeOf, type CauseSigner } from "../ingest/cause.ts";
+import type { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import { TerminalError } from "../model/errors.ts";
+import { causeOf } from "../model/event.ts";
 import type { Rule } from "../model/rule.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 

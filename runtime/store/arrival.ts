@@ -20,6 +20,8 @@ export interface Arrival {
   candidates: Candidate[];
   /** Identity retention if a webhook sets `within`, in milliseconds. */
   within?: number;
+  /** It is the program's own, of the notice with its id. */
+  isOwn?: boolean;
 }
 
 /** A rule that listens to the event, and the outcome of ingest for it. */
@@ -93,6 +95,8 @@ export interface Receipt {
   runs: string[];
   /** Running runs that mode `restart` replaces. The runner ends them, then the new run starts. */
   replaces: string[];
+  /** Queued and waiting runs that mode `restart` replaced: they have ended. Absent if there are none. */
+  replaced?: string[];
   /** Waiting or running runs with a wait that this event ended: the runner checks them again. */
   wakes: string[];
   /** Those of `runs` that were claimed at once, if a lease was given. */

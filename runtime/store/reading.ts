@@ -1,12 +1,12 @@
 import { type Event } from "../model/event.ts";
-import { isFinal, type Run } from "../model/run.ts";
-import type { BriefText } from "./history/lines.ts";
+import { isFinal, type Run, type RunState } from "../model/run.ts";
+import type { BriefText, RunHeader } from "./history/lines.ts";
 import type { History } from "./history/history.ts";
 import { keyAt, runIdAt } from "./ledger/ids.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { EventRow, RunRow } from "./ledger/tables.ts";
-import type { EventIdentity, EventRecord, EventSearch, Found, RunSearch, Trace } from "./store.ts";
+import type { EventIdentity, EventRecord, EventSearch, Found, RunHead, RunSearch, Trace } from "./store.ts";
 import type { EndedTrace } from "./transitions/end_run.ts";
 import { findIdentity, readEvent } from "./transitions/events.ts";
 import type { RunTrace } from "./transitions/retry_run.ts";
@@ -72,22 +72,40 @@ export class Reading {
   }
 
   /** Runs, newest first, live and ended. Excludes runs that ended with their condition. */
-  async searchRuns(search: RunSearch): Promise<Found<Run>> {
+  searchRuns(search: RunSearch): Promise<Found<Run>> {
+    return this.#search(search, liveRun, async (filter) => {
+      const { rows, stoppedAt } = await this.history.listRuns(filter);
+      const events = await this.history.getEvents(rows.map(({ event }) => event));
+      return { rows: rows.map((run) => endedRun(run, events)), ...stoppedAt !== undefined && { stoppedAt } };
+    });
+  }
+
+  /** The same with only the heads of the runs. */
+  searchRunHeads(search: RunSearch): Promise<Found<RunHead>> {
+    return this.#search(search, liveHead, async (filter) => {
+      const { rows, stoppedAt } = await this.history.listRunHeaders(filter);
+      return { rows: rows.map(endedHead), ...stoppedAt !== undefined && { stoppedAt } };
+    });
+  }
+
+  async #search<T extends { id: string }>(
+    search: RunSearch,
+    ofLive: (rows: Rows, row: RunRow) => T,
+    listEnded: (filter: Parameters<History["listRuns"]>[0]) => Promise<Found<T>>,
+  ): Promise<Found<T>> {
     const event = search.event && await this.#keyOf(search.event);
     if (search.event !== undefined && event === undefined) return { rows: [] };
     const live = new Set<string>();
     const range = rangeOf(search);
     const found = await this.read((rows) => {
       for (const id of rows.keys("run")) live.add(id);
-      return liveRuns(rows, { ...search, ...range }, event);
+      return liveRuns(rows, { ...search, ...range }, event).map((row) => ofLive(rows, row));
     });
     if (search.waiting || (search.state !== undefined && !isFinal(search.state))) return { rows: found };
-    const { rule, state, subject, limit, parts } = search;
+    const { rule, state, subject, limit, parts, ids } = search;
     const skip = (id: string) => live.has(id);
-    const ended = await this.history.listRuns({ rule, state, subject, ...range, event, limit, parts, skip });
-    const { rows, stoppedAt } = ended;
-    const events = await this.history.getEvents(rows.map(({ event }) => event));
-    const runs = [...found, ...rows.map((run) => endedRun(run, events))].sort((a, b) => a.id < b.id ? 1 : -1);
+    const { rows, stoppedAt } = await listEnded({ rule, state, subject, ids, ...range, event, limit, parts, skip });
+    const runs = [...found, ...rows].sort((a, b) => a.id < b.id ? 1 : -1);
     const reached = stoppedAt === undefined ? runs : runs.filter(({ id }) => id >= stoppedAt);
     // The search ended early only if the page is not full by then.
     const isOpen = stoppedAt !== undefined && reached.length < limit;
@@ -95,20 +113,18 @@ export class Reading {
   }
 
   /** Events, newest first. */
-  async searchEvents({ from, to, before, after, text, id, ...filter }: EventSearch): Promise<Found<EventRecord>> {
+  async searchEvents({ from, to, before, after, text, ...filter }: EventSearch): Promise<Found<EventRecord>> {
     // Wait until earlier changes are on disk.
     await this.read(() => {});
     const ends = [before ?? Infinity, to === undefined ? Infinity : keyAt(to)].map(Number);
     const end = Math.min(...ends);
-    const found = await this.history.listEvents({
+    return await this.history.listEvents({
       ...filter,
       ...end < Infinity && { before: String(end) },
       after: Math.max(Number(after ?? 0), from === undefined ? 0 : keyAt(from) - 1),
       // As it is written in JSON.
       ...text !== undefined && { text: JSON.stringify(text).slice(1, -1) },
-      ...id !== undefined && { text: `"id":${JSON.stringify(id)}` },
     });
-    return id === undefined ? found : { ...found, rows: found.rows.filter(({ event }) => event.id === id) };
   }
 }
 
@@ -118,33 +134,53 @@ function readTrace(rows: Rows, id: string): Trace | undefined {
 }
 
 /** The ids of the runs that a filter's times and cursor allow. */
-function rangeOf({ before, after = "", from, to }: RunSearch): { before?: string; after?: string } {
+function rangeOf({ before, after = "", from, to, ids }: RunSearch): { before?: string; after?: string } {
   const end = to === undefined ? undefined : runIdAt(to);
   const least = before === undefined || end !== undefined && end < before ? end : before;
   const start = from === undefined ? "" : runIdAt(from);
+  if (ids !== undefined) return rangeOfIds(ids);
   return { ...least !== undefined && { before: least }, after: start > after ? start : after };
 }
 
-function liveRuns(rows: Rows, filter: RunSearch & { after?: string }, event: number | undefined): Run[] {
-  const { rule, state, subject, waiting, before, after = "", limit } = filter;
+function rangeOfIds(ids: string[]): { before: string; after: string } {
+  const sorted = ids.toSorted();
+  // "0" is the first character that an id can have, and ids have the same length.
+  return { before: `${sorted.at(-1) ?? ""}0`, after: (sorted[0] ?? "").slice(0, -1) };
+}
+
+function liveRuns(rows: Rows, filter: RunSearch & { after?: string }, event: number | undefined): RunRow[] {
+  const { rule, state, subject, waiting, before, after = "", limit, ids } = filter;
   if (state !== undefined && isFinal(state)) return [];
-  const runs: Run[] = [];
+  const runs: RunRow[] = [];
   const index = rows.index("run", "id");
   for (let entry = index.last("", before); entry && runs.length < limit; entry = index.last("", entry[0])) {
     if (entry[0] <= after) break;
     const row = rows.get("run", entry[1])!;
+    if (ids !== undefined && !ids.includes(row.id)) continue;
     if (rule !== undefined && row.rule !== rule) continue;
     if (state !== undefined && row.state !== state) continue;
     if (event !== undefined && row.event !== event) continue;
     if (subject !== undefined && readEvent(rows, row.event).subject !== subject) continue;
     if (waiting && readWaits(rows, row.id).length === 0) continue;
-    runs.push(liveRun(rows, row));
+    runs.push(row);
   }
   return runs;
 }
 
 function liveRun(rows: Rows, row: RunRow): Run {
   return toRun(row, readEvent(rows, row.event), readWaits(rows, row.id));
+}
+
+function liveHead(rows: Rows, { id, rule, state, event, createdAt }: RunRow): RunHead {
+  return headOf(id, rule, state, readEvent(rows, event).subject, createdAt);
+}
+
+function endedHead([id, rule, state, , subject, createdAt]: RunHeader): RunHead {
+  return headOf(id, rule, state, subject ?? undefined, createdAt);
+}
+
+function headOf(id: string, rule: string, state: RunState, subject: string | undefined, createdAt: number): RunHead {
+  return { id, rule, state, createdAt, ...subject !== undefined && { subject } };
 }
 
 /** @param events those that history still has; without its event, a run has only the event's head */

@@ -1,6 +1,6 @@
-import type { RunState } from "../model/run.ts";
 import type { EventRow } from "./ledger/tables.ts";
-import type { Operated, Refused, Seen } from "./store.ts";
+import type { By, Cancelled, Operated, Refused, Seen } from "./store.ts";
+import { decisionOf } from "./decision.ts";
 import { cancelRun } from "./transitions/end_run.ts";
 import { replayRun, retryRun, type RunTrace } from "./transitions/retry_run.ts";
 import { unlessChanged } from "./transitions/trace.ts";
@@ -28,39 +28,46 @@ export class RunActions {
 
   constructor(private readonly reach: Reach) {}
 
-  cancel(run: string, reason: string, now: number, by?: string, seen?: Seen): Promise<RunState | Refused | undefined> {
+  cancel(run: string, reason: string, now: number, by?: By, seen?: Seen): Promise<Cancelled | Refused | undefined> {
     return this.#inTurn(run, async () => {
       // A run may end between these two reads, but an ended one becomes live only by another action.
       const before = seen && await this.reach.traceOf(run);
-      const cancelled = await this.#change(cancelRun, { run, reason, by }, before, seen, now);
-      return cancelled ?? (await this.reach.traceOf(run))?.run.state;
+      const decision = by === undefined ? undefined : decisionOf(by);
+      const cancelled = await this.#change(cancelRun, { run, reason, decision }, before, seen, now);
+      if (cancelled !== undefined) return cancelled;
+      const state = (await this.reach.traceOf(run))?.run.state;
+      return state && { kind: "asked", state, ended: false };
     });
   }
 
-  replay(run: string, version: string | undefined, by: string, now: number, seen?: Seen) {
+  replay(run: string, version: string | undefined, by: By, now: number, seen?: Seen) {
     return this.#inTurn(run, async (): Promise<string | Refused | undefined> => {
       const trace = await this.reach.traceOf(run);
       const event = trace && await this.reach.eventOf(trace.event);
-      return event && await this.#change(replayRun, { run: trace!.run, event, version, by }, trace, seen, now);
+      return event &&
+        await this.#change(replayRun, { run: trace!.run, event, version, decision: decisionOf(by) }, trace, seen, now);
     });
   }
 
-  retry(run: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
+  retry(run: string, by: By, now: number, seen?: Seen): Promise<Operated | undefined> {
     return this.#onTrace(run, async (trace) => {
       const event = await this.reach.eventOf(trace.event);
-      return await this.#change(retryRun, { trace, event, by }, trace, seen, now);
+      return await this.#change(retryRun, { trace, event, decision: decisionOf(by) }, trace, seen, now);
     });
   }
 
-  skip(run: string, step: string | undefined, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
+  skip(run: string, step: string | undefined, by: By, now: number, seen?: Seen): Promise<Operated | undefined> {
     return this.#onTrace(
       run,
-      (trace) => this.#change(skipWait, { run, step, by, since: seen?.since }, trace, seen, now),
+      (trace) => this.#change(skipWait, { run, step, decision: decisionOf(by), since: seen?.since }, trace, seen, now),
     );
   }
 
-  move(run: string, version: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined> {
-    return this.#onTrace(run, (trace) => this.#change(moveRun, { run: trace.run, version, by }, trace, seen, now));
+  move(run: string, version: string, by: By, now: number, seen?: Seen): Promise<Operated | undefined> {
+    return this.#onTrace(
+      run,
+      (trace) => this.#change(moveRun, { run: trace.run, version, decision: decisionOf(by) }, trace, seen, now),
+    );
   }
 
   #onTrace<R>(run: string, act: (trace: Found) => Promise<R>): Promise<R | undefined> {

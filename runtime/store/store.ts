@@ -18,8 +18,12 @@ import type {
   Reply,
   TriggerKey,
 } from "./arrival.ts";
+import type { By, Cancelled, Note, Operated, Refused, Seen } from "./decision.ts";
+import type { OwnStore } from "./own.ts";
 
 export type * from "./arrival.ts";
+export type * from "./decision.ts";
+export type * from "./own.ts";
 
 /**
  * The store of all state. Each method is one transition. When its promise resolves, everything that it read or changed is on
@@ -27,7 +31,7 @@ export type * from "./arrival.ts";
  *
  * @throws StoreFullError from transitions that accept new events, at the size cap or while writes fail
  */
-export interface Store {
+export interface Store extends OwnStore {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Stores all rules in force, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[]): Promise<void>;
@@ -37,6 +41,8 @@ export interface Store {
   getInForce(rules: string[]): Promise<Rule[]>;
   /** The rule at that version, or undefined if it was dropped because no kept run needs it. */
   getVersion(version: string): Promise<Rule | undefined>;
+  /** The versions of a rule that were in force, oldest first, at most the last hundred; empty if it had only one. */
+  listVersions(rule: string): Promise<string[]>;
   /**
    * Drops the versions that are not in `live` and that no run uses, live or in history. Of the versions that only history uses,
    * the most recently used 32 MB stay.
@@ -103,16 +109,16 @@ export interface Store {
   finishRun(run: string, end: RunEnd, now: number): Promise<void>;
   /**
    * Ends a queued or waiting run at once. A running one is ended by its runner, with `finishRun`.
-   * @param by the person who ends it, for the notes; absent if the program does
-   * @returns its current state (`running`: notify the runner), or undefined if there is no such run
+   * @param by who ends it, for the notes; absent if the program does
+   * @returns undefined if there is no such run
    */
   cancelRun(
     run: string,
     reason: string,
     now: number,
-    by?: string,
+    by?: By,
     seen?: Seen,
-  ): Promise<RunState | Refused | undefined>;
+  ): Promise<Cancelled | Refused | undefined>;
   /**
    * Makes a new run of the same event, with the given version of the rule, or the old run's version if that is undefined. The
    * new run is not limited and never `busy`, but queues behind the runs of its key. A function `if` runs again.
@@ -122,7 +128,7 @@ export interface Store {
   replayRun(
     run: string,
     version: string | undefined,
-    by: string,
+    by: By,
     now: number,
     seen?: Seen,
   ): Promise<string | Refused | undefined>;
@@ -131,11 +137,11 @@ export interface Store {
    * `retrying` until then. The records of steps that were cancelled because of the failure are removed.
    * @param by who requested it, for the notes
    */
-  retryRun(run: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined>;
+  retryRun(run: string, by: By, now: number, seen?: Seen): Promise<Operated | undefined>;
   /** Ends a wait of a run as `skipped`, with the result null: the wait of `step`, or the only wait if `step` is undefined. */
-  skipWait(run: string, step: string | undefined, by: string, now: number, seen?: Seen): Promise<Operated | undefined>;
+  skipWait(run: string, step: string | undefined, by: By, now: number, seen?: Seen): Promise<Operated | undefined>;
   /** Moves a queued or waiting run to another version of its rule. The run fails if that version has other steps. */
-  moveRun(run: string, version: string, by: string, now: number, seen?: Seen): Promise<Operated | undefined>;
+  moveRun(run: string, version: string, by: By, now: number, seen?: Seen): Promise<Operated | undefined>;
   /** After a start: queues runs again that another owner left `running`. Returns how many. */
   reclaimRuns(owner: string, now: number): Promise<number>;
 
@@ -166,6 +172,8 @@ export interface Store {
   findEventKey(event: EventIdentity): Promise<string | undefined>;
   /** Runs, newest first. A cursor stays valid while there are new runs. */
   searchRuns(search: RunSearch): Promise<Found<Run>>;
+  /** The same with only the heads of the runs, which cost much less to read. */
+  searchRunHeads(search: RunSearch): Promise<Found<RunHead>>;
   /** The same without a limit of work, which finds all up to the limit. */
   listRuns(filter: Omit<RunSearch, "parts">): Promise<Run[]>;
   /** Events, newest first. A cursor stays valid while there are new events. */
@@ -223,25 +231,6 @@ export type Wait =
   | { kind: "event"; types: string[]; match: Record<string, Json> }
   | { kind: "form"; form: Pick<Form, "id" | "title" | "to" | "fields" | "due"> };
 
-/** The outcome of an operator's request: done, and on which step, or the reason why not. */
-export type Operated = { kind: "done"; step?: string } | Refused;
-
-/** Nothing was done, and why. */
-export interface Refused {
-  kind: "refused";
-  reason: string;
-}
-
-/** The version of a run that somebody saw and decided on. If the run has changed since, their request is refused. */
-export interface Seen {
-  /** How many notes of people's actions it had. */
-  actions: number;
-  /** Whether it had ended. */
-  ended: boolean;
-  /** Since when the step to be skipped has waited; milliseconds since the epoch. */
-  since?: number;
-}
-
 /** The current form; `accepted` if this answer ended it, else it was no longer open. */
 export interface AnsweredForm {
   form: Form;
@@ -253,6 +242,8 @@ export interface Answered {
   verdict: Verdict;
   /** As in {@link Receipt}: running runs that mode `restart` replaces. */
   replaces: string[];
+  /** As in {@link Receipt}: other runs that it replaced. */
+  replaced?: string[];
 }
 
 export interface StepResult {
@@ -295,14 +286,6 @@ export interface Trace {
   notes: Note[];
 }
 
-/** One line of a trace besides its steps. */
-export interface Note {
-  at: number;
-  text: string;
-  /** The person who did it; absent if the program did. */
-  by?: string;
-}
-
 export interface EventRecord {
   /** Sorts by arrival; the value for `before`. */
   key: string;
@@ -340,6 +323,14 @@ export interface RunSearch extends Paging {
   event?: EventIdentity;
   /** Only runs with waits, which are in {@link Run.waits}. */
   waiting?: boolean;
+  /** Only these. Not together with times and cursors. */
+  ids?: string[];
+}
+
+/** A few facts about a run. */
+export interface RunHead extends Pick<Run, "id" | "rule" | "state" | "createdAt"> {
+  /** The subject of its event. */
+  subject?: string;
 }
 
 /** Which events to list. */
@@ -354,7 +345,9 @@ export interface EventSearch extends Paging {
   text?: string;
   /** Caused by this run. */
   cause?: string;
-  /** With this id, from any source. Not together with `text`. */
+  /** Masks what the `text` must not be found in: secrets, which a search could guess character by character. */
+  mask?: (text: string) => string;
+  /** With this id, from any source. */
   id?: string;
 }
 

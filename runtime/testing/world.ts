@@ -8,6 +8,7 @@ import { noDisk } from "../host/disk.ts";
 import { RunFiles } from "../host/run_files.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
+import type { OwnEvents } from "../ingest/own_events.ts";
 import { messageOf } from "../model/errors.ts";
 import { headerFields } from "../model/event.ts";
 import type { Person } from "../model/form.ts";
@@ -72,6 +73,7 @@ export class World {
   readonly #activity = new Activity();
   readonly #replies = new ReplyWaiters();
   readonly #attachments: Attachments;
+  readonly #ownEvents: OwnEvents;
   readonly #key = randomBytes(32);
   readonly #signer = new CauseSigner(this.#key);
 
@@ -89,7 +91,7 @@ export class World {
       clock,
     });
     this.people = desk.people;
-    const { ingest, runner, hooks, attachments } = wire({
+    const { ingest, ownEvents, runner, hooks, attachments } = wire({
       store: this.store,
       clock,
       isolates,
@@ -118,6 +120,7 @@ export class World {
       sourceStandIn: ({ kind, path }) => this.stubs.source(path, kind),
     });
     [this.ingest, this.runner, this.hooks, this.#attachments] = [ingest, runner, hooks, attachments];
+    this.#ownEvents = ownEvents;
   }
 
   #runnerOptions(): WiringPorts["runner"] {
@@ -196,6 +199,7 @@ export class World {
   async close(): Promise<void> {
     this.#replies.release();
     await Promise.all([this.#attachments.detachAll(), this.ingest.batches.stop(), this.runner.drain(0)]);
+    await this.#ownEvents.stop();
     await this.store.close();
   }
 
@@ -213,6 +217,7 @@ export class World {
     for (const { trigger, error } of await this.#attachments.swap(new Map([[rule.id, attached]]))) {
       this.troubles.push(`Cannot attach ${trigger.id}: ${messageOf(error)}`);
     }
+    await this.#ownEvents.start((message) => this.troubles.push(message));
     await this.runner.start();
     await this.settled();
   }

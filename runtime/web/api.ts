@@ -99,7 +99,7 @@ export function api(context: WebContext): Hono {
   app.route("/commands", commandsApi(context));
 
   app.get("/events", async (c) => {
-    return listing(c, await context.store.listEvents(queryOf(c, EVENTS)), ({ key }) => key);
+    return listing(c, await context.store.listEvents({ ...queryOf(c, EVENTS), mask: context.mask }), ({ key }) => key);
   });
   app.get("/runs", async (c) => {
     return listing(c, await context.store.listRuns(queryOf(c, RUNS)), ({ id }) => id);

@@ -1,6 +1,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { Ingest } from "../ingest/ingest.ts";
+import type { OwnEvents } from "../ingest/own_events.ts";
 import type { Cause } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
@@ -50,6 +51,8 @@ export interface WebContext extends Access {
   refused: RefusedRequests;
   /** What running programs print. */
   outputs: Pick<LiveOutputs, "of" | "changes">;
+  /** Where it is told that a hook refuses requests. */
+  ownEvents: Pick<OwnEvents, "begin" | "end" | "since">;
   /** The outcomes of recently ended runs. */
   activity: Activity;
   /** The text of a rule's file, by its path relative to the rules folder; undefined if it cannot be read. */

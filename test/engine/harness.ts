@@ -142,7 +142,7 @@ export class Bench {
     };
     const candidate = { rule: rule.id, version: rule.version, trigger: "manual", outcome };
     const [receipt] = await this.store.accept([{ event, candidates: [candidate] }], [], this.clock.now());
-    this.runner.replace(receipt.replaces);
+    this.runner.replace(receipt);
     this.runner.wake();
     return receipt.runs[0];
   }

@@ -113,3 +113,18 @@ Deno.test("thousands of runs may wait: they are only rows, and all resume at the
     await bench.finish();
     assert.equal((await bench.store.countRuns()).succeeded, 2_000);
   }));
+
+Deno.test("a waiting run that is cancelled or replaced is reported as ended, once", () =>
+  withBench(async (bench) => {
+    const rule = makeRule([wait({ wait: "1h" })], { mode: "restart" });
+    const first = await bench.send(rule);
+    await bench.runner.settled(0);
+    const second = await bench.send(rule);
+    await bench.runner.settled(0);
+    assert.equal(await bench.runner.cancel(second), "cancelled");
+    assert.equal(await bench.runner.cancel(second), "cancelled");
+    await bench.until(() => bench.finished.length >= 2);
+    const ended = bench.finished.map(({ id, state }) => [id, state]);
+    assert.deepEqual(ended, [[first, "cancelled"], [second, "cancelled"]]);
+    assert.equal(bench.finished[0].error?.message, `Replaced by run ${second}`);
+  }));

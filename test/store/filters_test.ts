@@ -85,6 +85,58 @@ storeTest("events are found by their text, and by the run that caused them", asy
   assert.equal(await store.getEvent("nonsense"), undefined);
 });
 
+storeTest("an event is found by its id behind any number of others that only mention it", async (store) => {
+  await publish(store, "wanted", "x", null);
+  for (let at = 0; at < 30; at++) await publish(store, `e${at}`, "x", { id: "wanted" });
+  await twice(store, async () => {
+    assert.deepEqual(await eventIds(store, { id: "wanted", limit: 2 }), ["wanted"]);
+    assert.deepEqual(await eventIds(store, { id: "e7", limit: 2 }), ["e7"]);
+  });
+});
+
+storeTest("a text is found only where its mask leaves it", async (store) => {
+  await publish(store, "secret", "x", { token: "tok-12345", note: "hello" });
+  for (let at = 0; at < 200; at++) await publish(store, `e${at}`, "x", { token: "tok-12345", at });
+  await publish(store, "open", "x", { note: "tok-1 is a prefix" });
+  const mask = (text: string) => text.replaceAll("tok-12345", "***");
+  await twice(store, async () => {
+    assert.deepEqual(await eventIds(store, { text: "tok-1", mask }), ["open"], "no prefix of a secret can be probed");
+    assert.deepEqual(await eventIds(store, { text: "hello", mask }), ["secret"]);
+    assert.equal((await eventIds(store, { text: "tok-1", limit: 500 })).length, 202, "without a mask all of it counts");
+  });
+});
+
+storeTest("events are found by a late verdict, however many others got one in the same part", async (store) => {
+  const COUNT = 1_200;
+  const runs: string[] = [];
+  for (let at = 0; at < COUNT; at++) runs.push((await send(store, `e${at}`, { asksFirst: true })).runs[0]);
+  await store.checkpoint();
+  await store.claimRuns("me", COUNT, NOW);
+  const answer = { kind: "condition", reason: "no" } as const;
+  await Promise.all(runs.map((run) => store.answerCondition(run, step("if"), answer, NOW)));
+  await store.checkpoint();
+  const found = await eventIds(store, { verdict: "condition", limit: COUNT + 1 });
+  assert.deepEqual([found.length, found.at(-1)], [COUNT, "e0"]);
+});
+
+storeTest(
+  "heads of runs are the runs of the same search, live and ended; runs are found by their ids",
+  async (store) => {
+    const runs: string[] = [];
+    for (let at = 0; at < 6; at++) runs.unshift(await startRun(store, `e${at}`));
+    for (const run of runs.slice(0, 4)) await finish(store, run);
+    await twice(store, async () => {
+      for (const filter of [{}, { state: "succeeded" as const }, { before: runs[1] }, { limit: 3 }]) {
+        const { rows } = await store.searchRuns({ limit: 50, ...filter });
+        const heads = rows.map(({ id, rule, state, createdAt }) => ({ id, rule, state, createdAt }));
+        assert.deepEqual((await store.searchRunHeads({ limit: 50, ...filter })).rows, heads);
+      }
+      const some = [runs[5], runs[0], runs[2]];
+      assert.deepEqual(await runIds(store, { ids: [...some, "0".repeat(20)] }), [runs[0], runs[2], runs[5]]);
+    });
+  },
+);
+
 Deno.test("a search reads so many parts, says where it stopped, and goes on from there", async () => {
   const store = await open();
   const ended: string[] = [];

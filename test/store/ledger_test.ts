@@ -91,7 +91,7 @@ Deno.test("when writes begin to fail, transitions made meanwhile are undone: int
   await sentAway;
   disk.failSyncs = undefined;
   await first;
-  assert.equal(await cancelled, "cancelled");
+  assert.deepEqual(await cancelled, { kind: "asked", state: "cancelled", ended: true });
   assert.deepEqual(await ids(store), ["before", "e0"]);
   disk.cut();
   // A copy: the first store lives on, and folds the segment whose sync failed.

@@ -178,14 +178,15 @@ storeTest(
     assert.equal(reasonOf(await store.skipWait(run, "rest", "carl", NOW, looked)), changed);
     assert.equal(reasonOf(await store.moveRun(run, "v1", "carl", NOW, looked)), changed);
     assert.equal(reasonOf(await store.cancelRun(run, "Cancelled by carl", NOW, "carl", looked)), changed);
-    assert.equal(
-      await store.cancelRun(run, "Cancelled by carl", NOW + 1, "carl", { actions: 1, ended: false }),
-      "cancelled",
+    const seen = { actions: 1, ended: false };
+    assert.deepEqual(
+      await store.cancelRun(run, "Cancelled by carl", NOW + 1, { by: "carl", reason: "too late" }, seen),
+      { kind: "asked", state: "cancelled", ended: true },
     );
     const ended = `Run ${run} has changed since it was looked at: Cancelled by carl`;
     assert.equal(reasonOf(await store.retryRun(run, "anna", NOW, { actions: 1, ended: false })), ended);
     const { notes } = (await store.getRun(run))!;
-    assert.deepEqual(notes.map(({ by }) => by), ["anna", "carl"]);
+    assert.deepEqual(notes.map(({ by, reason }) => [by, reason]), [["anna", undefined], ["carl", "too late"]]);
   },
 );
 

@@ -120,7 +120,8 @@ storeTest("a run ended by a watchdog says so at its next claim", async (store) =
 
 storeTest("cancelling: a queued run ends at once, a running one is left to its runner", async (store) => {
   const queued = (await send(store, "e1")).runs[0];
-  assert.equal(await store.cancelRun(queued, "Cancelled by anna", NOW + 1), "cancelled");
+  const asked = { kind: "asked", state: "cancelled" };
+  assert.deepEqual(await store.cancelRun(queued, "Cancelled by anna", NOW + 1), { ...asked, ended: true });
   const trace = (await store.getRun(queued))!;
   assert.deepEqual([trace.run.state, trace.run.error?.message, trace.run.endedAt], [
     "cancelled",
@@ -130,9 +131,10 @@ storeTest("cancelling: a queued run ends at once, a running one is left to its r
   assert.deepEqual(trace.notes, [{ at: NOW + 1, text: "Cancelled by anna" }]);
   const running = (await send(store, "e2")).runs[0];
   assert.deepEqual(await claimIds(store), ["e2"]);
-  assert.equal(await store.cancelRun(running, "Cancelled by anna", NOW), "running");
+  const isRunning = { kind: "asked", state: "running", ended: false };
+  assert.deepEqual(await store.cancelRun(running, "Cancelled by anna", NOW), isRunning);
   assert.equal((await store.getRun(running))?.run.state, "running");
-  assert.equal(await store.cancelRun(queued, "again", NOW), "cancelled");
+  assert.deepEqual(await store.cancelRun(queued, "again", NOW), { ...asked, ended: false });
   assert.equal(await store.cancelRun("nobody", "", NOW), undefined);
 });
 
@@ -298,6 +300,23 @@ storeTest("versions stay while a live or past run, or a rule, uses them", async 
   await store.dropVersions([]);
   assert.equal(await store.getVersion("v1"), undefined);
   assert.equal((await store.getVersion("v3"))?.version, "v3", "the last run of its rule was on it");
+});
+
+storeTest("the versions of a rule keep the order in which they came into force, over a restart, too", async (store) => {
+  const put = (...versions: string[]) => store.putVersions(versions.map((version) => rule(version)));
+  await put("v1");
+  await put("v1");
+  const { id } = rule("v1");
+  assert.deepEqual(await store.listVersions(id), [], "the only one needs no order");
+  await put("v2");
+  await store.changeVersions([rule("v3")], []);
+  await store.dropVersions(["v3"]);
+  assert.deepEqual(await store.listVersions(id), ["v1", "v2", "v3"]);
+  await store.changeVersions([], [id]);
+  await put("v1");
+  assert.deepEqual(await store.listVersions(id), ["v2", "v3", "v1"], "one that comes back is the newest");
+  for (let at = 4; at < 120; at++) await put(`v${at}`);
+  assert.deepEqual((await store.listVersions(id)).map((version) => version).at(0), "v20");
 });
 
 storeTest("paused rules are listed with the reason until they are resumed", async (store) => {

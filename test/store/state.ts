@@ -40,7 +40,7 @@ export class State {
   constructor(readonly rows = new Rows(undefined, new Shelf(new MemoryFile()), 3)) {}
 
   get at(): At {
-    return { now: this.now, ids: this.ids, retention: RETENTION };
+    return { now: this.now, ids: this.ids, retention: RETENTION, isHeard: (type) => type === "whenthen.run.failed" };
   }
 
   /** Keeps the history of a frame. */
@@ -185,19 +185,19 @@ const OPERATIONS = {
   retry({ rows, ended, events, at }: State, a: number) {
     const traces = [...ended.values()];
     const trace = traces[a % traces.length];
-    return trace && retryRun(rows, { trace, event: events.get(trace.event), by: "anna" }, at);
+    return trace && retryRun(rows, { trace, event: events.get(trace.event), decision: { by: "anna" } }, at);
   },
   replay({ rows, ended, events, at }: State, a: number) {
     const traces = [...ended.values()];
     const trace = traces[a % traces.length];
     const event = trace && events.get(trace.event);
-    return event && replayRun(rows, { run: trace.run, event, version: undefined, by: "anna" }, at);
+    return event && replayRun(rows, { run: trace.run, event, version: undefined, decision: { by: "anna" } }, at);
   },
   skip: (state: State, a: number) =>
-    skipWait(state.rows, { run: pick(state, a), step: undefined, by: "anna" }, state.at),
+    skipWait(state.rows, { run: pick(state, a), step: undefined, decision: { by: "anna" } }, state.at),
   move(state: State, a: number, b: number) {
     const run = state.rows.get("run", pick(state, a));
-    return run && moveRun(state.rows, { run, version: `v${b % 3}`, by: "anna" }, state.at);
+    return run && moveRun(state.rows, { run, version: `v${b % 3}`, decision: { by: "anna" } }, state.at);
   },
   reclaim: ({ rows, at }: State) => reclaimRuns(rows, "me", at),
   versions: ({ rows }: State, a: number, b: number) =>

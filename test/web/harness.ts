@@ -6,13 +6,14 @@ import { commandRules } from "../../runtime/commands/command_rule.ts";
 import { LiveOutputs } from "../../runtime/host/live_outputs.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
+import { OwnEvents } from "../../runtime/ingest/own_events.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import type { Command, Rule, Step, Trigger } from "../../runtime/model/rule.ts";
 import { answerForm } from "../../runtime/engine/answer_form.ts";
 import { Operators } from "../../runtime/engine/operators.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
-import type { Seen, Store } from "../../runtime/store/store.ts";
+import type { By, Seen, Store } from "../../runtime/store/store.ts";
 import type { Hook } from "../../runtime/triggers/trigger.ts";
 import { Activity } from "../../runtime/web/activity.ts";
 import type { WebContext } from "../../runtime/web/context.ts";
@@ -78,6 +79,7 @@ export async function openBench(
   const outputs = new LiveOutputs();
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
+  const ownEvents = new OwnEvents({ store, ingest, clock });
   // Tests change the rules meanwhile.
   const startable = () => new Map([...commandRules(commands), ...live]);
   await store.putVersions([...startable().values()]);
@@ -97,8 +99,10 @@ export async function openBench(
     ingest.setPaused(paused);
   };
   const runner = {
-    cancel: (run: string, reason = "cancelled in a test", by?: string, seen?: Seen) =>
-      store.cancelRun(run, reason, clock.now(), by, seen),
+    cancel: async (run: string, reason = "cancelled in a test", by?: By, seen?: Seen) => {
+      const cancelled = await store.cancelRun(run, reason, clock.now(), by, seen);
+      return cancelled?.kind === "asked" ? cancelled.state : cancelled;
+    },
     wake() {},
     woken: (runs: string[]) => void woken.push(...runs),
   };
@@ -142,6 +146,7 @@ export async function openBench(
     maskJson: (value) => JSON.parse(JSON.stringify(value).replaceAll("hook-secret", "***")),
     refused: new RefusedRequests(clock),
     outputs,
+    ownEvents,
     metrics: new Metrics({ store, rules: () => ({ loaded: live.size, broken: 0 }), workers: () => 0 }),
     activity: new Activity(store, clock),
     readRuleFile: (file) => Promise.resolve(files[file]),

@@ -46,7 +46,9 @@ export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): vo
   say(`\n${paint(terminal, "bold", "steps")}${steps.length === 0 ? "\n  none yet" : ""}`);
   printSteps(terminal, steps, waits);
   if (notes.length > 0) say(`\n${paint(terminal, "bold", "notes")}`);
-  for (const note of notes) say(`  ${absoluteTime(note.at)}  ${oneLine(note.text)}`);
+  for (const { at, text, reason } of notes) {
+    say(`  ${absoluteTime(at)}  ${oneLine(reason === undefined ? text : `${text}: ${reason}`)}`);
+  }
   if (run.output != null) printValue(terminal, "output", run.output);
   if (run.error === undefined) return;
   // The error of the step that ended the run was shown at the step, but without the stack in rule code.

@@ -55,6 +55,8 @@ export interface RunFilter {
   before?: string;
   /** Only runs newer than this id. */
   after?: string;
+  /** Only these. */
+  ids?: string[];
 }
 
 /** The events to list. */
@@ -69,6 +71,8 @@ export interface EventFilter {
   text?: string;
   /** Caused by this run. */
   cause?: string;
+  /** With this id, from any source. */
+  id?: string;
   /** Only older ones than this key. */
   before?: number;
   /** Only newer ones than this key. */
@@ -285,6 +289,11 @@ export class Part {
       if (!mayCount(verdicts, verdict) && !late.some((key) => this.mayHaveEvent(key))) return false;
     }
     return mayCount(types, type) && mayCount(rules, rule) && this.#mayHaveSubject(subject);
+  }
+
+  /** Whether its catalogue may not list all late verdicts: there were too many. */
+  hasMoreLate(): boolean {
+    return (this.catalogue.events.late ?? []).length >= MOST_LATE;
   }
 
   mayHaveAwaited({ types, after, until }: AwaitedSearch): boolean {

@@ -1,7 +1,7 @@
 import type { Event } from "../../model/event.ts";
 import type { EventRecord, Reply } from "../store.ts";
 import { type AwaitedSearch, type Catalogue, type EventFilter, isOfType, Part, type RunFilter } from "./catalogue.ts";
-import type { BriefText, EventMore, EventText, RunMore, RunText } from "./lines.ts";
+import type { BriefText, EventMore, EventText, RunHeader, RunMore, RunText } from "./lines.ts";
 import { type Bounds, type Listed, listEventRows, listRunRows, type Row, Snapshot } from "./list.ts";
 import type { PartAnswer, PartQuestion, PartRead, PartReads } from "./part_reader.ts";
 import { type Kept, nextToTrim, type Trimming } from "./trim.ts";
@@ -87,19 +87,32 @@ export class History {
    * Runs that have ended, newest first by creation, without steps and notes.
    * @param filter `skip`: runs to leave out, as they are live again
    */
-  async listRuns(
-    { limit, parts, skip = () => false, ...filter }: RunFilter & Bounds & { skip?: (id: string) => boolean },
-  ): Promise<Listed<BriefText>> {
+  async listRuns({ limit, parts, skip = () => false, ...filter }: EndedRunFilter): Promise<Listed<BriefText>> {
     const listed = await listRunRows(this.#snapshot(), this.#ask, filter, { limit, parts }, skip);
     return { ...listed, rows: listed.rows.map(({ text }) => this.#parse(text) as BriefText) };
   }
 
-  /** Events, newest first. @param filter `before` is the key of an {@link EventRecord} */
+  /** The same with only the headers of the runs, which cost much less to read. */
+  async listRunHeaders({ limit, parts, skip = () => false, ...filter }: EndedRunFilter): Promise<Listed<RunHeader>> {
+    const listed = await listRunRows(this.#snapshot(), this.#ask, filter, { limit, parts, heads: true }, skip);
+    return { ...listed, rows: listed.rows.map(({ text }) => JSON.parse(text) as RunHeader) };
+  }
+
+  /**
+   * Events, newest first.
+   * @param filter `before` is the key of an {@link EventRecord}; `mask`: what of a JSON text its `text` may be found in
+   */
   async listEvents(
-    { limit, parts, before, ...filter }: Omit<EventFilter, "before"> & Bounds & { before?: string },
+    { limit, parts, before, mask, ...filter }: Omit<EventFilter, "before"> & Bounds & {
+      before?: string;
+      mask?: (text: string) => string;
+    },
   ): Promise<Listed<EventRecord>> {
     const upTo = before === undefined ? {} : { before: Number(before) };
-    const fits = (row: Row<number>) => fitsFilter(this.#toEvent(row), filter);
+    const { text } = filter;
+    const shows = (row: Row<number>) => text === undefined || mask === undefined || mask(row.text).includes(text);
+    const isPlain = filter.verdict === undefined && filter.cause === undefined && filter.id === undefined;
+    const fits = (row: Row<number>) => shows(row) && (isPlain || fitsFilter(this.#toEvent(row), filter));
     const listed = await listEventRows(this.#snapshot(), this.#ask, { ...filter, ...upTo }, { limit, parts }, fits);
     return { ...listed, rows: listed.rows.map((row) => this.#toEvent(row)) };
   }
@@ -228,7 +241,11 @@ function isAwaited(line: UnfoldedLine<[number, number, string, ...unknown[]]>, s
   return (search.until === undefined || key < search.until) && search.types.some((pattern) => isOfType(type, pattern));
 }
 
-function fitsFilter(record: EventRecord, { rule, verdict: kind, cause }: Omit<EventFilter, "before">): boolean {
+/** Which ended runs to list. */
+type EndedRunFilter = RunFilter & Bounds & { skip?: (id: string) => boolean };
+
+function fitsFilter(record: EventRecord, { rule, verdict: kind, cause, id }: Omit<EventFilter, "before">): boolean {
+  if (id !== undefined && record.event.id !== id) return false;
   if (cause !== undefined && record.event.cause?.run !== cause) return false;
   if (kind === undefined) return true;
   if (kind === "unmatched") return record.delivery === "unmatched";

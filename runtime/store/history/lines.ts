@@ -129,6 +129,11 @@ export function verdictKinds(text: Text): string[] {
   return [...new Set(valuesAfter(text, VERDICT, /^\w{1,40}(?=")/).map(([kind]) => kind))];
 }
 
+/** What the JSON of an event with this id has in it. */
+export function idNeedle(id: string): string {
+  return `"id":${JSON.stringify(id)}`;
+}
+
 /** The run that caused an event; data that look like a cause count as well. */
 export function causesIn(text: Text): string[] {
   return valuesAfter(text, '"cause":{"depth":', /^\d{1,6},"run":"([\w-]{1,64})"\}/).map(([, run]) => run);

@@ -1,5 +1,5 @@
 import type { EventFilter, Part, RunFilter } from "./catalogue.ts";
-import { briefText, causeNeedle, type EventHeader, type RunHeader, verdictNeedle } from "./lines.ts";
+import { briefText, causeNeedle, type EventHeader, idNeedle, type RunHeader, verdictNeedle } from "./lines.ts";
 import type { PartRead, PartReads } from "./part_reader.ts";
 import type { UnfoldedLine, UnfoldedView } from "./unfolded.ts";
 
@@ -29,18 +29,20 @@ export async function listEventRows(
   fits: (row: Row<number>) => boolean,
 ): Promise<Listed<Row<number>>> {
   const rows = recentEvents(snapshot, filter, limit, fits);
-  const late = lateVerdicts(snapshot, filter);
+  const late = rows.length === limit ? [] : await lateVerdicts(snapshot, ask, filter);
   let read = 0;
   for (const part of snapshot.parts.filter((other) => other.mayHaveEvents(filter, late)).reverse()) {
     if (rows.length === limit) break;
     if (read++ >= most) {
       return { rows: await amended(snapshot, rows, filter), stoppedAt: String(part.catalogue.events.keys![1] + 1) };
     }
+    const own = late.filter((key) => part.mayHaveEvent(key));
     for (let { before } = filter;;) {
-      const args = { filter: { ...filter, before }, late, limit: limit - rows.length };
+      const most = isRough(filter) ? Math.max(limit - rows.length, LEAST_ROUGH) : limit - rows.length;
+      const args = { filter: { ...filter, before }, late: own, limit: most };
       const found = (await ask(part, "events", args) ?? []).map((event) => partRow(event, part));
       if (isRough(filter)) await snapshot.amend(found);
-      rows.push(...isRough(filter) ? found.filter(fits) : found);
+      rows.push(...(isRough(filter) ? found.filter(fits) : found).slice(0, limit - rows.length));
       if (found.length < args.limit || rows.length === limit) break;
       before = found[found.length - 1].id;
     }
@@ -48,9 +50,15 @@ export async function listEventRows(
   return { rows: await amended(snapshot, rows, filter) };
 }
 
-/** Whether the queries have false positives: a verdict may have been amended, and other JSON may look like a cause. */
-function isRough({ verdict, cause }: EventFilter): boolean {
-  return verdict !== undefined || cause !== undefined;
+/** If queries have false positives, they ask for so many rows at least: else a search with many would ask again and again. */
+const LEAST_ROUGH = 64;
+
+/**
+ * Whether the queries have false positives: a verdict may have been amended, other JSON may look like a cause or an id, and a
+ * text may be in a secret.
+ */
+function isRough({ verdict, cause, id, text }: EventFilter): boolean {
+  return (verdict ?? cause ?? id ?? text) !== undefined;
 }
 
 async function amended(snapshot: Snapshot, rows: Row<number>[], filter: EventFilter): Promise<Row<number>[]> {
@@ -67,7 +75,9 @@ function recentEvents(
 ): Row<number>[] {
   const rows: Row<number>[] = [];
   const mentioned = plainTexts([filter.type, filter.rule, filter.subject]);
-  const texts = [filter.text, filter.cause && causeNeedle(filter.cause)].filter((text) => text !== undefined);
+  const texts = [filter.text, filter.cause && causeNeedle(filter.cause), filter.id && idNeedle(filter.id)].filter((
+    text,
+  ) => text !== undefined);
   for (const line of recent.eventsBefore(filter.before)) {
     if (rows.length === limit || filter.after !== undefined && line.header()[0] <= filter.after) break;
     if (!line.mentions(mentioned) || !texts.every((text) => line.text.includes(text))) continue;
@@ -85,15 +95,15 @@ function recentEvents(
 
 /**
  * Keys of events in parts that got the verdict of the filter only later: in a later part, or in a line that is not
- * folded yet.
+ * folded yet. Parts that have more of them than their catalogue lists are asked.
  */
-function lateVerdicts({ parts, recent }: Snapshot, { verdict }: EventFilter): number[] {
+async function lateVerdicts({ parts, recent }: Snapshot, ask: Ask, { verdict }: EventFilter): Promise<number[]> {
   if (verdict === undefined || verdict === "unmatched") return [];
-  const inParts = parts.flatMap(({ catalogue: { events: { late = [] } } }) => late);
-  return [
-    ...inParts.filter(([, kind]) => kind === verdict).map(([key]) => key),
-    ...recent.amendedWith(verdictNeedle(verdict)),
-  ];
+  const inParts = await Promise.all(parts.map(async (part) => {
+    if (part.hasMoreLate()) return await ask(part, "late", { verdict }) ?? [];
+    return (part.catalogue.events.late ?? []).filter(([, kind]) => kind === verdict).map(([key]) => key);
+  }));
+  return [...inParts.flat(), ...recent.amendedWith(verdictNeedle(verdict))];
 }
 
 function isEventWanted([, , type, subject, , rules]: EventHeader, filter: EventFilter): boolean {
@@ -106,12 +116,13 @@ function isEventWanted([, , type, subject, , rules]: EventHeader, filter: EventF
  * A page of runs, newest first by creation, without steps and notes. A part may have runs that began long before it. So parts are
  * read in the order of the newest run that each may have, until no remaining part can have a run for the page.
  * @param skip runs to leave out
+ * @param heads whether the texts of the rows are the headers of the runs
  */
 export async function listRunRows(
   snapshot: Snapshot,
   ask: Ask,
   filter: RunFilter,
-  { limit, parts: most = Infinity }: Bounds,
+  { limit, parts: most = Infinity, heads = false }: Bounds & { heads?: boolean },
   skip: (id: string) => boolean,
 ): Promise<Listed<Row<string>>> {
   const page = new Page(limit);
@@ -121,7 +132,7 @@ export async function listRunRows(
     if (!line.mentions(mentioned)) continue;
     const header = line.header();
     if (!isRunWanted(header, filter) || skip(header[0])) continue;
-    page.add({ ...recentRow(header[0], line), text: briefText(line.text) });
+    page.add({ ...recentRow(header[0], line), text: heads ? JSON.stringify(header) : briefText(line.text) });
   }
   const parts = snapshot.parts.filter((part) => part.mayHaveRuns(filter))
     .map((part) => ({ part, best: part.newestRunBefore(filter.before) }))
@@ -137,7 +148,7 @@ export async function listRunRows(
     }
     if (!part.mayHaveRuns(filter, page.last)) continue;
     read++;
-    await addRuns(page, part, snapshot, ask, filter, skip);
+    await addRuns(page, part, snapshot, (args) => ask(part, "runs", { ...args, heads }), filter, skip);
   }
   return { rows: page.rows };
 }
@@ -147,12 +158,12 @@ async function addRuns(
   page: Page,
   part: Part,
   snapshot: Snapshot,
-  ask: Ask,
+  ask: (args: PartReads["runs"]["args"]) => Promise<PartReads["runs"]["result"] | undefined>,
   filter: RunFilter,
   skip: (id: string) => boolean,
 ): Promise<void> {
   for (let { before } = filter;;) {
-    const found = await ask(part, "runs", { filter: { ...filter, before }, after: page.last, limit: page.limit }) ?? [];
+    const found = await ask({ filter: { ...filter, before }, after: page.last, limit: page.limit }) ?? [];
     const again = await snapshot.endedAgain(found.map(({ id }) => id), part);
     for (const run of found) if (!again.has(run.id) && !skip(run.id)) page.add(partRow(run, part));
     if (found.length < page.limit) return;
@@ -160,8 +171,9 @@ async function addRuns(
   }
 }
 
-function isRunWanted([, rule, state, event, subject, , , listed]: RunHeader, filter: RunFilter): boolean {
+function isRunWanted([id, rule, state, event, subject, , , listed]: RunHeader, filter: RunFilter): boolean {
   return listed === 1 &&
+    (filter.ids === undefined || filter.ids.includes(id)) &&
     (filter.rule === undefined || filter.rule === rule) &&
     (filter.state === undefined || filter.state === state) &&
     (filter.event === undefined || filter.event === event) &&

@@ -1,7 +1,7 @@
 import type { Disk } from "../../host/disk.ts";
 import { messageOf } from "../../model/errors.ts";
 import { type OpenPart, rowsOf, usePart, type Value } from "./part_file.ts";
-import { causeNeedle, verdictNeedle } from "./lines.ts";
+import { causeNeedle, idNeedle, verdictNeedle } from "./lines.ts";
 import type { AwaitedSearch, Catalogue, EventFilter, RunFilter } from "./catalogue.ts";
 
 /** An event from a part; texts are JSON. */
@@ -44,8 +44,10 @@ export interface PartReads {
    * Newest first. By verdict, it gives each event that has or had it; `late` are keys of events that got it in later parts.
    */
   events: { args: { filter: EventFilter; late?: number[]; limit: number }; result: PartEvent[] };
-  /** Listed runs, newest first. `after`: only runs newer than this id. */
-  runs: { args: { filter: RunFilter; after?: string; limit: number }; result: PartBrief[] };
+  /** Listed runs, newest first. `after`: only runs newer than this id. `heads`: their texts are their headers. */
+  runs: { args: { filter: RunFilter; after?: string; limit: number; heads?: boolean }; result: PartBrief[] };
+  /** Keys of events that got a verdict of this kind in an amendment here. */
+  late: { args: { verdict: string }; result: number[] };
   /** Oldest first, without amendments. */
   awaited: { args: { search: AwaitedSearch; limit: number }; result: PartEvent[] };
   /** Those of the ids (events' keys, runs' ids) with amendments. */
@@ -93,6 +95,9 @@ export function isDamage(error: unknown): boolean {
   return code === undefined || code === "EIO";
 }
 
+/** A run's header as JSON. */
+const RUN_HEADER = "json_array(id, rule, state, event, subject, created_at, ended_at, listed, version)";
+
 const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => PartReads[K]["result"] } = {
   eventsByKey(part, { keys }) {
     return keys.flatMap((key) => eventsOf(part, "SELECT key, text FROM events_with_text WHERE key = ?", [key]));
@@ -102,14 +107,16 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     return runsOf(part, "SELECT id, listed, text, line FROM runs_with_text WHERE id = ?", [id])[0];
   },
 
-  events(part, { filter: { type, rule, subject, verdict, text, cause, before, after }, late = [], limit }) {
+  events(part, { filter: { type, rule, subject, verdict, text, cause, id, before, after }, late = [], limit }) {
     const where = new Conditions();
     where.also("key < ?", before);
     where.also("key > ?", after);
     where.also("type = ?", type);
     where.also("subject = ?", subject);
     where.also("EXISTS (SELECT 1 FROM json_each(rules) WHERE value = ?)", rule);
-    for (const needle of [text, cause && causeNeedle(cause)]) if (needle) where.alsoOneOf([textHas(needle)]);
+    for (const needle of [text, cause && causeNeedle(cause), id && idNeedle(id)]) {
+      if (needle) where.alsoOneOf([textHas(needle)]);
+    }
     if (verdict === "unmatched") where.also("delivery = ?", verdict);
     else if (verdict !== undefined) where.alsoOneOf(hasVerdict(verdict, late));
     return eventsOf(part, `SELECT key, text FROM events_with_text ${where} ORDER BY key DESC LIMIT ?`, [
@@ -118,8 +125,8 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     ]);
   },
 
-  runs(part, { filter, after, limit }) {
-    const { rule, state, event, subject, before } = filter;
+  runs(part, { filter, after, limit, heads }) {
+    const { rule, state, event, subject, before, ids } = filter;
     const where = new Conditions();
     where.also("listed = ?", 1);
     where.also("id < ?", before);
@@ -129,11 +136,18 @@ const READS: { [K in PartRead]: (part: OpenPart, args: PartReads[K]["args"]) => 
     where.also("state = ?", state);
     where.also("event = ?", event);
     where.also("subject = ?", subject);
-    const sql = `SELECT id, brief FROM runs_with_text ${where} ORDER BY id DESC LIMIT ?`;
+    where.also("id IN (SELECT value FROM json_each(?))", ids && JSON.stringify(ids));
+    const sql = heads
+      ? `SELECT id, ${RUN_HEADER} FROM runs ${where} ORDER BY id DESC LIMIT ?`
+      : `SELECT id, brief FROM runs_with_text ${where} ORDER BY id DESC LIMIT ?`;
     return rowsOf(part, sql, [...where.values, limit]).map(([id, text]) => ({
       id: id as string,
       text: text as string,
     }));
+  },
+
+  late(part, { verdict }) {
+    return rowsOf(part, `SELECT DISTINCT id FROM ${AMENDED}`, [verdictNeedle(verdict)]).map(([key]) => key as number);
   },
 
   awaited(part, { search: { types, after, until, needle }, limit }) {
@@ -209,11 +223,14 @@ function textHas(needle: string): [string, ...Value[]] {
   return ["block IN (SELECT block FROM blocks WHERE instr(texts, ?) > 0) AND instr(text, ?) > 0", needle, needle];
 }
 
+/** Amendments of events with a text. Keys are large numbers, which the column keeps as reals. */
+const AMENDED = "more_with_text WHERE typeof(id) <> 'text' AND instr(text, ?) > 0";
+
 function hasVerdict(kind: string, late: number[]): [string, ...Value[]][] {
   const needle = verdictNeedle(kind);
   return [
     textHas(needle),
-    ["key IN (SELECT id FROM more_with_text WHERE typeof(id) = 'integer' AND instr(text, ?) > 0)", needle],
+    [`key IN (SELECT id FROM ${AMENDED})`, needle],
     ["key IN (SELECT value FROM json_each(?))", JSON.stringify(late)],
   ];
 }

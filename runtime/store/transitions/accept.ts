@@ -1,5 +1,4 @@
 import type { Event } from "../../model/event.ts";
-import type { Verdict } from "../../model/verdict.ts";
 import type { Identity } from "../ledger/identities.ts";
 import { ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
@@ -13,10 +12,11 @@ import {
   type Retention,
   StoreFullError,
 } from "../store.ts";
-import { admit } from "./admit.ts";
+import { admit, type Admitted } from "./admit.ts";
 import { collectEvent } from "./batches.ts";
 import { countVerdict } from "./counters.ts";
 import { addToEvent, findIdentity, putEvent } from "./events.ts";
+import { dropNotice } from "./notices.ts";
 import { writeProgress } from "./progress.ts";
 import { newlyClaimed, NO_LEASE, putRun } from "./run_rows.ts";
 import type { At } from "./transition.ts";
@@ -44,10 +44,12 @@ export function accept(rows: Rows, { arrivals, progress, lease = NO_LEASE }: Acc
 
 function acceptOne(rows: Rows, arrival: Arrival, at: At, lease: Lease): Receipt {
   const { source, id } = arrival.event;
+  if (arrival.isOwn) dropNotice(rows, id);
   const known = findIdentity(rows, { source, id });
   if (known && isKnown(rows, known, at)) return duplicateOf(rows, arrival.event, known, at);
   const { bytes } = rows;
-  if (bytes > at.retention.live) throw full(bytes, at.retention);
+  // The program has already promised to tell its own events, such as that the store is full.
+  if (bytes > at.retention.live && !arrival.isOwn) throw full(bytes, at.retention);
   return takeIn(rows, arrival, at, lease);
 }
 
@@ -99,10 +101,11 @@ export function takeIn(rows: Rows, { event, candidates, within }: Arrival, at: A
   };
   const taking: Taking = { event, key, at, lease, claimed: [], runs: 0, answered: new Map() };
   for (const candidate of candidates) {
-    const { verdict, replaces } = decide(rows, taking, candidate);
+    const { verdict, replaces, replaced } = decide(rows, taking, candidate);
     receipt.verdicts.push({ rule: candidate.rule, trigger: candidate.trigger, verdict });
     if (verdict.kind === "started" || verdict.kind === "held") receipt.runs.push(verdict.run);
     receipt.replaces.push(...replaces);
+    if (replaced !== undefined) (receipt.replaced ??= []).push(...replaced);
   }
   if (taking.claimed.length > 0) receipt.claimed = taking.claimed;
   rows.putIdentity(event.source, event.id, {
@@ -139,8 +142,10 @@ interface Taking {
   answered: Map<string, string>;
 }
 
+type Decided = Pick<Admitted, "verdict" | "replaces" | "replaced">;
+
 /** The verdict on a candidate; makes its run if it starts one. */
-function decide(rows: Rows, taking: Taking, candidate: Candidate): { verdict: Verdict; replaces: string[] } {
+function decide(rows: Rows, taking: Taking, candidate: Candidate): Decided {
   const { rule, outcome } = candidate;
   const { event, key, at, answered } = taking;
   if (outcome.kind !== "admit" && outcome.kind !== "collect") {
@@ -163,10 +168,10 @@ function decide(rows: Rows, taking: Taking, candidate: Candidate): { verdict: Ve
     start(rows, taking, candidate, run, at.now);
     return { verdict: { kind: "started", run }, replaces: [] };
   }
-  const { verdict, readyAt, arrival, replaces } = admit(rows, run, rule, outcome, at.now);
-  countVerdict(rows, rule, verdict.kind, key, arrival);
+  const { readyAt, arrival, ...decided } = admit(rows, run, rule, outcome, at);
+  countVerdict(rows, rule, decided.verdict.kind, key, arrival);
   if (readyAt !== undefined) start(rows, taking, candidate, run, readyAt);
-  return { verdict, replaces };
+  return decided;
 }
 
 function start(rows: Rows, taking: Taking, candidate: Candidate, run: string, readyAt: number): void {

@@ -17,7 +17,9 @@ export function answerForm(
   else {
     closeForm(rows, id, "answered", answer);
     endWait(rows, { run: form.run, path: form.step }, { state: "succeeded", output: formOutput(answer) }, answer.at);
-    addNote(rows, form.run, `Form "${form.title}" answered by ${answer.by} (${answer.via})`, answer.at, answer.by);
+    addNote(rows, form.run, `Form "${form.title}" answered by ${answer.by} (${answer.via})`, answer.at, {
+      by: answer.by,
+    });
   }
   return { form: readForm(rows, id)!, accepted: !isExpired };
 }

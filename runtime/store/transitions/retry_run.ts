@@ -9,7 +9,7 @@ import {
 } from "../../model/run.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { EventRow, RunRow } from "../ledger/tables.ts";
-import type { Note, Operated } from "../store.ts";
+import type { Decision, Note, Operated } from "../store.ts";
 import { uncountFailure } from "./counters.ts";
 import { reviveEvent } from "./events.ts";
 import { boundsOf, enterLane, newerInLane } from "./lanes.ts";
@@ -29,11 +29,11 @@ export interface RunTrace {
 export interface Retry {
   trace: RunTrace;
   event: EventRow | undefined;
-  by: string;
+  decision: Decision;
 }
 
 /** Makes a failed run live again. It resumes after its last good step, at its old position among the runs of its key. */
-export function retryRun(rows: Rows, { trace, event, by }: Retry, { now }: At): Operated {
+export function retryRun(rows: Rows, { trace, event, decision }: Retry, { now }: At): Operated {
   const { run, steps, notes } = trace;
   const rule = getVersion(rows, run.version);
   const why = refusal(rows, trace, rule, event);
@@ -48,11 +48,11 @@ export function retryRun(rows: Rows, { trace, event, by }: Retry, { now }: At): 
     reopened.delete(record.path);
   }
   for (const record of reopened.values()) putStep(rows, run.id, record);
-  for (const note of notes) addNote(rows, run.id, note.text, note.at, note.by);
+  for (const note of notes) addNote(rows, run.id, note.text, note.at, note);
   revive(rows, run, rule, step, now);
   reviveEvent(rows, event);
   const from = step === undefined ? "after its last recorded step" : `with step "${step}"`;
-  addNote(rows, run.id, `Retried by ${by}: it resumes ${from}`, now, by);
+  addNote(rows, run.id, `Retried by ${decision.by}: it resumes ${from}`, now, decision);
   return { kind: "done", ...(step !== undefined && { step }) };
 }
 
@@ -151,7 +151,7 @@ export interface Replay {
   event: EventRow;
   /** The version of the rule; that of the old run if undefined. */
   version: string | undefined;
-  by: string;
+  decision: Decision;
 }
 
 /**
@@ -159,7 +159,11 @@ export interface Replay {
  * the group of the old run's key.
  * @returns its id, or undefined if the version is no longer stored
  */
-export function replayRun(rows: Rows, { run: old, event, version, by }: Replay, { now, ids }: At): string | undefined {
+export function replayRun(
+  rows: Rows,
+  { run: old, event, version, decision }: Replay,
+  { now, ids }: At,
+): string | undefined {
   const rule = getVersion(rows, version ?? old.version);
   if (rule === undefined) return undefined;
   const began = ids.last;
@@ -186,7 +190,7 @@ export function replayRun(rows: Rows, { run: old, event, version, by }: Replay, 
     replayOf: old.id,
   });
   reviveEvent(rows, event);
-  addNoteLater(rows, old.id, `Replayed by ${by} as run ${run}`, now, by);
-  addNote(rows, run, `Replays run ${old.id}, asked for by ${by}`, now, by);
+  addNoteLater(rows, old.id, `Replayed by ${decision.by} as run ${run}`, now, decision);
+  addNote(rows, run, `Replays run ${old.id}, asked for by ${decision.by}`, now, decision);
   return run;
 }

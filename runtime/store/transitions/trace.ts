@@ -1,5 +1,5 @@
 import type { StepRecord } from "../../model/run.ts";
-import type { Note, Refused, Seen } from "../store.ts";
+import type { Decision, Note, Refused, Seen } from "../store.ts";
 import type { Transition } from "./transition.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
@@ -43,26 +43,30 @@ function nextPosition(rows: Rows, run: string): number {
   return last === undefined ? 0 : rows.get("step", last[1])!.position + 1;
 }
 
-/** Adds a line to a live run's trace. @param by the person who did it; absent if the program did */
-export function addNote(rows: Rows, run: string, text: string, now: number, by?: string): void {
+/** Adds a line to a live run's trace. @param decision of the person who did it; absent if the program did */
+export function addNote(rows: Rows, run: string, text: string, now: number, decision?: Partial<Decision>): void {
   const last = rows.index("note", "run").last(join(run, ""));
   const position = last === undefined ? 0 : Number(last[0].slice(run.length + 1)) + 1;
-  rows.put("note", join(run, String(position).padStart(6, "0")), { run, ...noteOf(text, now, by) });
+  rows.put("note", join(run, String(position).padStart(6, "0")), { run, ...noteOf(text, now, decision) });
 }
 
 /** Adds a line to the trace of a run, whether it is live or has ended. */
-export function addNoteLater(rows: Rows, run: string, text: string, now: number, by?: string): void {
-  if (rows.get("run", run)) addNote(rows, run, text, now, by);
-  else rows.record("more", ["run", run], { note: noteOf(text, now, by) });
+export function addNoteLater(rows: Rows, run: string, text: string, now: number, decision?: Decision): void {
+  if (rows.get("run", run)) addNote(rows, run, text, now, decision);
+  else rows.record("more", ["run", run], { note: noteOf(text, now, decision) });
 }
 
-function noteOf(text: string, at: number, by: string | undefined): Note {
-  return { at, text, ...by !== undefined && { by } };
+function noteOf(text: string, at: number, { by, reason, bulk }: Partial<Decision> = {}): Note {
+  const note: Note = { at, text };
+  if (by !== undefined) note.by = by;
+  if (reason !== undefined) note.reason = reason;
+  if (bulk !== undefined) note.bulk = bulk;
+  return note;
 }
 
 /** The lines of a live run's trace, in order. */
 export function readNotes(rows: Rows, run: string): Note[] {
-  return rows.ofRun("note", run).map(({ at, text, by }) => noteOf(text, at, by));
+  return rows.ofRun("note", run).map(({ at, text, ...decision }) => noteOf(text, at, decision));
 }
 
 /**

@@ -3,8 +3,8 @@ import type { Rule } from "../../model/rule.ts";
 import { describeState } from "../../model/run.ts";
 import { join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { RunRow } from "../ledger/tables.ts";
-import type { Operated } from "../store.ts";
+import { MOST_VERSIONS, type RunRow } from "../ledger/tables.ts";
+import type { Decision, Operated } from "../store.ts";
 import { ruleRow } from "./counters.ts";
 import { addNote } from "./trace.ts";
 import type { At } from "./transition.ts";
@@ -21,14 +21,29 @@ export function changeVersions(rows: Rows, { changed, gone }: { changed: Rule[];
   for (const rule of changed) {
     if (rows.get("version", rule.version) === undefined) rows.put("version", rule.version, writeRecordJson(rule));
     const row = ruleRow(rows, rule.id);
-    if (row.version !== rule.version) rows.put("rule", rule.id, { ...row, version: rule.version });
+    if (row.version === rule.version) continue;
+    rows.put("rule", rule.id, { ...row, version: rule.version });
+    succeed(rows, rule.id, row.version, rule.version);
   }
   for (const id of gone) {
     const row = rows.get("rule", id);
     if (row?.version === undefined) continue;
-    const { version: _version, ...rest } = row;
+    const { version, ...rest } = row;
     rows.put("rule", id, rest);
+    if (rows.get("succession", id) === undefined) rows.put("succession", id, [version]);
   }
+}
+
+/** Notes the order of a rule's versions. A version that comes back is the newest again; a rule's only version needs no row. */
+function succeed(rows: Rows, rule: string, from: string | undefined, to: string): void {
+  const before = rows.get("succession", rule) ?? (from === undefined ? [] : [from]);
+  if (before.length === 0) return;
+  rows.put("succession", rule, [...before.filter((version) => version !== to), to].slice(-MOST_VERSIONS));
+}
+
+/** The versions of a rule that were in force, oldest first; empty if it had only one. */
+export function listVersions(rows: Rows, rule: string): string[] {
+  return rows.get("succession", rule) ?? [];
 }
 
 /** Those of these rules that are in force. */
@@ -78,11 +93,11 @@ export function listPaused(rows: Rows): Record<string, string> {
 export interface Move {
   run: RunRow;
   version: string;
-  by: string;
+  decision: Decision;
 }
 
 /** Pins a run that is not running to another version of its rule; it stays in its group. */
-export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Operated {
+export function moveRun(rows: Rows, { run, version, decision }: Move, { now }: At): Operated {
   const refused = (why: string): Operated => ({
     kind: "refused",
     reason: `Cannot move run ${run.id} to version ${version}: ${why}`,
@@ -98,7 +113,7 @@ export function moveRun(rows: Rows, { run, version, by }: Move, { now }: At): Op
   if (!rule) return refused("the store does not have it; only live versions and those of live runs are possible");
   if (rule.id !== live.rule) return refused(`that is one of ${rule.id}, not of ${live.rule}`);
   rows.put("run", live.id, { ...live, version });
-  addNote(rows, live.id, `Moved from version ${live.version} to ${version} by ${by}`, now, by);
+  addNote(rows, live.id, `Moved from version ${live.version} to ${version} by ${decision.by}`, now, decision);
   return { kind: "done" };
 }
 

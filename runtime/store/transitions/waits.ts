@@ -5,7 +5,7 @@ import type { StepRecord } from "../../model/run.ts";
 import { describeWait } from "../describe_wait.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { WaitRow } from "../ledger/tables.ts";
-import type { Operated, Wait } from "../store.ts";
+import type { Decision, Operated, Wait } from "../store.ts";
 import { findWaits, isTaken, takenKey, targetOf } from "./awaited.ts";
 import { addToEvent } from "./events.ts";
 import { closeForm, putForm } from "./forms.ts";
@@ -167,13 +167,13 @@ function wakeRuns(rows: Rows, runs: string[], now: number): void {
 export interface Skipping {
   run: string;
   step: string | undefined;
-  by: string;
+  decision: Decision;
   /** When the wait began that is meant; absent if whichever there is. */
   since?: number;
 }
 
 /** Skips a wait of a run: the wait of `step`, or its only one. */
-export function skipWait(rows: Rows, { run, step, by, since }: Skipping, { now }: At): Operated {
+export function skipWait(rows: Rows, { run, step, decision, since }: Skipping, { now }: At): Operated {
   const waits = readWaits(rows, run).filter((wait) => since === undefined || wait.since === since);
   const waiting = waits.map((wait) => wait.step);
   const asked = step ?? waiting[0];
@@ -185,7 +185,7 @@ export function skipWait(rows: Rows, { run, step, by, since }: Skipping, { now }
     return refused(`Cannot skip a wait of run ${run} without a step: several wait; ${those(waiting)}`);
   }
   endWait(rows, { run, path: asked }, { state: "skipped", output: null }, now);
-  addNote(rows, run, `Wait "${asked}" skipped by ${by}`, now, by);
+  addNote(rows, run, `Wait "${asked}" skipped by ${decision.by}`, now, decision);
   return { kind: "done", step: asked };
 }
 

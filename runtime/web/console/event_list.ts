@@ -38,15 +38,15 @@ export function eventSearch(set: EventFilters, times: Times): Omit<EventSearch, 
 
 /** Events and refused requests that fit, in order of time, newest first. @param before a key */
 export async function findEventRows(
-  { store, refused }: Pick<WebContext, "store" | "refused">,
+  { store, refused, mask }: Pick<WebContext, "store" | "refused" | "mask">,
   set: EventFilters,
   times: Times,
   { before, after = 0, limit = ROWS }: { before?: string; after?: number; limit?: number },
 ): Promise<EventPage> {
   const search = eventSearch(set, times);
-  const asked = search && { ...search, before, ...after > 0 && { after: String(after) }, limit: limit + 1 };
+  const asked = search && { ...search, mask, before, ...after > 0 && { after: String(after) }, limit: limit + 1 };
   const { rows: events, stoppedAt } = asked === undefined ? { rows: [] } : await store.searchEvents(asked);
-  const requests = refused.list(limit + 1, Number(before ?? Infinity), fits(set, times));
+  const requests = refused.list(limit + 1, Number(before ?? Infinity), fits(set, times, mask));
   const rows: EventRow[] = [
     ...events.map((event) => ({ key: Number(event.key), event })),
     ...requests.map((refused) => ({ key: refused.key, refused })),
@@ -61,12 +61,12 @@ export async function findEventRows(
 }
 
 /** Refused requests have no type, rule or subject: a filter by one of these leaves them out. */
-function fits(set: EventFilters, times: Times): (request: RefusedRequest) => boolean {
+function fits(set: EventFilters, times: Times, mask: WebContext["mask"]): (request: RefusedRequest) => boolean {
   const { type, rule, subject, verdict, text, from, to } = set;
   if (type ?? rule ?? subject) return () => false;
   if (verdict !== undefined && verdict !== "refused") return () => false;
   const range = times.range(from, to);
   return ({ at, path, reason, sender }) =>
     at >= (range.from ?? 0) && at < (range.to ?? Infinity) &&
-    (text === undefined || [path, reason, sender].some((value) => value.includes(text)));
+    (text === undefined || [path, reason, sender].some((value) => mask(value).includes(text)));
 }

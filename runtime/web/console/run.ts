@@ -1,48 +1,28 @@
 import type { Context, Hono } from "hono";
 import type { Json, JsonObject } from "../../model/json.ts";
-import type { Rule } from "../../model/rule.ts";
-import { describeState, type Run } from "../../model/run.ts";
+import type { Run } from "../../model/run.ts";
 import { mayStart } from "../../ingest/start_rule.ts";
-import type { EventRecord, Operated, Seen, Trace } from "../../store/store.ts";
+import type { EventRecord } from "../../store/store.ts";
 import { UserCode } from "../../workers/user_code.ts";
 import type { WebContext } from "../context.ts";
 import { answerJson } from "../answer.ts";
 import { commandPath } from "./commands.ts";
 import { causedBy, eventLink } from "./event.ts";
-import { readAction } from "./inputs.ts";
 import { href } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
-import {
-  type ActionName,
-  ACTIONS,
-  actionsOf,
-  readSeen,
-  type RunAction,
-  shortVersion,
-  writeSeen,
-} from "./run_actions.ts";
+import { type RunAction, shortVersion } from "./run_actions.ts";
+import { addRunActions } from "./run_acts.ts";
+import { hiddenInputs, load, noteText, type Shown, unknownRun } from "./run_load.ts";
 import { runLiveMark, runOutput } from "./run_output.ts";
 import { sourceLines } from "./rule_source.ts";
 import { viewSource } from "./run_source.ts";
-import { type Drawing, shownText, stepHref, stepTable } from "./run_steps.ts";
-import { type RunView, viewRun } from "./run_view.ts";
-import { csrfInput, notice, page } from "./shell.ts";
+import { shownText, stepHref, stepTable } from "./run_steps.ts";
+import { notice, page } from "./shell.ts";
 import { startPath } from "./start.ts";
-import { span, timesFor } from "./times.ts";
+import { span } from "./times.ts";
 import { shownValue } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
 import { wordOf } from "./words.ts";
-
-/** A run with everything that its pages show. */
-interface Shown extends Drawing {
-  trace: Trace;
-  /** At the run's version, if that is still stored. */
-  rule: Rule | undefined;
-  /** The version in force; undefined if the rule was removed. */
-  current: string | undefined;
-  view: RunView;
-  actions: RunAction[];
-}
 
 /** `/runs/<id>`: what a run did, step by step, and the actions available on it. */
 export function addRun(app: Hono<ConsoleEnv>, context: WebContext): void {
@@ -55,25 +35,7 @@ export function addRun(app: Hono<ConsoleEnv>, context: WebContext): void {
     return await page(c, context, runPage(c, context, shown, await causedBy(shown.trace.run, context.store)));
   });
   app.get("/runs/:id/value", (c) => rawValue(c, context));
-  const action = `/runs/:id/:action{${ACTIONS.join("|")}}`;
-  app.get(action, (c) => confirm(c, context));
-  app.post(action, (c) => act(c, context));
-}
-
-async function load(c: Context<ConsoleEnv>, context: WebContext, step?: string): Promise<Shown | undefined> {
-  const trace = await context.store.getRun(c.req.param("id")!);
-  if (trace === undefined) return undefined;
-  const times = timesFor(c, context);
-  const rule = await context.store.getVersion(trace.run.version);
-  const current = context.rules().startable.get(trace.run.rule)?.version;
-  const view = viewRun({ trace, rule, now: times.now, ...step !== undefined && step !== "" && { step } });
-  const actions = actionsOf({ trace, rule, current, failed: view.failed });
-  return { trace, rule, current, view, actions, times, run: trace.run.id };
-}
-
-function unknownRun(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
-  const text = "There is no run with this id. Runs are removed with the oldest part of history.";
-  return page(c, context, notice("No such run", text, "/runs"), 404);
+  addRunActions(app, context);
 }
 
 /** Opens a turn by its number: `lines[12]`, or the step `look#12`. */
@@ -147,15 +109,17 @@ function againLink(c: Context<ConsoleEnv>, { rules }: WebContext, run: Run): Mar
   return markup`<p class="actions"><a href="${href(path, { from: run.id })}">Start again with these inputs</a></p>`;
 }
 
-function facts({ trace: { run }, view, current, times }: Shown): Markup {
-  const behind = current === undefined
+function facts({ trace: { run }, view, current, behind, times }: Shown): Markup {
+  const age = current === undefined
     ? ", whose rule was removed"
-    : current === run.version
+    : behind === 0
     ? ""
+    : behind !== undefined
+    ? markup`, ${behind} behind <code>${shortVersion(current)}</code>`
     : markup`, older than the current <code>${shortVersion(current)}</code>`;
   const parts = [
     markup`since ${times.short(view.since)}`,
-    markup`version <code>${shortVersion(run.version)}</code>${behind}`,
+    markup`version <code>${shortVersion(run.version)}</code>${age}`,
     markup`work ${span(view.work)}`,
     view.wait >= 1_000 && markup`waits ${span(view.wait)}`,
     run.key !== undefined && markup`key <code>${run.key}</code>`,
@@ -202,26 +166,13 @@ function button(c: Context<ConsoleEnv>, action: RunAction, shown: Shown): Markup
 `;
 }
 
-/** What the page showed with the button, so that a late click on an outdated page has no unwanted effect. */
-function hiddenInputs(c: Context<ConsoleEnv>, { name, step }: RunAction, { trace, current }: Shown): Markup[] {
-  const given = {
-    seen: writeSeen(trace),
-    ...step !== undefined && { step, since: String(trace.run.waits?.find((wait) => wait.step === step)?.since) },
-    ...(name === "move" || name === "replay") && { version: current ?? "" },
-  };
-  return [
-    csrfInput(c.get("viewer").csrf),
-    ...Object.entries(given).map(([name, value]) => markup`<input type="hidden" name="${name}" value="${value}">`),
-  ];
-}
-
 function lastActions({ trace: { notes }, times }: Shown): Markup | false {
   const last = notes.findLast(({ by }) => by !== undefined);
-  return last !== undefined && markup`<p class="about">${last.text} ${times.short(last.at)}</p>`;
+  return last !== undefined && markup`<p class="about">${noteText(last)} ${times.short(last.at)}</p>`;
 }
 
 function notesOf({ trace: { notes }, times }: Shown): Markup {
-  const lines = notes.map(({ at, text }) => markup`<li>${times.short(at)} ${text}</li>\n`);
+  const lines = notes.map((note) => markup`<li>${times.short(note.at)} ${noteText(note)}</li>\n`);
   return markup`<section><h2>What else happened</h2>
 <ol class="notes">
 ${lines}</ol></section>
@@ -303,94 +254,3 @@ const VALUES: Record<string, (record: JsonObject) => Json | undefined> = {
   stderr: ({ output }) => (output as JsonObject | undefined)?.stderr,
   json: ({ output }) => (output as JsonObject | undefined)?.json,
 };
-
-// ── actions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** The confirmation page for actions that cannot be undone. */
-async function confirm(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
-  const shown = await load(c, context);
-  if (shown === undefined) return await unknownRun(c, context);
-  const action = askedAction(c, shown, c.req.query("step"));
-  if (action?.refused !== undefined || action === undefined) return await refuse(c, context, shown, action?.refused);
-  const { label, effect, explained = effect } = action;
-  const body = markup`<h1>${label}?</h1>
-<p>${shownText(explained, shown)}.</p>
-<p class="soft">Run <a href="/runs/${shown.run}">${shown.run}</a> of ${shown.trace.run.rule}: ${
-    shownText(shown.view.sentence, shown)
-  }</p>
-<form method="post" action="/runs/${shown.run}/${action.name}">${hiddenInputs(c, action, shown)}
-<p class="actions"><button class="main">${label}</button> <a href="/runs/${shown.run}">Back, and change nothing</a></p>
-</form>`;
-  return await page(c, context, { title: `${label}?`, at: "/runs", narrow: true, body });
-}
-
-function askedAction(c: Context<ConsoleEnv>, { actions }: Shown, step: string | undefined): RunAction | undefined {
-  const name = c.req.param("action") as ActionName;
-  return actions.find((action) => action.name === name && (step === undefined || step === "" || action.step === step));
-}
-
-async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
-  const inputs = await readAction(c, context);
-  if (inputs instanceof Response) return inputs;
-  const id = c.req.param("id")!;
-  const seen = readSeen(inputs);
-  const current = context.rules().startable.get((await context.store.getRun(id))?.run.rule ?? "")?.version ?? "";
-  const isChanged = inputs.version !== undefined && inputs.version !== current;
-  const done = isChanged
-    ? { kind: "refused" as const, reason: `its rule has changed: the current version is ${shortVersion(current)} now` }
-    : await perform(c.req.param("action") as ActionName, id, { ...inputs, seen }, c.get("viewer").by, context);
-  if (done === undefined) return await unknownRun(c, context);
-  if (done.kind === "done") return c.redirect(`/runs/${done.run ?? id}`, 303);
-  const shown = await load(c, context);
-  return shown === undefined ? await unknownRun(c, context) : await refuse(c, context, shown, done.reason, seen);
-}
-
-type Done = { kind: "done"; run?: string } | Extract<Operated, { kind: "refused" }>;
-
-/** Applies an action to a run, recorded under the viewer's name. */
-export async function perform(
-  name: ActionName,
-  run: string,
-  { step, seen }: { step?: string; seen: Seen | undefined },
-  by: string,
-  { operators }: WebContext,
-): Promise<Done | undefined> {
-  switch (name) {
-    case "retry":
-      return await operators.retry(run, by, seen);
-    case "skip":
-      return await operators.skip(run, step, by, seen);
-    case "move":
-      return await operators.move(run, by, seen);
-    case "cancel": {
-      const state = await operators.cancel(run, by, seen);
-      if (typeof state !== "string") return state;
-      return state === "cancelled" ? { kind: "done" } : { kind: "refused", reason: describeState(state) };
-    }
-    case "replay": {
-      const replayed = await operators.replay(run, by, seen);
-      return typeof replayed === "string" ? { kind: "done", run: replayed } : replayed;
-    }
-  }
-}
-
-/** 409: nothing was done. Shows why, and what people did to the run since the page was made. */
-function refuse(
-  c: Context<ConsoleEnv>,
-  context: WebContext,
-  shown: Shown,
-  reason = "none of its steps waits there",
-  seen?: Seen,
-): Promise<Response> {
-  const { trace: { notes }, times, view } = shown;
-  const since = seen === undefined ? [] : notes.filter(({ by }) => by !== undefined).slice(seen.actions);
-  const body = markup`<h1>Nothing was done</h1>
-${
-    since.length === 0 ? markup`<p>${reason}.</p>` : markup`<p>Somebody else has acted since this page was opened:</p>
-<ul>
-${since.map(({ at, text }) => markup`<li>${times.short(at)} ${text}</li>\n`)}</ul>`
-  }
-<p class="soft">The run now: ${shownText(view.sentence, shown)}</p>
-<p><a href="/runs/${shown.run}">To the run as it is now</a></p>`;
-  return page(c, context, { title: "Nothing was done", at: "/runs", narrow: true, body }, 409);
-}

@@ -47,11 +47,11 @@ ${pager("/runs", set, before, found.isPartial ? undefined : found.next)}`;
 // ── live ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function liveFor(set: RunFilters, rows: RunRow[]): string {
-  const live = rows.flat().filter(({ state }) => !isFinal(state)).map(({ id }) => id);
+  const live = rows.map(({ newest }) => newest).filter(({ state }) => !isFinal(state)).map(({ id }) => id);
   return href("/live", {
     page: "runs",
     ...set,
-    after: rows[0]?.[0].id ?? "",
+    after: rows[0]?.newest.id ?? "",
     ...live.length > 0 && { live: live.join(".") },
   });
 }
@@ -70,7 +70,7 @@ export function lookForRuns(c: Context, context: WebContext): Look {
       parts.push(part(`s-${run.id}`, word(run.state)), part(`w-${run.id}`, markup`${whyOf(run, times)}`));
     }
     if (newer < MOST_NEWER) {
-      const found = await context.store.searchRuns({ ...runSearch(set, times), after, limit: MOST_NEWER });
+      const found = await context.store.searchRunHeads({ ...runSearch(set, times), after, limit: MOST_NEWER });
       newer = found.rows.length;
     }
     return {
@@ -121,12 +121,12 @@ function nothing(set: RunFilters): Markup {
 }
 
 function runTable(rows: RunRow[], set: RunFilters, times: Times): Markup | false {
-  const folded = rows.filter(({ length }) => length > 1).length;
+  const folded = rows.filter(({ runs }) => runs.length > 1).length;
   const listed = Math.min(MOST_LISTED, Math.floor(MOST_LISTED_IN_ALL / Math.max(1, folded)));
   return rows.length > 0 && markup`<table class="rows runs">
 <thead><tr><th>State</th><th>Rule</th><th>Subject</th><th>Why</th><th class="number">Work</th><th class="number">Started</th></tr></thead>
 <tbody>
-${rows.map((row) => row.length === 1 ? runRow(row[0], times) : foldedRow(row, listed, set, times))}</tbody>
+${rows.map((row) => row.runs.length === 1 ? runRow(row.newest, times) : foldedRow(row, listed, set, times))}</tbody>
 </table>`;
 }
 
@@ -154,29 +154,27 @@ function whyOf({ state, waitingFor, due, error, output, event }: Run, times: Tim
 }
 
 /** Several runs in one row; opened, it has a link to each of them. */
-function foldedRow(row: RunRow, listed: number, set: RunFilters, times: Times): Markup {
-  const [newest, oldest] = [row[0], row[row.length - 1]];
-  const { rule, state, id } = newest;
+function foldedRow({ newest, runs, isCut }: RunRow, listed: number, set: RunFilters, times: Times): Markup {
+  const { rule, state, id, spent } = newest;
   const all = href("/runs", { ...set, rule, state, before: `${id}0` });
-  const work = row.reduce((sum, { spent }) => sum + spent, 0) / row.length;
-  const links = row.slice(0, listed).map((run) =>
-    markup`<li><a href="/runs/${run.id}">${times.short(run.createdAt)}${
-      run.event.subject !== undefined && markup` ${oneLine(run.event.subject, 40)}`
+  const links = runs.slice(0, listed).map(({ id, createdAt, subject }) =>
+    markup`<li><a href="/runs/${id}">${times.short(createdAt)}${
+      subject !== undefined && markup` ${oneLine(subject, 40)}`
     }</a></li>\n`
   );
   return markup`<tr class="folded"><td class="state nowrap">${
     word(state)
   }</td><td class="grow cut"><div>${rule}</div></td>
-<td class="wide"></td><td class="why"><details id="f-${id}"><summary>×${
-    row.length.toLocaleString("en")
+<td class="wide"></td><td class="why"><details id="f-${id}"><summary>×${runs.length.toLocaleString("en")}${
+    isCut && "+"
   } ${state}</summary>
 <ul class="folded">
 ${links}</ul>
 ${
-    row.length > listed && markup`<p><a href="${all}">All of them, one by one</a></p>`
+    runs.length > listed && markup`<p><a href="${all}">All of them, one by one</a></p>`
   }</details></td><td class="wide number nowrap soft">${
-    span(work)
-  } each</td><td class="number nowrap"><span class="wide-only">${times.short(oldest.createdAt)} – </span>${
+    span(spent)
+  }</td><td class="number nowrap"><span class="wide-only">${times.short(runs[runs.length - 1].createdAt)} – </span>${
     times.short(newest.createdAt)
   }</td></tr>
 `;

@@ -167,3 +167,15 @@ Deno.test("times of a filter are in the viewer's zone", async () => {
   assert.deepEqual(await seen("from=2026-11-21T08:30Z"), ["late"]);
   assert.deepEqual(await seen("from=2026-11-21&to=2026-11-21+09:00"), ["early"]);
 });
+
+Deno.test("the text of events and of refused requests is searched as it is shown: no secret can be guessed by it", async () => {
+  await using bench = await openBench([]);
+  await bench.post("/events", { type: "seen", subject: "S-1", data: { key: "hook-secret", note: "in the clear" } });
+  await bench.ask("POST", "/hooks/with-hook-secret", {});
+  for (const text of ["hook-s", "hook-secret", "k-secret"]) {
+    assert.match(await textOf(bench, `/events?text=${text}`), /No event is like that/, text);
+    assert.deepEqual((await bench.ask("GET", `/api/events?text=${text}`)).body, [], text);
+  }
+  assert.match(await textOf(bench, "/events?text=in%20the%20clear"), /S-1/);
+  assert.match(await textOf(bench, "/events?text=with-"), /with-\*\*\*/);
+});

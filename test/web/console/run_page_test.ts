@@ -173,6 +173,19 @@ Deno.test("of a run with many waits the first ones have a button, and the one th
   assert.match(textOf(body), /waits for bank\.booked; waits for bank\.booked; 48 more/);
 });
 
+Deno.test("a run says how many versions it is behind, as far as their order is known", async () => {
+  await using bench = await openBench([REFUND]);
+  const run = await runWith(bench, WAITING);
+  const live = bench.context.rules().rules as Map<string, Rule>;
+  const facts = async () => /version <code>.*?(?= · work)/.exec((await look(bench, `/runs/${run}`)).body)![0];
+  assert.equal(await facts(), "version <code>vers</code>");
+  for (const version of ["second", "third"]) await bench.store.putVersions([{ ...REFUND, version }]);
+  live.set(REFUND.id, { ...REFUND, version: "third" });
+  assert.equal(await facts(), "version <code>vers</code>, 2 behind <code>thir</code>");
+  live.set(REFUND.id, { ...REFUND, version: "unknown" });
+  assert.equal(await facts(), "version <code>vers</code>, older than the current <code>unkn</code>");
+});
+
 Deno.test("a run moves to the version that its page named, or not at all", async () => {
   await using bench = await openBench([REFUND]);
   const run = await runWith(bench, WAITING);

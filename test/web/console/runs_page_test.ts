@@ -2,9 +2,11 @@ import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 import type { Run } from "../../../runtime/model/run.ts";
 import { fold } from "../../../runtime/web/console/run_list.ts";
+import { createWeb } from "../../../runtime/web/web.ts";
 import { type Bench, onEvent, openBench, rule } from "../harness.ts";
 import { BEGAN, traceOf } from "./traces.ts";
 
+const SITE = "http://127.0.0.1:8080";
 const PAGE = { headers: { accept: "text/html" } };
 
 async function textOf(bench: Bench, path: string): Promise<string> {
@@ -30,12 +32,12 @@ async function submit(bench: Bench, page: string, inputs: Record<string, string>
     [name, value] as const
   );
   const all = { ...Object.fromEntries(hidden), ...inputs };
-  const send = () =>
-    bench.ask("POST", "/runs/bulk", {
-      body: new URLSearchParams(all),
-      headers: { ...PAGE.headers, origin: "http://127.0.0.1:8080" },
-    });
-  return { send, all };
+  return { send: () => send(bench.web, all), all };
+}
+
+function send(web: Bench["web"], inputs: Record<string, string>): Promise<Response> {
+  const headers = { ...PAGE.headers, origin: SITE };
+  return web.fetch(new Request(`${SITE}/runs/bulk`, { method: "POST", body: new URLSearchParams(inputs), headers }));
 }
 
 function run(rule: string, state: Run["state"], at: number): Run {
@@ -98,7 +100,11 @@ Deno.test("all failed runs of a list are retried: the page fixes them, takes a r
   assert.equal((await bench.store.getRun(later))?.run.state, "failed");
   const { run, notes } = (await bench.store.getRun(failed[1]))!;
   assert.notEqual(run.state, "failed");
-  assert.match(notes.at(-1)!.text, /Retried by an operator \(with 1 others?: the bank was down\)/);
+  const { text, by, reason, bulk } = notes.at(-1)!;
+  assert.match(text, /^Retried by an operator: it resumes/);
+  assert.deepEqual([by, reason, bulk?.runs], ["an operator", "the bank was down", 2]);
+  const shown = await textOf(bench, `/runs/${failed[1]}`);
+  assert.match(shown, /after its last recorded step, as one of 2 runs · reason: the bank was down/);
 });
 
 Deno.test("a bulk replay that is sent twice is done once", async () => {
@@ -109,6 +115,41 @@ Deno.test("a bulk replay that is sent twice is done once", async () => {
   const sent = await Promise.all([send(), send()]);
   assert.deepEqual(sent.map(({ status }) => status), [303, 303]);
   assert.equal((await bench.store.listRuns({ limit: 10 })).length, 4);
+});
+
+Deno.test("a bulk action that a crash ended is sent again after a restart: no run is replayed twice", async () => {
+  await using bench = await openBench([rule("work", [onEvent("work")])]);
+  const runs: string[] = [];
+  for (const subject of ["a", "b", "c"]) runs.push(await end(bench, subject, "succeeded"));
+  const { all } = await submit(bench, "/runs/bulk?do=replay", { reason: "again" });
+  // The program dies when two are on disk: the third never comes.
+  const { operators } = bench.context;
+  const replay = operators.replay.bind(operators);
+  operators.replay = (run, ...rest) => run === runs[0] ? new Promise(() => {}) : replay(run, ...rest);
+  void send(createWeb(bench.context), all);
+  while ((await bench.store.listRuns({ limit: 10 })).length < 5) await new Promise((resolve) => setTimeout(resolve, 1));
+  operators.replay = replay;
+  const web = createWeb(bench.context);
+  const location = (await send(web, all)).headers.get("location")!;
+  const result = await (await web.fetch(new Request(`${SITE}${location}`, PAGE))).text();
+  assert.match(result, /3 runs replayed[^]*2 runs of them by the same form/);
+  assert.equal((await bench.store.listRuns({ limit: 10 })).length, 6);
+});
+
+Deno.test("a bulk action says that its search ended early, before and after", async () => {
+  await using bench = await openBench([rule("work", [onEvent("work")])]);
+  for (const subject of ["a", "b", "c"]) {
+    await end(bench, subject, "failed");
+    await bench.clock.advanceTo(bench.clock.now() + 60_000);
+    await bench.store.checkpoint();
+  }
+  const search = bench.store.searchRuns.bind(bench.store);
+  bench.context.store.searchRuns = (asked) => search({ ...asked, parts: 2 });
+  const page = await textOf(bench, "/runs/bulk?do=retry");
+  assert.match(page, /Retry 2 runs\?.*The search looked at a part of history only, back to 21 Nov 2026/);
+  const { send } = await submit(bench, "/runs/bulk?do=retry", { reason: "now" });
+  const result = await textOf(bench, (await send()).headers.get("location")!);
+  assert.match(result, /2 runs retried.*a part of history only: older runs of the list are not among these/);
 });
 
 Deno.test("all live runs of a list are cancelled", async () => {
