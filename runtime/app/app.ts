@@ -160,6 +160,19 @@ export class App {
     await this.#begin();
   }
 
+  /**
+   * For a command that holds the data folder itself: serves the page to which an authorization server sends a person back, and nothing
+   * else, until the program stops.
+   */
+  serveCallback(): void {
+    const { host, port } = this.#place();
+    const fetch = (request: Request, address: () => string) =>
+      new URL(request.url).pathname === "/connections/callback" || /^\/assets\//.test(new URL(request.url).pathname)
+        ? this.web.fetch(request, address)
+        : Response.json({ error: "whenthen is not running; only a command waits here" }, { status: 503 });
+    this.#server = serve(fetch, { host, port });
+  }
+
   /** Replaces the values of secrets by `***`. */
   mask(text: string): string {
     return this.secrets.mask(text);
@@ -173,6 +186,7 @@ export class App {
   /** Stops: first intake, then it waits for work in progress up to the drain time, then it suspends and closes everything. */
   async stop(): Promise<void> {
     this.#phase = "draining";
+    this.#parts.connections.stop();
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
@@ -202,6 +216,7 @@ export class App {
     // A file may be saved meanwhile.
     await this.#reloads.alone(() => this.#reload());
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
+    this.#parts.connections.tell();
     await this.#parts.runner.start();
   }
 
@@ -270,7 +285,7 @@ export class App {
         rules: this.#parts.live.rules,
         startable: this.#parts.live.startable,
         commands: this.#parts.live.loaded?.commands ?? new Map(),
-        problems: this.#parts.live.loaded?.problems ?? [],
+        problems: [...this.#parts.live.loaded?.problems ?? [], ...this.#parts.connections.problems()],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
         paused: this.#parts.live.paused,
         get failures() {
@@ -280,6 +295,7 @@ export class App {
       }),
       ingest: this.#parts.ingest,
       store,
+      connections: this.#parts.connections,
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>

@@ -46,6 +46,7 @@ export interface WiringPorts {
   childEnv: () => Record<string, string>;
   secretOf: (name: string) => string | undefined;
   awaitsReply: ActionServices["awaitsReply"];
+  connections: ActionServices["connections"];
   /** Whether mail can be sent. */
   canMail: (services: ProgramServices) => boolean;
   /** The live rule with an id. */
@@ -77,8 +78,20 @@ export interface Wiring {
 
 /** Makes the parts between a trigger and a step, and wires them together; nothing starts yet. */
 export function wire(ports: WiringPorts): Wiring {
-  const { store, clock, isolates, folder, surroundings, signer, files, outputs, childEnv, secretOf, awaitsReply } =
-    ports;
+  const {
+    store,
+    clock,
+    isolates,
+    folder,
+    surroundings,
+    signer,
+    files,
+    outputs,
+    childEnv,
+    secretOf,
+    awaitsReply,
+    connections,
+  } = ports;
   const ingest = new Ingest({
     store,
     clock,
@@ -97,7 +110,7 @@ export function wire(ports: WiringPorts): Wiring {
     },
   });
   const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock });
-  const own = programServices({ clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply });
+  const own = programServices({ clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const executing = { store, clock, isolates, folder, services };
   const hooks = new HookRegistry();

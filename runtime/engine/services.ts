@@ -58,9 +58,10 @@ export function programServices(
     childEnv: () => Record<string, string>;
     secretOf: (name: string) => string | undefined;
     awaitsReply: ActionServices["awaitsReply"];
+    connections: ActionServices["connections"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply } = options;
+  const { clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -77,6 +78,7 @@ export function programServices(
     privateFolder: () => files.privateFolder(),
     ...outputs && { showOutput: (run, step, charset) => outputs.open(run, step, charset) },
     secretOf,
+    connections,
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

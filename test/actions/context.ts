@@ -45,6 +45,7 @@ export function makeContext(
     runFolder: (run) => new RunFiles("/files", noDisk).folderOf(run),
     privateFolder: () => mkdtemp(join(tmpdir(), "whenthen-private-")),
     secretOf: () => undefined,
+    connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();

@@ -99,6 +99,7 @@ export class Bench {
       runFolder: (run) => files.folderOf(run),
       privateFolder: () => files.privateFolder(),
       secretOf: () => undefined,
+      connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     };
     const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
     this.runner = new Runner({

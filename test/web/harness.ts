@@ -1,9 +1,12 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Connections } from "../../runtime/connections/connections.ts";
+import { Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { commandRules } from "../../runtime/commands/command_rule.ts";
 import { LiveOutputs } from "../../runtime/host/live_outputs.ts";
+import { realDisk } from "../../runtime/host/disk.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import { OwnEvents } from "../../runtime/ingest/own_events.ts";
@@ -79,6 +82,16 @@ export async function openBench(
   const outputs = new LiveOutputs();
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
+  const connections = new Connections({
+    clock,
+    vault: await Vault.open(folder, realDisk, () => {}),
+    secretOf: (name) => changes.secretOf?.(name),
+    plainOf: (name) => changes.secretOf?.(name),
+    hide() {},
+    address: () => "http://127.0.0.1:8080",
+    onState() {},
+    log() {},
+  });
   const ownEvents = new OwnEvents({ store, ingest, clock });
   // Tests change the rules meanwhile.
   const startable = () => new Map([...commandRules(commands), ...live]);
@@ -125,6 +138,7 @@ export async function openBench(
     }),
     ingest,
     store,
+    connections,
     operators: new Operators({
       store,
       clock,

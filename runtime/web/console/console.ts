@@ -8,6 +8,7 @@ import { addCommand } from "./command.ts";
 import { lookForCommandRuns } from "./command_runs.ts";
 import { addCommands } from "./commands.ts";
 import { addBulk } from "./bulk.ts";
+import { addConnectionCallback, addConnections } from "./connections.ts";
 import { addEvent } from "./event.ts";
 import { addEvents, lookForEvents } from "./events.ts";
 import { addGo } from "./go.ts";
@@ -41,6 +42,8 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   });
   app.route("/forms", formPages(context));
 
+  addConnectionCallback(app, context);
+
   // All routes below have a viewer.
   app.use(letIn(context));
   addHelp(app, context);
@@ -60,6 +63,7 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addBulk(app, context);
   addRuns(app, context);
   addRun(app, context);
+  addConnections(app, context);
   addGo(app, context);
   addLive(app, context, { events: lookForEvents, runs: lookForRuns, run: lookForOutput, command: lookForCommandRuns });
   app.all("*", (c) => {
