@@ -195,6 +195,7 @@ export class Attachments {
       signal,
       once: this.#once,
       meter: this.options.surroundings(rule.id).$meter,
+      holds: (event) => ingest.holds(key, event),
       ingest: (events, progress) => ingest.fromTrigger(key, events, progress),
       source: sourceOf(rule, trigger),
       execute: (source, input, signal, how) => this.options.execute(rule.id, trigger.id, source, input, signal, how),

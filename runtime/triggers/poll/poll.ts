@@ -4,6 +4,7 @@ import { keepGoing } from "../timetable.ts";
 import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { askedBackOff, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
 import { cappedBy } from "./poll_settings.ts";
+import { checkStagnant } from "./stagnant.ts";
 import type { WebhookArgs } from "../webhook/webhook_request.ts";
 import { checkHook } from "../webhook/webhook.ts";
 import { defineTrigger, type Detach } from "../trigger.ts";
@@ -16,7 +17,14 @@ export const poll = defineTrigger({
   ...schemas,
   summary: "Polls a URL or a step, and emits what changed",
   address: (args) => `poll ${addressOf(args)}`,
-  check: (args) => [...checkInterval(args.every), ...checkSource(args), ...args.hook ? checkHook(args.hook) : []],
+  check: (
+    args,
+  ) => [
+    ...checkInterval(args.every),
+    ...checkSource(args),
+    ...args.hook ? checkHook(args.hook) : [],
+    ...checkStagnant(args),
+  ],
   attach,
   async pass(context) {
     const mark = await readPollMark(context);

@@ -7,6 +7,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
 import { listOf, type PollContext, type Reading } from "./poll_args.ts";
 import { PollCappedError, settingsOf } from "./poll_settings.ts";
+import { indexBaseline, tellStagnant, timesOf } from "./stagnant.ts";
 import { readSource } from "./poll_source.ts";
 import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE } from "./poll_changes.ts";
 
@@ -26,6 +27,8 @@ export interface PollMark {
   etag?: string;
   lastModified?: string;
   cursor?: Json;
+  /** The index of the times of change is complete. */
+  timed?: true;
 }
 
 /** At most this many events, or items of a baseline, are in one transition. */
@@ -52,14 +55,19 @@ export async function pollOnce(context: PollContext): Promise<void> {
   const polled = new Date(context.clock.now()).toISOString();
   const reading = await readOrPostpone(context, stored, known);
   if (context.signal.aborted) return;
-  if (reading === null) return await note(context, known!, { ...known!, polled, notBefore: undefined });
+  const timed: true | undefined = context.args.stagnant === undefined ? undefined : true;
+  if (timed && known !== undefined && !known.timed) await indexBaseline(context);
+  if (reading === null) {
+    await note(context, known!, { ...known!, polled, notBefore: undefined, timed });
+    return await tellStagnant(context, known!.began);
+  }
   const { began, sequence } = known ?? { began: polled, sequence: 0 };
   const { etag, lastModified, cursor } = reading;
-  const done = { fingerprint, began, sequence, polled, etag, lastModified, cursor };
+  const done = { fingerprint, began, sequence, polled, etag, lastModified, cursor, timed };
   if (known === undefined && !(stored === undefined && context.args.first === "emit")) {
-    return await seed(context, reading, done);
-  }
-  await emitChanges(context, reading, known, done);
+    await seed(context, reading, done);
+  } else await emitChanges(context, reading, known, done);
+  await tellStagnant(context, began);
 }
 
 /** Reads the source. If it fails and asks for a pause, the pause is stored before the error is thrown again. */
@@ -108,13 +116,14 @@ async function seed(context: PollContext, reading: Reading, done: PollMark): Pro
   const key = keyOf(context, reading);
   const items = reading.incremental && key === undefined ? [] : [...(await keyedItems(context, reading, key)).items];
   const chunks = [...chunked(items)];
+  const seenAt = context.clock.now();
   if (chunks.length === 0) chunks.push([]);
   for (const [index, put] of chunks.entries()) {
     if (context.signal.aborted) return;
     const mark: PollMark = index === chunks.length - 1 ? done : { ...done, seeding: true };
     await context.ingest([], {
       mark: asJson(mark),
-      baseline: { ...(index === 0 && { clear: true }), put, remove: [] },
+      baseline: { ...(index === 0 && { clear: true }), put, remove: [], times: timesOf(context, put, seenAt) },
     });
   }
 }
@@ -142,13 +151,17 @@ async function emitChanges(
     if (context.signal.aborted) return;
     const last = index === chunks.length - 1;
     const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
+    const put = chunk.filter(({ type }) => type !== "removed").map((
+      change,
+    ): [string, Json] => [change.key, change.new]);
     const wanted = chunk.filter(({ type }) => type !== "touched" && args.on.includes(type));
     const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, settings.ignore));
     await context.ingest(events, {
       mark: asJson(mark),
       baseline: {
         ...(known === undefined && index === 0 && { clear: true }),
-        put: chunk.filter(({ type }) => type !== "removed").map((change) => [change.key, change.new]),
+        put,
+        times: timesOf(context, put, Date.parse(done.polled)),
         remove: chunk.filter(({ type }) => type === "removed").map((change) => change.key),
       },
     });
