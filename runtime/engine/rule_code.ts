@@ -105,7 +105,7 @@ export async function runSource(
   if (kind === undefined) {
     throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
   }
-  const action = options.standIn?.({ kind, path: trigger }) ??
+  const action = options.standIn?.({ kind, path: trigger, method: how.method }) ??
     (kind === "call" ? calling(rule, options.folder, input, how) : actions[kind]);
   const parsed = parseArgs(action, source);
   if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);

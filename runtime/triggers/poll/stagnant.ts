@@ -59,7 +59,7 @@ export async function tellStagnant(context: PollContext, began: string): Promise
   if (stagnant === undefined) return;
   const before = clock.now() - stagnant;
   const asks = context.source?.methods.includes("one") ?? false;
-  
+
   let after = positions.get(context);
   positions.delete(context);
   for (let asked = 0;;) {
