@@ -71,7 +71,7 @@ async function countsOf(context: WebContext, set: EventFilters): Promise<Markup>
       }</span> ${isCounted && count !== undefined && markup`<b>${count.toLocaleString("en")}</b> `}${kind}</a>\n`;
     },
   );
-  return markup`<p class="counts" aria-label="By verdict">${links}</p>`;
+  return markup`<p class="counts" role="group" aria-label="By verdict">${links}</p>`;
 }
 
 function nothing(set: EventFilters): Markup {

@@ -110,7 +110,7 @@ async function countsOf({ store }: WebContext, set: RunFilters): Promise<Markup>
       isCounted && markup`<b>${counts[state].toLocaleString("en")}</b> `
     }${state}</a>\n`;
   });
-  return markup`<p class="counts" aria-label="By state">${links}</p>`;
+  return markup`<p class="counts" role="group" aria-label="By state">${links}</p>`;
 }
 
 function nothing(set: RunFilters): Markup {
