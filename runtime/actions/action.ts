@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { ConnectionTokens } from "../connections/with_token.ts";
 import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
@@ -82,6 +83,8 @@ export interface ActionServices {
   awaitsReply(event: EventIdentity): boolean;
   /** Waits until the destination's rate limit has room. */
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
+  /** The tokens of connections. */
+  connections: ConnectionTokens;
   /** Begins a file in the run's folder. */
   createFile(file: NewFile): Promise<FileDraft>;
   /** The folder of a run, absolute; it is made if it does not exist yet. */

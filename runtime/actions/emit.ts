@@ -1,4 +1,5 @@
 import { TerminalError } from "../model/errors.ts";
+import { isOwnType } from "../model/event.ts";
 import { json, template } from "../language/fields/field.ts";
 import { defineAction } from "./action.ts";
 
@@ -18,6 +19,9 @@ export const emit = defineAction({
   async execute(args, { run, path, services }) {
     const { emit: type, data = null, subject, id = `${run.id}/${path}` } = args;
     if (type === "") throw new TerminalError("Cannot emit an event with an empty type; write one such as order.paid");
+    if (isOwnType(type)) {
+      throw new TerminalError(`Cannot emit "${type}": types that begin with whenthen. are the program's own`);
+    }
     if (id === "") {
       throw new TerminalError(`Cannot emit "${type}" with an empty id; leave the id out to get a generated one`);
     }

@@ -13,6 +13,7 @@ import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
 import { Coalescer, type Watch, watchFolder } from "../folder/watching/watch_folder.ts";
 import { scopeOf } from "../folder/folder.ts";
 import type { Loaded } from "../folder/loaded.ts";
+import type { About } from "../ingest/own_events.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import { asJson } from "../model/json.ts";
 import type { Run } from "../model/run.ts";
@@ -145,6 +146,8 @@ export class App {
     await this.#parts.attachments.pass(this.#parts.live.rules);
     await this.#parts.ingest.batches.closeDue();
     await this.#parts.runner.settled(ONCE_PATIENCE);
+    await this.#parts.ownEvents.settle();
+    await this.#parts.runner.settled(ONCE_PATIENCE);
     const broken = [...this.#parts.live.loaded!.broken.keys()];
     const report: OnceReport = { failedRuns, failures: this.#failures.list(this.#parts.live.rules), broken };
     return this.secrets.maskJson(asJson(report)) as unknown as OnceReport;
@@ -155,6 +158,19 @@ export class App {
     this.#parts.attachments.listenOnly();
     await this.#parts.runner.drain(0);
     await this.#begin();
+  }
+
+  /**
+   * For a command that holds the data folder itself: serves the page to which an authorization server sends a person back, and nothing
+   * else, until the program stops.
+   */
+  serveCallback(): void {
+    const { host, port } = this.#place();
+    const fetch = (request: Request, address: () => string) =>
+      new URL(request.url).pathname === "/connections/callback" || /^\/assets\//.test(new URL(request.url).pathname)
+        ? this.web.fetch(request, address)
+        : Response.json({ error: "whenthen is not running; only a command waits here" }, { status: 503 });
+    this.#server = serve(fetch, { host, port });
   }
 
   /** Replaces the values of secrets by `***`. */
@@ -170,6 +186,7 @@ export class App {
   /** Stops: first intake, then it waits for work in progress up to the drain time, then it suspends and closes everything. */
   async stop(): Promise<void> {
     this.#phase = "draining";
+    this.#parts.connections.stop();
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
@@ -181,6 +198,7 @@ export class App {
     const cancelRelease = this.clock.after(this.#drain, release);
     const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
     await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
+    await this.#parts.ownEvents.stop();
     await endChildren();
     await this.#parts.loading.close();
     await this.dataFolder.close();
@@ -197,6 +215,8 @@ export class App {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
     await this.#reloads.alone(() => this.#reload());
+    await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
+    this.#parts.connections.tell();
     await this.#parts.runner.start();
   }
 
@@ -204,12 +224,24 @@ export class App {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
+      this.#tellBroken(this.#parts.live.loaded!);
       this.#parts.metrics.countReload();
     } catch (error) {
       // The rules in force stay in force; before the first load there are none.
       if (this.#parts.live.loaded === undefined) throw error;
       logError("The reload failed; the rules stay as they were", error);
     }
+  }
+
+  #tellBroken({ broken, problems, rules }: Loaded): void {
+    const { ownEvents } = this.#parts;
+    for (const file of broken.keys()) {
+      const found = problems.filter((problem) => problem.file === file).map(({ message }) => message);
+      ownEvents.begin("broken", { file }, found[0] ?? "It does not load", { problems: found });
+    }
+    ownEvents.forget("broken", ({ file }) => broken.has(file));
+    const exists = ({ rule, trigger }: About) => rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
+    for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
   }
 
   #prepare({ settings, secretNames }: Loaded): void {
@@ -252,7 +284,7 @@ export class App {
       rules: () => ({
         rules: this.#parts.live.rules,
         commands: this.#parts.live.loaded?.commands ?? new Map(),
-        problems: this.#parts.live.loaded?.problems ?? [],
+        problems: [...this.#parts.live.loaded?.problems ?? [], ...this.#parts.connections.problems()],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
         paused: this.#parts.live.paused,
         get failures() {
@@ -262,6 +294,7 @@ export class App {
       }),
       ingest: this.#parts.ingest,
       store,
+      connections: this.#parts.connections,
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>
@@ -274,6 +307,7 @@ export class App {
       metrics: this.#parts.metrics,
       activity: this.#activity,
       refused: this.#refused,
+      ownEvents: this.#parts.ownEvents,
       readRuleFile: (file) => readFile(join(this.options.folder, file), "utf8").catch(() => undefined),
       onError: logError,
     });
@@ -297,6 +331,11 @@ export class App {
 
   #report(rule: string, trigger: string, failure: string | null): void {
     this.#failures.report(rule, trigger, failure);
+    const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
+    if (kind === "poll" || kind === "watch") {
+      if (failure === null) this.#parts.ownEvents.end("poll", { rule, trigger });
+      else this.#parts.ownEvents.begin("poll", { rule, trigger }, failure);
+    }
     if (failure === null) return;
     this.#parts.metrics.countPollFailure(rule, trigger);
     triggerLog(rule, trigger).warn(`${trigger}: ${failure}`);

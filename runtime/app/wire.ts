@@ -9,6 +9,7 @@ import { type Disk, realDisk } from "../host/disk.ts";
 import type { RunFiles } from "../host/run_files.ts";
 import type { CauseSigner } from "../ingest/cause.ts";
 import { Ingest, type IngestOptions } from "../ingest/ingest.ts";
+import { OwnEvents } from "../ingest/own_events.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import { triggerKinds } from "../triggers/index.ts";
@@ -42,6 +43,7 @@ export interface WiringPorts {
   childEnv: () => Record<string, string>;
   secretOf: (name: string) => string | undefined;
   awaitsReply: ActionServices["awaitsReply"];
+  connections: ActionServices["connections"];
   /** Whether mail can be sent. */
   canMail: (services: ProgramServices) => boolean;
   /** The live rule with an id. */
@@ -65,6 +67,7 @@ export interface WiringPorts {
 export interface Wiring {
   hooks: HookRegistry;
   ingest: Ingest;
+  ownEvents: OwnEvents;
   services: ProgramServices;
   attachments: Attachments;
   runner: Runner;
@@ -72,7 +75,8 @@ export interface Wiring {
 
 /** Makes the parts between a trigger and a step, and wires them together; nothing starts yet. */
 export function wire(ports: WiringPorts): Wiring {
-  const { store, clock, isolates, folder, surroundings, signer, files, childEnv, secretOf, awaitsReply } = ports;
+  const { store, clock, isolates, folder, surroundings, signer, files, childEnv, secretOf, awaitsReply, connections } =
+    ports;
   const ingest = new Ingest({
     store,
     clock,
@@ -85,8 +89,13 @@ export function wire(ports: WiringPorts): Wiring {
       ports.onAccepted(receipts);
       startAccepted(runner, receipts);
     },
+    onFull: (reason) => {
+      if (reason === null) ownEvents.end("full", STORE);
+      else ownEvents.begin("full", STORE, reason);
+    },
   });
-  const own = programServices({ clock, ingest, signer, files, childEnv, secretOf, awaitsReply });
+  const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock });
+  const own = programServices({ clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const executing = { store, clock, isolates, folder, services };
   const hooks = new HookRegistry();
@@ -111,8 +120,11 @@ export function wire(ports: WiringPorts): Wiring {
     surroundings,
     people: formPeople(ports.desk, clock, () => ports.canMail(services)),
   });
-  return { hooks, ingest, services, attachments, runner };
+  return { hooks, ingest, ownEvents, services, attachments, runner };
 }
+
+/** What the condition of a full store is about. */
+const STORE = { store: "data" };
 
 /** Ends replaced runs, wakes runs whose wait has ended, and has the other new runs claimed. */
 function startAccepted(runner: Runner, receipts: Receipt[]): void {

@@ -4,9 +4,10 @@ import { Mailer } from "../actions/mail/mailer.ts";
 import type { Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
 import type { RunFiles } from "../host/run_files.ts";
-import { causeOf, type CauseSigner } from "../ingest/cause.ts";
+import type { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import { TerminalError } from "../model/errors.ts";
+import { causeOf } from "../model/event.ts";
 import type { Rule } from "../model/rule.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
@@ -55,9 +56,10 @@ export function programServices(
     childEnv: () => Record<string, string>;
     secretOf: (name: string) => string | undefined;
     awaitsReply: ActionServices["awaitsReply"];
+    connections: ActionServices["connections"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply } = options;
+  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -72,6 +74,7 @@ export function programServices(
     createFile: (file) => files.create(file),
     runFolder: (run) => files.folderOf(run),
     secretOf,
+    connections,
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

@@ -1,3 +1,4 @@
+import { KEY_NAME } from "../connections/seal.ts";
 import { type Embedded, embedded } from "../host/embedded.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { openIsolates } from "../workers/open_workers.ts";
@@ -40,7 +41,10 @@ export function openLoading(options: LoadingOptions): Loading {
   const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, storeBytes, onLog, loadTimeout, onLate } =
     options;
   const isolates = openIsolates({
-    secrets: () => secrets.all(),
+    secrets: () => {
+      const { [KEY_NAME]: _never, ...others } = secrets.all();
+      return others;
+    },
     onSecret: (name) => void secrets.get(name),
     env: () => withoutSecrets(environment, secrets),
     onLog: ({ level, message, file, run }) => onLog(level, message, file, run),
@@ -76,7 +80,7 @@ export function withoutSecrets(
   environment: Record<string, string | undefined>,
   secrets: Secrets,
 ): Record<string, string> {
-  const hidden = new Set([...secrets.names, "WHENTHEN_TOKEN"]);
+  const hidden = new Set([...secrets.names, "WHENTHEN_TOKEN", KEY_NAME]);
   const entries = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined);
   return Object.fromEntries(entries.filter(([name]) => !hidden.has(name)));
 }

@@ -24,7 +24,7 @@ export function decide(
   scope: Scope,
   now: number,
 ): Verdict | Admission | Collection {
-  const end = chainEnd(event);
+  const end = chainEnd(event, rule.id);
   if (end !== undefined) return end;
   if (!rule.enabled) return { kind: "disabled", reason: "the rule has enabled: false" };
   if (paused !== undefined) return { kind: "disabled", reason: `the rule is paused: ${paused}` };

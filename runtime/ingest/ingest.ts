@@ -2,8 +2,20 @@ import type { Clock } from "../host/clock.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { withState } from "../language/expressions/state_view.ts";
 import { type Event, typePatterns } from "../model/event.ts";
+import { OWN_SOURCE } from "../model/own_events.ts";
 import type { Rule } from "../model/rule.ts";
-import type { Arrival, Candidate, ClaimedRun, Lease, Progress, Receipt, Store, TriggerKey } from "../store/store.ts";
+import type {
+  Arrival,
+  Candidate,
+  ClaimedRun,
+  Lease,
+  Notice,
+  Progress,
+  Receipt,
+  Store,
+  TriggerKey,
+} from "../store/store.ts";
+import { StoreFullError } from "../store/store.ts";
 import type { Registry, Subscription, TriggerEvent } from "../triggers/trigger.ts";
 import { Batches } from "./batches.ts";
 import { decide } from "./decide_verdict.ts";
@@ -18,6 +30,8 @@ export interface IngestOptions {
   executor?: Executor;
   /** Called after the transition is on disk: runs may be waiting, a `restart` may have replaced some. */
   onAccepted: (receipts: Receipt[]) => void;
+  /** The store has no room for an event, and why; or has room again (null). */
+  onFull?: (reason: string | null) => void;
 }
 
 /** Executes runs that were claimed together with their event, which saves a transition for each. */
@@ -41,6 +55,8 @@ export class Ingest {
   readonly batches: Batches;
   #rules: ReadonlyMap<string, Rule> = new Map();
   #paused: Readonly<Record<string, string>> = {};
+  /** Undefined until the first event. */
+  #isFull: boolean | undefined;
 
   constructor(private readonly options: IngestOptions) {
     const { store, clock, onAccepted } = options;
@@ -87,11 +103,19 @@ export class Ingest {
    * @throws StoreFullError
    */
   async publish(event: Omit<Event, "time"> & { time?: string }): Promise<Receipt> {
-    const stamped = this.#stamp(event);
+    return await this.#publish(this.#stamp(event));
+  }
+
+  /** An event of the program itself; its notice goes in the same transition. */
+  publishOwn({ id, at, ...event }: Notice): Promise<Receipt> {
+    return this.#publish({ ...event, id, source: OWN_SOURCE, time: new Date(at).toISOString() }, true);
+  }
+
+  async #publish(event: Event, isOwn = false): Promise<Receipt> {
     const oneForEachRule = new Map(this.subscriptions.of(event.type).map((key) => [key.rule, key]));
-    const found = await Promise.all([...oneForEachRule.values()].map((key) => this.#candidate(stamped, key)));
-    const candidates = found.filter((candidate) => candidate !== undefined);
-    const [receipt] = await this.#accept([arrivalOf(stamped, undefined, candidates)], []);
+    const found = await Promise.all([...oneForEachRule.values()].map((key) => this.#candidate(event, key)));
+    const arrival = arrivalOf(event, undefined, found.filter((candidate) => candidate !== undefined));
+    const [receipt] = await this.#accept([isOwn ? { ...arrival, isOwn } : arrival], []);
     return receipt;
   }
 
@@ -134,13 +158,29 @@ export class Ingest {
     const lease = executor?.lease(arrivals.reduce((sum, { candidates }) => sum + candidates.length, 0));
     const claimed: ClaimedRun[] = [];
     try {
-      const receipts = await store.accept(arrivals, progress, clock.now(), lease);
+      const receipts = await this.#whileRoom(store.accept(arrivals, progress, clock.now(), lease));
       for (const receipt of receipts) if (receipt.claimed) claimed.push(...receipt.claimed);
       onAccepted(receipts);
       this.batches.collected(receipts);
       return receipts;
     } finally {
       if (lease) executor?.take(lease, claimed);
+    }
+  }
+
+  /** Notices when the store becomes full, and when it has room again. */
+  async #whileRoom<T>(accepting: Promise<T>): Promise<T> {
+    try {
+      const accepted = await accepting;
+      if (this.#isFull !== false) this.options.onFull?.(null);
+      this.#isFull = false;
+      return accepted;
+    } catch (error) {
+      if (error instanceof StoreFullError) {
+        this.#isFull = true;
+        this.options.onFull?.(error.message);
+      }
+      throw error;
     }
   }
 }
@@ -180,6 +220,11 @@ export class Subscriptions implements Registry<Subscription> {
         if (listeners?.size === 0) this.#byType.delete(type);
       }
     };
+  }
+
+  /** Whether a subscription matches an event type. */
+  has(type: string): boolean {
+    return typePatterns(type).some((pattern) => this.#byType.get(pattern) !== undefined);
   }
 
   /** The subscriptions that match an event type: `order.paid` matches `order.paid`, `order.*` and `*`. */

@@ -39,14 +39,35 @@ export interface Cause {
   depth: number;
   /** The run that caused it. */
   run: string;
+  /** The rules in the chain that the program's own events started. */
+  own?: string[];
+}
+
+/** The cause of an event or request that a run sends, and of the event of its end. */
+export function causeOf(
+  { id, rule, event }: { id: string; rule: string; event: Pick<Event, "type" | "cause"> },
+): Cause {
+  const { depth = 0, own = [] } = event.cause ?? {};
+  const all = isOwnType(event.type) ? [...own, rule] : own;
+  return { depth: depth + 1, run: id, ...all.length > 0 && { own: all } };
 }
 
 /** The request header that carries a signed {@link Cause} over HTTP. */
 export const CAUSE_HEADER = "whenthen-cause";
 
-/** The type itself and the patterns that match it: `order.paid` also matches `order.*` and `*`. */
+const OWN = "whenthen.";
+
+/** Whether only the program itself may send events of a type. */
+export function isOwnType(type: string): boolean {
+  return type.startsWith(OWN);
+}
+
+/**
+ * The type itself and the patterns that match it: `order.paid` also matches `order.*` and `*`. The program's own events do not
+ * match `*`: a rule for all events would hear of its own runs.
+ */
 export function typePatterns(type: string): string[] {
-  const patterns = [type, "*"];
+  const patterns = isOwnType(type) ? [type] : [type, "*"];
   for (let dot = type.indexOf("."); dot !== -1; dot = type.indexOf(".", dot + 1)) {
     patterns.push(`${type.slice(0, dot)}.*`);
   }

@@ -20,6 +20,8 @@ export interface Arrival {
   candidates: Candidate[];
   /** Identity retention if a webhook sets `within`, in milliseconds. */
   within?: number;
+  /** It is the program's own, of the notice with its id. */
+  isOwn?: boolean;
 }
 
 /** A rule that listens to the event, and the outcome of ingest for it. */

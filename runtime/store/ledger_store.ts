@@ -11,6 +11,7 @@ import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
+import type { ConditionChange, Notice, OwnListening } from "./own.ts";
 import { Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
 import { findAwaited } from "./search.ts";
@@ -64,6 +65,7 @@ import {
   putVersions,
   setPaused,
 } from "./transitions/versions.ts";
+import { changeCondition, listConditions, listNotices } from "./transitions/notices.ts";
 import { getBaseline, getMark, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";
@@ -85,6 +87,7 @@ export interface LedgerStoreParts {
 export class LedgerStore implements Store {
   readonly #parts: LedgerStoreParts;
   #retention: Retention;
+  #own: OwnListening = { isHeard: () => false, onNotice() {} };
   /** Searches of event waits that were interrupted when the program ended. */
   #searches: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -169,6 +172,14 @@ export class LedgerStore implements Store {
   dueBatches(rules: string[], max: number, now: number): ReturnType<Store["dueBatches"]> {
     return this.#read((rows) => dueBatches(rows, rules, max, now));
   }
+
+  tellOwn(listening: OwnListening): void {
+    this.#own = listening;
+  }
+
+  listNotices = (max: number): Promise<Notice[]> => this.#read((rows) => listNotices(rows, max));
+  changeCondition = (change: ConditionChange, now: number): Promise<void> => this.#change(changeCondition, change, now);
+  listConditions = (): ReturnType<Store["listConditions"]> => this.#read(listConditions);
 
   closeBatch(closing: BatchClosing, now: number): Promise<Receipt | undefined> {
     return this.#change(closeBatch, closing, now);
@@ -258,15 +269,10 @@ export class LedgerStore implements Store {
   // ── reading ────────────────────────────────────────────────────────────────────────────────────────────────────
 
   getRun = (id: string): Promise<Trace | undefined> => this.#reading.getRun(id);
-
   getLiveRuns = (ids: string[]): Promise<Run[]> => this.#reading.getLiveRuns(ids);
-
   getEvent = (id: string): Promise<EventRecord | undefined> => this.#reading.getEvent(id);
-
   findEventKey = (event: EventIdentity): Promise<string | undefined> => this.#reading.findEventKey(event);
-
   searchRuns = (search: RunSearch): Promise<Found<Run>> => this.#reading.searchRuns(search);
-
   searchRunHeads = (search: RunSearch): Promise<Found<RunHead>> => this.#reading.searchRunHeads(search);
 
   async listRuns(filter: Omit<RunSearch, "parts">): Promise<Run[]> {
@@ -349,13 +355,17 @@ export class LedgerStore implements Store {
   // ── how ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   #at(now: number): At {
-    return { now, ids: this.#parts.ids, retention: this.#retention };
+    return { now, ids: this.#parts.ids, retention: this.#retention, isHeard: this.#own.isHeard };
   }
 
   /** Runs a transition in its turn; resolves when it is durable. */
   #decide<I, R>(kind: JobKind, transition: Transition<I, R>, input: I, now: number): Promise<R> {
     const { rows, ledger } = this.#parts;
-    return ledger.add(kind, () => transition(rows, input, this.#at(now)));
+    return ledger.add(kind, () => {
+      const result = transition(rows, input, this.#at(now));
+      if (rows.size("notice") > 0) this.#own.onNotice();
+      return result;
+    });
   }
 
   /** @param now 0 if the transition does not use the time */

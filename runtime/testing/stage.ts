@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
+import type { Connection } from "../connections/connection.ts";
 import type { RuleSource } from "../folder/source.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check.ts";
@@ -29,6 +30,8 @@ export interface StageOptions {
   kinds: Kinds;
   /** The people of `whenthen.yaml`. */
   people: Person[];
+  /** Its connections: tests use them without tokens. */
+  connections: Connection[];
 }
 
 /** Where tests are executed, one at a time: the workers see the secrets and the environment of the current test. */
@@ -62,7 +65,8 @@ export class Stage {
     const lines: string[] = [];
     this.#test = { world: test, secrets, lines, now: () => test.now };
     const people = peopleOf(test, this.options.people);
-    const world = await World.open({ rule, test, secrets, folder, isolates: this.isolates, people, logs: lines });
+    const { isolates, options: { connections } } = this;
+    const world = await World.open({ rule, test, secrets, folder, isolates, people, connections, logs: lines });
     this.#test.now = () => world.clock.now();
     try {
       await execute(world);

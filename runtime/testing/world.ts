@@ -1,5 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { wire, type WiringPorts } from "../app/wire.ts";
+import { type Connection } from "../connections/connection.ts";
 import type { Runner } from "../engine/runner.ts";
 import type { Attachments } from "../folder/attachments.ts";
 import { readExactJson } from "../formats/exact_json.ts";
@@ -8,6 +9,7 @@ import { noDisk } from "../host/disk.ts";
 import { RunFiles } from "../host/run_files.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
+import type { OwnEvents } from "../ingest/own_events.ts";
 import { messageOf } from "../model/errors.ts";
 import { headerFields } from "../model/event.ts";
 import type { Person } from "../model/form.ts";
@@ -27,6 +29,7 @@ import { ReplyWaiters } from "../web/reply_waiters.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
 import { Stubs } from "./stubs.ts";
+import { withoutTokens } from "./without_tokens.ts";
 
 /** How many runs may be held at once: all runs of a test. */
 const MAX_RUNS = 100_000;
@@ -41,6 +44,7 @@ export interface WorldOptions {
   folder: string;
   isolates: Isolates;
   people: Person[];
+  connections: Connection[];
   /** Receives the lines of `log` steps and of `console`. */
   logs: string[];
 }
@@ -72,11 +76,12 @@ export class World {
   readonly #activity = new Activity();
   readonly #replies = new ReplyWaiters();
   readonly #attachments: Attachments;
+  readonly #ownEvents: OwnEvents;
   readonly #key = randomBytes(32);
   readonly #signer = new CauseSigner(this.#key);
 
   private constructor(private readonly options: WorldOptions, store: Store) {
-    const { test, secrets, folder, isolates, people, logs } = options;
+    const { test, secrets, folder, isolates, people, connections, logs } = options;
     this.logs = logs;
     const clock = this.clock = new ManualClock(test.now);
     this.store = this.#activity.watch(store);
@@ -89,7 +94,7 @@ export class World {
       clock,
     });
     this.people = desk.people;
-    const { ingest, runner, hooks, attachments } = wire({
+    const { ingest, ownEvents, runner, hooks, attachments } = wire({
       store: this.store,
       clock,
       isolates,
@@ -101,6 +106,7 @@ export class World {
       childEnv: () => ({}),
       secretOf: (name) => secrets.get(name),
       awaitsReply: (event) => this.#replies.isAwaited(event),
+      connections: withoutTokens(connections),
       // A form without `notify` sends mails only if the test has a stub for them.
       canMail: () => this.stubs.has("mail"),
       ruleOf: () => this.rule,
@@ -118,6 +124,7 @@ export class World {
       sourceStandIn: ({ kind, path }) => this.stubs.source(path, kind),
     });
     [this.ingest, this.runner, this.hooks, this.#attachments] = [ingest, runner, hooks, attachments];
+    this.#ownEvents = ownEvents;
   }
 
   #runnerOptions(): WiringPorts["runner"] {
@@ -196,6 +203,7 @@ export class World {
   async close(): Promise<void> {
     this.#replies.release();
     await Promise.all([this.#attachments.detachAll(), this.ingest.batches.stop(), this.runner.drain(0)]);
+    await this.#ownEvents.stop();
     await this.store.close();
   }
 
@@ -213,6 +221,7 @@ export class World {
     for (const { trigger, error } of await this.#attachments.swap(new Map([[rule.id, attached]]))) {
       this.troubles.push(`Cannot attach ${trigger.id}: ${messageOf(error)}`);
     }
+    await this.#ownEvents.start((message) => this.troubles.push(message));
     await this.runner.start();
     await this.settled();
   }

@@ -1,8 +1,18 @@
 import { z } from "zod";
+import { nearest } from "../language/hints.ts";
+import { isOwnType } from "../model/event.ts";
+import { matchesOwn, OWN_EVENTS } from "../model/own_events.ts";
 import { defineTrigger } from "./trigger.ts";
 
 const typePattern = z.string().regex(/^([\w-]+(\.[\w-]+)*(\.\*)?|\*)$/, {
   error: "expected an event type such as order.created, or order.*",
+}).refine((pattern) => !isOwnType(pattern) || matchesOwn(pattern), {
+  error: ({ input }) => {
+    const meant = nearest(String(input), Object.keys(OWN_EVENTS));
+    return `the program has no event "${input}"; ${
+      meant ? `did you mean ${meant}?` : `its own are ${Object.keys(OWN_EVENTS).join(", ")}`
+    }`;
+  },
 });
 
 /** Emitted events: from a step `emit`, `POST /events` or `whenthen emit`. */

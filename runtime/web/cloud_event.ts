@@ -1,21 +1,24 @@
 import { TextDecoder } from "node:util";
 import { z } from "zod";
 import type { Json } from "../model/json.ts";
+import { isOwnType } from "../model/event.ts";
 import { parseJson } from "../formats/parse_json.ts";
 
 /** An event from `POST /events`; the sender may omit some properties. */
 export type SentEvent = z.infer<typeof PLAIN>;
 
-/** Sources below it belong to the program's own triggers: nobody else can use the identities of their events. */
-const RESERVED = "/rules/";
+/** Sources of the program's own triggers and events: nobody else can use the identities of their events. */
+const RESERVED = /^\/rules\/|^\/whenthen$/;
 
 const text = z.string().min(1).max(1_000);
+const notOwn = "types that begin with whenthen. are the program's own";
 const time = z.iso.datetime({ offset: true, local: false }).transform((given) => new Date(given).toISOString());
 const PLAIN = z.object({
-  type: text,
+  type: text.refine((type) => !isOwnType(type), notOwn),
   data: z.custom<Json>().default(null),
   id: text.optional(),
-  source: text.refine((source) => !source.startsWith(RESERVED), `sources below ${RESERVED} are reserved`).optional(),
+  source: text.refine((source) => !RESERVED.test(source), "/whenthen and sources below /rules/ are reserved")
+    .optional(),
   subject: text.optional(),
   time: time.optional(),
 });

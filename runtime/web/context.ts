@@ -1,5 +1,7 @@
+import type { Connections } from "../connections/connections.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Ingest } from "../ingest/ingest.ts";
+import type { OwnEvents } from "../ingest/own_events.ts";
 import type { Cause } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
@@ -30,6 +32,7 @@ export interface WebContext extends Access {
   rules(): RulesView;
   ingest: Pick<Ingest, "deliver" | "publish" | "fromTrigger">;
   store: Store;
+  connections: Connections;
   /** What operators can do to runs and rules. */
   operators: Pick<Operators, "cancel" | "replay" | "retry" | "skip" | "move" | "pause" | "resume">;
   /** Who may use the forms, and how they are authenticated. */
@@ -47,6 +50,8 @@ export interface WebContext extends Access {
   metrics: Metrics;
   /** Requests that were refused as events. */
   refused: RefusedRequests;
+  /** Where it is told that a hook refuses requests. */
+  ownEvents: Pick<OwnEvents, "begin" | "end" | "since">;
   /** The outcomes of recently ended runs. */
   activity: Activity;
   /** The text of a rule's file, by its path relative to the rules folder; undefined if it cannot be read. */

@@ -34,9 +34,9 @@ export class RefusedRequests {
 
   constructor(private readonly clock: Pick<Clock, "now">) {}
 
-  /** Records a request if its answer is a refusal. @param address of the sender */
-  async note(request: Request, path: string, response: Response, address: () => string): Promise<void> {
-    if (!STATUSES.includes(response.status)) return;
+  /** Records a request if its answer is a refusal. @param address of the sender @returns why it was refused */
+  async note(request: Request, path: string, response: Response, address: () => string): Promise<string> {
+    if (!STATUSES.includes(response.status)) return "";
     // The address is only known while the request is in progress.
     const sender = address();
     const reason = await reasonOf(response.clone());
@@ -48,6 +48,7 @@ export class RefusedRequests {
       sender,
       ...sizeOf(request),
     });
+    return reason;
   }
 
   /** Newest first. @param before a key */

@@ -4,6 +4,7 @@ import { UsageError } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
 import { guard, securityHeaders } from "./access.ts";
 import { api } from "./api.ts";
+import { connectionsApi } from "./connections_api.ts";
 import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
 import { formsApi } from "./forms/api.ts";
@@ -44,6 +45,7 @@ export function createWeb(context: WebContext): Web {
     return c.body(context.mask(body), 200, { "content-type": contentType });
   });
   app.use("/api/*", guarded);
+  app.route("/api/connections", connectionsApi(context));
   app.route("/api", api(context));
   app.all("/api/*", (c) => c.json({ error: "There is nothing at this path" }, 404));
 
@@ -67,11 +69,28 @@ export function createWeb(context: WebContext): Web {
       const isIntake = isHook || url.pathname === "/events" && request.method !== "GET";
       // A rule may reply with any status to an accepted request.
       if (isIntake && !isTaken && response.status >= 400) {
-        await context.refused.note(request, url.pathname, response, address);
+        const reason = await context.refused.note(request, url.pathname, response, address);
+        if (isHook) tellRefused(url.pathname.slice("/hooks".length), response.status, reason, context);
+      } else if (isTaken) {
+        tellTaken(url.pathname.slice("/hooks".length), context);
       }
       return response;
     },
   };
+}
+
+/** Answers that blame the sender of a request to a hook. */
+const BLAMING = [400, 401, 405, 413, 415];
+/** Milliseconds that a hook counts as refusing at least: a sender with a wrong secret beside a right one is told once. */
+const LEAST_REFUSING = 600_000;
+
+function tellRefused(path: string, status: number, reason: string, { hooks, ownEvents }: WebContext): void {
+  if (BLAMING.includes(status) && hooks.match(path).length > 0) ownEvents.begin("hook", { path }, reason, { status });
+}
+
+function tellTaken(path: string, { clock, ownEvents }: WebContext): void {
+  const since = ownEvents.since("hook", { path });
+  if (since !== undefined && clock.now() - since > LEAST_REFUSING) ownEvents.end("hook", { path });
 }
 
 /** The target of a request for a hook, as nearly all are: without a query and escapes, its URL need not be parsed. */

@@ -42,6 +42,7 @@ export function makeContext(
     createFile: (file) => new RunFiles("/files", noDisk).create(file),
     runFolder: (run) => new RunFiles("/files", noDisk).folderOf(run),
     secretOf: () => undefined,
+    connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();

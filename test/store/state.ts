@@ -40,7 +40,7 @@ export class State {
   constructor(readonly rows = new Rows(undefined, new Shelf(new MemoryFile()), 3)) {}
 
   get at(): At {
-    return { now: this.now, ids: this.ids, retention: RETENTION };
+    return { now: this.now, ids: this.ids, retention: RETENTION, isHeard: (type) => type === "whenthen.run.failed" };
   }
 
   /** Keeps the history of a frame. */

@@ -25,6 +25,7 @@ export interface FieldInfo {
     | "boolean"
     | "source"
     | "people"
+    | "connection"
     | "branches"
     | "fields";
   /** For an expression: names that it can use besides the usual ones, such as `item` or `body`. */
@@ -246,6 +247,14 @@ export function people(): z.ZodType<string[]> {
     return names.length > 0 && names.every((name) => typeof name === "string" && name.trim() !== "")
       ? names
       : undefined;
+  });
+}
+
+/** The name of a connection in `whenthen.yaml`. No templates: what gets its token is known when the rule loads. */
+export function connection(): z.ZodType<string> {
+  const expected = "the name of a connection such as asana";
+  return make<string>({ is: "connection", expected, schema: TEXT }, (value) => {
+    return typeof value === "string" && /^[A-Za-z][\w-]*$/.test(value) ? value : undefined;
   });
 }
 

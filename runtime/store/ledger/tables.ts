@@ -6,6 +6,7 @@ import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
+import type { Condition, Notice } from "../own.ts";
 import type { Admission, Note, Reply, RunEnd } from "../store.ts";
 import { join, ordered } from "./ordered.ts";
 
@@ -156,6 +157,10 @@ export interface Tables {
   /** By rule, trigger and the item's key as JSON: the item, as JSON text. */
   baseline: string;
   state: { key: string; value: Json; expiresAt?: number };
+  /** By condition: what the program has told of itself, until it is over. */
+  condition: Condition;
+  /** By event id: an event of the program itself that is not accepted yet. */
+  notice: Omit<Notice, "id">;
   /** The catalogue of a part of history, by its first frame. */
   part: Json;
   /** Facts of the store itself: see {@link Facts}. */
@@ -238,6 +243,8 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   state: {
     indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },
   },
+  condition: {},
+  notice: { indexes: { id: (_, key) => key } },
   part: {},
   fact: {},
 };

@@ -16,6 +16,7 @@ import { admit, type Admitted } from "./admit.ts";
 import { collectEvent } from "./batches.ts";
 import { countVerdict } from "./counters.ts";
 import { addToEvent, findIdentity, putEvent } from "./events.ts";
+import { dropNotice } from "./notices.ts";
 import { writeProgress } from "./progress.ts";
 import { newlyClaimed, NO_LEASE, putRun } from "./run_rows.ts";
 import type { At } from "./transition.ts";
@@ -43,10 +44,12 @@ export function accept(rows: Rows, { arrivals, progress, lease = NO_LEASE }: Acc
 
 function acceptOne(rows: Rows, arrival: Arrival, at: At, lease: Lease): Receipt {
   const { source, id } = arrival.event;
+  if (arrival.isOwn) dropNotice(rows, id);
   const known = findIdentity(rows, { source, id });
   if (known && isKnown(rows, known, at)) return duplicateOf(rows, arrival.event, known, at);
   const { bytes } = rows;
-  if (bytes > at.retention.live) throw full(bytes, at.retention);
+  // The program has already promised to tell its own events, such as that the store is full.
+  if (bytes > at.retention.live && !arrival.isOwn) throw full(bytes, at.retention);
   return takeIn(rows, arrival, at, lease);
 }
 
@@ -165,7 +168,7 @@ function decide(rows: Rows, taking: Taking, candidate: Candidate): Decided {
     start(rows, taking, candidate, run, at.now);
     return { verdict: { kind: "started", run }, replaces: [] };
   }
-  const { readyAt, arrival, ...decided } = admit(rows, run, rule, outcome, at.now);
+  const { readyAt, arrival, ...decided } = admit(rows, run, rule, outcome, at);
   countVerdict(rows, rule, decided.verdict.kind, key, arrival);
   if (readyAt !== undefined) start(rows, taking, candidate, run, readyAt);
   return decided;

@@ -6,6 +6,7 @@ import type { Admission } from "../store.ts";
 import { endRun } from "./end_run.ts";
 import { laneOf, liveInLane } from "./lanes.ts";
 import { addNote } from "./trace.ts";
+import type { At } from "./transition.ts";
 
 /** The decision of mode, key and limit on a run. */
 export interface Admitted {
@@ -21,14 +22,15 @@ export interface Admitted {
 }
 
 /** Admits a run by its rule's mode and key, then by its limit: a busy run does not count towards the limit. */
-export function admit(rows: Rows, run: string, rule: string, admission: Admission, now: number): Admitted {
+export function admit(rows: Rows, run: string, rule: string, admission: Admission, at: At): Admitted {
+  const { now } = at;
   const { mode, key, limit } = admission;
   const lane = laneOf(key);
   if (mode === "single") {
     const live = liveInLane(rows, rule, lane, 1)[0];
     if (live) return { verdict: { kind: "busy", reason: busyReason(live, key) }, replaces: [] };
   }
-  const others = mode === "restart" ? replace(rows, rule, lane, run, now) : { replaces: [] };
+  const others = mode === "restart" ? replace(rows, rule, lane, run, at) : { replaces: [] };
   if (!limit) return { verdict: { kind: "started", run }, readyAt: now, ...others };
   const { readyAt, arrival } = takePlace(rows, rule, limit, now);
   if (readyAt <= now) return { verdict: { kind: "started", run }, readyAt, arrival, ...others };
@@ -39,16 +41,16 @@ export function admit(rows: Rows, run: string, rule: string, admission: Admissio
 }
 
 /** Cancels the live runs of the group. A running one is ended by its runner; the new run waits for that. */
-function replace(rows: Rows, rule: string, lane: string, by: string, now: number) {
+function replace(rows: Rows, rule: string, lane: string, by: string, at: At) {
   const replaces: string[] = [];
   const replaced: string[] = [];
   for (const live of liveInLane(rows, rule, lane)) {
     const reason = `Replaced by run ${by}`;
-    addNote(rows, live.id, reason, now);
+    addNote(rows, live.id, reason, at.now);
     if (live.state === "running") replaces.push(live.id);
     else {
       const error = { name: "Cancelled", message: reason };
-      endRun(rows, live, { state: "cancelled", error, spent: live.spent }, now);
+      endRun(rows, live, { state: "cancelled", error, spent: live.spent }, at);
       replaced.push(live.id);
     }
   }

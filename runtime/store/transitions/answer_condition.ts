@@ -23,20 +23,20 @@ export interface ConditionAnswer {
  * Turns the answer of a function `if` into the verdict. After a yes the run is admitted and queued again; anything else
  * ends it. A run that its condition declined is not listed, as operators never see it as a run; one with an `error` is.
  */
-export function answerCondition(rows: Rows, { run: id, record, answer }: ConditionAnswer, { now }: At): Answered {
+export function answerCondition(rows: Rows, { run: id, record, answer }: ConditionAnswer, at: At): Answered {
   const run = rows.get("run", id);
   if (run?.admission === undefined) return { verdict: tooLate(id, run), replaces: [] };
   putStep(rows, id, record);
-  const { arrival, ...answered } = answer === "yes" ? admitRun(rows, run, now) : decline(rows, run, answer, now);
+  const { arrival, ...answered } = answer === "yes" ? admitRun(rows, run, at) : decline(rows, run, answer, at);
   countVerdict(rows, run.rule, answered.verdict.kind, run.event, arrival);
   addToEvent(rows, run.event, { verdict: { rule: run.rule, trigger: run.trigger, verdict: answered.verdict } });
   return answered;
 }
 
-function admitRun(rows: Rows, run: RunRow, now: number): Answered & { arrival?: number } {
+function admitRun(rows: Rows, run: RunRow, at: At): Answered & { arrival?: number } {
   const admission = run.admission!;
-  const { verdict, readyAt, arrival, ...others } = admit(rows, run.id, run.rule, admission, now);
-  if (readyAt === undefined) return decline(rows, run, verdict, now);
+  const { verdict, readyAt, arrival, ...others } = admit(rows, run.id, run.rule, admission, at);
+  if (readyAt === undefined) return decline(rows, run, verdict, at);
   const lane = laneOf(admission.key);
   const isHeld = verdict.kind === "held";
   // A run that may start at once is ordered by the age of its event.
@@ -54,12 +54,12 @@ function admitRun(rows: Rows, run: RunRow, now: number): Answered & { arrival?: 
   return { verdict, arrival, ...others };
 }
 
-function decline(rows: Rows, run: RunRow, answer: Verdict, now: number): Answered & { arrival?: undefined } {
+function decline(rows: Rows, run: RunRow, answer: Verdict, at: At): Answered & { arrival?: undefined } {
   const hasFailed = answer.kind === "error";
   const verdict: Verdict = hasFailed || answer.kind === "condition" ? { ...answer, run: run.id } : answer;
   const reason = "reason" in answer ? answer.reason : answer.kind;
   const error = { name: hasFailed ? "ConditionError" : "Declined", message: reason };
-  endRun(rows, run, { state: hasFailed ? "failed" : "cancelled", error, spent: run.spent }, now, {
+  endRun(rows, run, { state: hasFailed ? "failed" : "cancelled", error, spent: run.spent }, at, {
     listed: hasFailed,
   });
   return { verdict, replaces: [] };

@@ -44,11 +44,12 @@ const SLICE = 256;
  * Queues runs again that another owner left running, except those that a newer run replaces. Handles one slice per call.
  * @returns how many were queued; `more` if there may be more
  */
-export function reclaimRuns(rows: Rows, owner: string, { now }: At): { queued: number; more: boolean } {
+export function reclaimRuns(rows: Rows, owner: string, at: At): { queued: number; more: boolean } {
+  const { now } = at;
   const left: RunRow[] = rows.range("run", "owned", "").filter((run) => run.owner !== owner).slice(0, SLICE);
   let queued = 0;
   for (const run of left) {
-    if (endReplaced(rows, run, now)) continue;
+    if (endReplaced(rows, run, at)) continue;
     rows.put("run", run.id, {
       ...withoutPlans(run),
       state: "queued",
@@ -63,11 +64,11 @@ export function reclaimRuns(rows: Rows, owner: string, { now }: At): { queued: n
 }
 
 /** Ends a run that was replaced (mode `restart`), if the program ended before the runner could end it. */
-function endReplaced(rows: Rows, run: RunRow, now: number): boolean {
+function endReplaced(rows: Rows, run: RunRow, at: At): boolean {
   const newer = newerInLane(rows, run);
   if (newer === undefined || getVersion(rows, run.version)?.mode !== "restart") return false;
   const error = { name: "Cancelled", message: `Replaced by run ${newer}` };
-  endRun(rows, run, { state: "cancelled", error, spent: run.spent }, now);
+  endRun(rows, run, { state: "cancelled", error, spent: run.spent }, at);
   return true;
 }
 

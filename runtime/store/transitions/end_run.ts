@@ -1,4 +1,5 @@
-import type { Event } from "../../model/event.ts";
+import { causeOf, type Event } from "../../model/event.ts";
+import { asJson } from "../../model/json.ts";
 import type { StepRecord } from "../../model/run.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
@@ -7,6 +8,7 @@ import type { Cancelled, Decision, Note, RunEnd } from "../store.ts";
 import { countEnd } from "./counters.ts";
 import { readEvent, releaseEvent } from "./events.ts";
 import { refreshLane } from "./lanes.ts";
+import { tell } from "./notices.ts";
 import { addNote, dropStep, readNotes, readSteps } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { cancelWaits } from "./waits.ts";
@@ -36,9 +38,10 @@ export function endRun(
   rows: Rows,
   run: RunRow,
   end: RunEnd,
-  now: number,
+  at: At,
   { listed = true, last }: EndOptions = {},
 ): void {
+  const { now } = at;
   cancelWaits(rows, run.id, now);
   const { data: _data, http: _http, ...head } = readEvent(rows, run.event);
   const {
@@ -67,6 +70,22 @@ export function endRun(
   dropRun(rows, run, steps);
   if (listed) countEnd(rows, run, end.state);
   refreshLane(rows, run.rule, run.lane);
+  if (end.state !== "cancelled") tellEnd(rows, run, end, head, at);
+}
+
+function tellEnd(rows: Rows, { id, rule }: RunRow, end: RunEnd, event: EndedTrace["run"]["head"], at: At): void {
+  tell(rows, `whenthen.run.${end.state as "failed" | "succeeded"}`, at, () => ({
+    subject: rule,
+    data: {
+      rule,
+      run: id,
+      state: end.state,
+      event: { type: event.type, id: event.id, ...event.subject !== undefined && { subject: event.subject } },
+      ...end.error && { error: asJson(end.error) },
+      ...end.failedStep !== undefined && { failedStep: end.failedStep },
+    },
+    cause: causeOf({ id, rule, event }),
+  }));
 }
 
 function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
@@ -80,9 +99,9 @@ function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
 }
 
 /** Ends a run; does nothing if it has already ended. */
-export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunEnd }, { now }: At): void {
+export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunEnd }, at: At): void {
   const run = rows.get("run", id);
-  if (run) endRun(rows, run, end, now);
+  if (run) endRun(rows, run, end, at);
 }
 
 /**
@@ -92,12 +111,12 @@ export function finishRun(rows: Rows, { run: id, end }: { run: string; end: RunE
 export function cancelRun(
   rows: Rows,
   { run: id, reason, decision }: { run: string; reason: string; decision?: Decision },
-  { now }: At,
+  at: At,
 ): Cancelled | undefined {
   const run = rows.get("run", id);
   if (run === undefined) return undefined;
-  addNote(rows, id, reason, now, decision);
+  addNote(rows, id, reason, at.now, decision);
   if (run.state === "running") return { kind: "asked", state: "running", ended: false };
-  endRun(rows, run, { state: "cancelled", error: { name: "Cancelled", message: reason }, spent: run.spent }, now);
+  endRun(rows, run, { state: "cancelled", error: { name: "Cancelled", message: reason }, spent: run.spent }, at);
   return { kind: "asked", state: "cancelled", ended: true };
 }

@@ -29,7 +29,7 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   const stored = output === undefined ? record : { ...record, output };
   // The usual end of a run: its last step moves to history with it, and needs no row before that.
   if (end && !reply && !cancels && !wait && known === undefined) {
-    endRun(rows, run, end, at.now, { last: stored });
+    endRun(rows, run, end, at, { last: stored });
     return { record: stored, ended: true };
   }
   putStep(rows, id, stored);
@@ -43,7 +43,7 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   }
   const replied = reply && putReply(rows, run.event, reply);
   const ended = end !== undefined && replied !== false;
-  if (ended) endRun(rows, run, end, at.now);
+  if (ended) endRun(rows, run, end, at);
   return { record: stored, ...(reply && { replied }), ...(ended && { ended }) };
 }
 

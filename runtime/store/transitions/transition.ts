@@ -1,3 +1,4 @@
+import type { OwnEventType } from "../../model/own_events.ts";
 import type { Ids } from "../ledger/ids.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { Retention } from "../store.ts";
@@ -8,6 +9,8 @@ export interface At {
   now: number;
   ids: Ids;
   retention: Retention;
+  /** Whether a rule listens to one of the program's own events. */
+  isHeard: (type: OwnEventType) => boolean;
 }
 
 /**

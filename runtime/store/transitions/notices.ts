@@ -1,0 +1,44 @@
+import { join, ordered } from "../ledger/ordered.ts";
+import { typePatterns } from "../../model/event.ts";
+import type { OwnEvent, OwnEventType } from "../../model/own_events.ts";
+import type { Rows } from "../ledger/rows.ts";
+import type { Condition, ConditionChange, Notice } from "../own.ts";
+import type { At } from "./transition.ts";
+
+/**
+ * Puts an event of the program itself beside what it tells, in the same transition, if a rule listens to it or a run waits for it.
+ * Ingest accepts it afterwards.
+ */
+export function tell(rows: Rows, type: OwnEventType, at: At, make: () => Omit<OwnEvent, "type">): void {
+  if (!at.isHeard(type) && !isAwaited(rows, type)) return;
+  rows.put("notice", ordered(at.ids.key(at.now)), { type, ...make(), at: at.now });
+}
+
+function isAwaited(rows: Rows, type: OwnEventType): boolean {
+  if (rows.size("wait") === 0) return false;
+  return typePatterns(type).some((pattern) => rows.first("wait", "event", join(pattern, "")) !== undefined);
+}
+
+/** Up to `max` notices, oldest first. */
+export function listNotices(rows: Rows, max: number): Notice[] {
+  return rows.index("notice", "id").range("", undefined, max).map((id) => ({ id, ...rows.get("notice", id)! }));
+}
+
+/** Removes a notice: its event is accepted. */
+export function dropNotice(rows: Rows, id: string): void {
+  rows.drop("notice", id);
+}
+
+/** Begins or ends a condition, and tells it; does nothing if nothing changes. */
+export function changeCondition(rows: Rows, { condition, about, reason, event }: ConditionChange, at: At): void {
+  const known = rows.get("condition", condition);
+  if ((known === undefined) === (reason === null)) return;
+  if (reason === null) rows.drop("condition", condition);
+  else rows.put("condition", condition, { since: at.now, about, reason });
+  if (event) tell(rows, event.type, at, () => event);
+}
+
+/** All conditions that hold. */
+export function listConditions(rows: Rows): Map<string, Condition> {
+  return new Map(rows.all("condition"));
+}
