@@ -87,6 +87,9 @@ Deno.test("every page is small, however much it has to show: HTML, elements, scr
     "/forms/:id": ["/forms/f7"],
     "/forms/:id/thanks": [],
     "/forms/sign-in": ["/forms/sign-in"],
+    "/connections": ["/connections"],
+    "/connections/callback": ["/connections/callback"],
+    "/connections/:name/disconnect": ["/connections/none/disconnect"],
     "/go": ["/go?q=nothing"],
     "/help": ["/help"],
   };
