@@ -43,6 +43,8 @@ inputs:
 when: { manual: true }
 then: [{ log: backs up }]
 `,
+  "tools/sleep.yaml":
+    "command: sleep\nname: Sleep\ninputs: { seconds: { type: integer, position: first, help: How long } }\n",
   "ops/broken.yaml": "when: { evry: 5s }\nthen: [{ log: x }]\n",
   "whenthen.yaml": PEOPLE_FILE,
 };
@@ -73,6 +75,7 @@ async function fill(program: Program): Promise<string[]> {
     ...["/runs", `/runs/${waiting}`, `/runs/${waiting}/cancel`, "/runs/bulk?do=cancel"],
     ...["", "?step=list", "?step=parcels%5B7%5D"].map((step) => `/runs/${failed}${step}`),
     ...["/go?q=p1", "/help", "/forms", `/forms/${form}`, `/forms/${answered}/thanks`, "/start", "/start/ops/backup"],
+    ...["/commands", "/commands/tools/sleep", "/connections", "/connections/none/disconnect", "/commands/none"],
     ...EMPTY.slice(0, 4).map((path) => `${path}?subject=nobody&text=nobody`),
     // In error.
     ...["/events?from=nonsense", "/runs?from=nonsense", "/runs/none", "/events/7", "/rules/none", "/forms/none"],
@@ -82,7 +85,7 @@ async function fill(program: Program): Promise<string[]> {
 }
 
 /** Pages of a program without rules. */
-const EMPTY = ["/events", "/runs", "/rules", "/start", "/", "/forms", "/go"];
+const EMPTY = ["/events", "/runs", "/rules", "/start", "/", "/forms", "/go", "/commands", "/connections"];
 
 async function signIn(page: Page, url: string, name: string): Promise<void> {
   await page.goto(`${url}/forms/sign-in`);

@@ -3,6 +3,7 @@ import { gzipSync } from "node:zlib";
 import type { Rule } from "../../../runtime/model/rule.ts";
 import type { StepRecord } from "../../../runtime/model/run.ts";
 import { consolePages } from "../../../runtime/web/console/console.ts";
+import { readCommands } from "../../commands/support.ts";
 import { FIELDS } from "../forms/harness.ts";
 import { type Bench, NOW, onEvent, openBench, rule, step } from "../harness.ts";
 import { OPERATOR, Visitor } from "./visitor.ts";
@@ -22,6 +23,18 @@ function rules(): Rule[] {
     ...at === 0 && { config, inputs: inputs as Rule["inputs"] },
   }));
 }
+
+/** More commands than fit on a page. A form shows all its fields, so a page has ten elements for each flag. */
+const FLAGS = Array.from(
+  { length: 100 },
+  (_, at) => `  --flag-number-${at}: { type: text, help: Sets what number ${at} is about }`,
+);
+const COMMANDS = Object.fromEntries(
+  Array.from({ length: 60 }, (_, at) => [
+    `tools/tool${at}.yaml`,
+    `command: tool${at}\nname: Tool ${at}\nhelp: Does something\ninputs:\n${FLAGS.join("\n")}\n`,
+  ]),
+);
 
 /** Ends runs of all kinds, one with many turns. @returns its id */
 async function fill(bench: Bench): Promise<{ run: string; event: string }> {
@@ -62,7 +75,11 @@ async function fill(bench: Bench): Promise<{ run: string; event: string }> {
 
 Deno.test("every page is small, however much it has to show: HTML, elements, script and style", async () => {
   const [first, ...others] = rules();
-  await using bench = await openBench([first, ...others]);
+  await using bench = await openBench(
+    [first, ...others],
+    {},
+    [...readCommands(COMMANDS).values()].map(({ command }) => command!),
+  );
   bench.people.push(OPERATOR);
   bench.files[first.file] = `${"then: [{ log: some more or less unlike text }]\n".repeat(30)}`.repeat(200);
   const { run, event } = await fill(bench);
@@ -87,6 +104,8 @@ Deno.test("every page is small, however much it has to show: HTML, elements, scr
     "/forms/:id": ["/forms/f7"],
     "/forms/:id/thanks": [],
     "/forms/sign-in": ["/forms/sign-in"],
+    "/commands": ["/commands"],
+    "/commands/:id{.+}": ["/commands/tools/tool0"],
     "/connections": ["/connections"],
     "/connections/callback": ["/connections/callback"],
     "/connections/:name/disconnect": ["/connections/none/disconnect"],
