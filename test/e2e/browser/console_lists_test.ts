@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import type { Page } from "playwright-core";
 import { browserTest, newPage } from "./browser.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
@@ -112,27 +113,41 @@ browserTest("Back brings a filtered list back with its filter, its place and its
   await page.context().close();
 });
 
-browserTest("a fifth page of a session is paused and says so, until another one is closed", async (browser) => {
-  const { folder, program } = await open();
-  await using _folder = folder;
-  await using _program = program;
-  const first = await newPage(browser);
-  const context = first.context();
-  const pages = [first, ...await Promise.all(Array.from({ length: 3 }, () => context.newPage()))];
-  for (const page of pages) {
-    await page.goto(`${await program.url()}/runs`);
-    await page.locator("#live").getByText(/^live$/).waitFor();
-  }
-  const fifth = await context.newPage();
-  await fifth.goto(`${await program.url()}/runs`);
-  await fifth.locator("#live").getByText("paused: live in other tabs").waitFor();
-  await first.close();
-  await until("room", async () => {
-    await fifth.reload();
-    return await fifth.locator("#live[data-state]").innerText();
-  }, (text) => text === "live");
-  await context.close();
-});
+browserTest(
+  "a fifth page of a session is paused and says so, until another one is hidden or closed",
+  async (browser) => {
+    const { folder, program } = await open();
+    await using _folder = folder;
+    await using _program = program;
+    const first = await newPage(browser);
+    const context = first.context();
+    const pages = [first, ...await Promise.all(Array.from({ length: 3 }, () => context.newPage()))];
+    for (const page of pages) {
+      await page.goto(`${await program.url()}/runs`);
+      await page.locator("#live").getByText(/^live$/).waitFor();
+    }
+    const fifth = await context.newPage();
+    await fifth.goto(`${await program.url()}/runs`);
+    await fifth.locator("#live").getByText("paused: live in other tabs").waitFor();
+    const becomesLive = (page: Page) =>
+      until("room", async () => {
+        await page.reload();
+        return await page.locator("#live[data-state]").innerText();
+      }, (text) => text === "live");
+    // Nobody sees it, so it closes its stream.
+    await first.evaluate(
+      `Object.defineProperty(document, "hidden", { get: () => true });
+    document.dispatchEvent(new Event("visibilitychange"))`,
+    );
+    await becomesLive(fifth);
+    const sixth = await context.newPage();
+    await sixth.goto(`${await program.url()}/runs`);
+    await sixth.locator("#live").getByText("paused: live in other tabs").waitFor();
+    await pages[1].close();
+    await becomesLive(sixth);
+    await context.close();
+  },
+);
 
 browserTest("the head says since when there is no contact", async (browser) => {
   const { folder, program } = await open();
