@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import type { Action } from "../actions/action.ts";
+import type { Action, ModuleCall } from "../actions/action.ts";
 import { commandAction } from "../actions/command.ts";
 import { actions } from "../actions/index.ts";
 import { parseArgs } from "../language/checker/check.ts";
@@ -141,7 +141,8 @@ function calling(rule: Rule, folder: string, more: JsonObject, { method, emit }:
       const command = rule.commands?.[target.path];
       if (command !== undefined) return await commandAction(command).execute(args, context);
       const inputs = (args.with ?? {}) as JsonObject;
-      return { output: await context.services.callModule({ ...target, inputs, method, more, emit }, context) };
+      const auth = args.auth as ModuleCall["auth"];
+      return { output: await context.services.callModule({ ...target, inputs, method, more, emit, auth }, context) };
     },
   };
 }
