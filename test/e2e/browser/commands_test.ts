@@ -1,12 +1,13 @@
+/// <reference lib="dom" />
 import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-/// <reference lib="dom" />
 import type { Page } from "playwright-core";
 import { copyExample } from "../../examples/example.ts";
 import { rulesFolder } from "../folder.ts";
 import { start } from "../program.ts";
+import { until } from "../until.ts";
 import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
 
 const FILES = {
@@ -71,7 +72,10 @@ for (const javaScriptEnabled of [true, false]) {
       const id = page.url().split("/").at(-1)!;
       /** Sees text on the page of the run; without scripts after a reload. */
       const see = async (text: string) => {
-        while (!javaScriptEnabled && await page.getByText(text).count() === 0) await page.reload();
+        if (!javaScriptEnabled) {
+          const look = async () => await page.reload().then(() => page.getByText(text).count());
+          await until(text, look, (count) => count > 0, 30_000);
+        }
         await page.getByText(text).first().waitFor();
       };
       await see("begins with --steps 2 --pause 1 -- a b; rm -rf ~");
