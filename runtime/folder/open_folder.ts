@@ -1,6 +1,7 @@
 import { type Embedded, embedded } from "../host/embedded.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { openIsolates } from "../workers/open_workers.ts";
+import type { UpperValue } from "../model/config.ts";
 import type { Kind } from "../language/kind.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import { triggerKinds } from "../triggers/index.ts";
@@ -13,6 +14,8 @@ export interface LoadingOptions {
   folder: string;
   data: string;
   env?: string;
+  /** Config values from the command line. */
+  set?: UpperValue[];
   /** TypeScript files that are already bundled. */
   prebuilt?: Prebuilt;
   environment: Record<string, string | undefined>;
@@ -37,8 +40,21 @@ export interface Loading {
 
 /** Opens a loader. Workers and esbuild start on first use. */
 export function openLoading(options: LoadingOptions): Loading {
-  const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, storeBytes, onLog, loadTimeout, onLate } =
-    options;
+  const {
+    folder,
+    data,
+    env,
+    set,
+    prebuilt,
+    environment,
+    stepKinds,
+    secrets,
+    now,
+    storeBytes,
+    onLog,
+    loadTimeout,
+    onLate,
+  } = options;
   const isolates = openIsolates({
     secrets: () => secrets.all(),
     onSecret: (name) => void secrets.get(name),
@@ -51,6 +67,7 @@ export function openLoading(options: LoadingOptions): Loading {
     dataFolder: data,
     build: buildOf(embedded),
     env,
+    set,
     prebuilt,
     environment,
     triggerKinds,

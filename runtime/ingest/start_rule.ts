@@ -9,7 +9,7 @@ import type { Ingest } from "./ingest.ts";
 import { BY_HAND, problemsOfGiven } from "./inputs.ts";
 
 /** The group of people who may do everything. */
-const OPERATORS = "operators";
+export const OPERATORS = "operators";
 
 /** A start by hand. */
 export interface Start {

@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setConfig } from "../../runtime/folder/settings/set_config.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
@@ -107,6 +108,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
       commands: new Map(),
       problems: [],
       broken: new Map(),
+      configs: new Map(),
       paused,
       failures: [],
       longest: () => undefined,
@@ -117,6 +119,8 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", store, clock }),
     answerForm: (form, person, answer) =>
       answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
+    setConfig: (rule, setting) =>
+      setConfig({ clock, store, configs: context.rules().configs, reload: () => Promise.resolve() }, rule, setting),
     replies: new ReplyWaiters(),
     verifyCause: (header) => signer.verify(header),
     secretOf: (name) => name === "HOOK" ? "hook-secret" : undefined,
