@@ -5,6 +5,7 @@ import type { WebContext } from "../context.ts";
 import { formPages } from "../forms/forms.ts";
 import { assetFor } from "./assets.ts";
 import { addBulk } from "./bulk.ts";
+import { addConfig } from "./config.ts";
 import { addEvent } from "./event.ts";
 import { addEvents, lookForEvents } from "./events.ts";
 import { addGo } from "./go.ts";
@@ -41,6 +42,7 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   app.use(letIn(context));
   addHelp(app, context);
   addStart(app, context);
+  addConfig(app, context);
   app.use(async (c, next) => {
     if (c.get("viewer").isOperator || await isForOwnRun(c, context)) return await next();
     if (c.req.path === "/") return c.redirect("/forms", 303);

@@ -25,6 +25,7 @@ const NAV = [
   { path: "/events", name: "Events", all: false },
   { path: "/runs", name: "Runs", all: false },
   { path: "/rules", name: "Rules", all: false },
+  { path: "/config", name: "Config", all: true },
   { path: "/start", name: "Start", all: true },
   { path: "/forms", name: "Forms", all: true },
 ];
