@@ -7,6 +7,7 @@ import { DamagedError } from "../build/pack/payload.ts";
 import { addCheck } from "./commands/check.ts";
 import { addCommands } from "./commands/commands.ts";
 import { addConfig } from "./commands/config.ts";
+import { addConnections } from "./commands/connections.ts";
 import { addEmit } from "./commands/emit.ts";
 import { addForms } from "./commands/forms.ts";
 import { addInit, addSchema } from "./commands/init.ts";
@@ -111,6 +112,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addConfig(program, session);
   addCommands(program, session);
   addOperations(program, session);
+  addConnections(program, session);
   addForms(program, session);
   addPeople(program, session);
   addInit(program, session);

@@ -26,6 +26,8 @@ export interface Surroundings {
   secretFault: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups. */
   people: string[];
+  /** Names of connections. */
+  connections: string[];
   previous: ReadonlyMap<string, Rule>;
   previousConfigs: ReadonlyMap<string, RuleConfig>;
 }
@@ -72,7 +74,10 @@ export class Checks {
     return guarded(source.file, () => this.#rule(source, surroundings), (problem) => failed(source, problem));
   }
 
-  action(source: ActionSource, surroundings: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
+  action(
+    source: ActionSource,
+    surroundings: Pick<Surroundings, "secretFault" | "people" | "connections">,
+  ): ActionCheck {
     return guarded(source.file, () => this.#action(source, surroundings), (problem) => failed(source, problem));
   }
 
@@ -87,12 +92,12 @@ export class Checks {
   }
 
   #rule(source: RuleSource, surroundings: Surroundings): RuleCheck {
-    const { secretFault, people } = surroundings;
+    const { secretFault, people, connections } = surroundings;
     const { config, values, enabled, missing, problems } = configFor(source, surroundings);
     const checked = recall(
       this.#checkedRules,
       source,
-      writeExactJson([values, enabled, people]),
+      writeExactJson([values, enabled, people, connections]),
       secretFault,
       (ask) => {
         const known = {
@@ -102,6 +107,7 @@ export class Checks {
           env: this.env,
           secretFault: ask,
           people,
+          connections,
           now: this.now(),
         };
         const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);
@@ -125,12 +131,16 @@ export class Checks {
     };
   }
 
-  #action(source: ActionSource, { secretFault, people }: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
-    return recall(this.#checkedActions, source, JSON.stringify(people), secretFault, (ask) => {
+  #action(
+    source: ActionSource,
+    { secretFault, people, connections }: Pick<Surroundings, "secretFault" | "people" | "connections">,
+  ): ActionCheck {
+    return recall(this.#checkedActions, source, JSON.stringify([people, connections]), secretFault, (ask) => {
       const checked = checkAction(source.raw, source.origin, this.kinds, {
         env: this.env,
         secretFault: ask,
         people,
+        connections,
         now: this.now(),
       });
       const problems = together(source.problems, checked.problems);

@@ -9,7 +9,7 @@ import { Secrets } from "../secrets/secrets.ts";
 import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
-import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
+import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions } from "./assemble.ts";
 import type { Callables, LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
@@ -19,6 +19,7 @@ import { scopeOf } from "./folder.ts";
 import { settleConfigs } from "./rule_configs.ts";
 import { guarded } from "./guard.ts";
 import { idsByFile, type Loaded, looksLikeRule, type Settings, type Unready } from "./loaded.ts";
+import { checkConnections } from "./settings/connections.ts";
 import { namesOf } from "./settings/people.ts";
 import { checkSecretsFiles, checkSmtpPassword, readSettings } from "./settings/settings.ts";
 import {
@@ -137,6 +138,8 @@ export class Loader {
     const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
     const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.fault(name));
     problems.push(...guarded(SETTINGS_FILE, checkSmtp, (problem) => [problem]));
+    const checkTheirs = () => checkConnections(settingsFile, settings, secrets);
+    problems.push(...guarded(SETTINGS_FILE, checkTheirs, (problem) => [problem]));
     const config = this.#readConfigs(problems);
 
     const unready: Unready = { broken: new Map(), late: new Map() };
@@ -147,6 +150,7 @@ export class Loader {
       secretFault: (name: string) => secrets.fault(name),
       people: namesOf(settings.people),
       upper: Map.groupBy(given, ({ rule }) => rule),
+      connections: settings.connections.map(({ name }) => name),
       previous: previous?.rules ?? new Map<string, Rule>(),
       previousConfigs: previous?.configs ?? new Map<string, RuleConfig>(),
     };
@@ -181,11 +185,13 @@ export class Loader {
       problems,
     });
     problems.push(...settleActions(callables));
+    // The calls of files that cannot be read are unknown.
+    if (unreadable.length + unready.late.size === 0) problems.push(...findUncalled(candidates, callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
     this.#commands = callables.commands;
     const commands = commandsById(callables, unreadable.map(({ file }) => file), previous);
-    const secretNames = this.#secretsOf(rules.values(), settings, problems);
+    const secretNames = this.#secretsOf(rules.values(), commands.values(), settings, problems);
     if (previous === undefined) await this.#keepChecked();
     for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
     return {
@@ -315,8 +321,9 @@ export class Loader {
     return source;
   }
 
-  /** Secrets used by the settings, by the rules and by the actions that they call. */
-  #secretsOf(rules: Iterable<Rule>, { smtp }: Settings, problems: Problem[]): string[] {
+  /** Secrets used by the settings, by the commands, by the rules and by the actions that they call. */
+  #secretsOf(rules: Iterable<Rule>, commands: Iterable<Command>, settings: Settings, problems: Problem[]): string[] {
+    const { smtp, connections } = settings;
     const names = [...rules].flatMap((rule) => {
       const parts = [rule, ...Object.values(rule.actions)];
       const find = () => [
@@ -327,7 +334,9 @@ export class Loader {
       this.#secretNames.set(rule, known);
       return known;
     });
-    return [...new Set([...names, ...smtp?.password ? [smtp.password] : []])].sort();
+    const ofCommands = [...commands].flatMap(({ inputs }) => secretChoices(inputs));
+    const ofConnections = connections.flatMap((each) => (each.kind === "bearer" ? each.bearer : each.secret) ?? []);
+    return [...new Set([...names, ...ofCommands, ...smtp?.password ? [smtp.password] : [], ...ofConnections])].sort();
   }
 
   /** What the rules depend on outside the folder. */

@@ -14,9 +14,23 @@ export class RetryAfterError extends Error {
   }
 }
 
+/** Thrown by a source whose cursor is no longer valid: the poll reads everything again. */
+export class CursorExpired extends Error {
+  override name = "CursorExpired";
+  /** @param cursor where to go on after the full look, if that gives no cursor itself; any JSON */
+  constructor(readonly cursor?: unknown) {
+    super("The cursor has expired");
+  }
+}
+
 /** A step took longer than its `timeout`. Retried by the step's policy; `onTimeout` handles it. */
 export class TimeoutError extends Error {
   override name = "TimeoutError";
+}
+
+/** A program was told to end, but still runs. The step is not attempted again, since two of them would run at once. */
+export class StillRunningError extends TerminalError {
+  override name = "StillRunningError";
 }
 
 /** A command line or request of a user cannot be carried out; the message says what would work. */

@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
 import { editorsOf, layConfig } from "../folder/settings/config_layers.ts";
+import type { Connection } from "../connections/connection.ts";
 import type { RuleSource } from "../folder/source.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check.ts";
@@ -32,6 +33,8 @@ export interface StageOptions {
   kinds: Kinds;
   /** The people of `whenthen.yaml`. */
   people: Person[];
+  /** Its connections: tests use them without tokens. */
+  connections: Connection[];
 }
 
 /** Where tests are executed, one at a time: the workers see the secrets and the environment of the current test. */
@@ -66,14 +69,16 @@ export class Stage {
     const lines: string[] = [];
     this.#test = { world: test, secrets, lines, now: () => test.now };
     const people = peopleOf(test, this.options.people);
+    const { isolates, options: { connections } } = this;
     const world = await World.open({
       rule,
       configured,
       test,
       secrets,
       folder,
-      isolates: this.isolates,
+      isolates,
       people,
+      connections,
       logs: lines,
     });
     this.#test.now = () => world.clock.now();
@@ -140,11 +145,11 @@ function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
     const said = problems.filter(({ severity }) => severity === "error").map(formatProblem).join("\n");
     throw new TestFailed(`The rule does not load with the config and the environment of this test:\n${said}`);
   }
-  const { version, actions, commands, modules } = loaded.rule;
+  const { version, actions, commands, definitions, modules } = loaded.rule;
   // A worker holds one version, with its secrets and its environment, so these are part of the version here.
   const world = writeExactJson([version, checked.config, test.secrets, test.env]);
   const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
-  return { ...checked, actions, ...commands && { commands }, modules, version: own };
+  return { ...checked, actions, ...commands && { commands }, ...definitions && { definitions }, modules, version: own };
 }
 
 /** The rule for a test, and its config, after people have set it. */

@@ -1,4 +1,6 @@
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import type { ActionContext, ActionServices } from "../../runtime/actions/action.ts";
 import { noDisk } from "../../runtime/host/disk.ts";
@@ -29,7 +31,7 @@ export function makeContext(
     getState: () => Promise.resolve(undefined),
     callModule(call): Promise<Json> {
       asked.push({ service: "callModule", with: call });
-      return Promise.resolve({ called: call.export });
+      return Promise.resolve({ called: call.name ?? "" });
     },
     sendMail(mail) {
       asked.push({ service: "sendMail", with: mail });
@@ -41,7 +43,9 @@ export function makeContext(
     },
     createFile: (file) => new RunFiles("/files", noDisk).create(file),
     runFolder: (run) => new RunFiles("/files", noDisk).folderOf(run),
+    privateFolder: () => mkdtemp(join(tmpdir(), "whenthen-private-")),
     secretOf: () => undefined,
+    connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();

@@ -97,7 +97,9 @@ export class Bench {
       admitRequest: () => Promise.resolve(),
       createFile: (file) => files.create(file),
       runFolder: (run) => files.folderOf(run),
+      privateFolder: () => files.privateFolder(),
       secretOf: () => undefined,
+      connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     };
     const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
     this.runner = new Runner({

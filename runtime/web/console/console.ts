@@ -4,8 +4,12 @@ import { StoreFullError } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import { formPages } from "../forms/forms.ts";
 import { assetFor } from "./assets.ts";
+import { addCommand } from "./command.ts";
+import { lookForCommandRuns } from "./command_runs.ts";
+import { addCommands } from "./commands.ts";
 import { addBulk } from "./bulk.ts";
 import { addConfig } from "./config.ts";
+import { addConnectionCallback, addConnections } from "./connections.ts";
 import { addEvent } from "./event.ts";
 import { addEvents, lookForEvents } from "./events.ts";
 import { addGo } from "./go.ts";
@@ -14,6 +18,7 @@ import { addLive } from "./live.ts";
 import { addOverview } from "./overview.ts";
 import { addRule } from "./rule.ts";
 import { addRun } from "./run.ts";
+import { lookForOutput } from "./run_output.ts";
 import { addRules } from "./rules.ts";
 import { addRuns, lookForRuns } from "./runs.ts";
 import { notice, page } from "./shell.ts";
@@ -38,11 +43,15 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   });
   app.route("/forms", formPages(context));
 
+  addConnectionCallback(app, context);
+
   // All routes below have a viewer.
   app.use(letIn(context));
   addHelp(app, context);
   addStart(app, context);
   addConfig(app, context);
+  addCommands(app, context);
+  addCommand(app, context);
   app.use(async (c, next) => {
     if (c.get("viewer").isOperator || await isForOwnRun(c, context)) return await next();
     if (c.req.path === "/") return c.redirect("/forms", 303);
@@ -56,8 +65,9 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addBulk(app, context);
   addRuns(app, context);
   addRun(app, context);
+  addConnections(app, context);
   addGo(app, context);
-  addLive(app, context, { events: lookForEvents, runs: lookForRuns });
+  addLive(app, context, { events: lookForEvents, runs: lookForRuns, run: lookForOutput, command: lookForCommandRuns });
   app.all("*", (c) => {
     if (!wantsPage(c)) return c.json({ error: "There is nothing at this path" }, 404);
     return page(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404);

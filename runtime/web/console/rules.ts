@@ -103,15 +103,16 @@ export function outcomeStrip(outcomes: Outcome[]): Markup | false {
   if (outcomes.length === 0) return false;
   const failed = outcomes.filter(({ state }) => state === "failed").length;
   const label = `${failed} of the last ${outcomes.length} runs failed`;
-  return strip(label, outcomes.map(({ state }) => ({ tone: TONES[state], title: state })), RECENT);
+  return strip(label, outcomes.map(({ state }) => TONES[state]), RECENT);
 }
 
 /** Why a rule needs attention, with links to the cause. */
 export function whyOf(rule: Standing, times: Times): Part {
-  const { failed, overdue, waiting, triggers, reason } = rule;
+  const { failed, overdue, waiting, triggers, reason, connections = [] } = rule;
   const reasons: Record<Need, () => Part> = {
     broken: () => reason,
     failing: () => [
+      ...connections.map(({ name }) => markup`<a href="/connections">Connection ${name}</a> cannot be used `),
       failed &&
       markup`<a href="/runs/${failed.id}">${times.short(failed.endedAt)}</a> ${firstLine(failed.error ?? "")}`,
       ...triggers.filter(({ failure }) => failure !== undefined).map(({ id, failure }) =>
