@@ -26,6 +26,8 @@ const SEEN = "config-seen";
 const UNDO = "config-undo";
 const REMOVE = "config-remove";
 const WAS = "was-";
+/** Earlier values of a field that are shown at first: with all of many fields a page would be large. */
+const FEW = 3;
 /** Characters of a value in a sentence. */
 const LONGEST = 200;
 
@@ -118,7 +120,7 @@ async function form(
   const parts = entries.map((entry, index) => {
     const { key } = entry;
     const notUsed = refused.filter((each) => each.key === key).map((each) => refusedMarkup(each, times));
-    const below = [origin(entry, times), ...notUsed, earlierOf(key, set.get(key), times)];
+    const below = [origin(entry, times), ...notUsed, earlierOf(set.get(key), c.req.query("earlier") === key, times)];
     if (entry.from === "--set") return overridden(entry, fields[key], below);
     const was = markup`<input type="hidden" name="${WAS}${key}" value="${textShown(entry, context)}">`;
     return [fieldMarkup(shown[index]), was, below];
@@ -241,16 +243,24 @@ function refusedMarkup({ key, value, from, by = "", at, reason, hint }: RefusedV
   }</div>`;
 }
 
-function earlierOf(key: string, set: PageValue | undefined, times: Times): Part {
+/** @param isAll the page was opened for all of this field's */
+function earlierOf(set: PageValue | undefined, isAll: boolean, times: Times): Part {
   if (set === undefined || set.earlier.length === 0) return false;
-  const items = set.earlier.map(({ value, by, at }) =>
+  const { rule, key, earlier } = set;
+  const rest = isAll ? 0 : earlier.length - FEW;
+  const items = earlier.slice(0, isAll ? earlier.length : FEW).map(({ value, by, at }) =>
     markup`<li><span class="mono">${value === null ? "Removed" : brief(value)}</span>, ${by}, ${times.short(at)}
 <button form="earlier" name="${UNDO}" value="${key}@${at}">${
       value === null ? "Remove again" : "Use this again"
     }</button></li>\n`
   );
-  return markup`<details class="earlier"><summary>Earlier values (${items.length})</summary><ul>
-${items}</ul></details>`;
+  return markup`<details class="earlier" id="earlier-${key}"${
+    isAll && markup` open`
+  }><summary>Earlier values (${earlier.length})</summary><ul>
+${items}${
+    rest > 0 &&
+    markup`<li><a href="${configPath(rule)}?earlier=${encodeURIComponent(key)}#earlier-${key}">${rest} more</a></li>`
+  }</ul></details>`;
 }
 
 function brokenNote({ rule, file }: RuleConfig, context: WebContext): Part {
