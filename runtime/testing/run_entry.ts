@@ -33,6 +33,9 @@ export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at
     case "start":
       await start(world, resolvedArgs(testKinds.start, args));
       break;
+    case "look":
+      await lookAt(world, resolvedArgs(testKinds.look, args).look);
+      break;
     case "skip":
       await skip(world, resolvedArgs(testKinds.skip, args).skip);
       break;
@@ -143,6 +146,13 @@ async function start(world: World, { start, refused }: Args<typeof testKinds.sta
   if (became === undefined) throw new TestFailed(`The start by ${who} was accepted, not refused as ${refused}`);
   const why = started.kind === "invalid" ? `, ${Object.values(started.problems).join("; ")}` : "";
   throw new TestFailed(`The start by ${who} was refused: ${became}${why}`);
+}
+
+/** A poll looks at its source, whether it is due or not. */
+async function lookAt(world: World, name: string): Promise<void> {
+  const trigger = findTrigger(world.rule.triggers, name);
+  if (trigger?.kind !== "poll") throw new TestFailed(`The trigger "${name}" is no poll, so it cannot look`);
+  await world.look(trigger.id);
 }
 
 /** An operator ends a wait. */
