@@ -31,7 +31,7 @@ export interface TestEntry {
   args: JsonObject;
 }
 
-export type TestEntryKind = "send" | "advance" | "answer" | "start" | "config" | "skip" | "expect";
+export type TestEntryKind = "send" | "advance" | "answer" | "start" | "config" | "skip" | "look" | "expect";
 
 /** The state of a rule that a test sees, and that `expect` is compared with. */
 export interface Seen {

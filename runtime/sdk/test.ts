@@ -30,6 +30,8 @@ export interface RuleTester {
   config(configuring: Configuring): Promise<void>;
   /** An operator ends the wait of this step. */
   skip(step: string): Promise<void>;
+  /** A poll looks at its source now; named by its name, address or kind. */
+  look(trigger: string): Promise<void>;
   /**
    * Throws if something is not as expected now; parts that are not mentioned are not checked.
    * @param options `exact`: lists are complete

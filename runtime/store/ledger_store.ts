@@ -69,7 +69,7 @@ import {
 } from "./transitions/versions.ts";
 import { getSourced, keepSourced, listConfig, setConfig } from "./transitions/config.ts";
 import { changeCondition, listConditions, listNotices } from "./transitions/notices.ts";
-import { getBaseline, getItems, getMark, getState } from "./transitions/progress.ts";
+import { getBaseline, getItems, getMark, getStagnant, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";
 
@@ -190,12 +190,9 @@ export class LedgerStore implements Store {
     return this.#change(closeBatch, closing, now);
   }
 
-  getMark(trigger: TriggerKey): Promise<Json | undefined> {
-    return this.#read((rows) => getMark(rows, trigger));
-  }
-
+  getMark = (trigger: TriggerKey): Promise<Json | undefined> => this.#read((rows) => getMark(rows, trigger));
   getItems: Store["getItems"] = (trigger, keys) => this.#read((rows) => getItems(rows, trigger, keys));
-
+  getStagnant: Store["getStagnant"] = (...asked) => this.#read((rows) => getStagnant(rows, ...asked));
   getBaseline: Store["getBaseline"] = (trigger, max, after) =>
     this.#read((rows) => getBaseline(rows, trigger, max, after));
 

@@ -83,6 +83,13 @@ export interface Store extends OwnStore, ConfigStore {
   getMark(trigger: TriggerKey): Promise<Json | undefined>;
   /** Those of these items of a poll's baseline that it has, by key. */
   getItems(trigger: TriggerKey, keys: string[]): Promise<Map<string, Json>>;
+  /** Items that last changed at `before` at the latest and were not told, oldest first: those after an entry. */
+  getStagnant(
+    trigger: TriggerKey,
+    before: number,
+    max: number,
+    after?: [at: number, key: string],
+  ): Promise<[key: string, at: number][]>;
   /** Up to `max` items of a poll's or watch's baseline, by key, in order: the first ones, or those after a key. */
   getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>>;
 

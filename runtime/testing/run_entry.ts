@@ -36,6 +36,9 @@ export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at
     case "config":
       await configure(world, resolvedArgs(testKinds.config, args));
       break;
+    case "look":
+      await lookAt(world, resolvedArgs(testKinds.look, args).look);
+      break;
     case "skip":
       await skip(world, resolvedArgs(testKinds.skip, args).skip);
       break;
@@ -160,6 +163,13 @@ async function configure(world: World, { config, refused }: Args<typeof testKind
   }
   const why = became.kind === "invalid" ? `, ${Object.values(became.problems).join("; ")}` : "";
   throw new TestFailed(`The config set by ${who} was refused: ${became.kind}${why}`);
+}
+
+/** A poll looks at its source, whether it is due or not. */
+async function lookAt(world: World, name: string): Promise<void> {
+  const trigger = findTrigger(world.rule.triggers, name);
+  if (trigger?.kind !== "poll") throw new TestFailed(`The trigger "${name}" is no poll, so it cannot look`);
+  await world.look(trigger.id);
 }
 
 /** An operator ends a wait. */

@@ -2,7 +2,7 @@ import { randomBytes } from "node:crypto";
 import { wire, type WiringPorts } from "../app/wire.ts";
 import { type Connection } from "../connections/connection.ts";
 import type { Runner } from "../engine/runner.ts";
-import type { Attachments } from "../folder/attachments.ts";
+import { type Attachments, sourceOf } from "../folder/attachments.ts";
 import { type ConfigSet, type ConfigSetting, setConfig, setOnPages } from "../folder/settings/set_config.ts";
 import { readExactJson } from "../formats/exact_json.ts";
 import { ManualClock } from "../host/clock.ts";
@@ -127,7 +127,7 @@ export class World {
           return emit(event, run);
         },
       }),
-      sourceStandIn: ({ kind, path }) => this.stubs.source(path, kind),
+      sourceStandIn: ({ kind, path, method }) => this.stubs.source(path, kind, method),
     });
     [this.ingest, this.runner, this.hooks, this.#attachments] = [ingest, runner, hooks, attachments];
     this.#ownEvents = ownEvents;
@@ -202,6 +202,12 @@ export class World {
     await this.settled();
   }
 
+  /** Has a poll look at its source. */
+  async look(trigger: string): Promise<void> {
+    const { rule } = this;
+    await this.#activity.during(this.#attachments.look(rule, rule.triggers.find(({ id }) => id === trigger)!));
+  }
+
   /** Sends a request to the rule's webhooks; its response, as a test sees it, may wait for the clock to move. */
   async request(request: Request): Promise<JsonObject> {
     const delivered = Promise.withResolvers<void>();
@@ -247,9 +253,11 @@ export class World {
     }
   }
 
-  /** Files do not change in a test, and a source without a stub is not polled. */
-  #keeps({ id, kind }: Rule["triggers"][number]): boolean {
-    return kind !== "watch" && (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
+  /** Files do not change in a test, a source without a stub is not polled, and one that pushes does so when it is looked at. */
+  #keeps(trigger: Rule["triggers"][number]): boolean {
+    const { id, kind } = trigger;
+    return kind !== "watch" && !sourceOf(this.rule, trigger)?.methods.includes("listen") &&
+      (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
   }
 
   #hookContext(): HookContext {

@@ -109,6 +109,12 @@ export const testKinds = {
     main: z.string().describe("The step that waits"),
     options: {},
   },
+  look: {
+    kind: "look",
+    summary: "A poll looks at its source now",
+    main: z.string().describe("The trigger, by its name, address or kind"),
+    options: {},
+  },
   expect: {
     kind: "expect",
     summary: "What must be true by now; what is not mentioned is not checked",

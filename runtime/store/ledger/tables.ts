@@ -10,7 +10,7 @@ import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.
 import type { PageValue } from "../config.ts";
 import type { Condition, Notice } from "../own.ts";
 import type { Admission, Note, Reply, RunEnd } from "../store.ts";
-import { join, ordered } from "./ordered.ts";
+import { join, ordered, SEPARATOR } from "./ordered.ts";
 
 /** Data about a rule that is never dropped. */
 export interface RuleRow {
@@ -158,6 +158,8 @@ export interface Tables {
   mark: Json;
   /** By rule, trigger and the item's key as JSON: the item, as JSON text. */
   baseline: string;
+  /** As for the baseline: when the item last changed, until it is told that it did not change for long. */
+  changed: number;
   state: { key: string; value: Json; expiresAt?: number };
   /** By condition: what the program has told of itself, until it is over. */
   condition: Condition;
@@ -244,6 +246,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   collected: { indexes: { batch: (_, key) => key }, counts: { event: ({ event }) => event } },
   mark: {},
   baseline: { text: true, indexes: { key: (_, key) => key } },
+  changed: { indexes: { at: (at, key) => placeAt(at, key), place: (_, key) => key } },
   state: {
     indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },
   },
@@ -253,6 +256,12 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   part: {},
   fact: {},
 };
+
+/** The key of a baseline's item with its time in front of the item. */
+function placeAt(at: number, key: string): string {
+  const item = key.lastIndexOf(SEPARATOR);
+  return join(key.slice(0, item), ordered(at), key.slice(item + 1));
+}
 
 /** Facts about the store itself, in the table `fact`. */
 export interface Facts {
