@@ -19,9 +19,11 @@ import type {
   TriggerKey,
 } from "./arrival.ts";
 import type { By, Cancelled, Note, Operated, Refused, Seen } from "./decision.ts";
+import type { ConfigStore } from "./config.ts";
 import type { OwnStore } from "./own.ts";
 
 export type * from "./arrival.ts";
+export type * from "./config.ts";
 export type * from "./decision.ts";
 export type * from "./own.ts";
 
@@ -31,7 +33,7 @@ export type * from "./own.ts";
  *
  * @throws StoreFullError from transitions that accept new events, at the size cap or while writes fail
  */
-export interface Store extends OwnStore {
+export interface Store extends OwnStore, ConfigStore {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Stores all rules in force, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[]): Promise<void>;

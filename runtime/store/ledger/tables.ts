@@ -1,11 +1,13 @@
 import { writeRecordJson } from "../../formats/exact_json.ts";
 import { sourceOf } from "../../formats/lazy_json.ts";
+import type { UpperValue } from "../../model/config.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { Event } from "../../model/event.ts";
 import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
+import type { PageValue } from "../config.ts";
 import type { Condition, Notice } from "../own.ts";
 import type { Admission, Note, Reply, RunEnd } from "../store.ts";
 import { join, ordered, SEPARATOR } from "./ordered.ts";
@@ -163,6 +165,8 @@ export interface Tables {
   condition: Condition;
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;
+  /** By rule and key: what people set on its page. */
+  config: PageValue;
   /** The catalogue of a part of history, by its first frame. */
   part: Json;
   /** Facts of the store itself: see {@link Facts}. */
@@ -248,6 +252,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   },
   condition: {},
   notice: { indexes: { id: (_, key) => key } },
+  config: { indexes: { rule: (_, key) => key } },
   part: {},
   fact: {},
 };
@@ -266,6 +271,8 @@ export interface Facts {
   secret: string;
   /** After a clock rollback: identities of events up to `key` count as received at `at` at the latest. */
   rollback: { key: number; at: number };
+  /** The values that the source of the config last gave. */
+  sourced: UpperValue[];
 }
 
 /**
