@@ -150,7 +150,7 @@ export type PollSource =
     query?: Record<string, unknown>;
     json?: unknown;
     body?: string;
-    auth?: { bearer: string } | { basic: string };
+    auth?: { bearer: string } | { basic: string } | { connection: string };
   }
   | { call: string; with?: Record<string, unknown> };
 
