@@ -73,6 +73,7 @@ export type WebhookAuth =
   | "github"
   | "stripe"
   | "slack"
+  | "asana"
   | "basic"
   | "bearer"
   | { hmac: string; header: string; encoding?: "hex" | "base64"; prefix?: string };

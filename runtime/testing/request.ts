@@ -26,8 +26,10 @@ export function requestOf(world: World, sent: SentRequest): Request {
     ? "application/x-www-form-urlencoded"
     : undefined;
   const [secret] = hook?.args.secret ?? [];
-  const signature = signed && hook && secret !== undefined
-    ? signatureOf(hook.args.auth, world.secretOf(secret), body, world.clock.now())
+  const isGiven = hook?.args.auth === "asana" && secret === undefined;
+  const value = isGiven ? HANDSHAKE_SECRET : secret === undefined ? undefined : world.secretOf(secret);
+  const signature = signed && hook && value !== undefined
+    ? signatureOf(hook.args.auth, value, body, world.clock.now())
     : {};
   const url = new URL(`http://test/hooks${webhook}`);
   url.search = toParameters(query).toString();
@@ -60,6 +62,8 @@ function signatureOf(auth: Json, secret: string, body: string, now: number): Rec
         "x-slack-request-timestamp": seconds,
         "x-slack-signature": `v0=${mac("sha256", secret, `v0:${seconds}:${body}`, "hex")}`,
       };
+    case "asana":
+      return { "x-hook-signature": mac("sha256", secret, body, "hex") };
     case "basic":
       return { authorization: `Basic ${Buffer.from(secret).toString("base64")}` };
     case "bearer":
@@ -75,6 +79,9 @@ function signatureOf(auth: Json, secret: string, body: string, now: number): Rec
     }
   }
 }
+
+/** The secret that a provider has given to the webhooks of a test. */
+export const HANDSHAKE_SECRET = madeUpSecret("handshake");
 
 /** The value of a secret that a test does not set; valid for every scheme. */
 export function madeUpSecret(name: string): string {

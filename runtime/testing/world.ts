@@ -28,6 +28,7 @@ import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
+import { HANDSHAKE_SECRET } from "./request.ts";
 import { Stubs } from "./stubs.ts";
 import { withoutTokens } from "./without_tokens.ts";
 
@@ -239,6 +240,7 @@ export class World {
       hooks: this.hooks,
       store: this.store,
       ingest: this.ingest,
+      hookSecrets: { of: () => [HANDSHAKE_SECRET], offer: () => Promise.resolve(false) },
       replies: this.#replies,
       rules: () => ({ rules: new Map([[rule.id, rule]]) }),
       verifyCause: (header) => this.#signer.verify(header),
