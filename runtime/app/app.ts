@@ -23,6 +23,7 @@ import { Secrets } from "../secrets/secrets.ts";
 import { answerForm } from "../engine/answer_form.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
 import type { Receipt } from "../store/store.ts";
+import type { Capped } from "../triggers/trigger.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
@@ -110,7 +111,7 @@ export class App {
       onReply: (event, reply) => this.#replies.answered(event, reply),
       awaitsReply: (event) => this.#replies.isAwaited(event),
       onLoaded: (loaded) => this.#prepare(loaded),
-      onReport: (rule, trigger, failure) => this.#report(rule, trigger, failure),
+      onReport: (rule, trigger, failure, capped) => this.#report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
       address: () => this.#address(),
     });
@@ -332,12 +333,16 @@ export class App {
     this.#replies.ended(run.event, run);
   }
 
-  #report(rule: string, trigger: string, failure: string | null): void {
+  #report(rule: string, trigger: string, failure: string | null, capped?: Capped): void {
     this.#failures.report(rule, trigger, failure);
     const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
     if (kind === "poll" || kind === "watch") {
-      if (failure === null) this.#parts.ownEvents.end("poll", { rule, trigger });
-      else this.#parts.ownEvents.begin("poll", { rule, trigger }, failure);
+      const { ownEvents } = this.#parts;
+      const about = { rule, trigger };
+      if (failure === null) ownEvents.end("poll", about);
+      else if (!capped) ownEvents.begin("poll", about, failure);
+      if (capped) ownEvents.begin("capped", about, failure!, { ...capped });
+      else ownEvents.end("capped", about);
     }
     if (failure === null) return;
     this.#parts.metrics.countPollFailure(rule, trigger);

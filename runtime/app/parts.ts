@@ -21,6 +21,7 @@ import { Operators } from "../engine/operators.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
 import type { Retention } from "../store/store.ts";
 import { Upkeep } from "../store/upkeep.ts";
+import type { Capped } from "../triggers/trigger.ts";
 import { type FormDesk, openDesk } from "../web/forms/desk.ts";
 import { Metrics } from "../web/metrics.ts";
 import { wire, type Wiring } from "./wire.ts";
@@ -47,7 +48,7 @@ export interface Callbacks {
   awaitsReply: ActionServices["awaitsReply"];
   onLoaded: (loaded: Loaded) => void;
   /** A trigger's last pass failed, with the reason, or worked again (null). */
-  onReport: (rule: string, trigger: string, failure: string | null) => void;
+  onReport: (rule: string, trigger: string, failure: string | null, capped?: Capped) => void;
   /** Something was late: the folder must be loaded again. */
   requestReload: () => void;
   /** The address under which people reach the program if the settings name none. */
@@ -87,6 +88,7 @@ export function assemble(
     secrets,
     loadTimeout: LOAD_TIMEOUT,
     onLate: requestReload,
+    admit: (url, signal) => wiring.services.limits.admit(new URL(url), signal),
   });
   const { isolates, loader } = loading;
   const outputs = new LiveOutputs();

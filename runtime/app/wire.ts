@@ -122,9 +122,9 @@ export function wire(ports: WiringPorts): Wiring {
     ingest,
     hooks,
     surroundings,
-    execute(rule, trigger, source, input, signal) {
+    execute(rule, trigger, source, input, signal, how) {
       const sourcing = { ...executing, standIn: ports.sourceStandIn };
-      return runSource(sourcing, ports.ruleOf(rule), trigger, source, input, signal);
+      return runSource(sourcing, ports.ruleOf(rule), trigger, source, input, signal, how);
     },
     log: ports.triggerLog,
     report: ports.onReport,

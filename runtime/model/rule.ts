@@ -42,7 +42,9 @@ export interface Rule {
   commands?: Record<string, Command>;
   /** Of the rule that starts a command by itself: the command's path. Other rules do not have it. */
   command?: string;
-  /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names. */
+  /** The sources and actions that it uses, by {@link definitionKey}; absent if there are none. */
+  definitions?: Record<string, Definition>;
+  /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names; see {@link Target}. */
   modules: Record<string, string>;
 }
 
@@ -121,6 +123,20 @@ export interface CalledAction {
   then: Step[];
   /** CEL; absent means the result is null. */
   output?: string;
+}
+
+/** A source or an action, as its code declares it with `source()` or `action()`. */
+export interface Definition {
+  kind: "source" | "action";
+  inputs: Record<string, Field>;
+  /** CEL over `item`: the identity of an item, and when it was last changed. */
+  key?: string;
+  at?: string;
+  ignore?: string[];
+  /** The most items of one look. */
+  max?: number;
+  /** Its functions. */
+  methods: ("read" | "one" | "update" | "listen" | "run")[];
 }
 
 /** The types of fields, with those that the items of a list can have. */

@@ -123,11 +123,11 @@ function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
     const said = problems.filter(({ severity }) => severity === "error").map(formatProblem).join("\n");
     throw new TestFailed(`The rule does not load with the config and the environment of this test:\n${said}`);
   }
-  const { version, actions, commands, modules } = loaded.rule;
+  const { version, actions, commands, definitions, modules } = loaded.rule;
   // A worker holds one version, with its secrets and its environment, so these are part of the version here.
   const world = writeExactJson([version, checked.config, test.secrets, test.env]);
   const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
-  return { ...checked, actions, ...commands && { commands }, modules, version: own };
+  return { ...checked, actions, ...commands && { commands }, ...definitions && { definitions }, modules, version: own };
 }
 
 /** The secrets of a test: those that it sets, and made-up ones for all others that the rule names. */

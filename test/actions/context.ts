@@ -31,7 +31,7 @@ export function makeContext(
     getState: () => Promise.resolve(undefined),
     callModule(call): Promise<Json> {
       asked.push({ service: "callModule", with: call });
-      return Promise.resolve({ called: call.export });
+      return Promise.resolve({ called: call.name ?? "" });
     },
     sendMail(mail) {
       asked.push({ service: "sendMail", with: mail });

@@ -10,8 +10,9 @@ export const SEE = ["source", "tests", "config"] as const;
 
 export type See = typeof SEE[number];
 
-/** A longer file is cut here, so that the page stays quick. */
-const MOST_LINES = 2_000;
+/** A longer file is cut here, so that the page stays small. */
+const MOST_LINES = 1_000;
+const MOST_CHARACTERS = 40_000;
 
 /** The file of a rule, as it is in the folder; lines with problems are marked. */
 export async function sourceView({ file }: Standing, context: WebContext): Promise<Part> {
@@ -37,12 +38,13 @@ ${
 /** Lines of a file with their numbers. @param first the number of the first line; @param marked numbers of lines to mark */
 export function sourceLines(text: string, first = 1, marked: ReadonlySet<number> = new Set()): Markup {
   const lines = text.replace(/\n$/, "").split("\n");
-  const rest = lines.length - MOST_LINES;
-  const shown = lines.slice(0, MOST_LINES).map((line, index) => {
+  let characters = 0;
+  const end = lines.findIndex((line, index) => index === MOST_LINES || (characters += line.length) > MOST_CHARACTERS);
+  const rest = end === -1 ? 0 : lines.length - end;
+  const shown = lines.slice(0, lines.length - rest).map((line, index) => {
     const at = first + index;
-    return markup`<span id="L${at}"${
-      marked.has(at) && markup` class="marked"`
-    }><span class="at">${at}</span>${line}\n</span>`;
+    // The style sheet shows the number: an element for each would double their count.
+    return markup`<span id="L${at}" data-at="${at}"${marked.has(at) && markup` class="marked"`}>${line}\n</span>`;
   });
   return markup`<pre class="source" tabindex="0" aria-label="Source">${shown}</pre>${
     rest > 0 && markup`<p class="soft">${rest} more lines are not shown.</p>`

@@ -152,11 +152,11 @@ Deno.test("the page of a rule shows its source, its tests and its config, withou
   ].join("\n");
   const visitor = new Visitor(bench);
   const source = (await visitor.get("/rules/ops/a")).text;
-  assert.match(source, /<span class="at">2<\/span>then: \[{ log: \*\*\* &lt;b&gt; }\]/);
+  assert.match(source, /data-at="2">then: \[{ log: \*\*\* &lt;b&gt; }\]/);
   const tests = (await visitor.get("/rules/ops/a?see=tests")).text;
   assert.match(tests, /2 tests\./);
-  assert.match(tests, /<span class="at">4<\/span> {2}- name: one/);
-  assert.doesNotMatch(tests, /<span class="at">2<\/span>/);
+  assert.match(tests, /data-at="4"> {2}- name: one/);
+  assert.doesNotMatch(tests, /data-at="2"/);
   const config = (await visitor.get("/rules/ops/a?see=config")).text;
   assert.match(config, /keep<\/td><td class="grow mono">7</);
   assert.match(config, /key<\/td><td class="grow mono">\*\*\*</);
