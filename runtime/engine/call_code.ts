@@ -71,7 +71,7 @@ function readInputs({ inputs }: Definition, given: JsonObject, name: string): Js
 function executor(
   clock: CallOptions["clock"],
   secrets: () => ReadonlyMap<string, string>,
-  { emit }: ModuleCall,
+  { emit, auth }: ModuleCall,
   context: ActionContext<unknown>,
 ): ExecuteStep {
   let count = 0;
@@ -83,7 +83,7 @@ function executor(
       }
       if (call.kind !== "http") throw new TerminalError(`${call.kind} is not for this code`);
       const path = `${context.path}/http${++count === 1 ? "" : `#${count}`}`;
-      return { kind: "result", output: await request(call, path, { clock, secrets: secrets() }, context) };
+      return { kind: "result", output: await request(call, path, auth, { clock, secrets: secrets() }, context) };
     } catch (thrown) {
       if (context.signal.aborted) throw context.signal.reason;
       return failed(thrown);
@@ -94,10 +94,12 @@ function executor(
 async function request(
   { args }: StepCall,
   path: string,
+  auth: JsonObject | undefined,
   { clock, secrets }: { clock: CallOptions["clock"]; secrets: ReadonlyMap<string, string> },
   context: ActionContext<unknown>,
 ): Promise<Json> {
-  const { timeout, ...given } = args;
+  const { timeout, ...own } = args;
+  const given = { ...auth && { auth }, ...own };
   const { http } = actions;
   const parsed = parseArgs(http, given);
   if ("problems" in parsed) throw new TerminalError(`Cannot send ${String(args.http)}: ${parsed.problems.join("; ")}`);

@@ -141,7 +141,13 @@ function calling(rule: Rule, folder: string, more: JsonObject, { method, emit }:
       const command = rule.commands?.[target.path];
       if (command !== undefined) return await commandAction(command).execute(args, context);
       const inputs = (args.with ?? {}) as JsonObject;
-      return { output: await context.services.callModule({ ...target, inputs, method, more, emit }, context) };
+      const auth = args.auth as JsonObject | undefined;
+      return {
+        output: await context.services.callModule(
+          { ...target, inputs, ...auth && { auth }, method, more, emit },
+          context,
+        ),
+      };
     },
   };
 }

@@ -53,6 +53,8 @@ export interface CallOptions
   extends StepOptions, Pick<RunOptions, "stdin" | "save" | "format" | "charset" | "keep" | "ok"> {
   /** The argument of the function, or the inputs of the action or command. */
   with?: Record<string, unknown>;
+  /** For code: the connection of its requests by `http` that name none. */
+  auth?: { connection: string };
 }
 
 export interface EmitOptions {

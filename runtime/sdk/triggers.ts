@@ -162,7 +162,12 @@ export type PollSource =
     body?: string;
     auth?: { bearer: string } | { basic: string } | { connection: string };
   }
-  | { call: string; with?: Record<string, unknown> };
+  | ({ call: string; with?: Record<string, unknown> } & ForRequests);
+
+/** The connection of the requests that the code of a source sends by `http` and that name none. */
+interface ForRequests {
+  auth?: { connection: string };
+}
 
 const POLL_OPTIONS = new Set([
   "name",
@@ -197,11 +202,11 @@ type SourceEvent<Item, Options> = Options extends { stagnant: string }
  */
 export function poll<Item, const Options extends PollOptions & Batching>(
   source: SourceUse<Item>,
-  options: Options,
+  options: Options & ForRequests,
 ): TriggerDefinition<BatchEvent<SourceEvent<Item, Options>>>;
 export function poll<Item, const Options extends PollOptions = Record<never, never>>(
   source: SourceUse<Item>,
-  options?: Options,
+  options?: Options & ForRequests,
 ): TriggerDefinition<SourceEvent<Item, Options>>;
 export function poll<Item = Json>(
   source: string,
@@ -219,10 +224,12 @@ export function poll<Item = Json>(
 ): TriggerDefinition<PollEvent<Item>>;
 export function poll(
   source: string | (PollSource & PollOptions) | SourceUse,
-  options: PollOptions = {},
+  options: PollOptions & ForRequests = {},
 ): TriggerDefinition<never> {
   if (source instanceof SourceUse) {
-    return new TriggerDefinition({ poll: { call: source.definition, with: source.inputs }, ...options });
+    const { auth, ...rest } = options;
+    const call = { call: source.definition, with: source.inputs, ...auth && { auth } };
+    return new TriggerDefinition({ poll: call, ...rest });
   }
   if (typeof source === "string") return new TriggerDefinition({ poll: source, ...options });
   const isOption = ([name]: [string, unknown]) => POLL_OPTIONS.has(name);

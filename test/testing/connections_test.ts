@@ -36,3 +36,23 @@ Deno.test("a request to a host that must not get the token fails in a test, too"
   });
   assert.ok(JSON.stringify(shown.results[0].failure).includes(JSON.stringify(error).slice(1, -1)));
 });
+
+Deno.test("a test sends a delivery to a webhook with a handshake, signed by itself", async () => {
+  const report = await simulate({
+    "tasks.yaml": `
+when: { webhook: /asana, auth: asana }
+then: [{ log: "\${{ event.data.events[0].action }}" }]
+tests:
+  - name: a delivery
+    do:
+      - send: { webhook: /asana, json: { events: [{ action: changed }] } }
+      - expect: { run: succeeded, logs: [changed] }
+  - name: an unsigned delivery
+    do:
+      - send: { webhook: /asana, json: { events: [{ action: changed }] }, signed: false }
+      - expect: { response: { status: 401 } }
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["a delivery", "an unsigned delivery"]);
+});
