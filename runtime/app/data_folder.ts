@@ -72,9 +72,9 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const held = lockedDisk(disk, lock);
     const vault = await Vault.open(path, held, onWarning);
     const hookVault = await Vault.open<StoredHook>(path, held, onWarning, "hooks");
-    const watch = watchLock(lock);
     const files = new RunFiles(join(path, "files"), held);
     await files.removePrivate();
+    const watch = watchLock(lock);
     return {
       store,
       signer,

@@ -75,7 +75,12 @@ export class Stubs {
       ...commandAction(command),
       execute: async (args, context) => {
         const { argv = [] } = checkSet(command, Object.entries(args.with ?? {}));
-        this.calls.push({ command: command.id, argv, step: context.path });
+        this.calls.push({
+          command: command.id,
+          argv,
+          ...args.stdin !== undefined && { stdin: args.stdin },
+          step: context.path,
+        });
         const { recorded: _recorded, ...plain } = context;
         const line = commandLine(command, command.program, argv);
         let files: Json = [];

@@ -5,7 +5,7 @@ import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
 import { until } from "../until.ts";
 
-const STEPS = Array.from({ length: 16 }, (_, at) => `  - { id: step${at}, log: ${at} }\n`).join("");
+const STEPS = Array.from({ length: 15 }, (_, at) => `  - { id: step${at}, log: ${at} }\n`).join("");
 const RULES = {
   "ops/backup.yaml": "when: { event: backup }\nthen: [{ id: pack, run: [cat, ./there], retry: { attempts: 1 } }]\n",
   "ops/steps.yaml": `when: { event: steps }\nthen:\n${STEPS}  - { id: go, waitFor: go.on }\n`,
@@ -61,7 +61,7 @@ browserTest("a failed run is retried with two clicks from the first page", async
   await using folder = await rulesFolder(RULES);
   await using program = start(folder.rules, { data: folder.data });
   const run = await emit(program, "backup", "B-1", "failed");
-  await folder.write("there", "");
+  await folder.write("ops/there", "");
   const page = await newPage(browser);
   await page.goto(await program.url());
   await page.getByRole("row", { name: /failing ops\/backup/ }).getByRole("link", { name: /\d\d:\d\d/ }).click();
