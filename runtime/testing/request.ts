@@ -5,6 +5,7 @@ import type { testKinds } from "../language/checker/test_kinds.ts";
 import type { Args } from "../language/kind.ts";
 import { toParameters } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
+import { HANDSHAKE_SECRET } from "./without_tokens.ts";
 import type { World } from "./world.ts";
 
 /** The contents of `send: { webhook }`. */
@@ -79,9 +80,6 @@ function signatureOf(auth: Json, secret: string, body: string, now: number): Rec
     }
   }
 }
-
-/** The secret that a provider has given to the webhooks of a test. */
-export const HANDSHAKE_SECRET = madeUpSecret("handshake");
 
 /** The value of a secret that a test does not set; valid for every scheme. */
 export function madeUpSecret(name: string): string {

@@ -28,9 +28,8 @@ import { receiveHook } from "../web/hooks.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
-import { HANDSHAKE_SECRET } from "./request.ts";
 import { Stubs } from "./stubs.ts";
-import { withoutTokens } from "./without_tokens.ts";
+import { HANDSHAKE_SECRET, withoutTokens } from "./without_tokens.ts";
 
 /** How many runs may be held at once: all runs of a test. */
 const MAX_RUNS = 100_000;
