@@ -11,6 +11,7 @@ tests:
   - name: a task is completed
     stub: { poll: { body: [{ gid: a }] }, done: { status: 201 } }
     do:
+      - advance: 10s
       - expect: ${expect}
 `;
 
