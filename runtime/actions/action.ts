@@ -107,12 +107,12 @@ export interface ActionServices {
 export interface ModuleCall extends Target {
   /** The values under `with`. */
   inputs: JsonObject;
-  /** The `auth` of its requests that name none. */
-  auth?: JsonObject;
   /** Which function of a source; an action has only one. */
   method?: "read" | "one" | "update" | "listen";
   /** What the function of a source gets beside the inputs: `cursor`, `key`, `patch`. */
   more?: JsonObject;
+  /** The connection of its requests, unless a request names one. */
+  auth?: { connection: string };
   /** Stores what `listen` emits. */
   emit?: (items: JsonObject) => Promise<void>;
 }

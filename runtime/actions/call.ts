@@ -23,14 +23,14 @@ export const call = defineAction({
       "The function's argument, or the inputs of the action or command",
     ),
     auth: z.strictObject({ connection: connection() }).optional().describe(
-      "For code: the connection of its requests by http that name none",
+      "For code: the connection of the requests that it sends, { connection: name }",
     ),
     ...COMMAND_OPTIONS,
   },
   defaults: { timeout: 600_000, attempts: 1 },
   check({ call: target, auth, keep, format, save, ...args }) {
     if (auth !== undefined && /\.ya?ml$/.test(target)) {
-      return ["auth: only code has it; write it on the steps of the action"];
+      return [`auth: only code has it; take it out, or write it at the requests of ${target}`];
     }
     const given = { keep, format, save, ...args } as Record<string, unknown>;
     const key = Object.keys(COMMAND_OPTIONS).find((each) => given[each] !== undefined);

@@ -53,7 +53,7 @@ export interface CallOptions
   extends StepOptions, Pick<RunOptions, "stdin" | "save" | "format" | "charset" | "keep" | "ok"> {
   /** The argument of the function, or the inputs of the action or command. */
   with?: Record<string, unknown>;
-  /** For code: the connection of its requests by `http` that name none. */
+  /** For code: the connection of the requests that it sends. */
   auth?: { connection: string };
 }
 
@@ -139,7 +139,7 @@ export interface Step {
     action: ActionDefinition<I, Output>,
     name: string,
     inputs: GivenInputs<I>,
-    options?: StepOptions,
+    options?: StepOptions & { auth?: { connection: string } },
   ): Promise<Recorded<Output>>;
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;

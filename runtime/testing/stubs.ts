@@ -98,11 +98,14 @@ export class Stubs {
     };
   }
 
-  /** The action for the source of a poll: answered by the stub of the trigger's name or address, or by `poll`. */
-  source(trigger: string, kind: string): Action {
-    const name = this.has(trigger) ? trigger : "poll";
+  /**
+   * The action for the source of a poll: answered by the stub of the trigger's name or address, or by `poll`; one of its items
+   * by `one`.
+   */
+  source(trigger: string, kind: string, method?: string): Action {
+    const name = method === "one" ? "one" : this.has(trigger) ? trigger : "poll";
     const execute = executors[kind] ?? giveAnswer;
-    const what = `The trigger "${trigger}"`;
+    const what = `${name === "one" ? "An item of the" : "The"} trigger "${trigger}"`;
     return {
       ...actions[kind],
       execute: (args, context) =>

@@ -91,7 +91,8 @@ Deno.test("a command is started by itself, and its output is on the page of its 
   const { steps: [{ output }] } = await program.api(`runs/${id}`);
   assert.deepEqual([output.stdout, output.argv], ["begins with --n 2 a b\nthe end\n", ["--n", "2", "a b"]]);
   assert.deepEqual(await program.api("rules"), [], "it is no rule of the folder");
-  const started = await whenthen(["--data", folder.data, "start", "commands/slow", "files=c"]);
+  const started = await whenthen(["--data", folder.data, "start", "commands/slow", "--", "--n=3", "files=c"]);
   assert.equal(started.code, 0, started.stderr);
-  assert.equal((await program.api("runs")).length, 2);
+  const [{ event: { data } }] = await program.api("runs");
+  assert.deepEqual(data, { "--n": 3, files: ["c"] });
 });

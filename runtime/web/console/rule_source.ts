@@ -1,5 +1,4 @@
 import { LineCounter, parseDocument } from "yaml";
-import type { Rule } from "../../model/rule.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { WebContext } from "../context.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
@@ -85,19 +84,4 @@ async function yamlTests(file: string, context: WebContext): Promise<Part> {
 
 function noTests(where: Markup): Markup {
   return markup`<p class="soft">It has no tests: they stand under ${where}.</p>`;
-}
-
-/** The values of a rule's config in force. */
-export function configView(rule: Rule | undefined): Part {
-  const entries = Object.entries(rule?.config ?? {});
-  if (entries.length === 0) {
-    return markup`<p class="soft">It has no config: fields stand under <code>config:</code> in its file, values in <code>config.yaml</code>.</p>`;
-  }
-  const rows = entries.map(([name, value]) =>
-    markup`<tr><td class="mono nowrap">${name}</td><td class="grow mono">${
-      typeof value === "string" ? value : JSON.stringify(value)
-    }</td></tr>\n`
-  );
-  return markup`<table class="rows"><thead><tr><th>Field</th><th>Value in force</th></tr></thead><tbody>
-${rows}</tbody></table>`;
 }

@@ -30,6 +30,7 @@ const NAV = [
   { path: "/rules", name: "Rules", all: false, rare: false },
   { path: "/start", name: "Start", all: true, rare: false },
   { path: "/forms", name: "Forms", all: true, rare: false },
+  { path: "/config", name: "Config", all: true, rare: true },
   { path: "/commands", name: "Commands", all: false, rare: true },
   { path: "/connections", name: "Connections", all: false, rare: true },
 ];

@@ -74,18 +74,34 @@ async function fill(program: Program): Promise<string[]> {
     ...["/rules/ops/broken", "/events", "/events?verdict=refused", ...keys.map((key) => `/events/${key}`)],
     ...["/runs", `/runs/${waiting}`, `/runs/${waiting}/cancel`, "/runs/bulk?do=cancel"],
     ...["", "?step=list", "?step=parcels%5B7%5D"].map((step) => `/runs/${failed}${step}`),
-    ...["/go?q=p1", "/help", "/forms", `/forms/${form}`, `/forms/${answered}/thanks`, "/start", "/start/ops/backup"],
+    ...[
+      "/go?q=p1",
+      "/help",
+      "/forms",
+      `/forms/${form}`,
+      `/forms/${answered}/thanks`,
+      "/start",
+      "/start/ops/backup",
+      "/config",
+    ],
     ...["/commands", "/commands/tools/sleep", "/connections", "/connections/none/disconnect", "/commands/none"],
     ...EMPTY.slice(0, 4).map((path) => `${path}?subject=nobody&text=nobody`),
     // In error.
     ...["/events?from=nonsense", "/runs?from=nonsense", "/runs/none", "/events/7", "/rules/none", "/forms/none"],
-    ...["/runs/bulk?do=retry&subject=nobody", "/runs/bulk/none", "/start/none", "/go?q=nothing", "/nowhere"],
+    ...[
+      "/runs/bulk?do=retry&subject=nobody",
+      "/runs/bulk/none",
+      "/start/none",
+      "/config/none",
+      "/go?q=nothing",
+      "/nowhere",
+    ],
     ...[`/runs/${failed}/skip`, `/runs/${failed}/value?of=nothing`, `/forms/${answered}`],
   ];
 }
 
 /** Pages of a program without rules. */
-const EMPTY = ["/events", "/runs", "/rules", "/start", "/", "/forms", "/go", "/commands", "/connections"];
+const EMPTY = ["/events", "/runs", "/rules", "/start", "/config", "/", "/forms", "/go", "/commands", "/connections"];
 
 async function signIn(page: Page, url: string, name: string): Promise<void> {
   await page.goto(`${url}/forms/sign-in`);

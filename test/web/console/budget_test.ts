@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
+import type { RuleConfig } from "../../../runtime/model/config.ts";
 import type { Rule } from "../../../runtime/model/rule.ts";
 import type { StepRecord } from "../../../runtime/model/run.ts";
 import { consolePages } from "../../../runtime/web/console/console.ts";
@@ -73,6 +74,31 @@ async function fill(bench: Bench): Promise<{ run: string; event: string }> {
   return { run: run.id, event: (await store.getEvent(run.id))!.key };
 }
 
+/** Each field of the first rule was set more often than earlier values are kept; each rule has config. */
+async function fillConfig({ context, store }: Bench, { id, config }: Rule): Promise<void> {
+  const fields = Object.fromEntries(Object.keys(config).map((key) => [key, FIELDS.reason]));
+  for (let at = 0; at < 25; at++) {
+    const set = Object.fromEntries(Object.keys(config).map((key) => [key, `${key} was set to this: ${at}`]));
+    await store.setConfig({ rule: id, set, by: "olga" }, NOW + at);
+  }
+  const below = { value: "what it was", from: "config.yaml" };
+  const entries = Object.entries(config).map(([key, value]) => ({
+    key,
+    value,
+    from: "page",
+    by: "olga",
+    at: NOW,
+    below,
+  }));
+  const view = context.rules();
+  const configs = new Map(
+    rules().map(({ id, name, file }): [string, RuleConfig] => {
+      return [id, { rule: id, name, file, fields, editors: ["finance"], entries, refused: [] }];
+    }),
+  );
+  context.rules = () => ({ ...view, configs });
+}
+
 Deno.test("every page is small, however much it has to show: HTML, elements, script and style", async () => {
   const [first, ...others] = rules();
   await using bench = await openBench(
@@ -83,6 +109,7 @@ Deno.test("every page is small, however much it has to show: HTML, elements, scr
   bench.people.push(OPERATOR);
   bench.files[first.file] = `${"then: [{ log: some more or less unlike text }]\n".repeat(30)}`.repeat(200);
   const { run, event } = await fill(bench);
+  await fillConfig(bench, first);
   const visitor = new Visitor(bench);
   await visitor.signIn("olga");
   const done = await visitor.submit(`/runs/bulk?do=retry&rule=${first.id}`, "/runs/bulk", { reason: "a test" });
@@ -98,6 +125,8 @@ Deno.test("every page is small, however much it has to show: HTML, elements, scr
     "/runs/:id/:action{retry|skip|move|cancel|replay}": [`/runs/${run}/replay`],
     "/rules": ["/rules"],
     "/rules/:id{.+}": ["", "?see=tests", "?see=config"].map((see) => `/rules/${first.id}${see}`),
+    "/config": ["/config"],
+    "/config/:id{.+}": [`/config/${first.id}`, `/config/${first.id}?earlier=field7`],
     "/start": ["/start"],
     "/start/:id{.+}": [`/start/${first.id}`],
     "/forms": ["/forms"],
