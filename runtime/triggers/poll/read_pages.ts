@@ -104,8 +104,12 @@ function readPage(output: Json): Page {
   if (!isObject(output)) {
     throw new Error(`A source returns { items, cursor, … }, got ${writeExactJson(output).slice(0, 200)}`);
   }
+  if (!["items", ...PAGE_KEYS].some((key) => key in output)) {
+    throw new Error(
+      `A source returns { items, cursor, … }, got an object with ${Object.keys(output).join(", ") || "no keys"}`,
+    );
+  }
   const { items = [], removed = [], cursor = null, more = false, complete = false } = output;
-  if (items === null && removed === null) throw new Error("A source returns { items, … }, got nothing");
   return {
     items: listOf(items, '"items" of the source'),
     removed: listOf(removed, '"removed" of the source').map(readKey),
