@@ -1,4 +1,5 @@
 import { writeExactJson } from "../../formats/exact_json.ts";
+import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { CursorExpired } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { ItemLimit, settingsOf } from "./poll_settings.ts";
@@ -64,6 +65,7 @@ async function readFrom(context: PollContext, step: JsonObject, begin: Json, fir
     // One by one: a page may have more items than a call can have arguments.
     for (const item of page.items) items.push(item);
     for (const key of page.removed) removed.set(key, items.length);
+    if (items.length % RELIEF < page.items.length) relieveMemory();
     const full = limit.add(page.items.length);
     const { more, complete } = page;
     if (!more || (full && begin === null)) {
