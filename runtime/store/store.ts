@@ -334,9 +334,8 @@ export interface RunSearch extends Paging {
   ids?: string[];
 }
 
-/** A few facts about a run. */
+/** A few facts about a run, with the subject of its event. */
 export interface RunHead extends Pick<Run, "id" | "rule" | "state" | "createdAt"> {
-  /** The subject of its event. */
   subject?: string;
 }
 
