@@ -13,6 +13,7 @@ import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
 import { Coalescer, type Watch, watchFolder } from "../folder/watching/watch_folder.ts";
 import { scopeOf } from "../folder/folder.ts";
 import type { Loaded } from "../folder/loaded.ts";
+import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { setConfig } from "../folder/settings/set_config.ts";
 import type { About } from "../ingest/own_events.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
@@ -117,6 +118,7 @@ export class App {
       onLoaded: (loaded) => this.#prepare(loaded),
       onReport: (rule, trigger, failure, capped) => this.#report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
+      reload: () => this.#loadNow(),
       address: () => this.#address(),
     });
     this.lost = dataFolder.lost.then((error) => this.#lose(error));
@@ -137,6 +139,7 @@ export class App {
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
     this.#phase = "ready";
     this.#parts.upkeep.start();
+    this.#parts.configSource.start();
     // After the runner: when the clock is rolled back, the runner has the store correct its times, which batches depend on.
     this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
     logLine("info", `Listening on ${this.#server.url}`, {});
@@ -148,6 +151,7 @@ export class App {
     this.#parts.attachments.listenOnly();
     await this.#begin();
     this.#phase = "ready";
+    await this.#parts.configSource.once();
     await this.#parts.attachments.pass(this.#parts.live.rules);
     await this.#parts.ingest.batches.closeDue();
     await this.#parts.runner.settled(ONCE_PATIENCE);
@@ -192,6 +196,7 @@ export class App {
   async stop(): Promise<void> {
     this.#phase = "draining";
     this.#parts.connections.stop();
+    await this.#parts.configSource.stop();
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
@@ -219,7 +224,7 @@ export class App {
   async #begin(): Promise<void> {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
-    await this.#reloads.alone(() => this.#reload());
+    await this.#loadNow();
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
     // Of before the last end, some may be over.
     this.#tellBroken(this.#parts.live.loaded!);
@@ -228,12 +233,17 @@ export class App {
     await this.#parts.runner.start();
   }
 
+  #loadNow(): Promise<void> {
+    return this.#reloads.alone(() => this.#reload());
+  }
+
   async #reload(): Promise<void> {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
       this.#tellBroken(this.#parts.live.loaded!);
       this.#tellRefused(this.#parts.live.loaded!);
+      this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.metrics.countReload();
     } catch (error) {
       // The rules in force stay in force; before the first load there are none.
@@ -249,7 +259,8 @@ export class App {
       ownEvents.begin("broken", { file }, found[0] ?? "It does not load", { problems: found });
     }
     ownEvents.forget("broken", ({ file }) => broken.has(file));
-    const exists = ({ rule, trigger }: About) => rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
+    const exists = ({ rule, trigger }: About) =>
+      rule === CONFIG_SOURCE.rule || rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
     for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
   }
 
@@ -327,7 +338,7 @@ export class App {
             clock,
             store,
             configs: this.#parts.live.loaded?.configs ?? new Map(),
-            reload: () => this.#reloads.alone(() => this.#reload()),
+            reload: () => this.#loadNow(),
           },
           rule,
           setting,
@@ -366,7 +377,7 @@ export class App {
   #report(rule: string, trigger: string, failure: string | null, capped?: Capped): void {
     this.#failures.report(rule, trigger, failure);
     const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
-    if (kind === "poll" || kind === "watch") {
+    if (kind === "poll" || kind === "watch" || rule === CONFIG_SOURCE.rule) {
       const { ownEvents } = this.#parts;
       const about = { rule, trigger };
       if (failure === null) ownEvents.end("poll", about);

@@ -16,7 +16,9 @@ import { newId } from "../model/id.ts";
 import { Meters } from "../language/expressions/meter.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import { stepKinds } from "../engine/steps/index.ts";
-import { logCode, logError, triggerLog } from "../engine/run_log.ts";
+import { logCode, logError, logWarning, triggerLog } from "../engine/run_log.ts";
+import { ConfigSource } from "../engine/config_source.ts";
+import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { Operators } from "../engine/operators.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
 import type { Retention } from "../store/store.ts";
@@ -31,6 +33,7 @@ export interface AppParts extends Wiring {
   connections: Connections;
   loading: Loading;
   live: LiveRules;
+  configSource: ConfigSource;
   operators: Operators;
   meters: Meters;
   metrics: Metrics;
@@ -50,6 +53,8 @@ export interface Callbacks {
   onReport: (rule: string, trigger: string, failure: string | null, capped?: Capped) => void;
   /** Something was late: the folder must be loaded again. */
   requestReload: () => void;
+  /** Loads the folder now; resolves when the rules are in force. */
+  reload: () => Promise<void>;
   /** The address under which people reach the program if the settings name none. */
   address: () => string;
 }
@@ -71,7 +76,7 @@ export function assemble(
   clock: Clock,
   secrets: Secrets,
   { store, signer, files, vault, keyFor }: DataFolder,
-  { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Callbacks,
+  { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, reload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
   const outside = { env: environment, secrets: secrets.scope() };
@@ -159,6 +164,15 @@ export function assemble(
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
     workers: () => isolates.count(),
   });
+  const configSource = new ConfigSource({
+    executing: { store, clock, isolates, folder, services: wiring.services },
+    store,
+    clock,
+    surroundings: () => outside,
+    reload,
+    report: (failure) => onReport(CONFIG_SOURCE.rule, CONFIG_SOURCE.trigger, failure),
+    warn: logWarning,
+  });
   const operators = new Operators({
     store,
     clock,
@@ -178,5 +192,5 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { ...wiring, connections, loading, live, operators, meters, metrics, upkeep, outputs, desk };
+  return { ...wiring, connections, loading, live, configSource, operators, meters, metrics, upkeep, outputs, desk };
 }
