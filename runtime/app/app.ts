@@ -7,6 +7,7 @@ import { type Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
 import { addressOf, serve, type Server } from "../host/serve.ts";
 import { endChildren } from "../host/spawn.ts";
+import { tellLoaded } from "./tell_loaded.ts";
 import { type Ports, SYSTEM_PORTS } from "./wire.ts";
 import { type DataFolder, openDataFolder } from "./data_folder.ts";
 import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
@@ -15,7 +16,6 @@ import { scopeOf } from "../folder/folder.ts";
 import type { Loaded } from "../folder/loaded.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { setConfig } from "../folder/settings/set_config.ts";
-import type { About } from "../ingest/own_events.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import type { UpperValue } from "../model/config.ts";
 import { asJson } from "../model/json.ts";
@@ -209,9 +209,18 @@ export class App {
     const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
     await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
     await this.#parts.ownEvents.stop();
+    await this.#renewals();
     await endChildren();
     await this.#parts.loading.close();
     await this.dataFolder.close();
+  }
+
+  /** Waits for renewals of connections, as long as runs may take to end. */
+  async #renewals(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const cancel = this.clock.after(this.#drain, late.resolve);
+    await Promise.race([this.#parts.connections.settled(), late.promise]);
+    cancel();
   }
 
   /** Results of runs can no longer be recorded, so nothing waits for them. */
@@ -227,8 +236,7 @@ export class App {
     await this.#loadNow();
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
     // Of before the last end, some may be over.
-    this.#tellBroken(this.#parts.live.loaded!);
-    this.#tellRefused(this.#parts.live.loaded!);
+    tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
     this.#parts.connections.tell();
     await this.#parts.runner.start();
   }
@@ -241,8 +249,7 @@ export class App {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
-      this.#tellBroken(this.#parts.live.loaded!);
-      this.#tellRefused(this.#parts.live.loaded!);
+      tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.metrics.countReload();
     } catch (error) {
@@ -250,29 +257,6 @@ export class App {
       if (this.#parts.live.loaded === undefined) throw error;
       logError("The reload failed; the rules stay as they were", error);
     }
-  }
-
-  #tellBroken({ broken, problems, rules }: Loaded): void {
-    const { ownEvents } = this.#parts;
-    for (const file of broken.keys()) {
-      const found = problems.filter((problem) => problem.file === file).map(({ message }) => message);
-      ownEvents.begin("broken", { file }, found[0] ?? "It does not load", { problems: found });
-    }
-    ownEvents.forget("broken", ({ file }) => broken.has(file));
-    const exists = ({ rule, trigger }: About) =>
-      rule === CONFIG_SOURCE.rule || rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
-    for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
-  }
-
-  /** Tells whose config values are not used. Those of a rule that cannot be checked stay told. */
-  #tellRefused({ refused, configs, broken, late }: Loaded): void {
-    const { ownEvents } = this.#parts;
-    for (const { rule, key, reason, from, by } of refused) {
-      ownEvents.begin("config", { rule, key }, reason, { from, ...by !== undefined && { by } });
-    }
-    const unchecked = new Set([...broken.values(), ...late.values()].filter((id) => !configs.has(id)));
-    const isRefused = (about: About) => refused.some(({ rule, key }) => rule === about.rule && key === about.key);
-    ownEvents.forget("config", (about) => unchecked.has(about.rule) || isRefused(about));
   }
 
   #prepare({ settings, secretNames }: Loaded): void {
@@ -328,6 +312,7 @@ export class App {
       ingest: this.#parts.ingest,
       store,
       connections: this.#parts.connections,
+      hookSecrets: this.#parts.hookSecrets,
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>

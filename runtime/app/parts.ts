@@ -1,6 +1,7 @@
 import { env as environment } from "node:process";
 import type { ActionServices } from "../actions/action.ts";
 import { Connections } from "../connections/connections.ts";
+import { HookSecrets, type HookSecretsOptions } from "../connections/hook_secrets.ts";
 import type { Clock } from "../host/clock.ts";
 import { LiveOutputs } from "../host/live_outputs.ts";
 import { logLine } from "../host/log_line.ts";
@@ -31,6 +32,7 @@ import { wire, type Wiring } from "./wire.ts";
 /** The parts of the program; `app.ts` starts and stops them. */
 export interface AppParts extends Wiring {
   connections: Connections;
+  hookSecrets: HookSecrets;
   loading: Loading;
   live: LiveRules;
   configSource: ConfigSource;
@@ -75,7 +77,7 @@ export function assemble(
   options: { folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, files, vault, keyFor }: DataFolder,
+  { store, signer, files, vault, hookVault, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, reload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
@@ -103,19 +105,23 @@ export function assemble(
     store,
     clock,
   });
-  const connections = new Connections({
+  const sealing: Omit<HookSecretsOptions, "vault"> = {
     clock,
-    vault,
     secretOf: (name) => secrets.get(name),
-    plainOf: (name) => secrets.peek(name),
     hide: (name, texts) => secrets.hide(name, texts),
+    log: (level, message) => logLine(level, message, {}),
+  };
+  const hookSecrets = new HookSecrets({ ...sealing, vault: hookVault });
+  const connections = new Connections({
+    ...sealing,
+    vault,
+    plainOf: (name) => secrets.peek(name),
     address: () => desk.address(),
     onState(name, lost) {
       const { ownEvents } = wiring;
       if (lost === undefined) ownEvents.end("connection", { connection: name });
       else ownEvents.begin("connection", { connection: name }, lost, { connect: `whenthen connect ${name}` });
     },
-    log: (level, message) => logLine(level, message, {}),
   });
   const wiring = wire({
     store,
@@ -155,6 +161,7 @@ export function assemble(
     async onLoaded(loaded) {
       onLoaded(loaded);
       await connections.set(loaded.settings.connections);
+      if (hookVault.names().length > 0 || hasHandshakes(loaded)) await hookSecrets.readKey();
       meters.setRules(loaded.rules);
     },
     onFailure: onReport,
@@ -192,5 +199,10 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { ...wiring, connections, loading, live, configSource, operators, meters, metrics, upkeep, outputs, desk };
+  const own = { connections, hookSecrets, loading, live, configSource, operators, meters, metrics, upkeep };
+  return { ...wiring, ...own, outputs, desk };
+}
+
+function hasHandshakes({ rules }: Loaded): boolean {
+  return [...rules.values()].some(({ triggers }) => triggers.some(({ args }) => args.auth === "asana"));
 }
