@@ -12,6 +12,7 @@ const LAYERS = [
   "runtime/secrets",
   "runtime/store",
   "runtime/language",
+  "runtime/connections",
   "runtime/commands",
   "runtime/sdk",
   "runtime/workers",

@@ -6,6 +6,7 @@ import { ownFolder } from "../build/pack/packed_folder.ts";
 import { DamagedError } from "../build/pack/payload.ts";
 import { addCheck } from "./commands/check.ts";
 import { addCommands } from "./commands/commands.ts";
+import { addConnections } from "./commands/connections.ts";
 import { addEmit } from "./commands/emit.ts";
 import { addForms } from "./commands/forms.ts";
 import { addInit, addSchema } from "./commands/init.ts";
@@ -109,6 +110,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addListings(program, session);
   addCommands(program, session);
   addOperations(program, session);
+  addConnections(program, session);
   addForms(program, session);
   addPeople(program, session);
   addInit(program, session);

@@ -12,6 +12,8 @@ export interface Client {
   live: boolean;
   get<T>(path: string, query?: Record<string, string | undefined>): Promise<T>;
   post<T>(path: string, body?: unknown): Promise<T>;
+  /** If nothing is running, waits itself for the browser that an authorization server sends back. @throws UsageError */
+  listen(): void;
   close(): Promise<void>;
 }
 
@@ -32,7 +34,7 @@ export async function openClient(folders: Folders, env: string | undefined, port
       const headers = { authorization: `Bearer ${address.token}`, "content-type": "application/json" };
       return fetch(address.url + path, { ...init, headers });
     };
-    if (await isRunning(send)) return { live: true, ...clientOf(send), close: () => Promise.resolve() };
+    if (await isRunning(send)) return { live: true, ...clientOf(send), listen() {}, close: () => Promise.resolve() };
   }
   const app = await openApp({ ...folders, env, host: "127.0.0.1", version: VERSION }, ports);
   maskLog((text) => app.mask(text));
@@ -46,7 +48,7 @@ export async function openClient(folders: Folders, env: string | undefined, port
     const headers = { "content-type": "application/json" };
     return app.web.fetch(new Request(`http://127.0.0.1${path}`, { ...init, headers }));
   };
-  return { live: false, ...clientOf(send), close: () => app.stop() };
+  return { live: false, ...clientOf(send), listen: () => app.serveCallback(), close: () => app.stop() };
 }
 
 type Send = (path: string, init?: RequestInit) => Promise<Response>;

@@ -1,10 +1,12 @@
 import type { z } from "zod";
+import type { ConnectionTokens } from "../connections/with_token.ts";
 import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
+import type { Target } from "../model/target.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
 /** An action: its schemas, and the function that executes a step of this kind. */
@@ -74,14 +76,16 @@ export interface ActionServices {
   childEnv(): Record<string, string>;
   /** Reads memory across runs. */
   getState(key: string): Promise<Json | undefined>;
-  /** Calls an exported function of a bundled module in a worker. */
-  callModule(call: { path: string; export: string; args: Json }, context: ActionContext<unknown>): Promise<Json>;
+  /** Calls an exported function, or a function of a source or an action, of a bundled module in a worker. */
+  callModule(call: ModuleCall, context: ActionContext<unknown>): Promise<Json>;
   /** Hands a mail to the SMTP server. */
   sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
   /** Whether a request still waits for the reply to its event. */
   awaitsReply(event: EventIdentity): boolean;
   /** Waits until the destination's rate limit has room. */
   admitRequest(url: URL, signal: AbortSignal): Promise<void>;
+  /** The tokens of connections. */
+  connections: ConnectionTokens;
   /** Begins a file in the run's folder. */
   createFile(file: NewFile): Promise<FileDraft>;
   /** The folder of a run, absolute; it is made if it does not exist yet. */
@@ -92,6 +96,18 @@ export interface ActionServices {
   fetch?: typeof fetch;
   /** Starts commands. @default this machine */
   runChild?: typeof runChild;
+}
+
+/** A call of the code of a module. */
+export interface ModuleCall extends Target {
+  /** The values under `with`. */
+  inputs: JsonObject;
+  /** Which function of a source; an action has only one. */
+  method?: "read" | "one" | "update" | "listen";
+  /** What the function of a source gets beside the inputs: `cursor`, `key`, `patch`. */
+  more?: JsonObject;
+  /** Stores what `listen` emits. */
+  emit?: (items: JsonObject) => Promise<void>;
 }
 
 /**

@@ -1,6 +1,6 @@
-import { posix, relative, resolve, sep } from "node:path";
 import { z } from "zod";
 import { json, target } from "../language/fields/field.ts";
+import { readTarget } from "../model/target.ts";
 import { defineAction } from "./action.ts";
 import { checkOutput, OUTPUT_OPTIONS } from "./run.ts";
 
@@ -16,8 +16,8 @@ const COMMAND_OPTIONS = {
  */
 export const call = defineAction({
   kind: "call",
-  summary: "Calls a function of a TypeScript file, a YAML action, or a command",
-  main: target().describe("./file.ts#function, ./action.yaml or ./command.yaml, relative to this file"),
+  summary: "Calls a function of a TypeScript file or a package, a YAML action, or a command",
+  main: target().describe("./file.ts#function, package#export, ./action.yaml or ./command.yaml, relative to this file"),
   options: {
     with: z.record(z.string(), json()).optional().describe(
       "The function's argument, or the inputs of the action or command",
@@ -32,8 +32,7 @@ export const call = defineAction({
     return checkOutput({ keep, format, save });
   },
   async execute({ call: target, with: input = {} }, context) {
-    const [file, name] = target.split("#");
-    const path = relative(context.folder, resolve(context.ruleFolder, file)).replaceAll(sep, posix.sep);
-    return { output: await context.services.callModule({ path, export: name, args: input }, context) };
+    const callee = readTarget(context.folder, context.ruleFolder, target);
+    return { output: await context.services.callModule({ ...callee, inputs: input }, context) };
   },
 });

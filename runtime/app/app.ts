@@ -23,6 +23,7 @@ import { Secrets } from "../secrets/secrets.ts";
 import { answerForm } from "../engine/answer_form.ts";
 import { logError, logReceipt, logRun, logVerdict, logWarning, triggerLog } from "../engine/run_log.ts";
 import type { Receipt } from "../store/store.ts";
+import type { Capped } from "../triggers/trigger.ts";
 import { accessTo, tokenFault } from "../web/access.ts";
 import { Activity } from "../web/activity.ts";
 import { ReplyWaiters } from "../web/reply_waiters.ts";
@@ -110,7 +111,7 @@ export class App {
       onReply: (event, reply) => this.#replies.answered(event, reply),
       awaitsReply: (event) => this.#replies.isAwaited(event),
       onLoaded: (loaded) => this.#prepare(loaded),
-      onReport: (rule, trigger, failure) => this.#report(rule, trigger, failure),
+      onReport: (rule, trigger, failure, capped) => this.#report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
       address: () => this.#address(),
     });
@@ -160,6 +161,19 @@ export class App {
     await this.#begin();
   }
 
+  /**
+   * For a command that holds the data folder itself: serves the page to which an authorization server sends a person back, and nothing
+   * else, until the program stops.
+   */
+  serveCallback(): void {
+    const { host, port } = this.#place();
+    const fetch = (request: Request, address: () => string) =>
+      new URL(request.url).pathname === "/connections/callback" || /^\/assets\//.test(new URL(request.url).pathname)
+        ? this.web.fetch(request, address)
+        : Response.json({ error: "whenthen is not running; only a command waits here" }, { status: 503 });
+    this.#server = serve(fetch, { host, port });
+  }
+
   /** Replaces the values of secrets by `***`. */
   mask(text: string): string {
     return this.secrets.mask(text);
@@ -173,6 +187,7 @@ export class App {
   /** Stops: first intake, then it waits for work in progress up to the drain time, then it suspends and closes everything. */
   async stop(): Promise<void> {
     this.#phase = "draining";
+    this.#parts.connections.stop();
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
@@ -202,6 +217,7 @@ export class App {
     // A file may be saved meanwhile.
     await this.#reloads.alone(() => this.#reload());
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
+    this.#parts.connections.tell();
     await this.#parts.runner.start();
   }
 
@@ -269,7 +285,7 @@ export class App {
       rules: () => ({
         rules: this.#parts.live.rules,
         commands: this.#parts.live.loaded?.commands ?? new Map(),
-        problems: this.#parts.live.loaded?.problems ?? [],
+        problems: [...this.#parts.live.loaded?.problems ?? [], ...this.#parts.connections.problems()],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
         paused: this.#parts.live.paused,
         get failures() {
@@ -279,6 +295,7 @@ export class App {
       }),
       ingest: this.#parts.ingest,
       store,
+      connections: this.#parts.connections,
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>
@@ -313,12 +330,16 @@ export class App {
     this.#replies.ended(run.event, run);
   }
 
-  #report(rule: string, trigger: string, failure: string | null): void {
+  #report(rule: string, trigger: string, failure: string | null, capped?: Capped): void {
     this.#failures.report(rule, trigger, failure);
     const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
     if (kind === "poll" || kind === "watch") {
-      if (failure === null) this.#parts.ownEvents.end("poll", { rule, trigger });
-      else this.#parts.ownEvents.begin("poll", { rule, trigger }, failure);
+      const { ownEvents } = this.#parts;
+      const about = { rule, trigger };
+      if (failure === null) ownEvents.end("poll", about);
+      else if (!capped) ownEvents.begin("poll", about, failure);
+      if (capped) ownEvents.begin("capped", about, failure!, { ...capped });
+      else ownEvents.end("capped", about);
     }
     if (failure === null) return;
     this.#parts.metrics.countPollFailure(rule, trigger);

@@ -20,6 +20,8 @@ export interface CheckFolderOptions {
 export interface CheckedFolder extends Loaded {
   /** The TypeScript files, bundled, by path relative to the folder. */
   typescript: Map<string, LoadedTypeScript>;
+  /** The packages that the code of the folder consists of, with their versions. */
+  packages: Record<string, string>;
 }
 
 /**
@@ -37,8 +39,14 @@ export async function checkFolder(options: CheckFolderOptions): Promise<CheckedF
       message: secrets.mask(problem.message),
       ...problem.hint !== undefined && { hint: secrets.mask(problem.hint) },
     }));
-    return { ...loaded, problems, typescript: loading.loader.typescript() };
+    const typescript = loading.loader.typescript();
+    return { ...loaded, problems, typescript, packages: packagesOf(typescript) };
   } finally {
     await loading.close();
   }
+}
+
+function packagesOf(typescript: ReadonlyMap<string, LoadedTypeScript>): Record<string, string> {
+  const all = [...typescript.values()].flatMap(({ packages }) => Object.entries(packages ?? {}));
+  return Object.fromEntries(all.sort(([a], [b]) => a < b ? -1 : 1));
 }

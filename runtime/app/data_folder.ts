@@ -2,6 +2,7 @@ import { createHmac } from "node:crypto";
 import { chmod, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { platform } from "node:process";
+import { Vault } from "../connections/vault.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Disk } from "../host/disk.ts";
 import { acquireLock, type FolderLock, lockedDisk } from "../host/lock.ts";
@@ -19,6 +20,8 @@ const BEGUN = { rule: "", trigger: "begun" };
 export interface DataFolder {
   store: Store;
   signer: CauseSigner;
+  /** The tokens of connections, sealed. */
+  vault: Vault;
   /** The files that runs have saved. */
   files: RunFiles;
   /** A key of this folder for one purpose: signatures made with it are not valid elsewhere. */
@@ -64,11 +67,14 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const store = await openStore({ folder: path, disk, lock, onWarning, now: clock.now() });
     const key = await dataFolderKey(path, disk);
     const signer = new CauseSigner(key);
+    const held = lockedDisk(disk, lock);
+    const vault = await Vault.open(path, held, onWarning);
     const watch = watchLock(lock);
     return {
       store,
       signer,
-      files: new RunFiles(join(path, "files"), lockedDisk(disk, lock)),
+      vault,
+      files: new RunFiles(join(path, "files"), held),
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {

@@ -1,11 +1,13 @@
 import { env as environment } from "node:process";
 import type { ActionServices } from "../actions/action.ts";
+import { Connections } from "../connections/connections.ts";
 import type { Clock } from "../host/clock.ts";
+import { logLine } from "../host/log_line.ts";
 import { memoryBytes } from "../host/memory.ts";
 import type { DataFolder } from "./data_folder.ts";
 import type { IngestOptions } from "../ingest/ingest.ts";
-import { LiveRules, type LiveRulesOptions } from "../folder/live_rules.ts";
-import type { Settings } from "../folder/loaded.ts";
+import { LiveRules } from "../folder/live_rules.ts";
+import type { Loaded, Settings } from "../folder/loaded.ts";
 import { type Loading, openLoading, withoutSecrets } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import { newId } from "../model/id.ts";
@@ -17,12 +19,14 @@ import { Operators } from "../engine/operators.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
 import type { Retention } from "../store/store.ts";
 import { Upkeep } from "../store/upkeep.ts";
+import type { Capped } from "../triggers/trigger.ts";
 import { type FormDesk, openDesk } from "../web/forms/desk.ts";
 import { Metrics } from "../web/metrics.ts";
 import { wire, type Wiring } from "./wire.ts";
 
 /** The parts of the program; `app.ts` starts and stops them. */
 export interface AppParts extends Wiring {
+  connections: Connections;
   loading: Loading;
   live: LiveRules;
   operators: Operators;
@@ -38,9 +42,9 @@ export interface Callbacks {
   onFinished: NonNullable<RunnerOptions["onFinished"]>;
   onReply: NonNullable<RunnerOptions["onReply"]>;
   awaitsReply: ActionServices["awaitsReply"];
-  onLoaded: LiveRulesOptions["onLoaded"];
+  onLoaded: (loaded: Loaded) => void;
   /** A trigger's last pass failed, with the reason, or worked again (null). */
-  onReport: (rule: string, trigger: string, failure: string | null) => void;
+  onReport: (rule: string, trigger: string, failure: string | null, capped?: Capped) => void;
   /** Something was late: the folder must be loaded again. */
   requestReload: () => void;
   /** The address under which people reach the program if the settings name none. */
@@ -63,7 +67,7 @@ export function assemble(
   options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, files, keyFor }: DataFolder,
+  { store, signer, files, vault, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
@@ -80,6 +84,7 @@ export function assemble(
     secrets,
     loadTimeout: LOAD_TIMEOUT,
     onLate: requestReload,
+    admit: (url, signal) => wiring.services.limits.admit(new URL(url), signal),
   });
   const { isolates, loader } = loading;
   const desk = openDesk({
@@ -88,6 +93,20 @@ export function assemble(
     address: () => live.loaded?.settings.url ?? address(),
     store,
     clock,
+  });
+  const connections = new Connections({
+    clock,
+    vault,
+    secretOf: (name) => secrets.get(name),
+    plainOf: (name) => secrets.peek(name),
+    hide: (name, texts) => secrets.hide(name, texts),
+    address: () => desk.address(),
+    onState(name, lost) {
+      const { ownEvents } = wiring;
+      if (lost === undefined) ownEvents.end("connection", { connection: name });
+      else ownEvents.begin("connection", { connection: name }, lost, { connect: `whenthen connect ${name}` });
+    },
+    log: (level, message) => logLine(level, message, {}),
   });
   const wiring = wire({
     store,
@@ -101,6 +120,7 @@ export function assemble(
     childEnv: () => withoutSecrets(environment, secrets),
     secretOf: (name) => secrets.get(name),
     awaitsReply,
+    connections,
     canMail: ({ mailer }) => mailer.canMail(),
     ruleOf: (id) => live.rules.get(id)!,
     triggerLog,
@@ -122,8 +142,9 @@ export function assemble(
     store,
     ingest,
     attachments,
-    onLoaded: (loaded) => {
+    async onLoaded(loaded) {
       onLoaded(loaded);
+      await connections.set(loaded.settings.connections);
       meters.setRules(loaded.rules);
     },
     onFailure: onReport,
@@ -142,5 +163,5 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { ...wiring, loading, live, operators, meters, metrics, upkeep, desk };
+  return { ...wiring, connections, loading, live, operators, meters, metrics, upkeep, desk };
 }

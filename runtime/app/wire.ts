@@ -43,6 +43,7 @@ export interface WiringPorts {
   childEnv: () => Record<string, string>;
   secretOf: (name: string) => string | undefined;
   awaitsReply: ActionServices["awaitsReply"];
+  connections: ActionServices["connections"];
   /** Whether mail can be sent. */
   canMail: (services: ProgramServices) => boolean;
   /** The live rule with an id. */
@@ -74,7 +75,8 @@ export interface Wiring {
 
 /** Makes the parts between a trigger and a step, and wires them together; nothing starts yet. */
 export function wire(ports: WiringPorts): Wiring {
-  const { store, clock, isolates, folder, surroundings, signer, files, childEnv, secretOf, awaitsReply } = ports;
+  const { store, clock, isolates, folder, surroundings, signer, files, childEnv, secretOf, awaitsReply, connections } =
+    ports;
   const ingest = new Ingest({
     store,
     clock,
@@ -93,7 +95,7 @@ export function wire(ports: WiringPorts): Wiring {
     },
   });
   const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock });
-  const own = programServices({ clock, ingest, signer, files, childEnv, secretOf, awaitsReply });
+  const own = programServices({ clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const executing = { store, clock, isolates, folder, services };
   const hooks = new HookRegistry();
@@ -105,9 +107,9 @@ export function wire(ports: WiringPorts): Wiring {
     ingest,
     hooks,
     surroundings,
-    execute(rule, trigger, source, input, signal) {
+    execute(rule, trigger, source, input, signal, how) {
       const sourcing = { ...executing, standIn: ports.sourceStandIn };
-      return runSource(sourcing, ports.ruleOf(rule), trigger, source, input, signal);
+      return runSource(sourcing, ports.ruleOf(rule), trigger, source, input, signal, how);
     },
     log: ports.triggerLog,
     report: ports.onReport,

@@ -1,4 +1,6 @@
 import { dirname, join } from "node:path";
+import type { Action } from "../actions/action.ts";
+import { commandAction } from "../actions/command.ts";
 import { actions } from "../actions/index.ts";
 import { parseArgs } from "../language/checker/check.ts";
 import { recordError } from "../model/errors.ts";
@@ -6,6 +8,7 @@ import { newId } from "../model/id.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import { CONDITION_STEP, type StepRecord } from "../model/run.ts";
+import { readTarget } from "../model/target.ts";
 import type { Verdict } from "../model/verdict.ts";
 import {
   type BundledModule,
@@ -14,6 +17,7 @@ import {
   InvalidEventError,
   RuleCodeError,
 } from "../workers/workers.ts";
+import type { SourceCalling } from "../triggers/trigger.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { servicesFor } from "./services.ts";
 import type { RunContext } from "./step_frame.ts";
@@ -85,7 +89,7 @@ function reasonOf(thrown: unknown, message: string): string {
  * Runs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. There is one
  * attempt within the kind's timeout, and nothing is recorded; the poll decides how to handle a failure. Templates were
  * resolved with the trigger.
- * @param input added to the arguments of a called function (its cursor)
+ * @param input what a called function gets beside its arguments: its cursor
  * @returns the step's output
  */
 export async function runSource(
@@ -95,20 +99,25 @@ export async function runSource(
   source: JsonObject,
   input: JsonObject,
   signal: AbortSignal,
+  how: SourceCalling = {},
 ): Promise<Json> {
   const kind = Object.keys(source).find((key) => Object.hasOwn(actions, key));
   if (kind === undefined) {
     throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
   }
-  const raw = kind === "call" ? { ...source, with: { ...source.with as JsonObject, ...input } } : source;
-  const action = options.standIn?.({ kind, path: trigger }) ?? actions[kind];
-  const parsed = parseArgs(action, raw);
+  const action = options.standIn?.({ kind, path: trigger }) ??
+    (kind === "call" ? calling(rule, options.folder, input, how) : actions[kind]);
+  const parsed = parseArgs(action, source);
   if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);
   const { clock, folder } = options;
   const now = clock.now();
   const time = new Date(now).toISOString();
   const event = { id: trigger, source: `/rules/${rule.id}/${trigger}`, type: "poll", time, data: null };
-  const limit = { what: `The poll's ${kind}`, ms: action.defaults.timeout, grace: GRACE };
+  const limit = how.method === "listen" ? { what: "listen", grace: GRACE } : {
+    what: `The poll's ${kind}`,
+    ms: action.defaults.timeout,
+    grace: GRACE,
+  };
   const outcome = await withTimeout(clock, limit, signal, (makeSignal) =>
     action.execute(parsed.args, {
       run: { id: newId(now), rule: rule.id, event },
@@ -120,4 +129,19 @@ export async function runSource(
       services: servicesFor(rule, options),
     }));
   return outcome.output;
+}
+
+/** Calls the code of a source, or a command. */
+function calling(rule: Rule, folder: string, more: JsonObject, { method, emit }: SourceCalling): Action {
+  const ruleFolder = join(folder, dirname(rule.file));
+  return {
+    ...actions.call,
+    execute: async (args, context) => {
+      const target = readTarget(folder, ruleFolder, args.call as string);
+      const command = rule.commands?.[target.path];
+      if (command !== undefined) return await commandAction(command).execute(args, context);
+      const inputs = (args.with ?? {}) as JsonObject;
+      return { output: await context.services.callModule({ ...target, inputs, method, more, emit }, context) };
+    },
+  };
 }

@@ -6,9 +6,9 @@ import { logLine } from "../host/log_line.ts";
 import type { RunFiles } from "../host/run_files.ts";
 import type { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
-import { TerminalError } from "../model/errors.ts";
 import { causeOf } from "../model/event.ts";
 import type { Rule } from "../model/rule.ts";
+import { callCode } from "./call_code.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
 /** What the actions of one rule version can reach: the program's services, its memory and its own modules. */
@@ -23,15 +23,7 @@ export function servicesFor(
       // A key may have the name of a property that every object has: constructor.
       return Object.hasOwn(found, key) ? found[key] : undefined;
     },
-    callModule: ({ path, export: name, args }, { signal }) => {
-      const code = rule.modules[path];
-      if (code === undefined) {
-        throw new TerminalError(
-          `Cannot call ${path}#${name}: the file is not part of ${rule.id}; name it as text after "call"`,
-        );
-      }
-      return isolates.callFunction({ version: `${rule.version}:${path}`, file: path, code }, name, args, signal);
-    },
+    callModule: (call, context) => callCode(rule, call, { isolates, clock }, context),
   };
 }
 
@@ -56,9 +48,10 @@ export function programServices(
     childEnv: () => Record<string, string>;
     secretOf: (name: string) => string | undefined;
     awaitsReply: ActionServices["awaitsReply"];
+    connections: ActionServices["connections"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply } = options;
+  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -73,6 +66,7 @@ export function programServices(
     createFile: (file) => files.create(file),
     runFolder: (run) => files.folderOf(run),
     secretOf,
+    connections,
     admitRequest: (url, signal) => limits.admit(url, signal),
   };
 }

@@ -16,7 +16,7 @@ export interface Candidate {
 }
 
 /** The calls of most rules: none. */
-const NOTHING: Called = { actions: {}, commands: {}, modules: {}, problems: [], late: false };
+const NOTHING: Called = { actions: {}, commands: {}, modules: {}, definitions: {}, problems: [], late: false };
 
 /** Finished rules by their parts, so that an unchanged rule stays the same object. */
 export type FinishedRules = WeakMap<CheckedRule, Rule>;
@@ -85,13 +85,15 @@ export function assemble(
 function finish(checked: CheckedRule, source: RuleSource, called: Called, finished: FinishedRules): Rule {
   const known = finished.get(checked);
   const { actions, commands, modules } = called;
-  const alone = [actions, commands, modules].every((each) => Object.keys(each).length === 0);
+  const definitions = { ...source.definitions, ...called.definitions };
+  const alone = [actions, commands, modules, definitions].every((each) => Object.keys(each).length === 0);
   if (known && alone) return known;
   const own = source.origin.language === "typescript" ? { "": source.text } : undefined;
   const whole = {
     ...checked,
     actions,
     ...Object.keys(commands).length > 0 && { commands },
+    ...Object.keys(definitions).length > 0 && { definitions },
     modules: { ...own, ...modules },
   };
   const version = createHash("sha256").update(source.text).update(writeExactJson(whole)).digest("hex").slice(0, 16);

@@ -7,9 +7,20 @@ import { resolveArgs } from "../language/expressions/template.ts";
 import { hasTemplate } from "../language/fields/field.ts";
 import { messageOf } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { Rule, Trigger } from "../model/rule.ts";
+import type { Definition, Rule, Trigger } from "../model/rule.ts";
+import { definitionKey, readTarget } from "../model/target.ts";
 import type { Store } from "../store/store.ts";
-import type { Detach, Hook, Registry, TriggerContext, TriggerKind, TriggerLog } from "../triggers/trigger.ts";
+import { cappedBy } from "../triggers/poll/poll_settings.ts";
+import type {
+  Capped,
+  Detach,
+  Hook,
+  Registry,
+  SourceCalling,
+  TriggerContext,
+  TriggerKind,
+  TriggerLog,
+} from "../triggers/trigger.ts";
 
 /** What the triggers work with. */
 export interface AttachmentOptions {
@@ -22,10 +33,17 @@ export interface AttachmentOptions {
   /** The surroundings that a rule's expressions see: `env`, `secrets`. */
   surroundings: (rule: string) => Scope;
   /** Runs a step as the source of a poll, with the current modules and config of the rule. */
-  execute: (rule: string, trigger: string, source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json>;
+  execute: (
+    rule: string,
+    trigger: string,
+    source: JsonObject,
+    input: JsonObject,
+    signal: AbortSignal,
+    how?: SourceCalling,
+  ) => Promise<Json>;
   /** The log of a trigger, and how it reports that its last pass worked (null) or failed. */
   log: (rule: string, trigger: string) => TriggerLog;
-  report: (rule: string, trigger: string, failure: string | null) => void;
+  report: (rule: string, trigger: string, failure: string | null, capped?: Capped) => void;
 }
 
 interface Wanted {
@@ -106,7 +124,7 @@ export class Attachments {
           const context = this.#context(rule, trigger, this.#resolve(rule, trigger), new AbortController().signal);
           await pass(context);
         } catch (error) {
-          this.options.report(rule.id, trigger.id, messageOf(error));
+          this.options.report(rule.id, trigger.id, messageOf(error), cappedBy(error));
         }
       }
     }
@@ -178,11 +196,12 @@ export class Attachments {
       once: this.#once,
       meter: this.options.surroundings(rule.id).$meter,
       ingest: (events, progress) => ingest.fromTrigger(key, events, progress),
-      execute: (source, input, signal) => this.options.execute(rule.id, trigger.id, source, input, signal),
+      source: sourceOf(rule, trigger),
+      execute: (source, input, signal, how) => this.options.execute(rule.id, trigger.id, source, input, signal, how),
       hooks,
       subscriptions: ingest.subscriptions,
       log: this.options.log(rule.id, trigger.id),
-      report: (failure) => this.options.report(rule.id, trigger.id, failure),
+      report: (failure, capped) => this.options.report(rule.id, trigger.id, failure, capped),
     };
   }
 }
@@ -190,7 +209,21 @@ export class Attachments {
 /** Positions do not count: moving a trigger within its file does not restart it. */
 function same(attached: Wanted, wanted: Wanted): boolean {
   return attached.rule.file === wanted.rule.file && attached.trigger.kind === wanted.trigger.kind &&
-    isDeepStrictEqual(attached.args, wanted.args);
+    isDeepStrictEqual(attached.args, wanted.args) && sameSource(attached, wanted);
+}
+
+/** What listens is started anew with its new code; what reads calls that at its next look anyway. */
+function sameSource(attached: Wanted, wanted: Wanted): boolean {
+  const [before, now] = [sourceOf(attached.rule, attached.trigger), sourceOf(wanted.rule, wanted.trigger)];
+  if (!isDeepStrictEqual(before, now)) return false;
+  return !now?.methods.includes("listen") || attached.rule.version === wanted.rule.version;
+}
+
+/** The source that a poll calls. */
+function sourceOf(rule: Rule, { kind, args }: Trigger): Definition | undefined {
+  const target = kind === "poll" && typeof args.poll === "object" ? (args.poll as JsonObject).call : undefined;
+  if (typeof target !== "string") return undefined;
+  return rule.definitions?.[definitionKey(readTarget("/", join("/", dirname(rule.file)), target))];
 }
 
 function isFixed({ trigger }: Wanted): boolean {

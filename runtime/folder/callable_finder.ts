@@ -3,7 +3,8 @@ import { resolve } from "node:path";
 import { isUse } from "../commands/read_command.ts";
 import { IrregularFileError, readRegularText } from "../host/regular_file.ts";
 import type { Problem } from "../model/problem.ts";
-import { type Call, type CallableAction, type Callables, calleeOf, isModule } from "./calls.ts";
+import { isModule, isPackage } from "../model/target.ts";
+import { type Call, type CallableAction, type Callables, calleeOf } from "./calls.ts";
 import type { ActionCheck } from "./checks.ts";
 import type { FolderFile } from "./folder_reader.ts";
 import type { CommandReader } from "./commands.ts";
@@ -73,6 +74,7 @@ export class CallableFinder {
     for (let caller = queue.shift(); caller; caller = queue.shift()) {
       for (const { target } of caller.calls) {
         const { path } = calleeOf(this.folder, caller.file, target);
+        if (path === "") continue;
         if (isModule(path)) modules.add(path);
         else if (!paths.has(path) && !callables.actions.has(path) && !commands.has(path)) {
           const source = await this.#readOutside(path);
@@ -100,6 +102,10 @@ export class CallableFinder {
     const present: string[] = [];
     for (const path of called) {
       if (modules.has(path)) continue;
+      if (isPackage(path)) {
+        present.push(path);
+        continue;
+      }
       const absolute = resolve(this.folder, path);
       this.outside.push(absolute);
       if (await access(absolute).then(() => true, () => false)) present.push(path);

@@ -1,7 +1,8 @@
 import { dirname, posix, relative, resolve, sep } from "node:path";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
-import type { CalledAction, Command, Field } from "../model/rule.ts";
+import type { CalledAction, Command, Definition, Field } from "../model/rule.ts";
+import { isModule, isTarget, readTarget, type Target } from "../model/target.ts";
 import { checkSet, secretInArgv } from "../commands/check_set.ts";
 import type { CommandTest } from "../commands/command_tests.ts";
 import { compile } from "../language/expressions/expression.ts";
@@ -16,6 +17,7 @@ import {
 } from "../language/fields/literals.ts";
 import { isObject } from "../language/fields/map_fields.ts";
 import { nearest } from "../language/hints.ts";
+import { addModule, misuse } from "./called_modules.ts";
 import type { Origin } from "../language/checker/checking.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
 
@@ -70,27 +72,26 @@ export interface Called {
   actions: Record<string, CalledAction>;
   commands: Record<string, Command>;
   modules: Record<string, string>;
+  /** The sources and actions of those modules. */
+  definitions: Record<string, Definition>;
   problems: Problem[];
   /** A module is not ready yet. */
   late: boolean;
 }
 
-/** The path of a target's file, relative to the folder, and its export; targets are relative to the calling file. */
-export function calleeOf(folder: string, caller: string, target: string): { path: string; name?: string } {
-  const [file, name] = target.split("#");
-  const path = relative(folder, resolve(folder, dirname(caller), file)).replaceAll(sep, posix.sep);
-  return { path, ...(name !== undefined && { name }) };
-}
-
-/** Whether a target is a function. */
-export function isModule(path: string): boolean {
-  return /\.[cm]?[jt]s$/.test(path);
+/** What a target names; targets are relative to the calling file. */
+export function calleeOf(folder: string, caller: string, target: string): Target {
+  return readTarget(folder, resolve(folder, dirname(caller)), target);
 }
 
 /** Targets that are literals in TypeScript code: its steps are unknown before it runs. */
 export function callsInCode(code: string, at: Position): Call[] {
+  const packages = code.matchAll(/\.call\([^()]*?,\s*(["'`])((?:@[\w.-]+\/)?[\w-][\w.-]*(?:\/[\w./-]+)?#[\w$]+)\1/g);
   const literals = code.matchAll(/(\.call\([^()]*?,\s*)?(["'`])(\.{1,2}\/[^"'`\n$]+\.(?:ya?ml|[cm]?[jt]s#[\w$]+))\2/g);
-  return [...literals].map(([, call, , target]) => ({ target, at, ...(call === undefined && { guessed: true }) }));
+  return [
+    ...[...literals].map(([, call, , target]) => ({ target, at, ...(call === undefined && { guessed: true }) })),
+    ...[...packages].map(([, , target]) => ({ target, at })),
+  ];
 }
 
 /** The keys of a rule or action that contain steps. */
@@ -104,10 +105,8 @@ export function callsInRaw(raw: Json, origin: Origin, path: (string | number)[] 
     const at = [...path, key];
     if (STEP_PLACES.has(key)) return callsInRaw(value, origin, at);
     if (key === "parallel") return callsInBranches(value, origin, at);
-    const isTarget = key === "call" && typeof value === "string" && /^[^#]+\.([cm]?[jt]s#[\w$]+|ya?ml)$/.test(value);
-    if (!isTarget) return [];
-    const call = { target: value, at: origin.at(at, "value") };
-    return isModule(value.split("#")[0]) ? [call] : [{ ...call, given: givenIn(raw, path, origin) }];
+    if (key !== "call" || typeof value !== "string" || !isTarget(value)) return [];
+    return [{ target: value, at: origin.at(at, "value"), given: givenIn(raw, path, origin) }];
   });
 }
 
@@ -139,7 +138,7 @@ export function placeCalls(calls: Call[], raw: Call[]): Call[] {
  * do not fit the inputs of the target.
  */
 export function follow(file: string, calls: Call[], callables: Callables, origin?: Origin): Called {
-  const called: Called = { actions: {}, commands: {}, modules: {}, problems: [], late: false };
+  const called: Called = { actions: {}, commands: {}, modules: {}, definitions: {}, problems: [], late: false };
   const seen = new Set<string>();
   const visit = (caller: string, list: Call[]) => {
     for (const call of list) {
@@ -149,8 +148,13 @@ export function follow(file: string, calls: Call[], callables: Callables, origin
         if (caller !== file || call.guessed) return;
         called.problems.push({ severity: "error", file, at: call.at, message, ...(hint && { hint }) });
       };
-      if (isModule(path)) addModule(called, callables, caller, { ...call, path, name }, report);
-      else if (callables.commands.has(path)) {
+      if (path === "" || isModule(path)) {
+        const definition = path === ""
+          ? ownDefinition(callables.modules.get(caller), call, report)
+          : addCalledModule(called, callables, caller, { ...call, path, name }, report);
+        if (definition === undefined || caller !== file || origin === undefined) continue;
+        called.problems.push(...checkUse(definition, call, origin));
+      } else if (callables.commands.has(path)) {
         addCommand(called, callables, { ...call, path }, report);
         if (caller === file && origin !== undefined) {
           called.problems.push(...checkSetOf(called, { ...call, path }, origin));
@@ -171,24 +175,42 @@ export function follow(file: string, calls: Call[], callables: Callables, origin
 
 type Report = (message: string, hint?: string) => void;
 
-function addModule(
+/** A source or an action in the rule's own code. */
+function ownDefinition(
+  module: LoadedTypeScript | "absent" | undefined,
+  { target }: Call,
+  report: Report,
+): Definition | undefined {
+  const own = module === undefined || module === "absent" || module.kind === "problems"
+    ? undefined
+    : module.definitions;
+  if (own?.[target] === undefined) report(`there is no source or action ${target.slice(1)}`);
+  return own?.[target];
+}
+
+function addCalledModule(
   called: Called,
   { folder, modules }: Callables,
   caller: string,
-  { path, name, target }: Call & { path: string; name?: string },
+  call: Call & Target,
   report: Report,
-): void {
-  const module = modules.get(path);
-  const file = target.split("#")[0];
-  if (module === undefined) called.late = true;
-  else if (module === "absent") {
+): Definition | undefined {
+  return addModule(called, modules.get(call.path), call, report, () => {
     const present = [...modules].filter(([, each]) => each !== "absent").map(([each]) => each);
-    report(`${file} does not exist`, suggest(folder, caller, path, present));
-  } else if (module.kind === "problems") report(`${file} does not load`, "fix its problems first");
-  else if (name === undefined || !module.exports.includes(name)) {
-    const exported = module.exports.filter((each) => each !== "default").join(", ");
-    report(`${file} exports no "${name}"`, exported === "" ? "it exports nothing" : `it exports: ${exported}`);
-  } else called.modules[path] = module.code;
+    return suggest(folder, caller, call.path, present);
+  });
+}
+
+/** The problems of a call of a source or an action: where it stands, and the values that it is given. */
+function checkUse(definition: Definition, call: Call, origin: Origin): Problem[] {
+  const { given, at } = call;
+  if (given === undefined) return [];
+  const wrong = misuse(definition, given.path.at(-1) === "poll");
+  if (wrong !== undefined) {
+    const [message, hint] = wrong;
+    return [{ severity: "error", file: origin.file, at, message, hint }];
+  }
+  return problemsAt(checkLiterals(definition.inputs, given), { ...call, given }, origin);
 }
 
 function addAction(

@@ -22,6 +22,8 @@ export interface Surroundings {
   secretFault: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups. */
   people: string[];
+  /** Names of connections. */
+  connections: string[];
   previous: ReadonlyMap<string, Rule>;
 }
 
@@ -65,7 +67,10 @@ export class Checks {
     return guarded(source.file, () => this.#rule(source, surroundings), (problem) => failed(source, problem));
   }
 
-  action(source: ActionSource, surroundings: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
+  action(
+    source: ActionSource,
+    surroundings: Pick<Surroundings, "secretFault" | "people" | "connections">,
+  ): ActionCheck {
     return guarded(source.file, () => this.#action(source, surroundings), (problem) => failed(source, problem));
   }
 
@@ -79,7 +84,7 @@ export class Checks {
     this.#checkedRules.set(source, memo);
   }
 
-  #rule(source: RuleSource, { configs, secretFault, people, previous }: Surroundings): RuleCheck {
+  #rule(source: RuleSource, { configs, secretFault, people, connections, previous }: Surroundings): RuleCheck {
     const fields = fieldsOf(source.raw.config, (path) => source.origin.written?.(["config", ...path]));
     const { values, enabled, missing, problems } = configOf(
       { id: source.id, fields },
@@ -89,7 +94,7 @@ export class Checks {
     const checked = recall(
       this.#checkedRules,
       source,
-      writeExactJson([values, enabled, people]),
+      writeExactJson([values, enabled, people, connections]),
       secretFault,
       (ask) => {
         const known = {
@@ -99,6 +104,7 @@ export class Checks {
           env: this.env,
           secretFault: ask,
           people,
+          connections,
           now: this.now(),
         };
         const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);
@@ -117,12 +123,16 @@ export class Checks {
     return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
   }
 
-  #action(source: ActionSource, { secretFault, people }: Pick<Surroundings, "secretFault" | "people">): ActionCheck {
-    return recall(this.#checkedActions, source, JSON.stringify(people), secretFault, (ask) => {
+  #action(
+    source: ActionSource,
+    { secretFault, people, connections }: Pick<Surroundings, "secretFault" | "people" | "connections">,
+  ): ActionCheck {
+    return recall(this.#checkedActions, source, JSON.stringify([people, connections]), secretFault, (ask) => {
       const checked = checkAction(source.raw, source.origin, this.kinds, {
         env: this.env,
         secretFault: ask,
         people,
+        connections,
         now: this.now(),
       });
       const problems = together(source.problems, checked.problems);

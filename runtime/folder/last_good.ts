@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Problem } from "../model/problem.ts";
+import type { JsonObject } from "../model/json.ts";
+import type { Position, Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 
 /** The rules of a folder so far: those in force, those that do not load or are not there yet, with their files' ids. */
@@ -38,15 +39,22 @@ export function separateWebhooks(assembly: Assembly, previous: ReadonlyMap<strin
   }
 }
 
+/** The webhook beside a poll. */
+function hookOf({ hook }: JsonObject, at: Position): { args: JsonObject; at: Position }[] {
+  return hook === undefined ? [] : [{ args: hook as JsonObject, at }];
+}
+
 /** One webhook path with two kinds of `auth`: a request could be both refused and accepted. */
 function findAuthConflicts(rules: Iterable<Pick<Rule, "file" | "triggers">>): Problem[] {
   const hooks = [...rules].flatMap(({ file, triggers }) =>
-    triggers.filter(({ kind }) => kind === "webhook").map(({ args, at }) => ({
+    triggers.flatMap(({ kind, args, at }) => kind === "webhook" ? { args, at } : hookOf(args, at)).map((
+      { args, at },
+    ) => ({
       file,
       at,
       path: String(args.webhook),
       // Names of parameters do not distinguish paths: /price/:sku is /price/:id.
-      route: `${args.method} ${String(args.webhook).replace(/:[^/]+/g, ":")}`,
+      route: `${args.method ?? "POST"} ${String(args.webhook).replace(/:[^/]+/g, ":")}`,
       auth: [args.auth ?? null, args.secret ?? null],
     }))
   );

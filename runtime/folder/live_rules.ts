@@ -14,7 +14,7 @@ export interface LiveRulesOptions {
   ingest: Ingest;
   attachments: Attachments;
   /** Called with the loaded rules before they take effect: secrets and limits must be those of the new rules. */
-  onLoaded: (loaded: Loaded) => void;
+  onLoaded: (loaded: Loaded) => void | Promise<void>;
   /** A trigger could not be attached. */
   onFailure: (rule: string, trigger: string, message: string) => void;
 }
@@ -56,7 +56,7 @@ export class LiveRules {
     const before = this.#loaded;
     const loaded = await loader.load(before);
     if (before === undefined) await this.#keepFromBefore(loaded);
-    onLoaded(loaded);
+    await onLoaded(loaded);
     // Runs can be pinned only to stored versions. Set this before the versions are stored: upkeep may look in between.
     this.#versions = [before, loaded].flatMap((each) => [...each?.rules.values() ?? []].map(({ version }) => version));
     await this.#putVersions(before?.rules, loaded.rules);

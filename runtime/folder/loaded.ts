@@ -1,4 +1,5 @@
 import type { SmtpSettings } from "../actions/mail/mailer.ts";
+import type { Connection } from "../connections/connection.ts";
 import type { Person } from "../model/form.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Command, Rule } from "../model/rule.ts";
@@ -35,6 +36,7 @@ export interface Settings {
   url?: string;
   smtp?: SmtpSettings;
   people: Person[];
+  connections: Connection[];
 }
 
 /** Rule files that cannot be checked. */

@@ -17,6 +17,7 @@ import { CommandReader } from "./commands.ts";
 import { scopeOf } from "./folder.ts";
 import { guarded } from "./guard.ts";
 import { idsByFile, type Loaded, looksLikeRule, type Settings, type Unready } from "./loaded.ts";
+import { checkConnections } from "./settings/connections.ts";
 import { namesOf } from "./settings/people.ts";
 import { checkSecretsFiles, checkSmtpPassword, readSettings } from "./settings/settings.ts";
 import {
@@ -131,6 +132,8 @@ export class Loader {
     const settingsFile = this.#parsed.get(SETTINGS_FILE)?.yaml;
     const checkSmtp = () => checkSmtpPassword(settingsFile, settings, (name) => secrets.fault(name));
     problems.push(...guarded(SETTINGS_FILE, checkSmtp, (problem) => [problem]));
+    const checkTheirs = () => checkConnections(settingsFile, settings, secrets);
+    problems.push(...guarded(SETTINGS_FILE, checkTheirs, (problem) => [problem]));
     const config = this.#readConfigs(problems);
 
     const unready: Unready = { broken: new Map(), late: new Map() };
@@ -140,6 +143,7 @@ export class Loader {
       configs: config.files,
       secretFault: (name: string) => secrets.fault(name),
       people: namesOf(settings.people),
+      connections: settings.connections.map(({ name }) => name),
       previous: previous?.rules ?? new Map<string, Rule>(),
     };
     const candidates = sources.filter((source) => source.kind === "rule").map((source): Candidate => {
@@ -306,7 +310,7 @@ export class Loader {
   }
 
   /** Secrets used by the settings, by the rules and by the actions that they call. */
-  #secretsOf(rules: Iterable<Rule>, { smtp }: Settings, problems: Problem[]): string[] {
+  #secretsOf(rules: Iterable<Rule>, { smtp, connections }: Settings, problems: Problem[]): string[] {
     const names = [...rules].flatMap((rule) => {
       const parts = [rule, ...Object.values(rule.actions)];
       const find = () => [
@@ -317,7 +321,8 @@ export class Loader {
       this.#secretNames.set(rule, known);
       return known;
     });
-    return [...new Set([...names, ...smtp?.password ? [smtp.password] : []])].sort();
+    const ofConnections = connections.flatMap((each) => (each.kind === "bearer" ? each.bearer : each.secret) ?? []);
+    return [...new Set([...names, ...smtp?.password ? [smtp.password] : [], ...ofConnections])].sort();
   }
 
   /** What the rules depend on outside the folder. */

@@ -1,6 +1,7 @@
+import { KEY_NAME } from "../connections/seal.ts";
 import { type Embedded, embedded } from "../host/embedded.ts";
 import type { Isolates } from "../workers/workers.ts";
-import { openIsolates } from "../workers/open_workers.ts";
+import { type IsolateOptions, openIsolates } from "../workers/open_workers.ts";
 import type { Kind } from "../language/kind.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import { triggerKinds } from "../triggers/index.ts";
@@ -26,6 +27,8 @@ export interface LoadingOptions {
   /** Milliseconds that a load waits for slow TypeScript rules, and what to do when such a rule is ready. */
   loadTimeout?: number;
   onLate?: () => void;
+  /** Resolves when the destination of a `fetch` of rule code has room. @default at once */
+  admit?: IsolateOptions["admit"];
 }
 
 /** A loader with the workers in which it reads TypeScript rules. */
@@ -37,14 +40,31 @@ export interface Loading {
 
 /** Opens a loader. Workers and esbuild start on first use. */
 export function openLoading(options: LoadingOptions): Loading {
-  const { folder, data, env, prebuilt, environment, stepKinds, secrets, now, storeBytes, onLog, loadTimeout, onLate } =
-    options;
+  const {
+    folder,
+    data,
+    env,
+    prebuilt,
+    environment,
+    stepKinds,
+    secrets,
+    now,
+    storeBytes,
+    onLog,
+    loadTimeout,
+    onLate,
+    admit,
+  } = options;
   const isolates = openIsolates({
-    secrets: () => secrets.all(),
+    secrets: () => {
+      const { [KEY_NAME]: _never, ...others } = secrets.all();
+      return others;
+    },
     onSecret: (name) => void secrets.get(name),
     env: () => withoutSecrets(environment, secrets),
     onLog: ({ level, message, file, run }) => onLog(level, message, file, run),
     storeBytes,
+    admit,
   });
   const loader = new Loader({
     folder,
@@ -76,7 +96,7 @@ export function withoutSecrets(
   environment: Record<string, string | undefined>,
   secrets: Secrets,
 ): Record<string, string> {
-  const hidden = new Set([...secrets.names, "WHENTHEN_TOKEN"]);
+  const hidden = new Set([...secrets.names, "WHENTHEN_TOKEN", KEY_NAME]);
   const entries = Object.entries(environment).filter((entry): entry is [string, string] => entry[1] !== undefined);
   return Object.fromEntries(entries.filter(([name]) => !hidden.has(name)));
 }

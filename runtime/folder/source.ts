@@ -1,6 +1,7 @@
 import { basename } from "node:path";
 import type { JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
+import type { Definition } from "../model/rule.ts";
 import type { Origin } from "../language/checker/checking.ts";
 import { guarded } from "./guard.ts";
 import type { LoadedTypeScript } from "./typescript/typescript.ts";
@@ -28,6 +29,8 @@ export interface RuleSource {
   problems: Problem[];
   /** The file, or the bundle of a TypeScript file. */
   text: string;
+  /** The sources and actions that the code of a TypeScript file makes, by target. */
+  definitions?: Record<string, Definition>;
 }
 
 export interface ActionSource {
@@ -110,6 +113,7 @@ function readBundled(file: string, loaded: LoadedTypeScript): Source {
   if (loaded.kind === "problems") return unreadable(file, [...loaded.problems, ...warnings]);
   if (loaded.kind === "helper") return { kind: "helper", file, problems: warnings };
   const { declaration, code, at } = loaded;
+  const definitions = Object.entries(loaded.definitions ?? {}).filter(([name]) => name.startsWith("#"));
   return {
     kind: "rule",
     file,
@@ -120,6 +124,7 @@ function readBundled(file: string, loaded: LoadedTypeScript): Source {
     origin: { file, language: "typescript", at: () => at, within: () => at },
     problems: warnings,
     text: code,
+    ...definitions.length > 0 && { definitions: Object.fromEntries(definitions) },
   };
 }
 

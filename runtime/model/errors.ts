@@ -14,6 +14,15 @@ export class RetryAfterError extends Error {
   }
 }
 
+/** Thrown by a source whose cursor is no longer valid: the poll reads everything again. */
+export class CursorExpired extends Error {
+  override name = "CursorExpired";
+  /** @param cursor where to go on after the full look, if that gives no cursor itself; any JSON */
+  constructor(readonly cursor?: unknown) {
+    super("The cursor has expired");
+  }
+}
+
 /** A step took longer than its `timeout`. Retried by the step's policy; `onTimeout` handles it. */
 export class TimeoutError extends Error {
   override name = "TimeoutError";

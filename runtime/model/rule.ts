@@ -40,7 +40,9 @@ export interface Rule {
   actions: Record<string, CalledAction>;
   /** The commands that it calls, directly or through actions, by path relative to the folder; absent if there are none. */
   commands?: Record<string, Command>;
-  /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names. */
+  /** The sources and actions that it uses, by {@link definitionKey}; absent if there are none. */
+  definitions?: Record<string, Definition>;
+  /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names; see {@link Target}. */
   modules: Record<string, string>;
 }
 
@@ -119,6 +121,20 @@ export interface CalledAction {
   then: Step[];
   /** CEL; absent means the result is null. */
   output?: string;
+}
+
+/** A source or an action, as its code declares it with `source()` or `action()`. */
+export interface Definition {
+  kind: "source" | "action";
+  inputs: Record<string, Field>;
+  /** CEL over `item`: the identity of an item, and when it was last changed. */
+  key?: string;
+  at?: string;
+  ignore?: string[];
+  /** The most items of one look. */
+  max?: number;
+  /** Its functions. */
+  methods: ("read" | "one" | "update" | "listen" | "run")[];
 }
 
 /** The types of fields, with those that the items of a list can have. */

@@ -46,6 +46,18 @@ export type InputValues<I> = {
   readonly [Name in Exclude<keyof I, "oneOf">]: ValueOf<I[Name], null> | Ungiven<I, Name, null>;
 };
 
+/** The values to give for fields: those without a default that are required, and any of the others. */
+export type GivenInputs<I> =
+  & { readonly [Name in Exclude<keyof I, "oneOf"> as Needed<I, Name>]: ValueOf<I[Name], never> }
+  & { readonly [Name in Exclude<keyof I, "oneOf">]?: ValueOf<I[Name], never> };
+
+/** The name of a field that must be given. */
+type Needed<I, Name extends keyof I> = I[Name] extends { type: unknown }
+  ? I[Name] extends { default: unknown } | { required: false } ? never
+  : [Ungiven<I, Name, null>] extends [never] ? Name
+  : never
+  : never;
+
 /** The value of an entry, or `Missing` if it may have none. */
 type ValueOf<E, Missing> = E extends { type: infer T } ? FieldValue<T, E> | Absent<E, Missing> : Widen<E>;
 

@@ -3,12 +3,12 @@
  *
  * @module
  */
-export { RetryAfterError, TerminalError } from "../model/errors.ts";
+export { CursorExpired, RetryAfterError, TerminalError } from "../model/errors.ts";
 export type { Event, HttpRequestFacts } from "../model/event.ts";
 export type { Json, JsonObject } from "../model/json.ts";
 export type { BatchData, BatchEvent, BatchOptions } from "./triggers.ts";
 export type { AllResult, AnyResult, Branches, EachError, EachOptions, EachResult, SomeResult } from "./step.ts";
-export type { ConfigField, ConfigSpec, ConfigValues, InputValues } from "./fields.ts";
+export type { ConfigField, ConfigSpec, ConfigValues, GivenInputs, InputValues } from "./fields.ts";
 export type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
 export type { FormField, FormFields, FormOptions, FormResult } from "./fields.ts";
 export { rule } from "./rule.ts";
@@ -16,6 +16,18 @@ export type { RuleDefinition, RuleScope, RuleSpec } from "./rule.ts";
 export { type } from "./schema.ts";
 export type { StandardSchema, TypeOnly } from "./schema.ts";
 export type { HttpResult, MailOptions, MailResult, RunResult, SavedFile, Step, StepOptions } from "./step.ts";
+export { action, source } from "./source.ts";
+export type {
+  ActionDefinition,
+  ActionSpec,
+  Emit,
+  Http,
+  SourceDefinition,
+  SourcePage,
+  SourceScope,
+  SourceSpec,
+  SourceUse,
+} from "./source.ts";
 export { testRule } from "./test.ts";
 export type { RuleTester, TestOptions } from "./test.ts";
 export { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";

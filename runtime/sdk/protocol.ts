@@ -1,6 +1,7 @@
-import { RetryAfterError, TerminalError } from "../model/errors.ts";
+import { CursorExpired, RetryAfterError, TerminalError } from "../model/errors.ts";
 import { rule } from "./rule.ts";
 import { type } from "./schema.ts";
+import { action, source } from "./source.ts";
 import { testRule } from "./test.ts";
 import { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";
 
@@ -21,6 +22,9 @@ export const protocol = {
   manual,
   type,
   testRule,
+  source,
+  action,
+  CursorExpired,
   TerminalError,
   RetryAfterError,
 };

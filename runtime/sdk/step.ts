@@ -1,42 +1,15 @@
-import type { Event, Repeatable } from "../model/event.ts";
+import type { Event } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import type { TypedEvent } from "./event.ts";
-import type { FormFields, FormOptions, FormResult } from "./fields.ts";
-import type { EventOf, Format, TriggerDefinition } from "./triggers.ts";
+import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
+import type { ActionDefinition } from "./source.ts";
+import type { Format, HttpOptions, HttpResult, StepOptions } from "./http.ts";
+import type { EventOf, TriggerDefinition } from "./triggers.ts";
 
 /** The type of a value after it was recorded: properties with the value undefined are gone, and no value is null. */
 type Recorded<T> = T extends undefined | void ? null : T;
 
-/** Options of every step. */
-export interface StepOptions {
-  /** For one attempt: `30s`. */
-  timeout?: string;
-  /** The number of attempts, or the whole policy. */
-  retry?: number | { attempts: number; delay?: string; max?: string };
-}
-
-export interface HttpOptions extends StepOptions {
-  json?: unknown;
-  form?: Record<string, unknown>;
-  body?: string;
-  headers?: Record<string, string>;
-  query?: Record<string, unknown>;
-  auth?: { bearer: string } | { basic: string };
-  format?: Format;
-  /** Charset of the answer, whatever its content type says. */
-  charset?: string;
-  /** Saves the body to a file of this name in the run's folder; `body` is then a {@link SavedFile}. */
-  save?: string;
-  /** Statuses that count as success in addition to 2xx. */
-  ok?: readonly number[];
-}
-
-export interface HttpResult<Body> {
-  status: number;
-  /** Names in lower case; several `set-cookie` are a list. */
-  headers: Record<string, Repeatable>;
-  body: Body;
-}
+export type { HttpOptions, HttpResult, StepOptions } from "./http.ts";
 
 export interface RunOptions extends StepOptions {
   /** Text as it is, anything else as JSON. */
@@ -158,8 +131,14 @@ export interface Step {
   ): Promise<RunResult<Output>>;
   /**
    * Calls `./x.ts#fn`, the action `./lib/tell.yaml`, or the command `./commands/curl.yaml`, whose result is that of `run` with
-   * `argv` and `files`. Only a command has `stdin`, `save`, `format`, `charset`, `keep` and `ok`.
+   * `argv` and `files`; or the action of a package: `step.call(comment, "say", { text })`. Only a command has `stdin`, `save`, `format`, `charset`, `keep` and `ok`.
    */
+  call<I, Output>(
+    action: ActionDefinition<I, Output>,
+    name: string,
+    inputs: GivenInputs<I>,
+    options?: StepOptions,
+  ): Promise<Recorded<Output>>;
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;
   log(name: string, text: string, options?: LogOptions): Promise<null>;

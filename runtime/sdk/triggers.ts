@@ -1,5 +1,7 @@
 import type { Json } from "../model/json.ts";
 import type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
+import type { Format } from "./http.ts";
+import { SourceUse } from "./source.ts";
 import type { StandardSchema, TypeOnly } from "./schema.ts";
 
 /** One entry under `when`. The type parameter is the event that it emits. */
@@ -135,12 +137,19 @@ export interface PollOptions extends TriggerOptions {
   /** Charset of the page or output, whatever it declares. */
   charset?: string;
   pages?: { next: string; max?: number };
+  /** Only the first items, silently. */
+  take?: number;
+  /** The most items of one look, all pages together; more is an error. @default 10000 */
+  max?: number;
+  /** CEL over `item`: when it was last changed. An item older than the known one is ignored. */
+  at?: string;
+  /** Also tells once what did not change for so long: `10m`. The event's type is `stagnant`. */
+  stagnant?: string;
+  /** A webhook whose deliveries only say that it is worth a look at once. */
+  hook?: { webhook: string; auth: WebhookAuth; secret?: string | readonly string[] };
 }
 
 export type ChangeKind = "added" | "changed" | "removed";
-/** With `columns`, CSV whose header row lacks one of these is an error. */
-export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
-
 /** What is polled: a command, a request, or a function of a file. */
 export type PollSource =
   | { run: string | readonly string[]; env?: Record<string, string>; stdin?: unknown; cwd?: string }
@@ -167,14 +176,32 @@ const POLL_OPTIONS = new Set([
   "format",
   "charset",
   "pages",
+  "take",
+  "max",
+  "at",
+  "stagnant",
+  "hook",
 ]);
 
 type PollEvent<Item> = TypedEvent<ChangeKind, Change<Item>>;
+/** With `stagnant` there is one more type of event. */
+type SourceEvent<Item, Options> = Options extends { stagnant: string }
+  ? TypedEvent<ChangeKind | "stagnant", Change<Item>>
+  : PollEvent<Item>;
 
 /**
  * Polls a source and emits changes: `poll<Disk>({ run: "./disks.sh", every: "5m", key: "item.mount" })` or
- * `poll<Issue>("https://api.example.org/issues", { key: "item.id" })`.
+ * `poll<Issue>("https://api.example.org/issues", { key: "item.id" })`. A source gives the type of its items:
+ * `poll(tasks({ project }), { every: "5m" })`.
  */
+export function poll<Item, const Options extends PollOptions & Batching>(
+  source: SourceUse<Item>,
+  options: Options,
+): TriggerDefinition<BatchEvent<SourceEvent<Item, Options>>>;
+export function poll<Item, const Options extends PollOptions = Record<never, never>>(
+  source: SourceUse<Item>,
+  options?: Options,
+): TriggerDefinition<SourceEvent<Item, Options>>;
 export function poll<Item = Json>(
   source: string,
   options: PollOptions & Batching & { headers?: Record<string, string> },
@@ -189,7 +216,13 @@ export function poll<Item = Json>(
 export function poll<Item = Json>(
   source: PollSource & PollOptions,
 ): TriggerDefinition<PollEvent<Item>>;
-export function poll(source: string | (PollSource & PollOptions), options: PollOptions = {}): TriggerDefinition<never> {
+export function poll(
+  source: string | (PollSource & PollOptions) | SourceUse,
+  options: PollOptions = {},
+): TriggerDefinition<never> {
+  if (source instanceof SourceUse) {
+    return new TriggerDefinition({ poll: { call: source.definition, with: source.inputs }, ...options });
+  }
   if (typeof source === "string") return new TriggerDefinition({ poll: source, ...options });
   const isOption = ([name]: [string, unknown]) => POLL_OPTIONS.has(name);
   // The kind names the step, so it comes first, in whatever order the options were written.

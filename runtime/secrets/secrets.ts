@@ -32,6 +32,10 @@ export class Secrets {
   #fromFiles: Record<string, string> | undefined;
   #used = new Map<string, string>();
   #masked = new Set<string>();
+  /** The values of secrets that were in use at any time: old ones stay masked. */
+  #everUsed = new Set<string>();
+  /** Values that are no secrets of the sources, by who hides them. */
+  #hidden = new Map<string, string[]>();
   #pattern: RegExp | undefined;
   /** Spellings that may be broken across lines. */
   #wrapped = new Set<string>();
@@ -46,9 +50,25 @@ export class Secrets {
     const value = this.#used.get(name) ?? this.#find(name);
     if (value !== undefined && !this.#used.has(name)) {
       this.#used.set(name, value);
+      this.#everUsed.add(value);
       this.#addMask(value);
     }
     return value;
+  }
+
+  /** The value of what is kept among the secrets but is none, such as the id of an OAuth client: it is not masked. */
+  peek(name: string): string | undefined {
+    return this.#used.get(name) ?? this.#find(name);
+  }
+
+  /** Masks these values, too, instead of those given before under the same name; they may change often. */
+  hide(name: string, values: string[]): void {
+    const before = this.#hidden.get(name) ?? [];
+    if (before.join("\n") === values.join("\n")) return;
+    this.#hidden.set(name, values);
+    this.#masked.clear();
+    this.#wrapped.clear();
+    for (const value of [...this.#everUsed, ...[...this.#hidden.values()].flat()]) this.#addMask(value);
   }
 
   /** Reads these secrets, so that their values are masked before anything uses them. */

@@ -66,7 +66,7 @@ import {
   setPaused,
 } from "./transitions/versions.ts";
 import { changeCondition, listConditions, listNotices } from "./transitions/notices.ts";
-import { getBaseline, getMark, getState } from "./transitions/progress.ts";
+import { getBaseline, getItems, getMark, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";
 
@@ -189,9 +189,10 @@ export class LedgerStore implements Store {
     return this.#read((rows) => getMark(rows, trigger));
   }
 
-  getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>> {
-    return this.#read((rows) => getBaseline(rows, trigger, max, after));
-  }
+  getItems: Store["getItems"] = (trigger, keys) => this.#read((rows) => getItems(rows, trigger, keys));
+
+  getBaseline: Store["getBaseline"] = (trigger, max, after) =>
+    this.#read((rows) => getBaseline(rows, trigger, max, after));
 
   // ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────
 

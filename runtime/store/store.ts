@@ -79,6 +79,8 @@ export interface Store extends OwnStore {
 
   // ── triggers ───────────────────────────────────────────────────────────────────────────────────────────────────
   getMark(trigger: TriggerKey): Promise<Json | undefined>;
+  /** Those of these items of a poll's baseline that it has, by key. */
+  getItems(trigger: TriggerKey, keys: string[]): Promise<Map<string, Json>>;
   /** Up to `max` items of a poll's or watch's baseline, by key, in order: the first ones, or those after a key. */
   getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>>;
 

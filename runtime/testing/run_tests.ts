@@ -53,7 +53,7 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
     const sources = loading.loader.ruleSources();
     const rules = [...inForce.values()].map((rule): LoadedRule => ({ rule, source: sources.get(rule.file)! }));
     rules.sort((a, b) => a.rule.file < b.rule.file ? -1 : 1);
-    stage = new Stage({ folder, kinds, people: settings.people });
+    stage = new Stage({ folder, kinds, people: settings.people, connections: settings.connections });
     const report: TestReport = { results: [], problems: problems.filter(({ severity }) => severity === "error") };
     const commands = loading.loader.commands();
     for await (const result of runAll(stage, rules, { folder, data, commands }, report.problems)) {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
+import type { Connection } from "../connections/connection.ts";
 import type { RuleSource } from "../folder/source.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check.ts";
@@ -29,6 +30,8 @@ export interface StageOptions {
   kinds: Kinds;
   /** The people of `whenthen.yaml`. */
   people: Person[];
+  /** Its connections: tests use them without tokens. */
+  connections: Connection[];
 }
 
 /** Where tests are executed, one at a time: the workers see the secrets and the environment of the current test. */
@@ -62,7 +65,8 @@ export class Stage {
     const lines: string[] = [];
     this.#test = { world: test, secrets, lines, now: () => test.now };
     const people = peopleOf(test, this.options.people);
-    const world = await World.open({ rule, test, secrets, folder, isolates: this.isolates, people, logs: lines });
+    const { isolates, options: { connections } } = this;
+    const world = await World.open({ rule, test, secrets, folder, isolates, people, connections, logs: lines });
     this.#test.now = () => world.clock.now();
     try {
       await execute(world);
@@ -119,11 +123,11 @@ function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
     const said = problems.filter(({ severity }) => severity === "error").map(formatProblem).join("\n");
     throw new TestFailed(`The rule does not load with the config and the environment of this test:\n${said}`);
   }
-  const { version, actions, commands, modules } = loaded.rule;
+  const { version, actions, commands, definitions, modules } = loaded.rule;
   // A worker holds one version, with its secrets and its environment, so these are part of the version here.
   const world = writeExactJson([version, checked.config, test.secrets, test.env]);
   const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
-  return { ...checked, actions, ...commands && { commands }, modules, version: own };
+  return { ...checked, actions, ...commands && { commands }, ...definitions && { definitions }, modules, version: own };
 }
 
 /** The secrets of a test: those that it sets, and made-up ones for all others that the rule names. */

@@ -4,6 +4,7 @@ import type { Meter } from "../language/expressions/meter.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import type { Definition } from "../model/rule.ts";
 import type { Position } from "../model/problem.ts";
 import type { Progress, Receipt, Store } from "../store/store.ts";
 import type { WebhookArgs } from "./webhook/webhook_request.ts";
@@ -53,7 +54,7 @@ export interface TriggerContext<Arguments = JsonObject> {
   clock: Clock;
   /** When the program started, milliseconds since the epoch. */
   startedAt: number;
-  store: Pick<Store, "getMark" | "getBaseline">;
+  store: Pick<Store, "getMark" | "getBaseline" | "getItems">;
   /** Aborted on detach and at shutdown. */
   signal: AbortSignal;
   /** True while `whenthen once` makes its pass. */
@@ -62,15 +63,30 @@ export interface TriggerContext<Arguments = JsonObject> {
   meter?: Meter;
   /** Hands events and the trigger's own progress to ingest, in one transition. */
   ingest(events: TriggerEvent[], progress?: Omit<Progress, "rule" | "trigger">): Promise<Receipt[]>;
+  /** What the poll calls, if that is a source. */
+  source?: Definition;
   /** Runs a step as the source of a poll: `{ run }`, `{ http, … }`, `{ call }`; returns its output. */
-  execute(source: JsonObject, input: JsonObject, signal: AbortSignal): Promise<Json>;
+  execute(source: JsonObject, input: JsonObject, signal: AbortSignal, how?: SourceCalling): Promise<Json>;
   /** Registers webhook triggers; see `web/hooks.ts`. */
   hooks: Registry<Hook>;
   /** Registers event triggers. */
   subscriptions: Registry<Subscription>;
   log: TriggerLog;
   /** Reports that a pass failed, for `/metrics`, the API and the exit code of `once`; null once it works again. */
-  report(failure: string | null): void;
+  report(failure: string | null, capped?: Capped): void;
+}
+
+/** A pass failed because there are more items than the poll may have. */
+export interface Capped {
+  max: number;
+}
+
+/** Which function of a source is called. */
+export interface SourceCalling {
+  /** @default "read" */
+  method?: "one" | "listen";
+  /** Stores what `listen` emits: `{ items, cursor, removed }`. */
+  emit?: (emitted: JsonObject) => Promise<void>;
 }
 
 /** An event as a trigger makes it; ingest adds the source (rule and trigger) if none is given. */
@@ -90,6 +106,8 @@ export interface Hook {
   args: WebhookArgs;
   /** Absolute folder and position for messages. */
   at: Position;
+  /** A delivery only calls this; it is no event. */
+  nudge?: () => void;
 }
 
 /** An event trigger as ingest sees it: exact types and `prefix.*`. */

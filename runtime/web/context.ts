@@ -1,3 +1,4 @@
+import type { Connections } from "../connections/connections.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { OwnEvents } from "../ingest/own_events.ts";
@@ -31,6 +32,7 @@ export interface WebContext extends Access {
   rules(): RulesView;
   ingest: Pick<Ingest, "deliver" | "publish" | "fromTrigger">;
   store: Store;
+  connections: Connections;
   /** What operators can do to runs and rules. */
   operators: Pick<Operators, "cancel" | "replay" | "retry" | "skip" | "move" | "pause" | "resume">;
   /** Who may use the forms, and how they are authenticated. */

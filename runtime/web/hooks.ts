@@ -46,8 +46,11 @@ export async function receiveHook(
     body: body.bytes,
   };
   const outcomes = receiveOnce(hooks, received, context);
-  const deliveries = deliveriesOf(outcomes, request, context);
-  return deliveries.length > 0 ? await deliver(deliveries, hooks, context, onTaken) : refusal(outcomes, context);
+  const nudges = outcomes.filter(({ match, received }) => match.hook.nudge && received.kind === "event");
+  for (const { match: { hook } } of nudges) hook.nudge!();
+  const deliveries = deliveriesOf(outcomes.filter(({ match }) => match.hook.nudge === undefined), request, context);
+  if (deliveries.length > 0) return await deliver(deliveries, hooks, context, onTaken);
+  return nudges.length > 0 ? Response.json({ looks: nudges.length }, { status: 202 }) : refusal(outcomes, context);
 }
 
 /** The hooks for the request, or the answer if there are none. */

@@ -1,4 +1,4 @@
-import type { Trigger } from "../model/rule.ts";
+import type { Rule, Trigger } from "../model/rule.ts";
 import type { VerdictKind } from "../model/verdict.ts";
 import type { LongEvaluation } from "../language/expressions/meter.ts";
 import type { WebContext } from "./context.ts";
@@ -17,6 +17,8 @@ export interface RuleListing {
   triggers: TriggerListing[];
   /** The longest evaluation of its expressions since it was loaded, if one took over 100 ms of the program's thread. */
   longest?: LongEvaluation;
+  /** Connections that it uses and that cannot be used, although they were connected. */
+  connections?: { name: string; reason: string }[];
   /** How often each verdict was given. */
   verdicts: Partial<Record<VerdictKind, number>>;
 }
@@ -31,9 +33,10 @@ export interface TriggerListing {
 }
 
 /** All rules, in order of their ids. */
-export async function listRules(context: Pick<WebContext, "rules" | "store">): Promise<RuleListing[]> {
+export async function listRules(context: Pick<WebContext, "rules" | "store" | "connections">): Promise<RuleListing[]> {
   const { rules, broken, problems, paused, failures, longest } = context.rules();
   const verdicts = await context.store.countVerdicts();
+  const unusable = context.connections.list().filter(({ state }) => state === "lost" || state === "locked");
   const brokenIds = new Set(broken.values());
   const listing = [...rules.values()].map((rule): RuleListing => {
     const { id, name, file, language, version } = rule;
@@ -43,6 +46,11 @@ export async function listRules(context: Pick<WebContext, "rules" | "store">): P
         failures.find((failed) => failed.rule === id && failed.trigger === trigger.id)?.message,
       );
     });
+    const used = unusable.length === 0 ? new Set() : connectionsOf(rule);
+    const connections = unusable.filter(({ name }) => used.has(name)).map(({ name, reason = "" }) => ({
+      name,
+      reason,
+    }));
     const longestOfRule = longest(id);
     const facts = {
       id,
@@ -51,6 +59,7 @@ export async function listRules(context: Pick<WebContext, "rules" | "store">): P
       language,
       version,
       triggers,
+      ...connections.length > 0 && { connections },
       ...longestOfRule && { longest: longestOfRule },
       verdicts: verdicts[id] ?? {},
     };
@@ -67,6 +76,19 @@ export async function listRules(context: Pick<WebContext, "rules" | "store">): P
     listing.push({ id, file, state: "broken", ...reason && { reason }, triggers: [], verdicts: verdicts[id] ?? {} });
   }
   return listing.sort((a, b) => a.id < b.id ? -1 : 1);
+}
+
+/** The names of the connections in a rule's triggers, steps and actions. Code names its own only when it runs. */
+function connectionsOf({ triggers, then, onError, actions }: Rule): Set<unknown> {
+  const names = new Set<unknown>();
+  const visit = (value: unknown): void => {
+    if (typeof value !== "object" || value === null) return;
+    const { auth } = value as { auth?: { connection?: unknown } };
+    if (auth?.connection !== undefined) names.add(auth.connection);
+    Object.values(value).forEach(visit);
+  };
+  [triggers, then, onError, actions].forEach(visit);
+  return names;
 }
 
 function listTrigger({ id, kind, args }: Trigger, failure: string | undefined): TriggerListing {

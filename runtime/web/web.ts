@@ -4,6 +4,7 @@ import { UsageError } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
 import { guard, securityHeaders } from "./access.ts";
 import { api } from "./api.ts";
+import { connectionsApi } from "./connections_api.ts";
 import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
 import { formsApi } from "./forms/api.ts";
@@ -44,6 +45,7 @@ export function createWeb(context: WebContext): Web {
     return c.body(context.mask(body), 200, { "content-type": contentType });
   });
   app.use("/api/*", guarded);
+  app.route("/api/connections", connectionsApi(context));
   app.route("/api", api(context));
   app.all("/api/*", (c) => c.json({ error: "There is nothing at this path" }, 404));
 

@@ -1,7 +1,16 @@
 import type { RecordedError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { Seen } from "../model/test.ts";
-import type { CodePlace, CodeScope, Computed, ExecuteStep, StepAnswer, StepCall, ThrownError } from "./workers.ts";
+import type {
+  CodePlace,
+  CodeScope,
+  Computed,
+  ExecuteStep,
+  SourceCall,
+  StepAnswer,
+  StepCall,
+  ThrownError,
+} from "./workers.ts";
 
 /** What a worker is started with. */
 export interface WorkerSetup {
@@ -16,6 +25,7 @@ export type Job =
   | { kind: "condition"; scope: CodeScope }
   | { kind: "rule"; scope: CodeScope }
   | { kind: "function"; name: string; args: Json }
+  | { kind: "source"; call: SourceCall }
   /** The `testRule` calls of a `*.test.ts` file, and one of its tests. */
   | { kind: "tests" }
   | { kind: "test"; index: number; seen: Seen };
@@ -29,6 +39,8 @@ export type ToWorker =
   | { type: "answer"; job: number; call: number; answer: StepAnswer; now?: number }
   /** Nobody waits for the job any more: its calls never settle. */
   | { type: "drop"; job: number }
+  /** The request may be sent. */
+  | { type: "admitted"; request: number }
   | { type: "ping" };
 
 /** From a worker to the main thread. */
@@ -52,6 +64,8 @@ export type FromWorker =
   /** Sent before the secret's value is handed out. */
   | { type: "secret"; name: string }
   | { type: "log"; level: LogLevel; message: string; run?: string }
+  /** The code's own `fetch` asks whether its destination has room. */
+  | { type: "admit"; request: number; url: string }
   /** `heap` is the worker's own heap, in bytes. */
   | { type: "pong"; heap: number }
   /** An error that no job awaits: an unhandled rejection, a throw in a timer. */
@@ -63,7 +77,7 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 export interface WorkOrder {
   work: Job;
   signal?: AbortSignal;
-  /** For a rule: executes its steps on the main thread. */
+  /** Executes the steps of a rule, and the requests of a function, on the main thread. */
   execute?: ExecuteStep;
   /** The rule's function waits for its steps, or for something of its own. */
   onQuiet?: () => void;

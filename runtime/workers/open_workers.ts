@@ -23,6 +23,8 @@ export interface IsolateOptions {
   memoryLimit?: number;
   /** Bytes of the store in memory: the limit is raised by what it and its checkpoints take. @default 0 */
   storeBytes?: () => number;
+  /** Resolves when the destination of a `fetch` of rule code has room. @default at once */
+  admit?: (url: string, signal: AbortSignal) => Promise<void>;
   /** The time that `Date` returns in rule code, if it differs from the machine's. */
   now?: () => number | undefined;
   /** Milliseconds without an answer after which a worker counts as blocked. @default 10_000 */
@@ -47,7 +49,14 @@ const FEW = 4;
 export function openIsolates(options: IsolateOptions): Isolates {
   const { secrets, env, onSecret, onLog, maxWorkers = 32, memoryLimit = defaultMemoryLimit() } = options;
   const { blockedAfter = 10_000, idleAfter = 60_000, now = () => undefined, storeBytes = () => 0 } = options;
-  const room: Record<Lane, number> = { rules: maxWorkers, functions: maxWorkers, alone: FEW, describe: FEW };
+  const { admit = () => Promise.resolve() } = options;
+  const room: Record<Lane, number> = {
+    rules: maxWorkers,
+    functions: maxWorkers,
+    listeners: maxWorkers,
+    alone: FEW,
+    describe: FEW,
+  };
   const pool = new Pool({
     room,
     idleAfter,
@@ -56,6 +65,7 @@ export function openIsolates(options: IsolateOptions): Isolates {
     secrets,
     env,
     now,
+    admit,
     onSecret,
     onLog,
   });
@@ -72,8 +82,13 @@ export function openIsolates(options: IsolateOptions): Isolates {
     async runRule(module, scope, execute, signal, onQuiet) {
       return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
     },
-    async callFunction(module, name, args, signal) {
-      const order: WorkOrder = { work: { kind: "function", name, args }, signal };
+    async callFunction(module, name, args, signal, execute) {
+      const order: WorkOrder = { work: { kind: "function", name, args }, signal, execute };
+      return await untilUndisturbed(pool, () => pool.do("functions", module, order));
+    },
+    async callDefinition(module, call, execute, signal) {
+      const order: WorkOrder = { work: { kind: "source", call }, signal, execute };
+      if (call.method === "listen") return await pool.do("listeners", module, order);
       return await untilUndisturbed(pool, () => pool.do("functions", module, order));
     },
     async describeTests(module) {

@@ -8,7 +8,7 @@ import { RuleWorker } from "./watched_worker.ts";
  * Workers of one lane never take a slot from another. A rule that waits for a function holds a worker of its own lane, so
  * that circular waiting cannot happen.
  */
-export type Lane = "rules" | "functions" | "alone" | "describe";
+export type Lane = "rules" | "functions" | "listeners" | "alone" | "describe";
 
 export interface PoolOptions {
   room: Record<Lane, number>;
@@ -20,6 +20,8 @@ export interface PoolOptions {
   /** The time of a simulated clock. */
   now(): number | undefined;
   onSecret(name: string): void;
+  /** Resolves when the destination of a `fetch` has room. */
+  admit(url: string, signal: AbortSignal): Promise<void>;
   onLog(line: { level: LogLevel; message: string; file: string; run?: string }): void;
 }
 
@@ -119,7 +121,7 @@ export class Pool {
       if (!idle) return undefined;
       idle.worker.end({ kind: "discarded" });
     }
-    const { heapLimit, blockedAfter, env, now, onLog } = this.options;
+    const { heapLimit, blockedAfter, env, now, onLog, admit } = this.options;
     const secrets = this.options.secrets();
     const worker = new RuleWorker({
       module,
@@ -128,6 +130,7 @@ export class Pool {
       heapLimit,
       blockedAfter,
       now,
+      admit,
       onSecret: (name) => this.#hand(module.version, name, secrets[name]),
       onLog: (level, message, run) => onLog({ level, message, file: module.file, ...(run && { run }) }),
       onIdle: () => this.#idle(seat),

@@ -3,12 +3,13 @@ import process from "node:process";
 import { setImmediate } from "node:timers";
 import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
 import { asJson, type Json, type JsonObject } from "../model/json.ts";
+import { callDefinition, describeDefinitions, exportsOf, httpOf, nameDefinitions } from "./definitions.ts";
 import { declarationOf, ruleOf, triggersOf, validatedEvent } from "./declaration.ts";
 import { type CodeScope, InvalidEventError, type StepAnswer, type StepCall } from "./workers.ts";
 import type { RuleDefinition } from "../sdk/rule.ts";
 import type { FromWorker, Job, ToWorker, WorkerSetup } from "./messages.ts";
 import { plainJson } from "./plain_json.ts";
-import { installGlobals, secretsView, simulateDate } from "./worker_globals.ts";
+import { installGlobals, limitFetch, secretsView, simulateDate } from "./worker_globals.ts";
 import { stepCalls } from "./step_calls.ts";
 import type { Ask } from "./step_caller.ts";
 import { describeTests, runDefinedTest } from "./test_calls.ts";
@@ -31,6 +32,9 @@ const send = (message: FromWorker) => port.post(message);
 const code = new UserCode(setup.code);
 const jobs = new Map<number, OpenJob>();
 const turns: (() => void)[] = [];
+/** The continuation of each request that waits until its destination has room. */
+const admitted = new Map<number, () => void>();
+let requests = 0;
 const current = new AsyncLocalStorage<{ run?: string }>();
 const env = Object.freeze({ ...process.env });
 const secrets = secretsView(setup.secrets, (name) => send({ type: "secret", name }));
@@ -42,6 +46,14 @@ installGlobals((level, message) => {
   const run = current.getStore()?.run;
   send({ type: "log", level, message: code.translate(message), ...(run && { run }) });
 });
+limitFetch((url) =>
+  new Promise((resolve) => {
+    const request = requests++;
+    admitted.set(request, resolve);
+    send({ type: "admit", request, url });
+  })
+);
+nameDefinitions(code);
 watchForCrashes();
 port.onMessage((message) => receive(message as ToWorker));
 send({ type: "ready" });
@@ -70,6 +82,10 @@ function receive(message: ToWorker): void {
     case "drop":
       jobs.get(message.job)?.controller.abort();
       jobs.delete(message.job);
+      return;
+    case "admitted":
+      admitted.get(message.request)?.();
+      admitted.delete(message.request);
       return;
     case "ping":
       send({ type: "pong", heap: process.memoryUsage().heapUsed });
@@ -114,7 +130,7 @@ async function load(): Promise<{ exports: Record<string, unknown> }> {
   if (setup.code.includes("Deno")) await offerDeno();
   const exports = await import(code.url);
   send({ type: "loaded" });
-  return { exports: { ...exports } };
+  return { exports: exportsOf(exports) };
 }
 
 async function execute(job: number, open: OpenJob, work: Job, exports: Record<string, unknown>): Promise<Json> {
@@ -127,7 +143,9 @@ async function execute(job: number, open: OpenJob, work: Job, exports: Record<st
       inTurn(() => reportQuiet(job, open));
       return await runRule(theRule(exports), work.scope, asker(job, open));
     case "function":
-      return await callFunction(exports, work.name, work.args, open.controller.signal);
+      return await callFunction(exports, work.name, work.args, open.controller.signal, asker(job, open));
+    case "source":
+      return await callDefinition(exports, work.call, open.controller.signal, asker(job, open));
     case "tests":
       return asJson(describeTests(code, setup.file));
     case "test":
@@ -138,11 +156,13 @@ async function execute(job: number, open: OpenJob, work: Job, exports: Record<st
 
 function describe(exports: Record<string, unknown>): Json {
   const rule = ruleOf(exports.default);
-  if (!rule) return { exports: Object.keys(exports) };
+  const described = asJson(describeDefinitions(exports));
+  const definitions = Object.keys(described).length > 0 && { definitions: described };
+  if (!rule) return { exports: Object.keys(exports), ...definitions };
   const places = code.frames(rule.stack ?? "").map((frame) => frame.place);
   const at = places.find((place) => place.file === setup.file) ?? places[0];
   const description = { declaration: declarationOf(rule), ...(at && { at: { ...at } }) };
-  return { exports: Object.keys(exports), rule: description };
+  return { exports: Object.keys(exports), rule: description, ...definitions };
 }
 
 async function askCondition(rule: RuleDefinition, scope: CodeScope): Promise<boolean> {
@@ -162,13 +182,16 @@ async function callFunction(
   name: string,
   args: Json,
   signal: AbortSignal,
+  ask: Ask,
 ): Promise<Json> {
   const fn = exports[name];
   if (typeof fn !== "function") {
     throw new TypeError(`${setup.file} exports no function ${name}; it exports ${Object.keys(exports).join(", ")}`);
   }
   const isObject = typeof args === "object" && args !== null && !Array.isArray(args);
-  const output = await (isObject || args === null ? fn({ ...args as JsonObject, signal }) : fn(args, { signal }));
+  const http = httpOf(ask);
+  const given = isObject || args === null ? [{ http, ...args as JsonObject, signal }] : [args, { http, signal }];
+  const output = await fn(...given);
   return plainJson(output, `the result of ${name}`);
 }
 

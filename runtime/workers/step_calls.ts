@@ -2,6 +2,7 @@ import { writeExactJson } from "../formats/exact_json.ts";
 import { TerminalError } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import { ActionDefinition } from "../sdk/source.ts";
 import type { Branches, EachOptions, Step, StepOptions } from "../sdk/step.ts";
 import { TriggerDefinition } from "../sdk/triggers.ts";
 import type { Ended, Plan } from "./code_branches.ts";
@@ -28,9 +29,18 @@ export function stepCalls(ask: Ask, code: UserCode): Step {
   return Object.freeze({
     ...Object.fromEntries(KINDS.map((kind) => [kind, ofKind(kind)])),
     ...branchCalls(caller),
+    call: callCall(ofKind("call")),
     do: doCall(caller),
     waitFor: waitForCall(caller),
   }) as unknown as Step;
+}
+
+/** `step.call(comment, "say", { text })` calls an action; else the name comes first, as everywhere. */
+function callCall(call: (name: string, target: unknown, options?: object) => Promise<Json>) {
+  return async (first: unknown, second: unknown, third?: object, options: object = {}) => {
+    if (!(first instanceof ActionDefinition)) return await call(first as string, second, third);
+    return await call(second as string, first.definition, { ...options, with: third ?? {} });
+  };
 }
 
 /** A call with only one argument lacks the name. */

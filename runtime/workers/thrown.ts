@@ -1,4 +1,4 @@
-import { recordError, RetryAfterError, TerminalError } from "../model/errors.ts";
+import { CursorExpired, recordError, RetryAfterError, TerminalError } from "../model/errors.ts";
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { type CodePlace, InvalidEventError, RuleCodeError, type ThrownError } from "./workers.ts";
@@ -38,6 +38,7 @@ export function describeThrown(thrown: unknown, code: UserCode): { error: Thrown
       ...(detail !== undefined && { detail }),
       ...(step !== undefined && { step }),
       ...(thrown instanceof RetryAfterError && { name: "RetryAfterError", retryAfter: thrown.retryAfter }),
+      ...(thrown instanceof CursorExpired && { cursor: toJson(thrown.cursor ?? null) }),
     },
     ...(at && { at }),
   };
@@ -58,6 +59,7 @@ function revive(error: ThrownError, at: CodePlace | undefined, invalidEvent: boo
   if (error.name === "RetryAfterError") {
     return withDetail(new RetryAfterError(error.message, error.retryAfter ?? 0), error);
   }
+  if (error.name === "CursorExpired") return new CursorExpired(error.cursor);
   const other = new RuleCodeError(error.message, false, error.stack, at);
   other.name = error.name;
   return withDetail(other, error);

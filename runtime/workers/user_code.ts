@@ -53,14 +53,23 @@ export class UserCode {
   }
 
   /** The stack's frames in the user's code, innermost first; frames of the host and of whenthen are left out. */
-  frames(stack: string): { text: string; place: CodePlace }[] {
+  frames(stack: string): { text: string; place: CodePlace; line: number }[] {
     return stack.split("\n").flatMap((line) => {
       const match = FRAME.exec(line);
       const place = match && this.placeOf(Number(match[2]), Number(match[3]));
       if (!match || !place) return [];
       const position = `${place.file}:${place.line}:${place.column}`;
-      return [{ place, text: match[1] ? `    at ${match[1]} (${position})` : `    at ${position}` }];
+      return [{
+        place,
+        line: Number(match[2]),
+        text: match[1] ? `    at ${match[1]} (${position})` : `    at ${position}`,
+      }];
     });
+  }
+
+  /** A line of the bundle; the first is 1. */
+  lineOf(line: number): string {
+    return this.#code.split("\n", line)[line - 1] ?? "";
   }
 
   /** The positions that a text mentions. */

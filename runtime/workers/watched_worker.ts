@@ -27,6 +27,8 @@ export interface WorkerOptions {
   now(): number | undefined;
   onSecret(name: string): void;
   onLog(level: LogLevel, message: string, run?: string): void;
+  /** Resolves when a request's destination has room. */
+  admit(url: string, signal: AbortSignal): Promise<void>;
   /** The last job has ended. */
   onIdle(): void;
   /** It takes no more jobs. @param gone resolves when its thread and memory are released */
@@ -56,6 +58,7 @@ export class RuleWorker {
   #ticks?: ReturnType<typeof setInterval>;
   #loadTimer?: ReturnType<typeof setTimeout>;
   #ended?: Promise<void>;
+  readonly #gone = new AbortController();
 
   constructor(readonly options: WorkerOptions) {
     const { module, secrets, env, heapLimit } = options;
@@ -113,6 +116,7 @@ export class RuleWorker {
   async #end(cause: EndCause): Promise<void> {
     clearInterval(this.#ticks);
     clearTimeout(this.#loadTimer);
+    this.#gone.abort();
     const jobs = [...this.#jobs.values()];
     const suspects = suspectsOf(jobs, cause);
     for (const job of jobs) job.settle({ error: suspects.has(job) ? this.#blame(cause) : this.#interruption(cause) });
@@ -148,6 +152,8 @@ export class RuleWorker {
         return this.options.onSecret(message.name);
       case "log":
         return this.options.onLog(message.level, message.message, message.run);
+      case "admit":
+        return void this.#admit(message.request, message.url);
       case "pong":
         this.#pong(message.heap);
         return;
@@ -161,6 +167,12 @@ export class RuleWorker {
     if (!job) return;
     if (call === undefined) job.started = true;
     else job.waiting.delete(call);
+  }
+
+  /** An ended worker is no longer admitted; its code is gone. */
+  async #admit(request: number, url: string): Promise<void> {
+    await this.options.admit(url, this.#gone.signal).catch(() => {});
+    if (!this.#ended) this.#post({ type: "admitted", request });
   }
 
   /** Reported unless another answer is on its way. */
@@ -205,7 +217,7 @@ export class RuleWorker {
 
   #abort(id: number, reason: unknown): void {
     const job = this.#jobs.get(id)!;
-    if (isComputing(job) && job.work.kind !== "function") {
+    if (isComputing(job) && job.work.kind !== "function" && job.work.kind !== "source") {
       job.settle({ error: reason });
       this.end({ kind: "aborted" });
       return;

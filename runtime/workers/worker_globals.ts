@@ -57,6 +57,20 @@ function guardProcess(): void {
   }
 }
 
+/**
+ * Makes the code's own `fetch` wait until the destination has room: `limits` in `whenthen.yaml`.
+ * @param admit resolves when the request may be sent
+ */
+export function limitFetch(admit: (url: string) => Promise<void>): void {
+  const send = globalThis.fetch;
+  const limited = async (input: RequestInfo | URL, init?: RequestInit) => {
+    const url = input instanceof Request ? input.url : String(input);
+    if (/^https?:/i.test(url)) await admit(url);
+    return await send(input, init);
+  };
+  globalThis.fetch = Object.assign(limited, send);
+}
+
 /** The machine's own Date. */
 const RealDate = Date;
 let now: number | undefined;

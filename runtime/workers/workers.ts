@@ -30,10 +30,27 @@ export interface Isolates {
     onQuiet?: () => void,
   ): Promise<Json>;
   /**
-   * Calls one exported function. `args` is its first argument; a `signal` is added to it.
+   * Calls one exported function. `args` is its first argument; a `signal`, and an `http` that `execute` answers, are added to it.
    * @throws TerminalError, RetryAfterError, {@link RuleCodeError}, or the signal's reason
    */
-  callFunction(module: BundledModule, name: string, args: Json, signal: AbortSignal): Promise<Json>;
+  callFunction(
+    module: BundledModule,
+    name: string,
+    args: Json,
+    signal: AbortSignal,
+    execute?: ExecuteStep,
+  ): Promise<Json>;
+  /**
+   * Calls a function of a source or an action. `execute` sends its requests (kind `http`) and stores what it emits (kind
+   * {@link EMIT}).
+   * @throws CursorExpired, and what `callFunction` throws
+   */
+  callDefinition(
+    module: BundledModule,
+    call: SourceCall,
+    execute: ExecuteStep,
+    signal: AbortSignal,
+  ): Promise<Json>;
   /** Evaluates a bundled `*.test.ts` and reads its `testRule` calls. */
   describeTests(module: BundledModule): Promise<DefinedTest[]>;
   /**
@@ -70,6 +87,33 @@ export interface Description {
   exports: string[];
   /** Absent if the default export is no rule. `at` is the `rule(` call. */
   rule?: { declaration: Declaration; at?: CodePlace };
+  /** Its sources and actions: exported ones by name, and all that its code makes by target. Absent if there are none. */
+  definitions?: Record<string, Described>;
+}
+
+/** The functions that a source or an action can have. */
+export type SourceMethod = "read" | "one" | "update" | "listen" | "run";
+
+/** A source or an action as its code declares it. */
+export interface Described {
+  kind: "source" | "action";
+  /** As written. */
+  inputs: JsonObject;
+  key?: string;
+  ignore?: string[];
+  at?: string;
+  max?: number;
+  methods: SourceMethod[];
+}
+
+/** A call of one function of a source or an action. */
+export interface SourceCall {
+  /** The export, or the target of a definition of the module. */
+  name: string;
+  method: SourceMethod;
+  inputs: JsonObject;
+  /** `cursor`, `key` and `patch`, as the function takes them. */
+  more: JsonObject;
 }
 
 /** A call of `testRule`. */
@@ -127,6 +171,9 @@ export const BRANCHING: ReadonlySet<string> = new Set(["each", "all", "any"]);
  */
 export const ITEM = "item";
 
+/** The kind of a call by which `listen` of a source emits items. */
+export const EMIT = "emitItems";
+
 /**
  * The outcome of a step that the worker computed. `lost` holds the paths of branches that are given up: the worker ignores
  * answers for their steps.
@@ -137,6 +184,8 @@ export type Computed = { output: Json; lost?: string[] } | { error: ThrownError;
 export interface ThrownError extends RecordedError {
   /** Milliseconds, of a RetryAfterError. */
   retryAfter?: number;
+  /** Of a CursorExpired. */
+  cursor?: Json;
   /** The path of the step that failed with this error, or whose failure caused it. */
   step?: string;
 }

@@ -29,7 +29,7 @@ export function makeContext(
     getState: () => Promise.resolve(undefined),
     callModule(call): Promise<Json> {
       asked.push({ service: "callModule", with: call });
-      return Promise.resolve({ called: call.export });
+      return Promise.resolve({ called: call.name ?? "" });
     },
     sendMail(mail) {
       asked.push({ service: "sendMail", with: mail });
@@ -42,6 +42,7 @@ export function makeContext(
     createFile: (file) => new RunFiles("/files", noDisk).create(file),
     runFolder: (run) => new RunFiles("/files", noDisk).folderOf(run),
     secretOf: () => undefined,
+    connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();

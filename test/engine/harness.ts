@@ -98,6 +98,7 @@ export class Bench {
       createFile: (file) => files.create(file),
       runFolder: (run) => files.folderOf(run),
       secretOf: () => undefined,
+      connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     };
     const { secrets = {}, between = (store: Store) => store, ...rest } = this.options;
     this.runner = new Runner({

@@ -13,6 +13,7 @@ Deno.test("without a file there are defaults, and .env beside the rules", () => 
       limits: {},
       secrets: { files: ["/rules/.env"], folders: [] },
       people: [],
+      connections: [],
     },
     problems: [],
   });
@@ -45,6 +46,7 @@ Deno.test("every setting is read into its internal form", () => {
       { id: "anna", name: "Anna", email: "anna@example.org", groups: ["finance"], password: HASH },
       { id: "carl", name: "carl", groups: [] },
     ],
+    connections: [],
   });
   assert.equal(read("retention: 1GB").settings.retention.bytes, 1_000_000_000);
   assert.equal(read("retention: 1.5GB").settings.retention.bytes, 1_500_000_000);

@@ -99,5 +99,5 @@ Deno.test("the longest evaluation is kept until the rule changes, and so is the 
 Deno.test("a poll whose keys use up the budget fails: its items do not count as items without a key", async () => {
   const { meters } = setUp(6_000);
   const items = [{ id: 1 }, { id: 2 }, { id: 3 }];
-  await assert.rejects(keyItems(items, "item.id", [], meters.of("dear")), BudgetError);
+  await assert.rejects(keyItems({ items }, { key: "item.id", ignore: [] }, meters.of("dear")), BudgetError);
 });

@@ -5,10 +5,12 @@ import { run } from "../../runtime/actions/run.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { parseArgs as parseStep } from "../../runtime/language/checker/check.ts";
+import type { Definition } from "../../runtime/model/rule.ts";
 import type { Progress, Receipt, TriggerKey } from "../../runtime/store/store.ts";
 import type {
   Detach,
   Hook,
+  SourceCalling,
   Subscription,
   TriggerContext,
   TriggerEvent,
@@ -32,6 +34,11 @@ export class FakeStore {
   getBaseline(_trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>> {
     const keys = [...this.baseline.keys()].filter((key) => after === undefined || key > after).sort().slice(0, max);
     return Promise.resolve(new Map(keys.map((key) => [key, structuredClone(this.baseline.get(key)!)])));
+  }
+
+  getItems(_trigger: TriggerKey, keys: string[]): Promise<Map<string, Json>> {
+    const known = keys.filter((key) => this.baseline.has(key));
+    return Promise.resolve(new Map(known.map((key) => [key, structuredClone(this.baseline.get(key)!)])));
   }
 
   /** @returns whether the event was new, for each */
@@ -60,7 +67,14 @@ export class Program {
   /** If set, the next transition fails with it. */
   failing?: Error;
   /** If set, it replaces the source. */
-  execute?: (source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json> | Json;
+  execute?: (
+    source: JsonObject,
+    input: JsonObject,
+    signal: AbortSignal,
+    how?: SourceCalling,
+  ) => Promise<Json> | Json;
+  /** What the poll calls, if that is a source. */
+  source?: Definition;
   ruleFolder = tmpdir();
   #waiting = new Set<() => void>();
   #stop?: AbortController;
@@ -93,6 +107,7 @@ export class Program {
     const next = new Program(this.kind, args, this.store, this.clock);
     next.execute = this.execute;
     next.ruleFolder = this.ruleFolder;
+    next.source = this.source;
     return next;
   }
 
@@ -119,9 +134,10 @@ export class Program {
       signal,
       once: false,
       ingest: (events, progress = {}) => this.#ingest(events, progress),
-      execute: async (source, input, signal) => {
+      source: this.source,
+      execute: async (source, input, signal, how) => {
         this.executed.push({ source, input });
-        return await (this.execute ?? executeStep)(source, input, signal);
+        return await (this.execute ?? executeStep)(source, input, signal, how);
       },
       hooks: registry(this.hooks),
       subscriptions: registry(this.subscriptions),

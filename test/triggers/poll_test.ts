@@ -365,7 +365,12 @@ Deno.test("a poll continues after a clock error into 2099", async () => {
 
 Deno.test("many items take several transitions; an interrupted pass resumes, nothing is lost or duplicated", async () => {
   const items = Array.from({ length: 12_345 }, (_, id) => ({ id }));
-  const program = new Program(poll, { poll: { call: "./x.ts#read" }, key: "item.id", on: ["added", "removed"] });
+  const program = new Program(poll, {
+    poll: { call: "./x.ts#read" },
+    key: "item.id",
+    on: ["added", "removed"],
+    max: 20_000,
+  });
   program.execute = () => [];
   await pass(program);
   program.execute = () => items;

@@ -1,7 +1,10 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Connections } from "../../runtime/connections/connections.ts";
+import { Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
+import { realDisk } from "../../runtime/host/disk.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import { OwnEvents } from "../../runtime/ingest/own_events.ts";
@@ -70,6 +73,16 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
   const files: Record<string, string> = {};
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
+  const connections = new Connections({
+    clock,
+    vault: await Vault.open(folder, realDisk, () => {}),
+    secretOf: (name) => changes.secretOf?.(name),
+    plainOf: (name) => changes.secretOf?.(name),
+    hide() {},
+    address: () => "http://127.0.0.1:8080",
+    onState() {},
+    log() {},
+  });
   const ownEvents = new OwnEvents({ store, ingest, clock });
   await store.putVersions(rules);
   ingest.setRules(live);
@@ -113,6 +126,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     }),
     ingest,
     store,
+    connections,
     operators: new Operators({ store, clock, live: { rules: live, pause }, runner }),
     desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", store, clock }),
     answerForm: (form, person, answer) =>

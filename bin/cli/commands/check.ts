@@ -1,6 +1,5 @@
 import type { Command } from "commander";
-import type { Loaded } from "../../../runtime/folder/loaded.ts";
-import { checkFolder } from "../../../runtime/app/check_folder.ts";
+import { type CheckedFolder, checkFolder } from "../../../runtime/app/check_folder.ts";
 import { checkPrograms } from "../../../runtime/app/check_programs.ts";
 import { nextTimes } from "../../../runtime/triggers/cron.ts";
 import { ExitCode } from "../exit_codes.ts";
@@ -29,7 +28,7 @@ export function addCheck(program: Command, session: Session): void {
     });
 }
 
-function checkedOf({ rules, problems }: Loaded, now: number): Checked {
+function checkedOf({ rules, problems, packages }: CheckedFolder, now: number): Checked {
   const listing = [...rules.values()].map(({ id, file, triggers }) => ({
     id,
     file,
@@ -43,5 +42,5 @@ function checkedOf({ rules, problems }: Loaded, now: number): Checked {
       };
     }),
   }));
-  return { rules: listing.sort((a, b) => a.id < b.id ? -1 : 1), problems };
+  return { rules: listing.sort((a, b) => a.id < b.id ? -1 : 1), packages, problems };
 }

@@ -9,11 +9,13 @@ export interface Checked {
     /** `next`: when a cron fires next, RFC 3339. `batch`: when a cron closes the open batch. */
     triggers: { id: string; kind: string; next?: string[]; batch?: string[] }[];
   }[];
+  /** The packages that their code consists of, with their versions. */
+  packages: Record<string, string>;
   problems: Problem[];
 }
 
 /** Prints all problems with their places, then the next cron times, then a count. */
-export function printChecked(terminal: Terminal, { rules, problems }: Checked): void {
+export function printChecked(terminal: Terminal, { rules, packages, problems }: Checked): void {
   printProblems(terminal, problems);
   for (const { id, triggers } of rules) {
     for (const { id: trigger, next, batch } of triggers) {
@@ -24,6 +26,8 @@ export function printChecked(terminal: Terminal, { rules, problems }: Checked): 
       }
     }
   }
+  const list = Object.entries(packages).map(([name, version]) => visible(`${name} ${version}`.trim()));
+  if (list.length > 0) terminal.write(`Packages, which have your rights as your own code has: ${list.join(", ")}\n`);
   const errors = problems.filter(({ severity }) => severity === "error").length;
   const warnings = problems.length - errors;
   const counts = [

@@ -31,10 +31,11 @@ export function printRules(terminal: Terminal, rules: RuleListing[]): void {
   printTable(terminal, ["RULE", "STATE", "RUNS", "WHEN"], rows);
 }
 
-function noteOfRule({ triggers, reason, longest }: RuleListing): string {
+function noteOfRule({ triggers, reason, longest, connections = [] }: RuleListing): string {
   const when = triggers.map(({ id, failure }) => failure === undefined ? id : `${id} (failed: ${failure})`).join(", ");
   const slow = longest && `slow: ${longest.ms} ms for ${shortened(longest.expression)}`;
-  return [when, reason, slow].filter((part) => part).join("; ");
+  const unusable = connections.map(({ name, reason }) => `connection ${name}: ${reason}`);
+  return [when, reason, ...unusable, slow].filter((part) => part).join("; ");
 }
 
 function shortened(expression: string): string {

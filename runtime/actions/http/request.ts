@@ -5,7 +5,7 @@ import { CAUSE_HEADER } from "../../model/event.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { JsonObject } from "../../model/json.ts";
-import { charset, fileName, format, json, number, template, url } from "../../language/fields/field.ts";
+import { charset, connection, fileName, format, json, number, template, url } from "../../language/fields/field.ts";
 import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { ActionContext } from "../action.ts";
 import { refusedHeader } from "./headers.ts";
@@ -22,8 +22,11 @@ export const schemas = {
     query: z.record(z.string(), json()).optional().describe(
       "Appended to the URL; a list repeats its name, null leaves it out",
     ),
-    auth: z.union([z.strictObject({ bearer: template() }), z.strictObject({ basic: template() })]).optional()
-      .describe("{ bearer: token } or { basic: user:password }"),
+    auth: z.union([
+      z.strictObject({ bearer: template() }),
+      z.strictObject({ basic: template() }),
+      z.strictObject({ connection: connection() }),
+    ]).optional().describe("{ bearer: token }, { basic: user:password } or { connection: name }"),
     format: format().optional().describe("How the body is parsed, whatever its content type says"),
     charset: charset().optional().describe("The charset of the body, whatever its content type says"),
     save: fileName().optional().describe("Saves the body to a file of this name in the run's folder"),
@@ -43,6 +46,8 @@ export interface HttpRequest {
   url: URL;
   headers: Headers;
   body?: string;
+  /** The connection whose token it gets when it is sent. */
+  connection?: string;
 }
 
 const BODIES = ["json", "form", "body"] as const;
@@ -89,7 +94,9 @@ export function readRequest(
   if (!WITHOUT_BODY.includes(method)) setMissing(headers, "idempotency-key", idempotencyKey(run.id, path));
   headers.set(CAUSE_HEADER, services.causeHeader(run));
   const name = recorded === undefined ? `${method} ${url.origin}${url.pathname}` : nameOf(shown.http);
-  return { name, method, url, headers, ...(body && { body: body.text }) };
+  const { auth } = args;
+  const named = auth && "connection" in auth ? { connection: auth.connection } : {};
+  return { name, method, url, headers, ...(body && { body: body.text }), ...named };
 }
 
 function split(text: string): { method: string; address: string } {
@@ -122,6 +129,7 @@ function readHeaders({ headers = {} }: HttpArgs, shown: ReadHttpArgs): Headers {
 
 function authorization({ auth }: HttpArgs, { username, password }: URL, { http }: ReadHttpArgs): string | undefined {
   if (auth && "bearer" in auth) return `Bearer ${auth.bearer}`;
+  if (auth && "connection" in auth) return undefined;
   if (auth && !auth.basic.includes(":")) {
     throw new TerminalError(`Cannot send "${http}": expected "user:password" in auth.basic, got no colon`);
   }

@@ -1,6 +1,7 @@
 import ky from "ky";
 import { type Clock, sleepFor } from "../../host/clock.ts";
 import type { Rate } from "../../model/duration.ts";
+import { sendWithToken } from "../../connections/with_token.ts";
 import { TerminalError } from "../../model/errors.ts";
 import type { ActionContext } from "../action.ts";
 import type { HttpRequest } from "./request.ts";
@@ -32,9 +33,23 @@ export async function send(request: HttpRequest, ok: number[], context: ActionCo
   }
 }
 
-async function sendOnce(request: HttpRequest, { services, signal }: ActionContext<unknown>): Promise<Response> {
+async function sendOnce(request: HttpRequest, context: ActionContext<unknown>): Promise<Response> {
+  const { connection, url, headers } = request;
+  if (connection === undefined) return await transmit(request, headers, context);
+  return await sendWithToken(context.services.connections, connection, url, context.signal, (authorization) => {
+    const authorized = new Headers(headers);
+    authorized.set("authorization", authorization);
+    return transmit(request, authorized, context);
+  });
+}
+
+async function transmit(
+  request: HttpRequest,
+  headers: Headers,
+  { services, signal }: ActionContext<unknown>,
+): Promise<Response> {
   await services.admitRequest(request.url, signal);
-  const { method, headers, body } = request;
+  const { method, body } = request;
   try {
     // Attempts and their timeouts belong to the engine, so that each is in the trace.
     const options = { retry: 0, timeout: false, throwHttpErrors: false, redirect: "manual", signal } as const;
@@ -61,10 +76,12 @@ function redirect(request: HttpRequest, status: number, location: string): HttpR
     for (const name of [...headers.keys()]) if (!HARMLESS.includes(name)) headers.delete(name);
   }
   const { name, method, body } = request;
+  // A token goes to the host that was asked only, even if the other one is one of the connection's hosts, too.
+  const connection = url.origin === request.url.origin ? request.connection : undefined;
   const becomesGet = status === 303 ? method !== "HEAD" : status < 303 && method === "POST";
-  if (!becomesGet) return { name, method, url, headers, body };
+  if (!becomesGet) return { name, method, url, headers, body, connection };
   for (const header of ["content-type", "idempotency-key"]) headers.delete(header);
-  return { name, method: "GET", url, headers };
+  return { name, method: "GET", url, headers, connection };
 }
 
 /** Without path and query: a server may repeat those of the request, with a secret in them. */

@@ -13,6 +13,7 @@ import type { SecretFault } from "../../secrets/secrets.ts";
 import { guarded } from "../guard.ts";
 import type { Settings } from "../loaded.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
+import { CONNECTION_KEYS, connectionsSchema, placeConnections } from "./connections.ts";
 import { peopleSchema, personSchema } from "./people.ts";
 
 /** RFC 8314: 465 for TLS from the first byte, 587 for connections that are upgraded to it. */
@@ -85,6 +86,7 @@ const SCHEMA = z.strictObject({
   url: address.optional(),
   smtp: smtpSchema.optional(),
   people: peopleSchema.optional(),
+  connections: connectionsSchema.optional(),
 }, { error: "expected settings by name, such as port: 8080" });
 /** The keys of each block; `*` is any name. */
 const KEYS: Record<string, string[]> = {
@@ -93,6 +95,7 @@ const KEYS: Record<string, string[]> = {
   secrets: Object.keys(secrets.shape),
   smtp: Object.keys(smtpShape),
   "people.*": Object.keys(personSchema.shape),
+  ...CONNECTION_KEYS,
 };
 
 /**
@@ -106,9 +109,9 @@ export function readSettings(
   last: Settings | undefined,
 ): { settings: Settings; problems: Problem[] } {
   if (yaml === undefined || yaml.value === null) {
-    return { settings: withDefaults({}, folder), problems: yaml?.problems ?? [] };
+    return { settings: withDefaults({}, folder, yaml), problems: yaml?.problems ?? [] };
   }
-  const before = last ?? withDefaults({}, folder);
+  const before = last ?? withDefaults({}, folder, yaml);
   const read = () => parseSettings(yaml, folder, before);
   const otherwise = (problem: Problem) => ({ settings: before, problems: [...yaml.problems, problem] });
   return guarded(yaml.origin.file, read, otherwise);
@@ -119,7 +122,7 @@ function parseSettings(yaml: YamlFile, folder: string, last: Settings): { settin
   const parsed = yaml.value === undefined ? undefined : SCHEMA.safeParse(yaml.value);
   if (parsed && !parsed.success) problems.push(...parsed.error.issues.flatMap((issue) => explain(issue, yaml)));
   const good = parsed?.success && problems.every(({ severity }) => severity === "warning");
-  return { settings: good ? withDefaults(parsed.data, folder) : last, problems };
+  return { settings: good ? withDefaults(parsed.data, folder, yaml) : last, problems };
 }
 
 /** Warns if the password of `smtp` is not set, because mails will fail, or is a bad secret. */
@@ -158,8 +161,8 @@ export function checkSecretsFiles({ secrets }: Settings, folder: string): Proble
   });
 }
 
-function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
-  const { port, host, retention, limits, secrets, url, smtp, people = [] } = data;
+function withDefaults(data: z.infer<typeof SCHEMA>, folder: string, yaml: YamlFile | undefined): Settings {
+  const { port, host, retention, limits, secrets, url, smtp, people = [], connections } = data;
   const absolute = (paths: string[]) => paths.map((path) => resolve(folder, path));
   return {
     ...(port !== undefined && { port }),
@@ -170,6 +173,7 @@ function withDefaults(data: z.infer<typeof SCHEMA>, folder: string): Settings {
     ...(url !== undefined && { url }),
     ...(smtp && { smtp }),
     people,
+    connections: placeConnections(connections, (name) => yaml!.origin.at(["connections", name], "key")),
   };
 }
 
@@ -184,7 +188,8 @@ function explain(issue: z.core.$ZodIssue, { origin }: YamlFile): Problem[] {
     ...(hint !== undefined && { hint }),
   });
   if (issue.code === "unrecognized_keys") {
-    const known = KEYS[path[0] === "people" ? "people.*" : path.join(".")];
+    const isNamed = path[0] === "people" || path[0] === "connections";
+    const known = KEYS[path.map((part, index) => isNamed && index === 1 ? "*" : part).join(".")];
     return issue.keys.map((key) => {
       const close = nearest(key, known);
       const hint = close ? `did you mean "${close}"?` : `there are: ${known.join(", ")}`;

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from "node:fs/p
 import { isAbsolute, join, relative, resolve, sep } from "node:path";
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Position, Problem } from "../../model/problem.ts";
+import type { Definition } from "../../model/rule.ts";
 import { PROTOCOL_KEY } from "../../sdk/protocol.ts";
 import {
   type Declaration,
@@ -12,6 +13,7 @@ import {
   RuleCodeError,
 } from "../../workers/workers.ts";
 import { type Esbuild, esbuild } from "./esbuild.ts";
+import { readDefinitions } from "./definitions.ts";
 import { bundle, readLine } from "./typescript_bundle.ts";
 
 /**
@@ -19,13 +21,19 @@ import { bundle, readLine } from "./typescript_bundle.ts";
  * watched.
  */
 export type LoadedTypeScript =
-  & { inputs: string[]; warnings: Problem[] }
+  & { inputs: string[]; warnings: Problem[]; packages?: Record<string, string> }
   & (
     /** `at` is the `rule(` call, where a wrong declaration is reported; `sourceLine` is its line. */
     | { kind: "rule"; declaration: Declaration; code: string; exports: string[]; at: Position; sourceLine: string }
-    | { kind: "helper"; code: string; exports: string[] }
+      & Defining
+    | { kind: "helper"; code: string; exports: string[] } & Defining
     | { kind: "problems"; problems: Problem[] }
   );
+
+/** The sources and actions of a module: by the names of exports, and by targets. */
+interface Defining {
+  definitions?: Record<string, Definition>;
+}
 
 export interface LoadTypeScriptOptions {
   /** The rules folder, absolute. */
@@ -52,14 +60,20 @@ export async function loadTypeScript(options: LoadTypeScriptOptions): Promise<Lo
     const problems = [await problemOf(error as Error, file, folder)];
     return { kind: "problems", problems, inputs: [resolve(folder, file)], warnings: [] };
   }
-  const { code, inputs, problems } = await bundle(file, folder, bundler);
+  const { code, inputs, problems, packages } = await bundle(file, folder, bundler);
   const warnings = problems.filter((problem) => problem.severity === "warning");
   if (problems.length > warnings.length) return { kind: "problems", problems, inputs, warnings };
   try {
-    const { exports, rule } = await describe(options, file, code);
-    if (!rule) return { kind: "helper", code, exports, inputs, warnings };
+    const { exports, rule, definitions: described } = await describe(options, file, code);
+    const { definitions, problems } = readDefinitions(described, file);
+    if (problems.length > 0) return { kind: "problems", problems: [...problems, ...warnings], inputs, warnings };
+    const of = {
+      ...definitions && { definitions },
+      ...Object.keys(packages).length > 0 && { packages },
+    };
+    if (!rule) return { kind: "helper", code, exports, inputs, warnings, ...of };
     const { at, sourceLine } = await ruleCall(resolve(folder, file), rule.at?.file === file ? rule.at : undefined);
-    return { kind: "rule", declaration: rule.declaration, code, exports, at, sourceLine, inputs, warnings };
+    return { kind: "rule", declaration: rule.declaration, code, exports, at, sourceLine, inputs, warnings, ...of };
   } catch (error) {
     if (error instanceof InterruptedError) throw error;
     return {
@@ -106,7 +120,7 @@ async function problemOf(error: Error, file: string, folder: string): Promise<Pr
 }
 
 /** Raised when the descriptions of unchanged code change. */
-const FORMAT = "1";
+const FORMAT = "2";
 const KEEP = 500;
 
 /** The name under which a bundle's description is kept. */

@@ -7,7 +7,9 @@ import { pathToFileURL } from "node:url";
 import { IrregularFileError, readRegularFile, readRegularText } from "../../host/regular_file.ts";
 import { MAP_COMMENT } from "../../workers/user_code.ts";
 import type { Problem } from "../../model/problem.ts";
+import { isPackage, specifierOf } from "../../model/target.ts";
 import type { Esbuild } from "./esbuild.ts";
+import { packagesOf } from "./packages.ts";
 import {
   explainUnresolved,
   findRefused,
@@ -25,34 +27,37 @@ export interface Bundle {
   inputs: string[];
   /** Errors and warnings. */
   problems: Problem[];
+  /** The packages in it, with their versions. */
+  packages: Record<string, string>;
 }
 
 /**
  * Bundles a TypeScript or JavaScript file. `whenthen` and Node's modules stay external; paths in it are relative to the
  * folder, so that the same files give the same code everywhere.
- * @param file relative to the folder, with forward slashes
+ * @param file relative to the folder, with forward slashes; or the key of a package, whose bundle has all that it exports
  * @param place what the code takes for its folder, if that is another one
  */
 export async function bundle(file: string, folder: string, esbuild: Esbuild, place?: string): Promise<Bundle> {
   const root = await realpath(folder);
-  const entry = join(root, file);
-  const seen = new Set([entry]);
+  const entry = join(root, entryName(file));
+  const seen = new Set(isPackage(file) ? [] : [entry]);
   const inputs = () => [...seen].map((path) => underFolder(path, root, folder));
-  const contents = await readEntry(entry);
+  const contents = isPackage(file) ? entryOfPackage(file) : await readEntry(entry);
   if (typeof contents !== "string") {
     const problem: Problem = { severity: "error", file, at: { line: 1, column: 1 }, message: contents.text };
-    return { code: "", inputs: inputs(), problems: [problem] };
+    return { code: "", inputs: inputs(), problems: [problem], packages: {} };
   }
   const options = buildOptions({ root, entry, contents, seen, known: join(place ?? root, file) });
   try {
     const result = await esbuild.build(options);
     for (const path of Object.keys(result.metafile.inputs)) {
-      if (!path.startsWith("whenthen:")) seen.add(resolve(root, path));
+      if (!path.startsWith("whenthen:") && path !== entryName(file)) seen.add(resolve(root, path));
     }
     const code = withOwnSource(result.outputFiles[0].text, file);
     const warnings = result.warnings.map((message) => problemOf(message, "warning", file));
     const refused = mayUseRefused(code) ? await refusedUses(options, root, esbuild) : [];
-    return { code: refused.length > 0 ? "" : code, inputs: inputs(), problems: [...refused, ...warnings] };
+    const packages = packagesOf(seen, root);
+    return { code: refused.length > 0 ? "" : code, inputs: inputs(), problems: [...refused, ...warnings], packages };
   } catch (failure) {
     const { errors, warnings } = failure as BuildFailure;
     if (!Array.isArray(errors)) throw failure;
@@ -60,8 +65,18 @@ export async function bundle(file: string, folder: string, esbuild: Esbuild, pla
       ...errors.map((message) => problemOf(message, "error", file)),
       ...warnings.map((message) => problemOf(message, "warning", file)),
     ];
-    return { code: "", inputs: inputs(), problems };
+    return { code: "", inputs: inputs(), problems, packages: {} };
   }
+}
+
+/** The file that stands for a package in its bundle. */
+function entryName(file: string): string {
+  return isPackage(file) ? `${file.replaceAll(/[:/]/g, "_")}.ts` : file;
+}
+
+/** All that the package exports, also if it is CommonJS. */
+function entryOfPackage(file: string): string {
+  return `export * as __package from ${JSON.stringify(specifierOf(file))};\n`;
 }
 
 /** The file's text, or why it cannot be passed to esbuild. */
@@ -92,7 +107,7 @@ function buildOptions(of: { root: string; entry: string; contents: string; seen:
     legalComments: "none",
     logLevel: "silent",
     tsconfigRaw: {},
-    plugins: [ruleImports(of.seen)],
+    plugins: [ruleImports(of.seen, of.root)],
     define: locationDefines(of.known),
   } satisfies BuildOptions;
 }

@@ -123,7 +123,9 @@ export class TypeScriptFiles {
 async function isCurrent(entry: Entry, text: string, savedAt: number, look: Look): Promise<boolean> {
   if (entry.text !== text) return false;
   if (!entry.settled) return true;
-  if (!entry.inputs || (entry.settled.kind === "problems" && entry.savedAt !== savedAt)) return false;
+  // A package is no file: what is wrong with it is looked at again each time.
+  const again = entry.savedAt !== savedAt || entry.savedAt === 0;
+  if (!entry.inputs || (entry.settled.kind === "problems" && again)) return false;
   for (const [path, before] of entry.inputs) if ((await look(path)).hash !== before) return false;
   return true;
 }

@@ -1,13 +1,14 @@
 import type { OnResolveArgs, OnResolveResult, Plugin, PluginBuild } from "esbuild";
 import { builtinModules } from "node:module";
 import { dirname, join, resolve } from "node:path";
+import { findLocalPackage } from "./packages.ts";
 import { assertRegular, IrregularFileError } from "../../host/regular_file.ts";
 import { protocol, PROTOCOL_KEY } from "../../sdk/protocol.ts";
 import { UserCode } from "../../workers/user_code.ts";
 import type { CodePlace } from "../../workers/workers.ts";
 
 /** Resolves the imports of rule files. `seen` collects all files that were asked for, found or not: they are watched. */
-export function ruleImports(seen: Set<string>): Plugin {
+export function ruleImports(seen: Set<string>, root: string): Plugin {
   return {
     name: "whenthen",
     setup(build) {
@@ -20,6 +21,10 @@ export function ruleImports(seen: Set<string>): Plugin {
       });
       build.onLoad({ filter: /.*/, namespace: "file" }, ({ path }) => ({ errors: irregularFile(path) }));
       build.onResolve({ filter: /^(npm|jsr):/ }, (args) => resolvePrefixed(build, args));
+      build.onResolve(
+        { filter: /^(@[\w.~-]+\/)?[A-Za-z0-9_][\w.~-]*(\/|$)/ },
+        (args) => resolveLocal(build, args, root),
+      );
       build.onResolve({ filter: /^https?:/ }, (args) => ({
         errors: [
           refusal(`cannot import ${JSON.stringify(args.path)}`, "install the package with npm and import it by name"),
@@ -54,12 +59,42 @@ async function resolvePrefixed(build: PluginBuild, args: OnResolveArgs): Promise
   return { errors: [refusal(`cannot find the package ${JSON.stringify(args.path)}`, command)] };
 }
 
+/** Marks a question of this plugin, which is left to esbuild. */
+const PLAIN = "plain";
+
+/** A package that is not installed may be a folder below the rules folder. */
+async function resolveLocal(
+  build: PluginBuild,
+  args: OnResolveArgs,
+  root: string,
+): Promise<OnResolveResult | undefined> {
+  const { path, pluginData, kind, importer, resolveDir } = args;
+  if (pluginData === PLAIN || path === "whenthen" || isInPackage(args)) return undefined;
+  const plain = { kind, importer, pluginData: PLAIN };
+  if ((await build.resolve(path, { ...plain, resolveDir })).errors.length === 0) return undefined;
+  const name = packageIn(path);
+  const folder = findLocalPackage(root, name);
+  if (folder === undefined) return undefined;
+  // Within its folder a package with `exports` can be imported by its own name.
+  const own = await build.resolve(path, { ...plain, resolveDir: folder });
+  const found = own.errors.length === 0
+    ? own
+    : await build.resolve(`./${path.slice(name.length + 1)}`, { ...plain, resolveDir: folder });
+  if (found.errors.length > 0) return undefined;
+  return { path: found.path, external: found.external, sideEffects: found.sideEffects };
+}
+
+/** The name of the package in `@a/b/sub`. */
+function packageIn(specifier: string): string {
+  return specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+}
+
 /** Explains an import that esbuild cannot resolve by what the user can do. */
 export function explainUnresolved(specifier: string): { message: string; hint: string } {
   if (/^[./]/.test(specifier)) {
     return { message: `cannot find ${JSON.stringify(specifier)}`, hint: "the path is relative to this file" };
   }
-  const name = specifier.split("/").slice(0, specifier.startsWith("@") ? 2 : 1).join("/");
+  const name = packageIn(specifier);
   return { message: `cannot find the package ${JSON.stringify(name)}`, hint: `npm install ${name}` };
 }
 

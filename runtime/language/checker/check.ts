@@ -33,6 +33,8 @@ export interface Known {
   secretFault?: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups; if given, a form for anybody else is a problem. */
   people?: string[];
+  /** Names of connections; if given, use of any other is a problem. */
+  connections?: string[];
   /** Milliseconds since the epoch, for problems that depend on the time (a cron that never fires). */
   now: number;
 }
@@ -81,13 +83,14 @@ export interface RuleFound {
 
 /** Parses a rule and its tests from any value. */
 export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Known): RuleFound {
-  const { env, secretFault, people, now } = known;
+  const { env, secretFault, people, connections, now } = known;
   const context: CheckContext = {
     config: {},
     env,
     now,
     ...(secretFault && { secretFault }),
     ...(people && { people }),
+    ...(connections && { connections }),
   };
   const checking = new Checking(origin, kinds, context);
   if (!isObject(raw)) {
@@ -243,7 +246,7 @@ export function checkAction(
   raw: unknown,
   origin: Origin,
   kinds: Kinds,
-  known: Pick<Known, "env" | "secretFault" | "people" | "now">,
+  known: Pick<Known, "env" | "secretFault" | "people" | "connections" | "now">,
 ): { action?: CalledAction; problems: Problem[] } {
   const checking = new Checking(origin, kinds, known);
   if (!isObject(raw)) {

@@ -94,6 +94,9 @@ function checkLeaf(
       checkTemplates(checking, path, value, visible);
       checkPeople(checking, path, value);
       return;
+    case "connection":
+      checkConnection(checking, path, value);
+      return;
     case "fields":
       checkLiteral(checking, path, value);
       return;
@@ -173,6 +176,18 @@ function checkPeople(checking: Checking, path: Path, value: unknown): void {
       : `did you mean ${close}?`;
     checking.error(Array.isArray(value) ? [...path, index] : path, "value", `unknown person or group "${name}"`, hint);
   }
+}
+
+/** Checks that a connection is set, and is named by its name: which hosts get its token is no matter of data. */
+function checkConnection(checking: Checking, path: Path, value: unknown): void {
+  const { connections } = checking.context;
+  checkLiteral(checking, path, value);
+  if (connections === undefined || typeof value !== "string" || hasTemplate(value)) return;
+  if (connections.includes(value)) return;
+  const close = nearest(value, connections);
+  const known = connections.length > 0 ? `there are ${connections.join(", ")}` : "add it under connections:";
+  const hint = close === undefined ? `${known} in whenthen.yaml` : `did you mean ${close}?`;
+  checking.error(path, "value", `unknown connection "${value}"`, hint);
 }
 
 /** Checks a value that must not contain templates. */

@@ -98,6 +98,8 @@ export interface CheckContext {
   secretFault?: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups, if known. */
   people?: string[];
+  /** Names of the connections in `whenthen.yaml`, if known. */
+  connections?: string[];
   now: number;
 }
 

@@ -81,6 +81,7 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
     case "charset":
     case "target":
     case "branches":
+    case "connection":
     case "fields":
       return value;
     case "people":

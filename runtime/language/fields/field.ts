@@ -4,6 +4,7 @@ import { type Format, formats } from "../../formats/format.ts";
 import { isFileName } from "../../host/run_files.ts";
 import { parseDuration, parseRate, type Rate } from "../../model/duration.ts";
 import type { Json } from "../../model/json.ts";
+import { isTarget } from "../../model/target.ts";
 import type { RetryPolicy } from "../../model/rule.ts";
 
 /** The description of a field in a kind's schema, for the checker, the templates and the JSON Schema. */
@@ -25,6 +26,7 @@ export interface FieldInfo {
     | "boolean"
     | "source"
     | "people"
+    | "connection"
     | "branches"
     | "fields";
   /** For an expression: names that it can use besides the usual ones, such as `item` or `body`. */
@@ -166,10 +168,10 @@ export function command(): z.ZodType<string | string[]> {
 
 /** `./file.ts#export` or `./action.yaml`, relative to the rule file; found by `callTargets()`. No templates. */
 export function target(): z.ZodType<string> {
-  const expected = "a target such as ./file.ts#function or ./action.yaml";
+  const expected = "a target such as ./file.ts#function, package#export or ./action.yaml";
   return make<string>({ is: "target", expected, schema: TEXT }, (value) => {
     if (typeof value !== "string" || hasTemplate(value)) return undefined;
-    return /^[^#]+\.([cm]?[jt]s#[A-Za-z_$][\w$]*|ya?ml)$/.test(value) ? value : undefined;
+    return isTarget(value) ? value : undefined;
   });
 }
 
@@ -246,6 +248,14 @@ export function people(): z.ZodType<string[]> {
     return names.length > 0 && names.every((name) => typeof name === "string" && name.trim() !== "")
       ? names
       : undefined;
+  });
+}
+
+/** The name of a connection in `whenthen.yaml`. No templates: what gets its token is known when the rule loads. */
+export function connection(): z.ZodType<string> {
+  const expected = "the name of a connection such as asana";
+  return make<string>({ is: "connection", expected, schema: TEXT }, (value) => {
+    return typeof value === "string" && /^[A-Za-z][\w-]*$/.test(value) ? value : undefined;
   });
 }
 

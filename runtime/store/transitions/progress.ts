@@ -35,6 +35,15 @@ export function getBaseline(rows: Rows, { rule, trigger }: TriggerKey, max: numb
   );
 }
 
+/** Those of these items of a trigger's baseline that it has. */
+export function getItems(rows: Rows, { rule, trigger }: TriggerKey, keys: string[]): Map<string, Json> {
+  const place = join(rule, trigger);
+  return new Map(keys.flatMap((key): [string, Json][] => {
+    const text = rows.get("baseline", join(place, JSON.stringify(key)));
+    return text === undefined ? [] : [[key, readExactJson(text) as Json]];
+  }));
+}
+
 /** Sets a value of the memory across runs; null removes it. @returns the previous value, null if there was none */
 export function exchangeState(rows: Rows, { key, value, ttl }: NonNullable<StepEffects["state"]>, now: number): Json {
   const before = readState(rows, key, now) ?? null;

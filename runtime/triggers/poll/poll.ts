@@ -1,9 +1,12 @@
 import { checkInterval } from "../every.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../timetable.ts";
-import { type PollContext, type ReadPollArgs, schemas } from "./poll_source.ts";
+import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { askedBackOff, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
-import { defineTrigger } from "../trigger.ts";
+import { cappedBy } from "./poll_settings.ts";
+import type { WebhookArgs } from "../webhook/webhook_request.ts";
+import { checkHook } from "../webhook/webhook.ts";
+import { defineTrigger, type Detach } from "../trigger.ts";
 
 /** A stored time may be this far ahead, because the clock was corrected in small steps. */
 const CLOCK_SLACK = 60_000;
@@ -13,8 +16,8 @@ export const poll = defineTrigger({
   ...schemas,
   summary: "Polls a URL or a step, and emits what changed",
   address: (args) => `poll ${addressOf(args)}`,
-  check: (args) => [...checkInterval(args.every), ...checkSource(args)],
-  attach: (context) => keepGoing(context, () => pollWhenDue(context)).detach,
+  check: (args) => [...checkInterval(args.every), ...checkSource(args), ...args.hook ? checkHook(args.hook) : []],
+  attach,
   async pass(context) {
     const mark = await readPollMark(context);
     const until = mark === undefined ? 0 : backOffUntil(mark, context.clock.now());
@@ -27,20 +30,49 @@ export const poll = defineTrigger({
   },
 });
 
-/** @returns when the next poll is due */
-async function pollWhenDue(context: PollContext): Promise<number> {
+/** Polls at its intervals, and at once after a delivery to its hook: several during a look are one more look. */
+function attach(context: PollContext): Detach {
+  let asked = false;
+  const { wake, detach } = keepGoing(context, () => {
+    const isAsked = asked;
+    asked = false;
+    return pollWhenDue(context, isAsked);
+  });
+  const { args: { hook }, rule, trigger } = context;
+  if (hook === undefined) return detach;
+  const { webhook, ...auth } = hook;
+  const args = { webhook, ...auth, ...HOOK_DEFAULTS } as WebhookArgs;
+  const nudge = () => {
+    asked = true;
+    wake();
+  };
+  const remove = context.hooks.add({ rule: rule.id, trigger: trigger.id, path: webhook, args, at: trigger.at, nudge });
+  return async () => {
+    remove();
+    await detach();
+  };
+}
+
+/** What a webhook has where a hook says nothing. */
+const HOOK_DEFAULTS = { method: "POST", replyWithin: 10_000, maxBody: 1_000_000 };
+
+/**
+ * @param isAsked whether it polls now, unless the source asked for a pause
+ * @returns when the next poll is due
+ */
+async function pollWhenDue(context: PollContext, isAsked: boolean): Promise<number> {
   const { clock } = context;
   const mark = await readPollMark(context);
   const now = clock.now();
   const interval = context.args.every;
-  const due = mark === undefined ? now : dueAfter(context, mark, interval, now);
+  const due = mark === undefined ? now : dueAfter(context, mark, isAsked ? 0 : interval, now);
   if (due > now) return due;
   try {
     await pollOnce(context);
     context.report(null);
     return now + interval;
   } catch (error) {
-    if (!context.signal.aborted) context.report(messageOf(error));
+    if (!context.signal.aborted) context.report(messageOf(error), cappedBy(error));
     return Math.max(now + interval, askedBackOff(error, clock.now()) ?? 0);
   }
 }
@@ -67,6 +99,8 @@ function isAhead(mark: PollMark, now: number): boolean {
 function addressOf({ poll }: ReadPollArgs): string {
   if (typeof poll === "string") return poll;
   const [kind, main] = Object.entries(poll)[0];
+  // A source in the code of the rule itself.
+  if (kind === "call" && String(main).startsWith("#")) return `call ${String(main).slice(1)}`;
   return `${kind} ${Array.isArray(main) ? main.join(" ") : main}`;
 }
 

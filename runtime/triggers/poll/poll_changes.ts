@@ -4,12 +4,14 @@ import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import type { Meter } from "../../language/expressions/meter.ts";
-import { listOf } from "./poll_source.ts";
+import { listOf, type Reading } from "./poll_args.ts";
+import type { PollSettings } from "./poll_settings.ts";
 import { Slices } from "../../host/slices.ts";
 
 /** What happened to one item since the last poll. */
 export interface Change {
-  type: "added" | "changed" | "removed";
+  /** `touched`: nothing that counts has changed, but the time of its last change has; no event tells it. */
+  type: "added" | "changed" | "removed" | "touched";
   key: string;
   old: Json;
   new: Json;
@@ -35,23 +37,26 @@ differ.processor.pipes.diff.before("trivial", diffBigInts);
 /** The items of one poll, by key. */
 export interface KeyedItems {
   items: Map<string, Json>;
+  /** Those that are gone, as the source says. */
+  removed: Set<string>;
   /** Which items were left out, in sentences for the log. */
   warnings: string[];
 }
 
 /**
  * The items by key; without a `key` the whole document is one item. An item without a key is left out with a warning. An item
- * with the key of an earlier one is left out too, with a warning if the two differ in anything outside the paths in `ignore`.
+ * with the key of an earlier one is left out too, with a warning if the two differ in anything outside the paths in `ignore`;
+ * if the source gives changes in their order, the last one is taken instead.
  * @param meter the rule's
  * @throws Error if there is no list; BudgetError
  */
 export async function keyItems(
-  items: Json,
-  key: string | undefined,
-  ignore: string[],
+  { items, inOrder, removed: gone }: Pick<Reading, "items" | "inOrder" | "removed">,
+  { key, ignore }: Pick<PollSettings, "key" | "ignore">,
   meter?: Meter,
 ): Promise<KeyedItems> {
-  if (key === undefined) return { items: new Map([[WHOLE, items]]), warnings: [] };
+  const removed = new Set(gone?.keys());
+  if (key === undefined) return { items: new Map([[WHOLE, items]]), removed, warnings: [] };
   const keyed = new Map<string, Json>();
   const keyless: { index: number; item: Json }[] = [];
   const conflicts: { name: string; first: Json; other: Json }[] = [];
@@ -61,14 +66,16 @@ export async function keyItems(
     const name = keyIn(item, index, key, meter);
     const first = name === undefined ? undefined : keyed.get(name);
     if (name === undefined) keyless.push({ index, item });
-    else if (first === undefined) keyed.set(name, item);
+    else if (index < (gone?.get(name) ?? 0)) continue;
+    else if (first === undefined || inOrder) keyed.set(name, item);
     else if (!isSameItem(first, item, ignore)) conflicts.push({ name, first, other: item });
     if (slices.isOver) await slices.next();
   }
+  for (const name of gone?.keys() ?? []) if (keyed.has(name)) removed.delete(name);
   const warnings: string[] = [];
   if (keyless.length > 0) warnings.push(describeKeyless(keyless, key));
   if (conflicts.length > 0) warnings.push(describeConflicts(conflicts));
-  return { items: keyed, warnings };
+  return { items: keyed, removed, warnings };
 }
 
 /** Undefined if the item has no key: the expression fails, or gives empty text, null, a list or an object. */
@@ -105,18 +112,21 @@ function excerpt(item: Json): string {
 
 /**
  * The changes from the baseline to the items: first those of present items, in their order, then the removed ones.
+ * An item that is older than that of the baseline, by `at`, comes from a cache: it is no change.
  * @param baseline in pages, which are not kept in memory
  * @param ignore paths in an item that do not count: `updatedAt`, `stats.views`
  * @param keepAbsent true if an item that is absent does not count as removed
  */
 export async function findChanges(
   baseline: AsyncIterable<Map<string, Json>>,
-  items: Map<string, Json>,
-  ignore: string[],
+  { items, removed: gone }: Pick<KeyedItems, "items" | "removed">,
+  { ignore, at }: Pick<PollSettings, "ignore" | "at">,
   keepAbsent: boolean,
+  meter?: Meter,
 ): Promise<Change[]> {
+  const timeOf = (item: Json) => at === undefined ? undefined : changedAt(item, at, meter);
   const known = new Set<string>();
-  const changed = new Map<string, Json>();
+  const changed = new Map<string, { type: "changed" | "touched"; old: Json }>();
   const removed: Change[] = [];
   const slices = new Slices();
   for await (const page of baseline) {
@@ -124,18 +134,33 @@ export async function findChanges(
       const item = items.get(key);
       if (item !== undefined) {
         known.add(key);
-        if (!isSameItem(old, item, ignore)) changed.set(key, old);
-      } else if (!keepAbsent) removed.push({ type: "removed", key, old, new: null });
+        const [before, now] = [timeOf(old), timeOf(item)];
+        if (before !== undefined && now !== undefined && now < before) continue;
+        if (!isSameItem(old, item, ignore)) changed.set(key, { type: "changed", old });
+        else if (now !== before) changed.set(key, { type: "touched", old });
+      } else if (!keepAbsent || gone.has(key)) removed.push({ type: "removed", key, old, new: null });
       if (slices.isOver) await slices.next();
     }
   }
   const present: Change[] = [];
   for (const [key, item] of items) {
-    const old = changed.get(key);
-    if (old !== undefined) present.push({ type: "changed", key, old, new: item });
+    const found = changed.get(key);
+    if (found !== undefined) present.push({ ...found, key, new: item });
     else if (!known.has(key)) present.push({ type: "added", key, old: null, new: item });
   }
   return [...present, ...removed];
+}
+
+/** When an item was last changed, in milliseconds or whatever unit its numbers have; undefined if that is unknown. */
+export function changedAt(item: Json, at: string, meter?: Meter): number | undefined {
+  try {
+    const value = evaluate(at, { item, index: 0, $meter: meter });
+    const time = typeof value === "number" ? value : Date.parse(String(value));
+    return Number.isNaN(time) ? undefined : time;
+  } catch (error) {
+    if (error instanceof ExpressionError) return undefined;
+    throw error;
+  }
 }
 
 /** An event's `data`: the old item, the new one, and for a change the delta in the format of jsondiffpatch. */

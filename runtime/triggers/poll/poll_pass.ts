@@ -5,8 +5,10 @@ import { RetryAfterError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
-import { listOf, type PollArgs, type PollContext, type Reading, readSource } from "./poll_source.ts";
-import { type Change, changeData, findChanges, keyItems, WHOLE } from "./poll_changes.ts";
+import { listOf, type PollContext, type Reading } from "./poll_args.ts";
+import { PollCappedError, settingsOf } from "./poll_settings.ts";
+import { readSource } from "./poll_source.ts";
+import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE } from "./poll_changes.ts";
 
 /** The progress of a poll; stored in the same transition as its events and its baseline. */
 export interface PollMark {
@@ -45,7 +47,7 @@ export async function readPollMark({ store, rule, trigger }: PollContext): Promi
  */
 export async function pollOnce(context: PollContext): Promise<void> {
   const stored = await readPollMark(context);
-  const fingerprint = fingerprintOf(context.args);
+  const fingerprint = fingerprintOf(context);
   const known = stored !== undefined && !stored.seeding && stored.fingerprint === fingerprint ? stored : undefined;
   const polled = new Date(context.clock.now()).toISOString();
   const reading = await readOrPostpone(context, stored, known);
@@ -67,7 +69,8 @@ async function readOrPostpone(
   known: PollMark | undefined,
 ): Promise<Reading | null> {
   try {
-    return await readSource(context, known ?? {});
+    const reading = await readSource(context, known ?? {});
+    return reading && limited(context, reading);
   } catch (error) {
     const until = askedBackOff(error, context.clock.now());
     if (until !== undefined && stored !== undefined) {
@@ -75,6 +78,19 @@ async function readOrPostpone(
     }
     throw error;
   }
+}
+
+/**
+ * The first items that the poll takes.
+ * @throws PollCappedError if there are more than it may have
+ */
+function limited(context: PollContext, reading: Reading): Reading {
+  const { items } = reading;
+  if (!Array.isArray(items) || (keyOf(context, reading) === undefined && !reading.incremental)) return reading;
+  const { take, max } = settingsOf(context);
+  if (take !== undefined && items.length > take) return { ...reading, items: items.slice(0, take), complete: false };
+  if (take === undefined && items.length > max) throw new PollCappedError(items.length, max);
+  return reading;
 }
 
 /** The time before which a failed source asked not to be polled; undefined if it did not ask. */
@@ -90,7 +106,7 @@ async function note(context: PollContext, before: PollMark, mark: PollMark): Pro
 
 async function seed(context: PollContext, reading: Reading, done: PollMark): Promise<void> {
   const key = keyOf(context, reading);
-  const items = reading.incremental && key === undefined ? [] : [...await keyedItems(context, reading, key)];
+  const items = reading.incremental && key === undefined ? [] : [...(await keyedItems(context, reading, key)).items];
   const chunks = [...chunked(items)];
   if (chunks.length === 0) chunks.push([]);
   for (const [index, put] of chunks.entries()) {
@@ -113,9 +129,10 @@ async function emitChanges(
   if (reading.incremental && key === undefined) return await emitAll(context, reading, known, done);
   const { args } = context;
   const keepAbsent = reading.incremental || !reading.complete;
-  const items = await keyedItems(context, reading, key);
-  const baseline = known === undefined ? nothing() : readBaseline(context);
-  const chunks = [...chunked(await findChanges(baseline, items, ignoredOf(args), keepAbsent))];
+  const settings = settingsOf(context);
+  const keyed = await keyedItems(context, reading, key);
+  const baseline = known === undefined ? nothing() : keepAbsent ? readItems(context, keyed) : readBaseline(context);
+  const chunks = [...chunked(await findChanges(baseline, keyed, settings, keepAbsent, context.meter))];
   if (chunks.length === 0 && known !== undefined) return await note(context, known, done);
   if (chunks.length === 0) chunks.push([]);
   // The old cursor and validators stay until the last chunk, so that the remaining changes are found again after a crash.
@@ -125,8 +142,8 @@ async function emitChanges(
     if (context.signal.aborted) return;
     const last = index === chunks.length - 1;
     const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
-    const wanted = chunk.filter(({ type }) => args.on.includes(type));
-    const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, ignoredOf(args)));
+    const wanted = chunk.filter(({ type }) => type !== "touched" && args.on.includes(type));
+    const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, settings.ignore));
     await context.ingest(events, {
       mark: asJson(mark),
       baseline: {
@@ -174,34 +191,44 @@ function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: st
 
 async function* nothing(): AsyncGenerator<never> {}
 
+/** What the baseline has of the items that were read: absent ones do not matter. */
+async function* readItems(
+  { store, rule, trigger }: PollContext,
+  { items, removed }: KeyedItems,
+): AsyncGenerator<Map<string, Json>> {
+  for (const keys of chunked(new Set([...items.keys(), ...removed]))) {
+    yield await store.getItems({ rule: rule.id, trigger: trigger.id }, keys);
+  }
+}
+
 /**
  * The items by key; logs which ones are left out.
  * @throws Error if all items are left out: this is then not the intended list, and no item of that list was removed
  */
 async function keyedItems(
-  { args, trigger, log, meter }: PollContext,
+  context: PollContext,
   reading: Reading,
   key: string | undefined,
-): Promise<Map<string, Json>> {
-  const { items, warnings } = await keyItems(reading.items, key, ignoredOf(args), meter);
+): Promise<KeyedItems> {
+  const { trigger, log, meter } = context;
+  const keyed = await keyItems(reading, { ...settingsOf(context), key }, meter);
+  const { items, warnings } = keyed;
   if (items.size === 0 && warnings.length > 0 && !reading.incremental) {
     throw new Error(`No item of the source has a key: ${warnings[0]}`);
   }
   for (const warning of warnings) log.warn(`${trigger.id}: ${warning}`);
-  return items;
+  return keyed;
 }
 
-function keyOf({ args }: PollContext, { isFeed }: Reading): string | undefined {
-  return args.key ?? (isFeed && args.items === undefined ? "item.id" : undefined);
-}
-
-function ignoredOf({ ignore = [] }: PollArgs): string[] {
-  return ignore;
+function keyOf(context: PollContext, { isFeed }: Reading): string | undefined {
+  const { args } = context;
+  return settingsOf(context).key ?? (isFeed && args.items === undefined ? "item.id" : undefined);
 }
 
 /** Leaves out credentials: a new token does not make a new source. */
-function fingerprintOf({ poll, items, key, format, charset }: PollArgs): string {
-  const reading = [items, key, format, charset].map((option) => option ?? null);
+function fingerprintOf(context: PollContext): string {
+  const { poll, items, format, charset } = context.args;
+  const reading = [items, settingsOf(context).key, format, charset].map((option) => option ?? null);
   if (typeof poll === "string") return hashOf([poll, ...reading]);
   const { headers: _headers, auth: _auth, env: _env, timeout: _timeout, retry: _retry, ...source } = poll;
   return hashOf([source, ...reading]);

@@ -1,60 +1,12 @@
-import { z } from "zod";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { columnsOf, type Format, FormatError, type FormatName, nameOfFormat } from "../../formats/format.ts";
 import { turn } from "../../host/slices.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
-import { charset, duration, expression, format, number, source, template, url } from "../../language/fields/field.ts";
-import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
-import type { TriggerContext } from "../trigger.ts";
-
-/** The names in an expression about a document. A step other than http has only the body. */
-const DOCUMENT = ["body", "status", "headers"];
-
-/** The arguments of a poll. */
-export const schemas = {
-  kind: "poll",
-  main: z.union([url(), source()]),
-  options: {
-    every: duration().default(300_000),
-    headers: z.record(z.string(), template()).optional(),
-    items: expression({ names: DOCUMENT }).optional(),
-    key: expression({ names: ["item", "index"] }).optional(),
-    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
-    ignore: z.array(z.string()).optional(),
-    first: z.enum(["seed", "emit"]).default("seed"),
-    format: format().optional(),
-    charset: charset().optional(),
-    pages: z.strictObject({
-      next: expression({ names: DOCUMENT }),
-      max: number({ min: 1, integer: true }).default(200),
-    }).optional(),
-  },
-} as const;
-
-export type PollArgs = Args<typeof schemas>;
-export type ReadPollArgs = ReadArgs<typeof schemas>;
-export type PollContext = TriggerContext<PollArgs>;
-
-/** The result of reading the source once. */
-export interface Reading {
-  /** The value of `items`, or the whole document. */
-  items: Json;
-  /** True if these are only the items since the last cursor: an absent item was not removed. */
-  incremental: boolean;
-  /** False if pages were left unread: an absent item may be on one of them. */
-  complete: boolean;
-  /** True for a feed: it shows only the newest items, and items drop out and come back. */
-  isFeed: boolean;
-  cursor?: Json;
-  /** Validators from the answer's headers, for the next request. */
-  etag?: string;
-  lastModified?: string;
-}
-
-/** What is sent to the source to get only changes. */
-export type Asking = Pick<Reading, "cursor" | "etag" | "lastModified">;
+import { type Asking, isObject, listOf, type PollContext, type Reading } from "./poll_args.ts";
+import { ItemLimit, settingsOf } from "./poll_settings.ts";
+import { isPage, readPages } from "./read_pages.ts";
 
 interface Document {
   body: Json;
@@ -75,7 +27,7 @@ export async function readSource(context: PollContext, asking: Asking): Promise<
   const named: JsonObject = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll;
   const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
   if ("http" in source) return await readHttp(context, source, asking);
-  if ("run" in source) return await readRun(context, source, asking);
+  if ("run" in source || isCommandFile(source)) return await readRun(context, source, asking);
   return await readStep(context, source, asking);
 }
 
@@ -88,7 +40,7 @@ async function readHttp(context: PollContext, source: JsonObject, asking: Asking
   const lastModified = readLastModified(first.headers!, context.clock.now());
   const validators = { ...(etag && { etag }), ...(lastModified && { lastModified }) };
   if (pages === undefined) return { ...toReading(context, first), ...validators };
-  return await readPages(context, source, first, pages);
+  return await readWebPages(context, source, first, pages);
 }
 
 /**
@@ -103,7 +55,7 @@ function readLastModified(headers: Record<string, string>, now: number): string 
   return age < 1_000 ? undefined : lastModified;
 }
 
-async function readPages(
+async function readWebPages(
   context: PollContext,
   source: JsonObject,
   first: Document,
@@ -111,12 +63,15 @@ async function readPages(
 ): Promise<Reading> {
   const reading = toReading(context, first);
   const items = [...listOf(reading.items, "a page")];
+  const limit = new ItemLimit(settingsOf(context));
+  let full = limit.add(items.length);
   const seen = new Set<string>();
   let base = addressOf(source);
   let page = first;
   for (let count = 1;; count++) {
     const address = nextAddress(context, next, page, base);
     if (address === undefined) return { ...reading, items };
+    if (full) return { ...reading, items, complete: false };
     if (seen.has(address)) throw new Error(`The page ${address} leads back to itself`);
     if (count === max) return { ...reading, items, complete: false };
     seen.add(address);
@@ -125,7 +80,9 @@ async function readPages(
     const { query: _query, json: _json, form: _form, body: _body, ...rest } = source;
     page = (await request(context, { ...rest, http: `GET ${address}` }, {}))!;
     // One by one: a page may have more items than a call can have arguments.
-    for (const item of listOf(toReading(context, page).items, `the page ${address}`)) items.push(item);
+    const more = listOf(toReading(context, page).items, `the page ${address}`);
+    for (const item of more) items.push(item);
+    full = limit.add(more.length);
   }
 }
 
@@ -209,13 +166,26 @@ function checkColumns({ args }: PollContext, text: string, format: Format, rows:
   }
 }
 
-async function readStep(context: PollContext, source: JsonObject, { cursor }: Asking): Promise<Reading> {
-  const output = await context.execute(source, inputOf(cursor), context.signal);
-  if (!isObject(output) || !Array.isArray(output.items)) return toReading(context, { body: output, isFeed: false });
-  const reading = toReading(context, { body: context.args.items === undefined ? output.items : output, isFeed: false });
-  // A source with nothing new may leave out its cursor.
-  const next = output.cursor ?? cursor ?? null;
+/** A function or another step: it returns pages of a source, a list, or a document. */
+async function readStep(context: PollContext, source: JsonObject, { cursor = null }: Asking): Promise<Reading> {
+  if (context.source !== undefined) return await readPages(context, source, cursor);
+  const output = await context.execute(source, { cursor }, context.signal);
+  const isList = isObject(output) && Array.isArray(output.items);
+  // A function that once gave a cursor returns only what is new.
+  if (context.args.items === undefined && (isPage(output) || (isList && cursor !== null))) {
+    return await readPages(context, source, cursor, output);
+  }
+  const reading = toReading(context, {
+    body: isList && context.args.items === undefined ? output.items : output,
+    isFeed: false,
+  });
+  const next = isList ? output.cursor ?? cursor : null;
   return next === null ? reading : { ...reading, incremental: true, cursor: next };
+}
+
+/** A command is executed like `run`. */
+function isCommandFile({ call }: JsonObject): boolean {
+  return typeof call === "string" && /\.ya?ml$/.test(call);
 }
 
 function toReading({ args, meter }: PollContext, { body, isFeed, status, headers }: Document): Reading {
@@ -225,15 +195,6 @@ function toReading({ args, meter }: PollContext, { body, isFeed, status, headers
     return { ...reading, items: listOf(items, `"items: ${args.items}"`) };
   }
   return { ...reading, items: isFeed ? (body as JsonObject).items : body };
-}
-
-/** @throws Error if the value is no list */
-export function listOf(value: Json, what: string): Json[] {
-  if (Array.isArray(value)) return value;
-  const found = isObject(value)
-    ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
-    : writeExactJson(value);
-  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
 }
 
 function guessFormat(contentType: string, text: string): Format {
@@ -254,10 +215,6 @@ function addressOf(source: JsonObject): string {
 
 function inputOf(cursor: Json | undefined): JsonObject {
   return { cursor: cursor ?? null };
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** How a web page begins, after an XML declaration and comments. */

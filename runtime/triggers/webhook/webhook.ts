@@ -3,7 +3,7 @@ import type { HttpRequestFacts } from "../../model/event.ts";
 import { newId } from "../../model/id.ts";
 import type { Json } from "../../model/json.ts";
 import { defineTrigger, type TriggerEvent } from "../trigger.ts";
-import { parseBody, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
+import { parseBody, type ReadWebhookArgs, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
 import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
 import { handshakeOf, identityOf, readPayload, typeOf } from "./webhook_provider.ts";
 
@@ -24,7 +24,7 @@ export const webhook = defineTrigger({
   ...schemas,
   summary: "Listens on a path below /hooks",
   address: ({ webhook, method }) => `webhook ${method === "POST" ? "" : `${method} `}${webhook}`,
-  check: (args) => [...checkPath(args.webhook), ...checkAuth(args)],
+  check: checkHook,
   attach: ({ rule, trigger, args, hooks }) =>
     hooks.add({ rule: rule.id, trigger: trigger.id, path: args.webhook, args, at: trigger.at }),
 });
@@ -64,6 +64,11 @@ function factsOf(args: WebhookArgs, { method, path, params, query, headers }: We
   const shown = Object.entries(headers).filter(([name]) => !leftOut.includes(name));
   const facts = { method, path, params, query, headers: Object.fromEntries(shown) };
   return leftOut.length === 0 ? facts : { ...facts, leftOut: [...new Set(leftOut)] };
+}
+
+/** What is wrong with the path and the auth of a webhook. */
+export function checkHook(args: Pick<ReadWebhookArgs, "webhook" | "auth" | "secret">): string[] {
+  return [...checkPath(args.webhook), ...checkAuth(args)];
 }
 
 function checkPath(path: string): string[] {

@@ -61,7 +61,7 @@ export function verifiedHeader({ auth }: WebhookArgs): string | undefined {
 }
 
 /** What is wrong with `auth` and `secret` together. */
-export function checkAuth(args: ReadWebhookArgs): string[] {
+export function checkAuth(args: Pick<ReadWebhookArgs, "auth" | "secret">): string[] {
   const name = typeof args.auth === "string" ? args.auth : "{ hmac: … }";
   if (args.auth === "none" && args.secret !== undefined) return [`"auth: none" checks nothing, so "secret" has no use`];
   if (args.auth !== "none" && args.secret === undefined) {

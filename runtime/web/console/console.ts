@@ -5,6 +5,7 @@ import type { WebContext } from "../context.ts";
 import { formPages } from "../forms/forms.ts";
 import { assetFor } from "./assets.ts";
 import { addBulk } from "./bulk.ts";
+import { addConnectionCallback, addConnections } from "./connections.ts";
 import { addEvent } from "./event.ts";
 import { addEvents, lookForEvents } from "./events.ts";
 import { addGo } from "./go.ts";
@@ -37,6 +38,8 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   });
   app.route("/forms", formPages(context));
 
+  addConnectionCallback(app, context);
+
   // All routes below have a viewer.
   app.use(letIn(context));
   addHelp(app, context);
@@ -54,6 +57,7 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addBulk(app, context);
   addRuns(app, context);
   addRun(app, context);
+  addConnections(app, context);
   addGo(app, context);
   addLive(app, context, { events: lookForEvents, runs: lookForRuns });
   app.all("*", (c) => {

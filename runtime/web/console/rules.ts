@@ -108,10 +108,11 @@ export function outcomeStrip(outcomes: Outcome[]): Markup | false {
 
 /** Why a rule needs attention, with links to the cause. */
 export function whyOf(rule: Standing, times: Times): Part {
-  const { failed, overdue, waiting, triggers, reason } = rule;
+  const { failed, overdue, waiting, triggers, reason, connections = [] } = rule;
   const reasons: Record<Need, () => Part> = {
     broken: () => reason,
     failing: () => [
+      ...connections.map(({ name }) => markup`<a href="/connections">Connection ${name}</a> cannot be used `),
       failed &&
       markup`<a href="/runs/${failed.id}">${times.short(failed.endedAt)}</a> ${firstLine(failed.error ?? "")}`,
       ...triggers.filter(({ failure }) => failure !== undefined).map(({ id, failure }) =>

@@ -25,6 +25,7 @@ const NAV = [
   { path: "/events", name: "Events", all: false },
   { path: "/runs", name: "Runs", all: false },
   { path: "/rules", name: "Rules", all: false },
+  { path: "/connections", name: "Connections", all: false },
   { path: "/start", name: "Start", all: true },
   { path: "/forms", name: "Forms", all: true },
 ];

@@ -58,12 +58,13 @@ export async function standings(context: WebContext): Promise<Standing[]> {
 }
 
 function needOf(
-  { state, triggers }: RuleListing,
+  { state, triggers, connections }: RuleListing,
   { failed, overdue, waiting }: Pick<Standing, "failed" | "overdue" | "waiting">,
 ): Need {
   if (state === "broken" || state === "kept") return "broken";
   // Whoever paused a rule knows about it.
   if (state === "paused") return "paused";
+  if (connections !== undefined) return "failing";
   if (failed !== undefined || triggers.some(({ failure }) => failure !== undefined)) return "failing";
   if (overdue.length > 0) return "overdue";
   if (waiting.some(waitsForOthers)) return "waiting";

@@ -1,3 +1,4 @@
+import type { ConnectionState } from "../../connections/connection.ts";
 import type { RunState, StepState } from "../../model/run.ts";
 import type { DeliveryVerdict, VerdictKind } from "../../model/verdict.ts";
 import { type Markup, markup } from "./markup.ts";
@@ -116,6 +117,22 @@ const RULES = {
   on: { icon: "✓", tone: "plain", sentence: "The rule is in force, and nothing about it needs anybody." },
 } satisfies Record<string, Word>;
 
+const CONNECTIONS = {
+  connected: { icon: "✓", tone: "good", sentence: "The connection has a token; steps and polls can use it." },
+  unconnected: { icon: "○", tone: "wait", sentence: "Nobody has connected it yet, or its secret is not set." },
+  lost: {
+    icon: "✕",
+    tone: "bad",
+    sentence: "The server does not renew the connection's token any more: somebody has to connect it again.",
+  },
+  locked: {
+    icon: "✕",
+    tone: "bad",
+    sentence: "The connection's tokens were sealed with a key that WHENTHEN_KEY does not contain.",
+  },
+  unused: { icon: "–", tone: "off", sentence: "There are tokens of a connection that whenthen.yaml does not name." },
+} satisfies Record<ConnectionState, Word>;
+
 const OTHERS = {
   refused: {
     icon: "✕",
@@ -130,10 +147,11 @@ export const SECTIONS = {
   "Runs": RUNS,
   "Steps": STEPS,
   "Verdicts of rules on events": VERDICTS,
+  "Connections": CONNECTIONS,
   "Deliveries": { ...DELIVERIES, ...OTHERS },
 };
 
-const WORDS = { ...RULES, ...RUNS, ...STEPS, ...VERDICTS, ...DELIVERIES, ...OTHERS };
+const WORDS = { ...RULES, ...RUNS, ...STEPS, ...VERDICTS, ...DELIVERIES, ...CONNECTIONS, ...OTHERS };
 
 /** A word with a sentence on the help page. */
 export type WordName = keyof typeof WORDS;

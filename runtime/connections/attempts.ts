@@ -1,0 +1,185 @@
+import { randomBytes } from "node:crypto";
+import { type Clock, sleepFor } from "../host/clock.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
+import { type OAuthConnection, OUT_OF_BAND } from "./connection.ts";
+import { type DeviceCode, type Granted, type OAuth, PendingError } from "./oauth.ts";
+
+/** Milliseconds that a person has to allow a connection. */
+export const ATTEMPT_LIFE = 600_000;
+/** The most attempts that are remembered; a new one displaces the oldest. */
+const MOST = 100;
+/** Milliseconds by which a device polls less often when the server asks for it (RFC 8628, section 3.5). */
+const SLOWER = 5_000;
+
+/** What a person does next. Times are milliseconds since the epoch. */
+export type Begun =
+  | { kind: "code"; attempt: string; url: string; until: number; outOfBand: boolean }
+  | { kind: "device"; attempt: string; uri: string; complete?: string; userCode: string; until: number };
+
+/** How far an attempt is. */
+export interface AttemptState {
+  connection: string;
+  state: "waiting" | "connected" | "failed";
+  error?: string;
+}
+
+/** Who begins an attempt. */
+export interface Starter {
+  /** The name that is recorded. */
+  by: string;
+  /** The browser that must complete it; absent if it was begun by a command, whose user opens the address in any browser. */
+  browser?: string;
+}
+
+interface Attempt extends Starter, Pick<AttemptState, "state" | "error"> {
+  id: string;
+  settings: OAuthConnection;
+  until: number;
+  oauth: OAuth;
+  /** Absent for a device, and once it was used: a state is valid once. */
+  code?: { state: string; verifier: string; redirect: string };
+  ended: AbortController;
+}
+
+/** The server has granted tokens; the attempt succeeds once they are stored. */
+type OnGranted = (connection: OAuthConnection, granted: Granted, by: string) => Promise<void>;
+
+/** Attempts to connect: each ends after ten minutes, and with the program. */
+export class Attempts {
+  readonly #attempts = new Map<string, Attempt>();
+
+  constructor(private readonly clock: Clock, private readonly onGranted: OnGranted) {}
+
+  /** Begins with the address at which a person allows the connection. @param address of this program, for the callback */
+  async beginCode(connection: OAuthConnection, oauth: OAuth, starter: Starter, address: string): Promise<Begun> {
+    const redirect = connection.oauth.redirect ?? `${address}/connections/callback`;
+    const state = random();
+    const { url, verifier } = await oauth.authorization(redirect, state);
+    const { id, until } = this.#add(connection, oauth, starter, { state, verifier, redirect });
+    return { kind: "code", attempt: id, url, until, outOfBand: redirect === OUT_OF_BAND };
+  }
+
+  /** Begins with a code that a person types in at another device. */
+  async beginDevice(connection: OAuthConnection, oauth: OAuth, starter: Starter): Promise<Begun> {
+    const device = await oauth.deviceCode();
+    const attempt = this.#add(connection, oauth, starter);
+    attempt.until = Math.min(attempt.until, this.clock.now() + device.expiresIn * 1_000);
+    void this.#pollDevice(attempt, device);
+    const { uri, complete, userCode } = device;
+    return { kind: "device", attempt: attempt.id, uri, ...complete && { complete }, userCode, until: attempt.until };
+  }
+
+  /**
+   * The answer of the server, as the person's browser brings it.
+   * @returns the name of the connection
+   * @throws UsageError if nobody has begun this, another browser has, or it is too late; what the exchange throws
+   */
+  async callback(answer: URLSearchParams, browser: string | undefined): Promise<string> {
+    const state = answer.get("state");
+    const attempt = [...this.#attempts.values()].find(({ code }) => code !== undefined && code.state === state);
+    if (attempt === undefined || attempt.until <= this.clock.now()) {
+      throw new UsageError(
+        "Nobody waits for this answer: it was used before, is older than 10 minutes, or was begun elsewhere",
+      );
+    }
+    if (attempt.browser !== undefined && attempt.browser !== browser) {
+      throw new UsageError("Another browser has begun this: open the connections page in this one, and connect there");
+    }
+    await this.#finish(attempt, () => Promise.resolve(answer));
+    return attempt.settings.name;
+  }
+
+  /** A code, or the address of the page that the server sent the person to. */
+  async paste(id: string, text: string): Promise<void> {
+    const attempt = this.#attempts.get(id);
+    if (attempt?.code === undefined || attempt.until <= this.clock.now()) {
+      throw new UsageError(
+        "Nobody waits for this code: it was used before, or is older than 10 minutes; connect again",
+      );
+    }
+    const { state } = attempt.code;
+    const query = URL.canParse(text) ? new URL(text).searchParams : undefined;
+    await this.#finish(
+      attempt,
+      async () => query?.has("state") ? query : await attempt.oauth.pasted(text.trim(), state),
+    );
+  }
+
+  get(id: string): AttemptState | undefined {
+    const attempt = this.#attempts.get(id);
+    if (attempt === undefined) return undefined;
+    if (attempt.state === "waiting" && attempt.until <= this.clock.now()) fail(attempt, "nobody allowed it in time");
+    const { settings: { name: connection }, state, error } = attempt;
+    return { connection, state, ...error !== undefined && { error } };
+  }
+
+  /** Ends all attempts, or those of one connection. */
+  end(connection?: string): void {
+    for (const [id, attempt] of this.#attempts) {
+      if (connection !== undefined && attempt.settings.name !== connection) continue;
+      attempt.ended.abort();
+      this.#attempts.delete(id);
+    }
+  }
+
+  #add(settings: OAuthConnection, oauth: OAuth, starter: Starter, code?: Attempt["code"]): Attempt {
+    const oldest = this.#attempts.size >= MOST ? this.#attempts.keys().next().value : undefined;
+    if (oldest !== undefined) {
+      this.#attempts.get(oldest)!.ended.abort();
+      this.#attempts.delete(oldest);
+    }
+    const attempt: Attempt = {
+      ...starter,
+      id: random(),
+      settings,
+      state: "waiting",
+      until: this.clock.now() + ATTEMPT_LIFE,
+      oauth,
+      code,
+      ended: new AbortController(),
+    };
+    this.#attempts.set(attempt.id, attempt);
+    return attempt;
+  }
+
+  /** The state is used up, whatever comes of it. */
+  async #finish(attempt: Attempt, answer: () => Promise<URLSearchParams>): Promise<void> {
+    const code = attempt.code!;
+    attempt.code = undefined;
+    try {
+      await this.#granted(attempt, await attempt.oauth.exchange(await answer(), code));
+    } catch (error) {
+      fail(attempt, messageOf(error));
+      throw error;
+    }
+  }
+
+  async #pollDevice(attempt: Attempt, { deviceCode, interval }: DeviceCode): Promise<void> {
+    const { signal } = attempt.ended;
+    for (let pause = interval * 1_000;;) {
+      await sleepFor(this.clock, pause, signal);
+      if (signal.aborted) return;
+      if (attempt.until <= this.clock.now()) return fail(attempt, "nobody allowed it in time");
+      try {
+        return await this.#granted(attempt, await attempt.oauth.deviceTokens(deviceCode));
+      } catch (error) {
+        if (!(error instanceof PendingError)) return fail(attempt, messageOf(error));
+        if (error.slower) pause += SLOWER;
+      }
+    }
+  }
+
+  async #granted(attempt: Attempt, granted: Granted): Promise<void> {
+    await this.onGranted(attempt.settings, granted, attempt.by);
+    attempt.state = "connected";
+  }
+}
+
+function fail(attempt: Attempt, error: string): void {
+  attempt.state = "failed";
+  attempt.error = error;
+}
+
+function random(): string {
+  return randomBytes(24).toString("base64url");
+}

@@ -1,0 +1,364 @@
+import type { Clock } from "../host/clock.ts";
+import { nearest } from "../language/hints.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
+import type { Problem } from "../model/problem.ts";
+import { Attempts, type AttemptState, type Begun, type Starter } from "./attempts.ts";
+import {
+  checkHost,
+  type Connection,
+  ConnectionError,
+  type ConnectionListing,
+  type OAuthConnection,
+} from "./connection.ts";
+import { type Credentials, type Granted, InvalidGrantError, OAuth } from "./oauth.ts";
+import { KEY_NAME } from "./seal.ts";
+import { SealedTokens, type SealedTokensOptions } from "./sealed_tokens.ts";
+import type { StoredConnection, Tokens } from "./vault.ts";
+import type { ConnectionTokens } from "./with_token.ts";
+
+/** A token is renewed this many milliseconds before it expires, so that it is still valid when it arrives. */
+const EARLY = 30_000;
+
+/** What the connections need. */
+export interface ConnectionsOptions extends SealedTokensOptions {
+  clock: Clock;
+  /** The value of what is no secret, though it is kept among them. */
+  plainOf(name: string): string | undefined;
+  /** The address under which people reach the program. */
+  address(): string;
+  /** Called with why a connection is lost, or undefined if it is not: at each change, and by {@link Connections.tell}. */
+  onState(name: string, lost: string | undefined): void;
+  log(level: "info" | "warn", message: string): void;
+}
+
+/** The result of disconnecting. */
+export interface Disconnected {
+  /** Whether the server has revoked the tokens; false if it offers that not, or could not be reached. */
+  revoked: boolean;
+  reason?: string;
+}
+
+/** The connections of `whenthen.yaml`, with their tokens. */
+export class Connections implements ConnectionTokens {
+  #settings = new Map<string, Connection>();
+  readonly #clients = new Map<string, { settings: string; oauth: OAuth }>();
+  readonly #attempts: Attempts;
+  readonly #sealed: SealedTokens;
+  /** Renewals in progress: one at a time for each connection. */
+  readonly #renewing = new Map<string, Promise<string>>();
+  /** Other changes of its tokens, during which none is renewed. */
+  readonly #changing = new Map<string, Promise<unknown>>();
+  /** Tokens of clients (client credentials), which can be had again at any time. */
+  readonly #ofClients = new Map<string, { access: string; expiresAt?: number }>();
+
+  constructor(private readonly options: ConnectionsOptions) {
+    this.#sealed = new SealedTokens(options);
+    this.#attempts = new Attempts(options.clock, (connection, granted, by) => this.#connected(connection, granted, by));
+  }
+
+  /** The connections in force from now on; reads `WHENTHEN_KEY` again. */
+  async set(connections: Connection[]): Promise<void> {
+    this.#settings = new Map(connections.map((connection) => [connection.name, connection]));
+    if (this.#sealed.names().length === 0 && !connections.some(({ kind }) => kind === "oauth")) return;
+    for (const name of this.#sealed.readKey()) {
+      await this.#sealAgain(name).catch((error) => {
+        const fault = `could not be sealed with the first key of ${KEY_NAME}: ${messageOf(error)}`;
+        this.options.log("warn", `The tokens of "${name}" ${fault}; keep the old key until the next start`);
+      });
+    }
+  }
+
+  async #sealAgain(name: string): Promise<void> {
+    await this.#change(name, async () => {
+      const { stored, tokens } = this.#sealed.get(name)!;
+      await this.#sealed.keep(name, stored, tokens);
+    });
+    this.options.log("info", `The tokens of "${name}" are now sealed with the first key of ${KEY_NAME}`);
+  }
+
+  /** See {@link ConnectionTokens.token}. */
+  async token(name: string, url: URL, signal: AbortSignal, refused?: string): Promise<string> {
+    const connection = this.#settingsOf(name);
+    checkHost(connection, url);
+    if (connection.kind === "bearer") return this.#bearer(name, connection.bearer);
+    return await untilAborted(this.#oauthToken(connection, refused), signal);
+  }
+
+  /**
+   * Begins to connect. @param way by a code that a person types in at another device, instead of by the browser
+   * @returns undefined if that was all, because the program connects by itself
+   * @throws UsageError or ConnectionError with what would help
+   */
+  async begin(name: string, starter: Starter, way: "code" | "device" | undefined): Promise<Begun | undefined> {
+    const connection = this.#settingsOf(name);
+    if (connection.kind === "bearer") {
+      throw new UsageError(`"${name}" needs no connecting: it uses the secret ${connection.bearer}`);
+    }
+    if (connection.grant === "client_credentials") {
+      await this.#once(name, () => this.#clientToken(connection));
+      return undefined;
+    }
+    if (this.#sealed.fault !== undefined) throw new UsageError(`Cannot connect "${name}": ${this.#sealed.fault}`);
+    const oauth = this.#oauthOf(connection);
+    const isDevice = (way ?? (connection.grant === "device_code" ? "device" : "code")) === "device";
+    return isDevice
+      ? await this.#attempts.beginDevice(connection, oauth, starter)
+      : await this.#attempts.beginCode(connection, oauth, starter, this.options.address());
+  }
+
+  attempt(id: string): AttemptState | undefined {
+    return this.#attempts.get(id);
+  }
+
+  /** See {@link Attempts.callback}. */
+  callback(answer: URLSearchParams, browser: string | undefined): Promise<string> {
+    return this.#attempts.callback(answer, browser);
+  }
+
+  /** See {@link Attempts.paste}. */
+  paste(attempt: string, text: string): Promise<void> {
+    return this.#attempts.paste(attempt, text);
+  }
+
+  /** Forgets the tokens, and revokes them where the server offers that. @returns undefined if there are none */
+  async disconnect(name: string, by: string): Promise<Disconnected | undefined> {
+    this.#attempts.end(name);
+    const found = await this.#change(name, async () => {
+      // If the newest tokens cannot be written, those on disk are forgotten all the same.
+      await this.#sealed.save(name).catch(() => {});
+      if (this.#sealed.stored(name) === undefined) return undefined;
+      const found = this.#sealed.get(name);
+      await this.#sealed.put(name, undefined);
+      return { tokens: found?.tokens };
+    });
+    if (found === undefined) return undefined;
+    this.options.onState(name, undefined);
+    this.options.log("info", `The connection "${name}" was disconnected by ${by}`);
+    return found.tokens === undefined
+      ? { revoked: false, reason: "it had no tokens that could be read" }
+      : await this.#revoke(name, found.tokens);
+  }
+
+  async #revoke(name: string, { access, refresh }: Tokens): Promise<Disconnected> {
+    const connection = this.#settings.get(name);
+    if (connection?.kind !== "oauth") return { revoked: false, reason: "it is no longer in whenthen.yaml" };
+    try {
+      // With the refresh token, servers revoke the access tokens too (RFC 7009, section 2.1).
+      const revoked = await this.#oauthOf(connection).revoke(refresh ?? access);
+      return revoked ? { revoked } : { revoked, reason: "its server offers no revocation" };
+    } catch (error) {
+      return { revoked: false, reason: messageOf(error) };
+    }
+  }
+
+  /** All connections, and those that still have tokens, by name. */
+  list(): ConnectionListing[] {
+    const known = [...this.#settings.values()].map((connection) => this.#listing(connection));
+    const unused = this.#sealed.names().filter((name) => !this.#settings.has(name)).map((name): ConnectionListing => {
+      const { renews, scopes, by, at } = this.#sealed.stored(name)!;
+      const reason = `it is no longer in whenthen.yaml; forget its tokens with: whenthen disconnect ${name}`;
+      return { name, kind: "authorization_code", state: "unused", reason, hosts: [], scopes, renews, by, at };
+    });
+    return [...known, ...unused].sort((a, b) => a.name < b.name ? -1 : 1);
+  }
+
+  /** Those that cannot be used although they were connected, with their positions in `whenthen.yaml`. */
+  problems(): Problem[] {
+    return this.list().filter(({ state }) => state === "lost" || state === "locked").map((
+      { name, reason },
+    ): Problem => ({
+      severity: "error",
+      file: "whenthen.yaml",
+      at: this.#settings.get(name)!.at,
+      message: `the connection "${name}" cannot be used: ${reason}`,
+    }));
+  }
+
+  /** Tells the state of each again: a crash may have come before it was told. */
+  tell(): void {
+    for (const name of this.#sealed.names()) this.options.onState(name, this.#sealed.stored(name)!.lost?.reason);
+  }
+
+  /** Ends the attempts in progress. */
+  stop(): void {
+    this.#attempts.end();
+  }
+
+  #settingsOf(name: string): Connection {
+    const connection = this.#settings.get(name);
+    if (connection !== undefined) return connection;
+    const names = [...this.#settings.keys()];
+    const close = nearest(name, names);
+    const hint = close === undefined ? `there are ${names.join(", ") || "none"}` : `did you mean "${close}"?`;
+    throw new ConnectionError(`There is no connection "${name}" in whenthen.yaml; ${hint}`);
+  }
+
+  #bearer(name: string, secret: string): string {
+    const token = this.options.secretOf(secret);
+    if (token !== undefined) return token;
+    throw new ConnectionError(`Cannot use the connection "${name}": the secret ${secret} is not set`);
+  }
+
+  #oauthOf(connection: OAuthConnection): OAuth {
+    const settings = JSON.stringify(connection);
+    const known = this.#clients.get(connection.name);
+    if (known?.settings === settings) return known.oauth;
+    const oauth = new OAuth(connection, () => this.#credentials(connection), () => this.options.clock.now());
+    this.#clients.set(connection.name, { settings, oauth });
+    return oauth;
+  }
+
+  #credentials({ name, client, secret }: OAuthConnection): Credentials {
+    const { plainOf, secretOf } = this.options;
+    const missing = (which: string) => new ConnectionError(`Cannot use the connection "${name}": ${which} is not set`);
+    const id = plainOf(client);
+    if (id === undefined) throw missing(client);
+    if (secret === undefined) return { id };
+    const value = secretOf(secret);
+    if (value === undefined) throw missing(`the secret ${secret}`);
+    return { id, secret: value };
+  }
+
+  async #oauthToken(connection: OAuthConnection, refused: string | undefined): Promise<string> {
+    const { name, grant } = connection;
+    if (grant === "client_credentials") {
+      const known = this.#ofClients.get(name);
+      const isGood = known !== undefined && known.access !== refused && !this.#isOver(known.expiresAt);
+      return isGood ? known.access : await this.#once(name, () => this.#clientToken(connection));
+    }
+    await this.#sealed.save(name);
+    while (this.#changing.has(name)) await this.#changing.get(name)!.catch(() => {});
+    // From here on nothing waits until a renewal has begun: two that find the same old token join the same renewal.
+    const found = this.#sealed.get(name);
+    if (found === undefined) throw this.#unusable(name);
+    const isGood = found.tokens.access !== refused && !this.#isOver(found.stored.expiresAt);
+    return isGood ? found.tokens.access : await this.#once(name, () => this.#renew(connection, found));
+  }
+
+  /** Joins the renewal in progress, or begins one. */
+  #once(name: string, renew: () => Promise<string>): Promise<string> {
+    const renewing = this.#renewing.get(name) ?? renew().finally(() => this.#renewing.delete(name));
+    this.#renewing.set(name, renewing);
+    return renewing;
+  }
+
+  /** Changes the tokens of a connection while none is renewed. */
+  async #change<T>(name: string, change: () => Promise<T>): Promise<T> {
+    const before = this.#changing.get(name);
+    const changing = (async () => {
+      await before?.catch(() => {});
+      await this.#renewing.get(name)?.catch(() => {});
+      return await change();
+    })();
+    this.#changing.set(name, changing);
+    try {
+      return await changing;
+    } finally {
+      if (this.#changing.get(name) === changing) this.#changing.delete(name);
+    }
+  }
+
+  #isOver(expiresAt = Infinity): boolean {
+    return expiresAt - EARLY <= this.options.clock.now();
+  }
+
+  async #clientToken(connection: OAuthConnection): Promise<string> {
+    const { access, expiresIn } = await this.#oauthOf(connection).clientCredentials();
+    this.#sealed.mask(connection.name, { access });
+    this.#ofClients.set(connection.name, { access, ...this.#expiry(expiresIn) });
+    return access;
+  }
+
+  #expiry(expiresIn: number | undefined): { expiresAt?: number } {
+    return expiresIn === undefined ? {} : { expiresAt: this.options.clock.now() + expiresIn * 1_000 };
+  }
+
+  /** @returns the new token, which is on disk then; the old one if it cannot be renewed and has not expired */
+  async #renew(
+    connection: OAuthConnection,
+    { stored, tokens }: { stored: StoredConnection; tokens: Tokens },
+  ): Promise<string> {
+    const { name } = connection;
+    if (tokens.refresh === undefined) {
+      if (!this.#isOver(stored.expiresAt)) return tokens.access;
+      await this.#lose(name, stored, "its token has expired, and the server gave none to renew it with");
+      throw this.#unusable(name);
+    }
+    const granted = await this.#oauthOf(connection).refresh(tokens.refresh).catch(async (error) => {
+      if (!(error instanceof InvalidGrantError)) throw error;
+      await this.#lose(name, stored, error.message);
+      throw this.#unusable(name);
+    });
+    const { access, refresh = tokens.refresh, expiresIn, scopes = stored.scopes } = granted;
+    const { expiresAt: _before, ...facts } = stored;
+    await this.#sealed.keep(name, { ...facts, scopes, ...this.#expiry(expiresIn) }, { access, refresh });
+    return access;
+  }
+
+  async #connected({ name, scopes: asked }: OAuthConnection, granted: Granted, by: string): Promise<void> {
+    const { access, refresh, expiresIn, scopes = asked } = granted;
+    const at = this.options.clock.now();
+    const stored = { state: "connected" as const, renews: refresh !== undefined, scopes, by, at };
+    const tokens = { access, ...refresh !== undefined && { refresh } };
+    await this.#change(name, () => this.#sealed.keep(name, { ...stored, ...this.#expiry(expiresIn) }, tokens));
+    this.options.onState(name, undefined);
+    this.options.log("info", `The connection "${name}" was connected by ${by}`);
+  }
+
+  #unusable(name: string): ConnectionError {
+    return new ConnectionError(`Cannot use the connection "${name}": ${this.#reason(name)}`);
+  }
+
+  /** Why it has no tokens that can be used, and what would help. */
+  #reason(name: string): string {
+    const stored = this.#sealed.stored(name);
+    const remedy = `connect it with: whenthen connect ${name}`;
+    if (stored === undefined) return `nobody has connected it yet; ${remedy}`;
+    if (stored.lost !== undefined) return `it is lost: ${stored.lost.reason}; ${remedy}`;
+    return this.#sealed.fault ??
+      `its tokens were sealed with another ${KEY_NAME}; add that one after the new one and a comma, or ${remedy}`;
+  }
+
+  async #lose(name: string, { sealed: _sealed, ...stored }: StoredConnection, reason: string): Promise<void> {
+    const { clock, log } = this.options;
+    await this.#sealed.put(name, { ...stored, state: "lost", lost: { at: clock.now(), reason } });
+    log("warn", `The connection "${name}" is lost: ${reason}; connect it with: whenthen connect ${name}`);
+    this.options.onState(name, reason);
+  }
+
+  #listing(connection: Connection): ConnectionListing {
+    const { name, hosts } = connection;
+    if (connection.kind === "bearer") {
+      const isSet = this.options.secretOf(connection.bearer) !== undefined;
+      const facts = { name, kind: "bearer" as const, hosts, scopes: [], renews: false };
+      return isSet
+        ? { ...facts, state: "connected" }
+        : { ...facts, state: "unconnected", reason: `the secret ${connection.bearer} is not set` };
+    }
+    const facts = { name, kind: connection.grant, hosts, scopes: connection.scopes };
+    if (connection.grant === "client_credentials") {
+      const { expiresAt } = this.#ofClients.get(name) ?? {};
+      return { ...facts, state: "connected", renews: true, ...expiresAt !== undefined && { expiresAt } };
+    }
+    const stored = this.#sealed.stored(name);
+    if (stored === undefined) return { ...facts, state: "unconnected", reason: this.#reason(name), renews: false };
+    const { state, scopes, expiresAt, renews, by, at } = stored;
+    const isLocked = state === "connected" && this.#sealed.get(name) === undefined;
+    const found = { ...facts, scopes, renews, by, at, ...expiresAt !== undefined && { expiresAt } };
+    if (state === "connected" && !isLocked) return { ...found, state };
+    return { ...found, state: isLocked ? "locked" : state, reason: this.#reason(name) };
+  }
+}
+
+/** A renewal is shared: that one of those who wait for it is stopped ends only that wait. */
+async function untilAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = () => reject(signal.reason);
+  signal.addEventListener("abort", abort);
+  try {
+    return await Promise.race([pending, promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}

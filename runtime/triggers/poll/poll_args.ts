@@ -1,0 +1,85 @@
+import { z } from "zod";
+import { writeExactJson } from "../../formats/exact_json.ts";
+import { charset, duration, expression, format, number, source, template, url } from "../../language/fields/field.ts";
+import type { Args, ReadArgs } from "../../language/kind.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { TriggerContext } from "../trigger.ts";
+import { schemas as webhookSchemas } from "../webhook/webhook_request.ts";
+
+/** The names in an expression about a document. A step other than http has only the body. */
+const DOCUMENT = ["body", "status", "headers"];
+
+/** The arguments of a poll. */
+export const schemas = {
+  kind: "poll",
+  main: z.union([url(), source()]),
+  options: {
+    every: duration().default(300_000),
+    headers: z.record(z.string(), template()).optional(),
+    items: expression({ names: DOCUMENT }).optional(),
+    key: expression({ names: ["item", "index"] }).optional(),
+    on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
+    ignore: z.array(z.string()).optional(),
+    first: z.enum(["seed", "emit"]).default("seed"),
+    format: format().optional(),
+    charset: charset().optional(),
+    take: number({ min: 1, integer: true }).optional().describe("Only the first items, silently"),
+    max: number({ min: 1, integer: true }).optional().describe(
+      "The most items of one look, all pages together; more is an error; by default 10000",
+    ),
+    at: expression({ names: ["item", "index"] }).optional().describe(
+      "When an item was last changed; an item older than the known one is ignored",
+    ),
+    stagnant: duration().optional().describe("Also tells once what did not change for so long"),
+    hook: z.strictObject({
+      webhook: z.string(),
+      auth: webhookSchemas.options.auth,
+      secret: webhookSchemas.options.secret,
+    }).optional().describe("A webhook whose deliveries only say that it is worth a look at once"),
+    pages: z.strictObject({
+      next: expression({ names: DOCUMENT }),
+      max: number({ min: 1, integer: true }).default(200),
+    }).optional(),
+  },
+} as const;
+
+export type PollArgs = Args<typeof schemas>;
+export type ReadPollArgs = ReadArgs<typeof schemas>;
+export type PollContext = TriggerContext<PollArgs>;
+
+/** The result of reading the source once. */
+export interface Reading {
+  /** The value of `items`, or the whole document. */
+  items: Json;
+  /** True if these are only the items since the last cursor: an absent item was not removed. */
+  incremental: boolean;
+  /** False if pages were left unread: an absent item may be on one of them. */
+  complete: boolean;
+  /** True for a feed: it shows only the newest items, and items drop out and come back. */
+  isFeed: boolean;
+  /** Keys of items that are gone, each with the number of items that were read before it. */
+  removed?: ReadonlyMap<string, number>;
+  /** True if a later item with the same key is the newer one. */
+  inOrder?: boolean;
+  cursor?: Json;
+  /** Validators from the answer's headers, for the next request. */
+  etag?: string;
+  lastModified?: string;
+}
+
+/** What is sent to the source to get only changes. */
+export type Asking = Pick<Reading, "cursor" | "etag" | "lastModified">;
+
+/** @throws Error if the value is no list */
+export function listOf(value: Json, what: string): Json[] {
+  if (Array.isArray(value)) return value;
+  const found = isObject(value)
+    ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
+    : writeExactJson(value);
+  throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
+}
+
+/** Whether a value is an object. */
+export function isObject(value: Json): value is JsonObject {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

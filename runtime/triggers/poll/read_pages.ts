@@ -1,0 +1,125 @@
+import { writeExactJson } from "../../formats/exact_json.ts";
+import { CursorExpired } from "../../model/errors.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import { ItemLimit, settingsOf } from "./poll_settings.ts";
+import { isObject, listOf, type PollContext, type Reading } from "./poll_args.ts";
+
+/** One page as a source or a function returned it. */
+interface Page {
+  items: Json[];
+  removed: string[];
+  cursor: Json;
+  more: boolean;
+  complete: boolean;
+}
+
+/** The keys of a page; a function whose result has none of the others returned a list, which is a full look. */
+const PAGE_KEYS = ["cursor", "removed", "more", "complete"];
+
+/** Whether what a function returned is a page of a source, rather than a document. */
+export function isPage(output: Json): output is JsonObject {
+  return isObject(output) && (Array.isArray(output.items) || (!("items" in output) && "removed" in output)) &&
+    PAGE_KEYS.some((key) => key in output);
+}
+
+/**
+ * Reads a source by its cursor, page after page. If the cursor has expired it is read from the start, as for the first time:
+ * what is told are then the differences from the baseline.
+ * @param first the first page, if it is known
+ */
+export async function readPages(
+  context: PollContext,
+  step: JsonObject,
+  cursor: Json,
+  first?: Json,
+): Promise<Reading> {
+  try {
+    return await readFrom(context, step, cursor, first);
+  } catch (error) {
+    if (!(error instanceof CursorExpired)) throw error;
+    context.log.info(`${context.trigger.id}: the cursor has expired, so everything is read`);
+    const reading = await readAgain(context, step);
+    return { ...reading, cursor: reading.cursor ?? readCursor(error.cursor) };
+  }
+}
+
+async function readAgain(context: PollContext, step: JsonObject): Promise<Reading> {
+  try {
+    return await readFrom(context, step, null);
+  } catch (error) {
+    if (!(error instanceof CursorExpired)) throw error;
+    throw new Error("The source said that its cursor has expired when it was read without one");
+  }
+}
+
+async function readFrom(context: PollContext, step: JsonObject, begin: Json, first?: Json): Promise<Reading> {
+  const settings = settingsOf(context);
+  const limit = new ItemLimit(settings);
+  const items: Json[] = [];
+  const removed = new Map<string, number>();
+  const seen = new Set([writeExactJson(begin)]);
+  let cursor = begin;
+  for (let output = first;; output = undefined) {
+    const page = readPage(output ?? await context.execute(step, { cursor }, context.signal));
+    // One by one: a page may have more items than a call can have arguments.
+    for (const item of page.items) items.push(item);
+    for (const key of page.removed) removed.set(key, items.length);
+    const full = limit.add(page.items.length);
+    const { more, complete } = page;
+    if (!more || (full && begin === null)) {
+      const cut = settings.take !== undefined && items.length > settings.take;
+      return {
+        items: cut ? items.slice(0, settings.take) : items,
+        removed,
+        incremental: !complete || more || cut,
+        complete: true,
+        isFeed: false,
+        inOrder: true,
+        ...withCursor(page, begin),
+      };
+    }
+    cursor = page.cursor ?? cursor;
+    const text = writeExactJson(cursor);
+    if (seen.has(text)) {
+      throw new Error(
+        `The source says that there is more, but gives the cursor ${text.slice(0, 200)} again: it would never end`,
+      );
+    }
+    seen.add(text);
+  }
+}
+
+/**
+ * Where the next look begins. If the last page does not say, that is where this one began, or after a full look at the start:
+ * the cursors between the pages of a look are only for that look. The first items of a look stay the first ones, too.
+ */
+function withCursor({ cursor, complete, more }: Page, begin: Json): Pick<Reading, "cursor"> {
+  const next = more ? begin : cursor ?? (complete ? null : begin);
+  return next === null ? {} : { cursor: next };
+}
+
+/** @throws Error if it is neither a page nor a list */
+function readPage(output: Json): Page {
+  if (Array.isArray(output)) return { items: output, removed: [], cursor: null, more: false, complete: true };
+  if (!isObject(output)) {
+    throw new Error(`A source returns { items, cursor, … }, got ${writeExactJson(output).slice(0, 200)}`);
+  }
+  const { items = [], removed = [], cursor = null, more = false, complete = false } = output;
+  if (items === null && removed === null) throw new Error("A source returns { items, … }, got nothing");
+  return {
+    items: listOf(items, '"items" of the source'),
+    removed: listOf(removed, '"removed" of the source').map(readKey),
+    cursor,
+    more: more === true,
+    complete: complete === true,
+  };
+}
+
+function readKey(key: Json): string {
+  if (typeof key === "string" || typeof key === "number" || typeof key === "bigint") return String(key);
+  throw new Error(`"removed" of the source lists keys, got ${writeExactJson(key).slice(0, 200)}`);
+}
+
+function readCursor(cursor: unknown): Json | undefined {
+  return cursor === undefined || cursor === null ? undefined : cursor as Json;
+}

@@ -1,0 +1,103 @@
+import type { Json, JsonObject } from "../model/json.ts";
+import { CodeDefinition, definitionOf, definitions } from "../sdk/source.ts";
+import { plainJson } from "./plain_json.ts";
+import { reviveThrown } from "./thrown.ts";
+import type { Ask } from "./step_caller.ts";
+import type { UserCode } from "./user_code.ts";
+import { type Described, EMIT, type SourceCall, type StepCall } from "./workers.ts";
+
+/** The name under which a bundle of a package exports the package. */
+const PACKAGE = "__package";
+
+/** What a module exports: a bundle of a package has all that the package exports under one name. */
+export function exportsOf(module: Record<string, unknown>): Record<string, unknown> {
+  return { ...(module[PACKAGE] ?? module) as Record<string, unknown> };
+}
+
+/** Gives each definition of the bundle its target: the file or package that makes it, and the variable that it is assigned to. */
+export function nameDefinitions(code: UserCode): void {
+  const named = new Map<CodeDefinition, string>();
+  CodeDefinition.targetOf = (definition) => {
+    const taken = new Set(named.values());
+    for (const each of definitions.slice(named.size)) {
+      const name = nameOf(each, code);
+      let target = `#${name}`;
+      for (let count = 2; taken.has(target); count++) target = `#${name}#${count}`;
+      taken.add(target);
+      named.set(each, target);
+    }
+    return named.get(definition)!;
+  };
+}
+
+function nameOf({ stack, kind }: CodeDefinition, code: UserCode): string {
+  const [frame] = code.frames(stack);
+  const variable = frame && /\b(?:var|let|const)\s+([\w$]+)\s*=/.exec(code.lineOf(frame.line))?.[1];
+  const file = frame?.place.file ?? "";
+  const inPackage = /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)\/(?!.*\/node_modules\/)/.exec(file)?.[1];
+  return `${inPackage ?? file}#${variable ?? kind}`;
+}
+
+/** The sources and actions of a module: those that it exports by their names, and all that its code has made by their targets. */
+export function describeDefinitions(exports: Record<string, unknown>): Record<string, Described> {
+  const exported = Object.entries(exports).flatMap(([name, value]): [string, CodeDefinition][] => {
+    const definition = definitionOf(value);
+    return definition === undefined ? [] : [[name, definition]];
+  });
+  const own = definitions.map((
+    definition,
+  ): [string, CodeDefinition] => [CodeDefinition.targetOf(definition), definition]);
+  return Object.fromEntries([...exported, ...own].map(([name, definition]) => [name, describe(definition)]));
+}
+
+const METHODS = ["read", "one", "update", "listen", "run"] as const;
+
+function describe({ kind, spec }: CodeDefinition): Described {
+  const { inputs = {}, key, ignore, at, max } = spec as Record<string, unknown>;
+  const given = Object.fromEntries(Object.entries({ key, ignore, at, max }).filter(([, value]) => value !== undefined));
+  return {
+    kind,
+    inputs: plainJson(inputs, `inputs of the ${kind}`) as JsonObject,
+    ...plainJson(given, `the ${kind}`) as object,
+    methods: METHODS.filter((method) => typeof (spec as Record<string, unknown>)[method] === "function"),
+  };
+}
+
+/** Calls a function of a source or an action. */
+export async function callDefinition(
+  exports: Record<string, unknown>,
+  { name, method, inputs, more }: SourceCall,
+  signal: AbortSignal,
+  ask: Ask,
+): Promise<Json> {
+  const definition = definitionOf(exports[name]) ??
+    definitions.find((each) => CodeDefinition.targetOf(each) === `#${name}`);
+  const spec = definition?.spec as Record<string, (scope: object) => unknown> | undefined;
+  if (typeof spec?.[method] !== "function") throw new TypeError(`${name} has no function "${method}"`);
+  const scope = { ...more, inputs, http: httpOf(ask), signal, ...method === "listen" && { emit: emitOf(ask) } };
+  return plainJson(await spec[method](scope), `the result of ${method} of ${name}`);
+}
+
+/** Sends requests through the main thread. */
+export function httpOf(ask: Ask): (request: string, options?: object) => Promise<Json> {
+  return async (request, options = {}) => {
+    if (typeof request !== "string") {
+      throw new TypeError('http needs a request such as http("GET https://…", { query })');
+    }
+    return await answered(ask, "http", plainJson({ ...options, http: request }, "the request") as JsonObject);
+  };
+}
+
+function emitOf(ask: Ask): (items: unknown, options?: object) => Promise<void> {
+  return async (items, options = {}) => {
+    const list = Array.isArray(items) ? items : [items];
+    await answered(ask, EMIT, plainJson({ ...options, items: list }, "what is emitted") as JsonObject);
+  };
+}
+
+async function answered(ask: Ask, kind: string, args: JsonObject): Promise<Json> {
+  const call: StepCall = { name: kind, scope: "", kind, args, answered: 0 };
+  const answer = await ask(call);
+  if (answer.kind === "failed") throw reviveThrown(answer.error);
+  return answer.kind === "result" ? answer.output : null;
+}

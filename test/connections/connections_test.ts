@@ -1,0 +1,242 @@
+import assert from "node:assert/strict";
+import type { Begun } from "../../runtime/connections/attempts.ts";
+import { sendWithToken } from "../../runtime/connections/with_token.ts";
+import { ADDRESS, asana, openConnections } from "./harness.ts";
+
+Deno.test("a connection is connected by the code with PKCE, and its token opens the API", async () => {
+  await using bench = await openConnections();
+  await assert.rejects(bench.token(), /nobody has connected it yet; connect it with: whenthen connect asana/);
+  await bench.connect();
+  const [listed] = bench.connections.list();
+  assert.equal(listed.state, "connected");
+  assert.deepEqual([listed.by, listed.scopes, listed.renews], ["anna", ["tasks"], true]);
+  const authorization = `Bearer ${await bench.token()}`;
+  const answer = await fetch(`${bench.server.api}/tasks`, { headers: { authorization } });
+  assert.deepEqual(await answer.json(), { path: "/tasks", account: "ada" });
+  assert.deepEqual(bench.server.grants, ["authorization_code"]);
+});
+
+Deno.test("a state is valid once, for ten minutes, and for the browser that began", async () => {
+  await using bench = await openConnections();
+  const begin = async (browser?: string) => {
+    const begun = await bench.connections.begin("asana", { by: "anna", browser }, undefined) as Begun & {
+      kind: "code";
+    };
+    const { searchParams } = new URL(begun.url);
+    assert.equal(searchParams.get("code_challenge_method"), "S256");
+    return new URL(await bench.server.allow(begun.url)).searchParams;
+  };
+  const late = await begin();
+  bench.clock.jumpTo(bench.clock.now() + 600_001);
+  await assert.rejects(bench.connections.callback(late, undefined), /older than 10 minutes/);
+  const bound = await begin("one browser");
+  await assert.rejects(bench.connections.callback(bound, "another"), /Another browser/);
+  await assert.rejects(bench.connections.callback(bound, undefined), /Another browser/);
+  await bench.connections.callback(bound, "one browser");
+  await assert.rejects(bench.connections.callback(bound, "one browser"), /was used before/);
+  const forged = await begin();
+  forged.set("state", "forged");
+  await assert.rejects(bench.connections.callback(forged, undefined), /Nobody waits/);
+});
+
+Deno.test("a person who declines is told, and the attempt has failed", async () => {
+  await using bench = await openConnections();
+  const begun = await bench.connections.begin("asana", { by: "anna" }, undefined) as Begun & { kind: "code" };
+  const state = new URL(begun.url).searchParams.get("state")!;
+  const declined = new URLSearchParams({ error: "access_denied", state, iss: bench.server.issuer });
+  await assert.rejects(bench.connections.callback(declined, undefined), /answers access_denied/);
+  assert.match(bench.connections.attempt(begun.attempt)!.error!, /access_denied/);
+});
+
+Deno.test("a code can be pasted, alone or as the address of the last page", async () => {
+  await using bench = await openConnections();
+  for (const cut of [(url: string) => url, (url: string) => new URL(url).searchParams.get("code")!]) {
+    const begun = await bench.connections.begin("asana", { by: "anna" }, undefined) as Begun & { kind: "code" };
+    const last = await bench.server.allow(begun.url);
+    assert.ok(last.startsWith(`${ADDRESS}/connections/callback?`));
+    await bench.connections.paste(begun.attempt, cut(last));
+    assert.equal(bench.connections.attempt(begun.attempt)?.state, "connected");
+    await assert.rejects(bench.connections.paste(begun.attempt, cut(last)), /was used before/);
+  }
+});
+
+Deno.test("an expired token is renewed, two at once make one refresh, and the rotated token is on disk then", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const first = await bench.token();
+  assert.equal(await bench.token(), first);
+  bench.clock.jumpTo(bench.clock.now() + 3_590_000);
+  const both = await Promise.all([bench.token(), bench.token(), bench.token(first)]);
+  assert.equal(new Set(both).size, 1);
+  assert.notEqual(both[0], first);
+  assert.deepEqual(bench.server.grants, ["authorization_code", "refresh_token"]);
+  // Whoever was refused with the old token gets the new one without another refresh.
+  assert.equal(await bench.token(first), both[0]);
+  await bench.restart();
+  assert.equal(await bench.token(), both[0]);
+  bench.clock.jumpTo(bench.clock.now() + 3_590_000);
+  await bench.token();
+  assert.deepEqual(bench.server.grants, ["authorization_code", "refresh_token", "refresh_token"]);
+});
+
+Deno.test("after 401 a token is renewed once, and the request is sent once more", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const first = await bench.token();
+  await bench.server.expire(first);
+  const url = new URL(`${bench.server.api}/tasks`);
+  const send = (authorization: string) => fetch(url, { headers: { authorization } });
+  const answer = await sendWithToken(bench.connections, "asana", url, new AbortController().signal, send);
+  assert.equal(answer.status, 200);
+  await answer.body?.cancel();
+  assert.deepEqual(bench.server.presented, [`Bearer ${first}`, `Bearer ${await bench.token()}`]);
+  assert.deepEqual(bench.server.grants, ["authorization_code", "refresh_token"]);
+  // An API that refuses the new token too gets no third request.
+  let requests = 0;
+  const refusing = () => Promise.resolve(new Response(null, { status: (requests++, 401) }));
+  const refused = await sendWithToken(bench.connections, "asana", url, new AbortController().signal, refusing);
+  assert.deepEqual([refused.status, requests], [401, 2]);
+});
+
+Deno.test("a program that is killed between the rotation and the use goes on with the new token", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const first = await bench.token();
+  await bench.server.expire(first);
+  // The renewal is on disk; the program ends before the step that asked gets the token.
+  await bench.token(first);
+  await bench.restart();
+  const second = await bench.token();
+  assert.notEqual(second, first);
+  bench.clock.jumpTo(bench.clock.now() + 3_590_000);
+  assert.notEqual(await bench.token(), second);
+  assert.equal(bench.lost.size, 0);
+});
+
+Deno.test("no token is used before it is on disk: a write that fails is tried again, without another refresh", async () => {
+  let fails = false;
+  await using bench = await openConnections(undefined, (disk) => ({
+    ...disk,
+    create: (path) => fails ? Promise.reject(new Error("ENOSPC: no space left on device")) : disk.create(path),
+  }));
+  await bench.connect();
+  const first = await bench.token();
+  fails = true;
+  await assert.rejects(bench.token(first), /ENOSPC/);
+  await assert.rejects(bench.token(first), /ENOSPC/);
+  fails = false;
+  assert.notEqual(await bench.token(first), first);
+  assert.deepEqual(bench.server.grants, ["authorization_code", "refresh_token"]);
+});
+
+Deno.test("after invalid_grant a connection is lost: told once, and its sentence says what to do", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const first = await bench.token();
+  await bench.server.revokeGrants();
+  const expected = /it is lost: .*invalid_grant.*; connect it with: whenthen connect asana/;
+  await Promise.all([assert.rejects(bench.token(first), expected), assert.rejects(bench.token(first), expected)]);
+  await assert.rejects(bench.token(), expected);
+  bench.lost.clear();
+  await bench.restart();
+  bench.connections.tell();
+  await assert.rejects(bench.token(), expected);
+  assert.match(bench.lost.get("asana")!, /invalid_grant/);
+  assert.equal(bench.connections.list()[0].state, "lost");
+  const [problem] = bench.connections.problems();
+  assert.deepEqual([problem.file, problem.at, problem.severity], ["whenthen.yaml", { line: 2, column: 3 }, "error"]);
+  await bench.connect();
+  assert.deepEqual([bench.connections.problems(), bench.lost.size], [[], 0]);
+  await bench.token();
+});
+
+Deno.test("a server that cannot be reached does not lose a connection", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const first = await bench.token();
+  const real = globalThis.fetch;
+  globalThis.fetch = () => Promise.reject(new TypeError("connection refused"));
+  try {
+    await assert.rejects(bench.token(first), /Cannot refresh its tokens for "asana": connection refused/);
+  } finally {
+    globalThis.fetch = real;
+  }
+  assert.notEqual(await bench.token(first), first);
+  assert.equal(bench.lost.size, 0);
+});
+
+Deno.test("a device is connected by a code that a person types in", async () => {
+  await using bench = await openConnections();
+  const begun = await bench.connections.begin("asana", { by: "anna" }, "device") as Begun & { kind: "device" };
+  assert.match(begun.userCode, /^[A-Z]{4}-[A-Z]{4}$/);
+  const state = () => bench.connections.attempt(begun.attempt)!.state;
+  const next = async (until: () => boolean) => {
+    for (let tries = 0; tries < 200 && !until(); tries++) {
+      await bench.clock.advanceTo(bench.clock.now() + 1_000);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  };
+  await next(() => bench.clock.now() > begun.until - 590_000);
+  assert.equal(state(), "waiting");
+  await bench.server.allowDevice(begun.complete!);
+  await next(() => state() !== "waiting");
+  assert.equal(state(), "connected");
+  const authorization = `Bearer ${await bench.token()}`;
+  assert.equal((await fetch(bench.server.api, { headers: { authorization } })).status, 200);
+});
+
+Deno.test("client credentials connect by themselves, and nothing is kept on disk", async () => {
+  await using bench = await openConnections((server) => [asana(server, { grant: "client_credentials" })]);
+  const first = await bench.token();
+  assert.equal(await bench.token(), first);
+  assert.notEqual(await bench.token(first), first);
+  assert.deepEqual(bench.server.grants, ["client_credentials", "client_credentials"]);
+  const authorization = `Bearer ${await bench.token()}`;
+  assert.equal((await fetch(bench.server.api, { headers: { authorization } })).status, 200);
+  assert.equal(await bench.onDisk(), "");
+});
+
+Deno.test("disconnecting forgets the tokens, and the server revokes them", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const authorization = `Bearer ${await bench.token()}`;
+  const status = async () => {
+    const answer = await fetch(bench.server.api, { headers: { authorization } });
+    await answer.body?.cancel();
+    return answer.status;
+  };
+  assert.equal(await status(), 200);
+  assert.deepEqual(await bench.connections.disconnect("asana", "anna"), { revoked: true });
+  assert.equal(await status(), 401);
+  assert.equal(await bench.connections.disconnect("asana", "anna"), undefined);
+  await assert.rejects(bench.token(), /nobody has connected it yet/);
+});
+
+Deno.test("a token goes to its hosts only, and not unencrypted", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const ask = (url: string) => bench.connections.token("asana", new URL(url), new AbortController().signal);
+  await assert.rejects(ask("https://evil.example/"), /goes to 127\.0\.0\.1:\d+ only, not to evil\.example; add evil/);
+  await assert.rejects(bench.connections.token("asanna", new URL(bench.server.api), new AbortController().signal), {
+    message: 'There is no connection "asanna" in whenthen.yaml; did you mean "asana"?',
+  });
+  await bench.connections.set([asana(bench.server, { hosts: ["api.example.org"] })]);
+  await assert.rejects(ask("http://api.example.org/"), /not sent unencrypted: write https:\/\/api\.example\.org/);
+});
+
+Deno.test("tokens are on disk only sealed, and masked in every output", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const first = await bench.token();
+  const second = await bench.token(first);
+  const disk = await bench.onDisk();
+  for (const token of [first, second, CLIENT_SECRET]) {
+    assert.ok(!disk.includes(token));
+    assert.equal(bench.secrets.mask(`<${token}>`), "<***>");
+  }
+  assert.match(disk, /"sealed": "v1\./);
+  await bench.restart();
+  assert.equal(bench.secrets.mask(`<${second}>`), "<***>");
+});
+
+const CLIENT_SECRET = "secret-of-the-client-0123456789";

@@ -1,0 +1,136 @@
+import { randomBytes } from "node:crypto";
+import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Begun } from "../../runtime/connections/attempts.ts";
+import type { Connection, OAuthConnection } from "../../runtime/connections/connection.ts";
+import { Connections } from "../../runtime/connections/connections.ts";
+import { Vault } from "../../runtime/connections/vault.ts";
+import { ManualClock } from "../../runtime/host/clock.ts";
+import { type Disk, realDisk } from "../../runtime/host/disk.ts";
+import { Secrets } from "../../runtime/secrets/secrets.ts";
+import { type AuthorizationServer, CLIENT, openAuthorizationServer } from "./provider.ts";
+
+/** Where the server sends a browser back; nothing listens there, as the tests take the address themselves. */
+export const ADDRESS = "http://127.0.0.1:9";
+export const CALLBACK = `${ADDRESS}/connections/callback`;
+
+/** Connections on a data folder, and a real authorization server. */
+export interface ConnectionsBench extends AsyncDisposable {
+  server: AuthorizationServer;
+  connections: Connections;
+  secrets: Secrets;
+  clock: ManualClock;
+  folder: string;
+  /** The lost connections, with the reasons. */
+  lost: Map<string, string>;
+  lines: string[];
+  environment: Record<string, string | undefined>;
+  /** Opens everything again, as another start of the program does. Writes of the old one fail from now on. */
+  restart(): Promise<void>;
+  /** Connects `asana` as a person would. */
+  connect(): Promise<void>;
+  /** A token for the API, by `asana`. */
+  token(refused?: string): Promise<string>;
+  /** All bytes of the data folder. */
+  onDisk(): Promise<string>;
+}
+
+export function newKey(): string {
+  return randomBytes(32).toString("base64");
+}
+
+/** The connection `asana`, changed. */
+export function asana(server: AuthorizationServer, changes: Partial<OAuthConnection> = {}): OAuthConnection {
+  return {
+    name: "asana",
+    at: { line: 2, column: 3 },
+    kind: "oauth",
+    oauth: { issuer: server.issuer, parameters: {} },
+    client: "ASANA_ID",
+    secret: "ASANA_SECRET",
+    scopes: ["tasks"],
+    grant: "authorization_code",
+    hosts: [server.apiHost],
+    ...changes,
+  };
+}
+
+/** @param settings the connections. @default `asana` by the authorization code */
+export async function openConnections(
+  settings: (server: AuthorizationServer) => Connection[] = (server) => [asana(server)],
+  disk: (real: Disk) => Disk = (real) => real,
+): Promise<ConnectionsBench> {
+  const server = await openAuthorizationServer([CALLBACK]);
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-connections-"));
+  const clock = new ManualClock(Date.now());
+  const environment: Record<string, string | undefined> = {
+    WHENTHEN_KEY: newKey(),
+    ASANA_ID: CLIENT.id,
+    ASANA_SECRET: CLIENT.secret,
+  };
+  const lost = new Map<string, string>();
+  const lines: string[] = [];
+  let dead = { is: false };
+  const open = async () => {
+    dead.is = true;
+    const mine = dead = { is: false };
+    const secrets = new Secrets({ environment, files: [], folders: [] });
+    const vault = await Vault.open(folder, killed(disk(realDisk), mine), (message) => lines.push(message));
+    const connections = new Connections({
+      clock,
+      vault,
+      secretOf: (name) => secrets.get(name),
+      plainOf: (name) => secrets.peek(name),
+      hide: (name, texts) => secrets.hide(name, texts),
+      address: () => ADDRESS,
+      onState(name, reason) {
+        if (reason === undefined) lost.delete(name);
+        else lost.set(name, reason);
+      },
+      log: (_level, message) => void lines.push(message),
+    });
+    await connections.set(settings(server));
+    bench.connections = connections;
+    bench.secrets = secrets;
+  };
+  const bench: ConnectionsBench = {
+    server,
+    connections: undefined!,
+    secrets: undefined!,
+    clock,
+    folder,
+    lost,
+    lines,
+    environment,
+    restart: open,
+    async connect() {
+      const begun = await bench.connections.begin("asana", { by: "anna" }, undefined) as Extract<
+        Begun,
+        { kind: "code" }
+      >;
+      const answer = new URL(await server.allow(begun.url)).searchParams;
+      await bench.connections.callback(answer, undefined);
+    },
+    token: (refused) =>
+      bench.connections.token("asana", new URL(`${server.api}/tasks`), new AbortController().signal, refused),
+    async onDisk() {
+      const names = await readdir(folder);
+      return (await Promise.all(names.map((name) => readFile(join(folder, name), "latin1")))).join("\n");
+    },
+    async [Symbol.asyncDispose]() {
+      bench.connections.stop();
+      await server[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+  await open();
+  return bench;
+}
+
+/** The disk of a program that may be killed: from then on nothing of it gets there. */
+function killed(disk: Disk, state: { is: boolean }): Disk {
+  const alive = <A extends unknown[], R>(act: (...args: A) => Promise<R>) => (...args: A): Promise<R> =>
+    state.is ? new Promise<R>(() => {}) : act(...args);
+  return { ...disk, create: alive(disk.create), rename: alive(disk.rename), remove: alive(disk.remove) };
+}

@@ -1,0 +1,136 @@
+import assert from "node:assert/strict";
+import { checkFolder } from "../../runtime/app/check_folder.ts";
+import { formatProblem } from "../../runtime/model/problem.ts";
+import { type Answered, Folder, installed, json, Peer } from "./app.ts";
+
+/** A package with a source and an action, in TypeScript, with a dependency of its own. */
+const TASKS = (url: string) => ({
+  ...installed("whenthen-tasks", {
+    "mod.ts": `
+import { action, source } from "whenthen";
+import { shout } from "shouting";
+export interface Task { gid: string; name: string }
+export const tasks = source({
+  inputs: { project: { type: "text" }, limit: 100 },
+  key: "item.gid",
+  ignore: ["modified_at"],
+  read: async ({ inputs, http }) => {
+    const { body } = await http<Task[]>("GET ${url}/tasks", { query: { project: inputs.project, limit: inputs.limit } });
+    return { items: body, complete: true };
+  },
+});
+export const comment = action({
+  inputs: { text: { type: "text", min: 1 }, task: { type: "text", required: false } },
+  run: async ({ inputs, http }) => {
+    const { body } = await http<{ id: number }>("POST ${url}/comments", { json: { text: shout(inputs.text), task: inputs.task } });
+    return { id: body.id };
+  },
+});
+export const plain = () => [{ gid: "1" }];
+`,
+  }),
+  ...installed("shouting", { "index.js": "export const shout = (text) => text.toUpperCase();" }, "0.1.0"),
+});
+
+const YAML = `
+when:
+  poll: { call: whenthen-tasks#tasks, with: { project: "77" } }
+  first: emit
+then:
+  - id: say
+    call: whenthen-tasks#comment
+    with: { text: "new: \${{ event.data.new.name }}" }
+`;
+
+const TYPESCRIPT = `
+import { poll, rule } from "whenthen";
+import { comment, tasks } from "whenthen-tasks";
+export default rule({
+  when: poll(tasks({ project: "88" }), { every: "5m", first: "emit" }),
+  then: async ({ event, step }) => await step.call(comment, "say", { text: event.data.new!.name, task: event.subject! }),
+});
+`;
+
+Deno.test("a source and an action of an npm package work in YAML and in TypeScript, with its dependencies", async () => {
+  await using peer = await Peer.start();
+  const comments: Answered[] = [];
+  peer.answer = (request, response, body) => {
+    const { pathname, searchParams } = new URL(request.url!, "http://x");
+    if (pathname === "/tasks") return json(response, [{ gid: "1", name: `of ${searchParams.get("project")}` }]);
+    comments.push({ ...JSON.parse(body), key: request.headers["idempotency-key"] !== undefined });
+    json(response, { id: comments.length });
+  };
+  await using folder = await Folder.with({ ...TASKS(peer.url), "a.yaml": YAML, "b.ts": TYPESCRIPT });
+  const { failures, failed } = await folder.once();
+  assert.deepEqual([failures, failed], [[], []]);
+  assert.deepEqual(comments.toSorted((a, b) => a.text < b.text ? -1 : 1), [
+    { text: "NEW: OF 77", task: null, key: true },
+    { text: "OF 88", task: "1", key: true },
+  ]);
+  assert.equal(new URL(peer.requests[0].url!, "http://x").searchParams.get("limit"), "100", "a default");
+});
+
+Deno.test("check lists the packages with their versions, and what is wrong with a use of one", async () => {
+  await using folder = await Folder.with({
+    ...TASKS("http://127.0.0.1:1"),
+    "a.yaml": YAML,
+    "absent.yaml": "when: { poll: { call: whenthen-nowhere#tasks } }\nthen: [{ log: x }]\n",
+    "export.yaml": "when: { poll: { call: whenthen-tasks#task } }\nthen: [{ log: x }]\n",
+    "inputs.yaml":
+      "when:\n  poll: { call: whenthen-tasks#tasks, with: { projct: '7', limit: many } }\nthen: [{ log: x }]\n",
+    "kinds.yaml":
+      "when:\n  poll: { call: whenthen-tasks#comment, with: { text: x } }\nthen:\n  - call: whenthen-tasks#tasks\n    with: { project: x }\n",
+    "ok.yaml": "when: { poll: { call: whenthen-tasks#plain }, key: item.gid }\nthen: [{ log: x }]\n",
+  });
+  const { problems, packages } = await checkFolder({ folder: folder.rules, data: `${folder.root}/data` });
+  assert.deepEqual(packages, { shouting: "0.1.0", "whenthen-tasks": "1.2.3" });
+  const said = problems.map((problem) => `${formatProblem(problem).split("\n")[0]} → ${problem.hint ?? ""}`);
+  assert.deepEqual(said, [
+    'absent.yaml:1:23: cannot find the package "whenthen-nowhere" → ' +
+    "type npm install whenthen-nowhere in the rules folder; nothing is installed by itself",
+    'export.yaml:1:23: whenthen-tasks exports no "task" → it exports: comment, plain, tasks',
+    "inputs.yaml:2:39: project is missing: expected text → ",
+    'inputs.yaml:2:47: unknown key "projct" → did you mean project?',
+    'inputs.yaml:2:67: expected a number, got "many" → ',
+    "kinds.yaml:2:17: this is an action, which a step calls → poll a source",
+    "kinds.yaml:4:11: this is a source, which a poll reads → write it under when: poll:",
+  ]);
+});
+
+Deno.test("a folder with package.json below the rules folder is a package, by its name and by its path", async () => {
+  await using folder = await Folder.with({
+    "packages/notes/package.json": JSON.stringify({ name: "our-notes", version: "0.0.1", main: "./mod.ts" }),
+    "packages/notes/mod.ts": `
+import { source } from "whenthen";
+import { list } from "./list.ts";
+export const notes = source({ key: "item.id", read: () => ({ items: list, complete: true }) });
+`,
+    "packages/notes/list.ts": `export const list = [{ id: "n1" }];\n`,
+    "name.yaml": "when: { poll: { call: our-notes#notes }, first: emit }\nthen: [{ log: x }]\n",
+    "sub/path.yaml": "when: { poll: { call: ../packages/notes#notes }, first: emit }\nthen: [{ log: x }]\n",
+    "code.ts": `
+import { poll, rule } from "whenthen";
+import { notes } from "our-notes";
+export default rule({ when: poll(notes(), { first: "emit" }), then: ({ event }) => event.data.new!.id });
+`,
+  });
+  const { outputs, failures, broken } = await folder.once();
+  assert.deepEqual([failures, broken], [[], []]);
+  assert.equal(outputs.length, 3);
+  assert.ok(outputs.includes("n1"));
+  const { packages } = await checkFolder({ folder: folder.rules, data: `${folder.root}/data2` });
+  assert.deepEqual(packages, { "our-notes": "0.0.1" });
+});
+
+Deno.test("CommonJS packages can be called; a package that is installed later is found at the next load", async () => {
+  await using folder = await Folder.with({
+    "a.yaml": "when: { poll: { call: old-school#read }, key: item.id, first: emit }\nthen: [{ log: x }]\n",
+  });
+  assert.deepEqual((await folder.once()).broken, ["a.yaml"]);
+  await folder.write({
+    "node_modules/old-school/package.json": JSON.stringify({ name: "old-school", version: "1.0.0", main: "main.js" }),
+    "node_modules/old-school/main.js": "exports.read = async () => [{ id: 1 }, { id: 2 }];\n",
+  });
+  const { outputs, broken } = await folder.once();
+  assert.deepEqual([outputs.length, broken], [2, []]);
+});
