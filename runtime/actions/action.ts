@@ -7,6 +7,7 @@ import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
 import type { Target } from "../model/target.ts";
+import type { PatchedSource } from "./patch.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
 /** An action: its schemas, and the function that executes a step of this kind. */
@@ -47,7 +48,7 @@ export interface Outcome {
 
 /** What an action can reach. */
 export interface ActionContext<Recorded = JsonObject> {
-  run: { id: string; rule: string; event: Event };
+  run: { id: string; rule: string; trigger: string; event: Event };
   /** The step's path in the run, with iterations. */
   path: string;
   attempt: number;
@@ -62,6 +63,8 @@ export interface ActionContext<Recorded = JsonObject> {
   folder: string;
   ruleFolder: string;
   services: ActionServices;
+  /** The function of the rule that belongs to the step, if there is one. */
+  compute?: (given: Json) => Promise<Json>;
 }
 
 /** The services that the program offers to actions. */
@@ -78,6 +81,8 @@ export interface ActionServices {
   getState(key: string): Promise<Json | undefined>;
   /** Calls an exported function, or a function of a source or an action, of a bundled module in a worker. */
   callModule(call: ModuleCall, context: ActionContext<unknown>): Promise<Json>;
+  /** The source of the poll that started the run. @throws TerminalError if no poll did */
+  patched(context: ActionContext<unknown>): PatchedSource;
   /** Hands a mail to the SMTP server. */
   sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
   /** Whether a request still waits for the reply to its event. */

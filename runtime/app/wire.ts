@@ -97,7 +97,7 @@ export function wire(ports: WiringPorts): Wiring {
   const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock });
   const own = programServices({ clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections });
   const services = { ...own, ...ports.replaceServices?.(own) };
-  const executing = { store, clock, isolates, folder, services };
+  const executing = { store, clock, isolates, folder, services, surroundings };
   const hooks = new HookRegistry();
   const attachments = new Attachments({
     kinds: triggerKinds,

@@ -29,6 +29,22 @@ export function mergePatchOf(from: JsonObject, to: JsonObject): JsonObject {
   return patch;
 }
 
+/**
+ * A value with what a merge patch has set, as an answer has it: only the properties that the patch names are taken from the answer, at
+ * any depth.
+ */
+export function takeOver(target: Json, sent: JsonObject, answer: Json): Json {
+  const taken: JsonObject = isObject(target) ? { ...target } : {};
+  for (const [name, value] of Object.entries(sent)) {
+    const now = isObject(answer) ? ownOf(answer, name) : undefined;
+    if (now === undefined) delete taken[name];
+    else if (value !== null && isObject(value) && isObject(now)) {
+      setOwn(taken, name, takeOver(ownOf(taken, name) ?? {}, value, now));
+    } else setOwn(taken, name, now);
+  }
+  return taken;
+}
+
 function isObject(value: Json): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -20,10 +20,12 @@ import type {
 } from "./arrival.ts";
 import type { By, Cancelled, Note, Operated, Refused, Seen } from "./decision.ts";
 import type { OwnStore } from "./own.ts";
+import type { Patched, PatchStore } from "./patching.ts";
 
 export type * from "./arrival.ts";
 export type * from "./decision.ts";
 export type * from "./own.ts";
+export type * from "./patching.ts";
 
 /**
  * The store of all state. Each method is one transition. When its promise resolves, everything that it read or changed is on
@@ -31,7 +33,7 @@ export type * from "./own.ts";
  *
  * @throws StoreFullError from transitions that accept new events, at the size cap or while writes fail
  */
-export interface Store extends OwnStore {
+export interface Store extends OwnStore, PatchStore {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Stores all rules in force, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[]): Promise<void>;
@@ -211,6 +213,8 @@ export interface StepEffects {
   /** Sets a value of the memory across runs; the previous value becomes the record's output. */
   state?: { key: string; value: Json; ttl?: number };
   reply?: Reply;
+  /** What a `patch` has written: goes into the baseline of its poll. */
+  patched?: Patched;
   /** For a record that is `waiting`: what ends it besides its `due`. Replaces an earlier wait. */
   wait?: Wait;
   /**

@@ -2,12 +2,14 @@ import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { inSlices } from "../../host/slices.ts";
 import { RetryAfterError } from "../../model/errors.ts";
+import type { Cause } from "../../model/event.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
 import { listOf, type PollContext, type Reading } from "./poll_args.ts";
 import { PollCappedError, settingsOf } from "./poll_settings.ts";
 import { readSource } from "./poll_source.ts";
+import { withoutOwn } from "./own_writes.ts";
 import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE } from "./poll_changes.ts";
 
 /** The progress of a poll; stored in the same transition as its events and its baseline. */
@@ -50,6 +52,7 @@ export async function pollOnce(context: PollContext): Promise<void> {
   const fingerprint = fingerprintOf(context);
   const known = stored !== undefined && !stored.seeding && stored.fingerprint === fingerprint ? stored : undefined;
   const polled = new Date(context.clock.now()).toISOString();
+  const lookedAt = context.clock.now();
   const reading = await readOrPostpone(context, stored, known);
   if (context.signal.aborted) return;
   if (reading === null) return await note(context, known!, { ...known!, polled, notBefore: undefined });
@@ -59,7 +62,7 @@ export async function pollOnce(context: PollContext): Promise<void> {
   if (known === undefined && !(stored === undefined && context.args.first === "emit")) {
     return await seed(context, reading, done);
   }
-  await emitChanges(context, reading, known, done);
+  await emitChanges(context, reading, known, done, lookedAt);
 }
 
 /** Reads the source. If it fails and asks for a pause, the pause is stored before the error is thrown again. */
@@ -124,6 +127,7 @@ async function emitChanges(
   reading: Reading,
   known: PollMark | undefined,
   done: PollMark,
+  lookedAt: number,
 ): Promise<void> {
   const key = keyOf(context, reading);
   if (reading.incremental && key === undefined) return await emitAll(context, reading, known, done);
@@ -132,7 +136,14 @@ async function emitChanges(
   const settings = settingsOf(context);
   const keyed = await keyedItems(context, reading, key);
   const baseline = known === undefined ? nothing() : keepAbsent ? readItems(context, keyed) : readBaseline(context);
-  const chunks = [...chunked(await findChanges(baseline, keyed, settings, keepAbsent, context.meter))];
+  const found = await findChanges(baseline, keyed, settings, keepAbsent, context.meter);
+  const { changes, causes, isWhole } = await withoutOwn(context, found, lookedAt);
+  const chunks = [...chunked(changes)];
+  // What was left alone is read again at the next look.
+  if (!isWhole && known !== undefined) {
+    const { etag, lastModified, cursor } = known;
+    Object.assign(done, { etag, lastModified, cursor });
+  }
   if (chunks.length === 0 && known !== undefined) return await note(context, known, done);
   if (chunks.length === 0) chunks.push([]);
   // The old cursor and validators stay until the last chunk, so that the remaining changes are found again after a crash.
@@ -143,7 +154,10 @@ async function emitChanges(
     const last = index === chunks.length - 1;
     const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
     const wanted = chunk.filter(({ type }) => type !== "touched" && args.on.includes(type));
-    const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, settings.ignore));
+    const events = await inSlices(
+      wanted,
+      (change) => toEvent(change, mark, reading, settings.ignore, causes.get(change.key)),
+    );
     await context.ingest(events, {
       mark: asJson(mark),
       baseline: {
@@ -176,7 +190,13 @@ async function emitAll(
   await save(context, done);
 }
 
-function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: string[]): TriggerEvent {
+function toEvent(
+  change: Change,
+  mark: PollMark,
+  { isFeed }: Reading,
+  ignore: string[],
+  cause: Cause | undefined,
+): TriggerEvent {
   const { type, key } = change;
   // An item that drops out of a feed and comes back is not new: it gets the same id as before.
   const moment = isFeed && type === "added" ? "feed" : `${Date.parse(mark.began).toString(36)}.${mark.sequence}`;
@@ -186,6 +206,7 @@ function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: st
     type,
     ...(key !== WHOLE && { subject: key }),
     data: changeData(change, ignore),
+    ...cause && { cause },
   };
 }
 
