@@ -284,6 +284,7 @@ export class App {
       hooks: this.#parts.hooks,
       rules: () => ({
         rules: this.#parts.live.rules,
+        startable: this.#parts.live.startable,
         commands: this.#parts.live.loaded?.commands ?? new Map(),
         problems: [...this.#parts.live.loaded?.problems ?? [], ...this.#parts.connections.problems()],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
@@ -308,6 +309,7 @@ export class App {
       metrics: this.#parts.metrics,
       activity: this.#activity,
       refused: this.#refused,
+      outputs: this.#parts.outputs,
       ownEvents: this.#parts.ownEvents,
       readRuleFile: (file) => readFile(join(this.options.folder, file), "utf8").catch(() => undefined),
       onError: logError,

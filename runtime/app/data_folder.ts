@@ -70,11 +70,13 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const held = lockedDisk(disk, lock);
     const vault = await Vault.open(path, held, onWarning);
     const watch = watchLock(lock);
+    const files = new RunFiles(join(path, "files"), held);
+    await files.removePrivate();
     return {
       store,
       signer,
       vault,
-      files: new RunFiles(join(path, "files"), held),
+      files,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {

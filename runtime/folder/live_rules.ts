@@ -1,4 +1,5 @@
 import { messageOf } from "../model/errors.ts";
+import { commandRules } from "../commands/command_rule.ts";
 import type { Loaded } from "./loaded.ts";
 import type { Loader } from "./loader.ts";
 import { logReload } from "./reload.ts";
@@ -24,6 +25,7 @@ export class LiveRules {
   #loaded: Loaded | undefined;
   #paused: Record<string, string> = {};
   #versions: string[] = [];
+  #startable: ReadonlyMap<string, Rule> = new Map();
 
   constructor(private readonly options: LiveRulesOptions) {}
 
@@ -35,6 +37,11 @@ export class LiveRules {
   /** The rules by id. */
   get rules(): ReadonlyMap<string, Rule> {
     return this.#loaded?.rules ?? new Map();
+  }
+
+  /** The rules by id, together with those that start a command by itself. */
+  get startable(): ReadonlyMap<string, Rule> {
+    return this.#startable;
   }
 
   /**
@@ -58,11 +65,13 @@ export class LiveRules {
     if (before === undefined) await this.#keepFromBefore(loaded);
     await onLoaded(loaded);
     // Runs can be pinned only to stored versions. Set this before the versions are stored: upkeep may look in between.
-    this.#versions = [before, loaded].flatMap((each) => [...each?.rules.values() ?? []].map(({ version }) => version));
-    await this.#putVersions(before?.rules, loaded.rules);
+    const startable = new Map([...commandRules(loaded.commands.values()), ...loaded.rules]);
+    this.#versions = [this.#startable, startable].flatMap((rules) => [...rules.values()].map(({ version }) => version));
+    await this.#putVersions(before && this.#startable, startable);
     if (before === undefined) await this.#readPaused();
     this.#loaded = loaded;
-    ingest.setRules(loaded.rules);
+    this.#startable = startable;
+    ingest.setRules(startable);
     await ingest.batches.rulesChanged();
     for (const { rule, trigger, error } of await attachments.swap(loaded.rules)) {
       onFailure(rule.id, trigger.id, messageOf(error));

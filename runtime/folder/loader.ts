@@ -8,7 +8,7 @@ import { Secrets } from "../secrets/secrets.ts";
 import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
-import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
+import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions } from "./assemble.ts";
 import type { Callables, LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks, fieldsOf } from "./checks.ts";
@@ -177,11 +177,13 @@ export class Loader {
       problems,
     });
     problems.push(...settleActions(callables));
+    // The calls of files that cannot be read are unknown.
+    if (unreadable.length + unready.late.size === 0) problems.push(...findUncalled(candidates, callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
     this.#commands = callables.commands;
     const commands = commandsById(callables, unreadable.map(({ file }) => file), previous);
-    const secretNames = this.#secretsOf(rules.values(), settings, problems);
+    const secretNames = this.#secretsOf(rules.values(), commands.values(), settings, problems);
     if (previous === undefined) await this.#keepChecked();
     for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
     return {
@@ -309,8 +311,9 @@ export class Loader {
     return source;
   }
 
-  /** Secrets used by the settings, by the rules and by the actions that they call. */
-  #secretsOf(rules: Iterable<Rule>, { smtp, connections }: Settings, problems: Problem[]): string[] {
+  /** Secrets used by the settings, by the commands, by the rules and by the actions that they call. */
+  #secretsOf(rules: Iterable<Rule>, commands: Iterable<Command>, settings: Settings, problems: Problem[]): string[] {
+    const { smtp, connections } = settings;
     const names = [...rules].flatMap((rule) => {
       const parts = [rule, ...Object.values(rule.actions)];
       const find = () => [
@@ -321,8 +324,9 @@ export class Loader {
       this.#secretNames.set(rule, known);
       return known;
     });
+    const ofCommands = [...commands].flatMap(({ inputs }) => secretChoices(inputs));
     const ofConnections = connections.flatMap((each) => (each.kind === "bearer" ? each.bearer : each.secret) ?? []);
-    return [...new Set([...names, ...smtp?.password ? [smtp.password] : [], ...ofConnections])].sort();
+    return [...new Set([...names, ...ofCommands, ...smtp?.password ? [smtp.password] : [], ...ofConnections])].sort();
   }
 
   /** What the rules depend on outside the folder. */

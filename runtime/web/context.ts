@@ -1,5 +1,6 @@
 import type { Connections } from "../connections/connections.ts";
 import type { Clock } from "../host/clock.ts";
+import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { OwnEvents } from "../ingest/own_events.ts";
 import type { Cause } from "../model/event.ts";
@@ -50,6 +51,8 @@ export interface WebContext extends Access {
   metrics: Metrics;
   /** Requests that were refused as events. */
   refused: RefusedRequests;
+  /** What running programs print. */
+  outputs: Pick<LiveOutputs, "of" | "changes">;
   /** Where it is told that a hook refuses requests. */
   ownEvents: Pick<OwnEvents, "begin" | "end" | "since">;
   /** The outcomes of recently ended runs. */
@@ -71,6 +74,8 @@ export interface HookContext
 /** The rules in force, and what is wrong with them. */
 export interface RulesView {
   rules: ReadonlyMap<string, Rule>;
+  /** The rules in force, together with those that start a command by itself. */
+  startable: ReadonlyMap<string, Rule>;
   /** The commands in force, by id. */
   commands: ReadonlyMap<string, Command>;
   problems: Problem[];

@@ -64,6 +64,9 @@ export const RULE_KEYS = [
 /** Keys of a YAML action. */
 export const ACTION_KEYS = ["name", "inputs", "then", "output"];
 
+/** For a file that is meant to be a rule. */
+export const NEEDS_WHEN = "a rule needs when: and then:; to start it by hand: when: manual";
+
 export const MODES = ["parallel", "queued", "single", "restart"] as const;
 
 const HOUR = 3_600_000;
@@ -134,7 +137,8 @@ function readRule(
     has(key) ? readKnown(checking, [key], raw[key], schema, visible) : undefined;
   for (const key of ["when", "then"]) {
     if (!(key in raw) && !excused.includes(key)) {
-      checking.error([], "value", `${JSON.stringify(key)} is missing`, "a rule has when: and then:");
+      const hint = key === "when" ? NEEDS_WHEN : "a rule has when: and then:";
+      checking.error([], "value", `${JSON.stringify(key)} is missing`, hint);
     }
   }
   const around = { config, inputs, hasKey: has("key"), hasFunctionIf: isFunction(raw.if) };
@@ -241,6 +245,16 @@ function checkConfig(checking: Checking, fields: Record<string, Field>, set: Jso
   return values;
 }
 
+/** Keys that only rules have are no typing mistakes: the file is a rule without `when`. */
+function checkActionKeys(checking: Checking, raw: Record<string, unknown>): void {
+  const ofRules = Object.keys(raw).filter((key) => RULE_KEYS.includes(key) && !ACTION_KEYS.includes(key));
+  for (const key of ofRules) {
+    checking.error([key], "key", `an action has no ${JSON.stringify(key)}, and this file has no "when"`, NEEDS_WHEN);
+  }
+  const own = Object.entries(raw).filter(([key]) => !ofRules.includes(key));
+  checking.checkKeys(Object.fromEntries(own), [], ACTION_KEYS, ["inputs"]);
+}
+
 /** Parses a YAML action (`inputs`, `then`, `output`) from any value. */
 export function checkAction(
   raw: unknown,
@@ -253,7 +267,7 @@ export function checkAction(
     checking.error([], "value", `expected an action, got ${show(raw)}`, "an action has inputs: and then:");
     return { problems: checking.problems };
   }
-  checking.checkKeys(raw, [], ACTION_KEYS, ["inputs"]);
+  checkActionKeys(checking, raw);
   const inputs = raw.inputs === undefined || raw.inputs === null ? {} : checkFields(checking, "inputs", raw.inputs);
   const visible: Visible = {
     names: ACTION_NAMES,

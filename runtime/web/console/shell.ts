@@ -27,6 +27,7 @@ const NAV = [
   { path: "/rules", name: "Rules", all: false },
   { path: "/connections", name: "Connections", all: false },
   { path: "/start", name: "Start", all: true },
+  { path: "/commands", name: "Commands", all: false },
   { path: "/forms", name: "Forms", all: true },
 ];
 
