@@ -116,6 +116,8 @@ export interface ModuleCall extends Target {
   method?: "read" | "one" | "update" | "listen";
   /** What the function of a source gets beside the inputs: `cursor`, `key`, `patch`. */
   more?: JsonObject;
+  /** The connection of its requests, unless a request names one. */
+  auth?: { connection: string };
   /** Stores what `listen` emits. */
   emit?: (items: JsonObject) => Promise<void>;
 }

@@ -69,9 +69,9 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const signer = new CauseSigner(key);
     const held = lockedDisk(disk, lock);
     const vault = await Vault.open(path, held, onWarning);
-    const watch = watchLock(lock);
     const files = new RunFiles(join(path, "files"), held);
     await files.removePrivate();
+    const watch = watchLock(lock);
     return {
       store,
       signer,

@@ -11,6 +11,7 @@ import { LiveRules } from "../folder/live_rules.ts";
 import type { Loaded, Settings } from "../folder/loaded.ts";
 import { type Loading, openLoading, withoutSecrets } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
+import type { UpperValue } from "../model/config.ts";
 import { newId } from "../model/id.ts";
 import { Meters } from "../language/expressions/meter.ts";
 import type { Secrets } from "../secrets/secrets.ts";
@@ -66,7 +67,7 @@ const LOAD_TIMEOUT = 1_000;
 
 /** Makes the parts and wires them together; nothing starts yet. */
 export function assemble(
-  options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
+  options: { folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
   { store, signer, files, vault, keyFor }: DataFolder,
@@ -123,6 +124,7 @@ export function assemble(
     outputs,
     childEnv: () => withoutSecrets(environment, secrets),
     secretOf: (name) => secrets.get(name),
+    maskJson: (value) => secrets.maskJson(value),
     awaitsReply,
     connections,
     canMail: ({ mailer }) => mailer.canMail(),

@@ -81,10 +81,11 @@ export function secretInArgv(key: string): FieldProblem {
 function accept(command: Command, given: Pairs): { accepted: Pairs; problems: FieldProblem[] } {
   const { inputs, fixed } = command;
   const names = settable(command);
+  const isSettable = new Set(names);
   const always = new Map(fixed);
   const problems: FieldProblem[] = [];
   const accepted = given.filter(([key, value]) => {
-    if (names.includes(key)) return value !== null;
+    if (isSettable.has(key)) return value !== null;
     if (always.has(key)) {
       const message = `${key} is fixed: it is always ${JSON.stringify(always.get(key))}`;
       problems.push({ key, kind: "conflict", message, hint: "take it out" });

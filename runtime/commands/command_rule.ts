@@ -57,7 +57,8 @@ function ruleFor(command: Command): Rule {
       kind: "call",
       at,
       timeout: HOUR,
-      args: { call: `./${posix.basename(file)}`, with: "${{ event.data }}" },
+      // Its values are the data of the event.
+      args: { call: `./${posix.basename(file)}` },
       children: {},
     }],
     config: {},

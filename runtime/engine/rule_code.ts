@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import type { Action } from "../actions/action.ts";
+import type { Action, ModuleCall } from "../actions/action.ts";
 import { commandAction } from "../actions/command.ts";
 import { actions } from "../actions/index.ts";
 import { parseArgs } from "../language/checker/check.ts";
@@ -105,7 +105,7 @@ export async function runSource(
   if (kind === undefined) {
     throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
   }
-  const action = options.standIn?.({ kind, path: trigger }) ??
+  const action = options.standIn?.({ kind, path: trigger, method: how.method }) ??
     (kind === "call" ? calling(rule, options.folder, input, how) : actions[kind]);
   const parsed = parseArgs(action, source);
   if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);
@@ -141,7 +141,8 @@ function calling(rule: Rule, folder: string, more: JsonObject, { method, emit }:
       const command = rule.commands?.[target.path];
       if (command !== undefined) return await commandAction(command).execute(args, context);
       const inputs = (args.with ?? {}) as JsonObject;
-      return { output: await context.services.callModule({ ...target, inputs, method, more, emit }, context) };
+      const auth = args.auth as ModuleCall["auth"];
+      return { output: await context.services.callModule({ ...target, inputs, method, more, emit, auth }, context) };
     },
   };
 }

@@ -3,8 +3,10 @@ import { commandRules } from "../commands/command_rule.ts";
 import type { Loaded } from "./loaded.ts";
 import type { Loader } from "./loader.ts";
 import { logReload } from "./reload.ts";
+import type { UpperValue } from "../model/config.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Store } from "../store/store.ts";
+import { setOnPages } from "./settings/set_config.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 
@@ -61,7 +63,7 @@ export class LiveRules {
   async reload(): Promise<void> {
     const { loader, ingest, attachments, onLoaded, onFailure } = this.options;
     const before = this.#loaded;
-    const loaded = await loader.load(before);
+    const loaded = await loader.load(before, await this.#upperConfig());
     if (before === undefined) await this.#keepFromBefore(loaded);
     await onLoaded(loaded);
     // Runs can be pinned only to stored versions. Set this before the versions are stored: upkeep may look in between.
@@ -84,6 +86,13 @@ export class LiveRules {
     await this.options.store.setPaused(rule, reason);
     await this.#readPaused();
     await this.options.ingest.batches.rulesChanged();
+  }
+
+  /** Config values above those of the files. */
+  async #upperConfig(): Promise<UpperValue[]> {
+    const { store } = this.options;
+    const [sourced, onPages] = await Promise.all([store.getSourced(), store.listConfig()]);
+    return [...sourced, ...setOnPages(onPages)];
   }
 
   /** A file that was broken while the program was down keeps the version that was in force before. */

@@ -1,6 +1,7 @@
 import { join, sep } from "node:path";
 import type { Isolates } from "../workers/workers.ts";
 import type { Problem } from "../model/problem.ts";
+import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Command, Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
 import { keepFor } from "../language/expressions/expression.ts";
@@ -11,10 +12,11 @@ import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions } from "./assemble.ts";
 import type { Callables, LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
-import { canKeep, type CheckedFile, CheckedRules, Checks, fieldsOf } from "./checks.ts";
-import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./settings/config.ts";
+import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
+import { type ConfigFile, readConfig } from "./settings/config.ts";
 import { CommandReader } from "./commands.ts";
 import { scopeOf } from "./folder.ts";
+import { settleConfigs } from "./rule_configs.ts";
 import { guarded } from "./guard.ts";
 import { idsByFile, type Loaded, looksLikeRule, type Settings, type Unready } from "./loaded.ts";
 import { checkConnections } from "./settings/connections.ts";
@@ -44,6 +46,8 @@ export interface LoaderOptions {
   build?: string;
   /** Name of the environment: `config.<env>.yaml` overrides `config.yaml`. */
   env?: string;
+  /** Config values from the command line. */
+  set?: UpperValue[];
   triggerKinds: Record<string, TriggerKind>;
   stepKinds: Record<string, Kind>;
   isolates: Isolates;
@@ -117,10 +121,12 @@ export class Loader {
   /**
    * Loads the folder's current state. Calls must not overlap.
    * @param previous what is in force: what does not load now keeps its last good version from it
+   * @param upper config values above those of the files, besides those from the command line
    * @throws UsageError if the folder cannot be read at all
    */
-  async load(previous?: Loaded): Promise<Loaded> {
-    const { environment, loadTimeout = Infinity } = this.options;
+  async load(previous?: Loaded, upper: UpperValue[] = []): Promise<Loaded> {
+    const { environment, loadTimeout = Infinity, set = [] } = this.options;
+    const given = [...upper, ...set];
     this.#loadTimeout = previous === undefined ? Math.max(loadTimeout, FIRST_LOAD_TIMEOUT) : loadTimeout;
     const files = await this.#folder.read();
     if (previous === undefined) this.#checked = await this.#checkedRules.read();
@@ -143,20 +149,22 @@ export class Loader {
       configs: config.files,
       secretFault: (name: string) => secrets.fault(name),
       people: namesOf(settings.people),
+      upper: Map.groupBy(given, ({ rule }) => rule),
       connections: settings.connections.map(({ name }) => name),
       previous: previous?.rules ?? new Map<string, Rule>(),
+      previousConfigs: previous?.configs ?? new Map<string, RuleConfig>(),
     };
     const candidates = sources.filter((source) => source.kind === "rule").map((source): Candidate => {
       const check = this.#checks.rule(source, surroundings);
       return { source, check: config.certain ? check : { ...check, rule: undefined } };
     });
     this.#ruleSources = new Map(candidates.map(({ source }) => [source.file, source]));
-    if (config.files.length > 0) {
-      const known = configurables(candidates, unready);
-      for (const each of config.files) {
-        problems.push(...guarded(each.file, () => checkConfigNames(each, known), (problem) => [problem]));
-      }
-    }
+    const { configs, refused } = settleConfigs(candidates, unready, {
+      files: config.files,
+      upper: given,
+      previous: previous?.configs,
+      problems,
+    });
     for (const source of sources) {
       if (source.kind === "helper" || source.kind === "unreadable") problems.push(...source.problems);
     }
@@ -192,6 +200,8 @@ export class Loader {
       late,
       commands,
       problems: arrange([...problems, ...assembly.problems], files),
+      configs,
+      refused,
       settings,
       secretNames,
       outside: this.#outside(settings),
@@ -364,11 +374,4 @@ function unreadableCode(file: FolderFile): LoadedTypeScript {
 
 function isSpecial(path: string): boolean {
   return path === SETTINGS_FILE || CONFIG_FILE.test(path);
-}
-
-function configurables(candidates: Candidate[], { broken, late }: Unready): Configurable[] {
-  const readable = candidates.map(({ source: { id, file, raw } }) =>
-    guarded<Configurable>(file, () => ({ id, fields: fieldsOf(raw.config) }), () => ({ id }))
-  );
-  return [...readable, ...[...broken.values(), ...late.values()].map((id) => ({ id }))];
 }

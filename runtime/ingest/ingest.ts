@@ -89,6 +89,13 @@ export class Ingest {
     return this.deliver(deliveries, progress === undefined ? [] : [{ ...key, ...progress }]);
   }
 
+  /** Whether an event of a trigger would start something, or be collected, as far as that is known without rule code. */
+  async holds(key: TriggerKey, event: TriggerEvent): Promise<boolean> {
+    const source = `/rules/${key.rule}/${key.trigger}`;
+    const candidate = await this.#candidate(this.#stamp({ source, ...event }), key);
+    return candidate?.outcome.kind === "admit" || candidate?.outcome.kind === "collect";
+  }
+
   /**
    * Events for known rules, in one transition. Deliveries of the same identity are one event for several rules.
    * @throws StoreFullError

@@ -10,7 +10,7 @@ import { commandOfRule, problemsOfStart } from "../commands/command_rule.ts";
 import { BY_HAND, byName, problemsOfGiven } from "./inputs.ts";
 
 /** The group of people who may do everything. */
-const OPERATORS = "operators";
+export const OPERATORS = "operators";
 
 /** A start by hand. */
 export interface Start {

@@ -17,7 +17,7 @@ export interface HttpOptions extends StepOptions {
   body?: string;
   headers?: Record<string, string>;
   query?: Record<string, unknown>;
-  auth?: { bearer: string } | { basic: string };
+  auth?: { bearer: string } | { basic: string } | { connection: string };
   format?: Format;
   /** Charset of the answer, whatever its content type says. */
   charset?: string;

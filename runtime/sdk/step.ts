@@ -53,6 +53,8 @@ export interface CallOptions
   extends StepOptions, Pick<RunOptions, "stdin" | "save" | "format" | "charset" | "keep" | "ok"> {
   /** The argument of the function, or the inputs of the action or command. */
   with?: Record<string, unknown>;
+  /** For code: the connection of the requests that it sends. */
+  auth?: { connection: string };
 }
 
 export interface PatchOptions extends StepOptions {
@@ -154,7 +156,7 @@ export interface Step {
     action: ActionDefinition<I, Output>,
     name: string,
     inputs: GivenInputs<I>,
-    options?: StepOptions,
+    options?: StepOptions & { auth?: { connection: string } },
   ): Promise<Recorded<Output>>;
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   /**

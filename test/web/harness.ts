@@ -1,6 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setConfig } from "../../runtime/folder/settings/set_config.ts";
 import { Connections } from "../../runtime/connections/connections.ts";
 import { Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
@@ -92,7 +93,7 @@ export async function openBench(
     onState() {},
     log() {},
   });
-  const ownEvents = new OwnEvents({ store, ingest, clock });
+  const ownEvents = new OwnEvents({ store, ingest, clock, maskJson: (value) => value });
   // Tests change the rules meanwhile.
   const startable = () => new Map([...commandRules(commands), ...live]);
   await store.putVersions([...startable().values()]);
@@ -132,6 +133,7 @@ export async function openBench(
       commands: new Map(commands.map((command) => [command.id, command])),
       problems: [],
       broken: new Map(),
+      configs: new Map(),
       paused,
       failures: [],
       longest: () => undefined,
@@ -153,6 +155,8 @@ export async function openBench(
     desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", store, clock }),
     answerForm: (form, person, answer) =>
       answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
+    setConfig: (rule, setting) =>
+      setConfig({ clock, store, configs: context.rules().configs, reload: () => Promise.resolve() }, rule, setting),
     replies: new ReplyWaiters(),
     verifyCause: (header) => signer.verify(header),
     secretOf: (name) => name === "HOOK" ? "hook-secret" : undefined,

@@ -4,17 +4,18 @@ import type { Problem } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../../model/rule.ts";
 import type { RuleTest } from "../../model/test.ts";
 import { z } from "zod";
-import { checkBare, checkSecrets, parseKindArgs } from "./check_args.ts";
+import { checkBare, checkLiteral, checkPeople, checkSecrets, parseKindArgs } from "./check_args.ts";
 import { checkSteps, readKnown } from "./check_steps.ts";
 import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
 import { type CheckContext, Checking, type Origin } from "./checking.ts";
 import { checkValues } from "../fields/check_values.ts";
-import { duration } from "../fields/field.ts";
+import { duration, people as peopleSchema } from "../fields/field.ts";
 import { readFields } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
+import { parseWith } from "./sentences.ts";
 import { show } from "../hints.ts";
 import { allStepIds, idsIn } from "./step_ids.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
@@ -50,6 +51,7 @@ export const RULE_KEYS = [
   "if",
   "then",
   "config",
+  "editors",
   "inputs",
   "key",
   "mode",
@@ -103,6 +105,7 @@ export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Kno
   const excused = checking.checkKeys(raw, [], RULE_KEYS);
   const fields = raw.config === undefined || raw.config === null ? {} : checkFields(checking, "config", raw.config);
   context.config = checkConfig(checking, fields, known.config);
+  if (raw.editors !== undefined && raw.editors !== null) checkEditors(checking, raw);
   const inputs = raw.inputs === undefined || raw.inputs === null
     ? undefined
     : checkFields(checking, "inputs", raw.inputs);
@@ -210,6 +213,7 @@ const enabled = z.boolean();
 const mode = z.enum(MODES);
 const max = z.number().int().min(1);
 const timeout = duration();
+const editorsSchema = peopleSchema();
 const ruleId = z.string().regex(/^[A-Za-z0-9_][\w.-]*(\/[A-Za-z0-9_][\w.-]*)*$/);
 
 /** Ids of all steps that may have run before `onError` or `output` is evaluated. */
@@ -231,6 +235,16 @@ function checkFields(checking: Checking, key: "config" | "inputs", raw: unknown)
     if (type === "secret") checkSecrets(checking, [key, name, "choices"], choices);
   }
   return fields;
+}
+
+/** Checks who may set the config. */
+function checkEditors(checking: Checking, { editors, config }: Record<string, unknown>): void {
+  checkLiteral(checking, ["editors"], editors);
+  const { value, problems } = parseWith(editorsSchema, editors);
+  checking.addAll(["editors"], problems);
+  if (value !== undefined) checkPeople(checking, ["editors"], editors);
+  if (isObject(config) && Object.keys(config).length > 0) return;
+  checking.error(["editors"], "key", "there is no config that they could set", "declare its fields under config:");
 }
 
 /** The config values in force: those of the config files, else the defaults. */

@@ -1,15 +1,17 @@
 import { writeRecordJson } from "../../formats/exact_json.ts";
 import { sourceOf } from "../../formats/lazy_json.ts";
+import type { UpperValue } from "../../model/config.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { Event } from "../../model/event.ts";
 import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
+import type { PageValue } from "../config.ts";
 import type { Condition, Notice } from "../own.ts";
 import type { Patching, WrittenItem } from "../patching.ts";
 import type { Admission, Note, Reply, RunEnd } from "../store.ts";
-import { join, ordered } from "./ordered.ts";
+import { join, ordered, SEPARATOR } from "./ordered.ts";
 
 /** Data about a rule that is never dropped. */
 export interface RuleRow {
@@ -157,6 +159,8 @@ export interface Tables {
   mark: Json;
   /** By rule, trigger and the item's key as JSON: the item, as JSON text. */
   baseline: string;
+  /** As for the baseline: when the item last changed, until it is told that it did not change for long. */
+  changed: number;
   state: { key: string; value: Json; expiresAt?: number };
   /** By trigger, item, run and step: a write to a poll's source that is not recorded yet. */
   patching: Patching;
@@ -166,6 +170,8 @@ export interface Tables {
   condition: Condition;
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;
+  /** By rule and key: what people set on its page. */
+  config: PageValue;
   /** The catalogue of a part of history, by its first frame. */
   part: Json;
   /** Facts of the store itself: see {@link Facts}. */
@@ -245,6 +251,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   collected: { indexes: { batch: (_, key) => key }, counts: { event: ({ event }) => event } },
   mark: {},
   baseline: { text: true, indexes: { key: (_, key) => key } },
+  changed: { indexes: { at: (at, key) => placeAt(at, key), place: (_, key) => key } },
   state: {
     indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },
   },
@@ -252,9 +259,16 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   written: { indexes: { age: ({ at }, key) => join(ordered(at), key) } },
   condition: {},
   notice: { indexes: { id: (_, key) => key } },
+  config: { indexes: { rule: (_, key) => key } },
   part: {},
   fact: {},
 };
+
+/** The key of a baseline's item with its time in front of the item. */
+function placeAt(at: number, key: string): string {
+  const item = key.lastIndexOf(SEPARATOR);
+  return join(key.slice(0, item), ordered(at), key.slice(item + 1));
+}
 
 /** Facts about the store itself, in the table `fact`. */
 export interface Facts {
@@ -264,6 +278,8 @@ export interface Facts {
   secret: string;
   /** After a clock rollback: identities of events up to `key` count as received at `at` at the latest. */
   rollback: { key: number; at: number };
+  /** The values that the source of the config last gave. */
+  sourced: UpperValue[];
 }
 
 /**

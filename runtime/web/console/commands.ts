@@ -65,7 +65,7 @@ ${viewer.isOperator && howToAdd()}`;
 function howToAdd(): Markup {
   return markup`<section><h2>Add a command</h2>
 <p>Save a file in the rules folder, such as <code>commands/wc.yaml</code>: it is here as soon as it is saved, and rules can call it.</p>
-<pre class="source">command: wc
+<pre class="source" tabindex="0" aria-label="An example">command: wc
 help: Counts lines, words and bytes
 inputs:
   -l: { type: boolean, help: Only lines }

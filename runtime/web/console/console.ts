@@ -8,6 +8,7 @@ import { addCommand } from "./command.ts";
 import { lookForCommandRuns } from "./command_runs.ts";
 import { addCommands } from "./commands.ts";
 import { addBulk } from "./bulk.ts";
+import { addConfig } from "./config.ts";
 import { addConnectionCallback, addConnections } from "./connections.ts";
 import { addEvent } from "./event.ts";
 import { addEvents, lookForEvents } from "./events.ts";
@@ -48,6 +49,7 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   app.use(letIn(context));
   addHelp(app, context);
   addStart(app, context);
+  addConfig(app, context);
   addCommands(app, context);
   addCommand(app, context);
   app.use(async (c, next) => {

@@ -271,7 +271,7 @@ function givenOf({ fields, base }: Startable, inputs: Record<string, string>): J
 }
 
 /** A problem next to its field, without the field's name. */
-function forPeople(name: string, problem: string): string {
+export function forPeople(name: string, problem: string): string {
   const missing = `${name} is missing: expected `;
   const own = `${name}: `;
   if (problem.startsWith(missing)) return `A value is needed: expected ${problem.slice(missing.length)}`;

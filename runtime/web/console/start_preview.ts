@@ -10,6 +10,7 @@ import { isObject } from "../../language/fields/map_fields.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Command, Rule, Step } from "../../model/rule.ts";
 import { argvMarkup } from "./argv.ts";
+import { commandPath } from "./commands.ts";
 import { type Markup, markup } from "./markup.ts";
 
 /** Steps that are shown. */
@@ -59,7 +60,7 @@ function stepMarkup({ step, command, argv, problems, open }: PreviewedStep, mask
     : problems.length > 0
     ? markup`<p class="error">${problems.join("; ")}</p>`
     : markup`<p class="soft"><code>${command.program}</code>: known in the run, with ${open.join(", ")}</p>`;
-  return markup`<li><span class="mono">${step}</span> ${outcome}</li>\n`;
+  return markup`<li><a class="mono" href="${commandPath(command.id)}">${step}</a> ${outcome}</li>\n`;
 }
 
 function commandSteps(steps: Step[]): Step[] {

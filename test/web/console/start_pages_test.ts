@@ -281,7 +281,10 @@ Deno.test("the form shows the arguments of the rule's commands: with defaults, w
   await using bench = await openConsole([packing(given)]);
   const anna = await visitorAs(bench, "anna");
   const opened = (await anna.get("/start/pack")).text;
-  assert.match(opened, /pack<\/span> <p class="soft"><code>tar<\/code>: known in the run, with --level, files/);
+  assert.match(
+    opened,
+    /href="\/commands\/tools\/tar">pack<\/a> <p class="soft"><code>tar<\/code>: known in the run, with --level, files/,
+  );
   const shown = await anna.submit("/start/pack", "/start/pack", {
     name: "two words",
     level: "9",
@@ -289,7 +292,7 @@ Deno.test("the form shows the arguments of the rule's commands: with defaults, w
   });
   assert.equal(shown.status, 200);
   assert.match(shown.text, /tar -z --level 9 -- &#39;two words\.txt&#39;<\/pre>/);
-  assert.match(shown.text, /look<\/span> <p class="soft"><code>tar<\/code>: known in the run, with -f/);
+  assert.match(shown.text, /look<\/a> <p class="soft"><code>tar<\/code>: known in the run, with -f/);
   assert.match(shown.text, /name="name"[^>]* value="two words"/);
   const wrong = await anna.submit("/start/pack", "/start/pack", { name: "x", level: "12", "start-preview": "yes" });
   assert.match(wrong.text, /class="error">--level: expected at most 9, got 12/);
