@@ -6,9 +6,8 @@ import type { runChild } from "../host/spawn.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
+import type { EventIdentity, ItemWrites, Receipt, StepEffects, TriggerKey } from "../store/store.ts";
 import type { Target } from "../model/target.ts";
-import type { PatchedSource } from "./patch.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
 /** An action: its schemas, and the function that executes a step of this kind. */
@@ -106,6 +105,21 @@ export interface ActionServices {
   fetch?: typeof fetch;
   /** Starts commands. @default this machine */
   runChild?: typeof runChild;
+}
+
+/** The source of the poll that started a run, as `patch` writes to it. */
+export interface PatchedSource {
+  trigger: TriggerKey;
+  /** The same for all triggers that read it. */
+  name: string;
+  /** The item as it is now; null if it is gone. */
+  one(key: string): Promise<Json>;
+  /** Changes an item, and returns it as it is then. @param patch a merge patch */
+  update(key: string, patch: JsonObject): Promise<Json>;
+  /** What is known of the item: in the baseline, and of writes to it. */
+  known(key: string): Promise<{ item?: Json; writes: ItemWrites }>;
+  /** Stores what is about to be sent. @returns all that this step may have sent, at earlier attempts too */
+  begin(key: string, sent: JsonObject): Promise<JsonObject>;
 }
 
 /** A call of the code of a module. */

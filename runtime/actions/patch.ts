@@ -6,23 +6,7 @@ import { TerminalError } from "../model/errors.ts";
 import { causeOf } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import { applyMergePatch, mergePatchOf } from "../model/merge_patch.ts";
-import type { ItemWrites, TriggerKey } from "../store/store.ts";
-import { type ActionContext, defineAction, type Outcome } from "./action.ts";
-
-/** The source of the poll that started a run, as `patch` writes to it. */
-export interface PatchedSource {
-  trigger: TriggerKey;
-  /** The same for all triggers that read it. */
-  name: string;
-  /** The item as it is now; null if it is gone. */
-  one(key: string): Promise<Json>;
-  /** Changes an item, and returns it as it is then. @param patch a merge patch */
-  update(key: string, patch: JsonObject): Promise<Json>;
-  /** What is known of the item: in the baseline, and of writes to it. */
-  known(key: string): Promise<{ item?: Json; writes: ItemWrites }>;
-  /** Stores what is about to be sent. @returns all that this step may have sent, at earlier attempts too */
-  begin(key: string, sent: JsonObject): Promise<JsonObject>;
-}
+import { type ActionContext, defineAction, type Outcome, type PatchedSource } from "./action.ts";
 
 /** Writes back to the item of a poll's event. */
 export const patch = defineAction({
@@ -120,7 +104,9 @@ async function changedByOthers(
   if (seen === undefined || seen === null || !isObject(seen)) return [];
   const written = writes.written.get(key)?.values ?? {};
   const isKnown = (name: string, from: JsonObject) => isDeepStrictEqual(from[name] ?? null, fresh[name] ?? null);
-  return Object.keys(differing).filter((name) => !isKnown(name, seen) && !isKnown(name, written));
+  // What the poll does not read, nobody saw.
+  const fields = Object.keys(differing).filter((name) => Object.hasOwn(seen, name));
+  return fields.filter((name) => !isKnown(name, seen) && !isKnown(name, written));
 }
 
 function conflict({ name }: PatchedSource, key: string, field: string, fresh: JsonObject): string {

@@ -1,5 +1,4 @@
-import type { ActionContext } from "../actions/action.ts";
-import type { PatchedSource } from "../actions/patch.ts";
+import type { ActionContext, PatchedSource } from "../actions/action.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
 import { isObject } from "../language/fields/map_fields.ts";
 import { TerminalError } from "../model/errors.ts";
