@@ -6,7 +6,7 @@ import type { runChild } from "../host/spawn.ts";
 import type { Args, Kind, ReadArgs, Schemas } from "../language/kind.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { EventIdentity, Receipt, StepEffects } from "../store/store.ts";
+import type { EventIdentity, ItemWrites, Receipt, StepEffects, TriggerKey } from "../store/store.ts";
 import type { Target } from "../model/target.ts";
 import type { Mail, SentMail } from "./mail/mailer.ts";
 
@@ -48,7 +48,7 @@ export interface Outcome {
 
 /** What an action can reach. */
 export interface ActionContext<Recorded = JsonObject> {
-  run: { id: string; rule: string; event: Event };
+  run: { id: string; rule: string; trigger: string; event: Event };
   /** The step's path in the run, with iterations. */
   path: string;
   attempt: number;
@@ -63,6 +63,8 @@ export interface ActionContext<Recorded = JsonObject> {
   folder: string;
   ruleFolder: string;
   services: ActionServices;
+  /** The function of the rule that belongs to the step, if there is one. */
+  compute?: (given: Json) => Promise<Json>;
 }
 
 /** The services that the program offers to actions. */
@@ -79,6 +81,8 @@ export interface ActionServices {
   getState(key: string): Promise<Json | undefined>;
   /** Calls an exported function, or a function of a source or an action, of a bundled module in a worker. */
   callModule(call: ModuleCall, context: ActionContext<unknown>): Promise<Json>;
+  /** The source of the poll that started the run. @throws TerminalError if no poll did */
+  patched(context: ActionContext<unknown>): PatchedSource;
   /** Hands a mail to the SMTP server. */
   sendMail(mail: Mail, signal: AbortSignal): Promise<SentMail>;
   /** Whether a request still waits for the reply to its event. */
@@ -101,6 +105,21 @@ export interface ActionServices {
   fetch?: typeof fetch;
   /** Starts commands. @default this machine */
   runChild?: typeof runChild;
+}
+
+/** The source of the poll that started a run, as `patch` writes to it. */
+export interface PatchedSource {
+  trigger: TriggerKey;
+  /** The same for all triggers that read it. */
+  name: string;
+  /** The item as it is now; null if it is gone. */
+  one(key: string): Promise<Json>;
+  /** Changes an item, and returns it as it is then. @param patch a merge patch */
+  update(key: string, patch: JsonObject): Promise<Json>;
+  /** What is known of the item: in the baseline, and of writes to it. */
+  known(key: string): Promise<{ item?: Json; writes: ItemWrites }>;
+  /** Stores what is about to be sent. @returns all that this step may have sent, at earlier attempts too */
+  begin(key: string, sent: JsonObject): Promise<JsonObject>;
 }
 
 /** A call of the code of a module. */

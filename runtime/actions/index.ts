@@ -4,9 +4,10 @@ import { emit } from "./emit.ts";
 import { http } from "./http/http.ts";
 import { log } from "./log.ts";
 import { mail } from "./mail/mail.ts";
+import { patch } from "./patch.ts";
 import { reply } from "./reply.ts";
 import { run } from "./run.ts";
 import { state } from "./state.ts";
 
 /** All kinds of actions, by name. */
-export const actions: Record<string, Action> = { http, run, call, emit, log, mail, reply, state };
+export const actions: Record<string, Action> = { http, run, call, emit, log, mail, patch, reply, state };

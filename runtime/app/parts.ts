@@ -135,6 +135,7 @@ export function assemble(
     outputs,
     childEnv: () => withoutSecrets(environment, secrets),
     secretOf: (name) => secrets.get(name),
+    maskJson: (value) => secrets.maskJson(value),
     awaitsReply,
     connections,
     canMail: ({ mailer }) => mailer.canMail(),
@@ -172,7 +173,7 @@ export function assemble(
     workers: () => isolates.count(),
   });
   const configSource = new ConfigSource({
-    executing: { store, clock, isolates, folder, services: wiring.services },
+    executing: { store, clock, isolates, folder, services: wiring.services, surroundings },
     store,
     clock,
     surroundings: () => outside,

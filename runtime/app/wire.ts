@@ -11,6 +11,7 @@ import type { RunFiles } from "../host/run_files.ts";
 import type { CauseSigner } from "../ingest/cause.ts";
 import { Ingest, type IngestOptions } from "../ingest/ingest.ts";
 import { OwnEvents } from "../ingest/own_events.ts";
+import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Receipt, Store } from "../store/store.ts";
 import { triggerKinds } from "../triggers/index.ts";
@@ -45,6 +46,8 @@ export interface WiringPorts {
   /** The environment of child processes, without secrets. */
   childEnv: () => Record<string, string>;
   secretOf: (name: string) => string | undefined;
+  /** Masks secrets in what the program tells of itself. */
+  maskJson: (value: Json) => Json;
   awaitsReply: ActionServices["awaitsReply"];
   connections: ActionServices["connections"];
   /** Whether mail can be sent. */
@@ -109,10 +112,10 @@ export function wire(ports: WiringPorts): Wiring {
       else ownEvents.begin("full", STORE, reason);
     },
   });
-  const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock });
+  const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock, maskJson: ports.maskJson });
   const own = programServices({ clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections });
   const services = { ...own, ...ports.replaceServices?.(own) };
-  const executing = { store, clock, isolates, folder, services };
+  const executing = { store, clock, isolates, folder, services, surroundings };
   const hooks = new HookRegistry();
   const attachments = new Attachments({
     kinds: triggerKinds,

@@ -93,7 +93,7 @@ function reasonOf(thrown: unknown, message: string): string {
  * @returns the step's output
  */
 export async function runSource(
-  options: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder" | "standIn">,
+  options: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder" | "standIn" | "surroundings">,
   rule: Rule,
   trigger: string,
   source: JsonObject,
@@ -120,7 +120,7 @@ export async function runSource(
   };
   const outcome = await withTimeout(clock, limit, signal, (makeSignal) =>
     action.execute(parsed.args, {
-      run: { id: newId(now), rule: rule.id, event },
+      run: { id: newId(now), rule: rule.id, trigger, event },
       path: kind,
       attempt: 1,
       signal: makeSignal(),

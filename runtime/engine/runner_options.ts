@@ -20,7 +20,7 @@ export interface RunnerOptions {
   /** What expressions see beside the run's own names: `env` and `secrets`. */
   surroundings: (rule: string) => Scope;
   /** What actions can reach, apart from what belongs to a run. */
-  services: Omit<ActionServices, "getState" | "callModule">;
+  services: Omit<ActionServices, "getState" | "callModule" | "patched">;
   /** Who answers forms, and on which pages. */
   people: FormPeople;
   /**

@@ -10,13 +10,15 @@ import type { Ingest } from "../ingest/ingest.ts";
 import { causeOf } from "../model/event.ts";
 import type { Rule } from "../model/rule.ts";
 import { callCode } from "./call_code.ts";
+import { patchedSource } from "./patched_source.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
 /** What the actions of one rule version can reach: the program's services, its memory and its own modules. */
 export function servicesFor(
   rule: Rule,
-  { services, store, isolates, clock }: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock">,
+  options: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "surroundings" | "standIn">,
 ): ActionServices {
+  const { services, store, isolates, clock } = options;
   return {
     ...services,
     getState: async (key) => {
@@ -25,11 +27,12 @@ export function servicesFor(
       return Object.hasOwn(found, key) ? found[key] : undefined;
     },
     callModule: (call, context) => callCode(rule, call, { isolates, clock }, context),
+    patched: (context) => patchedSource(rule, options, context),
   };
 }
 
 /** What the program offers to the actions of all rules, in runs and in polls. */
-export interface ProgramServices extends Omit<ActionServices, "getState" | "callModule"> {
+export interface ProgramServices extends Omit<ActionServices, "getState" | "callModule" | "patched"> {
   /** Requests per destination host, from `whenthen.yaml`. */
   limits: RequestLimits;
   /** Uses `smtp` of `whenthen.yaml`. */

@@ -1,5 +1,5 @@
 import type { Clock } from "../host/clock.ts";
-import type { JsonObject } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { OwnEventType } from "../model/own_events.ts";
 import type { ConditionChange, Store } from "../store/store.ts";
 import { keepGoing, type Loop } from "../triggers/timetable.ts";
@@ -26,6 +26,8 @@ export interface OwnEventsOptions {
   store: Pick<Store, "tellOwn" | "listNotices" | "changeCondition" | "listConditions">;
   ingest: Pick<Ingest, "publishOwn" | "subscriptions">;
   clock: Clock;
+  /** Masks secrets: a reason may quote an address or an answer. */
+  maskJson: (value: Json) => Json;
 }
 
 /** How many notices are accepted at once. */
@@ -94,8 +96,9 @@ export class OwnEvents {
     const condition = keyOf(kind, about);
     if (this.#known.has(condition)) return;
     this.#known.set(condition, { since: this.options.clock.now(), about });
-    const event = { type: CONDITIONS[kind].begins, subject: subjectOf(about), data: { ...about, reason, ...data } };
-    this.#change({ condition, about, reason, event });
+    const masked = this.options.maskJson({ ...about, reason, ...data }) as JsonObject;
+    const event = { type: CONDITIONS[kind].begins, subject: subjectOf(about), data: masked };
+    this.#change({ condition, about, reason: String(masked.reason), event });
   }
 
   /** A condition is over, or did not hold. */

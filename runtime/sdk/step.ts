@@ -57,6 +57,23 @@ export interface CallOptions
   auth?: { connection: string };
 }
 
+export interface PatchOptions extends StepOptions {
+  /** The key of another item; required in batches. */
+  key?: string;
+  /** What to do if somebody changed the same field since the event. @default "fail" */
+  ifChanged?: "fail" | "skip" | "overwrite";
+}
+
+export interface PatchResult<Item> {
+  key: string;
+  /** The merge patch that was sent; empty if nothing differed. */
+  sent: Record<string, Json>;
+  /** The item as it is then. */
+  item: Item;
+  /** With `ifChanged: "skip"`: the fields that somebody had changed, so that nothing was sent. */
+  skipped?: string[];
+}
+
 export interface EmitOptions {
   data?: unknown;
   subject?: string;
@@ -142,6 +159,16 @@ export interface Step {
     options?: StepOptions & { auth?: { connection: string } },
   ): Promise<Recorded<Output>>;
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
+  /**
+   * Changes the item of a poll's event at its source: with a merge patch, or a function that makes the changed item of the item as it
+   * is now. Only what differs is sent, and that is told by no event of this trigger.
+   * @example await step.patch("stamp", { notes: "Seen" })
+   */
+  patch<Item = Json>(
+    name: string,
+    change: Record<string, unknown> | ((item: Item) => unknown),
+    options?: PatchOptions,
+  ): Promise<PatchResult<Item>>;
   emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;
   log(name: string, text: string, options?: LogOptions): Promise<null>;
   /** Memory across runs: sets a key and returns the previous value; without `value` it reads the key. */

@@ -1,6 +1,6 @@
 import type { UpperValue } from "../model/config.ts";
 import type { Form, FormAnswer } from "../model/form.ts";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Run, StepRecord } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
@@ -10,10 +10,10 @@ import type { History } from "./history/history.ts";
 import { findOutlived } from "./history/trim.ts";
 import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
-import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { ConfigChange, ConfigChanged, PageValue } from "./config.ts";
 import type { ConditionChange, Notice, OwnListening } from "./own.ts";
+import type { Patching } from "./patching.ts";
 import { Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
 import { findAwaited } from "./search.ts";
@@ -69,6 +69,7 @@ import {
 } from "./transitions/versions.ts";
 import { getSourced, keepSourced, listConfig, setConfig } from "./transitions/config.ts";
 import { changeCondition, listConditions, listNotices } from "./transitions/notices.ts";
+import { beginPatch, getWrites } from "./transitions/patching.ts";
 import { getBaseline, getItems, getMark, getStagnant, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";
@@ -155,16 +156,11 @@ export class LedgerStore implements Store {
     return receipts;
   }
 
-  async getReply(event: EventIdentity): Promise<Reply | undefined> {
-    const { rows, history } = this.#parts;
-    const found = await this.#read((): { reply?: Reply; key?: number } => {
-      const identity = findIdentity(rows, event);
-      if (!identity?.replied) return {};
-      const reply = rows.get("reply", ordered(identity.key));
-      return reply ? { reply } : { key: identity.key };
-    });
-    return found.key === undefined ? found.reply : await history.getReply(found.key);
-  }
+  getReply = (event: EventIdentity): Promise<Reply | undefined> => this.#reading.getReply(event);
+
+  beginPatch = (patching: Patching): Promise<JsonObject> => this.#change(beginPatch, patching);
+  getWrites: Store["getWrites"] = (trigger, source, keys) =>
+    this.#read((rows) => getWrites(rows, { trigger, source, keys }));
 
   adaptBatches(triggers: Parameters<Store["adaptBatches"]>[0], now: number): Promise<void> {
     return this.#change(adaptBatches, triggers, now);

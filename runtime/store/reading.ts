@@ -6,7 +6,7 @@ import { keyAt, runIdAt } from "./ledger/ids.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
 import type { EventRow, RunRow } from "./ledger/tables.ts";
-import type { EventIdentity, EventRecord, EventSearch, Found, RunHead, RunSearch, Trace } from "./store.ts";
+import type { EventIdentity, EventRecord, EventSearch, Found, Reply, RunHead, RunSearch, Trace } from "./store.ts";
 import type { EndedTrace } from "./transitions/end_run.ts";
 import { findIdentity, readEvent } from "./transitions/events.ts";
 import type { RunTrace } from "./transitions/retry_run.ts";
@@ -55,6 +55,17 @@ export class Reading {
     if (record === undefined) return undefined;
     const { receivedAt, delivery, verdicts, event } = record;
     return { key, receivedAt, delivery: delivery as EventRow["delivery"], verdicts, event };
+  }
+
+  /** The reply to an event, live or in history. */
+  async getReply(event: EventIdentity): Promise<Reply | undefined> {
+    const found = await this.read((rows): { reply?: Reply; key?: number } => {
+      const identity = findIdentity(rows, event);
+      if (!identity?.replied) return {};
+      const reply = rows.get("reply", ordered(identity.key));
+      return reply ? { reply } : { key: identity.key };
+    });
+    return found.key === undefined ? found.reply : await this.history.getReply(found.key);
   }
 
   async getEvent(id: string): Promise<EventRecord | undefined> {

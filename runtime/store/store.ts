@@ -20,12 +20,17 @@ import type {
   TriggerKey,
 } from "./arrival.ts";
 import type { By, Cancelled, Note, Operated, Refused, Seen } from "./decision.ts";
+import type { ConfigStore } from "./config.ts";
+import type { EventSearch, Found, RunHead, RunSearch } from "./listing.ts";
 import type { OwnStore } from "./own.ts";
+import type { Patched, PatchStore } from "./patching.ts";
 
 export type * from "./arrival.ts";
 export type * from "./config.ts";
 export type * from "./decision.ts";
+export type * from "./listing.ts";
 export type * from "./own.ts";
+export type * from "./patching.ts";
 
 /**
  * The store of all state. Each method is one transition. When its promise resolves, everything that it read or changed is on
@@ -33,7 +38,7 @@ export type * from "./own.ts";
  *
  * @throws StoreFullError from transitions that accept new events, at the size cap or while writes fail
  */
-export interface Store extends OwnStore {
+export interface Store extends OwnStore, ConfigStore, PatchStore {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Stores all rules in force, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[]): Promise<void>;
@@ -215,6 +220,8 @@ export interface StepEffects {
   /** Sets a value of the memory across runs; the previous value becomes the record's output. */
   state?: { key: string; value: Json; ttl?: number };
   reply?: Reply;
+  /** What a `patch` has written: goes into the baseline of its poll. */
+  patched?: Patched;
   /** For a record that is `waiting`: what ends it besides its `due`. Replaces an earlier wait. */
   wait?: Wait;
   /**
@@ -303,64 +310,6 @@ export interface EventRecord {
   verdicts: { rule: string; trigger: string; verdict: Verdict }[];
   /** The waits of runs that it ended, if these are still stored. */
   ended: { rule: string; run: string; step: string }[];
-}
-
-/** What limits a listing: see {@link Found}. */
-export interface Paging {
-  limit: number;
-  /** Only rows older than this id or key. */
-  before?: string;
-  /** Only rows newer than this id or key. */
-  after?: string;
-  /** Milliseconds since the epoch: only rows created or received since then. */
-  from?: number;
-  /** Only rows created or received before then. */
-  to?: number;
-  /** About how many parts of history (6 MB each) may be read for it. @default all */
-  parts?: number;
-}
-
-/** Which runs to list. */
-export interface RunSearch extends Paging {
-  rule?: string;
-  state?: RunState;
-  /** The subject of their event. */
-  subject?: string;
-  event?: EventIdentity;
-  /** Only runs with waits, which are in {@link Run.waits}. */
-  waiting?: boolean;
-  /** Only these. Not together with times and cursors. */
-  ids?: string[];
-}
-
-/** A few facts about a run, with the subject of its event. */
-export interface RunHead extends Pick<Run, "id" | "rule" | "state" | "createdAt"> {
-  subject?: string;
-}
-
-/** Which events to list. */
-export interface EventSearch extends Paging {
-  type?: string;
-  /** With a verdict of this rule. */
-  rule?: string;
-  subject?: string;
-  /** With a verdict of this kind (of `rule`, if that is set), or `unmatched`. */
-  verdict?: VerdictKind | "unmatched";
-  /** With this text in the event or its verdicts as first recorded; upper and lower case differ. */
-  text?: string;
-  /** Caused by this run. */
-  cause?: string;
-  /** Masks what the `text` must not be found in: secrets, which a search could guess character by character. */
-  mask?: (text: string) => string;
-  /** With this id, from any source. */
-  id?: string;
-}
-
-/** Rows of a listing. */
-export interface Found<T> {
-  rows: T[];
-  /** Set if the search ended early, at its limit of parts: pass this as `before` to continue. */
-  stoppedAt?: string;
 }
 
 export interface StoreStats {

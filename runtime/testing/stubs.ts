@@ -29,6 +29,8 @@ const EXAMPLES: Record<string, string> = {
   http: "{ status: 200 }",
   run: '{ stdout: "…" }',
   call: "what it returns",
+  one: "the item",
+  update: "the item as it is then",
   mail: "{}",
 };
 

@@ -111,6 +111,7 @@ export class World {
       surroundings: () => ({ env: test.env, secrets: secrets.scope() }),
       childEnv: () => ({}),
       secretOf: (name) => secrets.get(name),
+      maskJson: (value) => secrets.maskJson(value),
       awaitsReply: (event) => this.#replies.isAwaited(event),
       connections: withoutTokens(connections),
       // A form without `notify` sends mails only if the test has a stub for them.

@@ -54,7 +54,7 @@ export interface TriggerContext<Arguments = JsonObject> {
   clock: Clock;
   /** When the program started, milliseconds since the epoch. */
   startedAt: number;
-  store: Pick<Store, "getMark" | "getBaseline" | "getItems" | "getStagnant">;
+  store: Pick<Store, "getMark" | "getBaseline" | "getItems" | "getStagnant" | "getWrites">;
   /** Aborted on detach and at shutdown. */
   signal: AbortSignal;
   /** True while `whenthen once` makes its pass. */

@@ -8,6 +8,7 @@ import type { Operated, Receipt } from "../store/store.ts";
 import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
 import { commandsApi } from "./commands_api.ts";
 import type { WebContext } from "./context.ts";
+import { sentType } from "./cloud_event.ts";
 import { complete } from "./events.ts";
 import { bodyOf, queryOf } from "./given.ts";
 import { listRules } from "./rule_listing.ts";
@@ -44,7 +45,7 @@ const fact = {
   subject: z.string().min(1).optional(),
 };
 const EMIT = z.union([
-  z.strictObject({ type: z.string().min(1), ...fact }),
+  z.strictObject({ type: sentType, ...fact }),
   // The spelling until version 0.4; the answer names the new spelling.
   z.looseObject({ rule: z.string().min(1) }),
 ]);

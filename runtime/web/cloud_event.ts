@@ -11,10 +11,14 @@ export type SentEvent = z.infer<typeof PLAIN>;
 const RESERVED = /^\/rules\/|^\/whenthen$/;
 
 const text = z.string().min(1).max(1_000);
-const notOwn = "types that begin with whenthen. are the program's own";
+/** The type of an event that somebody else sends. */
+export const sentType = text.refine(
+  (type) => !isOwnType(type),
+  "types that begin with whenthen. are the program's own",
+);
 const time = z.iso.datetime({ offset: true, local: false }).transform((given) => new Date(given).toISOString());
 const PLAIN = z.object({
-  type: text.refine((type) => !isOwnType(type), notOwn),
+  type: sentType,
   data: z.custom<Json>().default(null),
   id: text.optional(),
   source: text.refine((source) => !RESERVED.test(source), "/whenthen and sources below /rules/ are reserved")

@@ -31,6 +31,7 @@ export function stepCalls(ask: Ask, code: UserCode): Step {
     ...branchCalls(caller),
     call: callCall(ofKind("call")),
     do: doCall(caller),
+    patch: patchCall(caller),
     waitFor: waitForCall(caller),
   }) as unknown as Step;
 }
@@ -60,6 +61,23 @@ function doCall(caller: StepCaller) {
       }
     };
     return await caller.execute({ kind: "do", name, args: options, compute });
+  };
+}
+
+/** With a function, the program reads the item, and the function makes the changed one of it. */
+function patchCall(caller: StepCaller) {
+  return async (name: string, change: unknown, options: object = {}) => {
+    if (typeof change !== "function") {
+      return await caller.execute({ kind: "patch", name, args: { patch: change, ...options } });
+    }
+    const compute = async ({ given }: Computing) => {
+      try {
+        return { output: plainJson(await change(given), `the item that step ${JSON.stringify(name)} makes`) };
+      } catch (thrown) {
+        return { error: caller.describe(thrown) };
+      }
+    };
+    return await caller.execute({ kind: "patch", name, args: { patch: "function", ...options }, compute });
   };
 }
 

@@ -194,7 +194,7 @@ export type StepAnswer =
   | { kind: "result"; output: Json }
   | { kind: "failed"; error: ThrownError }
   /** `path` is the step's own. */
-  | { kind: "compute"; attempt: number; path: string }
+  | { kind: "compute"; attempt: number; path: string; given?: Json }
   /**
    * The function never gets an answer to this call: the run ends or is suspended here, or (`lost`) its branch was given up,
    * and the function continues without it.

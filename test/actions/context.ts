@@ -46,6 +46,9 @@ export function makeContext(
     privateFolder: () => mkdtemp(join(tmpdir(), "whenthen-private-")),
     secretOf: () => undefined,
     connections: { token: (name) => Promise.resolve(`token of ${name}`) },
+    patched: () => {
+      throw new Error("no poll started this run");
+    },
     admitRequest(url) {
       asked.push({ service: "admitRequest", with: url.href });
       return Promise.resolve();
@@ -55,7 +58,7 @@ export function makeContext(
   };
   const event = { id: "e1", source: "/test", type: "test", time: "2026-11-21T07:00:00Z", data: {} as JsonObject };
   const base = {
-    run: { id: "r1", rule: "test", event },
+    run: { id: "r1", rule: "test", trigger: "in", event },
     path: "step",
     attempt: 1,
     signal: new AbortController().signal,

@@ -4,7 +4,7 @@ import { makeContext } from "./context.ts";
 
 const http = { method: "POST", path: "/price", params: {}, query: {}, headers: {} };
 const event = { id: "e", source: "/hooks/price", type: "webhook", time: "2026-11-21T07:00:00Z", data: null, http };
-const byWebhook = () => makeContext({ run: { id: "r1", rule: "test", event } });
+const byWebhook = () => makeContext({ run: { id: "r1", rule: "test", trigger: "in", event } });
 
 Deno.test("reply answers with JSON, with text, or with nothing", async () => {
   const effects = async (args: Parameters<typeof reply.execute>[0]) => (await reply.execute(args, byWebhook())).effects;
@@ -30,7 +30,10 @@ Deno.test("reply to an event that did not come by HTTP does nothing and says so"
 });
 
 Deno.test("a reply that comes too late says so, and is recorded for duplicates", async () => {
-  const context = makeContext({ run: { id: "r1", rule: "test", event }, services: { awaitsReply: () => false } });
+  const context = makeContext({
+    run: { id: "r1", rule: "test", trigger: "in", event },
+    services: { awaitsReply: () => false },
+  });
   assert.deepEqual(
     await reply.execute({ reply: 200, body: "late", headers: { "content-type": "text/plain" } }, context),
     {

@@ -20,7 +20,7 @@ Deno.test("commands ask the running program, and open the store themselves after
   await using folder = await rulesFolder(FILES);
   const cli = (...args: string[]) => whenthen(["--data", folder.data, ...args]);
   const emit = (id: string, amount: number) =>
-    cli("emit", "order.created", "--data", JSON.stringify({ id, amount }), "--id", id);
+    cli("emit", "order.created", "--data", JSON.stringify({ id, amount }), "--id", id, "--subject", id);
   {
     await using program = start(folder.rules, { data: folder.data });
     await program.url();
@@ -46,6 +46,14 @@ Deno.test("commands ask the running program, and open the store themselves after
     assert.ok(shown.stdout.includes(words), `"${words}" in:\n${shown.stdout}`);
   }
   assert.match((await cli("runs")).stdout, /orders .*failed|failed .*orders/);
+
+  const about = JSON.parse((await cli("runs", "--subject", "A3", "--json")).stdout);
+  assert.deepEqual(about.map(({ id }: { id: string }) => id), [failed.id]);
+  const told = await cli("events", "--subject", "A2", "--json");
+  assert.deepEqual(JSON.parse(told.stdout).map(({ event }: { event: { id: string } }) => event.id), ["A2"]);
+  const own = await cli("emit", "whenthen.run.failed");
+  assert.equal(own.code, 1);
+  assert.match(own.stderr, /whenthen\. are the program's own/);
 
   const unknown = await cli("show", "nonsense");
   assert.equal(unknown.code, 1);

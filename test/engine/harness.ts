@@ -74,7 +74,7 @@ export class Bench {
       disk: this.#start.disk,
     });
     const files = new RunFiles(join(this.folder, "data", "files"), this.#start.disk);
-    const services: Omit<ActionServices, "getState" | "callModule"> = {
+    const services: Omit<ActionServices, "getState" | "callModule" | "patched"> = {
       emit: (event) =>
         Promise.resolve({
           event: { source: "/test", id: event.id },

@@ -40,7 +40,7 @@ class Program {
         else this.own.begin("full", { store: "data" }, reason);
       },
     });
-    this.own = new OwnEvents({ store: this.store, ingest: this.ingest, clock });
+    this.own = new OwnEvents({ store: this.store, ingest: this.ingest, clock, maskJson: (value) => value });
     await this.store.putVersions(this.rules);
     this.ingest.setRules(new Map(this.rules.map((each) => [each.id, each])));
     for (const { id, triggers } of this.rules) {

@@ -6,7 +6,7 @@ import { ManualClock } from "../../runtime/host/clock.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import { parseArgs as parseStep } from "../../runtime/language/checker/check.ts";
 import type { Definition } from "../../runtime/model/rule.ts";
-import type { Progress, Receipt, TriggerKey } from "../../runtime/store/store.ts";
+import type { ItemWrites, Progress, Receipt, TriggerKey } from "../../runtime/store/store.ts";
 import type {
   Detach,
   Hook,
@@ -41,6 +41,11 @@ export class FakeStore {
   getItems(_trigger: TriggerKey, keys: string[]): Promise<Map<string, Json>> {
     const known = keys.filter((key) => this.baseline.has(key));
     return Promise.resolve(new Map(known.map((key) => [key, structuredClone(this.baseline.get(key)!)])));
+  }
+
+  /** No rule writes to the source. */
+  getWrites(): Promise<ItemWrites> {
+    return Promise.resolve({ busy: new Set(), written: new Map() });
   }
 
   getStagnant(

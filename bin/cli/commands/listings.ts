@@ -7,8 +7,16 @@ import { addCommand, ask, type CommonOptions, limitOption, print, type Session }
 import { printEvents, printRules, printRuns, printWaits } from "../print/listings.ts";
 import { printTrace } from "../print/trace.ts";
 
+interface EventsOptions {
+  type?: string;
+  rule?: string;
+  subject?: string;
+  limit: number;
+}
+
 interface RunsOptions {
   rule?: string;
+  subject?: string;
   state?: string;
   waiting?: true;
   limit: number;
@@ -27,17 +35,20 @@ export function addListings(program: Command, session: Session): void {
   addCommand(program, "events", "the last events and what each rule made of them")
     .option("--type <type>", "only events of this type")
     .option("--rule <rule>", "only events that concerned this rule")
+    .option("--subject <subject>", "only events about this: an item's key, an order")
     .addOption(limitOption())
     .action((_options, command: Command) => {
-      const options = command.optsWithGlobals<CommonOptions & { type?: string; rule?: string; limit: number }>();
+      const options = command.optsWithGlobals<CommonOptions & EventsOptions>();
+      const { type, rule, subject, limit } = options;
       return ask(session, options, async (client) => {
-        const query = { type: options.type, rule: options.rule, limit: String(options.limit) };
+        const query = { type, rule, subject, limit: String(limit) };
         print(session, options, await client.get<EventRecord[]>("/api/events", query), printEvents);
       });
     });
 
   addCommand(program, "runs", "the last runs and how they ended")
     .option("--rule <rule>", "only runs of this rule")
+    .option("--subject <subject>", "only runs on events about this")
     .addOption(
       new Option("--state <state>", "only runs in this state").choices(RUN_STATES),
     )
@@ -45,9 +56,9 @@ export function addListings(program: Command, session: Session): void {
     .addOption(limitOption())
     .action((_options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & RunsOptions>();
-      const { rule, state, waiting, limit } = options;
+      const { rule, subject, state, waiting, limit } = options;
       return ask(session, options, async (client) => {
-        const query = { rule, state, waiting: waiting && "true", limit: String(limit) };
+        const query = { rule, subject, state, waiting: waiting && "true", limit: String(limit) };
         print(session, options, await client.get<Run[]>("/api/runs", query), waiting ? printWaits : printRuns);
       });
     });

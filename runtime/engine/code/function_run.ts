@@ -148,7 +148,7 @@ export class FunctionRun {
     this.#enter();
     try {
       let outcome = await runCall(step, this.#frame, {
-        compute: (attempt, signal) => this.#compute(step, attempt, signal),
+        compute: (attempt, signal, given) => this.#compute(step, signal, { attempt, given }),
         branch: (args) => this.#branch(step, args),
       });
       // The function hangs in a computation that timed out; it gets the failure in its next execution.
@@ -189,12 +189,16 @@ export class FunctionRun {
     return ABANDON;
   }
 
-  /** One attempt of a `do`. */
-  async #compute({ path, computing }: PendingStep, attempt: number, signal: AbortSignal): Promise<Outcome | Suspended> {
+  /** One attempt of a `do`, or of the function of a `patch`. */
+  async #compute(
+    { path, computing }: PendingStep,
+    signal: AbortSignal,
+    asked: { attempt: number; given?: Json },
+  ): Promise<Outcome | Suspended> {
     if (computing!.hangs) return this.#parkedAgain();
     this.#computing++;
     try {
-      const computed = await this.#leftToFunction(() => computing!.ask({ path, attempt }, signal));
+      const computed = await this.#leftToFunction(() => computing!.ask({ path, ...asked }, signal));
       if ("error" in computed) throw reviveThrown(computed.error);
       return { output: computed.output };
     } finally {

@@ -1,7 +1,9 @@
 import type { Outcome } from "../../actions/action.ts";
-import type { JsonObject } from "../../model/json.ts";
+import { BY_FUNCTION } from "../../actions/patch.ts";
+import { TimeoutError } from "../../model/errors.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
 import { nameSecrets } from "../../language/expressions/recorded_args.ts";
-import { runAction, targetOf } from "../steps/action_step.ts";
+import { type ActionStep, runAction, targetOf } from "../steps/action_step.ts";
 import type { PendingStep } from "./pending_steps.ts";
 import { attemptStep, computeStep } from "../attempt.ts";
 import { runStop } from "../steps/stop.ts";
@@ -16,8 +18,8 @@ import { checkCall, type CheckedCall } from "../steps/step_options.ts";
 
 /** The parts of a step that the function executes itself. */
 export interface Executing {
-  /** One attempt of a `do`. */
-  compute(attempt: number, signal: AbortSignal): Promise<Outcome | Suspended>;
+  /** One attempt of a `do`, or what the function of a `patch` makes of the given item. */
+  compute(attempt: number, signal: AbortSignal, given?: Json): Promise<Outcome | Suspended>;
   /** The branches of an `each`, `all` or `any`. */
   branch(args: JsonObject): Promise<StepOutcome>;
 }
@@ -36,8 +38,9 @@ export function runCall(step: PendingStep, around: StepFrame, executing: Executi
   const { args, timeout, retry } = checked;
   const recorded = nameSecrets(args, context.options.isolates.handedSecrets(context.rule.version));
   const common = { path, kind, after, timeout, args: () => Promise.resolve({ used: args, recorded }) };
-  const asAction = () => {
-    return runAction({ ...common, retry, target: targetOf(args) }, frame, runSteps);
+  const asAction = (compute?: ActionStep["compute"]) => {
+    const task = { ...common, retry, target: targetOf(args), ...compute && { compute } };
+    return runAction(task, frame, runSteps);
   };
   switch (kind) {
     case "do":
@@ -53,6 +56,8 @@ export function runCall(step: PendingStep, around: StepFrame, executing: Executi
     case "all":
     case "any":
       return executing.branch(args);
+    case "patch":
+      return args.patch === BY_FUNCTION ? asAction(computing(executing)) : asAction();
     case "wait":
       return runWaitUntil(common, context, signal);
     case "waitFor":
@@ -64,4 +69,13 @@ export function runCall(step: PendingStep, around: StepFrame, executing: Executi
     default:
       return asAction();
   }
+}
+
+/** The function of a step that another one executes. */
+function computing({ compute }: Executing): ActionStep["compute"] {
+  return async (attempt, signal, given) => {
+    const computed = await compute(attempt, signal, given);
+    if ("output" in computed) return computed.output;
+    throw new TimeoutError("Its function still computes an earlier attempt");
+  };
 }

@@ -1,3 +1,5 @@
+import { BY_FUNCTION } from "../../actions/patch.ts";
+import type { Json } from "../../model/json.ts";
 import { isBelow } from "../../workers/step_path.ts";
 import { BRANCHING, type Computed, type StepAnswer, type StepCall } from "../../workers/workers.ts";
 import type { StepOutcome } from "../outcome.ts";
@@ -73,7 +75,7 @@ export class PendingStep {
     this.path = path;
     this.kind = call.kind;
     if (after !== undefined) this.after = after;
-    if (this.kind === "do" || this.isBranching) this.computing = new ComputedStep();
+    if (this.kind === "do" || this.isBranching || isByFunction(call)) this.computing = new ComputedStep();
   }
 
   /** Whether it has branches, whose steps are pending steps of their own. */
@@ -89,6 +91,11 @@ export class PendingStep {
   abort(reason: unknown): void {
     this.#controller.abort(reason);
   }
+}
+
+/** A `patch` whose function makes the changed item. */
+function isByFunction({ kind, args }: StepCall): boolean {
+  return kind === "patch" && args.patch === BY_FUNCTION;
 }
 
 /** A step that the function computes itself; connects the engine's `compute` with the function's next call. */
@@ -112,7 +119,7 @@ class ComputedStep {
    * Lets the function compute.
    * @throws the signal's reason
    */
-  async ask(step: { path: string; attempt: number }, signal: AbortSignal): Promise<Computed> {
+  async ask(step: { path: string; attempt: number; given?: Json }, signal: AbortSignal): Promise<Computed> {
     const said = this.#said = Promise.withResolvers<Computed>();
     const abort = () => {
       this.hangs = true;

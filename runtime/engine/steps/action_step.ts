@@ -28,6 +28,8 @@ export interface ActionStep {
   written?: Step["written"];
   /** See {@link Task.isLast}. */
   isLast?: boolean;
+  /** Has the rule's function compute what belongs to the step. */
+  compute?: (attempt: number, signal: AbortSignal, given: Json) => Promise<Json>;
 }
 
 /** The target where the arguments are those of a `call`. */
@@ -61,13 +63,14 @@ function executing(
   frame: StepFrame,
 ): Pick<Task, "worthRetrying" | "prepare" | "act"> {
   const { run, rule, services, options } = frame.context;
+  const { compute } = step;
   return {
     worthRetrying: (error) => action.retries?.(error) ?? true,
     prepare: step.args,
     act: ({ used, recorded }, attempt, makeSignal) =>
       action.execute(used, {
         ...used !== recorded && { recorded },
-        run: { id: run.id, rule: rule.id, event: run.event },
+        run: { id: run.id, rule: rule.id, trigger: run.trigger, event: run.event },
         path: step.path,
         attempt,
         get signal() {
@@ -76,6 +79,7 @@ function executing(
         folder: options.folder,
         ruleFolder: frame.ruleFolder,
         services,
+        ...compute && { compute: (given: Json) => compute(attempt, makeSignal(), given) },
       }),
   };
 }

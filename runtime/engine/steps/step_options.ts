@@ -2,6 +2,7 @@ import { z } from "zod";
 import { TerminalError } from "../../model/errors.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { RetryPolicy } from "../../model/rule.ts";
+import { patchInCode } from "../../actions/patch.ts";
 import { parseArgs } from "../../language/checker/check.ts";
 import { duration, number, rate, type Resolved, retrySchema } from "../../language/fields/field.ts";
 import { defineKind, type Kind } from "../../language/kind.ts";
@@ -38,6 +39,7 @@ export const eachSchemas = {
 /** Kinds whose arguments differ between a function and a YAML file: `match` has values; branches have names or a number. */
 const kindsOfCode: Record<string, Kind> = {
   waitFor: { ...waitFor, options: schemasOfCode.options },
+  patch: patchInCode,
   each: { ...eachSchemas, summary: "Runs a function for every item of a list" },
   all: defineKind({
     kind: "all",

@@ -9,6 +9,7 @@ import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
 import type { PageValue } from "../config.ts";
 import type { Condition, Notice } from "../own.ts";
+import type { Patching, WrittenItem } from "../patching.ts";
 import type { Admission, Note, Reply, RunEnd } from "../store.ts";
 import { join, ordered, SEPARATOR } from "./ordered.ts";
 
@@ -161,6 +162,10 @@ export interface Tables {
   /** As for the baseline: when the item last changed, until it is told that it did not change for long. */
   changed: number;
   state: { key: string; value: Json; expiresAt?: number };
+  /** By trigger, item, run and step: a write to a poll's source that is not recorded yet. */
+  patching: Patching;
+  /** By source and item: what rules wrote to it last. */
+  written: WrittenItem;
   /** By condition: what the program has told of itself, until it is over. */
   condition: Condition;
   /** By event id: an event of the program itself that is not accepted yet. */
@@ -250,6 +255,8 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   state: {
     indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },
   },
+  patching: { indexes: { key: (_, key) => key, run: ({ run, path }, key) => join(run, path, key) } },
+  written: { indexes: { age: ({ at }, key) => join(ordered(at), key) } },
   condition: {},
   notice: { indexes: { id: (_, key) => key } },
   config: { indexes: { rule: (_, key) => key } },

@@ -5,6 +5,7 @@ import type { StepRow } from "../ledger/tables.ts";
 import type { StepEffects, StepResult } from "../store.ts";
 import { endRun } from "./end_run.ts";
 import { putReply } from "./events.ts";
+import { endPatches, writePatched } from "./patching.ts";
 import { exchangeState } from "./progress.ts";
 import { addNote, putStep, readStep, readStepsBelow, stepKey } from "./trace.ts";
 import type { At } from "./transition.ts";
@@ -19,13 +20,15 @@ export interface Recording {
 
 /** One step's record together with its effects. A result of a run that has ended is dropped. */
 export function recordStep(rows: Rows, { run: id, record, effects }: Recording, at: At): StepResult {
-  const { state, reply, wait, cancels, end } = effects;
+  const { state, reply, wait, cancels, end, patched } = effects;
   const run = rows.get("run", id);
   if (run === undefined) return { record, dropped: true };
   const known = rows.get("step", stepKey(id, record.path));
   const settled = readSettled(rows, id, record, known) ?? (wait && readEnded(known));
   if (settled) return { record: settled };
   const output: Json | undefined = state ? exchangeState(rows, state, at.now) : record.output;
+  if (patched) writePatched(rows, patched, at);
+  if (isFinalStep(record.state)) endPatches(rows, id, record.path);
   const stored = output === undefined ? record : { ...record, output };
   // The usual end of a run: its last step moves to history with it, and needs no row before that.
   if (end && !reply && !cancels && !wait && known === undefined) {

@@ -7,6 +7,7 @@ import { MOST_VERSIONS, type RunRow } from "../ledger/tables.ts";
 import type { Decision, Operated } from "../store.ts";
 import { ruleRow } from "./counters.ts";
 import { addNote } from "./trace.ts";
+import { forgetWrites } from "./patching.ts";
 import type { At } from "./transition.ts";
 
 /** Stores rule versions, and sets all rules in force. */
@@ -121,7 +122,7 @@ export function moveRun(rows: Rows, { run, version, decision }: Move, { now }: A
 const SLICE = 256;
 
 /**
- * One slice of retention over live rows: drops expired memory across runs, and closed forms older than the identity retention.
+ * One slice of retention over live rows: drops expired memory across runs, old writes to items, and closed forms older than the identity retention.
  * @returns true while there may be more
  */
 export function prune(rows: Rows, _input: undefined, { now, retention }: At): boolean {
@@ -134,5 +135,6 @@ export function prune(rows: Rows, _input: undefined, { now, retention }: At): bo
     const old = ids.filter((id) => ordered(rows.get("form", id)!.createdAt) <= oldest);
     for (const id of old) if (!rows.get("run", rows.get("form", id)!.run)) dropped += Number(rows.drop("form", id));
   }
-  return expired.length === SLICE || dropped >= SLICE;
+  const forgotten = forgetWrites(rows, now, SLICE);
+  return expired.length === SLICE || dropped >= SLICE || forgotten === SLICE;
 }

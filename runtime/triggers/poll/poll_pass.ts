@@ -3,6 +3,7 @@ import { isDeepStrictEqual } from "node:util";
 import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { inSlices } from "../../host/slices.ts";
 import { RetryAfterError } from "../../model/errors.ts";
+import type { Cause } from "../../model/event.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
@@ -10,6 +11,7 @@ import { listOf, type PollContext, type Reading } from "./poll_args.ts";
 import { PollCappedError, settingsOf } from "./poll_settings.ts";
 import { indexBaseline, tellStagnant, timesOf } from "./stagnant.ts";
 import { readSource } from "./poll_source.ts";
+import { withoutOwn } from "./own_writes.ts";
 import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE } from "./poll_changes.ts";
 
 /** The progress of a poll; stored in the same transition as its events and its baseline. */
@@ -89,7 +91,7 @@ export async function takeReading(
   const done = { fingerprint: fingerprintOf(context), began, sequence, polled, etag, lastModified, cursor, timed };
   // What is pushed is new, also the first of it.
   const isTold = known !== undefined || isPushed || (stored === undefined && args.first === "emit");
-  if (isTold) await emitChanges(context, reading, known, done);
+  if (isTold) await emitChanges(context, reading, known, done, readAt);
   else await seed(context, reading, done);
   return began;
 }
@@ -158,6 +160,7 @@ async function emitChanges(
   reading: Reading,
   known: PollMark | undefined,
   done: PollMark,
+  lookedAt: number,
 ): Promise<void> {
   const key = keyOf(context, reading);
   if (reading.incremental && key === undefined) return await emitAll(context, reading, known, done);
@@ -166,7 +169,14 @@ async function emitChanges(
   const settings = settingsOf(context);
   const keyed = await keyedItems(context, reading, key);
   const baseline = known === undefined ? nothing() : keepAbsent ? readItems(context, keyed) : readBaseline(context);
-  const chunks = [...chunked(await findChanges(baseline, keyed, settings, keepAbsent, context.meter))];
+  const found = await findChanges(baseline, keyed, settings, keepAbsent, context.meter);
+  const { changes, causes, isWhole } = await withoutOwn(context, found, lookedAt);
+  const chunks = [...chunked(changes)];
+  // What was left alone is read again at the next look.
+  if (!isWhole && known !== undefined) {
+    const { etag, lastModified, cursor } = known;
+    Object.assign(done, { etag, lastModified, cursor });
+  }
   if (chunks.length === 0 && known !== undefined) return await note(context, known, done);
   if (chunks.length === 0) chunks.push([]);
   // The old cursor and validators stay until the last chunk, so that the remaining changes are found again after a crash.
@@ -180,7 +190,10 @@ async function emitChanges(
       change,
     ): [string, Json] => [change.key, change.new]);
     const wanted = chunk.filter(({ type }) => type !== "touched" && args.on.includes(type));
-    const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, settings.ignore));
+    const events = await inSlices(
+      wanted,
+      (change) => toEvent(change, mark, reading, settings.ignore, causes.get(change.key)),
+    );
     await context.ingest(events, {
       mark: asJson(mark),
       baseline: {
@@ -222,7 +235,13 @@ async function emitAll(
   }
 }
 
-function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: string[]): TriggerEvent {
+function toEvent(
+  change: Change,
+  mark: PollMark,
+  { isFeed }: Reading,
+  ignore: string[],
+  cause: Cause | undefined,
+): TriggerEvent {
   const { type, key } = change;
   // An item that drops out of a feed and comes back is not new: it gets the same id as before.
   const moment = isFeed && type === "added" ? "feed" : `${Date.parse(mark.began).toString(36)}.${mark.sequence}`;
@@ -232,6 +251,7 @@ function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: st
     type,
     ...(key !== WHOLE && { subject: key }),
     data: changeData(change, ignore),
+    ...cause && { cause },
   };
 }
 

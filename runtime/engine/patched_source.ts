@@ -1,0 +1,59 @@
+import type { ActionContext, PatchedSource } from "../actions/action.ts";
+import { resolveArgs } from "../language/expressions/template.ts";
+import { isObject } from "../language/fields/map_fields.ts";
+import { TerminalError } from "../model/errors.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Rule } from "../model/rule.ts";
+import { definitionKey, readTarget, type Target } from "../model/target.ts";
+import { nameOfSource } from "../triggers/poll/poll_args.ts";
+import { poll } from "../triggers/poll/poll.ts";
+import type { RunnerOptions } from "./runner_options.ts";
+
+/** What it works with. */
+export type PatchingOptions = Pick<RunnerOptions, "store" | "clock" | "surroundings" | "standIn">;
+
+/**
+ * The source of the poll that started a run.
+ * @throws TerminalError if the run was started by another trigger, or the source cannot read or change one item
+ */
+export function patchedSource(rule: Rule, options: PatchingOptions, context: ActionContext<unknown>): PatchedSource {
+  const { store, clock, standIn } = options;
+  const { run, path, folder, ruleFolder, services } = context;
+  const trigger = rule.triggers.find(({ id, kind }) => id === run.trigger && kind === "poll");
+  if (trigger === undefined) {
+    throw new TerminalError(`Cannot patch: the trigger ${run.trigger} is no poll, so there is no item to write to`);
+  }
+  const scope = { ...options.surroundings(rule.id), config: rule.config, $now: clock.now() };
+  const source = resolveArgs(poll, { poll: trigger.args.poll }, scope).poll as string | JsonObject;
+  const target = calledBy(source, folder, ruleFolder);
+  const name = nameOfSource(source);
+  const inputs = isObject(source) && isObject(source.with) ? source.with as JsonObject : {};
+  const methods = target && rule.definitions?.[definitionKey(target)]?.methods || [];
+  const call = async (method: "one" | "update", more: JsonObject): Promise<Json> => {
+    const stub = standIn?.({ kind: method, path });
+    if (stub) return (await stub.execute({ ...more }, context as ActionContext)).output;
+    if (!target || !methods.includes(method)) {
+      throw new TerminalError(`Cannot patch: ${name} has no "${method}", by which one item is ${VERBS[method]}`);
+    }
+    return await services.callModule({ ...target, inputs, method, more }, context);
+  };
+  const key = { rule: rule.id, trigger: trigger.id };
+  return {
+    trigger: key,
+    name,
+    one: (item) => call("one", { key: item }),
+    update: (item, patch) => call("update", { key: item, patch }),
+    known: async (item) => {
+      const [items, writes] = await Promise.all([store.getItems(key, [item]), store.getWrites(key, name, [item])]);
+      return { item: items.get(item), writes };
+    },
+    begin: (item, sent) => store.beginPatch({ ...key, key: item, run: run.id, path, sent }),
+  };
+}
+
+const VERBS = { one: "read", update: "changed" };
+
+function calledBy(source: string | JsonObject, folder: string, ruleFolder: string): Target | undefined {
+  const call = isObject(source) ? source.call : undefined;
+  return typeof call === "string" ? readTarget(folder, ruleFolder, call) : undefined;
+}

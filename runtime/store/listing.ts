@@ -1,0 +1,62 @@
+import type { Run, RunState } from "../model/run.ts";
+import type { VerdictKind } from "../model/verdict.ts";
+import type { EventIdentity } from "./arrival.ts";
+
+/** What limits a listing: see {@link Found}. */
+export interface Paging {
+  limit: number;
+  /** Only rows older than this id or key. */
+  before?: string;
+  /** Only rows newer than this id or key. */
+  after?: string;
+  /** Milliseconds since the epoch: only rows created or received since then. */
+  from?: number;
+  /** Only rows created or received before then. */
+  to?: number;
+  /** About how many parts of history (6 MB each) may be read for it. @default all */
+  parts?: number;
+}
+
+/** Which runs to list. */
+export interface RunSearch extends Paging {
+  rule?: string;
+  state?: RunState;
+  /** The subject of their event. */
+  subject?: string;
+  event?: EventIdentity;
+  /** Only runs with waits, which are in {@link Run.waits}. */
+  waiting?: boolean;
+  /** Only these. Not together with times and cursors. */
+  ids?: string[];
+}
+
+/** A few facts about a run. */
+export interface RunHead extends Pick<Run, "id" | "rule" | "state" | "createdAt"> {
+  /** The subject of its event. */
+  subject?: string;
+}
+
+/** Which events to list. */
+export interface EventSearch extends Paging {
+  type?: string;
+  /** With a verdict of this rule. */
+  rule?: string;
+  subject?: string;
+  /** With a verdict of this kind (of `rule`, if that is set), or `unmatched`. */
+  verdict?: VerdictKind | "unmatched";
+  /** With this text in the event or its verdicts as first recorded; upper and lower case differ. */
+  text?: string;
+  /** Caused by this run. */
+  cause?: string;
+  /** Masks what the `text` must not be found in: secrets, which a search could guess character by character. */
+  mask?: (text: string) => string;
+  /** With this id, from any source. */
+  id?: string;
+}
+
+/** Rows of a listing. */
+export interface Found<T> {
+  rows: T[];
+  /** Set if the search ended early, at its limit of parts: pass this as `before` to continue. */
+  stoppedAt?: string;
+}
