@@ -7,6 +7,7 @@ import type { Rule } from "../model/rule.ts";
 import { definitionKey, readTarget, type Target } from "../model/target.ts";
 import { nameOfSource } from "../triggers/poll/poll_args.ts";
 import { poll } from "../triggers/poll/poll.ts";
+import { requestItem } from "./item_request.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
 /** What it works with. */
@@ -32,6 +33,8 @@ export function patchedSource(rule: Rule, options: PatchingOptions, context: Act
   const call = async (method: "one" | "update", more: JsonObject): Promise<Json> => {
     const stub = standIn?.({ kind: method, path });
     if (stub) return (await stub.execute({ ...more }, context as ActionContext)).output;
+    const request = trigger.args[method];
+    if (request !== undefined) return await requestItem(request as JsonObject, { ...scope, ...more }, context);
     if (!target || !methods.includes(method)) {
       throw new TerminalError(`Cannot patch: ${name} has no "${method}", by which one item is ${VERBS[method]}`);
     }

@@ -18,6 +18,7 @@ import {
   RuleCodeError,
 } from "../workers/workers.ts";
 import type { SourceCalling } from "../triggers/trigger.ts";
+import { requestItem } from "./item_request.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { servicesFor } from "./services.ts";
 import type { RunContext } from "./step_frame.ts";
@@ -106,6 +107,7 @@ export async function runSource(
     throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
   }
   const action = options.standIn?.({ kind, path: trigger, method: how.method }) ??
+    (how.method === "one" ? requesting(rule, trigger, input, options) : undefined) ??
     (kind === "call" ? calling(rule, options.folder, input, how) : actions[kind]);
   const parsed = parseArgs(action, source);
   if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);
@@ -129,6 +131,22 @@ export async function runSource(
       services: servicesFor(rule, options),
     }));
   return outcome.output;
+}
+
+/** Sends the trigger's own request for one item, if it has one. */
+function requesting(
+  rule: Rule,
+  trigger: string,
+  input: JsonObject,
+  { surroundings, clock }: Pick<RunnerOptions, "surroundings" | "clock">,
+): Action | undefined {
+  const request = rule.triggers.find(({ id }) => id === trigger)?.args.one;
+  if (request === undefined) return undefined;
+  const scope = { ...surroundings(rule.id), config: rule.config, $now: clock.now(), ...input };
+  const execute: Action["execute"] = async (_args, context) => {
+    return { output: await requestItem(request as JsonObject, scope, context) };
+  };
+  return { ...actions.http, execute };
 }
 
 /** Calls the code of a source, or a command. */

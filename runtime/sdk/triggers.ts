@@ -1,6 +1,6 @@
 import type { Json } from "../model/json.ts";
 import type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
-import type { Format } from "./http.ts";
+import type { Format, HttpOptions } from "./http.ts";
 import { SourceUse } from "./source.ts";
 import type { StandardSchema, TypeOnly } from "./schema.ts";
 
@@ -148,6 +148,17 @@ export interface PollOptions extends TriggerOptions {
   stagnant?: string;
   /** A webhook whose deliveries only say that it is worth a look at once. */
   hook?: { webhook: string; auth: WebhookAuth; secret?: string | readonly string[] };
+  /** How one item is read afresh: `{ http: "GET https://example.org/items/${{ key }}", value: "body" }`. */
+  one?: ItemRequest;
+  /** How `patch` changes one item: `{ http: "PATCH https://example.org/items/${{ key }}", json: "${{ patch }}" }`. */
+  update?: ItemRequest;
+}
+
+/** A request for one item, with the options of `step.http`. */
+export interface ItemRequest extends Omit<HttpOptions, "save" | "retry" | "timeout"> {
+  http: string;
+  /** CEL over the answer. @default "body" */
+  value?: string;
 }
 
 export type ChangeKind = "added" | "changed" | "removed";

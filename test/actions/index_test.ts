@@ -16,9 +16,9 @@ Deno.test("every action is registered under its own kind", () => {
   assert.deepEqual(Object.values(actions).map((action) => action.kind), Object.keys(actions));
 });
 
-Deno.test("only http and mail are attempted more than once by default", () => {
+Deno.test("only http, mail and patch are attempted more than once by default", () => {
   const several = Object.values(actions).filter((action) => action.defaults.attempts > 1);
-  assert.deepEqual(several.map((action) => action.kind), ["http", "mail"]);
+  assert.deepEqual(several.map((action) => action.kind), ["http", "mail", "patch"]);
 });
 
 Deno.test("templates are resolved in every option of http, and encoded in its URL", () => {

@@ -25,7 +25,7 @@ class Tasks implements AsyncDisposable {
 
   private constructor(private readonly peer: Peer) {
     peer.answer = ({ method, url }, response, body) => {
-      const gid = url!.split("/")[2];
+      const gid = url!.split("/")[2] && decodeURIComponent(url!.split("/")[2]);
       if (gid === undefined) return json(response, [...this.items.values()]);
       if (method === "PATCH") {
         this.patches.push(JSON.parse(body));
@@ -215,4 +215,26 @@ then: [{ patch: { status: ${to} } }]
   } finally {
     await app.stop();
   }
+});
+
+Deno.test("a poll of a URL writes back by requests of its own, with the key percent-encoded", async () => {
+  await using tasks = await Tasks.start();
+  tasks.set("a b", { gid: "a b", status: "open", notes: "", changes: 0 });
+  await using folder = await Folder.with({
+    "a.yaml": `
+when:
+  poll: ${tasks.url}/tasks
+  key: item.gid
+  ignore: [changes]
+  one: { http: "GET ${tasks.url}/tasks/\${{ key }}", value: body }
+  update: { http: "PATCH ${tasks.url}/tasks/\${{ key }}", json: "\${{ patch }}" }
+then: [{ patch: { notes: Seen } }]
+`,
+  });
+  await folder.once();
+  tasks.set("a b", { status: "done" });
+  const { broken, failed } = await folder.once();
+  assert.deepEqual([broken, failed], [[], []]);
+  assert.deepEqual([tasks.patches, tasks.items.get("a b")!.notes], [[{ notes: "Seen" }], "Seen"]);
+  assert.equal((await folder.once()).outputs.length, 1);
 });

@@ -94,6 +94,12 @@ function checkLeaf(
       checkTemplates(checking, path, value, visible);
       checkPeople(checking, path, value);
       return;
+    case "request":
+      checkTemplates(checking, path, value, {
+        ...visible,
+        names: [...new Set([...visible.names, ...info.names ?? []])],
+      });
+      return;
     case "connection":
       checkConnection(checking, path, value);
       return;

@@ -61,7 +61,7 @@ export function resolveKnown(
     );
   };
   return mapArgs(kind, args, (info, value) => {
-    if (info?.is === "expression") return value;
+    if (info?.is === "expression" || info?.is === "request") return value;
     const resolveOne = info?.is === "url" ? resolveUrl : info?.is === "source" ? resolveSourceText : resolveText;
     return mapTexts(value, (text) => known(text) ? escape(resolveOne(text, scope)) : text);
   });
@@ -83,6 +83,7 @@ export function resolveField(info: FieldInfo | undefined, value: Json, scope: Sc
     case "branches":
     case "connection":
     case "fields":
+    case "request":
       return value;
     case "people":
       return resolvePeople(value, scope);

@@ -25,11 +25,12 @@ export interface FieldInfo {
     | "number"
     | "boolean"
     | "source"
+    | "request"
     | "people"
     | "connection"
     | "branches"
     | "fields";
-  /** For an expression: names that it can use besides the usual ones, such as `item` or `body`. */
+  /** For an expression or a request: names that it can use besides the usual ones, such as `item` or `body`. */
   names?: string[];
   /** A description of a valid value, for messages: `a duration such as 30s`. */
   expected: string;
@@ -233,6 +234,24 @@ export function source(): z.ZodType<Record<string, Json>> {
     { is: "source", expected: "a step such as { run: ./list.sh }", schema },
     (value) => {
       return typeof value === "object" && value !== null && !Array.isArray(value)
+        ? value as Record<string, Json>
+        : undefined;
+    },
+  );
+}
+
+/**
+ * A request that is sent later: `{ http: "GET https://example.org/${{ key }}", value: body.data }`, with the options of the step `http`. Its
+ * templates are resolved then. `value` is an expression on the answer.
+ */
+export function request(names: string[]): z.ZodType<Record<string, Json>> {
+  const expected = `a request such as { http: "GET https://example.org/items/\${{ key }}", value: body }`;
+  return make<Record<string, Json>>(
+    { is: "request", names, expected, schema: { type: "object", required: ["http"] } },
+    (value) => {
+      if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
+      const { http } = value as Record<string, Json>;
+      return typeof http === "string" && /^([A-Z]+ +)?(https?:\/\/|\$\{\{)/.test(http)
         ? value as Record<string, Json>
         : undefined;
     },

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "../../model/json.ts";
+import type { Json } from "../../model/json.ts";
 import type { PollContext } from "./poll_args.ts";
 
 /**
@@ -6,7 +6,8 @@ import type { PollContext } from "./poll_args.ts";
  * @returns null if it is gone; undefined if its source cannot read one item
  */
 export async function readOne(context: PollContext, key: string): Promise<Json | undefined> {
-  const { args: { poll }, source, signal } = context;
-  if (!source?.methods.includes("one")) return undefined;
-  return await context.execute(poll as JsonObject, { key }, signal, { method: "one" });
+  const { args: { poll, one }, source, signal } = context;
+  if (one === undefined && !source?.methods.includes("one")) return undefined;
+  const called = typeof poll === "string" ? { http: poll } : poll;
+  return await context.execute(called, { key }, signal, { method: "one" });
 }

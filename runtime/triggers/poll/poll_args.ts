@@ -1,6 +1,16 @@
 import { z } from "zod";
 import { writeExactJson } from "../../formats/exact_json.ts";
-import { charset, duration, expression, format, number, source, template, url } from "../../language/fields/field.ts";
+import {
+  charset,
+  duration,
+  expression,
+  format,
+  number,
+  request,
+  source,
+  template,
+  url,
+} from "../../language/fields/field.ts";
 import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { TriggerContext } from "../trigger.ts";
@@ -36,6 +46,8 @@ export const schemas = {
       auth: webhookSchemas.options.auth,
       secret: webhookSchemas.options.secret,
     }).optional().describe("A webhook whose deliveries only say that it is worth a look at once"),
+    one: request(["key"]).optional().describe("How one item is read afresh, by its key"),
+    update: request(["key", "patch"]).optional().describe("How patch changes one item: by its key and a merge patch"),
     pages: z.strictObject({
       next: expression({ names: DOCUMENT }),
       max: number({ min: 1, integer: true }).default(200),
