@@ -106,6 +106,8 @@ export interface ModuleCall extends Target {
   method?: "read" | "one" | "update" | "listen";
   /** What the function of a source gets beside the inputs: `cursor`, `key`, `patch`. */
   more?: JsonObject;
+  /** What its requests use, unless they say otherwise. */
+  auth?: { connection: string };
   /** Stores what `listen` emits. */
   emit?: (items: JsonObject) => Promise<void>;
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { json, target } from "../language/fields/field.ts";
+import { connection, json, target } from "../language/fields/field.ts";
 import { readTarget } from "../model/target.ts";
 import { defineAction } from "./action.ts";
 import { checkOutput, OUTPUT_OPTIONS } from "./run.ts";
@@ -22,17 +22,21 @@ export const call = defineAction({
     with: z.record(z.string(), json()).optional().describe(
       "The function's argument, or the inputs of the action or command",
     ),
+    auth: z.strictObject({ connection: connection() }).optional().describe(
+      "For code: { connection: name }, which its requests by http use",
+    ),
     ...COMMAND_OPTIONS,
   },
   defaults: { timeout: 600_000, attempts: 1 },
-  check({ call: target, keep, format, save, ...args }) {
+  check({ call: target, keep, format, save, auth, ...args }) {
+    if (auth !== undefined && /\.ya?ml$/.test(target)) return ["auth: only code has it; an action's steps have their own"];
     const given = { keep, format, save, ...args } as Record<string, unknown>;
     const key = Object.keys(COMMAND_OPTIONS).find((each) => given[each] !== undefined);
     if (key !== undefined && !/\.ya?ml$/.test(target)) return [`${key}: only a command has it; take it out`];
     return checkOutput({ keep, format, save });
   },
-  async execute({ call: target, with: input = {} }, context) {
+  async execute({ call: target, with: inputs = {}, auth }, context) {
     const callee = readTarget(context.folder, context.ruleFolder, target);
-    return { output: await context.services.callModule({ ...callee, inputs: input }, context) };
+    return { output: await context.services.callModule({ ...callee, inputs, auth }, context) };
   },
 });

@@ -71,7 +71,7 @@ function readInputs({ inputs }: Definition, given: JsonObject, name: string): Js
 function executor(
   clock: CallOptions["clock"],
   secrets: () => ReadonlyMap<string, string>,
-  { emit }: ModuleCall,
+  { emit, auth }: ModuleCall,
   context: ActionContext<unknown>,
 ): ExecuteStep {
   let count = 0;
@@ -83,7 +83,7 @@ function executor(
       }
       if (call.kind !== "http") throw new TerminalError(`${call.kind} is not for this code`);
       const path = `${context.path}/http${++count === 1 ? "" : `#${count}`}`;
-      return { kind: "result", output: await request(call, path, { clock, secrets: secrets() }, context) };
+      return { kind: "result", output: await request({ ...auth && { auth }, ...call.args }, path, { clock, secrets: secrets() }, context) };
     } catch (thrown) {
       if (context.signal.aborted) throw context.signal.reason;
       return failed(thrown);
@@ -92,7 +92,7 @@ function executor(
 }
 
 async function request(
-  { args }: StepCall,
+  args: StepCall["args"],
   path: string,
   { clock, secrets }: { clock: CallOptions["clock"]; secrets: ReadonlyMap<string, string> },
   context: ActionContext<unknown>,

@@ -1,5 +1,5 @@
 import { dirname, join } from "node:path";
-import type { Action } from "../actions/action.ts";
+import type { Action, ModuleCall } from "../actions/action.ts";
 import { commandAction } from "../actions/command.ts";
 import { actions } from "../actions/index.ts";
 import { parseArgs } from "../language/checker/check.ts";
@@ -140,8 +140,8 @@ function calling(rule: Rule, folder: string, more: JsonObject, { method, emit }:
       const target = readTarget(folder, ruleFolder, args.call as string);
       const command = rule.commands?.[target.path];
       if (command !== undefined) return await commandAction(command).execute(args, context);
-      const inputs = (args.with ?? {}) as JsonObject;
-      return { output: await context.services.callModule({ ...target, inputs, method, more, emit }, context) };
+      const { with: inputs = {}, auth } = args as Pick<ModuleCall, "auth"> & { with?: JsonObject };
+      return { output: await context.services.callModule({ ...target, inputs, method, more, auth, emit }, context) };
     },
   };
 }

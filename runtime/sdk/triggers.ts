@@ -1,6 +1,6 @@
 import type { Json } from "../model/json.ts";
 import type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
-import type { Format } from "./http.ts";
+import type { Connected, Format } from "./http.ts";
 import { SourceUse } from "./source.ts";
 import type { StandardSchema, TypeOnly } from "./schema.ts";
 
@@ -159,9 +159,9 @@ export type PollSource =
     query?: Record<string, unknown>;
     json?: unknown;
     body?: string;
-    auth?: { bearer: string } | { basic: string };
+    auth?: { bearer: string } | { basic: string } | Connected;
   }
-  | { call: string; with?: Record<string, unknown> };
+  | { call: string; with?: Record<string, unknown>; auth?: Connected };
 
 const POLL_OPTIONS = new Set([
   "name",
@@ -196,11 +196,11 @@ type SourceEvent<Item, Options> = Options extends { stagnant: string }
  */
 export function poll<Item, const Options extends PollOptions & Batching>(
   source: SourceUse<Item>,
-  options: Options,
+  options: Options & { auth?: Connected },
 ): TriggerDefinition<BatchEvent<SourceEvent<Item, Options>>>;
 export function poll<Item, const Options extends PollOptions = Record<never, never>>(
   source: SourceUse<Item>,
-  options?: Options,
+  options?: Options & { auth?: Connected },
 ): TriggerDefinition<SourceEvent<Item, Options>>;
 export function poll<Item = Json>(
   source: string,
@@ -218,10 +218,13 @@ export function poll<Item = Json>(
 ): TriggerDefinition<PollEvent<Item>>;
 export function poll(
   source: string | (PollSource & PollOptions) | SourceUse,
-  options: PollOptions = {},
+  { auth, ...options }: PollOptions & { auth?: Connected } = {},
 ): TriggerDefinition<never> {
   if (source instanceof SourceUse) {
-    return new TriggerDefinition({ poll: { call: source.definition, with: source.inputs }, ...options });
+    return new TriggerDefinition({
+      poll: { call: source.definition, with: source.inputs, ...auth && { auth } },
+      ...options,
+    });
   }
   if (typeof source === "string") return new TriggerDefinition({ poll: source, ...options });
   const isOption = ([name]: [string, unknown]) => POLL_OPTIONS.has(name);
