@@ -29,7 +29,9 @@ export const call = defineAction({
   },
   defaults: { timeout: 600_000, attempts: 1 },
   check({ call: target, keep, format, save, auth, ...args }) {
-    if (auth !== undefined && /\.ya?ml$/.test(target)) return ["auth: only code has it; an action's steps have their own"];
+    if (auth !== undefined && /\.ya?ml$/.test(target)) {
+      return ["auth: only code has it; an action's steps have their own"];
+    }
     const given = { keep, format, save, ...args } as Record<string, unknown>;
     const key = Object.keys(COMMAND_OPTIONS).find((each) => given[each] !== undefined);
     if (key !== undefined && !/\.ya?ml$/.test(target)) return [`${key}: only a command has it; take it out`];

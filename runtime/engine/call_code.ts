@@ -83,7 +83,10 @@ function executor(
       }
       if (call.kind !== "http") throw new TerminalError(`${call.kind} is not for this code`);
       const path = `${context.path}/http${++count === 1 ? "" : `#${count}`}`;
-      return { kind: "result", output: await request({ ...auth && { auth }, ...call.args }, path, { clock, secrets: secrets() }, context) };
+      return {
+        kind: "result",
+        output: await request({ ...auth && { auth }, ...call.args }, path, { clock, secrets: secrets() }, context),
+      };
     } catch (thrown) {
       if (context.signal.aborted) throw context.signal.reason;
       return failed(thrown);

@@ -13,7 +13,9 @@ export const comment = action({
   inputs: { task, text: { type: "text", min: 1 }, pinned: false, ...address },
   run: async ({ inputs: { task, text, pinned, url }, http }) => {
     const data = { text, ...pinned && { is_pinned: true } };
-    const { body } = await send<{ gid: string }>({ http, inputs: { url } }, `POST /tasks/${part(task)}/stories`, { data });
+    const { body } = await send<{ gid: string }>({ http, inputs: { url } }, `POST /tasks/${part(task)}/stories`, {
+      data,
+    });
     return { gid: body.data.gid };
   },
 });

@@ -56,7 +56,11 @@ async function readFirst(scope: Scope, { sync, date }: Changes): Promise<SourceP
   return task === null ? { cursor } : { items: await storiesOf(scope, task), cursor, complete: true };
 }
 
-async function readTold(scope: Scope, known: Cursor, { changes, sync, more, date }: Changes): Promise<SourcePage<Story>> {
+async function readTold(
+  scope: Scope,
+  known: Cursor,
+  { changes, sync, more, date }: Changes,
+): Promise<SourcePage<Story>> {
   const { changed, deleted } = idsOf(changes, "story");
   const found = await readEach<Story>(scope, changed.map((gid) => `/stories/${part(gid)}`), FIELDS);
   const items = found.filter((story) => story !== null && belongs(story, scope.inputs)) as Story[];

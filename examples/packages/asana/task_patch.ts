@@ -1,7 +1,17 @@
 import { type Json, TerminalError } from "whenthen";
 
 /** The fields that a task can be given, as they are. */
-const PLAIN = ["name", "notes", "html_notes", "completed", "due_on", "due_at", "start_on", "start_at", "approval_status"];
+const PLAIN = [
+  "name",
+  "notes",
+  "html_notes",
+  "completed",
+  "due_on",
+  "due_at",
+  "start_on",
+  "start_at",
+  "approval_status",
+];
 
 /**
  * What Asana takes for a merge patch of a task: `assignee` by its id, `custom_fields` as values by id.

@@ -157,7 +157,7 @@ function wanted(inputs: Choice): string[] {
     for (const name of ["memberships.project.gid", "memberships.section.gid"]) needed.add(name);
   }
   if (tag !== null || membership.length > 0) needed.add("tags.gid");
-  if (completed !== "all") for (const name of ["completed", "completed_at"]) needed.add(name);
+  if (completed !== "all") { for (const name of ["completed", "completed_at"]) needed.add(name); }
   return [...needed];
 }
 

@@ -252,7 +252,10 @@ function isIn({ memberships }: any, gid: string): boolean {
   );
 }
 
-function isSince({ completed, completed_at }: { completed: boolean; completed_at: string | null }, since: string | null) {
+function isSince(
+  { completed, completed_at }: { completed: boolean; completed_at: string | null },
+  since: string | null,
+) {
   if (since === null || !completed) return true;
   return since !== "now" && Date.parse(completed_at!) >= Date.parse(since);
 }

@@ -150,7 +150,7 @@ export class Workspace {
   #tell(action: string, task: StoredTask, project?: string, of = placesOf(task)): void {
     const parent = project === undefined ? null : { gid: project, resource_type: "project" };
     for (const gid of this.#above(task.gid)) of.add(gid);
-    if (task.parent !== null) for (const gid of this.#above(task.parent.gid)) of.add(gid);
+    if (task.parent !== null) { for (const gid of this.#above(task.parent.gid)) of.add(gid); }
     this.#emit(action, { gid: task.gid, resource_type: "task" }, parent, of);
   }
 
