@@ -6,6 +6,7 @@ import { ownFolder } from "../build/pack/packed_folder.ts";
 import { DamagedError } from "../build/pack/payload.ts";
 import { addCheck } from "./commands/check.ts";
 import { addCommands } from "./commands/commands.ts";
+import { addConfig } from "./commands/config.ts";
 import { addConnections } from "./commands/connections.ts";
 import { addEmit } from "./commands/emit.ts";
 import { addForms } from "./commands/forms.ts";
@@ -108,6 +109,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addEmit(program, session);
   addStart(program, session);
   addListings(program, session);
+  addConfig(program, session);
   addCommands(program, session);
   addOperations(program, session);
   addConnections(program, session);

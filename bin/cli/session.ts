@@ -4,6 +4,8 @@ import { writeExactJson } from "../../runtime/formats/exact_json.ts";
 import { ExitCode } from "./exit_codes.ts";
 import { foldersInUse } from "./folders.ts";
 import { type Client, openClient } from "./open_client.ts";
+import { readSet } from "../../runtime/folder/settings/config_layers.ts";
+import type { UpperValue } from "../../runtime/model/config.ts";
 import type { Terminal } from "./print/terminal.ts";
 import { startLog } from "./start_log.ts";
 
@@ -13,6 +15,8 @@ export interface CommonOptions {
   env?: string;
   log: "pretty" | "json";
   json?: true;
+  /** Of commands that load rules for work. */
+  set?: UpperValue[];
 }
 
 export const dataOption = () =>
@@ -22,6 +26,16 @@ export const dataOption = () =>
   );
 
 export const envOption = () => new Option("--env <name>", "also reads config.<name>.yaml").env("WHENTHEN_ENV");
+
+/** `--set rule.key=value`, any number of times. */
+export const setOption = () =>
+  new Option("--set <rule.key=value>", "a config value, above all others; may be repeated").argParser(
+    (text: string, before: UpperValue[] = []) => {
+      const value = readSet(text);
+      if (value !== undefined) return [...before, value];
+      throw new InvalidArgumentError("expected a rule, a key and a value, such as ops/disk.threshold=90");
+    },
+  );
 
 export const jsonOption = () => new Option("--json", "print JSON");
 

@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import type { LiveOutput } from "../host/live_outputs.ts";
 import type { ConnectionTokens } from "../connections/with_token.ts";
 import type { FileDraft, NewFile } from "../host/run_files.ts";
 import type { runChild } from "../host/spawn.ts";
@@ -90,6 +91,10 @@ export interface ActionServices {
   createFile(file: NewFile): Promise<FileDraft>;
   /** The folder of a run, absolute; it is made if it does not exist yet. */
   runFolder(run: string): Promise<string>;
+  /** A new folder that only this user can read, for secrets. A killed program may leave it; the next start removes it. */
+  privateFolder(): Promise<string>;
+  /** Shows what a program prints on the run's page, until it is closed. @default it is not shown */
+  showOutput?(run: string, step: string, charset: string | undefined): LiveOutput;
   /** The value of a secret, by name. */
   secretOf(name: string): string | undefined;
   /** Sends requests. @default the network */
@@ -106,7 +111,7 @@ export interface ModuleCall extends Target {
   method?: "read" | "one" | "update" | "listen";
   /** What the function of a source gets beside the inputs: `cursor`, `key`, `patch`. */
   more?: JsonObject;
-  /** What its requests use, unless they say otherwise. */
+  /** The connection of its requests, unless a request names one. */
   auth?: { connection: string };
   /** Stores what `listen` emits. */
   emit?: (items: JsonObject) => Promise<void>;

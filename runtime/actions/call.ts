@@ -23,22 +23,22 @@ export const call = defineAction({
       "The function's argument, or the inputs of the action or command",
     ),
     auth: z.strictObject({ connection: connection() }).optional().describe(
-      "For code: { connection: name }, which its requests by http use",
+      "For code: the connection of the requests that it sends, { connection: name }",
     ),
     ...COMMAND_OPTIONS,
   },
   defaults: { timeout: 600_000, attempts: 1 },
-  check({ call: target, keep, format, save, auth, ...args }) {
+  check({ call: target, auth, keep, format, save, ...args }) {
     if (auth !== undefined && /\.ya?ml$/.test(target)) {
-      return ["auth: only code has it; an action's steps have their own"];
+      return [`auth: only code has it; take it out, or write it at the requests of ${target}`];
     }
     const given = { keep, format, save, ...args } as Record<string, unknown>;
     const key = Object.keys(COMMAND_OPTIONS).find((each) => given[each] !== undefined);
     if (key !== undefined && !/\.ya?ml$/.test(target)) return [`${key}: only a command has it; take it out`];
     return checkOutput({ keep, format, save });
   },
-  async execute({ call: target, with: inputs = {}, auth }, context) {
+  async execute({ call: target, with: input = {}, auth }, context) {
     const callee = readTarget(context.folder, context.ruleFolder, target);
-    return { output: await context.services.callModule({ ...callee, inputs, auth }, context) };
+    return { output: await context.services.callModule({ ...callee, inputs: input, ...auth && { auth } }, context) };
   },
 });

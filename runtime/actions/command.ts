@@ -1,25 +1,24 @@
 import { accessSync, constants, statSync } from "node:fs";
-import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { delimiter, join, resolve } from "node:path";
 import process from "node:process";
 import { checkSet, type Pairs, secretInArgv } from "../commands/check_set.ts";
 import { versionFault } from "../commands/version.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
+import { isObject } from "../language/fields/map_fields.ts";
 import { isOn } from "../language/fields/relations.ts";
 import { filesSince, markFilesIn } from "../host/left_files.ts";
 import { runChild } from "../host/spawn.ts";
-import { messageOf, TerminalError } from "../model/errors.ts";
+import { messageOf, TerminalError, withDetail } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Command } from "../model/rule.ts";
 import type { Action, ActionContext, Outcome } from "./action.ts";
 import { call } from "./call.ts";
 import { run } from "./run.ts";
 
-/** The folder of the secrets that a command gets as files, while it runs. */
-const SECRETS = ".secrets-";
 /** The places of saved files; see `RunFiles`. */
-const SAVED = /^[0-9a-f]{16}(\.new)?$/;
+const isSaved = (name: string) => /^[0-9a-f]{16}(\.new)?$/.test(name);
 /** Timeout in milliseconds for a program to print its version, and how many bytes of its output are read. */
 const VERSION_TIMEOUT = 30_000;
 const VERSION_OUTPUT = 100_000;
@@ -60,8 +59,7 @@ async function executeCommand(command: Command, args: JsonObject, context: Actio
   const folder = await services.runFolder(context.run.id);
   const program = programOf(command, context.folder);
   await checkVersion(command, program, folder, context);
-  const isOwn = (name: string) => SAVED.test(name) || name.startsWith(SECRETS);
-  const handed = await handSecrets(command, args.with as JsonObject ?? {}, folder, context);
+  const handed = await handSecrets(command, args.with as JsonObject ?? {}, context);
   try {
     const { argv, problems } = checkSet(command, Object.entries(args.with ?? {}), {
       fileOf: (input) => handed.files[input],
@@ -69,10 +67,18 @@ async function executeCommand(command: Command, args: JsonObject, context: Actio
     if (argv === undefined) {
       throw new TerminalError(`Cannot call ${command.file}: ${problems.map(sayProblem).join("; ")}`);
     }
-    const before = await markFilesIn(folder, isOwn);
+    const before = await markFilesIn(folder, isSaved);
+    const files = async () => await filesSince(folder, before, isSaved) as unknown as Json;
     const line = commandLine(command, program, argv, Object.keys(handed.env));
-    const { output } = await run.execute(runArgs(args, line, folder, handed), withoutRecorded(context));
-    return { output: { ...output as JsonObject, argv, files: await filesSince(folder, before, isOwn) } };
+    try {
+      const { output } = await run.execute(runArgs(args, line, folder, handed), withoutRecorded(context));
+      return { output: { ...output as JsonObject, argv, files: await files() } };
+    } catch (error) {
+      const { detail } = error as { detail?: Json };
+      // A program that has not ended has no detail.
+      if (isObject(detail)) withDetail(error as Error, { ...detail, argv, files: await files().catch(() => []) });
+      throw error;
+    }
   } finally {
     await handed.remove();
   }
@@ -124,7 +130,6 @@ interface Handed {
 async function handSecrets(
   command: Command,
   values: JsonObject,
-  folder: string,
   { services }: ActionContext,
 ): Promise<Handed> {
   const handed: Handed = { env: {}, files: {}, remove: () => Promise.resolve() };
@@ -141,10 +146,9 @@ async function handSecrets(
     else handed.files[name] = value;
   }
   if (Object.keys(handed.files).length === 0) return handed;
-  const place = await mkdtemp(join(folder, SECRETS));
+  const place = await services.privateFolder();
   handed.remove = () => rm(place, { recursive: true, force: true });
   try {
-    await chmod(place, 0o700);
     for (const [index, [name, value]] of Object.entries(handed.files).entries()) {
       handed.files[name] = join(place, String(index));
       await writeFile(handed.files[name], value, { mode: 0o600, flag: "wx" });

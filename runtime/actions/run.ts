@@ -5,7 +5,7 @@ import { z } from "zod";
 import type { Kept } from "../host/kept_output.ts";
 import type { FileDraft } from "../host/run_files.ts";
 import { type ChildEnd, runChild } from "../host/spawn.ts";
-import { TerminalError, withDetail } from "../model/errors.ts";
+import { StillRunningError, TerminalError, withDetail } from "../model/errors.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import type { Json } from "../model/json.ts";
 import { parseMaybeJson } from "../formats/parse_json.ts";
@@ -125,6 +125,7 @@ async function start(
   // Relative to the rule file like all paths, even if `cwd` is another folder.
   const found = /^\.\.?\//.test(program) ? resolve(context.ruleFolder, program) : program;
   let unsaved: Error | undefined;
+  const live = context.services.showOutput?.(context.run.id, context.path, options.charset);
   const environment = { ...context.services.childEnv(), ...contextVariables(context), ...env };
   try {
     return await (context.services.runChild ?? runChild)({
@@ -139,12 +140,16 @@ async function start(
         output: (bytes: Uint8Array) => draft.write(bytes).catch((error) => Promise.reject(unsaved = error)),
       }),
       ...(keep && { tail: format === undefined ? TAIL_ROOM : TAIL_ROOM / WITH_FORMAT }),
+      ...(live && { watch: live.write }),
       signal: context.signal,
     });
   } catch (error) {
+    if (error instanceof StillRunningError) throw error;
     if (context.signal.aborted) throw context.signal.reason;
     if (unsaved !== undefined) throw unsaved;
     throw explain(error, name, program, resolve(folder, found), environment.PATH);
+  } finally {
+    live?.close();
   }
 }
 

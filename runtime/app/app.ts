@@ -13,8 +13,10 @@ import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
 import { Coalescer, type Watch, watchFolder } from "../folder/watching/watch_folder.ts";
 import { scopeOf } from "../folder/folder.ts";
 import type { Loaded } from "../folder/loaded.ts";
+import { setConfig } from "../folder/settings/set_config.ts";
 import type { About } from "../ingest/own_events.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
+import type { UpperValue } from "../model/config.ts";
 import { asJson } from "../model/json.ts";
 import type { Run } from "../model/run.ts";
 import type { Verdict } from "../model/verdict.ts";
@@ -41,6 +43,8 @@ export interface AppOptions {
   host?: string;
   /** Name of the environment: `config.<env>.yaml` overrides `config.yaml`. */
   env?: string;
+  /** Config values from the command line. */
+  set?: UpperValue[];
   /** TypeScript files of the folder that are bundled already. */
   prebuilt?: Prebuilt;
   /** The value of `WHENTHEN_TOKEN`, which requests must carry. */
@@ -217,6 +221,9 @@ export class App {
     // A file may be saved meanwhile.
     await this.#reloads.alone(() => this.#reload());
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
+    // Of before the last end, some may be over.
+    this.#tellBroken(this.#parts.live.loaded!);
+    this.#tellRefused(this.#parts.live.loaded!);
     this.#parts.connections.tell();
     await this.#parts.runner.start();
   }
@@ -226,6 +233,7 @@ export class App {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
       this.#tellBroken(this.#parts.live.loaded!);
+      this.#tellRefused(this.#parts.live.loaded!);
       this.#parts.metrics.countReload();
     } catch (error) {
       // The rules in force stay in force; before the first load there are none.
@@ -243,6 +251,17 @@ export class App {
     ownEvents.forget("broken", ({ file }) => broken.has(file));
     const exists = ({ rule, trigger }: About) => rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
     for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
+  }
+
+  /** Tells whose config values are not used. Those of a rule that cannot be checked stay told. */
+  #tellRefused({ refused, configs, broken, late }: Loaded): void {
+    const { ownEvents } = this.#parts;
+    for (const { rule, key, reason, from, by } of refused) {
+      ownEvents.begin("config", { rule, key }, reason, { from, ...by !== undefined && { by } });
+    }
+    const unchecked = new Set([...broken.values(), ...late.values()].filter((id) => !configs.has(id)));
+    const isRefused = (about: About) => refused.some(({ rule, key }) => rule === about.rule && key === about.key);
+    ownEvents.forget("config", (about) => unchecked.has(about.rule) || isRefused(about));
   }
 
   #prepare({ settings, secretNames }: Loaded): void {
@@ -284,9 +303,11 @@ export class App {
       hooks: this.#parts.hooks,
       rules: () => ({
         rules: this.#parts.live.rules,
+        startable: this.#parts.live.startable,
         commands: this.#parts.live.loaded?.commands ?? new Map(),
         problems: [...this.#parts.live.loaded?.problems ?? [], ...this.#parts.connections.problems()],
         broken: this.#parts.live.loaded?.broken ?? new Map(),
+        configs: this.#parts.live.loaded?.configs ?? new Map(),
         paused: this.#parts.live.paused,
         get failures() {
           return failures();
@@ -300,6 +321,17 @@ export class App {
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>
         answerForm({ store, clock, onWoken: (runs) => this.#parts.runner.woken(runs) }, form, person, answer),
+      setConfig: (rule, setting) =>
+        setConfig(
+          {
+            clock,
+            store,
+            configs: this.#parts.live.loaded?.configs ?? new Map(),
+            reload: () => this.#reloads.alone(() => this.#reload()),
+          },
+          rule,
+          setting,
+        ),
       replies: this.#replies,
       verifyCause: (header) => signer.verify(header),
       secretOf: (name) => secrets.get(name),
@@ -308,6 +340,7 @@ export class App {
       metrics: this.#parts.metrics,
       activity: this.#activity,
       refused: this.#refused,
+      outputs: this.#parts.outputs,
       ownEvents: this.#parts.ownEvents,
       readRuleFile: (file) => readFile(join(this.options.folder, file), "utf8").catch(() => undefined),
       onError: logError,

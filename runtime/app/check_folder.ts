@@ -3,6 +3,7 @@ import type { Loaded } from "../folder/loaded.ts";
 import { openLoading } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import type { LoadedTypeScript } from "../folder/typescript/typescript.ts";
+import type { UpperValue } from "../model/config.ts";
 import { Secrets } from "../secrets/secrets.ts";
 import { stepKinds } from "../engine/steps/index.ts";
 import { logCode } from "../engine/run_log.ts";
@@ -13,6 +14,8 @@ export interface CheckFolderOptions {
   /** A cache of what TypeScript rules declare, for the next load. */
   data: string;
   env?: string;
+  /** Config values from the command line. */
+  set?: UpperValue[];
   prebuilt?: Prebuilt;
 }
 

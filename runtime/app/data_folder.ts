@@ -69,12 +69,14 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const signer = new CauseSigner(key);
     const held = lockedDisk(disk, lock);
     const vault = await Vault.open(path, held, onWarning);
+    const files = new RunFiles(join(path, "files"), held);
+    await files.removePrivate();
     const watch = watchLock(lock);
     return {
       store,
       signer,
       vault,
-      files: new RunFiles(join(path, "files"), held),
+      files,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       isNew: async () => await store.getMark(BEGUN) === undefined,
       async begin() {

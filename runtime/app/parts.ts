@@ -2,6 +2,7 @@ import { env as environment } from "node:process";
 import type { ActionServices } from "../actions/action.ts";
 import { Connections } from "../connections/connections.ts";
 import type { Clock } from "../host/clock.ts";
+import { LiveOutputs } from "../host/live_outputs.ts";
 import { logLine } from "../host/log_line.ts";
 import { memoryBytes } from "../host/memory.ts";
 import type { DataFolder } from "./data_folder.ts";
@@ -10,6 +11,7 @@ import { LiveRules } from "../folder/live_rules.ts";
 import type { Loaded, Settings } from "../folder/loaded.ts";
 import { type Loading, openLoading, withoutSecrets } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
+import type { UpperValue } from "../model/config.ts";
 import { newId } from "../model/id.ts";
 import { Meters } from "../language/expressions/meter.ts";
 import type { Secrets } from "../secrets/secrets.ts";
@@ -33,6 +35,7 @@ export interface AppParts extends Wiring {
   meters: Meters;
   metrics: Metrics;
   upkeep: Upkeep;
+  outputs: LiveOutputs;
   desk: FormDesk;
 }
 
@@ -64,7 +67,7 @@ const LOAD_TIMEOUT = 1_000;
 
 /** Makes the parts and wires them together; nothing starts yet. */
 export function assemble(
-  options: { folder: string; data: string; env?: string; prebuilt?: Prebuilt },
+  options: { folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
   { store, signer, files, vault, keyFor }: DataFolder,
@@ -87,6 +90,7 @@ export function assemble(
     admit: (url, signal) => wiring.services.limits.admit(new URL(url), signal),
   });
   const { isolates, loader } = loading;
+  const outputs = new LiveOutputs();
   const desk = openDesk({
     keyFor,
     people: () => live.loaded?.settings.people ?? [],
@@ -117,6 +121,7 @@ export function assemble(
     desk,
     surroundings,
     files,
+    outputs,
     childEnv: () => withoutSecrets(environment, secrets),
     secretOf: (name) => secrets.get(name),
     awaitsReply,
@@ -154,7 +159,17 @@ export function assemble(
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
     workers: () => isolates.count(),
   });
-  const operators = new Operators({ store, clock, live, runner });
+  const operators = new Operators({
+    store,
+    clock,
+    live: {
+      get rules() {
+        return live.startable;
+      },
+      pause: (rule, reason) => live.pause(rule, reason),
+    },
+    runner,
+  });
   const upkeep = new Upkeep({
     store,
     files,
@@ -163,5 +178,5 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { ...wiring, connections, loading, live, operators, meters, metrics, upkeep, desk };
+  return { ...wiring, connections, loading, live, operators, meters, metrics, upkeep, outputs, desk };
 }

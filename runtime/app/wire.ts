@@ -6,6 +6,7 @@ import { type ProgramServices, programServices } from "../engine/services.ts";
 import { type AttachmentOptions, Attachments } from "../folder/attachments.ts";
 import { type Clock, systemClock } from "../host/clock.ts";
 import { type Disk, realDisk } from "../host/disk.ts";
+import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { RunFiles } from "../host/run_files.ts";
 import type { CauseSigner } from "../ingest/cause.ts";
 import { Ingest, type IngestOptions } from "../ingest/ingest.ts";
@@ -37,6 +38,8 @@ export interface WiringPorts {
   signer: CauseSigner;
   /** The files that steps save. */
   files: RunFiles;
+  /** What running programs print; absent if nobody looks. */
+  outputs?: LiveOutputs;
   desk: FormDesk;
   surroundings: IngestOptions["surroundings"];
   /** The environment of child processes, without secrets. */
@@ -75,8 +78,20 @@ export interface Wiring {
 
 /** Makes the parts between a trigger and a step, and wires them together; nothing starts yet. */
 export function wire(ports: WiringPorts): Wiring {
-  const { store, clock, isolates, folder, surroundings, signer, files, childEnv, secretOf, awaitsReply, connections } =
-    ports;
+  const {
+    store,
+    clock,
+    isolates,
+    folder,
+    surroundings,
+    signer,
+    files,
+    outputs,
+    childEnv,
+    secretOf,
+    awaitsReply,
+    connections,
+  } = ports;
   const ingest = new Ingest({
     store,
     clock,
@@ -95,7 +110,7 @@ export function wire(ports: WiringPorts): Wiring {
     },
   });
   const ownEvents: OwnEvents = new OwnEvents({ store, ingest, clock });
-  const own = programServices({ clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections });
+  const own = programServices({ clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections });
   const services = { ...own, ...ports.replaceServices?.(own) };
   const executing = { store, clock, isolates, folder, services };
   const hooks = new HookRegistry();

@@ -44,8 +44,10 @@ export function buildArgv(
 /** Moves inputs with `after` or `before` to their places, if the input that they name is set. */
 function anchored(names: string[], inputs: Record<string, CommandInput>): string[] {
   const anchorOf = (name: string) => inputs[name].after ?? inputs[name].before;
-  let moving = names.filter((name) => names.includes(anchorOf(name) ?? ""));
-  const placed = names.filter((name) => !moving.includes(name));
+  const present = new Set(names);
+  const moves = (name: string) => present.has(anchorOf(name) ?? "");
+  let moving = names.filter(moves);
+  const placed = names.filter((name) => !moves(name));
   // An anchor may itself have to move first.
   while (moving.length > 0) {
     const next = moving.find((name) => placed.includes(anchorOf(name)!))!;

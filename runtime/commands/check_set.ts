@@ -36,6 +36,11 @@ export function settable({ inputs, only, fixed }: Pick<Command, "inputs" | "only
   return (only ?? Object.keys(inputs)).filter((name) => !taken.has(name));
 }
 
+/** The inputs that callers may set. */
+export function callerInputs(command: Pick<Command, "inputs" | "only" | "fixed">): Record<string, CommandInput> {
+  return Object.fromEntries(settable(command).map((name) => [name, command.inputs[name]]));
+}
+
 /** Checks a set of values, reports all problems together, and builds the arguments. Pure: it starts no program. */
 export function checkSet(command: Command, given: Pairs, options: CheckSetOptions = {}): CheckedSet {
   const { open = new Set(), fileOf = (input, secret) => `(file with ${secret} for ${input})` } = options;
@@ -76,10 +81,11 @@ export function secretInArgv(key: string): FieldProblem {
 function accept(command: Command, given: Pairs): { accepted: Pairs; problems: FieldProblem[] } {
   const { inputs, fixed } = command;
   const names = settable(command);
+  const isSettable = new Set(names);
   const always = new Map(fixed);
   const problems: FieldProblem[] = [];
   const accepted = given.filter(([key, value]) => {
-    if (names.includes(key)) return value !== null;
+    if (isSettable.has(key)) return value !== null;
     if (always.has(key)) {
       const message = `${key} is fixed: it is always ${JSON.stringify(always.get(key))}`;
       problems.push({ key, kind: "conflict", message, hint: "take it out" });

@@ -48,6 +48,9 @@ export const COMMAND_SCHEMAS = {
 /** Keys of a command file. */
 export const COMMAND_KEYS = [...Object.keys(COMMAND_SCHEMAS), "inputs", "with", "tests"];
 
+/** Keys that make a file one of another kind; the loader reports them in a command file. */
+export const OTHER_KINDS = ["when", "then", "devices"];
+
 /** Whether the value of `command` names another command file. */
 export function isUse(command: unknown): command is string {
   return typeof command === "string" && /^\.\.?\/.*\.ya?ml$/.test(command);
@@ -107,7 +110,7 @@ function endOf(end: string | undefined): Pick<Command, "end"> {
 
 /** All keys except `inputs`, `with` and `tests`. */
 function readValues(checking: Checking, raw: JsonObject): Values {
-  const known = Object.fromEntries(Object.entries(raw).filter(([key]) => !key.startsWith("x-")));
+  const known = Object.fromEntries(Object.entries(raw).filter(([key]) => !OTHER_KINDS.includes(key)));
   checking.checkKeys(known, [], COMMAND_KEYS, ["inputs"]);
   const values: Record<string, unknown> = {};
   for (const [key, schema] of Object.entries(COMMAND_SCHEMAS)) {

@@ -1,7 +1,7 @@
 import type { Clock } from "../host/clock.ts";
 import { type Form, type FormAnswer, isAmong, type Person } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
-import { checkValues } from "../language/fields/check_values.ts";
+import { checkValues, withoutCleared } from "../language/fields/check_values.ts";
 import type { Store } from "../store/store.ts";
 
 /** The outcome of an answer. */
@@ -66,7 +66,7 @@ function checkAnswer(
   const typed = Object.fromEntries(
     Object.entries(given).filter(([name]) => !Object.hasOwn(fields, name) || !isBlank(name)),
   );
-  const { values, problems } = checkValues(fields, typed);
+  const { values, problems } = checkValues(withoutCleared(fields, typed), typed);
   const names = [...new Set([...Object.keys(fields), ...problems.map(({ key }) => key)])];
   const byField = names.map((name) => {
     const own = problems.filter(({ key }) => key === name).map(({ kind, message, hint }) =>

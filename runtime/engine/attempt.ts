@@ -1,5 +1,5 @@
 import type { Outcome } from "../actions/action.ts";
-import { type RecordedError, recordError } from "../model/errors.ts";
+import { type RecordedError, recordError, StillRunningError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
 import type { RetryPolicy } from "../model/rule.ts";
 import { type StepRecord, withFailure } from "../model/run.ts";
@@ -118,7 +118,10 @@ async function attempt(
     );
     if (!("kind" in outcome)) checkSize(task.path, outcome.output);
   } catch (thrown) {
-    if (signal.aborted) return await abandon(context, record, signal.reason);
+    if (signal.aborted) {
+      const left = thrown instanceof StillRunningError ? thrown : undefined;
+      return await abandon(context, record, signal.reason, left);
+    }
     // Not the run's fault: the run is put back, and the step attempted again.
     if (thrown instanceof StoreFullError) throw thrown;
     return await fail(context, task, record, thrown, recordError(thrown));
@@ -160,10 +163,18 @@ async function fail(
   return "again";
 }
 
-/** The run was ended from outside. A step that did not end is attempted again if the run continues later. */
-export async function abandon(context: RunContext, record: StepRecord, reason: unknown): Promise<never> {
+/**
+ * The run was ended from outside. A step that did not end is attempted again if the run continues later.
+ * @param left says what still runs
+ */
+export async function abandon(
+  context: RunContext,
+  record: StepRecord,
+  reason: unknown,
+  left?: StillRunningError,
+): Promise<never> {
   if (!(reason instanceof Interruption && reason.kind === "shutdown")) {
-    await end(context, record, { state: "cancelled", error: recordError(reason) });
+    await end(context, record, { state: "cancelled", error: recordError(left ?? reason) });
   }
   throw reason;
 }

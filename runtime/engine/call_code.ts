@@ -8,7 +8,7 @@ import { recordError, RetryAfterError, TerminalError } from "../model/errors.ts"
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Definition, Rule } from "../model/rule.ts";
 import { definitionKey, specifierOf, type Target } from "../model/target.ts";
-import { type BundledModule, EMIT, type ExecuteStep, type StepAnswer, type StepCall } from "../workers/workers.ts";
+import { type BundledModule, EMIT, type ExecuteStep, type StepAnswer } from "../workers/workers.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
 
@@ -85,7 +85,7 @@ function executor(
       const path = `${context.path}/http${++count === 1 ? "" : `#${count}`}`;
       return {
         kind: "result",
-        output: await request({ ...auth && { auth }, ...call.args }, path, { clock, secrets: secrets() }, context),
+        output: await request(withAuth(call.args, auth), path, { clock, secrets: secrets() }, context),
       };
     } catch (thrown) {
       if (context.signal.aborted) throw context.signal.reason;
@@ -94,8 +94,13 @@ function executor(
   };
 }
 
+/** A request uses the connection of its step or poll unless it says how it is authorized. */
+function withAuth(args: JsonObject, auth: ModuleCall["auth"]): JsonObject {
+  return auth === undefined || args.auth !== undefined ? args : { ...args, auth };
+}
+
 async function request(
-  args: StepCall["args"],
+  args: JsonObject,
   path: string,
   { clock, secrets }: { clock: CallOptions["clock"]; secrets: ReadonlyMap<string, string> },
   context: ActionContext<unknown>,

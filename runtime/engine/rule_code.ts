@@ -105,7 +105,7 @@ export async function runSource(
   if (kind === undefined) {
     throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
   }
-  const action = options.standIn?.({ kind, path: trigger }) ??
+  const action = options.standIn?.({ kind, path: trigger, method: how.method }) ??
     (kind === "call" ? calling(rule, options.folder, input, how) : actions[kind]);
   const parsed = parseArgs(action, source);
   if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);
@@ -140,8 +140,9 @@ function calling(rule: Rule, folder: string, more: JsonObject, { method, emit }:
       const target = readTarget(folder, ruleFolder, args.call as string);
       const command = rule.commands?.[target.path];
       if (command !== undefined) return await commandAction(command).execute(args, context);
-      const { with: inputs = {}, auth } = args as Pick<ModuleCall, "auth"> & { with?: JsonObject };
-      return { output: await context.services.callModule({ ...target, inputs, method, more, auth, emit }, context) };
+      const inputs = (args.with ?? {}) as JsonObject;
+      const auth = args.auth as ModuleCall["auth"];
+      return { output: await context.services.callModule({ ...target, inputs, method, more, emit, auth }, context) };
     },
   };
 }

@@ -3,6 +3,7 @@ import { RequestLimits } from "../actions/http/send.ts";
 import { Mailer } from "../actions/mail/mailer.ts";
 import type { Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
+import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { RunFiles } from "../host/run_files.ts";
 import type { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
@@ -45,13 +46,14 @@ export function programServices(
     ingest: Ingest;
     signer: CauseSigner;
     files: RunFiles;
+    outputs?: LiveOutputs;
     childEnv: () => Record<string, string>;
     secretOf: (name: string) => string | undefined;
     awaitsReply: ActionServices["awaitsReply"];
     connections: ActionServices["connections"];
   },
 ): ProgramServices {
-  const { clock, ingest, signer, files, childEnv, secretOf, awaitsReply, connections } = options;
+  const { clock, ingest, signer, files, outputs, childEnv, secretOf, awaitsReply, connections } = options;
   const limits = new RequestLimits(clock);
   const mailer = new Mailer(secretOf);
   return {
@@ -65,6 +67,8 @@ export function programServices(
     sendMail: (mail, signal) => mailer.send(mail, signal),
     createFile: (file) => files.create(file),
     runFolder: (run) => files.folderOf(run),
+    privateFolder: () => files.privateFolder(),
+    ...outputs && { showOutput: (run, step, charset) => outputs.open(run, step, charset) },
     secretOf,
     connections,
     admitRequest: (url, signal) => limits.admit(url, signal),

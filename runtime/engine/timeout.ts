@@ -1,6 +1,6 @@
 import type { Cancel, Clock } from "../host/clock.ts";
 import { formatDuration } from "../model/duration.ts";
-import { TimeoutError } from "../model/errors.ts";
+import { StillRunningError, TimeoutError } from "../model/errors.ts";
 
 /** A limit on how long something may take. */
 export interface TimeLimit {
@@ -23,7 +23,8 @@ export const GRACE = 5_000;
  * Runs something that ends with its signal: when the time is up, or when the given signal is aborted.
  * @param act receives what makes its signal: work that ends at once needs neither a signal nor a timer
  * @returns its result, also if it succeeded although it was told to stop
- * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what `act` threw
+ * @throws TimeoutError when the time was up, the signal's reason when that was aborted, else what `act` threw; a
+ * StillRunningError of `act` in any case
  */
 export async function withTimeout<T>(
   clock: Clock,
@@ -61,7 +62,7 @@ async function endInTime<T>(
   try {
     return await (leftBehind ? Promise.race([acting, leftBehind.promise]) : acting);
   } catch (thrown) {
-    throw stop.signal.aborted ? stop.signal.reason : thrown;
+    throw stop.signal.aborted && !(thrown instanceof StillRunningError) ? stop.signal.reason : thrown;
   } finally {
     cancel?.();
     cancelGrace?.();

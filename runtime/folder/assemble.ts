@@ -1,18 +1,38 @@
 import { createHash } from "node:crypto";
 import { writeExactJson } from "../formats/exact_json.ts";
-import type { CheckedRule } from "../language/checker/check.ts";
+import { type CheckedRule, NEEDS_WHEN } from "../language/checker/check.ts";
+import type { Origin } from "../language/checker/checking.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
-import { type Callables, type Called, findCycles, follow } from "./calls.ts";
+import { type Callables, type Called, calleeOf, findCycles, follow } from "./calls.ts";
 import { isError, type RuleCheck } from "./checks.ts";
 import { guarded } from "./guard.ts";
 import { type Assembly, keepLastGood, separateWebhooks } from "./last_good.ts";
-import type { RuleSource } from "./source.ts";
+import { idOfPath, type RuleSource } from "./source.ts";
 
 /** A checked rule file and its source. */
 export interface Candidate {
   source: RuleSource;
   check: RuleCheck;
+}
+
+/**
+ * Warns of actions of the folder that nothing calls: an action is never started by itself. Targets that code computes
+ * are unknown, so a folder with code that calls such a target may get a warning too many.
+ */
+export function findUncalled(candidates: Candidate[], { folder, actions }: Callables): Problem[] {
+  const callers = [
+    ...candidates.map(({ source: { file }, check: { calls } }) => ({ file, calls })),
+    ...[...actions].map(([file, { calls }]) => ({ file, calls })),
+  ];
+  const called = new Set(
+    callers.flatMap(({ file, calls }) => calls.map(({ target }) => calleeOf(folder, file, target).path)),
+  );
+  return [...actions].flatMap(([file, { action, origin }]): Problem[] => {
+    if (action === undefined || origin === undefined || called.has(file) || file.startsWith("../")) return [];
+    const message = "nothing calls this action, so it never runs";
+    return [{ severity: "warning", file, at: origin.at(["then"], "key"), message, hint: NEEDS_WHEN }];
+  });
 }
 
 /** The calls of most rules: none. */
@@ -58,7 +78,11 @@ export function assemble(
 ): Assembly {
   const assembly: Assembly = { rules: new Map(), broken: unready.broken, late: unready.late, problems: [] };
   const good: Rule[] = [];
-  const shared = findSharedIds(candidates.map(({ source }) => ({ id: source.id, file: source.file, at: source.idAt })));
+  const shared = findSharedIds([
+    ...candidates.map(({ source: { id, file, idAt } }) => ({ id, file, at: idAt, kind: "rule" })),
+    ...claimsOf(callables.actions, "action"),
+    ...claimsOf(callables.commands, "command"),
+  ]);
   assembly.problems.push(...shared);
   for (const { source, check } of candidates) {
     const called = check.calls.length === 0 ? NOTHING : follow(source.file, check.calls, callables, source.origin);
@@ -102,25 +126,36 @@ function finish(checked: CheckedRule, source: RuleSource, called: Called, finish
   return rule;
 }
 
-/** A rule file with the id that it uses. */
-export interface Claim {
+/** A file with the id that it uses. */
+interface Claim {
   id: string;
   file: string;
   at: Problem["at"];
+  kind: string;
 }
 
-/** Two files with one id: neither can be the rule, because it is unknown which runs and cursors belong to which. */
+function claimsOf(files: ReadonlyMap<string, { origin?: Origin }>, kind: string): Claim[] {
+  const own = [...files].filter(([file, { origin }]) => origin !== undefined && !file.startsWith("../"));
+  return own.map(([file]) => ({ id: idOfPath(file), file, at: { line: 1, column: 1 }, kind }));
+}
+
+/**
+ * Rules, actions and commands share one space of ids. Two files with one id: neither can be the rule, because it is unknown
+ * which runs and cursors belong to which.
+ */
 function findSharedIds(claims: Claim[]): Problem[] {
   const byId = Map.groupBy(claims, ({ id }) => id);
   return [...byId.values()].filter((group) => group.length > 1).flatMap((group) =>
-    group.map(({ id, file, at }): Problem => {
+    group.map(({ id, file, at, kind }): Problem => {
       const others = group.filter((claim) => claim.file !== file).map((claim) => claim.file).join(", ");
       return {
         severity: "error",
         file,
         at,
-        message: `the rule id "${id}" is also that of ${others}`,
-        hint: "rename one of the files, or give one an id of its own with id:",
+        message: `the ${kind} id "${id}" is also that of ${others}`,
+        hint: kind === "rule"
+          ? "rename one of the files, or give one an id of its own with id:"
+          : "rename one of the files: rules, actions and commands share their ids",
       };
     })
   );

@@ -118,15 +118,18 @@ export class Attachments {
   async pass(rules: ReadonlyMap<string, Rule>): Promise<void> {
     for (const rule of rules.values()) {
       for (const trigger of rule.triggers) {
-        const pass = this.#kind(trigger).pass;
-        if (!rule.enabled || pass === undefined) continue;
-        try {
-          const context = this.#context(rule, trigger, this.#resolve(rule, trigger), new AbortController().signal);
-          await pass(context);
-        } catch (error) {
-          this.options.report(rule.id, trigger.id, messageOf(error), cappedBy(error));
-        }
+        if (rule.enabled) await this.look(rule, trigger);
       }
+    }
+  }
+
+  /** Runs one pass of a trigger, if it has one. */
+  async look(rule: Rule, trigger: Trigger): Promise<void> {
+    try {
+      const context = this.#context(rule, trigger, this.#resolve(rule, trigger), new AbortController().signal);
+      await this.#kind(trigger).pass?.(context);
+    } catch (error) {
+      this.options.report(rule.id, trigger.id, messageOf(error), cappedBy(error));
     }
   }
 
@@ -195,6 +198,7 @@ export class Attachments {
       signal,
       once: this.#once,
       meter: this.options.surroundings(rule.id).$meter,
+      holds: (event) => ingest.holds(key, event),
       ingest: (events, progress) => ingest.fromTrigger(key, events, progress),
       source: sourceOf(rule, trigger),
       execute: (source, input, signal, how) => this.options.execute(rule.id, trigger.id, source, input, signal, how),
@@ -220,7 +224,7 @@ function sameSource(attached: Wanted, wanted: Wanted): boolean {
 }
 
 /** The source that a poll calls. */
-function sourceOf(rule: Rule, { kind, args }: Trigger): Definition | undefined {
+export function sourceOf(rule: Rule, { kind, args }: Trigger): Definition | undefined {
   const target = kind === "poll" && typeof args.poll === "object" ? (args.poll as JsonObject).call : undefined;
   if (typeof target !== "string") return undefined;
   return rule.definitions?.[definitionKey(readTarget("/", join("/", dirname(rule.file)), target))];

@@ -7,6 +7,7 @@ import { callTargets } from "../language/expressions/names.ts";
 import type { SourceText } from "../language/fields/field_text.ts";
 import { readFields } from "../language/fields/fields.ts";
 import type { Kinds } from "../language/kind.ts";
+import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../model/rule.ts";
@@ -14,22 +15,28 @@ import type { SecretFault } from "../secrets/secrets.ts";
 import { type Call, callsInCode, callsInRaw, placeCalls } from "./calls.ts";
 import { guarded } from "./guard.ts";
 import { type ConfigFile, configOf } from "./settings/config.ts";
+import { editorsOf, layConfig, lowerValues, warningOf } from "./settings/config_layers.ts";
 import { type ActionSource, idOfPath, type RuleSource } from "./source.ts";
 
 /** What a check needs besides the file; the same for all files of a load. */
 export interface Surroundings {
   configs: ConfigFile[];
+  /** Config values above those of the files, by rule. */
+  upper: ReadonlyMap<string, UpperValue[]>;
   secretFault: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups. */
   people: string[];
   /** Names of connections. */
   connections: string[];
   previous: ReadonlyMap<string, Rule>;
+  previousConfigs: ReadonlyMap<string, RuleConfig>;
 }
 
 export interface RuleCheck {
   /** Absent if the file has errors. */
   rule?: CheckedRule;
+  /** Absent if the rule has no config, or the check itself failed. */
+  config?: RuleConfig;
   calls: Call[];
   problems: Problem[];
 }
@@ -84,13 +91,9 @@ export class Checks {
     this.#checkedRules.set(source, memo);
   }
 
-  #rule(source: RuleSource, { configs, secretFault, people, connections, previous }: Surroundings): RuleCheck {
-    const fields = fieldsOf(source.raw.config, (path) => source.origin.written?.(["config", ...path]));
-    const { values, enabled, missing, problems } = configOf(
-      { id: source.id, fields },
-      configs,
-      previous.get(source.id),
-    );
+  #rule(source: RuleSource, surroundings: Surroundings): RuleCheck {
+    const { secretFault, people, connections } = surroundings;
+    const { config, values, enabled, missing, problems } = configFor(source, surroundings);
     const checked = recall(
       this.#checkedRules,
       source,
@@ -118,9 +121,14 @@ export class Checks {
         return { ...(rule && !found.some(isError) && { rule }), calls, problems: [...found, ...ofTests] };
       },
     );
-    if (missing.length + problems.length === 0) return checked;
+    if (config === undefined && missing.length + problems.length === 0) return checked;
     const { rule, calls } = checked;
-    return { ...(rule && missing.length === 0 && { rule }), calls, problems: [...checked.problems, ...problems] };
+    return {
+      ...(rule && missing.length === 0 && { rule }),
+      ...config && { config },
+      calls,
+      problems: [...checked.problems, ...problems],
+    };
   }
 
   #action(
@@ -145,6 +153,23 @@ export class Checks {
       };
     });
   }
+}
+
+/** The config of a rule from all layers. */
+function configFor(source: RuleSource, { configs, upper, previous, previousConfigs }: Surroundings) {
+  const { id, file, raw, origin } = source;
+  const fields = fieldsOf(raw.config, (path) => origin.written?.(["config", ...path]));
+  const last = previous.get(id);
+  const before = previousConfigs.get(id);
+  const known = last && { enabled: last.enabled, config: before ? lowerValues(before.entries) : last.config };
+  const { values: fromFiles, enabled, missing, problems } = configOf({ id, fields }, configs, known);
+  const given = upper.get(id) ?? [];
+  if (Object.keys(fields).length + given.length === 0) return { values: {}, enabled, missing, problems };
+  const { values, entries, refused } = layConfig(fields, fromFiles, given);
+  for (const each of refused) problems.push(warningOf(each, file, origin.at(["config", each.key], "key")));
+  const named = typeof raw.name === "string" ? { name: raw.name } : {};
+  const config: RuleConfig = { rule: id, ...named, file, fields, editors: editorsOf(raw.editors), entries, refused };
+  return { config, values, enabled, missing, problems };
 }
 
 function failed({ problems }: RuleSource | ActionSource, problem: Problem): { calls: Call[]; problems: Problem[] } {

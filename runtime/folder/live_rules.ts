@@ -1,9 +1,12 @@
 import { messageOf } from "../model/errors.ts";
+import { commandRules } from "../commands/command_rule.ts";
 import type { Loaded } from "./loaded.ts";
 import type { Loader } from "./loader.ts";
 import { logReload } from "./reload.ts";
+import type { UpperValue } from "../model/config.ts";
 import type { Rule } from "../model/rule.ts";
 import type { Store } from "../store/store.ts";
+import { setOnPages } from "./settings/set_config.ts";
 import type { Attachments } from "./attachments.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 
@@ -24,6 +27,7 @@ export class LiveRules {
   #loaded: Loaded | undefined;
   #paused: Record<string, string> = {};
   #versions: string[] = [];
+  #startable: ReadonlyMap<string, Rule> = new Map();
 
   constructor(private readonly options: LiveRulesOptions) {}
 
@@ -35,6 +39,11 @@ export class LiveRules {
   /** The rules by id. */
   get rules(): ReadonlyMap<string, Rule> {
     return this.#loaded?.rules ?? new Map();
+  }
+
+  /** The rules by id, together with those that start a command by itself. */
+  get startable(): ReadonlyMap<string, Rule> {
+    return this.#startable;
   }
 
   /**
@@ -54,15 +63,17 @@ export class LiveRules {
   async reload(): Promise<void> {
     const { loader, ingest, attachments, onLoaded, onFailure } = this.options;
     const before = this.#loaded;
-    const loaded = await loader.load(before);
+    const loaded = await loader.load(before, await this.#upperConfig());
     if (before === undefined) await this.#keepFromBefore(loaded);
     await onLoaded(loaded);
     // Runs can be pinned only to stored versions. Set this before the versions are stored: upkeep may look in between.
-    this.#versions = [before, loaded].flatMap((each) => [...each?.rules.values() ?? []].map(({ version }) => version));
-    await this.#putVersions(before?.rules, loaded.rules);
+    const startable = new Map([...commandRules(loaded.commands.values()), ...loaded.rules]);
+    this.#versions = [this.#startable, startable].flatMap((rules) => [...rules.values()].map(({ version }) => version));
+    await this.#putVersions(before && this.#startable, startable);
     if (before === undefined) await this.#readPaused();
     this.#loaded = loaded;
-    ingest.setRules(loaded.rules);
+    this.#startable = startable;
+    ingest.setRules(startable);
     await ingest.batches.rulesChanged();
     for (const { rule, trigger, error } of await attachments.swap(loaded.rules)) {
       onFailure(rule.id, trigger.id, messageOf(error));
@@ -75,6 +86,13 @@ export class LiveRules {
     await this.options.store.setPaused(rule, reason);
     await this.#readPaused();
     await this.options.ingest.batches.rulesChanged();
+  }
+
+  /** Config values above those of the files. */
+  async #upperConfig(): Promise<UpperValue[]> {
+    const { store } = this.options;
+    const [sourced, onPages] = await Promise.all([store.getSourced(), store.listConfig()]);
+    return [...sourced, ...setOnPages(onPages)];
   }
 
   /** A file that was broken while the program was down keeps the version that was in force before. */

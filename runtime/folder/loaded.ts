@@ -1,6 +1,7 @@
 import type { SmtpSettings } from "../actions/mail/mailer.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Person } from "../model/form.ts";
+import type { RefusedValue, RuleConfig } from "../model/config.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Command, Rule } from "../model/rule.ts";
 
@@ -16,6 +17,10 @@ export interface Loaded {
   broken: Map<string, string>;
   /** TypeScript files that are still being evaluated, each with the id of its rule; kept like broken ones. */
   late: Map<string, string>;
+  /** The config of each rule that has one, by id, with where each value comes from; also of rules that do not load. */
+  configs: Map<string, RuleConfig>;
+  /** Config values above those of the files that are not used, of all rules. */
+  refused: RefusedValue[];
   settings: Settings;
   /** Names of the secrets that the rules use. */
   secretNames: string[];

@@ -1,6 +1,7 @@
 import { join, sep } from "node:path";
 import type { Isolates } from "../workers/workers.ts";
 import type { Problem } from "../model/problem.ts";
+import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Command, Rule } from "../model/rule.ts";
 import type { Kind, Kinds } from "../language/kind.ts";
 import { keepFor } from "../language/expressions/expression.ts";
@@ -8,13 +9,14 @@ import { Secrets } from "../secrets/secrets.ts";
 import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
-import { assemble, type Candidate, type FinishedRules, settleActions } from "./assemble.ts";
+import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions } from "./assemble.ts";
 import type { Callables, LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
-import { canKeep, type CheckedFile, CheckedRules, Checks, fieldsOf } from "./checks.ts";
-import { checkConfigNames, type ConfigFile, type Configurable, readConfig } from "./settings/config.ts";
+import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
+import { type ConfigFile, readConfig } from "./settings/config.ts";
 import { CommandReader } from "./commands.ts";
 import { scopeOf } from "./folder.ts";
+import { settleConfigs } from "./rule_configs.ts";
 import { guarded } from "./guard.ts";
 import { idsByFile, type Loaded, looksLikeRule, type Settings, type Unready } from "./loaded.ts";
 import { checkConnections } from "./settings/connections.ts";
@@ -44,6 +46,8 @@ export interface LoaderOptions {
   build?: string;
   /** Name of the environment: `config.<env>.yaml` overrides `config.yaml`. */
   env?: string;
+  /** Config values from the command line. */
+  set?: UpperValue[];
   triggerKinds: Record<string, TriggerKind>;
   stepKinds: Record<string, Kind>;
   isolates: Isolates;
@@ -117,10 +121,12 @@ export class Loader {
   /**
    * Loads the folder's current state. Calls must not overlap.
    * @param previous what is in force: what does not load now keeps its last good version from it
+   * @param upper config values above those of the files, besides those from the command line
    * @throws UsageError if the folder cannot be read at all
    */
-  async load(previous?: Loaded): Promise<Loaded> {
-    const { environment, loadTimeout = Infinity } = this.options;
+  async load(previous?: Loaded, upper: UpperValue[] = []): Promise<Loaded> {
+    const { environment, loadTimeout = Infinity, set = [] } = this.options;
+    const given = [...upper, ...set];
     this.#loadTimeout = previous === undefined ? Math.max(loadTimeout, FIRST_LOAD_TIMEOUT) : loadTimeout;
     const files = await this.#folder.read();
     if (previous === undefined) this.#checked = await this.#checkedRules.read();
@@ -143,20 +149,22 @@ export class Loader {
       configs: config.files,
       secretFault: (name: string) => secrets.fault(name),
       people: namesOf(settings.people),
+      upper: Map.groupBy(given, ({ rule }) => rule),
       connections: settings.connections.map(({ name }) => name),
       previous: previous?.rules ?? new Map<string, Rule>(),
+      previousConfigs: previous?.configs ?? new Map<string, RuleConfig>(),
     };
     const candidates = sources.filter((source) => source.kind === "rule").map((source): Candidate => {
       const check = this.#checks.rule(source, surroundings);
       return { source, check: config.certain ? check : { ...check, rule: undefined } };
     });
     this.#ruleSources = new Map(candidates.map(({ source }) => [source.file, source]));
-    if (config.files.length > 0) {
-      const known = configurables(candidates, unready);
-      for (const each of config.files) {
-        problems.push(...guarded(each.file, () => checkConfigNames(each, known), (problem) => [problem]));
-      }
-    }
+    const { configs, refused } = settleConfigs(candidates, unready, {
+      files: config.files,
+      upper: given,
+      previous: previous?.configs,
+      problems,
+    });
     for (const source of sources) {
       if (source.kind === "helper" || source.kind === "unreadable") problems.push(...source.problems);
     }
@@ -177,11 +185,13 @@ export class Loader {
       problems,
     });
     problems.push(...settleActions(callables));
+    // The calls of files that cannot be read are unknown.
+    if (unreadable.length + unready.late.size === 0) problems.push(...findUncalled(candidates, callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
     this.#commands = callables.commands;
     const commands = commandsById(callables, unreadable.map(({ file }) => file), previous);
-    const secretNames = this.#secretsOf(rules.values(), settings, problems);
+    const secretNames = this.#secretsOf(rules.values(), commands.values(), settings, problems);
     if (previous === undefined) await this.#keepChecked();
     for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
     return {
@@ -190,6 +200,8 @@ export class Loader {
       late,
       commands,
       problems: arrange([...problems, ...assembly.problems], files),
+      configs,
+      refused,
       settings,
       secretNames,
       outside: this.#outside(settings),
@@ -309,8 +321,9 @@ export class Loader {
     return source;
   }
 
-  /** Secrets used by the settings, by the rules and by the actions that they call. */
-  #secretsOf(rules: Iterable<Rule>, { smtp, connections }: Settings, problems: Problem[]): string[] {
+  /** Secrets used by the settings, by the commands, by the rules and by the actions that they call. */
+  #secretsOf(rules: Iterable<Rule>, commands: Iterable<Command>, settings: Settings, problems: Problem[]): string[] {
+    const { smtp, connections } = settings;
     const names = [...rules].flatMap((rule) => {
       const parts = [rule, ...Object.values(rule.actions)];
       const find = () => [
@@ -321,8 +334,9 @@ export class Loader {
       this.#secretNames.set(rule, known);
       return known;
     });
+    const ofCommands = [...commands].flatMap(({ inputs }) => secretChoices(inputs));
     const ofConnections = connections.flatMap((each) => (each.kind === "bearer" ? each.bearer : each.secret) ?? []);
-    return [...new Set([...names, ...smtp?.password ? [smtp.password] : [], ...ofConnections])].sort();
+    return [...new Set([...names, ...ofCommands, ...smtp?.password ? [smtp.password] : [], ...ofConnections])].sort();
   }
 
   /** What the rules depend on outside the folder. */
@@ -360,11 +374,4 @@ function unreadableCode(file: FolderFile): LoadedTypeScript {
 
 function isSpecial(path: string): boolean {
   return path === SETTINGS_FILE || CONFIG_FILE.test(path);
-}
-
-function configurables(candidates: Candidate[], { broken, late }: Unready): Configurable[] {
-  const readable = candidates.map(({ source: { id, file, raw } }) =>
-    guarded<Configurable>(file, () => ({ id, fields: fieldsOf(raw.config) }), () => ({ id }))
-  );
-  return [...readable, ...[...broken.values(), ...late.values()].map((id) => ({ id }))];
 }

@@ -1,6 +1,7 @@
 import { KEY_NAME } from "../connections/seal.ts";
 import { type Embedded, embedded } from "../host/embedded.ts";
 import type { Isolates } from "../workers/workers.ts";
+import type { UpperValue } from "../model/config.ts";
 import { type IsolateOptions, openIsolates } from "../workers/open_workers.ts";
 import type { Kind } from "../language/kind.ts";
 import type { Secrets } from "../secrets/secrets.ts";
@@ -14,6 +15,8 @@ export interface LoadingOptions {
   folder: string;
   data: string;
   env?: string;
+  /** Config values from the command line. */
+  set?: UpperValue[];
   /** TypeScript files that are already bundled. */
   prebuilt?: Prebuilt;
   environment: Record<string, string | undefined>;
@@ -44,6 +47,7 @@ export function openLoading(options: LoadingOptions): Loading {
     folder,
     data,
     env,
+    set,
     prebuilt,
     environment,
     stepKinds,
@@ -71,6 +75,7 @@ export function openLoading(options: LoadingOptions): Loading {
     dataFolder: data,
     build: buildOf(embedded),
     env,
+    set,
     prebuilt,
     environment,
     triggerKinds,

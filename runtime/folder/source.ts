@@ -1,4 +1,6 @@
 import { basename } from "node:path";
+import { OTHER_KINDS } from "../commands/read_command.ts";
+import { ACTION_KEYS } from "../language/checker/check.ts";
 import type { JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
 import type { Definition } from "../model/rule.ts";
@@ -57,7 +59,11 @@ export function idOfPath(file: string): string {
 /** Files that have a meaning only at the top of the folder. */
 const TOP_FILE = /\/(config(\.[^/]+)?|whenthen)\.ya?ml$/;
 
-/** Distinguishes rules and actions: a file with `inputs` or `output` and without `when` is an action. */
+/**
+ * Finds the kind of a file by its keys: `command` makes it a command; `when` a rule; `then` with nothing but keys of actions,
+ * or `inputs` or `output`, an action. A file that has only some keys of a rule stays a rule, so that the last good version of
+ * one that lost its `when` goes on.
+ */
 export function sourceOfYaml(yaml: YamlFile): Source {
   const { origin: { file }, problems } = yaml;
   return guarded(file, () => readSource(yaml), (problem) => unreadable(file, [...problems, problem]));
@@ -75,7 +81,7 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
   }
   const common = { file, raw: value, origin, problems };
   if ("command" in value) return { kind: "command", ...common, problems: [...problems, ...otherKinds(value, origin)] };
-  if (!("when" in value) && ("inputs" in value || "output" in value)) return { kind: "action", ...common };
+  if (isAction(value)) return { kind: "action", ...common };
   if (TOP_FILE.test(file) && !("when" in value) && !("then" in value)) {
     const message = `${basename(file)} is read only at the top of the rules folder`;
     const hint = "move it there; its blocks are called by rule ids such as ops/disk";
@@ -84,9 +90,15 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
   return { kind: "rule", ...common, text, id: idOf(value, file), idAt: origin.at(["id"], "value") };
 }
 
+function isAction(value: JsonObject): boolean {
+  if ("when" in value) return false;
+  if ("inputs" in value || "output" in value) return true;
+  return "then" in value && Object.keys(value).every((key) => ACTION_KEYS.includes(key) || key.startsWith("x-"));
+}
+
 /** A file is of one kind. */
 function otherKinds(value: JsonObject, origin: Origin): Problem[] {
-  return ["when", "then"].filter((key) => key in value).map((key) => ({
+  return OTHER_KINDS.filter((key) => key in value).map((key) => ({
     severity: "error",
     file: origin.file,
     at: origin.at([key], "key"),

@@ -1,6 +1,6 @@
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
-import { readdir, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { messageOf, TerminalError } from "../model/errors.ts";
 import type { Disk, DiskFile } from "./disk.ts";
@@ -43,6 +43,8 @@ export const MOST_FILE_BYTES = 1_000_000_000;
 const PIECE = 1_000_000;
 /** Folders checked per sweep, so that even 100,000 of them cause no burst of work. */
 const SWEPT = 100;
+/** The folder of private folders, beside those of runs. */
+const PRIVATE = ".private";
 /** See `newId`: only names of this form are folders of runs. */
 const RUN_ID = /^[0-9a-z]{20}$/;
 
@@ -88,6 +90,18 @@ export class RunFiles {
     const folder = join(this.folder, run);
     await this.disk.mkdir(folder);
     return folder;
+  }
+
+  /** A new folder that only this user can read, for secrets that a program gets as files. Remove it after use. */
+  async privateFolder(): Promise<string> {
+    const place = join(this.folder, PRIVATE);
+    await mkdir(place, { recursive: true, mode: 0o700 });
+    return await mkdtemp(join(place, "of-"));
+  }
+
+  /** Removes what a killed program has left in private folders. */
+  async removePrivate(): Promise<void> {
+    await rm(join(this.folder, PRIVATE), { recursive: true, force: true });
   }
 
   /**

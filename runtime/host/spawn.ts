@@ -4,6 +4,9 @@ import { readdir, readFile } from "node:fs/promises";
 import { constants } from "node:os";
 import process from "node:process";
 import type { Readable } from "node:stream";
+import { basename } from "node:path";
+import { messageOf, StillRunningError } from "../model/errors.ts";
+import { logLine } from "./log_line.ts";
 import { Head, type Kept, lastLines, Tail } from "./kept_output.ts";
 
 /** How long background processes of a finished command may continue to write before its group is ended. */
@@ -25,7 +28,12 @@ export interface ChildOptions {
   tail?: number;
   /** Receives all of standard output, in addition to the bytes kept. An error that it throws ends the child. */
   output?: Take;
-  /** Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. */
+  /** Sees both streams as they are written. */
+  watch?: (stream: "stdout" | "stderr", bytes: Uint8Array) => void;
+  /**
+   * Ends the child with its whole process group: SIGTERM, two seconds, SIGKILL. What sudo has started belongs to root and is
+   * ended by `sudo -n kill`.
+   */
   signal: AbortSignal;
 }
 
@@ -44,10 +52,10 @@ const groups = new Set<ProcessGroup>();
  * Runs a program in its own process group and waits until it and everything it started in that group has ended.
  * A process that made itself a session of its own (`setsid`) is on its own.
  * @throws the system's error (`code` is `ENOENT`, `EACCES`, …) if it cannot be started; the signal's reason if aborted, after
- * the group has ended; the error of `output`
+ * the group has ended; a StillRunningError if it could not be ended; the error of `output`
  */
 export async function runChild(options: ChildOptions): Promise<ChildEnd> {
-  const { program, args, cwd, env, stdin, keep, tail, output, signal } = options;
+  const { program, args, cwd, env, stdin, keep, tail, output, watch, signal } = options;
   signal.throwIfAborted();
   const child = spawn(program, args, {
     cwd,
@@ -59,6 +67,10 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   const stderr = new Tail(keep.stderr);
   child.stdout!.on("data", (chunk: Buffer) => stdout.add(chunk));
   child.stderr!.on("data", (chunk: Buffer) => stderr.add(chunk));
+  if (watch !== undefined) {
+    child.stdout!.on("data", (chunk: Buffer) => watch("stdout", chunk));
+    child.stderr!.on("data", (chunk: Buffer) => watch("stderr", chunk));
+  }
   const handed = output && new HandedOn(child.stdout!, output);
   const failed = new Promise<never>((_, reject) => child.on("error", reject));
   const exited = new Promise<[number | null, string | null]>((resolve) =>
@@ -69,16 +81,21 @@ export async function runChild(options: ChildOptions): Promise<ChildEnd> {
   failed.catch(() => {});
   feed(child, stdin);
 
-  const group = new ProcessGroup(child.pid);
+  const group = new ProcessGroup(child.pid, basename(program) === "sudo" ? { program, cwd, env } : undefined);
   groups.add(group);
   const aborted = Promise.withResolvers<void>();
-  const end = () => group.end().then(aborted.resolve);
+  const end = () => group.end().then(() => aborted.resolve());
   signal.addEventListener("abort", end);
   try {
     await Promise.race([exited, aborted.promise, ...handed ? [handed.failed] : []]);
     if (!signal.aborted) await (handed?.drained(LINGER, closed) ?? within(LINGER, closed));
-    await group.end();
+    const hasEnded = await group.end();
     await handed?.taken;
+    if (signal.aborted && !hasEnded) {
+      // It must not keep this program from ending.
+      child.unref();
+      throw stillRunning(signal.reason, group.id);
+    }
     signal.throwIfAborted();
     if (handed?.error !== undefined) throw handed.error;
     const [code, endedBy] = await exited;
@@ -120,23 +137,32 @@ const KILLED_WITHIN = 500;
 const FIRST_LOOK = 5;
 const LONGEST_PAUSE = 100;
 
+/** How to run `sudo` as the child was run. */
+interface Sudo {
+  program: string;
+  cwd: string;
+  env: Record<string, string>;
+}
+
 /** A child process that leads its own process group, with all processes that it started there. */
 class ProcessGroup {
-  #ended?: Promise<void>;
+  #ended?: Promise<boolean>;
 
-  constructor(readonly id: number) {}
+  /** @param sudo given if the child was started by sudo, so that its processes belong to root */
+  constructor(readonly id: number, private readonly sudo: Sudo | undefined) {}
 
-  /** Ends the remaining processes: SIGTERM, two seconds, SIGKILL. Resolves when none of them runs. */
-  end(): Promise<void> {
+  /**
+   * Ends the remaining processes: SIGTERM, two seconds, SIGKILL. Resolves when none of them runs.
+   * @returns false if some still run: they belong to another user, or the system did not carry out SIGKILL in time
+   */
+  end(): Promise<boolean> {
     return this.#ended ??= this.#end();
   }
 
-  async #end(): Promise<void> {
-    if (!await this.#runs()) return;
-    this.#signal("SIGTERM");
-    if (await this.#goneWithin(GRACE)) return;
-    this.#signal("SIGKILL");
-    await this.#goneWithin(KILLED_WITHIN);
+  async #end(): Promise<boolean> {
+    if (!await this.#runs()) return true;
+    if (await this.#kill("TERM") && await this.#goneWithin(GRACE)) return true;
+    return await this.#kill("KILL") && await this.#goneWithin(KILLED_WITHIN) || !await this.#runs();
   }
 
   async #goneWithin(ms: number): Promise<boolean> {
@@ -149,20 +175,45 @@ class ProcessGroup {
   }
 
   async #runs(): Promise<boolean> {
-    return this.#signal(0) && (process.platform !== "linux" || await hasRunningMember(this.id));
+    return this.#signal(0) !== "gone" && (process.platform !== "linux" || await hasRunningMember(this.id));
   }
 
-  /** Returns false if no process of the group remains. */
-  #signal(signal: "SIGTERM" | "SIGKILL" | 0): boolean {
+  /** @returns whether the processes have got the signal, or are gone */
+  async #kill(signal: "TERM" | "KILL"): Promise<boolean> {
+    const done = this.#signal(`SIG${signal}`);
+    // The group may have processes of both users: those of ours have got the signal, those of root have not.
+    if (this.sudo === undefined) return done !== "forbidden";
+    return await this.#killAsRoot(this.sudo, signal) || done !== "forbidden";
+  }
+
+  #killAsRoot({ program, cwd, env }: Sudo, signal: string): Promise<boolean> {
+    return new Promise((resolve) => {
+      const killing = spawn(program, ["-n", "kill", `-${signal}`, "--", `-${this.id}`], { cwd, env, stdio: "ignore" });
+      killing.once("error", () => resolve(false));
+      killing.once("exit", (code) => resolve(code === 0));
+    });
+  }
+
+  /** `forbidden` (EPERM): the remaining processes belong to another user. */
+  #signal(signal: "SIGTERM" | "SIGKILL" | 0): "done" | "gone" | "forbidden" {
     try {
       process.kill(-this.id, signal);
-      return true;
+      return "done";
     } catch (error) {
-      // EPERM: the remaining processes have changed to another user; this program cannot end them.
-      if (["ESRCH", "EPERM"].includes((error as NodeJS.ErrnoException).code ?? "")) return false;
+      const { code } = error as NodeJS.ErrnoException;
+      if (code === "ESRCH") return "gone";
+      if (code === "EPERM") return "forbidden";
       throw error;
     }
   }
+}
+
+/** What a child that could not be ended fails with. */
+function stillRunning(reason: unknown, group: number): StillRunningError {
+  const message = `${messageOf(reason)}; it still runs, because it belongs to another user and cannot be ended: ` +
+    `process group ${group}`;
+  logLine("warn", message, { group });
+  return new StillRunningError(message);
 }
 
 /**

@@ -19,6 +19,7 @@ import { StoreFullError } from "../store/store.ts";
 import type { Registry, Subscription, TriggerEvent } from "../triggers/trigger.ts";
 import { Batches } from "./batches.ts";
 import { decide } from "./decide_verdict.ts";
+import { isByHand } from "./inputs.ts";
 
 /** What ingest works with. */
 export interface IngestOptions {
@@ -86,6 +87,13 @@ export class Ingest {
     const source = `/rules/${key.rule}/${key.trigger}`;
     const deliveries = events.map((event) => ({ ...key, event: this.#stamp({ source, ...event }) }));
     return this.deliver(deliveries, progress === undefined ? [] : [{ ...key, ...progress }]);
+  }
+
+  /** Whether an event of a trigger would start something, or be collected, as far as that is known without rule code. */
+  async holds(key: TriggerKey, event: TriggerEvent): Promise<boolean> {
+    const source = `/rules/${key.rule}/${key.trigger}`;
+    const candidate = await this.#candidate(this.#stamp({ source, ...event }), key);
+    return candidate?.outcome.kind === "admit" || candidate?.outcome.kind === "collect";
   }
 
   /**
@@ -187,12 +195,13 @@ export class Ingest {
 
 /**
  * An event that starts nothing because of invalid inputs does not keep its identity: the sender can correct it and send
- * it again.
+ * it again. The same is true of a start by hand that is refused for any reason, such as a pause.
  */
 function arrivalOf(event: Event, within: number | undefined, candidates: Candidate[]): Arrival {
   const kinds = candidates.map(({ outcome }) => outcome.kind);
-  const isRefused = kinds.includes("invalid") && !kinds.includes("admit") && !kinds.includes("collect");
-  return { event, within: isRefused ? 0 : within, candidates };
+  const startsNothing = !kinds.includes("admit") && !kinds.includes("collect");
+  const mayComeAgain = startsNothing && (kinds.includes("invalid") || isByHand(event));
+  return { event, within: mayComeAgain ? 0 : within, candidates };
 }
 
 /** Like `Promise.all`, but cheaper for a single item, which is the usual case. */

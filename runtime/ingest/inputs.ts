@@ -1,6 +1,6 @@
 import { ExpressionError, type Scope } from "../language/expressions/expression.ts";
 import { resolve } from "../language/expressions/template.ts";
-import { checkValues, type FieldProblem, sayProblem } from "../language/fields/check_values.ts";
+import { checkValues, type FieldProblem, sayProblem, withoutCleared } from "../language/fields/check_values.ts";
 import { mayChange } from "../language/fields/literals.ts";
 import { isObject } from "../language/fields/map_fields.ts";
 import type { Event } from "../model/event.ts";
@@ -12,6 +12,11 @@ import type { Field, Rule, Trigger } from "../model/rule.ts";
  * values.
  */
 export const BY_HAND = "manual";
+
+/** Whether an event is a start by hand. */
+export function isByHand({ type, by }: Event): boolean {
+  return type === BY_HAND && by !== undefined;
+}
 
 /** The values of a rule's inputs, or what is wrong with them, by name. */
 export type Inputs = { values: JsonObject; problems?: undefined } | {
@@ -31,11 +36,13 @@ export function inputsOf(event: Event, fields: Record<string, Field>, trigger: T
       missing.push({ key, kind: "unfit", message: error.message });
     }
   }
-  if (event.type === BY_HAND && event.by !== undefined && isObject(event.data)) Object.assign(given, event.data);
+  const byHand = isByHand(event) && isObject(event.data) ? event.data as JsonObject : {};
+  Object.assign(given, byHand);
   const unknown = new Set(missing.map(({ key }) => key).filter((key) => !Object.hasOwn(given, key)));
-  const { values, problems } = checkValues(fields, given, unknown);
+  const { values, problems } = checkValues(withoutCleared(fields, byHand), given, unknown);
   const all = [...missing.filter(({ key }) => unknown.has(key)), ...problems];
-  return all.length > 0 ? { problems: byName(all) } : { values };
+  const found = byName(all);
+  return found === undefined ? { values } : { problems: found };
 }
 
 /** The inputs of a batch's run: its trigger gives them without an event. */
@@ -52,11 +59,13 @@ export function problemsOfGiven(
   const preset = Object.entries(trigger.inputs ?? {}).filter(([key]) => !Object.hasOwn(given, key));
   const open = new Set(preset.filter(([, value]) => mayChange(value)).map(([key]) => key));
   const values = { ...Object.fromEntries(preset.filter(([key]) => !open.has(key))), ...given };
-  const { problems } = checkValues(fields, values, open);
-  return problems.length > 0 ? byName(problems) : undefined;
+  const { problems } = checkValues(withoutCleared(fields, given), values, open);
+  return byName(problems);
 }
 
-function byName(problems: FieldProblem[]): Record<string, string> {
+/** Problems as sentences, by the name at which they are shown; undefined if there are none. */
+export function byName(problems: FieldProblem[]): Record<string, string> | undefined {
+  if (problems.length === 0) return undefined;
   const found: Record<string, string> = {};
   for (const problem of problems) {
     const { key } = problem;

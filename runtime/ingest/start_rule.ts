@@ -6,10 +6,11 @@ import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule, Trigger } from "../model/rule.ts";
 import type { Receipt } from "../store/store.ts";
 import type { Ingest } from "./ingest.ts";
-import { BY_HAND, problemsOfGiven } from "./inputs.ts";
+import { commandOfRule, problemsOfStart } from "../commands/command_rule.ts";
+import { BY_HAND, byName, problemsOfGiven } from "./inputs.ts";
 
 /** The group of people who may do everything. */
-const OPERATORS = "operators";
+export const OPERATORS = "operators";
 
 /** A start by hand. */
 export interface Start {
@@ -54,12 +55,15 @@ export async function startRule({ clock, rules, ingest }: StartContext, id: stri
   const trigger = triggerFor(rule, start.person);
   if (trigger === undefined) return { kind: "forbidden" };
   const { inputs = {}, data = null, by, subject } = start;
-  const problems = problemsOfGiven(rule.inputs, trigger, inputs);
+  const command = commandOfRule(rule);
+  const problems = command === undefined
+    ? problemsOfGiven(rule.inputs, trigger, inputs)
+    : byName(problemsOfStart(command, inputs));
   if (problems !== undefined) return { kind: "invalid", problems };
   const event: Pick<Event, "id" | "type" | "data" | "by" | "subject"> = {
     id: start.id ?? newId(clock.now()),
     type: BY_HAND,
-    data: rule.inputs === undefined ? data : inputs,
+    data: rule.inputs === undefined && command === undefined ? data : inputs,
     by,
     ...subject !== undefined && { subject },
   };

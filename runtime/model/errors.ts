@@ -28,6 +28,11 @@ export class TimeoutError extends Error {
   override name = "TimeoutError";
 }
 
+/** A program was told to end, but still runs. The step is not attempted again, since two of them would run at once. */
+export class StillRunningError extends TerminalError {
+  override name = "StillRunningError";
+}
+
 /** A command line or request of a user cannot be carried out; the message says what would work. */
 export class UsageError extends Error {
   override name = "UsageError";

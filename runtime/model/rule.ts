@@ -40,6 +40,8 @@ export interface Rule {
   actions: Record<string, CalledAction>;
   /** The commands that it calls, directly or through actions, by path relative to the folder; absent if there are none. */
   commands?: Record<string, Command>;
+  /** Of the rule that starts a command by itself: the command's path. Other rules do not have it. */
+  command?: string;
   /** The sources and actions that it uses, by {@link definitionKey}; absent if there are none. */
   definitions?: Record<string, Definition>;
   /** Bundled ESM: under `""` the rule itself if it is TypeScript; else by path the modules that `call:` names; see {@link Target}. */

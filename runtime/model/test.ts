@@ -31,7 +31,7 @@ export interface TestEntry {
   args: JsonObject;
 }
 
-export type TestEntryKind = "send" | "advance" | "answer" | "start" | "skip" | "expect";
+export type TestEntryKind = "send" | "advance" | "answer" | "start" | "config" | "skip" | "look" | "expect";
 
 /** The state of a rule that a test sees, and that `expect` is compared with. */
 export interface Seen {
@@ -132,6 +132,16 @@ export interface Answering {
   with?: Record<string, unknown>;
   /** Why the answer is not accepted. */
   refused?: "forbidden" | "closed" | "invalid";
+}
+
+/** Config that somebody sets. */
+export interface Configuring {
+  /** Who; by default an operator, who may set every rule's. */
+  as?: string;
+  /** Values by key; null removes what was set so. */
+  set: Record<string, unknown>;
+  /** Why it is not set. */
+  refused?: "forbidden" | "invalid";
 }
 
 /** A start by hand. */

@@ -3,11 +3,6 @@ import type { Repeatable } from "../model/event.ts";
 /** With `columns`, CSV whose header row lacks one of these is an error. */
 export type Format = "json" | "feed" | "csv" | "lines" | "text" | { csv: { columns: readonly string[] } };
 
-/** A connection of `whenthen.yaml`, whose token requests get. */
-export interface Connected {
-  connection: string;
-}
-
 /** Options of every step. */
 export interface StepOptions {
   /** For one attempt: `30s`. */
@@ -22,7 +17,7 @@ export interface HttpOptions extends StepOptions {
   body?: string;
   headers?: Record<string, string>;
   query?: Record<string, unknown>;
-  auth?: { bearer: string } | { basic: string } | Connected;
+  auth?: { bearer: string } | { basic: string } | { connection: string };
   format?: Format;
   /** Charset of the answer, whatever its content type says. */
   charset?: string;

@@ -33,4 +33,4 @@ export type { RuleTester, TestOptions } from "./test.ts";
 export { at, cron, event, every, manual, poll, start, watch, webhook } from "./triggers.ts";
 export type { TriggerDefinition } from "./triggers.ts";
 export type { WaitForOptions, WaitOptions } from "./step.ts";
-export type { Answering, Expectation, Seen, Sending, Starting } from "../model/test.ts";
+export type { Answering, Configuring, Expectation, Seen, Sending, Starting } from "../model/test.ts";

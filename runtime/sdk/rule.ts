@@ -44,6 +44,8 @@ export interface RuleSpec<W extends When, C extends ConfigSpec, I extends Config
   limit?: string;
   enabled?: boolean;
   config?: C;
+  /** Who may set the config at `/config/<rule>` besides operators: people, groups, e-mail addresses. */
+  editors?: string | readonly string[];
   /** What it is started with: by a person, or by its triggers. */
   inputs?: I;
   /** Steps as in YAML, executed if the run failed. */

@@ -3,7 +3,7 @@ import type { Json } from "../model/json.ts";
 import type { TypedEvent } from "./event.ts";
 import type { FormFields, FormOptions, FormResult, GivenInputs } from "./fields.ts";
 import type { ActionDefinition } from "./source.ts";
-import type { Connected, Format, HttpOptions, HttpResult, StepOptions } from "./http.ts";
+import type { Format, HttpOptions, HttpResult, StepOptions } from "./http.ts";
 import type { EventOf, TriggerDefinition } from "./triggers.ts";
 
 /** The type of a value after it was recorded: properties with the value undefined are gone, and no value is null. */
@@ -53,8 +53,8 @@ export interface CallOptions
   extends StepOptions, Pick<RunOptions, "stdin" | "save" | "format" | "charset" | "keep" | "ok"> {
   /** The argument of the function, or the inputs of the action or command. */
   with?: Record<string, unknown>;
-  /** What the requests of the function or package use. */
-  auth?: Connected;
+  /** For code: the connection of the requests that it sends. */
+  auth?: { connection: string };
 }
 
 export interface EmitOptions {
@@ -139,7 +139,7 @@ export interface Step {
     action: ActionDefinition<I, Output>,
     name: string,
     inputs: GivenInputs<I>,
-    options?: StepOptions & { auth?: Connected },
+    options?: StepOptions & { auth?: { connection: string } },
   ): Promise<Recorded<Output>>;
   call<T = Json>(name: string, target: string, options?: CallOptions): Promise<T>;
   emit(name: string, type: string, options?: EmitOptions): Promise<Omit<Event, "time">>;

@@ -1,4 +1,4 @@
-import type { Answering, Expectation, Seen, Sending, Starting } from "../model/test.ts";
+import type { Answering, Configuring, Expectation, Seen, Sending, Starting } from "../model/test.ts";
 import type { RuleDefinition } from "./rule.ts";
 
 /** The initial world of a test; the keys are those of `tests:` in YAML. */
@@ -26,8 +26,12 @@ export interface RuleTester {
   answer(step: string, answering?: Answering): Promise<void>;
   /** Somebody starts the rule by hand: `t.start({ as: "anna", inputs: { bits: 4096 } })` */
   start(starting?: Starting): Promise<void>;
+  /** Somebody sets the rule's config: `t.config({ as: "anna", set: { limit: 5 } })` */
+  config(configuring: Configuring): Promise<void>;
   /** An operator ends the wait of this step. */
   skip(step: string): Promise<void>;
+  /** A poll looks at its source now; named by its name, address or kind. */
+  look(trigger: string): Promise<void>;
   /**
    * Throws if something is not as expected now; parts that are not mentioned are not checked.
    * @param options `exact`: lists are complete

@@ -1,6 +1,6 @@
 import type { Json } from "../model/json.ts";
 import type { Change, FileChange, TypedEvent, WebhookEvent } from "./event.ts";
-import type { Connected, Format } from "./http.ts";
+import type { Format } from "./http.ts";
 import { SourceUse } from "./source.ts";
 import type { StandardSchema, TypeOnly } from "./schema.ts";
 
@@ -159,9 +159,14 @@ export type PollSource =
     query?: Record<string, unknown>;
     json?: unknown;
     body?: string;
-    auth?: { bearer: string } | { basic: string } | Connected;
+    auth?: { bearer: string } | { basic: string };
   }
   | { call: string; with?: Record<string, unknown>; auth?: Connected };
+
+/** The connection of the requests of a source: a name in `whenthen.yaml`. */
+interface Connected {
+  connection: string;
+}
 
 const POLL_OPTIONS = new Set([
   "name",
@@ -194,13 +199,13 @@ type SourceEvent<Item, Options> = Options extends { stagnant: string }
  * `poll<Issue>("https://api.example.org/issues", { key: "item.id" })`. A source gives the type of its items:
  * `poll(tasks({ project }), { every: "5m" })`.
  */
-export function poll<Item, const Options extends PollOptions & Batching>(
+export function poll<Item, const Options extends PollOptions & Batching & { auth?: Connected }>(
   source: SourceUse<Item>,
-  options: Options & { auth?: Connected },
+  options: Options,
 ): TriggerDefinition<BatchEvent<SourceEvent<Item, Options>>>;
-export function poll<Item, const Options extends PollOptions = Record<never, never>>(
+export function poll<Item, const Options extends PollOptions & { auth?: Connected } = Record<never, never>>(
   source: SourceUse<Item>,
-  options?: Options & { auth?: Connected },
+  options?: Options,
 ): TriggerDefinition<SourceEvent<Item, Options>>;
 export function poll<Item = Json>(
   source: string,
@@ -218,13 +223,11 @@ export function poll<Item = Json>(
 ): TriggerDefinition<PollEvent<Item>>;
 export function poll(
   source: string | (PollSource & PollOptions) | SourceUse,
-  { auth, ...options }: PollOptions & { auth?: Connected } = {},
+  options: PollOptions & { auth?: Connected } = {},
 ): TriggerDefinition<never> {
   if (source instanceof SourceUse) {
-    return new TriggerDefinition({
-      poll: { call: source.definition, with: source.inputs, ...auth && { auth } },
-      ...options,
-    });
+    const { auth, ...others } = options;
+    return new TriggerDefinition({ poll: { call: source.definition, with: source.inputs, auth }, ...others });
   }
   if (typeof source === "string") return new TriggerDefinition({ poll: source, ...options });
   const isOption = ([name]: [string, unknown]) => POLL_OPTIONS.has(name);

@@ -127,8 +127,13 @@ export interface ClaimedRun {
 export interface Progress extends TriggerKey {
   /** The new mark: a cron's last occurrence, a poll's cursor and validators. Null removes it. */
   mark?: Json;
-  /** Changes of the baseline. `clear` empties it first. */
-  baseline?: { clear?: boolean; put: [key: string, item: Json][]; remove: string[] };
+  /** Changes of the baseline. `clear` empties it first. `times`: when items last changed, null once that was told. */
+  baseline?: {
+    clear?: boolean;
+    put: [key: string, item: Json][];
+    remove: string[];
+    times?: [key: string, at: number | null][];
+  };
 }
 
 /** What a webhook answers. */

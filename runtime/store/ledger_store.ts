@@ -1,3 +1,4 @@
+import type { UpperValue } from "../model/config.ts";
 import type { Form, FormAnswer } from "../model/form.ts";
 import type { Json } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
@@ -11,6 +12,7 @@ import type { Ids } from "./ledger/ids.ts";
 import type { JobKind, Ledger } from "./ledger/ledger.ts";
 import { ordered } from "./ledger/ordered.ts";
 import type { Rows } from "./ledger/rows.ts";
+import type { ConfigChange, ConfigChanged, PageValue } from "./config.ts";
 import type { ConditionChange, Notice, OwnListening } from "./own.ts";
 import { Reading } from "./reading.ts";
 import { RunActions } from "./run_actions.ts";
@@ -65,8 +67,9 @@ import {
   putVersions,
   setPaused,
 } from "./transitions/versions.ts";
+import { getSourced, keepSourced, listConfig, setConfig } from "./transitions/config.ts";
 import { changeCondition, listConditions, listNotices } from "./transitions/notices.ts";
-import { getBaseline, getItems, getMark, getState } from "./transitions/progress.ts";
+import { getBaseline, getItems, getMark, getStagnant, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
 import type { At, Transition } from "./transitions/transition.ts";
 
@@ -138,9 +141,11 @@ export class LedgerStore implements Store {
     return this.#change(setPaused, { rule, paused });
   }
 
-  listPaused(): Promise<Record<string, string>> {
-    return this.#read(listPaused);
-  }
+  listPaused = (): Promise<Record<string, string>> => this.#read(listPaused);
+  setConfig = (change: ConfigChange, now: number): Promise<ConfigChanged> => this.#change(setConfig, change, now);
+  listConfig = (rule?: string): Promise<PageValue[]> => this.#read((rows) => listConfig(rows, rule));
+  keepSourced = (values: UpperValue[]): Promise<void> => this.#change(keepSourced, values);
+  getSourced = (): Promise<UpperValue[]> => this.#read(getSourced);
 
   // ── ingest ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -185,12 +190,9 @@ export class LedgerStore implements Store {
     return this.#change(closeBatch, closing, now);
   }
 
-  getMark(trigger: TriggerKey): Promise<Json | undefined> {
-    return this.#read((rows) => getMark(rows, trigger));
-  }
-
+  getMark = (trigger: TriggerKey): Promise<Json | undefined> => this.#read((rows) => getMark(rows, trigger));
   getItems: Store["getItems"] = (trigger, keys) => this.#read((rows) => getItems(rows, trigger, keys));
-
+  getStagnant: Store["getStagnant"] = (...asked) => this.#read((rows) => getStagnant(rows, ...asked));
   getBaseline: Store["getBaseline"] = (trigger, max, after) =>
     this.#read((rows) => getBaseline(rows, trigger, max, after));
 
@@ -255,9 +257,7 @@ export class LedgerStore implements Store {
     return this.#change(answerForm, { form, answer });
   }
 
-  getForm(form: string): Promise<Form | undefined> {
-    return this.#read((rows) => readForm(rows, form));
-  }
+  getForm = (form: string): Promise<Form | undefined> => this.#read((rows) => readForm(rows, form));
 
   listForms(filter: Parameters<Store["listForms"]>[0]): Promise<Form[]> {
     return this.#read((rows) => listForms(rows, filter));
@@ -290,13 +290,8 @@ export class LedgerStore implements Store {
     return this.#parts.history.newest();
   }
 
-  countVerdicts(): ReturnType<Store["countVerdicts"]> {
-    return this.#read(countVerdicts);
-  }
-
-  countRuns(): ReturnType<Store["countRuns"]> {
-    return this.#read(countRuns);
-  }
+  countVerdicts = (): ReturnType<Store["countVerdicts"]> => this.#read(countVerdicts);
+  countRuns = (): ReturnType<Store["countRuns"]> => this.#read(countRuns);
 
   stats(): Promise<StoreStats> {
     const { history, folding } = this.#parts;

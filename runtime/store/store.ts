@@ -19,9 +19,11 @@ import type {
   TriggerKey,
 } from "./arrival.ts";
 import type { By, Cancelled, Note, Operated, Refused, Seen } from "./decision.ts";
+import type { ConfigStore } from "./config.ts";
 import type { OwnStore } from "./own.ts";
 
 export type * from "./arrival.ts";
+export type * from "./config.ts";
 export type * from "./decision.ts";
 export type * from "./own.ts";
 
@@ -31,7 +33,7 @@ export type * from "./own.ts";
  *
  * @throws StoreFullError from transitions that accept new events, at the size cap or while writes fail
  */
-export interface Store extends OwnStore {
+export interface Store extends OwnStore, ConfigStore {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Stores all rules in force, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[]): Promise<void>;
@@ -81,6 +83,13 @@ export interface Store extends OwnStore {
   getMark(trigger: TriggerKey): Promise<Json | undefined>;
   /** Those of these items of a poll's baseline that it has, by key. */
   getItems(trigger: TriggerKey, keys: string[]): Promise<Map<string, Json>>;
+  /** Items that last changed at `before` at the latest and were not told, oldest first: those after an entry. */
+  getStagnant(
+    trigger: TriggerKey,
+    before: number,
+    max: number,
+    after?: [at: number, key: string],
+  ): Promise<[key: string, at: number][]>;
   /** Up to `max` items of a poll's or watch's baseline, by key, in order: the first ones, or those after a key. */
   getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>>;
 

@@ -33,6 +33,12 @@ export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at
     case "start":
       await start(world, resolvedArgs(testKinds.start, args));
       break;
+    case "config":
+      await configure(world, resolvedArgs(testKinds.config, args));
+      break;
+    case "look":
+      await lookAt(world, resolvedArgs(testKinds.look, args).look);
+      break;
     case "skip":
       await skip(world, resolvedArgs(testKinds.skip, args).skip);
       break;
@@ -143,6 +149,27 @@ async function start(world: World, { start, refused }: Args<typeof testKinds.sta
   if (became === undefined) throw new TestFailed(`The start by ${who} was accepted, not refused as ${refused}`);
   const why = started.kind === "invalid" ? `, ${Object.values(started.problems).join("; ")}` : "";
   throw new TestFailed(`The start by ${who} was refused: ${became}${why}`);
+}
+
+/** Somebody sets the rule's config; acceptance or refusal must be as the test expects. */
+async function configure(world: World, { config, refused }: Args<typeof testKinds.config>): Promise<void> {
+  const { as, set } = config;
+  const person = as === undefined ? undefined : world.people.get(as) ?? { id: as, name: as, groups: [] };
+  const who = person?.id ?? "an operator";
+  const became = await world.setConfig({ by: who, set, ...person && { person } });
+  if ((became.kind === "accepted" ? undefined : became.kind) === refused) return;
+  if (became.kind === "accepted") {
+    throw new TestFailed(`The config set by ${who} was accepted, not refused as ${refused}`);
+  }
+  const why = became.kind === "invalid" ? `, ${Object.values(became.problems).join("; ")}` : "";
+  throw new TestFailed(`The config set by ${who} was refused: ${became.kind}${why}`);
+}
+
+/** A poll looks at its source, whether it is due or not. */
+async function lookAt(world: World, name: string): Promise<void> {
+  const trigger = findTrigger(world.rule.triggers, name);
+  if (trigger?.kind !== "poll") throw new TestFailed(`The trigger "${name}" is no poll, so it cannot look`);
+  await world.look(trigger.id);
 }
 
 /** An operator ends a wait. */

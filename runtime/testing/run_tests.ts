@@ -7,6 +7,7 @@
 import { env as environment } from "node:process";
 import { type CommandTest, failureOfTest } from "../commands/command_tests.ts";
 import type { LoadedCommand } from "../folder/calls.ts";
+import type { UpperValue } from "../model/config.ts";
 import type { Command } from "../model/rule.ts";
 import { faultOf, guarded } from "../folder/guard.ts";
 import { openLoading } from "../folder/open_folder.ts";
@@ -28,6 +29,8 @@ export interface RunTestsOptions {
   /** Caches the declarations of TypeScript files for the next load. */
   data: string;
   env?: string;
+  /** Config values from the command line: they apply to tests, too. */
+  set?: UpperValue[];
   prebuilt?: Prebuilt;
   /** Called with the result of each test as soon as it has ended. */
   onResult?: (result: TestResult) => void;
@@ -49,9 +52,13 @@ export async function runTests(options: RunTestsOptions): Promise<TestReport> {
   const loading = openLoading({ ...options, environment, stepKinds, secrets, now: Date.now, onLog: logCode });
   let stage: Stage | undefined;
   try {
-    const { rules: inForce, problems, settings } = await loading.loader.load();
+    const { rules: inForce, configs, problems, settings } = await loading.loader.load();
     const sources = loading.loader.ruleSources();
-    const rules = [...inForce.values()].map((rule): LoadedRule => ({ rule, source: sources.get(rule.file)! }));
+    const rules = [...inForce.values()].map((rule): LoadedRule => ({
+      rule,
+      source: sources.get(rule.file)!,
+      config: configs.get(rule.id),
+    }));
     rules.sort((a, b) => a.rule.file < b.rule.file ? -1 : 1);
     stage = new Stage({ folder, kinds, people: settings.people, connections: settings.connections });
     const report: TestReport = { results: [], problems: problems.filter(({ severity }) => severity === "error") };

@@ -1,13 +1,16 @@
 import { createHash } from "node:crypto";
 import { logCode } from "../engine/run_log.ts";
 import { fieldsOf } from "../folder/checks.ts";
+import { editorsOf, layConfig } from "../folder/settings/config_layers.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { RuleSource } from "../folder/source.ts";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { checkRule, type RuleFound } from "../language/checker/check.ts";
 import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { Kinds } from "../language/kind.ts";
+import type { RuleConfig, UpperValue } from "../model/config.ts";
 import type { Person } from "../model/form.ts";
+import type { JsonObject } from "../model/json.ts";
 import { formatProblem } from "../model/problem.ts";
 import type { Rule } from "../model/rule.ts";
 import type { TestWorld } from "../model/test.ts";
@@ -61,12 +64,23 @@ export class Stage {
   async inWorld(loaded: LoadedRule, test: TestWorld, execute: (world: World) => Promise<void>): Promise<void> {
     const { folder, kinds } = this.options;
     const rule = ruleFor(loaded, test, kinds);
+    const configured = (set: UpperValue[]) => configuredFor(loaded, test, kinds, set);
     const secrets = secretsFor(rule, test, kinds);
     const lines: string[] = [];
     this.#test = { world: test, secrets, lines, now: () => test.now };
     const people = peopleOf(test, this.options.people);
     const { isolates, options: { connections } } = this;
-    const world = await World.open({ rule, test, secrets, folder, isolates, people, connections, logs: lines });
+    const world = await World.open({
+      rule,
+      configured,
+      test,
+      secrets,
+      folder,
+      isolates,
+      people,
+      connections,
+      logs: lines,
+    });
     this.#test.now = () => world.clock.now();
     try {
       await execute(world);
@@ -95,22 +109,30 @@ function peopleOf({ people: groups }: TestWorld, known: Person[]): Person[] {
 /** A loaded rule, and the file that it was read from. */
 export interface LoadedRule {
   rule: Rule;
+  config?: RuleConfig;
   source: RuleSource;
 }
 
 /**
  * Checks a file with the config and the environment of a test. An operator's settings do not apply, so that they cannot
- * fail a rule's test; only a field without a default has the value in force.
+ * fail a rule's test; only a field without a default has the value in force, and what `--set` says applies.
  */
 export function checkFor(
-  { rule, source }: LoadedRule,
+  loaded: LoadedRule,
   { config, env, now }: Pick<TestWorld, "config" | "now"> & { env: Record<string, string | undefined> },
   kinds: Kinds,
 ): RuleFound {
-  const fields = fieldsOf(source.raw.config);
-  const needed = Object.entries(rule.config).filter(([key]) => fields[key]?.default === undefined);
-  const known = { id: rule.id, config: { ...Object.fromEntries(needed), ...config }, enabled: true, env, now };
+  const { rule: { id }, source } = loaded;
+  const known = { id, config: configFor(loaded, config), enabled: true, env, now };
   return checkRule(source.raw, source.origin, kinds, known);
+}
+
+/** The config of a test, without defaults. */
+function configFor({ rule, source, config: inForce }: LoadedRule, own: JsonObject): JsonObject {
+  const fields = fieldsOf(source.raw.config);
+  const set = new Set(inForce?.entries.filter(({ from }) => from === "--set").map(({ key }) => key));
+  const needed = Object.entries(rule.config).filter(([key]) => fields[key]?.default === undefined || set.has(key));
+  return { ...Object.fromEntries(needed), ...own };
 }
 
 /**
@@ -128,6 +150,18 @@ function ruleFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds): Rule {
   const world = writeExactJson([version, checked.config, test.secrets, test.env]);
   const own = createHash("sha256").update(world).digest("hex").slice(0, 16);
   return { ...checked, actions, ...commands && { commands }, ...definitions && { definitions }, modules, version: own };
+}
+
+/** The rule for a test, and its config, after people have set it. */
+function configuredFor(loaded: LoadedRule, test: TestWorld, kinds: Kinds, set: UpperValue[]) {
+  const { source: { id, raw, file, origin } } = loaded;
+  const fields = fieldsOf(raw.config, (path) => origin.written?.(["config", ...path]));
+  const files = Object.entries(configFor(loaded, test.config)).map((
+    [key, value],
+  ) => [key, { value, from: "config.yaml" }]);
+  const { values, entries, refused } = layConfig(fields, Object.fromEntries(files), set);
+  const config: RuleConfig = { rule: id, file, fields, editors: editorsOf(raw.editors), entries, refused };
+  return { rule: ruleFor(loaded, { ...test, config: values }, kinds), config };
 }
 
 /** The secrets of a test: those that it sets, and made-up ones for all others that the rule names. */

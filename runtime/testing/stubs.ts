@@ -75,7 +75,12 @@ export class Stubs {
       ...commandAction(command),
       execute: async (args, context) => {
         const { argv = [] } = checkSet(command, Object.entries(args.with ?? {}));
-        this.calls.push({ command: command.id, argv, step: context.path });
+        this.calls.push({
+          command: command.id,
+          argv,
+          ...args.stdin !== undefined && { stdin: args.stdin },
+          step: context.path,
+        });
         const { recorded: _recorded, ...plain } = context;
         const line = commandLine(command, command.program, argv);
         let files: Json = [];
@@ -93,11 +98,14 @@ export class Stubs {
     };
   }
 
-  /** The action for the source of a poll: answered by the stub of the trigger's name or address, or by `poll`. */
-  source(trigger: string, kind: string): Action {
-    const name = this.has(trigger) ? trigger : "poll";
+  /**
+   * The action for the source of a poll: answered by the stub of the trigger's name or address, or by `poll`; one of its items
+   * by `one`.
+   */
+  source(trigger: string, kind: string, method?: string): Action {
+    const name = method === "one" ? "one" : this.has(trigger) ? trigger : "poll";
     const execute = executors[kind] ?? giveAnswer;
-    const what = `The trigger "${trigger}"`;
+    const what = `${name === "one" ? "An item of the" : "The"} trigger "${trigger}"`;
     return {
       ...actions[kind],
       execute: (args, context) =>

@@ -2,7 +2,8 @@ import { randomBytes } from "node:crypto";
 import { wire, type WiringPorts } from "../app/wire.ts";
 import { type Connection } from "../connections/connection.ts";
 import type { Runner } from "../engine/runner.ts";
-import type { Attachments } from "../folder/attachments.ts";
+import { type Attachments, sourceOf } from "../folder/attachments.ts";
+import { type ConfigSet, type ConfigSetting, setConfig, setOnPages } from "../folder/settings/set_config.ts";
 import { readExactJson } from "../formats/exact_json.ts";
 import { ManualClock } from "../host/clock.ts";
 import { noDisk } from "../host/disk.ts";
@@ -10,6 +11,7 @@ import { RunFiles } from "../host/run_files.ts";
 import { CauseSigner } from "../ingest/cause.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { OwnEvents } from "../ingest/own_events.ts";
+import type { RuleConfig, UpperValue } from "../model/config.ts";
 import { messageOf } from "../model/errors.ts";
 import { headerFields } from "../model/event.ts";
 import type { Person } from "../model/form.ts";
@@ -38,6 +40,8 @@ const MAX_RUNS = 100_000;
 export interface WorldOptions {
   /** The rule's version covers the test's config, secrets and environment. */
   rule: Rule;
+  /** The rule and its config if people have set this. */
+  configured(set: UpperValue[]): { rule: Rule; config: RuleConfig };
   test: TestWorld;
   secrets: Secrets;
   /** Absolute. */
@@ -73,6 +77,7 @@ export class World {
   response: JsonObject | null = null;
   /** Errors that are not the rule's fault; they fail the test. */
   readonly troubles: string[] = [];
+  #rule: Rule;
   readonly #activity = new Activity();
   readonly #replies = new ReplyWaiters();
   readonly #attachments: Attachments;
@@ -81,8 +86,9 @@ export class World {
   readonly #signer = new CauseSigner(this.#key);
 
   private constructor(private readonly options: WorldOptions, store: Store) {
-    const { test, secrets, folder, isolates, people, connections, logs } = options;
+    const { rule, test, secrets, folder, isolates, people, connections, logs } = options;
     this.logs = logs;
+    this.#rule = rule;
     const clock = this.clock = new ManualClock(test.now);
     this.store = this.#activity.watch(store);
     this.stubs = new Stubs(test.stub);
@@ -121,7 +127,7 @@ export class World {
           return emit(event, run);
         },
       }),
-      sourceStandIn: ({ kind, path }) => this.stubs.source(path, kind),
+      sourceStandIn: ({ kind, path, method }) => this.stubs.source(path, kind, method),
     });
     [this.ingest, this.runner, this.hooks, this.#attachments] = [ingest, runner, hooks, attachments];
     this.#ownEvents = ownEvents;
@@ -162,7 +168,16 @@ export class World {
   }
 
   get rule(): Rule {
-    return this.options.rule;
+    return this.#rule;
+  }
+
+  /** Sets the rule's config, from any channel; the new version is in force when it resolves. */
+  async setConfig(setting: ConfigSetting): Promise<ConfigSet> {
+    const { store, clock } = this;
+    const current = async () => this.options.configured(setOnPages(await store.listConfig()));
+    const { config } = await current();
+    const reload = async () => await this.#use((await current()).rule);
+    return await setConfig({ store, clock, configs: new Map([[config.rule, config]]), reload }, config.rule, setting);
   }
 
   /** The value of a secret; every secret has one. */
@@ -185,6 +200,12 @@ export class World {
     do await this.#quiet(); while (this.clock.wakeNext(time));
     await this.clock.advanceTo(time);
     await this.settled();
+  }
+
+  /** Has a poll look at its source. */
+  async look(trigger: string): Promise<void> {
+    const { rule } = this;
+    await this.#activity.during(this.#attachments.look(rule, rule.triggers.find(({ id }) => id === trigger)!));
   }
 
   /** Sends a request to the rule's webhooks; its response, as a test sees it, may wait for the clock to move. */
@@ -212,27 +233,35 @@ export class World {
   }
 
   async #begin(): Promise<void> {
-    const { rule } = this.options;
-    await this.store.putVersions([rule]);
-    this.ingest.setRules(new Map([[rule.id, rule]]));
-    await this.ingest.batches.rulesChanged();
+    await this.store.putVersions([this.rule]);
+    await this.#use(this.rule);
     this.ingest.batches.start((message) => this.troubles.push(message));
-    const attached = { ...rule, triggers: rule.triggers.filter((trigger) => this.#keeps(trigger)) };
-    for (const { trigger, error } of await this.#attachments.swap(new Map([[rule.id, attached]]))) {
-      this.troubles.push(`Cannot attach ${trigger.id}: ${messageOf(error)}`);
-    }
     await this.#ownEvents.start((message) => this.troubles.push(message));
     await this.runner.start();
     await this.settled();
   }
 
-  /** Files do not change in a test, and a source without a stub is not polled. */
-  #keeps({ id, kind }: Rule["triggers"][number]): boolean {
-    return kind !== "watch" && (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
+  /** Puts a version of the rule in force. */
+  async #use(rule: Rule): Promise<void> {
+    if (rule !== this.#rule) await this.store.changeVersions([rule], []);
+    this.#rule = rule;
+    this.ingest.setRules(new Map([[rule.id, rule]]));
+    await this.ingest.batches.rulesChanged();
+    const attached = { ...rule, triggers: rule.triggers.filter((trigger) => this.#keeps(trigger)) };
+    for (const { trigger, error } of await this.#attachments.swap(new Map([[rule.id, attached]]))) {
+      this.troubles.push(`Cannot attach ${trigger.id}: ${messageOf(error)}`);
+    }
+  }
+
+  /** Files do not change in a test, a source without a stub is not polled, and one that pushes does so when it is looked at. */
+  #keeps(trigger: Rule["triggers"][number]): boolean {
+    const { id, kind } = trigger;
+    return kind !== "watch" && !sourceOf(this.rule, trigger)?.methods.includes("listen") &&
+      (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
   }
 
   #hookContext(): HookContext {
-    const { rule, secrets } = this.options;
+    const { rule, options: { secrets } } = this;
     return {
       tokenless: true,
       clock: this.clock,

@@ -54,13 +54,15 @@ export interface TriggerContext<Arguments = JsonObject> {
   clock: Clock;
   /** When the program started, milliseconds since the epoch. */
   startedAt: number;
-  store: Pick<Store, "getMark" | "getBaseline" | "getItems">;
+  store: Pick<Store, "getMark" | "getBaseline" | "getItems" | "getStagnant">;
   /** Aborted on detach and at shutdown. */
   signal: AbortSignal;
   /** True while `whenthen once` makes its pass. */
   once: boolean;
   /** Measures the cost of the expressions about the source. */
   meter?: Meter;
+  /** Whether the conditions of the trigger and the rule hold for an event; true if that is only known once rule code runs. */
+  holds(event: TriggerEvent): Promise<boolean>;
   /** Hands events and the trigger's own progress to ingest, in one transition. */
   ingest(events: TriggerEvent[], progress?: Omit<Progress, "rule" | "trigger">): Promise<Receipt[]>;
   /** What the poll calls, if that is a source. */

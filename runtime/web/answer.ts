@@ -5,6 +5,7 @@ import { writeExactJson } from "../formats/exact_json.ts";
 import { toHeaders } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";
+import type { VerdictKind } from "../model/verdict.ts";
 import type { Receipt, Reply } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
 import type { WaitOutcome } from "./reply_waiters.ts";
@@ -30,6 +31,27 @@ export function eventAnswer(receipts: Receipt[]): EventAnswer {
 export function answerReceipts(receipts: Receipt[]): Response {
   const answer = eventAnswer(receipts);
   return Response.json(answer, { status: answer.duplicate ? 200 : 202 });
+}
+
+/** Verdicts of a rule that accepted the event, even if it started nothing. */
+const TAKEN: VerdictKind[] = ["started", "held", "batched", "busy"];
+
+/** Whether nothing happened because a rule's inputs are invalid: the event stays unknown and may be sent again. */
+export function isRefused(receipts: Receipt[]): boolean {
+  const kinds = receipts.flatMap(({ verdicts }) => verdicts.map(({ verdict }) => verdict.kind));
+  return kinds.includes("invalid") && !kinds.some((kind) => TAKEN.includes(kind)) &&
+    receipts.every(({ runs, wakes }) => runs.length === 0 && wakes.length === 0);
+}
+
+/** 202, 200 for a duplicate, or 422 with all problems of the inputs. */
+export function answerDelivered(receipts: Receipt[], { mask }: Pick<WebContext, "mask">): Response {
+  if (!isRefused(receipts)) return answerReceipts(receipts);
+  const found = receipts.flatMap(({ verdicts }) => verdicts).flatMap(({ verdict }) =>
+    verdict.kind === "invalid" ? Object.entries(verdict.problems) : []
+  );
+  const problems = Object.fromEntries(found.map(([name, problem]) => [name, mask(problem)]));
+  const error = `The inputs are not valid: ${Object.values(problems).join("; ")}`;
+  return Response.json({ error, problems, event: receipts[0].event.id }, { status: 422 });
 }
 
 /** The answer to a request that waited for a reply, if the run failed before the reply. */

@@ -1,8 +1,11 @@
 import type { Connections } from "../connections/connections.ts";
 import type { Clock } from "../host/clock.ts";
+import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { Ingest } from "../ingest/ingest.ts";
 import type { OwnEvents } from "../ingest/own_events.ts";
 import type { Cause } from "../model/event.ts";
+import type { ConfigSet, ConfigSetting } from "../folder/settings/set_config.ts";
+import type { RuleConfig } from "../model/config.ts";
 import type { Json } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Command, Rule } from "../model/rule.ts";
@@ -39,6 +42,8 @@ export interface WebContext extends Access {
   desk: FormDesk;
   /** A person's answer to a form. It is checked; if it is valid, the run continues. */
   answerForm(form: string, person: Person, answer: Pick<FormAnswer, "values" | "via">): Promise<FormAnswered>;
+  /** Sets the config of a rule, after checking who does it and the values; resolves when they are in force. */
+  setConfig(rule: string, setting: ConfigSetting): Promise<ConfigSet>;
   /** Requests that wait for the `reply` step of their event. */
   replies: ReplyWaiters;
   /** The cause in a `whenthen-cause` header; undefined if it is absent or not signed by this program. */
@@ -50,6 +55,8 @@ export interface WebContext extends Access {
   metrics: Metrics;
   /** Requests that were refused as events. */
   refused: RefusedRequests;
+  /** What running programs print. */
+  outputs: Pick<LiveOutputs, "of" | "changes">;
   /** Where it is told that a hook refuses requests. */
   ownEvents: Pick<OwnEvents, "begin" | "end" | "since">;
   /** The outcomes of recently ended runs. */
@@ -71,11 +78,15 @@ export interface HookContext
 /** The rules in force, and what is wrong with them. */
 export interface RulesView {
   rules: ReadonlyMap<string, Rule>;
+  /** The rules in force, together with those that start a command by itself. */
+  startable: ReadonlyMap<string, Rule>;
   /** The commands in force, by id. */
   commands: ReadonlyMap<string, Command>;
   problems: Problem[];
   /** Rule files that do not load, each with the id of its rule. */
   broken: ReadonlyMap<string, string>;
+  /** The config of each rule that has one, by rule id; also of rules that do not load. */
+  configs: ReadonlyMap<string, RuleConfig>;
   /** Why an operator or the watchdog paused a rule, by rule id. */
   paused: Readonly<Record<string, string>>;
   /** Failures of triggers' last passes, by rule id and trigger id. */

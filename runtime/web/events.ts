@@ -2,7 +2,7 @@ import type { Context } from "hono";
 
 import { CAUSE_HEADER } from "../model/event.ts";
 import { newId } from "../model/id.ts";
-import { answerReceipts } from "./answer.ts";
+import { answerDelivered } from "./answer.ts";
 import { readRequestBody } from "./request_body.ts";
 import { parseCloudEvent, type SentEvent } from "./cloud_event.ts";
 import type { WebContext } from "./context.ts";
@@ -17,7 +17,7 @@ export async function receiveEvent(c: Context, context: WebContext): Promise<Res
   if ("problem" in parsed) return c.json({ error: context.mask(`Cannot take the event: ${parsed.problem}`) }, 400);
   const cause = context.verifyCause(c.req.header(CAUSE_HEADER));
   const receipt = await context.ingest.publish({ ...complete(parsed.event, context), ...cause && { cause } });
-  return answerReceipts([receipt]);
+  return answerDelivered([receipt], context);
 }
 
 /** Completes an event with generated values for what its sender omitted. */

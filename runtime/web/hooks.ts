@@ -1,13 +1,11 @@
 import type { Delivery } from "../ingest/ingest.ts";
-import type { Receipt } from "../store/store.ts";
 import { messageOf } from "../model/errors.ts";
-import type { VerdictKind } from "../model/verdict.ts";
 import type { Rule, Step } from "../model/rule.ts";
 import { CAUSE_HEADER, type Repeatable } from "../model/event.ts";
 import { receive, type Received, type WebhookRequest } from "../triggers/webhook/webhook.ts";
 import { readFields } from "../formats/url_fields.ts";
 import { refuseTokenless } from "./access.ts";
-import { answerFailure, answerReceipts, answerReply, awaitReply } from "./answer.ts";
+import { answerDelivered, answerFailure, answerReceipts, answerReply, awaitReply, isRefused } from "./answer.ts";
 import { readRequestBody } from "./request_body.ts";
 import type { HookContext } from "./context.ts";
 import type { HookMatch } from "./hook_registry.ts";
@@ -114,27 +112,6 @@ async function deliver(
     if (reply !== undefined) return answerReply(reply);
     return repliers.some(({ rule }) => failed.includes(rule)) ? answerFailure(receipts) : answerReceipts(receipts);
   });
-}
-
-/** Verdicts of a rule that accepted the event, even if it started nothing. */
-const TAKEN: VerdictKind[] = ["started", "held", "batched", "busy"];
-
-/** Whether nothing happened because a rule's inputs are invalid: the event stays unknown and may be sent again. */
-function isRefused(receipts: Receipt[]): boolean {
-  const kinds = receipts.flatMap(({ verdicts }) => verdicts.map(({ verdict }) => verdict.kind));
-  return kinds.includes("invalid") && !kinds.some((kind) => TAKEN.includes(kind)) &&
-    receipts.every(({ runs, wakes }) => runs.length === 0 && wakes.length === 0);
-}
-
-/** 202, 200 for a duplicate, or 422 with all problems of the inputs. */
-function answerDelivered(receipts: Receipt[], { mask }: HookContext): Response {
-  if (!isRefused(receipts)) return answerReceipts(receipts);
-  const found = receipts.flatMap(({ verdicts }) => verdicts).flatMap(({ verdict }) =>
-    verdict.kind === "invalid" ? Object.entries(verdict.problems) : []
-  );
-  const problems = Object.fromEntries(found.map(([name, problem]) => [name, mask(problem)]));
-  const error = `The inputs are not valid: ${Object.values(problems).join("; ")}`;
-  return Response.json({ error, problems, event: receipts[0].event.id }, { status: 422 });
 }
 
 /** The answer if no hook accepted an event: a handshake wins over a refusal. */

@@ -1,5 +1,7 @@
 import { type Context, Hono } from "hono";
 import { z } from "zod";
+import { callerInputs } from "../commands/check_set.ts";
+import { commandOfRule } from "../commands/command_rule.ts";
 import { mayStart, startersOf, startRule } from "../ingest/start_rule.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Field } from "../model/rule.ts";
@@ -37,10 +39,11 @@ export function startApi(context: WebContext): Hono<Asking> {
   app.use(PATH, personOrOperator(context));
   app.get(PATH, (c) => {
     const id = c.req.param("id");
-    const rule = context.rules().rules.get(id);
-    if (rule === undefined) return absent(c, id, context);
-    if (!mayStart(rule, c.get("person"))) return forbidden(c, id, context);
-    const { name, inputs = {} } = rule;
+    const rule = context.rules().startable.get(id);
+    if (rule === undefined || !mayStart(rule, c.get("person"))) return absent(c, id, context);
+    const { name } = rule;
+    const command = commandOfRule(rule);
+    const inputs = command === undefined ? rule.inputs ?? {} : callerInputs(command);
     const startable: Startable = { rule: id, ...name !== undefined && { name }, inputs, to: startersOf(rule) };
     return answerJson(c, context.maskJson(startable as unknown as Json));
   });
@@ -50,7 +53,7 @@ export function startApi(context: WebContext): Hono<Asking> {
     const { by = "an operator", ...given } = await bodyOf(c, START);
     const { clock, ingest } = context;
     const start = { ...given, by: person?.id ?? by, ...person && { person } };
-    const started = await startRule({ clock, ingest, rules: context.rules().rules }, id, start);
+    const started = await startRule({ clock, ingest, rules: context.rules().startable }, id, start);
     switch (started.kind) {
       case "accepted": {
         const { receipt } = started;
@@ -59,9 +62,8 @@ export function startApi(context: WebContext): Hono<Asking> {
         return answerJson(c, context.maskJson(answer as unknown as Json), status);
       }
       case "unknown":
-        return absent(c, id, context);
       case "forbidden":
-        return forbidden(c, id, context);
+        return absent(c, id, context);
       case "invalid": {
         const { problems } = started;
         return refuse(c, context, 422, `The inputs are not valid: ${Object.values(problems).join("; ")}`, { problems });
@@ -71,18 +73,15 @@ export function startApi(context: WebContext): Hono<Asking> {
   return app;
 }
 
+/** A person gets one answer for rules that do not exist and for those that they may not start: the ids of rules are no business of theirs. */
 function absent(c: Context<Asking>, id: string, context: WebContext): Response {
-  const own = c.get("person");
-  const known = [...context.rules().rules.values()].filter((rule) => mayStart(rule, own)).map((rule) => rule.id).sort();
-  const there = known.join(", ") || "none";
+  const person = c.get("person");
+  const known = [...context.rules().startable.values()].filter((rule) => mayStart(rule, person)).map(({ id }) => id);
+  const there = known.sort().join(", ") || "none";
+  if (person !== undefined) {
+    return refuse(c, context, 403, `${person.id} may not start a rule "${id}"; what ${person.id} may start: ${there}`);
+  }
   return refuse(c, context, 404, `Cannot start the rule "${id}": there is none with that id; there are: ${there}`);
-}
-
-function forbidden(c: Context<Asking>, id: string, context: WebContext): Response {
-  const rule = context.rules().rules.get(id)!;
-  const to = startersOf(rule).join(", ");
-  const who = to === "" ? "only operators may" : `these may: ${to}, and operators`;
-  return refuse(c, context, 403, `${c.get("person")!.id} may not start the rule "${id}"; ${who}`);
 }
 
 function refuse(c: Context, { maskJson }: WebContext, status: 403 | 404 | 422, error: string, more: JsonObject = {}) {

@@ -4,6 +4,7 @@ import { UsageError } from "../model/errors.ts";
 import { StoreFullError } from "../store/store.ts";
 import { guard, securityHeaders } from "./access.ts";
 import { api } from "./api.ts";
+import { configApi } from "./config_api.ts";
 import { connectionsApi } from "./connections_api.ts";
 import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
@@ -36,6 +37,7 @@ export function createWeb(context: WebContext): Web {
   app.use(securityHeaders());
   app.route("/api/forms", formsApi(context));
   app.route("/api", startApi(context));
+  app.route("/api", configApi(context));
 
   // For programs: these need a token, or a request from this machine.
   const guarded = guard(context);

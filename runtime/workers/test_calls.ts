@@ -54,6 +54,8 @@ export async function runDefinedTest(index: number, begin: Seen, ask: Ask): Prom
     advance: (by) => execute("advance", { advance: by }),
     answer: (step, answering) => execute("answer", { answer: step, ...answering }),
     start: ({ refused, ...starting } = {}) => execute("start", { start: starting, ...refused && { refused } }),
+    config: ({ refused, ...config }) => execute("config", { config, ...refused && { refused } }),
+    look: (trigger) => execute("look", { look: trigger }),
     skip: (step) => execute("skip", { skip: step }),
     expect(expected, { exact = false } = {}) {
       settled("expect");

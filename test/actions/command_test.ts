@@ -1,14 +1,18 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { execFile } from "node:child_process";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { promisify } from "node:util";
 import type { ActionContext, ActionServices } from "../../runtime/actions/action.ts";
 import { commandAction, commandLine, faultOfProgram } from "../../runtime/actions/command.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
+import { LiveOutputs } from "../../runtime/host/live_outputs.ts";
 import { RunFiles } from "../../runtime/host/run_files.ts";
 import type { JsonObject } from "../../runtime/model/json.ts";
 import { commandOf } from "../commands/support.ts";
+import { until } from "../e2e/until.ts";
 import { makeContext } from "./context.ts";
 
 /** A rules folder and a run's folder, removed with `await using`. */
@@ -20,6 +24,7 @@ async function place(services: Partial<ActionServices> = {}) {
     ruleFolder: folder,
     services: {
       runFolder: (run) => files.folderOf(run),
+      privateFolder: () => files.privateFolder(),
       createFile: (file) => files.create(file),
       secretOf: (name) => name === "API_TOKEN" ? "correct horse battery" : undefined,
       ...services,
@@ -28,6 +33,7 @@ async function place(services: Partial<ActionServices> = {}) {
   return {
     folder,
     run: join(folder, "files", "r1"),
+    files,
     context,
     async script(name: string, text: string): Promise<void> {
       await mkdir(join(folder, "bin"), { recursive: true });
@@ -103,9 +109,47 @@ inputs:
   assert.equal(flag, "--file");
   const secret = "correct horse battery";
   assert.equal(stdout, `--file ${path}|${secret}|600\n${secret}|${secret}`);
-  assert.ok(path.startsWith(`${here.run}/`) && !JSON.stringify(argv).includes(secret));
+  assert.ok(path.startsWith(`${here.folder}/files/.private/`) && !JSON.stringify(argv).includes(secret));
   assert.deepEqual(files, []);
-  assert.deepEqual(await readdir(here.run), []);
+  assert.deepEqual(await readdir(join(here.folder, "files", ".private")), []);
+});
+
+Deno.test("command: the file with a secret that a killed program left is removed at the next start", async () => {
+  await using here = await place();
+  const left = await here.files.privateFolder();
+  await writeFile(join(left, "0"), "correct horse battery", { mode: 0o600 });
+  assert.equal((await stat(left)).mode & 0o777, 0o700);
+  await here.files.removePrivate();
+  assert.deepEqual(await readdir(join(here.folder, "files")), []);
+});
+
+Deno.test("command: what failed has argv and files beside what run says", async () => {
+  await using here = await place();
+  await here.script("tool", "echo half > half.txt; echo no >&2; exit 3\n");
+  const failing = here.execute("command: ./bin/tool\ninputs: { -a: { type: boolean } }\n", { with: { "-a": true } });
+  const error = await failing.then(() => undefined, (thrown) => thrown);
+  const { code, stderr, argv, files } = error.detail;
+  assert.deepEqual([code, stderr, argv], [3, "no\n", ["-a"]]);
+  assert.deepEqual(files.map(({ name }: JsonObject) => name), ["half.txt"]);
+});
+
+Deno.test("command: it shows its output while it runs, as text in its charset", async () => {
+  const outputs = new LiveOutputs();
+  await using here = await place({ showOutput: (run, step, charset) => outputs.open(run, step, charset) });
+  await here.script("tool", "printf 'gr\\374n\\n'; echo beside >&2; read line < go; echo done\n");
+  await mkdir(join(here.folder, "files", "r1"), { recursive: true });
+  await promisify(execFile)("mkfifo", [join(here.folder, "files", "r1", "go")]);
+  const running = here.execute("command: ./bin/tool\n", { charset: "latin1" });
+  const [{ step, text }] = await until(
+    "its output",
+    () => Promise.resolve(outputs.of("r1")),
+    (all) => all[0]?.text.includes("beside"),
+  );
+  assert.deepEqual([step, text], ["step", "grün\nbeside\n"]);
+  assert.deepEqual(outputs.of("r2"), []);
+  await writeFile(join(here.folder, "files", "r1", "go"), "on\n");
+  assert.equal((await running).stdout, "grün\ndone\n");
+  assert.deepEqual(outputs.of("r1"), [], "the record of the step has it now");
 });
 
 Deno.test("command: a secret that is not set fails the step before anything starts", async () => {

@@ -1,4 +1,6 @@
+import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 import type { ActionContext, ActionServices } from "../../runtime/actions/action.ts";
 import { noDisk } from "../../runtime/host/disk.ts";
@@ -41,6 +43,7 @@ export function makeContext(
     },
     createFile: (file) => new RunFiles("/files", noDisk).create(file),
     runFolder: (run) => new RunFiles("/files", noDisk).folderOf(run),
+    privateFolder: () => mkdtemp(join(tmpdir(), "whenthen-private-")),
     secretOf: () => undefined,
     connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     admitRequest(url) {

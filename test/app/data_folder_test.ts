@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ManualClock } from "../../runtime/host/clock.ts";
@@ -21,5 +21,17 @@ Deno.test("a replaced data folder is detected, and the store then refuses events
   }
   await data.close();
   assert.deepEqual(await readdir(path), [], "nothing is written into the new one");
+  await rm(folder, { recursive: true });
+});
+
+Deno.test("secrets that a killed program has left as files are removed when the data folder is opened", async () => {
+  const folder = await mkdtemp(join(tmpdir(), "whenthen-data-"));
+  const open = () => openDataFolder({ path: folder, clock: new ManualClock(0), disk: realDisk, onWarning() {} });
+  const killed = await open();
+  await writeFile(join(await killed.files.privateFolder(), "0"), "a secret");
+  await killed.close();
+  const data = await open();
+  assert.deepEqual((await readdir(join(folder, "files"))).filter((name) => name === ".private"), []);
+  await data.close();
   await rm(folder, { recursive: true });
 });

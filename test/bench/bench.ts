@@ -18,6 +18,7 @@ import { poll } from "./parts/poll.ts";
 import { reload } from "./parts/reload.ts";
 import { rules } from "./parts/rules.ts";
 import { waiting } from "./parts/waiting.ts";
+import { sources } from "./parts/sources.ts";
 import { type Part, printAims, printPart } from "./report.ts";
 
 /*
@@ -34,6 +35,7 @@ const PARTS: Record<string, (lab: Lab) => Promise<Part>> = {
   reload,
   memory,
   poll,
+  sources,
   waiting,
   forms,
   fields,

@@ -22,6 +22,7 @@ Deno.test("help and version exit with 0", async () => {
     "run",
     "once",
     "check",
+    "config",
     "emit",
     "events",
     "runs",

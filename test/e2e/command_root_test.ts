@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
+import { chmod, copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { rulesFolder } from "./folder.ts";
@@ -17,6 +17,70 @@ printf '%s\\n' "$@" >> "$(dirname "$0")/called"
 while [ "\${1#-}" != "$1" ]; do shift; done
 exec "$@"
 `;
+
+/**
+ * Stands in the place of a sudo that makes root of us: a copy of setpriv that belongs to root and has the set-user-ID bit.
+ * With `refuses`, it starts programs, but kills nothing.
+ */
+const real = (refuses: boolean) =>
+  `#!/bin/sh
+printf '%s\\n' "$*" >> "$(dirname "$0")/called"
+while [ "\${1#-}" != "$1" ]; do shift; done
+${refuses ? '[ "$1" = kill ] && exit 1' : ""}
+exec "$(dirname "$0")/asroot" --reuid=0 --regid=0 --clear-groups "$@"
+`;
+
+for (const refuses of [false, true]) {
+  const what = refuses ? "that nobody can end is said to be still running" : "is ended by sudo kill";
+  Deno.test(`a command of root that takes too long ${what}`, async (t) => {
+    if (process.getuid?.() !== 0) return void await t.step({ name: "only root can make it", ignore: true, fn() {} });
+    await using folder = await rulesFolder({
+      "commands/sleep.yaml": 'command: sleep\nroot: true\ninputs: { "<seconds>": { type: number, position: last } }\n',
+      "long.yaml": `when: { event: ask }
+then:
+  - call: ./commands/sleep.yaml
+    with: { "<seconds>": 61 }
+    timeout: 1s
+    retry: { attempts: 3 }
+`,
+    });
+    const bin = join(folder.rules, "../bin");
+    await mkdir(bin);
+    await copyFile("/usr/bin/setpriv", join(bin, "asroot"));
+    await writeFile(join(bin, "sudo"), real(refuses));
+    for (const path of [join(bin, "sudo"), bin, join(folder.rules, "..")]) await chmod(path, 0o777);
+    await chmod(join(bin, "asroot"), 0o4755);
+    const env = { PATH: `${bin}:${process.env.PATH}` };
+    await using program = start(folder.rules, { data: folder.data, env, under: UNPRIVILEGED });
+    const event = { specversion: "1.0", type: "ask", source: "/test", id: "1" };
+    await program.post("/events", event, { "content-type": "application/cloudevents+json" });
+    await program.waitForMessage("long failed");
+    const [{ error }] = await program.api("runs");
+    const left = await sleepersOf("61");
+    if (refuses) {
+      assert.match(
+        error.message,
+        /took longer than its timeout of 1s; it still runs, because it belongs to another user/,
+      );
+      assert.equal(left.length, 1, "it is not started once more beside the one that still runs");
+      left.forEach((id) => process.kill(id, "SIGKILL"));
+    } else {
+      assert.equal(error.message, 'Step "call" took longer than its timeout of 1s');
+      assert.deepEqual(left, []);
+      assert.match(await readFile(join(bin, "called"), "utf8"), /^-n kill -TERM -- -\d+$/m);
+    }
+  });
+}
+
+/** The processes `sleep <seconds>`, except for zombies. */
+async function sleepersOf(seconds: string): Promise<number[]> {
+  const ids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name));
+  const found = await Promise.all(ids.map(async (id) => {
+    const line = await readFile(`/proc/${id}/cmdline`, "utf8").catch(() => "");
+    return line === `sleep\0${seconds}\0` ? [Number(id)] : [];
+  }));
+  return found.flat();
+}
 
 Deno.test("root: true runs the program by sudo -n where we are not root; an input for root is refused without it", async () => {
   await using folder = await rulesFolder({

@@ -71,3 +71,28 @@ Deno.test("commands lists the files and shows one; a saved file is in force at o
   assert.match(stdout, /commands\/other\.yaml:1:10: openssl has version [\d.]+, expected >=99 \(openssl version\)/);
   assert.equal((await whenthen(["check", folder.rules, "--data", folder.data])).code, 0);
 });
+
+Deno.test("a command is started by itself, and its output is on the page of its run while it runs", async () => {
+  await using folder = await rulesFolder({
+    "commands/slow.yaml":
+      "command: ./slow.sh\ninputs: { --n: { type: integer }, files: { type: list, position: last } }\n",
+    "commands/slow.sh": '#!/bin/sh\necho "begins with $*"\nwhile [ ! -e go ]; do sleep 0.1; done\necho the end\n',
+  });
+  await using program = start(folder.rules, { data: folder.data });
+  const url = await program.url();
+  await program.post("/api/rules/commands/slow/start", { inputs: { files: ["a b"], "--n": 2 } });
+  const [{ id, event }] = await program.api("runs");
+  assert.deepEqual(event.data, { files: ["a b"], "--n": 2 });
+  const page = async () => await (await fetch(`${url}/runs/${id}`, { headers: { accept: "text/html" } })).text();
+  const text = await until("its output", page, (shown) => shown.includes("begins with"));
+  assert.match(text, /<pre class="tail" tabindex="0">begins with --n 2 a b\n<\/pre>/);
+  await writeFile(join(folder.data, "files", id, "go"), "");
+  await program.waitForMessage("commands/slow succeeded");
+  const { steps: [{ output }] } = await program.api(`runs/${id}`);
+  assert.deepEqual([output.stdout, output.argv], ["begins with --n 2 a b\nthe end\n", ["--n", "2", "a b"]]);
+  assert.deepEqual(await program.api("rules"), [], "it is no rule of the folder");
+  const started = await whenthen(["--data", folder.data, "start", "commands/slow", "--", "--n=3", "files=c"]);
+  assert.equal(started.code, 0, started.stderr);
+  const [{ event: { data } }] = await program.api("runs");
+  assert.deepEqual(data, { "--n": 3, files: ["c"] });
+});

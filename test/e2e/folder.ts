@@ -17,7 +17,7 @@ export async function rulesFolder(files: Record<string, string>) {
     async write(name: string, text: string): Promise<void> {
       const draft = join(temporary.path, `draft-${++drafts}`);
       // Secrets that others can read get a warning; the rest may be run as another user.
-      await writeFile(draft, text, { mode: name.endsWith(".env") ? 0o600 : 0o644 });
+      await writeFile(draft, text, { mode: name.endsWith(".env") ? 0o600 : name.endsWith(".sh") ? 0o755 : 0o644 });
       await mkdir(dirname(join(rules, name)), { recursive: true });
       await rename(draft, join(rules, name));
     },

@@ -97,6 +97,7 @@ export class Bench {
       admitRequest: () => Promise.resolve(),
       createFile: (file) => files.create(file),
       runFolder: (run) => files.folderOf(run),
+      privateFolder: () => files.privateFolder(),
       secretOf: () => undefined,
       connections: { token: (name) => Promise.resolve(`token of ${name}`) },
     };

@@ -177,8 +177,44 @@ Deno.test("a file is of one kind", async () => {
   await using folder = await TestFolder.with({ "a.yaml": "command: x\nwhen: { event: a }\nthen: [{ log: x }]\n" });
   assert.deepEqual(heads(await folder.load()), [
     'a.yaml:2:1: a file with "command" is a command, so it has no "when"',
-    'a.yaml:2:1: unknown key "when"',
     'a.yaml:3:1: a file with "command" is a command, so it has no "then"',
-    'a.yaml:3:1: unknown key "then"',
   ]);
+});
+
+Deno.test("then alone is an action; one that nothing calls is a warning, and keys of rules in it are problems", async () => {
+  await using folder = await TestFolder.with({
+    "used.yaml": "then: [{ log: used }]\n",
+    "unused.yaml": "x-note: mine\nthen: [{ log: unused }]\n",
+    "rule.yaml": "when: manual\nthen: [{ call: ./used.yaml }]\n",
+  });
+  const warned = await folder.load();
+  assert.deepEqual(heads(warned), ["unused.yaml:2:1: warning: nothing calls this action, so it never runs"]);
+  assert.match(shown(warned)[0], /a rule needs when: and then:; to start it by hand: when: manual$/);
+  await folder.write({
+    "rule.yaml": "mode: queued\nthen: [{ call: ./used.yaml }]\n",
+    "unused.yaml": "inputs: { a: { type: text } }\nmode: queued\nthen: [{ log: unused }]\n",
+  });
+  const loaded = await folder.load();
+  assert.deepEqual(heads(loaded), [
+    'rule.yaml:1:1: "when" is missing',
+    'unused.yaml:2:1: an action has no "mode", and this file has no "when"',
+  ]);
+  assert.ok(loaded.rules.has("rule"), "the last good version of a rule that lost its when goes on");
+});
+
+Deno.test("rules, actions and commands share one space of ids", async () => {
+  await using folder = await TestFolder.with({
+    "rule.yaml": "id: tools/curl\nwhen: manual\nthen: [{ call: ./act.yaml }]\n",
+    "tools/curl.yaml": "command: curl\n",
+    "act.yaml": "then: [{ log: x }]\n",
+    "act.yml": "command: act\n",
+  });
+  const loaded = await folder.load();
+  assert.deepEqual(heads(loaded), [
+    'act.yaml:1:1: the action id "act" is also that of act.yml',
+    'act.yml:1:1: the command id "act" is also that of act.yaml',
+    'rule.yaml:1:5: the rule id "tools/curl" is also that of tools/curl.yaml',
+    'tools/curl.yaml:1:1: the command id "tools/curl" is also that of rule.yaml',
+  ]);
+  assert.ok(!loaded.rules.has("tools/curl"));
 });

@@ -171,6 +171,10 @@ Deno.test("a call must lead to an action or an export; the problem says what exi
         "a.yaml:7:11: ./gone.ts does not exist",
         "    nothing in this folder can be called; targets are relative to the file they stand in",
       ],
+      [
+        "lib/tell.yaml:2:1: warning: nothing calls this action, so it never runs",
+        "    a rule needs when: and then:; to start it by hand: when: manual",
+      ],
     ],
   );
 });

@@ -63,6 +63,7 @@ test("missing exports and files that are called are problems, in YAML and in cod
     "a.yaml:5:11: ./lib/bad.ts does not load",
     "b.ts:2:16: ./lib/tel.yaml does not exist",
     'lib/bad.ts:1:18: unexpected ";"',
+    "lib/tell.yaml:2:1: warning: nothing calls this action, so it never runs",
   ]);
 });
 

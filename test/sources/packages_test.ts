@@ -134,3 +134,38 @@ Deno.test("CommonJS packages can be called; a package that is installed later is
   const { outputs, broken } = await folder.once();
   assert.deepEqual([outputs.length, broken], [2, []]);
 });
+
+Deno.test("a connection of a poll or a step is that of the requests that its code sends", async () => {
+  await using peer = await Peer.start();
+  const seen: (string | undefined)[] = [];
+  peer.answer = (request, response) => {
+    seen.push(request.headers.authorization);
+    json(response, [{ gid: "1" }]);
+  };
+  await using folder = await Folder.with({
+    ...TASKS(peer.url),
+    "whenthen.yaml": `connections: { tasks: { bearer: TASKS_PAT, hosts: ["${
+      new URL(peer.url).host
+    }"] } }\nsecrets: { files: [./.env] }\n`,
+    ".env": "TASKS_PAT=a-token-that-nobody-guesses\n",
+    "a.yaml": `
+when:
+  poll: { call: whenthen-tasks#tasks, with: { project: "77" }, auth: { connection: tasks } }
+  first: emit
+then: [{ call: whenthen-tasks#comment, with: { text: x } }]
+`,
+    "b.ts": `
+import { poll, rule } from "whenthen";
+import { comment, tasks } from "whenthen-tasks";
+export default rule({
+  when: poll(tasks({ project: "88" }), { first: "emit", auth: { connection: "tasks" } }),
+  then: ({ step }) => step.call(comment, "say", { text: "y" }, { auth: { connection: "tasks" } }),
+});
+`,
+    "unknown.yaml": "when: { poll: { call: whenthen-tasks#plain, auth: { connection: task } } }\nthen: [{ log: x }]\n",
+  });
+  const { failures, broken } = await folder.once();
+  assert.deepEqual([failures, broken], [[], ["unknown.yaml"]]);
+  const token = "Bearer a-token-that-nobody-guesses";
+  assert.deepEqual(seen.toSorted(), [token, token, token, undefined].toSorted());
+});

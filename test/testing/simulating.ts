@@ -2,17 +2,20 @@ import { mkdir, mkdtemp, realpath, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import type { TestResult } from "../../runtime/model/test.ts";
-import { runTests, type TestReport } from "../../runtime/testing/run_tests.ts";
+import { runTests, type RunTestsOptions, type TestReport } from "../../runtime/testing/run_tests.ts";
 
 /** Runs the tests of a folder with these files. */
-export async function simulate(files: Record<string, string>): Promise<TestReport> {
+export async function simulate(
+  files: Record<string, string>,
+  options: Partial<RunTestsOptions> = {},
+): Promise<TestReport> {
   const root = await realpath(await mkdtemp(join(tmpdir(), "whenthen-simulate-")));
   try {
     for (const [path, text] of Object.entries(files)) {
       await mkdir(dirname(join(root, "rules", path)), { recursive: true });
       await writeFile(join(root, "rules", path), text);
     }
-    return await runTests({ folder: join(root, "rules"), data: join(root, "data") });
+    return await runTests({ folder: join(root, "rules"), data: join(root, "data"), ...options });
   } finally {
     await rm(root, { recursive: true, force: true });
   }

@@ -25,6 +25,8 @@ export const START = Date.parse("2026-11-23T07:00:00Z");
 export class FakeStore {
   mark: Json | undefined;
   baseline = new Map<string, Json>();
+  /** When items last changed. */
+  readonly times = new Map<string, number>();
   readonly identities = new Set<string>();
 
   getMark(): Promise<Json | undefined> {
@@ -41,13 +43,35 @@ export class FakeStore {
     return Promise.resolve(new Map(known.map((key) => [key, structuredClone(this.baseline.get(key)!)])));
   }
 
+  getStagnant(
+    _trigger: TriggerKey,
+    before: number,
+    max: number,
+    after?: [number, string],
+  ): Promise<[string, number][]> {
+    const placeOf = ([key, at]: [string, number]) => `${String(at).padStart(16, "0")} ${key}`;
+    const due = [...this.times].filter(([, at]) => at <= before).sort((a, b) => placeOf(a) < placeOf(b) ? -1 : 1);
+    const from = after && placeOf([after[1], after[0]]);
+    return Promise.resolve(due.filter((entry) => from === undefined || placeOf(entry) > from).slice(0, max));
+  }
+
   /** @returns whether the event was new, for each */
   accept(events: TriggerEvent[], progress: Omit<Progress, "rule" | "trigger">): boolean[] {
     if (progress.mark === null) this.mark = undefined;
     else if (progress.mark !== undefined) this.mark = structuredClone(progress.mark);
-    if (progress.baseline?.clear) this.baseline.clear();
+    if (progress.baseline?.clear) {
+      this.baseline.clear();
+      this.times.clear();
+    }
     for (const [key, item] of progress.baseline?.put ?? []) this.baseline.set(key, structuredClone(item));
-    for (const key of progress.baseline?.remove ?? []) this.baseline.delete(key);
+    for (const key of progress.baseline?.remove ?? []) {
+      this.baseline.delete(key);
+      this.times.delete(key);
+    }
+    for (const [key, at] of progress.baseline?.times ?? []) {
+      if (at === null) this.times.delete(key);
+      else this.times.set(key, at);
+    }
     return events.map(({ id }) => this.identities.size < this.identities.add(id).size);
   }
 }
@@ -75,6 +99,8 @@ export class Program {
   ) => Promise<Json> | Json;
   /** What the poll calls, if that is a source. */
   source?: Definition;
+  /** The condition of the rule. */
+  holds: (event: TriggerEvent) => boolean = () => true;
   ruleFolder = tmpdir();
   #waiting = new Set<() => void>();
   #stop?: AbortController;
@@ -133,6 +159,7 @@ export class Program {
       store,
       signal,
       once: false,
+      holds: (event) => Promise.resolve(this.holds(event)),
       ingest: (events, progress = {}) => this.#ingest(events, progress),
       source: this.source,
       execute: async (source, input, signal, how) => {

@@ -420,8 +420,8 @@ Deno.test("a source with a cursor is read from there, and the cursor moves with 
     return ingest(events);
   };
   await assert.rejects(poll.pass!(context), /killed/);
-  assert.deepEqual(await pass(program), [], "the same items again: the same ids");
-  assert.equal(program.duplicates.length, 2);
+  assert.equal((await pass(program)).length, 2, "neither the events nor the cursor were stored");
+  assert.equal(program.duplicates.length, 0);
   assert.equal((await pass(program)).length, 2);
 });
 

@@ -1,16 +1,19 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setConfig } from "../../runtime/folder/settings/set_config.ts";
 import { Connections } from "../../runtime/connections/connections.ts";
 import { Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
+import { commandRules } from "../../runtime/commands/command_rule.ts";
+import { LiveOutputs } from "../../runtime/host/live_outputs.ts";
 import { realDisk } from "../../runtime/host/disk.ts";
 import { CauseSigner } from "../../runtime/ingest/cause.ts";
 import { Ingest } from "../../runtime/ingest/ingest.ts";
 import { OwnEvents } from "../../runtime/ingest/own_events.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 import type { Person } from "../../runtime/model/form.ts";
-import type { Rule, Step, Trigger } from "../../runtime/model/rule.ts";
+import type { Command, Rule, Step, Trigger } from "../../runtime/model/rule.ts";
 import { answerForm } from "../../runtime/engine/answer_form.ts";
 import { Operators } from "../../runtime/engine/operators.ts";
 import { openStore } from "../../runtime/store/open_store.ts";
@@ -44,6 +47,8 @@ export interface Bench extends AsyncDisposable {
   woken: string[];
   /** The texts of rules' files, by path; a test may change them. */
   files: Record<string, string>;
+  /** What running programs print. */
+  outputs: LiveOutputs;
   /** Sends a request and gives its status and its answer. */
   ask(method: string, path: string, init?: RequestInit): Promise<Answer>;
   /** Sends JSON. */
@@ -59,7 +64,11 @@ interface Answer {
 }
 
 /** Opens one with these rules, ready unless `context` overrides it. */
-export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}): Promise<Bench> {
+export async function openBench(
+  rules: Rule[],
+  changes: Partial<WebContext> = {},
+  commands: Command[] = [],
+): Promise<Bench> {
   const folder = await mkdtemp(join(tmpdir(), "whenthen-web-"));
   const store = await openStore({ folder, onWarning() {}, now: NOW });
   const clock = new ManualClock(NOW);
@@ -71,6 +80,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
   const people: Person[] = [];
   const woken: string[] = [];
   const files: Record<string, string> = {};
+  const outputs = new LiveOutputs();
   const keyFor = (purpose: string) => new TextEncoder().encode(`key for ${purpose}`);
   const ingest = new Ingest({ store, clock, surroundings: () => ({ env: {}, secrets: {} }), onAccepted() {} });
   const connections = new Connections({
@@ -84,8 +94,10 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     log() {},
   });
   const ownEvents = new OwnEvents({ store, ingest, clock });
-  await store.putVersions(rules);
-  ingest.setRules(live);
+  // Tests change the rules meanwhile.
+  const startable = () => new Map([...commandRules(commands), ...live]);
+  await store.putVersions([...startable().values()]);
+  ingest.setRules(startable());
   for (const { id, triggers } of rules) {
     for (const { id: trigger, kind, args } of triggers) {
       if (kind === "webhook") {
@@ -117,9 +129,11 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     hooks,
     rules: () => ({
       rules: live,
-      commands: new Map(),
+      startable: startable(),
+      commands: new Map(commands.map((command) => [command.id, command])),
       problems: [],
       broken: new Map(),
+      configs: new Map(),
       paused,
       failures: [],
       longest: () => undefined,
@@ -127,16 +141,29 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     ingest,
     store,
     connections,
-    operators: new Operators({ store, clock, live: { rules: live, pause }, runner }),
+    operators: new Operators({
+      store,
+      clock,
+      live: {
+        get rules() {
+          return startable();
+        },
+        pause,
+      },
+      runner,
+    }),
     desk: openDesk({ keyFor, people: () => people, address: () => "http://127.0.0.1:8080", store, clock }),
     answerForm: (form, person, answer) =>
       answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
+    setConfig: (rule, setting) =>
+      setConfig({ clock, store, configs: context.rules().configs, reload: () => Promise.resolve() }, rule, setting),
     replies: new ReplyWaiters(),
     verifyCause: (header) => signer.verify(header),
     secretOf: (name) => name === "HOOK" ? "hook-secret" : undefined,
     mask: (text) => text.replaceAll("hook-secret", "***"),
     maskJson: (value) => JSON.parse(JSON.stringify(value).replaceAll("hook-secret", "***")),
     refused: new RefusedRequests(clock),
+    outputs,
     ownEvents,
     metrics: new Metrics({ store, rules: () => ({ loaded: live.size, broken: 0 }), workers: () => 0 }),
     activity: new Activity(store, clock),
@@ -162,6 +189,7 @@ export async function openBench(rules: Rule[], changes: Partial<WebContext> = {}
     people,
     woken,
     files,
+    outputs,
     ask,
     post: (path, body, headers = {}) =>
       ask("POST", path, { body: JSON.stringify(body), headers: { "content-type": "application/json", ...headers } }),

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Person } from "../../runtime/model/form.ts";
+import type { JsonObject } from "../../runtime/model/json.ts";
 import type { Field, Rule, Trigger } from "../../runtime/model/rule.ts";
 import { hashToken } from "../../runtime/secrets/passwords.ts";
 import { onEvent, openBench, rule, webhook } from "./harness.ts";
@@ -59,6 +60,41 @@ Deno.test("two equal submissions are one run", async () => {
   assert.equal((await bench.store.listRuns({ limit: 9 })).length, 1);
 });
 
+Deno.test("a start that a pause refuses does not use up its id", async () => {
+  await using bench = await openBench([keys(manual())]);
+  const submit = () => bench.post(START, { inputs: { bits: 1 }, id: "once" });
+  await bench.context.operators.pause("ops/keys", "the disk is full", "olga");
+  const refused = await submit();
+  assert.deepEqual([refused.body.runs, refused.body.verdicts[0].verdict.kind], [[], "disabled"]);
+  await bench.context.operators.resume("ops/keys", "olga");
+  const started = await submit();
+  assert.deepEqual([started.body.runs.length, started.body.duplicate], [1, false]);
+  assert.deepEqual((await submit()).body.runs, started.body.runs);
+});
+
+Deno.test("null that somebody gives means not set, so a default does not take its place", async () => {
+  await using bench = await openBench([{
+    ...keys(manual()),
+    inputs: { ...INPUTS, level: { type: "integer", required: false, default: 6 } },
+  }]);
+  const valuesOf = async (inputs: JsonObject) => {
+    const { body } = await bench.post(START, { inputs: { bits: 1, ...inputs } });
+    return (await bench.store.getRun(body.runs[0]))!.run.inputs!.level;
+  };
+  assert.deepEqual([await valuesOf({}), await valuesOf({ level: null })], [6, null]);
+  assert.equal((await bench.post(START, { inputs: { bits: null } })).status, 422, "what is required must be set");
+});
+
+Deno.test("an event whose values fit no rule that listens is answered 422 by /events, too", async () => {
+  const strict: Rule = { ...keys({ ...onEvent("k"), inputs: { bits: "${{ event.data.bits }}" } }) };
+  await using bench = await openBench([strict]);
+  const refused = await bench.post("/events", { type: "k", id: "1", data: { bits: "abc" } });
+  assert.equal(refused.status, 422);
+  assert.deepEqual(refused.body.problems, { bits: 'bits: expected a whole number, got "abc"' });
+  const right = await bench.post("/events", { type: "k", id: "1", data: { bits: 1 } });
+  assert.deepEqual([right.status, right.body.duplicate, right.body.runs.length], [202, false, 1]);
+});
+
 Deno.test("a person's token starts what `to` allows, and the run says who it was", async () => {
   await using bench = await openBench([keys(manual(["ops"])), rule("closed", [manual()])]);
   bench.people.push(person("anna", "ops"), person("ben"), person("olga", "operators"));
@@ -67,10 +103,14 @@ Deno.test("a person's token starts what `to` allows, and the run says who it was
   assert.equal(status, 202);
   assert.equal((await bench.store.getRun(body.runs[0]))!.run.event.by, "anna");
   assert.deepEqual([(await start("ben")).status, (await start("anna", "/api/rules/closed/start")).status], [403, 403]);
-  assert.match(
-    (await start("ben")).body.error,
-    /ben may not start the rule "ops\/keys"; these may: ops, and operators/,
+  const [there, nowhere] = await Promise.all([start("ben"), start("ben", "/api/rules/none/start")]);
+  assert.equal(there.body.error, 'ben may not start a rule "ops/keys"; what ben may start: none');
+  assert.deepEqual([nowhere.status, nowhere.body.error], [403, there.body.error.replace("ops/keys", "none")]);
+  const looks = await Promise.all(
+    ["/api/rules/none/start", START].map((path) => bench.ask("GET", path, { headers: as("ben") })),
   );
+  assert.deepEqual(looks.map(({ status }) => status), [403, 403]);
+  assert.match((await start("anna", "/api/rules/closed/start")).body.error, /what anna may start: ops\/keys$/);
   assert.equal((await start("olga")).status, 202);
   assert.equal((await start("nobody")).status, 401);
   assert.equal((await bench.ask("GET", START, { headers: as("ben") })).status, 403);

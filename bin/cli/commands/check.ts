@@ -5,7 +5,7 @@ import { nextTimes } from "../../../runtime/triggers/cron.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { foldersToLoad } from "../folders.ts";
 import { startLog } from "../start_log.ts";
-import { addCommand, type CommonOptions, print, type Session } from "../session.ts";
+import { addCommand, type CommonOptions, print, type Session, setOption } from "../session.ts";
 import { type Checked, printChecked } from "../print/checked.ts";
 
 /** How many of the next cron times are shown. */
@@ -15,13 +15,14 @@ const NEXT_TIMES = 5;
 export function addCheck(program: Command, session: Session): void {
   addCommand(program, "check", "load and check only: problems with their positions, and the next cron times")
     .argument("[folder]", "the rules folder (default: rules)")
+    .addOption(setOption())
     .option("--programs", "also look at the programs of the commands, and at their versions")
     .addHelpText("after", "\nExits with 0, or with 2 if there is a problem that is more than a warning")
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions & { programs?: true }>();
       const folders = await foldersToLoad(folder, options.data);
       await startLog(options.log, "warning");
-      const loaded = await checkFolder({ ...folders, env: options.env });
+      const loaded = await checkFolder({ ...folders, env: options.env, set: options.set });
       if (options.programs) loaded.problems.push(...await checkPrograms(loaded.commands, folders.folder));
       print(session, options, checkedOf(loaded, session.terminal.now), printChecked);
       if (loaded.problems.some(({ severity }) => severity === "error")) session.exitCode = ExitCode.broken;

@@ -4,7 +4,7 @@ import { type OnceReport, openApp } from "../../../runtime/app/app.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { foldersToLoad } from "../folders.ts";
 import { oneLine, paint, type Terminal } from "../print/terminal.ts";
-import { addCommand, type CommonOptions, print, type Session } from "../session.ts";
+import { addCommand, type CommonOptions, print, type Session, setOption } from "../session.ts";
 import { StopSignal } from "../signals.ts";
 import { maskLog, startLog } from "../start_log.ts";
 import { VERSION } from "../version.ts";
@@ -13,6 +13,7 @@ import { VERSION } from "../version.ts";
 export function addOnce(program: Command, session: Session): void {
   addCommand(program, "once", "poll each poller once, fire the crons that are due, finish or suspend all runs")
     .argument("[folder]", "the rules folder (default: rules)")
+    .addOption(setOption())
     .option("--require-state", "exit 3 if the data folder is new, instead of starting afresh")
     .addHelpText(
       "after",
@@ -22,7 +23,7 @@ export function addOnce(program: Command, session: Session): void {
       const options = command.optsWithGlobals<CommonOptions & { requireState?: true }>();
       const folders = await foldersToLoad(folder, options.data);
       await startLog(options.log, "info");
-      const opening = { ...folders, env: options.env, token: env.WHENTHEN_TOKEN, version: VERSION };
+      const opening = { ...folders, env: options.env, set: options.set, token: env.WHENTHEN_TOKEN, version: VERSION };
       const app = await openApp(opening, session.ports);
       maskLog((text) => app.mask(text));
       using signal = new StopSignal();

@@ -7,7 +7,15 @@ import { readAddress } from "../../../runtime/host/private_file.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { DATA, type Folders, foldersToLoad } from "../folders.ts";
 import { maskLog, startLog } from "../start_log.ts";
-import { type CommonOptions, dataOption, envOption, logOption, type Session, wholeNumber } from "../session.ts";
+import {
+  type CommonOptions,
+  dataOption,
+  envOption,
+  logOption,
+  type Session,
+  setOption,
+  wholeNumber,
+} from "../session.ts";
 import { printWelcome } from "../print/welcome.ts";
 import { VERSION } from "../version.ts";
 import { StopSignal } from "../signals.ts";
@@ -21,7 +29,7 @@ interface RunOptions extends CommonOptions {
 export function addRun(program: Command, session: Session, { isDefault }: { isDefault: boolean }): void {
   program.command("run", { isDefault }).description("watch the folder, serve and run, until stopped")
     .argument("[folder]", "the rules folder (default: rules)")
-    .addOption(dataOption()).addOption(envOption()).addOption(logOption())
+    .addOption(dataOption()).addOption(envOption()).addOption(setOption()).addOption(logOption())
     .addOption(
       new Option("--port <port>", "0 chooses a free one (default: 8080)").env("PORT").argParser(wholeNumber("a port")),
     )
@@ -42,6 +50,7 @@ export function addRun(program: Command, session: Session, { isDefault }: { isDe
         port,
         host,
         env: options.env,
+        set: options.set,
         token: env.WHENTHEN_TOKEN,
         version: VERSION,
       }, session.ports);

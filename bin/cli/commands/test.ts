@@ -3,7 +3,7 @@ import { runTests } from "../../../runtime/testing/run_tests.ts";
 import { ExitCode } from "../exit_codes.ts";
 import { foldersToLoad } from "../folders.ts";
 import { startLog } from "../start_log.ts";
-import { addCommand, type CommonOptions, type Session } from "../session.ts";
+import { addCommand, type CommonOptions, type Session, setOption } from "../session.ts";
 import { printSummary, resultPrinter } from "../print/tests.ts";
 import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 
@@ -11,6 +11,7 @@ import { writeExactJson } from "../../../runtime/formats/exact_json.ts";
 export function addTest(program: Command, session: Session): void {
   addCommand(program, "test", "run the tests: blocks and *.test.ts, on a simulated clock")
     .argument("[folder]", "the rules folder (default: rules)")
+    .addOption(setOption())
     .addHelpText("after", "\nExits with 0; 1 if a test failed; 2 if a rule or a test does not load")
     .action(async (folder: string | undefined, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
@@ -18,7 +19,7 @@ export function addTest(program: Command, session: Session): void {
       await startLog(options.log, "info");
       const { terminal } = session;
       const onResult = options.json ? undefined : resultPrinter(terminal);
-      const report = await runTests({ ...folders, env: options.env, onResult });
+      const report = await runTests({ ...folders, env: options.env, set: options.set, onResult });
       if (options.json) terminal.write(writeExactJson(report, 2) + "\n");
       else printSummary(terminal, report);
       const isFailed = report.results.some(({ failure }) => failure !== undefined);

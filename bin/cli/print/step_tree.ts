@@ -1,11 +1,8 @@
+import { type RecordedNode, recordedTree } from "../../../runtime/model/recorded_tree.ts";
 import type { StepRecord } from "../../../runtime/model/run.ts";
 
-/** A step, a branch or an iteration, with its children. */
-export interface StepNode {
-  /** The last part of its path: `save`, `[3]`; for a branch with only one step, both: `[3]/save`. */
-  name: string;
-  /** Absent if only its children were recorded: a branch, or a step around others that has not ended. */
-  record?: StepRecord;
+/** A step, a branch or an iteration, with its children. The name of a branch with only one step is that of both: `[3]/save`. */
+export interface StepNode extends Omit<RecordedNode, "path" | "children"> {
   children: StepNode[];
 }
 
@@ -14,27 +11,11 @@ export type Progress = "open" | "failed" | "cancelled" | "done";
 
 /** Builds a tree of records by their paths: `lines[3]/save` is below `[3]`, which is below `lines`. */
 export function stepTree(steps: StepRecord[]): StepNode[] {
-  const roots: StepNode[] = [];
-  const known = new Map<string, StepNode>();
-  for (const record of steps) nodeAt(record.path, roots, known).record = record;
-  return roots.map(compact);
-}
-
-/** The node of a path; created, with its parents, if missing. */
-function nodeAt(path: string, roots: StepNode[], known: Map<string, StepNode>): StepNode {
-  const found = known.get(path);
-  if (found) return found;
-  const [, iterated, index] = /^(.*[^/])(\[\d+\])$/.exec(path) ?? [];
-  const slash = path.lastIndexOf("/");
-  const parent = iterated ?? path.slice(0, Math.max(0, slash));
-  const node: StepNode = { name: index ?? path.slice(slash + 1), children: [] };
-  (parent !== "" ? nodeAt(parent, roots, known).children : roots).push(node);
-  known.set(path, node);
-  return node;
+  return recordedTree(steps).roots.map(compact);
 }
 
 /** A branch with one step becomes one line; iterations are sorted by number, whichever ended first. */
-function compact(node: StepNode): StepNode {
+function compact(node: RecordedNode): StepNode {
   const children = node.children.map(compact).sort((a, b) => indexOf(a) - indexOf(b));
   const [only] = children;
   if (node.record === undefined && children.length === 1) return { ...only, name: joined(node.name, only.name) };

@@ -103,7 +103,9 @@ function fileOf(target: string, { ruleFolder, context }: StepFrame): string {
 
 /** The values of a command as it reads them, checked: what does not fit is refused before anything starts. */
 async function prepareCommand(step: ActionStep, command: Command, { context }: StepFrame): Promise<StepArgs> {
-  const { used, recorded } = await step.args();
+  const args = await step.args();
+  const byItself: JsonObject = context.rule.command === undefined ? {} : { with: context.run.event.data };
+  const [used, recorded] = [{ ...args.used, ...byItself }, { ...args.recorded, ...byItself }];
   const folder = await context.services.runFolder(context.run.id);
   const read = (given: Json = {}) =>
     relativeToRun(command, readWritten(command.inputs, { values: given as JsonObject, written: step.written }), folder);

@@ -1,6 +1,7 @@
+import type { ConfigValue } from "../../model/config.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { Problem } from "../../model/problem.ts";
-import type { Field, Rule } from "../../model/rule.ts";
+import type { Field } from "../../model/rule.ts";
 import { asWritten, type SourceText } from "../../language/fields/field_text.ts";
 import { checkValue } from "../../language/fields/field_value.ts";
 import { nearest } from "../../language/hints.ts";
@@ -23,8 +24,9 @@ export interface Configurable {
 }
 
 /** The settings of the config files for one rule. */
-export interface RuleConfig {
-  values: JsonObject;
+export interface FileConfig {
+  /** The value in force of each key, with those that it overrides. */
+  values: Record<string, ConfigValue>;
   enabled?: boolean;
   /** Keys with a bad value and no known good one: the rule cannot be loaded with certainty. */
   missing: string[];
@@ -100,11 +102,11 @@ export function checkConfigNames({ file, yaml, blocks }: ConfigFile, rules: Conf
 export function configOf(
   rule: Required<Configurable>,
   files: ConfigFile[],
-  previous: Pick<Rule, "config" | "enabled"> | undefined,
-): RuleConfig & { problems: Problem[] } {
-  const result: RuleConfig & { problems: Problem[] } = { values: {}, missing: [], problems: [] };
-  for (const { file, id, key, value, at, source } of settingsFor(rule, files)) {
-    if (value === null) continue;
+  previous: { config: JsonObject; enabled: boolean } | undefined,
+): FileConfig & { problems: Problem[] } {
+  const result: FileConfig & { problems: Problem[] } = { values: {}, missing: [], problems: [] };
+  for (const [setting, ...overridden] of settingsFor(rule, files)) {
+    const { file, id, key, value, at } = setting;
     const report = (message: string) =>
       result.problems.push({ severity: "error", file, at: at(), message: `${key} of ${id}: ${message}` });
     if (key === ENABLED) {
@@ -116,18 +118,28 @@ export function configOf(
       }
       continue;
     }
-    const written = asWritten(rule.fields[key], value, source);
-    const checked = checkValue(rule.fields[key], written);
-    if ("value" in checked) {
-      result.values[key] = written;
+    const field = rule.fields[key];
+    const below = overridden.map((each) => read(field, each)).filter((each) => "value" in each)
+      .reduceRight<ConfigValue | undefined>((below, each) => ({ ...each, ...below && { below } }), undefined);
+    const use = (value: Json) => result.values[key] = { value, from: file, ...below && { below } };
+    const found = read(field, setting);
+    if ("value" in found) {
+      use(found.value);
       continue;
     }
-    report(checked.problem);
+    report(found.problem);
     const kept = previous?.config[key];
-    if (kept !== undefined && "value" in checkValue(rule.fields[key], kept)) result.values[key] = kept;
+    if (kept !== undefined && "value" in checkValue(field, kept)) use(kept);
     else result.missing.push(key);
   }
   return result;
+}
+
+/** The value of a setting as its field reads it, or what is wrong with it. */
+function read(field: Field, { file, value, source }: Setting): { value: Json; from: string } | { problem: string } {
+  const written = asWritten(field, value, source);
+  const checked = checkValue(field, written);
+  return "value" in checked ? { value: written, from: file } : checked;
 }
 
 interface Setting {
@@ -139,20 +151,23 @@ interface Setting {
   source: SourceText;
 }
 
-/** The setting in force for each key, with its position. */
-function settingsFor(rule: Required<Configurable>, files: ConfigFile[]): Iterable<Setting> {
-  const inForce = new Map<string, Setting>();
+/** The settings of each key with their positions: that in force first, then those that it overrides. */
+function settingsFor(rule: Required<Configurable>, files: ConfigFile[]): Iterable<Setting[]> {
+  const byKey = new Map<string, Setting[]>();
   for (const id of [ALL, rule.id]) {
     for (const { file, yaml, blocks } of files) {
       for (const [key, value] of Object.entries(blocks[id] ?? {})) {
         if (key !== ENABLED && !Object.hasOwn(rule.fields, key)) continue;
         const path = [id, key];
         const at = () => yaml.origin.at(path, "value");
-        inForce.set(key, { file, id, key, value, at, source: (below) => yaml.origin.written?.([...path, ...below]) });
+        const source: SourceText = (below) => yaml.origin.written?.([...path, ...below]);
+        // Null undoes what stands in the files before it.
+        if (value === null) byKey.delete(key);
+        else byKey.set(key, [{ file, id, key, value, at, source }, ...byKey.get(key) ?? []]);
       }
     }
   }
-  return inForce.values();
+  return byKey.values();
 }
 
 function suggest(word: string, candidates: string[]): string | undefined {

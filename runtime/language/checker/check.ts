@@ -4,17 +4,18 @@ import type { Problem } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../../model/rule.ts";
 import type { RuleTest } from "../../model/test.ts";
 import { z } from "zod";
-import { checkBare, checkSecrets, parseKindArgs } from "./check_args.ts";
+import { checkBare, checkLiteral, checkPeople, checkSecrets, parseKindArgs } from "./check_args.ts";
 import { checkSteps, readKnown } from "./check_steps.ts";
 import { checkTests, testedOf } from "./check_tests.ts";
 import { checkClauseList, checkTriggers, conditionNames } from "./check_triggers.ts";
 import { type CheckContext, Checking, type Origin } from "./checking.ts";
 import { checkValues } from "../fields/check_values.ts";
-import { duration } from "../fields/field.ts";
+import { duration, people as peopleSchema } from "../fields/field.ts";
 import { readFields } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
+import { parseWith } from "./sentences.ts";
 import { show } from "../hints.ts";
 import { allStepIds, idsIn } from "./step_ids.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
@@ -50,6 +51,7 @@ export const RULE_KEYS = [
   "if",
   "then",
   "config",
+  "editors",
   "inputs",
   "key",
   "mode",
@@ -63,6 +65,9 @@ export const RULE_KEYS = [
 
 /** Keys of a YAML action. */
 export const ACTION_KEYS = ["name", "inputs", "then", "output"];
+
+/** For a file that is meant to be a rule. */
+export const NEEDS_WHEN = "a rule needs when: and then:; to start it by hand: when: manual";
 
 export const MODES = ["parallel", "queued", "single", "restart"] as const;
 
@@ -100,6 +105,7 @@ export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Kno
   const excused = checking.checkKeys(raw, [], RULE_KEYS);
   const fields = raw.config === undefined || raw.config === null ? {} : checkFields(checking, "config", raw.config);
   context.config = checkConfig(checking, fields, known.config);
+  if (raw.editors !== undefined && raw.editors !== null) checkEditors(checking, raw);
   const inputs = raw.inputs === undefined || raw.inputs === null
     ? undefined
     : checkFields(checking, "inputs", raw.inputs);
@@ -134,7 +140,8 @@ function readRule(
     has(key) ? readKnown(checking, [key], raw[key], schema, visible) : undefined;
   for (const key of ["when", "then"]) {
     if (!(key in raw) && !excused.includes(key)) {
-      checking.error([], "value", `${JSON.stringify(key)} is missing`, "a rule has when: and then:");
+      const hint = key === "when" ? NEEDS_WHEN : "a rule has when: and then:";
+      checking.error([], "value", `${JSON.stringify(key)} is missing`, hint);
     }
   }
   const around = { config, inputs, hasKey: has("key"), hasFunctionIf: isFunction(raw.if) };
@@ -206,6 +213,7 @@ const enabled = z.boolean();
 const mode = z.enum(MODES);
 const max = z.number().int().min(1);
 const timeout = duration();
+const editorsSchema = peopleSchema();
 const ruleId = z.string().regex(/^[A-Za-z0-9_][\w.-]*(\/[A-Za-z0-9_][\w.-]*)*$/);
 
 /** Ids of all steps that may have run before `onError` or `output` is evaluated. */
@@ -229,6 +237,16 @@ function checkFields(checking: Checking, key: "config" | "inputs", raw: unknown)
   return fields;
 }
 
+/** Checks who may set the config. */
+function checkEditors(checking: Checking, { editors, config }: Record<string, unknown>): void {
+  checkLiteral(checking, ["editors"], editors);
+  const { value, problems } = parseWith(editorsSchema, editors);
+  checking.addAll(["editors"], problems);
+  if (value !== undefined) checkPeople(checking, ["editors"], editors);
+  if (isObject(config) && Object.keys(config).length > 0) return;
+  checking.error(["editors"], "key", "there is no config that they could set", "declare its fields under config:");
+}
+
 /** The config values in force: those of the config files, else the defaults. */
 function checkConfig(checking: Checking, fields: Record<string, Field>, set: JsonObject): Record<string, Json> {
   const known = Object.fromEntries(Object.entries(set).filter(([key]) => Object.hasOwn(fields, key)));
@@ -239,6 +257,16 @@ function checkConfig(checking: Checking, fields: Record<string, Field>, set: Jso
     checking.error(["config", key], "key", `config.${key}: ${message}`, hint);
   }
   return values;
+}
+
+/** Keys that only rules have are no typing mistakes: the file is a rule without `when`. */
+function checkActionKeys(checking: Checking, raw: Record<string, unknown>): void {
+  const ofRules = Object.keys(raw).filter((key) => RULE_KEYS.includes(key) && !ACTION_KEYS.includes(key));
+  for (const key of ofRules) {
+    checking.error([key], "key", `an action has no ${JSON.stringify(key)}, and this file has no "when"`, NEEDS_WHEN);
+  }
+  const own = Object.entries(raw).filter(([key]) => !ofRules.includes(key));
+  checking.checkKeys(Object.fromEntries(own), [], ACTION_KEYS, ["inputs"]);
 }
 
 /** Parses a YAML action (`inputs`, `then`, `output`) from any value. */
@@ -253,7 +281,7 @@ export function checkAction(
     checking.error([], "value", `expected an action, got ${show(raw)}`, "an action has inputs: and then:");
     return { problems: checking.problems };
   }
-  checking.checkKeys(raw, [], ACTION_KEYS, ["inputs"]);
+  checkActionKeys(checking, raw);
   const inputs = raw.inputs === undefined || raw.inputs === null ? {} : checkFields(checking, "inputs", raw.inputs);
   const visible: Visible = {
     names: ACTION_NAMES,

@@ -163,8 +163,8 @@ export function checkSecrets(checking: Checking, path: Path, value: unknown): vo
   }
 }
 
-/** Checks that the recipients of a form are known, or are e-mail addresses. */
-function checkPeople(checking: Checking, path: Path, value: unknown): void {
+/** Checks that people, such as the recipients of a form, are known, or are e-mail addresses. */
+export function checkPeople(checking: Checking, path: Path, value: unknown): void {
   const { people } = checking.context;
   if (people === undefined) return;
   const names = Array.isArray(value) ? value : [value];
@@ -191,7 +191,7 @@ function checkConnection(checking: Checking, path: Path, value: unknown): void {
 }
 
 /** Checks a value that must not contain templates. */
-function checkLiteral(checking: Checking, path: Path, value: unknown): void {
+export function checkLiteral(checking: Checking, path: Path, value: unknown): void {
   if (typeof value === "object" && value !== null) {
     for (const [key, part] of Object.entries(value)) {
       checkLiteral(checking, [...path, Array.isArray(value) ? Number(key) : key], part);

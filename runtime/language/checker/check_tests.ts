@@ -31,7 +31,7 @@ export function testedOf(rule: Pick<Rule, "triggers" | "then" | "onError">, fiel
 
 const KEYS = [...Object.keys(testSchema.shape), "do"];
 /** Names for `stub` besides steps: the kinds with external effects, and the sources of polls. */
-const STUBBED = ["http", "run", "call", "mail", "poll"];
+const STUBBED = ["http", "run", "call", "mail", "poll", "one"];
 
 /** Checks the entries under `tests` of a rule that has no errors. */
 export function checkTests(checking: Checking, raw: unknown, tested: Tested): RuleTest[] {
@@ -169,6 +169,8 @@ function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: J
       return checkForm(checking, at, resolvedArgs(testKinds.answer, args).answer, tested);
     case "skip":
       return checkStep(checking, at, "value", resolvedArgs(testKinds.skip, args).skip, tested, []);
+    case "look":
+      return checkSend(checking, path, { trigger: args.look }, tested, "look");
     case "send":
       return checkSend(checking, at, args.send as JsonObject, tested);
     case "expect": {
@@ -187,7 +189,13 @@ function checkNames(checking: Checking, path: Path, kind: TestEntryKind, args: J
   }
 }
 
-function checkSend(checking: Checking, path: Path, { trigger, webhook }: JsonObject, { triggers }: Tested): void {
+function checkSend(
+  checking: Checking,
+  path: Path,
+  { trigger, webhook }: JsonObject,
+  { triggers }: Tested,
+  key = "trigger",
+): void {
   if (webhook !== undefined && !triggers.some(({ kind }) => kind === "webhook")) {
     checking.error([...path, "webhook"], "value", "the rule has no webhook", "send the event that it listens to");
   }
@@ -195,7 +203,7 @@ function checkSend(checking: Checking, path: Path, { trigger, webhook }: JsonObj
   const names = triggers.map(({ id }) => id);
   const close = nearest(trigger, [...names, ...triggers.map(({ kind }) => kind)]);
   const hint = close ? `did you mean "${close}"?` : `there are: ${names.map((name) => `"${name}"`).join(", ")}`;
-  checking.error([...path, "trigger"], "value", `the rule has no trigger ${show(trigger)}`, hint);
+  checking.error([...path, key], "value", `the rule has no trigger ${show(trigger)}`, hint);
 }
 
 /** The trigger that a test names: by its name or address, or by its kind if that is unambiguous. */

@@ -51,12 +51,14 @@ export class Checking {
   }
 
   /**
-   * Reports unknown keys, and keys without a value: in `channel: #deals`, the value is a comment.
+   * Reports unknown keys, and keys without a value: in `channel: #deals`, the value is a comment. Keys of a file that
+   * begin with `x-` are for other programs.
    * @returns keys that must not also be reported as missing: they are empty, or misspelt
    */
   checkKeys(raw: Record<string, unknown>, path: Path, known: string[], mayBeEmpty: string[] = []): string[] {
     const excused: string[] = [];
     for (const [key, value] of Object.entries(raw)) {
+      if (path.length === 0 && key.startsWith("x-")) continue;
       if (!known.includes(key)) {
         const close = nearest(key, known);
         if (close) excused.push(close);

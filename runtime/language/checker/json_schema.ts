@@ -4,7 +4,7 @@ import { batchSchema } from "../fields/batch.ts";
 import { ACTION_KEYS, MODES, RULE_KEYS } from "./check.ts";
 import { STEP_OPTIONS } from "./check_steps.ts";
 import { TRIGGER_OPTIONS } from "./check_triggers.ts";
-import { duration, fieldInfo, retrySchema } from "../fields/field.ts";
+import { duration, fieldInfo, people, retrySchema } from "../fields/field.ts";
 import { fieldSchema, oneOfSchema } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { testKinds, testSchema } from "./test_kinds.ts";
@@ -76,6 +76,11 @@ function ruleProperties(): Record<string, Schema> {
     config: {
       $ref: "#/definitions/fields",
       description: "What an operator may set: threshold: 85, or { type: number, default: 85 }",
+    },
+    editors: {
+      ...toSchema(people()),
+      description:
+        "Who may set its config at /config/<rule>: people, groups and e-mail addresses; without it only operators",
     },
     inputs: { $ref: "#/definitions/fields", description: "What it is started with: values by name, as inputs.x" },
     key: { type: ["string", "number", "boolean"], description: "A CEL expression; mode counts runs with equal keys" },

@@ -94,10 +94,25 @@ export const testKinds = {
     }),
     options: { refused: z.enum(["forbidden", "invalid"]).optional().describe("Why it does not start") },
   },
+  config: {
+    kind: "config",
+    summary: "Somebody sets the rule's config, as at /config/<rule>; runs keep the config that they started with",
+    main: z.strictObject({
+      as: z.string().optional().describe("Who; by default an operator, who may set every rule's"),
+      set: object.describe("Values by key; null removes what was set so"),
+    }),
+    options: { refused: z.enum(["forbidden", "invalid"]).optional().describe("Why it is not set") },
+  },
   skip: {
     kind: "skip",
     summary: "An operator ends a wait",
     main: z.string().describe("The step that waits"),
+    options: {},
+  },
+  look: {
+    kind: "look",
+    summary: "A poll looks at its source now",
+    main: z.string().describe("The trigger, by its name, address or kind"),
     options: {},
   },
   expect: {

@@ -61,6 +61,18 @@ export function checkValues(
   return { values: checked, problems: [...unknown.sort(byKey), ...problems.sort(byKey)] };
 }
 
+/** Fields for values that people give: null means not set, so the default of such a field does not take its place. */
+export function withoutCleared(fields: Record<string, Field>, given: Record<string, Json>): Record<string, Field> {
+  const isCleared = (name: string) => Object.hasOwn(given, name) && given[name] === null;
+  const cleared = Object.keys(fields).filter((name) => fields[name].default !== undefined && isCleared(name));
+  if (cleared.length === 0) return fields;
+  const entries = cleared.map((name) => {
+    const { default: _default, ...field } = fields[name];
+    return [name, field] as const;
+  });
+  return { ...fields, ...Object.fromEntries(entries) };
+}
+
 function byKey(a: FieldProblem, b: FieldProblem): number {
   return a.key < b.key ? -1 : a.key > b.key ? 1 : a.message < b.message ? -1 : 1;
 }

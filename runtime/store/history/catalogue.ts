@@ -229,6 +229,8 @@ function spansOf(runs: { id: string; createdAt: number }[]): [string, string][] 
  */
 export class Part {
   readonly catalogue: Catalogue;
+  /** Late verdicts by kind, once a search has read them; see {@link hasMoreLate}. */
+  readonly late = new Map<string, number[]>();
   #subjects: Bloom | undefined;
   #earlier: Bloom | undefined;
 

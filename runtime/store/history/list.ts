@@ -100,10 +100,17 @@ function recentEvents(
 async function lateVerdicts({ parts, recent }: Snapshot, ask: Ask, { verdict }: EventFilter): Promise<number[]> {
   if (verdict === undefined || verdict === "unmatched") return [];
   const inParts = await Promise.all(parts.map(async (part) => {
-    if (part.hasMoreLate()) return await ask(part, "late", { verdict }) ?? [];
+    if (part.hasMoreLate()) return part.late.get(verdict) ?? await readLate(part, ask, verdict);
     return (part.catalogue.events.late ?? []).filter(([, kind]) => kind === verdict).map(([key]) => key);
   }));
   return [...inParts.flat(), ...recent.amendedWith(verdictNeedle(verdict))];
+}
+
+/** Parts never change, so their late verdicts are read once. */
+async function readLate(part: Part, ask: Ask, verdict: string): Promise<number[]> {
+  const keys = await ask(part, "late", { verdict });
+  if (keys !== undefined) part.late.set(verdict, keys);
+  return keys ?? [];
 }
 
 function isEventWanted([, , type, subject, , rules]: EventHeader, filter: EventFilter): boolean {

@@ -1,14 +1,16 @@
 import { writeRecordJson } from "../../formats/exact_json.ts";
 import { sourceOf } from "../../formats/lazy_json.ts";
+import type { UpperValue } from "../../model/config.ts";
 import type { RecordedError } from "../../model/errors.ts";
 import type { Event } from "../../model/event.ts";
 import type { Form } from "../../model/form.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
+import type { PageValue } from "../config.ts";
 import type { Condition, Notice } from "../own.ts";
 import type { Admission, Note, Reply, RunEnd } from "../store.ts";
-import { join, ordered } from "./ordered.ts";
+import { join, ordered, SEPARATOR } from "./ordered.ts";
 
 /** Data about a rule that is never dropped. */
 export interface RuleRow {
@@ -156,11 +158,15 @@ export interface Tables {
   mark: Json;
   /** By rule, trigger and the item's key as JSON: the item, as JSON text. */
   baseline: string;
+  /** As for the baseline: when the item last changed, until it is told that it did not change for long. */
+  changed: number;
   state: { key: string; value: Json; expiresAt?: number };
   /** By condition: what the program has told of itself, until it is over. */
   condition: Condition;
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;
+  /** By rule and key: what people set on its page. */
+  config: PageValue;
   /** The catalogue of a part of history, by its first frame. */
   part: Json;
   /** Facts of the store itself: see {@link Facts}. */
@@ -240,14 +246,22 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   collected: { indexes: { batch: (_, key) => key }, counts: { event: ({ event }) => event } },
   mark: {},
   baseline: { text: true, indexes: { key: (_, key) => key } },
+  changed: { indexes: { at: (at, key) => placeAt(at, key), place: (_, key) => key } },
   state: {
     indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },
   },
   condition: {},
   notice: { indexes: { id: (_, key) => key } },
+  config: { indexes: { rule: (_, key) => key } },
   part: {},
   fact: {},
 };
+
+/** The key of a baseline's item with its time in front of the item. */
+function placeAt(at: number, key: string): string {
+  const item = key.lastIndexOf(SEPARATOR);
+  return join(key.slice(0, item), ordered(at), key.slice(item + 1));
+}
 
 /** Facts about the store itself, in the table `fact`. */
 export interface Facts {
@@ -257,6 +271,8 @@ export interface Facts {
   secret: string;
   /** After a clock rollback: identities of events up to `key` count as received at `at` at the latest. */
   rollback: { key: number; at: number };
+  /** The values that the source of the config last gave. */
+  sourced: UpperValue[];
 }
 
 /**

@@ -1,6 +1,6 @@
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
-import { join } from "../ledger/ordered.ts";
+import { join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { Progress, StepEffects, TriggerKey } from "../store.ts";
 
@@ -15,8 +15,18 @@ export function writeProgress(rows: Rows, { rule, trigger, mark, baseline }: Pro
     for (const key of rows.index("baseline", "key").range(join(place, ""), undefined, Infinity)) {
       rows.drop("baseline", key);
     }
+    for (const key of rows.index("changed", "place").range(join(place, ""), undefined, Infinity)) {
+      rows.drop("changed", key);
+    }
   }
-  for (const key of baseline.remove) rows.drop("baseline", keyOf(key));
+  for (const key of baseline.remove) {
+    rows.drop("baseline", keyOf(key));
+    rows.drop("changed", keyOf(key));
+  }
+  for (const [key, at] of baseline.times ?? []) {
+    if (at === null) rows.drop("changed", keyOf(key));
+    else rows.put("changed", keyOf(key), at);
+  }
   for (const [key, item] of baseline.put) rows.put("baseline", keyOf(key), writeRecordJson(item));
 }
 
@@ -42,6 +52,25 @@ export function getItems(rows: Rows, { rule, trigger }: TriggerKey, keys: string
     const text = rows.get("baseline", join(place, JSON.stringify(key)));
     return text === undefined ? [] : [[key, readExactJson(text) as Json]];
   }));
+}
+
+/** Items that last changed at `before` at the latest and were not told, oldest first, after an entry. */
+export function getStagnant(
+  rows: Rows,
+  { rule, trigger }: TriggerKey,
+  before: number,
+  max: number,
+  after?: [at: number, key: string],
+): [key: string, at: number][] {
+  const prefix = join(rule, trigger, "");
+  const from = after && `${prefix}${join(ordered(after[0]), JSON.stringify(after[1]))}`;
+  const found: [string, number][] = [];
+  for (const key of rows.index("changed", "at").range(prefix, from, max)) {
+    const at = rows.get("changed", key)!;
+    if (at > before) break;
+    found.push([JSON.parse(key.slice(prefix.length)), at]);
+  }
+  return found;
 }
 
 /** Sets a value of the memory across runs; null removes it. @returns the previous value, null if there was none */

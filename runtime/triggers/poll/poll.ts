@@ -3,7 +3,9 @@ import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../timetable.ts";
 import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { askedBackOff, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
+import { attachListening, isListening, listenForTest } from "./listen.ts";
 import { cappedBy } from "./poll_settings.ts";
+import { checkStagnant } from "./stagnant.ts";
 import type { WebhookArgs } from "../webhook/webhook_request.ts";
 import { checkHook } from "../webhook/webhook.ts";
 import { defineTrigger, type Detach } from "../trigger.ts";
@@ -16,9 +18,17 @@ export const poll = defineTrigger({
   ...schemas,
   summary: "Polls a URL or a step, and emits what changed",
   address: (args) => `poll ${addressOf(args)}`,
-  check: (args) => [...checkInterval(args.every), ...checkSource(args), ...args.hook ? checkHook(args.hook) : []],
+  check: (
+    args,
+  ) => [
+    ...checkInterval(args.every),
+    ...checkSource(args),
+    ...args.hook ? checkHook(args.hook) : [],
+    ...checkStagnant(args),
+  ],
   attach,
   async pass(context) {
+    if (isListening(context)) return await passListening(context);
     const mark = await readPollMark(context);
     const until = mark === undefined ? 0 : backOffUntil(mark, context.clock.now());
     if (until > context.clock.now()) {
@@ -32,6 +42,7 @@ export const poll = defineTrigger({
 
 /** Polls at its intervals, and at once after a delivery to its hook: several during a look are one more look. */
 function attach(context: PollContext): Detach {
+  if (isListening(context)) return attachListening(context);
   let asked = false;
   const { wake, detach } = keepGoing(context, () => {
     const isAsked = asked;
@@ -51,6 +62,11 @@ function attach(context: PollContext): Detach {
     remove();
     await detach();
   };
+}
+
+async function passListening(context: PollContext): Promise<void> {
+  if (!context.once) return await listenForTest(context);
+  context.log.info(`${context.trigger.id} listens, so a single pass does nothing for it`);
 }
 
 /** What a webhook has where a hook says nothing. */

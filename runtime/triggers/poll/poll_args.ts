@@ -61,6 +61,8 @@ export interface Reading {
   removed?: ReadonlyMap<string, number>;
   /** True if a later item with the same key is the newer one. */
   inOrder?: boolean;
+  /** True if the source has pushed these items. */
+  isPushed?: boolean;
   cursor?: Json;
   /** Validators from the answer's headers, for the next request. */
   etag?: string;

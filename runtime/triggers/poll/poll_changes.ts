@@ -180,7 +180,8 @@ function longestList(value: Json): number {
   return Object.values(value).reduce((most: number, part: Json) => Math.max(most, longestList(part)), longest);
 }
 
-function isSameItem(one: Json, other: Json, ignore: string[]): boolean {
+/** Whether two items differ in nothing that counts. */
+export function isSameItem(one: Json, other: Json, ignore: string[]): boolean {
   return isDeepStrictEqual(without(one, ignore), without(other, ignore));
 }
 

@@ -7,6 +7,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
 import { listOf, type PollContext, type Reading } from "./poll_args.ts";
 import { PollCappedError, settingsOf } from "./poll_settings.ts";
+import { indexBaseline, tellStagnant, timesOf } from "./stagnant.ts";
 import { readSource } from "./poll_source.ts";
 import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE } from "./poll_changes.ts";
 
@@ -26,6 +27,8 @@ export interface PollMark {
   etag?: string;
   lastModified?: string;
   cursor?: Json;
+  /** The index of the times of change is complete. */
+  timed?: true;
 }
 
 /** At most this many events, or items of a baseline, are in one transition. */
@@ -47,19 +50,47 @@ export async function readPollMark({ store, rule, trigger }: PollContext): Promi
  */
 export async function pollOnce(context: PollContext): Promise<void> {
   const stored = await readPollMark(context);
-  const fingerprint = fingerprintOf(context);
-  const known = stored !== undefined && !stored.seeding && stored.fingerprint === fingerprint ? stored : undefined;
-  const polled = new Date(context.clock.now()).toISOString();
-  const reading = await readOrPostpone(context, stored, known);
+  const polled = context.clock.now();
+  const reading = await readOrPostpone(context, stored, knownMark(context, stored));
   if (context.signal.aborted) return;
-  if (reading === null) return await note(context, known!, { ...known!, polled, notBefore: undefined });
-  const { began, sequence } = known ?? { began: polled, sequence: 0 };
-  const { etag, lastModified, cursor } = reading;
-  const done = { fingerprint, began, sequence, polled, etag, lastModified, cursor };
-  if (known === undefined && !(stored === undefined && context.args.first === "emit")) {
-    return await seed(context, reading, done);
+  const began = await takeReading(context, reading, stored, polled);
+  await tellStagnant(context, began);
+}
+
+/** The progress of the baseline, if that was made with the present settings. */
+export function knownMark(context: PollContext, stored: PollMark | undefined): PollMark | undefined {
+  return stored !== undefined && !stored.seeding && stored.fingerprint === fingerprintOf(context) ? stored : undefined;
+}
+
+/**
+ * Compares what was read with the baseline, and stores what follows: the events, the new baseline and the cursor.
+ * @param reading null if the source says that nothing has changed
+ * @param readAt when reading began
+ * @returns when the baseline was started
+ */
+export async function takeReading(
+  context: PollContext,
+  reading: Reading | null,
+  stored: PollMark | undefined,
+  readAt: number,
+): Promise<string> {
+  const { args } = context;
+  const known = knownMark(context, stored);
+  const polled = new Date(readAt).toISOString();
+  const timed: true | undefined = args.stagnant === undefined ? undefined : true;
+  if (timed && known !== undefined && !known.timed) await indexBaseline(context);
+  if (reading === null) {
+    await note(context, known!, { ...known!, polled, notBefore: undefined, timed });
+    return known!.began;
   }
-  await emitChanges(context, reading, known, done);
+  const { began, sequence } = known ?? { began: polled, sequence: 0 };
+  const { etag, lastModified, cursor, isPushed } = reading;
+  const done = { fingerprint: fingerprintOf(context), began, sequence, polled, etag, lastModified, cursor, timed };
+  // What is pushed is new, also the first of it.
+  const isTold = known !== undefined || isPushed || (stored === undefined && args.first === "emit");
+  if (isTold) await emitChanges(context, reading, known, done);
+  else await seed(context, reading, done);
+  return began;
 }
 
 /** Reads the source. If it fails and asks for a pause, the pause is stored before the error is thrown again. */
@@ -108,13 +139,14 @@ async function seed(context: PollContext, reading: Reading, done: PollMark): Pro
   const key = keyOf(context, reading);
   const items = reading.incremental && key === undefined ? [] : [...(await keyedItems(context, reading, key)).items];
   const chunks = [...chunked(items)];
+  const seenAt = context.clock.now();
   if (chunks.length === 0) chunks.push([]);
   for (const [index, put] of chunks.entries()) {
     if (context.signal.aborted) return;
     const mark: PollMark = index === chunks.length - 1 ? done : { ...done, seeding: true };
     await context.ingest([], {
       mark: asJson(mark),
-      baseline: { ...(index === 0 && { clear: true }), put, remove: [] },
+      baseline: { ...(index === 0 && { clear: true }), put, remove: [], times: timesOf(context, put, seenAt) },
     });
   }
 }
@@ -142,20 +174,27 @@ async function emitChanges(
     if (context.signal.aborted) return;
     const last = index === chunks.length - 1;
     const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
+    const put = chunk.filter(({ type }) => type !== "removed").map((
+      change,
+    ): [string, Json] => [change.key, change.new]);
     const wanted = chunk.filter(({ type }) => type !== "touched" && args.on.includes(type));
     const events = await inSlices(wanted, (change) => toEvent(change, mark, reading, settings.ignore));
     await context.ingest(events, {
       mark: asJson(mark),
       baseline: {
         ...(known === undefined && index === 0 && { clear: true }),
-        put: chunk.filter(({ type }) => type !== "removed").map((change) => [change.key, change.new]),
+        put,
+        times: timesOf(context, put, Date.parse(done.polled)),
         remove: chunk.filter(({ type }) => type === "removed").map((change) => change.key),
       },
     });
   }
 }
 
-/** Emits items without a key since the last cursor: all are new. The same cursor gives the same ids, so none is doubled. */
+/**
+ * Emits items without a key since the last cursor: all are new. What is read again from the same cursor gets the same ids, so
+ * none is doubled; what is pushed comes once.
+ */
 async function emitAll(
   context: PollContext,
   reading: Reading,
@@ -164,16 +203,21 @@ async function emitAll(
 ): Promise<void> {
   const items = listOf(reading.items, "the source");
   if (!context.args.on.includes("added")) return await save(context, done);
+  const { began, sequence } = done;
+  const { etag, lastModified, cursor } = known ?? {};
   const events = await inSlices(items, (item, index): TriggerEvent => ({
-    id: hashOf([known?.cursor ?? null, index, item]),
+    id: reading.isPushed ? `${began}.${sequence}.${index}` : hashOf([known?.cursor ?? null, index, item]),
     type: "added",
     data: { old: null, new: item, diff: null },
   }));
-  for (const chunk of chunked(events)) {
+  const chunks = [...chunked(events)];
+  if (chunks.length === 0) return await (known === undefined ? save(context, done) : note(context, known, done));
+  for (const [index, chunk] of chunks.entries()) {
     if (context.signal.aborted) return;
-    await context.ingest(chunk);
+    const last = index === chunks.length - 1;
+    const mark = { ...done, ...(!last && { etag, lastModified, cursor }), sequence: sequence + index + 1 };
+    await context.ingest(chunk, { mark: asJson(mark) });
   }
-  await save(context, done);
 }
 
 function toEvent(change: Change, mark: PollMark, { isFeed }: Reading, ignore: string[]): TriggerEvent {

@@ -115,6 +115,11 @@ function readPage(output: Json): Page {
   };
 }
 
+/** What `listen` emits. */
+export function readEmitted(emitted: Json): Pick<Page, "items" | "removed" | "cursor"> {
+  return readPage(emitted);
+}
+
 function readKey(key: Json): string {
   if (typeof key === "string" || typeof key === "number" || typeof key === "bigint") return String(key);
   throw new Error(`"removed" of the source lists keys, got ${writeExactJson(key).slice(0, 200)}`);

@@ -4,7 +4,11 @@ import { StoreFullError } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import { formPages } from "../forms/forms.ts";
 import { assetFor } from "./assets.ts";
+import { addCommand } from "./command.ts";
+import { lookForCommandRuns } from "./command_runs.ts";
+import { addCommands } from "./commands.ts";
 import { addBulk } from "./bulk.ts";
+import { addConfig } from "./config.ts";
 import { addConnectionCallback, addConnections } from "./connections.ts";
 import { addEvent } from "./event.ts";
 import { addEvents, lookForEvents } from "./events.ts";
@@ -14,6 +18,7 @@ import { addLive } from "./live.ts";
 import { addOverview } from "./overview.ts";
 import { addRule } from "./rule.ts";
 import { addRun } from "./run.ts";
+import { lookForOutput } from "./run_output.ts";
 import { addRules } from "./rules.ts";
 import { addRuns, lookForRuns } from "./runs.ts";
 import { notice, page } from "./shell.ts";
@@ -44,6 +49,9 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   app.use(letIn(context));
   addHelp(app, context);
   addStart(app, context);
+  addConfig(app, context);
+  addCommands(app, context);
+  addCommand(app, context);
   app.use(async (c, next) => {
     if (c.get("viewer").isOperator || await isForOwnRun(c, context)) return await next();
     if (c.req.path === "/") return c.redirect("/forms", 303);
@@ -59,7 +67,7 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addRun(app, context);
   addConnections(app, context);
   addGo(app, context);
-  addLive(app, context, { events: lookForEvents, runs: lookForRuns });
+  addLive(app, context, { events: lookForEvents, runs: lookForRuns, run: lookForOutput, command: lookForCommandRuns });
   app.all("*", (c) => {
     if (!wantsPage(c)) return c.json({ error: "There is nothing at this path" }, 404);
     return page(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404);

@@ -4,15 +4,15 @@ import type { EventRecord } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
 import type { RefusedRequest } from "../refused.ts";
 import { EVENT_FILTERS, type EventFilters, type EventPage, findEventRows } from "./event_list.ts";
-import { liveMark, type Look, newerMark, newerPart } from "./live.ts";
-import { filterForm, filtersOf, href, pager, stoppedHint } from "./lists.ts";
+import { liveMark, type Look, newerPart } from "./live.ts";
+import { countLinks, filtersOf, hasFilters, href, listBody } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
 import { pathOf } from "./rules.ts";
 import { page } from "./shell.ts";
 import { type Times, timesFor } from "./times.ts";
 import { sizeOf } from "./values.ts";
 import type { ConsoleEnv } from "./viewer.ts";
-import { word, type WordName, wordOf } from "./words.ts";
+import { word, type WordName } from "./words.ts";
 
 /** Runs and other verdicts of one event that its row names; the rest is counted. */
 const MOST_RUNS = 4;
@@ -29,12 +29,18 @@ export function addEvents(app: Hono<ConsoleEnv>, context: WebContext): void {
     const found = await findEventRows(context, set, times, { before });
     const newest = Math.max(found.rows[0]?.key ?? 0, times.now * 1_000 - 1);
     const live = before === undefined && href("/live", { page: "events", ...set, after: found.rows[0]?.key ?? newest });
-    const body = markup`<div class="beside top"><h1>Events</h1> ${await countsOf(context, set)} ${newerMark()}</div>
-${filterForm("/events", EVENT_FILTERS, set)}
-${eventTable(found, set, times)}
-${found.rows.length === 0 && !found.isPartial && nothing(set)}
-${found.isPartial && stoppedHint(href("/events", { ...set, before: found.next }), times, Number(found.next) / 1_000)}
-${pager("/events", set, before, found.isPartial ? undefined : found.next)}`;
+    const body = listBody({
+      title: "Events",
+      path: "/events",
+      filters: EVENT_FILTERS,
+      set,
+      before,
+      counts: await countsOf(context, set),
+      table: eventTable(found, set, times),
+      none: hasFilters(set) ? "No event is like that. Upper and lower case differ." : "No event has come yet.",
+      found,
+      reached: (cursor) => Number(cursor) / 1_000,
+    }, times);
     return page(c, context, { title: "Events", at: "/events", head: liveMark(live), body });
   });
 }
@@ -56,29 +62,13 @@ async function countsOf(context: WebContext, set: EventFilters): Promise<Markup>
   const byRule = isCounted ? await context.store.countVerdicts() : {};
   const rules = set.rule === undefined ? Object.values(byRule) : [byRule[set.rule] ?? {}];
   const counts = (kind: VerdictKind) => rules.reduce((sum, each) => sum + (each[kind] ?? 0), 0);
-  const shown: [WordName, number | undefined][] = [
-    ...VERDICT_KINDS.map((kind): [WordName, number] => [kind, counts(kind)]),
-    ["unmatched", undefined],
-    ...set.rule === undefined ? [["refused", context.refused.count] satisfies [WordName, number]] : [],
+  const shown = [
+    ...VERDICT_KINDS.map((kind) => ({ name: kind, ...isCounted && { count: counts(kind) } })),
+    { name: "unmatched" as const },
+    ...set.rule === undefined ? [{ name: "refused" as const, ...isCounted && { count: context.refused.count } }] : [],
   ];
-  const links = shown.filter(([kind, count]) => !isCounted || count !== 0 || kind === set.verdict).map(
-    ([kind, count]) => {
-      const { icon, tone } = wordOf(kind);
-      const isOn = kind === set.verdict;
-      const path = href("/events", { ...set, verdict: isOn ? undefined : kind });
-      return markup`<a class="${tone}" href="${path}"${isOn && markup` aria-current="true"`}><span aria-hidden="true">${
-        isOn ? "▪" : icon
-      }</span> ${isCounted && count !== undefined && markup`<b>${count.toLocaleString("en")}</b> `}${kind}</a>\n`;
-    },
-  );
-  return markup`<p class="counts" aria-label="By verdict">${links}</p>`;
-}
-
-function nothing(set: EventFilters): Markup {
-  const hasFilter = Object.keys(set).length > 0;
-  return markup`<p class="soft">${
-    hasFilter ? "No event is like that. Upper and lower case differ." : "No event has come yet."
-  }</p>`;
+  const some = shown.filter(({ name, ...each }) => !("count" in each) || each.count !== 0 || name === set.verdict);
+  return countLinks("By verdict", "/events", "verdict", set, some);
 }
 
 function eventTable({ rows }: EventPage, set: EventFilters, times: Times): Markup | false {

@@ -1,6 +1,7 @@
 import type { Hono } from "hono";
 import type { Store } from "../../store/store.ts";
 import type { WebContext } from "../context.ts";
+import { commandPath } from "./commands.ts";
 import { href, MOST_PARTS } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
 import { pathOf } from "./rules.ts";
@@ -51,6 +52,7 @@ async function findById(q: string, { store, rules, hooks }: WebContext): Promise
   if (/^[\da-z]{20}$/.test(q) && await store.getRun(q) !== undefined) return `/runs/${q}`;
   if (/^\d{13,16}$/.test(q) && await store.getEvent(q) !== undefined) return `/events/${q}`;
   if (rules().rules.has(q) || rules().broken.has(q)) return pathOf(q);
+  if (rules().commands.has(q)) return commandPath(q);
   if (await store.getForm(q) !== undefined) return `/forms/${encodeURIComponent(q)}`;
   const sources = ["/events", ...hooks.paths().map((path) => `/hooks${path}`)];
   for (const source of sources) {

@@ -1,6 +1,8 @@
 import type { Context } from "hono";
-import { attributes, type Markup, markup } from "./markup.ts";
+import { newerMark } from "./live.ts";
+import { attributes, type Markup, markup, type Part } from "./markup.ts";
 import type { Times } from "./times.ts";
+import { type WordName, wordOf } from "./words.ts";
 
 /** How many parts of history one page reads: even a filter with few matches is answered in about 100 ms. */
 export const MOST_PARTS = 8;
@@ -70,8 +72,71 @@ ${
   }</select>`;
 }
 
+/** A list with filters and pages. */
+export interface List<Name extends string> {
+  title: string;
+  path: string;
+  filters: readonly Filter<Name>[];
+  set: Filters<Name>;
+  /** The cursor of this page; undefined on the first one. */
+  before: string | undefined;
+  /** How many rows there are of each kind. */
+  counts: Markup;
+  /** What can be done to all rows. */
+  actions?: Part;
+  /** Its rows; false if there are none. */
+  table: Part;
+  /** Shown if there are no rows. */
+  none: string;
+  /** `isPartial`: the search ended before the page was full; it continues at `next`. */
+  found: { next?: string; isPartial: boolean };
+  /** The time that a cursor stands for. */
+  reached(cursor: string): number;
+}
+
+/** The page of a list: heading with counts, filters, rows, and where it goes on. */
+export function listBody<Name extends string>(list: List<Name>, times: Times): Markup {
+  const { title, path, filters, set, before, counts, actions, table, none, found: { next, isPartial } } = list;
+  return markup`<div class="beside top"><h1>${title}</h1> ${counts} ${before === undefined && newerMark()}</div>
+<div class="over">${filterForm(path, filters, set)}
+${actions}</div>
+${table}
+${table === false && !isPartial && markup`<p class="soft">${none}</p>`}
+${isPartial && stoppedHint(href(path, { ...set, before: next }), times, list.reached(next!))}
+${pager(path, set, before, isPartial ? undefined : next)}`;
+}
+
+/** Whether any filter is set. */
+export function hasFilters(set: Filters): boolean {
+  return Object.keys(set).length > 0;
+}
+
+/**
+ * Links that filter a list by a kind of row, with its count; the link of the filter that is set removes it.
+ * @param by the name of the filter
+ */
+export function countLinks(
+  label: string,
+  path: string,
+  by: string,
+  set: Filters,
+  shown: { name: WordName; count?: number }[],
+): Markup {
+  const links = shown.map(({ name, count }) => {
+    const { icon, tone } = wordOf(name);
+    const isOn = set[by] === name;
+    const to = href(path, { ...set, [by]: isOn ? undefined : name });
+    return markup`<a class="${count === 0 && !isOn ? "none" : tone}" href="${to}"${
+      isOn && markup` aria-current="true"`
+    }><span aria-hidden="true">${icon}</span> ${
+      count !== undefined && markup`<b>${count.toLocaleString("en")}</b> `
+    }${name}</a>\n`;
+  });
+  return markup`<p class="counts" role="group" aria-label="${label}">${links}</p>`;
+}
+
 /** Shows how far a search got if it reached the limit of one page, with a link that continues from there. */
-export function stoppedHint(path: string, times: Times, reached: number): Markup {
+function stoppedHint(path: string, times: Times, reached: number): Markup {
   return markup`<p class="soft">Searched back to ${
     times.short(reached)
   }. <a rel="next" href="${path}">Search further</a></p>`;

@@ -3,12 +3,14 @@ import type { Rule } from "../../model/rule.ts";
 import { formatDuration } from "../../model/duration.ts";
 import type { WebContext } from "../context.ts";
 import type { TriggerListing } from "../rule_listing.ts";
+import { configView } from "./config.ts";
 import { readAction } from "./inputs.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
 import { outcomeStrip, pathOf, whyOf } from "./rules.ts";
+import { routineGraph } from "./routine.ts";
 import { runDots } from "./run_dots.ts";
 import { csrfInput, notice, page } from "./shell.ts";
-import { configView, SEE, type See, sourceView, testsView } from "./rule_source.ts";
+import { SEE, type See, sourceView, testsView } from "./rule_source.ts";
 import { nextTimes, type Standing, standings } from "./standing.ts";
 import { type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
@@ -59,15 +61,23 @@ ${triggers(rule, next, times)}
 <dl class="facts">${facts(rule, live)}</dl>
 </section>
 </div>
+${live !== undefined && stepsOf(live)}
 ${tabs(id, see)}
 ${await VIEWS[see](rule, live, context)}`;
   return await page(c, context, { title: rule.name ?? id, at: AT, body }, problem === undefined ? 200 : 422);
 }
 
+/** Which steps follow which, where there are several. */
+function stepsOf(live: Rule): Part {
+  const drawn = routineGraph(live);
+  return drawn && markup`<section><h2>Steps</h2>
+${drawn}</section>`;
+}
+
 const VIEWS: Record<See, (rule: Standing, live: Rule | undefined, context: WebContext) => Part | Promise<Part>> = {
   source: (rule, _, context) => sourceView(rule, context),
   tests: (rule, _, context) => testsView(rule, context),
-  config: (_, live) => configView(live),
+  config: ({ id }, _, context) => configView(id, context),
 };
 
 function tabs(id: string, see: See): Markup {

@@ -1,5 +1,4 @@
 import { LineCounter, parseDocument } from "yaml";
-import type { Rule } from "../../model/rule.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { WebContext } from "../context.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
@@ -10,8 +9,9 @@ export const SEE = ["source", "tests", "config"] as const;
 
 export type See = typeof SEE[number];
 
-/** A longer file is cut here, so that the page stays quick. */
-const MOST_LINES = 2_000;
+/** A longer file is cut here, so that the page stays small. */
+const MOST_LINES = 1_000;
+const MOST_CHARACTERS = 40_000;
 
 /** The file of a rule, as it is in the folder; lines with problems are marked. */
 export async function sourceView({ file }: Standing, context: WebContext): Promise<Part> {
@@ -37,12 +37,13 @@ ${
 /** Lines of a file with their numbers. @param first the number of the first line; @param marked numbers of lines to mark */
 export function sourceLines(text: string, first = 1, marked: ReadonlySet<number> = new Set()): Markup {
   const lines = text.replace(/\n$/, "").split("\n");
-  const rest = lines.length - MOST_LINES;
-  const shown = lines.slice(0, MOST_LINES).map((line, index) => {
+  let characters = 0;
+  const end = lines.findIndex((line, index) => index === MOST_LINES || (characters += line.length) > MOST_CHARACTERS);
+  const rest = end === -1 ? 0 : lines.length - end;
+  const shown = lines.slice(0, lines.length - rest).map((line, index) => {
     const at = first + index;
-    return markup`<span id="L${at}"${
-      marked.has(at) && markup` class="marked"`
-    }><span class="at">${at}</span>${line}\n</span>`;
+    // The style sheet shows the number: an element for each would double their count.
+    return markup`<span id="L${at}" data-at="${at}"${marked.has(at) && markup` class="marked"`}>${line}\n</span>`;
   });
   return markup`<pre class="source" tabindex="0" aria-label="Source">${shown}</pre>${
     rest > 0 && markup`<p class="soft">${rest} more lines are not shown.</p>`
@@ -83,19 +84,4 @@ async function yamlTests(file: string, context: WebContext): Promise<Part> {
 
 function noTests(where: Markup): Markup {
   return markup`<p class="soft">It has no tests: they stand under ${where}.</p>`;
-}
-
-/** The values of a rule's config in force. */
-export function configView(rule: Rule | undefined): Part {
-  const entries = Object.entries(rule?.config ?? {});
-  if (entries.length === 0) {
-    return markup`<p class="soft">It has no config: fields stand under <code>config:</code> in its file, values in <code>config.yaml</code>.</p>`;
-  }
-  const rows = entries.map(([name, value]) =>
-    markup`<tr><td class="mono nowrap">${name}</td><td class="grow mono">${
-      typeof value === "string" ? value : JSON.stringify(value)
-    }</td></tr>\n`
-  );
-  return markup`<table class="rows"><thead><tr><th>Field</th><th>Value in force</th></tr></thead><tbody>
-${rows}</tbody></table>`;
 }

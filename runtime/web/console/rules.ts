@@ -103,7 +103,7 @@ export function outcomeStrip(outcomes: Outcome[]): Markup | false {
   if (outcomes.length === 0) return false;
   const failed = outcomes.filter(({ state }) => state === "failed").length;
   const label = `${failed} of the last ${outcomes.length} runs failed`;
-  return strip(label, outcomes.map(({ state }) => ({ tone: TONES[state], title: state })), RECENT);
+  return strip(label, outcomes.map(({ state }) => TONES[state]), RECENT);
 }
 
 /** Why a rule needs attention, with links to the cause. */

@@ -6,12 +6,14 @@ import type { EventRecord } from "../../store/store.ts";
 import { UserCode } from "../../workers/user_code.ts";
 import type { WebContext } from "../context.ts";
 import { answerJson } from "../answer.ts";
+import { commandPath } from "./commands.ts";
 import { causedBy, eventLink } from "./event.ts";
 import { href } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
 import { type RunAction, shortVersion } from "./run_actions.ts";
 import { addRunActions } from "./run_acts.ts";
 import { hiddenInputs, load, noteText, type Shown, unknownRun } from "./run_load.ts";
+import { runLiveMark, runOutput } from "./run_output.ts";
 import { sourceLines } from "./rule_source.ts";
 import { viewSource } from "./run_source.ts";
 import { shownText, stepHref, stepTable } from "./run_steps.ts";
@@ -57,34 +59,38 @@ async function toTurn(c: Context<ConsoleEnv>, context: WebContext, of: string, t
 
 function runPage(c: Context<ConsoleEnv>, context: WebContext, shown: Shown, caused: EventRecord[]) {
   const { trace: { run, notes }, view, rule } = shown;
-  const body = markup`<p class="crumbs"><a href="/runs">Runs</a> of <a href="/rules/${run.rule}">${run.rule}</a></p>
+  const body = markup`<p class="crumbs"><a href="/runs">Runs</a> of <a href="${
+    context.rules().startable.get(run.rule)?.command === undefined ? `/rules/${run.rule}` : commandPath(run.rule)
+  }">${run.rule}</a></p>
 ${heading(shown)}
 ${buttons(c, shown)}
 ${againLink(c, context, run)}
 ${facts(shown)}
 ${lastActions(shown)}
+${runOutput(run, context)}
 ${stepTable(view, shown)}
 ${rule?.then === "function" && sourceOf(shown)}
 ${eventOf(shown)}
 ${caused.length > 0 && effectsOf(caused, shown)}
 ${notes.length > 0 && notesOf(shown)}`;
-  return { title: `${wordOf(run.state).icon} ${run.rule}`, at: "/runs", body };
+  return { title: `${wordOf(run.state).icon} ${run.rule}`, at: "/runs", head: runLiveMark(run), body };
 }
 
 /** For the person who started the run and is not an operator: no actions, and no links to pages for operators only. */
 function ownRunPage(c: Context<ConsoleEnv>, context: WebContext, shown: Shown) {
   const { trace: { run }, view, times } = shown;
-  const name = context.rules().rules.get(run.rule)?.name ?? run.rule;
+  const name = context.rules().startable.get(run.rule)?.name ?? run.rule;
   const body = markup`<p class="crumbs"><a href="/start">Start</a> · ${name}</p>
 ${heading(shown)}
 ${againLink(c, context, run)}
 <p class="about">since ${times.short(view.since)} · started by you ${times.short(run.createdAt)}</p>
 ${lastActions(shown)}
+${runOutput(run, context)}
 ${stepTable(view, shown)}
 <section><h2>Event</h2>
 ${valuesOf(run)}</section>
 `;
-  return { title: `${wordOf(run.state).icon} ${name}`, at: "/start", body };
+  return { title: `${wordOf(run.state).icon} ${name}`, at: "/start", head: runLiveMark(run), body };
 }
 
 function heading({ trace: { run }, view, ...drawing }: Shown): Markup {
@@ -96,11 +102,11 @@ function heading({ trace: { run }, view, ...drawing }: Shown): Markup {
 
 /** A link to the form that starts the rule again with the inputs of this run. */
 function againLink(c: Context<ConsoleEnv>, { rules }: WebContext, run: Run): Markup | false {
-  const rule = rules().rules.get(run.rule);
-  if (run.inputs === undefined || rule?.inputs === undefined || !mayStart(rule, c.get("viewer").person)) return false;
-  return markup`<p class="actions"><a href="${
-    href(startPath(rule.id), { from: run.id })
-  }">Start again with these inputs</a></p>`;
+  const rule = rules().startable.get(run.rule);
+  if (rule === undefined || !mayStart(rule, c.get("viewer").person)) return false;
+  if (rule.command === undefined && (run.inputs === undefined || rule.inputs === undefined)) return false;
+  const path = rule.command === undefined ? startPath(rule.id) : commandPath(rule.id);
+  return markup`<p class="actions"><a href="${href(path, { from: run.id })}">Start again with these inputs</a></p>`;
 }
 
 function facts({ trace: { run }, view, current, behind, times }: Shown): Markup {

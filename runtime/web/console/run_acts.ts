@@ -45,7 +45,7 @@ async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Respons
   if (inputs instanceof Response) return inputs;
   const id = c.req.param("id")!;
   const seen = readSeen(inputs);
-  const current = context.rules().rules.get((await context.store.getRun(id))?.run.rule ?? "")?.version ?? "";
+  const current = context.rules().startable.get((await context.store.getRun(id))?.run.rule ?? "")?.version ?? "";
   const isChanged = inputs.version !== undefined && inputs.version !== current;
   const done = isChanged
     ? { kind: "refused" as const, reason: `its rule has changed: the current version is ${shortVersion(current)} now` }

@@ -5,7 +5,7 @@ import { wordOf } from "./words.ts";
 
 const HEIGHT = 120;
 const STEP = 10;
-const LEFT = 60;
+const LEFT = 68;
 /** Lines of the logarithmic axis, milliseconds. */
 const LINES = [1, 10, 100, 1_000, 10_000, 60_000, 600_000, 3_600_000, 86_400_000, 864_000_000];
 

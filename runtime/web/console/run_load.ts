@@ -30,7 +30,7 @@ export async function load(c: Context<ConsoleEnv>, context: WebContext, step?: s
   if (trace === undefined) return undefined;
   const times = timesFor(c, context);
   const rule = await context.store.getVersion(trace.run.version);
-  const current = context.rules().rules.get(trace.run.rule)?.version;
+  const current = context.rules().startable.get(trace.run.rule)?.version;
   const view = viewRun({ trace, rule, now: times.now, ...step !== undefined && step !== "" && { step } });
   const actions = actionsOf({ trace, rule, current, failed: view.failed });
   const behind = await versionsBehind(trace.run, current, context);

@@ -1,13 +1,9 @@
 import type { Rule, Step } from "../../model/rule.ts";
+import { type RecordedNode, recordedTree } from "../../model/recorded_tree.ts";
 import { isFinalStep, ON_ERROR_STEP, type StepRecord } from "../../model/run.ts";
 
 /** A step of a run, or a branch, turn or list of one, with its children. */
-export interface StepNode {
-  path: string;
-  /** The last part of its path: `save`, `[3]`, `then`. */
-  name: string;
-  /** Absent if it is not recorded, or only its children are. */
-  record?: StepRecord;
+export interface StepNode extends RecordedNode {
   /** The step in the rule; absent in TypeScript, and if the rule's version is unknown. */
   step?: Step;
   children: StepNode[];
@@ -29,30 +25,6 @@ export function runTree(steps: StepRecord[], rule: Rule | undefined): StepNode[]
   const handler = nodes.get(ON_ERROR_STEP);
   if (handler !== undefined) handler.children = arrange(handler.children, rule.onError, `${ON_ERROR_STEP}/`);
   return rule.then === "function" ? roots : arrange(roots, rule.then, "");
-}
-
-function recordedTree(steps: StepRecord[]): { roots: StepNode[]; nodes: Map<string, StepNode> } {
-  const roots: StepNode[] = [];
-  const nodes = new Map<string, StepNode>();
-  const nodeAt = (path: string): StepNode => {
-    const found = nodes.get(path);
-    if (found !== undefined) return found;
-    const [parent, name] = splitPath(path);
-    const node: StepNode = { path, name, children: [] };
-    (parent === "" ? roots : nodeAt(parent).children).push(node);
-    nodes.set(path, node);
-    return node;
-  };
-  for (const record of steps) nodeAt(record.path).record = record;
-  return { roots, nodes };
-}
-
-/** The parent of a path, and its last part: `lines[3]` is in `lines`, and `lines[3]/save` in `lines[3]`. */
-function splitPath(path: string): [string, string] {
-  const slash = path.lastIndexOf("/");
-  const bracket = /\[(\d+|items)\]$/.exec(path)?.index ?? -1;
-  if (bracket > slash + 1) return [path.slice(0, bracket), path.slice(bracket)];
-  return [path.slice(0, Math.max(0, slash)), path.slice(slash + 1)];
 }
 
 function arrange(recorded: StepNode[], steps: Step[], prefix: string): StepNode[] {

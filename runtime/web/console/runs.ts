@@ -3,15 +3,15 @@ import { isFinal, type Run, RUN_STATES } from "../../model/run.ts";
 import { timeOfRun } from "../../store/ledger/ids.ts";
 import type { WebContext } from "../context.ts";
 import { bulkLinks } from "./bulk.ts";
-import { type LiveChange, liveMark, type Look, newerMark, newerPart, part } from "./live.ts";
-import { filterForm, filtersOf, href, pager, stoppedHint } from "./lists.ts";
+import { type LiveChange, liveMark, type Look, newerPart, part } from "./live.ts";
+import { countLinks, filtersOf, hasFilters, href, listBody } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
 import { findRunRows, RUN_FILTERS, type RunFilters, type RunRow, runSearch } from "./run_list.ts";
 import { oneLine } from "./run_words.ts";
 import { page } from "./shell.ts";
 import { span, type Times, timesFor } from "./times.ts";
 import type { ConsoleEnv } from "./viewer.ts";
-import { word, wordOf } from "./words.ts";
+import { word } from "./words.ts";
 
 /** Newer rows that are counted; more are "99+". */
 const MOST_NEWER = 100;
@@ -26,20 +26,20 @@ export function addRuns(app: Hono<ConsoleEnv>, context: WebContext): void {
     const { before } = c.req.query();
     const times = timesFor(c, context);
     const found = await findRunRows(context.store, set, times, before);
-    const isFirst = before === undefined;
-    const body = markup`<div class="beside top"><h1>Runs</h1> ${await countsOf(context, set)} ${
-      isFirst && newerMark()
-    }</div>
-<div class="over">${filterForm("/runs", RUN_FILTERS, set)}
-${found.rows.length > 0 && bulkLinks(set)}</div>
-${runTable(found.rows, set, times)}
-${found.rows.length === 0 && !found.isPartial && nothing(set)}
-${
-      found.isPartial &&
-      stoppedHint(href("/runs", { ...set, before: found.next }), times, Math.min(timeOfRun(found.next!), times.now))
-    }
-${pager("/runs", set, before, found.isPartial ? undefined : found.next)}`;
-    const live = isFirst && liveFor(set, found.rows);
+    const body = listBody({
+      title: "Runs",
+      path: "/runs",
+      filters: RUN_FILTERS,
+      set,
+      before,
+      counts: await countsOf(context, set),
+      actions: found.rows.length > 0 && bulkLinks(set),
+      table: runTable(found.rows, set, times),
+      none: hasFilters(set) ? "No run is like that. Upper and lower case differ." : "No run has been started yet.",
+      found,
+      reached: (cursor) => Math.min(timeOfRun(cursor), times.now),
+    }, times);
+    const live = before === undefined && liveFor(set, found.rows);
     return page(c, context, { title: "Runs", at: "/runs", head: liveMark(live), body });
   });
 }
@@ -95,29 +95,12 @@ async function changedRuns(watched: Set<string>, { store }: WebContext): Promise
 
 // ── the page ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Runs by state: live ones now, ended ones since the store was created. Shown only without filters: all runs count. */
+/** Runs by state: live ones now, ended ones since the store was created. Counted only without other filters: all runs count. */
 async function countsOf({ store }: WebContext, set: RunFilters): Promise<Markup> {
   const isCounted = Object.keys(set).every((name) => name === "state");
   const counts = await store.countRuns();
-  const links = RUN_STATES.map((state) => {
-    const { icon, tone } = wordOf(state);
-    const isOn = state === set.state;
-    const path = href("/runs", { ...set, state: isOn ? undefined : state });
-    const isNone = isCounted && counts[state] === 0 && !isOn;
-    return markup`<a class="${isNone ? "none" : tone}" href="${path}"${
-      isOn && markup` aria-current="true"`
-    }><span aria-hidden="true">${icon}</span> ${
-      isCounted && markup`<b>${counts[state].toLocaleString("en")}</b> `
-    }${state}</a>\n`;
-  });
-  return markup`<p class="counts" aria-label="By state">${links}</p>`;
-}
-
-function nothing(set: RunFilters): Markup {
-  const hasFilter = Object.keys(set).length > 0;
-  return markup`<p class="soft">${
-    hasFilter ? "No run is like that. Upper and lower case differ." : "No run has been started yet."
-  }</p>`;
+  const shown = RUN_STATES.map((state) => ({ name: state, ...isCounted && { count: counts[state] } }));
+  return countLinks("By state", "/runs", "state", set, shown);
 }
 
 function runTable(rows: RunRow[], set: RunFilters, times: Times): Markup | false {

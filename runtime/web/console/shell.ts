@@ -19,15 +19,20 @@ export interface Page {
   head?: Part;
 }
 
-/** The navigation; an entry is shown to everybody, or only to operators. */
+/**
+ * The navigation; an entry is shown to everybody, or only to operators. The head of a phone has room for six entries: rarely
+ * needed ones are at the foot there.
+ */
 const NAV = [
-  { path: "/", name: "Overview", all: false },
-  { path: "/events", name: "Events", all: false },
-  { path: "/runs", name: "Runs", all: false },
-  { path: "/rules", name: "Rules", all: false },
-  { path: "/connections", name: "Connections", all: false },
-  { path: "/start", name: "Start", all: true },
-  { path: "/forms", name: "Forms", all: true },
+  { path: "/", name: "Overview", all: false, rare: false },
+  { path: "/events", name: "Events", all: false, rare: false },
+  { path: "/runs", name: "Runs", all: false, rare: false },
+  { path: "/rules", name: "Rules", all: false, rare: false },
+  { path: "/start", name: "Start", all: true, rare: false },
+  { path: "/forms", name: "Forms", all: true, rare: false },
+  { path: "/config", name: "Config", all: true, rare: true },
+  { path: "/commands", name: "Commands", all: false, rare: true },
+  { path: "/connections", name: "Connections", all: false, rare: true },
 ];
 
 /** htmx must not evaluate code or set styles by script: the content security policy forbids both. */
@@ -64,6 +69,7 @@ ${header(c.get("viewer"), page, c)}
 <main id="main"${narrow && markup` class="narrow"`}>
 ${body}
 </main>
+${foot(c.get("viewer"), page)}
 </body>
 </html>
 `;
@@ -72,9 +78,7 @@ ${body}
 
 function header(viewer: Viewer | undefined, { at, head }: Page, c: Context): Markup {
   if (viewer === undefined) return markup`<header class="head"><span class="brand">whenthen</span></header>`;
-  const links = NAV.filter(({ all }) => all || viewer.isOperator).map(({ path, name }) =>
-    markup`<a href="${path}"${path === at && markup` aria-current="page"`}>${name}</a>\n`
-  );
+  const links = entriesFor(viewer).map((entry) => navLink(entry, at));
   const { person, csrf, isOperator } = viewer;
   return markup`<header class="head">
 <nav aria-label="Pages">
@@ -93,6 +97,24 @@ ${csrfInput(csrf)}<span>Signed in as ${person.name}</span> <button class="plain"
 </form>`
   }
 </header>`;
+}
+
+/** The rest of the navigation on a phone. */
+function foot(viewer: Viewer | undefined, { at }: Page): Markup | false {
+  const links = viewer === undefined ? [] : entriesFor(viewer).filter(({ rare }) => rare);
+  return links.length > 0 && markup`<footer class="foot"><nav aria-label="More pages">
+${links.map((entry) => navLink(entry, at, false))}</nav></footer>`;
+}
+
+function entriesFor(viewer: Viewer) {
+  return NAV.filter(({ all }) => all || viewer.isOperator);
+}
+
+/** @param inHead rare entries are there only on a wide screen */
+function navLink({ path, name, rare }: typeof NAV[number], at: string | undefined, inHead = true): Markup {
+  return markup`<a href="${path}"${inHead && rare && markup` class="wide"`}${
+    path === at && markup` aria-current="page"`
+  }>${name}</a>\n`;
 }
 
 /** The hidden input that every form with an effect sends back: it proves that the form was on our own page. */

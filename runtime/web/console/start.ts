@@ -1,5 +1,7 @@
 import type { Context, Hono } from "hono";
+import { problemsOfGiven } from "../../ingest/inputs.ts";
 import { mayStart, startersOf, startRule, triggerFor } from "../../ingest/start_rule.ts";
+import { checkValues, withoutCleared } from "../../language/fields/check_values.ts";
 import { textOfValue } from "../../language/fields/field_value.ts";
 import { isObject } from "../../language/fields/map_fields.ts";
 import { mayChange } from "../../language/fields/literals.ts";
@@ -14,7 +16,9 @@ import { reasonOf } from "./events.ts";
 import { readAction } from "./inputs.ts";
 import { type Filter, filterForm, filtersOf, pageOf, pager } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
+import { routineGraph } from "./routine.ts";
 import { csrfInput, notice, page } from "./shell.ts";
+import { previewMarkup } from "./start_preview.ts";
 import type { ConsoleEnv, Viewer } from "./viewer.ts";
 import { word } from "./words.ts";
 
@@ -25,6 +29,8 @@ const FILTERS = [{ name: "text", label: "Name", placeholder: "part of a name" }]
 /** The hidden input with the one-time id; no field can have a name with a dash. */
 const ID_INPUT = "start-id";
 const LONGEST_ID = 200;
+/** The button that shows what would run. */
+const PREVIEW_INPUT = "start-preview";
 
 /** `/start`: what the viewer may start by hand, and the form that starts it. */
 export function addStart(app: Hono<ConsoleEnv>, context: WebContext): void {
@@ -165,6 +171,7 @@ function form(
     text: textIn(texts, name),
     ...Object.hasOwn(problems, name) && { problem: problems[name] },
   }));
+  const preview = previewMarkup(rule, valuesFor(fields, later, texts), context.mask);
   const { paused } = context.rules();
   const title = `Start ${nameOf(rule)}`;
   const body = markup`<p class="crumbs"><a href="${AT}">Start</a></p>
@@ -175,14 +182,30 @@ ${problemSummary(shown, "input")}
 ${csrfInput(c.get("viewer").csrf)}
 <input type="hidden" name="${ID_INPUT}" value="${newId(context.clock.now())}">
 ${shown.map(fieldMarkup)}
-<p><button class="main">Start</button></p>
-</form>`;
+<p class="actions"><button class="main">Start</button>${
+    preview !== false && shown.length > 0 && markup` <button name="${PREVIEW_INPUT}" value="yes">Preview</button>`
+  }</p>
+</form>
+${preview}
+${routineGraph(rule)}`;
   return page(c, context, {
     title: status === 200 ? title : `Error: ${title}`,
     at: AT,
     narrow: true,
     body,
   }, status);
+}
+
+/** The values of the form; undefined if they are not valid, or not known yet. */
+function valuesFor(
+  fields: Record<string, Field>,
+  later: ReadonlySet<string>,
+  texts: Record<string, string>,
+): JsonObject | undefined {
+  if (later.size > 0) return undefined;
+  const typed = typedValues(fields, texts);
+  const { values, problems } = checkValues(withoutCleared(fields, typed), typed);
+  return problems.length > 0 ? undefined : values;
 }
 
 // ── the start ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -193,6 +216,7 @@ async function start(c: Context<ConsoleEnv>, context: WebContext): Promise<Respo
   const found = startable(c, context);
   if (found === undefined) return await notStartable(c, context);
   const { rule } = found;
+  if (textIn(inputs, PREVIEW_INPUT) !== "") return await preview(c, context, found, inputs);
   const { clock, ingest } = context;
   const id = textIn(inputs, ID_INPUT).slice(0, LONGEST_ID);
   const started = await startRule({ clock, ingest, rules: context.rules().rules }, rule.id, {
@@ -213,6 +237,19 @@ async function start(c: Context<ConsoleEnv>, context: WebContext): Promise<Respo
   }
 }
 
+/** The form with what was typed, its problems, and the arguments of its commands; nothing starts. */
+function preview(
+  c: Context<ConsoleEnv>,
+  context: WebContext,
+  found: Startable,
+  inputs: Record<string, string>,
+): Promise<Response> {
+  const trigger = triggerFor(found.rule, c.get("viewer").person)!;
+  const problems = problemsOfGiven(found.rule.inputs, trigger, givenOf(found, inputs)) ?? {};
+  const entries = Object.entries(problems).map(([name, problem]) => [name, forPeople(name, problem)]);
+  return form(c, context, found, { texts: inputs, problems: Object.fromEntries(entries) });
+}
+
 function starterOf({ person, by }: Viewer) {
   return { by, ...person && { person } };
 }
@@ -227,12 +264,14 @@ function givenOf({ fields, base }: Startable, inputs: Record<string, string>): J
     Object.hasOwn(base, name) && textOfValue(base[name]) === textOfValue(value) &&
     (excludes?.has(name) || fields[name].oneOf !== undefined);
   return Object.fromEntries(
-    Object.entries(typedValues(fields, inputs)).filter(([name, value]) => !isLeft(name, value)),
+    Object.entries(typedValues(fields, inputs, (name) => Object.hasOwn(base, name))).filter(([name, value]) =>
+      !isLeft(name, value)
+    ),
   );
 }
 
 /** A problem next to its field, without the field's name. */
-function forPeople(name: string, problem: string): string {
+export function forPeople(name: string, problem: string): string {
   const missing = `${name} is missing: expected `;
   const own = `${name}: `;
   if (problem.startsWith(missing)) return `A value is needed: expected ${problem.slice(missing.length)}`;

@@ -1,30 +1,22 @@
 import { type Markup, markup } from "./markup.ts";
 import type { Tone } from "./words.ts";
 
-/** One cell of a strip. */
-export interface Cell {
-  tone: Tone;
-  /** The tooltip. Screen readers do not get it, so show the same text elsewhere. */
-  title?: string;
-}
-
 /**
  * A strip of cells from old to new. Failures are also taller than the rest, so that they are seen without colour.
  * @param label a description for screen readers
  * @param slots its width in cells; cells fill it from the right
  */
-export function strip(label: string, cells: readonly Cell[], slots = cells.length): Markup {
-  const first = slots - cells.length;
+export function strip(label: string, tones: readonly Tone[], slots = tones.length): Markup {
+  const first = slots - tones.length;
+  // One path for all cells of a tone: a page has fifty strips.
+  const paths = [...new Set(tones)].map((tone) => {
+    const [y, height] = tone === "bad" ? [1, 14] : [5, 10];
+    const cells = tones.flatMap((own, index) => own === tone ? `M${(first + index) * 6} ${y}h5v${height}h-5z` : []);
+    return markup`<path class="${tone}" d="${cells.join("")}"/>`;
+  });
   return markup`<svg class="strip" role="img" aria-label="${label}" width="${slots * 6}" height="16" viewBox="0 0 ${
     slots * 6
-  } 16">${
-    cells.map(({ tone, title }, index) => {
-      const tall = tone === "bad";
-      return markup`<rect class="${tone}" x="${(first + index) * 6}" y="${tall ? 1 : 5}" width="5" height="${
-        tall ? 14 : 10
-      }">${title !== undefined && markup`<title>${title}</title>`}</rect>`;
-    })
-  }</svg>`;
+  } 16">${paths}</svg>`;
 }
 
 /** One bar of a chart: how many of each tone, from below. */

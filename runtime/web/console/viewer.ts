@@ -75,7 +75,8 @@ export function letIn(context: WebContext): MiddlewareHandler<ConsoleEnv> {
 
 /** Whether a request is to look at a run that the viewer started by hand. */
 export async function isForOwnRun(c: Context<ConsoleEnv>, { store }: WebContext): Promise<boolean> {
-  const [, id] = /^\/runs\/([^/]+)(?:\/value)?$/.exec(c.req.path) ?? [];
+  const [, own] = /^\/runs\/([^/]+)(?:\/value)?$/.exec(c.req.path) ?? [];
+  const id = c.req.path === "/live" && c.req.query("page") === "run" ? c.req.query("run") : own;
   const { person } = c.get("viewer");
   if (c.req.method !== "GET" || id === undefined || person === undefined) return false;
   return (await store.getRun(id))?.run.event.by === person.id;

@@ -76,12 +76,20 @@ export function labelOf(name: string, { title }: Field): string {
   return words.charAt(0).toUpperCase() + words.slice(1);
 }
 
-/** The values that were typed; empty ones are left out. */
-export function typedValues(fields: Record<string, Field>, inputs: Record<string, string>): JsonObject {
+/**
+ * The values that were typed; empty ones are left out. One that was filled in and then cleared is null, which means not set.
+ * @param filled the fields that the page fills in; by default those that have a default
+ */
+export function typedValues(
+  fields: Record<string, Field>,
+  inputs: Record<string, string>,
+  filled = (name: string) => fields[name].default !== undefined,
+): JsonObject {
   const values: JsonObject = {};
   for (const [name, field] of Object.entries(fields)) {
     const value = valueOfText(field, textIn(inputs, name));
     if (value !== undefined) values[name] = value;
+    else if (Object.hasOwn(inputs, name) && filled(name)) values[name] = null;
   }
   return values;
 }

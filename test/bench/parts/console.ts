@@ -38,7 +38,8 @@ then:
     onError: continue
     then:
       - if: item % 100 == 7
-        then: [{ stop: no such item, as: failed }]
+        run: ["false"]
+        retry: { attempts: 1 }
       - log: Item \${{ item }}
 `;
 
@@ -113,6 +114,7 @@ async function loop(server: Server): Promise<string> {
   });
   const { runs: [run] } = await response.json() as { runs: string[] };
   await until(async () => await liveRuns(server) === 0);
+  if (await metric(server, 'runs{state="succeeded"}') !== 1) throw new Error("The run of many turns did not succeed");
   return run;
 }
 

@@ -75,6 +75,7 @@ function rule(url: string): string {
   key: item.id
   on: [changed]
   pages: { next: body.next }
+  max: 1000000
 limit: none
 max: 256
 then:

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { Browser, Page } from "playwright-core";
-import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
-import { ask, PASSWORD, PEOPLE, REFUND, until } from "../forms.ts";
+import type { Page } from "playwright-core";
+import { browserTest, newPage } from "./browser.ts";
+import { ask, PASSWORD, PEOPLE, REFUND } from "../forms.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
 
@@ -20,8 +20,6 @@ then:
   "whenthen.yaml": PEOPLE.replace("groups: [finance], password", "groups: [finance, operators], password"),
 };
 
-const PAGES = ["/", "/rules", "/rules/shop/ship", "/rules/ops/broken", "/rules/ops/pulse?see=tests", "/help", "/forms"];
-
 const TOKEN = { WHENTHEN_TOKEN: "a-token-that-nobody-guesses" };
 
 async function open(rules: Record<string, string> = RULES, env: Record<string, string> = {}) {
@@ -36,35 +34,6 @@ async function signIn(page: Page, program: Program, name: string, path = "/forms
   await page.getByLabel("Password").fill(PASSWORD);
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.getByRole("button", { name: "Sign out" }).waitFor();
-}
-
-/** Waits until a failed run is on the first page. */
-async function shipped(program: Program): Promise<void> {
-  await program.post("/api/emit", { type: "order.paid", id: "O1", data: {} });
-  await until("the failed run", async () => {
-    const runs: { id: string }[] = await program.api("runs?state=failed");
-    return runs.length > 0 || undefined;
-  });
-}
-
-async function checkPages(browser: Browser, program: Program, name: string): Promise<void> {
-  for (const width of [1280, 360, 320]) {
-    for (const colorScheme of ["light", "dark"] as const) {
-      const options = width < 400
-        ? { ...PHONE, viewport: { width, height: 740 } }
-        : { viewport: { width, height: 800 } };
-      const page = await newPage(browser, { ...options, colorScheme, bypassCSP: true });
-      await signIn(page, program, "anna");
-      for (const path of PAGES) {
-        const where = `${path}, ${name}, ${width}, ${colorScheme}`;
-        await page.goto(`${await program.url()}${path}`);
-        const over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-        assert.equal(await page.evaluate(over), 0, where);
-        assert.deepEqual(await accessibility(page), [], where);
-      }
-      await page.context().close();
-    }
-  }
 }
 
 browserTest("with a token set, an operator signs in at / and pauses a rule by the keyboard alone", async (browser) => {
@@ -129,26 +98,4 @@ browserTest("times are in the viewer's zone from the first page on", async (brow
   const page = await newPage(browser, { timezoneId: "Asia/Tokyo" });
   await signIn(page, program, "anna");
   await page.locator('html[data-zone="Asia/Tokyo"]').waitFor({ state: "attached" });
-});
-
-browserTest("pages with problems are accessible and never scroll sideways", async (browser) => {
-  const { folder, program } = await open();
-  await using _folder = folder;
-  await using _program = program;
-  await ask(program, "A1");
-  await shipped(program);
-  await checkPages(browser, program, "full");
-});
-
-browserTest("empty pages are accessible and never scroll sideways", async (browser) => {
-  const { "ops/pulse.yaml": pulse, "ops/broken.yaml": broken, "shop/ship.yaml": ship, "whenthen.yaml": people } = RULES;
-  const { folder, program } = await open({
-    "ops/pulse.yaml": pulse,
-    "ops/broken.yaml": broken,
-    "shop/ship.yaml": ship,
-    "whenthen.yaml": people,
-  });
-  await using _folder = folder;
-  await using _program = program;
-  await checkPages(browser, program, "empty");
 });

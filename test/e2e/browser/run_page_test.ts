@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
-import type { Browser, Page } from "playwright-core";
+import type { Page } from "playwright-core";
 import type { Run } from "../../../runtime/model/run.ts";
-import { accessibility, browserTest, newPage } from "./browser.ts";
+import { browserTest, newPage } from "./browser.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
 import { until } from "../until.ts";
@@ -85,28 +85,4 @@ for (const javaScriptEnabled of [false, true]) {
       await stateOf(program, run, "succeeded");
     },
   );
-}
-
-browserTest("the page of a run is readable by everybody, at every width, in light and dark", async (browser) => {
-  await using folder = await rulesFolder({ "export.yaml": EXPORT });
-  await using program = start(folder.rules, { data: folder.data });
-  const run = await failedRun(program);
-  const paths = [`/runs/${run}`, `/runs/${run}?step=list`, `/runs/${run}?step=lines%5B7%5D`, `/runs/${run}/value`];
-  for (const width of [1280, 360, 320]) {
-    for (const colorScheme of ["light", "dark"] as const) {
-      for (const path of paths) await look(browser, `${await program.url()}${path}`, width, colorScheme);
-    }
-  }
-});
-
-async function look(browser: Browser, url: string, width: number, colorScheme: "light" | "dark"): Promise<void> {
-  const page = await newPage(browser, { viewport: { width, height: 740 }, colorScheme, isMobile: width < 500 });
-  const wrong: string[] = [];
-  page.on("console", (message) => message.type() === "error" && wrong.push(message.text()));
-  await page.goto(url);
-  const isWider = await page.evaluate("document.documentElement.scrollWidth > innerWidth");
-  assert.equal(isWider, false, `${url} scrolls sideways at ${width}`);
-  assert.deepEqual(await accessibility(page), [], `${url} at ${width}, ${colorScheme}`);
-  assert.deepEqual(wrong.filter((text) => !text.includes("404")), [], "the content security policy refuses nothing");
-  await page.context().close();
 }

@@ -24,6 +24,7 @@ Deno.test("the page of events says why each one started something or nothing, an
   const ofRule = await textOf(bench, "/events?rule=off");
   assert.match(ofRule, /✓ started run of off · 1 more/, "a list of a rule says what that rule did");
   assert.match(await textOf(bench, "/events?subject=nobody"), /No event is like that/);
+  assert.match(await textOf(bench, "/events?subject=nobody&rule=off"), /Filter \(2\)/);
   assert.match(await textOf(bench, "/events?text=A-2"), /nobody\.cares/);
   const { status, body } = await bench.ask("GET", "/events?from=soon", { headers: { accept: "text/html" } });
   assert.equal(status, 400);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Problem } from "../../../runtime/model/problem.ts";
+import type { Field } from "../../../runtime/model/rule.ts";
 import type { Bench } from "../harness.ts";
 import { NOW, onEvent, openBench, rule } from "../harness.ts";
 import { ANNA, OPERATOR, Visitor } from "./visitor.ts";
@@ -138,8 +139,19 @@ Deno.test("who is no operator cannot pause a rule", async () => {
 });
 
 Deno.test("the page of a rule shows its source, its tests and its config, without secrets", async () => {
-  const own = { ...rule("ops/a", [onEvent("t")]), config: { keep: 7, key: "hook-secret" } };
-  await using bench = await openBench([own]);
+  await using bench = await openBench([rule("ops/a", [onEvent("t")])]);
+  const fields: Record<string, Field> = {
+    keep: { type: "integer", required: true },
+    key: { type: "text", required: true },
+  };
+  const entries = [{ key: "keep", value: 7, from: "config.yaml" }, {
+    key: "key",
+    value: "hook-secret",
+    from: "default",
+  }];
+  const config = { rule: "ops/a", file: "ops/a.yaml", fields, editors: [], entries, refused: [] };
+  const view = bench.context.rules();
+  bench.context.rules = () => ({ ...view, configs: new Map([["ops/a", config]]) });
   bench.files["ops/a.yaml"] = [
     "when: { event: t }",
     "then: [{ log: hook-secret <b> }]",
@@ -152,14 +164,14 @@ Deno.test("the page of a rule shows its source, its tests and its config, withou
   ].join("\n");
   const visitor = new Visitor(bench);
   const source = (await visitor.get("/rules/ops/a")).text;
-  assert.match(source, /<span class="at">2<\/span>then: \[{ log: \*\*\* &lt;b&gt; }\]/);
+  assert.match(source, /data-at="2">then: \[{ log: \*\*\* &lt;b&gt; }\]/);
   const tests = (await visitor.get("/rules/ops/a?see=tests")).text;
   assert.match(tests, /2 tests\./);
-  assert.match(tests, /<span class="at">4<\/span> {2}- name: one/);
-  assert.doesNotMatch(tests, /<span class="at">2<\/span>/);
-  const config = (await visitor.get("/rules/ops/a?see=config")).text;
-  assert.match(config, /keep<\/td><td class="grow mono">7</);
-  assert.match(config, /key<\/td><td class="grow mono">\*\*\*</);
+  assert.match(tests, /data-at="4"> {2}- name: one/);
+  assert.doesNotMatch(tests, /data-at="2"/);
+  const shown = (await visitor.get("/rules/ops/a?see=config")).text;
+  assert.match(shown, /keep<\/td><td class="grow mono">7<\/td><td class="why soft">From config\.yaml/);
+  assert.match(shown, /key<\/td><td class="grow mono">\*\*\*</);
   delete bench.files["ops/a.yaml"];
   assert.match((await visitor.get("/rules/ops/a")).text, /cannot be read/);
   assert.match((await visitor.get("/rules/ops/a?see=tests")).text, /It has no tests/);

@@ -284,7 +284,7 @@ Deno.test("a TypeScript run shows the source of its own version, the line of the
   const run = await runWith(bench, { steps: [{ path: "two <b>", kind: "log", output: null }], end: {} }, code);
   const { body } = await look(bench, `/runs/${run}?step=${encodeURIComponent("two <b>")}`);
   assert.match(textOf(body), /code\.ts version vers/);
-  assert.match(body, /<span id="L2" class="marked"><span class="at">2<\/span>step\.log\(&quot;two &lt;b&gt;&quot;\);/);
+  assert.match(body, /<span id="L2" data-at="2" class="marked">step\.log\(&quot;two &lt;b&gt;&quot;\);/);
 });
 
 Deno.test("a run that nobody knows is 404", async () => {

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
-import type { Field, Rule, Trigger } from "../../../runtime/model/rule.ts";
-import { type Bench, onEvent, openBench, rule } from "../harness.ts";
+import type { JsonObject } from "../../../runtime/model/json.ts";
+import type { Command, Field, Rule, Trigger } from "../../../runtime/model/rule.ts";
+import { readCommands } from "../../commands/support.ts";
+import { type Bench, onEvent, openBench, rule, step } from "../harness.ts";
 import { hiddenInputs } from "../forms/harness.ts";
 import { ANNA, OPERATOR, Visitor } from "./visitor.ts";
 
@@ -247,4 +249,79 @@ Deno.test("on this machine, while no token is set, everything can be started wit
   const { status } = await new Visitor(bench).submit(PATH, PATH, { keep: "1" });
   assert.equal(status, 303);
   assert.equal((await runsOf(bench))[0].event.by, "an operator");
+});
+
+/** A command as the loader makes it. */
+const TOOL: Command = readCommands({
+  "tools/tar.yaml": `command: tar
+inputs:
+  -f: { type: path }
+  -z: { type: boolean }
+  --level: { type: integer, min: 1, max: 9, requires: [-z] }
+  files: { type: list, of: path, position: last }
+end: "--"
+`,
+}).get("tools/tar.yaml")!.command!;
+
+const packing = (given: JsonObject): Rule => ({
+  ...rule("pack", [manual(["finance"])], [
+    { ...step("call", { call: "./tools/tar.yaml", with: given }), id: "pack" },
+    { ...step("call", { call: "./tools/tar.yaml", with: { "-f": "${{ steps.pack.files[0].name }}" } }), id: "look" },
+  ]),
+  file: "pack.yaml",
+  inputs: {
+    name: { type: "text", required: true },
+    level: { type: "integer", required: false, default: 3 },
+  },
+  commands: { "tools/tar.yaml": TOOL },
+});
+
+Deno.test("the form shows the arguments of the rule's commands: with defaults, with what was typed, or why not yet", async () => {
+  const given = { "-z": true, "--level": "${{ inputs.level }}", files: ["${{ inputs.name }}.txt"] };
+  await using bench = await openConsole([packing(given)]);
+  const anna = await visitorAs(bench, "anna");
+  const opened = (await anna.get("/start/pack")).text;
+  assert.match(
+    opened,
+    /href="\/commands\/tools\/tar">pack<\/a> <p class="soft"><code>tar<\/code>: known in the run, with --level, files/,
+  );
+  const shown = await anna.submit("/start/pack", "/start/pack", {
+    name: "two words",
+    level: "9",
+    "start-preview": "yes",
+  });
+  assert.equal(shown.status, 200);
+  assert.match(shown.text, /tar -z --level 9 -- &#39;two words\.txt&#39;<\/pre>/);
+  assert.match(shown.text, /look<\/a> <p class="soft"><code>tar<\/code>: known in the run, with -f/);
+  assert.match(shown.text, /name="name"[^>]* value="two words"/);
+  const wrong = await anna.submit("/start/pack", "/start/pack", { name: "x", level: "12", "start-preview": "yes" });
+  assert.match(wrong.text, /class="error">--level: expected at most 9, got 12/);
+  const missing = await anna.submit("/start/pack", "/start/pack", { "start-preview": "yes" });
+  assert.match(missing.text, /id="field-name-error">A value is needed/);
+  assert.deepEqual(await runsOf(bench), [], "a preview starts nothing");
+});
+
+Deno.test("the forms and pages of rules with several steps show which follow which, and which run at the same time", async () => {
+  const both = { ...step("parallel", { parallel: ["a", "b"] }), children: { a: [step("log")], b: [step("state")] } };
+  const routine = rule("routine", [manual(["finance"])], [step("run"), both, { ...step("log"), id: "last" }]);
+  await using bench = await openConsole([routine]);
+  for (const [who, path] of [["anna", "/start/routine"], ["olga", "/rules/routine"]]) {
+    const { text } = await (await visitorAs(bench, who)).get(path);
+    const [, svg] = /<svg role="img" aria-label="The steps in their order"[^>]*>([^]*?)<\/svg>/.exec(text)!;
+    const places = [...svg.matchAll(/<rect x="(\d+)" y="(\d+)"[^]*?<text[^>]*>([^<]*)</g)];
+    const byLabel = Object.fromEntries(places.map(([, x, y, label]) => [label, { x: Number(x), y: Number(y) }]));
+    const { run, log, state, "last: log": last } = byLabel;
+    assert.ok(run.x < log.x && log.x === state.x && log.y < state.y && state.x < last.x, JSON.stringify(byLabel));
+    assert.equal(svg.match(/class="next"/g)!.length, 4);
+    assert.match(text, /run, then at the same time \(log\) and \(state\), then last: log\./);
+  }
+});
+
+Deno.test("a field with a default that is cleared is not set", async () => {
+  await using bench = await openConsole();
+  const anna = await visitorAs(bench, "anna");
+  await anna.submit(PATH, PATH, { keep: "1", target: "" });
+  assert.equal((await runsOf(bench))[0].inputs!.target, null);
+  await anna.submit(PATH, PATH, { keep: "1", target: "disk" });
+  assert.equal((await runsOf(bench))[0].inputs!.target, "disk");
 });

@@ -1,0 +1,225 @@
+import type { ConfigEntry, ConfigValue, RefusedValue, UpperValue } from "../../model/config.ts";
+import { UPPER_LAYERS } from "../../model/config.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
+import type { Problem } from "../../model/problem.ts";
+import type { Field } from "../../model/rule.ts";
+import { checkValues, type FieldProblem, sayProblem } from "../../language/fields/check_values.ts";
+import { people } from "../../language/fields/field.ts";
+import { valueOfText } from "../../language/fields/field_text.ts";
+import { checkValue } from "../../language/fields/field_value.ts";
+import { relationsOf } from "../../language/fields/relations.ts";
+import { nearest } from "../../language/hints.ts";
+
+/** The config of a rule, of all layers. */
+export interface Layered {
+  /** What is set, without defaults. */
+  values: JsonObject;
+  entries: ConfigEntry[];
+  refused: RefusedValue[];
+}
+
+/** A value of an upper layer that fits its field. */
+interface Fitting {
+  key: string;
+  value: ConfigValue;
+}
+
+/**
+ * Puts the upper layers of a rule's config on the values of its files. A value that is unknown, does not fit, or contradicts the
+ * others costs only itself: the layer below applies.
+ * @param files the value in force of each key that the files set
+ * @param upper those of this rule
+ */
+export function layConfig(
+  fields: Record<string, Field>,
+  files: Record<string, ConfigValue>,
+  upper: readonly UpperValue[],
+): Layered {
+  const refused: RefusedValue[] = [];
+  let stacks = files;
+  for (const layer of UPPER_LAYERS) {
+    const given = upper.filter(({ from }) => from === layer);
+    if (given.length === 0) continue;
+    const fitting = given.flatMap((each) => fit(fields, each, refused));
+    stacks = settle(fields, stacks, fitting, (value, reason) => {
+      const { key } = value;
+      const { value: _, ...about } = given.findLast((each) => each.key === key)!;
+      refused.push({ ...about, value: value.value.value, reason });
+    });
+  }
+  const values = valuesOf(stacks);
+  const { values: effective } = checkValues(fields, values);
+  const entries = Object.keys(fields).map((key) => ({ key, ...entryOf(fields[key], stacks[key], effective[key]) }));
+  return { values, entries, refused };
+}
+
+/** The values of the top of each stack. */
+function valuesOf(stacks: Record<string, ConfigValue>): JsonObject {
+  return Object.fromEntries(Object.entries(stacks).map(([key, { value }]) => [key, value]));
+}
+
+/** @param effective the value in force; a default yields to what it conflicts with, and is null then */
+function entryOf(field: Field, stack: ConfigValue | undefined, effective: Json = null): ConfigValue {
+  if (stack === undefined) return { value: effective, from: "default" };
+  return field.default === undefined ? stack : above(stack, { value: field.default, from: "default" });
+}
+
+/** A stack on top of one more value. */
+function above(stack: ConfigValue, bottom: ConfigValue): ConfigValue {
+  return { ...stack, below: stack.below ? above(stack.below, bottom) : bottom };
+}
+
+/** The value if it fits its field. */
+function fit(fields: Record<string, Field>, upper: UpperValue, refused: RefusedValue[]): Fitting[] {
+  const { key, from, by, at } = upper;
+  const { value: given, ...about } = upper;
+  if (!Object.hasOwn(fields, key)) {
+    refused.push({ ...about, ...unknownKey(key, Object.keys(fields)) });
+    return [];
+  }
+  const value = "is" in given ? given.is : valueOfText(fields[key], given.text);
+  // A source says so that it has no value.
+  if (value === null) return [];
+  const checked = checkValue({ ...fields[key], default: undefined, required: true }, value);
+  if ("value" in checked) {
+    return [{
+      key,
+      value: { value: checked.value, from, ...by !== undefined && { by }, ...at !== undefined && { at } },
+    }];
+  }
+  refused.push({ ...about, ...value !== undefined && { value }, reason: checked.problem });
+  return [];
+}
+
+function unknownKey(key: string, known: string[]): { reason: string; hint: string } {
+  const close = nearest(key, known);
+  return {
+    reason: `the rule declares no "${key}"`,
+    hint: close !== undefined ? `did you mean "${close}"?` : `known here: ${known.join(", ") || "none"}`,
+  };
+}
+
+/** Puts the values of one layer on the stacks, without those that make a new contradiction. */
+function settle(
+  fields: Record<string, Field>,
+  stacks: Record<string, ConfigValue>,
+  fitting: Fitting[],
+  refuse: (value: Fitting, reason: string) => void,
+): Record<string, ConfigValue> {
+  const put = (values: Fitting[]) => {
+    const result = { ...stacks };
+    for (const { key, value } of values) {
+      // The last one of a key counts.
+      result[key] = { ...value, ...stacks[key] && { below: stacks[key] } };
+    }
+    return result;
+  };
+  let left = fitting;
+  if (relationsOf(fields) === undefined) return put(left);
+  const before = new Set(problemsOf(fields, valuesOf(stacks)).map(sayProblem));
+  for (;;) {
+    const found = problemsOf(fields, valuesOf(put(left))).filter((problem) => !before.has(sayProblem(problem)));
+    if (found.length === 0) return put(left);
+    // The value that the problem is shown at, else the one that came last.
+    const culprit = left.find(({ key }) => found.some((problem) => problem.key === key)) ??
+      left.reduce((last, each) => (each.value.at ?? 0) >= (last.value.at ?? 0) ? each : last);
+    const problem = found.find(({ key }) => key === culprit.key) ?? found[0];
+    refuse(culprit, sayProblem(problem));
+    left = left.filter(({ key }) => key !== culprit.key);
+  }
+}
+
+function problemsOf(fields: Record<string, Field>, values: JsonObject): FieldProblem[] {
+  return checkValues(fields, values).problems;
+}
+
+/**
+ * What is wrong with a rule's config if somebody sets these values on its page, by key: what does not fit, and contradictions that
+ * are not there without them.
+ * @param set null removes a value
+ */
+export function problemsOfSet(
+  fields: Record<string, Field>,
+  entries: readonly ConfigEntry[],
+  set: Record<string, Json>,
+): Record<string, string> {
+  const problems: Record<string, string> = {};
+  const after: JsonObject = {};
+  const before: JsonObject = {};
+  for (const entry of entries) {
+    if (entry.from !== "default") before[entry.key] = entry.value;
+    const value = topOf(entry, Object.hasOwn(set, entry.key) ? set[entry.key] : undefined);
+    if (value !== undefined) after[entry.key] = value;
+  }
+  for (const [key, value] of Object.entries(set)) {
+    if (!Object.hasOwn(fields, key)) {
+      const { reason, hint } = unknownKey(key, Object.keys(fields));
+      // What is not declared any more can still be removed.
+      if (value !== null) problems[key] = `${reason}; ${hint}`;
+    } else if (value !== null) {
+      const checked = checkValue({ ...fields[key], default: undefined, required: true }, value);
+      if ("problem" in checked) problems[key] = `${key}: ${checked.problem}`;
+    }
+  }
+  if (Object.keys(problems).length > 0) return problems;
+  const known = new Set(problemsOf(fields, before).map(sayProblem));
+  for (const problem of problemsOf(fields, after)) {
+    if (!known.has(sayProblem(problem))) problems[problem.key] ??= sayProblem(problem);
+  }
+  return problems;
+}
+
+/** The value in force after a change on the page; undefined if only the default is left. @param set undefined: no change */
+function topOf(entry: ConfigEntry, set: Json | undefined): Json | undefined {
+  if (set === undefined) return entry.from === "default" ? undefined : entry.value;
+  for (let layer: ConfigValue | undefined = entry; layer !== undefined; layer = layer.below) {
+    if (layer.from === "--set") return layer.value;
+    if (set !== null) return set;
+    if (layer.from !== "page") return layer.from === "default" ? undefined : layer.value;
+  }
+  return undefined;
+}
+
+/** What applies without the upper layers: the last good value of the files, or the default. */
+export function lowerValues(entries: readonly ConfigEntry[]): JsonObject {
+  const values: JsonObject = {};
+  for (const entry of entries) {
+    let layer: ConfigValue | undefined = entry;
+    while (layer !== undefined && isUpper(layer)) layer = layer.below;
+    if (layer !== undefined) values[entry.key] = layer.value;
+  }
+  return values;
+}
+
+export function isUpper({ from }: Pick<ConfigValue, "from">): boolean {
+  return (UPPER_LAYERS as readonly string[]).includes(from);
+}
+
+/** Who may set a rule's config besides operators, as its file says; none if that is not valid. */
+export function editorsOf(declared: Json | undefined): string[] {
+  return EDITORS.safeParse(declared).data ?? [];
+}
+
+const EDITORS = people();
+
+/** The warning about a refused value. */
+export function warningOf(refused: RefusedValue, file: string, at: Problem["at"]): Problem {
+  const { hint } = refused;
+  return { severity: "warning", file, at, message: sayRefused(refused), ...hint !== undefined && { hint } };
+}
+
+/** A refused value as one sentence that names who set it. */
+export function sayRefused({ rule, key, from, by, reason }: Omit<RefusedValue, "value">): string {
+  const who = from === "page"
+    ? `set by ${by} at /config/${rule}`
+    : from === "--set"
+    ? "given with --set"
+    : `given by the source of config${by === undefined ? "" : ` (${by})`}`;
+  return `${key} of ${rule}, ${who}, is not used: ${reason}`;
+}
+
+/** A value of `--set rule.key=value`: the key is what follows the last dot before the equals sign. */
+export function readSet(text: string): UpperValue | undefined {
+  const [, rule, key, value] = /^([^=]+)\.([^.=]+)=(.*)$/s.exec(text) ?? [];
+  return rule === undefined ? undefined : { rule, key, value: { text: value }, from: "--set" };
+}

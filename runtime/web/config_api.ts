@@ -1,0 +1,108 @@
+import { type Context, Hono } from "hono";
+import { z } from "zod";
+import { mayConfigure } from "../folder/settings/set_config.ts";
+import type { ConfigEntry, RefusedValue, RuleConfig } from "../model/config.ts";
+import type { Field } from "../model/rule.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import { answerJson } from "./answer.ts";
+import type { WebContext } from "./context.ts";
+import { type Asking, personOrOperator } from "./forms/api.ts";
+import { bodyOf } from "./given.ts";
+
+/** One value in the answer of `/api/rules/<id>/config`. */
+export interface ConfigListing extends ConfigEntry {
+  field: Field;
+  /** A value of an upper layer that is not used, with the reason. */
+  refused?: Pick<RefusedValue, "value" | "from" | "by" | "at" | "reason">;
+}
+
+const SET = z.strictObject({
+  set: z.record(z.string(), z.custom<Json>()),
+  seen: z.number().optional(),
+  by: z.string().trim().min(1).max(100).optional(),
+});
+
+const PATH = "/rules/:id{.+}/config";
+
+/** `/api/rules/<id>/config`: the config of a rule, for operators and for people with a token. */
+export function configApi(context: WebContext): Hono<Asking> {
+  const app = new Hono<Asking>();
+  app.use(PATH, personOrOperator(context));
+  app.get(PATH, async (c) => {
+    const id = c.req.param("id");
+    const config = context.rules().configs.get(id);
+    if (config === undefined) return absent(c, id, context);
+    if (!mayConfigure(config, c.get("person"))) return forbidden(c, config, context);
+    return await list(c, config, context);
+  });
+  const set = async (c: Context<Asking>) => {
+    const id = c.req.param("id")!;
+    const person = c.get("person");
+    const { by = "an operator", ...given } = await bodyOf(c, SET);
+    const outcome = await context.setConfig(id, { ...given, by: person?.id ?? by, ...person && { person } });
+    const config = context.rules().configs.get(id)!;
+    switch (outcome.kind) {
+      case "accepted":
+        return await list(c, config, context);
+      case "unknown":
+        return absent(c, id, context);
+      case "forbidden":
+        return forbidden(c, config, context);
+      case "stale": {
+        const { key, by, at } = outcome;
+        const error = `Nothing was set: ${by} changed ${key} at ${new Date(at).toISOString()}`;
+        return refuse(c, context, 409, error, { key, by, at });
+      }
+      case "invalid": {
+        const { problems } = outcome;
+        return refuse(c, context, 422, `The config is not valid: ${Object.values(problems).join("; ")}`, { problems });
+      }
+    }
+  };
+  app.post(PATH, set);
+  app.put(PATH, set);
+  return app;
+}
+
+/** The time of the last change on a rule's page, 0 if there is none: what a later change has seen. */
+export async function lastChange(rule: string, { store }: Pick<WebContext, "store">): Promise<number> {
+  return Math.max(0, ...(await store.listConfig(rule)).map(({ at }) => at));
+}
+
+async function list(
+  c: Context,
+  { rule, fields, entries, refused }: RuleConfig,
+  context: WebContext,
+): Promise<Response> {
+  const listing = entries.map((each): ConfigListing => {
+    const entry = { ...each, field: fields[each.key] };
+    const found = refused.findLast(({ key }) => key === entry.key);
+    if (found === undefined) return entry;
+    const { rule: _, key: _key, hint: _hint, ...about } = found;
+    return { ...entry, refused: about };
+  });
+  c.header("etag", `"${await lastChange(rule, context)}"`);
+  return answerJson(c, context.maskJson(listing as unknown as Json));
+}
+
+function absent(c: Context<Asking>, id: string, context: WebContext): Response {
+  const person = c.get("person");
+  const known = [...context.rules().configs.values()].filter((config) => mayConfigure(config, person));
+  const there = known.map(({ rule }) => rule).sort().join(", ") || "none";
+  return refuse(c, context, 404, `There is no rule "${id}" with config; there are: ${there}`);
+}
+
+function forbidden(c: Context<Asking>, { rule, editors }: RuleConfig, context: WebContext): Response {
+  const who = editors.length === 0 ? "only operators may" : `these may: ${editors.join(", ")}, and operators`;
+  return refuse(c, context, 403, `${c.get("person")!.id} may not set the config of "${rule}"; ${who}`);
+}
+
+function refuse(
+  c: Context,
+  { maskJson }: WebContext,
+  status: 403 | 404 | 409 | 422,
+  error: string,
+  more: JsonObject = {},
+) {
+  return answerJson(c, maskJson({ error, ...more }), status);
+}

@@ -1,0 +1,74 @@
+import { type Pairs } from "../../commands/check_set.ts";
+import { textOfValue } from "../../language/fields/field_value.ts";
+import type { JsonObject } from "../../model/json.ts";
+import type { CommandInput, Field } from "../../model/rule.ts";
+import { fieldMarkup, idOf, textIn, typedValues } from "../forms/fields.ts";
+import { attributes, type Markup, markup } from "./markup.ts";
+
+/** The name of the checkbox that sets a flag without its value. No input has a name with a blank. */
+const alone = (name: string) => `alone ${name}`;
+
+/** The texts of a command's form, by the names of its inputs. */
+export type Texts = Record<string, string>;
+
+/** The values that were typed, as declared: that is their order in argv unless the command says otherwise. */
+export function typedPairs(inputs: Record<string, CommandInput>, texts: Texts): Pairs {
+  const typed = typedValues(inputs, texts, () => false);
+  return Object.keys(inputs).flatMap((name): Pairs => {
+    if (inputs[name].value === "optional" && textIn(texts, alone(name)) !== "" && !Object.hasOwn(typed, name)) {
+      return [[name, true]];
+    }
+    return Object.hasOwn(typed, name) ? [[name, typed[name]]] : [];
+  });
+}
+
+/** The texts that stand for values, as of an earlier run. */
+export function textsOf(inputs: Record<string, CommandInput>, values: JsonObject): Texts {
+  const given = Object.entries(values).filter(([name, value]) => Object.hasOwn(inputs, name) && value !== null);
+  return Object.fromEntries(given.map(([name, value]) => {
+    return value === true && inputs[name].value === "optional" ? [alone(name), "true"] : [name, textOfValue(value)];
+  }));
+}
+
+/** The texts with which the form opens: the defaults. */
+export function defaultTexts(inputs: Record<string, CommandInput>): Texts {
+  const values = Object.entries(inputs).flatMap(([name, { default: standard }]) => {
+    return standard === undefined ? [] : [[name, standard] as const];
+  });
+  return textsOf(inputs, Object.fromEntries(values));
+}
+
+/** One input of the form, under its flag. */
+export function inputMarkup(name: string, input: CommandInput, texts: Texts, problem: string | undefined): Markup {
+  const { title, type, value, default: standard } = input;
+  const field: Field = { ...input, title: title === undefined ? name : `${name}: ${title}`, required: false };
+  if (type === "boolean" && standard === undefined) return checkbox(name, field, texts, problem);
+  const own = fieldMarkup({ name, field, text: textIn(texts, name), ...problem !== undefined && { problem } });
+  if (value !== "optional") return own;
+  const checked = textIn(texts, alone(name)) !== "";
+  const id = `${idOf(name)}-alone`;
+  return markup`${own}<label class="choice alone" for="${id}"><input type="checkbox"${
+    attributes({ id, name: alone(name), value: "true", checked })
+  }><span>${name} without a value</span></label>
+`;
+}
+
+/** A flag that is there or not. */
+function checkbox(name: string, { title, help }: Field, texts: Texts, problem: string | undefined): Markup {
+  const id = idOf(name);
+  const ids = [...help ? [`${id}-help`] : [], ...problem ? [`${id}-error`] : []];
+  const own = {
+    id,
+    name,
+    value: "true",
+    checked: textIn(texts, name) === "true",
+    "aria-describedby": ids.join(" ") || undefined,
+    "aria-invalid": problem ? "true" : undefined,
+  };
+  return markup`<div class="${problem ? "field wrong" : "field"}">
+<label class="choice" for="${id}"><input type="checkbox"${attributes(own)}><span>${title}</span></label>
+${help && markup`<p class="help" id="${id}-help">${help}</p>\n`}${
+    problem && markup`<p class="error" id="${id}-error">${problem}</p>\n`
+  }</div>
+`;
+}
