@@ -35,10 +35,14 @@ export function writeStatus(facts: Facts, notes?: string): string {
 function linesOf({ run, error, config, revision, at }: Facts): string[] {
   return [
     ...run === null ? [] : [`Last run: ${run}${at === null ? "" : ` at ${at}`}`],
-    ...error === null ? [] : [`Error: ${error}`],
+    ...isBlank(error) ? [] : [`Error: ${error}`],
     ...config === null ? [] : ["Config:", ...configLines(config)],
-    ...revision === null ? [] : [`Rules: revision ${revision.trim()}`],
+    ...isBlank(revision) ? [] : [`Rules: revision ${revision!.trim()}`],
   ];
+}
+
+function isBlank(text: string | null): boolean {
+  return text === null || text.trim() === "";
 }
 
 function configLines(config: string): string[] {

@@ -39,6 +39,7 @@ export class Asana extends Workspace implements AsyncDisposable {
   most = 100;
   readonly #hooks: Hook[] = [];
   readonly #refusals: Refusal[] = [];
+  #held: { left: number; matches: RegExp } | undefined;
   readonly #server = createServer((request, response) => void this.#serve(request, response).catch(() => {}));
 
   static async start(): Promise<Asana> {
@@ -61,6 +62,16 @@ export class Asana extends Workspace implements AsyncDisposable {
   /** Refuses the next request that matches. */
   refuseOnce(matches: RegExp, status: number, headers: Record<string, string> = {}): void {
     this.#refusals.push({ matches, status, headers });
+  }
+
+  /** Leaves requests that match without an answer and without effect, once there were `count` of them. */
+  holdAfter(count: number, matches: RegExp): void {
+    this.#held = { left: count, matches };
+  }
+
+  /** Ends {@link holdAfter}, for requests from here on. */
+  release(): void {
+    this.#held = undefined;
   }
 
   /** Requests since the last call, without their queries. */
@@ -106,6 +117,7 @@ export class Asana extends Workspace implements AsyncDisposable {
     const url = new URL(request.url!, this.url);
     const line = `${request.method} ${url.pathname.replace("/api/1.0", "")}${url.search}`;
     this.requests.push(line);
+    if (this.#held?.matches.test(line) && this.#held.left-- <= 0) return;
     const refused = this.#refusals.findIndex(({ matches }) => matches.test(line));
     const [refusal] = refused === -1 ? [] : this.#refusals.splice(refused, 1);
     const isAdmitted = request.headers.authorization === `Bearer ${TOKEN}`;
