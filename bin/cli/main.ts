@@ -10,6 +10,7 @@ import { addConfig } from "./commands/config.ts";
 import { addConnections } from "./commands/connections.ts";
 import { addEmit } from "./commands/emit.ts";
 import { addForms } from "./commands/forms.ts";
+import { addHooks } from "./commands/hooks.ts";
 import { addInit, addSchema } from "./commands/init.ts";
 import { addListings } from "./commands/listings.ts";
 import { addOnce } from "./commands/once.ts";
@@ -114,6 +115,7 @@ function createProgram(session: Session, complain: (text: string) => void, isPac
   addOperations(program, session);
   addConnections(program, session);
   addForms(program, session);
+  addHooks(program, session);
   addPeople(program, session);
   addInit(program, session);
   addSchema(program, session);

@@ -317,6 +317,7 @@ export class App {
       ingest: this.#parts.ingest,
       store,
       connections: this.#parts.connections,
+      hookSecrets: this.#parts.hookSecrets,
       operators: this.#parts.operators,
       desk: this.#parts.desk,
       answerForm: (form, person, answer) =>

@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { chmod, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { platform } from "node:process";
-import { Vault } from "../connections/vault.ts";
+import { type StoredHook, Vault } from "../connections/vault.ts";
 import type { Clock } from "../host/clock.ts";
 import type { Disk } from "../host/disk.ts";
 import { acquireLock, type FolderLock, lockedDisk } from "../host/lock.ts";
@@ -22,6 +22,8 @@ export interface DataFolder {
   signer: CauseSigner;
   /** The tokens of connections, sealed. */
   vault: Vault;
+  /** The secrets that webhooks got in handshakes, sealed. */
+  hookVault: Vault<StoredHook>;
   /** The files that runs have saved. */
   files: RunFiles;
   /** A key of this folder for one purpose: signatures made with it are not valid elsewhere. */
@@ -69,6 +71,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
     const signer = new CauseSigner(key);
     const held = lockedDisk(disk, lock);
     const vault = await Vault.open(path, held, onWarning);
+    const hookVault = await Vault.open<StoredHook>(path, held, onWarning, "hooks");
     const files = new RunFiles(join(path, "files"), held);
     await files.removePrivate();
     const watch = watchLock(lock);
@@ -76,6 +79,7 @@ export async function openDataFolder(options: DataFolderOptions): Promise<DataFo
       store,
       signer,
       vault,
+      hookVault,
       files,
       keyFor: (purpose) => createHmac("sha256", key).update(purpose).digest(),
       isNew: async () => await store.getMark(BEGUN) === undefined,

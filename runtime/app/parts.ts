@@ -1,6 +1,7 @@
 import { env as environment } from "node:process";
 import type { ActionServices } from "../actions/action.ts";
 import { Connections } from "../connections/connections.ts";
+import { HookSecrets, type HookSecretsOptions } from "../connections/hook_secrets.ts";
 import type { Clock } from "../host/clock.ts";
 import { LiveOutputs } from "../host/live_outputs.ts";
 import { logLine } from "../host/log_line.ts";
@@ -29,6 +30,7 @@ import { wire, type Wiring } from "./wire.ts";
 /** The parts of the program; `app.ts` starts and stops them. */
 export interface AppParts extends Wiring {
   connections: Connections;
+  hookSecrets: HookSecrets;
   loading: Loading;
   live: LiveRules;
   operators: Operators;
@@ -70,7 +72,7 @@ export function assemble(
   options: { folder: string; data: string; env?: string; set?: UpperValue[]; prebuilt?: Prebuilt },
   clock: Clock,
   secrets: Secrets,
-  { store, signer, files, vault, keyFor }: DataFolder,
+  { store, signer, files, vault, hookVault, keyFor }: DataFolder,
   { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
@@ -98,19 +100,23 @@ export function assemble(
     store,
     clock,
   });
-  const connections = new Connections({
+  const sealing: Omit<HookSecretsOptions, "vault"> = {
     clock,
-    vault,
     secretOf: (name) => secrets.get(name),
-    plainOf: (name) => secrets.peek(name),
     hide: (name, texts) => secrets.hide(name, texts),
+    log: (level, message) => logLine(level, message, {}),
+  };
+  const hookSecrets = new HookSecrets({ ...sealing, vault: hookVault });
+  const connections = new Connections({
+    ...sealing,
+    vault,
+    plainOf: (name) => secrets.peek(name),
     address: () => desk.address(),
     onState(name, lost) {
       const { ownEvents } = wiring;
       if (lost === undefined) ownEvents.end("connection", { connection: name });
       else ownEvents.begin("connection", { connection: name }, lost, { connect: `whenthen connect ${name}` });
     },
-    log: (level, message) => logLine(level, message, {}),
   });
   const wiring = wire({
     store,
@@ -150,6 +156,7 @@ export function assemble(
     async onLoaded(loaded) {
       onLoaded(loaded);
       await connections.set(loaded.settings.connections);
+      if (hookVault.names().length > 0 || hasHandshakes(loaded)) await hookSecrets.readKey();
       meters.setRules(loaded.rules);
     },
     onFailure: onReport,
@@ -178,5 +185,9 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { ...wiring, connections, loading, live, operators, meters, metrics, upkeep, outputs, desk };
+  return { ...wiring, connections, hookSecrets, loading, live, operators, meters, metrics, upkeep, outputs, desk };
+}
+
+function hasHandshakes({ rules }: Loaded): boolean {
+  return [...rules.values()].some(({ triggers }) => triggers.some(({ args }) => args.auth === "asana"));
 }

@@ -21,40 +21,55 @@ export interface Tokens {
   refresh?: string;
 }
 
-const FILE = "connections";
-const DRAFT = "connections.new";
+/** The secrets that a provider has given to a webhook in handshakes. Times are milliseconds since the epoch. */
+export interface StoredHook {
+  rule: string;
+  trigger: string;
+  /** Handshakes are accepted until then. */
+  openUntil: number;
+  secrets: { id: string; sealed: string; at: number }[];
+}
+
+/** A file of the data folder with sealed secrets. */
+export type VaultFile = "connections" | "hooks";
 
 /**
- * The file of the data folder with all connections. It is replaced as a whole and synced, so that after a kill or a power cut it is the
- * old one or the new one.
+ * A file of the data folder with sealed secrets, by name. It is replaced as a whole and synced, so that after a kill or a power cut it
+ * is the old one or the new one.
  */
-export class Vault {
+export class Vault<T = StoredConnection> {
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(
+    private readonly file: VaultFile,
     private readonly folder: string,
     private readonly disk: Disk,
-    private readonly stored: Map<string, StoredConnection>,
+    private readonly stored: Map<string, T>,
   ) {}
 
-  /** @param onWarning a damaged file is set aside with a warning; its connections have to be connected again */
-  static async open(folder: string, disk: Disk, onWarning: (message: string) => void): Promise<Vault> {
-    const path = join(folder, FILE);
-    if (!(await disk.list(folder)).includes(FILE)) return new Vault(folder, disk, new Map());
+  /** @param onWarning a damaged file is set aside with a warning */
+  static async open<T = StoredConnection>(
+    folder: string,
+    disk: Disk,
+    onWarning: (message: string) => void,
+    file: VaultFile = "connections",
+  ): Promise<Vault<T>> {
+    const path = join(folder, file);
+    if (!(await disk.list(folder)).includes(file)) return new Vault(file, folder, disk, new Map<string, T>());
     try {
-      const { version, connections } = JSON.parse(new TextDecoder().decode(await disk.read(path)));
+      const { version, entries } = JSON.parse(new TextDecoder().decode(await disk.read(path)));
       if (version !== 1) throw new Error(`version ${version}`);
-      return new Vault(folder, disk, new Map(Object.entries(connections)));
+      return new Vault(file, folder, disk, new Map<string, T>(Object.entries(entries)));
     } catch (error) {
       await disk.rename(path, `${path}.damaged`);
       await disk.syncFolder(folder);
-      const message = `${path} cannot be read (${(error as Error).message}) and was set aside as ${FILE}.damaged`;
-      onWarning(`${message}: connect its connections again`);
-      return new Vault(folder, disk, new Map());
+      const message = `${path} cannot be read (${(error as Error).message}) and was set aside as ${file}.damaged`;
+      onWarning(`${message}: what it held has to be connected again`);
+      return new Vault(file, folder, disk, new Map<string, T>());
     }
   }
 
-  get(name: string): StoredConnection | undefined {
+  get(name: string): T | undefined {
     return this.stored.get(name);
   }
 
@@ -62,27 +77,27 @@ export class Vault {
     return [...this.stored.keys()];
   }
 
-  /** Once it resolves, the change is on disk; until then `get` has the old value. @param connection undefined removes it */
-  async put(name: string, connection: StoredConnection | undefined): Promise<void> {
+  /** Once it resolves, the change is on disk; until then `get` has the old value. @param entry undefined removes it */
+  async put(name: string, entry: T | undefined): Promise<void> {
     const write = this.#writing.then(async () => {
       const next = new Map(this.stored);
-      if (connection === undefined) next.delete(name);
-      else next.set(name, connection);
+      if (entry === undefined) next.delete(name);
+      else next.set(name, entry);
       await this.#write(next);
-      if (connection === undefined) this.stored.delete(name);
-      else this.stored.set(name, connection);
+      if (entry === undefined) this.stored.delete(name);
+      else this.stored.set(name, entry);
     });
     // A failed write does not fail the next one.
     this.#writing = write.catch(() => {});
     await write;
   }
 
-  async #write(connections: Map<string, StoredConnection>): Promise<void> {
-    const { folder, disk } = this;
-    const text = JSON.stringify({ version: 1, connections: Object.fromEntries(connections) }, null, 2) + "\n";
-    const draft = join(folder, DRAFT);
+  async #write(entries: Map<string, T>): Promise<void> {
+    const { file: name, folder, disk } = this;
+    const text = JSON.stringify({ version: 1, entries: Object.fromEntries(entries) }, null, 2) + "\n";
+    const draft = join(folder, `${name}.new`);
     // A write that was interrupted has left one.
-    if ((await disk.list(folder)).includes(DRAFT)) await disk.remove(draft);
+    if ((await disk.list(folder)).includes(`${name}.new`)) await disk.remove(draft);
     const file = await disk.create(draft);
     try {
       await file.write(new TextEncoder().encode(text));
@@ -90,7 +105,7 @@ export class Vault {
     } finally {
       await file.close();
     }
-    await disk.rename(draft, join(folder, FILE));
+    await disk.rename(draft, join(folder, name));
     await disk.syncFolder(folder);
   }
 }

@@ -75,6 +75,7 @@ export type WebhookAuth =
   | "github"
   | "stripe"
   | "slack"
+  | "asana"
   | "basic"
   | "bearer"
   | { hmac: string; header: string; encoding?: "hex" | "base64"; prefix?: string };
@@ -159,7 +160,7 @@ export type PollSource =
     query?: Record<string, unknown>;
     json?: unknown;
     body?: string;
-    auth?: { bearer: string } | { basic: string };
+    auth?: { bearer: string } | { basic: string } | { connection: string };
   }
   | { call: string; with?: Record<string, unknown>; auth?: Connected };
 

@@ -5,6 +5,7 @@ import type { testKinds } from "../language/checker/test_kinds.ts";
 import type { Args } from "../language/kind.ts";
 import { toParameters } from "../model/event.ts";
 import type { Json } from "../model/json.ts";
+import { HANDSHAKE_SECRET } from "./without_tokens.ts";
 import type { World } from "./world.ts";
 
 /** The contents of `send: { webhook }`. */
@@ -26,8 +27,10 @@ export function requestOf(world: World, sent: SentRequest): Request {
     ? "application/x-www-form-urlencoded"
     : undefined;
   const [secret] = hook?.args.secret ?? [];
-  const signature = signed && hook && secret !== undefined
-    ? signatureOf(hook.args.auth, world.secretOf(secret), body, world.clock.now())
+  const isGiven = hook?.args.auth === "asana" && secret === undefined;
+  const value = isGiven ? HANDSHAKE_SECRET : secret === undefined ? undefined : world.secretOf(secret);
+  const signature = signed && hook && value !== undefined
+    ? signatureOf(hook.args.auth, value, body, world.clock.now())
     : {};
   const url = new URL(`http://test/hooks${webhook}`);
   url.search = toParameters(query).toString();
@@ -60,6 +63,8 @@ function signatureOf(auth: Json, secret: string, body: string, now: number): Rec
         "x-slack-request-timestamp": seconds,
         "x-slack-signature": `v0=${mac("sha256", secret, `v0:${seconds}:${body}`, "hex")}`,
       };
+    case "asana":
+      return { "x-hook-signature": mac("sha256", secret, body, "hex") };
     case "basic":
       return { authorization: `Basic ${Buffer.from(secret).toString("base64")}` };
     case "bearer":

@@ -31,7 +31,7 @@ import { ReplyWaiters } from "../web/reply_waiters.ts";
 import type { Isolates } from "../workers/workers.ts";
 import { Activity } from "./activity.ts";
 import { Stubs } from "./stubs.ts";
-import { withoutTokens } from "./without_tokens.ts";
+import { HANDSHAKE_SECRET, withoutTokens } from "./without_tokens.ts";
 
 /** How many runs may be held at once: all runs of a test. */
 const MAX_RUNS = 100_000;
@@ -268,6 +268,7 @@ export class World {
       hooks: this.hooks,
       store: this.store,
       ingest: this.ingest,
+      hookSecrets: { of: () => [HANDSHAKE_SECRET], offer: () => Promise.resolve(false) },
       replies: this.#replies,
       rules: () => ({ rules: new Map([[rule.id, rule]]) }),
       verifyCause: (header) => this.#signer.verify(header),

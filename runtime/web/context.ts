@@ -1,4 +1,5 @@
 import type { Connections } from "../connections/connections.ts";
+import type { HookSecrets } from "../connections/hook_secrets.ts";
 import type { Clock } from "../host/clock.ts";
 import type { LiveOutputs } from "../host/live_outputs.ts";
 import type { Ingest } from "../ingest/ingest.ts";
@@ -36,6 +37,7 @@ export interface WebContext extends Access {
   ingest: Pick<Ingest, "deliver" | "publish" | "fromTrigger">;
   store: Store;
   connections: Connections;
+  hookSecrets: HookSecrets;
   /** What operators can do to runs and rules. */
   operators: Pick<Operators, "cancel" | "replay" | "retry" | "skip" | "move" | "pause" | "resume">;
   /** Who may use the forms, and how they are authenticated. */
@@ -73,6 +75,7 @@ export interface HookContext
     Pick<WebContext, "tokenless" | "clock" | "hooks" | "store" | "replies" | "verifyCause" | "secretOf" | "mask"> {
   rules(): Pick<RulesView, "rules">;
   ingest: Pick<Ingest, "deliver">;
+  hookSecrets: Pick<HookSecrets, "of" | "offer">;
 }
 
 /** The rules in force, and what is wrong with them. */

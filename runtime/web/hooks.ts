@@ -29,6 +29,8 @@ export async function receiveHook(
   const query = readQuery(url);
   if (query instanceof Response) return query;
   // Rules that share a path share the largest of their limits.
+  const handshake = await acceptSecret(request, asked, context);
+  if (handshake !== undefined) return handshake;
   const body = await readRequestBody(request, Math.max(...asked.map(({ hook }) => hook.args.maxBody as number)));
   if ("refused" in body) return body.refused;
   // Look them up again: a reload may have swapped them while the body was read.
@@ -60,6 +62,24 @@ function listeners(request: Request, path: string, context: HookContext): readon
   return hooks.length === 0 ? wrongMethod(request, matches) : hooks;
 }
 
+/** The header with which Asana gives the secret of a new webhook; the answer repeats it. */
+const HANDSHAKE = "x-hook-secret";
+
+/** Accepts the secret of a handshake, once it is on disk, or answers 403; undefined if the request is none. */
+async function acceptSecret(
+  request: Request,
+  hooks: readonly HookMatch[],
+  { hookSecrets }: HookContext,
+): Promise<Response | undefined> {
+  const secret = request.headers.get(HANDSHAKE);
+  const takers = secret === null ? [] : hooks.filter(({ hook }) => hook.args.auth === "asana");
+  if (takers.length === 0) return undefined;
+  const accepted = await Promise.all(takers.map(({ hook }) => hookSecrets.offer(hook, secret!)));
+  if (accepted.includes(true)) return new Response(null, { status: 200, headers: { [HANDSHAKE]: secret! } });
+  const error = "This webhook accepts no handshake now; an operator opens it with: whenthen hooks open RULE --for 10m";
+  return Response.json({ error }, { status: 403 });
+}
+
 type Outcome = { match: HookMatch; received: Received };
 
 /**
@@ -67,12 +87,15 @@ type Outcome = { match: HookMatch; received: Received };
  * has one id even if neither rule nor provider gives it one.
  */
 function receiveOnce(hooks: readonly HookMatch[], request: WebhookRequest, context: HookContext): Outcome[] {
-  const receiveFor = ({ hook }: HookMatch) => receive(hook.args, request, context.clock.now(), context.secretOf);
+  const receiveFor = ({ hook }: HookMatch) => {
+    const given = hook.args.auth === "asana" ? context.hookSecrets.of(hook) : [];
+    return receive(hook.args, request, context.clock.now(), context.secretOf, given);
+  };
   if (hooks.length === 1) return [{ match: hooks[0], received: receiveFor(hooks[0]) }];
   const known = new Map<string, Received>();
   return hooks.map((match) => {
     const { auth, secret, dedupe, within } = match.hook.args;
-    const key = JSON.stringify([auth, secret, dedupe, within]);
+    const key = JSON.stringify([auth, secret, dedupe, within, auth === "asana" && context.hookSecrets.of(match.hook)]);
     const received = known.get(key) ?? receiveFor(match);
     known.set(key, received);
     return { match, received };

@@ -10,6 +10,7 @@ import type { WebContext } from "./context.ts";
 import { receiveEvent } from "./events.ts";
 import { formsApi } from "./forms/api.ts";
 import { receiveHook, type Target } from "./hooks.ts";
+import { hooksApi } from "./hooks_api.ts";
 import { startApi } from "./start.ts";
 
 /** The HTTP interface of the program. */
@@ -48,6 +49,7 @@ export function createWeb(context: WebContext): Web {
   });
   app.use("/api/*", guarded);
   app.route("/api/connections", connectionsApi(context));
+  app.route("/api/hooks", hooksApi(context));
   app.route("/api", api(context));
   app.all("/api/*", (c) => c.json({ error: "There is nothing at this path" }, 404));
 

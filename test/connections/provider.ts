@@ -17,6 +17,10 @@ export interface AuthorizationServer extends AsyncDisposable {
   grants: string[];
   /** What the API got in the header `authorization`, in order. */
   presented: string[];
+  /** All access and refresh tokens that were issued. */
+  issued: string[];
+  /** Called when the API has got a request, before it answers. */
+  onPresented: () => Promise<void>;
   /** Makes one access token invalid, as if it had expired. */
   expire(token: string): Promise<void>;
   /** Makes all tokens that a refresh token descends from invalid. */
@@ -60,18 +64,22 @@ export async function openAuthorizationServer(redirects: string[]): Promise<Auth
     conformIdTokenClaims: false,
     findAccount: (_context: unknown, id: string) => ({ accountId: id, claims: () => ({ sub: id }) }),
   });
-  const known: { grant: string; token: string }[] = [];
+  const grantIds = new Set<string>();
   provider.on("grant.success", (context: { oidc: { params: { grant_type: string } } }) => {
     grants.push(context.oidc.params.grant_type);
   });
+  const issued: string[] = [];
   provider.on("access_token.saved", ({ grantId, jti }: { grantId: string; jti: string }) => {
-    known.push({ grant: grantId, token: jti });
+    grantIds.add(grantId);
+    issued.push(jti);
   });
+  provider.on("refresh_token.saved", ({ jti }: { jti: string }) => issued.push(jti));
   const handle = provider.callback();
   server.on("request", handle);
   const api = createServer(async (request, response) => {
     const { authorization = "" } = request.headers;
     presented.push(authorization);
+    await opened.onPresented();
     const [, token = ""] = /^Bearer (.+)$/.exec(authorization) ?? [];
     const found = await provider.AccessToken.find(token) ?? await provider.ClientCredentials.find(token);
     response.setHeader("content-type", "application/json");
@@ -81,15 +89,17 @@ export async function openAuthorizationServer(redirects: string[]): Promise<Auth
     );
   });
   const apiUrl = await listen(api);
-  return {
+  const opened: AuthorizationServer = {
     issuer,
     api: apiUrl,
     apiHost: new URL(apiUrl).host,
     grants,
     presented,
+    issued,
+    onPresented: () => Promise.resolve(),
     expire: async (token) => await (await provider.AccessToken.find(token))!.destroy(),
     async revokeGrants() {
-      for (const grant of new Set(known.map(({ grant }) => grant))) {
+      for (const grant of grantIds) {
         await provider.RefreshToken.revokeByGrantId(grant);
         await provider.AccessToken.revokeByGrantId(grant);
       }
@@ -105,6 +115,7 @@ export async function openAuthorizationServer(redirects: string[]): Promise<Auth
       }
     },
   };
+  return opened;
 }
 
 function listen(server: Server): Promise<string> {

@@ -48,6 +48,11 @@ export function whenthen(
   return new Promise((resolve) => child.on("close", (code) => resolve({ code, ...output })));
 }
 
+/** Starts one command that waits for something; its output can be read meanwhile. */
+export function whenthenAsk(args: string[], options: LaunchOptions = {}): Program {
+  return new Program(launch(args, options), "");
+}
+
 /** Runs one command whose output nobody reads: the pipe is closed before it begins. */
 export function whenthenUnread(args: string[]): Promise<Omit<Finished, "stdout">> {
   const child = launch(args, {});

@@ -11,6 +11,7 @@ tests:
   - name: a task is completed
     stub: { poll: { body: [{ gid: a }] }, done: { status: 201 } }
     do:
+      - advance: 10s
       - expect: ${expect}
 `;
 
@@ -35,4 +36,24 @@ Deno.test("a request to a host that must not get the token fails in a test, too"
     "tasks.yaml": rule("https://asana.example/done", "{ run: succeeded }"),
   });
   assert.ok(JSON.stringify(shown.results[0].failure).includes(JSON.stringify(error).slice(1, -1)));
+});
+
+Deno.test("a test sends a delivery to a webhook with a handshake, signed by itself", async () => {
+  const report = await simulate({
+    "tasks.yaml": `
+when: { webhook: /asana, auth: asana }
+then: [{ log: "\${{ event.data.events[0].action }}" }]
+tests:
+  - name: a delivery
+    do:
+      - send: { webhook: /asana, json: { events: [{ action: changed }] } }
+      - expect: { run: succeeded, logs: [changed] }
+  - name: an unsigned delivery
+    do:
+      - send: { webhook: /asana, json: { events: [{ action: changed }] }, signed: false }
+      - expect: { response: { status: 401 } }
+`,
+  });
+  assert.deepEqual(report.problems, []);
+  assert.deepEqual(outcomes(report), ["a delivery", "an unsigned delivery"]);
 });

@@ -3,7 +3,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setConfig } from "../../runtime/folder/settings/set_config.ts";
 import { Connections } from "../../runtime/connections/connections.ts";
-import { Vault } from "../../runtime/connections/vault.ts";
+import { HookSecrets } from "../../runtime/connections/hook_secrets.ts";
+import { type StoredHook, Vault } from "../../runtime/connections/vault.ts";
 import { ManualClock } from "../../runtime/host/clock.ts";
 import { commandRules } from "../../runtime/commands/command_rule.ts";
 import { LiveOutputs } from "../../runtime/host/live_outputs.ts";
@@ -141,6 +142,13 @@ export async function openBench(
     ingest,
     store,
     connections,
+    hookSecrets: new HookSecrets({
+      clock,
+      vault: await Vault.open<StoredHook>(folder, realDisk, () => {}, "hooks"),
+      secretOf: (name) => changes.secretOf?.(name),
+      hide() {},
+      log() {},
+    }),
     operators: new Operators({
       store,
       clock,

@@ -35,14 +35,16 @@ export const webhook = defineTrigger({
  * @param args the trigger's
  * @param now milliseconds since the epoch
  * @param secretOf the value of a secret, or undefined if it is not set
+ * @param given secrets that the provider gave in handshakes
  */
 export function receive(
   args: WebhookArgs,
   request: WebhookRequest,
   now: number,
   secretOf: (name: string) => string | undefined,
+  given: string[] = [],
 ): Received {
-  const denied = authenticate(args, request, now, secretOf);
+  const denied = authenticate(args, request, now, secretOf, given);
   if (denied !== undefined) return { kind: "refused", status: 401, message: denied };
   let data: Json;
   try {

@@ -17,12 +17,15 @@ const presets: Record<Exclude<Auth, object>, Verify> = {
     verifyHmac(request, secret, { hmac: "sha256", header: "X-Hub-Signature-256", encoding: "hex", prefix: "sha256=" }),
   stripe: verifyStripe,
   slack: verifySlack,
+  asana: (request, secret) =>
+    verifyHmac(request, secret, { hmac: "sha256", header: "X-Hook-Signature", encoding: "hex", prefix: "" }),
   basic: verifyBasic,
   bearer: verifyBearer,
 };
 
 /**
  * Authenticates the sender of a request by its raw bytes, in constant time, with each secret that is set (rotation).
+ * @param given secrets besides those that are named: from handshakes
  * @returns why the request is refused, or undefined if it is accepted
  */
 export function authenticate(
@@ -30,13 +33,14 @@ export function authenticate(
   request: WebhookRequest,
   now: number,
   secretOf: (name: string) => string | undefined,
+  given: string[] = [],
 ): string | undefined {
   if (auth === "none") return undefined;
   const verify: Verify = typeof auth === "string"
     ? presets[auth]
     : (request, secret) => verifyHmac(request, secret, auth);
   // An empty secret would be known to everybody.
-  const secrets = names.map(secretOf).filter((value) => value !== undefined && value !== "");
+  const secrets = [...names.map(secretOf), ...given].filter((value) => value !== undefined && value !== "");
   if (secrets.length === 0) return "No secret is set for this hook, so nothing can be verified";
   let reason: string | undefined;
   for (const secret of secrets) {
@@ -53,6 +57,7 @@ const VERIFIED: Partial<Record<Exclude<Auth, object>, string>> = {
   github: "x-hub-signature-256",
   stripe: "stripe-signature",
   slack: "x-slack-signature",
+  asana: "x-hook-signature",
 };
 
 /** The name, in lower case, of the header with the signature that `auth` verifies. */
@@ -64,6 +69,8 @@ export function verifiedHeader({ auth }: WebhookArgs): string | undefined {
 export function checkAuth(args: Pick<ReadWebhookArgs, "auth" | "secret">): string[] {
   const name = typeof args.auth === "string" ? args.auth : "{ hmac: … }";
   if (args.auth === "none" && args.secret !== undefined) return [`"auth: none" checks nothing, so "secret" has no use`];
+  // The provider gives the secrets itself.
+  if (args.auth === "asana") return [];
   if (args.auth !== "none" && args.secret === undefined) {
     return [
       `"auth: ${name}" needs "secret"; add the name of the secret that requests are checked with, as in secret: HOOK_SECRET`,

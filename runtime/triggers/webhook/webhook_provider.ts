@@ -29,6 +29,11 @@ export function handshakeOf(
   if (auth === "github" && headers["x-github-event"] === "ping") {
     return { status: 200, headers: { "content-type": "application/json" }, body: '{"pong":true}' };
   }
+  // https://developers.asana.com/docs/webhooks-guide: an empty delivery every eight hours tells that the webhook lives.
+  const events = field(data, "events");
+  if (auth === "asana" && Array.isArray(events) && events.length === 0) {
+    return { status: 200, headers: plain, body: "" };
+  }
   const challenge = field(data, "challenge");
   if (auth === "slack" && field(data, "type") === "url_verification" && typeof challenge === "string") {
     return { status: 200, headers: plain, body: challenge };
@@ -78,6 +83,8 @@ function evaluateDedupe(text: string, event: JsonObject | object, now: number): 
 function deliveryId(auth: Json, headers: Headers, data: Json): string | undefined {
   const inBody = auth === "stripe" ? field(data, "id") : auth === "slack" ? slackId(data) : undefined;
   if (typeof inBody === "string") return inBody;
+  // Asana sends no id. Each of its events has a time, so that only a repeated delivery has the same signature.
+  if (auth === "asana") return headers["x-hook-signature"];
   const inHeaders = headers["webhook-id"] ?? headers["x-github-delivery"];
   if (inHeaders) return inHeaders;
   if (headers["ce-id"] && headers["ce-source"]) return JSON.stringify([headers["ce-source"], headers["ce-id"]]);

@@ -13,7 +13,7 @@ const SECOND = 1_000;
 
 /** Who may send to a webhook: a preset, or an HMAC of the body in a header. */
 const authSchema = z.union([
-  z.enum(["none", "standard", "github", "stripe", "slack", "basic", "bearer"]),
+  z.enum(["none", "standard", "github", "stripe", "slack", "asana", "basic", "bearer"]),
   z.strictObject({
     hmac: z.enum(["sha256", "sha1", "sha512"]),
     header: z.string().regex(/^[\w-]+$/, { error: "expected the name of a header such as X-Signature" }),

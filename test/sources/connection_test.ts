@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { Folder, json, Peer } from "./app.ts";
+
+const TOKEN = "1/1200000000000001:correct-horse";
+
+const source = (url: string) => `
+import { action, source } from "whenthen";
+export const tasks = source({
+  key: "item.gid",
+  read: async ({ http }) => ({ items: (await http<{ gid: string }[]>("GET ${url}/tasks")).body, complete: true }),
+});
+export const note = action({
+  run: async ({ http }) => {
+    await http("POST ${url}/notes", { auth: { bearer: "own" } });
+    return (await http("POST ${url}/notes")).status;
+  },
+});
+export const away = action({ run: async ({ http }) => (await http("GET http://localhost:9/")).status });
+`;
+
+Deno.test("code of a source and of an action sends its requests with the connection beside call, or its own auth", async () => {
+  await using peer = await Peer.start();
+  const seen: string[] = [];
+  peer.answer = (request, response) => {
+    seen.push(`${request.url} ${request.headers.authorization}`);
+    json(response, [{ gid: "1" }]);
+  };
+  await using folder = await Folder.with({
+    ".env": `ASANA_PAT=${TOKEN}\n`,
+    "whenthen.yaml": `connections: { asana: { bearer: ASANA_PAT, hosts: ["${new URL(peer.url).host}"] } }\n`,
+    "source.ts": source(peer.url),
+    "a.yaml": `
+when: { poll: { call: "./source.ts#tasks", auth: { connection: asana } }, first: emit }
+then: [{ call: "./source.ts#note", auth: { connection: asana } }]
+`,
+    "b.ts": `
+import { poll, rule } from "whenthen";
+import { away, tasks } from "./source.ts";
+export default rule({
+  when: poll(tasks(), { first: "emit", auth: { connection: "asana" } }),
+  then: async ({ step }) => {
+    await step.call(away, "away", {}, { auth: { connection: "asana" } });
+  },
+});
+`,
+  });
+  const { failures, failed } = await folder.once();
+  assert.deepEqual(failures, []);
+  assert.deepEqual(seen.sort(), [
+    `/notes Bearer ${TOKEN}`,
+    "/notes Bearer own",
+    `/tasks Bearer ${TOKEN}`,
+    `/tasks Bearer ${TOKEN}`,
+  ]);
+  assert.equal(failed.length, 1);
+  assert.match(JSON.stringify(failed), /The token of \\"asana\\" goes to 127\.0\.0\.1:\d+ only, not to localhost:9/);
+});
