@@ -3,7 +3,7 @@ import { z } from "zod";
 import type { HookKey, HookListing } from "../connections/hook_secrets.ts";
 import { formatDuration, parseDuration } from "../model/duration.ts";
 import { UsageError } from "../model/errors.ts";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import { answerJson } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { bodyOf } from "./given.ts";
@@ -52,9 +52,12 @@ function listHooks({ hookSecrets, rules }: WebContext): HandshakeHook[] {
   const stored = hookSecrets.list();
   const isSame = (one: HookKey, other: HookKey) => one.rule === other.rule && one.trigger === other.trigger;
   const live = [...rules().rules.values()].flatMap(({ id: rule, triggers }) =>
-    triggers.filter(({ kind, args }) => kind === "webhook" && args.auth === "asana").map(({ id: trigger, args }) => {
+    triggers.flatMap(({ id: trigger, kind, args }) => {
       const key = { rule, trigger };
-      return { secrets: [], ...key, ...stored.find((each) => isSame(each, key)), path: `/hooks${args.webhook}` };
+      // A webhook, or one beside a poll.
+      const hook = (kind === "webhook" ? args : args.hook) as JsonObject | undefined;
+      if (hook?.auth !== "asana") return [];
+      return [{ secrets: [], ...key, ...stored.find((each) => isSame(each, key)), path: `/hooks${hook.webhook}` }];
     })
   );
   const gone = stored.filter((each) => !live.some((other) => isSame(each, other)));

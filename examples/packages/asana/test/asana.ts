@@ -2,7 +2,7 @@ import { createHmac } from "node:crypto";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { setTimeout as pause } from "node:timers/promises";
-import { Workspace } from "./workspace.ts";
+import { type StoredTask, Workspace } from "./workspace.ts";
 
 /** The token that the stand-in accepts. */
 export const TOKEN = "pat-of-the-tests";
@@ -35,6 +35,8 @@ type Answered = { status?: number; body?: Record<string, unknown>; list?: unknow
 export class Asana extends Workspace implements AsyncDisposable {
   /** All requests: `GET /tasks/1?opt_fields=name`. */
   readonly requests: string[] = [];
+  /** Tasks as lists have them, if not as they are: Asana's lists may lag behind. */
+  readonly listed = new Map<string, StoredTask>();
   /** Events in one answer; Asana has 100. */
   most = 100;
   readonly #hooks: Hook[] = [];
@@ -139,7 +141,7 @@ export class Asana extends Workspace implements AsyncDisposable {
 
   async #answer(asked: Asked): Promise<Answered> {
     const { method, path: [kind, gid, part], query, data } = asked;
-    const all = [...this.tasks.values()];
+    const all = [...this.tasks.values()].map((task) => this.listed.get(task.gid) ?? task);
     const changed = (one: unknown) => one === undefined ? failed(404, "Unknown object") : { one };
     switch (`${method} /${[kind, ...gid === undefined ? [] : [":"], ...part === undefined ? [] : [part]].join("/")}`) {
       case "GET /events":

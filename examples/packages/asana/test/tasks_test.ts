@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import type { Answered } from "../../../../test/sources/app.ts";
-import { Asana } from "./asana.ts";
+import { readPatch } from "../task_patch.ts";
+import { tasks } from "../tasks.ts";
+import { Asana, TOKEN } from "./asana.ts";
 import { pass, rulesFor, tell, told } from "./rules.ts";
 
 const EMIT = 'first: "emit"';
@@ -164,3 +166,48 @@ Deno.test("tasks: exactly one of project, section and tag is a problem of the fi
   const { broken } = await folder.once() as Answered;
   assert.deepEqual(broken.toSorted(), ["none.yaml", "two.yaml", "which.yaml"]);
 });
+
+Deno.test("tasks: stagnant ones are read afresh: listed as 12 minutes old but changed since is not told, 12 minutes is, once", async () => {
+  await using asana = await Asana.start();
+  const ago = (minutes: number) => new Date(Date.now() - minutes * 60_000).toISOString();
+  for (const [gid, fresh] of [["1", 2], ["2", 12], ["3", 12]] as const) {
+    const task = asana.add({ gid, in: ["77"] });
+    task.modified_at = ago(fresh);
+    asana.listed.set(gid, { ...task, modified_at: ago(12) });
+  }
+  asana.tasks.get("3")!.completed = true;
+  await using folder = await rulesFor(asana, { "a.ts": tell("tasks", 'project: "77"', 'stagnant: "10m"') });
+  const first = await told(folder);
+  assert.deepEqual([...first, ...await told(folder)].sort(), ["removed 3", "stagnant 2"]);
+  assert.ok(asana.requests.some((line) => line.startsWith("GET /tasks/1?")));
+  assert.deepEqual(await told(folder), []);
+});
+
+Deno.test("tasks: a merge patch becomes what Asana takes; what no update can change is refused", async () => {
+  const patch = { name: "B", due_on: null, assignee: { gid: "9", name: "Ann" }, custom_fields: { "12": "high" } };
+  assert.deepEqual(readPatch(patch), { ...patch, assignee: "9" });
+  assert.deepEqual(readPatch({ assignee: null }), { assignee: null });
+  assert.throws(() => readPatch({ memberships: [] }), /Cannot update "memberships" of a task: call the action "move"/);
+  assert.throws(() => readPatch({ notez: "" }), /expected one of name, notes/);
+
+  await using asana = await Asana.start();
+  asana.add({ gid: "1", in: ["77"] });
+  const inputs = { project: "77", section: null, tag: null, membership: [], completed: "open" };
+  const scope = { key: "1", patch: { notes: "Seen" }, inputs: { ...inputs, fields: ["notes"], url: asana.url } };
+  const { update } = tasks.definition.spec as unknown as { update(scope: object): Promise<Answered> };
+  const updated = await update({ ...scope, http: plainHttp });
+  assert.deepEqual(Object.keys(updated).sort(), ["gid", "modified_at", "name", "notes"]);
+  assert.equal(asana.tasks.get("1")!.notes, "Seen");
+});
+
+/** What `update` needs of the program's own. */
+async function plainHttp(request: string, { json, query }: { json: unknown; query: Record<string, string> }) {
+  const [method, address] = request.split(" ");
+  const headers = { authorization: `Bearer ${TOKEN}`, "content-type": "application/json" };
+  const response = await fetch(`${address}?${new URLSearchParams(query)}`, {
+    method,
+    headers,
+    body: JSON.stringify(json),
+  });
+  return { status: response.status, headers: Object.fromEntries(response.headers), body: await response.json() };
+}
