@@ -3,7 +3,8 @@ import { z } from "zod";
 import type { HookKey, HookListing } from "../connections/hook_secrets.ts";
 import { formatDuration, parseDuration } from "../model/duration.ts";
 import { UsageError } from "../model/errors.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import type { Json } from "../model/json.ts";
+import { handshakePathOf } from "../triggers/webhook/webhook.ts";
 import { answerJson } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { bodyOf } from "./given.ts";
@@ -52,12 +53,11 @@ function listHooks({ hookSecrets, rules }: WebContext): HandshakeHook[] {
   const stored = hookSecrets.list();
   const isSame = (one: HookKey, other: HookKey) => one.rule === other.rule && one.trigger === other.trigger;
   const live = [...rules().rules.values()].flatMap(({ id: rule, triggers }) =>
-    triggers.flatMap(({ id: trigger, kind, args }) => {
-      const key = { rule, trigger };
-      // A webhook, or one beside a poll.
-      const hook = (kind === "webhook" ? args : args.hook) as JsonObject | undefined;
-      if (hook?.auth !== "asana") return [];
-      return [{ secrets: [], ...key, ...stored.find((each) => isSame(each, key)), path: `/hooks${hook.webhook}` }];
+    triggers.flatMap((trigger) => {
+      const key = { rule, trigger: trigger.id };
+      const path = handshakePathOf(trigger);
+      if (path === undefined) return [];
+      return [{ secrets: [], ...key, ...stored.find((each) => isSame(each, key)), path: `/hooks${path}` }];
     })
   );
   const gone = stored.filter((each) => !live.some((other) => isSame(each, other)));

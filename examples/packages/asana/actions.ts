@@ -87,7 +87,7 @@ export const status = action({
     state: { type: "text", help: "How the last run ended: succeeded, failed" },
     run: { type: "text", required: false, help: "The id of the last run" },
     error: { type: "text", required: false },
-    config: { type: "text", required: false, help: "The values in force, as JSON" },
+    config: { type: "text", required: false, help: "The values in force: lines of text, or JSON" },
     revision: { type: "text", required: false, help: "The git revision of the rules" },
     at: { type: "text", required: false, help: "When the run ended" },
     comment: { type: "boolean", default: false, help: "Comments rather than write into the notes" },

@@ -4,7 +4,7 @@ export interface Facts {
   state: string;
   run: string | null;
   error: string | null;
-  /** JSON. */
+  /** Lines of text, or JSON. */
   config: string | null;
   revision: string | null;
   at: string | null;
@@ -47,7 +47,7 @@ function isBlank(text: string | null): boolean {
 
 function configLines(config: string): string[] {
   const values = parse(config);
-  if (typeof values !== "object" || values === null) return [`  ${config}`];
+  if (typeof values !== "object" || values === null) return config.trim().split("\n").map((line) => `  ${line}`);
   return Object.entries(values).map(([name, value]) =>
     `  ${name}: ${typeof value === "string" ? value : JSON.stringify(value)}`
   );

@@ -20,7 +20,7 @@ export default rule({
     await step.call(complete, "again", { task: "2", completed: false, ...at }, auth);
     const facts = { task: "3", rule: "welcome", state: "failed", run: "r1", error: "no", ...at };
     await step.call(status, "status", { ...facts, config: '{"greeting":"Hi","days":3}', revision: "abc123\\n" }, auth);
-    await step.call(status, "other", { ...facts, rule: "stale", state: "succeeded", error: undefined }, auth);
+    await step.call(status, "other", { ...facts, rule: "stale", state: "succeeded", error: undefined, config: "days: 3\\ngreeting: Hi" }, auth);
     await step.call(status, "told", { ...facts, comment: true }, auth);
     return { gid, made, child };
   },
@@ -62,6 +62,9 @@ Rules: revision abc123
 ── whenthen: stale ──
 succeeded
 Last run: r1
+Config:
+  days: 3
+  greeting: Hi
 ──`,
   );
   assert.ok([...asana.stories.values()].some(({ target, text }) => target.gid === "3" && text.includes("Error: no")));
