@@ -204,9 +204,18 @@ export class App {
     const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
     await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
     await this.#parts.ownEvents.stop();
+    await this.#renewals();
     await endChildren();
     await this.#parts.loading.close();
     await this.dataFolder.close();
+  }
+
+  /** Waits for renewals of connections, as long as runs may take to end. */
+  async #renewals(): Promise<void> {
+    const late = Promise.withResolvers<void>();
+    const cancel = this.clock.after(this.#drain, late.resolve);
+    await Promise.race([this.#parts.connections.settled(), late.promise]);
+    cancel();
   }
 
   /** Results of runs can no longer be recorded, so nothing waits for them. */

@@ -184,6 +184,14 @@ export class Connections implements ConnectionTokens {
     this.#attempts.end();
   }
 
+  /**
+   * Resolves when no renewal is in progress: the server may have replaced the token already, and a program that ends before it is on
+   * disk would lose the connection.
+   */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#renewing.values(), ...this.#changing.values()]);
+  }
+
   #settingsOf(name: string): Connection {
     const connection = this.#settings.get(name);
     if (connection !== undefined) return connection;

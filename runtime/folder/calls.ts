@@ -160,6 +160,12 @@ export function follow(file: string, calls: Call[], callables: Callables, origin
           called.problems.push(...checkSetOf(called, { ...call, path }, origin));
         }
       } else if (addAction(called, callables, caller, { ...call, path }, report)) {
+        if (call.given?.path.at(-1) === "poll") {
+          report(
+            `${call.target} is an action, whose steps a poll cannot execute`,
+            "poll a function, a source or a command",
+          );
+        }
         if (caller === file && origin !== undefined) {
           called.problems.push(...checkGiven(called, { ...call, path }, origin));
         }

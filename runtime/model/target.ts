@@ -13,7 +13,7 @@ export interface Target {
 
 const FILE = /^[^#]+\.([cm]?[jt]s#[A-Za-z_$][\w$]*|ya?ml)$/;
 const PACKAGE = /^(@[\w.~-]+\/)?[A-Za-z0-9_~-][\w.~-]*(\/[\w.~/-]+)?#[A-Za-z_$][\w$]*$/;
-const FOLDER = /^\.{1,2}\/[^#]*[^#/]#[A-Za-z_$][\w$]*$/;
+const FOLDER = /^\.{1,2}\/[^#]*[^#/](?<!\.ya?ml)#[A-Za-z_$][\w$]*$/;
 const OWN = /^#[^#]+#[\w$]+(#\d+)?$/;
 /** Begins the key of a package. */
 const NPM = "npm:";

@@ -123,6 +123,9 @@ export interface ClaimedRun {
   alone: number;
 }
 
+/** When an item of a baseline last changed. */
+export type ItemTime = [key: string, at: number];
+
 /** A trigger's progress, written in the same transition as its events. */
 export interface Progress extends TriggerKey {
   /** The new mark: a cron's last occurrence, a poll's cursor and validators. Null removes it. */

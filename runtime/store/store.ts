@@ -12,6 +12,7 @@ import type {
   ClaimedRun,
   DueBatch,
   EventIdentity,
+  ItemTime,
   Lease,
   Progress,
   Receipt,
@@ -84,12 +85,7 @@ export interface Store extends OwnStore, ConfigStore {
   /** Those of these items of a poll's baseline that it has, by key. */
   getItems(trigger: TriggerKey, keys: string[]): Promise<Map<string, Json>>;
   /** Items that last changed at `before` at the latest and were not told, oldest first: those after an entry. */
-  getStagnant(
-    trigger: TriggerKey,
-    before: number,
-    max: number,
-    after?: [at: number, key: string],
-  ): Promise<[key: string, at: number][]>;
+  getStagnant(trigger: TriggerKey, before: number, max: number, after?: ItemTime): Promise<ItemTime[]>;
   /** Up to `max` items of a poll's or watch's baseline, by key, in order: the first ones, or those after a key. */
   getBaseline(trigger: TriggerKey, max: number, after?: string): Promise<Map<string, Json>>;
 
@@ -338,9 +334,8 @@ export interface RunSearch extends Paging {
   ids?: string[];
 }
 
-/** A few facts about a run. */
+/** A few facts about a run, with the subject of its event. */
 export interface RunHead extends Pick<Run, "id" | "rule" | "state" | "createdAt"> {
-  /** The subject of its event. */
   subject?: string;
 }
 

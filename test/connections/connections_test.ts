@@ -113,6 +113,18 @@ Deno.test("a program that is killed between the rotation and the use goes on wit
   assert.equal(bench.lost.size, 0);
 });
 
+Deno.test("a program that stops during a renewal waits for it, and starts with the new token", async () => {
+  await using bench = await openConnections();
+  await bench.connect();
+  const first = await bench.token();
+  const renewed = bench.token(first);
+  await new Promise((resolve) => setTimeout(resolve));
+  await bench.connections.settled();
+  await bench.restart();
+  assert.equal(await bench.token(), await renewed);
+  assert.notEqual(await bench.token(), first);
+});
+
 Deno.test("no token is used before it is on disk: a write that fails is tried again, without another refresh", async () => {
   let fails = false;
   await using bench = await openConnections(undefined, (disk) => ({

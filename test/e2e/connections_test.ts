@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHmac } from "node:crypto";
 import { mkdir, readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { newKey } from "../connections/harness.ts";
@@ -153,4 +154,34 @@ Deno.test("without a running program, connect waits for the browser itself, and 
   const once = await whenthen(["once", folder.rules, "--data", folder.data, "--log", "json"], { env });
   assert.equal(once.code, 0, once.stderr);
   assert.match(once.stdout + once.stderr, /polled for ada/);
+});
+
+Deno.test("hooks open accepts a handshake, hooks shows it, hooks remove ends it", async () => {
+  await using folder = await rulesFolder({
+    "tasks.yaml": 'when: { webhook: /asana, auth: asana }\nthen: [{ log: "got ${{ event.data.events.size() }}" }]\n',
+  });
+  await using program = start(folder.rules, { data: folder.data, env });
+  const shake = async () => {
+    const headers = { "x-hook-secret": "secret-of-a-webhook-0123" };
+    const response = await program.fetch("/hooks/asana", { method: "POST", body: "{}", headers });
+    await response.body?.cancel();
+    return response.status;
+  };
+  const hooks = async (...args: string[]) => {
+    const { code, stdout, stderr } = await whenthen(["hooks", ...args, "--data", folder.data], { env });
+    assert.equal(code, 0, stderr);
+    return stdout;
+  };
+  assert.equal(await shake(), 403);
+  assert.match(await hooks("open", "tasks", "--for", "10m"), /tasks +\/hooks\/asana +open, closes in/);
+  assert.equal(await shake(), 200);
+  const body = '{"events":[{"action":"changed"}]}';
+  const signature = createHmac("sha256", "secret-of-a-webhook-0123").update(body).digest("hex");
+  const headers = { "content-type": "application/json", "x-hook-signature": signature };
+  assert.equal((await program.fetch("/hooks/asana", { method: "POST", body, headers })).status, 202);
+  await program.waitForMessage("got 1");
+  const [, id] = /tasks +\/hooks\/asana +open.* ([0-9a-f]{8}) \(/.exec(await hooks())!;
+  assert.match(await hooks("remove", id), /is removed/);
+  assert.equal((await program.fetch("/hooks/asana", { method: "POST", body, headers })).status, 401);
+  assert.ok(![await onDisk(folder.data), program.output].join("\n").includes("secret-of-a-webhook-0123"));
 });

@@ -40,11 +40,11 @@ Deno.test("a command is a string or a list of scalars", () => {
   refuses(field.command(), [], "", [["a"]], {});
 });
 
-Deno.test("a target is a function of a module or a YAML action", () => {
-  for (const target of ["./x.ts#read", "../lib/tell.yaml", "./a.mjs#$f"]) {
+Deno.test("a target is a function of a module or a package, or a YAML action", () => {
+  for (const target of ["./x.ts#read", "../lib/tell.yaml", "./a.mjs#$f", "x#f", "@a/b/c#d", "./packages/x#f"]) {
     assert.equal(reads(field.target(), target), target);
   }
-  refuses(field.target(), "./x.ts", "./x.yaml#f", "x#f", "./${{ a }}.yaml");
+  refuses(field.target(), "./x.ts", "./x.yaml#f", "x#", "x y#f", "./${{ a }}.yaml");
 });
 
 Deno.test("secrets are names, never values", () => {

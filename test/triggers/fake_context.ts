@@ -47,11 +47,11 @@ export class FakeStore {
     _trigger: TriggerKey,
     before: number,
     max: number,
-    after?: [number, string],
+    after?: [string, number],
   ): Promise<[string, number][]> {
     const placeOf = ([key, at]: [string, number]) => `${String(at).padStart(16, "0")} ${key}`;
     const due = [...this.times].filter(([, at]) => at <= before).sort((a, b) => placeOf(a) < placeOf(b) ? -1 : 1);
-    const from = after && placeOf([after[1], after[0]]);
+    const from = after && placeOf(after);
     return Promise.resolve(due.filter((entry) => from === undefined || placeOf(entry) > from).slice(0, max));
   }
 

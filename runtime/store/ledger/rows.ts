@@ -38,6 +38,8 @@ interface Table {
   text: boolean;
   /** The text that follows the part of a row's text that the indexes need. */
   behindHead: string | undefined;
+  /** Of its encoded rows. */
+  bytes: number;
   entries: Map<string, Entry>;
   indexes: Map<string, Index>;
   counts: Map<string, Count>;
@@ -84,6 +86,7 @@ export class Rows {
       this.#tables.set(name as TableName, {
         text,
         behindHead: before && `,"${before}":`,
+        bytes: 0,
         entries: new Map(),
         indexes: new Map(
           Object.entries(indexes).map((
@@ -94,6 +97,11 @@ export class Rows {
         dirty: new Map(),
       });
     }
+  }
+
+  /** The same of all rows but those of baselines, which polls limit by `max`, and which are on disk rather than in memory. */
+  get bytesOfRuns(): number {
+    return this.#bytes - this.#tables.get("baseline")!.bytes;
   }
 
   /** Size of all encoded rows on disk, in bytes. */
@@ -250,8 +258,9 @@ export class Rows {
   }
 
   /** Sets the text of an encoded row, and the size of its line. */
-  measured(entry: Entry, text: string, bytes: number): void {
+  measured(name: TableName, entry: Entry, text: string, bytes: number): void {
     this.#bytes += bytes - entry.bytes;
+    this.#tables.get(name)!.bytes += bytes - entry.bytes;
     entry.bytes = bytes;
     entry.text = text;
     const cold = this.#warm[this.#nextWarm];
@@ -324,7 +333,9 @@ export class Rows {
     }
     if (entry === undefined) entries.delete(key);
     else entries.set(key, entry);
-    this.#bytes += (entry?.bytes ?? 0) - (before?.bytes ?? 0);
+    const more = (entry?.bytes ?? 0) - (before?.bytes ?? 0);
+    this.#bytes += more;
+    table.bytes += more;
     return before;
   }
 }

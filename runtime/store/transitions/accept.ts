@@ -47,7 +47,7 @@ function acceptOne(rows: Rows, arrival: Arrival, at: At, lease: Lease): Receipt 
   if (arrival.isOwn) dropNotice(rows, id);
   const known = findIdentity(rows, { source, id });
   if (known && isKnown(rows, known, at)) return duplicateOf(rows, arrival.event, known, at);
-  const { bytes } = rows;
+  const { bytesOfRuns: bytes } = rows;
   // The program has already promised to tell its own events, such as that the store is full.
   if (bytes > at.retention.live && !arrival.isOwn) throw full(bytes, at.retention);
   return takeIn(rows, arrival, at, lease);

@@ -2,7 +2,7 @@ import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Json } from "../../model/json.ts";
 import { join, ordered } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { Progress, StepEffects, TriggerKey } from "../store.ts";
+import type { ItemTime, Progress, StepEffects, TriggerKey } from "../store.ts";
 
 /** Writes a trigger's mark and the changes of its baseline. */
 export function writeProgress(rows: Rows, { rule, trigger, mark, baseline }: Progress): void {
@@ -60,11 +60,11 @@ export function getStagnant(
   { rule, trigger }: TriggerKey,
   before: number,
   max: number,
-  after?: [at: number, key: string],
-): [key: string, at: number][] {
+  after?: ItemTime,
+): ItemTime[] {
   const prefix = join(rule, trigger, "");
-  const from = after && `${prefix}${join(ordered(after[0]), JSON.stringify(after[1]))}`;
-  const found: [string, number][] = [];
+  const from = after && `${prefix}${join(ordered(after[1]), JSON.stringify(after[0]))}`;
+  const found: ItemTime[] = [];
   for (const key of rows.index("changed", "at").range(prefix, from, max)) {
     const at = rows.get("changed", key)!;
     if (at > before) break;

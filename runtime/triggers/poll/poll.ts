@@ -1,7 +1,7 @@
 import { checkInterval } from "../every.ts";
 import { messageOf } from "../../model/errors.ts";
 import { keepGoing } from "../timetable.ts";
-import { type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
+import { isCommandFile, type PollContext, type ReadPollArgs, schemas } from "./poll_args.ts";
 import { askedBackOff, type PollMark, pollOnce, readPollMark } from "./poll_pass.ts";
 import { attachListening, isListening, listenForTest } from "./listen.ts";
 import { cappedBy } from "./poll_settings.ts";
@@ -125,10 +125,11 @@ function checkSource({ poll, headers, pages, format, charset }: ReadPollArgs): s
   const isUrl = typeof poll === "string";
   if (!isUrl && headers !== undefined) problems.push(`"headers" belongs in the step, beside "http"`);
   if (!isUrl && pages !== undefined && !("http" in poll)) problems.push(`"pages" needs a URL to poll`);
-  if (!isUrl && format !== undefined && !("http" in poll) && !("run" in poll)) {
+  const hasText = isUrl || "http" in poll || "run" in poll || isCommandFile(poll);
+  if (format !== undefined && !hasText) {
     problems.push(`"format" parses text; a step such as "call" returns parsed data`);
   }
-  if (!isUrl && charset !== undefined && !("http" in poll) && !("run" in poll)) {
+  if (charset !== undefined && !hasText) {
     problems.push(`"charset" decodes bytes; a step such as "call" returns parsed data`);
   }
   if (!isUrl && "save" in poll) {

@@ -85,3 +85,8 @@ export function listOf(value: Json, what: string): Json[] {
 export function isObject(value: Json): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
+
+/** Whether a step calls a command file, which is executed like `run`. */
+export function isCommandFile({ call }: JsonObject): boolean {
+  return typeof call === "string" && /\.ya?ml$/.test(call);
+}

@@ -4,7 +4,7 @@ import { turn } from "../../host/slices.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
-import { type Asking, isObject, listOf, type PollContext, type Reading } from "./poll_args.ts";
+import { type Asking, isCommandFile, isObject, listOf, type PollContext, type Reading } from "./poll_args.ts";
 import { ItemLimit, settingsOf } from "./poll_settings.ts";
 import { isPage, readPages } from "./read_pages.ts";
 
@@ -181,11 +181,6 @@ async function readStep(context: PollContext, source: JsonObject, { cursor = nul
   });
   const next = isList ? output.cursor ?? cursor : null;
   return next === null ? reading : { ...reading, incremental: true, cursor: next };
-}
-
-/** A command is executed like `run`. */
-function isCommandFile({ call }: JsonObject): boolean {
-  return typeof call === "string" && /\.ya?ml$/.test(call);
 }
 
 function toReading({ args, meter }: PollContext, { body, isFeed, status, headers }: Document): Reading {

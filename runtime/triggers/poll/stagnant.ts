@@ -1,5 +1,6 @@
 import { messageOf } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
+import type { ItemTime } from "../../store/store.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
 import { readOne } from "./one.ts";
 import { isObject, type PollContext } from "./poll_args.ts";
@@ -15,7 +16,7 @@ const MOST_ASKED = 500;
 export type ChangeTime = [key: string, at: number | null];
 
 /** Where the last look of a trigger stopped asking for items afresh. */
-const positions = new WeakMap<object, [at: number, key: string]>();
+const positions = new WeakMap<object, ItemTime>();
 
 /** The times of change of items that are put into the baseline; undefined without `stagnant`. */
 export function timesOf(
@@ -68,11 +69,10 @@ export async function tellStagnant(context: PollContext, began: string): Promise
     const judged = await judgeAll(context, due, before, began);
     const { events, ...baseline } = judged;
     if (baseline.times.length + baseline.remove.length > 0) await context.ingest(events, { baseline });
-    const [key, at] = due.at(-1)!;
-    after = [at, key];
+    after = due.at(-1)!;
     asked += due.length;
     if (due.length < CHUNK) return;
-    if (asks && asked >= MOST_ASKED) return void positions.set(context, after);
+    if (asks && asked >= MOST_ASKED) return void positions.set(context, due.at(-1)!);
   }
 }
 

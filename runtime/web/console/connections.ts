@@ -44,8 +44,7 @@ ${connectionTable(connections.list(), c.get("viewer"), timesFor(c, context))}`;
     const browser = getCookie(c, COOKIE) ?? randomBytes(24).toString("base64url");
     try {
       const { by } = c.get("viewer");
-      const way = inputs.way === "device" ? "device" : undefined;
-      const begun = await attempted(() => connections.begin(name, { by, browser }, way));
+      const begun = await attempted(() => connections.begin(name, { by, browser }, undefined));
       if (begun === undefined) return c.redirect(PATH, 303);
       setCookie(c, COOKIE, browser, {
         path: PATH,
@@ -130,7 +129,7 @@ function actions({ name, kind, state, by }: ConnectionListing, { csrf }: Viewer)
   if (kind === "bearer" || kind === "client_credentials") return false;
   const path = `${PATH}/${encodeURIComponent(name)}`;
   const label = state === "connected" ? "Connect again" : "Connect";
-  return markup`<div class="actions">${
+  return markup`<div class="connect">${
     state !== "unused" &&
     markup`<form method="post" action="${path}/connect">${csrfInput(csrf)}<button>${label}</button></form>`
   }${by !== undefined && markup`<a href="${path}/disconnect">Disconnect</a>`}</div>`;

@@ -1,0 +1,115 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync } from "node:fs";
+import { symlink, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import { join } from "node:path";
+import process from "node:process";
+import mqtt from "mqtt";
+import { type Answered, ask, Folder, holds } from "./app.ts";
+
+const ROOT = new URL("../..", import.meta.url).pathname;
+/** From Debian's package `mosquitto`. */
+const BROKER = "/usr/sbin/mosquitto";
+
+const SOURCE = (port: number) => `
+import mqtt from "mqtt";
+import { source, type } from "whenthen";
+export const readings = source({
+  item: type<{ topic: string; value: number }>(),
+  listen: async ({ emit, signal }) => {
+    const client = mqtt.connect("mqtt://127.0.0.1:${port}", { clientId: "rules", clean: false, reconnectPeriod: 0 });
+    // The broker is told that a message was taken once it is stored.
+    client.handleMessage = (packet, done) => {
+      const { topic, payload } = packet as { topic: string; payload: Uint8Array };
+      emit({ topic, value: Number(new TextDecoder().decode(payload)) }).then(() => done(), done);
+    };
+    signal.addEventListener("abort", () => client.end());
+    await new Promise<void>((resolve, reject) => {
+      client.on("connect", () => client.subscribe("sensors/#", { qos: 1 }));
+      client.on("close", () => resolve());
+      client.on("error", reject);
+    });
+  },
+});
+`;
+
+const RULE = `
+when: { poll: { call: "./feed.ts#readings" } }
+then: [{ log: "\${{ event.data.new.topic }} is \${{ event.data.new.value }}" }]
+`;
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+
+/** A broker that keeps what its clients miss, also across its own restarts. */
+async function startBroker(folder: string, port: number): Promise<() => Promise<void>> {
+  const config = join(folder, "mosquitto.conf");
+  const lines = [
+    `listener ${port} 127.0.0.1`,
+    "allow_anonymous true",
+    "persistence true",
+    `persistence_location ${folder}/`,
+  ];
+  await writeFile(config, `${lines.join("\n")}\n${process.getuid?.() === 0 ? "user root\n" : ""}`);
+  const broker = spawn(BROKER, ["-c", config], { stdio: "ignore" });
+  const ended = once(broker, "exit");
+  return async () => {
+    broker.kill("SIGTERM");
+    await ended;
+  };
+}
+
+Deno.test({
+  name:
+    "MQTT: what comes while the program is down is told after its start, and it connects again to a broker that was down",
+  ignore: !existsSync(BROKER),
+  async fn() {
+    const port = await freePort();
+    await using folder = await Folder.with({ "feed.ts": SOURCE(port), "a.yaml": RULE });
+    await symlink(join(ROOT, "node_modules"), join(folder.rules, "node_modules"));
+    let stopBroker = await startBroker(folder.root, port);
+    const publisher = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 100 });
+    const publish = (value: number) => publisher.publishAsync("sensors/a", String(value), { qos: 1 });
+    let app = await folder.open();
+    const values = async () => (await ask(app, "/api/runs")).map(({ event }: Answered) => event.data.new.value);
+    const told = async (...wanted: number[]) => {
+      const seen = await values();
+      return wanted.every((value) => seen.includes(value));
+    };
+    try {
+      await app.start();
+      await holds("the subscription", async () => {
+        await publish(0);
+        return await told(0);
+      });
+      await Promise.all([1, 2, 3].map(publish));
+      await holds("three more", () => told(1, 2, 3));
+      await app.stop();
+      await Promise.all([4, 5].map(publish));
+      app = await folder.open();
+      await app.start();
+      await holds("what came meanwhile", () => told(4, 5));
+      await stopBroker();
+      await holds("the problem", async () => JSON.stringify(await ask(app, "/api/rules")).includes("listen ended"));
+      stopBroker = await startBroker(folder.root, port);
+      await publish(6);
+      await holds("what came after the broker's restart", () => told(6));
+      const rules = JSON.stringify(await ask(app, "/api/rules"));
+      assert.ok(!rules.includes("listen ended"), rules);
+      const counted = (await values()).filter((value: number) => value > 0);
+      assert.deepEqual(counted.toSorted(), [1, 2, 3, 4, 5, 6], "each once");
+    } finally {
+      await app.stop();
+      await publisher.endAsync(true);
+      await stopBroker();
+    }
+  },
+});
