@@ -41,7 +41,7 @@ Deno.test("a webhook of Asana: its handshake while it is open, then signed deliv
     assert.deepEqual(asana.asked(), []);
     asana.change("1", { name: "C" });
     assert.deepEqual(await asana.deliver(), [202]);
-    await holds("the run", async () => (await ask(app, "/api/runs")).length === 1);
+    await holds("the run", async () => (await ask(app, "/api/runs"))[0]?.state === "succeeded");
     const [{ output }] = await ask(app, "/api/runs");
     assert.deepEqual(output.diff, { name: ["Task 1", "C"] });
     assert.deepEqual(asana.asked(), ["GET /events", "GET /tasks/1"]);
