@@ -7,14 +7,15 @@ import { type Clock } from "../host/clock.ts";
 import { logLine } from "../host/log_line.ts";
 import { addressOf, serve, type Server } from "../host/serve.ts";
 import { endChildren } from "../host/spawn.ts";
+import { tellLoaded } from "./tell_loaded.ts";
 import { type Ports, SYSTEM_PORTS } from "./wire.ts";
 import { type DataFolder, openDataFolder } from "./data_folder.ts";
 import { type TriggerFailure, TriggerFailures } from "../folder/attachments.ts";
 import { Coalescer, type Watch, watchFolder } from "../folder/watching/watch_folder.ts";
 import { scopeOf } from "../folder/folder.ts";
 import type { Loaded } from "../folder/loaded.ts";
+import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { setConfig } from "../folder/settings/set_config.ts";
-import type { About } from "../ingest/own_events.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import type { UpperValue } from "../model/config.ts";
 import { asJson } from "../model/json.ts";
@@ -117,6 +118,7 @@ export class App {
       onLoaded: (loaded) => this.#prepare(loaded),
       onReport: (rule, trigger, failure, capped) => this.#report(rule, trigger, failure, capped),
       requestReload: () => this.#reloads.request(),
+      reload: () => this.#loadNow(),
       address: () => this.#address(),
     });
     this.lost = dataFolder.lost.then((error) => this.#lose(error));
@@ -137,6 +139,7 @@ export class App {
     await writeAddress(data, { url: this.#server.url, token: this.#token, folder });
     this.#phase = "ready";
     this.#parts.upkeep.start();
+    this.#parts.configSource.start();
     // After the runner: when the clock is rolled back, the runner has the store correct its times, which batches depend on.
     this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
     logLine("info", `Listening on ${this.#server.url}`, {});
@@ -148,6 +151,7 @@ export class App {
     this.#parts.attachments.listenOnly();
     await this.#begin();
     this.#phase = "ready";
+    await this.#parts.configSource.once();
     await this.#parts.attachments.pass(this.#parts.live.rules);
     await this.#parts.ingest.batches.closeDue();
     await this.#parts.runner.settled(ONCE_PATIENCE);
@@ -192,6 +196,7 @@ export class App {
   async stop(): Promise<void> {
     this.#phase = "draining";
     this.#parts.connections.stop();
+    await this.#parts.configSource.stop();
     await Promise.all([
       this.#watch?.close(),
       this.#reloads.close(),
@@ -228,49 +233,30 @@ export class App {
   async #begin(): Promise<void> {
     await this.dataFolder.begin();
     // A file may be saved meanwhile.
-    await this.#reloads.alone(() => this.#reload());
+    await this.#loadNow();
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
     // Of before the last end, some may be over.
-    this.#tellBroken(this.#parts.live.loaded!);
-    this.#tellRefused(this.#parts.live.loaded!);
+    tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
     this.#parts.connections.tell();
     await this.#parts.runner.start();
+  }
+
+  #loadNow(): Promise<void> {
+    return this.#reloads.alone(() => this.#reload());
   }
 
   async #reload(): Promise<void> {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
-      this.#tellBroken(this.#parts.live.loaded!);
-      this.#tellRefused(this.#parts.live.loaded!);
+      tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
+      this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
       this.#parts.metrics.countReload();
     } catch (error) {
       // The rules in force stay in force; before the first load there are none.
       if (this.#parts.live.loaded === undefined) throw error;
       logError("The reload failed; the rules stay as they were", error);
     }
-  }
-
-  #tellBroken({ broken, problems, rules }: Loaded): void {
-    const { ownEvents } = this.#parts;
-    for (const file of broken.keys()) {
-      const found = problems.filter((problem) => problem.file === file).map(({ message }) => message);
-      ownEvents.begin("broken", { file }, found[0] ?? "It does not load", { problems: found });
-    }
-    ownEvents.forget("broken", ({ file }) => broken.has(file));
-    const exists = ({ rule, trigger }: About) => rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
-    for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
-  }
-
-  /** Tells whose config values are not used. Those of a rule that cannot be checked stay told. */
-  #tellRefused({ refused, configs, broken, late }: Loaded): void {
-    const { ownEvents } = this.#parts;
-    for (const { rule, key, reason, from, by } of refused) {
-      ownEvents.begin("config", { rule, key }, reason, { from, ...by !== undefined && { by } });
-    }
-    const unchecked = new Set([...broken.values(), ...late.values()].filter((id) => !configs.has(id)));
-    const isRefused = (about: About) => refused.some(({ rule, key }) => rule === about.rule && key === about.key);
-    ownEvents.forget("config", (about) => unchecked.has(about.rule) || isRefused(about));
   }
 
   #prepare({ settings, secretNames }: Loaded): void {
@@ -337,7 +323,7 @@ export class App {
             clock,
             store,
             configs: this.#parts.live.loaded?.configs ?? new Map(),
-            reload: () => this.#reloads.alone(() => this.#reload()),
+            reload: () => this.#loadNow(),
           },
           rule,
           setting,
@@ -376,7 +362,7 @@ export class App {
   #report(rule: string, trigger: string, failure: string | null, capped?: Capped): void {
     this.#failures.report(rule, trigger, failure);
     const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
-    if (kind === "poll" || kind === "watch") {
+    if (kind === "poll" || kind === "watch" || rule === CONFIG_SOURCE.rule) {
       const { ownEvents } = this.#parts;
       const about = { rule, trigger };
       if (failure === null) ownEvents.end("poll", about);

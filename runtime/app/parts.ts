@@ -17,7 +17,9 @@ import { newId } from "../model/id.ts";
 import { Meters } from "../language/expressions/meter.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import { stepKinds } from "../engine/steps/index.ts";
-import { logCode, logError, triggerLog } from "../engine/run_log.ts";
+import { logCode, logError, logWarning, triggerLog } from "../engine/run_log.ts";
+import { ConfigSource } from "../engine/config_source.ts";
+import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { Operators } from "../engine/operators.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
 import type { Retention } from "../store/store.ts";
@@ -34,6 +36,7 @@ export interface AppParts extends Wiring {
   hookSecrets: HookSecrets;
   loading: Loading;
   live: LiveRules;
+  configSource: ConfigSource;
   operators: Operators;
   meters: Meters;
   metrics: Metrics;
@@ -53,6 +56,8 @@ export interface Callbacks {
   onReport: (rule: string, trigger: string, failure: string | null, capped?: Capped) => void;
   /** Something was late: the folder must be loaded again. */
   requestReload: () => void;
+  /** Loads the folder now; resolves when the rules are in force. */
+  reload: () => Promise<void>;
   /** The address under which people reach the program if the settings name none. */
   address: () => string;
 }
@@ -74,7 +79,7 @@ export function assemble(
   clock: Clock,
   secrets: Secrets,
   { store, signer, files, vault, hookVault, keyFor }: DataFolder,
-  { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, address }: Callbacks,
+  { onAccepted, onFinished, onReply, awaitsReply, onLoaded, onReport, requestReload, reload, address }: Callbacks,
 ): AppParts {
   const { folder } = options;
   const outside = { env: environment, secrets: secrets.scope() };
@@ -167,6 +172,15 @@ export function assemble(
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
     workers: () => isolates.count(),
   });
+  const configSource = new ConfigSource({
+    executing: { store, clock, isolates, folder, services: wiring.services },
+    store,
+    clock,
+    surroundings: () => outside,
+    reload,
+    report: (failure) => onReport(CONFIG_SOURCE.rule, CONFIG_SOURCE.trigger, failure),
+    warn: logWarning,
+  });
   const operators = new Operators({
     store,
     clock,
@@ -186,7 +200,8 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  return { ...wiring, connections, hookSecrets, loading, live, operators, meters, metrics, upkeep, outputs, desk };
+  const own = { connections, hookSecrets, loading, live, configSource, operators, meters, metrics, upkeep };
+  return { ...wiring, ...own, outputs, desk };
 }
 
 function hasHandshakes({ rules }: Loaded): boolean {

@@ -1,3 +1,4 @@
+import { CONFIG_SOURCE } from "./settings/config_source.ts";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import type { Clock } from "../host/clock.ts";
@@ -252,10 +253,10 @@ export class TriggerFailures {
     else this.#failures.set(key, { rule, trigger, message });
   }
 
-  /** The failures of triggers that still exist. */
+  /** The failures of triggers that still exist, and of the source of the config. */
   list(rules: ReadonlyMap<string, Rule>): TriggerFailure[] {
     return [...this.#failures.values()].filter(({ rule, trigger }) =>
-      rules.get(rule)?.triggers.some(({ id }) => id === trigger)
+      rule === CONFIG_SOURCE.rule || rules.get(rule)?.triggers.some(({ id }) => id === trigger)
     );
   }
 }

@@ -2,6 +2,7 @@ import type { SmtpSettings } from "../actions/mail/mailer.ts";
 import type { Connection } from "../connections/connection.ts";
 import type { Person } from "../model/form.ts";
 import type { RefusedValue, RuleConfig } from "../model/config.ts";
+import type { ConfigSourceRule, ConfigSourceSettings } from "./settings/config_source.ts";
 import type { Problem } from "../model/problem.ts";
 import type { Command, Rule } from "../model/rule.ts";
 
@@ -21,6 +22,8 @@ export interface Loaded {
   configs: Map<string, RuleConfig>;
   /** Config values above those of the files that are not used, of all rules. */
   refused: RefusedValue[];
+  /** Reads config values from a platform; absent if none is set, or it does not load and never did. */
+  configSource?: ConfigSourceRule;
   settings: Settings;
   /** Names of the secrets that the rules use. */
   secretNames: string[];
@@ -40,6 +43,8 @@ export interface Settings {
   /** Where people reach the program, without a trailing slash; absent if that is the address that it listens on. */
   url?: string;
   smtp?: SmtpSettings;
+  /** Where config values are read from besides the files. */
+  config?: ConfigSourceSettings;
   people: Person[];
   connections: Connection[];
 }

@@ -13,6 +13,7 @@ import { assemble, type Candidate, findUncalled, type FinishedRules, settleActio
 import type { Callables, LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
+import { assembleConfigSource, checkConfigSource } from "./settings/config_source.ts";
 import { type ConfigFile, readConfig } from "./settings/config.ts";
 import { CommandReader } from "./commands.ts";
 import { scopeOf } from "./folder.ts";
@@ -126,7 +127,6 @@ export class Loader {
    */
   async load(previous?: Loaded, upper: UpperValue[] = []): Promise<Loaded> {
     const { environment, loadTimeout = Infinity, set = [] } = this.options;
-    const given = [...upper, ...set];
     this.#loadTimeout = previous === undefined ? Math.max(loadTimeout, FIRST_LOAD_TIMEOUT) : loadTimeout;
     const files = await this.#folder.read();
     if (previous === undefined) this.#checked = await this.#checkedRules.read();
@@ -141,6 +141,7 @@ export class Loader {
     const checkTheirs = () => checkConnections(settingsFile, settings, secrets);
     problems.push(...guarded(SETTINGS_FILE, checkTheirs, (problem) => [problem]));
     const config = this.#readConfigs(problems);
+    const given = [...upper.filter(({ from }) => from !== "source" || settings.config !== undefined), ...set];
 
     const unready: Unready = { broken: new Map(), late: new Map() };
     const { sources, ready } = await this.#sources(files, previous, unready);
@@ -172,7 +173,13 @@ export class Loader {
 
     const actions = sources.filter((source) => source.kind === "action");
     const check = (source: ActionSource) => this.#checks.action(source, surroundings);
-    const callers = candidates.map(({ source, check }) => ({ file: source.file, calls: check.calls }));
+    const known = { ...surroundings, env: environment, now: this.options.now() };
+    const configSource = settings.config && settingsFile &&
+      checkConfigSource(settings.config, settingsFile, this.#kinds, known);
+    const callers = [
+      ...candidates.map(({ source, check }) => ({ file: source.file, calls: check.calls })),
+      ...configSource ? [{ file: SETTINGS_FILE, calls: configSource.calls }] : [],
+    ];
     const unreadable = sources.filter(({ kind, file }) => kind === "unreadable" && !file.endsWith(".ts"));
     const callables = await this.#callables.find({
       actions,
@@ -189,9 +196,16 @@ export class Loader {
     if (unreadable.length + unready.late.size === 0) problems.push(...findUncalled(candidates, callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
     const { rules, broken, late } = assembly;
+    const readsConfig = configSource &&
+      (assembleConfigSource(configSource, callables, problems) ?? previous?.configSource);
     this.#commands = callables.commands;
     const commands = commandsById(callables, unreadable.map(({ file }) => file), previous);
-    const secretNames = this.#secretsOf(rules.values(), commands.values(), settings, problems);
+    const secretNames = this.#secretsOf(
+      [...rules.values(), ...readsConfig ? [readsConfig.rule] : []],
+      commands.values(),
+      settings,
+      problems,
+    );
     if (previous === undefined) await this.#keepChecked();
     for (const { yaml } of this.#parsed.values()) yaml.origin.forget();
     return {
@@ -202,6 +216,7 @@ export class Loader {
       problems: arrange([...problems, ...assembly.problems], files),
       configs,
       refused,
+      ...readsConfig && { configSource: readsConfig },
       settings,
       secretNames,
       outside: this.#outside(settings),

@@ -17,6 +17,9 @@ export function collectGarbage(): void {
   bun?.gc(true);
 }
 
+/** Items of about 1 kB, or what takes as much, after which large work requests a collection. */
+export const RELIEF = 10_000;
+
 /** Requests a concurrent garbage collection if much memory is in use. */
 export function relieveMemory(): void {
   if (bun && process.memoryUsage.rss() > MUCH) bun.gc(false);

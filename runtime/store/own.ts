@@ -1,3 +1,4 @@
+import type { ConfigStore } from "./config.ts";
 import type { OwnEvent, OwnEventType } from "../model/own_events.ts";
 
 /** Who listens to the program's own events. */
@@ -32,8 +33,8 @@ export interface ConditionChange extends Pick<Condition, "about"> {
   event?: OwnEvent;
 }
 
-/** The part of the store for the program's own events. */
-export interface OwnStore {
+/** The part of the store for the program's own events, and for config. */
+export interface OwnStore extends ConfigStore {
   /** Sets which own events are told from now on, and what is called when there are any. */
   tellOwn(listening: OwnListening): void;
   /** Up to `max` own events that are not accepted yet, oldest first. They go when they are accepted. */

@@ -20,7 +20,6 @@ import type {
   TriggerKey,
 } from "./arrival.ts";
 import type { By, Cancelled, Note, Operated, Refused, Seen } from "./decision.ts";
-import type { ConfigStore } from "./config.ts";
 import type { OwnStore } from "./own.ts";
 
 export type * from "./arrival.ts";
@@ -34,7 +33,7 @@ export type * from "./own.ts";
  *
  * @throws StoreFullError from transitions that accept new events, at the size cap or while writes fail
  */
-export interface Store extends OwnStore, ConfigStore {
+export interface Store extends OwnStore {
   // ── rules ──────────────────────────────────────────────────────────────────────────────────────────────────────
   /** Stores all rules in force, so that runs can be pinned to their versions. Known versions cost nothing. */
   putVersions(rules: Rule[]): Promise<void>;

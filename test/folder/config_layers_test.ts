@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { readSet } from "../../runtime/folder/settings/config_layers.ts";
 import type { ConfigValue, UpperValue } from "../../runtime/model/config.ts";
 import type { Json } from "../../runtime/model/json.ts";
+import type { Isolates } from "../../runtime/workers/workers.ts";
 import { heads, shown, TestFolder } from "./loading.ts";
 
 const RULE = `when:
@@ -15,6 +16,10 @@ config:
   note: { type: text, required: false }
 `;
 const PEOPLE = "people: { anna: { groups: [ops] } }\n";
+/** Without a source of the config its values do not apply. */
+const SOURCE = `${PEOPLE}config: { call: ./read.ts#read }\n`;
+const READ = { "read.ts": "export const read = () => ({ values: {} });\n" };
+const isolates = { describe: () => Promise.resolve({ exports: ["read"] }) } as unknown as Isolates;
 
 const page = (key: string, is: Json, rule = "ops/disk", at = 7): UpperValue => {
   return { rule, key, value: { is }, from: "page", by: "anna", at };
@@ -31,10 +36,11 @@ function chain({ value, from, below }: ConfigValue): string {
 Deno.test("each layer overrides those below it: default, files, source, page, --set", async () => {
   await using folder = await TestFolder.with({
     "ops/disk.yaml": RULE,
-    "whenthen.yaml": PEOPLE,
+    "whenthen.yaml": SOURCE,
+    ...READ,
     "config.yaml": "all: { limit: 2 }\nops/disk: { limit: 3, size: 2 }\n",
     "config.live.yaml": "ops/disk: { limit: 4 }\n",
-  }, { env: "live", set: [readSet("ops/disk.limit=7")!] });
+  }, { isolates, env: "live", set: [readSet("ops/disk.limit=7")!] });
   const load = async (upper: UpperValue[]) => folder.loaded = await folder.loader.load(folder.loaded, upper);
   const loaded = await load([source("limit", 5), page("limit", 6), page("note", "x")]);
   assert.deepEqual(shown(loaded), []);
@@ -52,14 +58,19 @@ Deno.test("each layer overrides those below it: default, files, source, page, --
   const { version } = loaded.rules.get("ops/disk")!;
   assert.equal((await load([source("limit", 9), page("note", "x")])).rules.get("ops/disk")!.version, version);
   assert.notEqual((await load([page("note", "y")])).rules.get("ops/disk")!.version, version);
+
+  await folder.write({ "whenthen.yaml": PEOPLE });
+  const without = (await load([source("size", 9)])).configs.get("ops/disk")!.entries[1];
+  assert.equal(chain({ ...without }), "2 config.yaml < 1 default", "what a source said that is not named any more");
 });
 
 Deno.test("a bad or unknown value above the files costs itself and one warning that names who set it", async () => {
   await using folder = await TestFolder.with({
     "ops/disk.yaml": RULE,
-    "whenthen.yaml": PEOPLE,
+    "whenthen.yaml": SOURCE,
+    ...READ,
     "config.yaml": "ops/disk: { limit: 3 }\n",
-  }, { set: [readSet("ops/disk.size=big")!, readSet("ops/dsk.size=1")!] });
+  }, { isolates, set: [readSet("ops/disk.size=big")!, readSet("ops/dsk.size=1")!] });
   const loaded = await folder.loader.load(undefined, [
     page("limit", 500),
     page("limits", 5),

@@ -230,6 +230,7 @@ Deno.test("what a source returns by mistake is said", async () => {
   for (
     const [output, message] of [
       ["text", /A source returns \{ items, cursor, … \}, got "text"/],
+      [{ tasks: [] }, /A source returns \{ items, cursor, … \}, got an object with tasks/],
       [{ items: { a: 1 } }, /Expected a list from "items" of the source/],
       [{ items: [], removed: [{ gid: "1" }] }, /"removed" of the source lists keys/],
     ] as [Json, RegExp][]

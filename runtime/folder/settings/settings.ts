@@ -14,6 +14,7 @@ import { guarded } from "../guard.ts";
 import type { Settings } from "../loaded.ts";
 import type { YamlFile } from "../yaml/yaml.ts";
 import { CONNECTION_KEYS, connectionsSchema, placeConnections } from "./connections.ts";
+import { configSourceSchema } from "./config_source.ts";
 import { peopleSchema, personSchema } from "./people.ts";
 
 /** RFC 8314: 465 for TLS from the first byte, 587 for connections that are upgraded to it. */
@@ -85,6 +86,7 @@ const SCHEMA = z.strictObject({
   secrets: secrets.optional(),
   url: address.optional(),
   smtp: smtpSchema.optional(),
+  config: configSourceSchema.optional(),
   people: peopleSchema.optional(),
   connections: connectionsSchema.optional(),
 }, { error: "expected settings by name, such as port: 8080" });
@@ -94,6 +96,7 @@ const KEYS: Record<string, string[]> = {
   retention: Object.keys(retention.shape),
   secrets: Object.keys(secrets.shape),
   smtp: Object.keys(smtpShape),
+  config: Object.keys(configSourceSchema.shape),
   "people.*": Object.keys(personSchema.shape),
   ...CONNECTION_KEYS,
 };
@@ -162,7 +165,7 @@ export function checkSecretsFiles({ secrets }: Settings, folder: string): Proble
 }
 
 function withDefaults(data: z.infer<typeof SCHEMA>, folder: string, yaml: YamlFile | undefined): Settings {
-  const { port, host, retention, limits, secrets, url, smtp, people = [], connections } = data;
+  const { port, host, retention, limits, secrets, url, smtp, config, people = [], connections } = data;
   const absolute = (paths: string[]) => paths.map((path) => resolve(folder, path));
   return {
     ...(port !== undefined && { port }),
@@ -172,6 +175,7 @@ function withDefaults(data: z.infer<typeof SCHEMA>, folder: string, yaml: YamlFi
     secrets: { files: absolute([...secrets?.files ?? [], ".env"]), folders: absolute(secrets?.folders ?? []) },
     ...(url !== undefined && { url }),
     ...(smtp && { smtp }),
+    ...(config && { config }),
     people,
     connections: placeConnections(connections, (name) => yaml!.origin.at(["connections", name], "key")),
   };

@@ -6,6 +6,7 @@ import { evaluate, ExpressionError } from "../../language/expressions/expression
 import type { Meter } from "../../language/expressions/meter.ts";
 import { listOf, type Reading } from "./poll_args.ts";
 import type { PollSettings } from "./poll_settings.ts";
+import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { Slices } from "../../host/slices.ts";
 
 /** What happened to one item since the last poll. */
@@ -129,7 +130,9 @@ export async function findChanges(
   const changed = new Map<string, { type: "changed" | "touched"; old: Json }>();
   const removed: Change[] = [];
   const slices = new Slices();
+  let read = 0;
   for await (const page of baseline) {
+    if ((read += page.size) % RELIEF < page.size) relieveMemory();
     for (const [key, old] of page) {
       const item = items.get(key);
       if (item !== undefined) {

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
+import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { inSlices } from "../../host/slices.ts";
 import { RetryAfterError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
@@ -143,6 +144,7 @@ async function seed(context: PollContext, reading: Reading, done: PollMark): Pro
   if (chunks.length === 0) chunks.push([]);
   for (const [index, put] of chunks.entries()) {
     if (context.signal.aborted) return;
+    if (index % (RELIEF / CHUNK) === 1) relieveMemory();
     const mark: PollMark = index === chunks.length - 1 ? done : { ...done, seeding: true };
     await context.ingest([], {
       mark: asJson(mark),

@@ -1,4 +1,5 @@
 import { writeExactJson } from "../../formats/exact_json.ts";
+import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { CursorExpired } from "../../model/errors.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { ItemLimit, settingsOf } from "./poll_settings.ts";
@@ -64,6 +65,7 @@ async function readFrom(context: PollContext, step: JsonObject, begin: Json, fir
     // One by one: a page may have more items than a call can have arguments.
     for (const item of page.items) items.push(item);
     for (const key of page.removed) removed.set(key, items.length);
+    if (items.length % RELIEF < page.items.length) relieveMemory();
     const full = limit.add(page.items.length);
     const { more, complete } = page;
     if (!more || (full && begin === null)) {
@@ -104,8 +106,12 @@ function readPage(output: Json): Page {
   if (!isObject(output)) {
     throw new Error(`A source returns { items, cursor, … }, got ${writeExactJson(output).slice(0, 200)}`);
   }
+  if (!["items", ...PAGE_KEYS].some((key) => key in output)) {
+    throw new Error(
+      `A source returns { items, cursor, … }, got an object with ${Object.keys(output).join(", ") || "no keys"}`,
+    );
+  }
   const { items = [], removed = [], cursor = null, more = false, complete = false } = output;
-  if (items === null && removed === null) throw new Error("A source returns { items, … }, got nothing");
   return {
     items: listOf(items, '"items" of the source'),
     removed: listOf(removed, '"removed" of the source').map(readKey),
