@@ -20,6 +20,9 @@ export interface Setting {
   name: string;
   /** Text as somebody wrote it, or lists and objects of such. */
   value: Json;
+  /** For `config` in `whenthen.yaml`: the rule, and its values by key. */
+  rule: string;
+  values: Json;
   gid: string;
   at: string;
 }
@@ -29,15 +32,25 @@ export interface Setting {
  * subtasks of its own as a list or an object. A completed one is off, and one with nothing but a name is `true`.
  */
 export const config = source({
-  inputs: { task: { type: "text", min: 1, help: "The id of the task" }, ...address },
+  inputs: {
+    task: { type: "text", min: 1, help: "The id of the task" },
+    rule: {
+      type: "text",
+      required: false,
+      help: "The rule whose config it is; else each subtask is named after a rule",
+    },
+    ...address,
+  },
   key: "item.name",
-  ignore: ["gid", "at"],
+  ignore: ["gid", "at", "rule", "values"],
   read: async ({ inputs, ...scope }) => {
     const entries = await subtasksOf({ ...scope, inputs }, inputs.task);
     const items: Setting[] = [];
     for (const entry of entries) {
       const { name } = split(entry);
-      items.push({ name, value: await valueOf({ ...scope, inputs }, entry, 1), gid: entry.gid, at: entry.modified_at });
+      const value = await valueOf({ ...scope, inputs }, entry, 1);
+      const values = inputs.rule === null ? value : { [name]: value };
+      items.push({ name, value, rule: inputs.rule ?? name, values, gid: entry.gid, at: entry.modified_at });
     }
     return { items, complete: true };
   },

@@ -47,3 +47,24 @@ Deno.test("config: subtasks are names and values in their order, lists and objec
     "removed dry run",
   ]);
 });
+
+Deno.test("config: a rule's values come from a task, as its fields read them", async () => {
+  await using asana = await Asana.start();
+  asana.add({ gid: "900", name: "Config" });
+  asana.add({ gid: "901", name: "a", parent: "900" });
+  for (const name of ["days: 3", "greeting: 5", "loud: true"]) asana.add({ name, parent: "901" });
+  const given = { days: 7, greeting: "Hello", loud: false };
+  await using folder = await rulesFor(asana, {
+    "a.ts": `import { rule, start } from "whenthen";
+export default rule({ when: start(), config: ${JSON.stringify(given)}, then: ({ config }) => config });
+`,
+  });
+  const source =
+    `config: { call: whenthen-asana#config, with: { task: "900", url: "${asana.url}" }, auth: { connection: asana } }\n`;
+  await folder.write({
+    "whenthen.yaml": `connections: { asana: { bearer: ASANA_PAT, hosts: ["${asana.host}"] } }\n${source}`,
+  });
+  const { outputs, failures, broken } = await folder.once();
+  assert.deepEqual([failures, broken], [[], []]);
+  assert.deepEqual(outputs, [{ days: 3, greeting: "5", loud: true }]);
+});
