@@ -25,6 +25,7 @@ import type { RunnerOptions } from "../engine/runner_options.ts";
 import type { Retention } from "../store/store.ts";
 import { Upkeep } from "../store/upkeep.ts";
 import type { Capped } from "../triggers/trigger.ts";
+import { handshakePathOf } from "../triggers/webhook/webhook.ts";
 import { type FormDesk, openDesk } from "../web/forms/desk.ts";
 import { Metrics } from "../web/metrics.ts";
 import { wire, type Wiring } from "./wire.ts";
@@ -205,5 +206,5 @@ export function assemble(
 }
 
 function hasHandshakes({ rules }: Loaded): boolean {
-  return [...rules.values()].some(({ triggers }) => triggers.some(({ args }) => args.auth === "asana"));
+  return [...rules.values()].some(({ triggers }) => triggers.some((trigger) => handshakePathOf(trigger) !== undefined));
 }

@@ -124,7 +124,9 @@ export function valuesIn(pages: Json[]): { values: UpperValue[]; wrong: string[]
       return;
     }
     for (const [key, value] of Object.entries(given)) {
-      values.push({ rule, key, value: { is: value as Json }, from: "source", ...typeof by === "string" && { by } });
+      // Platforms keep texts: a field reads what it is of them.
+      const said = typeof value === "string" ? { text: value } : { is: value as Json };
+      values.push({ rule, key, value: said, from: "source", ...typeof by === "string" && { by } });
     }
   };
   for (const page of pages) {

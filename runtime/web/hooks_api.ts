@@ -4,6 +4,7 @@ import type { HookKey, HookListing } from "../connections/hook_secrets.ts";
 import { formatDuration, parseDuration } from "../model/duration.ts";
 import { UsageError } from "../model/errors.ts";
 import type { Json } from "../model/json.ts";
+import { handshakePathOf } from "../triggers/webhook/webhook.ts";
 import { answerJson } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { bodyOf } from "./given.ts";
@@ -52,9 +53,11 @@ function listHooks({ hookSecrets, rules }: WebContext): HandshakeHook[] {
   const stored = hookSecrets.list();
   const isSame = (one: HookKey, other: HookKey) => one.rule === other.rule && one.trigger === other.trigger;
   const live = [...rules().rules.values()].flatMap(({ id: rule, triggers }) =>
-    triggers.filter(({ kind, args }) => kind === "webhook" && args.auth === "asana").map(({ id: trigger, args }) => {
-      const key = { rule, trigger };
-      return { secrets: [], ...key, ...stored.find((each) => isSame(each, key)), path: `/hooks${args.webhook}` };
+    triggers.flatMap((trigger) => {
+      const key = { rule, trigger: trigger.id };
+      const path = handshakePathOf(trigger);
+      if (path === undefined) return [];
+      return [{ secrets: [], ...key, ...stored.find((each) => isSame(each, key)), path: `/hooks${path}` }];
     })
   );
   const gone = stored.filter((each) => !live.some((other) => isSame(each, other)));

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { temporaryFolder, whenthen } from "../e2e/program.ts";
-import { ROOT } from "./example.ts";
+import { whenthen } from "../e2e/program.ts";
+import { copyExample, ROOT } from "./example.ts";
 
 /** The examples that have tests of their own, with how many. */
 async function examplesWithTests(): Promise<[example: string, tests: number][]> {
@@ -24,8 +24,8 @@ function testsIn(text: string): number {
 
 for (const [example, tests] of await examplesWithTests()) {
   Deno.test(`example ${example}: its own tests pass`, async () => {
-    await using data = await temporaryFolder();
-    const { code, stdout } = await whenthen(["test", join(ROOT, "examples", example), "--data", data.path]);
+    await using folder = await copyExample(example);
+    const { code, stdout } = await whenthen(["test", folder.rules, "--data", folder.data]);
     assert.equal(code, 0, stdout);
     assert.ok(stdout.includes(`\n${tests} test${tests === 1 ? "" : "s"} passed, 0 failed\n`), stdout);
   });

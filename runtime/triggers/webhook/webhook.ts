@@ -1,7 +1,7 @@
 import { messageOf } from "../../model/errors.ts";
 import type { HttpRequestFacts } from "../../model/event.ts";
 import { newId } from "../../model/id.ts";
-import type { Json } from "../../model/json.ts";
+import type { Json, JsonObject } from "../../model/json.ts";
 import { defineTrigger, type TriggerEvent } from "../trigger.ts";
 import { parseBody, type ReadWebhookArgs, schemas, type WebhookArgs, type WebhookRequest } from "./webhook_request.ts";
 import { authenticate, checkAuth, verifiedHeader } from "./webhook_auth.ts";
@@ -77,4 +77,10 @@ function checkPath(path: string): string[] {
   const segments = path.split("/").slice(1);
   if (path.startsWith("/") && segments.every((segment) => SEGMENT.test(segment))) return [];
   return [`expected a path such as /github or /price/:sku, got "${path}"`];
+}
+
+/** The path of a webhook, or of one beside a poll, whose provider gives the secret in a handshake; undefined for other triggers. */
+export function handshakePathOf({ kind, args }: { kind: string; args: JsonObject }): string | undefined {
+  const hook = (kind === "webhook" ? args : args.hook) as JsonObject | undefined;
+  return hook?.auth === "asana" ? hook.webhook as string : undefined;
 }
