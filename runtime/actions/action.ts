@@ -110,8 +110,10 @@ export interface ActionServices {
 /** The source of the poll that started a run, as `patch` writes to it. */
 export interface PatchedSource {
   trigger: TriggerKey;
-  /** The same for all triggers that read it. */
+  /** For messages. */
   name: string;
+  /** The same for all triggers that read it. */
+  sourceKey: string;
   /** The item as it is now; null if it is gone. */
   one(key: string): Promise<Json>;
   /** Changes an item, and returns it as it is then. @param patch a merge patch */

@@ -5,7 +5,7 @@ import { isObject } from "../language/fields/map_fields.ts";
 import { TerminalError } from "../model/errors.ts";
 import { causeOf } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import { applyMergePatch, mergePatchOf } from "../model/merge_patch.ts";
+import { applyMergePatch, mergePatchOf, takeOver } from "../model/merge_patch.ts";
 import { type ActionContext, defineAction, type Outcome, type PatchedSource } from "./action.ts";
 
 /** Writes back to the item of a poll's event. */
@@ -69,13 +69,23 @@ export async function patchItem(task: PatchTask, context: ActionContext<unknown>
   }
   if (changed.length > 0) throw new TerminalError(conflict(source, key, changed[0], fresh));
   const sent = await source.begin(key, differing);
-  const answer = Object.keys(differing).length === 0 ? fresh : await source.update(key, differing);
+  const answer = Object.keys(differing).length === 0 ? fresh : await send(source, key, { differing, wanted });
   const output = { key, sent: differing, item: answer };
   // An earlier attempt may have sent more, and ended before its answer was recorded.
   if (Object.keys(sent).length === 0) return { output };
   const { rule, trigger } = source.trigger;
   const cause = causeOf(context.run);
-  return { output, effects: { patched: { rule, trigger, source: source.name, key, sent, answer, cause } } };
+  return { output, effects: { patched: { rule, trigger, source: source.sourceKey, key, sent, answer, cause } } };
+}
+
+/** @returns the item as it is then: as answered, and as sent where the answer says nothing */
+async function send(
+  source: PatchedSource,
+  key: string,
+  { differing, wanted }: { differing: JsonObject; wanted: JsonObject },
+): Promise<JsonObject> {
+  const answer = await source.update(key, differing);
+  return isObject(answer) ? { ...wanted, ...answer } : wanted;
 }
 
 function keyOf({ key }: PatchTask, { run: { event } }: ActionContext<unknown>): string {
@@ -103,7 +113,10 @@ async function changedByOthers(
   const seen = event.subject === key && isObject(event.data) ? event.data.new : item;
   if (seen === undefined || seen === null || !isObject(seen)) return [];
   const written = writes.written.get(key)?.values ?? {};
-  const isKnown = (name: string, from: JsonObject) => isDeepStrictEqual(from[name] ?? null, fresh[name] ?? null);
+  const isKnown = (name: string, from: JsonObject) => {
+    const field = { [name]: differing[name] };
+    return isDeepStrictEqual(takeOver({}, field, from), takeOver({}, field, fresh));
+  };
   // What the poll does not read, nobody saw.
   const fields = Object.keys(differing).filter((name) => Object.hasOwn(seen, name));
   return fields.filter((name) => !isKnown(name, seen) && !isKnown(name, written));

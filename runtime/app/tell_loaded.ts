@@ -1,6 +1,8 @@
 import type { Loaded } from "../folder/loaded.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import type { About, OwnEvents } from "../ingest/own_events.ts";
+import type { JsonObject } from "../model/json.ts";
+import type { Trigger } from "../model/rule.ts";
 
 /** Tells what a load has found: files that do not load, config values that are not used; and what is over. */
 export function tellLoaded(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {
@@ -9,6 +11,13 @@ export function tellLoaded(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | 
   const exists = ({ rule, trigger }: About) =>
     rule === CONFIG_SOURCE.rule || loaded.rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
   for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
+  const paths = new Set([...loaded.rules.values()].flatMap(({ triggers }) => triggers.map(hookOf)));
+  ownEvents.forget("hook", ({ path }) => paths.has(path));
+}
+
+/** The path of a webhook, or of the hook beside a poll. */
+function hookOf({ args }: Trigger): unknown {
+  return args.webhook ?? (args.hook as JsonObject | undefined)?.webhook;
 }
 
 function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "begin" | "forget">): void {

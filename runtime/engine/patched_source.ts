@@ -1,11 +1,11 @@
-import type { ActionContext, PatchedSource } from "../actions/action.ts";
+import type { ActionContext, ModuleCall, PatchedSource } from "../actions/action.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
 import { isObject } from "../language/fields/map_fields.ts";
 import { TerminalError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import { definitionKey, readTarget, type Target } from "../model/target.ts";
-import { nameOfSource } from "../triggers/poll/poll_args.ts";
+import { keyOfSource, nameOfSource } from "../triggers/poll/source_key.ts";
 import { poll } from "../triggers/poll/poll.ts";
 import { requestItem } from "./item_request.ts";
 import type { RunnerOptions } from "./runner_options.ts";
@@ -27,27 +27,32 @@ export function patchedSource(rule: Rule, options: PatchingOptions, context: Act
   const scope = { ...options.surroundings(rule.id), config: rule.config, $now: clock.now() };
   const source = resolveArgs(poll, { poll: trigger.args.poll }, scope).poll as string | JsonObject;
   const target = calledBy(source, folder, ruleFolder);
-  const name = nameOfSource(source);
+  const name = nameOfSource(trigger.args.poll as string | JsonObject);
+  const sourceKey = keyOfSource(source, { folder, ruleFolder });
+  const auth = isObject(source) ? source.auth as ModuleCall["auth"] : undefined;
   const inputs = isObject(source) && isObject(source.with) ? source.with as JsonObject : {};
   const methods = target && rule.definitions?.[definitionKey(target)]?.methods || [];
   const call = async (method: "one" | "update", more: JsonObject): Promise<Json> => {
     const stub = standIn?.({ kind: method, path });
     if (stub) return (await stub.execute({ ...more }, context as ActionContext)).output;
+    // Each has an Idempotency-Key of its own.
+    const own = { ...context, path: `${path}/${method}` };
     const request = trigger.args[method];
-    if (request !== undefined) return await requestItem(request as JsonObject, { ...scope, ...more }, context);
+    if (request !== undefined) return await requestItem(request as JsonObject, { ...scope, ...more }, own, method);
     if (!target || !methods.includes(method)) {
       throw new TerminalError(`Cannot patch: ${name} has no "${method}", by which one item is ${VERBS[method]}`);
     }
-    return await services.callModule({ ...target, inputs, method, more }, context);
+    return await services.callModule({ ...target, inputs, method, more, ...auth !== undefined && { auth } }, own);
   };
   const key = { rule: rule.id, trigger: trigger.id };
   return {
     trigger: key,
     name,
+    sourceKey,
     one: (item) => call("one", { key: item }),
     update: (item, patch) => call("update", { key: item, patch }),
     known: async (item) => {
-      const [items, writes] = await Promise.all([store.getItems(key, [item]), store.getWrites(key, name, [item])]);
+      const [items, writes] = await Promise.all([store.getItems(key, [item]), store.getWrites(key, sourceKey, [item])]);
       return { item: items.get(item), writes };
     },
     begin: (item, sent) => store.beginPatch({ ...key, key: item, run: run.id, path, sent }),

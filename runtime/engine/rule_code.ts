@@ -106,10 +106,10 @@ export async function runSource(
   if (kind === undefined) {
     throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
   }
-  const action = options.standIn?.({ kind, path: trigger, method: how.method }) ??
-    (how.method === "one" ? requesting(rule, trigger, input, options) : undefined) ??
-    (kind === "call" ? calling(rule, options.folder, input, how) : actions[kind]);
-  const parsed = parseArgs(action, source);
+  const standIn = options.standIn?.({ kind, path: trigger, method: how.method });
+  const own = standIn || how.method !== "one" ? undefined : requesting(rule, trigger, input, options);
+  const action = standIn ?? own ?? (kind === "call" ? calling(rule, options.folder, input, how) : actions[kind]);
+  const parsed = own ? { args: {} } : parseArgs(action, source);
   if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);
   const { clock, folder } = options;
   const now = clock.now();

@@ -166,7 +166,7 @@ export class Ingest {
     const lease = executor?.lease(arrivals.reduce((sum, { candidates }) => sum + candidates.length, 0));
     const claimed: ClaimedRun[] = [];
     try {
-      const receipts = await this.#whileRoom(store.accept(arrivals, progress, clock.now(), lease));
+      const receipts = await this.#whileRoom(arrivals, store.accept(arrivals, progress, clock.now(), lease));
       for (const receipt of receipts) if (receipt.claimed) claimed.push(...receipt.claimed);
       onAccepted(receipts);
       this.batches.collected(receipts);
@@ -176,13 +176,18 @@ export class Ingest {
     }
   }
 
-  /** Notices when the store becomes full, and when it has room again. */
-  async #whileRoom<T>(accepting: Promise<T>): Promise<T> {
+  /** Notices when the store becomes full, and when it has room again for events from elsewhere. */
+  async #whileRoom(arrivals: Arrival[], accepting: Promise<Receipt[]>): Promise<Receipt[]> {
     try {
-      const accepted = await accepting;
-      if (this.#isFull !== false) this.options.onFull?.(null);
-      this.#isFull = false;
-      return accepted;
+      const receipts = await accepting;
+      if (
+        this.#isFull !== false &&
+        receipts.some(({ delivery }, index) => delivery !== "duplicate" && !arrivals[index].isOwn)
+      ) {
+        this.options.onFull?.(null);
+        this.#isFull = false;
+      }
+      return receipts;
     } catch (error) {
       if (error instanceof StoreFullError) {
         this.#isFull = true;

@@ -91,6 +91,12 @@ export class OwnEvents {
     return this.#known.get(keyOf(kind, about))?.since;
   }
 
+  /** Whether any condition of a kind holds. */
+  holdsAny(kind: ConditionKind): boolean {
+    for (const condition of this.#known.keys()) if (condition.startsWith(`${kind} `)) return true;
+    return false;
+  }
+
   /** A condition begins, or still holds. @param data of its event, besides what it is about and why */
   begin(kind: ConditionKind, about: About, reason: string, data: JsonObject = {}): void {
     const condition = keyOf(kind, about);

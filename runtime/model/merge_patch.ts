@@ -29,6 +29,17 @@ export function mergePatchOf(from: JsonObject, to: JsonObject): JsonObject {
   return patch;
 }
 
+/** One merge patch for two, the second after the first: unlike an application, it keeps what they remove. */
+export function composePatches(first: JsonObject, second: JsonObject): JsonObject {
+  const both: JsonObject = { ...first };
+  for (const [name, value] of Object.entries(second)) {
+    const before = ownOf(both, name);
+    const isInner = before !== undefined && isObject(before) && isObject(value);
+    setOwn(both, name, isInner ? composePatches(before, value) : value);
+  }
+  return both;
+}
+
 /**
  * A value with what a merge patch has set, as an answer has it: only the properties that the patch names are taken from the answer, at
  * any depth.

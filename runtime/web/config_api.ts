@@ -32,7 +32,7 @@ export function configApi(context: WebContext): Hono<Asking> {
     const id = c.req.param("id");
     const config = context.rules().configs.get(id);
     if (config === undefined) return absent(c, id, context);
-    if (!mayConfigure(config, c.get("person"))) return forbidden(c, config, context);
+    if (!mayConfigure(config, c.get("person"))) return forbidden(c, id, context);
     return await list(c, config, context);
   });
   const set = async (c: Context<Asking>) => {
@@ -40,14 +40,14 @@ export function configApi(context: WebContext): Hono<Asking> {
     const person = c.get("person");
     const { by = "an operator", ...given } = await bodyOf(c, SET);
     const outcome = await context.setConfig(id, { ...given, by: person?.id ?? by, ...person && { person } });
-    const config = context.rules().configs.get(id)!;
+    const config = context.rules().configs.get(id);
     switch (outcome.kind) {
       case "accepted":
-        return await list(c, config, context);
+        return config === undefined ? absent(c, id, context) : await list(c, config, context);
       case "unknown":
         return absent(c, id, context);
       case "forbidden":
-        return forbidden(c, config, context);
+        return forbidden(c, id, context);
       case "stale": {
         const { key, by, at } = outcome;
         const error = `Nothing was set: ${by} changed ${key} at ${new Date(at).toISOString()}`;
@@ -86,15 +86,21 @@ async function list(
 }
 
 function absent(c: Context<Asking>, id: string, context: WebContext): Response {
-  const person = c.get("person");
-  const known = [...context.rules().configs.values()].filter((config) => mayConfigure(config, person));
-  const there = known.map(({ rule }) => rule).sort().join(", ") || "none";
-  return refuse(c, context, 404, `There is no rule "${id}" with config; there are: ${there}`);
+  // A person does not learn which rules there are.
+  if (c.get("person") !== undefined) return forbidden(c, id, context);
+  return refuse(c, context, 404, `There is no rule "${id}" with config; there are: ${known(c, context)}`);
 }
 
-function forbidden(c: Context<Asking>, { rule, editors }: RuleConfig, context: WebContext): Response {
-  const who = editors.length === 0 ? "only operators may" : `these may: ${editors.join(", ")}, and operators`;
-  return refuse(c, context, 403, `${c.get("person")!.id} may not set the config of "${rule}"; ${who}`);
+function forbidden(c: Context<Asking>, id: string, context: WebContext): Response {
+  const { id: person } = c.get("person")!;
+  const error = `${person} may not set the config of "${id}"; what ${person} may set: ${known(c, context)}`;
+  return refuse(c, context, 403, error);
+}
+
+/** The rules whose config may be set. */
+function known(c: Context<Asking>, context: WebContext): string {
+  const configs = [...context.rules().configs.values()].filter((config) => mayConfigure(config, c.get("person")));
+  return configs.map(({ rule }) => rule).sort().join(", ") || "none";
 }
 
 function refuse(

@@ -60,7 +60,7 @@ export interface WebContext extends Access {
   /** What running programs print. */
   outputs: Pick<LiveOutputs, "of" | "changes">;
   /** Where it is told that a hook refuses requests. */
-  ownEvents: Pick<OwnEvents, "begin" | "end" | "since">;
+  ownEvents: Pick<OwnEvents, "begin" | "end" | "holdsAny" | "since">;
   /** The outcomes of recently ended runs. */
   activity: Activity;
   /** The text of a rule's file, by its path relative to the rules folder; undefined if it cannot be read. */

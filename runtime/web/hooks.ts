@@ -50,7 +50,9 @@ export async function receiveHook(
   for (const { match: { hook } } of nudges) hook.nudge!();
   const deliveries = deliveriesOf(outcomes.filter(({ match }) => match.hook.nudge === undefined), request, context);
   if (deliveries.length > 0) return await deliver(deliveries, hooks, context, onTaken);
-  return nudges.length > 0 ? Response.json({ looks: nudges.length }, { status: 202 }) : refusal(outcomes, context);
+  if (nudges.length === 0) return refusal(outcomes, context);
+  onTaken();
+  return Response.json({ looks: nudges.length }, { status: 202 });
 }
 
 /** The hooks for the request, or the answer if there are none. */

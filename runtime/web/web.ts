@@ -89,12 +89,16 @@ const BLAMING = [400, 401, 405, 413, 415];
 const LEAST_REFUSING = 600_000;
 
 function tellRefused(path: string, status: number, reason: string, { hooks, ownEvents }: WebContext): void {
-  if (BLAMING.includes(status) && hooks.match(path).length > 0) ownEvents.begin("hook", { path }, reason, { status });
+  const [found] = hooks.match(path);
+  if (found && BLAMING.includes(status)) ownEvents.begin("hook", { path: found.hook.path }, reason, { status });
 }
 
-function tellTaken(path: string, { clock, ownEvents }: WebContext): void {
-  const since = ownEvents.since("hook", { path });
-  if (since !== undefined && clock.now() - since > LEAST_REFUSING) ownEvents.end("hook", { path });
+function tellTaken(taken: string, { clock, hooks, ownEvents }: WebContext): void {
+  if (!ownEvents.holdsAny("hook")) return;
+  const [found] = hooks.match(taken);
+  const about = { path: found?.hook.path ?? taken };
+  const since = ownEvents.since("hook", about);
+  if (since !== undefined && clock.now() - since > LEAST_REFUSING) ownEvents.end("hook", about);
 }
 
 /** The target of a request for a hook, as nearly all are: without a query and escapes, its URL need not be parsed. */

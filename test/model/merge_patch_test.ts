@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { applyMergePatch, mergePatchOf } from "../../runtime/model/merge_patch.ts";
+import { applyMergePatch, composePatches, mergePatchOf, takeOver } from "../../runtime/model/merge_patch.ts";
 import type { Json, JsonObject } from "../../runtime/model/json.ts";
 
 /** Target, patch and result of the appendix of RFC 7396. */
@@ -52,4 +52,17 @@ Deno.test("only what differs is in a patch, at any depth", () => {
   const from = { name: "a", tags: [1], due: { on: "x", at: 1 }, gone: 1, none: null };
   const to = { name: "a", tags: [1, 2], due: { on: "x", at: 2 }, none: null };
   assert.deepEqual(mergePatchOf(from, to), { gone: null, tags: [1, 2], due: { at: 2 } });
+});
+
+Deno.test("composed patches do what both do, and keep what they remove", () => {
+  const [first, second] = [{ a: null, b: { c: 1, d: null } }, { b: { c: 2 }, e: null }];
+  assert.deepEqual(composePatches(first, second), { a: null, b: { c: 2, d: null }, e: null });
+  assert.deepEqual(composePatches({}, { a: null }), { a: null });
+});
+
+Deno.test("only what was sent is taken over from an answer, as the answer has it", () => {
+  const item = { name: "a", due: { on: "x", at: 1 }, gone: 1 };
+  const sent = { name: "b", due: { on: "y" }, gone: null };
+  const answer = { name: "B", due: { on: "Y", at: 9 }, other: 1 };
+  assert.deepEqual(takeOver(item, sent, answer), { name: "B", due: { on: "Y", at: 1 } });
 });

@@ -20,17 +20,23 @@ class Tasks implements AsyncDisposable {
   readonly items = new Map<string, JsonObject>();
   /** The patches that were sent, oldest first. */
   readonly patches: Json[] = [];
+  /** The values of the header `authorization` that came. */
+  readonly tokens: (string | undefined)[] = [];
+  /** What a patch is answered with, if not with the item. */
+  answers: (() => Json) | undefined;
   /** Called before a patch is answered, after it was applied. */
   onPatch: () => void = () => {};
 
   private constructor(private readonly peer: Peer) {
-    peer.answer = ({ method, url }, response, body) => {
+    peer.answer = ({ method, url, headers }, response, body) => {
+      this.tokens.push(headers.authorization);
       const gid = url!.split("/")[2] && decodeURIComponent(url!.split("/")[2]);
       if (gid === undefined) return json(response, [...this.items.values()]);
       if (method === "PATCH") {
         this.patches.push(JSON.parse(body));
         this.set(gid, JSON.parse(body));
         this.onPatch();
+        if (this.answers) return json(response, this.answers());
       }
       json(response, this.items.get(gid) ?? null);
     };
@@ -237,4 +243,47 @@ then: [{ patch: { notes: Seen } }]
   assert.deepEqual([broken, failed], [[], []]);
   assert.deepEqual([tasks.patches, tasks.items.get("a b")!.notes], [[{ notes: "Seen" }], "Seen"]);
   assert.equal((await folder.once()).outputs.length, 1);
+});
+
+Deno.test("a field that a rule removes is not told to it, and an answer without the fields counts as sent", async () => {
+  await using tasks = await Tasks.start();
+  tasks.answers = () => ({});
+  await using folder = await Folder.with({
+    "source.ts": SOURCE(tasks.url),
+    "a.yaml": RULE('  - patch: { notes: null, stamp: "${{ event.data.new.status }}" }'),
+  });
+  await folder.once();
+  tasks.set("1", { status: "done" });
+  assert.equal((await folder.once()).outputs.length, 1);
+  assert.deepEqual(tasks.items.get("1"), { gid: "1", status: "done", changes: 3, stamp: "done" });
+  assert.equal((await folder.once()).outputs.length, 1, "its own write is not told");
+  tasks.set("1", { status: "reopened" });
+  await folder.once();
+  const app = await folder.open();
+  try {
+    await app.serveCommand();
+    const [{ event }] = await ask(app, "/api/events?limit=1");
+    assert.equal(event.cause, undefined, "what somebody changes in another field is theirs");
+  } finally {
+    await app.stop();
+  }
+});
+
+Deno.test("one and update are sent with the poll's connection", async () => {
+  await using tasks = await Tasks.start();
+  await using folder = await Folder.with({
+    "whenthen.yaml": `connections: { crm: { bearer: CRM_TOKEN, hosts: ["${new URL(tasks.url).host}"] } }\n`,
+    ".env": "CRM_TOKEN=token-of-the-crm-123\n",
+    "source.ts": SOURCE(tasks.url),
+    "a.yaml": `
+when: { poll: { call: "./source.ts#tasks", auth: { connection: crm } } }
+then: [{ patch: { notes: Seen } }]
+`,
+  });
+  const { failures, broken } = await folder.once();
+  assert.deepEqual([failures, broken], [[], []]);
+  tasks.set("1", { status: "done" });
+  assert.deepEqual((await folder.once()).failed, []);
+  assert.deepEqual([...new Set(tasks.tokens)], ["Bearer token-of-the-crm-123"]);
+  assert.equal(tasks.patches.length, 1);
 });

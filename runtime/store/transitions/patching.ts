@@ -1,6 +1,6 @@
 import { readExactJson, writeRecordJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
-import { applyMergePatch, takeOver } from "../../model/merge_patch.ts";
+import { composePatches, takeOver } from "../../model/merge_patch.ts";
 import { join } from "../ledger/ordered.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { ItemWrites, Patched, Patching } from "../patching.ts";
@@ -15,7 +15,7 @@ export function beginPatch(rows: Rows, patching: Patching): JsonObject {
   const { rule, trigger, key, run, path } = patching;
   const place = join(rule, trigger, JSON.stringify(key), run, path);
   const before = rows.get("patching", place)?.sent ?? {};
-  const sent = applyMergePatch(before, patching.sent) as JsonObject;
+  const sent = composePatches(before, patching.sent);
   rows.put("patching", place, { ...patching, sent });
   return sent;
 }
@@ -49,7 +49,7 @@ export function writePatched(rows: Rows, patched: Patched, at: At): void {
     rule,
     trigger,
     at: at.now,
-    sent: applyMergePatch(before?.sent, sent) as JsonObject,
+    sent: composePatches(before?.sent ?? {}, sent),
     values: takeOver(before?.values ?? {}, sent, answer) as JsonObject,
     cause,
   });

@@ -25,7 +25,10 @@ export function recordStep(rows: Rows, { run: id, record, effects }: Recording, 
   if (run === undefined) return { record, dropped: true };
   const known = rows.get("step", stepKey(id, record.path));
   const settled = readSettled(rows, id, record, known) ?? (wait && readEnded(known));
-  if (settled) return { record: settled };
+  if (settled) {
+    if (isFinalStep(record.state)) endPatches(rows, id, record.path);
+    return { record: settled };
+  }
   const output: Json | undefined = state ? exchangeState(rows, state, at.now) : record.output;
   if (patched) writePatched(rows, patched, at);
   if (isFinalStep(record.state)) endPatches(rows, id, record.path);

@@ -11,6 +11,7 @@ import { addToEvent } from "./events.ts";
 import { closeForm, putForm } from "./forms.ts";
 import { refreshLane } from "./lanes.ts";
 import { readWaits, withoutPlans } from "./run_rows.ts";
+import { endPatches } from "./patching.ts";
 import { addNote, putStep, readStep, stepKey } from "./trace.ts";
 import type { At } from "./transition.ts";
 
@@ -124,6 +125,7 @@ export function cancelWaits(rows: Rows, run: string, now: number): void {
 export function cancelStep(rows: Rows, run: string, record: StepRecord, message: string, now: number): void {
   const { due: _due, ...rest } = record;
   putStep(rows, run, { ...rest, state: "cancelled", endedAt: now, error: { name: "Cancelled", message } }, true);
+  endPatches(rows, run, record.path);
   dropWait(rows, { run, path: record.path }, "cancelled");
 }
 

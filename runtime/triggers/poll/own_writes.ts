@@ -1,7 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import type { Cause } from "../../model/event.ts";
+import type { Json } from "../../model/json.ts";
 import { takeOver } from "../../model/merge_patch.ts";
-import { nameOfSource, type PollContext } from "./poll_args.ts";
+import type { PollContext } from "./poll_args.ts";
+import { keyOfSource } from "./source_key.ts";
 import type { Change } from "./poll_changes.ts";
 
 /** The changes that a look tells. */
@@ -23,7 +25,11 @@ export async function withoutOwn(context: PollContext, found: Change[], began: n
   const told: ToldChanges = { changes: found, causes: new Map(), isWhole: true };
   if (found.length === 0) return told;
   const key = { rule: rule.id, trigger: trigger.id };
-  const { busy, written } = await store.getWrites(key, nameOfSource(args.poll), found.map((change) => change.key));
+  const { busy, written } = await store.getWrites(
+    key,
+    keyOfSource(args.poll, context),
+    found.map((change) => change.key),
+  );
   if (busy.size === 0 && written.size === 0) return told;
   told.changes = found.filter((change) => {
     const write = written.get(change.key);
@@ -31,11 +37,11 @@ export async function withoutOwn(context: PollContext, found: Change[], began: n
     return !isOwn && !busy.has(change.key);
   });
   told.isWhole = told.changes.length === found.length;
-  for (const { key, new: item } of told.changes) {
+  for (const { key, old, new: item } of told.changes) {
     const write = written.get(key);
-    if (write !== undefined && isDeepStrictEqual(takeOver({}, write.sent, item), write.values)) {
-      told.causes.set(key, write.cause);
-    }
+    if (write === undefined) continue;
+    const hasWritten = (value: Json) => isDeepStrictEqual(takeOver({}, write.sent, value), write.values);
+    if (hasWritten(item) && !hasWritten(old)) told.causes.set(key, write.cause);
   }
   return told;
 }

@@ -93,15 +93,6 @@ export function listOf(value: Json, what: string): Json[] {
   throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
 }
 
-/** The name of a source, the same for all polls that read it: its address, or what is called. */
-export function nameOfSource(source: string | JsonObject): string {
-  if (typeof source === "string") return source;
-  const { call, http } = source;
-  // A source in a TypeScript rule's own bundle is named after the module that it is from.
-  if (typeof call === "string") return call.replace(/^#/, "");
-  return writeExactJson(http ?? source);
-}
-
 /** Whether a value is an object. */
 export function isObject(value: Json): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);

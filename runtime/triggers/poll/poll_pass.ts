@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { RELIEF, relieveMemory } from "../../host/memory.ts";
+import { sleepFor } from "../../host/clock.ts";
 import { inSlices } from "../../host/slices.ts";
 import { RetryAfterError } from "../../model/errors.ts";
 import type { Cause } from "../../model/event.ts";
@@ -36,6 +37,8 @@ export interface PollMark {
 
 /** At most this many events, or items of a baseline, are in one transition. */
 const CHUNK = 500;
+/** Milliseconds until pushed items are looked at again while a rule writes to them. */
+const BUSY = 250;
 /** Polls that found nothing are stored this often, to avoid a write for each. */
 const NOTE_EVERY = 60_000;
 /** A source that asks for a longer pause is polled again after this time. */
@@ -171,6 +174,12 @@ async function emitChanges(
   const baseline = known === undefined ? nothing() : keepAbsent ? readItems(context, keyed) : readBaseline(context);
   const found = await findChanges(baseline, keyed, settings, keepAbsent, context.meter);
   const { changes, causes, isWhole } = await withoutOwn(context, found, lookedAt);
+  // Nothing that is pushed comes again: it waits until the write is recorded.
+  if (reading.isPushed && !isWhole) {
+    await sleepFor(context.clock, BUSY, context.signal);
+    context.signal.throwIfAborted();
+    return await emitChanges(context, reading, known, done, context.clock.now());
+  }
   const chunks = [...chunked(changes)];
   // What was left alone is read again at the next look.
   if (!isWhole && known !== undefined) {

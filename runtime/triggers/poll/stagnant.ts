@@ -1,8 +1,9 @@
-import { messageOf } from "../../model/errors.ts";
+import { messageOf, RetryAfterError } from "../../model/errors.ts";
 import type { Json } from "../../model/json.ts";
 import type { ItemTime } from "../../store/store.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
 import { readOne } from "./one.ts";
+import { withoutOwn } from "./own_writes.ts";
 import { isObject, type PollContext } from "./poll_args.ts";
 import { changedAt, changeData, isSameItem } from "./poll_changes.ts";
 import { type PollSettings, settingsOf } from "./poll_settings.ts";
@@ -59,7 +60,7 @@ export async function tellStagnant(context: PollContext, began: string): Promise
   const { store, clock, rule, trigger, signal, args: { stagnant } } = context;
   if (stagnant === undefined) return;
   const before = clock.now() - stagnant;
-  const asks = context.source?.methods.includes("one") ?? false;
+  const asks = context.args.one !== undefined || context.source?.methods.includes("one") === true;
 
   let after = positions.get(context);
   positions.delete(context);
@@ -93,12 +94,14 @@ async function judge(
   { key, at, old, before, prefix }: { key: string; at: number; old: Json; before: number; prefix: string },
   judged: Judged,
 ): Promise<void> {
-  const { args: { on }, clock, log, trigger } = context;
+  const { args: { on }, clock, log, signal, trigger } = context;
+  const lookedAt = clock.now();
   const settings = settingsOf(context);
   let fresh: Json | undefined;
   try {
     fresh = await readOne(context, key);
   } catch (error) {
+    if (signal.aborted || error instanceof RetryAfterError) throw error;
     // The item is judged again at the next look.
     return log.warn(`${trigger.id}: cannot read ${key} afresh: ${messageOf(error)}`);
   }
@@ -113,10 +116,14 @@ async function judge(
   const same = isSameItem(old, item, settings.ignore);
   const time = timeOf(context, settings, item) ?? (same ? at : clock.now());
   if (fresh !== undefined && (!same || time !== at)) {
+    const change = { type: "changed" as const, key, old, new: item };
+    const { changes, causes } = await withoutOwn(context, [change], lookedAt);
+    if (changes.length === 0) return;
     judged.put.push([key, item]);
-    const data = changeData({ type: "changed", key, old, new: item }, settings.ignore);
+    const data = changeData(change, settings.ignore);
+    const cause = causes.get(key);
     if (!same && on.includes("changed")) {
-      judged.events.push({ id: id("changed", time), type: "changed", subject: key, data });
+      judged.events.push({ id: id("changed", time), type: "changed", subject: key, data, ...cause && { cause } });
     }
     judged.times.push([key, time]);
   }

@@ -58,7 +58,10 @@ async function open(c: Context<ConsoleEnv>, context: WebContext): Promise<Respon
     const link = markup`There is no run of this command with that id. <a href="${commandPath(command.id)}">Back</a>`;
     return await page(c, context, notice("No such run", link, AT), 404);
   }
-  return await show(c, context, command, { asked: "open", texts: textsOf(inputs, run.event.data) });
+  const texts = textsOf(inputs, run.event.data);
+  // Attributes are not masked, so what holds a secret has to be given again.
+  for (const [name, text] of Object.entries(texts)) if (context.mask(text) !== text) texts[name] = "";
+  return await show(c, context, command, { asked: "open", texts });
 }
 
 async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {

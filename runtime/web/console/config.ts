@@ -114,7 +114,8 @@ async function form(
   const { csrf, isOperator } = c.get("viewer");
   const times = timesFor(c, context);
   const set = new Map((await context.store.listConfig(rule)).map((value) => [value.key, value]));
-  const seen = Math.max(0, ...[...set.values()].map(({ at }) => at));
+  // After a refusal it stays what the person saw: another change since then is still noticed.
+  const seen = typed?.[SEEN] ?? Math.max(0, ...[...set.values()].map(({ at }) => at));
   const hidden = markup`${csrfInput(csrf)}<input type="hidden" name="${SEEN}" value="${seen}">`;
   const shown = entries.map((entry) => shownOf(entry, config, context, typed, problems));
   const parts = entries.map((entry, index) => {
@@ -122,7 +123,9 @@ async function form(
     const notUsed = refused.filter((each) => each.key === key).map((each) => refusedMarkup(each, times));
     const below = [origin(entry, times), ...notUsed, earlierOf(set.get(key), c.req.query("earlier") === key, times)];
     if (entry.from === "--set") return overridden(entry, fields[key], below);
-    const was = markup`<input type="hidden" name="${WAS}${key}" value="${textShown(entry, context)}">`;
+    const was = markup`<input type="hidden" name="${WAS}${key}" value="${
+      typed?.[WAS + key] ?? textShown(entry, context)
+    }">`;
     return [fieldMarkup(shown[index]), was, below];
   });
   const unknown = refused.filter(({ key }) => !Object.hasOwn(fields, key)).map((each) => refusedMarkup(each, times));
@@ -230,7 +233,8 @@ function lowerFirst(text: string): string {
 
 function brief(value: Json): string {
   const text = value === null ? "nothing" : textOfValue(value).replaceAll("\n", ", ");
-  return text.length > LONGEST ? `${text.slice(0, LONGEST)}…` : text;
+  // A part of it would hide the secret in it from the mask.
+  return text.length > LONGEST ? `a value of ${text.length} characters` : text;
 }
 
 function refusedMarkup({ key, value, from, by = "", at, reason, hint }: RefusedValue, times: Times): Markup {

@@ -61,5 +61,8 @@ function tailOf({ text, isCut }: ShownOutput, mask: (text: string) => string): {
 
 /** As on a terminal: what follows a carriage return takes the place of the line before it. */
 function overwritten(text: string): string {
-  return text.replaceAll("\r\n", "\n").replace(/[^\n\r]*\r(?=[^\n])/g, "").replaceAll("\r", "");
+  return text.split("\n").map((line) => {
+    const printed = line.replace(/\r+$/, "");
+    return printed.slice(printed.lastIndexOf("\r") + 1);
+  }).join("\n");
 }

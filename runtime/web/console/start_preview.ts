@@ -73,7 +73,9 @@ function commandSteps(steps: Step[]): Step[] {
 /** Only literals, `inputs` and `config` are known before a run. */
 function canTell(value: Json, hasInputs: boolean): boolean {
   const roots = hasInputs ? ["inputs", "config"] : ["config"];
-  const references = templatesIn(value).flatMap((text) => compile(text).references);
+  const texts = templatesIn(value);
+  if (texts.some((text) => /\bnow\s*\(/.test(text))) return false;
+  const references = texts.flatMap((text) => compile(text).references);
   return references.every(({ path: [root] }) => roots.includes(String(root)));
 }
 
