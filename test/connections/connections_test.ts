@@ -236,6 +236,38 @@ Deno.test("a token goes to its hosts only, and not unencrypted", async () => {
   await assert.rejects(ask("http://api.example.org/"), /not sent unencrypted: write https:\/\/api\.example\.org/);
 });
 
+Deno.test("tokens are used only with the server, client and scopes that got them", async () => {
+  await using bench = await openConnections();
+  const { server, connections } = bench;
+  await bench.connect();
+  const first = await bench.token();
+  const other = { issuer: server.issuer, revoke: `${server.api}/revoke`, parameters: {} };
+  for (const changes of [{ oauth: other }, { client: "OTHER_ID" }, { scopes: [] }]) {
+    await connections.set([asana(server, changes)]);
+    await assert.rejects(bench.token(), /its server, client or scopes .* have changed since; connect it with/);
+    assert.equal(connections.list()[0].state, "unconnected");
+  }
+  await connections.set([asana(server, { hosts: [server.apiHost, "api.example.org"] })]);
+  assert.equal(await bench.token(), first);
+  // An attempt that began before the edit stores nothing.
+  const begun = await connections.begin("asana", { by: "anna" }, undefined) as Begun & { kind: "code" };
+  const answer = new URL(await server.allow(begun.url)).searchParams;
+  await connections.set([asana(server, { oauth: other })]);
+  await assert.rejects(connections.callback(answer, undefined), /Cannot connect "asana": its server, .* changed since/);
+  // The other server does not get the tokens, even to revoke them.
+  const { revoked, reason } = (await connections.disconnect("asana", "anna"))!;
+  assert.deepEqual([revoked, /have changed since/.test(reason!), server.presented], [false, true, []]);
+});
+
+Deno.test("a client's token is used only with the settings that got it", async () => {
+  await using bench = await openConnections((server) => [asana(server, { grant: "client_credentials" })]);
+  const before = bench.token();
+  await bench.connections.set([asana(bench.server, { grant: "client_credentials", scopes: [] })]);
+  const [first, second] = await Promise.all([before, bench.token()]);
+  assert.notEqual(first, second);
+  assert.notEqual(await bench.token(), first);
+});
+
 Deno.test("tokens are on disk only sealed, and masked in every output", async () => {
   await using bench = await openConnections();
   await bench.connect();
