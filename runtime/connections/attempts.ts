@@ -177,6 +177,10 @@ export class Attempts {
   }
 
   async #granted(attempt: Attempt, granted: Granted): Promise<void> {
+    // It may have been ended during the exchange: whoever disconnects expects that no tokens are left.
+    if (attempt.ended.signal.aborted) {
+      throw new ConnectionError(`Cannot connect "${attempt.settings.name}": the attempt was ended; connect it again`);
+    }
     await this.onGranted(attempt.settings, granted, attempt.by);
     attempt.state = "connected";
   }

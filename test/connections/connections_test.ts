@@ -258,6 +258,17 @@ Deno.test("disconnecting forgets the tokens, and the server revokes them", async
   await assert.rejects(bench.token(), /nobody has connected it yet/);
 });
 
+Deno.test("disconnecting while a code is exchanged leaves no tokens", async () => {
+  await using bench = await openConnections();
+  const begun = await bench.connections.begin("asana", { by: "anna" }, undefined) as Begun & { kind: "code" };
+  const answer = new URL(await bench.server.allow(begun.url)).searchParams;
+  const refused = assert.rejects(bench.connections.callback(answer, undefined), /the attempt was ended/);
+  await bench.connections.disconnect("asana", "anna");
+  await refused;
+  assert.deepEqual(bench.server.grants, ["authorization_code"]);
+  assert.equal(await bench.onDisk(), "");
+});
+
 Deno.test("a token goes to its hosts only, and not unencrypted", async () => {
   await using bench = await openConnections();
   await bench.connect();
