@@ -46,10 +46,15 @@ export class HookSecrets {
   constructor(private readonly options: HookSecretsOptions) {}
 
   /** Reads `WHENTHEN_KEY` again; secrets that another key than the first has sealed are sealed again. */
-  async readKey(): Promise<void> {
+  readKey(): Promise<void> {
+    return this.#alone(() => this.#readKey());
+  }
+
+  async #readKey(): Promise<void> {
     const { vault, secretOf } = this.options;
     const seal = this.#seal = Seal.of(secretOf(KEY_NAME));
-    this.#values.clear();
+    // At once, as deliveries arrive meanwhile.
+    for (const name of vault.names()) this.#read(name);
     for (const name of vault.names()) {
       const stored = vault.get(name)!;
       if (typeof seal === "string" || stored.secrets.every(({ sealed }) => seal.isCurrent(sealed))) continue;
@@ -59,7 +64,6 @@ export class HookSecrets {
       });
       await vault.put(name, { ...stored, secrets });
     }
-    for (const name of vault.names()) this.#read(name);
   }
 
   /** The secrets with which a webhook's deliveries may be signed. */

@@ -111,6 +111,19 @@ Deno.test("the secrets of handshakes are on disk only sealed, survive a restart,
     assert.deepEqual([(await open(next)).of(hook), (await open(next)).list()[0].secrets[0].readable], [[], false]);
     assert.deepEqual((await open(`${next},${KEY}`)).of(hook), ["first-secret-of-asana"]);
     assert.deepEqual((await open(next)).of(hook), ["first-secret-of-asana"]);
+    // During a reload deliveries are still verified, and a handshake is kept.
+    const last = newKey();
+    let key = next;
+    const during: string[][] = [];
+    const create = (path: string) => (during.push(running.of(hook)), realDisk.create(path));
+    const vault = await Vault.open<StoredHook>(folder, { ...realDisk, create }, () => {}, "hooks");
+    const running: HookSecrets = new HookSecrets({ clock, vault, secretOf: () => key, hide() {}, log() {} });
+    await running.readKey();
+    key = `${last},${next}`;
+    const reading = running.readKey();
+    assert.deepEqual(await Promise.all([running.offer(hook, "second-secret-of-asana"), reading]), [true, undefined]);
+    assert.deepEqual(during, [["first-secret-of-asana"], ["first-secret-of-asana"]]);
+    assert.deepEqual((await open(last)).of(hook), ["first-secret-of-asana", "second-secret-of-asana"]);
   } finally {
     await rm(folder, { recursive: true });
   }
