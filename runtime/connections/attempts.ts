@@ -1,14 +1,14 @@
 import { randomBytes } from "node:crypto";
 import { type Clock, sleepFor } from "../host/clock.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
-import { type OAuthConnection, OUT_OF_BAND } from "./connection.ts";
+import { ConnectionError, type OAuthConnection, OUT_OF_BAND } from "./connection.ts";
 import { type DeviceCode, type Granted, type OAuth, PendingError } from "./oauth.ts";
 
 /** Milliseconds that a person has to allow a connection. */
 export const ATTEMPT_LIFE = 600_000;
 /** The most attempts that are remembered; a new one displaces the oldest. */
 const MOST = 100;
-/** Milliseconds by which a device polls less often when the server asks for it (RFC 8628, section 3.5). */
+/** Milliseconds by which a device polls less often when the server asks for it or fails (RFC 8628, section 3.5). */
 const SLOWER = 5_000;
 
 /** What a person does next. Times are milliseconds since the epoch. */
@@ -38,6 +38,8 @@ interface Attempt extends Starter, Pick<AttemptState, "state" | "error"> {
   oauth: OAuth;
   /** Absent for a device, and once it was used: a state is valid once. */
   code?: { state: string; verifier: string; redirect: string };
+  /** Why the last poll of a device failed; the next one may succeed. */
+  trouble?: string;
   ended: AbortController;
 }
 
@@ -108,7 +110,7 @@ export class Attempts {
   get(id: string): AttemptState | undefined {
     const attempt = this.#attempts.get(id);
     if (attempt === undefined) return undefined;
-    if (attempt.state === "waiting" && attempt.until <= this.clock.now()) fail(attempt, "nobody allowed it in time");
+    if (attempt.state === "waiting" && attempt.until <= this.clock.now()) expire(attempt);
     const { settings: { name: connection }, state, error } = attempt;
     return { connection, state, ...error !== undefined && { error } };
   }
@@ -159,20 +161,33 @@ export class Attempts {
     for (let pause = interval * 1_000;;) {
       await sleepFor(this.clock, pause, signal);
       if (signal.aborted) return;
-      if (attempt.until <= this.clock.now()) return fail(attempt, "nobody allowed it in time");
+      if (attempt.until <= this.clock.now()) return expire(attempt);
+      let granted: Granted;
       try {
-        return await this.#granted(attempt, await attempt.oauth.deviceTokens(deviceCode));
+        granted = await attempt.oauth.deviceTokens(deviceCode);
       } catch (error) {
-        if (!(error instanceof PendingError)) return fail(attempt, messageOf(error));
-        if (error.slower) pause += SLOWER;
+        if (error instanceof ConnectionError) return fail(attempt, messageOf(error));
+        const isPending = error instanceof PendingError;
+        attempt.trouble = isPending ? undefined : messageOf(error);
+        if (!isPending || error.slower) pause += SLOWER;
+        continue;
       }
+      return await this.#granted(attempt, granted).catch((error) => fail(attempt, messageOf(error)));
     }
   }
 
   async #granted(attempt: Attempt, granted: Granted): Promise<void> {
+    // It may have been ended during the exchange: whoever disconnects expects that no tokens are left.
+    if (attempt.ended.signal.aborted) {
+      throw new ConnectionError(`Cannot connect "${attempt.settings.name}": the attempt was ended; connect it again`);
+    }
     await this.onGranted(attempt.settings, granted, attempt.by);
     attempt.state = "connected";
   }
+}
+
+function expire(attempt: Attempt): void {
+  fail(attempt, attempt.trouble ?? "nobody allowed it in time");
 }
 
 function fail(attempt: Attempt, error: string): void {

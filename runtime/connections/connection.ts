@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { TerminalError } from "../model/errors.ts";
 import type { Position } from "../model/problem.ts";
 
@@ -81,6 +82,16 @@ export interface ConnectionListing {
   /** Who connected it, and when. */
   by?: string;
   at?: number;
+}
+
+/**
+ * Differs if tokens that were got with other settings must not be used with these: those of another server, client, or scopes. Hosts
+ * are not part of it: whoever adds one wants the same token to go there.
+ */
+export function fingerprintOf({ oauth, client, scopes }: OAuthConnection): string {
+  const { issuer, authorize, token, device, revoke } = oauth;
+  const facts = [issuer, authorize, token, device, revoke, client, [...scopes].sort()];
+  return createHash("sha256").update(JSON.stringify(facts)).digest("base64url");
 }
 
 /** A token cannot be had, and another attempt would not change that; the message says what would help. */

@@ -8,6 +8,7 @@ import {
   type Connection,
   ConnectionError,
   type ConnectionListing,
+  fingerprintOf,
   type OAuthConnection,
 } from "./connection.ts";
 import { type Credentials, type Granted, InvalidGrantError, OAuth } from "./oauth.ts";
@@ -18,6 +19,8 @@ import type { ConnectionTokens } from "./with_token.ts";
 
 /** A token is renewed this many milliseconds before it expires, so that it is still valid when it arrives. */
 const EARLY = 30_000;
+/** Why tokens of other settings are not used. */
+const CHANGED = "its server, client or scopes in whenthen.yaml have changed since";
 
 /** What the connections need. */
 export interface ConnectionsOptions extends SealedTokensOptions {
@@ -49,7 +52,7 @@ export class Connections implements ConnectionTokens {
   /** Other changes of its tokens, during which none is renewed. */
   readonly #changing = new Map<string, Promise<unknown>>();
   /** Tokens of clients (client credentials), which can be had again at any time. */
-  readonly #ofClients = new Map<string, { access: string; expiresAt?: number }>();
+  readonly #ofClients = new Map<string, { fingerprint: string; access: string; expiresAt?: number }>();
 
   constructor(private readonly options: ConnectionsOptions) {
     this.#sealed = new SealedTokens(options);
@@ -95,7 +98,7 @@ export class Connections implements ConnectionTokens {
       throw new UsageError(`"${name}" needs no connecting: it uses the secret ${connection.bearer}`);
     }
     if (connection.grant === "client_credentials") {
-      await this.#once(name, () => this.#clientToken(connection));
+      await this.#clientToken(connection);
       return undefined;
     }
     if (this.#sealed.fault !== undefined) throw new UsageError(`Cannot connect "${name}": ${this.#sealed.fault}`);
@@ -129,19 +132,20 @@ export class Connections implements ConnectionTokens {
       if (this.#sealed.stored(name) === undefined) return undefined;
       const found = this.#sealed.get(name);
       await this.#sealed.put(name, undefined);
-      return { tokens: found?.tokens };
+      return { tokens: found?.tokens, fingerprint: found?.stored.fingerprint };
     });
     if (found === undefined) return undefined;
     this.options.onState(name, undefined);
     this.options.log("info", `The connection "${name}" was disconnected by ${by}`);
     return found.tokens === undefined
       ? { revoked: false, reason: "it had no tokens that could be read" }
-      : await this.#revoke(name, found.tokens);
+      : await this.#revoke(name, found.tokens, found.fingerprint);
   }
 
-  async #revoke(name: string, { access, refresh }: Tokens): Promise<Disconnected> {
+  async #revoke(name: string, { access, refresh }: Tokens, fingerprint: string | undefined): Promise<Disconnected> {
     const connection = this.#settings.get(name);
     if (connection?.kind !== "oauth") return { revoked: false, reason: "it is no longer in whenthen.yaml" };
+    if (fingerprint !== fingerprintOf(connection)) return { revoked: false, reason: CHANGED };
     try {
       // With the refresh token, servers revoke the access tokens too (RFC 7009, section 2.1).
       const revoked = await this.#oauthOf(connection).revoke(refresh ?? access);
@@ -176,7 +180,11 @@ export class Connections implements ConnectionTokens {
 
   /** Tells the state of each again: a crash may have come before it was told. */
   tell(): void {
-    for (const name of this.#sealed.names()) this.options.onState(name, this.#sealed.stored(name)!.lost?.reason);
+    for (const name of this.#sealed.names()) {
+      const connection = this.#settings.get(name);
+      const stored = connection?.kind === "oauth" ? this.#storedOf(connection) : this.#sealed.stored(name);
+      this.options.onState(name, stored?.lost?.reason);
+    }
   }
 
   /** Ends the attempts in progress. */
@@ -230,17 +238,28 @@ export class Connections implements ConnectionTokens {
   async #oauthToken(connection: OAuthConnection, refused: string | undefined): Promise<string> {
     const { name, grant } = connection;
     if (grant === "client_credentials") {
-      const known = this.#ofClients.get(name);
+      const known = this.#ofClient(connection);
       const isGood = known !== undefined && known.access !== refused && !this.#isOver(known.expiresAt);
-      return isGood ? known.access : await this.#once(name, () => this.#clientToken(connection));
+      return isGood ? known.access : await this.#clientToken(connection);
     }
     await this.#sealed.save(name);
     while (this.#changing.has(name)) await this.#changing.get(name)!.catch(() => {});
     // From here on nothing waits until a renewal has begun: two that find the same old token join the same renewal.
-    const found = this.#sealed.get(name);
-    if (found === undefined) throw this.#unusable(name);
+    const found = this.#storedOf(connection) && this.#sealed.get(name);
+    if (found === undefined) throw this.#unusable(connection);
     const isGood = found.tokens.access !== refused && !this.#isOver(found.stored.expiresAt);
     return isGood ? found.tokens.access : await this.#once(name, () => this.#renew(connection, found));
+  }
+
+  /** What is on disk of a connection, if it was connected with these settings. */
+  #storedOf(connection: OAuthConnection): StoredConnection | undefined {
+    const stored = this.#sealed.stored(connection.name);
+    return stored?.fingerprint === fingerprintOf(connection) ? stored : undefined;
+  }
+
+  #ofClient(connection: OAuthConnection): { access: string; expiresAt?: number } | undefined {
+    const known = this.#ofClients.get(connection.name);
+    return known?.fingerprint === fingerprintOf(connection) ? known : undefined;
   }
 
   /** Joins the renewal in progress, or begins one. */
@@ -270,11 +289,16 @@ export class Connections implements ConnectionTokens {
     return expiresAt - EARLY <= this.options.clock.now();
   }
 
-  async #clientToken(connection: OAuthConnection): Promise<string> {
-    const { access, expiresIn } = await this.#oauthOf(connection).clientCredentials();
-    this.#sealed.mask(connection.name, { access });
-    this.#ofClients.set(connection.name, { access, ...this.#expiry(expiresIn) });
-    return access;
+  #clientToken(connection: OAuthConnection): Promise<string> {
+    const { name } = connection;
+    const fingerprint = fingerprintOf(connection);
+    // After an edit nobody may join the request for a token by the settings before.
+    return this.#once(`${name} ${fingerprint}`, async () => {
+      const { access, expiresIn } = await this.#oauthOf(connection).clientCredentials();
+      this.#sealed.mask(name, { access });
+      this.#ofClients.set(name, { fingerprint, access, ...this.#expiry(expiresIn) });
+      return access;
+    });
   }
 
   #expiry(expiresIn: number | undefined): { expiresAt?: number } {
@@ -290,12 +314,12 @@ export class Connections implements ConnectionTokens {
     if (tokens.refresh === undefined) {
       if (!this.#isOver(stored.expiresAt)) return tokens.access;
       await this.#lose(name, stored, "its token has expired, and the server gave none to renew it with");
-      throw this.#unusable(name);
+      throw this.#unusable(connection);
     }
     const granted = await this.#oauthOf(connection).refresh(tokens.refresh).catch(async (error) => {
       if (!(error instanceof InvalidGrantError)) throw error;
       await this.#lose(name, stored, error.message);
-      throw this.#unusable(name);
+      throw this.#unusable(connection);
     });
     const { access, refresh = tokens.refresh, expiresIn, scopes = stored.scopes } = granted;
     const { expiresAt: _before, ...facts } = stored;
@@ -303,25 +327,34 @@ export class Connections implements ConnectionTokens {
     return access;
   }
 
-  async #connected({ name, scopes: asked }: OAuthConnection, granted: Granted, by: string): Promise<void> {
+  async #connected(connection: OAuthConnection, granted: Granted, by: string): Promise<void> {
+    const { name, scopes: asked } = connection;
+    const fingerprint = fingerprintOf(connection);
+    const current = this.#settings.get(name);
+    if (current?.kind !== "oauth" || fingerprintOf(current) !== fingerprint) {
+      throw new ConnectionError(`Cannot connect "${name}": ${CHANGED}; connect it again`);
+    }
     const { access, refresh, expiresIn, scopes = asked } = granted;
     const at = this.options.clock.now();
-    const stored = { state: "connected" as const, renews: refresh !== undefined, scopes, by, at };
+    const stored = { state: "connected" as const, renews: refresh !== undefined, scopes, fingerprint, by, at };
     const tokens = { access, ...refresh !== undefined && { refresh } };
     await this.#change(name, () => this.#sealed.keep(name, { ...stored, ...this.#expiry(expiresIn) }, tokens));
     this.options.onState(name, undefined);
     this.options.log("info", `The connection "${name}" was connected by ${by}`);
   }
 
-  #unusable(name: string): ConnectionError {
-    return new ConnectionError(`Cannot use the connection "${name}": ${this.#reason(name)}`);
+  #unusable(connection: OAuthConnection): ConnectionError {
+    return new ConnectionError(`Cannot use the connection "${connection.name}": ${this.#reason(connection)}`);
   }
 
   /** Why it has no tokens that can be used, and what would help. */
-  #reason(name: string): string {
-    const stored = this.#sealed.stored(name);
+  #reason(connection: OAuthConnection): string {
+    const { name } = connection;
+    const stored = this.#storedOf(connection);
     const remedy = `connect it with: whenthen connect ${name}`;
-    if (stored === undefined) return `nobody has connected it yet; ${remedy}`;
+    if (stored === undefined) {
+      return `${this.#sealed.stored(name) === undefined ? "nobody has connected it yet" : CHANGED}; ${remedy}`;
+    }
     if (stored.lost !== undefined) return `it is lost: ${stored.lost.reason}; ${remedy}`;
     return this.#sealed.fault ??
       `its tokens were sealed with another ${KEY_NAME}; add that one after the new one and a comma, or ${remedy}`;
@@ -345,16 +378,18 @@ export class Connections implements ConnectionTokens {
     }
     const facts = { name, kind: connection.grant, hosts, scopes: connection.scopes };
     if (connection.grant === "client_credentials") {
-      const { expiresAt } = this.#ofClients.get(name) ?? {};
+      const { expiresAt } = this.#ofClient(connection) ?? {};
       return { ...facts, state: "connected", renews: true, ...expiresAt !== undefined && { expiresAt } };
     }
-    const stored = this.#sealed.stored(name);
-    if (stored === undefined) return { ...facts, state: "unconnected", reason: this.#reason(name), renews: false };
+    const stored = this.#storedOf(connection);
+    if (stored === undefined) {
+      return { ...facts, state: "unconnected", reason: this.#reason(connection), renews: false };
+    }
     const { state, scopes, expiresAt, renews, by, at } = stored;
     const isLocked = state === "connected" && this.#sealed.get(name) === undefined;
     const found = { ...facts, scopes, renews, by, at, ...expiresAt !== undefined && { expiresAt } };
     if (state === "connected" && !isLocked) return { ...found, state };
-    return { ...found, state: isLocked ? "locked" : state, reason: this.#reason(name) };
+    return { ...found, state: isLocked ? "locked" : state, reason: this.#reason(connection) };
   }
 }
 

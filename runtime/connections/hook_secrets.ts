@@ -6,6 +6,8 @@ import type { StoredHook, Vault } from "./vault.ts";
 
 /** The most secrets of one webhook: while it is open, anybody may offer some. */
 const MOST = 100;
+/** Characters of a secret. Each is masked in all output: a short one could be a word that occurs there. */
+const SHORTEST = 16;
 const LONGEST = 200;
 
 /** A webhook trigger. */
@@ -44,10 +46,15 @@ export class HookSecrets {
   constructor(private readonly options: HookSecretsOptions) {}
 
   /** Reads `WHENTHEN_KEY` again; secrets that another key than the first has sealed are sealed again. */
-  async readKey(): Promise<void> {
+  readKey(): Promise<void> {
+    return this.#alone(() => this.#readKey());
+  }
+
+  async #readKey(): Promise<void> {
     const { vault, secretOf } = this.options;
     const seal = this.#seal = Seal.of(secretOf(KEY_NAME));
-    this.#values.clear();
+    // At once, as deliveries arrive meanwhile.
+    for (const name of vault.names()) this.#read(name);
     for (const name of vault.names()) {
       const stored = vault.get(name)!;
       if (typeof seal === "string" || stored.secrets.every(({ sealed }) => seal.isCurrent(sealed))) continue;
@@ -57,7 +64,6 @@ export class HookSecrets {
       });
       await vault.put(name, { ...stored, secrets });
     }
-    for (const name of vault.names()) this.#read(name);
   }
 
   /** The secrets with which a webhook's deliveries may be signed. */
@@ -88,7 +94,7 @@ export class HookSecrets {
     return this.#listing(name);
   }
 
-  /** Adds the secret of a handshake; once it resolves, it is on disk. @returns false if the webhook is not open */
+  /** Adds the secret of a handshake; once it resolves, it is on disk. @returns false if the webhook is not open, or the secret too short or too long */
   offer(key: HookKey, secret: string): Promise<boolean> {
     return this.#alone(() => this.#offer(key, secret));
   }
@@ -98,7 +104,7 @@ export class HookSecrets {
     const name = nameOf(key);
     const stored = vault.get(name);
     if (stored === undefined || stored.openUntil <= clock.now() || typeof this.#seal === "string") return false;
-    if (secret.length === 0 || secret.length > LONGEST || stored.secrets.length >= MOST) return false;
+    if (secret.length < SHORTEST || secret.length > LONGEST || stored.secrets.length >= MOST) return false;
     // The provider repeats a handshake whose answer it did not get.
     if (this.of(key).includes(secret)) return true;
     const added = { id: randomBytes(4).toString("hex"), sealed: this.#seal.seal(name, secret), at: clock.now() };

@@ -10,6 +10,8 @@ export interface StoredConnection {
   /** Whether there is a refresh token. */
   renews: boolean;
   scopes: string[];
+  /** Of the settings with which it was connected. */
+  fingerprint: string;
   by: string;
   at: number;
   lost?: { at: number; reason: string };

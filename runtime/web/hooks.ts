@@ -78,7 +78,8 @@ async function acceptSecret(
   if (takers.length === 0) return undefined;
   const accepted = await Promise.all(takers.map(({ hook }) => hookSecrets.offer(hook, secret!)));
   if (accepted.includes(true)) return new Response(null, { status: 200, headers: { [HANDSHAKE]: secret! } });
-  const error = "This webhook accepts no handshake now; an operator opens it with: whenthen hooks open RULE --for 10m";
+  const error = "This webhook accepts no handshake now, or not this secret (16 to 200 characters); " +
+    "an operator opens it with: whenthen hooks open RULE --for 10m";
   return Response.json({ error }, { status: 403 });
 }
 

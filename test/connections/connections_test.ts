@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Begun } from "../../runtime/connections/attempts.ts";
 import { sendWithToken } from "../../runtime/connections/with_token.ts";
-import { ADDRESS, asana, openConnections } from "./harness.ts";
+import { ADDRESS, asana, type ConnectionsBench, openConnections } from "./harness.ts";
 
 Deno.test("a connection is connected by the code with PKCE, and its token opens the API", async () => {
   await using bench = await openConnections();
@@ -182,12 +182,7 @@ Deno.test("a device is connected by a code that a person types in", async () => 
   const begun = await bench.connections.begin("asana", { by: "anna" }, "device") as Begun & { kind: "device" };
   assert.match(begun.userCode, /^[A-Z]{4}-[A-Z]{4}$/);
   const state = () => bench.connections.attempt(begun.attempt)!.state;
-  const next = async (until: () => boolean) => {
-    for (let tries = 0; tries < 200 && !until(); tries++) {
-      await bench.clock.advanceTo(bench.clock.now() + 1_000);
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
-  };
+  const next = (until: () => boolean) => advanceUntil(bench, until);
   await next(() => bench.clock.now() > begun.until - 590_000);
   assert.equal(state(), "waiting");
   await bench.server.allowDevice(begun.complete!);
@@ -196,6 +191,45 @@ Deno.test("a device is connected by a code that a person types in", async () => 
   const authorization = `Bearer ${await bench.token()}`;
   assert.equal((await fetch(bench.server.api, { headers: { authorization } })).status, 200);
 });
+
+Deno.test("a device goes on polling after a failure of the server or the network, until its code expires", async () => {
+  await using bench = await openConnections();
+  const begin = async () =>
+    await bench.connections.begin("asana", { by: "anna" }, "device") as Begun & { kind: "device" };
+  const state = (begun: Begun) => bench.connections.attempt(begun.attempt)!;
+  const allowed = await begin();
+  await bench.server.allowDevice(allowed.complete!);
+  const real = globalThis.fetch;
+  let polls = 0;
+  globalThis.fetch = () =>
+    polls++ === 0
+      ? Promise.reject(new TypeError("connection refused"))
+      : Promise.resolve(Response.json({ error: "temporarily_unavailable" }, { status: 503 }));
+  try {
+    await advanceUntil(bench, () => polls >= 2);
+    assert.equal(state(allowed).state, "waiting");
+  } finally {
+    globalThis.fetch = real;
+  }
+  await advanceUntil(bench, () => state(allowed).state !== "waiting");
+  assert.equal(state(allowed).state, "connected");
+  const late = await begin();
+  globalThis.fetch = () => Promise.reject(new TypeError("connection refused"));
+  try {
+    await advanceUntil(bench, () => state(late).state !== "waiting", 30_000);
+  } finally {
+    globalThis.fetch = real;
+  }
+  assert.match(state(late).error!, /connection refused/);
+});
+
+/** Moves the clock on, with time for the answers of the server. */
+async function advanceUntil({ clock }: ConnectionsBench, isDone: () => boolean, step = 1_000): Promise<void> {
+  for (let tries = 0; tries < 200 && !isDone(); tries++) {
+    await clock.advanceTo(clock.now() + step);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
 
 Deno.test("client credentials connect by themselves, and nothing is kept on disk", async () => {
   await using bench = await openConnections((server) => [asana(server, { grant: "client_credentials" })]);
@@ -224,6 +258,17 @@ Deno.test("disconnecting forgets the tokens, and the server revokes them", async
   await assert.rejects(bench.token(), /nobody has connected it yet/);
 });
 
+Deno.test("disconnecting while a code is exchanged leaves no tokens", async () => {
+  await using bench = await openConnections();
+  const begun = await bench.connections.begin("asana", { by: "anna" }, undefined) as Begun & { kind: "code" };
+  const answer = new URL(await bench.server.allow(begun.url)).searchParams;
+  const refused = assert.rejects(bench.connections.callback(answer, undefined), /the attempt was ended/);
+  await bench.connections.disconnect("asana", "anna");
+  await refused;
+  assert.deepEqual(bench.server.grants, ["authorization_code"]);
+  assert.equal(await bench.onDisk(), "");
+});
+
 Deno.test("a token goes to its hosts only, and not unencrypted", async () => {
   await using bench = await openConnections();
   await bench.connect();
@@ -234,6 +279,38 @@ Deno.test("a token goes to its hosts only, and not unencrypted", async () => {
   });
   await bench.connections.set([asana(bench.server, { hosts: ["api.example.org"] })]);
   await assert.rejects(ask("http://api.example.org/"), /not sent unencrypted: write https:\/\/api\.example\.org/);
+});
+
+Deno.test("tokens are used only with the server, client and scopes that got them", async () => {
+  await using bench = await openConnections();
+  const { server, connections } = bench;
+  await bench.connect();
+  const first = await bench.token();
+  const other = { issuer: server.issuer, revoke: `${server.api}/revoke`, parameters: {} };
+  for (const changes of [{ oauth: other }, { client: "OTHER_ID" }, { scopes: [] }]) {
+    await connections.set([asana(server, changes)]);
+    await assert.rejects(bench.token(), /its server, client or scopes .* have changed since; connect it with/);
+    assert.equal(connections.list()[0].state, "unconnected");
+  }
+  await connections.set([asana(server, { hosts: [server.apiHost, "api.example.org"] })]);
+  assert.equal(await bench.token(), first);
+  // An attempt that began before the edit stores nothing.
+  const begun = await connections.begin("asana", { by: "anna" }, undefined) as Begun & { kind: "code" };
+  const answer = new URL(await server.allow(begun.url)).searchParams;
+  await connections.set([asana(server, { oauth: other })]);
+  await assert.rejects(connections.callback(answer, undefined), /Cannot connect "asana": its server, .* changed since/);
+  // The other server does not get the tokens, even to revoke them.
+  const { revoked, reason } = (await connections.disconnect("asana", "anna"))!;
+  assert.deepEqual([revoked, /have changed since/.test(reason!), server.presented], [false, true, []]);
+});
+
+Deno.test("a client's token is used only with the settings that got it", async () => {
+  await using bench = await openConnections((server) => [asana(server, { grant: "client_credentials" })]);
+  const before = bench.token();
+  await bench.connections.set([asana(bench.server, { grant: "client_credentials", scopes: [] })]);
+  const [first, second] = await Promise.all([before, bench.token()]);
+  assert.notEqual(first, second);
+  assert.notEqual(await bench.token(), first);
 });
 
 Deno.test("tokens are on disk only sealed, and masked in every output", async () => {

@@ -40,15 +40,19 @@ Deno.test("a handshake is answered only while the webhook is open; each adds a s
   const [opened] = (await bench.post("/api/hooks/open", { rule: "tasks", for: "10m", by: "anna" })).body;
   assert.equal(opened.openUntil, bench.clock.now() + 600_000);
   // Two at once are both kept.
-  const answers = await Promise.all(["first-secret", "second-secret"].map((secret) => shake(bench, secret)));
+  const answers = await Promise.all(
+    ["first-secret-of-asana", "second-secret-of-asana"].map((secret) => shake(bench, secret)),
+  );
   assert.deepEqual(answers.map(({ status, headers }) => [status, headers.get("x-hook-secret")]), [
-    [200, "first-secret"],
-    [200, "second-secret"],
+    [200, "first-secret-of-asana"],
+    [200, "second-secret-of-asana"],
   ]);
-  assert.equal((await shake(bench, "first-secret")).status, 200);
+  assert.equal((await shake(bench, "first-secret-of-asana")).status, 200);
+  // Secrets are masked in all output: one that is a word there is refused.
+  for (const bad of ["rule", "x".repeat(15), "x".repeat(201)]) assert.equal((await shake(bench, bad)).status, 403);
   const [listed] = (await bench.ask("GET", "/api/hooks")).body;
   assert.deepEqual([listed.rule, listed.path, listed.secrets.length], ["tasks", "/hooks/asana", 2]);
-  assert.ok(!JSON.stringify(listed).includes("first-secret"));
+  assert.ok(!JSON.stringify(listed).includes("first-secret-of-asana"));
   bench.clock.jumpTo(bench.clock.now() + 600_000);
   assert.equal((await shake(bench, "too-late")).status, 403);
 });
@@ -56,23 +60,23 @@ Deno.test("a handshake is answered only while the webhook is open; each adds a s
 Deno.test("deliveries are verified with every secret; an empty one is answered and starts nothing, a repeated one is one event", async () => {
   await using bench = await openAsana();
   await bench.context.hookSecrets.readKey();
-  assert.equal((await deliver(bench, "first-secret", EVENTS)).status, 401);
+  assert.equal((await deliver(bench, "first-secret-of-asana", EVENTS)).status, 401);
   await bench.post("/api/hooks/open", { rule: "tasks" });
-  for (const secret of ["first-secret", "second-secret"]) await shake(bench, secret);
-  assert.equal((await deliver(bench, "first-secret", '{"events":[]}')).status, 200);
+  for (const secret of ["first-secret-of-asana", "second-secret-of-asana"]) await shake(bench, secret);
+  assert.equal((await deliver(bench, "first-secret-of-asana", '{"events":[]}')).status, 200);
   assert.equal((await bench.store.listEvents({ limit: 10 })).length, 0);
-  assert.equal((await deliver(bench, "second-secret", EVENTS)).status, 202);
-  assert.deepEqual((await deliver(bench, "second-secret", EVENTS)).body.duplicate, true);
-  assert.equal((await deliver(bench, "third-secret", EVENTS)).status, 401);
+  assert.equal((await deliver(bench, "second-secret-of-asana", EVENTS)).status, 202);
+  assert.deepEqual((await deliver(bench, "second-secret-of-asana", EVENTS)).body.duplicate, true);
+  assert.equal((await deliver(bench, "third-secret-of-asana", EVENTS)).status, 401);
   const [{ event }] = await bench.store.listEvents({ limit: 10 });
   assert.ok(!JSON.stringify(event).includes('x-hook-signature":'));
 
   const [{ secrets }] = (await bench.ask("GET", "/api/hooks")).body;
   assert.deepEqual((await bench.post("/api/hooks/remove", { what: secrets[1].id })).body, { removed: 1 });
-  assert.equal((await deliver(bench, "second-secret", EVENTS)).status, 401);
-  assert.equal((await deliver(bench, "first-secret", '{"events":[]}')).status, 200);
+  assert.equal((await deliver(bench, "second-secret-of-asana", EVENTS)).status, 401);
+  assert.equal((await deliver(bench, "first-secret-of-asana", '{"events":[]}')).status, 200);
   assert.equal((await bench.post("/api/hooks/remove", { what: "tasks" })).status, 200);
-  assert.equal((await deliver(bench, "first-secret", '{"events":[]}')).status, 401);
+  assert.equal((await deliver(bench, "first-secret-of-asana", '{"events":[]}')).status, 401);
   assert.equal((await bench.post("/api/hooks/remove", { what: "tasks" })).status, 404);
 });
 
@@ -99,14 +103,27 @@ Deno.test("the secrets of handshakes are on disk only sealed, survive a restart,
   try {
     const first = await open(KEY);
     await first.open(hook, 60_000, "anna");
-    assert.equal(await first.offer(hook, "first-secret"), true);
-    assert.ok(hidden.includes("first-secret"));
-    assert.ok(!(await readFile(join(folder, "hooks"), "utf8")).includes("first-secret"));
-    assert.deepEqual((await open(KEY)).of(hook), ["first-secret"]);
+    assert.equal(await first.offer(hook, "first-secret-of-asana"), true);
+    assert.ok(hidden.includes("first-secret-of-asana"));
+    assert.ok(!(await readFile(join(folder, "hooks"), "utf8")).includes("first-secret-of-asana"));
+    assert.deepEqual((await open(KEY)).of(hook), ["first-secret-of-asana"]);
     const next = newKey();
     assert.deepEqual([(await open(next)).of(hook), (await open(next)).list()[0].secrets[0].readable], [[], false]);
-    assert.deepEqual((await open(`${next},${KEY}`)).of(hook), ["first-secret"]);
-    assert.deepEqual((await open(next)).of(hook), ["first-secret"]);
+    assert.deepEqual((await open(`${next},${KEY}`)).of(hook), ["first-secret-of-asana"]);
+    assert.deepEqual((await open(next)).of(hook), ["first-secret-of-asana"]);
+    // During a reload deliveries are still verified, and a handshake is kept.
+    const last = newKey();
+    let key = next;
+    const during: string[][] = [];
+    const create = (path: string) => (during.push(running.of(hook)), realDisk.create(path));
+    const vault = await Vault.open<StoredHook>(folder, { ...realDisk, create }, () => {}, "hooks");
+    const running: HookSecrets = new HookSecrets({ clock, vault, secretOf: () => key, hide() {}, log() {} });
+    await running.readKey();
+    key = `${last},${next}`;
+    const reading = running.readKey();
+    assert.deepEqual(await Promise.all([running.offer(hook, "second-secret-of-asana"), reading]), [true, undefined]);
+    assert.deepEqual(during, [["first-secret-of-asana"], ["first-secret-of-asana"]]);
+    assert.deepEqual((await open(last)).of(hook), ["first-secret-of-asana", "second-secret-of-asana"]);
   } finally {
     await rm(folder, { recursive: true });
   }
