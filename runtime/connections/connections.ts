@@ -3,6 +3,7 @@ import { nearest } from "../language/hints.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Problem } from "../model/problem.ts";
 import { Attempts, type AttemptState, type Begun, type Starter } from "./attempts.ts";
+import { type ClientToken, ClientTokens } from "./client_tokens.ts";
 import {
   checkHost,
   type Connection,
@@ -51,8 +52,7 @@ export class Connections implements ConnectionTokens {
   readonly #renewing = new Map<string, Promise<string>>();
   /** Other changes of its tokens, during which none is renewed. */
   readonly #changing = new Map<string, Promise<unknown>>();
-  /** Tokens of clients (client credentials), which can be had again at any time. */
-  readonly #ofClients = new Map<string, { fingerprint: string; access: string; expiresAt?: number }>();
+  readonly #ofClients = new ClientTokens((connection) => this.#clientToken(connection));
 
   constructor(private readonly options: ConnectionsOptions) {
     this.#sealed = new SealedTokens(options);
@@ -98,7 +98,7 @@ export class Connections implements ConnectionTokens {
       throw new UsageError(`"${name}" needs no connecting: it uses the secret ${connection.bearer}`);
     }
     if (connection.grant === "client_credentials") {
-      await this.#clientToken(connection);
+      await this.#ofClients.ask(connection);
       return undefined;
     }
     if (this.#sealed.fault !== undefined) throw new UsageError(`Cannot connect "${name}": ${this.#sealed.fault}`);
@@ -238,9 +238,9 @@ export class Connections implements ConnectionTokens {
   async #oauthToken(connection: OAuthConnection, refused: string | undefined): Promise<string> {
     const { name, grant } = connection;
     if (grant === "client_credentials") {
-      const known = this.#ofClient(connection);
+      const known = this.#ofClients.get(connection);
       const isGood = known !== undefined && known.access !== refused && !this.#isOver(known.expiresAt);
-      return isGood ? known.access : await this.#clientToken(connection);
+      return isGood ? known.access : await this.#ofClients.ask(connection);
     }
     await this.#sealed.save(name);
     while (this.#changing.has(name)) await this.#changing.get(name)!.catch(() => {});
@@ -255,11 +255,6 @@ export class Connections implements ConnectionTokens {
   #storedOf(connection: OAuthConnection): StoredConnection | undefined {
     const stored = this.#sealed.stored(connection.name);
     return stored?.fingerprint === fingerprintOf(connection) ? stored : undefined;
-  }
-
-  #ofClient(connection: OAuthConnection): { access: string; expiresAt?: number } | undefined {
-    const known = this.#ofClients.get(connection.name);
-    return known?.fingerprint === fingerprintOf(connection) ? known : undefined;
   }
 
   /** Joins the renewal in progress, or begins one. */
@@ -289,16 +284,10 @@ export class Connections implements ConnectionTokens {
     return expiresAt - EARLY <= this.options.clock.now();
   }
 
-  #clientToken(connection: OAuthConnection): Promise<string> {
-    const { name } = connection;
-    const fingerprint = fingerprintOf(connection);
-    // After an edit nobody may join the request for a token by the settings before.
-    return this.#once(`${name} ${fingerprint}`, async () => {
-      const { access, expiresIn } = await this.#oauthOf(connection).clientCredentials();
-      this.#sealed.mask(name, { access });
-      this.#ofClients.set(name, { fingerprint, access, ...this.#expiry(expiresIn) });
-      return access;
-    });
+  async #clientToken(connection: OAuthConnection): Promise<ClientToken> {
+    const { access, expiresIn } = await this.#oauthOf(connection).clientCredentials();
+    this.#sealed.mask(connection.name, { access });
+    return { access, ...this.#expiry(expiresIn) };
   }
 
   #expiry(expiresIn: number | undefined): { expiresAt?: number } {
@@ -378,8 +367,7 @@ export class Connections implements ConnectionTokens {
     }
     const facts = { name, kind: connection.grant, hosts, scopes: connection.scopes };
     if (connection.grant === "client_credentials") {
-      const { expiresAt } = this.#ofClient(connection) ?? {};
-      return { ...facts, state: "connected", renews: true, ...expiresAt !== undefined && { expiresAt } };
+      return { ...facts, renews: true, ...this.#ofClients.listing(connection) };
     }
     const stored = this.#storedOf(connection);
     if (stored === undefined) {

@@ -233,7 +233,21 @@ async function advanceUntil({ clock }: ConnectionsBench, isDone: () => boolean, 
 
 Deno.test("client credentials connect by themselves, and nothing is kept on disk", async () => {
   await using bench = await openConnections((server) => [asana(server, { grant: "client_credentials" })]);
+  const listed = () => {
+    const [{ state, reason }] = bench.connections.list();
+    return `${state}: ${reason}`;
+  };
+  assert.match(listed(), /^unconnected: it gets a token when it is first used/);
+  const real = globalThis.fetch;
+  globalThis.fetch = () => Promise.reject(new TypeError("connection refused"));
+  try {
+    await assert.rejects(bench.token(), /connection refused/);
+  } finally {
+    globalThis.fetch = real;
+  }
+  assert.match(listed(), /^unconnected: .* for "asana": connection refused$/);
   const first = await bench.token();
+  assert.equal(listed(), "connected: undefined");
   assert.equal(await bench.token(), first);
   assert.notEqual(await bench.token(first), first);
   assert.deepEqual(bench.server.grants, ["client_credentials", "client_credentials"]);

@@ -119,7 +119,11 @@ const RULES = {
 
 const CONNECTIONS = {
   connected: { icon: "✓", tone: "good", sentence: "The connection has a token; steps and polls can use it." },
-  unconnected: { icon: "○", tone: "wait", sentence: "Nobody has connected it yet, or its secret is not set." },
+  unconnected: {
+    icon: "○",
+    tone: "wait",
+    sentence: "It has no token: nobody has connected it yet, its secret is not set, or its server gave none.",
+  },
   lost: {
     icon: "✕",
     tone: "bad",
