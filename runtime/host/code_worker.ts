@@ -90,9 +90,12 @@ function post(child: ChildProcess, message: unknown): void {
   if (child.connected) child.send(writeRecordJson(message), () => {});
 }
 
+/** Without the pages of files, such as the executable, which it shares with the program. */
 function residentBytes({ pid }: ChildProcess): number {
   try {
-    return Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1] ?? 0) * 1024;
+    const status = readFileSync(`/proc/${pid}/status`, "utf8");
+    const kilobytes = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0);
+    return (kilobytes("VmRSS") - kilobytes("RssFile")) * 1024;
   } catch {
     // It has ended, or this is not Linux: then only its heap is limited.
     return 0;
