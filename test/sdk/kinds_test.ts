@@ -5,6 +5,7 @@ import { http } from "../../runtime/actions/http/http.ts";
 import { actions } from "../../runtime/actions/index.ts";
 import { log } from "../../runtime/actions/log.ts";
 import { mail } from "../../runtime/actions/mail/mail.ts";
+import { patch } from "../../runtime/actions/patch.ts";
 import { reply } from "../../runtime/actions/reply.ts";
 import { run } from "../../runtime/actions/run.ts";
 import { state } from "../../runtime/actions/state.ts";
@@ -15,6 +16,7 @@ import type {
   HttpOptions,
   LogOptions,
   MailOptions,
+  PatchOptions,
   ReplyOptions,
   RunOptions,
   StateOptions,
@@ -55,9 +57,10 @@ const steps: {
   emit: Same<EmitOptions, StepOptions, typeof emit>;
   log: Same<LogOptions, StepOptions, typeof log>;
   mail: Same<MailOptions, StepOptions, typeof mail>;
+  patch: Same<PatchOptions, StepOptions, typeof patch>;
   reply: Same<ReplyOptions, StepOptions, typeof reply>;
   state: Same<StateOptions, StepOptions, typeof state>;
-} = { http: true, run: true, call: true, emit: true, log: true, mail: true, reply: true, state: true };
+} = { http: true, run: true, call: true, emit: true, log: true, mail: true, patch: true, reply: true, state: true };
 
 const triggers: {
   cron: Same<CronOptions, TriggerOptions, typeof cron>;
