@@ -1,10 +1,9 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { json, template } from "../language/fields/field.ts";
-import { isObject } from "../language/fields/map_fields.ts";
 import { TerminalError } from "../model/errors.ts";
 import { causeOf } from "../model/event.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import { applyMergePatch, mergePatchOf, takeOver } from "../model/merge_patch.ts";
 import { type ActionContext, defineAction, type Outcome, type PatchedSource } from "./action.ts";
 
@@ -55,7 +54,7 @@ interface PatchTask {
  * Reads the item afresh and sends only what differs. The output: the item's `key`, what was `sent` (empty if nothing differed), the `item`
  * as it is then, and the fields for which `ifChanged` said `skip`.
  */
-export async function patchItem(task: PatchTask, context: ActionContext<unknown>): Promise<Outcome> {
+async function patchItem(task: PatchTask, context: ActionContext<unknown>): Promise<Outcome> {
   const source = context.services.patched(context);
   const key = keyOf(task, context);
   const fresh = await source.one(key);

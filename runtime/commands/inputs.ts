@@ -1,9 +1,8 @@
 import { z } from "zod";
 import { fieldSchema, readFields } from "../language/fields/fields.ts";
-import { isObject } from "../language/fields/map_fields.ts";
 import { nearest } from "../language/hints.ts";
 import type { SchemaProblem } from "../language/checker/sentences.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { CommandInput } from "../model/rule.ts";
 
 const name = z.string().min(1);

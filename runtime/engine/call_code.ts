@@ -7,7 +7,7 @@ import { parseDuration } from "../model/duration.ts";
 import { recordError, RetryAfterError, TerminalError } from "../model/errors.ts";
 import type { Json, JsonObject } from "../model/json.ts";
 import type { Definition, Rule } from "../model/rule.ts";
-import { definitionKey, specifierOf, type Target } from "../model/target.ts";
+import { definitionKey, nameOfTarget, type Target } from "../model/target.ts";
 import { type BundledModule, EMIT, type ExecuteStep, type StepAnswer } from "../workers/workers.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 import { GRACE, withTimeout } from "./timeout.ts";
@@ -33,20 +33,15 @@ export async function callCode(
     return await isolates.callFunction(module, name, { ...inputs, ...more }, context.signal, execute);
   }
   const wanted = method ?? (definition.kind === "action" ? "run" : "read");
-  const values = readInputs(definition, inputs, nameOf(call));
+  const values = readInputs(definition, inputs, nameOfTarget(call));
   return await isolates.callDefinition(module, { name, method: wanted, inputs: values, more }, execute, context.signal);
-}
-
-/** The name of a target for messages: `whenthen-asana#tasks`. */
-export function nameOf({ path, name = "" }: Target): string {
-  return path === "" ? name : `${specifierOf(path).replace(/^\.\/|\/$/g, "")}#${name}`;
 }
 
 function moduleOf(rule: Rule, target: Target): BundledModule {
   const code = rule.modules[target.path];
   if (code === undefined) {
     throw new TerminalError(
-      `Cannot call ${nameOf(target)}: the file is not part of ${rule.id}; name it as text after "call"`,
+      `Cannot call ${nameOfTarget(target)}: the file is not part of ${rule.id}; name it as text after "call"`,
     );
   }
   const { path } = target;

@@ -1,8 +1,7 @@
 import type { ActionContext, ModuleCall, PatchedSource } from "../actions/action.ts";
 import { resolveArgs } from "../language/expressions/template.ts";
-import { isObject } from "../language/fields/map_fields.ts";
 import { TerminalError } from "../model/errors.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Rule } from "../model/rule.ts";
 import { definitionKey, readTarget, type Target } from "../model/target.ts";
 import { keyOfSource, nameOfSource } from "../triggers/poll/source_key.ts";
@@ -11,7 +10,7 @@ import { requestItem } from "./item_request.ts";
 import type { RunnerOptions } from "./runner_options.ts";
 
 /** What it works with. */
-export type PatchingOptions = Pick<RunnerOptions, "store" | "clock" | "surroundings" | "standIn">;
+type PatchingOptions = Pick<RunnerOptions, "store" | "clock" | "surroundings" | "standIn">;
 
 /**
  * The source of the poll that started a run.

@@ -1,5 +1,5 @@
 import { dirname, posix, relative, resolve, sep } from "node:path";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Position, Problem } from "../model/problem.ts";
 import type { CalledAction, Command, Definition, Field } from "../model/rule.ts";
 import { isModule, isTarget, readTarget, type Target } from "../model/target.ts";
@@ -15,7 +15,6 @@ import {
   readWritten,
   writtenScalars,
 } from "../language/fields/literals.ts";
-import { isObject } from "../language/fields/map_fields.ts";
 import { nearest } from "../language/hints.ts";
 import { addModule, misuse } from "./called_modules.ts";
 import type { Origin } from "../language/checker/checking.ts";

@@ -2,9 +2,8 @@ import { ExpressionError, type Scope } from "../language/expressions/expression.
 import { resolve } from "../language/expressions/template.ts";
 import { checkValues, type FieldProblem, sayProblem, withoutCleared } from "../language/fields/check_values.ts";
 import { mayChange } from "../language/fields/literals.ts";
-import { isObject } from "../language/fields/map_fields.ts";
 import type { Event } from "../model/event.ts";
-import type { JsonObject } from "../model/json.ts";
+import { isObject, type JsonObject } from "../model/json.ts";
 import type { Field, Rule, Trigger } from "../model/rule.ts";
 
 /**

@@ -1,4 +1,4 @@
-import { asJson, type Json, type JsonObject } from "../model/json.ts";
+import { asJson, isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Expectation, Mismatch, Seen, SeenStep } from "../model/test.ts";
 
 /** A mismatch; undefined if the value is as expected. */
@@ -77,7 +77,7 @@ function compareLists(expected: Json, seen: Json[], exact: boolean, fits = match
 function whole(wanted: Json[], item: Json): Json {
   if (!isObject(item)) return null;
   const [named] = Object.keys(item);
-  return wanted.filter(isObject).reduce(together, { [named]: null });
+  return wanted.filter((each) => isObject(each)).reduce(together, { [named]: null });
 }
 
 /** All keys of both objects, at any depth. */
@@ -154,10 +154,6 @@ function contains(part: Json, text: Json | undefined): boolean {
 
 function own(object: JsonObject, key: string): Json | undefined {
   return Object.hasOwn(object, key) ? object[key] : undefined;
-}
-
-function isObject(value: Json | undefined): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 const TIME = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d)?)?$/;

@@ -7,6 +7,13 @@ export type Json = null | boolean | number | bigint | string | Json[] | { [key: 
 /** A JSON object. */
 export type JsonObject = { [key: string]: Json };
 
+/** Whether a value is an object, and not a list or null. */
+export function isObject(value: Json | undefined): value is JsonObject;
+export function isObject(value: unknown): value is Record<string, unknown>;
+export function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
 /**
  * A value that an interface describes, as JSON: TypeScript gives an interface no index signature. All that is in it must be
  * JSON; members that are undefined are left out where it is written.

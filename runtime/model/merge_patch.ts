@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Json, JsonObject } from "./json.ts";
+import { isObject, type Json, type JsonObject } from "./json.ts";
 
 /** Applies a merge patch: null removes a property, an object is merged, anything else replaces (RFC 7396, section 2). */
 export function applyMergePatch(target: Json | undefined, patch: Json): Json {
@@ -54,10 +54,6 @@ export function takeOver(target: Json, sent: JsonObject, answer: Json): Json {
     } else setOwn(taken, name, now);
   }
   return taken;
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function ownOf(object: JsonObject, name: string): Json | undefined {

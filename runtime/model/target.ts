@@ -52,6 +52,11 @@ export function specifierOf(path: string): string {
   return path.startsWith(NPM) ? path.slice(NPM.length) : `./${path}`;
 }
 
+/** The name of a target for messages, the same however it is written: `whenthen-asana#tasks`, `crm/contacts.ts#contacts`. */
+export function nameOfTarget({ path, name = "" }: Target): string {
+  return path === "" ? name : `${specifierOf(path).replace(/^\.\/|\/$/g, "")}#${name}`;
+}
+
 /** The key under which the definitions of a rule are kept. */
 export function definitionKey({ path, name }: Target): string {
   return `${path}#${name ?? ""}`;

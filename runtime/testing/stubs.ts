@@ -11,8 +11,7 @@ import { stepNames } from "../language/expectation.ts";
 import { hintAtUnknownKey } from "../language/hints.ts";
 import { TerminalError, TimeoutError } from "../model/errors.ts";
 import { type Repeatable, toHeaders } from "../model/event.ts";
-import { isObject } from "../language/fields/map_fields.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Command } from "../model/rule.ts";
 
 /** A step that needs an answer. */

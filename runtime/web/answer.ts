@@ -3,12 +3,23 @@ import type { Context } from "hono";
 import type { ContentfulStatusCode } from "hono/utils/http-status";
 import { writeExactJson } from "../formats/exact_json.ts";
 import { toHeaders } from "../model/event.ts";
-import type { Json } from "../model/json.ts";
+import type { Json, JsonObject } from "../model/json.ts";
 import { isFinal } from "../model/run.ts";
 import type { VerdictKind } from "../model/verdict.ts";
 import type { Receipt, Reply } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
 import type { WaitOutcome } from "./reply_waiters.ts";
+
+/** The answer of the API to a request that it refuses. */
+export function answerRefusal(
+  c: Context,
+  { maskJson }: Pick<WebContext, "maskJson">,
+  status: 403 | 404 | 409 | 422,
+  error: string,
+  more: JsonObject = {},
+): Response {
+  return answerJson(c, maskJson({ error, ...more }), status);
+}
 
 /** The answer to the sender of an event. */
 export interface EventAnswer {

@@ -3,8 +3,8 @@ import { z } from "zod";
 import { mayConfigure } from "../folder/settings/set_config.ts";
 import type { ConfigEntry, RefusedValue, RuleConfig } from "../model/config.ts";
 import type { Field } from "../model/rule.ts";
-import type { Json, JsonObject } from "../model/json.ts";
-import { answerJson } from "./answer.ts";
+import type { Json } from "../model/json.ts";
+import { answerJson, answerRefusal } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { type Asking, personOrOperator } from "./forms/api.ts";
 import { bodyOf } from "./given.ts";
@@ -51,11 +51,13 @@ export function configApi(context: WebContext): Hono<Asking> {
       case "stale": {
         const { key, by, at } = outcome;
         const error = `Nothing was set: ${by} changed ${key} at ${new Date(at).toISOString()}`;
-        return refuse(c, context, 409, error, { key, by, at });
+        return answerRefusal(c, context, 409, error, { key, by, at });
       }
       case "invalid": {
         const { problems } = outcome;
-        return refuse(c, context, 422, `The config is not valid: ${Object.values(problems).join("; ")}`, { problems });
+        return answerRefusal(c, context, 422, `The config is not valid: ${Object.values(problems).join("; ")}`, {
+          problems,
+        });
       }
     }
   };
@@ -88,27 +90,17 @@ async function list(
 function absent(c: Context<Asking>, id: string, context: WebContext): Response {
   // A person does not learn which rules there are.
   if (c.get("person") !== undefined) return forbidden(c, id, context);
-  return refuse(c, context, 404, `There is no rule "${id}" with config; there are: ${known(c, context)}`);
+  return answerRefusal(c, context, 404, `There is no rule "${id}" with config; there are: ${known(c, context)}`);
 }
 
 function forbidden(c: Context<Asking>, id: string, context: WebContext): Response {
   const { id: person } = c.get("person")!;
   const error = `${person} may not set the config of "${id}"; what ${person} may set: ${known(c, context)}`;
-  return refuse(c, context, 403, error);
+  return answerRefusal(c, context, 403, error);
 }
 
 /** The rules whose config may be set. */
 function known(c: Context<Asking>, context: WebContext): string {
   const configs = [...context.rules().configs.values()].filter((config) => mayConfigure(config, c.get("person")));
   return configs.map(({ rule }) => rule).sort().join(", ") || "none";
-}
-
-function refuse(
-  c: Context,
-  { maskJson }: WebContext,
-  status: 403 | 404 | 409 | 422,
-  error: string,
-  more: JsonObject = {},
-) {
-  return answerJson(c, maskJson({ error, ...more }), status);
 }

@@ -3,10 +3,10 @@ import { z } from "zod";
 import { callerInputs } from "../commands/check_set.ts";
 import { commandOfRule } from "../commands/command_rule.ts";
 import { mayStart, startersOf, startRule } from "../ingest/start_rule.ts";
-import type { Json, JsonObject } from "../model/json.ts";
+import type { Json } from "../model/json.ts";
 import type { Field } from "../model/rule.ts";
 import type { Receipt } from "../store/store.ts";
-import { answerJson, type EventAnswer, eventAnswer } from "./answer.ts";
+import { answerJson, answerRefusal, type EventAnswer, eventAnswer } from "./answer.ts";
 import type { WebContext } from "./context.ts";
 import { type Asking, personOrOperator } from "./forms/api.ts";
 import { bodyOf } from "./given.ts";
@@ -66,7 +66,9 @@ export function startApi(context: WebContext): Hono<Asking> {
         return absent(c, id, context);
       case "invalid": {
         const { problems } = started;
-        return refuse(c, context, 422, `The inputs are not valid: ${Object.values(problems).join("; ")}`, { problems });
+        return answerRefusal(c, context, 422, `The inputs are not valid: ${Object.values(problems).join("; ")}`, {
+          problems,
+        });
       }
     }
   });
@@ -79,11 +81,17 @@ function absent(c: Context<Asking>, id: string, context: WebContext): Response {
   const known = [...context.rules().startable.values()].filter((rule) => mayStart(rule, person)).map(({ id }) => id);
   const there = known.sort().join(", ") || "none";
   if (person !== undefined) {
-    return refuse(c, context, 403, `${person.id} may not start a rule "${id}"; what ${person.id} may start: ${there}`);
+    return answerRefusal(
+      c,
+      context,
+      403,
+      `${person.id} may not start a rule "${id}"; what ${person.id} may start: ${there}`,
+    );
   }
-  return refuse(c, context, 404, `Cannot start the rule "${id}": there is none with that id; there are: ${there}`);
-}
-
-function refuse(c: Context, { maskJson }: WebContext, status: 403 | 404 | 422, error: string, more: JsonObject = {}) {
-  return answerJson(c, maskJson({ error, ...more }), status);
+  return answerRefusal(
+    c,
+    context,
+    404,
+    `Cannot start the rule "${id}": there is none with that id; there are: ${there}`,
+  );
 }

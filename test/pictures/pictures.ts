@@ -3,8 +3,7 @@ import { mkdir, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { stdout } from "node:process";
 import type { BrowserContextOptions, Page } from "playwright-core";
-import { launchBrowser, newPage, PHONE } from "../e2e/browser/browser.ts";
-import { PASSWORD } from "../e2e/forms.ts";
+import { launchBrowser, newPage, PHONE, signIn } from "../e2e/browser/browser.ts";
 import { type Program, start, temporaryFolder } from "../e2e/program.ts";
 import { WebServer } from "../e2e/web_server.ts";
 import { runShop, type Shop } from "./shop.ts";
@@ -35,11 +34,8 @@ const PICTURES: [string, (shop: Shop) => string][] = [
 /** Those that are also taken on a phone. */
 const ON_PHONE = ["overview", "run"];
 
-async function signIn(page: Page, program: Program): Promise<void> {
-  await page.goto(`${await program.url()}/forms/sign-in`);
-  await page.getByLabel("Name or e-mail address").fill("anna");
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Sign in" }).click();
+async function signInAsAnna(page: Page, program: Program): Promise<void> {
+  await signIn(page, `${await program.url()}/forms/sign-in`, "anna");
   await page.getByRole("button", { name: "Sign out" }).waitFor();
 }
 
@@ -63,7 +59,7 @@ const browser = await launchBrowser();
 try {
   for (const [suffix, options] of [["", DESK], ["-phone", PHONE]] as const) {
     const page = await newPage(browser, { ...options, timezoneId: "UTC" });
-    await signIn(page, program);
+    await signInAsAnna(page, program);
     for (const [name, path] of PICTURES) {
       if (suffix !== "" && !ON_PHONE.includes(name)) continue;
       await take(page, `${await program.url()}${path(shop)}`, name + suffix);

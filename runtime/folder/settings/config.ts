@@ -1,5 +1,5 @@
 import type { ConfigValue } from "../../model/config.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { Field } from "../../model/rule.ts";
 import { asWritten, type SourceText } from "../../language/fields/field_text.ts";
@@ -174,8 +174,4 @@ function suggest(word: string, candidates: string[]): string | undefined {
   const close = nearest(word, candidates);
   if (close !== undefined) return `did you mean "${close}"?`;
   return candidates.length > 0 && candidates.length <= 12 ? `known here: ${candidates.join(", ")}` : undefined;
-}
-
-function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

@@ -1,3 +1,4 @@
+import { isObject } from "../../model/json.ts";
 import { statSync } from "node:fs";
 import { basename, relative, resolve } from "node:path";
 import { platform } from "node:process";
@@ -214,8 +215,4 @@ function readAddress(value: unknown): string | undefined {
   if (typeof value !== "string" || !/^https?:\/\//.test(value) || !URL.canParse(value)) return undefined;
   const { origin, href } = new URL(value);
   return href === `${origin}/` ? origin : undefined;
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null;
 }

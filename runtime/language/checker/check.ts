@@ -1,5 +1,5 @@
 import { parseRate, type Rate } from "../../model/duration.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule } from "../../model/rule.ts";
 import type { RuleTest } from "../../model/test.ts";
@@ -13,7 +13,6 @@ import { checkValues } from "../fields/check_values.ts";
 import { duration, people as peopleSchema } from "../fields/field.ts";
 import { readFields } from "../fields/fields.ts";
 import type { Kind, Kinds } from "../kind.ts";
-import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
 import { parseWith } from "./sentences.ts";
 import { show } from "../hints.ts";

@@ -1,4 +1,4 @@
-import type { Json } from "../../model/json.ts";
+import { isObject, type Json } from "../../model/json.ts";
 import type { RetryPolicy, Step } from "../../model/rule.ts";
 import { checkArgs, checkBare } from "./check_args.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
@@ -6,7 +6,6 @@ import { resolve } from "../expressions/template.ts";
 import { duration, fieldInfo, hasTemplate, retrySchema } from "../fields/field.ts";
 import type { Kind, Kinds } from "../kind.ts";
 import { writtenScalars } from "../fields/literals.ts";
-import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
 import { parseWith } from "./sentences.ts";
 import { show } from "../hints.ts";

@@ -1,11 +1,10 @@
 import { z } from "zod";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Field, Rule, Step } from "../../model/rule.ts";
 import type { RuleTest, TestEntry, TestEntryKind } from "../../model/test.ts";
 import { parseKindArgs } from "./check_args.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
 import { checkValues } from "../fields/check_values.ts";
-import { isObject } from "../fields/map_fields.ts";
 import { resolvedArgs } from "../kind.ts";
 import { nearest, show } from "../hints.ts";
 import { parseWith } from "./sentences.ts";

@@ -1,4 +1,4 @@
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Clause, Field, Trigger } from "../../model/rule.ts";
 import { ExpressionError } from "../expressions/expression.ts";
 import { resolve } from "../expressions/template.ts";
@@ -9,7 +9,6 @@ import { checkArgs, checkBare, checkTemplates } from "./check_args.ts";
 import { checkSource } from "./check_steps.ts";
 import { type Checking, findKind, type Path } from "./checking.ts";
 import type { Kind } from "../kind.ts";
-import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
 import { nearest, show } from "../hints.ts";
 

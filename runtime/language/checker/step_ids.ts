@@ -1,8 +1,8 @@
+import { isObject } from "../../model/json.ts";
 import type { Step } from "../../model/rule.ts";
 import type { Checking, Path } from "./checking.ts";
 import { hasTemplate } from "../fields/field.ts";
 import type { Kinds } from "../kind.ts";
-import { isObject } from "../fields/map_fields.ts";
 import type { Visible } from "../expressions/names.ts";
 import { show } from "../hints.ts";
 

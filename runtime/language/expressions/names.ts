@@ -1,10 +1,9 @@
-import type { Json } from "../../model/json.ts";
+import { isObject, type Json } from "../../model/json.ts";
 import type { Position } from "../../model/problem.ts";
 import type { CalledAction, Field, Rule, Step, Trigger } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import type { Checking, Path } from "../checker/checking.ts";
 import { type FieldInfo, hasTemplate } from "../fields/field.ts";
-import { isObject } from "../fields/map_fields.ts";
 import { nearest } from "../hints.ts";
 import type { Kinds } from "../kind.ts";
 import { compile } from "./expression.ts";

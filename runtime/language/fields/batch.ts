@@ -1,3 +1,4 @@
+import { isObject } from "../../model/json.ts";
 import { z } from "zod";
 import type { Batch } from "../../model/rule.ts";
 import type { BatchTerms } from "../../store/store.ts";
@@ -6,7 +7,6 @@ import type { Checking, Path } from "../checker/checking.ts";
 import { cronProblem, cronSchedule, zone } from "./cron_schedule.ts";
 import { boolean, duration, number } from "./field.ts";
 import { type Kind, resolvedArgs } from "../kind.ts";
-import { isObject } from "./map_fields.ts";
 import { show } from "../hints.ts";
 
 /** Maximum events of a batch, which becomes one event that a run gets as a whole. */

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import type { Json } from "../../model/json.ts";
+import { isObject, type Json } from "../../model/json.ts";
 import { type Field, FIELD_TYPES, type ItemField } from "../../model/rule.ts";
 import { patternProblem } from "../expressions/pattern.ts";
 import { nearest } from "../hints.ts";
@@ -7,7 +7,6 @@ import { findContradictions } from "./contradictions.ts";
 import { fieldInfo } from "./field.ts";
 import { asWritten, type SourceText } from "./field_text.ts";
 import { checkValue, isTextType, wholeText } from "./field_value.ts";
-import { isObject } from "./map_fields.ts";
 import { parseWith, type SchemaProblem } from "../checker/sentences.ts";
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);

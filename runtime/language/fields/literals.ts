@@ -1,9 +1,8 @@
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { Field } from "../../model/rule.ts";
 import { checkValues, type FieldProblem } from "./check_values.ts";
 import { hasTemplate } from "./field.ts";
 import { allAsWritten, type SourceText } from "./field_text.ts";
-import { isObject } from "./map_fields.ts";
 
 /** Values as a file sets them, before their templates are resolved. */
 export interface GivenValues {

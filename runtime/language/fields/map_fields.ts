@@ -1,3 +1,4 @@
+import { isObject } from "../../model/json.ts";
 import type { z } from "zod";
 import { type FieldInfo, fieldInfo } from "./field.ts";
 
@@ -108,11 +109,6 @@ function fitsField(info: FieldInfo, value: unknown): boolean {
     default:
       return isText;
   }
-}
-
-/** True for objects that are not lists. */
-export function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function mapEntries(

@@ -1,5 +1,5 @@
 import type { RunState } from "../../model/run.ts";
-import type { VerdictKind } from "../../model/verdict.ts";
+import type { EventSearch } from "../listing.ts";
 import { Bloom, type BloomData } from "./bloom.ts";
 import { causesIn, type EventHeader, type MoreHeader, type RunHeader, type Text, verdictKinds } from "./lines.ts";
 
@@ -60,19 +60,8 @@ export interface RunFilter {
 }
 
 /** The events to list. */
-export interface EventFilter {
-  type?: string;
-  /** With a verdict of this rule. */
-  rule?: string;
-  subject?: string;
-  /** With a verdict of this kind (of `rule`, if that is set), or `unmatched`. */
-  verdict?: VerdictKind | "unmatched";
-  /** With this text in their JSON. */
-  text?: string;
-  /** Caused by this run. */
-  cause?: string;
-  /** With this id, from any source. */
-  id?: string;
+export interface EventFilter
+  extends Pick<EventSearch, "type" | "rule" | "subject" | "verdict" | "text" | "cause" | "id"> {
   /** Only older ones than this key. */
   before?: number;
   /** Only newer ones than this key. */

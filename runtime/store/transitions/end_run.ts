@@ -9,7 +9,7 @@ import { countEnd } from "./counters.ts";
 import { readEvent, releaseEvent } from "./events.ts";
 import { refreshLane } from "./lanes.ts";
 import { tell } from "./notices.ts";
-import { endPatchesOf } from "./patching.ts";
+import { endPatches } from "./patching.ts";
 import { addNote, dropStep, readNotes, readSteps } from "./trace.ts";
 import type { At } from "./transition.ts";
 import { cancelWaits } from "./waits.ts";
@@ -95,7 +95,7 @@ function dropRun(rows: Rows, run: RunRow, steps: StepRecord[]): void {
     if (rows.size(table) === 0) continue;
     for (const key of rows.index(table, "run").range(join(run.id, ""), undefined, Infinity)) rows.drop(table, key);
   }
-  endPatchesOf(rows, run.id);
+  endPatches(rows, run.id);
   rows.drop("run", run.id);
   releaseEvent(rows, run.event);
 }

@@ -20,20 +20,11 @@ export function beginPatch(rows: Rows, patching: Patching): JsonObject {
   return sent;
 }
 
-/** A step has ended: what it was about to write is written, or failed. */
-export function endPatches(rows: Rows, run: string, path: string): void {
+/** A step has ended, so that what it was about to write is written, or failed; without a path, the run with all its steps. */
+export function endPatches(rows: Rows, run: string, path?: string): void {
   if (rows.size("patching") === 0) return;
-  for (const place of rows.index("patching", "run").range(join(run, path, ""), undefined, Infinity)) {
-    rows.drop("patching", place);
-  }
-}
-
-/** A run has ended with all its steps. */
-export function endPatchesOf(rows: Rows, run: string): void {
-  if (rows.size("patching") === 0) return;
-  for (const place of rows.index("patching", "run").range(join(run, ""), undefined, Infinity)) {
-    rows.drop("patching", place);
-  }
+  const steps = path === undefined ? join(run, "") : join(run, path, "");
+  for (const place of rows.index("patching", "run").range(steps, undefined, Infinity)) rows.drop("patching", place);
 }
 
 /** Takes what a step has written into the baseline of its trigger, so that no look tells it, and keeps who wrote it. */

@@ -1,9 +1,9 @@
 import { formatDuration } from "../../model/duration.ts";
 import { messageOf } from "../../model/errors.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { keepGoing } from "../timetable.ts";
 import type { Detach } from "../trigger.ts";
-import { isObject, type PollContext, type Reading } from "./poll_args.ts";
+import { type PollContext, type Reading } from "./poll_args.ts";
 import { askedBackOff, knownMark, readPollMark, takeReading } from "./poll_pass.ts";
 import { ItemLimit, settingsOf } from "./poll_settings.ts";
 import { readEmitted } from "./read_pages.ts";

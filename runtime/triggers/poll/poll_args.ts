@@ -12,7 +12,7 @@ import {
   url,
 } from "../../language/fields/field.ts";
 import type { Args, ReadArgs } from "../../language/kind.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import type { TriggerContext } from "../trigger.ts";
 import { schemas as webhookSchemas } from "../webhook/webhook_request.ts";
 
@@ -91,11 +91,6 @@ export function listOf(value: Json, what: string): Json[] {
     ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
     : writeExactJson(value);
   throw new Error(`Expected a list from ${what}, got ${found.slice(0, 200)}; "items" can say where in it the list is`);
-}
-
-/** Whether a value is an object. */
-export function isObject(value: Json): value is JsonObject {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 /** Whether a step calls a command file, which is executed like `run`. */

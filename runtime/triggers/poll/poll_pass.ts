@@ -1,11 +1,9 @@
-import { createHash } from "node:crypto";
 import { isDeepStrictEqual } from "node:util";
 import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { sleepFor } from "../../host/clock.ts";
 import { inSlices } from "../../host/slices.ts";
 import { RetryAfterError } from "../../model/errors.ts";
 import type { Cause } from "../../model/event.ts";
-import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
 import { listOf, type PollContext, type Reading } from "./poll_args.ts";
@@ -13,6 +11,7 @@ import { PollCappedError, settingsOf } from "./poll_settings.ts";
 import { indexBaseline, tellStagnant, timesOf } from "./stagnant.ts";
 import { readSource } from "./poll_source.ts";
 import { withoutOwn } from "./own_writes.ts";
+import { hashOf } from "./source_key.ts";
 import { type Change, changeData, findChanges, type KeyedItems, keyItems, WHOLE } from "./poll_changes.ts";
 
 /** The progress of a poll; stored in the same transition as its events and its baseline. */
@@ -327,8 +326,4 @@ function* chunked<T>(values: Iterable<T>): Generator<T[]> {
     }
   }
   if (chunk.length > 0) yield chunk;
-}
-
-function hashOf(value: Json): string {
-  return createHash("sha256").update(writeExactJson(value)).digest("hex").slice(0, 40);
 }

@@ -2,9 +2,9 @@ import { writeExactJson } from "../../formats/exact_json.ts";
 import { columnsOf, type Format, FormatError, type FormatName, nameOfFormat } from "../../formats/format.ts";
 import { turn } from "../../host/slices.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
-import { type Asking, isCommandFile, isObject, listOf, type PollContext, type Reading } from "./poll_args.ts";
+import { type Asking, isCommandFile, listOf, type PollContext, type Reading } from "./poll_args.ts";
 import { ItemLimit, settingsOf } from "./poll_settings.ts";
 import { isPage, readPages } from "./read_pages.ts";
 

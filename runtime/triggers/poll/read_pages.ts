@@ -1,9 +1,9 @@
 import { writeExactJson } from "../../formats/exact_json.ts";
 import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { CursorExpired } from "../../model/errors.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { ItemLimit, settingsOf } from "./poll_settings.ts";
-import { isObject, listOf, type PollContext, type Reading } from "./poll_args.ts";
+import { listOf, type PollContext, type Reading } from "./poll_args.ts";
 
 /** One page as a source or a function returned it. */
 interface Page {

@@ -1,10 +1,10 @@
 import { messageOf, RetryAfterError } from "../../model/errors.ts";
-import type { Json } from "../../model/json.ts";
+import { isObject, type Json } from "../../model/json.ts";
 import type { ItemTime } from "../../store/store.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
 import { readOne } from "./one.ts";
 import { withoutOwn } from "./own_writes.ts";
-import { isObject, type PollContext } from "./poll_args.ts";
+import { type PollContext } from "./poll_args.ts";
 import { changedAt, changeData, isSameItem } from "./poll_changes.ts";
 import { type PollSettings, settingsOf } from "./poll_settings.ts";
 

@@ -1,9 +1,9 @@
+import { isObject } from "../../model/json.ts";
 import type { Context, Hono } from "hono";
 import { callerInputs, type CheckedSet, checkSet } from "../../commands/check_set.ts";
 import { commandRule } from "../../commands/command_rule.ts";
 import { mayStart, startRule } from "../../ingest/start_rule.ts";
 import { textOfValue } from "../../language/fields/field_value.ts";
-import { isObject } from "../../language/fields/map_fields.ts";
 import type { FieldProblem } from "../../language/fields/check_values.ts";
 import { sayProblem } from "../../language/fields/check_values.ts";
 import { newId } from "../../model/id.ts";

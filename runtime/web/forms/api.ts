@@ -2,10 +2,10 @@ import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { z } from "zod";
 import { UsageError } from "../../model/errors.ts";
 import type { Form, FormState, Person } from "../../model/form.ts";
-import type { Json, JsonObject } from "../../model/json.ts";
+import type { Json } from "../../model/json.ts";
 import { mayAnswer } from "../../engine/answer_form.ts";
 import { bearerToken, guard } from "../access.ts";
-import { answerJson } from "../answer.ts";
+import { answerJson, answerRefusal } from "../answer.ts";
 import type { WebContext } from "../context.ts";
 import { bodyOf, queryOf } from "../given.ts";
 import { namesOf, type People } from "./people.ts";
@@ -33,7 +33,7 @@ export function formsApi(context: WebContext): Hono<Asking> {
   app.get("/:id", async (c) => {
     const id = c.req.param("id");
     const form = await context.store.getForm(id);
-    if (form === undefined) return refuse(c, context, 404, `There is no form "${id}"`);
+    if (form === undefined) return answerRefusal(c, context, 404, `There is no form "${id}"`);
     const own = c.get("person");
     if (own !== undefined && !mayAnswer(form, own)) return notFor(c, context, id, own);
     return answerJson(c, context.maskJson(form as unknown as Json));
@@ -59,7 +59,7 @@ async function list(c: Context<Asking>, context: WebContext): Promise<Response> 
   const { people } = context.desk;
   const own = c.get("person");
   if (own !== undefined && name !== undefined && people.get(name)?.id !== own.id) {
-    return refuse(c, context, 403, `This token is of ${own.id}: it lists no forms for "${name}"`);
+    return answerRefusal(c, context, 403, `This token is of ${own.id}: it lists no forms for "${name}"`);
   }
   const to = own ? namesOf(own) : name === undefined ? undefined : addressees(name, people);
   const forms = await context.store.listForms({ ...filter, ...to && { to } });
@@ -80,39 +80,34 @@ async function answer(c: Context<Asking>, id: string, context: WebContext): Prom
   if (own === undefined && as === undefined) throw new UsageError('Cannot answer without a name: add "as": "<person>"');
   const person = as === undefined ? own : context.desk.people.get(as);
   if (own !== undefined && person?.id !== own.id) {
-    return refuse(c, context, 403, `This token is of ${own.id}: it cannot answer as "${as}"`);
+    return answerRefusal(c, context, 403, `This token is of ${own.id}: it cannot answer as "${as}"`);
   }
-  if (person === undefined) return refuse(c, context, 403, `There is nobody "${as}"`);
+  if (person === undefined) return answerRefusal(c, context, 403, `There is nobody "${as}"`);
   const answered = await context.answerForm(id, person, { values, via: "api" });
   switch (answered.kind) {
     case "accepted":
       return answerJson(c, context.maskJson(answered.form as unknown as Json));
     case "unknown":
-      return refuse(c, context, 404, `There is no form "${id}"`);
+      return answerRefusal(c, context, 404, `There is no form "${id}"`);
     case "forbidden":
       return notFor(c, context, id, person);
     case "closed":
-      return refuse(c, context, 409, `The form "${id}" cannot be answered any more: ${whyClosed(answered.form)}`);
+      return answerRefusal(
+        c,
+        context,
+        409,
+        `The form "${id}" cannot be answered any more: ${whyClosed(answered.form)}`,
+      );
     case "invalid": {
       const { problems } = answered;
       const sentences = Object.entries(problems).map(([name, problem]) => `${name}: ${problem}`).join("; ");
-      return refuse(c, context, 422, `The answer is not valid: ${sentences}`, { problems });
+      return answerRefusal(c, context, 422, `The answer is not valid: ${sentences}`, { problems });
     }
   }
 }
 
-function refuse(
-  c: Context,
-  { maskJson }: WebContext,
-  status: 403 | 404 | 409 | 422,
-  error: string,
-  more: JsonObject = {},
-): Response {
-  return answerJson(c, maskJson({ error, ...more }), status);
-}
-
 function notFor(c: Context, context: WebContext, id: string, person: Person): Response {
-  return refuse(c, context, 403, `The form "${id}" is not for ${person.id}`);
+  return answerRefusal(c, context, 403, `The form "${id}" is not for ${person.id}`);
 }
 
 /** Why a form cannot be answered any more. */

@@ -1,6 +1,8 @@
+import assert from "node:assert/strict";
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
+import { PASSWORD } from "../forms.ts";
 import { type Browser, type BrowserContextOptions, chromium, type Page } from "playwright-core";
 
 const CHROMIUM = "/usr/bin/chromium";
@@ -39,6 +41,21 @@ export async function newPage(browser: Browser, options: BrowserContextOptions =
 
 /** A phone in portrait orientation. */
 export const PHONE: BrowserContextOptions = { viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
+
+/** Opens an address that asks for a sign-in, and signs in as one of the people in the settings of the tests. */
+export async function signIn(page: Page, address: string, name: string): Promise<void> {
+  await page.goto(address);
+  await page.getByLabel("Name or e-mail address").fill(name);
+  await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByRole("button", { name: "Sign in" }).click();
+}
+
+/** The page has no violation of WCAG, and nothing is wider than the screen. */
+export async function checkPage(page: Page): Promise<void> {
+  const over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
+  assert.equal(await page.evaluate(over), 0, page.url());
+  assert.deepEqual(await accessibility(page), [], page.url());
+}
 
 const AXE = new URL("../../../node_modules/axe-core/axe.min.js", import.meta.url);
 const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];

@@ -3,12 +3,11 @@ import assert from "node:assert/strict";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { gunzipSync } from "node:zlib";
-import type { Page } from "playwright-core";
 import { copyExample } from "../../examples/example.ts";
 import { rulesFolder } from "../folder.ts";
 import { start } from "../program.ts";
 import { until } from "../until.ts";
-import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
+import { browserTest, checkPage, newPage, PHONE } from "./browser.ts";
 
 const FILES = {
   "commands/slow.yaml": `command: ./slow.sh
@@ -29,13 +28,6 @@ while [ ! -e end ]; do sleep 0.1; done
 echo "the end"
 `,
 };
-
-/** The page has no violation of WCAG, and nothing is wider than the screen. */
-async function checkPage(page: Page): Promise<void> {
-  const over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-  assert.equal(await page.evaluate(over), 0, page.url());
-  assert.deepEqual(await accessibility(page), [], page.url());
-}
 
 for (const javaScriptEnabled of [true, false]) {
   const how = javaScriptEnabled ? "" : ", without scripts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
-import { PASSWORD, PEOPLE } from "../forms.ts";
+import { browserTest, checkPage, newPage, PHONE, signIn } from "./browser.ts";
+import { PEOPLE } from "../forms.ts";
 import { rulesFolder } from "../folder.ts";
 import { start } from "../program.ts";
 
@@ -27,38 +27,30 @@ for (const javaScriptEnabled of [true, false]) {
     await using folder = await rulesFolder(RULES);
     await using program = start(folder.rules, { data: folder.data });
     const page = await newPage(browser, { ...PHONE, javaScriptEnabled, bypassCSP: javaScriptEnabled });
-    const checkPage = async () => {
-      if (!javaScriptEnabled) return;
-      const over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-      assert.equal(await page.evaluate(over), 0, page.url());
-      assert.deepEqual(await accessibility(page), [], page.url());
-    };
+    const check = () => javaScriptEnabled ? checkPage(page) : Promise.resolve();
     const save = () => page.getByRole("button", { name: "Save", exact: true }).click();
-    await page.goto(`${await program.url()}/forms/sign-in?to=/config`);
-    await page.getByLabel("Name or e-mail address").fill("anna");
-    await page.getByLabel("Password").fill(PASSWORD);
-    await page.getByRole("button", { name: "Sign in" }).click();
+    await signIn(page, `${await program.url()}/forms/sign-in?to=/config`, "anna");
     await page.getByRole("heading", { name: "Config" }).waitFor();
-    await checkPage();
+    await check();
     await page.getByRole("link", { name: "Back up" }).click();
-    await checkPage();
+    await check();
     await page.getByLabel("Folder").fill("/etc");
     await page.getByLabel("Hosts").fill("192.0.2.1\n2001:db8::1");
     await save();
     await page.locator("#field-folder-error", { hasText: 'Expected a path below /srv without .., got "/etc"' })
       .waitFor();
-    await checkPage();
+    await check();
     await page.getByLabel("Folder").fill("/srv/new");
     await page.getByLabel("fast").check();
     await save();
     await page.getByText("Saved. What starts from now on uses it.").waitFor();
-    await checkPage();
+    await check();
     await program.post("/events", { type: "paid", data: {} });
     await program.waitForMessage("backs up /srv/new, keeps 40, fast");
     await page.getByLabel("Folder").fill("/srv/newer");
     await page.getByLabel("Folder").press("Enter");
     await page.getByText("Earlier values (1)").click();
-    await checkPage();
+    await check();
     await page.getByRole("button", { name: "Use this again" }).click();
     await page.getByText("Earlier values (2)").waitFor();
     assert.equal(await page.getByLabel("Folder").inputValue(), "/srv/new");

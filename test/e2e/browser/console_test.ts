@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { browserTest, newPage } from "./browser.ts";
-import { ask, PASSWORD, PEOPLE, REFUND } from "../forms.ts";
+import { browserTest, newPage, signIn } from "./browser.ts";
+import { ask, PEOPLE, REFUND } from "../forms.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
 
@@ -28,11 +28,8 @@ async function open(rules: Record<string, string> = RULES, env: Record<string, s
 }
 
 /** Signs in from a page that requires it. */
-async function signIn(page: Page, program: Program, name: string, path = "/forms/sign-in"): Promise<void> {
-  await page.goto(`${await program.url()}${path}`);
-  await page.getByLabel("Name or e-mail address").fill(name);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Sign in" }).click();
+async function signInAt(page: Page, program: Program, name: string, path = "/forms/sign-in"): Promise<void> {
+  await signIn(page, `${await program.url()}${path}`, name);
   await page.getByRole("button", { name: "Sign out" }).waitFor();
 }
 
@@ -44,7 +41,7 @@ browserTest("with a token set, an operator signs in at / and pauses a rule by th
   const errors: string[] = [];
   page.on("console", (message) => void (message.type() === "error" && errors.push(message.text())));
   page.on("pageerror", (error) => void errors.push(error.message));
-  await signIn(page, program, "anna", "/");
+  await signInAt(page, program, "anna", "/");
   await page.getByRole("link", { name: "ops/pulse" }).focus();
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { level: 1, name: "ops/pulse" }).waitFor();
@@ -68,7 +65,7 @@ browserTest("without scripts everything works, too; who is no operator gets to t
   await using _program = program;
   const form = await ask(program, "A1");
   const page = await newPage(browser, { javaScriptEnabled: false });
-  await signIn(page, program, "anna", "/forms/sign-in?to=/rules/shop/ship");
+  await signInAt(page, program, "anna", "/forms/sign-in?to=/rules/shop/ship");
   await page.getByRole("heading", { level: 1, name: "Ship the order" }).waitFor();
   await page.getByText("Pause…").click();
   await page.getByLabel("Reason").fill("no lorry");
@@ -85,7 +82,7 @@ browserTest("without scripts everything works, too; who is no operator gets to t
   assert.equal((await program.api(`forms/${form}`)).answer.by, "anna");
 
   const carl = await newPage(browser, { javaScriptEnabled: false });
-  await signIn(carl, program, "carl");
+  await signInAt(carl, program, "carl");
   await carl.getByText("Nothing waits for you").waitFor();
   assert.equal(await carl.getByRole("link", { name: "Rules" }).count(), 0);
   assert.equal((await carl.goto(`${await program.url()}/rules/shop/ship`))!.status(), 403);
@@ -96,6 +93,6 @@ browserTest("times are in the viewer's zone from the first page on", async (brow
   await using _folder = folder;
   await using _program = program;
   const page = await newPage(browser, { timezoneId: "Asia/Tokyo" });
-  await signIn(page, program, "anna");
+  await signInAt(page, program, "anna");
   await page.locator('html[data-zone="Asia/Tokyo"]').waitFor({ state: "attached" });
 });

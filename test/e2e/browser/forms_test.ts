@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
-import { ask, PASSWORD, PEOPLE, REFUND } from "../forms.ts";
+import { accessibility, browserTest, newPage, PHONE, signIn } from "./browser.ts";
+import { ask, PEOPLE, REFUND } from "../forms.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
 import { MailServer } from "../smtp_server.ts";
@@ -23,11 +23,8 @@ async function open(settings = "") {
   return { folder, program: start(folder.rules, { data: folder.data }) };
 }
 
-async function signIn(page: Page, program: Program, name: string): Promise<void> {
-  await page.goto(`${await program.url()}/forms`);
-  await page.getByLabel("Name or e-mail address").fill(name);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Sign in" }).click();
+async function signInTo(page: Page, program: Program, name: string): Promise<void> {
+  await signIn(page, `${await program.url()}/forms`, name);
   await page.getByText(`Signed in as`).waitFor();
 }
 
@@ -38,7 +35,7 @@ browserTest("a person finds what waits, is told what does not fit, answers, and 
   await ask(program, "A1");
   await ask(program, "A2", "refund.requested", { amount: 99 });
   const page = await newPage(browser);
-  await signIn(page, program, "anna@example.org");
+  await signInTo(page, program, "anna@example.org");
   await page.getByRole("link", { name: "Refund 99 EUR?" }).waitFor();
   assert.deepEqual(await page.getByRole("listitem").getByRole("link").allTextContents(), [
     "Refund 250 EUR?",
@@ -94,7 +91,7 @@ browserTest("two tabs: the second answer is refused because the first one counts
   await using _program = program;
   const form = await ask(program, "A1");
   const first = await newPage(browser);
-  await signIn(first, program, "anna");
+  await signInTo(first, program, "anna");
   const second = await first.context().newPage();
   for (const page of [first, second]) {
     await page.goto(`${await program.url()}/forms/${form}`);
@@ -119,7 +116,7 @@ browserTest("another person is refused, and an expired form says so", async (bro
   const form = await ask(program, "A1");
   const expired = await ask(program, "Q1", "quick");
   const carl = await newPage(browser);
-  await signIn(carl, program, "carl");
+  await signInTo(carl, program, "carl");
   await carl.getByText("Nothing waits for you").waitFor();
   const refused = await carl.goto(`${await program.url()}/forms/${form}`);
   assert.equal(refused!.status(), 403);
@@ -133,7 +130,7 @@ browserTest("another person is refused, and an expired form says so", async (bro
 
   await program.waitForMessage("Nobody was quick");
   const anna = await newPage(browser);
-  await signIn(anna, program, "anna");
+  await signInTo(anna, program, "anna");
   const late = await anna.goto(`${await program.url()}/forms/${expired}`);
   assert.equal(late!.status(), 409);
   await anna.getByText("The time to answer this form is over").waitFor();
@@ -184,7 +181,7 @@ browserTest("a page of another site cannot answer with a person's session", asyn
   await using _program = program;
   const form = await ask(program, "A1");
   const page = await newPage(browser);
-  await signIn(page, program, "anna");
+  await signInTo(page, program, "anna");
   const url = await program.url();
   // Under another host name, this machine is another site.
   const elsewhere = url.replace("127.0.0.1", "localhost");

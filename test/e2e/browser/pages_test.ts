@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Page } from "playwright-core";
-import { accessibility, browserTest, newPage } from "./browser.ts";
-import { ask, PASSWORD, PEOPLE, REFUND } from "../forms.ts";
+import { accessibility, browserTest, newPage, signIn } from "./browser.ts";
+import { ask, PEOPLE, REFUND } from "../forms.ts";
 import { rulesFolder } from "../folder.ts";
 import { type Program, start } from "../program.ts";
 import { until } from "../until.ts";
@@ -103,11 +103,8 @@ async function fill(program: Program): Promise<string[]> {
 /** Pages of a program without rules. */
 const EMPTY = ["/events", "/runs", "/rules", "/start", "/config", "/", "/forms", "/go", "/commands", "/connections"];
 
-async function signIn(page: Page, url: string, name: string): Promise<void> {
-  await page.goto(`${url}/forms/sign-in`);
-  await page.getByLabel("Name or e-mail address").fill(name);
-  await page.getByLabel("Password").fill(PASSWORD);
-  await page.getByRole("button", { name: "Sign in" }).click();
+async function signInAt(page: Page, url: string, name: string): Promise<void> {
+  await signIn(page, `${url}/forms/sign-in`, name);
   await page.getByRole("button", { name: "Sign out" }).waitFor();
 }
 
@@ -150,7 +147,7 @@ browserTest(
     };
     await page.goto(`${await program.url()}/forms/sign-in`);
     faults.push(...await check(page, "the sign-in"));
-    await signIn(page, await program.url(), "anna");
+    await signInAt(page, await program.url(), "anna");
     await visit(program, await fill(program));
     // The result of a bulk action, and the answer of a form with mistakes.
     await page.goto(`${await program.url()}/runs/bulk?do=retry`);
@@ -164,10 +161,10 @@ browserTest(
     await page.locator("#field-folder-error").waitFor();
     faults.push(...await check(page, "a start with a mistake"));
     await page.context().clearCookies();
-    await signIn(page, await program.url(), "carl");
+    await signInAt(page, await program.url(), "carl");
     await visit(program, ["/runs", "/forms", "/start"]);
     await page.context().clearCookies();
-    await signIn(page, await empty.url(), "anna");
+    await signInAt(page, await empty.url(), "anna");
     await visit(empty, EMPTY);
     assert.deepEqual(faults, []);
     assert.deepEqual(refused, [], "the content security policy refuses nothing that the pages need");

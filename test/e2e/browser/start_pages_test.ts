@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { accessibility, browserTest, newPage, PHONE } from "./browser.ts";
-import { PASSWORD, PEOPLE } from "../forms.ts";
+import { browserTest, checkPage, newPage, PHONE, signIn } from "./browser.ts";
+import { PEOPLE } from "../forms.ts";
 import { rulesFolder } from "../folder.ts";
 import { start } from "../program.ts";
 
@@ -26,33 +26,25 @@ for (const javaScriptEnabled of [true, false]) {
     await using folder = await rulesFolder(RULES);
     await using program = start(folder.rules, { data: folder.data });
     const page = await newPage(browser, { ...PHONE, javaScriptEnabled, bypassCSP: javaScriptEnabled });
-    const checkPage = async () => {
-      if (!javaScriptEnabled) return;
-      const over = "document.documentElement.scrollWidth - document.documentElement.clientWidth";
-      assert.equal(await page.evaluate(over), 0, page.url());
-      assert.deepEqual(await accessibility(page), [], page.url());
-    };
-    await page.goto(`${await program.url()}/forms/sign-in?to=/start`);
-    await page.getByLabel("Name or e-mail address").fill("anna");
-    await page.getByLabel("Password").fill(PASSWORD);
-    await page.getByRole("button", { name: "Sign in" }).click();
+    const check = () => javaScriptEnabled ? checkPage(page) : Promise.resolve();
+    await signIn(page, `${await program.url()}/forms/sign-in?to=/start`, "anna");
     await page.getByRole("heading", { name: "Start a rule" }).waitFor();
     assert.equal(await page.getByText("purge").count(), 0, "is for operators");
-    await checkPage();
+    await check();
     await page.getByRole("link", { name: "Back up" }).click();
-    await checkPage();
+    await check();
     await page.getByLabel("Folder").fill("/etc");
     await page.getByLabel("Hosts").fill("192.0.2.1\n2001:db8::1");
     await page.getByRole("button", { name: "Start", exact: true }).click();
     await page.locator("#field-folder-error", { hasText: 'Expected a path below /srv without .., got "/etc"' })
       .waitFor();
-    await checkPage();
+    await check();
     await page.getByLabel("Folder").fill("/srv/data");
     await page.getByRole("button", { name: "Start", exact: true }).click();
     await page.waitForURL(/\/runs\/[^/]+$/);
     await program.waitForMessage("backs up /srv/data, keeps 30");
     await page.getByText("started by you").waitFor();
-    await checkPage();
+    await check();
     const [run, ...others] = await program.api("runs");
     assert.deepEqual([page.url().split("/").at(-1), others], [run.id, []]);
     await page.getByRole("link", { name: "Start again with these inputs" }).click();
