@@ -116,7 +116,7 @@ async function changedByOthers(
     const field = { [name]: differing[name] };
     return isDeepStrictEqual(takeOver({}, field, from), takeOver({}, field, fresh));
   };
-  // What the poll does not read, nobody saw.
+  // Fields that the poll does not read are unknown, so they cannot have changed since.
   const fields = Object.keys(differing).filter((name) => Object.hasOwn(seen, name));
   return fields.filter((name) => !isKnown(name, seen) && !isKnown(name, written));
 }

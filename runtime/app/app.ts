@@ -235,7 +235,7 @@ export class App {
     // A file may be saved meanwhile.
     await this.#loadNow();
     await this.#parts.ownEvents.start((failure) => logWarning(`An event of the program itself is late: ${failure}`));
-    // Of before the last end, some may be over.
+    // Some of the conditions from before the last end may be over.
     tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
     this.#parts.connections.tell();
     await this.#parts.runner.start();

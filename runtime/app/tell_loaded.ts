@@ -28,7 +28,7 @@ function tellBroken({ broken, problems }: Loaded, ownEvents: Pick<OwnEvents, "be
   ownEvents.forget("broken", ({ file }) => broken.has(file));
 }
 
-/** Config values of a rule that cannot be checked stay told. */
+/** Conditions about a rule that cannot be checked stay as they are. */
 function tellRefused(
   { refused, configs, broken, late }: Loaded,
   ownEvents: Pick<OwnEvents, "begin" | "forget">,

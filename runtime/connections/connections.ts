@@ -26,7 +26,7 @@ const CHANGED = "its server, client or scopes in whenthen.yaml have changed sinc
 /** What the connections need. */
 export interface ConnectionsOptions extends SealedTokensOptions {
   clock: Clock;
-  /** The value of what is no secret, though it is kept among them. */
+  /** The value of a setting that is kept with the secrets but is not secret. */
   plainOf(name: string): string | undefined;
   /** The address under which people reach the program. */
   address(): string;
@@ -244,7 +244,7 @@ export class Connections implements ConnectionTokens {
     }
     await this.#sealed.save(name);
     while (this.#changing.has(name)) await this.#changing.get(name)!.catch(() => {});
-    // From here on nothing waits until a renewal has begun: two that find the same old token join the same renewal.
+    // No await from here until the renewal begins, so that two callers with the same old token join one renewal.
     const found = this.#storedOf(connection) && this.#sealed.get(name);
     if (found === undefined) throw this.#unusable(connection);
     const isGood = found.tokens.access !== refused && !this.#isOver(found.stored.expiresAt);
@@ -381,7 +381,7 @@ export class Connections implements ConnectionTokens {
   }
 }
 
-/** A renewal is shared: that one of those who wait for it is stopped ends only that wait. */
+/** A renewal is shared, so aborting one of its callers does not abort the renewal. */
 async function untilAborted<T>(pending: Promise<T>, signal: AbortSignal): Promise<T> {
   signal.throwIfAborted();
   const { promise, reject } = Promise.withResolvers<never>();

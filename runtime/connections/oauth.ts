@@ -302,7 +302,7 @@ function innermost(error: Error): string {
   return inner.message;
 }
 
-/** Who the person is does not matter here, and an ID token could only fail its checks. */
+/** Removes the ID token: the person's identity is not needed, and its checks could only fail. */
 async function withoutIdToken(response: Response): Promise<Response> {
   if (!response.ok) return response;
   const text = await response.text();

@@ -1,4 +1,4 @@
-/** The tokens of connections, for whatever sends requests. */
+/** Access tokens of connections for outgoing requests. */
 export interface ConnectionTokens {
   /**
    * A token that may be sent to this address.

@@ -22,7 +22,7 @@ export interface ConfigSourceOptions {
   reload: () => Promise<void>;
   /** A look failed, or (null) worked. */
   report: (failure: string | null) => void;
-  /** Something is not as it should be, and costs only itself. */
+  /** Reports an entry that is left out; all others apply. */
   warn: (message: string) => void;
 }
 
@@ -123,7 +123,7 @@ export function valuesIn(pages: Json[]): { values: UpperValue[]; wrong: string[]
       return;
     }
     for (const [key, value] of Object.entries(given)) {
-      // Platforms keep texts: a field reads what it is of them.
+      // Platforms keep values as text, which each field parses.
       const said = typeof value === "string" ? { text: value } : { is: value as Json };
       values.push({ rule, key, value: said, from: "source", ...typeof by === "string" && { by } });
     }

@@ -42,7 +42,7 @@ export function addModule(
   return undefined;
 }
 
-/** The problems of a file are reported with it, those of a package only where it is called. */
+/** The problems of a file are reported with that file, those of a package at each call. */
 function reportBroken(
   path: string,
   file: string,

@@ -206,7 +206,7 @@ function addCalledModule(
   });
 }
 
-/** The problems of a call of a source or an action: where it stands, and the values that it is given. */
+/** The problems of a call of a source or an action: its place in the rule, and the values passed to it. */
 function checkUse(definition: Definition, call: Call, origin: Origin): Problem[] {
   const { given, at } = call;
   if (given === undefined) return [];

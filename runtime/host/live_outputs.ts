@@ -4,7 +4,7 @@ import { TextDecoder } from "node:util";
 const KEPT = 64 * 1_024;
 /** Milliseconds after which an unfinished line is shown: its end may come with the next bytes. */
 const SETTLES = 1_000;
-/** Outputs kept at once; that of the step that started first goes first. */
+/** Maximum number of outputs; the oldest is evicted first. */
 const MOST = 200;
 
 /** Takes what a program prints. */

@@ -56,7 +56,7 @@ export class Ingest {
   readonly batches: Batches;
   #rules: ReadonlyMap<string, Rule> = new Map();
   #paused: Readonly<Record<string, string>> = {};
-  /** Undefined until the first event. */
+  /** Undefined before the first event. */
   #isFull: boolean | undefined;
 
   constructor(private readonly options: IngestOptions) {

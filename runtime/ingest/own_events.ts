@@ -34,9 +34,9 @@ export interface OwnEventsOptions {
 const AT_ONCE = 64;
 
 /**
- * The events of the program itself. A notice stands in the store with what it tells, so that a crash loses none, and becomes an
- * event like others. A condition is told when it begins, and, if somebody may wait for that, when it ends; not again meanwhile, also
- * after a restart.
+ * Emits the events of the program itself. The store keeps each as a notice, written in the same transition as the change that it
+ * reports, so that a crash loses none; then it is accepted like any other event. A condition emits an event when it begins, and for
+ * some kinds when it ends, but none in between, not even after a restart.
  */
 export class OwnEvents {
   readonly #stop = new AbortController();
@@ -97,7 +97,7 @@ export class OwnEvents {
     return false;
   }
 
-  /** A condition begins, or still holds. @param data of its event, besides what it is about and why */
+  /** Reports that a condition begins; does nothing while it holds. @param data of its event, besides its subject and the reason */
   begin(kind: ConditionKind, about: About, reason: string, data: JsonObject = {}): void {
     const condition = keyOf(kind, about);
     if (this.#known.has(condition)) return;
@@ -107,7 +107,7 @@ export class OwnEvents {
     this.#change({ condition, about, reason: String(masked.reason), event });
   }
 
-  /** A condition is over, or did not hold. */
+  /** Reports that a condition has ended; does nothing if it did not hold. */
   end(kind: ConditionKind, about: About): void {
     const condition = keyOf(kind, about);
     // Before the start it is not known yet which ones held when the program ended.
@@ -117,7 +117,7 @@ export class OwnEvents {
     this.#change({ condition, about, reason: null, ...event && { event } });
   }
 
-  /** Ends, without telling, the conditions of a kind about what no longer exists. */
+  /** Ends the conditions of a kind whose subject no longer exists, without an event. */
   forget(kind: ConditionKind, exists: (about: About) => boolean): void {
     for (const [condition, { about }] of [...this.#known]) {
       if (!condition.startsWith(`${kind} `) || exists(about)) continue;

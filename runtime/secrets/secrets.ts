@@ -56,7 +56,7 @@ export class Secrets {
     return value;
   }
 
-  /** The value of what is kept among the secrets but is none, such as the id of an OAuth client: it is not masked. */
+  /** The value of a setting that is kept with the secrets but is not secret, such as an OAuth client id; it is not masked. */
   peek(name: string): string | undefined {
     return this.#used.get(name) ?? this.#find(name);
   }

@@ -20,7 +20,7 @@ export interface Arrival {
   candidates: Candidate[];
   /** Identity retention if a webhook sets `within`, in milliseconds. */
   within?: number;
-  /** It is the program's own, of the notice with its id. */
+  /** True for an own event; its id is that of its notice. */
   isOwn?: boolean;
 }
 

@@ -14,7 +14,7 @@ export interface Notice extends OwnEvent {
   at: number;
 }
 
-/** Something about the program that is not as it should be, told once. */
+/** A fault in the program's surroundings, such as a failing poll; reported when it begins, not again while it lasts. */
 export interface Condition {
   /** Milliseconds since the epoch. */
   since: number;
@@ -28,13 +28,13 @@ export interface ConditionChange extends Pick<Condition, "about"> {
   condition: string;
   /** Why it holds; null if it is over. */
   reason: string | null;
-  /** Told if it changes. */
+  /** The event to emit if it changes. */
   event?: OwnEvent;
 }
 
-/** The part of the store for the program's own events. */
+/** The part of the store for the program's own events and the conditions that they report. */
 export interface OwnStore {
-  /** Sets which own events are told from now on, and what is called when there are any. */
+  /** Sets which own events are emitted from now on, and what is called when there are any. */
   tellOwn(listening: OwnListening): void;
   /** Up to `max` own events that are not accepted yet, oldest first. They go when they are accepted. */
   listNotices(max: number): Promise<Notice[]>;

@@ -59,7 +59,7 @@ export interface WebContext extends Access {
   refused: RefusedRequests;
   /** What running programs print. */
   outputs: Pick<LiveOutputs, "of" | "changes">;
-  /** Where it is told that a hook refuses requests. */
+  /** Where refused requests of a hook are reported. */
   ownEvents: Pick<OwnEvents, "begin" | "end" | "holdsAny" | "since">;
   /** The outcomes of recently ended runs. */
   activity: Activity;

@@ -85,7 +85,7 @@ export function createWeb(context: WebContext): Web {
 
 /** Answers that blame the sender of a request to a hook. */
 const BLAMING = [400, 401, 405, 413, 415];
-/** Milliseconds that a hook counts as refusing at least: a sender with a wrong secret beside a right one is told once. */
+/** Minimum milliseconds that a hook counts as refusing: two senders, one with a wrong secret, cause one event. */
 const LEAST_REFUSING = 600_000;
 
 function tellRefused(path: string, status: number, reason: string, { hooks, ownEvents }: WebContext): void {

@@ -29,7 +29,7 @@ Deno.test("the program tells what goes wrong, once, and nobody else can send its
   await program.waitForMessage("told: whenthen.hook.refused /pay");
   await folder.write("pay.yaml", PAY.replace("run:", "rnu:"));
   await program.waitForMessage("told: whenthen.rule.broken pay.yaml");
-  // The run of the alert itself failed, too: that was told to nobody.
+  // The alert's own run failed, too, which starts no further run.
   await program.waitFor("the verdict of its own failure", ({ message }) => message.includes("looped"));
   const told = program.lines.map(({ message }) => message).filter((message) => message.startsWith("told: "));
   assert.equal(told.length, 3, told.join("\n"));

@@ -7,7 +7,7 @@ import { Program } from "./fake_context.ts";
 const MINUTE = 60_000;
 
 interface Items {
-  /** What a look gives. */
+  /** The result of a look. */
   list: JsonObject[];
   /** What `one` gives; without it there is no `one`. */
   fresh?: Record<string, Json>;

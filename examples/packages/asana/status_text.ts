@@ -27,7 +27,7 @@ export function writeStatus(facts: Facts, notes?: string): string {
   const start = before.indexOf(begin);
   if (start === -1) return [...before, ...before.length > 0 ? [""] : [], ...block].join("\n");
   const length = before.slice(start).indexOf(END) + 1;
-  // Somebody took the end away: nothing of theirs is lost.
+  // Somebody removed the END line: none of their text is lost.
   before.splice(start, length === 0 ? 1 : length, ...block);
   return before.join("\n");
 }

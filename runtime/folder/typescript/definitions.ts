@@ -4,7 +4,7 @@ import type { Problem } from "../../model/problem.ts";
 import type { Definition } from "../../model/rule.ts";
 import type { Described } from "../../workers/workers.ts";
 
-/** Reads what a module's sources and actions declare; problems stand at the beginning of the file. */
+/** Reads what a module's sources and actions declare; problems have the position of the file's first character. */
 export function readDefinitions(
   described: Record<string, Described> | undefined,
   file: string,

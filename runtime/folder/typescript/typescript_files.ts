@@ -123,7 +123,7 @@ export class TypeScriptFiles {
 async function isCurrent(entry: Entry, text: string, savedAt: number, look: Look): Promise<boolean> {
   if (entry.text !== text) return false;
   if (!entry.settled) return true;
-  // A package is no file: what is wrong with it is looked at again each time.
+  // A package is no file, so its problems are determined anew at each load.
   const again = entry.savedAt !== savedAt || entry.savedAt === 0;
   if (!entry.inputs || (entry.settled.kind === "problems" && again)) return false;
   for (const [path, before] of entry.inputs) if ((await look(path)).hash !== before) return false;

@@ -166,7 +166,7 @@ export interface Tables {
   patching: Patching;
   /** By source and item: what rules wrote to it last. */
   written: WrittenItem;
-  /** By condition: what the program has told of itself, until it is over. */
+  /** By condition: a condition that holds. */
   condition: Condition;
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;

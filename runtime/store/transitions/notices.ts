@@ -6,8 +6,8 @@ import type { Condition, ConditionChange, Notice } from "../own.ts";
 import type { At } from "./transition.ts";
 
 /**
- * Puts an event of the program itself beside what it tells, in the same transition, if a rule listens to it or a run waits for it.
- * Ingest accepts it afterwards.
+ * Puts a notice of an own event, in the transition whose change it reports, if a rule listens to its type or a run waits for it. Ingest
+ * accepts it afterwards.
  */
 export function tell(rows: Rows, type: OwnEventType, at: At, make: () => Omit<OwnEvent, "type">): void {
   if (!at.isHeard(type) && !isAwaited(rows, type)) return;
@@ -29,7 +29,7 @@ export function dropNotice(rows: Rows, id: string): void {
   rows.drop("notice", id);
 }
 
-/** Begins or ends a condition, and tells it; does nothing if nothing changes. */
+/** Begins or ends a condition and puts its event; does nothing if nothing changes. */
 export function changeCondition(rows: Rows, { condition, about, reason, event }: ConditionChange, at: At): void {
   const known = rows.get("condition", condition);
   if ((known === undefined) === (reason === null)) return;

@@ -16,8 +16,8 @@ export interface ToldChanges {
 }
 
 /**
- * Leaves alone the items that a `patch` of the same rule writes to, or wrote to since the look began: the look may have seen them before
- * or after. A change to what a rule wrote has that rule's run as its cause.
+ * Removes the changes of items that a `patch` of the same rule is writing to, or wrote to since the look began: the look may have read
+ * them before the write or after it. If an item got values that a rule wrote, that rule's run is the change's cause.
  * @param began when the look began, in milliseconds since the epoch
  */
 export async function withoutOwn(context: PollContext, found: Change[], began: number): Promise<ToldChanges> {

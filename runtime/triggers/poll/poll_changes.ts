@@ -183,7 +183,7 @@ function longestList(value: Json): number {
   return Object.values(value).reduce((most: number, part: Json) => Math.max(most, longestList(part)), longest);
 }
 
-/** Whether two items differ in nothing that counts. */
+/** Whether two items are equal, apart from ignored fields. */
 export function isSameItem(one: Json, other: Json, ignore: string[]): boolean {
   return isDeepStrictEqual(without(one, ignore), without(other, ignore));
 }

@@ -91,7 +91,7 @@ export async function takeReading(
   const { began, sequence } = known ?? { began: polled, sequence: 0 };
   const { etag, lastModified, cursor, isPushed } = reading;
   const done = { fingerprint: fingerprintOf(context), began, sequence, polled, etag, lastModified, cursor, timed };
-  // What is pushed is new, also the first of it.
+  // Pushed items are new, even the first ones.
   const isTold = known !== undefined || isPushed || (stored === undefined && args.first === "emit");
   if (isTold) await emitChanges(context, reading, known, done, readAt);
   else await seed(context, reading, done);
@@ -173,14 +173,14 @@ async function emitChanges(
   const baseline = known === undefined ? nothing() : keepAbsent ? readItems(context, keyed) : readBaseline(context);
   const found = await findChanges(baseline, keyed, settings, keepAbsent, context.meter);
   const { changes, causes, isWhole } = await withoutOwn(context, found, lookedAt);
-  // Nothing that is pushed comes again: it waits until the write is recorded.
+  // Pushed items do not come again, so they wait until the write is recorded.
   if (reading.isPushed && !isWhole) {
     await sleepFor(context.clock, BUSY, context.signal);
     context.signal.throwIfAborted();
     return await emitChanges(context, reading, known, done, context.clock.now());
   }
   const chunks = [...chunked(changes)];
-  // What was left alone is read again at the next look.
+  // Items that were left alone are read again at the next look.
   if (!isWhole && known !== undefined) {
     const { etag, lastModified, cursor } = known;
     Object.assign(done, { etag, lastModified, cursor });

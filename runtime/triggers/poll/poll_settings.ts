@@ -4,7 +4,7 @@ import type { PollContext } from "./poll_args.ts";
 /** The most items of one look. */
 const MOST_ITEMS = 10_000;
 
-/** A poll's own options, with those of its source where it sets none. */
+/** The options of a poll; those that it does not set come from its source. */
 export interface PollSettings {
   key?: string;
   /** When an item was last changed; CEL. */
@@ -46,7 +46,7 @@ export class ItemLimit {
   constructor(private readonly settings: Pick<PollSettings, "take" | "max">) {}
 
   /**
-   * Adds the items of a page.
+   * Counts the items of a page.
    * @returns whether there are as many as the poll takes
    * @throws PollCappedError
    */

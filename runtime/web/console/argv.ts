@@ -1,6 +1,6 @@
 import { type Markup, markup } from "./markup.ts";
 
-/** Arguments as a line that a shell would take; each argument that needs it is quoted, so that one sees where it ends. */
+/** Arguments as a shell command; those with special characters are quoted. */
 export function argvMarkup(program: string, argv: readonly string[], root: boolean): Markup {
   const words = [...root ? ["sudo", "-n"] : [], program, ...argv];
   return markup`<pre class="argv" tabindex="0">${words.map(quoted).join(" ")}</pre>`;

@@ -6,7 +6,7 @@ export interface GraphNode {
   label: string;
   column: number;
   row: number;
-  /** Text without a box: it only holds others together. */
+  /** Text without a box, as a label between other nodes. */
   isPlain?: boolean;
 }
 

@@ -67,7 +67,7 @@ ${await VIEWS[see](rule, live, context)}`;
   return await page(c, context, { title: rule.name ?? id, at: AT, body }, problem === undefined ? 200 : 422);
 }
 
-/** Which steps follow which, where there are several. */
+/** The graph of the steps, if there are several. */
 function stepsOf(live: Rule): Part {
   const drawn = routineGraph(live);
   return drawn && markup`<section><h2>Steps</h2>

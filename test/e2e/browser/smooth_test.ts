@@ -24,7 +24,7 @@ then:
   "pulse.yaml": "when: { event: pulse }\nlimit: none\nthen: [{ log: pulse }]\n",
 };
 
-/** Longer tasks of a page are felt as a hitch. */
+/** Milliseconds; users notice longer tasks as a delay. */
 const LONGEST = 50;
 /** Other programs can only lengthen a task, so the best of some attempts counts. */
 const ATTEMPTS = 6;

@@ -53,7 +53,7 @@ export class Workspace {
   readonly stories = new Map<string, StoredStory>();
   /** Each with the projects and tasks that tell of it. */
   readonly events: { of: Set<string>; event: StoredEvent }[] = [];
-  /** Tokens of another era have expired. */
+  /** Tokens of an earlier generation have expired. */
   era = 0;
   #count = 1_000;
   #told = new Set<(of: Set<string>, event: StoredEvent) => void>();
