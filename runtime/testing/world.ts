@@ -177,7 +177,11 @@ export class World {
     const { store, clock } = this;
     const current = async () => this.options.configured(setOnPages(await store.listConfig()));
     const { config } = await current();
-    const reload = async () => await this.#use((await current()).rule);
+    const reload = async () => {
+      const { rule, config: { refused } } = await current();
+      await this.#use(rule);
+      return { broken: new Map(), late: new Map(), problems: [], refused };
+    };
     return await setConfig({ store, clock, configs: new Map([[config.rule, config]]), reload }, config.rule, setting);
   }
 

@@ -11,7 +11,7 @@ export interface ConfigBench extends AsyncDisposable {
   folder: TestFolder;
   loaded: () => Loaded;
   /** Loads again, as after a file has changed. */
-  reload(): Promise<void>;
+  reload(): Promise<Loaded>;
 }
 
 /** @param options `set`: values of `--set`; `sourced`: those of a source */
@@ -26,7 +26,7 @@ export async function openConfigBench(
   bench.people.push(...people);
   let loaded: Loaded | undefined;
   const reload = async () => {
-    loaded = await folder.loader.load(loaded, [...sourced, ...setOnPages(await store.listConfig())]);
+    return loaded = await folder.loader.load(loaded, [...sourced, ...setOnPages(await store.listConfig())]);
   };
   await reload();
   const rest = context.rules();
