@@ -329,6 +329,7 @@ export class App {
             clock,
             store,
             configs: this.#parts.live.loaded?.configs ?? new Map(),
+            log: (message) => logLine("info", message, { rule }),
             reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
           },
           rule,

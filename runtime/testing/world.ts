@@ -128,7 +128,11 @@ export class World {
           return emit(event, run);
         },
       }),
-      sourceStandIn: ({ kind, path, method }) => this.stubs.source(path, kind, method),
+      sourceStandIn: (source) => {
+        const { execute, ...action } = this.stubs.source(source);
+        // Code runs in a worker, while the clock must not move.
+        return { ...action, execute: (...args) => this.#activity.during(Promise.try(execute, ...args)) };
+      },
     });
     [this.ingest, this.runner, this.hooks, this.#attachments] = [ingest, runner, hooks, attachments];
     this.#ownEvents = ownEvents;
@@ -182,7 +186,8 @@ export class World {
       await this.#use(rule);
       return { broken: new Map(), late: new Map(), problems: [], refused };
     };
-    return await setConfig({ store, clock, configs: new Map([[config.rule, config]]), reload }, config.rule, setting);
+    const configs = new Map([[config.rule, config]]);
+    return await setConfig({ store, clock, configs, log: () => {}, reload }, config.rule, setting);
   }
 
   /** The value of a secret; every secret has one. */
@@ -262,7 +267,7 @@ export class World {
   #keeps(trigger: Rule["triggers"][number]): boolean {
     const { id, kind } = trigger;
     return kind !== "watch" && !sourceOf(this.rule, trigger)?.methods.includes("listen") &&
-      (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
+      (kind !== "poll" || this.stubs.hasSource(id));
   }
 
   #hookContext(): HookContext {

@@ -31,7 +31,8 @@ export async function openConfigBench(
   await reload();
   const rest = context.rules();
   context.rules = () => ({ ...rest, rules: loaded!.rules, broken: loaded!.broken, configs: loaded!.configs });
-  context.setConfig = (rule, setting) => setConfig({ clock, store, configs: loaded!.configs, reload }, rule, setting);
+  context.setConfig = (rule, setting) =>
+    setConfig({ clock, store, configs: loaded!.configs, log: () => {}, reload }, rule, setting);
   return {
     bench,
     folder,

@@ -169,6 +169,7 @@ export async function openBench(
           clock,
           store,
           configs: context.rules().configs,
+          log: () => {},
           reload: () => Promise.resolve({ ...context.rules(), late: new Map(), refused: [] }),
         },
         rule,

@@ -1,5 +1,4 @@
 import type { Clock } from "../../host/clock.ts";
-import { logLine } from "../../host/log_line.ts";
 import type { RuleConfig, UpperValue } from "../../model/config.ts";
 import { isAmong, type Person } from "../../model/form.ts";
 import type { Json } from "../../model/json.ts";
@@ -47,6 +46,7 @@ export interface SetConfigContext {
   clock: Pick<Clock, "now">;
   store: Pick<ConfigStore, "setConfig">;
   configs: ReadonlyMap<string, RuleConfig>;
+  log(message: string): void;
   /** Loads the rules with the new values. @throws if that failed, and everything stayed as it was */
   reload(): Promise<Unused>;
 }
@@ -62,7 +62,7 @@ export async function setConfig(context: SetConfigContext, rule: string, setting
   if (Object.keys(problems).length > 0) return { kind: "invalid", problems };
   const changed = await store.setConfig({ rule, set, by, ...seen !== undefined && { seen } }, clock.now());
   if (changed.kind === "stale") return changed;
-  logLine("info", `Config of ${rule} set by ${by}: ${Object.keys(set).join(", ")}`, { rule });
+  context.log(`Config of ${rule} set by ${by}: ${Object.keys(set).join(", ")}`);
   let loaded: Unused;
   try {
     loaded = await reload();
