@@ -155,6 +155,11 @@ export class Connections implements ConnectionTokens {
     }
   }
 
+  /** Changes with what the connections and their attempts say. */
+  changes(): number {
+    return this.options.vault.changes + this.#attempts.ends;
+  }
+
   /** All connections, and those that still have tokens, by name. */
   list(): ConnectionListing[] {
     const known = [...this.#settings.values()].map((connection) => this.#listing(connection));

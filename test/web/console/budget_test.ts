@@ -137,6 +137,7 @@ Deno.test("every page is small, however much it has to show: HTML, elements, scr
     "/commands/:id{.+}": ["/commands/tools/tool0"],
     "/connections": ["/connections"],
     "/connections/callback": ["/connections/callback"],
+    "/connections/handshakes/remove": ["/connections/handshakes/remove?what=none"],
     "/connections/:name/disconnect": ["/connections/none/disconnect"],
     "/go": ["/go?q=nothing"],
     "/help": ["/help"],
