@@ -142,10 +142,10 @@ function connectionTable(c: Context<ConsoleEnv>, context: WebContext): Markup {
 <td class="why">${reason ?? expiryOf(connection, times)}</td>
 <td class="wide">${hosts.join(", ")}</td><td class="wide">${scopes.join(" ")}</td>
 <td class="wide nowrap">${by !== undefined && at !== undefined && markup`${by}, ${times.short(at)}`}</td>
-<td class="nowrap">${actions(connection, viewer)}</td></tr>\n`;
+<td>${actions(connection, viewer)}</td></tr>\n`;
   });
   return markup`<table class="rows">
-<thead><tr><th>State</th><th>Connection</th><th>Token</th><th class="wide">Hosts</th><th class="wide">Scopes</th><th class="wide">Connected by</th><th></th></tr></thead>
+<thead><tr><th>State</th><th>Connection</th><th>Token</th><th class="wide">Hosts</th><th class="wide">Scopes</th><th class="wide">Connected by</th><th>To do</th></tr></thead>
 <tbody>
 ${rows}</tbody>
 </table>`;

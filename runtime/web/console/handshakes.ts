@@ -47,11 +47,11 @@ export function handshakes(c: Context<ConsoleEnv>, context: WebContext): Markup 
     markup`<tr><td class="nowrap">${word(hook.openUntil === undefined ? "closed" : "open")}</td>
 <td class="grow">${
       hook.path === undefined ? hook.rule : markup`<a href="${pathOf(hook.rule)}">${hook.rule}</a>`
-    }</td><td class="mono">${hook.path ?? "gone"}</td>
-<td class="why">${secretsOf(hook, times)}</td><td class="nowrap">${actions(hook, viewer, times)}</td></tr>\n`
+    }</td><td class="wide mono">${hook.path ?? "gone"}</td>
+<td class="why">${secretsOf(hook, times)}</td><td>${actions(hook, viewer, times)}</td></tr>\n`
   );
   return markup`<table class="rows">
-<thead><tr><th>State</th><th>Rule</th><th>Webhook</th><th>Secrets</th><th></th></tr></thead>
+<thead><tr><th>State</th><th>Rule</th><th class="wide">Webhook</th><th>Secrets</th><th>To do</th></tr></thead>
 <tbody>
 ${rows}</tbody>
 </table>`;
