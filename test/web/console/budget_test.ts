@@ -25,9 +25,9 @@ function rules(): Rule[] {
   }));
 }
 
-/** More commands than fit on a page. A form shows all its fields, so a page has ten elements for each flag. */
+/** More commands than fit on a page, with more flags than a page shows at once. */
 const FLAGS = Array.from(
-  { length: 100 },
+  { length: 400 },
   (_, at) => `  --flag-number-${at}: { type: text, help: Sets what number ${at} is about }`,
 );
 const COMMANDS = Object.fromEntries(
