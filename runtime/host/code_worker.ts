@@ -1,5 +1,6 @@
 import { type ChildProcess, fork } from "node:child_process";
 import { readFileSync } from "node:fs";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
@@ -83,6 +84,11 @@ function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: Code
     },
     memory: () => residentBytes(child),
   };
+}
+
+/** Bytes of memory of the program, if workers are its threads and so share it; 0 if they are processes. */
+export function sharedMemory(): number {
+  return "Deno" in globalThis ? 0 : process.memoryUsage.rss();
 }
 
 /** Sends our own JSON text, as the host's has no BigInt. Messages to a process that has just ended are ignored. */
