@@ -9,6 +9,7 @@ import { readFields } from "../language/fields/fields.ts";
 import { show } from "../language/hints.ts";
 import { defineKind, type Kinds } from "../language/kind.ts";
 import type { Fleet, FleetTask, PingSettings } from "../model/fleet.ts";
+import { parseDuration } from "../model/duration.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Problem } from "../model/problem.ts";
 import { isTarget } from "../model/target.ts";
@@ -52,7 +53,7 @@ const fleetKind = defineKind({
       tcp: template().optional().describe('Connects to "host:port"'),
       http: url().optional().describe("Requests a URL; a status below 400 is an answer"),
       run: command().optional().describe("Runs a program; exit code 0 is an answer"),
-      every: z.union([seconds, z.array(seconds).min(2).max(2)]).optional().describe(
+      every: z.unknown().optional().describe(
         "The time between two pings: 10s, or [8s, 10s] for a random time between; by default [8s, 10s]",
       ),
       timeout: seconds.optional().describe("By default 10s"),
@@ -235,7 +236,7 @@ function checkNames(checking: Checking, devices: Json[], key: string): void {
 
 function readPing(checking: Checking, ping: JsonObject | undefined, raw: JsonObject): PingSettings | undefined {
   if (ping === undefined) return undefined;
-  const { tcp, http, run, every = [8_000, 10_000], timeout = 10_000, down = 2 } = ping;
+  const { tcp, http, run, every = ["8s", "10s"], timeout = 10_000, down = 2 } = ping;
   const kinds = Object.entries({ tcp, http, run }).filter(([, value]) => value !== undefined);
   if (kinds.length > 1) {
     const [, [second]] = kinds;
@@ -252,9 +253,13 @@ function readPing(checking: Checking, ping: JsonObject | undefined, raw: JsonObj
   if (typeof tcp === "string" && !/:(\d+|[^:]*\}\})$/.test(tcp)) {
     checking.error(["ping", "tcp"], "value", `expected host:port, got ${show(tcp)}`, 'as in "${{ device.host }}:502"');
   }
-  const [least, most] = Array.isArray(every) ? every as [number, number] : [every as number, every as number];
-  if (least > most) checking.error(["ping", "every"], "value", "the first time is the shorter one", "swap them");
-  if (least < 100) checking.error(["ping", "every"], "value", "the least time between pings is 100ms");
+  const times = (Array.isArray(every) ? every : [every, every]).map((text) => parseDuration(String(text)) ?? NaN);
+  const [least, most] = times;
+  const report = (message: string, hint: string) => checking.error(["ping", "every"], "value", message, hint);
+  if (times.length !== 2 || times.some(Number.isNaN)) {
+    report(`expected a duration such as 10s, got ${show(every)}`, "or the shortest and the longest, as in [8s, 10s]");
+  } else if (least > most) report("the first time is the shortest one", "swap them");
+  else if (least < 10) report("the least time between two pings is 10ms", "raise it");
   const [[kind, value] = []] = kinds;
   return {
     ...kind === "run" && { by: { kind, command: value as string | string[] } },

@@ -10,7 +10,7 @@ import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions } from "./assemble.ts";
-import type { Callables, LoadedCommand } from "./calls.ts";
+import type { LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
 import { assembleConfigSource, checkConfigSource } from "./settings/config_source.ts";

@@ -2,7 +2,8 @@ import { join, ordered } from "../ledger/ordered.ts";
 import { typePatterns } from "../../model/event.ts";
 import type { OwnEvent, OwnEventType } from "../../model/own_events.ts";
 import type { Rows } from "../ledger/rows.ts";
-import type { Condition, ConditionChange, Notice } from "../own.ts";
+import type { Condition, ConditionChange, DeviceChange, Notice, StoppedDevice } from "../own.ts";
+import { writeProgress } from "./progress.ts";
 import type { At } from "./transition.ts";
 
 /**
@@ -10,8 +11,13 @@ import type { At } from "./transition.ts";
  * accepts it afterwards.
  */
 export function tell(rows: Rows, type: OwnEventType, at: At, make: () => Omit<OwnEvent, "type">): void {
-  if (!at.isHeard(type) && !isAwaited(rows, type)) return;
+  if (!isTold(rows, type, at)) return;
   rows.put("notice", ordered(at.ids.key(at.now)), { type, ...make(), at: at.now });
+}
+
+/** Whether a rule listens to a type, or a run waits for it. */
+export function isTold(rows: Rows, type: OwnEventType, { isHeard }: Pick<At, "isHeard">): boolean {
+  return isHeard(type) || isAwaited(rows, type);
 }
 
 function isAwaited(rows: Rows, type: OwnEventType): boolean {
@@ -36,6 +42,24 @@ export function changeCondition(rows: Rows, { condition, about, reason, event }:
   if (reason === null) rows.drop("condition", condition);
   else rows.put("condition", condition, { since: at.now, about, reason });
   if (event) tell(rows, event.type, at, () => event);
+}
+
+/** Writes what happened to devices: the inventory, those that are left alone, and the events, all together. */
+export function changeDevices(rows: Rows, { fleet, progress, stopped, events }: DeviceChange, at: At): number {
+  if (progress !== undefined) writeProgress(rows, progress);
+  for (const [name, row] of stopped) {
+    if (row === null) rows.drop("stopped", join(fleet, name));
+    else rows.put("stopped", join(fleet, name), row);
+  }
+  for (const event of events) tell(rows, event.type, at, () => event);
+  return rows.size("notice");
+}
+
+/** The stopped devices of a fleet, by name. */
+export function listStopped(rows: Rows, fleet: string): Map<string, StoppedDevice> {
+  const prefix = join(fleet, "");
+  const keys = rows.index("stopped", "fleet").range(prefix, undefined, Infinity);
+  return new Map(keys.map((key) => [key.slice(prefix.length), rows.get("stopped", key)!]));
 }
 
 /** All conditions that hold. */
