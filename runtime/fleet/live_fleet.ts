@@ -75,12 +75,7 @@ export class LiveFleet {
     if (before.tags !== fleet.tags) {
       for (const device of this.devices.values()) device.tags = this.#tagsOf(device.data);
     }
-    const inventoryOf = ({ inventory: { triggers }, list, key, platformVersion }: Fleet) => [
-      triggers,
-      list ?? null,
-      key,
-      "call" in (triggers[0]?.args.poll as object ?? {}) ? platformVersion : null,
-    ];
+    const inventoryOf = ({ inventory: { triggers }, list, key }: Fleet) => [triggers, list ?? null, key];
     if (isDeepStrictEqual(inventoryOf(before), inventoryOf(fleet))) return this.#inventory.use(fleet);
     await this.#inventory.detach();
     this.#inventory = this.#newInventory();
