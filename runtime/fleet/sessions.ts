@@ -29,7 +29,8 @@ export interface SessionsOptions {
 /** One operation on a session: its init, a ping, or its stop. */
 interface Operation {
   what: "init" | "ping" | "stop";
-  began: number;
+  /** Milliseconds. */
+  limit: number;
   controller?: AbortController;
   end: (error: Error | null, value?: unknown) => void;
 }
@@ -240,14 +241,8 @@ export class Sessions {
     if (isPing) return this.#ping(slot);
     const { operation } = slot;
     if (operation === undefined) return;
-    const limit = formatDuration(this.#limitOf(operation.what));
-    operation.end(new Error(`${operation.what} took longer than ${limit}`));
+    operation.end(new Error(`${operation.what} took longer than ${formatDuration(operation.limit)}`));
     operation.controller?.abort();
-  }
-
-  #limitOf(what: Operation["what"]): number {
-    const { ping, initTimeout, stopTimeout } = this.settings;
-    return what === "init" ? initTimeout : what === "stop" ? stopTimeout : ping?.timeout ?? 0;
   }
 
   #schedule(
@@ -325,7 +320,7 @@ export class Sessions {
     const timer = 2 * slot.index + 1;
     const operation: Operation = {
       what,
-      began: this.#now(),
+      limit,
       end: (error, value) => {
         if (slot.operation !== operation) return;
         slot.operation = undefined;
@@ -334,7 +329,7 @@ export class Sessions {
       },
     };
     slot.operation = operation;
-    this.#wheel.set(timer, operation.began + limit);
+    this.#wheel.set(timer, this.#now() + limit);
     const scope = {
       ...this.#scope(slot),
       // Most functions never look at it, and 10,000 controllers a second are not free.

@@ -68,14 +68,8 @@ import {
   setPaused,
 } from "./transitions/versions.ts";
 import { getSourced, keepSourced, listConfig, setConfig } from "./transitions/config.ts";
-import {
-  changeCondition,
-  changeDevices,
-  isTold,
-  listConditions,
-  listNotices,
-  listStopped,
-} from "./transitions/notices.ts";
+import { changeDevices, listStopped } from "./transitions/devices.ts";
+import { changeCondition, isTold, listConditions, listNotices } from "./transitions/notices.ts";
 import { beginPatch, getWrites } from "./transitions/patching.ts";
 import { getBaseline, getItems, getMark, getStagnant, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
