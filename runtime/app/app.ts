@@ -243,11 +243,17 @@ export class App {
     await this.#parts.runner.start();
   }
 
+  /** @throws if the reload failed: the rules in force stay in force */
   #loadNow(): Promise<void> {
-    return this.#reloads.alone(() => this.#reload());
+    return this.#reloads.alone(() => this.#load());
   }
 
-  async #reload(): Promise<void> {
+  /** A later change of the folder is the next attempt. */
+  #reload(): Promise<void> {
+    return this.#load().catch(() => {});
+  }
+
+  async #load(): Promise<void> {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
@@ -256,9 +262,9 @@ export class App {
       this.#parts.fleets.use(this.#parts.live.loaded!.fleets);
       this.#parts.metrics.countReload();
     } catch (error) {
-      // The rules in force stay in force; before the first load there are none.
-      if (this.#parts.live.loaded === undefined) throw error;
-      logError("The reload failed; the rules stay as they were", error);
+      // Before the first load there are no rules.
+      if (this.#parts.live.loaded !== undefined) logError("The reload failed; the rules stay as they were", error);
+      throw error;
     }
   }
 
@@ -326,7 +332,8 @@ export class App {
             clock,
             store,
             configs: this.#parts.live.loaded?.configs ?? new Map(),
-            reload: () => this.#loadNow(),
+            log: (message) => logLine("info", message, { rule }),
+            reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
           },
           rule,
           setting,
