@@ -146,6 +146,7 @@ export function assemble(
     maskJson: (value) => secrets.maskJson(value),
     awaitsReply,
     connections,
+    fleets: () => fleets,
     canMail: ({ mailer }) => mailer.canMail(),
     ruleOf: (id) => live.rules.get(id)!,
     triggerLog,
@@ -181,7 +182,7 @@ export function assemble(
     workers: () => isolates.count(),
   });
   const executing = { store, clock, isolates, folder, services: wiring.services, surroundings };
-  const fleets = new ProgramFleets({
+  const fleets: ProgramFleets = new ProgramFleets({
     folder,
     store,
     clock,

@@ -3,6 +3,7 @@ import { TerminalError } from "../../model/errors.ts";
 import type { JsonObject } from "../../model/json.ts";
 import type { RetryPolicy } from "../../model/rule.ts";
 import { patchInCode } from "../../actions/patch.ts";
+import { taskInCode } from "../../actions/task.ts";
 import { parseArgs } from "../../language/checker/check.ts";
 import { duration, number, rate, type Resolved, retrySchema } from "../../language/fields/field.ts";
 import { defineKind, type Kind } from "../../language/kind.ts";
@@ -40,6 +41,7 @@ export const eachSchemas = {
 const kindsOfCode: Record<string, Kind> = {
   waitFor: { ...waitFor, options: schemasOfCode.options },
   patch: patchInCode,
+  task: taskInCode,
   each: { ...eachSchemas, summary: "Runs a function for every item of a list" },
   all: defineKind({
     kind: "all",
