@@ -28,13 +28,13 @@ export async function callCode(
   const { inputs, method, more = {}, name = "" } = call;
   const module = moduleOf(rule, call);
   const definition = rule.definitions?.[definitionKey(call)];
-  const execute = executor(clock, () => isolates.handedSecrets(module.version), call, context);
+  const begin = () => executor(clock, () => isolates.handedSecrets(module.version), call, context);
   if (definition === undefined) {
-    return await isolates.callFunction(module, name, { ...inputs, ...more }, context.signal, execute);
+    return await isolates.callFunction(module, name, { ...inputs, ...more }, context.signal, begin);
   }
   const wanted = method ?? (definition.kind === "action" ? "run" : "read");
   const values = readInputs(definition, inputs, nameOfTarget(call));
-  return await isolates.callDefinition(module, { name, method: wanted, inputs: values, more }, execute, context.signal);
+  return await isolates.callDefinition(module, { name, method: wanted, inputs: values, more }, begin, context.signal);
 }
 
 function moduleOf(rule: Rule, target: Target): BundledModule {
@@ -62,7 +62,10 @@ function readInputs({ inputs }: Definition, given: JsonObject, name: string): Js
   throw new TerminalError(`Cannot call ${name}: ${reasons.join("; ")}`);
 }
 
-/** Executes what the code asks the program for. Its requests have numbers, so that each has the same key on each attempt. */
+/**
+ * Executes what the code asks the program for. Its requests have numbers, so that each has the same key on each attempt; a call that
+ * begins again therefore needs a new executor.
+ */
 function executor(
   clock: CallOptions["clock"],
   secrets: () => ReadonlyMap<string, string>,

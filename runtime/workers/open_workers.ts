@@ -82,14 +82,14 @@ export function openIsolates(options: IsolateOptions): Isolates {
     async runRule(module, scope, execute, signal, onQuiet) {
       return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
     },
-    async callFunction(module, name, args, signal, execute) {
-      const order: WorkOrder = { work: { kind: "function", name, args }, signal, execute };
-      return await untilUndisturbed(pool, () => pool.do("functions", module, order));
+    async callFunction(module, name, args, signal, begin) {
+      const order = (): WorkOrder => ({ work: { kind: "function", name, args }, signal, execute: begin?.() });
+      return await untilUndisturbed(pool, () => pool.do("functions", module, order()));
     },
-    async callDefinition(module, call, execute, signal) {
-      const order: WorkOrder = { work: { kind: "source", call }, signal, execute };
-      if (call.method === "listen") return await pool.do("listeners", module, order);
-      return await untilUndisturbed(pool, () => pool.do("functions", module, order));
+    async callDefinition(module, call, begin, signal) {
+      const order = (): WorkOrder => ({ work: { kind: "source", call }, signal, execute: begin() });
+      if (call.method === "listen") return await pool.do("listeners", module, order());
+      return await untilUndisturbed(pool, () => pool.do("functions", module, order()));
     },
     async describeTests(module) {
       return await pool.do("rules", module, { work: { kind: "tests" } }) as unknown as DefinedTest[];
