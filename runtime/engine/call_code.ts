@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { ActionContext, ModuleCall } from "../actions/action.ts";
 import { actions } from "../actions/index.ts";
 import { parseArgs } from "../language/checker/check.ts";
@@ -26,7 +27,7 @@ export async function callCode(
   context: ActionContext<unknown>,
 ): Promise<Json> {
   const { inputs, method, more = {}, name = "" } = call;
-  const module = moduleOf(rule, call);
+  const module = method === "listen" ? shared(moduleOf(rule, call)) : moduleOf(rule, call);
   const definition = rule.definitions?.[definitionKey(call)];
   const begin = () => executor(clock, () => isolates.handedSecrets(module.version), call, context);
   if (definition === undefined) {
@@ -50,6 +51,11 @@ function moduleOf(rule: Rule, target: Target): BundledModule {
     file: path,
     code,
   };
+}
+
+/** The module as all rules share it: what listens takes a worker as long as its rule is live, and there are not many of these. */
+function shared(module: BundledModule): BundledModule {
+  return { ...module, version: createHash("sha256").update(module.code).digest("hex") };
 }
 
 function readInputs({ inputs }: Definition, given: JsonObject, name: string): JsonObject {

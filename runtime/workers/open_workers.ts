@@ -15,7 +15,7 @@ export interface IsolateOptions {
   env: () => Record<string, string>;
   /** Takes the `console.*` lines of rule code. */
   onLog: (line: CodeLog) => void;
-  /** Resident workers for rules, and the same number again for called functions. @default 32 */
+  /** Resident workers for rules, the same number again for called functions, and for modules that listen. @default 32 */
   maxWorkers?: number;
   /**
    * Bytes of resident memory of the whole process above which workers are ended. @default 1.5 GB, at most 3/4 of the memory

@@ -7,6 +7,7 @@ import {
   format,
   number,
   request,
+  requestAuth,
   source,
   template,
   url,
@@ -26,6 +27,7 @@ export const schemas = {
   options: {
     every: duration().default(300_000),
     headers: z.record(z.string(), template()).optional(),
+    auth: requestAuth(),
     items: expression({ names: DOCUMENT }).optional(),
     key: expression({ names: ["item", "index"] }).optional(),
     on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),

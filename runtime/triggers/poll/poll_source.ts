@@ -23,8 +23,10 @@ const NOT_MODIFIED = 304;
  * @throws the errors of the step; FormatError, ExpressionError or Error if its output is not what was expected
  */
 export async function readSource(context: PollContext, asking: Asking): Promise<Reading | null> {
-  const { poll, headers, charset } = context.args;
-  const named: JsonObject = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll;
+  const { poll, headers, auth, charset } = context.args;
+  const named: JsonObject = typeof poll === "string"
+    ? { http: poll, ...(headers && { headers }), ...(auth && { auth }) }
+    : poll;
   const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
   if ("http" in source) return await readHttp(context, source, asking);
   if ("run" in source || isCommandFile(source)) return await readRun(context, source, asking);
