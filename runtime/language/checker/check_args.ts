@@ -9,6 +9,7 @@ import { isEmail } from "../fields/field_value.ts";
 import { fieldsAsWritten } from "../fields/fields.ts";
 import { nearest } from "../hints.ts";
 import type { Kind } from "../kind.ts";
+import { checkHosts } from "./check_hosts.ts";
 import type { Checking, Path } from "./checking.ts";
 import { parseWith, type SchemaProblem } from "./sentences.ts";
 
@@ -35,6 +36,7 @@ export function checkArgs(
     checkLeaf(checking, [...path, ...below], info, value, visible, options);
     return info?.is === "fields" ? fieldsAsWritten(value, checking.sourceBelow([...path, ...below])) : value;
   });
+  checkHosts(checking, path, kind, raw);
   const failed = () => checking.problems.slice(before).some(({ severity }) => severity === "error");
   const resolved = options.resolve && !failed() ? resolveForLoad(checking, path, kind, raw) : written;
   const { value, problems } = parseWith(schemaOf(kind), resolved);
