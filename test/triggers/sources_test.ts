@@ -175,6 +175,26 @@ Deno.test("an item from a cache, older by `at` than the known one, tells nothing
   assert.deepEqual((program.store.baseline.get("1") as JsonObject).at, at(12));
 });
 
+Deno.test("`at` may be text, seconds or milliseconds since the epoch, also of one source at different times", async () => {
+  const seconds = Date.UTC(2026, 0, 1) / 1_000;
+  let item: JsonObject = task("1", { at: seconds + 10, v: 0 });
+  const program = reading(() => ({ items: [item], complete: true }), { at: "item.at", ignore: ["at"] });
+  await look(program);
+  const newer: Json[] = [
+    (seconds + 20) * 1_000,
+    `${seconds + 30}.000200`,
+    new Date((seconds + 40) * 1_000).toISOString(),
+    String((seconds + 50) * 1_000),
+    seconds + 60.5,
+  ];
+  for (const [v, at] of newer.entries()) {
+    item = task("1", { at, v: v + 1 });
+    assert.deepEqual(await look(program), ["changed 1"], String(at));
+  }
+  item = task("1", { at: (seconds + 60) * 1_000, v: 0 });
+  assert.deepEqual(await look(program), []);
+});
+
 Deno.test("250 items in pages: all of them, or the first 50 silently, asking for no page that is not needed", async () => {
   const items = Array.from({ length: 250 }, (_, id) => task(String(id)));
   const read: Read = (cursor) => {

@@ -154,12 +154,23 @@ export async function findChanges(
   return [...present, ...removed];
 }
 
-/** When an item was last changed, in milliseconds or whatever unit its numbers have; undefined if that is unknown. */
+/** Smaller numbers are seconds since the epoch, others milliseconds: these are in 1973, seconds in the year 5138. */
+const LEAST_MILLISECONDS = 1e11;
+
+/**
+ * When an item was last changed, in milliseconds since the epoch; undefined if that is unknown. Platforms send text such as
+ * `2027-01-04T06:30:00Z`, or seconds or milliseconds, also as text.
+ */
 export function changedAt(item: Json, at: string, meter?: Meter): number | undefined {
   try {
     const value = evaluate(at, { item, index: 0, $meter: meter });
-    const time = typeof value === "number" ? value : Date.parse(String(value));
-    return Number.isNaN(time) ? undefined : time;
+    const isNumber = typeof value === "number" || typeof value === "bigint" || /^\d{9,}(\.\d+)?$/.test(String(value));
+    if (!isNumber) {
+      const time = Date.parse(String(value));
+      return Number.isNaN(time) ? undefined : time;
+    }
+    const time = Number(value);
+    return time < LEAST_MILLISECONDS ? time * 1_000 : time;
   } catch (error) {
     if (error instanceof ExpressionError) return undefined;
     throw error;
