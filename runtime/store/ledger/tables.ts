@@ -8,7 +8,7 @@ import type { Json, JsonObject } from "../../model/json.ts";
 import type { RunState, StepRecord, StepWait } from "../../model/run.ts";
 import type { DeliveryVerdict, Verdict, VerdictKind } from "../../model/verdict.ts";
 import type { PageValue } from "../config.ts";
-import type { Condition, Notice } from "../own.ts";
+import type { Condition, Notice, StoppedDevice } from "../own.ts";
 import type { Patching, WrittenItem } from "../patching.ts";
 import type { Admission, Note, Reply, RunEnd } from "../store.ts";
 import { join, ordered, SEPARATOR } from "./ordered.ts";
@@ -168,6 +168,8 @@ export interface Tables {
   written: WrittenItem;
   /** By condition: a condition that holds. */
   condition: Condition;
+  /** By fleet and name: a device that is left alone for a while. */
+  stopped: StoppedDevice;
   /** By event id: an event of the program itself that is not accepted yet. */
   notice: Omit<Notice, "id">;
   /** By rule and key: what people set on its page. */
@@ -258,6 +260,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   patching: { indexes: { key: (_, key) => key, run: ({ run, path }, key) => join(run, path, key) } },
   written: { indexes: { age: ({ at }, key) => join(ordered(at), key) } },
   condition: {},
+  stopped: { indexes: { fleet: (_, key) => key } },
   notice: { indexes: { id: (_, key) => key } },
   config: { indexes: { rule: (_, key) => key } },
   part: {},
