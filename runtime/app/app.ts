@@ -140,6 +140,7 @@ export class App {
     this.#phase = "ready";
     this.#parts.upkeep.start();
     this.#parts.configSource.start();
+    this.#parts.fleets.start();
     // After the runner: when the clock is rolled back, the runner has the store correct its times, which batches depend on.
     this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
     logLine("info", `Listening on ${this.#server.url}`, {});
@@ -208,6 +209,7 @@ export class App {
     const cancelRelease = this.clock.after(this.#drain, release);
     const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
     await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
+    await this.#parts.fleets.stop();
     await this.#parts.ownEvents.stop();
     await this.#renewals();
     await endChildren();
@@ -241,21 +243,28 @@ export class App {
     await this.#parts.runner.start();
   }
 
+  /** @throws if the reload failed: the rules in force stay in force */
   #loadNow(): Promise<void> {
-    return this.#reloads.alone(() => this.#reload());
+    return this.#reloads.alone(() => this.#load());
   }
 
-  async #reload(): Promise<void> {
+  /** A later change of the folder is the next attempt. */
+  #reload(): Promise<void> {
+    return this.#load().catch(() => {});
+  }
+
+  async #load(): Promise<void> {
     try {
       await this.#parts.live.reload();
       this.#watch?.outside(this.#parts.live.loaded!.outside);
       tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
+      this.#parts.fleets.use(this.#parts.live.loaded!.fleets);
       this.#parts.metrics.countReload();
     } catch (error) {
-      // The rules in force stay in force; before the first load there are none.
-      if (this.#parts.live.loaded === undefined) throw error;
-      logError("The reload failed; the rules stay as they were", error);
+      // Before the first load there are no rules.
+      if (this.#parts.live.loaded !== undefined) logError("The reload failed; the rules stay as they were", error);
+      throw error;
     }
   }
 
@@ -323,7 +332,8 @@ export class App {
             clock,
             store,
             configs: this.#parts.live.loaded?.configs ?? new Map(),
-            reload: () => this.#loadNow(),
+            log: (message) => logLine("info", message, { rule }),
+            reload: () => this.#loadNow().then(() => this.#parts.live.loaded!),
           },
           rule,
           setting,
@@ -362,7 +372,8 @@ export class App {
   #report(rule: string, trigger: string, failure: string | null, capped?: Capped): void {
     this.#failures.report(rule, trigger, failure);
     const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
-    if (kind === "poll" || kind === "watch" || rule === CONFIG_SOURCE.rule) {
+    const isFleet = this.#parts.live.loaded?.fleets.has(rule) === true;
+    if (kind === "poll" || kind === "watch" || isFleet || rule === CONFIG_SOURCE.rule) {
       const { ownEvents } = this.#parts;
       const about = { rule, trigger };
       if (failure === null) {

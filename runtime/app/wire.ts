@@ -1,5 +1,5 @@
 import type { ActionServices } from "../actions/action.ts";
-import { runSource } from "../engine/rule_code.ts";
+import { runSource, type SourceOptions } from "../engine/rule_code.ts";
 import { Runner } from "../engine/runner.ts";
 import type { RunnerOptions } from "../engine/runner_options.ts";
 import { type ProgramServices, programServices } from "../engine/services.ts";
@@ -66,7 +66,7 @@ export interface WiringPorts {
   /** Services instead of the program's own. */
   replaceServices?: (services: ProgramServices) => Partial<ProgramServices>;
   /** Replaces the source of a trigger; the path is the trigger's id. */
-  sourceStandIn?: RunnerOptions["standIn"];
+  sourceStandIn?: SourceOptions["standIn"];
 }
 
 /** The parts between an event and a step. */

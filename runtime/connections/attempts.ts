@@ -48,6 +48,8 @@ type OnGranted = (connection: OAuthConnection, granted: Granted, by: string) => 
 
 /** Attempts to connect: each ends after ten minutes, and with the program. */
 export class Attempts {
+  /** Counts the attempts that have ended. */
+  ends = 0;
   readonly #attempts = new Map<string, Attempt>();
 
   constructor(private readonly clock: Clock, private readonly onGranted: OnGranted) {}
@@ -110,7 +112,7 @@ export class Attempts {
   get(id: string): AttemptState | undefined {
     const attempt = this.#attempts.get(id);
     if (attempt === undefined) return undefined;
-    if (attempt.state === "waiting" && attempt.until <= this.clock.now()) expire(attempt);
+    if (attempt.state === "waiting" && attempt.until <= this.clock.now()) this.#expire(attempt);
     const { settings: { name: connection }, state, error } = attempt;
     return { connection, state, ...error !== undefined && { error } };
   }
@@ -121,6 +123,7 @@ export class Attempts {
       if (connection !== undefined && attempt.settings.name !== connection) continue;
       attempt.ended.abort();
       this.#attempts.delete(id);
+      this.ends++;
     }
   }
 
@@ -151,7 +154,7 @@ export class Attempts {
     try {
       await this.#granted(attempt, await attempt.oauth.exchange(await answer(), code));
     } catch (error) {
-      fail(attempt, messageOf(error));
+      this.#fail(attempt, messageOf(error));
       throw error;
     }
   }
@@ -161,18 +164,18 @@ export class Attempts {
     for (let pause = interval * 1_000;;) {
       await sleepFor(this.clock, pause, signal);
       if (signal.aborted) return;
-      if (attempt.until <= this.clock.now()) return expire(attempt);
+      if (attempt.until <= this.clock.now()) return this.#expire(attempt);
       let granted: Granted;
       try {
         granted = await attempt.oauth.deviceTokens(deviceCode);
       } catch (error) {
-        if (error instanceof ConnectionError) return fail(attempt, messageOf(error));
+        if (error instanceof ConnectionError) return this.#fail(attempt, messageOf(error));
         const isPending = error instanceof PendingError;
         attempt.trouble = isPending ? undefined : messageOf(error);
         if (!isPending || error.slower) pause += SLOWER;
         continue;
       }
-      return await this.#granted(attempt, granted).catch((error) => fail(attempt, messageOf(error)));
+      return await this.#granted(attempt, granted).catch((error) => this.#fail(attempt, messageOf(error)));
     }
   }
 
@@ -183,16 +186,18 @@ export class Attempts {
     }
     await this.onGranted(attempt.settings, granted, attempt.by);
     attempt.state = "connected";
+    this.ends++;
   }
-}
 
-function expire(attempt: Attempt): void {
-  fail(attempt, attempt.trouble ?? "nobody allowed it in time");
-}
+  #expire(attempt: Attempt): void {
+    this.#fail(attempt, attempt.trouble ?? "nobody allowed it in time");
+  }
 
-function fail(attempt: Attempt, error: string): void {
-  attempt.state = "failed";
-  attempt.error = error;
+  #fail(attempt: Attempt, error: string): void {
+    attempt.state = "failed";
+    attempt.error = error;
+    this.ends++;
+  }
 }
 
 function random(): string {

@@ -54,6 +54,9 @@ export class Connections implements ConnectionTokens {
   readonly #changing = new Map<string, Promise<unknown>>();
   readonly #ofClients = new ClientTokens((connection) => this.#clientToken(connection));
 
+  /** Changes with what the connections and their attempts say. */
+  readonly changes = () => this.options.vault.changes + this.#attempts.ends;
+
   constructor(private readonly options: ConnectionsOptions) {
     this.#sealed = new SealedTokens(options);
     this.#attempts = new Attempts(options.clock, (connection, granted, by) => this.#connected(connection, granted, by));

@@ -114,6 +114,11 @@ export class HookSecrets {
     return true;
   }
 
+  /** Changes with what is listed. */
+  changes(): number {
+    return this.options.vault.changes;
+  }
+
   list(): HookListing[] {
     return this.options.vault.names().map((name) => this.#listing(name)).sort((a, b) => a.rule < b.rule ? -1 : 1);
   }

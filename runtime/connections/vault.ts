@@ -40,6 +40,8 @@ export type VaultFile = "connections" | "hooks";
  * is the old one or the new one.
  */
 export class Vault<T = StoredConnection> {
+  /** Counts what has changed. */
+  changes = 0;
   #writing: Promise<void> = Promise.resolve();
 
   private constructor(
@@ -88,6 +90,7 @@ export class Vault<T = StoredConnection> {
       await this.#write(next);
       if (entry === undefined) this.stored.delete(name);
       else this.stored.set(name, entry);
+      this.changes++;
     });
     // A failed write does not fail the next one.
     this.#writing = write.catch(() => {});

@@ -18,7 +18,7 @@ export interface ConfigSourceOptions {
   clock: Clock;
   /** The values of `env` and `secrets`. */
   surroundings: () => Scope;
-  /** Loads the rules with new values. */
+  /** Loads the rules with new values. @throws if that failed */
   reload: () => Promise<void>;
   /** A look failed, or (null) worked. */
   report: (failure: string | null) => void;
@@ -39,6 +39,8 @@ export class ConfigSource {
   #loop: Loop | undefined;
   #lookedAt = -Infinity;
   #warned: string[] = [];
+  /** The kept values are not in force, as the reload with them failed. */
+  #isUnused = false;
 
   constructor(private readonly options: ConfigSourceOptions) {}
 
@@ -83,10 +85,10 @@ export class ConfigSource {
     for (const message of wrong) if (!this.#warned.includes(message)) this.options.warn(message);
     this.#warned = wrong;
     const isSame = isDeepStrictEqual(await store.getSourced(), values);
-    if (!isSame) {
-      await store.keepSourced(values);
-      await reload();
-    }
+    if (!isSame) await store.keepSourced(values);
+    this.#isUnused ||= !isSame;
+    if (this.#isUnused) await reload();
+    this.#isUnused = false;
     report(null);
   }
 

@@ -86,6 +86,13 @@ function reasonOf(thrown: unknown, message: string): string {
   return `The function if failed${again}: ${message}`;
 }
 
+/** What {@link runSource} works with. */
+export interface SourceOptions
+  extends Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder" | "surroundings"> {
+  /** An action to execute instead of the source's own, which is `real`: for tests. */
+  standIn?: (source: { kind: string; path: string; method?: string; real: Action }) => Action | undefined;
+}
+
 /**
  * Runs a step outside a run, as the source of a poll: `{ http, … }`, `{ run, … }` or `{ call }`. There is one
  * attempt within the kind's timeout, and nothing is recorded; the poll decides how to handle a failure. Templates were
@@ -94,7 +101,7 @@ function reasonOf(thrown: unknown, message: string): string {
  * @returns the step's output
  */
 export async function runSource(
-  options: Pick<RunnerOptions, "services" | "store" | "isolates" | "clock" | "folder" | "standIn" | "surroundings">,
+  { standIn: standInOf, ...options }: SourceOptions,
   rule: Rule,
   trigger: string,
   source: JsonObject,
@@ -106,9 +113,10 @@ export async function runSource(
   if (kind === undefined) {
     throw new Error(`Cannot poll ${JSON.stringify(source)}: expected one of "http", "run", "call"`);
   }
-  const standIn = options.standIn?.({ kind, path: trigger, method: how.method });
+  const real = kind === "call" ? calling(rule, options.folder, input, how) : actions[kind];
+  const standIn = standInOf?.({ kind, path: trigger, method: how.method, real });
   const own = standIn || how.method !== "one" ? undefined : requesting(rule, trigger, input, options);
-  const action = standIn ?? own ?? (kind === "call" ? calling(rule, options.folder, input, how) : actions[kind]);
+  const action = standIn ?? own ?? real;
   const parsed = own ? { args: {} } : parseArgs(action, source);
   if ("problems" in parsed) throw new Error(`Cannot poll ${kind}: ${parsed.problems.join("; ")}`);
   const { clock, folder } = options;

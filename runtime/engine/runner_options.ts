@@ -36,9 +36,7 @@ export interface RunnerOptions {
   /** Runs at once. @default 256 */
   maxRuns?: number;
   /** An action to execute instead of that of the step's kind, or of the action or command that it calls: for tests. */
-  standIn?: (
-    step: { kind: string; path: string; target?: string; command?: Command; method?: string },
-  ) => Action | undefined;
+  standIn?: (step: { kind: string; path: string; target?: string; command?: Command }) => Action | undefined;
   /**
    * For tests, which advance the clock faster than runs can be read back: a run that waits is held in memory until
    * {@link Runner.suspend}, and a function gets next to no time of its own.

@@ -161,6 +161,7 @@ async function configure(world: World, { config, refused }: Args<typeof testKind
   if (became.kind === "accepted") {
     throw new TestFailed(`The config set by ${who} was accepted, not refused as ${refused}`);
   }
+  if (became.kind === "stored") throw new TestFailed(`The config set by ${who} is not in force: ${became.reason}`);
   const why = became.kind === "invalid" ? `, ${Object.values(became.problems).join("; ")}` : "";
   throw new TestFailed(`The config set by ${who} was refused: ${became.kind}${why}`);
 }

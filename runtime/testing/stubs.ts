@@ -23,6 +23,13 @@ export interface AskingStep {
   command?: Command;
 }
 
+/** A poll's source, or one item of it, that needs an answer. */
+export interface AskingSource extends Pick<AskingStep, "kind" | "path"> {
+  method?: string;
+  /** What it does outside of tests. */
+  real: Action;
+}
+
 /** An example answer for each kind that acts on the outside world, for messages. */
 const EXAMPLES: Record<string, string> = {
   http: "{ status: 200 }",
@@ -57,12 +64,16 @@ export class Stubs {
     const isAction = step.kind === "call" && /\.ya?ml$/.test(step.target ?? "");
     if (named === undefined && (isAction || !Object.hasOwn(EXAMPLES, step.kind))) return undefined;
     const name = named ?? step.kind;
+    const what = `Step "${step.path}"`;
+    const requests = named === undefined && step.kind === "call" ? this.#requestsOf(stepNames(step.path)) : undefined;
+    const real = requests && this.#overHttp(actions.call, requests, what);
     const execute = executors[step.kind] ?? giveAnswer;
     return {
       ...actions[step.kind] ?? actions.call,
       execute: (args, context) => {
-        if (Object.hasOwn(EXAMPLES, step.kind)) this.calls.push({ ...args, step: context.path });
-        const what = `Step "${step.path}"`;
+        // Reading an item changes nothing outside.
+        if (Object.hasOwn(EXAMPLES, step.kind) && step.kind !== "one") this.calls.push({ ...args, step: context.path });
+        if (real) return real.execute(args, context);
         return this.#stubbed(what, () => this.#answer(name, what, step.kind), (give) => execute(args, context, give));
       },
     };
@@ -101,10 +112,12 @@ export class Stubs {
 
   /**
    * The action for the source of a poll: answered by the stub of the trigger's name or address, or by `poll`; one of its items
-   * by `one`.
+   * by `one`. If there is none but one of its requests, its code runs.
    */
-  source(trigger: string, kind: string, method?: string): Action {
+  source({ path: trigger, kind, method, real }: AskingSource): Action {
     const name = method === "one" ? "one" : this.has(trigger) ? trigger : "poll";
+    const requests = this.has(name) ? undefined : this.#requestsOf([trigger, "poll"]);
+    if (requests !== undefined) return this.#overHttp(real, requests, `The trigger "${trigger}"`);
     const execute = executors[kind] ?? giveAnswer;
     const what = `${name === "one" ? "An item of the" : "The"} trigger "${trigger}"`;
     return {
@@ -116,6 +129,25 @@ export class Stubs {
 
   has(name: string): boolean {
     return Object.hasOwn(this.#given, name);
+  }
+
+  /** Whether the source of a poll has answers. */
+  hasSource(trigger: string): boolean {
+    return this.has(trigger) || this.has("poll") || this.#requestsOf([trigger, "poll"]) !== undefined;
+  }
+
+  /** The stub for the requests that the code of one of these sends. */
+  #requestsOf(names: string[]): string | undefined {
+    return names.map((name) => `${name}/http`).find((name) => this.has(name));
+  }
+
+  /** Executes code for real; each of its requests is answered by a stub. */
+  #overHttp(real: Action, name: string, what: string): Action {
+    const answer = () => this.#answer(name, `A request of ${lowerFirst(what)}`, "http");
+    return {
+      ...real,
+      execute: (args, context) => this.#stubbed(what, answer, (give) => real.execute(args, withAnswers(context, give))),
+    };
   }
 
   /**
@@ -169,14 +201,7 @@ type Execute = (args: JsonObject, context: ActionContext, give: Give) => Promise
 
 /** Actions that reach the world through services are executed themselves: the services give the answer. */
 const executors: Record<string, Execute> = {
-  http: (args, context, give) =>
-    actions.http.execute(
-      args,
-      withServices(context, {
-        admitRequest: () => Promise.resolve(),
-        fetch: () => Promise.try(give, answerRequest),
-      }),
-    ),
+  http: (args, context, give) => actions.http.execute(args, withAnswers(context, give)),
   run: (args, context, give) =>
     actions.run.execute(
       args,
@@ -194,6 +219,18 @@ const executors: Record<string, Execute> = {
       withServices(context, { sendMail: (mail) => Promise.try(() => give((answer) => answerMail(mail, answer))) }),
     ),
 };
+
+/** The network answers by a stub. */
+function withAnswers(context: ActionContext, give: Give): ActionContext {
+  return withServices(context, {
+    admitRequest: () => Promise.resolve(),
+    fetch: () => Promise.try(give, answerRequest),
+  });
+}
+
+function lowerFirst(text: string): string {
+  return text.charAt(0).toLowerCase() + text.slice(1);
+}
 
 function isTimeout(answer: Json): boolean {
   return typeof answer === "object" && answer !== null && "timeout" in answer && answer.timeout === true;

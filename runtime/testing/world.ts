@@ -128,7 +128,11 @@ export class World {
           return emit(event, run);
         },
       }),
-      sourceStandIn: ({ kind, path, method }) => this.stubs.source(path, kind, method),
+      sourceStandIn: (source) => {
+        const { execute, ...action } = this.stubs.source(source);
+        // Code runs in a worker, while the clock must not move.
+        return { ...action, execute: (...args) => this.#activity.during(Promise.try(execute, ...args)) };
+      },
     });
     [this.ingest, this.runner, this.hooks, this.#attachments] = [ingest, runner, hooks, attachments];
     this.#ownEvents = ownEvents;
@@ -177,8 +181,13 @@ export class World {
     const { store, clock } = this;
     const current = async () => this.options.configured(setOnPages(await store.listConfig()));
     const { config } = await current();
-    const reload = async () => await this.#use((await current()).rule);
-    return await setConfig({ store, clock, configs: new Map([[config.rule, config]]), reload }, config.rule, setting);
+    const reload = async () => {
+      const { rule, config: { refused } } = await current();
+      await this.#use(rule);
+      return { broken: new Map(), late: new Map(), problems: [], refused };
+    };
+    const configs = new Map([[config.rule, config]]);
+    return await setConfig({ store, clock, configs, log: () => {}, reload }, config.rule, setting);
   }
 
   /** The value of a secret; every secret has one. */
@@ -258,7 +267,7 @@ export class World {
   #keeps(trigger: Rule["triggers"][number]): boolean {
     const { id, kind } = trigger;
     return kind !== "watch" && !sourceOf(this.rule, trigger)?.methods.includes("listen") &&
-      (kind !== "poll" || this.stubs.has(id) || this.stubs.has("poll"));
+      (kind !== "poll" || this.stubs.hasSource(id));
   }
 
   #hookContext(): HookContext {

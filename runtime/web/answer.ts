@@ -14,7 +14,7 @@ import type { WaitOutcome } from "./reply_waiters.ts";
 export function answerRefusal(
   c: Context,
   { maskJson }: Pick<WebContext, "maskJson">,
-  status: 403 | 404 | 409 | 422,
+  status: 403 | 404 | 409 | 422 | 500,
   error: string,
   more: JsonObject = {},
 ): Response {

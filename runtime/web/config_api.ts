@@ -48,6 +48,10 @@ export function configApi(context: WebContext): Hono<Asking> {
         return absent(c, id, context);
       case "forbidden":
         return forbidden(c, id, context);
+      case "stored": {
+        const error = `The values are stored, but not in force: ${outcome.reason}`;
+        return answerRefusal(c, context, outcome.isFault ? 500 : 409, error, { stored: true });
+      }
       case "stale": {
         const { key, by, at } = outcome;
         const error = `Nothing was set: ${by} changed ${key} at ${new Date(at).toISOString()}`;

@@ -28,16 +28,7 @@ export function hooksApi(context: WebContext): Hono {
   app.get("/", (c) => answerJson(c, context.maskJson(listHooks(context) as unknown as Json)));
   app.post("/open", async (c) => {
     const { rule, for: text, by } = await bodyOf(c, OPEN);
-    const ms = parseDuration(text);
-    if (ms === undefined || ms <= 0 || ms > LONGEST) {
-      throw new UsageError(
-        `Cannot open a webhook for "${text}": expected a duration up to ${formatDuration(LONGEST)}, such as 10m`,
-      );
-    }
-    const hooks = listHooks(context).filter((hook) => hook.rule === rule && hook.path !== undefined);
-    if (hooks.length === 0) throw new UsageError(`The rule "${rule}" has no webhook with auth: asana`);
-    const opened = await Promise.all(hooks.map(({ rule, trigger }) => hookSecrets.open({ rule, trigger }, ms, by)));
-    return answerJson(c, opened.map((each, index) => ({ ...each, path: hooks[index].path })) as unknown as Json);
+    return answerJson(c, await openHooks(context, rule, text, by) as unknown as Json);
   });
   app.post("/remove", async (c) => {
     const { what, by } = await bodyOf(c, REMOVE);
@@ -48,8 +39,29 @@ export function hooksApi(context: WebContext): Hono {
   return app;
 }
 
+/** Accepts handshakes of a rule's webhooks. @param text how long @throws UsageError */
+export async function openHooks(
+  context: WebContext,
+  rule: string,
+  text: string,
+  by: string,
+): Promise<HandshakeHook[]> {
+  const ms = parseDuration(text);
+  if (ms === undefined || ms <= 0 || ms > LONGEST) {
+    throw new UsageError(
+      `Cannot open a webhook for "${text}": expected a duration up to ${formatDuration(LONGEST)}, such as 10m`,
+    );
+  }
+  const hooks = listHooks(context).filter((hook) => hook.rule === rule && hook.path !== undefined);
+  if (hooks.length === 0) throw new UsageError(`The rule "${rule}" has no webhook with auth: asana`);
+  const opened = await Promise.all(
+    hooks.map(({ rule, trigger }) => context.hookSecrets.open({ rule, trigger }, ms, by)),
+  );
+  return opened.map((each, index) => ({ ...each, path: hooks[index].path }));
+}
+
 /** Those of the rules in force, and those that still have secrets. */
-function listHooks({ hookSecrets, rules }: WebContext): HandshakeHook[] {
+export function listHooks({ hookSecrets, rules }: WebContext): HandshakeHook[] {
   const stored = hookSecrets.list();
   const isSame = (one: HookKey, other: HookKey) => one.rule === other.rule && one.trigger === other.trigger;
   const live = [...rules().rules.values()].flatMap(({ id: rule, triggers }) =>

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { rename } from "node:fs/promises";
 import { valuesIn } from "../../runtime/engine/config_source.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import { ask, Folder, holds, installed } from "./app.ts";
@@ -163,5 +164,30 @@ Deno.test("values and items are read; a bad entry costs itself, anything else is
   assert.equal(wrong.length, 3);
   for (const bad of [null, 5, "text", {}, { values: 5 }] as Json[]) {
     assert.throws(() => valuesIn([bad]), /Cannot read config/);
+  }
+});
+
+Deno.test("a reload that fails is not called accepted: the API says that the values are stored, and the next reload applies them", async () => {
+  await using folder = await Folder.with({ "ops/disk.yaml": DISK });
+  const app = await folder.open();
+  try {
+    await app.start();
+    await rename(folder.rules, `${folder.root}/away`);
+    const set = async (limit: number) => {
+      const body = JSON.stringify({ set: { limit } });
+      const headers = { host: "127.0.0.1:8080", "content-type": "application/json" };
+      const url = "http://127.0.0.1:8080/api/rules/ops/disk/config";
+      const answer = await app.web.fetch(new Request(url, { method: "POST", headers, body }), () => "127.0.0.1");
+      return { status: answer.status, body: await answer.json() };
+    };
+    const failed = await set(30);
+    assert.equal(failed.status, 500);
+    assert.match(failed.body.error, /^The values are stored, but not in force: the reload failed: .*ENOENT/);
+    assert.equal((await ask(app, "/api/rules/ops/disk/config"))[0].value, 10);
+    await rename(`${folder.root}/away`, folder.rules);
+    await set(40);
+    assert.deepEqual((await ask(app, "/api/rules/ops/disk/config"))[0].value, 40);
+  } finally {
+    await app.stop();
   }
 });

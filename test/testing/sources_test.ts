@@ -141,3 +141,67 @@ Deno.test("stagnant through the clock of a test: told once while the condition h
   );
   assert.deepEqual(await testing(rule), ["once"]);
 });
+
+const REAL = `
+import { action, source } from "whenthen";
+interface Page { items: { gid: string }[]; cursor: number }
+const URL = "https://api.example.org";
+export const tasks = source({
+  inputs: { project: { type: "text" } },
+  key: "item.gid",
+  read: async ({ cursor, inputs, http }) => {
+    return (await http<Page>(\`GET \${URL}/\${inputs.project}\`, { query: { since: cursor } })).body;
+  },
+});
+export const comment = action({
+  inputs: { text: { type: "text" } },
+  run: async ({ inputs, http }) => {
+    const { status } = await http(\`POST \${URL}/comments\`, { json: { text: inputs.text }, ok: [409] });
+    return { said: inputs.text, status };
+  },
+});
+`;
+
+Deno.test("with stubs for its requests only, the code of a source and of an action runs; without them it does not", async () => {
+  const rule = (tests: string) => `
+when: { poll: { call: "./tasks.ts#tasks", with: { project: "1" } }, every: 1h, on: [added] }
+then:
+  - { id: say, call: "./tasks.ts#comment", with: { text: "\${{ event.subject }}" } }
+  - log: "\${{ steps.say.said }} \${{ steps.say.status }}"
+tests:
+${tests}`;
+  const files = {
+    "tasks.ts": REAL,
+    "a.yaml": rule(`
+  - name: it reads and says
+    stub:
+      poll/http:
+        - { body: { items: [{ gid: "1" }], cursor: 7 } }
+        - { body: { items: [{ gid: "2" }], cursor: 8 } }
+      say/http: { status: 409 }
+    do:
+      - advance: 1h
+      - expect: { run: succeeded, logs: ["2 409"], calls: [{ call: "./tasks.ts#comment", with: { text: "2" } }] }
+        exact: true
+  - name: too few answers
+    stub: { poll/http: [{ body: { items: [], cursor: 1 } }] }
+    do: [{ advance: 1h }]
+  - name: not a response
+    stub: { poll/http: { bdy: 1 } }
+    do: [{ advance: 1h }]
+`),
+    "b.yaml": rule("  - { name: x, stub: { sya/http: {} }, do: [{ advance: 1h }] }\n"),
+  };
+  const { results, problems } = await simulate(files);
+  assert.deepEqual(problems.map(({ file, message }) => `${file}: ${message}`), [
+    'a.yaml: unknown key "bdy"',
+    'b.yaml: the rule has no step "sya"',
+  ]);
+  assert.deepEqual(results.map(({ name, failure }) => [name, failure?.message]), [
+    ["it reads and says", undefined],
+    [
+      "too few answers",
+      'A request of the trigger "poll call ./tasks.ts#tasks" asks for answer 2 of the stub "poll/http", which has 1; add one',
+    ],
+  ]);
+});

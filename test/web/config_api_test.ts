@@ -125,3 +125,21 @@ Deno.test("a value that is not used any more stands beside the one in force, and
   }]);
   assert.deepEqual([body[2].value, body[2].below.value], ["fixed", "hi"]);
 });
+
+Deno.test("values with which the rule does not load are 409 and say that they are stored, and the last version stays in force", async () => {
+  const rule = RULE.replace("every: 5m", 'cron: "${{ config.subject }}"')
+    .replace("subject: { type: text, required: false }", 'subject: { type: text, default: "0 8 * * *" }');
+  await using open = await openConfigBench({ ...FILES, "ops/disk.yaml": rule }, PEOPLE);
+  const { bench } = open;
+  const set = await bench.post(PATH, { set: { subject: "0 0 31 2 *" } }, as("anna"));
+  assert.equal(set.status, 409);
+  assert.match(
+    set.body.error,
+    /^The values are stored, but not in force: ops\/disk\.yaml does not load: .*never fires/,
+  );
+  assert.equal(set.body.stored, true);
+  assert.equal(open.loaded().rules.get("ops/disk")!.config.subject, "0 8 * * *");
+  assert.equal((await bench.store.listConfig())[0].value, "0 0 31 2 *");
+  assert.equal((await bench.post(PATH, { set: { subject: "0 9 * * *" } }, as("anna"))).status, 200);
+  assert.equal(open.loaded().rules.get("ops/disk")!.config.subject, "0 9 * * *");
+});

@@ -11,7 +11,7 @@ export interface ConfigBench extends AsyncDisposable {
   folder: TestFolder;
   loaded: () => Loaded;
   /** Loads again, as after a file has changed. */
-  reload(): Promise<void>;
+  reload(): Promise<Loaded>;
 }
 
 /** @param options `set`: values of `--set`; `sourced`: those of a source */
@@ -26,12 +26,13 @@ export async function openConfigBench(
   bench.people.push(...people);
   let loaded: Loaded | undefined;
   const reload = async () => {
-    loaded = await folder.loader.load(loaded, [...sourced, ...setOnPages(await store.listConfig())]);
+    return loaded = await folder.loader.load(loaded, [...sourced, ...setOnPages(await store.listConfig())]);
   };
   await reload();
   const rest = context.rules();
   context.rules = () => ({ ...rest, rules: loaded!.rules, broken: loaded!.broken, configs: loaded!.configs });
-  context.setConfig = (rule, setting) => setConfig({ clock, store, configs: loaded!.configs, reload }, rule, setting);
+  context.setConfig = (rule, setting) =>
+    setConfig({ clock, store, configs: loaded!.configs, log: () => {}, reload }, rule, setting);
   return {
     bench,
     folder,

@@ -164,7 +164,17 @@ export async function openBench(
     answerForm: (form, person, answer) =>
       answerForm({ store, clock, onWoken: (runs) => woken.push(...runs) }, form, person, answer),
     setConfig: (rule, setting) =>
-      setConfig({ clock, store, configs: context.rules().configs, reload: () => Promise.resolve() }, rule, setting),
+      setConfig(
+        {
+          clock,
+          store,
+          configs: context.rules().configs,
+          log: () => {},
+          reload: () => Promise.resolve({ ...context.rules(), late: new Map(), refused: [] }),
+        },
+        rule,
+        setting,
+      ),
     replies: new ReplyWaiters(),
     verifyCause: (header) => signer.verify(header),
     secretOf: (name) => name === "HOOK" ? "hook-secret" : undefined,

@@ -94,15 +94,22 @@ export function checkWorld(
     checking.error([...path, "config", key], key in tested.fields ? "value" : "key", message, hint);
   }
   for (const [key, answers] of Object.entries(stub)) {
-    checkStep(checking, [...path, "stub", key], "key", key, tested, STUBBED);
+    const asking = isOfRequests(key) && !isKnownStep(key, tested) ? key.slice(0, key.lastIndexOf("/")) : key;
+    checkStep(checking, [...path, "stub", key], "key", asking, tested, STUBBED);
     checkAnswers(checking, [...path, "stub", key], key, answers, tested);
   }
   return { name, now, ...people && { people }, config, secrets, env, stub };
 }
 
+/** Whether a stub is for the requests that the code of a step or of a poll's source sends: `poll/http`. */
+function isOfRequests(name: string): boolean {
+  return name.endsWith("/http");
+}
+
 /** Checks an answer that a step can get, or a list of them, if the kind of step is known. */
 function checkAnswers(checking: Checking, path: Path, name: string, answers: Json, { steps = [] }: Tested): void {
-  const kind = steps.find(({ id }) => id === name.slice(name.lastIndexOf("/") + 1))?.kind ?? name;
+  const last = name.slice(name.lastIndexOf("/") + 1);
+  const kind = steps.find(({ id }) => id === last)?.kind ?? (isOfRequests(name) ? last : name);
   if (!Object.hasOwn(STUB_KEYS, kind)) return;
   const keys = STUB_KEYS[kind as StubbedKind];
   for (const [index, answer] of [answers].flat().entries()) {
@@ -220,6 +227,15 @@ function checkForm(checking: Checking, path: Path, name: string, tested: Tested)
   checking.error(path, "value", `the rule has no form ${show(name)}`, hint);
 }
 
+/** The id at the end of a path. */
+function lastOf(name: string): string {
+  return withoutIterations(name.slice(name.lastIndexOf("/") + 1));
+}
+
+function isKnownStep(name: string, { steps = [] }: Tested): boolean {
+  return steps.some(({ id }) => isStep(lastOf(name), id));
+}
+
 /** Checks the name of a step: its id, or its path, which ends with the id. */
 function checkStep(
   checking: Checking,
@@ -233,7 +249,7 @@ function checkStep(
   // A form without other settings notifies by mail.
   const implied = steps.some(({ kind }) => kind === "form") ? ["mail"] : [];
   const ids = [...steps.map(({ id }) => id), ...implied];
-  const last = withoutIterations(name.slice(name.lastIndexOf("/") + 1));
+  const last = lastOf(name);
   if (ids.some((id) => isStep(last, id))) return;
   const known = [...new Set([...ids, ...others])];
   const close = nearest(last, known);

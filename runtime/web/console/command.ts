@@ -11,7 +11,7 @@ import type { Command, CommandInput } from "../../model/rule.ts";
 import type { WebContext } from "../context.ts";
 import { idOf, textIn } from "../forms/fields.ts";
 import { argvMarkup } from "./argv.ts";
-import { defaultTexts, inputMarkup, type Texts, textsOf, typedPairs } from "./command_form.ts";
+import { defaultTexts, hiddenTexts, inputMarkup, partsOf, type Texts, textsOf, typedPairs } from "./command_form.ts";
 import { relationsGraph, relationsInWords } from "./command_graph.ts";
 import { commandRuns, commandRunsPath } from "./command_runs.ts";
 import { commandPath, usesCommand, visibleCommands } from "./commands.ts";
@@ -26,6 +26,9 @@ const AT = "/commands";
 /** Hidden inputs and buttons of the form; no input of a command has a name with a blank. */
 const ID_INPUT = "start id";
 const ASKED_INPUT = "asked for";
+const PART_INPUT = "shown part";
+/** The buttons that show another part of the inputs. */
+const PART = /^part (\d+)$/;
 const LONGEST_ID = 200;
 
 /** What the buttons of the form do. */
@@ -71,6 +74,8 @@ async function act(c: Context<ConsoleEnv>, context: WebContext): Promise<Respons
   if (command === undefined) return await unknown(c, context);
   const inputs = callerInputs(command);
   const asked = textIn(texts, ASKED_INPUT);
+  const [, part] = PART.exec(asked) ?? [];
+  if (part !== undefined) return await show(c, context, command, { asked: "open", texts, part: Number(part) });
   const { complete } = checkSet(command, typedPairs(inputs, texts), { completes: true });
   if (asked === "complete" && complete !== null) {
     return await show(c, context, command, {
@@ -109,6 +114,18 @@ async function start(
 interface Form {
   asked: Asked;
   texts: Texts;
+  /** Which part of the inputs to show, from 1. */
+  part?: number;
+}
+
+/** The part of the inputs to show: of a set with problems that of the first one. */
+function partOf(command: Command, form: Form): { names: string[]; at: number; parts: string[][] } {
+  const parts = partsOf(command.inputs);
+  const keys = form.asked === "open" ? [] : checkedOf(command, form).problems.map(({ key }) => key);
+  const wrong = parts.findIndex((names) => names.some((name) => keys.includes(name)));
+  const wanted = wrong >= 0 ? wrong : (form.part ?? Number(textIn(form.texts, PART_INPUT) || 1)) - 1;
+  const at = parts[wanted] === undefined ? 0 : wanted;
+  return { names: parts[at], at, parts };
 }
 
 async function show(
@@ -126,7 +143,7 @@ ${help !== undefined && markup`<p>${help}</p>`}
 <dl class="facts">${facts(command)}</dl>
 ${tried(command, form, context)}
 <section><h2>Inputs</h2>
-${inputTable(command)}
+${inputTable(command, partOf(command, form))}
 ${relationsGraph(inputs, file)}</section>
 ${formMarkup(c, command, form, context)}
 ${users(c, command, context)}
@@ -160,10 +177,11 @@ function written(name: string, value: Parameters<typeof textOfValue>[0]): string
   return value === true ? name : `${name} ${textOfValue(value)}`;
 }
 
-function inputTable(command: Command): Markup {
+function inputTable(command: Command, { names, at, parts }: ReturnType<typeof partOf>): Markup {
   const { inputs } = command;
   const own = callerInputs(command);
-  const rows = Object.entries(inputs).map(([name, input]) => {
+  const rows = names.map((name) => {
+    const input = inputs[name];
     const words = relationsInWords(name, inputs).join("; ");
     return markup`<tr><td class="mono">${name}</td><td>${typeOf(input)}</td><td class="why">${input.help}${
       !Object.hasOwn(own, name) && markup` <span class="soft">callers cannot set it</span>`
@@ -175,7 +193,14 @@ function inputTable(command: Command): Markup {
 <thead><tr><th>Input</th><th>Type</th><th>Help</th><th>Requires and excludes</th></tr></thead>
 <tbody>
 ${rows}</tbody>
-</table>`;
+</table>
+${parts.length > 1 && markup`<p class="soft">${range(at, parts)}: the buttons below show the others.</p>`}`;
+}
+
+/** `Inputs 61 to 120 of 200` */
+function range(at: number, parts: string[][]): string {
+  const before = parts.slice(0, at).flat().length;
+  return `Inputs ${before + 1} to ${before + parts[at].length} of ${parts.flat().length}`;
 }
 
 function typeOf({ type, of, choices, min, max, default: standard, required, root, value, pass }: CommandInput): string {
@@ -216,13 +241,16 @@ ${completes}<p class="soft">Nothing has been started.</p></div>`;
   return markup`<div class="summary" role="alert" tabindex="-1" autofocus aria-labelledby="tried">
 <h2 id="tried">${problems.length === 1 ? "One problem" : `${problems.length} problems`}; nothing has been started</h2>
 <ul>
-${problems.map((problem) => markup`<li>${sentence(command, problem)}</li>\n`)}</ul>
+${problems.map((problem) => markup`<li>${sentence(command, problem, form)}</li>\n`)}</ul>
 ${completes}${complete === null && markup`<p>No other set that has this one in it would be right.</p>`}</div>`;
 }
 
-function sentence(command: Command, problem: FieldProblem): Part {
+function sentence(command: Command, problem: FieldProblem, form: Form): Part {
   const says = sayProblem(problem);
-  return Object.hasOwn(callerInputs(command), problem.key) ? markup`<a href="#${idOf(problem.key)}">${says}</a>` : says;
+  const isShown = partOf(command, form).names.includes(problem.key);
+  return isShown && Object.hasOwn(callerInputs(command), problem.key)
+    ? markup`<a href="#${idOf(problem.key)}">${says}</a>`
+    : says;
 }
 
 function formMarkup(c: Context<ConsoleEnv>, command: Command, form: Form, context: WebContext): Markup {
@@ -231,13 +259,24 @@ function formMarkup(c: Context<ConsoleEnv>, command: Command, form: Form, contex
   const problems = form.asked === "open" ? [] : checkedOf(command, form).problems;
   const problemOf = (name: string) =>
     problems.filter(({ key }) => key === name).map(({ message }) => message).join("; ") || undefined;
-  const fields = Object.entries(inputs).map(([name, input]) => inputMarkup(name, input, form.texts, problemOf(name)));
+  const { names, at, parts } = partOf(command, form);
+  const shown = names.filter((name) => Object.hasOwn(inputs, name));
+  const fields = shown.map((name) => inputMarkup(name, inputs[name], form.texts, problemOf(name)));
+  const others = parts.length > 1 &&
+    markup`<p class="actions"><span class="soft">${range(at, parts)}</span>${
+      at > 0 && markup` <button name="${ASKED_INPUT}" value="part ${at}">Earlier inputs</button>`
+    }${
+      at + 1 < parts.length && markup` <button name="${ASKED_INPUT}" value="part ${at + 2}">Further inputs</button>`
+    }</p>
+<input type="hidden" name="${PART_INPUT}" value="${at + 1}">
+${hiddenTexts(inputs, names, form.texts)}`;
   const canStart = mayStart(commandRule(command), person);
   return markup`<section class="set"><h2>Try a set</h2>
 <form method="post" action="${commandPath(command.id)}" accept-charset="utf-8">
 ${csrfInput(csrf)}
 <input type="hidden" name="${ID_INPUT}" value="${newId(context.clock.now())}">
 ${fields}
+${others}
 <p class="actions"><button name="${ASKED_INPUT}" value="try">Try</button> <button name="${ASKED_INPUT}" value="complete">Complete</button>${
     canStart && markup` <button class="main" name="${ASKED_INPUT}" value="start">Start</button>`
   }</p>

@@ -8,6 +8,36 @@ import { attributes, type Markup, markup } from "./markup.ts";
 /** The name of the checkbox that sets a flag without its value. No input has a name with a blank. */
 const alone = (name: string) => `alone ${name}`;
 
+/** Elements that the inputs on a page may have: however many flags a command has, the page stays small. */
+const MOST_ELEMENTS = 1_100;
+
+/** The inputs of a command in their order, in as many parts as pages need. There is at least one part. */
+export function partsOf(inputs: Record<string, CommandInput>): string[][] {
+  const parts: string[][] = [[]];
+  let elements = 0;
+  for (const [name, input] of Object.entries(inputs)) {
+    elements += elementsOf(input);
+    if (elements > MOST_ELEMENTS && parts.at(-1)!.length > 0) {
+      parts.push([]);
+      elements = elementsOf(input);
+    }
+    parts.at(-1)!.push(name);
+  }
+  return parts;
+}
+
+/** About how many elements an input has in the table and in the form. */
+function elementsOf({ choices = [], value }: CommandInput): number {
+  return 12 + 3 * (choices.length + 1) + (value === "optional" ? 3 : 0);
+}
+
+/** The texts of the inputs in other parts, which the form hands on. */
+export function hiddenTexts(inputs: Record<string, CommandInput>, shown: string[], texts: Texts): Markup[] {
+  const others = Object.keys(inputs).filter((name) => !shown.includes(name));
+  const names = others.flatMap((name) => [name, alone(name)]).filter((name) => textIn(texts, name) !== "");
+  return names.map((name) => markup`<input type="hidden"${attributes({ name, value: textIn(texts, name) })}>\n`);
+}
+
 /** The texts of a command's form, by the names of its inputs. */
 export type Texts = Record<string, string>;
 

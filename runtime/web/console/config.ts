@@ -302,6 +302,13 @@ async function change(c: Context<ConsoleEnv>, context: WebContext): Promise<Resp
       const found = Object.entries(outcome.problems).map(([key, problem]) => [key, forPeople(key, problem)]);
       return await again(Object.fromEntries(found));
     }
+    case "stored": {
+      const text =
+        markup`The values are kept, and take effect when the rule loads with them. Until then it runs with those from
+before. What is wrong: ${outcome.reason}. <a href="${configPath(rule)}">See what is set</a>`;
+      const title = "Saved, but not in force";
+      return await page(c, context, notice(title, text, AT), outcome.isFault ? 500 : 409);
+    }
     case "stale": {
       const { key, by, at } = outcome;
       const label = Object.hasOwn(config.fields, key) ? labelOf(key, config.fields[key]) : key;

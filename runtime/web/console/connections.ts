@@ -1,12 +1,15 @@
 import type { Context, Hono } from "hono";
 import { getCookie, setCookie } from "hono/cookie";
 import { randomBytes } from "node:crypto";
-import { ATTEMPT_LIFE, type Begun } from "../../connections/attempts.ts";
+import { ATTEMPT_LIFE, type AttemptState, type Begun } from "../../connections/attempts.ts";
 import { ConnectionError, type ConnectionListing } from "../../connections/connection.ts";
 import { messageOf, UsageError } from "../../model/errors.ts";
 import { attempted } from "../connections_api.ts";
 import type { WebContext } from "../context.ts";
 import { readAction } from "./inputs.ts";
+import { handshakes } from "./handshakes.ts";
+import { liveMark, type Look, part } from "./live.ts";
+import { href } from "./lists.ts";
 import { type Markup, markup, type Part } from "./markup.ts";
 import { csrfInput, notice, page } from "./shell.ts";
 import { type Times, timesFor } from "./times.ts";
@@ -33,8 +36,10 @@ export function addConnections(app: Hono<ConsoleEnv>, context: WebContext): void
 
   app.get(PATH, (c) => {
     const body = markup`<h1>Connections</h1>
-${connectionTable(connections.list(), c.get("viewer"), timesFor(c, context))}`;
-    return page(c, context, { title: "Connections", at: PATH, body });
+<div id="connections">${connectionTable(c, context)}</div>
+<h2>Handshakes</h2>
+<div id="handshakes">${handshakes(c, context)}</div>`;
+    return page(c, context, { title: "Connections", at: PATH, head: liveMark("/live?page=connections"), body });
   });
   app.post(`${PATH}/:name/connect`, async (c) => {
     const inputs = await readAction(c, context);
@@ -44,7 +49,8 @@ ${connectionTable(connections.list(), c.get("viewer"), timesFor(c, context))}`;
     const browser = getCookie(c, COOKIE) ?? randomBytes(24).toString("base64url");
     try {
       const { by } = c.get("viewer");
-      const begun = await attempted(() => connections.begin(name, { by, browser }, undefined));
+      const way = inputs.way === "device" ? "device" : undefined;
+      const begun = await attempted(() => connections.begin(name, { by, browser }, way));
       if (begun === undefined) return c.redirect(PATH, 303);
       setCookie(c, COOKIE, browser, {
         path: PATH,
@@ -100,7 +106,33 @@ export function addConnectionCallback(app: Hono<ConsoleEnv>, context: WebContext
   });
 }
 
-function connectionTable(listed: ConnectionListing[], viewer: Viewer, times: Times): Markup {
+/** The live parts of `/connections`. */
+export function lookForConnections(c: Context<ConsoleEnv>, context: WebContext): Look {
+  return () =>
+    Promise.resolve({
+      parts: [part("connections", connectionTable(c, context)), part("handshakes", handshakes(c, context))],
+    });
+}
+
+/** How far an attempt to connect is. */
+export function lookForAttempt(c: Context<ConsoleEnv>, { connections }: WebContext): Look {
+  const id = c.req.query("attempt") ?? "";
+  return () => {
+    const attempt = connections.attempt(id);
+    return Promise.resolve({ parts: [part("attempt", attemptMarkup(attempt))], isLast: attempt?.state !== "waiting" });
+  };
+}
+
+function attemptMarkup(attempt: AttemptState | undefined): Markup {
+  if (attempt === undefined) return markup`The attempt is over.${back()}`;
+  const { connection, state, error } = attempt;
+  if (state === "waiting") return markup`Waiting until it is allowed there.`;
+  if (state === "connected") return markup`${connection} is connected.${back()}`;
+  return markup`<span class="error">Not connected: ${error}.</span>${back()}`;
+}
+
+function connectionTable(c: Context<ConsoleEnv>, context: WebContext): Markup {
+  const [listed, viewer, times] = [context.connections.list(), c.get("viewer"), timesFor(c, context)];
   if (listed.length === 0) {
     return markup`<p class="soft">There are no connections: add them under connections: in whenthen.yaml.</p>`;
   }
@@ -110,10 +142,10 @@ function connectionTable(listed: ConnectionListing[], viewer: Viewer, times: Tim
 <td class="why">${reason ?? expiryOf(connection, times)}</td>
 <td class="wide">${hosts.join(", ")}</td><td class="wide">${scopes.join(" ")}</td>
 <td class="wide nowrap">${by !== undefined && at !== undefined && markup`${by}, ${times.short(at)}`}</td>
-<td class="nowrap">${actions(connection, viewer)}</td></tr>\n`;
+<td>${actions(connection, viewer)}</td></tr>\n`;
   });
   return markup`<table class="rows">
-<thead><tr><th>State</th><th>Connection</th><th>Token</th><th class="wide">Hosts</th><th class="wide">Scopes</th><th class="wide">Connected by</th><th></th></tr></thead>
+<thead><tr><th>State</th><th>Connection</th><th>Token</th><th class="wide">Hosts</th><th class="wide">Scopes</th><th class="wide">Connected by</th><th>To do</th></tr></thead>
 <tbody>
 ${rows}</tbody>
 </table>`;
@@ -138,29 +170,37 @@ function actions({ name, kind, state, by }: ConnectionListing, { csrf }: Viewer)
 /** A link instead of a redirect: after a form, browsers apply the page's `form-action` to redirects, too. */
 function nextPage(name: string, begun: Begun, { csrf }: Viewer, times: Times) {
   const title = `Connect ${name}`;
+  const shell = {
+    title,
+    at: PATH,
+    narrow: true,
+    head: liveMark(href("/live", { page: "attempt", attempt: begun.attempt })),
+  };
+  const state = markup`<p id="attempt" role="status">${back()}</p>`;
   if (begun.kind === "device") {
-    return notice(title, [
-      markup`Open <a href="${
-        begun.complete ?? begun.uri
-      }" rel="noreferrer">${begun.uri}</a> and enter the code <strong class="mono">${begun.userCode}</strong> until ${
-        times.short(begun.until)
-      }.`,
-      back(),
-    ], PATH);
+    const link = markup`<a href="${begun.complete ?? begun.uri}" rel="noreferrer">${begun.uri}</a>`;
+    const code = markup`<strong class="mono">${begun.userCode}</strong>`;
+    const body = markup`<h1>${title}</h1>
+<p>Open ${link} on any device and enter the code ${code}, until ${times.short(begun.until)}.</p>
+${state}`;
+    return { ...shell, body };
   }
   const { host } = new URL(begun.url);
   const paste = markup`<form method="post" action="${PATH}/${encodeURIComponent(name)}/code">${csrfInput(csrf)}
 <input type="hidden" name="attempt" value="${begun.attempt}">
 <label>The code, or the address of the last page<br><input name="code" required autocomplete="off" spellcheck="false"></label>
 <button>Connect</button></form>`;
+  const device = markup`<form method="post" action="${PATH}/${encodeURIComponent(name)}/connect">${csrfInput(csrf)}
+<button name="way" value="device">Connect by a code for another device</button></form>`;
   const body = markup`<h1>${title}</h1>
 <p><a href="${begun.url}" rel="noreferrer">Continue at ${host}</a>, until ${times.short(begun.until)}.</p>
 ${
     begun.outOfBand
       ? markup`<p>It will show a code.</p>${paste}`
-      : markup`<details><summary>It did not lead back here</summary>${paste}</details>`
-  }`;
-  return { title, at: PATH, narrow: true, body };
+      : markup`<details><summary>It did not lead back here</summary>${paste}${device}</details>`
+  }
+${state}`;
+  return { ...shell, body };
 }
 
 function confirmation({ name }: ConnectionListing, { csrf }: Viewer) {

@@ -9,10 +9,11 @@ import { lookForCommandRuns } from "./command_runs.ts";
 import { addCommands } from "./commands.ts";
 import { addBulk } from "./bulk.ts";
 import { addConfig } from "./config.ts";
-import { addConnectionCallback, addConnections } from "./connections.ts";
+import { addConnectionCallback, addConnections, lookForAttempt, lookForConnections } from "./connections.ts";
 import { addEvent } from "./event.ts";
 import { addEvents, lookForEvents } from "./events.ts";
 import { addGo } from "./go.ts";
+import { addHandshakes } from "./handshakes.ts";
 import { addHelp } from "./help.ts";
 import { addLive } from "./live.ts";
 import { addOverview } from "./overview.ts";
@@ -65,9 +66,17 @@ export function consolePages(context: WebContext): Hono<ConsoleEnv> {
   addBulk(app, context);
   addRuns(app, context);
   addRun(app, context);
+  addHandshakes(app, context);
   addConnections(app, context);
   addGo(app, context);
-  addLive(app, context, { events: lookForEvents, runs: lookForRuns, run: lookForOutput, command: lookForCommandRuns });
+  addLive(app, context, {
+    events: lookForEvents,
+    runs: lookForRuns,
+    run: lookForOutput,
+    command: lookForCommandRuns,
+    connections: lookForConnections,
+    attempt: lookForAttempt,
+  });
   app.all("*", (c) => {
     if (!wantsPage(c)) return c.json({ error: "There is nothing at this path" }, 404);
     return page(c, context, notice("There is nothing here", "The address is wrong, or too old."), 404);

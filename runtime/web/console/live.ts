@@ -122,8 +122,8 @@ class Streams {
   async #visit(stream: Stream): Promise<void> {
     const now = performance.now();
     if (this.context.phase() !== "ready" || now - stream.openedAt > LIFE) return this.#close(stream);
-    const { store, refused, outputs } = this.context;
-    const seen = store.changes() + refused.last + outputs.changes();
+    const { store, refused, outputs, connections, hookSecrets } = this.context;
+    const seen = store.changes() + refused.last + outputs.changes() + connections.changes() + hookSecrets.changes();
     if (!stream.isDone && seen !== stream.seen) {
       stream.seen = seen;
       await this.#look(stream);

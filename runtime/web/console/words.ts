@@ -137,6 +137,11 @@ const CONNECTIONS = {
   unused: { icon: "–", tone: "off", sentence: "There are tokens of a connection that whenthen.yaml does not name." },
 } satisfies Record<ConnectionState, Word>;
 
+const HANDSHAKES = {
+  open: { icon: "○", tone: "wait", sentence: "For some time the webhook takes the secrets that its provider gives." },
+  closed: { icon: "–", tone: "off", sentence: "The webhook refuses new secrets; those that it has count." },
+} satisfies Record<string, Word>;
+
 const OTHERS = {
   refused: {
     icon: "✕",
@@ -152,10 +157,11 @@ export const SECTIONS = {
   "Steps": STEPS,
   "Verdicts of rules on events": VERDICTS,
   "Connections": CONNECTIONS,
+  "Handshakes of webhooks": HANDSHAKES,
   "Deliveries": { ...DELIVERIES, ...OTHERS },
 };
 
-const WORDS = { ...RULES, ...RUNS, ...STEPS, ...VERDICTS, ...DELIVERIES, ...CONNECTIONS, ...OTHERS };
+const WORDS = { ...RULES, ...RUNS, ...STEPS, ...VERDICTS, ...DELIVERIES, ...CONNECTIONS, ...HANDSHAKES, ...OTHERS };
 
 /** A word with a sentence on the help page. */
 export type WordName = keyof typeof WORDS;

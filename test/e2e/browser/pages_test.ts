@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import type { Page } from "playwright-core";
 import { accessibility, browserTest, newPage, signIn } from "./browser.ts";
 import { ask, PEOPLE, REFUND } from "../forms.ts";
@@ -35,6 +36,7 @@ tests:
 `,
   "shop/wait.yaml": "when: { event: slow }\nthen: [{ id: go, waitFor: go.on, timeout: 2d }]\n",
   "shop/large.yaml": "when: { event: order.* }\nif: event.data.amount > 100\nthen: [{ log: large }]\n",
+  "shop/tasks.yaml": "when: { webhook: /tasks, auth: asana }\nthen: [{ log: a task }]\n",
   "ops/pulse.yaml": "when: { event: pulse }\nthen: [{ log: pulse }]\n",
   "ops/backup.yaml": `
 inputs:
@@ -46,7 +48,11 @@ then: [{ log: backs up }]
   "tools/sleep.yaml":
     "command: sleep\nname: Sleep\ninputs: { seconds: { type: integer, position: first, help: How long } }\n",
   "ops/broken.yaml": "when: { evry: 5s }\nthen: [{ log: x }]\n",
-  "whenthen.yaml": PEOPLE_FILE,
+  "whenthen.yaml": `${PEOPLE_FILE}
+connections:
+  crm: { bearer: CRM_TOKEN, hosts: [crm.example.org] }
+  tasks: { oauth: { authorize: "https://tasks.example.org/a", token: "https://tasks.example.org/t" }, client: TASKS_ID, hosts: [tasks.example.org] }
+`,
 };
 
 /** Pages of a program in which much has happened. */
@@ -61,6 +67,8 @@ async function fill(program: Program): Promise<string[]> {
   const [failed] = await emit("order.paid", "A-1", { amount: 200 });
   const [waiting] = await emit("slow", "S-1");
   await program.fetch("/hooks/none", { method: "POST" });
+  await program.post("/api/hooks/open", { rule: "shop/tasks" });
+  await program.post("/hooks/tasks", {}, { "x-hook-secret": "a-secret-of-the-provider" });
   const state = async (run: string) => (await program.api(`runs/${run}`)).run.state;
   await until(
     "the runs",
@@ -84,7 +92,15 @@ async function fill(program: Program): Promise<string[]> {
       "/start/ops/backup",
       "/config",
     ],
-    ...["/commands", "/commands/tools/sleep", "/connections", "/connections/none/disconnect", "/commands/none"],
+    ...[
+      "/commands",
+      "/commands/tools/sleep",
+      "/connections",
+      "/connections/tasks/disconnect",
+      "/connections/handshakes/remove?what=shop%2Ftasks",
+      "/connections/none/disconnect",
+      "/commands/none",
+    ],
     ...EMPTY.slice(0, 4).map((path) => `${path}?subject=nobody&text=nobody`),
     // In error.
     ...["/events?from=nonsense", "/runs?from=nonsense", "/runs/none", "/events/7", "/rules/none", "/forms/none"],
@@ -132,7 +148,8 @@ browserTest(
   async (browser) => {
     await using folder = await rulesFolder(RULES);
     await using none = await rulesFolder({ "whenthen.yaml": PEOPLE_FILE });
-    await using program = start(folder.rules, { data: folder.data });
+    const env = { WHENTHEN_KEY: Buffer.alloc(32, 7).toString("base64") };
+    await using program = start(folder.rules, { data: folder.data, env });
     await using empty = start(none.rules, { data: none.data });
     const page = await newPage(browser);
     const refused: string[] = [];

@@ -25,9 +25,9 @@ function rules(): Rule[] {
   }));
 }
 
-/** More commands than fit on a page. A form shows all its fields, so a page has ten elements for each flag. */
+/** More commands than fit on a page, with more flags than a page shows at once. */
 const FLAGS = Array.from(
-  { length: 100 },
+  { length: 400 },
   (_, at) => `  --flag-number-${at}: { type: text, help: Sets what number ${at} is about }`,
 );
 const COMMANDS = Object.fromEntries(
@@ -137,6 +137,7 @@ Deno.test("every page is small, however much it has to show: HTML, elements, scr
     "/commands/:id{.+}": ["/commands/tools/tool0"],
     "/connections": ["/connections"],
     "/connections/callback": ["/connections/callback"],
+    "/connections/handshakes/remove": ["/connections/handshakes/remove?what=none"],
     "/connections/:name/disconnect": ["/connections/none/disconnect"],
     "/go": ["/go?q=nothing"],
     "/help": ["/help"],

@@ -122,6 +122,28 @@ Deno.test("a set is tried: its arguments, or all problems beside their fields wi
   assert.deepEqual(await bench.store.listRuns({ limit: 9 }), []);
 });
 
+Deno.test("of hundreds of flags a page shows a part; what is set in the others goes along, and a problem leads to its own", async () => {
+  const flags = Array.from({ length: 200 }, (_, at) => `  --f${at}: { type: integer, max: 9 }`).join("\n");
+  const many = [...readCommands({ "many.yaml": `command: many\ninputs:\n${flags}\n` }).values()];
+  await using bench = await openBench([], { tokenless: false }, many.map(({ command }) => command!));
+  bench.people.push(structuredClone(OPERATOR));
+  const olga = await visitorAs(bench, "olga");
+  const path = "/commands/many";
+  const named = (text: string) => [...text.matchAll(/ id="field-(--f\d+)"/g)].map(([, name]) => name);
+  const { text } = await olga.get(path);
+  const first = named(text);
+  assert.ok(first.length > 20 && first.length < 200, `${first.length} are shown`);
+  assert.match(text, new RegExp(`Inputs 1 to ${first.length} of 200`));
+  const second = await olga.submit(path, path, asked("part 2", { "--f3": "7" }));
+  assert.equal(named(second.text)[0], `--f${first.length}`);
+  assert.match(second.text, /<input type="hidden" name="--f3" value="7">/);
+  const third = await olga.post(path, { ...hiddenInputs(second.text), ...asked("try", { "--f199": "8" }) });
+  assert.match(third.text, /many --f3 7 --f199 8<\/pre>/);
+  const wrong = await olga.post(path, { ...hiddenInputs(second.text), ...asked("try", { "--f3": "77" }) });
+  assert.deepEqual(named(wrong.text), first, "the part with the problem");
+  assert.match(wrong.text, /<a href="#field---f3">[^<]*at most 9[^]*id="field---f3-error"/);
+});
+
 Deno.test("complete adds what is required, and names what still needs a value", async () => {
   await using bench = await openConsole();
   const olga = await visitorAs(bench, "olga");

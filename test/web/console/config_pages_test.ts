@@ -194,3 +194,15 @@ Deno.test("a form that is not from our own page changes nothing; text is escaped
   await anna.submit(PATH, PATH, { limit: "9", subject: "" });
   assert.deepEqual([inForce(open).limit, inForce(open).subject], [9, "hook-secret"]);
 });
+
+Deno.test("values with which the rule does not load are kept, and the page says so and what is wrong", async () => {
+  const rule = RULE.replace("every: 5m", 'cron: "${{ config.subject }}"')
+    .replace("subject: { type: text, required: false }", 'subject: { type: text, default: "0 8 * * *" }');
+  await using open = await openConsole({}, { ...FILES, "ops/disk.yaml": rule });
+  const anna = await visitorAs(open, "anna");
+  const { status, text } = await anna.submit(PATH, PATH, { subject: "0 0 31 2 *" });
+  assert.equal(status, 409);
+  assert.match(seen(text), /Saved, but not in force .*ops\/disk\.yaml does not load: .*never fires/);
+  assert.equal(inForce(open).subject, "0 8 * * *");
+  assert.match(seen((await anna.get(PATH)).text), /Set by anna, 08:00:00.* Remove, so that/);
+});

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
-import { ADDRESS, asana, openConnections } from "../../connections/harness.ts";
-import { openBench } from "../harness.ts";
+import { ADDRESS, asana, newKey, openConnections } from "../../connections/harness.ts";
+import { openBench, rule, webhook } from "../harness.ts";
+import { connect } from "./stream.ts";
+import { ANNA, OPERATOR, Visitor } from "./visitor.ts";
 
 const BROWSER = { accept: "text/html" };
 
@@ -132,4 +134,93 @@ Deno.test("the pages and the API of connections are for operators", async () => 
   assert.equal((await closed.post("/api/connections/asana/connect", {})).status, 401);
   // The callback has no session: its state is its key.
   assert.equal((await closed.ask("GET", "/connections/callback?state=x&code=y", { headers: BROWSER })).status, 400);
+});
+
+Deno.test("a device is connected on the page: code and address are shown, and the page hears when that is done", async () => {
+  await using pages = await openPages();
+  const { get, post, bench, connected: { server, connections, clock } } = pages;
+  const path = "/connections/asana/connect";
+  const inputs = inputsOf((await get("/connections")).body, path);
+  inputs.set("way", "device");
+  const begun = await post(path, inputs);
+  const [, code] = /enter the code <strong class="mono">([A-Z]{4}-[A-Z]{4})<\/strong>/.exec(begun.body)!;
+  const [, url] = /Open <a href="([^"]*)" rel="noreferrer">/.exec(begun.body)!;
+  assert.ok(url.includes(code));
+  const live = (body: string) => /hx-sse:connect="([^"]*)"/.exec(body)![1].replaceAll("&amp;", "&");
+  const attempt = await connect(bench, live(begun.body));
+  const list = await connect(bench, live((await get("/connections")).body));
+  await attempt.until(/Waiting until it is allowed there/);
+  await server.allowDevice(url.replaceAll("&amp;", "&"));
+  for (let tries = 0; tries < 200 && connections.list()[0].state !== "connected"; tries++) {
+    await clock.advanceTo(clock.now() + 1_000);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  await attempt.until(/hx-target="#attempt" hx-swap="innerMorph">asana is connected/);
+  const heard = await list.until(
+    /hx-target="#connections"[^]*by an operator|hx-target="#connections"[^]*an operator, /,
+  );
+  const token = await pages.connected.token();
+  assert.ok(!heard.includes(token) && !(await get("/connections")).body.includes(token));
+  await Promise.all([attempt.close(), list.close()]);
+});
+
+/** A webhook with handshakes, on pages that people sign in to. */
+async function openHandshakes(key?: string) {
+  const rules = [rule("tasks", [webhook("/asana", { auth: "asana" })])];
+  const bench = await openBench(rules, {
+    tokenless: false,
+    secretOf: (name) => name === "WHENTHEN_KEY" ? key : undefined,
+  });
+  bench.people.push(structuredClone(OPERATOR), structuredClone(ANNA));
+  await bench.context.hookSecrets.readKey();
+  const visitor = new Visitor(bench);
+  await visitor.signIn("olga");
+  return { bench, visitor };
+}
+
+Deno.test("a webhook is opened for 10 minutes on the page, its secrets come up by their ids and are removed after a question", async () => {
+  const { bench, visitor } = await openHandshakes(newKey());
+  await using _ = bench;
+  const secret = "a-secret-of-asana-itself";
+  const shake = () => bench.ask("POST", "/hooks/asana", { body: "{}", headers: { "x-hook-secret": secret } });
+  assert.equal((await shake()).status, 403);
+  const closed = await visitor.get("/connections");
+  assert.match(closed.text, /closed<\/a>[^]*href="\/rules\/tasks"[^]*\/hooks\/asana[^]*none yet/);
+  const open = "/connections/handshakes/open";
+  assert.equal((await visitor.submit("/connections", open)).location, "/connections");
+  const opened = await visitor.get("/connections");
+  assert.match(opened.text, /open<\/a>[^]*until <time/);
+  assert.equal(bench.context.hookSecrets.list()[0].openUntil, bench.clock.now() + 600_000);
+  assert.equal((await shake()).status, 200);
+  const { text } = await visitor.get("/connections");
+  const { id } = bench.context.hookSecrets.list()[0].secrets[0];
+  assert.ok(text.includes(id) && !text.includes(secret));
+  const remove = "/connections/handshakes/remove";
+  const asked = await visitor.get(`${remove}?what=${id}`);
+  assert.match(asked.text, new RegExp(`Remove the secret ${id} of tasks\\?`));
+  assert.deepEqual(bench.context.hookSecrets.of({ rule: "tasks", trigger: "webhook /asana" }).length, 1);
+  assert.equal((await visitor.submit(`${remove}?what=${id}`, remove)).location, "/connections");
+  assert.deepEqual(bench.context.hookSecrets.list(), []);
+  assert.match((await visitor.get(`${remove}?what=${id}`)).text, /removed already/);
+  await visitor.submit("/connections", open);
+  await shake();
+  assert.equal((await visitor.submit(`${remove}?what=tasks`, remove)).status, 303);
+  assert.deepEqual(bench.context.hookSecrets.list(), []);
+});
+
+Deno.test("handshakes are for operators, by forms of our own pages; without a key nothing is opened, and the page says why", async () => {
+  const { bench, visitor } = await openHandshakes();
+  await using _ = bench;
+  const failed = await visitor.submit("/connections", "/connections/handshakes/open");
+  assert.equal(failed.status, 400);
+  assert.match(failed.text, /Cannot open the webhook of tasks[^]*WHENTHEN_KEY/);
+  for (const path of ["open", "remove"]) {
+    assert.equal((await visitor.post(`/connections/handshakes/${path}`, { rule: "tasks", what: "tasks" })).status, 403);
+  }
+  const anna = new Visitor(bench);
+  await anna.signIn("anna");
+  assert.equal((await anna.get("/connections")).status, 403);
+  assert.equal((await anna.get("/connections/handshakes/remove?what=tasks")).status, 403);
+  assert.equal((await anna.post("/connections/handshakes/open", { rule: "tasks" })).status, 403);
+  assert.equal((await anna.get("/live?page=connections")).status, 403);
 });
