@@ -58,6 +58,9 @@ export function linesOf(language: string, { blocks }: UserDocument): string[] {
   return blocks.filter((block) => block.language === language).flatMap(({ text }) => text.trimEnd().split("\n"));
 }
 
+/** How documents call the program from source. */
+export const CALL = "npm run -s whenthen --";
+
 /** How the commands of documents are run. */
 export interface Walk {
   /** A copy of the project. */

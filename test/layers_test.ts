@@ -21,6 +21,7 @@ const LAYERS = [
   "runtime/ingest",
   "runtime/folder",
   "runtime/engine",
+  "runtime/fleet",
   "runtime/web",
   "runtime/app",
   "runtime/testing",

@@ -140,6 +140,7 @@ export class App {
     this.#phase = "ready";
     this.#parts.upkeep.start();
     this.#parts.configSource.start();
+    this.#parts.fleets.start();
     // After the runner: when the clock is rolled back, the runner has the store correct its times, which batches depend on.
     this.#parts.ingest.batches.start((failure) => logWarning(`A batch could not be closed: ${failure}`));
     logLine("info", `Listening on ${this.#server.url}`, {});
@@ -208,6 +209,7 @@ export class App {
     const cancelRelease = this.clock.after(this.#drain, release);
     const drained = this.#parts.runner.drain(this.#drain).then(release).finally(cancelRelease);
     await Promise.all([this.#parts.attachments.detachAll(), this.#server?.stop(this.#drain + LAST_ANSWERS), drained]);
+    await this.#parts.fleets.stop();
     await this.#parts.ownEvents.stop();
     await this.#renewals();
     await endChildren();
@@ -257,6 +259,7 @@ export class App {
       this.#watch?.outside(this.#parts.live.loaded!.outside);
       tellLoaded(this.#parts.live.loaded!, this.#parts.ownEvents);
       this.#parts.configSource.use(this.#parts.live.loaded!.configSource);
+      this.#parts.fleets.use(this.#parts.live.loaded!.fleets);
       this.#parts.metrics.countReload();
     } catch (error) {
       // Before the first load there are no rules.
@@ -369,7 +372,8 @@ export class App {
   #report(rule: string, trigger: string, failure: string | null, capped?: Capped): void {
     this.#failures.report(rule, trigger, failure);
     const kind = this.#parts.live.rules.get(rule)?.triggers.find(({ id }) => id === trigger)?.kind;
-    if (kind === "poll" || kind === "watch" || rule === CONFIG_SOURCE.rule) {
+    const isFleet = this.#parts.live.loaded?.fleets.has(rule) === true;
+    if (kind === "poll" || kind === "watch" || isFleet || rule === CONFIG_SOURCE.rule) {
       const { ownEvents } = this.#parts;
       const about = { rule, trigger };
       if (failure === null) ownEvents.end("poll", about);

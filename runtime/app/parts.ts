@@ -1,3 +1,4 @@
+import { dirname, join } from "node:path";
 import { env as environment } from "node:process";
 import type { ActionServices } from "../actions/action.ts";
 import { Connections } from "../connections/connections.ts";
@@ -10,7 +11,8 @@ import type { DataFolder } from "./data_folder.ts";
 import type { IngestOptions } from "../ingest/ingest.ts";
 import { LiveRules } from "../folder/live_rules.ts";
 import type { Loaded, Settings } from "../folder/loaded.ts";
-import { type Loading, openLoading, withoutSecrets } from "../folder/open_folder.ts";
+import { INVENTORY } from "../folder/fleet_file.ts";
+import { type Loading, openLoading, withoutKey, withoutSecrets } from "../folder/open_folder.ts";
 import type { Prebuilt } from "../folder/typescript/prebuilt.ts";
 import type { UpperValue } from "../model/config.ts";
 import { newId } from "../model/id.ts";
@@ -18,6 +20,10 @@ import { Meters } from "../language/expressions/meter.ts";
 import type { Secrets } from "../secrets/secrets.ts";
 import { stepKinds } from "../engine/steps/index.ts";
 import { logCode, logError, logWarning, triggerLog } from "../engine/run_log.ts";
+import { runSource } from "../engine/rule_code.ts";
+import { ProgramFleets } from "../fleet/program_fleets.ts";
+import { resolve } from "../language/expressions/template.ts";
+import type { JsonObject } from "../model/json.ts";
 import { ConfigSource } from "../engine/config_source.ts";
 import { CONFIG_SOURCE } from "../folder/settings/config_source.ts";
 import { Operators } from "../engine/operators.ts";
@@ -43,6 +49,7 @@ export interface AppParts extends Wiring {
   upkeep: Upkeep;
   outputs: LiveOutputs;
   desk: FormDesk;
+  fleets: ProgramFleets;
 }
 
 /** The callbacks from the parts to the program. */
@@ -173,8 +180,36 @@ export function assemble(
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
     workers: () => isolates.count(),
   });
+  const executing = { store, clock, isolates, folder, services: wiring.services, surroundings };
+  const fleets = new ProgramFleets({
+    folder,
+    store,
+    clock,
+    surroundings,
+    secrets: withoutKey(secrets),
+    env: () => withoutSecrets(environment, secrets),
+    maskJson: (value) => secrets.maskJson(value) as JsonObject,
+    execute: ({ inventory }, source, input, signal) =>
+      runSource(executing, inventory, INVENTORY, source, input, signal),
+    async call({ id, inventory }, { call, with: given }, task, signal) {
+      // Inputs that are passed on as they are may hold anything, also what looks like a template.
+      const inputs = () => Object.fromEntries(Object.entries(task.inputs).filter(([, value]) => value !== null));
+      const scope = { ...surroundings(id), ...task, $now: clock.now() };
+      const values = given === undefined ? inputs() : resolve(given, scope) as JsonObject;
+      return await runSource(executing, inventory, INVENTORY, { call, with: values }, {}, signal);
+    },
+    async run({ file }, command, timeout) {
+      const { runPing } = await import("../fleet/run_ping.ts");
+      return await runPing(command, timeout, join(folder, dirname(file)), withoutSecrets(environment, secrets));
+    },
+    log: triggerLog,
+    report: onReport,
+    onSecret: (name) => void secrets.get(name),
+    onLog: (fleet, level, message) => logCode(level, message, fleet),
+    onFailure: logWarning,
+  });
   const configSource = new ConfigSource({
-    executing: { store, clock, isolates, folder, services: wiring.services, surroundings },
+    executing,
     store,
     clock,
     surroundings: () => outside,
@@ -201,7 +236,7 @@ export function assemble(
     liveVersions: () => live.versions,
     onError: logError,
   });
-  const own = { connections, hookSecrets, loading, live, configSource, operators, meters, metrics, upkeep };
+  const own = { connections, hookSecrets, loading, live, configSource, operators, meters, metrics, upkeep, fleets };
   return { ...wiring, ...own, outputs, desk };
 }
 

@@ -9,7 +9,8 @@ export function tellLoaded(loaded: Loaded, ownEvents: Pick<OwnEvents, "begin" | 
   tellBroken(loaded, ownEvents);
   tellRefused(loaded, ownEvents);
   const exists = ({ rule, trigger }: About) =>
-    rule === CONFIG_SOURCE.rule || loaded.rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
+    rule === CONFIG_SOURCE.rule || loaded.fleets.has(rule) ||
+    loaded.rules.get(rule)?.triggers.some(({ id }) => id === trigger) === true;
   for (const kind of ["poll", "capped"] as const) ownEvents.forget(kind, exists);
   const paths = new Set([...loaded.rules.values()].flatMap(({ triggers }) => triggers.map(hookOf)));
   ownEvents.forget("hook", ({ path }) => paths.has(path));

@@ -82,6 +82,7 @@ export function assemble(
     ...candidates.map(({ source: { id, file, idAt } }) => ({ id, file, at: idAt, kind: "rule" })),
     ...claimsOf(callables.actions, "action"),
     ...claimsOf(callables.commands, "command"),
+    ...[...callables.fleets.values()].map(({ id, file, at }) => ({ id, file, at, kind: "fleet" })),
   ]);
   assembly.problems.push(...shared);
   for (const { source, check } of candidates) {
@@ -140,7 +141,7 @@ function claimsOf(files: ReadonlyMap<string, { origin?: Origin }>, kind: string)
 }
 
 /**
- * Rules, actions and commands share one space of ids. Two files with one id: neither can be the rule, because it is unknown
+ * Rules, actions, commands and fleets share one space of ids. Two files with one id: neither can be the rule, because it is unknown
  * which runs and cursors belong to which.
  */
 function findSharedIds(claims: Claim[]): Problem[] {
@@ -155,7 +156,7 @@ function findSharedIds(claims: Claim[]): Problem[] {
         message: `the ${kind} id "${id}" is also that of ${others}`,
         hint: kind === "rule"
           ? "rename one of the files, or give one an id of its own with id:"
-          : "rename one of the files: rules, actions and commands share their ids",
+          : "rename one of the files: rules, actions, commands and fleets share their ids",
       };
     })
   );

@@ -49,6 +49,7 @@ export class CallableFinder {
       folder: this.folder,
       actions: new Map(),
       commands: new Map(),
+      fleets: new Map(),
       modules: new Map(),
       others: paths,
     };

@@ -57,6 +57,7 @@ function reportBroken(
 
 /** What is wrong with calling a source or an action at a place. */
 export function misuse({ kind, methods }: Definition, isPolled: boolean): [message: string, hint: string] | undefined {
+  if (kind === "device") return ["this is a platform of devices", "name it under device: in a file with devices:"];
   if (kind === "action" && isPolled) return ["this is an action, which a step calls", "poll a source"];
   if (kind === "source" && !isPolled) return ["this is a source, which a poll reads", "write it under when: poll:"];
   if (kind === "source" && !methods.includes("read") && !methods.includes("listen")) {

@@ -1,5 +1,6 @@
 import { dirname, posix, relative, resolve, sep } from "node:path";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
+import type { Fleet } from "../model/fleet.ts";
 import type { Position, Problem } from "../model/problem.ts";
 import type { CalledAction, Command, Definition, Field } from "../model/rule.ts";
 import { isModule, isTarget, readTarget, type Target } from "../model/target.ts";
@@ -60,6 +61,8 @@ export interface Callables {
   folder: string;
   actions: Map<string, CallableAction>;
   commands: ReadonlyMap<string, LoadedCommand>;
+  /** The fleets that devices' tasks are sent to, by id. */
+  fleets: ReadonlyMap<string, Fleet>;
   /** Undefined while it is still being evaluated. */
   modules: Map<string, LoadedTypeScript | "absent" | undefined>;
   /** Paths of rules and of files that are neither rules nor actions. */

@@ -7,8 +7,10 @@ import { COMMAND_KEYS, isUse, type ReadCommand, readCommand } from "../commands/
 import { Checking, type Origin } from "../language/checker/checking.ts";
 import { messageOf } from "../model/errors.ts";
 import { isObject, type JsonObject } from "../model/json.ts";
-import { calleeOf, type LoadedCommand } from "./calls.ts";
+import type { Command } from "../model/rule.ts";
+import { type Callables, calleeOf, type LoadedCommand } from "./calls.ts";
 import { faultOf } from "./guard.ts";
+import type { Loaded } from "./loaded.ts";
 import { type CommandSource, idOfPath } from "./source.ts";
 
 interface Known extends ReadCommand, LoadedCommand {
@@ -122,4 +124,15 @@ function readImport(checking: Checking, text: string | undefined): { tag?: strin
     report(`this file is no JSON: ${messageOf(error)}`, "export it again");
   }
   return { inputs: {} };
+}
+
+/** The commands that load, and the last good versions of those that do not. */
+export function commandsById(
+  { commands }: Callables,
+  unreadable: string[],
+  previous: Loaded | undefined,
+): Map<string, Command> {
+  const files = new Set([...commands.keys(), ...unreadable].filter((file) => !file.startsWith("../")));
+  const all = [...files].flatMap((file) => commands.get(file)?.command ?? previous?.commands.get(idOfPath(file)) ?? []);
+  return new Map(all.sort((a, b) => a.id < b.id ? -1 : 1).map((command) => [command.id, command]));
 }

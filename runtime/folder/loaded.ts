@@ -1,5 +1,6 @@
 import type { SmtpSettings } from "../actions/mail/mailer.ts";
 import type { Connection } from "../connections/connection.ts";
+import type { Fleet } from "../model/fleet.ts";
 import type { Person } from "../model/form.ts";
 import type { RefusedValue, RuleConfig } from "../model/config.ts";
 import type { ConfigSourceRule, ConfigSourceSettings } from "./settings/config_source.ts";
@@ -12,6 +13,8 @@ export interface Loaded {
   rules: Map<string, Rule>;
   /** The commands by id, like the rules. */
   commands: Map<string, Command>;
+  /** The fleets by id: those that loaded, and the last good versions of those that did not. */
+  fleets: ReadonlyMap<string, Fleet>;
   /** All problems of all files, in order of file, line and column. */
   problems: Problem[];
   /** Rule files that do not load, each with the id of its rule: the last good version is kept. */
@@ -55,7 +58,7 @@ export type Unready = Pick<Loaded, "broken" | "late">;
 /** Whether an unreadable file is meant to be a rule, and not an action or a helper. */
 export function looksLikeRule(path: string, text: string): boolean {
   if (path.endsWith(".ts")) return /\brule\s*\(/.test(text);
-  return /^\s*["']?when["']?\s*:/m.test(text) || !/^["']?(inputs|output|command)["']?\s*:/m.test(text);
+  return /^\s*["']?when["']?\s*:/m.test(text) || !/^["']?(inputs|output|command|devices)["']?\s*:/m.test(text);
 }
 
 /** The rule id of each file, so that its last good version is found even if the file can no longer be read. */

@@ -10,12 +10,14 @@ import { secretChoices, secretNames } from "../language/expressions/names.ts";
 import type { TriggerKind } from "../triggers/trigger.ts";
 import { arrange, type FolderFile, FolderReader } from "./folder_reader.ts";
 import { assemble, type Candidate, findUncalled, type FinishedRules, settleActions } from "./assemble.ts";
-import type { Callables, LoadedCommand } from "./calls.ts";
+import type { LoadedCommand } from "./calls.ts";
 import { CallableFinder } from "./callable_finder.ts";
 import { canKeep, type CheckedFile, CheckedRules, Checks } from "./checks.ts";
 import { assembleConfigSource, checkConfigSource } from "./settings/config_source.ts";
 import { type ConfigFile, readConfig } from "./settings/config.ts";
-import { CommandReader } from "./commands.ts";
+import { assembleFleets, fleetSecrets } from "./assemble_fleets.ts";
+import { checkFleet } from "./fleet_file.ts";
+import { CommandReader, commandsById } from "./commands.ts";
 import { scopeOf } from "./folder.ts";
 import { settleConfigs } from "./rule_configs.ts";
 import { guarded } from "./guard.ts";
@@ -176,7 +178,10 @@ export class Loader {
     const known = { ...surroundings, env: environment, now: this.options.now() };
     const configSource = settings.config && settingsFile &&
       checkConfigSource(settings.config, settingsFile, this.#kinds, known);
+    const fleets = sources.filter((source) => source.kind === "fleet")
+      .map((source) => checkFleet(source, this.#kinds, known));
     const callers = [
+      ...fleets.map(({ source, calls }) => ({ file: source.file, calls })),
       ...candidates.map(({ source, check }) => ({ file: source.file, calls: check.calls })),
       ...configSource ? [{ file: SETTINGS_FILE, calls: configSource.calls }] : [],
     ];
@@ -192,6 +197,7 @@ export class Loader {
       problems,
     });
     problems.push(...settleActions(callables));
+    callables.fleets = assembleFleets(fleets, callables, unreadable, previous?.fleets, problems);
     // The calls of files that cannot be read are unknown.
     if (unreadable.length + unready.late.size === 0) problems.push(...findUncalled(candidates, callables));
     const assembly = assemble(candidates, unready, callables, surroundings.previous, this.#finished);
@@ -200,8 +206,12 @@ export class Loader {
       (assembleConfigSource(configSource, callables, problems) ?? previous?.configSource);
     this.#commands = callables.commands;
     const commands = commandsById(callables, unreadable.map(({ file }) => file), previous);
-    const secretNames = this.#secretsOf(
-      [...rules.values(), ...readsConfig ? [readsConfig.rule] : []],
+    const ofRules = this.#secretsOf(
+      [
+        ...rules.values(),
+        ...readsConfig ? [readsConfig.rule] : [],
+        ...[...callables.fleets.values()].map(({ inventory }) => inventory),
+      ],
       commands.values(),
       settings,
       problems,
@@ -213,12 +223,13 @@ export class Loader {
       broken,
       late,
       commands,
+      fleets: callables.fleets,
       problems: arrange([...problems, ...assembly.problems], files),
       configs,
       refused,
       ...readsConfig && { configSource: readsConfig },
       settings,
-      secretNames,
+      secretNames: [...new Set([...ofRules, ...fleetSecrets(callables.fleets)])],
       outside: this.#outside(settings),
     };
   }
@@ -351,7 +362,9 @@ export class Loader {
     });
     const ofCommands = [...commands].flatMap(({ inputs }) => secretChoices(inputs));
     const ofConnections = connections.flatMap((each) => (each.kind === "bearer" ? each.bearer : each.secret) ?? []);
-    return [...new Set([...names, ...ofCommands, ...smtp?.password ? [smtp.password] : [], ...ofConnections])].sort();
+    return [
+      ...new Set([...names, ...ofCommands, ...smtp?.password ? [smtp.password] : [], ...ofConnections]),
+    ].sort();
   }
 
   /** What the rules depend on outside the folder. */
@@ -366,17 +379,6 @@ export class Loader {
     const inside = (path: string) => path.startsWith(folder + sep);
     return [...new Set(all)].filter((path) => !inside(path) && !path.includes(`${sep}node_modules${sep}`)).sort();
   }
-}
-
-/** The commands that load, and the last good versions of those that do not. */
-function commandsById(
-  { commands }: Callables,
-  unreadable: string[],
-  previous: Loaded | undefined,
-): Map<string, Command> {
-  const files = new Set([...commands.keys(), ...unreadable].filter((file) => !file.startsWith("../")));
-  const all = [...files].flatMap((file) => commands.get(file)?.command ?? previous?.commands.get(idOfPath(file)) ?? []);
-  return new Map(all.sort((a, b) => a.id < b.id ? -1 : 1).map((command) => [command.id, command]));
 }
 
 function failures({ path: file, failure }: FolderFile): Problem[] {

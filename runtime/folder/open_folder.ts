@@ -60,10 +60,7 @@ export function openLoading(options: LoadingOptions): Loading {
     admit,
   } = options;
   const isolates = openIsolates({
-    secrets: () => {
-      const { [KEY_NAME]: _never, ...others } = secrets.all();
-      return others;
-    },
+    secrets: withoutKey(secrets),
     onSecret: (name) => void secrets.get(name),
     env: () => withoutSecrets(environment, secrets),
     onLog: ({ level, message, file, run }) => onLog(level, message, file, run),
@@ -94,6 +91,14 @@ function buildOf(embedded: Embedded | undefined): string | undefined {
   return embedded !== undefined && /^[0-9a-f]+$/.test(embedded.commit)
     ? `${embedded.commit} ${embedded.target}`
     : undefined;
+}
+
+/** All secrets that rule code may ask for, by name. */
+export function withoutKey(secrets: Secrets): () => Record<string, string> {
+  return () => {
+    const { [KEY_NAME]: _never, ...others } = secrets.all();
+    return others;
+  };
 }
 
 /** The environment of children and rule code: they get secrets only if a rule passes them. */

@@ -14,6 +14,7 @@ export type Source =
   | RuleSource
   | ActionSource
   | CommandSource
+  | FleetSource
   /** A module to import or call. */
   | { kind: "helper"; file: string; problems: Problem[] }
   /** Nothing in it can be checked. */
@@ -51,6 +52,14 @@ export interface CommandSource {
   problems: Problem[];
 }
 
+export interface FleetSource {
+  kind: "fleet";
+  file: string;
+  raw: JsonObject;
+  origin: Origin;
+  problems: Problem[];
+}
+
 /** The rule id of a path: `ops/disk.yaml` → `ops/disk`. */
 export function idOfPath(file: string): string {
   return file.replace(/\.[^./]+$/, "");
@@ -60,7 +69,7 @@ export function idOfPath(file: string): string {
 const TOP_FILE = /\/(config(\.[^/]+)?|whenthen)\.ya?ml$/;
 
 /**
- * Finds the kind of a file by its keys: `command` makes it a command; `when` a rule; `then` with nothing but keys of actions,
+ * Finds the kind of a file by its keys: `command` makes it a command; `devices` a fleet; `when` a rule; `then` with nothing but keys of actions,
  * or `inputs` or `output`, an action. A file that has only some keys of a rule stays a rule, so that the last good version of
  * one that lost its `when` goes on.
  */
@@ -81,6 +90,7 @@ function readSource({ value, origin, problems, text }: YamlFile): Source {
   }
   const common = { file, raw: value, origin, problems };
   if ("command" in value) return { kind: "command", ...common, problems: [...problems, ...otherKinds(value, origin)] };
+  if ("devices" in value) return { kind: "fleet", ...common };
   if (isAction(value)) return { kind: "action", ...common };
   if (TOP_FILE.test(file) && !("when" in value) && !("then" in value)) {
     const message = `${basename(file)} is read only at the top of the rules folder`;

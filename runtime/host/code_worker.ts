@@ -1,5 +1,8 @@
 import { type ChildProcess, fork } from "node:child_process";
-import { readFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
@@ -7,6 +10,8 @@ import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
 /** A worker for rule code, outside the program's own thread. Messages in both directions are plain JSON and keep their order. */
 export interface CodeWorker {
   post(message: unknown): void;
+  /** The number that its code last passed to `mark` of its port, also while it computes; 0 if none. */
+  mark(): number;
   /**
    * Ends it at once, even during a loop. Resolves when it has ended. A thread in a native call, such as `pbkdf2Sync`, ends only
    * when that call returns; the exit of the program does not wait for it.
@@ -24,6 +29,8 @@ export interface CodeWorkerOptions {
   /** Maximum bytes of its heap, if the host can limit that. */
   heapLimit: number;
   onMessage(message: unknown): void;
+  /** Whether its code marks what it does: see {@link CodeWorker.mark}. */
+  marks?: boolean;
   /** Called when it ends by itself. */
   onEnd(end: { kind: "memory" } | { kind: "error"; error: Error }): void;
 }
@@ -37,9 +44,10 @@ export function startCodeWorker(url: URL, options: CodeWorkerOptions): CodeWorke
   return "Deno" in globalThis ? startProcess(url, options) : startThread(url, options);
 }
 
-function startThread(url: URL, { data, env, heapLimit, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
+function startThread(url: URL, { data, env, heapLimit, marks, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
+  const shared = marks ? new Int32Array(new SharedArrayBuffer(4)) : undefined;
   const worker = new Worker(url, {
-    workerData: data,
+    workerData: { data, ...shared && { marks: shared.buffer } },
     env,
     resourceLimits: { maxOldGenerationSizeMb: megabytes(heapLimit) },
   });
@@ -51,6 +59,7 @@ function startThread(url: URL, { data, env, heapLimit, onMessage, onEnd }: CodeW
   worker.on("exit", (code) => onEnd({ kind: "error", error: new Error(`it ended by itself with code ${code}`) }));
   return {
     post: (message) => worker.postMessage(message),
+    mark: () => shared === undefined ? 0 : Atomics.load(shared, 0),
     async terminate() {
       await Promise.race([worker.terminate(), gone]);
     },
@@ -58,7 +67,10 @@ function startThread(url: URL, { data, env, heapLimit, onMessage, onEnd }: CodeW
   };
 }
 
-function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
+function startProcess(url: URL, { data, env, heapLimit, marks, onMessage, onEnd }: CodeWorkerOptions): CodeWorker {
+  // Processes share no memory in Deno; a small file stays in the page cache.
+  const file = marks ? join(mkdtempSync(join(tmpdir(), "whenthen-marks-")), "mark") : undefined;
+  if (file !== undefined) writeFileSync(file, new Uint8Array(4));
   const child = fork(fileURLToPath(url), [], {
     execArgv: [`--max-old-space-size=${megabytes(heapLimit)}`],
     env,
@@ -67,6 +79,7 @@ function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: Code
   const ended = new Promise<void>((resolve) => {
     child.on("exit", (code, signal) => {
       resolve();
+      if (file !== undefined) rmSync(dirname(file), { recursive: true, force: true });
       // V8 ends with a trap or an abort when its heap is full.
       if (signal === "SIGTRAP" || signal === "SIGABRT") onEnd({ kind: "memory" });
       else onEnd({ kind: "error", error: new Error(`it ended by itself with ${signal ?? `code ${code}`}`) });
@@ -74,15 +87,29 @@ function startProcess(url: URL, { data, env, heapLimit, onMessage, onEnd }: Code
   });
   child.on("message", (text) => onMessage(readExactJson(text as string)));
   child.on("error", (error) => onEnd({ kind: "error", error }));
-  post(child, { data, env });
+  post(child, { data, env, ...file !== undefined && { marks: file } });
   return {
     post: (message) => post(child, message),
+    mark: () => file === undefined ? 0 : readMark(file),
     async terminate() {
       child.kill("SIGKILL");
       await ended;
     },
     memory: () => residentBytes(child),
   };
+}
+
+/** Bytes of memory of the program, if workers are its threads and so share it; 0 if they are processes. */
+export function sharedMemory(): number {
+  return "Deno" in globalThis ? 0 : process.memoryUsage.rss();
+}
+
+function readMark(file: string): number {
+  try {
+    return new Int32Array(new Uint8Array(readFileSync(file)).buffer)[0] ?? 0;
+  } catch {
+    return 0;
+  }
 }
 
 /** Sends our own JSON text, as the host's has no BigInt. Messages to a process that has just ended are ignored. */

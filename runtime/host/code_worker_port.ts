@@ -1,3 +1,4 @@
+import { openSync, writeSync } from "node:fs";
 import process from "node:process";
 import { isMainThread, parentPort, Worker, workerData } from "node:worker_threads";
 import { readExactJson, writeRecordJson } from "../formats/exact_json.ts";
@@ -8,6 +9,8 @@ export interface CodeWorkerPort {
   data: unknown;
   post(message: unknown): void;
   onMessage(receive: (message: unknown) => void): void;
+  /** Says what the code does next, so that the program knows if it never returns. Nothing if the program did not ask for marks. */
+  mark(what: number): void;
 }
 
 /** Signals that a terminal or a service manager sends to all processes of the program: only the program handles them. */
@@ -16,14 +19,19 @@ const NOT_OURS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 interface Setup {
   data: unknown;
   env: Record<string, string>;
+  /** The file of the mark. */
+  marks?: string;
 }
 
 /** Opens the channel to the program, in the thread or process that `startCodeWorker` started. */
 export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
   if (!isMainThread) {
     const port = parentPort!;
+    const { data, marks } = workerData as { data: unknown; marks?: SharedArrayBuffer };
+    const mark = marks && new Int32Array(marks);
     return {
-      data: workerData,
+      data,
+      mark: (what) => void (mark && Atomics.store(mark, 0, what)),
       post: (message) => port.postMessage(message),
       onMessage: (receive) => port.on("message", receive),
     };
@@ -31,15 +39,26 @@ export async function openCodeWorkerPort(): Promise<CodeWorkerPort> {
   new Worker(new URL("./code_worker_guard.ts", import.meta.url));
   for (const signal of NOT_OURS) process.on(signal, () => {});
   const send = process.send!.bind(process);
-  const { data, env } = await new Promise<Setup>((resolve) =>
+  const { data, env, marks } = await new Promise<Setup>((resolve) =>
     process.once("message", (text) => resolve(readExactJson(text as string) as Setup))
   );
   // A separate object, as in a thread: Deno's is a view of `Deno.env`, with folders of Deno itself in the PATH.
   Object.defineProperty(process, "env", { value: { ...env }, configurable: true, writable: true });
   return {
     data,
+    mark: marks === undefined ? () => {} : markIn(marks),
     post: (message) => void send(writeRecordJson(message)),
     onMessage: (receive) => process.on("message", (text) => receive(readExactJson(text as string))),
+  };
+}
+
+function markIn(file: string): (what: number) => void {
+  const fd = openSync(file, "r+");
+  const value = new Int32Array(1);
+  const bytes = new Uint8Array(value.buffer);
+  return (what) => {
+    value[0] = what;
+    writeSync(fd, bytes, 0, 4, 0);
   };
 }
 

@@ -23,15 +23,23 @@ export interface Fleet {
   version: string;
   /** Hash of what sessions depend on: the platform's code. If it changes, all devices are initialized again. */
   platformVersion: string;
-  /** The inventory as a poll or watch of a rule, which is none of the folder's rules. Absent for a list. */
-  inventory?: Rule;
-  /** The inventory if the file lists the devices itself. */
+  /**
+   * The inventory as a poll of a rule, which is none of the folder's rules: its id is the fleet's, its trigger's `devices`. It has no
+   * trigger if the file lists the devices itself. It also carries the code that the fleet calls.
+   */
+  inventory: Rule;
+  /** The devices, if the file lists them itself. */
   list?: Json[];
   /** CEL over `item`: a device's name, and its tags. */
   key: string;
   tags?: string;
   /** The bundled platform module, and where it is; absent if the file alone says how devices are looked after. */
-  platform?: { file: string; code: string; methods: PlatformMethod[] };
+  platform?: {
+    file: string; /** Which export of the module it is. */
+    name: string;
+    code: string;
+    methods: PlatformMethod[];
+  };
   /** Absent if neither the file nor the module says how to ping: then devices are never unreachable. */
   ping?: PingSettings;
   init: InitSettings;
@@ -40,12 +48,14 @@ export interface Fleet {
 }
 
 /** The functions that a platform module has. */
-export type PlatformMethod = "init" | "ping" | "stop" | "info";
+export const PLATFORM_METHODS = ["init", "ping", "stop", "info"] as const;
+
+export type PlatformMethod = typeof PLATFORM_METHODS[number];
 
 /** How a device is pinged. Times in milliseconds. */
 export interface PingSettings {
   /** A built-in ping, with templates over `device`; absent if the module pings. */
-  by?: { kind: "tcp" | "http"; target: string } | { kind: "run"; command: string[] };
+  by?: { kind: "tcp" | "http"; target: string } | { kind: "run"; command: string | string[] };
   /** The next ping begins after a random time between these two. */
   every: [number, number];
   timeout: number;

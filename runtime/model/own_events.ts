@@ -13,6 +13,14 @@ export const OWN_EVENTS = {
   "whenthen.hook.refused": "A webhook refused a request, after ones that it accepted",
   "whenthen.connection.lost": "A connection needs to be made again",
   "whenthen.store.full": "The store accepts no more events",
+  "whenthen.device.added": "A device is new in the inventory of its fleet",
+  "whenthen.device.initialized": "A device has a session",
+  "whenthen.device.reachable": "A ping of a device worked, after one that failed or after its init",
+  "whenthen.device.unreachable": "A ping of a device failed; each one that fails",
+  "whenthen.device.dead": "Too many pings of a device in a row failed; it is left alone for a while",
+  "whenthen.device.removed": "A device is gone from the inventory of its fleet",
+  "whenthen.device.init.error": "A device could not be initialized",
+  "whenthen.device.stop.error": "The session of a device did not end as it should",
 } as const;
 
 export type OwnEventType = keyof typeof OWN_EVENTS;

@@ -125,9 +125,9 @@ export interface CalledAction {
   output?: string;
 }
 
-/** A source or an action, as its code declares it with `source()` or `action()`. */
+/** A source, an action or a platform, as its code declares it with `source()`, `action()` or `device()`. */
 export interface Definition {
-  kind: "source" | "action";
+  kind: "source" | "action" | "device";
   inputs: Record<string, Field>;
   /** CEL over `item`: the identity of an item, and when it was last changed. */
   key?: string;
@@ -136,7 +136,12 @@ export interface Definition {
   /** The most items of one look. */
   max?: number;
   /** Its functions. */
-  methods: ("read" | "one" | "update" | "listen" | "run")[];
+  methods: ("read" | "one" | "update" | "listen" | "run" | "init" | "ping" | "stop" | "info")[];
+  /** The tasks of a platform, by name. */
+  tasks?: Record<
+    string,
+    { title?: string; help?: string; inputs: Record<string, Field>; max?: number; timeout?: number }
+  >;
 }
 
 /** The types of fields, with those that the items of a list can have. */

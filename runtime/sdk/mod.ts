@@ -16,10 +16,13 @@ export type { RuleDefinition, RuleScope, RuleSpec } from "./rule.ts";
 export { type } from "./schema.ts";
 export type { StandardSchema, TypeOnly } from "./schema.ts";
 export type { HttpResult, MailOptions, MailResult, RunResult, SavedFile, Step, StepOptions } from "./step.ts";
+export { device, task } from "./device.ts";
+export type { DeviceScope, DeviceSpec, SessionScope, TaskDefinition, TaskScope, TaskSpec } from "./device.ts";
 export { action, source } from "./source.ts";
 export type {
   ActionDefinition,
   ActionSpec,
+  DeviceDefinition,
   Emit,
   Http,
   SourceDefinition,

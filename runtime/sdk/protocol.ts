@@ -1,4 +1,5 @@
 import { CursorExpired, RetryAfterError, TerminalError } from "../model/errors.ts";
+import { device, task } from "./device.ts";
 import { rule } from "./rule.ts";
 import { type } from "./schema.ts";
 import { action, source } from "./source.ts";
@@ -24,6 +25,8 @@ export const protocol = {
   testRule,
   source,
   action,
+  device,
+  task,
   CursorExpired,
   TerminalError,
   RetryAfterError,

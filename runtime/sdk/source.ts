@@ -79,14 +79,14 @@ export interface ActionSpec<I extends ConfigSpec, Output> {
   run(scope: SourceScope<I>): Output | Promise<Output>;
 }
 
-/** A source or an action as the worker sees it. In data it is the target of a `call`. */
+/** A source, an action or a platform as the worker sees it. In data it is the target of a `call`. */
 export class CodeDefinition {
   /** Set by the worker: the target under which the program calls a definition. */
   static targetOf: (definition: CodeDefinition) => string = () => "";
   /** The stack of the call of `source` or `action`. */
   readonly stack = new Error().stack ?? "";
 
-  constructor(readonly kind: "source" | "action", readonly spec: SourceSpec<unknown, ConfigSpec> | AnyAction) {
+  constructor(readonly kind: "source" | "action" | "device", readonly spec: object) {
     definitions.push(this);
   }
 
@@ -95,9 +95,7 @@ export class CodeDefinition {
   }
 }
 
-type AnyAction = ActionSpec<ConfigSpec, unknown>;
-
-/** All sources and actions that the code of this worker has made, in order. */
+/** All sources, actions and platforms that the code of this worker has made, in order. */
 export const definitions: CodeDefinition[] = [];
 
 /** A source with its inputs: what `poll` takes. */
@@ -123,6 +121,13 @@ export class ActionDefinition<in out I = unknown, out Output = unknown> {
   constructor(readonly definition: CodeDefinition) {}
 }
 
+/** A platform: what `device()` returns. */
+export class DeviceDefinition<in out Data = unknown> {
+  /** Never set; carries the type of a device's item. */
+  declare readonly types?: (item: Data) => Data;
+  constructor(readonly definition: CodeDefinition) {}
+}
+
 /**
  * Declares a source: what a `poll` reads, or listens to. Export it, so that YAML rules can name it as
  * `package#tasks` or `./file.ts#tasks`.
@@ -130,7 +135,7 @@ export class ActionDefinition<in out I = unknown, out Output = unknown> {
 export function source<Item, const I extends ConfigSpec = Record<never, Json>>(
   spec: SourceSpec<Item, I>,
 ): SourceDefinition<Item, I> {
-  const definition = new CodeDefinition("source", spec as unknown as SourceSpec<unknown, ConfigSpec>);
+  const definition = new CodeDefinition("source", spec);
   const use = (inputs: object = {}) => new SourceUse<Item>(definition, inputs);
   return Object.assign(use, { definition }) as SourceDefinition<Item, I>;
 }
@@ -139,12 +144,12 @@ export function source<Item, const I extends ConfigSpec = Record<never, Json>>(
 export function action<const I extends ConfigSpec = Record<never, Json>, Output = unknown>(
   spec: ActionSpec<I, Output>,
 ): ActionDefinition<I, Output> {
-  return new ActionDefinition<I, Output>(new CodeDefinition("action", spec as unknown as AnyAction));
+  return new ActionDefinition<I, Output>(new CodeDefinition("action", spec));
 }
 
 /** The definition that an export is; undefined if it is a plain function or value. */
 export function definitionOf(exported: unknown): CodeDefinition | undefined {
-  if (exported instanceof ActionDefinition) return exported.definition;
+  if (exported instanceof ActionDefinition || exported instanceof DeviceDefinition) return exported.definition;
   if (typeof exported !== "function" || !("definition" in exported)) return undefined;
   return exported.definition instanceof CodeDefinition ? exported.definition : undefined;
 }

@@ -68,7 +68,8 @@ import {
   setPaused,
 } from "./transitions/versions.ts";
 import { getSourced, keepSourced, listConfig, setConfig } from "./transitions/config.ts";
-import { changeCondition, listConditions, listNotices } from "./transitions/notices.ts";
+import { changeDevices, listStopped } from "./transitions/devices.ts";
+import { changeCondition, isTold, listConditions, listNotices } from "./transitions/notices.ts";
 import { beginPatch, getWrites } from "./transitions/patching.ts";
 import { getBaseline, getItems, getMark, getStagnant, getState } from "./transitions/progress.ts";
 import { recordStep } from "./transitions/record_step.ts";
@@ -181,6 +182,9 @@ export class LedgerStore implements Store {
   listNotices = (max: number): Promise<Notice[]> => this.#read((rows) => listNotices(rows, max));
   changeCondition = (change: ConditionChange, now: number): Promise<void> => this.#change(changeCondition, change, now);
   listConditions = (): ReturnType<Store["listConditions"]> => this.#read(listConditions);
+  isTold: Store["isTold"] = (type) => isTold(this.#parts.rows, type, this.#own);
+  changeDevices: Store["changeDevices"] = (change, now) => this.#change(changeDevices, change, now);
+  listStopped: Store["listStopped"] = (fleet) => this.#read((rows) => listStopped(rows, fleet));
 
   closeBatch(closing: BatchClosing, now: number): Promise<Receipt | undefined> {
     return this.#change(closeBatch, closing, now);

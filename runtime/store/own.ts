@@ -1,3 +1,4 @@
+import type { Progress } from "./arrival.ts";
 import type { OwnEvent, OwnEventType } from "../model/own_events.ts";
 
 /** Who listens to the program's own events. */
@@ -32,14 +33,43 @@ export interface ConditionChange extends Pick<Condition, "about"> {
   event?: OwnEvent;
 }
 
+/** A device that is left alone for a while, although the inventory lists it. Times in milliseconds since the epoch. */
+export interface StoppedDevice {
+  /** Its pings failed, or its init. */
+  state: "dead" | "failed";
+  since: number;
+  /** When it is initialized again. */
+  again: number;
+  /** Failed pings in a row. */
+  failures: number;
+  error: string;
+}
+
+/** What happened to devices of one fleet. */
+export interface DeviceChange {
+  fleet: string;
+  /** The inventory's own progress. */
+  progress?: Progress;
+  /** Devices that are stopped now, and (null) no longer. */
+  stopped: [name: string, row: StoppedDevice | null][];
+  /** Those of these that a rule listens to are told. */
+  events: OwnEvent[];
+}
+
 /** The part of the store for the program's own events and the conditions that they report. */
 export interface OwnStore {
   /** Sets which own events are emitted from now on, and what is called when there are any. */
   tellOwn(listening: OwnListening): void;
+  /** Whether an own event of a type would be stored: a rule listens to it, or a run waits for it. */
+  isTold(type: OwnEventType): boolean;
   /** Up to `max` own events that are not accepted yet, oldest first. They go when they are accepted. */
   listNotices(max: number): Promise<Notice[]>;
   /** Begins or ends a condition and puts its event, if one is told; nothing happens if it is as it was. */
   changeCondition(change: ConditionChange, now: number): Promise<void>;
+  /** Stores what happened to devices, with its events. @returns how many own events are not accepted yet, all together */
+  changeDevices(change: DeviceChange, now: number): Promise<number>;
+  /** The stopped devices of a fleet, by name. */
+  listStopped(fleet: string): Promise<Map<string, StoppedDevice>>;
   /** The conditions that hold. */
   listConditions(): Promise<Map<string, Condition>>;
 }

@@ -1,5 +1,6 @@
 import type { Json, JsonObject } from "../model/json.ts";
 import { CodeDefinition, definitionOf, definitions } from "../sdk/source.ts";
+import { type DeviceSpec, TaskDefinition } from "../sdk/device.ts";
 import { plainJson } from "./plain_json.ts";
 import { reviveThrown } from "./thrown.ts";
 import type { Ask } from "./step_caller.ts";
@@ -50,7 +51,7 @@ export function describeDefinitions(exports: Record<string, unknown>): Record<st
   return Object.fromEntries([...exported, ...own].map(([name, definition]) => [name, describe(definition)]));
 }
 
-const METHODS = ["read", "one", "update", "listen", "run"] as const;
+const METHODS = ["read", "one", "update", "listen", "run", "init", "ping", "stop", "info"] as const;
 
 function describe({ kind, spec }: CodeDefinition): Described {
   const { inputs = {}, key, ignore, at, max } = spec as Record<string, unknown>;
@@ -59,8 +60,20 @@ function describe({ kind, spec }: CodeDefinition): Described {
     kind,
     inputs: plainJson(inputs, `inputs of the ${kind}`) as JsonObject,
     ...plainJson(given, `the ${kind}`) as object,
+    ...kind === "device" && { tasks: describeTasks(spec as DeviceSpec) },
     methods: METHODS.filter((method) => typeof (spec as Record<string, unknown>)[method] === "function"),
   };
+}
+
+/** The tasks of a platform without their functions. */
+function describeTasks(spec: DeviceSpec): Record<string, JsonObject> {
+  return Object.fromEntries(
+    Object.entries(spec.tasks ?? {}).map(([name, task]) => {
+      if (!(task instanceof TaskDefinition)) throw new TypeError(`tasks.${name} is not made by task({ run })`);
+      const { run: _run, ...declared } = task.spec;
+      return [name, plainJson(declared, `the task ${name}`) as JsonObject];
+    }),
+  );
 }
 
 /** Calls a function of a source or an action. */

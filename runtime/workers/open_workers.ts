@@ -1,4 +1,4 @@
-import process from "node:process";
+import { sharedMemory } from "../host/code_worker.ts";
 import { memoryBytes } from "../host/memory.ts";
 import type { LogLevel, WorkOrder } from "./messages.ts";
 import { type Lane, Pool } from "./pool.ts";
@@ -18,7 +18,8 @@ export interface IsolateOptions {
   /** Resident workers for rules, and the same number again for called functions. @default 32 */
   maxWorkers?: number;
   /**
-   * Bytes of resident memory of the whole process above which workers are ended. @default 1.5 GB, at most 3/4 of the memory
+   * Bytes of resident memory of all workers, and of the program if they are its threads, above which workers are ended.
+   * @default 1.5 GB, at most 3/4 of the memory
    */
   memoryLimit?: number;
   /** Bytes of the store in memory: the limit is raised by what it and its checkpoints take. @default 0 */
@@ -126,17 +127,17 @@ const SETTLE = 1_500;
 const SHARE = 0.75;
 
 /**
- * Ends workers while they and the process use more than `limit` bytes; `limit` is read each time. Hosts differ in what they
- * limit by themselves (Bun nothing, Deno no buffers), so the process is measured from outside. Work that was among the
- * suspects is attempted again in a worker of its own. Of those that run alone, only the heaviest is ended at a time, which
- * is then to blame.
+ * Ends workers while they, with the program if they are its threads, use more than `limit` bytes; `limit` is read each time.
+ * Hosts differ in what they limit by themselves (Bun nothing, Deno no buffers), so processes are measured from outside. Work
+ * that was among the suspects is attempted again in a worker of its own. Of those that run alone, only the heaviest is ended
+ * at a time, which is then to blame.
  * @returns a function that stops watching
  */
-function watchMemory(pool: Pool, limit: () => number, used: () => number = residentBytes): () => void {
+function watchMemory(pool: Pool, limit: () => number): () => void {
   let quietUntil = 0;
   const check = () => {
     if (pool.size === 0 || Date.now() < quietUntil) return;
-    const [bytes, most] = [used() + sum(pool.workers()), limit()];
+    const [bytes, most] = [sharedMemory() + sum(pool.workers()), limit()];
     if (bytes <= most) return;
     quietUntil = Date.now() + SETTLE;
     const alone = pool.workers("alone");
@@ -164,10 +165,6 @@ export function limitBeside(storeBytes: number, limit: number): number {
 
 function sum(workers: RuleWorker[]): number {
   return workers.reduce((bytes, worker) => bytes + worker.memory, 0);
-}
-
-function residentBytes(): number {
-  return process.memoryUsage().rss;
 }
 
 /** A worker that does not answer may have grown to any size by now. */

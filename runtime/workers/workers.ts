@@ -1,6 +1,8 @@
 import { type RecordedError, TerminalError } from "../model/errors.ts";
 import type { Event } from "../model/event.ts";
 import type { Json, JsonObject } from "../model/json.ts";
+import type { PlatformMethod } from "../model/fleet.ts";
+import type { Definition } from "../model/rule.ts";
 import type { Seen } from "../model/test.ts";
 
 /**
@@ -87,23 +89,25 @@ export interface Description {
   exports: string[];
   /** Absent if the default export is no rule. `at` is the `rule(` call. */
   rule?: { declaration: Declaration; at?: CodePlace };
-  /** Its sources and actions: exported ones by name, and all that its code makes by target. Absent if there are none. */
+  /** Its sources, actions and platforms: exported ones by name, and all that its code makes by target. Absent if there are none. */
   definitions?: Record<string, Described>;
 }
 
 /** The functions that a source or an action can have. */
-export type SourceMethod = "read" | "one" | "update" | "listen" | "run";
+export type SourceMethod = Exclude<Definition["methods"][number], PlatformMethod>;
 
-/** A source or an action as its code declares it. */
+/** A source, an action or a platform as its code declares it. */
 export interface Described {
-  kind: "source" | "action";
+  kind: "source" | "action" | "device";
   /** As written. */
   inputs: JsonObject;
+  /** Of a platform: its tasks as written, without their functions. */
+  tasks?: Record<string, JsonObject>;
   key?: string;
   ignore?: string[];
   at?: string;
   max?: number;
-  methods: SourceMethod[];
+  methods: Definition["methods"];
 }
 
 /** A call of one function of a source or an action. */

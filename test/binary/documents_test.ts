@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { cp, mkdir, symlink } from "node:fs/promises";
 import { join } from "node:path";
-import { linesOf, readDocuments, ROOT, walk } from "../documents.ts";
+import { CALL, linesOf, readDocuments, ROOT, walk } from "../documents.ts";
 import { temporaryFolder } from "../e2e/program.ts";
 import { BINARY, binaryTest } from "./binary.ts";
 
-/** How documents call the program from source, and what the same is with the binary. */
-const CALL = "npm run -s whenthen --";
 const STARTS = ["npm start", "deno task start"];
 const LEFT_OUT = ["npm test", "deno task test", "npm run compile"];
 const START = "bin/whenthen run";

@@ -93,6 +93,9 @@ Deno.test("a command is started by itself, and its output is on the page of its 
   assert.deepEqual(await program.api("rules"), [], "it is no rule of the folder");
   const started = await whenthen(["--data", folder.data, "start", "commands/slow", "--", "--n=3", "files=c"]);
   assert.equal(started.code, 0, started.stderr);
-  const [{ event: { data } }] = await program.api("runs");
-  assert.deepEqual(data, { "--n": 3, files: ["c"] });
+  const [second] = await program.api("runs");
+  assert.deepEqual(second.event.data, { "--n": 3, files: ["c"] });
+  // It would outlive the program, which the end of the test kills.
+  await program.post(`/api/runs/${second.id}/cancel`, {});
+  await until("its end", () => program.api(`runs/${second.id}`), ({ run }) => run.state === "cancelled");
 });

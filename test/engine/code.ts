@@ -3,7 +3,6 @@ import type { Rule } from "../../runtime/model/rule.ts";
 import { isFinal } from "../../runtime/model/run.ts";
 import type { RunnerOptions } from "../../runtime/engine/runner_options.ts";
 import type { Trace } from "../../runtime/store/store.ts";
-import { ROOMY } from "../workers/harness.ts";
 import { type Bench, makeRule, withBench } from "./harness.ts";
 
 /** A bench whose rules are TypeScript, in real workers; functions of the bench are called as before. */
@@ -17,7 +16,6 @@ export async function withCode(
     env: () => ({}),
     onLog: () => {},
     blockedAfter: 3_000,
-    memoryLimit: ROOMY,
   });
   try {
     await withBench(use, options, isolates);

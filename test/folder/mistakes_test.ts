@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { openIsolates } from "../../runtime/workers/open_workers.ts";
 import { stopEsbuild } from "../../runtime/folder/typescript/esbuild.ts";
-import { ROOMY } from "../workers/harness.ts";
 import { shown, TestFolder } from "./loading.ts";
 
 const FILES = {
@@ -101,7 +100,6 @@ Deno.test("twelve mistakes in six files are twelve problems, each at its positio
     onSecret: () => {},
     env: () => ({}),
     onLog: () => {},
-    memoryLimit: ROOMY,
   });
   await using folder = await TestFolder.with(FILES, { isolates });
   const loaded = await folder.load();

@@ -7,7 +7,6 @@ import type { LoaderOptions } from "../../runtime/folder/loader.ts";
 import type { Loaded } from "../../runtime/folder/loaded.ts";
 import { describeReload, diff } from "../../runtime/folder/reload.ts";
 import { stopEsbuild } from "../../runtime/folder/typescript/esbuild.ts";
-import { ROOMY } from "../workers/harness.ts";
 import { heads, shown, TestFolder } from "./loading.ts";
 
 type Files = Record<string, string>;
@@ -25,7 +24,6 @@ function test(
       onSecret: () => {},
       env: () => ({}),
       onLog: () => {},
-      memoryLimit: ROOMY,
     });
     {
       await using folder = await TestFolder.with(files, { isolates, ...options });
@@ -106,7 +104,6 @@ Deno.test("a module that hangs delays the YAML rules no longer than the loadTime
     env: () => ({}),
     onLog: () => {},
     blockedAfter: 3_000,
-    memoryLimit: ROOMY,
   });
   let late = () => {};
   const ready = new Promise<void>((resolve) => late = resolve);

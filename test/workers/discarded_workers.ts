@@ -1,7 +1,7 @@
 import { memoryUsage } from "node:process";
 import { executor, never, ruleSource, scope, withIsolates } from "./harness.ts";
 
-/** A program that discards one worker after the other; prints its growth in megabytes since the first forty. */
+/** A program that discards one worker after the other; prints its growth in megabytes since the first twenty. */
 await withIsolates({}, async ({ isolates, module }) => {
   const code = await module(ruleSource(`return new Array(100_000).fill(1).length;`));
   const use = async (count: number) => {
@@ -11,9 +11,9 @@ await withIsolates({}, async ({ isolates, module }) => {
       await Promise.all(versions.map(({ version }) => isolates.discard(version)));
     }
   };
-  await use(40);
+  await use(20);
   const before = memoryUsage().rss;
-  await use(160);
+  await use(60);
   const grown = Math.round((memoryUsage().rss - before) / 1e6);
   console.log(JSON.stringify({ grown, left: isolates.count() }));
 });

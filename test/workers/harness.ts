@@ -30,9 +30,6 @@ export interface Fixture {
   secretsUsed: string[];
 }
 
-/** Bytes. Concurrent tests are threads of one process, and no worker may be blamed for their total memory. */
-export const ROOMY = 8e9;
-
 /** Isolates and a bundler, closed after the test. */
 export async function withIsolates(
   options: Partial<IsolateOptions>,
@@ -45,7 +42,6 @@ export async function withIsolates(
     onSecret: (name) => secretsUsed.push(name),
     env: () => ({}),
     onLog: (line) => logs.push(line),
-    memoryLimit: ROOMY,
     ...options,
   });
   let count = 0;

@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import process from "node:process";
 import { promisify } from "node:util";
 import {
   type BundledModule,
@@ -174,7 +173,7 @@ Deno.test("a run that executes alone has its own worker, which ends with it", ()
   }));
 
 Deno.test("a run that uses too much memory ends its worker and is blamed", () =>
-  withIsolates({ memoryLimit: process.memoryUsage().rss + 300e6 }, async ({ isolates, module }) => {
+  withIsolates({ memoryLimit: 300e6 }, async ({ isolates, module }) => {
     const code = await module(ruleSource(`
       const kept = [];
       for (;;) { kept.push(new Uint8Array(4e6).fill(1)); await new Promise((resolve) => setTimeout(resolve, 1)); }`));
@@ -188,16 +187,10 @@ Deno.test("a run that uses too much memory ends its worker and is blamed", () =>
     }
   }));
 
-Deno.test("memory of the store and its checkpoints is not blamed on rules, up to the machine's memory", async () => {
+Deno.test("memory of the store and its checkpoints is not blamed on rules, up to the machine's memory", () => {
   assert.equal(limitBeside(0, 1.5e9), 1.5e9);
   assert.equal(limitBeside(1, 1e18), 1e18, "never below the limit itself");
   assert.ok(limitBeside(1e18, 1e6) < 1e15);
-  // The limit alone would end each worker.
-  const storeBytes = () => process.memoryUsage().rss;
-  await withIsolates({ memoryLimit: process.memoryUsage().rss / 2, storeBytes }, async ({ isolates, module }) => {
-    const code = await module(ruleSource(`await new Promise((resolve) => setTimeout(resolve, 500)); return "fine";`));
-    assert.equal(await isolates.runRule(code, scope(), executor(), never), "fine");
-  });
 });
 
 Deno.test("the longest idle worker is evicted; if none is idle, work waits", () =>
@@ -259,10 +252,10 @@ Deno.test("close() interrupts what runs", () =>
   }));
 
 // In a separate process: concurrent tests are threads of this one, and their memory would be counted, too.
-Deno.test("200 discarded workers leave memory about unchanged", async () => {
+Deno.test("80 discarded workers leave memory about unchanged", async () => {
   const program = new URL("./discarded_workers.ts", import.meta.url).pathname;
   const { stdout } = await promisify(execFile)(Deno.execPath(), ["run", "-A", "--no-check", program]);
   const { grown, left } = JSON.parse(stdout);
   assert.equal(left, 0);
-  assert.ok(grown < 100, `${grown} MB`);
+  assert.ok(grown < 50, `${grown} MB`);
 });

@@ -20,6 +20,7 @@ function packagesOf(file: string, seen = new Set<string>()): string[] {
 
 Deno.test("a worker loads no library: each would cost every rule's start and memory", () => {
   assert.deepEqual(packagesOf("runtime/workers/rule_thread.ts"), []);
+  assert.deepEqual(packagesOf("runtime/fleet/fleet_thread.ts"), []);
   assert.ok(
     packagesOf("runtime/language/checker/test_kinds.ts").includes("zod by runtime/language/checker/test_kinds.ts"),
   );

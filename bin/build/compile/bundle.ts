@@ -10,6 +10,7 @@ export const PROGRAM = "bin/whenthen.ts";
 /** What the program starts in workers; it finds a worker next to itself by its file name. */
 const WORKERS = [
   "runtime/workers/rule_thread.ts",
+  "runtime/fleet/fleet_thread.ts",
   "runtime/store/store_worker.ts",
   "runtime/workers/parsing/parse_worker.ts",
 ];

@@ -1,5 +1,7 @@
 import { compile } from "../../language/expressions/expression.ts";
 import { readFields } from "../../language/fields/fields.ts";
+import { parseDuration } from "../../model/duration.ts";
+import type { JsonObject } from "../../model/json.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { Definition } from "../../model/rule.ts";
 import type { Described } from "../../workers/workers.ts";
@@ -12,9 +14,10 @@ export function readDefinitions(
   if (described === undefined) return { problems: [] };
   const definitions: Record<string, Definition> = {};
   const messages = new Set<string>();
-  for (const [name, { inputs, ...rest }] of Object.entries(described)) {
+  for (const [name, { inputs, tasks, ...rest }] of Object.entries(described)) {
     const read = readFields(inputs);
     definitions[name] = { ...rest, inputs: read.fields };
+    if (tasks !== undefined) definitions[name].tasks = readTasks(tasks, messages);
     const of = `the ${rest.kind} ${name.replace(/^#.*#/, "")}`;
     for (const { path, message } of read.problems) messages.add(`${of}: inputs.${path.join(".")}: ${message}`);
     for (const message of faultsOf(rest)) messages.add(`${of}: ${message}`);
@@ -22,6 +25,37 @@ export function readDefinitions(
   const at = { line: 1, column: 1 };
   const problems = [...messages].map((message): Problem => ({ severity: "error", file, at, message }));
   return { definitions, problems };
+}
+
+/** The tasks of a platform; `messages` receives their problems. */
+function readTasks(
+  tasks: Record<string, JsonObject>,
+  messages: Set<string>,
+): NonNullable<Definition["tasks"]> {
+  return Object.fromEntries(
+    Object.entries(tasks).map(([name, { inputs = {}, title, help, max, timeout }]) => {
+      const read = readFields(inputs);
+      for (const { path, message } of read.problems) {
+        messages.add(`the task ${name}: ${["inputs", ...path].join(".")}: ${message}`);
+      }
+      const wrong = (key: string, expected: string, value: unknown) =>
+        messages.add(`the task ${name}: ${key}: expected ${expected}, got ${JSON.stringify(value)}`);
+      const ms = typeof timeout === "string" ? parseDuration(timeout) : undefined;
+      if (timeout !== undefined && ms === undefined) wrong("timeout", 'a duration such as "30s"', timeout);
+      const isCount = typeof max === "number" && Number.isInteger(max) && max > 0;
+      if (max !== undefined && !isCount) wrong("max", "a whole number from 1", max);
+      if (!/^[A-Za-z_][\w-]*$/.test(name)) {
+        messages.add(`${JSON.stringify(name)} is no name for a task: use letters, digits, _ and -`);
+      }
+      return [name, {
+        inputs: read.fields,
+        ...typeof title === "string" && { title },
+        ...typeof help === "string" && { help },
+        ...isCount && { max },
+        ...ms !== undefined && { timeout: ms },
+      }];
+    }),
+  );
 }
 
 function faultsOf({ kind, key, at, max, ignore, methods }: Omit<Definition, "inputs">): string[] {

@@ -10,8 +10,13 @@ import type { At } from "./transition.ts";
  * accepts it afterwards.
  */
 export function tell(rows: Rows, type: OwnEventType, at: At, make: () => Omit<OwnEvent, "type">): void {
-  if (!at.isHeard(type) && !isAwaited(rows, type)) return;
+  if (!isTold(rows, type, at)) return;
   rows.put("notice", ordered(at.ids.key(at.now)), { type, ...make(), at: at.now });
+}
+
+/** Whether a rule listens to a type, or a run waits for it. */
+export function isTold(rows: Rows, type: OwnEventType, { isHeard }: Pick<At, "isHeard">): boolean {
+  return isHeard(type) || isAwaited(rows, type);
 }
 
 function isAwaited(rows: Rows, type: OwnEventType): boolean {

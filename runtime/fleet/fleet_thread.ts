@@ -1,0 +1,159 @@
+import process from "node:process";
+import { setImmediate } from "node:timers";
+import { offerDeno, openCodeWorkerPort } from "../host/code_worker_port.ts";
+import { messageOf } from "../model/errors.ts";
+import { definitionOf } from "../sdk/source.ts";
+import { exportsOf } from "../workers/definitions.ts";
+import { UserCode } from "../workers/user_code.ts";
+import { installGlobals, secretsView } from "../workers/worker_globals.ts";
+import type { Edge, FleetSetup, FromFleetThread, PingTarget, TaskEnd, ToFleetThread } from "./messages.ts";
+import { pingHttp, pingTcp } from "./pings.ts";
+import { type Platform, Sessions } from "./sessions.ts";
+import { TICK } from "./wheel.ts";
+
+/** A worker of a fleet: evaluates the platform, and looks after sessions until it is ended. */
+
+const port = await openCodeWorkerPort();
+const setup = port.data as FleetSetup;
+const send = (message: FromFleetThread) => port.post(message);
+const code = setup.platform && new UserCode(setup.platform.code);
+/** The continuation of each program that pings. */
+const runs = new Map<number, (error: string | null) => void>();
+let lastRun = 0;
+let edges: Edge[] = [];
+let ended: TaskEnd[] = [];
+let isFlushing = false;
+let isClosing = false;
+
+installGlobals((level, message) => send({ type: "log", level, message: code?.translate(message) ?? message }));
+watchForCrashes();
+const sessions = await open();
+if (sessions !== undefined) {
+  port.onMessage((message) => receive(sessions, message as ToFleetThread));
+  send({ type: "ready" });
+  turn(sessions, performance.now());
+}
+
+async function open(): Promise<Sessions | undefined> {
+  try {
+    const { by } = setup.settings.ping ?? {};
+    return new Sessions({
+      platform: await loadPlatform(),
+      settings: setup.settings,
+      surroundings: {
+        env: Object.freeze({ ...process.env }),
+        secrets: secretsView(setup.secrets, (name) => send({ type: "secret", name })),
+      },
+      ...by !== undefined && { builtIn: { tcp, http, run }[by] },
+      mark: setup.platform === undefined ? () => {} : (index) => port.mark(index),
+      onEdge: (edge) => void edges.push(edge),
+      onEnded(end) {
+        ended.push(end);
+        // Not at the next tick: whoever sent the task sends the next one when this one has ended.
+        if (!isFlushing) setImmediate(flushEnded);
+        isFlushing = true;
+      },
+    });
+  } catch (error) {
+    send({ type: "unusable", error: code?.translate(messageOf(error)) ?? messageOf(error) });
+  }
+}
+
+async function loadPlatform(): Promise<Platform> {
+  if (code === undefined || setup.platform === undefined) return {};
+  if (setup.platform.code.includes("Deno")) await offerDeno();
+  const exports = exportsOf(await import(code.url));
+  const definition = definitionOf(exports[setup.platform.name]);
+  if (definition?.kind !== "device") throw new Error(`${setup.platform.file} exports no device({ … })`);
+  return definition.spec as Platform;
+}
+
+function receive(sessions: Sessions, message: ToFleetThread): void {
+  switch (message.type) {
+    case "settings":
+      return sessions.set(message.settings);
+    case "init":
+      return message.devices.forEach((device) => sessions.init(device));
+    case "update":
+      return message.devices.forEach((device) => sessions.update(device));
+    case "stop":
+      return message.indexes.forEach((index) => sessions.stop(index));
+    case "tasks":
+      return message.tasks.forEach((task) => sessions.run(task));
+    case "abort":
+      return message.tasks.forEach((id) => sessions.abortTask(id));
+    case "ran":
+      runs.get(message.run)?.(message.error);
+      runs.delete(message.run);
+      return;
+    case "ask":
+      return void tell(sessions, message);
+    case "alive":
+      return send({ type: "alive" });
+    case "close":
+      isClosing = true;
+      return sessions.stopAll();
+  }
+}
+
+async function tell(
+  sessions: Sessions,
+  { request, indexes, info }: Extract<ToFleetThread, { type: "ask" }>,
+): Promise<void> {
+  const devices = await Promise.all(indexes.map((index) => sessions.tell(index, info)));
+  send({ type: "told", request, devices });
+}
+
+/** Turns the wheel, and sends what has happened since the last turn. */
+function turn(sessions: Sessions, planned: number): void {
+  if (performance.now() - planned > 1_000) sessions.stalled();
+  const behind = sessions.turn();
+  if (edges.length > 0) {
+    send({ type: "edges", edges });
+    edges = [];
+  }
+  if (isClosing && sessions.size === 0) {
+    isClosing = false;
+    send({ type: "closed" });
+  }
+  const now = performance.now();
+  if (behind > 0) setImmediate(() => turn(sessions, now));
+  else setTimeout(() => turn(sessions, now + TICK), TICK);
+}
+
+function flushEnded(): void {
+  isFlushing = false;
+  send({ type: "ended", tasks: ended });
+  ended = [];
+}
+
+function tcp(target: PingTarget, signal: AbortSignal): Promise<void> {
+  return pingTcp(String(target), signal);
+}
+
+function http(target: PingTarget, signal: AbortSignal): Promise<void> {
+  return pingHttp(String(target), signal);
+}
+
+function run(command: PingTarget): Promise<void> {
+  const run = ++lastRun;
+  return new Promise((resolve, reject) => {
+    runs.set(run, (error) => error === null ? resolve() : reject(new Error(error)));
+    send({ type: "run", run, command, timeout: sessions?.settings.ping?.timeout ?? 0 });
+  });
+}
+
+/** An error that no call awaits, as in a listener of a socket: it is logged, and the device's next ping tells. */
+function watchForCrashes(): void {
+  const report = (thrown: unknown) => {
+    const { stack = "", message } = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const places = code?.frames(stack).map(({ text }) => text).join("\n") ?? "";
+    send({ type: "log", level: "error", message: `an error that nothing awaits: ${message}\n${places}`.trimEnd() });
+  };
+  process.on("uncaughtException", report);
+  process.on("unhandledRejection", report);
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    report(event.reason);
+  });
+}

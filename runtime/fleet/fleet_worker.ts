@@ -1,0 +1,228 @@
+import { clearInterval, clearTimeout, setInterval, setTimeout } from "node:timers";
+import { type CodeWorker, startCodeWorker } from "../host/code_worker.ts";
+import { formatDuration } from "../model/duration.ts";
+import type { LogLevel } from "../workers/messages.ts";
+import type {
+  Edge,
+  FleetSetup,
+  FromFleetThread,
+  GivenDevice,
+  GivenTask,
+  PingTarget,
+  TaskEnd,
+  ToFleetThread,
+  Told,
+} from "./messages.ts";
+
+/** What a worker of a fleet works with. */
+export interface FleetWorkerOptions<Device> {
+  setup: FleetSetup;
+  env: Record<string, string>;
+  /** Milliseconds without an answer after which its code counts as blocked. */
+  blockedAfter: number;
+  onEdges(worker: FleetWorker<Device>, edges: Edge[]): void;
+  /** It ended by itself, or was ended since it did not answer. `culprit` is the device whose function never returned, if that is known. */
+  onGone(worker: FleetWorker<Device>, reason: string, culprit: Device | undefined): void;
+  /** The platform does not load. */
+  onUnusable(worker: FleetWorker<Device>, error: string): void;
+  /** Runs a program that pings; resolves to what is wrong with its end. */
+  run(command: PingTarget, timeout: number): Promise<string | null>;
+  onSecret(name: string): void;
+  onLog(level: LogLevel, message: string): void;
+}
+
+/** Asks whether it still answers so often before it counts as blocked. Counted, not timed: the machine may have slept. */
+const ASKED = 4;
+/** Bytes of its heap, if the host can limit that. */
+const HEAP = 1.5e9;
+
+/** The main thread's side of a worker that holds sessions. */
+export class FleetWorker<Device> {
+  /** Its devices by index. */
+  readonly devices: (Device | undefined)[] = [];
+  readonly #free: number[] = [];
+  readonly #worker: CodeWorker;
+  readonly #tasks = new Map<number, (end: Omit<TaskEnd, "id">) => void>();
+  readonly #asked = new Map<number, (told: Told[]) => void>();
+  readonly #closed = Promise.withResolvers<void>();
+  #ids = 0;
+  #missed = 0;
+  #isReady = false;
+  #isGone = false;
+  #ticks: ReturnType<typeof setInterval>;
+  #tasksToSend: GivenTask[] = [];
+
+  constructor(private readonly options: FleetWorkerOptions<Device>) {
+    const { setup, env, blockedAfter } = options;
+    this.#worker = startCodeWorker(new URL("./fleet_thread.ts", import.meta.url), {
+      data: setup,
+      env,
+      heapLimit: HEAP,
+      marks: true,
+      onMessage: (message) => this.#receive(message as FromFleetThread),
+      onEnd: (end) => this.#gone(end.kind === "memory" ? "its heap is full" : end.error.message, undefined),
+    });
+    this.#ticks = setInterval(() => this.#check(), blockedAfter / ASKED);
+  }
+
+  /** How many sessions it has, those included that end. */
+  get size(): number {
+    return this.devices.length - this.#free.length;
+  }
+
+  /** Takes a device in. @returns its index */
+  add(device: Device): number {
+    const index = this.#free.pop() ?? this.devices.length;
+    this.devices[index] = device;
+    return index;
+  }
+
+  /** Its session has ended: the index is free. */
+  remove(index: number): void {
+    this.devices[index] = undefined;
+    this.#free.push(index);
+  }
+
+  init(devices: GivenDevice[]): void {
+    this.#post({ type: "init", devices });
+  }
+
+  update(devices: GivenDevice[]): void {
+    this.#post({ type: "update", devices });
+  }
+
+  stop(indexes: number[]): void {
+    this.#post({ type: "stop", indexes });
+  }
+
+  set(settings: FleetSetup["settings"]): void {
+    this.#post({ type: "settings", settings });
+  }
+
+  /** Runs a task. @returns how it ended; never rejects */
+  run(task: Omit<GivenTask, "id">, signal?: AbortSignal): Promise<Omit<TaskEnd, "id">> {
+    const id = ++this.#ids;
+    return new Promise((resolve) => {
+      const abort = () => this.#post({ type: "abort", tasks: [id] });
+      this.#tasks.set(id, (end) => {
+        signal?.removeEventListener("abort", abort);
+        resolve(end);
+      });
+      if (this.#isGone) return this.#endTasks("its worker has ended");
+      signal?.addEventListener("abort", abort);
+      // All tasks of one turn are one message.
+      if (this.#tasksToSend.push({ id, ...task }) === 1) queueMicrotask(() => this.#sendTasks());
+    });
+  }
+
+  /** What is known of devices beside their states; empty if it does not answer. */
+  ask(indexes: number[], info: boolean, timeout: number): Promise<Told[]> {
+    const request = ++this.#ids;
+    return new Promise((resolve) => {
+      const answer = (told: Told[]) => {
+        clearTimeout(timer);
+        this.#asked.delete(request);
+        resolve(told);
+      };
+      const timer = setTimeout(() => answer([]), timeout);
+      this.#asked.set(request, answer);
+      this.#post({ type: "ask", request, indexes, info });
+    });
+  }
+
+  /** Ends all sessions, for at most `timeout` milliseconds, then the worker. */
+  async close(timeout: number): Promise<void> {
+    const late = setTimeout(() => this.#closed.resolve(), timeout);
+    if (this.#isReady && !this.#isGone) {
+      this.#post({ type: "close" });
+      await this.#closed.promise;
+    }
+    clearTimeout(late);
+    await this.end();
+  }
+
+  /** Ends it at once. */
+  async end(): Promise<void> {
+    this.#isGone = true;
+    clearInterval(this.#ticks);
+    this.#endTasks("its worker has ended");
+    for (const answer of [...this.#asked.values()]) answer([]);
+    this.#closed.resolve();
+    await this.#worker.terminate();
+  }
+
+  #receive(message: FromFleetThread): void {
+    if (this.#isGone) return;
+    const { onEdges, onUnusable, onSecret, onLog } = this.options;
+    switch (message.type) {
+      case "ready":
+        this.#isReady = true;
+        this.#missed = 0;
+        return;
+      case "unusable":
+        void this.end();
+        return onUnusable(this, message.error);
+      case "edges":
+        return onEdges(this, message.edges);
+      case "ended":
+        for (const { id, ...end } of message.tasks) {
+          const resolve = this.#tasks.get(id);
+          this.#tasks.delete(id);
+          resolve?.(end);
+        }
+        return;
+      case "run":
+        return void this.#run(message);
+      case "told":
+        return this.#asked.get(message.request)?.(message.devices);
+      case "alive":
+        this.#missed = 0;
+        return;
+      case "closed":
+        return this.#closed.resolve();
+      case "secret":
+        return onSecret(message.name);
+      case "log":
+        return onLog(message.level, message.message);
+    }
+  }
+
+  async #run({ run, command, timeout }: Extract<FromFleetThread, { type: "run" }>): Promise<void> {
+    const error = await this.options.run(command, timeout);
+    this.#post({ type: "ran", run, error });
+  }
+
+  #check(): void {
+    if (this.#missed >= ASKED) {
+      const { blockedAfter, setup } = this.options;
+      const culprit = this.devices[this.#worker.mark() - 1];
+      const where = setup.platform?.file ?? "its worker";
+      const does = this.#isReady ? "did not answer" : "was not loaded";
+      return this.#gone(`${where} ${does} for ${formatDuration(blockedAfter)}: a loop does not end`, culprit);
+    }
+    this.#missed++;
+    if (this.#isReady) this.#post({ type: "alive" });
+  }
+
+  #gone(reason: string, culprit: Device | undefined): void {
+    if (this.#isGone) return;
+    void this.end();
+    this.options.onGone(this, reason, culprit);
+  }
+
+  #endTasks(error: string): void {
+    const tasks = [...this.#tasks.values()];
+    this.#tasks.clear();
+    for (const end of tasks) end({ error, return: null, at: Date.now(), executionTime: 0 });
+  }
+
+  #sendTasks(): void {
+    const tasks = this.#tasksToSend;
+    this.#tasksToSend = [];
+    this.#post({ type: "tasks", tasks });
+  }
+
+  #post(message: ToFleetThread): void {
+    if (!this.#isGone) this.#worker.post(message);
+  }
+}

@@ -1,0 +1,182 @@
+import { hostname } from "node:os";
+import { UsageError } from "../model/errors.ts";
+import {
+  DEVICE_STATES,
+  type DeviceSearch,
+  type DeviceView,
+  type Fleet,
+  type Fleets,
+  type FleetSummary,
+  type FleetTask,
+  type Recipients,
+  type TaskOrder,
+  type TaskResult,
+} from "../model/fleet.ts";
+import type { Json } from "../model/json.ts";
+import type { Told } from "./messages.ts";
+import { LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
+import type { Device } from "./lives.ts";
+import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
+
+/** What the fleets of the program work with. */
+export interface LiveFleetsOptions extends LiveFleetOptions {
+  /** Executes a task that the fleet's file declares. Its templates are unresolved. */
+  call: (
+    fleet: Fleet,
+    call: NonNullable<FleetTask["call"]>,
+    scope: TaskScope,
+    signal: AbortSignal,
+  ) => Promise<Json>;
+}
+
+/** Milliseconds that a worker has to say when it last pinged; a page does not wait for one that blocks. */
+const ASK_TIMEOUT = 1_000;
+/** With `info`, which the platform's code tells. */
+const INFO_TIMEOUT = 6_000;
+
+/** The fleets of the program. */
+export class LiveFleets implements Fleets {
+  readonly #fleets = new Map<string, LiveFleet>();
+  #changes: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly options: LiveFleetsOptions) {}
+
+  /** Takes the fleets of a load: new ones start, changed ones adapt, those without a file end. Resolves when that is done. */
+  use(fleets: ReadonlyMap<string, Fleet>): Promise<void> {
+    const done = this.#changes.then(async () => {
+      const gone = [...this.#fleets.values()].filter(({ fleet }) => !fleets.has(fleet.id));
+      for (const live of gone) {
+        this.#fleets.delete(live.fleet.id);
+        await live.remove();
+      }
+      for (const fleet of fleets.values()) {
+        const live = this.#fleets.get(fleet.id);
+        if (live === undefined) {
+          const started = new LiveFleet(fleet, this.options);
+          this.#fleets.set(fleet.id, started);
+          started.start();
+        } else if (live.fleet !== fleet) await live.use(fleet);
+      }
+    });
+    this.#changes = done.catch(() => {});
+    return done;
+  }
+
+  /** Ends all sessions, in all fleets at once. */
+  async stop(): Promise<void> {
+    await Promise.all([...this.#fleets.values()].map((live) => live.stop()));
+  }
+
+  list(): FleetSummary[] {
+    return [...this.#fleets.values()].map(summaryOf).sort((a, b) => a.fleet.id < b.fleet.id ? -1 : 1);
+  }
+
+  get(fleet: string): FleetSummary | undefined {
+    const live = this.#fleets.get(fleet);
+    return live && summaryOf(live);
+  }
+
+  async devices(fleet: string, search: DeviceSearch = {}): Promise<{ devices: DeviceView[]; total: number }> {
+    const live = this.#find(fleet);
+    const { states, tags, name, after, max = 100 } = search;
+    const fits = (device: Device) =>
+      (states === undefined || states.includes(device.state)) &&
+      (tags === undefined || tags.some((tag) => device.tags.includes(tag))) &&
+      (name === undefined || device.name.includes(name));
+    const found = live.names().map((each) => live.devices.get(each)!).filter(fits);
+    const begin = after === undefined ? 0 : found.findIndex((device) => device.name > after);
+    const page = begin === -1 ? [] : found.slice(begin, begin + max);
+    return { devices: await this.#views(live, page, false), total: found.length };
+  }
+
+  async device(fleet: string, name: string): Promise<DeviceView | undefined> {
+    const live = this.#find(fleet);
+    const device = live.devices.get(name);
+    return device && (await this.#views(live, [device], true))[0];
+  }
+
+  recipients(fleet: string, to: Recipients): string[] {
+    const live = this.#find(fleet);
+    if (to === "all") return live.names();
+    if (typeof to === "string" && to !== "") return [to];
+    if (Array.isArray(to) && to.every((name) => typeof name === "string" && name !== "")) return [...new Set(to)];
+    if (isTags(to)) {
+      return live.names().filter((name) => live.devices.get(name)!.tags.some((tag) => to.tags.includes(tag)));
+    }
+    const given = JSON.stringify(to);
+    throw new UsageError(`Cannot send a task to ${given}: expected a name, a list of names, { tags: […] } or all`);
+  }
+
+  task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
+    const live = this.#find(order.fleet);
+    const { clock, call } = this.options;
+    const sender: TaskSender = {
+      fleet: live.fleet,
+      names: this.recipients(order.fleet, order.to),
+      deviceOf: (name) => live.devices.get(name),
+      call: (said, scope, signal) => call(live.fleet, said, scope, signal),
+      worker: hostname(),
+      clock,
+    };
+    return sendTask(sender, order, onResults);
+  }
+
+  again(fleet: string, name: string): Promise<boolean> {
+    return Promise.resolve(this.#find(fleet).lives.again(name));
+  }
+
+  eventCounts(): Record<string, number> {
+    const sums: Record<string, number> = {};
+    for (const { log } of this.#fleets.values()) {
+      for (const [type, count] of Object.entries(log.counts)) sums[type] = (sums[type] ?? 0) + count;
+    }
+    return sums;
+  }
+
+  #find(fleet: string): LiveFleet {
+    const live = this.#fleets.get(fleet);
+    if (live !== undefined) return live;
+    const known = [...this.#fleets.keys()].sort().join(", ");
+    throw new UsageError(`There is no fleet ${JSON.stringify(fleet)}; known are ${known || "none"}`);
+  }
+
+  /** Devices with what their workers know of them. */
+  async #views({ fleet }: LiveFleet, devices: Device[], info: boolean): Promise<DeviceView[]> {
+    const told = new Map<Device, Told>();
+    const byWorker = Map.groupBy(devices.filter(({ worker }) => worker !== undefined), ({ worker }) => worker!);
+    await Promise.all([...byWorker].map(async ([worker, group]) => {
+      const indexes = group.map(({ index }) => index);
+      for (const each of await worker.ask(indexes, info, info ? INFO_TIMEOUT : ASK_TIMEOUT)) {
+        const device = group.find(({ index }) => index === each.index);
+        if (device !== undefined) told.set(device, each);
+      }
+    }));
+    return devices.map((device): DeviceView => {
+      const { name, state, tags, data, since, failures, error, again } = device;
+      const { lastPing, info: says } = told.get(device) ?? {};
+      return {
+        fleet: fleet.id,
+        device: name,
+        state,
+        tags,
+        data,
+        ...says !== undefined && { info: says },
+        since,
+        failures,
+        ...lastPing !== undefined && { lastPing },
+        ...error !== undefined && { error },
+        ...again !== undefined && { again },
+      };
+    });
+  }
+}
+
+function isTags(to: Recipients): to is { tags: string[] } {
+  return typeof to === "object" && to !== null && "tags" in to && Array.isArray(to.tags);
+}
+
+function summaryOf({ fleet, devices, problem }: LiveFleet): FleetSummary {
+  const counts = Object.fromEntries(DEVICE_STATES.map((state) => [state, 0])) as FleetSummary["counts"];
+  for (const { state } of devices.values()) counts[state]++;
+  return { fleet, total: devices.size, counts, problem };
+}

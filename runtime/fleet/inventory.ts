@@ -1,0 +1,169 @@
+import { dirname, join } from "node:path";
+import type { Clock } from "../host/clock.ts";
+import { sourceOf } from "../folder/attachments.ts";
+import { INVENTORY } from "../folder/fleet_file.ts";
+import type { Scope } from "../language/expressions/expression.ts";
+import { resolveArgs } from "../language/expressions/template.ts";
+import { messageOf } from "../model/errors.ts";
+import type { Fleet } from "../model/fleet.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Progress, Store } from "../store/store.ts";
+import { triggerKinds } from "../triggers/index.ts";
+import type { PollContext } from "../triggers/poll/poll_args.ts";
+import { pollOnce, readPollMark } from "../triggers/poll/poll_pass.ts";
+import { type Capped, type Detach, readBaseline, type TriggerContext, type TriggerLog } from "../triggers/trigger.ts";
+
+/** What inventories work with. */
+export interface InventoryOptions {
+  /** The rules folder, absolute. */
+  folder: string;
+  clock: Clock;
+  store: TriggerContext["store"] & Pick<Store, "changeDevices">;
+  surroundings: (fleet: string) => Scope;
+  /** Runs a step as the source of the fleet's poll. */
+  execute: (fleet: Fleet, source: JsonObject, input: JsonObject, signal: AbortSignal) => Promise<Json>;
+  log: (fleet: string, trigger: string) => TriggerLog;
+  report: (fleet: string, trigger: string, failure: string | null, capped?: Capped) => void;
+}
+
+/** Changes of an inventory. */
+export interface InventoryChange {
+  /** New and changed devices. */
+  put: [name: string, item: Json][];
+  removed: string[];
+}
+
+/** How long a fleet waits for the first look at its inventory before it begins with the devices that it knew. */
+const FIRST_LOOK = 10_000;
+/** An inventory of a list is compared once, when it is attached. */
+const LIST: JsonObject = { call: "#list" };
+
+/**
+ * The devices that a fleet has: its list or its poll, compared with those that were known before. They are the baseline of a
+ * trigger, so an inventory that cannot be read, or a restart, removes nobody.
+ */
+export class Inventory {
+  readonly #stop = new AbortController();
+  readonly #looked = Promise.withResolvers<void>();
+  #detach: Detach = () => {};
+  /** Names read so far of a baseline that is made anew: what is not among them at its end is removed. */
+  #anew: Set<string> | undefined;
+  /** Which devices were left out by the last look. */
+  warning: string | null = null;
+  failure: string | null = null;
+
+  constructor(
+    private fleet: Fleet,
+    private readonly options: InventoryOptions,
+    /** The names that are known. */
+    private readonly known: () => Iterable<string>,
+    /** Stores a change with its progress, then applies it. */
+    private readonly onChange: (change: InventoryChange, progress: Progress) => Promise<void>,
+  ) {}
+
+  /** The devices that were known when the program ended, in pages. */
+  baseline(): AsyncGenerator<Map<string, Json>> {
+    return readBaseline(this.#context({}));
+  }
+
+  /** Takes a changed file with the same inventory. */
+  use(fleet: Fleet): void {
+    this.fleet = fleet;
+  }
+
+  /** Begins to look. Resolves after the first look, if one is due, or when that takes long. */
+  async attach(): Promise<void> {
+    const { inventory: { triggers: [trigger] }, list } = this.fleet;
+    if (list !== undefined) return await this.#compareList(list);
+    const { clock } = this.options;
+    const kind = triggerKinds[trigger.kind];
+    const args = resolveArgs(kind, trigger.args, {
+      ...this.options.surroundings(this.fleet.id),
+      config: {},
+      $now: clock.now(),
+    });
+    const context = this.#context(args);
+    // The arguments were parsed with the schemas of a poll.
+    const mark = await readPollMark(context as PollContext);
+    const isDue = mark === undefined || Date.parse(mark.polled) + Number(args.every) <= clock.now();
+    this.#detach = await kind.attach(context);
+    if (!isDue) return;
+    const cancel = clock.after(FIRST_LOOK, this.#looked.resolve);
+    await this.#looked.promise;
+    cancel();
+  }
+
+  /** Resolves when no look is in progress. */
+  async detach(): Promise<void> {
+    this.#stop.abort();
+    await this.#detach();
+  }
+
+  async #compareList(list: Json[]): Promise<void> {
+    const { key } = this.fleet;
+    const args = { poll: LIST, key, every: 0, on: ["removed"], first: "emit", max: Infinity };
+    try {
+      await pollOnce(this.#context(args as unknown as JsonObject, () => Promise.resolve(list)) as PollContext);
+      this.#report(null);
+    } catch (error) {
+      this.#report(messageOf(error));
+    }
+  }
+
+  #context(args: JsonObject, execute?: () => Promise<Json>): TriggerContext {
+    const { fleet, options: { folder, clock, store, surroundings } } = this;
+    const log = this.options.log(fleet.id, INVENTORY);
+    const [trigger] = fleet.inventory.triggers;
+    return {
+      rule: { id: fleet.id, file: fleet.file },
+      trigger: { id: INVENTORY, at: fleet.at },
+      args,
+      folder,
+      ruleFolder: join(folder, dirname(fleet.file)),
+      clock,
+      startedAt: clock.now(),
+      store,
+      signal: this.#stop.signal,
+      once: false,
+      meter: surroundings(fleet.id).$meter,
+      holds: () => Promise.resolve(true),
+      ingest: async (_events, progress) => {
+        if (progress !== undefined) await this.#take(progress);
+        return [];
+      },
+      source: trigger && sourceOf(fleet.inventory, trigger),
+      execute: execute ?? ((source, input, signal) => this.options.execute(fleet, source, input, signal)),
+      hooks: { add: () => () => {} },
+      subscriptions: { add: () => () => {} },
+      log: {
+        info: log.info,
+        warn: (message, details) => {
+          this.warning = message;
+          log.warn(message, details);
+        },
+      },
+      report: (failure, capped) => this.#report(failure, capped),
+    };
+  }
+
+  #report(failure: string | null, capped?: Capped): void {
+    this.failure = failure;
+    this.#looked.resolve();
+    this.options.report(this.fleet.id, INVENTORY, failure, capped);
+  }
+
+  async #take(progress: Omit<Progress, "rule" | "trigger">): Promise<void> {
+    const { baseline, mark } = progress;
+    const put = baseline?.put ?? [];
+    let removed = baseline?.remove ?? [];
+    if (baseline?.clear) this.#anew = new Set();
+    for (const [name] of put) this.#anew?.add(name);
+    const isLast = (mark as JsonObject | undefined)?.seeding !== true;
+    if (this.#anew !== undefined && isLast) {
+      const present = this.#anew;
+      removed = [...this.known()].filter((name) => !present.has(name));
+      this.#anew = undefined;
+    }
+    await this.onChange({ put, removed }, { rule: this.fleet.id, trigger: INVENTORY, ...progress });
+  }
+}

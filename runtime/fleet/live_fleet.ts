@@ -1,0 +1,164 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Clock } from "../host/clock.ts";
+import { Slices } from "../host/slices.ts";
+import { evaluate } from "../language/expressions/expression.ts";
+import { messageOf } from "../model/errors.ts";
+import { ALONE, type Fleet, type Places } from "../model/fleet.ts";
+import type { Json } from "../model/json.ts";
+import type { Progress, Store } from "../store/store.ts";
+import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
+import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
+import { type Device, Lives, type LivesOptions } from "./lives.ts";
+
+/** What fleets work with. */
+export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, LivesOptions {
+  store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped">;
+  clock: Clock;
+  /** @default ALONE */
+  places?: Places;
+}
+
+/** What a removal stores at once. */
+const SLICE = 500;
+
+/** One fleet of the program: its inventory, and the lives of its devices. */
+export class LiveFleet {
+  readonly devices = new Map<string, Device>();
+  readonly log: DeviceLog;
+  readonly lives: Lives;
+  #inventory: Inventory;
+  #sorted: string[] | undefined;
+  #isOpen = false;
+  #release: (() => Promise<void>) | undefined;
+  /** Resolves when the devices that were known are waiting for their init. */
+  readonly #opened = Promise.withResolvers<void>();
+
+  constructor(public fleet: Fleet, private readonly options: LiveFleetOptions) {
+    this.log = new DeviceLog(fleet.id, options);
+    this.lives = new Lives(fleet, this.devices, this.log, options);
+    this.#inventory = this.#newInventory();
+  }
+
+  /** Why its inventory or its platform does not work, or which devices were left out; null if all is well. */
+  get problem(): string | null {
+    return this.lives.fault ?? this.#inventory.failure ?? this.#inventory.warning;
+  }
+
+  /** The names of its devices in order. */
+  names(): string[] {
+    return this.#sorted ??= [...this.devices.keys()].sort();
+  }
+
+  /** Looks after its devices as soon as the place is ours. */
+  start(): void {
+    const { places = ALONE, onFailure } = this.options;
+    this.#release = places.claim(`fleet ${this.fleet.id}`, {
+      onMine: () =>
+        void this.#open().catch((error) => onFailure(`Cannot start the fleet ${this.fleet.id}: ${messageOf(error)}`))
+          .finally(this.#opened.resolve),
+      release: () => this.#close(),
+    });
+  }
+
+  /** Ends all sessions. */
+  async stop(): Promise<void> {
+    await this.#release?.();
+  }
+
+  /** Takes a changed file. */
+  async use(fleet: Fleet): Promise<void> {
+    await this.#opened.promise;
+    const before = this.fleet;
+    this.fleet = fleet;
+    if (!this.#isOpen) return;
+    this.lives.use(fleet);
+    if (before.tags !== fleet.tags) {
+      for (const device of this.devices.values()) device.tags = this.#tagsOf(device.data);
+    }
+    const inventoryOf = ({ inventory: { triggers }, list, key }: Fleet) => [triggers, list ?? null, key];
+    if (isDeepStrictEqual(inventoryOf(before), inventoryOf(fleet))) return this.#inventory.use(fleet);
+    await this.#inventory.detach();
+    this.#inventory = this.#newInventory();
+    await this.#inventory.attach();
+  }
+
+  /** Forgets all devices: the fleet's file is gone. */
+  async remove(): Promise<void> {
+    await this.#opened.promise;
+    await this.#inventory.detach();
+    const key = { rule: this.fleet.id, trigger: "devices" };
+    const names = [...this.devices.keys()];
+    for (let begin = 0; begin < names.length; begin += SLICE) {
+      const removed = names.slice(begin, begin + SLICE);
+      await this.#change({ put: [], removed }, { ...key, baseline: { put: [], remove: removed } });
+    }
+    await this.#change({ put: [], removed: [] }, { ...key, mark: null });
+    await this.stop();
+  }
+
+  #newInventory(): Inventory {
+    const { fleet, options, devices } = this;
+    return new Inventory(fleet, options, () => devices.keys(), (change, progress) => this.#change(change, progress));
+  }
+
+  async #open(): Promise<void> {
+    const rows = await this.options.store.listStopped(this.fleet.id);
+    const slices = new Slices();
+    for await (const page of this.#inventory.baseline()) {
+      for (const [name, item] of page) this.#add(name, item);
+      if (slices.isOver) await slices.next();
+    }
+    // What was removed meanwhile gets no session.
+    await this.#inventory.attach();
+    this.#isOpen = true;
+    this.lives.open(rows);
+  }
+
+  async #close(): Promise<void> {
+    this.#isOpen = false;
+    await this.#inventory.detach();
+    await this.lives.close();
+    await this.log.close();
+  }
+
+  /** Stores a change of the inventory with its events, then applies it. */
+  async #change({ put, removed }: InventoryChange, progress: Progress): Promise<void> {
+    const added = put.map(([name]) => name).filter((name) => !this.devices.has(name));
+    const gone = removed.flatMap((name) => this.devices.get(name) ?? []);
+    await this.log.progress(progress, added, gone.map(({ name }) => name));
+    const fresh: Device[] = [];
+    const changed: Device[] = [];
+    for (const [name, item] of put) {
+      const device = this.devices.get(name);
+      if (device === undefined) fresh.push(this.#add(name, item));
+      else if (!isDeepStrictEqual(device.data, item)) {
+        [device.data, device.tags] = [item, this.#tagsOf(item)];
+        changed.push(device);
+      }
+    }
+    for (const { name } of gone) this.devices.delete(name);
+    this.#sorted = undefined;
+    this.lives.change(fresh, changed, gone);
+  }
+
+  #add(name: string, data: Json): Device {
+    const since = this.options.clock.now();
+    const device: Device = { name, data, tags: this.#tagsOf(data), state: "waiting", since, failures: 0, index: -1 };
+    this.devices.set(name, device);
+    this.#sorted = undefined;
+    return device;
+  }
+
+  #tagsOf(item: Json): string[] {
+    const { tags } = this.fleet;
+    if (tags === undefined) return [];
+    try {
+      const value = evaluate(tags, { item });
+      const list = Array.isArray(value) ? value : [value];
+      return list.filter((tag) => tag !== null && typeof tag !== "object").map(String);
+    } catch {
+      // An item without the field has no tags.
+      return [];
+    }
+  }
+}

@@ -1,0 +1,390 @@
+import { isDeepStrictEqual } from "node:util";
+import type { Cancel, Clock } from "../host/clock.ts";
+import type { Scope } from "../language/expressions/expression.ts";
+import { messageOf } from "../model/errors.ts";
+import type { DeviceState, Fleet } from "../model/fleet.ts";
+import type { Json } from "../model/json.ts";
+import type { StoppedDevice } from "../store/store.ts";
+import type { DeviceLog } from "./device_log.ts";
+import type { FleetWorker } from "./fleet_worker.ts";
+import type { Edge, PingTarget } from "./messages.ts";
+import { resolveTarget } from "./ping_target.ts";
+import { Workers, type WorkersOptions } from "./workers.ts";
+
+/** What the lives of devices depend on. */
+export interface LivesOptions extends Omit<WorkersOptions, "fleet"> {
+  clock: Clock;
+  surroundings: (fleet: string) => Scope;
+}
+
+/** A device of the inventory. */
+export interface Device {
+  readonly name: string;
+  data: Json;
+  tags: string[];
+  state: DeviceState;
+  /** When it got its state, in milliseconds since the epoch. */
+  since: number;
+  failures: number;
+  error?: string;
+  /** For one that is dead or failed: when it is initialized again. */
+  again?: number;
+  target?: PingTarget;
+  /** Where its session is, also while that ends. */
+  worker?: FleetWorker<Device>;
+  index: number;
+  /** Its session was lost through no fault of its own: what it was before, so that nothing is told twice. */
+  before?: DeviceState;
+  isQueued?: true;
+  /** It is gone from the inventory; only its session still ends. */
+  isRemoved?: true;
+}
+
+/** Milliseconds between two slices of devices that get new sessions since the platform has changed. */
+const SLICE_PAUSE = 100;
+/** The longest pause before a worker is started again that ended without a culprit; it begins with a second. */
+const LONGEST_PAUSE = 60_000;
+
+/**
+ * Decides over the lives of one fleet's devices: who is initialized next, who is unreachable, dead or failed, and when those are
+ * tried again. Sessions are in workers, which tell changes only.
+ */
+export class Lives {
+  /** Why the platform does not work; null if it does. */
+  fault: string | null = null;
+  readonly workers: Workers<Device>;
+  #queue: Device[] = [];
+  #initializing = 0;
+  /** Sessions of removed devices that still end, by name: a new device of that name waits for it. */
+  readonly #leaving = new Map<string, Device>();
+  /** Dead and failed devices, those first that are initialized again first. */
+  readonly #stopped = new Map<string, Device>();
+  /** Names of devices with a row in the store, which goes with their next init. */
+  readonly #hadRow = new Set<string>();
+  #alarm: { at: number; cancel: Cancel } | undefined;
+  #isOpen = false;
+  #crashes = 0;
+  readonly #timers = new Set<Cancel>();
+
+  constructor(
+    public fleet: Fleet,
+    /** The devices of the inventory. */
+    private readonly devices: ReadonlyMap<string, Device>,
+    private readonly log: DeviceLog,
+    private readonly options: LivesOptions,
+  ) {
+    this.workers = new Workers({
+      ...options,
+      fleet,
+      onEdges: (worker, edges) => this.#onEdges(worker, edges),
+      onGone: (worker, reason, culprit) => this.#onGone(worker, reason, culprit),
+      onUnusable: (worker, error) => this.#onUnusable(worker, error),
+    });
+  }
+
+  /** Begins. @param rows the devices that were left alone when the program ended */
+  open(rows: ReadonlyMap<string, StoppedDevice>): void {
+    this.#isOpen = true;
+    const known = [...rows].filter(([name]) => this.devices.has(name)).sort(([, a], [, b]) => a.again - b.again);
+    for (const [name, row] of known) {
+      const device = this.devices.get(name)!;
+      Object.assign(device, row);
+      this.#hadRow.add(name);
+      this.#stopped.set(name, device);
+    }
+    for (const device of this.devices.values()) if (device.state === "waiting") this.#enqueue(device);
+    this.#wakeStopped(this.options.clock.now());
+    this.#pump();
+  }
+
+  /** Ends all sessions. */
+  async close(): Promise<void> {
+    this.#isOpen = false;
+    for (const cancel of this.#timers) cancel();
+    this.#alarm?.cancel();
+    await this.workers.close();
+  }
+
+  /** Takes a changed file: sessions begin anew only if the platform, or the kind of ping, has changed. */
+  use(fleet: Fleet): void {
+    const before = this.fleet;
+    this.fleet = fleet;
+    const isOther = before.platformVersion !== fleet.platformVersion ||
+      !isDeepStrictEqual(before.ping?.by, fleet.ping?.by) || (before.ping === undefined) !== (fleet.ping === undefined);
+    this.workers.use(fleet, isOther);
+    if (isOther) this.#renew();
+  }
+
+  /** Takes changes of the inventory that are stored. */
+  change(added: Device[], changed: Device[], removed: Device[]): void {
+    for (const device of removed) this.#remove(device);
+    for (const device of added) this.#enqueue(device);
+    this.#update(changed);
+    this.#pump();
+  }
+
+  /** Initializes a dead or failed device now. @returns false if it is neither */
+  again(name: string): boolean {
+    const device = this.devices.get(name);
+    if (device === undefined || !this.#stopped.delete(name)) return false;
+    this.#wait(device);
+    this.#pump();
+    return true;
+  }
+
+  #remove(device: Device): void {
+    const { name, worker, index, state } = device;
+    this.#stopped.delete(name);
+    this.#hadRow.delete(name);
+    device.isRemoved = true;
+    if (state === "initializing") this.#initializing--;
+    if (worker === undefined) return;
+    this.#leaving.set(name, device);
+    worker.stop([index]);
+  }
+
+  /** Tells workers of changed items; a failed or dead device with a changed item is worth another try. */
+  #update(changed: Device[]): void {
+    const given = new Map<FleetWorker<Device>, Device[]>();
+    for (const device of changed) {
+      if (this.#stopped.delete(device.name)) this.#wait(device);
+      else if (device.worker !== undefined && this.#resolve(device)) {
+        given.set(device.worker, [...given.get(device.worker) ?? [], device]);
+      }
+    }
+    for (const [worker, devices] of given) worker.update(devices.map(givenOf));
+  }
+
+  #set(device: Device, state: DeviceState, error?: string): void {
+    device.state = state;
+    device.since = this.options.clock.now();
+    device.error = error;
+    device.again = undefined;
+  }
+
+  /** Lets a device wait for its init. */
+  #wait(device: Device): void {
+    this.#set(device, "waiting");
+    device.failures = 0;
+    this.#enqueue(device);
+  }
+
+  /** Behind the others, unless its last session still ends: then it comes when that has ended. */
+  #enqueue(device: Device): void {
+    if (device.worker !== undefined || this.#leaving.has(device.name) || device.isQueued) return;
+    device.isQueued = true;
+    this.#queue.push(device);
+  }
+
+  #pump(): void {
+    if (!this.#isOpen || this.fault !== null) return;
+    const begun = new Map<FleetWorker<Device>, Device[]>();
+    let next = 0;
+    while (next < this.#queue.length && this.#initializing < this.fleet.init.max) {
+      const device = this.#queue[next++];
+      device.isQueued = undefined;
+      if (device.isRemoved || device.state !== "waiting" || !this.#resolve(device)) continue;
+      const worker = this.workers.withRoom();
+      device.worker = worker;
+      device.index = worker.add(device);
+      this.#set(device, "initializing");
+      this.#initializing++;
+      const list = begun.get(worker);
+      if (list === undefined) begun.set(worker, [device]);
+      else list.push(device);
+    }
+    this.#queue = this.#queue.slice(next);
+    for (const [worker, devices] of begun) worker.init(devices.map(givenOf));
+  }
+
+  /** Finds what the device is pinged at. @returns false if its item does not say: then it has failed */
+  #resolve(device: Device): boolean {
+    const { fleet, options: { surroundings, clock } } = this;
+    if (fleet.ping?.by === undefined) return true;
+    try {
+      const scope = { ...surroundings(fleet.id), device: device.data, $now: clock.now() };
+      device.target = resolveTarget(fleet.ping.by, scope);
+      return true;
+    } catch (error) {
+      const { worker, index } = device;
+      if (device.state === "initializing") this.#initializing--;
+      worker?.stop([index]);
+      this.#fail(device, "failed", messageOf(error));
+      return false;
+    }
+  }
+
+  /** Gives all devices new sessions, in slices. */
+  #renew(): void {
+    this.fault = null;
+    const stale = [...this.devices.values()].filter(({ worker }) => worker !== undefined);
+    const next = () => {
+      const slice = stale.splice(0, this.fleet.init.max);
+      for (const device of slice) if (!device.isRemoved) this.#reinit(device);
+      this.#pump();
+      if (stale.length > 0) this.#after(SLICE_PAUSE, next);
+    };
+    next();
+  }
+
+  /** Ends a session and begins another one when it has ended. */
+  #reinit(device: Device): void {
+    const { worker, index, state } = device;
+    if (worker === undefined || state === "dead" || state === "failed" || state === "waiting") return;
+    if (state === "initializing") this.#initializing--;
+    this.#set(device, "waiting");
+    worker.stop([index]);
+  }
+
+  #onEdges(worker: FleetWorker<Device>, edges: Edge[]): void {
+    for (const [kind, index, error = ""] of edges) {
+      const device = worker.devices[index];
+      if (device === undefined) continue;
+      if (kind === "stopped") this.#onStopped(worker, device, index);
+      else if (kind === "stop.error") this.log.add(kind, device.name, { error });
+      // A session that ends may tell what happened before it knew.
+      else if (!device.isRemoved && device.worker === worker && device.state !== "waiting") {
+        this.#onEdge(device, kind, error);
+      }
+    }
+    this.#pump();
+  }
+
+  #onEdge(device: Device, kind: Exclude<Edge[0], "stopped" | "stop.error">, error: string): void {
+    const { name, state } = device;
+    switch (kind) {
+      case "initialized":
+        return this.#onInitialized(device);
+      case "init.error":
+        this.#initializing--;
+        return this.#fail(device, "failed", error);
+      case "reachable":
+        device.failures = 0;
+        if (state === "reachable") return;
+        this.#set(device, "reachable");
+        return this.log.add(kind, name);
+      case "unreachable":
+        device.failures++;
+        if (state === "unreachable") device.error = error;
+        else this.#set(device, "unreachable", error);
+        return this.log.add(kind, name, { error, failures: device.failures });
+      case "dead":
+        return this.#fail(device, "dead", error);
+      case "reinit":
+        return this.#reinit(device);
+    }
+  }
+
+  #onInitialized(device: Device): void {
+    const { name, before } = device;
+    this.#initializing--;
+    this.#crashes = 0;
+    this.#set(device, before === "reachable" || before === "unreachable" ? before : "initialized");
+    device.before = undefined;
+    const row = this.#hadRow.delete(name) ? null : undefined;
+    if (before === undefined) this.log.add("initialized", name, {}, row);
+    else if (row === null) this.log.clear(name);
+  }
+
+  #fail(device: Device, state: "dead" | "failed", error: string): void {
+    const { name, failures } = device;
+    const now = this.options.clock.now();
+    this.#set(device, state, error);
+    device.before = undefined;
+    device.again = now + this.fleet.init.again;
+    const row: StoppedDevice = { state, since: now, again: device.again, failures, error };
+    const kind = state === "dead" ? "dead" : "init.error";
+    this.log.add(kind, name, { error, ...state === "dead" && { failures } }, row);
+    this.#hadRow.add(name);
+    this.#stopped.set(name, device);
+    this.#wakeStopped(now);
+  }
+
+  #onStopped(worker: FleetWorker<Device>, device: Device, index: number): void {
+    worker.remove(index);
+    this.workers.retire(worker);
+    if (device.worker === worker && device.index === index) device.worker = undefined;
+    if (this.#leaving.get(device.name) === device) this.#leaving.delete(device.name);
+    const current = this.devices.get(device.name);
+    if (current?.state === "waiting") this.#enqueue(current);
+  }
+
+  /** Initializes those again whose time has come, and sets the alarm for the next one. */
+  #wakeStopped(now: number): void {
+    let next: number | undefined;
+    for (const [name, device] of this.#stopped) {
+      // The setting may have become shorter meanwhile: those in front of it are at most one interval late.
+      if (device.again! > now) {
+        next = device.again!;
+        break;
+      }
+      this.#stopped.delete(name);
+      this.#wait(device);
+    }
+    if (this.#alarm?.at === next) return;
+    this.#alarm?.cancel();
+    this.#alarm = next === undefined ? undefined : {
+      at: next,
+      cancel: this.options.clock.at(next, () => {
+        this.#alarm = undefined;
+        this.#wakeStopped(this.options.clock.now());
+        this.#pump();
+      }),
+    };
+  }
+
+  #onGone(worker: FleetWorker<Device>, reason: string, culprit: Device | undefined): void {
+    this.options.onLog(this.fleet.id, "error", culprit ? `${reason}; it was called for ${culprit.name}` : reason);
+    for (const [index, device] of worker.devices.entries()) {
+      if (device === undefined) continue;
+      if (device.worker === worker && device.index === index) device.worker = undefined;
+      if (this.#leaving.get(device.name) === device) this.#leaving.delete(device.name);
+      if (device.isRemoved) continue;
+      if (device.state === "initializing") this.#initializing--;
+      if (device === culprit) this.#accuse(device, reason);
+      else if (device.state !== "dead" && device.state !== "failed") {
+        device.before ??= device.state === "initializing" || device.state === "waiting" ? undefined : device.state;
+        this.#wait(device);
+      }
+    }
+    for (const device of this.devices.values()) if (device.state === "waiting") this.#enqueue(device);
+    if (culprit !== undefined) return this.#pump();
+    this.fault = reason;
+    this.#after(Math.min(1_000 * 2 ** this.#crashes++, LONGEST_PAUSE), () => {
+      this.fault = null;
+      this.#pump();
+    });
+  }
+
+  /** A device whose function never returned. */
+  #accuse(device: Device, reason: string): void {
+    if (device.state === "initializing") return this.#fail(device, "failed", reason);
+    device.failures++;
+    this.log.add("unreachable", device.name, { error: reason, failures: device.failures });
+    this.#fail(device, "dead", reason);
+  }
+
+  /** The platform does not load: it is tried again when its file changes. */
+  #onUnusable(worker: FleetWorker<Device>, error: string): void {
+    this.fault = `the platform does not load: ${error}`;
+    this.options.onLog(this.fleet.id, "error", this.fault);
+    for (const device of worker.devices) {
+      if (device === undefined) continue;
+      device.worker = undefined;
+      if (device.state === "initializing") this.#initializing--;
+      if (!device.isRemoved && device.state === "initializing") this.#wait(device);
+    }
+  }
+
+  #after(ms: number, work: () => void): void {
+    const cancel = this.options.clock.after(ms, () => {
+      this.#timers.delete(cancel);
+      if (this.#isOpen) work();
+    });
+    this.#timers.add(cancel);
+  }
+}
+
+function givenOf({ index, name, data, target }: Device) {
+  return { index, name, data, ...target !== undefined && { target } };
+}

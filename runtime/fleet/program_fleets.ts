@@ -1,0 +1,55 @@
+import { UsageError } from "../model/errors.ts";
+import type { Fleet, Fleets } from "../model/fleet.ts";
+import type { LiveFleets, LiveFleetsOptions } from "./fleets.ts";
+
+/** The fleets of the program. A program without fleets loads none of their code. */
+export class ProgramFleets implements Fleets {
+  #live: LiveFleets | undefined;
+  #fleets: ReadonlyMap<string, Fleet> = new Map();
+  #isStarted = false;
+
+  constructor(private readonly options: LiveFleetsOptions) {}
+
+  /** Takes the fleets of a load. Nothing starts before {@link start}. */
+  use(fleets: ReadonlyMap<string, Fleet>): void {
+    this.#fleets = fleets;
+    if (!this.#isStarted) return;
+    void this.#apply().catch((error) => this.options.onFailure(`Cannot change the fleets: ${error.message}`));
+  }
+
+  /** Starts the fleets; from now on they follow each load. */
+  start(): void {
+    this.#isStarted = true;
+    this.use(this.#fleets);
+  }
+
+  /** Ends all sessions. */
+  async stop(): Promise<void> {
+    this.#isStarted = false;
+    await this.#live?.stop();
+  }
+
+  async #apply(): Promise<void> {
+    if (this.#live === undefined && this.#fleets.size === 0) return;
+    const { LiveFleets } = await import("./fleets.ts");
+    // Another load, or the end of the program, may have come meanwhile.
+    if (!this.#isStarted) return;
+    this.#live ??= new LiveFleets(this.options);
+    await this.#live.use(this.#fleets);
+  }
+
+  list: Fleets["list"] = () => this.#live?.list() ?? [];
+  get: Fleets["get"] = (fleet) => this.#live?.get(fleet);
+  devices: Fleets["devices"] = async (fleet, search) => await this.#of(fleet).devices(fleet, search);
+  device: Fleets["device"] = async (fleet, name) => await this.#of(fleet).device(fleet, name);
+  recipients: Fleets["recipients"] = (fleet, to) => this.#of(fleet).recipients(fleet, to);
+  task: Fleets["task"] = async (order, onResults) => await this.#of(order.fleet).task(order, onResults);
+  again: Fleets["again"] = async (fleet, name) => await this.#of(fleet).again(fleet, name);
+  eventCounts: Fleets["eventCounts"] = () => this.#live?.eventCounts() ?? {};
+
+  #of(fleet: string): LiveFleets {
+    if (this.#live !== undefined) return this.#live;
+    const starts = this.#fleets.has(fleet) ? "it does not run" : "there is none";
+    throw new UsageError(`Cannot reach the fleet ${JSON.stringify(fleet)}: ${starts}`);
+  }
+}

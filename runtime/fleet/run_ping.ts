@@ -1,0 +1,29 @@
+import { runChild } from "../host/spawn.ts";
+import { formatDuration } from "../model/duration.ts";
+import { messageOf } from "../model/errors.ts";
+import type { PingTarget } from "./messages.ts";
+
+/** Bytes of an output that are quoted. */
+const QUOTED = 200;
+
+/**
+ * Runs a program that pings a device.
+ * @param cwd the folder of the fleet's file
+ * @returns what is wrong with its end; null if its exit code is 0
+ */
+export async function runPing(
+  command: PingTarget,
+  timeout: number,
+  cwd: string,
+  env: Record<string, string>,
+): Promise<string | null> {
+  const [program, ...args] = typeof command === "string" ? ["sh", "-c", command] : command.map(String);
+  const signal = AbortSignal.timeout(timeout);
+  try {
+    const { code, stderr } = await runChild({ program, args, cwd, env, keep: { stdout: 0, stderr: QUOTED }, signal });
+    const said = stderr.text.trim();
+    return code === 0 ? null : `${program} ended with exit code ${code}${said === "" ? "" : `: ${said}`}`;
+  } catch (error) {
+    return signal.aborted ? `${program} took longer than ${formatDuration(timeout)}` : messageOf(error);
+  }
+}

@@ -1,0 +1,194 @@
+import type { Clock } from "../host/clock.ts";
+import { checkValues, sayProblem } from "../language/fields/check_values.ts";
+import { formatDuration } from "../model/duration.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
+import type { Fleet, FleetTask, TaskOrder, TaskResult } from "../model/fleet.ts";
+import type { Json, JsonObject } from "../model/json.ts";
+import type { Device } from "./lives.ts";
+import type { TaskEnd } from "./messages.ts";
+
+/** What the templates of a task see. */
+export interface TaskScope {
+  device: Json;
+  inputs: JsonObject;
+  job: string;
+}
+
+/** What a task needs from its fleet. */
+export interface TaskSender {
+  fleet: Fleet;
+  /** The devices that it is for. */
+  names: string[];
+  deviceOf: (name: string) => Device | undefined;
+  /** Executes a task that the fleet's file declares. */
+  call: (call: NonNullable<FleetTask["call"]>, scope: TaskScope, signal: AbortSignal) => Promise<Json>;
+  /** The name of this host. */
+  worker: string;
+  clock: Clock;
+}
+
+/** By default. */
+const MOST_AT_ONCE = 100;
+/** Results that are handed on together, or what there is after this many milliseconds. */
+const SLICE = 100;
+const SLICE_TIME = 500;
+/** With so many results that are not stored, no more devices are sent the task. */
+const MOST_WAITING = 1_000;
+
+/** How many tasks run on a device, and those that wait for their turn; shared by all orders. */
+const turns = new WeakMap<Device, { running: number; waiting: (() => void)[] }>();
+
+/** Sends a task to devices; see {@link Fleets.task}. */
+export async function sendTask(
+  sender: TaskSender,
+  order: TaskOrder,
+  onResults: (results: TaskResult[]) => void | Promise<void>,
+): Promise<void> {
+  const { fleet, names } = sender;
+  const task = Object.hasOwn(fleet.tasks, order.task) ? fleet.tasks[order.task] : undefined;
+  if (task === undefined) {
+    const known = Object.keys(fleet.tasks).join(", ");
+    throw new UsageError(`${fleet.id} has no task ${JSON.stringify(order.task)}; known are ${known || "none"}`);
+  }
+  const { values: inputs, problems } = checkValues(task.inputs, order.inputs);
+  if (problems.length > 0) {
+    throw new UsageError(`Cannot send ${task.name} to ${fleet.id}: ${problems.map(sayProblem).join("; ")}`);
+  }
+  const { max = MOST_AT_ONCE, done, signal } = order;
+  const open = names.filter((name) => !done?.has(name));
+  const results = new Results(onResults, sender.clock);
+  let next = 0;
+  const work = async () => {
+    while (next < open.length) {
+      signal?.throwIfAborted();
+      const name = open[next++];
+      const result = await runOne(sender, { ...order, inputs }, task, name);
+      if (signal?.aborted) throw signal.reason;
+      await results.add(result);
+    }
+  };
+  const workers = Array.from({ length: Math.min(max, open.length) }, work);
+  try {
+    await Promise.all(workers);
+  } catch (error) {
+    // Nobody else begins, and what has ended is stored.
+    next = open.length;
+    await Promise.allSettled(workers);
+    await results.flush();
+    throw error;
+  }
+  await results.flush();
+}
+
+async function runOne(sender: TaskSender, order: TaskOrder, task: FleetTask, name: string): Promise<TaskResult> {
+  const { job } = order;
+  const device = sender.deviceOf(name);
+  const begun = { job, device: name, worker: sender.worker };
+  const failed = (error: string): TaskResult => {
+    const at = new Date(sender.clock.now()).toISOString();
+    return { ...begun, success: false, error, return: null, at, executionTime: 0 };
+  };
+  if (device === undefined) return failed("there is no such device");
+  const leave = await turnOf(device, task.max);
+  try {
+    const reason = withoutSession(device);
+    if (reason !== undefined) return failed(reason);
+    const { error, return: returned, at, executionTime } = await execute(sender, order, task, device);
+    const time = new Date(at).toISOString();
+    return { ...begun, success: error === null, error, return: returned, at: time, executionTime };
+  } finally {
+    leave();
+  }
+}
+
+/** Why a device cannot be told anything now. */
+function withoutSession({ state, error, isRemoved }: Device): string | undefined {
+  if (isRemoved) return "it was removed";
+  if (state === "initialized" || state === "reachable" || state === "unreachable") return undefined;
+  return error === undefined ? `it has no session: it is ${state}` : `it has no session: it is ${state}: ${error}`;
+}
+
+async function execute(
+  { call, clock }: TaskSender,
+  { inputs, job, timeout: asked, signal }: TaskOrder,
+  task: FleetTask,
+  device: Device,
+): Promise<Omit<TaskEnd, "id">> {
+  const timeout = asked ?? task.timeout;
+  if (task.call === undefined) {
+    return await device.worker!.run({ index: device.index, task: task.name, inputs, job, timeout }, signal);
+  }
+  const at = clock.now();
+  const began = clock.ticks();
+  const late = new AbortController();
+  const cancel = clock.after(timeout, () => {
+    late.abort(new Error(`The task ${task.name} took longer than ${formatDuration(timeout)}`));
+  });
+  const either = signal === undefined ? late.signal : AbortSignal.any([signal, late.signal]);
+  const end = (error: string | null, value: Json) => {
+    return { error, return: value, at, executionTime: clock.ticks() - began };
+  };
+  try {
+    const { data } = device;
+    return end(null, await call(task.call, { device: data, inputs, job }, either));
+  } catch (error) {
+    return end(messageOf(late.signal.aborted ? late.signal.reason : error), null);
+  } finally {
+    cancel();
+  }
+}
+
+/** Waits until fewer than `max` tasks run on a device. @returns gives the place to the next one */
+async function turnOf(device: Device, max: number): Promise<() => void> {
+  const turn = turns.get(device) ?? { running: 0, waiting: [] };
+  turns.set(device, turn);
+  while (turn.running >= max) await new Promise<void>((resolve) => turn.waiting.push(resolve));
+  turn.running++;
+  return () => {
+    turn.running--;
+    turn.waiting.shift()?.();
+  };
+}
+
+/** Hands results on in slices, one after another. */
+class Results {
+  #waiting: TaskResult[] = [];
+  #last: Promise<void> = Promise.resolve();
+  #since = 0;
+
+  constructor(
+    private readonly onResults: (results: TaskResult[]) => void | Promise<void>,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Resolves at once, unless too many wait to be stored. */
+  async add(result: TaskResult): Promise<void> {
+    if (this.#waiting.push(result) === 1) {
+      this.#since = this.clock.ticks();
+      const since = this.#since;
+      const cancel = this.clock.after(SLICE_TIME, () => this.#since === since && void this.flush().catch(() => {}));
+      this.#cancel = cancel;
+    }
+    const flushed = this.#waiting.length >= SLICE ? this.flush() : undefined;
+    if (this.#pending >= MOST_WAITING) await flushed;
+  }
+
+  /** @throws what `onResults` throws */
+  flush(): Promise<void> {
+    this.#cancel?.();
+    const slice = this.#waiting;
+    this.#waiting = [];
+    if (slice.length === 0) return this.#last;
+    this.#pending += slice.length;
+    this.#last = this.#last.then(async () => {
+      await this.onResults(slice);
+      this.#pending -= slice.length;
+    });
+    // Whoever flushes last is told; until then it is no unhandled rejection.
+    this.#last.catch(() => {});
+    return this.#last;
+  }
+
+  #cancel: (() => void) | undefined;
+  #pending = 0;
+}

@@ -1,0 +1,395 @@
+import { isDeepStrictEqual } from "node:util";
+import { formatDuration } from "../model/duration.ts";
+import { messageOf } from "../model/errors.ts";
+import { isObject, type Json } from "../model/json.ts";
+import type { DeviceSpec, TaskDefinition } from "../sdk/device.ts";
+import { plainJson } from "../workers/plain_json.ts";
+import type { Edge, GivenDevice, GivenTask, PingTarget, SessionSettings, TaskEnd, Told } from "./messages.ts";
+import { Wheel } from "./wheel.ts";
+
+/** The functions of a platform as they are called. */
+export type Platform = DeviceSpec<Json, unknown>;
+
+/** What sessions need from their worker. */
+export interface SessionsOptions {
+  platform: Platform;
+  settings: SessionSettings;
+  /** What the platform's functions get beside the device. */
+  surroundings: { env: unknown; secrets: unknown };
+  /** A ping that is none of the platform. */
+  builtIn?: (target: PingTarget, signal: AbortSignal) => Promise<void>;
+  /** Says whose function is called next; 0 afterwards. */
+  mark: (index: number) => void;
+  onEdge: (edge: Edge) => void;
+  onEnded: (end: TaskEnd) => void;
+  /** The monotonic clock. @default performance.now */
+  now?: () => number;
+}
+
+/** One operation on a session: its init, a ping, or its stop. */
+interface Operation {
+  what: "init" | "ping" | "stop";
+  /** Milliseconds. */
+  limit: number;
+  controller?: AbortController;
+  end: (error: Error | null, value?: unknown) => void;
+}
+
+interface Slot {
+  index: number;
+  name: string;
+  data: Json;
+  /** The item as the platform's functions get it. */
+  device: unknown;
+  target: PingTarget | undefined;
+  session: unknown;
+  state: "initializing" | "running" | "stopping";
+  failures: number;
+  /** Undefined until a ping has ended. */
+  isUp: boolean | undefined;
+  lastPing?: number;
+  operation?: Operation;
+  tasks?: Map<number, RunningTask>;
+}
+
+interface RunningTask {
+  controller: AbortController;
+  end: (error: string | null, value?: unknown) => void;
+}
+
+/** The most pings at once: what is due above it is skipped, since waiting pings would only pile up. */
+const MOST_PINGS = { module: 5_000, tcp: 1_000, http: 1_000, run: 32 };
+/** A ping during which the wheel was so far behind says nothing about the device: the machine slept, or code computed. */
+const STALL = 1_000;
+/** Milliseconds that `info` may take. */
+const INFO_TIMEOUT = 5_000;
+
+/**
+ * The sessions of one worker: begins them, pings them at their intervals, runs tasks, ends them. Each has two timers on the
+ * wheel: its next ping (twice its index), and the limit of the operation under way (one more).
+ */
+export class Sessions {
+  readonly #slots: (Slot | undefined)[] = [];
+  readonly #now: () => number;
+  readonly #wheel: Wheel;
+  /** The fields of an item that the platform has read; a change of another one needs no new session. */
+  readonly #used = new Set<string>();
+  #usesAll = false;
+  #pings = 0;
+  #stalledAt = -Infinity;
+  #count = 0;
+  readonly #tasks = new Map<number, Slot>();
+  settings: SessionSettings;
+
+  constructor(private readonly options: SessionsOptions) {
+    this.#now = options.now ?? (() => performance.now());
+    this.#wheel = new Wheel(this.#now());
+    this.settings = options.settings;
+  }
+
+  /** How many there are, those included that are being stopped. */
+  get size(): number {
+    return this.#count;
+  }
+
+  /** Does what is due. Called every few milliseconds. @returns milliseconds that it is behind */
+  turn(): number {
+    const behind = this.#wheel.turn(this.#now, (timer) => this.#fire(this.#slots[timer >> 1], timer % 2 === 0));
+    if (behind > STALL) this.#stalledAt = this.#now();
+    return behind;
+  }
+
+  /** After a pause in which nothing could be done: pings from before it count neither way. */
+  stalled(): void {
+    this.#stalledAt = this.#now();
+  }
+
+  init({ index, name, data, target }: GivenDevice): void {
+    const slot: Slot = {
+      index,
+      name,
+      data,
+      device: this.#watched(data),
+      target,
+      session: null,
+      state: "initializing",
+      failures: 0,
+      isUp: undefined,
+    };
+    this.#slots[index] = slot;
+    this.#count++;
+    const { init } = this.options.platform;
+    this.#begin(slot, "init", this.settings.initTimeout, (scope) => init?.(scope as never), (error, value) => {
+      // It is stopped before its end.
+      if (slot.state === "stopping") return;
+      if (error) {
+        this.options.onEdge(["init.error", index, messageOf(error)]);
+        return this.#stop(slot);
+      }
+      slot.session = value ?? null;
+      slot.state = "running";
+      this.options.onEdge(["initialized", index]);
+      this.#schedule(slot, 0, this.settings.ping?.every[0] ?? 0);
+    });
+  }
+
+  /** Takes a changed item; asks for a new session if the platform has used what has changed. */
+  update({ index, data, target }: GivenDevice): void {
+    const slot = this.#slots[index];
+    if (slot === undefined || slot.state === "stopping") return;
+    const before = slot.data;
+    const isUsed = !isDeepStrictEqual(target, slot.target) || this.#usesChange(before, data);
+    [slot.data, slot.device, slot.target] = [data, this.#watched(data), target];
+    if (isUsed) this.options.onEdge(["reinit", index]);
+  }
+
+  /** Ends a session; tasks under way fail. */
+  stop(index: number): void {
+    const slot = this.#slots[index];
+    if (slot !== undefined && slot.state !== "stopping") this.#stop(slot);
+  }
+
+  /** Applies changed settings: the next ping of each session is at most one interval away. */
+  set(settings: SessionSettings): void {
+    const before = this.settings.ping;
+    this.settings = settings;
+    if (isDeepStrictEqual(before?.every, settings.ping?.every)) return;
+    for (const slot of this.#slots) {
+      if (slot?.state === "running" && slot.operation === undefined) this.#schedule(slot);
+    }
+  }
+
+  run({ id, index, task, inputs, job, timeout }: GivenTask): void {
+    const slot = this.#slots[index];
+    const began = performance.now();
+    const at = Date.now();
+    const controller = new AbortController();
+    let isOpen = true;
+    const end = (error: string | null, value?: unknown) => {
+      if (!isOpen) return;
+      isOpen = false;
+      clearTimeout(timer);
+      slot?.tasks?.delete(id);
+      this.#tasks.delete(id);
+      const executionTime = Math.round(performance.now() - began);
+      let returned: Json = null;
+      try {
+        if (error === null) returned = plainJson(value, `the result of the task ${task}`);
+      } catch (thrown) {
+        error = messageOf(thrown);
+      }
+      this.options.onEnded({ id, error, return: returned, at, executionTime });
+    };
+    const timer = setTimeout(() => {
+      end(`The task ${task} took longer than ${formatDuration(timeout)}`);
+      controller.abort();
+    }, timeout);
+    if (slot?.state !== "running") return end("it has no session");
+    const definition: TaskDefinition<Json, unknown> | undefined = this.options.platform.tasks?.[task];
+    if (definition === undefined) return end(`the platform has no task ${task}`);
+    (slot.tasks ??= new Map()).set(id, { controller, end });
+    this.#tasks.set(id, slot);
+    const { run } = definition.spec;
+    const scope = { ...this.#scope(slot), inputs, job, signal: controller.signal };
+    this.#call(slot, () => run(scope as never), (error, value) => end(error && messageOf(error), value));
+  }
+
+  abortTask(id: number): void {
+    const running = this.#tasks.get(id)?.tasks?.get(id);
+    running?.end("aborted");
+    running?.controller.abort();
+  }
+
+  /** What is known of a session; with what the platform says of it. */
+  async tell(index: number, withInfo: boolean): Promise<Told> {
+    const slot = this.#slots[index];
+    if (slot === undefined) return { index, failures: 0 };
+    const { failures, lastPing } = slot;
+    const info = withInfo && slot.state === "running" ? await this.#info(slot) : undefined;
+    return { index, failures, ...lastPing !== undefined && { lastPing }, ...info !== undefined && { info } };
+  }
+
+  /** Ends all sessions. */
+  stopAll(): void {
+    for (const slot of this.#slots) if (slot !== undefined && slot.state !== "stopping") this.#stop(slot);
+  }
+
+  async #info(slot: Slot): Promise<Json | undefined> {
+    const { info } = this.options.platform;
+    if (info === undefined) return undefined;
+    const { promise, resolve } = Promise.withResolvers<Json>();
+    const controller = new AbortController();
+    const fail = (message: string) => resolve({ error: message });
+    const timer = setTimeout(() => {
+      fail(`info took longer than ${formatDuration(INFO_TIMEOUT)}`);
+      controller.abort();
+    }, INFO_TIMEOUT);
+    const scope = { ...this.#scope(slot), signal: controller.signal };
+    this.#call(slot, () => info(scope as never), (error, value) => {
+      try {
+        if (error) fail(messageOf(error));
+        else resolve(plainJson(value, "the result of info"));
+      } catch (thrown) {
+        fail(messageOf(thrown));
+      }
+    });
+    return await promise.finally(() => clearTimeout(timer));
+  }
+
+  #fire(slot: Slot | undefined, isPing: boolean): void {
+    if (slot === undefined) return;
+    if (isPing) return this.#ping(slot);
+    const { operation } = slot;
+    if (operation === undefined) return;
+    operation.end(new Error(`${operation.what} took longer than ${formatDuration(operation.limit)}`));
+    operation.controller?.abort();
+  }
+
+  #schedule(
+    { index }: Slot,
+    least = this.settings.ping?.every[0] ?? 0,
+    most = this.settings.ping?.every[1] ?? 0,
+  ): void {
+    if (this.settings.ping === undefined) this.#wheel.drop(2 * index);
+    else this.#wheel.set(2 * index, this.#now() + least + Math.random() * (most - least));
+  }
+
+  #ping(slot: Slot): void {
+    const { settings: { ping }, options: { platform, builtIn } } = this;
+    if (ping === undefined || slot.state !== "running") return;
+    if (this.#pings >= MOST_PINGS[ping.by ?? "module"]) return this.#schedule(slot);
+    this.#pings++;
+    const own = ping.by === undefined
+      ? (scope: object) => platform.ping?.(scope as never)
+      : (scope: { signal: AbortSignal }) => builtIn!(slot.target ?? "", scope.signal);
+    const began = this.#now();
+    this.#begin(slot, "ping", ping.timeout, own, (error) => {
+      this.#pings--;
+      if (slot.state !== "running") return;
+      if (began > this.#stalledAt) this.#judge(slot, error, ping.down);
+      if (slot.state === "running") this.#schedule(slot);
+    });
+  }
+
+  #judge(slot: Slot, error: Error | null, down: number): void {
+    const { index } = slot;
+    slot.lastPing = Date.now();
+    if (error === null) {
+      slot.failures = 0;
+      if (slot.isUp !== true) this.options.onEdge(["reachable", index]);
+      slot.isUp = true;
+      return;
+    }
+    slot.failures++;
+    slot.isUp = false;
+    this.options.onEdge(["unreachable", index, messageOf(error)]);
+    if (slot.failures < down) return;
+    this.options.onEdge(["dead", index, messageOf(error)]);
+    this.#stop(slot);
+  }
+
+  #stop(slot: Slot): void {
+    const { index } = slot;
+    slot.state = "stopping";
+    this.#wheel.drop(2 * index);
+    const { operation } = slot;
+    operation?.end(new Error("the session ends"));
+    operation?.controller?.abort();
+    for (const { controller, end } of [...slot.tasks?.values() ?? []]) {
+      end("its session has ended");
+      controller.abort();
+    }
+    const { stop } = this.options.platform;
+    this.#begin(slot, "stop", this.settings.stopTimeout, (scope) => stop?.(scope as never), (error) => {
+      if (error) this.options.onEdge(["stop.error", index, messageOf(error)]);
+      this.#wheel.drop(2 * index);
+      this.#slots[index] = undefined;
+      this.#count--;
+      this.options.onEdge(["stopped", index]);
+    });
+  }
+
+  /** Calls a function with a limit; what comes after its end is nobody's. */
+  #begin(
+    slot: Slot,
+    what: Operation["what"],
+    limit: number,
+    call: (scope: { signal: AbortSignal }) => unknown,
+    done: (error: Error | null, value?: unknown) => void,
+  ): void {
+    const timer = 2 * slot.index + 1;
+    const operation: Operation = {
+      what,
+      limit,
+      end: (error, value) => {
+        if (slot.operation !== operation) return;
+        slot.operation = undefined;
+        this.#wheel.drop(timer);
+        done(error, value);
+      },
+    };
+    slot.operation = operation;
+    this.#wheel.set(timer, this.#now() + limit);
+    const scope = {
+      ...this.#scope(slot),
+      // Most functions never look at it, and 10,000 controllers a second are not free.
+      get signal() {
+        return (operation.controller ??= new AbortController()).signal;
+      },
+    };
+    this.#call(slot, () => call(scope), operation.end);
+  }
+
+  #scope({ device, name, session }: Slot) {
+    return { device, name, session, ...this.options.surroundings };
+  }
+
+  #call({ index }: Slot, call: () => unknown, end: (error: Error | null, value?: unknown) => void): void {
+    const { mark } = this.options;
+    let result: unknown;
+    try {
+      mark(index + 1);
+      result = call();
+    } catch (error) {
+      return end(toError(error));
+    } finally {
+      mark(0);
+    }
+    if (isThenable(result)) result.then((value) => end(null, value), (error) => end(toError(error)));
+    else end(null, result);
+  }
+
+  /** The item for the platform; notes which of its fields are read. */
+  #watched(data: Json): unknown {
+    if (!isObject(data)) {
+      this.#usesAll = true;
+      return data;
+    }
+    return new Proxy(data, {
+      get: (target, key) => {
+        if (typeof key === "string") this.#used.add(key);
+        return Reflect.get(target, key);
+      },
+      ownKeys: (target) => {
+        this.#usesAll = true;
+        return Reflect.ownKeys(target);
+      },
+      set: () => false,
+      deleteProperty: () => false,
+    });
+  }
+
+  #usesChange(before: Json, after: Json): boolean {
+    if (!isObject(before) || !isObject(after)) return !isDeepStrictEqual(before, after);
+    const keys = this.#usesAll ? new Set([...Object.keys(before), ...Object.keys(after)]) : this.#used;
+    return [...keys].some((key) => !isDeepStrictEqual(before[key], after[key]));
+  }
+}
+
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === "object" && value !== null && "then" in value && typeof value.then === "function";
+}
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}

@@ -1,0 +1,235 @@
+import assert from "node:assert/strict";
+import { LINE_PLATFORM, listed, numbered, Plant, Simulator, until } from "./harness.ts";
+
+const QUICK =
+  "ping: { every: [50ms, 100ms], timeout: 300ms, down: 2 }\ninit: { timeout: 1s, again: 1h }\ndevice: ./line.ts\n";
+
+Deno.test("devices get sessions, are pinged, and do tasks; a failed ping, then a good one, keeps a device alive", async () => {
+  await using simulator = await Simulator.start();
+  await using plant = await Plant.with({
+    "line.ts": LINE_PLATFORM,
+    "plant/line.yaml": listed(["a", "b"], simulator.port) + QUICK.replace("./line.ts", "../line.ts"),
+  });
+  await plant.reach("plant/line", "reachable", 2);
+  const view = await plant.device("plant/line", "a");
+  assert.equal(view.failures, 0);
+  assert.deepEqual(Object.keys(view.info as object), ["local"]);
+  assert.ok(view.lastPing! > 0);
+  const results: unknown[] = [];
+  await plant.fleets.task(
+    { fleet: "plant/line", task: "read", to: ["a", "c"], inputs: { register: 7 }, job: "job-1" },
+    (slice) =>
+      void results.push(
+        ...slice.map(({ device, success, error, return: value, job }) => ({ device, success, error, value, job })),
+      ),
+  );
+  assert.deepEqual(results, [
+    { device: "c", success: false, error: "there is no such device", value: null, job: "job-1" },
+    { device: "a", success: true, error: null, value: "read 7 ok", job: "job-1" },
+  ]);
+  assert.deepEqual((await plant.events()).sort(), [
+    "added a",
+    "added b",
+    "initialized a",
+    "initialized b",
+    "reachable a",
+    "reachable b",
+  ]);
+});
+
+/** A platform without a network: an item says how its device behaves, and each call is a line of the log. */
+const PLAY_PLATFORM = `
+import { device, task, type } from "whenthen";
+interface Play { name: string; init?: string; ping?: string; stop?: string; look?: string }
+const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
+const act = async (how = "") => {
+  if (how === "hang") await new Promise(() => {});
+  if (how === "loop") for (;;);
+  if (how === "throw") throw new Error("no s3cret answer");
+  if (how.startsWith("wait ")) await pause(Number(how.slice(5)));
+};
+let pings = 0;
+export default device({
+  item: type<Play>(),
+  async init({ device }) { await act(device.init); console.log("init " + device.name); return { pings: 0 }; },
+  async ping({ device, session }) {
+    session.pings++; pings++;
+    if (device.ping === "every second") { if (session.pings % 2 === 1) throw new Error("odd"); return; }
+    await act(device.ping);
+  },
+  tasks: {
+    slow: task({ inputs: { ms: 10 }, max: 2, async run({ inputs, device }) { console.log("task " + device.name); await pause(inputs.ms); return device.name; } }),
+    fail: task({ timeout: "100ms", run: ({ device }) => act(device.look) }),
+  },
+  async stop({ device }) { console.log("stop " + device.name); await act(device.stop); },
+  info: ({ session }) => session,
+});
+`;
+
+function played(devices: object[], more: string, key = "item.name"): Record<string, string> {
+  const lines = devices.map((device) => `  - ${JSON.stringify(device)}\n`).join("");
+  return {
+    "play.ts": PLAY_PLATFORM,
+    "play.yaml": `devices:${devices.length === 0 ? " []" : `\n${lines}`}\nkey: ${key}\ndevice: ./play.ts\n${more}`,
+  };
+}
+
+const PACE = "ping: { every: [50ms, 100ms], timeout: 200ms, down: 2 }\n";
+
+Deno.test("1,000 devices whose init takes 100 ms are all up soon, 256 at a time", async () => {
+  const devices = numbered(1_000).map((name) => ({ name, init: "wait 100" }));
+  await using plant = await Plant.with(played(devices, "ping: { every: 1h }\n"));
+  const began = Date.now();
+  await until(() => plant.counts("play"), ({ initializing }) => initializing === 256);
+  await plant.reach("play", "initialized", 1_000);
+  assert.ok(Date.now() - began >= 300, "four slices of 100 ms");
+});
+
+Deno.test("a ping that hangs fails at its timeout, twice makes dead, and the others keep their pace", async () => {
+  const devices = [{ name: "hangs", ping: "hang" }, { name: "odd", ping: "every second" }, { name: "fine" }];
+  await using plant = await Plant.with(played(devices, `${PACE}init: { again: 1h }\n`));
+  await plant.reach("play", "dead", 1);
+  const dead = await plant.device("play", "hangs");
+  assert.deepEqual([dead.state, dead.failures, dead.error], ["dead", 2, "ping took longer than 200ms"]);
+  assert.ok(dead.again! > Date.now() + 3_000_000);
+  const pings = (await plant.device("play", "fine")).info as { pings: number };
+  assert.ok(pings.pings >= 2, `only ${pings.pings} pings meanwhile`);
+  const events = await until(
+    () => plant.events(),
+    (events) => events.filter((each) => each === "unreachable odd").length >= 2,
+  );
+  assert.equal(events.filter((each) => each === "unreachable hangs").length, 2);
+  assert.equal(events.filter((each) => each === "dead hangs").length, 1);
+  assert.ok(!events.includes("dead odd"), "fail, ok, fail stays alive");
+  assert.equal(plant.logs.filter((line) => line === "stop hangs").length, 1);
+  assert.equal(await plant.fleets.again("play", "hangs"), true);
+  assert.equal(await plant.fleets.again("play", "fine"), false);
+  await until(() => plant.logs.filter((line) => line === "init hangs").length, (count) => count === 2);
+});
+
+Deno.test("an init that hangs or fails ends: stop, one event, later again; secrets in the error are masked", async () => {
+  const devices = [{ name: "hangs", init: "hang" }, { name: "fails", init: "throw" }, { name: "fine" }];
+  await using plant = await Plant.with(played(devices, "init: { timeout: 300ms, again: 400ms, max: 1 }\n"));
+  await plant.reach("play", "initialized", 1);
+  const events = await until(
+    () => plant.events(),
+    (events) => events.filter((each) => each.startsWith("init.error")).length >= 4,
+  );
+  assert.equal(events.filter((each) => each.startsWith("removed")).length, 0);
+  assert.ok(plant.logs.includes("stop hangs") && plant.logs.includes("stop fails"));
+  const failed = plant.heard.find(({ type, subject }) => type.endsWith("init.error") && subject === "fails")!;
+  assert.deepEqual(failed.data, { fleet: "play", device: "fails", error: "no *** answer" });
+});
+
+Deno.test("a device that is removed while its stop hangs is gone at once; a new one of its name waits for that stop", async () => {
+  const hangs = [{ name: "a", stop: "wait 500" }, { name: "b" }];
+  await using plant = await Plant.with(played(hangs, ""));
+  await plant.reach("play", "initialized", 2);
+  await plant.reload(played([{ name: "b" }], ""));
+  assert.deepEqual((await plant.fleets.devices("play")).devices.map(({ device }) => device), ["b"]);
+  await plant.reload(played(hangs, ""));
+  assert.equal(plant.counts("play").waiting, 1);
+  await plant.reach("play", "initialized", 2);
+  const about = plant.logs.filter((line) => line.endsWith(" a"));
+  assert.deepEqual(about, ["init a", "stop a", "init a"]);
+  assert.deepEqual((await plant.events()).filter((each) => /added|removed/.test(each)), [
+    "added a",
+    "added b",
+    "removed a",
+    "added a",
+  ]);
+});
+
+Deno.test("after a restart a dead device is left alone and not told again; one that was removed meanwhile is told once, without a stop", async () => {
+  const devices = [{ name: "dead", ping: "throw" }, { name: "gone" }, { name: "fine" }];
+  const more = `${PACE}init: { again: 1h }\n`;
+  await using plant = await Plant.with(played(devices, more));
+  await plant.reach("play", "dead", 1);
+  await plant.reach("play", "reachable", 2);
+  await until(() => plant.events(), (events) => events.includes("dead dead"));
+  await plant.stop();
+  plant.logs.splice(0);
+  await plant.folder.write(played([devices[0], devices[2]], more));
+  await plant.start();
+  await plant.reach("play", "reachable", 1);
+  assert.equal((await plant.device("play", "dead")).state, "dead");
+  const events = await plant.events();
+  assert.equal(events.filter((each) => each === "dead dead").length, 1);
+  assert.equal(events.filter((each) => each === "removed gone").length, 1);
+  assert.equal(events.filter((each) => each.startsWith("added")).length, 3);
+  assert.deepEqual(plant.logs, ["init fine"]);
+});
+
+Deno.test("a change of what the platform uses begins a new session, another one does not; an edit of every neither; a new module does", async () => {
+  const fine = { name: "a", note: 1 };
+  await using plant = await Plant.with(played([fine], PACE));
+  await plant.reach("play", "reachable", 1);
+  const count = (line: string) => plant.logs.filter((each) => each === line).length;
+  await plant.reload(played([{ ...fine, note: 2 }], PACE.replace("100ms", "110ms")));
+  await until(async () => (await plant.device("play", "a")).data, (data) => (data as { note: number }).note === 2);
+  assert.equal((await plant.device("play", "a")).state, "reachable");
+  assert.equal(count("init a"), 1);
+  await plant.reload(played([{ ...fine, ping: "wait 1" }], PACE));
+  await until(() => count("init a"), (inits) => inits === 2);
+  assert.equal(count("stop a"), 1);
+  await plant.reload({ "play.ts": PLAY_PLATFORM.replace('"init "', '"newly "') });
+  await until(() => count("newly a"), (inits) => inits === 1);
+  assert.equal(count("stop a"), 2);
+  await plant.reach("play", "reachable", 1);
+});
+
+Deno.test("a loop in the code of one device: it is named and dead, the others get new sessions silently", async () => {
+  const devices = [{ name: "loops", ping: "loop" }, { name: "a" }, { name: "b" }];
+  await using plant = await Plant.with(played(devices, `${PACE}init: { again: 1h }\n`), { blockedAfter: 1_000 });
+  await plant.reach("play", "dead", 1);
+  assert.match((await plant.device("play", "loops")).error!, /^play\.ts did not answer for 1s: a loop does not end$/);
+  await until(() => plant.logs.filter((line) => line === "init a").length, (count) => count === 2);
+  await plant.reach("play", "reachable", 2);
+  const events = await plant.events();
+  assert.equal(events.filter((each) => each === "initialized a").length, 1);
+  assert.ok(events.includes("dead loops") && !events.includes("unreachable a"));
+});
+
+Deno.test("a task: max on one device and in all, a timeout, devices that are done, wrong inputs, results in slices", async () => {
+  const devices = [...numbered(250).map((name) => ({ name, tag: "many" })), {
+    name: "hangs",
+    look: "hang",
+    tag: "one",
+  }];
+  await using plant = await Plant.with(played(devices, "tags: item.tag\n"));
+  await plant.reach("play", "initialized", 251);
+  const send = async (order: object) => {
+    const slices: { device: string; success: boolean; error: string | null; return: unknown }[][] = [];
+    await plant.fleets.task(
+      { fleet: "play", task: "slow", to: "all", inputs: {}, job: "j", ...order },
+      (slice) => void slices.push(slice),
+    );
+    return slices;
+  };
+  const many = await send({ to: { tags: ["many"] }, done: new Set(["d00000"]) });
+  assert.equal(many.flat().length, 249);
+  assert.ok(many.flat().every(({ success }) => success));
+  assert.ok(many.length < 20, `${many.length} slices`);
+  const [[late]] = await send({ task: "fail", to: "hangs" });
+  assert.deepEqual([late.success, late.error, late.return], [false, "The task fail took longer than 100ms", null]);
+  assert.deepEqual(await send({ to: [] }), []);
+  await assert.rejects(send({ task: "jump" }), /play has no task "jump"; known are slow, fail/);
+  await assert.rejects(send({ inputs: { ms: "soon" } }), /Cannot send slow to play: .*ms/);
+  await assert.rejects(send({ to: null }), /Cannot send a task to null/);
+  await assert.rejects(send({ fleet: "plya" }), /There is no fleet "plya"; known are play/);
+});
+
+Deno.test("a session that ends during a task is a failure of that task alone", async () => {
+  const devices = [{ name: "a" }, { name: "b" }];
+  await using plant = await Plant.with(played(devices, ""));
+  await plant.reach("play", "initialized", 2);
+  const results: { device: string; error: string | null }[] = [];
+  const sent = plant.fleets.task(
+    { fleet: "play", task: "slow", to: "all", inputs: { ms: 700 }, job: "j" },
+    (slice) => void results.push(...slice),
+  );
+  await until(() => plant.logs.filter((line) => line.startsWith("task ")).length, (count) => count === 2);
+  await plant.reload(played([{ name: "b" }], ""));
+  await sent;
+  assert.deepEqual(results.map(({ device, error }) => [device, error]), [["a", "its session has ended"], ["b", null]]);
+});
