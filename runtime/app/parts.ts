@@ -179,6 +179,7 @@ export function assemble(
   const metrics = new Metrics({
     store,
     rules: () => ({ loaded: live.rules.size, broken: live.loaded?.broken.size ?? 0 }),
+    fleets: { list: () => fleets.list() },
     workers: () => isolates.count(),
   });
   const executing = { store, clock, isolates, folder, services: wiring.services, surroundings };

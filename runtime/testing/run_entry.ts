@@ -43,7 +43,13 @@ export async function runEntry(world: World, { kind, args }: Omit<TestEntry, "at
       const { fleet, name, event, data } = resolvedArgs(testKinds.device, args).device;
       const now = world.clock.now();
       const type = `whenthen.device.${event}` as const;
-      await world.ingest.publishOwn({ id: newId(now), at: now, type, subject: name, data: { fleet, device: name, ...data } });
+      await world.ingest.publishOwn({
+        id: newId(now),
+        at: now,
+        type,
+        subject: name,
+        data: { fleet, device: name, ...data },
+      });
       break;
     }
     case "skip":
