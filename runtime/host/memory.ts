@@ -20,7 +20,19 @@ export function collectGarbage(): void {
 /** Items of about 1 kB, or what takes as much, after which large work requests a collection. */
 export const RELIEF = 10_000;
 
-/** Requests a concurrent garbage collection if much memory is in use. */
+/** Share by which the heap grows until a whole collection. */
+const GROWTH = 1.5;
+/** Bytes of the heap after the last whole collection. */
+let kept = 0;
+
+/**
+ * Collects garbage if much memory is in use: the young objects, or all once the heap has grown. What outlives one young
+ * collection stays until a whole one, before which the engine lets the heap double.
+ */
 export function relieveMemory(): void {
-  if (bun && process.memoryUsage.rss() > MUCH) bun.gc(false);
+  const { rss, heapUsed } = process.memoryUsage();
+  if (bun === undefined || rss < MUCH) return;
+  if (heapUsed < GROWTH * kept) return bun.gc(false);
+  collectGarbage();
+  kept = process.memoryUsage().heapUsed;
 }

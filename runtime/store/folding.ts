@@ -1,6 +1,5 @@
 import { join } from "node:path";
 import type { Disk } from "../host/disk.ts";
-import { relieveMemory } from "../host/memory.ts";
 import { messageOf } from "../model/errors.ts";
 import { asJson } from "../model/json.ts";
 import type { Background } from "./background.ts";
@@ -65,8 +64,6 @@ export class Folding {
 
   /** Adds a sealed segment, which is folded after those before it. */
   add(segment: Segment): void {
-    // A whole segment was written since the last call, and most of the memory used for it is garbage by now.
-    relieveMemory();
     if (this.#options.volatile) {
       this.#options.log.forget(segment);
       return;

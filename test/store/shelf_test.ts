@@ -7,7 +7,7 @@ import fc from "fast-check";
 import { openScratchFile } from "../../runtime/host/disk.ts";
 import { encode } from "../../runtime/store/ledger/encode.ts";
 import { Rows } from "../../runtime/store/ledger/rows.ts";
-import { Shelf, type Shelved } from "../../runtime/store/ledger/shelf.ts";
+import { type Place, Shelf } from "../../runtime/store/ledger/shelf.ts";
 import { MemoryFile } from "../host/memory_file.ts";
 
 const MB = 1024 * 1024;
@@ -18,21 +18,22 @@ Deno.test("a shelf returns each text unchanged, whatever else is put and dropped
   fc.assert(
     fc.property(fc.array(step, { minLength: 100, maxLength: 400, size: "max" }), (steps) => {
       const shelf = new Shelf(new MemoryFile());
-      const texts = new Map<Shelved, string>();
-      for (const { seed, length, drops, victim } of steps) {
-        const owner: Shelved = {};
-        const isBytes = seed % 2 === 0;
-        assert.equal(shelf.put(owner, isBytes ? Buffer.from(text(seed, length)) : text(seed, length)), true);
-        texts.set(owner, text(seed, length));
+      const places = new Map<string, Place>();
+      const texts = new Map<string, string>();
+      for (const [index, { seed, length, drops, victim }] of steps.entries()) {
+        const [key, known] = [`k${index}`, text(seed, length)];
+        places.set(key, shelf.put(places, key, seed % 2 === 0 ? Buffer.from(known) : known)!);
+        texts.set(key, known);
         for (let drop = 0; drop < drops && texts.size > 1; drop++) {
           const gone = [...texts.keys()][victim % texts.size];
-          shelf.drop(gone);
+          shelf.drop(places.get(gone)!);
+          places.delete(gone);
           texts.delete(gone);
         }
         const [some] = [...texts].slice(victim % texts.size);
-        assert.equal(shelf.get(some[0].at!), some[1]);
+        assert.equal(shelf.get(places.get(some[0])!), some[1]);
       }
-      for (const [owner, known] of texts) assert.equal(shelf.get(owner.at!), known);
+      for (const [key, known] of texts) assert.equal(shelf.get(places.get(key)!), known);
     }),
     { numRuns: 20 },
   );
@@ -40,36 +41,38 @@ Deno.test("a shelf returns each text unchanged, whatever else is put and dropped
 
 Deno.test("a shelf stays as small as its live texts need, even if some stay for ever", () => {
   const shelf = new Shelf(new MemoryFile());
-  const stay: [Shelved, string][] = [];
-  const recent: Shelved[] = [];
+  const places = new Map<string, Place>();
+  const recent: string[] = [];
   for (let seed = 0; seed < 300_000; seed++) {
-    const owner: Shelved = {};
-    shelf.put(owner, text(seed, 500));
-    if (seed % 200 === 0) stay.push([owner, text(seed, 500)]);
-    else recent.push(owner);
-    if (recent.length > 1_000) shelf.drop(recent.shift()!);
+    const key = `${seed}`;
+    places.set(key, shelf.put(places, key, text(seed, 500))!);
+    if (seed % 200 !== 0) recent.push(key);
+    if (recent.length <= 1_000) continue;
+    const gone = recent.shift()!;
+    shelf.drop(places.get(gone)!);
+    places.delete(gone);
   }
-  for (const [owner, known] of stay) assert.equal(shelf.get(owner.at!), known);
+  for (let seed = 0; seed < 300_000; seed += 200) assert.equal(shelf.get(places.get(`${seed}`)!), text(seed, 500));
   assert.ok(shelf.size < 24 * MB, `${shelf.size / MB} MB for 3`);
 });
 
 Deno.test("if the file is full, a text stays in memory, and those on the shelf stay readable", () => {
   const file = new MemoryFile();
   const shelf = new Shelf(file);
-  const owners: Shelved[] = [];
+  const places = new Map<string, Place>();
   const put = (seed: number) => {
-    const owner: Shelved = {};
-    if (shelf.put(owner, text(seed, 10_000))) owners.push(owner);
+    const place = shelf.put(places, `${seed}`, text(seed, 10_000));
+    if (place !== undefined) places.set(`${seed}`, place);
   };
   for (let seed = 0; seed < 150; seed++) put(seed);
   file.isFull = true;
   for (let seed = 150; seed < 400; seed++) put(seed);
-  const room = owners.length;
+  const room = places.size;
   assert.ok(room >= 150 && room < 300);
   file.isFull = false;
   for (let seed = room; seed < 400; seed++) put(seed);
-  for (const [seed, owner] of owners.entries()) assert.equal(shelf.get(owner.at!), text(seed, 10_000));
-  assert.equal(shelf.put({}, "x".repeat(MB)), false);
+  for (const [seed, place] of places) assert.equal(shelf.get(place), text(Number(seed), 10_000));
+  assert.equal(shelf.put(places, "large", "x".repeat(MB)), undefined);
 });
 
 Deno.test("rows that were not changed for a while are read from the shelf, many of them with few reads", () => {

@@ -42,7 +42,7 @@ export function encode(rows: Rows): Encoded {
         : toJson(entry.row);
       if (table === "event") events.set((entry.row as EventRow).key, json);
       lines += `${name}${json}\n`;
-      rows.measured(table, entry, json, name.length + json.length + 1);
+      rows.measured(table, key, entry, json, name.length + json.length + 1);
     }
   }
   for (const [hash, { key, at, within = null, runs, replied }] of identities) {

@@ -1,5 +1,6 @@
 import { setImmediate } from "node:timers";
 import { FolderLostError } from "../../host/lock.ts";
+import { relieveMemory } from "../../host/memory.ts";
 import { turn } from "../../host/slices.ts";
 import { StoreFullError } from "../store.ts";
 import { encode, type Encoded, type HistoryText } from "./encode.ts";
@@ -8,6 +9,9 @@ import type { Rows } from "./rows.ts";
 
 /** Milliseconds of work per turn of the event loop, so that no burst blocks it. */
 const SLICE = 5;
+
+/** Characters of frames after which most of the memory that was used for them is garbage. */
+const RELIEF_BYTES = 1024 * 1024;
 
 /** Seconds after which a refused sender may retry. */
 const RETRY_AFTER = 5;
@@ -58,6 +62,8 @@ export class Ledger {
   #open: Group | undefined;
   #scheduled = false;
   #writing: Promise<void> | undefined;
+  /** Characters since memory was last relieved. */
+  #written = 0;
   #closed = false;
   /** Why no more frames are written: the state in memory depends on a change that never became durable. */
   #lost: Error | undefined;
@@ -151,6 +157,10 @@ export class Ledger {
         if (text !== "") {
           onHistory(log.lastSeq + 1, history);
           await log.append(text);
+          if ((this.#written += text.length) > RELIEF_BYTES) {
+            this.#written = 0;
+            relieveMemory();
+          }
         }
         for (const settle of group.outcomes) settle();
       } catch (error) {

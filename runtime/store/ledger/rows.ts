@@ -2,26 +2,25 @@ import type { Buffer } from "node:buffer";
 import { readExactJson } from "../../formats/exact_json.ts";
 import { Identities, type Identity } from "./identities.ts";
 import { join, OrderedKeys } from "./ordered.ts";
-import type { Shelf } from "./shelf.ts";
+import { lengthOf, type Place, type Shelf } from "./shelf.ts";
 import { type TableName, TABLES, type Tables, toJson } from "./tables.ts";
 
-/**
- * A row. After it is encoded it has its JSON text. A row that was not put for a while keeps only that text, on the
- * shelf if there is one: a run that waits for days then needs a fifth of the memory.
- */
-interface Entry {
+/** A row in memory. After it is encoded it has its JSON text. */
+interface Held {
   row?: unknown;
   text?: string;
-  /** Where its text is on the shelf. */
-  at?: number | undefined;
   /** Size of its line on disk. */
   bytes: number;
 }
 
-type Place = string | string[] | undefined;
+/** A row, or where its text is on the shelf, if it was not put for a while: a waiting run takes much less memory so. */
+type Entry = Held | Place;
+
+type IndexKeys = string | string[] | undefined;
 
 interface Index {
-  keysOf: (row: never, key: string) => Place;
+  /** By the key of the row alone. */
+  keysOf: "key" | ((row: never, key: string) => IndexKeys);
   keys: OrderedKeys;
   /** Keys of new rows, which are added when the index is read: most runs end before that. */
   fresh: Set<string>;
@@ -35,7 +34,10 @@ interface Count {
 }
 
 interface Table {
+  name: TableName;
   text: boolean;
+  /** Whether indexes or counts need its rows, not only their keys. */
+  readsRows: boolean;
   /** The text that follows the part of a row's text that the indexes need. */
   behindHead: string | undefined;
   /** Of its encoded rows. */
@@ -70,7 +72,7 @@ export class Rows {
   #bytes = 0;
   #isChecking = false;
   /** Ring buffer of the most recently encoded rows. */
-  readonly #warm: Entry[] = [];
+  readonly #warm: { table: Table; key: string; entry: Held }[] = [];
   #nextWarm = 0;
   readonly #mostWarm: number;
 
@@ -84,7 +86,9 @@ export class Rows {
     this.#mostWarm = warm;
     for (const [name, { text = false, before, indexes = {}, counts = {} }] of Object.entries(TABLES)) {
       this.#tables.set(name as TableName, {
+        name: name as TableName,
         text,
+        readsRows: Object.keys(counts).length > 0 || Object.values(indexes).some((index) => index !== "key"),
         behindHead: before && `,"${before}":`,
         bytes: 0,
         entries: new Map(),
@@ -112,7 +116,7 @@ export class Rows {
   get<T extends TableName>(table: T, key: string): Tables[T] | undefined {
     const known = this.#tables.get(table)!;
     const entry = known.entries.get(key);
-    return entry && this.#valueOf(known, entry) as Tables[T];
+    return entry === undefined ? undefined : this.#valueOf(known, entry) as Tables[T];
   }
 
   /** All rows of a table, in no order. */
@@ -150,7 +154,7 @@ export class Rows {
     return keys.map((key) => this.#valueOf(known, known.entries.get(key)!) as Tables[T]);
   }
 
-  /** The rows of a run in a table that has an index by run, in order. Most runs have none. */
+  /** The rows of a run in a table that has an index by run, in its order. Most runs have none. */
   ofRun<T extends "step" | "note" | "wait" | "taken">(table: T, run: string): Tables[T][] {
     return this.size(table) === 0 ? [] : this.range(table, "run", join(run, ""));
   }
@@ -218,19 +222,19 @@ export class Rows {
     const table = this.#tables.get(name as TableName);
     // A table of a newer version, which this program does not know.
     if (table === undefined) return;
-    const entry: Entry | undefined = text && { bytes: name.length + key.length + text.length + 3, at: undefined };
     // The bytes are enough: most rows are never decoded to a string here.
-    const isShelved = entry && this.#shelf?.put(entry, text!);
-    if (entry && !isShelved) entry.text = text!.toString();
+    const place = text && this.#shelf?.put(table.entries, key, text);
+    const entry = place ?? (text && { text: text.toString(), bytes: bytesOfLine(name, key, text.length) });
     const before = this.#replace(table, key, entry, text);
-    if (before) this.#release(before);
+    if (before !== undefined) this.#release(before);
   }
 
   /** The changes that are not in a frame yet. */
   changes(): { tables: Changes[]; identities: Map<string, Identity>; history: HistoryRecord[] } {
     const tables: Changes[] = [];
     for (const [table, { dirty, entries, text }] of this.#tables) {
-      if (dirty.size > 0) tables.push({ table, dirty, entries, text });
+      // A changed row is in memory until it is encoded.
+      if (dirty.size > 0) tables.push({ table, dirty, entries: entries as ReadonlyMap<string, Held>, text });
     }
     return { tables, identities: this.#identities, history: this.#history };
   }
@@ -249,7 +253,7 @@ export class Rows {
   encoded(): void {
     for (const { dirty } of this.#tables.values()) {
       // The ring of warm rows would keep them alive.
-      for (const before of dirty.values()) if (before) this.#release(before);
+      for (const before of dirty.values()) if (before !== undefined) this.#release(before);
       dirty.clear();
     }
     this.#identities = new Map();
@@ -258,31 +262,40 @@ export class Rows {
   }
 
   /** Sets the text of an encoded row, and the size of its line. */
-  measured(name: TableName, entry: Entry, text: string, bytes: number): void {
-    this.#bytes += bytes - entry.bytes;
-    this.#tables.get(name)!.bytes += bytes - entry.bytes;
+  measured(name: TableName, key: string, entry: Held, text: string, bytes: number): void {
+    const table = this.#tables.get(name)!;
+    this.#grow(table, bytes - entry.bytes);
     entry.bytes = bytes;
     entry.text = text;
     const cold = this.#warm[this.#nextWarm];
     if (cold) this.#cool(cold);
-    this.#warm[this.#nextWarm] = entry;
+    this.#warm[this.#nextWarm] = { table, key, entry };
     this.#nextWarm = (this.#nextWarm + 1) % this.#mostWarm;
   }
 
-  #cool(entry: Entry): void {
+  #cool({ table, key, entry }: { table: Table; key: string; entry: Held }): void {
     entry.row = undefined;
-    if (entry.text !== undefined && this.#shelf?.put(entry, entry.text)) entry.text = undefined;
+    if (entry.text === undefined || table.entries.get(key) !== entry) return;
+    const place = this.#shelf?.put(table.entries, key, entry.text);
+    if (place === undefined) return;
+    table.entries.set(key, place);
+    this.#grow(table, bytesOf(table, key, place) - entry.bytes);
+  }
+
+  #grow(table: Table, by: number): void {
+    this.#bytes += by;
+    table.bytes += by;
   }
 
   /** Releases a row that was replaced or dropped, and can no longer be restored. */
   #release(entry: Entry): void {
-    if (entry.at !== undefined) this.#shelf!.drop(entry);
-    entry.row = entry.text = undefined;
+    if (typeof entry === "number") this.#shelf!.drop(entry);
+    else entry.row = entry.text = undefined;
   }
 
   #valueOf(table: Table, entry: Entry): unknown {
-    if (entry.row !== undefined) return entry.row;
-    const text = entry.text ?? this.#shelf!.get(entry.at!);
+    if (typeof entry !== "number" && entry.row !== undefined) return entry.row;
+    const text = typeof entry === "number" ? this.#shelf!.get(entry) : entry.text!;
     return table.text ? text : readExactJson(text);
   }
 
@@ -294,7 +307,8 @@ export class Rows {
 
   #addFresh(table: Table, { keysOf, keys, fresh }: Index): void {
     for (const key of fresh) {
-      place(keys, key, undefined, keysOf(this.#valueOf(table, table.entries.get(key)!) as never, key));
+      const now = keysOf === "key" ? key : keysOf(this.#valueOf(table, table.entries.get(key)!) as never, key);
+      place(keys, key, undefined, now);
     }
     fresh.clear();
   }
@@ -315,29 +329,36 @@ export class Rows {
    * @param bytes the text of the entry, if available
    */
   #replace(table: Table, key: string, entry: Entry | undefined, bytes?: Buffer): Entry | undefined {
-    const { entries, indexes, counts } = table;
+    const { entries, indexes, counts, readsRows } = table;
     const before = entries.get(key);
-    if (indexes.size + counts.size > 0) {
-      // A row read from disk is indexed at once: its text is in memory now, and would have to be read again later.
-      const isFresh = entry !== undefined && before === undefined && bytes === undefined;
-      const old = before && this.#valueOf(table, before) as never;
-      const now = entry &&
-        (bytes && !table.text ? readHead(bytes, table.behindHead) : this.#valueOf(table, entry)) as never;
-      for (const index of indexes.values()) {
-        if (isFresh) this.#addLater(table, index, key);
-        else if (!index.fresh.has(key)) {
-          place(index.keys, key, old && index.keysOf(old, key), now && index.keysOf(now, key));
-        } else if (entry === undefined) index.fresh.delete(key);
-      }
-      for (const { groupOf, counted } of counts.values()) recount(counted, old && groupOf(old), now && groupOf(now));
+    const old = readsRows && before !== undefined ? this.#valueOf(table, before) as never : undefined;
+    const now = readsRows && entry !== undefined
+      ? (bytes && !table.text ? readHead(bytes, table.behindHead) : this.#valueOf(table, entry)) as never
+      : undefined;
+    // A row read from disk is indexed at once: its text is in memory now, and would have to be read again later.
+    const isFresh = entry !== undefined && before === undefined && bytes === undefined;
+    for (const index of indexes.values()) {
+      if (isFresh) this.#addLater(table, index, key);
+      else if (!index.fresh.has(key)) {
+        const { keysOf } = index;
+        if (keysOf !== "key") place(index.keys, key, old && keysOf(old, key), now && keysOf(now, key));
+        else place(index.keys, key, before === undefined ? before : key, entry === undefined ? entry : key);
+      } else if (entry === undefined) index.fresh.delete(key);
     }
+    for (const { groupOf, counted } of counts.values()) recount(counted, old && groupOf(old), now && groupOf(now));
     if (entry === undefined) entries.delete(key);
     else entries.set(key, entry);
-    const more = (entry?.bytes ?? 0) - (before?.bytes ?? 0);
-    this.#bytes += more;
-    table.bytes += more;
+    this.#grow(table, bytesOf(table, key, entry) - bytesOf(table, key, before));
     return before;
   }
+}
+
+function bytesOf({ name }: Table, key: string, entry: Entry | undefined): number {
+  return typeof entry === "number" ? bytesOfLine(name, key, lengthOf(entry)) : entry?.bytes ?? 0;
+}
+
+function bytesOfLine(table: string, key: string, bytes: number): number {
+  return table.length + key.length + bytes + 3;
 }
 
 /** Reads the part of a row's text that the indexes need. */
@@ -346,7 +367,7 @@ function readHead(bytes: Buffer, behind: string | undefined): unknown {
   return readExactJson(end === -1 ? bytes.toString() : `${bytes.toString("utf8", 0, end)}}`);
 }
 
-function place(ordered: OrderedKeys, key: string, old: Place, now: Place): void {
+function place(ordered: OrderedKeys, key: string, old: IndexKeys, now: IndexKeys): void {
   if (old === now) return;
   if (typeof old === "string") ordered.remove(old);
   else if (old !== undefined) { for (const at of old) ordered.remove(at); }
@@ -366,7 +387,7 @@ export interface Changes {
   /** By key, as they were in the last frame. */
   dirty: ReadonlyMap<string, Entry | undefined>;
   /** All rows as they are now. */
-  entries: ReadonlyMap<string, Entry>;
+  entries: ReadonlyMap<string, Held>;
   /** Whether its rows are already JSON text. */
   text: boolean;
 }

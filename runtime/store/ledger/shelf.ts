@@ -3,25 +3,23 @@ import type { ScratchFile } from "../../host/disk.ts";
 
 /** Bytes that are written at once, and freed when no text in them is needed. */
 const CHUNK = 1024 * 1024;
-/** Longer texts stay in memory. */
+/** Texts of this many bytes and more stay in memory. */
 const LONGEST = CHUNK / 4;
-/** Size of the length before each text. */
-const HEADER = 4;
 /** Bytes read at once, and how many such pieces are cached: runs that resume one after the other have texts close together. */
 const PIECE = 64 * 1024;
 const MOST_PIECES = 32;
 /** A shelf with at least this many chunks is compacted when more than half of its texts have been dropped. */
 const LEAST_TIDIED = 16;
 
-/** An object whose text may be on a shelf. */
-export interface Shelved {
-  /** The offset of its text. */
-  at?: number | undefined;
-}
+/** Where a text is on a shelf: its offset times {@link LONGEST}, plus its length. A number, as 100,000 objects take 6 MB. */
+export type Place = number;
+
+/** What places are kept in, by key. */
+export type Places = Pick<Map<string, unknown>, "get"> & { set(key: string, place: Place): unknown };
 
 interface Chunk {
-  /** The owners of the texts in the chunk. */
-  owners: Shelved[];
+  /** Where the place of each of its texts is kept: a map, the key in it, and so on. */
+  owners: (Places | string)[];
   /** How many of them are still needed. */
   live: number;
 }
@@ -54,44 +52,42 @@ export class Shelf {
     return this.#chunks.length * CHUNK;
   }
 
-  /** Stores a text. @returns false if it must stay in memory: it is too long, or the file cannot be written */
-  put(owner: Shelved, text: string | Uint8Array): boolean {
+  /**
+   * Stores a text. The caller keeps its place under `key`; the shelf replaces it there if it moves the text.
+   * @returns undefined if it must stay in memory: it is too long, or the file cannot be written
+   */
+  put(places: Places, key: string, text: string | Uint8Array): Place | undefined {
     const length = typeof text === "string" ? Buffer.byteLength(text) : text.length;
-    if (HEADER + length > LONGEST) return false;
-    if (this.#end + HEADER + length > CHUNK && !this.#turn()) return false;
+    if (length >= LONGEST) return undefined;
+    if (this.#end + length > CHUNK && !this.#turn()) return undefined;
     const at = this.#end;
-    this.#buffer.writeUInt32LE(length, at);
-    if (typeof text === "string") this.#buffer.write(text, at + HEADER);
-    else this.#buffer.set(text, at + HEADER);
-    this.#end += HEADER + length;
+    if (typeof text === "string") this.#buffer.write(text, at);
+    else this.#buffer.set(text, at);
+    this.#end += length;
     const chunk = this.#chunks[this.#open];
-    chunk.owners.push(owner);
+    chunk.owners.push(places, key);
     chunk.live++;
     this.#texts++;
     this.#live++;
-    owner.at = this.#open * CHUNK + at;
-    return true;
+    return (this.#open * CHUNK + at) * LONGEST + length;
   }
 
-  /** The text at an offset. @throws if the file cannot be read */
-  get(at: number): string {
-    const chunk = chunkOf(at);
-    if (chunk === this.#open) return textIn(this.#buffer, at - chunk * CHUNK);
+  /** The text at a place. @throws if the file cannot be read */
+  get(place: Place): string {
+    const [at, length] = [offsetOf(place), lengthOf(place)];
+    const chunk = chunkOf(place);
+    if (chunk === this.#open) return this.#buffer.toString("utf8", at - chunk * CHUNK, at - chunk * CHUNK + length);
     const number = Math.floor(at / PIECE);
     const from = at - number * PIECE;
-    const piece = this.#piece(number);
-    if (from + HEADER <= PIECE && from + HEADER + piece.readUInt32LE(from) <= PIECE) return textIn(piece, from);
-    const header = Buffer.alloc(HEADER);
-    this.#file.read(at, header);
-    const bytes = Buffer.allocUnsafe(header.readUInt32LE());
-    this.#file.read(at + HEADER, bytes);
+    if (from + length <= PIECE) return this.#piece(number).toString("utf8", from, from + length);
+    const bytes = Buffer.allocUnsafe(length);
+    this.#file.read(at, bytes);
     return bytes.toString();
   }
 
-  /** Drops the text of an owner. */
-  drop(owner: Shelved): void {
-    const number = chunkOf(owner.at!);
-    owner.at = undefined;
+  /** Drops a text. */
+  drop(place: Place): void {
+    const number = chunkOf(place);
     this.#live--;
     if (--this.#chunks[number].live === 0 && number !== this.#open) this.#clear(number);
   }
@@ -121,7 +117,7 @@ export class Shelf {
 
   /** Moves the needed texts of the emptiest chunk to the open one, which has room for all of them. */
   #tidy(): void {
-    const share = ({ owners, live }: Chunk) => live / owners.length;
+    const share = ({ owners, live }: Chunk) => live * 2 / owners.length;
     let emptiest: number | undefined;
     for (const [number, chunk] of this.#chunks.entries()) {
       if (number === this.#open || chunk.owners.length === 0) continue;
@@ -130,17 +126,23 @@ export class Shelf {
     if (emptiest === undefined) return;
     const bytes = Buffer.allocUnsafe(CHUNK);
     this.#file.read(emptiest * CHUNK, bytes);
-    for (const owner of this.#chunks[emptiest].owners) {
-      if (owner.at === undefined || chunkOf(owner.at) !== emptiest) continue;
-      const text = bytesIn(bytes, owner.at - emptiest * CHUNK);
-      this.drop(owner);
-      this.put(owner, text);
+    const { owners } = this.#chunks[emptiest];
+    for (let index = 0; index < owners.length; index += 2) {
+      const [places, key] = [owners[index] as Places, owners[index + 1] as string];
+      const place = places.get(key);
+      // A text that was replaced a moment ago, and may be restored, stays until it is dropped.
+      if (typeof place !== "number" || chunkOf(place) !== emptiest) continue;
+      const at = offsetOf(place) - emptiest * CHUNK;
+      const moved = this.put(places, key, bytes.subarray(at, at + lengthOf(place)));
+      if (moved === undefined) return;
+      places.set(key, moved);
+      this.drop(place);
     }
   }
 
   #clear(number: number): void {
     const chunk = this.#chunks[number];
-    this.#texts -= chunk.owners.length;
+    this.#texts -= chunk.owners.length / 2;
     chunk.owners = [];
     this.#free.push(number);
   }
@@ -160,14 +162,15 @@ export class Shelf {
   }
 }
 
-function chunkOf(at: number): number {
-  return Math.floor(at / CHUNK);
+function offsetOf(place: Place): number {
+  return Math.floor(place / LONGEST);
 }
 
-function bytesIn(bytes: Buffer, at: number): Buffer {
-  return bytes.subarray(at + HEADER, at + HEADER + bytes.readUInt32LE(at));
+/** The bytes of a text. */
+export function lengthOf(place: Place): number {
+  return place % LONGEST;
 }
 
-function textIn(bytes: Buffer, at: number): string {
-  return bytes.toString("utf8", at + HEADER, at + HEADER + bytes.readUInt32LE(at));
+function chunkOf(place: Place): number {
+  return Math.floor(place / (CHUNK * LONGEST));
 }

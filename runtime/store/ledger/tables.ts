@@ -188,8 +188,8 @@ interface Definition<R> {
   text?: true;
   /** The fields that indexes and counts need come before this one: a row read from disk is parsed up to here. */
   before?: string;
-  /** Index keys of a row: none, one or several per index. */
-  indexes?: Record<string, (row: R, key: string) => string | string[] | undefined>;
+  /** Index keys of a row: its own key, or none, one or several per index. */
+  indexes?: Record<string, "key" | ((row: R, key: string) => string | string[] | undefined)>;
   /** Groups that rows are counted in. */
   counts?: Record<string, (row: R) => string | number | undefined>;
 }
@@ -208,7 +208,7 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
   reply: {},
   run: {
     indexes: {
-      id: (_, key) => key,
+      id: "key",
       owned: ({ owner }, key) => owner && key,
       lane: ({ rule, lane, id }) => join(rule, lane, id),
       ready: ({ rule, lane, readyAt, id }) =>
@@ -222,19 +222,19 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
     },
   },
   step: { before: "record", indexes: { run: ({ run, position }) => join(run, ordered(position)) } },
-  note: { indexes: { run: (_, key) => key } },
+  note: { indexes: { run: "key" } },
   lane: {
     indexes: { next: ({ nextAt, rule, lane }) => nextAt === undefined ? undefined : join(ordered(nextAt), rule, lane) },
   },
   wait: {
     indexes: {
-      run: ({ run, position }) => join(run, ordered(position)),
+      run: "key",
       event: ({ types, paths, values, position, run, path }) =>
         types?.map((type) => join(type, paths!, values!, ordered(position), run, path)),
       searching: ({ searching, run, path }) => searching && join(run, path),
     },
   },
-  taken: { indexes: { run: ({ run, event }) => join(run, ordered(event)) } },
+  taken: { indexes: { run: "key" } },
   form: {
     indexes: {
       age: ({ createdAt, id }) => join(ordered(createdAt), id),
@@ -250,19 +250,19 @@ export const TABLES: { [T in TableName]: Definition<Tables[T]> } = {
       due: ({ rule, closesAt, id }) => join(rule, ordered(closesAt), id),
     },
   },
-  collected: { indexes: { batch: (_, key) => key }, counts: { event: ({ event }) => event } },
+  collected: { indexes: { batch: "key" }, counts: { event: ({ event }) => event } },
   mark: {},
-  baseline: { text: true, indexes: { key: (_, key) => key } },
-  changed: { indexes: { at: (at, key) => placeAt(at, key), place: (_, key) => key } },
+  baseline: { text: true, indexes: { key: "key" } },
+  changed: { indexes: { at: (at, key) => placeAt(at, key), place: "key" } },
   state: {
     indexes: { end: ({ expiresAt, key }) => expiresAt === undefined ? undefined : join(ordered(expiresAt), key) },
   },
-  patching: { indexes: { key: (_, key) => key, run: ({ run, path }, key) => join(run, path, key) } },
+  patching: { indexes: { key: "key", run: ({ run, path }, key) => join(run, path, key) } },
   written: { indexes: { age: ({ at }, key) => join(ordered(at), key) } },
   condition: {},
-  stopped: { indexes: { fleet: (_, key) => key } },
-  notice: { indexes: { id: (_, key) => key } },
-  config: { indexes: { rule: (_, key) => key } },
+  stopped: { indexes: { fleet: "key" } },
+  notice: { indexes: { id: "key" } },
+  config: { indexes: { rule: "key" } },
   part: {},
   fact: {},
 };

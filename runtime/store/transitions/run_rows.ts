@@ -26,7 +26,7 @@ export function toRun(row: RunRow, event: Event, waits: StepWait[] = []): Run {
 
 /** What a run's steps wait for, oldest first. */
 export function readWaits(rows: Rows, run: string): StepWait[] {
-  return rows.ofRun("wait", run).map(({ path, kind, what, since, until }) => ({
+  return rows.ofRun("wait", run).sort((a, b) => a.position - b.position).map(({ path, kind, what, since, until }) => ({
     step: path,
     kind,
     what,
