@@ -97,6 +97,14 @@ export class Lives {
     this.#pump();
   }
 
+  /** Begins with a few devices only, also those that were left alone. */
+  openFor(devices: Device[], rows: ReadonlyMap<string, StoppedDevice>): void {
+    this.#isOpen = true;
+    for (const name of rows.keys()) this.#hadRow.add(name);
+    this.#queue = devices;
+    this.#pump();
+  }
+
   /** Ends all sessions. */
   async close(): Promise<void> {
     this.#isOpen = false;
