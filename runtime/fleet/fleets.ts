@@ -12,7 +12,7 @@ import {
 } from "../model/fleet.ts";
 import type { Told } from "./messages.ts";
 import { LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
-import type { Device } from "./lives.ts";
+import type { Device } from "./device.ts";
 
 /** Milliseconds that a worker has to say when it last pinged; a page does not wait for one that blocks. */
 const ASK_TIMEOUT = 1_000;

@@ -17,7 +17,8 @@ import type { Json } from "../model/json.ts";
 import type { Progress, Store } from "../store/store.ts";
 import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
 import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
-import { type Device, Lives, type LivesOptions } from "./lives.ts";
+import type { Device } from "./device.ts";
+import { Lives, type LivesOptions } from "./lives.ts";
 import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
 
 /** What fleets work with. */
@@ -48,6 +49,7 @@ export class LiveFleet {
   #inventory: Inventory;
   #sorted: string[] | undefined;
   #isOpen = false;
+  #isClosed = false;
   #release: (() => Promise<void>) | undefined;
   /** Resolves when the devices that were known are waiting for their init. */
   readonly #opened = Promise.withResolvers<void>();
@@ -175,6 +177,7 @@ export class LiveFleet {
     await this.#read();
     // What was removed meanwhile gets no session.
     await this.#inventory.attach();
+    if (this.#isClosed) return;
     this.#isOpen = true;
     this.lives.open(rows);
   }
@@ -190,6 +193,7 @@ export class LiveFleet {
 
   async #close(): Promise<void> {
     this.#isOpen = false;
+    this.#isClosed = true;
     await this.#inventory.detach();
     await this.lives.close();
     await this.log.close();
