@@ -10,6 +10,7 @@ import { commandsApi } from "./commands_api.ts";
 import type { WebContext } from "./context.ts";
 import { sentType } from "./cloud_event.ts";
 import { complete } from "./events.ts";
+import { configuredOf } from "./config_api.ts";
 import { bodyOf, queryOf } from "./given.ts";
 import { listRules } from "./rule_listing.ts";
 
@@ -107,7 +108,9 @@ export function api(context: WebContext): Hono {
   });
   app.get("/runs/:id", async (c) => {
     const trace = await context.store.getRun(c.req.param("id"));
-    return trace === undefined ? absent(c, `run "${c.req.param("id")}"`) : answer(c, trace);
+    if (trace === undefined) return absent(c, `run "${c.req.param("id")}"`);
+    const configured = await configuredOf(context, trace.run);
+    return answer(c, { ...trace, ...configured.length > 0 && { configured } });
   });
   app.post("/runs/:id/cancel", async (c) => {
     const id = c.req.param("id");

@@ -1,10 +1,13 @@
 import { type Context, Hono } from "hono";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { mayConfigure } from "../folder/settings/set_config.ts";
 import type { ConfigEntry, RefusedValue, RuleConfig } from "../model/config.ts";
 import type { Field } from "../model/rule.ts";
 import type { Json } from "../model/json.ts";
+import type { Run } from "../model/run.ts";
 import { answerJson, answerRefusal } from "./answer.ts";
+import type { Trace } from "../store/store.ts";
 import type { WebContext } from "./context.ts";
 import { type Asking, personOrOperator } from "./forms/api.ts";
 import { bodyOf } from "./given.ts";
@@ -14,6 +17,15 @@ export interface ConfigListing extends ConfigEntry {
   field: Field;
   /** A value of an upper layer that is not used, with the reason. */
   refused?: Pick<RefusedValue, "value" | "from" | "by" | "at" | "reason">;
+}
+
+/** A value of the config that a run has, and who gave it. */
+export interface ConfiguredValue extends Pick<ConfigEntry, "key" | "value" | "from" | "by" | "at"> {}
+
+/** The answer of `GET /api/runs/<id>`. */
+export interface RunAnswer extends Trace {
+  /** Absent if nobody has set any. */
+  configured?: ConfiguredValue[];
 }
 
 const SET = z.strictObject({
@@ -73,6 +85,24 @@ export function configApi(context: WebContext): Hono<Asking> {
 /** The time of the last change on a rule's page, 0 if there is none: what a later change has seen. */
 export async function lastChange(rule: string, { store }: Pick<WebContext, "store">): Promise<number> {
   return Math.max(0, ...(await store.listConfig(rule)).map(({ at }) => at));
+}
+
+/** By whom a run was configured: the values of its version that somebody had set on a page, or in the source of the config. */
+export async function configuredOf(
+  { store, rules }: Pick<WebContext, "store" | "rules">,
+  { rule, version, createdAt }: Run,
+): Promise<ConfiguredValue[]> {
+  const config = (await store.getVersion(version))?.config ?? {};
+  const isOf = (key: string, value: Json) => Object.hasOwn(config, key) && isDeepStrictEqual(config[key], value);
+  const onPages = (await store.listConfig(rule)).flatMap(({ key, value, by, at, earlier }): ConfiguredValue[] => {
+    const set = [{ value, by, at }, ...earlier].find((each) => each.at <= createdAt);
+    return set !== undefined && set.value !== null && isOf(key, set.value) ? [{ key, ...set, from: "page" }] : [];
+  });
+  const known = new Set(onPages.map(({ key }) => key));
+  const sourced = (rules().configs.get(rule)?.entries ?? [])
+    .filter(({ key, value, from }) => from === "source" && !known.has(key) && isOf(key, value))
+    .map(({ key, value, from, by, at }) => ({ key, value, from, ...by !== undefined && { by }, ...at && { at } }));
+  return [...onPages, ...sourced];
 }
 
 async function list(

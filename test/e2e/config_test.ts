@@ -39,6 +39,10 @@ Deno.test("config that is set applies at once and after a restart; what a later 
     assert.match(set.stdout, /^place a\.b=c --set, over here \(default\)$/m);
     await paid();
     await program.waitForMessage("limit 90 in a.b=c");
+    const [after, before] = (await program.api("runs?rule=ops/disk")).map(({ id }: { id: string }) => id);
+    const show = async (run: string) => (await whenthen(["show", run, "--data", folder.data])).stdout;
+    assert.match(await show(after), /^config +limit 90 \(page, .+, (now|\ds ago)\)$/m);
+    assert.doesNotMatch(await show(before), /^config/m, "that run was not configured by anybody");
     const bad = await config("limit=many");
     assert.deepEqual([bad.code, bad.stderr], [
       1,

@@ -42,6 +42,11 @@ then:
   peer.answer((_, response) => response.writeHead(503).end());
   assert.equal((await once()).code, 1, "a poll failed");
   peer.answer((_, response) => response.writeHead(200, { "content-type": "application/json" }).end(items(1, 3)));
+  await folder.write("few.yaml", `when: { poll: "${peer.url}/items", key: item.id, max: 1 }\nthen: [{ log: x }]\n`);
+  const capped = await once();
+  assert.equal(capped.code, 1, "a poll has more than max items");
+  assert.match(capped.stdout + capped.stderr, /more than 1 items, so nothing was compared/);
+  await folder.write("few.yaml", "when: { event: none }\nthen: [{ log: x }]\n");
   await folder.write("broken.yaml", "when: { crn: '* * * * *' }\nthen: []\n");
   const broken = await once();
   assert.equal(broken.code, 2, "a rule does not load");

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { readSet } from "../../runtime/folder/settings/config_layers.ts";
+import type { Ingest } from "../../runtime/ingest/ingest.ts";
 import type { Person } from "../../runtime/model/form.ts";
 import { hashToken } from "../../runtime/secrets/passwords.ts";
 import type { ConfigListing } from "../../runtime/web/config_api.ts";
@@ -142,4 +143,43 @@ Deno.test("values with which the rule does not load are 409 and say that they ar
   assert.equal((await bench.store.listConfig())[0].value, "0 0 31 2 *");
   assert.equal((await bench.post(PATH, { set: { subject: "0 9 * * *" } }, as("anna"))).status, 200);
   assert.equal(open.loaded().rules.get("ops/disk")!.config.subject, "0 9 * * *");
+});
+
+Deno.test("a run has who configured it: as it was when the run was created, on pages and in a source of config", async () => {
+  const source = { rule: "ops/disk", key: "subject", value: { is: "Hi" }, from: "source" as const, by: "carl" };
+  const files = {
+    ...FILES,
+    "lib/read.ts": "export const read = () => [];\n",
+    "whenthen.yaml": `${FILES["whenthen.yaml"]}config: { call: ./lib/read.ts#read }\n`,
+  };
+  await using open = await openConfigBench(files, PEOPLE, { sourced: [source] });
+  const { bench } = open;
+  const runIn = async (id: string) => {
+    const rule = open.loaded().rules.get("ops/disk")!;
+    await bench.store.changeVersions([rule], []);
+    (bench.context.ingest as Ingest).setRules(open.loaded().rules);
+    const [{ runs: [run] }] = await bench.context.ingest.fromTrigger({ rule: rule.id, trigger: rule.triggers[0].id }, [
+      { id, type: "every", data: null },
+    ]);
+    return run;
+  };
+  const configured = async (run: string) => {
+    const { body } = await bench.ask("GET", `/api/runs/${run}`, { headers: OPERATOR });
+    return body.configured.map(({ key, value, from, by }: ConfigListing) => `${key} ${value} ${from} ${by}`);
+  };
+  const before = await runIn("1");
+  await bench.clock.advanceTo(NOW + 60_000);
+  await bench.post(PATH, { set: { limit: 5 } }, as("anna"));
+  const first = await runIn("2");
+  await bench.clock.advanceTo(NOW + 120_000);
+  await bench.post(PATH, { set: { limit: 6 }, by: "root" }, OPERATOR);
+  const second = await runIn("3");
+  assert.deepEqual(await configured(before), ["subject Hi source carl"]);
+  assert.deepEqual(await configured(first), ["limit 5 page anna", "subject Hi source carl"]);
+  assert.deepEqual(await configured(second), ["limit 6 page root", "subject Hi source carl"]);
+  const { body } = await bench.ask("GET", `/runs/${first}`, { headers: { ...OPERATOR, accept: "text/html" } });
+  assert.match(
+    body,
+    /Config: <code>limit<\/code> 5, set by anna, [^]*<code>subject<\/code> Hi, from the source of config, carl/,
+  );
 });

@@ -1,7 +1,8 @@
 import type { Command } from "commander";
 import { Option } from "commander";
 import { type Run, RUN_STATES } from "../../../runtime/model/run.ts";
-import type { EventRecord, Trace } from "../../../runtime/store/store.ts";
+import type { EventRecord } from "../../../runtime/store/store.ts";
+import type { RunAnswer } from "../../../runtime/web/config_api.ts";
 import type { RuleListing } from "../../../runtime/web/rule_listing.ts";
 import { addCommand, ask, type CommonOptions, limitOption, print, type Session } from "../session.ts";
 import { printEvents, printRules, printRuns, printWaits } from "../print/listings.ts";
@@ -68,7 +69,7 @@ export function addListings(program: Command, session: Session): void {
     .action((run: string, _options, command: Command) => {
       const options = command.optsWithGlobals<CommonOptions>();
       return ask(session, options, async (client) => {
-        print(session, options, await client.get<Trace>(`/api/runs/${encodeURIComponent(run)}`), printTrace);
+        print(session, options, await client.get<RunAnswer>(`/api/runs/${encodeURIComponent(run)}`), printTrace);
       });
     });
 }

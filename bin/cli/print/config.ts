@@ -24,11 +24,12 @@ function sayLayers({ below, ...value }: ConfigValue, now: number): string {
   return below === undefined ? from : `${from}, over ${textOf(below.value)} (${sayLayers(below, now)})`;
 }
 
-function sayFrom({ from, by, at }: Omit<ConfigValue, "value">, now: number): string {
+/** `page, anna, 2 minutes ago` */
+export function sayFrom({ from, by, at }: Omit<ConfigValue, "value">, now: number): string {
   const who = by === undefined ? from : `${from}, ${by}`;
   return at === undefined ? who : `${who}, ${relativeTime(at, now)}`;
 }
 
-function textOf(value: Json): string {
+export function textOf(value: Json): string {
   return value === null ? "-" : textOfValue(value).replaceAll("\n", ", ");
 }

@@ -3,13 +3,15 @@ import { type HttpRequestFacts, toParameters } from "../../../runtime/model/even
 import type { Json, JsonObject } from "../../../runtime/model/json.ts";
 import { CONDITION_STEP, type StepRecord, type StepState, type StepWait } from "../../../runtime/model/run.ts";
 import type { Trace } from "../../../runtime/store/store.ts";
+import type { RunAnswer } from "../../../runtime/web/config_api.ts";
+import { sayFrom, textOf } from "./config.ts";
 import { STATE_COLOURS } from "./listings.ts";
 import { fold, type Progress, progressOf, type StepNode, stepTree } from "./step_tree.ts";
 import { absoluteTime, type Colour, deadline, oneLine, paint, relativeTime, type Terminal } from "./terminal.ts";
 import { column, printError, printValue } from "./value.ts";
 
 /** Prints one run for people: what happened, what was decided, what it waits for, each step, how it ended. */
-export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): void {
+export function printTrace(terminal: Terminal, { run, steps, notes, configured = [] }: RunAnswer): void {
   const say = (text = "") => terminal.write(text + "\n");
   const fact = (label: string, text: string) =>
     say(`${paint(terminal, "dim", label.padEnd(column(label)))}${oneLine(text)}`);
@@ -21,6 +23,9 @@ export function printTrace(terminal: Terminal, { run, steps, notes }: Trace): vo
   fact("created", at(run.createdAt));
   if (run.endedAt !== undefined) fact("ended", `${at(run.endedAt)} after ${formatDuration(run.spent)} of work`);
   if (run.key !== undefined) fact("key", run.key);
+  for (const { key, value, ...set } of configured) {
+    fact("config", `${key} ${textOf(value)} (${sayFrom(set, terminal.now)})`);
+  }
   if (run.replayOf !== undefined) fact("replays", `run ${run.replayOf}`);
   fact("verdict", verdictOf({ run, steps, notes }));
   if (run.waitingFor !== undefined && waits.length === 0) fact("waits for", run.waitingFor);

@@ -212,7 +212,7 @@ function sayFrom(value: ConfigValue, times: Times): Part {
   return markup`Set by ${by}, ${times.short(at!)}`;
 }
 
-function sayPlace({ from, by, value }: Pick<ConfigValue, "from" | "by" | "value">): string {
+export function sayPlace({ from, by, value }: Pick<ConfigValue, "from" | "by" | "value">): string {
   switch (from) {
     case "default":
       return value === null ? "Not set" : "The default";
@@ -227,11 +227,11 @@ function sayPlace({ from, by, value }: Pick<ConfigValue, "from" | "by" | "value"
   }
 }
 
-function lowerFirst(text: string): string {
+export function lowerFirst(text: string): string {
   return text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-function brief(value: Json): string {
+export function brief(value: Json): string {
   const text = value === null ? "nothing" : textOfValue(value).replaceAll("\n", ", ");
   // A part of it would hide the secret in it from the mask.
   return text.length > LONGEST ? `a value of ${text.length} characters` : text;

@@ -7,6 +7,7 @@ import { UserCode } from "../../workers/user_code.ts";
 import type { WebContext } from "../context.ts";
 import { answerJson } from "../answer.ts";
 import { commandPath } from "./commands.ts";
+import { brief, configPath, lowerFirst, sayPlace } from "./config.ts";
 import { causedBy, eventLink } from "./event.ts";
 import { href } from "./lists.ts";
 import { type Markup, markup } from "./markup.ts";
@@ -66,6 +67,7 @@ ${heading(shown)}
 ${buttons(c, shown)}
 ${againLink(c, context, run)}
 ${facts(shown)}
+${configuredMarkup(shown)}
 ${lastActions(shown)}
 ${runOutput(run, context)}
 ${stepTable(view, shown)}
@@ -126,6 +128,23 @@ function facts({ trace: { run }, view, current, behind, times }: Shown): Markup 
     run.replayOf !== undefined && markup`replays <a href="/runs/${run.replayOf}">${run.replayOf}</a>`,
   ].filter((part) => part !== false);
   return markup`<p class="about">${parts.map((part, index) => markup`${index > 0 && " · "}${part}`)}</p>`;
+}
+
+/** Values of the config that are shown with who set them. */
+const MOST_CONFIGURED = 5;
+
+/** By whom the run was configured. */
+function configuredMarkup({ trace: { run }, configured, times }: Shown): Markup | false {
+  if (configured.length === 0) return false;
+  const parts = configured.slice(0, MOST_CONFIGURED).map((value, index) =>
+    markup`${index > 0 && " · "}<code>${value.key}</code> ${brief(value.value)}, ${lowerFirst(sayPlace(value))}${
+      value.at !== undefined && markup`, ${times.short(value.at)}`
+    }`
+  );
+  const rest = configured.length - MOST_CONFIGURED;
+  return markup`<p class="about">Config: ${parts}${
+    rest > 0 && markup` · <a href="${configPath(run.rule)}">${rest} more</a>`
+  }</p>`;
 }
 
 /** If a run has hundreds of waits, only the first ones and the open one have a button. */

@@ -2,6 +2,7 @@ import type { Context } from "hono";
 import type { Rule } from "../../model/rule.ts";
 import type { Run } from "../../model/run.ts";
 import type { Note, Trace } from "../../store/store.ts";
+import { configuredOf, type ConfiguredValue } from "../config_api.ts";
 import type { WebContext } from "../context.ts";
 import { type Markup, markup } from "./markup.ts";
 import { actionsOf, type RunAction, writeSeen } from "./run_actions.ts";
@@ -22,6 +23,8 @@ export interface Shown extends Drawing {
   behind: number | undefined;
   view: RunView;
   actions: RunAction[];
+  /** Who set values of its config. */
+  configured: ConfiguredValue[];
 }
 
 /** Reads a run. @param step that is to be open */
@@ -34,7 +37,8 @@ export async function load(c: Context<ConsoleEnv>, context: WebContext, step?: s
   const view = viewRun({ trace, rule, now: times.now, ...step !== undefined && step !== "" && { step } });
   const actions = actionsOf({ trace, rule, current, failed: view.failed });
   const behind = await versionsBehind(trace.run, current, context);
-  return { trace, rule, current, behind, view, actions, times, run: trace.run.id };
+  const configured = await configuredOf(context, trace.run);
+  return { trace, rule, current, behind, view, actions, configured, times, run: trace.run.id };
 }
 
 async function versionsBehind({ rule, version }: Run, current: string | undefined, { store }: WebContext) {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { Asana } from "./asana.ts";
+import { ask } from "../../../../test/sources/app.ts";
 import { pass, rulesFor, tell } from "./rules.ts";
 
 Deno.test("config: subtasks are names and values in their order, lists and objects; completed ones are off", async () => {
@@ -67,4 +68,47 @@ export default rule({ when: start(), config: ${JSON.stringify(given)}, then: ({ 
   const { outputs, failures, broken } = await folder.once();
   assert.deepEqual([failures, broken], [[], []]);
   assert.deepEqual(outputs, [{ days: 3, greeting: "5", loud: true }]);
+});
+
+Deno.test("config: of the operations missing and stamp, the unknown one costs itself and one warning, and stamp runs", async () => {
+  await using asana = await Asana.start();
+  asana.add({ gid: "900", name: "Operations" });
+  for (const name of ["missing", "stamp"]) asana.add({ name, parent: "900" });
+  const operation = (name: string) => `{ if: config.${name}, log: "does ${name}" }`;
+  await using folder = await rulesFor(asana, {
+    "operations.yaml": `when: { start: true }
+config: { stamp: { type: boolean, default: false }, tidy: { type: boolean, default: false } }
+then: [${operation("stamp")}, ${operation("tidy")}]
+`,
+    "told.yaml": "when: { event: whenthen.config.refused }\nthen: [{ log: told }]\n",
+  });
+  const given = `{ task: "900", rule: operations, url: "${asana.url}" }`;
+  await folder.write({
+    "whenthen.yaml": `connections: { asana: { bearer: ASANA_PAT, hosts: ["${asana.host}"] } }
+config: { call: whenthen-asana#config, with: ${given}, auth: { connection: asana } }
+`,
+  });
+  // The second pass tells nothing again.
+  for (const pass of [1, 2]) {
+    const app = await folder.open();
+    try {
+      const { broken } = await app.once();
+      assert.deepEqual(broken, []);
+      const problems: { severity: string; message: string }[] = await ask(app, "/api/problems");
+      assert.deepEqual(problems.map(({ severity }) => severity), ["warning"], JSON.stringify(problems));
+      assert.match(problems[0].message, /missing/);
+      const events = await ask(app, "/api/events?type=whenthen.config.refused&limit=9");
+      assert.equal(events.length, 1);
+      assert.deepEqual([events[0].event.data.key, events[0].event.data.from], ["missing", "source"]);
+      const runs: { id: string; state: string }[] = await ask(app, "/api/runs?rule=operations");
+      assert.deepEqual(runs.map(({ state }) => state), Array(pass).fill("succeeded"));
+      const { steps } = await ask(app, `/api/runs/${runs[0].id}`);
+      assert.deepEqual(steps.map(({ kind, state }: { kind: string; state: string }) => `${kind} ${state}`), [
+        "log succeeded",
+        "log skipped",
+      ]);
+    } finally {
+      await app.stop();
+    }
+  }
 });
