@@ -381,7 +381,7 @@ export class App {
         ownEvents.end("poll", about);
         ownEvents.end("capped", about);
       } else if (capped) ownEvents.begin("capped", about, failure, { ...capped });
-      // That it still has too many items is unknown then, so "capped" does not end.
+      // Whether there are still too many items is unknown, so "capped" goes on.
       else ownEvents.begin("poll", about, failure);
     }
     if (failure === null) return;

@@ -53,7 +53,7 @@ function moduleOf(rule: Rule, target: Target): BundledModule {
   };
 }
 
-/** The module as all rules share it: what listens takes a worker as long as its rule is live, and there are not many of these. */
+/** The module with a version that all rules share: a source that listens holds a worker as long as its rule is live. */
 function shared(module: BundledModule): BundledModule {
   return { ...module, version: createHash("sha256").update(module.code).digest("hex") };
 }

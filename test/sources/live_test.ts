@@ -131,7 +131,7 @@ then:
 });
 
 Deno.test("an action that is interrupted, because another one in its worker does not end, sends its requests with the same keys again", () =>
-  withIsolates({ blockedAfter: 400 }, async ({ isolates, module }) => {
+  withIsolates({ blockedAfter: 2_000 }, async ({ isolates, module }) => {
     const { code } = await module(`
 export const note = async ({ http }) => {
   await http("POST https://notes.test/first");

@@ -101,7 +101,7 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
   throw new TerminalError(`Cannot run step "${path}": ${problems.join("; ")}`);
 }
 
-/** A template in an option that is no text: nothing resolves it in code, which has the values itself. */
+/** Templates in options that are no text. Nothing resolves them in code, which has the values itself. */
 function templatesIn(raw: JsonObject, kind: Kind | undefined): string[] {
   const found: string[] = [];
   const visit: Parameters<typeof mapFields>[2] = (info, value, below) => {
