@@ -81,7 +81,7 @@ export interface StepParts {
 }
 
 /** The fleets, as far as tasks need them. */
-export type TaskFleets = Pick<Fleets, "recipients" | "task">;
+export type TaskFleets = Pick<Fleets, "task">;
 
 /** The services that the program offers to actions. */
 export interface ActionServices {

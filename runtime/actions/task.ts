@@ -51,8 +51,7 @@ function readRecipients(to: Json): Recipients {
   throw new TerminalError(`Cannot send the task to ${given}: expected a name, a list of names, { tags: […] } or all`);
 }
 
-/** Parts of the step's record. */
-const NAMES = "to";
+/** The name of the parts of the step's record. */
 const RESULTS = "results";
 
 /** One attempt of a task step. What has a result is recorded in slices, so that a crash sends nothing twice. */
@@ -65,44 +64,26 @@ class Sending {
   }
 
   async send(to: Recipients, order: StepOrder): Promise<Json> {
-    const fleets = this.context.services.fleets();
-    const isOne = typeof to === "string" && to !== "all";
-    const names = isOne ? [to] : await this.#names(fleets, order.fleet, to);
     this.#recall();
-    if (names.length > 0) await this.#order(fleets, { ...order, isOne }, names);
-    if (isOne) return oneResult(this.#results.get(to)!);
-    return many(names.flatMap((name) => this.#results.get(name) ?? []));
-  }
-
-  /** The names that the step began with: who joins or leaves the fleet while the run is suspended changes nothing. */
-  async #names(fleets: TaskFleets, fleet: string, to: Recipients): Promise<string[]> {
-    const kept = this.#parts.read().find(({ name }) => name === NAMES);
-    if (kept !== undefined) return kept.output as string[];
-    const names = fleets.recipients(fleet, to);
-    if (!Array.isArray(to)) await this.#parts.add(NAMES, names);
-    return names;
+    const isOne = typeof to === "string" && to !== "all";
+    if (!Array.isArray(to) || to.length > 0) await this.#order(to, order, isOne);
+    return isOne ? oneResult(this.#results.get(to)!) : many(this.#resultsFor(to));
   }
 
   /** Takes over what is recorded. Devices that failed in an earlier attempt are sent the task again. */
   #recall(): void {
-    for (const { name, attempt, output } of this.#parts.read()) {
-      if (name === NAMES) continue;
+    for (const { attempt, output } of this.#parts.read()) {
       for (const result of output as unknown as TaskResult[]) {
         if (result.success || attempt === this.context.attempt) this.#results.set(result.device, result);
       }
     }
   }
 
-  async #order(
-    fleets: TaskFleets,
-    { isOne, ...order }: StepOrder & { isOne: boolean },
-    names: string[],
-  ): Promise<void> {
-    const { run, path, signal } = this.context;
+  async #order(to: Recipients, order: StepOrder, isOne: boolean): Promise<void> {
+    const { run, path, signal, services, goesOn } = this.context;
     const failed = new AbortController();
     const stopAt = ({ device, success, error }: TaskResult) => {
-      if (success || isOne || this.context.goesOn) return;
-      failed.abort(new Error(`Cannot ${order.task} on ${device}: ${error}`));
+      if (!success && !isOne && !goesOn) failed.abort(new Error(`Cannot ${order.task} on ${device}: ${error}`));
     };
     const done = new Set(this.#results.keys());
     const both = AbortSignal.any([signal, failed.signal]);
@@ -111,7 +92,7 @@ class Sending {
     try {
       for (const result of this.#results.values()) stopAt(result);
       failed.signal.throwIfAborted();
-      await fleets.task({ ...order, to: names, job, done, signal: both }, async (results) => {
+      await services.fleets().task({ ...order, to, job, done, signal: both }, async (results) => {
         for (const result of results) this.#results.set(result.device, result);
         await this.#parts.add(RESULTS, results as unknown as Json);
         results.forEach(stopAt);
@@ -119,9 +100,14 @@ class Sending {
       failed.signal.throwIfAborted();
     } catch (error) {
       if (!failed.signal.aborted) throw error;
-      const found = many(names.flatMap((name) => this.#results.get(name) ?? []));
-      throw withDetail(failed.signal.reason, found);
+      throw withDetail(failed.signal.reason, many(this.#resultsFor(to)));
     }
+  }
+
+  /** In the order of a list of names, else of the names themselves. */
+  #resultsFor(to: Recipients): TaskResult[] {
+    const names = Array.isArray(to) ? new Set(to) : [...this.#results.keys()].sort();
+    return [...names].flatMap((name) => this.#results.get(name) ?? []);
   }
 }
 

@@ -233,9 +233,9 @@ function stubbedFleets(give: Give): TaskFleets {
       throw new StubError(`The stub of task is ${EXAMPLES.task}, got ${writeExactJson(answer)}`);
     });
   return {
-    recipients: (_fleet, to) => Array.isArray(to) ? to : Object.keys(devices()),
     task({ to, job, done }, onResults) {
-      const results = (to as string[]).filter((device) => !done?.has(device)).map((device): TaskResult => {
+      const names = Array.isArray(to) ? to : typeof to === "string" && to !== "all" ? [to] : Object.keys(devices());
+      const results = names.filter((device) => !done?.has(device)).map((device): TaskResult => {
         const { error = null, return: returned = null } = answerOf(devices(), device);
         const outcome = { success: error === null, error: error as string | null, return: returned };
         return { job, device, worker: "test", ...outcome, at: new Date(0).toISOString(), executionTime: 0 };

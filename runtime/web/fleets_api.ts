@@ -62,20 +62,13 @@ const TASK = z.strictObject({
     .optional(),
   by: z.string().trim().min(1).max(100).optional(),
 });
+const DEVICE = z.strictObject({ fleet: name, name });
 const TASKS = "/fleets/:id{.+}/tasks";
 
-/** `/api/fleets/<id>/tasks`: the tasks of a fleet, for operators and for the people in their `to`. */
+/** `/api/fleets/<id>/tasks`: sends a task of a fleet, for operators and for the people in their `to`. */
 export function tasksApi(context: WebContext): Hono<Asking> {
   const app = new Hono<Asking>();
   app.use(TASKS, personOrOperator(context));
-  app.get(TASKS, (c) => {
-    const person = c.get("person");
-    const tasks = tasksFor(context.fleets.get(c.req.param("id")), person);
-    if (tasks.length > 0 || (person === undefined && context.fleets.get(c.req.param("id")) !== undefined)) {
-      return answerJson(c, context.maskJson(tasks.map(listedTask) as unknown as Json));
-    }
-    return answerRefusal(c, context, person ? 403 : 404, absentFleet(c.req.param("id"), context, person));
-  });
   app.post(TASKS, async (c) => {
     const person = c.get("person");
     const { by = "an operator", timeout, ...given } = await bodyOf(c, TASK);
@@ -89,25 +82,25 @@ export function tasksApi(context: WebContext): Hono<Asking> {
   return app;
 }
 
-/** `/api/fleets` and `/api/devices`, for operators. */
+/** `/api/fleets`, `/api/devices` and `/api/device`, for operators. */
 export function fleetsApi(context: WebContext): Hono {
   const { fleets, maskJson } = context;
   const app = new Hono();
   app.get("/fleets", (c) => answerJson(c, maskJson(fleets.list().map(listed) as unknown as Json)));
-  app.post("/fleets/:id{.+}/devices/:name/again", async (c) => {
-    const { id, name } = c.req.param();
-    return answerJson(c, { again: await fleets.again(id, name) });
-  });
-  app.get("/fleets/:id{.+}/devices/:name", async (c) => {
-    const { id, name } = c.req.param();
-    const device = fleets.get(id) && await fleets.device(id, name);
-    if (device !== undefined) return answerJson(c, maskJson(device as unknown as Json));
-    return answerRefusal(c, context, 404, `There is no device "${name}" in a fleet "${id}"`);
-  });
   app.get("/fleets/:id{.+}", (c) => {
     const found = fleets.get(c.req.param("id"));
     if (found !== undefined) return answerJson(c, maskJson(listed(found) as unknown as Json));
     return answerRefusal(c, context, 404, absentFleet(c.req.param("id"), context, undefined));
+  });
+  app.get("/device", async (c) => {
+    const { fleet, name } = queryOf(c, DEVICE);
+    const device = await fleets.device(fleet, name);
+    if (device !== undefined) return answerJson(c, maskJson(device as unknown as Json));
+    return answerRefusal(c, context, 404, `There is no device "${name}" in the fleet "${fleet}"`);
+  });
+  app.post("/device/again", async (c) => {
+    const { fleet, name } = await bodyOf(c, DEVICE);
+    return answerJson(c, { again: await fleets.again(fleet, name) });
   });
   app.get("/devices", async (c) => {
     const { fleet, state, tag, limit, ...search } = queryOf(c, DEVICES);

@@ -15,10 +15,11 @@ function fleetOf(
   const sent: string[] = [];
   const jobs = new Set<string>();
   const fleets: TaskFleets = {
-    recipients: (_fleet, to) => Array.isArray(to) ? to : ["press-1", "press-2", "press-3", "press-4"],
     async task(order, onResults) {
       jobs.add(order.job);
-      for (const device of order.to as string[]) {
+      const one = typeof order.to === "string" && order.to !== "all" ? [order.to] : undefined;
+      const all = ["press-1", "press-2", "press-3", "press-4"];
+      for (const device of Array.isArray(order.to) ? order.to : one ?? all) {
         if (order.done?.has(device)) continue;
         order.signal?.throwIfAborted();
         sent.push(device);

@@ -66,9 +66,9 @@ export function addDevices(program: Command, session: Session): void {
       return ask(session, options, async (client) => {
         needsProgram(client, "send a task");
         const path = `/api/fleets/${pathOf(fleet)}/tasks`;
-        const known = await client.get<FleetListing["tasks"]>(path);
+        const { tasks } = await client.get<FleetListing>(`/api/fleets/${pathOf(fleet)}`);
         const given = readGiven("send a task", [...pairs, ...more], undefined);
-        const inputs = known.find(({ name }) => name === task)?.inputs ?? {};
+        const inputs = tasks.find(({ name }) => name === task)?.inputs ?? {};
         const answer = await client.post<TaskAnswer>(path, {
           task,
           to: recipientsOf(to),

@@ -17,7 +17,9 @@ import { word } from "./words.ts";
 const AT = "/task";
 /** Answers of a page, those that failed first. */
 const MOST_SHOWN = 100;
-/** Which devices; no field of a task has a name with a dash. */
+/** No field of a task has a name with a dash. */
+const FLEET = "send-fleet";
+const TASK = "send-task";
 const TO = "send-to";
 const TO_FIELD: Field = {
   type: "text",
@@ -73,8 +75,9 @@ function form(
 <h1>${title}</h1>
 ${task.help !== undefined && markup`<p>${task.help}</p>`}
 ${problemSummary(shown, "input")}
-<form method="post" action="${href(AT, { fleet: fleet.id, task: task.name })}" accept-charset="utf-8">
+<form method="post" action="${AT}" accept-charset="utf-8">
 ${csrfInput(c.get("viewer").csrf)}
+<input type="hidden" name="${FLEET}" value="${fleet.id}"><input type="hidden" name="${TASK}" value="${task.name}">
 ${shown.map(fieldMarkup)}
 <p class="actions"><button class="main">Send</button></p>
 </form>`;
@@ -89,7 +92,7 @@ function crumbs(fleet: string): Markup {
 async function send(c: Context<ConsoleEnv>, context: WebContext): Promise<Response> {
   const texts = await readAction(c, context);
   if (texts instanceof Response) return texts;
-  const given = chosen(c, context, c.req.query());
+  const given = chosen(c, context, { fleet: textIn(texts, FLEET), task: textIn(texts, TASK) });
   if (given === undefined) return await unknownFleet(c, context);
   const { found: { fleet }, task } = given;
   const to = readTo(textIn(texts, TO));
