@@ -6,7 +6,7 @@ import { TerminalError, UsageError, withDetail } from "../model/errors.ts";
 import type { Recipients, TaskOrder, TaskResult } from "../model/fleet.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import { MAX_OUTPUT } from "../model/run.ts";
-import { type ActionContext, defineAction, type StepParts, type TaskFleets } from "./action.ts";
+import { type ActionContext, defineAction, type StepParts } from "./action.ts";
 
 /** Sends a task to devices of a fleet. */
 export const task = defineAction({

@@ -11,7 +11,7 @@ import { stepNames } from "../language/expectation.ts";
 import { hintAtUnknownKey } from "../language/hints.ts";
 import { TerminalError, TimeoutError } from "../model/errors.ts";
 import { type Repeatable, toHeaders } from "../model/event.ts";
-import type { TaskResult } from "../model/fleet.ts";
+import type { TaskOrder, TaskResult } from "../model/fleet.ts";
 import { isObject, type Json, type JsonObject } from "../model/json.ts";
 import type { Command } from "../model/rule.ts";
 
@@ -226,23 +226,22 @@ const executors: Record<string, Execute> = {
 
 /** Fleets whose devices are those of the stub, by name: `{ return }` or `{ error }`. */
 function stubbedFleets(give: Give): TaskFleets {
-  let stub: JsonObject | undefined;
-  const devices = () =>
-    stub ??= give((answer) => {
-      if (isObject(answer)) return answer as JsonObject;
-      throw new StubError(`The stub of task is ${EXAMPLES.task}, got ${writeExactJson(answer)}`);
-    });
   return {
-    task({ to, job, done }, onResults) {
-      const names = Array.isArray(to) ? to : typeof to === "string" && to !== "all" ? [to] : Object.keys(devices());
-      const results = names.filter((device) => !done?.has(device)).map((device): TaskResult => {
-        const { error = null, return: returned = null } = answerOf(devices(), device);
-        const outcome = { success: error === null, error: error as string | null, return: returned };
-        return { job, device, worker: "test", ...outcome, at: new Date(0).toISOString(), executionTime: 0 };
-      });
-      return Promise.resolve(onResults(results));
+    async task(order, onResults) {
+      await onResults(give((answer) => answerDevices(answer, order)));
     },
   };
+}
+
+/** @throws StubError if the stub does not fit */
+function answerDevices(stub: Json, { to, job, done }: TaskOrder): TaskResult[] {
+  if (!isObject(stub)) throw new StubError(`The stub of task is ${EXAMPLES.task}, got ${writeExactJson(stub)}`);
+  const names = Array.isArray(to) ? to : typeof to === "string" && to !== "all" ? [to] : Object.keys(stub);
+  return names.filter((device) => !done?.has(device)).map((device) => {
+    const { error = null, return: returned = null } = answerOf(stub as JsonObject, device);
+    const outcome = { success: error === null, error: error as string | null, return: returned };
+    return { job, device, worker: "test", ...outcome, at: new Date(0).toISOString(), executionTime: 0 };
+  });
 }
 
 /** @throws StubError if the stub says nothing about the device */
