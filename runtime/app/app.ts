@@ -376,10 +376,12 @@ export class App {
     if (kind === "poll" || kind === "watch" || isFleet || rule === CONFIG_SOURCE.rule) {
       const { ownEvents } = this.#parts;
       const about = { rule, trigger };
-      if (failure === null) ownEvents.end("poll", about);
-      else if (!capped) ownEvents.begin("poll", about, failure);
-      if (capped) ownEvents.begin("capped", about, failure!, { ...capped });
-      else ownEvents.end("capped", about);
+      if (failure === null) {
+        ownEvents.end("poll", about);
+        ownEvents.end("capped", about);
+      } else if (capped) ownEvents.begin("capped", about, failure, { ...capped });
+      // Whether there are still too many items is unknown, so "capped" goes on.
+      else ownEvents.begin("poll", about, failure);
     }
     if (failure === null) return;
     this.#parts.metrics.countPollFailure(rule, trigger);

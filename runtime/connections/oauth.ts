@@ -250,7 +250,11 @@ export class OAuth {
       const answer = await request();
       return (isTokens(answer) ? grantedOf(answer) : answer) as T extends TokenEndpointResponse ? Granted : T;
     } catch (error) {
-      throw explain(`Cannot ${what} for "${this.connection.name}"`, error as OAuthFailure);
+      throw explain(
+        `Cannot ${what} for "${this.connection.name}"`,
+        await opened(error as OAuthFailure),
+        this.connection,
+      );
     }
   }
 }
@@ -274,10 +278,21 @@ interface OAuthFailure extends Error {
   error?: string;
   error_description?: string;
   status?: number;
+  /** Of a challenge (401 with `WWW-Authenticate`), whose body is not read. */
+  response?: Response;
   cause?: unknown;
 }
 
-function explain(attempt: string, failure: OAuthFailure): Error {
+/** Adds what the body of a challenge says (RFC 6749, section 5.2): the library does not read it. */
+async function opened(failure: OAuthFailure): Promise<OAuthFailure> {
+  const { error, response } = failure;
+  if (error !== undefined || response === undefined || response.bodyUsed) return failure;
+  const body = await response.json().catch(() => null);
+  const says = typeof body?.error === "string" ? body : { error: "invalid_client" };
+  return Object.assign(failure, { error: says.error, error_description: says.error_description });
+}
+
+function explain(attempt: string, failure: OAuthFailure, { client, secret }: OAuthConnection): Error {
   const { error, error_description: description, status } = failure;
   if (failure instanceof ConnectionError) return failure;
   if (error === "authorization_pending" || error === "slow_down") return new PendingError(error === "slow_down");
@@ -285,6 +300,10 @@ function explain(attempt: string, failure: OAuthFailure): Error {
     const says = description === undefined ? error : `${error} (${description})`;
     const message = `${attempt}: the server answers ${says}`;
     if (error === "invalid_grant") return new InvalidGrantError(message);
+    if (error === "invalid_client") {
+      const secrets = secret === undefined ? `the secret ${client}` : `the secrets ${client} and ${secret}`;
+      return new ConnectionError(`${message}; check ${secrets}, and oauth: { auth: basic or post } in whenthen.yaml`);
+    }
     const isBusy = status !== undefined && (status >= 500 || status === 429);
     return isBusy ? new Error(message) : new ConnectionError(message);
   }

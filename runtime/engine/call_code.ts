@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import type { ActionContext, ModuleCall } from "../actions/action.ts";
 import { actions } from "../actions/index.ts";
 import { parseArgs } from "../language/checker/check.ts";
@@ -26,15 +27,15 @@ export async function callCode(
   context: ActionContext<unknown>,
 ): Promise<Json> {
   const { inputs, method, more = {}, name = "" } = call;
-  const module = moduleOf(rule, call);
+  const module = method === "listen" ? shared(moduleOf(rule, call)) : moduleOf(rule, call);
   const definition = rule.definitions?.[definitionKey(call)];
-  const execute = executor(clock, () => isolates.handedSecrets(module.version), call, context);
+  const begin = () => executor(clock, () => isolates.handedSecrets(module.version), call, context);
   if (definition === undefined) {
-    return await isolates.callFunction(module, name, { ...inputs, ...more }, context.signal, execute);
+    return await isolates.callFunction(module, name, { ...inputs, ...more }, context.signal, begin);
   }
   const wanted = method ?? (definition.kind === "action" ? "run" : "read");
   const values = readInputs(definition, inputs, nameOfTarget(call));
-  return await isolates.callDefinition(module, { name, method: wanted, inputs: values, more }, execute, context.signal);
+  return await isolates.callDefinition(module, { name, method: wanted, inputs: values, more }, begin, context.signal);
 }
 
 function moduleOf(rule: Rule, target: Target): BundledModule {
@@ -52,6 +53,11 @@ function moduleOf(rule: Rule, target: Target): BundledModule {
   };
 }
 
+/** The module with a version that all rules share: a source that listens holds a worker as long as its rule is live. */
+function shared(module: BundledModule): BundledModule {
+  return { ...module, version: createHash("sha256").update(module.code).digest("hex") };
+}
+
 function readInputs({ inputs }: Definition, given: JsonObject, name: string): JsonObject {
   const { values, problems } = checkValues(inputs, given);
   if (problems.length === 0) return values;
@@ -62,7 +68,10 @@ function readInputs({ inputs }: Definition, given: JsonObject, name: string): Js
   throw new TerminalError(`Cannot call ${name}: ${reasons.join("; ")}`);
 }
 
-/** Executes what the code asks the program for. Its requests have numbers, so that each has the same key on each attempt. */
+/**
+ * Executes what the code asks the program for. Its requests have numbers, so that each has the same key on each attempt; a call that
+ * begins again therefore needs a new executor.
+ */
 function executor(
   clock: CallOptions["clock"],
   secrets: () => ReadonlyMap<string, string>,

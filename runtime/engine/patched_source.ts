@@ -23,7 +23,7 @@ export function patchedSource(rule: Rule, options: PatchingOptions, context: Act
   if (trigger === undefined) {
     throw new TerminalError(`Cannot patch: the trigger ${run.trigger} is no poll, so there is no item to write to`);
   }
-  const scope = { ...options.surroundings(rule.id), config: rule.config, $now: clock.now() };
+  const scope = { ...options.surroundings(rule.id), config: rule.config, $hosts: rule.hosts, $now: clock.now() };
   const source = resolveArgs(poll, { poll: trigger.args.poll }, scope).poll as string | JsonObject;
   const target = calledBy(source, folder, ruleFolder);
   const name = nameOfSource(trigger.args.poll as string | JsonObject);

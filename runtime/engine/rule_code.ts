@@ -150,7 +150,7 @@ function requesting(
 ): Action | undefined {
   const request = rule.triggers.find(({ id }) => id === trigger)?.args.one;
   if (request === undefined) return undefined;
-  const scope = { ...surroundings(rule.id), config: rule.config, $now: clock.now(), ...input };
+  const scope = { ...surroundings(rule.id), config: rule.config, $hosts: rule.hosts, $now: clock.now(), ...input };
   const execute: Action["execute"] = async (_args, context) => {
     return { output: await requestItem(request as JsonObject, scope, context) };
   };

@@ -140,6 +140,7 @@ export function inScope<T>(frame: StepFrame, use: (scope: Scope) => T): Promise<
     ...(error !== undefined && { error }),
     ...names,
     $now: now,
+    $hosts: rule.hosts,
     get state() {
       return state();
     },

@@ -180,7 +180,8 @@ export class Attachments {
   }
 
   #resolve(rule: Rule, trigger: Trigger): JsonObject {
-    const scope = { ...this.options.surroundings(rule.id), config: rule.config, $now: this.options.clock.now() };
+    const { config, hosts: $hosts } = rule;
+    const scope = { ...this.options.surroundings(rule.id), config, $hosts, $now: this.options.clock.now() };
     return resolveArgs(this.#kind(trigger), trigger.args, scope);
   }
 

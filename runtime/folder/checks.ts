@@ -28,6 +28,8 @@ export interface Surroundings {
   people: string[];
   /** Names of connections. */
   connections: string[];
+  /** Whether a source sets config values. */
+  hasConfigSource: boolean;
   previous: ReadonlyMap<string, Rule>;
   previousConfigs: ReadonlyMap<string, RuleConfig>;
 }
@@ -92,12 +94,12 @@ export class Checks {
   }
 
   #rule(source: RuleSource, surroundings: Surroundings): RuleCheck {
-    const { secretFault, people, connections } = surroundings;
+    const { secretFault, people, connections, hasConfigSource } = surroundings;
     const { config, values, enabled, missing, problems } = configFor(source, surroundings);
     const checked = recall(
       this.#checkedRules,
       source,
-      writeExactJson([values, enabled, people, connections]),
+      writeExactJson([values, enabled, people, connections, hasConfigSource]),
       secretFault,
       (ask) => {
         const known = {
@@ -108,6 +110,7 @@ export class Checks {
           secretFault: ask,
           people,
           connections,
+          hasConfigSource,
           now: this.now(),
         };
         const { rule, problems, testProblems } = checkRule(source.raw, source.origin, this.kinds, known);

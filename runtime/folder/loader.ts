@@ -154,6 +154,7 @@ export class Loader {
       people: namesOf(settings.people),
       upper: Map.groupBy(given, ({ rule }) => rule),
       connections: settings.connections.map(({ name }) => name),
+      hasConfigSource: settings.config !== undefined,
       previous: previous?.rules ?? new Map<string, Rule>(),
       previousConfigs: previous?.configs ?? new Map<string, RuleConfig>(),
     };

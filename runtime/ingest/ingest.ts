@@ -1,7 +1,7 @@
 import type { Clock } from "../host/clock.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { withState } from "../language/expressions/state_view.ts";
-import { type Event, typePatterns } from "../model/event.ts";
+import { type Event, isOwnType, typePatterns } from "../model/event.ts";
 import { OWN_SOURCE } from "../model/own_events.ts";
 import type { Rule } from "../model/rule.ts";
 import type {
@@ -221,16 +221,19 @@ function byIdentity(deliveries: Delivery[]): Delivery[][] {
 /** Which rules listen to which event types: exact ones in a map, `prefix.*` in a map of prefixes. */
 export class Subscriptions implements Registry<Subscription> {
   readonly #byType = new Map<string, Set<Subscription>>();
+  /** How many types among them are of own events: each run that ends asks, and mostly nobody listens. */
+  #own = 0;
 
   add(subscription: Subscription): () => void {
     for (const type of subscription.types) {
       const listeners = this.#byType.get(type) ?? new Set();
+      if (isOwnType(type) && !listeners.has(subscription)) this.#own++;
       this.#byType.set(type, listeners.add(subscription));
     }
     return () => {
       for (const type of subscription.types) {
         const listeners = this.#byType.get(type);
-        listeners?.delete(subscription);
+        if (listeners?.delete(subscription) && isOwnType(type)) this.#own--;
         if (listeners?.size === 0) this.#byType.delete(type);
       }
     };
@@ -238,6 +241,7 @@ export class Subscriptions implements Registry<Subscription> {
 
   /** Whether a subscription matches an event type. */
   has(type: string): boolean {
+    if (this.#own === 0 && isOwnType(type)) return false;
     return typePatterns(type).some((pattern) => this.#byType.get(pattern) !== undefined);
   }
 

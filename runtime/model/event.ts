@@ -55,11 +55,12 @@ export function causeOf(
 /** The request header that carries a signed {@link Cause} over HTTP. */
 export const CAUSE_HEADER = "whenthen-cause";
 
-const OWN = "whenthen.";
+/** The beginning of the types of the program's own events, and of the patterns that match them. */
+export const OWN_PREFIX = "whenthen.";
 
 /** Whether only the program itself may send events of a type. */
 export function isOwnType(type: string): boolean {
-  return type.startsWith(OWN);
+  return type.startsWith(OWN_PREFIX);
 }
 
 /**

@@ -34,6 +34,8 @@ export interface Rule {
   then: Step[] | "function";
   /** The config values in force. */
   config: JsonObject;
+  /** By config field: the hosts that its value may name, where a request goes to; absent if no field limits them. */
+  hosts?: Record<string, string[]>;
   /** What it is started with; absent if it declares none. */
   inputs?: Record<string, Field>;
   /** The YAML actions that it calls, directly or indirectly, by path relative to the folder. */
@@ -181,6 +183,8 @@ export interface Field {
   of?: ItemField;
   /** For a path: the absolute folder that it is in; absent means a relative path. */
   under?: string;
+  /** For an address or a host: the only hosts that it may name, with the port if it is not 443. */
+  hosts?: string[];
   /** What must be set beside it. */
   requires?: Requirement[];
   /** What must not be set beside it. */

@@ -23,6 +23,8 @@ export interface ConfigField extends ValueSpec {
   readonly help?: string;
   readonly default?: Json | readonly Json[];
   readonly required?: boolean;
+  /** For an address or the name of a host: the only hosts that it may be, such as `app.asana.com`. */
+  readonly hosts?: readonly string[];
   /** For a list: the type of its items, or `{ type: "integer", min: 1 }`. */
   readonly of?: Field["type"] | ValueSpec;
   /** Fields that must be set beside it. */

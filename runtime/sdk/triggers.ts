@@ -171,13 +171,19 @@ export type PollSource =
     query?: Record<string, unknown>;
     json?: unknown;
     body?: string;
-    auth?: { bearer: string } | { basic: string } | { connection: string };
+    auth?: HttpOptions["auth"];
   }
   | { call: string; with?: Record<string, unknown>; auth?: Connected };
 
 /** The connection of the requests of a source: a name in `whenthen.yaml`. */
 interface Connected {
   connection: string;
+}
+
+/** What only a poll of a URL takes. */
+interface UrlOptions {
+  headers?: Record<string, string>;
+  auth?: HttpOptions["auth"];
 }
 
 const POLL_OPTIONS = new Set([
@@ -221,21 +227,21 @@ export function poll<Item, const Options extends PollOptions & { auth?: Connecte
 ): TriggerDefinition<SourceEvent<Item, Options>>;
 export function poll<Item = Json>(
   source: string,
-  options: PollOptions & Batching & { headers?: Record<string, string> },
+  options: PollOptions & Batching & UrlOptions,
 ): TriggerDefinition<BatchEvent<PollEvent<Item>>>;
 export function poll<Item = Json>(
   source: PollSource & PollOptions & Batching,
 ): TriggerDefinition<BatchEvent<PollEvent<Item>>>;
 export function poll<Item = Json>(
   source: string,
-  options?: PollOptions & { headers?: Record<string, string> },
+  options?: PollOptions & UrlOptions,
 ): TriggerDefinition<PollEvent<Item>>;
 export function poll<Item = Json>(
   source: PollSource & PollOptions,
 ): TriggerDefinition<PollEvent<Item>>;
 export function poll(
   source: string | (PollSource & PollOptions) | SourceUse,
-  options: PollOptions & { auth?: Connected } = {},
+  options: PollOptions & UrlOptions = {},
 ): TriggerDefinition<never> {
   if (source instanceof SourceUse) {
     const { auth, ...others } = options;

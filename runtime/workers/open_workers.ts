@@ -15,7 +15,7 @@ export interface IsolateOptions {
   env: () => Record<string, string>;
   /** Takes the `console.*` lines of rule code. */
   onLog: (line: CodeLog) => void;
-  /** Resident workers for rules, and the same number again for called functions. @default 32 */
+  /** Resident workers for rules, the same number again for called functions, and for modules that listen. @default 32 */
   maxWorkers?: number;
   /**
    * Bytes of resident memory of all workers, and of the program if they are its threads, above which workers are ended.
@@ -83,14 +83,14 @@ export function openIsolates(options: IsolateOptions): Isolates {
     async runRule(module, scope, execute, signal, onQuiet) {
       return await pool.do(laneOf(scope), module, { work: { kind: "rule", scope }, execute, signal, onQuiet });
     },
-    async callFunction(module, name, args, signal, execute) {
-      const order: WorkOrder = { work: { kind: "function", name, args }, signal, execute };
-      return await untilUndisturbed(pool, () => pool.do("functions", module, order));
+    async callFunction(module, name, args, signal, begin) {
+      const order = (): WorkOrder => ({ work: { kind: "function", name, args }, signal, execute: begin?.() });
+      return await untilUndisturbed(pool, () => pool.do("functions", module, order()));
     },
-    async callDefinition(module, call, execute, signal) {
-      const order: WorkOrder = { work: { kind: "source", call }, signal, execute };
-      if (call.method === "listen") return await pool.do("listeners", module, order);
-      return await untilUndisturbed(pool, () => pool.do("functions", module, order));
+    async callDefinition(module, call, begin, signal) {
+      const order = (): WorkOrder => ({ work: { kind: "source", call }, signal, execute: begin() });
+      if (call.method === "listen") return await pool.do("listeners", module, order());
+      return await untilUndisturbed(pool, () => pool.do("functions", module, order()));
     },
     async describeTests(module) {
       return await pool.do("rules", module, { work: { kind: "tests" } }) as unknown as DefinedTest[];

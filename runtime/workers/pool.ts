@@ -32,6 +32,18 @@ interface Seat {
   idleTimer?: ReturnType<typeof setTimeout>;
 }
 
+/** All workers that listen are busy, and none of them becomes free by itself. */
+class NoListenerError extends Error {
+  override name = "NoListenerError";
+
+  constructor(file: string, most: number) {
+    super(
+      `Cannot start a worker for ${file}: ${most} modules listen already, which is the most; rules that listen by one file or ` +
+        `package share a worker`,
+    );
+  }
+}
+
 /**
  * How many workers may be ending while others start. Each is a thread that uses a core until its native call returns: if
  * they were replaced without a bound, they would use up the machine.
@@ -118,6 +130,7 @@ export class Pool {
     const residents = [...this.#seats.values()].filter((seat) => seat.lane === lane);
     if (residents.length >= this.options.room[lane]) {
       const idle = residents.find((seat) => !seat.worker.busy);
+      if (!idle && lane === "listeners") throw new NoListenerError(module.file, this.options.room[lane]);
       if (!idle) return undefined;
       idle.worker.end({ kind: "discarded" });
     }

@@ -32,7 +32,8 @@ export interface Isolates {
     onQuiet?: () => void,
   ): Promise<Json>;
   /**
-   * Calls one exported function. `args` is its first argument; a `signal`, and an `http` that `execute` answers, are added to it.
+   * Calls one exported function. `args` is its first argument; a `signal` and an `http` are added to it.
+   * @param begin called whenever the function begins, also again because other work has ended its worker; sends its requests
    * @throws TerminalError, RetryAfterError, {@link RuleCodeError}, or the signal's reason
    */
   callFunction(
@@ -40,17 +41,17 @@ export interface Isolates {
     name: string,
     args: Json,
     signal: AbortSignal,
-    execute?: ExecuteStep,
+    begin?: () => ExecuteStep,
   ): Promise<Json>;
   /**
-   * Calls a function of a source or an action. `execute` sends its requests (kind `http`) and stores what it emits (kind
-   * {@link EMIT}).
+   * Calls a function of a source or an action.
+   * @param begin as for `callFunction`; what it returns sends requests (kind `http`) and stores what is emitted (kind {@link EMIT})
    * @throws CursorExpired, and what `callFunction` throws
    */
   callDefinition(
     module: BundledModule,
     call: SourceCall,
-    execute: ExecuteStep,
+    begin: () => ExecuteStep,
     signal: AbortSignal,
   ): Promise<Json>;
   /** Evaluates a bundled `*.test.ts` and reads its `testRule` calls. */

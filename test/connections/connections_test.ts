@@ -256,6 +256,28 @@ Deno.test("client credentials connect by themselves, and nothing is kept on disk
   assert.equal(await bench.onDisk(), "");
 });
 
+Deno.test("a server that does not accept the client says so with the secrets to check, whatever its body is", async () => {
+  await using bench = await openConnections((server) => [asana(server, { grant: "client_credentials" })]);
+  const explained = (says: string) =>
+    `Cannot get a token for its client for "asana": the server answers ${says}; ` +
+    "check the secrets ASANA_ID and ASANA_SECRET, and oauth: { auth: basic or post } in whenthen.yaml";
+  bench.environment.ASANA_SECRET = "another secret 0123456789";
+  await bench.restart();
+  const refused = { name: "ConnectionError", message: explained("invalid_client (client authentication failed)") };
+  await assert.rejects(bench.token(), refused);
+  const real = globalThis.fetch;
+  globalThis.fetch = async (input, init) => {
+    const response = await real(input, init);
+    if (response.status !== 401) return response;
+    return new Response("<h1>No</h1>", { status: 401, headers: { "www-authenticate": 'Basic realm="tokens"' } });
+  };
+  try {
+    await assert.rejects(bench.token(), { name: "ConnectionError", message: explained("invalid_client") });
+  } finally {
+    globalThis.fetch = real;
+  }
+});
+
 Deno.test("disconnecting forgets the tokens, and the server revokes them", async () => {
   await using bench = await openConnections();
   await bench.connect();

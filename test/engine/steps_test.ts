@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { RetryAfterError, TerminalError } from "../../runtime/model/errors.ts";
 import { Meters } from "../../runtime/language/expressions/meter.ts";
+import { checkCall } from "../../runtime/engine/steps/step_options.ts";
 import { callStep, makeRule, makeStep, START, states, withBench } from "./harness.ts";
 
 Deno.test("steps are executed in order, each sees the results of earlier steps", () =>
@@ -346,4 +347,25 @@ Deno.test("a step whose expression exceeds the rule's budget fails with the reas
       /expressions of the rule .* took 11 s of the last minute, and may take 10 s; they are evaluated again in \d+ s; .*event\.data\.n/,
     );
   }, { surroundings: (rule) => ({ env: {}, secrets: {}, $meter: meters.of(rule) }) });
+});
+
+Deno.test("a template in an option of step.… that is no text is an error: nothing resolves it in code", () => {
+  const problem = (kind: string, args: Record<string, string | object>) => {
+    try {
+      return checkCall("pay", kind, args as never, 0).args;
+    } catch (error) {
+      assert.ok(error instanceof TerminalError);
+      return error.message;
+    }
+  };
+  const got = (path: string) => `${path}: expected a duration such as 250ms, 30s, 5m, 2h or 3d, got "\${{ config.t }}"`;
+  const hint = "code has no ${{ }}: give the value itself, such as config.x";
+  const t = "${{ config.t }}";
+  assert.equal(
+    problem("http", { http: "GET https://x.org", timeout: t, retry: { delay: t } }),
+    `Cannot run step "pay": ${got("timeout")}; ${got("retry.delay")}; ${hint}`,
+  );
+  assert.equal(problem("do", { timeout: t }), `Cannot run step "pay": ${got("timeout")}; ${hint}`);
+  assert.equal(problem("form", { form: "x", to: "a", remind: t }), `Cannot run step "pay": ${got("remind")}; ${hint}`);
+  assert.deepEqual(problem("log", { log: t, timeout: "5s" }), { log: t }, "text stays as it is");
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { readSet } from "../../runtime/folder/settings/config_layers.ts";
+import { problemsOfSet, readSet } from "../../runtime/folder/settings/config_layers.ts";
 import type { ConfigValue, UpperValue } from "../../runtime/model/config.ts";
 import type { Json } from "../../runtime/model/json.ts";
 import type { Isolates } from "../../runtime/workers/workers.ts";
@@ -175,4 +175,90 @@ Deno.test("--set: the key is what follows the last dot before the equals sign", 
   assert.deepEqual(parts("ops/disk.v2.limit=a.b=c"), ["ops/disk.v2", "limit", "a.b=c"]);
   assert.deepEqual(parts("a.note="), ["a", "note", ""]);
   for (const bad of ["limit=5", "a.limit", "=5", "a.=5", ""]) assert.equal(readSet(bad), undefined, bad);
+});
+
+/** A rule whose editors may set fields that decide a host. */
+const hosting = (fields: string, body: string) =>
+  `when: { every: 5m }
+editors: [anna]
+config: { ${fields} }
+${body}
+`;
+
+Deno.test("a config value that decides the host of a request with a secret needs hosts on its field", async () => {
+  const url = "url: https://api.example.org";
+  const bound = "url: { type: url, hosts: [api.example.org], default: https://api.example.org/v1 }";
+  const bearer = "auth: { bearer: '${{ secrets.KEY }}' }";
+  const http = (address: string, more = bearer) => `then: [{ http: "${address}", ${more} }]`;
+  await using folder = await TestFolder.with({
+    "whenthen.yaml": PEOPLE,
+    "a.yaml": hosting(url, http("POST ${{ config.url }}/items")),
+    "b.yaml": hosting(
+      "host: api.example.org",
+      http("https://${{ config.host }}/x", "headers: { k: '${{ secrets.KEY }}' }"),
+    ),
+    "c.yaml": hosting("name: acme", http("https://${{ config.name }}.example.org/x?k=${{ secrets.KEY }}", "ok: [404]")),
+    "d.yaml": hosting(url, "then: [{ call: ./x.yaml, with: { at: '${{ config.url }}', key: '${{ secrets.KEY }}' } }]"),
+    "x.yaml": "inputs: { at: { type: url }, key: { type: text } }\nthen: [{ log: x }]\n",
+    "e.yaml": hosting(url, "then: [{ log: x }]").replace(
+      "every: 5m",
+      `poll: "\${{ config.url }}", ${bearer}, key: item.id`,
+    ),
+    "f.yaml": hosting(url, "then: [{ log: x }]").replace(
+      "every: 5m",
+      `poll: https://a.example, key: item.id, one: { http: "\${{ config.url }}/\${{ key }}", ${bearer} }`,
+    ),
+    // No secret, the path only, a field that is limited, a choice, and a rule that only its operators configure.
+    "ok/1.yaml": hosting(url, http("POST ${{ config.url }}/items", "ok: [404]")),
+    "ok/2.yaml": hosting(url, http("POST https://api.example.org/${{ config.url }}")),
+    "ok/3.yaml": hosting(bound, http("POST ${{ config.url }}/items")),
+    "ok/4.yaml": hosting(
+      "url: { type: choice, choices: [https://a.example, https://b.example] }",
+      http("${{ config.url }}"),
+    )
+      .replace("] }", "], default: https://a.example }"),
+    "ok/5.yaml": hosting(url, http("POST ${{ config.url }}/items")).replace("editors: [anna]\n", ""),
+  }, { isolates, environment: { KEY: "long enough" } });
+  const problem = (place: string, key: string) =>
+    `${place}: config.${key} decides which host gets a secret, and people may set it`;
+  assert.deepEqual(heads(await folder.load()), [
+    problem("a.yaml:4:26", "url"),
+    problem("b.yaml:4:29", "host"),
+    problem("c.yaml:4:29", "name"),
+    problem("d.yaml:4:43", "url"),
+    problem("e.yaml:1:20", "url"),
+    problem("f.yaml:1:66", "url"),
+  ]);
+  // A source may set the config of every rule.
+  await folder.write({ "whenthen.yaml": SOURCE, ...READ });
+  assert.ok(heads(await folder.load()).includes(problem("ok/5.yaml:3:26", "url")));
+});
+
+Deno.test("a value must be at one of its field's hosts wherever it is set, and be readable as an address or a host", async () => {
+  const fields =
+    "url: { type: url, hosts: [api.example.org, 'b.example:8443'] }, host: { type: text, hosts: [a.example] }";
+  await using folder = await TestFolder.with({
+    "whenthen.yaml": PEOPLE,
+    "a.yaml": hosting(fields, "then: [{ log: x }]"),
+    "b.yaml": hosting(
+      "n: { type: number, hosts: [a] }, m: { type: url, hosts: ['https://a.example/'] }",
+      "then: [{ log: x }]",
+    ),
+    "config.yaml": "a: { url: https://api.example.org/x, host: a.example }\n",
+  });
+  const loaded = await folder.load();
+  assert.deepEqual(heads(loaded), [
+    'b.yaml:3:30: "hosts" means nothing for a number',
+    "b.yaml:3:68: expected a host without scheme, path and port 443; write a.example",
+  ]);
+  const { fields: declared, entries } = loaded.configs.get("a")!;
+  const set = (values: Record<string, Json>) => problemsOfSet(declared, entries, values);
+  assert.deepEqual(set({ url: "https://b.example:8443/y", host: "a.example" }), {});
+  const expected = "expected the host api.example.org or b.example:8443";
+  for (const bad of ["https://evil.example/", "https://api.example.org:81/", "https://api.example.org@evil.example"]) {
+    assert.deepEqual(set({ url: bad }), { url: `url: ${expected}, got "${bad}"` });
+  }
+  assert.deepEqual(Object.keys(set({ host: "a.example.evil.org" })), ["host"]);
+  const given = await folder.loader.load(loaded, [page("url", "https://evil.example/", "a"), page("host", "x", "a")]);
+  assert.deepEqual(given.rules.get("a")!.config, { url: "https://api.example.org/x", host: "a.example" });
 });

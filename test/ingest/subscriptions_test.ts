@@ -23,3 +23,22 @@ Deno.test("a subscription that matches by two types is called once, and not afte
   remove();
   assert.deepEqual(subscriptions.of("a.b"), []);
 });
+
+Deno.test("has() follows who listens to own events, however often one is named", () => {
+  const subscriptions = new Subscriptions();
+  const isHeard = () => subscriptions.has("whenthen.run.failed");
+  subscriptions.add(subscription("all", "*", "order.*"));
+  assert.deepEqual([isHeard(), subscriptions.has("order.paid")], [false, true]);
+  const removals = [
+    subscriptions.add(subscription("twice", "whenthen.run.failed", "whenthen.run.failed", "whenthen.run.*")),
+    subscriptions.add(subscription("far", "whenthen.*")),
+  ];
+  for (const remove of removals) {
+    assert.equal(isHeard(), true);
+    remove();
+    remove();
+  }
+  assert.equal(isHeard(), false);
+  subscriptions.add(subscription("later", "whenthen.run.*"));
+  assert.equal(isHeard(), true);
+});

@@ -261,3 +261,24 @@ Deno.test("a problem of a TypeScript declaration names the part concerned", () =
     'if: unknown name "evnt"',
   ]);
 });
+
+Deno.test("under when, an interval or a number is a value that is known when the rule loads: from config or env, no secret", () => {
+  const text = (when: string) => `config: { x: 5m, n: 5 }\nwhen: { ${when} }\nthen: [{ log: hi }]`;
+  for (
+    const [when, at] of [
+      ['every: "${{ secrets.X }}"', "2:16"],
+      ['poll: https://x.org, key: item.id, stagnant: "${{ secrets.X }}"', "2:54"],
+      ['poll: https://x.org, key: item.id, max: "${{ state.x }}"', "2:49"],
+    ]
+  ) {
+    const { problems } = check(text(when));
+    const found = problems.map(({ at: { line, column }, message, hint }) => [`${line}:${column}`, message, hint]);
+    const remedy = "write the value itself, or ${{ config.x }}";
+    assert.deepEqual(found, [[at, "only config and env can be used here", remedy]]);
+  }
+  const { rule, problems } = check(
+    text('poll: https://x.org, key: item.id, every: "${{ config.x }}", max: "${{ config.n }}"'),
+  );
+  assert.deepEqual(problems, []);
+  assert.deepEqual([rule!.triggers[0].args.every, rule!.triggers[0].args.max], [300_000, 5]);
+});

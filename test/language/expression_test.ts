@@ -285,6 +285,7 @@ const exact: [string, unknown][] = [
   ["1 + 0.5 + 1.5", 3],
   ["event.data.one + event.data.one", 2],
   ["string(event.data.id) + '/' + string(event.data.n)", "9007199254740993/12345678901234567890"],
+  ["string(event.data) == json(event.data) && string([1, 'x']) == '[1,\"x\"]'", true],
   ["json({'n': event.data.n})", '{"n":12345678901234567890}'],
   ["fromJson('[9007199254740993, 1]')", [9007199254740993n, 1]],
   ["number('9007199254740993')", 9007199254740993n],

@@ -159,3 +159,19 @@ Deno.test("values known at load are inserted, the rest stays, and nothing is res
   const attached = resolveArgs(kind, known, { secrets: { A: "1", B: "2" } });
   assert.deepEqual(attached, { http: "https://h/x", headers: { a: "1", b: "${{ secrets.B }}", c: "${{ x }}" } });
 });
+
+Deno.test("a request goes only to the hosts of the config fields that decide its host, whatever else is in the URL", () => {
+  const kind: Kind = { kind: "http", summary: "", main: field.url(), options: {} };
+  const send = (http: string, more: JsonObject = {}) => {
+    const config = { url: "https://a.example", host: "a.example", ...more };
+    const event = { data: ".evil.example" };
+    return resolveArgs(kind, { http }, { config, event, $now: 0, $hosts: { url: ["a.example"], host: ["a.example"] } })
+      .http;
+  };
+  assert.equal(send("POST ${{ config.url }}/x"), "POST https://a.example/x");
+  assert.equal(send("https://${{ config.host }}:8443/${{ event.data }}"), "https://a.example:8443/.evil.example");
+  const refused = /config\.(url|host) decides the host of this request, which would be .*; its "hosts" are a\.example/;
+  assert.throws(() => send("POST ${{ config.url }}${{ event.data }}/x"), refused);
+  assert.throws(() => send("https://${{ config.host + event.data }}/x"), refused);
+  assert.throws(() => send("https://${{ config.host }}/x", { host: "b.example" }), refused);
+});

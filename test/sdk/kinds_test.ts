@@ -66,7 +66,7 @@ const triggers: {
   cron: Same<CronOptions, TriggerOptions, typeof cron>;
   every: Same<EveryOptions, TriggerOptions, typeof every>;
   manual: Same<ManualOptions, TriggerOptions, typeof manual>;
-  poll: Same<PollOptions & { headers?: unknown }, TriggerOptions, typeof poll>;
+  poll: Same<PollOptions & { headers?: unknown; auth?: unknown }, TriggerOptions, typeof poll>;
   watch: Same<WatchOptions, TriggerOptions, typeof watch>;
   webhook: Same<WebhookOptions, TriggerOptions, typeof webhook>;
 } = { cron: true, every: true, manual: true, poll: true, watch: true, webhook: true };

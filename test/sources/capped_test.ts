@@ -9,9 +9,11 @@ when:
 then: [{ log: x }]
 `;
 
+const LIST = "export const list = () => Array.from({ length: 30 }, (_, id) => ({ id }));\n";
+
 Deno.test("a poll above max fails, is told once as an event, and works again when max is raised", async () => {
   await using folder = await Folder.with({
-    "list.ts": "export const list = () => Array.from({ length: 30 }, (_, id) => ({ id }));\n",
+    "list.ts": LIST,
     "a.yaml": RULE(20),
     "tell.ts": `
 import { event, rule } from "whenthen";
@@ -24,6 +26,10 @@ export default rule({ when: event("whenthen.poll.capped"), then: ({ event }) => 
   assert.deepEqual({ rule: told.rule, max: told.max }, { rule: "a", max: 20 });
   const again = await folder.once();
   assert.deepEqual([again.failures.length, again.outputs.length], [1, 1], "told only when it changes");
+  await folder.write({ "list.ts": 'export const list = () => { throw new Error("answered 500") };\n' });
+  assert.match((await folder.once()).failures.join(), /answered 500/);
+  await folder.write({ "list.ts": LIST });
+  assert.equal((await folder.once()).outputs.length, 1, "not told again after a failure of another kind");
   await folder.write({ "a.yaml": RULE(30) });
   assert.deepEqual((await folder.once()).failures, []);
   await folder.write({ "a.yaml": RULE(29) });

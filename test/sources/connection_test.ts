@@ -55,3 +55,35 @@ export default rule({
   assert.equal(failed.length, 1);
   assert.match(JSON.stringify(failed), /The token of \\"asana\\" goes to 127\.0\.0\.1:\d+ only, not to localhost:9/);
 });
+
+Deno.test("a poll of a URL takes auth as a step does: a connection, or a secret as bearer", async () => {
+  await using peer = await Peer.start();
+  const seen: string[] = [];
+  peer.answer = (request, response) => {
+    seen.push(`${request.url} ${request.headers.authorization}`);
+    json(response, [{ gid: "1" }]);
+  };
+  const { host } = new URL(peer.url);
+  await using folder = await Folder.with({
+    ".env": `ASANA_PAT=${TOKEN}\n`,
+    "whenthen.yaml":
+      `connections: { asana: { bearer: ASANA_PAT, hosts: ["${host}"] }, other: { bearer: ASANA_PAT, hosts: [x.test] } }\n`,
+    "a.yaml":
+      `when: { poll: "${peer.url}/a", auth: { connection: asana }, key: item.gid, first: emit }\nthen: [{ log: x }]\n`,
+    "b.yaml":
+      `when: { poll: "${peer.url}/b", auth: { bearer: "\${{ secrets.ASANA_PAT }}" }, key: item.gid }\nthen: [{ log: x }]\n`,
+    "c.yaml": `when: { poll: "${peer.url}/c", auth: { connection: other }, key: item.gid }\nthen: [{ log: x }]\n`,
+    "d.yaml":
+      `when: { poll: { http: "GET ${peer.url}/d" }, auth: { connection: asana }, key: item.gid }\nthen: [{ log: x }]\n`,
+    "e.ts": `
+import { poll, rule } from "whenthen";
+export default rule({ when: poll("${peer.url}/e", { auth: { connection: "asana" }, key: "item.gid" }), then: () => {} });
+`,
+  });
+  const { failures, outputs, broken } = await folder.once();
+  assert.deepEqual(seen.sort(), ["/a", "/b", "/e"].map((path) => `${path} Bearer ${TOKEN}`));
+  assert.equal(outputs.length, 1);
+  assert.equal(failures.length, 1);
+  assert.match(failures[0], /The token of "other" goes to x\.test only, not to 127\.0\.0\.1/);
+  assert.deepEqual(broken, ["d.yaml"]);
+});

@@ -123,3 +123,21 @@ Deno.test("emit waits until the item is stored: a source that awaits it takes no
     await holds("the runs", async () => (await ask(app, "/api/runs?limit=500")).length === 200);
   });
 });
+
+Deno.test("forty rules listen by one module at once, and each has its own cursor and signal", async () => {
+  await using feed = new Feed();
+  const names = Array.from({ length: 40 }, (_, index) => `r${index}.yaml`);
+  await using folder = await Folder.with({
+    "feed.ts": SOURCE(feed.url),
+    ...Object.fromEntries(names.map((name) => [name, RULE()])),
+  });
+  await running(folder, async (app) => {
+    await holds("forty connections", () => feed.connections.length === 40);
+    for (const { socket } of feed.connections) socket.send(JSON.stringify({ n: 7, id: "i" }));
+    await holds("the runs", async () => (await ask(app, "/api/runs?limit=500")).length === 40);
+    await folder.write({ "r0.yaml": RULE(", every: 1m") });
+    await holds("the changed rule to listen again", () => feed.connections.length === 41);
+    const isClosed = ({ socket }: { socket: WebSocket }) => socket.readyState === WebSocket.CLOSED;
+    await holds("the end of its first connection", () => feed.connections.filter(isClosed).length === 1);
+  });
+});

@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
 import type { IncomingMessage } from "node:http";
+import { callCode } from "../../runtime/engine/call_code.ts";
+import { systemClock } from "../../runtime/host/clock.ts";
+import { makeContext } from "../actions/context.ts";
+import { plainRule } from "../model/plain_rule.ts";
+import { withIsolates } from "../workers/harness.ts";
 import { type Answered, ask, Folder, holds, json, Peer } from "./app.ts";
 
 const SOURCE = (url: string) => `
@@ -124,6 +129,40 @@ then:
   assert.ok(keys[0] !== undefined && keys[0] === keys[1], keys.join());
   assert.ok(notes[0].headers["whenthen-cause"] !== undefined, "a chain of rules is bounded through actions, too");
 });
+
+Deno.test("an action that is interrupted, because another one in its worker does not end, sends its requests with the same keys again", () =>
+  withIsolates({ blockedAfter: 2_000 }, async ({ isolates, module }) => {
+    const { code } = await module(`
+export const note = async ({ http }) => {
+  await http("POST https://notes.test/first");
+  await http("POST https://notes.test/second");
+};
+export const loop = () => { for (;;); };
+`);
+    const rule = plainRule({ id: "a", version: "1", modules: { "x.ts": code } });
+    const sent: Record<string, string[]> = { "/first": [], "/second": [] };
+    const asked = Promise.withResolvers<void>();
+    const fetch = (input: Request | URL | string, init?: RequestInit) => {
+      const request = new Request(input, init);
+      const { pathname } = new URL(request.url);
+      sent[pathname].push(request.headers.get("idempotency-key")!);
+      if (pathname === "/first" || sent[pathname].length > 1) return Promise.resolve(Response.json({}));
+      asked.resolve();
+      return new Promise<Response>(() => {});
+    };
+    const call = (name: string) => {
+      const context = makeContext({ services: { fetch } });
+      return callCode(rule, { path: "x.ts", name, inputs: {} }, { isolates, clock: systemClock }, context);
+    };
+    const noted = call("note");
+    await asked.promise;
+    await assert.rejects(call("loop"), /did not answer/);
+    await noted;
+    const [first, second] = Object.values(sent);
+    assert.ok(first.length > 1 && second.length > 1);
+    assert.deepEqual([new Set(first).size, new Set(second).size], [1, 1]);
+    assert.notEqual(first[0], second[0]);
+  }));
 
 Deno.test("a source that is told to wait is not asked before that", async () => {
   await using peer = await Peer.start();

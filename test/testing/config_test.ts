@@ -94,3 +94,31 @@ Deno.test("config of the files does not reach tests, but that of --set does, bel
   }, { set: [readSet("pay.limit=4")!] });
   assert.deepEqual(outcomes(report), ["of --set", "own"]);
 });
+
+Deno.test("a request goes to a host of the config field that decides it, whatever the event adds; a person cannot set another host", async () => {
+  const report = await simulate({
+    ...PEOPLE,
+    "tell.yaml": `when: { event: told }
+then:
+  - http: POST \${{ config.url }}\${{ event.data.more }}/x
+    auth: { bearer: "\${{ secrets.TELL_KEY }}" }
+editors: ops
+config:
+  url: { type: url, hosts: [a.example, b.example], default: https://a.example }
+tests:
+  - name: hosts
+    stub: { http: { status: 200 } }
+    do:
+      - send: { type: told, data: { more: "" } }
+      - expect: { run: succeeded, calls: [{ http: POST https://a.example/x }] }
+      - send: { type: told, data: { more: .evil.example } }
+      - expect: { run: failed }
+      - config: { as: anna, set: { url: "https://evil.example" } }
+        refused: invalid
+      - config: { as: anna, set: { url: "https://b.example" } }
+      - send: { type: told, data: { more: "" } }
+      - expect: { run: succeeded, calls: [{ http: POST https://b.example/x }] }
+`,
+  });
+  assert.deepEqual([report.problems.filter(({ severity }) => severity === "error"), outcomes(report)], [[], ["hosts"]]);
+});

@@ -175,6 +175,26 @@ Deno.test("an item from a cache, older by `at` than the known one, tells nothing
   assert.deepEqual((program.store.baseline.get("1") as JsonObject).at, at(12));
 });
 
+Deno.test("`at` may be text, seconds or milliseconds since the epoch, also of one source at different times", async () => {
+  const seconds = Date.UTC(2026, 0, 1) / 1_000;
+  let item: JsonObject = task("1", { at: seconds + 10, v: 0 });
+  const program = reading(() => ({ items: [item], complete: true }), { at: "item.at", ignore: ["at"] });
+  await look(program);
+  const newer: Json[] = [
+    (seconds + 20) * 1_000,
+    `${seconds + 30}.000200`,
+    new Date((seconds + 40) * 1_000).toISOString(),
+    String((seconds + 50) * 1_000),
+    seconds + 60.5,
+  ];
+  for (const [v, at] of newer.entries()) {
+    item = task("1", { at, v: v + 1 });
+    assert.deepEqual(await look(program), ["changed 1"], String(at));
+  }
+  item = task("1", { at: (seconds + 60) * 1_000, v: 0 });
+  assert.deepEqual(await look(program), []);
+});
+
 Deno.test("250 items in pages: all of them, or the first 50 silently, asking for no page that is not needed", async () => {
   const items = Array.from({ length: 250 }, (_, id) => task(String(id)));
   const read: Read = (cursor) => {
@@ -237,4 +257,54 @@ Deno.test("what a source returns by mistake is said", async () => {
   ) {
     await assert.rejects(look(reading(() => output)), message);
   }
+});
+
+/** A source of 25,000 items in pages of 5,000, with changes; it fails on its last page if `isBroken`. */
+function large(
+  changes: Map<number, JsonObject | null> = new Map(),
+  how: { isBroken?: boolean; last?: Json[] } = {},
+): Read {
+  return (cursor): Json => {
+    const from = Number(cursor ?? 0);
+    const ids = Array.from({ length: 5_000 }, (_, index) => from + index);
+    const items = ids.flatMap((id) => changes.get(id) === null ? [] : [{ gid: String(id), v: 0, ...changes.get(id) }]);
+    if (from < 20_000) return { items, cursor: from + 5_000, more: true };
+    if (how.isBroken) throw new Error("the last page failed");
+    return { items: [...items, ...how.last ?? []], complete: true };
+  };
+}
+
+Deno.test("a large first look is stored page by page: one that fails tells nothing, and the next one begins anew", async () => {
+  let read = large(new Map(), { isBroken: true });
+  const program = reading((cursor) => read(cursor), { max: 30_000, stagnant: "10m" });
+  await assert.rejects(look(program), /the last page failed/);
+  assert.equal(
+    program.store.baseline.size,
+    10_000,
+    "the first 10,000 are in memory, and those of the failed page never came",
+  );
+  read = large(new Map([[12_000, null], [3, null]]));
+  assert.deepEqual(await look(program), []);
+  assert.deepEqual([program.store.baseline.size, program.store.times.size], [24_998, 24_998]);
+  assert.deepEqual([program.store.baseline.has("12000"), program.store.baseline.has("3")], [false, false]);
+  const before = program.executed.length;
+  assert.deepEqual(await look(program), []);
+  assert.equal(program.executed.length - before, 5);
+});
+
+Deno.test("of a large look only what has changed is kept: the last of several versions of an item counts, as in a small one", async () => {
+  let read = large();
+  const program = reading((cursor) => read(cursor), { max: 30_000 });
+  await look(program);
+  const changes = new Map<number, JsonObject | null>([[1, { v: 1 }], [19_000, { v: 1 }], [2, null], [18_000, null]]);
+  changes.set(17_000, { v: 1 }).set(3, { v: 1 });
+  // 17000 and 3 are as before at the end, and 21000 is not.
+  const last = [{ gid: "17000", v: 0 }, { gid: "3", v: 0 }, { gid: "21000", v: 2 }, { gid: "new", v: 0 }];
+  read = large(changes, { last });
+  const told = ["added new", "changed 1", "changed 19000", "changed 21000", "removed 18000", "removed 2"];
+  assert.deepEqual((await look(program)).sort(), told);
+  assert.equal(program.store.baseline.size, 24_999);
+  read = large(changes);
+  assert.deepEqual((await look(program)).sort(), ["changed 17000", "changed 21000", "changed 3", "removed new"]);
+  assert.deepEqual(await look(program), []);
 });

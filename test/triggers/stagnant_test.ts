@@ -78,6 +78,16 @@ Deno.test("`one` reads afresh: cached 12 minutes old, fresh 2 tells nothing; fre
   assert.deepEqual(await lookAfter(program, 8), []);
 });
 
+Deno.test("seconds since the epoch say since when an item is unchanged, as text does", async () => {
+  const seconds = Math.floor(polling({ list: [], fresh: {} }).clock.now() / 1_000) - 2 * 60;
+  const list = [{ id: "a", at: seconds }, { id: "b", at: seconds * 1_000 }];
+  const program = polling({ list, fresh: { a: list[0], b: list[1] } });
+  program.source = { ...program.source!, at: "item.at" };
+  assert.deepEqual(await look(program), []);
+  assert.deepEqual(await lookAfter(program, 7), []);
+  assert.deepEqual(await lookAfter(program, 1), ["stagnant a", "stagnant b"]);
+});
+
 Deno.test("an item that turns out to be gone was removed; one that has changed is told as changed", async () => {
   const items: Items = { list: [{ id: "a", v: 1 }, { id: "b", v: 1 }], fresh: { a: null, b: { id: "b", v: 2 } } };
   const program = polling(items);

@@ -213,6 +213,33 @@ Deno.test("the longest idle worker is evicted; if none is idle, work waits", () 
     assert.deepEqual(await waits.result, { output: "fine" });
   }));
 
+Deno.test("a module that listens and finds no worker fails at once; it gets one after another has ended", () =>
+  withIsolates({ maxWorkers: 2 }, async ({ isolates, module }) => {
+    const listen = async (signal: AbortSignal) => {
+      const code = await module(`import { source } from "whenthen";
+        export const feed = source({
+          listen: async ({ emit, signal }) => {
+            await emit(1);
+            await new Promise((resolve) => signal.addEventListener("abort", resolve));
+          },
+        });`);
+      const begun = gate();
+      const begin = (): ExecuteStep => () => {
+        begun.resolve();
+        return Promise.resolve({ kind: "result", output: null });
+      };
+      const call = { name: "feed", method: "listen", inputs: {}, more: {} } as const;
+      await Promise.race([begun.promise, isolates.callDefinition(code, call, begin, signal)]);
+    };
+    const [first, others] = [new AbortController(), new AbortController()];
+    await listen(first.signal);
+    await listen(others.signal);
+    await assert.rejects(listen(others.signal), /Cannot start a worker for rule2\.ts: 2 modules listen already/);
+    first.abort();
+    await listen(others.signal);
+    others.abort();
+  }));
+
 Deno.test("idle workers are discarded", () =>
   withIsolates({ idleAfter: 50 }, async ({ isolates, module }) => {
     await startRun(isolates, await module(CHOICE), "", "log").result;

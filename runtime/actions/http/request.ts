@@ -5,7 +5,7 @@ import { CAUSE_HEADER } from "../../model/event.ts";
 import { TerminalError } from "../../model/errors.ts";
 import { writeExactJson } from "../../formats/exact_json.ts";
 import type { JsonObject } from "../../model/json.ts";
-import { charset, connection, fileName, format, json, number, template, url } from "../../language/fields/field.ts";
+import { charset, fileName, format, json, number, requestAuth, template, url } from "../../language/fields/field.ts";
 import type { Args, ReadArgs } from "../../language/kind.ts";
 import type { ActionContext } from "../action.ts";
 import { refusedHeader } from "./headers.ts";
@@ -22,11 +22,7 @@ export const schemas = {
     query: z.record(z.string(), json()).optional().describe(
       "Appended to the URL; a list repeats its name, null leaves it out",
     ),
-    auth: z.union([
-      z.strictObject({ bearer: template() }),
-      z.strictObject({ basic: template() }),
-      z.strictObject({ connection: connection() }),
-    ]).optional().describe("{ bearer: token }, { basic: user:password } or { connection: name }"),
+    auth: requestAuth(),
     format: format().optional().describe("How the body is parsed, whatever its content type says"),
     charset: charset().optional().describe("The charset of the body, whatever its content type says"),
     save: fileName().optional().describe("Saves the body to a file of this name in the run's folder"),

@@ -4,7 +4,17 @@ import type { JsonObject } from "../../model/json.ts";
 import type { RetryPolicy } from "../../model/rule.ts";
 import { patchInCode } from "../../actions/patch.ts";
 import { parseArgs } from "../../language/checker/check.ts";
-import { duration, number, rate, type Resolved, retrySchema } from "../../language/fields/field.ts";
+import { mapArgs } from "../../language/expressions/template.ts";
+import {
+  duration,
+  type FieldInfo,
+  hasTemplate,
+  number,
+  rate,
+  type Resolved,
+  retrySchema,
+} from "../../language/fields/field.ts";
+import { mapFields } from "../../language/fields/map_fields.ts";
 import { defineKind, type Kind } from "../../language/kind.ts";
 import { notOn } from "./control.ts";
 import { schemasOfCode, waitFor } from "./wait_for.ts";
@@ -18,6 +28,8 @@ export interface CheckedCall {
 }
 
 const common = z.object({ timeout: duration().optional(), retry: retrySchema.optional() });
+/** Fields whose values are no text. */
+const VALUES: ReadonlySet<FieldInfo["is"]> = new Set(["duration", "rate", "size", "number", "boolean"]);
 
 function notHere(kind: string) {
   const never = notOn(`step.${kind}`, "its branches");
@@ -69,6 +81,11 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
   const { timeout, retry, ...rest } = raw;
   const options = common.safeParse({ timeout, retry });
   const known = kindsOfCode[kind] ?? stepKinds[kind];
+  const unresolved = templatesIn(raw, known);
+  if (unresolved.length > 0) {
+    const hint = "code has no ${{ }}: give the value itself, such as config.x";
+    throw new TerminalError(`Cannot run step "${path}": ${unresolved.join("; ")}; ${hint}`);
+  }
   const checked = kind === "do" ? { args: {} } : checkKind(known, raw, rest, now);
   if (options.success && "args" in checked) {
     return { args: checked.args, ...options.data as Resolved<typeof options.data> };
@@ -80,6 +97,21 @@ export function checkCall(path: string, kind: string, raw: JsonObject, now: numb
     ...("problems" in checked ? checked.problems : []),
   ];
   throw new TerminalError(`Cannot run step "${path}": ${problems.join("; ")}`);
+}
+
+/** Templates in options that are no text. Nothing resolves them in code, which has the values itself. */
+function templatesIn(raw: JsonObject, kind: Kind | undefined): string[] {
+  const found: string[] = [];
+  const visit: Parameters<typeof mapFields>[2] = (info, value, below) => {
+    if (info !== undefined && VALUES.has(info.is) && hasTemplate(value)) {
+      found.push(`${below.join(".")}: expected ${info.expected}, got ${JSON.stringify(value)}`);
+    }
+    return value;
+  };
+  const { timeout, retry, ...rest } = raw;
+  mapFields(common, { timeout, retry }, visit);
+  if (kind !== undefined) mapArgs(kind, rest, visit);
+  return found;
 }
 
 /** @param rest without the options that every kind has, for kinds that do not check these themselves */

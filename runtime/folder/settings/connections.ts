@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { type Connection, GRANTS, isLoopback, OUT_OF_BAND } from "../../connections/connection.ts";
 import { KEY_NAME, MAKE_KEY, Seal } from "../../connections/seal.ts";
+import { hostProblem } from "../../language/fields/field_value.ts";
 import type { Problem } from "../../model/problem.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import type { Settings } from "../loaded.ts";
@@ -19,12 +20,8 @@ const secretName = (of: string, example: string) =>
 
 /** A host as URLs have it, with its port unless that is 443. */
 const host = text("a host such as app.asana.com").superRefine((value, context) => {
-  const fail = (message: string) => context.addIssue({ code: "custom", message });
-  const named = URL.parse(value.includes("://") ? value : `https://${value}`)?.host;
-  if (named === undefined || named === "" || named.includes("*")) {
-    return fail(`expected a host such as app.asana.com, got "${value}"`);
-  }
-  if (named !== value) fail(`expected a host without scheme, path and port 443; write ${named}`);
+  const message = hostProblem(value);
+  if (message !== undefined) context.addIssue({ code: "custom", message });
 });
 
 const endpoint = (example: string) =>

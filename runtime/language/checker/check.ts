@@ -35,6 +35,8 @@ export interface Known {
   people?: string[];
   /** Names of connections; if given, use of any other is a problem. */
   connections?: string[];
+  /** Whether a source sets config values. */
+  hasConfigSource?: boolean;
   /** Milliseconds since the epoch, for problems that depend on the time (a cron that never fires). */
   now: number;
 }
@@ -104,11 +106,17 @@ export function checkRule(raw: unknown, origin: Origin, kinds: Kinds, known: Kno
   const excused = checking.checkKeys(raw, [], RULE_KEYS);
   const fields = raw.config === undefined || raw.config === null ? {} : checkFields(checking, "config", raw.config);
   context.config = checkConfig(checking, fields, known.config);
-  if (raw.editors !== undefined && raw.editors !== null) checkEditors(checking, raw);
+  const hasEditors = raw.editors !== undefined && raw.editors !== null;
+  if (hasEditors) checkEditors(checking, raw);
+  if (hasEditors || known.hasConfigSource) context.editable = fields;
   const inputs = raw.inputs === undefined || raw.inputs === null
     ? undefined
     : checkFields(checking, "inputs", raw.inputs);
-  const rule = readRule(checking, raw, { config: namesIn(raw.config), inputs }, known, excused);
+  const hosts = hostsOf(fields);
+  const rule: CheckedRule = {
+    ...readRule(checking, raw, { config: namesIn(raw.config), inputs }, known, excused),
+    ...hosts && { hosts },
+  };
   if (!checking.ok) return { problems: checking.problems, tests: [], testProblems: [] };
   const testing = new Checking(origin, kinds, context);
   const given = raw.tests !== undefined && raw.tests !== null;
@@ -234,6 +242,12 @@ function checkFields(checking: Checking, key: "config" | "inputs", raw: unknown)
     if (type === "secret") checkSecrets(checking, [key, name, "choices"], choices);
   }
   return fields;
+}
+
+/** The hosts that config values may name, by field; undefined if no field says so. */
+function hostsOf(fields: Record<string, Field>): Record<string, string[]> | undefined {
+  const named = Object.entries(fields).flatMap(([key, { hosts }]) => hosts === undefined ? [] : [[key, hosts]]);
+  return named.length === 0 ? undefined : Object.fromEntries(named);
 }
 
 /** Checks who may set the config. */

@@ -9,6 +9,7 @@ import { isEmail } from "../fields/field_value.ts";
 import { fieldsAsWritten } from "../fields/fields.ts";
 import { nearest } from "../hints.ts";
 import type { Kind } from "../kind.ts";
+import { checkHosts } from "./check_hosts.ts";
 import type { Checking, Path } from "./checking.ts";
 import { parseWith, type SchemaProblem } from "./sentences.ts";
 
@@ -35,6 +36,7 @@ export function checkArgs(
     checkLeaf(checking, [...path, ...below], info, value, visible, options);
     return info?.is === "fields" ? fieldsAsWritten(value, checking.sourceBelow([...path, ...below])) : value;
   });
+  checkHosts(checking, path, kind, raw);
   const failed = () => checking.problems.slice(before).some(({ severity }) => severity === "error");
   const resolved = options.resolve && !failed() ? resolveForLoad(checking, path, kind, raw) : written;
   const { value, problems } = parseWith(schemaOf(kind), resolved);
@@ -115,12 +117,24 @@ function checkLeaf(
     case undefined:
       checkPlain(checking, path, value, visible, options.resolve);
       return;
+    case "duration":
+    case "rate":
+    case "size":
+    case "number":
+    case "boolean": {
+      const before = checking.problems.length;
+      checkTemplates(checking, path, value, visible);
+      const isGood = checking.problems.slice(before).every(({ severity }) => severity === "warning");
+      // Under `when` these are decided when the rule loads.
+      if (options.resolve && isGood) checkPlain(checking, path, value, visible, true);
+      return;
+    }
     default:
       checkTemplates(checking, path, value, visible);
   }
 }
 
-/** Checks a field without a field maker, which is never resolved at run time: it can only use values known when the rule loads. */
+/** Checks a field that is never resolved at run time, such as one without a field maker: it can only use values known when the rule loads. */
 function checkPlain(checking: Checking, path: Path, value: unknown, visible: Visible, resolve: boolean): void {
   if (!hasTemplate(value)) return;
   const { parts } = parseTemplate(value as string);

@@ -1,5 +1,6 @@
 import type { Json } from "../../model/json.ts";
 import type { Position, Problem } from "../../model/problem.ts";
+import type { Field } from "../../model/rule.ts";
 import type { SecretFault } from "../../secrets/secrets.ts";
 import { formatPath } from "../expressions/references.ts";
 import { hintAtUnknownKey, nearest } from "../hints.ts";
@@ -96,6 +97,8 @@ function withPath(path: Path, message: string): string {
 export interface CheckContext {
   /** Values of `config` in force, after they are known; undefined in an action, which has none. */
   config?: Record<string, Json>;
+  /** The config fields, if others than the operators set their values: the rule's editors, or a source. */
+  editable?: Record<string, Field>;
   env: Record<string, string | undefined>;
   secretFault?: (name: string) => SecretFault | undefined;
   /** Ids of people and names of groups, if known. */

@@ -14,9 +14,9 @@ import { calls, childrenOf, findReferences, formatPath, lookUp, type Reference }
  * The names that an expression sees: `event`, `steps`, `errors`, `config`, `env`, `secrets`, `state`, `inputs`, `run`, `rule`,
  * `item`, `index`, `error`. `$now` is not a name: it is the time in milliseconds that `now()` returns, so that tests and
  * replays are deterministic; without it `now()` is the machine's time. `$meter` is not a name either: it measures the cost of the
- * rule's expressions. A scope without a prototype is evaluated without a copy.
+ * rule's expressions, and `$hosts` has the hosts that config values may name, by key. A scope without a prototype is evaluated without a copy.
  */
-export type Scope = Record<string, unknown> & { $now?: number; $meter?: Meter };
+export type Scope = Record<string, unknown> & { $now?: number; $meter?: Meter; $hosts?: Record<string, string[]> };
 
 /** An expression could not be evaluated. A retry with the same values fails in the same way. */
 export class ExpressionError extends Error {

@@ -48,6 +48,10 @@ export function addFunctions(environment: Environment, now: () => number): void 
   add("string", "_split", ["string"], "list<string>", (text: string, separator: string) => text.split(separator));
   add("list", "_join", [], "string", (list: unknown[]) => join(list, ""));
   add("list", "_join", ["string"], "string", join);
+  // As within other text: CEL's own is only for single values.
+  for (const type of ["list", "map"]) {
+    environment.registerFunction(`string(${type}): string`, (value: unknown) => writeExactJson(toPlain(value)));
+  }
   add("dyn", "_json", [], "string", (value: unknown) => writeExactJson(toPlain(value)));
   add("string", "fromJson", [], "dyn", fromJson);
   add("dyn", "hash", [], "string", hash);

@@ -6,6 +6,7 @@ import { mapFields } from "../fields/map_fields.ts";
 import type { Kind } from "../kind.ts";
 import { compile, evaluate, ExpressionError, type Scope, showResult } from "./expression.ts";
 import { LruCache } from "./lru_cache.ts";
+import { expectHost } from "./url_host.ts";
 
 /**
  * Resolves every `${{ }}` in a value, at any depth. A string that is one expression keeps its type; inside other text null
@@ -149,7 +150,7 @@ const READERS: Partial<Record<FieldInfo["is"], (value: Json) => Json | undefined
  */
 function resolveUrl(text: string, scope: Scope): string {
   const { parts } = parseText(text);
-  return parts.map((part, index) => {
+  const url = parts.map((part, index) => {
     if (typeof part === "string") return part;
     const value = asText(evaluate(part.expression, scope));
     const before = parts[index - 1];
@@ -171,6 +172,8 @@ function resolveUrl(text: string, scope: Scope): string {
     }
     return encodeURIComponent(value);
   }).join("");
+  if (scope.$hosts !== undefined) expectHost(parts, url, scope.$hosts);
+  return url;
 }
 
 function resolveText(text: string, scope: Scope): Json {

@@ -278,6 +278,15 @@ export function connection(): z.ZodType<string> {
   });
 }
 
+/** How a request is authorized: `{ bearer: … }`, `{ basic: "user:password" }` or `{ connection: asana }`. */
+export function requestAuth() {
+  return z.union([
+    z.strictObject({ bearer: template() }),
+    z.strictObject({ basic: template() }),
+    z.strictObject({ connection: connection() }),
+  ]).optional().describe("{ bearer: token }, { basic: user:password } or { connection: name }");
+}
+
 /** Lists of steps by the names of their branches. They are checked as steps; the parsed value has only the names. */
 export function branches(): z.ZodType<string[]> {
   const schema = { type: "object", additionalProperties: { $ref: "#/definitions/steps" }, minProperties: 1 };

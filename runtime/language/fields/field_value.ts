@@ -42,7 +42,7 @@ function problemOf(field: Omit<Field, "required">, value: Json): string | undefi
   if (field.choices !== undefined && !field.choices.includes(value)) {
     return `expected ${oneOf(field.choices)}, got ${show(value)}`;
   }
-  return outOfRange(field, value) ?? outOfPattern(field, value);
+  return outOfRange(field, value) ?? outOfPattern(field, value) ?? outOfHosts(field, value);
 }
 
 function problemOfItems(of: ItemField | undefined, items: Json[]): string | undefined {
@@ -162,6 +162,23 @@ function outOfRange({ min = -Infinity, max = Infinity }: Omit<Field, "required">
 function outOfPattern({ pattern }: Omit<Field, "required">, value: Json): string | undefined {
   if (pattern === undefined || typeof value !== "string" || matches(value, wholeText(pattern))) return undefined;
   return `expected text that matches ${pattern}, got ${show(value)}`;
+}
+
+/** The value is an address, or the name of a host itself. */
+function outOfHosts({ hosts }: Omit<Field, "required">, value: Json): string | undefined {
+  if (hosts === undefined || typeof value !== "string") return undefined;
+  const host = /^https?:\/\//.test(value) ? URL.parse(value)?.host : value;
+  if (host !== undefined && hosts.includes(host)) return undefined;
+  return `expected the host ${hosts.join(" or ")}, got ${show(value)}`;
+}
+
+/** What is wrong with the name of a host, with its port unless that is 443; undefined if nothing is. */
+export function hostProblem(value: string): string | undefined {
+  const named = URL.parse(value.includes("://") ? value : `https://${value}`)?.host;
+  if (named === undefined || named === "" || named.includes("*")) {
+    return `expected a host such as app.asana.com, got "${value}"`;
+  }
+  return named === value ? undefined : `expected a host without scheme, path and port 443; write ${named}`;
 }
 
 /** The pattern of a whole text, as HTML's `pattern` means it. */

@@ -6,12 +6,16 @@ import { nearest } from "../hints.ts";
 import { findContradictions } from "./contradictions.ts";
 import { fieldInfo } from "./field.ts";
 import { asWritten, type SourceText } from "./field_text.ts";
-import { checkValue, isTextType, wholeText } from "./field_value.ts";
+import { checkValue, hostProblem, isTextType, wholeText } from "./field_value.ts";
 import { parseWith, type SchemaProblem } from "../checker/sentences.ts";
 
 const scalar = z.union([z.string(), z.number(), z.boolean()]);
 const name = z.string().min(1);
 const type = z.enum(FIELD_TYPES);
+const host = z.string().superRefine((value, context) => {
+  const message = hostProblem(value);
+  if (message !== undefined) context.addIssue({ code: "custom", message });
+});
 
 /** What a value has to be. */
 const valueShape = {
@@ -35,6 +39,9 @@ export const fieldSchema = z.strictObject({
   lines: z.number().int().min(1).optional().describe("For text in a form: how many lines to show"),
   of: z.union([type, z.strictObject({ type, ...valueShape })]).optional().describe(
     "For a list: the type of its items, or { type: integer, min: 1 }",
+  ),
+  hosts: z.array(host).min(1).optional().describe(
+    "For an address or the name of a host: the only hosts that it may be, such as [app.asana.com]",
   ),
   requires: z.array(z.union([name, z.strictObject({ any: z.array(name).min(1) })])).min(1).optional().describe(
     "Fields that must be set beside it: [a, { any: [b, c] }]",
@@ -215,7 +222,7 @@ function moveToItems(field: Field): void {
 /** Options that do not fit the type, or that no value can satisfy. */
 function problemsOfOptions(field: ItemField & Partial<Field>, below?: string): SchemaProblem[] {
   const problems: SchemaProblem[] = [];
-  const { type, choices, min, max, pattern, under, of } = field;
+  const { type, choices, min, max, pattern, under, of, hosts } = field;
   const report = (key: string, message: string, hint?: string, part: SchemaProblem["part"] = "value") =>
     problems.push({ path: below === undefined ? [key] : [below, key], part, message, ...(hint && { hint }) });
   if (type === "list" && below !== undefined) report("type", "a list of lists is not possible", "write of: text");
@@ -226,6 +233,14 @@ function problemsOfOptions(field: ItemField & Partial<Field>, below?: string): S
   if (of !== undefined && type !== "list") report("of", '"of" means nothing without type: list', undefined, "key");
   if (under !== undefined && type !== "path") {
     report("under", '"under" means nothing without type: path', undefined, "key");
+  }
+  if (hosts !== undefined && type !== "url" && type !== "text") {
+    report(
+      "hosts",
+      `"hosts" means nothing for a ${type}`,
+      "it limits a url, or a text that is the name of a host",
+      "key",
+    );
   }
   const fault = pattern === undefined ? undefined : patternProblem(wholeText(pattern));
   if (pattern !== undefined && !isTextType(field)) {

@@ -1,5 +1,5 @@
 import { join, ordered } from "../ledger/ordered.ts";
-import { typePatterns } from "../../model/event.ts";
+import { OWN_PREFIX, typePatterns } from "../../model/event.ts";
 import type { OwnEvent, OwnEventType } from "../../model/own_events.ts";
 import type { Rows } from "../ledger/rows.ts";
 import type { Condition, ConditionChange, Notice } from "../own.ts";
@@ -20,7 +20,8 @@ export function isTold(rows: Rows, type: OwnEventType, { isHeard }: Pick<At, "is
 }
 
 function isAwaited(rows: Rows, type: OwnEventType): boolean {
-  if (rows.size("wait") === 0) return false;
+  // Nearly always nobody waits for any own event.
+  if (rows.size("wait") === 0 || rows.first("wait", "event", OWN_PREFIX) === undefined) return false;
   return typePatterns(type).some((pattern) => rows.first("wait", "event", join(pattern, "")) !== undefined);
 }
 

@@ -1,6 +1,7 @@
 import { formatDuration } from "../../model/duration.ts";
 import { messageOf } from "../../model/errors.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
+import { InterruptedError } from "../../workers/workers.ts";
 import { keepGoing } from "../timetable.ts";
 import type { Detach } from "../trigger.ts";
 import { type PollContext, type Reading } from "./poll_args.ts";
@@ -40,6 +41,8 @@ export function attachListening(context: PollContext): Detach {
     }
     if (signal.aborted) return undefined;
     const now = clock.now();
+    // Another rule that listens with this module was to blame.
+    if (failure instanceof InterruptedError) return now + PAUSE;
     failures = now - startedAt >= STEADY ? 0 : failures;
     const pause = Math.min(PAUSE * 2 ** failures++, LONGEST_PAUSE);
     const next = Math.max(now + pause, askedBackOff(failure, now) ?? 0);

@@ -120,10 +120,11 @@ function addressOf({ poll }: ReadPollArgs): string {
   return `${kind} ${Array.isArray(main) ? main.join(" ") : main}`;
 }
 
-function checkSource({ poll, headers, pages, format, charset }: ReadPollArgs): string[] {
+function checkSource({ poll, headers, auth, pages, format, charset }: ReadPollArgs): string[] {
   const problems: string[] = [];
   const isUrl = typeof poll === "string";
   if (!isUrl && headers !== undefined) problems.push(`"headers" belongs in the step, beside "http"`);
+  if (!isUrl && auth !== undefined) problems.push(`auth: "auth" belongs in the step, beside "http" or "call"`);
   if (!isUrl && pages !== undefined && !("http" in poll)) problems.push(`"pages" needs a URL to poll`);
   const hasText = isUrl || "http" in poll || "run" in poll || isCommandFile(poll);
   if (format !== undefined && !hasText) {

@@ -7,6 +7,7 @@ import {
   format,
   number,
   request,
+  requestAuth,
   source,
   template,
   url,
@@ -26,6 +27,7 @@ export const schemas = {
   options: {
     every: duration().default(300_000),
     headers: z.record(z.string(), template()).optional(),
+    auth: requestAuth(),
     items: expression({ names: DOCUMENT }).optional(),
     key: expression({ names: ["item", "index"] }).optional(),
     on: z.array(z.enum(["added", "changed", "removed"])).min(1).default(["added", "changed"]),
@@ -59,10 +61,15 @@ export type PollArgs = Args<typeof schemas>;
 export type ReadPollArgs = ReadArgs<typeof schemas>;
 export type PollContext = TriggerContext<PollArgs>;
 
+/** An item that is as the baseline has it: only its key is kept in memory. */
+export class Unchanged {
+  constructor(readonly key: string) {}
+}
+
 /** The result of reading the source once. */
 export interface Reading {
   /** The value of `items`, or the whole document. */
-  items: Json;
+  items: Json | (Json | Unchanged)[];
   /** True if these are only the items since the last cursor: an absent item was not removed. */
   incremental: boolean;
   /** False if pages were left unread: an absent item may be on one of them. */
@@ -85,8 +92,8 @@ export interface Reading {
 export type Asking = Pick<Reading, "cursor" | "etag" | "lastModified">;
 
 /** @throws Error if the value is no list */
-export function listOf(value: Json, what: string): Json[] {
-  if (Array.isArray(value)) return value;
+export function listOf<Item extends Json | Unchanged>(value: Json | Item[], what: string): Item[] {
+  if (Array.isArray(value)) return value as Item[];
   const found = isObject(value)
     ? `an object with ${Object.keys(value).slice(0, 8).join(", ") || "no keys"}`
     : writeExactJson(value);

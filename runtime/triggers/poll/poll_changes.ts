@@ -4,7 +4,7 @@ import { writeExactJson } from "../../formats/exact_json.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { evaluate, ExpressionError } from "../../language/expressions/expression.ts";
 import type { Meter } from "../../language/expressions/meter.ts";
-import { listOf, type Reading } from "./poll_args.ts";
+import { listOf, type Reading, Unchanged } from "./poll_args.ts";
 import type { PollSettings } from "./poll_settings.ts";
 import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { Slices } from "../../host/slices.ts";
@@ -37,7 +37,7 @@ differ.processor.pipes.diff.before("trivial", diffBigInts);
 
 /** The items of one poll, by key. */
 export interface KeyedItems {
-  items: Map<string, Json>;
+  items: Map<string, Json | Unchanged>;
   /** Those that are gone, as the source says. */
   removed: Set<string>;
   /** Which items were left out, in sentences for the log. */
@@ -57,19 +57,20 @@ export async function keyItems(
   meter?: Meter,
 ): Promise<KeyedItems> {
   const removed = new Set(gone?.keys());
-  if (key === undefined) return { items: new Map([[WHOLE, items]]), removed, warnings: [] };
-  const keyed = new Map<string, Json>();
+  if (key === undefined) return { items: new Map([[WHOLE, items as Json]]), removed, warnings: [] };
+  const keyed = new Map<string, Json | Unchanged>();
   const keyless: { index: number; item: Json }[] = [];
   const conflicts: { name: string; first: Json; other: Json }[] = [];
   const slices = new Slices();
   const list = listOf(items, "the source");
   for (const [index, item] of list.entries()) {
-    const name = keyIn(item, index, key, meter);
+    const name = item instanceof Unchanged ? item.key : keyIn(item, index, key, meter);
     const first = name === undefined ? undefined : keyed.get(name);
-    if (name === undefined) keyless.push({ index, item });
-    else if (index < (gone?.get(name) ?? 0)) continue;
-    else if (first === undefined || inOrder) keyed.set(name, item);
-    else if (!isSameItem(first, item, ignore)) conflicts.push({ name, first, other: item });
+    if (index < (gone?.get(name ?? "") ?? 0)) continue;
+    if (name !== undefined && (first === undefined || inOrder)) keyed.set(name, item);
+    else if (item instanceof Unchanged || first instanceof Unchanged) continue;
+    else if (name === undefined) keyless.push({ index, item });
+    else if (!isSameItem(first!, item, ignore)) conflicts.push({ name, first: first!, other: item });
     if (slices.isOver) await slices.next();
   }
   for (const name of gone?.keys() ?? []) if (keyed.has(name)) removed.delete(name);
@@ -79,8 +80,8 @@ export async function keyItems(
   return { items: keyed, removed, warnings };
 }
 
-/** Undefined if the item has no key: the expression fails, or gives empty text, null, a list or an object. */
-function keyIn(item: Json, index: number, key: string, meter: Meter | undefined): string | undefined {
+/** The key of an item. Undefined if it has none: the expression fails, or gives empty text, null, a list or an object. */
+export function keyIn(item: Json, index: number, key: string, meter: Meter | undefined): string | undefined {
   try {
     const value = evaluate(key, { item, index, $meter: meter });
     return value === null || value === "" || typeof value === "object" ? undefined : String(value);
@@ -121,11 +122,10 @@ function excerpt(item: Json): string {
 export async function findChanges(
   baseline: AsyncIterable<Map<string, Json>>,
   { items, removed: gone }: Pick<KeyedItems, "items" | "removed">,
-  { ignore, at }: Pick<PollSettings, "ignore" | "at">,
+  settings: Pick<PollSettings, "ignore" | "at">,
   keepAbsent: boolean,
   meter?: Meter,
 ): Promise<Change[]> {
-  const timeOf = (item: Json) => at === undefined ? undefined : changedAt(item, at, meter);
   const known = new Set<string>();
   const changed = new Map<string, { type: "changed" | "touched"; old: Json }>();
   const removed: Change[] = [];
@@ -137,16 +137,15 @@ export async function findChanges(
       const item = items.get(key);
       if (item !== undefined) {
         known.add(key);
-        const [before, now] = [timeOf(old), timeOf(item)];
-        if (before !== undefined && now !== undefined && now < before) continue;
-        if (!isSameItem(old, item, ignore)) changed.set(key, { type: "changed", old });
-        else if (now !== before) changed.set(key, { type: "touched", old });
+        const type = item instanceof Unchanged ? "same" : compareItems(old, item, settings, meter);
+        if (type !== "same") changed.set(key, { type, old });
       } else if (!keepAbsent || gone.has(key)) removed.push({ type: "removed", key, old, new: null });
       if (slices.isOver) await slices.next();
     }
   }
   const present: Change[] = [];
   for (const [key, item] of items) {
+    if (item instanceof Unchanged) continue;
     const found = changed.get(key);
     if (found !== undefined) present.push({ ...found, key, new: item });
     else if (!known.has(key)) present.push({ type: "added", key, old: null, new: item });
@@ -154,12 +153,36 @@ export async function findChanges(
   return [...present, ...removed];
 }
 
-/** When an item was last changed, in milliseconds or whatever unit its numbers have; undefined if that is unknown. */
+/** How an item differs from that of the baseline; an older one, from a cache, counts as the same. */
+export function compareItems(
+  old: Json,
+  item: Json,
+  { ignore, at }: Pick<PollSettings, "ignore" | "at">,
+  meter?: Meter,
+): "same" | "changed" | "touched" {
+  const [before, now] = [old, item].map((each) => at === undefined ? undefined : changedAt(each, at, meter));
+  if (before !== undefined && now !== undefined && now < before) return "same";
+  if (!isSameItem(old, item, ignore)) return "changed";
+  return now === before ? "same" : "touched";
+}
+
+/** Smaller numbers are seconds since the epoch, others milliseconds: these are in 1973, seconds in the year 5138. */
+const LEAST_MILLISECONDS = 1e11;
+
+/**
+ * When an item was last changed, in milliseconds since the epoch; undefined if that is unknown. Platforms send text such as
+ * `2027-01-04T06:30:00Z`, or seconds or milliseconds, also as text.
+ */
 export function changedAt(item: Json, at: string, meter?: Meter): number | undefined {
   try {
     const value = evaluate(at, { item, index: 0, $meter: meter });
-    const time = typeof value === "number" ? value : Date.parse(String(value));
-    return Number.isNaN(time) ? undefined : time;
+    const isNumber = typeof value === "number" || typeof value === "bigint" || /^\d{9,}(\.\d+)?$/.test(String(value));
+    if (!isNumber) {
+      const time = Date.parse(String(value));
+      return Number.isNaN(time) ? undefined : time;
+    }
+    const time = Number(value);
+    return time < LEAST_MILLISECONDS ? time * 1_000 : time;
   } catch (error) {
     if (error instanceof ExpressionError) return undefined;
     throw error;

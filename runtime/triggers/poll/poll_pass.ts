@@ -6,7 +6,8 @@ import { RetryAfterError } from "../../model/errors.ts";
 import type { Cause } from "../../model/event.ts";
 import type { Json, JsonObject } from "../../model/json.ts";
 import { readBaseline, type TriggerEvent } from "../trigger.ts";
-import { listOf, type PollContext, type Reading } from "./poll_args.ts";
+import { keeperOf, type KeepPage } from "./keep_page.ts";
+import { listOf, type PollContext, type Reading, Unchanged } from "./poll_args.ts";
 import { PollCappedError, settingsOf } from "./poll_settings.ts";
 import { indexBaseline, tellStagnant, timesOf } from "./stagnant.ts";
 import { readSource } from "./poll_source.ts";
@@ -56,7 +57,7 @@ export async function readPollMark({ store, rule, trigger }: PollContext): Promi
 export async function pollOnce(context: PollContext): Promise<void> {
   const stored = await readPollMark(context);
   const polled = context.clock.now();
-  const reading = await readOrPostpone(context, stored, knownMark(context, stored));
+  const reading = await readOrPostpone(context, stored, polled);
   if (context.signal.aborted) return;
   const began = await takeReading(context, reading, stored, polled);
   await tellStagnant(context, began);
@@ -88,24 +89,27 @@ export async function takeReading(
     await note(context, known!, { ...known!, polled, notBefore: undefined, timed });
     return known!.began;
   }
-  const { began, sequence } = known ?? { began: polled, sequence: 0 };
   const { etag, lastModified, cursor, isPushed } = reading;
-  const done = { fingerprint: fingerprintOf(context), began, sequence, polled, etag, lastModified, cursor, timed };
+  const begun = known
+    ? { ...markOf(context, readAt), began: known.began, sequence: known.sequence }
+    : markOf(context, readAt);
+  const done: PollMark = { ...begun, etag, lastModified, cursor, timed };
   // Pushed items are new, even the first ones.
   const isTold = known !== undefined || isPushed || (stored === undefined && args.first === "emit");
   if (isTold) await emitChanges(context, reading, known, done, readAt);
   else await seed(context, reading, done);
-  return began;
+  return done.began;
 }
 
 /** Reads the source. If it fails and asks for a pause, the pause is stored before the error is thrown again. */
 async function readOrPostpone(
   context: PollContext,
   stored: PollMark | undefined,
-  known: PollMark | undefined,
+  readAt: number,
 ): Promise<Reading | null> {
+  const known = knownMark(context, stored);
   try {
-    const reading = await readSource(context, known ?? {});
+    const reading = await readSource(context, known ?? {}, keeperFor(context, stored, readAt));
     return reading && limited(context, reading);
   } catch (error) {
     const until = askedBackOff(error, context.clock.now());
@@ -114,6 +118,20 @@ async function readOrPostpone(
     }
     throw error;
   }
+}
+
+/** What stays in memory of the pages of a look; undefined if all does. */
+function keeperFor(context: PollContext, stored: PollMark | undefined, readAt: number): KeepPage | undefined {
+  if (knownMark(context, stored) !== undefined) return keeperOf(context, undefined);
+  // A baseline of other settings stays until the whole look has worked; items that are told are needed.
+  const isNew = stored === undefined ? context.args.first === "seed" : stored.seeding;
+  return isNew ? keeperOf(context, asJson({ ...markOf(context, readAt), seeding: true })) : undefined;
+}
+
+/** The mark of a baseline that begins. */
+function markOf(context: PollContext, readAt: number): PollMark {
+  const polled = new Date(readAt).toISOString();
+  return { fingerprint: fingerprintOf(context), began: polled, sequence: 0, polled };
 }
 
 /**
@@ -142,18 +160,20 @@ async function note(context: PollContext, before: PollMark, mark: PollMark): Pro
 
 async function seed(context: PollContext, reading: Reading, done: PollMark): Promise<void> {
   const key = keyOf(context, reading);
-  const items = reading.incremental && key === undefined ? [] : [...(await keyedItems(context, reading, key)).items];
-  const chunks = [...chunked(items)];
+  const { items, removed } = reading.incremental && key === undefined
+    ? { items: new Map<string, Json>(), removed: new Set<string>() }
+    : await keyedItems(context, reading, key);
+  const isBegun = [...items.values()].some((item) => item instanceof Unchanged);
+  const chunks = [...chunked(changedOf(items))];
   const seenAt = context.clock.now();
   if (chunks.length === 0) chunks.push([]);
   for (const [index, put] of chunks.entries()) {
     if (context.signal.aborted) return;
     if (index % (RELIEF / CHUNK) === 1) relieveMemory();
     const mark: PollMark = index === chunks.length - 1 ? done : { ...done, seeding: true };
-    await context.ingest([], {
-      mark: asJson(mark),
-      baseline: { ...(index === 0 && { clear: true }), put, remove: [], times: timesOf(context, put, seenAt) },
-    });
+    const times = timesOf(context, put, seenAt);
+    const first = index === 0 && (isBegun ? { remove: [...removed] } : { clear: true });
+    await context.ingest([], { mark: asJson(mark), baseline: { put, remove: [], times, ...first } });
   }
 }
 
@@ -224,7 +244,7 @@ async function emitAll(
   known: PollMark | undefined,
   done: PollMark,
 ): Promise<void> {
-  const items = listOf(reading.items, "the source");
+  const items = listOf<Json>(reading.items as Json, "the source");
   if (!context.args.on.includes("added")) return await save(context, done);
   const { began, sequence } = done;
   const { etag, lastModified, cursor } = known ?? {};
@@ -263,6 +283,10 @@ function toEvent(
   };
 }
 
+function* changedOf(items: KeyedItems["items"]): Generator<[string, Json]> {
+  for (const [key, item] of items) if (!(item instanceof Unchanged)) yield [key, item];
+}
+
 async function* nothing(): AsyncGenerator<never> {}
 
 /** What the baseline has of the items that were read: absent ones do not matter. */
@@ -270,7 +294,7 @@ async function* readItems(
   { store, rule, trigger }: PollContext,
   { items, removed }: KeyedItems,
 ): AsyncGenerator<Map<string, Json>> {
-  for (const keys of chunked(new Set([...items.keys(), ...removed]))) {
+  for (const keys of chunked(new Set([...changedOf(items)].map(([key]) => key).concat(...removed)))) {
     yield await store.getItems({ rule: rule.id, trigger: trigger.id }, keys);
   }
 }

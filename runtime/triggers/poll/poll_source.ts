@@ -5,6 +5,7 @@ import { evaluate, ExpressionError } from "../../language/expressions/expression
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { parseBeside } from "../../workers/parsing/parse_in_thread.ts";
 import { type Asking, isCommandFile, listOf, type PollContext, type Reading } from "./poll_args.ts";
+import type { KeepPage } from "./keep_page.ts";
 import { ItemLimit, settingsOf } from "./poll_settings.ts";
 import { isPage, readPages } from "./read_pages.ts";
 
@@ -19,16 +20,19 @@ const NOT_MODIFIED = 304;
 
 /**
  * Reads the source of a poll: a URL, `{ http, … }`, `{ run }`, `{ call }` or any other step.
+ * @param keep what stays in memory of the pages of a source
  * @returns null if nothing changed (304)
  * @throws the errors of the step; FormatError, ExpressionError or Error if its output is not what was expected
  */
-export async function readSource(context: PollContext, asking: Asking): Promise<Reading | null> {
-  const { poll, headers, charset } = context.args;
-  const named: JsonObject = typeof poll === "string" ? { http: poll, ...(headers && { headers }) } : poll;
+export async function readSource(context: PollContext, asking: Asking, keep?: KeepPage): Promise<Reading | null> {
+  const { poll, headers, auth, charset } = context.args;
+  const named: JsonObject = typeof poll === "string"
+    ? { http: poll, ...(headers && { headers }), ...(auth && { auth }) }
+    : poll;
   const source: JsonObject = { ...named, ...(charset !== undefined && { charset }) };
   if ("http" in source) return await readHttp(context, source, asking);
   if ("run" in source || isCommandFile(source)) return await readRun(context, source, asking);
-  return await readStep(context, source, asking);
+  return await readStep(context, source, asking, keep);
 }
 
 async function readHttp(context: PollContext, source: JsonObject, asking: Asking): Promise<Reading | null> {
@@ -167,13 +171,18 @@ function checkColumns({ args }: PollContext, text: string, format: Format, rows:
 }
 
 /** A function or another step: it returns pages of a source, a list, or a document. */
-async function readStep(context: PollContext, source: JsonObject, { cursor = null }: Asking): Promise<Reading> {
-  if (context.source !== undefined) return await readPages(context, source, cursor);
+async function readStep(
+  context: PollContext,
+  source: JsonObject,
+  { cursor = null }: Asking,
+  keep: KeepPage | undefined,
+): Promise<Reading> {
+  if (context.source !== undefined) return await readPages(context, source, cursor, { keep });
   const output = await context.execute(source, { cursor }, context.signal);
   const isList = isObject(output) && Array.isArray(output.items);
   // A function that once gave a cursor returns only what is new.
   if (context.args.items === undefined && (isPage(output) || (isList && cursor !== null))) {
-    return await readPages(context, source, cursor, output);
+    return await readPages(context, source, cursor, { first: output, keep });
   }
   const reading = toReading(context, {
     body: isList && context.args.items === undefined ? output.items : output,

@@ -1,9 +1,9 @@
 import { writeExactJson } from "../../formats/exact_json.ts";
-import { RELIEF, relieveMemory } from "../../host/memory.ts";
 import { CursorExpired } from "../../model/errors.ts";
 import { isObject, type Json, type JsonObject } from "../../model/json.ts";
 import { ItemLimit, settingsOf } from "./poll_settings.ts";
-import { listOf, type PollContext, type Reading } from "./poll_args.ts";
+import type { KeepPage } from "./keep_page.ts";
+import { listOf, type PollContext, type Reading, type Unchanged } from "./poll_args.ts";
 
 /** One page as a source or a function returned it. */
 interface Page {
@@ -26,52 +26,60 @@ export function isPage(output: Json): output is JsonObject {
 /**
  * Reads a source by its cursor, page after page. If the cursor has expired it is read from the start, as for the first time:
  * what is told are then the differences from the baseline.
- * @param first the first page, if it is known
+ * @param how `first` is the first page, if it is known; `keep` says what stays in memory of each page
  */
 export async function readPages(
   context: PollContext,
   step: JsonObject,
   cursor: Json,
-  first?: Json,
+  { first, keep }: { first?: Json; keep?: KeepPage } = {},
 ): Promise<Reading> {
   try {
-    return await readFrom(context, step, cursor, first);
+    return await readFrom(context, step, cursor, keep, first);
   } catch (error) {
     if (!(error instanceof CursorExpired)) throw error;
     context.log.info(`${context.trigger.id}: the cursor has expired, so everything is read`);
-    const reading = await readAgain(context, step);
+    const reading = await readAgain(context, step, keep);
     return { ...reading, cursor: reading.cursor ?? readCursor(error.cursor) };
   }
 }
 
-async function readAgain(context: PollContext, step: JsonObject): Promise<Reading> {
+async function readAgain(context: PollContext, step: JsonObject, keep: KeepPage | undefined): Promise<Reading> {
   try {
-    return await readFrom(context, step, null);
+    return await readFrom(context, step, null, keep);
   } catch (error) {
     if (!(error instanceof CursorExpired)) throw error;
     throw new Error("The source said that its cursor has expired when it was read without one");
   }
 }
 
-async function readFrom(context: PollContext, step: JsonObject, begin: Json, first?: Json): Promise<Reading> {
+async function readFrom(
+  context: PollContext,
+  step: JsonObject,
+  begin: Json,
+  keep: KeepPage | undefined,
+  first?: Json,
+): Promise<Reading> {
   const settings = settingsOf(context);
+  const { take = Infinity } = settings;
   const limit = new ItemLimit(settings);
-  const items: Json[] = [];
+  const items: (Json | Unchanged)[] = [];
+  let cut = false;
   const removed = new Map<string, number>();
   const seen = new Set([writeExactJson(begin)]);
   let cursor = begin;
   for (let output = first;; output = undefined) {
     const page = readPage(output ?? await context.execute(step, { cursor }, context.signal));
-    // One by one: a page may have more items than a call can have arguments.
-    for (const item of page.items) items.push(item);
-    for (const key of page.removed) removed.set(key, items.length);
-    if (items.length % RELIEF < page.items.length) relieveMemory();
     const full = limit.add(page.items.length);
+    const taken = page.items.slice(0, take - items.length);
+    cut ||= taken.length < page.items.length;
+    // One by one: a page may have more items than a call can have arguments.
+    for (const item of await keep?.(taken, items.length) ?? taken) items.push(item);
+    for (const key of page.removed) removed.set(key, items.length);
     const { more, complete } = page;
     if (!more || (full && begin === null)) {
-      const cut = settings.take !== undefined && items.length > settings.take;
       return {
-        items: cut ? items.slice(0, settings.take) : items,
+        items,
         removed,
         incremental: !complete || more || cut,
         complete: true,
