@@ -59,7 +59,7 @@ export class DeviceLog {
     this.#push({ name, row: null });
   }
 
-  /** Stores the inventory's progress with the events of the devices that it adds and removes. */
+  /** Stores the inventory's progress with the events of the devices that it adds and removes. Waits if too many are not accepted. */
   async progress(progress: Progress, added: string[], removed: string[]): Promise<void> {
     const events = [
       ...this.#eventsOf("whenthen.device.added", added),
@@ -70,7 +70,8 @@ export class DeviceLog {
     // What was stored later would bring the row of a removed device back.
     const gone = new Set(removed);
     for (const entry of this.#entries) if (gone.has(entry.name)) delete entry.row;
-    await store.changeDevices({ fleet: this.fleet, progress, stopped, events }, clock.now());
+    const waiting = await store.changeDevices({ fleet: this.fleet, progress, stopped, events }, clock.now());
+    if (waiting > MOST_NOTICES) await this.#room();
   }
 
   /** Resolves when all is stored. */

@@ -24,6 +24,11 @@ let edges: Edge[] = [];
 let ended: TaskEnd[] = [];
 let isFlushing = false;
 let isClosing = false;
+/** When the wheel is turned next. */
+let planned = Infinity;
+let timer: ReturnType<typeof setTimeout> | undefined;
+/** Milliseconds between two turns at least: each wakes the thread up, and what is due meanwhile goes together. */
+const PAUSE = 20;
 
 installGlobals((level, message) => send({ type: "log", level, message: code?.translate(message) ?? message }));
 watchForCrashes();
@@ -31,7 +36,6 @@ const sessions = await open();
 if (sessions !== undefined) {
   port.onMessage((message) => receive(sessions, message as ToFleetThread));
   send({ type: "ready" });
-  turn(sessions, performance.now());
 }
 
 async function open(): Promise<Sessions | undefined> {
@@ -46,7 +50,10 @@ async function open(): Promise<Sessions | undefined> {
       },
       ...by !== undefined && { builtIn: { tcp, http, run }[by] },
       mark: setup.platform === undefined ? () => {} : (index) => port.mark(index),
-      onEdge: (edge) => void edges.push(edge),
+      onEdge(edge) {
+        if (edges.push(edge) === 1) wakeAt(performance.now() + TICK);
+      },
+      onTimer: wakeAt,
       onEnded(end) {
         ended.push(end);
         // Not at the next tick: whoever sent the task sends the next one when this one has ended.
@@ -92,7 +99,8 @@ function receive(sessions: Sessions, message: ToFleetThread): void {
       return send({ type: "alive" });
     case "close":
       isClosing = true;
-      return sessions.stopAll();
+      sessions.stopAll();
+      return wakeAt(performance.now());
   }
 }
 
@@ -104,9 +112,17 @@ async function tell(
   send({ type: "told", request, devices });
 }
 
-/** Turns the wheel, and sends what has happened since the last turn. */
-function turn(sessions: Sessions, planned: number): void {
+/** Turns the wheel when something is due, and sends what has happened since the last turn. */
+function wakeAt(at: number): void {
+  if (sessions === undefined || at >= planned) return;
+  clearTimeout(timer);
+  planned = at;
+  timer = setTimeout(turn, Math.max(0, at - performance.now()), sessions);
+}
+
+function turn(sessions: Sessions): void {
   if (performance.now() - planned > 1_000) sessions.stalled();
+  planned = Infinity;
   const behind = sessions.turn();
   if (edges.length > 0) {
     send({ type: "edges", edges });
@@ -117,8 +133,7 @@ function turn(sessions: Sessions, planned: number): void {
     send({ type: "closed" });
   }
   const now = performance.now();
-  if (behind > 0) setImmediate(() => turn(sessions, now));
-  else setTimeout(() => turn(sessions, now + TICK), TICK);
+  wakeAt(behind > 0 ? now : Math.max(sessions.next() ?? Infinity, now + PAUSE));
 }
 
 function flushEnded(): void {

@@ -1,4 +1,3 @@
-import { hostname } from "node:os";
 import { UsageError } from "../model/errors.ts";
 import {
   DEVICE_STATES,
@@ -7,27 +6,13 @@ import {
   type Fleet,
   type Fleets,
   type FleetSummary,
-  type FleetTask,
   type Recipients,
   type TaskOrder,
   type TaskResult,
 } from "../model/fleet.ts";
-import type { Json } from "../model/json.ts";
 import type { Told } from "./messages.ts";
 import { LiveFleet, type LiveFleetOptions } from "./live_fleet.ts";
-import type { Device } from "./lives.ts";
-import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
-
-/** What the fleets of the program work with. */
-export interface LiveFleetsOptions extends LiveFleetOptions {
-  /** Executes a task that the fleet's file declares. Its templates are unresolved. */
-  call: (
-    fleet: Fleet,
-    call: NonNullable<FleetTask["call"]>,
-    scope: TaskScope,
-    signal: AbortSignal,
-  ) => Promise<Json>;
-}
+import type { Device } from "./device.ts";
 
 /** Milliseconds that a worker has to say when it last pinged; a page does not wait for one that blocks. */
 const ASK_TIMEOUT = 1_000;
@@ -39,7 +24,7 @@ export class LiveFleets implements Fleets {
   readonly #fleets = new Map<string, LiveFleet>();
   #changes: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly options: LiveFleetsOptions) {}
+  constructor(private readonly options: LiveFleetOptions) {}
 
   /** Takes the fleets of a load: new ones start, changed ones adapt, those without a file end. Resolves when that is done. */
   use(fleets: ReadonlyMap<string, Fleet>): Promise<void> {
@@ -96,29 +81,11 @@ export class LiveFleets implements Fleets {
   }
 
   recipients(fleet: string, to: Recipients): string[] {
-    const live = this.#find(fleet);
-    if (to === "all") return live.names();
-    if (typeof to === "string" && to !== "") return [to];
-    if (Array.isArray(to) && to.every((name) => typeof name === "string" && name !== "")) return [...new Set(to)];
-    if (isTags(to)) {
-      return live.names().filter((name) => live.devices.get(name)!.tags.some((tag) => to.tags.includes(tag)));
-    }
-    const given = JSON.stringify(to);
-    throw new UsageError(`Cannot send a task to ${given}: expected a name, a list of names, { tags: […] } or all`);
+    return this.#find(fleet).recipients(to);
   }
 
   task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
-    const live = this.#find(order.fleet);
-    const { clock, call } = this.options;
-    const sender: TaskSender = {
-      fleet: live.fleet,
-      names: this.recipients(order.fleet, order.to),
-      deviceOf: (name) => live.devices.get(name),
-      call: (said, scope, signal) => call(live.fleet, said, scope, signal),
-      worker: hostname(),
-      clock,
-    };
-    return sendTask(sender, order, onResults);
+    return this.#find(order.fleet).task(order, onResults);
   }
 
   again(fleet: string, name: string): Promise<boolean> {
@@ -169,10 +136,6 @@ export class LiveFleets implements Fleets {
       };
     });
   }
-}
-
-function isTags(to: Recipients): to is { tags: string[] } {
-  return typeof to === "object" && to !== null && "tags" in to && Array.isArray(to.tags);
 }
 
 function summaryOf({ fleet, devices, problem }: LiveFleet): FleetSummary {

@@ -11,7 +11,14 @@ import type { Progress, Store } from "../store/store.ts";
 import { triggerKinds } from "../triggers/index.ts";
 import type { PollContext } from "../triggers/poll/poll_args.ts";
 import { pollOnce, readPollMark } from "../triggers/poll/poll_pass.ts";
-import { type Capped, type Detach, readBaseline, type TriggerContext, type TriggerLog } from "../triggers/trigger.ts";
+import {
+  type Capped,
+  type Detach,
+  readBaseline,
+  type TriggerContext,
+  type TriggerKind,
+  type TriggerLog,
+} from "../triggers/trigger.ts";
 
 /** What inventories work with. */
 export interface InventoryOptions {
@@ -73,24 +80,43 @@ export class Inventory {
 
   /** Begins to look. Resolves after the first look, if one is due, or when that takes long. */
   async attach(): Promise<void> {
-    const { inventory: { triggers: [trigger] }, list } = this.fleet;
+    const { list } = this.fleet;
     if (list !== undefined) return await this.#compareList(list);
     const { clock } = this.options;
-    const kind = triggerKinds[trigger.kind];
-    const args = resolveArgs(kind, trigger.args, {
-      ...this.options.surroundings(this.fleet.id),
-      config: {},
-      $now: clock.now(),
-    });
-    const context = this.#context(args);
-    // The arguments were parsed with the schemas of a poll.
-    const mark = await readPollMark(context as PollContext);
-    const isDue = mark === undefined || Date.parse(mark.polled) + Number(args.every) <= clock.now();
+    const { kind, context } = this.#trigger();
+    const isDue = await this.#isDue(context);
     this.#detach = await kind.attach(context);
     if (!isDue) return;
     const cancel = clock.after(FIRST_LOOK, this.#looked.resolve);
     await this.#looked.promise;
     cancel();
+  }
+
+  /** One look, if one is due. */
+  async look(): Promise<void> {
+    const { list } = this.fleet;
+    if (list !== undefined) return await this.#compareList(list);
+    const { kind, context } = this.#trigger();
+    if (!await this.#isDue(context)) return;
+    try {
+      await kind.pass?.(context);
+    } catch (error) {
+      this.#report(messageOf(error));
+    }
+  }
+
+  #trigger(): { kind: TriggerKind; context: TriggerContext } {
+    const [trigger] = this.fleet.inventory.triggers;
+    const kind = triggerKinds[trigger.kind];
+    const { surroundings, clock } = this.options;
+    const scope = { ...surroundings(this.fleet.id), config: {}, $now: clock.now() };
+    return { kind, context: this.#context(resolveArgs(kind, trigger.args, scope)) };
+  }
+
+  async #isDue(context: TriggerContext): Promise<boolean> {
+    // The arguments were parsed with the schemas of a poll.
+    const mark = await readPollMark(context as PollContext);
+    return mark === undefined || Date.parse(mark.polled) + Number(context.args.every) <= this.options.clock.now();
   }
 
   /** Resolves when no look is in progress. */
@@ -132,7 +158,10 @@ export class Inventory {
         return [];
       },
       source: trigger && sourceOf(fleet.inventory, trigger),
-      execute: execute ?? ((source, input, signal) => this.options.execute(fleet, source, input, signal)),
+      execute: execute ?? ((source, input, signal) => {
+        this.warning = null;
+        return this.options.execute(this.fleet, source, input, signal);
+      }),
       hooks: { add: () => () => {} },
       subscriptions: { add: () => () => {} },
       log: {

@@ -1,25 +1,45 @@
+import { hostname } from "node:os";
 import { isDeepStrictEqual } from "node:util";
-import type { Clock } from "../host/clock.ts";
+import { type Clock, sleepFor } from "../host/clock.ts";
 import { Slices } from "../host/slices.ts";
 import { evaluate } from "../language/expressions/expression.ts";
-import { messageOf } from "../model/errors.ts";
-import { ALONE, type Fleet, type Places } from "../model/fleet.ts";
+import { messageOf, UsageError } from "../model/errors.ts";
+import {
+  ALONE,
+  type Fleet,
+  type FleetTask,
+  type Places,
+  type Recipients,
+  type TaskOrder,
+  type TaskResult,
+} from "../model/fleet.ts";
 import type { Json } from "../model/json.ts";
 import type { Progress, Store } from "../store/store.ts";
 import { DeviceLog, type DeviceLogOptions } from "./device_log.ts";
 import { Inventory, type InventoryChange, type InventoryOptions } from "./inventory.ts";
-import { type Device, Lives, type LivesOptions } from "./lives.ts";
+import type { Device } from "./device.ts";
+import { Lives, type LivesOptions } from "./lives.ts";
+import { sendTask, type TaskScope, type TaskSender } from "./send_task.ts";
 
 /** What fleets work with. */
 export interface LiveFleetOptions extends InventoryOptions, DeviceLogOptions, LivesOptions {
   store: InventoryOptions["store"] & DeviceLogOptions["store"] & Pick<Store, "listStopped">;
   clock: Clock;
+  /** Executes a task that the fleet's file declares. Its templates are unresolved. */
+  call: (
+    fleet: Fleet,
+    call: NonNullable<FleetTask["call"]>,
+    scope: TaskScope,
+    signal: AbortSignal,
+  ) => Promise<Json>;
   /** @default ALONE */
   places?: Places;
 }
 
 /** What a removal stores at once. */
 const SLICE = 500;
+/** Milliseconds between two looks whether all devices of an order are initialized. */
+const ALONE_PAUSE = 20;
 
 /** One fleet of the program: its inventory, and the lives of its devices. */
 export class LiveFleet {
@@ -29,6 +49,7 @@ export class LiveFleet {
   #inventory: Inventory;
   #sorted: string[] | undefined;
   #isOpen = false;
+  #isClosed = false;
   #release: (() => Promise<void>) | undefined;
   /** Resolves when the devices that were known are waiting for their init. */
   readonly #opened = Promise.withResolvers<void>();
@@ -47,6 +68,56 @@ export class LiveFleet {
   /** The names of its devices in order. */
   names(): string[] {
     return this.#sorted ??= [...this.devices.keys()].sort();
+  }
+
+  /**
+   * The names that recipients stand for.
+   * @throws UsageError if they are none
+   */
+  recipients(to: Recipients): string[] {
+    if (to === "all") return this.names();
+    if (typeof to === "string" && to !== "") return [to];
+    if (Array.isArray(to) && to.every((name) => typeof name === "string" && name !== "")) return [...new Set(to)];
+    if (isTags(to)) {
+      return this.names().filter((name) => this.devices.get(name)!.tags.some((tag) => to.tags.includes(tag)));
+    }
+    const given = JSON.stringify(to);
+    throw new UsageError(`Cannot send a task to ${given}: expected a name, a list of names, { tags: […] } or all`);
+  }
+
+  /** See {@link Fleets.task}. */
+  task(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
+    const { fleet, options: { clock, call } } = this;
+    const sender: TaskSender = {
+      fleet,
+      names: this.recipients(order.to),
+      deviceOf: (name) => this.devices.get(name),
+      call: (said, scope, signal) => call(fleet, said, scope, signal),
+      worker: hostname(),
+      clock,
+    };
+    return sendTask(sender, order, onResults);
+  }
+
+  /**
+   * For a pass in which no fleet runs: initializes the devices of one order, and stops them afterwards. Nothing is pinged.
+   */
+  async taskAlone(order: TaskOrder, onResults: (results: TaskResult[]) => void | Promise<void>): Promise<void> {
+    const { clock, store } = this.options;
+    const signal = order.signal ?? new AbortController().signal;
+    try {
+      await this.#read();
+      await this.#inventory.look();
+      const names = this.recipients(order.to).filter((name) => !order.done?.has(name));
+      const devices = names.flatMap((name) => this.devices.get(name) ?? []);
+      this.#isOpen = true;
+      this.lives.openFor(devices, await store.listStopped(this.fleet.id));
+      const isOpen = () => devices.some(({ state }) => state === "waiting" || state === "initializing");
+      while (isOpen() && this.lives.fault === null && !signal.aborted) await sleepFor(clock, ALONE_PAUSE, signal);
+      await this.task(order, onResults);
+    } finally {
+      await this.#close();
+    }
   }
 
   /** Looks after its devices as soon as the place is ours. */
@@ -103,19 +174,26 @@ export class LiveFleet {
 
   async #open(): Promise<void> {
     const rows = await this.options.store.listStopped(this.fleet.id);
+    await this.#read();
+    // What was removed meanwhile gets no session.
+    await this.#inventory.attach();
+    if (this.#isClosed) return;
+    this.#isOpen = true;
+    this.lives.open(rows);
+  }
+
+  /** The devices that are known. */
+  async #read(): Promise<void> {
     const slices = new Slices();
     for await (const page of this.#inventory.baseline()) {
       for (const [name, item] of page) this.#add(name, item);
       if (slices.isOver) await slices.next();
     }
-    // What was removed meanwhile gets no session.
-    await this.#inventory.attach();
-    this.#isOpen = true;
-    this.lives.open(rows);
   }
 
   async #close(): Promise<void> {
     this.#isOpen = false;
+    this.#isClosed = true;
     await this.#inventory.detach();
     await this.lives.close();
     await this.log.close();
@@ -161,4 +239,8 @@ export class LiveFleet {
       return [];
     }
   }
+}
+
+function isTags(to: Recipients): to is { tags: string[] } {
+  return typeof to === "object" && to !== null && "tags" in to && Array.isArray(to.tags);
 }

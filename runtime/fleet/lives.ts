@@ -3,11 +3,11 @@ import type { Cancel, Clock } from "../host/clock.ts";
 import type { Scope } from "../language/expressions/expression.ts";
 import { messageOf } from "../model/errors.ts";
 import type { DeviceState, Fleet } from "../model/fleet.ts";
-import type { Json } from "../model/json.ts";
 import type { StoppedDevice } from "../store/store.ts";
+import { type Device, givenOf } from "./device.ts";
 import type { DeviceLog } from "./device_log.ts";
 import type { FleetWorker } from "./fleet_worker.ts";
-import type { Edge, PingTarget } from "./messages.ts";
+import type { Edge } from "./messages.ts";
 import { resolveTarget } from "./ping_target.ts";
 import { Workers, type WorkersOptions } from "./workers.ts";
 
@@ -17,33 +17,12 @@ export interface LivesOptions extends Omit<WorkersOptions, "fleet"> {
   surroundings: (fleet: string) => Scope;
 }
 
-/** A device of the inventory. */
-export interface Device {
-  readonly name: string;
-  data: Json;
-  tags: string[];
-  state: DeviceState;
-  /** When it got its state, in milliseconds since the epoch. */
-  since: number;
-  failures: number;
-  error?: string;
-  /** For one that is dead or failed: when it is initialized again. */
-  again?: number;
-  target?: PingTarget;
-  /** Where its session is, also while that ends. */
-  worker?: FleetWorker<Device>;
-  index: number;
-  /** Its session was lost through no fault of its own: what it was before, so that nothing is told twice. */
-  before?: DeviceState;
-  isQueued?: true;
-  /** It is gone from the inventory; only its session still ends. */
-  isRemoved?: true;
-}
-
 /** Milliseconds between two slices of devices that get new sessions since the platform has changed. */
 const SLICE_PAUSE = 100;
 /** The longest pause before a worker is started again that ended without a culprit; it begins with a second. */
 const LONGEST_PAUSE = 60_000;
+/** After so long without another end, the next one is the first. */
+const CALM = 300_000;
 
 /**
  * Decides over the lives of one fleet's devices: who is initialized next, who is unreachable, dead or failed, and when those are
@@ -63,7 +42,9 @@ export class Lives {
   readonly #hadRow = new Set<string>();
   #alarm: { at: number; cancel: Cancel } | undefined;
   #isOpen = false;
+  /** Workers that ended without a culprit, one soon after another. */
   #crashes = 0;
+  #crashedAt = -Infinity;
   readonly #timers = new Set<Cancel>();
 
   constructor(
@@ -94,6 +75,14 @@ export class Lives {
     }
     for (const device of this.devices.values()) if (device.state === "waiting") this.#enqueue(device);
     this.#wakeStopped(this.options.clock.now());
+    this.#pump();
+  }
+
+  /** Begins with a few devices only, also those that were left alone. */
+  openFor(devices: Device[], rows: ReadonlyMap<string, StoppedDevice>): void {
+    this.#isOpen = true;
+    for (const name of rows.keys()) this.#hadRow.add(name);
+    this.#queue = devices;
     this.#pump();
   }
 
@@ -278,7 +267,6 @@ export class Lives {
   #onInitialized(device: Device): void {
     const { name, before } = device;
     this.#initializing--;
-    this.#crashes = 0;
     this.#set(device, before === "reachable" || before === "unreachable" ? before : "initialized");
     device.before = undefined;
     const row = this.#hadRow.delete(name) ? null : undefined;
@@ -341,16 +329,25 @@ export class Lives {
       if (this.#leaving.get(device.name) === device) this.#leaving.delete(device.name);
       if (device.isRemoved) continue;
       if (device.state === "initializing") this.#initializing--;
-      if (device === culprit) this.#accuse(device, reason);
-      else if (device.state !== "dead" && device.state !== "failed") {
+      if (device.state === "dead" || device.state === "failed") continue;
+      if (device === culprit && device.state !== "waiting") this.#accuse(device, reason);
+      else {
         device.before ??= device.state === "initializing" || device.state === "waiting" ? undefined : device.state;
         this.#wait(device);
       }
     }
     for (const device of this.devices.values()) if (device.state === "waiting") this.#enqueue(device);
     if (culprit !== undefined) return this.#pump();
-    this.fault = reason;
-    this.#after(Math.min(1_000 * 2 ** this.#crashes++, LONGEST_PAUSE), () => {
+    const now = this.options.clock.now();
+    this.#crashes = now - this.#crashedAt > CALM ? 0 : this.#crashes + 1;
+    this.#crashedAt = now;
+    this.#pause(reason, Math.min(1_000 * 2 ** this.#crashes, LONGEST_PAUSE));
+  }
+
+  /** Begins no sessions for a while. */
+  #pause(fault: string, ms: number): void {
+    this.fault = fault;
+    this.#after(ms, () => {
       this.fault = null;
       this.#pump();
     });
@@ -364,10 +361,10 @@ export class Lives {
     this.#fail(device, "dead", reason);
   }
 
-  /** The platform does not load: it is tried again when its file changes. */
+  /** The platform does not load: it is tried again when its file changes, and after a while. */
   #onUnusable(worker: FleetWorker<Device>, error: string): void {
-    this.fault = `the platform does not load: ${error}`;
-    this.options.onLog(this.fleet.id, "error", this.fault);
+    this.#pause(`the platform does not load: ${error}`, LONGEST_PAUSE);
+    this.options.onLog(this.fleet.id, "error", this.fault!);
     for (const device of worker.devices) {
       if (device === undefined) continue;
       device.worker = undefined;
@@ -383,8 +380,4 @@ export class Lives {
     });
     this.#timers.add(cancel);
   }
-}
-
-function givenOf({ index, name, data, target }: Device) {
-  return { index, name, data, ...target !== undefined && { target } };
 }

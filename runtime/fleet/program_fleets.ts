@@ -1,20 +1,26 @@
 import { UsageError } from "../model/errors.ts";
 import type { Fleet, Fleets } from "../model/fleet.ts";
-import type { LiveFleets, LiveFleetsOptions } from "./fleets.ts";
+import type { LiveFleetOptions } from "./live_fleet.ts";
+import type { LiveFleets } from "./fleets.ts";
 
 /** The fleets of the program. A program without fleets loads none of their code. */
 export class ProgramFleets implements Fleets {
   #live: LiveFleets | undefined;
   #fleets: ReadonlyMap<string, Fleet> = new Map();
   #isStarted = false;
+  #alone: Promise<void> = Promise.resolve();
+  /** Resolves when the fleets of the last load are in force. */
+  #applied: Promise<void> = Promise.resolve();
 
-  constructor(private readonly options: LiveFleetsOptions) {}
+  constructor(private readonly options: LiveFleetOptions) {}
 
   /** Takes the fleets of a load. Nothing starts before {@link start}. */
   use(fleets: ReadonlyMap<string, Fleet>): void {
     this.#fleets = fleets;
     if (!this.#isStarted) return;
-    void this.#apply().catch((error) => this.options.onFailure(`Cannot change the fleets: ${error.message}`));
+    this.#applied = this.#apply().catch((error) =>
+      this.options.onFailure(`Cannot change the fleets: ${error.message}`)
+    );
   }
 
   /** Starts the fleets; from now on they follow each load. */
@@ -40,12 +46,31 @@ export class ProgramFleets implements Fleets {
 
   list: Fleets["list"] = () => this.#live?.list() ?? [];
   get: Fleets["get"] = (fleet) => this.#live?.get(fleet);
-  devices: Fleets["devices"] = async (fleet, search) => await this.#of(fleet).devices(fleet, search);
-  device: Fleets["device"] = async (fleet, name) => await this.#of(fleet).device(fleet, name);
+  devices: Fleets["devices"] = async (fleet, search) => await (await this.#ready(fleet)).devices(fleet, search);
+  device: Fleets["device"] = async (fleet, name) => await (await this.#ready(fleet)).device(fleet, name);
   recipients: Fleets["recipients"] = (fleet, to) => this.#of(fleet).recipients(fleet, to);
-  task: Fleets["task"] = async (order, onResults) => await this.#of(order.fleet).task(order, onResults);
-  again: Fleets["again"] = async (fleet, name) => await this.#of(fleet).again(fleet, name);
+  task: Fleets["task"] = async (order, onResults) =>
+    await (!this.#isStarted && this.#live === undefined && this.#fleets.has(order.fleet)
+      ? this.#taskAlone(order, onResults)
+      : (await this.#ready(order.fleet)).task(order, onResults));
+  again: Fleets["again"] = async (fleet, name) => await (await this.#ready(fleet)).again(fleet, name);
   eventCounts: Fleets["eventCounts"] = () => this.#live?.eventCounts() ?? {};
+
+  /** No fleet runs, as in `whenthen once`: the task initializes its devices, and stops them. One order after another. */
+  #taskAlone(...[order, onResults]: Parameters<Fleets["task"]>): Promise<void> {
+    const done = this.#alone.then(async () => {
+      const { LiveFleet } = await import("./live_fleet.ts");
+      const fleet = { ...this.#fleets.get(order.fleet)!, ping: undefined };
+      await new LiveFleet(fleet, this.options).taskAlone(order, onResults);
+    });
+    this.#alone = done.catch(() => {});
+    return done;
+  }
+
+  async #ready(fleet: string): Promise<LiveFleets> {
+    if (this.#live === undefined) await this.#applied;
+    return this.#of(fleet);
+  }
 
   #of(fleet: string): LiveFleets {
     if (this.#live !== undefined) return this.#live;

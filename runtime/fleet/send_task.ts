@@ -4,7 +4,7 @@ import { formatDuration } from "../model/duration.ts";
 import { messageOf, UsageError } from "../model/errors.ts";
 import type { Fleet, FleetTask, TaskOrder, TaskResult } from "../model/fleet.ts";
 import type { Json, JsonObject } from "../model/json.ts";
-import type { Device } from "./lives.ts";
+import type { Device } from "./device.ts";
 import type { TaskEnd } from "./messages.ts";
 
 /** What the templates of a task see. */

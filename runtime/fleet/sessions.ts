@@ -1,10 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { formatDuration } from "../model/duration.ts";
 import { messageOf } from "../model/errors.ts";
-import { isObject, type Json } from "../model/json.ts";
+import type { Json } from "../model/json.ts";
 import type { DeviceSpec, TaskDefinition } from "../sdk/device.ts";
 import { plainJson } from "../workers/plain_json.ts";
 import type { Edge, GivenDevice, GivenTask, PingTarget, SessionSettings, TaskEnd, Told } from "./messages.ts";
+import { UsedFields } from "./used_fields.ts";
 import { Wheel } from "./wheel.ts";
 
 /** The functions of a platform as they are called. */
@@ -22,6 +23,8 @@ export interface SessionsOptions {
   mark: (index: number) => void;
   onEdge: (edge: Edge) => void;
   onEnded: (end: TaskEnd) => void;
+  /** Something will be due at a time, perhaps sooner than all else. */
+  onTimer?: (due: number) => void;
   /** The monotonic clock. @default performance.now */
   now?: () => number;
 }
@@ -72,9 +75,7 @@ export class Sessions {
   readonly #slots: (Slot | undefined)[] = [];
   readonly #now: () => number;
   readonly #wheel: Wheel;
-  /** The fields of an item that the platform has read; a change of another one needs no new session. */
-  readonly #used = new Set<string>();
-  #usesAll = false;
+  readonly #used = new UsedFields();
   #pings = 0;
   #stalledAt = -Infinity;
   #count = 0;
@@ -92,7 +93,12 @@ export class Sessions {
     return this.#count;
   }
 
-  /** Does what is due. Called every few milliseconds. @returns milliseconds that it is behind */
+  /** When something is due next; undefined if nothing is. */
+  next(): number | undefined {
+    return this.#wheel.next();
+  }
+
+  /** Does what is due. @returns milliseconds that it is behind */
   turn(): number {
     const behind = this.#wheel.turn(this.#now, (timer) => this.#fire(this.#slots[timer >> 1], timer % 2 === 0));
     if (behind > STALL) this.#stalledAt = this.#now();
@@ -109,7 +115,7 @@ export class Sessions {
       index,
       name,
       data,
-      device: this.#watched(data),
+      device: this.#used.watch(data),
       target,
       session: null,
       state: "initializing",
@@ -138,8 +144,8 @@ export class Sessions {
     const slot = this.#slots[index];
     if (slot === undefined || slot.state === "stopping") return;
     const before = slot.data;
-    const isUsed = !isDeepStrictEqual(target, slot.target) || this.#usesChange(before, data);
-    [slot.data, slot.device, slot.target] = [data, this.#watched(data), target];
+    const isUsed = !isDeepStrictEqual(target, slot.target) || this.#used.differ(before, data);
+    [slot.data, slot.device, slot.target] = [data, this.#used.watch(data), target];
     if (isUsed) this.options.onEdge(["reinit", index]);
   }
 
@@ -211,7 +217,7 @@ export class Sessions {
 
   /** Ends all sessions. */
   stopAll(): void {
-    for (const slot of this.#slots) if (slot !== undefined && slot.state !== "stopping") this.#stop(slot);
+    for (const index of this.#slots.keys()) this.stop(index);
   }
 
   async #info(slot: Slot): Promise<Json | undefined> {
@@ -251,7 +257,12 @@ export class Sessions {
     most = this.settings.ping?.every[1] ?? 0,
   ): void {
     if (this.settings.ping === undefined) this.#wheel.drop(2 * index);
-    else this.#wheel.set(2 * index, this.#now() + least + Math.random() * (most - least));
+    else this.#setTimer(2 * index, this.#now() + least + Math.random() * (most - least));
+  }
+
+  #setTimer(timer: number, due: number): void {
+    this.#wheel.set(timer, due);
+    this.options.onTimer?.(due);
   }
 
   #ping(slot: Slot): void {
@@ -329,7 +340,7 @@ export class Sessions {
       },
     };
     slot.operation = operation;
-    this.#wheel.set(timer, this.#now() + limit);
+    this.#setTimer(timer, this.#now() + limit);
     const scope = {
       ...this.#scope(slot),
       // Most functions never look at it, and 10,000 controllers a second are not free.
@@ -357,32 +368,6 @@ export class Sessions {
     }
     if (isThenable(result)) result.then((value) => end(null, value), (error) => end(toError(error)));
     else end(null, result);
-  }
-
-  /** The item for the platform; notes which of its fields are read. */
-  #watched(data: Json): unknown {
-    if (!isObject(data)) {
-      this.#usesAll = true;
-      return data;
-    }
-    return new Proxy(data, {
-      get: (target, key) => {
-        if (typeof key === "string") this.#used.add(key);
-        return Reflect.get(target, key);
-      },
-      ownKeys: (target) => {
-        this.#usesAll = true;
-        return Reflect.ownKeys(target);
-      },
-      set: () => false,
-      deleteProperty: () => false,
-    });
-  }
-
-  #usesChange(before: Json, after: Json): boolean {
-    if (!isObject(before) || !isObject(after)) return !isDeepStrictEqual(before, after);
-    const keys = this.#usesAll ? new Set([...Object.keys(before), ...Object.keys(after)]) : this.#used;
-    return [...keys].some((key) => !isDeepStrictEqual(before[key], after[key]));
   }
 }
 

@@ -70,6 +70,14 @@ export class Wheel {
     return (target - this.#current) * TICK;
   }
 
+  /** When something may be due next; undefined if no timer is set. A timer further away than a turn is announced too early. */
+  next(): number | undefined {
+    for (let slot = this.#current + 1; slot <= this.#current + SLOTS; slot++) {
+      if (this.#head[slot % SLOTS] >= 0) return this.origin + slot * TICK;
+    }
+    return undefined;
+  }
+
   /** The first timer of the current slot that is due; -1 if there is none. */
   #firstDue(end: number): number {
     let timer = this.#head[this.#current % SLOTS];

@@ -18,7 +18,7 @@ import { guarded } from "./guard.ts";
 import { type FleetSource, idOfPath } from "./source.ts";
 
 /** Keys of a fleet file. */
-const FLEET_KEYS = ["name", "help", "devices", "key", "tags", "device", "ping", "init", "tasks"];
+export const FLEET_KEYS = ["name", "help", "devices", "key", "tags", "device", "ping", "init", "tasks"];
 
 /** Keys that make a file one of another kind. */
 const OTHER_KINDS = ["when", "then", "command", "inputs", "output"];
@@ -37,7 +37,7 @@ const count = z.number().int().min(1);
 const seconds = duration();
 
 /** The keys of a fleet file besides `devices` and `tasks`. */
-const fleetKind = defineKind({
+export const fleetKind = defineKind({
   kind: INVENTORY,
   summary: "Devices that are looked after: a list, { poll }, or { call }",
   main: z.unknown(),
@@ -68,7 +68,7 @@ const fleetKind = defineKind({
 });
 
 /** A task that the file itself declares. */
-const taskKind = defineKind({
+export const taskKind = defineKind({
   kind: "call",
   summary: "A task that calls a function, an action of a package, or a command",
   main: target(),

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { FLEET_KEYS, fleetKind, taskKind } from "../../runtime/folder/fleet_file.ts";
+import { ruleJsonSchema } from "../../runtime/language/checker/json_schema.ts";
 import { openIsolates } from "../../runtime/workers/open_workers.ts";
 import { heads, TestFolder } from "../folder/loading.ts";
 
@@ -123,4 +125,13 @@ Deno.test("a fleet file that stops loading keeps its last good version", async (
   assert.deepEqual((await folder.load()).fleets.get("web")?.list, ["one", "two"]);
   await folder.remove("web.yaml");
   assert.deepEqual([...(await folder.load()).fleets], []);
+});
+
+Deno.test("the JSON Schema has fleet files with all their keys", () => {
+  // deno-lint-ignore no-explicit-any
+  const schema: any = ruleJsonSchema({ triggers: {}, steps: {} }, undefined, { file: fleetKind, task: taskKind });
+  const { properties, required } = schema.anyOf.at(-1);
+  assert.deepEqual(Object.keys(properties).sort(), [...FLEET_KEYS].sort());
+  assert.deepEqual(required, ["devices"]);
+  assert.ok("inputs" in properties.tasks.additionalProperties.properties);
 });

@@ -233,3 +233,39 @@ Deno.test("a session that ends during a task is a failure of that task alone", a
   await sent;
   assert.deepEqual(results.map(({ device, error }) => [device, error]), [["a", "its session has ended"], ["b", null]]);
 });
+
+Deno.test("a loop that no call can be blamed for: the worker is replaced, nobody is dead, and the fleet says so", async () => {
+  const files = played([{ name: "a" }, { name: "b" }], PACE);
+  // Behind an await, nobody knows whose function it was.
+  files["play.ts"] = PLAY_PLATFORM.replace(
+    "let pings = 0;",
+    "let pings = 0; setTimeout(() => { if (process.env.LOOPS) for (;;); }, 300);",
+  );
+  let starts = 0;
+  await using plant = await Plant.with(files, {
+    blockedAfter: 1_000,
+    env: () => ({ ...starts++ === 0 && { LOOPS: "1" } }),
+  });
+  await plant.reach("play", "reachable", 2);
+  const problem = await until(() => plant.fleets.get("play")!.problem, (problem) => problem !== null);
+  assert.equal(problem, "play.ts did not answer for 1s: a loop does not end");
+  await until(() => plant.fleets.get("play")!, ({ problem, counts }) => problem === null && counts.reachable === 2);
+  assert.deepEqual((await plant.events()).filter((event) => /dead|unreachable|error/.test(event)), []);
+  assert.equal(starts, 2);
+});
+
+Deno.test("a module that does not load with what it has is a problem of its fleet, and is tried again when it changes", async () => {
+  const files = played([{ name: "a" }], "");
+  const wrong = PLAY_PLATFORM.replace(
+    "let pings = 0;",
+    'let pings = 0; if (process.env.WORKER) throw new Error("no driver");',
+  );
+  await using plant = await Plant.with({ ...files, "play.ts": wrong }, { env: () => ({ WORKER: "1" }) });
+  await until(
+    () => plant.fleets.get("play")!.problem,
+    (problem) => problem === "the platform does not load: no driver",
+  );
+  await plant.reload(files);
+  await plant.reach("play", "initialized", 1);
+  assert.equal(plant.fleets.get("play")!.problem, null);
+});

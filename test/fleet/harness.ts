@@ -1,7 +1,8 @@
 import { createServer, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { systemClock } from "../../runtime/host/clock.ts";
-import { LiveFleets, type LiveFleetsOptions } from "../../runtime/fleet/fleets.ts";
+import { LiveFleets } from "../../runtime/fleet/fleets.ts";
+import type { LiveFleetOptions } from "../../runtime/fleet/live_fleet.ts";
 import { runPing } from "../../runtime/fleet/run_ping.ts";
 import type { DeviceState, DeviceView } from "../../runtime/model/fleet.ts";
 import type { Notice } from "../../runtime/store/own.ts";
@@ -35,11 +36,11 @@ export class Plant implements AsyncDisposable {
   /** Types that somebody listens to. */
   hears: (type: string) => boolean = () => true;
 
-  private constructor(readonly folder: TestFolder, readonly options: Partial<LiveFleetsOptions>, isolates: Isolates) {
+  private constructor(readonly folder: TestFolder, readonly options: Partial<LiveFleetOptions>, isolates: Isolates) {
     this.#isolates = isolates;
   }
 
-  static async with(files: Record<string, string>, options: Partial<LiveFleetsOptions> = {}): Promise<Plant> {
+  static async with(files: Record<string, string>, options: Partial<LiveFleetOptions> = {}): Promise<Plant> {
     const isolates = openIsolates({ secrets: () => ({}), onSecret() {}, env: () => ({}), onLog() {} });
     const plant = new Plant(await TestFolder.with(files, { isolates }), options, isolates);
     plant.store = await openStore({
@@ -55,8 +56,14 @@ export class Plant implements AsyncDisposable {
 
   /** Starts the program's fleets, as after a restart. */
   async start(): Promise<void> {
+    this.fleets = new LiveFleets(this.surroundings());
+    await this.reload();
+  }
+
+  /** What its fleets work with. */
+  surroundings(): LiveFleetOptions {
     const failing = () => Promise.reject(new Error("not in this test"));
-    this.fleets = new LiveFleets({
+    return {
       folder: this.folder.path,
       store: this.store,
       clock: systemClock,
@@ -74,8 +81,7 @@ export class Plant implements AsyncDisposable {
       onFailure: (message) => this.logs.push(message),
       stopTimeout: 2_000,
       ...this.options,
-    });
-    await this.reload();
+    };
   }
 
   async reload(files: Record<string, string> = {}): Promise<void> {

@@ -3,6 +3,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join, normalize } from "node:path";
 import { commandTestSchema } from "../../../runtime/commands/command_tests.ts";
 import { inputSchema } from "../../../runtime/commands/inputs.ts";
+import { fleetKind, taskKind } from "../../../runtime/folder/fleet_file.ts";
 import { COMMAND_SCHEMAS } from "../../../runtime/commands/read_command.ts";
 import { stepKinds } from "../../../runtime/engine/steps/index.ts";
 import { ruleJsonSchema } from "../../../runtime/language/checker/json_schema.ts";
@@ -96,5 +97,6 @@ export function addSchema(program: Command, session: Session): void {
 /** The schema as the text of a file. */
 function schemaText(): string {
   const command = { keys: COMMAND_SCHEMAS, input: inputSchema, test: commandTestSchema };
-  return JSON.stringify(ruleJsonSchema({ triggers: triggerKinds, steps: stepKinds }, command), null, 2) + "\n";
+  const fleet = { file: fleetKind, task: taskKind };
+  return JSON.stringify(ruleJsonSchema({ triggers: triggerKinds, steps: stepKinds }, command, fleet), null, 2) + "\n";
 }

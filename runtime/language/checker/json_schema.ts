@@ -20,8 +20,14 @@ export interface CommandSchemas {
   test: z.ZodType;
 }
 
+/** The kinds that describe a fleet file and one of its tasks, which a layer below knows. */
+export interface FleetSchemas {
+  file: Kind;
+  task: Kind;
+}
+
 /** The JSON Schema (draft 7, which the YAML language server knows best) of rule files and YAML actions, for editors. */
-export function ruleJsonSchema(kinds: Kinds, command?: CommandSchemas): JsonObject {
+export function ruleJsonSchema(kinds: Kinds, command?: CommandSchemas, fleet?: FleetSchemas): JsonObject {
   const steps = Object.values(kinds.steps);
   const schema = {
     $schema: "http://json-schema.org/draft-07/schema#",
@@ -35,6 +41,7 @@ export function ruleJsonSchema(kinds: Kinds, command?: CommandSchemas): JsonObje
         ...objectOf("An action: steps that rules call", actionProperties(), ["then"]),
       },
       ...command ? [commandSchema(command)] : [],
+      ...fleet ? [fleetFileSchema(fleet)] : [],
     ],
     definitions: {
       trigger: { anyOf: [...Object.values(kinds.triggers).map(triggerSchema), shortTriggers(kinds)] },
@@ -125,6 +132,17 @@ function commandSchema({ keys, input, test }: CommandSchemas): Schema {
     ...objectOf("A command: a program with its inputs, which rules call", properties, ["command"]),
     patternProperties: { "^x-": {} },
   };
+}
+
+function fleetFileSchema({ file, task }: FleetSchemas): Schema {
+  const inputs = { $ref: "#/definitions/fields", description: "What it has to be told" };
+  const { properties, ...rest } = entrySchema(task, {}) as { properties: Record<string, Schema> };
+  const tasks = {
+    type: "object",
+    description: "Tasks beside those of the module, by name",
+    additionalProperties: { ...rest, properties: { ...properties, inputs } },
+  };
+  return { ...entrySchema(file, { tasks }), patternProperties: { "^x-": {} } };
 }
 
 /** Keeps only the keys that the checker knows, so that editors offer no others. */

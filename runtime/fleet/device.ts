@@ -1,0 +1,32 @@
+import type { DeviceState } from "../model/fleet.ts";
+import type { Json } from "../model/json.ts";
+import type { FleetWorker } from "./fleet_worker.ts";
+import type { GivenDevice, PingTarget } from "./messages.ts";
+
+/** A device of the inventory. */
+export interface Device {
+  readonly name: string;
+  data: Json;
+  tags: string[];
+  state: DeviceState;
+  /** When it got its state, in milliseconds since the epoch. */
+  since: number;
+  failures: number;
+  error?: string;
+  /** For one that is dead or failed: when it is initialized again. */
+  again?: number;
+  target?: PingTarget;
+  /** Where its session is, also while that ends. */
+  worker?: FleetWorker<Device>;
+  index: number;
+  /** Its session was lost through no fault of its own: what it was before, so that nothing is told twice. */
+  before?: DeviceState;
+  isQueued?: true;
+  /** It is gone from the inventory; only its session still ends. */
+  isRemoved?: true;
+}
+
+/** A device as its worker gets it. */
+export function givenOf({ index, name, data, target }: Device): GivenDevice {
+  return { index, name, data, ...target !== undefined && { target } };
+}

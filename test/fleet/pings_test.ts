@@ -1,0 +1,133 @@
+import assert from "node:assert/strict";
+import { createServer as createHttp } from "node:http";
+import { createServer, type Server } from "node:net";
+import type { AddressInfo } from "node:net";
+import { ProgramFleets } from "../../runtime/fleet/program_fleets.ts";
+import { Plant, until } from "./harness.ts";
+
+const PACE = "every: [50ms, 80ms], timeout: 400ms, down: 2";
+
+async function listen(server: Server): Promise<AsyncDisposable & { port: number }> {
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as AddressInfo;
+  return { port, [Symbol.asyncDispose]: () => new Promise((resolve) => server.close(() => resolve())) };
+}
+
+/** A port that nobody listens on. */
+async function freePort(): Promise<number> {
+  await using taken = await listen(createServer());
+  return taken.port;
+}
+
+Deno.test("built-in pings: tcp, http and run tell who answers, who refuses, and who hangs", async () => {
+  const http = createHttp((request, response) => {
+    if (request.url === "/hang") return;
+    response.writeHead(request.url === "/broken" ? 500 : 204).end();
+  });
+  await using web = await listen(http);
+  await using line = await listen(createServer((socket) => void socket.on("error", () => {})));
+  const closed = await freePort();
+  const init = "init: { again: 1h }\n";
+  await using plant = await Plant.with({
+    "tcp.yaml":
+      `devices: [${line.port}, ${closed}]\nkey: string(item)\nping: { tcp: "127.0.0.1:\${{ device }}", ${PACE} }\n${init}`,
+    "web.yaml":
+      `devices: [ok, broken, hang]\nping: { http: "http://127.0.0.1:${web.port}/\${{ device }}", ${PACE} }\n${init}`,
+    "run.yaml":
+      `devices: ["0", "3"]\nping: { run: [sh, -c, "echo no >&2; exit $1", sh, "\${{ device }}"], ${PACE} }\n${init}`,
+    "bad.yaml": `devices: [{ name: a }]\nkey: item.name\nping: { tcp: "\${{ device.host }}:1", ${PACE} }\n${init}`,
+  });
+  await plant.reach("tcp", "dead", 1);
+  await plant.reach("tcp", "reachable", 1);
+  assert.match((await plant.device("tcp", String(closed))).error!, /ECONNREFUSED/);
+  await plant.reach("web", "dead", 2);
+  await plant.reach("web", "reachable", 1);
+  assert.match((await plant.device("web", "broken")).error!, /was answered with status 500$/);
+  assert.equal((await plant.device("web", "hang")).error, "ping took longer than 400ms");
+  await plant.reach("run", "dead", 1);
+  await plant.reach("run", "reachable", 1);
+  assert.equal((await plant.device("run", "3")).error, "sh ended with exit code 3: no");
+  await plant.reach("bad", "failed", 1);
+  assert.match((await plant.device("bad", "a")).error!, /device\.host/);
+  http.closeAllConnections();
+});
+
+Deno.test("an inventory that is polled: what it adds and removes is live, a failure and a page with an error change nothing", async () => {
+  let items: unknown = [{ name: "a" }, { name: "b" }, { name: "b", other: 1 }];
+  const looks: number[] = [];
+  await using plant = await Plant.with({
+    "polled.yaml": "devices: { poll: https://inventory.example/devices, every: 1s }\nkey: item.name\n",
+  }, {
+    execute: () => {
+      looks.push(Date.now());
+      if (items instanceof Error) return Promise.reject(items);
+      return Promise.resolve({
+        status: 200,
+        headers: { "content-type": "application/json" },
+        body: JSON.stringify(items),
+      });
+    },
+  });
+  await plant.reach("polled", "initialized", 2);
+  assert.match(plant.fleets.get("polled")!.problem!, /"b" is the key of/);
+  items = new Error("the network is down");
+  await until(() => plant.fleets.get("polled")!.problem, (problem) => problem === "the network is down");
+  assert.equal(plant.counts("polled").initialized, 2);
+  items = [{ name: "b" }, { name: "c" }];
+  await until(() => plant.events(), (events) => events.includes("removed a") && events.includes("added c"));
+  await plant.reach("polled", "initialized", 2);
+  assert.equal(plant.fleets.get("polled")!.problem, null);
+  // The file goes, and with it all devices.
+  await plant.folder.remove("polled.yaml");
+  await plant.reload();
+  const events = await plant.events();
+  assert.ok(events.includes("removed b") && events.includes("removed c"));
+  assert.deepEqual(plant.fleets.list(), []);
+});
+
+Deno.test("events that nobody listens to are counted, not stored; those of a cut network are stored in slices, the last of each device", async () => {
+  const closed = await freePort();
+  const names = Array.from({ length: 600 }, (_, index) => `d${index}`);
+  await using plant = await Plant.with({ "none.yaml": "devices: [x]\n" });
+  plant.hears = (type) => type === "whenthen.device.unreachable" || type === "whenthen.device.dead";
+  await plant.reload({
+    "cut.yaml":
+      `devices: [${names}]\nping: { tcp: "127.0.0.1:${closed}", every: [10ms, 20ms], down: 5 }\ninit: { again: 1h }\n`,
+  });
+  await plant.reach("cut", "dead", 600);
+  const counts = plant.fleets.eventCounts();
+  assert.equal(counts["whenthen.device.unreachable"], 3_000);
+  assert.equal(counts["whenthen.device.added"], 601);
+  // Nobody accepts the events in this test, so it stops at some thousand.
+  const stored = await plant.store.listNotices(100_000);
+  assert.ok(stored.length > 0 && stored.length < 1_500, String(stored.length));
+  assert.ok(stored.every(({ type }) => plant.hears(type)));
+});
+
+Deno.test("where no fleet runs, a task initializes its devices and stops them", async () => {
+  const PLATFORM = `
+import { device, task } from "whenthen";
+export default device<string>({
+  init: ({ device }) => { console.log("init " + device); if (device === "bad") throw new Error("no route"); return device; },
+  ping: () => console.log("ping"),
+  tasks: { hello: task({ run: ({ session }) => "hello " + session }) },
+  stop: ({ session }) => console.log("stop " + session),
+});
+`;
+  await using plant = await Plant.with({ "none.yaml": "devices: [x]\n" });
+  await plant.stop();
+  await plant.folder.write({ "say.ts": PLATFORM, "say.yaml": "devices: [a, bad, c]\ndevice: ./say.ts\n" });
+  const alone = new ProgramFleets(plant.surroundings());
+  alone.use((await plant.folder.load()).fleets);
+  const results: unknown[] = [];
+  await alone.task(
+    { fleet: "say", task: "hello", to: ["a", "bad"], inputs: {}, job: "j" },
+    (slice) => void results.push(...slice.map(({ device, error, return: value }) => [device, error, value])),
+  );
+  assert.deepEqual(results, [
+    ["bad", "it has no session: it is failed: no route", null],
+    ["a", null, "hello a"],
+  ]);
+  assert.deepEqual(plant.logs.sort(), ["init a", "init bad", "stop a", "stop null"]);
+  await assert.rejects(alone.task({ fleet: "sya", task: "hello", to: "a", inputs: {}, job: "j" }, () => {}), /"sya"/);
+});
