@@ -165,7 +165,7 @@ Deno.test("after a restart a dead device is left alone and not told again; one t
   assert.equal(events.filter((each) => each === "dead dead").length, 1);
   assert.equal(events.filter((each) => each === "removed gone").length, 1);
   assert.equal(events.filter((each) => each.startsWith("added")).length, 3);
-  assert.deepEqual(plant.logs, ["init fine"]);
+  assert.deepEqual(plant.logs, ["2 devices", "init fine"]);
 });
 
 Deno.test("a change of what the platform uses begins a new session, another one does not; an edit of every neither; a new module does", async () => {
