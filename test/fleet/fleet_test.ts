@@ -49,6 +49,7 @@ const act = async (how = "") => {
   if (how.startsWith("wait ")) await pause(Number(how.slice(5)));
 };
 let pings = 0;
+const worker = Math.random();
 export default device({
   item: type<Play>(),
   async init({ device }) { await act(device.init); console.log("init " + device.name); return { pings: 0 }; },
@@ -62,7 +63,7 @@ export default device({
     fail: task({ timeout: "100ms", run: ({ device }) => act(device.look) }),
   },
   async stop({ device }) { console.log("stop " + device.name); await act(device.stop); },
-  info: ({ session }) => session,
+  info: ({ session }) => ({ ...session, worker }),
 });
 `;
 
@@ -78,11 +79,18 @@ const PACE = "ping: { every: [50ms, 100ms], timeout: 200ms, down: 2 }\n";
 
 Deno.test("1,000 devices whose init takes 100 ms are all up soon, 256 at a time", async () => {
   const devices = numbered(1_000).map((name) => ({ name, init: "wait 100" }));
-  await using plant = await Plant.with(played(devices, "ping: { every: 1h }\n"));
+  await using plant = await Plant.with(played(devices, "ping: { every: 1h }\n"), { mostSessions: 400 });
   const began = Date.now();
-  await until(() => plant.counts("play"), ({ initializing }) => initializing === 256);
-  await plant.reach("play", "initialized", 1_000);
+  let most = 0;
+  await until(() => plant.counts("play"), ({ initializing, initialized }) => {
+    most = Math.max(most, initializing);
+    return initialized === 1_000;
+  });
+  assert.ok(most > 0 && most <= 256, String(most));
   assert.ok(Date.now() - began >= 300, "four slices of 100 ms");
+  const some = await Promise.all(["d00000", "d00500", "d00900"].map((name) => plant.device("play", name)));
+  const workers = some.map(({ info }) => (info as { worker: number }).worker);
+  assert.equal(new Set(workers).size, 3, "a worker for each 400 sessions");
 });
 
 Deno.test("a ping that hangs fails at its timeout, twice makes dead, and the others keep their pace", async () => {
@@ -157,7 +165,7 @@ Deno.test("after a restart a dead device is left alone and not told again; one t
   assert.equal(events.filter((each) => each === "dead dead").length, 1);
   assert.equal(events.filter((each) => each === "removed gone").length, 1);
   assert.equal(events.filter((each) => each.startsWith("added")).length, 3);
-  assert.deepEqual(plant.logs, ["init fine"]);
+  assert.deepEqual(plant.logs, ["2 devices", "init fine"]);
 });
 
 Deno.test("a change of what the platform uses begins a new session, another one does not; an edit of every neither; a new module does", async () => {
